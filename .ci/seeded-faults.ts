@@ -1,0 +1,152 @@
+// Plants one fault per rule of the import law and of the typed linter, and fails unless each is caught:
+// a rule nobody has seen fail is not a rule.
+import { spawnSync } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+
+interface Fault {
+  readonly rule: string;
+  readonly tool: "depcruise" | "eslint" | "biome";
+  readonly file: string;
+  readonly text: string;
+}
+
+const faults: readonly Fault[] = [
+  {
+    rule: "services-do-not-import-each-other",
+    tool: "depcruise",
+    file: "services/dag-manager/src/seeded-fault-a.ts",
+    text: 'export * from "@qmtl/gateway";\n',
+  },
+  {
+    rule: "kit-knows-no-service",
+    tool: "depcruise",
+    file: "services/kit/src/seeded-fault-b.ts",
+    text: 'export * from "../../gateway/src/index.ts";\n',
+  },
+  {
+    rule: "sdk-knows-no-service",
+    tool: "depcruise",
+    file: "sdk-ts/src/seeded-fault-c.ts",
+    text: 'export * from "../../services/kit/src/index.ts";\n',
+  },
+  {
+    rule: "only-the-embedded-root-knows-all-services",
+    tool: "depcruise",
+    file: "cli/src/seeded-fault-d.ts",
+    text: 'export * from "../../services/gateway/src/index.ts";\n',
+  },
+  {
+    rule: "numbers-stand-alone",
+    tool: "depcruise",
+    file: "sdk-ts/src/nodes/seeded-fault-e.ts",
+    text: 'export * from "../rpc/index.ts";\n',
+  },
+  {
+    rule: "pure-cores-stand-alone",
+    tool: "depcruise",
+    file: "sdk-ts/src/gate/seeded-fault-f.ts",
+    text: 'export * from "../rpc/index.ts";\n',
+  },
+  {
+    rule: "services-use-the-sdk-by-its-doors",
+    tool: "depcruise",
+    file: "services/gateway/src/seeded-fault-g.ts",
+    text: 'export * from "@qmtl/sdk";\n',
+  },
+  {
+    rule: "examples-use-the-sdk-only",
+    tool: "depcruise",
+    file: "examples/demo/seeded-fault-h.ts",
+    text: 'export * from "../../services/kit/src/index.ts";\n',
+  },
+  {
+    rule: "e2e-sees-the-wire",
+    tool: "depcruise",
+    file: "e2e/src/seeded-fault-i.ts",
+    text: 'export * from "../../services/kit/src/index.ts";\n',
+  },
+  {
+    rule: "no-cycles",
+    tool: "depcruise",
+    file: "cli/src/seeded-fault-j.ts",
+    text: 'import * as self from "./seeded-fault-j2.ts";\nexport const a = self;\n',
+  },
+  {
+    rule: "@typescript-eslint/no-floating-promises",
+    tool: "eslint",
+    file: "sdk-ts/src/rpc/seeded-fault-k.ts",
+    text: 'import { createClient, type Transport } from "@connectrpc/connect";\nimport { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";\nexport function forgotten(transport: Transport): void {\n  createClient(GatewayService, transport).submitStrategy({});\n}\n',
+  },
+  {
+    rule: "@typescript-eslint/no-misused-promises",
+    tool: "eslint",
+    file: "sdk-ts/src/rpc/seeded-fault-l.ts",
+    text: "const later = async (): Promise<boolean> => true;\nexport const misused = (): number => (later() ? 1 : 2);\n",
+  },
+  {
+    rule: "@typescript-eslint/switch-exhaustiveness-check",
+    tool: "eslint",
+    file: "sdk-ts/src/rpc/seeded-fault-m.ts",
+    text: 'export function half(gate: "open" | "shut"): void {\n  switch (gate) {\n    case "open":\n      return;\n  }\n}\n',
+  },
+  {
+    rule: "noConsole",
+    tool: "biome",
+    file: "services/kit/src/seeded-fault-n.ts",
+    text: 'console.log("left in");\n',
+  },
+  {
+    rule: "noDefaultExport",
+    tool: "biome",
+    file: "services/kit/src/seeded-fault-o.ts",
+    text: "export default 1;\n",
+  },
+  {
+    rule: "useFilenamingConvention",
+    tool: "biome",
+    file: "services/kit/src/seededFault.ts",
+    text: "export const one = 1;\n",
+  },
+];
+const partners = [
+  {
+    file: "cli/src/seeded-fault-j2.ts",
+    text: 'import * as other from "./seeded-fault-j.ts";\nexport const b = other;\n',
+  },
+];
+const all = [...faults, ...partners];
+
+const lines = (program: string, args: readonly string[]): string[] => {
+  const run = spawnSync(program, args, { encoding: "utf8", maxBuffer: 1 << 28 });
+  return `${run.stdout}${run.stderr}`.split("\n");
+};
+
+try {
+  for (const fault of all) writeFileSync(fault.file, fault.text);
+  const of = (tool: Fault["tool"]): string[] =>
+    faults.filter((fault) => fault.tool === tool).map((fault) => fault.file);
+  const cruise = spawnSync(
+    "depcruise",
+    ["--output-type", "json", ...all.map((fault) => fault.file)],
+    { encoding: "utf8", maxBuffer: 1 << 28 },
+  );
+  const violations = (
+    JSON.parse(cruise.stdout) as {
+      summary: { violations: { rule: { name: string }; from: string }[] };
+    }
+  ).summary.violations;
+  const eslint = lines("eslint", ["--format", "json", ...of("eslint")]).join("");
+  const biome = lines("biome", ["lint", "--max-diagnostics=200", ...of("biome")]).join("\n");
+  const missed = faults.filter((fault) => {
+    if (fault.tool === "depcruise")
+      return !violations.some(
+        (found) => found.rule.name === fault.rule && found.from === fault.file,
+      );
+    return !(fault.tool === "eslint" ? eslint : biome).includes(fault.rule);
+  });
+  for (const fault of missed) console.error(`${fault.rule} did not catch ${fault.file}`);
+  if (missed.length > 0) process.exitCode = 1;
+  else console.log(`${faults.length} seeded faults, each caught`);
+} finally {
+  for (const fault of all) rmSync(fault.file, { force: true });
+}

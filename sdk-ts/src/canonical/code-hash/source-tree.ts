@@ -1,0 +1,189 @@
+import { readFileSync } from "node:fs";
+import { isBuiltin } from "node:module";
+import { dirname, extname, join, resolve } from "node:path";
+import { CodeHashError } from "./code-hash-error.ts";
+import { type ModuleExport, parseSourceModule, type SourceModule } from "./source-module.ts";
+
+/** Most source files one function may reach. */
+export const sourceFilesMax = 2_000;
+
+/** Where an import leads. */
+export type ImportTarget =
+  | { readonly kind: "file"; readonly path: string }
+  | { readonly kind: "json"; readonly path: string }
+  | { readonly kind: "node"; readonly name: string }
+  | { readonly kind: "package"; readonly name: string; readonly version: string };
+
+/** An export found: the module that declares it and what it is there. */
+export interface FoundExport {
+  readonly module: SourceModule;
+  readonly found: Exclude<ModuleExport, { kind: "import" }>;
+}
+
+/** A foreign or whole-module end of a chain of re-exports. */
+export interface ForeignExport {
+  readonly target: ImportTarget;
+  readonly imported: string;
+  readonly specifier: string;
+}
+
+/** The source files around a strategy, each read and parsed once. */
+export class SourceTree {
+  readonly #readFile: (path: string) => string;
+  readonly #modules = new Map<string, SourceModule>();
+  readonly #texts = new Map<string, string | undefined>();
+
+  constructor(readFile: (path: string) => string = (path) => readFileSync(path, "utf8")) {
+    this.#readFile = readFile;
+  }
+
+  /** @throws {CodeHashError} `UNRESOLVED_IMPORT` when the file cannot be read, `PARSE_FAILED`. */
+  module(path: string): SourceModule {
+    const known = this.#modules.get(path);
+    if (known !== undefined) return known;
+    if (this.#modules.size >= sourceFilesMax) {
+      throw new CodeHashError("UNRESOLVED_IMPORT", path, `more than ${sourceFilesMax} files`);
+    }
+    const parsed = parseSourceModule(path, this.text(path));
+    this.#modules.set(path, parsed);
+    return parsed;
+  }
+
+  text(path: string): string {
+    const text = this.#tryRead(path);
+    if (text === undefined) {
+      throw new CodeHashError("UNRESOLVED_IMPORT", path, "cannot read the source file");
+    }
+    return text;
+  }
+
+  /** The file, built-in module or package version a specifier means in a module. */
+  target(from: SourceModule, specifier: string): ImportTarget {
+    if (isBuiltin(specifier)) return { kind: "node", name: specifier.replace(/^node:/, "") };
+    if (/^\.{0,2}\//.test(specifier)) {
+      const path = this.#resolveFile(from, specifier);
+      return { kind: extname(path) === ".json" ? "json" : "file", path };
+    }
+    return this.#resolvePackage(from, specifier);
+  }
+
+  /** Like {@link target}, but undefined when there is no such thing: of use when only looking around. */
+  findTarget(from: SourceModule, specifier: string): ImportTarget | undefined {
+    try {
+      return this.target(from, specifier);
+    } catch (error) {
+      if (error instanceof CodeHashError && error.reason === "UNRESOLVED_IMPORT") return undefined;
+      throw error;
+    }
+  }
+
+  /** Follows re-exports to the module that declares an export, or out of the tree. */
+  findExport(
+    module: SourceModule,
+    name: string,
+    seen = new Set<string>(),
+  ): FoundExport | ForeignExport | undefined {
+    const key = `${module.path}\0${name}`;
+    if (seen.has(key)) return undefined;
+    seen.add(key);
+    const found = module.exports.get(name);
+    if (found !== undefined) {
+      return found.kind === "import"
+        ? this.#follow(module, found.from, found.imported, seen)
+        : { module, found };
+    }
+    if (name === "default") return undefined;
+    for (const specifier of module.starExports) {
+      const target = this.target(module, specifier);
+      // A star export of a package is a guess, as its names are unknown: taken only when no file has the name.
+      if (target.kind !== "file") continue;
+      const inner = this.findExport(this.module(target.path), name, seen);
+      if (inner !== undefined) return inner;
+    }
+    const foreign = module.starExports.find((one) => this.target(module, one).kind !== "file");
+    if (foreign === undefined) return undefined;
+    return { target: this.target(module, foreign), imported: name, specifier: foreign };
+  }
+
+  #follow(module: SourceModule, from: string, imported: string, seen: Set<string>) {
+    const target = this.target(module, from);
+    if (target.kind === "file" && imported !== "*") {
+      return this.findExport(this.module(target.path), imported, seen);
+    }
+    return { target, imported, specifier: from };
+  }
+
+  #resolveFile(from: SourceModule, specifier: string): string {
+    const exact = resolve(dirname(from.path), specifier);
+    for (const path of candidates(exact)) if (this.#tryRead(path) !== undefined) return path;
+    throw unresolved(from, specifier);
+  }
+
+  #resolvePackage(from: SourceModule, specifier: string): ImportTarget {
+    const parts = specifier.split("/");
+    const name = parts.slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+    for (let folder = dirname(from.path); ; folder = dirname(folder)) {
+      const manifest = this.#tryRead(join(folder, "node_modules", name, "package.json"));
+      const own = manifest ?? this.#ownManifest(folder, name);
+      if (own !== undefined)
+        return { kind: "package", name, version: versionIn(own, from, specifier) };
+      if (folder === dirname(folder)) throw unresolved(from, specifier);
+    }
+  }
+
+  /** A package may import itself by name. */
+  #ownManifest(folder: string, name: string): string | undefined {
+    const manifest = this.#tryRead(join(folder, "package.json"));
+    return manifest !== undefined && manifestField(manifest, "name") === name
+      ? manifest
+      : undefined;
+  }
+
+  #tryRead(path: string): string | undefined {
+    if (!this.#texts.has(path)) this.#texts.set(path, this.#read(path));
+    return this.#texts.get(path);
+  }
+
+  #read(path: string): string | undefined {
+    try {
+      return this.#readFile(path);
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** A specifier may name the source (`./a.ts`), what it is compiled to (`./a.js`), or leave out the ending. */
+function candidates(exact: string): string[] {
+  const ending = /\.([cm]?)([jt])s$/.exec(exact);
+  if (ending === null) {
+    const endings = [".ts", ".js", ".mts", ".mjs"];
+    const inFolder = endings.map((one) => join(exact, `index${one}`));
+    return extname(exact) === ".json"
+      ? [exact]
+      : [...endings.map((one) => exact + one), ...inFolder];
+  }
+  const other = `.${ending[1]}${ending[2] === "j" ? "t" : "j"}s`;
+  return [exact, exact.slice(0, -ending[0].length) + other];
+}
+
+function versionIn(manifest: string, from: SourceModule, specifier: string): string {
+  const version = manifestField(manifest, "version");
+  if (typeof version !== "string") throw unresolved(from, specifier);
+  return version;
+}
+
+function manifestField(manifest: string, field: string): unknown {
+  const parsed: unknown = JSON.parse(manifest);
+  if (typeof parsed !== "object" || parsed === null) return undefined;
+  return new Map<string, unknown>(Object.entries(parsed)).get(field);
+}
+
+function unresolved(from: SourceModule, specifier: string): CodeHashError {
+  return new CodeHashError(
+    "UNRESOLVED_IMPORT",
+    from.path,
+    `cannot find what "${specifier}" imports`,
+    specifier,
+  );
+}

@@ -1,0 +1,33 @@
+export { type Blake3Stream, blake3Hex, initCanonical, openBlake3 } from "./blake3.ts";
+export { CodeHashError, type CodeHashErrorReason } from "./code-hash/code-hash-error.ts";
+export {
+  type CodeHash,
+  type CodeHashOptions,
+  type ComputeFunction,
+  codeHash,
+  openCodeHasher,
+} from "./code-hash.ts";
+export {
+  type ComputeContext,
+  type ComputeKey,
+  computeKey,
+  type EvalKey,
+  type ExecutionDomain,
+  evalKey,
+  globalPartition,
+  sourceComputeKey,
+} from "./compute-key.ts";
+export { IdentityError, type IdentityErrorReason } from "./identity-error.ts";
+export { jcs, jcsDepthMax } from "./jcs.ts";
+export {
+  type CanonicalInput,
+  type CanonicalNode,
+  canonicalNodeText,
+  isBlake3Id,
+  type NodeId,
+  nodeId,
+  parseNodeId,
+  sortedSet,
+} from "./node-id.ts";
+export { nodeIdsCrc32 } from "./node-ids-crc32.ts";
+export { assertNoReservedParams, isReservedParam, reservedParamNames } from "./reserved-params.ts";

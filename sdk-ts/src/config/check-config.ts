@@ -1,0 +1,121 @@
+import { parseTimeText } from "../sources/parse-time.ts";
+import type { QmtlConfig } from "./config-schema.ts";
+
+/** A rule that two or more keys break together, reported at the key to change. */
+export interface ConfigConflict {
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** Checks what no single key can show. */
+export function checkConfig(config: QmtlConfig): ConfigConflict[] {
+  return [
+    ...checkSources(config),
+    ...checkReferences(config),
+    ...checkTimers(config),
+    ...checkPlatform(config),
+    ...checkDoors(config),
+  ];
+}
+
+function* checkSources(config: QmtlConfig): Generator<ConfigConflict> {
+  for (const [name, source] of Object.entries(config.sources)) {
+    const { start, until } = source;
+    const path = ["sources", name, "until"];
+    if (until === "start" && start === null) {
+      yield { path, message: "`until: start` needs `start`" };
+    } else if (until !== null && until !== "start" && start !== null) {
+      if (parseTimeText(until) < parseTimeText(start)) yield { path, message: "is before `start`" };
+    }
+  }
+}
+
+function* checkReferences(config: QmtlConfig): Generator<ConfigConflict> {
+  for (const [symbol, { mark_source }] of Object.entries(config.instruments)) {
+    if (!Object.hasOwn(config.sources, mark_source)) {
+      const message = `"${mark_source}" is not an entry of sources`;
+      yield { path: ["instruments", symbol, "mark_source"], message };
+    }
+  }
+  for (const [id, { instruments }] of Object.entries(config.accounts)) {
+    for (const [index, symbol] of instruments.entries()) {
+      if (Object.hasOwn(config.instruments, symbol)) continue;
+      const message = `"${symbol}" is not an entry of instruments`;
+      yield { path: ["accounts", id, "instruments", String(index)], message };
+    }
+  }
+}
+
+function* checkTimers(config: QmtlConfig): Generator<ConfigConflict> {
+  const node = config.dag_manager;
+  if (node.node_lease_ms < 3 * node.node_renew_ms + node.node_margin_ms) {
+    const message = "must be at least 3 · node_renew_ms + node_margin_ms";
+    yield { path: ["dag_manager", "node_lease_ms"], message };
+  }
+  if (node.node_margin_ms < 0.02 * node.node_lease_ms + 300) {
+    const message = "must be at least 2 % of node_lease_ms + 300 ms";
+    yield { path: ["dag_manager", "node_margin_ms"], message };
+  }
+  const order = config.world_service.default_lease;
+  const at = (key: string) => ["world_service", "default_lease", key];
+  if (order.lease_ms < 3 * order.renew_ms + order.margin_ms) {
+    yield { path: at("lease_ms"), message: "must be at least 3 · renew_ms + margin_ms" };
+  }
+  if (order.margin_ms < 0.02 * order.lease_ms + order.emit_max_ms) {
+    yield { path: at("margin_ms"), message: "must be at least 2 % of lease_ms + emit_max_ms" };
+  }
+  if (order.freeze_timeout_ms < 2 * order.lease_ms + order.switch_ack_ms) {
+    yield {
+      path: at("freeze_timeout_ms"),
+      message: "must be at least 2 · lease_ms + switch_ack_ms",
+    };
+  }
+  if (order.session_dead_ms < 2 * order.renew_ms || order.session_dead_ms >= order.switch_ack_ms) {
+    const message = "must be at least 2 · renew_ms and below switch_ack_ms";
+    yield { path: at("session_dead_ms"), message };
+  }
+}
+
+function* checkPlatform(config: QmtlConfig): Generator<ConfigConflict> {
+  if (config.world_service.alpha_metrics_required && !config.world_service.compat_rebalance_v2) {
+    const path = ["world_service", "alpha_metrics_required"];
+    yield { path, message: "needs world_service.compat_rebalance_v2: true" };
+  }
+  if (config.storage.kind === "postgres" && config.storage.dsn === null) {
+    yield { path: ["storage", "dsn"], message: "is needed with kind: postgres" };
+  }
+  if (config.bus.kind === "kafka" && config.bus.brokers.length === 0) {
+    yield { path: ["bus", "brokers"], message: "is needed with kind: kafka" };
+  }
+}
+
+/** Beyond loopback everybody can knock: then callers must be known and the wire encrypted. */
+function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
+  const missing = [
+    ...(config.security.tls === null ? ["security.tls"] : []),
+    ...(Object.keys(config.security.keys).length === 0 ? ["security.keys"] : []),
+  ].join(" and ");
+  const seen = new Map<number, string>();
+  for (const service of ["gateway", "dag_manager", "world_service"] as const) {
+    const { host, port } = config[service];
+    if (!isLoopback(host) && missing !== "") {
+      const message = `"${host}" can be reached from other machines, which needs ${missing}`;
+      yield { path: [service, "host"], message };
+    }
+    const doors: [string, number][] = [["port", port]];
+    if (service === "gateway") doors.push(["web_port", config.gateway.web_port]);
+    for (const [key, number] of doors) {
+      const other = seen.get(number);
+      if (other !== undefined)
+        yield { path: [service, key], message: `${number} is ${other}, too` };
+      seen.set(number, `${service}.${key}`);
+    }
+  }
+}
+
+/** True for an address that only this machine can reach. */
+export function isLoopback(host: string): boolean {
+  return (
+    host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host)
+  );
+}

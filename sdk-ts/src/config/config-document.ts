@@ -1,0 +1,120 @@
+import { readFileSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument } from "yaml";
+import { ConfigError, type ConfigErrorReason } from "./config-error.ts";
+
+/** Largest `qmtl.yml`, in bytes. */
+export const configBytesMax = 1_048_576;
+
+/** A parsed file that remembers where everything stands. */
+export interface ConfigDocument {
+  /** Absolute path; undefined when there is no file and defaults apply. */
+  readonly file: string | undefined;
+  readonly data: Record<string, unknown>;
+  /** Where the value at a path stands, or, if it is missing, the nearest key above it. */
+  place(
+    path: readonly PropertyKey[],
+    of?: "key" | "value",
+  ): { line: number; column: number } | undefined;
+}
+
+/**
+ * Finds and parses the file: the given path, else `qmtl.yml`, else `qmtl.yaml` in `cwd`, else none.
+ *
+ * @throws {ConfigError} `CONFIG_NOT_FOUND` (a given path), `CONFIG_UNREADABLE`, `CONFIG_EMPTY`, `CONFIG_NOT_YAML`.
+ */
+export function readConfigDocument(path: string | undefined, cwd: string): ConfigDocument {
+  const candidates =
+    path === undefined
+      ? ["qmtl.yml", "qmtl.yaml"].map((name) => join(cwd, name))
+      : [resolve(cwd, path)];
+  const file = candidates.find((one) => statSync(one, { throwIfNoEntry: false }) !== undefined);
+  if (file !== undefined) return parseConfigDocument(readText(file), file);
+  if (path !== undefined) throw refused("CONFIG_NOT_FOUND", candidates[0], "there is no such file");
+  return { file: undefined, data: {}, place: () => undefined };
+}
+
+/** Parses the text of a configuration file. */
+export function parseConfigDocument(text: string, file: string): ConfigDocument {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const problem = document.errors[0];
+  if (problem !== undefined) {
+    const at = lines.linePos(problem.pos[0]);
+    const message = problem.message.split("\n")[0]!.replace(/ at line \d+.*$/, "");
+    throw new ConfigError("CONFIG_NOT_YAML", file, [
+      { path: "", message, line: at.line, column: at.col },
+    ]);
+  }
+  const data: unknown = document.toJS({ maxAliasCount: 100 });
+  if (data === null || data === undefined) {
+    throw refused("CONFIG_EMPTY", file, "the file is empty; write {} to run on defaults alone");
+  }
+  if (!isMap(document.contents) || !isRecord(data)) {
+    throw refused("CONFIG_NOT_YAML", file, "not a YAML mapping of sections");
+  }
+  return { file, data, place: (path, of = "value") => place(document, lines, path, of) };
+}
+
+function readText(file: string): string {
+  try {
+    const stat = statSync(file);
+    if (stat.isDirectory()) throw refused("CONFIG_UNREADABLE", file, "is a directory, not a file");
+    if (stat.size > configBytesMax)
+      throw refused("CONFIG_UNREADABLE", file, `is larger than ${configBytesMax} bytes`);
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (error instanceof ConfigError) throw error;
+    throw refused(
+      "CONFIG_UNREADABLE",
+      file,
+      error instanceof Error ? error.message : String(error),
+    );
+  }
+}
+
+function place(
+  document: Document.Parsed,
+  lines: LineCounter,
+  path: readonly PropertyKey[],
+  of: "key" | "value",
+): { line: number; column: number } | undefined {
+  for (let length = path.length; length > 0; length--) {
+    const isWhole = length === path.length;
+    const offset = offsetOf(document, path.slice(0, length).map(String), isWhole ? of : "key");
+    if (offset === undefined) continue;
+    const at = lines.linePos(offset);
+    return { line: at.line, column: at.col };
+  }
+  return undefined;
+}
+
+function offsetOf(
+  document: Document.Parsed,
+  path: readonly string[],
+  of: "key" | "value",
+): number | undefined {
+  if (of === "value") {
+    const node = document.getIn(path, true);
+    if (isNode(node) && node.range) return node.range[0];
+  }
+  const parent = path.length === 1 ? document.contents : document.getIn(path.slice(0, -1), true);
+  if (!isMap(parent)) return undefined;
+  const last = path.at(-1);
+  const pair = parent.items.find(
+    (item) => isPair(item) && isScalar(item.key) && String(item.key.value) === last,
+  );
+  return isNode(pair?.key) ? pair.key.range?.[0] : undefined;
+}
+
+function refused(
+  reason: ConfigErrorReason,
+  file: string | undefined,
+  message: string,
+): ConfigError {
+  return new ConfigError(reason, file, [{ path: "", message }]);
+}
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

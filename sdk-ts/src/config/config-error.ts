@@ -1,0 +1,45 @@
+/**
+ * Why there is no configuration: the file is not there, cannot be read, is empty, is not YAML, or says something that
+ * does not hold.
+ */
+export type ConfigErrorReason =
+  | "CONFIG_NOT_FOUND"
+  | "CONFIG_UNREADABLE"
+  | "CONFIG_EMPTY"
+  | "CONFIG_NOT_YAML"
+  | "CONFIG_INVALID"
+  | "SECRET_UNAVAILABLE";
+
+/** One thing that is wrong. */
+export interface ConfigIssue {
+  /** Key with dots, e.g. `accounts.main.fee_bps`; empty for the whole file. */
+  readonly path: string;
+  readonly message: string;
+  /** Where it stands in the file, from 1; absent if it came from the environment or is missing altogether. */
+  readonly line?: number;
+  readonly column?: number;
+  /** A known key of nearly the same name. */
+  readonly suggestion?: string;
+}
+
+/** A configuration that was refused, with everything that is wrong with it. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly reason: ConfigErrorReason;
+  readonly file: string | undefined;
+  readonly issues: readonly ConfigIssue[];
+
+  constructor(reason: ConfigErrorReason, file: string | undefined, issues: readonly ConfigIssue[]) {
+    super(issues.map((issue) => issueText(issue, file)).join("\n"));
+    this.reason = reason;
+    this.file = file;
+    this.issues = issues;
+  }
+}
+
+function issueText(issue: ConfigIssue, file: string | undefined): string {
+  const place = issue.line === undefined ? "" : `:${issue.line}:${issue.column ?? 1}`;
+  const path = issue.path === "" ? "" : `${issue.path}: `;
+  const hint = issue.suggestion === undefined ? "" : ` (did you mean "${issue.suggestion}"?)`;
+  return `${file ?? "configuration"}${place}: ${path}${issue.message}${hint}`;
+}

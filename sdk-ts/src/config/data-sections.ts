@@ -1,0 +1,132 @@
+import { z } from "zod";
+import { parseInterval } from "../sources/parse-interval.ts";
+import { parseTimeText } from "../sources/parse-time.ts";
+
+export const nameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "letters, digits, _ . - only, at most 100");
+
+const timeText = z
+  .string()
+  .refine(
+    (text) => !Number.isNaN(parseTimeText(text)),
+    "not an ISO date or an RFC 3339 time with zone",
+  );
+
+const interval = z.union([z.string(), z.number()]).refine((value) => {
+  try {
+    return parseInterval(value) > 0;
+  } catch {
+    return false;
+  }
+}, 'not an interval: seconds, or text such as "60s", "1m", "1h", "1d"');
+
+const decimal = z
+  .union([z.number(), z.string().regex(/^\d+(\.\d+)?$/, "not a decimal number")])
+  .transform((value) => String(value))
+  .refine((text) => /^\d+(\.\d+)?$/.test(text), "not a plain decimal number; put it in quotes");
+
+const positive = decimal.refine((text) => Number(text) > 0, "must be above 0");
+
+/** One feed of bars. */
+export const sourceSchema = z.strictObject({
+  adapter: z.literal("csv-replay").default("csv-replay").describe("What reads the feed."),
+  file: z.string().min(1).describe("CSV file with the rows of the feed."),
+  history_file: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe("CSV file used instead of `file` for backtests and for warm-up before `start`."),
+  interval: interval.default("1d").describe("Bar length."),
+  columns: z
+    .array(z.string().min(1))
+    .min(1)
+    .max(1_000)
+    .nullable()
+    .default(null)
+    .describe("Value columns to read; null reads all."),
+  speed: z
+    .union([z.number().positive().max(1e6), z.literal("max")])
+    .default("max")
+    .describe("Bars a second, or max. A ceiling in a replay world."),
+  start: timeText
+    .nullable()
+    .default(null)
+    .describe("First bar of the feed; earlier rows are history. Null: the first row."),
+  until: z
+    .union([z.literal("start"), timeText])
+    .nullable()
+    .default(null)
+    .describe(
+      "Hold: the feed publishes no bar after it until it is moved. `start` holds before the first. Null: no hold.",
+    ),
+  schedule: z
+    .enum(["observed", "continuous"])
+    .default("observed")
+    .describe("`observed`: the rows are the sequence. `continuous`: every interval has a bar."),
+  periods_per_year: z
+    .number()
+    .positive()
+    .max(31_622_400)
+    .default(252)
+    .describe("Bars a year, for annualised figures."),
+});
+
+/** What is traded. Money and quantity are decimals, kept as text. */
+export const instrumentSchema = z.strictObject({
+  venue: z.string().min(1).max(100).default("paper").describe("Where it is traded."),
+  tick: positive.default("0.01").describe("Smallest step of the price, in quote currency."),
+  lot: positive.default("1").describe("Smallest step of the quantity."),
+  min_notional: decimal.default("0").describe("Smallest value of an order, in quote currency."),
+  multiplier: positive.default("1").describe("Value of one unit per point of price."),
+  quote_currency: z
+    .string()
+    .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
+    .default("USD")
+    .describe("Currency of the price."),
+  mark_source: nameSchema.describe("Entry of `sources` whose close is the mark."),
+});
+
+/** A broker account. */
+export const accountSchema = z.strictObject({
+  broker: z.literal("paper").default("paper").describe("Who executes."),
+  currency: z
+    .string()
+    .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
+    .default("USD")
+    .describe("Currency of cash and equity."),
+  initial_cash: decimal.default("1000000").describe("Cash of a new paper account."),
+  fee_bps: z
+    .number()
+    .min(0)
+    .max(10_000)
+    .default(1)
+    .describe("Fee, basis points of notional a side."),
+  half_spread_bps: z
+    .number()
+    .min(0)
+    .max(10_000)
+    .default(1)
+    .describe("Half spread a market order pays, basis points of notional."),
+  instruments: z.array(nameSchema).max(10_000).default([]).describe("Symbols it may trade."),
+  limits: z
+    .strictObject({
+      max_order_notional: positive
+        .nullable()
+        .default(null)
+        .describe("Largest order; null: none set."),
+      max_gross_notional: positive
+        .nullable()
+        .default(null)
+        .describe("Largest gross exposure; null: none set."),
+    })
+    .prefault({})
+    .describe("Limits checked before each order, in account currency."),
+  reconcile_interval_ms: z
+    .int()
+    .min(1_000)
+    .max(86_400_000)
+    .default(60_000)
+    .describe("How often books are compared with the broker, ms."),
+});

@@ -1,0 +1,362 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  ConfigError,
+  configJsonSchema,
+  explainConfig,
+  isLoopback,
+  type LoadConfigOptions,
+  leafKeys,
+  loadConfig,
+  resolveSecret,
+} from "./index.ts";
+import { descriptionOf, schemaAt } from "./schema-walk.ts";
+
+const root = mkdtempSync(join(tmpdir(), "qmtl-config-"));
+afterAll(() => rmSync(root, { recursive: true }));
+
+let folders = 0;
+function folder(files: Record<string, string> = {}): string {
+  const path = join(root, String(folders++));
+  mkdirSync(path);
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(path, name), text);
+  return path;
+}
+
+function load(text: string, env: LoadConfigOptions["env"] = {}) {
+  return loadConfig({ cwd: folder({ "qmtl.yml": text }), env });
+}
+
+function refusal(run: () => unknown): ConfigError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ConfigError) return error;
+    throw error;
+  }
+  throw new Error("was not refused");
+}
+
+const whole = `
+project: {name: demo}
+sources:
+  bars:
+    file: data/feed.csv
+    history_file: data/history.csv
+    start: 2015-01-02
+    until: start
+    speed: 200
+instruments:
+  SPX: {mark_source: bars, lot: 0.1, tick: "0.01"}
+accounts:
+  main:
+    instruments: [SPX]
+    limits: {max_order_notional: 2000000}
+security:
+  keys:
+    ops: {principal: alice, role: operator, secret: {file: keys/ops}}
+`;
+
+describe("a configuration that holds", () => {
+  test("without a file the defaults apply", () => {
+    const cwd = folder();
+    const config = loadConfig({ cwd, env: {} });
+
+    expect(config.gateway).toMatchObject({
+      host: "127.0.0.1",
+      port: 7400,
+      web_port: 7401,
+      ticket_ttl_seconds: 300,
+    });
+    expect(config.dag_manager).toMatchObject({
+      port: 7410,
+      node_lease_ms: 10_000,
+      node_renew_ms: 3_000,
+    });
+    expect(config.world_service).toMatchObject({ port: 7420, compat_rebalance_v2: false });
+    expect(config.storage).toEqual({
+      kind: "embedded",
+      data_dir: join(cwd, ".qmtl/data"),
+      dsn: null,
+    });
+    expect(config.sdk).toEqual({ gateway_url: "http://127.0.0.1:7400", takeover: "hot" });
+    expect(config.sources).toEqual({});
+  });
+
+  test("a file fills in what it says and keeps the defaults of the rest", () => {
+    const cwd = folder({ "qmtl.yml": whole });
+    const config = loadConfig({ cwd, env: {} });
+
+    expect(config.sources.bars).toEqual({
+      adapter: "csv-replay",
+      file: join(cwd, "data/feed.csv"),
+      history_file: join(cwd, "data/history.csv"),
+      interval: "1d",
+      columns: null,
+      speed: 200,
+      start: "2015-01-02",
+      until: "start",
+      schedule: "observed",
+      periods_per_year: 252,
+    });
+    expect(config.instruments.SPX).toMatchObject({ lot: "0.1", tick: "0.01", multiplier: "1" });
+    expect(config.accounts.main).toMatchObject({
+      fee_bps: 1,
+      initial_cash: "1000000",
+      limits: { max_order_notional: "2000000", max_gross_notional: null },
+    });
+    expect(config.security.keys.ops?.secret).toEqual({ file: join(cwd, "keys/ops") });
+  });
+
+  test("qmtl.yml goes before qmtl.yaml, a given path before both", () => {
+    const names = {
+      "qmtl.yml": "project: {name: a}",
+      "qmtl.yaml": "project: {name: b}",
+      "c.yml": "project: {name: c}",
+    };
+    const cwd = folder(names);
+
+    expect(loadConfig({ cwd, env: {} }).project.name).toBe("a");
+    expect(loadConfig({ cwd, env: {}, path: "c.yml" }).project.name).toBe("c");
+    expect(
+      loadConfig({ cwd: folder({ "qmtl.yaml": "project: {name: b}" }), env: {} }).project.name,
+    ).toBe("b");
+  });
+
+  test("the environment goes before the file, free names included", () => {
+    const config = load(whole, {
+      QMTL__GATEWAY__PORT: "7500",
+      QMTL__ACCOUNTS__MAIN__FEE_BPS: "2.5",
+      QMTL__SOURCES__BARS__SPEED: "max",
+      QMTL__INSTRUMENTS__SPX__VENUE: "test",
+      QMTL__STORAGE__DSN: "{env: DSN}",
+      QMTL_LANG: "not ours",
+    });
+
+    expect(config.gateway.port).toBe(7500);
+    expect(config.accounts.main?.fee_bps).toBe(2.5);
+    expect(config.sources.bars?.speed).toBe("max");
+    expect(config.instruments.SPX?.venue).toBe("test");
+    expect(config.storage.dsn).toEqual({ env: "DSN" });
+  });
+});
+
+describe("a file that cannot be used", () => {
+  test("an empty one", () => {
+    expect(refusal(() => load("")).reason).toBe("CONFIG_EMPTY");
+    expect(refusal(() => load("# only a comment\n")).reason).toBe("CONFIG_EMPTY");
+    expect(load("{}").project.name).toBe("qmtl");
+  });
+
+  test("one that is not there, and a directory", () => {
+    const cwd = folder();
+    mkdirSync(join(cwd, "qmtl.yml"));
+
+    expect(refusal(() => loadConfig({ cwd: folder(), path: "none.yml", env: {} })).reason).toBe(
+      "CONFIG_NOT_FOUND",
+    );
+    expect(refusal(() => loadConfig({ cwd, env: {} }))).toMatchObject({
+      reason: "CONFIG_UNREADABLE",
+      file: join(cwd, "qmtl.yml"),
+    });
+  });
+
+  test.each([
+    ["gateway:\n  port: [1\n", 3],
+    ["gateway: {}\ngateway: {}\n", 2],
+    ["just text", undefined],
+    ["- a list", undefined],
+  ])("one that is not a YAML mapping: %j", (text, line) => {
+    const error = refusal(() => load(text));
+
+    expect(error.reason).toBe("CONFIG_NOT_YAML");
+    expect(error.issues[0]?.line).toBe(line);
+  });
+
+  test("an environment value that is not YAML names the variable", () => {
+    expect(refusal(() => load("{}", { QMTL__GATEWAY__PORT: "[1" })).message).toContain(
+      "QMTL__GATEWAY__PORT",
+    );
+  });
+});
+
+describe("a value that does not hold is reported with line and column", () => {
+  test.each([
+    ["gatewey:\n  port: 1\n", { path: "gatewey", line: 1, column: 1, suggestion: "gateway" }],
+    ["gateway:\n  prot: 1\n", { path: "gateway.prot", line: 2, column: 3, suggestion: "port" }],
+    [
+      "accounts:\n  a:\n    limits:\n      max_order: 1\n",
+      { path: "accounts.a.limits.max_order", line: 4, column: 7 },
+    ],
+    ["gateway:\n  port: high\n", { path: "gateway.port", line: 2, column: 9 }],
+    ["gateway:\n  port: 70000\n", { path: "gateway.port", line: 2, column: 9 }],
+    [
+      "accounts:\n  a:\n    limits: {max_order_notional: lots}\n",
+      { path: "accounts.a.limits.max_order_notional", line: 3, column: 34 },
+    ],
+    [
+      "sources:\n  b: {interval: 1d}\n",
+      { path: "sources.b.file", line: 2, column: 3, message: "is needed" },
+    ],
+    ["sources:\n  b: {file: f, interval: 1w}\n", { path: "sources.b.interval", line: 2 }],
+    ["sources:\n  b: {file: f, start: 2020-02-30}\n", { path: "sources.b.start", line: 2 }],
+    ["storage:\n  kind: sqlite\n", { path: "storage.kind", line: 2, column: 9 }],
+    ["gateway: 5\n", { path: "gateway", line: 1, column: 10 }],
+  ])("%j", (text, issue) => {
+    const error = refusal(() => load(text));
+
+    expect(error.reason).toBe("CONFIG_INVALID");
+    expect(error.issues).toHaveLength(1);
+    expect(error.issues[0]).toMatchObject(issue);
+    expect(error.message).toContain(`qmtl.yml:${issue.line}:`);
+  });
+
+  test("all issues come at once", () => {
+    const error = refusal(() => load("gateway: {port: x, prot: 1}\nbus: {kind: y}\n"));
+
+    expect(error.issues.map((issue) => issue.path).sort()).toEqual([
+      "bus.kind",
+      "gateway.port",
+      "gateway.prot",
+    ]);
+  });
+
+  test("a wrong value from the environment names the variable, not a line", () => {
+    const [issue] = refusal(() =>
+      load("gateway:\n  port: 1\n", { QMTL__GATEWAY__PORT: "x" }),
+    ).issues;
+
+    expect(issue?.message).toContain("QMTL__GATEWAY__PORT");
+    expect(issue?.line).toBeUndefined();
+  });
+
+  test("a key of the environment that does not exist is refused, with the nearest", () => {
+    const [issue] = refusal(() => load("{}", { QMTL__GATEWAY__PROT: "1" })).issues;
+
+    expect(issue).toMatchObject({ path: "gateway.prot", suggestion: "port" });
+  });
+
+  test("a secret written out is refused and not repeated", () => {
+    const error = refusal(() =>
+      load("storage:\n  kind: postgres\n  dsn: postgres://u:hunter2@h/db\n"),
+    );
+
+    expect(error.issues[0]).toMatchObject({ path: "storage.dsn", line: 3 });
+    expect(error.message).toContain("{env: NAME}");
+    expect(error.message).not.toContain("hunter2");
+  });
+});
+
+describe("keys that do not go together", () => {
+  test.each([
+    [
+      "world_service: {alpha_metrics_required: true}",
+      "world_service.alpha_metrics_required",
+      "compat_rebalance_v2",
+    ],
+    ["gateway: {host: 0.0.0.0}", "gateway.host", "security.tls and security.keys"],
+    [
+      "gateway: {host: 0.0.0.0}\nsecurity: {tls: {cert: c, key: k}}",
+      "gateway.host",
+      "security.keys",
+    ],
+    ["storage: {kind: postgres}", "storage.dsn", "kind: postgres"],
+    ["bus: {kind: kafka}", "bus.brokers", "kind: kafka"],
+    ["dag_manager: {node_renew_ms: 4000}", "dag_manager.node_lease_ms", "3 · node_renew_ms"],
+    [
+      "world_service: {default_lease: {margin_ms: 100}}",
+      "world_service.default_lease.margin_ms",
+      "emit_max_ms",
+    ],
+    ["gateway: {web_port: 7410}", "dag_manager.port", "gateway.web_port"],
+    ["instruments: {X: {mark_source: bars}}", "instruments.X.mark_source", "bars"],
+    ["accounts: {a: {instruments: [X]}}", "accounts.a.instruments.0", "X"],
+    ["sources: {b: {file: f, until: start}}", "sources.b.until", "start"],
+    ["sources: {b: {file: f, start: 2020-01-02, until: 2020-01-01}}", "sources.b.until", "before"],
+  ])("%s", (text, path, message) => {
+    const error = refusal(() => load(text));
+
+    expect(error.issues).toHaveLength(1);
+    expect(error.issues[0]?.path).toBe(path);
+    expect(error.issues[0]?.message).toContain(message);
+  });
+
+  test("a public host with TLS and keys is fine", () => {
+    const security =
+      "{tls: {cert: c, key: k}, keys: {a: {principal: p, role: owner, secret: {env: K}}}}";
+
+    expect(load(`gateway: {host: 0.0.0.0}\nsecurity: ${security}`).gateway.host).toBe("0.0.0.0");
+    expect(["127.0.0.1", "localhost", "::1", "127.1.2.3"].every(isLoopback)).toBe(true);
+    expect(["0.0.0.0", "::", "10.0.0.1", "127.example.org"].some(isLoopback)).toBe(false);
+  });
+});
+
+describe("secrets", () => {
+  test("are fetched by reference, and a missing one is named", () => {
+    const from = { env: { A: "x" }, readFile: (path: string) => (path === "/k" ? "y\n" : "") };
+
+    expect(resolveSecret({ env: "A" }, from)).toBe("x");
+    expect(resolveSecret({ file: "/k" }, from)).toBe("y");
+    expect(refusal(() => resolveSecret({ env: "B" }, from)).message).toContain("B");
+    expect(refusal(() => resolveSecret({ file: "/none" }, {})).reason).toBe("SECRET_UNAVAILABLE");
+  });
+});
+
+describe("explaining", () => {
+  test("gives type, default, meaning, value and where the value came from", () => {
+    const cwd = folder({ "qmtl.yml": "gateway:\n  port: 7500\n" });
+    const at = (key: string, env = {}) => explainConfig(key, { cwd, env });
+
+    expect(at("gateway.port")).toEqual({
+      key: "gateway.port",
+      type: "integer",
+      default: 7400,
+      description: "Port of the gRPC door.",
+      value: 7500,
+      origin: `${join(cwd, "qmtl.yml")}:2:3`,
+    });
+    expect(at("gateway.port", { QMTL__GATEWAY__PORT: "1" })).toMatchObject({
+      value: 1,
+      origin: "QMTL__GATEWAY__PORT",
+    });
+    expect(at("sdk.takeover")).toMatchObject({
+      type: '"hot" | "cold"',
+      value: "hot",
+      origin: "default",
+    });
+    expect(at("telemetry.metrics_port").type).toBe("integer | null");
+  });
+
+  test("an unknown key is answered with the nearest", () => {
+    const error = refusal(() => explainConfig("gateway.prot", { cwd: folder(), env: {} }));
+
+    expect(error.issues[0]?.suggestion).toBe("gateway.port");
+  });
+
+  test("every key has a description", () => {
+    const bare = leafKeys().filter((key) => {
+      const schema = schemaAt(key.split("."));
+      return schema === undefined || descriptionOf(schema) === "";
+    });
+
+    expect(bare).toEqual([]);
+    expect(leafKeys().length).toBeGreaterThan(60);
+  });
+
+  test("the JSON schema has the sections, the defaults and no room for unknown keys", () => {
+    const schema = configJsonSchema();
+
+    expect(schema).toMatchObject({
+      additionalProperties: false,
+      properties: {
+        gateway: {
+          properties: { port: { default: 7400, type: "integer" } },
+          additionalProperties: false,
+        },
+      },
+    });
+    expect(schema.required).toBeUndefined();
+  });
+});

@@ -1,0 +1,127 @@
+import { dirname, resolve } from "node:path";
+import type { z } from "zod";
+import { type ConfigDocument, readConfigDocument } from "./config-document.ts";
+import { ConfigError, type ConfigIssue } from "./config-error.ts";
+import { configSchema, type QmtlConfig } from "./config-schema.ts";
+import { type Override, readOverrides, withOverrides } from "./environment.ts";
+import { nearestName } from "./nearest-name.ts";
+import { knownKeys } from "./schema-walk.ts";
+import type { SecretRef } from "./secret-ref.ts";
+
+export interface LoadConfigOptions {
+  /** The file. @default `qmtl.yml`, then `qmtl.yaml` in `cwd`; without either, defaults apply */
+  readonly path?: string | undefined;
+  /** @default the working directory of the process */
+  readonly cwd?: string | undefined;
+  /** Overrides are taken from here. @default the environment of the process */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+}
+
+/** A configuration with what is needed to say where each value came from. */
+export interface LoadedConfig {
+  readonly config: QmtlConfig;
+  readonly document: ConfigDocument;
+  readonly overrides: readonly Override[];
+}
+
+/**
+ * Loads `qmtl.yml`, puts the environment on top, checks all of it and fills in the defaults. Paths to files are made
+ * absolute, from the folder of the file (without one: from `cwd`). Secrets stay references: see `resolveSecret`.
+ *
+ * @throws {ConfigError} with every issue at once.
+ */
+export function loadConfig(options: LoadConfigOptions = {}): QmtlConfig {
+  return loadConfigWithOrigins(options).config;
+}
+
+/** {@link loadConfig}, with the origins of values. */
+export function loadConfigWithOrigins(options: LoadConfigOptions = {}): LoadedConfig {
+  const cwd = resolve(options.cwd ?? ".");
+  const document = readConfigDocument(options.path, cwd);
+  const overrides = readOverrides(options.env ?? process.env, document.data);
+  const result = configSchema.safeParse(withOverrides(document.data, overrides), {
+    reportInput: true,
+  });
+  if (!result.success) {
+    const issues = result.error.issues.flatMap((issue) => toIssues(issue, document, overrides));
+    throw new ConfigError("CONFIG_INVALID", document.file, issues);
+  }
+  const folder = document.file === undefined ? cwd : dirname(document.file);
+  return { config: withAbsolutePaths(result.data, folder), document, overrides };
+}
+
+function toIssues(
+  issue: z.core.$ZodIssue,
+  document: ConfigDocument,
+  overrides: readonly Override[],
+): ConfigIssue[] {
+  if (issue.code !== "unrecognized_keys") {
+    const message =
+      issue.code === "invalid_key" ? `not a name: ${issue.issues[0]?.message}` : plain(issue);
+    return [placed(issue.path, message, "value", document, overrides)];
+  }
+  return issue.keys.map((key) => {
+    const known = knownKeys(issue.path);
+    const suggestion = nearestName(key, known);
+    const message = `unknown key; known are ${known.join(", ")}`;
+    const found = placed([...issue.path, key], message, "key", document, overrides);
+    return suggestion === undefined ? found : { ...found, suggestion };
+  });
+}
+
+function plain(issue: z.core.$ZodIssue): string {
+  if (issue.code === "invalid_type" && issue.input === undefined) return "is needed";
+  return issue.message.replace(/^Invalid input: /, "");
+}
+
+function placed(
+  path: readonly PropertyKey[],
+  message: string,
+  of: "key" | "value",
+  document: ConfigDocument,
+  overrides: readonly Override[],
+): ConfigIssue {
+  const text = path.map(String).join(".");
+  const override = overrideOf(path.map(String), overrides);
+  if (override !== undefined)
+    return { path: text, message: `${message} (set by ${override.variable})` };
+  const place = document.place(path, of);
+  return place === undefined ? { path: text, message } : { path: text, message, ...place };
+}
+
+/** The override that set a path: itself, or one above it; the last one put in wins. */
+export function overrideOf(
+  path: readonly string[],
+  overrides: readonly Override[],
+): Override | undefined {
+  return overrides.findLast((one) => one.path.every((name, index) => path[index] === name));
+}
+
+function withAbsolutePaths(config: QmtlConfig, folder: string): QmtlConfig {
+  const at = (path: string): string => resolve(folder, path);
+  const secret = (ref: SecretRef): SecretRef => ("file" in ref ? { file: at(ref.file) } : ref);
+  const { storage, security, cache } = config;
+  const sources = Object.entries(config.sources).map(([name, source]) => {
+    const history_file = source.history_file === null ? null : at(source.history_file);
+    return [name, { ...source, file: at(source.file), history_file }] as const;
+  });
+  const keys = Object.entries(security.keys).map(
+    ([id, key]) => [id, { ...key, secret: secret(key.secret) }] as const,
+  );
+  const tls =
+    security.tls === null ? null : { cert: at(security.tls.cert), key: at(security.tls.key) };
+  return {
+    ...config,
+    sources: Object.fromEntries(sources),
+    storage: {
+      ...storage,
+      data_dir: at(storage.data_dir),
+      dsn: storage.dsn === null ? null : secret(storage.dsn),
+    },
+    security: { keys: Object.fromEntries(keys), tls },
+    cache: {
+      tagquery_cache_path: at(cache.tagquery_cache_path),
+      snapshot_dir: at(cache.snapshot_dir),
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import { z } from "zod";
+import { secretRefSchema } from "./secret-ref.ts";
+
+export const storageSchema = z.strictObject({
+  kind: z
+    .enum(["embedded", "postgres"])
+    .default("embedded")
+    .describe("`embedded`: a database in `data_dir`. `postgres`: the one at `dsn`."),
+  data_dir: z.string().min(1).default(".qmtl/data").describe("Folder of the embedded database."),
+  dsn: secretRefSchema
+    .nullable()
+    .default(null)
+    .describe("PostgreSQL connection string, by reference."),
+});
+
+export const busSchema = z.strictObject({
+  kind: z
+    .enum(["embedded", "kafka"])
+    .default("embedded")
+    .describe("`embedded`: a log in the database. `kafka`: the brokers below."),
+  brokers: z
+    .array(z.string().regex(/^[^\s:]+:\d{1,5}$/, "not host:port"))
+    .max(100)
+    .default([])
+    .describe("Kafka brokers, host:port."),
+  topic_prefix: z
+    .string()
+    .regex(/^[a-zA-Z0-9._-]{1,100}$/, "letters, digits, . _ - only")
+    .default("qmtl")
+    .describe("First part of every topic name."),
+});
+
+export const securitySchema = z.strictObject({
+  keys: z
+    .record(
+      z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, _ - only, at most 64"),
+      z.strictObject({
+        principal: z
+          .string()
+          .min(1)
+          .max(100)
+          .describe("Who holds the key, as the audit names them."),
+        role: z.enum(["owner", "operator", "viewer"]).describe("What they may do."),
+        secret: secretRefSchema.describe("The key itself, by reference."),
+      }),
+    )
+    .default({})
+    .describe("Callers by key id. Without keys only loopback is served, as principal `local`."),
+  tls: z
+    .strictObject({
+      cert: z.string().min(1).describe("Certificate chain, PEM file."),
+      key: z.string().min(1).describe("Private key, PEM file."),
+    })
+    .nullable()
+    .default(null)
+    .describe("Certificate of the services' doors."),
+});
+
+export const telemetrySchema = z.strictObject({
+  log_level: z
+    .enum(["debug", "info", "warn", "error", "silent"])
+    .default("info")
+    .describe("Least severe message that is logged."),
+  metrics_port: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .nullable()
+    .default(null)
+    .describe("Port of the Prometheus page; null: none."),
+});
+
+export const cacheSchema = z.strictObject({
+  tagquery_cache_path: z
+    .string()
+    .min(1)
+    .default(".qmtl/tagmap.json")
+    .describe("File with the last known queues of each tag query, for offline runs."),
+  snapshot_dir: z
+    .string()
+    .min(1)
+    .default(".qmtl/snapshots")
+    .describe("Folder of node state snapshots."),
+});
+
+export const testSchema = z.strictObject({
+  test_mode: z.boolean().default(false).describe("Shorter network budgets, for tests."),
+  fail_on_history_gap: z
+    .boolean()
+    .default(false)
+    .describe("A gap in the history is an error, not a warning."),
+  history_start: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("First bar of an offline run; null: the first row."),
+  history_end: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("Last bar of an offline run; null: the last row."),
+});

@@ -1,0 +1,122 @@
+import { z } from "zod";
+
+const port = z.int().min(1).max(65_535);
+const url = z.url({ protocol: /^https?$/, error: "not an http or https address" });
+const host = z.string().min(1).max(255);
+
+export const gatewaySchema = z.strictObject({
+  host: host.default("127.0.0.1").describe("Address to listen on."),
+  port: port.default(7_400).describe("Port of the gRPC door."),
+  web_port: port.default(7_401).describe("Port of the web door."),
+  ticket_ttl_seconds: z
+    .int()
+    .min(10)
+    .max(3_600)
+    .default(300)
+    .describe("Life of a control stream ticket, s."),
+  enforce_live_guard: z
+    .boolean()
+    .default(true)
+    .describe("Refuse live unless the caller consents explicitly. One of the three yeses of live."),
+  dag_manager_url: url.default("http://127.0.0.1:7410").describe("Where the DAG Manager listens."),
+  world_service_url: url.default("http://127.0.0.1:7420").describe("Where WorldService listens."),
+  rebalance_schema_version: z
+    .int()
+    .min(1)
+    .max(2)
+    .default(1)
+    .describe("Highest rebalancing schema version the gateway asks for."),
+});
+
+export const dagManagerSchema = z.strictObject({
+  host: host.default("127.0.0.1").describe("Address to listen on."),
+  port: port.default(7_410).describe("Port of the gRPC door."),
+  node_lease_ms: z
+    .int()
+    .min(3_000)
+    .max(60_000)
+    .default(10_000)
+    .describe("Life of a node lease, ms."),
+  node_renew_ms: z
+    .int()
+    .min(100)
+    .max(20_000)
+    .default(3_000)
+    .describe("How often a holder renews, ms."),
+  node_margin_ms: z
+    .int()
+    .min(0)
+    .max(20_000)
+    .default(1_000)
+    .describe("What a holder takes off its lease, ms."),
+});
+
+export const worldServiceSchema = z.strictObject({
+  host: host.default("127.0.0.1").describe("Address to listen on."),
+  port: port.default(7_420).describe("Port of the gRPC door."),
+  compat_rebalance_v2: z
+    .boolean()
+    .default(false)
+    .describe("Answer rebalancing requests in schema version 2."),
+  alpha_metrics_required: z
+    .boolean()
+    .default(false)
+    .describe("Refuse rebalancing requests below version 2. Needs compat_rebalance_v2."),
+  default_lease: z
+    .strictObject({
+      lease_ms: z
+        .int()
+        .min(1_000)
+        .max(30_000)
+        .default(10_000)
+        .describe("Life of an order lease, ms."),
+      renew_ms: z
+        .int()
+        .min(100)
+        .max(10_000)
+        .default(2_000)
+        .describe("How often a session renews, ms."),
+      margin_ms: z
+        .int()
+        .min(0)
+        .max(10_000)
+        .default(1_000)
+        .describe("What a session takes off its lease, ms."),
+      emit_max_ms: z
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(300)
+        .describe("Longest pause between gate check and write that is tolerated, ms."),
+      freeze_timeout_ms: z
+        .int()
+        .min(1_000)
+        .max(600_000)
+        .default(30_000)
+        .describe("From freeze to unfreeze of an apply, ms."),
+      switch_ack_ms: z
+        .int()
+        .min(100)
+        .max(60_000)
+        .default(5_000)
+        .describe("Wait for acknowledgements of a switch, ms."),
+      session_dead_ms: z
+        .int()
+        .min(100)
+        .max(60_000)
+        .default(4_000)
+        .describe("A session silent for this long is not live, ms."),
+    })
+    .prefault({})
+    .describe("Order lease of a new world; a world may set its own."),
+});
+
+export const sdkSchema = z.strictObject({
+  gateway_url: url.default("http://127.0.0.1:7400").describe("Gateway that strategies submit to."),
+  takeover: z
+    .enum(["hot", "cold"])
+    .default("hot")
+    .describe(
+      "`hot`: keep nodes computed by others up to date, to take over at once. `cold`: restore when needed.",
+    ),
+});

@@ -1,0 +1,75 @@
+import { makeNumberColumn, type SlidingColumn } from "../cache/sliding-column.ts";
+import type { ClockSpec } from "./schedule.ts";
+
+/** The rows of one clock: all columns on it share one local index, which slides as one. */
+export class ClockFrame {
+  readonly spec: ClockSpec;
+  readonly lookback: number;
+  readonly chunk: number;
+  /** Bucket end of each row, milliseconds since the epoch. */
+  readonly endMs: SlidingColumn<Float64Array>;
+  readonly #columns: SlidingColumn[] = [];
+  readonly #presence: SlidingColumn<Uint8Array>[] = [];
+  /**
+   * Absolute row of local row 0, known from {@link start} on. Starts as an integer and not as NaN: a field that has
+   * held a fraction is boxed at each call it is passed to.
+   */
+  base = 0;
+  isStarted = false;
+  /** Local row of the first row there ever was; goes below 0 as the frame slides. */
+  firstLocal: number;
+  /** One past the last local row. */
+  end: number;
+  /** A presence flag below `end` may be 0. */
+  hasMissing = false;
+
+  constructor(spec: ClockSpec, lookback: number, chunk: number) {
+    this.spec = spec;
+    this.lookback = lookback;
+    this.chunk = chunk;
+    this.endMs = makeNumberColumn(this.capacity);
+    this.firstLocal = lookback;
+    this.end = lookback;
+  }
+
+  get capacity(): number {
+    return this.lookback + this.chunk;
+  }
+
+  addColumn(column: SlidingColumn): void {
+    this.#columns.push(column);
+  }
+
+  addPresence(column: SlidingColumn<Uint8Array>): void {
+    this.#presence.push(column);
+  }
+
+  /** Fixes the absolute row of the first row. */
+  start(firstRow: number): void {
+    this.base = firstRow - this.lookback;
+    this.isStarted = true;
+  }
+
+  /** Makes room for `rows` ≤ chunk more rows. Rows at `end` and after hold presence 1. */
+  reserve(rows: number): void {
+    if (this.end + rows <= this.capacity) return;
+    const { lookback, end } = this;
+    for (const column of this.#columns) column.slide(lookback, end);
+    this.endMs.slide(lookback, end);
+    if (this.hasMissing) this.#slidePresence();
+    const shift = end - lookback;
+    this.base += shift;
+    this.firstLocal -= shift;
+    this.end = lookback;
+  }
+
+  #slidePresence(): void {
+    let missing = false;
+    for (const column of this.#presence) {
+      column.slide(this.lookback, this.end);
+      column.values.fill(1, this.lookback);
+      missing ||= column.values.indexOf(0) >= 0;
+    }
+    this.hasMissing = missing;
+  }
+}

@@ -1,0 +1,289 @@
+import { CarryKernel } from "../nodes/alignment.ts";
+import type { Column, Kernel } from "../nodes/kernel.ts";
+import type { ClockFrame } from "./clock-frame.ts";
+import { updateClockMap } from "./clock-map.ts";
+import { clearRow, type EngineMemory, makeMemory } from "./engine-memory.ts";
+import { COLD, laneReadiness, plainRows, READY, straightLanes } from "./lane-readiness.ts";
+import type { Plan, PlanLane } from "./plan.ts";
+import { ComputeError, MissingBucketError, type RunPlace } from "./run-error.ts";
+
+/**
+ * Memory and kernels of one run of a plan. Both executors append a segment of rows to the clocks, write the supplied
+ * columns, and call {@link runSegment}; they differ only in how many rows a segment has.
+ */
+export class Engine {
+  readonly plan: Plan;
+  readonly frames: readonly ClockFrame[];
+  readonly columns: readonly Column[];
+  readonly presence: readonly Uint8Array[];
+  /** First local row of the segment per clock; −1 if the clock does not advance. */
+  readonly from: Int32Array;
+  /** End of the segment per clock. */
+  readonly to: Int32Array;
+  /** 1 per clock if a supplied row of the segment is missing. */
+  readonly segmentMissing: Uint8Array;
+  /** 1 per node whose rows of the segment were written from its record (restore only). */
+  readonly recorded: Uint8Array;
+  /** While restoring, nodes with state are not run and nothing is counted. */
+  isRestoring = false;
+  readonly #memory: EngineMemory;
+  readonly #kernels: readonly (Kernel | undefined)[];
+  readonly #maps: readonly Int32Array[];
+  readonly #order: Int32Array; // lane, or −1 − stage for a loop
+  readonly #laneClock: Int32Array;
+  readonly #plainRows: Int32Array; // per clock: rows before all windows are full; −1 = never plain
+  readonly #clean: Uint8Array;
+  readonly #cleanRows: Float64Array; // rows per clock that ran every lane
+  readonly #laneRows: Float64Array; // rows beyond those, per lane
+  readonly #history: Uint8Array; // per node
+  readonly #straight: readonly (Straight | undefined)[]; // per clock
+  #at = 0; // lane running now, for messages
+
+  constructor(plan: Plan, chunk: number) {
+    this.plan = plan;
+    this.#memory = makeMemory(plan, chunk);
+    this.frames = this.#memory.frames;
+    this.columns = this.#memory.columns;
+    this.presence = this.#memory.presence;
+    this.#maps = this.#memory.maps;
+    this.#kernels = plan.lanes.map((lane) => this.#makeKernel(lane));
+    this.#order = Int32Array.from(plan.stages, (stage, s) =>
+      stage.kind === "lane" ? stage.lane : -1 - s,
+    );
+    this.#laneClock = Int32Array.from(plan.lanes, (lane) => lane.clock);
+    this.#plainRows = Int32Array.from(plan.clocks, (_, clock) => plainRows(plan, clock));
+    this.#straight = plan.clocks.map((_, clock) => {
+      const lanes = straightLanes(plan, clock);
+      return lanes && { lanes, kernels: lanes.map((lane) => this.#kernels[lane]!) };
+    });
+    this.from = new Int32Array(plan.clocks.length).fill(-1);
+    this.to = new Int32Array(plan.clocks.length);
+    this.segmentMissing = new Uint8Array(plan.clocks.length);
+    this.recorded = new Uint8Array(plan.nodes.length);
+    this.#clean = new Uint8Array(plan.clocks.length);
+    this.#cleanRows = new Float64Array(plan.clocks.length);
+    this.#laneRows = new Float64Array(plan.lanes.length);
+    this.#history = Uint8Array.from(plan.nodes, (n) => (plan.historyNodes.includes(n.id) ? 1 : 0));
+  }
+
+  /** Makes room for `rows` rows of a clock; their times and supplied columns are to be written next. */
+  open(clock: number, rows: number): void {
+    const frame = this.frames[clock]!;
+    frame.reserve(rows);
+    this.from[clock] = frame.end;
+    this.to[clock] = frame.end + rows;
+  }
+
+  /** Marks a local row of a supplied (or recorded) node as missing. */
+  writeMissing(node: number, i: number): void {
+    const { lane, slots, clock } = this.plan.nodes[node]!;
+    for (const slot of slots) clearRow(this.columns[slot]!, i);
+    this.presence[lane]![i] = 0;
+    this.frames[clock]!.hasMissing = true;
+    this.segmentMissing[clock] = 1;
+  }
+
+  /** Runs every lane over the opened rows and closes the segment. */
+  runSegment(): void {
+    const { from, to, frames } = this;
+    let advancing = 0;
+    let only = 0; // the clock that advances, if it is the only one
+    for (let c = 0; c < frames.length; c++) {
+      const first = from[c]!;
+      this.#clean[c] = 0;
+      if (first < 0) continue;
+      const frame = frames[c]!;
+      advancing++;
+      only = c;
+      frame.end = to[c]!;
+      const plain = this.#plainRows[c]!;
+      if (plain < 0 || first - frame.firstLocal < plain) continue;
+      if (this.segmentMissing[c] === 1 || this.isRestoring) continue;
+      this.#clean[c] = 1;
+      this.#cleanRows[c]! += to[c]! - first;
+    }
+    const straight = this.#straight[only];
+    if (advancing === 1 && this.#clean[only] === 1 && straight !== undefined) {
+      this.#runStraight(straight, from[only]!, to[only]!, frames[only]!.base);
+      from[only] = -1;
+      return;
+    }
+    this.#runMapped();
+  }
+
+  /** The lanes of one clock, every row ready, no loop among them: the usual case. */
+  #runStraight(straight: Straight, from: number, to: number, base: number): void {
+    const kernels = straight.kernels;
+    let k = 0;
+    try {
+      for (; k < kernels.length; k++) kernels[k]!.run(from, to, base);
+    } catch (cause) {
+      throw this.#computeError(straight.lanes[k]!, from, cause);
+    }
+  }
+
+  #runMapped(): void {
+    const { from, frames } = this;
+    for (let m = 0; m < this.#maps.length; m++) {
+      const map = this.plan.maps[m]!;
+      if (from[map.fine]! < 0) continue;
+      updateClockMap(
+        this.#maps[m]!,
+        map.mode,
+        frames[map.fine]!,
+        from[map.fine]!,
+        frames[map.coarse]!,
+        from[map.coarse]!,
+      );
+    }
+    try {
+      this.#runStages();
+    } catch (cause) {
+      if (cause instanceof MissingBucketError) throw cause;
+      throw this.#computeError(this.#at, from[this.#laneClock[this.#at]!]!, cause);
+    }
+    // Plain loops: `fill` on a typed array costs a call out of compiled code, every row.
+    for (let c = 0; c < frames.length; c++) {
+      from[c] = -1;
+      this.segmentMissing[c] = 0;
+    }
+    if (this.isRestoring) this.recorded.fill(0);
+  }
+
+  #computeError(lane: number, from: number, cause: unknown): ComputeError {
+    return new ComputeError(this.place(lane, this.#kernels[lane]?.callRow ?? from), cause);
+  }
+
+  /** Rows a node's kernel has been run on, restores left out. */
+  evaluations(node: number): number {
+    const { lane, clock, supplied } = this.plan.nodes[node]!;
+    return supplied ? 0 : this.#cleanRows[clock]! + this.#laneRows[lane]!;
+  }
+
+  kernel(lane: number): Kernel | undefined {
+    return this.#kernels[lane];
+  }
+
+  place(lane: number, i: number): RunPlace {
+    const { node, clock } = this.plan.lanes[lane]!;
+    const { id, name } = this.plan.nodes[node]!;
+    const frame = this.frames[clock]!;
+    return { nodeId: id, nodeName: name, row: frame.base + i, bucketEndMs: frame.endMs.values[i]! };
+  }
+
+  /** Local row of port `k`'s own clock that belongs to local row `i` of the lane; −1 = none. */
+  mappedRow(lane: number, k: number, i: number): number {
+    const map = this.plan.lanes[lane]!.ports[k]!.map;
+    return map < 0 ? i : this.#maps[map]![i]!;
+  }
+
+  #makeKernel(lane: PlanLane): Kernel | undefined {
+    const kernel = lane.create?.();
+    const column = (slot: number) => this.columns[slot]!;
+    const rowOf = (k: number) => {
+      const map = lane.ports[k]!.map;
+      return map < 0 ? null : this.#maps[map]!;
+    };
+    kernel?.bind(
+      lane.ports.map((port) => column(port.slot)),
+      lane.slots.map(column),
+      { rowOf },
+    );
+    return kernel;
+  }
+
+  #runStages(): void {
+    const order = this.#order;
+    for (let s = 0; s < order.length; s++) {
+      const lane = order[s]!;
+      if (lane < 0) {
+        this.#runLoop(s);
+        continue;
+      }
+      const clock = this.#laneClock[lane]!;
+      const from = this.from[clock]!;
+      if (from < 0) continue;
+      this.#at = lane;
+      if (this.#clean[clock] === 1) {
+        this.#kernels[lane]!.run(from, this.to[clock]!, this.frames[clock]!.base);
+      } else {
+        this.#runRows(lane, from, this.to[clock]!);
+      }
+    }
+  }
+
+  #runLoop(s: number): void {
+    const stage = this.plan.stages[s]!;
+    if (stage.kind !== "loop") return;
+    const lanes = stage.lanes;
+    const clock = this.#laneClock[lanes[0]!]!;
+    const from = this.from[clock]!;
+    if (from < 0) return;
+    const to = this.to[clock]!;
+    const base = this.frames[clock]!.base;
+    const isClean = this.#clean[clock] === 1;
+    for (let i = from; i < to; i++) {
+      for (let k = 0; k < lanes.length; k++) {
+        const lane = lanes[k]!;
+        this.#at = lane;
+        if (isClean) this.#kernels[lane]!.run(i, i + 1, base);
+        else this.#runRows(lane, i, i + 1);
+      }
+    }
+  }
+
+  /** Runs a lane on the rows that are ready, and treats each other row by the node's policy. */
+  #runRows(lane: number, from: number, to: number): void {
+    const { role, node, clock } = this.plan.lanes[lane]!;
+    const kernel = this.#kernels[lane]!;
+    const base = this.frames[clock]!.base;
+    if (this.isRestoring && role === "node") {
+      if (this.recorded[node] === 1) return;
+      if (this.#history[node] === 1) {
+        this.#clearRows(lane, from, to);
+        return;
+      }
+    }
+    if (role === "delay") {
+      kernel.run(from, to, base);
+      return;
+    }
+    let start = from;
+    for (let i = from; i < to; i++) {
+      const readiness = laneReadiness(this.plan, this.#memory, lane, i);
+      if (readiness === READY) continue;
+      if (start < i) this.#runReady(lane, start, i);
+      start = i + 1;
+      if (readiness === COLD) this.#clearRows(lane, i, i + 1);
+      else this.#runMissing(lane, i);
+    }
+    if (start < to) this.#runReady(lane, start, to);
+  }
+
+  #runReady(lane: number, from: number, to: number): void {
+    if (!this.isRestoring) this.#laneRows[lane]! += to - from;
+    this.#kernels[lane]!.run(from, to, this.frames[this.#laneClock[lane]!]!.base);
+  }
+
+  #runMissing(lane: number, i: number): void {
+    const { role, onMissing, clock } = this.plan.lanes[lane]!;
+    const kernel = this.#kernels[lane]!;
+    if (role === "carry" && kernel instanceof CarryKernel && kernel.carry(i)) return;
+    if (onMissing === "fail") throw new MissingBucketError(this.place(lane, i));
+    this.#clearRows(lane, i, i + 1);
+    this.presence[lane]![i] = 0;
+    this.frames[clock]!.hasMissing = true;
+  }
+
+  #clearRows(lane: number, from: number, to: number): void {
+    for (const slot of this.plan.lanes[lane]!.slots) {
+      for (let i = from; i < to; i++) clearRow(this.columns[slot]!, i);
+    }
+  }
+}
+
+/** Lanes of one clock in order, with their kernels. */
+interface Straight {
+  readonly lanes: readonly number[];
+  readonly kernels: readonly Kernel[];
+}

@@ -1,0 +1,21 @@
+export {
+  type BatchOptions,
+  type BatchRestore,
+  type BatchResult,
+  runBatch,
+} from "./batch.ts";
+export type { BatchInput } from "./batch-axis.ts";
+export type { BatchColumns } from "./batch-collector.ts";
+export { type CompilePlanOptions, compilePlan } from "./compile-plan.ts";
+export type { GraphInput, GraphNode, NodeKernel, OnMissing, RuntimeGraph } from "./graph.ts";
+export { GraphError, type GraphErrorReason } from "./graph-error.ts";
+export { CHUNK_ROWS, type Plan, type PlanNode } from "./plan.ts";
+export { ComputeError, FeedError, MissingBucketError, type RunPlace } from "./run-error.ts";
+export {
+  type ClockSpec,
+  continuousClock,
+  continuousRow,
+  observedClock,
+  type Schedule,
+} from "./schedule.ts";
+export { StepExecutor } from "./step.ts";

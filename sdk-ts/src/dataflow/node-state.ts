@@ -1,0 +1,80 @@
+import type { Engine } from "./engine.ts";
+
+const BYTES = 8;
+
+/**
+ * State of a node after its last row as canonical bytes: little-endian float64, NaN as 0x7ff8000000000000, in the
+ * order of its lanes. Empty for a node without state. Only consumed input is in it.
+ */
+export function saveNode(engine: Engine, node: number): Uint8Array {
+  const numbers: number[] = [];
+  const { served, lane } = engine.plan.nodes[node]!;
+  for (const each of [...served, lane]) {
+    const state = engine.kernel(each)?.save();
+    if (state !== undefined) for (const value of state) numbers.push(value);
+    if (engine.plan.lanes[each]!.role === "carry") numbers.push(...carriedTail(engine, node, each));
+  }
+  const bytes = new Uint8Array(numbers.length * BYTES);
+  const view = new DataView(bytes.buffer);
+  numbers.forEach((value, k) => {
+    if (Number.isNaN(value)) view.setBigUint64(k * BYTES, 0x7ff8000000000000n, true);
+    else view.setFloat64(k * BYTES, value, true);
+  });
+  return bytes;
+}
+
+/**
+ * Puts a state written by {@link saveNode} back.
+ * @throws {RangeError} when the bytes are not a state of this node.
+ */
+export function loadNode(engine: Engine, node: number, bytes: Uint8Array): void {
+  const { name, served, lane } = engine.plan.nodes[node]!;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  let offset = 0;
+  const take = (count: number): Float64Array => {
+    if (offset + count * BYTES > bytes.byteLength) throw wrongSize(name, bytes.byteLength);
+    const values = Float64Array.from({ length: count }, (_, k) =>
+      view.getFloat64(offset + k * BYTES, true),
+    );
+    offset += count * BYTES;
+    return values;
+  };
+  for (const each of [...served, lane]) {
+    const kernel = engine.kernel(each);
+    if (kernel === undefined) continue;
+    kernel.load(take(kernel.save().length));
+    if (engine.plan.lanes[each]!.role === "carry") putTail(engine, node, each, take);
+  }
+  if (offset !== bytes.byteLength) throw wrongSize(name, bytes.byteLength);
+}
+
+function wrongSize(name: string, length: number): RangeError {
+  return new RangeError(`${length} bytes are not a state of node "${name}"`);
+}
+
+/** Carried values have no bound in the past, so the window of a carrying node is part of its state. */
+function carriedTail(engine: Engine, node: number, lane: number): number[] {
+  const { column, presence, end, rows } = tailOf(engine, node, lane);
+  return [...column.subarray(end - rows, end), ...presence.subarray(end - rows, end)];
+}
+
+function putTail(
+  engine: Engine,
+  node: number,
+  lane: number,
+  take: (count: number) => Float64Array,
+): void {
+  const { column, presence, end, rows, frame } = tailOf(engine, node, lane);
+  column.set(take(rows), end - rows);
+  presence.set(take(rows), end - rows);
+  frame.hasMissing = true;
+}
+
+function tailOf(engine: Engine, node: number, lane: number) {
+  const { clock, slots } = engine.plan.lanes[lane]!;
+  const column = engine.columns[slots[0]!]!;
+  if (!(column instanceof Float64Array)) throw new TypeError("a carried column holds no numbers");
+  const frame = engine.frames[clock]!;
+  const rows = engine.plan.nodes[node]!.lookback;
+  return { column, presence: engine.presence[lane]!, end: frame.end, rows, frame };
+}

@@ -1,0 +1,225 @@
+import type { Column } from "../nodes/kernel.ts";
+import { Engine } from "./engine.ts";
+import { loadNode, saveNode } from "./node-state.ts";
+import { CHUNK_ROWS, type Plan } from "./plan.ts";
+import { FeedError } from "./run-error.ts";
+
+/**
+ * Runs a plan bucket by bucket, for runs whose rows arrive one at a time.
+ *
+ * For each bucket end: push one row (or a missing one) for every supplied node of each clock that has a bucket ending
+ * there, then call {@link step} once. Buckets come in order of their end. A row costs no allocation.
+ */
+export class StepExecutor {
+  readonly plan: Plan;
+  readonly #engine: Engine;
+  readonly #suppliedOf: Int32Array; // supplied nodes per clock
+  readonly #clockOf: Int32Array; // per node; −1 − clock if it is not supplied
+  readonly #numbersOf: readonly (readonly Float64Array[] | undefined)[]; // columns of nodes without objects
+  readonly #pushed: Int32Array; // pushed so far per clock
+  readonly #pushedAt: Float64Array; // per node: number of the step its last row was pushed for
+  #steps = 1;
+  readonly #lastEndMs: Float64Array;
+
+  constructor(plan: Plan, options: { readonly chunk?: number } = {}) {
+    this.plan = plan;
+    this.#engine = new Engine(plan, options.chunk ?? CHUNK_ROWS);
+    this.#suppliedOf = new Int32Array(plan.clocks.length);
+    for (const node of plan.nodes) if (node.supplied) this.#suppliedOf[node.clock]!++;
+    this.#clockOf = Int32Array.from(plan.nodes, (n) => (n.supplied ? n.clock : -1 - n.clock));
+    this.#numbersOf = plan.nodes.map(({ slots }) => {
+      const columns = slots.map((slot) => this.#engine.columns[slot]!);
+      return columns.every((column) => column instanceof Float64Array) ? columns : undefined;
+    });
+    this.#pushed = new Int32Array(plan.clocks.length);
+    this.#pushedAt = new Float64Array(plan.nodes.length);
+    this.#lastEndMs = new Float64Array(plan.clocks.length).fill(Number.NEGATIVE_INFINITY);
+  }
+
+  /** Handle of a node for the calls below. @throws {FeedError} when the plan does not have it. */
+  handle(nodeId: string): number {
+    const index = this.plan.nodeIndex.get(nodeId);
+    if (index === undefined) throw new FeedError(`the plan has no node ${nodeId}`);
+    return index;
+  }
+
+  /**
+   * Takes the row of a supplied node: its absolute row, bucket end, and one value per output.
+   * @throws {FeedError} when the row does not follow the last one, or the node is not supplied.
+   */
+  push(handle: number, row: number, bucketEndMs: number, values: ArrayLike<unknown>): void {
+    this.#write(handle, this.#open(handle, row, bucketEndMs), values);
+  }
+
+  /** Takes a missing row of a supplied node. */
+  pushMissing(handle: number, row: number, bucketEndMs: number): void {
+    const i = this.#open(handle, row, bucketEndMs);
+    this.#engine.writeMissing(handle, i);
+  }
+
+  /** Computes the bucket that ends at `bucketEndMs`. @throws {FeedError} when a supplied row is not there. */
+  step(bucketEndMs: number): void {
+    const { from, frames } = this.#engine;
+    let advances = false;
+    for (let c = 0; c < frames.length; c++) {
+      if (from[c]! < 0) continue;
+      advances = true;
+      if (this.#pushed[c] !== this.#suppliedOf[c]) throw this.#lacking(c);
+      const endMs = frames[c]!.endMs.values[from[c]!]!;
+      if (endMs !== bucketEndMs) {
+        throw new FeedError(`pushed rows end at ${endMs}, stepped is ${bucketEndMs}`);
+      }
+      this.#lastEndMs[c] = endMs;
+      this.#pushed[c] = 0;
+    }
+    if (!advances)
+      throw new FeedError(`no row was pushed for the bucket that ends at ${bucketEndMs}`);
+    this.#engine.runSegment();
+    this.#steps++;
+  }
+
+  /**
+   * One bucket of the past, before {@link load}: fills the windows without running nodes with state or counting
+   * evaluations. The plan's `restoreRows` rows of every clock are needed.
+   * @param record rows of the plan's `historyNodes`, by handle; `null` = missing.
+   */
+  restoreStep(
+    bucketEndMs: number,
+    record: Iterable<readonly [handle: number, values: ArrayLike<unknown> | null]> = [],
+  ): void {
+    const engine = this.#engine;
+    for (const [handle, values] of record) {
+      const i = engine.from[this.plan.nodes[handle]!.clock]!;
+      if (i < 0) continue;
+      if (values === null) engine.writeMissing(handle, i);
+      else this.#write(handle, i, values);
+      engine.recorded[handle] = 1;
+    }
+    engine.isRestoring = true;
+    try {
+      this.step(bucketEndMs);
+    } finally {
+      engine.isRestoring = false;
+    }
+  }
+
+  /** State of a node after the last row, canonical bytes; empty for a node without state. */
+  save(handle: number): Uint8Array {
+    return saveNode(this.#engine, handle);
+  }
+
+  /** Puts a saved state back, after the rows before it went through {@link restoreStep}. */
+  load(handle: number, bytes: Uint8Array): void {
+    loadNode(this.#engine, handle, bytes);
+  }
+
+  /** Whether the node's last row has a bucket. */
+  isPresent(handle: number): boolean {
+    const { lane, clock } = this.plan.nodes[handle]!;
+    return this.#engine.presence[lane]![this.#engine.frames[clock]!.end - 1] === 1;
+  }
+
+  /** A number output of the node's last row; NaN = no value. */
+  value(handle: number, output = 0): number {
+    const { slots, clock } = this.plan.nodes[handle]!;
+    const column = this.#engine.columns[slots[output]!]!;
+    const value = column[this.#engine.frames[clock]!.end - 1];
+    return typeof value === "number" ? value : Number.NaN;
+  }
+
+  /** An object output of the node's last row. */
+  ref(handle: number, output = 0): unknown {
+    const { slots, clock } = this.plan.nodes[handle]!;
+    return this.#engine.columns[slots[output]!]![this.#engine.frames[clock]!.end - 1];
+  }
+
+  /** Absolute number of the last row of the node's clock; NaN before the first. */
+  row(handle: number): number {
+    const frame = this.#engine.frames[this.plan.nodes[handle]!.clock]!;
+    return frame.isStarted ? frame.base + frame.end - 1 : Number.NaN;
+  }
+
+  /** Rows the node has been computed on. */
+  evaluations(handle: number): number {
+    return this.#engine.evaluations(handle);
+  }
+
+  /**
+   * The windows of a node's inputs at its last row, oldest first, `lookback + 1` values per input in port order:
+   * what its determinism check hashes. Allocates.
+   */
+  inputWindows(handle: number): Float64Array[] {
+    const engine = this.#engine;
+    const { lane, lookback } = this.plan.nodes[handle]!;
+    return this.plan.lanes[lane]!.ports.map((port, k) => {
+      const own = engine.frames[this.plan.lanes[lane]!.clock]!.end - 1;
+      return copyWindow(engine.columns[port.slot]!, engine.mappedRow(lane, k, own), lookback + 1);
+    });
+  }
+
+  #open(handle: number, row: number, bucketEndMs: number): number {
+    const clock = this.#clockOf[handle]!;
+    if (clock < 0) throw this.#refusal(handle, "is computed here, not supplied");
+    const engine = this.#engine;
+    const frame = engine.frames[clock]!;
+    let i = engine.from[clock]!;
+    if (i < 0) {
+      if (!frame.isStarted) frame.start(row);
+      if (bucketEndMs <= this.#lastEndMs[clock]!) {
+        throw this.#refusal(handle, `bucket end ${bucketEndMs} is not after the last`);
+      }
+      engine.open(clock, 1);
+      i = engine.from[clock]!;
+      frame.endMs.values[i] = bucketEndMs;
+    }
+    if (frame.base + i !== row || frame.endMs.values[i] !== bucketEndMs) {
+      const expected = `row ${frame.base + i} ending ${frame.endMs.values[i]} expected`;
+      throw this.#refusal(handle, `row ${row} ending ${bucketEndMs} pushed, ${expected}`);
+    }
+    if (this.#pushedAt[handle] === this.#steps) {
+      throw this.#refusal(handle, `row ${row} was pushed twice`);
+    }
+    this.#pushedAt[handle] = this.#steps;
+    this.#pushed[clock]!++;
+    return i;
+  }
+
+  #refusal(handle: number, problem: string): FeedError {
+    return new FeedError(`node "${this.plan.nodes[handle]!.name}": ${problem}`);
+  }
+
+  #write(handle: number, i: number, values: ArrayLike<unknown>): void {
+    const columns = this.#numbersOf[handle];
+    if (columns === undefined) {
+      this.#writeAny(handle, i, values);
+      return;
+    }
+    for (let k = 0; k < columns.length; k++) {
+      const value = values[k];
+      columns[k]![i] = typeof value === "number" ? value : Number.NaN;
+    }
+  }
+
+  #writeAny(handle: number, i: number, values: ArrayLike<unknown>): void {
+    this.plan.nodes[handle]!.slots.forEach((slot, k) => {
+      const column = this.#engine.columns[slot]!;
+      const value = values[k];
+      if (!(column instanceof Float64Array)) column[i] = value;
+      else column[i] = typeof value === "number" ? value : Number.NaN;
+    });
+  }
+
+  #lacking(clock: number): FeedError {
+    const names = this.plan.nodes
+      .filter(
+        (node, k) => node.supplied && node.clock === clock && this.#pushedAt[k] !== this.#steps,
+      )
+      .map((node) => `"${node.name}"`);
+    return new FeedError(`no row was pushed for ${names.join(", ")}`);
+  }
+}
+
+function copyWindow(column: Column, row: number, rows: number): Float64Array {
+  if (!(column instanceof Float64Array) || row < 0) return new Float64Array(rows).fill(Number.NaN);
+  return column.slice(row + 1 - rows, row + 1);
+}

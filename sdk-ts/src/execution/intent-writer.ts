@@ -1,0 +1,151 @@
+import { clientOrderId, type HashHex } from "./client-order-id.ts";
+import { type OrderIntent, planFlatten, planIntents } from "./order-intents.ts";
+import { checkPretrade, type PretradeLimits } from "./pretrade.ts";
+import { bookKey, type RouterLedger } from "./router-ledger.ts";
+import type { RefusedIntent, RouterResult } from "./router-options.ts";
+import {
+  type OrderOrigin,
+  type RouterEffect,
+  type RouterOrder,
+  remainingLots,
+} from "./router-order.ts";
+import type { RouterOrders } from "./router-orders.ts";
+import type { Book } from "./router-state.ts";
+
+/** Turns the difference between a book and its target into orders, once. Used by the router alone. */
+export class IntentWriter {
+  readonly #account: string;
+  readonly #hashHex: HashHex;
+  readonly #limits: PretradeLimits;
+  readonly #ledger: RouterLedger;
+  readonly #orders: RouterOrders;
+
+  constructor(
+    options: { account: string; hashHex: HashHex; limits?: PretradeLimits },
+    ledger: RouterLedger,
+    orders: RouterOrders,
+  ) {
+    this.#account = options.account;
+    this.#hashHex = options.hashHex;
+    this.#limits = options.limits ?? {};
+    this.#ledger = ledger;
+    this.#orders = orders;
+  }
+
+  /** Sends `target − (position + working)`, or for a demoted strategy what its `on_demote` says. */
+  settle(book: Book, bucket: number, origin: OrderOrigin, openingShut: boolean): RouterResult {
+    const demoted = this.#ledger.strategy(book.world, book.strategy)?.demoted ?? null;
+    if (demoted !== null) {
+      return demoted === "flat"
+        ? this.flatten(book, bucket, "demote")
+        : { effects: [], refused: [] };
+    }
+    if (book.target === null) {
+      return { effects: [], refused: [] };
+    }
+    const working = this.#orders.openOf(bookKey(book));
+    const { intents, heldLots } = planIntents(book.quantity, working, book.target.lots);
+    const effects: RouterEffect[] = [];
+    const refused: RefusedIntent[] = [];
+    if (heldLots !== 0) {
+      refused.push(refusal(book, heldLots, "ORDER_UNKNOWN"));
+    }
+    for (const intent of intents) {
+      const reason = this.#reasonAgainst(book, intent, openingShut);
+      if (reason === undefined) {
+        effects.push({ kind: "send", order: this.#write(book, intent, bucket, origin) });
+      } else {
+        refused.push(refusal(book, intent.lots, reason));
+      }
+    }
+    return { effects, refused };
+  }
+
+  /** One reduce-only order for what confirmed holdings still cover. */
+  flatten(book: Book, bucket: number, origin: OrderOrigin): RouterResult {
+    const intent = planFlatten(book.quantity, this.#orders.openOf(bookKey(book)));
+    if (intent === undefined) {
+      return { effects: [], refused: [] };
+    }
+    const order = this.#write(book, intent, bucket, origin);
+    return { effects: [{ kind: "send", order }], refused: [] };
+  }
+
+  #reasonAgainst(
+    book: Book,
+    intent: OrderIntent,
+    openingShut: boolean,
+  ): RefusedIntent["reason"] | undefined {
+    if (intent.opening && openingShut) {
+      return "OPENING_SHUT";
+    }
+    const { orderNotionalMax, grossNotionalMax } = this.#limits;
+    if (orderNotionalMax === undefined && grossNotionalMax === undefined) {
+      return undefined;
+    }
+    const mark = this.#ledger.marks.get(book.instrument) ?? Number.NaN;
+    const lotUnit = this.#ledger.instrument(book.instrument).lotUnit;
+    return checkPretrade(
+      {
+        notional: Math.abs(intent.lots) * lotUnit * mark,
+        opening: intent.opening,
+        grossAfter: this.#grossWith(book.instrument, intent.lots),
+      },
+      this.#limits,
+    );
+  }
+
+  /** Σ over instruments of |net held and working lots| × lot unit × mark, with `lots` more of one. */
+  #grossWith(instrument: string, lots: number): number {
+    const net = new Map<string, number>([[instrument, lots]]);
+    for (const book of this.#ledger.books.values()) {
+      net.set(book.instrument, (net.get(book.instrument) ?? 0) + book.quantity);
+    }
+    for (const order of this.#orders.open()) {
+      net.set(order.instrument, (net.get(order.instrument) ?? 0) + remainingLots(order));
+    }
+    let gross = 0;
+    for (const [symbol, total] of net) {
+      if (total !== 0) {
+        const mark = this.#ledger.marks.get(symbol) ?? Number.NaN;
+        gross += Math.abs(total) * this.#ledger.instrument(symbol).lotUnit * mark;
+      }
+    }
+    return gross;
+  }
+
+  /** Order buckets never fall within a book, so a count of the latest bucket is enough for the sequence. */
+  #write(book: Book, intent: OrderIntent, bucket: number, origin: OrderOrigin): RouterOrder {
+    const orderBucket = Math.max(bucket, book.orderBucket);
+    book.orderCount = orderBucket === book.orderBucket ? book.orderCount + 1 : 1;
+    book.orderBucket = orderBucket;
+    const identity = {
+      account: this.#account,
+      world: book.world,
+      strategy: book.strategy,
+      instrument: book.instrument,
+      bucket: orderBucket,
+      intentSequence: book.orderCount - 1,
+    };
+    const order: RouterOrder = {
+      ...identity,
+      id: clientOrderId(identity, this.#hashHex),
+      lots: intent.lots,
+      side: intent.side,
+      opening: intent.opening,
+      reduceOnly: intent.reduceOnly,
+      origin,
+      filledLots: 0,
+      state: "pending",
+      cancelRequested: false,
+      reason: "",
+    };
+    this.#orders.add(order);
+    return order;
+  }
+}
+
+function refusal(book: Book, lots: number, reason: RefusedIntent["reason"]): RefusedIntent {
+  const { world, strategy, instrument } = book;
+  return { world, strategy, instrument, lots, reason };
+}

@@ -1,0 +1,105 @@
+import { type PositionSide, type RouterOrder, remainingLots } from "./router-order.ts";
+
+/** A part of a wish, ready to become an order. Lots are signed. */
+export interface OrderIntent {
+  readonly lots: number;
+  readonly side: PositionSide;
+  readonly opening: boolean;
+  readonly reduceOnly: boolean;
+}
+
+/** Intents, and the lots held back because an order of the instrument is `unknown`. */
+export interface IntentPlan {
+  readonly intents: readonly OrderIntent[];
+  readonly heldLots: number;
+}
+
+const NOTHING: IntentPlan = { intents: [], heldLots: 0 };
+
+/**
+ * Splits `want − (position + working)` into orders.
+ *
+ * Expected = position + what working orders may still fill, `unknown` ones counted whole. The part of the
+ * difference that takes *expected* toward zero closes (side of expected), the rest opens (its own side): an
+ * order through zero is two. Of the closing part only what confirmed holdings cover, less what working orders
+ * already take from them, is reduce-only; the rest offsets orders that may never fill, so it counts as opening.
+ *
+ * While an order is unknown nothing that can open leaves; it is reported as held.
+ */
+export function planIntents(
+  positionLots: number,
+  working: readonly Readonly<RouterOrder>[],
+  wantLots: number,
+): IntentPlan {
+  let workingLots = 0;
+  let hasUnknown = false;
+  for (const order of working) {
+    workingLots += remainingLots(order);
+    hasUnknown ||= order.state === "unknown";
+  }
+  const expected = positionLots + workingLots;
+  const delta = wantLots - expected;
+  if (delta === 0) {
+    return NOTHING;
+  }
+  const closes = expected !== 0 && delta > 0 !== expected > 0;
+  const throughZero = closes && wantLots !== 0 && wantLots > 0 !== expected > 0;
+  const closing = !closes ? 0 : throughZero ? -expected : delta;
+  const opening = !closes ? delta : throughZero ? wantLots : 0;
+  const intents: OrderIntent[] = [];
+  const side = sideOf(expected);
+  const reducing = reducibleLots(positionLots, working, closing);
+  if (reducing !== 0) {
+    intents.push({ lots: reducing, side, opening: false, reduceOnly: true });
+  }
+  let heldLots = 0;
+  for (const [lots, of] of [
+    [closing - reducing, side],
+    [opening, sideOf(opening)],
+  ] as const) {
+    if (lots === 0) {
+      continue;
+    }
+    if (hasUnknown) {
+      heldLots += lots;
+    } else {
+      intents.push({ lots, side: of, opening: true, reduceOnly: false });
+    }
+  }
+  return { intents, heldLots };
+}
+
+/** The one reduce-only intent that flattens confirmed holdings, or undefined when nothing is left to reduce. */
+export function planFlatten(
+  positionLots: number,
+  working: readonly Readonly<RouterOrder>[],
+): OrderIntent | undefined {
+  const lots = reducibleLots(positionLots, working, -positionLots);
+  return lots === 0
+    ? undefined
+    : { lots, side: sideOf(positionLots), opening: false, reduceOnly: true };
+}
+
+/** The part of `lots` that confirmed holdings still cover, given what working orders already take away. */
+function reducibleLots(
+  positionLots: number,
+  working: readonly Readonly<RouterOrder>[],
+  lots: number,
+): number {
+  if (positionLots === 0 || lots === 0 || lots > 0 === positionLots > 0) {
+    return 0;
+  }
+  let left = Math.abs(positionLots);
+  for (const order of working) {
+    const rest = remainingLots(order);
+    if (rest !== 0 && rest > 0 !== positionLots > 0) {
+      left -= Math.abs(rest);
+    }
+  }
+  const reducing = Math.min(Math.max(left, 0), Math.abs(lots));
+  return reducing === 0 ? 0 : lots > 0 ? reducing : -reducing;
+}
+
+function sideOf(lots: number): PositionSide {
+  return lots > 0 ? "long" : "short";
+}

@@ -1,0 +1,264 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { OrderRouter } from "./order-router.ts";
+import type { RouterOptions, RouterResult } from "./router-options.ts";
+import { isFinal, remainingLots } from "./router-order.ts";
+
+const STRATEGIES = ["s", "t"] as const;
+
+function options(): RouterOptions {
+  const seen = new Map<string, number>();
+  return {
+    account: "a",
+    instruments: [{ symbol: "X", lotSize: "1" }],
+    initialCash: 100_000,
+    hashHex: (text) => {
+      seen.set(text, seen.get(text) ?? seen.size);
+      return seen.get(text)!.toString(16).padStart(31, "0");
+    },
+  };
+}
+
+type Operation =
+  | { kind: "target"; strategy: number; value: number; advance: number; mark: number }
+  | { kind: "venue"; pick: number; event: number; part: number }
+  | { kind: "rearm" | "demote" | "admit"; strategy: number; advance: number }
+  | { kind: "halt" | "reconcile"; advance: number };
+
+const advance = fc.integer({ min: 0, max: 1 });
+const strategy = fc.integer({ min: 0, max: 1 });
+const operation: fc.Arbitrary<Operation> = fc.oneof(
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant("target" as const),
+      strategy,
+      value: fc.constantFrom(-1, -0.5, 0, 0.25, 0.5, 1),
+      advance,
+      mark: fc.integer({ min: 50, max: 150 }),
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      kind: fc.constant("venue" as const),
+      pick: fc.nat(20),
+      event: fc.nat(7),
+      part: fc.integer({ min: 1, max: 4 }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("rearm" as const, "demote" as const, "admit" as const),
+      strategy,
+      advance,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constantFrom("halt" as const, "reconcile" as const), advance }),
+  },
+);
+
+/** Drives a router and keeps its own count of every order and fill. */
+class Driver {
+  router: OrderRouter;
+  readonly sent = new Map<string, { lots: number; strategy: string }>();
+  readonly booked = new Map<string, number>();
+  readonly #options: RouterOptions;
+  #bucket = 1;
+  #executions = 0;
+
+  constructor() {
+    this.#options = options();
+    this.router = new OrderRouter(this.#options);
+    for (const name of STRATEGIES) {
+      this.router.setAllocation({ world: "w", strategy: name, share: 0.5, equity: 100_000 });
+    }
+  }
+
+  restart(): void {
+    const snapshot = JSON.parse(JSON.stringify(this.router.snapshot()));
+    this.router = OrderRouter.restore(this.#options, snapshot);
+  }
+
+  apply(operation: Operation): void {
+    if (operation.kind === "venue") {
+      this.#venue(operation);
+      return;
+    }
+    this.#bucket += operation.advance;
+    const bucket = this.#bucket;
+    const world = "w";
+    switch (operation.kind) {
+      case "target": {
+        const { value, mark } = operation;
+        const name = STRATEGIES[operation.strategy]!;
+        const input = { world, strategy: name, instrument: "X", value, bucket, mark };
+        this.#check(name, this.router.setTarget(input));
+        break;
+      }
+      case "rearm": {
+        const name = STRATEGIES[operation.strategy]!;
+        this.#check(name, this.router.rearm({ world, strategy: name, bucket }));
+        break;
+      }
+      case "demote": {
+        const name = STRATEGIES[operation.strategy]!;
+        this.#record(this.router.demote({ world, strategy: name, onDemote: "flat", bucket }));
+        break;
+      }
+      case "admit": {
+        const name = STRATEGIES[operation.strategy]!;
+        const share = { world, strategy: name, share: 0.5, equity: 100_000 };
+        this.router.setAllocation({ ...share, beginsStage: true });
+        break;
+      }
+      case "halt":
+        this.router.haltCancelOpening({});
+        break;
+      case "reconcile": {
+        let net = 0;
+        for (const lots of this.booked.values()) {
+          net += lots;
+        }
+        this.#record(this.router.reconcile({ positions: new Map([["X", net]]), bucket }));
+        break;
+      }
+    }
+  }
+
+  #venue({ pick, event, part }: { pick: number; event: number; part: number }): void {
+    const ids = [...this.sent.keys()];
+    const id = ids.at(pick % Math.max(1, ids.length));
+    if (id === undefined) {
+      return;
+    }
+    const order = this.router.order(id)!;
+    const left = order.lots - order.filledLots;
+    if (event <= 3 && left !== 0) {
+      const lots = event === 0 ? left : Math.trunc(left / part) || Math.sign(left);
+      const executionId = `e${this.#executions++}`;
+      const report = { orderId: id, executionId, lots, price: 100 + part, fee: 0.5 };
+      expect(this.router.onFill(report)).toBe("booked");
+      expect(this.router.onFill(report)).toBe("duplicate");
+      this.booked.set(order.strategy, (this.booked.get(order.strategy) ?? 0) + lots);
+    } else if (event === 4) {
+      this.router.onUnknown(id);
+    } else if (event === 5) {
+      this.router.onCancelled(id);
+    } else if (event === 6) {
+      this.router.onAccepted(id);
+    } else {
+      this.router.onRejected(id, "venue");
+    }
+  }
+
+  /** Never more than the target asks for: expected exposure is the target, or short of it by what is held. */
+  #check(name: string, result: RouterResult): void {
+    this.#record(result);
+    const book = this.router.book({ world: "w", strategy: name, instrument: "X" });
+    const isDemoted = this.router.strategies().find((one) => one.strategy === name)?.demoted;
+    if (book?.target == null || isDemoted) {
+      return;
+    }
+    const held = result.refused.reduce((sum, refused) => sum + refused.lots, 0);
+    const orders = this.router.openOrders(book);
+    const working = orders.reduce((sum, order) => sum + remainingLots(order), 0);
+    expect(book.quantity + working + held).toBe(book.target.lots);
+    if (held !== 0) {
+      expect(orders.some((order) => order.state === "unknown")).toBe(true);
+    }
+  }
+
+  #record(result: RouterResult): void {
+    for (const effect of result.effects) {
+      if (effect.kind === "cancel") {
+        continue;
+      }
+      const { order } = effect;
+      expect(this.sent.has(order.id), `id ${order.id} sent twice`).toBe(false);
+      this.sent.set(order.id, { lots: order.lots, strategy: order.strategy });
+      const id = { world: "w", strategy: order.strategy, instrument: "X" };
+      const book = this.router.book(id)!;
+      const others = this.router.openOrders(id).filter((other) => other.id !== order.id);
+      if (order.reduceOnly) {
+        const reducing = others
+          .map((other) => remainingLots(other))
+          .filter((lots) => lots !== 0 && lots > 0 !== book.quantity > 0)
+          .reduce((sum, lots) => sum + Math.abs(lots), Math.abs(order.lots));
+        expect(order.lots > 0).toBe(book.quantity < 0);
+        expect(reducing).toBeLessThanOrEqual(
+          Math.abs(book.quantity) + overlapOf(others, book.quantity),
+        );
+      } else {
+        expect(others.some((other) => other.state === "unknown")).toBe(false);
+      }
+    }
+  }
+}
+
+/** Working orders against the position that are not reduce-only may go beyond it; they are not the new order's doing. */
+function overlapOf(
+  others: readonly { reduceOnly: boolean; lots: number; filledLots: number; state: string }[],
+  quantity: number,
+): number {
+  return others
+    .filter((order) => !order.reduceOnly && order.lots > 0 !== quantity > 0)
+    .reduce((sum, order) => sum + Math.abs(order.lots - order.filledLots), 0);
+}
+
+const script = fc.array(operation, { maxLength: 80 });
+
+test("under random targets, fills, losses and cancels the router never over-sends", () => {
+  fc.assert(
+    fc.property(script, (operations) => {
+      const driver = new Driver();
+      for (const one of operations) {
+        driver.apply(one);
+        for (const book of driver.router.books()) {
+          expect(book.quantity).toBe(driver.booked.get(book.strategy) ?? 0);
+        }
+      }
+      for (const order of driver.router.openOrders()) {
+        expect(isFinal(order.state)).toBe(false);
+      }
+    }),
+    { seed: 2024, numRuns: 400 },
+  );
+});
+
+test("account equity is the sum of cash flows and marks, and strategies' P&L adds up to it", () => {
+  fc.assert(
+    fc.property(script, (operations) => {
+      const driver = new Driver();
+      const only = operations.filter((one) => one.kind !== "admit");
+      for (const one of only) {
+        driver.apply(one);
+      }
+      const own = STRATEGIES.reduce((sum, name) => sum + driver.router.capital("w", name), 0);
+      expect(own).toBeCloseTo(driver.router.equity(), 6);
+    }),
+    { seed: 5, numRuns: 200 },
+  );
+});
+
+test("a router restored from its snapshot goes on as the one that never stopped", () => {
+  fc.assert(
+    fc.property(script, fc.nat(80), (operations, at) => {
+      const whole = new Driver();
+      const restarted = new Driver();
+      operations.forEach((one, index) => {
+        if (index === at) {
+          restarted.restart();
+        }
+        whole.apply(one);
+        restarted.apply(one);
+      });
+      expect(restarted.router.snapshot()).toEqual(whole.router.snapshot());
+      expect([...restarted.sent.keys()]).toEqual([...whole.sent.keys()]);
+    }),
+    { seed: 99, numRuns: 200 },
+  );
+});

@@ -1,0 +1,211 @@
+import { IntentWriter } from "./intent-writer.ts";
+import { findDifferences } from "./reconcile-positions.ts";
+import { RouterCore } from "./router-core.ts";
+import {
+  inScope,
+  type PositionDifference,
+  type RouterOptions,
+  type RouterResult,
+  type RouterScope,
+  type TargetInput,
+  type TargetOutcome,
+} from "./router-options.ts";
+import type { BookId, OrderOrigin, RouterEffect } from "./router-order.ts";
+import type { Book, OnDemote, RouterSnapshot } from "./router-state.ts";
+import { targetLots } from "./sizing.ts";
+
+/** A strategy's share of an account. */
+export interface AllocationInput {
+  readonly world: string;
+  readonly strategy: string;
+  /** Strategy share × world share, 0…1. */
+  readonly share: number;
+  /** Account equity the share is of, at this moment. */
+  readonly equity: number;
+  /** True when the strategy enters a stage: its return series starts anew and a demotion ends. @default false */
+  readonly beginsStage?: boolean;
+}
+
+/** An executed rebalance: internal crosses at the plan's marks, then the new quantities. */
+export interface RebalanceInput {
+  readonly batchId: string;
+  readonly bucket: number;
+  readonly crosses: readonly (BookId & { readonly lots: number; readonly price: number })[];
+  readonly quantities: readonly (BookId & { readonly lots: number })[];
+}
+
+/**
+ * The pure core of one account's order router: a deterministic state machine without I/O or clock.
+ *
+ * Operations return effects; the shell journals them, performs them and reports back with `on…`. Reports never
+ * make new orders (a refusal would loop): only a target, a re-arm, a reconciliation, a rebalance and a
+ * demotion do. The same operations in the same order give the same state, ids included.
+ */
+export class OrderRouter extends RouterCore {
+  readonly #writer: IntentWriter;
+
+  constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
+    super(options, snapshot);
+    this.#writer = new IntentWriter(options, this.ledger, this.orders);
+  }
+
+  /** A router that goes on exactly where `snapshot()` was taken. */
+  static restore(options: RouterOptions, snapshot: RouterSnapshot): OrderRouter {
+    return new OrderRouter(options, snapshot);
+  }
+
+  /**
+   * Takes a target: fixes its quantity if its value changed, and sends what is missing, once.
+   *
+   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity.
+   * @throws {RangeError} for a value that is not finite or an unconfigured instrument
+   */
+  setTarget(input: TargetInput): RouterResult & { readonly outcome: TargetOutcome } {
+    const { value, bucket, mark } = input;
+    if (!Number.isFinite(value)) {
+      throw new RangeError(`a target's value must be finite, not ${value}`);
+    }
+    const { lotUnit } = this.ledger.instrument(input.instrument);
+    const account = this.ledger.strategy(input.world, input.strategy);
+    if (account === undefined) {
+      return { outcome: "no_allocation", effects: [], refused: [] };
+    }
+    if (account.demoted !== null) {
+      return { outcome: "demoted", effects: [], refused: [] };
+    }
+    if (!(mark > 0) || !Number.isFinite(mark)) {
+      return { outcome: "bad_mark", effects: [], refused: [] };
+    }
+    const book = this.ledger.book(input);
+    const latest = book.target;
+    if (latest !== null && bucket < latest.bucket) {
+      return { outcome: "older_bucket", effects: [], refused: [] };
+    }
+    this.ledger.marks.set(input.instrument, mark);
+    const isSame = latest !== null && latest.value === value;
+    const capital = isSame ? 0 : this.ledger.capital(account);
+    const lots = isSame ? latest.lots : targetLots(value, capital, mark, lotUnit);
+    book.target = { value, bucket, lots };
+    const acts = input.act ?? true;
+    return { outcome: "applied", ...(acts ? this.#settle([book], bucket, "target") : NOTHING) };
+  }
+
+  /** After a gate opened again: the catch-up of every book of the strategy, decided on `bucket`. */
+  rearm(input: { world: string; strategy: string; bucket: number }): RouterResult {
+    return this.#settle(this.ledger.booksOf(input.world, input.strategy), input.bucket, "rearm");
+  }
+
+  /**
+   * Compares net lots an instrument with the venue's, after missed executions were booked and unknown orders
+   * looked up. A difference within what `unknown` orders may have filled is not judged yet; any other shuts
+   * opening orders until a later call finds none. Then every book catches up.
+   */
+  reconcile(input: {
+    positions: ReadonlyMap<string, number>;
+    bucket: number;
+  }): RouterResult & { readonly differences: readonly PositionDifference[] } {
+    const books = [...this.ledger.books.values()];
+    const differences = findDifferences(books, [...this.orders.open()], input.positions);
+    this.openingShut = differences.length > 0;
+    return { differences, ...this.#settle(books, input.bucket, "reconcile") };
+  }
+
+  /** An operator's journaled adjustment: moves a book without touching cash beyond `lots × price`. */
+  bookAdjustment(input: BookId & { lots: number; price: number }): void {
+    this.ledger.trade(this.ledger.book(input), input.lots, input.price, 0, false);
+  }
+
+  /** Sets a strategy's capital base to share × equity. Quantities of standing targets stay. */
+  setAllocation(input: AllocationInput): void {
+    const { world, strategy, share, equity } = input;
+    if (!(share >= 0 && share <= 1) || !Number.isFinite(equity)) {
+      throw new RangeError(`share must be in [0, 1] and equity finite, not ${share} of ${equity}`);
+    }
+    const account = this.ledger.strategyOrNew(world, strategy);
+    this.ledger.allocate(account, share, share * equity, input.beginsStage ?? false);
+  }
+
+  /** Executes a rebalance once per batch id; a repeated id does nothing. Crosses must net to 0 an instrument. */
+  executeRebalance(input: RebalanceInput): RouterResult & { readonly executed: boolean } {
+    if (this.batches.has(input.batchId)) {
+      return { executed: false, ...NOTHING };
+    }
+    checkCrosses(input.crosses);
+    this.batches.set(input.batchId, true);
+    for (const cross of input.crosses) {
+      this.ledger.trade(this.ledger.book(cross), cross.lots, cross.price, 0, true);
+    }
+    const books: Book[] = [];
+    for (const quantity of input.quantities) {
+      const book = this.ledger.book(quantity);
+      const { value, bucket } = book.target ?? { value: 0, bucket: input.bucket };
+      book.target = { value, bucket, lots: quantity.lots };
+      books.push(book);
+    }
+    return { executed: true, ...this.#settle(books, input.bucket, "rebalance") };
+  }
+
+  /** Demotes a strategy: cancels its working opening orders, forgets its targets, and flattens or keeps. */
+  demote(input: {
+    world: string;
+    strategy: string;
+    onDemote: OnDemote;
+    bucket: number;
+  }): RouterResult {
+    const { world, strategy } = input;
+    this.ledger.strategyOrNew(world, strategy).demoted = input.onDemote;
+    const cancels = this.haltCancelOpening({ world, strategy });
+    const books = this.ledger.booksOf(world, strategy);
+    for (const book of books) {
+      book.target = null;
+    }
+    const { effects, refused } = this.#settle(books, input.bucket, "demote");
+    return { effects: [...cancels, ...effects], refused };
+  }
+
+  /** Cancels for every working opening order in scope, asked for once an order. The halt itself is the shell's. */
+  haltCancelOpening(scope: RouterScope): RouterEffect[] {
+    const effects: RouterEffect[] = [];
+    for (const order of this.orders.open()) {
+      if (order.opening && !order.cancelRequested && inScope(scope, order)) {
+        order.cancelRequested = true;
+        effects.push({ kind: "cancel", orderId: order.id });
+      }
+    }
+    return effects;
+  }
+
+  /** Reduce-only orders that flatten confirmed holdings in scope; targets stay for the re-arm. */
+  flatten(input: RouterScope & { bucket: number; origin: OrderOrigin }): RouterResult {
+    const books = [...this.ledger.books.values()].filter((book) => inScope(input, book));
+    return merge(books.map((book) => this.#writer.flatten(book, input.bucket, input.origin)));
+  }
+
+  #settle(books: readonly Book[], bucket: number, origin: OrderOrigin): RouterResult {
+    return merge(books.map((book) => this.#writer.settle(book, bucket, origin, this.openingShut)));
+  }
+}
+
+const NOTHING: RouterResult = { effects: [], refused: [] };
+
+function merge(results: readonly RouterResult[]): RouterResult {
+  return {
+    effects: results.flatMap((result) => result.effects),
+    refused: results.flatMap((result) => result.refused),
+  };
+}
+
+function checkCrosses(crosses: RebalanceInput["crosses"]): void {
+  const net = new Map<string, number>();
+  for (const { instrument, lots, price } of crosses) {
+    if (!(price > 0)) {
+      throw new RangeError(`cross of ${instrument}: the price must be above 0, not ${price}`);
+    }
+    net.set(instrument, (net.get(instrument) ?? 0) + lots);
+  }
+  for (const [instrument, lots] of net) {
+    if (lots !== 0) {
+      throw new RangeError(`crosses of ${instrument} net to ${lots} lots, not 0`);
+    }
+  }
+}

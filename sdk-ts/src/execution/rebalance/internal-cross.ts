@@ -1,0 +1,91 @@
+import { shareProRata } from "./pro-rata.ts";
+
+/** A book's wish in one instrument, signed whole lots. */
+export interface BookDelta {
+  readonly worldId: string;
+  readonly strategyId: string;
+  readonly venue: string;
+  readonly symbol: string;
+  readonly deltaLots: number;
+}
+
+/** One book's side of internal trades. */
+export interface InternalCross {
+  readonly worldId: string;
+  readonly strategyId: string;
+  readonly venue: string;
+  readonly symbol: string;
+  readonly lots: number;
+  /** The plan's mark. */
+  readonly price: number;
+}
+
+/** What of a book's delta goes outside. */
+export interface ResidualDelta {
+  readonly worldId: string;
+  readonly strategyId: string;
+  readonly lots: number;
+}
+
+/**
+ * Crosses opposing deltas of one instrument inside the account: min(Σ buys, Σ sales) lots, shared on each side
+ * pro rata. Crosses net to 0; residuals have one sign and sum to the net. Books are taken by world, then
+ * strategy, so the result does not depend on the order given.
+ */
+export function crossInternally(
+  deltas: readonly BookDelta[],
+  price: number,
+): { crosses: InternalCross[]; residuals: ResidualDelta[] } {
+  const sorted = [...deltas].sort(
+    (a, b) => compare(a.worldId, b.worldId) || compare(a.strategyId, b.strategyId),
+  );
+  const buys = sorted.filter((delta) => delta.deltaLots > 0);
+  const sales = sorted.filter((delta) => delta.deltaLots < 0);
+  const crossed = Math.min(sumAbs(buys), sumAbs(sales));
+  const crosses: InternalCross[] = [];
+  const residuals: ResidualDelta[] = [];
+  for (const group of [buys, sales]) {
+    const shares = shareProRata(
+      crossed,
+      group.map((delta) => Math.abs(delta.deltaLots)),
+    );
+    group.forEach(({ worldId, strategyId, venue, symbol, deltaLots }, index) => {
+      const lots = Math.sign(deltaLots) * shares[index]!;
+      if (lots !== 0) {
+        crosses.push({ worldId, strategyId, venue, symbol, lots, price });
+      }
+      if (deltaLots !== lots) {
+        residuals.push({ worldId, strategyId, lots: deltaLots - lots });
+      }
+    });
+  }
+  return { crosses, residuals };
+}
+
+/**
+ * Shares one external fill among the books it was for, pro rata to what each still lacks. Called fill by fill it
+ * never gives a book more than its residual, and all of it once the order is filled whole.
+ *
+ * @param fillLots signed, of the residuals' sign and at most their sum
+ * @param residuals what each book still lacks
+ * @returns lots for each residual, in their order
+ */
+export function allocateFill(fillLots: number, residuals: readonly ResidualDelta[]): number[] {
+  const total = residuals.reduce((sum, residual) => sum + residual.lots, 0);
+  if (Math.abs(fillLots) > Math.abs(total) || (fillLots !== 0 && fillLots > 0 !== total > 0)) {
+    throw new RangeError(`a fill of ${fillLots} lots does not fit residuals of ${total}`);
+  }
+  const shares = shareProRata(
+    Math.abs(fillLots),
+    residuals.map((residual) => Math.abs(residual.lots)),
+  );
+  return shares.map((share) => (share === 0 ? 0 : Math.sign(fillLots) * share));
+}
+
+function sumAbs(deltas: readonly BookDelta[]): number {
+  return deltas.reduce((sum, delta) => sum + Math.abs(delta.deltaLots), 0);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

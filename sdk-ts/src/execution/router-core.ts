@@ -1,0 +1,224 @@
+import { BoundedLog } from "./bounded-log.ts";
+import { compileInstrument } from "./instrument-spec.ts";
+import { bookKey, RouterLedger, type SealedReturn } from "./router-ledger.ts";
+import type { FillOutcome, FillReport, RouterOptions } from "./router-options.ts";
+import { type BookId, isFinal, type OrderState, type RouterOrder } from "./router-order.ts";
+import { RouterOrders } from "./router-orders.ts";
+import type { Book, BookedFill, RouterSnapshot, StrategyAccount } from "./router-state.ts";
+
+/**
+ * The router's memory: books, money, orders and executions, what reports do to them, and the snapshot.
+ * It decides nothing; {@link OrderRouter} does.
+ */
+export abstract class RouterCore {
+  protected readonly ledger: RouterLedger;
+  protected readonly orders: RouterOrders;
+  protected readonly batches: BoundedLog<true>;
+  protected openingShut = false;
+  readonly #fills: BoundedLog<BookedFill>;
+
+  constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
+    const compiled = options.instruments.map((spec) => compileInstrument(spec));
+    const instruments = new Map(compiled.map((spec) => [spec.symbol, spec]));
+    this.ledger = new RouterLedger(instruments, snapshot?.accountCash ?? options.initialCash);
+    this.orders = new RouterOrders(options.closedOrdersMax ?? 10_000);
+    this.#fills = new BoundedLog(options.executionsMax ?? 50_000);
+    this.batches = new BoundedLog(options.batchesMax ?? 1_000);
+    if (snapshot !== undefined) {
+      this.#load(structuredClone(snapshot));
+    }
+  }
+
+  /** Plain JSON, independent of later changes. */
+  snapshot(): RouterSnapshot {
+    return structuredClone({
+      version: 1,
+      accountCash: this.ledger.accountCash,
+      openingShut: this.openingShut,
+      marks: [...this.ledger.marks],
+      strategies: [...this.ledger.strategies.values()],
+      books: [...this.ledger.books.values()],
+      openOrders: [...this.orders.open()],
+      closedOrders: this.orders.closed(),
+      fills: this.#fills.values(),
+      batches: this.batches.keys(),
+    });
+  }
+
+  /** New mark of an instrument; one that is not above 0 is ignored. */
+  onMark(instrument: string, mark: number): void {
+    if (mark > 0 && Number.isFinite(mark)) {
+      this.ledger.marks.set(instrument, mark);
+    }
+  }
+
+  onSent(orderId: string): boolean {
+    return this.#advance(orderId, "sent", ["pending", "unknown"]);
+  }
+
+  /** No answer in time: counted as working, and nothing that opens leaves for its book until it is looked up. */
+  onUnknown(orderId: string): boolean {
+    return this.#advance(orderId, "unknown", ["pending", "sent"]);
+  }
+
+  onAccepted(orderId: string): boolean {
+    return this.#advance(orderId, "accepted", ["pending", "sent", "unknown"]);
+  }
+
+  onRejected(orderId: string, reason: string): boolean {
+    return this.#end(orderId, "rejected", reason);
+  }
+
+  onCancelled(orderId: string, reason = ""): boolean {
+    return this.#end(orderId, "cancelled", reason);
+  }
+
+  onExpired(orderId: string, reason = ""): boolean {
+    return this.#end(orderId, "expired", reason);
+  }
+
+  /**
+   * Books a fill, whatever the order's state, once per execution id.
+   * @throws {RangeError} when lots are 0 or any number is not finite: nothing of it could be booked
+   */
+  onFill(report: FillReport): FillOutcome {
+    if (report.lots === 0 || ![report.lots, report.price, report.fee].every(Number.isFinite)) {
+      throw new RangeError(`fill ${report.executionId} has no bookable lots, price or fee`);
+    }
+    if (this.#fills.has(report.executionId)) {
+      return "duplicate";
+    }
+    const order = this.orders.get(report.orderId);
+    const id = order ?? report.book;
+    if (id === undefined) {
+      return "unknown_order";
+    }
+    const book = this.ledger.book(id);
+    const { executionId, orderId, lots, price, fee } = report;
+    const { world, strategy, instrument } = book;
+    this.#fills.set(executionId, {
+      executionId,
+      orderId,
+      lots,
+      price,
+      fee,
+      world,
+      strategy,
+      instrument,
+    });
+    this.ledger.trade(book, lots, price, fee, false);
+    return order === undefined ? "booked" : this.#countFill(order, lots);
+  }
+
+  /** Takes a fill back: the opposite trade at the same price, fee returned. A correction is a bust and a new fill. */
+  onBust(executionId: string, bustId: string): FillOutcome {
+    const fill = this.#fills.get(executionId);
+    if (fill === undefined) {
+      return "unknown_order";
+    }
+    if (this.#fills.has(bustId)) {
+      return "duplicate";
+    }
+    this.#fills.set(bustId, { ...fill, executionId: bustId, lots: -fill.lots, fee: -fill.fee });
+    this.ledger.trade(this.ledger.book(fill), -fill.lots, fill.price, -fill.fee, false);
+    const order = this.orders.get(fill.orderId);
+    if (order !== undefined) {
+      order.filledLots -= fill.lots;
+    }
+    return "booked";
+  }
+
+  /** Capital and return of every strategy at a bucket whose marks are in. */
+  seal(bucket: number): SealedReturn[] {
+    return [...this.ledger.strategies.values()].map((account) => this.ledger.seal(account, bucket));
+  }
+
+  /** Account cash plus market value. */
+  equity(): number {
+    return this.ledger.equity();
+  }
+
+  /** Capital of a strategy now; 0 before its first allocation. */
+  capital(world: string, strategy: string): number {
+    const account = this.ledger.strategy(world, strategy);
+    return account === undefined ? 0 : this.ledger.capital(account);
+  }
+
+  get isOpeningShut(): boolean {
+    return this.openingShut;
+  }
+
+  book(id: BookId): Readonly<Book> | undefined {
+    return this.ledger.books.get(bookKey(id));
+  }
+
+  books(): Readonly<Book>[] {
+    return [...this.ledger.books.values()];
+  }
+
+  strategies(): Readonly<StrategyAccount>[] {
+    return [...this.ledger.strategies.values()];
+  }
+
+  order(id: string): Readonly<RouterOrder> | undefined {
+    return this.orders.get(id);
+  }
+
+  openOrders(id?: BookId): readonly Readonly<RouterOrder>[] {
+    return id === undefined ? [...this.orders.open()] : [...this.orders.openOf(bookKey(id))];
+  }
+
+  #advance(orderId: string, state: OrderState, from: readonly OrderState[]): boolean {
+    const order = this.orders.get(orderId);
+    if (order === undefined || !from.includes(order.state)) {
+      return false;
+    }
+    order.state = state;
+    return true;
+  }
+
+  #end(orderId: string, state: OrderState, reason: string): boolean {
+    const order = this.orders.get(orderId);
+    if (order === undefined || isFinal(order.state)) {
+      return false;
+    }
+    order.state = state;
+    order.reason = reason;
+    this.orders.close(order);
+    return true;
+  }
+
+  #countFill(order: RouterOrder, lots: number): FillOutcome {
+    order.filledLots += lots;
+    const isWhole = Math.abs(order.filledLots) >= Math.abs(order.lots);
+    if (!isFinal(order.state)) {
+      order.state = isWhole ? "filled" : "partial";
+      if (isWhole) {
+        this.orders.close(order);
+      }
+    }
+    return Math.abs(order.filledLots) > Math.abs(order.lots) ? "overfilled" : "booked";
+  }
+
+  #load(snapshot: RouterSnapshot): void {
+    this.openingShut = snapshot.openingShut;
+    for (const [instrument, mark] of snapshot.marks) {
+      this.ledger.marks.set(instrument, mark);
+    }
+    for (const saved of snapshot.strategies) {
+      Object.assign(this.ledger.strategyOrNew(saved.world, saved.strategy), saved);
+    }
+    for (const book of snapshot.books) {
+      this.ledger.addBook(book);
+    }
+    for (const order of [...snapshot.closedOrders, ...snapshot.openOrders]) {
+      this.orders.add(order);
+    }
+    for (const fill of snapshot.fills) {
+      this.#fills.set(fill.executionId, fill);
+    }
+    for (const batch of snapshot.batches) {
+      this.batches.set(batch, true);
+    }
+  }
+}

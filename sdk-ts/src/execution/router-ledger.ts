@@ -1,0 +1,158 @@
+import type { CompiledInstrument } from "./instrument-spec.ts";
+import { applyTrade } from "./position.ts";
+import type { BookId } from "./router-order.ts";
+import { type Book, newBook, type StrategyAccount } from "./router-state.ts";
+
+/** A strategy's capital and return at a sealed bucket. */
+export interface SealedReturn {
+  readonly world: string;
+  readonly strategy: string;
+  readonly bucket: number;
+  /** Capital at the seal: base + own P&L since, after costs. */
+  readonly capital: number;
+  /** Own P&L ÷ capital at the previous seal; absent for the first seal of a stage. */
+  readonly return?: number;
+  /** Whether any position was held at the seal. */
+  readonly exposed: boolean;
+}
+
+/**
+ * The money side of the router: books, strategy accounts, marks, account cash. Knows no orders.
+ * Keys carry the lengths of their parts, so no choice of names collides.
+ */
+export class RouterLedger {
+  accountCash: number;
+  readonly marks = new Map<string, number>();
+  readonly strategies = new Map<string, StrategyAccount>();
+  readonly books = new Map<string, Book>();
+  readonly #booksOf = new Map<string, Book[]>();
+  readonly #instruments: ReadonlyMap<string, CompiledInstrument>;
+
+  constructor(instruments: ReadonlyMap<string, CompiledInstrument>, accountCash: number) {
+    this.#instruments = instruments;
+    this.accountCash = accountCash;
+  }
+
+  /** @throws {RangeError} for an instrument the router was not configured with. */
+  instrument(symbol: string): CompiledInstrument {
+    const found = this.#instruments.get(symbol);
+    if (found === undefined) {
+      throw new RangeError(`instrument ${symbol} is not configured for this account`);
+    }
+    return found;
+  }
+
+  strategy(world: string, strategy: string): StrategyAccount | undefined {
+    return this.strategies.get(strategyKey(world, strategy));
+  }
+
+  strategyOrNew(world: string, strategy: string): StrategyAccount {
+    const key = strategyKey(world, strategy);
+    let account = this.strategies.get(key);
+    if (account === undefined) {
+      const money = { share: 0, capitalBase: 0, cash: 0, sealedCapital: null, demoted: null };
+      account = { world, strategy, ...money };
+      this.strategies.set(key, account);
+    }
+    return account;
+  }
+
+  book(id: BookId): Book {
+    const key = bookKey(id);
+    const found = this.books.get(key);
+    if (found !== undefined) {
+      return found;
+    }
+    this.instrument(id.instrument);
+    return this.addBook(newBook(id));
+  }
+
+  addBook(book: Book): Book {
+    this.books.set(bookKey(book), book);
+    const key = strategyKey(book.world, book.strategy);
+    const list = this.#booksOf.get(key);
+    if (list === undefined) {
+      this.#booksOf.set(key, [book]);
+    } else {
+      list.push(book);
+    }
+    return book;
+  }
+
+  booksOf(world: string, strategy: string): readonly Book[] {
+    return this.#booksOf.get(strategyKey(world, strategy)) ?? [];
+  }
+
+  /** Books signed lots at a price into a book, its strategy's cash and, unless internal, the account's cash. */
+  trade(book: Book, lots: number, price: number, fee: number, internal: boolean): void {
+    const { lotUnit } = this.instrument(book.instrument);
+    book.realisedPnl += applyTrade(book, lots, price) * lotUnit;
+    book.fees += fee;
+    const money = lots * lotUnit * price + fee;
+    this.strategyOrNew(book.world, book.strategy).cash -= money;
+    if (!internal) {
+      this.accountCash -= money;
+    }
+  }
+
+  /** Market value of a book at the last mark; at its average cost while no mark came. */
+  marketValue(book: Book): number {
+    if (book.quantity === 0) {
+      return 0;
+    }
+    const mark = this.marks.get(book.instrument) ?? book.averageCost;
+    return book.quantity * this.instrument(book.instrument).lotUnit * mark;
+  }
+
+  /** Capital of a strategy now: base + own P&L since. */
+  capital(account: StrategyAccount): number {
+    let value = account.cash;
+    for (const book of this.booksOf(account.world, account.strategy)) {
+      value += this.marketValue(book);
+    }
+    return value;
+  }
+
+  /** Account cash plus the market value of every book. */
+  equity(): number {
+    let value = this.accountCash;
+    for (const book of this.books.values()) {
+      value += this.marketValue(book);
+    }
+    return value;
+  }
+
+  /** Sets the capital to `base` now. Returns go on as if nothing happened: a change of capital is no return. */
+  allocate(account: StrategyAccount, share: number, base: number, beginsStage: boolean): void {
+    const before = this.capital(account);
+    account.share = share;
+    account.capitalBase = base;
+    account.cash += base - before;
+    if (beginsStage) {
+      account.sealedCapital = null;
+      account.demoted = null;
+    } else if (account.sealedCapital !== null) {
+      account.sealedCapital += base - before;
+    }
+  }
+
+  seal(account: StrategyAccount, bucket: number): SealedReturn {
+    const capital = this.capital(account);
+    const previous = account.sealedCapital;
+    account.sealedCapital = capital;
+    const { world, strategy } = account;
+    const exposed = this.booksOf(world, strategy).some((book) => book.quantity !== 0);
+    const sealed = { world, strategy, bucket, capital, exposed };
+    return previous !== null && previous > 0
+      ? { ...sealed, return: capital / previous - 1 }
+      : sealed;
+  }
+}
+
+export function bookKey(id: BookId): string {
+  return `${strategyKey(id.world, id.strategy)}${id.instrument}`;
+}
+
+export function strategyKey(world: string, strategy: string): string {
+  return `${world.length}:${world}${strategy.length}:${strategy}:`;
+}

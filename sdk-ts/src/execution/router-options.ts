@@ -1,0 +1,88 @@
+import type { HashHex } from "./client-order-id.ts";
+import type { InstrumentSpec } from "./instrument-spec.ts";
+import type { PretradeLimits, PretradeReason } from "./pretrade.ts";
+import type { BookId, RouterEffect } from "./router-order.ts";
+
+/** What a router is made of. */
+export interface RouterOptions {
+  readonly account: string;
+  readonly instruments: readonly InstrumentSpec[];
+  /** Cash of the account before its first fill. */
+  readonly initialCash: number;
+  readonly hashHex: HashHex;
+  /** @default no limits */
+  readonly limits?: PretradeLimits;
+  /** Final orders remembered for late fills; the oldest is forgotten first. @default 10000 */
+  readonly closedOrdersMax?: number;
+  /** Executions remembered for idempotency and busts; beyond them the journal's unique key guards. @default 50000 */
+  readonly executionsMax?: number;
+  /** Rebalance batch ids remembered. @default 1000 */
+  readonly batchesMax?: number;
+}
+
+/** A target as received. */
+export interface TargetInput extends BookId {
+  /** Fraction of the strategy's capital: 1 = all of it long, −1 = all of it short, 0 = flat. */
+  readonly value: number;
+  /** End of the bucket it was decided on, epoch milliseconds. */
+  readonly bucket: number;
+  /** Price of the instrument at that bucket's close, above 0. */
+  readonly mark: number;
+  /** False: keep the target but make no order (a gate is shut). @default true */
+  readonly act?: boolean;
+}
+
+/**
+ * What became of a target: `applied` (kept; orders may follow), or not kept because it is of an `older_bucket`,
+ * its strategy is `demoted` or has `no_allocation`, or its mark is not a price (`bad_mark`).
+ */
+export type TargetOutcome = "applied" | "older_bucket" | "demoted" | "no_allocation" | "bad_mark";
+
+/** An order that was wanted and not made. Lots are signed. */
+export interface RefusedIntent extends BookId {
+  readonly lots: number;
+  /** `ORDER_UNKNOWN`: held until an unknown order is looked up. `OPENING_SHUT`: reconciliation found a difference. */
+  readonly reason: PretradeReason | "ORDER_UNKNOWN" | "OPENING_SHUT";
+}
+
+/** What an operation wants done, and what it wanted but may not. */
+export interface RouterResult {
+  readonly effects: readonly RouterEffect[];
+  readonly refused: readonly RefusedIntent[];
+}
+
+/** A fill as the venue reports it. */
+export interface FillReport {
+  readonly orderId: string;
+  /** The venue's id of the execution; with the account it is the key a fill is booked under. */
+  readonly executionId: string;
+  /** Signed lots, above 0 for a buy. */
+  readonly lots: number;
+  readonly price: number;
+  readonly fee: number;
+  /** From the journal, for an order the router no longer remembers. */
+  readonly book?: BookId;
+}
+
+/** `overfilled`: booked, but more was filled than ordered. `unknown_order`: not booked; give `book`. */
+export type FillOutcome = "booked" | "overfilled" | "duplicate" | "unknown_order";
+
+/** A difference between books and venue that no unknown order explains. */
+export interface PositionDifference {
+  readonly instrument: string;
+  readonly expectedLots: number;
+  readonly actualLots: number;
+}
+
+/** Whose orders an operation means; nothing set means the whole account. */
+export interface RouterScope {
+  readonly world?: string;
+  readonly strategy?: string;
+}
+
+export function inScope(scope: RouterScope, of: { world: string; strategy: string }): boolean {
+  return (
+    (scope.world === undefined || scope.world === of.world) &&
+    (scope.strategy === undefined || scope.strategy === of.strategy)
+  );
+}

@@ -1,0 +1,83 @@
+import type { BookId, RouterOrder } from "./router-order.ts";
+
+/** The latest target of a book. */
+export interface BookTarget {
+  /** Fraction of the strategy's capital, negative for short. */
+  readonly value: number;
+  /** End of the bucket it was decided on, epoch milliseconds. */
+  readonly bucket: number;
+  /** Quantity fixed when `value` last changed, or by an executed rebalance. */
+  readonly lots: number;
+}
+
+/** A strategy's position in one instrument, with what the router must remember of its orders. */
+export interface Book extends BookId {
+  /** Confirmed holdings in lots. */
+  quantity: number;
+  averageCost: number;
+  /** Realised P&L before fees. */
+  realisedPnl: number;
+  fees: number;
+  target: BookTarget | null;
+  /** Latest bucket an order was made for, and how many; −1 before the first. */
+  orderBucket: number;
+  orderCount: number;
+}
+
+/** What happens to a demoted strategy's position. */
+export type OnDemote = "flat" | "keep";
+
+/** A strategy's money inside one world. */
+export interface StrategyAccount {
+  readonly world: string;
+  readonly strategy: string;
+  /** Strategy share × world share, 0…1. */
+  share: number;
+  /** `share × account equity` when its stage or allocation last changed. */
+  capitalBase: number;
+  /** Cash such that `cash + market value` is its capital now. */
+  cash: number;
+  /** Capital at the last sealed bucket, moved along by allocations; null before the first. */
+  sealedCapital: number | null;
+  /** Set while the strategy is demoted: no target is taken from it. */
+  demoted: OnDemote | null;
+}
+
+/** A fill already booked, kept so that it is booked once and can be busted. */
+export interface BookedFill extends BookId {
+  readonly executionId: string;
+  readonly orderId: string;
+  readonly lots: number;
+  readonly price: number;
+  readonly fee: number;
+}
+
+/** The whole state of a router as plain JSON. Arrays are in order of first appearance. */
+export interface RouterSnapshot {
+  readonly version: 1;
+  readonly accountCash: number;
+  readonly openingShut: boolean;
+  readonly marks: readonly (readonly [instrument: string, price: number])[];
+  readonly strategies: readonly StrategyAccount[];
+  readonly books: readonly Book[];
+  readonly openOrders: readonly RouterOrder[];
+  readonly closedOrders: readonly RouterOrder[];
+  readonly fills: readonly BookedFill[];
+  readonly batches: readonly string[];
+}
+
+export function newBook(id: BookId): Book {
+  const { world, strategy, instrument } = id;
+  return {
+    world,
+    strategy,
+    instrument,
+    quantity: 0,
+    averageCost: 0,
+    realisedPnl: 0,
+    fees: 0,
+    target: null,
+    orderBucket: -1,
+    orderCount: 0,
+  };
+}

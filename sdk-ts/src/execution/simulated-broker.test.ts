@@ -1,0 +1,195 @@
+import { describe, expect, test } from "vitest";
+import { SimulatedBroker, type SimulatedBrokerOptions } from "./simulated-broker.ts";
+import type { SimulatedBar, SimulatedOrder } from "./simulated-order.ts";
+
+const INSTRUMENTS = [{ symbol: "X", lotSize: "0.1", tick: 0.5 }];
+const FREE: SimulatedBrokerOptions = { instruments: INSTRUMENTS, noCosts: true };
+
+function bar(t: number, open: number, high = open, low = open, close = open): SimulatedBar {
+  return { instrument: "X", row: t, bucketEndMs: t * 1_000, open, high, low, close };
+}
+
+function order(more: Partial<SimulatedOrder> = {}): SimulatedOrder {
+  return { id: "o", instrument: "X", lots: 10, bucket: 1_000, ...more };
+}
+
+describe("market orders", () => {
+  test("fill at the open of the bar after their bucket, never on it", () => {
+    const broker = new SimulatedBroker(FREE);
+    broker.accept(order());
+
+    expect(broker.onBar(bar(1, 100))).toEqual([]);
+    expect(broker.onBar(bar(2, 105))).toMatchObject([
+      { executionId: "o:2", lots: 10, price: 105, fee: 0 },
+    ]);
+    expect(broker.netLots("X")).toBe(10);
+  });
+
+  test("get the same fill when they arrive after the bar they belong to", () => {
+    const early = new SimulatedBroker(FREE);
+    const late = new SimulatedBroker(FREE);
+    early.accept(order());
+    const bars = [bar(1, 100), bar(2, 105), bar(3, 110)];
+
+    const fills = bars.flatMap((one) => early.onBar(one));
+    for (const one of bars) {
+      late.onBar(one);
+    }
+    const outcome = late.accept(order());
+
+    expect(outcome).toEqual({ accepted: true, duplicate: false, fills });
+  });
+
+  test("of a bucket whose next bar is no longer kept are refused", () => {
+    const broker = new SimulatedBroker({ ...FREE, barsMax: 1 });
+    broker.onBar(bar(2, 100));
+    broker.onBar(bar(3, 100));
+
+    expect(broker.accept(order())).toEqual({ accepted: false, reason: "BUCKET_TOO_OLD" });
+  });
+
+  test("pay half the spread and the fee, each in bps of the notional", () => {
+    const costs = { feeBps: 3, halfSpreadBps: 2 };
+    const broker = new SimulatedBroker({ instruments: INSTRUMENTS, costs });
+    broker.accept(order({ id: "buy" }));
+    broker.accept(order({ id: "sell", lots: -10 }));
+
+    const [buy, sell] = broker.onBar(bar(2, 100));
+
+    expect(buy).toMatchObject({ price: 100.02 });
+    expect(sell).toMatchObject({ price: 99.98 });
+    for (const fill of [buy!, sell!]) {
+      expect(fill.fee).toBeCloseTo(100 * 3e-4, 12);
+      expect(fill.spreadCost).toBeCloseTo(100 * 2e-4, 12);
+    }
+  });
+
+  test("fill at their own bar's close only when that is named", () => {
+    const broker = new SimulatedBroker({ ...FREE, sameBarClose: true });
+    broker.onBar(bar(1, 100, 110, 90, 108));
+
+    expect(broker.accept(order())).toMatchObject({ fills: [{ price: 108, row: 1 }] });
+  });
+
+  test("wait over a bar without an open", () => {
+    const broker = new SimulatedBroker(FREE);
+    broker.accept(order());
+
+    expect(broker.onBar(bar(2, Number.NaN))).toEqual([]);
+    expect(broker.onBar(bar(3, 99))).toMatchObject([{ price: 99 }]);
+  });
+});
+
+describe("limit and stop orders", () => {
+  const cases: [string, Partial<SimulatedOrder>, SimulatedBar, number | undefined][] = [
+    [
+      "a buy limit touched, not traded through",
+      { type: "limit", limitPrice: 99 },
+      bar(2, 100, 101, 99),
+      undefined,
+    ],
+    [
+      "a buy limit traded through by a tick",
+      { type: "limit", limitPrice: 99 },
+      bar(2, 100, 101, 98.5),
+      99,
+    ],
+    [
+      "a buy limit gapped through fills at the open",
+      { type: "limit", limitPrice: 99 },
+      bar(2, 95, 96, 94),
+      95,
+    ],
+    [
+      "a sell limit traded through",
+      { type: "limit", limitPrice: 101, lots: -10 },
+      bar(2, 100, 101.5, 99),
+      101,
+    ],
+    ["a buy stop touched", { type: "stop", stopPrice: 101 }, bar(2, 100, 101, 99), 101],
+    [
+      "a gapped buy stop fills at the open",
+      { type: "stop", stopPrice: 101 },
+      bar(2, 104, 105, 103),
+      104,
+    ],
+    [
+      "a gapped sell stop fills at the open",
+      { type: "stop", stopPrice: 99, lots: -10 },
+      bar(2, 90, 91, 89),
+      90,
+    ],
+    [
+      "a sell stop not reached",
+      { type: "stop", stopPrice: 99, lots: -10 },
+      bar(2, 100, 101, 99.5),
+      undefined,
+    ],
+  ];
+
+  test.each(cases)("%s", (_, more, next, price) => {
+    const broker = new SimulatedBroker(FREE);
+    broker.accept(order(more));
+
+    expect(broker.onBar(next).map((fill) => fill.price)).toEqual(
+      price === undefined ? [] : [price],
+    );
+  });
+
+  test("without a price are refused", () => {
+    const broker = new SimulatedBroker(FREE);
+
+    expect(broker.accept(order({ type: "limit" }))).toEqual({
+      accepted: false,
+      reason: "BAD_ORDER",
+    });
+    expect(broker.accept(order({ lots: 0.5 }))).toEqual({ accepted: false, reason: "BAD_ORDER" });
+  });
+});
+
+test("reduce-only fills down to flat in its own sub-account, and the venue tells of the rest", () => {
+  const broker = new SimulatedBroker(FREE);
+  broker.transfer("X", "s", 4);
+  broker.transfer("X", "t", -4);
+  expect(broker.accept(order({ id: "none", lots: 3, reduceOnly: true, book: "s" }))).toEqual({
+    accepted: false,
+    reason: "REDUCE_ONLY_NOTHING_TO_REDUCE",
+  });
+
+  broker.accept(order({ lots: -10, reduceOnly: true, book: "s" }));
+
+  expect(broker.onBar(bar(2, 100))).toMatchObject([{ lots: -4, book: "s" }]);
+  expect(broker.drainCancelled()).toEqual(["o"]);
+  expect(broker.drainCancelled()).toEqual([]);
+  expect(broker.lotsOf("X", "s")).toBe(0);
+});
+
+test("an id is taken once, cancelled once, and can be looked up", () => {
+  const broker = new SimulatedBroker(FREE);
+  expect(broker.lookup("o")).toBeUndefined();
+  broker.accept(order());
+
+  expect(broker.accept(order())).toMatchObject({ duplicate: true });
+  expect(broker.lookup("o")).toBe("working");
+  expect(broker.cancel("o")).toBe("cancelled");
+  expect(broker.cancel("o")).toBe("finished");
+  expect(broker.cancel("never")).toBe("unknown");
+  expect(broker.accept(order())).toMatchObject({ duplicate: true, fills: [] });
+});
+
+test("a repeated bar does nothing, and a restored broker goes on the same", () => {
+  const broker = new SimulatedBroker(FREE);
+  broker.onBar(bar(1, 100));
+  broker.accept(order());
+  const restored = new SimulatedBroker(FREE, JSON.parse(JSON.stringify(broker.snapshot())));
+
+  expect(broker.onBar(bar(1, 50))).toEqual([]);
+  expect(restored.onBar(bar(2, 101))).toEqual(broker.onBar(bar(2, 101)));
+  expect(restored.snapshot()).toEqual(broker.snapshot());
+});
+
+test("costs must be sound", () => {
+  const costs = { feeBps: -1, halfSpreadBps: 0 };
+
+  expect(() => new SimulatedBroker({ instruments: INSTRUMENTS, costs })).toThrow(RangeError);
+});

@@ -1,0 +1,33 @@
+export {
+  type AlphaPerformance,
+  type AlphaPerformanceOptions,
+  alphaPerformance,
+} from "./alpha-performance.ts";
+export { cagr } from "./cagr.ts";
+export { growth, totalReturn } from "./compounded.ts";
+export { computeMetrics, type MetricValues } from "./compute-metrics.ts";
+export { drawdownCurve, maxDrawdownRatio } from "./max-drawdown-ratio.ts";
+export { deviation, mean } from "./moments.ts";
+export { profitFactor } from "./profit-factor.ts";
+export {
+  type BoundProblem,
+  boundProblem,
+  type ComparisonMetric,
+  canBind,
+  findMetric,
+  listMetrics,
+  type Metric,
+  type SingleMetric,
+} from "./registry.ts";
+export {
+  finiteReturns,
+  firstReturns,
+  makeReturnSeries,
+  type ReturnSeries,
+  type SeriesSource,
+} from "./return-series.ts";
+export { sharpe, sharpePerBar } from "./sharpe.ts";
+export { sharpeShortfall } from "./sharpe-shortfall.ts";
+export { turnover } from "./turnover.ts";
+export { volatility } from "./volatility.ts";
+export { winRatio } from "./win-ratio.ts";

@@ -1,0 +1,15 @@
+import { finiteReturns, type ReturnSeries } from "./return-series.ts";
+
+/** Sum of gains ÷ |sum of losses|. Undefined without a loss (it would be infinite) or without a move. */
+export function profitFactor(series: ReturnSeries): number | undefined {
+  let gains = 0;
+  let losses = 0;
+  for (const value of finiteReturns(series.returns)) {
+    if (value > 0) {
+      gains += value;
+    } else {
+      losses -= value;
+    }
+  }
+  return losses > 0 ? gains / losses : undefined;
+}

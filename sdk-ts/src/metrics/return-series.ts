@@ -1,0 +1,48 @@
+/** Which execution domain a series comes from. Series of two domains are never joined. */
+export type SeriesSource = "backtest" | "dryrun" | "live";
+
+/** Returns of one strategy at a fixed interval, with what is needed to annualise them. */
+export interface ReturnSeries {
+  readonly intervalSeconds: number;
+  /** Bars a year, as set for the source of the bars (252 for daily sessions). */
+  readonly periodsPerYear: number;
+  /** End of the bucket of the first and the last return, epoch milliseconds. */
+  readonly from: number;
+  readonly to: number;
+  readonly source: SeriesSource;
+  /** Simple returns after costs, oldest first; 0.01 = 1 %. NaN and ±∞ are missing and take no part. */
+  readonly returns: ArrayLike<number>;
+  /** Finite returns. */
+  readonly samples: number;
+  /** Traded notional ÷ equity at the previous bar, aligned with `returns`; absent when not recorded. */
+  readonly turnover?: ArrayLike<number>;
+}
+
+/**
+ * Builds a series and counts its samples.
+ *
+ * @throws {RangeError} for a periodsPerYear or interval not above 0, or turnover of another length
+ */
+export function makeReturnSeries(input: Omit<ReturnSeries, "samples">): ReturnSeries {
+  if (!(input.periodsPerYear > 0) || !(input.intervalSeconds > 0)) {
+    throw new RangeError("periodsPerYear and intervalSeconds must be above 0");
+  }
+  if (input.turnover !== undefined && input.turnover.length !== input.returns.length) {
+    throw new RangeError("turnover must have one value a return");
+  }
+  return { ...input, samples: finiteReturns(input.returns).length };
+}
+
+/** The finite values, in order. */
+export function finiteReturns(returns: ArrayLike<number>): Float64Array {
+  return Float64Array.from(returns).filter((value) => Number.isFinite(value));
+}
+
+/** The first `count` returns of a series. */
+export function firstReturns(series: ReturnSeries, count: number): ReturnSeries {
+  const { turnover, samples: _, ...rest } = series;
+  const cut = { ...rest, returns: Array.from(series.returns).slice(0, count) };
+  return makeReturnSeries(
+    turnover === undefined ? cut : { ...cut, turnover: Array.from(turnover).slice(0, count) },
+  );
+}

@@ -1,0 +1,80 @@
+/** Index of a column, fixed when the graph is compiled. */
+export type Slot = number;
+
+/** Storage of one node output: numbers (NaN = no value) or objects (`undefined` = no value). */
+export type Column = Float64Array | unknown[];
+
+/** What one output of a node holds. */
+export type OutputKind = "f64" | "ref";
+
+/** State of a kernel as numbers, in a fixed order the kernel defines. Empty for a kernel without state. */
+export type KernelState = Float64Array;
+
+/** How the rows of a node's inputs relate to the node's own rows. */
+export interface ClockMaps {
+  /**
+   * Map from the node's local row to the local row of the input at position `input`; −1 = none.
+   * `null` if the input lies on the node's own clock. Only the rows being run are valid.
+   */
+  rowOf(input: Slot): Int32Array | null;
+}
+
+/**
+ * One compiled node.
+ *
+ * Rules that keep batch and step equal bit for bit: state lives in fields and is hoisted to locals in `run`;
+ * anything periodic takes its phase from the absolute row `base + i`; state never holds a local index.
+ * Rows may be left out between two calls (missing buckets): their values in the columns are NaN.
+ */
+export interface Kernel {
+  /** Called once; the arrays never change afterwards. */
+  bind(inputs: readonly Column[], outputs: readonly Column[], clock: ClockMaps): void;
+  /** Computes rows `[from, to)`. Reads inputs in `[from - lookback, to)`. `base + i` is the absolute row. */
+  run(from: number, to: number, base: number): void;
+  /** State after the last row run, consumed input only. */
+  save(): KernelState;
+  /** Takes a state written by {@link save}; the lookback rows of the inputs must be in the columns. */
+  load(state: KernelState): void;
+  /** Local row of the last call of author code, for error messages. Only kernels that call author code have it. */
+  readonly callRow?: number;
+}
+
+/** Definition of a kind of node: one a file, entered in `catalogue.ts`. */
+export interface KernelSpec<P> {
+  readonly name: string;
+  /** Bollinger: `["f64", "f64", "f64"]`. */
+  readonly outputs: readonly OutputKind[];
+  /** Rows before `from` that `run` may read from its inputs. */
+  lookback(params: P): number;
+  /** Rows until the output is valid; for recursive nodes, until the effect of the start is below 1e-9. */
+  warmup(params: P): number;
+  create(params: P): Kernel;
+}
+
+const NO_STATE = new Float64Array(0);
+
+/** Base of kernels whose output depends on the input window alone. */
+export abstract class StatelessKernel implements Kernel {
+  abstract bind(inputs: readonly Column[], outputs: readonly Column[], clock: ClockMaps): void;
+  abstract run(from: number, to: number, base: number): void;
+
+  save(): KernelState {
+    return NO_STATE;
+  }
+
+  load(_state: KernelState): void {}
+}
+
+/** Reads a column as numbers. @throws {TypeError} when the column holds objects, which is a compile bug. */
+export function numbers(columns: readonly Column[], index: number): Float64Array {
+  const column = columns[index];
+  if (column instanceof Float64Array) return column;
+  throw new TypeError(`column ${index} holds no numbers`);
+}
+
+/** Checks a window length. @throws {RangeError} when it is not an integer in `[min, 10000]`. */
+export function checkLength(field: string, value: number, min = 1): void {
+  if (!Number.isInteger(value) || value < min || value > 10_000) {
+    throw new RangeError(`${field} must be an integer in ${min}..10000, not ${String(value)}`);
+  }
+}

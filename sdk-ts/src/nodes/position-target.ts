@@ -1,0 +1,93 @@
+import { type Column, type Kernel, type KernelSpec, type KernelState, numbers } from "./kernel.ts";
+
+/** Parameters of {@link positionTarget}; a bound that is `null` is never met. Weights are fractions of capital. */
+export interface PositionTargetParams {
+  readonly longEnter: number | null;
+  readonly longExit: number | null;
+  readonly shortEnter: number | null;
+  readonly shortExit: number | null;
+  readonly longWeight: number;
+  readonly shortWeight: number;
+  readonly holdWeight: number;
+}
+
+const FLAT = 0;
+const LONG = 1;
+const SHORT = -1;
+
+class PositionTargetKernel implements Kernel {
+  readonly #longEnter: number; // NaN = not set: every comparison is false
+  readonly #longExit: number;
+  readonly #shortEnter: number;
+  readonly #shortExit: number;
+  readonly #longWeight: number;
+  readonly #shortWeight: number;
+  readonly #holdWeight: number;
+  #input: Float64Array = new Float64Array(0);
+  #output: Float64Array = new Float64Array(0);
+  #side = FLAT;
+
+  constructor(params: PositionTargetParams) {
+    this.#longEnter = params.longEnter ?? Number.NaN;
+    this.#longExit = params.longExit ?? Number.NaN;
+    this.#shortEnter = params.shortEnter ?? Number.NaN;
+    this.#shortExit = params.shortExit ?? Number.NaN;
+    this.#longWeight = params.longWeight;
+    this.#shortWeight = params.shortWeight;
+    this.#holdWeight = params.holdWeight;
+  }
+
+  bind(inputs: readonly Column[], outputs: readonly Column[]): void {
+    this.#input = numbers(inputs, 0);
+    this.#output = numbers(outputs, 0);
+  }
+
+  run(from: number, to: number, _base: number): void {
+    const input = this.#input;
+    const out = this.#output;
+    let side = this.#side;
+    for (let i = from; i < to; i++) {
+      side = this.#next(side, input[i]!);
+      out[i] =
+        side === LONG ? this.#longWeight : side === SHORT ? this.#shortWeight : this.#holdWeight;
+    }
+    this.#side = side;
+  }
+
+  /** The rule for one signal. NaN meets no bound, so it keeps the side. */
+  #next(side: number, signal: number): number {
+    if (side === LONG) {
+      if (signal < this.#longExit) return FLAT; // before the flip: a long with an exit goes flat first
+      return signal <= this.#shortEnter ? SHORT : LONG;
+    }
+    if (side === SHORT) {
+      if (signal > this.#shortExit) return FLAT;
+      return signal >= this.#longEnter ? LONG : SHORT;
+    }
+    if (signal >= this.#longEnter) return LONG;
+    return signal <= this.#shortEnter ? SHORT : FLAT;
+  }
+
+  save(): KernelState {
+    return Float64Array.of(this.#side);
+  }
+
+  load(state: KernelState): void {
+    this.#side = state[0]!;
+  }
+}
+
+/**
+ * Turns a signal into a target position, a fraction of capital, with hysteresis.
+ *
+ * Flat: signal ≥ longEnter goes long, ≤ shortEnter short. Long: < longExit goes flat, tested before ≤ shortEnter goes
+ * short. Short: > shortExit goes flat, tested before ≥ longEnter goes long. A NaN signal keeps the side; the start is
+ * flat. Outputs the weight of the side on every row, so the target is there from the first row on.
+ */
+export const positionTarget: KernelSpec<PositionTargetParams> = {
+  name: "position_target",
+  outputs: ["f64"],
+  lookback: () => 0,
+  warmup: () => 1,
+  create: (p) => new PositionTargetKernel(p),
+};

@@ -1,0 +1,2 @@
+export { renderHtmlReport } from "./html-report.ts";
+export type * from "./report-data.ts";

@@ -1,0 +1,92 @@
+/** Equity of something over time; `timesMs` and `equity` have the same length. */
+export interface ReportCurve {
+  readonly name: string;
+  /** Bucket ends, epoch milliseconds, rising. */
+  readonly timesMs: ArrayLike<number>;
+  /** Money; drawn relative to its first finite value. NaN leaves a hole. */
+  readonly equity: ArrayLike<number>;
+}
+
+/** A figure with its name; an undefined or not finite value is shown as n/a. */
+export interface ReportFigure {
+  readonly name: string;
+  readonly value: number | undefined;
+  /** `percent` shows 0.25 as 25 %. @default "number" */
+  readonly format?: "number" | "percent" | "count";
+  /** Annualisation or another remark, shown beside the name. */
+  readonly note?: string;
+}
+
+/** One strategy of the report. Curves of two domains are two entries, never one line. */
+export interface ReportStrategy {
+  readonly name: string;
+  /** For instance "backtest", "paper". */
+  readonly domain: string;
+  readonly curve: ReportCurve;
+  /** Buy-and-hold over the same bars, drawn beside it. */
+  readonly hold?: ReportCurve;
+  readonly figures: readonly ReportFigure[];
+}
+
+export interface ReportFill {
+  readonly timeMs: number;
+  readonly world: string;
+  readonly strategy: string;
+  readonly instrument: string;
+  /** Decimal string in units, negative for a sale. */
+  readonly quantity: string;
+  readonly price: number;
+  readonly fee: number;
+  /** Why the order was made: target, rearm, rebalance, demote … or "cross" for an internal one. */
+  readonly origin: string;
+}
+
+export interface ReportPosition {
+  readonly world: string;
+  readonly strategy: string;
+  readonly instrument: string;
+  /** Decimal string in units, negative for short. */
+  readonly quantity: string;
+  readonly averageCost: number;
+  readonly mark: number;
+  readonly realisedPnl: number;
+  readonly unrealisedPnl: number;
+}
+
+/** How many nodes a submission brought and how many were there already. */
+export interface ReportReuse {
+  readonly strategy: string;
+  readonly nodes: number;
+  readonly created: number;
+  readonly reused: number;
+}
+
+/** A decision, an apply phase, a halt, an outage … in the order it happened. */
+export interface ReportEvent {
+  readonly timeMs: number;
+  readonly kind: "decision" | "apply" | "halt" | "resume" | "rebalance" | "outage" | "note";
+  readonly title: string;
+  readonly detail?: string;
+}
+
+/** Everything a report shows. Texts are plain text; the renderer escapes them. */
+export interface ReportData {
+  readonly title: string;
+  /** When the report was made, epoch milliseconds. */
+  readonly madeAtMs: number;
+  /** True stamps the report: costs were left out. */
+  readonly noCosts: boolean;
+  /** Currency of all money. */
+  readonly currency: string;
+  readonly strategies: readonly ReportStrategy[];
+  readonly fills: readonly ReportFill[];
+  /** Latest fills shown; the report says how many there were. @default 500 */
+  readonly fillsShownMax?: number;
+  readonly positions: readonly ReportPosition[];
+  readonly reuse: readonly ReportReuse[];
+  /** Counters, such as node evaluations, steps after the target, warm-up rows. */
+  readonly evaluations: readonly ReportFigure[];
+  readonly timeline: readonly ReportEvent[];
+  /** What a reader must know of the data, one sentence each. */
+  readonly facts: readonly string[];
+}

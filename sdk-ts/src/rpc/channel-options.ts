@@ -1,0 +1,111 @@
+import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
+import { QmtlError } from "./qmtl-error.ts";
+import { SAFE_METHODS } from "./safe-methods.ts";
+
+/** Largest message either side sends or takes: 16 MiB. Beyond it the call fails with RESOURCE_EXHAUSTED. */
+export const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** Files of a TLS connection, PEM. */
+export interface ClientTls {
+  /** Certificate authorities to trust. @default those of the system */
+  ca?: Uint8Array;
+  /** Certificate chain of this client, with `key`. @default none */
+  cert?: Uint8Array;
+  /** Private key of this client. @default none */
+  key?: Uint8Array;
+}
+
+export interface ChannelSettings {
+  /** TLS for `https:` addresses. @default certificate authorities of the system */
+  tls?: ClientTls;
+  /** Methods repeated on UNAVAILABLE, as `package.Service/Method`. Empty: nothing is. @default SAFE_METHODS */
+  safeMethods?: readonly string[];
+  /** Attempts of a safe call, 2 to 5, the first one counted. @default 4 */
+  attemptsMax?: number;
+  /** A ping after this long without traffic, milliseconds. @default 20000 */
+  keepaliveMs?: number;
+  /** The connection is given up when a ping is unanswered for this long, milliseconds. @default 5000 */
+  keepaliveTimeoutMs?: number;
+  /** Longest wait between two attempts to connect, milliseconds. @default 5000 */
+  reconnectDelayMsMax?: number;
+  /** Largest message sent or taken, bytes. @default MESSAGE_BYTES_MAX */
+  messageBytesMax?: number;
+}
+
+/** Service config: round robin over all addresses of the name, and the retry policy of the safe methods. */
+export function serviceConfig(safeMethods: readonly string[], attemptsMax: number): string {
+  const name = safeMethods.map((path) => {
+    const [service = "", method = ""] = path.split("/");
+    return { service, method };
+  });
+  const retryPolicy = {
+    maxAttempts: attemptsMax,
+    initialBackoff: "0.1s",
+    maxBackoff: "2s",
+    backoffMultiplier: 2,
+    retryableStatusCodes: ["UNAVAILABLE"],
+  };
+  return JSON.stringify({
+    loadBalancingConfig: [{ round_robin: {} }],
+    methodConfig: name.length === 0 ? [] : [{ name, retryPolicy }],
+  });
+}
+
+/** What grpc-js needs for a channel. */
+export interface ChannelParts {
+  readonly target: string;
+  readonly credentials: ChannelCredentials;
+  readonly options: ClientOptions;
+}
+
+/** True for a host that is this machine and nothing else. */
+export function isLoopbackHost(host: string): boolean {
+  return (
+    host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host)
+  );
+}
+
+/**
+ * Channel parts for `http://host:port` (plain) or `https://host:port` (TLS). CONFIG_INVALID for any other
+ * address. Several addresses behind one name are used in turn.
+ */
+export function channelParts(url: string, settings: ChannelSettings): ChannelParts {
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (
+    parsed === undefined ||
+    !["http:", "https:"].includes(parsed.protocol) ||
+    parsed.hostname === ""
+  ) {
+    throw new QmtlError("CONFIG_INVALID", `not an address: "${url}"`, {
+      fields: [{ field: "url", description: "expected http://host:port or https://host:port" }],
+    });
+  }
+  const secure = parsed.protocol === "https:";
+  const bytesMax = settings.messageBytesMax ?? MESSAGE_BYTES_MAX;
+  return {
+    target: `${parsed.hostname}:${parsed.port === "" ? (secure ? 443 : 80) : parsed.port}`,
+    credentials: secure ? tlsCredentials(settings.tls ?? {}) : credentials.createInsecure(),
+    options: {
+      "grpc.service_config": serviceConfig(
+        settings.safeMethods ?? SAFE_METHODS,
+        settings.attemptsMax ?? 4,
+      ),
+      "grpc.service_config_disable_resolution": 1,
+      "grpc.use_local_subchannel_pool": 1,
+      "grpc.enable_http_proxy": isLoopbackHost(parsed.hostname) ? 0 : 1,
+      "grpc.keepalive_time_ms": settings.keepaliveMs ?? 20_000,
+      "grpc.keepalive_timeout_ms": settings.keepaliveTimeoutMs ?? 5_000,
+      "grpc.keepalive_permit_without_calls": 1,
+      "grpc.initial_reconnect_backoff_ms": 100,
+      "grpc.min_reconnect_backoff_ms": 100,
+      "grpc.max_reconnect_backoff_ms": settings.reconnectDelayMsMax ?? 5_000,
+      "grpc.max_receive_message_length": bytesMax,
+      "grpc.max_send_message_length": bytesMax,
+    },
+  };
+}
+
+function tlsCredentials(tls: ClientTls): ChannelCredentials {
+  const pem = (bytes: Uint8Array | undefined) => (bytes === undefined ? null : Buffer.from(bytes));
+  return credentials.createSsl(pem(tls.ca), pem(tls.key), pem(tls.cert));
+}

@@ -1,0 +1,142 @@
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodStreaming,
+  DescMethodUnary,
+  DescService,
+  MessageInitShape,
+} from "@bufbuild/protobuf";
+import type { Client, Transport } from "@connectrpc/connect";
+import type { ChannelSettings } from "./channel-options.ts";
+import { clientOf } from "./client-of.ts";
+import { qmtlErrorFrom } from "./error-details.ts";
+import type { HeadersInit } from "./grpc-metadata.ts";
+import { FIRST_VERSION, type VersionRange } from "./schema-version.ts";
+import { createGrpcTransport, type GrpcTransport } from "./transport.ts";
+
+/** How calls are dressed on their way out. */
+export interface CallDressing {
+  /** Key of the caller, sent as `authorization: Bearer <key>`. @default none */
+  apiKey?: string;
+  /** Further headers, asked for at each call: a signed principal, a trace. Names in lower case. @default none */
+  headers?: () => Readonly<Record<string, string>>;
+  /** Schema versions accepted, per method; a request that states a range itself keeps it. @default 1..1 */
+  schemaRange?: (method: DescMethod) => VersionRange;
+  /** Timeout of unary calls that state none, milliseconds. Streams have none by default. @default 10000 */
+  timeoutMs?: number;
+}
+
+export interface ConnectToOptions extends CallDressing, ChannelSettings {}
+
+/** A connection to one server: its clients share one channel. */
+export interface Connection extends AsyncDisposable {
+  readonly transport: GrpcTransport;
+  /** A client of one service. Its failures are QmtlErrors; leaving the loop over a stream cancels it. */
+  client<S extends DescService>(service: S): Client<S>;
+  /** Drops the connection; calls in flight fail as CANCELED. May be called twice. */
+  close(): void;
+}
+
+/** Connects to `http://host:port` or `https://host:port`. CONFIG_INVALID for a bad address; no I/O yet. */
+export function connectTo(url: string, options: ConnectToOptions = {}): Connection {
+  const transport = createGrpcTransport(url, options);
+  const dressed = dressTransport(transport, options);
+  return {
+    transport,
+    client: (service) => clientOf(service, dressed),
+    close: () => transport.close(),
+    [Symbol.asyncDispose]: async () => transport.close(),
+  };
+}
+
+/**
+ * Any Connect transport, dressed: the schema range in each request, key and headers, a default timeout, and
+ * QmtlErrors instead of ConnectErrors, also out of streams.
+ */
+export function dressTransport(inner: Transport, dressing: CallDressing): Transport {
+  const rangeOf = dressing.schemaRange ?? (() => FIRST_VERSION);
+  const unaryTimeoutMs = dressing.timeoutMs ?? 10_000;
+  const headersOf = (given: HeadersInit | undefined): HeadersInit | undefined => {
+    if (dressing.apiKey === undefined && dressing.headers === undefined) return given;
+    const headers = new Headers(given);
+    if (dressing.apiKey !== undefined) headers.set("authorization", `Bearer ${dressing.apiKey}`);
+    for (const [key, value] of Object.entries(dressing.headers?.() ?? {})) headers.set(key, value);
+    return headers;
+  };
+  return {
+    async unary<I extends DescMessage, O extends DescMessage>(
+      method: DescMethodUnary<I, O>,
+      signal: AbortSignal | undefined,
+      timeoutMs: number | undefined,
+      header: HeadersInit | undefined,
+      input: MessageInitShape<I>,
+    ) {
+      try {
+        const stated = withRange(method.input, input, rangeOf(method));
+        return await inner.unary(
+          method,
+          signal,
+          timeoutMs ?? unaryTimeoutMs,
+          headersOf(header),
+          stated,
+        );
+      } catch (failure) {
+        throw qmtlErrorFrom(failure);
+      }
+    },
+    async stream<I extends DescMessage, O extends DescMessage>(
+      method: DescMethodStreaming<I, O>,
+      signal: AbortSignal | undefined,
+      timeoutMs: number | undefined,
+      header: HeadersInit | undefined,
+      input: AsyncIterable<MessageInitShape<I>>,
+    ) {
+      try {
+        const stated = eachWithRange(method.input, input, rangeOf(method));
+        const answer = await inner.stream(method, signal, timeoutMs, headersOf(header), stated);
+        return { ...answer, message: refusing(answer.message) };
+      } catch (failure) {
+        throw qmtlErrorFrom(failure);
+      }
+    },
+  };
+}
+
+/** True when field 1 of the message is its schema version, as in every request of ours. */
+export function hasSchemaVersion(desc: DescMessage): boolean {
+  const first = desc.fields.find((field) => field.number === 1);
+  return first?.message?.typeName === "qmtl.type.v1.SchemaVersion";
+}
+
+/** A copy that states the range, unless the caller stated one or the message has none to state. */
+function withRange<I extends DescMessage>(
+  desc: I,
+  input: MessageInitShape<I>,
+  range: VersionRange,
+): MessageInitShape<I> {
+  if (!hasSchemaVersion(desc)) return input;
+  if ("schemaVersion" in input && input.schemaVersion !== undefined) return input;
+  const schemaVersion = {
+    $typeName: "qmtl.type.v1.SchemaVersion",
+    min: range.min,
+    max: range.max,
+    version: 0,
+  };
+  return Object.assign({}, input, { schemaVersion });
+}
+
+async function* eachWithRange<I extends DescMessage>(
+  desc: I,
+  inputs: AsyncIterable<MessageInitShape<I>>,
+  range: VersionRange,
+): AsyncGenerator<MessageInitShape<I>> {
+  for await (const input of inputs) yield withRange(desc, input, range);
+}
+
+async function* refusing<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (failure) {
+    throw qmtlErrorFrom(failure);
+  }
+}

@@ -1,0 +1,41 @@
+export {
+  type ChannelSettings,
+  type ClientTls,
+  isLoopbackHost,
+  MESSAGE_BYTES_MAX,
+} from "./channel-options.ts";
+export { clientOf } from "./client-of.ts";
+export {
+  type CallDressing,
+  type Connection,
+  type ConnectToOptions,
+  connectTo,
+  dressTransport,
+  hasSchemaVersion,
+} from "./connect-to.ts";
+export {
+  connectErrorFrom,
+  ERROR_DOMAIN,
+  type GrpcStatusParts,
+  grpcStatusFrom,
+  qmtlErrorFrom,
+} from "./error-details.ts";
+export {
+  type FieldViolation,
+  hasReason,
+  QmtlError,
+  type QmtlErrorOptions,
+  type ReasonName,
+} from "./qmtl-error.ts";
+export { codeOfReason, isReasonName, reasonOfCode } from "./reason-code.ts";
+export { SAFE_METHODS } from "./safe-methods.ts";
+export {
+  FIRST_VERSION,
+  negotiate,
+  type RebalanceFlags,
+  rebalanceRange,
+  type StatedRange,
+  statedRange,
+  type VersionRange,
+} from "./schema-version.ts";
+export { type ChannelState, createGrpcTransport, type GrpcTransport } from "./transport.ts";

@@ -1,0 +1,150 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  type ClientDuplexStream,
+  status as GrpcCode,
+  type Metadata,
+  type StatusObject,
+} from "@grpc/grpc-js";
+import { headersFromMetadata } from "./grpc-metadata.ts";
+import { connectErrorFromGrpc } from "./grpc-status.ts";
+
+/** What is needed to give a call up. */
+export interface CancellableCall {
+  cancel(): void;
+}
+
+/** Calls back once when the signal aborts; the returned function forgets it. */
+export function callOnSignal(signal: AbortSignal | undefined, callback: () => void): () => void {
+  if (signal === undefined) return () => {};
+  signal.addEventListener("abort", callback, { once: true });
+  return () => signal.removeEventListener("abort", callback);
+}
+
+/** Messages taken from the wire before the reader asks for them; then the peer waits. */
+const READ_AHEAD_MAX = 16;
+
+/**
+ * One streaming call of grpc-js as a Connect stream: an async iterable of answers that may be iterated once.
+ *
+ * At most 16 messages wait on either side: a slow reader slows the peer, a slow peer the writer. Breaking out
+ * of the loop, or aborting, cancels the call. A failure is thrown after the messages before it were read,
+ * an abort at once.
+ */
+export class StreamCall<I, O> implements AsyncIterable<O> {
+  readonly header = new Headers();
+  readonly trailer = new Headers();
+  /** Resolves when the peer has answered anything: headers, or its final status. */
+  readonly opened: Promise<void>;
+  readonly #wire: ClientDuplexStream<I, O>;
+  readonly #signal: AbortSignal | undefined;
+  readonly #ready: O[] = [];
+  #status: StatusObject | undefined;
+  #ended = false;
+  #stopped = false;
+  #sendFailure: unknown;
+  #wake: (() => void) | undefined;
+  #writable: (() => void) | undefined;
+
+  constructor(wire: ClientDuplexStream<I, O>, signal: AbortSignal | undefined, onDone: () => void) {
+    this.#wire = wire;
+    this.#signal = signal;
+    const forget = callOnSignal(signal, () => {
+      wire.cancel();
+      this.#signalled();
+    });
+    this.opened = new Promise((resolve) => {
+      wire.on("metadata", (metadata: Metadata) => {
+        headersFromMetadata(metadata, this.header);
+        resolve();
+      });
+      wire.on("status", (status: StatusObject) => {
+        this.#status = status;
+        headersFromMetadata(status.metadata, this.trailer);
+        forget();
+        onDone();
+        this.#signalled();
+        resolve();
+      });
+    });
+    // The status event tells the same, after it; without a listener Node would end the process.
+    wire.on("error", () => {});
+    wire.on("drain", () => this.#signalled());
+    wire.on("end", () => {
+      this.#ended = true;
+      this.#signalled();
+    });
+    wire.on("data", (message: O) => {
+      this.#ready.push(message);
+      if (this.#ready.length >= READ_AHEAD_MAX) wire.pause();
+      this.#signalled();
+    });
+  }
+
+  /** Sends all of `input`, in the background and no faster than the peer takes it, then half-closes. */
+  send<T>(input: AsyncIterable<T>, encode: (item: T) => I): void {
+    const run = async () => {
+      for await (const item of input) {
+        if (this.#over()) return;
+        if (!this.#wire.write(encode(item))) await this.#drained();
+      }
+      if (!this.#over()) this.#wire.end();
+    };
+    run().catch((failure: unknown) => {
+      this.#sendFailure = failure;
+      this.#wire.cancel();
+      this.#signalled();
+    });
+  }
+
+  #over(): boolean {
+    return this.#status !== undefined || this.#stopped || this.#signal?.aborted === true;
+  }
+
+  async #drained(): Promise<void> {
+    while (!this.#over() && this.#wire.writableNeedDrain) {
+      await new Promise<void>((resolve) => {
+        this.#writable = resolve;
+      });
+    }
+  }
+
+  #signalled(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+    this.#writable?.();
+    this.#writable = undefined;
+  }
+
+  async #next(): Promise<O | undefined> {
+    for (;;) {
+      if (this.#signal?.aborted) throw ConnectError.from(this.#signal.reason, Code.Canceled);
+      if (this.#sendFailure !== undefined) throw this.#sendFailure;
+      const message = this.#ready.shift();
+      if (message !== undefined) {
+        if (this.#ready.length < READ_AHEAD_MAX / 2 && this.#wire.isPaused()) this.#wire.resume();
+        return message;
+      }
+      if (this.#ended && this.#status !== undefined) {
+        if (this.#status.code === GrpcCode.OK) return undefined;
+        throw connectErrorFromGrpc(this.#status);
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<O, void, void> {
+    try {
+      for (;;) {
+        const message = await this.#next();
+        if (message === undefined) return;
+        yield message;
+      }
+    } finally {
+      this.#stopped = true;
+      if (this.#status === undefined) this.#wire.cancel();
+      this.#signalled();
+    }
+  }
+}

@@ -1,0 +1,22 @@
+/** Rows of a source as columns, oldest first; all columns have `rows` values. */
+export interface BarTable {
+  readonly rows: number;
+  /** When each bar opened: milliseconds since 1970-01-01T00:00Z, strictly rising. */
+  readonly openTimeMs: Float64Array;
+  /** When each bar closed and its values became known: open + interval. */
+  readonly bucketEndMs: Float64Array;
+  /** Values by column name, e.g. `close`. NaN means "no value". */
+  readonly columns: ReadonlyMap<string, Float64Array>;
+}
+
+/** What a source is, known without reading its rows. */
+export interface BarSource {
+  /** Bar length in milliseconds. */
+  readonly intervalMs: number;
+  /** `observed`: the rows are the sequence, windows count rows. `continuous`: every interval has a bar. */
+  readonly schedule: "observed" | "continuous";
+  /** Reads everything, or refuses everything. */
+  load(): Promise<BarTable>;
+  /** `"blake3:"` + 64 hex digits of the content and of the options that change the rows: the as-of of backtests. */
+  datasetFingerprint(): Promise<string>;
+}

@@ -1,0 +1,57 @@
+import { CsvError } from "./csv-error.ts";
+
+/** Where the wanted columns stand in each line. */
+export interface CsvLayout {
+  /** Field number of the time column. */
+  readonly timeField: number;
+  /** Field number of each value column, by name, in the order of the file. */
+  readonly valueFields: ReadonlyMap<string, number>;
+  readonly names: readonly string[];
+  /** Offset of the first byte after the header line. */
+  readonly bodyStart: number;
+}
+
+const timeNames = ["date", "time", "timestamp"];
+
+/** Reads the header line. Names are compared without regard to letter case and surrounding blanks or quotes. */
+export function readCsvLayout(
+  bytes: Uint8Array,
+  file: string,
+  wanted: {
+    readonly timeColumn?: string | undefined;
+    readonly columns?: readonly string[] | undefined;
+  },
+): CsvLayout {
+  const newline = bytes.indexOf(10);
+  const end = newline < 0 ? bytes.length : newline;
+  const header = new TextDecoder().decode(bytes.subarray(0, end)).replace(/^\ufeff/, "");
+  if (header.trim() === "") throw new CsvError("CSV_EMPTY", "the file is empty", { file });
+  const names = header.split(",").map((name) =>
+    name
+      .trim()
+      .replace(/^"(.*)"$/, "$1")
+      .trim(),
+  );
+  const fieldOf = (name: string): number => {
+    const field = names.findIndex((one) => one.toLowerCase() === name.toLowerCase());
+    if (field >= 0) return field;
+    const what = `has no column "${name}"; it has ${names.join(", ")}`;
+    throw new CsvError("CSV_MISSING_COLUMN", what, { file, line: 1, column: name });
+  };
+  const timeColumn =
+    wanted.timeColumn ??
+    timeNames.find((name) => names.some((one) => one.toLowerCase() === name)) ??
+    "date";
+  const timeField = fieldOf(timeColumn);
+  const valueNames = wanted.columns ?? names.filter((_, field) => field !== timeField);
+  const fields = valueNames.map((name): [string, number] => [name, fieldOf(name)]);
+  if (new Set(names.map((name) => name.toLowerCase())).size < names.length) {
+    throw new CsvError("CSV_BAD_ROW", "two columns of one name", { file, line: 1, value: header });
+  }
+  return {
+    timeField,
+    valueFields: new Map(fields.sort((a, b) => a[1] - b[1])),
+    names,
+    bodyStart: newline < 0 ? bytes.length : newline + 1,
+  };
+}

@@ -1,0 +1,113 @@
+import type { Client } from "@connectrpc/connect";
+import type {
+  QueueDataService,
+  QueueRecord as WireRecord,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { pause, type SdkClock } from "../control/clock.ts";
+
+/** A key that is read: the reader's place in it is the fold's. */
+export interface ReadKey {
+  readonly computeKey: string;
+  /** Seq of the next effective record; 0 reads from the first. */
+  readonly nextSeq: number;
+}
+
+export interface QueueReaderOptions {
+  readonly data: Client<typeof QueueDataService>;
+  readonly clock: SdkClock;
+  readonly sessionId: string;
+  readonly keys: readonly ReadKey[];
+  /** Takes the records of one message, in order. */
+  readonly onRecords: (records: readonly WireRecord[]) => void;
+  readonly onProblem: (problem: string) => void;
+}
+
+/** First and longest wait before reading again, milliseconds. */
+const againMs = 100;
+const againMsMax = 4_000;
+/** A stream without records or keep-alives for this long is opened again, milliseconds. */
+const silentMsMax = 30_000;
+
+/** Reads keys in one stream: first what is there, then what comes; goes on where it was after a break. */
+export class QueueReader {
+  readonly #options: QueueReaderOptions;
+  readonly #stop = new AbortController();
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: QueueReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Reads what is there now; repeats until that went through, or the reader was stopped. */
+  async history(): Promise<void> {
+    let failures = 0;
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#read(true);
+        return;
+      } catch (failure) {
+        failures++;
+        await this.#wait(failure, failures);
+      }
+    }
+  }
+
+  /** Goes on with what comes, until stopped. */
+  follow(): void {
+    this.#loop = this.#follow();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#loop;
+  }
+
+  async #follow(): Promise<void> {
+    let failures = 0;
+    while (!this.#stop.signal.aborted) {
+      try {
+        await this.#read(false, () => {
+          failures = 0;
+        });
+        failures++;
+      } catch (failure) {
+        failures++;
+        await this.#wait(failure, failures);
+      }
+    }
+  }
+
+  async #wait(failure: unknown, failures: number): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    this.#options.onProblem(failure instanceof Error ? failure.message : String(failure));
+    const delayMs = Math.min(againMsMax, againMs * 2 ** (failures - 1));
+    await pause(this.#options.clock, delayMs, this.#stop.signal);
+  }
+
+  async #read(historyOnly: boolean, onUp: () => void = () => {}): Promise<void> {
+    const { data, clock, sessionId, keys, onRecords } = this.#options;
+    if (keys.length === 0) return;
+    const from = keys.map(({ computeKey, nextSeq }) => ({
+      computeKey,
+      position: { case: "fromSeq" as const, value: BigInt(nextSeq) },
+    }));
+    const call = new AbortController();
+    const end = (): void => call.abort();
+    this.#stop.signal.addEventListener("abort", end);
+    let watch = clock.setTimer(end, silentMsMax);
+    try {
+      const stream = data.consume({ from, historyOnly, sessionId }, { signal: call.signal });
+      for await (const { records } of stream) {
+        watch.cancel();
+        watch = clock.setTimer(end, silentMsMax);
+        onUp();
+        if (records.length > 0) onRecords(records);
+        if (this.#stop.signal.aborted) return;
+      }
+    } finally {
+      watch.cancel();
+      this.#stop.signal.removeEventListener("abort", end);
+      call.abort();
+    }
+  }
+}

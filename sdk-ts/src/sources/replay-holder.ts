@@ -1,0 +1,77 @@
+import type { SdkClock, SdkTimer } from "../control/clock.ts";
+import type { ReplayFeed } from "./replay-feed.ts";
+import type { RowContent } from "./queue-row.ts";
+
+/** The claim on a source's queue that a replay publishes under. */
+export interface SourceClaim {
+  readonly phase: string;
+  readonly isEnded: boolean;
+  /** Row the log expects next. */
+  readonly nextRow: number;
+  /** Sent and not yet effective. */
+  readonly inWindow: number;
+  readonly room: number;
+  restored(): void;
+  produce(row: number, bucketEndMs: number, content: RowContent): number;
+  produceEnd(): void;
+}
+
+export interface ReplayHolderOptions {
+  readonly feed: ReplayFeed;
+  readonly claim: SourceClaim;
+  readonly clock: SdkClock;
+  /** Bars a second at most, or max. */
+  readonly speed: number | "max";
+  readonly onProduced: () => void;
+}
+
+const none = new Uint8Array();
+
+/**
+ * Publishes the rows of a file from where the log ends, one at a time: the next when the last is effective,
+ * so that a barrier never has more than one to hold. Nothing that is effective is repeated or corrected.
+ */
+export class ReplayHolder {
+  readonly #options: ReplayHolderOptions;
+  #timer: SdkTimer | undefined;
+  #isPaused = false;
+
+  constructor(options: ReplayHolderOptions) {
+    this.#options = options;
+  }
+
+  /** Looks whether something is to be sent; called after each change of the claim. */
+  pump(): void {
+    const { claim, feed, onProduced } = this.#options;
+    if (claim.phase === "RESTORING") claim.restored();
+    if (claim.phase !== "HOLDING" || claim.isEnded || claim.inWindow > 0 || claim.room === 0)
+      return;
+    const row = claim.nextRow;
+    if (row >= feed.rows.endRow) {
+      claim.produceEnd();
+      return;
+    }
+    if (this.#isPaused) return;
+    this.#keepSpeed();
+    const bucketEndMs = feed.bucketEndMs(row);
+    const values = feed.values(row);
+    const content = { bucketEndMs, values, inputSeq: [], stateHash: none, windowHash: none };
+    claim.produce(row, bucketEndMs, content);
+    onProduced();
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#isPaused = true;
+  }
+
+  #keepSpeed(): void {
+    const { speed, clock } = this.#options;
+    if (speed === "max") return;
+    this.#isPaused = true;
+    this.#timer = clock.setTimer(() => {
+      this.#isPaused = false;
+      this.pump();
+    }, 1_000 / speed);
+  }
+}

@@ -1,0 +1,65 @@
+import type { CanonicalNode, DeclaredNode, StrategyGraph } from "./compile.ts";
+import { DeclarationError } from "./declaration-error.ts";
+
+/** What a node id is the hash of; `code` is turned into a code hash by the hasher. */
+export interface HashableNode extends Omit<CanonicalNode, "inputs"> {
+  readonly inputs: readonly { readonly port: string; readonly node_id: string }[];
+}
+
+/** Gives the id of a node. Must depend on its argument alone. */
+export type HashNode = (node: HashableNode) => string;
+
+/** A node with its id. Declarations with equal content are one node. */
+export interface IdentifiedNode {
+  readonly id: string;
+  readonly declared: DeclaredNode;
+  readonly hashable: HashableNode;
+}
+
+/** A strategy's nodes with ids, inputs before readers, otherwise by id: the same for every order of declaration. */
+export interface IdentifiedGraph {
+  readonly strategyName: string;
+  readonly nodes: readonly IdentifiedNode[];
+  /** Ids of the nodes nothing reads. */
+  readonly leaves: readonly string[];
+  idOf(node: DeclaredNode): string;
+}
+
+/**
+ * Hashes every node, inputs first.
+ * @throws {DeclarationError} `DUPLICATE_NAME` when nodes of different content have one name.
+ */
+export function assignIds(graph: StrategyGraph, hashNode: HashNode): IdentifiedGraph {
+  const ids = new Map<DeclaredNode, string>();
+  const byId = new Map<string, IdentifiedNode>();
+  const depth = new Map<string, number>();
+  for (const declared of graph.nodes) {
+    const { inputs, ...rest } = declared.canonical();
+    const withIds = inputs.map(({ port, node }) => ({ port, node_id: ids.get(node)! }));
+    const hashable: HashableNode = { ...rest, inputs: withIds };
+    const id = hashNode(hashable);
+    ids.set(declared, id);
+    if (!byId.has(id)) byId.set(id, { id, declared, hashable });
+    depth.set(id, 1 + Math.max(-1, ...withIds.map((input) => depth.get(input.node_id)!)));
+  }
+  checkNames(byId.values());
+  const nodes = [...byId.values()].sort(
+    (a, b) => depth.get(a.id)! - depth.get(b.id)! || (a.id < b.id ? -1 : 1),
+  );
+  const leaves = [...new Set(graph.leaves.map((leaf) => ids.get(leaf)!))].sort();
+  return { strategyName: graph.strategyName, nodes, leaves, idOf: (node) => ids.get(node)! };
+}
+
+function checkNames(nodes: Iterable<IdentifiedNode>): void {
+  const names = new Set<string>();
+  for (const { declared } of nodes) {
+    if (names.has(declared.name)) {
+      throw new DeclarationError(
+        "DUPLICATE_NAME",
+        `"${declared.name}"`,
+        "is the name of two nodes",
+      );
+    }
+    names.add(declared.name);
+  }
+}

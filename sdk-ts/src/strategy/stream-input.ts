@@ -1,0 +1,64 @@
+import type { Schedule } from "../dataflow/schedule.ts";
+import type { NodeParams } from "../nodes/user-compute.ts";
+import { invalid } from "./declaration-error.ts";
+import { checkIdentifiers, checkName, checkTags } from "./fields.ts";
+import { type NodeOptions, StrategyNode } from "./strategy-node.ts";
+
+/** Declaration of a {@link StreamInput}. */
+export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
+  /** Entry of `sources:` in the configuration. Inputs of one entry share its clock. */
+  readonly source: string;
+  /** Columns read, in this order. */
+  readonly columns: readonly string[];
+  /** What the stream is of, for example a symbol. */
+  readonly instrument?: string;
+  /** Tags a tag query finds the stream by: distinct, ≤ 100 characters of `A-Za-z0-9_.-`. */
+  readonly tags?: readonly string[];
+  /** @default "observed" */
+  readonly schedule?: Schedule;
+  /** Name of the record schema, when the columns alone do not say it. */
+  readonly schema?: string;
+}
+
+/** A stream of rows from a source. Its identity is what it is a stream of, never what it holds. */
+export class StreamInput extends StrategyNode {
+  readonly nodeType = "StreamInput";
+  readonly code = { kind: "builtin", name: "stream_input", version: 1 } as const;
+  readonly outputs: readonly string[];
+  readonly params: NodeParams;
+  readonly source: string;
+  readonly schedule: Schedule;
+  readonly tags: readonly string[];
+  readonly instrument: string | undefined;
+
+  /** @throws {DeclarationError} naming the field. */
+  constructor(options: StreamInputOptions) {
+    super("StreamInput", options, []);
+    const { schedule = "observed", instrument, schema } = options;
+    this.source = checkName("StreamInput.source", options.source);
+    this.outputs = checkIdentifiers("StreamInput.columns", options.columns);
+    this.tags = checkTags("StreamInput.tags", options.tags ?? []);
+    this.instrument =
+      instrument === undefined ? undefined : checkName("StreamInput.instrument", instrument);
+    if (schedule !== "observed" && schedule !== "continuous") {
+      throw invalid("StreamInput.schedule", "must be observed or continuous");
+    }
+    this.schedule = schedule;
+    this.params = Object.freeze({
+      source: this.source,
+      columns: this.outputs,
+      instrument: instrument ?? null,
+      tags: this.tags,
+      schedule,
+      schema: schema === undefined ? null : checkName("StreamInput.schema", schema),
+    });
+  }
+
+  defaultName(): string {
+    return this.source;
+  }
+
+  kernel(): undefined {
+    return undefined;
+  }
+}

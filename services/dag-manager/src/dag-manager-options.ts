@@ -1,0 +1,43 @@
+import { checkQueueTimers, QUEUE_TIMERS, type QueueTimers } from "@qmtl/sdk/queues";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { type FeedConfig, feedConfigs, type SourceEntry } from "./replay/feed-config.ts";
+
+/** The keys of the configuration that this service reads. */
+export interface DagManagerConfig {
+  readonly sources: Readonly<Record<string, SourceEntry>>;
+  readonly dag_manager: {
+    readonly node_lease_ms: number;
+    readonly node_renew_ms: number;
+    readonly node_margin_ms: number;
+  };
+  readonly test?: { readonly test_mode: boolean };
+}
+
+/** The same, checked and in the units used inside. */
+export interface DagManagerOptions {
+  readonly timers: QueueTimers;
+  readonly feeds: readonly FeedConfig[];
+  /** Empty answers of an idle Consume, milliseconds apart. */
+  readonly keepAliveMs: number;
+  readonly flags: readonly string[];
+}
+
+const keepAliveMs = 5_000;
+
+/** @throws {QmtlError} TIMERS_INVALID with every rule that is broken. */
+export function dagManagerOptions(config: DagManagerConfig): DagManagerOptions {
+  const { node_lease_ms, node_renew_ms, node_margin_ms } = config.dag_manager;
+  const timers: QueueTimers = {
+    ...QUEUE_TIMERS,
+    nodeLeaseMs: node_lease_ms,
+    nodeRenewMs: node_renew_ms,
+    nodeMarginMs: node_margin_ms,
+  };
+  const broken = checkQueueTimers(timers);
+  if (broken.length > 0) {
+    const fields = broken.map((description) => ({ field: "dag_manager", description }));
+    throw new QmtlError("TIMERS_INVALID", broken.join("; "), { fields });
+  }
+  const flags = config.test?.test_mode === true ? ["test_mode"] : [];
+  return { timers, feeds: feedConfigs(config.sources), keepAliveMs, flags };
+}

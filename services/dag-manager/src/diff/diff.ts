@@ -1,0 +1,116 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  DiffRequest,
+  DiffResponseSchema,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { failpoints } from "@qmtl/service-kit";
+import type { DagStore } from "../dag-store.ts";
+import { orderNodes } from "../graph/order-nodes.ts";
+import { type QueueContext, queueContext } from "../graph/queue-context.ts";
+import { queueDescriptor } from "../queues/queue-row.ts";
+import { type DiffPlan, type PlannedAssignment, planDiff } from "./plan-diff.ts";
+import { type DiffOrigin, storeDiff } from "./store-diff.ts";
+
+/** Assignments in one chunk at most. */
+export const chunkAssignmentsMax = 100;
+
+type DiffChunk = MessageInitShape<typeof DiffResponseSchema>;
+
+/**
+ * Adds a graph in one transaction, then hands out its assignments in chunks, from the one asked for.
+ *
+ * @throws {QmtlError} GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, CRC_MISMATCH, CONTEXT_INCOMPLETE, GRAPH_TOO_LARGE,
+ * INVALID_FIELD: nothing is stored.
+ */
+export async function* diff(store: DagStore, request: DiffRequest): AsyncGenerator<DiffChunk> {
+  const nodes = checkedNodes(request);
+  const contexts = checkedContexts(request);
+  const origin: DiffOrigin = {
+    strategyId: request.strategyId,
+    submissionId: request.submissionId,
+    sentinelId: sentinelIdOf(request),
+    version: versionLabel(request.strategyVersion),
+    contexts,
+  };
+  const plan = await planAndStore(store, nodes, origin, request.validateOnly);
+  const { assignments } = plan;
+  const chunks = Math.max(1, Math.ceil(assignments.length / chunkAssignmentsMax));
+  const crc = nodeIdsCrc32(request.graph!.nodes.map((node) => node.nodeId));
+  for (let chunk = request.fromChunk; chunk < chunks; chunk += 1) {
+    const from = chunk * chunkAssignmentsMax;
+    yield {
+      chunk,
+      chunks,
+      assignments: assignments.slice(from, from + chunkAssignmentsMax).map(assignmentMessage),
+      sentinelId: origin.sentinelId,
+      nodeIdsCrc32: crc,
+    };
+  }
+}
+
+async function planAndStore(
+  store: DagStore,
+  nodes: readonly Node[],
+  origin: DiffOrigin,
+  validateOnly: boolean,
+): Promise<DiffPlan> {
+  const { db, clock } = store;
+  if (validateOnly) return planDiff(db, nodes, origin.contexts, origin.submissionId);
+  const plan = await db.transaction(async (tx) => {
+    // One diff at a time: what is new and which names are taken must not change in between.
+    await tx.query("lock table dag.node in share row exclusive mode");
+    const planned = await planDiff(tx, nodes, origin.contexts, origin.submissionId);
+    await storeDiff(tx, planned, origin, clock.nowMs());
+    await failpoints.hit("dag.diff.before_commit");
+    return planned;
+  });
+  await failpoints.hit("dag.diff.after_commit");
+  store.changed();
+  return plan;
+}
+
+function checkedNodes(request: DiffRequest): Node[] {
+  const { graph } = request;
+  if (graph === undefined || graph.nodes.length === 0) {
+    const fields = [{ field: "graph", description: "has no nodes" }];
+    throw new QmtlError("INVALID_FIELD", "the graph is empty", { fields });
+  }
+  if (graph.nodeIdsCrc32 !== nodeIdsCrc32(graph.nodes.map((node) => node.nodeId))) {
+    const fields = [{ field: "graph.node_ids_crc32", description: "is not that of the node ids" }];
+    throw new QmtlError("CRC_MISMATCH", "the node ids were damaged in transport", { fields });
+  }
+  return orderNodes(graph.nodes);
+}
+
+function checkedContexts(request: DiffRequest): QueueContext[] {
+  const contexts = request.contexts.map((context, at) => queueContext(context, `contexts[${at}]`));
+  const worlds = new Set(contexts.map((context) => context.worldId));
+  if (worlds.size < contexts.length) {
+    const fields = [{ field: "contexts", description: "names a world twice" }];
+    throw new QmtlError("INVALID_FIELD", "one context per world", { fields });
+  }
+  return contexts;
+}
+
+function assignmentMessage(assignment: PlannedAssignment) {
+  return {
+    nodeId: assignment.node.nodeId,
+    queue: queueDescriptor(assignment.queue),
+    reused: assignment.isReused,
+    nodeKnown: assignment.isNodeKnown,
+  };
+}
+
+function sentinelIdOf(request: DiffRequest): string {
+  const of = request.submissionId === "" ? request.strategyId : request.submissionId;
+  return `${of}-sentinel`;
+}
+
+/** A label as it is stored: other characters than letters, digits, `-_.` become `-`; "v1" for none. */
+function versionLabel(label: string): string {
+  const plain = label.replace(/[^A-Za-z0-9\-_.]/g, "-").replace(/^[-_.]+|[-_.]+$/g, "");
+  return plain === "" ? "v1" : plain.slice(0, 200);
+}

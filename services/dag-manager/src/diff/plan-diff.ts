@@ -1,0 +1,108 @@
+import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Queryable } from "@qmtl/service-kit/db";
+import { isSourceNode, type QueueContext, sourceContext } from "../graph/queue-context.ts";
+import { queueNames } from "../graph/queue-name.ts";
+import { plannedQueue, type QueueRow } from "../queues/queue-row.ts";
+import { knownNodes } from "../store/graph-store.ts";
+import { knownQueues, takenNames } from "../store/queue-store.ts";
+
+/** Queues of one diff at most: nodes × contexts. */
+export const diffQueuesMax = 100_000;
+
+/** One node in one context, and whether it was there. */
+export interface PlannedAssignment {
+  readonly node: Node;
+  readonly queue: QueueRow;
+  /** Node and queue were there before this submission. */
+  readonly isReused: boolean;
+  /** The node was there before this submission. */
+  readonly isNodeKnown: boolean;
+}
+
+/** What a diff would add. */
+export interface DiffPlan {
+  /** In topological order; per node its contexts as asked. */
+  readonly assignments: readonly PlannedAssignment[];
+  readonly newNodes: readonly Node[];
+  readonly newQueues: readonly QueueRow[];
+}
+
+/**
+ * Compares ordered nodes with the global graph. What an earlier try of the same submission added counts as
+ * new, so that a retry answers the same.
+ */
+export async function planDiff(
+  db: Queryable,
+  nodes: readonly Node[],
+  contexts: readonly QueueContext[],
+  submissionId: string,
+): Promise<DiffPlan> {
+  const wanted = nodes.flatMap((node) => {
+    const of = isSourceNode(node) ? [sourceContext] : contexts;
+    return of.map((context) => ({ node, context, queue: plannedQueue(node, context) }));
+  });
+  if (wanted.length > diffQueuesMax) {
+    const message = `${wanted.length} queues wanted by one diff, at most ${diffQueuesMax}`;
+    throw new QmtlError("GRAPH_TOO_LARGE", message);
+  }
+  const nodesThere = await knownNodes(
+    db,
+    nodes.map((node) => node.nodeId),
+  );
+  const there = await knownQueues(
+    db,
+    wanted.map(({ queue }) => queue.computeKey),
+  );
+  const named = await nameQueues(
+    db,
+    wanted.filter(({ queue }) => !there.has(queue.computeKey)),
+  );
+  const isOwn = (by: string): boolean => submissionId !== "" && by === submissionId;
+  const assignments = wanted.map(({ node, queue }): PlannedAssignment => {
+    const known = there.get(queue.computeKey);
+    const nodeBy = nodesThere.get(node.nodeId);
+    return {
+      node,
+      queue: known?.queue ?? named.get(queue.computeKey)!,
+      isReused: known !== undefined && !isOwn(known.submissionId),
+      isNodeKnown: nodeBy !== undefined && !isOwn(nodeBy),
+    };
+  });
+  const newNodes = nodes.filter((node) => !nodesThere.has(node.nodeId));
+  return { assignments, newNodes, newQueues: [...named.values()] };
+}
+
+/** Gives each new queue the first of its names that nobody has. */
+async function nameQueues(
+  db: Queryable,
+  wanted: readonly { node: Node; context: QueueContext; queue: Omit<QueueRow, "name"> }[],
+): Promise<Map<string, QueueRow>> {
+  const named = new Map<string, QueueRow>();
+  const given = new Set<string>();
+  let open = [...new Map(wanted.map((item) => [item.queue.computeKey, item])).values()].map(
+    ({ node, context, queue }) => ({ queue, names: queueNames(node, context), name: "" }),
+  );
+  while (open.length > 0) {
+    for (const item of open) item.name = nextName(item.names, given);
+    const taken = await takenNames(
+      db,
+      open.map((item) => item.name),
+    );
+    open = open.filter((item) => {
+      if (taken.has(item.name) || given.has(item.name)) return true;
+      given.add(item.name);
+      named.set(item.queue.computeKey, { ...item.queue, name: item.name });
+      return false;
+    });
+  }
+  return named;
+}
+
+function nextName(names: Generator<string>, given: ReadonlySet<string>): string {
+  for (;;) {
+    const next = names.next();
+    if (next.done === true) throw new Error("every name of a queue is taken");
+    if (!given.has(next.value)) return next.value;
+  }
+}

@@ -1,0 +1,71 @@
+import type { QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import type { Tx } from "@qmtl/service-kit/db";
+import { isSameContext, type QueueContext } from "../graph/queue-context.ts";
+import { queueDescriptor } from "../queues/queue-row.ts";
+import { setCurrentContext } from "../store/context-store.ts";
+import { appendControlEvent } from "../store/control-events.ts";
+import { insertNodes, insertSentinel, tieNodes } from "../store/graph-store.ts";
+import { insertQueues } from "../store/queue-store.ts";
+import { hasOpenSwap } from "../store/swap-store.ts";
+import { tellTagQueries } from "../store/tag-query-store.ts";
+import type { DiffPlan } from "./plan-diff.ts";
+
+export interface DiffOrigin {
+  readonly strategyId: string;
+  readonly submissionId: string;
+  readonly sentinelId: string;
+  readonly version: string;
+  readonly contexts: readonly QueueContext[];
+}
+
+/**
+ * Writes a plan: nodes, queues, the strategy's ties and contexts, its sentinel, tag queries, and the events
+ * of each world whose queues changed. One transaction with the reading of the plan.
+ */
+export async function storeDiff(
+  tx: Tx,
+  plan: DiffPlan,
+  origin: DiffOrigin,
+  nowMs: number,
+): Promise<void> {
+  const { strategyId, submissionId, contexts } = origin;
+  await insertNodes(tx, plan.newNodes, submissionId, nowMs);
+  await insertQueues(tx, plan.newQueues, submissionId, nowMs);
+  const nodeIds = [...new Set(plan.assignments.map(({ node }) => node.nodeId))];
+  const tied = await tieNodes(tx, strategyId, nodeIds);
+  await insertSentinel(tx, origin, nowMs);
+  for (const context of [...contexts].sort(byWorld)) {
+    const isSwapping = await hasOpenSwap(tx, strategyId, context.worldId);
+    const isMoved = !isSwapping && (await setCurrentContext(tx, strategyId, context, nowMs));
+    const isAdded = plan.newQueues.some((queue) => queue.context.worldId === context.worldId);
+    if (!isMoved && !isAdded && tied === 0) continue;
+    const queues = plan.assignments
+      .filter(({ queue }) => queue.isSource || isSameContext(queue.context, context))
+      .map(({ queue }) => queueDescriptor(queue));
+    await tellWorld(tx, context.worldId, strategyId, queues, nowMs);
+  }
+  const queries = plan.assignments.map(({ node }) => node).filter((node) => node.tagQuery);
+  await tellTagQueries(tx, queries, plan.newQueues, nowMs);
+}
+
+async function tellWorld(
+  tx: Tx,
+  worldId: string,
+  strategyId: string,
+  queues: readonly QueueDescriptor[],
+  nowMs: number,
+): Promise<void> {
+  const event = {
+    topicKey: `world/${worldId}/queue`,
+    subject: strategyId,
+    payload: {
+      case: "queueUpdated" as const,
+      value: { worldId, strategyId, queues: [...queues] },
+    },
+  };
+  await appendControlEvent(tx, event, nowMs);
+}
+
+function byWorld(a: QueueContext, b: QueueContext): number {
+  return a.worldId < b.worldId ? -1 : a.worldId > b.worldId ? 1 : 0;
+}

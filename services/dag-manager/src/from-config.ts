@@ -1,0 +1,105 @@
+import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import {
+  type Clock,
+  createMetrics,
+  type Logger,
+  type Metrics,
+  type ServedService,
+} from "@qmtl/service-kit";
+import type { EventBus } from "@qmtl/service-kit/bus";
+import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
+import { type DagManagerConfig, dagManagerOptions } from "./dag-manager-options.ts";
+import type { DagStore } from "./dag-store.ts";
+import { type Leadership, SharedLeadership, soleLeadership } from "./leadership.ts";
+import { LeaseDesk } from "./leases/lease-desk.ts";
+import { EmbeddedLog } from "./log/embedded-log.ts";
+import { LogTail } from "./log/log-tail.ts";
+import { adminHandlers } from "./rpc/admin-handlers.ts";
+import { diffHandlers } from "./rpc/diff-handlers.ts";
+import { queueDataHandlers } from "./rpc/queue-data-handlers.ts";
+import { queueHandlers } from "./rpc/queue-handlers.ts";
+import { beginFeed, ensureFeeds } from "./store/replay-store.ts";
+import { SwapDesk } from "./swap/swap-desk.ts";
+
+export interface DagManagerDeps {
+  /** Database with schema `dag`. */
+  readonly db: Db;
+  readonly bus: EventBus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly config: DagManagerConfig;
+  readonly metrics?: Metrics;
+}
+
+export interface DagManager {
+  /** What both doors serve. */
+  readonly services: ServedService[];
+  /** Reads the leases and begins to answer; before it every call is refused as NOT_LEADER where several may run. */
+  start(): Promise<void>;
+  /** Ends waits and the relay; what was taken in is stored. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** How often a reader looks for what another process appended, milliseconds. */
+const pollMs = 250;
+
+/** The DAG Manager over its database and bus: migrates the schema, and wires everything. */
+export async function createDagManager(deps: DagManagerDeps): Promise<DagManager> {
+  const { db, bus, clock, logger } = deps;
+  const options = dagManagerOptions(deps.config);
+  const metrics = deps.metrics ?? createMetrics();
+  await migrate(db, fileURLToPath(new URL("../migrations/", import.meta.url)));
+  await migrateOutbox(db);
+  await bus.ensureTopics([{ topic: "control" }]);
+  const ownerId = randomUUID();
+  const relay = new OutboxRelay({ db, bus, ownerId, logger, metrics, clock });
+  const store: DagStore = { db, clock, changed: () => relay.poke() };
+  const isShared = db.kind === "postgres";
+  const leadership: Leadership = isShared
+    ? new SharedLeadership(db, clock, logger, ownerId)
+    : soleLeadership();
+  const { timers } = options;
+  const checkLeader = leadership.check.bind(leadership);
+  const desk = new LeaseDesk({ db, clock, logger, timers, checkLeader });
+  const swaps = new SwapDesk(store, desk);
+  const tail = new LogTail();
+  const log = openLog(store, tail, desk, metrics);
+  const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
+  const services = [
+    diffHandlers(store, leadership),
+    queueHandlers({ store, desk, swaps, timers, leadership }),
+    queueDataHandlers({ log, tail, clock, leadership, consume }),
+  ];
+  return {
+    services: [...services, ...adminHandlers(services, options.flags)],
+    async start() {
+      await db.transaction((tx) => ensureFeeds(tx, options.feeds, clock.nowMs()));
+      relay.start();
+      await leadership.start(async () => {
+        await desk.start();
+        await swaps.start();
+      });
+    },
+    async stop() {
+      desk.stop();
+      await leadership.stop();
+      await relay.close();
+    },
+  };
+}
+
+function openLog(store: DagStore, tail: LogTail, desk: LeaseDesk, metrics: Metrics): EmbeddedLog {
+  const voids = metrics.counter("queue_void_total", "Queue records that are void", ["reason"]);
+  return new EmbeddedLog(store.db, tail, {
+    onOrigin: (tx, source, row) => beginFeed(tx, source, row, store.clock.nowMs()),
+    onVoid: (reason) => voids.inc({ reason }),
+    onAppended: (entries) => {
+      for (const { computeKey, record } of entries) {
+        if (record.kind === RecordKind.END) desk.close(computeKey);
+        else if (record.kind === RecordKind.START) store.changed();
+      }
+    },
+  });
+}

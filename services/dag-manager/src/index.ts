@@ -1,0 +1,2 @@
+export type { DagManagerConfig } from "./dag-manager-options.ts";
+export { createDagManager, type DagManager, type DagManagerDeps } from "./from-config.ts";

@@ -1,0 +1,79 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  AcquireLeasesRequest,
+  AcquireLeasesResponseSchema,
+  NodeLeaseSchema,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { type QueueTimers, serializeFold } from "@qmtl/sdk/queues";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { DagStore } from "../dag-store.ts";
+import { type LeaseSurroundings, leaseSurroundings } from "../store/lease-store.ts";
+import type { GrantedLease, LeaseDesk } from "./lease-desk.ts";
+
+/**
+ * Answers an Acquire: what can be granted now, or as soon as one of the keys falls vacant, or after the wait.
+ *
+ * @throws {QmtlError} QUEUE_NOT_FOUND naming the first key without a queue.
+ */
+export async function acquireLeases(
+  ports: { readonly store: DagStore; readonly desk: LeaseDesk; readonly timers: QueueTimers },
+  request: AcquireLeasesRequest,
+  signal: AbortSignal,
+): Promise<MessageInitShape<typeof AcquireLeasesResponseSchema>> {
+  const { store, desk, timers } = ports;
+  const keys = request.keys.map((ask) => ask.computeKey);
+  const there = await leaseSurroundings(store.db, keys);
+  const missing = keys.find((key) => !there.has(key));
+  if (missing !== undefined) {
+    const metadata = { compute_key: missing };
+    throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${missing}`, { metadata });
+  }
+  const granted = await desk.acquire(request.sessionId, request.keys, request.waitMs, signal);
+  if (granted.length === 0) return { leases: [] };
+  // Read after the grant: the holder begins at a head that is not older than its lease.
+  const now = await leaseSurroundings(
+    store.db,
+    granted.map((lease) => lease.computeKey),
+  );
+  const serverTimeMs = BigInt(store.clock.nowMs());
+  return {
+    leases: granted.map((lease) => ({
+      ...leaseMessage(lease, now.get(lease.computeKey)!),
+      leaseMs: timers.nodeLeaseMs,
+      marginMs: timers.nodeMarginMs,
+      renewMs: timers.nodeRenewMs,
+      serverTimeMs,
+    })),
+  };
+}
+
+function leaseMessage(
+  lease: GrantedLease,
+  found: LeaseSurroundings,
+): MessageInitShape<typeof NodeLeaseSchema> {
+  const fold = {
+    epoch: found.epoch,
+    seq: found.next_seq,
+    nextRow: found.next_row,
+    knownAtMs: found.known_at_ms ?? Number.NEGATIVE_INFINITY,
+    watermarkMs: found.watermark_ms ?? Number.NEGATIVE_INFINITY,
+    ended: found.is_ended,
+  };
+  const origin =
+    found.origin_row === null
+      ? {}
+      : {
+          origin: {
+            row: BigInt(found.origin_row),
+            warmFromRow: BigInt(found.origin_warm_from_row ?? found.origin_row),
+            stateHash: found.origin_state_hash ?? new Uint8Array(),
+          },
+        };
+  return {
+    computeKey: lease.computeKey,
+    leaseEpoch: BigInt(lease.epoch),
+    checkpointJson: serializeFold(fold),
+    feedFingerprint: found.feed_fingerprint,
+    ...origin,
+  };
+}

@@ -1,0 +1,188 @@
+import { parseFold } from "@qmtl/sdk/queues";
+import { ManualClock } from "@qmtl/service-kit/testing";
+import { expect, test } from "vitest";
+import { describeEachDatabase } from "../testing/each-database.ts";
+import { keyOf } from "../testing/graphs.ts";
+import { openDag, type TestDag } from "../testing/open-dag.ts";
+import { float64s, row, rows, start } from "../testing/records.ts";
+import { lease, submitGraph } from "../testing/submit.ts";
+import { waitUntil } from "../testing/wait-until.ts";
+
+const close = keyOf("close");
+const ret1 = keyOf("ret1");
+
+/** Begins to wait for `close`; resolves once the wait is registered. */
+async function waitFor(dag: TestDag, sessionId: string, build = "b1") {
+  const keys = [{ computeKey: close, build }];
+  const before = await candidates(dag);
+  const answer = dag.queues.acquireLeases({ sessionId, keys, waitMs: 30_000 });
+  await waitUntil(`${sessionId} waits`, async () => (await candidates(dag)) > before);
+  return { epoch: answer.then(({ leases }) => Number(leases[0]?.leaseEpoch ?? 0n)) };
+}
+
+async function candidates(dag: TestDag): Promise<number> {
+  const { queues } = await dag.queues.getQueueStats({ computeKeys: [close] });
+  return queues[0]!.candidates;
+}
+
+async function renew(dag: TestDag, sessionId: string, epoch: number) {
+  const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch) }];
+  const { renewals } = await dag.queues.renewLeases({ sessionId, leases });
+  return { renewed: renewals[0]!.renewed, epoch: Number(renewals[0]!.currentEpoch) };
+}
+
+async function publish(dag: TestDag, records: Parameters<typeof dag.data.publish>[0]["records"]) {
+  const { results } = await dag.data.publish({ sessionId: "s", records: records! });
+  return results.map((one) => (one.effective ? "ok" : one.reason));
+}
+
+describeEachDatabase("node leases", (databases) => {
+  test("all vacant keys of an ask are granted in one answer, with timers and the log's state", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag);
+    const keys = [close, ret1].map((computeKey) => ({ computeKey, build: "b1" }));
+
+    const { leases } = await dag.queues.acquireLeases({ sessionId: "s1", keys, waitMs: 30_000 });
+
+    expect(leases.map((one) => one.leaseEpoch)).toEqual([1n, 1n]);
+    expect(leases[0]).toMatchObject({ leaseMs: 10_000, marginMs: 1_000, renewMs: 3_000 });
+    expect(parseFold(leases[0]!.checkpointJson)).toMatchObject({ epoch: 0, seq: 0, nextRow: 0 });
+  });
+
+  test("a silent holder is followed by a waiting session, and its late record is void after the START", async () => {
+    const clock = new ManualClock();
+    await using dag = await openDag(databases(), { clock });
+    await submitGraph(dag);
+    await lease(dag, "s1", [close]);
+    await publish(dag, [start(close, 1), ...rows(close, 1, 0, 3)]);
+    const second = await waitFor(dag, "s2");
+    clock.advance(9_000);
+    expect(await renew(dag, "s1", 1)).toEqual({ renewed: true, epoch: 1 });
+    clock.advance(9_900);
+    expect(await candidates(dag)).toBe(1);
+
+    clock.advance(300);
+
+    expect(await second.epoch).toBe(2);
+    expect(await publish(dag, [row(close, 1, 3)])).toEqual(["ok"]);
+    expect(await publish(dag, [start(close, 2)])).toEqual(["ok"]);
+    expect(await publish(dag, [row(close, 1, 4)])).toEqual(["STALE_EPOCH"]);
+    expect(await publish(dag, [row(close, 2, 4)])).toEqual(["ok"]);
+    expect(await renew(dag, "s1", 1)).toEqual({ renewed: false, epoch: 2 });
+  });
+
+  test("a lease that was given up goes to the waiting session at once", async () => {
+    await using dag = await openDag(databases(), { clock: new ManualClock() });
+    await submitGraph(dag);
+    await lease(dag, "s1", [close]);
+    const second = await waitFor(dag, "s2");
+
+    const leases = [{ computeKey: close, leaseEpoch: 1n }];
+    await dag.queues.releaseLeases({ sessionId: "s1", leases, reason: "stop" });
+
+    expect(await second.epoch).toBe(2);
+  });
+
+  test("a wait in vain ends with no lease, and leaves no candidate behind", async () => {
+    const clock = new ManualClock();
+    await using dag = await openDag(databases(), { clock });
+    await submitGraph(dag);
+    await lease(dag, "s1", [close]);
+    const second = await waitFor(dag, "s2");
+
+    for (let at = 0; at < 10; at += 1) {
+      clock.advance(3_000);
+      await renew(dag, "s1", 1);
+    }
+
+    expect(await second.epoch).toBe(0);
+    expect(await candidates(dag)).toBe(0);
+  });
+
+  test("a session is given the lease it holds again, under the same epoch", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag);
+
+    expect(await lease(dag, "s1", [close])).toEqual([1]);
+    expect(await lease(dag, "s1", [close])).toEqual([1]);
+    expect(await lease(dag, "s2", [close])).toEqual([0]);
+  });
+
+  test("after a restart the holder goes on under its epoch, and nobody new comes for one lease", async () => {
+    const clock = new ManualClock();
+    {
+      await using dag = await openDag(databases(), { clock });
+      await submitGraph(dag);
+      await lease(dag, "s1", [close]);
+    }
+    clock.advance(60_000);
+    await using dag = await openDag(databases(), { clock });
+
+    expect(await lease(dag, "s2", [close])).toEqual([0]);
+    clock.advance(9_000);
+    expect(await renew(dag, "s1", 1)).toEqual({ renewed: true, epoch: 1 });
+    clock.advance(9_999);
+    expect(await lease(dag, "s2", [close])).toEqual([0]);
+    clock.advance(2);
+    expect(await lease(dag, "s2", [close])).toEqual([2]);
+  });
+
+  test("an epoch is not issued twice, whoever held it and however often the service restarts", async () => {
+    const epochs: number[] = [];
+    for (let at = 0; at < 4; at += 1) {
+      await using dag = await openDag(databases());
+      if (at === 0) await submitGraph(dag);
+      const [epoch] = await lease(dag, `s${at}`, [close]);
+      epochs.push(epoch!);
+      const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch!) }];
+      await dag.queues.releaseLeases({ sessionId: `s${at}`, leases });
+    }
+    expect(epochs).toEqual([1, 2, 3, 4]);
+  });
+
+  test("a build that diverged from the log is not granted the key again", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag);
+    await lease(dag, "s1", [close], "bad");
+    const leases = [{ computeKey: close, leaseEpoch: 1n }];
+
+    await dag.queues.releaseLeases({ sessionId: "s1", leases, reason: "diverged" });
+
+    expect(await lease(dag, "s1", [close], "bad")).toEqual([0]);
+    expect(await lease(dag, "s2", [close], "good")).toEqual([2]);
+  });
+
+  test("a key without a queue is refused by name", async () => {
+    await using dag = await openDag(databases());
+
+    await expect(lease(dag, "s1", [close])).rejects.toMatchObject({
+      reason: "QUEUE_NOT_FOUND",
+      metadata: { compute_key: close },
+    });
+  });
+
+  test("the last three snapshots that the log confirms are kept; others are not believed", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag);
+    await lease(dag, "s1", [close]);
+    await publish(dag, [start(close, 1), ...rows(close, 1, 0, 6)]);
+    const snapshot = (at: number, hash = at) => ({
+      computeKey: close,
+      seq: BigInt(at),
+      row: BigInt(at),
+      stateHash: float64s(hash),
+      state: new Uint8Array([at]),
+    });
+    const snapshots = [...[0, 1, 2, 4, 5].map((at) => snapshot(at)), snapshot(3, 99), snapshot(7)];
+
+    const put = await dag.queues.putSnapshots({ sessionId: "s1", snapshots });
+
+    expect([put.stored, put.ignored]).toEqual([5, 2]);
+    const got = await dag.queues.getSnapshots({ computeKeys: [close] });
+    expect(got.snapshots.map((one) => [Number(one.row), ...one.state])).toEqual([
+      [5, 5],
+      [4, 4],
+      [2, 2],
+    ]);
+  });
+});

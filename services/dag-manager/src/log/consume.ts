@@ -1,0 +1,85 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  ConsumeFrom,
+  ConsumeRequest,
+  ConsumeResponseSchema,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { Clock } from "@qmtl/service-kit";
+import { batches, LogReader } from "./log-reader.ts";
+import type { LogTail } from "./log-tail.ts";
+import type { LogPosition, QueueLog } from "./queue-log.ts";
+
+export interface ConsumeOptions {
+  /** An empty answer is sent after this long without records, milliseconds. */
+  readonly keepAliveMs: number;
+  /** Looks for what other processes appended, milliseconds; 0 = nobody else appends. */
+  readonly pollMs: number;
+}
+
+type Chunk = MessageInitShape<typeof ConsumeResponseSchema>;
+
+/** Version a chunk is written in. */
+const schemaVersion = { min: 1, max: 1, version: 1 };
+
+/**
+ * Effective records of some keys, history and live in one stream, in seq order per key.
+ *
+ * The first record of a key is the START in force where it begins, if there is one: a reader that does not
+ * begin at the first record takes the epoch from it, and seq and row from the record after it.
+ */
+export async function* consume(
+  ports: { readonly log: QueueLog; readonly tail: LogTail; readonly clock: Clock },
+  options: ConsumeOptions,
+  request: ConsumeRequest,
+  signal: AbortSignal,
+): AsyncGenerator<Chunk> {
+  const from = request.from.map((item) => ({
+    computeKey: item.computeKey,
+    position: positionOf(item),
+  }));
+  const { log, tail, clock } = ports;
+  const reader = await LogReader.open(log, tail, from, request.historyOnly);
+  const waitMs =
+    options.pollMs > 0 ? Math.min(options.pollMs, options.keepAliveMs) : options.keepAliveMs;
+  const wake = (): void => reader.wake();
+  signal.addEventListener("abort", wake);
+  let sentMs = clock.monotonicMs();
+  try {
+    while (!signal.aborted) {
+      const records = await reader.next();
+      for (const batch of batches(records)) {
+        yield { schemaVersion, records: batch };
+        sentMs = clock.monotonicMs();
+      }
+      if (request.historyOnly && reader.isAtEnd) return;
+      if (records.length > 0) continue;
+      if (clock.monotonicMs() - sentMs >= options.keepAliveMs) {
+        yield { schemaVersion, records: [] };
+        sentMs = clock.monotonicMs();
+      }
+      const timer = clock.setTimer(wake, waitMs);
+      if (!signal.aborted) await reader.changed();
+      timer.cancel();
+      if (options.pollMs > 0) reader.refresh();
+    }
+  } finally {
+    signal.removeEventListener("abort", wake);
+    reader.close();
+  }
+}
+
+function positionOf(from: ConsumeFrom): LogPosition {
+  const { position } = from;
+  switch (position.case) {
+    case "fromSeq":
+      return { kind: "seq", seq: Number(position.value) };
+    case "fromRow":
+      return { kind: "row", row: Number(position.value) };
+    case "knownAtMs":
+      return { kind: "known_at", knownAtMs: Number(position.value) };
+    case "tail":
+      return position.value ? { kind: "tail" } : { kind: "first" };
+    default:
+      return { kind: "first" };
+  }
+}

@@ -1,0 +1,156 @@
+import { toBinary } from "@bufbuild/protobuf";
+import {
+  type QueueRecord,
+  QueueRecordSchema,
+  RecordKind,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { publishBytesMax, publishRecordsMax, recordBytesMax } from "@qmtl/sdk/queues";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { failpoints } from "@qmtl/service-kit";
+import type { Db, Tx } from "@qmtl/service-kit/db";
+import { AppendBatch } from "./append-batch.ts";
+import { feedHolds, findEntry, lockHeads, readEntries, writeAppend } from "./log-tables.ts";
+import type { LogTail } from "./log-tail.ts";
+import type {
+  AppendResult,
+  LogEntry,
+  LogHead,
+  LogPlace,
+  LogPosition,
+  QueueLog,
+} from "./queue-log.ts";
+import { runLength } from "./record-run.ts";
+
+const isStart = `e.kind = ${RecordKind.START}`;
+const isData = `e.kind <> ${RecordKind.START}`;
+
+/** What else happens in the transaction of an append, and after it. */
+export interface AppendHooks {
+  /** A source's first START, in the transaction: its feed begins at `row`. */
+  onOrigin(tx: Tx, source: string, row: number): Promise<void>;
+  /** Entries that are committed. */
+  onAppended(entries: readonly LogEntry[]): void;
+  /** A void record. */
+  onVoid(reason: string): void;
+}
+
+/**
+ * The log in the service's own database: an append is one transaction that locks the heads, folds, inserts and
+ * updates. Void records are refused and never stored, so what is stored is effective; readers still fold.
+ */
+export class EmbeddedLog implements QueueLog {
+  readonly #db: Db;
+  readonly #tail: LogTail;
+  readonly #hooks: AppendHooks;
+
+  constructor(db: Db, tail: LogTail, hooks: AppendHooks) {
+    this.#db = db;
+    this.#tail = tail;
+    this.#hooks = hooks;
+  }
+
+  async append(records: readonly QueueRecord[]): Promise<AppendResult[]> {
+    checkSizes(records);
+    const keys = [...new Set(records.map((record) => record.computeKey))];
+    const done = await this.#db.transaction(async (tx) => {
+      const locked = await lockHeads(tx, keys);
+      const batch = new AppendBatch(locked, await feedHolds(tx, locked), records);
+      batch.run();
+      await batch.confirmRepeats(
+        (key, seq) => findEntry(tx, key, `${isData} and e.seq <= $2`, seq, "newest"),
+        (key, epoch) => findEntry(tx, key, `${isStart} and e.epoch = $2`, epoch, "newest"),
+      );
+      const { entries, heads, origins } = batch.outcome();
+      if (heads.length > 0) await writeAppend(tx, entries, heads);
+      for (const { source, row } of origins) await this.#hooks.onOrigin(tx, source, row);
+      await failpoints.hit("dag.publish.before_commit");
+      return batch;
+    });
+    await failpoints.hit("dag.publish.after_commit");
+    const { entries, voidReasons } = done.outcome();
+    if (entries.length > 0) {
+      this.#tail.add(entries);
+      this.#hooks.onAppended(entries);
+    }
+    for (const reason of voidReasons) this.#hooks.onVoid(reason);
+    return done.results();
+  }
+
+  async heads(keys: readonly string[]): Promise<Map<string, LogHead>> {
+    const rows = await this.#db.query<{
+      compute_key: string;
+      next_offset: number;
+      next_seq: number;
+    }>(
+      "select compute_key, next_offset, next_seq from dag.queue_head where compute_key = any($1::text[])",
+      [keys],
+    );
+    return new Map(
+      rows.map((row) => [row.compute_key, { nextOffset: row.next_offset, nextSeq: row.next_seq }]),
+    );
+  }
+
+  async locate(computeKey: string, position: LogPosition): Promise<LogPlace> {
+    const db = this.#db;
+    // Read before the search: an entry that lands meanwhile is not stepped over.
+    const head = (await this.heads([computeKey])).get(computeKey);
+    if (head === undefined) {
+      throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${computeKey}`, {
+        metadata: { compute_key: computeKey },
+      });
+    }
+    let offset = 0;
+    if (position.kind === "tail") offset = head.nextOffset;
+    else if (position.kind !== "first") {
+      const [where, value] = condition(position);
+      const found = await findEntry(db, computeKey, where, value, "oldest");
+      offset = found?.offset ?? head.nextOffset;
+    }
+    const start = await findEntry(
+      db,
+      computeKey,
+      `${isStart} and e.log_offset < $2`,
+      offset,
+      "newest",
+    );
+    return { offset, start };
+  }
+
+  read(
+    from: readonly { readonly computeKey: string; readonly offset: number }[],
+    perKeyMax: number,
+  ): Promise<LogEntry[]> {
+    return readEntries(this.#db, from, perKeyMax);
+  }
+}
+
+function condition(position: LogPosition): [string, number] {
+  if (position.kind === "seq") return [`${isData} and e.seq + e.count > $2`, position.seq];
+  if (position.kind === "row")
+    return [
+      `e.kind in (${RecordKind.ROW}, ${RecordKind.EMPTY}) and e.last_row >= $2`,
+      position.row,
+    ];
+  if (position.kind === "known_at") return ["e.known_at_ms >= $2", position.knownAtMs];
+  throw new Error(`no condition for ${position.kind}`);
+}
+
+function checkSizes(records: readonly QueueRecord[]): void {
+  let bytes = 0;
+  let count = 0;
+  for (const [at, record] of records.entries()) {
+    const size = toBinary(QueueRecordSchema, record).length;
+    bytes += size;
+    count += runLength(record);
+    // A run is held to the size of a call, each of its rows to that of a record.
+    if (size / runLength(record) > recordBytesMax) tooLarge(`records[${at}]`, size, recordBytesMax);
+  }
+  if (bytes > publishBytesMax) tooLarge("records", bytes, publishBytesMax);
+  if (count > publishRecordsMax) tooLarge("records", count, publishRecordsMax);
+}
+
+function tooLarge(field: string, size: number, max: number): never {
+  throw new QmtlError("RECORD_TOO_LARGE", "more than one Publish takes", {
+    fields: [{ field, description: `${size}, at most ${max}` }],
+  });
+}

@@ -1,0 +1,211 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type QueueRecord, QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { FoldState } from "@qmtl/sdk/queues";
+import type { Queryable, SqlParam, Tx } from "@qmtl/service-kit/db";
+import type { LogEntry } from "./queue-log.ts";
+import { float64At, lastRowOf, runLength } from "./record-run.ts";
+
+/** A head as it is stored, with what an append must know beside it. */
+export interface HeadRow {
+  compute_key: string;
+  next_offset: number;
+  epoch: number;
+  next_seq: number;
+  next_row: number;
+  known_at_ms: number | null;
+  watermark_ms: number | null;
+  is_ended: boolean;
+  last_bucket_end_ms: number | null;
+  feed_fingerprint: string;
+  origin_row: number | null;
+  is_blocked: boolean;
+  columns: number;
+  source: string;
+  is_source: boolean;
+  granted_epoch: number;
+}
+
+const headColumns = `compute_key, next_offset, epoch, next_seq, next_row, known_at_ms, watermark_ms, is_ended,
+  last_bucket_end_ms, feed_fingerprint, origin_row, columns, source, is_source, granted_epoch, is_blocked`;
+
+/** Heads of the keys, locked in one order until the transaction ends. */
+export function lockHeads(tx: Tx, keys: readonly string[]): Promise<HeadRow[]> {
+  if (keys.length === 1) {
+    return tx.query<HeadRow>(
+      `select ${headColumns} from dag.queue_head where compute_key = $1 for update`,
+      [keys[0]!],
+    );
+  }
+  return tx.query<HeadRow>(
+    `select ${headColumns} from dag.queue_head where compute_key = any($1::text[])
+     order by compute_key for update`,
+    [keys],
+  );
+}
+
+/** Holds of the feeds among the heads' sources; null for no hold. */
+export async function feedHolds(
+  tx: Tx,
+  heads: readonly HeadRow[],
+): Promise<Map<string, number | null>> {
+  const sources = new Set(heads.flatMap((head) => (head.is_source ? [head.source] : [])));
+  sources.delete("");
+  if (sources.size === 0) return new Map();
+  const rows = await tx.query<{ source: string; until_ms: number | null }>(
+    "select source, until_ms from dag.feed where source = any($1::text[])",
+    [[...sources]],
+  );
+  return new Map(rows.map((row) => [row.source, row.until_ms]));
+}
+
+export function foldOfHead(head: HeadRow): FoldState {
+  return {
+    epoch: head.epoch,
+    seq: head.next_seq,
+    nextRow: head.next_row,
+    knownAtMs: head.known_at_ms ?? Number.NEGATIVE_INFINITY,
+    watermarkMs: head.watermark_ms ?? Number.NEGATIVE_INFINITY,
+    ended: head.is_ended,
+  };
+}
+
+/** A head to write back. */
+export interface HeadUpdate {
+  readonly computeKey: string;
+  readonly nextOffset: number;
+  readonly fold: FoldState;
+  readonly lastBucketEndMs: number | null;
+  readonly feedFingerprint: string;
+  readonly voidRecords: number;
+  /** Set by the first START of the key. */
+  readonly origin: { row: number; warmFromRow: number; stateHash: Uint8Array } | undefined;
+}
+
+/** Writes entries and heads in one statement. Rows are spelt out as parameters: that plans fastest. */
+export async function writeAppend(
+  tx: Tx,
+  entries: readonly LogEntry[],
+  heads: readonly HeadUpdate[],
+): Promise<void> {
+  const params: SqlParam[] = [];
+  const added = entries.map((entry) => tuple(params, entryValues(entry)));
+  const insert =
+    added.length === 0
+      ? ""
+      : `with added as (insert into dag.queue_record (compute_key, log_offset, kind, epoch, seq, count,
+           first_row, last_row, known_at_ms, bytes) values ${added.join(",")})`;
+  const updated = heads.map((head) => tuple(params, headValues(head), headTypes));
+  await tx.query(
+    `${insert} update dag.queue_head h set next_offset = u.next_offset, epoch = u.epoch, next_seq = u.next_seq,
+       next_row = u.next_row, known_at_ms = u.known_at_ms, watermark_ms = u.watermark_ms,
+       is_ended = u.is_ended, last_bucket_end_ms = u.last_bucket_end_ms,
+       feed_fingerprint = u.feed_fingerprint, void_records = h.void_records + u.void_records,
+       origin_row = coalesce(h.origin_row, u.origin_row),
+       origin_warm_from_row = coalesce(h.origin_warm_from_row, u.origin_warm_from_row),
+       origin_state_hash = coalesce(h.origin_state_hash, u.origin_state_hash)
+     from (values ${updated.join(",")}) as u(k, next_offset, epoch, next_seq, next_row, known_at_ms,
+       watermark_ms, is_ended, last_bucket_end_ms, feed_fingerprint, void_records, origin_row,
+       origin_warm_from_row, origin_state_hash)
+     where h.compute_key = u.k`,
+    params,
+  );
+}
+
+/** Adds values to the parameters; the text that stands for them. */
+function tuple(params: SqlParam[], values: readonly SqlParam[], types?: readonly string[]): string {
+  const places = values.map((_, at) => {
+    const place = `$${params.length + at + 1}`;
+    return types === undefined ? place : `${place}::${types[at]}`;
+  });
+  params.push(...values);
+  return `(${places.join(",")})`;
+}
+
+function entryValues(entry: LogEntry): SqlParam[] {
+  const { record } = entry;
+  const count = runLength(record);
+  const knownAtMs = float64At(record.knownAtMs, count - 1);
+  return [
+    entry.computeKey,
+    entry.offset,
+    record.kind,
+    Number(record.leaseEpoch),
+    entry.seq,
+    count,
+    Number(record.row),
+    lastRowOf(record),
+    Number.isFinite(knownAtMs) ? knownAtMs : null,
+    toBinary(QueueRecordSchema, record),
+  ];
+}
+
+const headTypes = [
+  ...["text", "bigint", "bigint", "bigint", "bigint", "float8", "float8", "boolean", "float8"],
+  ...["text", "bigint", "bigint", "bigint", "bytea"],
+];
+
+function headValues(head: HeadUpdate): SqlParam[] {
+  const { fold, origin } = head;
+  return [
+    head.computeKey,
+    head.nextOffset,
+    fold.epoch,
+    fold.seq,
+    fold.nextRow,
+    Number.isFinite(fold.knownAtMs) ? fold.knownAtMs : null,
+    Number.isFinite(fold.watermarkMs) ? fold.watermarkMs : null,
+    fold.ended,
+    head.lastBucketEndMs,
+    head.feedFingerprint,
+    head.voidRecords,
+    origin?.row ?? null,
+    origin?.warmFromRow ?? null,
+    origin?.stateHash ?? null,
+  ];
+}
+
+interface EntryRow {
+  compute_key: string;
+  log_offset: number;
+  seq: number;
+  bytes: Uint8Array;
+}
+
+/** Entries from each offset on, in order per key. */
+export async function readEntries(
+  db: Queryable,
+  from: readonly { readonly computeKey: string; readonly offset: number }[],
+  perKeyMax: number,
+): Promise<LogEntry[]> {
+  const rows = await db.query<EntryRow>(
+    `select r.compute_key, r.log_offset, r.seq, r.bytes
+     from unnest($1::text[], $2::bigint[]) as p(k, o)
+     join lateral (select e.compute_key, e.log_offset, e.seq, e.bytes from dag.queue_record e
+       where e.compute_key = p.k and e.log_offset >= p.o order by e.log_offset limit $3) r on true
+     order by r.compute_key, r.log_offset`,
+    [from.map((item) => item.computeKey), from.map((item) => item.offset), perKeyMax],
+  );
+  return rows.map(entryFromRow);
+}
+
+/** The newest entry of a key that meets `where` (over `e`), or the oldest. */
+export async function findEntry(
+  db: Queryable,
+  computeKey: string,
+  where: string,
+  value: number,
+  order: "oldest" | "newest",
+): Promise<LogEntry | undefined> {
+  const direction = order === "oldest" ? "asc" : "desc";
+  const [row] = await db.query<EntryRow>(
+    `select e.compute_key, e.log_offset, e.seq, e.bytes from dag.queue_record e
+     where e.compute_key = $1 and ${where} order by e.log_offset ${direction} limit 1`,
+    [computeKey, value],
+  );
+  return row === undefined ? undefined : entryFromRow(row);
+}
+
+function entryFromRow(row: EntryRow): LogEntry {
+  const record: QueueRecord = fromBinary(QueueRecordSchema, row.bytes);
+  return { computeKey: row.compute_key, offset: row.log_offset, seq: row.seq, record };
+}

@@ -1,0 +1,243 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  type ConsumeRequestSchema,
+  type QueueRecord,
+  RecordKind,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { systemClock } from "@qmtl/service-kit";
+import { expect, test } from "vitest";
+import { describeEachDatabase } from "../testing/each-database.ts";
+import { keyOf, sourceKeyOf } from "../testing/graphs.ts";
+import { openDag, type TestDag } from "../testing/open-dag.ts";
+import {
+  changed,
+  end,
+  firstBucketEndMs,
+  float64s,
+  row,
+  rows,
+  start,
+  valuesOf,
+} from "../testing/records.ts";
+import { lease, submitGraph } from "../testing/submit.ts";
+
+const close = keyOf("close");
+const ret1 = keyOf("ret1");
+
+async function publish(dag: TestDag, records: readonly QueueRecord[]) {
+  const { results } = await dag.data.publish({ sessionId: "s", records: [...records] });
+  return results.map((one) => (one.effective ? "ok" : one.reason));
+}
+
+async function history(dag: TestDag, from: MessageInitShape<typeof ConsumeRequestSchema>["from"]) {
+  const records: QueueRecord[] = [];
+  for await (const chunk of dag.data.consume({ from: from!, historyOnly: true })) {
+    records.push(...chunk.records);
+  }
+  return records;
+}
+
+/** A graph whose `close` is held under epoch 1, with that many rows. */
+async function filled(dag: TestDag, count: number): Promise<void> {
+  await submitGraph(dag);
+  expect(await lease(dag, "s1", [close])).toEqual([1]);
+  await publish(dag, [start(close, 1), ...rows(close, 1, 0, Math.min(count, 900))]);
+  for (let at = 900; at < count; at += 900) {
+    await publish(dag, rows(close, 1, at, Math.min(900, count - at)));
+  }
+}
+
+describeEachDatabase("queue data", (databases) => {
+  test("what was published is read back in columns, also after a restart", async () => {
+    {
+      await using dag = await openDag(databases());
+      await filled(dag, 2_000);
+    }
+    await using dag = await openDag(databases());
+
+    const records = await history(dag, [{ computeKey: close }]);
+
+    expect(records[0]!.kind).toBe(RecordKind.START);
+    expect(valuesOf(records)).toEqual(Array.from({ length: 2_000 }, (_, at) => at));
+    expect(Math.max(...records.map((record) => record.count))).toBe(900);
+    const found = records.map((record) => [Number(record.seq), record.count]);
+    expect(found.slice(1)).toEqual([
+      [0, 900],
+      [900, 900],
+      [1_800, 200],
+    ]);
+  });
+
+  test("a read begins at a seq, a row, a time or the tail, after the START in force", async () => {
+    await using dag = await openDag(databases());
+    await filled(dag, 20);
+    await publish(dag, rows(close, 1, 20, 10));
+    const knownAtMs = BigInt(firstBucketEndMs + 20 * 86_400_000);
+    const from = async (position: NonNullable<Parameters<typeof history>[1]>[0]["position"]) => {
+      const records = await history(dag, [{ computeKey: close, position: position! }]);
+      expect(records[0]!.kind).toBe(RecordKind.START);
+      return valuesOf(records);
+    };
+
+    expect(await from({ case: "fromSeq", value: 25n })).toEqual([25, 26, 27, 28, 29]);
+    expect(await from({ case: "fromRow", value: 18n })).toEqual([
+      18,
+      19,
+      ...(await from({ case: "fromSeq", value: 20n })),
+    ]);
+    expect((await from({ case: "knownAtMs", value: knownAtMs }))[0]).toBe(20);
+    expect(await from({ case: "tail", value: true })).toEqual([]);
+    expect(await from({ case: "fromSeq", value: 99n })).toEqual([]);
+  });
+
+  test("the same record again is done; another one under its seq, a gap and a wrong row are void", async () => {
+    await using dag = await openDag(databases());
+    await filled(dag, 5);
+
+    expect(await publish(dag, [start(close, 1), ...rows(close, 1, 3, 2)])).toEqual([
+      "ok",
+      "ok",
+      "ok",
+    ]);
+    expect(await publish(dag, [row(close, 1, 4, 99)])).toEqual(["SEQ_CONFLICT"]);
+    expect(await publish(dag, [row(close, 1, 7)])).toEqual(["SEQ_CONFLICT"]);
+    const skipping = changed(row(close, 1, 5), {
+      row: 6n,
+    });
+    expect(await publish(dag, [skipping])).toEqual(["SEQ_CONFLICT"]);
+    expect(await publish(dag, [row(close, 9, 5)])).toEqual(["STALE_EPOCH"]);
+    const { results } = await dag.data.publish({ sessionId: "s", records: [row(close, 1, 9)] });
+    expect(results[0]).toMatchObject({ nextSeq: 5n, nextRow: 5n, epoch: 1n });
+    const { queues } = await dag.queues.getQueueStats({ computeKeys: [close] });
+    expect(queues[0]).toMatchObject({ nextSeq: 5n, voidRecords: 5n, holderSessionId: "s1" });
+  });
+
+  test("a run that overlaps what is there is taken from where the log ends", async () => {
+    await using dag = await openDag(databases());
+    await filled(dag, 5);
+    const run = changed(row(close, 1, 3), {
+      count: 4,
+      bucketEndMs: float64s(...[3, 4, 5, 6].map((at) => firstBucketEndMs + at * 86_400_000)),
+      knownAtMs: float64s(...[3, 4, 5, 6].map((at) => firstBucketEndMs + at * 86_400_000)),
+      columns: [float64s(3, 4, 5, 6)],
+      stateHash: float64s(3, 4, 5, 6),
+    });
+
+    expect(await publish(dag, [run])).toEqual(["ok"]);
+
+    expect(valuesOf(await history(dag, [{ computeKey: close }]))).toEqual([0, 1, 2, 3, 4, 5, 6]);
+  });
+
+  test("a START under an epoch that was never granted does not land", async () => {
+    await using dag = await openDag(databases());
+    await filled(dag, 1);
+
+    expect(await publish(dag, [start(close, 7)])).toEqual(["LEASE_MISSING"]);
+  });
+
+  test("nothing follows an END but the END again, and its lease is granted to nobody", async () => {
+    await using dag = await openDag(databases());
+    await filled(dag, 2);
+
+    expect(await publish(dag, [end(close, 1, 2)])).toEqual(["ok"]);
+    expect(await publish(dag, [end(close, 1, 2), row(close, 1, 3)])).toEqual(["ok", "QUEUE_ENDED"]);
+    const leases = [{ computeKey: close, leaseEpoch: 1n }];
+    await dag.queues.releaseLeases({ sessionId: "s1", leases });
+    expect(await lease(dag, "s2", [close])).toEqual([0]);
+  });
+
+  test("a request with an unknown key, a torn column or too many bytes is refused whole", async () => {
+    await using dag = await openDag(databases());
+    await filled(dag, 1);
+    const torn = changed(row(close, 1, 1), {
+      bucketEndMs: new Uint8Array(7),
+    });
+    const wide = changed(row(close, 1, 1), {
+      columns: [new Uint8Array(300_000)],
+    });
+
+    await expect(
+      publish(dag, [row(close, 1, 1), row(`blake3:${"0".repeat(64)}`, 1, 0)]),
+    ).rejects.toMatchObject({
+      reason: "QUEUE_NOT_FOUND",
+    });
+    await expect(publish(dag, [row(close, 1, 1), torn])).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      fields: [{ field: "records[1]" }],
+    });
+    await expect(publish(dag, [wide])).rejects.toMatchObject({ reason: "RECORD_TOO_LARGE" });
+    expect(valuesOf(await history(dag, [{ computeKey: close }]))).toEqual([0]);
+  });
+
+  test("history and what comes after it are one stream of several keys, each in seq order", async () => {
+    await using dag = await openDag(databases());
+    await filled(dag, 3);
+    expect(await lease(dag, "s1", [ret1])).toEqual([1]);
+    const stream = dag.data.consume({ from: [{ computeKey: close }, { computeKey: ret1 }] });
+    const seen = new Map<string, number[]>([
+      [close, []],
+      [ret1, []],
+    ]);
+    const isDone = () => seen.get(close)!.length === 8 && seen.get(ret1)!.length === 2;
+
+    let hasMore = true;
+    for await (const { records } of stream) {
+      for (const record of records) seen.get(record.computeKey)!.push(...valuesOf([record]));
+      if (hasMore && seen.get(close)!.length === 3) {
+        hasMore = false;
+        await publish(dag, [row(close, 1, 3), start(ret1, 1), ...rows(ret1, 1, 0, 2)]);
+        await publish(dag, rows(close, 1, 4, 4));
+      }
+      if (isDone()) break;
+    }
+
+    expect(seen.get(close)).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+    expect(seen.get(ret1)).toEqual([0, 1]);
+  });
+
+  test("an unknown key ends the read at once", async () => {
+    await using dag = await openDag(databases());
+
+    await expect(history(dag, [{ computeKey: close }])).rejects.toMatchObject({
+      reason: "QUEUE_NOT_FOUND",
+    });
+  });
+
+  test("a file that changed is refused, unless the START says that it cuts", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag);
+    const bars = sourceKeyOf("bars");
+    const release = async (epoch: number) => {
+      const leases = [{ computeKey: bars, leaseEpoch: BigInt(epoch) }];
+      await dag.queues.releaseLeases({ sessionId: "s1", leases });
+      return lease(dag, "s1", [bars]);
+    };
+    await lease(dag, "s1", [bars]);
+    await publish(dag, [start(bars, 1, { feedFingerprint: "f1" }), row(bars, 1, 0)]);
+
+    expect(await release(1)).toEqual([2]);
+    expect(await publish(dag, [start(bars, 2, { feedFingerprint: "f2" })])).toEqual([
+      "FEED_CHANGED",
+    ]);
+    const cut = { reason: "feed_gap" };
+    expect(await publish(dag, [start(bars, 2, { feedFingerprint: "f2", cut })])).toEqual(["ok"]);
+  });
+
+  test("ten records are published in a few milliseconds", async () => {
+    await using dag = await openDag(databases());
+    await filled(dag, 1);
+    const tookMs: number[] = [];
+
+    for (let at = 1; at < 1_000; at += 10) {
+      const before = systemClock.monotonicMs();
+      await publish(dag, rows(close, 1, at, 10));
+      tookMs.push(systemClock.monotonicMs() - before);
+    }
+
+    tookMs.sort((a, b) => a - b);
+    // Shared machines stall; the target of 3 ms is measured by the bench, this catches a lost batch.
+    expect(tookMs[50]).toBeLessThan(25);
+    if (process.env.QMTL_TIMINGS === "1")
+      process.stdout.write(`publish of 10, median ${tookMs[50]} ms, p95 ${tookMs[95]} ms\n`);
+  });
+});

@@ -1,0 +1,65 @@
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+
+/** An effective record (or run of rows) and where it lies in the log of its key. */
+export interface LogEntry {
+  readonly computeKey: string;
+  /** Place in this log; counts START records too. Means nothing outside of it. */
+  readonly offset: number;
+  /** Seq of the first record; of a START, the seq of the record after it. */
+  readonly seq: number;
+  readonly record: QueueRecord;
+}
+
+/** What became of one record of an append. */
+export interface AppendResult {
+  readonly isEffective: boolean;
+  /** Why not, as a refusal reason; "" when effective. */
+  readonly reason: string;
+  readonly nextSeq: number;
+  readonly nextRow: number;
+  readonly epoch: number;
+}
+
+/** Where a log stands. */
+export interface LogHead {
+  readonly nextOffset: number;
+  readonly nextSeq: number;
+}
+
+/** Where a reader wants to begin. */
+export type LogPosition =
+  | { readonly kind: "first" }
+  | { readonly kind: "seq"; readonly seq: number }
+  | { readonly kind: "row"; readonly row: number }
+  /** First record known at this time or later, milliseconds since the epoch. */
+  | { readonly kind: "known_at"; readonly knownAtMs: number }
+  | { readonly kind: "tail" };
+
+/** A found position: the offset to read from, and the START in force there, if any. */
+export interface LogPlace {
+  readonly offset: number;
+  readonly start: LogEntry | undefined;
+}
+
+/**
+ * The log of every key: append and read. What counts in it is decided by the fold alone.
+ *
+ * `embedded-log.ts` keeps effective records in the service's own database, in either kind of database.
+ */
+export interface QueueLog {
+  /**
+   * Appends records in order; resolves to one result per record. Void ones are told apart in the results.
+   *
+   * @throws {QmtlError} QUEUE_NOT_FOUND, QUEUE_BLOCKED, RECORD_TOO_LARGE, INVALID_FIELD: nothing is stored.
+   */
+  append(records: readonly QueueRecord[]): Promise<AppendResult[]>;
+  /** Heads of the keys there are. */
+  heads(keys: readonly string[]): Promise<Map<string, LogHead>>;
+  /** Finds a position. */
+  locate(computeKey: string, position: LogPosition): Promise<LogPlace>;
+  /** Entries from each offset on, in order per key, at most `perKeyMax` a key. */
+  read(
+    from: readonly { readonly computeKey: string; readonly offset: number }[],
+    perKeyMax: number,
+  ): Promise<LogEntry[]>;
+}

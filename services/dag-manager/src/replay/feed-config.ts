@@ -1,0 +1,34 @@
+/** What the configuration says of a replay feed. */
+export interface FeedConfig {
+  readonly source: string;
+  /** No bucket that ends later may pass, milliseconds since the epoch; null for no hold. */
+  readonly untilMs: number | null;
+}
+
+/** The part of a `sources:` entry that matters here. */
+export interface SourceEntry {
+  readonly adapter: string;
+  readonly start: string | null;
+  readonly until: string | null;
+}
+
+/** Before any bar: the earliest time a `Date` can hold. */
+const beforeAllMs = -8_640_000_000_000_000;
+const dayMs = 86_400_000;
+
+/**
+ * The feeds of the `sources:` section that pass a barrier. `until: start` holds before the first bar; a date
+ * lets the bars of that day pass; a time is the last bucket end that may pass.
+ */
+export function feedConfigs(sources: Readonly<Record<string, SourceEntry>>): FeedConfig[] {
+  return Object.entries(sources)
+    .filter(([, entry]) => entry.adapter.endsWith("-replay"))
+    .map(([source, entry]) => ({ source, untilMs: untilMs(entry) }));
+}
+
+function untilMs(entry: SourceEntry): number | null {
+  if (entry.until === null) return null;
+  if (entry.until === "start") return entry.start === null ? beforeAllMs : Date.parse(entry.start);
+  const isDate = /^\d{4}-\d{2}-\d{2}$/.test(entry.until);
+  return Date.parse(entry.until) + (isDate ? dayMs : 0);
+}

@@ -1,0 +1,26 @@
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { type Clock, type ServedService, serve } from "@qmtl/service-kit";
+import { type Leadership, notLeader } from "../leadership.ts";
+import { type ConsumeOptions, consume } from "../log/consume.ts";
+import type { LogTail } from "../log/log-tail.ts";
+import { publish } from "../log/publish.ts";
+import type { QueueLog } from "../log/queue-log.ts";
+
+export interface QueueDataPorts {
+  readonly log: QueueLog;
+  readonly tail: LogTail;
+  readonly clock: Clock;
+  readonly leadership: Leadership;
+  readonly consume: ConsumeOptions;
+}
+
+/** Rows of node outputs, in and out. */
+export function queueDataHandlers(ports: QueueDataPorts): ServedService {
+  return serve(QueueDataService, {
+    async publish(request) {
+      if (!ports.leadership.isLeader) throw notLeader();
+      return publish(ports.log, request);
+    },
+    consume: (request, context) => consume(ports, ports.consume, request, context.signal),
+  });
+}

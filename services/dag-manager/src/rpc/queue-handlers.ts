@@ -1,0 +1,115 @@
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { QueueTimers } from "@qmtl/sdk/queues";
+import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
+import type { DagStore } from "../dag-store.ts";
+import { queueContext } from "../graph/queue-context.ts";
+import { type Leadership, notLeader } from "../leadership.ts";
+import { acquireLeases } from "../leases/acquire-leases.ts";
+import type { LeaseDesk } from "../leases/lease-desk.ts";
+import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
+import { listQueuesByTag } from "../queues/list-queues.ts";
+import { queueStats } from "../queues/queue-stats.ts";
+import { getSnapshots, putSnapshots } from "../queues/snapshots.ts";
+import {
+  advanceReplay,
+  createReplayRunner,
+  deleteReplayRunner,
+  getReplay,
+} from "../replay/replay.ts";
+import type { SwapDesk } from "../swap/swap-desk.ts";
+
+export interface QueuePorts {
+  readonly store: DagStore;
+  readonly desk: LeaseDesk;
+  readonly swaps: SwapDesk;
+  readonly timers: QueueTimers;
+  readonly leadership: Leadership;
+}
+
+/** Who computes what, feeds, and changes of context. ReportDivergence is left out. */
+export function queueHandlers(ports: QueuePorts): ServedService {
+  return serve(QueueService, {
+    ...reads(ports),
+    ...leases(ports),
+    ...replay(ports),
+    ...swaps(ports),
+  });
+}
+
+function reads({ store, desk }: QueuePorts): Handlers<typeof QueueService> {
+  return {
+    listQueuesByTag: (request) => listQueuesByTag(store.db, request),
+    getQueueStats: (request) => queueStats(store.db, desk, request),
+    getSnapshots: (request) => getSnapshots(store, request.computeKeys),
+    getReplay: (request) => getReplay(store, request.source),
+  };
+}
+
+function leases(ports: QueuePorts): Handlers<typeof QueueService> {
+  const { store, desk, leadership } = ports;
+  return {
+    async acquireLeases(request, context) {
+      mustLead(leadership);
+      return acquireLeases(ports, request, context.signal);
+    },
+    async renewLeases(request) {
+      mustLead(leadership);
+      const renewals = desk.renew(request.sessionId, leaseRefs(request.leases));
+      const serverTimeMs = BigInt(store.clock.nowMs());
+      return {
+        serverTimeMs,
+        renewals: renewals.map((one, at) => renewalMessage(request.leases[at]!, one)),
+      };
+    },
+    async releaseLeases(request) {
+      mustLead(leadership);
+      await desk.release(
+        request.sessionId,
+        leaseRefs(request.leases),
+        releaseReason(request.reason),
+      );
+      return {};
+    },
+    async putSnapshots(request) {
+      mustLead(leadership);
+      return putSnapshots(store, request.snapshots);
+    },
+  };
+}
+
+function replay({ store, swaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
+  return {
+    async advanceReplay(request) {
+      mustLead(leadership);
+      return advanceReplay(store, request);
+    },
+    async createReplayRunner(request) {
+      mustLead(leadership);
+      return createReplayRunner(store, request);
+    },
+    async deleteReplayRunner(request) {
+      mustLead(leadership);
+      await deleteReplayRunner(store, request);
+      await swaps.lose(request.sessionId);
+      return {};
+    },
+  };
+}
+
+function swaps({ swaps: desk, leadership }: QueuePorts): Handlers<typeof QueueService> {
+  return {
+    async openContext(request, { signal }) {
+      mustLead(leadership);
+      const to = queueContext(request.context!, "context");
+      return desk.open(request.strategyId, to, request.waitMs, signal);
+    },
+    async ackSwap(request) {
+      mustLead(leadership);
+      return { swap: await desk.ack(request) };
+    },
+  };
+}
+
+function mustLead(leadership: Leadership): void {
+  if (!leadership.isLeader) throw notLeader();
+}

@@ -1,0 +1,62 @@
+import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import { domainOf, type QueueContext } from "../graph/queue-context.ts";
+
+interface ContextRow {
+  world_id: string;
+  execution_domain: string;
+  as_of: string;
+  partition: string;
+}
+
+/** The context of a strategy that is in force in a world. */
+export async function currentContext(
+  db: Queryable,
+  strategyId: string,
+  worldId: string,
+): Promise<QueueContext | undefined> {
+  const [row] = await db.query<ContextRow>(
+    `select world_id, execution_domain, as_of, partition from dag.strategy_context
+     where strategy_id = $1 and world_id = $2 and is_current`,
+    [strategyId, worldId],
+  );
+  if (row === undefined) return undefined;
+  return contextFromRow(row);
+}
+
+/** Puts a context in force in its world; true when another one, or none, was. */
+export async function setCurrentContext(
+  tx: Tx,
+  strategyId: string,
+  context: QueueContext,
+  nowMs: number,
+): Promise<boolean> {
+  const { worldId, domain, asOf, partition } = context;
+  const key = [strategyId, worldId, domain, asOf, partition];
+  const [found] = await tx.query(
+    `select 1 as one from dag.strategy_context where is_current and strategy_id = $1 and world_id = $2
+       and execution_domain = $3 and as_of = $4 and partition = $5`,
+    key,
+  );
+  if (found !== undefined) return false;
+  await tx.query(
+    "update dag.strategy_context set is_current = false where strategy_id = $1 and world_id = $2 and is_current",
+    [strategyId, worldId],
+  );
+  await tx.query(
+    `insert into dag.strategy_context
+       (strategy_id, world_id, execution_domain, as_of, partition, is_current, created_ms)
+     values ($1, $2, $3, $4, $5, true, $6)
+     on conflict (strategy_id, world_id, execution_domain, as_of, partition) do update set is_current = true`,
+    [...key, nowMs],
+  );
+  return true;
+}
+
+export function contextFromRow(row: ContextRow): QueueContext {
+  return {
+    worldId: row.world_id,
+    domain: row.world_id === "" ? "" : domainOf(row.execution_domain),
+    asOf: row.as_of,
+    partition: row.partition,
+  };
+}

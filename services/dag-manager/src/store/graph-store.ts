@@ -1,0 +1,91 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Node, NodeSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import type { Queryable, Tx } from "@qmtl/service-kit/db";
+
+/** Nodes written by one statement. */
+const batchMax = 500;
+
+/** Ids among `nodeIds` that are in the graph, with the submission that brought each. */
+export async function knownNodes(
+  db: Queryable,
+  nodeIds: readonly string[],
+): Promise<Map<string, string>> {
+  const rows = await db.query<{ node_id: string; submission_id: string }>(
+    "select node_id, submission_id from dag.node where node_id = any($1::text[])",
+    [nodeIds],
+  );
+  return new Map(rows.map((row) => [row.node_id, row.submission_id]));
+}
+
+/** Adds nodes that are not known yet. */
+export async function insertNodes(
+  tx: Tx,
+  nodes: readonly Node[],
+  submissionId: string,
+  nowMs: number,
+): Promise<void> {
+  for (let at = 0; at < nodes.length; at += batchMax) {
+    const batch = nodes.slice(at, at + batchMax).map((node) => ({
+      node_id: node.nodeId,
+      node_type: node.nodeType,
+      interval_seconds: Number(node.intervalSeconds),
+      tags: node.tags,
+      columns: node.columns,
+      source: node.source?.source ?? "",
+      encoded: Buffer.from(toBinary(NodeSchema, node)).toString("base64"),
+    }));
+    await tx.query(
+      `insert into dag.node
+         (node_id, node_type, interval_seconds, tags, columns, source, encoded, submission_id, created_ms)
+       select n.node_id, n.node_type, n.interval_seconds, n.tags, n.columns, n.source,
+              decode(n.encoded, 'base64'), $2, $3
+       from jsonb_to_recordset($1::jsonb) as n(node_id text, node_type text, interval_seconds bigint,
+              tags text[], columns integer, source text, encoded text)`,
+      [JSON.stringify(batch), submissionId, nowMs],
+    );
+  }
+}
+
+/** Ties nodes to a strategy; resolves to how many were not tied to it before. */
+export async function tieNodes(
+  tx: Tx,
+  strategyId: string,
+  nodeIds: readonly string[],
+): Promise<number> {
+  const rows = await tx.query<{ node_id: string }>(
+    `insert into dag.strategy_node (strategy_id, node_id, position)
+     select $1, n.node_id, n.position from unnest($2::text[]) with ordinality as n(node_id, position)
+     on conflict do nothing returning node_id`,
+    [strategyId, nodeIds],
+  );
+  return rows.length;
+}
+
+/** Nodes of a strategy, each after its inputs; empty for an unknown one. */
+export async function strategyNodes(db: Queryable, strategyId: string): Promise<Node[]> {
+  const rows = await db.query<{ encoded: Uint8Array }>(
+    `select n.encoded from dag.strategy_node s join dag.node n using (node_id)
+     where s.strategy_id = $1 order by s.position, n.node_id`,
+    [strategyId],
+  );
+  return rows.map((row) => fromBinary(NodeSchema, row.encoded));
+}
+
+/** Writes the sentinel of a submission, once. */
+export async function insertSentinel(
+  tx: Tx,
+  sentinel: {
+    readonly sentinelId: string;
+    readonly strategyId: string;
+    readonly version: string;
+    readonly submissionId: string;
+  },
+  nowMs: number,
+): Promise<void> {
+  const { sentinelId, strategyId, version, submissionId } = sentinel;
+  await tx.query(
+    `insert into dag.sentinel (sentinel_id, strategy_id, version, submission_id, created_ms)
+     values ($1, $2, $3, $4, $5) on conflict do nothing`,
+    [sentinelId, strategyId, version, submissionId, nowMs],
+  );
+}

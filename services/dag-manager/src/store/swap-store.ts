@@ -1,0 +1,84 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  type ContextSwap,
+  ContextSwapSchema,
+  SwapPhase,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import { appendControlEvent } from "./control-events.ts";
+
+const phaseNames: Readonly<Record<number, string>> = {
+  [SwapPhase.UNSPECIFIED]: "OPENING",
+  [SwapPhase.OPENING]: "OPENING",
+  [SwapPhase.PREPARE]: "PREPARE",
+  [SwapPhase.COMMIT]: "COMMIT",
+  [SwapPhase.ABORTED]: "ABORTED",
+};
+
+/** Writes a swap as it stands now, and tells of it. */
+export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promise<void> {
+  const { swapId, strategyId, worldId } = swap;
+  await tx.query(
+    `insert into dag.context_swap (swap_id, strategy_id, world_id, phase, from_row, encoded, created_ms)
+     values ($1, $2, $3, $4, $5, $6, $7)
+     on conflict (swap_id) do update set phase = excluded.phase, from_row = excluded.from_row,
+       encoded = excluded.encoded`,
+    [
+      swapId,
+      strategyId,
+      worldId,
+      phaseNames[swap.phase] ?? "OPENING",
+      swap.fromRow,
+      toBinary(ContextSwapSchema, swap),
+      nowMs,
+    ],
+  );
+  const payload = { case: "queueUpdated" as const, value: { worldId, strategyId, swap } };
+  const topicKey = `world/${worldId}/queue`;
+  await appendControlEvent(tx, { topicKey, subject: strategyId, payload }, nowMs);
+}
+
+/** A swap of the strategy in the world is between OPENING and its end. */
+export async function hasOpenSwap(
+  db: Queryable,
+  strategyId: string,
+  worldId: string,
+): Promise<boolean> {
+  const rows = await db.query(
+    `select 1 as one from dag.context_swap where strategy_id = $1 and world_id = $2
+       and phase in ('OPENING', 'PREPARE')`,
+    [strategyId, worldId],
+  );
+  return rows.length > 0;
+}
+
+/** Swaps that were never decided. */
+export async function openSwaps(db: Queryable): Promise<ContextSwap[]> {
+  const rows = await db.query<{ encoded: Uint8Array }>(
+    "select encoded from dag.context_swap where phase in ('OPENING', 'PREPARE') order by ordinal",
+  );
+  return rows.map((row) => fromBinary(ContextSwapSchema, row.encoded));
+}
+
+/** The newest swap of a strategy in a world that was committed. */
+export async function lastCommittedSwap(
+  db: Queryable,
+  strategyId: string,
+  worldId: string,
+): Promise<ContextSwap | undefined> {
+  const [row] = await db.query<{ encoded: Uint8Array }>(
+    `select encoded from dag.context_swap where strategy_id = $1 and world_id = $2 and phase = 'COMMIT'
+     order by ordinal desc limit 1`,
+    [strategyId, worldId],
+  );
+  return row === undefined ? undefined : fromBinary(ContextSwapSchema, row.encoded);
+}
+
+/** A swap by its id. */
+export async function swapById(db: Queryable, swapId: string): Promise<ContextSwap | undefined> {
+  const [row] = await db.query<{ encoded: Uint8Array }>(
+    "select encoded from dag.context_swap where swap_id = $1",
+    [swapId],
+  );
+  return row === undefined ? undefined : fromBinary(ContextSwapSchema, row.encoded);
+}

@@ -1,0 +1,141 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type ContextSwap,
+  ContextSwapSchema,
+  SwapPhase,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import {
+  openSwap,
+  type SwapEffect,
+  type SwapInput,
+  type SwapState,
+  swapStep,
+} from "@qmtl/sdk/queues";
+import { failpoints } from "@qmtl/service-kit";
+import type { DagStore } from "../dag-store.ts";
+import type { QueueContext } from "../graph/queue-context.ts";
+import { setCurrentContext } from "../store/context-store.ts";
+import { swapById, writeSwap } from "../store/swap-store.ts";
+
+/**
+ * One swap on its way: the machine of the queue protocol, driven by what runners say, with each phase
+ * written together with its event. "Warm" is kept per runner: a runner is warm when all its new keys are.
+ */
+export class RunningSwap {
+  readonly #store: DagStore;
+  readonly #to: QueueContext;
+  #message: ContextSwap;
+  #state: SwapState;
+
+  constructor(
+    store: DagStore,
+    to: QueueContext,
+    start: {
+      readonly message: ContextSwap;
+      readonly runners: readonly string[];
+      readonly sourceRow: number;
+    },
+  ) {
+    this.#store = store;
+    this.#to = to;
+    this.#message = start.message;
+    this.#state = openSwap(start.runners, start.runners, start.sourceRow);
+  }
+
+  /** The swap as it was last written. */
+  get message(): ContextSwap {
+    return this.#message;
+  }
+
+  get to(): QueueContext {
+    return this.#to;
+  }
+
+  /** Committed or aborted. */
+  get isDecided(): boolean {
+    return this.#message.phase === SwapPhase.COMMIT || this.#message.phase === SwapPhase.ABORTED;
+  }
+
+  /** Nothing more will come of it. */
+  get isOver(): boolean {
+    return this.#state.phase === "DONE" || this.#state.phase === "ABORTED";
+  }
+
+  get runners(): readonly string[] {
+    return [...this.#state.runners.keys()];
+  }
+
+  /** New keys that are warm: all of them once each runner says so, else none. */
+  get warmKeys(): number {
+    const rows = [...this.#state.keys.values()];
+    return this.isDecided || rows.every((row) => row !== null) ? this.#message.keys.length : 0;
+  }
+
+  /** Takes one input and writes what follows from it. Calls come one at a time. */
+  async take(input: SwapInput): Promise<void> {
+    const step = swapStep(this.#state, input);
+    await this.#write(step.state, step.effects);
+  }
+
+  /** A runner that was not known when the swap was opened. */
+  async join(sessionId: string): Promise<void> {
+    if (this.isDecided || this.#state.runners.has(sessionId)) return;
+    this.#state = { ...this.#state, keys: new Map(this.#state.keys).set(sessionId, null) };
+    await this.take({ kind: "runner_joined", sessionId });
+  }
+
+  /** A runner that is gone: nobody waits for it any more. */
+  async lose(sessionId: string): Promise<void> {
+    const keys = new Map(this.#state.keys);
+    keys.delete(sessionId);
+    this.#state = { ...this.#state, keys };
+    await this.take({ kind: "runner_lost", sessionId });
+  }
+
+  /** The row that runners were told to change at, for an answer to PREPARE. */
+  ackOf(sessionId: string, endedRow: number): SwapInput {
+    return { kind: "ack", sessionId, fromRow: this.#state.fromRow ?? -1, endedRow };
+  }
+
+  async #write(state: SwapState, effects: readonly SwapEffect[]): Promise<void> {
+    const last = effects.at(-1);
+    if (last === undefined || last.kind === "release_old") {
+      this.#state = state;
+      return;
+    }
+    if (last.kind === "commit") {
+      await this.#commit(state, last.fromRow);
+      return;
+    }
+    const changed =
+      last.kind === "aborted"
+        ? { phase: SwapPhase.ABORTED }
+        : { phase: SwapPhase.PREPARE, fromRow: BigInt(last.fromRow) };
+    const message = create(ContextSwapSchema, { ...this.#message, ...changed });
+    await this.#store.db.transaction((tx) => writeSwap(tx, message, this.#store.clock.nowMs()));
+    this.#store.changed();
+    this.#message = message;
+    this.#state = state;
+  }
+
+  async #commit(state: SwapState, fromRow: number): Promise<void> {
+    const { db, clock } = this.#store;
+    const changed = { phase: SwapPhase.COMMIT, fromRow: BigInt(fromRow) };
+    const message = create(ContextSwapSchema, { ...this.#message, ...changed });
+    try {
+      await db.transaction(async (tx) => {
+        await setCurrentContext(tx, message.strategyId, this.#to, clock.nowMs());
+        await writeSwap(tx, message, clock.nowMs());
+        await failpoints.hit("dag.swap.before_commit");
+      });
+    } catch (error) {
+      // It may have been stored all the same: the row decides.
+      const stored = await swapById(db, message.swapId);
+      if (stored?.phase !== SwapPhase.COMMIT) throw error;
+    }
+    await failpoints.hit("dag.swap.after_commit");
+    this.#store.changed();
+    this.#message = message;
+    this.#state = swapStep(state, { kind: "committed" }).state;
+  }
+}

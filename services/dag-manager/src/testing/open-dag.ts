@@ -1,0 +1,86 @@
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  type ControlEvent,
+  ControlEventSchema,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { connectTo } from "@qmtl/sdk/rpc";
+import { type Clock, openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import type { Db } from "@qmtl/service-kit/db";
+import { createDagManager, type DagManagerConfig } from "../index.ts";
+
+/** The two databases a running service needs, for itself and for its bus. */
+export interface TestDatabases {
+  readonly dag: Db;
+  readonly bus: Db;
+}
+
+export const testConfig: DagManagerConfig = {
+  sources: {
+    feed: { adapter: "csv-replay", start: "2015-01-02", until: null },
+    held: { adapter: "csv-replay", start: "2015-01-02", until: "start" },
+  },
+  dag_manager: { node_lease_ms: 10_000, node_renew_ms: 3_000, node_margin_ms: 1_000 },
+};
+
+/** A running DAG Manager behind a real door, over given databases; closing it leaves them open. */
+export async function openDag(
+  databases: TestDatabases,
+  options: { readonly clock?: Clock; readonly config?: DagManagerConfig } = {},
+) {
+  const { clock = systemClock, config = testConfig } = options;
+  const bus = await openEmbeddedBus({ db: databases.bus });
+  const dag = await createDagManager({
+    db: databases.dag,
+    bus,
+    clock,
+    logger: silentLogger,
+    config,
+  });
+  await dag.start();
+  const door = await openGrpcDoor({ services: dag.services });
+  const connection = connectTo(`http://127.0.0.1:${door.port}`, { timeoutMs: 60_000 });
+  const close = async (): Promise<void> => {
+    await dag.stop();
+    connection.close();
+    await door.close();
+    await bus.close();
+  };
+  return {
+    diff: connection.client(DiffService),
+    queues: connection.client(QueueService),
+    data: connection.client(QueueDataService),
+    services: dag.services,
+    /** Control events committed so far, in order. */
+    events: () => controlEvents(databases.dag),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+export type TestDag = Awaited<ReturnType<typeof openDag>>;
+
+/** Deletes everything that was stored; the tables stay. */
+export async function wipe(databases: TestDatabases): Promise<void> {
+  const tables = await databases.dag.query<{ name: string }>(
+    `select format('%I.%I', schemaname, tablename) as name from pg_tables
+     where schemaname in ('dag', 'bus') and tablename <> 'migration'`,
+  );
+  // Deleting from small tables is many times faster than truncating them; foreign keys are triggers.
+  await databases.dag.transaction((tx) =>
+    tx.script(
+      `set local session_replication_role = replica;
+       ${tables.map(({ name }) => `delete from ${name};`).join("\n")}`,
+    ),
+  );
+}
+
+async function controlEvents(db: Db): Promise<ControlEvent[]> {
+  const rows = await db.query<{ payload: Uint8Array }>(
+    "select payload from dag.outbox order by id",
+  );
+  return rows.map((row) => fromBinary(ControlEventSchema, row.payload));
+}

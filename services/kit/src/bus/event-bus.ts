@@ -1,0 +1,124 @@
+/** A control event as it is put on the bus. Small; market data never go here. */
+export interface OutgoingEvent {
+  topic: string;
+  /** Events of one (topic, key) are delivered in the order they were published. */
+  key: string;
+  payload: Uint8Array;
+  /** Short strings beside the payload, such as `type` and `revision`. */
+  headers?: Readonly<Record<string, string>>;
+}
+
+/** A control event as it is delivered: at least once. */
+export interface BusEvent {
+  topic: string;
+  key: string;
+  payload: Uint8Array;
+  headers: Readonly<Record<string, string>>;
+  /** Part of the topic that all events of this key go to; 0 on the embedded bus. */
+  partition: number;
+  /** Rises within (topic, partition), with gaps. The same event always has the same position. */
+  position: number;
+}
+
+/** A topic and how it is kept. Made by `ensureTopics`, never by publishing. */
+export interface TopicSpec {
+  /** Lower-case letters, digits, dot, dash, underscore; at most 200 characters. */
+  topic: string;
+  /** Kafka only; never changed afterwards, since keys would move. @default 8 */
+  partitions?: number;
+  /** Kafka only. @default 1 */
+  replicationFactor?: number;
+  /** Kafka only: broker settings the topic must have; one that differs is refused, not changed. */
+  settings?: Readonly<Record<string, string>>;
+}
+
+export interface SubscribeOptions {
+  topics: readonly string[];
+  /**
+   * Subscribers of one group share the events and go on where the group stopped. Without it the subscriber gets
+   * every event and leaves no position behind.
+   */
+  groupId?: string;
+  /** Where to begin when the group has no position: the first event kept, or after the newest. */
+  fromBeginning: boolean;
+  /**
+   * Called one event at a time. If it rejects, the same event is delivered again after a pause (100 ms, doubling to
+   * 5 s), and those behind it wait.
+   */
+  onEvent: (event: BusEvent) => Promise<void>;
+  /** Ends the subscription after the event under way. */
+  signal: AbortSignal;
+}
+
+/** A running subscription. */
+export interface Subscription {
+  /** Resolves once it has ended: the signal aborted or the bus closed. Rejects if the bus gave up. */
+  readonly done: Promise<void>;
+}
+
+/**
+ * Carries control events from the owners of facts to every gateway: small, at least once, in order per key.
+ * A receiver tells duplicates by the revision in its payload or headers.
+ */
+export interface EventBus extends AsyncDisposable {
+  readonly kind: "embedded" | "kafka";
+  /** Makes missing topics. @throws {BusError} TOPIC_SETTINGS_DIFFER when one exists with other settings. */
+  ensureTopics(topics: readonly TopicSpec[]): Promise<void>;
+  /** As `publishBatch` with one event. */
+  publish(
+    topic: string,
+    key: string,
+    payload: Uint8Array,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<void>;
+  /**
+   * Resolves when all are stored. If it rejects, any of them may have been; publishing again is safe.
+   * At most 1,000 events of at most 512 KiB. @throws {BusError}
+   */
+  publishBatch(events: readonly OutgoingEvent[]): Promise<void>;
+  /** Resolves once live: what is published after that is delivered. */
+  subscribe(options: SubscribeOptions): Promise<Subscription>;
+  /** Ends subscriptions and waits for what is being published. May be called twice. */
+  close(): Promise<void>;
+}
+
+export type BusErrorReason =
+  | "UNKNOWN_TOPIC"
+  | "TOPIC_SETTINGS_DIFFER"
+  | "EVENT_TOO_LARGE"
+  | "BUS_UNAVAILABLE";
+
+export class BusError extends Error {
+  readonly reason: BusErrorReason;
+
+  constructor(reason: BusErrorReason, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.name = "BusError";
+    this.reason = reason;
+  }
+}
+
+/** Bytes of one event's payload at most; more is refused with `EVENT_TOO_LARGE`. */
+export const payloadBytesMax = 512 * 1024;
+/** Events of one `publishBatch` at most. */
+export const publishBatchMax = 1_000;
+
+/** @throws {BusError} EVENT_TOO_LARGE @throws {RangeError} on too many events */
+export function checkBatch(events: readonly OutgoingEvent[]): void {
+  if (events.length > publishBatchMax) {
+    throw new RangeError(`${events.length} events in a batch, at most ${publishBatchMax}`);
+  }
+  for (const { topic, key, payload } of events) {
+    if (payload.length > payloadBytesMax) {
+      const message = `${topic} ${key}: ${payload.length} bytes, at most ${payloadBytesMax}`;
+      throw new BusError("EVENT_TOO_LARGE", message);
+    }
+  }
+}
+
+/** @throws {RangeError} on a name that Kafka would not take. */
+export function checkTopicName(topic: string): void {
+  if (!/^[a-z0-9._-]{1,200}$/.test(topic) || topic === "." || topic === "..") {
+    throw new RangeError(`bad topic name: ${topic}`);
+  }
+}

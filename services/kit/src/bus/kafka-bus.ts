@@ -1,0 +1,159 @@
+import { randomUUID } from "node:crypto";
+import {
+  type Admin,
+  CompressionTypes,
+  type Kafka,
+  Partitioners,
+  type Producer,
+  type TopicMessages,
+} from "kafkajs";
+import { type Clock, systemClock } from "../clock.ts";
+import { type Logger, silentLogger } from "../logger.ts";
+import {
+  BusError,
+  checkBatch,
+  type EventBus,
+  type OutgoingEvent,
+  type SubscribeOptions,
+  type Subscription,
+  type TopicSpec,
+} from "./event-bus.ts";
+import { type KafkaAddress, kafkaClient, kafkaError } from "./kafka-client.ts";
+import { startKafkaSubscription } from "./kafka-subscription.ts";
+import { ensureKafkaTopics } from "./kafka-topics.ts";
+
+export interface KafkaBusOptions extends KafkaAddress {
+  /** Put before every topic and group name, so that installations can share a cluster. @default "" */
+  topicPrefix?: string;
+  logger?: Logger;
+  clock?: Clock;
+}
+
+/** The bus of the distributed shape. A write is acknowledged by all in-sync replicas. */
+class KafkaBus implements EventBus {
+  readonly kind = "kafka";
+  readonly #kafka: Kafka;
+  readonly #admin: Admin;
+  readonly #producer: Producer;
+  readonly #options: Required<KafkaBusOptions>;
+  readonly #closing = new AbortController();
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(options: Required<KafkaBusOptions>) {
+    this.#options = options;
+    this.#kafka = kafkaClient(options, options.logger);
+    this.#admin = this.#kafka.admin();
+    // One request in flight keeps the order of a partition over retries. Idempotence is not relied on.
+    this.#producer = this.#kafka.producer({
+      allowAutoTopicCreation: false,
+      createPartitioner: Partitioners.DefaultPartitioner,
+      idempotent: false,
+      maxInFlightRequests: 1,
+    });
+  }
+
+  async connect(): Promise<void> {
+    try {
+      await this.#admin.connect();
+      await this.#producer.connect();
+    } catch (cause) {
+      await this.close();
+      throw kafkaError(cause, "connecting to Kafka");
+    }
+  }
+
+  async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
+    try {
+      await this.#track(ensureKafkaTopics(this.#admin, this.#options.topicPrefix, topics));
+    } catch (cause) {
+      if (cause instanceof RangeError) throw cause;
+      throw kafkaError(cause, "making topics");
+    }
+  }
+
+  publish(topic: string, key: string, payload: Uint8Array, headers = {}): Promise<void> {
+    return this.publishBatch([{ topic, key, payload, headers }]);
+  }
+
+  async publishBatch(events: readonly OutgoingEvent[]): Promise<void> {
+    checkBatch(events);
+    this.#checkOpen();
+    if (events.length === 0) return;
+    const byTopic = new Map<string, TopicMessages>();
+    for (const { topic: name, key, payload, headers } of events) {
+      const topic = this.#options.topicPrefix + name;
+      const own = byTopic.get(topic) ?? { topic, messages: [] };
+      const value = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
+      own.messages.push({ key, value, headers: { ...headers } });
+      byTopic.set(topic, own);
+    }
+    const sent = this.#producer.sendBatch({
+      acks: -1,
+      compression: CompressionTypes.None,
+      topicMessages: [...byTopic.values()],
+    });
+    await this.#track(sent).catch((cause: unknown) => {
+      throw kafkaError(cause, "publishing events");
+    });
+  }
+
+  async subscribe(options: SubscribeOptions): Promise<Subscription> {
+    this.#checkOpen();
+    const { topicPrefix: prefix, logger, clock } = this.#options;
+    const isPrivate = options.groupId === undefined;
+    const groupId = prefix + (options.groupId ?? `${this.#options.clientId}-${randomUUID()}`);
+    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    const context = {
+      kafka: this.#kafka,
+      admin: this.#admin,
+      prefix,
+      groupId,
+      isPrivate,
+      logger,
+      clock,
+    };
+    const starting = startKafkaSubscription({ ...options, signal }, context);
+    const { done } = await this.#track(starting).catch((cause: unknown) => {
+      throw kafkaError(cause, "subscribing");
+    });
+    const tracked = this.#track(done);
+    tracked.catch(() => {}); // whoever is interested awaits it
+    return { done: tracked };
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= (async () => {
+      this.#closing.abort();
+      while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+      await Promise.allSettled([this.#producer.disconnect(), this.#admin.disconnect()]);
+    })();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing.signal.aborted) throw new BusError("BUS_UNAVAILABLE", "the bus is closed");
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    const tracked = work.finally(() => this.#underWay.delete(tracked));
+    this.#underWay.add(tracked);
+    return tracked;
+  }
+}
+
+/** Connects to Kafka. @throws {BusError} BUS_UNAVAILABLE when no broker answers. */
+export async function openKafkaBus(options: KafkaBusOptions): Promise<EventBus> {
+  const bus = new KafkaBus({
+    topicPrefix: "",
+    logger: silentLogger,
+    clock: systemClock,
+    ...options,
+  });
+  await bus.connect();
+  return bus;
+}

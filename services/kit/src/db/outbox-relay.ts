@@ -1,0 +1,169 @@
+import type { EventBus } from "../bus/event-bus.ts";
+import { type Clock, sleep, systemClock } from "../clock.ts";
+import { type Logger, silentLogger } from "../logger.ts";
+import { type CounterMetric, createMetrics, type Metrics } from "../metrics.ts";
+import { type Db, quotedSchema } from "./db.ts";
+import type { OutboxEvent } from "./outbox.ts";
+
+export interface OutboxRelayOptions {
+  db: Db;
+  bus: EventBus;
+  /** Names this process among those that relay the same outbox; unique. */
+  ownerId: string;
+  /** Events published at once, 1 … 1000. @default 500 */
+  batchMax?: number;
+  /** Milliseconds between looks when nobody pokes. @default 1000 */
+  pollMs?: number;
+  /** Milliseconds after which another process may relay if this one is silent. @default 60000 */
+  leaseMs?: number;
+  /** Milliseconds that sent events are kept. @default 86400000 */
+  sentRetentionMs?: number;
+  logger?: Logger;
+  metrics?: Metrics;
+  clock?: Clock;
+}
+
+type OutboxRow = OutboxEvent & { id: number };
+
+const RETRY_MS_MIN = 100;
+const RETRY_MS_MAX = 10_000;
+/** Sent events deleted at once. */
+const PRUNE_MAX = 5_000;
+
+/**
+ * Publishes a schema's outbox, oldest first, and marks what was published. At least once: killed between the two it
+ * publishes a batch again. In order per key; of several processes one relays, by a lease in the database.
+ * One that was held up past its lease may repeat old events late; receivers drop them by `revision`.
+ */
+export class OutboxRelay implements AsyncDisposable {
+  readonly #options: Required<OutboxRelayOptions>;
+  readonly #schema: string;
+  readonly #stopping = new AbortController();
+  readonly #published: CounterMetric;
+  readonly #failures: CounterMetric;
+  #wake = new AbortController();
+  #running: Promise<void> | undefined;
+  #prunedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: OutboxRelayOptions) {
+    this.#options = {
+      batchMax: 500,
+      pollMs: 1_000,
+      leaseMs: 60_000,
+      sentRetentionMs: 86_400_000,
+      logger: silentLogger,
+      metrics: createMetrics(),
+      clock: systemClock,
+      ...options,
+    };
+    this.#schema = quotedSchema(options.db.schema);
+    const { metrics } = this.#options;
+    this.#published = metrics.counter("outbox_published_total", "Outbox events published", [
+      "schema",
+    ]);
+    this.#failures = metrics.counter(
+      "outbox_publish_failures_total",
+      "Outbox batches that failed",
+      ["schema"],
+    );
+  }
+
+  /** Begins relaying. Called once. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Tells that something was committed. Costs nothing; may be called at any time. */
+  poke(): void {
+    this.#wake.abort();
+  }
+
+  /** Ends after the batch under way and gives the lease back. May be called twice. */
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    this.poke();
+    await this.#running;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Publishes one batch; the number of events in it, 0 when there are none or another process relays. */
+  async relayBatch(): Promise<number> {
+    const { bus, db } = this.#options;
+    const rows = await this.#claim();
+    if (rows.length === 0) return 0;
+    await bus.publishBatch(
+      rows.map(({ id, topic, key, type, payload, revision }) => {
+        const headers = { type, revision: String(revision), "outbox-id": `${db.schema}:${id}` };
+        return { topic, key, payload, headers };
+      }),
+    );
+    await db.query(
+      `update ${this.#schema}.outbox set sent_at = now() where id = any($1::bigint[])`,
+      [rows.map(({ id }) => id)],
+    );
+    this.#published.inc({ schema: db.schema }, rows.length);
+    return rows.length;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, pollMs, batchMax } = this.#options;
+    let retryMs = RETRY_MS_MIN;
+    while (!this.#stopping.signal.aborted) {
+      this.#wake = new AbortController(); // before the look: a poke during it is kept
+      try {
+        const count = await this.relayBatch();
+        retryMs = RETRY_MS_MIN;
+        if (count === batchMax) continue;
+        await this.#prune();
+        await sleep(clock, pollMs, this.#wake.signal);
+      } catch (error) {
+        this.#failures.inc({ schema: this.#options.db.schema });
+        this.#options.logger.warn("relaying the outbox failed; trying again", { error, retryMs });
+        await sleep(clock, retryMs, this.#stopping.signal);
+        retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
+      }
+    }
+    await this.#release();
+  }
+
+  /** Takes or renews the lease and reads the oldest unsent events, in one statement. */
+  #claim(): Promise<OutboxRow[]> {
+    const { db, ownerId, leaseMs, batchMax } = this.#options;
+    return db.query<OutboxRow>(
+      `with lease as (
+         insert into ${this.#schema}.outbox_relay as held (owner, until)
+         values ($1, now() + $2 * interval '1 millisecond')
+         on conflict (only_row) do update set owner = excluded.owner, until = excluded.until
+         where held.owner = excluded.owner or held.until < now()
+         returning 1)
+       select o.id, o.topic, o.key, o.type, o.payload, o.revision
+       from ${this.#schema}.outbox o, lease
+       where o.sent_at is null order by o.id limit $3`,
+      [ownerId, leaseMs, batchMax],
+    );
+  }
+
+  async #prune(): Promise<void> {
+    const { clock, db, sentRetentionMs } = this.#options;
+    if (clock.monotonicMs() - this.#prunedAtMs < 60_000) return;
+    this.#prunedAtMs = clock.monotonicMs();
+    await db.query(
+      `delete from ${this.#schema}.outbox where id in (
+         select id from ${this.#schema}.outbox
+         where sent_at < now() - $1 * interval '1 millisecond' order by sent_at limit ${PRUNE_MAX})`,
+      [sentRetentionMs],
+    );
+  }
+
+  async #release(): Promise<void> {
+    const { db, ownerId, logger } = this.#options;
+    try {
+      await db.query(`delete from ${this.#schema}.outbox_relay where owner = $1`, [ownerId]);
+    } catch (error) {
+      logger.warn("the outbox lease was not given back; it lapses", { error });
+    }
+  }
+}

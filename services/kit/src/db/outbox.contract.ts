@@ -1,0 +1,205 @@
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
+import { openEmbeddedBus } from "../bus/embedded-bus.ts";
+import type { BusEvent, EventBus, OutgoingEvent } from "../bus/event-bus.ts";
+import { createMetrics } from "../metrics.ts";
+import { waitUntil } from "../testing/wait-until.ts";
+import type { Db } from "./db.ts";
+import { appendOutbox, migrateOutbox } from "./outbox.ts";
+import { OutboxRelay } from "./outbox-relay.ts";
+
+/** A bus that fails on demand, before or after the events are stored. */
+class FaultyBus {
+  readonly inner: EventBus;
+  fault: "none" | "before" | "after" = "none";
+
+  constructor(inner: EventBus) {
+    this.inner = inner;
+  }
+
+  asBus(): EventBus {
+    const publishBatch = async (events: readonly OutgoingEvent[]) => {
+      if (this.fault === "before") throw new Error("bus down");
+      await this.inner.publishBatch(events);
+      if (this.fault === "after") throw new Error("acknowledgement lost");
+    };
+    return {
+      kind: this.inner.kind,
+      ensureTopics: (topics) => this.inner.ensureTopics(topics),
+      publish: (topic, key, payload) => publishBatch([{ topic, key, payload }]),
+      publishBatch,
+      subscribe: (options) => this.inner.subscribe(options),
+      close: () => this.inner.close(),
+      [Symbol.asyncDispose]: () => this.inner.close(),
+    };
+  }
+}
+
+/** What the outbox and its relay must do on every `Db`. `open` gives the same database each time. */
+export function outboxContract(open: (schema: string) => Promise<Db>): void {
+  let db: Db;
+  let busDb: Db;
+  let bus: FaultyBus;
+  let stop: AbortController;
+  let seen: BusEvent[];
+
+  const append = (key: string, revision: number, then: () => Promise<void> = async () => {}) =>
+    db.transaction(async (tx) => {
+      const payload = new TextEncoder().encode(`${key}${revision}`);
+      await appendOutbox(tx, "box", { topic: "t", key, type: "Changed", payload, revision });
+      await then();
+    });
+  const revisions = (key: string) =>
+    seen.filter((event) => event.key === key).map(({ headers }) => Number(headers.revision));
+  const relayOf = (ownerId: string, options: { leaseMs?: number; batchMax?: number } = {}) =>
+    new OutboxRelay({ db, bus: bus.asBus(), ownerId, pollMs: 20, ...options });
+
+  beforeAll(async () => {
+    [db, busDb] = await Promise.all([open("box"), open("bus")]);
+    await migrateOutbox(db);
+    await migrateOutbox(db);
+    bus = new FaultyBus(await openEmbeddedBus({ db: busDb, pollMs: 20 }));
+    await bus.inner.ensureTopics([{ topic: "t" }]);
+  });
+  beforeEach(async () => {
+    bus.fault = "none";
+    await db.script("delete from box.outbox; delete from box.outbox_relay");
+    stop = new AbortController();
+    seen = [];
+    const onEvent = async (event: BusEvent) => {
+      seen.push(event);
+    };
+    await bus.inner.subscribe({
+      topics: ["t"],
+      fromBeginning: false,
+      onEvent,
+      signal: stop.signal,
+    });
+  });
+  afterEach(() => stop.abort());
+  afterAll(async () => {
+    await bus.inner.close();
+    await Promise.all([db.close(), busDb.close()]);
+  });
+
+  it("publishes what was committed, with type and revision, and nothing that was rolled back", async () => {
+    const failed = append("a", 1, () => Promise.reject(new Error("no")));
+    await expect(failed).rejects.toThrow("no");
+    await append("a", 2);
+    const metrics = createMetrics();
+    await using relay = new OutboxRelay({ db, bus: bus.asBus(), ownerId: "x", metrics });
+    expect(await relay.relayBatch()).toBe(1);
+    expect(await relay.relayBatch()).toBe(0);
+    await waitUntil(() => seen.length === 1);
+    expect(seen[0]).toMatchObject({
+      topic: "t",
+      key: "a",
+      headers: { type: "Changed", revision: "2" },
+    });
+    expect(new TextDecoder().decode(seen[0]?.payload)).toBe("a2");
+    expect(await metrics.metricsText()).toContain('outbox_published_total{schema="box"} 1');
+  });
+
+  it("is woken by a poke and bounds its batches", async () => {
+    await using relay = new OutboxRelay({
+      db,
+      bus: bus.asBus(),
+      ownerId: "x",
+      pollMs: 600_000,
+      batchMax: 2,
+    });
+    relay.start();
+    for (let revision = 1; revision <= 7; revision += 1) await append("a", revision);
+    relay.poke();
+    await waitUntil(() => seen.length === 7);
+    expect(revisions("a")).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it("keeps trying while the bus is down, then publishes all in order", async () => {
+    bus.fault = "before";
+    const metrics = createMetrics();
+    await using relay = new OutboxRelay({ db, bus: bus.asBus(), ownerId: "x", metrics });
+    await append("a", 1);
+    await append("a", 2);
+    relay.start();
+    await waitUntil(async () =>
+      /outbox_publish_failures_total\{schema="box"\} [1-9]/.test(await metrics.metricsText()),
+    );
+    bus.fault = "none";
+    await waitUntil(() => seen.length === 2);
+    expect(revisions("a")).toEqual([1, 2]);
+  });
+
+  it("publishes again, losing nothing, when it dies between publishing and marking", async () => {
+    await append("a", 1);
+    await append("b", 1);
+    bus.fault = "after";
+    await expect(relayOf("x").relayBatch()).rejects.toThrow("acknowledgement lost");
+    bus.fault = "none";
+    expect(await relayOf("x").relayBatch()).toBe(2);
+    await waitUntil(() => seen.length === 4);
+    expect(seen.map(({ key }) => key)).toEqual(["a", "b", "a", "b"]);
+  });
+
+  it("lets one process relay, and another once the first is silent past its lease", async () => {
+    await append("a", 1);
+    await relayOf("x", { leaseMs: 300 }).relayBatch();
+    await append("a", 2);
+    const second = relayOf("y");
+    expect(await second.relayBatch()).toBe(0);
+    await waitUntil(async () => (await second.relayBatch()) === 1);
+    expect(await relayOf("x").relayBatch()).toBe(0);
+  });
+
+  it("gives the lease back when it is closed, and may be closed twice", async () => {
+    const first = relayOf("x");
+    first.start();
+    await append("a", 1);
+    await waitUntil(() => seen.length === 1);
+    await first.close();
+    await first.close();
+    await append("a", 2);
+    expect(await relayOf("y").relayBatch()).toBe(1);
+  });
+
+  it("keeps the order of a key over concurrent transactions", async () => {
+    await using relay = relayOf("x", { batchMax: 3 });
+    relay.start();
+    await db.script(`create table if not exists box.counter (key text primary key, n int);
+      insert into box.counter values ('a', 0), ('b', 0) on conflict (key) do update set n = 0`);
+    const change = (key: string) =>
+      db.transaction(async (tx) => {
+        const [row] = await tx.query<{ n: number }>(
+          "update box.counter set n = n + 1 where key = $1 returning n",
+          [key],
+        );
+        const event = {
+          topic: "t",
+          key,
+          type: "C",
+          payload: new Uint8Array(1),
+          revision: row?.n ?? 0,
+        };
+        await appendOutbox(tx, "box", event);
+      });
+    await Promise.all(
+      Array.from({ length: 60 }, (_, index) => change(index % 2 === 0 ? "a" : "b")),
+    );
+    relay.poke();
+    await waitUntil(() => seen.length === 60);
+    const expected = Array.from({ length: 30 }, (_, index) => index + 1);
+    expect([revisions("a"), revisions("b")]).toEqual([expected, expected]);
+  });
+
+  it("refuses a payload above the bus's limit before it is stored", async () => {
+    const event = {
+      topic: "t",
+      key: "a",
+      type: "C",
+      payload: new Uint8Array(600_000),
+      revision: 1,
+    };
+    await expect(db.transaction((tx) => appendOutbox(tx, "box", event))).rejects.toThrow(
+      RangeError,
+    );
+  });
+}

@@ -1,0 +1,103 @@
+import { Worker } from "node:worker_threads";
+import type { Queryable, SqlParam } from "./db.ts";
+import { DbUnavailable, dbErrorFromServer } from "./db-errors.ts";
+import type { PgliteAnswer, PgliteRequest, PgliteWorkerData } from "./pglite-messages.ts";
+import { type EncodedParam, encodeParams } from "./sql-param.ts";
+
+interface Waiting {
+  resolve(rows: unknown[]): void;
+  reject(cause: unknown): void;
+}
+
+/** The one connection to a PGlite worker. Requests are answered in order. */
+export class PgliteConnection implements Queryable {
+  readonly #worker: Worker;
+  readonly #waiting: Waiting[] = [];
+  readonly #failed = new AbortController();
+  #isClosing = false;
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.on("message", (answer: PgliteAnswer<unknown>) => this.#take(answer));
+    worker.on("error", (cause) => this.#fail("the database worker failed", cause));
+    worker.on("exit", (code) => this.#fail(`the database worker ended (${code})`, undefined));
+  }
+
+  /** Starts the worker and opens, or makes, the database in `dataDir`. */
+  static async open(workerData: PgliteWorkerData): Promise<PgliteConnection> {
+    // The same file before and after the build.
+    const file = import.meta.url.endsWith(".ts") ? "./pglite-worker.ts" : "./pglite-worker.js";
+    const connection = new PgliteConnection(
+      new Worker(new URL(file, import.meta.url), { workerData }),
+    );
+    await new Promise<unknown[]>((resolve, reject) => {
+      connection.#waiting.push({ resolve, reject });
+    });
+    return connection;
+  }
+
+  /** Aborts when the worker is lost; everything after that rejects with `DB_UNAVAILABLE`. */
+  get failed(): AbortSignal {
+    return this.#failed.signal;
+  }
+
+  async query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
+    const { encoded, moved } = ownedParams(encodeParams(params));
+    return this.#request<Row>({ kind: "query", sql, params: encoded }, moved);
+  }
+
+  async script(sql: string): Promise<void> {
+    await this.#request({ kind: "script", sql }, []);
+  }
+
+  /** Closes the database cleanly and ends the worker. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    if (!this.#failed.signal.aborted) await this.#request({ kind: "close" }, []).catch(() => {});
+    await this.#worker.terminate();
+  }
+
+  #request<Row>(request: PgliteRequest, moved: ArrayBuffer[]): Promise<Row[]> {
+    if (this.#failed.signal.aborted) {
+      return Promise.reject(
+        new DbUnavailable("the database is closed", this.#failed.signal.reason),
+      );
+    }
+    return new Promise<Row[]>((resolve, reject) => {
+      // The rows were decoded for this very request; their shape is what its caller said.
+      this.#waiting.push({ resolve: (rows) => resolve(rows as Row[]), reject });
+      this.#worker.postMessage(request, moved);
+    });
+  }
+
+  #take(answer: PgliteAnswer<unknown>): void {
+    if (answer.kind === "fatal") {
+      this.#fail(`the database failed: ${answer.message}`, undefined);
+      return;
+    }
+    const waiting = this.#waiting.shift();
+    if (waiting === undefined) return;
+    if (answer.kind === "ready") waiting.resolve([]);
+    else if (answer.kind === "rows") waiting.resolve(answer.rows);
+    else if (answer.kind === "undecodable") waiting.reject(new RangeError(answer.message));
+    else waiting.reject(dbErrorFromServer(answer.error));
+  }
+
+  #fail(message: string, cause: unknown): void {
+    const error = new DbUnavailable(message, cause);
+    if (!this.#isClosing) this.#failed.abort(error);
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(error);
+  }
+}
+
+/** Copies bytes into buffers of their own, so that moving them takes nothing away from the caller. */
+function ownedParams(params: EncodedParam[]): { encoded: EncodedParam[]; moved: ArrayBuffer[] } {
+  const moved: ArrayBuffer[] = [];
+  const encoded = params.map((param) => {
+    if (!(param instanceof Uint8Array)) return param;
+    const copy = new Uint8Array(param);
+    moved.push(copy.buffer);
+    return copy;
+  });
+  return { encoded, moved };
+}

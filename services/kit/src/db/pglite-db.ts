@@ -1,0 +1,149 @@
+import { type Clock, systemClock } from "../clock.ts";
+import { CallsUnderWay } from "./calls-under-way.ts";
+import { type DataFolderLock, lockDataFolder } from "./data-folder-lock.ts";
+import { type Db, quotedSchema, type SqlParam, type TransactionOptions, type Tx } from "./db.ts";
+import { DbUnavailable, UnknownOutcome } from "./db-errors.ts";
+import { NestingGuard } from "./nesting-guard.ts";
+import { PgliteConnection } from "./pglite-connection.ts";
+import { runTransaction } from "./run-transaction.ts";
+import { SerialQueue } from "./serial-queue.ts";
+
+export interface PgliteOptions {
+  /** Data folder: `lock` and `pgdata/` are kept in it. Made when missing. */
+  dataDir: string;
+  /** Calls of all schemas under way or waiting; one more is refused with `DB_OVERLOADED`. @default 1024 */
+  callsMax?: number;
+  /** Milliseconds a transaction may stay open. @default 30000 */
+  transactionMsMax?: number;
+  /** Where the template of an empty database is kept. @default the user's cache folder */
+  cacheDir?: string;
+  /** @default the machine's clock */
+  clock?: Clock;
+}
+
+/** One PGlite database in a worker thread, shared by all services of this process. */
+export interface PgliteHost extends AsyncDisposable {
+  /** The database as the service that owns `schema` sees it. Closing it leaves the others open. */
+  db(schema: string): Db;
+  /** Aborts when the database is lost (out of memory, a crash of the worker). Nothing brings it back. */
+  readonly failed: AbortSignal;
+  /** Finishes what was taken in, closes the database and gives the folder's lock back. May be called twice. */
+  close(): Promise<void>;
+}
+
+class SharedPglite implements PgliteHost {
+  readonly #connection: PgliteConnection;
+  readonly #lock: DataFolderLock;
+  readonly #queue: SerialQueue;
+  readonly #transactionLimits: { clock: Clock; transactionMsMax: number };
+  readonly #guard = new NestingGuard();
+  #closed: Promise<void> | undefined;
+
+  constructor(connection: PgliteConnection, lock: DataFolderLock, options: PgliteOptions) {
+    this.#connection = connection;
+    this.#lock = lock;
+    this.#queue = new SerialQueue(options.callsMax ?? 1024);
+    this.#transactionLimits = {
+      clock: options.clock ?? systemClock,
+      transactionMsMax: options.transactionMsMax ?? 30_000,
+    };
+  }
+
+  get failed(): AbortSignal {
+    return this.#connection.failed;
+  }
+
+  db(schema: string): Db {
+    quotedSchema(schema);
+    return new PgliteDb(this, schema);
+  }
+
+  async autocommit<T>(statement: (connection: PgliteConnection) => Promise<T>): Promise<T> {
+    this.#check();
+    return this.#queue.run(async () => {
+      if (this.failed.aborted) throw this.failed.reason;
+      try {
+        return await statement(this.#connection);
+      } catch (cause) {
+        if (!(cause instanceof DbUnavailable)) throw cause;
+        throw new UnknownOutcome("connection lost during a statement", cause);
+      }
+    });
+  }
+
+  async transaction<T>(fn: (tx: Tx) => Promise<T>, options: TransactionOptions): Promise<T> {
+    this.#check();
+    const limits = { ...options, ...this.#transactionLimits };
+    const guarded = (tx: Tx) => this.#guard.enter(() => fn(tx));
+    return this.#queue.run(() => runTransaction(this.#connection, guarded, limits));
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= (async () => {
+      await this.#queue.idle();
+      await this.#connection.close();
+      this.#lock.release();
+    })();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #check(): void {
+    this.#guard.check();
+    if (this.#closed !== undefined) throw new DbUnavailable("the database is closed");
+  }
+}
+
+class PgliteDb implements Db {
+  readonly kind = "pglite";
+  readonly schema: string;
+  readonly #host: SharedPglite;
+  /** The host bounds them, over all schemas. */
+  readonly #calls = new CallsUnderWay(Number.POSITIVE_INFINITY);
+
+  constructor(host: SharedPglite, schema: string) {
+    this.#host = host;
+    this.schema = schema;
+  }
+
+  query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
+    return this.#calls.run(() =>
+      this.#host.autocommit((connection) => connection.query<Row>(sql, params)),
+    );
+  }
+
+  script(sql: string): Promise<void> {
+    return this.#calls.run(() => this.#host.autocommit((connection) => connection.script(sql)));
+  }
+
+  transaction<T>(fn: (tx: Tx) => Promise<T>, options: TransactionOptions = {}): Promise<T> {
+    return this.#calls.run(() => this.#host.transaction(fn, options));
+  }
+
+  close(): Promise<void> {
+    return this.#calls.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * Opens the database in a data folder, or makes one (0.5 s; some seconds the first time on a machine).
+ * @throws {DataFolderLocked} when a process that lives has the folder open.
+ */
+export async function openPglite(options: PgliteOptions): Promise<PgliteHost> {
+  const lock = lockDataFolder(options.dataDir);
+  try {
+    const { dataDir, cacheDir } = options;
+    const connection = await PgliteConnection.open({ dataDir, cacheDir });
+    return new SharedPglite(connection, lock, options);
+  } catch (cause) {
+    lock.release();
+    throw cause;
+  }
+}

@@ -1,0 +1,71 @@
+import { readFileSync, readlinkSync } from "node:fs";
+import { hostname } from "node:os";
+
+/** Enough to tell later whether this very process, not another with its pid, is still running. */
+export interface ProcessIdentity {
+  pid: number;
+  /** Start time in the kernel's clock ticks since boot; "" where the system does not tell. */
+  startTicks: string;
+  /** Identifies one boot of one machine; "" where the system does not tell. */
+  bootId: string;
+  /** The name space pids are counted in (containers); "" where there is none. */
+  pidSpace: string;
+  host: string;
+}
+
+export type Liveness = "alive" | "dead" | "unknown";
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return "";
+  }
+}
+
+/** Field 22 of /proc/PID/stat, counted after the command name, which may hold blanks. */
+function startTicksOf(pid: number): string {
+  const stat = read(`/proc/${pid}/stat`);
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+}
+
+function pidSpaceOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return "";
+  }
+}
+
+export function thisProcess(): ProcessIdentity {
+  return {
+    pid: process.pid,
+    startTicks: startTicksOf(process.pid),
+    bootId: read("/proc/sys/kernel/random/boot_id"),
+    pidSpace: pidSpaceOf(process.pid),
+    host: hostname(),
+  };
+}
+
+/**
+ * Whether the process still runs. "unknown" when it ran on another machine or in another container,
+ * where nothing can be said from here.
+ */
+export function livenessOf(other: ProcessIdentity): Liveness {
+  const self = thisProcess();
+  if (other.bootId !== self.bootId) return other.host === self.host ? "dead" : "unknown";
+  if (other.pidSpace !== self.pidSpace || other.host !== self.host) return "unknown";
+  if (!isRunning(other.pid)) return "dead";
+  const startTicks = startTicksOf(other.pid);
+  return startTicks === "" || startTicks === other.startTicks ? "alive" : "dead";
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (cause) {
+    // EPERM: it is there, but not ours.
+    return cause instanceof Error && "code" in cause && cause.code === "EPERM";
+  }
+}

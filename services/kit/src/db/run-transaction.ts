@@ -1,0 +1,93 @@
+import type { Clock, ClockTimer } from "../clock.ts";
+import type { Queryable, SqlParam, TransactionOptions, Tx } from "./db.ts";
+import { DbError, DbUnavailable, UnknownOutcome } from "./db-errors.ts";
+import { SerialQueue } from "./serial-queue.ts";
+
+/** Statements one transaction may have under way at once without awaiting them. */
+const STATEMENTS_WAITING_MAX = 10_000;
+
+class OpenTransaction implements Tx {
+  readonly #connection: Queryable;
+  readonly #statements = new SerialQueue(STATEMENTS_WAITING_MAX);
+  #isOpen = true;
+  /** First failed statement; PostgreSQL commits nothing after one. */
+  failure: unknown;
+
+  constructor(connection: Queryable) {
+    this.#connection = connection;
+  }
+
+  query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
+    return this.#run(() => this.#connection.query<Row>(sql, params));
+  }
+
+  script(sql: string): Promise<void> {
+    return this.#run(() => this.#connection.script(sql));
+  }
+
+  async #run<T>(statement: () => Promise<T>): Promise<T> {
+    if (!this.#isOpen) throw new Error("the transaction has ended");
+    try {
+      return await this.#statements.run(statement);
+    } catch (cause) {
+      this.failure ??= cause;
+      throw cause;
+    }
+  }
+
+  /** Takes no more statements and waits for those under way. */
+  async end(): Promise<void> {
+    this.#isOpen = false;
+    await this.#statements.idle();
+  }
+}
+
+/**
+ * One transaction on a connection that nobody else uses meanwhile. Leaves the connection outside of any
+ * transaction, or broken (its calls then reject with `DbUnavailable`).
+ */
+export async function runTransaction<T>(
+  connection: Queryable,
+  fn: (tx: Tx) => Promise<T>,
+  options: TransactionOptions & { clock: Clock; transactionMsMax: number },
+): Promise<T> {
+  await connection.query(`begin isolation level ${options.isolation ?? "read committed"}`);
+  const tx = new OpenTransaction(connection);
+  let result: T;
+  try {
+    result = await withDeadline(fn(tx), options.clock, options.transactionMsMax);
+    await tx.end();
+    if (tx.failure !== undefined) {
+      const message = "rolled back: a statement of the transaction failed";
+      throw new DbError("TRANSACTION_ABORTED", message, { cause: tx.failure });
+    }
+  } catch (cause) {
+    await tx.end();
+    // A lost connection has rolled back by itself.
+    await connection.query("rollback").catch(() => {});
+    throw cause;
+  }
+  try {
+    await connection.query("commit");
+  } catch (cause) {
+    if (cause instanceof DbUnavailable) {
+      throw new UnknownOutcome("connection lost during commit", cause);
+    }
+    throw cause;
+  }
+  return result;
+}
+
+async function withDeadline<T>(work: Promise<T>, clock: Clock, delayMs: number): Promise<T> {
+  let timer: ClockTimer | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    timer = clock.setTimer(() => {
+      reject(new DbError("TRANSACTION_TIMEOUT", `transaction open for more than ${delayMs} ms`));
+    }, delayMs);
+  });
+  try {
+    return await Promise.race([work, expired]);
+  } finally {
+    timer?.cancel();
+  }
+}

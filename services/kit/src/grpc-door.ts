@@ -1,0 +1,165 @@
+import {
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { HealthImplementation } from "grpc-health-check";
+import { cannotListen } from "./rpc/cannot-listen.ts";
+import { type Door, type DoorOptions, type DoorSetup, drainCalls, setUpDoor } from "./rpc/door.ts";
+import { clientStreamAtGrpcDoor } from "./rpc/grpc-client-stream.ts";
+import { serverStreamAtGrpcDoor } from "./rpc/grpc-server-stream.ts";
+import { unaryAtGrpcDoor } from "./rpc/grpc-unary.ts";
+import { addReflection } from "./rpc/reflection.ts";
+import type { ServedMethod } from "./rpc/served-method.ts";
+
+const HEALTH_SERVICE = "grpc.health.v1.Health";
+
+/**
+ * Opens the gRPC door: the services, health, and reflection (v1 and v1alpha) on one port.
+ *
+ * Each request is decoded once, its schema version agreed on, its rules checked; answers get their schema
+ * version. Every failure carries an ErrorInfo. PORT_TAKEN when the port is in use.
+ */
+export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
+  const setup = setUpDoor(options);
+  const server = new Server({
+    "grpc.max_receive_message_length": setup.messageBytesMax,
+    "grpc.max_send_message_length": setup.messageBytesMax,
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+  });
+  for (const { service } of setup.services) {
+    const methods = setup.methods.filter(({ desc }) => desc.parent === service);
+    server.addService(definitionOf(methods), implementationOf(setup, methods));
+  }
+  const names = setup.services.map(({ service }) => service.typeName);
+  const health = new HealthImplementation();
+  for (const name of ["", ...names]) health.setStatus(name, "SERVING");
+  health.addToServer(server);
+  addReflection(server, [...names, HEALTH_SERVICE], setup.logger);
+  const port = await listen(server, setup);
+  return new GrpcDoor(setup, server, health, port);
+}
+
+class GrpcDoor implements Door {
+  readonly port: number;
+  readonly #setup: DoorSetup;
+  readonly #server: Server;
+  readonly #health: HealthImplementation;
+  #drained: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(setup: DoorSetup, server: Server, health: HealthImplementation, port: number) {
+    this.#setup = setup;
+    this.#server = server;
+    this.#health = health;
+    this.port = port;
+  }
+
+  get calls(): number {
+    return this.#setup.calls.size;
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #drain(): Promise<void> {
+    for (const name of ["", ...this.#setup.services.map(({ service }) => service.typeName)]) {
+      this.#health.setStatus(name, "NOT_SERVING");
+    }
+    await drainCalls(this.#setup);
+  }
+
+  /** Health watchers and stuck readers would hold a graceful shutdown for ever: hence the bound. */
+  async #close(): Promise<void> {
+    await this.drain();
+    await new Promise<void>((resolve) => {
+      const timer = this.#setup.clock.setTimer(() => this.#server.forceShutdown(), GOODBYE_MS_MAX);
+      this.#server.tryShutdown(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+    this.#server.forceShutdown();
+  }
+}
+
+/** Time for connections to take leave after their calls are over, milliseconds. */
+const GOODBYE_MS_MAX = 500;
+
+const passBytes = (bytes: Buffer): Buffer => bytes;
+
+function definitionOf(methods: readonly ServedMethod[]): ServiceDefinition {
+  return Object.fromEntries(
+    methods.map(({ desc, path }) => [
+      desc.localName,
+      {
+        path,
+        requestStream:
+          desc.methodKind === "client_streaming" || desc.methodKind === "bidi_streaming",
+        responseStream:
+          desc.methodKind === "server_streaming" || desc.methodKind === "bidi_streaming",
+        requestSerialize: passBytes,
+        requestDeserialize: passBytes,
+        responseSerialize: passBytes,
+        responseDeserialize: passBytes,
+      },
+    ]),
+  );
+}
+
+function implementationOf(
+  setup: DoorSetup,
+  methods: readonly ServedMethod[],
+): UntypedServiceImplementation {
+  return Object.fromEntries(
+    methods.map((method) => [method.desc.localName, handle(setup, method)]),
+  );
+}
+
+function handle(setup: DoorSetup, method: ServedMethod): UntypedServiceImplementation[string] {
+  switch (method.desc.methodKind) {
+    case "unary":
+      return unaryAtGrpcDoor(setup, method);
+    case "server_streaming":
+      return serverStreamAtGrpcDoor(setup, method);
+    case "client_streaming":
+      return clientStreamAtGrpcDoor(setup, method);
+    case "bidi_streaming":
+      throw new QmtlError(
+        "CONFIG_INVALID",
+        `${method.feature} is bidirectional: no door serves those`,
+      );
+  }
+}
+
+function listen(server: Server, setup: DoorSetup): Promise<number> {
+  const { host, port, tls } = setup;
+  const credentials =
+    tls === undefined
+      ? ServerCredentials.createInsecure()
+      : ServerCredentials.createSsl(
+          tls.clientCa === undefined ? null : Buffer.from(tls.clientCa),
+          [{ private_key: Buffer.from(tls.key), cert_chain: Buffer.from(tls.cert) }],
+          tls.clientCa !== undefined,
+        );
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`${host}:${port}`, credentials, (failure, bound) => {
+      if (failure === null) resolve(bound);
+      else reject(cannotListen(host, port, failure));
+    });
+  });
+}

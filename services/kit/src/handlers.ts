@@ -1,0 +1,63 @@
+import type {
+  DescMessage,
+  DescMethod,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+
+/** Who called, as established at the door: by key, by loopback, or by a gateway's signature. */
+export interface CallPrincipal {
+  /** "local" on loopback without keys. */
+  readonly name: string;
+  readonly role: "owner" | "operator" | "viewer" | "gateway";
+}
+
+/** What a handler may know of the call besides its request. */
+export interface CallContext {
+  readonly principal: CallPrincipal;
+  /** Aborts when the caller went away, the deadline passed, or the server stops. */
+  readonly signal: AbortSignal;
+  /** Milliseconds left of the caller's deadline; undefined for none. */
+  readonly timeoutMs: number | undefined;
+  /** Request metadata, lower-case names. */
+  readonly metadata: ReadonlyMap<string, string>;
+  /** Schema version the door agreed on and the answer is written in. Set by the doors; absent means 1. */
+  readonly schemaVersion?: number;
+}
+
+/** A response that is already encoded; the door passes the bytes through. For fan-out. */
+export class EncodedMessage {
+  readonly bytes: Uint8Array;
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes;
+  }
+}
+
+type Request<M extends DescMethod> = MessageShape<M["input"] & DescMessage>;
+type Response<M extends DescMethod> = MessageInitShape<M["output"] & DescMessage>;
+
+/** One method: a function of the decoded, validated request. Refusals are thrown as QmtlError. */
+export type MethodHandler<M extends DescMethod> = M["methodKind"] extends "unary"
+  ? (request: Request<M>, context: CallContext) => Promise<Response<M>>
+  : M["methodKind"] extends "server_streaming"
+    ? (request: Request<M>, context: CallContext) => AsyncIterable<Response<M> | EncodedMessage>
+    : M["methodKind"] extends "client_streaming"
+      ? (requests: AsyncIterable<Request<M>>, context: CallContext) => Promise<Response<M>>
+      : never;
+
+/** Handlers of a service by method name; a method that is left out answers UNIMPLEMENTED, naming the feature. */
+export type Handlers<S extends DescService> = {
+  [K in keyof S["method"]]?: MethodHandler<S["method"][K]>;
+};
+
+/** A service and its handlers, ready for both doors. */
+export interface ServedService {
+  readonly service: DescService;
+  readonly handlers: Handlers<DescService>;
+}
+
+/** Ties handlers to their service, checking the types. */
+export function serve<S extends DescService>(service: S, handlers: Handlers<S>): ServedService {
+  return { service, handlers: handlers as Handlers<DescService> };
+}

@@ -1,0 +1,39 @@
+export { type CapabilitiesOptions, capabilitiesOf } from "./capabilities.ts";
+export * from "./clock.ts";
+export { FAILPOINT_ENV, type FailpointOptions, Failpoints, failpoints } from "./failpoints.ts";
+export { openGrpcDoor } from "./grpc-door.ts";
+export {
+  type CallContext,
+  type CallPrincipal,
+  EncodedMessage,
+  type Handlers,
+  type MethodHandler,
+  type ServedService,
+  serve,
+} from "./handlers.ts";
+export * from "./logger.ts";
+export * from "./metrics.ts";
+export {
+  type ApiKey,
+  type CallEvidence,
+  createPrincipalCheck,
+  type PrincipalCheck,
+  type PrincipalOptions,
+  requireRole,
+} from "./principal.ts";
+export {
+  type GatewayKey,
+  PRINCIPAL_HEADER,
+  signPrincipal,
+  verifyPrincipal,
+} from "./principal-signature.ts";
+export { PushStream } from "./push-stream.ts";
+export type { Door, DoorOptions, ServerTls } from "./rpc/door.ts";
+export type { SchemaRangeOf } from "./rpc/served-method.ts";
+export {
+  type RunningService,
+  type RunServiceOptions,
+  runService,
+  type ServiceState,
+} from "./run-service.ts";
+export { openWebDoor, type WebDoorOptions } from "./web-door.ts";

@@ -1,0 +1,111 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { CallPrincipal } from "./handlers.ts";
+
+/** Request header a gateway forwards the caller's identity in. */
+export const PRINCIPAL_HEADER = "qmtl-principal";
+
+/** A gateway and the secret it shares with the services behind it; at least 32 bytes. */
+export interface GatewayKey {
+  readonly gatewayId: string;
+  readonly secret: Uint8Array;
+}
+
+/** Longest life of a signature, milliseconds: enough for a call and clocks that differ. */
+const LIFE_MS_MAX = 60_000;
+/** How far the clocks of a gateway and a service may differ, milliseconds. */
+const CLOCK_SKEW_MS_MAX = 30_000;
+const HEADER_CHARS_MAX = 2_048;
+const SECRET_BYTES_MIN = 32;
+const ROLES: readonly string[] = [
+  "owner",
+  "operator",
+  "viewer",
+  "gateway",
+] satisfies CallPrincipal["role"][];
+
+/**
+ * The header by which a gateway vouches for a caller: `base64url(claims).base64url(HMAC-SHA256)`, valid for
+ * 60 seconds from `nowMs`. CONFIG_INVALID for a secret under 32 bytes.
+ */
+export function signPrincipal(principal: CallPrincipal, key: GatewayKey, nowMs: number): string {
+  const claims = {
+    gw: key.gatewayId,
+    name: principal.name,
+    role: principal.role,
+    exp: nowMs + LIFE_MS_MAX,
+  };
+  const body = Buffer.from(JSON.stringify(claims)).toString("base64url");
+  return `${body}.${macOf(body, key).toString("base64url")}`;
+}
+
+/** The principal a header stands for. PRINCIPAL_UNSIGNED when it is forged, of an unknown gateway, or expired. */
+export function verifyPrincipal(
+  header: string,
+  gateways: readonly GatewayKey[],
+  nowMs: number,
+): CallPrincipal {
+  const [body, mac, ...rest] = header.length > HEADER_CHARS_MAX ? [] : header.split(".");
+  if (body === undefined || mac === undefined || rest.length > 0)
+    throw unsigned("not a signed principal");
+  const claims = readClaims(body);
+  const key = gateways.find(({ gatewayId }) => gatewayId === claims?.gw);
+  if (claims === undefined || key === undefined) throw unsigned("signed by no configured gateway");
+  const given = Buffer.from(mac, "base64url");
+  const right = macOf(body, key);
+  if (given.length !== right.length || !timingSafeEqual(given, right))
+    throw unsigned("the signature is wrong");
+  if (
+    nowMs > claims.exp + CLOCK_SKEW_MS_MAX ||
+    claims.exp > nowMs + LIFE_MS_MAX + CLOCK_SKEW_MS_MAX
+  ) {
+    throw unsigned("the signature has expired, or is from the future");
+  }
+  return { name: claims.name, role: claims.role };
+}
+
+function macOf(body: string, key: GatewayKey): Buffer {
+  if (key.secret.length < SECRET_BYTES_MIN) {
+    throw new QmtlError(
+      "CONFIG_INVALID",
+      `the secret of gateway ${key.gatewayId} is under 32 bytes`,
+    );
+  }
+  return createHmac("sha256", key.secret).update(body).digest();
+}
+
+interface Claims {
+  readonly gw: string;
+  readonly name: string;
+  readonly role: CallPrincipal["role"];
+  readonly exp: number;
+}
+
+function isClaims(value: unknown): value is Claims {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "gw" in value &&
+    typeof value.gw === "string" &&
+    "name" in value &&
+    typeof value.name === "string" &&
+    "exp" in value &&
+    typeof value.exp === "number" &&
+    "role" in value &&
+    typeof value.role === "string" &&
+    ROLES.includes(value.role)
+  );
+}
+
+function readClaims(body: string): Claims | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(body, "base64url").toString("utf8"));
+    return isClaims(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function unsigned(why: string): QmtlError {
+  return new QmtlError("PRINCIPAL_UNSIGNED", `principal refused: ${why}`);
+}

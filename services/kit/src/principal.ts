@@ -1,0 +1,102 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Clock } from "./clock.ts";
+import { systemClock } from "./clock.ts";
+import type { CallContext, CallPrincipal } from "./handlers.ts";
+import { type GatewayKey, PRINCIPAL_HEADER, verifyPrincipal } from "./principal-signature.ts";
+
+/** A key and whom it stands for. */
+export interface ApiKey {
+  /** The secret text a caller sends as `authorization: Bearer <key>`. */
+  readonly key: string;
+  readonly name: string;
+  readonly role: CallPrincipal["role"];
+}
+
+/** What a door knows of a call before anything is decoded. */
+export interface CallEvidence {
+  /** Value of a request header, lower-case name. */
+  header(name: string): string | undefined;
+  /** The call came over the loopback interface. */
+  readonly isLoopback: boolean;
+}
+
+/** Tells who called. Throws PRINCIPAL_UNKNOWN or PRINCIPAL_UNSIGNED. */
+export type PrincipalCheck = (evidence: CallEvidence) => CallPrincipal;
+
+export interface PrincipalOptions {
+  /** Keys of callers. @default none */
+  keys?: readonly ApiKey[];
+  /** Gateways whose signature is believed. @default none */
+  gateways?: readonly GatewayKey[];
+  /** Only calls signed by a gateway: for the services behind it, when keys are configured. @default false */
+  signedOnly?: boolean;
+  /** Expiry of signatures. @default the machine's clock */
+  clock?: Clock;
+}
+
+const LOCAL_OWNER: CallPrincipal = { name: "local", role: "owner" };
+
+/**
+ * The rule of all doors. A principal signed by a known gateway stands for itself; else a key for its
+ * principal; else, when nothing of all this is configured, loopback for `local`, owner.
+ */
+export function createPrincipalCheck(options: PrincipalOptions = {}): PrincipalCheck {
+  const keys = (options.keys ?? []).map((entry) => ({
+    digest: digestOf(entry.key),
+    principal: { name: entry.name, role: entry.role },
+  }));
+  const gateways = options.gateways ?? [];
+  const clock = options.clock ?? systemClock;
+  const isOpen = keys.length === 0 && options.signedOnly !== true;
+  return (evidence) => {
+    const signed = evidence.header(PRINCIPAL_HEADER);
+    if (signed !== undefined && gateways.length > 0) {
+      return verifyPrincipal(signed, gateways, clock.nowMs());
+    }
+    if (isOpen && evidence.isLoopback) return LOCAL_OWNER;
+    if (options.signedOnly === true || signed !== undefined) {
+      throw new QmtlError(
+        "PRINCIPAL_UNSIGNED",
+        "the principal is not signed by a configured gateway",
+      );
+    }
+    const key = bearerOf(evidence.header("authorization"));
+    const principal = key === undefined ? undefined : find(keys, digestOf(key));
+    if (principal === undefined) {
+      throw new QmtlError(
+        "PRINCIPAL_UNKNOWN",
+        key === undefined ? "a key is needed: authorization: Bearer <key>" : "the key is not known",
+      );
+    }
+    return principal;
+  };
+}
+
+/** Refuses a caller whose role is not among `roles`: ROLE_REQUIRED. */
+export function requireRole(
+  context: Pick<CallContext, "principal">,
+  ...roles: readonly CallPrincipal["role"][]
+): void {
+  const { name, role } = context.principal;
+  if (roles.includes(role)) return;
+  throw new QmtlError("ROLE_REQUIRED", `${name} is ${role}; this needs ${roles.join(" or ")}`, {
+    metadata: { role, required: roles.join(",") },
+  });
+}
+
+const digestOf = (key: string) => createHash("sha256").update(key).digest();
+
+/** Looks at every key, so that the time taken tells nothing about which one nearly matched. */
+function find(
+  keys: readonly { digest: Buffer; principal: CallPrincipal }[],
+  digest: Buffer,
+): CallPrincipal | undefined {
+  let found: CallPrincipal | undefined;
+  for (const entry of keys) if (timingSafeEqual(entry.digest, digest)) found = entry.principal;
+  return found;
+}
+
+function bearerOf(header: string | undefined): string | undefined {
+  return header === undefined ? undefined : /^Bearer +(\S+)$/i.exec(header)?.[1];
+}

@@ -1,0 +1,121 @@
+import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc-js";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { EncodedMessage } from "../handlers.ts";
+import type { ActiveCall } from "./active-calls.ts";
+import type { DoorSetup } from "./door.ts";
+import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
+import { answerBytes, checkRequest, decodeRequest } from "./request-check.ts";
+import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
+import { StreamWriter } from "./stream-writer.ts";
+import { grpcFailure, refusalOf } from "./wire-error.ts";
+
+type Call = ServerWritableStream<Buffer, Buffer>;
+
+/**
+ * A server stream at the gRPC door. The handler is asked for its next message only while fewer than 16
+ * messages and 1 MiB wait for the reader; a reader that takes nothing for `stallMsMax` loses the stream.
+ */
+export function serverStreamAtGrpcDoor(
+  setup: DoorSetup,
+  method: ServedMethod,
+): handleServerStreamingCall<Buffer, Buffer> {
+  return (call) => {
+    const fail = (failure: unknown) => {
+      call.emit("error", grpcFailure(refusalOf(failure, method.feature, setup.logger)));
+    };
+    try {
+      new OutgoingStream(setup, method, call, fail).start();
+    } catch (failure) {
+      fail(failure);
+    }
+  };
+}
+
+class OutgoingStream {
+  readonly #setup: DoorSetup;
+  readonly #method: ServedMethod;
+  readonly #call: Call;
+  readonly #fail: (failure: unknown) => void;
+  readonly #writer: StreamWriter;
+  readonly #active: ActiveCall;
+  #iterator: AsyncIterator<Answer | EncodedMessage> | undefined;
+
+  constructor(
+    setup: DoorSetup,
+    method: ServedMethod,
+    call: Call,
+    fail: (failure: unknown) => void,
+  ) {
+    this.#setup = setup;
+    this.#method = method;
+    this.#call = call;
+    this.#fail = fail;
+    this.#writer = new StreamWriter(call);
+    this.#active = setup.calls.begin(true, (reason) => {
+      fail(reason);
+      this.#writer.release();
+      this.#returnIterator();
+    });
+    call.on("cancelled", () => this.#active.cancelled());
+  }
+
+  start(): void {
+    try {
+      if (this.#method.call?.kind !== "server_streaming") throw notBuilt(this.#method.feature);
+      const principal = principalOfCall(this.#setup, this.#call);
+      const request = decodeRequest(this.#method, this.#call.request);
+      const version = checkRequest(this.#method, request);
+      const context = new GrpcCallContext(
+        this.#setup,
+        this.#call,
+        this.#active,
+        principal,
+        version,
+      );
+      const answers = this.#method.call.invoke(request, context);
+      this.#pump(answers[Symbol.asyncIterator](), version).catch((failure: unknown) =>
+        this.#end(failure),
+      );
+    } catch (failure) {
+      this.#end(failure);
+    }
+  }
+
+  async #pump(iterator: AsyncIterator<Answer | EncodedMessage>, version: number): Promise<void> {
+    this.#iterator = iterator;
+    for (;;) {
+      const step = await iterator.next();
+      if (this.#active.isOver) return;
+      if (step.done === true) {
+        if (this.#active.finish()) this.#call.end();
+        return;
+      }
+      this.#writer.write(answerBytes(this.#method, step.value, version));
+      if (this.#writer.isFull) await this.#room();
+      if (this.#active.isOver) return;
+    }
+  }
+
+  async #room(): Promise<void> {
+    const timer = this.#setup.clock.setTimer(() => {
+      const message = `the reader took nothing for ${this.#setup.stallMsMax} ms`;
+      this.#active.interrupt(new QmtlError("BUFFER_FULL", message, { retryAfterMs: 1_000 }));
+    }, this.#setup.stallMsMax);
+    await this.#writer.room();
+    timer.cancel();
+  }
+
+  #end(failure: unknown): void {
+    if (!this.#active.finish()) return;
+    this.#fail(failure);
+    this.#returnIterator();
+  }
+
+  /** Lets the handler clean up; what it throws now has nobody to go to but the log. */
+  #returnIterator(): void {
+    const { feature } = this.#method;
+    this.#iterator?.return?.()?.catch((failure: unknown) => {
+      this.#setup.logger.warn(`cleaning up ${feature} failed`, { feature, failure });
+    });
+  }
+}

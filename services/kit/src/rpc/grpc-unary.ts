@@ -1,0 +1,44 @@
+import type { handleUnaryCall } from "@grpc/grpc-js";
+import type { DoorSetup } from "./door.ts";
+import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
+import { answerBytes, checkRequest, decodeRequest } from "./request-check.ts";
+import { notBuilt, type ServedMethod } from "./served-method.ts";
+import { grpcFailure, refusalOf } from "./wire-error.ts";
+
+/** A unary method at the gRPC door: bytes in, bytes out. */
+export function unaryAtGrpcDoor(
+  setup: DoorSetup,
+  method: ServedMethod,
+): handleUnaryCall<Buffer, Buffer> {
+  return (call, callback) => {
+    const fail = (failure: unknown) =>
+      callback(grpcFailure(refusalOf(failure, method.feature, setup.logger)));
+    try {
+      if (method.call?.kind !== "unary") throw notBuilt(method.feature);
+      const active = setup.calls.begin(false, fail);
+      call.on("cancelled", () => active.cancelled());
+      const end = (failure: unknown) => {
+        if (active.finish()) fail(failure);
+      };
+      try {
+        const principal = principalOfCall(setup, call);
+        const request = decodeRequest(method, call.request);
+        const version = checkRequest(method, request);
+        const context = new GrpcCallContext(setup, call, active, principal, version);
+        method.call
+          .invoke(request, context)
+          .then((answer) => {
+            if (active.isOver) return;
+            const bytes = answerBytes(method, answer, version);
+            active.finish();
+            callback(null, bytes);
+          })
+          .catch(end);
+      } catch (failure) {
+        end(failure);
+      }
+    } catch (failure) {
+      fail(failure);
+    }
+  };
+}

@@ -1,0 +1,85 @@
+import {
+  create,
+  type DescMessage,
+  fromBinary,
+  type Message,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { pathToString } from "@bufbuild/protobuf/reflect";
+import { createValidator } from "@bufbuild/protovalidate";
+import { SchemaVersionSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
+import { negotiate, QmtlError, type StatedRange } from "@qmtl/sdk/rpc";
+import { EncodedMessage } from "../handlers.ts";
+import type { Answer, ServedMethod } from "./served-method.ts";
+
+const validator = createValidator();
+
+/** A request from its bytes. INVALID_FIELD when they are no such message. */
+export function decodeRequest(method: ServedMethod, bytes: Uint8Array): Message {
+  try {
+    return fromBinary(method.desc.input, bytes);
+  } catch (cause) {
+    const name = method.desc.input.typeName;
+    throw new QmtlError("INVALID_FIELD", `the request is not a ${name}`, { cause });
+  }
+}
+
+/**
+ * Agrees on the schema version, then checks the rules of the contract. Returns the version.
+ *
+ * SCHEMA_VERSION_UNSUPPORTED; INVALID_FIELD with one violation per broken rule.
+ */
+export function checkRequest(method: ServedMethod, request: Message): number {
+  const stated = method.requestIsVersioned ? statedRangeOf(request) : undefined;
+  const version = negotiate(stated, method.range);
+  checkRules(method.desc.input, request);
+  return version;
+}
+
+/** Field 1 is a SchemaVersion: `requestIsVersioned` looked at the descriptor. Absent means unset. */
+function statedRangeOf(request: Message): StatedRange | undefined {
+  return "schemaVersion" in request
+    ? (request.schemaVersion as StatedRange | undefined)
+    : undefined;
+}
+
+function checkRules(desc: DescMessage, request: Message): void {
+  const result = validator.validate(desc, request);
+  if (result.kind === "valid") return;
+  if (result.kind === "error") throw result.error;
+  const fields = result.violations.map(({ field, message }) => ({
+    field: pathToString(field),
+    description: message,
+  }));
+  const named = fields.map(({ field, description }) => `${field}: ${description}`).join("; ");
+  throw new QmtlError("INVALID_FIELD", named, { fields });
+}
+
+/** An answer as a message, with the schema version filled in unless the handler did so (a proxy). */
+export function answerMessage(
+  method: ServedMethod,
+  answer: Answer | EncodedMessage,
+  version: number,
+): MessageShape<DescMessage> {
+  const { desc, range } = method;
+  if (answer instanceof EncodedMessage) return fromBinary(desc.output, answer.bytes);
+  const isFilled = "schemaVersion" in answer && answer.schemaVersion !== undefined;
+  if (!method.answerIsVersioned || isFilled) return create(desc.output, answer);
+  const schemaVersion = create(SchemaVersionSchema, { min: range.min, max: range.max, version });
+  // A copy: the handler may hand out one message to many callers.
+  return create(desc.output, Object.assign({}, answer, { schemaVersion }));
+}
+
+/** An answer as bytes; those of an EncodedMessage are passed through untouched. */
+export function answerBytes(
+  method: ServedMethod,
+  answer: Answer | EncodedMessage,
+  version: number,
+): Buffer {
+  const bytes =
+    answer instanceof EncodedMessage
+      ? answer.bytes
+      : toBinary(method.desc.output, answerMessage(method, answer, version));
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

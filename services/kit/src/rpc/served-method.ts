@@ -1,0 +1,93 @@
+import type {
+  DescMessage,
+  DescMethod,
+  DescService,
+  Message,
+  MessageInitShape,
+} from "@bufbuild/protobuf";
+import { FIRST_VERSION, hasSchemaVersion, QmtlError, type VersionRange } from "@qmtl/sdk/rpc";
+import type { CallContext, EncodedMessage, ServedService } from "../handlers.ts";
+
+/** What a handler gives back before the door fills in the schema version. */
+export type Answer = MessageInitShape<DescMessage>;
+
+type UnaryFunction = (request: Message, context: CallContext) => Promise<Answer | EncodedMessage>;
+type ServerStreamFunction = (
+  request: Message,
+  context: CallContext,
+) => AsyncIterable<Answer | EncodedMessage>;
+type ClientStreamFunction = (
+  requests: AsyncIterable<Message>,
+  context: CallContext,
+) => Promise<Answer | EncodedMessage>;
+
+/** One method of a served service, with what both doors need to know of it. */
+export interface ServedMethod {
+  readonly desc: DescMethod;
+  /** `GatewayService.GetSubmission`. */
+  readonly feature: string;
+  /** `/qmtl.gateway.v1.GatewayService/GetSubmission`. */
+  readonly path: string;
+  /** Versions this server speaks. */
+  readonly range: VersionRange;
+  /** Requests state a range; answers have a version. */
+  readonly requestIsVersioned: boolean;
+  readonly answerIsVersioned: boolean;
+  /** What to call; undefined: not built. */
+  readonly call:
+    | { readonly kind: "unary"; readonly invoke: UnaryFunction }
+    | { readonly kind: "server_streaming"; readonly invoke: ServerStreamFunction }
+    | { readonly kind: "client_streaming"; readonly invoke: ClientStreamFunction }
+    | undefined;
+}
+
+/** Versions each service speaks. */
+export type SchemaRangeOf = (service: DescService) => VersionRange;
+
+/** All methods of all services, built or not. */
+export function servedMethods(
+  services: readonly ServedService[],
+  rangeOf: SchemaRangeOf = () => FIRST_VERSION,
+): readonly ServedMethod[] {
+  return services.flatMap((served) =>
+    served.service.methods.map((desc) => ({
+      desc,
+      feature: featureOf(desc),
+      path: `/${served.service.typeName}/${desc.name}`,
+      range: rangeOf(served.service),
+      requestIsVersioned: hasSchemaVersion(desc.input),
+      answerIsVersioned: hasSchemaVersion(desc.output),
+      call: callOf(desc, served.handlers[desc.localName]),
+    })),
+  );
+}
+
+/** `Service.Method`, as in metadata and capabilities. */
+export function featureOf(desc: DescMethod): string {
+  return `${desc.parent.name}.${desc.name}`;
+}
+
+/** `serve()` tied each handler to its method; here only the kind is left to tell. */
+function callOf(
+  desc: DescMethod,
+  handler: (UnaryFunction & ServerStreamFunction & ClientStreamFunction) | undefined,
+): ServedMethod["call"] {
+  if (handler === undefined) return undefined;
+  switch (desc.methodKind) {
+    case "unary":
+      return { kind: "unary", invoke: handler };
+    case "server_streaming":
+      return { kind: "server_streaming", invoke: handler };
+    case "client_streaming":
+      return { kind: "client_streaming", invoke: handler };
+    case "bidi_streaming":
+      return undefined;
+  }
+}
+
+/** What a method that is left out answers. */
+export function notBuilt(feature: string): QmtlError {
+  return new QmtlError("FEATURE_NOT_BUILT", `${feature} is not built in this version`, {
+    metadata: { feature },
+  });
+}

@@ -1,0 +1,46 @@
+import type { ServerWritableStream } from "@grpc/grpc-js";
+
+/** Messages and bytes that may wait for a slow reader; then the handler is not asked for more. */
+const WAITING_MESSAGES_MAX = 16;
+const WAITING_BYTES_MAX = 1024 * 1024;
+
+/** Writes to one stream and knows how much of it the reader has not taken yet. */
+export class StreamWriter {
+  readonly #call: ServerWritableStream<Buffer, Buffer>;
+  #messages = 0;
+  #bytes = 0;
+  #wake: (() => void) | undefined;
+
+  constructor(call: ServerWritableStream<Buffer, Buffer>) {
+    this.#call = call;
+  }
+
+  /** True while 16 messages or 1 MiB wait. */
+  get isFull(): boolean {
+    return this.#messages >= WAITING_MESSAGES_MAX || this.#bytes >= WAITING_BYTES_MAX;
+  }
+
+  write(bytes: Buffer): void {
+    this.#messages += 1;
+    this.#bytes += bytes.length;
+    this.#call.write(bytes, () => {
+      this.#messages -= 1;
+      this.#bytes -= bytes.length;
+      if (!this.isFull) this.release();
+    });
+  }
+
+  /** Resolves when there is room again, or at `release`. */
+  async room(): Promise<void> {
+    if (!this.isFull) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  /** Ends the wait: the call is over. */
+  release(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}

@@ -1,0 +1,201 @@
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodClientStreaming,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  Message,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createContextKey,
+  type HandlerContext,
+} from "@connectrpc/connect";
+import { connectErrorFrom, QmtlError } from "@qmtl/sdk/rpc";
+import type { CallContext, EncodedMessage } from "../handlers.ts";
+import { type ActiveCall, callCancelled } from "./active-calls.ts";
+import type { DoorSetup } from "./door.ts";
+import { answerMessage, checkRequest } from "./request-check.ts";
+import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
+import { refusalOf } from "./wire-error.ts";
+
+/** Whether the peer of a call is on this machine; set by the web door for each request. */
+export const peerIsLoopback = createContextKey(false, { description: "peer is on loopback" });
+
+/** Routes of all services for connect-node, over the same handlers as the gRPC door. */
+export function webRoutes(setup: DoorSetup): (router: ConnectRouter) => void {
+  return (router) => {
+    for (const method of setup.methods) addRoute(router, setup, method);
+  };
+}
+
+function addRoute(router: ConnectRouter, setup: DoorSetup, method: ServedMethod): void {
+  const { desc } = method;
+  if (isUnary(desc)) {
+    router.rpc(desc, (request, context) => unary(setup, method, request, context));
+  } else if (isServerStream(desc)) {
+    router.rpc(desc, (request, context) => serverStream(setup, method, request, context));
+  } else if (isClientStream(desc)) {
+    router.rpc(desc, (requests, context) => clientStream(setup, method, requests, context));
+  }
+}
+
+const isUnary = (desc: DescMethod): desc is DescMethodUnary => desc.methodKind === "unary";
+const isServerStream = (desc: DescMethod): desc is DescMethodServerStreaming =>
+  desc.methodKind === "server_streaming";
+const isClientStream = (desc: DescMethod): desc is DescMethodClientStreaming =>
+  desc.methodKind === "client_streaming";
+
+async function unary(
+  setup: DoorSetup,
+  method: ServedMethod,
+  request: Message,
+  context: HandlerContext,
+): Promise<MessageShape<DescMessage>> {
+  const call = new WebCall(setup, method, context, false);
+  try {
+    if (method.call?.kind !== "unary") throw notBuilt(method.feature);
+    const own = call.context(checkRequest(method, request));
+    const answer = await call.orInterrupted(method.call.invoke(request, own));
+    return answerMessage(method, answer, own.schemaVersion);
+  } catch (failure) {
+    throw call.refusal(failure);
+  } finally {
+    call.end();
+  }
+}
+
+async function* serverStream(
+  setup: DoorSetup,
+  method: ServedMethod,
+  request: Message,
+  context: HandlerContext,
+): AsyncGenerator<MessageShape<DescMessage>> {
+  const call = new WebCall(setup, method, context, true);
+  let iterator: AsyncIterator<Answer | EncodedMessage> | undefined;
+  try {
+    if (method.call?.kind !== "server_streaming") throw notBuilt(method.feature);
+    const own = call.context(checkRequest(method, request));
+    iterator = method.call.invoke(request, own)[Symbol.asyncIterator]();
+    for (;;) {
+      const step = await call.orInterrupted(iterator.next());
+      if (step.done === true) return;
+      yield answerMessage(method, step.value, own.schemaVersion);
+    }
+  } catch (failure) {
+    throw call.refusal(failure);
+  } finally {
+    call.end();
+    // Not awaited: a handler that waits for something else would hold the answer back.
+    iterator?.return?.()?.catch(() => {});
+  }
+}
+
+async function clientStream(
+  setup: DoorSetup,
+  method: ServedMethod,
+  requests: AsyncIterable<Message>,
+  context: HandlerContext,
+): Promise<MessageShape<DescMessage>> {
+  const call = new WebCall(setup, method, context, true);
+  try {
+    if (method.call?.kind !== "client_streaming") throw notBuilt(method.feature);
+    const own = call.context(method.range.min);
+    const answer = await call.orInterrupted(
+      method.call.invoke(checked(method, requests, own), own),
+    );
+    return answerMessage(method, answer, own.schemaVersion);
+  } catch (failure) {
+    throw call.refusal(failure);
+  } finally {
+    call.end();
+  }
+}
+
+async function* checked(
+  method: ServedMethod,
+  requests: AsyncIterable<Message>,
+  context: { schemaVersion: number },
+): AsyncGenerator<Message> {
+  let isFirst = true;
+  for await (const request of requests) {
+    const version = checkRequest(method, request);
+    if (isFirst) context.schemaVersion = version;
+    isFirst = false;
+    yield request;
+  }
+}
+
+/** One call at the web door: entered among the active calls, interrupted by the caller or by a drain. */
+class WebCall {
+  readonly #setup: DoorSetup;
+  readonly #method: ServedMethod;
+  readonly #connect: HandlerContext;
+  readonly #active: ActiveCall;
+  readonly #onAbort: () => void;
+  #interrupt: ((reason: QmtlError) => void) | undefined;
+  #reason: QmtlError | undefined;
+
+  constructor(setup: DoorSetup, method: ServedMethod, context: HandlerContext, isStream: boolean) {
+    this.#setup = setup;
+    this.#method = method;
+    this.#connect = context;
+    try {
+      this.#active = setup.calls.begin(isStream, (reason) => {
+        this.#reason = reason;
+        this.#interrupt?.(reason);
+      });
+    } catch (failure) {
+      throw this.refusal(failure);
+    }
+    this.#onAbort = () => this.#active.interrupt(callAborted(context.signal.reason));
+    context.signal.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** Tells who calls, and makes the context. Throws as PrincipalCheck. */
+  context(schemaVersion: number): CallContext & { schemaVersion: number } {
+    const { requestHeader, values, timeoutMs } = this.#connect;
+    const principal = this.#setup.principalOf({
+      header: (name) => requestHeader.get(name) ?? undefined,
+      isLoopback: values.get(peerIsLoopback),
+    });
+    const active = this.#active;
+    return {
+      principal,
+      schemaVersion,
+      metadata: new Map(requestHeader),
+      get signal() {
+        return active.signal;
+      },
+      get timeoutMs() {
+        return timeoutMs();
+      },
+    };
+  }
+
+  /** The result, or the interruption if that comes first. One wait at a time, so nothing piles up. */
+  async orInterrupted<T>(work: Promise<T>): Promise<T> {
+    if (this.#reason !== undefined) throw this.#reason;
+    return new Promise<T>((resolve, reject) => {
+      this.#interrupt = reject;
+      work.then(resolve, reject);
+    });
+  }
+
+  refusal(failure: unknown): ConnectError {
+    return connectErrorFrom(refusalOf(failure, this.#method.feature, this.#setup.logger));
+  }
+
+  end(): void {
+    this.#connect.signal.removeEventListener("abort", this.#onAbort);
+    this.#active.finish();
+  }
+}
+
+function callAborted(reason: unknown): QmtlError {
+  const isTimeout = reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+  return isTimeout ? new QmtlError("OUTCOME_UNKNOWN", "the deadline passed") : callCancelled();
+}

@@ -1,0 +1,25 @@
+import { Metadata } from "@grpc/grpc-js";
+import { grpcStatusFrom, type QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
+import type { Logger } from "../logger.ts";
+
+/** What a handler threw, fit to be sent. A bug is logged here with its stack; the caller learns no detail. */
+export function refusalOf(failure: unknown, feature: string, logger: Logger): QmtlError {
+  const error = qmtlErrorFrom(failure);
+  if (error.reason === "BUG") logger.error(`bug in ${feature}`, { feature, failure });
+  return error;
+}
+
+/** An error in the form grpc-js sends. */
+export interface GrpcFailure {
+  readonly code: number;
+  readonly details: string;
+  readonly metadata: Metadata;
+}
+
+/** A refusal as gRPC status with `grpc-status-details-bin`. */
+export function grpcFailure(error: QmtlError): GrpcFailure {
+  const status = grpcStatusFrom(error);
+  const metadata = new Metadata();
+  metadata.set("grpc-status-details-bin", Buffer.from(status.detailsBin));
+  return { code: status.code, details: status.message, metadata };
+}

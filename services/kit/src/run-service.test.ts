@@ -1,0 +1,192 @@
+import { connect, type Socket } from "node:net";
+import { Code } from "@connectrpc/connect";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import {
+  PlanRebalanceRequestSchema,
+  RebalancingService,
+} from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import { connectTo, hasSchemaVersion, QmtlError } from "@qmtl/sdk/rpc";
+import { describe, expect, test } from "vitest";
+import { capabilitiesOf } from "./capabilities.ts";
+import { serve } from "./handlers.ts";
+import { createPrincipalCheck } from "./principal.ts";
+import { runService } from "./run-service.ts";
+
+const services = [
+  serve(GatewayService, {
+    getSubmission: async (_, { principal }) => ({ submission: { state: principal.name } }),
+  }),
+];
+
+async function refusalOf(work: Promise<unknown>): Promise<QmtlError> {
+  const failure = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (failure instanceof QmtlError) return failure;
+  throw new Error("expected a QmtlError", { cause: failure });
+}
+
+describe("a running service", () => {
+  test("serves on both doors, then drains, then stops; stopping twice is once", async () => {
+    const seen: string[] = [];
+    const running = await runService({
+      name: "demo",
+      services,
+      web: { port: 0 },
+      onStop: async () => {
+        seen.push(running.state);
+      },
+    });
+    expect(running.state).toBe("serving");
+    const answer = await fetch(
+      `http://127.0.0.1:${running.webPort}/qmtl.gateway.v1.GatewayService/GetSubmission`,
+      {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: '{"submissionId":"a"}',
+      },
+    );
+    expect(await answer.json()).toMatchObject({ submission: { state: "local" } });
+
+    await Promise.all([running.stop(), running.stop(), running.stopped]);
+
+    expect(running.state).toBe("stopped");
+    expect(seen).toEqual(["draining"]);
+  });
+
+  test("work that does not stop is abandoned after the bound", async () => {
+    const running = await runService({
+      name: "demo",
+      services,
+      onStop: () => new Promise(() => {}),
+      onStopMsMax: 50,
+    });
+    await running.stop();
+    expect(running.state).toBe("stopped");
+  });
+
+  test("a web port in use is named, and the gRPC port is given back", async () => {
+    await using first = await runService({ name: "first", services, web: { port: 0 } });
+    const port = 0;
+
+    const error = await refusalOf(
+      runService({ name: "second", services, port, web: { port: first.webPort! } }),
+    );
+
+    expect(error.reason).toBe("PORT_TAKEN");
+    expect(error.message).toContain(String(first.webPort));
+  });
+
+  test.each([
+    [{}, "TLS and keys"],
+    [{ hasKeys: true }, "TLS"],
+    [{ tls: { cert: Buffer.alloc(0), key: Buffer.alloc(0) } }, "keys"],
+  ])("an address other machines reach is refused with %o", async (options, missing) => {
+    const error = await refusalOf(
+      runService({ name: "demo", services, host: "0.0.0.0", ...options }),
+    );
+    expect(error.reason).toBe("CONFIG_INVALID");
+    expect(error.message).toContain(`needs ${missing}`);
+  });
+
+  test("SIGTERM stops it", async () => {
+    const running = await runService({ name: "demo", services, handleSignals: true });
+    process.emit("SIGTERM", "SIGTERM");
+    await running.stopped;
+    expect(running.state).toBe("stopped");
+    expect(process.listenerCount("SIGTERM")).toBe(0);
+  });
+
+  test("a key is asked for at both doors and at the connection's client", async () => {
+    const principalOf = createPrincipalCheck({
+      keys: [{ key: "k", name: "ann", role: "operator" }],
+    });
+    await using running = await runService({ name: "demo", services, principalOf, hasKeys: true });
+    const url = `http://127.0.0.1:${running.port}`;
+    await using stranger = connectTo(url);
+    await using ann = connectTo(url, { apiKey: "k" });
+
+    const error = await refusalOf(
+      stranger.client(GatewayService).getSubmission({ submissionId: "a" }),
+    );
+
+    expect([error.reason, error.code]).toEqual(["PRINCIPAL_UNKNOWN", Code.Unauthenticated]);
+    const answer = await ann.client(GatewayService).getSubmission({ submissionId: "a" });
+    expect(answer.submission?.state).toBe("ann");
+  });
+});
+
+describe("the web door against foreign pages", () => {
+  const post = (port: number | undefined, headers: string) =>
+    new Promise<string>((resolve, reject) => {
+      const body = '{"submissionId":"a"}';
+      const socket: Socket = connect(port ?? 0, "127.0.0.1");
+      let text = "";
+      socket.on("data", (chunk: Buffer) => {
+        text += chunk.toString();
+        socket.end();
+      });
+      socket.on("close", () => resolve(text.split("\r\n")[0] ?? ""));
+      socket.on("error", reject);
+      socket.write(
+        `POST /qmtl.gateway.v1.GatewayService/GetSubmission HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n${headers}\r\n\r\n${body}`,
+      );
+    });
+
+  test("a name that resolves to us, or a page of another origin, gets nothing without keys", async () => {
+    await using running = await runService({
+      name: "demo",
+      services,
+      web: { port: 0, origins: ["http://ok.test"] },
+    });
+    const { webPort } = running;
+
+    expect(await post(webPort, `host: 127.0.0.1:${webPort}`)).toContain("200");
+    expect(await post(webPort, "host: evil.test")).toContain("421");
+    expect(await post(webPort, `host: localhost:${webPort}\r\norigin: http://evil.test`)).toContain(
+      "403",
+    );
+    expect(await post(webPort, `host: localhost:${webPort}\r\norigin: http://ok.test`)).toContain(
+      "200",
+    );
+    expect(
+      await post(webPort, `host: localhost:${webPort}\r\norigin: http://localhost:${webPort}`),
+    ).toContain("200");
+  });
+
+  test("a preflight of an allowed origin is answered", async () => {
+    await using running = await runService({
+      name: "demo",
+      services,
+      web: { port: 0, origins: ["http://ok.test"] },
+    });
+    const answer = await fetch(`http://127.0.0.1:${running.webPort}/x`, {
+      method: "OPTIONS",
+      headers: { origin: "http://ok.test", "access-control-request-method": "POST" },
+    });
+    expect(answer.status).toBe(204);
+    expect(answer.headers.get("access-control-allow-origin")).toBe("http://ok.test");
+    expect(answer.headers.get("access-control-allow-headers")).toContain("authorization");
+  });
+});
+
+test("capabilities name ranges, flags and every method whose handler was left out", () => {
+  const all = [...services, serve(RebalancingService, { planRebalance: async () => ({}) })];
+  const capabilities = capabilitiesOf({
+    services: all,
+    schemaRange: (service) =>
+      service === RebalancingService ? { min: 1, max: 2 } : { min: 1, max: 1 },
+    flags: ["test_mode", "compat_rebalance_v2"],
+    serverVersion: "0.1.0",
+  });
+
+  expect(capabilities.contracts).toEqual([
+    { contract: "qmtl.gateway.v1.GatewayService", min: 1, max: 1 },
+    { contract: "qmtl.world.v1.RebalancingService", min: 1, max: 2 },
+  ]);
+  expect(capabilities.flags).toEqual(["compat_rebalance_v2", "test_mode"]);
+  expect(capabilities.unimplementedMethods).toContain("GatewayService.SubmitStrategy");
+  expect(capabilities.unimplementedMethods).not.toContain("GatewayService.GetSubmission");
+  expect(hasSchemaVersion(PlanRebalanceRequestSchema)).toBe(true);
+});

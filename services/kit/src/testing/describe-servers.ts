@@ -1,0 +1,66 @@
+import { afterAll, beforeAll, describe, it } from "vitest";
+import { hasKafkaJars } from "./kafka-jars.ts";
+import { type PrivateKafka, startPrivateKafka } from "./private-kafka.ts";
+import {
+  findPostgresBinaries,
+  openTestPostgres,
+  type PrivatePostgres,
+} from "./private-postgres.ts";
+
+/** A cluster to make databases in. */
+export type TestPostgres = Omit<PrivatePostgres, "pid">;
+
+const HINT = "run npm run services:setup";
+
+/** A suite against a real PostgreSQL, its own unless the run shares one; `server()` is there once tests run. */
+export function describePostgres(name: string, fn: (server: () => TestPostgres) => void): void {
+  describeServer(`${name} (PostgreSQL)`, {
+    isThere: findPostgresBinaries() !== undefined,
+    start: openTestPostgres,
+    fn,
+  });
+}
+
+/** A suite against a real Kafka broker of its own; `server()` is there once tests run. */
+export function describeKafka(name: string, fn: (server: () => PrivateKafka) => void): void {
+  describeServer(`${name} (Kafka)`, { isThere: hasKafkaJars(), start: startPrivateKafka, fn });
+}
+
+/** Where the server cannot be had, the suite is one skipped test that says so, and with CI=true one that fails. */
+function describeServer<Server extends { stop(): Promise<void> }>(
+  name: string,
+  {
+    isThere,
+    start,
+    fn,
+  }: {
+    isThere: boolean;
+    start: () => Promise<Server>;
+    fn: (server: () => Server) => void;
+  },
+): void {
+  describe(name, () => {
+    if (!isThere) {
+      const message = `${name} needs a server that is not installed: ${HINT}`;
+      if (process.env.CI === "true") {
+        it(message, () => {
+          throw new Error(message);
+        });
+      } else {
+        it.skip(`SKIPPED: ${message}`, () => {});
+      }
+      return;
+    }
+    let server: Server | undefined;
+    beforeAll(async () => {
+      server = await start();
+    }, 120_000);
+    afterAll(async () => {
+      await server?.stop();
+    });
+    fn(() => {
+      if (server === undefined) throw new Error("the server is there once tests run");
+      return server;
+    });
+  });
+}

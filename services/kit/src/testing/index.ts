@@ -1,0 +1,15 @@
+export { describeKafka, describePostgres, type TestPostgres } from "./describe-servers.ts";
+export { freePorts } from "./free-port.ts";
+export { fetchKafkaJars, hasKafkaJars, kafkaJarsFolder, kafkaVersion } from "./kafka-jars.ts";
+export { ManualClock } from "./manual-clock.ts";
+export { openTestPglite } from "./open-test-pglite.ts";
+export { type PrivateKafka, startPrivateKafka } from "./private-kafka.ts";
+export {
+  findPostgresBinaries,
+  openTestPostgres,
+  type PrivatePostgres,
+  sharePostgres,
+  startPrivatePostgres,
+} from "./private-postgres.ts";
+export { type ServiceSetup, setupServices } from "./setup-services.ts";
+export { waitUntil } from "./wait-until.ts";

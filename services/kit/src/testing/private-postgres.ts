@@ -1,0 +1,160 @@
+import { execFile } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { chown, mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
+import { Client } from "pg";
+import { sleep, systemClock } from "../clock.ts";
+import { freePorts } from "./free-port.ts";
+import { type GuardedProcess, startGuarded } from "./guarded-process.ts";
+
+/** A PostgreSQL cluster of our own on a loopback port, in a temporary folder. */
+export interface PrivatePostgres extends AsyncDisposable {
+  readonly pid: number;
+  /** Connection string of a database; `postgres` always exists. */
+  dsn(database: string): string;
+  /** Makes an empty database and returns its connection string. */
+  createDatabase(): Promise<string>;
+  /** Ends the cluster and deletes it. May be called twice. */
+  stop(): Promise<void>;
+}
+
+const START_MS_MAX = 20_000;
+
+/** Folder of `initdb` and `postgres`, newest version first; undefined when there is none. */
+export function findPostgresBinaries(): string | undefined {
+  const root = "/usr/lib/postgresql";
+  const versions = existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)) : [];
+  const folders = [
+    ...versions.map((version) => join(root, version, "bin")),
+    ...(process.env.PATH ?? "").split(delimiter),
+  ];
+  return folders.find(
+    (folder) => existsSync(join(folder, "initdb")) && existsSync(join(folder, "postgres")),
+  );
+}
+
+/** PostgreSQL refuses to run as root; then it runs as the user its package made. */
+function serverUser(): { uid: number; gid: number } | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  const line = readFileSync("/etc/passwd", "utf8")
+    .split("\n")
+    .find((entry) => entry.startsWith("postgres:"));
+  if (line === undefined) throw new Error("root needs a user named postgres to run PostgreSQL as");
+  const [, , uid, gid] = line.split(":");
+  return { uid: Number(uid), gid: Number(gid) };
+}
+
+/**
+ * Makes and starts a cluster (about 1 s). It trusts loopback connections, does not write to disk durably, and
+ * ends with this process, however that ends.
+ */
+export async function startPrivatePostgres(): Promise<PrivatePostgres> {
+  const binaries = findPostgresBinaries();
+  if (binaries === undefined) throw new Error("no PostgreSQL found; run npm run services:setup");
+  const user = serverUser();
+  const folder = await mkdtemp(join(tmpdir(), "qmtl-postgres-"));
+  if (user !== undefined) await chown(folder, user.uid, user.gid);
+  const data = join(folder, "data");
+  await promisify(execFile)(
+    join(binaries, "initdb"),
+    ["-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"],
+    { cwd: folder, ...user },
+  );
+  const [port = 0] = await freePorts(1);
+  const settings = {
+    listen_addresses: "127.0.0.1",
+    port: String(port),
+    unix_socket_directories: folder,
+    fsync: "off",
+    synchronous_commit: "off",
+    full_page_writes: "off",
+    max_connections: "100",
+    shared_buffers: "32MB",
+  };
+  const server = startGuarded({
+    command: join(binaries, "postgres"),
+    args: [
+      "-D",
+      data,
+      ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+    ],
+    folder,
+    logFile: join(folder, "postgres.log"),
+    user,
+    stopSignal: "SIGINT",
+  });
+  const dsn = (database: string) => dsnOf(port, database);
+  await untilAnswering(server, dsn("postgres"));
+  return {
+    pid: server.pid,
+    dsn,
+    createDatabase: () => createDatabase(dsn),
+    stop: () => server.stop(),
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
+
+async function createDatabase(dsn: (database: string) => string): Promise<string> {
+  const name = `test_${randomBytes(6).toString("hex")}`;
+  const client = new Client({ connectionString: dsn("postgres") });
+  await client.connect();
+  try {
+    await client.query(`create database ${name}`);
+  } finally {
+    await client.end();
+  }
+  return dsn(name);
+}
+
+const SHARED = "QMTL_TEST_POSTGRES_PORT";
+
+/**
+ * For vitest's `globalSetup`: starts one cluster for the whole run, which `openTestPostgres` then gives to all test
+ * files, and returns what ends it. Does nothing where there is no PostgreSQL.
+ */
+export async function sharePostgres(): Promise<() => Promise<void>> {
+  if (findPostgresBinaries() === undefined) return async () => {};
+  const server = await startPrivatePostgres();
+  process.env[SHARED] = new URL(server.dsn("postgres")).port;
+  return () => server.stop();
+}
+
+/** The cluster of the run if there is one, which stays when "stopped", else one of our own. */
+export async function openTestPostgres(): Promise<Omit<PrivatePostgres, "pid">> {
+  const port = process.env[SHARED];
+  if (port === undefined) return startPrivatePostgres();
+  const dsn = (database: string) => dsnOf(Number(port), database);
+  const stop = async () => {};
+  return { dsn, createDatabase: () => createDatabase(dsn), stop, [Symbol.asyncDispose]: stop };
+}
+
+function dsnOf(port: number, database: string): string {
+  return `postgres://postgres@127.0.0.1:${port}/${database}`;
+}
+
+async function untilAnswering(server: GuardedProcess, connectionString: string): Promise<void> {
+  const deadlineMs = systemClock.monotonicMs() + START_MS_MAX;
+  let hasEnded = false;
+  void server.ended.then(() => {
+    hasEnded = true;
+  });
+  for (;;) {
+    const client = new Client({ connectionString });
+    client.on("error", () => {});
+    try {
+      await client.connect();
+      await client.end();
+      return;
+    } catch (cause) {
+      if (hasEnded || systemClock.monotonicMs() > deadlineMs) {
+        const tail = server.logTail();
+        await server.stop();
+        throw new Error(`PostgreSQL did not start:\n${tail}`, { cause });
+      }
+      await sleep(systemClock, 30);
+    }
+  }
+}

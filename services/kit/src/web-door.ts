@@ -1,0 +1,93 @@
+import { createContextValues } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { cannotListen } from "./rpc/cannot-listen.ts";
+import { type Door, type DoorOptions, type DoorSetup, drainCalls, setUpDoor } from "./rpc/door.ts";
+import {
+  guardWeb,
+  isLoopbackRequest,
+  type WebGuardOptions,
+  type WebHandler,
+} from "./rpc/web-guard.ts";
+import { WebListener } from "./rpc/web-listener.ts";
+import { peerIsLoopback, webRoutes } from "./rpc/web-routes.ts";
+
+export interface WebDoorOptions extends DoorOptions {
+  /** Origins of web pages that may call besides the door's own. @default none */
+  origins?: readonly string[];
+  /** Only requests whose Host is a loopback name: for doors without keys. @default true on a loopback host */
+  loopbackOnly?: boolean;
+  /** Answers paths that are no method: the console's files. @default 404 */
+  fallback?: WebHandler;
+}
+
+/**
+ * Opens the web door: the same handlers by Connect, gRPC-Web and gRPC, JSON or binary, over HTTP/1.1 and
+ * HTTP/2 on one port, with or without TLS. PORT_TAKEN when the port is in use.
+ *
+ * Pages of other origins are refused; see `origins`.
+ */
+export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
+  const setup = setUpDoor(options);
+  const guard: WebGuardOptions = {
+    origins: options.origins ?? [],
+    loopbackOnly: options.loopbackOnly ?? options.principalOf === undefined,
+  };
+  const adapter = connectNodeAdapter({
+    routes: webRoutes(setup),
+    readMaxBytes: setup.messageBytesMax,
+    writeMaxBytes: setup.messageBytesMax,
+    contextValues: (request) =>
+      createContextValues().set(peerIsLoopback, isLoopbackRequest(request)),
+    ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
+  });
+  const listener = new WebListener((request, response) => {
+    if (!guardWeb(request, response, guard)) adapter(request, response);
+  }, setup.tls);
+  try {
+    return new WebDoor(setup, listener, await listener.listen(setup.host, setup.port));
+  } catch (failure) {
+    throw cannotListen(setup.host, setup.port, failure);
+  }
+}
+
+/** Time for connections to take leave after their calls are over, milliseconds. */
+const GOODBYE_MS_MAX = 500;
+
+class WebDoor implements Door {
+  readonly port: number;
+  readonly #setup: DoorSetup;
+  readonly #listener: WebListener;
+  #drained: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(setup: DoorSetup, listener: WebListener, port: number) {
+    this.#setup = setup;
+    this.#listener = listener;
+    this.port = port;
+  }
+
+  get calls(): number {
+    return this.#setup.calls.size;
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= drainCalls(this.#setup);
+    return this.#drained;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    await this.drain();
+    const timer = this.#setup.clock.setTimer(() => this.#listener.cut(), GOODBYE_MS_MAX);
+    await this.#listener.goodbye();
+    timer.cancel();
+  }
+}

@@ -1,0 +1,59 @@
+import {
+  type Activation,
+  compareActivations,
+  type GateScope,
+  type GateState,
+  isInScope,
+} from "./gate-state.ts";
+
+/**
+ * The change from one revision to the next: the whole new header, the leaves that changed, and the
+ * leaves that went. It applies only to the state one revision before it.
+ */
+export interface GateDelta extends Omit<GateState, "activations"> {
+  readonly changed: readonly Activation[];
+  readonly removed: readonly Pick<Activation, "strategyId" | "side">[];
+}
+
+/** The delta that leads from `before` to `after`. */
+export function diffGateState(before: GateState, after: GateState): GateDelta {
+  const { activations, ...header } = after;
+  const changed = activations.filter((a) => {
+    const old = before.activations.find((b) => compareActivations(a, b) === 0);
+    return old === undefined || !isSameLeaf(old, a);
+  });
+  const removed = before.activations
+    .filter((b) => !activations.some((a) => compareActivations(a, b) === 0))
+    .map(({ strategyId, side }) => ({ strategyId, side }));
+  return { ...header, changed, removed };
+}
+
+/** A delta as a subscriber of `scope` gets it. */
+export function scopeGateDelta(delta: GateDelta, scope: GateScope): GateDelta {
+  if (scope === "*") return delta;
+  return {
+    ...delta,
+    changed: delta.changed.filter((a) => isInScope(scope, a.strategyId)),
+    removed: delta.removed.filter((a) => isInScope(scope, a.strategyId)),
+  };
+}
+
+/** The state after a delta. The caller has checked that it is the next revision. */
+export function applyGateDelta(state: GateState, delta: GateDelta): GateState {
+  const { changed, removed, ...header } = delta;
+  const isReplaced = (a: Activation): boolean =>
+    changed.some((c) => compareActivations(c, a) === 0) ||
+    removed.some((r) => r.strategyId === a.strategyId && r.side === a.side);
+  const kept = state.activations.filter((a) => !isReplaced(a));
+  return { ...header, activations: [...kept, ...changed].sort(compareActivations) };
+}
+
+function isSameLeaf(a: Activation, b: Activation): boolean {
+  return (
+    a.active === b.active &&
+    a.weight === b.weight &&
+    a.freeze === b.freeze &&
+    a.drain === b.drain &&
+    a.effectiveMode === b.effectiveMode
+  );
+}

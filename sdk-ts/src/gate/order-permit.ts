@@ -1,0 +1,90 @@
+import type { ClockReading } from "./elapsed-clock.ts";
+import { elapsedMs } from "./elapsed-clock.ts";
+import type { GateOrder, GateRefusal } from "./gate-check.ts";
+import { drainDeferred, latch } from "./session.ts";
+import {
+  type SessionEffect,
+  type SessionPorts,
+  type SessionState,
+  usableLeft,
+} from "./session-state.ts";
+
+/** What travels with an order that passed the gate check, and is stored with it. */
+export interface OrderPermit {
+  readonly sessionId: string;
+  readonly leaseId: string;
+  readonly fence: number;
+  readonly revision: number;
+  readonly decisionId: string;
+  /** Usable time left at the check; mapped to the venue's request deadline where there is one. */
+  readonly validForMs: number;
+  readonly checkedAt: ClockReading;
+  readonly usableUntil: { readonly sentAt: ClockReading; readonly usableMs: number };
+}
+
+/** The gate check to run: `checkOrder` for an SDK session, `checkDoorOrder` for a door. */
+export type GateCheck<Order extends GateOrder> = (
+  state: SessionState,
+  order: Order,
+  now: ClockReading,
+) => GateRefusal | null;
+
+/** Runs the gate check and, if it passes, counts the order as in flight until `endOrder`. */
+export function beginOrder<Order extends GateOrder>(
+  state: SessionState,
+  order: Order,
+  now: ClockReading,
+  check: GateCheck<Order>,
+):
+  | { readonly state: SessionState; readonly permit: OrderPermit }
+  | { readonly refusal: GateRefusal } {
+  const refusal = check(state, order, now);
+  if (refusal !== null) return { refusal };
+  const { applied, lease } = state;
+  if (applied === null || lease === null) return { refusal: "NO_LEASE" };
+  const permit: OrderPermit = {
+    sessionId: state.identity.sessionId,
+    leaseId: lease.leaseId,
+    fence: lease.fence,
+    revision: applied.revision,
+    decisionId: applied.decision.id,
+    validForMs: usableLeft(state, now),
+    checkedAt: now,
+    usableUntil: { sentAt: lease.sentAt, usableMs: lease.usableMs },
+  };
+  return { state: { ...state, inFlight: state.inFlight + 1 }, permit };
+}
+
+/** The state after an order was written or given up, and whether the write came too late. */
+export interface EndedOrder {
+  readonly state: SessionState;
+  /** The caller cancels the order, reports it and counts `order_late_total`. */
+  readonly isLate: boolean;
+  readonly effects: readonly SessionEffect[];
+}
+
+/**
+ * Closes an order opened by `beginOrder`. `now` is read after the write. A write is late when more
+ * than `emitMaxMs` passed since the check and the lease's usable time is over; a late write latches
+ * the session shut. Events that came meanwhile are applied now.
+ */
+export function endOrder(
+  state: SessionState,
+  permit: OrderPermit,
+  now: ClockReading,
+  emitMaxMs: number,
+  ports: SessionPorts,
+): EndedOrder {
+  const { sentAt, usableMs } = permit.usableUntil;
+  const isSlow = elapsedMs(permit.checkedAt, now) > emitMaxMs;
+  const isLate = isSlow && elapsedMs(sentAt, now) >= usableMs;
+  const written: SessionState = {
+    ...state,
+    inFlight: state.inFlight - 1,
+    lateWrites: state.lateWrites + (isLate ? 1 : 0),
+  };
+  const latched = isLate ? latch(written, "late_write") : { state: written, effects: [] };
+  if (written.inFlight > 0) return { isLate, ...latched };
+  const drained = drainDeferred(latched.state, ports);
+  return { isLate, state: drained.state, effects: [...latched.effects, ...drained.effects] };
+}

@@ -1,0 +1,133 @@
+import type { Activation, ApplyPhase, Gate, GateDecision, GateState, Hold } from "@qmtl/sdk/gate";
+
+/** The clocks the machine is told: monotonic for durations, wall for what must survive a restart. */
+export interface WorldTime {
+  readonly monotonicMs: number;
+  readonly wallMs: number;
+}
+
+/** A decision with its time to live. `expiresAtMs` is wall time, for the store only. */
+export interface StoredDecision extends GateDecision {
+  readonly ttlMs: number;
+  readonly expiresAtMs: number;
+}
+
+/** An override on an edge between worlds' graphs, switched with a promotion. */
+export interface EdgeOverride {
+  readonly source: string;
+  readonly target: string;
+  readonly active: boolean;
+  readonly reason: string;
+}
+
+/** What an apply changes, and a rollback puts back byte for byte. */
+export interface WorldContent {
+  readonly decision: StoredDecision;
+  /** Sorted by (strategyId, side). */
+  readonly activations: readonly Activation[];
+  readonly edges: readonly EdgeOverride[];
+  readonly policyVersion: number;
+}
+
+/** The persisted gate row of one world. */
+export interface GateRow extends WorldContent {
+  readonly worldId: string;
+  readonly storeEpoch: number;
+  readonly revision: number;
+  readonly fence: number;
+  readonly gate: Gate;
+  readonly holds: readonly Hold[];
+  readonly runId: string | null;
+  readonly phase: ApplyPhase | null;
+  readonly requiredRevision: number;
+  /** Lease given to new grants. */
+  readonly leaseMs: number;
+  /** Longest lease that may still be out ("G"): raised before, lowered one old G after `leaseMs`. */
+  readonly maxLeaseMs: number;
+}
+
+/** FREEZING and SWITCHED are in flight; from UNFROZEN on there is no way back. */
+export type RunState = "FREEZING" | "SWITCHED" | "UNFROZEN" | "COMPLETED" | "ROLLED_BACK";
+
+/** What an apply is going to put in place. */
+export interface ApplyPlan {
+  readonly decision: GateDecision & { readonly ttlMs: number };
+  readonly activations: readonly Activation[];
+  readonly policyVersion: number;
+  /** Edges from the freeze on. */
+  readonly prePromotionEdges: readonly EdgeOverride[];
+  /** Edges from the unfreeze on. */
+  readonly postPromotionEdges: readonly EdgeOverride[];
+}
+
+/** The persisted apply run. `UNIQUE(world) WHERE in flight` keeps it single in the database. */
+export interface ApplyRun {
+  readonly runId: string;
+  readonly requestHash: string;
+  readonly state: RunState;
+  readonly fence: number;
+  readonly previous: WorldContent;
+  readonly plan: ApplyPlan;
+  /** Wall time. */
+  readonly deadlineAtMs: number;
+  readonly resumeCount: number;
+  readonly excluded: readonly string[];
+  /** Why it was rolled back; null otherwise. */
+  readonly reason: string | null;
+}
+
+/** A new world: fence 1, OPEN, nothing active. */
+export function newGateRow(
+  worldId: string,
+  decision: StoredDecision,
+  options: { readonly storeEpoch: number; readonly leaseMs: number },
+): GateRow {
+  return {
+    worldId,
+    storeEpoch: options.storeEpoch,
+    revision: 1,
+    fence: 1,
+    gate: "OPEN",
+    holds: [],
+    runId: null,
+    phase: null,
+    requiredRevision: 1,
+    leaseMs: options.leaseMs,
+    maxLeaseMs: options.leaseMs,
+    decision,
+    activations: [],
+    edges: [],
+    policyVersion: 0,
+  };
+}
+
+/** The gate state that a row publishes. */
+export function gateStateOf(row: GateRow): GateState {
+  const { worldId, storeEpoch, revision, fence, gate, holds, runId, phase, requiredRevision } = row;
+  const decision = { id: row.decision.id, mode: row.decision.mode };
+  const header = {
+    worldId,
+    storeEpoch,
+    revision,
+    fence,
+    gate,
+    holds,
+    runId,
+    phase,
+    requiredRevision,
+  };
+  return { ...header, decision, activations: row.activations };
+}
+
+/** The part of a row that an apply saves and a rollback restores. */
+export function contentOf(row: GateRow): WorldContent {
+  const { decision, activations, edges, policyVersion } = row;
+  return { decision, activations, edges, policyVersion };
+}
+
+/** Whether a run may still be rolled back and blocks another. */
+export function isInFlight(
+  run: ApplyRun | null,
+): run is ApplyRun & { readonly state: "FREEZING" | "SWITCHED" } {
+  return run !== null && (run.state === "FREEZING" || run.state === "SWITCHED");
+}

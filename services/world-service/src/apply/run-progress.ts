@@ -1,0 +1,134 @@
+import type { GateTimers } from "@qmtl/sdk/gate";
+import { type ApplyRun, type GateRow, isInFlight, type WorldTime } from "./gate-row.ts";
+import type { ProposalKind } from "./proposal.ts";
+import { isLive, isOrderCapable, type RegisteredSession } from "./session-registry.ts";
+import { close, commitSwitch, type NextState, rollBack, unfreeze } from "./transitions.ts";
+
+/** Everything that decides what is due in a world. */
+export interface DueFacts {
+  readonly row: GateRow;
+  readonly run: ApplyRun | null;
+  readonly sessions: readonly RegisteredSession[];
+  readonly switchSet: ReadonlySet<string> | null;
+  readonly needsResume: boolean;
+  readonly nackReason: string | null;
+  readonly timers: GateTimers;
+  readonly leadershipBeganAtMs: number;
+  readonly stepBeganMs: number;
+  readonly deadlineMs: number;
+  readonly leaseLoweredMs: number;
+  readonly now: WorldTime;
+}
+
+/** A transition that is due. */
+export interface DueStep {
+  readonly kind: ProposalKind;
+  readonly next: NextState;
+  readonly reason: string;
+}
+
+/** Restarts that a run survives; at the next one it is rolled back. */
+export const resumesMax = 4;
+
+/** The transition that is due now, or null. At most one; ask again after it is committed. */
+export function dueStep(facts: DueFacts): DueStep | null {
+  if (isInFlight(facts.run)) return dueInFlight(facts, facts.run);
+  const { row, run, now } = facts;
+  if (run?.state === "UNFROZEN" && isRunOver(facts)) {
+    return {
+      kind: "complete",
+      next: { row, run: { ...run, state: "COMPLETED" } },
+      reason: "completed",
+    };
+  }
+  if (row.gate === "CLOSING" && isFreezeInForce(facts)) {
+    return { kind: "close", next: close(row, run), reason: "freeze in force" };
+  }
+  const isNarrow =
+    row.leaseMs < row.maxLeaseMs && now.monotonicMs - facts.leaseLoweredMs >= row.maxLeaseMs;
+  if (!isNarrow) return null;
+  return {
+    kind: "narrow_lease",
+    next: { row: { ...row, maxLeaseMs: row.leaseMs }, run },
+    reason: "old leases over",
+  };
+}
+
+/**
+ * Freeze in force: leader for at least G, and every session with a lease possibly alive has
+ * acknowledged this very fence, with its gate shut and nothing in flight. A lease whose G has passed
+ * is not alive. After a restart the registry is empty: that alone proves nothing, hence the first part.
+ */
+export function isFreezeInForce(facts: DueFacts): boolean {
+  const nowMs = facts.now.monotonicMs;
+  if (facts.row.gate === "CLOSED") return true;
+  if (nowMs - facts.leadershipBeganAtMs < facts.row.maxLeaseMs) return false;
+  return facts.sessions.every((s) => s.aliveUntilMs <= nowMs || s.ackedFence === facts.row.fence);
+}
+
+/**
+ * Whether a session, live when SWITCH is committed, must acknowledge it: order-capable, not excluded,
+ * and not one that had a lease, never acknowledged the freeze and ran into its G (it comes back like
+ * a new one).
+ */
+export function isSwitchMember(facts: DueFacts, session: RegisteredSession): boolean {
+  if (!isOrderCapable(session) || facts.run?.excluded.includes(session.sessionId)) return false;
+  const isMute = session.grantedRevision > 0 && session.ackedFence !== facts.row.fence;
+  return !isMute && isLive(session, facts.now.monotonicMs, facts.timers.sessionDeadMs);
+}
+
+function dueInFlight(facts: DueFacts, run: ApplyRun): DueStep | null {
+  const { row, now } = facts;
+  const back = (reason: string): DueStep => ({
+    kind: "rollback",
+    next: rollBack(row, run, reason),
+    reason,
+  });
+  const isLate = now.monotonicMs >= facts.deadlineMs;
+  if (facts.needsResume) {
+    if (isLate || run.resumeCount >= resumesMax)
+      return back(isLate ? "deadline passed" : "resumed too often");
+    const resumed = { ...run, resumeCount: run.resumeCount + 1 };
+    return { kind: "resume_run", next: { row, run: resumed }, reason: "resumed after a restart" };
+  }
+  if (facts.nackReason !== null) return back(facts.nackReason);
+  if (isLate) return back("deadline passed");
+  if (run.state === "FREEZING") {
+    if (!isFreezeInForce(facts)) return null;
+    return { kind: "switch", next: commitSwitch(row, run, now), reason: "freeze in force" };
+  }
+  if (isSwitchAcked(facts)) {
+    return { kind: "unfreeze", next: unfreeze(row, run, now), reason: "switch acknowledged" };
+  }
+  return now.monotonicMs >= switchAckEndsMs(facts) ? back("switch not acknowledged") : null;
+}
+
+/** All members of the switch set that are still live have acknowledged; after a restart not before G. */
+function isSwitchAcked(facts: DueFacts): boolean {
+  const nowMs = facts.now.monotonicMs;
+  if (nowMs - facts.leadershipBeganAtMs < facts.row.maxLeaseMs) return false;
+  return facts.sessions.every((session) => {
+    const isMember =
+      facts.switchSet === null
+        ? isSwitchMember(facts, session)
+        : facts.switchSet.has(session.sessionId);
+    const mustAck = isMember && isLive(session, nowMs, facts.timers.sessionDeadMs);
+    return !mustAck || session.ackedRevision === facts.row.revision;
+  });
+}
+
+/** When waiting for switch ACKs ends; after a restart G + the wait from the beginning of leadership. */
+function switchAckEndsMs(facts: DueFacts): number {
+  const afterRestart = facts.leadershipBeganAtMs + facts.row.maxLeaseMs;
+  return Math.max(facts.stepBeganMs, afterRestart) + facts.timers.switchAckMs;
+}
+
+function isRunOver(facts: DueFacts): boolean {
+  const nowMs = facts.now.monotonicMs;
+  if (nowMs - facts.stepBeganMs >= facts.row.maxLeaseMs) return true;
+  const live = facts.sessions.filter(
+    (s) => isOrderCapable(s) && isLive(s, nowMs, facts.timers.sessionDeadMs),
+  );
+  const isFresh = nowMs - facts.leadershipBeganAtMs >= facts.row.maxLeaseMs;
+  return isFresh && live.every((s) => s.grantedRevision >= facts.row.requiredRevision);
+}

@@ -1,0 +1,107 @@
+import type { GateScope, Heartbeat, SessionKind } from "@qmtl/sdk/gate";
+
+/** What a ticket says of a session. */
+export interface SessionClaim {
+  readonly sessionId: string;
+  readonly kind: SessionKind;
+  readonly scope: GateScope;
+}
+
+/** What is remembered of a session, in memory only. */
+export interface RegisteredSession extends SessionClaim {
+  readonly lastHeartbeatMs: number;
+  readonly lastSeq: number;
+  /** A lease of this session may be alive until then; −∞ if it never had one. */
+  readonly aliveUntilMs: number;
+  /** Highest fence whose freeze it acknowledged with gate shut and nothing in flight. */
+  readonly ackedFence: number;
+  /** Revision it acknowledged with gate shut and the right hash; 0 = none. */
+  readonly ackedRevision: number;
+  /** Revision it stated at its last grant; 0 = never granted. */
+  readonly grantedRevision: number;
+}
+
+/** Sessions remembered for one world at most; a new one beyond is refused. */
+export const sessionsMax = 4_096;
+
+/** The sessions of one world. Volatile: a restart begins with none, and waits G before it trusts that. */
+export class SessionRegistry {
+  #sessions: Map<string, RegisteredSession>;
+
+  constructor(sessions: Iterable<RegisteredSession> = []) {
+    this.#sessions = new Map([...sessions].map((session) => [session.sessionId, session]));
+  }
+
+  /** An independent copy. */
+  clone(): SessionRegistry {
+    return new SessionRegistry(this.#sessions.values());
+  }
+
+  get(sessionId: string): RegisteredSession | undefined {
+    return this.#sessions.get(sessionId);
+  }
+
+  all(): RegisteredSession[] {
+    return [...this.#sessions.values()];
+  }
+
+  /**
+   * Books a heartbeat: liveness only if its seq is higher than any before; acknowledgements are
+   * latches, so repeats and order do not matter. Undefined when the registry is full.
+   */
+  hear(
+    claim: SessionClaim,
+    heartbeat: Heartbeat,
+    acks: { readonly fence: number; readonly revision: number },
+    nowMs: number,
+  ): RegisteredSession | undefined {
+    const known = this.#sessions.get(claim.sessionId);
+    if (known === undefined && this.#sessions.size >= sessionsMax) return undefined;
+    const isNews = known === undefined || heartbeat.heartbeatSeq > known.lastSeq;
+    const session: RegisteredSession = {
+      ...claim,
+      lastHeartbeatMs: isNews ? nowMs : known.lastHeartbeatMs,
+      lastSeq: isNews ? heartbeat.heartbeatSeq : known.lastSeq,
+      aliveUntilMs: known?.aliveUntilMs ?? Number.NEGATIVE_INFINITY,
+      ackedFence: Math.max(known?.ackedFence ?? 0, acks.fence),
+      ackedRevision: Math.max(known?.ackedRevision ?? 0, acks.revision),
+      grantedRevision: known?.grantedRevision ?? 0,
+    };
+    this.#sessions.set(claim.sessionId, session);
+    return session;
+  }
+
+  /** Records a grant before it is answered. */
+  granted(sessionId: string, aliveUntilMs: number, revision: number): void {
+    const known = this.#sessions.get(sessionId);
+    if (known === undefined) throw new Error("granted to a session that was never heard");
+    const later = Math.max(known.aliveUntilMs, aliveUntilMs);
+    this.#sessions.set(sessionId, { ...known, aliveUntilMs: later, grantedRevision: revision });
+  }
+
+  /** The session has stopped for good and holds nothing: its lease is not alive any more. */
+  released(sessionId: string): void {
+    const known = this.#sessions.get(sessionId);
+    if (known !== undefined) {
+      this.#sessions.set(sessionId, { ...known, aliveUntilMs: Number.NEGATIVE_INFINITY });
+    }
+  }
+
+  /** Forgets sessions that are silent for `silentMs` and whose lease cannot be alive. */
+  prune(nowMs: number, silentMs: number): void {
+    for (const [id, session] of this.#sessions) {
+      const isSilent = nowMs - session.lastHeartbeatMs >= silentMs;
+      if (isSilent && nowMs >= session.aliveUntilMs) this.#sessions.delete(id);
+    }
+  }
+}
+
+/** Whether a session heartbeats: not silent for `sessionDeadMs` or longer. */
+export function isLive(session: RegisteredSession, nowMs: number, sessionDeadMs: number): boolean {
+  return nowMs - session.lastHeartbeatMs < sessionDeadMs;
+}
+
+/** Whether a session can send orders at all; observers are never waited for. */
+export function isOrderCapable(session: SessionClaim): boolean {
+  return session.kind !== "observer";
+}

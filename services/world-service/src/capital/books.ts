@@ -1,0 +1,42 @@
+/** A position a plan starts from; quantities signed, decimal text. */
+export interface BookPosition {
+  readonly worldId: string;
+  readonly strategyId: string;
+  readonly symbol: string;
+  readonly venue: string;
+  readonly quantity: string;
+  readonly working: string;
+  readonly target: number | undefined;
+}
+
+/** A timestamped price. */
+export interface BookMark {
+  readonly venue: string;
+  readonly symbol: string;
+  readonly price: number;
+  readonly timeMs: number;
+}
+
+/** Rules of an instrument at a venue. */
+export interface BookInstrument {
+  readonly symbol: string;
+  readonly venue: string;
+  /** Quantity step, decimal text above 0. */
+  readonly lot: string;
+  readonly multiplier: number;
+}
+
+/** The books of an account a plan is made from. */
+export interface Books {
+  readonly accountId: string;
+  readonly accountRevision: number;
+  readonly equity: number;
+  readonly positions: readonly BookPosition[];
+  readonly marks: readonly BookMark[];
+  readonly instruments: readonly BookInstrument[];
+  readonly nowMs: number;
+  readonly markAgeMsMax: number;
+}
+
+/** Oldest mark a plan takes when the request does not say: seven days. */
+export const markAgeMsMaxDefault = 604_800_000;

@@ -1,0 +1,120 @@
+import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import { rebalanceRange } from "@qmtl/sdk/rpc";
+import {
+  type Clock,
+  capabilitiesOf,
+  type Logger,
+  type SchemaRangeOf,
+  type ServedService,
+} from "@qmtl/service-kit";
+import type { EventBus } from "@qmtl/service-kit/bus";
+import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
+import { controlTopic } from "./bus/control-events.ts";
+import { keepDecisionAlive } from "./decide/keep-decision-alive.ts";
+import { schemaRangeOf, worldServices } from "./rpc/world-services.ts";
+import { type Leadership, RowLeadership, SoleLeadership } from "./world/leadership.ts";
+import type { ServicePorts } from "./world/service-ports.ts";
+import type { TimerOverrides } from "./world/world-settings.ts";
+import { Worlds } from "./world/worlds.ts";
+
+/** Software version that GetCapabilities states. */
+const serverVersion = "0.1.0";
+
+/** What the service is made from. */
+export interface WorldServiceDeps {
+  /** Database whose schema is `world`. */
+  readonly db: Db;
+  readonly bus: EventBus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly config: QmtlConfig;
+  /** Ids of decisions, evaluations and of this process. @default random UUIDs */
+  readonly newId?: () => string;
+  /** Who may write. @default nobody else on PGlite, whose folder is locked; a row on a server */
+  readonly leadership?: Leadership;
+}
+
+/** The service, ready for both doors. */
+export interface WorldServiceInstance {
+  readonly services: ServedService[];
+  /** Versions per contract, for the doors. */
+  readonly schemaRange: SchemaRangeOf;
+  /** The worlds in this process, for embedding and tests. */
+  readonly worlds: Worlds;
+  /** Takes the lead, loads the worlds, begins to publish. */
+  start(): Promise<void>;
+  /** Finishes what was taken in, gives the lead up. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** Makes WorldService: migrates its schema and wires stores, worlds and handlers. */
+export async function createWorldService(deps: WorldServiceDeps): Promise<WorldServiceInstance> {
+  const { db, bus, clock, logger, config } = deps;
+  const newId = deps.newId ?? randomUUID;
+  const { compat_rebalance_v2, alpha_metrics_required } = config.world_service;
+  const flags = {
+    compatRebalanceV2: compat_rebalance_v2,
+    alphaMetricsRequired: alpha_metrics_required,
+  };
+  const { max } = rebalanceRange(flags);
+  await migrate(db, fileURLToPath(new URL("../migrations", import.meta.url)));
+  await migrateOutbox(db);
+  await bus.ensureTopics([{ topic: controlTopic }]);
+  const relay = new OutboxRelay({ db, bus, ownerId: `world-service/${newId()}`, logger, clock });
+  const leadership =
+    deps.leadership ??
+    (db.kind === "pglite"
+      ? new SoleLeadership(clock)
+      : new RowLeadership({ db, clock, logger, holder: newId() }));
+  const ports: ServicePorts = { db, clock, logger, leadership, poke: () => relay.poke(), newId };
+  const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports));
+  const schemaRange = schemaRangeOf(max);
+  const capabilities = (): ReturnType<typeof capabilitiesOf> =>
+    capabilitiesOf({ services, schemaRange, flags: flagNames(config), serverVersion });
+  const timerDefaults = timersFromConfig(config);
+  const services = worldServices(worlds, {
+    timerDefaults,
+    capabilities,
+    alphaMetricsRequired: alpha_metrics_required,
+  });
+  let isStopped = false;
+  return {
+    services,
+    schemaRange,
+    worlds,
+    async start() {
+      relay.start();
+      await worlds.start();
+    },
+    async stop() {
+      if (isStopped) return;
+      isStopped = true;
+      await worlds.stop();
+      await relay.close();
+    },
+  };
+}
+
+function timersFromConfig(config: QmtlConfig): TimerOverrides {
+  const lease = config.world_service.default_lease;
+  return {
+    leaseMs: lease.lease_ms,
+    renewMs: lease.renew_ms,
+    marginMs: lease.margin_ms,
+    emitMaxMs: lease.emit_max_ms,
+    freezeTimeoutMs: lease.freeze_timeout_ms,
+    switchAckMs: lease.switch_ack_ms,
+    sessionDeadMs: lease.session_dead_ms,
+  };
+}
+
+function flagNames(config: QmtlConfig): string[] {
+  const { compat_rebalance_v2, alpha_metrics_required } = config.world_service;
+  return [
+    ...(compat_rebalance_v2 ? ["compat_rebalance_v2"] : []),
+    ...(alpha_metrics_required ? ["alpha_metrics_required"] : []),
+    ...(config.test.test_mode ? ["test_mode"] : []),
+  ];
+}

@@ -1,0 +1,150 @@
+import { type EffectiveMode, effectiveMode } from "@qmtl/sdk/gate";
+import {
+  enterDomain,
+  METRICS_FROM_DEFAULT,
+  minSamplesDefault,
+  type Policy,
+  type SeriesDomain,
+  type Stage,
+} from "../policy/policy.ts";
+import type { BindingRow, SeriesHead, WorldRow } from "../store/world-rows.ts";
+
+/** One term of an effective mode. */
+export interface DecisionTermRow {
+  readonly name:
+    | "world_stage"
+    | "strategy_stage"
+    | "data_currency"
+    | "samples"
+    | "allow_live"
+    | "breaker"
+    | "nothing_selected";
+  /** The most it allows. */
+  readonly mode: EffectiveMode;
+  readonly detail: string;
+  /** It is what holds the mode down. */
+  readonly binding: boolean;
+}
+
+/** A strategy within a decision. */
+export interface ComposedStrategy {
+  readonly strategyId: string;
+  readonly stage: Stage;
+  readonly mode: EffectiveMode;
+  readonly terms: readonly DecisionTermRow[];
+  readonly share: number;
+}
+
+/** A decision without identity and life. */
+export interface Composition {
+  readonly mode: EffectiveMode;
+  readonly reason: string;
+  readonly policyVersion: number;
+  readonly strategies: readonly ComposedStrategy[];
+}
+
+/** Everything a decision rests on. */
+export interface DecisionFacts {
+  readonly world: WorldRow;
+  /** In order of binding, removed ones left out. */
+  readonly bindings: readonly BindingRow[];
+  readonly policy: Policy | undefined;
+  readonly hasBreaker: boolean;
+  /** "Now" of the world, or undefined before its feed has reported. */
+  readonly nowMs: number | undefined;
+  readonly headOf: (strategyId: string, domain: SeriesDomain) => SeriesHead | undefined;
+}
+
+/**
+ * What a world allows now: per strategy the lowest of world stage, strategy stage, data currency,
+ * sample sufficiency, `allow_live` and breaker, with every term and the one that binds. A strategy
+ * above validate is selected; a world with nothing selected is validate.
+ */
+export function composeDecision(facts: DecisionFacts): Composition {
+  const { world } = facts;
+  const worldTerms = termsOfWorld(facts);
+  const strategies = facts.bindings
+    .filter((binding) => binding.stage !== "validate")
+    .map((binding) => composeStrategy(facts, binding, worldTerms));
+  const terms = [...worldTerms];
+  if (strategies.length === 0) {
+    terms.push(term("nothing_selected", "validate", "no strategy is above validate"));
+  }
+  const bound = effectiveMode(terms);
+  const { policyVersion } = world;
+  return { mode: bound.mode, reason: reasonOf(markBinding(terms)), policyVersion, strategies };
+}
+
+/** Every term, then which of them bound. */
+export function reasonOf(terms: readonly DecisionTermRow[]): string {
+  const all = terms.map((t) => `${t.name}=${t.mode} (${t.detail})`).join(", ");
+  const binding = terms.filter((t) => t.binding).map((t) => t.name);
+  return `${all}; bound by ${binding.join(", ")}`;
+}
+
+function composeStrategy(
+  facts: DecisionFacts,
+  binding: BindingRow,
+  worldTerms: readonly DecisionTermRow[],
+): ComposedStrategy {
+  const terms = markBinding([
+    ...worldTerms,
+    term("strategy_stage", binding.stage, `the strategy was raised to ${binding.stage}`),
+    dataCurrency(facts, binding),
+    sampleSufficiency(facts, binding),
+  ]);
+  const { mode } = effectiveMode(terms);
+  return {
+    strategyId: binding.strategyId,
+    stage: binding.stage,
+    mode,
+    terms,
+    share: binding.share,
+  };
+}
+
+function termsOfWorld(facts: DecisionFacts): DecisionTermRow[] {
+  const { world, hasBreaker } = facts;
+  const { allowLive } = world.settings;
+  return [
+    term("world_stage", world.stage, `the world was raised to ${world.stage}`),
+    term("allow_live", allowLive ? "live" : "paper", allowLive ? "live is allowed" : "live is off"),
+    term("breaker", hasBreaker ? "compute-only" : "live", hasBreaker ? "tripped" : "not tripped"),
+  ];
+}
+
+/** `now − data_end ≤ max_lag`, else compute-only. Data that were never reported do not bind. */
+function dataCurrency(facts: DecisionFacts, binding: BindingRow): DecisionTermRow {
+  const ends = (["dryrun", "live"] as const).map(
+    (domain) => facts.headOf(binding.strategyId, domain)?.dataEndMs ?? 0,
+  );
+  const dataEndMs = Math.max(...ends);
+  if (dataEndMs === 0 || facts.nowMs === undefined) {
+    return term("data_currency", "live", "no feed has reported yet");
+  }
+  const lagSeconds = Math.max(0, (facts.nowMs - dataEndMs) / 1000);
+  const max = facts.policy?.maxLagSeconds ?? facts.world.settings.maxLagSeconds;
+  const isCurrent = lagSeconds <= max;
+  const detail = `lag ${Math.round(lagSeconds)} s ${isCurrent ? "≤" : ">"} ${max} s`;
+  return term("data_currency", isCurrent ? "live" : "compute-only", detail);
+}
+
+/** The series the stage was granted on must still have enough samples, else validate. */
+function sampleSufficiency(facts: DecisionFacts, binding: BindingRow): DecisionTermRow {
+  const from = facts.policy?.metricsFrom ?? METRICS_FROM_DEFAULT;
+  const needed = facts.policy?.minSamples ?? minSamplesDefault;
+  const domain = enterDomain(from, binding.stage);
+  const samples = facts.headOf(binding.strategyId, domain)?.samples ?? 0;
+  const isEnough = samples >= needed;
+  const detail = `${samples} ${domain} samples ${isEnough ? "≥" : "<"} ${needed}`;
+  return term("samples", isEnough ? "live" : "validate", detail);
+}
+
+function term(name: DecisionTermRow["name"], mode: EffectiveMode, detail: string): DecisionTermRow {
+  return { name, mode, detail, binding: false };
+}
+
+function markBinding(terms: readonly DecisionTermRow[]): DecisionTermRow[] {
+  const { mode } = effectiveMode(terms);
+  return terms.map((t) => ({ ...t, binding: t.mode === mode }));
+}

@@ -1,0 +1,6 @@
+export {
+  createWorldService,
+  type WorldServiceDeps,
+  type WorldServiceInstance,
+} from "./create-world-service.ts";
+export { liveGuardHeader } from "./rpc/activation-handlers.ts";

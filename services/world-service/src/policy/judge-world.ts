@@ -1,0 +1,265 @@
+import { computeMetrics, type ReturnSeries } from "@qmtl/sdk/metrics";
+import {
+  type Candidate,
+  type CorrelationOf,
+  evaluatePolicy,
+  type JudgedAs,
+  type RuleVerdict,
+} from "./evaluate-policy.ts";
+import {
+  compareStages,
+  enterDomain,
+  holdDomain,
+  type Policy,
+  type SeriesDomain,
+  STAGES,
+  type Stage,
+  stageAbove,
+} from "./policy.ts";
+
+/** A strategy as it stands in its world. */
+export interface JudgedStrategy {
+  readonly strategyId: string;
+  readonly stage: Stage;
+  /** Stages it was demoted from on their own series. */
+  readonly demotedFrom: readonly Stage[];
+  readonly series: Readonly<Partial<Record<SeriesDomain, ReturnSeries>>>;
+}
+
+/** One rule as judged, with the series it was judged on. */
+export interface TracedRule extends RuleVerdict {
+  readonly domain: SeriesDomain;
+  readonly samples: number;
+}
+
+/** What a policy says of one strategy. */
+export interface StrategyVerdict {
+  readonly strategyId: string;
+  readonly stageBefore: Stage;
+  /** Where it stays: `stageBefore`, or lower at once. */
+  readonly stageAfter: Stage;
+  /** The most an apply may raise it to: one stage above at most. */
+  readonly mayReach: Stage;
+  /** It was lowered on the own series of `stageBefore`. */
+  readonly isDemotedOnOwnSeries: boolean;
+  readonly rules: readonly TracedRule[];
+  readonly metrics: ReadonlyMap<string, number>;
+}
+
+/** What a world is judged with. */
+export interface JudgeOptions {
+  readonly policy: Policy;
+  /** Highest stage the world allows. */
+  readonly ceiling: Stage;
+  /** Correlation of the series of two strategies in a domain. */
+  readonly correlationOf?: (domain: SeriesDomain) => CorrelationOf;
+}
+
+interface Question {
+  readonly strategy: JudgedStrategy;
+  readonly stage: Stage;
+  readonly as: JudgedAs;
+  readonly domain: SeriesDomain;
+}
+
+/**
+ * Judges the strategies of a world, in order of binding.
+ *
+ * Each stage above validate is held on its own series by the `exit` bound; until that series has
+ * `minSamples`, the verdict that let the strategy in stands. What fails falls to the next stage below
+ * that it passes. What holds is asked for the stage above, on the series that stage is entered on, by
+ * the `enter` bound; if it was demoted from that stage, on the stage's own series as well, while that
+ * has `minSamples`. Strategies that hold a stage take their seats in top-k and correlation first.
+ */
+export function judgeWorld(
+  strategies: readonly JudgedStrategy[],
+  options: JudgeOptions,
+): StrategyVerdict[] {
+  const rules = new Map(strategies.map((s): [string, TracedRule[]] => [s.strategyId, []]));
+  const after = new Map(strategies.map((s): [string, Stage] => [s.strategyId, s.stage]));
+  const demoted = new Set<string>();
+  for (const stage of STAGES.slice(1))
+    holdStage(stage, strategies, options, { rules, after, demoted });
+  const reach = new Map(after);
+  for (const stage of STAGES.slice(1)) {
+    if (compareStages(stage, options.ceiling) > 0) continue;
+    enterStage(stage, strategies, options, { rules, after, reach });
+  }
+  return strategies.map((s) => ({
+    strategyId: s.strategyId,
+    stageBefore: s.stage,
+    stageAfter: after.get(s.strategyId) ?? "validate",
+    mayReach: reach.get(s.strategyId) ?? "validate",
+    isDemotedOnOwnSeries: demoted.has(s.strategyId),
+    rules: rules.get(s.strategyId) ?? [],
+    metrics: judgedMetrics(s, options.policy),
+  }));
+}
+
+interface HoldBooks {
+  readonly rules: Map<string, TracedRule[]>;
+  readonly after: Map<string, Stage>;
+  readonly demoted: Set<string>;
+}
+
+function holdStage(
+  stage: Stage,
+  strategies: readonly JudgedStrategy[],
+  options: JudgeOptions,
+  books: HoldBooks,
+): void {
+  const { policy } = options;
+  const domain = holdDomain(policy.metricsFrom, stage);
+  const held = strategies.filter((s) => s.stage === stage);
+  const candidates = held.map((strategy) =>
+    holdCandidate({ strategy, stage, as: "hold", domain }, policy, books),
+  );
+  const outcome = evaluatePolicy(policy, candidates, options.correlationOf?.(domain));
+  for (const strategy of held) {
+    const id = strategy.strategyId;
+    record(books.rules, id, outcome.verdicts.get(id) ?? [], domain, strategy);
+    if (outcome.selected.includes(id)) continue;
+    books.demoted.add(id);
+    books.after.set(id, fallTo(strategy, policy, books.rules));
+  }
+}
+
+function holdCandidate(question: Question, policy: Policy, books: HoldBooks): Candidate {
+  const { strategy, stage, domain } = question;
+  const samples = strategy.series[domain]?.samples ?? 0;
+  const base = candidateOf(question, policy);
+  if (samples >= policy.minSamples) return { ...base, mayBeUndefined: true };
+  const letIn = enterDomain(policy.metricsFrom, stage);
+  const text = `${samples} of ${policy.minSamples} ${domain} samples: the verdict on ${letIn} stands`;
+  const bound = policy.minSamples;
+  const fixed = { rule: "min_samples", metric: "samples", kind: "samples" } as const;
+  const verdict = { ...fixed, value: samples, bound, verdict: "not_yet_judged", text } as const;
+  record(books.rules, strategy.strategyId, [verdict], domain, strategy);
+  return { ...base, isStanding: true };
+}
+
+/** The highest stage below that the strategy may hold, by thresholds and hysteresis alone. */
+function fallTo(strategy: JudgedStrategy, policy: Policy, rules: Map<string, TracedRule[]>): Stage {
+  const alone = { ...policy, topK: undefined, correlation: undefined };
+  const below = STAGES.slice(1, STAGES.indexOf(strategy.stage)).reverse();
+  for (const stage of below) {
+    const domain = holdDomain(policy.metricsFrom, stage);
+    if ((strategy.series[domain]?.samples ?? 0) < policy.minSamples) continue;
+    const candidate = candidateOf({ strategy, stage, as: "hold", domain }, policy);
+    const outcome = evaluatePolicy(alone, [candidate]);
+    record(
+      rules,
+      strategy.strategyId,
+      outcome.verdicts.get(strategy.strategyId) ?? [],
+      domain,
+      strategy,
+    );
+    if (outcome.selected.length > 0) return stage;
+  }
+  return "validate";
+}
+
+interface EnterBooks {
+  readonly rules: Map<string, TracedRule[]>;
+  readonly after: ReadonlyMap<string, Stage>;
+  readonly reach: Map<string, Stage>;
+}
+
+function enterStage(
+  stage: Stage,
+  strategies: readonly JudgedStrategy[],
+  options: JudgeOptions,
+  books: EnterBooks,
+): void {
+  const { policy } = options;
+  const domain = enterDomain(policy.metricsFrom, stage);
+  const candidates: Candidate[] = [];
+  for (const strategy of strategies) {
+    const now = books.after.get(strategy.strategyId) ?? "validate";
+    if (compareStages(now, stage) >= 0) {
+      candidates.push({
+        strategyId: strategy.strategyId,
+        as: "hold",
+        metrics: new Map(),
+        isStanding: true,
+      });
+      continue;
+    }
+    if (now !== strategy.stage || stageAbove(now) !== stage) continue;
+    const question: Question = { strategy, stage, as: "enter", domain };
+    if (
+      hasSamples(question, policy, books.rules) &&
+      passesOwnSeries(question, policy, books.rules)
+    ) {
+      candidates.push(candidateOf(question, policy));
+    }
+  }
+  const outcome = evaluatePolicy(policy, candidates, options.correlationOf?.(domain));
+  for (const { strategyId, isStanding } of candidates) {
+    if (isStanding === true) continue;
+    const strategy = strategies.find((s) => s.strategyId === strategyId);
+    record(books.rules, strategyId, outcome.verdicts.get(strategyId) ?? [], domain, strategy);
+    if (outcome.selected.includes(strategyId)) books.reach.set(strategyId, stage);
+  }
+}
+
+function hasSamples(q: Question, policy: Policy, rules: Map<string, TracedRule[]>): boolean {
+  const samples = q.strategy.series[q.domain]?.samples ?? 0;
+  if (samples >= policy.minSamples) return true;
+  const text = `${samples} of ${policy.minSamples} ${q.domain} samples needed for ${q.stage}`;
+  const fixed = { rule: "min_samples", metric: "samples", kind: "samples" } as const;
+  const verdict = {
+    ...fixed,
+    value: samples,
+    bound: policy.minSamples,
+    verdict: "fail",
+    text,
+  } as const;
+  record(rules, q.strategy.strategyId, [verdict], q.domain, q.strategy);
+  return false;
+}
+
+/** A strategy demoted on a stage's own series must pass that series, too, before it enters the stage again. */
+function passesOwnSeries(q: Question, policy: Policy, rules: Map<string, TracedRule[]>): boolean {
+  const own = holdDomain(policy.metricsFrom, q.stage);
+  const { strategy } = q;
+  if (own === q.domain || !strategy.demotedFrom.includes(q.stage)) return true;
+  if ((strategy.series[own]?.samples ?? 0) < policy.minSamples) return true;
+  const alone = { ...policy, topK: undefined, correlation: undefined };
+  const outcome = evaluatePolicy(alone, [candidateOf({ ...q, domain: own }, policy)]);
+  record(
+    rules,
+    strategy.strategyId,
+    outcome.verdicts.get(strategy.strategyId) ?? [],
+    own,
+    strategy,
+  );
+  return outcome.selected.length > 0;
+}
+
+function candidateOf({ strategy, stage, as, domain }: Question, _policy: Policy): Candidate {
+  const series = strategy.series[domain];
+  const metrics =
+    series === undefined
+      ? new Map<string, number>()
+      : computeMetrics(series, strategy.series.backtest);
+  return { strategyId: strategy.strategyId, as, stage, metrics };
+}
+
+function record(
+  rules: Map<string, TracedRule[]>,
+  strategyId: string,
+  verdicts: readonly RuleVerdict[],
+  domain: SeriesDomain,
+  strategy: JudgedStrategy | undefined,
+): void {
+  const samples = strategy?.series[domain]?.samples ?? 0;
+  rules.get(strategyId)?.push(...verdicts.map((verdict) => ({ ...verdict, domain, samples })));
+}
+
+/** Metrics of the series the strategy's present stage is held on; of the backtest while it has none. */
+function judgedMetrics(strategy: JudgedStrategy, policy: Policy): ReadonlyMap<string, number> {
+  const own = strategy.series[holdDomain(policy.metricsFrom, strategy.stage)];
+  const series = own ?? strategy.series[enterDomain(policy.metricsFrom, "paper")];
+  return series === undefined ? new Map() : computeMetrics(series, strategy.series.backtest);
+}

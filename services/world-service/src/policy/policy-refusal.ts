@@ -1,0 +1,26 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { parsePolicy } from "./parse-policy.ts";
+import type { Policy } from "./policy.ts";
+import { PolicyError } from "./policy-problem.ts";
+
+/** Reads a policy as it came over the wire. @throws {QmtlError} with line and column of every problem */
+export function readPolicyDocument(document: string): Policy {
+  try {
+    return parsePolicy(document);
+  } catch (error) {
+    throw policyRefusal(error);
+  }
+}
+
+/** A refused document as the caller sees it; anything else passes. */
+export function policyRefusal(error: unknown): unknown {
+  if (!(error instanceof PolicyError)) return error;
+  const [first] = error.problems;
+  return new QmtlError(first?.reason ?? "POLICY_INVALID", error.message, {
+    metadata: { line: String(first?.line ?? 1), column: String(first?.column ?? 1) },
+    fields: error.problems.map((p) => ({
+      field: `document:${p.line}:${p.column}${p.path === "" ? "" : ` ${p.path}`}`,
+      description: `${p.reason}: ${p.message}`,
+    })),
+  });
+}

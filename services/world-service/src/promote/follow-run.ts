@@ -1,0 +1,36 @@
+import { type PhaseTime, readRun, type StoredRun } from "../store/gate-table.ts";
+import { notLeader } from "../world/leadership.ts";
+import type { ServicePorts } from "../world/service-ports.ts";
+import type { WorldActor } from "../world/world-actor.ts";
+
+/** A phase of a run, as it was committed. */
+export interface RunStep {
+  readonly stored: StoredRun;
+  readonly phase: PhaseTime;
+}
+
+/**
+ * The phases of a run from its first, each as soon as it is committed, to the last. Ends early when
+ * `signal` aborts: the run goes on.
+ *
+ * @throws {QmtlError} NOT_LEADER when the world stops in the middle
+ */
+export async function* followRun(
+  actor: WorldActor,
+  ports: ServicePorts,
+  runId: string,
+  signal: AbortSignal,
+): AsyncGenerator<RunStep> {
+  let shown = 0;
+  while (!signal.aborted) {
+    const waiting = actor.changed(signal);
+    const last = actor.state.lastRun;
+    const stored = last?.run.runId === runId ? last : await readRun(ports.db, actor.worldId, runId);
+    if (stored === undefined) return;
+    for (const phase of stored.phases.slice(shown)) yield { stored, phase };
+    shown = stored.phases.length;
+    if (stored.run.state === "COMPLETED" || stored.run.state === "ROLLED_BACK") return;
+    if (actor.isStopped) throw notLeader();
+    await waiting;
+  }
+}

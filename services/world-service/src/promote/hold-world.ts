@@ -1,0 +1,79 @@
+import type { Hold } from "@qmtl/sdk/gate";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { reassess } from "../decide/reassess.ts";
+import { readRun, type StoredRun } from "../store/gate-table.ts";
+import type { ServicePorts } from "../world/service-ports.ts";
+import type { WorldActor } from "../world/world-actor.ts";
+
+/** Who and why, for the audit. */
+export interface Because {
+  readonly principal: string;
+  readonly reason: string;
+}
+
+/** Freezes a world with a hold; a run in flight is rolled back with it. Resolves to when it is in force at the latest. */
+export function freezeWorld(
+  actor: WorldActor,
+  ports: ServicePorts,
+  hold: Exclude<Hold, "rollback">,
+  why: Because,
+): Promise<number> {
+  return actor.exclusive(async () => {
+    if (actor.row.holds.includes(hold)) return ports.clock.nowMs() + actor.row.maxLeaseMs;
+    await actor.propose(() => ({ kind: "freeze", hold, reason: why.reason }), {
+      principal: why.principal,
+      audit: { type: "frozen", body: { hold, reason: why.reason } },
+    });
+    const byMs = ports.clock.nowMs() + actor.row.maxLeaseMs;
+    await reassess(actor, ports, why.principal);
+    return byMs;
+  });
+}
+
+/** Removes a hold; the last one opens the gate, only from CLOSED. */
+export function resumeWorld(
+  actor: WorldActor,
+  ports: ServicePorts,
+  hold: Hold,
+  why: Because,
+): Promise<void> {
+  return actor.exclusive(async () => {
+    if (!actor.row.holds.includes(hold)) return;
+    await actor.propose(() => ({ kind: "resume", hold, reason: why.reason }), {
+      principal: why.principal,
+      audit: { type: "resumed", body: { hold, reason: why.reason } },
+    });
+    await reassess(actor, ports, why.principal);
+  });
+}
+
+/** Rolls a run back before UNFROZEN; one that has ended stays as it is. */
+export function cancelApply(
+  actor: WorldActor,
+  ports: ServicePorts,
+  runId: string,
+  why: Because,
+): Promise<StoredRun> {
+  return actor.exclusive(async () => {
+    if (actor.isRunInFlight && actor.row.runId === runId) {
+      const reason = `cancelled: ${why.reason || "by the operator"}`;
+      await actor.propose(() => ({ kind: "cancel", reason }), {
+        principal: why.principal,
+      });
+    }
+    return findRun(actor, ports, runId);
+  });
+}
+
+/** A run. @throws {QmtlError} RUN_NOT_FOUND */
+export async function findRun(
+  actor: WorldActor,
+  ports: ServicePorts,
+  runId: string,
+): Promise<StoredRun> {
+  const stored = await readRun(ports.db, actor.worldId, runId);
+  if (stored !== undefined) return stored;
+  throw new QmtlError("RUN_NOT_FOUND", `world ${actor.worldId} has no run ${runId}`, {
+    metadata: { run_id: runId },
+  });
+}

@@ -1,0 +1,168 @@
+import { type Activation, compareActivations } from "@qmtl/sdk/gate";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { withModes } from "../decide/activations.ts";
+import type { Composition } from "../decide/compose-decision.ts";
+import { failuresOf } from "../decide/evaluate-world.ts";
+import type { EvaluationRow } from "../decide/evaluation.ts";
+import { compareStages, STAGES, type Stage, stageAbove } from "../policy/policy.ts";
+import type { BindingRow, StageSet } from "../store/world-rows.ts";
+import { boundStrategies, stagesOf, type WorldState } from "../world/world-state.ts";
+
+/** What an apply was asked for. */
+export interface ApplyWish {
+  /** Stage to raise to; undefined: the next one, never above paper. */
+  readonly target: Stage | undefined;
+  readonly activate: readonly string[];
+  readonly deactivate: readonly string[];
+}
+
+/** What it is going to do: stages after it, and who is active. */
+export interface ApplyStages {
+  readonly target: Stage;
+  readonly stages: StageSet;
+  readonly active: readonly string[];
+}
+
+/** The stage an apply leads the world to. @throws {QmtlError} MODE_NOT_REACHABLE beyond one step */
+export function targetStage(world: Stage, wish: ApplyWish): Stage {
+  if (wish.target === undefined) {
+    const next = stageAbove(world) ?? world;
+    return compareStages(next, "paper") > 0 ? maxStage(world, "paper") : next;
+  }
+  if (STAGES.indexOf(wish.target) <= STAGES.indexOf(world) + 1) return wish.target;
+  const next = stageAbove(world) ?? world;
+  throw notReachable(`stages rise one at a time: ${world} comes before ${wish.target}`, {
+    stage: world,
+    next,
+  });
+}
+
+/**
+ * Plans the stages: each strategy that is switched on rises by at most one step, to at most the target
+ * and what the evaluation lets it reach; those switched off fall to compute-only.
+ *
+ * @throws {QmtlError} MODE_NOT_REACHABLE when a strategy named may not rise, or none may
+ */
+export function planStages(
+  state: WorldState,
+  evaluation: EvaluationRow,
+  wish: ApplyWish,
+  previouslyActive: readonly string[],
+): ApplyStages {
+  const target = targetStage(state.world.stage, wish);
+  const isOpen = wish.activate.length === 0 && wish.deactivate.length === 0;
+  const bindings = boundStrategies(state);
+  const reach = new Map(evaluation.strategies.map((s) => [s.strategyId, s.mayReach]));
+  checkNames(bindings, [...wish.activate, ...wish.deactivate]);
+  const letIn = bindings.filter((binding) =>
+    isLetIn(binding, target, reach.get(binding.strategyId), previouslyActive),
+  );
+  const on = isOpen ? letIn.map((b) => b.strategyId) : wish.activate;
+  const off = isOpen ? previouslyActive.filter((id) => !on.includes(id)) : wish.deactivate;
+  const strategies: Record<string, Stage> = { ...stagesOf(state).strategies };
+  for (const binding of bindings) {
+    const { strategyId, stage } = binding;
+    if (off.includes(strategyId)) strategies[strategyId] = minStage(stage, "compute-only");
+    else if (on.includes(strategyId)) {
+      strategies[strategyId] = raised(binding, target, reach.get(strategyId), evaluation, isOpen);
+    } else strategies[strategyId] = minStage(stage, target);
+  }
+  const active = [
+    ...new Set([...previouslyActive.filter((id) => !off.includes(id)), ...on]),
+  ].sort();
+  const isRaise = compareStages(target, state.world.stage) > 0;
+  const isEmpty = !active.some((id) => strategies[id] === target);
+  if (isRaise && isEmpty) throw nobodyRises(bindings, evaluation, target);
+  return { target, stages: { world: target, strategies }, active };
+}
+
+/** Activations after an apply: both sides of every strategy that was ever on; a first live one begins at weight 0. */
+export function planActivations(
+  before: readonly Activation[],
+  plan: ApplyStages,
+  composition: Composition,
+): Activation[] {
+  const ids = new Set([...before.map((a) => a.strategyId), ...plan.active]);
+  const activations = [...ids].flatMap((strategyId) =>
+    (["long", "short"] as const).map((side): Activation => {
+      const old = before.find((a) => a.strategyId === strategyId && a.side === side);
+      const isFirstLive =
+        plan.stages.strategies[strategyId] === "live" && old?.effectiveMode !== "live";
+      const active = plan.active.includes(strategyId);
+      const weight = isFirstLive ? 0 : (old?.weight ?? 1);
+      const effectiveMode = "validate";
+      return { strategyId, side, active, weight, freeze: false, drain: false, effectiveMode };
+    }),
+  );
+  return withModes(activations, composition).sort(compareActivations);
+}
+
+/** Whether an evaluation speaks of the strategies and stages as they are now. */
+export function isCurrent(state: WorldState, evaluation: EvaluationRow | undefined): boolean {
+  if (evaluation === undefined || evaluation.policyVersion !== state.world.policyVersion)
+    return false;
+  return boundStrategies(state).every((binding) => {
+    const trace = evaluation.strategies.find((s) => s.strategyId === binding.strategyId);
+    return trace !== undefined && trace.stageAfter === binding.stage;
+  });
+}
+
+/** It may reach the target, rises towards it, or is on and keeps its stage; not one that was demoted. */
+function isLetIn(
+  { strategyId, stage, picked }: BindingRow,
+  target: Stage,
+  mayReach: Stage | undefined,
+  previouslyActive: readonly string[],
+): boolean {
+  if (picked === false || mayReach === undefined || mayReach === "validate") return false;
+  const isRising = compareStages(mayReach, stage) > 0;
+  return isRising || compareStages(mayReach, target) >= 0 || previouslyActive.includes(strategyId);
+}
+
+function raised(
+  binding: BindingRow,
+  target: Stage,
+  mayReach: Stage | undefined,
+  evaluation: EvaluationRow,
+  isOpen: boolean,
+): Stage {
+  const { stage, strategyId } = binding;
+  if (compareStages(stage, target) >= 0) return target;
+  const next = stageAbove(stage) ?? stage;
+  if (compareStages(mayReach ?? "validate", next) >= 0) return next;
+  if (isOpen) return stage;
+  const why = failuresOf(evaluation, strategyId) || "the last evaluation does not let it in";
+  throw notReachable(`${strategyId} may not enter ${next}: ${why}`, { strategy_id: strategyId });
+}
+
+function checkNames(bindings: readonly BindingRow[], ids: readonly string[]): void {
+  const unknown = ids.filter((id) => !bindings.some((b) => b.strategyId === id));
+  if (unknown.length === 0) return;
+  throw new QmtlError("STRATEGY_NOT_FOUND", `not bound: ${unknown.join(", ")}`, {
+    metadata: { strategy_ids: unknown.join(",") },
+  });
+}
+
+function nobodyRises(
+  bindings: readonly BindingRow[],
+  evaluation: EvaluationRow,
+  target: Stage,
+): QmtlError {
+  const why = bindings.map(
+    (b) => `${b.strategyId}: ${failuresOf(evaluation, b.strategyId) || "not let in"}`,
+  );
+  const detail = bindings.length === 0 ? "nothing is bound" : why.join("; ");
+  return notReachable(`no strategy may enter ${target}: ${detail}`, { target });
+}
+
+function minStage(a: Stage, b: Stage): Stage {
+  return compareStages(a, b) <= 0 ? a : b;
+}
+
+function maxStage(a: Stage, b: Stage): Stage {
+  return compareStages(a, b) >= 0 ? a : b;
+}
+
+function notReachable(message: string, metadata: Record<string, string>): QmtlError {
+  return new QmtlError("MODE_NOT_REACHABLE", message, { metadata });
+}

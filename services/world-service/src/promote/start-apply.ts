@@ -1,0 +1,157 @@
+import { jcs } from "@qmtl/sdk/canonical";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { evaluateWorld } from "../decide/evaluate-world.ts";
+import { policyRefusal } from "../policy/policy-refusal.ts";
+import { insertDecision } from "../store/decision-table.ts";
+import { readRun, type StoredRun } from "../store/gate-table.ts";
+import { hashText } from "../world/hash-text.ts";
+import type { ServicePorts } from "../world/service-ports.ts";
+import type { WorldActor } from "../world/world-actor.ts";
+import { composeWorld, stagesOf } from "../world/world-state.ts";
+import { type GatingPolicy, parseGatingPolicy, promotionEdges } from "./gating-policy.ts";
+import {
+  type ApplyWish,
+  isCurrent,
+  planActivations,
+  planStages,
+  targetStage,
+} from "./plan-apply.ts";
+
+/** An apply as it was asked for. */
+export interface ApplyOrder extends ApplyWish {
+  readonly runId: string;
+  readonly excluded: readonly string[];
+  /** YAML text; empty for none. */
+  readonly gatingDocument: string;
+  /** The caller's own consent to live. */
+  readonly allowLive: boolean;
+  /** The gateway's live guard let it pass. */
+  readonly hasPassedLiveGuard: boolean;
+  readonly principal: string;
+  readonly reason: string;
+}
+
+/** Begins an apply, or finds the run of the same id and content. Resolves once the freeze is committed. */
+export function startApply(
+  actor: WorldActor,
+  ports: ServicePorts,
+  order: ApplyOrder,
+): Promise<StoredRun> {
+  return actor.exclusive(async () => {
+    const requestHash = hashOf(actor, order);
+    const known = await readRun(ports.db, actor.worldId, order.runId);
+    if (known !== undefined) {
+      if (known.run.requestHash === requestHash) return known;
+      const message = `run ${order.runId} was used with other content`;
+      throw new QmtlError("RUN_ID_REUSED", message, { metadata: { run_id: order.runId } });
+    }
+    refuseEarly(actor);
+    const gating = readGating(order.gatingDocument);
+    const target = targetStage(actor.state.world.stage, order);
+    if (target === "live") checkLive(actor, order);
+    const evaluation = await currentEvaluation(actor, ports, order.principal);
+    const wasActive = [
+      ...new Set(actor.row.activations.filter((a) => a.active).map((a) => a.strategyId)),
+    ];
+    const plan = planStages(actor.state, evaluation, order, wasActive);
+    const holds = actor.row.holds.filter((hold) => hold !== "rollback");
+    const composition = composeWorld(actor.state, holds, ports.clock.nowMs(), plan.stages);
+    const decisionId = ports.newId();
+    const before = stagesOf(actor.state);
+    await actor.propose(
+      (row) => {
+        const { pre, post } = promotionEdges(row.edges, gating, order.runId);
+        const ttlMs = actor.state.world.settings.decisionTtlSeconds * 1000;
+        const request = {
+          runId: order.runId,
+          requestHash,
+          excluded: order.excluded,
+          plan: {
+            decision: { id: decisionId, mode: composition.mode, ttlMs },
+            activations: planActivations(row.activations, plan, composition),
+            policyVersion: actor.state.world.policyVersion,
+            prePromotionEdges: pre,
+            postPromotionEdges: post,
+          },
+        };
+        return { kind: "apply", request };
+      },
+      {
+        principal: order.principal,
+        stages: { before, after: plan.stages },
+        audit: { type: "apply_phase", body: auditBody(order, plan.target, plan.active) },
+        write: (tx) =>
+          insertDecision(tx, actor.worldId, {
+            decisionId,
+            composition,
+            createdMs: ports.clock.nowMs(),
+          }),
+      },
+    );
+    const { lastRun } = actor.state;
+    if (lastRun === undefined) throw new Error("a committed run is in memory");
+    return lastRun;
+  });
+}
+
+function hashOf(actor: WorldActor, order: ApplyOrder): string {
+  const { runId, target, activate, deactivate, excluded, gatingDocument, allowLive } = order;
+  const content = {
+    target: target ?? "",
+    activate,
+    deactivate,
+    excluded,
+    gatingDocument,
+    allowLive,
+  };
+  return hashText(jcs({ world: actor.worldId, runId, ...content }));
+}
+
+/** Says no before anything is judged, so that a refused apply leaves no evaluation behind. */
+function refuseEarly(actor: WorldActor): void {
+  if (actor.isRunInFlight || actor.state.lastRun?.run.state === "UNFROZEN") {
+    const runId = actor.row.runId ?? "";
+    throw new QmtlError("APPLY_IN_PROGRESS", `run ${runId} is in progress`, {
+      metadata: { run_id: runId },
+    });
+  }
+  const held = actor.row.holds.filter((hold) => hold !== "rollback");
+  if (held.length === 0) return;
+  throw new QmtlError("WORLD_HELD", `the world is held: ${held.join(", ")}`, {
+    metadata: { holds: held.join(",") },
+  });
+}
+
+function readGating(document: string): GatingPolicy | undefined {
+  if (document.trim() === "") return undefined;
+  try {
+    return parseGatingPolicy(document);
+  } catch (error) {
+    throw policyRefusal(error);
+  }
+}
+
+/** Live needs three yeses: of the world, of the gateway's live guard, of the caller. */
+function checkLive(actor: WorldActor, order: ApplyOrder): void {
+  const missing = [
+    ...(actor.state.world.settings.allowLive ? [] : ["the world's allow_live"]),
+    ...(order.hasPassedLiveGuard ? [] : ["the gateway's live guard"]),
+    ...(order.allowLive ? [] : ["the caller's allow_live"]),
+  ];
+  if (missing.length === 0) return;
+  throw new QmtlError("LIVE_NOT_ALLOWED", `live needs ${missing.join(" and ")}`, {
+    metadata: { missing: missing.join(",") },
+  });
+}
+
+/** The last evaluation, or a new one when it does not speak of what stands now. */
+async function currentEvaluation(actor: WorldActor, ports: ServicePorts, principal: string) {
+  const last = actor.state.lastEvaluation;
+  if (last !== undefined && isCurrent(actor.state, last)) return last;
+  return evaluateWorld(actor, ports, { validateOnly: false, policyDocument: "", principal });
+}
+
+function auditBody(order: ApplyOrder, target: string, active: readonly string[]) {
+  const { runId, reason, excluded } = order;
+  return { run_id: runId, phase: "FREEZING", target, active, excluded, reason };
+}

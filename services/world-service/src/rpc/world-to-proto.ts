@@ -1,0 +1,88 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type AuditEntry,
+  AuditEntrySchema,
+  type Binding,
+  BindingSchema,
+  type LeaseTimers,
+  LeaseTimersSchema,
+  type World,
+  WorldClock,
+  WorldSchema,
+} from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import type { EffectiveMode, GateTimers } from "@qmtl/sdk/gate";
+import { modeToProto } from "../bus/gate-to-proto.ts";
+import type { AuditRow } from "../store/audit-table.ts";
+import type { BindingRow } from "../store/world-rows.ts";
+import { leaderMsDefault } from "../world/leadership.ts";
+import { timersOf } from "../world/world-settings.ts";
+import type { WorldState } from "../world/world-state.ts";
+
+/** A world on the wire; timers are those in force. */
+export function worldToProto(state: WorldState): World {
+  const { settings, version, policyVersion, allocation, createdMs } = state.world;
+  return create(WorldSchema, {
+    worldId: settings.worldId,
+    displayName: settings.displayName,
+    clock: settings.clock === "replay" ? WorldClock.REPLAY : WorldClock.WALL,
+    source: settings.source,
+    accountId: settings.accountId,
+    allowLive: settings.allowLive,
+    maxLagSeconds: BigInt(settings.maxLagSeconds),
+    decisionTtlSeconds: BigInt(settings.decisionTtlSeconds),
+    onDemote: state.policy?.policy.onDemote ?? settings.onDemote,
+    onLeaseLost: settings.onLeaseLost,
+    reduceOnlyWhenShut: settings.reduceOnlyWhenShut,
+    cancelProtective: settings.cancelProtective,
+    paperTimers: timersToProto(timersOf(settings, false, leaderMsDefault)),
+    liveTimers: timersToProto(timersOf(settings, true, leaderMsDefault)),
+    etag: String(version),
+    createTime: timestampFromMs(createdMs),
+    policyVersion,
+    allocation,
+  });
+}
+
+/** A binding on the wire. */
+export function bindingToProto(worldId: string, row: BindingRow, mode: EffectiveMode): Binding {
+  return create(BindingSchema, {
+    worldId,
+    strategyId: row.strategyId,
+    strategyName: row.strategyName,
+    stage: modeToProto(row.stage),
+    effectiveMode: modeToProto(mode),
+    share: row.share,
+    createTime: timestampFromMs(row.createdMs),
+    removed: row.removed,
+  });
+}
+
+/** An audit entry on the wire. */
+export function auditToProto(row: AuditRow): AuditEntry {
+  return create(AuditEntrySchema, {
+    entry: BigInt(row.entry),
+    worldId: row.worldId,
+    type: row.type,
+    principal: row.principal,
+    bodyJson: row.bodyJson,
+    time: timestampFromMs(row.createdMs),
+    fence: BigInt(row.fence),
+    revision: BigInt(row.revision),
+  });
+}
+
+function timersToProto(timers: GateTimers): LeaseTimers {
+  const { leaseMs, renewMs, marginMs, emitMaxMs, freezeTimeoutMs, switchAckMs, sessionDeadMs } =
+    timers;
+  const set = {
+    leaseMs,
+    renewMs,
+    marginMs,
+    emitMaxMs,
+    freezeTimeoutMs,
+    switchAckMs,
+    sessionDeadMs,
+  };
+  return create(LeaseTimersSchema, set);
+}

@@ -1,0 +1,70 @@
+import type { Queryable } from "@qmtl/service-kit/db";
+import type { Composition } from "../decide/compose-decision.ts";
+import type { EvaluationRow } from "../decide/evaluation.ts";
+
+/** A decision as it was made. Append-only. */
+export interface DecisionRow {
+  readonly decisionId: string;
+  readonly composition: Composition;
+  readonly createdMs: number;
+}
+
+/** Adds a decision. */
+export async function insertDecision(
+  db: Queryable,
+  worldId: string,
+  row: DecisionRow,
+): Promise<void> {
+  await db.query(
+    `INSERT INTO world.decision (decision_id, world_id, mode, body, created_ms)
+     VALUES ($1, $2, $3, $4::jsonb, $5)`,
+    [row.decisionId, worldId, row.composition.mode, JSON.stringify(row.composition), row.createdMs],
+  );
+}
+
+/** The decision that stood at a time; undefined before the first. */
+export async function readDecisionAsOf(
+  db: Queryable,
+  worldId: string,
+  asOfMs: number,
+): Promise<DecisionRow | undefined> {
+  const [record] = await db.query<{ decision_id: string; body: Composition; created_ms: number }>(
+    `SELECT decision_id, body, created_ms FROM world.decision WHERE world_id = $1 AND created_ms <= $2
+     ORDER BY entry DESC LIMIT 1`,
+    [worldId, asOfMs],
+  );
+  return (
+    record && {
+      decisionId: record.decision_id,
+      composition: record.body,
+      createdMs: record.created_ms,
+    }
+  );
+}
+
+/** Adds an evaluation. */
+export async function insertEvaluation(
+  db: Queryable,
+  worldId: string,
+  row: EvaluationRow,
+): Promise<void> {
+  await db.query(
+    `INSERT INTO world.evaluation (evaluation_id, world_id, policy_version, body, created_ms)
+     VALUES ($1, $2, $3, $4::jsonb, $5)`,
+    [row.evaluationId, worldId, row.policyVersion, JSON.stringify(row), row.createdMs],
+  );
+}
+
+/** An evaluation by id, the last one for an empty id; undefined when there is none. */
+export async function readEvaluation(
+  db: Queryable,
+  worldId: string,
+  evaluationId: string,
+): Promise<EvaluationRow | undefined> {
+  const [record] = await db.query<{ body: EvaluationRow }>(
+    `SELECT body FROM world.evaluation WHERE world_id = $1 AND ($2 = '' OR evaluation_id = $2)
+     ORDER BY entry DESC LIMIT 1`,
+    [worldId, evaluationId],
+  );
+  return record?.body;
+}

@@ -1,0 +1,155 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type MessageInitShape,
+  type MessageShape,
+} from "@bufbuild/protobuf";
+import { loadConfig } from "@qmtl/sdk/config";
+import { stateHash } from "@qmtl/sdk/gate";
+import { type CallContext, type CallPrincipal, silentLogger } from "@qmtl/service-kit";
+import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import type { Db } from "@qmtl/service-kit/db";
+import type { ManualClock } from "@qmtl/service-kit/testing";
+import { gateStateOf, type SessionClaim } from "../apply/index.ts";
+import { createWorldService, type WorldServiceInstance } from "../create-world-service.ts";
+import { hashText } from "../world/hash-text.ts";
+import { SoleLeadership } from "../world/leadership.ts";
+import type { WorldActor } from "../world/world-actor.ts";
+
+/** A world service over a test database, called without a wire. */
+export interface OpenWorldService {
+  readonly instance: WorldServiceInstance;
+  readonly db: Db;
+  /** Calls a unary method as `role`. */
+  call<M extends DescMethod & { methodKind: "unary" }>(
+    method: M,
+    init: MessageInitShape<M["input"] & DescMessage>,
+    role?: CallPrincipal["role"],
+    schemaVersion?: number,
+  ): Promise<MessageShape<M["output"] & DescMessage>>;
+  /** Calls a server stream and collects it. */
+  collect<M extends DescMethod & { methodKind: "server_streaming" }>(
+    method: M,
+    init: MessageInitShape<M["input"] & DescMessage>,
+    metadata?: ReadonlyMap<string, string>,
+  ): Promise<MessageShape<M["output"] & DescMessage>[]>;
+}
+
+/** Opens the service over `dbOf`, whose databases share one store; two of them see the same worlds. */
+export async function openWorldService(
+  dbOf: (schema: string) => Db,
+  clock: ManualClock,
+): Promise<OpenWorldService> {
+  const config = await loadConfig({ cwd: "/", env: {} });
+  const db = dbOf("world");
+  const bus = await openEmbeddedBus({ db: dbOf("bus") });
+  const leadership = new SoleLeadership(clock);
+  const deps = { db, bus, clock, logger: silentLogger, config, leadership };
+  const instance = await createWorldService(deps);
+  await instance.start();
+  const contextOf = (
+    role: CallPrincipal["role"],
+    more: Partial<CallContext> = {},
+  ): CallContext => ({
+    principal: { name: role === "owner" ? "local" : role, role },
+    signal: new AbortController().signal,
+    timeoutMs: undefined,
+    metadata: new Map(),
+    ...more,
+  });
+  const handlerOf = (method: DescMethod) => {
+    const served = instance.services.find((s) => s.service.typeName === method.parent.typeName);
+    const handlers: Record<string, unknown> = { ...served?.handlers };
+    const handler = handlers[method.localName];
+    if (typeof handler !== "function") throw new Error(`${method.name} is not built`);
+    return handler as (request: unknown, context: CallContext) => unknown;
+  };
+  return {
+    instance,
+    db,
+    async call(method, init, role = "owner", schemaVersion = 1) {
+      const request = create(method.input as DescMessage, init);
+      const answer = await handlerOf(method)(request, contextOf(role, { schemaVersion }));
+      return create(method.output as DescMessage, answer as Record<string, unknown>) as never;
+    },
+    async collect(method, init, metadata = new Map()) {
+      const request = create(method.input as DescMessage, init);
+      const answers: unknown[] = [];
+      const stream = handlerOf(method)(request, contextOf("owner", { metadata }));
+      for await (const answer of stream as AsyncIterable<object>) {
+        answers.push(create(method.output as DescMessage, answer as Record<string, unknown>));
+      }
+      return answers as never;
+    },
+  };
+}
+
+/** A session that obeys: it applies what the gate says, shuts with it, and heartbeats. */
+export class FakeSession {
+  readonly claim: SessionClaim;
+  readonly #actorOf: () => WorldActor;
+  #seq = 0;
+  /** False: it heartbeats, but never acknowledges a freeze. */
+  obeys = true;
+
+  constructor(actorOf: () => WorldActor, sessionId: string, strategyIds: readonly string[] | "*") {
+    this.#actorOf = actorOf;
+    const kind = strategyIds === "*" ? "door" : "sdk";
+    this.claim = { sessionId, kind, scope: strategyIds };
+  }
+
+  /** One heartbeat with the state as the world has it now. */
+  beat(wantLease = true) {
+    const actor = this.#actorOf();
+    const state = gateStateOf(actor.row);
+    this.#seq += 1;
+    return actor.heartbeat(this.claim, {
+      sessionId: this.claim.sessionId,
+      worldId: actor.worldId,
+      heartbeatSeq: this.#seq,
+      storeEpoch: state.storeEpoch,
+      revision: state.revision,
+      fence: state.fence,
+      stateHash: stateHash(state, this.claim.scope, hashText),
+      gateShut: this.obeys && state.gate !== "OPEN",
+      inFlight: 0,
+      wantLease,
+      lateWrites: 0,
+    });
+  }
+}
+
+/** Moves time on in small steps, each after what the one before started has been committed. */
+export async function advance(
+  clock: ManualClock,
+  actorOf: () => WorldActor,
+  ms: number,
+): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 25) {
+    clock.advance(Math.min(25, ms - passed));
+    await actorOf().settled();
+    await actorOf().exclusive(() => Promise.resolve());
+  }
+}
+
+/** Lets an apply end: time moves while its run is in progress, never while something is being committed. */
+export async function drive<T>(
+  clock: ManualClock,
+  actorOf: () => WorldActor,
+  work: Promise<T>,
+): Promise<T> {
+  let hasEnded = false;
+  const end = (): void => {
+    hasEnded = true;
+  };
+  work.then(end, end);
+  while (!hasEnded) {
+    const actor = actorOf();
+    await actor.settled();
+    const state = actor.state.lastRun?.run.state;
+    if (state === "FREEZING" || state === "SWITCHED" || state === "UNFROZEN") clock.advance(25);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return work;
+}

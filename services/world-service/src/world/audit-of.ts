@@ -1,0 +1,14 @@
+import type { AuditEvent } from "../store/audit-table.ts";
+import type { WorldActor } from "./world-actor.ts";
+
+/** An audit entry at the gate as it stands. */
+export function auditOf(
+  actor: WorldActor,
+  type: string,
+  principal: string,
+  nowMs: number,
+  body: Readonly<Record<string, unknown>>,
+): AuditEvent {
+  const { fence, revision } = actor.row;
+  return { worldId: actor.worldId, type, principal, body, nowMs, fence, revision };
+}

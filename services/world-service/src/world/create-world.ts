@@ -1,0 +1,103 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { UniqueViolation } from "@qmtl/service-kit/db";
+import { newGateRow } from "../apply/index.ts";
+import { appendGateEvent } from "../bus/control-events.ts";
+import { checkAccountSum } from "../capital/check-sums.ts";
+import { appendAllocation } from "../store/allocation-table.ts";
+import { appendAudit } from "../store/audit-table.ts";
+import { insertDecision } from "../store/decision-table.ts";
+import { insertGate } from "../store/gate-table.ts";
+import { insertWorld, readRetired } from "../store/world-table.ts";
+import { checkSettings } from "./check-settings.ts";
+import { leaderMsDefault } from "./leadership.ts";
+import { storeError } from "./store-error.ts";
+import { WorldActor } from "./world-actor.ts";
+import type { WorldSettings } from "./world-settings.ts";
+import { timersOf } from "./world-settings.ts";
+import { composeWorld, type WorldState } from "./world-state.ts";
+import type { Worlds } from "./worlds.ts";
+
+/** Makes a world: fence 1, gate OPEN, nothing active; data never flow from backtest to live by themselves. */
+export function createWorld(
+  worlds: Worlds,
+  settings: WorldSettings,
+  allocation: number,
+  principal: string,
+): Promise<WorldActor> {
+  checkSettings(settings, allocation);
+  return worlds.across.run(async () => {
+    const { db, clock, leadership, newId, poke } = worlds.ports;
+    const { worldId } = settings;
+    if (worlds.find(worldId) !== undefined) throw exists(worldId);
+    checkAccountSum(worlds, settings.accountId, new Map([[worldId, allocation]]));
+    const nowMs = clock.nowMs();
+    const state = newState(settings, allocation, nowMs);
+    const composition = composeWorld(state, [], nowMs);
+    state.composition = composition;
+    const ttlMs = settings.decisionTtlSeconds * 1000;
+    const decision = { id: newId(), mode: composition.mode, ttlMs, expiresAtMs: nowMs + ttlMs };
+    const { leaseMs } = timersOf(settings, false, leaderMsDefault);
+    const retired = await readRetired(db, worldId);
+    const fresh = newGateRow(worldId, decision, { storeEpoch: 1, leaseMs });
+    const block = {
+      source: "domain:backtest",
+      target: "domain:live",
+      active: false,
+      reason: "auto:cross-domain-block",
+    };
+    const revision = (retired?.revision ?? 0) + 1;
+    const fence = (retired?.fence ?? 0) + 1;
+    const row = { ...fresh, revision, fence, requiredRevision: revision, edges: [block] };
+    try {
+      await db.transaction(async (tx) => {
+        await leadership.assertLeads(tx);
+        await insertWorld(tx, state.world);
+        await insertGate(tx, row);
+        await insertDecision(tx, worldId, {
+          decisionId: decision.id,
+          composition,
+          createdMs: nowMs,
+        });
+        const entry = { worldId, ratio: allocation, strategies: {}, runId: "create" };
+        await appendAllocation(tx, entry, principal, nowMs);
+        const body = { settings, allocation };
+        const event = { worldId, type: "world_created", principal, body, nowMs };
+        await appendAudit(tx, { ...event, fence: row.fence, revision: row.revision });
+        await appendGateEvent(tx, row, {}, { change: "decision", restrictive: false, nowMs });
+      });
+    } catch (error) {
+      throw error instanceof UniqueViolation ? exists(worldId) : storeError(error);
+    }
+    poke();
+    const actor = new WorldActor(worlds.ports, state, { row, emitters: [] }, retired === undefined);
+    worlds.add(actor);
+    return actor;
+  });
+}
+
+function newState(settings: WorldSettings, allocation: number, nowMs: number): WorldState {
+  return {
+    world: {
+      settings,
+      version: 1,
+      stage: "validate",
+      policyVersion: 0,
+      allocation,
+      watermarkMs: null,
+      createdMs: nowMs,
+    },
+    bindings: new Map(),
+    heads: new Map(),
+    policy: undefined,
+    lastEvaluation: undefined,
+    lastRun: undefined,
+    holdReasons: {},
+    composition: undefined,
+  };
+}
+
+function exists(worldId: string): QmtlError {
+  return new QmtlError("WORLD_EXISTS", `world ${worldId} exists`, {
+    metadata: { world_id: worldId },
+  });
+}

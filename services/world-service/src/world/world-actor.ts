@@ -1,0 +1,298 @@
+import type { GateTimers, Heartbeat, HeartbeatReply, Nack } from "@qmtl/sdk/gate";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import { type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
+import {
+  type Answer,
+  type EmitterRow,
+  type GateCommand,
+  type GateMachine,
+  type GateRow,
+  isInFlight,
+  type Proposal,
+  type SessionClaim,
+  type WorldTime,
+} from "../apply/index.ts";
+import { readWorldState } from "../store/read-world-state.ts";
+import { refusalError } from "./apply-refusal.ts";
+import { type CommitExtra, commitProposal } from "./gate-commit.ts";
+import { leaderMsDefault } from "./leadership.ts";
+import { openMachine, worldTime } from "./open-machine.ts";
+import { SerialQueue } from "./serial-queue.ts";
+import type { ServicePorts } from "./service-ports.ts";
+import { storeError } from "./store-error.ts";
+import { Watchers } from "./watchers.ts";
+import { timersOf } from "./world-settings.ts";
+import { adoptStages, type WorldState } from "./world-state.ts";
+
+/** Milliseconds between looks while a run or a closing gate waits for something. */
+const busyTickMs = 25;
+
+/** Milliseconds between looks otherwise. */
+const idleTickMs = 500;
+
+/** Sessions silent this long, without a lease, are forgotten. */
+const sessionSilentMsMax = 60_000;
+
+/**
+ * One world at its leader: the state in memory, the gate machine, and the only writer of both.
+ *
+ * Operations run one after another (`exclusive`); each transition of the gate is one transaction with
+ * its event (`propose`). Heartbeats are answered at once from memory and wait for nothing, unless the
+ * emitter changes. Ticks drive runs, closing gates and the decision's life.
+ */
+export class WorldActor {
+  readonly state: WorldState;
+  readonly #ports: ServicePorts;
+  readonly #machine: GateMachine;
+  readonly #queue = new SerialQueue();
+  readonly #watchers = new Watchers();
+  #committing: Promise<void> | undefined;
+  #mustReload = false;
+  #timer: { cancel(): void } | undefined;
+  #isStopped = false;
+  /** Called on idle ticks, to judge data currency and refresh the decision. */
+  onIdle: (actor: WorldActor) => Promise<void> = () => Promise.resolve();
+
+  constructor(
+    ports: ServicePorts,
+    state: WorldState,
+    stored: { readonly row: GateRow; readonly emitters: readonly EmitterRow[] },
+    isNew: boolean,
+  ) {
+    this.#ports = ports;
+    this.state = state;
+    const timersNow = (): GateTimers => this.timers;
+    this.#machine = openMachine(
+      ports,
+      { ...stored, run: state.lastRun?.run ?? null, isNew },
+      timersNow,
+    );
+  }
+
+  get worldId(): string {
+    return this.state.world.settings.worldId;
+  }
+
+  get row(): GateRow {
+    return this.#machine.row;
+  }
+
+  /** Whether an apply may still be rolled back and blocks other changes. */
+  get isRunInFlight(): boolean {
+    return isInFlight(this.#machine.run);
+  }
+
+  get timers(): GateTimers {
+    const isLive = this.state.world.stage === "live";
+    return timersOf(this.state.world.settings, isLive, leaderMsDefault);
+  }
+
+  get decisionRemainingMs(): number {
+    return this.#machine.decisionRemainingMs(this.#ports.clock.monotonicMs());
+  }
+
+  get isRefreshDue(): boolean {
+    return this.#machine.isRefreshDue(this.#ports.clock.monotonicMs());
+  }
+
+  now(): WorldTime {
+    return worldTime(this.#ports);
+  }
+
+  /** Begins ticking. */
+  start(): void {
+    this.#arm();
+  }
+
+  /** Ticks no more, and waits for what is being written. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    await this.#queue.idle();
+    await this.#committing;
+    this.#watchers.notify();
+  }
+
+  /** Runs one operation at a time. @throws {QmtlError} TOO_MANY_REQUESTS when too many wait */
+  exclusive<T>(operation: () => Promise<T>): Promise<T> {
+    return this.#queue.run(operation);
+  }
+
+  /**
+   * Asks the gate machine for a transition and commits it. Call it inside `exclusive`; `ask` sees the
+   * row as it stands. Resolves to the answer: committed, or a run that was asked for before.
+   */
+  async propose(
+    ask: (row: GateRow) => GateCommand,
+    extra: CommitExtra | (() => CommitExtra) = {},
+  ): Promise<Exclude<Answer, { kind: "refuse" }>> {
+    await this.settled();
+    const answer = this.#machine.command(ask(this.row), this.now());
+    if (answer.kind === "refuse") throw refusalError(answer.refusal, this.row);
+    if (answer.kind === "propose") {
+      await this.#commit(answer.proposal, typeof extra === "function" ? extra() : extra);
+    }
+    return answer;
+  }
+
+  /** A transaction that does not touch the gate. Call it inside `exclusive`. */
+  async write(statements: (tx: Tx) => Promise<void>): Promise<void> {
+    await this.settled();
+    try {
+      await this.#ports.db.transaction(async (tx) => {
+        await this.#ports.leadership.assertLeads(tx);
+        await statements(tx);
+      });
+    } catch (error) {
+      this.noteFailure(error);
+      throw storeError(error);
+    }
+    this.#ports.poke();
+  }
+
+  /** After a write whose outcome is not known memory is read again before it is used. */
+  noteFailure(error: unknown): void {
+    if (error instanceof UnknownOutcome) this.#mustReload = true;
+  }
+
+  /**
+   * Replaces the gate row where no machine transition exists for it: edges. Inside `exclusive`. Nothing
+   * else commits meanwhile.
+   */
+  async rewrite(
+    change: (row: GateRow) => GateRow,
+    statements: (tx: Tx, row: GateRow) => Promise<void>,
+  ): Promise<void> {
+    await this.settled();
+    const row = change(this.row);
+    const work = this.write((tx) => statements(tx, row));
+    this.#committing = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      await work;
+      this.#machine.reread({ ...this.#machine.stored(), row }, this.now());
+    } finally {
+      this.#committing = undefined;
+    }
+  }
+
+  /** Answers a heartbeat from memory; only a change of emitter is committed first. */
+  async heartbeat(claim: SessionClaim, heartbeat: Heartbeat): Promise<HeartbeatReply> {
+    this.#machine.setGrantUntil(this.#ports.leadership.grantUntilMs);
+    // Ends: each commit hands over strategies that this session did not hold, or releases those it did.
+    for (;;) {
+      const answer = this.#machine.heartbeat(claim, heartbeat, this.now());
+      if (answer.kind === "reply") return answer.reply;
+      await this.#commit(answer.proposal, {});
+    }
+  }
+
+  /** Takes note of a session that could not apply a revision; the next tick acts on it. */
+  nack(claim: SessionClaim, nack: Nack): void {
+    this.#machine.nack(claim, nack);
+    this.#arm(0);
+  }
+
+  /** What is known of a session, for claims of its NACK. */
+  claimOf(sessionId: string): SessionClaim | undefined {
+    return this.#machine.desk.registry.get(sessionId);
+  }
+
+  /** Resolves at the next commit, when the world stops, or when `signal` aborts. */
+  changed(signal: AbortSignal): Promise<void> {
+    return this.#isStopped ? Promise.resolve() : this.#watchers.next(signal);
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Looks for what is due and commits it, until nothing is. */
+  async tick(): Promise<void> {
+    if (this.#committing !== undefined || this.#isStopped) return;
+    if (this.#mustReload) await this.#reload();
+    for (;;) {
+      if (this.#committing !== undefined) return;
+      const proposal = this.#machine.tick(this.now());
+      if (proposal === null) break;
+      await this.#commit(proposal, {});
+    }
+    this.#machine.desk.registry.prune(this.#ports.clock.monotonicMs(), sessionSilentMsMax);
+    if (!this.isRunInFlight) await this.onIdle(this);
+  }
+
+  /** Resolves when no transition is open and memory is right. */
+  async settled(): Promise<void> {
+    while (this.#committing !== undefined) await this.#committing;
+    if (this.#mustReload) await this.#reload();
+  }
+
+  async #commit(proposal: Proposal, extra: CommitExtra): Promise<void> {
+    const sessions = this.#machine.desk.registry.all().filter((s) => s.kind !== "observer");
+    const { fence } = this.row;
+    const context = {
+      lastRun: this.state.lastRun,
+      holdReasons: this.state.holdReasons,
+      sessions: sessions.length,
+      acknowledged: sessions.filter((s) => s.ackedFence === fence).length,
+    };
+    const work = commitProposal(this.#ports, proposal, extra, context);
+    let release: () => void = () => {};
+    this.#committing = new Promise((resolve) => {
+      release = resolve;
+    });
+    const result = await work;
+    this.#committing = undefined;
+    this.#machine.settle(proposal, result.outcome, this.now());
+    if (result.outcome === "committed") {
+      this.state.lastRun = result.run;
+      this.state.holdReasons = result.holdReasons;
+      if (result.stages !== undefined) adoptStages(this.state, result.stages);
+    }
+    if (result.outcome === "unknown") this.#mustReload = true;
+    release();
+    this.#watchers.notify();
+    this.#arm(0);
+    if (result.outcome !== "committed") throw storeError(result.error);
+  }
+
+  /** Reads the world again after a commit whose outcome is not known. */
+  async #reload(): Promise<void> {
+    const loaded = await readWorldState(this.#ports.db, this.worldId);
+    if (loaded === undefined)
+      throw new QmtlError("WORLD_NOT_FOUND", `world ${this.worldId} is gone`);
+    Object.assign(this.state, loaded.state);
+    const run = loaded.state.lastRun?.run ?? null;
+    this.#machine.reread({ row: loaded.row, run, emitters: loaded.emitters }, this.now());
+    this.#mustReload = false;
+  }
+
+  #arm(delayMs?: number): void {
+    if (this.#isStopped) return;
+    this.#timer?.cancel();
+    const isBusy =
+      this.isRunInFlight ||
+      this.row.gate === "CLOSING" ||
+      this.#machine.run?.state === "UNFROZEN" ||
+      this.#mustReload;
+    this.#timer = this.#ports.clock.setTimer(
+      () => void this.#tickOnce(),
+      delayMs ?? (isBusy ? busyTickMs : idleTickMs),
+    );
+  }
+
+  async #tickOnce(): Promise<void> {
+    try {
+      await this.tick();
+      this.#arm();
+    } catch (error) {
+      if (!hasReason(error, "NOT_LEADER")) {
+        const { worldId } = this;
+        this.#ports.logger.warn("a tick of a world failed; trying again", { worldId, error });
+      }
+      this.#arm(idleTickMs);
+    }
+  }
+}

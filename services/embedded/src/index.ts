@@ -1,0 +1,1 @@
+export { type Platform, type PlatformAddresses, startPlatform } from "./start-platform.ts";

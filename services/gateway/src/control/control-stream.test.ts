@@ -1,0 +1,151 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import {
+  ControlStreamService,
+  TicketPurpose,
+} from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openGatewayRig } from "../testing/gateway-rig.ts";
+
+type Rig = Awaited<ReturnType<typeof openGatewayRig>>;
+let rig: Rig;
+beforeAll(async () => {
+  rig = await openGatewayRig();
+});
+afterAll(() => rig[Symbol.asyncDispose]());
+
+const control = () => rig.client(ControlStreamService);
+const gateTicket = () =>
+  control().issueTicket({ worldId: "w1", strategyIds: ["s-1"], purpose: TicketPurpose.GATE });
+
+async function publishGate(revision: number) {
+  const state = create(GateStateSchema, {
+    ...rig.world.gate,
+    revision: BigInt(revision),
+    stateHash: `blake3:${revision}`,
+  });
+  rig.world.gate = state;
+  const event = create(ControlEventSchema, {
+    id: `e${revision}`,
+    topicKey: "world/w1/gate",
+    revision: BigInt(revision),
+    payload: { case: "gateEvent", value: { state, change: "decision" } },
+  });
+  await rig.bus.publish("control", event.topicKey, toBinary(ControlEventSchema, event));
+}
+
+/** Revisions of the gate as a stream tells them, until `last`. */
+async function readUntil(
+  last: number,
+  request: Parameters<ReturnType<typeof control>["subscribe"]>[0],
+) {
+  const abort = new AbortController();
+  const seen: string[] = [];
+  try {
+    for await (const { event } of control().subscribe(request, { signal: abort.signal })) {
+      const { payload } = event!;
+      if (payload.case === "snapshot") seen.push(`snapshot ${payload.value.revision}`);
+      if (payload.case === "gateEvent") seen.push(`event ${event!.revision}`);
+      if (seen.at(-1)?.endsWith(` ${last}`)) return seen;
+    }
+    return seen;
+  } finally {
+    abort.abort();
+  }
+}
+
+test("a stream begins with a snapshot, goes on without a gap, and resumes exactly where it was left", async () => {
+  const { ticket } = await gateTicket();
+  const first = readUntil(3, { ticket });
+  await publishGate(2);
+  await publishGate(3);
+  const seen = await first;
+  expect(seen[0]).toMatch(/^snapshot [123]$/);
+  expect(seen.at(-1)).toMatch(/ 3$/);
+  await publishGate(4);
+  await publishGate(5);
+  const topicKey = "world/w1/gate";
+  const applied = [{ topicKey, revision: 3n, storeEpoch: 1n }];
+  expect(await readUntil(5, { ticket, lastApplied: applied })).toEqual(["event 4", "event 5"]);
+  const other = [{ topicKey, revision: 3n, storeEpoch: 2n }];
+  expect(await readUntil(5, { ticket, lastApplied: other })).toEqual(["snapshot 5"]);
+});
+
+test("a heartbeat is relayed only within the scope of its ticket", async () => {
+  const { ticket, sessionId } = await gateTicket();
+  const good = {
+    sessionId,
+    worldId: "w1",
+    heartbeatSeq: 1n,
+    strategyIds: ["s-1"],
+    orderCapable: true,
+    wantLease: true,
+  };
+  const { reply } = await control().heartbeat({ ticket, heartbeat: good });
+  expect(reply).toMatchObject({ sessionId, heartbeatSeq: 1n, granted: true });
+  const bad = [
+    { ...good, sessionId: "another" },
+    { ...good, worldId: "w2" },
+    { ...good, strategyIds: ["s-1", "s-2"] },
+    { ...good, door: true },
+  ];
+  for (const heartbeat of bad) {
+    await expect(control().heartbeat({ ticket, heartbeat })).rejects.toMatchObject({
+      reason: "TICKET_SCOPE",
+    });
+  }
+  const watcher = await control().issueTicket({ worldId: "w1", sessionId });
+  await expect(
+    control().heartbeat({ ticket: watcher.ticket, heartbeat: good }),
+  ).rejects.toMatchObject({ reason: "TICKET_SCOPE" });
+  await expect(
+    control().heartbeat({ ticket: `${ticket}x`, heartbeat: good }),
+  ).rejects.toMatchObject({ reason: "TICKET_INVALID" });
+});
+
+test("a ticket survives a restart of the gateway", async () => {
+  const { ticket } = await gateTicket();
+  const again = await rig.make();
+  const handlers = again.services.find(
+    ({ service }) => service.typeName === ControlStreamService.typeName,
+  );
+  expect(handlers).toBeDefined();
+  const refreshed = await control().refreshTicket({ ticket });
+  expect(refreshed.ticket).not.toBe("");
+  const { jwksJson } = await control().getSigningKeys({});
+  expect(JSON.parse(jwksJson).keys).toHaveLength(1);
+  expect(jwksJson).not.toContain('"d"');
+  await again.stop();
+});
+
+test("without WorldService heartbeats are unavailable and decisions are lowered", async () => {
+  const { ticket, sessionId } = await gateTicket();
+  const decisions = rig.client(DecisionService);
+  const { decision: fresh } = await decisions.decide({ worldId: "w1" });
+  expect(fresh).toMatchObject({
+    effectiveMode: EffectiveMode.PAPER,
+    executionDomain: ExecutionDomain.DRYRUN,
+    stale: false,
+  });
+  rig.world.isDown = true;
+  try {
+    const heartbeat = { sessionId, worldId: "w1", heartbeatSeq: 9n, strategyIds: ["s-1"] };
+    await expect(control().heartbeat({ ticket, heartbeat })).rejects.toMatchObject({
+      reason: "PEER_UNAVAILABLE",
+    });
+    const { decision: kept } = await decisions.decide({ worldId: "w1" });
+    expect(kept).toMatchObject({
+      effectiveMode: EffectiveMode.COMPUTE_ONLY,
+      executionDomain: ExecutionDomain.BACKTEST,
+      stale: true,
+    });
+    await expect(
+      decisions.decide({ worldId: "w1", strategyIds: ["never-asked"] }),
+    ).rejects.toMatchObject({ reason: "PEER_UNAVAILABLE" });
+  } finally {
+    rig.world.isDown = false;
+  }
+});

@@ -1,0 +1,108 @@
+import type { GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { CallPrincipal, Logger } from "@qmtl/service-kit";
+import type { Peer } from "../peers/peer.ts";
+import type { GateView } from "../ports.ts";
+
+/** Worlds known at once at most. */
+const worldsMax = 10_000;
+/** Longest wait for a gate, milliseconds. */
+const loadMs = 5_000;
+
+type Listener = (worldId: string, state: GateState, change: string) => void;
+
+/**
+ * The gate of each world as this gateway applied it last: WorldService's word first, then its events in order. A gap
+ * is closed by asking WorldService again; an older state is dropped.
+ */
+export class GateBook implements GateView {
+  readonly #world: Peer;
+  readonly #gateway: CallPrincipal;
+  readonly #logger: Logger;
+  readonly #states = new Map<string, GateState>();
+  readonly #loading = new Map<string, Promise<GateState>>();
+  readonly #listeners = new Set<Listener>();
+
+  constructor(ports: { world: Peer; gateway: CallPrincipal; logger: Logger }) {
+    this.#world = ports.world;
+    this.#gateway = ports.gateway;
+    this.#logger = ports.logger;
+  }
+
+  get worldIds(): string[] {
+    return [...this.#states.keys()];
+  }
+
+  state(worldId: string): GateState | undefined {
+    return this.#states.get(worldId);
+  }
+
+  async ensure(worldId: string): Promise<GateState> {
+    return this.#states.get(worldId) ?? this.reload(worldId);
+  }
+
+  onApplied(listener: Listener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Asks WorldService for a gate; joins a question under way. */
+  reload(worldId: string): Promise<GateState> {
+    const under = this.#loading.get(worldId);
+    if (under !== undefined) return under;
+    const loading = this.#load(worldId).finally(() => this.#loading.delete(worldId));
+    this.#loading.set(worldId, loading);
+    return loading;
+  }
+
+  /**
+   * Applies an event's state: "applied", "old" for one that is applied already, "gap" when events before it are
+   * missing, "unknown" for a world nobody asked for.
+   */
+  apply(state: GateState, change: string): "applied" | "old" | "gap" | "unknown" {
+    const known = this.#states.get(state.worldId);
+    if (known === undefined) return "unknown";
+    if (compare(state, known) <= 0) return "old";
+    const isNext = state.storeEpoch === known.storeEpoch && state.revision === known.revision + 1n;
+    if (!isNext) return "gap";
+    this.#take(state, change);
+    return "applied";
+  }
+
+  async #load(worldId: string): Promise<GateState> {
+    const call = { principal: this.#gateway, timeoutMs: loadMs };
+    const answer = await this.#world.unary(
+      ActivationService.method.getActivation,
+      { worldId },
+      call,
+    );
+    const state = answer.gate;
+    if (state === undefined) throw new QmtlError("WORLD_NOT_FOUND", `no gate of world ${worldId}`);
+    const known = this.#states.get(worldId);
+    if (known !== undefined && compare(state, known) <= 0) return known;
+    if (known === undefined && this.#states.size >= worldsMax) {
+      throw new QmtlError("TOO_MANY_REQUESTS", `${worldsMax} worlds are known here`);
+    }
+    this.#take(state, "snapshot");
+    return state;
+  }
+
+  #take(state: GateState, change: string): void {
+    this.#states.set(state.worldId, state);
+    for (const listener of this.#listeners) {
+      try {
+        listener(state.worldId, state, change);
+      } catch (error) {
+        this.#logger.error("a gate listener failed", { worldId: state.worldId, error });
+      }
+    }
+  }
+}
+
+/** Negative when `a` is older than `b`: store epoch first, then revision. */
+export function compare(a: GateState, b: GateState): number {
+  if (a.storeEpoch !== b.storeEpoch) return a.storeEpoch < b.storeEpoch ? -1 : 1;
+  if (a.revision === b.revision) return 0;
+  return a.revision < b.revision ? -1 : 1;
+}

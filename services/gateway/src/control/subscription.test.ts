@@ -1,0 +1,97 @@
+import { create, fromBinary } from "@bufbuild/protobuf";
+import {
+  type ControlEvent,
+  ControlEventSchema,
+  SwapPhase,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { SubscribeResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { expect, test } from "vitest";
+import { bufferedEventsMax, Subscription } from "./subscription.ts";
+import { windowSnapshot } from "./topic-snapshot.ts";
+import { TopicWindow } from "./topic-window.ts";
+
+function rig(keys: readonly string[]) {
+  const windows = new Map(keys.map((key) => [key, new TopicWindow(key)]));
+  const subscription = new Subscription(
+    {
+      prepare: async () => {},
+      snapshot: (key) => windowSnapshot(windows.get(key)!, 0),
+      nowMs: () => 0,
+    },
+    keys,
+    1,
+  );
+  const emit = (event: ControlEvent) => {
+    windows.get(event.topicKey)!.add(event);
+    subscription.offer(event);
+  };
+  const stream = subscription.run(new AbortController().signal);
+  const next = async () => {
+    const { value } = await stream.next();
+    const { event } = fromBinary(SubscribeResponseSchema, value!.bytes);
+    const { payload, topicKey, revision } = event!;
+    if (payload.case !== "snapshot") return `${topicKey} ${revision}`;
+    return `snapshot ${topicKey} ${payload.value.revision}`;
+  };
+  return { subscription, emit, next };
+}
+
+const order = (topicKey: string, revision: number) =>
+  create(ControlEventSchema, {
+    topicKey,
+    revision: BigInt(revision),
+    payload: { case: "orderUpdated", value: {} },
+  });
+
+test("a subscriber whose buffer runs over is moved back to snapshots, and nothing is skipped", async () => {
+  const { subscription, emit, next } = rig(["a", "b"]);
+  expect([await next(), await next()]).toEqual(["snapshot a 0", "snapshot b 0"]);
+  emit(order("b", 1));
+  for (let revision = 1; revision <= bufferedEventsMax; revision += 1) emit(order("a", revision));
+  expect(subscription.overflows).toBe(1);
+  expect(subscription.waiting).toBe(0);
+  const snapshots = [await next(), await next()];
+  expect(snapshots).toEqual([`snapshot a ${bufferedEventsMax}`, "snapshot b 1"]);
+  emit(order("a", bufferedEventsMax + 1));
+  expect(await next()).toBe(`a ${bufferedEventsMax + 1}`);
+});
+
+test("a restrictive event overtakes those of other keys, never those of its own", async () => {
+  const { emit, next } = rig(["gate", "order"]);
+  await next();
+  await next();
+  emit(order("order", 1));
+  emit(order("gate", 1));
+  emit(
+    create(ControlEventSchema, {
+      topicKey: "gate",
+      revision: 2n,
+      payload: { case: "gateEvent", value: { restrictive: true } },
+    }),
+  );
+  expect([await next(), await next(), await next()]).toEqual(["gate 1", "gate 2", "order 1"]);
+});
+
+test("a hole in a key's history leads to a snapshot of that key alone", async () => {
+  const { emit, next } = rig(["a", "b"]);
+  await next();
+  await next();
+  emit(order("b", 1));
+  emit(order("a", 1));
+  emit(order("a", 5));
+  expect([await next(), await next()]).toEqual(["snapshot a 5", "b 1"]);
+});
+
+test("a change of context that is not decided follows its snapshot", async () => {
+  const { emit, next } = rig(["q"]);
+  const swap = (revision: number, phase: SwapPhase) =>
+    create(ControlEventSchema, {
+      topicKey: "q",
+      revision: BigInt(revision),
+      payload: { case: "queueUpdated", value: { swap: { swapId: "s1", phase } } },
+    });
+  emit(order("q", 1));
+  emit(swap(2, SwapPhase.OPENING));
+  emit(swap(3, SwapPhase.PREPARE));
+  expect([await next(), await next(), await next()]).toEqual(["snapshot q 1", "q 2", "q 3"]);
+});

@@ -1,0 +1,184 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type ControlEvent,
+  ControlEventSchema,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { EncodedMessage } from "@qmtl/service-kit";
+import { encodeEvent, isRestrictive } from "./encode-event.ts";
+import type { TopicSnapshot } from "./topic-snapshot.ts";
+
+/** Events that wait for one subscriber at most; beyond it the subscriber is moved back to snapshots. */
+export const bufferedEventsMax = 4_096;
+
+/** What a subscription asks its hub for. */
+export interface SnapshotSource {
+  /** Makes the state of a key known. @throws {QmtlError} PEER_UNAVAILABLE, WORLD_NOT_FOUND */
+  prepare(topicKey: string): Promise<void>;
+  /** The state of a key that was prepared. */
+  snapshot(topicKey: string): TopicSnapshot;
+  nowMs(): number;
+}
+
+interface KeyState {
+  /** Revision handed on last. */
+  last: number;
+  /** A snapshot must come before any further event. */
+  isStale: boolean;
+}
+
+/**
+ * One subscriber: per topic key a snapshot, then events without gap. Events wait in a bounded buffer; when it is full
+ * all that waits is dropped and every key starts anew from a snapshot, so nothing is silently skipped.
+ */
+export class Subscription {
+  readonly #source: SnapshotSource;
+  readonly #version: number;
+  readonly #keys: Map<string, KeyState>;
+  #buffer: ControlEvent[] = [];
+  #isMarkDue = false;
+  #wake: (() => void) | undefined;
+  #overflows = 0;
+
+  constructor(source: SnapshotSource, topicKeys: readonly string[], version: number) {
+    this.#source = source;
+    this.#version = version;
+    this.#keys = new Map(topicKeys.map((key) => [key, { last: 0, isStale: true }]));
+  }
+
+  get topicKeys(): readonly string[] {
+    return [...this.#keys.keys()];
+  }
+
+  get waiting(): number {
+    return this.#buffer.length;
+  }
+
+  /** Times the buffer ran over. */
+  get overflows(): number {
+    return this.#overflows;
+  }
+
+  /** Goes on after a revision that the subscriber has applied, instead of a snapshot. */
+  resume(topicKey: string, revision: number, events: readonly ControlEvent[]): void {
+    const key = this.#keys.get(topicKey);
+    if (key === undefined) return;
+    key.isStale = false;
+    key.last = revision;
+    for (const event of events) this.offer(event);
+  }
+
+  /** Takes an event of one of the keys; repeated and older ones are dropped, a gap makes the key stale. */
+  offer(event: ControlEvent): void {
+    const key = this.#keys.get(event.topicKey);
+    if (key === undefined || key.isStale) return;
+    const revision = Number(event.revision);
+    if (revision <= key.last) return;
+    if (revision > key.last + 1) {
+      this.restart(event.topicKey);
+      return;
+    }
+    if (this.#buffer.length >= bufferedEventsMax) {
+      this.#overflow();
+      return;
+    }
+    key.last = revision;
+    if (isRestrictive(event)) this.#overtake(event);
+    else this.#buffer.push(event);
+    this.#wake?.();
+  }
+
+  /** The key's history began anew or has a hole: a snapshot comes next. */
+  restart(topicKey: string): void {
+    const key = this.#keys.get(topicKey);
+    if (key === undefined) return;
+    key.isStale = true;
+    this.#buffer = this.#buffer.filter((event) => event.topicKey !== topicKey);
+    this.#wake?.();
+  }
+
+  /** The state of a key is known up to a revision by other means: one that is behind starts anew. */
+  catchUp(topicKey: string, revision: number): void {
+    const key = this.#keys.get(topicKey);
+    if (key !== undefined && !key.isStale && key.last < revision) this.restart(topicKey);
+  }
+
+  /** Time to show that the stream is alive. */
+  mark(): void {
+    this.#isMarkDue = true;
+    this.#wake?.();
+  }
+
+  /** The stream, until the signal aborts. */
+  async *run(signal: AbortSignal): AsyncGenerator<EncodedMessage> {
+    const wake = () => this.#wake?.();
+    signal.addEventListener("abort", wake);
+    try {
+      while (!signal.aborted) {
+        const stale = this.#firstStale();
+        const event = stale === undefined ? this.#buffer.shift() : undefined;
+        if (stale !== undefined) yield* this.#snapshot(stale);
+        else if (event !== undefined) yield encodeEvent(event, this.#version);
+        else if (this.#isMarkDue) yield this.#progress();
+        else await this.#sleep(signal);
+      }
+    } finally {
+      signal.removeEventListener("abort", wake);
+    }
+  }
+
+  async *#snapshot(topicKey: string): AsyncGenerator<EncodedMessage> {
+    await this.#source.prepare(topicKey);
+    const { event, revision, following } = this.#source.snapshot(topicKey);
+    const key = this.#keys.get(topicKey)!;
+    key.isStale = false;
+    key.last = revision;
+    for (const next of following) this.offer(next);
+    yield encodeEvent(event, this.#version);
+  }
+
+  /** Goes to the front, behind earlier events of its own key, which come along. */
+  #overtake(event: ControlEvent): void {
+    const isOwn = (other: ControlEvent) => other.topicKey === event.topicKey;
+    const own = this.#buffer.filter(isOwn);
+    this.#buffer = [...own, event, ...this.#buffer.filter((other) => !isOwn(other))];
+  }
+
+  #overflow(): void {
+    this.#overflows += 1;
+    this.#buffer = [];
+    for (const key of this.#keys.values()) key.isStale = true;
+    this.#wake?.();
+  }
+
+  #firstStale(): string | undefined {
+    for (const [topicKey, key] of this.#keys) if (key.isStale) return topicKey;
+    return undefined;
+  }
+
+  #progress(): EncodedMessage {
+    this.#isMarkDue = false;
+    const revisions = Object.fromEntries(
+      [...this.#keys].map(([key, { last }]) => [key, BigInt(last)]),
+    );
+    const event = create(ControlEventSchema, {
+      schemaVersion: { min: 1, max: 1, version: 1 },
+      source: "qmtl/gateway",
+      type: "progress_mark",
+      time: timestampFromMs(this.#source.nowMs()),
+      payload: { case: "progressMark", value: { revisions } },
+    });
+    return encodeEvent(event, this.#version);
+  }
+
+  #sleep(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#wake = undefined;
+        resolve();
+      };
+      this.#wake = done;
+      if (signal.aborted || this.#buffer.length > 0 || this.#isMarkDue) done();
+    });
+  }
+}

@@ -1,0 +1,109 @@
+import { ManualClock } from "@qmtl/service-kit/testing";
+import { expect, test } from "vitest";
+import { FeedBarrier, holdMsMax } from "./feed-barrier.ts";
+
+const never = new AbortController().signal;
+
+function rig(runners: readonly string[], untilMs: number | null = null) {
+  const clock = new ManualClock();
+  const dropped: string[] = [];
+  const stored = {
+    passedRow: 9,
+    untilMs,
+    runners: runners.map((sessionId) => ({ sessionId, fromRow: 10 })),
+  };
+  const onDropped = (sessionId: string) => dropped.push(sessionId);
+  const barrier = new FeedBarrier({ source: "f", clock, sessionDeadMs: 4_000, onDropped }, stored);
+  const passed: string[] = [];
+  const refused: string[] = [];
+  const publish = (row: number, name = `k/${row}`): void => {
+    const options = { signal: never };
+    barrier.wait(name, { row, toRow: row, timeMs: row * 1_000 }, options).then(
+      () => passed.push(name),
+      (error: { reason: string }) => refused.push(`${name} ${error.reason}`),
+    );
+  };
+  const settle = async () => {
+    for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+  };
+  return { clock, barrier, stored, dropped, passed, refused, publish, settle };
+}
+
+test("a row passes when both runners have ended the row before, whoever comes last", async () => {
+  const { barrier, passed, publish, settle } = rig(["a", "b"]);
+  publish(10);
+  await settle();
+  expect(passed).toEqual(["k/10"]);
+  barrier.rowEffective(10);
+  publish(11);
+  publish(11, "flow/11");
+  barrier.ended("a", 10);
+  await settle();
+  expect(passed).toEqual(["k/10"]);
+  expect(barrier.isSettled).toBe(false);
+  barrier.ended("b", 10);
+  await settle();
+  expect(passed).toEqual(["k/10", "k/11", "flow/11"]);
+});
+
+test("a later row waits until the one before it is in the log", async () => {
+  const { barrier, passed, publish, settle } = rig([]);
+  publish(11);
+  publish(10);
+  await settle();
+  expect(passed).toEqual(["k/10"]);
+  barrier.rowEffective(10);
+  await settle();
+  expect(passed).toEqual(["k/10", "k/11"]);
+});
+
+test("a silent runner is dropped, a heartbeating one is waited for", async () => {
+  const { clock, barrier, dropped, passed, publish, settle } = rig(["a", "b"]);
+  barrier.rowEffective(10);
+  barrier.ended("a", 10);
+  publish(11);
+  clock.advance(3_000);
+  barrier.heard("a");
+  barrier.heard("b");
+  clock.advance(3_000);
+  expect(dropped).toEqual([]);
+  barrier.heard("a");
+  clock.advance(1_000);
+  await settle();
+  expect(dropped).toEqual(["b"]);
+  expect(passed).toEqual(["k/11"]);
+});
+
+test("no row passes the hold until it is moved", async () => {
+  const { barrier, stored, passed, publish, settle } = rig([], 9_500);
+  publish(10);
+  await settle();
+  expect(passed).toEqual([]);
+  barrier.sync({ ...stored, untilMs: 10_000 });
+  await settle();
+  expect(passed).toEqual(["k/10"]);
+});
+
+test("a publish that is held for too long, or sent again, is answered so", async () => {
+  const { clock, barrier, refused, passed, publish, settle } = rig([], 0);
+  publish(10);
+  publish(10);
+  await settle();
+  expect(refused).toEqual(["k/10 BARRIER_HELD"]);
+  clock.advance(holdMsMax);
+  await settle();
+  expect(refused).toHaveLength(2);
+  expect(passed).toEqual([]);
+  expect(barrier.state.logRow).toBe(9);
+});
+
+test("an end that comes before its runner is known counts once it is", async () => {
+  const { barrier, stored, passed, publish, settle } = rig(["a"]);
+  barrier.rowEffective(10);
+  barrier.ended("b", 10);
+  barrier.sync({ ...stored, runners: [...stored.runners, { sessionId: "b", fromRow: 10 }] });
+  barrier.ended("a", 10);
+  publish(11);
+  await settle();
+  expect(passed).toEqual(["k/11"]);
+});

@@ -1,0 +1,215 @@
+import {
+  type BarrierInput,
+  type BarrierState,
+  barrierStep,
+  type HeldRow,
+  isSettledAt,
+  takeBarrier,
+} from "@qmtl/sdk/queues";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Clock, ClockTimer } from "@qmtl/service-kit";
+
+/** Longest a Publish is held before its sender is asked to send it again, milliseconds. */
+export const holdMsMax = 20_000;
+/** Rows that wait at one feed at most. */
+const waitersMax = 1_024;
+/** Ends of sessions that are not in the runner set yet, at most. */
+const earlyEndsMax = 1_024;
+
+/** What the DAG Manager stores of a feed. */
+export interface StoredFeed {
+  readonly passedRow: number;
+  readonly untilMs: number | null;
+  readonly runners: readonly { readonly sessionId: string; readonly fromRow: number }[];
+}
+
+export interface FeedBarrierPorts {
+  readonly source: string;
+  readonly clock: Clock;
+  readonly sessionDeadMs: number;
+  /** A runner was silent for too long and is not waited for any more. */
+  readonly onDropped: (sessionId: string) => void;
+}
+
+export interface WaitOptions {
+  /** Longest wait, milliseconds. @default holdMsMax */
+  readonly holdMs?: number;
+  readonly signal: AbortSignal;
+}
+
+interface Waiter {
+  readonly row: HeldRow;
+  readonly timer: ClockTimer;
+  pass(): void;
+  refuse(error: QmtlError): void;
+}
+
+/** The replay barrier of one feed at its owner: holds source rows until every live runner has ended the row before. */
+export class FeedBarrier {
+  readonly #ports: FeedBarrierPorts;
+  #state: BarrierState;
+  readonly #waiters = new Map<string, Waiter>();
+  readonly #dropped = new Set<string>();
+  readonly #earlyEnds = new Map<string, number>();
+  #timer: ClockTimer | undefined;
+
+  constructor(ports: FeedBarrierPorts, stored: StoredFeed) {
+    this.#ports = ports;
+    const { passedRow: logRow, untilMs, runners } = stored;
+    this.#state = takeBarrier({ logRow, untilMs, runners }, ports.sessionDeadMs, this.#now());
+  }
+
+  get state(): BarrierState {
+    return this.#state;
+  }
+
+  /** Sessions that were dropped and are still listed by the DAG Manager. */
+  get dropped(): ReadonlySet<string> {
+    return this.#dropped;
+  }
+
+  /** Whether every runner has ended the last row. */
+  get isSettled(): boolean {
+    return isSettledAt(this.#state, this.#state.logRow);
+  }
+
+  /**
+   * Resolves when `row` may pass. `name` tells publishes of one record from others: a repeated one replaces the one
+   * that waits.
+   *
+   * @throws {QmtlError} BARRIER_HELD after `holdMs`, or when it was sent again.
+   */
+  wait(name: string, row: HeldRow, options: WaitOptions): Promise<void> {
+    const { holdMs = holdMsMax, signal } = options;
+    this.#waiters.get(name)?.refuse(held("it was sent again"));
+    if (this.#waiters.size >= waitersMax) {
+      const message = `${waitersMax} rows wait at feed ${this.#ports.source}`;
+      throw new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100 });
+    }
+    return new Promise((resolve, reject) => {
+      const end = (finish: () => void) => {
+        if (this.#waiters.get(name) === waiter) this.#waiters.delete(name);
+        timer.cancel();
+        signal.removeEventListener("abort", gone);
+        finish();
+      };
+      const refuse = (error: QmtlError) => end(() => reject(error));
+      const gone = () => refuse(held("the caller went away"));
+      const timer = this.#ports.clock.setTimer(
+        () => refuse(held(`runners have not ended row ${this.#state.logRow}`)),
+        holdMs,
+      );
+      const waiter: Waiter = { row, timer, refuse, pass: () => end(resolve) };
+      this.#waiters.set(name, waiter);
+      signal.addEventListener("abort", gone, { once: true });
+      if (signal.aborted) gone();
+      this.#take({ kind: "tick", nowMs: this.#now() });
+    });
+  }
+
+  /** A row is in the log, and booked. */
+  rowEffective(row: number): void {
+    this.#take({ kind: "row_effective", row });
+  }
+
+  ended(sessionId: string, row: number): void {
+    if (!this.#state.runners.has(sessionId)) {
+      if (this.#earlyEnds.size >= earlyEndsMax) this.#earlyEnds.clear();
+      this.#earlyEnds.set(sessionId, Math.max(row, this.#earlyEnds.get(sessionId) ?? row));
+      return;
+    }
+    this.#take({ kind: "ended", sessionId, row, nowMs: this.#now() });
+  }
+
+  heard(sessionId: string): void {
+    if (!this.#state.runners.has(sessionId)) return;
+    this.#take({ kind: "heartbeat", sessionId, nowMs: this.#now() });
+  }
+
+  /** Takes over what the DAG Manager stores now: the hold, and runners that came, went, or count from a later row. */
+  sync(stored: StoredFeed): void {
+    const listed = new Set(stored.runners.map((runner) => runner.sessionId));
+    for (const sessionId of this.#dropped)
+      if (!listed.has(sessionId)) this.#dropped.delete(sessionId);
+    // Before the first row the log's place is where the feed begins, which its first START tells.
+    if (this.#state.logRow < 0) this.#state = { ...this.#state, logRow: stored.passedRow };
+    for (const { sessionId, fromRow } of stored.runners) {
+      const known = this.#state.runners.get(sessionId);
+      if (known !== undefined) {
+        const runners = new Map(this.#state.runners).set(sessionId, { ...known, fromRow });
+        this.#state = { ...this.#state, runners };
+      } else if (!this.#dropped.has(sessionId)) this.#join(sessionId, fromRow);
+    }
+    for (const sessionId of this.#state.runners.keys()) {
+      if (!listed.has(sessionId)) this.#take({ kind: "runner_left", sessionId });
+    }
+    this.#take({ kind: "advance", untilMs: stored.untilMs });
+  }
+
+  /** Lets nobody wait any longer. */
+  close(): void {
+    this.#timer?.cancel();
+    for (const waiter of [...this.#waiters.values()]) waiter.refuse(held("the gateway stops"));
+  }
+
+  #join(sessionId: string, fromRow: number): void {
+    const nowMs = this.#now();
+    this.#take({ kind: "runner_joined", sessionId, fromRow, nowMs });
+    const row = this.#earlyEnds.get(sessionId);
+    this.#earlyEnds.delete(sessionId);
+    if (row !== undefined && row >= fromRow) this.#take({ kind: "ended", sessionId, row, nowMs });
+  }
+
+  #take(input: BarrierInput): void {
+    this.#step(input);
+    this.#release();
+    this.#watch();
+  }
+
+  #step(input: BarrierInput): void {
+    const { state, effects } = barrierStep(this.#state, input);
+    this.#state = state;
+    for (const effect of effects) {
+      if (effect.kind === "pass") this.#pass(effect.row.toRow);
+      if (effect.kind === "dropped") {
+        this.#dropped.add(effect.sessionId);
+        this.#ports.onDropped(effect.sessionId);
+      }
+    }
+  }
+
+  #pass(row: number): void {
+    for (const waiter of [...this.#waiters.values()]) if (waiter.row.row <= row) waiter.pass();
+  }
+
+  /** Offers the lowest row that waits; later ones stay until it is in the log. */
+  #release(): void {
+    this.#pass(this.#state.logRow);
+    let lowest: HeldRow | undefined;
+    for (const { row } of this.#waiters.values()) {
+      if (lowest === undefined || row.row < lowest.row) lowest = row;
+    }
+    if (lowest !== undefined) this.#step({ kind: "publish", row: lowest });
+  }
+
+  /** While something waits, looks when the next runner may be silent for too long. */
+  #watch(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    if (this.#waiters.size === 0 || this.#state.runners.size === 0) return;
+    const heardMs = Math.min(...[...this.#state.runners.values()].map((each) => each.lastHeardMs));
+    const delayMs = Math.max(heardMs + this.#ports.sessionDeadMs - this.#now(), 1);
+    this.#timer = this.#ports.clock.setTimer(
+      () => this.#take({ kind: "tick", nowMs: this.#now() }),
+      delayMs,
+    );
+  }
+
+  #now(): number {
+    return this.#ports.clock.monotonicMs();
+  }
+}
+
+function held(why: string): QmtlError {
+  return new QmtlError("BARRIER_HELD", `the row is held: ${why}`, { retryAfterMs: 1 });
+}

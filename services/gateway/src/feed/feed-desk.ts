@@ -1,0 +1,168 @@
+import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import {
+  type GetReplayResponse,
+  QueueService,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { hasReason } from "@qmtl/sdk/rpc";
+import type { CallPrincipal, Clock, CounterMetric, Logger, Metrics } from "@qmtl/service-kit";
+import type { Peer } from "../peers/peer.ts";
+import type { BarrierEnds } from "../ports.ts";
+import type { BarBooker } from "./bar-booker.ts";
+import { FeedBarrier, type StoredFeed } from "./feed-barrier.ts";
+import type { PartWait } from "./publish-plan.ts";
+
+export interface FeedDeskPorts {
+  readonly dag: Peer;
+  readonly gateway: CallPrincipal;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly booker: BarBooker;
+  readonly sessionDeadMs: number;
+}
+
+/**
+ * The barriers of all replay feeds. This gateway is their owner; a barrier is set up from what the DAG Manager stores
+ * when it is first asked for, after the bars that a former owner did not book.
+ */
+export class FeedDesk implements BarrierEnds {
+  readonly #ports: FeedDeskPorts;
+  readonly #dropped: CounterMetric;
+  readonly #barriers = new Map<string, FeedBarrier>();
+  readonly #opening = new Map<string, Promise<FeedBarrier>>();
+  readonly #refreshing = new Map<string, Promise<void>>();
+  /** Readings that have not begun. */
+  readonly #queued = new Map<string, Promise<void>>();
+
+  constructor(ports: FeedDeskPorts) {
+    this.#ports = ports;
+    const help = "Runners a replay barrier stopped waiting for";
+    this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
+  }
+
+  /** The barrier of a feed. @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */
+  async barrier(source: string): Promise<FeedBarrier> {
+    const known = this.#barriers.get(source) ?? this.#opening.get(source);
+    if (known !== undefined) return known;
+    const opening = this.#open(source).finally(() => this.#opening.delete(source));
+    this.#opening.set(source, opening);
+    return opening;
+  }
+
+  /** Waits at the barrier of a feed; see `FeedBarrier.wait`. */
+  async wait(wait: PartWait, holdMs: number, signal: AbortSignal): Promise<void> {
+    const barrier = await this.barrier(wait.source);
+    await barrier.wait(wait.name, wait.row, { holdMs, signal });
+  }
+
+  ended(source: string, sessionId: string, row: number): void {
+    const barrier = this.#barriers.get(source);
+    if (barrier !== undefined) barrier.ended(sessionId, row);
+    else {
+      // The end came before the barrier was set up: it counts as soon as it is.
+      this.barrier(source)
+        .then((opened) => opened.ended(sessionId, row))
+        .catch((error: unknown) => this.#ports.logger.warn("no barrier", { source, error }));
+    }
+  }
+
+  /** A session sent a heartbeat. */
+  heard(sessionId: string): void {
+    for (const barrier of this.#barriers.values()) barrier.heard(sessionId);
+  }
+
+  /** Reads the runner set and the hold of a feed again. Calls that come meanwhile lead to one more reading. */
+  async refresh(source: string): Promise<void> {
+    const barrier = this.#barriers.get(source);
+    if (barrier === undefined) {
+      await this.barrier(source);
+      return;
+    }
+    const queued = this.#queued.get(source);
+    if (queued !== undefined) return queued;
+    const before = this.#refreshing.get(source) ?? Promise.resolve();
+    const next = before
+      .catch(() => {})
+      .then(async () => {
+        this.#queued.delete(source);
+        barrier.sync(storedOf(await this.#read(source)));
+      });
+    this.#queued.set(source, next);
+    this.#refreshing.set(source, next);
+    await next;
+  }
+
+  /** The hold or the runners of a feed changed. */
+  onEvent(event: ControlEvent): void {
+    if (!event.topicKey.startsWith("feed/")) return;
+    const source = event.topicKey.slice("feed/".length);
+    if (!this.#barriers.has(source)) return;
+    this.refresh(source).catch((error: unknown) => {
+      this.#ports.logger.warn("a feed could not be read again", { source, error });
+    });
+  }
+
+  /** What only the owner knows: ends, dropped runners, whether the last row is settled. */
+  async describe(answer: GetReplayResponse, source: string): Promise<GetReplayResponse> {
+    const barrier = await this.barrier(source);
+    const { runners, logRow } = barrier.state;
+    for (const runner of answer.runners) {
+      runner.endedRow = BigInt(runners.get(runner.sessionId)?.endedRow ?? -1);
+      runner.dropped = barrier.dropped.has(runner.sessionId);
+    }
+    const isCurrent = logRow >= Number(answer.passedRow);
+    answer.settled = isCurrent && barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
+    return answer;
+  }
+
+  close(): void {
+    for (const barrier of this.#barriers.values()) barrier.close();
+  }
+
+  async #open(source: string): Promise<FeedBarrier> {
+    const { booker, clock, sessionDeadMs } = this.#ports;
+    const stored = storedOf(await this.#read(source));
+    await booker.catchUp(source);
+    const barrier = new FeedBarrier(
+      {
+        source,
+        clock,
+        sessionDeadMs,
+        onDropped: (sessionId) => this.#onDropped(source, sessionId),
+      },
+      stored,
+    );
+    this.#barriers.set(source, barrier);
+    return barrier;
+  }
+
+  #read(source: string): Promise<GetReplayResponse> {
+    const call = { principal: this.#ports.gateway, timeoutMs: 5_000 };
+    return this.#ports.dag.unary(QueueService.method.getReplay, { source }, call);
+  }
+
+  #onDropped(source: string, sessionId: string): void {
+    const { logger, dag, gateway } = this.#ports;
+    logger.warn("a runner is silent; the feed goes on without it", { source, sessionId });
+    this.#dropped.inc({ source });
+    const call = { principal: gateway, timeoutMs: 5_000 };
+    dag
+      .unary(QueueService.method.deleteReplayRunner, { source, sessionId }, call)
+      .then(() => this.refresh(source))
+      .catch((error: unknown) => {
+        if (hasReason(error, "SOURCE_NOT_FOUND")) return;
+        logger.warn("a silent runner was not taken out", { source, sessionId, error });
+      });
+  }
+}
+
+function storedOf(answer: GetReplayResponse): StoredFeed {
+  return {
+    passedRow: Number(answer.passedRow),
+    untilMs: answer.untilMs === undefined ? null : Number(answer.untilMs),
+    runners: answer.runners.map(({ sessionId, fromRow }) => ({
+      sessionId,
+      fromRow: Number(fromRow),
+    })),
+  };
+}

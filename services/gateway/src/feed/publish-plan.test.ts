@@ -1,0 +1,59 @@
+import { create } from "@bufbuild/protobuf";
+import { QueueRecordSchema, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { expect, test } from "vitest";
+import { planPublish } from "./publish-plan.ts";
+import { barsOf } from "./source-bars.ts";
+
+const floats = (...values: number[]) => new Uint8Array(new Float64Array(values).buffer);
+const columns = ["open", "high", "low", "close"];
+const key = {
+  computeKey: "bars",
+  nodeId: "n",
+  source: "spx",
+  instrument: "SPX",
+  columns,
+  isReplay: true,
+};
+const keyOf = (computeKey: string) => (computeKey === "sma" ? undefined : { ...key, computeKey });
+const row = (computeKey: string, at: number, count = 1) =>
+  create(QueueRecordSchema, {
+    computeKey,
+    kind: RecordKind.ROW,
+    seq: BigInt(at),
+    row: BigInt(at),
+    count,
+    bucketEndMs: floats(...Array.from({ length: count }, (_, k) => (at + k) * 1_000)),
+    columns: columns.map((_, column) =>
+      floats(...Array.from({ length: count }, (__, k) => column * 100 + at + k)),
+    ),
+  });
+
+test("rows of a feed are held one by one, what belongs to one row goes together", () => {
+  const start = create(QueueRecordSchema, { computeKey: "bars", kind: RecordKind.START });
+  const records = [start, row("bars", 5), row("flow", 5), row("sma", 4), row("bars", 6)];
+  const parts = planPublish(records, keyOf);
+  expect(parts.map(({ indexes, wait }) => [indexes, wait?.row.row])).toEqual([
+    [[0], undefined],
+    [[1, 2, 3], 5],
+    [[4], 6],
+  ]);
+});
+
+test("a run of rows is cut into single ones, and each is its bar", () => {
+  const parts = planPublish([row("bars", 7, 3)], keyOf);
+  expect(parts.map(({ indexes, wait }) => [indexes, wait?.row])).toEqual(
+    [7, 8, 9].map((at) => [[0], { row: at, toRow: at, timeMs: at * 1_000 }]),
+  );
+  const bars = parts.flatMap(({ records }) => records.flatMap((record) => barsOf(key, record)));
+  expect(bars).toEqual(barsOf(key, row("bars", 7, 3)));
+  expect(bars[1]).toEqual({
+    source: "spx",
+    instrument: "SPX",
+    row: 8,
+    bucketEndMs: 8_000,
+    open: 8,
+    high: 108,
+    low: 208,
+    close: 308,
+  });
+});

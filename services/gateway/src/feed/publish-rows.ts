@@ -1,0 +1,105 @@
+import {
+  type PublishRequest,
+  type PublishResult,
+  QueueDataService,
+  type QueueRecord,
+  RecordKind,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { type CallContext, failpoints } from "@qmtl/service-kit";
+import { callOf } from "../peers/forward.ts";
+import type { Peer } from "../peers/peer.ts";
+import type { SourceBar } from "../ports.ts";
+import type { BarBooker } from "./bar-booker.ts";
+import { holdMsMax } from "./feed-barrier.ts";
+import type { FeedDesk } from "./feed-desk.ts";
+import { type PartWait, type PublishPart, planPublish } from "./publish-plan.ts";
+import { barsOf } from "./source-bars.ts";
+import type { SourceKeys } from "./source-keys.ts";
+
+/** Kept of the caller's time for the answer, milliseconds. */
+const answerMs = 500;
+
+export interface PublishPorts {
+  readonly dag: Peer;
+  readonly keys: SourceKeys;
+  readonly feeds: FeedDesk;
+  readonly booker: BarBooker;
+}
+
+/**
+ * Passes records on to the log. Rows of replay sources wait at their feed's barrier; once they are effective their
+ * bars are booked before the answer. Everything else goes straight through.
+ *
+ * @throws {QmtlError} BARRIER_HELD when a row was held for too long: nothing of it is lost, send it again.
+ */
+export async function publishRows(
+  ports: PublishPorts,
+  request: PublishRequest,
+  context: CallContext,
+): Promise<{ results: PublishResult[] }> {
+  const { records, sessionId } = request;
+  await ports.keys.learn(records.map(({ computeKey }) => computeKey));
+  const keyOf = (computeKey: string) => ports.keys.replayKey(computeKey);
+  const append = (part: readonly QueueRecord[]) =>
+    ports.dag.unary(
+      QueueDataService.method.publish,
+      { sessionId, records: [...part] },
+      callOf(context),
+    );
+  if (!records.some(({ computeKey }) => keyOf(computeKey) !== undefined)) return append(records);
+  const results: PublishResult[] = [];
+  const broken = new Set<string>();
+  for (const part of planPublish(records, keyOf)) {
+    // After a void record those behind it in its queue are void, too: they need not wait to be told so.
+    const isBroken = part.records.every(({ computeKey }) => broken.has(computeKey));
+    if (part.wait !== undefined && !isBroken) await hold(ports, part.wait, context);
+    const answer = await append(part.records);
+    await failpoints.hit("gw.publish.after_append");
+    part.indexes.forEach((index, at) => {
+      const result = answer.results[at];
+      results[index] = worse(results[index], result);
+      if (result?.effective === false) broken.add(part.records[at]!.computeKey);
+    });
+    await settle(ports, part, answer.results);
+  }
+  return { results };
+}
+
+/** Waits at the barrier, but not so long that the caller's deadline passes first. */
+function hold(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
+  const leftMs = context.timeoutMs ?? Number.POSITIVE_INFINITY;
+  const holdMs = Math.max(Math.min(holdMsMax, leftMs - answerMs), 0);
+  return ports.feeds.wait(wait, holdMs, context.signal);
+}
+
+/** Books what became effective, and lets the barrier move on. */
+async function settle(
+  ports: PublishPorts,
+  part: PublishPart,
+  results: readonly PublishResult[],
+): Promise<void> {
+  const bars: SourceBar[] = [];
+  const begun = new Set<string>();
+  let isEffective = false;
+  part.records.forEach((record, at) => {
+    const key = ports.keys.replayKey(record.computeKey);
+    if (key === undefined || results[at]?.effective !== true) return;
+    if (record.kind === RecordKind.START) begun.add(key.source);
+    else if (part.wait !== undefined) isEffective = true;
+    bars.push(...barsOf(key, record));
+  });
+  // The first START of a feed tells where its rows begin.
+  for (const source of begun) await ports.feeds.refresh(source);
+  if (part.wait === undefined || !isEffective) return;
+  const { source, row } = part.wait;
+  if (bars.length > 0) await ports.booker.book(source, bars);
+  (await ports.feeds.barrier(source)).rowEffective(row.toRow);
+}
+
+/** Of the pieces of a run, the first that was not effective speaks for it. */
+function worse(a: PublishResult | undefined, b: PublishResult | undefined): PublishResult {
+  const last = b ?? a;
+  if (last === undefined) throw new QmtlError("BUG", "the log gave no result for a record");
+  return a !== undefined && !a.effective ? a : last;
+}

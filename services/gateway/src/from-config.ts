@@ -1,0 +1,236 @@
+import { randomUUID } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { FillService } from "@qmtl/contracts/qmtl/gateway/v1/fill_service_pb";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { RebalancingExecutionService } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
+import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import {
+  type CallPrincipal,
+  type Clock,
+  capabilitiesOf,
+  createMetrics,
+  type GatewayKey,
+  type Logger,
+  type Metrics,
+  type SchemaRangeOf,
+  type ServedService,
+  serve,
+} from "@qmtl/service-kit";
+import type { EventBus } from "@qmtl/service-kit/bus";
+import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
+import { controlTopic } from "./bus/control-events.ts";
+import { ControlHub } from "./control/control-hub.ts";
+import { GateBook } from "./control/gate-book.ts";
+import { BatchedLeaseRelay } from "./control/lease-relay.ts";
+import { Tickets } from "./control/tickets.ts";
+import { BarBooker } from "./feed/bar-booker.ts";
+import { FeedDesk } from "./feed/feed-desk.ts";
+import { SourceKeys } from "./feed/source-keys.ts";
+import type { OpenOrderHalf, OrderHalf } from "./order-half.ts";
+import { openOrderHalf } from "./orders-from-config.ts";
+import { Peer } from "./peers/peer.ts";
+import type { OrderPath } from "./ports.ts";
+import { controlHandlers } from "./rpc/control-handlers.ts";
+import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
+import { queueServices } from "./rpc/queue-handlers.ts";
+import { worldServices } from "./rpc/world-handlers.ts";
+import { ticketKeys } from "./store/ticket-key-store.ts";
+import { SubmissionWorker } from "./submission/submission-worker.ts";
+import { SubmissionWatch } from "./submission/watch-submission.ts";
+import { DecisionCache } from "./worlds/decision-cache.ts";
+
+/** Version of this software. */
+const serverVersion = "0.1.0";
+
+export interface GatewayDeps {
+  /** Database with schema `gateway`. */
+  readonly db: Db;
+  /** Database with schema `paper`, the paper broker's own. */
+  readonly paperDb: Db;
+  readonly bus: EventBus;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly config: QmtlConfig;
+  /** Name of this gateway and the secret it signs callers with. */
+  readonly gatewayKey: GatewayKey;
+  readonly peers: { readonly dagManagerUrl: string; readonly worldServiceUrl: string };
+  readonly metrics?: Metrics;
+  /** @default the order path over the accounts of the configuration */
+  readonly openOrders?: OpenOrderHalf;
+  /** @default random UUIDs */
+  readonly newId?: () => string;
+}
+
+export interface Gateway {
+  /** What both doors serve. */
+  readonly services: ServedService[];
+  /** Versions per contract, for the doors. */
+  readonly schemaRange: SchemaRangeOf;
+  /** Rebuilds the books, follows the bus, goes on with what was open. */
+  start(): Promise<void>;
+  /** Finishes what was taken in. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** The Gateway over its database, bus and peers: migrates the schema, and wires everything. */
+export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
+  const parts = await openParts(deps);
+  const { feeds, worker, hub, orders, relay, dag, world, keys } = parts;
+  const services = servicesOf(deps, parts);
+  const stop = async () => {
+    feeds.close();
+    await worker.stop();
+    await hub.stop();
+    await orders.stop();
+    await relay.close();
+    dag.close();
+    world.close();
+  };
+  let stopping: Promise<void> | undefined;
+  return {
+    services,
+    schemaRange: schemaRangeOf(deps.config),
+    async start() {
+      await keys.load();
+      relay.start();
+      await orders.start();
+      hub.onEvent((event) => feeds.onEvent(event));
+      await hub.start();
+      await worker.start();
+      openBarriers(deps.config, feeds, deps.logger);
+    },
+    stop() {
+      stopping ??= stop();
+      return stopping;
+    },
+  };
+}
+
+type Parts = Awaited<ReturnType<typeof openParts>>;
+
+/** All that works by itself. */
+async function openParts(deps: GatewayDeps) {
+  const base = await openBase(deps);
+  const { db, clock } = deps;
+  const watch = new SubmissionWatch(db, clock);
+  const changed = (submissionId: string) => watch.changed(submissionId);
+  const worker = new SubmissionWorker({ ...base, changed });
+  return { ...base, ...(await openFeeds(deps, base)), watch, worker };
+}
+
+type Base = Awaited<ReturnType<typeof openBase>>;
+
+/** Stores, peers, and what is known of gates. */
+async function openBase(deps: GatewayDeps) {
+  const { db, bus, clock, logger, config, gatewayKey } = deps;
+  const metrics = deps.metrics ?? createMetrics();
+  const newId = deps.newId ?? randomUUID;
+  const { gatewayId } = gatewayKey;
+  const gateway: CallPrincipal = { name: gatewayId, role: "gateway" };
+  await migrate(db, fileURLToPath(new URL("../migrations/", import.meta.url)));
+  await migrateOutbox(db);
+  await bus.ensureTopics([{ topic: controlTopic }]);
+  const ttlSeconds = config.gateway.ticket_ttl_seconds;
+  const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
+  const relay = new OutboxRelay({ db, bus, ownerId: newId(), logger, metrics, clock });
+  const dag = new Peer("dag-manager", deps.peers.dagManagerUrl, { clock, gatewayKey });
+  const world = new Peer("world-service", deps.peers.worldServiceUrl, { clock, gatewayKey });
+  const gates = new GateBook({ world, gateway, logger });
+  const hub = new ControlHub({ bus, gates, clock, logger, metrics });
+  const leases = new BatchedLeaseRelay({ world, clock, gateway, gatewayId });
+  const keys = new SourceKeys(db);
+  const poke = () => relay.poke();
+  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke };
+  return { ...own, world, dag, gates, hub, leases, keys, tickets, relay };
+}
+
+/** The order path needs the barrier, which needs the booked rows of the order path. */
+async function openFeeds(
+  deps: GatewayDeps,
+  base: Base,
+): Promise<{ feeds: FeedDesk; booker: BarBooker; orders: OrderHalf }> {
+  const { db, paperDb, clock, logger, config } = deps;
+  const { dag, gateway, metrics, keys, gates, leases, world, tickets } = base;
+  let path: Pick<OrderPath, "onBars" | "bookedRow"> = unopened;
+  const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
+  const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
+  const feeds = new FeedDesk({ dag, gateway, clock, logger, metrics, booker, sessionDeadMs });
+  const seams = { metrics, world, gateway, gates, leases, barrier: feeds };
+  const verifyTicket = (ticket: string) => tickets.verify(ticket);
+  const open = deps.openOrders ?? openOrderHalf;
+  const orders = await open({ db, paperDb, clock, logger, config, ...seams, verifyTicket });
+  path = orders.path;
+  return { feeds, booker, orders };
+}
+
+/** All contracts under the gateway's address. */
+function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
+  const { config } = deps;
+  const { world, dag, gates, hub, keys, feeds, booker, orders, metrics, watch } = parts;
+  const schemaRange = schemaRangeOf(config);
+  const capabilities = () =>
+    capabilitiesOf({ services, schemaRange, flags: flagsOf(config), serverVersion });
+  const orderFacts = (worldId: string, strategyId: string) => orders.facts(worldId, strategyId);
+  const explain = { world, gates, orderFacts };
+  const enforceLiveGuard = config.gateway.enforce_live_guard;
+  const services: ServedService[] = [
+    serve(
+      GatewayService,
+      gatewayHandlers({ submissions: parts, explain, watch, dag, hub, capabilities }),
+    ),
+    serve(ControlStreamService, controlHandlers(parts)),
+    ...queueServices({ dag, keys, feeds, booker }),
+    ...worldServices({
+      world,
+      apply: { ...parts, enforceLiveGuard },
+      decisions: new DecisionCache(world, metrics),
+    }),
+    ...orders.services,
+  ];
+  addMissing(services);
+  return services;
+}
+
+/** Bars that a former process did not book are booked now, not when the next row comes. */
+function openBarriers(config: QmtlConfig, feeds: FeedDesk, logger: Logger): void {
+  for (const source of Object.keys(config.sources)) {
+    feeds.barrier(source).catch((error: unknown) => {
+      logger.warn("the barrier of a feed is not set up yet", { source, error });
+    });
+  }
+}
+
+/** Stands in until the order path is opened, which is before the first call. */
+const unopened: Pick<OrderPath, "onBars" | "bookedRow"> = {
+  onBars: () => Promise.reject(new Error("a bar before the order path was opened")),
+  bookedRow: () => -1,
+};
+
+/** Contracts without a handler answer UNIMPLEMENTED, by name. */
+function addMissing(services: ServedService[]): void {
+  const all = [OrderService, AccountService, RebalancingExecutionService, FillService];
+  for (const service of all) {
+    const isServed = services.some((each) => each.service.typeName === service.typeName);
+    if (!isServed) services.push(serve(service, {}));
+  }
+}
+
+function schemaRangeOf(config: QmtlConfig): SchemaRangeOf {
+  const max = config.gateway.rebalance_schema_version;
+  const rebalancing = [RebalancingService.typeName, RebalancingExecutionService.typeName];
+  return ({ typeName }) => ({ min: 1, max: rebalancing.includes(typeName) ? max : 1 });
+}
+
+function flagsOf(config: QmtlConfig): string[] {
+  const { compat_rebalance_v2, alpha_metrics_required } = config.world_service;
+  return [
+    ...(compat_rebalance_v2 ? ["compat_rebalance_v2"] : []),
+    ...(alpha_metrics_required ? ["alpha_metrics_required"] : []),
+    ...(config.gateway.enforce_live_guard ? ["enforce_live_guard"] : []),
+    ...(config.test.test_mode ? ["test_mode"] : []),
+  ];
+}

@@ -1,0 +1,54 @@
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import type { CallPrincipal, Clock, Logger, Metrics, ServedService } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import type { Peer } from "./peers/peer.ts";
+import type { BarrierEnds, GateView, LeaseRelay, OrderPath, TicketClaims } from "./ports.ts";
+
+/** What the order path knows of one strategy in one world, for people. */
+export interface StrategyOrderFacts {
+  /** Orders it wanted while its gate was shut. */
+  readonly wantedOrders: number;
+  /** Orders that left. */
+  readonly sentOrders: number;
+  /** Tier of the path: "T2" or "T3". */
+  readonly tier: string;
+  /** Session that may emit; empty for none. */
+  readonly emitterSessionId: string;
+  /** Halts in force, such as "world w1: reason". */
+  readonly halts: readonly string[];
+}
+
+/** What the order path is made from. */
+export interface OrderHalfDeps {
+  /** Schema `gateway`. */
+  readonly db: Db;
+  /** Schema `paper`. */
+  readonly paperDb: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly metrics: Metrics;
+  readonly config: QmtlConfig;
+  /** WorldService. */
+  readonly world: Peer;
+  /** Acts for the gateway itself: role `gateway`. */
+  readonly gateway: CallPrincipal;
+  readonly gates: GateView;
+  readonly leases: LeaseRelay;
+  readonly barrier: BarrierEnds;
+  /** What a ticket covers. @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED */
+  readonly verifyTicket: (ticket: string) => TicketClaims;
+}
+
+/** The order path as the gateway runs it. */
+export interface OrderHalf {
+  readonly path: OrderPath;
+  /** OrderService, AccountService, RebalancingExecutionService and what else is about orders. */
+  readonly services: readonly ServedService[];
+  /** For ExplainStrategy. */
+  facts(worldId: string, strategyId: string): Promise<StrategyOrderFacts>;
+  /** Rebuilds its books; before it, and before any bar is booked. */
+  start(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export type OpenOrderHalf = (deps: OrderHalfDeps) => OrderHalf | Promise<OrderHalf>;

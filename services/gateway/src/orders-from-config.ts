@@ -1,0 +1,56 @@
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import type { OrderHalf, OrderHalfDeps } from "./order-half.ts";
+import { openOrders } from "./router/open-orders.ts";
+import type { GatewayOrders } from "./router/order-path.ts";
+
+/** The order path over the accounts of the configuration. */
+export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
+  const { db, paperDb, config, clock, logger, world, gateway, verifyTicket } = deps;
+  const { gates, leases, barrier } = deps;
+  const clients = {
+    worlds: world.client(WorldService, gateway),
+    decisions: world.client(DecisionService, gateway),
+    rebalancing: world.client(RebalancingService, gateway),
+  };
+  const { orders, services } = await openOrders(
+    { db, paperDb, config, clock, logger, world: clients, verifyTicket },
+    { gates, leases, barrier },
+  );
+  return {
+    path: orders,
+    services,
+    facts: (worldId, strategyId) => factsOf(orders, db, worldId, strategyId),
+    start: () => orders.start(),
+    stop: () => orders.stop(),
+  };
+}
+
+async function factsOf(
+  orders: GatewayOrders,
+  db: OrderHalfDeps["db"],
+  worldId: string,
+  strategyId: string,
+) {
+  const [sent] = await db.query<{ count: number }>(
+    `select count(*) as count from gateway.client_order
+     where world_id = $1 and strategy_id = $2 and state not in ('pending', 'rejected')`,
+    [worldId, strategyId],
+  );
+  const account = orders.worlds.get(worldId)?.accountId ?? "";
+  const own: Readonly<Record<string, string>> = { account, world: worldId, strategy: strategyId };
+  const halts = orders.halts
+    .list()
+    .filter(({ scope, target }) => scope === "all" || own[scope] === target);
+  return {
+    wantedOrders: orders.ends.wantedOf(worldId, strategyId).wanted,
+    sentOrders: sent?.count ?? 0,
+    // The paper broker compares the fence in the transaction that accepts.
+    tier: "T3",
+    emitterSessionId: orders.doors.get(worldId)?.emitterOf(strategyId) ?? "",
+    halts: halts.map(({ scope, target, reason }) =>
+      [scope, target, reason].filter(Boolean).join(" "),
+    ),
+  };
+}

@@ -1,0 +1,77 @@
+import type { BookId } from "@qmtl/sdk/execution";
+
+/** An order on its way to a broker. Lots are signed: above 0 buys. */
+export interface BrokerOrder extends BookId {
+  readonly id: string;
+  readonly lots: number;
+  /** End of the bucket it was decided on, epoch milliseconds. */
+  readonly bucket: number;
+  readonly reduceOnly: boolean;
+  readonly fence: number;
+  readonly decisionId: string;
+  readonly origin: string;
+}
+
+/** A fill as the broker keeps it. */
+export interface BrokerFill {
+  /** Rises by one with each execution of the account. */
+  readonly sequence: number;
+  readonly executionId: string;
+  readonly orderId: string;
+  readonly instrument: string;
+  readonly lots: number;
+  readonly price: number;
+  readonly fee: number;
+}
+
+/** A bar that a paper broker fills on. */
+export interface BrokerBar {
+  readonly instrument: string;
+  readonly row: number;
+  readonly bucketEndMs: number;
+  readonly open: number;
+  readonly high: number;
+  readonly low: number;
+  readonly close: number;
+}
+
+/** What the broker tells unasked. */
+export interface BrokerReport {
+  readonly fills: readonly BrokerFill[];
+  /** Orders the broker itself cancelled. */
+  readonly cancelled: readonly string[];
+}
+
+export type AcceptReply =
+  | { readonly accepted: true; readonly report: BrokerReport }
+  | { readonly accepted: false; readonly reason: string };
+
+/** One side of an internal trade. */
+export type Transfer = BookId & { readonly lots: number };
+
+/** The account of one broker, as the order router sees it. Any call may fail; then its outcome is not known. */
+export interface Broker {
+  /** From now on no order of the world under another fence is accepted. */
+  registerFence(worldId: string, fence: number): Promise<void>;
+  accept(order: BrokerOrder): Promise<AcceptReply>;
+  /** `finished`: too late. `unknown`: never seen. */
+  cancel(orderId: string): Promise<"cancelled" | "finished" | "unknown">;
+  /** What became of orders; an order that never arrived is left out. */
+  lookup(
+    orderIds: readonly string[],
+  ): Promise<ReadonlyMap<string, "working" | "filled" | "cancelled">>;
+  /** Executions after a sequence number, in order. */
+  executions(afterSequence: number): Promise<readonly BrokerFill[]>;
+  /** Net lots by instrument. */
+  positions(): Promise<ReadonlyMap<string, number>>;
+  cash(): Promise<number>;
+  /** Tells of an internal cross between sub-accounts, once per batch. */
+  transfer(batchId: string, sides: readonly Transfer[]): Promise<void>;
+  /** Plays bars; a repeated one does nothing. */
+  onBars(bars: readonly BrokerBar[]): Promise<BrokerReport>;
+}
+
+/** The broker may have taken the order, and did not say so. */
+export class ReplyLost extends Error {
+  override readonly name = "ReplyLost";
+}

@@ -1,0 +1,103 @@
+import { Code } from "@connectrpc/connect";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Clock } from "@qmtl/service-kit";
+
+/** Failures in a row after which a peer is left alone. */
+export const breakerFailuresMax = 3;
+/** How long it is left alone before one call tries again, milliseconds. */
+export const breakerOpenMs = 1_000;
+
+export type BreakerState = "closed" | "open" | "half_open";
+
+/**
+ * Spares a peer that does not answer, and its callers the wait. Opens after three outages in a row; one second later
+ * one call may try, and its outcome closes or opens it again. Refusals count as answers.
+ */
+export class Breaker {
+  readonly #peer: string;
+  readonly #clock: Pick<Clock, "monotonicMs">;
+  #failures = 0;
+  #openedMs = 0;
+  #isProbing = false;
+
+  constructor(peer: string, clock: Pick<Clock, "monotonicMs">) {
+    this.#peer = peer;
+    this.#clock = clock;
+  }
+
+  get state(): BreakerState {
+    if (this.#failures < breakerFailuresMax) return "closed";
+    return this.#clock.monotonicMs() - this.#openedMs < breakerOpenMs ? "open" : "half_open";
+  }
+
+  /** Runs a call. @throws {QmtlError} PEER_UNAVAILABLE at once while open. */
+  async run<T>(call: () => Promise<T>): Promise<T> {
+    const isProbe = this.#enter();
+    try {
+      const answer = await call();
+      this.#failures = 0;
+      return answer;
+    } catch (failure) {
+      this.#count(failure);
+      throw failure;
+    } finally {
+      if (isProbe) this.#isProbing = false;
+    }
+  }
+
+  /** Admits a stream; its outcome is told by `answered` and `broke`. */
+  admit(): void {
+    if (this.#enter()) this.#isProbing = false;
+  }
+
+  /** The peer said something. */
+  answered(): void {
+    this.#failures = 0;
+  }
+
+  /** A stream ended with this. */
+  broke(failure: unknown): void {
+    this.#count(failure);
+  }
+
+  #enter(): boolean {
+    const { state } = this;
+    if (state === "closed") return false;
+    if (state === "open" || this.#isProbing) {
+      throw new QmtlError("PEER_UNAVAILABLE", `${this.#peer} does not answer`, {
+        retryAfterMs: breakerOpenMs,
+        metadata: { peer: this.#peer },
+      });
+    }
+    this.#isProbing = true;
+    return true;
+  }
+
+  #count(failure: unknown): void {
+    if (!isOutage(failure)) {
+      this.#failures = 0;
+      return;
+    }
+    this.#failures += 1;
+    if (this.#failures >= breakerFailuresMax) this.#openedMs = this.#clock.monotonicMs();
+  }
+}
+
+/** True when the peer did not answer, as opposed to saying no. */
+export function isOutage(failure: unknown): boolean {
+  if (!(failure instanceof QmtlError)) return false;
+  if (failure.reason === "BARRIER_HELD" || failure.reason === "NOT_LEADER") return false;
+  return failure.code === Code.Unavailable || failure.code === Code.DeadlineExceeded;
+}
+
+/** True when trying again later may help: an outage, or nobody leads just now. */
+export function isTransient(failure: unknown): boolean {
+  if (!(failure instanceof QmtlError)) return false;
+  const codes: readonly Code[] = [
+    Code.Unavailable,
+    Code.DeadlineExceeded,
+    Code.ResourceExhausted,
+    Code.Canceled,
+  ];
+  return codes.includes(failure.code);
+}

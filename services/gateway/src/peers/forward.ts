@@ -1,0 +1,85 @@
+import {
+  type DescMessage,
+  type DescMethod,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type DescService,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from "@bufbuild/protobuf";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import {
+  type CallContext,
+  EncodedMessage,
+  type Handlers,
+  type ServedService,
+  serve,
+} from "@qmtl/service-kit";
+import type { Peer, PeerCall } from "./peer.ts";
+
+type AnyHandler = (request: MessageShape<DescMessage>, context: CallContext) => unknown;
+
+/**
+ * A service whose methods are passed on to a peer, with the caller's principal and deadline, but for the handlers
+ * given. Unknown fields of requests and answers survive; refusals pass unchanged.
+ */
+export function forwardService<S extends DescService>(
+  service: S,
+  peer: Peer,
+  own: Handlers<S> = {},
+): ServedService {
+  const forwarded: Record<string, AnyHandler> = {};
+  for (const method of service.methods) {
+    const handler = forwardMethod(method, peer);
+    if (handler !== undefined) forwarded[method.localName] = handler;
+  }
+  const handlers = { ...forwarded, ...serve(service, own).handlers };
+  return { service, handlers: handlers as Handlers<DescService> };
+}
+
+function forwardMethod(method: DescMethod, peer: Peer): AnyHandler | undefined {
+  switch (method.methodKind) {
+    case "unary":
+      return forwardUnary({ ...method, methodKind: "unary" }, peer);
+    case "server_streaming":
+      return (request, context) =>
+        peer.stream({ ...method, methodKind: "server_streaming" }, request, callOf(context));
+    case "client_streaming":
+    case "bidi_streaming":
+      return undefined;
+  }
+}
+
+/** One unary method, passed on. */
+export function forwardUnary<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodUnary<I, O>,
+  peer: Peer,
+): (request: MessageInitShape<I>, context: CallContext) => Promise<MessageShape<O>> {
+  return (request, context) => peer.unary(method, request, callOf(context));
+}
+
+/**
+ * A server stream passed on as bytes: answers are not decoded here. Read as a message without fields, each field of
+ * the answer is one unknown field that keeps its bytes.
+ */
+export async function* forwardEncoded<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodServerStreaming<I, O>,
+  peer: Peer,
+  request: MessageInitShape<I>,
+  context: CallContext,
+): AsyncGenerator<EncodedMessage> {
+  const opaque: DescMethodServerStreaming<I, typeof EmptySchema> = {
+    ...method,
+    output: EmptySchema,
+  };
+  for await (const answer of peer.stream(opaque, request, callOf(context))) {
+    yield new EncodedMessage(toBinary(EmptySchema, answer));
+  }
+}
+
+/** The call a handler makes for its own caller. */
+export function callOf(context: CallContext): PeerCall {
+  const { principal, signal, timeoutMs } = context;
+  return { principal, signal, timeoutMs };
+}

@@ -1,0 +1,174 @@
+import { create } from "@bufbuild/protobuf";
+import { createClient, createRouterTransport } from "@connectrpc/connect";
+import { ExecuteRebalanceRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
+import {
+  ApplyRebalanceResponseSchema,
+  ListAllocationsResponseSchema,
+  type PlanRebalanceRequest,
+  PlanRebalanceResponseSchema,
+  RebalancePlanSchema,
+  RebalancingService,
+} from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import { hasReason } from "@qmtl/sdk/rpc";
+import type { PgliteHost } from "@qmtl/service-kit/db";
+import { openTestPglite } from "@qmtl/service-kit/testing";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { OrderBench } from "../router/testing/order-bench.ts";
+import { executeRebalance } from "../rpc/rebalancing-routes.ts";
+
+const mark = 2127.83;
+const context = { principal: { name: "local", role: "owner" } } as const;
+
+let host: PgliteHost;
+let bench: OrderBench;
+let applied: number;
+
+beforeAll(async () => {
+  host = await openTestPglite();
+});
+beforeEach(async () => {
+  applied = 0;
+  bench = await OrderBench.open(host);
+  await bench.bar(0, mark);
+  await bench.promote({ A: 0.32, B: 0.24 });
+  await bench.end("A", 0, 1);
+  await bench.end("B", 0, -1);
+  await bench.bar(1, mark);
+  await bench.end("A", 1);
+  await bench.end("B", 1);
+});
+afterEach(async () => {
+  await bench.orders.stop();
+});
+afterAll(async () => {
+  await host.close();
+});
+
+/** The plan of the demo, whatever the books: A +61.1, B −98.7. */
+function planner() {
+  return {
+    async planRebalance(request: PlanRebalanceRequest) {
+      const plan = create(RebalancePlanSchema, {
+        planId: "p",
+        accountId: "paper",
+        accountRevision: request.books?.accountRevision ?? 0n,
+        executable: true,
+        deltas: [
+          { worldId: "w1", strategyId: "A", instrument: "SPX", quantity: { value: "61.1" } },
+          { worldId: "w1", strategyId: "B", instrument: "SPX", quantity: { value: "-98.7" } },
+        ],
+        netDeltas: [{ instrument: "SPX", quantity: { value: "-37.6" } }],
+        crosses: [
+          {
+            instrument: "SPX",
+            quantity: { value: "61.1" },
+            price: { value: String(mark) },
+            buyerWorldId: "w1",
+            buyerStrategyId: "A",
+            sellerWorldId: "w1",
+            sellerStrategyId: "B",
+          },
+        ],
+        allocations: [
+          {
+            worldId: "w1",
+            ratio: 0.9,
+            strategies: [
+              { strategyId: "A", share: 0.5 },
+              { strategyId: "B", share: 0.5 },
+            ],
+          },
+        ],
+      });
+      return create(PlanRebalanceResponseSchema, { plan });
+    },
+    async applyRebalance() {
+      applied += 1;
+      return create(ApplyRebalanceResponseSchema);
+    },
+    async listAllocations() {
+      return create(ListAllocationsResponseSchema);
+    },
+  };
+}
+
+function execute(init: { batchId?: string; submit: boolean; accountRevision?: bigint }) {
+  const transport = createRouterTransport(({ service }) => service(RebalancingService, planner()));
+  const client = createClient(RebalancingService, transport);
+  const request = create(ExecuteRebalanceRequestSchema, {
+    batchId: "b1",
+    accountId: "paper",
+    allocations: [{ worldId: "w1", ratio: 0.9 }],
+    ...init,
+  });
+  return executeRebalance(bench.orders, client, request, context);
+}
+
+describe("executing a rebalance", () => {
+  test("a dry run shows what would go outside and sends nothing", async () => {
+    const before = (await bench.list()).length;
+
+    const answer = await execute({ submit: false });
+
+    expect(answer.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
+    expect(Number(answer.costsSaved?.value)).toBeCloseTo(52.0, 2);
+    expect(await bench.list()).toHaveLength(before);
+  });
+
+  test("61.1 are crossed inside at the mark without costs, and only 37.6 are sold outside", async () => {
+    const [a, b] = [bench.lots("A"), bench.lots("B")];
+    const equity = bench.router.core.equity();
+
+    const answer = await execute({ submit: true });
+
+    expect([bench.lots("A") - a, bench.lots("B") - b]).toEqual([611, -611]);
+    expect(bench.router.core.equity()).toBeCloseTo(equity, 6);
+    expect(answer.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
+    expect(answer.orders?.[0]?.strategyId).toBe("B");
+    await bench.bar(2, mark);
+    expect(bench.lots("B") - b).toBe(-987);
+    expect(bench.router.core.capital("w1", "A")).toBeCloseTo(0.45 * equity, 6);
+    expect((await bench.orders.reconcile(bench.router)).difference).toBe("");
+  });
+
+  test("a batch is executed once, also after a restart", async () => {
+    await execute({ submit: true });
+    const orders = (await bench.list()).length;
+    const lots = bench.lots("A");
+
+    await bench.restart();
+    const again = await execute({ submit: true });
+
+    expect(again.duplicate).toBe(true);
+    expect(again.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
+    expect(await bench.list()).toHaveLength(orders);
+    expect(bench.lots("A")).toBe(lots);
+    expect(applied).toBe(2);
+  });
+
+  test("a plan of a stale revision is aborted", async () => {
+    const call = execute({ submit: true, accountRevision: 1n });
+
+    await expect(call).rejects.toSatisfy((error) => hasReason(error, "ACCOUNT_REVISION_STALE"));
+  });
+
+  test("a shut gate refuses the batch", async () => {
+    bench.world.setGate("CLOSING");
+    await bench.applied();
+
+    const call = execute({ submit: true });
+
+    await expect(call).rejects.toSatisfy((error) => hasReason(error, "GATE_SHUT"));
+  });
+
+  test("the same targets after a rebalance keep the new quantities", async () => {
+    await execute({ submit: true });
+    await bench.bar(2, mark);
+    const orders = (await bench.list()).length;
+
+    await bench.end("A", 2, 1);
+    await bench.end("B", 2, -1);
+
+    expect(await bench.list()).toHaveLength(orders);
+  });
+});

@@ -1,0 +1,42 @@
+import type { AccountRouter } from "./account-router.ts";
+
+/**
+ * Sends what is missing to the standing targets: quantity − (position + working), once a book. Only for strategies
+ * whose gate lets orders out now and whose target was stated within the world's `max_lag`. Call it alone on the
+ * account. Resolves to the ids of the orders that were made.
+ */
+export async function catchUp(
+  router: AccountRouter,
+  restatedAt: (world: string, strategy: string) => number | undefined,
+  onlyWorld?: string,
+): Promise<string[]> {
+  const { core, deps } = router;
+  const booking = router.booking();
+  for (const { world, strategy, demoted } of core.strategies()) {
+    if (demoted !== null || (onlyWorld !== undefined && world !== onlyWorld)) continue;
+    const door = deps.doorOf(world);
+    const settings = deps.worldOf(world);
+    if (door?.applied == null || settings === undefined) continue;
+    if (deps.halts.covering({ account: router.account, world, strategy }) !== undefined) continue;
+    const sessionId = door.emitterOf(strategy) ?? "";
+    const domain = door.domainOf(strategy);
+    const { fence } = door.applied;
+    if (door.checkStrategy({ strategyId: strategy, sessionId, domain, fence }) !== null) continue;
+    const bucket = router.bucketOf(world);
+    const books = core.books().filter((book) => book.world === world && book.strategy === strategy);
+    const isMissing = books.some(
+      (book) => book.target !== null && book.target.lots !== book.quantity + core.workingLots(book),
+    );
+    if (!isMissing) continue;
+    const statedAt = restatedAt(world, strategy) ?? Number.NEGATIVE_INFINITY;
+    const oldest = Math.min(
+      ...books.map((book) => book.target?.bucket ?? Number.POSITIVE_INFINITY),
+    );
+    const now = settings.isReplay ? bucket : deps.clock.nowMs();
+    if (now - Math.max(oldest, statedAt) > settings.maxLagMs) continue;
+    const op = { op: "rearm", world, strategy, bucket } as const;
+    booking.apply("gate", op, router.place(world, strategy), router.permission);
+  }
+  await router.settle(booking);
+  return booking.sends.map(({ order }) => order.id);
+}

@@ -1,0 +1,273 @@
+import {
+  beginOrder,
+  type ClockReading,
+  checkDoorOrder,
+  type DoorOrder,
+  domainOfMode,
+  type EffectiveMode,
+  elapsedMs,
+  endOrder,
+  type GateRefusal,
+  type GateState,
+  type HashText,
+  type Heartbeat,
+  type HeartbeatReply,
+  makeHeartbeat,
+  modeAllowsOrders,
+  type OrderPermit,
+  readingAt,
+  type SessionState,
+  type SessionStep,
+  sessionPhase,
+  sessionStep,
+  startSession,
+  usableLeft,
+} from "@qmtl/sdk/gate";
+import { type Clock, type ClockTimer, type Logger, sleep } from "@qmtl/service-kit";
+
+/** A reply with the pace that WorldService asks for. */
+export interface DoorReply {
+  readonly reply: HeartbeatReply;
+  readonly renewMs: number;
+  readonly leaseMs: number;
+}
+
+export interface DoorPorts {
+  readonly worldId: string;
+  /** Fresh and random. */
+  readonly sessionId: string;
+  readonly hash: HashText;
+  readonly clock: Clock;
+  readonly readClocks: () => ClockReading;
+  readonly logger: Logger;
+  readonly relay: (heartbeat: Heartbeat, release: boolean) => Promise<DoorReply>;
+  /** Shut before, armed now. */
+  readonly onArmed: () => void;
+  /** The lease ran out while the gate is open. */
+  readonly onLapsed: () => void;
+  /** No emitter of this strategy for a whole lease. */
+  readonly onEmitterLost: (strategyId: string) => void;
+  /** The state that was applied cannot be vouched for; give the last one again. */
+  readonly onSnapshotWanted: () => void;
+}
+
+const renewMsDefault = 2_000;
+const leaseMsDefault = 10_000;
+const emitMsMax = 300;
+/** How long a stop waits for its farewell to be answered. */
+const releaseMsMax = 500;
+/** Nothing is later than this: a loss is told once. */
+const TOLD = readingAt(Number.MAX_VALUE);
+
+/**
+ * The session of the order path in one world: the same machine as an SDK's gate, with leases of its own, waited for
+ * like any other. What is applied changes only between orders, for the caller applies states and writes orders one
+ * at a time.
+ */
+export class Door {
+  readonly #ports: DoorPorts;
+  #state: SessionState;
+  #timer: ClockTimer | undefined;
+  #lapseTimer: ClockTimer | undefined;
+  #renewMs = renewMsDefault;
+  #leaseMs = leaseMsDefault;
+  #isStopped = false;
+  #wasArmed = false;
+  readonly #lostSince = new Map<string, ClockReading>();
+
+  constructor(ports: DoorPorts) {
+    this.#ports = ports;
+    this.#state = startSession({
+      sessionId: ports.sessionId,
+      worldId: ports.worldId,
+      kind: "door",
+      scope: "*",
+    });
+  }
+
+  get applied(): GateState | null {
+    return this.#state.applied;
+  }
+
+  get isArmed(): boolean {
+    return sessionPhase(this.#state, this.#ports.readClocks()) === "ARMED";
+  }
+
+  get lateWrites(): number {
+    return this.#state.lateWrites;
+  }
+
+  /** Emitter of a strategy as WorldService told it last, while the door has a lease. */
+  emitterOf(strategyId: string): string | undefined {
+    return this.#state.lease?.emitterFor.get(strategyId);
+  }
+
+  /** Highest mode among a strategy's active sides; undefined when it has none. */
+  modeOf(strategyId: string): EffectiveMode | undefined {
+    const own = this.applied?.activations.filter((a) => a.strategyId === strategyId) ?? [];
+    return (
+      own.find((a) => modeAllowsOrders(a.effectiveMode))?.effectiveMode ?? own[0]?.effectiveMode
+    );
+  }
+
+  weightOf(strategyId: string, value: number): number {
+    const side = value < 0 ? "short" : "long";
+    const found = this.applied?.activations.find(
+      (a) => a.strategyId === strategyId && a.side === side,
+    );
+    return Math.min(1, Math.max(0, found?.weight ?? 0));
+  }
+
+  /** Applies a state of the world's one history and acknowledges it at once. Call it between orders. */
+  adopt(state: GateState, stateHash: string): void {
+    this.#step(
+      sessionStep(
+        this.#state,
+        { kind: "event", event: { kind: "snapshot", state, stateHash } },
+        this.#ports,
+      ),
+    );
+  }
+
+  /** Shuts the door until `clearHalt`. */
+  halt(): void {
+    this.#step(sessionStep(this.#state, { kind: "halt", reason: "halt" }, this.#ports));
+  }
+
+  clearHalt(): void {
+    if (this.#state.latched !== "halt") return;
+    this.#step(sessionStep(this.#state, { kind: "clear_latch" }, this.#ports));
+  }
+
+  /** Reason an order may not leave, null when it may. */
+  check(order: DoorOrder): GateRefusal | null {
+    return checkDoorOrder(this.#state, order, this.#ports.readClocks());
+  }
+
+  /** Reason none of a strategy's orders may leave, on any side; null when some may. */
+  checkStrategy(order: Omit<DoorOrder, "side">): GateRefusal | null {
+    const long = this.check({ ...order, side: "long" });
+    return long === null || long !== "NOT_ACTIVE" ? long : this.check({ ...order, side: "short" });
+  }
+
+  /** The domain of a strategy's own mode. */
+  domainOf(strategyId: string) {
+    return domainOfMode(this.modeOf(strategyId) ?? "validate");
+  }
+
+  /** Checks and counts an order as in flight until `end`. */
+  begin(order: DoorOrder): OrderPermit | GateRefusal {
+    const begun = beginOrder(this.#state, order, this.#ports.readClocks(), checkDoorOrder);
+    if ("refusal" in begun) return begun.refusal;
+    this.#state = begun.state;
+    return begun.permit;
+  }
+
+  /** True when the order was written too late: it is cancelled and the door is shut. */
+  end(permit: OrderPermit): boolean {
+    const ended = endOrder(this.#state, permit, this.#ports.readClocks(), emitMsMax, this.#ports);
+    this.#step(ended);
+    return ended.isLate;
+  }
+
+  /** Sends a heartbeat now and takes its answer. Never rejects. */
+  async beat(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#plan();
+    const made = makeHeartbeat(this.#state, this.#ports.readClocks());
+    this.#state = made.state;
+    try {
+      const { reply, renewMs, leaseMs } = await this.#ports.relay(made.heartbeat, false);
+      if (renewMs > 0) this.#renewMs = renewMs;
+      if (leaseMs > 0) this.#leaseMs = leaseMs;
+      this.#step(
+        sessionStep(
+          this.#state,
+          { kind: "reply", reply, now: this.#ports.readClocks() },
+          this.#ports,
+        ),
+      );
+      if (reply.granted) this.#watchEmitters(reply.emitterFor);
+    } catch (failure) {
+      this.#ports.logger.debug("door heartbeat unanswered", {
+        world: this.#ports.worldId,
+        error: failure,
+      });
+    }
+  }
+
+  /** Lets go for good, and says so. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    this.#lapseTimer?.cancel();
+    this.#state = sessionStep(this.#state, { kind: "halt", reason: "stopped" }, this.#ports).state;
+    const made = makeHeartbeat(this.#state, this.#ports.readClocks());
+    const told = this.#ports.relay(made.heartbeat, true).catch(() => undefined);
+    await Promise.race([told, sleep(this.#ports.clock, releaseMsMax)]);
+  }
+
+  #plan(): void {
+    this.#timer?.cancel();
+    this.#timer = this.#ports.clock.setTimer(() => void this.beat(), this.#renewMs);
+  }
+
+  #step(step: SessionStep): void {
+    this.#state = step.state;
+    if (this.#isStopped) return;
+    for (const effect of step.effects) {
+      if (effect.kind === "send_heartbeat") void this.beat();
+      else if (effect.kind === "request_snapshot") this.#ports.onSnapshotWanted();
+      else if (effect.kind === "send_nack") {
+        this.#ports.logger.warn("door cannot apply a gate state", {
+          world: this.#ports.worldId,
+          reason: effect.reason,
+        });
+      }
+    }
+    this.#afterStep();
+  }
+
+  #afterStep(): void {
+    const isArmed = this.isArmed;
+    if (isArmed) this.#watchLapse();
+    if (isArmed && !this.#wasArmed) {
+      this.#wasArmed = true;
+      this.#ports.onArmed();
+    } else if (!isArmed) {
+      this.#wasArmed = false;
+    }
+  }
+
+  #watchLapse(): void {
+    this.#lapseTimer?.cancel();
+    const leftMs = usableLeft(this.#state, this.#ports.readClocks());
+    this.#lapseTimer = this.#ports.clock.setTimer(() => {
+      const now = this.#ports.readClocks();
+      if (usableLeft(this.#state, now) > 0) return this.#watchLapse();
+      if (this.#state.lease === null || this.#isStopped) return;
+      this.#wasArmed = false;
+      this.#step(sessionStep(this.#state, { kind: "tick", now }, this.#ports));
+      this.#ports.onLapsed();
+    }, leftMs + 1);
+  }
+
+  /** A strategy that may trade and has no emitter for a whole lease has lost it. */
+  #watchEmitters(emitters: ReadonlyMap<string, string>): void {
+    const now = this.#ports.readClocks();
+    for (const { strategyId, active, effectiveMode } of this.applied?.activations ?? []) {
+      const isMissing = (emitters.get(strategyId) ?? "") === "" && active;
+      if (!isMissing || !modeAllowsOrders(effectiveMode)) {
+        this.#lostSince.delete(strategyId);
+        continue;
+      }
+      const since = this.#lostSince.get(strategyId);
+      if (since === undefined) {
+        this.#lostSince.set(strategyId, now);
+      } else if (elapsedMs(since, now) >= this.#leaseMs) {
+        this.#lostSince.set(strategyId, TOLD);
+        this.#ports.onEmitterLost(strategyId);
+      }
+    }
+  }
+}

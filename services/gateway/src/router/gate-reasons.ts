@@ -1,0 +1,18 @@
+import type { GateRefusal } from "@qmtl/sdk/gate";
+import type { ReasonName } from "@qmtl/sdk/rpc";
+
+/** The stable reason a refusal of the gate travels under. */
+export const reasonOfRefusal = {
+  HALTED: "HALTED",
+  NO_STATE: "GATE_SHUT",
+  GATE_NOT_OPEN: "GATE_SHUT",
+  NO_LEASE: "LEASE_MISSING",
+  LEASE_EXPIRED: "LEASE_MISSING",
+  FENCE_MISMATCH: "FENCE_STALE",
+  NOT_EMITTER: "NOT_EMITTER",
+  NOT_ACTIVE: "NOT_ACTIVE",
+  FROZEN: "GATE_SHUT",
+  DRAINING: "GATE_SHUT",
+  MODE_FORBIDS_ORDERS: "GATE_SHUT",
+  DOMAIN_MISMATCH: "DOMAIN_MISMATCH",
+} as const satisfies Record<GateRefusal, ReasonName>;

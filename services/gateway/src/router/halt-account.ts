@@ -1,0 +1,65 @@
+import type { Tx } from "@qmtl/service-kit/db";
+import type { AccountRouter } from "./account-router.ts";
+import type { Halt } from "./halts.ts";
+import type { OpScope } from "./journal-op.ts";
+
+export interface HaltWish {
+  /** Cancel working opening orders. */
+  readonly cancel: boolean;
+  /** Close positions with reduce-only orders. */
+  readonly flatten: boolean;
+}
+
+/** Halts one account's part of a scope; `alongside` stores the halt in the same transaction. */
+export async function haltAccount(
+  router: AccountRouter,
+  halt: Halt,
+  wish: HaltWish,
+  principal: string,
+  alongside: (tx: Tx) => Promise<void>,
+): Promise<{ cancelled: string[]; flattened: string[] }> {
+  const booking = router.booking();
+  const scope = opScopeOf(halt);
+  const place = router.place(scope.world ?? "", scope.strategy ?? "");
+  const { scope: covers, target, reason } = halt;
+  booking.note("halt", place, { scope: covers, target, reason, principal, ...wish });
+  if (wish.cancel) {
+    booking.apply("halt", { op: "cancel", scope, protective: false }, place, router.permission);
+  }
+  if (wish.flatten) {
+    for (const world of worldsOf(router, scope)) {
+      const bucket = router.bucketOf(world);
+      const part = { ...scope, world };
+      const op = { op: "flatten", scope: part, bucket, origin: "halt_flatten" } as const;
+      booking.apply("halt", op, router.place(world), router.permission);
+    }
+  }
+  await router.settle(booking, alongside);
+  const cancelled = booking.cancels.filter((id) => router.core.order(id)?.state === "cancelled");
+  return { cancelled, flattened: booking.sends.map(({ order }) => order.id) };
+}
+
+/** Journals that a halt ended. */
+export async function resumeAccount(
+  router: AccountRouter,
+  halt: Pick<Halt, "scope" | "target" | "reason">,
+  principal: string,
+  alongside: (tx: Tx) => Promise<void>,
+): Promise<void> {
+  const booking = router.booking();
+  const { scope, target, reason } = halt;
+  booking.note("resume", router.place(""), { scope, target, reason, principal });
+  await router.commit(booking, alongside);
+}
+
+function opScopeOf(halt: Halt): OpScope {
+  if (halt.scope === "world") return { world: halt.target };
+  return halt.scope === "strategy" ? { strategy: halt.target } : {};
+}
+
+function worldsOf(router: AccountRouter, scope: OpScope): string[] {
+  if (scope.world !== undefined) return [scope.world];
+  return [...new Set(router.core.books().map((book) => book.world))].filter(
+    (world) => world !== "",
+  );
+}

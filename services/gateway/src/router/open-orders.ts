@@ -1,0 +1,61 @@
+import { fileURLToPath } from "node:url";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import type { Clock, Logger, ServedService } from "@qmtl/service-kit";
+import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
+import { PaperBroker } from "../paper/paper-broker.ts";
+import { PAPER_FAULT_ENV, readPaperFault } from "../paper/paper-fault.ts";
+import { accountRoutes } from "../rpc/account-routes.ts";
+import { orderRoutes, type VerifyTicket } from "../rpc/order-routes.ts";
+import { type WorldClients, worldPeerOf } from "../rpc/order-world-peer.ts";
+import { rebalancingRoutes } from "../rpc/rebalancing-routes.ts";
+import { accountsOf, feedsOf } from "./account-config.ts";
+import { GatewayOrders, type OrderSeams } from "./order-path.ts";
+
+export interface OpenOrdersDeps {
+  /** The gateway's database, schema `gateway`. */
+  readonly db: Db;
+  /** The paper broker's own, schema `paper`. */
+  readonly paperDb: Db;
+  readonly config: QmtlConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Clients that speak as this gateway, role `gateway`. */
+  readonly world: WorldClients;
+  readonly verifyTicket: VerifyTicket;
+  /** @default the environment of the process */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
+/** The order path with the services it serves. */
+export interface OpenedOrders {
+  readonly orders: GatewayOrders;
+  readonly services: readonly ServedService[];
+}
+
+const paperMigrations = fileURLToPath(new URL("../../migrations-paper", import.meta.url));
+
+/**
+ * Wires the order path over the accounts of the configuration and migrates the paper broker's schema.
+ * `orders.start()` rebuilds the books and reconciles them; call it before any bar is booked and the doors open.
+ */
+export async function openOrders(deps: OpenOrdersDeps, seams: OrderSeams): Promise<OpenedOrders> {
+  const { db, paperDb, config, clock, logger, world, verifyTicket } = deps;
+  await applyMigrations(paperDb, "paper", await readMigrations(paperMigrations));
+  const fault = readPaperFault((deps.env ?? process.env)[PAPER_FAULT_ENV], config.test.test_mode);
+  const orders = new GatewayOrders({
+    ...seams,
+    db,
+    clock,
+    logger,
+    accounts: accountsOf(config),
+    feeds: feedsOf(config),
+    peer: worldPeerOf(world),
+    openBroker: (settings) => new PaperBroker(paperDb, { ...settings, clock, fault }),
+  });
+  const services = [
+    orderRoutes(orders, verifyTicket),
+    accountRoutes(orders),
+    rebalancingRoutes(orders, world.rebalancing),
+  ];
+  return { orders, services };
+}

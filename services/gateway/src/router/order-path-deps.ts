@@ -1,0 +1,35 @@
+import type { ClockReading } from "@qmtl/sdk/gate";
+import type { Clock, Logger } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import type { Broker } from "../paper/broker-port.ts";
+import type { BarrierEnds, GateView, LeaseRelay } from "../ports.ts";
+import type { AccountSettings } from "./account-settings.ts";
+import type { WorldPeer } from "./world-peer.ts";
+
+/** A feed as the order path must know it. */
+export interface FeedSettings {
+  readonly intervalSeconds: number;
+  readonly periodsPerYear: number;
+}
+
+/** What the rest of the gateway gives the order path. */
+export interface OrderSeams {
+  readonly gates: GateView;
+  readonly leases: LeaseRelay;
+  readonly barrier: BarrierEnds;
+}
+
+export interface OrderPathDeps extends OrderSeams {
+  /** The gateway's database, schema `gateway`. */
+  readonly db: Db;
+  readonly accounts: readonly AccountSettings[];
+  readonly feeds: ReadonlyMap<string, FeedSettings>;
+  readonly openBroker: (settings: AccountSettings) => Broker;
+  readonly peer: WorldPeer;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** @default the clocks of the machine */
+  readonly readClocks?: () => ClockReading;
+  /** @default a random UUID */
+  readonly newSessionId?: () => string;
+}

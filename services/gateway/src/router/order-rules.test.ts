@@ -1,0 +1,133 @@
+import { hasReason } from "@qmtl/sdk/rpc";
+import type { PgliteHost } from "@qmtl/service-kit/db";
+import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { readPaperFault } from "../paper/paper-fault.ts";
+import { bucketOf, OrderBench, paperAccount, replayWorld } from "./testing/order-bench.ts";
+
+let host: PgliteHost;
+let bench: OrderBench | undefined;
+
+beforeAll(async () => {
+  host = await openTestPglite();
+});
+afterEach(async () => {
+  await bench?.orders.stop();
+  bench = undefined;
+});
+afterAll(async () => {
+  await host.close();
+});
+
+test("an order over the account's limit is refused and named, and the target stays", async () => {
+  bench = await OrderBench.open(host, { ...paperAccount, limits: { orderNotionalMax: 100_000 } });
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+
+  const answer = await bench.end("A", 0, 1);
+
+  expect(answer.results?.[0]).toMatchObject({ accepted: true, reason: "OVER_LIMIT" });
+  expect(await bench.accepted()).toEqual([]);
+});
+
+test("a target older than the world's max_lag is refused", async () => {
+  bench = await OrderBench.open(host);
+  for (let row = 0; row < 10; row += 1) await bench.bar(row, 100);
+  await bench.promote({ A: 0.4 });
+
+  const answer = await bench.end("A", 1, 1);
+
+  expect(answer.results?.[0]).toMatchObject({ accepted: false, reason: "BUCKET_STALE" });
+});
+
+test("the end of a row waits until its returns were answered", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  bench.world.isDown = true;
+  await bench.bar(1, 100);
+
+  let isDone = false;
+  const end = bench.end("A", 1).then(() => {
+    isDone = true;
+  });
+  await bench.idle();
+  expect(isDone).toBe(false);
+  bench.world.isDown = false;
+  await end;
+
+  expect(bench.world.reports.at(-1)?.watermarkMs).toBe(bucketOf(1));
+});
+
+test("returns of the last bars are told again after a restart", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  await bench.bar(1, 100);
+  await bench.end("A", 1);
+  bench.world.reports.length = 0;
+
+  await bench.restart();
+  const { world } = bench;
+  await waitUntil(() => world.reports.length > 0);
+
+  const told = world.reports.flatMap((report) => report.returns);
+  expect(told[0]).toMatchObject({ strategyId: "A", returns: [0], bucketEnds: [bucketOf(1)] });
+});
+
+test("a lease of the door that runs out cancels working opening orders", async () => {
+  bench = await OrderBench.open(host);
+  bench.world.leaseMs = 1_300;
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  await bench.end("A", 0, 1);
+
+  bench.world.isDown = true;
+  const lapsed = bench;
+  await waitUntil(async () => (await lapsed.list())[0]?.state === "cancelled");
+});
+
+test("a strategy's bundle of orders is answered per target when its ticket does not cover it", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+
+  const call = bench.end("A", 0, 1, { ticketStrategies: ["B"] });
+
+  await expect(call).rejects.toSatisfy((error) => hasReason(error, "TICKET_SCOPE"));
+});
+
+test("wanted orders of a shut gate are kept across restarts", async () => {
+  bench = await OrderBench.open(host);
+  bench.world.publish();
+  await bench.applied();
+  await bench.bar(0, 100);
+  await bench.end("A", 0, undefined, { wanted: 8 });
+
+  await bench.restart();
+
+  expect(bench.orders.ends.wantedOf("w1", "A").wanted).toBe(8);
+});
+
+test("a world without an account here takes no target, and its buckets end all the same", async () => {
+  bench = await OrderBench.open(host, paperAccount, { ...replayWorld, accountId: "none" });
+
+  const answer = await bench.end("A", 0, 1);
+
+  expect(answer.results?.[0]).toMatchObject({ accepted: false, reason: "ACCOUNT_NOT_FOUND" });
+  expect(bench.ended).toEqual(["sp500 session-A 0"]);
+});
+
+test("a fault is refused outside test mode and loses the order it names inside", () => {
+  const bucket = Date.UTC(2015, 7, 8);
+
+  expect(() => readPaperFault("lose_reply:*:1", false)).toThrow(/test_mode/);
+  expect(() => readPaperFault("lose_everything", true)).toThrow(/cannot read/);
+  const byDate = readPaperFault("lose_reply:*:2015-08-07", true);
+  const second = readPaperFault("lose_reply:B:2", true);
+
+  expect(byDate({ strategy: "B", bucket })).toBe(true);
+  expect(byDate({ strategy: "B", bucket: bucket + 1 })).toBe(false);
+  const lost = ["B", "A", "B", "B"].map((strategy) => second({ strategy, bucket }));
+  expect(lost).toEqual([false, false, true, false]);
+});

@@ -1,0 +1,79 @@
+import type { BrokerReport } from "../paper/broker-port.ts";
+import type { AccountRouter } from "./account-router.ts";
+import type { Booking, OutgoingOrder } from "./booking.ts";
+import { reasonOfRefusal } from "./gate-reasons.ts";
+
+/**
+ * Does what a committed booking asked for: cancels first, then orders, each after its own gate check. What the
+ * broker answers goes into `reports`. An order without an answer becomes `unknown` and is not sent again.
+ */
+export async function sendOrders(
+  router: AccountRouter,
+  booking: Booking,
+  reports: Booking,
+): Promise<void> {
+  for (const orderId of booking.cancels) await cancelOne(router, orderId, reports);
+  for (const outgoing of booking.sends) await sendOne(router, outgoing, reports);
+}
+
+/** Books what the broker told. */
+export function takeReport(router: AccountRouter, report: BrokerReport, reports: Booking): number {
+  let booked = 0;
+  for (const fill of report.fills) {
+    const row = router.rowOf(router.core.order(fill.orderId)?.world ?? "");
+    const { orderId, executionId, lots, price, fee } = fill;
+    if (reports.fill({ orderId, executionId, lots, price, fee }, row)) booked += 1;
+  }
+  for (const orderId of report.cancelled) {
+    const row = router.rowOf(router.core.order(orderId)?.world ?? "");
+    reports.report(orderId, "cancelled", row, "NOTHING_TO_REDUCE");
+  }
+  return booked;
+}
+
+async function sendOne(
+  router: AccountRouter,
+  outgoing: OutgoingOrder,
+  reports: Booking,
+): Promise<void> {
+  const { order, context } = outgoing;
+  const { broker, logger } = router.deps;
+  const door = router.isExempt(order) ? undefined : router.deps.doorOf(order.world);
+  const permit = door?.begin({ ...context, strategyId: order.strategy, side: order.side });
+  if (typeof permit === "string") {
+    reports.report(order.id, "rejected", context.row, reasonOfRefusal[permit]);
+    return;
+  }
+  let isLate = false;
+  try {
+    const { id, world, strategy, instrument, lots, bucket, reduceOnly, origin } = order;
+    const { fence, decisionId } = context;
+    const identity = { id, world, strategy, instrument, lots, bucket, reduceOnly, origin };
+    const reply = await broker.accept({ ...identity, fence, decisionId });
+    if (reply.accepted) {
+      reports.report(id, "accepted", context.row);
+      takeReport(router, reply.report, reports);
+    } else {
+      reports.report(id, "rejected", context.row, reply.reason);
+    }
+  } catch (failure) {
+    logger.warn("no answer for an order", { order: order.id, error: failure });
+    reports.report(order.id, "unknown", context.row, "no answer");
+  } finally {
+    if (permit !== undefined) isLate = door?.end(permit) ?? false;
+  }
+  if (isLate) {
+    logger.error("order written too late", { order: order.id });
+    await cancelOne(router, order.id, reports);
+  }
+}
+
+async function cancelOne(router: AccountRouter, orderId: string, reports: Booking): Promise<void> {
+  const row = router.rowOf(router.core.order(orderId)?.world ?? "");
+  try {
+    const outcome = await router.deps.broker.cancel(orderId);
+    if (outcome === "cancelled") reports.report(orderId, "cancelled", row, "asked for");
+  } catch (failure) {
+    router.deps.logger.warn("no answer for a cancel", { order: orderId, error: failure });
+  }
+}

@@ -1,0 +1,140 @@
+import type { ExecutionDomain } from "@qmtl/sdk/gate";
+import type { Tx } from "@qmtl/service-kit/db";
+import { type AccountRouter, PermissionLost } from "./account-router.ts";
+import type { Booking } from "./booking.ts";
+import { reasonOfRefusal } from "./gate-reasons.ts";
+import type { OrderWorld } from "./order-world.ts";
+
+/** A target as its strategy states it. */
+export interface StatedTarget {
+  readonly strategy: string;
+  readonly instrument: string;
+  readonly value: number;
+  /** End of the bucket it was decided on, epoch milliseconds. */
+  readonly bucket: number;
+  /** Watermark of its inputs; 0 for not stated. */
+  readonly inputWatermark: number;
+  readonly reason: string;
+}
+
+/** What the sender's gate rested on. */
+export interface StatedClaim {
+  readonly sessionId: string;
+  readonly fence: number;
+  readonly domain: ExecutionDomain;
+}
+
+/** What became of one target. */
+export interface TargetVerdict {
+  readonly accepted: boolean;
+  /** Empty when accepted and acted upon. */
+  readonly reason: string;
+  readonly orders: readonly string[];
+}
+
+/**
+ * Takes the targets of one call in one transaction and sends what they need. The router keeps the latest per
+ * strategy and instrument; one under another fence, from another session than the strategy's emitter, of an older
+ * bucket, or older than `max_lag` is refused. While a halt covers a strategy its target is kept and no order made.
+ * Call it alone on the account.
+ */
+export async function takeTargets(
+  router: AccountRouter,
+  world: OrderWorld,
+  claim: StatedClaim,
+  targets: readonly StatedTarget[],
+  alongside?: (tx: Tx) => Promise<void>,
+): Promise<TargetVerdict[]> {
+  const booking = router.booking();
+  const verdicts = targets.map((target) => takeOne(router, world, claim, target, booking));
+  try {
+    await router.settle(booking, alongside);
+  } catch (failure) {
+    if (!(failure instanceof PermissionLost)) throw failure;
+    await router.commit(router.booking(), alongside);
+    return verdicts.map((verdict) =>
+      verdict.accepted ? { accepted: false, reason: failure.reason, orders: [] } : verdict,
+    );
+  }
+  return verdicts;
+}
+
+function takeOne(
+  router: AccountRouter,
+  world: OrderWorld,
+  claim: StatedClaim,
+  target: StatedTarget,
+  booking: Booking,
+): TargetVerdict {
+  const { strategy, instrument, bucket } = target;
+  const id = { world: world.worldId, strategy, instrument };
+  const refusal = refuse(router, world, claim, target);
+  if (refusal !== undefined) return { accepted: false, reason: refusal, orders: [] };
+  const mark = router.market.closeAt(instrument, bucket);
+  if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
+  const halt = router.deps.halts.covering({ account: router.account, ...id });
+  const weight = router.deps.doorOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
+  const before = booking.made.length;
+  const refusedBefore = booking.refused.length;
+  const { target: outcome } = booking.apply(
+    "target",
+    {
+      op: "set_target",
+      ...id,
+      value: target.value * weight,
+      bucket,
+      mark,
+      act: halt === undefined,
+      session: claim.sessionId,
+      reason: target.reason,
+    },
+    router.place(world.worldId, strategy),
+    router.permission,
+  );
+  const made = booking.made.slice(before);
+  const held = booking.refused.slice(refusedBefore)[0];
+  const rejected = made.find(({ order }) => order.state === "rejected")?.order;
+  if (outcome !== "applied") return { accepted: false, reason: "NOT_ACTIVE", orders: [] };
+  const reason =
+    halt !== undefined
+      ? "HALTED"
+      : held !== undefined
+        ? reasonOfHeld(held.reason)
+        : (rejected?.reason ?? "");
+  return { accepted: true, reason, orders: made.map(({ order }) => order.id) };
+}
+
+function refuse(
+  router: AccountRouter,
+  world: OrderWorld,
+  claim: StatedClaim,
+  target: StatedTarget,
+): string | undefined {
+  const { strategy, instrument, bucket } = target;
+  const door = router.deps.doorOf(world.worldId);
+  if (door === undefined) return "GATE_SHUT";
+  const halt = router.deps.halts.covering({
+    account: router.account,
+    world: world.worldId,
+    strategy,
+  });
+  const refusal = door.checkStrategy({ strategyId: strategy, ...claim });
+  // A halt latches the door; the target is kept all the same, for the re-arm.
+  const isLatched = refusal === "HALTED" && halt !== undefined;
+  if (refusal !== null && !isLatched) return reasonOfRefusal[refusal];
+  if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
+  const account = router.core
+    .strategies()
+    .find((one) => one.world === world.worldId && one.strategy === strategy);
+  if (account === undefined || account.demoted !== null) return "NOT_ACTIVE";
+  const latest = router.core.book({ world: world.worldId, strategy, instrument })?.target;
+  if (latest != null && bucket < latest.bucket) return "BUCKET_STALE";
+  const now = world.isReplay ? router.bucketOf(world.worldId) : router.deps.clock.nowMs();
+  const dataEnd = target.inputWatermark > 0 ? Math.min(bucket, target.inputWatermark) : bucket;
+  return now - dataEnd > world.maxLagMs ? "BUCKET_STALE" : undefined;
+}
+
+function reasonOfHeld(reason: string): string {
+  if (reason === "ORDER_UNKNOWN") return "ORDER_UNKNOWN_PENDING";
+  return reason === "OPENING_SHUT" ? "ACCOUNT_UNRECONCILED" : "OVER_LIMIT";
+}

@@ -1,0 +1,143 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  ApplyPhase,
+  Gate as GateCode,
+  type GateState as GateStateMessage,
+  GateStateSchema,
+  type Heartbeat,
+  type HeartbeatReply,
+  HeartbeatReplySchema,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { EffectiveMode as ModeCode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { blake3Hex } from "@qmtl/sdk/canonical";
+import { stateHash } from "@qmtl/sdk/gate";
+import type { GateView, LeaseRelay } from "../../ports.ts";
+import { gateStateFrom } from "../../rpc/order-gate-state.ts";
+import type { OrderWorld, WorldShares } from "../order-world.ts";
+import type { ReturnsReport, WorldPeer } from "../world-peer.ts";
+
+const MODES = { "compute-only": ModeCode.COMPUTE_ONLY, paper: ModeCode.PAPER } as const;
+
+/** WorldService as a test moves it: one world's gate, leases, emitters and what was reported. */
+export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
+  readonly worldId: string;
+  settings: OrderWorld;
+  allocations: WorldShares = { ratio: 1, strategies: new Map() };
+  /** Strategy → session. */
+  readonly emitters = new Map<string, string>();
+  readonly modes = new Map<string, keyof typeof MODES>();
+  readonly reports: { watermarkMs: number; returns: readonly ReturnsReport[] }[] = [];
+  readonly heartbeats: Heartbeat[] = [];
+  stopped = false;
+  isDown = false;
+  grants = true;
+  leaseMs = 10_000;
+  fence = 1;
+  gate: "OPEN" | "CLOSING" | "CLOSED" = "OPEN";
+  #revision = 1;
+  #state: GateStateMessage;
+  readonly #listeners = new Set<
+    (worldId: string, state: GateStateMessage, change: string) => void
+  >();
+
+  constructor(settings: OrderWorld) {
+    this.settings = settings;
+    this.worldId = settings.worldId;
+    this.#state = this.#make();
+  }
+
+  /** Publishes the gate as the fields say, under the next revision. */
+  publish(change = "activation"): void {
+    this.#revision += 1;
+    this.#state = this.#make();
+    for (const listener of this.#listeners) listener(this.worldId, this.#state, change);
+  }
+
+  /** Freezes or opens; every freeze raises the fence. */
+  setGate(gate: "OPEN" | "CLOSING" | "CLOSED"): void {
+    if (gate !== "OPEN" && this.gate === "OPEN") this.fence += 1;
+    this.gate = gate;
+    this.publish(gate === "OPEN" ? "unfreeze" : "freeze");
+  }
+
+  state(worldId: string): GateStateMessage | undefined {
+    return worldId === this.worldId ? this.#state : undefined;
+  }
+
+  async ensure(): Promise<GateStateMessage> {
+    return this.#state;
+  }
+
+  onApplied(listener: (worldId: string, state: GateStateMessage, change: string) => void) {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  async renew(heartbeat: Heartbeat): Promise<HeartbeatReply> {
+    if (this.isDown || this.stopped) throw new Error("no answer");
+    this.heartbeats.push(heartbeat);
+    const isCurrent = heartbeat.revision === this.#state.revision;
+    const granted = this.grants && this.gate === "OPEN" && isCurrent && heartbeat.wantLease;
+    return create(HeartbeatReplySchema, {
+      sessionId: heartbeat.sessionId,
+      heartbeatSeq: heartbeat.heartbeatSeq,
+      granted,
+      leaseId: `lease-${heartbeat.heartbeatSeq}`,
+      fence: BigInt(this.fence),
+      requiredRevision: this.#state.revision,
+      emitters: [...this.emitters].map(([strategyId, sessionId]) => ({ strategyId, sessionId })),
+      leaseMs: this.leaseMs,
+      marginMs: 1_000,
+      decisionRemainingMs: 300_000,
+      renewMs: 2_000,
+    });
+  }
+
+  setStopped(stopped: boolean): void {
+    this.stopped = stopped;
+  }
+
+  async world(): Promise<OrderWorld> {
+    return this.settings;
+  }
+
+  async shares(): Promise<WorldShares> {
+    return this.allocations;
+  }
+
+  async reportReturns(report: {
+    watermarkMs: number;
+    returns: readonly ReturnsReport[];
+  }): Promise<void> {
+    if (this.isDown) throw new Error("no answer");
+    this.reports.push(report);
+  }
+
+  #make(): GateStateMessage {
+    const message = create(GateStateSchema, {
+      worldId: this.worldId,
+      storeEpoch: 1n,
+      revision: BigInt(this.#revision),
+      fence: BigInt(this.fence),
+      gate: GateCode[this.gate],
+      phase: ApplyPhase.UNSPECIFIED,
+      decision: { decisionId: `d${this.fence}`, mode: ModeCode.PAPER },
+      requiredRevision: BigInt(this.#revision),
+      activations: [...this.modes].sort().flatMap(([strategyId, mode]) =>
+        [Side.LONG, Side.SHORT].map((side) => ({
+          strategyId,
+          side,
+          active: mode === "paper",
+          weight: 1,
+          effectiveMode: MODES[mode],
+        })),
+      ),
+    });
+    message.stateHash = stateHash(
+      gateStateFrom(message),
+      "*",
+      (text) => `blake3:${blake3Hex(text)}`,
+    );
+    return message;
+  }
+}

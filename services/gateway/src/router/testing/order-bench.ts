@@ -1,0 +1,261 @@
+import { fileURLToPath } from "node:url";
+import { create } from "@bufbuild/protobuf";
+import { SetTargetsRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { silentLogger, systemClock } from "@qmtl/service-kit";
+import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
+import { waitUntil } from "@qmtl/service-kit/testing";
+import { PaperBroker } from "../../paper/paper-broker.ts";
+import type { PaperFault } from "../../paper/paper-fault.ts";
+import type { AccountSettings } from "../account-settings.ts";
+import { GatewayOrders } from "../order-path.ts";
+import type { OrderWorld } from "../order-world.ts";
+import { FakeWorld } from "./fake-world.ts";
+
+export const dayMs = 86_400_000;
+export const startMs = Date.UTC(2015, 0, 1);
+
+/** End of the bucket of a row, one day each. */
+export function bucketOf(row: number): number {
+  return startMs + (row + 1) * dayMs;
+}
+
+export const paperAccount: AccountSettings = {
+  account: "paper",
+  broker: "paper",
+  currency: "USD",
+  initialCash: 1_000_000,
+  costs: { feeBps: 1, halfSpreadBps: 1 },
+  instruments: [
+    {
+      symbol: "SPX",
+      lotSize: "0.1",
+      tick: 0.01,
+      multiplier: 1,
+      venue: "paper",
+      minNotional: "0",
+      markSource: "sp500",
+    },
+  ],
+  limits: {},
+  reconcileIntervalMs: 86_400_000,
+};
+
+export const replayWorld: OrderWorld = {
+  worldId: "w1",
+  accountId: "paper",
+  source: "sp500",
+  isReplay: true,
+  maxLagMs: 7 * dayMs,
+  onDemote: "flat",
+  onLeaseLost: "cancel_opening",
+  cancelProtective: false,
+  reduceOnlyWhenShut: false,
+};
+
+/** An order path over PGlite and the paper broker, with a world that the test moves. */
+export class OrderBench {
+  readonly world: FakeWorld;
+  readonly ended: string[] = [];
+  orders: GatewayOrders;
+  readonly #db: Db;
+  readonly #paperDb: Db;
+  readonly #settings: AccountSettings;
+  fault: PaperFault = () => false;
+
+  private constructor(host: PgliteHost, settings: AccountSettings, world: OrderWorld) {
+    this.#db = host.db("gateway");
+    this.#paperDb = host.db("paper");
+    this.#settings = settings;
+    this.world = new FakeWorld(world);
+    this.orders = this.#new();
+  }
+
+  static async open(
+    host: PgliteHost,
+    settings: AccountSettings = paperAccount,
+    world: OrderWorld = replayWorld,
+  ): Promise<OrderBench> {
+    const bench = new OrderBench(host, settings, world);
+    for (const schema of ["gateway", "paper"]) {
+      await host.db(schema).script(`drop schema if exists ${schema} cascade`);
+    }
+    await bench.#start();
+    return bench;
+  }
+
+  get db(): Db {
+    return this.#db;
+  }
+
+  get router() {
+    return this.orders.routerOfAccount("paper");
+  }
+
+  /** As after a crash and a new start: nothing but the tables stays. */
+  async restart(): Promise<void> {
+    await this.orders.stop();
+    this.orders = this.#new();
+    await this.#start();
+  }
+
+  /** Puts strategies on paper, each with its own session as emitter. */
+  async promote(shares: Readonly<Record<string, number>>): Promise<void> {
+    this.world.allocations = { ratio: 1, strategies: new Map(Object.entries(shares)) };
+    for (const strategy of Object.keys(shares)) {
+      this.world.modes.set(strategy, "paper");
+      this.world.emitters.set(strategy, `session-${strategy}`);
+    }
+    this.world.publish();
+    await this.armed();
+  }
+
+  /** The door knows the last gate and has a lease. */
+  async armed(): Promise<void> {
+    await waitUntil(
+      () => {
+        const door = this.orders.doors.get("w1");
+        const revision = Number(this.world.state("w1")?.revision);
+        return door?.isArmed === true && door.applied?.revision === revision;
+      },
+      { what: "armed door" },
+    );
+    await this.idle();
+  }
+
+  /** The door has applied the last gate. */
+  async applied(): Promise<void> {
+    const revision = Number(this.world.state("w1")?.revision);
+    await waitUntil(() => this.orders.doors.get("w1")?.applied?.revision === revision, {
+      what: "applied gate",
+    });
+    await this.idle();
+  }
+
+  async idle(): Promise<void> {
+    for (let round = 0; round < 3; round += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await this.router.queue.idle();
+    }
+  }
+
+  bar(row: number, open: number, close = open): Promise<void> {
+    return this.orders.onBars([
+      {
+        source: "sp500",
+        instrument: "SPX",
+        row,
+        bucketEndMs: bucketOf(row),
+        open,
+        high: Math.max(open, close),
+        low: Math.min(open, close),
+        close,
+      },
+    ]);
+  }
+
+  /** The end of a row by a strategy's runner, with a target or without. */
+  async end(
+    strategy: string,
+    row: number,
+    value?: number,
+    claim: {
+      readonly fence?: number;
+      readonly sessionId?: string;
+      readonly ticketStrategies?: readonly string[];
+      readonly wanted?: number;
+    } = {},
+  ) {
+    const sessionId = claim.sessionId ?? `session-${strategy}`;
+    const request = create(SetTargetsRequestSchema, {
+      ticket: "t",
+      claim: {
+        worldId: "w1",
+        sessionId,
+        leaseId: "l",
+        fence: BigInt(claim.fence ?? this.world.fence),
+        domain: ExecutionDomain.DRYRUN,
+      },
+      targets:
+        value === undefined
+          ? []
+          : [
+              {
+                strategyId: strategy,
+                instrument: "SPX",
+                value,
+                row: BigInt(row),
+                bucketEndMs: BigInt(bucketOf(row)),
+              },
+            ],
+      source: "sp500",
+      endRow: BigInt(row),
+      strategyIds: [strategy],
+      wantedOrders: BigInt(claim.wanted ?? 0),
+    });
+    const claims = {
+      sessionId,
+      worldId: "w1",
+      strategyIds: claim.ticketStrategies ?? [strategy],
+      topics: [],
+      purpose: "gate" as const,
+      principal: "local",
+    };
+    return this.orders.setTargets(request, claims);
+  }
+
+  lots(strategy: string): number {
+    return this.router.core.book({ world: "w1", strategy, instrument: "SPX" })?.quantity ?? 0;
+  }
+
+  /** Orders of the journal, oldest first. */
+  list() {
+    return this.#db.query<{
+      id: string;
+      strategy: string;
+      lots: number;
+      state: string;
+      origin: string;
+      reason: string;
+      fence: number;
+    }>(
+      `SELECT client_order_id AS id, strategy_id AS strategy, lots, state, origin, reason, fence
+       FROM gateway.client_order ORDER BY position`,
+    );
+  }
+
+  /** What the broker took in. */
+  accepted() {
+    return this.#paperDb.query<{ id: string; fence: number; origin: string; lots: number }>(
+      "SELECT order_id AS id, fence, origin, lots FROM paper.accepted_order ORDER BY position",
+    );
+  }
+
+  async #start(): Promise<void> {
+    const folder = fileURLToPath(new URL("../../../migrations-paper", import.meta.url));
+    await applyMigrations(this.#paperDb, "paper", await readMigrations(folder));
+    await this.orders.start();
+  }
+
+  #new(): GatewayOrders {
+    return new GatewayOrders({
+      db: this.#db,
+      accounts: [this.#settings],
+      feeds: new Map([["sp500", { intervalSeconds: 86_400, periodsPerYear: 252 }]]),
+      openBroker: (settings) =>
+        new PaperBroker(this.#paperDb, {
+          ...settings,
+          clock: systemClock,
+          fault: (order) => this.fault(order),
+        }),
+      peer: this.world,
+      gates: this.world,
+      leases: this.world,
+      barrier: {
+        ended: (source, sessionId, row) => void this.ended.push(`${source} ${sessionId} ${row}`),
+      },
+      clock: systemClock,
+      logger: silentLogger,
+    });
+  }
+}

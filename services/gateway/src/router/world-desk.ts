@@ -1,0 +1,228 @@
+import { randomUUID } from "node:crypto";
+import { uptime } from "node:os";
+import { blake3Hex } from "@qmtl/sdk/canonical";
+import type { ClockReading } from "@qmtl/sdk/gate";
+import { type Clock, sleep } from "@qmtl/service-kit";
+import { gateStateFrom } from "../rpc/order-gate-state.ts";
+import { doorHeartbeat, doorReplyFrom } from "../rpc/order-heartbeat.ts";
+import type { AccountRouter } from "./account-router.ts";
+import { Door } from "./door.ts";
+import { applyGate, awaitingStage, beginStages, loseLease } from "./follow-gate.ts";
+import type { OrderPathDeps } from "./order-path-deps.ts";
+import { type OrderWorld, readOrderWorlds, writeOrderWorld } from "./order-world.ts";
+import type { StatedClaim, StatedTarget } from "./take-targets.ts";
+
+export interface WorldDeskPorts
+  extends Pick<
+    OrderPathDeps,
+    "db" | "gates" | "leases" | "peer" | "clock" | "logger" | "readClocks" | "newSessionId"
+  > {
+  /** Throws ACCOUNT_NOT_FOUND. */
+  readonly routerOfAccount: (accountId: string) => AccountRouter;
+  readonly isAllStopped: () => boolean;
+  /** Alone on the account: what is missing in one world. */
+  readonly catchUp: (router: AccountRouter, worldId: string) => Promise<unknown>;
+}
+
+/** How long apart a door that is behind its caller is asked again, milliseconds. */
+const doorWaitsMs = [0, 20, 50, 100, 200, 400, 800];
+/** A state that cannot be applied is not tried again at once. */
+const snapshotPauseMs = 100;
+const stagingRetryMs = 250;
+const stagingTriesMax = 20;
+
+/** The worlds that trade here: their settings, their doors, and what a change of gate leads to. */
+export class WorldDesk {
+  readonly doors = new Map<string, Door>();
+  readonly worlds = new Map<string, OrderWorld>();
+  readonly #ports: WorldDeskPorts;
+  readonly #opening = new Map<string, Promise<OrderWorld>>();
+  readonly #staging = new Map<string, Promise<void>>();
+  readonly #fences = new Map<string, number>();
+  readonly #stopped = new AbortController();
+  #unsubscribe: () => void = () => {};
+
+  constructor(ports: WorldDeskPorts) {
+    this.#ports = ports;
+  }
+
+  /** Reads what is stored, before any account is opened. */
+  async load(): Promise<void> {
+    const { db } = this.#ports;
+    for (const world of await readOrderWorlds(db)) this.worlds.set(world.worldId, world);
+    const fences = await db.query<{ world_id: string; fence: number }>(
+      "SELECT world_id, fence FROM gateway.gate_fence",
+    );
+    for (const row of fences) this.#fences.set(row.world_id, row.fence);
+  }
+
+  /** Follows the gates from now on. */
+  follow(): void {
+    this.#unsubscribe = this.#ports.gates.onApplied((worldId) => {
+      this.#inBackground(async () => {
+        if (this.doors.has(worldId)) await this.#applyLatest(worldId);
+        else await this.open(worldId);
+      });
+    });
+    for (const worldId of this.worlds.keys()) this.#inBackground(() => this.open(worldId));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    this.#unsubscribe();
+    await Promise.all([...this.doors.values()].map((door) => door.stop()));
+  }
+
+  storedFenceOf(worldId: string): number {
+    return this.#fences.get(worldId) ?? 0;
+  }
+
+  /** Loads a world, opens its door, and applies its gate; once. */
+  open(worldId: string): Promise<OrderWorld> {
+    const found = this.#opening.get(worldId);
+    if (found !== undefined) return found;
+    const opening = this.#open(worldId);
+    this.#opening.set(worldId, opening);
+    opening.catch(() => this.#opening.delete(worldId));
+    return opening;
+  }
+
+  /** The caller may know of a lease or an emitter that this door has not heard of yet: ask before refusing. */
+  async ready(
+    worldId: string,
+    claim: StatedClaim,
+    targets: readonly StatedTarget[],
+  ): Promise<void> {
+    const door = this.doors.get(worldId);
+    if (door === undefined) return;
+    await this.#staging.get(worldId);
+    for (const waitMs of doorWaitsMs) {
+      if (!this.#isBehind(door, claim, targets, waitMs) || this.#stopped.signal.aborted) return;
+      await sleep(this.#ports.clock, waitMs, this.#stopped.signal);
+      await door.beat();
+      await this.#staging.get(worldId);
+    }
+  }
+
+  #isBehind(
+    door: Door,
+    claim: StatedClaim,
+    targets: readonly StatedTarget[],
+    waitMs: number,
+  ): boolean {
+    const refusals = targets.map((one) =>
+      door.checkStrategy({ strategyId: one.strategy, ...claim }),
+    );
+    const hasNoLease = refusals.some(
+      (one) => one === "NO_LEASE" || one === "LEASE_EXPIRED" || one === "NO_STATE",
+    );
+    return (
+      hasNoLease ||
+      (refusals.includes("NOT_EMITTER") && waitMs < 200) ||
+      claim.fence > (door.applied?.fence ?? 0)
+    );
+  }
+
+  async #open(worldId: string): Promise<OrderWorld> {
+    const world = await this.#readWorld(worldId);
+    const router = this.#ports.routerOfAccount(world.accountId);
+    this.worlds.set(worldId, world);
+    const door = this.#newDoor(router, world);
+    this.doors.set(worldId, door);
+    if (this.#ports.isAllStopped()) door.halt();
+    await this.#ports.gates.ensure(worldId).catch((failure: unknown) => {
+      this.#ports.logger.warn("gate not loaded", { world: worldId, error: failure });
+    });
+    await this.#applyLatest(worldId);
+    return world;
+  }
+
+  #newDoor(router: AccountRouter, world: OrderWorld): Door {
+    const { clock, logger, leases, newSessionId = randomUUID } = this.#ports;
+    const { worldId } = world;
+    return new Door({
+      worldId,
+      sessionId: `door-${newSessionId()}`,
+      hash: (text) => `blake3:${blake3Hex(text)}`,
+      clock,
+      logger,
+      readClocks: this.#ports.readClocks ?? (() => readMachineClocks(clock)),
+      relay: async (heartbeat, release) =>
+        doorReplyFrom(await leases.renew(doorHeartbeat(heartbeat, release))),
+      onArmed: () =>
+        this.#inBackground(async () => {
+          await this.#staging.get(worldId);
+          await router.exclusive(() => this.#ports.catchUp(router, worldId));
+        }),
+      onLapsed: () => this.#inBackground(() => router.exclusive(() => loseLease(router, world))),
+      onEmitterLost: (strategy) =>
+        this.#inBackground(() => router.exclusive(() => loseLease(router, world, strategy))),
+      onSnapshotWanted: () =>
+        this.#inBackground(async () => {
+          await sleep(clock, snapshotPauseMs, this.#stopped.signal);
+          await this.#applyLatest(worldId);
+        }),
+    });
+  }
+
+  /** As WorldService has it; as it was stored while that does not answer. */
+  async #readWorld(worldId: string): Promise<OrderWorld> {
+    try {
+      const world = await this.#ports.peer.world(worldId);
+      await writeOrderWorld(this.#ports.db, world);
+      return world;
+    } catch (failure) {
+      const stored = this.worlds.get(worldId);
+      if (stored === undefined) throw failure;
+      return stored;
+    }
+  }
+
+  async #applyLatest(worldId: string): Promise<void> {
+    const door = this.doors.get(worldId);
+    const world = this.worlds.get(worldId);
+    if (door === undefined || world === undefined) return;
+    const router = this.#ports.routerOfAccount(world.accountId);
+    await router.exclusive(async () => {
+      const message = this.#ports.gates.state(worldId);
+      if (message === undefined || this.#stopped.signal.aborted) return;
+      const state = gateStateFrom(message);
+      const { applied } = door;
+      const isApplied =
+        applied?.revision === state.revision && applied.storeEpoch === state.storeEpoch;
+      if (isApplied) return;
+      this.#fences.set(worldId, state.fence);
+      await applyGate(router, door, world, state, message.stateHash);
+    });
+    if (awaitingStage(router, door).length > 0) await this.#stage(router, door, worldId);
+  }
+
+  /** Capital for strategies that entered a stage; targets wait for it. */
+  #stage(router: AccountRouter, door: Door, worldId: string): Promise<void> {
+    const before = this.#staging.get(worldId) ?? Promise.resolve();
+    const staging = before.then(async () => {
+      for (let tries = 0; tries < stagingTriesMax && !this.#stopped.signal.aborted; tries += 1) {
+        try {
+          const shares = await this.#ports.peer.shares(worldId);
+          await router.exclusive(() => beginStages(router, door, shares));
+          return;
+        } catch (failure) {
+          this.#ports.logger.warn("shares not read", { world: worldId, error: failure });
+          await sleep(this.#ports.clock, stagingRetryMs, this.#stopped.signal);
+        }
+      }
+    });
+    this.#staging.set(worldId, staging);
+    return staging;
+  }
+
+  #inBackground(operation: () => Promise<unknown>): void {
+    operation().catch((failure: unknown) => {
+      this.#ports.logger.error("order path failed in the background", { error: failure });
+    });
+  }
+}
+
+function readMachineClocks(clock: Clock): ClockReading {
+  return { monotonicMs: clock.monotonicMs(), uptimeMs: uptime() * 1_000, wallMs: clock.nowMs() };
+}

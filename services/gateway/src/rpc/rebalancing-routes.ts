@@ -1,0 +1,190 @@
+import {
+  create,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+  toJsonString,
+} from "@bufbuild/protobuf";
+import {
+  type ExecuteRebalanceRequest,
+  ExecuteRebalanceRequestSchema,
+  ExecuteRebalanceResponseSchema,
+  RebalancingExecutionService,
+} from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
+import {
+  type RebalancePlan as PlanMessage,
+  RebalanceMode,
+} from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import { blake3Hex } from "@qmtl/sdk/canonical";
+import { quantityFromLots } from "@qmtl/sdk/execution";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { type CallContext, requireRole, type ServedService, serve } from "@qmtl/service-kit";
+import type { PlannedDelta, RebalancePlan } from "../rebalance/rebalance-plan.ts";
+import { submitPlan } from "../rebalance/submit-plan.ts";
+import type { AccountRouter } from "../router/account-router.ts";
+import type { OutgoingOrder } from "../router/booking.ts";
+import { keepAnswer, keptAnswer } from "../router/kept-answers.ts";
+import type { GatewayOrders } from "../router/order-path.ts";
+import { decimalOf } from "./order-decimal.ts";
+import type { WorldClients } from "./order-world-peer.ts";
+import { booksOf, planFrom } from "./rebalancing-plan.ts";
+
+type Answer = MessageInitShape<typeof ExecuteRebalanceResponseSchema>;
+
+const batchKind = "rebalance";
+
+/** RebalancingExecutionService over the order path; plans are asked for as this gateway. */
+export function rebalancingRoutes(
+  orders: GatewayOrders,
+  rebalancing: WorldClients["rebalancing"],
+): ServedService {
+  return serve(RebalancingExecutionService, {
+    executeRebalance: (request, context) => executeRebalance(orders, rebalancing, request, context),
+  });
+}
+
+/** Plans with the account's own books and, when asked, executes once per batch id. */
+export async function executeRebalance(
+  orders: GatewayOrders,
+  rebalancing: WorldClients["rebalancing"],
+  request: ExecuteRebalanceRequest,
+  context: Pick<CallContext, "principal">,
+): Promise<Answer> {
+  requireRole(context, "owner", "operator");
+  const router = orders.routerOfAccount(request.accountId);
+  const requestHash = hashOf(request);
+  const { db } = router.deps;
+  const kept = await keptAnswer(db, batchKind, request.batchId, requestHash);
+  if (kept !== undefined) return repeat(kept, request.batchId, rebalancing);
+  const message = await planOf(router, request, rebalancing);
+  const plan = planFrom(router, message, request.allocations);
+  if (!request.submit) return answerOf(router, request, message, plan, []);
+  const worlds = request.allocations.map((one) => one.worldId);
+  const answer = (sent: readonly OutgoingOrder[]): Answer =>
+    answerOf(router, request, message, plan, sent);
+  const sent = await router.exclusive(() =>
+    submitPlan(router, {
+      batchId: request.batchId,
+      plan,
+      worlds,
+      keep: (made) => (tx) =>
+        keepAnswer(tx, {
+          kind: batchKind,
+          requestId: request.batchId,
+          requestHash,
+          answer: toBinary(
+            ExecuteRebalanceResponseSchema,
+            create(ExecuteRebalanceResponseSchema, answer(made)),
+          ),
+          nowMs: router.deps.clock.nowMs(),
+        }),
+    }),
+  );
+  await rebalancing.applyRebalance({ plan: message, requestId: request.batchId });
+  return answer(sent);
+}
+
+/** Executed before: nothing is sent, but what WorldService may not have stored is told again. */
+async function repeat(
+  kept: Uint8Array,
+  batchId: string,
+  rebalancing: WorldClients["rebalancing"],
+): Promise<Answer> {
+  const answer = fromBinary(ExecuteRebalanceResponseSchema, kept);
+  if (answer.plan !== undefined) {
+    await rebalancing.applyRebalance({ plan: answer.plan, requestId: batchId });
+  }
+  answer.duplicate = true;
+  return answer;
+}
+
+async function planOf(
+  router: AccountRouter,
+  request: ExecuteRebalanceRequest,
+  rebalancing: WorldClients["rebalancing"],
+): Promise<PlanMessage> {
+  const revision = Number(request.accountRevision);
+  if (revision !== 0 && revision !== router.head) {
+    throw new QmtlError(
+      "ACCOUNT_REVISION_STALE",
+      `the account is at revision ${router.head}, not ${revision}`,
+      { metadata: { account_revision: String(router.head) } },
+    );
+  }
+  const worlds = request.allocations.map((one) => one.worldId);
+  const { plan } = await rebalancing.planRebalance({
+    mode: RebalanceMode.TARGETS,
+    allocations: request.allocations,
+    books: booksOf(router, worlds),
+  });
+  if (plan !== undefined) return plan;
+  throw new QmtlError("PLAN_NOT_EXECUTABLE", "no plan was made");
+}
+
+function answerOf(
+  router: AccountRouter,
+  request: ExecuteRebalanceRequest,
+  message: PlanMessage,
+  plan: RebalancePlan,
+  sent: readonly OutgoingOrder[],
+): Answer {
+  const { costs, instruments } = router.deps.settings;
+  const lotOf = new Map(instruments.map((one) => [one.symbol, one.lotSize]));
+  const quantity = (instrument: string, lots: number) => ({
+    value: quantityFromLots(lots, lotOf.get(instrument) ?? "1"),
+  });
+  const planned = request.perStrategy ? [...plan.netDeltas, ...residualsOf(plan)] : plan.netDeltas;
+  const rate = (costs.feeBps + costs.halfSpreadBps) * 1e-4;
+  const saved = plan.crosses.reduce(
+    (sum, one) => sum + 2 * one.lots * router.core.lotUnit(one.instrument) * one.price * rate,
+    0,
+  );
+  return {
+    plan: message,
+    crosses: message.crosses,
+    submitted: request.submit,
+    duplicate: false,
+    costsSaved: decimalOf(saved.toFixed(6)),
+    orders:
+      sent.length > 0
+        ? sent.map(({ order }) => ({
+            worldId: order.world,
+            strategyId: order.strategy,
+            instrument: order.instrument,
+            quantity: quantity(order.instrument, order.lots),
+            reduceOnly: order.reduceOnly,
+            clientOrderId: order.id,
+          }))
+        : planned.map((one) => ({
+            worldId: one.world,
+            strategyId: one.strategy,
+            instrument: one.instrument,
+            quantity: quantity(one.instrument, one.lots),
+            reduceOnly: one.reduces,
+          })),
+  };
+}
+
+/** What is left of each strategy's change after its crosses. */
+function residualsOf(plan: RebalancePlan): PlannedDelta[] {
+  const crossed = (of: PlannedDelta): number =>
+    plan.crosses
+      .filter((one) => one.instrument === of.instrument)
+      .reduce((sum, { lots, buyer, seller }) => {
+        const isBuyer = buyer.world === of.world && buyer.strategy === of.strategy;
+        const isSeller = seller.world === of.world && seller.strategy === of.strategy;
+        return sum + (isBuyer ? lots : 0) - (isSeller ? lots : 0);
+      }, 0);
+  return plan.deltas
+    .map((one) => ({ ...one, lots: one.lots - crossed(one) }))
+    .filter((one) => one.lots !== 0);
+}
+
+function hashOf(request: ExecuteRebalanceRequest): string {
+  const content = create(ExecuteRebalanceRequestSchema, {
+    accountId: request.accountId,
+    allocations: request.allocations,
+    submit: request.submit,
+  });
+  return blake3Hex(toJsonString(ExecuteRebalanceRequestSchema, content));
+}

@@ -1,0 +1,38 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Tx } from "@qmtl/service-kit/db";
+
+/** How long a request id is remembered: 24 hours, in milliseconds. */
+export const requestKeptMs = 86_400_000;
+
+/**
+ * Remembers what a request id stood for, in the transaction of the request. True when it is known with the same
+ * content: the request was handled before.
+ *
+ * @throws {QmtlError} REQUEST_ID_REUSED when it stood for something else.
+ */
+export async function rememberRequest(
+  tx: Tx,
+  request: {
+    readonly requestId: string;
+    readonly contentHash: string;
+    readonly submissionId: string;
+  },
+  nowMs: number,
+): Promise<boolean> {
+  if (request.requestId === "") return false;
+  await tx.query("delete from gateway.request_id where created_ms < $1", [nowMs - requestKeptMs]);
+  const added = await tx.query(
+    `insert into gateway.request_id (request_id, content_hash, submission_id, created_ms)
+     values ($1, $2, $3, $4) on conflict do nothing returning request_id`,
+    [request.requestId, request.contentHash, request.submissionId, nowMs],
+  );
+  if (added.length === 1) return false;
+  const [known] = await tx.query<{ content_hash: string }>(
+    "select content_hash from gateway.request_id where request_id = $1",
+    [request.requestId],
+  );
+  if (known?.content_hash === request.contentHash) return true;
+  throw new QmtlError("REQUEST_ID_REUSED", "the request id stood for another request", {
+    metadata: { request_id: request.requestId },
+  });
+}

@@ -1,0 +1,162 @@
+import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  type Submission,
+  SubmissionSchema,
+  type SubmitStrategyRequest,
+  SubmitStrategyRequestSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { CallPrincipal } from "@qmtl/service-kit";
+import type { Queryable, Tx } from "@qmtl/service-kit/db";
+
+export type SubmissionState = "queued" | "processing" | "completed" | "failed";
+
+/** A submission as stored. */
+export interface SubmissionRow {
+  readonly submissionId: string;
+  readonly strategyId: string;
+  readonly worldIds: readonly string[];
+  readonly principal: CallPrincipal;
+  readonly request: SubmitStrategyRequest;
+  readonly state: SubmissionState;
+  readonly stateReason: string;
+  readonly attempts: number;
+  /** Raised when the same graph is handed in again; what an older round found is dropped. */
+  readonly round: number;
+  /** What the last completed round found. */
+  readonly result: Submission | undefined;
+  readonly createdMs: number;
+}
+
+interface SubmissionRecord {
+  submission_id: string;
+  strategy_id: string;
+  world_ids: string[];
+  principal: CallPrincipal;
+  request: Uint8Array;
+  state: SubmissionState;
+  state_reason: string;
+  attempts: number;
+  round: number;
+  result: Uint8Array | null;
+  created_ms: number;
+}
+
+/** A submission; undefined when there is none. */
+export async function readSubmission(
+  db: Queryable,
+  submissionId: string,
+): Promise<SubmissionRow | undefined> {
+  const sql = "select * from gateway.submission where submission_id = $1";
+  const [record] = await db.query<SubmissionRecord>(sql, [submissionId]);
+  return record && rowOf(record);
+}
+
+/** Adds a submission, or begins another round of the one that is there. True when it was there. */
+export async function putSubmission(
+  tx: Tx,
+  row: Pick<SubmissionRow, "submissionId" | "strategyId" | "worldIds" | "principal" | "request">,
+  nowMs: number,
+): Promise<boolean> {
+  const { submissionId, strategyId, worldIds, principal, request } = row;
+  const [written] = await tx.query<{ round: number }>(
+    `insert into gateway.submission as s (submission_id, strategy_id, strategy_name, world_ids, principal,
+       request, state, created_ms, updated_ms)
+     values ($1, $2, $3, $4, $5::jsonb, $6, 'queued', $7, $7)
+     on conflict (submission_id) do update set request = excluded.request, principal = excluded.principal,
+       state = 'queued', state_reason = '', attempts = 0, round = s.round + 1, owner = null,
+       owned_until_ms = 0, updated_ms = excluded.updated_ms
+     returning round`,
+    [
+      submissionId,
+      strategyId,
+      request.strategyName,
+      worldIds,
+      JSON.stringify(principal),
+      toBinary(SubmitStrategyRequestSchema, request),
+      nowMs,
+    ],
+  );
+  return written!.round > 1;
+}
+
+/** Takes a submission that waits, for `ownMs`; undefined when it is done or another process has it. */
+export async function claimSubmission(
+  db: Queryable,
+  submissionId: string,
+  owner: string,
+  times: { readonly nowMs: number; readonly ownMs: number },
+): Promise<SubmissionRow | undefined> {
+  const [record] = await db.query<SubmissionRecord>(
+    `update gateway.submission set state = 'processing', owner = $2, owned_until_ms = $3::bigint + $4::bigint,
+       attempts = attempts + 1, updated_ms = $3::bigint
+     where submission_id = $1 and state in ('queued', 'processing')
+       and (owner is null or owner = $2 or owned_until_ms < $3::bigint)
+     returning *`,
+    [submissionId, owner, times.nowMs, times.ownMs],
+  );
+  return record && rowOf(record);
+}
+
+/** Writes where a round stands; false when a newer round began meanwhile. */
+export async function writeOutcome(
+  tx: Tx,
+  row: Pick<SubmissionRow, "submissionId" | "round">,
+  outcome: {
+    readonly state: SubmissionState;
+    readonly reason: string;
+    readonly result?: Submission;
+    readonly nowMs: number;
+  },
+): Promise<boolean> {
+  const result = outcome.result === undefined ? null : toBinary(SubmissionSchema, outcome.result);
+  const written = await tx.query(
+    `update gateway.submission set state = $3, state_reason = $4, result = coalesce($5::bytea, result),
+       owner = null, owned_until_ms = 0, updated_ms = $6
+     where submission_id = $1 and round = $2 returning submission_id`,
+    [row.submissionId, row.round, outcome.state, outcome.reason, result, outcome.nowMs],
+  );
+  return written.length === 1;
+}
+
+/** Ids of submissions that are not done and that nobody but `owner` works on, oldest first, at most 1,000. */
+export async function openSubmissions(
+  db: Queryable,
+  owner: string,
+  nowMs: number,
+): Promise<string[]> {
+  const rows = await db.query<{ submission_id: string }>(
+    `select submission_id from gateway.submission where state in ('queued', 'processing')
+       and (owner is null or owner = $1 or owned_until_ms < $2) order by updated_ms limit 1000`,
+    [owner, nowMs],
+  );
+  return rows.map((row) => row.submission_id);
+}
+
+/** Submissions of some strategies, newest first, at most 100. */
+export async function submissionsOf(
+  db: Queryable,
+  strategyIds: readonly string[],
+): Promise<SubmissionRow[]> {
+  const rows = await db.query<SubmissionRecord>(
+    `select * from gateway.submission where strategy_id = any($1::text[])
+     order by updated_ms desc limit 100`,
+    [strategyIds],
+  );
+  return rows.map(rowOf);
+}
+
+function rowOf(record: SubmissionRecord): SubmissionRow {
+  return {
+    submissionId: record.submission_id,
+    strategyId: record.strategy_id,
+    worldIds: record.world_ids,
+    principal: record.principal,
+    request: fromBinary(SubmitStrategyRequestSchema, record.request),
+    state: record.state,
+    stateReason: record.state_reason,
+    attempts: record.attempts,
+    round: record.round,
+    result: record.result === null ? undefined : fromBinary(SubmissionSchema, record.result),
+    createdMs: record.created_ms,
+  };
+}

@@ -1,0 +1,130 @@
+import { toBinary } from "@bufbuild/protobuf";
+import {
+  type Submission,
+  type SubmitStrategyRequest,
+  SubmitStrategyRequestSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
+import { type CallContext, type Clock, failpoints } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import { appendControlEvent } from "../bus/control-events.ts";
+import { type SourceKeys, sourceKeysOf } from "../feed/source-keys.ts";
+import { callOf } from "../peers/forward.ts";
+import type { Peer } from "../peers/peer.ts";
+import { rememberRequest } from "../store/request-store.ts";
+import { addSourceKeys } from "../store/source-key-store.ts";
+import { putSubmission, readSubmission, type SubmissionRow } from "../store/submission-store.ts";
+import { checkGraph, submissionBytesMax } from "./check-graph.ts";
+import { progressEvent } from "./submission-event.ts";
+import { contentHashOf, strategyIdOf, submissionIdOf } from "./submission-ids.ts";
+import { submissionMessage } from "./submission-message.ts";
+import type { SubmissionWorker } from "./submission-worker.ts";
+
+/** Bytes of a submission's metadata at most, keys and values together. */
+export const metadataBytesMax = 16 * 1024;
+
+export interface SubmissionPorts {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly world: Peer;
+  readonly keys: SourceKeys;
+  readonly worker: SubmissionWorker;
+  /** Says that something was committed for the outbox. */
+  readonly poke: () => void;
+}
+
+export interface AcceptedSubmission {
+  readonly submission: Submission;
+  readonly duplicate: boolean;
+}
+
+/**
+ * Checks a submission whole and stores it; the diff follows by itself. The same graph for the same worlds is one
+ * submission: handed in again, its contexts and queues are read again.
+ *
+ * @throws {QmtlError} as GatewayService.SubmitStrategy says; nothing is stored then.
+ */
+export async function acceptSubmission(
+  ports: SubmissionPorts,
+  request: SubmitStrategyRequest,
+  context: CallContext,
+): Promise<AcceptedSubmission> {
+  checkRequest(request);
+  const nodes = request.graph!.nodes;
+  checkGraph(request.graph!);
+  await checkWorlds(ports.world, request.worldIds, context);
+  const { principal } = context;
+  const strategyId = strategyIdOf(
+    request.strategyName,
+    nodes.map((node) => node.nodeId),
+  );
+  const submissionId = submissionIdOf(strategyId, request.worldIds);
+  const row = { submissionId, strategyId, worldIds: request.worldIds, principal, request };
+  if (request.validateOnly) return dryRun(ports, row, context);
+  const contentHash = contentHashOf(request);
+  const sourceKeys = sourceKeysOf(nodes);
+  const { requestId } = request;
+  await failpoints.hit("gw.submit.before_commit");
+  const duplicate = await ports.db.transaction(async (tx) => {
+    const nowMs = ports.clock.nowMs();
+    const isRepeat = await rememberRequest(tx, { requestId, contentHash, submissionId }, nowMs);
+    const known = isRepeat ? await readSubmission(tx, submissionId) : undefined;
+    // A repeated call whose first one is still being worked on joins it.
+    if (known !== undefined && known.state !== "completed" && known.state !== "failed") return true;
+    await addSourceKeys(tx, sourceKeys);
+    const wasThere = await putSubmission(tx, row, nowMs);
+    await appendControlEvent(tx, progressEvent(row, "queued"), nowMs);
+    return wasThere;
+  });
+  await failpoints.hit("gw.submit.after_commit");
+  ports.keys.add(sourceKeys);
+  ports.poke();
+  ports.worker.take(submissionId);
+  const stored = await readSubmission(ports.db, submissionId);
+  return { submission: submissionMessage(stored!), duplicate };
+}
+
+function checkRequest(request: SubmitStrategyRequest): void {
+  if (toBinary(SubmitStrategyRequestSchema, request).length > submissionBytesMax) {
+    throw refusal("GRAPH_TOO_LARGE", "graph", `above ${submissionBytesMax} bytes`);
+  }
+  const entries = Object.entries(request.metadata);
+  const bytes = entries.reduce((sum, [key, value]) => sum + Buffer.byteLength(key + value), 0);
+  if (bytes > metadataBytesMax) {
+    throw refusal("INVALID_FIELD", "metadata", `${bytes} bytes, at most ${metadataBytesMax}`);
+  }
+  const isPinned = request.asOf !== "" || request.datasetFingerprint !== "";
+  if (request.worldIds.length > 0 && !isPinned) {
+    throw refusal("CONTEXT_INCOMPLETE", "as_of", "as_of or dataset_fingerprint must be there");
+  }
+  const { targetNodeId, graph } = request;
+  if (targetNodeId !== "" && !graph!.nodes.some((node) => node.nodeId === targetNodeId)) {
+    throw refusal("INVALID_FIELD", "target_node_id", "is not part of the graph");
+  }
+}
+
+async function checkWorlds(world: Peer, worldIds: readonly string[], context: CallContext) {
+  for (const worldId of worldIds) {
+    await world.unary(WorldService.method.getWorld, { worldId }, callOf(context));
+  }
+}
+
+async function dryRun(
+  ports: SubmissionPorts,
+  row: Pick<SubmissionRow, "submissionId" | "strategyId" | "worldIds" | "principal" | "request">,
+  context: CallContext,
+): Promise<AcceptedSubmission> {
+  const known = await readSubmission(ports.db, row.submissionId);
+  const submission = await ports.worker.preview(row, context.signal);
+  return { submission, duplicate: known !== undefined };
+}
+
+function refusal(
+  reason: "GRAPH_TOO_LARGE" | "INVALID_FIELD" | "CONTEXT_INCOMPLETE",
+  field: string,
+  description: string,
+): QmtlError {
+  const fields: FieldViolation[] = [{ field, description }];
+  return new QmtlError(reason, `${field}: ${description}`, { fields });
+}

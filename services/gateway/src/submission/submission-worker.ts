@@ -1,0 +1,247 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type Submission,
+  SubmissionSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import {
+  type CallPrincipal,
+  type Clock,
+  type ClockTimer,
+  failpoints,
+  type Logger,
+} from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import { appendControlEvent } from "../bus/control-events.ts";
+import { isTransient } from "../peers/breaker.ts";
+import type { Peer, PeerCall } from "../peers/peer.ts";
+import {
+  claimSubmission,
+  openSubmissions,
+  type SubmissionRow,
+  writeOutcome,
+} from "../store/submission-store.ts";
+import { contextAt } from "./plan-contexts.ts";
+import { runDiff } from "./run-diff.ts";
+import { progressEvent } from "./submission-event.ts";
+
+/** Submissions worked on at once. */
+const parallelMax = 4;
+/** How long one attempt may take before another process may take over, milliseconds. */
+const ownMs = 60_000;
+/** How often to look for submissions of processes that are gone, milliseconds. */
+const sweepMs = 5_000;
+const retryMsMin = 100;
+const retryMsMax = 10_000;
+
+export interface SubmissionWorkerPorts {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly world: Peer;
+  readonly dag: Peer;
+  /** Acts for the gateway itself. */
+  readonly gateway: CallPrincipal;
+  readonly gatewayId: string;
+  readonly poke: () => void;
+  /** Called after each change of a submission. */
+  readonly changed: (submissionId: string) => void;
+}
+
+type Job = Pick<
+  SubmissionRow,
+  "submissionId" | "strategyId" | "worldIds" | "principal" | "request"
+>;
+
+/**
+ * Brings submissions to their end: binds them to their worlds, hands their backtest in, compares their graphs, and
+ * stores the queues. An outage is tried again, for ever, with growing pauses, and told in the state's reason; a
+ * refusal ends in `failed`. What a former process left open goes on after `start`.
+ */
+export class SubmissionWorker {
+  readonly #ports: SubmissionWorkerPorts;
+  readonly #waiting: string[] = [];
+  readonly #busy = new Set<string>();
+  readonly #timers = new Map<string, ClockTimer>();
+  readonly #stopping = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(ports: SubmissionWorkerPorts) {
+    this.#ports = ports;
+  }
+
+  async start(): Promise<void> {
+    await this.#sweep();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    for (const timer of this.#timers.values()) timer.cancel();
+    this.#timers.clear();
+    await Promise.allSettled(this.#running);
+  }
+
+  /** Begins with a submission as soon as there is room. */
+  take(submissionId: string): void {
+    this.#timers.get(submissionId)?.cancel();
+    this.#timers.delete(submissionId);
+    if (!this.#waiting.includes(submissionId)) this.#waiting.push(submissionId);
+    this.#next();
+  }
+
+  /** What a submission would come to; nothing is stored. */
+  async preview(job: Job, signal: AbortSignal): Promise<Submission> {
+    const call = { principal: this.#ports.gateway, signal };
+    const contexts: ComputeContext[] = [];
+    for (const worldId of job.worldIds) {
+      const request = { worldId, strategyIds: [job.strategyId] };
+      const { decision } = await this.#ports.world.unary(
+        DecisionService.method.decide,
+        request,
+        call,
+      );
+      const known = decision?.strategies.find((each) => each.strategyId === job.strategyId);
+      contexts.push(contextAt(worldId, known?.stage ?? EffectiveMode.VALIDATE, asOfOf(job)));
+    }
+    const result = await runDiff(this.#ports.dag, job, contexts, call);
+    const { submissionId, strategyId } = job;
+    return create(SubmissionSchema, { ...result, submissionId, strategyId, state: "completed" });
+  }
+
+  async #sweep(): Promise<void> {
+    const { db, clock, logger, gatewayId } = this.#ports;
+    try {
+      for (const id of await openSubmissions(db, gatewayId, clock.nowMs())) {
+        if (!this.#busy.has(id) && !this.#timers.has(id)) this.take(id);
+      }
+    } catch (error) {
+      logger.warn("looking for open submissions failed", { error });
+    }
+    if (this.#stopping.signal.aborted) return;
+    this.#timers.set(
+      "",
+      clock.setTimer(() => this.#track(this.#sweep()), sweepMs),
+    );
+  }
+
+  #next(): void {
+    while (this.#busy.size < parallelMax && !this.#stopping.signal.aborted) {
+      const at = this.#waiting.findIndex((id) => !this.#busy.has(id));
+      if (at < 0) return;
+      const [id] = this.#waiting.splice(at, 1);
+      this.#busy.add(id!);
+      this.#track(
+        this.#attempt(id!).finally(() => {
+          this.#busy.delete(id!);
+          this.#next();
+        }),
+      );
+    }
+  }
+
+  async #attempt(submissionId: string): Promise<void> {
+    const { db, clock, gatewayId, logger } = this.#ports;
+    let row: SubmissionRow | undefined;
+    try {
+      row = await claimSubmission(db, submissionId, gatewayId, { nowMs: clock.nowMs(), ownMs });
+      if (row === undefined) return;
+      const result = await this.#work(row);
+      await this.#finish(row, "completed", "", result);
+    } catch (failure) {
+      if (this.#stopping.signal.aborted) return;
+      logger.warn("a submission attempt failed", { submissionId, failure });
+      const reason = failure instanceof Error ? failure.message : String(failure);
+      const isRefusal = failure instanceof QmtlError && !isTransient(failure);
+      const attempts = row?.attempts ?? 1;
+      await this.#settle(row, isRefusal, reason).catch((error: unknown) => {
+        logger.warn("the state of a submission was not written", { submissionId, error });
+      });
+      if (!isRefusal || row === undefined) this.#later(submissionId, attempts);
+    }
+  }
+
+  async #settle(row: SubmissionRow | undefined, isRefusal: boolean, reason: string): Promise<void> {
+    if (row === undefined) return;
+    await this.#finish(row, isRefusal ? "failed" : "queued", reason, undefined);
+  }
+
+  #later(submissionId: string, attempts: number): void {
+    const delayMs = Math.min(retryMsMin * 2 ** Math.min(attempts - 1, 20), retryMsMax);
+    const timer = this.#ports.clock.setTimer(() => this.take(submissionId), delayMs);
+    this.#timers.set(submissionId, timer);
+  }
+
+  async #work(row: SubmissionRow): Promise<Submission> {
+    const { world, dag, gateway } = this.#ports;
+    const { signal } = this.#stopping;
+    const asOwner = { principal: row.principal, signal };
+    const contexts: ComputeContext[] = [];
+    for (const worldId of row.worldIds) {
+      const stage = await bind(world, row, worldId, asOwner);
+      await reportBacktest(world, row, worldId, asOwner);
+      contexts.push(contextAt(worldId, stage, asOfOf(row)));
+    }
+    return runDiff(dag, row, contexts, { principal: gateway, signal });
+  }
+
+  async #finish(
+    row: SubmissionRow,
+    state: SubmissionRow["state"],
+    reason: string,
+    result: Submission | undefined,
+  ): Promise<void> {
+    const { db, clock, poke, changed } = this.#ports;
+    await failpoints.hit("gw.submission.before_commit");
+    await db.transaction(async (tx) => {
+      const nowMs = clock.nowMs();
+      const outcome = { state, reason, nowMs, ...(result === undefined ? {} : { result }) };
+      if (await writeOutcome(tx, row, outcome)) {
+        await appendControlEvent(tx, progressEvent(row, state), nowMs);
+      }
+    });
+    await failpoints.hit("gw.submission.after_commit");
+    poke();
+    changed(row.submissionId);
+  }
+
+  #track(work: Promise<void>): void {
+    const tracked = work.finally(() => this.#running.delete(tracked));
+    this.#running.add(tracked);
+  }
+}
+
+function asOfOf(job: Job): string {
+  return job.request.asOf || job.request.datasetFingerprint;
+}
+
+/** Binds the strategy; its stage decides the context, so that a restarted runner finds the one it had. */
+async function bind(
+  world: Peer,
+  row: SubmissionRow,
+  worldId: string,
+  call: PeerCall,
+): Promise<EffectiveMode> {
+  const { strategyId } = row;
+  const bindings = [{ worldId, strategyId, strategyName: row.request.strategyName }];
+  const answer = await world.unary(WorldService.method.createBindings, { worldId, bindings }, call);
+  return (
+    answer.bindings.find((each) => each.strategyId === strategyId)?.stage ?? EffectiveMode.VALIDATE
+  );
+}
+
+async function reportBacktest(
+  world: Peer,
+  row: SubmissionRow,
+  worldId: string,
+  call: PeerCall,
+): Promise<void> {
+  const series = row.request.backtest;
+  if (series === undefined || series.samples === 0) return;
+  const { strategyId } = row;
+  const one = { strategyId, domain: ExecutionDomain.BACKTEST, series, dataEndMs: series.toMs };
+  await world.unary(DecisionService.method.reportReturns, { worldId, returns: [one] }, call);
+}

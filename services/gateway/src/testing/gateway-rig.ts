@@ -1,0 +1,246 @@
+import { create } from "@bufbuild/protobuf";
+import { Gate, type GateState, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { computeKey, jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
+import { loadConfig } from "@qmtl/sdk/config";
+import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
+import { openGrpcDoor, serve, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import { openTestPglite } from "@qmtl/service-kit/testing";
+import { createGateway } from "../from-config.ts";
+import type { OpenOrderHalf } from "../order-half.ts";
+
+/** A node as a test writes it. */
+export interface TestNode {
+  readonly nodeId: string;
+  readonly nodeType: string;
+  readonly intervalSeconds: bigint;
+  readonly period: number;
+  readonly paramsJson: string;
+  readonly inputs: { port: string; nodeId: string }[];
+  readonly schemaCompatId: string;
+  readonly codeHash: string;
+  readonly name: string;
+}
+
+/** A submission as a test writes it. */
+export interface TestSubmission {
+  readonly requestId?: string;
+  readonly strategyName?: string;
+  readonly worldIds?: string[];
+  readonly asOf?: string;
+  readonly metadata?: Record<string, string>;
+  readonly validateOnly?: boolean;
+  readonly graph?: { nodes: TestNode[]; nodeIdsCrc32: number };
+}
+
+/** A node with its right id. */
+export function node(
+  type: string,
+  inputs: readonly TestNode[] = [],
+  params: object = {},
+): TestNode {
+  const ids = inputs.map((input, at) => ({ port: `in${at}`, nodeId: input.nodeId }));
+  const id = nodeId({
+    node_type: type,
+    interval_seconds: 60,
+    period: 1,
+    params,
+    inputs: ids.map((input) => ({ port: input.port, node_id: parseNodeId(input.nodeId) })),
+    schema_compat_id: "f64:a",
+    code_hash: "h",
+  });
+  return {
+    nodeId: id,
+    nodeType: type,
+    intervalSeconds: 60n,
+    period: 1,
+    paramsJson: jcs(params),
+    inputs: ids,
+    schemaCompatId: "f64:a",
+    codeHash: "h",
+    name: type,
+  };
+}
+
+/** A submission of some nodes to world w1. */
+export function submission(nodes: readonly TestNode[], over: TestSubmission = {}): TestSubmission {
+  const graph = {
+    nodes: [...nodes],
+    nodeIdsCrc32: nodeIdsCrc32(nodes.map((each) => each.nodeId)),
+  };
+  return { strategyName: "A", graph, worldIds: ["w1"], asOf: "snap", ...over };
+}
+
+/** WorldService as far as these tests ask it: world w1, and a switch that takes it down. */
+export class FakeWorld {
+  isDown = false;
+  gate: GateState = create(GateStateSchema, {
+    worldId: "w1",
+    storeEpoch: 1n,
+    revision: 1n,
+    fence: 1n,
+    gate: Gate.OPEN,
+    stateHash: "blake3:one",
+  });
+  readonly bound: string[] = [];
+
+  services() {
+    const up = () => {
+      if (this.isDown) throw new QmtlError("PEER_UNAVAILABLE", "down for a test");
+    };
+    const known = (worldId: string) => {
+      up();
+      if (worldId !== "w1") throw new QmtlError("WORLD_NOT_FOUND", `no world ${worldId}`);
+    };
+    return [
+      serve(WorldService, {
+        async getWorld({ worldId }) {
+          known(worldId);
+          return { world: { worldId } };
+        },
+        createBindings: async ({ worldId, bindings }) => {
+          known(worldId);
+          this.bound.push(...bindings.map((binding) => binding.strategyId));
+          return { bindings };
+        },
+      }),
+      serve(ActivationService, {
+        getActivation: async ({ worldId }) => {
+          known(worldId);
+          return { gate: this.gate };
+        },
+      }),
+      serve(DecisionService, {
+        decide: async ({ worldId }) => {
+          known(worldId);
+          return {
+            decision: { worldId, effectiveMode: EffectiveMode.PAPER, reason: "all is well" },
+          };
+        },
+      }),
+      serve(SubscriptionService, {
+        renewLeases: async ({ heartbeats }) => {
+          up();
+          return {
+            replies: heartbeats.map(({ sessionId, heartbeatSeq }) => ({
+              sessionId,
+              heartbeatSeq,
+              granted: true,
+              leaseMs: 5_000,
+            })),
+          };
+        },
+      }),
+    ];
+  }
+}
+
+/** The DAG Manager as far as these tests ask it: every node gets a queue, unless it is down. */
+export class FakeDag {
+  isDown = false;
+  readonly diffs: string[] = [];
+
+  services() {
+    return [
+      serve(DiffService, {
+        diff: (request) => this.#diff(request.graph!.nodes, request.submissionId, request.contexts),
+      }),
+    ];
+  }
+
+  async *#diff(
+    nodes: readonly { nodeId: string }[],
+    submissionId: string,
+    contexts: readonly { worldId: string }[],
+  ) {
+    if (this.isDown) throw new QmtlError("PEER_UNAVAILABLE", "down for a test");
+    this.diffs.push(submissionId);
+    const assignments = nodes.flatMap(({ nodeId: id }) =>
+      contexts.map((context) => ({
+        nodeId: id,
+        nodeKnown: this.diffs.length > 1,
+        queue: { computeKey: keyOf(id, context.worldId), context },
+      })),
+    );
+    const crc = nodeIdsCrc32(nodes.map((each) => each.nodeId));
+    // Two chunks, so that the gateway has to put them together.
+    yield { chunk: 0, chunks: 2, assignments: assignments.slice(0, 1), nodeIdsCrc32: crc };
+    yield { chunk: 1, chunks: 2, assignments: assignments.slice(1), nodeIdsCrc32: crc };
+  }
+}
+
+const keyOf = (id: string, worldId: string) =>
+  computeKey({
+    nodeId: parseNodeId(id),
+    worldId,
+    executionDomain: "backtest",
+    asOf: "snap",
+    partition: "global",
+  });
+
+const noOrders: OpenOrderHalf = () => ({
+  path: {
+    setTargets: () => Promise.reject(new QmtlError("FEATURE_NOT_BUILT", "no orders here")),
+    onBars: async () => {},
+    bookedRow: () => -1,
+  },
+  services: [],
+  facts: async () => ({
+    wantedOrders: 0,
+    sentOrders: 0,
+    tier: "T3",
+    emitterSessionId: "",
+    halts: [],
+  }),
+  start: async () => {},
+  stop: async () => {},
+});
+
+/** A gateway over PGlite and the embedded bus, between fakes of its peers, at a real door. */
+export async function openGatewayRig() {
+  await using opened = new AsyncDisposableStack();
+  const host = opened.use(await openTestPglite());
+  const bus = await openEmbeddedBus({ db: host.db("bus"), pollMs: 50 });
+  opened.defer(() => bus.close());
+  const world = new FakeWorld();
+  const dag = new FakeDag();
+  const worldDoor = opened.use(await openGrpcDoor({ services: world.services() }));
+  const dagDoor = opened.use(await openGrpcDoor({ services: dag.services() }));
+  const config = await loadConfig({ cwd: "/", env: {} });
+  const make = () =>
+    createGateway({
+      db: host.db("gateway"),
+      paperDb: host.db("paper"),
+      bus,
+      clock: systemClock,
+      logger: silentLogger,
+      config,
+      gatewayKey: { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) },
+      peers: {
+        dagManagerUrl: `http://127.0.0.1:${dagDoor.port}`,
+        worldServiceUrl: `http://127.0.0.1:${worldDoor.port}`,
+      },
+      openOrders: noOrders,
+    });
+  const gateway = await make();
+  await gateway.start();
+  opened.defer(() => gateway.stop());
+  const door = opened.use(await openGrpcDoor({ services: gateway.services }));
+  const connection = connectTo(`http://127.0.0.1:${door.port}`, { safeMethods: [] });
+  opened.defer(() => connection.close());
+  const all = opened.move();
+  return {
+    world,
+    dag,
+    bus,
+    make,
+    client: connection.client.bind(connection),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}

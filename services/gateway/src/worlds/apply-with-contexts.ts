@@ -1,0 +1,218 @@
+import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import {
+  ActivationService,
+  type ApplyRequest,
+  type ApplyResponse,
+} from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import {
+  DecisionService,
+  type Evaluation,
+} from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import { type Binding, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import { type CallContext, type CallPrincipal, failpoints, type Logger } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import { callOf } from "../peers/forward.ts";
+import type { Peer, PeerCall } from "../peers/peer.ts";
+import { submissionsOf } from "../store/submission-store.ts";
+import { contextAt } from "../submission/plan-contexts.ts";
+import { type Promotion, promotionsOf, worldStageOf } from "./promotion.ts";
+
+/** Longest wait for the new contexts to be warm and agreed on, milliseconds. */
+const openMsMax = 60_000;
+/** Header WorldService reads the live guard's verdict from. */
+const liveGuardHeader = "x-qmtl-live-guard";
+
+export interface ApplyPorts {
+  readonly db: Db;
+  readonly world: Peer;
+  readonly dag: Peer;
+  readonly gateway: CallPrincipal;
+  readonly logger: Logger;
+  /** `gateway.enforce_live_guard`. */
+  readonly enforceLiveGuard: boolean;
+}
+
+/**
+ * Passes an apply on. Strategies that it takes to another domain first get their new compute contexts: opened, warmed
+ * and swapped in, so that nothing switches to a context that cannot compute. Rolled back, they are swapped back.
+ *
+ * @throws {QmtlError} LIVE_NOT_ALLOWED without the caller's consent; CONTEXT_NOT_WARM.
+ */
+export async function* applyWithContexts(
+  ports: ApplyPorts,
+  request: ApplyRequest,
+  context: CallContext,
+): AsyncGenerator<ApplyResponse> {
+  if (request.targetMode === EffectiveMode.LIVE && ports.enforceLiveGuard && !request.allowLive) {
+    const message = "live needs the caller's explicit consent: allow_live";
+    throw new QmtlError("LIVE_NOT_ALLOWED", message, { metadata: { missing: "allow_live" } });
+  }
+  const swaps = (await isKnownRun(ports, request, context))
+    ? []
+    : await openContexts(ports, request, context);
+  await failpoints.hit("gw.apply.after_contexts");
+  const call = { ...callOf(context), headers: guardHeaders(ports, request) };
+  let isRolledBack = false;
+  try {
+    for await (const answer of ports.world.stream(ActivationService.method.apply, request, call)) {
+      isRolledBack ||= answer.phase === ApplyPhase.ROLLED_BACK;
+      yield answer;
+    }
+  } catch (failure) {
+    // Refused: no run exists. An outage leaves it open; the run is looked up when the caller asks again.
+    const isRefused =
+      failure instanceof QmtlError && !(await mayHaveBegun(ports, request, failure));
+    if (isRefused) await swapBack(ports, swaps);
+    throw failure;
+  }
+  if (isRolledBack) await swapBack(ports, swaps);
+}
+
+/** Tells WorldService that the gateway's live guard let the call pass: one of the three yeses of live. */
+function guardHeaders(ports: ApplyPorts, request: ApplyRequest): Record<string, string> {
+  const hasPassed = request.allowLive || !ports.enforceLiveGuard;
+  return hasPassed ? { [liveGuardHeader]: "passed" } : {};
+}
+
+async function isKnownRun(ports: ApplyPorts, request: ApplyRequest, context: CallContext) {
+  const { worldId, runId } = request;
+  try {
+    await ports.world.unary(
+      ActivationService.method.getApplyRun,
+      { worldId, runId },
+      callOf(context),
+    );
+    return true;
+  } catch (failure) {
+    if (hasReason(failure, "RUN_NOT_FOUND")) return false;
+    throw failure;
+  }
+}
+
+async function mayHaveBegun(ports: ApplyPorts, request: ApplyRequest, failure: QmtlError) {
+  const { worldId, runId } = request;
+  if (hasReason(failure, "PEER_UNAVAILABLE", "OUTCOME_UNKNOWN", "NOT_LEADER", "DRAINING"))
+    return true;
+  const call: PeerCall = { principal: ports.gateway, timeoutMs: 2_000 };
+  try {
+    await ports.world.unary(ActivationService.method.getApplyRun, { worldId, runId }, call);
+    return true;
+  } catch (error) {
+    return !hasReason(error, "RUN_NOT_FOUND");
+  }
+}
+
+async function openContexts(
+  ports: ApplyPorts,
+  request: ApplyRequest,
+  context: CallContext,
+): Promise<ContextSwap[]> {
+  const promotions = await promotionsNow(ports, request, context);
+  if (promotions.length === 0) return [];
+  const contexts = await contextsOf(ports.db, request.worldId, promotions);
+  const opened = await Promise.allSettled(
+    contexts.map(({ strategyId, to }) => openOne(ports, strategyId, to, context.signal)),
+  );
+  const swaps = opened.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const failed = opened.find((each) => each.status === "rejected");
+  if (failed === undefined) return swaps;
+  await swapBack(ports, swaps);
+  throw failed.reason;
+}
+
+async function promotionsNow(ports: ApplyPorts, request: ApplyRequest, context: CallContext) {
+  const { worldId } = request;
+  const call = callOf(context);
+  const [{ bindings }, { decision }] = await Promise.all([
+    ports.world.unary(WorldService.method.listBindings, { worldId }, call),
+    ports.world.unary(DecisionService.method.decide, { worldId }, call),
+  ]);
+  const evaluation = await currentEvaluation(ports, worldId, bindings, call);
+  return promotionsOf(request, { bindings, worldStage: worldStageOf(decision), evaluation });
+}
+
+/** The last evaluation if it speaks of the strategies as they stand; else what one would say now. */
+async function currentEvaluation(
+  ports: ApplyPorts,
+  worldId: string,
+  bindings: readonly Binding[],
+  call: PeerCall,
+): Promise<Evaluation | undefined> {
+  try {
+    const { evaluation } = await ports.world.unary(
+      DecisionService.method.getEvaluation,
+      { worldId },
+      call,
+    );
+    const isCurrent = bindings.every(({ strategyId, stage, removed }) => {
+      const trace = evaluation?.strategies.find((each) => each.strategyId === strategyId);
+      return removed || trace?.stageAfter === stage;
+    });
+    if (evaluation !== undefined && isCurrent) return evaluation;
+  } catch (failure) {
+    if (!hasReason(failure, "EVALUATION_NOT_FOUND")) throw failure;
+  }
+  try {
+    const request = { worldId, validateOnly: true };
+    const answer = await ports.world.unary(DecisionService.method.evaluate, request, call);
+    return answer.evaluation;
+  } catch (failure) {
+    if (hasReason(failure, "POLICY_NOT_FOUND")) return undefined;
+    throw failure;
+  }
+}
+
+async function contextsOf(db: Db, worldId: string, promotions: readonly Promotion[]) {
+  const rows = await submissionsOf(
+    db,
+    promotions.map(({ strategyId }) => strategyId),
+  );
+  return promotions.flatMap(({ strategyId, stage }) => {
+    const row = rows.find(
+      (each) => each.strategyId === strategyId && each.worldIds.includes(worldId),
+    );
+    // Bound by hand, never handed in here: there is nothing to compute.
+    if (row === undefined) return [];
+    const asOf = row.request.asOf || row.request.datasetFingerprint;
+    return [{ strategyId, to: contextAt(worldId, stage, asOf) }];
+  });
+}
+
+async function openOne(
+  ports: ApplyPorts,
+  strategyId: string,
+  to: ComputeContext,
+  signal: AbortSignal | undefined,
+): Promise<ContextSwap> {
+  const call = { principal: ports.gateway, signal, timeoutMs: openMsMax + 5_000 };
+  const request = { strategyId, context: to, waitMs: openMsMax };
+  const { swap } = await ports.dag.unary(QueueService.method.openContext, request, call);
+  if (swap?.phase === SwapPhase.COMMIT) return swap;
+  // The old context goes on; asking for it ends the swap that did not come about.
+  if (swap?.from !== undefined) {
+    const back = { strategyId, context: swap.from, waitMs: 0 };
+    await ports.dag.unary(QueueService.method.openContext, back, { principal: ports.gateway });
+  }
+  const message = `the new context of ${strategyId} is not in force`;
+  throw new QmtlError("CONTEXT_NOT_WARM", message, {
+    metadata: { strategy_id: strategyId, phase: String(swap?.phase ?? SwapPhase.UNSPECIFIED) },
+  });
+}
+
+/** Best effort: where it fails the new context stays, which computes the same with orders off. */
+async function swapBack(ports: ApplyPorts, swaps: readonly ContextSwap[]): Promise<void> {
+  await Promise.all(
+    swaps.map(async ({ strategyId, from, to }) => {
+      const isChange = from !== undefined && from.executionDomain !== to?.executionDomain;
+      if (!isChange) return;
+      await openOne(ports, strategyId, from, undefined).catch((error: unknown) => {
+        ports.logger.warn("a context was not swapped back", { strategyId, error });
+      });
+    }),
+  );
+}

@@ -1,0 +1,145 @@
+import { create } from "@bufbuild/protobuf";
+import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import {
+  type ExplainStrategyRequest,
+  type ExplainStrategyResponse,
+  ExplainStrategyResponseSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import {
+  DecisionService,
+  type DecisionTerm,
+  type Evaluation,
+  type StrategyDecision,
+} from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import type { CallContext } from "@qmtl/service-kit";
+import type { StrategyOrderFacts } from "../order-half.ts";
+import { callOf } from "../peers/forward.ts";
+import type { Peer } from "../peers/peer.ts";
+import type { GateView } from "../ports.ts";
+import { domainOf } from "../submission/plan-contexts.ts";
+
+export interface ExplainPorts {
+  readonly world: Peer;
+  readonly gates: GateView;
+  /** What the order path knows of a strategy. */
+  readonly orderFacts: (worldId: string, strategyId: string) => Promise<StrategyOrderFacts>;
+}
+
+const GATE_NAMES: Readonly<Record<number, string>> = {
+  [Gate.OPEN]: "OPEN",
+  [Gate.CLOSING]: "CLOSING",
+  [Gate.CLOSED]: "CLOSED",
+};
+
+/**
+ * Why a strategy is where it is: the terms of its mode, the rules of the last evaluation, the gate, who may emit, what
+ * left and what did not.
+ *
+ * @throws {QmtlError} WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, PEER_UNAVAILABLE.
+ */
+export async function explainStrategy(
+  ports: ExplainPorts,
+  request: ExplainStrategyRequest,
+  context: CallContext,
+): Promise<ExplainStrategyResponse> {
+  const { worldId, strategyId } = request;
+  const call = callOf(context);
+  const [{ decision }, { bindings }, evaluation, gate, facts] = await Promise.all([
+    ports.world.unary(DecisionService.method.decide, { worldId, strategyIds: [strategyId] }, call),
+    ports.world.unary(WorldService.method.listBindings, { worldId }, call),
+    lastEvaluation(ports.world, worldId, context),
+    ports.gates.ensure(worldId),
+    ports.orderFacts(worldId, strategyId),
+  ]);
+  const strategy = decision?.strategies.find((each) => each.strategyId === strategyId);
+  const binding = bindings.find((each) => each.strategyId === strategyId);
+  if (strategy === undefined && binding === undefined) {
+    const metadata = { world_id: worldId, strategy_id: strategyId };
+    throw new QmtlError("STRATEGY_NOT_FOUND", `${strategyId} is not bound to ${worldId}`, {
+      metadata,
+    });
+  }
+  const mode = strategy?.effectiveMode ?? binding?.effectiveMode ?? EffectiveMode.VALIDATE;
+  const rules = evaluation?.strategies.find((each) => each.strategyId === strategyId)?.rules ?? [];
+  const gateName = GATE_NAMES[gate.gate] ?? "CLOSED";
+  return create(ExplainStrategyResponseSchema, {
+    effectiveMode: mode,
+    executionDomain: domainOf(mode),
+    terms: (strategy?.terms ?? []).map(({ name, allows, detail, binding: isBinding }) => ({
+      name,
+      allows,
+      detail,
+      binding: isBinding,
+    })),
+    rules: rules.map(({ $typeName: _, ...rule }) => rule),
+    wantedOrders: BigInt(facts.wantedOrders),
+    sentOrders: BigInt(facts.sentOrders),
+    tier: facts.tier,
+    gate: gateName,
+    emitterSessionId: facts.emitterSessionId,
+    halts: [...facts.halts],
+    summary: summaryOf(mode, strategy, { gateName, facts, failed: failedRule(rules) }),
+    evaluationId: evaluation?.evaluationId ?? "",
+  });
+}
+
+async function lastEvaluation(
+  world: Peer,
+  worldId: string,
+  context: CallContext,
+): Promise<Evaluation | undefined> {
+  try {
+    const answer = await world.unary(
+      DecisionService.method.getEvaluation,
+      { worldId },
+      callOf(context),
+    );
+    return answer.evaluation;
+  } catch (failure) {
+    if (hasReason(failure, "EVALUATION_NOT_FOUND", "POLICY_NOT_FOUND")) return undefined;
+    throw failure;
+  }
+}
+
+function failedRule(rules: readonly { verdict: string; text: string }[]): string | undefined {
+  return rules.find((rule) => rule.verdict === "fail")?.text;
+}
+
+function summaryOf(
+  mode: EffectiveMode,
+  strategy: StrategyDecision | undefined,
+  about: { gateName: string; facts: StrategyOrderFacts; failed: string | undefined },
+): string {
+  const { gateName, facts, failed } = about;
+  const name = modeName(mode);
+  const bound = strategy?.terms.filter((term) => term.binding).map(termText) ?? [];
+  const why = failed ?? (bound.length > 0 ? bound.join(" and ") : "it is not selected");
+  const mode1 = mode === EffectiveMode.LIVE ? `It is ${name}.` : `It is ${name}: ${why}.`;
+  const halts = facts.halts.length > 0 ? ` Halted: ${facts.halts.join(", ")}.` : "";
+  const gate = gateName === "OPEN" ? "" : ` The world's gate is ${gateName}.`;
+  const { wantedOrders, sentOrders } = facts;
+  return `${mode1}${gate}${halts} ${sentOrders} orders left, ${wantedOrders} were wanted while shut.`;
+}
+
+function termText({ name, allows, detail }: DecisionTerm): string {
+  const text = `${name} allows ${modeName(allows)}`;
+  return detail === "" ? text : `${text} (${detail})`;
+}
+
+function modeName(mode: EffectiveMode): string {
+  switch (mode) {
+    case EffectiveMode.COMPUTE_ONLY:
+      return "compute-only";
+    case EffectiveMode.PAPER:
+      return "paper";
+    case EffectiveMode.LIVE:
+      return "live";
+    case EffectiveMode.SHADOW:
+      return "shadow";
+    default:
+      return "validate";
+  }
+}

@@ -1,11 +1,15 @@
 import { create } from "@bufbuild/protobuf";
 import {
   EndReason,
-  type QueueRecord as WireRecord,
   QueueRecordSchema,
   RecordKind,
+  type QueueRecord as WireRecord,
 } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
-import type { QueueRecord as FoldRecord, QueueOrigin, RecordKind as Kind } from "../queues/index.ts";
+import type {
+  QueueRecord as FoldRecord,
+  RecordKind as Kind,
+  QueueOrigin,
+} from "../queues/index.ts";
 
 /** What a row carries beside its place in the log. */
 export interface RowContent {
@@ -64,7 +68,8 @@ export function* singleRecords(record: WireRecord): Generator<CarriedRecord> {
   const seq = Number(record.seq);
   const row = Number(record.row);
   if (kind === "MARK") yield { ...base, seq, watermarkMs: Number(record.watermarkMs) };
-  else if (kind === "EMPTY") yield { ...base, seq, row, toRow: Math.max(row, Number(record.toRow)) };
+  else if (kind === "EMPTY")
+    yield { ...base, seq, row, toRow: Math.max(row, Number(record.toRow)) };
   else if (kind === "END") yield { ...base, seq };
   else yield* rows(record, base, Math.max(1, record.count));
 }

@@ -1,6 +1,6 @@
 import type { SdkClock, SdkTimer } from "../control/clock.ts";
-import type { ReplayFeed } from "./replay-feed.ts";
 import type { RowContent } from "./queue-row.ts";
+import type { ReplayFeed } from "./replay-feed.ts";
 
 /** The claim on a source's queue that a replay publishes under. */
 export interface SourceClaim {

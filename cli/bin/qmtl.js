@@ -1,0 +1,46 @@
+#!/usr/bin/env node
+// Finds a Node that can run this program, then runs it: from the sources in the repository, from dist when packed.
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import * as nodeModule from "node:module";
+
+const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+const require = nodeModule.createRequire(import.meta.url);
+
+function pinnedNode() {
+  const platform = { linux: "linux", win32: "win" }[process.platform];
+  if (!platform) return undefined;
+  try {
+    const manifest = require.resolve(`node-${platform}-${process.arch}/package.json`);
+    return manifest.replace("package.json", process.platform === "win32" ? "bin/node.exe" : "bin/node");
+  } catch {
+    return undefined;
+  }
+}
+
+if (major < 22 || (major === 22 && minor < 18)) {
+  const node = pinnedNode();
+  if (!node) {
+    process.stderr.write(`qmtl needs Node 22.18 or newer; this is ${process.version}, and the pinned one is not installed\n`);
+    process.exit(2);
+  }
+  const child = spawnSync(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: "inherit" });
+  process.exit(child.status ?? 1);
+}
+
+// Parsed code is kept between runs (in the system's temporary folder): a third of the start-up time.
+nodeModule.enableCompileCache?.();
+
+const source = new URL("../src/main.ts", import.meta.url);
+if (existsSync(source)) {
+  const conditions = ["@qmtl/source"];
+  nodeModule.registerHooks({
+    resolve: (specifier, context, next) =>
+      next(specifier, { ...context, conditions: [...conditions, ...context.conditions] }),
+  });
+  const { main } = await import(source.href);
+  await main(process.argv);
+} else {
+  const { main } = await import(new URL("../dist/main.js", import.meta.url).href);
+  await main(process.argv);
+}

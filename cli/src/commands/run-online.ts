@@ -1,0 +1,53 @@
+import { loadStrategy, type OnlineEvent, Runner, type RunStatus } from "@qmtl/sdk";
+import { printJson } from "../print.ts";
+import type { CommandSession } from "../session.ts";
+import { untilStopped } from "../until-stopped.ts";
+
+export interface OnlineCommandOptions {
+  export?: string;
+  record?: string;
+}
+
+/** `qmtl run FILE --world W`: a runner in a world, until the data end or somebody stops it. */
+export async function runOnline(
+  session: CommandSession,
+  file: string,
+  worldId: string,
+  options: OnlineCommandOptions,
+): Promise<void> {
+  const strategy = await loadStrategy(file, options.export);
+  const apiKey = process.env.QMTL_API_KEY;
+  const run = await Runner.run(strategy, {
+    worldId,
+    config: session.config,
+    gatewayUrl: session.gatewayUrl,
+    onEvent: (event) => printEvent(session, event),
+    ...(apiKey === undefined ? {} : { apiKey }),
+  });
+  if (session.asJson) printJson({ event: "started", session_id: run.sessionId });
+  await Promise.race([run.done, untilStopped()]);
+  await run.stop();
+  printStatus(session, run.status());
+}
+
+function printEvent(session: CommandSession, event: OnlineEvent): void {
+  if (session.asJson) printJson({ event: event.kind, message: event.message, row: event.row });
+  else
+    console.log(
+      `${event.kind.padEnd(14)} ${event.message}${event.row === undefined ? "" : `  (row ${event.row})`}`,
+    );
+}
+
+function printStatus(session: CommandSession, status: RunStatus): void {
+  if (session.asJson) {
+    printJson({ event: "status", ...status });
+    return;
+  }
+  const { shared, own, warmup, swap } = status.evaluations;
+  console.log(
+    `ended at row ${status.row}: ${status.sentOrders} orders sent, ${status.wantedOrders} wanted while the gate was shut`,
+  );
+  console.log(
+    `evaluations: ${shared} shared, ${own} own, ${warmup} warm-up, ${swap} in two contexts at a change`,
+  );
+}

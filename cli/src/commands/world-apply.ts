@@ -1,0 +1,155 @@
+import { ApplyPhase, Gate, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import {
+  ActivationService,
+  ApplyResponseSchema,
+  ApplyRunSchema,
+} from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import type { Command } from "commander";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { type CommandSession, withSession } from "../session.ts";
+
+const TARGET_MODES: Readonly<Record<string, EffectiveMode>> = {
+  "compute-only": EffectiveMode.COMPUTE_ONLY,
+  paper: EffectiveMode.PAPER,
+  live: EffectiveMode.LIVE,
+};
+
+interface ApplyOptions {
+  to?: string;
+  run: string;
+  activate?: string[];
+  deactivate?: string[];
+  exclude?: string[];
+  reason?: string;
+  allowLive?: boolean;
+}
+
+async function apply(
+  session: CommandSession,
+  worldId: string,
+  options: ApplyOptions,
+): Promise<void> {
+  const targetMode =
+    options.to === undefined ? EffectiveMode.UNSPECIFIED : TARGET_MODES[options.to];
+  if (targetMode === undefined) throw new CommandError("--to takes compute-only, paper or live");
+  const ids = (names: readonly string[] = []): Promise<string[]> =>
+    Promise.all(names.map((name) => session.strategyId(worldId, name)));
+  const plan = { activate: await ids(options.activate), deactivate: await ids(options.deactivate) };
+  const phases = session.client(ActivationService).apply({
+    worldId,
+    runId: options.run,
+    targetMode,
+    plan,
+    excludeSessions: options.exclude ?? [],
+    allowLive: options.allowLive === true,
+    reason: options.reason ?? "",
+  });
+  let ok = false;
+  for await (const phase of phases) {
+    ok = phase.ok;
+    if (session.asJson) printJson(jsonOf(ApplyResponseSchema, phase));
+    else
+      console.log(
+        `${enumName(ApplyPhase, phase.phase).padEnd(11)} ${phase.elapsedMs.toFixed(1).padStart(8)} ms  fence ${phase.fence}  ${phase.acknowledged}/${phase.sessions} acknowledged${phase.reason ? `  ${phase.reason}` : ""}`,
+      );
+  }
+  if (!ok)
+    throw new CommandError(
+      `run ${options.run} was rolled back`,
+      ExitCode.refused,
+      `\`qmtl world show ${worldId}\` names the hold`,
+    );
+}
+
+/** `qmtl world apply|runs|cancel|freeze|resume`: two-phase promotion, and what stops it. */
+export function addApplyCommands(world: Command): void {
+  const list = (value: string, before: string[] = []): string[] => [...before, ...value.split(",")];
+
+  world
+    .command("apply <world>")
+    .description(
+      "promote in two phases: freeze, switch, unfreeze; prints each phase as it is committed",
+    )
+    .requiredOption("--run <id>", "id of the run; the same id again tells where it stands")
+    .option("--to <mode>", "compute-only, paper or live; one step at a time")
+    .option(
+      "--activate <strategies>",
+      "names or ids; default: those the last evaluation lets in",
+      list,
+    )
+    .option("--deactivate <strategies>", "names or ids", list)
+    .option("--exclude <sessions>", "sessions not waited for", list)
+    .option("--allow-live", "explicit consent to live")
+    .option("--reason <text>", "why; audited")
+    .addHelpText("after", "\nExample:\n  qmtl world apply demo --run promote-1 --to paper")
+    .action(withSession(apply));
+
+  world
+    .command("runs <world>")
+    .description("apply runs, newest first")
+    .action(
+      withSession(async (session, worldId: string) => {
+        const { runs } = await session.client(ActivationService).listApplyRuns({ worldId });
+        if (session.asJson) return printJson(runs.map((run) => jsonOf(ApplyRunSchema, run)));
+        printTable(
+          ["run", "phase", "fence", "restarts", "reason"],
+          runs.map((run) => [
+            run.runId,
+            enumName(ApplyPhase, run.phase),
+            String(run.fence),
+            String(run.resumeCount),
+            run.reason,
+          ]),
+        );
+      }),
+    );
+
+  world
+    .command("cancel <world> <run>")
+    .description("roll a run back")
+    .option("--reason <text>", "why; audited", "cancelled by the operator")
+    .action(
+      withSession(async (session, worldId: string, runId: string, options: { reason: string }) => {
+        const { run } = await session
+          .client(ActivationService)
+          .cancelApply({ worldId, runId, reason: options.reason });
+        if (!run) throw new CommandError("the answer holds no run");
+        if (session.asJson) return printJson(jsonOf(ApplyRunSchema, run));
+        console.log(`run ${run.runId}: ${enumName(ApplyPhase, run.phase)}`);
+      }),
+    );
+
+  world
+    .command("freeze <world>")
+    .description("shut the gate until somebody resumes it")
+    .requiredOption("--reason <text>", "why; audited")
+    .option("--hold <name>", "manual or breaker", "manual")
+    .action(
+      withSession(async (session, worldId: string, options: { reason: string; hold: string }) => {
+        const { gate } = await session
+          .client(ActivationService)
+          .freeze({ worldId, hold: options.hold, reason: options.reason });
+        if (session.asJson && gate) return printJson(jsonOf(GateStateSchema, gate));
+        console.log(`gate ${enumName(Gate, gate?.gate ?? 0)}, fence ${gate?.fence}`);
+      }),
+    );
+
+  world
+    .command("resume <world>")
+    .description("remove a hold; the last one opens the gate")
+    .requiredOption("--hold <name>", "rollback, manual or breaker")
+    .requiredOption("--reason <text>", "why; audited")
+    .action(
+      withSession(async (session, worldId: string, options: { reason: string; hold: string }) => {
+        const { gate } = await session
+          .client(ActivationService)
+          .resume({ worldId, hold: options.hold, reason: options.reason });
+        if (session.asJson && gate) return printJson(jsonOf(GateStateSchema, gate));
+        console.log(
+          `gate ${enumName(Gate, gate?.gate ?? 0)}, holds: ${gate?.holds.map((hold) => hold.name).join(", ") || "none"}`,
+        );
+      }),
+    );
+}

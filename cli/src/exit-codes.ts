@@ -1,0 +1,41 @@
+import { Code } from "@connectrpc/connect";
+import { QmtlError } from "@qmtl/sdk/rpc";
+
+/** Exit codes of every command. Documented in `--help`. */
+export const ExitCode = {
+  ok: 0,
+  /** The call was refused, or what was asked for did not happen. */
+  refused: 1,
+  /** Bad usage, configuration or input file; nothing was done. */
+  usage: 2,
+  /** The platform could not be reached. */
+  unreachable: 3,
+  /** The feature is in the contract but not built yet. */
+  notBuilt: 4,
+  /** Ctrl-C. */
+  interrupted: 130,
+} as const;
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+/** A failure of the command itself, with the code it exits with and what to do next. */
+export class CommandError extends Error {
+  override readonly name = "CommandError";
+  readonly exitCode: ExitCode;
+  readonly hint: string | undefined;
+  constructor(message: string, exitCode: ExitCode = ExitCode.usage, hint?: string) {
+    super(message);
+    this.exitCode = exitCode;
+    this.hint = hint;
+  }
+}
+
+/** Exit code of any failure. */
+export function exitCodeOf(failure: unknown): ExitCode {
+  if (failure instanceof CommandError) return failure.exitCode;
+  if (!(failure instanceof QmtlError)) return ExitCode.usage;
+  if (failure.code === Code.Unavailable || failure.code === Code.DeadlineExceeded)
+    return ExitCode.unreachable;
+  if (failure.code === Code.Unimplemented) return ExitCode.notBuilt;
+  if (failure.reason === "CONFIG_INVALID") return ExitCode.usage;
+  return ExitCode.refused;
+}

@@ -1,0 +1,72 @@
+import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { CommandError } from "./exit-codes.ts";
+
+/** A message as plain JSON, in proto3 JSON form with proto field names. */
+export function jsonOf<D extends DescMessage>(schema: D, message: MessageShape<D>): unknown {
+  return toJson(schema, message, { useProtoFieldName: true, alwaysEmitImplicit: true });
+}
+
+export function printJson(value: unknown): void {
+  console.log(JSON.stringify(value));
+}
+
+/** Prints rows under a header, columns padded to their widest cell; numbers as given. */
+export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
+  if (rows.length === 0) {
+    console.log("(none)");
+    return;
+  }
+  const widths = header.map((name, column) =>
+    Math.max(name.length, ...rows.map((row) => (row[column] ?? "").length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join("  ")
+      .trimEnd();
+  console.log(line(header.map((name) => name.toUpperCase())));
+  for (const row of rows) console.log(line(row));
+}
+
+/** The name of an enum value without its prefix, in lower case: `EFFECTIVE_MODE_COMPUTE_ONLY` → `compute_only`. */
+export function enumName(values: Readonly<Record<string, string | number>>, value: number): string {
+  const name = Object.entries(values).find(([, number]) => number === value)?.[0] ?? "unspecified";
+  return name.toLowerCase();
+}
+
+/** ISO time of milliseconds since the epoch; `-` for none. */
+export function isoTime(milliseconds: number | bigint): string {
+  const ms = Number(milliseconds);
+  return ms === 0 ? "-" : new Date(ms).toISOString();
+}
+
+const HINTS: Readonly<Record<string, string>> = {
+  PEER_UNAVAILABLE: "is the platform running? start it with `qmtl up`, or set --gateway-url",
+  SCHEMA_VERSION_UNSUPPORTED: "upgrade the older side; `qmtl doctor` shows both versions",
+  WORLD_NOT_FOUND: "`qmtl world list` shows the worlds there are",
+  STRATEGY_NOT_FOUND: "`qmtl world show WORLD` shows its strategies",
+  WORLD_HELD:
+    "`qmtl world show WORLD` names the hold; `qmtl world resume WORLD --hold NAME --reason WHY` removes it",
+  APPLY_IN_PROGRESS:
+    "`qmtl world runs WORLD` shows the run; `qmtl world cancel WORLD RUN` rolls it back",
+  DATA_FOLDER_LOCKED: "stop that process first; a lock of a dead process is taken over by itself",
+  PORT_TAKEN: "set another port in qmtl.yml, or stop what listens there",
+};
+
+/** Prints a failure for people on standard error: what, which fields, what to do next. */
+export function printFailure(failure: unknown, asJson: boolean): void {
+  const error = failure instanceof Error ? failure : new Error(String(failure));
+  const reason = error instanceof QmtlError ? error.reason : undefined;
+  const hint =
+    error instanceof CommandError ? error.hint : reason === undefined ? undefined : HINTS[reason];
+  const fields = error instanceof QmtlError ? error.fields : [];
+  if (asJson) {
+    const metadata = error instanceof QmtlError ? error.metadata : {};
+    console.error(JSON.stringify({ error: error.message, reason, fields, metadata, hint }));
+    return;
+  }
+  console.error(`error: ${error.message}${reason === undefined ? "" : ` [${reason}]`}`);
+  for (const field of fields) console.error(`  ${field.field}: ${field.description}`);
+  if (hint !== undefined) console.error(`hint: ${hint}`);
+}

@@ -1,0 +1,74 @@
+import type { DescService } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
+import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+import type { Command } from "commander";
+import { CommandError } from "./exit-codes.ts";
+
+/** Options every command has. */
+export interface GlobalOptions {
+  config?: string;
+  gatewayUrl?: string;
+  json?: boolean;
+}
+
+/** What a command works with: the configuration, and clients of the gateway. */
+export interface CommandSession {
+  readonly asJson: boolean;
+  readonly config: QmtlConfig;
+  readonly gatewayUrl: string;
+  client<S extends DescService>(service: S): Client<S>;
+  /** The strategy id of a name or id within a world. */
+  strategyId(worldId: string, nameOrId: string): Promise<string>;
+  close(): void;
+}
+
+/** Opens the session of a command from its options; no I/O before the first call. */
+export function openSession(command: Command): CommandSession {
+  const options = command.optsWithGlobals<GlobalOptions>();
+  const config = loadConfig(options.config === undefined ? {} : { path: options.config });
+  const gatewayUrl = options.gatewayUrl ?? config.sdk.gateway_url;
+  const apiKey = process.env.QMTL_API_KEY;
+  let connection: Connection | undefined;
+  const client = <S extends DescService>(service: S): Client<S> => {
+    connection ??= connectTo(gatewayUrl, apiKey === undefined ? {} : { apiKey });
+    return connection.client(service);
+  };
+  return {
+    asJson: options.json === true,
+    config,
+    gatewayUrl,
+    client,
+    strategyId: async (worldId, nameOrId) => {
+      if (/^s-[0-9a-f]{16}$/.test(nameOrId)) return nameOrId;
+      const { bindings } = await client(WorldService).listBindings({ worldId });
+      const named = bindings.filter((binding) => binding.strategyName === nameOrId);
+      const found = named[0];
+      if (named.length === 1 && found) return found.strategyId;
+      const known = bindings.map((binding) => binding.strategyName).join(", ");
+      throw new CommandError(
+        `world ${worldId} has ${named.length} strategies named ${nameOrId}; it has: ${known || "none"}`,
+      );
+    },
+    close: () => connection?.close(),
+  };
+}
+
+/**
+ * Runs the action of a command with its session, and closes it whatever happens.
+ * The action gets the session, then the command's arguments, then its options.
+ */
+export function withSession<A extends unknown[]>(
+  action: (session: CommandSession, ...args: A) => Promise<void>,
+): (...all: [...A, Command]) => Promise<void> {
+  return async (...all) => {
+    const command = all.at(-1) as Command;
+    const session = openSession(command);
+    try {
+      await action(session, ...(all.slice(0, -1) as A));
+    } finally {
+      session.close();
+    }
+  };
+}

@@ -1,0 +1,79 @@
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Stack, startStack } from "./harness/start-stack.ts";
+
+const buf = fileURLToPath(new URL("../../node_modules/.bin/buf", import.meta.url));
+
+/** What README.md tells an operator to type, against a running platform. */
+function curl(stack: Stack, method: string, request: unknown, untilText?: string): Promise<string> {
+  const list = method === "list";
+  const target = list ? [stack.gatewayUrl, "--list-services"] : [`${stack.gatewayUrl}/${method}`];
+  const body = list ? [] : ["--data", JSON.stringify(request)];
+  const args = ["curl", "--protocol", "grpc", "--http2-prior-knowledge", ...body, ...target];
+  return new Promise((resolve, reject) => {
+    const child = execFile(buf, args, { timeout: 20_000 }, (failure, stdout, stderr) => {
+      if (failure && untilText === undefined) reject(new Error(stderr));
+      else resolve(stdout);
+    });
+    let seen = "";
+    child.stdout?.on("data", (text: string) => {
+      seen += text;
+      if (untilText !== undefined && seen.includes(untilText)) child.kill("SIGINT");
+    });
+  });
+}
+
+describe("an operator with buf curl", () => {
+  let stack: Stack;
+  beforeAll(async () => {
+    stack = await startStack();
+    await stack.qmtl("world", "create", "ops");
+  });
+  afterAll(() => stack[Symbol.asyncDispose]());
+
+  test("lists the services of the gateway", async () => {
+    const services = await curl(stack, "list", undefined);
+
+    expect(services).toContain("qmtl.gateway.v1.GatewayService");
+    expect(services).toContain("qmtl.world.v1.DecisionService");
+  });
+
+  test("asks a world what it allows", async () => {
+    const answer = await curl(stack, "qmtl.world.v1.DecisionService/Decide", { worldId: "ops" });
+
+    expect(JSON.parse(answer)).toMatchObject({
+      decision: {
+        worldId: "ops",
+        effectiveMode: "EFFECTIVE_MODE_VALIDATE",
+        executionDomain: "EXECUTION_DOMAIN_BACKTEST",
+      },
+    });
+  });
+
+  test("takes a ticket, is given a snapshot, then one change", async () => {
+    const issued = await curl(stack, "qmtl.gateway.v1.ControlStreamService/IssueTicket", {
+      worldId: "ops",
+      purpose: "TICKET_PURPOSE_OBSERVE",
+    });
+    const { ticket } = JSON.parse(issued) as { ticket: string };
+
+    const stream = curl(
+      stack,
+      "qmtl.gateway.v1.ControlStreamService/Subscribe",
+      { ticket },
+      '"change": "freeze"',
+    );
+    const change = stack.qmtl("world", "freeze", "ops", "--reason", "to see it");
+    const [text] = await Promise.all([stream, change]);
+
+    expect(text.replaceAll(/\s/g, "")).toContain('"snapshot":{"topicKey":"world/ops/gate"');
+    expect(text.indexOf('"snapshot"')).toBeLessThan(text.indexOf('"change"'));
+  });
+
+  test("is told the reason of a refusal", async () => {
+    const refused = curl(stack, "qmtl.world.v1.DecisionService/Decide", { worldId: "nowhere" });
+
+    await expect(refused).rejects.toThrow("WORLD_NOT_FOUND");
+  });
+});

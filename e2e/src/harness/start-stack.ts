@@ -1,0 +1,151 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+
+const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
+
+/** A platform in a process of its own, started by the command a user would type. */
+export interface Stack extends AsyncDisposable {
+  readonly gatewayUrl: string;
+  readonly folder: string;
+  readonly configFile: string;
+  readonly process: ChildProcess;
+  connect(): Connection;
+  /** Kills the process as `kill -9` does, and waits until it is gone. */
+  kill(): Promise<void>;
+  /** Starts it again on the same ports and data. */
+  restart(env?: Readonly<Record<string, string>>): Promise<void>;
+  /** Runs one command against it; its standard output. Rejects with its standard error. */
+  qmtl(...args: readonly string[]): Promise<string>;
+}
+
+export interface StackOptions {
+  /** More of `qmtl.yml`, as YAML text. @default nothing */
+  config?: string;
+  env?: Readonly<Record<string, string>>;
+}
+
+/** Starts `qmtl up` in a temporary folder on free loopback ports. */
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const folder = await mkdtemp(join(tmpdir(), "qmtl-stack-"));
+  const configFile = join(folder, "qmtl.yml");
+  const ports = await firstReady(folder, configFile, options);
+  let running = ports.child;
+  const gatewayUrl = ports.gateway;
+  const kill = (signal: NodeJS.Signals): Promise<void> => ended(running, signal);
+  const stack: Stack = {
+    gatewayUrl,
+    folder,
+    configFile,
+    get process() {
+      return running;
+    },
+    connect: () => connectTo(gatewayUrl),
+    kill: () => kill("SIGKILL"),
+    restart: async (env = {}) => {
+      await kill("SIGKILL");
+      running = (await ready(configFile, { ...options.env, ...env })).child;
+    },
+    qmtl: (...args) => run(["--config", configFile, "--gateway-url", gatewayUrl, ...args]),
+    [Symbol.asyncDispose]: async () => {
+      await kill("SIGTERM");
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  return stack;
+}
+
+interface Started {
+  readonly child: ChildProcess;
+  readonly gateway: string;
+}
+
+/** Takes free ports on the first start and writes them down, so that a restart comes back on them. */
+async function firstReady(folder: string, file: string, options: StackOptions): Promise<Started> {
+  const write = async (gateway: number, web: number, dag: number, world: number): Promise<void> => {
+    const own = [
+      `gateway: {port: ${gateway}, web_port: ${web}}`,
+      `dag_manager: {port: ${dag}}`,
+      `world_service: {port: ${world}}`,
+      `storage: {kind: embedded, data_dir: ${join(folder, "data")}}`,
+      "telemetry: {log_level: warn}",
+    ];
+    await writeFile(file, `${own.join("\n")}\n${options.config ?? ""}\n`);
+  };
+  const [gateway = 0, web = 0, dag = 0, world = 0] = await freePorts(4);
+  await write(gateway, web, dag, world);
+  return ready(file, options.env ?? {});
+}
+
+function ready(configFile: string, env: Readonly<Record<string, string>>): Promise<Started> {
+  const child = spawn(process.execPath, [program, "--config", configFile, "--json", "up"], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
+  return new Promise((resolve, reject) => {
+    let output = "";
+    let errors = "";
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      errors = (errors + text).slice(-4_000);
+    });
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      const line = output.split("\n").find((each) => each.includes('"ready"'));
+      if (line === undefined) return;
+      resolve({ child, gateway: (JSON.parse(line) as { gateway: string }).gateway });
+    });
+    child.once("exit", (code) => reject(new Error(`qmtl up ended with ${code}: ${errors}`)));
+  });
+}
+
+async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  await new Promise<void>((resolve) => {
+    child.once("exit", () => resolve());
+    child.kill(signal);
+  });
+}
+
+/** Runs `qmtl` to its end. */
+export function run(args: readonly string[], cwd?: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [program, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+      ...(cwd === undefined ? {} : { cwd }),
+    });
+    let output = "";
+    let errors = "";
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors += text;
+    });
+    child.once("close", (code) => {
+      if (code === 0) resolve(output);
+      else reject(Object.assign(new Error(errors || output), { exitCode: code }));
+    });
+  });
+}
+
+async function freePorts(count: number): Promise<number[]> {
+  const { createServer } = await import("node:net");
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => {
+    const address = server.address();
+    return typeof address === "object" && address ? address.port : 0;
+  });
+  await Promise.all(
+    servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+  );
+  return ports;
+}

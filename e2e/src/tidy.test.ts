@@ -1,0 +1,92 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const files = execFileSync("git", ["ls-files", "--cached", "--others", "--exclude-standard"], {
+  cwd: root,
+  encoding: "utf8",
+})
+  .split("\n")
+  .filter((file) => file !== "" && existsSync(`${root}${file}`));
+const read = (file: string): string => readFileSync(`${root}${file}`, "utf8");
+const sources = files.filter(
+  (file) => file.endsWith(".ts") && !file.startsWith("gen/") && !/(^|\/)fixtures\//.test(file),
+);
+const product = sources.filter((file) => !/\.(test|contract)\.ts$/.test(file));
+
+/** Lines of code outside comments, so that prose about clocks is no fault. */
+const code = (file: string): string =>
+  read(file)
+    .replace(/\/\*[\s\S]*?\*\//g, "")
+    .replace(/(^|[^:])\/\/.*$/gm, "$1");
+
+describe("tidy", () => {
+  test("no source file is longer than 500 lines and nine in ten are shorter than 300", () => {
+    const lengths = product.map((file) => ({ file, lines: read(file).split("\n").length }));
+
+    expect(lengths.filter((entry) => entry.lines > 500)).toEqual([]);
+    const long = lengths.filter((entry) => entry.lines > 300);
+    expect(long.length, JSON.stringify(long)).toBeLessThan(product.length / 10);
+  });
+
+  test("clocks and chance come only through a clock and a seeded generator", () => {
+    const allowed =
+      /(^|[-\/])clock\.ts$|language-globals\.ts$|^(bench|\.ci|examples|cli)\/|^e2e\/|\/testing\//;
+    const strays = product.filter(
+      (file) =>
+        !allowed.test(file) && /\b(Date\.now|Math\.random|performance\.now)\b/.test(code(file)),
+    );
+
+    expect(strays).toEqual([]);
+  });
+
+  test("no test is skipped, focused or left for later by hand", () => {
+    const tests = sources.filter(
+      (file) => file.endsWith(".test.ts") && !file.endsWith("tidy.test.ts"),
+    );
+    const odd = tests.filter((file) =>
+      /\b(it|test|describe)\.(only|todo)\b|\b(it|test|describe)\.skip\(/.test(code(file)),
+    );
+
+    expect(odd).toEqual([]);
+  });
+
+  test("no source hides a type error or leaves a note to finish it", () => {
+    const escapes = product.filter((file) =>
+      /@ts-ignore|@ts-expect-error|\bas any\b|:\s*any\b|\bTODO\b|\bFIXME\b/.test(code(file)),
+    );
+
+    expect(escapes).toEqual([]);
+  });
+
+  test("there is no folder or file for things without a name of their own", () => {
+    expect(
+      files.filter(
+        (file) =>
+          /(^|\/)(utils?|helpers?|common|types)(\/|\.ts$)/.test(file) && !file.startsWith("proto/"),
+      ),
+    ).toEqual([]);
+  });
+
+  test("every top-level folder says what it is", () => {
+    const folders = new Set(
+      files.filter((file) => file.includes("/")).map((file) => file.split("/")[0]),
+    );
+    const silent = [...folders].filter(
+      (folder) => folder && folder !== ".ci" && !files.includes(`${folder}/README.md`),
+    );
+
+    expect(silent).toEqual([]);
+  });
+
+  test("no machine path and no registry host stands in a committed file", () => {
+    const paths = new RegExp(["/wo", "rk/|/ro", "ot/|registry\\.npm", "js\\.org"].join(""));
+    const texts = files.filter(
+      (file) => !/\.(binpb|png|parquet)$/.test(file) && !file.startsWith("proto/google"),
+    );
+
+    expect(texts.filter((file) => paths.test(read(file)))).toEqual([]);
+  });
+});

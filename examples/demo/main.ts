@@ -1,0 +1,30 @@
+// npm run demo: the whole story, checked against its numbers. Exits 1 if anything did not happen.
+import { runBacktests } from "./src/backtests.ts";
+import { catchTheCheat } from "./src/judge.ts";
+import { promote } from "./src/promote.ts";
+import { rebalance } from "./src/rebalance.ts";
+import { demand, Stage } from "./src/stage.ts";
+import { startPlatform } from "./src/start-platform.ts";
+
+async function main(): Promise<void> {
+  const { problems } = await runBacktests(process.stdout);
+  demand(problems.length === 0, "every backtest figure is the story's");
+  const stage = new Stage(process.stdout);
+  try {
+    await startPlatform(stage);
+    await promote(stage);
+    await catchTheCheat(stage);
+    await rebalance(stage);
+  } finally {
+    await stage.close();
+  }
+}
+
+try {
+  await main();
+} catch (failure) {
+  process.stderr.write(
+    `\nthe demo failed: ${failure instanceof Error ? failure.message : failure}\n`,
+  );
+  process.exitCode = 1;
+}

@@ -1,0 +1,124 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
+
+/** A command that said no: its exit code and what it printed. */
+export class CommandRefused extends Error {
+  override readonly name = "CommandRefused";
+  readonly exitCode: number;
+  readonly output: string;
+  constructor(args: readonly string[], exitCode: number, output: string) {
+    super(`qmtl ${args.join(" ")} ended with ${exitCode}: ${output.trim()}`);
+    this.exitCode = exitCode;
+    this.output = output;
+  }
+}
+
+/** One JSON line of a long-running command. */
+export type CommandEvent = Readonly<Record<string, unknown>> & { readonly event?: string };
+
+/** A `qmtl` process that stays: its JSON lines as they come. */
+export interface LongCommand {
+  readonly child: ChildProcess;
+  readonly events: readonly CommandEvent[];
+  /** The first event, past or to come, that satisfies the predicate. Rejects when the process ends before. */
+  waitFor(what: string, accept: (event: CommandEvent) => boolean): Promise<CommandEvent>;
+  /** Sends a signal and waits for the end. */
+  end(signal?: NodeJS.Signals): Promise<void>;
+}
+
+/** Runs `qmtl` commands against one configuration. Everything the demo does goes through here. */
+export class QmtlCommand {
+  readonly #config: string;
+  readonly #folder: string;
+  constructor(config: string, folder: string) {
+    this.#config = config;
+    this.#folder = folder;
+  }
+
+  /** Runs a command to its end; the JSON values it printed, one a line. */
+  lines<T = CommandEvent>(...args: readonly string[]): Promise<T[]> {
+    const all = [program, "--config", this.#config, "--json", ...args];
+    return new Promise((resolve, reject) => {
+      const options = { cwd: this.#folder, maxBuffer: 1 << 28 };
+      execFile(process.execPath, all, options, (failure, stdout, stderr) => {
+        if (failure) reject(new CommandRefused(args, Number(failure.code ?? 1), stderr || stdout));
+        else resolve(parseLines(stdout) as T[]);
+      });
+    });
+  }
+
+  /** Runs a command to its end; the one JSON value it printed. */
+  async one<T = CommandEvent>(...args: readonly string[]): Promise<T> {
+    const [value] = await this.lines<T>(...args);
+    if (value === undefined) throw new Error(`qmtl ${args.join(" ")} printed nothing`);
+    return value;
+  }
+
+  /** Starts a command that stays. */
+  start(args: readonly string[], env: Readonly<Record<string, string>> = {}): LongCommand {
+    const all = [program, "--config", this.#config, "--json", ...args];
+    const child = spawn(process.execPath, all, {
+      cwd: this.#folder,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { ...process.env, ...env },
+    });
+    return follow(child, args);
+  }
+}
+
+function parseLines(text: string): unknown[] {
+  return text
+    .split("\n")
+    .filter((line) => line.startsWith("{") || line.startsWith("["))
+    .map((line): unknown => JSON.parse(line));
+}
+
+function follow(child: ChildProcess, args: readonly string[]): LongCommand {
+  const events: CommandEvent[] = [];
+  const waiting = new Set<() => void>();
+  const errorTailChars = 4_000;
+  let errors = "";
+  let rest = "";
+  let isEnded = false;
+  const wake = (): void => {
+    for (const look of [...waiting]) look();
+  };
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop() ?? "";
+    events.push(...(parseLines(lines.join("\n")) as CommandEvent[]));
+    wake();
+  });
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    errors = (errors + text).slice(-errorTailChars);
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.on("close", () => {
+      isEnded = true;
+      wake();
+      resolve();
+    });
+  });
+  return {
+    child,
+    events,
+    waitFor: (what, accept) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          const found = events.find(accept);
+          if (found === undefined && !isEnded) return;
+          waiting.delete(look);
+          if (found) resolve(found);
+          else reject(new Error(`qmtl ${args.join(" ")} ended before ${what}: ${errors.trim()}`));
+        };
+        waiting.add(look);
+        look();
+      }),
+    end: async (signal = "SIGTERM") => {
+      if (!isEnded) child.kill(signal);
+      await ended;
+    },
+  };
+}

@@ -1,0 +1,290 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Client } from "@connectrpc/connect";
+import type { ContextSwap, ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import {
+  type ControlStreamService,
+  TicketPurpose,
+} from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { makeHeartbeat, makeNack, type SessionEffect } from "../gate/index.ts";
+import { hasReason } from "../rpc/index.ts";
+import { pause, type SdkClock, type SdkTimer } from "./clock.ts";
+import { gateInput } from "./gate-from-proto.ts";
+import { heartbeatToProto, replyFromProto } from "./heartbeat-messages.ts";
+import type { OrderGate } from "./order-gate.ts";
+import { reconnectDelayMs } from "./reconnect-delay.ts";
+
+/** What the control session tells. */
+export interface ControlListener {
+  /** Phase, mode or state may have changed. */
+  onGate(reason: string): void;
+  onSwap(swap: ContextSwap): void;
+  /** The stream stands (again), or broke. */
+  onConnection(isUp: boolean, problem: string): void;
+}
+
+export interface ControlSessionOptions {
+  readonly control: Client<typeof ControlStreamService>;
+  readonly clock: SdkClock;
+  readonly gate: OrderGate;
+  readonly sessionId: string;
+  readonly worldId: string;
+  readonly strategyId: string;
+  readonly listener: ControlListener;
+}
+
+/** Silence after which a stream counts as broken; progress marks come every 2 s. */
+const silentMsMax = 6_000;
+/** Wait before a stream is opened again for a snapshot, milliseconds. */
+const askAgainMs = 100;
+/** Heartbeats under way at most. */
+const heartbeatsMax = 4;
+/** How often a session renews until it is told. */
+const renewMsDefault = 2_000;
+
+/**
+ * Ticket, control stream and heartbeats of one strategy's session. It reconnects for ever; while it cannot
+ * reach the gateway, the gate falls shut by itself when the lease runs out.
+ */
+export class ControlSession {
+  readonly #options: ControlSessionOptions;
+  readonly #stop = new AbortController();
+  readonly #applied = new Map<string, { revision: bigint; storeEpoch: bigint }>();
+  #ticket = "";
+  #ticketUntilMs = 0;
+  #stream: AbortController | undefined;
+  #heardMs = 0;
+  #renewMs = renewMsDefault;
+  #renewTimer: SdkTimer | undefined;
+  #tickTimer: SdkTimer | undefined;
+  #underWay = 0;
+  /** The stream was ended here, to be given a snapshot. */
+  #isAsking = false;
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: ControlSessionOptions) {
+    this.#options = options;
+  }
+
+  /** The ticket now; empty before the first. */
+  get ticket(): string {
+    return this.#ticket;
+  }
+
+  start(): void {
+    this.#loop = this.#run();
+  }
+
+  /** Asks for a new ticket at the next connection, for one that was refused. */
+  dropTicket(): void {
+    this.#ticketUntilMs = 0;
+    this.#stream?.abort();
+  }
+
+  /** Takes what the gate machine asked for. */
+  follow(effects: readonly SessionEffect[], reason: string): void {
+    for (const effect of effects) this.#do(effect);
+    this.#options.listener.onGate(reason);
+  }
+
+  /** Gives the order lease up, tells so once, and ends the stream. */
+  async stop(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const { gate, clock, control, strategyId } = this.#options;
+    gate.take({ kind: "halt", reason: "stopped" });
+    this.#renewTimer?.cancel();
+    this.#tickTimer?.cancel();
+    this.#stop.abort();
+    this.#stream?.abort();
+    if (this.#ticket !== "") {
+      const made = makeHeartbeat(gate.state, clock.reading());
+      gate.state = made.state;
+      const heartbeat = heartbeatToProto(made.heartbeat, [strategyId], true);
+      await control
+        .heartbeat({ ticket: this.#ticket, heartbeat }, { timeoutMs: 1_000 })
+        .catch(() => undefined);
+    }
+    await this.#loop;
+  }
+
+  async #run(): Promise<void> {
+    const { clock, listener } = this.#options;
+    let failures = 0;
+    while (!this.#stop.signal.aborted) {
+      let problem = "the stream ended";
+      const stream = new AbortController();
+      this.#stream = stream;
+      try {
+        await this.#ensureTicket();
+        await this.#read(stream.signal, () => {
+          failures = 0;
+        });
+      } catch (failure) {
+        problem = failure instanceof Error ? failure.message : String(failure);
+        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) this.#ticketUntilMs = 0;
+      } finally {
+        stream.abort();
+      }
+      if (this.#stop.signal.aborted) return;
+      if (this.#isAsking) {
+        this.#isAsking = false;
+        await pause(clock, askAgainMs, this.#stop.signal);
+        continue;
+      }
+      failures++;
+      listener.onConnection(false, problem);
+      await pause(clock, reconnectDelayMs(failures), this.#stop.signal);
+    }
+  }
+
+  async #ensureTicket(): Promise<void> {
+    const { clock, control, worldId, strategyId, sessionId } = this.#options;
+    const leftMs = this.#ticketUntilMs - clock.nowMs();
+    if (leftMs > silentMsMax) return;
+    const answer = await control.issueTicket({
+      worldId,
+      strategyIds: [strategyId],
+      topics: ["gate", "queue"],
+      purpose: TicketPurpose.GATE,
+      sessionId,
+    });
+    this.#keepTicket(answer.ticket, answer.expireTime);
+  }
+
+  #keepTicket(ticket: string, expireTime: Parameters<typeof timestampMs>[0] | undefined): void {
+    this.#ticket = ticket;
+    this.#ticketUntilMs =
+      expireTime === undefined ? Number.POSITIVE_INFINITY : timestampMs(expireTime);
+  }
+
+  async #read(signal: AbortSignal, onUp: () => void): Promise<void> {
+    const { control, clock, listener, gate } = this.#options;
+    const lastApplied = [...this.#applied].map(([topicKey, { revision, storeEpoch }]) => {
+      return { topicKey, revision, storeEpoch };
+    });
+    this.#heardMs = clock.nowMs();
+    this.#watchSilence();
+    let isFirst = true;
+    const call = control.subscribe({ ticket: this.#ticket, lastApplied }, { signal });
+    for await (const { event } of call) {
+      this.#heardMs = clock.nowMs();
+      if (isFirst) {
+        isFirst = false;
+        onUp();
+        listener.onConnection(true, "");
+        if (gate.state.applied !== null) this.#beat(false);
+      }
+      if (event !== undefined) this.#take(event);
+      if (signal.aborted) return;
+    }
+  }
+
+  /** One timer for what time alone brings: silence, the end of a lease, the end of a ticket. */
+  #watchSilence(): void {
+    const { clock, gate, listener } = this.#options;
+    this.#tickTimer?.cancel();
+    this.#tickTimer = clock.setTimer(() => {
+      if (this.#stop.signal.aborted) return;
+      const effects = gate.take({ kind: "tick", now: clock.reading() });
+      if (effects.length > 0) this.follow(effects, "the order lease ran out");
+      else listener.onGate("");
+      if (clock.nowMs() - this.#heardMs > silentMsMax) this.#stream?.abort();
+      if (this.#ticketUntilMs - clock.nowMs() < 30_000) this.#refreshTicket();
+      this.#watchSilence();
+    }, 500);
+  }
+
+  #refreshTicket(): void {
+    const { control } = this.#options;
+    const before = this.#ticket;
+    this.#ticketUntilMs = Number.POSITIVE_INFINITY;
+    control.refreshTicket({ ticket: before }).then(
+      (answer) => this.#keepTicket(answer.ticket, answer.expireTime),
+      () => {
+        this.#ticketUntilMs = 0;
+      },
+    );
+  }
+
+  #take(event: ControlEvent): void {
+    const { worldId, strategyId, gate, listener } = this.#options;
+    const { payload, topicKey, revision } = event;
+    if (payload.case === "gateEvent" || payload.case === "snapshot") {
+      const state = payload.case === "gateEvent" ? payload.value.state : payload.value.gate?.state;
+      if (state !== undefined && state.worldId === worldId) {
+        this.#applied.set(`world/${worldId}/gate`, {
+          revision: state.revision,
+          storeEpoch: state.storeEpoch,
+        });
+        const reason = payload.case === "gateEvent" ? payload.value.change : "snapshot";
+        this.follow(gate.take(gateInput(state, [strategyId])), reason);
+      }
+    }
+    const queues =
+      payload.case === "queueUpdated"
+        ? payload.value
+        : payload.case === "snapshot"
+          ? payload.value.queues
+          : undefined;
+    if (queues === undefined) return;
+    const at = payload.case === "snapshot" ? payload.value.revision : revision;
+    const key = payload.case === "snapshot" ? payload.value.topicKey : topicKey;
+    if (at > 0n) this.#applied.set(key, { revision: at, storeEpoch: 0n });
+    const { swap } = queues;
+    if (swap?.strategyId === strategyId && swap.worldId === worldId) listener.onSwap(swap);
+  }
+
+  #do(effect: SessionEffect): void {
+    const { gate, control, worldId } = this.#options;
+    if (effect.kind === "send_heartbeat") this.#beat(false);
+    else if (effect.kind === "request_snapshot") {
+      // Before the first state of a stream its snapshot is on the way already.
+      if (!this.#applied.delete(`world/${worldId}/gate`)) return;
+      this.#isAsking = true;
+      this.#stream?.abort();
+    } else if (effect.kind === "send_nack") {
+      const runId = gate.state.applied?.runId ?? null;
+      const { revision, fence } = effect;
+      const nack = makeNack(gate.state, effect.reason, { revision, fence, runId });
+      const message = {
+        ticket: this.#ticket,
+        sessionId: nack.sessionId,
+        worldId,
+        heartbeatSeq: BigInt(nack.heartbeatSeq),
+        revision: BigInt(revision),
+        fence: BigInt(fence),
+        runId: runId ?? "",
+        reason: nack.reason.toLowerCase(),
+        lastGoodRevision: BigInt(nack.lastGoodRevision),
+      };
+      control.nack(message).catch(() => undefined);
+    }
+  }
+
+  /** Sends a heartbeat now and sets the time of the next. */
+  #beat(isTimed: boolean): void {
+    const { clock, gate, control, strategyId } = this.#options;
+    if (this.#stop.signal.aborted) return;
+    this.#renewTimer?.cancel();
+    this.#renewTimer = clock.setTimer(() => this.#beat(true), this.#renewMs);
+    if (this.#ticket === "" || this.#underWay >= (isTimed ? heartbeatsMax / 2 : heartbeatsMax))
+      return;
+    const made = makeHeartbeat(gate.state, clock.reading());
+    gate.state = made.state;
+    const heartbeat = heartbeatToProto(made.heartbeat, [strategyId], false);
+    this.#underWay++;
+    control.heartbeat({ ticket: this.#ticket, heartbeat }, { timeoutMs: 4_000 }).then(
+      ({ reply }) => {
+        this.#underWay--;
+        if (reply === undefined || this.#stop.signal.aborted) return;
+        if (reply.renewMs > 0) this.#renewMs = reply.renewMs;
+        const now = clock.reading();
+        const effects = gate.take({ kind: "reply", reply: replyFromProto(reply), now });
+        this.follow(effects, reply.granted ? "order lease granted" : "");
+      },
+      (failure: unknown) => {
+        this.#underWay--;
+        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) this.dropTicket();
+      },
+    );
+  }
+}

@@ -1,0 +1,104 @@
+import {
+  ApplyPhase,
+  Gate,
+  type GateActivation,
+  type GateState as GateStateMessage,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import {
+  EffectiveMode,
+  Side,
+  ExecutionDomain as WireDomain,
+} from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { blake3Hex } from "../canonical/index.ts";
+import type {
+  Activation,
+  ExecutionDomain,
+  GateState,
+  HashText,
+  Hold,
+  EffectiveMode as Mode,
+} from "../gate/index.ts";
+import { type SessionInput, scopeGateState, stateHash } from "../gate/index.ts";
+
+/** How gate states are hashed. */
+export const hashText: HashText = (text) => `blake3:${blake3Hex(text)}`;
+
+const gates: Readonly<Record<number, GateState["gate"]>> = {
+  [Gate.OPEN]: "OPEN",
+  [Gate.CLOSING]: "CLOSING",
+  [Gate.CLOSED]: "CLOSED",
+};
+
+const phases: Readonly<Record<number, GateState["phase"]>> = {
+  [ApplyPhase.UNSPECIFIED]: null,
+  [ApplyPhase.FREEZING]: "FREEZING",
+  [ApplyPhase.SWITCHED]: "SWITCHED",
+  [ApplyPhase.UNFROZEN]: "UNFROZEN",
+  [ApplyPhase.ROLLED_BACK]: "ROLLED_BACK",
+};
+
+const modes: Readonly<Record<number, Mode>> = {
+  [EffectiveMode.VALIDATE]: "validate",
+  [EffectiveMode.COMPUTE_ONLY]: "compute-only",
+  [EffectiveMode.PAPER]: "paper",
+  [EffectiveMode.LIVE]: "live",
+  [EffectiveMode.SHADOW]: "shadow",
+};
+
+const domains: Readonly<Record<ExecutionDomain, WireDomain>> = {
+  backtest: WireDomain.BACKTEST,
+  dryrun: WireDomain.DRYRUN,
+  live: WireDomain.LIVE,
+  shadow: WireDomain.SHADOW,
+};
+
+/** A domain on the wire. */
+export function domainToProto(domain: ExecutionDomain): WireDomain {
+  return domains[domain];
+}
+
+/**
+ * A gate state from the wire as an input of the session of `strategyIds`. The event's hash covers the whole
+ * world; it is checked here, and the session keeps its own strategies' part and the hash of that.
+ */
+export function gateInput(message: GateStateMessage, strategyIds: readonly string[]): SessionInput {
+  const revision = Number(message.revision);
+  const fence = Number(message.fence);
+  const state = gateFromProto(message);
+  if (state === undefined) return { kind: "unspecified_enum", revision, fence };
+  const isIntact = stateHash(state, "*", hashText) === message.stateHash;
+  const hash = isIntact ? stateHash(state, strategyIds, hashText) : "";
+  const scoped = scopeGateState(state, strategyIds);
+  return { kind: "event", event: { kind: "snapshot", state: scoped, stateHash: hash } };
+}
+
+function gateFromProto(message: GateStateMessage): GateState | undefined {
+  const gate = gates[message.gate];
+  const phase = phases[message.phase];
+  const mode = modes[message.decision?.mode ?? 0];
+  const activations = message.activations.map(activationFromProto);
+  if (gate === undefined || phase === undefined || mode === undefined) return undefined;
+  if (!activations.every((activation) => activation !== undefined)) return undefined;
+  return {
+    worldId: message.worldId,
+    storeEpoch: Number(message.storeEpoch),
+    revision: Number(message.revision),
+    fence: Number(message.fence),
+    gate,
+    holds: message.holds.map((hold) => hold.name as Hold),
+    runId: message.runId === "" ? null : message.runId,
+    phase,
+    decision: { id: message.decision?.decisionId ?? "", mode },
+    activations,
+    requiredRevision: Number(message.requiredRevision),
+  };
+}
+
+function activationFromProto(message: GateActivation): Activation | undefined {
+  const effectiveMode = modes[message.effectiveMode];
+  const isSide = message.side === Side.LONG || message.side === Side.SHORT;
+  if (effectiveMode === undefined || !isSide) return undefined;
+  const { strategyId, active, weight, freeze, drain } = message;
+  const side = message.side === Side.LONG ? "long" : "short";
+  return { strategyId, side, active, weight, freeze, drain, effectiveMode };
+}

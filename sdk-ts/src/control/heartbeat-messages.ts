@@ -1,0 +1,67 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type Heartbeat as HeartbeatMessage,
+  type HeartbeatReply as HeartbeatReplyMessage,
+  HeartbeatSchema,
+  RefuseReason,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import type { Heartbeat, HeartbeatReply, LeaseRefusal } from "../gate/index.ts";
+
+const refusals: Readonly<Record<number, LeaseRefusal>> = {
+  [RefuseReason.FROZEN]: "FROZEN",
+  [RefuseReason.BEHIND]: "BEHIND",
+  [RefuseReason.HASH_MISMATCH]: "HASH_MISMATCH",
+  [RefuseReason.DECISION_EXPIRED]: "DECISION_EXPIRED",
+  [RefuseReason.NOT_ACTIVE]: "NOT_ACTIVE",
+  [RefuseReason.NOT_ASKED]: "NOT_ACTIVE",
+  [RefuseReason.NOT_LEADER]: "NOT_LEADER",
+  [RefuseReason.EXCLUDED]: "EXCLUDED",
+  [RefuseReason.NOT_EMITTER]: "NOT_EMITTER",
+};
+
+/** A heartbeat of a strategy's session on the wire. */
+export function heartbeatToProto(
+  heartbeat: Heartbeat,
+  strategyIds: readonly string[],
+  release: boolean,
+): HeartbeatMessage {
+  return create(HeartbeatSchema, {
+    sessionId: heartbeat.sessionId,
+    incarnation: 1n,
+    worldId: heartbeat.worldId,
+    heartbeatSeq: BigInt(heartbeat.heartbeatSeq),
+    storeEpoch: BigInt(heartbeat.storeEpoch),
+    revision: BigInt(heartbeat.revision),
+    fence: BigInt(heartbeat.fence),
+    stateHash: heartbeat.stateHash,
+    gateShut: heartbeat.gateShut,
+    inFlight: heartbeat.inFlight,
+    wantLease: heartbeat.wantLease && !release,
+    lateWrites: heartbeat.lateWrites,
+    strategyIds: [...strategyIds],
+    orderCapable: true,
+    release,
+  });
+}
+
+/** The answer as the session machine takes it. An unknown refusal reads as not active. */
+export function replyFromProto(message: HeartbeatReplyMessage): HeartbeatReply {
+  const base = {
+    sessionId: message.sessionId,
+    heartbeatSeq: Number(message.heartbeatSeq),
+    fence: Number(message.fence),
+    requiredRevision: Number(message.requiredRevision),
+  };
+  if (!message.granted) {
+    return { ...base, granted: false, refusal: refusals[message.refuseReason] ?? "NOT_ACTIVE" };
+  }
+  return {
+    ...base,
+    granted: true,
+    leaseId: message.leaseId,
+    emitterFor: new Map(message.emitters.map((one) => [one.strategyId, one.sessionId])),
+    leaseMs: message.leaseMs,
+    marginMs: message.marginMs,
+    decisionRemainingMs: message.decisionRemainingMs,
+  };
+}

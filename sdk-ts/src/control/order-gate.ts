@@ -1,0 +1,128 @@
+import {
+  beginOrder,
+  checkOrder,
+  domainOfMode,
+  type EffectiveMode,
+  endOrder,
+  type GateRefusal,
+  type PositionSide,
+  type SessionEffect,
+  type SessionInput,
+  type SessionPhase,
+  type SessionState,
+  sessionPhase,
+  sessionStep,
+  startSession,
+} from "../gate/index.ts";
+import type { SdkClock } from "./clock.ts";
+import { hashText } from "./gate-from-proto.ts";
+
+/** What a session's gate states with each order. */
+export interface GateWord {
+  readonly leaseId: string;
+  readonly fence: number;
+  readonly revision: number;
+  readonly decisionId: string;
+  readonly domain: "backtest" | "dryrun" | "live" | "shadow";
+  readonly validForMs: number;
+}
+
+/** Longest pause between gate check and write that is tolerated, milliseconds. */
+const emitMaxMs = 300;
+
+/** The first gate of one strategy: the session machine with the current time put in. Holds no timer. */
+export class OrderGate {
+  readonly #clock: SdkClock;
+  readonly #strategyId: string;
+  #state: SessionState;
+
+  constructor(
+    clock: SdkClock,
+    session: { readonly sessionId: string; readonly worldId: string; readonly strategyId: string },
+  ) {
+    this.#clock = clock;
+    this.#strategyId = session.strategyId;
+    const { sessionId, worldId } = session;
+    this.#state = startSession({ sessionId, worldId, kind: "sdk", scope: [session.strategyId] });
+  }
+
+  get state(): SessionState {
+    return this.#state;
+  }
+
+  /** Puts back the state after a heartbeat was made of it. */
+  set state(state: SessionState) {
+    this.#state = state;
+  }
+
+  /** One input to the machine; what it asks for in return. */
+  take(input: SessionInput): readonly SessionEffect[] {
+    const step = sessionStep(this.#state, input, { hash: hashText });
+    this.#state = step.state;
+    return step.effects;
+  }
+
+  phase(): SessionPhase {
+    return sessionPhase(this.#state, this.#clock.reading());
+  }
+
+  /** The strategy's own mode; validate while nothing is known. */
+  mode(): EffectiveMode {
+    const mine = this.#state.applied?.activations.filter((a) => a.strategyId === this.#strategyId);
+    const active = mine?.find((a) => a.active) ?? mine?.[0];
+    return active?.effectiveMode ?? "validate";
+  }
+
+  /** Why an order on any of the sides would not leave now; null when it would. */
+  refusal(sides: readonly PositionSide[]): GateRefusal | null {
+    const now = this.#clock.reading();
+    let refusal: GateRefusal | null = null;
+    for (const side of sides) {
+      const order = { strategyId: this.#strategyId, side, domain: domainOfMode(this.mode()) };
+      refusal = checkOrder(this.#state, order, now);
+      if (refusal === null) return null;
+    }
+    return refusal;
+  }
+
+  /**
+   * Checks and writes in one synchronous block: `write` must hand the order to an open connection before it
+   * returns. Undefined with the reason when the gate is shut; `write` was not called then.
+   */
+  emit<T>(
+    sides: readonly PositionSide[],
+    write: (word: GateWord) => T,
+  ): { readonly result: T; readonly effects: readonly SessionEffect[] } | GateRefusal {
+    const domain = domainOfMode(this.mode());
+    let last: GateRefusal = "NOT_ACTIVE";
+    for (const side of sides) {
+      const order = { strategyId: this.#strategyId, side, domain };
+      const begun = beginOrder(this.#state, order, this.#clock.reading(), checkOrder);
+      if (!("permit" in begun)) {
+        last = begun.refusal;
+        continue;
+      }
+      this.#state = begun.state;
+      const { leaseId, fence, revision, decisionId, validForMs } = begun.permit;
+      const result = write({ leaseId, fence, revision, decisionId, domain, validForMs });
+      const reading = this.#clock.reading();
+      const ended = endOrder(this.#state, begun.permit, reading, emitMaxMs, { hash: hashText });
+      this.#state = ended.state;
+      return { result, effects: ended.effects };
+    }
+    return last;
+  }
+
+  /** What an empty bucket end states: no lease is claimed. */
+  shutWord(): GateWord {
+    const applied = this.#state.applied;
+    return {
+      leaseId: "",
+      fence: applied?.fence ?? 0,
+      revision: applied?.revision ?? 0,
+      decisionId: applied?.decision.id ?? "",
+      domain: domainOfMode(this.mode()),
+      validForMs: 0,
+    };
+  }
+}

@@ -1,0 +1,63 @@
+// For people who write strategies.
+
+export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
+export * from "./nodesets/index.ts";
+export * from "./report/index.ts";
+export { loadStrategy } from "./runner/load-strategy.ts";
+export type {
+  HoldResult,
+  OfflineResult,
+  ResultCosts,
+  ResultNode,
+  StepsAfterTarget,
+} from "./runner/offline-result.ts";
+export type { OnlineEvent, OnlineRun, RunStatus } from "./runner/online-run.ts";
+export type { OnlineSession, RunOptions } from "./runner/run-in-world.ts";
+export { Runner } from "./runner/runner.ts";
+export type { OfflineOptions } from "./runner/runner-options.ts";
+export type { StrategyClass } from "./runner/strategy-module.ts";
+export { StrategyRunError, type StrategyRunReason } from "./runner/strategy-run-error.ts";
+export {
+  type BarSource,
+  type BarTable,
+  CsvError,
+  type CsvErrorReason,
+  CsvSource,
+  type CsvSourceOptions,
+} from "./sources/index.ts";
+export * from "./strategy/index.ts";
+
+// ---- For people who build on the runner.
+
+export { CodeHashError, type CodeHashErrorReason } from "./canonical/index.ts";
+export {
+  ComputeError,
+  compilePlan,
+  FeedError,
+  MissingBucketError,
+  runBatch,
+  StepExecutor,
+} from "./dataflow/index.ts";
+export type { TradingCosts } from "./execution/index.ts";
+export { computeMetrics, type MetricValues, type ReturnSeries } from "./metrics/index.ts";
+export {
+  type DeclaredTarget,
+  type IdentifiedStrategy,
+  type IdentifyOptions,
+  identifyStrategy,
+} from "./runner/identify-strategy.ts";
+export {
+  type ReplayOutcome,
+  replayDifferencesMax,
+  replaySession,
+} from "./runner/offline-replay.ts";
+export { reportOf, writeOfflineReport } from "./runner/offline-report.ts";
+export {
+  parseSessionRecord,
+  readSessionRecord,
+  recordedValues,
+  type SessionRecord,
+  SessionRecordError,
+  type SessionRecordLine,
+  sessionRecordLine,
+} from "./runner/session-record.ts";

@@ -1,0 +1,112 @@
+import { checkName } from "../strategy/fields.ts";
+import {
+  type NodeSet,
+  PositionTargetNode,
+  type PositionThresholds,
+  type StrategyNode,
+} from "../strategy/index.ts";
+import { type NodesetExecution, setExecution } from "./nodeset-execution.ts";
+import { intentFirstSteps, type NodesetStep } from "./nodeset-steps.ts";
+
+/** Bounds of a signal in −1…1 when none are given: enter beyond ±0.6, leave within ±0.2. */
+export const INTENT_FIRST_DEFAULT_THRESHOLDS = Object.freeze({
+  longEnter: 0.6,
+  shortEnter: -0.6,
+  longExit: 0.2,
+  shortExit: -0.2,
+}) satisfies PositionThresholds;
+
+/** Declaration of an intent-first set. */
+export interface IntentFirstOptions {
+  /** Node of one column the target is made from. */
+  readonly signal: StrategyNode;
+  /** What is traded; an entry of `instruments:`. */
+  readonly instrument: string;
+  /** World the set is made for; part of `describe()` only, never of a node's identity. */
+  readonly worldId?: string;
+  /**
+   * Price of the instrument; computed along with the set. Orders are sized at the close of the instrument's
+   * `mark_source`, which this should be.
+   */
+  readonly priceNode?: StrategyNode;
+  /** @default {@link INTENT_FIRST_DEFAULT_THRESHOLDS} */
+  readonly thresholds?: PositionThresholds;
+  /** Target while long, a fraction of the strategy's capital. @default 1 */
+  readonly longWeight?: number;
+  /** Target while short. @default -1 */
+  readonly shortWeight?: number;
+  /** Cash of an offline run, above 0. @default that of the account */
+  readonly initialCash?: number;
+  /** Costs and fill rule of an offline run. @default the account's costs, fills at the next open */
+  readonly executionModel?: Omit<NodesetExecution, "initialCash">;
+  /** Name of the target node. @default made from the signal's */
+  readonly name?: string;
+}
+
+/** What a set says of itself. */
+export interface NodesetDescription {
+  readonly name: string;
+  readonly worldId: string | undefined;
+  readonly instrument: string;
+  /** The node the steps follow. */
+  readonly target: string;
+  readonly steps: readonly NodesetStep[];
+}
+
+/** A signal, a target and the steps that turn the target into orders. */
+export interface IntentFirstNodeset extends NodeSet {
+  /** First and last node. The steps after `tail` are no nodes: the order router does them. */
+  readonly head: StrategyNode;
+  readonly tail: PositionTargetNode;
+  describe(): NodesetDescription;
+  capabilities(): { readonly modes: readonly string[]; readonly portfolioScope: "strategy" };
+}
+
+/**
+ * The standard way from a signal to orders: target → pre-trade → sizing → execution → publish → portfolio.
+ *
+ * The strategy only says what it wants to hold; sizing, checks and orders are done by the order router, offline and
+ * online alike. Risk and timing have their place and pass everything through.
+ *
+ * @throws {DeclarationError} naming the field; {@link RangeError} for an initialCash not above 0.
+ */
+export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirstNodeset {
+  const { signal, instrument, worldId, priceNode, initialCash, executionModel = {} } = options;
+  if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {
+    throw new RangeError(`initialCash must be above 0, not ${initialCash}`);
+  }
+  if (worldId !== undefined) checkName("makeIntentFirstNodeset.worldId", worldId);
+  const { longWeight, shortWeight, name } = options;
+  const target = new PositionTargetNode({
+    signal,
+    instrument,
+    thresholds: options.thresholds ?? INTENT_FIRST_DEFAULT_THRESHOLDS,
+    ...(longWeight === undefined ? {} : { longWeight }),
+    ...(shortWeight === undefined ? {} : { shortWeight }),
+    ...(name === undefined ? {} : { name }),
+  });
+  const cash = initialCash === undefined ? {} : { initialCash };
+  setExecution(target, { ...executionModel, ...cash });
+  return {
+    nodes: priceNode === undefined ? [target] : [priceNode, target],
+    head: signal,
+    tail: target,
+    describe: () => ({
+      name: "intent_first",
+      worldId,
+      instrument,
+      target: target.givenName ?? "target",
+      steps: intentFirstSteps(executionDetail(executionModel)),
+    }),
+    capabilities: () => ({ modes: ["simulate", "paper"], portfolioScope: "strategy" }),
+  };
+}
+
+function executionDetail({ noCosts, costs, sameBarClose }: NodesetExecution): string {
+  const fills = sameBarClose
+    ? "market orders fill at the deciding close"
+    : "market orders fill at the next open";
+  if (noCosts === true) return `${fills}, no costs`;
+  if (costs === undefined) return `${fills}, costs of the account`;
+  return `${fills}, ${costs.feeBps} bp fee and ${costs.halfSpreadBps} bp half spread`;
+}

@@ -1,0 +1,212 @@
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import {
+  type HolderInput,
+  type HolderState,
+  holderStep,
+  type QueueOrigin,
+  startHolder,
+  windowRoom,
+} from "../queues/index.ts";
+import {
+  type CarriedRecord,
+  type RowContent,
+  type StartContent,
+  singleRecords,
+} from "../sources/queue-row.ts";
+
+/** A row of a key that is effective; `content` is undefined for a missing one. */
+export interface EffectiveRow {
+  readonly seq: number;
+  readonly content: RowContent | undefined;
+}
+
+/** What a key asks of its surroundings. */
+export interface KeyPort {
+  /** Time on the elapsed clock, milliseconds. */
+  elapsedMs(): number;
+  publish(key: OnlineKey, records: readonly CarriedRecord[]): void;
+  release(key: OnlineKey, epoch: number, reason: "clean" | "diverged"): void;
+  /** Its state is to be stored before the lease is given up. */
+  snapshot(key: OnlineKey): void;
+}
+
+/** What a key is; fixed. */
+export interface KeyIdentity {
+  readonly computeKey: string;
+  readonly nodeId: string;
+  readonly name: string;
+  readonly build: string;
+  readonly isSource: boolean;
+  readonly windowMax: number;
+  /** What this process would write into a START. */
+  start(): { readonly content: StartContent; readonly origin: QueueOrigin };
+}
+
+/** One queue as this process sees it: its fold, its effective rows, and this session's claim on it. */
+export class OnlineKey {
+  readonly identity: KeyIdentity;
+  readonly #port: KeyPort;
+  readonly #rows: EffectiveRow[] = [];
+  #firstRow = Number.NaN;
+  #holder: HolderState;
+  #build = "";
+
+  constructor(identity: KeyIdentity, port: KeyPort) {
+    this.identity = identity;
+    this.#port = port;
+    this.#holder = startHolder(identity.windowMax);
+  }
+
+  get computeKey(): string {
+    return this.identity.computeKey;
+  }
+
+  /** Seq of the next effective record. */
+  get nextSeq(): number {
+    return this.#holder.fold.seq;
+  }
+
+  get phase(): HolderState["phase"] {
+    return this.#holder.phase;
+  }
+
+  get epoch(): number {
+    return this.#holder.epoch;
+  }
+
+  get isStarted(): boolean {
+    return this.#holder.fold.epoch > 0;
+  }
+
+  get isEnded(): boolean {
+    return this.#holder.fold.ended;
+  }
+
+  /** The log ends here: the row after the last effective one. NaN before the first START. */
+  get nextRow(): number {
+    return this.isStarted ? this.#holder.fold.nextRow : Number.NaN;
+  }
+
+  /** First row of the queue; NaN before the first START. */
+  get firstRow(): number {
+    return this.#firstRow;
+  }
+
+  get lastKnownAtMs(): number {
+    return this.#holder.fold.knownAtMs;
+  }
+
+  /** Build of the last holder. */
+  get holderBuild(): string {
+    return this.#build;
+  }
+
+  /** The row this process would send next. */
+  get nextProduced(): number {
+    return this.nextRow + this.#holder.window.length;
+  }
+
+  get inWindow(): number {
+    return this.#holder.window.length;
+  }
+
+  get isHeld(): boolean {
+    return this.phase === "RESTORING" || this.phase === "HOLDING";
+  }
+
+  /** Rows that may be computed and sent now. */
+  get room(): number {
+    return windowRoom(this.#holder, this.#port.elapsedMs());
+  }
+
+  row(row: number): EffectiveRow | undefined {
+    return this.#rows[row - this.#firstRow];
+  }
+
+  /** Takes a record of the log. */
+  read(record: WireRecord): void {
+    for (const single of singleRecords(record)) this.#read(single);
+  }
+
+  granted(epoch: number, usableUntilMs: number): void {
+    this.#step({ kind: "granted", epoch, usableUntilMs, nowMs: this.#port.elapsedMs() });
+  }
+
+  renewed(epoch: number, usableUntilMs: number): void {
+    this.#step({ kind: "renewed", epoch, usableUntilMs });
+  }
+
+  leaseLost(currentEpoch: number): void {
+    this.#step({ kind: "lease_lost", currentEpoch });
+  }
+
+  restored(): void {
+    this.#step({ kind: "restored", nowMs: this.#port.elapsedMs() });
+  }
+
+  diverged(row: number, localHash: string, logHash: string): void {
+    this.#step({ kind: "diverged", row, localHash, logHash });
+  }
+
+  /** Gives the key up cleanly, once its window is effective. */
+  release(): void {
+    this.#step({ kind: "release", nowMs: this.#port.elapsedMs() });
+  }
+
+  tick(): void {
+    this.#step({ kind: "timer", nowMs: this.#port.elapsedMs() });
+  }
+
+  /** Sends the next row (`content` undefined: missing) and says its seq. */
+  produce(row: number, bucketEndMs: number, content: RowContent | undefined): number {
+    const seq = this.nextSeq + this.#holder.window.length;
+    const nowMs = this.#port.elapsedMs();
+    if (content === undefined) {
+      this.#step({ kind: "produced", record: { kind: "EMPTY", row, toRow: row }, nowMs });
+      return seq;
+    }
+    const knownAtMs = Math.max(bucketEndMs, this.lastKnownAtMs);
+    const record = { kind: "ROW" as const, row, rev: 0, knownAtMs, content };
+    this.#step({ kind: "produced", record, nowMs });
+    return seq;
+  }
+
+  /** Ends the queue: nothing follows. */
+  produceEnd(): void {
+    this.#step({ kind: "produced", record: { kind: "END" }, nowMs: this.#port.elapsedMs() });
+  }
+
+  #read(record: CarriedRecord): void {
+    const before = this.#holder.fold;
+    this.#step({ kind: "record", record, nowMs: this.#port.elapsedMs() });
+    const after = this.#holder.fold;
+    if (after === before) return;
+    if (record.kind === "START") {
+      if (Number.isNaN(this.#firstRow)) this.#firstRow = after.nextRow;
+      this.#build = record.start?.build ?? "";
+      return;
+    }
+    const seq = before.seq;
+    for (let row = before.nextRow; row < after.nextRow; row++) {
+      this.#rows.push({ seq, content: record.kind === "ROW" ? record.content : undefined });
+    }
+  }
+
+  #step(input: HolderInput): void {
+    const { state, effects } = holderStep(this.#holder, input);
+    this.#holder = state;
+    for (const effect of effects) {
+      if (effect.kind === "append_start") this.#port.publish(this, [this.#start(effect.epoch)]);
+      else if (effect.kind === "send") this.#port.publish(this, effect.records);
+      else if (effect.kind === "store_snapshot") this.#port.snapshot(this);
+      else if (effect.kind === "release_lease")
+        this.#port.release(this, effect.epoch, effect.reason);
+    }
+  }
+
+  #start(epoch: number): CarriedRecord {
+    const { content, origin } = this.identity.start();
+    const base = { kind: "START" as const, epoch, start: content };
+    return this.isStarted ? base : { ...base, origin };
+  }
+}

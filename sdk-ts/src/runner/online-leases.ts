@@ -1,0 +1,223 @@
+import type { Client } from "@connectrpc/connect";
+import type { NodeLease, QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { pause, type SdkClock } from "../control/clock.ts";
+import { leaseKeysMax, QUEUE_TIMERS, usableUntil } from "../queues/index.ts";
+import type { OnlineKey } from "./online-key.ts";
+
+export interface LeaseKeeperOptions {
+  readonly queues: Client<typeof QueueService>;
+  readonly clock: SdkClock;
+  readonly sessionId: string;
+  readonly elapsedMs: () => number;
+  /** Before a granted lease is used; false gives it back. */
+  readonly onGranted: (key: OnlineKey, lease: NodeLease) => boolean;
+  /** An acquire was answered, with or without grants. */
+  readonly onAnswer: () => void;
+  readonly onProblem: (problem: string) => void;
+}
+
+const againMs = 200;
+const againMsMax = 4_000;
+/** How often keys look at their own timers, milliseconds. */
+const tickMs = 500;
+
+/** Asks for the node leases of the keys it is told, renews those it has, and gives them up. */
+export class LeaseKeeper {
+  readonly #options: LeaseKeeperOptions;
+  readonly #keys = new Set<OnlineKey>();
+  /** Dropped, with something still under way. */
+  readonly #leaving = new Set<OnlineKey>();
+  readonly #stop = new AbortController();
+  #asked: AbortController | undefined;
+  #loops: Promise<void> = Promise.resolve();
+  #wake: (() => void) | undefined;
+  /** Keys were added: the next ask is answered at once, so that it is known what others hold. */
+  #isNew = false;
+  #renewMs = QUEUE_TIMERS.nodeRenewMs;
+  #leaseMs = QUEUE_TIMERS.nodeLeaseMs;
+  #marginMs = QUEUE_TIMERS.nodeMarginMs;
+  readonly #releases = new Set<Promise<unknown>>();
+
+  constructor(options: LeaseKeeperOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#loops = Promise.all([this.#acquireLoop(), this.#renewLoop(), this.#tickLoop()]).then(
+      () => {},
+    );
+  }
+
+  /** Stands for these keys from now on. */
+  add(keys: Iterable<OnlineKey>): void {
+    for (const key of keys) this.#keys.add(key);
+    this.#isNew = true;
+    this.poke();
+  }
+
+  /** No longer stands for these keys; the ones held are given up when their window is effective. */
+  drop(keys: Iterable<OnlineKey>): void {
+    for (const key of keys) {
+      this.#keys.delete(key);
+      if (key.phase === "WAITING" || key.phase === "DIVERGED") continue;
+      this.#leaving.add(key);
+      key.release();
+    }
+    this.poke();
+  }
+
+  /** Asks again, with the keys that are wanted now. */
+  poke(): void {
+    this.#asked?.abort();
+    this.#wake?.();
+  }
+
+  /** Tells the server; called by a key when it has nothing under way any more. */
+  release(key: OnlineKey, epoch: number, reason: "clean" | "diverged"): void {
+    const { queues, sessionId } = this.#options;
+    const leases = [{ computeKey: key.computeKey, leaseEpoch: BigInt(epoch) }];
+    const why = reason === "diverged" ? "diverged" : "stop";
+    const call = queues
+      .releaseLeases({ sessionId, leases, reason: why }, { timeoutMs: 2_000 })
+      .catch(() => undefined)
+      .finally(() => this.#releases.delete(call));
+    this.#releases.add(call);
+    if (reason === "diverged") this.#keys.delete(key);
+  }
+
+  /** Ends the asking and renewing, after the releases under way. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.poke();
+    await Promise.all(this.#releases);
+    await this.#loops;
+  }
+
+  async #acquireLoop(): Promise<void> {
+    const { clock, onProblem } = this.#options;
+    const signal = this.#stop.signal;
+    let failures = 0;
+    while (!signal.aborted) {
+      const wanted = [...this.#keys].filter((key) => key.phase === "WAITING" && !key.isEnded);
+      if (wanted.length === 0) {
+        await this.#changed();
+        continue;
+      }
+      const call = new AbortController();
+      this.#asked = call;
+      try {
+        await this.#acquire(wanted.slice(0, leaseKeysMax), call.signal);
+        failures = 0;
+      } catch (failure) {
+        if (signal.aborted || call.signal.aborted) continue;
+        failures++;
+        onProblem(failure instanceof Error ? failure.message : String(failure));
+        await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
+      }
+    }
+  }
+
+  #changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined;
+        resolve();
+      };
+      if (this.#stop.signal.aborted) this.#wake();
+    });
+  }
+
+  async #acquire(wanted: readonly OnlineKey[], signal: AbortSignal): Promise<void> {
+    const { queues, sessionId, elapsedMs, onGranted, onAnswer } = this.#options;
+    const waitMs = this.#isNew ? 0 : QUEUE_TIMERS.acquireWaitMs;
+    this.#isNew = false;
+    const sentAtMs = elapsedMs();
+    const asks = wanted.map((key) => ({
+      computeKey: key.computeKey,
+      build: key.identity.build,
+      upstreamsLocal: true,
+    }));
+    const { leases } = await queues.acquireLeases(
+      { sessionId, keys: asks, waitMs },
+      { signal, timeoutMs: waitMs + 10_000 },
+    );
+    const byKey = new Map(wanted.map((key) => [key.computeKey, key]));
+    // A long poll is answered long after it was sent: the lease counts from its end at the server, and the
+    // first renewal, sent at once, gives it a start of its own.
+    for (const lease of leases) {
+      const key = byKey.get(lease.computeKey);
+      if (key === undefined) continue;
+      this.#learn(lease);
+      if (!onGranted(key, lease)) {
+        this.release(key, Number(lease.leaseEpoch), "clean");
+        this.#keys.delete(key);
+        continue;
+      }
+      key.granted(Number(lease.leaseEpoch), usableUntil(sentAtMs, lease.leaseMs, lease.marginMs));
+    }
+    if (leases.length > 0) await this.#renew();
+    onAnswer();
+  }
+
+  #learn(lease: NodeLease): void {
+    if (lease.renewMs > 0) this.#renewMs = lease.renewMs;
+    this.#leaseMs = lease.leaseMs;
+    this.#marginMs = lease.marginMs;
+  }
+
+  async #renewLoop(): Promise<void> {
+    const { clock, onProblem } = this.#options;
+    const signal = this.#stop.signal;
+    while (!signal.aborted) {
+      await pause(clock, this.#renewMs, signal);
+      if (signal.aborted) return;
+      try {
+        await this.#renew();
+      } catch (failure) {
+        onProblem(failure instanceof Error ? failure.message : String(failure));
+      }
+    }
+  }
+
+  async #renew(): Promise<void> {
+    const { queues, sessionId, elapsedMs, onAnswer } = this.#options;
+    const held = [...this.#keys, ...this.#leaving].filter(
+      (key) => key.phase !== "WAITING" && key.epoch > 0,
+    );
+    if (held.length === 0) return;
+    const sentAtMs = elapsedMs();
+    const refs = held.map((key) => ({ key, epoch: key.epoch })).slice(0, leaseKeysMax);
+    const { renewals } = await queues.renewLeases(
+      {
+        sessionId,
+        leases: refs.map(({ key, epoch }) => ({
+          computeKey: key.computeKey,
+          leaseEpoch: BigInt(epoch),
+        })),
+      },
+      { timeoutMs: this.#renewMs },
+    );
+    const until = usableUntil(sentAtMs, this.#leaseMs, this.#marginMs);
+    let isLost = false;
+    renewals.forEach((renewal, at) => {
+      const ref = refs[at];
+      if (ref === undefined || ref.key.epoch !== ref.epoch) return;
+      if (renewal.renewed) ref.key.renewed(ref.epoch, until);
+      else if (Number(renewal.currentEpoch) !== ref.epoch) {
+        ref.key.leaseLost(Number(renewal.currentEpoch));
+        isLost = true;
+      }
+    });
+    if (isLost) this.poke();
+    onAnswer();
+  }
+
+  async #tickLoop(): Promise<void> {
+    const signal = this.#stop.signal;
+    while (!signal.aborted) {
+      await pause(this.#options.clock, tickMs, signal);
+      for (const key of [...this.#keys, ...this.#leaving]) key.tick();
+      for (const key of this.#leaving) if (key.phase === "WAITING") this.#leaving.delete(key);
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import type { QmtlConfig } from "../config/index.ts";
+import type { SdkClock } from "../control/index.ts";
+import type { EffectiveMode, SessionPhase } from "../gate/index.ts";
+import type { Connection } from "../rpc/index.ts";
+import type { ReplayRows } from "../sources/replay-feed.ts";
+import type { Evaluations } from "./online-evaluations.ts";
+import type { BacktestSeries } from "./online-submission.ts";
+
+/** Where a running strategy stands. */
+export interface RunStatus {
+  readonly strategyId: string;
+  /** The strategy's own mode. */
+  readonly mode: EffectiveMode;
+  /** SHUT, READY (open, no usable lease) or ARMED. */
+  readonly gate: SessionPhase;
+  /** Orders may leave. */
+  readonly armed: boolean;
+  /** Last row decided on; −1 before the first. */
+  readonly row: number;
+  /** End of its bucket, milliseconds since the epoch; NaN before the first. */
+  readonly bucketEnd: number;
+  /** Share of the strategy's capital. */
+  readonly target: number;
+  /** Orders the strategy wanted while its gate was shut. */
+  readonly wantedOrders: number;
+  /** Orders its targets caused. */
+  readonly sentOrders: number;
+  readonly evaluations: Evaluations;
+  /** Queues this process publishes, sources included. */
+  readonly holderOf: number;
+  /** Queues it reads that another process publishes. */
+  readonly followed: number;
+  /** Times the control stream was opened again. */
+  readonly reconnects: number;
+}
+
+/** What happened in a run; few, for people. */
+export interface OnlineEvent {
+  readonly kind:
+    | "submitted"
+    | "connected"
+    | "unreachable"
+    | "gate_opened"
+    | "gate_shut"
+    | "lease"
+    | "takeover"
+    | "diverged"
+    | "target_sent"
+    | "target_refused"
+    | "swap"
+    | "data_end"
+    | "stopped";
+  readonly message: string;
+  /** Row it happened at, where there is one. */
+  readonly row?: number;
+}
+
+/** A strategy that runs online in one world. */
+export interface OnlineRun {
+  readonly sessionId: string;
+  /** Resolves at the end of the data, or when it was stopped; rejects when it was refused or failed. */
+  readonly done: Promise<void>;
+  status(): RunStatus;
+  /** Ends the run cleanly: nothing of it stays. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** Takes what a record of the session is made of, in order. */
+export interface SessionRecorder {
+  /** A source row as it was consumed. */
+  bucket(entry: {
+    readonly nodeId: string;
+    readonly row: number;
+    readonly bucketEndMs: number;
+    readonly values: Float64Array;
+  }): void;
+}
+
+/** How a strategy is run online. */
+export interface OnlineOptions {
+  readonly worldId: string;
+  readonly config: QmtlConfig;
+  /** @default `sdk.gateway_url` of the configuration */
+  readonly gatewayUrl?: string;
+  /** Key of the caller. @default none */
+  readonly apiKey?: string;
+  /** Series of the caller's own offline run over the declared history. */
+  readonly backtest?: BacktestSeries;
+  readonly onEvent?: (event: OnlineEvent) => void;
+  /** Outages on the way, one text each; they heal by themselves. For logs. */
+  readonly onProblem?: (problem: string) => void;
+  readonly recorder?: SessionRecorder;
+  /** Clocks, for tests. @default those of this machine */
+  readonly clock?: SdkClock;
+  /** A connection made already; it is left open. @default one to `gatewayUrl` */
+  readonly connection?: Pick<Connection, "client">;
+  /** Rows of a source. @default from the files of the configuration */
+  readonly loadRows?: (source: string) => Promise<ReplayRows>;
+  /** Id of this session. @default a random one */
+  readonly sessionId?: string;
+}

@@ -1,0 +1,39 @@
+import type { Client } from "@connectrpc/connect";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { connectTo } from "../rpc/index.ts";
+import type { OnlineOptions } from "./online-run.ts";
+
+/** The services of a gateway that a run calls. */
+export interface OnlineServices {
+  readonly gateway: Client<typeof GatewayService>;
+  readonly control: Client<typeof ControlStreamService>;
+  readonly queues: Client<typeof QueueService>;
+  readonly data: Client<typeof QueueDataService>;
+  readonly orders: Client<typeof OrderService>;
+  /** The address, for messages. */
+  readonly url: string;
+  /** Drops the connection, unless it was given. */
+  close(): void;
+}
+
+/** Connects, without I/O yet. */
+export function onlineServices(options: OnlineOptions): OnlineServices {
+  const url = options.gatewayUrl ?? options.config.sdk.gateway_url;
+  const { apiKey } = options;
+  const own = options.connection === undefined;
+  const made = own ? connectTo(url, apiKey === undefined ? {} : { apiKey }) : undefined;
+  const connection = options.connection ?? made!;
+  return {
+    gateway: connection.client(GatewayService),
+    control: connection.client(ControlStreamService),
+    queues: connection.client(QueueService),
+    data: connection.client(QueueDataService),
+    orders: connection.client(OrderService),
+    url,
+    close: () => made?.close(),
+  };
+}

@@ -1,0 +1,90 @@
+import { loadConfig, type QmtlConfig } from "../config/index.ts";
+import type { TradingCosts } from "../execution/index.ts";
+import { wallClockMs } from "../rpc/system-clock.ts";
+import { parseTimeText } from "../sources/index.ts";
+
+/** How an offline run is done. */
+export interface OfflineOptions {
+  /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
+  readonly configPath?: string;
+  /** A configuration already loaded; wins over `configPath`. */
+  readonly config?: QmtlConfig;
+  /** Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row */
+  readonly from?: string;
+  /**
+   * Open time of the last bar; a date means its whole day. Later rows are not read into any node.
+   * @default the row before the feed's `start`, else the last row
+   */
+  readonly until?: string;
+  /** Cash at the start. @default the node set's, else the account's of the configuration (1,000,000) */
+  readonly initialCash?: number;
+  /** Leaves out fees and spread; the result and the report say so. @default false */
+  readonly noCosts?: boolean;
+  /** Costs instead of those of the account. */
+  readonly costs?: TradingCosts;
+  /** Fills market orders at the close they were decided on. Looks ahead: for comparison only. @default false */
+  readonly sameBarClose?: boolean;
+  /** World the strategy is told it is in. @default "offline" */
+  readonly worldId?: string;
+  /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
+  readonly module?: string;
+  /** Called with the rows done and in all. */
+  readonly onProgress?: (rowsDone: number, rowsTotal: number) => void;
+  /** File an HTML report is written to. @default none */
+  readonly report?: string;
+  /** Clock of the report's date, milliseconds since the epoch. @default the system's */
+  readonly now?: () => number;
+}
+
+/** Options with everything checked and filled in. Times are open times of bars, both ends included. */
+export interface CompiledOfflineOptions {
+  readonly config: QmtlConfig;
+  readonly fromMs: number;
+  /** Undefined: up to the feed's `start`. */
+  readonly untilMs: number | undefined;
+  readonly initialCash: number | undefined;
+  readonly noCosts: boolean;
+  readonly costs: TradingCosts | undefined;
+  readonly sameBarClose: boolean;
+  readonly worldId: string;
+  readonly module: string | undefined;
+  readonly onProgress: (rowsDone: number, rowsTotal: number) => void;
+  readonly report: string | undefined;
+  readonly now: () => number;
+}
+
+/** @throws {RangeError} naming the option; {@link ConfigError} for the configuration. */
+export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineOptions {
+  const config = options.config ?? loadConfig({ path: options.configPath });
+  const { initialCash } = options;
+  if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {
+    throw new RangeError(`initialCash must be above 0, not ${initialCash}`);
+  }
+  const from = options.from ?? config.test.history_start ?? undefined;
+  const until = options.until ?? config.test.history_end ?? undefined;
+  return {
+    config,
+    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOf("from", from),
+    untilMs: until === undefined ? undefined : lastMsOf("until", until),
+    initialCash,
+    noCosts: options.noCosts ?? false,
+    costs: options.costs,
+    sameBarClose: options.sameBarClose ?? false,
+    worldId: options.worldId ?? "offline",
+    module: options.module,
+    onProgress: options.onProgress ?? (() => {}),
+    report: options.report,
+    now: options.now ?? wallClockMs,
+  };
+}
+
+function timeOf(name: string, text: string): number {
+  const ms = parseTimeText(text);
+  if (Number.isNaN(ms)) throw new RangeError(`${name} is not a date or time: ${text}`);
+  return ms;
+}
+
+function lastMsOf(name: string, text: string): number {
+  const isDay = /^\d{4}-\d\d-\d\d$/.test(text);
+  return timeOf(name, text) + (isDay ? 86_400_000 - 1 : 0);
+}

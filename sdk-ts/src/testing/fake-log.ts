@@ -1,0 +1,78 @@
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { emptyFold, type FoldState, foldRecord } from "../queues/index.ts";
+import { singleRecords } from "../sources/queue-row.ts";
+import { Pulse } from "./pulse.ts";
+
+interface KeyLog {
+  readonly records: { readonly record: WireRecord; readonly nextSeq: number }[];
+  readonly fold: FoldState;
+}
+
+/** A log in memory over the product's own fold: void records are refused, repeats are done already. */
+export class FakeLog {
+  readonly changed = new Pulse();
+  readonly #keys = new Map<string, KeyLog>();
+  /** Records that were void. */
+  voidRecords = 0;
+
+  fold(computeKey: string): FoldState {
+    return this.#key(computeKey).fold;
+  }
+
+  /** All records of a key, in order. */
+  records(computeKey: string): WireRecord[] {
+    return this.#key(computeKey).records.map(({ record }) => record);
+  }
+
+  append(record: WireRecord): { readonly effective: boolean; readonly reason: string } {
+    const key = this.#key(record.computeKey);
+    const [single] = [...singleRecords(record)];
+    if (single === undefined) throw new Error("a record without content");
+    const isRepeat =
+      single.kind === "START"
+        ? single.epoch === key.fold.epoch
+        : single.epoch === key.fold.epoch && (single.seq ?? 0) < key.fold.seq;
+    if (isRepeat) return { effective: true, reason: "" };
+    const verdict = foldRecord(key.fold, single);
+    if (!verdict.effective) {
+      this.voidRecords++;
+      const isStale = verdict.reason === "stale_epoch" || verdict.reason === "start_not_newer";
+      return { effective: false, reason: isStale ? "STALE_EPOCH" : "SEQ_CONFLICT" };
+    }
+    key.records.push({ record, nextSeq: key.fold.seq });
+    this.changed.notify();
+    return { effective: true, reason: "" };
+  }
+
+  /** What a reader from `fromSeq` is given of a key from `offset` on; the START in force comes first. */
+  read(
+    computeKey: string,
+    fromSeq: number,
+    offset: number,
+  ): { records: WireRecord[]; offset: number } {
+    const { records } = this.#key(computeKey);
+    const isStart = (at: number): boolean =>
+      records[at]!.record.origin !== undefined || records[at]!.record.sessionId !== "";
+    let at = offset;
+    const out: WireRecord[] = [];
+    if (offset === 0 && fromSeq > 0) {
+      let inForce = -1;
+      while (at < records.length && records[at]!.nextSeq <= fromSeq) {
+        if (isStart(at)) inForce = at;
+        at++;
+      }
+      if (inForce >= 0) out.push(records[inForce]!.record);
+    }
+    for (; at < records.length; at++) out.push(records[at]!.record);
+    return { records: out, offset: at };
+  }
+
+  #key(computeKey: string): KeyLog {
+    let key = this.#keys.get(computeKey);
+    if (key === undefined) {
+      key = { records: [], fold: emptyFold() };
+      this.#keys.set(computeKey, key);
+    }
+    return key;
+  }
+}

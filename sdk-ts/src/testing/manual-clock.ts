@@ -1,0 +1,45 @@
+import type { SdkClock, SdkTimer } from "../control/index.ts";
+import { readingAt } from "../gate/index.ts";
+
+/** A clock that stands until a test moves it. */
+export class ManualClock implements SdkClock {
+  #nowMs: number;
+  readonly #timers = new Map<object, { readonly atMs: number; readonly callback: () => void }>();
+
+  constructor(startMs = 0) {
+    this.#nowMs = startMs;
+  }
+
+  nowMs(): number {
+    return this.#nowMs;
+  }
+
+  reading() {
+    return readingAt(this.#nowMs);
+  }
+
+  setTimer(callback: () => void, delayMs: number): SdkTimer {
+    const name = {};
+    this.#timers.set(name, { atMs: this.#nowMs + delayMs, callback });
+    return { cancel: () => void this.#timers.delete(name) };
+  }
+
+  /** Timers that have not fired. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
+  /** Moves time on and fires what is due, in order. */
+  advance(ms: number): void {
+    const endMs = this.#nowMs + ms;
+    for (;;) {
+      const due = [...this.#timers].filter(([, timer]) => timer.atMs <= endMs);
+      const [next] = due.sort(([, a], [, b]) => a.atMs - b.atMs);
+      if (next === undefined) break;
+      this.#timers.delete(next[0]);
+      this.#nowMs = Math.max(this.#nowMs, next[1].atMs);
+      next[1].callback();
+    }
+    this.#nowMs = endMs;
+  }
+}

@@ -74,6 +74,9 @@ describe("an operator with buf curl", () => {
   test("is told the reason of a refusal", async () => {
     const refused = curl(stack, "qmtl.world.v1.DecisionService/Decide", { worldId: "nowhere" });
 
-    await expect(refused).rejects.toThrow("WORLD_NOT_FOUND");
+    const text = await refused.catch((failure: Error) => failure.message);
+    expect(text).toContain('"code": "not_found"');
+    const [, details = ""] = /"value": "([^"]+)"/.exec(text) ?? [];
+    expect(Buffer.from(details, "base64").toString()).toContain("WORLD_NOT_FOUND");
   });
 });

@@ -1,5 +1,7 @@
 // npm run demo: the whole story, checked against its numbers. Exits 1 if anything did not happen.
 import { runBacktests } from "./src/backtests.ts";
+import { crashInApply } from "./src/crash.ts";
+import { haltAndResume, playToTheEnd } from "./src/halt.ts";
 import { catchTheCheat } from "./src/judge.ts";
 import { promote } from "./src/promote.ts";
 import { rebalance } from "./src/rebalance.ts";
@@ -15,6 +17,9 @@ async function main(): Promise<void> {
     await promote(stage);
     await catchTheCheat(stage);
     await rebalance(stage);
+    await crashInApply(stage);
+    await haltAndResume(stage);
+    await playToTheEnd(stage);
   } finally {
     await stage.close();
   }

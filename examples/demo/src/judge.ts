@@ -43,7 +43,7 @@ export async function catchTheCheat(stage: Stage): Promise<void> {
     caught.some((text) => text.startsWith("shortfall 9.03 > 3")),
     "flow fell by shortfall 9.03 > 3",
   );
-  const cancelled = await stage.until("its working opening order was cancelled", async () =>
+  const cancelled = await stage.until("its working opening order was cancelled", 10_000, async () =>
     (await orders(stage)).find(
       (order) =>
         order.strategy_id === stage.idOf("flow") && order.state === "ORDER_STATE_CANCELLED",

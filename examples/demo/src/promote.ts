@@ -70,7 +70,7 @@ export async function promote(stage: Stage): Promise<void> {
   demand(sent === 0 && wanted === 28, "0 of 28 wanted orders left");
   await stage.advanceTo(0);
   await apply(stage, "to-paper", "paper");
-  const first = await stage.until("A and C sent their target", async () => {
+  const first = await stage.until("A and C sent their target", 10_000, async () => {
     const sent = await orders(stage);
     return sent.length >= 2 ? sent : undefined;
   });

@@ -58,9 +58,9 @@ export class Stage {
     await this.qmtl.one("queues", "advance", "sp500", ...args, "--wait");
   }
 
-  /** Looks until there is an answer; fails the demo after ten seconds. */
-  async until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-    const end = performance.now() + 10_000;
+  /** Looks until there is an answer; fails the demo when it takes too long. */
+  async until<T>(what: string, timeoutMs: number, look: () => Promise<T | undefined>): Promise<T> {
+    const end = performance.now() + timeoutMs;
     for (;;) {
       const found = await look();
       if (found !== undefined) return found;

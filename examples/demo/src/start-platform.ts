@@ -3,7 +3,11 @@ import { demand, type Stage } from "./stage.ts";
 /** Step 2: the platform, a replay world with a policy, and the three strategies as processes of their own. */
 export async function startPlatform(stage: Stage): Promise<void> {
   const began = performance.now();
-  stage.platform = stage.qmtl.start(["up"]);
+  // The third apply will be cut in two, and the reply to one order will be lost: see step 6.
+  stage.platform = stage.qmtl.start(["up"], {
+    QMTL_FAILPOINT: "w.apply.after_commit:3",
+    QMTL_PAPER_FAULT: "lose_reply:*:2015-08-07",
+  });
   await stage.platform.waitFor("it was ready", (event) => event.event === "ready");
   stage.say(
     `platform up in ${seconds(began)} s: one process, embedded database, no server installed`,

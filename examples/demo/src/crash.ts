@@ -1,0 +1,91 @@
+import { evaluateAt } from "./judge.ts";
+import { apply, checkBooks, orders, positionOf } from "./promote.ts";
+import { CommandRefused } from "./qmtl-command.ts";
+import { demand, type Stage } from "./stage.ts";
+
+interface Run {
+  readonly run_id: string;
+  readonly phase: string;
+}
+
+/** Step 6: the platform dies in the middle of an apply while one order is filled at the broker and unknown here. */
+export async function crashInApply(stage: Stage): Promise<void> {
+  demand((await evaluateAt(stage, 126)).length === 0, "both stay at bar 126");
+  await stage.advanceTo(130);
+  const before = await orders(stage);
+  const unknown = before.filter((order) => order.state === "ORDER_STATE_UNKNOWN");
+  demand(unknown.length === 1, `one order is unknown, not ${unknown.length}`);
+  stage.say(
+    `${stage.dateOf(130)}: the order of ${unknown[0]?.quantity.value} is filled at the broker, its reply lost: unknown`,
+  );
+  await killedInApply(stage);
+  stage.say("platform killed after the freeze commit; the runners live on, their gates shut");
+  const began = performance.now();
+  stage.platform = stage.qmtl.start(["up"]);
+  await stage.platform.waitFor("it was ready again", (event) => event.event === "ready");
+  const whileFrozen = (await orders(stage)).length;
+  demand(
+    whileFrozen === before.length,
+    `no order left meanwhile, not ${whileFrozen - before.length}`,
+  );
+  const phase = await settledPhase(stage);
+  stage.say(
+    `restarted in ${((performance.now() - began) / 1000).toFixed(1)} s: the apply ${phase === "COMPLETED" ? "went on and completed" : "was rolled back"}`,
+  );
+  if (phase === "ROLLED_BACK") {
+    await stage.qmtl.one(
+      "world",
+      "resume",
+      "demo",
+      "--hold",
+      "rollback",
+      "--reason",
+      "the platform is back",
+    );
+  }
+  await caughtUpOnce(
+    stage,
+    before.map((order) => order.client_order_id),
+  );
+}
+
+async function killedInApply(stage: Stage): Promise<void> {
+  const args = ["--deactivate", stage.idOf("flow")];
+  const cut = await apply(stage, "verdict-126", "paper", ...args).then(
+    () => false,
+    (failure: unknown) => failure instanceof CommandRefused || failure instanceof Error,
+  );
+  demand(cut, "the apply was cut by the death of the platform");
+  await stage.platform?.end("SIGKILL");
+}
+
+/** Waits until the run that was cut has an end. */
+async function settledPhase(stage: Stage): Promise<string> {
+  return stage.until("the apply ended", 60_000, async () => {
+    const runs = await stage.qmtl.one<Run[]>("world", "runs", "demo");
+    const phase = runs
+      .find((run) => run.run_id === "verdict-126")
+      ?.phase.replace("APPLY_PHASE_", "");
+    return phase === "COMPLETED" || phase === "ROLLED_BACK" ? phase : undefined;
+  });
+}
+
+async function caughtUpOnce(stage: Stage, known: readonly string[]): Promise<void> {
+  const fresh = await stage.until("the catch-up order", 10_000, async () => {
+    const added = (await orders(stage)).filter((order) => !known.includes(order.client_order_id));
+    return added.length > 0 ? added : undefined;
+  });
+  await stage.advanceTo(131);
+  const swing = (await orders(stage)).filter(
+    (order) => !known.includes(order.client_order_id) && order.row === fresh[0]?.row,
+  );
+  demand(
+    swing.length === 1 && swing[0]?.strategy_id === stage.idOf("swing"),
+    `exactly one catch-up order, not ${swing.length}`,
+  );
+  demand((await positionOf(stage, "swing")) === 0, "swing is flat after its catch-up");
+  stage.say(
+    `the late fill was imported; exactly one catch-up order: swing ${swing[0]?.quantity.value}`,
+  );
+  await checkBooks(stage);
+}

@@ -1,15 +1,18 @@
 // npm run demo: the whole story, checked against its numbers. Exits 1 if anything did not happen.
+
 import { runBacktests } from "./src/backtests.ts";
 import { crashInApply } from "./src/crash.ts";
+import { checkEvaluations, endRunner } from "./src/evaluations.ts";
 import { haltAndResume, playToTheEnd } from "./src/halt.ts";
 import { catchTheCheat } from "./src/judge.ts";
 import { promote } from "./src/promote.ts";
 import { rebalance } from "./src/rebalance.ts";
 import { demand, Stage } from "./src/stage.ts";
 import { startPlatform } from "./src/start-platform.ts";
+import { writeReport } from "./src/write-report.ts";
 
 async function main(): Promise<void> {
-  const { problems } = await runBacktests(process.stdout);
+  const { problems, results } = await runBacktests(process.stdout);
   demand(problems.length === 0, "every backtest figure is the story's");
   const stage = new Stage(process.stdout);
   try {
@@ -20,6 +23,9 @@ async function main(): Promise<void> {
     await crashInApply(stage);
     await haltAndResume(stage);
     await playToTheEnd(stage);
+    for (const name of ["trend", "swing"]) await endRunner(stage, name);
+    checkEvaluations(stage);
+    await writeReport(stage, results);
   } finally {
     await stage.close();
   }

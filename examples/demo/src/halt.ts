@@ -50,26 +50,3 @@ export async function playToTheEnd(stage: Stage): Promise<void> {
   demand(ofTargets >= 100, "at least 100 orders from targets");
   await checkBooks(stage);
 }
-
-interface Status {
-  readonly evaluations: {
-    readonly shared: number;
-    readonly own: number;
-    readonly warmup: number;
-    readonly swap: number;
-  };
-}
-
-/** Stops the runners and adds up what they computed. */
-export async function countEvaluations(stage: Stage, stopped: readonly unknown[]): Promise<void> {
-  const ended: unknown[] = [...stopped];
-  for (const [name, runner] of stage.runners) {
-    await runner.end();
-    ended.push(runner.events.find((event) => event.event === "status"));
-    stage.runners.delete(name);
-  }
-  const sum = (ended as Status[]).reduce((total, status) => total + status.evaluations.shared, 0);
-  stage.say(
-    `evaluations of shared nodes: ${sum}, as if each of the 13 were computed once a bucket`,
-  );
-}

@@ -1,3 +1,4 @@
+import { endRunner } from "./evaluations.ts";
 import { checkBooks, orders, positionOf } from "./promote.ts";
 import { demand, type Stage } from "./stage.ts";
 
@@ -55,7 +56,6 @@ export async function catchTheCheat(stage: Stage): Promise<void> {
   stage.say(
     `its opening order of ${cancelled.quantity.value} was cancelled and its position closed at the next open`,
   );
-  await stage.runners.get("flow")?.end();
-  stage.runners.delete("flow");
+  await endRunner(stage, "flow");
   await checkBooks(stage);
 }

@@ -24,6 +24,8 @@ export class Stage {
   readonly runners = new Map<string, LongCommand>();
   /** Strategy id by name. */
   readonly ids = new Map<string, string>();
+  /** What the runners computed, by name; filled as they end. */
+  readonly evaluations: [string, number][] = [];
   /** Dates of the feed, from its start. */
   readonly #dates: readonly string[];
   readonly #out: NodeJS.WritableStream;
@@ -66,6 +68,11 @@ export class Stage {
       if (found !== undefined) return found;
       demand(performance.now() < end, what);
     }
+  }
+
+  /** A file in the demo's folder. */
+  path(file: string): string {
+    return `${folder}${file}`;
   }
 
   idOf(name: string): string {

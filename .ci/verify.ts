@@ -17,7 +17,7 @@ const checks: readonly Check[] = [
   { name: "buf-breaking", command: ["buf", "breaking", "--against", "proto/baseline.binpb"] },
   { name: "generated code", command: ["node", ".ci/gen-drift.ts"] },
   { name: "types", command: ["tsc", "-p", "tsconfig.json"] },
-  { name: "biome", command: ["biome", "ci", "."] },
+  { name: "biome", command: ["biome", "ci", ".", "--colors=off"] },
   { name: "eslint", command: ["eslint", "."] },
   { name: "import law", command: ["node", ".ci/import-law.ts"] },
   { name: "seeded faults", command: ["node", ".ci/seeded-faults.ts"] },

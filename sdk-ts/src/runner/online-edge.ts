@@ -122,7 +122,7 @@ export class OnlineEdge {
     if (!this.isIdle) {
       await new Promise<void>((resolve) => {
         const timer = clock.setTimer(resolve, waitMs);
-        this.#done.then(() => {
+        void this.#done.then(() => {
           timer.cancel();
           resolve();
         });

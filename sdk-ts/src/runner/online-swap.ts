@@ -196,7 +196,8 @@ export class OnlineSwap {
 
   /** Answers a phase; repeated until it is taken or no longer the phase. */
   #tell(swap: Swap, phase: SwapPhase, warmRow: number): void {
-    const told = `${phase}/${swap.fromRow}/${warmRow}`;
+    const { fromRow } = swap;
+    const told = `${phase}/${fromRow}/${warmRow}`;
     if (told === swap.told) return;
     swap.told = told;
     const { ports } = this.#options;
@@ -211,6 +212,7 @@ export class OnlineSwap {
             phase,
             endedRow: BigInt(endedRow),
             warmRow: BigInt(warmRow),
+            fromRow: BigInt(fromRow),
           });
           const isOpen = phase !== SwapPhase.COMMIT;
           if (isOpen && answer.swap !== undefined && swap.told === told) this.phase(answer.swap);

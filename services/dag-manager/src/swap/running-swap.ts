@@ -92,11 +92,6 @@ export class RunningSwap {
     await this.take({ kind: "runner_lost", sessionId });
   }
 
-  /** The row that runners were told to change at, for an answer to PREPARE. */
-  ackOf(sessionId: string, endedRow: number): SwapInput {
-    return { kind: "ack", sessionId, fromRow: this.#state.fromRow ?? -1, endedRow };
-  }
-
   async #write(state: SwapState, effects: readonly SwapEffect[]): Promise<void> {
     const last = effects.at(-1);
     if (last === undefined || last.kind === "release_old") {

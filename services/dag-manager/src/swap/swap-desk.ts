@@ -100,7 +100,8 @@ export class SwapDesk {
       if (request.phase === SwapPhase.OPENING) {
         await swap.take({ kind: "key_warm", key: sessionId, row: Number(request.warmRow) });
       } else if (request.phase === SwapPhase.PREPARE) {
-        await swap.take(swap.ackOf(sessionId, endedRow));
+        const fromRow = Number(request.fromRow);
+        await swap.take({ kind: "ack", sessionId, fromRow, endedRow });
       } else if (request.phase === SwapPhase.COMMIT) {
         await swap.take({ kind: "runner_passed", sessionId, row: endedRow });
       }

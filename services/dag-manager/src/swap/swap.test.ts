@@ -33,8 +33,19 @@ const phaseOf = ({ swap }: { swap?: ContextSwap | undefined }) => phaseNames.get
 const warm = (dag: TestDag, sessionId: string, swapId: string, warmRow: number) =>
   dag.queues.ackSwap({ sessionId, swapId, phase: SwapPhase.OPENING, warmRow: BigInt(warmRow) });
 
-const prepared = (dag: TestDag, sessionId: string, swapId: string, endedRow: number) =>
-  dag.queues.ackSwap({ sessionId, swapId, phase: SwapPhase.PREPARE, endedRow: BigInt(endedRow) });
+/** Answers the newest PREPARE that was told, or the one of `fromRow`. */
+async function prepared(
+  dag: TestDag,
+  sessionId: string,
+  swapId: string,
+  endedRow: number,
+  fromRow?: number,
+) {
+  const told = (await phases(dag)).filter((each) => each.startsWith("PREPARE")).at(-1);
+  const row = fromRow ?? Number(told?.split(" ")[1] ?? 0);
+  const answer = { fromRow: BigInt(row), endedRow: BigInt(endedRow) };
+  return dag.queues.ackSwap({ sessionId, swapId, phase: SwapPhase.PREPARE, ...answer });
+}
 
 async function phases(dag: TestDag): Promise<string[]> {
   return (await dag.events()).flatMap(({ payload }) => {

@@ -1,0 +1,63 @@
+import type { BenchRow } from "./bench-row.ts";
+import { durableCommitBench } from "./durable-commit.ts";
+import { engineBench } from "./engine.ts";
+import { fanOutBench } from "./fan-out.ts";
+import { identityBench } from "./identity.ts";
+import { orderPathBench } from "./order-path.ts";
+import { promotedWorldBench } from "./promoted-world.ts";
+import { submissionsBench } from "./submissions.ts";
+import { unaryDoorBench } from "./unary-door.ts";
+
+/** Rows that are measured together. */
+export interface BenchGroup {
+  /** Names of its rows: what a filter is held against before the group is run. */
+  readonly names: readonly string[];
+  readonly run: () => Promise<BenchRow[]>;
+}
+
+/** Every group, in the order they are run: one after the other, for they would disturb each other. */
+export const benchGroups: readonly BenchGroup[] = [
+  {
+    names: [
+      ...["hand", "batch", "step"].flatMap((way) => [
+        `engine/sma-cross/${way}`,
+        `engine/20-indicators/${way}`,
+      ]),
+      "engine/user-compute",
+    ],
+    run: engineBench,
+  },
+  { names: ["identity/blake3", "identity/node-id"], run: identityBench },
+  { names: ["store/commit"], run: durableCommitBench },
+  {
+    names: ["door/unary-bare-rate", "door/unary-bare-cpu", "door/unary-time", "door/unary-cpu"],
+    run: unaryDoorBench,
+  },
+  { names: ["fan-out/bare-http2", "fan-out/door", "fan-out/door-time"], run: fanOutBench },
+  {
+    names: [
+      "order-path/bar-to-accepted-p50",
+      "order-path/bar-to-accepted-p99",
+      "order-path/target-to-accepted-p50",
+      "order-path/target-to-accepted-p99",
+    ],
+    run: orderPathBench,
+  },
+  {
+    names: ["submit/rate", "submit/commits", "submit/ack-p95", "submit/completed-p95"],
+    run: submissionsBench,
+  },
+  {
+    names: [
+      "apply/to-compute-only",
+      "apply/to-paper",
+      "order/bar-to-accepted-p50",
+      "order/bar-to-accepted-p99",
+      "order/target-to-accepted-p50",
+      "order/target-to-accepted-p99",
+      "feed/rate",
+      "feed/bar-time",
+    ],
+    run: promotedWorldBench,
+  },
+];

@@ -1,0 +1,71 @@
+import type { DescService } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import type { Connection } from "@qmtl/sdk/rpc";
+import { stopwatchMs } from "./engine-stopwatch.ts";
+
+/** Milliseconds of every order that runners on one connection caused. */
+export interface OrderTimes {
+  /** From the bar effective in the log, as the runner reads it, to the broker's acceptance answered. */
+  readonly barToAccepted: number[];
+  /** From the target sent to the broker's acceptance answered: journal commit and broker commit. */
+  readonly targetToAccepted: number[];
+  /** From an end of a bar without order to its answer. */
+  readonly endAnswered: number[];
+}
+
+/** A connection of one runner that notes when bars come in and when its orders are accepted. */
+export function timedConnection(
+  connection: Connection,
+  times: OrderTimes,
+): Pick<Connection, "client"> {
+  /** Row → when it came. */
+  const barMs = new Map<number, number>();
+  const client = <S extends DescService>(service: S): Client<S> => {
+    const made = connection.client(service);
+    if (service.typeName === QueueDataService.typeName)
+      return Object.assign(made, { consume: noting(connection.client(QueueDataService), barMs) });
+    if (service.typeName === OrderService.typeName)
+      return Object.assign(made, {
+        setTargets: timing(connection.client(OrderService), barMs, times),
+      });
+    return made;
+  };
+  return { client };
+}
+
+function noting(
+  inner: Client<typeof QueueDataService>,
+  barMs: Map<number, number>,
+): Client<typeof QueueDataService>["consume"] {
+  return async function* consume(...args) {
+    for await (const message of inner.consume(...args)) {
+      const now = stopwatchMs();
+      // Followed nodes of a row come with or after its bar: the first one is the bar.
+      for (const { row } of message.records)
+        if (!barMs.has(Number(row))) barMs.set(Number(row), now);
+      yield message;
+    }
+  };
+}
+
+function timing(
+  inner: Client<typeof OrderService>,
+  barMs: ReadonlyMap<number, number>,
+  times: OrderTimes,
+): Client<typeof OrderService>["setTargets"] {
+  return async (...args) => {
+    const start = stopwatchMs();
+    const answer = await inner.setTargets(...args);
+    const end = stopwatchMs();
+    const orders = answer.results.flatMap(({ clientOrderIds }) => clientOrderIds);
+    const came = barMs.get(Number(args[0].endRow ?? -1));
+    if (orders.length === 0) times.endAnswered.push(end - start);
+    else {
+      times.targetToAccepted.push(end - start);
+      if (came !== undefined) times.barToAccepted.push(end - came);
+    }
+    return answer;
+  };
+}

@@ -5,6 +5,7 @@ import { addHaltCommands, addOrderCommands } from "./commands/orders.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
 import { addQueuesCommands } from "./commands/queues.ts";
 import { addRebalanceCommands } from "./commands/rebalance.ts";
+import { addReplayCommand } from "./commands/replay.ts";
 import { addRunCommands } from "./commands/run.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addWorldCommands } from "./commands/world.ts";
@@ -34,6 +35,7 @@ export function makeProgram(): Command {
     .exitOverride();
   addUpCommand(program);
   addRunCommands(program);
+  addReplayCommand(program);
   addWorldCommands(program);
   addPolicyCommands(program);
   addExplainCommand(program);

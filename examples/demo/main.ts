@@ -7,6 +7,7 @@ import { haltAndResume, playToTheEnd } from "./src/halt.ts";
 import { catchTheCheat } from "./src/judge.ts";
 import { promote } from "./src/promote.ts";
 import { rebalance } from "./src/rebalance.ts";
+import { replaySessions } from "./src/replay.ts";
 import { demand, Stage } from "./src/stage.ts";
 import { startPlatform } from "./src/start-platform.ts";
 import { writeReport } from "./src/write-report.ts";
@@ -25,6 +26,7 @@ async function main(): Promise<void> {
     await playToTheEnd(stage);
     for (const name of ["trend", "swing"]) await endRunner(stage, name);
     checkEvaluations(stage);
+    await replaySessions(stage);
     await writeReport(stage, results);
   } finally {
     await stage.close();

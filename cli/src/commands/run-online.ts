@@ -23,11 +23,13 @@ export async function runOnline(
     gatewayUrl: session.gatewayUrl,
     onEvent: (event) => printEvent(session, event),
     ...(apiKey === undefined ? {} : { apiKey }),
+    ...(options.record === undefined ? {} : { record: options.record }),
   });
   if (session.asJson) printJson({ event: "started", session_id: run.sessionId });
   await Promise.race([run.done, untilStopped()]);
   await run.stop();
   printStatus(session, run.status());
+  if (options.record !== undefined && !session.asJson) console.log(`record: ${options.record}`);
 }
 
 function printEvent(session: CommandSession, event: OnlineEvent): void {

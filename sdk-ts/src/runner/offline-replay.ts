@@ -20,6 +20,8 @@ export interface ReplayOutcome {
   readonly identical: boolean;
   /** Orders of origin `target` the session recorded for the strategy. */
   readonly total: number;
+  /** How many of them were made again as they were. */
+  readonly same: number;
   /** In words, at most {@link replayDifferencesMax}. */
   readonly differences: readonly string[];
 }
@@ -39,12 +41,15 @@ export async function replaySession(
   record: SessionRecord,
   options: Pick<OfflineOptions, "config" | "configPath" | "module"> = {},
 ): Promise<ReplayOutcome> {
+  if (record.journal.length === 0) {
+    throw new SessionRecordError("the record has no journal: its session was not ended in order");
+  }
   const compiled = compileOfflineOptions(options);
   const worldId = record.header.world_id;
   const identified = identifyStrategy(given, { worldId, module: compiled.module });
   const feeds = new Map<string, OfflineFeed>();
   for (const name of sourcesOf(identified)) {
-    feeds.set(name, await loadOfflineFeed(compiled.config, name, undefined));
+    feeds.set(name, await loadOfflineFeed(compiled.config, name, Number.POSITIVE_INFINITY));
   }
   const targets = recomputeTargets(identified, feeds, record.rows);
   const journal = record.journal.map(({ entry, body }) => readOp(entry, body));
@@ -74,35 +79,57 @@ function recomputeTargets(
   return new Map(
     identified.targets.map(({ nodeId, node }) => {
       const { endMs, values } = columns.get(nodeId)!;
-      const column = Array.from(endMs, (end, row): [number, number] => [
-        end,
-        Number(values[0]?.[row] ?? Number.NaN),
-      ]);
-      return [node.instrument, new Map(column)];
+      return [node.instrument, heldTargets(endMs, values[0] ?? [], rows[0]?.end_ms)];
     }),
   );
 }
 
-/** Rows before the first recorded one from the files, the rest as recorded. */
+/** A row without a target keeps the one before; a session begins at 0. */
+function heldTargets(
+  endMs: Float64Array,
+  values: ArrayLike<unknown>,
+  firstMs: number | undefined,
+): ReadonlyMap<number, number> {
+  let held = 0;
+  const column = Array.from(endMs, (end, row): [number, number] => {
+    if (end === firstMs) held = 0;
+    const value = Number(values[row] ?? Number.NaN);
+    if (!Number.isNaN(value)) held = value;
+    return [end, held];
+  });
+  return new Map(column);
+}
+
+/** Rows before the first recorded one from the files, the rest as recorded; a row that was not recorded is missing. */
 function withRecorded(past: BatchInput, rows: readonly SessionRow[]): BatchInput {
   const [first] = rows;
-  if (first === undefined) return past;
+  const last = rows.at(-1);
+  if (first === undefined || last === undefined) return past;
   const kept = past.endMs.findIndex((end) => end >= first.end_ms);
   const count = kept < 0 ? past.endMs.length : kept;
-  const value = (row: SessionRow, k: number): number => row.values?.[k] ?? Number.NaN;
+  const firstRow = first.row - count;
+  const byRow = new Map(rows.map((row) => [row.row, row]));
+  const later = Array.from({ length: last.row - first.row + 1 }, (_, k) =>
+    byRow.get(first.row + k),
+  );
+  const endOf = (row: SessionRow | undefined, k: number): number => {
+    const end = row?.end_ms ?? past.endMs[count + k];
+    if (end !== undefined) return end;
+    throw new SessionRecordError(`row ${first.row + k} is neither in the record nor in the files`);
+  };
   return {
     nodeId: past.nodeId,
-    firstRow: first.row - count,
-    endMs: Float64Array.from([...past.endMs.subarray(0, count), ...rows.map((row) => row.end_ms)]),
+    firstRow,
+    endMs: Float64Array.from([...past.endMs.subarray(0, count), ...later.map(endOf)]),
     columns: past.columns.map((column, k) =>
       Float64Array.from([
         ...column.slice(0, count).map(Number),
-        ...rows.map((row) => value(row, k)),
+        ...later.map((row) => row?.values?.[k] ?? Number.NaN),
       ]),
     ),
     missing: Uint8Array.from([
       ...new Uint8Array(count),
-      ...rows.map((row) => (row.values === null ? 1 : 0)),
+      ...later.map((row) => (row?.values == null ? 1 : 0)),
     ]),
   };
 }
@@ -163,16 +190,21 @@ function compare(
   );
   const again = new Map(made.filter(ours).map((order) => [order.id, order]));
   const differences = [...missing];
+  let same = 0;
   for (const order of recorded) {
     const now = again.get(order.id);
     again.delete(order.id);
     if (now === undefined) differences.push(`${told(order)} is not made now`);
     else if (now.lots !== order.lots) differences.push(`${told(order)} has ${now.lots} lots now`);
+    else if (now.bucket !== order.bucket)
+      differences.push(`${told(order)} is of ${iso(now.bucket)} now`);
+    else same++;
   }
   for (const order of again.values()) differences.push(`${told(order)} was not in the session`);
   return {
     identical: differences.length === 0,
     total: recorded.length,
+    same,
     differences: differences.slice(0, replayDifferencesMax),
   };
 }

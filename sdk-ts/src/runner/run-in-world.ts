@@ -1,11 +1,14 @@
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
+import { systemClock } from "../control/index.ts";
+import { connectTo } from "../rpc/index.ts";
 import type { Strategy } from "../strategy/index.ts";
-import { identifyStrategy } from "./identify-strategy.ts";
+import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
 import type { OfflineResult } from "./offline-result.ts";
 import { runOffline } from "./offline-run.ts";
-import type { OnlineOptions, OnlineRun } from "./online-run.ts";
+import type { OnlineEvent, OnlineOptions, OnlineRun } from "./online-run.ts";
 import { runOnline } from "./online-runner.ts";
 import type { BacktestSeries } from "./online-submission.ts";
+import { FileSessionRecorder } from "./session-recorder.ts";
 import type { StrategyClass } from "./strategy-module.ts";
 
 /** How a strategy is run in a world. */
@@ -18,6 +21,11 @@ export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest"> {
   readonly module?: string;
   /** Called with the rows done and in all while the declared history is backtested. */
   readonly onProgress?: (rowsDone: number, rowsTotal: number) => void;
+  /**
+   * File the session is recorded in, for `replaySession`. It is whole once `stop` or `done` has settled.
+   * @default none
+   */
+  readonly record?: string;
 }
 
 /** An online run that ends with its scope: `await using run = await Runner.session(…)`. */
@@ -27,13 +35,14 @@ export interface OnlineSession extends OnlineRun, AsyncDisposable {}
  * Backtests the declared history with the same execution model, hands the return series in with the graph, and runs
  * the strategy in a world. What was computed for the backtest stays here; the world judges the series alone.
  *
- * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError}
+ * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError |
+ * SessionRecordError}
  */
 export async function runInWorld(
   given: StrategyClass | Strategy,
   options: RunOptions,
 ): Promise<OnlineSession> {
-  const { configPath, module, onProgress, ...online } = options;
+  const { configPath, module, onProgress, record, ...online } = options;
   const config = options.config ?? loadConfig({ path: configPath });
   const ofModule = module === undefined ? {} : { module };
   const history = await runOffline(given, {
@@ -43,13 +52,77 @@ export async function runInWorld(
     ...(onProgress === undefined ? {} : { onProgress }),
   });
   const identified = identifyStrategy(given, { worldId: options.worldId, ...ofModule });
-  const run = await runOnline(identified, { ...online, config, backtest: seriesOf(history) });
+  const how = { ...online, config, backtest: seriesOf(history) };
+  const run =
+    record === undefined
+      ? await runOnline(identified, how)
+      : await runRecorded(identified, how, record);
   return {
     sessionId: run.sessionId,
     done: run.done,
     status: () => run.status(),
     stop: () => run.stop(),
     [Symbol.asyncDispose]: () => run.stop(),
+  };
+}
+
+/** A run whose end is the end of its record. */
+async function runRecorded(
+  identified: IdentifiedStrategy,
+  options: OnlineOptions,
+  file: string,
+): Promise<OnlineRun> {
+  const { config, worldId, apiKey, clock = systemClock } = options;
+  const url = options.gatewayUrl ?? config.sdk.gateway_url;
+  const made =
+    options.connection === undefined
+      ? connectTo(url, apiKey === undefined ? {} : { apiKey })
+      : undefined;
+  let run: OnlineRun | undefined;
+  let recorder: FileSessionRecorder;
+  try {
+    recorder = await FileSessionRecorder.open({
+      file,
+      config,
+      worldId,
+      strategyName: identified.strategy.name,
+      strategyId: () => run?.status().strategyId ?? "",
+      connection: options.connection ?? made!,
+      clock,
+    });
+  } catch (failure) {
+    made?.close();
+    throw failure;
+  }
+  const finish = (): Promise<void> => recorder.finish().finally(() => made?.close());
+  const onEvent = (event: OnlineEvent): void => {
+    if (event.kind === "gate_opened") recorder.refresh();
+    options.onEvent?.(event);
+  };
+  const tee: OnlineOptions["recorder"] = {
+    bucket: (entry) => {
+      recorder.bucket(entry);
+      options.recorder?.bucket(entry);
+    },
+  };
+  try {
+    run = await runOnline(identified, { ...options, onEvent, recorder: tee });
+  } catch (failure) {
+    await finish().catch(() => {}); // the run's own failure is the one to tell
+    throw failure;
+  }
+  const { sessionId, done } = run;
+  const recorded = done.then(finish, async (failure: unknown) => {
+    await finish().catch(() => {}); // as above
+    throw failure;
+  });
+  recorded.catch(() => {}); // whoever awaits neither `done` nor `stop` must not be brought down
+  const started = run;
+  return {
+    sessionId,
+    done: recorded,
+    status: () => started.status(),
+    stop: () => started.stop().then(finish),
   };
 }
 

@@ -1,0 +1,156 @@
+import { readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseSessionRecord, type SessionRecordLine, sessionRecordLine } from "@qmtl/sdk";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CommandEvent, QmtlCommand } from "../../examples/demo/src/qmtl-command.ts";
+import { type Stack, startStack } from "./harness/start-stack.ts";
+
+const DAY = 86_400_000;
+const FIRST_DAY = Date.UTC(2020, 0, 1);
+/** Rows before the feed begins. */
+const HISTORY = 120;
+const ROWS = HISTORY + 40;
+
+const STRATEGY = `
+import { column, PositionTargetNode, Strategy, StreamInput, sma } from "@qmtl/sdk";
+
+export class Swinger extends Strategy {
+  static readonly module = import.meta.url;
+
+  override setup(): void {
+    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1 });
+    const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
+    const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
+    this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
+  }
+}
+`;
+
+const POLICY = `
+metrics_from: {enter_paper: backtest, stay_paper: dryrun}
+min_samples: 20
+thresholds:
+  drawdown: {metric: max_drawdown_ratio, max: 0.99}
+`;
+
+const dateOf = (row: number): string => new Date(FIRST_DAY + row * DAY).toISOString().slice(0, 10);
+
+function feed(): string {
+  const rows = Array.from({ length: ROWS }, (_, row) => {
+    const close = 100 + ((row * 5) % 7);
+    return [dateOf(row), close, close + 1, close - 1, close].join(",");
+  });
+  return `date,open,high,low,close\n${rows.join("\n")}\n`;
+}
+
+/** A platform, one strategy recorded in a replay world, through paper, a rebalance and a halt, to its end. */
+async function recordSession(stack: Stack, qmtl: QmtlCommand): Promise<void> {
+  const { folder } = stack;
+  await writeFile(join(folder, "feed.csv"), feed());
+  await writeFile(join(folder, "swinger.ts"), STRATEGY);
+  await writeFile(join(folder, "policy.yml"), POLICY);
+  const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));
+  await symlink(modules, join(folder, "node_modules"));
+  const call = <T = CommandEvent>(...args: string[]): Promise<T> =>
+    qmtl.one<T>("--gateway-url", stack.gatewayUrl, ...args);
+  const advance = (row: number): Promise<unknown> =>
+    call("queues", "advance", "day", "--to", dateOf(row), "--wait");
+  const world = ["--clock", "replay", "--source", "day", "--account", "main"];
+  await call("world", "create", "w", ...world, "--allocation", "0.8");
+  await call("policy", "add", "w", "policy.yml");
+  const run = ["run", "swinger.ts", "--world", "w", "--record", "records/session.jsonl"];
+  const runner = qmtl.start(["--gateway-url", stack.gatewayUrl, ...run]);
+  try {
+    const submitted = await runner.waitFor(
+      "it was submitted",
+      ({ event }) => event === "submitted",
+    );
+    const id = /^s-[0-9a-f]{16}/.exec(String(submitted.message))?.[0] ?? "";
+    await call("rebalance", "allocate", "--world", `w=0.8:${id}=1`, "--run", "start");
+    await call("world", "apply", "w", "--run", "watch", "--to", "compute-only");
+    await advance(HISTORY + 4);
+    await call("world", "apply", "w", "--run", "trade", "--to", "paper");
+    await runner.waitFor("its gate opened", ({ event }) => event === "gate_opened");
+    await advance(HISTORY + 14);
+    const share = ["--account", "main", "--world", `w=0.4:${id}=1`, "--batch", "less"];
+    await call("rebalance", "execute", ...share, "--reason", "less of it");
+    await advance(HISTORY + 20);
+    await call("halt", "--world", "w", "--cancel", "--flatten", "--reason", "to see it");
+    await advance(HISTORY + 24);
+    await call("resume", "--world", "w", "--reason", "seen");
+    await advance(HISTORY + 30);
+  } finally {
+    await runner.end();
+  }
+}
+
+describe("a recorded session", () => {
+  let stack: Stack;
+  let qmtl: QmtlCommand;
+  let file: string;
+
+  beforeAll(async () => {
+    const config = [
+      "sources:",
+      `  day: {adapter: csv-replay, file: feed.csv, interval: 1d, start: ${dateOf(HISTORY)}, until: start}`,
+      'instruments: {X: {venue: paper, tick: "0.01", lot: "0.1", quote_currency: USD, mark_source: day}}',
+      "accounts:",
+      '  main: {broker: paper, currency: USD, initial_cash: "1000000", fee_bps: 1, half_spread_bps: 1, instruments: [X]}',
+    ];
+    stack = await startStack({ config: config.join("\n") });
+    qmtl = new QmtlCommand(stack.configFile, stack.folder);
+    await recordSession(stack, qmtl);
+    file = join(stack.folder, "records", "session.jsonl");
+  }, 120_000);
+  afterAll(() => stack?.[Symbol.asyncDispose]());
+
+  const forged = async (name: string, change: (line: SessionRecordLine) => SessionRecordLine) => {
+    const lines = (await readFile(file, "utf8")).trimEnd().split("\n");
+    const changed = lines.map((line) => change(JSON.parse(line) as SessionRecordLine));
+    const path = join(stack.folder, name);
+    await writeFile(path, changed.map(sessionRecordLine).join(""));
+    return path;
+  };
+
+  test("makes the same orders again, offline", async () => {
+    await stack.kill();
+
+    const outcome = await qmtl.one("replay", "swinger.ts", file);
+
+    expect(outcome).toMatchObject({ identical: true, differences: [] });
+    expect(outcome.total).toBeGreaterThan(5);
+    expect(outcome.same).toBe(outcome.total);
+  });
+
+  test("holds every row it decided on and the whole journal, rebalance and halt among it", async () => {
+    const { header, rows, journal } = parseSessionRecord(await readFile(file, "utf8"));
+
+    expect(header).toMatchObject({ strategy_name: "Swinger", world_id: "w", account_id: "main" });
+    expect(rows.map(({ row }) => row)).toEqual(Array.from({ length: 31 }, (_, k) => HISTORY + k));
+    expect(journal[0]?.entry).toBe(1);
+    const ops = journal.map(({ body }) => body.op);
+    expect(ops).toEqual(expect.arrayContaining(["rebalance", "flatten", "set_target"]));
+  });
+
+  test("is found out when an order was changed", async () => {
+    let isDone = false;
+    const path = await forged("order.jsonl", (line) => {
+      if (line.type !== "journal" || isDone) return line;
+      const order = line.body.order as { origin: string; lots: number } | undefined;
+      if (order?.origin !== "target") return line;
+      isDone = true;
+      return { ...line, body: { ...line.body, order: { ...order, lots: order.lots + 1 } } };
+    });
+
+    await expect(qmtl.one("replay", "swinger.ts", path)).rejects.toMatchObject({ exitCode: 1 });
+  });
+
+  test("is found out when its bars were changed", async () => {
+    const path = await forged("bars.jsonl", (line) =>
+      line.type === "row" ? { ...line, values: [150, 151, 149, 150] } : line,
+    );
+
+    await expect(qmtl.one("replay", "swinger.ts", path)).rejects.toMatchObject({ exitCode: 1 });
+  });
+});

@@ -33,7 +33,7 @@ describe("tidy", () => {
 
   test("clocks and chance come only through a clock and a seeded generator", () => {
     const allowed =
-      /(^|[-\/])clock\.ts$|language-globals\.ts$|^(bench|\.ci|examples|cli)\/|^e2e\/|\/testing\//;
+      /(^|[-/])clock\.ts$|language-globals\.ts$|^(bench|\.ci|examples|cli)\/|^e2e\/|\/testing\//;
     const strays = product.filter(
       (file) =>
         !allowed.test(file) && /\b(Date\.now|Math\.random|performance\.now)\b/.test(code(file)),

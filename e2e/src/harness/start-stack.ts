@@ -16,6 +16,8 @@ export interface Stack extends AsyncDisposable {
   connect(): Connection;
   /** Kills the process as `kill -9` does, and waits until it is gone. */
   kill(): Promise<void>;
+  /** Ends the process as an operator would, and waits until it is gone; the data stay. */
+  stop(): Promise<void>;
   /** Starts it again on the same ports and data. */
   restart(env?: Readonly<Record<string, string>>): Promise<void>;
   /** Runs one command against it; its standard output. Rejects with its standard error. */
@@ -25,6 +27,8 @@ export interface Stack extends AsyncDisposable {
 export interface StackOptions {
   /** More of `qmtl.yml`, as YAML text. @default nothing */
   config?: string;
+  /** Entry `storage:` of `qmtl.yml`. @default embedded, in the folder of the stack */
+  storage?: string;
   env?: Readonly<Record<string, string>>;
 }
 
@@ -45,6 +49,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     },
     connect: () => connectTo(gatewayUrl),
     kill: () => kill("SIGKILL"),
+    stop: () => kill("SIGTERM"),
     restart: async (env = {}) => {
       await kill("SIGKILL");
       running = (await ready(configFile, { ...options.env, ...env })).child;
@@ -70,7 +75,7 @@ async function firstReady(folder: string, file: string, options: StackOptions): 
       `gateway: {port: ${gateway}, web_port: ${web}}`,
       `dag_manager: {port: ${dag}}`,
       `world_service: {port: ${world}}`,
-      `storage: {kind: embedded, data_dir: ${join(folder, "data")}}`,
+      `storage: ${options.storage ?? `{kind: embedded, data_dir: ${join(folder, "data")}}`}`,
       "telemetry: {log_level: warn}",
     ];
     await writeFile(file, `${own.join("\n")}\n${options.config ?? ""}\n`);

@@ -1,0 +1,55 @@
+import {
+  column,
+  type IntentFirstNodeset,
+  makeIntentFirstNodeset,
+  ProcessingNode,
+  Strategy,
+  StreamInput,
+} from "@qmtl/sdk";
+
+/** Nodes of a strategy that is long after a rise and short after a fall, or the other way round. */
+function flipNodeset(worldId: string, sign: 1 | -1): IntentFirstNodeset {
+  const bars = new StreamInput({
+    name: "bars",
+    source: "flips",
+    columns: ["open", "high", "low", "close"],
+    instrument: "FLIP",
+    interval: "1d",
+    period: 1,
+  });
+  const close = column(bars, "close", { name: "close" });
+  const move = new ProcessingNode({
+    name: "move",
+    inputs: { close },
+    period: 2,
+    params: { sign },
+    compute: (windows, params) => {
+      const rise = windows.close.latest() - windows.close.latest(1);
+      return Number.isNaN(rise) ? null : Number(params.sign) * Math.sign(rise);
+    },
+  });
+  return makeIntentFirstNodeset({
+    name: "flip target",
+    signal: move,
+    priceNode: close,
+    instrument: "FLIP",
+    worldId,
+    thresholds: { longEnter: 0.5, shortEnter: -0.5 },
+  });
+}
+
+/** Goes with the last move: an order or two on most bars. */
+export class FlipWith extends Strategy {
+  static readonly module = import.meta.url;
+  override setup(): void {
+    this.addNodeset(flipNodeset(this.worldId, 1));
+  }
+}
+
+/** Goes against it. */
+export class FlipAgainst extends Strategy {
+  static readonly module = import.meta.url;
+  override setup(): void {
+    this.addNodeset(flipNodeset(this.worldId, -1));
+  }
+}

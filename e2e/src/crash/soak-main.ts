@@ -1,0 +1,60 @@
+import { parseArgs } from "node:util";
+import { openTestPostgres } from "@qmtl/service-kit/testing";
+import { findViolations } from "./check-story.ts";
+import { tellStory } from "./tell-story.ts";
+
+/** Kills of one story; a longer soak tells more stories. */
+const STORY_KILLS = 20;
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: "string", default: "300" },
+    seed: { type: "string", default: "1" },
+    offset: { type: "string", default: "0" },
+    postgres: { type: "boolean", default: false },
+    verbose: { type: "boolean", default: false },
+  },
+});
+
+/** Tells stories until there were enough kills, prints a summary; exit code 1 when the oracle found anything. */
+async function soak(): Promise<boolean> {
+  const began = performance.now();
+  const say = (text: string): void => {
+    const seconds = ((performance.now() - began) / 1000).toFixed(0);
+    process.stdout.write(`${seconds.padStart(5)} s  ${text}\n`);
+  };
+  const tell = values.verbose ? say : (): void => {};
+  await using cluster = values.postgres ? await openTestPostgres() : undefined;
+  const reached = new Map<string, number>();
+  let [killed, orders, fills, faults] = [0, 0, 0, 0];
+  for (let k = 0; killed < Number(values.kills); k++) {
+    const seed = Number(values.seed) + k;
+    const kills = Math.min(STORY_KILLS, Number(values.kills) - killed);
+    const dsn = cluster === undefined ? {} : { dsn: await cluster.createDatabase() };
+    const offset = Number(values.offset) + killed;
+    try {
+      const story = await tellStory({ seed, kills, offset, ...dsn, onKill: tell, onStep: tell });
+      const violations = findViolations(story.record);
+      for (const { point, isReached } of story.deaths) {
+        const name = isReached || point === "random" ? point : `${point} (not reached)`;
+        reached.set(name, (reached.get(name) ?? 0) + 1);
+      }
+      orders += story.record.accepted.length;
+      fills += story.record.executions.length;
+      faults += violations.length;
+      say(
+        `seed ${seed}, offset ${offset}: ${story.deaths.length} deaths, ${violations.length} violations`,
+      );
+      for (const violation of violations) say(`  ${violation}`);
+    } catch (failure) {
+      faults += 1;
+      say(`seed ${seed}, offset ${offset}: the story broke off: ${String(failure)}`);
+    }
+    killed += kills;
+  }
+  for (const [point, times] of [...reached].sort()) say(`  ${point}: ${times}`);
+  say(`${killed} deaths, ${orders} orders accepted, ${fills} fills, ${faults} faults`);
+  return faults === 0;
+}
+
+process.exitCode = (await soak()) ? 0 : 1;

@@ -1,0 +1,22 @@
+const LOOK_MS = 40;
+
+/** Looks until there is an answer, through outages; throws with the last failure after `timeoutMs`. */
+export async function waitFor<T>(
+  what: string | (() => string),
+  look: () => Promise<T | undefined>,
+  timeoutMs = 20_000,
+): Promise<T> {
+  const end = performance.now() + timeoutMs;
+  let last: unknown;
+  for (;;) {
+    try {
+      const found = await look();
+      if (found !== undefined) return found;
+    } catch (failure) {
+      last = failure;
+    }
+    if (performance.now() > end)
+      throw new Error(`not seen: ${typeof what === "string" ? what : what()}`, { cause: last });
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}

@@ -42,7 +42,6 @@ export interface OnlineEvent {
     | "unreachable"
     | "gate_opened"
     | "gate_shut"
-    | "lease"
     | "takeover"
     | "diverged"
     | "target_sent"

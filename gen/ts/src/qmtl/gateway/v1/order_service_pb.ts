@@ -1321,7 +1321,8 @@ export const OrderService: GenService<{
     output: typeof SetTargetsResponseSchema;
   },
   /**
-   * Takes plain orders; refusals stand in the results. ABORTED REQUEST_ID_REUSED. Safe to retry.
+   * Takes plain orders; refusals stand in the results. UNIMPLEMENTED until the router takes plain orders. ABORTED
+   * REQUEST_ID_REUSED. Safe to retry.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.SubmitOrders
    */

@@ -1,38 +1,35 @@
+import { OrderState } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { evaluateAt } from "./judge.ts";
-import { apply, checkBooks, orders, positionOf } from "./promote.ts";
+import { apply, checkBooks, positionOf } from "./promote.ts";
 import { CommandRefused } from "./qmtl-command.ts";
 import { demand, type Stage } from "./stage.ts";
-
-interface Run {
-  readonly run_id: string;
-  readonly phase: string;
-}
 
 /** Step 6: the platform dies in the middle of an apply while one order is filled at the broker and unknown here. */
 export async function crashInApply(stage: Stage): Promise<void> {
   demand((await evaluateAt(stage, 126)).length === 0, "both stay at bar 126");
   await stage.advanceTo(130);
-  const before = await orders(stage);
-  const unknown = before.filter((order) => order.state === "ORDER_STATE_UNKNOWN");
+  const before = await stage.books.orders();
+  const unknown = before.filter((order) => order.state === OrderState.UNKNOWN);
   demand(unknown.length === 1, `one order is unknown, not ${unknown.length}`);
   stage.say(
-    `${stage.dateOf(130)}: the order of ${unknown[0]?.quantity.value} is filled at the broker, its reply lost: unknown`,
+    `${stage.dateOf(130)}: the order of ${unknown[0]?.quantity?.value} is filled at the broker, its reply lost: unknown`,
   );
   await killedInApply(stage);
   stage.say("platform killed after the freeze commit; the runners live on, their gates shut");
   const began = performance.now();
   stage.platform = stage.qmtl.start(["up"]);
   await stage.platform.waitFor("it was ready again", (event) => event.event === "ready");
-  const whileFrozen = (await orders(stage)).length;
+  const whileFrozen = (await stage.books.orders()).length;
   demand(
     whileFrozen === before.length,
     `no order left meanwhile, not ${whileFrozen - before.length}`,
   );
   const phase = await settledPhase(stage);
   stage.say(
-    `restarted in ${((performance.now() - began) / 1000).toFixed(1)} s: the apply ${phase === "COMPLETED" ? "went on and completed" : "was rolled back"}`,
+    `restarted in ${((performance.now() - began) / 1000).toFixed(1)} s: the apply ${phase === ApplyPhase.COMPLETED ? "went on and completed" : "was rolled back"}`,
   );
-  if (phase === "ROLLED_BACK") {
+  if (phase === ApplyPhase.ROLLED_BACK) {
     await stage.qmtl.one(
       "world",
       "resume",
@@ -45,7 +42,7 @@ export async function crashInApply(stage: Stage): Promise<void> {
   }
   await caughtUpOnce(
     stage,
-    before.map((order) => order.client_order_id),
+    before.map((order) => order.clientOrderId),
   );
 }
 
@@ -60,32 +57,31 @@ async function killedInApply(stage: Stage): Promise<void> {
 }
 
 /** Waits until the run that was cut has an end. */
-async function settledPhase(stage: Stage): Promise<string> {
+async function settledPhase(stage: Stage): Promise<ApplyPhase> {
   return stage.until("the apply ended", 60_000, async () => {
-    const runs = await stage.qmtl.one<Run[]>("world", "runs", "demo");
-    const phase = runs
-      .find((run) => run.run_id === "verdict-126")
-      ?.phase.replace("APPLY_PHASE_", "");
-    return phase === "COMPLETED" || phase === "ROLLED_BACK" ? phase : undefined;
+    const phase = (await stage.books.applyRun("verdict-126"))?.phase;
+    return phase === ApplyPhase.COMPLETED || phase === ApplyPhase.ROLLED_BACK ? phase : undefined;
   });
 }
 
 async function caughtUpOnce(stage: Stage, known: readonly string[]): Promise<void> {
   const fresh = await stage.until("the catch-up order", 10_000, async () => {
-    const added = (await orders(stage)).filter((order) => !known.includes(order.client_order_id));
+    const added = (await stage.books.orders()).filter(
+      (order) => !known.includes(order.clientOrderId),
+    );
     return added.length > 0 ? added : undefined;
   });
   await stage.advanceTo(131);
-  const swing = (await orders(stage)).filter(
-    (order) => !known.includes(order.client_order_id) && order.row === fresh[0]?.row,
+  const swing = (await stage.books.orders()).filter(
+    (order) => !known.includes(order.clientOrderId) && order.row === fresh[0]?.row,
   );
   demand(
-    swing.length === 1 && swing[0]?.strategy_id === stage.idOf("swing"),
+    swing.length === 1 && swing[0]?.strategyId === stage.idOf("swing"),
     `exactly one catch-up order, not ${swing.length}`,
   );
   demand((await positionOf(stage, "swing")) === 0, "swing is flat after its catch-up");
   stage.say(
-    `the late fill was imported; exactly one catch-up order: swing ${swing[0]?.quantity.value}`,
+    `the late fill was imported; exactly one catch-up order: swing ${swing[0]?.quantity?.value}`,
   );
   await checkBooks(stage);
 }

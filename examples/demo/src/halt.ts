@@ -1,5 +1,6 @@
+import { OrderOrigin } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { evaluateAt } from "./judge.ts";
-import { checkBooks, orders } from "./promote.ts";
+import { checkBooks } from "./promote.ts";
 import { demand, type Stage } from "./stage.ts";
 
 interface Halted {
@@ -19,7 +20,7 @@ export async function haltAndResume(stage: Stage): Promise<void> {
   stage.say(
     `${stage.dateOf(156)}: halt: the working opening order was cancelled in ${halted.elapsed_ms.toFixed(1)} ms`,
   );
-  const known = (await orders(stage)).length;
+  const known = (await stage.books.orders()).length;
   const resumed = await stage.qmtl.one<{ client_order_ids: string[] }>(
     "resume",
     "--reason",
@@ -29,7 +30,7 @@ export async function haltAndResume(stage: Stage): Promise<void> {
     resumed.client_order_ids.length === 1,
     `one catch-up order, not ${resumed.client_order_ids.length}`,
   );
-  demand((await orders(stage)).length === known + 1, "and no other");
+  demand((await stage.books.orders()).length === known + 1, "and no other");
   stage.say("re-armed: one catch-up order sent");
   await stage.advanceTo(157);
   await checkBooks(stage);
@@ -42,8 +43,8 @@ export async function playToTheEnd(stage: Stage): Promise<void> {
     demand(lowered.length === 0, `both stay at bar ${bar}, ${lowered.join()} fell`);
   }
   await stage.advanceTo(stage.lastBar);
-  const all = await orders(stage);
-  const ofTargets = all.filter((order) => order.origin === "ORDER_ORIGIN_TARGET").length;
+  const all = await stage.books.orders();
+  const ofTargets = all.filter((order) => order.origin === OrderOrigin.TARGET).length;
   stage.say(
     `${stage.dateOf(stage.lastBar)}: end of the data; ${all.length} orders in all, ${ofTargets} from targets; both honest strategies stayed`,
   );

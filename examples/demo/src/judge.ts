@@ -1,5 +1,6 @@
+import { OrderState } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { endRunner } from "./evaluations.ts";
-import { checkBooks, orders, positionOf } from "./promote.ts";
+import { checkBooks, positionOf } from "./promote.ts";
 import { demand, type Stage } from "./stage.ts";
 
 interface Evaluation {
@@ -45,16 +46,15 @@ export async function catchTheCheat(stage: Stage): Promise<void> {
     "flow fell by shortfall 9.03 > 3",
   );
   const cancelled = await stage.until("its working opening order was cancelled", 10_000, async () =>
-    (await orders(stage)).find(
-      (order) =>
-        order.strategy_id === stage.idOf("flow") && order.state === "ORDER_STATE_CANCELLED",
+    (await stage.books.orders()).find(
+      (order) => order.strategyId === stage.idOf("flow") && order.state === OrderState.CANCELLED,
     ),
   );
   await stage.advanceTo(64);
   const left = await positionOf(stage, "flow");
   demand(left === 0, `its position is closed, not ${left}`);
   stage.say(
-    `its opening order of ${cancelled.quantity.value} was cancelled and its position closed at the next open`,
+    `its opening order of ${cancelled.quantity?.value} was cancelled and its position closed at the next open`,
   );
   await endRunner(stage, "flow");
   await checkBooks(stage);

@@ -14,15 +14,6 @@ interface Explained {
   readonly effective_mode: string;
 }
 
-export interface OrderRow {
-  readonly client_order_id: string;
-  readonly strategy_id: string;
-  readonly origin: string;
-  readonly state: string;
-  readonly row: string;
-  readonly quantity: { readonly value: string };
-}
-
 /** Applies and tells each phase; fails unless the world is open at the end. */
 export async function apply(
   stage: Stage,
@@ -49,10 +40,6 @@ export async function apply(
   demand(phases.at(-1)?.ok === true, `apply ${run} went through`);
 }
 
-export function orders(stage: Stage): Promise<OrderRow[]> {
-  return stage.qmtl.one<OrderRow[]>("orders", "--world", "demo");
-}
-
 /** Step 3: compute-only holds every order back; the second apply lets the strategies trade on paper. */
 export async function promote(stage: Stage): Promise<void> {
   await apply(stage, "to-compute-only", "compute-only");
@@ -71,42 +58,32 @@ export async function promote(stage: Stage): Promise<void> {
   await stage.advanceTo(0);
   await apply(stage, "to-paper", "paper");
   const first = await stage.until("A and C sent their target", 10_000, async () => {
-    const sent = await orders(stage);
+    const sent = await stage.books.orders();
     return sent.length >= 2 ? sent : undefined;
   });
-  const names = first.map(
-    (order) => [...stage.ids].find(([, id]) => id === order.strategy_id)?.[0],
-  );
+  const names = first.map((order) => [...stage.ids].find(([, id]) => id === order.strategyId)?.[0]);
   stage.say(`gates open: ${names.join(" and ")} sent their target at once`);
   demand(names.toSorted().join() === "flow,trend", "A and C sent their target once");
   await stage.advanceTo(1);
   await checkBooks(stage);
 }
 
-interface Positions {
-  readonly positions: readonly {
-    readonly strategy_id: string;
-    readonly quantity: { readonly value: string };
-    readonly broker_quantity?: { readonly value: string };
-  }[];
-}
-
 /** What a strategy holds. */
 export async function positionOf(stage: Stage, name: string): Promise<number> {
-  const { positions } = await stage.qmtl.one<Positions>("positions", "--account", "main");
-  const held = positions.filter((each) => each.strategy_id === stage.idOf(name));
-  return held.reduce((sum, each) => sum + Number(each.quantity.value), 0);
+  const positions = await stage.books.positions();
+  const held = positions.filter((each) => each.strategyId === stage.idOf(name));
+  return held.reduce((sum, each) => sum + Number(each.quantity?.value ?? 0), 0);
 }
 
 /** Positions = journal = paper broker. */
 export async function checkBooks(stage: Stage): Promise<void> {
-  const { positions } = await stage.qmtl.one<Positions>("positions", "--account", "main");
+  const positions = await stage.books.positions();
   const ours = positions
-    .filter((each) => each.strategy_id !== "")
-    .reduce((sum, each) => sum + Number(each.quantity.value), 0);
-  const whole = positions.find((each) => each.strategy_id === "");
-  const account = Number(whole?.quantity.value ?? 0);
-  const broker = Number(whole?.broker_quantity?.value ?? 0);
+    .filter((each) => each.strategyId !== "")
+    .reduce((sum, each) => sum + Number(each.quantity?.value ?? 0), 0);
+  const whole = positions.find((each) => each.strategyId === "");
+  const account = Number(whole?.quantity?.value ?? 0);
+  const broker = Number(whole?.brokerQuantity?.value ?? 0);
   stage.say(
     `positions: strategies ${ours.toFixed(1)} = journal ${account.toFixed(1)} = broker ${broker.toFixed(1)}`,
   );

@@ -1,5 +1,6 @@
 import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { PlatformBooks, pause } from "./platform-books.ts";
 import { demoDataFolder } from "./prepare-data.ts";
 import { type LongCommand, QmtlCommand } from "./qmtl-command.ts";
 
@@ -16,11 +17,15 @@ export function demand(holds: boolean, what: string): asserts holds {
 const folder = fileURLToPath(new URL("..", import.meta.url));
 /** Row of the file the feed begins at; bar 0 of paper is 21 rows later. */
 const FEED_START = "2015-01-02";
+/** Where `qmtl up` answers with the demo's configuration. */
+const GATEWAY_URL = "http://127.0.0.1:7400";
+const DAY_MS = 86_400_000;
 export const COMPUTE_ONLY_BARS = 21;
 
 /** What all steps of the demo work with. */
 export class Stage {
   readonly qmtl: QmtlCommand;
+  readonly books = new PlatformBooks(GATEWAY_URL);
   readonly runners = new Map<string, LongCommand>();
   /** Strategy id by name. */
   readonly ids = new Map<string, string>();
@@ -56,8 +61,8 @@ export class Stage {
 
   /** Lets the feed run up to a bar and waits until everything of it is booked. */
   async advanceTo(paperBar: number): Promise<void> {
-    const args = paperBar >= this.lastBar ? ["--end"] : ["--to", this.dateOf(paperBar)];
-    await this.qmtl.one("queues", "advance", "sp500", ...args, "--wait");
+    const isLast = paperBar >= this.lastBar;
+    await this.books.advance(isLast ? "end" : Date.parse(this.dateOf(paperBar)) + DAY_MS);
   }
 
   /** Looks until there is an answer; fails the demo when it takes too long. */
@@ -67,6 +72,7 @@ export class Stage {
       const found = await look();
       if (found !== undefined) return found;
       demand(performance.now() < end, what);
+      await pause();
     }
   }
 
@@ -84,6 +90,7 @@ export class Stage {
   /** Ends every process the demo started. */
   async close(): Promise<void> {
     await Promise.all([...this.runners.values()].map((runner) => runner.end()));
+    this.books.close();
     await this.platform?.end();
   }
 }

@@ -1,0 +1,79 @@
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { AccountService, type Position } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import { type Order, OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import {
+  ActivationService,
+  type ApplyRun,
+} from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+
+const WORLD = "demo";
+const ACCOUNT = "main";
+const SOURCE = "sp500";
+const pageSizeMax = 1_000;
+const settleMsMax = 120_000;
+const lookIntervalMs = 25;
+
+/** What the demo looks at again and again, over one connection of the SDK; what it does goes through the command line. */
+export class PlatformBooks {
+  readonly #connection: Connection;
+
+  constructor(gatewayUrl: string) {
+    this.#connection = connectTo(gatewayUrl);
+  }
+
+  /** Every order of the world, oldest first. */
+  async orders(): Promise<Order[]> {
+    const orders: Order[] = [];
+    let pageToken = "";
+    do {
+      const page = await this.#connection
+        .client(OrderService)
+        .listOrders({ worldId: WORLD, pageSize: pageSizeMax, pageToken });
+      orders.push(...page.orders);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    return orders;
+  }
+
+  /** Positions by strategy, and that of the whole account with an empty strategy. */
+  async positions(): Promise<Position[]> {
+    const client = this.#connection.client(AccountService);
+    return (await client.listPositions({ accountId: ACCOUNT })).positions;
+  }
+
+  /** An apply; undefined while there is none of the name. */
+  async applyRun(runId: string): Promise<ApplyRun | undefined> {
+    const client = this.#connection.client(ActivationService);
+    const { runs } = await client.listApplyRuns({ worldId: WORLD });
+    return runs.find((run) => run.runId === runId);
+  }
+
+  /** Lets the feed run to the end of a bucket, or to its own end, and waits until everything of it is booked. */
+  async advance(untilMs: number | "end"): Promise<void> {
+    const queues = this.#connection.client(QueueService);
+    const toEnd = untilMs === "end";
+    const end = performance.now() + settleMsMax;
+    await queues.advanceReplay({
+      source: SOURCE,
+      untilMs: toEnd ? 0n : BigInt(untilMs),
+      toEnd,
+    });
+    for (;;) {
+      const { ended, passedBucketEndMs, settled } = await queues.getReplay({ source: SOURCE });
+      const isThere = ended || (!toEnd && Number(passedBucketEndMs) >= untilMs);
+      if (isThere && settled) return;
+      if (performance.now() > end) throw new Error(`the feed did not settle at ${untilMs}`);
+      await pause();
+    }
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
+}
+
+/** Time between two looks. */
+export function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, lookIntervalMs));
+}

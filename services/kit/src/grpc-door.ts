@@ -13,6 +13,7 @@ import { serverStreamAtGrpcDoor } from "./rpc/grpc-server-stream.ts";
 import { unaryAtGrpcDoor } from "./rpc/grpc-unary.ts";
 import { addReflection } from "./rpc/reflection.ts";
 import type { ServedMethod } from "./rpc/served-method.ts";
+import { type OutgoingMessage, writeThrough } from "./rpc/write-through.ts";
 
 const HEALTH_SERVICE = "grpc.health.v1.Health";
 
@@ -29,6 +30,7 @@ export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
     "grpc.max_send_message_length": setup.messageBytesMax,
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
+    interceptors: [writeThrough],
   });
   for (const { service } of setup.services) {
     const methods = setup.methods.filter(({ desc }) => desc.parent === service);
@@ -100,6 +102,8 @@ class GrpcDoor implements Door {
 /** Time for connections to take leave after their calls are over, milliseconds. */
 const GOODBYE_MS_MAX = 500;
 
+const bytesOf = (message: OutgoingMessage): Buffer => message.bytes;
+
 const passBytes = (bytes: Buffer): Buffer => bytes;
 
 function definitionOf(methods: readonly ServedMethod[]): ServiceDefinition {
@@ -114,7 +118,7 @@ function definitionOf(methods: readonly ServedMethod[]): ServiceDefinition {
           desc.methodKind === "server_streaming" || desc.methodKind === "bidi_streaming",
         requestSerialize: passBytes,
         requestDeserialize: passBytes,
-        responseSerialize: passBytes,
+        responseSerialize: desc.methodKind === "server_streaming" ? bytesOf : passBytes,
         responseDeserialize: passBytes,
       },
     ]),

@@ -28,9 +28,10 @@ export interface CallContext {
 
 /** A response that is already encoded; the door passes the bytes through. For fan-out. */
 export class EncodedMessage {
-  readonly bytes: Uint8Array;
+  /** Over the same memory: made once, not for each reader. */
+  readonly bytes: Buffer;
   constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
+    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 }
 

@@ -27,6 +27,7 @@ export {
   signPrincipal,
   verifyPrincipal,
 } from "./principal-signature.ts";
+export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
 export { PushStream } from "./push-stream.ts";
 export type { Door, DoorOptions, ServerTls } from "./rpc/door.ts";
 export type { SchemaRangeOf } from "./rpc/served-method.ts";

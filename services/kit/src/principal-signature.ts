@@ -45,6 +45,19 @@ export function verifyPrincipal(
   gateways: readonly GatewayKey[],
   nowMs: number,
 ): CallPrincipal {
+  return principalOf(checkSignature(header, gateways), nowMs);
+}
+
+/** What a signature vouches for, whenever that is. */
+export interface SignedClaims {
+  readonly gw: string;
+  readonly name: string;
+  readonly role: CallPrincipal["role"];
+  readonly exp: number;
+}
+
+/** Checks who signed a header, and not when. PRINCIPAL_UNSIGNED when it is forged, or of an unknown gateway. */
+export function checkSignature(header: string, gateways: readonly GatewayKey[]): SignedClaims {
   const [body, mac, ...rest] = header.length > HEADER_CHARS_MAX ? [] : header.split(".");
   if (body === undefined || mac === undefined || rest.length > 0)
     throw unsigned("not a signed principal");
@@ -55,6 +68,11 @@ export function verifyPrincipal(
   const right = macOf(body, key);
   if (given.length !== right.length || !timingSafeEqual(given, right))
     throw unsigned("the signature is wrong");
+  return claims;
+}
+
+/** The principal of checked claims. PRINCIPAL_UNSIGNED when they have expired, or are from the future. */
+export function principalOf(claims: SignedClaims, nowMs: number): CallPrincipal {
   if (
     nowMs > claims.exp + CLOCK_SKEW_MS_MAX ||
     claims.exp > nowMs + LIFE_MS_MAX + CLOCK_SKEW_MS_MAX
@@ -74,14 +92,7 @@ function macOf(body: string, key: GatewayKey): Buffer {
   return createHmac("sha256", key.secret).update(body).digest();
 }
 
-interface Claims {
-  readonly gw: string;
-  readonly name: string;
-  readonly role: CallPrincipal["role"];
-  readonly exp: number;
-}
-
-function isClaims(value: unknown): value is Claims {
+function isClaims(value: unknown): value is SignedClaims {
   return (
     typeof value === "object" &&
     value !== null &&
@@ -97,7 +108,7 @@ function isClaims(value: unknown): value is Claims {
   );
 }
 
-function readClaims(body: string): Claims | undefined {
+function readClaims(body: string): SignedClaims | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(body, "base64url").toString("utf8"));
     return isClaims(value) ? value : undefined;

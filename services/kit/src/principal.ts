@@ -3,7 +3,13 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock } from "./clock.ts";
 import { systemClock } from "./clock.ts";
 import type { CallContext, CallPrincipal } from "./handlers.ts";
-import { type GatewayKey, PRINCIPAL_HEADER, verifyPrincipal } from "./principal-signature.ts";
+import {
+  checkSignature,
+  type GatewayKey,
+  PRINCIPAL_HEADER,
+  principalOf,
+  type SignedClaims,
+} from "./principal-signature.ts";
 
 /** A key and whom it stands for. */
 export interface ApiKey {
@@ -49,10 +55,11 @@ export function createPrincipalCheck(options: PrincipalOptions = {}): PrincipalC
   const gateways = options.gateways ?? [];
   const clock = options.clock ?? systemClock;
   const isOpen = keys.length === 0 && options.signedOnly !== true;
+  const claimsOf = rememberingClaims(gateways);
   return (evidence) => {
     const signed = evidence.header(PRINCIPAL_HEADER);
     if (signed !== undefined && gateways.length > 0) {
-      return verifyPrincipal(signed, gateways, clock.nowMs());
+      return principalOf(claimsOf(signed), clock.nowMs());
     }
     if (isOpen && evidence.isLoopback) return LOCAL_OWNER;
     if (options.signedOnly === true || signed !== undefined) {
@@ -70,6 +77,22 @@ export function createPrincipalCheck(options: PrincipalOptions = {}): PrincipalC
       );
     }
     return principal;
+  };
+}
+
+/** Signatures remembered as good at most; beyond it all are forgotten. */
+const signaturesMax = 1_000;
+
+/** A gateway sends one signature with many calls: it is checked the first time, its expiry every time. */
+function rememberingClaims(gateways: readonly GatewayKey[]): (header: string) => SignedClaims {
+  const good = new Map<string, SignedClaims>();
+  return (header) => {
+    const known = good.get(header);
+    if (known !== undefined) return known;
+    const claims = checkSignature(header, gateways);
+    if (good.size >= signaturesMax) good.clear();
+    good.set(header, claims);
+    return claims;
   };
 }
 

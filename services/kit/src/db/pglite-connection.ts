@@ -1,7 +1,8 @@
 import { Worker } from "node:worker_threads";
-import type { Queryable, SqlParam } from "./db.ts";
+import type { SqlParam } from "./db.ts";
 import { DbUnavailable, dbErrorFromServer } from "./db-errors.ts";
 import type { PgliteAnswer, PgliteRequest, PgliteWorkerData } from "./pglite-messages.ts";
+import type { TransactionConnection } from "./run-transaction.ts";
 import { type EncodedParam, encodeParams } from "./sql-param.ts";
 
 interface Waiting {
@@ -10,15 +11,23 @@ interface Waiting {
 }
 
 /** The one connection to a PGlite worker. Requests are answered in order. */
-export class PgliteConnection implements Queryable {
+export class PgliteConnection implements TransactionConnection {
+  readonly isPipelined = true;
   readonly #worker: Worker;
   readonly #waiting: Waiting[] = [];
   readonly #failed = new AbortController();
   #isClosing = false;
+  /** Made since the last turn of the microtasks, and the buffers that go with them. */
+  #outgoing: PgliteRequest[] = [];
+  #moved: ArrayBuffer[] = [];
+  /** Goes ahead of the next request. */
+  #begin: string | undefined;
 
   private constructor(worker: Worker) {
     this.#worker = worker;
-    worker.on("message", (answer: PgliteAnswer<unknown>) => this.#take(answer));
+    worker.on("message", (answers: PgliteAnswer<unknown>[]) => {
+      for (const answer of answers) this.#take(answer);
+    });
     worker.on("error", (cause) => this.#fail("the database worker failed", cause));
     worker.on("exit", (code) => this.#fail(`the database worker ended (${code})`, undefined));
   }
@@ -43,11 +52,16 @@ export class PgliteConnection implements Queryable {
 
   async query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
     const { encoded, moved } = ownedParams(encodeParams(params));
-    return this.#request<Row>({ kind: "query", sql, params: encoded }, moved);
+    const begin = this.#takeBegin();
+    return this.#request<Row>({ kind: "query", sql, params: encoded, begin }, moved);
   }
 
   async script(sql: string): Promise<void> {
-    await this.#request({ kind: "script", sql }, []);
+    await this.#request({ kind: "script", sql, begin: this.#takeBegin() }, []);
+  }
+
+  async begin(sql: string): Promise<void> {
+    this.#begin = sql;
   }
 
   /** Closes the database cleanly and ends the worker. */
@@ -55,6 +69,12 @@ export class PgliteConnection implements Queryable {
     this.#isClosing = true;
     if (!this.#failed.signal.aborted) await this.#request({ kind: "close" }, []).catch(() => {});
     await this.#worker.terminate();
+  }
+
+  #takeBegin(): string | undefined {
+    const begin = this.#begin;
+    this.#begin = undefined;
+    return begin;
   }
 
   #request<Row>(request: PgliteRequest, moved: ArrayBuffer[]): Promise<Row[]> {
@@ -66,8 +86,19 @@ export class PgliteConnection implements Queryable {
     return new Promise<Row[]>((resolve, reject) => {
       // The rows were decoded for this very request; their shape is what its caller said.
       this.#waiting.push({ resolve: (rows) => resolve(rows as Row[]), reject });
-      this.#worker.postMessage(request, moved);
+      if (this.#outgoing.length === 0) queueMicrotask(() => this.#send());
+      this.#outgoing.push(request);
+      this.#moved.push(...moved);
     });
+  }
+
+  /** What was made together goes together. */
+  #send(): void {
+    const requests = this.#outgoing;
+    const moved = this.#moved;
+    this.#outgoing = [];
+    this.#moved = [];
+    this.#worker.postMessage(requests, moved);
   }
 
   #take(answer: PgliteAnswer<unknown>): void {

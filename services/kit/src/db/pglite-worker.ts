@@ -3,6 +3,7 @@ import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { PGlite, protocol } from "@electric-sql/pglite";
 import { clusterFolderOf, ensureCluster } from "./pglite-cluster.ts";
 import type { PgliteAnswer, PgliteRequest, PgliteWorkerData } from "./pglite-messages.ts";
+import { PgliteStatements, type PreparedRun } from "./pglite-statements.ts";
 import type { EncodedParam } from "./sql-param.ts";
 import { decoderOf, type ValueDecoder } from "./sql-value.ts";
 
@@ -14,12 +15,28 @@ const SESSION = `set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_out
 /** Bytes columns at least this long are moved, not copied, to the other thread. */
 const MOVED_BYTES_MIN = 16_384;
 
-/** The extended protocol's five messages in one go: one entry into the database a statement. */
-function statementBytes(sql: string, params: EncodedParam[]): Uint8Array {
-  const { parse, bind, describe, execute, sync } = protocol.serialize;
+/** The statement no longer fits its tables: it is parsed anew next time. */
+const CACHED_PLAN_CHANGED = "0A000";
+
+const begin = (sql: string): Uint8Array[] => {
+  const { parse, bind, execute } = protocol.serialize;
+  return [parse({ text: sql }), bind({}), execute({})];
+};
+
+/**
+ * A statement's messages in one go: one entry into the database. A transaction's BEGIN goes ahead of its first one;
+ * should it fail, the server passes over everything up to the sync.
+ */
+function statementBytes(
+  run: PreparedRun,
+  params: EncodedParam[],
+  beginSql: string | undefined,
+): Uint8Array {
+  const { bind, describe, execute, sync } = protocol.serialize;
   return Buffer.concat([
-    parse({ text: sql }),
-    bind({ values: params }),
+    ...(beginSql === undefined ? [] : begin(beginSql)),
+    ...run.messages,
+    bind({ statement: run.name, values: params }),
     describe({ type: "P" }),
     execute({}),
     sync(),
@@ -53,9 +70,9 @@ async function run(pglite: PGlite, bytes: Uint8Array): Promise<PgliteAnswer<Row>
   return { kind: "rows", rows };
 }
 
-function movable(answer: PgliteAnswer<Row>): ArrayBuffer[] {
-  if (answer.kind !== "rows") return [];
-  return answer.rows.flatMap((row) =>
+function movable(answers: readonly PgliteAnswer<Row>[]): ArrayBuffer[] {
+  const rows = answers.flatMap((answer) => (answer.kind === "rows" ? answer.rows : []));
+  return rows.flatMap((row) =>
     Object.values(row).flatMap((value) =>
       value instanceof Uint8Array &&
       value.length >= MOVED_BYTES_MIN &&
@@ -66,20 +83,19 @@ function movable(answer: PgliteAnswer<Row>): ArrayBuffer[] {
   );
 }
 
-async function answerTo(pglite: PGlite, request: PgliteRequest): Promise<PgliteAnswer<Row>> {
+async function answerTo(
+  pglite: PGlite,
+  statements: PgliteStatements,
+  request: PgliteRequest,
+): Promise<PgliteAnswer<Row>> {
   if (request.kind === "close") {
     await pglite.close();
     return { kind: "rows", rows: [] };
   }
-  const bytes =
-    request.kind === "script"
-      ? protocol.serialize.query(request.sql)
-      : statementBytes(request.sql, request.params);
   try {
-    const answer = await run(pglite, bytes);
-    return request.kind === "script" && answer.kind === "rows"
-      ? { kind: "rows", rows: [] }
-      : answer;
+    return request.kind === "script"
+      ? await runScript(pglite, statements, request)
+      : await runQuery(pglite, statements, request);
   } catch (cause) {
     if (cause instanceof RangeError || cause instanceof SyntaxError) {
       return { kind: "undecodable", message: cause.message };
@@ -88,21 +104,56 @@ async function answerTo(pglite: PGlite, request: PgliteRequest): Promise<PgliteA
   }
 }
 
+async function runQuery(
+  pglite: PGlite,
+  statements: PgliteStatements,
+  request: Extract<PgliteRequest, { kind: "query" }>,
+): Promise<PgliteAnswer<Row>> {
+  const { sql, params } = request;
+  const prepared = statements.run(sql);
+  const answer = await run(pglite, statementBytes(prepared, params, request.begin));
+  const isGone =
+    answer.kind === "refused" && (prepared.isNew || answer.error.sqlState === CACHED_PLAN_CHANGED);
+  if (isGone) statements.forget(sql);
+  return answer;
+}
+
+async function runScript(
+  pglite: PGlite,
+  statements: PgliteStatements,
+  request: Extract<PgliteRequest, { kind: "script" }>,
+): Promise<PgliteAnswer<Row>> {
+  if (request.begin !== undefined) {
+    const { sync } = protocol.serialize;
+    const begun = await run(pglite, Buffer.concat([...begin(request.begin), sync()]));
+    if (begun.kind === "refused") return begun;
+  }
+  statements.forgetAll();
+  const answer = await run(pglite, protocol.serialize.query(request.sql));
+  return answer.kind === "rows" ? { kind: "rows", rows: [] } : answer;
+}
+
 async function serve(port: MessagePort, data: PgliteWorkerData): Promise<void> {
-  const answer = (message: PgliteAnswer<Row>) => port.postMessage(message, movable(message));
+  const answer = (answers: PgliteAnswer<Row>[]) => port.postMessage(answers, movable(answers));
   const fatal = (cause: unknown) => {
-    answer({ kind: "fatal", message: cause instanceof Error ? cause.message : String(cause) });
+    answer([{ kind: "fatal", message: cause instanceof Error ? cause.message : String(cause) }]);
     port.close();
   };
   try {
     await ensureCluster(data.dataDir, data.cacheDir);
     const pglite = await PGlite.create(clusterFolderOf(data.dataDir));
     await pglite.exec(SESSION);
+    const statements = new PgliteStatements();
     let tail: Promise<void> = Promise.resolve();
-    port.on("message", (request: PgliteRequest) => {
-      tail = tail.then(async () => answer(await answerTo(pglite, request))).catch(fatal);
+    const answerAll = async (requests: readonly PgliteRequest[]) => {
+      const answers: PgliteAnswer<Row>[] = [];
+      for (const request of requests) answers.push(await answerTo(pglite, statements, request));
+      answer(answers);
+    };
+    port.on("message", (requests: PgliteRequest[]) => {
+      tail = tail.then(() => answerAll(requests)).catch(fatal);
     });
-    answer({ kind: "ready" });
+    answer([{ kind: "ready" }]);
   } catch (cause) {
     fatal(cause);
   }

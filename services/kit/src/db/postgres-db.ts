@@ -1,17 +1,10 @@
 import { DatabaseError, Pool, type PoolClient, type QueryConfig } from "pg";
 import { type Clock, systemClock } from "../clock.ts";
 import { CallsUnderWay } from "./calls-under-way.ts";
-import {
-  type Db,
-  type Queryable,
-  quotedSchema,
-  type SqlParam,
-  type TransactionOptions,
-  type Tx,
-} from "./db.ts";
+import { type Db, quotedSchema, type SqlParam, type TransactionOptions, type Tx } from "./db.ts";
 import { type DbError, DbUnavailable, dbErrorFromServer, UnknownOutcome } from "./db-errors.ts";
 import { NestingGuard } from "./nesting-guard.ts";
-import { runTransaction } from "./run-transaction.ts";
+import { runTransaction, type TransactionConnection } from "./run-transaction.ts";
 import { encodeParams } from "./sql-param.ts";
 import { decoderOf } from "./sql-value.ts";
 
@@ -40,7 +33,8 @@ const SESSION =
 const types = { getTypeParser: (oid: number) => decoderOf(oid) };
 
 /** One connection; failures become `DbError`s, and the connection is known to be broken after a loss. */
-class PostgresConnection implements Queryable {
+class PostgresConnection implements TransactionConnection {
+  readonly isPipelined = false;
   readonly #client: PoolClient;
   isBroken = false;
 
@@ -70,6 +64,10 @@ class PostgresConnection implements Queryable {
     } catch (cause) {
       throw this.#failed(cause);
     }
+  }
+
+  async begin(sql: string): Promise<void> {
+    await this.query(sql);
   }
 
   #failed(cause: unknown): unknown {

@@ -1,20 +1,31 @@
 import type { Clock, ClockTimer } from "../clock.ts";
 import type { Queryable, SqlParam, TransactionOptions, Tx } from "./db.ts";
 import { DbError, DbUnavailable, UnknownOutcome } from "./db-errors.ts";
+import { PipelinedQueue } from "./pipelined-queue.ts";
 import { SerialQueue } from "./serial-queue.ts";
 
 /** Statements one transaction may have under way at once without awaiting them. */
 const STATEMENTS_WAITING_MAX = 10_000;
 
+/** What a transaction needs of its connection. */
+export interface TransactionConnection extends Queryable {
+  /** Requests may be sent before the one before them is answered: they are carried out in order. */
+  readonly isPipelined: boolean;
+  /** Opens a transaction, at the latest with the next request: a BEGIN that is refused refuses that one. */
+  begin(sql: string): Promise<void>;
+}
+
 class OpenTransaction implements Tx {
   readonly #connection: Queryable;
-  readonly #statements = new SerialQueue(STATEMENTS_WAITING_MAX);
+  readonly #statements: SerialQueue | PipelinedQueue;
   #isOpen = true;
   /** First failed statement; PostgreSQL commits nothing after one. */
   failure: unknown;
 
-  constructor(connection: Queryable) {
+  constructor(connection: TransactionConnection) {
     this.#connection = connection;
+    const Queue = connection.isPipelined ? PipelinedQueue : SerialQueue;
+    this.#statements = new Queue(STATEMENTS_WAITING_MAX);
   }
 
   query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
@@ -47,11 +58,11 @@ class OpenTransaction implements Tx {
  * transaction, or broken (its calls then reject with `DbUnavailable`).
  */
 export async function runTransaction<T>(
-  connection: Queryable,
+  connection: TransactionConnection,
   fn: (tx: Tx) => Promise<T>,
   options: TransactionOptions & { clock: Clock; transactionMsMax: number },
 ): Promise<T> {
-  await connection.query(`begin isolation level ${options.isolation ?? "read committed"}`);
+  await connection.begin(`begin isolation level ${options.isolation ?? "read committed"}`);
   const tx = new OpenTransaction(connection);
   let result: T;
   try {

@@ -8,8 +8,9 @@ import { answerBytes, checkRequest, decodeRequest } from "./request-check.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
 import { StreamWriter } from "./stream-writer.ts";
 import { grpcFailure, refusalOf } from "./wire-error.ts";
+import type { OutgoingMessage } from "./write-through.ts";
 
-type Call = ServerWritableStream<Buffer, Buffer>;
+type Call = ServerWritableStream<Buffer, OutgoingMessage>;
 
 /**
  * A server stream at the gRPC door. The handler is asked for its next message only while fewer than 16
@@ -18,7 +19,7 @@ type Call = ServerWritableStream<Buffer, Buffer>;
 export function serverStreamAtGrpcDoor(
   setup: DoorSetup,
   method: ServedMethod,
-): handleServerStreamingCall<Buffer, Buffer> {
+): handleServerStreamingCall<Buffer, OutgoingMessage> {
   return (call) => {
     const fail = (failure: unknown) => {
       call.emit("error", grpcFailure(refusalOf(failure, method.feature, setup.logger)));

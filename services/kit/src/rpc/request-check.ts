@@ -13,7 +13,19 @@ import { negotiate, QmtlError, type StatedRange } from "@qmtl/sdk/rpc";
 import { EncodedMessage } from "../handlers.ts";
 import type { Answer, ServedMethod } from "./served-method.ts";
 
-const validator = createValidator();
+const patterns = new Map<string, RegExp>();
+
+/** The patterns are those of our own contract, few and simple: the engine's own matcher is a hundred times faster. */
+function matches(pattern: string, text: string): boolean {
+  let compiled = patterns.get(pattern);
+  if (compiled === undefined) {
+    compiled = new RegExp(pattern, "u");
+    patterns.set(pattern, compiled);
+  }
+  return compiled.test(text);
+}
+
+const validator = createValidator({ regexMatch: matches });
 
 /** A request from its bytes. INVALID_FIELD when they are no such message. */
 export function decodeRequest(method: ServedMethod, bytes: Uint8Array): Message {
@@ -77,9 +89,7 @@ export function answerBytes(
   answer: Answer | EncodedMessage,
   version: number,
 ): Buffer {
-  const bytes =
-    answer instanceof EncodedMessage
-      ? answer.bytes
-      : toBinary(method.desc.output, answerMessage(method, answer, version));
+  if (answer instanceof EncodedMessage) return answer.bytes;
+  const bytes = toBinary(method.desc.output, answerMessage(method, answer, version));
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

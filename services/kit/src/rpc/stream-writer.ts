@@ -1,4 +1,5 @@
 import type { ServerWritableStream } from "@grpc/grpc-js";
+import { OutgoingMessage } from "./write-through.ts";
 
 /** Messages and bytes that may wait for a slow reader; then the handler is not asked for more. */
 const WAITING_MESSAGES_MAX = 16;
@@ -6,12 +7,12 @@ const WAITING_BYTES_MAX = 1024 * 1024;
 
 /** Writes to one stream and knows how much of it the reader has not taken yet. */
 export class StreamWriter {
-  readonly #call: ServerWritableStream<Buffer, Buffer>;
+  readonly #call: ServerWritableStream<Buffer, OutgoingMessage>;
   #messages = 0;
   #bytes = 0;
   #wake: (() => void) | undefined;
 
-  constructor(call: ServerWritableStream<Buffer, Buffer>) {
+  constructor(call: ServerWritableStream<Buffer, OutgoingMessage>) {
     this.#call = call;
   }
 
@@ -23,11 +24,12 @@ export class StreamWriter {
   write(bytes: Buffer): void {
     this.#messages += 1;
     this.#bytes += bytes.length;
-    this.#call.write(bytes, () => {
+    const onTaken = (): void => {
       this.#messages -= 1;
       this.#bytes -= bytes.length;
       if (!this.isFull) this.release();
-    });
+    };
+    this.#call.write(new OutgoingMessage(bytes, onTaken));
   }
 
   /** Resolves when there is room again, or at `release`. */

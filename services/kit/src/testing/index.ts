@@ -1,3 +1,4 @@
+export { startChildScript } from "./child-script.ts";
 export { describeKafka, describePostgres, type TestPostgres } from "./describe-servers.ts";
 export { freePorts } from "./free-port.ts";
 export { fetchKafkaJars, hasKafkaJars, kafkaJarsFolder, kafkaVersion } from "./kafka-jars.ts";

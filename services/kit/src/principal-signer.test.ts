@@ -1,0 +1,31 @@
+import { expect, test } from "vitest";
+import { verifyPrincipal } from "./principal-signature.ts";
+import { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
+import { ManualClock } from "./testing/manual-clock.ts";
+
+const key = { gatewayId: "gw-1", secret: Buffer.alloc(32, 7) };
+const ann = { name: "ann", role: "operator" } as const;
+
+test("calls of one principal share a signature for ten seconds, and others have their own", () => {
+  const clock = new ManualClock();
+  const signer = new PrincipalSigner(key, clock);
+  const first = signer.sign(ann);
+  expect(signer.sign({ ...ann })).toBe(first);
+  expect(signer.sign({ ...ann, role: "viewer" })).not.toBe(first);
+  clock.advance(signatureReuseMsMax - 1);
+  expect(signer.sign(ann)).toBe(first);
+  clock.advance(1);
+  const second = signer.sign(ann);
+  expect(second).not.toBe(first);
+  expect(verifyPrincipal(second, [key], clock.nowMs())).toEqual(ann);
+});
+
+test("a signature used for the last time is still good for most of its life", () => {
+  const clock = new ManualClock();
+  const signer = new PrincipalSigner(key, clock);
+  signer.sign(ann);
+  clock.advance(signatureReuseMsMax - 1);
+  const header = signer.sign(ann);
+  clock.advance(40_000);
+  expect(verifyPrincipal(header, [key], clock.nowMs())).toEqual(ann);
+});

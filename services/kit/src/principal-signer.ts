@@ -1,0 +1,34 @@
+import type { Clock } from "./clock.ts";
+import type { CallPrincipal } from "./handlers.ts";
+import { type GatewayKey, signPrincipal } from "./principal-signature.ts";
+
+/** How long one signature is used again, milliseconds: well below its life, so that no call outlives it. */
+export const signatureReuseMsMax = 10_000;
+/** Principals whose signature is remembered at most; beyond it all are forgotten. */
+const principalsMax = 1_000;
+
+/** Signs principals as a gateway: one signature serves all calls of a principal for ten seconds. */
+export class PrincipalSigner {
+  readonly #key: GatewayKey;
+  readonly #clock: Clock;
+  readonly #signed = new Map<string, { readonly header: string; readonly untilMs: number }>();
+
+  constructor(key: GatewayKey, clock: Clock) {
+    this.#key = key;
+    this.#clock = clock;
+  }
+
+  /** The header that vouches for a caller. CONFIG_INVALID for a secret under 32 bytes. */
+  sign(principal: CallPrincipal): string {
+    const nowMs = this.#clock.nowMs();
+    const name = `${principal.role}\n${principal.name}`;
+    const known = this.#signed.get(name);
+    // A clock that was set back must not stretch the time.
+    const leftMs = (known?.untilMs ?? 0) - nowMs;
+    if (known !== undefined && leftMs > 0 && leftMs <= signatureReuseMsMax) return known.header;
+    const header = signPrincipal(principal, this.#key, nowMs);
+    if (this.#signed.size >= principalsMax) this.#signed.clear();
+    this.#signed.set(name, { header, untilMs: nowMs + signatureReuseMsMax });
+    return header;
+  }
+}

@@ -1,0 +1,44 @@
+import {
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+} from "@grpc/grpc-js";
+
+/** A message of a server stream on its way to the reader. */
+export class OutgoingMessage {
+  readonly bytes: Buffer;
+  /** Called when the connection has taken it. */
+  readonly onTaken: () => void;
+
+  constructor(bytes: Buffer, onTaken: () => void) {
+    this.bytes = bytes;
+    this.onTaken = onTaken;
+  }
+}
+
+/**
+ * Hands a stream's messages to the connection as they come. By itself grpc-js waits after each one until the
+ * connection has taken it, so that every message costs a turn of the event loop and a write of its own; how much
+ * may wait is for `StreamWriter` to say.
+ */
+class WriteThrough extends ServerInterceptingCall {
+  readonly #next: ServerInterceptingCallInterface;
+
+  constructor(next: ServerInterceptingCallInterface) {
+    super(next);
+    this.#next = next;
+  }
+
+  override sendMessage(message: unknown, callback: () => void): void {
+    if (!(message instanceof OutgoingMessage)) {
+      super.sendMessage(message, callback);
+      return;
+    }
+    this.#next.sendMessage(message, message.onTaken);
+    callback();
+  }
+}
+
+/** Our server streams are written through; other calls, and health and reflection, are left as they are. */
+export const writeThrough: ServerInterceptor = (method, call) =>
+  method.responseStream ? new WriteThrough(call) : new ServerInterceptingCall(call);

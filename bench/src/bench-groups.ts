@@ -1,6 +1,8 @@
 import type { BenchRow } from "./bench-row.ts";
 import { durableCommitBench } from "./durable-commit.ts";
 import { engineBench } from "./engine.ts";
+import { engineExecutionBench } from "./engine-execution.ts";
+import { engineSweepBench } from "./engine-sweep.ts";
 import { fanOutBench } from "./fan-out.ts";
 import { identityBench } from "./identity.ts";
 import { orderPathBench } from "./order-path.ts";
@@ -26,6 +28,14 @@ export const benchGroups: readonly BenchGroup[] = [
       "engine/user-compute",
     ],
     run: engineBench,
+  },
+  {
+    names: ["hand", "ratio", "bar", "orders", "dense"].map((row) => `engine/execution/${row}`),
+    run: engineExecutionBench,
+  },
+  {
+    names: ["engine/sweep/merged", "engine/sweep/distinct", "engine/sweep/two-workers"],
+    run: engineSweepBench,
   },
   { names: ["identity/blake3", "identity/node-id"], run: identityBench },
   { names: ["store/commit"], run: durableCommitBench },

@@ -1,4 +1,9 @@
-import type { NodeKernel, Plan, RuntimeGraph } from "../../sdk-ts/src/dataflow/index.ts";
+import type {
+  NodeKernel,
+  Plan,
+  RuntimeGraph,
+  SweepVariant,
+} from "../../sdk-ts/src/dataflow/index.ts";
 import { compilePlan, observedClock } from "../../sdk-ts/src/dataflow/index.ts";
 import { catalogue } from "../../sdk-ts/src/nodes/catalogue.ts";
 import {
@@ -55,7 +60,11 @@ interface Made {
 
 /** Plan of nodes over one source `close`. */
 function planOf(made: readonly Made[], wanted: readonly string[]): Plan {
-  const graph: RuntimeGraph = {
+  return compilePlan({ graph: graphOf(made), supplied: ["close"], wanted });
+}
+
+function graphOf(made: readonly Made[]): RuntimeGraph {
+  return {
     nodes: [
       {
         id: "close",
@@ -75,7 +84,6 @@ function planOf(made: readonly Made[], wanted: readonly string[]): Plan {
       })),
     ],
   };
-  return compilePlan({ graph, supplied: ["close"], wanted });
 }
 
 class CrossKernel {
@@ -166,30 +174,34 @@ class EquityKernel {
   }
 }
 
-/** Crossing of two averages, fee and equity: 4 nodes over `close`. */
+/** Crossing of two averages, fee and equity: 4 nodes over `close`, named by what they compute. */
+export function crossVariant(fast: number, slow: number, fee: number): SweepVariant {
+  const side = `side-${fast}-${slow}`;
+  const equity = `equity-${fast}-${slow}`;
+  const here = { lookback: 0, warmup: 1, readsWindows: false };
+  const graph = graphOf([
+    ...[fast, slow].map((window) => ({
+      id: `sma-${window}`,
+      kernel: bind(catalogue.sma.spec, { window }),
+      inputs: ["close"],
+    })),
+    {
+      id: side,
+      kernel: { ...here, create: () => new CrossKernel() },
+      inputs: [`sma-${fast}`, `sma-${slow}`],
+    },
+    {
+      id: equity,
+      kernel: { ...here, create: () => new EquityKernel(fee) },
+      inputs: ["close", side],
+    },
+  ]);
+  return { graph, wanted: [equity] };
+}
+
+/** Plan of one {@link crossVariant}. */
 export function crossPlan(fast: number, slow: number, fee: number): Plan {
-  return planOf(
-    [
-      { id: "fast", kernel: bind(catalogue.sma.spec, { window: fast }), inputs: ["close"] },
-      { id: "slow", kernel: bind(catalogue.sma.spec, { window: slow }), inputs: ["close"] },
-      {
-        id: "side",
-        kernel: { lookback: 0, warmup: 1, readsWindows: false, create: () => new CrossKernel() },
-        inputs: ["fast", "slow"],
-      },
-      {
-        id: "equity",
-        kernel: {
-          lookback: 0,
-          warmup: 1,
-          readsWindows: false,
-          create: () => new EquityKernel(fee),
-        },
-        inputs: ["close", "side"],
-      },
-    ],
-    ["equity"],
-  );
+  return compilePlan({ ...crossVariant(fast, slow, fee), supplied: ["close"] });
 }
 
 interface Indicator {

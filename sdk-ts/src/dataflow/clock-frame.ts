@@ -6,6 +6,7 @@ export class ClockFrame {
   readonly spec: ClockSpec;
   readonly lookback: number;
   readonly chunk: number;
+  readonly capacity: number;
   /** Bucket end of each row, milliseconds since the epoch. */
   readonly endMs: SlidingColumn<Float64Array>;
   readonly #columns: SlidingColumn[] = [];
@@ -22,18 +23,27 @@ export class ClockFrame {
   end: number;
   /** A presence flag below `end` may be 0. */
   hasMissing = false;
+  /** First local row of the open segment; −1 if the clock does not advance. */
+  from = -1;
+  /** End of the open segment. */
+  to = 0;
+  /** A supplied row of the open segment is missing. */
+  segmentMissing = false;
+  /** Every lane runs on every row of the open segment. */
+  isClean = false;
+  /** Rows of all such segments so far. */
+  cleanRows = 0;
+  /** Rows before every window on this clock is full, after which a segment is clean; −1 = never. */
+  plainRows = 0;
 
   constructor(spec: ClockSpec, lookback: number, chunk: number) {
     this.spec = spec;
     this.lookback = lookback;
     this.chunk = chunk;
+    this.capacity = lookback + chunk;
     this.endMs = makeNumberColumn(this.capacity);
     this.firstLocal = lookback;
     this.end = lookback;
-  }
-
-  get capacity(): number {
-    return this.lookback + this.chunk;
   }
 
   addColumn(column: SlidingColumn): void {
@@ -50,9 +60,22 @@ export class ClockFrame {
     this.isStarted = true;
   }
 
-  /** Makes room for `rows` ≤ chunk more rows. Rows at `end` and after hold presence 1. */
-  reserve(rows: number): void {
-    if (this.end + rows <= this.capacity) return;
+  /** Makes room for `rows` ≤ chunk more rows, the next segment. Rows at `end` and after hold presence 1. */
+  open(rows: number): void {
+    if (this.end + rows > this.capacity) this.#slide();
+    this.from = this.end;
+    this.to = this.end + rows;
+  }
+
+  /** Takes the opened rows in, and settles whether every lane runs on all of them. */
+  close(isRestoring: boolean): void {
+    this.end = this.to;
+    const isFull = this.plainRows >= 0 && this.from - this.firstLocal >= this.plainRows;
+    this.isClean = isFull && !this.segmentMissing && !isRestoring;
+    if (this.isClean) this.cleanRows += this.to - this.from;
+  }
+
+  #slide(): void {
     const { lookback, end } = this;
     for (const column of this.#columns) column.slide(lookback, end);
     this.endMs.slide(lookback, end);

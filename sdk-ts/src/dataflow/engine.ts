@@ -16,12 +16,6 @@ export class Engine {
   readonly frames: readonly ClockFrame[];
   readonly columns: readonly Column[];
   readonly presence: readonly Uint8Array[];
-  /** First local row of the segment per clock; −1 if the clock does not advance. */
-  readonly from: Int32Array;
-  /** End of the segment per clock. */
-  readonly to: Int32Array;
-  /** 1 per clock if a supplied row of the segment is missing. */
-  readonly segmentMissing: Uint8Array;
   /** 1 per node whose rows of the segment were written from its record (restore only). */
   readonly recorded: Uint8Array;
   /** While restoring, nodes with state are not run and nothing is counted. */
@@ -31,10 +25,7 @@ export class Engine {
   readonly #maps: readonly Int32Array[];
   readonly #order: Int32Array; // lane, or −1 − stage for a loop
   readonly #laneClock: Int32Array;
-  readonly #plainRows: Int32Array; // per clock: rows before all windows are full; −1 = never plain
-  readonly #clean: Uint8Array;
-  readonly #cleanRows: Float64Array; // rows per clock that ran every lane
-  readonly #laneRows: Float64Array; // rows beyond those, per lane
+  readonly #laneRows: Float64Array; // rows beyond the clean ones, per lane
   readonly #history: Uint8Array; // per node
   readonly #straight: readonly (Straight | undefined)[]; // per clock
   #at = 0; // lane running now, for messages
@@ -51,27 +42,18 @@ export class Engine {
       stage.kind === "lane" ? stage.lane : -1 - s,
     );
     this.#laneClock = Int32Array.from(plan.lanes, (lane) => lane.clock);
-    this.#plainRows = Int32Array.from(plan.clocks, (_, clock) => plainRows(plan, clock));
+    this.frames.forEach((frame, clock) => {
+      frame.plainRows = plainRows(plan, clock);
+    });
     this.#straight = plan.clocks.map((_, clock) => {
       const lanes = straightLanes(plan, clock);
-      return lanes && { lanes, kernels: lanes.map((lane) => this.#kernels[lane]!) };
+      if (lanes === undefined) return undefined;
+      const kernels = lanes.map((lane) => this.#kernels[lane]!);
+      return { lanes, kernels, runs: kernels.map((kernel) => kernel.run) };
     });
-    this.from = new Int32Array(plan.clocks.length).fill(-1);
-    this.to = new Int32Array(plan.clocks.length);
-    this.segmentMissing = new Uint8Array(plan.clocks.length);
     this.recorded = new Uint8Array(plan.nodes.length);
-    this.#clean = new Uint8Array(plan.clocks.length);
-    this.#cleanRows = new Float64Array(plan.clocks.length);
     this.#laneRows = new Float64Array(plan.lanes.length);
     this.#history = Uint8Array.from(plan.nodes, (n) => (plan.historyNodes.includes(n.id) ? 1 : 0));
-  }
-
-  /** Makes room for `rows` rows of a clock; their times and supplied columns are to be written next. */
-  open(clock: number, rows: number): void {
-    const frame = this.frames[clock]!;
-    frame.reserve(rows);
-    this.from[clock] = frame.end;
-    this.to[clock] = frame.end + rows;
   }
 
   /** Marks a local row of a supplied (or recorded) node as missing. */
@@ -79,73 +61,61 @@ export class Engine {
     const { lane, slots, clock } = this.plan.nodes[node]!;
     for (const slot of slots) clearRow(this.columns[slot]!, i);
     this.presence[lane]![i] = 0;
-    this.frames[clock]!.hasMissing = true;
-    this.segmentMissing[clock] = 1;
+    const frame = this.frames[clock]!;
+    frame.hasMissing = true;
+    frame.segmentMissing = true;
   }
 
   /** Runs every lane over the opened rows and closes the segment. */
   runSegment(): void {
-    const { from, to, frames } = this;
+    const frames = this.frames;
     let advancing = 0;
     let only = 0; // the clock that advances, if it is the only one
     for (let c = 0; c < frames.length; c++) {
-      const first = from[c]!;
-      this.#clean[c] = 0;
-      if (first < 0) continue;
       const frame = frames[c]!;
+      if (frame.from < 0) continue;
       advancing++;
       only = c;
-      frame.end = to[c]!;
-      const plain = this.#plainRows[c]!;
-      if (plain < 0 || first - frame.firstLocal < plain) continue;
-      if (this.segmentMissing[c] === 1 || this.isRestoring) continue;
-      this.#clean[c] = 1;
-      this.#cleanRows[c]! += to[c]! - first;
+      frame.close(this.isRestoring);
     }
     const straight = this.#straight[only];
-    if (advancing === 1 && this.#clean[only] === 1 && straight !== undefined) {
-      this.#runStraight(straight, from[only]!, to[only]!, frames[only]!.base);
-      from[only] = -1;
-      return;
+    if (advancing === 1 && straight !== undefined && frames[only]!.isClean) {
+      this.#runStraight(straight, frames[only]!);
+    } else {
+      this.#runMapped();
     }
-    this.#runMapped();
   }
 
   /** The lanes of one clock, every row ready, no loop among them: the usual case. */
-  #runStraight(straight: Straight, from: number, to: number, base: number): void {
-    const kernels = straight.kernels;
+  #runStraight(straight: Straight, frame: ClockFrame): void {
+    const { kernels, runs } = straight;
+    const { from, to, base } = frame;
     let k = 0;
     try {
-      for (; k < kernels.length; k++) kernels[k]!.run(from, to, base);
+      for (; k < kernels.length; k++) runs[k]!.call(kernels[k]!, from, to, base);
     } catch (cause) {
       throw this.#computeError(straight.lanes[k]!, from, cause);
     }
+    frame.from = -1;
   }
 
   #runMapped(): void {
-    const { from, frames } = this;
+    const { frames } = this;
     for (let m = 0; m < this.#maps.length; m++) {
       const map = this.plan.maps[m]!;
-      if (from[map.fine]! < 0) continue;
-      updateClockMap(
-        this.#maps[m]!,
-        map.mode,
-        frames[map.fine]!,
-        from[map.fine]!,
-        frames[map.coarse]!,
-        from[map.coarse]!,
-      );
+      const fine = frames[map.fine]!;
+      if (fine.from < 0) continue;
+      updateClockMap(this.#maps[m]!, map.mode, fine, frames[map.coarse]!);
     }
     try {
       this.#runStages();
     } catch (cause) {
       if (cause instanceof MissingBucketError) throw cause;
-      throw this.#computeError(this.#at, from[this.#laneClock[this.#at]!]!, cause);
+      throw this.#computeError(this.#at, frames[this.#laneClock[this.#at]!]!.from, cause);
     }
-    // Plain loops: `fill` on a typed array costs a call out of compiled code, every row.
-    for (let c = 0; c < frames.length; c++) {
-      from[c] = -1;
-      this.segmentMissing[c] = 0;
+    for (const frame of frames) {
+      frame.from = -1;
+      frame.segmentMissing = false;
     }
     if (this.isRestoring) this.recorded.fill(0);
   }
@@ -157,7 +127,7 @@ export class Engine {
   /** Rows a node's kernel has been run on, restores left out. */
   evaluations(node: number): number {
     const { lane, clock, supplied } = this.plan.nodes[node]!;
-    return supplied ? 0 : this.#cleanRows[clock]! + this.#laneRows[lane]!;
+    return supplied ? 0 : this.frames[clock]!.cleanRows + this.#laneRows[lane]!;
   }
 
   kernel(lane: number): Kernel | undefined {
@@ -200,15 +170,11 @@ export class Engine {
         this.#runLoop(s);
         continue;
       }
-      const clock = this.#laneClock[lane]!;
-      const from = this.from[clock]!;
+      const { from, to, base, isClean } = this.frames[this.#laneClock[lane]!]!;
       if (from < 0) continue;
       this.#at = lane;
-      if (this.#clean[clock] === 1) {
-        this.#kernels[lane]!.run(from, this.to[clock]!, this.frames[clock]!.base);
-      } else {
-        this.#runRows(lane, from, this.to[clock]!);
-      }
+      if (isClean) this.#kernels[lane]!.run(from, to, base);
+      else this.#runRows(lane, from, to);
     }
   }
 
@@ -216,12 +182,8 @@ export class Engine {
     const stage = this.plan.stages[s]!;
     if (stage.kind !== "loop") return;
     const lanes = stage.lanes;
-    const clock = this.#laneClock[lanes[0]!]!;
-    const from = this.from[clock]!;
+    const { from, to, base, isClean } = this.frames[this.#laneClock[lanes[0]!]!]!;
     if (from < 0) return;
-    const to = this.to[clock]!;
-    const base = this.frames[clock]!.base;
-    const isClean = this.#clean[clock] === 1;
     for (let i = from; i < to; i++) {
       for (let k = 0; k < lanes.length; k++) {
         const lane = lanes[k]!;
@@ -286,4 +248,6 @@ export class Engine {
 interface Straight {
   readonly lanes: readonly number[];
   readonly kernels: readonly Kernel[];
+  /** `run` of each: looked up once, for a lookup that meets many classes costs more than many a kernel's row. */
+  readonly runs: readonly Kernel["run"][];
 }

@@ -19,3 +19,12 @@ export {
   type Schedule,
 } from "./schedule.ts";
 export { StepExecutor } from "./step.ts";
+export {
+  mergeGraphs,
+  runSweep,
+  type SweepOptions,
+  type SweepResult,
+  type SweepVariant,
+} from "./sweep.ts";
+export type { SweepModule } from "./sweep-task.ts";
+export { runSweepInWorkers, SweepError, type SweepInWorkersOptions } from "./sweep-workers.ts";

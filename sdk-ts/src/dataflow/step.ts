@@ -1,4 +1,5 @@
 import type { Column } from "../nodes/kernel.ts";
+import type { ClockFrame } from "./clock-frame.ts";
 import { Engine } from "./engine.ts";
 import { loadNode, saveNode } from "./node-state.ts";
 import { CHUNK_ROWS, type Plan } from "./plan.ts";
@@ -13,27 +14,23 @@ import { FeedError } from "./run-error.ts";
 export class StepExecutor {
   readonly plan: Plan;
   readonly #engine: Engine;
-  readonly #suppliedOf: Int32Array; // supplied nodes per clock
-  readonly #clockOf: Int32Array; // per node; −1 − clock if it is not supplied
-  readonly #numbersOf: readonly (readonly Float64Array[] | undefined)[]; // columns of nodes without objects
-  readonly #pushed: Int32Array; // pushed so far per clock
-  readonly #pushedAt: Float64Array; // per node: number of the step its last row was pushed for
+  readonly #clocks: readonly StepClock[];
+  readonly #feeds: readonly (Feed | undefined)[]; // per node; undefined if it is not supplied
   #steps = 1;
-  readonly #lastEndMs: Float64Array;
 
   constructor(plan: Plan, options: { readonly chunk?: number } = {}) {
     this.plan = plan;
     this.#engine = new Engine(plan, options.chunk ?? CHUNK_ROWS);
-    this.#suppliedOf = new Int32Array(plan.clocks.length);
-    for (const node of plan.nodes) if (node.supplied) this.#suppliedOf[node.clock]!++;
-    this.#clockOf = Int32Array.from(plan.nodes, (n) => (n.supplied ? n.clock : -1 - n.clock));
-    this.#numbersOf = plan.nodes.map(({ slots }) => {
-      const columns = slots.map((slot) => this.#engine.columns[slot]!);
-      return columns.every((column) => column instanceof Float64Array) ? columns : undefined;
-    });
-    this.#pushed = new Int32Array(plan.clocks.length);
-    this.#pushedAt = new Float64Array(plan.nodes.length);
-    this.#lastEndMs = new Float64Array(plan.clocks.length).fill(Number.NEGATIVE_INFINITY);
+    this.#clocks = this.#engine.frames.map((frame, c) => ({
+      frame,
+      supplied: plan.nodes.filter((node) => node.supplied && node.clock === c).length,
+      pushed: 0,
+    }));
+    this.#feeds = plan.nodes.map((node) =>
+      node.supplied
+        ? { clock: this.#clocks[node.clock]!, numbers: this.#numbers(node.slots), pushedAt: 0 }
+        : undefined,
+    );
   }
 
   /** Handle of a node for the calls below. @throws {FeedError} when the plan does not have it. */
@@ -59,18 +56,18 @@ export class StepExecutor {
 
   /** Computes the bucket that ends at `bucketEndMs`. @throws {FeedError} when a supplied row is not there. */
   step(bucketEndMs: number): void {
-    const { from, frames } = this.#engine;
     let advances = false;
-    for (let c = 0; c < frames.length; c++) {
-      if (from[c]! < 0) continue;
+    for (let c = 0; c < this.#clocks.length; c++) {
+      const clock = this.#clocks[c]!;
+      const { frame } = clock;
+      if (frame.from < 0) continue;
       advances = true;
-      if (this.#pushed[c] !== this.#suppliedOf[c]) throw this.#lacking(c);
-      const endMs = frames[c]!.endMs.values[from[c]!]!;
+      if (clock.pushed !== clock.supplied) throw this.#lacking(c);
+      const endMs = frame.endMs.values[frame.from]!;
       if (endMs !== bucketEndMs) {
         throw new FeedError(`pushed rows end at ${endMs}, stepped is ${bucketEndMs}`);
       }
-      this.#lastEndMs[c] = endMs;
-      this.#pushed[c] = 0;
+      clock.pushed = 0;
     }
     if (!advances)
       throw new FeedError(`no row was pushed for the bucket that ends at ${bucketEndMs}`);
@@ -89,10 +86,10 @@ export class StepExecutor {
   ): void {
     const engine = this.#engine;
     for (const [handle, values] of record) {
-      const i = engine.from[this.plan.nodes[handle]!.clock]!;
+      const i = engine.frames[this.plan.nodes[handle]!.clock]!.from;
       if (i < 0) continue;
       if (values === null) engine.writeMissing(handle, i);
-      else this.#write(handle, i, values);
+      else this.#writeAny(handle, i, values);
       engine.recorded[handle] = 1;
     }
     engine.isRestoring = true;
@@ -157,31 +154,39 @@ export class StepExecutor {
     });
   }
 
+  /** Local row the next row of a node is written to. Short, so that it is compiled into its callers. */
   #open(handle: number, row: number, bucketEndMs: number): number {
-    const clock = this.#clockOf[handle]!;
-    if (clock < 0) throw this.#refusal(handle, "is computed here, not supplied");
-    const engine = this.#engine;
-    const frame = engine.frames[clock]!;
-    let i = engine.from[clock]!;
-    if (i < 0) {
-      if (!frame.isStarted) frame.start(row);
-      if (bucketEndMs <= this.#lastEndMs[clock]!) {
-        throw this.#refusal(handle, `bucket end ${bucketEndMs} is not after the last`);
-      }
-      engine.open(clock, 1);
-      i = engine.from[clock]!;
-      frame.endMs.values[i] = bucketEndMs;
+    const feed = this.#feeds[handle];
+    if (feed === undefined) throw this.#refusal(handle, "is computed here, not supplied");
+    const { frame } = feed.clock;
+    if (frame.from < 0) this.#begin(frame, handle, row, bucketEndMs);
+    else if (frame.endMs.values[frame.from] !== bucketEndMs || feed.pushedAt === this.#steps) {
+      throw this.#misplaced(handle, row, bucketEndMs);
     }
-    if (frame.base + i !== row || frame.endMs.values[i] !== bucketEndMs) {
-      const expected = `row ${frame.base + i} ending ${frame.endMs.values[i]} expected`;
-      throw this.#refusal(handle, `row ${row} ending ${bucketEndMs} pushed, ${expected}`);
+    if (frame.base + frame.from !== row) throw this.#misplaced(handle, row, bucketEndMs);
+    feed.pushedAt = this.#steps;
+    feed.clock.pushed++;
+    return frame.from;
+  }
+
+  /** Opens the bucket of a clock with the first row that is pushed for it. */
+  #begin(frame: ClockFrame, handle: number, row: number, bucketEndMs: number): void {
+    if (!frame.isStarted) frame.start(row);
+    if (bucketEndMs <= frame.endMs.values[frame.end - 1]!) {
+      throw this.#refusal(handle, `bucket end ${bucketEndMs} is not after the last`);
     }
-    if (this.#pushedAt[handle] === this.#steps) {
-      throw this.#refusal(handle, `row ${row} was pushed twice`);
-    }
-    this.#pushedAt[handle] = this.#steps;
-    this.#pushed[clock]!++;
-    return i;
+    frame.open(1);
+    frame.endMs.values[frame.from] = bucketEndMs;
+  }
+
+  #misplaced(handle: number, row: number, bucketEndMs: number): FeedError {
+    const frame = this.#engine.frames[this.plan.nodes[handle]!.clock]!;
+    const due = { row: frame.base + frame.from, endMs: frame.endMs.values[frame.from] };
+    const problem =
+      due.row === row && due.endMs === bucketEndMs
+        ? `row ${row} was pushed twice`
+        : `row ${row} ending ${bucketEndMs} pushed, row ${due.row} ending ${due.endMs} expected`;
+    return this.#refusal(handle, problem);
   }
 
   #refusal(handle: number, problem: string): FeedError {
@@ -189,7 +194,7 @@ export class StepExecutor {
   }
 
   #write(handle: number, i: number, values: ArrayLike<unknown>): void {
-    const columns = this.#numbersOf[handle];
+    const columns = this.#feeds[handle]?.numbers;
     if (columns === undefined) {
       this.#writeAny(handle, i, values);
       return;
@@ -209,14 +214,38 @@ export class StepExecutor {
     });
   }
 
+  #numbers(slots: readonly number[]): readonly Float64Array[] | undefined {
+    const columns = slots.map((slot) => this.#engine.columns[slot]!);
+    return columns.every((column) => column instanceof Float64Array) ? columns : undefined;
+  }
+
   #lacking(clock: number): FeedError {
     const names = this.plan.nodes
       .filter(
-        (node, k) => node.supplied && node.clock === clock && this.#pushedAt[k] !== this.#steps,
+        (node, k) =>
+          node.clock === clock && (this.#feeds[k]?.pushedAt ?? this.#steps) !== this.#steps,
       )
       .map((node) => `"${node.name}"`);
     return new FeedError(`no row was pushed for ${names.join(", ")}`);
   }
+}
+
+/** What has been pushed on one clock. */
+interface StepClock {
+  readonly frame: ClockFrame;
+  /** Supplied nodes on it. */
+  readonly supplied: number;
+  /** Of these, pushed for the next step. */
+  pushed: number;
+}
+
+/** A supplied node. */
+interface Feed {
+  readonly clock: StepClock;
+  /** Its columns, if it has no objects. */
+  readonly numbers: readonly Float64Array[] | undefined;
+  /** Number of the step its last row was pushed for. */
+  pushedAt: number;
 }
 
 function copyWindow(column: Column, row: number, rows: number): Float64Array {

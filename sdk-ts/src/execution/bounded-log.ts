@@ -26,16 +26,18 @@ export class BoundedLog<V> {
   }
 
   set(key: string, value: V): void {
-    if (!this.#entries.has(key)) {
-      if (this.#ring.length < this.#sizeMax) {
-        this.#ring.push(key);
-      } else {
-        this.#entries.delete(this.#ring[this.#oldest]!);
-        this.#ring[this.#oldest] = key;
-        this.#oldest = (this.#oldest + 1) % this.#sizeMax;
-      }
-    }
+    const sizeBefore = this.#entries.size;
     this.#entries.set(key, value);
+    if (this.#entries.size === sizeBefore) {
+      return;
+    }
+    if (this.#ring.length < this.#sizeMax) {
+      this.#ring.push(key);
+    } else {
+      this.#entries.delete(this.#ring[this.#oldest]!);
+      this.#ring[this.#oldest] = key;
+      this.#oldest = (this.#oldest + 1) % this.#sizeMax;
+    }
   }
 
   entries(): [string, V][] {

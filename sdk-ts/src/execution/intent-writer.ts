@@ -1,8 +1,8 @@
-import { clientOrderId, type HashHex } from "./client-order-id.ts";
+import { clientOrderId, type OrderIdentity } from "./client-order-id.ts";
 import { type OrderIntent, planFlatten, planIntents } from "./order-intents.ts";
 import { checkPretrade, type PretradeLimits } from "./pretrade.ts";
-import { bookKey, type RouterLedger } from "./router-ledger.ts";
-import type { RefusedIntent, RouterResult } from "./router-options.ts";
+import type { RouterLedger } from "./router-ledger.ts";
+import type { RefusedIntent, RouterOptions, RouterResult } from "./router-options.ts";
 import {
   type OrderOrigin,
   type RouterEffect,
@@ -15,18 +15,18 @@ import type { Book } from "./router-state.ts";
 /** Turns the difference between a book and its target into orders, once. Used by the router alone. */
 export class IntentWriter {
   readonly #account: string;
-  readonly #hashHex: HashHex;
+  readonly #orderId: (identity: OrderIdentity) => string;
   readonly #limits: PretradeLimits;
   readonly #ledger: RouterLedger;
   readonly #orders: RouterOrders;
 
   constructor(
-    options: { account: string; hashHex: HashHex; limits?: PretradeLimits },
+    options: Pick<RouterOptions, "account" | "hashHex" | "orderId" | "limits">,
     ledger: RouterLedger,
     orders: RouterOrders,
   ) {
     this.#account = options.account;
-    this.#hashHex = options.hashHex;
+    this.#orderId = options.orderId ?? ((identity) => clientOrderId(identity, options.hashHex));
     this.#limits = options.limits ?? {};
     this.#ledger = ledger;
     this.#orders = orders;
@@ -43,7 +43,7 @@ export class IntentWriter {
     if (book.target === null) {
       return { effects: [], refused: [] };
     }
-    const working = this.#orders.openOf(bookKey(book));
+    const working = this.#orders.openOf(book);
     const { intents, heldLots } = planIntents(book.quantity, working, book.target.lots);
     const effects: RouterEffect[] = [];
     const refused: RefusedIntent[] = [];
@@ -63,7 +63,7 @@ export class IntentWriter {
 
   /** One reduce-only order for what confirmed holdings still cover. */
   flatten(book: Book, bucket: number, origin: OrderOrigin): RouterResult {
-    const intent = planFlatten(book.quantity, this.#orders.openOf(bookKey(book)));
+    const intent = planFlatten(book.quantity, this.#orders.openOf(book));
     if (intent === undefined) {
       return { effects: [], refused: [] };
     }
@@ -128,8 +128,13 @@ export class IntentWriter {
       intentSequence: book.orderCount - 1,
     };
     const order: RouterOrder = {
-      ...identity,
-      id: clientOrderId(identity, this.#hashHex),
+      account: identity.account,
+      world: book.world,
+      strategy: book.strategy,
+      instrument: book.instrument,
+      bucket: orderBucket,
+      intentSequence: identity.intentSequence,
+      id: this.#orderId(identity),
       lots: intent.lots,
       side: intent.side,
       opening: intent.opening,

@@ -63,3 +63,25 @@ test("beyond 2^53 lots quantities are floats, and exits stay exact", () => {
   expect(run.positionLots).toBe(0);
   expect(run.equity().at(-1)).toBeCloseTo(1_000, 6);
 });
+
+test("orders and executions have names of their own, or those of the hash that is given", () => {
+  const options = {
+    instrument: { symbol: "X", lotSize: "1" },
+    capital: 1_000,
+    noCosts: true,
+  } as const;
+  const counted = new OfflineAccount(options);
+  const hashed = new OfflineAccount({
+    ...options,
+    hashHex: (text) => text.length.toString(16).padStart(31, "0"),
+  });
+
+  for (const run of [counted, hashed]) {
+    for (let row = 0; row < 100; row++) run.step(row, 10, 10, 10, 10, (row + 1) % 2);
+  }
+
+  expect(new Set(counted.orders.map((order) => order.id)).size).toBe(counted.orders.length);
+  expect(new Set(counted.fills.map((fill) => fill.executionId)).size).toBe(counted.fills.length);
+  expect(counted.fills.length).toBe(99);
+  expect(hashed.orders[0]!.id).toMatch(/^q[0-9a-f]{31}$/);
+});

@@ -68,8 +68,12 @@ export class OfflineAccount {
     this.#lotUnit = Number(instrument.lotSize) * (instrument.multiplier ?? 1);
     this.#sameBarClose = options.sameBarClose ?? false;
     let orders = 0;
-    const hashHex = options.hashHex ?? (() => (++orders).toString(16).padStart(31, "0"));
-    const shared = { instruments: [instrument], initialCash: capital, hashHex };
+    const counter = {
+      orderId: () => `q${++orders}`,
+      hashHex: String,
+    };
+    const ids = options.hashHex === undefined ? counter : { hashHex: options.hashHex };
+    const shared = { instruments: [instrument], initialCash: capital, ...ids };
     const memory = { closedOrdersMax: FINISHED_MAX, executionsMax: FINISHED_MAX };
     this.#router = new OrderRouter({ account: "offline", ...shared, ...memory });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });

@@ -52,21 +52,17 @@ export function planIntents(
   if (reducing !== 0) {
     intents.push({ lots: reducing, side, opening: false, reduceOnly: true });
   }
-  let heldLots = 0;
-  for (const [lots, of] of [
-    [closing - reducing, side],
-    [opening, sideOf(opening)],
-  ] as const) {
-    if (lots === 0) {
-      continue;
-    }
-    if (hasUnknown) {
-      heldLots += lots;
-    } else {
-      intents.push({ lots, side: of, opening: true, reduceOnly: false });
-    }
+  const uncovered = closing - reducing;
+  if (hasUnknown) {
+    return { intents, heldLots: uncovered + opening };
   }
-  return { intents, heldLots };
+  if (uncovered !== 0) {
+    intents.push({ lots: uncovered, side, opening: true, reduceOnly: false });
+  }
+  if (opening !== 0) {
+    intents.push({ lots: opening, side: sideOf(opening), opening: true, reduceOnly: false });
+  }
+  return { intents, heldLots: 0 };
 }
 
 /** The one reduce-only intent that flattens confirmed holdings, or undefined when nothing is left to reduce. */

@@ -86,8 +86,9 @@ export class OrderRouter extends RouterCore {
     const capital = isSame ? 0 : this.ledger.capital(account);
     const lots = isSame ? latest.lots : targetLots(value, capital, mark, lotUnit);
     book.target = { value, bucket, lots };
-    const acts = input.act ?? true;
-    return { outcome: "applied", ...(acts ? this.#settle([book], bucket, "target") : NOTHING) };
+    const { effects, refused } =
+      input.act === false ? NOTHING : this.#writer.settle(book, bucket, "target", this.openingShut);
+    return { outcome: "applied", effects, refused };
   }
 
   /** After a gate opened again: the catch-up of every book of the strategy, decided on `bucket`. */

@@ -1,6 +1,6 @@
 import { BoundedLog } from "./bounded-log.ts";
 import { compileInstrument } from "./instrument-spec.ts";
-import { bookKey, RouterLedger, type SealedReturn } from "./router-ledger.ts";
+import { RouterLedger, type SealedReturn } from "./router-ledger.ts";
 import type { FillOutcome, FillReport, RouterOptions } from "./router-options.ts";
 import { type BookId, isFinal, type OrderState, type RouterOrder } from "./router-order.ts";
 import { RouterOrders } from "./router-orders.ts";
@@ -21,7 +21,7 @@ export abstract class RouterCore {
     const compiled = options.instruments.map((spec) => compileInstrument(spec));
     const instruments = new Map(compiled.map((spec) => [spec.symbol, spec]));
     this.ledger = new RouterLedger(instruments, snapshot?.accountCash ?? options.initialCash);
-    this.orders = new RouterOrders(options.closedOrdersMax ?? 10_000);
+    this.orders = new RouterOrders(options.closedOrdersMax ?? 10_000, (id) => this.ledger.book(id));
     this.#fills = new BoundedLog(options.executionsMax ?? 50_000);
     this.batches = new BoundedLog(options.batchesMax ?? 1_000);
     if (snapshot !== undefined) {
@@ -82,19 +82,20 @@ export abstract class RouterCore {
    * @throws {RangeError} when lots are 0 or any number is not finite: nothing of it could be booked
    */
   onFill(report: FillReport): FillOutcome {
-    if (report.lots === 0 || ![report.lots, report.price, report.fee].every(Number.isFinite)) {
-      throw new RangeError(`fill ${report.executionId} has no bookable lots, price or fee`);
+    const { executionId, orderId, lots, price, fee } = report;
+    const isBookable = Number.isFinite(lots) && Number.isFinite(price) && Number.isFinite(fee);
+    if (lots === 0 || !isBookable) {
+      throw new RangeError(`fill ${executionId} has no bookable lots, price or fee`);
     }
-    if (this.#fills.has(report.executionId)) {
+    if (this.#fills.has(executionId)) {
       return "duplicate";
     }
-    const order = this.orders.get(report.orderId);
+    const order = this.orders.get(orderId);
     const id = order ?? report.book;
     if (id === undefined) {
       return "unknown_order";
     }
     const book = this.ledger.book(id);
-    const { executionId, orderId, lots, price, fee } = report;
     const { world, strategy, instrument } = book;
     this.#fills.set(executionId, {
       executionId,
@@ -149,7 +150,7 @@ export abstract class RouterCore {
   }
 
   book(id: BookId): Readonly<Book> | undefined {
-    return this.ledger.books.get(bookKey(id));
+    return this.ledger.findBook(id);
   }
 
   books(): Readonly<Book>[] {
@@ -165,7 +166,9 @@ export abstract class RouterCore {
   }
 
   openOrders(id?: BookId): readonly Readonly<RouterOrder>[] {
-    return id === undefined ? [...this.orders.open()] : [...this.orders.openOf(bookKey(id))];
+    if (id === undefined) return [...this.orders.open()];
+    const book = this.ledger.findBook(id);
+    return book === undefined ? [] : [...this.orders.openOf(book)];
   }
 
   #advance(orderId: string, state: OrderState, from: readonly OrderState[]): boolean {

@@ -25,7 +25,8 @@ export class RouterLedger {
   readonly marks = new Map<string, number>();
   readonly strategies = new Map<string, StrategyAccount>();
   readonly books = new Map<string, Book>();
-  readonly #booksOf = new Map<string, Book[]>();
+  /** Accounts and books by world and strategy: a lookup builds no key. */
+  readonly #lines = new Map<string, Map<string, Line>>();
   readonly #instruments: ReadonlyMap<string, CompiledInstrument>;
 
   constructor(instruments: ReadonlyMap<string, CompiledInstrument>, accountCash: number) {
@@ -43,23 +44,25 @@ export class RouterLedger {
   }
 
   strategy(world: string, strategy: string): StrategyAccount | undefined {
-    return this.strategies.get(strategyKey(world, strategy));
+    return this.#lines.get(world)?.get(strategy)?.account;
   }
 
   strategyOrNew(world: string, strategy: string): StrategyAccount {
-    const key = strategyKey(world, strategy);
-    let account = this.strategies.get(key);
-    if (account === undefined) {
+    const line = this.#line(world, strategy);
+    if (line.account === undefined) {
       const money = { share: 0, capitalBase: 0, cash: 0, sealedCapital: null, demoted: null };
-      account = { world, strategy, ...money };
-      this.strategies.set(key, account);
+      line.account = { world, strategy, ...money };
+      this.strategies.set(strategyKey(world, strategy), line.account);
     }
-    return account;
+    return line.account;
+  }
+
+  findBook({ world, strategy, instrument }: BookId): Book | undefined {
+    return this.#lines.get(world)?.get(strategy)?.books.get(instrument);
   }
 
   book(id: BookId): Book {
-    const key = bookKey(id);
-    const found = this.books.get(key);
+    const found = this.findBook(id);
     if (found !== undefined) {
       return found;
     }
@@ -69,18 +72,14 @@ export class RouterLedger {
 
   addBook(book: Book): Book {
     this.books.set(bookKey(book), book);
-    const key = strategyKey(book.world, book.strategy);
-    const list = this.#booksOf.get(key);
-    if (list === undefined) {
-      this.#booksOf.set(key, [book]);
-    } else {
-      list.push(book);
-    }
+    const line = this.#line(book.world, book.strategy);
+    line.books.set(book.instrument, book);
+    line.list.push(book);
     return book;
   }
 
   booksOf(world: string, strategy: string): readonly Book[] {
-    return this.#booksOf.get(strategyKey(world, strategy)) ?? [];
+    return this.#lines.get(world)?.get(strategy)?.list ?? [];
   }
 
   /** Books signed lots at a price into a book, its strategy's cash and, unless internal, the account's cash. */
@@ -147,12 +146,33 @@ export class RouterLedger {
       ? { ...sealed, return: capital / previous - 1 }
       : sealed;
   }
+
+  #line(world: string, strategy: string): Line {
+    let ofWorld = this.#lines.get(world);
+    if (ofWorld === undefined) {
+      ofWorld = new Map();
+      this.#lines.set(world, ofWorld);
+    }
+    let line = ofWorld.get(strategy);
+    if (line === undefined) {
+      line = { account: undefined, books: new Map(), list: [] };
+      ofWorld.set(strategy, line);
+    }
+    return line;
+  }
 }
 
-export function bookKey(id: BookId): string {
+/** What one strategy of one world has. */
+interface Line {
+  account: StrategyAccount | undefined;
+  readonly books: Map<string, Book>;
+  readonly list: Book[];
+}
+
+function bookKey(id: BookId): string {
   return `${strategyKey(id.world, id.strategy)}${id.instrument}`;
 }
 
-export function strategyKey(world: string, strategy: string): string {
+function strategyKey(world: string, strategy: string): string {
   return `${world.length}:${world}${strategy.length}:${strategy}:`;
 }

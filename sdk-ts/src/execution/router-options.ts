@@ -1,4 +1,4 @@
-import type { HashHex } from "./client-order-id.ts";
+import type { HashHex, OrderIdentity } from "./client-order-id.ts";
 import type { InstrumentSpec } from "./instrument-spec.ts";
 import type { PretradeLimits, PretradeReason } from "./pretrade.ts";
 import type { BookId, RouterEffect } from "./router-order.ts";
@@ -10,6 +10,8 @@ export interface RouterOptions {
   /** Cash of the account before its first fill. */
   readonly initialCash: number;
   readonly hashHex: HashHex;
+  /** Names an order; must be a function of its identity wherever an order may be sent twice. @default clientOrderId with `hashHex` */
+  readonly orderId?: (identity: OrderIdentity) => string;
   /** @default no limits */
   readonly limits?: PretradeLimits;
   /** Final orders remembered for late fills; the oldest is forgotten first. @default 10000 */

@@ -1,14 +1,18 @@
 import { BoundedLog } from "./bounded-log.ts";
-import { bookKey } from "./router-ledger.ts";
-import { isFinal, type RouterOrder } from "./router-order.ts";
+import { type BookId, isFinal, type RouterOrder } from "./router-order.ts";
+import type { Book } from "./router-state.ts";
+
+const NONE: readonly RouterOrder[] = [];
 
 /** Orders by id: the open ones by book, and a bounded memory of final ones for fills that come late. */
 export class RouterOrders {
   readonly #open = new Map<string, RouterOrder>();
-  readonly #openOf = new Map<string, RouterOrder[]>();
+  readonly #openOf = new Map<Readonly<Book>, RouterOrder[]>();
+  readonly #bookOf: (id: BookId) => Book;
   readonly #closed: BoundedLog<RouterOrder>;
 
-  constructor(closedOrdersMax: number) {
+  constructor(closedOrdersMax: number, bookOf: (id: BookId) => Book) {
+    this.#bookOf = bookOf;
     this.#closed = new BoundedLog(closedOrdersMax);
   }
 
@@ -24,8 +28,8 @@ export class RouterOrders {
     return this.#closed.values();
   }
 
-  openOf(key: string): readonly RouterOrder[] {
-    return this.#openOf.get(key) ?? [];
+  openOf(book: Readonly<Book>): readonly RouterOrder[] {
+    return this.#openOf.get(book) ?? NONE;
   }
 
   add(order: RouterOrder): void {
@@ -34,10 +38,10 @@ export class RouterOrders {
       return;
     }
     this.#open.set(order.id, order);
-    const key = bookKey(order);
-    const list = this.#openOf.get(key);
+    const book = this.#bookOf(order);
+    const list = this.#openOf.get(book);
     if (list === undefined) {
-      this.#openOf.set(key, [order]);
+      this.#openOf.set(book, [order]);
     } else {
       list.push(order);
     }
@@ -48,8 +52,9 @@ export class RouterOrders {
     if (!this.#open.delete(order.id)) {
       return;
     }
-    const list = this.#openOf.get(bookKey(order));
-    list?.splice(list.indexOf(order), 1);
+    const list = this.#openOf.get(this.#bookOf(order));
+    if (list?.length === 1) list.length = 0;
+    else list?.splice(list.indexOf(order), 1);
     this.#closed.set(order.id, order);
   }
 }

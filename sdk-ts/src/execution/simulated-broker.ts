@@ -4,6 +4,7 @@ import {
   compileInstrument,
   type InstrumentSpec,
 } from "./instrument-spec.ts";
+import { PositionKeys, positionPrefix } from "./position-keys.ts";
 import {
   type AcceptOutcome,
   fillPriceOn,
@@ -65,6 +66,7 @@ export class SimulatedBroker {
   readonly #working = new Map<string, SimulatedOrder>();
   readonly #finished: BoundedLog<OrderOutcome>;
   readonly #positions = new Map<string, number>();
+  readonly #keys = new PositionKeys();
   readonly #bars = new Map<string, SimulatedBar[]>();
   readonly #cancelled: string[] = [];
   /** End of the latest bar no longer kept, by instrument. */
@@ -171,19 +173,19 @@ export class SimulatedBroker {
   netLots(instrument: string): number {
     let net = 0;
     for (const [key, lots] of this.#positions) {
-      net += key.startsWith(positionKey(instrument, "")) ? lots : 0;
+      net += key.startsWith(positionPrefix(instrument)) ? lots : 0;
     }
     return net;
   }
 
   /** Lots a sub-account holds. */
   lotsOf(instrument: string, book = ""): number {
-    return this.#positions.get(positionKey(instrument, book)) ?? 0;
+    return this.#positions.get(this.#keys.keyOf(instrument, book)) ?? 0;
   }
 
   /** Books an internal cross: signed lots move into a sub-account without a trade. The caller nets them to 0. */
   transfer(instrument: string, book: string, lots: number): void {
-    const key = positionKey(instrument, book);
+    const key = this.#keys.keyOf(instrument, book);
     this.#positions.set(key, (this.#positions.get(key) ?? 0) + lots);
   }
 
@@ -278,8 +280,4 @@ export class SimulatedBroker {
       this.#forgotten.set(instrument, bucketEndMs);
     }
   }
-}
-
-function positionKey(instrument: string, book: string): string {
-  return `${instrument.length}:${instrument}${book}`;
 }

@@ -49,7 +49,8 @@ export class BlockSumKernel extends StatelessKernel {
         fillSuffix(suffix, x, i, 1, n);
         prefix = 0;
       }
-      const stop = Math.min(to, i + n - position);
+      let stop = i + n - position;
+      if (stop > to) stop = to; // Math.min would go through floats
       for (; i < stop; i++) {
         prefix += x[i]!;
         position++;

@@ -40,6 +40,7 @@ class UserComputeKernel extends StatelessKernel {
   readonly #inputs: number;
   readonly #makeCall: MakeCall;
   #call: () => number | null = () => null;
+  #only: ColumnWindow | undefined; // the window of a node with one input, on its own clock
   #windows: ColumnWindow[] = [];
   #maps: (Int32Array | null)[] = [];
   #output: Float64Array = new Float64Array(0);
@@ -52,7 +53,7 @@ class UserComputeKernel extends StatelessKernel {
     this.#makeCall = params.makeCall;
   }
 
-  /** Local row of the last call: names the bar when the author's function throws. */
+  /** Local row of the call that failed: names the bar when the author's function throws. */
   get callRow(): number {
     return this.#row;
   }
@@ -64,24 +65,34 @@ class UserComputeKernel extends StatelessKernel {
       this.#windows.push(new ColumnWindow(numbers(inputs, k), this.#period));
       this.#maps.push(clock.rowOf(k));
     }
+    this.#only = this.#inputs === 1 && this.#maps[0] === null ? this.#windows[0] : undefined;
     this.#output = numbers(outputs, 0);
     this.#call = this.#makeCall(this.#windows);
   }
 
   run(from: number, to: number, _base: number): void {
-    const windows = this.#windows;
-    const maps = this.#maps;
-    const inputs = this.#inputs;
+    const only = this.#only;
     const out = this.#output;
     const call = this.#call;
-    for (let i = from; i < to; i++) {
-      for (let k = 0; k < inputs; k++) {
-        const map = maps[k]!;
-        ColumnWindow.move(windows[k]!, (map === null ? i : map[i]!) + 1);
+    let i = from;
+    try {
+      for (; i < to; i++) {
+        if (only !== undefined) ColumnWindow.move(only, i + 1);
+        else this.#moveAll(i);
+        const value = call();
+        out[i] = value === null ? Number.NaN : value;
       }
+    } catch (cause) {
       this.#row = i;
-      const value = call();
-      out[i] = value === null ? Number.NaN : value;
+      throw cause;
+    }
+  }
+
+  #moveAll(i: number): void {
+    const windows = this.#windows;
+    for (let k = 0; k < windows.length; k++) {
+      const map = this.#maps[k]!;
+      ColumnWindow.move(windows[k]!, (map === null ? i : map[i]!) + 1);
     }
   }
 }

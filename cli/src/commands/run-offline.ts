@@ -2,6 +2,7 @@ import { loadStrategy, type OfflineResult, Runner } from "@qmtl/sdk";
 import { printJson } from "../print.ts";
 import { progressBar } from "../progress-bar.ts";
 import type { CommandSession } from "../session.ts";
+import { RunProblems } from "./run-problems.ts";
 
 export interface OfflineCommandOptions {
   export?: string;
@@ -19,10 +20,12 @@ export async function runOffline(
 ): Promise<void> {
   const strategy = await loadStrategy(file, options.export);
   const bar = progressBar("computing");
+  const problems = new RunProblems({ asJson: session.asJson });
   const result = await Runner.offline(strategy, {
     config: session.config,
     noCosts: options.noCosts === true,
     onProgress: session.asJson ? () => {} : bar.update,
+    onProblem: (problem) => problems.tell(problem),
     ...(options.from === undefined ? {} : { from: options.from }),
     ...(options.until === undefined ? {} : { until: options.until }),
     ...(options.report === undefined ? {} : { report: options.report }),

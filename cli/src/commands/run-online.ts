@@ -2,6 +2,7 @@ import { loadStrategy, type OnlineEvent, Runner, type RunStatus } from "@qmtl/sd
 import { printJson } from "../print.ts";
 import type { CommandSession } from "../session.ts";
 import { untilStopped } from "../until-stopped.ts";
+import { RunProblems } from "./run-problems.ts";
 
 export interface OnlineCommandOptions {
   export?: string;
@@ -17,17 +18,23 @@ export async function runOnline(
 ): Promise<void> {
   const strategy = await loadStrategy(file, options.export);
   const apiKey = process.env.QMTL_API_KEY;
+  const problems = new RunProblems({ asJson: session.asJson });
   const run = await Runner.run(strategy, {
     worldId,
     config: session.config,
     gatewayUrl: session.gatewayUrl,
     onEvent: (event) => printEvent(session, event),
+    onProblem: (problem) => problems.tell(problem),
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(options.record === undefined ? {} : { record: options.record }),
   });
   if (session.asJson) printJson({ event: "started", session_id: run.sessionId });
-  await Promise.race([run.done, untilStopped()]);
-  await run.stop();
+  try {
+    await Promise.race([run.done, untilStopped()]);
+    await run.stop();
+  } finally {
+    problems.end();
+  }
   printStatus(session, run.status());
   if (options.record !== undefined && !session.asJson) console.log(`record: ${options.record}`);
 }

@@ -1,3 +1,4 @@
+import { isLoopbackHost } from "../rpc/loopback-host.ts";
 import { parseTimeText } from "../sources/parse-time.ts";
 import type { QmtlConfig } from "./config-schema.ts";
 
@@ -12,6 +13,7 @@ export function checkConfig(config: QmtlConfig): ConfigConflict[] {
   return [
     ...checkSources(config),
     ...checkReferences(config),
+    ...checkFaults(config),
     ...checkTimers(config),
     ...checkPlatform(config),
     ...checkDoors(config),
@@ -42,6 +44,19 @@ function* checkReferences(config: QmtlConfig): Generator<ConfigConflict> {
       if (Object.hasOwn(config.instruments, symbol)) continue;
       const message = `"${symbol}" is not an entry of instruments`;
       yield { path: ["accounts", id, "instruments", String(index)], message };
+    }
+  }
+}
+
+/** A process that may trade for real must not carry a planted fault. */
+function* checkFaults(config: QmtlConfig): Generator<ConfigConflict> {
+  for (const [id, { faults }] of Object.entries(config.accounts)) {
+    if (faults.length === 0) continue;
+    const path = ["accounts", id, "faults"];
+    if (!config.test.test_mode) yield { path, message: "needs test.test_mode: true" };
+    // The broker's fault names a strategy, no account.
+    if (Object.keys(config.accounts).length > 1) {
+      yield { path, message: "is taken only where `accounts` has one entry" };
     }
   }
 }
@@ -98,7 +113,7 @@ function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
   const seen = new Map<number, string>();
   for (const service of ["gateway", "dag_manager", "world_service"] as const) {
     const { host, port } = config[service];
-    if (!isLoopback(host) && missing !== "") {
+    if (!isLoopbackHost(host) && missing !== "") {
       const message = `"${host}" can be reached from other machines, which needs ${missing}`;
       yield { path: [service, "host"], message };
     }
@@ -111,11 +126,4 @@ function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
       seen.set(number, `${service}.${key}`);
     }
   }
-}
-
-/** True for an address that only this machine can reach. */
-export function isLoopback(host: string): boolean {
-  return (
-    host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host)
-  );
 }

@@ -129,4 +129,18 @@ export const accountSchema = z.strictObject({
     .max(86_400_000)
     .default(60_000)
     .describe("How often books are compared with the broker, ms."),
+  faults: z
+    .array(
+      z
+        .string()
+        .regex(
+          /^lose_reply:[^:\s]+:(\d{4}-\d{2}-\d{2}|[1-9]\d{0,8})$/,
+          "not lose_reply:<strategy id or *>:<n-th order, or date of its bar>",
+        ),
+    )
+    .max(1)
+    .default([])
+    .describe(
+      "Faults of the paper broker, for tests: the reply to an order is lost. Needs test.test_mode and one account.",
+    ),
 });

@@ -1,4 +1,3 @@
-export { isLoopback } from "./check-config.ts";
 export { configBytesMax } from "./config-document.ts";
 export { ConfigError, type ConfigErrorReason, type ConfigIssue } from "./config-error.ts";
 export { configJsonSchema, type QmtlConfig } from "./config-schema.ts";

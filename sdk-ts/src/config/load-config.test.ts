@@ -6,7 +6,6 @@ import {
   ConfigError,
   configJsonSchema,
   explainConfig,
-  isLoopback,
   type LoadConfigOptions,
   leafKeys,
   loadConfig,
@@ -288,8 +287,6 @@ describe("keys that do not go together", () => {
       "{tls: {cert: c, key: k}, keys: {a: {principal: p, role: owner, secret: {env: K}}}}";
 
     expect(load(`gateway: {host: 0.0.0.0}\nsecurity: ${security}`).gateway.host).toBe("0.0.0.0");
-    expect(["127.0.0.1", "localhost", "::1", "127.1.2.3"].every(isLoopback)).toBe(true);
-    expect(["0.0.0.0", "::", "10.0.0.1", "127.example.org"].some(isLoopback)).toBe(false);
   });
 });
 
@@ -358,5 +355,39 @@ describe("explaining", () => {
       },
     });
     expect(schema.required).toBeUndefined();
+  });
+});
+
+describe("faults planted in the paper broker", () => {
+  const planted = (faults: string, more = "", testMode = true) =>
+    `accounts:\n  main: {faults: ${faults}}\n${more}\ntest: {test_mode: ${testMode}}\n`;
+
+  test("are taken in test mode, by count or by date", () => {
+    const counted = load(planted('["lose_reply:*:3"]'));
+    const dated = load(planted('["lose_reply:s-1:2015-08-07"]'));
+
+    expect(counted.accounts.main?.faults).toEqual(["lose_reply:*:3"]);
+    expect(dated.accounts.main?.faults).toEqual(["lose_reply:s-1:2015-08-07"]);
+    expect(load("accounts: {main: {}}").accounts.main?.faults).toEqual([]);
+  });
+
+  test("are refused without test mode, at their place", () => {
+    expect(refusal(() => load(planted('["lose_reply:*:3"]', "", false)))).toMatchObject({
+      reason: "CONFIG_INVALID",
+      issues: [{ path: "accounts.main.faults", line: 2, message: "needs test.test_mode: true" }],
+    });
+  });
+
+  test("are refused when they cannot be read, are many, or could hit another account", () => {
+    for (const faults of [
+      '["lose_reply:*:0"]',
+      '["other:*:1"]',
+      '["lose_reply:*:1", "lose_reply:*:2"]',
+    ]) {
+      expect(refusal(() => load(planted(faults))).reason).toBe("CONFIG_INVALID");
+    }
+    expect(refusal(() => load(planted('["lose_reply:*:3"]', "  other: {}"))).message).toContain(
+      "only where `accounts` has one entry",
+    );
   });
 });

@@ -108,6 +108,9 @@ function withAbsolutePaths(config: QmtlConfig, folder: string): QmtlConfig {
   const keys = Object.entries(security.keys).map(
     ([id, key]) => [id, { ...key, secret: secret(key.secret) }] as const,
   );
+  const gateways = Object.entries(security.gateways).map(
+    ([id, gateway]) => [id, { secret: secret(gateway.secret) }] as const,
+  );
   const tls =
     security.tls === null ? null : { cert: at(security.tls.cert), key: at(security.tls.key) };
   return {
@@ -118,7 +121,12 @@ function withAbsolutePaths(config: QmtlConfig, folder: string): QmtlConfig {
       data_dir: at(storage.data_dir),
       dsn: storage.dsn === null ? null : secret(storage.dsn),
     },
-    security: { keys: Object.fromEntries(keys), tls },
+    security: {
+      keys: Object.fromEntries(keys),
+      gateways: Object.fromEntries(gateways),
+      tls,
+      ca_file: security.ca_file === null ? null : at(security.ca_file),
+    },
     cache: {
       tagquery_cache_path: at(cache.tagquery_cache_path),
       snapshot_dir: at(cache.snapshot_dir),

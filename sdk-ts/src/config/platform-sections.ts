@@ -46,6 +46,17 @@ export const securitySchema = z.strictObject({
     )
     .default({})
     .describe("Callers by key id. Without keys only loopback is served, as principal `local`."),
+  gateways: z
+    .record(
+      z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, _ - only, at most 64"),
+      z.strictObject({
+        secret: secretRefSchema.describe(
+          "What the gateway signs callers with, at least 32 bytes; its services know it, too.",
+        ),
+      }),
+    )
+    .default({})
+    .describe("Gateways by id that the services behind them believe. `qmtl up` makes its own."),
   tls: z
     .strictObject({
       cert: z.string().min(1).describe("Certificate chain, PEM file."),
@@ -54,6 +65,14 @@ export const securitySchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("Certificate of the services' doors."),
+  ca_file: z
+    .string()
+    .min(1)
+    .nullable()
+    .default(null)
+    .describe(
+      "Certificate authorities to trust at https addresses, PEM file; null: those of the system.",
+    ),
 });
 
 export const telemetrySchema = z.strictObject({
@@ -84,7 +103,10 @@ export const cacheSchema = z.strictObject({
 });
 
 export const testSchema = z.strictObject({
-  test_mode: z.boolean().default(false).describe("Shorter network budgets, for tests."),
+  test_mode: z
+    .boolean()
+    .default(false)
+    .describe("For tests: shorter network budgets; failpoints and planted faults are let in."),
   fail_on_history_gap: z
     .boolean()
     .default(false)

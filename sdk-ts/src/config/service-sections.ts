@@ -5,6 +5,11 @@ const url = z.url({ protocol: /^https?$/, error: "not an http or https address" 
 const host = z.string().min(1).max(255);
 
 export const gatewaySchema = z.strictObject({
+  id: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,64}$/, "letters, digits, _ - only, at most 64")
+    .default("gateway-1")
+    .describe("Name of this gateway; each of several has its own."),
   host: host.default("127.0.0.1").describe("Address to listen on."),
   port: port.default(7_400).describe("Port of the gRPC door."),
   web_port: port.default(7_401).describe("Port of the web door."),

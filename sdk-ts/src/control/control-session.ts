@@ -1,6 +1,10 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
-import type { ContextSwap, ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type {
+  ContextSwap,
+  ControlEvent,
+  QueueUpdated,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import {
   type ControlStreamService,
   TicketPurpose,
@@ -18,6 +22,8 @@ export interface ControlListener {
   /** Phase, mode or state may have changed. */
   onGate(reason: string): void;
   onSwap(swap: ContextSwap): void;
+  /** The queues with some tags have changed. */
+  onTags(update: QueueUpdated): void;
   /** The stream stands (again), or broke. */
   onConnection(isUp: boolean, problem: string): void;
 }
@@ -229,7 +235,8 @@ export class ControlSession {
     const at = payload.case === "snapshot" ? payload.value.revision : revision;
     const key = payload.case === "snapshot" ? payload.value.topicKey : topicKey;
     if (at > 0n) this.#applied.set(key, { revision: at, storeEpoch: 0n });
-    const { swap } = queues;
+    const { swap, tags } = queues;
+    if (tags.length > 0) listener.onTags(queues);
     if (swap?.strategyId === strategyId && swap.worldId === worldId) listener.onSwap(swap);
   }
 

@@ -75,6 +75,21 @@ describe("replay barrier", () => {
     expect(out).toEqual(["pass 3", "refuse 7", "pass 5"]);
   });
 
+  test("a runner that has to state its end again holds the next row until it does", () => {
+    const restate: BarrierInput = { kind: "restate", sessionIds: ["a", "gone"] };
+    const { barrier, out } = play(
+      at(["a", "b"]),
+      ended("a", 4),
+      ended("b", 4),
+      restate,
+      publish(5),
+    );
+    expect(out).toEqual([]);
+    expect(isSettledAt(barrier, 4)).toBe(false);
+
+    expect(play(barrier, ended("a", 4)).out).toEqual(["pass 5"]);
+  });
+
   test("a joiner is counted from its first row on", () => {
     const joined: BarrierInput = { kind: "runner_joined", sessionId: "a", fromRow: 5, nowMs: 0 };
 

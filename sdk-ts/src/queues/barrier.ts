@@ -9,6 +9,7 @@
  * | heartbeat              | the runner is waited for                                                          |
  * | silent for `session_dead_ms` | dropped and reported; it rejoins like a new one                              |
  * | new owner              | knows no ends: each runner must send again or stay silent for `session_dead_ms`   |
+ * | restate                | the named runners must end the last row once more: what they said before is void |
  * | until                  | no row later than it passes; it moves forward only                                |
  *
  * Rule: each runner of the set ended t, or t lies before its first row; and the row's time ≤ until.
@@ -54,6 +55,7 @@ export type BarrierInput =
       readonly row: number;
       readonly nowMs: number;
     }
+  | { readonly kind: "restate"; readonly sessionIds: readonly string[] }
   | { readonly kind: "heartbeat"; readonly sessionId: string; readonly nowMs: number }
   | { readonly kind: "advance"; readonly untilMs: number | null }
   | { readonly kind: "tick"; readonly nowMs: number };
@@ -110,6 +112,8 @@ export function barrierStep(state: BarrierState, input: BarrierInput): BarrierSt
       return release(without(state, [input.sessionId]));
     case "ended":
       return release(heard(state, input.sessionId, input.nowMs, input.row));
+    case "restate":
+      return { state: withoutEnds(state, input.sessionIds), effects: [] };
     case "heartbeat":
       return release(heard(state, input.sessionId, input.nowMs, null));
     case "advance":
@@ -169,6 +173,15 @@ function heard(
     ...state,
     runners: new Map(state.runners).set(sessionId, { ...runner, endedRow, lastHeardMs }),
   };
+}
+
+function withoutEnds(state: BarrierState, sessionIds: readonly string[]): BarrierState {
+  const runners = new Map(state.runners);
+  for (const sessionId of sessionIds) {
+    const runner = runners.get(sessionId);
+    if (runner !== undefined) runners.set(sessionId, { ...runner, endedRow: null });
+  }
+  return { ...state, runners };
 }
 
 function without(state: BarrierState, sessionIds: readonly string[]): BarrierState {

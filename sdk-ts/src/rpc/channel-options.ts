@@ -1,4 +1,5 @@
 import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
+import { isLoopbackHost } from "./loopback-host.ts";
 import { QmtlError } from "./qmtl-error.ts";
 import { SAFE_METHODS } from "./safe-methods.ts";
 
@@ -56,13 +57,6 @@ export interface ChannelParts {
   readonly target: string;
   readonly credentials: ChannelCredentials;
   readonly options: ClientOptions;
-}
-
-/** True for a host that is this machine and nothing else. */
-export function isLoopbackHost(host: string): boolean {
-  return (
-    host === "localhost" || host === "::1" || host === "[::1]" || /^127(\.\d{1,3}){3}$/.test(host)
-  );
 }
 
 /**

@@ -1,7 +1,6 @@
 export {
   type ChannelSettings,
   type ClientTls,
-  isLoopbackHost,
   MESSAGE_BYTES_MAX,
 } from "./channel-options.ts";
 export { clientOf } from "./client-of.ts";
@@ -20,6 +19,7 @@ export {
   grpcStatusFrom,
   qmtlErrorFrom,
 } from "./error-details.ts";
+export { isLoopbackHost } from "./loopback-host.ts";
 export {
   type FieldViolation,
   hasReason,

@@ -2,6 +2,7 @@ import { type BatchInput, compilePlan, runBatch } from "../dataflow/index.ts";
 import { StreamInput, toRuntimeGraph } from "../strategy/index.ts";
 import type { IdentifiedStrategy } from "./identify-strategy.ts";
 import type { OfflineFeed } from "./offline-feed.ts";
+import { type OfflineTags, tagRows } from "./offline-tags.ts";
 import { StrategyRunError } from "./strategy-run-error.ts";
 
 /** A node's column over a whole run. */
@@ -26,17 +27,19 @@ export interface ComputedNodes {
  * Computes a strategy's nodes over whole feeds.
  *
  * @param wanted ids of the nodes whose columns are read; what they do not need is not computed
- * @throws {StrategyRunError | FeedError | ComputeError | MissingBucketError}
+ * @param tags queues of the tag queries; their feeds are among `feeds`. @default none
+ * @throws {StrategyRunError | DeclarationError | FeedError | ComputeError | MissingBucketError}
  */
 export function computeOffline(
   identified: IdentifiedStrategy,
   feeds: ReadonlyMap<string, OfflineFeed>,
   wanted: readonly string[],
   onProgress?: (rowsDone: number, rowsTotal: number) => void,
+  tags: OfflineTags = { matches: new Map(), filed: [] },
 ): ComputedNodes {
-  const inputs = streamRows(identified, feeds);
+  const inputs = [...streamRows(identified, feeds), ...tagRows(tags, feeds)];
   const plan = compilePlan({
-    graph: toRuntimeGraph(identified.graph),
+    graph: toRuntimeGraph(identified.graph, { tagMatches: tags.matches }),
     supplied: inputs.map((input) => input.nodeId),
     wanted,
   });

@@ -9,6 +9,7 @@ import { loadOfflineFeed, type OfflineFeed, rowsUntil } from "./offline-feed.ts"
 import { findMarket, type OfflineMarket } from "./offline-market.ts";
 import { writeOfflineReport } from "./offline-report.ts";
 import type { HoldResult, OfflineResult } from "./offline-result.ts";
+import { findOfflineTags } from "./offline-tags.ts";
 import {
   type BarRange,
   type OfflineTrading,
@@ -68,14 +69,17 @@ async function backtest(
     sameBarClose: given.sameBarClose || execution?.sameBarClose === true,
   };
   const market = findMarket(identified, options, execution?.initialCash);
-  const names = new Set([...sourcesOf(identified), market.markSource]);
+  const tags = findOfflineTags(identified, options.config, options.onProblem);
+  const tagged = tags.filed.map(({ source }) => source);
+  const names = new Set([...sourcesOf(identified), ...tagged, market.markSource]);
   const feeds = new Map<string, OfflineFeed>();
   for (const name of names) {
     feeds.set(name, await loadOfflineFeed(options.config, name, options.untilMs));
   }
   const feed = feeds.get(market.markSource)!;
   const range = tradedRange(feed, options);
-  const computed = computeOffline(identified, feeds, [market.target.nodeId], options.onProgress);
+  const { nodeId } = market.target;
+  const computed = computeOffline(identified, feeds, [nodeId], options.onProgress, tags);
   const target = computed.columns.get(market.target.nodeId)!;
   const trading = tradeOffline(market, target, feed, range, options);
   const returns = seriesOf(trading, feed);

@@ -1,65 +1,85 @@
-import type { StepExecutor } from "../dataflow/index.ts";
-import type { RowContent } from "../sources/queue-row.ts";
+import { compilePlan, type StepExecutor } from "../dataflow/index.ts";
+import type { ComputedBucket } from "./computed-bucket.ts";
+import { type OnlineBucket, OnlineClocks } from "./online-clocks.ts";
+import { difference } from "./online-difference.ts";
 import type { OnlineGraph } from "./online-graph.ts";
-import { isSameRow, rowText, shortHash, windowHash, windowHashRows } from "./online-hashes.ts";
+import { shortHash } from "./online-hashes.ts";
 import type { OnlineKey } from "./online-key.ts";
-import { type ComputedPast, computePast, pastValues, restoredExecutor } from "./online-restore.ts";
-
-/** What one row came to. */
-export interface ComputedRow {
-  readonly row: number;
-  readonly bucketEndMs: number;
-  /** Value of the target node; NaN keeps the one before, or there is none. */
-  readonly target: number;
-}
+import { type ComputedPast, computePast, isWhole, type PastParts } from "./online-past.ts";
+import { restoredExecutor } from "./online-restore.ts";
+import { evaluationsOf, RowExchange } from "./online-row-exchange.ts";
+import { type KeptStates, pastFromSnapshots } from "./online-snapshot-past.ts";
+import type { OnlineWiring } from "./online-wiring.ts";
 
 export interface OnlineComputeOptions {
   readonly graph: OnlineGraph;
-  readonly sourceKeys: ReadonlyMap<string, OnlineKey>;
+  readonly wiring: OnlineWiring;
   /** Keys of the computed nodes in this context. */
   readonly keys: ReadonlyMap<string, OnlineKey>;
-  readonly onRow: (row: ComputedRow) => void;
-  /** Evaluations of one step; `isFirst` is false for rows that were computed here before. */
-  readonly onEvaluated: (count: number, row: number, isFirst: boolean) => void;
+  /** Snapshots the log confirms. */
+  readonly keptStates: () => KeptStates;
+  /** The past is needed from its first row, and a queue was read from a later one. */
+  readonly onPartial: () => void;
+  readonly onRow: (bucket: ComputedBucket) => void;
+  /** Evaluations of one bucket; `isFirst` is false for buckets that were computed here before. */
+  readonly onEvaluated: (count: number, bucket: ComputedBucket, isFirst: boolean) => void;
   /** Private evaluations to take nodes over. */
   readonly onWarmup: (count: number) => void;
   readonly onTakeover: (names: readonly string[], row: number) => void;
   readonly onDiverged: (name: string, row: number) => void;
-  /** Whether the bucket edge takes more rows now. */
+  /** Whether the bucket edge takes more buckets now. */
   readonly hasRoom: () => boolean;
 }
 
 /**
  * A strategy's nodes in one compute context. What this process holds it computes and publishes; the rest it reads.
- * Each row is stepped once, as soon as everything it needs is effective.
+ * Each bucket is stepped once, as soon as everything it needs is effective.
  *
- * When what is held changes, the executor is made anew: all nodes are computed from the private history and the
- * effective source rows, rows of keys just claimed are compared with their logs, and the step goes on from there.
+ * When what is held changes, or what the nodes are wired to, the executor is made anew: the nodes are computed from
+ * their newest snapshots or the private history and the effective source rows, rows of keys just claimed are compared
+ * with their logs, and the step goes on from there.
  */
 export class OnlineCompute {
   readonly #options: OnlineComputeOptions;
-  readonly #seqs = new Map<string, number>();
+  readonly #rows: RowExchange;
+  #wiring: OnlineWiring;
+  #clocks: OnlineClocks;
   #executor: StepExecutor | undefined;
   #held: ReadonlySet<string> = new Set();
   /** Followed nodes whose queue begins after the next row: computed here until then, for nobody else. */
   #private: ReadonlySet<string> = new Set();
-  #lastRow = Number.NaN;
-  #firstNewRow = Number.NEGATIVE_INFINITY;
+  /** End of the last bucket; NaN before the first restore, −∞ before the first bucket. */
+  #endMs = Number.NaN;
+  #doneMs = Number.NEGATIVE_INFINITY;
+  #rewired: OnlineWiring | undefined;
   #isEnabled = false;
   #isPumping = false;
 
   constructor(options: OnlineComputeOptions) {
     this.#options = options;
+    this.#wiring = options.wiring;
+    this.#clocks = new OnlineClocks(options.wiring.inputs);
+    this.#rows = new RowExchange(options);
   }
 
-  /** Last row computed; NaN before the first. */
+  /** Highest row of the inputs computed; NaN before it stands anywhere. */
   get lastRow(): number {
-    return this.#lastRow;
+    return this.isWarm ? this.#clocks.row : Number.NaN;
   }
 
-  /** It stands after its last row, ready for the next. */
+  /** End of the last bucket, milliseconds; NaN before it stands anywhere. */
+  get endMs(): number {
+    return this.#endMs;
+  }
+
+  /** It stands after its last bucket, ready for the next. */
   get isWarm(): boolean {
-    return !Number.isNaN(this.#lastRow);
+    return !Number.isNaN(this.#endMs);
+  }
+
+  /** No bucket follows the last one. */
+  get isAtEnd(): boolean {
+    return this.isWarm && this.#rewired === undefined && this.#clocks.isAtEnd;
   }
 
   get heldCount(): number {
@@ -70,7 +90,7 @@ export class OnlineCompute {
     return this.#options.keys.size - this.#held.size;
   }
 
-  /** The log was read and leases were asked for once: rows may be computed. */
+  /** The log was read and leases were asked for once: buckets may be computed. */
   enable(): void {
     this.#isEnabled = true;
   }
@@ -79,12 +99,21 @@ export class OnlineCompute {
     this.#isEnabled = false;
   }
 
-  /** Computes every row that can be; called whenever anything changed. */
+  /** Takes another wiring, at the next bucket edge. */
+  rewire(wiring: OnlineWiring): void {
+    this.#rewired = wiring;
+  }
+
+  /** Computes every bucket that can be; called whenever anything changed. */
   pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
     try {
-      while (this.#isEnabled && this.#prepare() && this.#canStep()) this.#step();
+      while (this.#isEnabled && this.#prepare()) {
+        const bucket = this.#clocks.next();
+        if (bucket === undefined || !this.#canStep(bucket)) break;
+        this.#step(bucket);
+      }
     } finally {
       this.#isPumping = false;
     }
@@ -97,7 +126,13 @@ export class OnlineCompute {
     const executor = this.#executor;
     if (executor === undefined || !this.#held.has(nodeId)) return undefined;
     const state = executor.save(executor.handle(nodeId));
-    return state.length === 0 ? undefined : { row: this.#lastRow, hash: shortHash(state), state };
+    if (state.length === 0) return undefined;
+    return { row: this.#rowOf(nodeId), hash: shortHash(state), state };
+  }
+
+  /** Last row of a node's clock. */
+  #rowOf(nodeId: string): number {
+    return this.#clocks.lastRow(this.#wiring.clockOf.get(nodeId) ?? "");
   }
 
   /** Makes the executor fit what is held; false while a claim is open. */
@@ -105,6 +140,15 @@ export class OnlineCompute {
     const keys = [...this.#options.keys.values()];
     if (keys.some((key) => key.phase === "CLAIMED")) return false;
     const held = keys.filter((key) => key.isHeld);
+    if (this.#rewired !== undefined) {
+      // What was sent under the old wiring must be in the log: the past is taken from there.
+      if (held.some((key) => key.inWindow > 0)) return false;
+      this.#wiring = this.#rewired;
+      this.#rewired = undefined;
+      this.#clocks = new OnlineClocks(this.#wiring.inputs);
+      if (this.isWarm) this.#clocks.standAt(this.#endMs);
+      return this.#rebuild(held);
+    }
     const isSame =
       this.#executor !== undefined &&
       held.length === this.#held.size &&
@@ -115,183 +159,129 @@ export class OnlineCompute {
 
   #isPrivateDone(): boolean {
     for (const id of this.#private) {
-      const key = this.#options.keys.get(id)!;
-      if (key.firstRow <= this.#lastRow + 1) return true;
+      if (this.#options.keys.get(id)!.firstRow <= this.#rowOf(id) + 1) return true;
     }
     return false;
   }
 
   #rebuild(held: readonly OnlineKey[]): boolean {
-    const { graph, sourceKeys, keys, onWarmup, onTakeover, onDiverged } = this.#options;
+    const { onWarmup, onTakeover, onDiverged } = this.#options;
     const claimed = held.filter((key) => key.phase === "RESTORING");
-    const lastRow = this.#restoreRow(claimed);
-    const past = computePast(graph, sourceKeys, lastRow);
+    const endMs = this.#restoreMs(claimed);
+    this.#clocks.standAt(endMs);
+    const past = this.#past(held);
+    if (past === undefined) return false;
     onWarmup(past.evaluations);
     for (const key of claimed) {
-      const problem = difference(past, key);
+      // What a query found is in no log: its rows stand as they are.
+      if (this.#wiring.queries.has(key.identity.nodeId)) continue;
+      const problem = difference(past, key, this.#rowOf(key.identity.nodeId));
       if (problem === undefined) continue;
       key.diverged(problem.row, problem.local, problem.log);
       onDiverged(key.identity.name, problem.row);
     }
     const kept = held.filter((key) => key.isHeld);
     this.#held = new Set(kept.map((key) => key.identity.nodeId));
-    this.#private = new Set(
-      [...keys.values()]
-        .filter((key) => !key.isHeld && key.isStarted && key.firstRow > lastRow + 1)
-        .map((key) => key.identity.nodeId),
-    );
-    const supplied = new Set(graph.sources.map((source) => source.nodeId));
-    for (const id of keys.keys()) {
-      if (!this.#held.has(id) && !this.#private.has(id)) supplied.add(id);
-    }
-    const wanted = [...this.#held];
-    if (graph.target !== undefined) wanted.push(graph.target.nodeId);
-    this.#executor =
-      wanted.length === 0 ? undefined : restoredExecutor(graph, past, supplied, wanted);
-    if (!Number.isNaN(this.#lastRow)) {
-      this.#firstNewRow = Math.max(this.#firstNewRow, this.#lastRow + 1);
-    }
-    this.#lastRow = lastRow;
+    this.#private = this.#privateNodes();
+    const { supplied, wanted } = this.#parts(this.#held, this.#private);
+    const { runtime } = this.#wiring;
+    const isEmpty = wanted.length === 0;
+    const plan = isEmpty ? undefined : compilePlan({ graph: runtime, supplied, wanted });
+    this.#executor = plan && restoredExecutor(plan, past, this.#clocks, this.#wiring.queries);
+    this.#endMs = endMs;
     for (const key of claimed) if (key.isHeld) key.restored();
     const names = claimed.filter((key) => key.isHeld).map((key) => key.identity.name);
-    if (names.length > 0) onTakeover(names, lastRow);
+    if (names.length > 0) onTakeover(names, this.#clocks.row);
     return true;
   }
 
-  /** Row to go on from: where this process stands, or earlier when a key just claimed ends earlier. */
-  #restoreRow(claimed: readonly OnlineKey[]): number {
-    const { graph, sourceKeys } = this.#options;
-    let row = this.#lastRow;
-    if (Number.isNaN(row)) {
-      row = Number.POSITIVE_INFINITY;
-      for (const key of sourceKeys.values()) {
-        row = Math.min(row, (key.isStarted ? key.nextRow : graph.rows.startRow) - 1);
-      }
+  /** From the newest snapshots where they reach, else all of it; undefined while rows are still to be read. */
+  #past(held: readonly OnlineKey[]): ComputedPast | undefined {
+    const { keys, keptStates, onPartial } = this.#options;
+    const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, keys };
+    const alone = this.#privateNodes(held);
+    if (alone.size === 0) {
+      const ids = new Set(held.map((key) => key.identity.nodeId));
+      const { supplied, wanted } = this.#parts(ids, alone);
+      const short = pastFromSnapshots(parts, keptStates(), supplied, wanted);
+      if (short !== undefined) return short;
     }
-    for (const key of claimed) row = Math.min(row, key.nextRow - 1);
-    return Math.max(row, graph.rows.firstRow - 1);
+    if (isWhole(parts)) return computePast(parts);
+    onPartial();
+    return undefined;
   }
 
-  #canStep(): boolean {
-    const { sourceKeys, keys, hasRoom } = this.#options;
-    const next = this.#lastRow + 1;
-    for (const key of sourceKeys.values()) if (key.row(next) === undefined) return false;
+  #privateNodes(held?: readonly OnlineKey[]): ReadonlySet<string> {
+    const alone = new Set<string>();
+    for (const [id, key] of this.#options.keys) {
+      const isHeld = held === undefined ? key.isHeld : held.includes(key);
+      if (!isHeld && key.isStarted && key.firstRow > this.#rowOf(id) + 1) alone.add(id);
+    }
+    return alone;
+  }
+
+  #parts(
+    held: ReadonlySet<string>,
+    alone: ReadonlySet<string>,
+  ): { readonly supplied: ReadonlySet<string>; readonly wanted: readonly string[] } {
+    const { graph, keys } = this.#options;
+    const supplied = new Set(this.#wiring.inputs.map(({ nodeId }) => nodeId));
+    for (const id of keys.keys()) if (!held.has(id) && !alone.has(id)) supplied.add(id);
+    const wanted = new Set([...held, ...graph.targets.map(({ nodeId }) => nodeId)]);
+    return { supplied, wanted: [...wanted] };
+  }
+
+  /** Moment to go on from: where this process stands, or earlier when a key just claimed ends earlier. */
+  #restoreMs(claimed: readonly OnlineKey[]): number {
+    let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
+    for (const key of claimed) {
+      const clock = this.#wiring.clockOf.get(key.identity.nodeId) ?? "";
+      const end = this.#clocks.endMs(clock, key.nextRow - 1);
+      endMs = Math.min(endMs, Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end);
+    }
+    return endMs;
+  }
+
+  #canStep(bucket: OnlineBucket): boolean {
+    const { keys, hasRoom } = this.#options;
+    const index = this.#executor?.plan.nodeIndex;
     for (const [id, key] of keys) {
+      const row = bucket.rows.get(this.#wiring.clockOf.get(id) ?? "");
+      if (row === undefined) continue;
       if (this.#held.has(id)) {
-        if (key.room === 0 && next >= key.nextProduced) return false;
-      } else if (!this.#private.has(id) && this.#isRead(id) && key.row(next) === undefined) {
+        if (key.room === 0 && row >= key.nextProduced) return false;
+      } else if (!this.#private.has(id) && index?.has(id) === true && key.row(row) === undefined) {
         return false;
       }
     }
     return hasRoom();
   }
 
-  #isRead(id: string): boolean {
-    return this.#executor?.plan.nodeIndex.has(id) ?? false;
-  }
-
-  #step(): void {
-    const { graph, sourceKeys, keys, onRow, onEvaluated } = this.#options;
+  #step(bucket: OnlineBucket): void {
+    const { graph, onRow, onEvaluated } = this.#options;
     const executor = this.#executor;
-    const row = this.#lastRow + 1;
-    const bucketEndMs = endOfRow(sourceKeys, row);
-    if (executor !== undefined) {
+    const { endMs } = bucket;
+    const isFirst = endMs > this.#doneMs;
+    let count = 0;
+    if (executor !== undefined && this.#rows.push(executor, this.#wiring, bucket)) {
       const before = evaluationsOf(executor);
-      for (const [handle, node] of executor.plan.nodes.entries()) {
-        if (!node.supplied) continue;
-        const found = (sourceKeys.get(node.id) ?? keys.get(node.id))?.row(row);
-        this.#seqs.set(node.id, found?.seq ?? 0);
-        if (found?.content === undefined) executor.pushMissing(handle, row, bucketEndMs);
-        else executor.push(handle, row, bucketEndMs, found.content.values);
-      }
-      executor.step(bucketEndMs);
-      this.#publish(executor, row, bucketEndMs);
-      onEvaluated(evaluationsOf(executor) - before, row, row >= this.#firstNewRow);
+      executor.step(endMs);
+      this.#rows.publish(executor, this.#wiring, bucket, this.#held);
+      count = evaluationsOf(executor) - before;
     }
-    this.#lastRow = row;
-    const handle = graph.target && executor?.plan.nodeIndex.get(graph.target.nodeId);
-    const target =
-      handle === undefined || executor === undefined ? Number.NaN : executor.value(handle);
-    onRow({ row, bucketEndMs, target });
+    const previousEndMs = this.#endMs;
+    this.#clocks.advance(bucket);
+    this.#endMs = endMs;
+    this.#doneMs = Math.max(this.#doneMs, endMs);
+    const targets = graph.targets.map(({ nodeId }) => {
+      const handle = executor?.plan.nodeIndex.get(nodeId);
+      if (executor === undefined || handle === undefined) return Number.NaN;
+      return executor.value(handle);
+    });
+    const { row } = this.#clocks;
+    const ends = this.#clocks.ends(bucket);
+    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets };
+    onEvaluated(count, done, isFirst);
+    onRow(done);
   }
-
-  /** Sends the row of every held node, or compares it where the log has it already. */
-  #publish(executor: StepExecutor, row: number, bucketEndMs: number): void {
-    const { graph, keys, onDiverged } = this.#options;
-    for (const { id } of graph.computed) {
-      const key = keys.get(id);
-      if (key === undefined || !this.#held.has(id)) continue;
-      const handle = executor.handle(id);
-      const isPresent = executor.isPresent(handle);
-      const content = isPresent ? this.#content(executor, id, handle, row, bucketEndMs) : undefined;
-      if (row === key.nextProduced) {
-        this.#seqs.set(id, key.produce(row, bucketEndMs, content));
-        continue;
-      }
-      const found = key.row(row);
-      if (found === undefined) continue;
-      this.#seqs.set(id, found.seq);
-      if (isSameRow(content, found.content)) continue;
-      key.diverged(row, rowText(content), rowText(found.content));
-      onDiverged(key.identity.name, row);
-    }
-  }
-
-  #content(
-    executor: StepExecutor,
-    id: string,
-    handle: number,
-    row: number,
-    bucketEndMs: number,
-  ): RowContent {
-    const { slots } = executor.plan.nodes[handle]!;
-    const state = executor.save(handle);
-    const isWindowShown = state.length === 0 && row % windowHashRows === 0;
-    const inputs = this.#options.graph.runtime.nodes.find((node) => node.id === id)?.inputs ?? [];
-    return {
-      bucketEndMs,
-      values: Float64Array.from(slots, (_, output) => executor.value(handle, output)),
-      inputSeq: inputs.map((input) => this.#seqs.get(input.node) ?? 0),
-      stateHash: state.length === 0 ? new Uint8Array() : shortHash(state),
-      windowHash: isWindowShown ? windowHash(executor, handle) : new Uint8Array(),
-    };
-  }
-}
-
-/** First row where what was computed here differs from the log of a key. */
-function difference(
-  past: ComputedPast,
-  key: OnlineKey,
-): { readonly row: number; readonly local: string; readonly log: string } | undefined {
-  const { nodeId } = key.identity;
-  const lastRow = Math.min(past.lastRow, key.nextRow - 1);
-  const state = past.states.get(nodeId);
-  for (let row = key.firstRow; row <= lastRow; row++) {
-    const at = row - past.firstRow;
-    const values = at < 0 ? null : pastValues(past, nodeId, at);
-    const hash = row === past.lastRow && state !== undefined ? shortHash(state) : new Uint8Array();
-    const local: RowContent | undefined =
-      values === null
-        ? undefined
-        : { bucketEndMs: 0, values, inputSeq: [], stateHash: hash, windowHash: new Uint8Array() };
-    const log = key.row(row)?.content;
-    if (!isSameRow(local, log)) return { row, local: rowText(local), log: rowText(log) };
-  }
-  return undefined;
-}
-
-function endOfRow(sourceKeys: ReadonlyMap<string, OnlineKey>, row: number): number {
-  for (const key of sourceKeys.values()) {
-    const content = key.row(row)?.content;
-    if (content !== undefined) return content.bucketEndMs;
-  }
-  return Number.NaN;
-}
-
-function evaluationsOf(executor: StepExecutor): number {
-  let sum = 0;
-  for (const [handle, node] of executor.plan.nodes.entries()) {
-    if (!node.supplied) sum += executor.evaluations(handle);
-  }
-  return sum;
 }

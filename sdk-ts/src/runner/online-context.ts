@@ -1,42 +1,35 @@
-import type { Client } from "@connectrpc/connect";
-import type { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type {
-  QueueDataService,
-  QueueRecord as WireRecord,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
-import type { SdkClock } from "../control/index.ts";
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { computedWindowMax } from "../queues/index.ts";
 import { QueueReader } from "../sources/queue-reader.ts";
+import { completeKeys } from "./complete-keys.ts";
+import type { ComputedBucket } from "./computed-bucket.ts";
+import { drainKeys } from "./drain-keys.ts";
 import { hostedBuild } from "./online-build.ts";
-import { type ComputedRow, OnlineCompute } from "./online-compute.ts";
+import { OnlineCompute } from "./online-compute.ts";
 import type { OnlineGraph } from "./online-graph.ts";
-import { type KeyPort, OnlineKey } from "./online-key.ts";
-import type { LeaseKeeper } from "./online-leases.ts";
-
-/** Services and clocks every part of a run uses. */
-export interface RunPorts {
-  readonly data: Client<typeof QueueDataService>;
-  readonly queues: Client<typeof QueueService>;
-  readonly clock: SdkClock;
-  readonly sessionId: string;
-  readonly keyPort: KeyPort;
-  readonly leases: LeaseKeeper;
-  readonly onProblem: (problem: string) => void;
-  /** A call nobody waits for now; a stop does. Its failure is told as a problem. */
-  readonly track: (call: Promise<unknown>) => void;
-}
+import { inputRowEndMs, lastInputRow } from "./online-input.ts";
+import { OnlineKey } from "./online-key.ts";
+import { snapshotFromRows, stateLengths } from "./online-snapshot-past.ts";
+import { SnapshotShelf } from "./online-snapshots.ts";
+import type { OnlineSources } from "./online-sources.ts";
+import type { TagDesk } from "./online-tag-desk.ts";
+import { type OnlineWiring, wire } from "./online-wiring.ts";
+import type { RunPorts } from "./run-ports.ts";
+import { SnapshotWriter } from "./snapshot-writer.ts";
 
 export interface OnlineContextOptions {
   readonly ports: RunPorts;
   readonly graph: OnlineGraph;
-  readonly sourceKeys: ReadonlyMap<string, OnlineKey>;
+  readonly sources: OnlineSources;
+  /** Queues of the tag queries in this context. */
+  readonly tags: TagDesk;
   /** Compute key by node id, computed nodes only. */
   readonly computeKeys: ReadonlyMap<string, string>;
-  readonly onRow: (context: OnlineContext, row: ComputedRow) => void;
+  readonly onRow: (context: OnlineContext, bucket: ComputedBucket) => void;
   readonly onEvaluated: (
     context: OnlineContext,
     count: number,
-    row: number,
+    bucket: ComputedBucket,
     isFirst: boolean,
   ) => void;
   readonly onWarmup: (count: number) => void;
@@ -47,44 +40,31 @@ export interface OnlineContextOptions {
   readonly onChange: () => void;
 }
 
-/** Rows after which held states are stored, and time after which they are anyway. */
-const snapshotRows = 512;
-const snapshotMs = 60_000;
-
 /** The nodes of a strategy in one compute context: their keys, their stream, their leases and the computation. */
 export class OnlineContext {
   readonly keys: ReadonlyMap<string, OnlineKey>;
-  readonly compute: OnlineCompute;
   readonly #options: OnlineContextOptions;
   readonly #byKey = new Map<string, OnlineKey>();
   readonly #reader: QueueReader;
-  #snapshotRow = 0;
-  #snapshotMs: number;
-  #isStopped = false;
-  readonly #snapshots = new Map<OnlineKey, { row: number; hash: Uint8Array; state: Uint8Array }>();
+  readonly #snapshots: SnapshotWriter;
+  readonly #stop = new AbortController();
+  /** Keys whose leases are not asked for yet: it is not known where their rows begin. */
+  readonly #unasked: Set<OnlineKey>;
+  #shelf: SnapshotShelf | undefined;
+  #wiring: OnlineWiring | undefined;
+  #compute: OnlineCompute | undefined;
+  #completing: Promise<void> | undefined;
+  #isFollowing = false;
 
   constructor(options: OnlineContextOptions) {
-    const { ports, graph, sourceKeys, computeKeys } = options;
+    const { ports, graph, computeKeys } = options;
     this.#options = options;
     this.keys = new Map(
       graph.computed.map(({ id }) => [id, this.#makeKey(id, computeKeys.get(id)!)] as const),
     );
     for (const key of this.keys.values()) this.#byKey.set(key.computeKey, key);
-    this.#snapshotMs = ports.clock.nowMs();
-    this.compute = new OnlineCompute({
-      graph,
-      sourceKeys,
-      keys: this.keys,
-      onRow: (row) => {
-        options.onRow(this, row);
-        this.#maySnapshot();
-      },
-      onEvaluated: (count, row, isFirst) => options.onEvaluated(this, count, row, isFirst),
-      onWarmup: options.onWarmup,
-      onTakeover: options.onTakeover,
-      onDiverged: options.onDiverged,
-      hasRoom: () => options.hasRoom(this),
-    });
+    this.#unasked = new Set(this.keys.values());
+    this.#snapshots = new SnapshotWriter(ports, (nodeId) => this.#compute?.stateOf(nodeId));
     this.#reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
@@ -95,95 +75,225 @@ export class OnlineContext {
     });
   }
 
-  /** Reads what is there, then asks for the leases and follows what comes. */
-  async start(): Promise<void> {
+  /** The computation; undefined before the context is prepared. */
+  get compute(): OnlineCompute | undefined {
+    return this.#compute;
+  }
+
+  /** It stands after its last bucket, ready for the next. */
+  get isWarm(): boolean {
+    return this.#compute?.isWarm === true;
+  }
+
+  /** Highest row computed; NaN before it stands anywhere. */
+  get lastRow(): number {
+    return this.#compute?.lastRow ?? Number.NaN;
+  }
+
+  /** Every input has ended, and everything of them is computed. */
+  get isEnded(): boolean {
+    const inputs = this.#wiring?.inputs ?? [];
+    const isOver = inputs.length > 0 && inputs.every(({ key }) => key.isEnded);
+    return isOver && this.#compute?.isAtEnd === true;
+  }
+
+  /**
+   * Source entries whose rows this computes from now on: all of its own once it is warm, one that a query found once it
+   * has come up to where this stands.
+   */
+  feedsReached(): ReadonlySet<string> {
+    const compute = this.#compute;
+    if (compute?.isWarm !== true) return new Set();
+    const found = this.#options.tags.inputs.filter((input) => {
+      const reached = inputRowEndMs(input, lastInputRow(input));
+      return compute.endMs === Number.NEGATIVE_INFINITY || reached >= compute.endMs;
+    });
+    const sources = [...this.#options.sources.inputs, ...found].map(({ source }) => source);
+    return new Set(sources.filter((source) => source !== ""));
+  }
+
+  /** Finds the queues of the tag queries and the snapshots to begin at. */
+  async prepare(): Promise<void> {
+    const { tags, ports, graph } = this.#options;
+    await tags.resolve();
+    if (this.#stop.signal.aborted) return;
+    const wiring = this.#wire();
+    this.#wiring = wiring;
+    const shelf = new SnapshotShelf({
+      queues: ports.queues,
+      clock: ports.clock,
+      keys: this.keys,
+      stateLengths: stateLengths(wiring),
+      signal: this.#stop.signal,
+      onProblem: ports.onProblem,
+    });
+    await shelf.load();
+    this.#shelf = shelf;
+    const { onWarmup, onTakeover, onDiverged } = this.#options;
+    this.#compute = new OnlineCompute({
+      graph,
+      wiring,
+      keys: this.keys,
+      keptStates: () => shelf.states,
+      onPartial: () => this.#complete(),
+      onRow: (bucket) => {
+        this.#options.onRow(this, bucket);
+        if (bucket.row % 64 === 0) this.#snapshots.look(bucket.row, this.keys.values());
+      },
+      onEvaluated: (count, bucket, isFirst) =>
+        this.#options.onEvaluated(this, count, bucket, isFirst),
+      onWarmup,
+      onTakeover,
+      onDiverged,
+      hasRoom: () => this.#options.hasRoom(this),
+    });
+  }
+
+  /** Before anything was read: begins at the newest snapshots, so that only what comes after them is read. */
+  beginAtSnapshots(): void {
+    const { graph, sources } = this.#options;
+    const wiring = this.#wiring;
+    if (wiring === undefined || this.#shelf === undefined || graph.queries.length > 0) return;
+    const from = snapshotFromRows(wiring, this.#shelf.states);
+    if (from === undefined) return;
+    for (const { key, clock, feed } of sources.inputs) {
+      const row = from.get(clock.key);
+      if (row !== undefined && feed !== undefined && row > feed.rows.startRow) key.beginAt(row);
+    }
+    for (const [id, key] of this.keys) {
+      const row = from.get(wiring.clockOf.get(id) ?? "");
+      if (row !== undefined) key.beginAt(row);
+    }
+  }
+
+  /** Reads what is there; false when a snapshot it began at is of another history. */
+  async read(): Promise<boolean> {
     await this.#reader.history();
-    if (this.#isStopped) return;
+    return this.#shelf?.confirm() ?? true;
+  }
+
+  /** Reads everything from the first record, instead of what was read. */
+  async readAgain(): Promise<void> {
+    for (const key of this.keys.values()) key.restart();
+    await this.read();
+  }
+
+  /** Asks for the leases and follows what comes. */
+  follow(): void {
+    if (this.#stop.signal.aborted) return;
     this.#reader.follow();
-    this.#options.ports.leases.add(this.keys.values());
+    this.#isFollowing = true;
+    this.ask();
+    // With nothing to ask for, nothing is answered.
+    if (this.#unasked.size === this.keys.size) this.#compute?.enable();
+  }
+
+  /** Asks for the leases of the nodes whose rows are known to begin. */
+  ask(): void {
+    if (!this.#isFollowing || this.#stop.signal.aborted || this.#unasked.size === 0) return;
+    const known = [...this.#unasked].filter((key) => !Number.isNaN(this.#originRow(key)));
+    for (const key of known) this.#unasked.delete(key);
+    if (known.length > 0) this.#options.ports.leases.add(known);
+  }
+
+  /** Everything of a context that is opened while another runs. */
+  async start(): Promise<void> {
+    await this.prepare();
+    if (this.#stop.signal.aborted) return;
+    await this.read();
+    this.follow();
+    this.#options.onChange();
+  }
+
+  /** Queues with tags may have changed. */
+  askTags(): void {
+    this.#options.tags.poke();
+  }
+
+  /** The tag queries found other queues: they are inputs from the next bucket on. */
+  rewire(): void {
+    const { tags } = this.#options;
+    if (this.#compute === undefined) return;
+    if (!tags.isResolved) {
+      this.#options.ports.onProblem("a tag query finds no queue any more; the last ones stay");
+      return;
+    }
+    this.#wiring = this.#wire();
+    this.#compute.rewire(this.#wiring);
+    this.#options.onChange();
   }
 
   /** Gives the leases up, each after its window, and computes no more. */
   async stop(): Promise<void> {
-    if (this.#isStopped) return;
-    this.#isStopped = true;
-    const { ports } = this.#options;
-    this.compute.stop();
+    if (this.#stop.signal.aborted) return;
+    this.#stop.abort();
+    const { ports, tags } = this.#options;
+    this.#compute?.stop();
     const held = [...this.keys.values()].filter((key) => key.phase !== "WAITING");
     ports.leases.drop(this.keys.values());
-    await this.#drained(held);
+    await drainKeys(held, ports.clock);
     await this.#reader.stop();
+    await tags.stop();
+    await this.#completing;
   }
 
   /** Stores the states of these keys after the last row, once that row is effective. */
   storeSnapshots(keys: Iterable<OnlineKey>): void {
-    for (const key of keys) {
-      const found = this.compute.stateOf(key.identity.nodeId);
-      if (found !== undefined) this.#snapshots.set(key, found);
-    }
-    this.#sendSnapshots();
+    this.#snapshots.store(keys);
   }
 
-  #sendSnapshots(): void {
-    const { ports } = this.#options;
-    const snapshots = [...this.#snapshots].flatMap(([key, { row, hash, state }]) => {
-      if (!(key.nextRow > row)) return [];
-      this.#snapshots.delete(key);
-      const found = key.row(row);
-      if (found?.content === undefined) return [];
-      if (!Buffer.from(hash).equals(found.content.stateHash)) return [];
-      const { computeKey } = key;
-      return [{ computeKey, seq: BigInt(found.seq), row: BigInt(row), stateHash: hash, state }];
-    });
-    if (snapshots.length === 0) return;
-    const { sessionId, queues } = ports;
-    ports.track(queues.putSnapshots({ sessionId, snapshots }, { timeoutMs: 2_000 }));
+  #wire(): OnlineWiring {
+    const { graph, sources, tags } = this.#options;
+    return wire(graph, [...sources.inputs, ...tags.inputs], tags.matches);
+  }
+
+  /** Row a queue of this context would begin at now: the next of the inputs on its clock. */
+  #originRow(key: OnlineKey): number {
+    const clock = this.#wiring?.clockOf.get(key.identity.nodeId);
+    const inputs = [...this.#options.sources.inputs, ...this.#options.tags.inputs];
+    const rows = inputs
+      .filter((input) => input.clock.key === clock)
+      .map(({ key: own, feed }) =>
+        own.isStarted ? own.nextRow : (feed?.rows.startRow ?? Number.NaN),
+      );
+    return rows.length === 0 ? Number.NaN : Math.min(...rows);
   }
 
   #makeKey(nodeId: string, computeKey: string): OnlineKey {
-    const { ports, graph, sourceKeys } = this.#options;
+    const { ports, graph, sources } = this.#options;
     const node = graph.computed.find((one) => one.id === nodeId)!;
     const build = hostedBuild(graph.identified.hashCode(node.hashable.code));
     const content = { sessionId: ports.sessionId, build, feedFingerprint: "" };
     const start = () => {
-      let row = Number.POSITIVE_INFINITY;
-      for (const key of sourceKeys.values()) {
-        row = Math.min(row, key.isStarted ? key.nextRow : graph.rows.startRow);
-      }
-      return { content, origin: { row, warmFromRow: graph.rows.firstRow, stateHash: "" } };
+      const row = this.#originRow(key);
+      const clock = this.#wiring?.clockOf.get(nodeId);
+      const firsts = sources.inputs.filter((input) => input.clock.key === clock);
+      const warmFromRow = Math.min(row, ...firsts.map(({ feed }) => feed?.rows.firstRow ?? row));
+      return { content, origin: { row, warmFromRow, stateHash: "" } };
     };
     const { name } = node.declared;
     const windowMax = computedWindowMax;
     const identity = { computeKey, nodeId, name, build, isSource: false, windowMax, start };
-    return new OnlineKey(identity, ports.keyPort);
+    const key: OnlineKey = new OnlineKey(identity, ports.keyPort);
+    return key;
   }
 
   #read(records: readonly WireRecord[]): void {
     for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
-    if (this.#snapshots.size > 0) this.#sendSnapshots();
+    this.#snapshots.send();
     this.#options.onChange();
   }
 
-  #maySnapshot(): void {
-    const { clock } = this.#options.ports;
-    const { lastRow } = this.compute;
-    if (lastRow % 64 !== 0) return;
-    const isDue = lastRow - this.#snapshotRow >= snapshotRows;
-    if (!isDue && clock.nowMs() - this.#snapshotMs < snapshotMs) return;
-    this.#snapshotRow = lastRow;
-    this.#snapshotMs = clock.nowMs();
-    this.storeSnapshots([...this.keys.values()].filter((key) => key.isHeld));
-  }
-
-  async #drained(held: readonly OnlineKey[]): Promise<void> {
-    const { clock } = this.#options.ports;
-    const isOpen = (): boolean =>
-      held.some((key) => key.phase !== "WAITING" && key.phase !== "DIVERGED");
-    for (let waitedMs = 0; isOpen() && waitedMs < 2_000; waitedMs += 20) {
-      await new Promise<void>((resolve) => {
-        clock.setTimer(resolve, 20);
-      });
-      for (const key of held) key.tick();
-    }
+  /** Reads what lies before the rows that some queues were read from. */
+  #complete(): void {
+    const { ports, sources, onChange } = this.#options;
+    this.#completing ??= completeKeys(
+      ports,
+      [...this.keys.values(), ...sources.keys.values()].filter((key) => !key.isWhole),
+      this.#stop.signal,
+    ).then(() => {
+      this.#completing = undefined;
+      onChange();
+    });
   }
 }

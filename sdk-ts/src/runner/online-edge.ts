@@ -13,10 +13,13 @@ import {
   pause,
   type SdkClock,
 } from "../control/index.ts";
-import type { PositionSide, SessionEffect } from "../gate/index.ts";
+import type { SessionEffect } from "../gate/index.ts";
 import { hasReason } from "../rpc/index.ts";
-import type { ComputedRow } from "./online-compute.ts";
+import type { ComputedBucket } from "./computed-bucket.ts";
+import { type EdgeTarget, EdgeTargets, sidesOf } from "./edge-targets.ts";
+import type { FeedEnd } from "./online-clocks.ts";
 import type { Evaluations } from "./online-evaluations.ts";
+import type { OnlineTarget } from "./online-graph.ts";
 
 export interface OnlineEdgeOptions {
   readonly orders: Client<typeof OrderService>;
@@ -25,39 +28,44 @@ export interface OnlineEdgeOptions {
   readonly sessionId: string;
   readonly worldId: string;
   readonly strategyId: string;
-  readonly instrument: string | undefined;
-  readonly source: string;
+  readonly targets: readonly OnlineTarget[];
   readonly ticket: () => string;
   readonly onTicketRefused: () => void;
   readonly onEffects: (effects: readonly SessionEffect[]) => void;
-  /** Before the row is sent: the simulated book takes it. */
-  readonly onDecided: (row: ComputedRow, target: number, isGateShut: boolean) => void;
+  /** Before the bucket is sent: the simulated book takes it. Values in the order of the targets. */
+  readonly onDecided: (
+    bucket: ComputedBucket,
+    values: readonly number[],
+    isGateShut: boolean,
+  ) => void;
   readonly counts: () => { readonly wantedOrders: number; readonly evaluations: Evaluations };
-  readonly onSent: (target: number, row: ComputedRow, orderIds: readonly string[]) => void;
+  readonly onSent: (
+    target: EdgeTarget,
+    bucket: ComputedBucket,
+    orderIds: readonly string[],
+  ) => void;
   readonly onRefused: (reason: string) => void;
-  readonly onEnded: (row: number) => void;
+  readonly onEnded: (bucket: ComputedBucket) => void;
   readonly onProblem: (problem: string) => void;
 }
 
-/** Rows that wait for their end to be answered at most. */
+/** Buckets that wait for their end to be answered at most. */
 export const edgeRowsMax = 64;
 const againMs = 100;
 const againMsMax = 2_000;
 
 /**
- * The end of each bucket: decides, and tells the gateway, one row after the other. Every row is ended once it is
- * answered, repeated until then; a target goes along when it changed, or was not taken under the lease in force.
+ * The end of each bucket: decides, and tells the gateway, one bucket after the other, with one call for each feed whose
+ * row ends there. Every row is ended once it is answered, repeated until then; a target goes along with the row of its
+ * instrument's marks when it changed, or was not taken under the lease in force.
  */
 export class OnlineEdge {
   readonly #options: OnlineEdgeOptions;
+  readonly #targets: EdgeTargets;
   readonly #stop = new AbortController();
-  readonly #rows: ComputedRow[] = [];
-  #target = 0;
-  #lastSide: PositionSide = "long";
-  /** The target is not the router's latest under the lease in force. */
-  #isUnsent = false;
-  #decided: ComputedRow | undefined;
-  #endedRow = Number.NEGATIVE_INFINITY;
+  readonly #buckets: ComputedBucket[] = [];
+  #decided: ComputedBucket | undefined;
+  #endedMs = Number.NEGATIVE_INFINITY;
   #mustRepeat = false;
   #isRunning = false;
   #retryNow: (() => void) | undefined;
@@ -66,44 +74,46 @@ export class OnlineEdge {
 
   constructor(options: OnlineEdgeOptions) {
     this.#options = options;
+    this.#targets = new EdgeTargets(options.targets);
   }
 
-  get target(): number {
-    return this.#target;
+  /** Value of each target, in their order. */
+  get values(): readonly number[] {
+    return this.#targets.all.map(({ value }) => value);
   }
 
   get sentOrders(): number {
     return this.#sentOrders;
   }
 
-  /** Last row that was answered. */
-  get endedRow(): number {
-    return this.#endedRow;
+  /** End of the last bucket that was answered, milliseconds; −∞ before the first. */
+  get endedMs(): number {
+    return this.#endedMs;
   }
 
-  /** Last row decided on. */
-  get decidedRow(): number {
-    return this.#decided?.row ?? Number.NEGATIVE_INFINITY;
+  /** Last bucket decided on. */
+  get decided(): ComputedBucket | undefined {
+    return this.#decided;
   }
 
   get hasRoom(): boolean {
-    return this.#rows.length < edgeRowsMax;
+    return this.#buckets.length < edgeRowsMax;
   }
 
   get isIdle(): boolean {
-    return !this.#isRunning && this.#rows.length === 0;
+    return !this.#isRunning && this.#buckets.length === 0;
   }
 
-  /** Takes the next row. */
-  push(row: ComputedRow): void {
-    this.#rows.push(row);
+  /** Takes the next bucket. */
+  push(bucket: ComputedBucket): void {
+    this.#buckets.push(bucket);
     this.#poke();
   }
 
-  /** The gate armed: the current target is stated again, at once if no row is under way. */
+  /** The gate armed: the current targets are stated again, at once if no bucket is under way. */
   armed(): void {
     if (this.#decided === undefined) return;
-    this.#isUnsent = true;
+    this.#targets.restate();
     this.#mustRepeat = true;
     this.#poke();
   }
@@ -137,48 +147,47 @@ export class OnlineEdge {
     this.#isRunning = true;
     this.#done = this.#run().finally(() => {
       this.#isRunning = false;
-      if (this.#rows.length > 0 || this.#mustRepeat) this.#poke();
+      if (this.#buckets.length > 0 || this.#mustRepeat) this.#poke();
     });
   }
 
   async #run(): Promise<void> {
     const signal = this.#stop.signal;
     while (!signal.aborted) {
-      const row = this.#rows[0];
-      if (row !== undefined) this.#decide(row);
+      const bucket = this.#buckets[0];
+      if (bucket !== undefined) this.#decide(bucket);
       else if (!this.#mustRepeat) return;
       this.#mustRepeat = false;
       await this.#end();
-      if (signal.aborted || row === undefined) continue;
-      this.#rows.shift();
-      this.#endedRow = row.row;
-      this.#options.onEnded(row.row);
+      if (signal.aborted || bucket === undefined) continue;
+      this.#buckets.shift();
+      this.#endedMs = bucket.bucketEndMs;
+      this.#options.onEnded(bucket);
     }
   }
 
-  #decide(row: ComputedRow): void {
-    const { gate, onDecided } = this.#options;
-    const value = Number.isNaN(row.target) ? this.#target : row.target;
-    if (value !== this.#target) this.#isUnsent = true;
-    if (value !== 0) this.#lastSide = value > 0 ? "long" : "short";
-    this.#target = value;
-    this.#decided = row;
-    onDecided(row, value, gate.refusal(this.#sides()) !== null);
+  #decide(bucket: ComputedBucket): void {
+    this.#targets.decide(bucket.targets);
+    this.#decided = bucket;
+    this.#options.onDecided(bucket, this.values, this.#targets.isShut(this.#options.gate));
   }
 
-  #sides(): PositionSide[] {
-    return this.#target === 0
-      ? [this.#lastSide, this.#lastSide === "long" ? "short" : "long"]
-      : [this.#lastSide];
-  }
-
-  /** Ends the row decided last; repeats until the gateway answers. */
+  /** Ends every row of the bucket decided last. */
   async #end(): Promise<void> {
+    const bucket = this.#decided;
+    if (bucket === undefined) return;
+    // A bucket of computed queues alone ends no row of a feed; its targets are told all the same.
+    const ends = bucket.ends.length > 0 ? bucket.ends : [{ source: "", row: bucket.row }];
+    for (const end of ends) await this.#endRow(bucket, end, ends);
+  }
+
+  /** Ends one row; repeats until the gateway answers. */
+  async #endRow(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
     const { clock, onProblem, onTicketRefused } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        await this.#call();
+        await this.#call(bucket, end, ends);
         return;
       } catch (failure) {
         if (signal.aborted) return;
@@ -193,46 +202,70 @@ export class OnlineEdge {
     }
   }
 
-  async #call(): Promise<void> {
-    const { gate, onEffects, instrument, onSent, onRefused } = this.#options;
-    const row = this.#decided;
-    if (row === undefined) return;
-    const target = this.#target;
-    if (this.#isUnsent && instrument !== undefined) {
-      const emitted = gate.emit(this.#sides(), (word) => this.#send(word, row, true));
+  async #call(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
+    const { gate, onEffects } = this.#options;
+    const targets = this.#targetsWith(end, ends).filter((each) => each.isUnsent);
+    const sides = [...new Set(targets.flatMap(sidesOf))];
+    if (targets.length > 0) {
+      const values = targets.map(({ value }) => value);
+      const emitted = gate.emit(sides, (word) => this.#send(word, bucket, end, targets));
       if (typeof emitted !== "string") {
         onEffects(emitted.effects);
-        const result = (await emitted.result).results[0];
-        if (result?.accepted === true) {
-          this.#isUnsent = this.#target !== target;
-          this.#sentOrders += result.clientOrderIds.length;
-          onSent(target, row, result.clientOrderIds);
-        } else onRefused(result?.reason ?? "no result");
+        this.#answered(bucket, targets, values, await emitted.result);
         return;
       }
     }
-    await this.#send(gate.shutWord(), row, false);
+    await this.#send(gate.shutWord(), bucket, end, []);
   }
 
-  #send(word: GateWord, row: ComputedRow, withTarget: boolean): Promise<SetTargetsResponse> {
+  /** Targets whose marks come with this row; those of no row of the bucket go with its first. */
+  #targetsWith(end: FeedEnd, ends: readonly FeedEnd[]): EdgeTarget[] {
+    return this.#targets.all.filter(({ target }) => {
+      const own = ends.find(({ source }) => source === target.markSource) ?? ends[0];
+      return own === end;
+    });
+  }
+
+  #answered(
+    bucket: ComputedBucket,
+    targets: readonly EdgeTarget[],
+    values: readonly number[],
+    { results }: SetTargetsResponse,
+  ): void {
+    const { onSent, onRefused } = this.#options;
+    targets.forEach((each, at) => {
+      const result = results[at];
+      if (result?.accepted !== true) {
+        onRefused(result?.reason ?? "no result");
+        return;
+      }
+      each.isUnsent = each.value !== values[at];
+      this.#sentOrders += result.clientOrderIds.length;
+      onSent(each, bucket, result.clientOrderIds);
+    });
+  }
+
+  #send(
+    word: GateWord,
+    bucket: ComputedBucket,
+    end: FeedEnd,
+    targets: readonly EdgeTarget[],
+  ): Promise<SetTargetsResponse> {
     const { orders } = this.#options;
-    return orders.setTargets(this.#request(word, row, withTarget), {
+    return orders.setTargets(this.#request(word, bucket, end, targets), {
       signal: this.#stop.signal,
       timeoutMs: 10_000,
     });
   }
 
-  #request(word: GateWord, row: ComputedRow, withTarget: boolean): SetTargetsRequest {
-    const { sessionId, worldId, strategyId, instrument = "", source, counts } = this.#options;
+  #request(
+    word: GateWord,
+    { bucketEndMs }: ComputedBucket,
+    { source, row }: FeedEnd,
+    targets: readonly EdgeTarget[],
+  ): SetTargetsRequest {
+    const { sessionId, worldId, strategyId, counts } = this.#options;
     const { wantedOrders, evaluations } = counts();
-    const target = {
-      strategyId,
-      instrument,
-      value: this.#target,
-      row: BigInt(row.row),
-      bucketEndMs: BigInt(row.bucketEndMs),
-      inputWatermarkMs: BigInt(row.bucketEndMs),
-    };
     const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
       ticket: this.#options.ticket(),
       claim: {
@@ -245,9 +278,16 @@ export class OnlineEdge {
         domain: domainToProto(word.domain),
         validForMs: Math.max(0, Math.floor(word.validForMs)),
       },
-      targets: withTarget ? [target] : [],
+      targets: targets.map(({ target, value }) => ({
+        strategyId,
+        instrument: target.instrument,
+        value,
+        row: BigInt(row),
+        bucketEndMs: BigInt(bucketEndMs),
+        inputWatermarkMs: BigInt(bucketEndMs),
+      })),
       source,
-      endRow: BigInt(row.row),
+      endRow: BigInt(row),
       wantedOrders: BigInt(wantedOrders),
       strategyIds: [strategyId],
       evaluations: Object.fromEntries(

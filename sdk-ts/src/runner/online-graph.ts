@@ -1,11 +1,8 @@
-import type { RuntimeGraph } from "../dataflow/index.ts";
-import { ReplayFeed, type ReplayRows } from "../sources/replay-feed.ts";
-import {
-  type IdentifiedNode,
-  StreamInput,
-  TagQueryNode,
-  toRuntimeGraph,
-} from "../strategy/index.ts";
+import { blake3Hex, jcs } from "../canonical/index.ts";
+import type { QmtlConfig } from "../config/index.ts";
+import { type ClockSpec, continuousClock } from "../dataflow/index.ts";
+import { continuousRows, ReplayFeed, type ReplayRows } from "../sources/replay-feed.ts";
+import { type IdentifiedNode, StreamInput, streamClock, TagQueryNode } from "../strategy/index.ts";
 import type { IdentifiedStrategy } from "./identify-strategy.ts";
 import { StrategyRunError } from "./strategy-run-error.ts";
 
@@ -13,78 +10,146 @@ import { StrategyRunError } from "./strategy-run-error.ts";
 export interface OnlineSource {
   readonly nodeId: string;
   readonly node: StreamInput;
+  readonly clock: ClockSpec;
   readonly feed: ReplayFeed;
+}
+
+/** A target position of the graph. */
+export interface OnlineTarget {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly instrument: string;
+  /** Largest share of the capital it may ask for. */
+  readonly max: number;
+  /** Entry of `sources:` whose close is the instrument's mark; undefined: not configured. */
+  readonly markSource: string | undefined;
+}
+
+/** A tag query of the graph. */
+export interface OnlineQuery {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly node: TagQueryNode;
+  readonly intervalSeconds: number;
 }
 
 /** A strategy ready to run online. */
 export interface OnlineGraph {
   readonly identified: IdentifiedStrategy;
-  readonly runtime: RuntimeGraph;
   readonly sources: readonly OnlineSource[];
   /** Inputs before readers. */
   readonly computed: readonly IdentifiedNode[];
-  /** The `sources:` entry all streams are bound to. */
-  readonly sourceName: string;
-  readonly rows: ReplayRows;
-  readonly target:
-    | {
-        readonly nodeId: string;
-        readonly name: string;
-        readonly instrument: string;
-        readonly max: number;
-      }
-    | undefined;
+  readonly queries: readonly OnlineQuery[];
+  /** Rows of each `sources:` entry a stream is bound to. */
+  readonly feeds: ReadonlyMap<string, ReplayRows>;
+  readonly targets: readonly OnlineTarget[];
+  /** Names what the strategy reads: the fingerprint of its feed, or of all of them. */
+  readonly fingerprint: string;
 }
 
 /**
  * Ties the streams of a strategy to the files of the configuration.
  *
- * @throws {StrategyRunError} for streams of several sources, tag queries or several targets: an online run has
- * one feed and one target.
+ * @throws {StrategyRunError} for a strategy without streams and tag queries, streams of one source on two schedules,
+ * or two targets of one instrument.
  */
 export async function onlineGraph(
   identified: IdentifiedStrategy,
+  config: Pick<QmtlConfig, "instruments">,
   load: (source: string) => Promise<ReplayRows>,
 ): Promise<OnlineGraph> {
-  const { graph, targets, strategy } = identified;
-  const streams = graph.nodes.filter(({ declared }) => declared.node instanceof StreamInput);
-  const names = new Set(streams.map(({ declared }) => (declared.node as StreamInput).source));
-  const [sourceName] = names;
-  if (sourceName === undefined || names.size > 1) {
-    const found = [...names].join(", ") || "none";
-    const message = `strategy "${strategy.name}" reads ${found}; an online run reads one source entry`;
+  const { graph, strategy } = identified;
+  const streams = graph.nodes.flatMap(({ id, declared }) => {
+    const { node, intervalSeconds } = declared;
+    return node instanceof StreamInput ? [{ nodeId: id, node, intervalSeconds }] : [];
+  });
+  const queries = graph.nodes.flatMap(({ id, declared }) => {
+    const { node, name, intervalSeconds } = declared;
+    return node instanceof TagQueryNode ? [{ nodeId: id, node, name, intervalSeconds }] : [];
+  });
+  if (streams.length === 0 && queries.length === 0) {
+    const message = `strategy "${strategy.name}" reads no source entry and asks for no tags`;
     throw new StrategyRunError("SOURCE_UNKNOWN", message);
   }
-  if (graph.nodes.some(({ declared }) => declared.node instanceof TagQueryNode)) {
-    const message = `strategy "${strategy.name}" has a tag query; online runs do not resolve them yet`;
-    throw new StrategyRunError("SOURCE_UNKNOWN", message);
+  const feeds = new Map<string, ReplayRows>();
+  for (const { node, intervalSeconds } of streams) {
+    if (feeds.has(node.source)) continue;
+    feeds.set(node.source, await loadFeed(node, intervalSeconds * 1_000, load));
   }
-  if (targets.length > 1) {
-    const message = `strategy "${strategy.name}" has ${targets.length} targets; an online run takes one`;
-    throw new StrategyRunError("TARGET_AMBIGUOUS", message);
-  }
-  const rows = await load(sourceName);
-  const [target] = targets;
+  checkSchedules(streams.map(({ node }) => node));
   return {
     identified,
-    runtime: toRuntimeGraph(graph),
-    sources: streams.map(({ id, declared }) => {
-      const node = declared.node as StreamInput;
-      return { nodeId: id, node, feed: new ReplayFeed(rows, node.outputs) };
-    }),
+    feeds,
+    queries,
+    sources: streams.map(({ nodeId, node, intervalSeconds }) => ({
+      nodeId,
+      node,
+      clock: streamClock(node, intervalSeconds),
+      feed: new ReplayFeed(feeds.get(node.source)!, node.outputs),
+    })),
     computed: graph.nodes.filter(({ declared }) => !(declared.node instanceof StreamInput)),
-    sourceName,
-    rows,
-    target: target && {
-      nodeId: target.nodeId,
-      name: target.name,
-      instrument: target.node.instrument,
-      max: largestTarget(target.node.params),
-    },
+    targets: targetsOf(identified, config),
+    fingerprint: fingerprintOf(feeds),
   };
+}
+
+/** Whether every bucket of a clock exists. */
+export function isContinuous(clock: ClockSpec): boolean {
+  return clock.key === continuousClock(clock.intervalMs).key;
+}
+
+async function loadFeed(
+  node: StreamInput,
+  intervalMs: number,
+  load: (source: string) => Promise<ReplayRows>,
+): Promise<ReplayRows> {
+  const rows = await load(node.source);
+  if (node.schedule !== "continuous") return rows;
+  try {
+    return continuousRows(rows, intervalMs);
+  } catch (failure) {
+    const message = `source "${node.source}" does not fit the schedule "continuous": ${String(failure)}`;
+    throw new StrategyRunError("INTERVAL_MISMATCH", message, { cause: failure });
+  }
+}
+
+function checkSchedules(streams: readonly StreamInput[]): void {
+  const schedules = new Map<string, string>();
+  for (const { source, schedule } of streams) {
+    if ((schedules.get(source) ?? schedule) !== schedule) {
+      const message = `source "${source}" is read as observed and as continuous; its rows have one numbering`;
+      throw new StrategyRunError("INTERVAL_MISMATCH", message);
+    }
+    schedules.set(source, schedule);
+  }
+}
+
+function targetsOf(
+  { targets, strategy }: IdentifiedStrategy,
+  config: Pick<QmtlConfig, "instruments">,
+): OnlineTarget[] {
+  const found = targets.map(({ nodeId, name, node }) => ({
+    nodeId,
+    name,
+    instrument: node.instrument,
+    max: largestTarget(node.params),
+    markSource: config.instruments[node.instrument]?.mark_source,
+  }));
+  const instruments = found.map(({ instrument }) => instrument);
+  const twice = instruments.find((one, at) => instruments.indexOf(one) !== at);
+  if (twice === undefined) return found;
+  const message = `strategy "${strategy.name}" has two targets for ${twice}; one position has one target`;
+  throw new StrategyRunError("TARGET_AMBIGUOUS", message);
 }
 
 function largestTarget(params: Readonly<Record<string, unknown>>): number {
   const weights = [params.long_weight, params.short_weight, params.hold_weight];
   return Math.max(...weights.map((weight) => (typeof weight === "number" ? Math.abs(weight) : 0)));
+}
+
+function fingerprintOf(feeds: ReadonlyMap<string, ReplayRows>): string {
+  const [only, ...others] = feeds.values();
+  if (only !== undefined && others.length === 0) return only.fingerprint;
+  const byName = [...feeds].map(([name, { fingerprint }]) => [name, fingerprint]);
+  return `blake3:${blake3Hex(jcs(Object.fromEntries(byName)))}`;
 }

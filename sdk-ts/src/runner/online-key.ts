@@ -46,10 +46,14 @@ export interface KeyIdentity {
 export class OnlineKey {
   readonly identity: KeyIdentity;
   readonly #port: KeyPort;
-  readonly #rows: EffectiveRow[] = [];
+  #rows: EffectiveRow[] = [];
   #firstRow = Number.NaN;
   #holder: HolderState;
   #build = "";
+  /** Row it is read from; undefined: from the first record. */
+  #fromRow: number | undefined;
+  /** Rows before the first one here were not read. */
+  #isPartial = false;
 
   constructor(identity: KeyIdentity, port: KeyPort) {
     this.identity = identity;
@@ -59,6 +63,16 @@ export class OnlineKey {
 
   get computeKey(): string {
     return this.identity.computeKey;
+  }
+
+  /** Where reading goes on, while no row was read yet; undefined: at the next seq. */
+  get fromRow(): number | undefined {
+    return this.#rows.length === 0 ? this.#fromRow : undefined;
+  }
+
+  /** The log was read from its first row on. */
+  get isWhole(): boolean {
+    return !this.#isPartial;
   }
 
   /** Seq of the next effective record. */
@@ -87,7 +101,7 @@ export class OnlineKey {
     return this.isStarted ? this.#holder.fold.nextRow : Number.NaN;
   }
 
-  /** First row of the queue; NaN before the first START. */
+  /** First row of the queue that was read; NaN before the first START. */
   get firstRow(): number {
     return this.#firstRow;
   }
@@ -121,6 +135,34 @@ export class OnlineKey {
 
   row(row: number): EffectiveRow | undefined {
     return this.#rows[row - this.#firstRow];
+  }
+
+  /** Is to be read from this row on; before anything was read. */
+  beginAt(row: number): void {
+    this.#fromRow = row;
+  }
+
+  /** Forgets what was read: it is read again from the first record. Nothing may be claimed. */
+  restart(): void {
+    if (this.phase !== "WAITING") throw new Error("a claimed queue cannot be read again");
+    this.#holder = startHolder(this.identity.windowMax);
+    this.#rows = [];
+    this.#firstRow = Number.NaN;
+    this.#fromRow = undefined;
+    this.#isPartial = false;
+  }
+
+  /** Takes the rows before its own from the same queue, read from its first record on. */
+  complete(whole: OnlineKey): void {
+    if (!this.#isPartial || Number.isNaN(whole.firstRow)) return;
+    this.#rows = whole.#rows.slice(0, this.#firstRow - whole.firstRow).concat(this.#rows);
+    this.#firstRow = whole.firstRow;
+    this.#isPartial = false;
+  }
+
+  /** The same queue to be read apart. */
+  copy(): OnlineKey {
+    return new OnlineKey(this.identity, this.#port);
   }
 
   /** Takes a record of the log. */
@@ -161,11 +203,12 @@ export class OnlineKey {
   produce(row: number, bucketEndMs: number, content: RowContent | undefined): number {
     const seq = this.nextSeq + this.#holder.window.length;
     const nowMs = this.#port.elapsedMs();
+    const knownAtMs = Math.max(bucketEndMs, this.lastKnownAtMs);
     if (content === undefined) {
-      this.#step({ kind: "produced", record: { kind: "EMPTY", row, toRow: row }, nowMs });
+      const record = { kind: "EMPTY" as const, row, toRow: row, knownAtMs };
+      this.#step({ kind: "produced", record, nowMs });
       return seq;
     }
-    const knownAtMs = Math.max(bucketEndMs, this.lastKnownAtMs);
     const record = { kind: "ROW" as const, row, rev: 0, knownAtMs, content };
     this.#step({ kind: "produced", record, nowMs });
     return seq;
@@ -176,7 +219,18 @@ export class OnlineKey {
     this.#step({ kind: "produced", record: { kind: "END" }, nowMs: this.#port.elapsedMs() });
   }
 
+  /** A reader that begins amid a queue is given the START in force, and takes its place from the record after. */
+  #join({ seq = 0, row }: CarriedRecord): void {
+    const { fold } = this.#holder;
+    this.#fromRow = undefined;
+    if (seq <= fold.seq || row === undefined) return;
+    this.#holder = startHolder(this.identity.windowMax, { ...fold, seq, nextRow: row });
+    this.#firstRow = row;
+    this.#isPartial = true;
+  }
+
   #read(record: CarriedRecord): void {
+    if (this.fromRow !== undefined && record.kind !== "START") this.#join(record);
     const before = this.#holder.fold;
     this.#step({ kind: "record", record, nowMs: this.#port.elapsedMs() });
     const after = this.#holder.fold;

@@ -1,129 +1,82 @@
-import {
-  type BatchColumns,
-  type BatchInput,
-  compilePlan,
-  type Plan,
-  runBatch,
-  StepExecutor,
-} from "../dataflow/index.ts";
-import type { OnlineGraph } from "./online-graph.ts";
-import type { OnlineKey } from "./online-key.ts";
+import { type Plan, StepExecutor } from "../dataflow/index.ts";
+import type { OnlineClocks } from "./online-clocks.ts";
+import { type ComputedPast, pastValues } from "./online-past.ts";
 
-/** Every node up to a row, computed from the private history and the effective source rows. */
-export interface ComputedPast {
-  readonly firstRow: number;
+/** Where one clock of a plan is in its restore. */
+interface Walk {
+  readonly key: string;
+  readonly clock: number;
   readonly lastRow: number;
-  readonly inputs: ReadonlyMap<string, BatchInput>;
-  readonly columns: ReadonlyMap<string, BatchColumns>;
-  readonly states: ReadonlyMap<string, Uint8Array>;
-  /** Row evaluations it took. */
-  readonly evaluations: number;
-}
-
-/** Runs all nodes over the rows up to `lastRow`. */
-export function computePast(
-  graph: OnlineGraph,
-  sourceKeys: ReadonlyMap<string, OnlineKey>,
-  lastRow: number,
-): ComputedPast {
-  const ids = graph.computed.map((node) => node.id);
-  const { firstRow } = graph.rows;
-  const inputs = new Map(
-    graph.sources.map((source) => {
-      const key = sourceKeys.get(source.nodeId)!;
-      return [source.nodeId, sourceInput(graph, source.nodeId, key, lastRow)] as const;
-    }),
-  );
-  if (ids.length === 0 || lastRow < firstRow) {
-    const none = { columns: new Map(), states: new Map(), evaluations: 0 };
-    return { firstRow, lastRow, inputs, ...none };
-  }
-  const supplied = graph.sources.map((source) => source.nodeId);
-  const plan = compilePlan({ graph: graph.runtime, supplied, wanted: ids });
-  const used = [...inputs.values()].filter((input) => plan.nodeIndex.has(input.nodeId));
-  const result = runBatch({ plan, inputs: used, collect: ids });
-  let evaluations = 0;
-  for (const count of result.evaluations.values()) evaluations += count;
-  const { columns, states } = result;
-  return { firstRow, lastRow, inputs, columns, states, evaluations };
-}
-
-/** Effective rows where the log has them, rows of the file before. */
-function sourceInput(
-  graph: OnlineGraph,
-  nodeId: string,
-  key: OnlineKey,
-  lastRow: number,
-): BatchInput {
-  const { feed } = graph.sources.find((source) => source.nodeId === nodeId)!;
-  const { firstRow } = graph.rows;
-  const count = Math.max(0, lastRow - firstRow + 1);
-  const endMs = graph.rows.bucketEndMs.slice(0, count);
-  const columns = feed.columns.map((column) => column.slice(0, count));
-  const missing = new Uint8Array(count);
-  if (key.isStarted) {
-    for (let row = Math.max(firstRow, key.firstRow); row <= lastRow; row++) {
-      const found = key.row(row);
-      if (found === undefined) break;
-      const at = row - firstRow;
-      if (found.content === undefined) {
-        missing[at] = 1;
-        for (const column of columns) column[at] = Number.NaN;
-        continue;
-      }
-      endMs[at] = found.content.bucketEndMs;
-      const { values } = found.content;
-      columns.forEach((column, k) => {
-        column[at] = values[k] ?? Number.NaN;
-      });
-    }
-  }
-  return { nodeId, endMs, firstRow, columns, missing };
+  row: number;
 }
 
 /**
- * An executor that stands after the last row of `past`: its windows are filled and the states of what it computes
- * are loaded. `supplied` are the sources and the nodes that others compute.
+ * An executor that stands where the clocks stand: its windows are filled and the states of what it computes are
+ * loaded.
+ *
+ * @param recorded nodes whose past rows are taken as they are, beside those whose rows cannot be computed again
  */
 export function restoredExecutor(
-  graph: OnlineGraph,
+  plan: Plan,
   past: ComputedPast,
-  supplied: ReadonlySet<string>,
-  wanted: readonly string[],
+  clocks: OnlineClocks,
+  recorded: ReadonlySet<string>,
 ): StepExecutor {
-  const plan = compilePlan({ graph: graph.runtime, supplied, wanted });
   const executor = new StepExecutor(plan);
-  const from = Math.max(past.firstRow, past.lastRow - plan.restoreRows + 1);
-  for (let row = from; row <= past.lastRow; row++) restoreRow(executor, plan, past, row);
+  const walks = plan.clocks.map((clock, at): Walk => {
+    const { key } = clock.spec;
+    const firsts = plan.nodes.flatMap(({ id, supplied, clock: own }) =>
+      supplied && own === at ? [past.columns.get(id)?.firstRow ?? Number.POSITIVE_INFINITY] : [],
+    );
+    const lastRow = clocks.lastRow(key);
+    return {
+      key,
+      clock: at,
+      lastRow,
+      row: Math.max(lastRow - plan.restoreRows + 1, Math.min(...firsts)),
+    };
+  });
+  const kept = new Set([...plan.historyNodes, ...recorded]);
+  while (restoreBucket(executor, past, clocks, walks, kept)) {
+    // One bucket after the other, all clocks that have it.
+  }
   for (const [handle, node] of plan.nodes.entries()) {
     const state = node.supplied ? undefined : past.states.get(node.id);
-    if (state !== undefined && past.lastRow >= past.firstRow) executor.load(handle, state);
+    if (state !== undefined) executor.load(handle, state);
   }
   return executor;
 }
 
-function restoreRow(executor: StepExecutor, plan: Plan, past: ComputedPast, row: number): void {
-  const at = row - past.firstRow;
-  const endMs = [...past.inputs.values()][0]!.endMs[at]!;
+/** Restores the next bucket; false when there is none. */
+function restoreBucket(
+  executor: StepExecutor,
+  past: ComputedPast,
+  clocks: OnlineClocks,
+  walks: readonly Walk[],
+  kept: ReadonlySet<string>,
+): boolean {
+  const { plan } = executor;
+  const open = walks.filter(({ row, lastRow }) => row <= lastRow);
+  if (open.length === 0) return false;
+  const ends = open.map(({ key, row }) => clocks.endMs(key, row));
+  const endMs = Math.min(...ends);
+  const due = open.filter((_, at) => ends[at] === endMs);
+  const rowOf = new Map(due.map(({ clock, row }) => [clock, row]));
   const record: [number, Float64Array | null][] = [];
+  let isPushed = false;
   for (const [handle, node] of plan.nodes.entries()) {
-    const values = pastValues(past, node.id, at);
-    if (node.supplied) {
-      if (values === null) executor.pushMissing(handle, row, endMs);
-      else executor.push(handle, row, endMs, values);
-    } else if (plan.historyNodes.includes(node.id)) record.push([handle, values]);
+    const row = rowOf.get(node.clock);
+    if (row === undefined) continue;
+    const values = pastValues(past.columns.get(node.id), row);
+    if (!node.supplied) {
+      if (kept.has(node.id)) record.push([handle, values]);
+      continue;
+    }
+    isPushed = true;
+    if (values === null) executor.pushMissing(handle, row, endMs);
+    else executor.push(handle, row, endMs, values);
   }
-  executor.restoreStep(endMs, record);
-}
-
-/** Values of a node on a past row; null where its bucket is missing. */
-export function pastValues(past: ComputedPast, nodeId: string, at: number): Float64Array | null {
-  const input = past.inputs.get(nodeId);
-  const columns = input?.columns ?? past.columns.get(nodeId)?.values ?? [];
-  const missing = input?.missing ?? past.columns.get(nodeId)?.missing;
-  if (missing?.[at] === 1) return null;
-  return Float64Array.from(columns, (column) => {
-    const value = column[at];
-    return typeof value === "number" ? value : Number.NaN;
-  });
+  if (isPushed) executor.restoreStep(endMs, record);
+  for (const walk of due) walk.row++;
+  return true;
 }

@@ -1,58 +1,59 @@
+import type { ComputedBucket } from "./computed-bucket.ts";
 import { OnlineBook } from "./online-book.ts";
-import type { ComputedRow } from "./online-compute.ts";
 import type { OnlineEdge } from "./online-edge.ts";
 import { type Evaluations, noEvaluations } from "./online-evaluations.ts";
-import type { OnlineGraph } from "./online-graph.ts";
-import type { OnlineKey } from "./online-key.ts";
-import type { OnlineOptions } from "./online-run.ts";
+import type { OnlineGraph, OnlineTarget } from "./online-graph.ts";
+import type { OnlineInput } from "./online-input.ts";
+import type { OnlineOptions, RunStatus } from "./online-run.ts";
 
-/** What a run counts, and the simulated book of its bucket edge. */
+/** The simulated book of one target, and the stream whose bars it trades. */
+interface MarkedBook {
+  readonly book: OnlineBook;
+  readonly nodeId: string;
+  /** Where open, high, low and close are among the stream's columns. */
+  readonly at: readonly number[];
+  /** Position of the target. */
+  readonly target: number;
+}
+
+/** What a run counts, and the simulated books of its bucket edge. */
 export class OnlineRunState {
   readonly evaluations: Evaluations = noEvaluations();
   reconnects = 0;
-  readonly #book: OnlineBook | undefined;
+  readonly #books: readonly MarkedBook[];
   readonly #options: OnlineOptions;
-  readonly #marks: { readonly nodeId: string; readonly at: readonly number[] } | undefined;
+  readonly #graph: OnlineGraph;
 
   constructor(graph: OnlineGraph, options: OnlineOptions) {
     this.#options = options;
-    const instrument = graph.target?.instrument;
-    const source = instrument && options.config.instruments[instrument]?.mark_source;
-    const stream = graph.sources.find(
-      ({ node }) =>
-        node.outputs.includes("close") && (source === undefined || node.source === source),
-    );
-    if (instrument === undefined || stream === undefined) return;
-    const column = (name: string): number => {
-      const found = stream.node.outputs.indexOf(name);
-      return found < 0 ? stream.node.outputs.indexOf("close") : found;
-    };
-    const at = ["open", "high", "low", "close"].map(column);
-    this.#marks = { nodeId: stream.nodeId, at };
-    this.#book = new OnlineBook(options.config, instrument);
+    this.#graph = graph;
+    this.#books = graph.targets.flatMap((target, at) => markedBook(graph, options, target, at));
   }
 
   get wantedOrders(): number {
-    return this.#book?.wantedOrders ?? 0;
+    return this.#books.reduce((sum, { book }) => sum + book.wantedOrders, 0);
   }
 
-  /** A row was decided: the book takes it, the recorder its inputs. */
+  /** A bucket was decided: the books take it, the recorder its inputs. */
   decided(
-    row: ComputedRow,
-    target: number,
+    bucket: ComputedBucket,
+    values: readonly number[],
     isGateShut: boolean,
-    sourceKeys: ReadonlyMap<string, OnlineKey>,
+    inputs: readonly OnlineInput[],
   ): void {
-    for (const [nodeId, key] of sourceKeys) {
-      const values = key.row(row.row)?.content?.values;
-      if (values === undefined) continue;
-      const { bucketEndMs } = row;
-      this.#options.recorder?.bucket({ nodeId, row: row.row, bucketEndMs, values });
-      if (this.#marks?.nodeId !== nodeId) continue;
-      const [open, high, low, close] = this.#marks.at.map((at) => values[at] ?? Number.NaN);
-      const bar = { open: open!, high: high!, low: low!, close: close! };
-      this.#book?.step(row.row, bar, target, isGateShut);
-      this.evaluations.own++;
+    const { bucketEndMs } = bucket;
+    for (const { nodeId, key, source } of inputs) {
+      const row = bucket.ends.find((end) => end.source === source)?.row;
+      const bar = row === undefined ? undefined : key.row(row)?.content?.values;
+      if (row === undefined || bar === undefined) continue;
+      this.#options.recorder?.bucket({ nodeId, row, bucketEndMs, values: bar });
+      for (const { book, at, target, nodeId: marked } of this.#books) {
+        if (marked !== nodeId) continue;
+        const [open, high, low, close] = at.map((column) => bar[column] ?? Number.NaN);
+        const prices = { open: open!, high: high!, low: low!, close: close! };
+        book.step(row, prices, values[target] ?? 0, isGateShut);
+        this.evaluations.own++;
+      }
     }
   }
 
@@ -60,17 +61,37 @@ export class OnlineRunState {
     return { wantedOrders: this.wantedOrders, evaluations: this.evaluations };
   }
 
-  /** Orders sent and the target, zero before there is an edge. */
-  edgeStatus(edge: OnlineEdge | undefined): {
-    readonly row: number;
-    readonly target: number;
-    readonly sentOrders: number;
-  } {
-    const row = edge?.decidedRow ?? Number.NEGATIVE_INFINITY;
+  /** Orders sent and the targets, zero before there is an edge. */
+  edgeStatus(
+    edge: OnlineEdge | undefined,
+  ): Pick<RunStatus, "row" | "bucketEnd" | "target" | "targets" | "sentOrders"> {
+    const values = edge?.values ?? [];
+    const targets = this.#graph.targets.map(({ instrument }, at) => [instrument, values[at] ?? 0]);
     return {
-      row: Number.isFinite(row) ? row : -1,
-      target: edge?.target ?? 0,
+      row: edge?.decided?.row ?? -1,
+      bucketEnd: edge?.decided?.bucketEndMs ?? Number.NaN,
+      target: values[0] ?? 0,
+      targets: Object.fromEntries(targets) as Record<string, number>,
       sentOrders: edge?.sentOrders ?? 0,
     };
   }
+}
+
+function markedBook(
+  graph: OnlineGraph,
+  { config }: OnlineOptions,
+  { instrument, markSource }: OnlineTarget,
+  target: number,
+): MarkedBook[] {
+  const stream = graph.sources.find(
+    ({ node }) =>
+      node.outputs.includes("close") && (markSource === undefined || node.source === markSource),
+  );
+  if (stream === undefined) return [];
+  const { outputs } = stream.node;
+  const at = ["open", "high", "low", "close"].map((name) => {
+    const found = outputs.indexOf(name);
+    return found < 0 ? outputs.indexOf("close") : found;
+  });
+  return [{ book: new OnlineBook(config, instrument), nodeId: stream.nodeId, at, target }];
 }

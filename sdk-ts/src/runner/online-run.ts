@@ -19,8 +19,10 @@ export interface RunStatus {
   readonly row: number;
   /** End of its bucket, milliseconds since the epoch; NaN before the first. */
   readonly bucketEnd: number;
-  /** Share of the strategy's capital. */
+  /** Share of the strategy's capital: the first target's. */
   readonly target: number;
+  /** The same of every target, by instrument. */
+  readonly targets: Readonly<Record<string, number>>;
   /** Orders the strategy wanted while its gate was shut. */
   readonly wantedOrders: number;
   /** Orders its targets caused. */

@@ -18,7 +18,7 @@ export async function runOnline(
 ): Promise<OnlineRun> {
   const { config } = options;
   const load = options.loadRows ?? ((source: string) => loadReplayRows(config, source));
-  const graph = await onlineGraph(identified, load);
+  const graph = await onlineGraph(identified, config, load);
   const run = new OnlineStrategyRun(graph, options, options.sessionId ?? randomUUID());
   run.start();
   return run;

@@ -1,9 +1,11 @@
 import type { Client } from "@connectrpc/connect";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { connectTo } from "../rpc/index.ts";
 import type { OnlineOptions } from "./online-run.ts";
 
@@ -14,6 +16,8 @@ export interface OnlineServices {
   readonly queues: Client<typeof QueueService>;
   readonly data: Client<typeof QueueDataService>;
   readonly orders: Client<typeof OrderService>;
+  readonly worlds: Client<typeof WorldService>;
+  readonly accounts: Client<typeof AccountService>;
   /** The address, for messages. */
   readonly url: string;
   /** Drops the connection, unless it was given. */
@@ -33,6 +37,8 @@ export function onlineServices(options: OnlineOptions): OnlineServices {
     queues: connection.client(QueueService),
     data: connection.client(QueueDataService),
     orders: connection.client(OrderService),
+    worlds: connection.client(WorldService),
+    accounts: connection.client(AccountService),
     url,
     close: () => made?.close(),
   };

@@ -3,16 +3,18 @@ import { sourceWindowMax } from "../queues/index.ts";
 import { QueueReader } from "../sources/queue-reader.ts";
 import { ReplayHolder } from "../sources/replay-holder.ts";
 import { hostedBuild } from "./online-build.ts";
-import type { RunPorts } from "./online-context.ts";
 import type { OnlineGraph } from "./online-graph.ts";
+import type { OnlineInput } from "./online-input.ts";
 import { OnlineKey } from "./online-key.ts";
+import type { RunPorts } from "./run-ports.ts";
 
 export interface OnlineSourcesOptions {
   readonly ports: RunPorts;
   readonly graph: OnlineGraph;
   /** Compute key by node id. */
   readonly computeKeys: ReadonlyMap<string, string>;
-  readonly speed: number | "max";
+  /** Bars a second at most, by source entry. */
+  readonly speedOf: (source: string) => number | "max";
   /** This process published a row. */
   readonly onProduced: () => void;
   readonly onChange: () => void;
@@ -21,20 +23,25 @@ export interface OnlineSourcesOptions {
 /** The source queues of a strategy: read by every process, published by the one that holds them. */
 export class OnlineSources {
   readonly keys: ReadonlyMap<string, OnlineKey>;
+  readonly inputs: readonly OnlineInput[];
   readonly #options: OnlineSourcesOptions;
   readonly #holders: readonly ReplayHolder[];
   readonly #reader: QueueReader;
   readonly #byKey = new Map<string, OnlineKey>();
 
   constructor(options: OnlineSourcesOptions) {
-    const { ports, graph, computeKeys, speed, onProduced } = options;
+    const { ports, graph, computeKeys, speedOf, onProduced } = options;
     this.#options = options;
     this.keys = new Map(
       graph.sources.map(({ nodeId }) => [nodeId, this.#makeKey(nodeId, computeKeys.get(nodeId)!)]),
     );
     for (const key of this.keys.values()) this.#byKey.set(key.computeKey, key);
-    this.#holders = graph.sources.map(({ nodeId, feed }) => {
+    this.inputs = graph.sources.map(({ nodeId, node, clock, feed }) => {
+      return { nodeId, source: node.source, clock, key: this.keys.get(nodeId)!, feed };
+    });
+    this.#holders = graph.sources.map(({ nodeId, node, feed }) => {
       const claim = this.keys.get(nodeId)!;
+      const speed = speedOf(node.source);
       return new ReplayHolder({ feed, claim, clock: ports.clock, speed, onProduced });
     });
     this.#reader = new QueueReader({
@@ -47,28 +54,26 @@ export class OnlineSources {
     });
   }
 
-  /** Every stream has ended. */
-  get isEnded(): boolean {
-    return [...this.keys.values()].every((key) => key.isEnded);
+  /** Reads what is there. */
+  read(): Promise<void> {
+    return this.#reader.history();
   }
 
-  /** Last row that every stream has; −1 before the first. */
-  get lastRow(): number {
-    let last = Number.POSITIVE_INFINITY;
-    for (const key of this.keys.values())
-      last = Math.min(last, key.isStarted ? key.nextRow - 1 : -1);
-    return last;
+  /** Reads everything from the first record, instead of what was read. */
+  async readAgain(): Promise<void> {
+    for (const key of this.keys.values()) key.restart();
+    await this.read();
   }
 
-  /** Reads what is there, then follows what comes. */
-  async start(): Promise<void> {
-    await this.#reader.history();
+  /** Follows what comes. */
+  follow(): void {
     this.#reader.follow();
   }
 
-  /** Stands for the feed from now on. */
-  claim(): void {
-    this.#options.ports.leases.add(this.keys.values());
+  /** Stands for a feed's streams from now on. */
+  claim(source: string): void {
+    const own = this.inputs.filter((input) => input.source === source);
+    this.#options.ports.leases.add(own.map(({ key }) => key));
   }
 
   pump(): void {
@@ -87,9 +92,9 @@ export class OnlineSources {
 
   #makeKey(nodeId: string, computeKey: string): OnlineKey {
     const { ports, graph } = this.#options;
-    const { node } = graph.sources.find((source) => source.nodeId === nodeId)!;
+    const { node, feed } = graph.sources.find((source) => source.nodeId === nodeId)!;
     const build = hostedBuild(graph.identified.hashCode(node.code));
-    const { fingerprint, startRow } = graph.rows;
+    const { fingerprint, startRow } = feed.rows;
     const content = { sessionId: ports.sessionId, build, feedFingerprint: fingerprint };
     const origin = { row: startRow, warmFromRow: startRow, stateHash: "" };
     return new OnlineKey(

@@ -6,11 +6,12 @@ import type {
   Submission,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { NodeSchema, StrategyGraphSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ReturnSeriesSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import { jcs, nodeIdsCrc32 } from "../canonical/index.ts";
 import { pause, reconnectDelayMs, type SdkClock } from "../control/index.ts";
 import { QmtlError } from "../rpc/index.ts";
-import { type IdentifiedNode, StreamInput } from "../strategy/index.ts";
+import { type IdentifiedNode, StreamInput, TagQueryNode } from "../strategy/index.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 
 /** Returns of the strategy's own backtest, for the policy. */
@@ -66,7 +67,8 @@ export function isOutage(failure: unknown): boolean {
 
 async function submitOnce(graph: OnlineGraph, options: SubmitOptions): Promise<Submission> {
   const { gateway, worldId, asOf, backtest, requestId, signal } = options;
-  const { identified, target } = graph;
+  const { identified, targets } = graph;
+  const [target] = targets;
   const answer = await gateway.submitStrategy(
     {
       requestId,
@@ -78,7 +80,7 @@ async function submitOnce(graph: OnlineGraph, options: SubmitOptions): Promise<S
       ...(target === undefined
         ? {}
         : {
-            maxTarget: target.max,
+            maxTarget: targets.reduce((sum, { max }) => sum + max, 0),
             targetNodeId: target.nodeId,
             instrument: target.instrument,
           }),
@@ -115,6 +117,14 @@ export function keysOf(
   return keys;
 }
 
+/** Context of the strategy's computed nodes in a world; undefined when it has none. */
+export function contextOf(
+  assignments: readonly NodeAssignment[],
+  worldId: string,
+): ComputeContext | undefined {
+  return assignments.find((each) => each.worldId === worldId)?.queue?.context;
+}
+
 function graphMessage(graph: OnlineGraph): MessageInitShape<typeof StrategyGraphSchema> {
   const { nodes } = graph.identified.graph;
   return {
@@ -128,8 +138,11 @@ function nodeMessage(
   { id, declared, hashable }: IdentifiedNode,
 ): MessageInitShape<typeof NodeSchema> {
   const { node } = declared;
-  const runtime = graph.runtime.nodes.find((one) => one.id === id);
-  const kernel = runtime?.kernel;
+  // A tag query has a kernel only with its queues; its window is what it declares.
+  const kernel =
+    node instanceof TagQueryNode
+      ? node.kernelFor(1, declared.period)
+      : node.kernel(declared.period);
   const stream =
     node instanceof StreamInput
       ? {
@@ -141,6 +154,10 @@ function nodeMessage(
             instrument: node.instrument ?? "",
           },
         }
+      : {};
+  const query =
+    node instanceof TagQueryNode
+      ? { tagQuery: { tags: [...node.queryTags], matchAll: node.matchMode === "all" } }
       : {};
   return {
     nodeId: id,
@@ -154,9 +171,11 @@ function nodeMessage(
     name: declared.name,
     columns: node.outputs.length,
     hasState: kernel !== undefined && kernel.create().save().length > 0,
-    deterministic: true,
+    // What a query finds is in no log, so its rows cannot be computed again.
+    deterministic: !(node instanceof TagQueryNode),
     lookback: kernel?.lookback ?? 0,
     warmUp: kernel?.warmup ?? 0,
     ...stream,
+    ...query,
   };
 }

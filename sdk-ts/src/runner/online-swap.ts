@@ -1,19 +1,24 @@
 import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { pause } from "../control/index.ts";
-import type { ComputedRow } from "./online-compute.ts";
-import type { OnlineContext, RunPorts } from "./online-context.ts";
+import type { ComputedBucket } from "./computed-bucket.ts";
+import type { OnlineContext } from "./online-context.ts";
+import type { RunPorts } from "./run-ports.ts";
 
 export interface OnlineSwapOptions {
   readonly ports: RunPorts;
   /** Opens a context for computed nodes with these keys; not started. */
-  readonly open: (computeKeys: ReadonlyMap<string, string>) => OnlineContext;
-  /** Hands a row to the bucket edge. */
-  readonly onRow: (row: ComputedRow) => void;
+  readonly open: (
+    computeKeys: ReadonlyMap<string, string>,
+    context: ComputeContext | undefined,
+  ) => OnlineContext;
+  /** Hands a bucket to the bucket edge. */
+  readonly onRow: (bucket: ComputedBucket) => void;
   readonly onPhase: (message: string, row: number) => void;
   readonly onChange: () => void;
 }
 
-/** Rows of a context that wait for their turn at most. */
+/** Buckets of a context that wait for their turn at most. */
 export const waitingRowsMax = 64;
 
 interface Swap {
@@ -26,18 +31,19 @@ interface Swap {
 }
 
 /**
- * Which compute context each row's target is taken from. While the strategy changes context both are computed;
- * rows before `from_row` come from the old one, the rest from the new one, and no row from `from_row` on is handed
- * out before the change is decided.
+ * Which compute context each bucket's targets are taken from. While the strategy changes context both are computed;
+ * buckets before `from_row` come from the old one, the rest from the new one, and none from `from_row` on is handed
+ * out before the change is decided. A bucket's row is the highest of the feeds, as the DAG Manager counts.
  */
 export class OnlineSwap {
   readonly #options: OnlineSwapOptions;
-  readonly #rows = new Map<OnlineContext, Map<number, ComputedRow>>();
+  /** Buckets that wait, by the end of the one before. */
+  readonly #rows = new Map<OnlineContext, Map<number, ComputedBucket>>();
   readonly #stop = new AbortController();
   readonly #leaving = new Set<Promise<void>>();
   #current: OnlineContext;
   #swap: Swap | undefined;
-  #handedRow = Number.NaN;
+  #handed: ComputedBucket | undefined;
   #endedRow = -1;
   /** Answers, one call at a time. */
   #telling: Promise<void> = Promise.resolve();
@@ -68,16 +74,15 @@ export class OnlineSwap {
     return (this.#rows.get(context)?.size ?? 0) < waitingRowsMax;
   }
 
-  /** A context computed a row. */
-  take(context: OnlineContext, row: ComputedRow): void {
-    if (row.row <= this.#handedRow) return;
+  /** A context computed a bucket. */
+  take(context: OnlineContext, bucket: ComputedBucket): void {
+    if (this.#handed !== undefined && bucket.bucketEndMs <= this.#handed.bucketEndMs) return;
     let rows = this.#rows.get(context);
     if (rows === undefined) {
       rows = new Map();
       this.#rows.set(context, rows);
     }
-    rows.set(row.row, row);
-    if (Number.isNaN(this.#handedRow) && context === this.#current) this.#handedRow = row.row - 1;
+    rows.set(bucket.previousEndMs, bucket);
     this.#hand();
     if (context === this.#swap?.to && this.#swap.phase === SwapPhase.OPENING) this.warm();
   }
@@ -92,8 +97,8 @@ export class OnlineSwap {
   /** Tells that the new context stands where the sources do. */
   warm(): void {
     const swap = this.#swap;
-    if (swap?.phase !== SwapPhase.OPENING || !swap.to.compute.isWarm) return;
-    this.#tell(swap, SwapPhase.OPENING, swap.to.compute.lastRow);
+    if (swap?.phase !== SwapPhase.OPENING || !swap.to.isWarm) return;
+    this.#tell(swap, SwapPhase.OPENING, swap.to.lastRow);
   }
 
   /** A phase, from the stream or in an answer; repeats and old ones change nothing. */
@@ -145,7 +150,7 @@ export class OnlineSwap {
 
   #begin(message: ContextSwap): Swap {
     const keys = new Map(message.keys.map((key) => [key.nodeId, key.newComputeKey]));
-    const to = this.#options.open(keys);
+    const to = this.#options.open(keys, message.to);
     const { swapId: id, phase } = message;
     const swap: Swap = { id, to, phase, fromRow: 0, told: "" };
     if (phase !== SwapPhase.OPENING) swap.phase = SwapPhase.OPENING;
@@ -166,23 +171,33 @@ export class OnlineSwap {
     this.#leaving.add(left);
   }
 
-  /** Hands out the rows whose turn it is. */
+  /** Hands out the buckets whose turn it is. */
   #hand(): void {
     for (;;) {
-      const next = this.#handedRow + 1;
       const swap = this.#swap;
+      const own = this.#next(this.#current);
+      const other = swap === undefined ? undefined : this.#next(swap.to);
+      const row = own?.row ?? other?.row ?? Number.NEGATIVE_INFINITY;
       const isNewTurn =
-        swap !== undefined && swap.phase >= SwapPhase.PREPARE && next >= swap.fromRow;
+        swap !== undefined && swap.phase >= SwapPhase.PREPARE && row >= swap.fromRow;
       if (isNewTurn && swap.phase === SwapPhase.PREPARE) return;
-      const from = isNewTurn ? swap.to : this.#current;
-      const row = this.#rows.get(from)?.get(next);
-      if (row === undefined) return;
-      this.#handedRow = next;
+      const bucket = isNewTurn ? other : own;
+      if (bucket === undefined) return;
+      this.#handed = bucket;
       for (const rows of this.#rows.values()) {
-        for (const each of rows.keys()) if (each <= next) rows.delete(each);
+        for (const [at, each] of rows) {
+          if (each.bucketEndMs <= bucket.bucketEndMs) rows.delete(at);
+        }
       }
-      this.#options.onRow(row);
+      this.#options.onRow(bucket);
     }
+  }
+
+  /** The bucket of a context that follows the last one handed out; its first one before that. */
+  #next(context: OnlineContext): ComputedBucket | undefined {
+    const rows = this.#rows.get(context);
+    if (this.#handed !== undefined) return rows?.get(this.#handed.bucketEndMs);
+    return context === this.#current ? rows?.values().next().value : undefined;
   }
 
   #finish(swap: Swap): void {
@@ -204,7 +219,7 @@ export class OnlineSwap {
     const signal = this.#stop.signal;
     this.#telling = this.#telling.then(async () => {
       for (let failures = 0; !signal.aborted && swap.told === told; failures++) {
-        const endedRow = Number.isNaN(this.#handedRow) ? this.#endedRow : this.#handedRow;
+        const endedRow = this.#handed?.row ?? this.#endedRow;
         try {
           const answer = await ports.queues.ackSwap({
             sessionId: ports.sessionId,

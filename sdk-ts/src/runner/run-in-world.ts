@@ -1,7 +1,7 @@
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
 import { systemClock } from "../control/index.ts";
 import { connectTo } from "../rpc/index.ts";
-import type { Strategy } from "../strategy/index.ts";
+import { DeclarationError, type Strategy } from "../strategy/index.ts";
 import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
 import type { OfflineResult } from "./offline-result.ts";
 import { runOffline } from "./offline-run.ts";
@@ -10,6 +10,7 @@ import { runOnline } from "./online-runner.ts";
 import type { BacktestSeries } from "./online-submission.ts";
 import { FileSessionRecorder } from "./session-recorder.ts";
 import type { StrategyClass } from "./strategy-module.ts";
+import { StrategyRunError } from "./strategy-run-error.ts";
 
 /** How a strategy is run in a world. */
 export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest"> {
@@ -33,7 +34,8 @@ export interface OnlineSession extends OnlineRun, AsyncDisposable {}
 
 /**
  * Backtests the declared history with the same execution model, hands the return series in with the graph, and runs
- * the strategy in a world. What was computed for the backtest stays here; the world judges the series alone.
+ * the strategy in a world. What was computed for the backtest stays here; the world judges the series alone. A strategy
+ * with several targets, or with a tag query whose queues are not known here, has no backtest to hand in.
  *
  * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError |
  * SessionRecordError}
@@ -42,17 +44,12 @@ export async function runInWorld(
   given: StrategyClass | Strategy,
   options: RunOptions,
 ): Promise<OnlineSession> {
-  const { configPath, module, onProgress, record, ...online } = options;
+  const { configPath, module, onProgress: _, record, ...online } = options;
   const config = options.config ?? loadConfig({ path: configPath });
   const ofModule = module === undefined ? {} : { module };
-  const history = await runOffline(given, {
-    config,
-    worldId: options.worldId,
-    ...ofModule,
-    ...(onProgress === undefined ? {} : { onProgress }),
-  });
+  const history = await backtestOf(given, options, config);
   const identified = identifyStrategy(given, { worldId: options.worldId, ...ofModule });
-  const how = { ...online, config, backtest: seriesOf(history) };
+  const how = { ...online, config, ...(history && { backtest: seriesOf(history) }) };
   const run =
     record === undefined
       ? await runOnline(identified, how)
@@ -64,6 +61,33 @@ export async function runInWorld(
     stop: () => run.stop(),
     [Symbol.asyncDispose]: () => run.stop(),
   };
+}
+
+/**
+ * The backtest of the declared history; undefined for a strategy that has none: a tag query whose queues are known
+ * only online, or several targets, which a backtest does not trade.
+ */
+async function backtestOf(
+  given: StrategyClass | Strategy,
+  { worldId, module, onProgress, onProblem }: RunOptions,
+  config: QmtlConfig,
+): Promise<OfflineResult | undefined> {
+  try {
+    return await runOffline(given, {
+      config,
+      worldId,
+      ...(module === undefined ? {} : { module }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+      ...(onProblem === undefined ? {} : { onProblem }),
+    });
+  } catch (failure) {
+    const isOpen =
+      (failure instanceof DeclarationError && failure.reason === "TAG_QUERY_UNRESOLVED") ||
+      (failure instanceof StrategyRunError && failure.reason === "TARGET_AMBIGUOUS");
+    if (!isOpen) throw failure;
+    onProblem?.(`no backtest is handed in: ${failure.message}`);
+    return undefined;
+  }
 }
 
 /** A run whose end is the end of its record. */

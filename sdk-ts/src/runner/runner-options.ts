@@ -30,6 +30,8 @@ export interface OfflineOptions {
   readonly module?: string;
   /** Called with the rows done and in all. */
   readonly onProgress?: (rowsDone: number, rowsTotal: number) => void;
+  /** Told of what was left out, one text each. For logs. */
+  readonly onProblem?: (problem: string) => void;
   /** File an HTML report is written to. @default none */
   readonly report?: string;
   /** Clock of the report's date, milliseconds since the epoch. @default the system's */
@@ -49,6 +51,7 @@ export interface CompiledOfflineOptions {
   readonly worldId: string;
   readonly module: string | undefined;
   readonly onProgress: (rowsDone: number, rowsTotal: number) => void;
+  readonly onProblem: (problem: string) => void;
   readonly report: string | undefined;
   readonly now: () => number;
 }
@@ -73,6 +76,7 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     worldId: options.worldId ?? "offline",
     module: options.module,
     onProgress: options.onProgress ?? (() => {}),
+    onProblem: options.onProblem ?? (() => {}),
     report: options.report,
     now: options.now ?? wallClockMs,
   };

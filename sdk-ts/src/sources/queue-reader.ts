@@ -10,6 +10,8 @@ export interface ReadKey {
   readonly computeKey: string;
   /** Seq of the next effective record; 0 reads from the first. */
   readonly nextSeq: number;
+  /** Reads from this row on instead. */
+  readonly fromRow?: number | undefined;
 }
 
 export interface QueueReaderOptions {
@@ -54,6 +56,7 @@ export class QueueReader {
 
   /** Goes on with what comes, until stopped. */
   follow(): void {
+    if (this.#options.keys.length === 0) return;
     this.#loop = this.#follow();
   }
 
@@ -87,9 +90,12 @@ export class QueueReader {
   async #read(historyOnly: boolean, onUp: () => void = () => {}): Promise<void> {
     const { data, clock, sessionId, keys, onRecords } = this.#options;
     if (keys.length === 0) return;
-    const from = keys.map(({ computeKey, nextSeq }) => ({
+    const from = keys.map(({ computeKey, nextSeq, fromRow }) => ({
       computeKey,
-      position: { case: "fromSeq" as const, value: BigInt(nextSeq) },
+      position:
+        fromRow === undefined
+          ? { case: "fromSeq" as const, value: BigInt(nextSeq) }
+          : { case: "fromRow" as const, value: BigInt(fromRow) },
     }));
     const call = new AbortController();
     const end = (): void => call.abort();

@@ -68,9 +68,11 @@ export function* singleRecords(record: WireRecord): Generator<CarriedRecord> {
   const seq = Number(record.seq);
   const row = Number(record.row);
   if (kind === "MARK") yield { ...base, seq, watermarkMs: Number(record.watermarkMs) };
-  else if (kind === "EMPTY")
-    yield { ...base, seq, row, toRow: Math.max(row, Number(record.toRow)) };
-  else if (kind === "END") yield { ...base, seq };
+  else if (kind === "EMPTY") {
+    const [knownAtMs] = float64Column(record.knownAtMs);
+    const known = knownAtMs === undefined ? {} : { knownAtMs };
+    yield { ...base, seq, row, toRow: Math.max(row, Number(record.toRow)), ...known };
+  } else if (kind === "END") yield { ...base, seq };
   else yield* rows(record, base, Math.max(1, record.count));
 }
 
@@ -132,7 +134,9 @@ export function wireRecord(computeKey: string, record: CarriedRecord): WireRecor
     return create(QueueRecordSchema, { ...base, endReason: EndReason.DATA_END });
   }
   if (record.kind === "EMPTY") {
-    return create(QueueRecordSchema, { ...base, toRow: BigInt(record.toRow ?? record.row ?? 0) });
+    const { row = 0, toRow = row, knownAtMs } = record;
+    const known = knownAtMs === undefined ? {} : { knownAtMs: float64Bytes([knownAtMs]) };
+    return create(QueueRecordSchema, { ...base, toRow: BigInt(toRow), ...known });
   }
   if (record.kind === "START") {
     const first =

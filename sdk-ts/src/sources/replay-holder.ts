@@ -12,7 +12,8 @@ export interface SourceClaim {
   readonly inWindow: number;
   readonly room: number;
   restored(): void;
-  produce(row: number, bucketEndMs: number, content: RowContent): number;
+  /** Sends a row; `content` undefined: its bucket is missing. */
+  produce(row: number, bucketEndMs: number, content: RowContent | undefined): number;
   produceEnd(): void;
 }
 
@@ -29,7 +30,8 @@ const none = new Uint8Array();
 
 /**
  * Publishes the rows of a file from where the log ends, one at a time: the next when the last is effective,
- * so that a barrier never has more than one to hold. Nothing that is effective is repeated or corrected.
+ * so that a barrier never has more than one to hold. A bucket the file has no row for is published as missing.
+ * Nothing that is effective is repeated or corrected.
  */
 export class ReplayHolder {
   readonly #options: ReplayHolderOptions;
@@ -56,7 +58,7 @@ export class ReplayHolder {
     const bucketEndMs = feed.bucketEndMs(row);
     const values = feed.values(row);
     const content = { bucketEndMs, values, inputSeq: [], stateHash: none, windowHash: none };
-    claim.produce(row, bucketEndMs, content);
+    claim.produce(row, bucketEndMs, feed.isMissing(row) ? undefined : content);
     onProduced();
   }
 

@@ -1,7 +1,15 @@
-import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import {
+  type ConsumeFrom,
+  type ConsumeRequest,
+  RecordKind,
+  type QueueRecord as WireRecord,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { emptyFold, type FoldState, foldRecord } from "../queues/index.ts";
 import { singleRecords } from "../sources/queue-row.ts";
 import { Pulse } from "./pulse.ts";
+
+/** Version every message states. */
+const schemaVersion = { min: 1, max: 1, version: 1 };
 
 interface KeyLog {
   readonly records: { readonly record: WireRecord; readonly nextSeq: number }[];
@@ -42,6 +50,36 @@ export class FakeLog {
     key.records.push({ record, nextSeq: key.fold.seq });
     this.changed.notify();
     return { effective: true, reason: "" };
+  }
+
+  /** What there is of some keys, then what comes. */
+  async *consume(request: ConsumeRequest, check: () => void, signal: AbortSignal) {
+    const offsets = request.from.map(() => 0);
+    while (!signal.aborted) {
+      check();
+      const changed = this.changed.changed(signal);
+      const records = request.from.flatMap(({ computeKey: key, position }, at) => {
+        const read = this.read(key, this.#seqOf(key, position), offsets[at]!);
+        offsets[at] = read.offset;
+        return read.records;
+      });
+      if (records.length > 0) yield { schemaVersion, records };
+      if (request.historyOnly) return;
+      if (records.length === 0) await changed;
+    }
+  }
+
+  /** Seq that a reader's position begins at. */
+  #seqOf(computeKey: string, position: ConsumeFrom["position"]): number {
+    if (position.case === "fromSeq") return Number(position.value);
+    if (position.case !== "fromRow") return 0;
+    const { records, fold } = this.#key(computeKey);
+    for (const { record } of records) {
+      const isData = record.kind === RecordKind.ROW || record.kind === RecordKind.EMPTY;
+      const last = Math.max(Number(record.toRow), Number(record.row));
+      if (isData && last >= Number(position.value)) return Number(record.seq);
+    }
+    return fold.seq;
   }
 
   /** What a reader from `fromSeq` is given of a key from `offset` on; the START in force comes first. */

@@ -1,0 +1,46 @@
+import { describe, expect, test } from "vitest";
+import { RunProblems } from "./run-problems.ts";
+
+function told(asJson: boolean): { problems: RunProblems; lines: string[] } {
+  const lines: string[] = [];
+  return { problems: new RunProblems({ asJson, write: (line) => lines.push(line) }), lines };
+}
+
+describe("the problems of a run", () => {
+  test("each kind is told once when it comes, and at the end with its count if it came again", () => {
+    const { problems, lines } = told(false);
+
+    problems.tell("connect ECONNREFUSED 127.0.0.1:7700");
+    problems.tell("lease of blake3:0a1b2c3d4e5f is lost at row 5");
+    problems.tell("lease of blake3:ffeeddccbbaa is lost at row 17");
+    problems.tell("lease of blake3:ffeeddccbbaa is lost at row 18");
+    expect(lines).toEqual([
+      "problem: connect ECONNREFUSED 127.0.0.1:7700",
+      "problem: lease of blake3:0a1b2c3d4e5f is lost at row 5",
+    ]);
+
+    problems.end();
+    expect(lines.slice(2)).toEqual([
+      "problem: lease of blake3:0a1b2c3d4e5f is lost at row 5 (3 times)",
+    ]);
+  });
+
+  test("are objects for programs", () => {
+    const { problems, lines } = told(true);
+
+    problems.tell('a "quoted" one');
+
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      { event: "problem", problem: 'a "quoted" one', count: 1 },
+    ]);
+  });
+
+  test("are bounded: beyond fifty kinds the others are counted under one name", () => {
+    const { problems, lines } = told(false);
+
+    for (const name of Array.from({ length: 80 }, (_, k) => "x".repeat(k + 1))) problems.tell(name);
+
+    expect(lines).toHaveLength(51);
+    expect(problems.kinds.at(-1)).toEqual({ problem: "other problems", count: 30 });
+  });
+});

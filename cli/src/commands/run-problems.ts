@@ -1,0 +1,66 @@
+/** Kinds of problem told apart at most; what comes after goes under one name. */
+const kindsMax = 50;
+const otherKind = "other problems";
+
+/** One kind of problem of a run: its first text, and how often it came. */
+export interface ProblemKind {
+  readonly problem: string;
+  readonly count: number;
+}
+
+export interface RunProblemsOptions {
+  readonly asJson: boolean;
+  /** Takes one line, without its end. @default standard error */
+  readonly write?: (line: string) => void;
+}
+
+/**
+ * Tells the problems of a run: each kind once when it first comes, and at the end those that came again, with their
+ * count. Two texts are of one kind when only numbers and ids differ. One line each; objects
+ * `{event: "problem", problem, count}` for programs.
+ */
+export class RunProblems {
+  readonly #asJson: boolean;
+  readonly #write: (line: string) => void;
+  readonly #kinds = new Map<string, { readonly problem: string; count: number }>();
+
+  constructor(options: RunProblemsOptions) {
+    this.#asJson = options.asJson;
+    this.#write = options.write ?? ((line) => console.error(line));
+  }
+
+  /** What came so far, in order of its first time. */
+  get kinds(): readonly ProblemKind[] {
+    return [...this.#kinds.values()];
+  }
+
+  /** Takes a problem. */
+  tell(problem: string): void {
+    const own = kindOf(problem);
+    const isRoom = this.#kinds.has(own) || this.#kinds.size < kindsMax;
+    const kind = isRoom ? own : otherKind;
+    const known = this.#kinds.get(kind);
+    if (known !== undefined) {
+      known.count++;
+      return;
+    }
+    const first = { problem: isRoom ? problem : otherKind, count: 1 };
+    this.#kinds.set(kind, first);
+    this.#print(first);
+  }
+
+  /** Tells the counts of what came more than once. */
+  end(): void {
+    for (const kind of this.#kinds.values()) if (kind.count > 1) this.#print(kind);
+  }
+
+  #print({ problem, count }: ProblemKind): void {
+    if (this.#asJson) this.#write(JSON.stringify({ event: "problem", problem, count }));
+    else this.#write(`problem: ${problem}${count === 1 ? "" : ` (${count} times)`}`);
+  }
+}
+
+/** The text without what differs from time to time: ids, hashes and numbers. */
+function kindOf(problem: string): string {
+  return problem.replaceAll(/\b[0-9a-f]{8}[0-9a-f-]*\b/gi, "#").replaceAll(/\d+/g, "#");
+}

@@ -1,0 +1,51 @@
+import type { OrderGate } from "../control/index.ts";
+import type { PositionSide } from "../gate/index.ts";
+import type { OnlineTarget } from "./online-graph.ts";
+
+/** One target position as the edge states it. */
+export interface EdgeTarget {
+  readonly target: OnlineTarget;
+  /** Share of the strategy's capital. */
+  value: number;
+  lastSide: PositionSide;
+  /** It is not the router's latest under the lease in force. */
+  isUnsent: boolean;
+}
+
+/** The targets of a strategy as decided last, and which of them the router does not have. */
+export class EdgeTargets {
+  readonly all: readonly EdgeTarget[];
+
+  constructor(targets: readonly OnlineTarget[]) {
+    this.all = targets.map((target) => {
+      return { target, value: 0, lastSide: "long", isUnsent: false };
+    });
+  }
+
+  /** Takes the values of a bucket; NaN keeps the one before. */
+  decide(values: readonly number[]): void {
+    this.all.forEach((each, at) => {
+      const given = values[at] ?? Number.NaN;
+      const value = Number.isNaN(given) ? each.value : given;
+      if (value !== each.value) each.isUnsent = true;
+      if (value !== 0) each.lastSide = value > 0 ? "long" : "short";
+      each.value = value;
+    });
+  }
+
+  /** All are to be stated again. */
+  restate(): void {
+    for (const each of this.all) each.isUnsent = true;
+  }
+
+  /** Whether no order of any target would leave now. */
+  isShut(gate: OrderGate): boolean {
+    return this.all.every((each) => gate.refusal(sidesOf(each)) !== null);
+  }
+}
+
+/** Sides an order for a target may be on: flat may close either. */
+export function sidesOf({ value, lastSide }: EdgeTarget): PositionSide[] {
+  if (value !== 0) return [lastSide];
+  return [lastSide, lastSide === "long" ? "short" : "long"];
+}

@@ -1,0 +1,196 @@
+import type { Submission } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { QmtlError } from "../rpc/index.ts";
+import { GateWatch, type ReachWatch } from "./gate-watch.ts";
+import { OnlineContext } from "./online-context.ts";
+import { OnlineEdge } from "./online-edge.ts";
+import type { OnlineGraph } from "./online-graph.ts";
+import type { OnlineEvent, OnlineOptions } from "./online-run.ts";
+import type { OnlineRunState } from "./online-run-state.ts";
+import type { OnlineServices } from "./online-services.ts";
+import { OnlineSources } from "./online-sources.ts";
+import { contextOf, keysOf } from "./online-submission.ts";
+import { OnlineSwap } from "./online-swap.ts";
+import { TagDesk } from "./online-tag-desk.ts";
+import type { RunPorts } from "./run-ports.ts";
+import { RunnerSets } from "./runner-sets.ts";
+import type { StrategyCalls } from "./strategy-calls.ts";
+import { TagMapFile } from "./tag-map-file.ts";
+
+/** What of a run there is once its strategy was submitted. */
+export interface RunParts {
+  readonly strategyId: string;
+  readonly watch: GateWatch;
+  readonly sources: OnlineSources;
+  readonly sets: RunnerSets;
+  readonly edge: OnlineEdge;
+  readonly swap: OnlineSwap;
+}
+
+/** The run the parts belong to. */
+export interface RunHost {
+  readonly graph: OnlineGraph;
+  readonly options: OnlineOptions;
+  readonly ports: RunPorts;
+  readonly services: OnlineServices;
+  readonly state: OnlineRunState;
+  readonly calls: StrategyCalls;
+  readonly reach: ReachWatch;
+  /** The parts, once they are made. */
+  parts(): RunParts | undefined;
+  tell(kind: OnlineEvent["kind"], message: string, row?: number): void;
+  /** Does work whose failure ends the run. */
+  guard(work: () => void): void;
+  /** Moves everything on that can move. */
+  pump(): void;
+}
+
+/**
+ * Makes the parts of a run and ties them together; nothing is started.
+ *
+ * @throws {QmtlError} QUEUE_NOT_FOUND when a node was given no queue
+ */
+export function makeRunParts(host: RunHost, { strategyId, assignments }: Submission): RunParts {
+  const { graph, options, ports, state } = host;
+  const { worldId, config } = options;
+  const computeKeys = keysOf(assignments, worldId);
+  for (const { id, declared } of graph.identified.graph.nodes) {
+    if (computeKeys.has(id)) continue;
+    throw new QmtlError("QUEUE_NOT_FOUND", `node "${declared.name}" was given no queue`);
+  }
+  const sources = new OnlineSources({
+    ports,
+    graph,
+    computeKeys,
+    speedOf: (source) => config.sources[source]?.speed ?? "max",
+    onProduced: () => {
+      state.evaluations.shared++;
+    },
+    onChange: () => host.pump(),
+  });
+  const watch = openGate(host, strategyId);
+  const { queues, clock, sessionId, onProblem } = ports;
+  const sets = new RunnerSets({
+    queues,
+    clock,
+    sessionId,
+    worldId,
+    strategyId,
+    onEntered: (source) => sources.claim(source),
+    onProblem,
+  });
+  const edge = openEdge(host, strategyId, watch);
+  const swap = new OnlineSwap(
+    openContext(host, sources, computeKeys, contextOf(assignments, worldId)),
+    {
+      ports,
+      open: (keys, context) => openContext(host, sources, keys, context),
+      onRow: (bucket) => edge.push(bucket),
+      onPhase: (message, row) => host.tell("swap", message, row),
+      onChange: () => host.pump(),
+    },
+  );
+  return { strategyId, watch, sources, sets, edge, swap };
+}
+
+function openGate(host: RunHost, strategyId: string): GateWatch {
+  const { ports, services, options, state, reach } = host;
+  const askTags = (): void => {
+    for (const context of host.parts()?.swap.contexts ?? []) context.askTags();
+  };
+  return new GateWatch(
+    {
+      services,
+      clock: ports.clock,
+      sessionId: ports.sessionId,
+      worldId: options.worldId,
+      strategyId,
+      tell: (kind, message) => host.tell(kind, message),
+      onArmed: () => host.parts()?.edge.armed(),
+      onSwap: (swap) => host.guard(() => host.parts()?.swap.phase(swap)),
+      onTags: askTags,
+      onReconnected: () => {
+        state.reconnects++;
+        host.parts()?.edge.reconnected();
+        ports.leases.poke();
+        askTags();
+      },
+    },
+    reach,
+  );
+}
+
+function openEdge(host: RunHost, strategyId: string, { gate, session }: GateWatch): OnlineEdge {
+  const { ports, services, options, graph, state, calls } = host;
+  return new OnlineEdge({
+    orders: services.orders,
+    clock: ports.clock,
+    gate,
+    sessionId: ports.sessionId,
+    worldId: options.worldId,
+    strategyId,
+    targets: graph.targets,
+    ticket: () => session.ticket,
+    onTicketRefused: () => session.dropTicket(),
+    onEffects: (effects) => session.follow(effects, ""),
+    onDecided: (bucket, values, isShut) => {
+      state.decided(bucket, values, isShut, host.parts()?.sources.inputs ?? []);
+      calls.decided(bucket, values);
+    },
+    counts: () => state.counts(),
+    onSent: ({ value }, { row }, ids) =>
+      host.tell("target_sent", `target ${value}, ${ids.length} orders`, row),
+    onRefused: (reason) => host.tell("target_refused", reason),
+    onEnded: ({ row }) => {
+      host.guard(() => host.parts()?.swap.ended(row));
+      host.pump();
+    },
+    onProblem: ports.onProblem,
+  });
+}
+
+function openContext(
+  host: RunHost,
+  sources: OnlineSources,
+  computeKeys: ReadonlyMap<string, string>,
+  of: ComputeContext | undefined,
+): OnlineContext {
+  const { ports, graph, state, options } = host;
+  const { evaluations } = state;
+  const { sources: entries, cache } = options.config;
+  const tags = new TagDesk({
+    ports,
+    graph,
+    context: of,
+    scheduleOf: (source) => entries[source]?.schedule,
+    tagMap: new TagMapFile(cache.tagquery_cache_path, ports.onProblem),
+    onRecords: () => host.pump(),
+    onChange: () => host.guard(() => context.rewire()),
+  });
+  const context: OnlineContext = new OnlineContext({
+    ports,
+    graph,
+    sources,
+    tags,
+    computeKeys,
+    onRow: (from, bucket) => host.parts()?.swap.take(from, bucket),
+    onEvaluated: (from, count, { row }, isFirst) => {
+      if (!isFirst) evaluations.warmup += count;
+      else if (host.parts()?.swap.isExtra(from, row) === true) evaluations.swap += count;
+      else evaluations.shared += count;
+    },
+    onWarmup: (count) => {
+      evaluations.warmup += count;
+    },
+    onTakeover: (names, row) =>
+      host.tell("takeover", `computes ${names.join(", ")} from row ${row + 1} on`, row),
+    onDiverged: (name, row) =>
+      host.tell("diverged", `node "${name}" differs from the log; it is followed`, row),
+    hasRoom: (from) => {
+      const parts = host.parts();
+      return parts?.edge.hasRoom === true && parts.swap.hasRoom(from);
+    },
+    onChange: () => host.pump(),
+  });
+  return context;
+}

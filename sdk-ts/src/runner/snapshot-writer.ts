@@ -1,0 +1,58 @@
+import type { OnlineCompute } from "./online-compute.ts";
+import type { OnlineKey } from "./online-key.ts";
+import type { RunPorts } from "./run-ports.ts";
+
+/** Rows after which held states are stored, and time after which they are anyway. */
+const snapshotRows = 512;
+const snapshotMs = 60_000;
+
+type State = NonNullable<ReturnType<OnlineCompute["stateOf"]>>;
+
+/** Stores the states of held nodes: regularly, and when it is told to; each once its row is effective. */
+export class SnapshotWriter {
+  readonly #ports: RunPorts;
+  readonly #stateOf: (nodeId: string) => State | undefined;
+  readonly #waiting = new Map<OnlineKey, State>();
+  #lastRow = 0;
+  #lastMs: number;
+
+  constructor(ports: RunPorts, stateOf: (nodeId: string) => State | undefined) {
+    this.#ports = ports;
+    this.#stateOf = stateOf;
+    this.#lastMs = ports.clock.nowMs();
+  }
+
+  /** Stores the states of the held keys after this row, if the last time is long enough ago. */
+  look(row: number, keys: Iterable<OnlineKey>): void {
+    const nowMs = this.#ports.clock.nowMs();
+    if (row - this.#lastRow < snapshotRows && nowMs - this.#lastMs < snapshotMs) return;
+    this.#lastRow = row;
+    this.#lastMs = nowMs;
+    this.store([...keys].filter((key) => key.isHeld));
+  }
+
+  /** Stores the states of these keys after the last row, once that row is effective. */
+  store(keys: Iterable<OnlineKey>): void {
+    for (const key of keys) {
+      const found = this.#stateOf(key.identity.nodeId);
+      if (found !== undefined) this.#waiting.set(key, found);
+    }
+    this.send();
+  }
+
+  /** Sends what has become effective. */
+  send(): void {
+    const snapshots = [...this.#waiting].flatMap(([key, { row, hash, state }]) => {
+      if (!(key.nextRow > row)) return [];
+      this.#waiting.delete(key);
+      const found = key.row(row);
+      if (found?.content === undefined) return [];
+      if (!Buffer.from(hash).equals(found.content.stateHash)) return [];
+      const { computeKey } = key;
+      return [{ computeKey, seq: BigInt(found.seq), row: BigInt(row), stateHash: hash, state }];
+    });
+    if (snapshots.length === 0) return;
+    const { sessionId, queues, track } = this.#ports;
+    track(queues.putSnapshots({ sessionId, snapshots }, { timeoutMs: 2_000 }));
+  }
+}

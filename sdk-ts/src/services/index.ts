@@ -1,0 +1,22 @@
+/**
+ * The services behind a gateway's address, for `connectTo(url).client(OrderService)` of `@qmtl/sdk/rpc`, with the
+ * messages and enumerations that programs beside a strategy most often need.
+ */
+export { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+export { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+export {
+  AccountService,
+  type Position,
+} from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+export { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+export {
+  type Order,
+  OrderOrigin,
+  OrderService,
+  OrderState,
+} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+export {
+  ActivationService,
+  type ApplyRun,
+} from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+export { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";

@@ -1,0 +1,101 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type ControlEvent,
+  ControlEventSchema,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type FakeGateFacts, fakeGateMessage } from "./fake-gate.ts";
+import type { FakeSwaps } from "./fake-swaps.ts";
+import type { Pulse } from "./pulse.ts";
+
+/** Version every message states. */
+const schemaVersion = { min: 1, max: 1, version: 1 };
+
+/** The gate, the control stream and the order leases of one world in memory. */
+export class FakeControl {
+  readonly #worldId: string;
+  readonly #swaps: FakeSwaps;
+  /** Tags of the queues that were added, in order. */
+  readonly #tagged: string[][] = [];
+  #facts: FakeGateFacts = {
+    revision: 1,
+    fence: 1,
+    isOpen: false,
+    mode: "compute-only",
+    strategyIds: [],
+  };
+
+  constructor(worldId: string, swaps: FakeSwaps) {
+    this.#worldId = worldId;
+    this.#swaps = swaps;
+  }
+
+  /** Opens or shuts the gate for these strategies; each shutting raises the fence. */
+  setGate(isOpen: boolean, mode: FakeGateFacts["mode"], strategyIds: readonly string[]): void {
+    const { revision, fence } = this.#facts;
+    const raised = isOpen ? fence : fence + 1;
+    this.#facts = { revision: revision + 1, fence: raised, isOpen, mode, strategyIds };
+  }
+
+  /** A queue with these tags was added. */
+  tagged(tags: readonly string[]): void {
+    this.#tagged.push([...tags]);
+  }
+
+  /** Whether orders under this fence are taken. */
+  isCurrent(fence: bigint): boolean {
+    return this.#facts.isOpen && fence === BigInt(this.#facts.fence);
+  }
+
+  async *events(changed: Pulse, check: () => void, signal: AbortSignal) {
+    let revision = 0;
+    let tagged = 0;
+    const told = new Map<string, string>();
+    while (!signal.aborted) {
+      check();
+      const events: ControlEvent[] = [];
+      if (this.#facts.revision !== revision) {
+        revision = this.#facts.revision;
+        const state = fakeGateMessage(this.#worldId, this.#facts);
+        const value = { state, change: "test" };
+        events.push(create(ControlEventSchema, { payload: { case: "gateEvent", value } }));
+      }
+      for (const swap of this.#swaps.all) {
+        const name = `${swap.phase}/${swap.fromRow}`;
+        if (told.get(swap.swapId) === name) continue;
+        told.set(swap.swapId, name);
+        const value = { worldId: this.#worldId, strategyId: swap.strategyId, swap };
+        events.push(create(ControlEventSchema, { payload: { case: "queueUpdated", value } }));
+      }
+      for (; tagged < this.#tagged.length; tagged++) {
+        const value = { tags: this.#tagged[tagged]! };
+        events.push(create(ControlEventSchema, { payload: { case: "queueUpdated", value } }));
+      }
+      for (const event of events) yield { schemaVersion, event };
+      if (events.length === 0) await changed.changed(signal);
+    }
+  }
+
+  heartbeat(heartbeat: {
+    sessionId: string;
+    heartbeatSeq: bigint;
+    strategyIds: string[];
+    revision: bigint;
+  }) {
+    const { sessionId, heartbeatSeq, strategyIds } = heartbeat;
+    const { isOpen, fence, revision } = this.#facts;
+    const granted = isOpen && heartbeat.revision === BigInt(revision);
+    const emitters = strategyIds.map((strategyId) => ({ strategyId, sessionId }));
+    const lease = { leaseId: `l-${heartbeatSeq}`, leaseMs: 10_000, marginMs: 1_000 };
+    const reply = {
+      ...lease,
+      sessionId,
+      heartbeatSeq,
+      granted,
+      fence: BigInt(fence),
+      emitters,
+      decisionRemainingMs: 300_000,
+      renewMs: 200,
+    };
+    return { schemaVersion, reply };
+  }
+}

@@ -1,0 +1,52 @@
+import type { Pulse } from "./pulse.ts";
+
+/** One entry of a journal in memory. */
+export interface FakeEntry {
+  readonly kind: string;
+  readonly strategyId: string;
+  readonly row: number;
+  readonly body: unknown;
+}
+
+/** The journal of one account in memory. */
+export class FakeJournal {
+  readonly accountId = "main";
+  readonly #worldId: string;
+  readonly #entries: FakeEntry[] = [];
+  /** Readers that watch now. */
+  watching = 0;
+
+  constructor(worldId: string) {
+    this.#worldId = worldId;
+  }
+
+  append(entry: FakeEntry): void {
+    this.#entries.push(entry);
+  }
+
+  list(afterEntry: bigint, kinds: readonly string[]) {
+    return this.#entries.flatMap(({ kind, strategyId, row, body }, at) => {
+      const entry = BigInt(at + 1);
+      if (entry <= afterEntry || (kinds.length > 0 && !kinds.includes(kind))) return [];
+      const place = { accountId: this.accountId, worldId: this.#worldId, strategyId };
+      return [{ entry, kind, ...place, row: BigInt(row), bodyJson: JSON.stringify(body) }];
+    });
+  }
+
+  async *watch(afterEntry: bigint, changed: Pulse, check: () => void, signal: AbortSignal) {
+    let head = afterEntry;
+    this.watching++;
+    try {
+      while (!signal.aborted) {
+        check();
+        const next = changed.changed(signal);
+        const entries = this.list(head, []);
+        head = entries.at(-1)?.entry ?? head;
+        if (entries.length > 0) yield entries;
+        else await next;
+      }
+    } finally {
+      this.watching--;
+    }
+  }
+}

@@ -1,0 +1,87 @@
+import type { Pulse } from "./pulse.ts";
+
+interface Lease {
+  epoch: number;
+  sessionId: string | undefined;
+}
+
+const leaseTimes = { leaseMs: 10_000, marginMs: 1_000, renewMs: 1_000 };
+
+/** Node leases in memory: granted to whoever asks first, kept until given up or taken away. */
+export class FakeLeases {
+  readonly #leases = new Map<string, Lease>();
+
+  holder(key: string): string | undefined {
+    return this.#leases.get(key)?.sessionId;
+  }
+
+  /** Grants what is vacant; waits until something is, unless `waitMs` is 0. */
+  async acquire(
+    request: {
+      readonly sessionId: string;
+      readonly waitMs: number;
+      readonly keys: readonly { readonly computeKey: string }[];
+    },
+    changed: Pulse,
+    check: () => void,
+    signal: AbortSignal,
+  ) {
+    for (;;) {
+      check();
+      const leases = request.keys.flatMap(({ computeKey }) => {
+        const lease = this.#lease(computeKey);
+        if (lease.sessionId !== undefined) return [];
+        lease.epoch++;
+        lease.sessionId = request.sessionId;
+        return [{ computeKey, leaseEpoch: BigInt(lease.epoch), ...leaseTimes }];
+      });
+      if (leases.length > 0 || signal.aborted || request.waitMs === 0) return leases;
+      await changed.changed(signal);
+    }
+  }
+
+  renew(
+    sessionId: string,
+    leases: readonly { readonly computeKey: string; readonly leaseEpoch: bigint }[],
+  ) {
+    return leases.map(({ computeKey, leaseEpoch }) => {
+      const lease = this.#lease(computeKey);
+      const renewed = lease.sessionId === sessionId && BigInt(lease.epoch) === leaseEpoch;
+      return { computeKey, renewed, currentEpoch: BigInt(lease.epoch) };
+    });
+  }
+
+  release(sessionId: string, leases: readonly { readonly computeKey: string }[]): void {
+    for (const { computeKey } of leases) {
+      const lease = this.#lease(computeKey);
+      if (lease.sessionId === sessionId) lease.sessionId = undefined;
+    }
+  }
+
+  /** A process is gone: what it held is vacant. */
+  lapse(sessionId: string): void {
+    for (const lease of this.#leases.values()) {
+      if (lease.sessionId === sessionId) lease.sessionId = undefined;
+    }
+  }
+
+  /** Takes a lease away as if it had lapsed and another had been granted it. */
+  take(key: string, sessionId: string): void {
+    const lease = this.#lease(key);
+    lease.epoch++;
+    lease.sessionId = sessionId;
+  }
+
+  vacate(key: string): void {
+    this.#lease(key).sessionId = undefined;
+  }
+
+  #lease(key: string): Lease {
+    let lease = this.#leases.get(key);
+    if (lease === undefined) {
+      lease = { epoch: 0, sessionId: undefined };
+      this.#leases.set(key, lease);
+    }
+    return lease;
+  }
+}

@@ -1,0 +1,60 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type ContextSwap,
+  ContextSwapSchema,
+  SwapPhase,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { AckSwapRequest } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { FakeGraphs } from "./fake-graphs.ts";
+
+/** Changes of context in memory, with one runner a strategy. */
+export class FakeSwaps {
+  readonly #swaps = new Map<string, ContextSwap>();
+  readonly #worldId: string;
+  readonly #graphs: FakeGraphs;
+
+  constructor(worldId: string, graphs: FakeGraphs) {
+    this.#worldId = worldId;
+    this.#graphs = graphs;
+  }
+
+  get all(): Iterable<ContextSwap> {
+    return this.#swaps.values();
+  }
+
+  /** Moves a strategy into the dry-run context. */
+  open(strategyId: string): void {
+    const { nodes } = this.#graphs.graph(strategyId);
+    const computed = nodes.filter((node) => node.source === undefined);
+    const swap = create(ContextSwapSchema, {
+      swapId: `swap-${this.#swaps.size + 1}`,
+      strategyId,
+      worldId: this.#worldId,
+      phase: SwapPhase.OPENING,
+      keys: computed.map(({ nodeId }) => ({
+        nodeId,
+        oldComputeKey: this.#graphs.key(nodeId, "backtest"),
+        newComputeKey: this.#graphs.key(nodeId, "dryrun"),
+      })),
+    });
+    this.#swaps.set(strategyId, swap);
+  }
+
+  phase(strategyId: string): SwapPhase | undefined {
+    return this.#swaps.get(strategyId)?.phase;
+  }
+
+  /** OPENING is warm with its first answer, PREPARE asks once, then it is decided. */
+  answer(request: AckSwapRequest, passedRow: number): ContextSwap {
+    const swap = [...this.#swaps.values()].find((one) => one.swapId === request.swapId)!;
+    const isWarm = Number(request.warmRow) >= passedRow - 2;
+    if (swap.phase === SwapPhase.OPENING && request.phase === SwapPhase.OPENING && isWarm) {
+      swap.phase = SwapPhase.PREPARE;
+      swap.fromRow = BigInt(passedRow + 2);
+    } else if (swap.phase === SwapPhase.PREPARE && request.phase === SwapPhase.PREPARE) {
+      if (request.endedRow >= swap.fromRow) swap.fromRow = BigInt(passedRow + 2);
+      else swap.phase = SwapPhase.COMMIT;
+    }
+    return swap;
+  }
+}

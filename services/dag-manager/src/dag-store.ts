@@ -1,10 +1,16 @@
 import type { Clock } from "@qmtl/service-kit";
-import type { Db } from "@qmtl/service-kit/db";
+import type { Db, Tx } from "@qmtl/service-kit/db";
 
 /** What every use case that writes the graph's schema needs. */
 export interface DagStore {
   readonly db: Db;
   readonly clock: Clock;
+  /**
+   * Runs a transaction that stands only while this process leads.
+   *
+   * @throws {QmtlError} NOT_LEADER: nothing is stored.
+   */
+  write<T>(fn: (tx: Tx) => Promise<T>): Promise<T>;
   /** Called after each commit that may have put an event into the outbox. */
   changed(): void;
 }

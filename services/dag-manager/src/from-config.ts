@@ -12,7 +12,12 @@ import type { EventBus } from "@qmtl/service-kit/bus";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
 import { type DagManagerConfig, dagManagerOptions } from "./dag-manager-options.ts";
 import type { DagStore } from "./dag-store.ts";
-import { type Leadership, SharedLeadership, soleLeadership } from "./leadership.ts";
+import {
+  type Leadership,
+  type LeaderTimes,
+  SharedLeadership,
+  soleLeadership,
+} from "./leadership.ts";
 import { LeaseDesk } from "./leases/lease-desk.ts";
 import { EmbeddedLog } from "./log/embedded-log.ts";
 import { LogTail } from "./log/log-tail.ts";
@@ -31,6 +36,8 @@ export interface DagManagerDeps {
   readonly logger: Logger;
   readonly config: DagManagerConfig;
   readonly metrics?: Metrics;
+  /** How long a process that leads may be silent, where several may run. @default 10 s, renewed each 3 s */
+  readonly leaderTimes?: LeaderTimes;
 }
 
 export interface DagManager {
@@ -55,17 +62,22 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   await bus.ensureTopics([{ topic: "control" }]);
   const ownerId = randomUUID();
   const relay = new OutboxRelay({ db, bus, ownerId, logger, metrics, clock });
-  const store: DagStore = { db, clock, changed: () => relay.poke() };
   const isShared = db.kind === "postgres";
   const leadership: Leadership = isShared
-    ? new SharedLeadership(db, clock, logger, ownerId)
+    ? new SharedLeadership({ db, clock, logger, owner: ownerId, ...deps.leaderTimes })
     : soleLeadership();
+  const write: DagStore["write"] = (fn) =>
+    db.transaction(async (tx) => {
+      await leadership.check(tx);
+      return fn(tx);
+    });
+  const store: DagStore = { db, clock, write, changed: () => relay.poke() };
   const { timers } = options;
   const checkLeader = leadership.check.bind(leadership);
   const desk = new LeaseDesk({ db, clock, logger, timers, checkLeader });
   const swaps = new SwapDesk(store, desk);
   const tail = new LogTail();
-  const log = openLog(store, tail, desk, metrics);
+  const log = openLog(store, tail, { desk, leadership, metrics });
   const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
   const services = [
     diffHandlers(store, leadership),
@@ -90,9 +102,16 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   };
 }
 
-function openLog(store: DagStore, tail: LogTail, desk: LeaseDesk, metrics: Metrics): EmbeddedLog {
+interface LogPorts {
+  readonly desk: LeaseDesk;
+  readonly leadership: Leadership;
+  readonly metrics: Metrics;
+}
+
+function openLog(store: DagStore, tail: LogTail, ports: LogPorts): EmbeddedLog {
+  const { desk, leadership, metrics } = ports;
   const voids = metrics.counter("queue_void_total", "Queue records that are void", ["reason"]);
-  return new EmbeddedLog(store.db, tail, {
+  return new EmbeddedLog(store.db, tail, leadership, {
     onOrigin: (tx, source, row) => beginFeed(tx, source, row, store.clock.nowMs()),
     onVoid: (reason) => voids.inc({ reason }),
     onAppended: (entries) => {

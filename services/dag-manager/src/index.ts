@@ -1,2 +1,3 @@
 export type { DagManagerConfig } from "./dag-manager-options.ts";
 export { createDagManager, type DagManager, type DagManagerDeps } from "./from-config.ts";
+export { restoreQueues } from "./restore/restore-queues.ts";

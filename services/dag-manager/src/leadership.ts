@@ -3,17 +3,27 @@ import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 
 /** How long a leader leads without renewing, and how often it renews, milliseconds. */
-const leaderMs = 10_000;
-const renewMs = 3_000;
+export interface LeaderTimes {
+  readonly leaderMs: number;
+  readonly renewMs: number;
+}
+
+const timesDefault: LeaderTimes = { leaderMs: 10_000, renewMs: 3_000 };
+
+/** What a write must ask for. */
+export interface WriteRight {
+  /** Who must lead, by the row in the database, for a write to stand; undefined when nobody else can. */
+  readonly leaderId: string | undefined;
+  /** Refuses, in a transaction, when another process leads. @throws {QmtlError} NOT_LEADER. */
+  check(tx: Tx): Promise<void>;
+}
 
 /** Whether this process may grant leases and take records. */
-export interface Leadership {
+export interface Leadership extends WriteRight {
   /** As far as it knows; the database has the last word in `check`. */
   readonly isLeader: boolean;
   /** Resolves when leading began, where that is at once; else tries in the background. */
   start(onGained: () => Promise<void>): Promise<void>;
-  /** Refuses, in a transaction, when another process leads. @throws {QmtlError} NOT_LEADER. */
-  check(tx: Tx): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -21,28 +31,37 @@ export interface Leadership {
 export function soleLeadership(): Leadership {
   return {
     isLeader: true,
+    leaderId: undefined,
     start: (onGained) => onGained(),
     check: async () => {},
     stop: async () => {},
   };
 }
 
-/** One leader among several processes, by a row in the database whose time is the database's. */
+export interface SharedLeadershipOptions extends Partial<LeaderTimes> {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Names this process, unique for ever. */
+  readonly owner: string;
+}
+
+/**
+ * One leader among several processes, by a row in the database whose time is the database's. A process that
+ * stood still past its time may still think that it leads: every write asks the row.
+ */
 export class SharedLeadership implements Leadership {
-  readonly #db: Db;
-  readonly #clock: Clock;
-  readonly #logger: Logger;
-  readonly #owner: string;
+  readonly #options: Required<SharedLeadershipOptions>;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #leads = false;
 
-  /** `owner` names this process, unique for ever. */
-  constructor(db: Db, clock: Clock, logger: Logger, owner: string) {
-    this.#db = db;
-    this.#clock = clock;
-    this.#logger = logger;
-    this.#owner = owner;
+  constructor(options: SharedLeadershipOptions) {
+    this.#options = { ...timesDefault, ...options };
+  }
+
+  get leaderId(): string {
+    return this.#options.owner;
   }
 
   get isLeader(): boolean {
@@ -57,7 +76,7 @@ export class SharedLeadership implements Leadership {
   async check(tx: Tx): Promise<void> {
     const rows = await tx.query(
       "select 1 as one from dag.leadership where owner = $1 and until > now() for share",
-      [this.#owner],
+      [this.#options.owner],
     );
     if (rows.length === 0) throw notLeader();
   }
@@ -67,13 +86,14 @@ export class SharedLeadership implements Leadership {
     await this.#running;
     if (!this.#leads) return;
     this.#leads = false;
-    await this.#db.query("delete from dag.leadership where owner = $1", [this.#owner]);
+    const { db, owner } = this.#options;
+    await db.query("delete from dag.leadership where owner = $1", [owner]);
   }
 
   async #run(onGained: () => Promise<void>): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await sleep(this.#clock, renewMs, signal);
+      await sleep(this.#options.clock, this.#options.renewMs, signal);
       if (!signal.aborted) await this.#try(onGained);
     }
   }
@@ -85,19 +105,20 @@ export class SharedLeadership implements Leadership {
       this.#leads = won;
     } catch (error) {
       this.#leads = false;
-      this.#logger.warn("leadership of the DAG Manager could not be renewed", { error });
+      this.#options.logger.warn("leadership of the DAG Manager could not be renewed", { error });
     }
   }
 
   async #renew(): Promise<boolean> {
-    const rows = await this.#db.query(
+    const { db, owner, leaderMs } = this.#options;
+    const rows = await db.query(
       `insert into dag.leadership as l (owner, term, until)
        values ($1, 1, now() + $2 * interval '1 millisecond')
        on conflict (only_row) do update set owner = excluded.owner, until = excluded.until,
          term = l.term + case when l.owner = excluded.owner then 0 else 1 end
        where l.owner = excluded.owner or l.until < now()
        returning term`,
-      [this.#owner, leaderMs],
+      [owner, leaderMs],
     );
     return rows.length > 0;
   }

@@ -57,9 +57,9 @@ async function planAndStore(
   origin: DiffOrigin,
   validateOnly: boolean,
 ): Promise<DiffPlan> {
-  const { db, clock } = store;
-  if (validateOnly) return planDiff(db, nodes, origin.contexts, origin.submissionId);
-  const plan = await db.transaction(async (tx) => {
+  const { clock } = store;
+  if (validateOnly) return planDiff(store.db, nodes, origin.contexts, origin.submissionId);
+  const plan = await store.write(async (tx) => {
     // One diff at a time: what is new and which names are taken must not change in between.
     await tx.query("lock table dag.node in share row exclusive mode");
     const planned = await planDiff(tx, nodes, origin.contexts, origin.submissionId);

@@ -98,6 +98,14 @@ export class AppendBatch {
     }
   }
 
+  /** Every record is new and effective, and no START: nothing is looked up or told. */
+  get isPlain(): boolean {
+    const isNew = this.#folded.every(
+      ({ repeated, fault }) => repeated === 0 && fault === undefined,
+    );
+    return isNew && this.#records.every(({ kind }) => kind !== RecordKind.START);
+  }
+
   /** What to write, and what happened. */
   outcome(): AppendOutcome {
     this.#outcome ??= this.#settle();

@@ -8,8 +8,19 @@ import { publishBytesMax, publishRecordsMax, recordBytesMax } from "@qmtl/sdk/qu
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
+import type { WriteRight } from "../leadership.ts";
 import { AppendBatch } from "./append-batch.ts";
-import { feedHolds, findEntry, lockHeads, readEntries, writeAppend } from "./log-tables.ts";
+import { appendKnown } from "./append-known.ts";
+import { type KeptHead, KeptHeads } from "./kept-heads.ts";
+import {
+  feedHolds,
+  findEntry,
+  type HeadRow,
+  headAfter,
+  lockHeads,
+  readEntries,
+  writeAppend,
+} from "./log-tables.ts";
 import type { LogTail } from "./log-tail.ts";
 import type {
   AppendResult,
@@ -36,44 +47,36 @@ export interface AppendHooks {
 
 /**
  * The log in the service's own database: an append is one transaction that locks the heads, folds, inserts and
- * updates. Void records are refused and never stored, so what is stored is effective; readers still fold.
+ * updates; where the heads are known from the append before, one statement that finds them unmoved. Void records are refused and never stored, so what is stored is effective; readers still fold.
  */
 export class EmbeddedLog implements QueueLog {
   readonly #db: Db;
   readonly #tail: LogTail;
   readonly #hooks: AppendHooks;
+  readonly #leadership: WriteRight;
+  readonly #kept = new KeptHeads();
 
-  constructor(db: Db, tail: LogTail, hooks: AppendHooks) {
+  constructor(db: Db, tail: LogTail, leadership: WriteRight, hooks: AppendHooks) {
     this.#db = db;
     this.#tail = tail;
+    this.#leadership = leadership;
     this.#hooks = hooks;
   }
 
-  async append(records: readonly QueueRecord[]): Promise<AppendResult[]> {
+  append(records: readonly QueueRecord[]): Promise<AppendResult[]> {
     checkSizes(records);
     const keys = [...new Set(records.map((record) => record.computeKey))];
-    const done = await this.#db.transaction(async (tx) => {
-      const locked = await lockHeads(tx, keys);
-      const batch = new AppendBatch(locked, await feedHolds(tx, locked), records);
-      batch.run();
-      await batch.confirmRepeats(
-        (key, seq) => findEntry(tx, key, `${isData} and e.seq <= $2`, seq, "newest"),
-        (key, epoch) => findEntry(tx, key, `${isStart} and e.epoch = $2`, epoch, "newest"),
-      );
-      const { entries, heads, origins } = batch.outcome();
-      if (heads.length > 0) await writeAppend(tx, entries, heads);
-      for (const { source, row } of origins) await this.#hooks.onOrigin(tx, source, row);
-      await failpoints.hit("dag.publish.before_commit");
-      return batch;
+    return this.#kept.inTurn(keys, async () => {
+      const done = await this.#store(keys, records);
+      await failpoints.hit("dag.publish.after_commit");
+      const { entries, voidReasons } = done.outcome();
+      if (entries.length > 0) {
+        this.#tail.add(entries);
+        this.#hooks.onAppended(entries);
+      }
+      for (const reason of voidReasons) this.#hooks.onVoid(reason);
+      return done.results();
     });
-    await failpoints.hit("dag.publish.after_commit");
-    const { entries, voidReasons } = done.outcome();
-    if (entries.length > 0) {
-      this.#tail.add(entries);
-      this.#hooks.onAppended(entries);
-    }
-    for (const reason of voidReasons) this.#hooks.onVoid(reason);
-    return done.results();
   }
 
   async heads(keys: readonly string[]): Promise<Map<string, LogHead>> {
@@ -116,12 +119,79 @@ export class EmbeddedLog implements QueueLog {
     return { offset, start };
   }
 
+  async #store(keys: readonly string[], records: readonly QueueRecord[]): Promise<AppendBatch> {
+    try {
+      return (await this.#storeKnown(keys, records)) ?? (await this.#storeLocked(keys, records));
+    } catch (error) {
+      this.#kept.forget(keys);
+      throw error;
+    }
+  }
+
+  /** The usual append: one statement, over heads that are known. Undefined when it takes more than that. */
+  async #storeKnown(
+    keys: readonly string[],
+    records: readonly QueueRecord[],
+  ): Promise<AppendBatch | undefined> {
+    const kept = this.#kept.all(keys);
+    if (kept === undefined) return undefined;
+    const heads = kept.map(({ head }) => head);
+    const batch = new AppendBatch(heads, holdsOf(kept), records);
+    batch.run();
+    if (!batch.isPlain) return undefined;
+    await failpoints.hit("dag.publish.before_commit");
+    const { entries, heads: updates } = batch.outcome();
+    const known = updates.map((update, at) => ({ before: heads[at]!, update }));
+    const { leaderId } = this.#leadership;
+    if (!(await appendKnown(this.#db, known, entries, leaderId))) return undefined;
+    for (const [at, { before, update }] of known.entries())
+      this.#kept.keep({ head: headAfter(before, update), untilMs: kept[at]!.untilMs });
+    return batch;
+  }
+
+  async #storeLocked(
+    keys: readonly string[],
+    records: readonly QueueRecord[],
+  ): Promise<AppendBatch> {
+    let locked: HeadRow[] = [];
+    let holds = new Map<string, number | null>();
+    const batch = await this.#db.transaction(async (tx) => {
+      await this.#leadership.check(tx);
+      locked = await lockHeads(tx, keys);
+      holds = await feedHolds(tx, locked);
+      const work = new AppendBatch(locked, holds, records);
+      work.run();
+      await work.confirmRepeats(
+        (key, seq) => findEntry(tx, key, `${isData} and e.seq <= $2`, seq, "newest"),
+        (key, epoch) => findEntry(tx, key, `${isStart} and e.epoch = $2`, epoch, "newest"),
+      );
+      const { entries, heads, origins } = work.outcome();
+      if (heads.length > 0) await writeAppend(tx, entries, heads);
+      for (const { source, row } of origins) await this.#hooks.onOrigin(tx, source, row);
+      await failpoints.hit("dag.publish.before_commit");
+      return work;
+    });
+    const updates = new Map(batch.outcome().heads.map((update) => [update.computeKey, update]));
+    for (const head of locked) {
+      const untilMs = head.is_source ? holds.get(head.source) : null;
+      // A source without a feed may be given one, with a hold, by another process.
+      if (untilMs === undefined) continue;
+      const update = updates.get(head.compute_key);
+      this.#kept.keep({ head: update === undefined ? head : headAfter(head, update), untilMs });
+    }
+    return batch;
+  }
+
   read(
     from: readonly { readonly computeKey: string; readonly offset: number }[],
     perKeyMax: number,
   ): Promise<LogEntry[]> {
     return readEntries(this.#db, from, perKeyMax);
   }
+}
+
+function holdsOf(kept: readonly KeptHead[]): Map<string, number | null> {
+  return new Map(kept.map(({ head, untilMs }) => [head.source, untilMs]));
 }
 
 function condition(position: LogPosition): [string, number] {

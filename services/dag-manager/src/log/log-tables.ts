@@ -164,6 +164,24 @@ function headValues(head: HeadUpdate): SqlParam[] {
   ];
 }
 
+/** A head as it stands after an update. */
+export function headAfter(head: HeadRow, update: HeadUpdate): HeadRow {
+  const { fold, origin } = update;
+  return {
+    ...head,
+    next_offset: update.nextOffset,
+    epoch: fold.epoch,
+    next_seq: fold.seq,
+    next_row: fold.nextRow,
+    known_at_ms: fold.knownAtMs,
+    watermark_ms: fold.watermarkMs,
+    is_ended: fold.ended,
+    last_bucket_end_ms: update.lastBucketEndMs,
+    feed_fingerprint: update.feedFingerprint,
+    origin_row: head.origin_row ?? origin?.row ?? null,
+  };
+}
+
 interface EntryRow {
   compute_key: string;
   log_offset: number;

@@ -19,7 +19,7 @@ export async function putSnapshots(
   store: DagStore,
   snapshots: readonly NodeSnapshot[],
 ): Promise<MessageInitShape<typeof PutSnapshotsResponseSchema>> {
-  const stored = await store.db.transaction(async (tx) => {
+  const stored = await store.write(async (tx) => {
     let count = 0;
     for (const snapshot of snapshots) {
       if (!(await isConfirmed(tx, snapshot))) continue;

@@ -27,7 +27,7 @@ export async function advanceReplay(
 ): Promise<MessageInitShape<typeof AdvanceReplayResponseSchema>> {
   const { source } = request;
   const untilMs = request.toEnd ? null : Number(request.untilMs);
-  const state = await store.db.transaction(async (tx) => {
+  const state = await store.write(async (tx) => {
     const isMoved = await advanceFeed(tx, source, untilMs);
     if (isMoved) await tellFeed(tx, source, store.clock.nowMs());
     await failpoints.hit("dag.advance.before_commit");
@@ -57,7 +57,7 @@ export async function createReplayRunner(
 ): Promise<MessageInitShape<typeof CreateReplayRunnerResponseSchema>> {
   const { source } = request;
   const { sessionId, worldId, strategyIds } = request.runner!;
-  const runners = await store.db.transaction(async (tx) => {
+  const runners = await store.write(async (tx) => {
     const nowMs = store.clock.nowMs();
     const isAdded = await addRunner(tx, source, { sessionId, worldId, strategyIds }, nowMs);
     if (isAdded) await tellFeed(tx, source, nowMs);
@@ -73,7 +73,7 @@ export async function deleteReplayRunner(
   request: DeleteReplayRunnerRequest,
 ): Promise<void> {
   const { source, sessionId } = request;
-  await store.db.transaction(async (tx) => {
+  await store.write(async (tx) => {
     const isRemoved = await removeRunner(tx, source, sessionId);
     if (isRemoved) await tellFeed(tx, source, store.clock.nowMs());
   });

@@ -22,7 +22,8 @@ export async function appendControlEvent(
   nowMs: number,
 ): Promise<void> {
   const [row] = await tx.query<{ revision: number }>(
-    `insert into dag.topic_revision (topic_key, revision) values ($1, 1)
+    `insert into dag.topic_revision (topic_key, revision)
+     values ($1, 1 + coalesce((select floor from dag.restore_floor), 0))
      on conflict (topic_key) do update set revision = dag.topic_revision.revision + 1
      returning revision`,
     [event.topicKey],

@@ -116,7 +116,20 @@ export async function insertQueues(
        select compute_key, columns, source, is_source from dag.queue where compute_key = any($1::text[])`,
       [batch.map((queue) => queue.compute_key)],
     );
+    await beginAboveFloor(
+      tx,
+      batch.map((queue) => queue.compute_key),
+    );
   }
+}
+
+/** A queue may have been there before the store was restored from a backup: its epochs begin above those. */
+async function beginAboveFloor(tx: Tx, keys: readonly string[]): Promise<void> {
+  await tx.query(
+    `insert into dag.node_lease (compute_key, epoch)
+     select k, f.floor from dag.restore_floor f, unnest($1::text[]) as k`,
+    [keys],
+  );
 }
 
 export interface TagMatch {

@@ -107,7 +107,7 @@ export class RunningSwap {
         ? { phase: SwapPhase.ABORTED }
         : { phase: SwapPhase.PREPARE, fromRow: BigInt(last.fromRow) };
     const message = create(ContextSwapSchema, { ...this.#message, ...changed });
-    await this.#store.db.transaction((tx) => writeSwap(tx, message, this.#store.clock.nowMs()));
+    await this.#store.write((tx) => writeSwap(tx, message, this.#store.clock.nowMs()));
     this.#store.changed();
     this.#message = message;
     this.#state = state;
@@ -118,7 +118,7 @@ export class RunningSwap {
     const changed = { phase: SwapPhase.COMMIT, fromRow: BigInt(fromRow) };
     const message = create(ContextSwapSchema, { ...this.#message, ...changed });
     try {
-      await db.transaction(async (tx) => {
+      await this.#store.write(async (tx) => {
         await setCurrentContext(tx, message.strategyId, this.#to, clock.nowMs());
         await writeSwap(tx, message, clock.nowMs());
         await failpoints.hit("dag.swap.before_commit");

@@ -47,8 +47,8 @@ export class SwapDesk {
 
   /** Aborts what a former process left open: the old contexts go on. */
   async start(): Promise<void> {
-    const { db, clock } = this.#store;
-    await db.transaction(async (tx) => {
+    const { clock } = this.#store;
+    await this.#store.write(async (tx) => {
       for (const swap of await openSwaps(tx)) {
         await writeSwap(
           tx,
@@ -153,8 +153,8 @@ export class SwapDesk {
     runners: readonly string[],
     sourceRow: number,
   ): Promise<RunningSwap> {
-    const { db, clock } = this.#store;
-    const message = await db.transaction(async (tx) => {
+    const { clock } = this.#store;
+    const message = await this.#store.write(async (tx) => {
       const swap = await planSwap(tx, way, clock.nowMs());
       await writeSwap(tx, swap, clock.nowMs());
       return swap;

@@ -24,6 +24,7 @@ export type GateChange =
 
 /** The change a kind of transition makes; a content change says itself whether it is about the decision. */
 export function changeOf(kind: ProposalKind, hint: GateChange | undefined): GateChange {
+  if (hint === "restore") return hint;
   if (kind === "apply" || kind === "freeze") return "freeze";
   if (kind === "switch" || kind === "unfreeze" || kind === "rollback") return kind;
   if (kind === "close") return "closed";
@@ -93,7 +94,8 @@ async function appendCounted(
   payload: PayloadInit,
 ): Promise<void> {
   const [row] = await tx.query<{ revision: number }>(
-    `INSERT INTO world.topic_revision AS t (topic_key, revision) VALUES ($1, 1)
+    `INSERT INTO world.topic_revision AS t (topic_key, revision)
+     VALUES ($1, 1 + coalesce((SELECT floor FROM world.restore_floor), 0))
      ON CONFLICT (topic_key) DO UPDATE SET revision = t.revision + 1 RETURNING revision`,
     [topicKey],
   );

@@ -11,7 +11,7 @@ import { jcs } from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Handlers, requireRole } from "@qmtl/service-kit";
 import { readAudit } from "../store/audit-table.ts";
-import { readRequest, writeRequest } from "../store/request-table.ts";
+import type { RequestKey } from "../store/request-table.ts";
 import { bindStrategies } from "../world/bind-strategies.ts";
 import { deleteWorld, updateWorld } from "../world/change-world.ts";
 import { createWorld } from "../world/create-world.ts";
@@ -40,15 +40,14 @@ export function worldHandlers(
   { timerDefaults, capabilities }: WorldHandlerOptions,
 ): Handlers<typeof WorldService> {
   return {
-    createWorld: async (request, context) => {
+    createWorld: async ({ world, requestId }, context) => {
       mayOperate(context);
-      const settings = settingsFromProto(request.world!, timerDefaults);
-      const { allocation } = request.world!;
-      const make = async () =>
-        (await createWorld(worlds, settings, allocation, context.principal.name)).worldId;
-      const content = jcs({ settings, allocation });
-      const worldId = await once(worlds, "CreateWorld", request.requestId, content, make);
-      return { world: worldToProto(worlds.get(worldId).state) };
+      const settings = settingsFromProto(world!, timerDefaults);
+      const { allocation } = world!;
+      const principal = context.principal.name;
+      const request = requestKey("CreateWorld", requestId, jcs({ settings, allocation }));
+      const actor = await createWorld(worlds, { settings, allocation, principal, request });
+      return { world: worldToProto(actor.state) };
     },
     getWorld: async ({ worldId }) => ({ world: worldToProto(worlds.get(worldId).state) }),
     listWorlds: async ({ pageSize, pageToken }) => {
@@ -127,22 +126,9 @@ export function mayOperate(context: CallContext, ...also: "gateway"[]): void {
   requireRole(context, "owner", "operator", ...also);
 }
 
-/** Runs `make` once per request id, and gives its answer again to a repeat. */
-export async function once(
-  worlds: Worlds,
-  scope: string,
-  requestId: string,
-  content: string,
-  make: () => Promise<string>,
-): Promise<string> {
-  if (requestId === "") return make();
-  const { db, clock } = worlds.ports;
-  const key = { scope, requestId, requestHash: hashText(content) };
-  const known = await readRequest(db, key, clock.nowMs());
-  if (known !== undefined) return known;
-  const answer = await make();
-  await writeRequest(db, key, answer, clock.nowMs());
-  return answer;
+/** Key of a request that may be repeated; undefined for one without an id. */
+function requestKey(scope: string, requestId: string, content: string): RequestKey | undefined {
+  return requestId === "" ? undefined : { scope, requestId, requestHash: hashText(content) };
 }
 
 /** Mode in force of a strategy, as its activation says; validate without one. */

@@ -1,6 +1,7 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { Stage } from "../policy/policy.ts";
 import type { WorldSettings } from "../world/world-settings.ts";
+import { readFloor } from "./restore-floor.ts";
 import type { BindingRow, WorldRow } from "./world-rows.ts";
 
 interface WorldRecord {
@@ -74,24 +75,39 @@ export async function updateWorld(db: Queryable, row: WorldRow): Promise<void> {
 /** Removes a world with everything but its audit, and keeps its counters. */
 export async function deleteWorld(db: Queryable, worldId: string): Promise<void> {
   await db.query(
-    `INSERT INTO world.retired_world (world_id, audit_entries, revision, fence)
-     SELECT w.world_id, w.audit_entries, g.revision, g.fence
+    `INSERT INTO world.retired_world (world_id, audit_entries, revision, fence, store_epoch)
+     SELECT w.world_id, w.audit_entries, g.revision, g.fence, g.store_epoch
      FROM world.world w JOIN world.gate g USING (world_id) WHERE w.world_id = $1
      ON CONFLICT (world_id) DO UPDATE SET audit_entries = excluded.audit_entries,
-       revision = excluded.revision, fence = excluded.fence`,
+       revision = excluded.revision, fence = excluded.fence, store_epoch = excluded.store_epoch`,
     [worldId],
   );
   await db.query("DELETE FROM world.world WHERE world_id = $1", [worldId]);
 }
 
-/** Revision and fence at which a deleted world of this name ended; undefined when there was none. */
+/** Where the numbers of a world of one name go on. */
+export interface RetiredWorld {
+  readonly revision: number;
+  readonly fence: number;
+  readonly storeEpoch: number;
+}
+
+/**
+ * Where a deleted world of this name ended, or may have ended before the store was restored from a backup;
+ * undefined when neither was.
+ */
 export async function readRetired(
   db: Queryable,
   worldId: string,
-): Promise<{ revision: number; fence: number } | undefined> {
-  const sql = "SELECT revision, fence FROM world.retired_world WHERE world_id = $1";
-  const [record] = await db.query<{ revision: number; fence: number }>(sql, [worldId]);
-  return record;
+): Promise<RetiredWorld | undefined> {
+  const [record] = await db.query<{ revision: number; fence: number; store_epoch: number }>(
+    "SELECT revision, fence, store_epoch FROM world.retired_world WHERE world_id = $1",
+    [worldId],
+  );
+  const floor = await readFloor(db);
+  if (record === undefined && floor === 0) return undefined;
+  const { revision = 0, fence = 0, store_epoch = 1 } = record ?? {};
+  return { revision, fence: Math.max(fence, floor), storeEpoch: Math.max(store_epoch, floor) };
 }
 
 /** Writes stages of the world and of the strategies named. */

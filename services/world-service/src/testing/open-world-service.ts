@@ -120,14 +120,15 @@ export class FakeSession {
   }
 }
 
-/** Moves time on in small steps, each after what the one before started has been committed. */
+/** Moves time on in steps of 25 ms, or of `stepMs`, each after what the one before started has been committed. */
 export async function advance(
   clock: ManualClock,
   actorOf: () => WorldActor,
   ms: number,
+  stepMs = 25,
 ): Promise<void> {
-  for (let passed = 0; passed < ms; passed += 25) {
-    clock.advance(Math.min(25, ms - passed));
+  for (let passed = 0; passed < ms; passed += stepMs) {
+    clock.advance(Math.min(stepMs, ms - passed));
     await actorOf().settled();
     await actorOf().exclusive(() => Promise.resolve());
   }

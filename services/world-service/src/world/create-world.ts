@@ -7,6 +7,8 @@ import { appendAllocation } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { insertDecision } from "../store/decision-table.ts";
 import { insertGate } from "../store/gate-table.ts";
+import { readWorldState } from "../store/read-world-state.ts";
+import { type RequestKey, readRequest, writeRequest } from "../store/request-table.ts";
 import { insertWorld, readRetired } from "../store/world-table.ts";
 import { checkSettings } from "./check-settings.ts";
 import { leaderMsDefault } from "./leadership.ts";
@@ -17,20 +19,32 @@ import { timersOf } from "./world-settings.ts";
 import { composeWorld, type WorldState } from "./world-state.ts";
 import type { Worlds } from "./worlds.ts";
 
-/** Makes a world: fence 1, gate OPEN, nothing active; data never flow from backtest to live by themselves. */
-export function createWorld(
-  worlds: Worlds,
-  settings: WorldSettings,
-  allocation: number,
-  principal: string,
-): Promise<WorldActor> {
+/** A world to make. */
+export interface NewWorld {
+  readonly settings: WorldSettings;
+  readonly allocation: number;
+  readonly principal: string;
+  /** Stored with the world, so that the same request again finds the world it made. */
+  readonly request?: RequestKey | undefined;
+}
+
+/**
+ * Makes a world: fence 1, gate OPEN, nothing active; data never flow from backtest to live by themselves.
+ *
+ * @throws {QmtlError} WORLD_EXISTS; REQUEST_ID_REUSED for a request that was stored with other content
+ */
+export function createWorld(worlds: Worlds, wanted: NewWorld): Promise<WorldActor> {
+  const { settings, allocation, principal, request } = wanted;
   checkSettings(settings, allocation);
   return worlds.across.run(async () => {
     const { db, clock, leadership, newId, poke } = worlds.ports;
     const { worldId } = settings;
+    const nowMs = clock.nowMs();
+    const known = request && (await readRequest(db, request, nowMs));
+    if (known !== undefined)
+      return worlds.find(known) ?? (await load(worlds, known)) ?? worlds.get(known);
     if (worlds.find(worldId) !== undefined) throw exists(worldId);
     checkAccountSum(worlds, settings.accountId, new Map([[worldId, allocation]]));
-    const nowMs = clock.nowMs();
     const state = newState(settings, allocation, nowMs);
     const composition = composeWorld(state, [], nowMs);
     state.composition = composition;
@@ -38,7 +52,8 @@ export function createWorld(
     const decision = { id: newId(), mode: composition.mode, ttlMs, expiresAtMs: nowMs + ttlMs };
     const { leaseMs } = timersOf(settings, false, leaderMsDefault);
     const retired = await readRetired(db, worldId);
-    const fresh = newGateRow(worldId, decision, { storeEpoch: 1, leaseMs });
+    const storeEpoch = retired?.storeEpoch ?? 1;
+    const fresh = newGateRow(worldId, decision, { storeEpoch, leaseMs });
     const block = {
       source: "domain:backtest",
       target: "domain:live",
@@ -64,15 +79,26 @@ export function createWorld(
         const event = { worldId, type: "world_created", principal, body, nowMs };
         await appendAudit(tx, { ...event, fence: row.fence, revision: row.revision });
         await appendGateEvent(tx, row, {}, { change: "decision", restrictive: false, nowMs });
+        if (request !== undefined) await writeRequest(tx, request, worldId, nowMs);
       });
     } catch (error) {
-      throw error instanceof UniqueViolation ? exists(worldId) : storeError(error);
+      const isThere = error instanceof UniqueViolation && (await load(worlds, worldId));
+      throw isThere ? exists(worldId) : storeError(error);
     }
     poke();
     const actor = new WorldActor(worlds.ports, state, { row, emitters: [] }, retired === undefined);
     worlds.add(actor);
     return actor;
   });
+}
+
+/** Takes in a world that was stored by a commit whose outcome nobody learned. */
+async function load(worlds: Worlds, worldId: string): Promise<WorldActor | undefined> {
+  const stored = await readWorldState(worlds.ports.db, worldId);
+  if (stored === undefined) return undefined;
+  const actor = new WorldActor(worlds.ports, stored.state, stored, false);
+  worlds.add(actor);
+  return actor;
 }
 
 function newState(settings: WorldSettings, allocation: number, nowMs: number): WorldState {

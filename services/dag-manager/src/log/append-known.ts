@@ -1,0 +1,70 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { Db } from "@qmtl/service-kit/db";
+import type { HeadRow, HeadUpdate } from "./log-tables.ts";
+import type { LogEntry } from "./queue-log.ts";
+import { float64At, lastRowOf, runLength } from "./record-run.ts";
+
+/** One key of an append: where its head stood when the records were folded, and where it stands then. */
+export interface KnownAppend {
+  readonly before: HeadRow;
+  readonly update: HeadUpdate;
+}
+
+/**
+ * Writes an append of new records, which was folded over heads known before, in one statement that commits by
+ * itself: all of it, or nothing when a head has moved, is blocked, or `leader` (undefined: nobody else can)
+ * does not lead any more. True when written.
+ *
+ * Every entry moves its key's next offset, so a head at the same offset is the head that was folded over.
+ */
+export async function appendKnown(
+  db: Db,
+  appends: readonly KnownAppend[],
+  entries: readonly LogEntry[],
+  leader: string | undefined,
+): Promise<boolean> {
+  const heads = appends.map(headJson).sort((a, b) => (a.k < b.k ? -1 : 1));
+  const [row] = await db.query<{ is_written: boolean }>(
+    "select dag.append_known($1::jsonb, $2::jsonb, $3) as is_written",
+    [JSON.stringify(heads), JSON.stringify(entries.map(entryJson)), leader ?? null],
+  );
+  return row!.is_written;
+}
+
+function headJson({ before, update }: KnownAppend) {
+  const { fold } = update;
+  return {
+    k: update.computeKey,
+    was: before.next_offset,
+    next_offset: update.nextOffset,
+    epoch: fold.epoch,
+    next_seq: fold.seq,
+    next_row: fold.nextRow,
+    known_at_ms: finite(fold.knownAtMs),
+    watermark_ms: finite(fold.watermarkMs),
+    is_ended: fold.ended,
+    last_bucket_end_ms: update.lastBucketEndMs,
+  };
+}
+
+function entryJson({ computeKey, offset, seq, record }: LogEntry) {
+  const count = runLength(record);
+  const bytes = toBinary(QueueRecordSchema, record);
+  return {
+    compute_key: computeKey,
+    log_offset: offset,
+    kind: record.kind,
+    epoch: Number(record.leaseEpoch),
+    seq,
+    count,
+    first_row: Number(record.row),
+    last_row: lastRowOf(record),
+    known_at_ms: finite(float64At(record.knownAtMs, count - 1)),
+    bytes: `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`,
+  };
+}
+
+function finite(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}

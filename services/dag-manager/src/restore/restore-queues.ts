@@ -1,0 +1,48 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Clock } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+
+/** A floor lies above every epoch that was ever issued, if they rise by less than this a second. */
+const perSecondMax = 1_024;
+
+/**
+ * What an operator runs once after a database was restored from a backup, before the service starts and with every
+ * runner stopped: the next epoch of every key, there or yet to come, lies above seconds of the wall clock × 1 024,
+ * so above any that was issued; nobody holds a lease any more; the revisions of control events go on above those
+ * that were seen. One transaction. Resolves to the floor.
+ *
+ * Rows that were published after the backup are gone; a runner that had read them must start anew.
+ *
+ * @throws {QmtlError} NOT_LEADER when a DAG Manager runs.
+ */
+export function restoreQueues(options: {
+  readonly db: Db;
+  readonly clock: Clock;
+}): Promise<number> {
+  const { db, clock } = options;
+  return db.transaction(async (tx) => {
+    // A process that wants to lead waits for the end of this.
+    await tx.query("lock table dag.leadership in exclusive mode");
+    const leaders = await tx.query("select owner from dag.leadership where until > now()");
+    if (leaders.length > 0) {
+      throw new QmtlError("NOT_LEADER", "a DAG Manager runs; stop it first", { retryAfterMs: 500 });
+    }
+    const [row] = await tx.query<{ floor: number }>(
+      `insert into dag.restore_floor as f (floor) values ($1)
+       on conflict (only_row) do update set floor = greatest(f.floor + 1, excluded.floor) returning floor`,
+      [Math.floor(clock.nowMs() / 1_000) * perSecondMax],
+    );
+    const { floor } = row!;
+    await tx.query(
+      `insert into dag.node_lease as l (compute_key, epoch) select compute_key, $1::bigint from dag.queue
+       on conflict (compute_key) do update set epoch = greatest(l.epoch, excluded.epoch), session_id = null`,
+      [floor],
+    );
+    await tx.query(
+      `update dag.queue_head h set granted_epoch = l.epoch from dag.node_lease l
+       where l.compute_key = h.compute_key`,
+    );
+    await tx.query("update dag.topic_revision set revision = greatest(revision + 1, $1)", [floor]);
+    return floor;
+  });
+}

@@ -1,0 +1,25 @@
+// A DAG Manager in a process of its own: `dsn leaderMs renewMs failpoints`. Prints its port when it has started,
+// leading or waiting to, and ends with its standard input.
+import { writeSync } from "node:fs";
+import { failpoints, openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import { openPostgres } from "@qmtl/service-kit/db";
+import { createDagManager } from "../index.ts";
+import { testConfig } from "./open-dag.ts";
+
+const [, , dsn = "", leaderMs = "", renewMs = "", spec = ""] = process.argv;
+process.stdin.resume().once("end", () => process.exit());
+failpoints.arm({ spec, testMode: true });
+const db = await openPostgres({ dsn, schema: "dag", connectionsMax: 6 });
+const bus = await openEmbeddedBus({ db: await openPostgres({ dsn, schema: "bus" }) });
+const dag = await createDagManager({
+  db,
+  bus,
+  clock: systemClock,
+  logger: silentLogger,
+  config: testConfig,
+  leaderTimes: { leaderMs: Number(leaderMs), renewMs: Number(renewMs) },
+});
+const door = await openGrpcDoor({ services: dag.services });
+await dag.start();
+writeSync(1, `${door.port}\n`);

@@ -1,0 +1,147 @@
+import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
+import { systemClock } from "@qmtl/service-kit";
+import { describePostgres, startChildScript, waitUntil } from "@qmtl/service-kit/testing";
+import { expect, onTestFinished, test } from "vitest";
+import { backtest, demoGraphs, keyOf } from "./testing/graphs.ts";
+import { row, rows, start, valuesOf } from "./testing/records.ts";
+
+const leaderMs = 4_000;
+const renewMs = 400;
+const close = keyOf("close");
+
+interface ProcessOptions {
+  readonly leaderMs: number;
+  readonly renewMs: number;
+  readonly failpoint: string;
+}
+
+/** A process of the service, and a client of it that never retries. */
+async function startProcess(dsn: string, more: Partial<ProcessOptions> = {}) {
+  const options = { leaderMs, renewMs, failpoint: "", ...more };
+  const args = [dsn, String(options.leaderMs), String(options.renewMs), options.failpoint];
+  const child = startChildScript(new URL("./testing/serve-dag.child.ts", import.meta.url), args);
+  const port = await waitUntil(() => child.lines[0], { timeoutMs: 45_000, what: "its port" });
+  const connection = connectTo(`http://127.0.0.1:${port}`, { timeoutMs: 8_000 });
+  onTestFinished(async () => {
+    connection.close();
+    await child.kill();
+  });
+  const data = connection.client(QueueDataService);
+  return {
+    pid: child.pid,
+    kill: () => child.kill(),
+    queues: connection.client(QueueService),
+    diff: connection.client(DiffService),
+    data,
+    /** What became of each record; one word for all when the call failed. */
+    async publish(records: QueueRecord[]): Promise<string[]> {
+      try {
+        const { results } = await data.publish({ sessionId: "s1", records });
+        return results.map((one) => (one.effective ? "ok" : one.reason));
+      } catch (error) {
+        return records.map(() => (error instanceof QmtlError ? error.reason : "lost"));
+      }
+    },
+    async values(): Promise<number[]> {
+      const records: QueueRecord[] = [];
+      const request = { from: [{ computeKey: close }], historyOnly: true };
+      for await (const chunk of data.consume(request)) records.push(...chunk.records);
+      return valuesOf(records);
+    },
+  };
+}
+
+type Process = Awaited<ReturnType<typeof startProcess>>;
+
+/** Submits the demo's graph and takes the lease of `close`; its epoch. */
+async function holdClose(at: Process): Promise<number> {
+  const request = { strategyId: "A", graph: demoGraphs.a, contexts: [backtest] };
+  for await (const _ of at.diff.diff({ ...request, submissionId: "sub" }));
+  const keys = [{ computeKey: close, build: "b1" }];
+  const { leases } = await at.queues.acquireLeases({ sessionId: "s1", keys, waitMs: 0 });
+  return Number(leases[0]!.leaseEpoch);
+}
+
+/** Publishes until it is stored, as a holder does; milliseconds it took. */
+async function untilStored(at: Process, records: QueueRecord[]): Promise<number> {
+  const sinceMs = systemClock.monotonicMs();
+  const isStored = async () => (await at.publish(records)).every((result) => result === "ok");
+  await waitUntil(isStored, { timeoutMs: 15_000, what: "the other process takes over" });
+  return systemClock.monotonicMs() - sinceMs;
+}
+
+const counted = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
+
+describePostgres("two processes of the DAG Manager", (server) => {
+  test("the one that leads is killed: the other takes over in time, and no row is lost or doubled", async () => {
+    const dsn = await server().createDatabase();
+    const first = await startProcess(dsn);
+    const epoch = await holdClose(first);
+    const second = await startProcess(dsn);
+    expect(await second.publish([start(close, epoch)])).toEqual(["NOT_LEADER"]);
+    expect(await first.publish([start(close, epoch)])).toEqual(["ok"]);
+    for (let at = 0; at < 30; at += 3) await untilStored(first, rows(close, epoch, at, 3));
+
+    const last = first.publish(rows(close, epoch, 30, 3));
+    await first.kill();
+    await last;
+    const tookMs = await untilStored(second, rows(close, epoch, 30, 3));
+
+    expect(tookMs).toBeLessThan(leaderMs + renewMs + 5_000);
+    await untilStored(second, rows(close, epoch, 33, 3));
+    expect(await second.values()).toEqual(counted(36));
+    const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch) }];
+    const { renewals } = await second.queues.renewLeases({ sessionId: "s1", leases });
+    expect(renewals[0]).toMatchObject({ renewed: true, currentEpoch: BigInt(epoch) });
+  }, 120_000);
+
+  test("a leader that did not renew in time is refused by the store, whatever it believes", async () => {
+    const dsn = await server().createDatabase();
+    const first = await startProcess(dsn, { renewMs: 600_000 });
+    const epoch = await holdClose(first);
+    expect(await first.publish([start(close, epoch)])).toEqual(["ok"]);
+    expect(await first.publish(rows(close, epoch, 0, 2))).toEqual(["ok", "ok"]);
+    const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch) }];
+    const second = await startProcess(dsn);
+    const leads = (one: Process) =>
+      one.queues.renewLeases({ sessionId: "s1", leases }).then(
+        () => true,
+        () => false,
+      );
+    await waitUntil(() => leads(second), { timeoutMs: 15_000, what: "the second leads" });
+
+    expect(await leads(first)).toBe(true);
+    expect(await first.publish([row(close, epoch, 2)])).toEqual(["NOT_LEADER"]);
+    expect(await first.publish([row(close, epoch, 1)])).toEqual(["NOT_LEADER"]);
+    const graph = { strategyId: "B", graph: demoGraphs.b, contexts: [backtest] };
+    const diff = first.diff.diff({ ...graph, submissionId: "sub-b" })[Symbol.asyncIterator]();
+    await expect(diff.next()).rejects.toMatchObject({ reason: "NOT_LEADER" });
+    await expect(
+      first.queues.releaseLeases({ sessionId: "s1", leases, reason: "stop" }),
+    ).rejects.toMatchObject({ reason: "NOT_LEADER" });
+
+    expect(await second.publish([row(close, epoch, 2)])).toEqual(["ok"]);
+    expect(await second.values()).toEqual(counted(3));
+  }, 120_000);
+
+  test("killed between the append and its answer: the same publish again is done, once", async () => {
+    const dsn = await server().createDatabase();
+    const first = await startProcess(dsn, { failpoint: "dag.publish.after_commit:3" });
+    const epoch = await holdClose(first);
+    const second = await startProcess(dsn);
+    expect(await first.publish([start(close, epoch)])).toEqual(["ok"]);
+    expect(await first.publish(rows(close, epoch, 0, 2))).toEqual(["ok", "ok"]);
+
+    const answer = await first.publish(rows(close, epoch, 2, 3));
+    await untilStored(second, rows(close, epoch, 2, 3));
+
+    expect(answer).not.toContain("ok");
+    await untilStored(second, [row(close, epoch, 5)]);
+    expect(await second.values()).toEqual(counted(6));
+    expect(await second.publish([row(close, epoch, 3, 99)])).toEqual(["SEQ_CONFLICT"]);
+  }, 120_000);
+});

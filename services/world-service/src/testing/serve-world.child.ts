@@ -1,0 +1,25 @@
+// A WorldService in a process of its own: `dsn`. Prints its port when it has started, leading or waiting to, and ends
+// with its standard input.
+import { writeSync } from "node:fs";
+import { loadConfig } from "@qmtl/sdk/config";
+import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import { openPostgres } from "@qmtl/service-kit/db";
+import { createWorldService } from "../create-world-service.ts";
+
+const [, , dsn = ""] = process.argv;
+process.stdin.resume().once("end", () => process.exit());
+const db = await openPostgres({ dsn, schema: "world", connectionsMax: 6 });
+const bus = await openEmbeddedBus({ db: await openPostgres({ dsn, schema: "bus" }) });
+const config = await loadConfig({ cwd: "/", env: {} });
+const service = await createWorldService({
+  db,
+  bus,
+  clock: systemClock,
+  logger: silentLogger,
+  config,
+});
+const { services, schemaRange } = service;
+const door = await openGrpcDoor({ services, schemaRange });
+await service.start();
+writeSync(1, `${door.port}\n`);

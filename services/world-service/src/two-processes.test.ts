@@ -1,0 +1,93 @@
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
+import { openPostgres } from "@qmtl/service-kit/db";
+import { describePostgres, startChildScript, waitUntil } from "@qmtl/service-kit/testing";
+import { expect, onTestFinished, test } from "vitest";
+
+async function startProcess(dsn: string) {
+  const child = startChildScript(new URL("./testing/serve-world.child.ts", import.meta.url), [dsn]);
+  const port = await waitUntil(() => child.lines[0], { timeoutMs: 45_000, what: "its port" });
+  const connection = connectTo(`http://127.0.0.1:${port}`, { timeoutMs: 8_000 });
+  onTestFinished(async () => {
+    connection.close();
+    await child.kill();
+  });
+  const worlds = connection.client(WorldService);
+  return {
+    pid: child.pid,
+    kill: () => child.kill(),
+    worlds,
+    /** "made", the reason it was refused for, or "lost". */
+    create: (worldId: string) =>
+      worlds.createWorld({ world: { worldId, accountId: worldId }, requestId: worldId }).then(
+        () => "made",
+        (error: unknown) => (error instanceof QmtlError ? error.reason : "lost"),
+      ),
+  };
+}
+
+type Process = Awaited<ReturnType<typeof startProcess>>;
+
+/** Makes a world by whichever process leads, and says which it was. What others answered goes to `refusals`. */
+async function made(
+  processes: readonly Process[],
+  worldId: string,
+  refusals: string[],
+): Promise<Process> {
+  const ask = async (): Promise<Process | undefined> => {
+    for (const one of processes) {
+      const answer = await one.create(worldId);
+      if (answer === "made") return one;
+      refusals.push(answer);
+    }
+    return undefined;
+  };
+  return (await waitUntil(ask, { timeoutMs: 20_000, what: "one of them leads" }))!;
+}
+
+const named = (count: number): string[] => Array.from({ length: count }, (_, at) => `w${at}`);
+
+describePostgres("two processes of WorldService", (server) => {
+  test("the one that leads is killed: the other takes over, and every world is there once", async () => {
+    const dsn = await server().createDatabase();
+    const both = [await startProcess(dsn), await startProcess(dsn)];
+    const refusals: string[] = [];
+    for (const worldId of named(8)) await made([...both].reverse(), worldId, refusals);
+    expect(new Set(refusals)).toEqual(new Set(["NOT_LEADER"]));
+
+    const leader = await made(both, "w0", refusals);
+    const last = leader.create("w8");
+    await leader.kill();
+    await last;
+    const others = both.filter((one) => one !== leader);
+    const [other] = others;
+    await made(others, "w8", refusals);
+
+    expect(await other!.create("w3")).toBe("made");
+    const { worlds } = await other!.worlds.listWorlds({});
+    expect(worlds.map((world) => world.worldId)).toEqual(named(9));
+    const db = await openPostgres({ dsn, schema: "world" });
+    onTestFinished(() => db.close());
+    const firstEvents = await db.query(
+      `SELECT key, count(*) AS events FROM world.outbox WHERE key LIKE '%/gate' AND revision = 1
+       GROUP BY key ORDER BY key`,
+    );
+    expect(firstEvents).toEqual(named(9).map((id) => ({ key: `world/${id}/gate`, events: 1 })));
+  }, 120_000);
+
+  test("a leader that stood still past its time writes no more", async () => {
+    const dsn = await server().createDatabase();
+    const first = await startProcess(dsn);
+    await made([first], "w0", []);
+    const second = await startProcess(dsn);
+
+    process.kill(first.pid, "SIGSTOP");
+    await made([second], "w1", []);
+    const late = first.create("stale");
+    process.kill(first.pid, "SIGCONT");
+
+    expect(await late).not.toBe("made");
+    const { worlds } = await second.worlds.listWorlds({});
+    expect(worlds.map((world) => world.worldId)).toEqual(named(2));
+  }, 120_000);
+});

@@ -1,0 +1,106 @@
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { failpoints } from "@qmtl/service-kit";
+import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { bytesFromFloats } from "../store/returns-table.ts";
+import { advance, type OpenWorldService, openWorldService } from "../testing/open-world-service.ts";
+
+const dayMs = 86_400_000;
+let host: Awaited<ReturnType<typeof openTestPglite>>;
+beforeAll(async () => {
+  host = await openTestPglite();
+});
+afterAll(() => host.close());
+
+/** A world whose only strategy may go to compute-only. */
+async function makeWorld(w: OpenWorldService, worldId: string): Promise<void> {
+  const accountId = `account-${worldId}`;
+  const world = { worldId, clock: WorldClock.REPLAY, source: "bars", accountId, allocation: 0.5 };
+  await w.call(WorldService.method.createWorld, { world });
+  const document = "min_samples: 5\nthresholds:\n  dd: {metric: max_drawdown_ratio, max: 0.99}\n";
+  await w.call(PolicyService.method.createPolicy, { worldId, document });
+  const bindings = [{ worldId, strategyId: "s-a", strategyName: "a" }];
+  await w.call(WorldService.method.createBindings, { worldId, bindings });
+  const ends = Float64Array.from({ length: 20 }, (_, k) => (k + 1) * dayMs);
+  const series = {
+    intervalSeconds: 86_400n,
+    periodsPerYear: 252,
+    fromMs: BigInt(dayMs),
+    toMs: BigInt(20 * dayMs),
+    returns: bytesFromFloats(ends.map((_, k) => (k % 2 === 0 ? 0.01 : -0.005))),
+    samples: 20,
+    bucketEndMs: bytesFromFloats(ends),
+  };
+  const dataEndMs = BigInt(20 * dayMs);
+  const one = { strategyId: "s-a", domain: ExecutionDomain.BACKTEST, dataEndMs, series };
+  await w.call(DecisionService.method.reportReturns, { worldId, returns: [one] });
+}
+
+/** Begins an apply in a process that dies at `point`: from there on nothing of it moves any more. */
+async function applyAndDie(worldId: string, point: string): Promise<void> {
+  const clock = new ManualClock();
+  const w = await openWorldService((schema) => host.db(schema), clock);
+  await makeWorld(w, worldId);
+  let isDead = false;
+  let die = (): void => {};
+  const death = new Promise<void>((resolve) => {
+    die = () => {
+      isDead = true;
+      resolve();
+    };
+  });
+  failpoints.arm({ spec: point, testMode: true, die });
+  const ask = { worldId, runId: "r1", targetMode: EffectiveMode.COMPUTE_ONLY };
+  // Never answered: its process is dead.
+  void w.collect(ActivationService.method.apply, ask).catch(() => {});
+  while (!isDead) {
+    const actor = w.instance.worlds.get(worldId);
+    // Time moves while the run waits for something, never while something is being committed.
+    await Promise.race([actor.settled(), death]);
+    if (actor.isRunInFlight || actor.state.lastRun?.run.state === "UNFROZEN") clock.advance(25);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+describe("an apply whose process dies", () => {
+  const points = ["apply", "switch", "unfreeze", "complete"].flatMap((kind) => [
+    `w.${kind}.before_commit`,
+    `w.${kind}.after_commit`,
+  ]);
+  test.each(points)(
+    "at %s is whole, or was never begun, at the next one",
+    async (point) => {
+      const worldId = point.replaceAll(/[._]/g, "-");
+      await applyAndDie(worldId, point);
+
+      const clock = new ManualClock();
+      const next = await openWorldService((schema) => host.db(schema), clock);
+      const actorOf = () => next.instance.worlds.get(worldId);
+      await advance(clock, actorOf, 25_000, 250);
+
+      const { gate, activations, fence } = actorOf().row;
+      const state = actorOf().state.lastRun?.run.state;
+      const stages = [...actorOf().state.bindings.values()].map(({ stage }) => stage);
+      await next.instance.stop();
+      const isBegun = point !== "w.apply.before_commit";
+      expect({ gate, fence, state }).toEqual({
+        gate: "OPEN",
+        fence: isBegun ? 2 : 1,
+        state: isBegun ? "COMPLETED" : undefined,
+      });
+      expect(activations.filter((each) => each.active)).toHaveLength(isBegun ? 2 : 0);
+      expect(stages).toEqual([isBegun ? "compute-only" : "validate"]);
+      const [stored] = await host
+        .db("world")
+        .query<{ state: string }>("SELECT state FROM world.apply_run WHERE world_id = $1", [
+          worldId,
+        ]);
+      expect(stored?.state).toBe(isBegun ? "COMPLETED" : undefined);
+    },
+    60_000,
+  );
+});

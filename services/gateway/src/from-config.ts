@@ -24,11 +24,13 @@ import type { EventBus } from "@qmtl/service-kit/bus";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
 import { controlTopic } from "./bus/control-events.ts";
 import { ControlHub } from "./control/control-hub.ts";
+import { EventLog } from "./control/event-log.ts";
 import { GateBook } from "./control/gate-book.ts";
 import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
 import { BarBooker } from "./feed/bar-booker.ts";
 import { FeedDesk } from "./feed/feed-desk.ts";
+import { markedInstrumentsOf } from "./feed/marked-instruments.ts";
 import { SourceKeys } from "./feed/source-keys.ts";
 import type { OpenOrderHalf, OrderHalf } from "./order-half.ts";
 import { openOrderHalf } from "./orders-from-config.ts";
@@ -57,7 +59,12 @@ export interface GatewayDeps {
   readonly config: QmtlConfig;
   /** Name of this gateway and the secret it signs callers with. */
   readonly gatewayKey: GatewayKey;
-  readonly peers: { readonly dagManagerUrl: string; readonly worldServiceUrl: string };
+  readonly peers: {
+    readonly dagManagerUrl: string;
+    readonly worldServiceUrl: string;
+    /** Certificate authorities to trust at https addresses. @default those of the system */
+    readonly ca?: Uint8Array | undefined;
+  };
   readonly metrics?: Metrics;
   /** @default the order path over the accounts of the configuration */
   readonly openOrders?: OpenOrderHalf;
@@ -130,6 +137,7 @@ async function openBase(deps: GatewayDeps) {
   const metrics = deps.metrics ?? createMetrics();
   const newId = deps.newId ?? randomUUID;
   const { gatewayId } = gatewayKey;
+  const { ca } = deps.peers;
   const gateway: CallPrincipal = { name: gatewayId, role: "gateway" };
   await migrate(db, fileURLToPath(new URL("../migrations/", import.meta.url)));
   await migrateOutbox(db);
@@ -137,12 +145,13 @@ async function openBase(deps: GatewayDeps) {
   const ttlSeconds = config.gateway.ticket_ttl_seconds;
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
   const relay = new OutboxRelay({ db, bus, ownerId: newId(), logger, metrics, clock });
-  const dag = new Peer("dag-manager", deps.peers.dagManagerUrl, { clock, gatewayKey });
-  const world = new Peer("world-service", deps.peers.worldServiceUrl, { clock, gatewayKey });
+  const dag = new Peer("dag-manager", deps.peers.dagManagerUrl, { clock, gatewayKey, ca });
+  const world = new Peer("world-service", deps.peers.worldServiceUrl, { clock, gatewayKey, ca });
   const gates = new GateBook({ world, gateway, logger });
-  const hub = new ControlHub({ bus, gates, clock, logger, metrics });
+  const events = await EventLog.open(db, { clock, logger });
+  const hub = new ControlHub({ bus, gates, clock, logger, metrics, events });
   const leases = new BatchedLeaseRelay({ world, clock, gateway, gatewayId });
-  const keys = new SourceKeys(db);
+  const keys = new SourceKeys(db, markedInstrumentsOf(config));
   const poke = () => relay.poke();
   const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke };
   return { ...own, world, dag, gates, hub, leases, keys, tickets, relay };
@@ -158,7 +167,16 @@ async function openFeeds(
   let path: Pick<OrderPath, "onBars" | "bookedRow"> = unopened;
   const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
-  const feeds = new FeedDesk({ dag, gateway, clock, logger, metrics, booker, sessionDeadMs });
+  const feeds = new FeedDesk({
+    dag,
+    gateway,
+    clock,
+    logger,
+    metrics,
+    booker,
+    gates,
+    sessionDeadMs,
+  });
   const seams = { metrics, world, gateway, gates, leases, barrier: feeds };
   const verifyTicket = (ticket: string) => tickets.verify(ticket);
   const open = deps.openOrders ?? openOrderHalf;

@@ -1,7 +1,9 @@
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import type { QmtlConfig } from "@qmtl/sdk/config";
 import type { OrderHalf, OrderHalfDeps } from "./order-half.ts";
+import { PAPER_FAULT_ENV } from "./paper/paper-fault.ts";
 import { openOrders } from "./router/open-orders.ts";
 import type { GatewayOrders } from "./router/order-path.ts";
 
@@ -15,7 +17,7 @@ export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
     rebalancing: world.client(RebalancingService, gateway),
   };
   const { orders, services } = await openOrders(
-    { db, paperDb, config, clock, logger, world: clients, verifyTicket },
+    { db, paperDb, config, clock, logger, world: clients, verifyTicket, env: faultsOf(config) },
     { gates, leases, barrier },
   );
   return {
@@ -25,6 +27,12 @@ export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
     start: () => orders.start(),
     stop: () => orders.stop(),
   };
+}
+
+/** The planted fault, as the paper broker reads it: the one of the environment, else that of the configuration. */
+function faultsOf(config: QmtlConfig): Readonly<Record<string, string | undefined>> {
+  const [planted] = Object.values(config.accounts).flatMap(({ faults }) => faults);
+  return { [PAPER_FAULT_ENV]: process.env[PAPER_FAULT_ENV] ?? planted };
 }
 
 async function factsOf(

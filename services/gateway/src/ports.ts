@@ -64,7 +64,18 @@ export interface OrderPath {
 
 /** The replay barrier of this gateway, told by the order path that a session has ended a row. */
 export interface BarrierEnds {
-  ended(source: string, sessionId: string, row: number): void;
+  ended(source: string, end: RunnerEnd): void;
+  /** What to set so that rows of a feed can be booked; undefined when they can be, or nothing is known of it. */
+  whyUnbooked(source: string): string | undefined;
+}
+
+/** A runner's end of a bucket that the router has booked, or refused. */
+export interface RunnerEnd {
+  readonly sessionId: string;
+  readonly worldId: string;
+  readonly row: number;
+  /** It was said under a lease. */
+  readonly isArmed: boolean;
 }
 
 export type { SetTargetsResponse };

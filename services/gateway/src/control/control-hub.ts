@@ -9,7 +9,7 @@ import type { Clock, ClockTimer, EncodedMessage, Logger, Metrics } from "@qmtl/s
 import type { BusEvent, Subscription as BusSubscription, EventBus } from "@qmtl/service-kit/bus";
 import { controlTopic } from "../bus/control-events.ts";
 import { isTransient } from "../peers/breaker.ts";
-import { EventLog } from "./event-log.ts";
+import type { EventLog } from "./event-log.ts";
 import type { GateBook } from "./gate-book.ts";
 import { type SnapshotSource, Subscription } from "./subscription.ts";
 import { worldKey } from "./topic-keys.ts";
@@ -30,6 +30,8 @@ export interface HubPorts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
+  /** Keeps what is read, for ListEvents. */
+  readonly events: EventLog;
 }
 
 /** What a subscriber has applied of a topic key. */
@@ -45,7 +47,6 @@ export interface AppliedRevision {
 export class ControlHub implements SnapshotSource {
   readonly #ports: HubPorts;
   readonly #windows = new Map<string, TopicWindow>();
-  readonly #log = new EventLog();
   readonly #subscriptions = new Set<Subscription>();
   readonly #listeners = new Set<(event: ControlEvent) => void>();
   readonly #stopping = new AbortController();
@@ -57,7 +58,7 @@ export class ControlHub implements SnapshotSource {
   }
 
   get events(): EventLog {
-    return this.#log;
+    return this.#ports.events;
   }
 
   /** Begins to read the bus, from the first event kept. */
@@ -67,7 +68,11 @@ export class ControlHub implements SnapshotSource {
       topics: [controlTopic],
       fromBeginning: true,
       signal: this.#stopping.signal,
-      onEvent: async (event) => this.take(event),
+      onEvent: async (event) => {
+        this.take(event);
+        // Backpressure: what cannot be kept is not read on.
+        if (this.#ports.events.isFull) await this.#ports.events.flush();
+      },
     });
     this.#bus.done.catch((error: unknown) => {
       this.#ports.logger.error("the control bus gave up; streams end", { error });
@@ -85,6 +90,7 @@ export class ControlHub implements SnapshotSource {
     this.#stopping.abort();
     this.#marks?.cancel();
     await this.#bus?.done.catch(() => {});
+    await this.#ports.events.close();
   }
 
   /** Calls back for each event, once per revision. Returns the unsubscribe function. */
@@ -98,13 +104,15 @@ export class ControlHub implements SnapshotSource {
     readonly topicKeys: readonly string[];
     readonly applied: ReadonlyMap<string, AppliedRevision>;
     readonly version: number;
+    /** End of the ticket, milliseconds since the epoch. */
+    readonly expireMs: number;
     readonly signal: AbortSignal;
   }): AsyncGenerator<EncodedMessage> {
     if (this.#subscriptions.size >= subscribersMax) {
       const message = `${subscribersMax} subscribers`;
       throw new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 5_000 });
     }
-    const subscription = new Subscription(this, options.topicKeys, options.version);
+    const subscription = new Subscription(this, options);
     for (const [key, applied] of options.applied) this.#resume(subscription, key, applied);
     this.#subscriptions.add(subscription);
     return this.#stream(subscription, options.signal);
@@ -141,7 +149,7 @@ export class ControlHub implements SnapshotSource {
   }
 
   /** One event of the bus. What cannot be read is logged and left out: it must not stop those behind it. */
-  take(busEvent: Pick<BusEvent, "payload" | "key">): void {
+  take(busEvent: Omit<BusEvent, "headers" | "topic">): void {
     let event: ControlEvent;
     try {
       event = fromBinary(ControlEventSchema, busEvent.payload);
@@ -154,7 +162,7 @@ export class ControlHub implements SnapshotSource {
     if (payload.case === "gateEvent" && this.#isOldEpoch(window, payload.value)) return;
     const outcome = window.add(event);
     if (outcome === "repeated") return;
-    this.#log.add(event);
+    this.#ports.events.add(topicKey, busEvent);
     if (payload.case === "gateEvent") this.#applyGate(payload.value);
     for (const subscription of this.#subscriptions) {
       if (outcome === "gap") subscription.restart(topicKey);

@@ -1,40 +1,131 @@
-import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { fileURLToPath } from "node:url";
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  type ControlEvent,
+  ControlEventSchema,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Clock, ClockTimer, Logger } from "@qmtl/service-kit";
+import type { BusEvent } from "@qmtl/service-kit/bus";
+import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
+import {
+  controlEventStore,
+  type EventStore,
+  type StoredEvent,
+} from "../store/control-event-store.ts";
 
-/** Events kept for ListEvents over all topic keys; the oldest go first. */
-const eventsMax = 65_536;
+/** Events kept over all topic keys, at most; the oldest go first. */
+export const eventsMax = 200_000;
 /** Events are dropped in steps, so that dropping costs little. */
 const dropStep = 4_096;
+/** Events that wait to be written at most; then reading the bus waits. */
+const pendingMax = 8_192;
+/** Events of one write at most. */
+const writeMax = 1_000;
+/** An event waits this long for others to be written with, milliseconds. */
+const writeDelayMs = 1_000;
 
-/** Control events in the order in which this gateway read them off the bus, from the first one kept there. */
+const migrations = fileURLToPath(new URL("../../migrations-events", import.meta.url));
+
+export interface EventLogPorts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Control events in the order in which they were read off the bus, for ListEvents. They lie in the gateway's database,
+ * so a restart forgets none, and pages go on where they were left. Writing is behind: what a crash loses of it is on
+ * the bus still and is read again.
+ */
 export class EventLog {
-  #events: ControlEvent[] = [];
-  /** Number of the first event kept. */
-  #first = 0;
+  readonly #store: EventStore;
+  readonly #ports: EventLogPorts;
+  /** Newest position written, per partition of the bus. */
+  readonly #written: Map<number, number>;
+  #pending: StoredEvent[] = [];
+  #timer: ClockTimer | undefined;
+  #writing: Promise<void> | undefined;
+  #untilDrop = 0;
 
-  add(event: ControlEvent): void {
-    this.#events.push(event);
-    if (this.#events.length < eventsMax + dropStep) return;
-    this.#events = this.#events.slice(dropStep);
-    this.#first += dropStep;
+  private constructor(store: EventStore, written: Map<number, number>, ports: EventLogPorts) {
+    this.#store = store;
+    this.#written = written;
+    this.#ports = ports;
+  }
+
+  /** Makes its table, and reads how far it is written. */
+  static async open(db: Db, ports: EventLogPorts): Promise<EventLog> {
+    await applyMigrations(db, "control_event", await readMigrations(migrations));
+    const store = controlEventStore(db);
+    return new EventLog(store, await store.newest(), ports);
+  }
+
+  /** True when reading has to wait for `flush`. */
+  get isFull(): boolean {
+    return this.#pending.length >= pendingMax;
+  }
+
+  /** Takes an event of the bus; one that is written already is left out. */
+  add(topicKey: string, at: Pick<BusEvent, "partition" | "position" | "payload">): void {
+    const { partition, position, payload } = at;
+    if (position <= (this.#written.get(partition) ?? -1)) return;
+    this.#written.set(partition, position);
+    this.#pending.push({ partition, position, topicKey, event: payload });
+    this.#timer ??= this.#ports.clock.setTimer(() => this.#writeLater(), writeDelayMs);
+  }
+
+  /** Writes what waits. Rejects when the database does not take it; it waits on then. */
+  async flush(): Promise<void> {
+    while (this.#writing !== undefined || this.#pending.length > 0) {
+      this.#writing ??= this.#write().finally(() => {
+        this.#writing = undefined;
+      });
+      await this.#writing;
+    }
+  }
+
+  /** Writes what waits, and stops. */
+  async close(): Promise<void> {
+    this.#timer?.cancel();
+    await this.flush().catch((error: unknown) => {
+      this.#ports.logger.warn("control events were not written; they are on the bus", { error });
+    });
+    this.#timer?.cancel();
   }
 
   /** A page of one topic key, or of all when it is empty; the token is empty at the end. */
-  page(
+  async page(
     topicKey: string,
     size: number,
     token: string,
-  ): { events: ControlEvent[]; nextPageToken: string } {
-    const from = token === "" ? this.#first : numberOf(token);
-    const events: ControlEvent[] = [];
-    let at = Math.max(from - this.#first, 0);
-    for (; at < this.#events.length && events.length < size; at += 1) {
-      const event = this.#events[at]!;
-      if (topicKey === "" || event.topicKey === topicKey) events.push(event);
-    }
-    const rest = this.#events.slice(at);
-    const isMore = rest.some((event) => topicKey === "" || event.topicKey === topicKey);
-    return { events, nextPageToken: isMore ? String(this.#first + at) : "" };
+  ): Promise<{ events: ControlEvent[]; nextPageToken: string }> {
+    const after = token === "" ? 0 : numberOf(token);
+    await this.flush();
+    const rows = await this.#store.read(topicKey, after, size + 1);
+    const page = rows.slice(0, size);
+    const last = rows.length > size ? page.at(-1) : undefined;
+    return {
+      events: page.map(({ event }) => fromBinary(ControlEventSchema, event)),
+      nextPageToken: last === undefined ? "" : String(last.id),
+    };
+  }
+
+  #writeLater(): void {
+    this.#timer = undefined;
+    this.flush().catch((error: unknown) => {
+      this.#ports.logger.warn("control events could not be written; trying again", { error });
+      this.#timer ??= this.#ports.clock.setTimer(() => this.#writeLater(), writeDelayMs);
+    });
+  }
+
+  async #write(): Promise<void> {
+    const batch = this.#pending.slice(0, writeMax);
+    await this.#store.append(batch);
+    this.#pending = this.#pending.slice(batch.length);
+    this.#untilDrop -= batch.length;
+    if (this.#untilDrop > 0) return;
+    this.#untilDrop = dropStep;
+    await this.#store.keepNewest(eventsMax - dropStep);
   }
 }
 

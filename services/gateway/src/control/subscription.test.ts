@@ -10,16 +10,16 @@ import { bufferedEventsMax, Subscription } from "./subscription.ts";
 import { windowSnapshot } from "./topic-snapshot.ts";
 import { TopicWindow } from "./topic-window.ts";
 
-function rig(keys: readonly string[]) {
+function rig(keys: readonly string[], expireMs = Number.POSITIVE_INFINITY) {
+  const clock = { nowMs: 0 };
   const windows = new Map(keys.map((key) => [key, new TopicWindow(key)]));
   const subscription = new Subscription(
     {
       prepare: async () => {},
       snapshot: (key) => windowSnapshot(windows.get(key)!, 0),
-      nowMs: () => 0,
+      nowMs: () => clock.nowMs,
     },
-    keys,
-    1,
+    { topicKeys: keys, version: 1, expireMs },
   );
   const emit = (event: ControlEvent) => {
     windows.get(event.topicKey)!.add(event);
@@ -33,7 +33,7 @@ function rig(keys: readonly string[]) {
     if (payload.case !== "snapshot") return `${topicKey} ${revision}`;
     return `snapshot ${topicKey} ${payload.value.revision}`;
   };
-  return { subscription, emit, next };
+  return { subscription, emit, next, clock };
 }
 
 const order = (topicKey: string, revision: number) =>
@@ -94,4 +94,26 @@ test("a change of context that is not decided follows its snapshot", async () =>
   emit(swap(2, SwapPhase.OPENING));
   emit(swap(3, SwapPhase.PREPARE));
   expect([await next(), await next(), await next()]).toEqual(["snapshot q 1", "q 2", "q 3"]);
+});
+
+test("nothing is handed out from the end of the ticket on", async () => {
+  const { emit, next, clock } = rig(["a"], 1_000);
+  await next();
+  emit(order("a", 1));
+  clock.nowMs = 999;
+  expect(await next()).toBe("a 1");
+  emit(order("a", 2));
+  clock.nowMs = 1_000;
+
+  await expect(next()).rejects.toMatchObject({ reason: "TICKET_EXPIRED" });
+});
+
+test("a silent stream is cut by the first mark after the end of its ticket", async () => {
+  const { subscription, next, clock } = rig(["a"], 1_000);
+  await next();
+  const waiting = next();
+  clock.nowMs = 2_000;
+  subscription.mark();
+
+  await expect(waiting).rejects.toMatchObject({ reason: "TICKET_EXPIRED" });
 });

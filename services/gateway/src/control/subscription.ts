@@ -4,6 +4,7 @@ import {
   type ControlEvent,
   ControlEventSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import type { EncodedMessage } from "@qmtl/service-kit";
 import { encodeEvent, isRestrictive } from "./encode-event.ts";
 import type { TopicSnapshot } from "./topic-snapshot.ts";
@@ -27,6 +28,15 @@ interface KeyState {
   isStale: boolean;
 }
 
+/** What a subscriber is told, and until when. */
+export interface SubscriptionScope {
+  readonly topicKeys: readonly string[];
+  /** Schema version of the events. */
+  readonly version: number;
+  /** End of the ticket it was opened with, milliseconds since the epoch: nothing is handed out from then on. */
+  readonly expireMs: number;
+}
+
 /**
  * One subscriber: per topic key a snapshot, then events without gap. Events wait in a bounded buffer; when it is full
  * all that waits is dropped and every key starts anew from a snapshot, so nothing is silently skipped.
@@ -34,15 +44,17 @@ interface KeyState {
 export class Subscription {
   readonly #source: SnapshotSource;
   readonly #version: number;
+  readonly #expireMs: number;
   readonly #keys: Map<string, KeyState>;
   #buffer: ControlEvent[] = [];
   #isMarkDue = false;
   #wake: (() => void) | undefined;
   #overflows = 0;
 
-  constructor(source: SnapshotSource, topicKeys: readonly string[], version: number) {
+  constructor(source: SnapshotSource, { topicKeys, version, expireMs }: SubscriptionScope) {
     this.#source = source;
     this.#version = version;
+    this.#expireMs = expireMs;
     this.#keys = new Map(topicKeys.map((key) => [key, { last: 0, isStale: true }]));
   }
 
@@ -109,12 +121,18 @@ export class Subscription {
     this.#wake?.();
   }
 
-  /** The stream, until the signal aborts. */
+  /**
+   * The stream, until the signal aborts. It is cut at the first event or mark after the end of its ticket, which
+   * comes within a mark's pause; the event itself is not handed out.
+   *
+   * @throws {QmtlError} TICKET_EXPIRED
+   */
   async *run(signal: AbortSignal): AsyncGenerator<EncodedMessage> {
     const wake = () => this.#wake?.();
     signal.addEventListener("abort", wake);
     try {
       while (!signal.aborted) {
+        this.#checkTicket();
         const stale = this.#firstStale();
         const event = stale === undefined ? this.#buffer.shift() : undefined;
         if (stale !== undefined) yield* this.#snapshot(stale);
@@ -129,12 +147,19 @@ export class Subscription {
 
   async *#snapshot(topicKey: string): AsyncGenerator<EncodedMessage> {
     await this.#source.prepare(topicKey);
+    this.#checkTicket();
     const { event, revision, following } = this.#source.snapshot(topicKey);
     const key = this.#keys.get(topicKey)!;
     key.isStale = false;
     key.last = revision;
     for (const next of following) this.offer(next);
     yield encodeEvent(event, this.#version);
+  }
+
+  #checkTicket(): void {
+    if (this.#source.nowMs() < this.#expireMs) return;
+    const message = "the ticket of this stream has ended; connect again with a new one";
+    throw new QmtlError("TICKET_EXPIRED", message);
   }
 
   /** Goes to the front, behind earlier events of its own key, which come along. */

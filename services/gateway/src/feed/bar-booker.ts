@@ -70,6 +70,11 @@ export class BarBooker {
     return row <= booked || booked < 0 || !keys.ofSource(source).some(hasBars);
   }
 
+  /** See `SourceKeys.whyUnbooked`. */
+  whyUnbooked(source: string): string | undefined {
+    return this.#ports.keys.whyUnbooked(source);
+  }
+
   async #book(source: string, bars: readonly SourceBar[]): Promise<void> {
     const booked = this.#ports.orders().bookedRow(source);
     const fresh = bars.filter((bar) => bar.row > booked);

@@ -1,8 +1,17 @@
 import { ManualClock } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
+import type { RunnerEnd } from "../ports.ts";
 import { FeedBarrier, holdMsMax } from "./feed-barrier.ts";
+import { restateMsMax } from "./restating.ts";
 
 const never = new AbortController().signal;
+
+const end = (sessionId: string, row: number, isArmed = false): RunnerEnd => ({
+  sessionId,
+  worldId: "w",
+  row,
+  isArmed,
+});
 
 function rig(runners: readonly string[], untilMs: number | null = null) {
   const clock = new ManualClock();
@@ -37,11 +46,11 @@ test("a row passes when both runners have ended the row before, whoever comes la
   barrier.rowEffective(10);
   publish(11);
   publish(11, "flow/11");
-  barrier.ended("a", 10);
+  barrier.ended(end("a", 10));
   await settle();
   expect(passed).toEqual(["k/10"]);
   expect(barrier.isSettled).toBe(false);
-  barrier.ended("b", 10);
+  barrier.ended(end("b", 10));
   await settle();
   expect(passed).toEqual(["k/10", "k/11", "flow/11"]);
 });
@@ -60,7 +69,7 @@ test("a later row waits until the one before it is in the log", async () => {
 test("a silent runner is dropped, a heartbeating one is waited for", async () => {
   const { clock, barrier, dropped, passed, publish, settle } = rig(["a", "b"]);
   barrier.rowEffective(10);
-  barrier.ended("a", 10);
+  barrier.ended(end("a", 10));
   publish(11);
   clock.advance(3_000);
   barrier.heard("a");
@@ -100,9 +109,56 @@ test("a publish that is held for too long, or sent again, is answered so", async
 test("an end that comes before its runner is known counts once it is", async () => {
   const { barrier, stored, passed, publish, settle } = rig(["a"]);
   barrier.rowEffective(10);
-  barrier.ended("b", 10);
+  barrier.ended(end("b", 10));
   barrier.sync({ ...stored, runners: [...stored.runners, { sessionId: "b", fromRow: 10 }] });
-  barrier.ended("a", 10);
+  barrier.ended(end("a", 10));
+  publish(11);
+  await settle();
+  expect(passed).toEqual(["k/11"]);
+});
+
+test("after a gate opened the next row waits until each runner has spoken under its lease", async () => {
+  const { barrier, passed, publish, settle } = rig(["a", "b"]);
+  barrier.rowEffective(10);
+  barrier.ended(end("a", 10));
+  barrier.ended(end("b", 10));
+  barrier.gateOpened("w");
+  publish(11);
+  barrier.ended(end("a", 10));
+  barrier.ended(end("b", 10, true));
+  await settle();
+  expect(passed).toEqual([]);
+  expect(barrier.isSettled).toBe(false);
+  barrier.ended(end("a", 10, true));
+  await settle();
+  expect(passed).toEqual(["k/11"]);
+  barrier.rowEffective(11);
+  publish(12);
+  barrier.ended(end("a", 11));
+  barrier.ended(end("b", 11));
+  await settle();
+  expect(passed).toEqual(["k/11", "k/12"]);
+});
+
+test("a runner that gets no lease after the gate opened is not waited for long", async () => {
+  const { clock, barrier, passed, publish, settle } = rig(["a"]);
+  barrier.rowEffective(10);
+  barrier.ended(end("a", 10));
+  barrier.gateOpened("w");
+  publish(11);
+  clock.advance(restateMsMax - 1);
+  await settle();
+  expect(passed).toEqual([]);
+  clock.advance(1);
+  await settle();
+  expect(passed).toEqual(["k/11"]);
+});
+
+test("the gate of another world holds no runner of this one", async () => {
+  const { barrier, passed, publish, settle } = rig(["a"]);
+  barrier.rowEffective(10);
+  barrier.ended(end("a", 10));
+  barrier.gateOpened("another");
   publish(11);
   await settle();
   expect(passed).toEqual(["k/11"]);

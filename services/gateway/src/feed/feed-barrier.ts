@@ -8,6 +8,8 @@ import {
 } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, ClockTimer } from "@qmtl/service-kit";
+import type { RunnerEnd } from "../ports.ts";
+import { Restating } from "./restating.ts";
 
 /** Longest a Publish is held before its sender is asked to send it again, milliseconds. */
 export const holdMsMax = 20_000;
@@ -50,13 +52,16 @@ export class FeedBarrier {
   #state: BarrierState;
   readonly #waiters = new Map<string, Waiter>();
   readonly #dropped = new Set<string>();
-  readonly #earlyEnds = new Map<string, number>();
+  readonly #earlyEnds = new Map<string, RunnerEnd>();
+  readonly #restating: Restating;
   #timer: ClockTimer | undefined;
 
   constructor(ports: FeedBarrierPorts, stored: StoredFeed) {
     this.#ports = ports;
     const { passedRow: logRow, untilMs, runners } = stored;
     this.#state = takeBarrier({ logRow, untilMs, runners }, ports.sessionDeadMs, this.#now());
+    const take = (sessionId: string, row: number) => this.#end(sessionId, row);
+    this.#restating = new Restating(ports.clock, take);
   }
 
   get state(): BarrierState {
@@ -112,13 +117,25 @@ export class FeedBarrier {
     this.#take({ kind: "row_effective", row });
   }
 
-  ended(sessionId: string, row: number): void {
+  /** A runner ended a row. */
+  ended(end: RunnerEnd): void {
+    const { sessionId, row } = end;
     if (!this.#state.runners.has(sessionId)) {
       if (this.#earlyEnds.size >= earlyEndsMax) this.#earlyEnds.clear();
-      this.#earlyEnds.set(sessionId, Math.max(row, this.#earlyEnds.get(sessionId) ?? row));
+      if (row >= (this.#earlyEnds.get(sessionId)?.row ?? row)) this.#earlyEnds.set(sessionId, end);
       return;
     }
-    this.#take({ kind: "ended", sessionId, row, nowMs: this.#now() });
+    if (this.#restating.isCounted(end)) this.#end(sessionId, row);
+    else this.heard(sessionId);
+  }
+
+  /** The gate of a world opened: its runners are armed one by one, and state their targets again. */
+  gateOpened(worldId: string): void {
+    const sessionIds = this.#restating.begin(
+      worldId,
+      (id) => this.#state.runners.get(id)?.endedRow ?? undefined,
+    );
+    if (sessionIds.length > 0) this.#take({ kind: "restate", sessionIds });
   }
 
   heard(sessionId: string): void {
@@ -141,7 +158,9 @@ export class FeedBarrier {
       } else if (!this.#dropped.has(sessionId)) this.#join(sessionId, fromRow);
     }
     for (const sessionId of this.#state.runners.keys()) {
-      if (!listed.has(sessionId)) this.#take({ kind: "runner_left", sessionId });
+      if (listed.has(sessionId)) continue;
+      this.#restating.forget(sessionId);
+      this.#take({ kind: "runner_left", sessionId });
     }
     this.#take({ kind: "advance", untilMs: stored.untilMs });
   }
@@ -149,15 +168,20 @@ export class FeedBarrier {
   /** Lets nobody wait any longer. */
   close(): void {
     this.#timer?.cancel();
+    this.#restating.close();
     for (const waiter of [...this.#waiters.values()]) waiter.refuse(held("the gateway stops"));
   }
 
   #join(sessionId: string, fromRow: number): void {
     const nowMs = this.#now();
     this.#take({ kind: "runner_joined", sessionId, fromRow, nowMs });
-    const row = this.#earlyEnds.get(sessionId);
+    const early = this.#earlyEnds.get(sessionId);
     this.#earlyEnds.delete(sessionId);
-    if (row !== undefined && row >= fromRow) this.#take({ kind: "ended", sessionId, row, nowMs });
+    if (early !== undefined && early.row >= fromRow) this.ended(early);
+  }
+
+  #end(sessionId: string, row: number): void {
+    this.#take({ kind: "ended", sessionId, row, nowMs: this.#now() });
   }
 
   #take(input: BarrierInput): void {

@@ -1,4 +1,5 @@
 import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import {
   type GetReplayResponse,
   QueueService,
@@ -6,7 +7,7 @@ import {
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { CallPrincipal, Clock, CounterMetric, Logger, Metrics } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
-import type { BarrierEnds } from "../ports.ts";
+import type { BarrierEnds, GateView, RunnerEnd } from "../ports.ts";
 import type { BarBooker } from "./bar-booker.ts";
 import { FeedBarrier, type StoredFeed } from "./feed-barrier.ts";
 import type { PartWait } from "./publish-plan.ts";
@@ -18,6 +19,7 @@ export interface FeedDeskPorts {
   readonly logger: Logger;
   readonly metrics: Metrics;
   readonly booker: BarBooker;
+  readonly gates: Pick<GateView, "onApplied">;
   readonly sessionDeadMs: number;
 }
 
@@ -33,18 +35,22 @@ export class FeedDesk implements BarrierEnds {
   readonly #refreshing = new Map<string, Promise<void>>();
   /** Readings that have not begun. */
   readonly #queued = new Map<string, Promise<void>>();
+  /** Worlds whose gate was open when it was last heard of. */
+  readonly #open = new Set<string>();
+  readonly #unfollow: () => void;
 
   constructor(ports: FeedDeskPorts) {
     this.#ports = ports;
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
+    this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
   /** The barrier of a feed. @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */
   async barrier(source: string): Promise<FeedBarrier> {
     const known = this.#barriers.get(source) ?? this.#opening.get(source);
     if (known !== undefined) return known;
-    const opening = this.#open(source).finally(() => this.#opening.delete(source));
+    const opening = this.#setUp(source).finally(() => this.#opening.delete(source));
     this.#opening.set(source, opening);
     return opening;
   }
@@ -55,15 +61,19 @@ export class FeedDesk implements BarrierEnds {
     await barrier.wait(wait.name, wait.row, { holdMs, signal });
   }
 
-  ended(source: string, sessionId: string, row: number): void {
+  ended(source: string, end: RunnerEnd): void {
     const barrier = this.#barriers.get(source);
-    if (barrier !== undefined) barrier.ended(sessionId, row);
+    if (barrier !== undefined) barrier.ended(end);
     else {
       // The end came before the barrier was set up: it counts as soon as it is.
       this.barrier(source)
-        .then((opened) => opened.ended(sessionId, row))
+        .then((opened) => opened.ended(end))
         .catch((error: unknown) => this.#ports.logger.warn("no barrier", { source, error }));
     }
+  }
+
+  whyUnbooked(source: string): string | undefined {
+    return this.#ports.booker.whyUnbooked(source);
   }
 
   /** A session sent a heartbeat. */
@@ -116,10 +126,11 @@ export class FeedDesk implements BarrierEnds {
   }
 
   close(): void {
+    this.#unfollow();
     for (const barrier of this.#barriers.values()) barrier.close();
   }
 
-  async #open(source: string): Promise<FeedBarrier> {
+  async #setUp(source: string): Promise<FeedBarrier> {
     const { booker, clock, sessionDeadMs } = this.#ports;
     const stored = storedOf(await this.#read(source));
     await booker.catchUp(source);
@@ -134,6 +145,15 @@ export class FeedDesk implements BarrierEnds {
     );
     this.#barriers.set(source, barrier);
     return barrier;
+  }
+
+  /** What a runner decided while the gate was shut is stated again once it is armed: the feed waits for that. */
+  #onGate(worldId: string, gate: Gate): void {
+    if (gate !== Gate.OPEN) this.#open.delete(worldId);
+    else if (!this.#open.has(worldId)) {
+      this.#open.add(worldId);
+      for (const barrier of this.#barriers.values()) barrier.gateOpened(worldId);
+    }
   }
 
   #read(source: string): Promise<GetReplayResponse> {

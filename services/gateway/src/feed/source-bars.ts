@@ -3,7 +3,7 @@ import type { SourceBar } from "../ports.ts";
 import type { SourceKey } from "../store/source-key-store.ts";
 
 /** Columns that make a bar. */
-const BAR_COLUMNS = ["open", "high", "low", "close"] as const;
+export const BAR_COLUMNS = ["open", "high", "low", "close"] as const;
 
 /** True when the rows of a key are bars of an instrument. */
 export function hasBars(key: SourceKey): boolean {

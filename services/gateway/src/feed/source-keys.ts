@@ -1,7 +1,9 @@
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { parseNodeId, sourceComputeKey } from "@qmtl/sdk/canonical";
-import type { Db } from "@qmtl/service-kit/db";
+import type { Queryable } from "@qmtl/service-kit/db";
 import { allSourceKeys, findSourceKeys, type SourceKey } from "../store/source-key-store.ts";
+import type { MarkedInstruments } from "./marked-instruments.ts";
+import { BAR_COLUMNS, hasBars } from "./source-bars.ts";
 
 /** Keys known not to be sources at most; beyond it the oldest is forgotten and looked up again. */
 const plainKeysMax = 100_000;
@@ -33,12 +35,15 @@ function columnsOf(params: unknown): string[] {
 
 /** Which compute keys are source queues: from memory, else from the store, which submissions fill. */
 export class SourceKeys {
-  readonly #db: Db;
+  readonly #db: Queryable;
+  readonly #marked: MarkedInstruments;
   readonly #known = new Map<string, SourceKey>();
   readonly #plain = new Set<string>();
 
-  constructor(db: Db) {
+  /** A source node that names no instrument stands for the one that `marked` has for its feed, if it is the only one. */
+  constructor(db: Queryable, marked: MarkedInstruments) {
     this.#db = db;
+    this.#marked = marked;
   }
 
   async load(): Promise<void> {
@@ -47,7 +52,7 @@ export class SourceKeys {
 
   add(keys: readonly SourceKey[]): void {
     for (const key of keys) {
-      this.#known.set(key.computeKey, key);
+      this.#known.set(key.computeKey, this.#withInstrument(key));
       this.#plain.delete(key.computeKey);
     }
   }
@@ -61,6 +66,28 @@ export class SourceKeys {
   replayKey(computeKey: string): SourceKey | undefined {
     const key = this.#known.get(computeKey);
     return key?.isReplay === true ? key : undefined;
+  }
+
+  /**
+   * What to set so that rows of a feed can be booked; undefined when they can be, or when no graph that reads it is
+   * known here.
+   */
+  whyUnbooked(source: string): string | undefined {
+    const own = this.ofSource(source);
+    if (own.length === 0 || own.some(hasBars)) return undefined;
+    const marked = this.#marked.get(source) ?? [];
+    if (own.every(({ instrument }) => instrument === "")) {
+      return marked.length > 1
+        ? `set instrument on the StreamInput of ${source}: it is the mark_source of ${marked.join(", ")}`
+        : `set mark_source: ${source} on an instrument, or instrument on the StreamInput of ${source}`;
+    }
+    return `the StreamInput of ${source} needs the columns ${BAR_COLUMNS.join(", ")}`;
+  }
+
+  #withInstrument(key: SourceKey): SourceKey {
+    const [only, ...others] = this.#marked.get(key.source) ?? [];
+    if (key.instrument !== "" || only === undefined || others.length > 0) return key;
+    return { ...key, instrument: only };
   }
 
   /** Looks up keys that were never seen. Costs nothing for known ones. */

@@ -20,14 +20,16 @@ import {
 import { noFault, type PaperFault } from "./paper-fault.ts";
 import {
   bookName,
+  forgetBars,
   insertAccepted,
   insertBars,
   insertFills,
   loadPaper,
-  moveHolding,
+  moveHoldings,
+  movesOf,
   paperBarsMax,
   readExecutions,
-  setOutcome,
+  setOutcomes,
 } from "./paper-store.ts";
 
 export interface PaperBrokerOptions {
@@ -39,6 +41,9 @@ export interface PaperBrokerOptions {
   /** @default no fault */
   readonly fault?: PaperFault;
 }
+
+/** Bars stored between two deletions of those that are not kept any more. */
+const forgetBarsEvery = 64;
 
 /**
  * A broker that fills on the bars of a feed: the pure simulated broker over tables of its own.
@@ -57,6 +62,8 @@ export class PaperBroker implements Broker {
   #sequence = 0;
   #lost = new Set<string>();
   #isLoaded = false;
+  /** Bars stored since older ones were deleted last. */
+  #barsToForget = forgetBarsEvery;
 
   constructor(db: Db, options: PaperBrokerOptions) {
     this.#db = db;
@@ -115,7 +122,7 @@ export class PaperBroker implements Broker {
     return this.#write(async (tx) => {
       const outcome = this.#core.cancel(orderId);
       if (outcome === "cancelled")
-        await setOutcome(tx, this.#options.account, orderId, "cancelled");
+        await setOutcomes(tx, this.#options.account, [orderId], "cancelled");
       return outcome;
     });
   }
@@ -155,18 +162,25 @@ export class PaperBroker implements Broker {
         [account, batchId],
       );
       if (taken.length === 0) return;
-      for (const side of sides) {
-        this.#core.transfer(side.instrument, bookName(side), side.lots);
-        await moveHolding(tx, account, side.instrument, bookName(side), side.lots);
-      }
+      const moves = sides.map((side) => ({ ...side, book: bookName(side) }));
+      for (const { instrument, book, lots } of moves) this.#core.transfer(instrument, book, lots);
+      await moveHoldings(tx, account, movesOf(moves));
     });
   }
 
   async onBars(bars: readonly BrokerBar[]): Promise<BrokerReport> {
     return this.#write(async (tx) => {
+      const { account } = this.#options;
       const fills = bars.flatMap((bar) => this.#core.onBar(bar));
-      await insertBars(tx, this.#options.account, bars);
-      return this.#book(tx, fills);
+      this.#barsToForget += bars.length;
+      const isFull = this.#barsToForget >= forgetBarsEvery;
+      if (isFull) this.#barsToForget = 0;
+      const [report] = await Promise.all([
+        this.#book(tx, fills),
+        insertBars(tx, account, bars),
+        isFull ? forgetBars(tx, account, [...this.#lotUnits.keys()]) : undefined,
+      ]);
+      return report;
     });
   }
 
@@ -184,12 +198,13 @@ export class PaperBroker implements Broker {
       }
       return { sequence, fill, cost };
     });
-    await insertFills(tx, account, stored);
     const cancelled = this.#core.drainCancelled();
     const filled = new Set(fills.map((fill) => fill.orderId));
-    for (const id of cancelled) {
-      if (!filled.has(id)) await setOutcome(tx, account, id, "cancelled");
-    }
+    const unfilled = cancelled.filter((id) => !filled.has(id));
+    await Promise.all([
+      insertFills(tx, account, stored),
+      setOutcomes(tx, account, unfilled, "cancelled"),
+    ]);
     return { fills: told, cancelled: cancelled.filter((id) => !this.#lost.has(id)) };
   }
 

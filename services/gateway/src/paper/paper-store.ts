@@ -1,5 +1,5 @@
 import type { SimulatedBrokerSnapshot, SimulatedFill } from "@qmtl/sdk/execution";
-import type { Queryable } from "@qmtl/service-kit/db";
+import { type Queryable, queryRows } from "@qmtl/service-kit/db";
 import type { BrokerBar, BrokerFill, BrokerOrder } from "./broker-port.ts";
 
 /** Bars kept an instrument, for orders that arrive late. */
@@ -57,7 +57,8 @@ export async function loadPaper(
     [account],
   );
   const bars = await db.query<BarRecord>(
-    "SELECT * FROM paper.bar WHERE account_id = $1 ORDER BY instrument, bucket_end_ms",
+    `SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY instrument ORDER BY bucket_end_ms DESC) AS nth
+       FROM paper.bar WHERE account_id = $1) t WHERE nth <= ${paperBarsMax} ORDER BY instrument, bucket_end_ms`,
     [account],
   );
   const [last] = await db.query<{ sequence: number }>(
@@ -118,7 +119,12 @@ export async function insertAccepted(
   return rows.length === 1;
 }
 
-/** Stores fills with their effect on holdings and cash. */
+const EXECUTION = [
+  ...["text", "bigint", "text", "text", "text", "bigint"],
+  ...["double precision", "double precision", "bigint", "bigint"],
+];
+
+/** Stores fills with their effect on holdings and cash, and their orders as filled. All of it is sent at once. */
 export async function insertFills(
   db: Queryable,
   account: string,
@@ -128,78 +134,134 @@ export async function insertFills(
     readonly cost: number;
   }[],
 ): Promise<void> {
-  for (const { sequence, fill, cost } of fills) {
-    await db.query(
-      `WITH traded AS (
-         INSERT INTO paper.execution (account_id, sequence, execution_id, order_id, instrument, lots, price, fee,
-           source_row, bucket_end_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)),
-       held AS (
-         INSERT INTO paper.holding AS h (account_id, instrument, book, lots) VALUES ($1, $5, $11, $6)
-         ON CONFLICT (account_id, instrument, book) DO UPDATE SET lots = h.lots + excluded.lots),
-       paid AS (UPDATE paper.cash SET cash = cash - $12 WHERE account_id = $1)
-       UPDATE paper.accepted_order SET outcome = 'filled' WHERE account_id = $1 AND order_id = $4`,
-      [
-        account,
-        sequence,
-        fill.executionId,
-        fill.orderId,
-        fill.instrument,
-        fill.lots,
-        fill.price,
-        fill.fee,
-        fill.row,
-        fill.bucketEndMs,
-        fill.book,
-        cost,
-      ],
-    );
-  }
+  if (fills.length === 0) return;
+  const executions = fills.map(({ sequence, fill }) => [
+    ...[account, sequence, fill.executionId, fill.orderId, fill.instrument, fill.lots],
+    ...[fill.price, fill.fee, fill.row, fill.bucketEndMs],
+  ]);
+  await Promise.all([
+    queryRows(
+      db,
+      EXECUTION,
+      executions,
+      (list) =>
+        `INSERT INTO paper.execution (account_id, sequence, execution_id, order_id, instrument, lots, price, fee,
+           source_row, bucket_end_ms) VALUES ${list}`,
+    ),
+    moveHoldings(db, account, movesOf(fills.map(({ fill }) => fill))),
+    payCash(
+      db,
+      account,
+      fills.map(({ cost }) => cost),
+    ),
+    setOutcomes(
+      db,
+      account,
+      fills.map(({ fill }) => fill.orderId),
+      "filled",
+    ),
+  ]);
 }
 
-/** Adds signed lots to a sub-account. */
-export async function moveHolding(
+/** Signed lots that a sub-account gains. */
+export interface HoldingMove {
+  readonly instrument: string;
+  readonly book: string;
+  readonly lots: number;
+}
+
+/** One move a sub-account and instrument: a statement may not touch a row twice. */
+export function movesOf(moves: readonly HoldingMove[]): HoldingMove[] {
+  const sums = new Map<string, HoldingMove>();
+  for (const { instrument, book, lots } of moves) {
+    const key = `${instrument}\n${book}`;
+    sums.set(key, { instrument, book, lots: lots + (sums.get(key)?.lots ?? 0) });
+  }
+  return [...sums.values()];
+}
+
+/** Adds signed lots to sub-accounts, one move each. */
+export function moveHoldings(
   db: Queryable,
   account: string,
-  instrument: string,
-  book: string,
-  lots: number,
+  moves: readonly HoldingMove[],
 ): Promise<void> {
-  await db.query(
-    `INSERT INTO paper.holding AS h (account_id, instrument, book, lots) VALUES ($1, $2, $3, $4)
-     ON CONFLICT (account_id, instrument, book) DO UPDATE SET lots = h.lots + excluded.lots`,
-    [account, instrument, book, lots],
+  return queryRows(
+    db,
+    ["text", "text", "text", "bigint"],
+    moves.map(({ instrument, book, lots }) => [account, instrument, book, lots]),
+    (list) =>
+      `INSERT INTO paper.holding AS h (account_id, instrument, book, lots) VALUES ${list}
+       ON CONFLICT (account_id, instrument, book) DO UPDATE SET lots = h.lots + excluded.lots`,
   );
 }
 
-export async function setOutcome(
+/** Costs in one statement at most. */
+const costsAtOnceMax = 16;
+
+/** Takes costs out, one after the other as memory does: the rest must come out the same to the last bit. */
+async function payCash(db: Queryable, account: string, costs: readonly number[]): Promise<void> {
+  const paying: Promise<unknown>[] = [];
+  for (let at = 0; at < costs.length; at += costsAtOnceMax) {
+    const part = costs.slice(at, at + costsAtOnceMax);
+    const terms = part.map((_, index) => ` - $${index + 2}::double precision`).join("");
+    const sql = `UPDATE paper.cash SET cash = cash${terms} WHERE account_id = $1`;
+    paying.push(db.query(sql, [account, ...part]));
+  }
+  await Promise.all(paying);
+}
+
+/** Says what became of orders. */
+export async function setOutcomes(
   db: Queryable,
   account: string,
-  orderId: string,
+  orderIds: readonly string[],
   outcome: "filled" | "cancelled",
 ): Promise<void> {
+  if (orderIds.length === 0) return;
   await db.query(
-    "UPDATE paper.accepted_order SET outcome = $3 WHERE account_id = $1 AND order_id = $2",
-    [account, orderId, outcome],
+    "UPDATE paper.accepted_order SET outcome = $3 WHERE account_id = $1 AND order_id = ANY($2::text[])",
+    [account, [...orderIds], outcome],
   );
 }
 
-/** Stores bars and forgets the oldest. */
-export async function insertBars(
+const BAR = ["text", "text", "bigint", "bigint", ...Array<string>(4).fill("double precision")];
+
+/** Stores bars; one that is there already stays as it is. */
+export function insertBars(
   db: Queryable,
   account: string,
   bars: readonly BrokerBar[],
 ): Promise<void> {
-  for (const bar of bars) {
-    await db.query(
-      `WITH played AS (
-         INSERT INTO paper.bar (account_id, instrument, source_row, bucket_end_ms, open, high, low, close)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING)
-       DELETE FROM paper.bar WHERE account_id = $1 AND instrument = $2 AND bucket_end_ms <
-         (SELECT min(bucket_end_ms) FROM (SELECT bucket_end_ms FROM paper.bar
-           WHERE account_id = $1 AND instrument = $2 ORDER BY bucket_end_ms DESC LIMIT ${paperBarsMax}) t)`,
-      [account, bar.instrument, bar.row, bar.bucketEndMs, bar.open, bar.high, bar.low, bar.close],
-    );
-  }
+  const rows = bars.map((bar) => [
+    ...[account, bar.instrument, bar.row, bar.bucketEndMs],
+    ...[bar.open, bar.high, bar.low, bar.close],
+  ]);
+  return queryRows(
+    db,
+    BAR,
+    rows,
+    (list) =>
+      `INSERT INTO paper.bar (account_id, instrument, source_row, bucket_end_ms, open, high, low, close)
+       VALUES ${list} ON CONFLICT DO NOTHING`,
+  );
+}
+
+/** Deletes bars of instruments that are older than the last `paperBarsMax` of each. */
+export async function forgetBars(
+  db: Queryable,
+  account: string,
+  instruments: readonly string[],
+): Promise<void> {
+  const forgetting = instruments.map((instrument) =>
+    db.query(
+      `DELETE FROM paper.bar WHERE account_id = $1 AND instrument = $2 AND bucket_end_ms <
+         (SELECT bucket_end_ms FROM paper.bar WHERE account_id = $1 AND instrument = $2
+          ORDER BY bucket_end_ms DESC OFFSET ${paperBarsMax - 1} LIMIT 1)`,
+      [account, instrument],
+    ),
+  );
+  await Promise.all(forgetting);
 }
 
 /** Executions after a sequence number. */

@@ -13,7 +13,7 @@ import {
   type Clock,
   type GatewayKey,
   PRINCIPAL_HEADER,
-  signPrincipal,
+  PrincipalSigner,
 } from "@qmtl/service-kit";
 import { Breaker } from "./breaker.ts";
 
@@ -38,15 +38,21 @@ export class Peer {
   readonly #breaker: Breaker;
   readonly #sign: (principal: CallPrincipal) => Record<string, string>;
 
-  constructor(name: string, url: string, deps: { clock: Clock; gatewayKey: GatewayKey }) {
-    const { clock, gatewayKey } = deps;
+  constructor(
+    name: string,
+    url: string,
+    deps: { clock: Clock; gatewayKey: GatewayKey; ca?: Uint8Array | undefined },
+  ) {
+    const { clock, gatewayKey, ca } = deps;
     this.name = name;
-    this.#connection = connectTo(url, { reconnectDelayMsMax });
+    this.#connection = connectTo(url, {
+      reconnectDelayMsMax,
+      ...(ca === undefined ? {} : { tls: { ca } }),
+    });
     this.#transport = dressTransport(this.#connection.transport, {});
     this.#breaker = new Breaker(name, clock);
-    this.#sign = (principal) => ({
-      [PRINCIPAL_HEADER]: signPrincipal(principal, gatewayKey, clock.nowMs()),
-    });
+    const signer = new PrincipalSigner(gatewayKey, clock);
+    this.#sign = (principal) => ({ [PRINCIPAL_HEADER]: signer.sign(principal) });
   }
 
   get breaker(): Breaker {

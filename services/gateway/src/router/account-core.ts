@@ -101,6 +101,15 @@ export class AccountCore extends OrderRouter {
     }
   }
 
+  /** True while a world has a position, a working order, or a strategy in a stage here. */
+  holdsOf(world: string): boolean {
+    return (
+      this.books().some((book) => book.world === world && book.quantity !== 0) ||
+      this.openOrders().some((order) => order.world === world) ||
+      this.strategies().some((one) => one.world === world && one.demoted === null)
+    );
+  }
+
   /** Signed lots of working orders, `unknown` ones counted whole. */
   workingLots(id: BookId): number {
     return this.openOrders(id).reduce((sum, order) => sum + remainingLots(order), 0);

@@ -1,19 +1,19 @@
 import { blake3Hex } from "@qmtl/sdk/canonical";
-import type { OrderOrigin, RouterOrder, SealedReturn } from "@qmtl/sdk/execution";
-import { type Clock, failpoints, type Logger } from "@qmtl/service-kit";
+import type { RouterOrder, SealedReturn } from "@qmtl/sdk/execution";
+import { type Clock, type ClockTimer, failpoints, type Logger } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { Broker } from "../paper/broker-port.ts";
 import { AccountCore } from "./account-core.ts";
 import type { AccountSettings } from "./account-settings.ts";
-import { Booking, type OutgoingOrder, type Permission, type Place } from "./booking.ts";
+import { Booking, type Permission, type Place } from "./booking.ts";
 import type { Door } from "./door.ts";
-import { lockGateFence } from "./gate-fence.ts";
-import { reasonOfRefusal } from "./gate-reasons.ts";
-import { type Halts, isHalted } from "./halts.ts";
+import type { Halts } from "./halts.ts";
 import type { JournalOp } from "./journal-op.ts";
 import { type JournalEntryRow, replayJournal, writeBooking } from "./journal-store.ts";
 import { Market } from "./market.ts";
+import { OrderPermission } from "./order-permission.ts";
 import type { OrderWorld } from "./order-world.ts";
+import { OwedReports } from "./owed-reports.ts";
 import { sendOrders } from "./send-orders.ts";
 import { SerialQueue } from "./serial-queue.ts";
 
@@ -32,23 +32,6 @@ export interface AccountRouterDeps {
   readonly onJournal: (account: string, rows: readonly JournalEntryRow[]) => void;
 }
 
-/** Origins that may leave while the gate is shut: they only reduce. */
-const EXEMPT: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([
-  "demote",
-  "halt_flatten",
-  "lease_lost",
-]);
-
-/** The gate, or a halt, changed between the decision and the commit: nothing was stored. */
-export class PermissionLost extends Error {
-  override readonly name = "PermissionLost";
-  readonly reason: "FENCE_STALE" | "HALTED";
-  constructor(reason: "FENCE_STALE" | "HALTED") {
-    super(`permission lost: ${reason}`);
-    this.reason = reason;
-  }
-}
-
 /** What replay found that must be told again after a restart. */
 export interface SealedBar {
   readonly source: string;
@@ -59,6 +42,8 @@ export interface SealedBar {
 }
 
 const sealedBarsMax = 64;
+/** Longest that what a broker answered waits for a booking to be stored with, milliseconds. */
+const owedMsMax = 10;
 
 /**
  * One account: its journal, the router's core that the journal rebuilds, and the broker. Operations run one at a
@@ -81,14 +66,24 @@ export class AccountRouter {
   sealedBars: SealedBar[] = [];
   /** Executed rebalances of the journal, for the broker's sub-accounts. */
   rebalances: Extract<JournalOp, { op: "rebalance" }>["input"][] = [];
+  readonly permission: Permission;
+  readonly #permission: OrderPermission;
+  readonly #owed = new OwedReports();
+  #storeTimer: ClockTimer | undefined;
   #head = 0;
   /** The core holds what could not be stored: it must be rebuilt before anything else. */
   #isStale = false;
-  readonly permission: Permission = (order) => this.#permission(order);
 
   constructor(deps: AccountRouterDeps) {
     this.deps = deps;
     this.core = this.#newCore();
+    const { account } = deps.settings;
+    this.#permission = new OrderPermission({
+      ...deps,
+      account,
+      rowOf: (world) => this.rowOf(world),
+    });
+    this.permission = this.#permission.of;
   }
 
   get account(): string {
@@ -100,8 +95,9 @@ export class AccountRouter {
     return this.#head;
   }
 
-  /** Rebuilds everything from the journal. */
+  /** Rebuilds everything from the journal, and from what is not stored there yet. */
   async rebuild(): Promise<void> {
+    const before = this.#head;
     const core = this.#newCore();
     const market = new Market();
     this.sealedBars = [];
@@ -116,13 +112,24 @@ export class AccountRouter {
       this.sealedBars.push({ ...op, sealed });
       if (this.sealedBars.length > sealedBarsMax) this.sealedBars.shift();
     });
+    // A transaction whose end was not heard of may have been stored after all, with everything that was owed.
+    if (this.#head > before) this.#owed.clear();
+    this.#owed.applyTo(core);
     this.core = core;
     this.market = market;
     this.#isStale = false;
   }
 
-  /** Runs alone on this account. */
+  /** Runs alone on this account, with everything stored that is in memory. */
   exclusive<T>(operation: () => Promise<T>): Promise<T> {
+    return this.queue.run(async () => {
+      await this.#store();
+      return operation();
+    });
+  }
+
+  /** Runs alone on this account; reports of orders sent before may be stored with what it books. */
+  exclusiveBooking<T>(operation: () => Promise<T>): Promise<T> {
     return this.queue.run(async () => {
       if (this.#isStale) await this.rebuild();
       return operation();
@@ -150,29 +157,31 @@ export class AccountRouter {
     return edge?.bucket ?? this.deps.clock.nowMs();
   }
 
-  /** Commits, then sends and cancels, then commits what came of it. */
+  /** Commits, then sends and cancels. What came of it is in memory when this resolves, and stored within 10 ms. */
   async settle(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
     await this.commit(booking, alongside);
     if (booking.sends.length === 0 && booking.cancels.length === 0) return;
     const reports = this.booking();
     await sendOrders(this, booking, reports);
-    await this.commit(reports);
+    this.#owe(reports);
   }
 
   /** Stores a booking. If that fails the core is rebuilt, as if nothing of it had happened, and the failure thrown. */
   async commit(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
-    if (booking.isEmpty && alongside === undefined) return;
     const { db, clock } = this.deps;
+    this.#owed.moveInto(booking);
+    if (booking.isEmpty && alongside === undefined) return;
     const isOrder = booking.made.length > 0;
     const isFill = booking.filledValue.size > 0;
     let rows: JournalEntryRow[];
     try {
       rows = await db.transaction(async (tx) => {
-        await this.#compare(tx, booking.sends);
-        const written = booking.isEmpty
+        // Sent at once; what the comparison finds decides whether any of it is kept.
+        const compared = this.#permission.compare(tx, booking.sends);
+        const writing = booking.isEmpty
           ? []
-          : await writeBooking(tx, this.account, booking, this.core, this.#head, clock.nowMs());
-        await alongside?.(tx);
+          : writeBooking(tx, this.account, booking, this.core, this.#head, clock.nowMs());
+        const [written] = await Promise.all([writing, compared, alongside?.(tx)]);
         if (isOrder) await failpoints.hit("gw.order.before_commit");
         if (isFill) await failpoints.hit("gw.fill.before_commit");
         return written;
@@ -186,48 +195,37 @@ export class AccountRouter {
     }
     if (isOrder) await failpoints.hit("gw.order.after_commit");
     if (isFill) await failpoints.hit("gw.fill.after_commit");
+    this.#owed.clear();
     this.#head += rows.length;
     if (rows.length > 0) this.deps.onJournal(this.account, rows);
   }
 
   /** True when an order needs no open gate: it only reduces, and nobody trades by it. */
   isExempt(order: Readonly<RouterOrder>): boolean {
-    if (EXEMPT.has(order.origin)) return true;
-    return order.reduceOnly && this.deps.worldOf(order.world)?.reduceOnlyWhenShut === true;
+    return this.#permission.isExempt(order);
   }
 
-  async #compare(tx: Tx, sends: readonly OutgoingOrder[]): Promise<void> {
-    const gated = sends.filter(({ order }) => !this.isExempt(order));
-    if (gated.length === 0) return;
-    for (const world of new Set(gated.map(({ order }) => order.world))) {
-      const row = await lockGateFence(tx, world);
-      const isSame = gated.every(
-        ({ order, context }) => order.world !== world || context.fence === row?.fence,
-      );
-      if (row?.gate !== "OPEN" || !isSame) throw new PermissionLost("FENCE_STALE");
-    }
-    const subjects = gated.map(({ order }) => ({ ...order, account: this.account }));
-    if (await isHalted(tx, subjects)) throw new PermissionLost("HALTED");
+  /** Stored with the next booking, or by itself if none comes soon. */
+  #owe(reports: Booking): void {
+    if (reports.isEmpty) return;
+    this.#owed.add(reports);
+    this.#storeTimer ??= this.deps.clock.setTimer(() => {
+      this.#storeTimer = undefined;
+      this.stored().catch((failure: unknown) => {
+        this.deps.logger.error("reports not stored yet", { account: this.account, error: failure });
+      });
+    }, owedMsMax);
   }
 
-  #permission(order: Readonly<RouterOrder>): ReturnType<Permission> {
-    const { world, strategy } = order;
-    const door = this.deps.doorOf(world);
-    const applied = door?.applied ?? undefined;
-    const context = {
-      fence: applied?.fence ?? this.deps.storedFenceOf(world),
-      decisionId: applied?.decision.id ?? "",
-      sessionId: door?.emitterOf(strategy) ?? "",
-      domain: door?.domainOf(strategy) ?? ("backtest" as const),
-      row: this.rowOf(world),
-    };
-    if (this.isExempt(order)) return { context, refusal: undefined };
-    if (this.deps.halts.covering({ account: this.account, world, strategy }) !== undefined) {
-      return { context, refusal: "HALTED" };
-    }
-    const refusal = door?.check({ ...context, strategyId: strategy, side: order.side }) ?? null;
-    if (door === undefined) return { context, refusal: "GATE_SHUT" };
-    return { context, refusal: refusal === null ? undefined : reasonOfRefusal[refusal] };
+  /** Resolves when everything that is in memory now is stored. */
+  stored(): Promise<void> {
+    return this.exclusive(async () => {});
+  }
+
+  /** Nothing is owed after it. */
+  async #store(): Promise<void> {
+    if (this.#isStale) await this.rebuild();
+    if (!this.#owed.isEmpty) await this.commit(this.booking());
   }
 
   #newCore(): AccountCore {

@@ -60,10 +60,7 @@ export class FeedRows {
    * follows the end of a row finds its returns. BARRIER_HELD after 20 s.
    */
   async settled(source: string, row: number): Promise<void> {
-    const isMarked = this.#ports.accounts.some((account) =>
-      account.instruments.some((one) => one.markSource === source),
-    );
-    if (source === "" || !isMarked || row < 0) return;
+    if (row < 0 || !this.isMarked(source)) return;
     const { clock } = this.#ports;
     const gate = this.#gateOf(source);
     const waitMs = gate.row < 0 ? firstRowWaitMsMax : rowWaitMsMax;
@@ -78,6 +75,13 @@ export class FeedRows {
     });
   }
 
+  /** True when an instrument of an account takes its mark from a feed. */
+  isMarked(source: string): boolean {
+    const { accounts } = this.#ports;
+    if (source === "") return false;
+    return accounts.some(({ instruments }) => instruments.some((one) => one.markSource === source));
+  }
+
   async stop(): Promise<void> {
     for (const reporter of this.#reporters.values()) await reporter.stop();
   }
@@ -89,7 +93,7 @@ export class FeedRows {
       const { account, deps } = router;
       if (!deps.settings.instruments.some((one) => one.markSource === source)) continue;
       const own = worlds.filter((world) => world.accountId === account).map((one) => one.worldId);
-      const sealed = await router.exclusive(() => takeBars(router, row, own));
+      const sealed = await router.exclusiveBooking(() => takeBars(router, row, own));
       if (sealed === undefined) continue;
       const reporter = this.#reporterOf(source);
       if (own.length > 0) reporter?.push(sealed);

@@ -1,5 +1,5 @@
 import { jcs } from "@qmtl/sdk/canonical";
-import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import { type Queryable, queryRows, type Tx } from "@qmtl/service-kit/db";
 import type { AccountCore } from "./account-core.ts";
 import type { Booking } from "./booking.ts";
 import type { JournalKind, JournalOp } from "./journal-op.ts";
@@ -15,7 +15,10 @@ export interface JournalEntryRow {
   readonly timeMs: number;
 }
 
-/** Writes the entries of a booking after `head`, the orders it made as they are now, and those it changed. */
+/**
+ * Writes the entries of a booking after `head`, the orders it made as they are now, and those it changed. All of it
+ * is sent at once: the transaction fails as a whole.
+ */
 export async function writeBooking(
   tx: Tx,
   account: string,
@@ -33,55 +36,75 @@ export async function writeBooking(
     bodyJson: jcs(plain(line.body)),
     timeMs: nowMs,
   }));
-  await tx.query(
-    `INSERT INTO gateway.journal (account_id, entry, kind, world_id, strategy_id, source_row, body, time_ms)
-     SELECT $1, r."entry", r."kind", r."worldId", r."strategyId", r."row", r."bodyJson", r."timeMs"
-     FROM jsonb_to_recordset($2::jsonb) AS r("entry" bigint, "kind" text, "worldId" text, "strategyId" text,
-       "row" bigint, "bodyJson" text, "timeMs" bigint)`,
-    [account, JSON.stringify(rows)],
-  );
-  if (booking.made.length > 0) await insertOrders(tx, account, booking, nowMs);
-  await updateOrders(tx, booking, core);
+  await Promise.all([
+    insertEntries(tx, account, rows),
+    insertOrders(tx, account, booking, nowMs),
+    updateOrders(tx, booking, core),
+  ]);
   return rows;
 }
 
-async function insertOrders(
-  tx: Tx,
-  account: string,
-  booking: Booking,
-  nowMs: number,
-): Promise<void> {
-  const rows = booking.made.map(({ order, context }) => ({ ...order, ...context }));
-  await tx.query(
-    `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots, state,
-       origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
-       reason, create_time_ms)
-     SELECT r."id", $1, r."world", r."strategy", r."instrument", r."lots", r."state", r."origin", r."reduceOnly",
-       r."side", r."opening", r."row", r."bucket", r."fence", r."decisionId", r."sessionId", r."domain", r."reason", $3
-     FROM jsonb_to_recordset($2::jsonb) AS r("id" text, "world" text, "strategy" text, "instrument" text,
-       "lots" bigint, "state" text, "origin" text, "reduceOnly" boolean, "side" text, "opening" boolean,
-       "row" bigint, "bucket" bigint, "fence" bigint, "decisionId" text, "sessionId" text, "domain" text, "reason" text)`,
-    [account, JSON.stringify(rows), nowMs],
+const ENTRY = ["text", "bigint", "text", "text", "text", "bigint", "text", "bigint"];
+
+function insertEntries(tx: Tx, account: string, rows: readonly JournalEntryRow[]): Promise<void> {
+  const values = rows.map((one) => [
+    ...[account, one.entry, one.kind, one.worldId, one.strategyId, one.row],
+    ...[one.bodyJson, one.timeMs],
+  ]);
+  return queryRows(
+    tx,
+    ENTRY,
+    values,
+    (list) =>
+      `INSERT INTO gateway.journal (account_id, entry, kind, world_id, strategy_id, source_row, body, time_ms)
+       VALUES ${list}`,
   );
 }
 
-async function updateOrders(tx: Tx, booking: Booking, core: AccountCore): Promise<void> {
+const ORDER = [
+  ...["text", "text", "text", "text", "text", "bigint", "text", "text", "boolean", "text"],
+  ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint"],
+];
+
+function insertOrders(tx: Tx, account: string, booking: Booking, nowMs: number): Promise<void> {
+  const values = booking.made.map(({ order, context }) => [
+    ...[order.id, account, order.world, order.strategy, order.instrument, order.lots],
+    ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, context.row],
+    ...[order.bucket, context.fence, context.decisionId, context.sessionId, context.domain],
+    ...[order.reason, nowMs],
+  ]);
+  return queryRows(
+    tx,
+    ORDER,
+    values,
+    (list) =>
+      `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
+         state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
+         reason, create_time_ms)
+       VALUES ${list}`,
+  );
+}
+
+const CHANGE = ["text", "text", "bigint", "text", "double precision"];
+
+function updateOrders(tx: Tx, booking: Booking, core: AccountCore): Promise<void> {
   const made = new Set(booking.made.map(({ order }) => order.id));
-  const rows = [...booking.touched].flatMap((id) => {
+  const values = [...booking.touched].flatMap((id) => {
     if (made.has(id)) return [];
     const order = core.order(id);
     if (order === undefined) return [];
     const { state, filledLots, reason } = order;
-    return [{ id, state, filledLots, reason, value: booking.filledValue.get(id) ?? 0 }];
+    return [[id, state, filledLots, reason, booking.filledValue.get(id) ?? 0]];
   });
-  if (rows.length === 0) return;
-  await tx.query(
-    `UPDATE gateway.client_order o SET state = r."state", filled_lots = r."filledLots", reason = r."reason",
-       filled_value = o.filled_value + r."value"
-     FROM jsonb_to_recordset($1::jsonb) AS r("id" text, "state" text, "filledLots" bigint, "reason" text,
-       "value" double precision)
-     WHERE o.client_order_id = r."id"`,
-    [JSON.stringify(rows)],
+  return queryRows(
+    tx,
+    CHANGE,
+    values,
+    (list) =>
+      `UPDATE gateway.client_order o SET state = r.state, filled_lots = r.filled_lots, reason = r.reason,
+         filled_value = o.filled_value + r.filled_value
+       FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value)
+       WHERE o.client_order_id = r.id`,
   );
 }
 

@@ -4,11 +4,10 @@ import type {
   SetTargetsRequest,
   SetTargetsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import { sleep } from "@qmtl/service-kit";
 import { applyMigrations, readMigrations } from "@qmtl/service-kit/db";
 import type { OrderPath, SourceBar, TicketClaims } from "../ports.ts";
-import { targetsAnswer, targetsCallFrom } from "../rpc/order-targets.ts";
 import { AccountRouter } from "./account-router.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { type CancelWish, cancelOrders } from "./cancel-orders.ts";
@@ -16,15 +15,14 @@ import { catchUp } from "./catch-up.ts";
 import type { Door } from "./door.ts";
 import { Ends } from "./ends.ts";
 import { FeedRows } from "./feed-rows.ts";
-import { type HaltWish, haltAccount, resumeAccount } from "./halt-account.ts";
-import { deleteHalt, type Halt, Halts, insertHalt } from "./halts.ts";
+import type { HaltWish } from "./halt-account.ts";
+import { HaltDesk } from "./halt-desk.ts";
+import { type Halt, Halts } from "./halts.ts";
 import { JournalHub } from "./journal-hub.ts";
 import type { OrderPathDeps } from "./order-path-deps.ts";
-import { lastOrderPosition, rearmedAfter } from "./order-table.ts";
 import type { OrderWorld } from "./order-world.ts";
 import { type Reconciled, reconcileAccount } from "./reconcile-account.ts";
-import { type TargetVerdict, takeTargets } from "./take-targets.ts";
-import { checkTicketScope, type TargetsCall } from "./targets-call.ts";
+import { TargetsDesk } from "./targets-desk.ts";
 import { WorldDesk } from "./world-desk.ts";
 
 export type { FeedSettings, OrderPathDeps, OrderSeams } from "./order-path-deps.ts";
@@ -38,6 +36,8 @@ export class GatewayOrders implements OrderPath {
   halts = new Halts();
   readonly #desk: WorldDesk;
   readonly #feeds: FeedRows;
+  readonly #targets: TargetsDesk;
+  readonly #halting: HaltDesk;
   readonly #stopped = new AbortController();
   #loops: Promise<void>[] = [];
 
@@ -57,6 +57,22 @@ export class GatewayOrders implements OrderPath {
       domainOf: (world, strategy) =>
         this.doors.get(world)?.modeOf(strategy) === "live" ? "live" : "dryrun",
       heardOf: (world) => this.ends.heardOf(world),
+    });
+    this.#halting = new HaltDesk({
+      db: deps.db,
+      leases: deps.leases,
+      halts: () => this.halts,
+      doors: () => this.doors.values(),
+      routers: () => this.accounts.values(),
+      accountOf: (worldId) => this.worlds.get(worldId)?.accountId,
+      catchUp: (router) => this.catchUp(router),
+    });
+    this.#targets = new TargetsDesk({
+      desk: this.#desk,
+      feeds: this.#feeds,
+      ends: this.ends,
+      barrier: deps.barrier,
+      routerOfAccount: (accountId) => this.routerOfAccount(accountId),
     });
   }
 
@@ -89,7 +105,11 @@ export class GatewayOrders implements OrderPath {
     await this.#desk.stop();
     await this.#feeds.stop();
     await Promise.all(this.#loops);
-    for (const router of this.accounts.values()) await router.queue.idle();
+    for (const router of this.accounts.values()) {
+      await router.stored().catch((failure: unknown) => {
+        this.deps.logger.error("reports not stored", { account: router.account, error: failure });
+      });
+    }
     this.journal.close();
   }
 
@@ -101,36 +121,11 @@ export class GatewayOrders implements OrderPath {
     return this.#feeds.onBars(bars);
   }
 
-  async setTargets(
+  setTargets(
     request: SetTargetsRequest,
     claims: TicketClaims,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
-    const call = targetsCallFrom(request);
-    checkTicketScope(call, claims);
-    const verdicts = await this.#take(call).catch((failure: unknown) => {
-      // A world without an account here takes no target; its buckets end all the same.
-      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
-      return call.targets.map(() => ({ accepted: false, reason: failure.reason, orders: [] }));
-    });
-    if (call.source !== "") {
-      this.deps.barrier.ended(call.source, call.claim.sessionId, call.endRow);
-    }
-    return targetsAnswer(request, verdicts, call.source === "" ? 0 : this.bookedRow(call.source));
-  }
-
-  async #take(call: TargetsCall): Promise<TargetVerdict[]> {
-    const world = await this.#desk.open(call.world);
-    const router = this.routerOfAccount(world.accountId);
-    await this.#feeds.settled(call.source, call.endRow);
-    if (call.targets.length > 0 && call.isArmed) {
-      await this.#desk.ready(call.world, call.claim, call.targets);
-    }
-    const verdicts = await router.exclusive(() => {
-      const store = this.ends.plan({ ...call, sessionId: call.claim.sessionId });
-      return takeTargets(router, world, call.claim, call.targets, store);
-    });
-    this.#restate(call, router);
-    return verdicts;
+    return this.#targets.set(request, claims);
   }
 
   /** Throws ACCOUNT_NOT_FOUND. */
@@ -157,50 +152,14 @@ export class GatewayOrders implements OrderPath {
     return catchUp(router, restated, onlyWorld);
   }
 
-  /** Stops orders; in force at once, durable when it resolves, and with WorldService down as well. */
-  async halt(halt: Halt, wish: HaltWish, principal: string) {
-    this.halts.set(halt);
-    if (halt.scope === "all") {
-      this.deps.leases.setStopped(true);
-      for (const door of this.doors.values()) door.halt();
-    }
-    const done = await Promise.all(
-      this.#accountsOf(halt).map((router) =>
-        router.exclusive(() =>
-          haltAccount(router, halt, wish, principal, (tx) => insertHalt(tx, halt)),
-        ),
-      ),
-    );
-    if (done.length === 0) await insertHalt(this.deps.db, halt);
-    return {
-      cancelled: done.flatMap((one) => one.cancelled),
-      flattened: done.flatMap((one) => one.flattened),
-    };
+  /** See `HaltDesk.halt`. */
+  halt(halt: Halt, wish: HaltWish, principal: string) {
+    return this.#halting.halt(halt, wish, principal);
   }
 
-  /** Clears a halt and catches up with the standing targets; resolves to the orders that made. */
-  async resume(
-    halt: Pick<Halt, "scope" | "target" | "reason">,
-    principal: string,
-  ): Promise<string[]> {
-    const { db } = this.deps;
-    const before = await lastOrderPosition(db);
-    await deleteHalt(db, halt);
-    this.halts.delete(halt);
-    if (halt.scope === "all") {
-      this.deps.leases.setStopped(false);
-      for (const door of this.doors.values()) door.clearHalt();
-      await Promise.all([...this.doors.values()].map((door) => door.beat()));
-    }
-    await Promise.all(
-      this.#accountsOf(halt).map((router) =>
-        router.exclusive(async () => {
-          await resumeAccount(router, halt, principal, (tx) => deleteHalt(tx, halt));
-          await this.catchUp(router);
-        }),
-      ),
-    );
-    return rearmedAfter(db, before);
+  /** See `HaltDesk.resume`. */
+  resume(halt: Pick<Halt, "scope" | "target" | "reason">, principal: string): Promise<string[]> {
+    return this.#halting.resume(halt, principal);
   }
 
   /** Cancels orders, gate or no gate: the named ones, or with none named every working one of the scope. */
@@ -235,26 +194,6 @@ export class GatewayOrders implements OrderPath {
       }
       await reconcileAccount(router);
     });
-  }
-
-  #restate(call: TargetsCall, router: AccountRouter): void {
-    const door = this.doors.get(call.world);
-    const edge = router.market.edge(call.source);
-    if (edge === undefined || call.endRow > edge.row) return;
-    for (const strategy of call.strategies) {
-      this.ends.heard(call.world, strategy, edge.bucket);
-      if (door?.emitterOf(strategy) === call.claim.sessionId) {
-        this.ends.restated(call.world, strategy, edge.bucket);
-      }
-    }
-  }
-
-  #accountsOf(halt: Pick<Halt, "scope" | "target">): AccountRouter[] {
-    const routers = [...this.accounts.values()];
-    if (halt.scope === "account") return routers.filter((one) => one.account === halt.target);
-    if (halt.scope !== "world") return routers;
-    const accountId = this.worlds.get(halt.target)?.accountId;
-    return routers.filter((one) => one.account === accountId);
   }
 
   async #reconcileForever(router: AccountRouter): Promise<void> {

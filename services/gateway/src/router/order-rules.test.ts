@@ -118,6 +118,73 @@ test("a world without an account here takes no target, and its buckets end all t
   expect(bench.ended).toEqual(["sp500 session-A 0"]);
 });
 
+test("targets on a feed whose rows cannot be booked are refused at once, with what to set", async () => {
+  bench = await OrderBench.open(host);
+  bench.unbooked = "set instrument on the StreamInput of sp500";
+
+  const answer = await bench.end("A", 0, 1);
+
+  const reason = "CONFIG_INVALID: set instrument on the StreamInput of sp500";
+  expect(answer.results?.[0]).toMatchObject({ accepted: false, reason });
+  expect(bench.ended).toEqual(["sp500 session-A 0"]);
+});
+
+test("targets that come together are journaled together, before any of their orders is answered", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.3, B: 0.3 });
+  const before = bench.router.head;
+
+  const [a, b] = await Promise.all([bench.end("A", 0, 1), bench.end("B", 0, -1)]);
+
+  expect(a.results?.[0]).toMatchObject({ accepted: true, reason: "" });
+  expect(b.results?.[0]).toMatchObject({ accepted: true, reason: "" });
+  expect((await bench.list()).map(({ state }) => state)).toEqual(["accepted", "accepted"]);
+  const kinds = await bench.db.query<{ kind: string }>(
+    "SELECT kind FROM gateway.journal WHERE entry > $1 ORDER BY entry",
+    [before],
+  );
+  expect(kinds.map(({ kind }) => kind)).toEqual([
+    "target",
+    "order",
+    "target",
+    "order",
+    "order_state",
+    "order_state",
+  ]);
+});
+
+test("what the broker answered outlives a transaction that fails before it is stored", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  const { router } = bench;
+  await router.exclusiveBooking(async () => {
+    const booking = router.booking();
+    const op = {
+      op: "set_target",
+      world: "w1",
+      strategy: "A",
+      instrument: "SPX",
+      value: 1,
+      bucket: bucketOf(0),
+      mark: 100,
+      act: true,
+      session: "session-A",
+      reason: "",
+    } as const;
+    booking.apply("target", op, router.place("w1", "A"), router.permission);
+    await router.settle(booking);
+    const failing = router.commit(router.booking(), () => Promise.reject(new Error("no room")));
+    await expect(failing).rejects.toThrow("no room");
+    expect(router.core.openOrders().map(({ state }) => state)).toEqual(["accepted"]);
+  });
+
+  expect((await bench.list()).map(({ state }) => state)).toEqual(["accepted"]);
+  await bench.restart();
+  expect(bench.router.core.openOrders().map(({ state }) => state)).toEqual(["accepted"]);
+});
+
 test("a fault is refused outside test mode and loses the order it names inside", () => {
   const bucket = Date.UTC(2015, 7, 8);
 

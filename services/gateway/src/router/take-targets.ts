@@ -1,8 +1,9 @@
 import type { ExecutionDomain } from "@qmtl/sdk/gate";
 import type { Tx } from "@qmtl/service-kit/db";
-import { type AccountRouter, PermissionLost } from "./account-router.ts";
+import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
+import { PermissionLost } from "./order-permission.ts";
 import type { OrderWorld } from "./order-world.ts";
 
 /** A target as its strategy states it. */
@@ -32,31 +33,63 @@ export interface TargetVerdict {
   readonly orders: readonly string[];
 }
 
+/** One call's targets, with what else is to be stored with them. */
+export interface TargetsTurn {
+  readonly world: OrderWorld;
+  readonly claim: StatedClaim;
+  readonly targets: readonly StatedTarget[];
+  /** Undefined for nothing. */
+  readonly alongside: ((tx: Tx) => Promise<void>) | undefined;
+}
+
 /**
- * Takes the targets of one call in one transaction and sends what they need. The router keeps the latest per
- * strategy and instrument; one under another fence, from another session than the strategy's emitter, of an older
- * bucket, or older than `max_lag` is refused. While a halt covers a strategy its target is kept and no order made.
+ * Takes the targets of calls that came together in one transaction and sends what they need; the verdicts are in the
+ * order of the calls. The router keeps the latest per strategy and instrument; one under another fence, from another
+ * session than the strategy's emitter, of an older bucket, or older than `max_lag` is refused. While a halt covers a
+ * strategy its target is kept and no order made. If the gate of one world changed meanwhile, each call is taken alone.
  * Call it alone on the account.
  */
 export async function takeTargets(
   router: AccountRouter,
-  world: OrderWorld,
-  claim: StatedClaim,
-  targets: readonly StatedTarget[],
-  alongside?: (tx: Tx) => Promise<void>,
-): Promise<TargetVerdict[]> {
+  turns: readonly TargetsTurn[],
+): Promise<TargetVerdict[][]> {
   const booking = router.booking();
-  const verdicts = targets.map((target) => takeOne(router, world, claim, target, booking));
+  const verdicts = turns.map(({ world, claim, targets }) =>
+    targets.map((target) => takeOne(router, world, claim, target, booking)),
+  );
+  const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
+  const alongside = storingAll(stores);
   try {
     await router.settle(booking, alongside);
   } catch (failure) {
     if (!(failure instanceof PermissionLost)) throw failure;
+    if (turns.length > 1) return takeEach(router, turns);
     await router.commit(router.booking(), alongside);
-    return verdicts.map((verdict) =>
-      verdict.accepted ? { accepted: false, reason: failure.reason, orders: [] } : verdict,
+    return verdicts.map((own) =>
+      own.map((verdict) =>
+        verdict.accepted ? { accepted: false, reason: failure.reason, orders: [] } : verdict,
+      ),
     );
   }
   return verdicts;
+}
+
+async function takeEach(
+  router: AccountRouter,
+  turns: readonly TargetsTurn[],
+): Promise<TargetVerdict[][]> {
+  const verdicts: TargetVerdict[][] = [];
+  for (const turn of turns) verdicts.push(...(await takeTargets(router, [turn])));
+  return verdicts;
+}
+
+function storingAll(
+  stores: readonly ((tx: Tx) => Promise<void>)[],
+): ((tx: Tx) => Promise<void>) | undefined {
+  if (stores.length === 0) return undefined;
+  return async (tx) => {
+    await Promise.all(stores.map((store) => store(tx)));
+  };
 }
 
 function takeOne(

@@ -9,7 +9,8 @@ import type { AccountRouter } from "./account-router.ts";
 import { Door } from "./door.ts";
 import { applyGate, awaitingStage, beginStages, loseLease } from "./follow-gate.ts";
 import type { OrderPathDeps } from "./order-path-deps.ts";
-import { type OrderWorld, readOrderWorlds, writeOrderWorld } from "./order-world.ts";
+import type { OrderWorld } from "./order-world.ts";
+import { OrderWorlds } from "./order-worlds.ts";
 import type { StatedClaim, StatedTarget } from "./take-targets.ts";
 
 export interface WorldDeskPorts
@@ -34,9 +35,9 @@ const stagingTriesMax = 20;
 /** The worlds that trade here: their settings, their doors, and what a change of gate leads to. */
 export class WorldDesk {
   readonly doors = new Map<string, Door>();
-  readonly worlds = new Map<string, OrderWorld>();
+  readonly #settings: OrderWorlds;
   readonly #ports: WorldDeskPorts;
-  readonly #opening = new Map<string, Promise<OrderWorld>>();
+  readonly #opening = new Map<string, Promise<void>>();
   readonly #staging = new Map<string, Promise<void>>();
   readonly #fences = new Map<string, number>();
   readonly #stopped = new AbortController();
@@ -44,12 +45,19 @@ export class WorldDesk {
 
   constructor(ports: WorldDeskPorts) {
     this.#ports = ports;
+    const isHeldBy = (accountId: string, worldId: string): boolean =>
+      ports.routerOfAccount(accountId).core.holdsOf(worldId);
+    this.#settings = new OrderWorlds({ ...ports, isHeldBy });
+  }
+
+  get worlds(): ReadonlyMap<string, OrderWorld> {
+    return this.#settings.all;
   }
 
   /** Reads what is stored, before any account is opened. */
   async load(): Promise<void> {
     const { db } = this.#ports;
-    for (const world of await readOrderWorlds(db)) this.worlds.set(world.worldId, world);
+    await this.#settings.load();
     const fences = await db.query<{ world_id: string; fence: number }>(
       "SELECT world_id, fence FROM gateway.gate_fence",
     );
@@ -65,6 +73,7 @@ export class WorldDesk {
       });
     });
     for (const worldId of this.worlds.keys()) this.#inBackground(() => this.open(worldId));
+    this.#inBackground(() => this.#settings.follow(() => this.doors.keys(), this.#stopped.signal));
   }
 
   async stop(): Promise<void> {
@@ -77,14 +86,16 @@ export class WorldDesk {
     return this.#fences.get(worldId) ?? 0;
   }
 
-  /** Loads a world, opens its door, and applies its gate; once. */
-  open(worldId: string): Promise<OrderWorld> {
-    const found = this.#opening.get(worldId);
-    if (found !== undefined) return found;
-    const opening = this.#open(worldId);
-    this.#opening.set(worldId, opening);
-    opening.catch(() => this.#opening.delete(worldId));
-    return opening;
+  /** A world's settings now; the first time its door is opened and its gate applied. */
+  async open(worldId: string): Promise<OrderWorld> {
+    let opening = this.#opening.get(worldId);
+    if (opening === undefined) {
+      opening = this.#open(worldId);
+      this.#opening.set(worldId, opening);
+      opening.catch(() => this.#opening.delete(worldId));
+    }
+    await opening;
+    return this.#world(worldId);
   }
 
   /** The caller may know of a lease or an emitter that this door has not heard of yet: ask before refusing. */
@@ -123,23 +134,34 @@ export class WorldDesk {
     );
   }
 
-  async #open(worldId: string): Promise<OrderWorld> {
-    const world = await this.#readWorld(worldId);
-    const router = this.#ports.routerOfAccount(world.accountId);
-    this.worlds.set(worldId, world);
-    const door = this.#newDoor(router, world);
+  async #open(worldId: string): Promise<void> {
+    const world = await this.#settings.read(worldId);
+    this.#ports.routerOfAccount(world.accountId);
+    const door = this.#newDoor(worldId);
     this.doors.set(worldId, door);
     if (this.#ports.isAllStopped()) door.halt();
     await this.#ports.gates.ensure(worldId).catch((failure: unknown) => {
       this.#ports.logger.warn("gate not loaded", { world: worldId, error: failure });
     });
     await this.#applyLatest(worldId);
-    return world;
   }
 
-  #newDoor(router: AccountRouter, world: OrderWorld): Door {
+  #world(worldId: string): OrderWorld {
+    return this.worlds.get(worldId)!;
+  }
+
+  /** Alone on the account that the world trades on now. */
+  #exclusive<T>(
+    worldId: string,
+    operation: (router: AccountRouter, world: OrderWorld) => Promise<T>,
+  ): Promise<T> {
+    const world = this.#world(worldId);
+    const router = this.#ports.routerOfAccount(world.accountId);
+    return router.exclusive(() => operation(router, world));
+  }
+
+  #newDoor(worldId: string): Door {
     const { clock, logger, leases, newSessionId = randomUUID } = this.#ports;
-    const { worldId } = world;
     return new Door({
       worldId,
       sessionId: `door-${newSessionId()}`,
@@ -152,30 +174,19 @@ export class WorldDesk {
       onArmed: () =>
         this.#inBackground(async () => {
           await this.#staging.get(worldId);
-          await router.exclusive(() => this.#ports.catchUp(router, worldId));
+          await this.#exclusive(worldId, (router) => this.#ports.catchUp(router, worldId));
         }),
-      onLapsed: () => this.#inBackground(() => router.exclusive(() => loseLease(router, world))),
+      onLapsed: () => this.#inBackground(() => this.#exclusive(worldId, loseLease)),
       onEmitterLost: (strategy) =>
-        this.#inBackground(() => router.exclusive(() => loseLease(router, world, strategy))),
+        this.#inBackground(() =>
+          this.#exclusive(worldId, (router, world) => loseLease(router, world, strategy)),
+        ),
       onSnapshotWanted: () =>
         this.#inBackground(async () => {
           await sleep(clock, snapshotPauseMs, this.#stopped.signal);
           await this.#applyLatest(worldId);
         }),
     });
-  }
-
-  /** As WorldService has it; as it was stored while that does not answer. */
-  async #readWorld(worldId: string): Promise<OrderWorld> {
-    try {
-      const world = await this.#ports.peer.world(worldId);
-      await writeOrderWorld(this.#ports.db, world);
-      return world;
-    } catch (failure) {
-      const stored = this.worlds.get(worldId);
-      if (stored === undefined) throw failure;
-      return stored;
-    }
   }
 
   async #applyLatest(worldId: string): Promise<void> {

@@ -104,7 +104,7 @@ async function* subscribe(
   request: SubscribeRequest,
   context: CallContext,
 ): AsyncGenerator<EncodedMessage> {
-  const claims = ports.tickets.verify(request.ticket);
+  const { claims, expireMs } = ports.tickets.check(request.ticket);
   const topicKeys = await keysOf(ports, claims);
   const applied = new Map(
     request.lastApplied
@@ -115,7 +115,7 @@ async function* subscribe(
       ]),
   );
   const version = context.schemaVersion ?? 1;
-  yield* ports.hub.subscribe({ topicKeys, applied, version, signal: context.signal });
+  yield* ports.hub.subscribe({ topicKeys, applied, version, expireMs, signal: context.signal });
 }
 
 async function heartbeat(ports: ControlPorts, request: HeartbeatRequest) {

@@ -97,10 +97,26 @@ export async function claimSubmission(
   return record && rowOf(record);
 }
 
-/** Writes where a round stands; false when a newer round began meanwhile. */
+/** Prolongs a claim by `ownMs`; false when another process has it, or the round is over. */
+export async function renewClaim(
+  db: Queryable,
+  row: Pick<SubmissionRow, "submissionId" | "round">,
+  owner: string,
+  times: { readonly nowMs: number; readonly ownMs: number },
+): Promise<boolean> {
+  const renewed = await db.query(
+    `update gateway.submission set owned_until_ms = $4::bigint + $5::bigint
+     where submission_id = $1 and round = $2 and owner = $3 returning submission_id`,
+    [row.submissionId, row.round, owner, times.nowMs, times.ownMs],
+  );
+  return renewed.length === 1;
+}
+
+/** Writes where a round stands; false when a newer round began meanwhile, or another process took this one over. */
 export async function writeOutcome(
   tx: Tx,
   row: Pick<SubmissionRow, "submissionId" | "round">,
+  owner: string,
   outcome: {
     readonly state: SubmissionState;
     readonly reason: string;
@@ -112,8 +128,8 @@ export async function writeOutcome(
   const written = await tx.query(
     `update gateway.submission set state = $3, state_reason = $4, result = coalesce($5::bytea, result),
        owner = null, owned_until_ms = 0, updated_ms = $6
-     where submission_id = $1 and round = $2 returning submission_id`,
-    [row.submissionId, row.round, outcome.state, outcome.reason, result, outcome.nowMs],
+     where submission_id = $1 and round = $2 and owner = $7 returning submission_id`,
+    [row.submissionId, row.round, outcome.state, outcome.reason, result, outcome.nowMs, owner],
   );
   return written.length === 1;
 }

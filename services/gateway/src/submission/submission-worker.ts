@@ -14,6 +14,7 @@ import {
   type ClockTimer,
   failpoints,
   type Logger,
+  sleep,
 } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import { appendControlEvent } from "../bus/control-events.ts";
@@ -22,6 +23,7 @@ import type { Peer, PeerCall } from "../peers/peer.ts";
 import {
   claimSubmission,
   openSubmissions,
+  renewClaim,
   type SubmissionRow,
   writeOutcome,
 } from "../store/submission-store.ts";
@@ -31,12 +33,19 @@ import { progressEvent } from "./submission-event.ts";
 
 /** Submissions worked on at once. */
 const parallelMax = 4;
-/** How long one attempt may take before another process may take over, milliseconds. */
-const ownMs = 60_000;
+/**
+ * How long a process that works on a submission may be silent before another may take over, and how often it says that
+ * it is there, milliseconds.
+ */
+const ownMs = 4_000;
+const renewMs = 1_000;
 /** How often to look for submissions of processes that are gone, milliseconds. */
-const sweepMs = 5_000;
+const sweepMs = 2_000;
 const retryMsMin = 100;
-const retryMsMax = 10_000;
+const retryMsMax = 2_000;
+
+/** A submission whose process died is taken up by another after this time at most, milliseconds. */
+export const takeoverMsMax = ownMs + sweepMs;
 
 export interface SubmissionWorkerPorts {
   readonly db: Db;
@@ -149,7 +158,7 @@ export class SubmissionWorker {
     try {
       row = await claimSubmission(db, submissionId, gatewayId, { nowMs: clock.nowMs(), ownMs });
       if (row === undefined) return;
-      const result = await this.#work(row);
+      const result = await this.#keeping(row, this.#work(row));
       await this.#finish(row, "completed", "", result);
     } catch (failure) {
       if (this.#stopping.signal.aborted) return;
@@ -175,6 +184,31 @@ export class SubmissionWorker {
     this.#timers.set(submissionId, timer);
   }
 
+  /** Prolongs the claim until the work has ended. */
+  async #keeping<T>(row: SubmissionRow, work: Promise<T>): Promise<T> {
+    const { db, clock, gatewayId, logger } = this.#ports;
+    const ended = new AbortController();
+    const keep = async (): Promise<void> => {
+      for (;;) {
+        await sleep(clock, renewMs, ended.signal);
+        if (ended.signal.aborted) return;
+        // A claim that was lost meanwhile is no harm: the work may be done twice, its outcome is written once.
+        await renewClaim(db, row, gatewayId, { nowMs: clock.nowMs(), ownMs }).catch(
+          (error: unknown) => {
+            logger.warn("a claim was not prolonged", { submissionId: row.submissionId, error });
+          },
+        );
+      }
+    };
+    const kept = keep();
+    try {
+      return await work;
+    } finally {
+      ended.abort();
+      await kept;
+    }
+  }
+
   async #work(row: SubmissionRow): Promise<Submission> {
     const { world, dag, gateway } = this.#ports;
     const { signal } = this.#stopping;
@@ -194,12 +228,12 @@ export class SubmissionWorker {
     reason: string,
     result: Submission | undefined,
   ): Promise<void> {
-    const { db, clock, poke, changed } = this.#ports;
+    const { db, clock, gatewayId, poke, changed } = this.#ports;
     await failpoints.hit("gw.submission.before_commit");
     await db.transaction(async (tx) => {
       const nowMs = clock.nowMs();
       const outcome = { state, reason, nowMs, ...(result === undefined ? {} : { result }) };
-      if (await writeOutcome(tx, row, outcome)) {
+      if (await writeOutcome(tx, row, gatewayId, outcome)) {
         await appendControlEvent(tx, progressEvent(row, state), nowMs);
       }
     });

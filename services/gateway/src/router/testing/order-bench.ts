@@ -57,6 +57,8 @@ export const replayWorld: OrderWorld = {
 export class OrderBench {
   readonly world: FakeWorld;
   readonly ended: string[] = [];
+  /** Why rows of the feed cannot be booked; undefined when they can. */
+  unbooked: string | undefined;
   orders: GatewayOrders;
   readonly #db: Db;
   readonly #paperDb: Db;
@@ -209,7 +211,8 @@ export class OrderBench {
   }
 
   /** Orders of the journal, oldest first. */
-  list() {
+  async list() {
+    await this.router.stored();
     return this.#db.query<{
       id: string;
       strategy: string;
@@ -252,7 +255,9 @@ export class OrderBench {
       gates: this.world,
       leases: this.world,
       barrier: {
-        ended: (source, sessionId, row) => void this.ended.push(`${source} ${sessionId} ${row}`),
+        ended: (source, { sessionId, row }) =>
+          void this.ended.push(`${source} ${sessionId} ${row}`),
+        whyUnbooked: () => this.unbooked,
       },
       clock: systemClock,
       logger: silentLogger,

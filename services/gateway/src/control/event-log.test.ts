@@ -1,0 +1,136 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { connectTo } from "@qmtl/sdk/rpc";
+import { openGrpcDoor, silentLogger } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import { ManualClock, openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { openGatewayRig } from "../testing/gateway-rig.ts";
+import { EventLog } from "./event-log.ts";
+
+let host: Awaited<ReturnType<typeof openTestPglite>>;
+beforeAll(async () => {
+  host = await openTestPglite();
+});
+afterAll(() => host[Symbol.asyncDispose]());
+
+const clock = new ManualClock();
+const open = (db: Db) => EventLog.open(db, { clock, logger: silentLogger });
+
+/** The n-th event of the bus. */
+function busEvent(n: number, topicKey = "world/w1/gate") {
+  const event = create(ControlEventSchema, { id: `e${n}`, topicKey, revision: BigInt(n) });
+  return { topicKey, partition: 0, position: n, payload: toBinary(ControlEventSchema, event) };
+}
+
+async function emptyLog() {
+  const db = host.db("gateway");
+  await (await open(db)).close();
+  await db.query("delete from gateway.control_event");
+  return { db, log: await open(db) };
+}
+
+const idsOf = async (log: EventLog, topicKey = "") =>
+  (await log.page(topicKey, 1_000, "")).events.map(({ id }) => id);
+
+test("what was read before a restart is told after it, and read again it is told once", async () => {
+  const { db, log } = await emptyLog();
+  for (const n of [1, 2, 3]) log.add("world/w1/gate", busEvent(n));
+  await log.close();
+
+  const again = await open(db);
+  expect(await idsOf(again)).toEqual(["e1", "e2", "e3"]);
+  for (const n of [1, 2, 3, 4]) again.add("world/w1/gate", busEvent(n));
+  expect(await idsOf(again)).toEqual(["e1", "e2", "e3", "e4"]);
+  await again.close();
+});
+
+test("pages of one key go on after a restart where they were left", async () => {
+  const { db, log } = await emptyLog();
+  for (let n = 1; n <= 10; n += 1) {
+    const key = n % 2 === 0 ? "halt" : "world/w1/gate";
+    log.add(key, busEvent(n, key));
+  }
+  const first = await log.page("halt", 2, "");
+  expect(first.events.map(({ id }) => id)).toEqual(["e2", "e4"]);
+  await log.close();
+
+  const again = await open(db);
+  const second = await again.page("halt", 2, first.nextPageToken);
+  const third = await again.page("halt", 2, second.nextPageToken);
+  const told = [...second.events, ...third.events].map(({ id }) => id);
+  expect(told).toEqual(["e6", "e8", "e10"]);
+  expect(third.nextPageToken).toBe("");
+  await again.close();
+});
+
+test("a second gateway that reads the same bus adds nothing twice", async () => {
+  const { db, log } = await emptyLog();
+  const other = await open(db);
+  for (const n of [1, 2, 3]) {
+    log.add("world/w1/gate", busEvent(n));
+    other.add("world/w1/gate", busEvent(n));
+  }
+  await Promise.all([log.flush(), other.flush()]);
+
+  expect(await idsOf(log)).toEqual(["e1", "e2", "e3"]);
+  await log.close();
+  await other.close();
+});
+
+test("events are written behind, by the clock, and again after the database failed", async () => {
+  const { db } = await emptyLog();
+  let isDown = true;
+  const failing: Db = {
+    kind: db.kind,
+    schema: db.schema,
+    script: (...args) => db.script(...args),
+    query: (...args) =>
+      isDown && args[0].includes("insert") ? Promise.reject(new Error("down")) : db.query(...args),
+    transaction: (...args) => db.transaction(...args),
+    close: () => db.close(),
+    [Symbol.asyncDispose]: () => db.close(),
+  };
+  const log = await open(failing);
+  log.add("world/w1/gate", busEvent(1));
+  await expect(log.flush()).rejects.toThrow("down");
+
+  isDown = false;
+  clock.advance(1_000);
+
+  const count = async () => (await db.query("select id from gateway.control_event")).length;
+  await waitUntil(async () => (await count()) === 1, { timeoutMs: 5_000 });
+  await log.close();
+});
+
+test("a page token of nobody's is refused with its field", async () => {
+  const { log } = await emptyLog();
+  await expect(log.page("", 10, "-3")).rejects.toMatchObject({
+    reason: "INVALID_FIELD",
+    fields: [{ field: "page_token" }],
+  });
+  await log.close();
+});
+
+test("a gateway that has read nothing yet tells what it told before it was started again", async () => {
+  await using rig = await openGatewayRig();
+  const request = { topicKey: "world/w1/policy", pageSize: 100 };
+  const list = async (client: typeof rig.client) => {
+    const { events } = await client(GatewayService).listEvents(request);
+    return events.map(({ id }) => id);
+  };
+  for (let n = 1; n <= 3; n += 1) {
+    const { topicKey, payload } = busEvent(n, request.topicKey);
+    await rig.bus.publish("control", topicKey, payload);
+  }
+  await waitUntil(async () => (await list(rig.client)).length === 3, { timeoutMs: 10_000 });
+
+  const again = await rig.make(); // never started: it does not read the bus
+  await using door = await openGrpcDoor({ services: again.services });
+  const connection = connectTo(`http://127.0.0.1:${door.port}`);
+
+  expect(await list(connection.client.bind(connection))).toEqual(["e1", "e2", "e3"]);
+  connection.close();
+  await again.stop();
+});

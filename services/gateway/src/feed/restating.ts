@@ -1,0 +1,67 @@
+import type { Clock, ClockTimer } from "@qmtl/service-kit";
+import type { RunnerEnd } from "../ports.ts";
+
+/** Longest a feed waits, after a gate opened, for a runner that gets no lease, milliseconds. */
+export const restateMsMax = 2_000;
+
+/**
+ * Runners that have to state their target again because the gate of their world opened. Until a runner has done so
+ * under a lease its ends do not count, so the next row finds the orders of the last one sent; a runner that is not
+ * armed in time counts again with what it said.
+ */
+export class Restating {
+  readonly #clock: Clock;
+  readonly #take: (sessionId: string, row: number) => void;
+  /** World by session, of those that ended a row. */
+  readonly #worlds = new Map<string, string>();
+  /** Last row ended without the new lease, by session that is waited for. */
+  readonly #waited = new Map<string, number | undefined>();
+  readonly #timers = new Set<ClockTimer>();
+
+  /** `take` counts an end that was held back and is not waited for any longer. */
+  constructor(clock: Clock, take: (sessionId: string, row: number) => void) {
+    this.#clock = clock;
+    this.#take = take;
+  }
+
+  /** Sessions of the world, from now on to be heard under a lease; `endedRowOf` says what counted until now. */
+  begin(worldId: string, endedRowOf: (sessionId: string) => number | undefined): string[] {
+    const sessionIds = [...this.#worlds].filter(([, own]) => own === worldId).map(([id]) => id);
+    if (sessionIds.length === 0) return [];
+    for (const sessionId of sessionIds) this.#waited.set(sessionId, endedRowOf(sessionId));
+    const timer = this.#clock.setTimer(() => {
+      this.#timers.delete(timer);
+      for (const sessionId of sessionIds) this.#giveUp(sessionId);
+    }, restateMsMax);
+    this.#timers.add(timer);
+    return sessionIds;
+  }
+
+  /** Whether an end counts now; one that does not is kept. */
+  isCounted(end: RunnerEnd): boolean {
+    const { sessionId, worldId, row, isArmed } = end;
+    this.#worlds.set(sessionId, worldId);
+    if (!this.#waited.has(sessionId)) return true;
+    if (isArmed) this.#waited.delete(sessionId);
+    else this.#waited.set(sessionId, Math.max(row, this.#waited.get(sessionId) ?? row));
+    return isArmed;
+  }
+
+  /** The session left the feed. */
+  forget(sessionId: string): void {
+    this.#worlds.delete(sessionId);
+    this.#waited.delete(sessionId);
+  }
+
+  close(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+
+  #giveUp(sessionId: string): void {
+    if (!this.#waited.has(sessionId)) return;
+    const row = this.#waited.get(sessionId);
+    this.#waited.delete(sessionId);
+    if (row !== undefined) this.#take(sessionId, row);
+  }
+}

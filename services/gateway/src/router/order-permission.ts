@@ -1,0 +1,98 @@
+import type { OrderOrigin, RouterOrder } from "@qmtl/sdk/execution";
+import type { Tx } from "@qmtl/service-kit/db";
+import type { OutgoingOrder, Permission } from "./booking.ts";
+import type { Door } from "./door.ts";
+import { lockGateFence } from "./gate-fence.ts";
+import { reasonOfRefusal } from "./gate-reasons.ts";
+import { type Halts, isHalted } from "./halts.ts";
+import type { OrderWorld } from "./order-world.ts";
+
+/** Origins that may leave while the gate is shut: they only reduce. */
+const EXEMPT: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([
+  "demote",
+  "halt_flatten",
+  "lease_lost",
+]);
+
+/** The gate, or a halt, changed between the decision and the commit: nothing was stored. */
+export class PermissionLost extends Error {
+  override readonly name = "PermissionLost";
+  readonly reason: "FENCE_STALE" | "HALTED";
+  constructor(reason: "FENCE_STALE" | "HALTED") {
+    super(`permission lost: ${reason}`);
+    this.reason = reason;
+  }
+}
+
+export interface OrderPermissionPorts {
+  readonly account: string;
+  readonly halts: Halts;
+  readonly doorOf: (worldId: string) => Door | undefined;
+  readonly worldOf: (worldId: string) => OrderWorld | undefined;
+  /** Fence stored for a world, while no state is applied. */
+  readonly storedFenceOf: (worldId: string) => number;
+  readonly rowOf: (worldId: string) => number;
+}
+
+/** Whether orders of one account may leave: as memory has it when they are decided, as it is stored when they are journaled. */
+export class OrderPermission {
+  readonly #ports: OrderPermissionPorts;
+
+  constructor(ports: OrderPermissionPorts) {
+    this.#ports = ports;
+  }
+
+  /** True when an order needs no open gate: it only reduces, and nobody trades by it. */
+  isExempt(order: Readonly<RouterOrder>): boolean {
+    if (EXEMPT.has(order.origin)) return true;
+    return order.reduceOnly && this.#ports.worldOf(order.world)?.reduceOnlyWhenShut === true;
+  }
+
+  /** By the door and the halts in memory. */
+  readonly of: Permission = (order) => {
+    const { account, halts, doorOf, storedFenceOf, rowOf } = this.#ports;
+    const { world, strategy } = order;
+    const door = doorOf(world);
+    const applied = door?.applied ?? undefined;
+    const context = {
+      fence: applied?.fence ?? storedFenceOf(world),
+      decisionId: applied?.decision.id ?? "",
+      sessionId: door?.emitterOf(strategy) ?? "",
+      domain: door?.domainOf(strategy) ?? ("backtest" as const),
+      row: rowOf(world),
+    };
+    if (this.isExempt(order)) return { context, refusal: undefined };
+    if (halts.covering({ account, world, strategy }) !== undefined) {
+      return { context, refusal: "HALTED" };
+    }
+    const refusal = door?.check({ ...context, strategyId: strategy, side: order.side }) ?? null;
+    if (door === undefined) return { context, refusal: "GATE_SHUT" };
+    return { context, refusal: refusal === null ? undefined : reasonOfRefusal[refusal] };
+  };
+
+  /**
+   * By the fence and the halts that are stored, in the transaction that journals the orders.
+   *
+   * @throws {PermissionLost} when they differ from what the orders were decided under.
+   */
+  async compare(tx: Tx, sends: readonly OutgoingOrder[]): Promise<void> {
+    const gated = sends.filter(({ order }) => !this.isExempt(order));
+    if (gated.length === 0) return;
+    // Sorted: transactions that lock several rows take them in one order.
+    const worlds = [...new Set(gated.map(({ order }) => order.world))].sort();
+    const { account } = this.#ports;
+    const subjects = gated.map(({ order }) => ({ ...order, account }));
+    const [gates, halted] = await Promise.all([
+      Promise.all(worlds.map((world) => lockGateFence(tx, world))),
+      isHalted(tx, subjects),
+    ]);
+    for (const [index, world] of worlds.entries()) {
+      const row = gates[index];
+      const isSame = gated.every(
+        ({ order, context }) => order.world !== world || context.fence === row?.fence,
+      );
+      if (row?.gate !== "OPEN" || !isSame) throw new PermissionLost("FENCE_STALE");
+    }
+    if (halted) throw new PermissionLost("HALTED");
+  }
+}

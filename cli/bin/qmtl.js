@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // Finds a Node that can run this program, then runs it: from the sources in the repository, from dist when packed.
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
 
-const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+const [major = 0] = process.versions.node.split(".").map(Number);
 const require = nodeModule.createRequire(import.meta.url);
 
 function pinnedNode() {
@@ -18,14 +19,18 @@ function pinnedNode() {
   }
 }
 
-if (major < 22 || (major === 22 && minor < 18)) {
+if (major < 24) {
   const node = pinnedNode();
   if (!node) {
-    process.stderr.write(`qmtl needs Node 22.18 or newer; this is ${process.version}, and the pinned one is not installed\n`);
+    process.stderr.write(`qmtl needs Node 24 or newer; this is ${process.version}, and the pinned one is not installed\n`);
     process.exit(2);
   }
-  const child = spawnSync(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: "inherit" });
-  process.exit(child.status ?? 1);
+  const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: "inherit" });
+  // Whoever stops this process means the program. Ctrl-C reaches both: the terminal sends it to the whole group.
+  for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
+  process.on("SIGINT", () => {});
+  const [code] = await once(child, "exit");
+  process.exit(code ?? 1);
 }
 
 // Parsed code is kept between runs (in the system's temporary folder): a third of the start-up time.
@@ -44,3 +49,6 @@ if (existsSync(source)) {
   const { main } = await import(new URL("../dist/main.js", import.meta.url).href);
   await main(process.argv);
 }
+
+// A command that failed has told all it had to tell: whatever it left running must not keep the process.
+if (process.exitCode) setTimeout(() => process.exit(), 1_000).unref();

@@ -32,10 +32,19 @@ export class CommandError extends Error {
 /** Exit code of any failure. */
 export function exitCodeOf(failure: unknown): ExitCode {
   if (failure instanceof CommandError) return failure.exitCode;
+  const reason = reasonOf(failure);
+  // Nothing is wrong with what was asked for: the machine is not free for it.
+  if (reason === "DATA_FOLDER_LOCKED" || reason === "PORT_TAKEN") return ExitCode.refused;
   if (!(failure instanceof QmtlError)) return ExitCode.usage;
   if (failure.code === Code.Unavailable || failure.code === Code.DeadlineExceeded)
     return ExitCode.unreachable;
   if (failure.code === Code.Unimplemented) return ExitCode.notBuilt;
   if (failure.reason === "CONFIG_INVALID") return ExitCode.usage;
   return ExitCode.refused;
+}
+
+/** The stable reason of a failure, whoever refused: the platform, the configuration, a file, a strategy. */
+export function reasonOf(failure: unknown): string | undefined {
+  const isOurs = failure instanceof Error && "reason" in failure;
+  return isOurs && typeof failure.reason === "string" ? failure.reason : undefined;
 }

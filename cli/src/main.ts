@@ -1,15 +1,20 @@
 import { Command, CommanderError } from "commander";
+import { addConfigCommands } from "./commands/config.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
 import { addEventsCommand } from "./commands/events.ts";
 import { addExplainCommand } from "./commands/explain.ts";
 import { addHaltCommands, addOrderCommands } from "./commands/orders.ts";
 import { addPolicyCommands } from "./commands/policy.ts";
+import { addProjectCommands } from "./commands/project.ts";
 import { addQueuesCommands } from "./commands/queues.ts";
 import { addRebalanceCommands } from "./commands/rebalance.ts";
 import { addReplayCommand } from "./commands/replay.ts";
 import { addRunCommands } from "./commands/run.ts";
+import { addServiceCommands } from "./commands/service.ts";
+import { addSubmitCommand } from "./commands/submit.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addWorldCommands } from "./commands/world.ts";
-import { ExitCode, exitCodeOf } from "./exit-codes.ts";
+import { CommandError, ExitCode, exitCodeOf } from "./exit-codes.ts";
 import { printFailure } from "./print.ts";
 
 const EXIT_CODES = `
@@ -30,11 +35,17 @@ export function makeProgram(): Command {
     .option("--config <file>", "configuration file (default: qmtl.yml here)")
     .option("--gateway-url <url>", "address of the gateway")
     .option("--json", "answer in JSON")
-    .addHelpText("after", EXIT_CODES)
+    // Commands take these settings over, so each one's help names --json and the exit codes.
+    .configureHelp({ showGlobalOptions: true })
+    .addHelpText("afterAll", EXIT_CODES)
     .showSuggestionAfterError()
+    .configureOutput({ outputError: () => {} }) // told by `main`, in JSON where that was asked for
     .exitOverride();
+  addProjectCommands(program);
   addUpCommand(program);
+  addServiceCommands(program);
   addRunCommands(program);
+  addSubmitCommand(program);
   addReplayCommand(program);
   addWorldCommands(program);
   addPolicyCommands(program);
@@ -44,6 +55,8 @@ export function makeProgram(): Command {
   addOrderCommands(program);
   addHaltCommands(program);
   addRebalanceCommands(program);
+  addConfigCommands(program);
+  addDoctorCommand(program);
   return program;
 }
 
@@ -54,11 +67,20 @@ export async function main(argv: readonly string[]): Promise<void> {
   try {
     await program.parseAsync([...argv]);
   } catch (failure) {
+    const asJson = argv.includes("--json");
     if (failure instanceof CommanderError) {
       process.exitCode = failure.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
+      if (failure.exitCode !== 0) printFailure(usageErrorOf(failure), asJson);
       return;
     }
-    printFailure(failure, argv.includes("--json"));
+    printFailure(failure, asJson);
     process.exitCode = exitCodeOf(failure);
   }
+}
+
+/** What the command line parser refused, as any other usage error. */
+function usageErrorOf(failure: CommanderError): CommandError {
+  if (failure.code === "commander.help")
+    return new CommandError("name a command", ExitCode.usage, "`qmtl --help` shows them");
+  return new CommandError(failure.message.replace(/^error: /, ""));
 }

@@ -1,6 +1,6 @@
 import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { CommandError } from "./exit-codes.ts";
+import { CommandError, reasonOf } from "./exit-codes.ts";
 
 /** A message as plain JSON, in proto3 JSON form with proto field names. */
 export function jsonOf<D extends DescMessage>(schema: D, message: MessageShape<D>): unknown {
@@ -43,7 +43,7 @@ export function isoTime(milliseconds: number | bigint): string {
 
 const HINTS: Readonly<Record<string, string>> = {
   PEER_UNAVAILABLE: "is the platform running? start it with `qmtl up`, or set --gateway-url",
-  SCHEMA_VERSION_UNSUPPORTED: "upgrade the older side; `qmtl doctor` shows both versions",
+  SCHEMA_VERSION_UNSUPPORTED: "upgrade the older side; `qmtl doctor` checks the versions here",
   WORLD_NOT_FOUND: "`qmtl world list` shows the worlds there are",
   STRATEGY_NOT_FOUND: "`qmtl world show WORLD` shows its strategies",
   WORLD_HELD:
@@ -54,19 +54,28 @@ const HINTS: Readonly<Record<string, string>> = {
   PORT_TAKEN: "set another port in qmtl.yml, or stop what listens there",
 };
 
-/** Prints a failure for people on standard error: what, which fields, what to do next. */
+/** Prints a failure on standard error: what, which fields, what to do next; one JSON object for programs. */
 export function printFailure(failure: unknown, asJson: boolean): void {
   const error = failure instanceof Error ? failure : new Error(String(failure));
-  const reason = error instanceof QmtlError ? error.reason : undefined;
+  const reason = reasonOf(error);
   const hint =
     error instanceof CommandError ? error.hint : reason === undefined ? undefined : HINTS[reason];
   const fields = error instanceof QmtlError ? error.fields : [];
   if (asJson) {
-    const metadata = error instanceof QmtlError ? error.metadata : {};
-    console.error(JSON.stringify({ error: error.message, reason, fields, metadata, hint }));
+    console.error(
+      JSON.stringify({ error: error.message, reason, fields, ...placeOf(error), hint }),
+    );
     return;
   }
   console.error(`error: ${error.message}${reason === undefined ? "" : ` [${reason}]`}`);
   for (const field of fields) console.error(`  ${field.field}: ${field.description}`);
   if (hint !== undefined) console.error(`hint: ${hint}`);
+}
+
+/** Where in a file the fault is, and facts for machines: whatever of these an error of the platform carries. */
+const PLACE = ["metadata", "file", "line", "column", "value", "issues"] as const;
+
+function placeOf(error: Error): Record<string, unknown> {
+  const found = PLACE.filter((name) => name in error);
+  return Object.fromEntries(found.map((name) => [name, Reflect.get(error, name)]));
 }

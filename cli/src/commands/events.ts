@@ -1,11 +1,15 @@
+import { create } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import {
   ControlStreamService,
+  type LastApplied,
+  LastAppliedSchema,
   TicketPurpose,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { hasReason } from "@qmtl/sdk/rpc";
 import type { Command } from "commander";
 import { jsonOf, printJson } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
@@ -22,14 +26,46 @@ function print(session: CommandSession, event: ControlEvent): void {
   );
 }
 
+/** Events of a world as they come. A ticket ends after some minutes: the stream goes on with a new one. */
 async function follow(session: CommandSession, worldId: string): Promise<void> {
+  const applied = new Map<string, LastApplied>();
+  for (;;) {
+    try {
+      await followOnce(session, worldId, applied);
+      return;
+    } catch (failure) {
+      if (!hasReason(failure, "TICKET_EXPIRED")) throw failure;
+    }
+  }
+}
+
+async function followOnce(
+  session: CommandSession,
+  worldId: string,
+  applied: Map<string, LastApplied>,
+): Promise<void> {
   const control = session.client(ControlStreamService);
   const topics = ["gate", "queue", "policy", "order"];
   const { ticket } = await control.issueTicket({ worldId, topics, purpose: TicketPurpose.OBSERVE });
-  for await (const message of control.subscribe({ ticket })) {
-    if (message.event && message.event.payload.case !== "progressMark")
-      print(session, message.event);
+  const lastApplied = [...applied.values()];
+  for await (const { event } of control.subscribe({ ticket, lastApplied })) {
+    if (event === undefined || event.payload.case === "progressMark") continue;
+    applied.set(event.topicKey, appliedOf(event));
+    print(session, event);
   }
+}
+
+/** What a stream that comes back has seen already. */
+function appliedOf(event: ControlEvent): LastApplied {
+  const { topicKey, payload } = event;
+  const isSnapshot = payload.case === "snapshot";
+  const revision = isSnapshot ? payload.value.revision : event.revision;
+  const state = isSnapshot
+    ? payload.value.gate?.state
+    : payload.case === "gateEvent"
+      ? payload.value.state
+      : undefined;
+  return create(LastAppliedSchema, { topicKey, revision, storeEpoch: state?.storeEpoch ?? 0n });
 }
 
 async function history(session: CommandSession, topicKey: string): Promise<void> {
@@ -51,6 +87,7 @@ export function addEventsCommand(program: Command): void {
     .option("--topic <key>", "one topic key, such as world/demo/gate")
     .option("--world <world>", "events of a world")
     .option("--follow", "stay and print what comes; needs --world")
+    .addHelpText("after", "\nExample:\n  qmtl events --topic world/demo/gate")
     .action(
       withSession(
         async (session, options: { topic?: string; world?: string; follow?: boolean }) => {

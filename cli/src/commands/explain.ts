@@ -12,6 +12,7 @@ export function addExplainCommand(program: Command): void {
   program
     .command("explain <world> <strategy>")
     .description("why a strategy is where it is: mode, terms, rules, orders held back")
+    .addHelpText("after", "\nExample:\n  qmtl explain demo momentum")
     .action(
       withSession(async (session, worldId: string, name: string) => {
         const strategyId = await session.strategyId(worldId, name);

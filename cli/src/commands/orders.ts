@@ -83,11 +83,13 @@ export function addOrderCommands(program: Command): void {
     .option("--account <account>", "only of an account")
     .option("--strategy <id>", "only of a strategy")
     .option("--working", "only working ones")
+    .addHelpText("after", "\nExample:\n  qmtl orders --world demo --working")
     .action(withSession(listOrders));
 
   program
     .command("positions")
     .description("positions by strategy, and what the broker says of the account")
+    .addHelpText("after", "\nExample:\n  qmtl positions --account main")
     .option("--account <account>", "only of an account")
     .option("--world <world>", "only of a world")
     .action(
@@ -116,6 +118,7 @@ export function addOrderCommands(program: Command): void {
     .command("account <account>")
     .description("cash, equity and whether the books agree")
     .option("--reconcile", "compare with the broker now")
+    .addHelpText("after", "\nExample:\n  qmtl account main --reconcile")
     .action(
       withSession(async (session, accountId: string, options: { reconcile?: boolean }) => {
         const accounts = session.client(AccountService);
@@ -142,6 +145,7 @@ export function addOrderCommands(program: Command): void {
     .description("the router's journal, in the order things took effect")
     .option("--after <entry>", "only later entries", "0")
     .option("--kinds <kinds>", "comma separated")
+    .addHelpText("after", "\nExample:\n  qmtl journal main --after 100")
     .action(
       withSession(
         async (session, accountId: string, options: { after: string; kinds?: string }) => {
@@ -179,6 +183,7 @@ export function addHaltCommands(program: Command): void {
     .requiredOption("--reason <text>", "why; kept in the journal")
     .option("--cancel", "cancel working opening orders")
     .option("--flatten", "close positions with reduce-only orders")
+    .addHelpText("after", "\nExample:\n  qmtl halt --world demo --reason 'bad feed' --cancel")
     .action(
       withSession(
         async (
@@ -209,6 +214,7 @@ export function addHaltCommands(program: Command): void {
   program
     .command("resume")
     .description("clear a halt; orders that catch up with the targets leave at once")
+    .addHelpText("after", "\nExample:\n  qmtl resume --world demo --reason 'feed is good'")
     .option("--account <account>", "only an account")
     .option("--world <world>", "only a world")
     .option("--strategy <id>", "only a strategy")

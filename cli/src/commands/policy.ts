@@ -24,6 +24,7 @@ export function addPolicyCommands(program: Command): void {
     .command("add <world> <file>")
     .description("check a policy whole and store it; the first of a world becomes its default")
     .option("--check", "check only, store nothing")
+    .addHelpText("after", "\nExample:\n  qmtl policy add demo policy.yml --check")
     .action(
       withSession(async (session, worldId: string, file: string, options: { check?: boolean }) => {
         const document = readTextFile(file);
@@ -44,6 +45,7 @@ export function addPolicyCommands(program: Command): void {
   policy
     .command("list <world>")
     .description("policies of a world, newest first")
+    .addHelpText("after", "\nExample:\n  qmtl policy list demo")
     .action(
       withSession(async (session, worldId: string) => {
         const { policies } = await session.client(PolicyService).listPolicies({ worldId });
@@ -63,6 +65,7 @@ export function addPolicyCommands(program: Command): void {
   policy
     .command("show <world> [version]")
     .description("the text of a policy; the one in force by default")
+    .addHelpText("after", "\nExample:\n  qmtl policy show demo 2")
     .action(
       withSession(async (session, worldId: string, version: string | undefined) => {
         const { policy: found } = await session
@@ -77,6 +80,7 @@ export function addPolicyCommands(program: Command): void {
   policy
     .command("set-default <world> <version>")
     .description("put another version in force")
+    .addHelpText("after", "\nExample:\n  qmtl policy set-default demo 2")
     .action(
       withSession(async (session, worldId: string, version: string) => {
         const { policy: now } = await session

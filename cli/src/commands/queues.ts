@@ -72,6 +72,7 @@ export function addQueuesCommands(program: Command): void {
     .command("list")
     .description("queues with their holders")
     .option("--strategy <id>", "only queues of a strategy")
+    .addHelpText("after", "\nExample:\n  qmtl queues list")
     .action(
       withSession(async (session, options: { strategy?: string }) => {
         const answer = await session
@@ -97,6 +98,7 @@ export function addQueuesCommands(program: Command): void {
     .description("queues whose node carries tags (comma separated)")
     .requiredOption("--interval <seconds>", "interval of the queues")
     .option("--all", "all tags must match")
+    .addHelpText("after", "\nExample:\n  qmtl queues by-tag btc,price --interval 60 --all")
     .action(
       withSession(async (session, tags: string, options: { interval: string; all?: boolean }) => {
         const query = { tags: tags.split(","), matchAll: options.all === true };
@@ -114,6 +116,7 @@ export function addQueuesCommands(program: Command): void {
   queues
     .command("replay <source>")
     .description("where a replay feed stands and whom it waits for")
+    .addHelpText("after", "\nExample:\n  qmtl queues replay sp500")
     .action(
       withSession(async (session, source: string) => {
         const replay = await session.client(QueueService).getReplay({ source });

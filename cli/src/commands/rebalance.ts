@@ -107,6 +107,10 @@ export function addRebalanceCommands(program: Command): void {
     )
     .requiredOption("--run <id>", "idempotency key")
     .option("--reason <text>", "why; audited")
+    .addHelpText(
+      "after",
+      "\nExample:\n  qmtl rebalance allocate --world demo=0.9:trend=0.5,swing=0.5 --run first",
+    )
     .action(
       withSession(async (session, options: { world: string[]; run: string; reason?: string }) => {
         const allocations = await Promise.all(

@@ -17,6 +17,7 @@ export function addUpCommand(program: Command): void {
       const options = command.optsWithGlobals<GlobalOptions>();
       const config = loadConfig(options.config === undefined ? {} : { path: options.config });
       // Loaded here, so that no other command pays for it.
+      const stopped = untilStopped();
       const { startPlatform } = await import("@qmtl/embedded");
       const platform = await startPlatform(config);
       if (options.json) printJson({ event: "ready", ...platform.addresses });
@@ -28,7 +29,7 @@ export function addUpCommand(program: Command): void {
         console.log(`world-service  ${platform.addresses.worldService}`);
         console.log("ready; Ctrl-C stops");
       }
-      await untilStopped();
+      await stopped;
       await platform.stop();
     });
 }

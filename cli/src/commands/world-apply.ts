@@ -89,6 +89,7 @@ export function addApplyCommands(world: Command): void {
   world
     .command("runs <world>")
     .description("apply runs, newest first")
+    .addHelpText("after", "\nExample:\n  qmtl world runs demo")
     .action(
       withSession(async (session, worldId: string) => {
         const { runs } = await session.client(ActivationService).listApplyRuns({ worldId });
@@ -109,6 +110,7 @@ export function addApplyCommands(world: Command): void {
   world
     .command("cancel <world> <run>")
     .description("roll a run back")
+    .addHelpText("after", "\nExample:\n  qmtl world cancel demo promote-1")
     .option("--reason <text>", "why; audited", "cancelled by the operator")
     .action(
       withSession(async (session, worldId: string, runId: string, options: { reason: string }) => {
@@ -126,6 +128,7 @@ export function addApplyCommands(world: Command): void {
     .description("shut the gate until somebody resumes it")
     .requiredOption("--reason <text>", "why; audited")
     .option("--hold <name>", "manual or breaker", "manual")
+    .addHelpText("after", "\nExample:\n  qmtl world freeze demo --reason 'to look at it'")
     .action(
       withSession(async (session, worldId: string, options: { reason: string; hold: string }) => {
         const { gate } = await session
@@ -140,6 +143,7 @@ export function addApplyCommands(world: Command): void {
     .command("resume <world>")
     .description("remove a hold; the last one opens the gate")
     .requiredOption("--hold <name>", "rollback, manual or breaker")
+    .addHelpText("after", "\nExample:\n  qmtl world resume demo --hold manual --reason 'looked at'")
     .requiredOption("--reason <text>", "why; audited")
     .action(
       withSession(async (session, worldId: string, options: { reason: string; hold: string }) => {

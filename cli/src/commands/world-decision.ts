@@ -17,6 +17,7 @@ export function addDecisionCommands(world: Command): void {
   world
     .command("decide <world>")
     .description("what the world allows now, and why")
+    .addHelpText("after", "\nExample:\n  qmtl world decide demo")
     .action(
       withSession(async (session, worldId: string) => {
         const { decision } = await session.client(DecisionService).decide({ worldId });
@@ -31,6 +32,7 @@ export function addDecisionCommands(world: Command): void {
     .description("judge the strategies by the policy; what no longer passes is lowered at once")
     .option("--dry-run", "judge only, change nothing")
     .option("--policy <file>", "judge by a candidate policy; needs --dry-run")
+    .addHelpText("after", "\nExample:\n  qmtl world evaluate demo --dry-run --policy candidate.yml")
     .action(
       withSession(
         async (session, worldId: string, options: { dryRun?: boolean; policy?: string }) => {
@@ -58,6 +60,7 @@ export function addDecisionCommands(world: Command): void {
   world
     .command("deactivate <world> <strategy>")
     .description("switch a strategy off at once; switching on needs apply")
+    .addHelpText("after", "\nExample:\n  qmtl world deactivate demo momentum")
     .option("--reason <text>", "why; audited", "switched off by the operator")
     .action(
       withSession(async (session, worldId: string, name: string, options: { reason: string }) => {
@@ -74,6 +77,7 @@ export function addDecisionCommands(world: Command): void {
   world
     .command("metrics")
     .description("metrics a policy may use")
+    .addHelpText("after", "\nExample:\n  qmtl world metrics")
     .action(
       withSession(async (session) => {
         const { metrics } = await session.client(DecisionService).listMetrics({});

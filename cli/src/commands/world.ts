@@ -76,6 +76,7 @@ export function addWorldCommands(program: Command): void {
   world
     .command("list")
     .description("worlds, by id")
+    .addHelpText("after", "\nExample:\n  qmtl world list")
     .action(
       withSession(async (session) => {
         const { worlds } = await session.client(WorldService).listWorlds({ pageSize: 1000 });
@@ -96,6 +97,7 @@ export function addWorldCommands(program: Command): void {
   world
     .command("show <world>")
     .description("gate, holds and strategies of a world")
+    .addHelpText("after", "\nExample:\n  qmtl world show demo")
     .action(
       withSession(async (session, worldId: string) => {
         const { bindings } = await session.client(WorldService).listBindings({ worldId });
@@ -126,6 +128,7 @@ export function addWorldCommands(program: Command): void {
   world
     .command("audit <world>")
     .description("who did what, when")
+    .addHelpText("after", "\nExample:\n  qmtl world audit demo --after 20")
     .option("--after <entry>", "only later entries", "0")
     .action(
       withSession(async (session, worldId: string, options: { after: string }) => {

@@ -1,11 +1,18 @@
 import { type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
 import type { ApiKey } from "@qmtl/service-kit";
+import { invalidConfig } from "./invalid-config.ts";
 
-/** Keys of callers as the configuration names them, with their secrets read. */
+/** What fits behind `authorization: Bearer`. */
+const SENDABLE = /^[\x21-\x7e]+$/;
+
+/** Keys of callers as the configuration names them, with their secrets read. CONFIG_INVALID for one that cannot be sent. */
 export function apiKeysFromConfig(config: QmtlConfig): ApiKey[] {
-  return Object.values(config.security.keys).map((entry) => ({
-    key: resolveSecret(entry.secret),
-    name: entry.principal,
-    role: entry.role,
-  }));
+  return Object.entries(config.security.keys).map(([id, entry]) => {
+    const key = resolveSecret(entry.secret);
+    if (!SENDABLE.test(key)) {
+      const field = `security.keys.${id}.secret`;
+      throw invalidConfig(field, "a key is one word of printable ASCII characters");
+    }
+    return { key, name: entry.principal, role: entry.role };
+  });
 }

@@ -1,1 +1,7 @@
 export { type Platform, type PlatformAddresses, startPlatform } from "./start-platform.ts";
+export {
+  type ServiceName,
+  type StartedService,
+  serviceNames,
+  startService,
+} from "./start-service.ts";

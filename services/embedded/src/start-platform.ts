@@ -1,19 +1,23 @@
 import { randomBytes } from "node:crypto";
-import { createDagManager } from "@qmtl/dag-manager";
-import { createGateway } from "@qmtl/gateway";
 import type { QmtlConfig } from "@qmtl/sdk/config";
+import { isLoopbackHost } from "@qmtl/sdk/rpc";
 import {
   createLogger,
   createMetrics,
-  createPrincipalCheck,
   failpoints,
   type GatewayKey,
   type RunningService,
-  runService,
   systemClock,
 } from "@qmtl/service-kit";
-import { createWorldService } from "@qmtl/world-service";
 import { apiKeysFromConfig } from "./api-keys.ts";
+import { invalidConfig } from "./invalid-config.ts";
+import { serverTlsFromConfig } from "./server-tls.ts";
+import {
+  type StartContext,
+  startDagManager,
+  startGateway,
+  startWorldService,
+} from "./service-starters.ts";
 import { openStorage } from "./storage.ts";
 
 /** Where the started platform answers. */
@@ -30,88 +34,60 @@ export interface Platform {
   stop(): Promise<void>;
 }
 
-const gatewayId = "gateway-1";
-
 /**
  * Starts all services in this process. They speak gRPC to one another over loopback all the same, so nothing
  * here is a second mechanism: only storage and bus are the embedded ones unless the configuration says otherwise.
+ * Only the gateway may be reached from other machines.
  *
  * DATA_FOLDER_LOCKED, PORT_TAKEN, CONFIG_INVALID; whatever was started by then is stopped again.
  */
 export async function startPlatform(config: QmtlConfig): Promise<Platform> {
-  const { test_mode: testMode } = config.test;
-  failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode });
+  refuseExposedInside(config);
+  const tls = serverTlsFromConfig(config);
+  const keys = apiKeysFromConfig(config);
+  failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode: config.test.test_mode });
   await using started = new AsyncDisposableStack();
   const logger = createLogger({ level: config.telemetry.log_level, name: "qmtl" });
-  const clock = systemClock;
-  const metrics = createMetrics();
   const storage = await openStorage(config, logger);
   started.defer(() => storage.close());
-  const key: GatewayKey = { gatewayId, secret: randomBytes(32) };
-  const keys = apiKeysFromConfig(config);
-  const behind = createPrincipalCheck({ gateways: [key], keys, clock });
-  const common = { bus: storage.bus, clock, logger, config, metrics };
-
-  const dag = await createDagManager({ ...common, db: storage.db("dag") });
-  await dag.start();
-  const dagDoor = await runService({
-    name: "dag-manager",
-    services: dag.services,
-    host: config.dag_manager.host,
-    port: config.dag_manager.port,
-    principalOf: behind,
+  const key: GatewayKey = { gatewayId: config.gateway.id, secret: randomBytes(32) };
+  const context: StartContext = {
+    config,
+    storage,
+    clock: systemClock,
     logger,
-    onStop: () => dag.stop(),
-  });
-  started.defer(() => dagDoor.stop());
-
-  const world = await createWorldService({ ...common, db: storage.db("world") });
-  await world.start();
-  const worldDoor = await runService({
-    name: "world-service",
-    services: world.services,
-    schemaRange: world.schemaRange,
-    host: config.world_service.host,
-    port: config.world_service.port,
-    principalOf: behind,
-    logger,
-    onStop: () => world.stop(),
-  });
-  started.defer(() => worldDoor.stop());
-
-  const gateway = await createGateway({
-    ...common,
-    db: storage.db("gateway"),
-    paperDb: storage.db("paper"),
-    gatewayKey: key,
-    peers: { dagManagerUrl: urlOf(dagDoor), worldServiceUrl: urlOf(worldDoor) },
-  });
-  // Before its door opens: nobody meets books that have not been compared with the broker.
-  await gateway.start();
-  const gatewayDoor = await runService({
-    name: "gateway",
-    services: gateway.services,
-    schemaRange: gateway.schemaRange,
-    host: config.gateway.host,
-    port: config.gateway.port,
-    principalOf: createPrincipalCheck({ keys, clock }),
-    hasKeys: keys.length > 0,
-    web: { port: config.gateway.web_port },
-    logger,
-    onStop: () => gateway.stop(),
-  });
-  started.defer(() => gatewayDoor.stop());
-
-  const all = started.move();
-  return {
-    addresses: {
-      gateway: urlOf(gatewayDoor),
-      web: `http://127.0.0.1:${gatewayDoor.webPort}`,
-      dagManager: urlOf(dagDoor),
-      worldService: urlOf(worldDoor),
-    },
-    stop: () => all.disposeAsync(),
+    metrics: createMetrics(),
+    keys,
+    gateways: [key],
+    tls: undefined,
   };
+  const dag = await startDagManager(context);
+  started.defer(() => dag.stop());
+  const world = await startWorldService(context);
+  started.defer(() => world.stop());
+  const [dagManagerUrl, worldServiceUrl] = [urlOf(dag), urlOf(world)];
+  const peers = { key, dagManagerUrl, worldServiceUrl, ca: undefined };
+  const gateway = await startGateway({ ...context, tls }, peers);
+  started.defer(() => gateway.stop());
+  const outside = `${tls === undefined ? "http" : "https"}://${config.gateway.host}`;
+  const addresses: PlatformAddresses = {
+    gateway: `${outside}:${gateway.port}`,
+    web: `${outside}:${gateway.webPort}`,
+    dagManager: dagManagerUrl,
+    worldService: worldServiceUrl,
+  };
+  const all = started.move();
+  return { addresses, stop: () => all.disposeAsync() };
+}
+
+/** The services behind the gateway talk plain gRPC here, where nobody else can listen. */
+function refuseExposedInside(config: QmtlConfig): void {
+  for (const service of ["dag_manager", "world_service"] as const) {
+    const { host } = config[service];
+    if (isLoopbackHost(host)) continue;
+    const why = `"${host}": in one process only the gateway may listen beyond loopback`;
+    throw invalidConfig(`${service}.host`, why);
+  }
 }
 
 function urlOf(service: RunningService): string {

@@ -1,0 +1,54 @@
+import { accessSync, constants, existsSync, readFileSync, statfsSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import { type Check, messageOf } from "./check.ts";
+
+/** Less free space than this is told. */
+const freeBytesMin = 1024 ** 3;
+
+/** The folder of the embedded database can be written, has room, and is not another process's. Changes nothing. */
+export function checkDataFolder(config: QmtlConfig, isRunning: boolean): Check {
+  const name = "data folder";
+  const folder = config.storage.data_dir;
+  const holder = holderOf(folder);
+  if (holder !== undefined && !isRunning) {
+    const detail = `${folder} is held by process ${holder}, and no gateway answers`;
+    const fix = `wait until process ${holder} serves, or stop it; the lock of a dead process is taken over by itself`;
+    return { name, status: "error", detail, fix };
+  }
+  const place = nearestFolder(folder);
+  try {
+    accessSync(place, constants.W_OK | constants.X_OK);
+  } catch (failure) {
+    const fix = "set storage.data_dir to a folder that you may write";
+    return { name, status: "error", detail: messageOf(failure), fix };
+  }
+  const { bavail, bsize } = statfsSync(place);
+  const free = bavail * bsize;
+  const room = `${(free / 1024 ** 3).toFixed(1)} GiB free`;
+  if (free < freeBytesMin) {
+    const fix = "make room, or set storage.data_dir to another disk";
+    return { name, status: "warning", detail: `${folder}: only ${room}`, fix };
+  }
+  const state = existsSync(join(folder, "pgdata")) ? "" : ", made at the first start";
+  return { name, status: "ok", detail: `${folder}: ${room}${state}` };
+}
+
+/** Pid of the living process whose lock lies in the folder; undefined when there is none. */
+function holderOf(folder: string): number | undefined {
+  try {
+    const { pid }: { pid: number } = JSON.parse(readFileSync(join(folder, "lock"), "utf8"));
+    process.kill(pid, 0);
+    return pid;
+  } catch (failure) {
+    // EPERM: the process is there, but somebody else's.
+    const isForeign = failure instanceof Error && "code" in failure && failure.code === "EPERM";
+    return isForeign ? 0 : undefined;
+  }
+}
+
+function nearestFolder(folder: string): string {
+  let at = folder;
+  while (!existsSync(at) && at !== dirname(at)) at = dirname(at);
+  return at;
+}

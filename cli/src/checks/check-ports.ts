@@ -1,0 +1,37 @@
+import { createServer } from "node:net";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import { type Check, messageOf } from "./check.ts";
+
+/**
+ * Each port that `qmtl up` opens is free. With the platform running they are taken, by itself.
+ * The ports are opened and closed again, nothing else.
+ */
+export async function checkPorts(config: QmtlConfig, isRunning: boolean): Promise<Check[]> {
+  const { gateway, dag_manager, world_service } = config;
+  const doors = [
+    { key: "gateway.port", host: gateway.host, port: gateway.port },
+    { key: "gateway.web_port", host: gateway.host, port: gateway.web_port },
+    { key: "dag_manager.port", host: dag_manager.host, port: dag_manager.port },
+    { key: "world_service.port", host: world_service.host, port: world_service.port },
+  ];
+  return Promise.all(
+    doors.map(async ({ key, host, port }) => {
+      const name = `port ${port}`;
+      const failure = await tryListen(host, port);
+      if (failure === undefined) return { name, status: "ok", detail: `${key} is free` };
+      const taken = `${key} cannot be opened: ${failure}`;
+      if (isRunning) return { name, status: "ok", detail: `${key} is in use, the platform runs` };
+      const fix = `stop what listens there, or set ${key}`;
+      return { name, status: "error", detail: taken, fix };
+    }),
+  );
+}
+
+/** Why the port cannot be opened; undefined when it can. */
+function tryListen(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", (failure) => resolve(messageOf(failure)));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));
+  });
+}

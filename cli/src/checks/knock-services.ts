@@ -1,0 +1,113 @@
+import { readFileSync } from "node:fs";
+import { Code } from "@connectrpc/connect";
+import { GraphAdminService } from "@qmtl/contracts/qmtl/dagmanager/v1/graph_admin_service_pb";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { Capabilities } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import { type Connection, connectTo, QmtlError } from "@qmtl/sdk/rpc";
+import { type Check, messageOf } from "./check.ts";
+
+export interface KnockOptions {
+  /** Key of the caller, as `QMTL_API_KEY`. */
+  readonly apiKey: string | undefined;
+  /** Milliseconds a service may take to answer. @default 3000 */
+  readonly timeoutMs?: number;
+}
+
+/** A door that was knocked at. */
+export interface Knock extends Check {
+  /** True when somebody answered who speaks the contracts, be it with a refusal. */
+  readonly isThere: boolean;
+}
+
+interface Door {
+  readonly name: string;
+  /** Key of the configuration its address comes from. */
+  readonly key: string;
+  readonly url: string;
+  ask(connection: Connection): Promise<{ readonly capabilities?: Capabilities | undefined }>;
+}
+
+/** Asks each service of the configuration what it serves. Changes nothing; all at once. */
+export function knockServices(config: QmtlConfig, options: KnockOptions): Promise<Knock[]> {
+  const { gateway, dag_manager, world_service } = config;
+  // In one process the gateway finds the others by their ports, whatever its URLs say.
+  const isOneProcess = config.storage.kind === "embedded";
+  const doors: readonly Door[] = [
+    gatewayDoor(config),
+    {
+      name: "dag-manager",
+      key: isOneProcess ? "dag_manager.port" : "gateway.dag_manager_url",
+      url: isOneProcess ? `http://127.0.0.1:${dag_manager.port}` : gateway.dag_manager_url,
+      ask: (connection) => connection.client(GraphAdminService).getCapabilities({}),
+    },
+    {
+      name: "world-service",
+      key: isOneProcess ? "world_service.port" : "gateway.world_service_url",
+      url: isOneProcess ? `http://127.0.0.1:${world_service.port}` : gateway.world_service_url,
+      ask: (connection) => connection.client(WorldService).getCapabilities({}),
+    },
+  ];
+  return Promise.all(doors.map((door) => knock(door, config, options)));
+}
+
+/** The gateway alone: the one address a user of the platform needs. */
+export function knockGateway(config: QmtlConfig, options: KnockOptions): Promise<Knock> {
+  return knock(gatewayDoor(config), config, options);
+}
+
+function gatewayDoor(config: QmtlConfig): Door {
+  return {
+    name: "gateway",
+    key: "sdk.gateway_url",
+    url: config.sdk.gateway_url,
+    ask: (connection) => connection.client(GatewayService).getCapabilities({}),
+  };
+}
+
+async function knock(door: Door, config: QmtlConfig, options: KnockOptions): Promise<Knock> {
+  const { name, url } = door;
+  let connection: Connection | undefined;
+  try {
+    const ca = config.security.ca_file;
+    connection = connectTo(url, {
+      timeoutMs: options.timeoutMs ?? 3_000,
+      ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
+      ...(ca === null || !url.startsWith("https:") ? {} : { tls: { ca: readFileSync(ca) } }),
+    });
+    const { capabilities } = await door.ask(connection);
+    const detail = `${url} answers, version ${capabilities?.serverVersion || "unknown"}`;
+    return { name, status: "ok", detail, isThere: true };
+  } catch (failure) {
+    return refused(door, failure);
+  } finally {
+    connection?.close();
+  }
+}
+
+function refused({ name, key, url }: Door, failure: unknown): Knock {
+  const reason = failure instanceof QmtlError ? failure.reason : undefined;
+  const isSilent =
+    !(failure instanceof QmtlError) ||
+    failure.code === Code.Unavailable ||
+    failure.code === Code.DeadlineExceeded;
+  if (isSilent) {
+    const message = messageOf(failure);
+    // The channel tells the same thing three times around the system's own words.
+    const cause = /connect E[A-Z]+ [^\s,]*[^\s,.]/.exec(message)?.[0] ?? message;
+    const detail = `${url} does not answer: ${cause}`;
+    const fix = `start the platform (\`qmtl up\`), or set ${key}`;
+    return { name, status: "error", detail, fix, isThere: false };
+  }
+  const detail = `${url} refuses: ${messageOf(failure)} [${reason}]`;
+  if (reason === "PRINCIPAL_UNKNOWN") {
+    const fix = "put the key of an entry of security.keys into QMTL_API_KEY";
+    return { name, status: "warning", detail, fix, isThere: true };
+  }
+  if (reason === "SCHEMA_VERSION_UNSUPPORTED") {
+    const fix = "upgrade the older side";
+    return { name, status: "error", detail, fix, isThere: true };
+  }
+  return { name, status: "error", detail, fix: `see what listens at ${url}`, isThere: true };
+}

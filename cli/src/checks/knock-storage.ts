@@ -1,0 +1,95 @@
+import { connect } from "node:net";
+import { type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
+import { type Check, messageOf } from "./check.ts";
+import type { ClockReading } from "./check-clock.ts";
+
+/** Oldest PostgreSQL the statements are written for. */
+const postgresMajorMin = 15;
+/** Milliseconds a server may take to answer. */
+const answerMsMax = 3_000;
+
+/** What a database server said of itself. */
+export interface DatabaseAnswer {
+  readonly check: Check;
+  /** Its time of day; undefined when it did not answer. */
+  readonly reading?: ClockReading;
+}
+
+/** Logs in at the PostgreSQL of `storage.dsn`, and asks its version and time. Changes nothing. */
+export async function knockDatabase(
+  config: QmtlConfig,
+  nowMs: () => number,
+): Promise<DatabaseAnswer> {
+  const name = "database";
+  const { dsn } = config.storage;
+  if (config.storage.kind !== "postgres" || dsn === null) {
+    return { check: { name, status: "ok", detail: `embedded, in ${config.storage.data_dir}` } };
+  }
+  try {
+    // Loaded where it is needed: most configurations have no server.
+    const { openPostgres } = await import("@qmtl/service-kit/db");
+    await using db = await openPostgres({
+      dsn: resolveSecret(dsn),
+      schema: "public",
+      connectionsMax: 1,
+      connectMsMax: answerMsMax,
+    });
+    const before = nowMs();
+    const [row] = await db.query<{ version: number; now_ms: number }>(
+      `select current_setting('server_version_num')::int as version,
+        (extract(epoch from clock_timestamp()) * 1000)::int8 as now_ms`,
+    );
+    const { version = 0, now_ms: theirMs = 0 } = row ?? {};
+    const reading = { of: "the database", theirMs, ourMs: (before + nowMs()) / 2 };
+    const major = Math.floor(version / 10_000);
+    const detail = `PostgreSQL ${major} answers`;
+    if (major >= postgresMajorMin) return { check: { name, status: "ok", detail }, reading };
+    const fix = `needs PostgreSQL ${postgresMajorMin} or newer`;
+    return { check: { name, status: "error", detail, fix }, reading };
+  } catch (failure) {
+    const detail = `storage.dsn: ${messageOf(failure)}`;
+    const fix = "start the server, mend storage.dsn, or set storage.kind: embedded";
+    return { check: { name, status: "error", detail, fix } };
+  }
+}
+
+/** Connects to each Kafka broker of `bus.brokers`, and asks those that answer for the cluster. Changes nothing. */
+export async function knockBrokers(config: QmtlConfig): Promise<Check> {
+  const name = "broker";
+  if (config.bus.kind !== "kafka") {
+    return { name, status: "ok", detail: "none needed: the log is in the database" };
+  }
+  const { brokers } = config.bus;
+  const answers = await Promise.all(brokers.map(isListening));
+  const silent = brokers.filter((_, index) => answers[index] !== true);
+  const fix = "start Kafka, mend bus.brokers, or set bus.kind: embedded";
+  if (silent.length === brokers.length) {
+    return { name, status: "error", detail: `${silent.join(", ")} cannot be reached`, fix };
+  }
+  try {
+    const { openKafkaBus } = await import("@qmtl/service-kit/bus");
+    const listening = brokers.filter((_, index) => answers[index]);
+    const bus = await openKafkaBus({ brokers: listening, clientId: "qmtl-doctor" });
+    await bus.close();
+  } catch (failure) {
+    return { name, status: "error", detail: `bus.brokers: ${messageOf(failure)}`, fix };
+  }
+  if (silent.length === 0) return { name, status: "ok", detail: `Kafka at ${brokers.join(", ")}` };
+  return { name, status: "warning", detail: `${silent.join(", ")} cannot be reached`, fix };
+}
+
+/** True when something takes a connection at `host:port` in time. */
+export function isListening(address: string): Promise<boolean> {
+  const colon = address.lastIndexOf(":");
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, "");
+  return new Promise((resolve) => {
+    const socket = connect({ host, port: Number(address.slice(colon + 1)), timeout: answerMsMax });
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("connect", () => end(true));
+    socket.once("timeout", () => end(false));
+    socket.once("error", () => end(false));
+  });
+}

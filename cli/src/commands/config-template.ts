@@ -1,0 +1,126 @@
+import { join } from "node:path";
+import { loadConfig } from "@qmtl/sdk/config";
+import { stringify } from "yaml";
+
+/** The parts of a JSON schema that say how a configuration file looks. */
+interface Schema {
+  readonly description?: string;
+  readonly default?: unknown;
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: Schema | boolean;
+  readonly anyOf?: readonly Schema[];
+  readonly items?: Schema;
+}
+
+const HEAD = `# QMTL configuration: every key, with its default. All may be left out but those marked as needed.
+# The environment overrides a key: gateway.port is QMTL__GATEWAY__PORT. \`qmtl config explain KEY\` says more.
+`;
+
+/** What a name or a text that only the author can know looks like in an example. */
+const placeholder = "name";
+
+/**
+ * A `qmtl.yml` with every key of the schema: what it means, its range and its default. Entries with names of their own
+ * (sources, instruments, accounts, keys) stand as examples in comments.
+ *
+ * @param schema JSON schema of the file, as `configJsonSchema` gives it
+ */
+export function configTemplate(schema: Readonly<Record<string, unknown>>): string {
+  const example = exampleConfig();
+  const defaultOf: DefaultOf = (path) => {
+    let value: unknown = example;
+    for (const name of path) {
+      const entries = typeof value === "object" && value !== null ? Object.entries(value) : [];
+      value = entries.find(([key]) => key === name)?.[1];
+    }
+    return value;
+  };
+  return `${HEAD}\n${keys(schema, [], defaultOf).join("\n").trimEnd()}\n`;
+}
+
+/** Default of a key, by its path: for those of which the schema states none as they are converted when read. */
+type DefaultOf = (path: readonly string[]) => unknown;
+
+/** A configuration with one entry of each kind that has names of its own. */
+function exampleConfig(): unknown {
+  return loadConfig({
+    cwd: join(import.meta.dirname, "no-such-folder"),
+    env: {
+      QMTL__SOURCES__NAME: `{file: ${placeholder}}`,
+      QMTL__INSTRUMENTS__NAME: `{mark_source: ${placeholder}}`,
+      QMTL__ACCOUNTS__NAME: "{}",
+    },
+  });
+}
+
+function keys(schema: Schema, path: readonly string[], defaultOf: DefaultOf): string[] {
+  return Object.entries(schema.properties ?? {}).flatMap(([key, inner]) => {
+    const isNeeded = schema.required?.includes(key) === true;
+    const lines = oneKey(key, inner, isNeeded, [...path, key], defaultOf);
+    return path.length === 0 ? [...lines, ""] : lines;
+  });
+}
+
+function oneKey(
+  key: string,
+  schema: Schema,
+  isNeeded: boolean,
+  path: readonly string[],
+  defaultOf: DefaultOf,
+): string[] {
+  const about = comment([schema.description ?? "", rangeText(schema), isNeeded ? "Needed." : ""]);
+  const shape = withoutNull(schema);
+  if (typeof shape.additionalProperties === "object") {
+    const example = keys(shape.additionalProperties, [...path, placeholder], defaultOf);
+    const named = shape.properties === undefined ? [`${placeholder}:`, ...indented(example)] : [];
+    return [...about, `${key}: {}`, ...indented(named).map((line) => `# ${line}`)];
+  }
+  const isSection = shape.properties !== undefined && schema.default !== null;
+  if (isSection) return [...about, `${key}:`, ...indented(keys(shape, path, defaultOf))];
+  const value = isNeeded ? exampleOf(shape) : (schema.default ?? defaultOf(path) ?? null);
+  const line = `${key}: ${stringify(value, { collectionStyle: "flow", lineWidth: 0 }).trim()}`;
+  if (shape.properties === undefined) return [...about, line];
+  const members = indented(keys(shape, path, defaultOf));
+  return [...about, line, ...members.map((each) => `# ${each}`)];
+}
+
+const indented = (lines: readonly string[]): string[] => lines.map((line) => `  ${line}`);
+
+function comment(parts: readonly string[]): string[] {
+  const text = parts.filter((part) => part !== "").join(" ");
+  return text === "" ? [] : [`# ${text}`];
+}
+
+/** The schema of a value that may be null, when it is not. */
+function withoutNull(schema: Schema): Schema {
+  const others = schema.anyOf?.filter((one) => one.type !== "null") ?? [];
+  return others.length === 1 && others[0] !== undefined ? others[0] : schema;
+}
+
+function rangeText(schema: Schema): string {
+  const { enum: choices, const: only, minimum, maximum } = withoutNull(schema);
+  if (choices !== undefined) return `One of ${choices.join(", ")}.`;
+  if (only !== undefined) return `Only ${String(only)}.`;
+  if (minimum !== undefined && maximum !== undefined) return `${minimum} to ${maximum}.`;
+  return "";
+}
+
+/** A value of the right kind where there is no default. */
+function exampleOf(schema: Schema): unknown {
+  if (schema.enum !== undefined) return schema.enum[0];
+  if (schema.properties !== undefined) {
+    const needed = Object.entries(schema.properties).filter(([key]) =>
+      schema.required?.includes(key),
+    );
+    return Object.fromEntries(needed.map(([key, inner]) => [key, exampleOf(inner)]));
+  }
+  const [first] = schema.anyOf ?? [];
+  if (first !== undefined) return exampleOf(first);
+  return schema.type === "integer" || schema.type === "number" ? 1 : placeholder;
+}

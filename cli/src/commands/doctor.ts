@@ -1,0 +1,81 @@
+import { ConfigError, loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
+import type { Command } from "commander";
+import { type Check, isHealthy, messageOf, printChecks } from "../checks/check.ts";
+import { checkAddresses } from "../checks/check-addresses.ts";
+import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
+import { checkDataFolder } from "../checks/check-data-folder.ts";
+import { checkNode } from "../checks/check-node.ts";
+import { checkPorts } from "../checks/check-ports.ts";
+import { checkVersions } from "../checks/check-versions.ts";
+import { type Knock, knockGateway } from "../checks/knock-services.ts";
+import { knockBrokers, knockDatabase } from "../checks/knock-storage.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { GlobalOptions } from "../session.ts";
+
+/** `qmtl doctor`: what is wrong with this machine, and what to do about it. */
+export function addDoctorCommand(program: Command): void {
+  program
+    .command("doctor")
+    .description("check Node, versions, configuration, ports, database, broker and clock")
+    .addHelpText(
+      "after",
+      "\nExample:\n  qmtl doctor --config qmtl.yml\n\nChanges nothing. Ends with 1 when something is broken; a platform that is not running is no fault.",
+    )
+    .action(async (_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<GlobalOptions>();
+      const checks = await examine(options, program.version() ?? "");
+      printChecks(checks, options.json === true);
+      if (!isHealthy(checks)) process.exitCode = ExitCode.refused;
+    });
+}
+
+async function examine(options: GlobalOptions, version: string): Promise<Check[]> {
+  const machine = [checkNode(), checkVersions(version, process.cwd())];
+  const config = readConfig(options);
+  if (config instanceof ConfigError) {
+    return [...machine, brokenConfig(config), checkClock(Date.now(), [])];
+  }
+  const gateway = await knockGateway(config, { apiKey: process.env.QMTL_API_KEY });
+  const database = await knockDatabase(config, Date.now);
+  const gatewayClock = gateway.isThere ? await readGatewayClock(config, Date.now) : undefined;
+  const readings = [database.reading, gatewayClock].filter((reading) => reading !== undefined);
+  return [
+    ...machine,
+    { name: "configuration", status: "ok", detail: "holds" },
+    ...checkAddresses(config),
+    platformCheck(gateway),
+    ...(await checkPorts(config, gateway.isThere)),
+    config.storage.kind === "embedded" ? checkDataFolder(config, gateway.isThere) : database.check,
+    await knockBrokers(config),
+    checkClock(Date.now(), readings),
+  ];
+}
+
+function readConfig(options: GlobalOptions): QmtlConfig | ConfigError {
+  try {
+    const config = loadConfig(options.config === undefined ? {} : { path: options.config });
+    const { gatewayUrl } = options;
+    if (gatewayUrl === undefined) return config;
+    return { ...config, sdk: { ...config.sdk, gateway_url: gatewayUrl } };
+  } catch (failure) {
+    if (failure instanceof ConfigError) return failure;
+    throw failure;
+  }
+}
+
+function brokenConfig(failure: ConfigError): Check {
+  const more = failure.issues.length > 1 ? ` (and ${failure.issues.length - 1} more)` : "";
+  const detail = `${messageOf(failure)}${more}`;
+  const fix = "`qmtl config validate --offline` lists all that is wrong";
+  return { name: "configuration", status: "error", detail, fix };
+}
+
+/** A platform that is not running is no fault of the machine. */
+function platformCheck({ isThere, status, detail, fix }: Knock): Check {
+  return {
+    name: "platform",
+    status: isThere ? status : "warning",
+    detail,
+    ...(fix === undefined ? {} : { fix }),
+  };
+}

@@ -1,0 +1,67 @@
+import type { Command } from "commander";
+import { printJson, printTable } from "../print.ts";
+import { type CommandSession, withSession } from "../session.ts";
+import type { SubmittedStrategy } from "../submit-strategy.ts";
+
+interface SubmitCommandOptions {
+  world: string;
+  export?: string;
+}
+
+/** `qmtl submit FILE --world W`: hands a strategy in without running it. */
+export function addSubmitCommand(program: Command): void {
+  program
+    .command("submit <file>")
+    .description(
+      "hand a strategy in without running it: queues for its nodes, its backtest for the policy",
+    )
+    .requiredOption("--world <world>", "world it shall run in")
+    .option("--export <name>", "which export of the file, when there are several")
+    .addHelpText("after", "\nExample:\n  qmtl submit strategy.ts --world demo")
+    .action(
+      withSession(async (session, file: string, options: SubmitCommandOptions) => {
+        // The engine is loaded here, so that no other command pays for it.
+        const { submitStrategy } = await import("../submit-strategy.ts");
+        print(session, await submitStrategy(session, file, options));
+      }),
+    );
+}
+
+function print(session: CommandSession, submitted: SubmittedStrategy): void {
+  const { submission, duplicate, nodeNames } = submitted;
+  const queues = submission.assignments.map(({ nodeId, worldId, queue, reused }) => ({
+    node: nodeNames.get(nodeId) ?? nodeId,
+    node_id: nodeId,
+    world_id: worldId,
+    queue: queue?.queue ?? "",
+    compute_key: queue?.computeKey ?? "",
+    reused,
+  }));
+  if (session.asJson) {
+    printJson({
+      submission_id: submission.submissionId,
+      strategy_id: submission.strategyId,
+      state: submission.state,
+      duplicate,
+      new_nodes: submission.newNodes,
+      reused_nodes: submission.reusedNodes,
+      queues,
+    });
+    return;
+  }
+  console.log(
+    `submission ${submission.submissionId} ${submission.state}${duplicate ? " (handed in before)" : ""}`,
+  );
+  console.log(
+    `strategy ${submission.strategyId}: ${submission.newNodes} new nodes, ${submission.reusedNodes} reused`,
+  );
+  printTable(
+    ["node", "queue", "world", "reused"],
+    queues.map((each) => [
+      each.node,
+      each.queue,
+      each.world_id || "(all)",
+      each.reused ? "yes" : "",
+    ]),
+  );
+}

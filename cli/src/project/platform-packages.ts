@@ -1,0 +1,64 @@
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ProjectError } from "./project-error.ts";
+import { readTarballManifest } from "./read-tarball-manifest.ts";
+
+/** Packages a project needs by name; the rest come with them. */
+const needed = ["qmtl-cli", "@qmtl/sdk"];
+const tarballsMax = 100;
+
+/** Where the packages of the platform come from: entries for `dependencies`, by package name. */
+export type PlatformPackages = Readonly<Record<string, string>>;
+
+/** The published packages, in the version of this program. */
+export function publishedPackages(): PlatformPackages {
+  const manifest: unknown = JSON.parse(
+    readFileSync(new URL("../../package.json", import.meta.url), "utf8"),
+  );
+  const version =
+    typeof manifest === "object" && manifest !== null && "version" in manifest
+      ? String(manifest.version)
+      : "latest";
+  return Object.fromEntries(needed.map((name) => [name, version]));
+}
+
+/**
+ * The packages packed into a folder, as `npm pack` writes them. All are named, those the needed ones depend on
+ * included: none of them may be looked for in a registry.
+ *
+ * @param project folder they are named relative to
+ * @throws {ProjectError} `PACKAGES_INVALID`
+ */
+export function packedPackages(folder: string, project: string): PlatformPackages {
+  if (!existsSync(folder)) throw invalid(`${folder} is not there`);
+  const files = readdirSync(folder).filter((file) => /^qmtl-.*\.tgz$/.test(file));
+  if (files.length > tarballsMax)
+    throw invalid(`${folder} holds more than ${tarballsMax} packages`);
+  const packages: Record<string, string> = {};
+  for (const file of files.sort()) {
+    const path = join(folder, file);
+    const manifest = readTarballManifest(path);
+    if (manifest === undefined) throw invalid(`${path} is not a packed package`);
+    if (packages[manifest.name] !== undefined)
+      throw invalid(`${folder} holds ${manifest.name} more than once`);
+    packages[manifest.name] =
+      `file:${relative(resolve(project), resolve(path)).replaceAll("\\", "/")}`;
+  }
+  for (const name of needed)
+    if (packages[name] === undefined) throw invalid(`${folder} holds no package ${name}`);
+  return packages;
+}
+
+/** The folder the repository packs into, when this program runs from its sources and has been packed. */
+export function repositoryPackages(): string | undefined {
+  const isSource = import.meta.url.endsWith(".ts");
+  const folder = fileURLToPath(new URL("../../../dist/packages", import.meta.url));
+  const isPacked = isSource && existsSync(folder);
+  return isPacked && readdirSync(folder).some((file) => file.endsWith(".tgz")) ? folder : undefined;
+}
+
+function invalid(message: string): ProjectError {
+  const hint = "in the repository, `node .ci/pack.ts` packs them into dist/packages";
+  return new ProjectError("PACKAGES_INVALID", message, hint);
+}

@@ -1,0 +1,52 @@
+import type { LayerName } from "./layers.ts";
+import { ProjectError } from "./project-error.ts";
+
+/** A set of layers with a name. */
+export interface Preset {
+  readonly name: string;
+  readonly summary: string;
+  readonly layers: readonly LayerName[];
+  /** Templates that are not the default of their layer. */
+  readonly templates: Readonly<Partial<Record<LayerName, string>>>;
+  /** The signal arrives with the data, made by another system: layers `data` and `signal` are not needed. */
+  readonly externalSignal: boolean;
+}
+
+export const presets: readonly Preset[] = [
+  {
+    name: "minimal",
+    summary: "a stream and one indicator",
+    layers: ["data", "signal"],
+    templates: {},
+    externalSignal: false,
+  },
+  {
+    name: "production",
+    summary: "every layer, down to the account",
+    layers: ["data", "signal", "execution", "brokerage", "monitoring"],
+    templates: {},
+    externalSignal: false,
+  },
+  {
+    name: "research",
+    summary: "several indicators and their figures",
+    layers: ["data", "signal", "monitoring"],
+    templates: { signal: "multi-indicator" },
+    externalSignal: false,
+  },
+  {
+    name: "execution",
+    summary: "executes a signal that another system makes",
+    layers: ["execution", "brokerage"],
+    templates: {},
+    externalSignal: true,
+  },
+];
+
+/** @throws {ProjectError} `PRESET_UNKNOWN` */
+export function findPreset(name: string): Preset {
+  const found = presets.find((each) => each.name === name);
+  if (found !== undefined) return found;
+  const known = presets.map((each) => each.name).join(", ");
+  throw new ProjectError("PRESET_UNKNOWN", `no preset "${name}"; there are ${known}`);
+}

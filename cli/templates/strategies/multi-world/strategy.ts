@@ -1,0 +1,48 @@
+import {
+  column,
+  makeIntentFirstNodeset,
+  ProcessingNode,
+  Strategy,
+  StreamInput,
+  sma,
+} from "@qmtl/sdk";
+
+/**
+ * One strategy for several worlds: each world of `worlds/` judges it by a policy of its own and gives it capital of its own.
+ *
+ * No node depends on the world, so the same nodes have the same ids everywhere; each world computes them in a context of
+ * its own, and only the feed is shared. What differs between worlds belongs in their policies, not in this file.
+ */
+export class MultiWorld extends Strategy {
+  static readonly module = import.meta.url;
+
+  override setup(): void {
+    const bars = new StreamInput({
+      name: "bars",
+      source: "bars",
+      columns: ["open", "high", "low", "close"],
+      instrument: "DEMO",
+      interval: "1d",
+      period: 1,
+    });
+    const price = column(bars, "close", { name: "price" });
+    const crossing = new ProcessingNode({
+      name: "crossing",
+      inputs: {
+        fast: sma(price, 5, { name: "sma5" }),
+        slow: sma(price, 20, { name: "sma20" }),
+      },
+      period: 1,
+      compute: (windows) => windows.fast.latest() / windows.slow.latest() - 1,
+    });
+    this.addNodeset(
+      makeIntentFirstNodeset({
+        signal: crossing,
+        priceNode: price,
+        instrument: "DEMO",
+        worldId: this.worldId,
+        thresholds: { longEnter: 0.005, longExit: -0.005 },
+      }),
+    );
+  }
+}

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+import { freePorts } from "@qmtl/service-kit/testing";
 
 const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
 
@@ -134,23 +135,4 @@ export function run(args: readonly string[], cwd?: string): Promise<string> {
       else reject(Object.assign(new Error(errors || output), { exitCode: code }));
     });
   });
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const { createServer } = await import("node:net");
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === "object" && address ? address.port : 0;
-  });
-  await Promise.all(
-    servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
-  );
-  return ports;
 }

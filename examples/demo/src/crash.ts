@@ -1,5 +1,4 @@
-import { OrderState } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { ApplyPhase, OrderState } from "@qmtl/sdk/services";
 import { evaluateAt } from "./judge.ts";
 import { apply, checkBooks, positionOf } from "./promote.ts";
 import { CommandRefused } from "./qmtl-command.ts";

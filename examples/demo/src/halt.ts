@@ -1,4 +1,4 @@
-import { OrderOrigin } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { OrderOrigin } from "@qmtl/sdk/services";
 import { evaluateAt } from "./judge.ts";
 import { checkBooks } from "./promote.ts";
 import { demand, type Stage } from "./stage.ts";

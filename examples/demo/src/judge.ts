@@ -1,4 +1,4 @@
-import { OrderState } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { OrderState } from "@qmtl/sdk/services";
 import { endRunner } from "./evaluations.ts";
 import { checkBooks, positionOf } from "./promote.ts";
 import { demand, type Stage } from "./stage.ts";

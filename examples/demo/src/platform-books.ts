@@ -1,11 +1,13 @@
-import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { AccountService, type Position } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
-import { type Order, OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { type Connection, connectTo } from "@qmtl/sdk/rpc";
 import {
+  AccountService,
   ActivationService,
   type ApplyRun,
-} from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import { type Connection, connectTo } from "@qmtl/sdk/rpc";
+  type Order,
+  OrderService,
+  type Position,
+  QueueService,
+} from "@qmtl/sdk/services";
 
 const WORLD = "demo";
 const ACCOUNT = "main";

@@ -1,0 +1,167 @@
+import {
+  ControlStreamService,
+  TicketPurpose,
+} from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { BadInputStack } from "./bad-input-stack.ts";
+import { booked, type Emitter, LAST_ROW, reachPaper, state } from "./paper-emitter.ts";
+import { refusalOf } from "./refusals.ts";
+
+/** Targets that must move nothing, and an apply while one runs. */
+export function orderCases(at: () => BadInputStack): void {
+  describe("a strategy on paper:", () => {
+    let emitter: Emitter;
+    beforeAll(async () => {
+      emitter = await reachPaper(at());
+    }, 120_000);
+    afterAll(async () => {
+      emitter?.runner.child.kill("SIGCONT");
+      await emitter?.runner.end();
+    });
+    const now = () => emitter;
+    claimCases(now);
+    senderCases(now);
+    limitCases(now);
+    applyCases(now);
+  });
+}
+
+type Change = (emitter: Emitter) => Parameters<typeof state>[1];
+
+function claimCases(now: () => Emitter): void {
+  const cases: readonly { what: string; reason: string; change: Change }[] = [
+    {
+      what: "under a stale fence",
+      reason: "FENCE_STALE",
+      change: ({ fence }) => ({ fence: fence - 1n }),
+    },
+    {
+      what: "under a fence that is not there yet",
+      reason: "FENCE_STALE",
+      change: ({ fence }) => ({ fence: fence + 1n }),
+    },
+    {
+      what: "of the live domain",
+      reason: "DOMAIN_MISMATCH",
+      change: () => ({ domain: ExecutionDomain.LIVE }),
+    },
+    {
+      what: "of no domain",
+      reason: "DOMAIN_MISMATCH",
+      change: () => ({ domain: ExecutionDomain.UNSPECIFIED }),
+    },
+    {
+      what: "of an unknown instrument",
+      reason: "INSTRUMENT_NOT_FOUND",
+      change: () => ({ instrument: "Y" }),
+    },
+  ];
+  test.each(cases)("a target $what is $reason, and nothing is booked", async (each) => {
+    const before = await booked(now().at);
+
+    const { results } = await state(now(), each.change(now()));
+
+    expect(results).toMatchObject([{ accepted: false, reason: each.reason, clientOrderIds: [] }]);
+    expect(await booked(now().at)).toEqual(before);
+  });
+}
+
+function senderCases(now: () => Emitter): void {
+  test("a target of another session than the emitter is NOT_EMITTER", async () => {
+    const { at, strategyId } = now();
+    const sessionId = "somebody-else";
+    const { ticket } = await at.connection.client(ControlStreamService).issueTicket({
+      worldId: "w",
+      strategyIds: [strategyId],
+      sessionId,
+      purpose: TicketPurpose.GATE,
+    });
+    const before = await booked(at);
+
+    const { results } = await state(now(), { sessionId, ticket });
+
+    expect(results).toMatchObject([{ accepted: false, reason: "NOT_EMITTER" }]);
+    expect(await booked(at)).toEqual(before);
+  });
+
+  test("a target under the ticket of another session is refused whole", async () => {
+    const before = await booked(now().at);
+
+    expect(await refusalOf(state(now(), { sessionId: "somebody-else" }))).toMatchObject({
+      status: "PermissionDenied",
+      reason: "TICKET_SCOPE",
+    });
+    expect(await booked(now().at)).toEqual(before);
+  });
+
+  test("a plain order is told that this is not built, and nothing is booked", async () => {
+    const { at, ticket, sessionId, fence, strategyId } = now();
+    const before = await booked(at);
+    const call = at.connection.client(OrderService).submitOrders({
+      ticket,
+      claim: { worldId: "w", sessionId, fence },
+      orders: [{ strategyId, instrument: "X", quantity: { value: "1" } }],
+      requestId: "plain-1",
+    });
+
+    expect(await refusalOf(call)).toMatchObject({
+      status: "Unimplemented",
+      reason: "FEATURE_NOT_BUILT",
+    });
+    expect(await booked(at)).toEqual(before);
+  });
+}
+
+function limitCases(now: () => Emitter): void {
+  test("a target over the largest order, or the largest gross, makes no order; one within both does", async () => {
+    const { at } = now();
+
+    const tooLarge = await state(now(), { value: 0.0075 });
+    const none = await booked(at);
+    const within = await state(now(), { value: 0.004 });
+    const one = await booked(at);
+    const tooMuch = await state(now(), { value: 0.0085 });
+
+    expect(tooLarge.results).toMatchObject([{ reason: "OVER_LIMIT", clientOrderIds: [] }]);
+    expect(none.orders).toEqual([]);
+    expect(within.results).toMatchObject([{ accepted: true, reason: "" }]);
+    expect(one.orders).toHaveLength(1);
+    expect(tooMuch.results).toMatchObject([{ reason: "OVER_LIMIT", clientOrderIds: [] }]);
+    expect((await booked(at)).orders).toEqual(one.orders);
+  });
+
+  test("a target of an older bucket than the last one is BUCKET_STALE", async () => {
+    const { results } = await state(now(), { row: LAST_ROW - 1 });
+
+    expect(results).toMatchObject([{ accepted: false, reason: "BUCKET_STALE" }]);
+  });
+}
+
+function applyCases(now: () => Emitter): void {
+  test("an apply while another one runs is APPLY_IN_PROGRESS, and no run is stored", async () => {
+    const { at, runner, strategyId } = now();
+    const applies = at.connection.client(ActivationService);
+    const runs = async () => {
+      const { runs: all } = await applies.listApplyRuns({ worldId: "w" });
+      return all.map(({ runId }) => runId);
+    };
+    // A runner that does not answer is waited for until its lease has run out.
+    runner.child.kill("SIGSTOP");
+    const down = ["world", "apply", "w", "--run", "first", "--deactivate", strategyId];
+    const first = at.call(...down);
+    await expect.poll(runs, { timeout: 10_000 }).toContain("first");
+
+    const second = async (): Promise<void> => {
+      for await (const _ of applies.apply({ worldId: "w", runId: "second" }));
+    };
+    const refused = await refusalOf(second());
+
+    expect(refused).toMatchObject({ status: "Aborted", reason: "APPLY_IN_PROGRESS" });
+    expect(await runs()).not.toContain("second");
+    runner.child.kill("SIGCONT");
+    await first;
+  });
+}

@@ -1,0 +1,42 @@
+import { Code } from "@connectrpc/connect";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { CommandRefused } from "../../../examples/demo/src/qmtl-command.ts";
+
+/** What a call was refused with, as it came over the wire. */
+export interface WireRefusal {
+  /** Name of the gRPC status, such as "InvalidArgument". */
+  readonly status: string;
+  readonly reason: string;
+  /** Fields of BadRequest. */
+  readonly fields: readonly string[];
+  readonly message: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** The refusal of a call. Throws when the call was taken, or failed otherwise. */
+export async function refusalOf(call: Promise<unknown>): Promise<WireRefusal> {
+  try {
+    await call;
+  } catch (failure) {
+    if (!(failure instanceof QmtlError)) throw failure;
+    const { code, reason, message, metadata } = failure;
+    const fields = failure.fields.map(({ field }) => field);
+    return { status: Code[code], reason, fields, message, metadata };
+  }
+  throw new Error("the call was not refused");
+}
+
+/** What a command was refused with: its exit code and the JSON it printed on standard error. */
+export async function commandRefusal(
+  command: Promise<unknown>,
+): Promise<Readonly<Record<string, unknown>> & { readonly exitCode: number }> {
+  try {
+    await command;
+  } catch (failure) {
+    if (!(failure instanceof CommandRefused)) throw failure;
+    const line = failure.output.split("\n").find((each) => each.startsWith("{"));
+    if (line === undefined) throw failure;
+    return { ...(JSON.parse(line) as Record<string, unknown>), exitCode: failure.exitCode };
+  }
+  throw new Error("the command was not refused");
+}

@@ -1,7 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
+import { clientTls, loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
 import type { Command } from "commander";
 import { CommandError } from "./exit-codes.ts";
@@ -32,7 +32,10 @@ export function openSession(command: Command): CommandSession {
   const apiKey = process.env.QMTL_API_KEY;
   let connection: Connection | undefined;
   const client = <S extends DescService>(service: S): Client<S> => {
-    connection ??= connectTo(gatewayUrl, apiKey === undefined ? {} : { apiKey });
+    connection ??= connectTo(gatewayUrl, {
+      ...clientTls(config),
+      ...(apiKey === undefined ? {} : { apiKey }),
+    });
     return connection.client(service);
   };
   return {

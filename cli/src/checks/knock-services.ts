@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
 import { Code } from "@connectrpc/connect";
 import { GraphAdminService } from "@qmtl/contracts/qmtl/dagmanager/v1/graph_admin_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { Capabilities } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import type { QmtlConfig } from "@qmtl/sdk/config";
+import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
 import { type Connection, connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { type Check, messageOf } from "./check.ts";
 
@@ -70,11 +69,10 @@ async function knock(door: Door, config: QmtlConfig, options: KnockOptions): Pro
   const { name, url } = door;
   let connection: Connection | undefined;
   try {
-    const ca = config.security.ca_file;
     connection = connectTo(url, {
       timeoutMs: options.timeoutMs ?? 3_000,
       ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
-      ...(ca === null || !url.startsWith("https:") ? {} : { tls: { ca: readFileSync(ca) } }),
+      ...(url.startsWith("https:") ? clientTls(config) : {}),
     });
     const { capabilities } = await door.ask(connection);
     const detail = `${url} answers, version ${capabilities?.serverVersion || "unknown"}`;

@@ -15,13 +15,15 @@ const SOURCE = "sp500";
 const pageSizeMax = 1_000;
 const settleMsMax = 120_000;
 const lookIntervalMs = 25;
+/** The platform is killed once and comes back: it is found again at once. */
+const reconnectDelayMsMax = 200;
 
 /** What the demo looks at again and again, over one connection of the SDK; what it does goes through the command line. */
 export class PlatformBooks {
   readonly #connection: Connection;
 
   constructor(gatewayUrl: string) {
-    this.#connection = connectTo(gatewayUrl);
+    this.#connection = connectTo(gatewayUrl, { reconnectDelayMsMax });
   }
 
   /** Every order of the world, oldest first. */

@@ -6,6 +6,7 @@ import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_st
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { clientTls } from "../config/index.ts";
 import { connectTo } from "../rpc/index.ts";
 import type { OnlineOptions } from "./online-run.ts";
 
@@ -27,9 +28,10 @@ export interface OnlineServices {
 /** Connects, without I/O yet. */
 export function onlineServices(options: OnlineOptions): OnlineServices {
   const url = options.gatewayUrl ?? options.config.sdk.gateway_url;
-  const { apiKey } = options;
+  const { apiKey, config } = options;
   const own = options.connection === undefined;
-  const made = own ? connectTo(url, apiKey === undefined ? {} : { apiKey }) : undefined;
+  const key = apiKey === undefined ? {} : { apiKey };
+  const made = own ? connectTo(url, { ...clientTls(config), ...key }) : undefined;
   const connection = options.connection ?? made!;
   return {
     gateway: connection.client(GatewayService),

@@ -1,4 +1,4 @@
-import { loadConfig, type QmtlConfig } from "../config/index.ts";
+import { clientTls, loadConfig, type QmtlConfig } from "../config/index.ts";
 import { systemClock } from "../control/index.ts";
 import { connectTo } from "../rpc/index.ts";
 import { DeclarationError, type Strategy } from "../strategy/index.ts";
@@ -100,7 +100,7 @@ async function runRecorded(
   const url = options.gatewayUrl ?? config.sdk.gateway_url;
   const made =
     options.connection === undefined
-      ? connectTo(url, apiKey === undefined ? {} : { apiKey })
+      ? connectTo(url, { ...clientTls(config), ...(apiKey === undefined ? {} : { apiKey }) })
       : undefined;
   let run: OnlineRun | undefined;
   let recorder: FileSessionRecorder;

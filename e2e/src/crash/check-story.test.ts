@@ -128,6 +128,29 @@ const planted: readonly [string, Partial<StoryRecord>, string][] = [
   ],
 ];
 
+/** Orders that follow the first one's 5 lots on the next bar, all filled and booked. */
+function turned(lots: readonly number[]): StoryRecord {
+  const more = lots.map((each, k) => order(`o-${k + 2}`, 4000 + k, { lots: each, bucketMs: 4000 }));
+  const all = [...sound.accepted, ...more];
+  return {
+    ...sound,
+    accepted: all,
+    executions: all.map((each, k) => ({
+      executionId: `x-${k}`,
+      orderId: each.orderId,
+      lots: each.lots,
+    })),
+    booked: all.map((each) => ({
+      orderId: each.orderId,
+      lots: each.lots,
+      filledLots: each.lots,
+      state: "filled",
+      fence: 2,
+    })),
+    heldLots: all.reduce((sum, each) => sum + each.lots, 0),
+  };
+}
+
 describe("the oracle of the crash stories", () => {
   test("finds nothing in a sound story", () => {
     expect(findViolations(sound)).toEqual([]);
@@ -137,6 +160,16 @@ describe("the oracle of the crash stories", () => {
     const found = findViolations({ ...sound, ...change });
 
     expect(found.join("\n")).toContain(text);
+  });
+
+  test("lets a target turn a working order round: one order takes it back, another opens", () => {
+    expect(findViolations(turned([-5, -4]))).toEqual([]);
+  });
+
+  test("finds the opening half of a turn that left twice", () => {
+    const found = findViolations(turned([-5, -4, -4]));
+
+    expect(found).toEqual(["duplicate: sell opening strategy of s-a at 4000 left twice"]);
   });
 
   test("lets an order arrive within a lease of the freeze", () => {

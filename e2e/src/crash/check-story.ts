@@ -66,15 +66,7 @@ function near(periods: readonly OpenPeriod[], order: AcceptedOrder): string {
 
 function duplicates({ accepted, executions }: StoryRecord): string[] {
   const ids = repeated(accepted.map((order) => order.orderId));
-  const intents = repeated(
-    accepted
-      .filter((order) => order.outcome !== "cancelled")
-      .map((order) => {
-        const side = order.lots > 0 ? "buy" : "sell";
-        const reduces = order.reduceOnly ? "reducing" : "opening";
-        return `${side} ${reduces} ${order.origin} of ${order.strategyId} at ${order.bucketMs}`;
-      }),
-  );
+  const intents = repeated(intentsOf(accepted));
   const fills = repeated(executions.map((fill) => fill.executionId));
   const filledTwice = repeated(executions.map((fill) => fill.orderId));
   return [
@@ -83,6 +75,23 @@ function duplicates({ accepted, executions }: StoryRecord): string[] {
     ...fills.map((id) => `duplicate: execution ${id}`),
     ...filledTwice.map((id) => `duplicate: order ${id} filled twice`),
   ];
+}
+
+/**
+ * What each order was for. A target that turns a position round leaves as two orders of one side: one takes back what is
+ * held or still works, the other opens; two of the same kind are one too many.
+ */
+function intentsOf(accepted: readonly AcceptedOrder[]): string[] {
+  const held = new Map<string, number>();
+  return accepted
+    .filter((order) => order.outcome !== "cancelled")
+    .map(({ lots, strategyId, reduceOnly, origin, bucketMs }) => {
+      const before = held.get(strategyId) ?? 0;
+      held.set(strategyId, before + lots);
+      const takesBack = before * lots < 0 && Math.abs(lots) <= Math.abs(before);
+      const kind = reduceOnly || takesBack ? "reducing" : "opening";
+      return `${lots > 0 ? "buy" : "sell"} ${kind} ${origin} of ${strategyId} at ${bucketMs}`;
+    });
 }
 
 function repeated(keys: readonly string[]): string[] {

@@ -8,7 +8,7 @@ import {
 } from "@qmtl/sdk";
 
 /** Nodes of a strategy that is long after a rise and short after a fall, or the other way round. */
-function flipNodeset(worldId: string, sign: 1 | -1): IntentFirstNodeset {
+function flipNodeset(worldId: string, sign: 1 | -1, variant = 0): IntentFirstNodeset {
   const bars = new StreamInput({
     name: "bars",
     source: "flips",
@@ -22,7 +22,7 @@ function flipNodeset(worldId: string, sign: 1 | -1): IntentFirstNodeset {
     name: "move",
     inputs: { close },
     period: 2,
-    params: { sign },
+    params: { sign, variant },
     compute: (windows, params) => {
       const rise = windows.close.latest() - windows.close.latest(1);
       return Number.isNaN(rise) ? null : Number(params.sign) * Math.sign(rise);
@@ -51,5 +51,20 @@ export class FlipAgainst extends Strategy {
   static readonly module = import.meta.url;
   override setup(): void {
     this.addNodeset(flipNodeset(this.worldId, -1));
+  }
+}
+
+/** One of many that compute the same under other ids: something new to submit. */
+export class FlipVariant extends Strategy {
+  static readonly module = import.meta.url;
+  readonly #variant: number;
+
+  constructor(variant: number) {
+    super({ name: `FlipVariant${variant}` });
+    this.#variant = variant;
+  }
+
+  override setup(): void {
+    this.addNodeset(flipNodeset(this.worldId, 1, this.#variant));
   }
 }

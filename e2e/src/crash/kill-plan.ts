@@ -1,7 +1,18 @@
 import { numbersFrom } from "./seeded-numbers.ts";
 
-/** What the story does while the platform is about to die. */
-export type Deed = "bar" | "apply" | "cancel" | "freeze" | "submit";
+/** What the driver does so that the platform dies: each deed certainly passes its failpoints. */
+export type Deed =
+  | "apply"
+  | "bar"
+  | "cancel"
+  | "change"
+  | "freeze"
+  | "lease"
+  | "promote"
+  | "refresh"
+  | "rejoin"
+  | "resume"
+  | "submit";
 
 /** One death: at a failpoint, or after a random time. */
 export interface Kill {
@@ -15,11 +26,11 @@ export interface Kill {
 const both = (...names: readonly string[]): string[] =>
   names.flatMap((name) => [`${name}.before_commit`, `${name}.after_commit`]);
 
-/** Every failpoint of an apply and of an order, by the deed that reaches it. */
+/** Every failpoint of the platform, by the deed that reaches it. */
 export const FAILPOINTS: Readonly<Record<Deed, readonly string[]>> = {
-  submit: [...both("gw.submit", "gw.submission", "dag.diff")],
   apply: [
     ...both("w.apply", "w.switch", "w.unfreeze", "w.complete"),
+    "gw.apply.after_contexts",
     "gw.gate.after_commit",
     "gw.gate.after_commit:2",
     "gw.gate.after_commit:3",
@@ -33,39 +44,79 @@ export const FAILPOINTS: Readonly<Record<Deed, readonly string[]>> = {
     "dag.advance.before_commit",
   ],
   cancel: both("w.rollback"),
+  change: both("w.change"),
   freeze: both("w.freeze", "w.close", "w.remove_hold"),
+  lease: both("w.set_lease", "w.narrow_lease"),
+  // Once in a story: its strategies' contexts are swapped at their first promotion only.
+  promote: both("dag.swap"),
+  refresh: both("w.refresh"),
+  rejoin: both("w.emitters", "dag.lease"),
+  // The recovery of a run that the death before it left in flight.
+  resume: both("w.resume_run"),
+  submit: both("gw.submit", "gw.submission", "dag.diff"),
 };
 
-/** Kills per story; the plan's order, apart from the first ones, is the seed's. */
+/** Kills per story. */
 export const KILLS_MAX = 60;
 
+const AFTER_MS_MAX = 250;
+
 /**
- * Which deaths a story dies. Submissions come first, for they are made once; then failpoints are dealt in turn from a
- * shuffled deck, `offset` cards in, so that stories with consecutive offsets cover all of them; every fifth kill is random.
+ * Which deaths a story dies. The first is in the promotion; then cards are dealt from a shuffled deck of all failpoints,
+ * `offset` cards in, so that stories with consecutive offsets cover all of them; every fifth kill is random.
  */
 export function planKills(seed: number, kills: number, offset: number): Kill[] {
   if (kills > KILLS_MAX) throw new RangeError(`${kills} kills are more than ${KILLS_MAX}`);
   const next = numbersFrom(seed);
-  const submit = FAILPOINTS.submit;
-  const submits = Math.min(2, kills);
-  const planned: Kill[] = Array.from({ length: submits }, (_, k) => ({
-    deed: "submit",
-    failpoint: submit[(offset + k) % submit.length],
-    afterMs: 0,
-  }));
-  const deck = (["apply", "bar", "cancel", "freeze"] as const).flatMap((deed) =>
-    FAILPOINTS[deed].map((failpoint) => ({ deed, failpoint, afterMs: 0 })),
-  );
+  const deck = shuffledDeck();
+  const promotions = FAILPOINTS.promote;
+  const planned: Kill[] = [
+    { deed: "promote", failpoint: promotions[seed % promotions.length], afterMs: 0 },
+  ];
   let card = offset;
   while (planned.length < kills) {
     if (planned.length % 5 === 4) {
-      const deed = next() < 0.5 ? "bar" : "apply";
-      planned.push({ deed, failpoint: undefined, afterMs: Math.floor(next() * 250) });
-    } else {
-      // 7 shares no factor with the deck's size: every card comes before any comes again.
-      planned.push(deck[(card * 7) % deck.length]!);
-      card += 1;
+      planned.push(randomKill(next));
+      continue;
     }
+    planned.push(...(deck[card % deck.length] ?? []));
+    card += 1;
   }
-  return planned;
+  return planned.slice(0, kills);
+}
+
+/** A plan of deaths at these failpoints, in this order; `random` is a SIGKILL from outside. @throws {RangeError} for an unknown one */
+export function planPoints(seed: number, points: readonly string[]): Kill[] {
+  const next = numbersFrom(seed);
+  return points.map((point) => {
+    if (point === "random") return randomKill(next);
+    const deeds = Object.keys(FAILPOINTS) as Deed[];
+    const deed = deeds.find((each) => FAILPOINTS[each].includes(point));
+    if (deed === undefined) throw new RangeError(`no deed reaches ${point}`);
+    return { deed, failpoint: point, afterMs: 0 };
+  });
+}
+
+function randomKill(next: () => number): Kill {
+  const deed = next() < 0.5 ? "bar" : "apply";
+  return { deed, failpoint: undefined, afterMs: Math.floor(next() * AFTER_MS_MAX) };
+}
+
+/** The same for every seed. A card is one kill, or two where the second needs what the first leaves. */
+function shuffledDeck(): Kill[][] {
+  const kill = (deed: Deed, failpoint: string): Kill => ({ deed, failpoint, afterMs: 0 });
+  const deeds = (Object.keys(FAILPOINTS) as Deed[]).filter((deed) => deed !== "promote");
+  const cards = deeds.flatMap((deed) =>
+    FAILPOINTS[deed].map((failpoint) =>
+      deed === "resume"
+        ? [kill("apply", "w.switch.before_commit"), kill(deed, failpoint)]
+        : [kill(deed, failpoint)],
+    ),
+  );
+  const next = numbersFrom(1);
+  for (let k = cards.length - 1; k > 0; k--) {
+    const at = Math.floor(next() * (k + 1));
+    [cards[k], cards[at]] = [cards[at]!, cards[k]!];
+  }
+  return cards;
 }

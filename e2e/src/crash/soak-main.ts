@@ -1,6 +1,10 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { openTestPostgres } from "@qmtl/service-kit/testing";
 import { findViolations } from "./check-story.ts";
+import { planKills, planPoints } from "./kill-plan.ts";
+import type { StoryRecord } from "./story-record.ts";
 import { tellStory } from "./tell-story.ts";
 
 /** Kills of one story; a longer soak tells more stories. */
@@ -8,13 +12,19 @@ const STORY_KILLS = 20;
 
 const { values } = parseArgs({
   options: {
-    kills: { type: "string", default: "300" },
+    kills: { type: "string" },
     seed: { type: "string", default: "1" },
     offset: { type: "string", default: "0" },
     postgres: { type: "boolean", default: false },
     verbose: { type: "boolean", default: false },
+    keep: { type: "string" },
+    problems: { type: "boolean", default: false },
+    points: { type: "string" },
   },
 });
+
+const points = values.points?.split(",");
+const killsWanted = Number(values.kills ?? points?.length ?? 300);
 
 /** Tells stories until there were enough kills, prints a summary; exit code 1 when the oracle found anything. */
 async function soak(): Promise<boolean> {
@@ -24,16 +34,18 @@ async function soak(): Promise<boolean> {
     process.stdout.write(`${seconds.padStart(5)} s  ${text}\n`);
   };
   const tell = values.verbose ? say : (): void => {};
+  const murmur = values.problems ? (text: string): void => say(`    ${text}`) : (): void => {};
   await using cluster = values.postgres ? await openTestPostgres() : undefined;
   const reached = new Map<string, number>();
   let [killed, orders, fills, faults] = [0, 0, 0, 0];
-  for (let k = 0; killed < Number(values.kills); k++) {
+  for (let k = 0; killed < killsWanted; k++) {
     const seed = Number(values.seed) + k;
-    const kills = Math.min(STORY_KILLS, Number(values.kills) - killed);
+    const kills = points?.length ?? Math.min(STORY_KILLS, killsWanted - killed);
     const dsn = cluster === undefined ? {} : { dsn: await cluster.createDatabase() };
     const offset = Number(values.offset) + killed;
     try {
-      const story = await tellStory({ seed, kills, offset, ...dsn, onKill: tell, onStep: tell });
+      const plan = points === undefined ? planKills(seed, kills, offset) : planPoints(seed, points);
+      const story = await tellStory({ seed, plan, ...dsn, onStep: tell, onProblem: murmur });
       const violations = findViolations(story.record);
       for (const { point, isReached } of story.deaths) {
         const name = isReached || point === "random" ? point : `${point} (not reached)`;
@@ -46,6 +58,7 @@ async function soak(): Promise<boolean> {
         `seed ${seed}, offset ${offset}: ${story.deaths.length} deaths, ${violations.length} violations`,
       );
       for (const violation of violations) say(`  ${violation}`);
+      if (violations.length > 0) await keep(seed, story.record);
     } catch (failure) {
       faults += 1;
       say(`seed ${seed}, offset ${offset}: the story broke off: ${String(failure)}`);
@@ -55,6 +68,14 @@ async function soak(): Promise<boolean> {
   for (const [point, times] of [...reached].sort()) say(`  ${point}: ${times}`);
   say(`${killed} deaths, ${orders} orders accepted, ${fills} fills, ${faults} faults`);
   return faults === 0;
+}
+
+/** Writes a record that the oracle complained of to `--keep`, for a reader. */
+async function keep(seed: number, record: StoryRecord): Promise<void> {
+  if (values.keep === undefined) return;
+  await mkdir(values.keep, { recursive: true });
+  const body = { ...record, decisions: [...record.decisions] };
+  await writeFile(join(values.keep, `seed-${seed}.json`), JSON.stringify(body, null, 1));
 }
 
 process.exitCode = (await soak()) ? 0 : 1;

@@ -1,3 +1,4 @@
+import { create } from "@bufbuild/protobuf";
 import { ApplyPhase, Gate, type GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
@@ -5,7 +6,11 @@ import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import {
+  LeaseTimersSchema,
+  WorldClock,
+  WorldService,
+} from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Connection } from "@qmtl/sdk/rpc";
 import { endOfFeedBar, STORY_POLICY } from "./story-files.ts";
 import type { WorldSample } from "./story-record.ts";
@@ -14,92 +19,134 @@ import { waitFor } from "./wait-for.ts";
 /** World of every story. */
 export const STORY_WORLD = "crash";
 
-/** The shortest timers that obey the rules, so that a recovery takes about a second. */
+/** Seconds until a decision runs out; it is refreshed at half of it. */
+export const STORY_TTL_SECONDS = 12;
+
+/** The shortest timers that obey the rules, so that a recovery takes about a second; a slow restart still resumes a run. */
 export const STORY_TIMERS = {
   leaseMs: 1_000,
   renewMs: 250,
   marginMs: 150,
   emitMaxMs: 100,
-  freezeTimeoutMs: 20_000,
+  freezeTimeoutMs: 120_000,
   switchAckMs: 3_000,
   sessionDeadMs: 1_500,
 } as const;
 
+/** The other lease of the deed that changes it, milliseconds. */
+export const LONG_LEASE_MS = 1_250;
+
+const REASON = "the story";
+
 /** The world of a story as an operator handles it, over the gateway. */
 export class StoryWorld {
   readonly #connection: Connection;
-  constructor(connection: Connection) {
+  readonly #signal: AbortSignal;
+
+  /** Every call and wait ends when `signal` aborts. */
+  constructor(connection: Connection, signal: AbortSignal) {
     this.#connection = connection;
+    this.#signal = signal;
   }
 
   async create(): Promise<void> {
-    await this.#connection.client(WorldService).createWorld({
+    const ask = {
       world: {
         worldId: STORY_WORLD,
         clock: WorldClock.REPLAY,
         source: "flips",
         accountId: "main",
         maxLagSeconds: 604_800n,
+        decisionTtlSeconds: BigInt(STORY_TTL_SECONDS),
         allocation: 0.8,
         paperTimers: STORY_TIMERS,
       },
-    });
+    };
+    await this.#connection.client(WorldService).createWorld(ask, this.#call());
     const policies = this.#connection.client(PolicyService);
-    await policies.createPolicy({ worldId: STORY_WORLD, document: STORY_POLICY });
+    await policies.createPolicy({ worldId: STORY_WORLD, document: STORY_POLICY }, this.#call());
   }
 
   async allocate(strategyIds: readonly string[]): Promise<void> {
     const strategies = strategyIds.map((strategyId) => ({ strategyId, share: 0.4 }));
-    await this.#connection.client(RebalancingService).upsertAllocations({
+    const ask = {
       runId: "start",
       allocations: [{ worldId: STORY_WORLD, ratio: 0.8, strategies }],
-    });
+    };
+    await this.#connection.client(RebalancingService).upsertAllocations(ask, this.#call());
   }
 
   /** Lets the feed pass its n-th bar and waits until everybody has booked it. */
   async passBar(n: number): Promise<void> {
     const queues = this.#connection.client(QueueService);
     const untilMs = BigInt(endOfFeedBar(n));
-    await queues.advanceReplay({ source: "flips", untilMs, toEnd: false });
-    await waitFor(`bar ${n} is booked`, async () => {
-      const replay = await queues.getReplay({ source: "flips" });
-      return replay.passedBucketEndMs >= untilMs && replay.settled ? true : undefined;
-    });
+    await queues.advanceReplay({ source: "flips", untilMs, toEnd: false }, this.#call());
+    let seen = "";
+    await this.#until(
+      () => `bar ${n} is booked; ${seen}`,
+      async () => {
+        const replay = await queues.getReplay({ source: "flips" }, this.#call());
+        const { passedRow, settled, runners } = replay;
+        const ends = runners.map((each) => `${each.endedRow}${each.dropped ? " dropped" : ""}`);
+        seen = `row ${passedRow} passed, settled ${settled}, ended by its runners: ${ends.join()}`;
+        return replay.passedBucketEndMs >= untilMs && settled ? true : undefined;
+      },
+    );
   }
 
-  /** Runs an apply to its end; true when it went through. Fails with the platform. */
-  async apply(runId: string, to: EffectiveMode, on: readonly string[], off: readonly string[]) {
-    const phases = this.#connection.client(ActivationService).apply({
+  /** Runs an apply to its end; true when it went through. `onPhase` is told of each phase as it is committed. */
+  async apply(
+    runId: string,
+    plan: { to: EffectiveMode; on: readonly string[]; off: readonly string[] },
+    onPhase: () => void = () => {},
+  ): Promise<boolean> {
+    const ask = {
       worldId: STORY_WORLD,
       runId,
-      targetMode: to,
-      plan: { activate: [...on], deactivate: [...off] },
-      reason: "the story",
-    });
+      targetMode: plan.to,
+      plan: { activate: [...plan.on], deactivate: [...plan.off] },
+      reason: REASON,
+    };
     let ok = false;
-    for await (const phase of phases) ok = phase.ok;
+    for await (const phase of this.#activation.apply(ask, this.#call())) {
+      ok = phase.ok;
+      onPhase();
+    }
     return ok;
   }
 
   async cancel(runId: string): Promise<void> {
-    const worldId = STORY_WORLD;
-    const reason = "the story";
-    await this.#connection.client(ActivationService).cancelApply({ worldId, runId, reason });
+    const ask = { worldId: STORY_WORLD, runId, reason: REASON };
+    await this.#activation.cancelApply(ask, this.#call());
   }
 
   async freeze(): Promise<void> {
-    const ask = { worldId: STORY_WORLD, hold: "manual", reason: "the story" };
-    await this.#connection.client(ActivationService).freeze(ask);
+    const ask = { worldId: STORY_WORLD, hold: "manual", reason: REASON };
+    await this.#activation.freeze(ask, this.#call());
   }
 
   async resume(hold: string): Promise<void> {
-    const ask = { worldId: STORY_WORLD, hold, reason: "the story" };
-    await this.#connection.client(ActivationService).resume(ask);
+    const ask = { worldId: STORY_WORLD, hold, reason: REASON };
+    await this.#activation.resume(ask, this.#call());
+  }
+
+  /** Changes the weight of an active strategy: content of the gate, without an apply. */
+  async weigh(strategyId: string, weight: number): Promise<void> {
+    const ask = { worldId: STORY_WORLD, strategyId, active: true, weight, reason: REASON };
+    await this.#activation.setActivation(ask, this.#call());
+  }
+
+  /** Gives the world another lease. */
+  async lend(leaseMs: number): Promise<void> {
+    const worlds = this.#connection.client(WorldService);
+    const { world } = await worlds.getWorld({ worldId: STORY_WORLD }, this.#call());
+    if (world === undefined) throw new Error("no world in the answer");
+    const paperTimers = create(LeaseTimersSchema, { ...STORY_TIMERS, leaseMs });
+    await worlds.updateWorld({ world: { ...world, paperTimers } }, this.#call());
   }
 
   async gate(): Promise<GateState> {
-    const ask = { worldId: STORY_WORLD };
-    const { gate } = await this.#connection.client(ActivationService).getActivation(ask);
+    const { gate } = await this.#activation.getActivation({ worldId: STORY_WORLD }, this.#call());
     if (gate === undefined) throw new Error("no gate in the answer");
     return gate;
   }
@@ -107,14 +154,15 @@ export class StoryWorld {
   /** Brings the world to rest: runs end, holds are resumed, the gate is open. What it looks like then. */
   settle(): Promise<WorldSample> {
     let seen = "never reached";
-    return waitFor(
+    return this.#until(
       () => `the world is open and at rest; it is ${seen}`,
       async () => {
         const gate = await this.gate();
         const worldId = STORY_WORLD;
-        const { runs } = await this.#connection
-          .client(ActivationService)
-          .listApplyRuns({ worldId, pageSize: 5 });
+        const { runs } = await this.#activation.listApplyRuns(
+          { worldId, pageSize: 5 },
+          this.#call(),
+        );
         // The gate's own phase stays at UNFROZEN: COMPLETED makes no revision.
         const ended: readonly number[] = [ApplyPhase.COMPLETED, ApplyPhase.ROLLED_BACK];
         const running = runs.find(({ phase }) => !ended.includes(phase));
@@ -125,7 +173,7 @@ export class StoryWorld {
         if (gate.gate !== Gate.OPEN) return undefined;
         const { bindings } = await this.#connection
           .client(WorldService)
-          .listBindings({ worldId: STORY_WORLD });
+          .listBindings({ worldId: STORY_WORLD }, this.#call());
         // A run that began in between would make two halves of one answer.
         const after = await this.gate();
         if (after.revision !== gate.revision) return undefined;
@@ -150,9 +198,21 @@ export class StoryWorld {
   /** Waits until the account's books agree with the broker's. */
   async reconcile(): Promise<void> {
     const accounts = this.#connection.client(AccountService);
-    await waitFor("the books are reconciled", async () => {
-      const { reconciled } = await accounts.reconcile({ accountId: "main" });
+    await this.#until("the books are reconciled", async () => {
+      const { reconciled } = await accounts.reconcile({ accountId: "main" }, this.#call());
       return reconciled ? true : undefined;
     });
+  }
+
+  get #activation() {
+    return this.#connection.client(ActivationService);
+  }
+
+  #call(): { signal: AbortSignal } {
+    return { signal: this.#signal };
+  }
+
+  #until<T>(what: string | (() => string), look: () => Promise<T | undefined>): Promise<T> {
+    return waitFor(what, look, { signal: this.#signal });
   }
 }

@@ -1,10 +1,10 @@
-const LOOK_MS = 40;
+const LOOK_MS = 20;
 
-/** Looks until there is an answer, through outages; throws with the last failure after `timeoutMs`. */
+/** Looks until there is an answer, through outages; throws with the last failure after `timeoutMs`, or when `signal` aborts. */
 export async function waitFor<T>(
   what: string | (() => string),
   look: () => Promise<T | undefined>,
-  timeoutMs = 20_000,
+  { timeoutMs = 60_000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   let last: unknown;
@@ -15,7 +15,7 @@ export async function waitFor<T>(
     } catch (failure) {
       last = failure;
     }
-    if (performance.now() > end)
+    if (signal?.aborted || performance.now() > end)
       throw new Error(`not seen: ${typeof what === "string" ? what : what()}`, { cause: last });
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }

@@ -1,4 +1,4 @@
-// `npm run soak -- [--kills 300] [--seed 1] [--offset 0] [--postgres] [--verbose]`: the crash stories, many of them. A process of its
+// `npm run soak` (options: e2e/README.md): the crash stories, many of them. A process of its
 // own, because packages of the workspace resolve to their sources under a condition only.
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";

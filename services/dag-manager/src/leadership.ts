@@ -8,7 +8,7 @@ export interface LeaderTimes {
   readonly renewMs: number;
 }
 
-const timesDefault: LeaderTimes = { leaderMs: 10_000, renewMs: 3_000 };
+const timesDefault: LeaderTimes = { leaderMs: 2_000, renewMs: 500 };
 
 /** What a write must ask for. */
 export interface WriteRight {

@@ -85,7 +85,10 @@ export class FeedDesk implements BarrierEnds {
   async refresh(source: string): Promise<void> {
     const barrier = this.#barriers.get(source);
     if (barrier === undefined) {
+      const wasOpening = this.#opening.has(source);
       await this.barrier(source);
+      // What an opening barrier has read may be older than this call.
+      if (wasOpening) await this.refresh(source);
       return;
     }
     const queued = this.#queued.get(source);
@@ -106,7 +109,7 @@ export class FeedDesk implements BarrierEnds {
   onEvent(event: ControlEvent): void {
     if (!event.topicKey.startsWith("feed/")) return;
     const source = event.topicKey.slice("feed/".length);
-    if (!this.#barriers.has(source)) return;
+    if (!this.#barriers.has(source) && !this.#opening.has(source)) return;
     this.refresh(source).catch((error: unknown) => {
       this.#ports.logger.warn("a feed could not be read again", { source, error });
     });

@@ -96,7 +96,7 @@ describe("a bad submission is refused whole", () => {
     ],
     "too many nodes": [
       submission(Array.from({ length: 10_001 }, () => source)),
-      "INVALID_FIELD",
+      "GRAPH_TOO_LARGE",
       "graph.nodes",
     ],
     "too much metadata": [

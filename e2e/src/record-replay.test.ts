@@ -1,61 +1,23 @@
-import { readFile, symlink, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { parseSessionRecord, type SessionRecordLine, sessionRecordLine } from "@qmtl/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CommandEvent, QmtlCommand } from "../../examples/demo/src/qmtl-command.ts";
 import { type Stack, startStack } from "./harness/start-stack.ts";
+import { swingerProject } from "./harness/swinger-project.ts";
 
-const DAY = 86_400_000;
-const FIRST_DAY = Date.UTC(2020, 0, 1);
 /** Rows before the feed begins. */
 const HISTORY = 120;
-const ROWS = HISTORY + 40;
-
-const STRATEGY = `
-import { column, PositionTargetNode, Strategy, StreamInput, sma } from "@qmtl/sdk";
-
-export class Swinger extends Strategy {
-  static readonly module = import.meta.url;
-
-  override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1 });
-    const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
-    const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
-    this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
-  }
-}
-`;
-
-const POLICY = `
-metrics_from: {enter_paper: backtest, stay_paper: dryrun}
-min_samples: 20
-thresholds:
-  drawdown: {metric: max_drawdown_ratio, max: 0.99}
-`;
-
-const dateOf = (row: number): string => new Date(FIRST_DAY + row * DAY).toISOString().slice(0, 10);
-
-function feed(): string {
-  const rows = Array.from({ length: ROWS }, (_, row) => {
-    const close = 100 + ((row * 5) % 7);
-    return [dateOf(row), close, close + 1, close - 1, close].join(",");
-  });
-  return `date,open,high,low,close\n${rows.join("\n")}\n`;
-}
+const project = swingerProject(HISTORY, 40);
 
 /** A platform, one strategy recorded in a replay world, through paper, a rebalance and a halt, to its end. */
 async function recordSession(stack: Stack, qmtl: QmtlCommand): Promise<void> {
   const { folder } = stack;
-  await writeFile(join(folder, "feed.csv"), feed());
-  await writeFile(join(folder, "swinger.ts"), STRATEGY);
-  await writeFile(join(folder, "policy.yml"), POLICY);
-  const modules = fileURLToPath(new URL("../../node_modules", import.meta.url));
-  await symlink(modules, join(folder, "node_modules"));
+  await project.write(folder);
   const call = <T = CommandEvent>(...args: string[]): Promise<T> =>
     qmtl.one<T>("--gateway-url", stack.gatewayUrl, ...args);
   const advance = (row: number): Promise<unknown> =>
-    call("queues", "advance", "day", "--to", dateOf(row), "--wait");
+    call("queues", "advance", "day", "--to", project.dateOf(row), "--wait");
   const world = ["--clock", "replay", "--source", "day", "--account", "main"];
   await call("world", "create", "w", ...world, "--allocation", "0.8");
   await call("policy", "add", "w", "policy.yml");
@@ -91,14 +53,7 @@ describe("a recorded session", () => {
   let file: string;
 
   beforeAll(async () => {
-    const config = [
-      "sources:",
-      `  day: {adapter: csv-replay, file: feed.csv, interval: 1d, start: ${dateOf(HISTORY)}, until: start}`,
-      'instruments: {X: {venue: paper, tick: "0.01", lot: "0.1", quote_currency: USD, mark_source: day}}',
-      "accounts:",
-      '  main: {broker: paper, currency: USD, initial_cash: "1000000", fee_bps: 1, half_spread_bps: 1, instruments: [X]}',
-    ];
-    stack = await startStack({ config: config.join("\n") });
+    stack = await startStack({ config: project.config });
     qmtl = new QmtlCommand(stack.configFile, stack.folder);
     await recordSession(stack, qmtl);
     file = join(stack.folder, "records", "session.jsonl");

@@ -1,6 +1,3 @@
-import { symlink, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { describeKafka, describePostgres } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import {
@@ -8,57 +5,12 @@ import {
   CommandRefused,
   type LongCommand,
 } from "../../../examples/demo/src/qmtl-command.ts";
+import { swingerProject } from "../harness/swinger-project.ts";
 import { type Service, type Services, startServices } from "./start-services.ts";
 
-const DAY = 86_400_000;
-const FIRST_DAY = Date.UTC(2020, 0, 1);
 const HISTORY = 40;
+const project = swingerProject(HISTORY, 40);
 const advanceTriesMax = 20;
-const ROWS = HISTORY + 40;
-
-const STRATEGY = `
-import { column, PositionTargetNode, Strategy, StreamInput, sma } from "@qmtl/sdk";
-
-export class Swinger extends Strategy {
-  static readonly module = import.meta.url;
-
-  override setup(): void {
-    const bars = new StreamInput({ source: "day", columns: ["open", "high", "low", "close"], instrument: "X", interval: "1d", period: 1 });
-    const signal = sma(column(bars, "close", { name: "close" }), 2, { name: "mean" });
-    const thresholds = { longEnter: 103, longExit: 103, shortEnter: 101, shortExit: 101 };
-    this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
-  }
-}
-`;
-
-const POLICY = `
-metrics_from: {enter_paper: backtest, stay_paper: dryrun}
-min_samples: 20
-thresholds:
-  drawdown: {metric: max_drawdown_ratio, max: 0.99}
-`;
-
-const dateOf = (row: number): string => new Date(FIRST_DAY + row * DAY).toISOString().slice(0, 10);
-
-const CONFIG = [
-  "sources:",
-  `  day: {adapter: csv-replay, file: feed.csv, interval: 1d, start: ${dateOf(HISTORY)}, until: start}`,
-  'instruments: {X: {venue: paper, tick: "0.01", lot: "0.1", quote_currency: USD, mark_source: day}}',
-  "accounts:",
-  '  main: {broker: paper, currency: USD, initial_cash: "1000000", fee_bps: 1, half_spread_bps: 1, instruments: [X]}',
-].join("\n");
-
-async function writeProject(folder: string): Promise<void> {
-  const rows = Array.from({ length: ROWS }, (_, row) => {
-    const close = 100 + ((row * 5) % 7);
-    return [dateOf(row), close, close + 1, close - 1, close].join(",");
-  });
-  await writeFile(join(folder, "feed.csv"), `date,open,high,low,close\n${rows.join("\n")}\n`);
-  await writeFile(join(folder, "swinger.ts"), STRATEGY);
-  await writeFile(join(folder, "policy.yml"), POLICY);
-  const modules = fileURLToPath(new URL("../../../node_modules", import.meta.url));
-  await symlink(modules, join(folder, "node_modules"));
-}
 
 interface OrderLine {
   readonly client_order_id: string;
@@ -75,7 +27,16 @@ describePostgres("three services in three processes", (postgres) => {
     const advance = async (row: number): Promise<void> => {
       for (let tries = 1; ; tries += 1) {
         try {
-          await call("queues", "advance", "day", "--to", dateOf(row), "--wait", "--timeout", "60");
+          await call(
+            "queues",
+            "advance",
+            "day",
+            "--to",
+            project.dateOf(row),
+            "--wait",
+            "--timeout",
+            "60",
+          );
           return;
         } catch (failure) {
           const isUnreachable = failure instanceof CommandRefused && failure.exitCode === 3;
@@ -86,8 +47,12 @@ describePostgres("three services in three processes", (postgres) => {
     const orders = (): Promise<OrderLine[]> => call<OrderLine[]>("orders", "--world", "w");
 
     beforeAll(async () => {
-      platform = await startServices(await postgres().createDatabase(), kafka().brokers, CONFIG);
-      await writeProject(platform.folder);
+      platform = await startServices(
+        await postgres().createDatabase(),
+        kafka().brokers,
+        project.config,
+      );
+      await project.write(platform.folder);
       const world = ["--clock", "replay", "--source", "day", "--account", "main"];
       await call("world", "create", "w", ...world, "--allocation", "0.8");
       await call("policy", "add", "w", "policy.yml");

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { uptime } from "node:os";
 import { blake3Hex } from "@qmtl/sdk/canonical";
 import type { ClockReading } from "@qmtl/sdk/gate";
+import { hasReason } from "@qmtl/sdk/rpc";
 import { type Clock, sleep } from "@qmtl/service-kit";
 import { gateStateFrom } from "../rpc/order-gate-state.ts";
 import { doorHeartbeat, doorReplyFrom } from "../rpc/order-heartbeat.ts";
@@ -229,6 +230,8 @@ export class WorldDesk {
 
   #inBackground(operation: () => Promise<unknown>): void {
     operation().catch((failure: unknown) => {
+      // A world without an account here trades elsewhere or not at all; its targets are refused by name.
+      if (hasReason(failure, "ACCOUNT_NOT_FOUND")) return;
       this.#ports.logger.error("order path failed in the background", { error: failure });
     });
   }

@@ -41,6 +41,9 @@ export interface Story {
 /** Longest wait for an armed failpoint, whose deed is done again and again meanwhile. */
 const POINT_MS_MAX = 90_000;
 
+/** A life lasts seconds: optimising the embedded database's code costs more than that code saves. */
+const SHORT_LIFE = ["--liftoff-only"];
+
 /**
  * Submits two strategies, promotes them to paper and lets bars pass, while the platform dies again and again; then
  * stops it and reads what it left. The same seed plans the same deaths; the races are the machine's own.
@@ -50,7 +53,7 @@ export async function tellStory(options: StoryOptions): Promise<Story> {
   try {
     const config = await writeStoryFiles(folder, options.seed);
     const storage = options.dsn === undefined ? {} : await postgresStorage(folder, options.dsn);
-    await using stack = await startStack({ config, ...storage });
+    await using stack = await startStack({ config, execArgv: SHORT_LIFE, ...storage });
     await using teller = new StoryTeller(stack, options);
     await teller.tell();
     return await teller.close();

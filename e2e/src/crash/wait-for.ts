@@ -1,4 +1,4 @@
-const LOOK_MS = 20;
+const LOOK_MS = 50;
 
 /** Looks until there is an answer, through outages; throws with the last failure after `timeoutMs`, or when `signal` aborts. */
 export async function waitFor<T>(

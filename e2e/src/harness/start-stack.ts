@@ -31,6 +31,8 @@ export interface StackOptions {
   /** Entry `storage:` of `qmtl.yml`. @default embedded, in the folder of the stack */
   storage?: string;
   env?: Readonly<Record<string, string>>;
+  /** Arguments for Node itself. @default none */
+  execArgv?: readonly string[];
 }
 
 /** Starts `qmtl up` in a temporary folder on free loopback ports. */
@@ -53,7 +55,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     stop: () => kill("SIGTERM"),
     restart: async (env = {}) => {
       await kill("SIGKILL");
-      running = (await ready(configFile, { ...options.env, ...env })).child;
+      running = (await ready(configFile, options, env)).child;
     },
     qmtl: (...args) => run(["--config", configFile, "--gateway-url", gatewayUrl, ...args]),
     [Symbol.asyncDispose]: async () => {
@@ -83,13 +85,18 @@ async function firstReady(folder: string, file: string, options: StackOptions): 
   };
   const [gateway = 0, web = 0, dag = 0, world = 0] = await freePorts(4);
   await write(gateway, web, dag, world);
-  return ready(file, options.env ?? {});
+  return ready(file, options);
 }
 
-function ready(configFile: string, env: Readonly<Record<string, string>>): Promise<Started> {
-  const child = spawn(process.execPath, [program, "--config", configFile, "--json", "up"], {
+function ready(
+  configFile: string,
+  { env: own, execArgv = [] }: StackOptions,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Started> {
+  const args = [...execArgv, program, "--config", configFile, "--json", "up"];
+  const child = spawn(process.execPath, args, {
     stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...env },
+    env: { ...process.env, ...own, ...env },
   });
   return new Promise((resolve, reject) => {
     let output = "";

@@ -116,6 +116,18 @@ describe("holding", () => {
     expect(drive(state, renewed, { kind: "timer", nowMs: 9_000 }).effects).toHaveLength(1);
   });
 
+  test("a record whose lease ran out while it was computed waits in the window, and goes out once it is renewed", () => {
+    const { state, effects } = drive(holding(), produced(1, 9_000));
+    expect(effects).toEqual([]);
+    expect(state.window).toEqual([row(1)]);
+    expect(windowRoom(state, 9_000)).toBe(0);
+
+    const renewed: HolderInput = { kind: "renewed", epoch: 2, usableUntilMs: 20_000 };
+    expect(drive(state, renewed, { kind: "timer", nowMs: 10_000 }).effects).toEqual([
+      { kind: "send", records: [row(1)] },
+    ]);
+  });
+
   test("a clean release waits for the window, then stores a snapshot and releases", () => {
     const asked = drive(holding(), produced(1), { kind: "release", nowMs: 20 }, produced(2));
     expect(asked.effects).toHaveLength(1);

@@ -6,7 +6,6 @@ import type {
   HolderStep,
   ProducedRecord,
 } from "./holder-state.ts";
-import { windowRoom } from "./holder-state.ts";
 import type { QueueRecord } from "./queue-record.ts";
 import { QUEUE_TIMERS, type QueueTimers } from "./queue-timers.ts";
 
@@ -24,6 +23,7 @@ export type FoldRule = (state: FoldState, record: QueueRecord) => VoidReason | n
  * | RESTORING | every row compared equal              | –                                                              | HOLDING   |
  * | RESTORING, HOLDING | any bit differs              | publish nothing; release (`diverged`)                          | DIVERGED  |
  * | HOLDING   | record computed, room in the window   | send (epoch, seq …)                                            | HOLDING   |
+ * | HOLDING   | record computed, past the usable time | keep it in the window: sent once the lease is renewed           | HOLDING   |
  * | HOLDING   | no progress for the resend time       | send the window again, from the fold's next seq                | HOLDING   |
  * | HOLDING   | release asked                         | wait for the window (bounded); snapshot; release               | WAITING   |
  *
@@ -108,17 +108,23 @@ function onRecord(
 }
 
 function onProduced(state: HolderState, produced: ProducedRecord, nowMs: number): HolderStep {
-  if (windowRoom(state, nowMs) === 0) return same(state);
+  if (!hasPlace(state)) return same(state);
   const record: QueueRecord = {
     ...produced,
     epoch: state.epoch,
     seq: state.fold.seq + state.window.length,
   };
   const lastSendMs = state.window.length === 0 ? nowMs : state.lastSendMs;
-  return {
-    state: { ...state, window: [...state.window, record], lastSendMs },
-    effects: [{ kind: "send", records: [record] }],
-  };
+  const next: HolderState = { ...state, window: [...state.window, record], lastSendMs };
+  // The lease may have run out while the record was computed: it must not be lost, for what follows has its seq and
+  // row. It goes out with the window once the lease is renewed.
+  if (nowMs >= state.usableUntilMs) return same(next);
+  return { state: next, effects: [{ kind: "send", records: [record] }] };
+}
+
+function hasPlace(state: HolderState): boolean {
+  const { phase, releasing, window, windowMax } = state;
+  return phase === "HOLDING" && releasing === null && window.length < windowMax;
 }
 
 function onTimer(state: HolderState, nowMs: number, timers: QueueTimers): HolderStep {

@@ -128,6 +128,11 @@ export class OnlineKey {
     return this.phase === "RESTORING" || this.phase === "HOLDING";
   }
 
+  /** The lease claimed or held has run out here: nothing is sent until it is renewed. */
+  get isPastUse(): boolean {
+    return this.#port.elapsedMs() >= this.#holder.usableUntilMs;
+  }
+
   /** Rows that may be computed and sent now. */
   get room(): number {
     return windowRoom(this.#holder, this.#port.elapsedMs());

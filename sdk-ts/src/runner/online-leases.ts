@@ -36,7 +36,8 @@ export class LeaseKeeper {
   #renewMs = QUEUE_TIMERS.nodeRenewMs;
   #leaseMs = QUEUE_TIMERS.nodeLeaseMs;
   #marginMs = QUEUE_TIMERS.nodeMarginMs;
-  readonly #releases = new Set<Promise<unknown>>();
+  /** Releases under way, by compute key. */
+  readonly #releases = new Map<string, Promise<unknown>>();
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
@@ -74,14 +75,14 @@ export class LeaseKeeper {
 
   /** Tells the server; called by a key when it has nothing under way any more. */
   release(key: OnlineKey, epoch: number, reason: "clean" | "diverged"): void {
-    const { queues, sessionId } = this.#options;
-    const leases = [{ computeKey: key.computeKey, leaseEpoch: BigInt(epoch) }];
-    const why = reason === "diverged" ? "diverged" : "stop";
-    const call = queues
-      .releaseLeases({ sessionId, leases, reason: why }, { timeoutMs: 2_000 })
+    const { computeKey } = key;
+    const call = this.#callRelease(key, epoch, reason === "diverged" ? "diverged" : "stop")
       .catch(() => undefined)
-      .finally(() => this.#releases.delete(call));
-    this.#releases.add(call);
+      .finally(() => {
+        if (this.#releases.get(computeKey) === call) this.#releases.delete(computeKey);
+        this.#wake?.();
+      });
+    this.#releases.set(computeKey, call);
     if (reason === "diverged") this.#keys.delete(key);
   }
 
@@ -89,8 +90,14 @@ export class LeaseKeeper {
   async stop(): Promise<void> {
     this.#stop.abort();
     this.poke();
-    await Promise.all(this.#releases);
+    await Promise.all(this.#releases.values());
     await this.#loops;
+  }
+
+  #callRelease(key: OnlineKey, epoch: number, reason: "diverged" | "stop"): Promise<unknown> {
+    const { queues, sessionId } = this.#options;
+    const leases = [{ computeKey: key.computeKey, leaseEpoch: BigInt(epoch) }];
+    return queues.releaseLeases({ sessionId, leases, reason }, { timeoutMs: 2_000 });
   }
 
   async #acquireLoop(): Promise<void> {
@@ -98,7 +105,7 @@ export class LeaseKeeper {
     const signal = this.#stop.signal;
     let failures = 0;
     while (!signal.aborted) {
-      const wanted = [...this.#keys].filter((key) => key.phase === "WAITING" && !key.isEnded);
+      const wanted = this.#wanted();
       if (wanted.length === 0) {
         await this.#changed();
         continue;
@@ -115,6 +122,18 @@ export class LeaseKeeper {
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
       }
     }
+  }
+
+  /**
+   * Keys to ask for. A queue that this session is giving up is asked for after that: before, the lease it is about to
+   * lose would be given to it again.
+   */
+  #wanted(): OnlineKey[] {
+    const leaving = new Set(this.#releases.keys());
+    for (const key of this.#leaving) if (key.phase !== "WAITING") leaving.add(key.computeKey);
+    return [...this.#keys].filter(
+      (key) => key.phase === "WAITING" && !key.isEnded && !leaving.has(key.computeKey),
+    );
   }
 
   #changed(): Promise<void> {
@@ -153,7 +172,11 @@ export class LeaseKeeper {
         this.#keys.delete(key);
         continue;
       }
-      key.granted(Number(lease.leaseEpoch), usableUntil(sentAtMs, lease.leaseMs, lease.marginMs));
+      const epoch = Number(lease.leaseEpoch);
+      key.granted(epoch, usableUntil(sentAtMs, lease.leaseMs, lease.marginMs));
+      // The lease is this session's from before, and its START is in the log already: it was given up here while
+      // nobody could be told. It cannot be claimed a second time; given back, the next one has a new epoch.
+      if (key.phase === "WAITING") await this.#callRelease(key, epoch, "stop");
     }
     if (leases.length > 0) await this.#renew();
     onAnswer();
@@ -203,7 +226,8 @@ export class LeaseKeeper {
       const ref = refs[at];
       if (ref === undefined || ref.key.epoch !== ref.epoch) return;
       if (renewal.renewed) ref.key.renewed(ref.epoch, until);
-      else if (Number(renewal.currentEpoch) !== ref.epoch) {
+      // Under its own epoch it is refused while the row is written, and for good when it was given up.
+      else if (Number(renewal.currentEpoch) !== ref.epoch || ref.key.isPastUse) {
         ref.key.leaseLost(Number(renewal.currentEpoch));
         isLost = true;
       }

@@ -104,7 +104,8 @@ export class EmbeddedLog implements QueueLog {
     }
     let offset = 0;
     if (position.kind === "tail") offset = head.nextOffset;
-    else if (position.kind !== "first") {
+    // Before the first record lies every START, and the first of them alone tells where the rows begin.
+    else if (position.kind !== "first" && !(position.kind === "seq" && position.seq <= 0)) {
       const [where, value] = condition(position);
       const found = await findEntry(db, computeKey, where, value, "oldest");
       offset = found?.offset ?? head.nextOffset;

@@ -90,6 +90,27 @@ describeEachDatabase("queue data", (databases) => {
     expect(await from({ case: "fromSeq", value: 99n })).toEqual([]);
   });
 
+  test("a read from seq 0 is given the first START, which tells where rows begin, also when others follow it", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag);
+    await lease(dag, "s1", [close]);
+    await publish(dag, [start(close, 1, { origin: { row: 41n, warmFromRow: 40n } })]);
+    const leases = [{ computeKey: close, leaseEpoch: 1n }];
+    await dag.queues.releaseLeases({ sessionId: "s1", leases, reason: "stop" });
+    await lease(dag, "s2", [close]);
+    const fromSeq = { case: "fromSeq" as const, value: 0n };
+    const read = () => history(dag, [{ computeKey: close, position: fromSeq }]);
+
+    await publish(dag, [changed(start(close, 2), { origin: undefined })]);
+    const before = await read();
+    const first = changed(row(close, 2, 0), { row: 41n });
+    expect(await publish(dag, [first])).toEqual(["ok"]);
+
+    expect(before.map(({ leaseEpoch }) => leaseEpoch)).toEqual([1n, 2n]);
+    expect(before[0]!.origin?.row).toBe(41n);
+    expect((await read()).map(({ leaseEpoch }) => leaseEpoch)).toEqual([1n, 2n, 2n]);
+  });
+
   test("the same record again is done; another one under its seq, a gap and a wrong row are void", async () => {
     await using dag = await openDag(databases());
     await filled(dag, 5);

@@ -154,6 +154,24 @@ test("a runner that gets no lease after the gate opened is not waited for long",
   expect(passed).toEqual(["k/11"]);
 });
 
+test("a gate that opens twice in a row voids no end that was told between", async () => {
+  const { clock, barrier, passed, publish, settle } = rig(["a"]);
+  barrier.rowEffective(10);
+  barrier.ended(end("a", 9));
+  barrier.gateOpened("w");
+  barrier.ended(end("a", 10));
+  barrier.gateOpened("w");
+  publish(11);
+  await settle();
+  expect(passed).toEqual([]);
+  for (let ms = 0; ms < restateMsMax; ms += 500) {
+    barrier.heard("a");
+    clock.advance(500);
+  }
+  await settle();
+  expect(passed).toEqual(["k/11"]);
+});
+
 test("the gate of another world holds no runner of this one", async () => {
   const { barrier, passed, publish, settle } = rig(["a"]);
   barrier.rowEffective(10);

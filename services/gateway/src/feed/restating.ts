@@ -28,7 +28,12 @@ export class Restating {
   begin(worldId: string, endedRowOf: (sessionId: string) => number | undefined): string[] {
     const sessionIds = [...this.#worlds].filter(([, own]) => own === worldId).map(([id]) => id);
     if (sessionIds.length === 0) return [];
-    for (const sessionId of sessionIds) this.#waited.set(sessionId, endedRowOf(sessionId));
+    for (const sessionId of sessionIds) {
+      // One that is waited for already, from an opening just before, keeps what it said meanwhile.
+      const said = [this.#waited.get(sessionId), endedRowOf(sessionId)];
+      const rows = said.filter((row) => row !== undefined);
+      this.#waited.set(sessionId, rows.length === 0 ? undefined : Math.max(...rows));
+    }
     const timer = this.#clock.setTimer(() => {
       this.#timers.delete(timer);
       for (const sessionId of sessionIds) this.#giveUp(sessionId);

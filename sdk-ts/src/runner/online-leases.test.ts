@@ -1,0 +1,156 @@
+import { create } from "@bufbuild/protobuf";
+import { type Client, createClient, createRouterTransport } from "@connectrpc/connect";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { QueueRecordSchema, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { expect, onTestFinished, test } from "vitest";
+import { ManualClock, waitUntil } from "../testing/index.ts";
+import { OnlineKey } from "./online-key.ts";
+import { LeaseKeeper } from "./online-leases.ts";
+
+const times = { leaseMs: 10_000, marginMs: 1_000, renewMs: 3_000 };
+
+/** The lease of one key at its server: a session that has it is given it again, under the same epoch. */
+class LeaseServer {
+  epoch = 0;
+  isHeld = false;
+  isReleaseLost = false;
+  asks = 0;
+  /** A release waits for this before it counts. */
+  slow: Promise<void> = Promise.resolve();
+
+  client(): Client<typeof QueueService> {
+    const transport = createRouterTransport(({ service }) =>
+      service(QueueService, {
+        acquireLeases: async ({ keys, waitMs }, { signal }) => {
+          this.asks++;
+          const key = keys[0];
+          if (key === undefined) return {};
+          if (this.asks > 50) await forever(signal);
+          if (!this.isHeld) this.epoch++;
+          this.isHeld = true;
+          const lease = { computeKey: key.computeKey, leaseEpoch: BigInt(this.epoch), ...times };
+          return waitMs < 0 ? {} : { leases: [lease] };
+        },
+        renewLeases: ({ leases }) => ({
+          renewals: leases.map(({ computeKey, leaseEpoch }) => ({
+            computeKey,
+            renewed: this.isHeld && Number(leaseEpoch) === this.epoch,
+            currentEpoch: BigInt(this.epoch),
+          })),
+        }),
+        releaseLeases: async () => {
+          await this.slow;
+          if (this.isReleaseLost) throw new Error("nobody there");
+          this.isHeld = false;
+          return {};
+        },
+      }),
+    );
+    return createClient(QueueService, transport);
+  }
+}
+
+function forever(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
+}
+
+function rig(server: LeaseServer) {
+  const clock = new ManualClock();
+  const keeper = new LeaseKeeper({
+    queues: server.client(),
+    clock,
+    sessionId: "s",
+    elapsedMs: () => clock.nowMs(),
+    onGranted: () => true,
+    onAnswer: () => {},
+    onProblem: () => {},
+  });
+  const key = (): OnlineKey =>
+    new OnlineKey(
+      {
+        computeKey: "k",
+        nodeId: "n",
+        name: "n",
+        build: "b",
+        isSource: false,
+        windowMax: 4,
+        start: () => {
+          const content = { sessionId: "s", build: "b", feedFingerprint: "" };
+          return { content, origin: { row: 0, warmFromRow: 0, stateHash: "" } };
+        },
+      },
+      {
+        elapsedMs: () => clock.nowMs(),
+        publish: () => {},
+        release: (of, epoch, reason) => keeper.release(of, epoch, reason),
+        snapshot: () => {},
+      },
+    );
+  keeper.start();
+  onTestFinished(() => keeper.stop());
+  return { clock, keeper, key };
+}
+
+/** The START of an epoch as the log hands it out. */
+function startOf(epoch: number): Parameters<OnlineKey["read"]>[0] {
+  return create(QueueRecordSchema, {
+    computeKey: "k",
+    kind: RecordKind.START,
+    leaseEpoch: BigInt(epoch),
+    origin: { row: 0n, warmFromRow: 0n },
+  });
+}
+
+test("a lease that the session has from before, with its START in the log, is given back and asked for anew", async () => {
+  const server = new LeaseServer();
+  server.epoch = 1;
+  server.isHeld = true;
+  const { keeper, key } = rig(server);
+  const own = key();
+  own.read(startOf(1));
+
+  keeper.add([own]);
+
+  await waitUntil(() => own.phase === "CLAIMED", "a claim under a new epoch");
+  expect(own.epoch).toBe(2);
+});
+
+test("a queue that is being given up is asked for only afterwards, under a new epoch", async () => {
+  const server = new LeaseServer();
+  const { keeper, key } = rig(server);
+  const old = key();
+  keeper.add([old]);
+  await waitUntil(() => old.phase === "CLAIMED", "the first claim");
+  let finish = (): void => {};
+  server.slow = new Promise((resolve) => {
+    finish = resolve;
+  });
+
+  keeper.drop([old]);
+  const asks = server.asks;
+  const next = key();
+  keeper.add([next]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([next.phase, server.asks]).toEqual(["WAITING", asks]);
+  finish();
+
+  await waitUntil(() => next.phase === "CLAIMED", "the second claim");
+  expect(next.epoch).toBe(2);
+});
+
+test("a lease that nobody has any more is asked for again once its time is over", async () => {
+  const server = new LeaseServer();
+  const { clock, keeper, key } = rig(server);
+  const own = key();
+  keeper.add([own]);
+  await waitUntil(() => own.phase === "CLAIMED", "the first claim");
+  server.isHeld = false;
+  clock.advance(3_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([own.phase, own.epoch]).toEqual(["CLAIMED", 1]);
+
+  await waitUntil(() => {
+    clock.advance(3_000);
+    return own.epoch === 2;
+  }, "a claim under a new epoch");
+});

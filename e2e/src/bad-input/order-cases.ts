@@ -24,6 +24,7 @@ export function orderCases(at: () => BadInputStack): void {
     const now = () => emitter;
     claimCases(now);
     senderCases(now);
+    plainCases(now);
     limitCases(now);
     applyCases(now);
   });
@@ -96,23 +97,70 @@ function senderCases(now: () => Emitter): void {
     });
     expect(await booked(now().at)).toEqual(before);
   });
+}
 
-  test("a plain order is told that this is not built, and nothing is booked", async () => {
+function plainCases(now: () => Emitter): void {
+  const plain = (change: PlainChange = {}) => {
     const { at, ticket, sessionId, fence, strategyId } = now();
-    const before = await booked(at);
-    const call = at.connection.client(OrderService).submitOrders({
+    const { requestId = "plain", leaseId = "stated", ...order } = change;
+    return at.connection.client(OrderService).submitOrders({
       ticket,
-      claim: { worldId: "w", sessionId, fence },
-      orders: [{ strategyId, instrument: "X", quantity: { value: "1" } }],
-      requestId: "plain-1",
+      claim: { worldId: "w", sessionId, leaseId, fence, domain: ExecutionDomain.DRYRUN },
+      orders: [{ strategyId, instrument: "X", quantity: { value: "1" }, ...order }],
+      requestId,
     });
+  };
 
-    expect(await refusalOf(call)).toMatchObject({
-      status: "Unimplemented",
-      reason: "FEATURE_NOT_BUILT",
+  const cases: readonly { what: string; reason: string; change: PlainChange }[] = [
+    { what: "without a lease", reason: "GATE_SHUT", change: { leaseId: "" } },
+    {
+      what: "of an unknown instrument",
+      reason: "INSTRUMENT_NOT_FOUND",
+      change: { instrument: "Y" },
+    },
+    { what: "of a bucket from before the gate opened", reason: "BUCKET_STALE", change: {} },
+  ];
+  test.each(cases)("a plain order $what is $reason, and nothing is booked", async (each) => {
+    const { at } = now();
+    const before = await booked(at);
+
+    const { results } = await plain({ requestId: each.what, ...each.change });
+
+    const empty = { clientOrderId: "", clientOrderIds: [] };
+    expect(results).toMatchObject([{ accepted: false, reason: each.reason, ...empty }]);
+    expect(await booked(at)).toEqual(before);
+  });
+
+  test("plain orders under a request id that stood for others are REQUEST_ID_REUSED", async () => {
+    const { at } = now();
+    const first = await plain();
+    const before = await booked(at);
+
+    expect((await plain()).results).toEqual(first.results);
+    expect(await refusalOf(plain({ quantity: { value: "2" } }))).toMatchObject({
+      status: "Aborted",
+      reason: "REQUEST_ID_REUSED",
     });
     expect(await booked(at)).toEqual(before);
   });
+
+  test("a plain order for a strategy that the ticket does not cover is TICKET_SCOPE", async () => {
+    const before = await booked(now().at);
+
+    expect(await refusalOf(plain({ strategyId: "somebody-else" }))).toMatchObject({
+      status: "PermissionDenied",
+      reason: "TICKET_SCOPE",
+    });
+    expect(await booked(now().at)).toEqual(before);
+  });
+}
+
+interface PlainChange {
+  readonly requestId?: string;
+  readonly leaseId?: string;
+  readonly strategyId?: string;
+  readonly instrument?: string;
+  readonly quantity?: { readonly value: string };
 }
 
 function limitCases(now: () => Emitter): void {

@@ -1,10 +1,22 @@
 import { clientOrderId, type OrderIdentity } from "./client-order-id.ts";
-import { type OrderIntent, planFlatten, planIntents } from "./order-intents.ts";
+import {
+  type IntentPlan,
+  type OrderIntent,
+  planFlatten,
+  planIntents,
+  planOrder,
+} from "./order-intents.ts";
 import { checkPretrade, type PretradeLimits } from "./pretrade.ts";
 import type { RouterLedger } from "./router-ledger.ts";
-import type { RefusedIntent, RouterOptions, RouterResult } from "./router-options.ts";
+import type {
+  PlainOrderInput,
+  RefusedIntent,
+  RouterOptions,
+  RouterResult,
+} from "./router-options.ts";
 import {
   type OrderOrigin,
+  type OrderTerms,
   type RouterEffect,
   type RouterOrder,
   remainingLots,
@@ -12,7 +24,14 @@ import {
 import type { RouterOrders } from "./router-orders.ts";
 import type { Book } from "./router-state.ts";
 
-/** Turns the difference between a book and its target into orders, once. Used by the router alone. */
+/** What an order is made for. */
+interface OrderWish {
+  readonly bucket: number;
+  readonly origin: OrderOrigin;
+  readonly terms?: OrderTerms | undefined;
+}
+
+/** Turns the difference between a book and its target, or a plain order, into orders, once. Used by the router alone. */
 export class IntentWriter {
   readonly #account: string;
   readonly #orderId: (identity: OrderIdentity) => string;
@@ -44,21 +63,19 @@ export class IntentWriter {
       return { effects: [], refused: [] };
     }
     const working = this.#orders.openOf(book);
-    const { intents, heldLots } = planIntents(book.quantity, working, book.target.lots);
-    const effects: RouterEffect[] = [];
-    const refused: RefusedIntent[] = [];
-    if (heldLots !== 0) {
-      refused.push(refusal(book, heldLots, "ORDER_UNKNOWN"));
+    const plan = planIntents(book.quantity, working, book.target.lots);
+    return this.#carryOut(book, plan, { bucket, origin }, openingShut);
+  }
+
+  /** Makes a plain order on top of what works already: a close and an open when it goes through zero. */
+  submit(book: Book, order: PlainOrderInput, openingShut: boolean): RouterResult {
+    const { lots, bucket, terms, reduceOnly = false } = order;
+    const plan = planOrder(book.quantity, this.#orders.openOf(book), lots);
+    const reducing = plan.intents.reduce((sum, one) => sum + (one.opening ? 0 : one.lots), 0);
+    if (reduceOnly && reducing !== lots) {
+      return { effects: [], refused: [refusal(book, lots, "NOT_REDUCING")] };
     }
-    for (const intent of intents) {
-      const reason = this.#reasonAgainst(book, intent, openingShut);
-      if (reason === undefined) {
-        effects.push({ kind: "send", order: this.#write(book, intent, bucket, origin) });
-      } else {
-        refused.push(refusal(book, intent.lots, reason));
-      }
-    }
-    return { effects, refused };
+    return this.#carryOut(book, plan, { bucket, origin: "plain", terms }, openingShut);
   }
 
   /** One reduce-only order for what confirmed holdings still cover. */
@@ -67,13 +84,36 @@ export class IntentWriter {
     if (intent === undefined) {
       return { effects: [], refused: [] };
     }
-    const order = this.#write(book, intent, bucket, origin);
+    const order = this.#write(book, intent, { bucket, origin });
     return { effects: [{ kind: "send", order }], refused: [] };
+  }
+
+  #carryOut(
+    book: Book,
+    { intents, heldLots }: IntentPlan,
+    wish: OrderWish,
+    openingShut: boolean,
+  ): RouterResult {
+    const effects: RouterEffect[] = [];
+    const refused: RefusedIntent[] = [];
+    if (heldLots !== 0) {
+      refused.push(refusal(book, heldLots, "ORDER_UNKNOWN"));
+    }
+    for (const intent of intents) {
+      const reason = this.#reasonAgainst(book, intent, wish.terms, openingShut);
+      if (reason === undefined) {
+        effects.push({ kind: "send", order: this.#write(book, intent, wish) });
+      } else {
+        refused.push(refusal(book, intent.lots, reason));
+      }
+    }
+    return { effects, refused };
   }
 
   #reasonAgainst(
     book: Book,
     intent: OrderIntent,
+    terms: OrderTerms | undefined,
     openingShut: boolean,
   ): RefusedIntent["reason"] | undefined {
     if (intent.opening && openingShut) {
@@ -87,7 +127,8 @@ export class IntentWriter {
     const lotUnit = this.#ledger.instrument(book.instrument).lotUnit;
     return checkPretrade(
       {
-        notional: Math.abs(intent.lots) * lotUnit * mark,
+        // An order that waits for a dearer price will be worth that much.
+        notional: Math.abs(intent.lots) * lotUnit * Math.max(mark, terms?.price ?? 0),
         opening: intent.opening,
         grossAfter: this.#grossWith(book.instrument, intent.lots),
       },
@@ -115,7 +156,7 @@ export class IntentWriter {
   }
 
   /** Order buckets never fall within a book, so a count of the latest bucket is enough for the sequence. */
-  #write(book: Book, intent: OrderIntent, bucket: number, origin: OrderOrigin): RouterOrder {
+  #write(book: Book, intent: OrderIntent, { bucket, origin, terms }: OrderWish): RouterOrder {
     const orderBucket = Math.max(bucket, book.orderBucket);
     book.orderCount = orderBucket === book.orderBucket ? book.orderCount + 1 : 1;
     book.orderBucket = orderBucket;
@@ -140,6 +181,7 @@ export class IntentWriter {
       opening: intent.opening,
       reduceOnly: intent.reduceOnly,
       origin,
+      ...(terms === undefined ? {} : { terms }),
       filledLots: 0,
       state: "pending",
       cancelRequested: false,

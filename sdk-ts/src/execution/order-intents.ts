@@ -65,12 +65,28 @@ export function planIntents(
   return { intents, heldLots: 0 };
 }
 
-/** The one reduce-only intent that flattens confirmed holdings, or undefined when nothing is left to reduce. */
+/** Splits `lots` on top of what is held and working; see {@link planIntents}. */
+export function planOrder(
+  positionLots: number,
+  working: readonly Readonly<RouterOrder>[],
+  lots: number,
+): IntentPlan {
+  const expected = working.reduce((sum, order) => sum + remainingLots(order), positionLots);
+  return planIntents(positionLots, working, expected + lots);
+}
+
+/**
+ * The one reduce-only intent that flattens confirmed holdings, or undefined when nothing is left to reduce. An order
+ * that waits for a price and is being cancelled covers nothing: if it fills all the same, less is left to reduce.
+ */
 export function planFlatten(
   positionLots: number,
   working: readonly Readonly<RouterOrder>[],
 ): OrderIntent | undefined {
-  const lots = reducibleLots(positionLots, working, -positionLots);
+  const covering = working.filter(
+    ({ terms, cancelRequested }) => terms === undefined || !cancelRequested,
+  );
+  const lots = reducibleLots(positionLots, covering, -positionLots);
   return lots === 0
     ? undefined
     : { lots, side: sideOf(positionLots), opening: false, reduceOnly: true };

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { OrderRouter } from "./order-router.ts";
 import type { RouterOptions, RouterResult } from "./router-options.ts";
-import { isFinal, remainingLots } from "./router-order.ts";
+import { isFinal, type RouterOrder, remainingLots } from "./router-order.ts";
 
 const STRATEGIES = ["s", "t"] as const;
 
@@ -21,6 +21,14 @@ function options(): RouterOptions {
 
 type Operation =
   | { kind: "target"; strategy: number; value: number; advance: number; mark: number }
+  | {
+      kind: "plain";
+      strategy: number;
+      lots: number;
+      advance: number;
+      price: number;
+      reduceOnly: boolean;
+    }
   | { kind: "venue"; pick: number; event: number; part: number }
   | { kind: "rearm" | "demote" | "admit"; strategy: number; advance: number }
   | { kind: "halt" | "reconcile"; advance: number };
@@ -36,6 +44,17 @@ const operation: fc.Arbitrary<Operation> = fc.oneof(
       value: fc.constantFrom(-1, -0.5, 0, 0.25, 0.5, 1),
       advance,
       mark: fc.integer({ min: 50, max: 150 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("plain" as const),
+      strategy,
+      lots: fc.constantFrom(-300, -80, -7, 5, 90, 400),
+      advance,
+      price: fc.constantFrom(0, 80, 120),
+      reduceOnly: fc.boolean(),
     }),
   },
   {
@@ -99,6 +118,9 @@ class Driver {
         this.#check(name, this.router.setTarget(input));
         break;
       }
+      case "plain":
+        this.#submit(operation, bucket);
+        break;
       case "rearm": {
         const name = STRATEGIES[operation.strategy]!;
         this.#check(name, this.router.rearm({ world, strategy: name, bucket }));
@@ -126,6 +148,27 @@ class Driver {
         this.#record(this.router.reconcile({ positions: new Map([["X", net]]), bucket }));
         break;
       }
+    }
+  }
+
+  /** All of a plain order is made or refused, and nothing else moves. */
+  #submit(operation: Extract<Operation, { kind: "plain" }>, bucket: number): void {
+    const { lots, price, reduceOnly } = operation;
+    const id = { world: "w", strategy: STRATEGIES[operation.strategy]!, instrument: "X" };
+    const terms = price === 0 ? undefined : ({ type: "limit", price } as const);
+    const { outcome, ...result } = this.router.submitOrder({
+      ...{ ...id, lots, bucket, reduceOnly },
+      terms,
+    });
+    this.#record(result);
+    const made = result.effects.flatMap((effect) => (effect.kind === "send" ? [effect.order] : []));
+    const sum = [...made, ...result.refused].reduce((total, part) => total + part.lots, 0);
+    expect(sum).toBe(outcome === "applied" ? lots : 0);
+    for (const order of made) {
+      expect(order).toMatchObject({ ...id, origin: "plain" });
+      expect(order.terms).toEqual(terms);
+      expect(order.lots > 0).toBe(lots > 0);
+      if (reduceOnly) expect(order.reduceOnly).toBe(true);
     }
   }
 
@@ -199,13 +242,13 @@ class Driver {
   }
 }
 
-/** Working orders against the position that are not reduce-only may go beyond it; they are not the new order's doing. */
-function overlapOf(
-  others: readonly { reduceOnly: boolean; lots: number; filledLots: number; state: string }[],
-  quantity: number,
-): number {
+/** Working orders against the position that are not reduce-only, or wait for a price and are being cancelled, may go beyond it; they are not the new order's doing. */
+function overlapOf(others: readonly Readonly<RouterOrder>[], quantity: number): number {
   return others
-    .filter((order) => !order.reduceOnly && order.lots > 0 !== quantity > 0)
+    .filter(
+      ({ reduceOnly, terms, cancelRequested, lots }) =>
+        (!reduceOnly || (terms !== undefined && cancelRequested)) && lots > 0 !== quantity > 0,
+    )
     .reduce((sum, order) => sum + Math.abs(order.lots - order.filledLots), 0);
 }
 

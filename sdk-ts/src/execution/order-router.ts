@@ -3,6 +3,8 @@ import { findDifferences } from "./reconcile-positions.ts";
 import { RouterCore } from "./router-core.ts";
 import {
   inScope,
+  type PlainOrderInput,
+  type PlainOrderOutcome,
   type PositionDifference,
   type RouterOptions,
   type RouterResult,
@@ -38,7 +40,7 @@ export interface RebalanceInput {
  * The pure core of one account's order router: a deterministic state machine without I/O or clock.
  *
  * Operations return effects; the shell journals them, performs them and reports back with `on…`. Reports never
- * make new orders (a refusal would loop): only a target, a re-arm, a reconciliation, a rebalance and a
+ * make new orders (a refusal would loop): only a target, a plain order, a re-arm, a reconciliation, a rebalance and a
  * demotion do. The same operations in the same order give the same state, ids included.
  */
 export class OrderRouter extends RouterCore {
@@ -89,6 +91,30 @@ export class OrderRouter extends RouterCore {
     const { effects, refused } =
       input.act === false ? NOTHING : this.#writer.settle(book, bucket, "target", this.openingShut);
     return { outcome: "applied", effects, refused };
+  }
+
+  /**
+   * Takes a plain order: it is made once, now, or refused; a target stated later counts its position and what works.
+   *
+   * Through zero it becomes two orders, a close and an open, each checked by itself. It needs no mark unless a
+   * limit is set.
+   * @throws {RangeError} for lots that are not a whole number or 0, a price not above 0, an unconfigured instrument
+   */
+  submitOrder(input: PlainOrderInput): RouterResult & { readonly outcome: PlainOrderOutcome } {
+    const { world, strategy, instrument, lots, terms } = input;
+    if (!Number.isSafeInteger(lots) || lots === 0) {
+      throw new RangeError(`a plain order must be of whole lots, not ${lots}`);
+    }
+    if (terms !== undefined && !(terms.price > 0 && Number.isFinite(terms.price))) {
+      throw new RangeError(`the price of a ${terms.type} must be above 0, not ${terms.price}`);
+    }
+    this.ledger.instrument(instrument);
+    const account = this.ledger.strategy(world, strategy);
+    if (account === undefined || account.demoted !== null) {
+      return { outcome: account === undefined ? "no_allocation" : "demoted", ...NOTHING };
+    }
+    const result = this.#writer.submit(this.ledger.book(input), input, this.openingShut);
+    return { outcome: "applied", ...result };
   }
 
   /** After a gate opened again: the catch-up of every book of the strategy, decided on `bucket`. */
@@ -156,6 +182,7 @@ export class OrderRouter extends RouterCore {
     const { world, strategy } = input;
     this.ledger.strategyOrNew(world, strategy).demoted = input.onDemote;
     const cancels = this.haltCancelOpening({ world, strategy });
+    if (input.onDemote === "flat") cancels.push(...this.#cancelWaiting({ world, strategy }));
     const books = this.ledger.booksOf(world, strategy);
     for (const book of books) {
       book.target = null;
@@ -176,10 +203,29 @@ export class OrderRouter extends RouterCore {
     return effects;
   }
 
-  /** Reduce-only orders that flatten confirmed holdings in scope; targets stay for the re-arm. */
+  /**
+   * Reduce-only orders that flatten confirmed holdings in scope, at once: orders that wait for a price are
+   * cancelled. Targets stay for the re-arm.
+   */
   flatten(input: RouterScope & { bucket: number; origin: OrderOrigin }): RouterResult {
+    const cancels = this.#cancelWaiting(input);
     const books = [...this.ledger.books.values()].filter((book) => inScope(input, book));
-    return merge(books.map((book) => this.#writer.flatten(book, input.bucket, input.origin)));
+    const { effects, refused } = merge(
+      books.map((book) => this.#writer.flatten(book, input.bucket, input.origin)),
+    );
+    return { effects: [...cancels, ...effects], refused };
+  }
+
+  #cancelWaiting(scope: RouterScope): RouterEffect[] {
+    const effects: RouterEffect[] = [];
+    for (const order of this.orders.open()) {
+      const isWaiting = order.terms !== undefined && !order.cancelRequested;
+      if (isWaiting && inScope(scope, order)) {
+        order.cancelRequested = true;
+        effects.push({ kind: "cancel", orderId: order.id });
+      }
+    }
+    return effects;
   }
 
   #settle(books: readonly Book[], bucket: number, origin: OrderOrigin): RouterResult {

@@ -1,7 +1,7 @@
 import type { HashHex, OrderIdentity } from "./client-order-id.ts";
 import type { InstrumentSpec } from "./instrument-spec.ts";
 import type { PretradeLimits, PretradeReason } from "./pretrade.ts";
-import type { BookId, RouterEffect } from "./router-order.ts";
+import type { BookId, OrderTerms, RouterEffect } from "./router-order.ts";
 
 /** What a router is made of. */
 export interface RouterOptions {
@@ -40,11 +40,29 @@ export interface TargetInput extends BookId {
  */
 export type TargetOutcome = "applied" | "older_bucket" | "demoted" | "no_allocation" | "bad_mark";
 
+/** A plain order as received. */
+export interface PlainOrderInput extends BookId {
+  /** Signed whole lots, above 0 buys; not 0. */
+  readonly lots: number;
+  /** End of the bucket it was decided on, epoch milliseconds. */
+  readonly bucket: number;
+  /** @default a market order */
+  readonly terms?: OrderTerms | undefined;
+  /** True: made only if confirmed holdings cover all of it. @default false */
+  readonly reduceOnly?: boolean;
+}
+
+/** What became of a plain order; see {@link TargetOutcome}. */
+export type PlainOrderOutcome = Extract<TargetOutcome, "applied" | "demoted" | "no_allocation">;
+
 /** An order that was wanted and not made. Lots are signed. */
 export interface RefusedIntent extends BookId {
   readonly lots: number;
-  /** `ORDER_UNKNOWN`: held until an unknown order is looked up. `OPENING_SHUT`: reconciliation found a difference. */
-  readonly reason: PretradeReason | "ORDER_UNKNOWN" | "OPENING_SHUT";
+  /**
+   * `ORDER_UNKNOWN`: held until an unknown order is looked up. `OPENING_SHUT`: reconciliation found a difference.
+   * `NOT_REDUCING`: a reduce-only order beyond what is left to reduce.
+   */
+  readonly reason: PretradeReason | "ORDER_UNKNOWN" | "OPENING_SHUT" | "NOT_REDUCING";
 }
 
 /** What an operation wants done, and what it wanted but may not. */

@@ -15,15 +15,23 @@ export type OrderState =
   | "rejected"
   | "expired";
 
-/** Why an order was made. Only origins other than the first four are exempt from the order gate. */
+/** Why an order was made. Only origins other than the first five are exempt from the order gate. */
 export type OrderOrigin =
   | "target"
   | "rearm"
   | "reconcile"
   | "rebalance"
+  | "plain"
   | "demote"
   | "halt_flatten"
   | "lease_lost";
+
+/** Price of an order that waits at the venue. A limit fills at the price or better, a stop becomes a market order there. */
+export interface OrderTerms {
+  readonly type: "limit" | "stop";
+  /** Quote currency, above 0. */
+  readonly price: number;
+}
 
 /** Side of the position an order affects; the gate is asked for this side. */
 export type PositionSide = "long" | "short";
@@ -44,6 +52,8 @@ export interface RouterOrder extends OrderIdentity {
   readonly opening: boolean;
   readonly reduceOnly: boolean;
   readonly origin: OrderOrigin;
+  /** @default a market order */
+  readonly terms?: OrderTerms;
   filledLots: number;
   state: OrderState;
   cancelRequested: boolean;

@@ -88,8 +88,9 @@ function record(weight = 1): SessionRecordLine[] {
     for (const order of router.made.slice(before)) {
       journal(row, { op: "note", order: { ...order }, context: { fence: 1 } });
       journal(row, { op: "state", order: order.id, state: "sent", reason: "" });
-      const { id: orderId, lots, bucket, reduceOnly } = order;
-      broker.accept({ id: orderId, instrument: "X", lots, bucket, reduceOnly });
+      const { id: orderId, lots, bucket, reduceOnly, terms } = order;
+      const limit = terms === undefined ? {} : { type: "limit" as const, limitPrice: terms.price };
+      broker.accept({ id: orderId, instrument: "X", lots, bucket, reduceOnly, ...limit });
       journal(row, { op: "state", order: order.id, state: "accepted", reason: "" });
     }
   };
@@ -115,7 +116,13 @@ function record(weight = 1): SessionRecordLine[] {
     lines.push({ type: "row", node_id: source, row, end_ms: endOf(row), values: [price] });
     const target = { ...id, value: side * weight, bucket: endOf(row), mark: price, act: true };
     journal(row, { op: "set_target", ...target, session: "x", reason: "" });
-    const held = router.books().some((book) => book.quantity !== 0);
+    if (row === 15 || row === 16) {
+      const order = { ...id, lots: 4, bucket: endOf(row), reduceOnly: false };
+      const terms = row === 15 ? {} : { terms: { type: "limit", price: 1 } };
+      journal(row, { op: "submit_order", ...order, ...terms, session: "x", request: `r${row}` });
+    }
+    const isClosing = router.openOrders().some((order) => order.origin !== "plain");
+    const held = !isClosing && router.books().some((book) => book.quantity !== 0);
     if (row > 20 && demotedAt === 0 && held) {
       demotedAt = row;
       journal(row, { op: "demote", ...id, onDemote: "flat", bucket: endOf(row) });
@@ -133,7 +140,7 @@ function record(weight = 1): SessionRecordLine[] {
 const parsed = (lines: readonly SessionRecordLine[]) =>
   parseSessionRecord(lines.map(sessionRecordLine).join(""));
 
-test("a session replayed offline makes the same orders, through a demotion and an allocation", async () => {
+test("a session replayed offline makes the same orders, through plain orders, a demotion and an allocation", async () => {
   const lines = record();
   const orders = lines.flatMap((line) =>
     line.type === "journal" && line.body.op === "note"
@@ -148,6 +155,7 @@ test("a session replayed offline makes the same orders, through a demotion and a
   expect(outcome).toEqual({ identical: true, total, same: total, differences: [] });
   expect(total).toBeGreaterThan(3);
   expect(origins).toContain("demote");
+  expect(origins.filter((origin) => origin === "plain")).toHaveLength(2);
 });
 
 test("the weights of the activation are applied to recomputed targets", async () => {

@@ -6,7 +6,7 @@ import type { ReplayOp } from "./replay-op.ts";
 const CASH_TOLERANCE = 0.01;
 
 /** Operations that may make orders. */
-type DecidingOp = "set_target" | "rearm" | "rebalance" | "demote" | "flatten";
+type DecidingOp = "set_target" | "submit_order" | "rearm" | "rebalance" | "demote" | "flatten";
 
 /** The router's core driven by the operations of a journal. Collects the orders they make. */
 export class ReplayRouter extends OrderRouter {
@@ -22,6 +22,8 @@ export class ReplayRouter extends OrderRouter {
     switch (op.op) {
       case "set_target":
         return this.setTarget(op);
+      case "submit_order":
+        return this.submitOrder(op);
       case "rearm":
         return this.rearm(op);
       case "rebalance":

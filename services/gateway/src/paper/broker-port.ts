@@ -1,4 +1,4 @@
-import type { BookId } from "@qmtl/sdk/execution";
+import type { BookId, OrderTerms } from "@qmtl/sdk/execution";
 
 /** An order on its way to a broker. Lots are signed: above 0 buys. */
 export interface BrokerOrder extends BookId {
@@ -7,6 +7,8 @@ export interface BrokerOrder extends BookId {
   /** End of the bucket it was decided on, epoch milliseconds. */
   readonly bucket: number;
   readonly reduceOnly: boolean;
+  /** @default a market order */
+  readonly terms?: OrderTerms;
   readonly fence: number;
   readonly decisionId: string;
   readonly origin: string;

@@ -17,9 +17,9 @@ import {
   ReplyLost,
   type Transfer,
 } from "./broker-port.ts";
+import { bookName, simulatedTerms } from "./order-record.ts";
 import { noFault, type PaperFault } from "./paper-fault.ts";
 import {
-  bookName,
   forgetBars,
   insertAccepted,
   insertBars,
@@ -99,6 +99,7 @@ export class PaperBroker implements Broker {
         lots,
         bucket,
         reduceOnly,
+        ...simulatedTerms(order.terms),
         book: bookName(order),
       });
       if (!outcome.accepted) {

@@ -1,6 +1,7 @@
 import type { SimulatedBrokerSnapshot, SimulatedFill } from "@qmtl/sdk/execution";
 import { type Queryable, queryRows } from "@qmtl/service-kit/db";
 import type { BrokerBar, BrokerFill, BrokerOrder } from "./broker-port.ts";
+import { type OrderRecord, workingOf } from "./order-record.ts";
 
 /** Bars kept an instrument, for orders that arrive late. */
 export const paperBarsMax = 64;
@@ -14,23 +15,6 @@ export interface PaperState {
   readonly sequence: number;
   /** Orders whose reply was lost and whose fill is not to be told. */
   readonly lost: ReadonlySet<string>;
-}
-
-interface OrderRecord {
-  order_id: string;
-  world_id: string;
-  strategy_id: string;
-  instrument: string;
-  lots: number;
-  bucket_end_ms: number;
-  reduce_only: boolean;
-  outcome: "filled" | "cancelled" | null;
-  report_lost: boolean;
-}
-
-/** Sub-account a strategy trades in. */
-export function bookName(id: { readonly world: string; readonly strategy: string }): string {
-  return `${id.world}/${id.strategy}`;
 }
 
 /** Reads an account; a new one gets its first cash. */
@@ -96,8 +80,8 @@ export async function insertAccepted(
 ): Promise<boolean> {
   const rows = await db.query(
     `INSERT INTO paper.accepted_order (account_id, order_id, world_id, strategy_id, instrument, lots,
-       bucket_end_ms, reduce_only, fence, decision_id, origin, accepted_ms, report_lost)
-     SELECT $1, $2, $3, $4, $5, $6, $7, $8, f.fence, $9, $10, $11, $12
+       bucket_end_ms, reduce_only, fence, decision_id, origin, accepted_ms, report_lost, order_type, price)
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, f.fence, $9, $10, $11, $12, $14, $15::double precision
      FROM paper.world_fence f WHERE f.world_id = $3 AND f.fence = $13
      RETURNING order_id`,
     [
@@ -114,6 +98,8 @@ export async function insertAccepted(
       nowMs,
       reportLost,
       order.fence,
+      order.terms?.type ?? "market",
+      order.terms?.price ?? null,
     ],
   );
   return rows.length === 1;
@@ -290,15 +276,4 @@ interface BarRecord {
 function barOf(bar: BarRecord) {
   const { source_row: row, bucket_end_ms: bucketEndMs, open, high, low, close } = bar;
   return { row, bucketEndMs, open, high, low, close };
-}
-
-function workingOf(order: OrderRecord) {
-  return {
-    id: order.order_id,
-    instrument: order.instrument,
-    lots: order.lots,
-    bucket: order.bucket_end_ms,
-    reduceOnly: order.reduce_only,
-    book: bookName({ world: order.world_id, strategy: order.strategy_id }),
-  };
 }

@@ -42,6 +42,10 @@ export class AccountCore extends OrderRouter {
         const { outcome, ...result } = this.setTarget(op);
         return { ...result, target: outcome };
       }
+      case "submit_order": {
+        const { outcome, ...result } = this.submitOrder(op);
+        return { ...result, target: outcome };
+      }
       case "rearm":
         return this.rearm(op);
       case "cancel":

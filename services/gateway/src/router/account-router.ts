@@ -136,6 +136,11 @@ export class AccountRouter {
     });
   }
 
+  /** What is now in the data of a world: the last bucket of a replay, the clock otherwise. */
+  dataNow(world: OrderWorld): number {
+    return world.isReplay ? this.bucketOf(world.worldId) : this.deps.clock.nowMs();
+  }
+
   booking(): Booking {
     return new Booking(this.core);
   }

@@ -41,6 +41,8 @@ export interface DoorPorts {
   readonly readClocks: () => ClockReading;
   readonly logger: Logger;
   readonly relay: (heartbeat: Heartbeat, release: boolean) => Promise<DoorReply>;
+  /** What is now in the data of the world, epoch milliseconds. */
+  readonly dataNow: () => number;
   /** Shut before, armed now. */
   readonly onArmed: () => void;
   /** The lease ran out while the gate is open. */
@@ -73,6 +75,7 @@ export class Door {
   #leaseMs = leaseMsDefault;
   #isStopped = false;
   #wasArmed = false;
+  #opened: { readonly fence: number; readonly ms: number } | undefined;
   readonly #lostSince = new Map<string, ClockReading>();
 
   constructor(ports: DoorPorts) {
@@ -91,6 +94,13 @@ export class Door {
 
   get isArmed(): boolean {
     return sessionPhase(this.#state, this.#ports.readClocks()) === "ARMED";
+  }
+
+  /** Data time at which the gate opened for this door last; undefined while it is shut. */
+  get openedMs(): number | undefined {
+    return this.#wasArmed && this.#opened?.fence === this.applied?.fence
+      ? this.#opened?.ms
+      : undefined;
   }
 
   get lateWrites(): number {
@@ -230,13 +240,23 @@ export class Door {
 
   #afterStep(): void {
     const isArmed = this.isArmed;
-    if (isArmed) this.#watchLapse();
+    if (isArmed) {
+      this.#watchLapse();
+      this.#noteOpening();
+    }
     if (isArmed && !this.#wasArmed) {
       this.#wasArmed = true;
       this.#ports.onArmed();
     } else if (!isArmed) {
       this.#wasArmed = false;
     }
+  }
+
+  /** Every freeze raises the fence: under another one the gate was shut in between. */
+  #noteOpening(): void {
+    const fence = this.applied?.fence ?? 0;
+    if (this.#wasArmed && this.#opened?.fence === fence) return;
+    this.#opened = { fence, ms: this.#ports.dataNow() };
   }
 
   #watchLapse(): void {

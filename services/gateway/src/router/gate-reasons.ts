@@ -1,3 +1,4 @@
+import type { RefusedIntent } from "@qmtl/sdk/execution";
 import type { GateRefusal } from "@qmtl/sdk/gate";
 import type { ReasonName } from "@qmtl/sdk/rpc";
 
@@ -16,3 +17,9 @@ export const reasonOfRefusal = {
   MODE_FORBIDS_ORDERS: "GATE_SHUT",
   DOMAIN_MISMATCH: "DOMAIN_MISMATCH",
 } as const satisfies Record<GateRefusal, ReasonName>;
+
+/** The stable reason an order that the books or limits refuse travels under. */
+export function reasonOfHeld(reason: RefusedIntent["reason"]): ReasonName {
+  if (reason === "ORDER_UNKNOWN") return "ORDER_UNKNOWN_PENDING";
+  return reason === "OPENING_SHUT" ? "ACCOUNT_UNRECONCILED" : "OVER_LIMIT";
+}

@@ -3,6 +3,7 @@ import type {
   FillReport,
   OnDemote,
   OrderOrigin,
+  OrderTerms,
   RebalanceInput,
 } from "@qmtl/sdk/execution";
 
@@ -35,6 +36,18 @@ export type JournalOp =
       readonly act: boolean;
       readonly session: string;
       readonly reason: string;
+    }
+  | {
+      readonly op: "submit_order";
+      readonly world: string;
+      readonly strategy: string;
+      readonly instrument: string;
+      readonly lots: number;
+      readonly bucket: number;
+      readonly reduceOnly: boolean;
+      readonly terms?: OrderTerms;
+      readonly session: string;
+      readonly request: string;
     }
   | {
       readonly op: "rearm";
@@ -97,6 +110,7 @@ export type JournalKind =
   | "order_state"
   | "fill"
   | "target"
+  | "plain"
   | "gate"
   | "halt"
   | "resume"

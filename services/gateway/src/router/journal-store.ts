@@ -63,7 +63,7 @@ function insertEntries(tx: Tx, account: string, rows: readonly JournalEntryRow[]
 
 const ORDER = [
   ...["text", "text", "text", "text", "text", "bigint", "text", "text", "boolean", "text"],
-  ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint"],
+  ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint", "text"],
 ];
 
 function insertOrders(tx: Tx, account: string, booking: Booking, nowMs: number): Promise<void> {
@@ -71,7 +71,7 @@ function insertOrders(tx: Tx, account: string, booking: Booking, nowMs: number):
     ...[order.id, account, order.world, order.strategy, order.instrument, order.lots],
     ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, context.row],
     ...[order.bucket, context.fence, context.decisionId, context.sessionId, context.domain],
-    ...[order.reason, nowMs],
+    ...[order.reason, nowMs, order.terms?.type ?? "market"],
   ]);
   return queryRows(
     tx,
@@ -80,7 +80,7 @@ function insertOrders(tx: Tx, account: string, booking: Booking, nowMs: number):
     (list) =>
       `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
          state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
-         reason, create_time_ms)
+         reason, create_time_ms, order_type)
        VALUES ${list}`,
   );
 }

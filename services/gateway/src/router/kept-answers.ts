@@ -35,3 +35,11 @@ export async function keepAnswer(
     [kept.kind, kept.requestId, kept.requestHash, kept.answer, kept.nowMs],
   );
 }
+
+/** Forgets answers of a kind that were given before a time. */
+export async function forgetAnswers(db: Queryable, kind: string, beforeMs: number): Promise<void> {
+  await db.query("DELETE FROM gateway.order_request WHERE kind = $1 AND time_ms < $2", [
+    kind,
+    beforeMs,
+  ]);
+}

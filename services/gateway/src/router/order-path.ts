@@ -3,6 +3,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
   SetTargetsRequest,
   SetTargetsResponseSchema,
+  SubmitOrdersRequest,
+  SubmitOrdersResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { sleep } from "@qmtl/service-kit";
@@ -21,6 +23,7 @@ import { type Halt, Halts } from "./halts.ts";
 import { JournalHub } from "./journal-hub.ts";
 import type { OrderPathDeps } from "./order-path-deps.ts";
 import type { OrderWorld } from "./order-world.ts";
+import { PlainDesk } from "./plain-desk.ts";
 import { type Reconciled, reconcileAccount } from "./reconcile-account.ts";
 import { TargetsDesk } from "./targets-desk.ts";
 import { WorldDesk } from "./world-desk.ts";
@@ -37,6 +40,7 @@ export class GatewayOrders implements OrderPath {
   readonly #desk: WorldDesk;
   readonly #feeds: FeedRows;
   readonly #targets: TargetsDesk;
+  readonly #plain: PlainDesk;
   readonly #halting: HaltDesk;
   readonly #stopped = new AbortController();
   #loops: Promise<void>[] = [];
@@ -66,6 +70,13 @@ export class GatewayOrders implements OrderPath {
       routers: () => this.accounts.values(),
       accountOf: (worldId) => this.worlds.get(worldId)?.accountId,
       catchUp: (router) => this.catchUp(router),
+    });
+    this.#plain = new PlainDesk({
+      db: deps.db,
+      clock: deps.clock,
+      desk: this.#desk,
+      feeds: this.#feeds,
+      routerOfAccount: (accountId) => this.routerOfAccount(accountId),
     });
     this.#targets = new TargetsDesk({
       desk: this.#desk,
@@ -126,6 +137,14 @@ export class GatewayOrders implements OrderPath {
     claims: TicketClaims,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
     return this.#targets.set(request, claims);
+  }
+
+  /** See `PlainDesk.submit`. */
+  submitOrders(
+    request: SubmitOrdersRequest,
+    claims: TicketClaims,
+  ): Promise<MessageInitShape<typeof SubmitOrdersResponseSchema>> {
+    return this.#plain.submit(request, claims);
   }
 
   /** Throws ACCOUNT_NOT_FOUND. */

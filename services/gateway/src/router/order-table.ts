@@ -15,6 +15,8 @@ export interface StoredOrder {
   readonly filledValue: number;
   readonly state: OrderState;
   readonly origin: string;
+  /** market, limit or stop. */
+  readonly type: string;
   readonly reduceOnly: boolean;
   readonly side: "long" | "short";
   readonly opening: boolean;
@@ -38,7 +40,7 @@ export interface OrderFilter {
 
 const COLUMNS = `position, client_order_id AS id, account_id AS account, world_id AS world,
   strategy_id AS strategy, instrument, lots, filled_lots AS "filledLots", filled_value AS "filledValue", state,
-  origin, reduce_only AS "reduceOnly", side, opening, source_row AS "row", bucket_end_ms AS bucket, fence,
+  origin, order_type AS type, reduce_only AS "reduceOnly", side, opening, source_row AS "row", bucket_end_ms AS bucket, fence,
   decision_id AS "decisionId", session_id AS "sessionId", domain, create_time_ms AS "createTimeMs", reason`;
 
 /** Orders after a position, oldest first. */

@@ -46,10 +46,11 @@ async function sendOne(
   }
   let isLate = false;
   try {
-    const { id, world, strategy, instrument, lots, bucket, reduceOnly, origin } = order;
+    const { id, world, strategy, instrument, lots, bucket, reduceOnly, origin, terms } = order;
     const { fence, decisionId } = context;
     const identity = { id, world, strategy, instrument, lots, bucket, reduceOnly, origin };
-    const reply = await broker.accept({ ...identity, fence, decisionId });
+    const under = terms === undefined ? { fence, decisionId } : { fence, decisionId, terms };
+    const reply = await broker.accept({ ...identity, ...under });
     if (reply.accepted) {
       reports.report(id, "accepted", context.row);
       takeReport(router, reply.report, reports);

@@ -2,7 +2,7 @@ import type { ExecutionDomain } from "@qmtl/sdk/gate";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";
-import { reasonOfRefusal } from "./gate-reasons.ts";
+import { reasonOfHeld, reasonOfRefusal } from "./gate-reasons.ts";
 import { PermissionLost } from "./order-permission.ts";
 import type { OrderWorld } from "./order-world.ts";
 
@@ -165,9 +165,4 @@ function refuse(
   const now = world.isReplay ? router.bucketOf(world.worldId) : router.deps.clock.nowMs();
   const dataEnd = target.inputWatermark > 0 ? Math.min(bucket, target.inputWatermark) : bucket;
   return now - dataEnd > world.maxLagMs ? "BUCKET_STALE" : undefined;
-}
-
-function reasonOfHeld(reason: string): string {
-  if (reason === "ORDER_UNKNOWN") return "ORDER_UNKNOWN_PENDING";
-  return reason === "OPENING_SHUT" ? "ACCOUNT_UNRECONCILED" : "OVER_LIMIT";
 }

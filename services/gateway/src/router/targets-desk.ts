@@ -10,8 +10,9 @@ import type { AccountRouter } from "./account-router.ts";
 import type { Ends } from "./ends.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import type { TargetVerdict } from "./take-targets.ts";
-import { checkTicketScope, type TargetsCall } from "./targets-call.ts";
+import type { TargetsCall } from "./targets-call.ts";
 import { TargetsIntake } from "./targets-intake.ts";
+import { checkTicketCovers } from "./ticket-scope.ts";
 import type { WorldDesk } from "./world-desk.ts";
 
 export interface TargetsDeskPorts {
@@ -38,7 +39,9 @@ export class TargetsDesk {
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
     const { barrier, feeds } = this.#ports;
     const call = targetsCallFrom(request);
-    checkTicketScope(call, claims);
+    const { world, claim, targets } = call;
+    const strategies = [...call.strategies, ...targets.map((one) => one.strategy)];
+    checkTicketCovers({ world, sessionId: claim.sessionId, strategies }, claims);
     const verdicts = await this.#take(call).catch((failure: unknown) => {
       // A world without an account here takes no target; its buckets end all the same.
       if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;

@@ -12,7 +12,7 @@ import { applyGate, awaitingStage, beginStages, loseLease } from "./follow-gate.
 import type { OrderPathDeps } from "./order-path-deps.ts";
 import type { OrderWorld } from "./order-world.ts";
 import { OrderWorlds } from "./order-worlds.ts";
-import type { StatedClaim, StatedTarget } from "./take-targets.ts";
+import type { StatedClaim } from "./take-targets.ts";
 
 export interface WorldDeskPorts
   extends Pick<
@@ -103,13 +103,13 @@ export class WorldDesk {
   async ready(
     worldId: string,
     claim: StatedClaim,
-    targets: readonly StatedTarget[],
+    wanted: readonly { readonly strategy: string }[],
   ): Promise<void> {
     const door = this.doors.get(worldId);
     if (door === undefined) return;
     await this.#staging.get(worldId);
     for (const waitMs of doorWaitsMs) {
-      if (!this.#isBehind(door, claim, targets, waitMs) || this.#stopped.signal.aborted) return;
+      if (!this.#isBehind(door, claim, wanted, waitMs) || this.#stopped.signal.aborted) return;
       await sleep(this.#ports.clock, waitMs, this.#stopped.signal);
       await door.beat();
       await this.#staging.get(worldId);
@@ -119,10 +119,10 @@ export class WorldDesk {
   #isBehind(
     door: Door,
     claim: StatedClaim,
-    targets: readonly StatedTarget[],
+    wanted: readonly { readonly strategy: string }[],
     waitMs: number,
   ): boolean {
-    const refusals = targets.map((one) =>
+    const refusals = wanted.map((one) =>
       door.checkStrategy({ strategyId: one.strategy, ...claim }),
     );
     const hasNoLease = refusals.some(
@@ -172,6 +172,10 @@ export class WorldDesk {
       readClocks: this.#ports.readClocks ?? (() => readMachineClocks(clock)),
       relay: async (heartbeat, release) =>
         doorReplyFrom(await leases.renew(doorHeartbeat(heartbeat, release))),
+      dataNow: () => {
+        const world = this.#world(worldId);
+        return this.#ports.routerOfAccount(world.accountId).dataNow(world);
+      },
       onArmed: () =>
         this.#inBackground(async () => {
           await this.#staging.get(worldId);

@@ -36,6 +36,12 @@ const ORIGINS: Readonly<Record<string, OriginCode>> = {
   lease_lost: OriginCode.LEASE_LOST,
 };
 
+const TYPES: Readonly<Record<string, OrderType>> = {
+  market: OrderType.MARKET,
+  limit: OrderType.LIMIT,
+  stop: OrderType.STOP,
+};
+
 const SCOPES: Readonly<Record<number, HaltScope>> = {
   [HaltScopeCode.ALL]: "all",
   [HaltScopeCode.ACCOUNT]: "account",
@@ -60,7 +66,7 @@ export function orderToProto(
     ...(filledLots === 0 ? {} : { averagePrice: decimalOf(filledValue / filledLots) }),
     state: STATES[order.state] ?? StateCode.UNSPECIFIED,
     origin: ORIGINS[order.origin] ?? OriginCode.UNSPECIFIED,
-    type: OrderType.MARKET,
+    type: TYPES[order.type] ?? OrderType.UNSPECIFIED,
     reduceOnly: order.reduceOnly,
     side: order.side === "long" ? Side.LONG : Side.SHORT,
     opening: order.opening,

@@ -29,10 +29,8 @@ export function orderHandlers(orders: GatewayOrders, verifyTicket: VerifyTicket)
     async setTargets(request) {
       return orders.setTargets(request, await verifyTicket(request.ticket));
     },
-    async submitOrders() {
-      throw new QmtlError("FEATURE_NOT_BUILT", "plain orders are not built yet; state a target", {
-        metadata: { feature: "OrderService.SubmitOrders" },
-      });
+    async submitOrders(request) {
+      return orders.submitOrders(request, await verifyTicket(request.ticket));
     },
     async cancelOrders(request, context) {
       requireRole(context, "owner", "operator");

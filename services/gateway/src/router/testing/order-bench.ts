@@ -1,6 +1,10 @@
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
-import { SetTargetsRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import {
+  OrderType,
+  SetTargetsRequestSchema,
+  SubmitOrdersRequestSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { silentLogger, systemClock } from "@qmtl/service-kit";
 import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
@@ -53,6 +57,15 @@ export const replayWorld: OrderWorld = {
   reduceOnlyWhenShut: false,
 };
 
+/** A plain order as a test states it; decimal strings. */
+export interface BenchOrder {
+  readonly quantity: string;
+  readonly limit?: string;
+  readonly stop?: string;
+  readonly instrument?: string;
+  readonly reduceOnly?: boolean;
+}
+
 /** An order path over PGlite and the paper broker, with a world that the test moves. */
 export class OrderBench {
   readonly world: FakeWorld;
@@ -64,6 +77,7 @@ export class OrderBench {
   readonly #paperDb: Db;
   readonly #settings: AccountSettings;
   fault: PaperFault = () => false;
+  #requests = 0;
 
   private constructor(host: PgliteHost, settings: AccountSettings, world: OrderWorld) {
     this.#db = host.db("gateway");
@@ -204,6 +218,48 @@ export class OrderBench {
       principal: "local",
     };
     return this.orders.setTargets(request, claims);
+  }
+
+  /** Plain orders of a strategy's runner, decided on a row; quantities in units. */
+  async submit(
+    strategy: string,
+    row: number,
+    orders: readonly BenchOrder[],
+    how: {
+      readonly requestId?: string;
+      readonly fence?: number;
+      readonly sessionId?: string;
+      readonly leaseId?: string;
+      readonly ticketStrategies?: readonly string[];
+      readonly bucket?: number;
+    } = {},
+  ) {
+    const sessionId = how.sessionId ?? `session-${strategy}`;
+    this.#requests += 1;
+    const request = create(SubmitOrdersRequestSchema, {
+      ticket: "t",
+      claim: {
+        worldId: "w1",
+        sessionId,
+        leaseId: how.leaseId ?? "l",
+        fence: BigInt(how.fence ?? this.world.fence),
+        domain: ExecutionDomain.DRYRUN,
+      },
+      orders: orders.map(({ quantity, limit, stop, instrument = "SPX", reduceOnly = false }) => ({
+        strategyId: strategy,
+        instrument,
+        quantity: { value: quantity },
+        ...(limit === undefined ? {} : { type: OrderType.LIMIT, limitPrice: { value: limit } }),
+        ...(stop === undefined ? {} : { type: OrderType.STOP, stopPrice: { value: stop } }),
+        reduceOnly,
+        row: BigInt(row),
+        bucketEndMs: BigInt(how.bucket ?? bucketOf(row)),
+      })),
+      requestId: how.requestId ?? `request-${this.#requests}`,
+    });
+    const ticketed = how.ticketStrategies ?? [strategy];
+    const claims = { sessionId, worldId: "w1", strategyIds: ticketed, topics: [] };
+    return this.orders.submitOrders(request, { ...claims, purpose: "gate", principal: "local" });
   }
 
   lots(strategy: string): number {

@@ -717,7 +717,7 @@ export type JournalEntry = Message<"qmtl.gateway.v1.JournalEntry"> & {
   accountId: string;
 
   /**
-   * order, order_state, fill, target, gate, halt, resume, allocation, capital, cross, demote, adjustment,
+   * order, order_state, fill, target, plain, gate, halt, resume, allocation, capital, cross, demote, adjustment,
    * reconcile, bar.
    *
    * @generated from field: string kind = 3;

@@ -1,0 +1,91 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  SubmitOrdersRequest,
+  SubmitOrdersResponseSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { hasReason } from "@qmtl/sdk/rpc";
+import type { Clock } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import type { TicketClaims } from "../ports.ts";
+import {
+  decodePlainAnswer,
+  encodePlainAnswer,
+  plainAnswer,
+  plainCallFrom,
+} from "../rpc/order-plain.ts";
+import { requestKeptMs } from "../store/request-store.ts";
+import type { AccountRouter } from "./account-router.ts";
+import type { FeedRows } from "./feed-rows.ts";
+import { forgetAnswers, keepAnswer, keptAnswer } from "./kept-answers.ts";
+import type { PlainCall, PlainVerdict } from "./plain-call.ts";
+import { takePlain } from "./take-plain.ts";
+import { checkTicketCovers } from "./ticket-scope.ts";
+import type { WorldDesk } from "./world-desk.ts";
+
+export interface PlainDeskPorts {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly desk: WorldDesk;
+  readonly feeds: FeedRows;
+  /** Throws ACCOUNT_NOT_FOUND. */
+  readonly routerOfAccount: (accountId: string) => AccountRouter;
+}
+
+type Answer = MessageInitShape<typeof SubmitOrdersResponseSchema>;
+
+const kind = "plain";
+
+/** SubmitOrders: each request id is answered once, and the same again for 24 hours. */
+export class PlainDesk {
+  readonly #ports: PlainDeskPorts;
+
+  constructor(ports: PlainDeskPorts) {
+    this.#ports = ports;
+  }
+
+  async submit(request: SubmitOrdersRequest, claims: TicketClaims): Promise<Answer> {
+    const call = plainCallFrom(request);
+    const strategies = call.orders.map((one) => one.strategy);
+    const { sessionId } = call.claim;
+    checkTicketCovers({ world: call.world, sessionId, strategies }, claims);
+    const verdicts = await this.#submit(call).catch((failure: unknown) => {
+      // A world without an account here takes no order.
+      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
+      const { reason } = failure;
+      return call.orders.map((): PlainVerdict => ({ accepted: false, reason, orders: [] }));
+    });
+    return plainAnswer(verdicts);
+  }
+
+  async #submit(call: PlainCall): Promise<readonly PlainVerdict[]> {
+    const { desk, feeds, routerOfAccount } = this.#ports;
+    const kept = await this.#kept(call);
+    if (kept !== undefined) return kept;
+    const { source, accountId } = await desk.open(call.world);
+    const router = routerOfAccount(accountId);
+    // An order never meets an older book than the one it was decided on.
+    await feeds.settled(source, Math.max(...call.orders.map((one) => one.row)));
+    if (call.isArmed) await desk.ready(call.world, call.claim, call.orders);
+    return router.exclusive(async () => {
+      const before = await this.#kept(call);
+      if (before !== undefined) return before;
+      const world = await desk.open(call.world);
+      return takePlain(router, { ...call, world, keep: (verdicts) => this.#keep(call, verdicts) });
+    });
+  }
+
+  async #kept({ requestId, requestHash }: PlainCall): Promise<PlainVerdict[] | undefined> {
+    const answer = await keptAnswer(this.#ports.db, kind, requestId, requestHash);
+    return answer === undefined ? undefined : decodePlainAnswer(answer);
+  }
+
+  #keep(call: PlainCall, verdicts: readonly PlainVerdict[]) {
+    return async (tx: Parameters<typeof keepAnswer>[0]): Promise<void> => {
+      const { requestId, requestHash } = call;
+      const answer = encodePlainAnswer(verdicts);
+      const nowMs = this.#ports.clock.nowMs();
+      await forgetAnswers(tx, kind, nowMs - requestKeptMs);
+      await keepAnswer(tx, { kind, requestId, requestHash, answer, nowMs });
+    };
+  }
+}

@@ -1,0 +1,154 @@
+import {
+  lotsFromQuantity,
+  type OrderTerms,
+  weightedQuantity,
+  wholeLots,
+} from "@qmtl/sdk/execution";
+import type { Tx } from "@qmtl/service-kit/db";
+import type { AccountRouter } from "./account-router.ts";
+import type { Booking } from "./booking.ts";
+import type { Door } from "./door.ts";
+import { reasonOfHeld, reasonOfRefusal } from "./gate-reasons.ts";
+import { PermissionLost } from "./order-permission.ts";
+import type { OrderWorld } from "./order-world.ts";
+import type { PlainVerdict, StatedOrder } from "./plain-call.ts";
+import type { StatedClaim } from "./take-targets.ts";
+
+/** One call's orders. */
+export interface PlainTurn {
+  readonly world: OrderWorld;
+  readonly claim: StatedClaim;
+  readonly isArmed: boolean;
+  readonly orders: readonly StatedOrder[];
+  readonly requestId: string;
+  /** Stores what became of them in the transaction that journals them. */
+  readonly keep: (verdicts: readonly PlainVerdict[]) => (tx: Tx) => Promise<void>;
+}
+
+/**
+ * Makes plain orders, once, in one transaction with the answer, and sends them. What may not leave now never does:
+ * unlike a target a refused order is forgotten. Refused are orders under another fence, from another session than
+ * the emitter, while a halt covers the strategy, of a bucket that closed before the gate opened, that is older than
+ * `max_lag` or has not closed yet. Call it alone on the account.
+ */
+export async function takePlain(router: AccountRouter, turn: PlainTurn): Promise<PlainVerdict[]> {
+  const booking = router.booking();
+  const verdicts = turn.orders.map((order) => takeOne(router, turn, order, booking));
+  try {
+    await router.settle(booking, turn.keep(verdicts));
+    return verdicts;
+  } catch (failure) {
+    if (!(failure instanceof PermissionLost)) throw failure;
+    // Nothing of the call was stored, refused orders neither.
+    const lost = verdicts.map(({ accepted, reason }) =>
+      refused(accepted ? failure.reason : reason),
+    );
+    await router.commit(router.booking(), turn.keep(lost));
+    return lost;
+  }
+}
+
+function takeOne(
+  router: AccountRouter,
+  turn: PlainTurn,
+  order: StatedOrder,
+  booking: Booking,
+): PlainVerdict {
+  const { strategy, instrument, bucket, reduceOnly } = order;
+  const { world, claim, requestId } = turn;
+  const door = router.deps.doorOf(world.worldId);
+  if (door === undefined) return refused("GATE_SHUT");
+  const reason = refuse(router, door, turn, order) ?? refuseBucket(router, door, turn, order);
+  if (reason !== undefined) return refused(reason);
+  const read = readOrder(router, order);
+  if (read === undefined) return refused("INVALID_FIELD");
+  const lots = weightedLots(router, door, world, order, read.lots);
+  if (lots === 0) return refused("NOT_ACTIVE");
+  const before = booking.made.length;
+  const refusedBefore = booking.refused.length;
+  const op = {
+    op: "submit_order",
+    ...{ world: world.worldId, strategy, instrument, lots, bucket, reduceOnly },
+    ...(read.terms === undefined ? {} : { terms: read.terms }),
+    ...{ session: claim.sessionId, request: requestId },
+  } as const;
+  const place = router.place(world.worldId, strategy);
+  booking.apply("plain", op, place, router.permission);
+  const made = booking.made.slice(before).map((outgoing) => outgoing.order);
+  const [held] = booking.refused.slice(refusedBefore);
+  const rejected = made.find(({ state }) => state === "rejected");
+  return {
+    accepted: made.some(({ state }) => state !== "rejected"),
+    reason: held === undefined ? (rejected?.reason ?? "") : reasonOfHeld(held.reason),
+    orders: made.map(({ id }) => id),
+  };
+}
+
+function refuse(
+  router: AccountRouter,
+  door: Door,
+  { world, claim, isArmed }: PlainTurn,
+  { strategy, instrument }: StatedOrder,
+): string | undefined {
+  const id = { world: world.worldId, strategy };
+  if (router.deps.halts.covering({ account: router.account, ...id }) !== undefined) return "HALTED";
+  const refusal = door.checkStrategy({ strategyId: strategy, ...claim });
+  if (refusal !== null) return reasonOfRefusal[refusal];
+  if (!isArmed) return "GATE_SHUT";
+  if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
+  const account = router.core
+    .strategies()
+    .find((one) => one.world === world.worldId && one.strategy === strategy);
+  return account === undefined || account.demoted !== null ? "NOT_ACTIVE" : undefined;
+}
+
+/** A bucket must have closed after the gate opened, within `max_lag`, and have a mark. */
+function refuseBucket(
+  router: AccountRouter,
+  door: Door,
+  { world }: PlainTurn,
+  { instrument, bucket }: StatedOrder,
+): string | undefined {
+  const now = router.dataNow(world);
+  if (door.openedMs === undefined) return "GATE_SHUT";
+  if (bucket <= door.openedMs || now - bucket > world.maxLagMs) return "BUCKET_STALE";
+  const hasMark = bucket <= now && router.market.closeAt(instrument, bucket) !== undefined;
+  return hasMark ? undefined : "MARK_INVALID";
+}
+
+/** Whole lots and terms; undefined when they are no order. */
+function readOrder(
+  router: AccountRouter,
+  { instrument, quantity, terms }: StatedOrder,
+): { readonly lots: number; readonly terms: OrderTerms | undefined } | undefined {
+  const spec = router.deps.settings.instruments.find((one) => one.symbol === instrument);
+  if (spec === undefined || terms === null || quantity === "") return undefined;
+  if (terms !== undefined && !(terms.price > 0 && Number.isFinite(terms.price))) return undefined;
+  try {
+    const lots = lotsFromQuantity(quantity, spec.lotSize);
+    return lots === 0 ? undefined : { lots, terms };
+  } catch (failure) {
+    if (failure instanceof RangeError) return undefined;
+    throw failure;
+  }
+}
+
+/** What takes the position toward zero whole, the rest by the weight of its side. */
+function weightedLots(
+  router: AccountRouter,
+  door: Door,
+  world: OrderWorld,
+  { strategy, instrument }: StatedOrder,
+  lots: number,
+): number {
+  const id = { world: world.worldId, strategy, instrument };
+  const expected = (router.core.book(id)?.quantity ?? 0) + router.core.workingLots(id);
+  const closes = expected !== 0 && lots > 0 !== expected > 0;
+  const closing = closes ? Math.sign(lots) * Math.min(Math.abs(lots), Math.abs(expected)) : 0;
+  const opening = lots - closing;
+  return closing + wholeLots(weightedQuantity(opening, door.weightOf(strategy, opening)));
+}
+
+function refused(reason: string): PlainVerdict {
+  return { accepted: false, reason, orders: [] };
+}

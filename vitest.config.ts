@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./e2e/src/harness/longest-first.ts";
 
 const conditions = ["@qmtl/source", "module", "node", "development|production"];
 
@@ -13,5 +14,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: "forks",
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
   },
 });

@@ -21,7 +21,7 @@ import {
   openTestPglite,
   waitUntil,
 } from "@qmtl/service-kit/testing";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { bytesFromFloats } from "./store/returns-table.ts";
 import {
   advance,
@@ -533,16 +533,18 @@ function suite(
     expect([stored.duplicate, repeat.duplicate]).toEqual([false, true]);
   });
 
-  test("heartbeats are answered from memory in less than a millisecond", async () => {
+  test("heartbeats are answered from memory", async () => {
     await makeWorld("fast", { a: 0.6 });
     await toPaper("fast");
     const session = new FakeSession(actorOf("fast"), "s-fast", ["a"]);
     await session.beat();
-    const began = process.hrtime.bigint();
+    const calls = [vi.spyOn(w.db, "query"), vi.spyOn(w.db, "transaction")];
     for (let i = 0; i < 500; i++) await session.beat();
-    const eachMs = Number(process.hrtime.bigint() - began) / 1e6 / 500;
 
-    expect(eachMs).toBeLessThan(1);
+    for (const call of calls) {
+      expect(call).not.toHaveBeenCalled();
+      call.mockRestore();
+    }
   });
 
   describe("after a crash", () => {

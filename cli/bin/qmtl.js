@@ -49,6 +49,3 @@ if (existsSync(source)) {
   const { main } = await import(new URL("../dist/main.js", import.meta.url).href);
   await main(process.argv);
 }
-
-// A command that failed has told all it had to tell: whatever it left running must not keep the process.
-if (process.exitCode) setTimeout(() => process.exit(), 1_000).unref();

@@ -122,6 +122,6 @@ export const sdkSchema = z.strictObject({
     .enum(["hot", "cold"])
     .default("hot")
     .describe(
-      "`hot`: keep nodes computed by others up to date, to take over at once. `cold`: restore when needed.",
+      "No effect yet: a node is always restored from its last snapshot and the log when it is taken over. `hot` is to keep it up to date beforehand.",
     ),
 });

@@ -10,10 +10,9 @@ import {
   TicketPurpose,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { makeHeartbeat, makeNack, type SessionEffect } from "../gate/index.ts";
-import { hasReason } from "../rpc/index.ts";
+import { hasReason, heartbeatToProto, replyFromProto } from "../rpc/index.ts";
 import { pause, type SdkClock, type SdkTimer } from "./clock.ts";
 import { gateInput } from "./gate-from-proto.ts";
-import { heartbeatToProto, replyFromProto } from "./heartbeat-messages.ts";
 import type { OrderGate } from "./order-gate.ts";
 import { reconnectDelayMs } from "./reconnect-delay.ts";
 
@@ -104,7 +103,10 @@ export class ControlSession {
     if (this.#ticket !== "") {
       const made = makeHeartbeat(gate.state, clock.reading());
       gate.state = made.state;
-      const heartbeat = heartbeatToProto(made.heartbeat, [strategyId], true);
+      const heartbeat = heartbeatToProto(made.heartbeat, {
+        strategyIds: [strategyId],
+        release: true,
+      });
       await control
         .heartbeat({ ticket: this.#ticket, heartbeat }, { timeoutMs: 1_000 })
         .catch(() => undefined);
@@ -277,7 +279,10 @@ export class ControlSession {
       return;
     const made = makeHeartbeat(gate.state, clock.reading());
     gate.state = made.state;
-    const heartbeat = heartbeatToProto(made.heartbeat, [strategyId], false);
+    const heartbeat = heartbeatToProto(made.heartbeat, {
+      strategyIds: [strategyId],
+      release: false,
+    });
     this.#underWay++;
     control.heartbeat({ ticket: this.#ticket, heartbeat }, { timeoutMs: 4_000 }).then(
       ({ reply }) => {

@@ -19,6 +19,7 @@ export {
   grpcStatusFrom,
   qmtlErrorFrom,
 } from "./error-details.ts";
+export { type HeartbeatSender, heartbeatToProto, replyFromProto } from "./heartbeat-messages.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
 export {
   type FieldViolation,

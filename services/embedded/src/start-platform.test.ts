@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
+import { freePorts } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Platform, startPlatform } from "./start-platform.ts";
 
@@ -34,8 +35,10 @@ describe("a platform with a certificate and keys", () => {
   let platform: Platform;
 
   beforeAll(async () => {
-    const ports =
-      "gateway: {port: 7460, web_port: 7461, dag_manager_url: 'http://127.0.0.1:7462', world_service_url: 'http://127.0.0.1:7463'}\ndag_manager: {port: 7462}\nworld_service: {port: 7463}";
+    const [gateway, web, dag, world] = await freePorts(4);
+    const ports = `gateway: {port: ${gateway}, web_port: ${web}}
+dag_manager: {port: ${dag}}
+world_service: {port: ${world}}`;
     platform = await startPlatform(loadConfig({ path: configIn(folder, ports) }));
   });
   afterAll(async () => {
@@ -44,7 +47,7 @@ describe("a platform with a certificate and keys", () => {
   });
 
   it("answers a caller that trusts the certificate and shows its key", async () => {
-    expect(platform.addresses.gateway).toBe("https://127.0.0.1:7460");
+    expect(platform.addresses.gateway).toMatch(/^https:\/\/127\.0\.0\.1:\d+$/);
     const tls = { ca: readFileSync(cert) };
     await using connection = connectTo(platform.addresses.gateway, { tls, apiKey: secret });
     await expect(connection.client(WorldService).listWorlds({})).resolves.toMatchObject({
@@ -61,7 +64,7 @@ describe("a platform with a certificate and keys", () => {
   });
 
   it("talks to nobody in plain text", async () => {
-    await using connection = connectTo("http://127.0.0.1:7460", {
+    await using connection = connectTo(platform.addresses.gateway.replace("https:", "http:"), {
       apiKey: secret,
       timeoutMs: 2_000,
     });

@@ -1,4 +1,4 @@
-import type { QmtlConfig } from "@qmtl/sdk/config";
+import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   createLogger,
@@ -9,7 +9,6 @@ import {
 } from "@qmtl/service-kit";
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { gatewayKeysFromConfig } from "./gateway-keys.ts";
-import { readPem } from "./pem-file.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
   type StartContext,
@@ -35,7 +34,7 @@ export interface StartedService {
 /**
  * Starts one service of the distributed shape: its data in PostgreSQL, its events on Kafka.
  *
- * CONFIG_INVALID names every key that is missing for it; PORT_TAKEN; STORAGE_UNAVAILABLE, PEER_UNAVAILABLE.
+ * CONFIG_INVALID names every key that is missing for it; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE.
  */
 export async function startService(name: ServiceName, config: QmtlConfig): Promise<StartedService> {
   refuseIncomplete(name, config);
@@ -66,8 +65,7 @@ const starters: Record<ServiceName, (context: StartContext) => Promise<RunningSe
     const key = gateways.find(({ gatewayId }) => gatewayId === config.gateway.id);
     if (key === undefined) throw new Error("checked before: the gateway has its secret");
     const { dag_manager_url: dagManagerUrl, world_service_url: worldServiceUrl } = config.gateway;
-    const file = config.security.ca_file;
-    const ca = file === null ? undefined : readPem("security.ca_file", file);
+    const ca = clientTls(config).tls?.ca;
     return startGateway(context, { key, dagManagerUrl, worldServiceUrl, ca });
   },
 };

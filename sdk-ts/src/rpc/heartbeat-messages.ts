@@ -19,11 +19,20 @@ const refusals: Readonly<Record<number, LeaseRefusal>> = {
   [RefuseReason.NOT_EMITTER]: "NOT_EMITTER",
 };
 
-/** A heartbeat of a strategy's session on the wire. */
+/** What a heartbeat says beside the state of its session. */
+export interface HeartbeatSender {
+  /** Strategies the session runs; none for a door. */
+  readonly strategyIds?: readonly string[];
+  /** The sender is the order door of a gateway. */
+  readonly door?: boolean;
+  /** It gives its leases up, so it asks for none. */
+  readonly release: boolean;
+}
+
+/** A heartbeat of a session that can send orders, on the wire. */
 export function heartbeatToProto(
   heartbeat: Heartbeat,
-  strategyIds: readonly string[],
-  release: boolean,
+  { strategyIds = [], door = false, release }: HeartbeatSender,
 ): HeartbeatMessage {
   return create(HeartbeatSchema, {
     sessionId: heartbeat.sessionId,
@@ -40,6 +49,7 @@ export function heartbeatToProto(
     lateWrites: heartbeat.lateWrites,
     strategyIds: [...strategyIds],
     orderCapable: true,
+    door,
     release,
   });
 }
@@ -59,7 +69,11 @@ export function replyFromProto(message: HeartbeatReplyMessage): HeartbeatReply {
     ...base,
     granted: true,
     leaseId: message.leaseId,
-    emitterFor: new Map(message.emitters.map((one) => [one.strategyId, one.sessionId])),
+    emitterFor: new Map(
+      message.emitters
+        .filter((one) => one.sessionId !== "")
+        .map((one) => [one.strategyId, one.sessionId]),
+    ),
     leaseMs: message.leaseMs,
     marginMs: message.marginMs,
     decisionRemainingMs: message.decisionRemainingMs,

@@ -43,10 +43,16 @@ export function crossingTargets({ close, endMs }: ExecutionBars): Float64Array {
 export function tradeTargets(bars: ExecutionBars, targets: Float64Array): OfflineAccount {
   const { open, high, low, close } = bars;
   const account = new OfflineAccount({
-    instrument: { symbol: "X", lotSize: String(COSTS.lotUnit), tick: 0.01 },
+    instruments: [
+      {
+        symbol: "X",
+        lotSize: String(COSTS.lotUnit),
+        tick: 0.01,
+        costs: { feeBps: COSTS.fee * 1e4, halfSpreadBps: COSTS.halfSpread * 1e4 },
+      },
+    ],
     capital: COSTS.capital,
     rowsExpected: close.length,
-    costs: { feeBps: COSTS.fee * 1e4, halfSpreadBps: COSTS.halfSpread * 1e4 },
   });
   for (let i = 0; i < close.length; i++) {
     account.step(i, open[i]!, high[i]!, low[i]!, close[i]!, targets[i]!);

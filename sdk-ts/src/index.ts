@@ -1,6 +1,18 @@
 // For people who write strategies.
 
 export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
+export {
+  type OrderInstrument,
+  ordersFromWorldPlan,
+  type PlanQuantity,
+  type TimeInForce,
+  type VenuePolicy,
+  type WorldPlan,
+  type WorldPlanCross,
+  type WorldPlanDelta,
+  type WorldPlanOrder,
+  type WorldPlanOrderOptions,
+} from "./execution/index.ts";
 export * from "./nodesets/index.ts";
 export * from "./report/index.ts";
 export { loadStrategy } from "./runner/load-strategy.ts";
@@ -8,6 +20,7 @@ export type {
   HoldResult,
   OfflineResult,
   ResultCosts,
+  ResultInstrument,
   ResultNode,
   StepsAfterTarget,
 } from "./runner/offline-result.ts";

@@ -266,3 +266,46 @@ describe("what cannot be hashed is refused by name", () => {
     expect(hashOf(source, "(w) => w[0]")).toMatch(/^blake3:[0-9a-f]{64}$/);
   });
 });
+
+describe("a function of a package", () => {
+  const text = "(w) => twice(w[0])";
+  const nodes = "const twice = (x) => 2 * x; export const make = () => ((w) => twice(w[0]));";
+  const folder = "/p/node_modules/@them/nodes";
+  const manifest = (exports: unknown, version = "1.0.0") =>
+    JSON.stringify({ name: "@them/nodes", version, exports });
+  const user = 'import { make } from "@them/nodes"; export const n = make();';
+  const installed = (more: Record<string, string>, exports: unknown = "./dist/index.js") => ({
+    [`${folder}/package.json`]: manifest(exports),
+    [`${folder}/dist/index.js`]: 'export { make } from "./make.js";',
+    [`${folder}/dist/make.js`]: nodes,
+    ...more,
+  });
+
+  test("has the hash it would have in the author's own files, whatever the package's version", () => {
+    const own = hashOf('import { make } from "./make.ts";', text, { "/p/make.ts": nodes });
+
+    expect(hashOf(user, text, installed({}))).toBe(own);
+    const later = { [`${folder}/package.json`]: manifest("./dist/index.js", "2.0.0") };
+    expect(hashOf(user, text, installed(later))).toBe(own);
+    const changed = { [`${folder}/dist/make.js`]: nodes.replace("2 * x", "3 * x") };
+    expect(hashOf(user, text, installed(changed))).not.toBe(own);
+  });
+
+  test("is found through conditions and subpaths of the manifest, and through a file of one's own", () => {
+    const own = hashOf(user, text, installed({}));
+    const conditions = { ".": { types: "./dist/index.d.ts", default: "./dist/index.js" } };
+    const subpath = { "./make": { import: "./dist/make.js" } };
+
+    expect(hashOf(user, text, installed({}, conditions))).toBe(own);
+    const deep = user.replace("@them/nodes", "@them/nodes/make");
+    expect(hashOf(deep, text, installed({}, subpath))).toBe(own);
+    const between = installed({ "/p/mine.ts": user });
+    expect(hashOf('import { n } from "./mine.ts";', text, between)).toBe(own);
+  });
+
+  test("is not looked for in packages that nothing of the author's imports", () => {
+    const reason = failure(() => hashOf("export const n = 1;", text, installed({}))).reason;
+
+    expect(reason).toBe("FUNCTION_NOT_FOUND");
+  });
+});

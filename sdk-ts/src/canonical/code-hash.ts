@@ -36,8 +36,8 @@ export interface CodeHashOptions {
 /**
  * Hash of a compute function's meaning as written.
  *
- * The function's text finds its place in the module (or in a file the module imports by relative path); from there
- * its free names are followed to constants, helpers and imports of the same package, transitively, to the name and
+ * The function's text finds its place in the module (or in a file the module imports by relative path, or else in a
+ * package these import, other than this one); from there its free names are followed to constants, helpers and imports of the same package, transitively, to the name and
  * version of npm packages, to Node's own modules and to globals of the language. The hash is the same for the `.ts`
  * source, for `tsc` output and for `esbuild` output (not bundled, not minified), and blind to comments, layout, types
  * and the names of local variables. It differs as soon as the function, anything of its package it reaches, or the
@@ -60,8 +60,13 @@ export function openCodeHasher(
   const entry = tree.module(resolve(options.modulePath));
   return (fn) => {
     const wanted = parseRuntimeFunction(fn, entry.path);
-    const sites = ownModules(tree, entry).flatMap((module) => functionSites(module, wanted));
-    return hashOfSites(tree, entry, fn, sites);
+    const own = ownModules(tree, [entry]);
+    const sites = own.flatMap((module) => functionSites(module, wanted));
+    if (sites.length > 0) return hashOfSites(tree, entry, fn, sites);
+    // Only then, and only as far as needed: a package of nodes may be large.
+    const bought = ownModules(tree, packageModules(tree, own));
+    const found = bought.flatMap((module) => functionSites(module, wanted));
+    return hashOfSites(tree, entry, fn, found);
   };
 }
 
@@ -80,7 +85,7 @@ function hashOfSites(
     throw new CodeHashError(
       "FUNCTION_NOT_FOUND",
       entry.path,
-      `"${fn.name}" is not written in this module or a file it imports by relative path; wrap it in a function there`,
+      `"${fn.name}" is not written in this module, in a file it imports by relative path or in a package these import; wrap it in a function there`,
       fn.name,
     );
   }
@@ -95,9 +100,9 @@ function hashOfSites(
   return first;
 }
 
-/** The module and all it reaches by relative imports, nearest first. */
-function ownModules(tree: SourceTree, entry: SourceModule): SourceModule[] {
-  const found = new Map([[entry.path, entry]]);
+/** The modules and all they reach by relative imports, nearest first. */
+function ownModules(tree: SourceTree, entries: readonly SourceModule[]): SourceModule[] {
+  const found = new Map(entries.map((entry) => [entry.path, entry]));
   for (const module of found.values()) {
     for (const specifier of specifiersOf(module)) {
       if (!specifier.startsWith(".") && !specifier.startsWith("/")) continue;
@@ -105,6 +110,18 @@ function ownModules(tree: SourceTree, entry: SourceModule): SourceModule[] {
       if (target?.kind === "file" && !found.has(target.path)) {
         found.set(target.path, tree.module(target.path));
       }
+    }
+  }
+  return [...found.values()];
+}
+
+/** Entry modules of the packages that modules import: where a package of nodes has its functions. */
+function packageModules(tree: SourceTree, modules: readonly SourceModule[]): SourceModule[] {
+  const found = new Map<string, SourceModule>();
+  for (const module of modules) {
+    for (const specifier of specifiersOf(module)) {
+      const path = tree.findPackageEntry(module, specifier);
+      if (path !== undefined && !found.has(path)) found.set(path, tree.module(path));
     }
   }
   return [...found.values()];

@@ -1,6 +1,7 @@
 import { isLoopbackHost } from "../rpc/loopback-host.ts";
 import { parseTimeText } from "../sources/parse-time.ts";
 import type { QmtlConfig } from "./config-schema.ts";
+import { domainOfTradeMode } from "./derived-values.ts";
 
 /** A rule that two or more keys break together, reported at the key to change. */
 export interface ConfigConflict {
@@ -17,6 +18,7 @@ export function checkConfig(config: QmtlConfig): ConfigConflict[] {
     ...checkTimers(config),
     ...checkPlatform(config),
     ...checkDoors(config),
+    ...checkExecutionDomain(config),
   ];
 }
 
@@ -126,4 +128,17 @@ function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
       seen.set(number, `${service}.${key}`);
     }
   }
+  const { metrics_port: page } = config.telemetry;
+  const other = page === null ? undefined : seen.get(page);
+  if (other !== undefined)
+    yield { path: ["telemetry", "metrics_port"], message: `${page} is ${other}, too` };
+}
+
+function* checkExecutionDomain({ sdk }: QmtlConfig): Generator<ConfigConflict> {
+  const { trade_mode, execution_domain } = sdk;
+  if (trade_mode === null || execution_domain === null) return;
+  const means = domainOfTradeMode(trade_mode);
+  if (means === execution_domain) return;
+  const message = `means execution_domain: ${means}, but that is ${execution_domain}; leave trade_mode out`;
+  yield { path: ["sdk", "trade_mode"], message };
 }

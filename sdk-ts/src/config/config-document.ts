@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from "node:fs";
+import { lstatSync, readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument } from "yaml";
 import { ConfigError, type ConfigErrorReason } from "./config-error.ts";
@@ -19,7 +19,8 @@ export interface ConfigDocument {
 }
 
 /**
- * Finds and parses the file: the given path, else `qmtl.yml`, else `qmtl.yaml` in `cwd`, else none.
+ * Finds and parses the file: the given path, else `qmtl.yml`, else `qmtl.yaml` in `cwd`, else none. An empty file is
+ * refused: it is more often a lost one than a wish for the defaults, which `{}` states.
  *
  * @throws {ConfigError} `CONFIG_NOT_FOUND` (a given path), `CONFIG_UNREADABLE`, `CONFIG_EMPTY`, `CONFIG_NOT_YAML`.
  */
@@ -28,7 +29,8 @@ export function readConfigDocument(path: string | undefined, cwd: string): Confi
     path === undefined
       ? ["qmtl.yml", "qmtl.yaml"].map((name) => join(cwd, name))
       : [resolve(cwd, path)];
-  const file = candidates.find((one) => statSync(one, { throwIfNoEntry: false }) !== undefined);
+  // A link to nothing is there, too: it must not read as "no file, so all defaults".
+  const file = candidates.find(isThere);
   if (file !== undefined) return parseConfigDocument(readText(file), file);
   if (path !== undefined) throw refused("CONFIG_NOT_FOUND", candidates[0], "there is no such file");
   return { file: undefined, data: {}, place: () => undefined };
@@ -41,12 +43,15 @@ export function parseConfigDocument(text: string, file: string): ConfigDocument 
   const problem = document.errors[0];
   if (problem !== undefined) {
     const at = lines.linePos(problem.pos[0]);
-    const message = problem.message.split("\n")[0]!.replace(/ at line \d+.*$/, "");
+    const message = problem.message
+      .split("\n")[0]!
+      .replace(/ at line \d+.*$/, "")
+      .replace(/; please use YAML\..*$/, "; one is taken");
     throw new ConfigError("CONFIG_NOT_YAML", file, [
       { path: "", message, line: at.line, column: at.col },
     ]);
   }
-  const data: unknown = document.toJS({ maxAliasCount: 100 });
+  const data = plainData(document, file);
   if (data === null || data === undefined) {
     throw refused("CONFIG_EMPTY", file, "the file is empty; write {} to run on defaults alone");
   }
@@ -56,20 +61,38 @@ export function parseConfigDocument(text: string, file: string): ConfigDocument 
   return { file, data, place: (path, of = "value") => place(document, lines, path, of) };
 }
 
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return true; // something is in the way; reading tells what
+  }
+}
+
+function plainData(document: Document.Parsed, file: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (failure) {
+    throw refused("CONFIG_NOT_YAML", file, messageOf(failure));
+  }
+}
+
+function messageOf(failure: unknown): string {
+  return failure instanceof Error ? failure.message : String(failure);
+}
+
 function readText(file: string): string {
   try {
     const stat = statSync(file);
     if (stat.isDirectory()) throw refused("CONFIG_UNREADABLE", file, "is a directory, not a file");
+    // A pipe may hand a file in; a device may never end.
+    if (!stat.isFile() && !stat.isFIFO()) throw refused("CONFIG_UNREADABLE", file, "is not a file");
     if (stat.size > configBytesMax)
       throw refused("CONFIG_UNREADABLE", file, `is larger than ${configBytesMax} bytes`);
     return readFileSync(file, "utf8");
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    throw refused(
-      "CONFIG_UNREADABLE",
-      file,
-      error instanceof Error ? error.message : String(error),
-    );
+    throw refused("CONFIG_UNREADABLE", file, messageOf(error));
   }
 }
 

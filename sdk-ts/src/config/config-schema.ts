@@ -9,12 +9,8 @@ import {
   telemetrySchema,
   testSchema,
 } from "./platform-sections.ts";
-import {
-  dagManagerSchema,
-  gatewaySchema,
-  sdkSchema,
-  worldServiceSchema,
-} from "./service-sections.ts";
+import { sdkSchema } from "./sdk-section.ts";
+import { dagManagerSchema, gatewaySchema, worldServiceSchema } from "./service-sections.ts";
 
 const rootSchema = z.strictObject({
   project: z

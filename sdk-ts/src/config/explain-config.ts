@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { isRecord } from "./config-document.ts";
 import { ConfigError } from "./config-error.ts";
+import { type DerivedValue, testBudgetValues } from "./derived-values.ts";
 import { type LoadConfigOptions, loadConfigWithOrigins, overrideOf } from "./load-config.ts";
 import { nearestName } from "./nearest-name.ts";
-import { descriptionOf, knownKeys, leafKeys, schemaAt } from "./schema-walk.ts";
+import { descriptionOf, knownKeys, leafKeys, schemaAt, valueAt } from "./schema-walk.ts";
 
 /** What a key means and has. */
 export interface ConfigExplanation {
@@ -14,8 +15,12 @@ export interface ConfigExplanation {
   readonly default: unknown;
   readonly description: string;
   readonly value: unknown;
-  /** `default`, `FILE:LINE:COLUMN` or the name of an environment variable. */
+  /**
+   * `default`, `FILE:LINE:COLUMN`, the name of an environment variable, or the keys it follows while it is left out.
+   */
   readonly origin: string;
+  /** Values this key gives others while they are left out; absent for a key that does so never. */
+  readonly sets?: Readonly<Record<string, unknown>>;
 }
 
 /**
@@ -27,7 +32,7 @@ export function explainConfig(key: string, options: LoadConfigOptions = {}): Con
   const path = key.split(".");
   const schema = schemaAt(path);
   if (schema === undefined) throw unknownKey(key, path);
-  const { config, document, overrides } = loadConfigWithOrigins(options);
+  const { config, document, overrides, derived } = loadConfigWithOrigins(options);
   const json = jsonSchemaOf(schema);
   return {
     key,
@@ -35,7 +40,12 @@ export function explainConfig(key: string, options: LoadConfigOptions = {}): Con
     default: json.default,
     description: descriptionOf(schema),
     value: valueAt(config, path),
-    origin: overrideOf(path, overrides)?.variable ?? fileOrigin(path) ?? "default",
+    origin:
+      derived.find((one) => one.key === key)?.origin ??
+      overrideOf(path, overrides)?.variable ??
+      fileOrigin(path) ??
+      "default",
+    ...(key === "test.test_mode" ? { sets: recordOf(testBudgetValues()) } : {}),
   };
 
   function fileOrigin(names: readonly string[]): string | undefined {
@@ -43,6 +53,10 @@ export function explainConfig(key: string, options: LoadConfigOptions = {}): Con
     const place = document.place(names, "key");
     return place && `${document.file}:${place.line}:${place.column}`;
   }
+}
+
+function recordOf(values: readonly DerivedValue[]): Record<string, unknown> {
+  return Object.fromEntries(values.map(({ key, value }) => [key, value]));
 }
 
 function unknownKey(key: string, path: readonly string[]): ConfigError {
@@ -54,15 +68,6 @@ function unknownKey(key: string, path: readonly string[]): ConfigError {
   return new ConfigError("CONFIG_INVALID", undefined, [
     suggestion === undefined ? issue : { ...issue, suggestion },
   ]);
-}
-
-function valueAt(root: unknown, path: readonly string[]): unknown {
-  let at: unknown = root;
-  for (const name of path) {
-    if (Array.isArray(at)) at = at[Number(name)];
-    else at = isRecord(at) && Object.hasOwn(at, name) ? at[name] : undefined;
-  }
-  return at;
 }
 
 function jsonSchemaOf(schema: z.core.$ZodType): Record<string, unknown> {

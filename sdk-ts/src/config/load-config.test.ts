@@ -1,10 +1,11 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import {
   ConfigError,
   configJsonSchema,
+  derivedKeys,
   explainConfig,
   type LoadConfigOptions,
   leafKeys,
@@ -80,7 +81,16 @@ describe("a configuration that holds", () => {
       data_dir: join(cwd, ".qmtl/data"),
       dsn: null,
     });
-    expect(config.sdk).toEqual({ gateway_url: "http://127.0.0.1:7400", takeover: "hot" });
+    expect(config.sdk).toEqual({
+      gateway_url: "http://127.0.0.1:7400",
+      execution_domain: null,
+      trade_mode: null,
+      request_timeout_ms: 2_000,
+      stream_silence_ms_max: 30_000,
+      stream_total_ms_max: null,
+      poll_interval_ms: 10_000,
+      takeover: "hot",
+    });
     expect(config.sources).toEqual({});
   });
 
@@ -162,8 +172,27 @@ describe("a file that cannot be used", () => {
     });
   });
 
+  test("a link to nothing, a link to itself, a path below a file, and what is no file", () => {
+    const cwd = folder({ "c.yml": "{}" });
+    symlinkSync(join(cwd, "none"), join(cwd, "qmtl.yml"));
+    symlinkSync(join(cwd, "loop.yml"), join(cwd, "loop.yml"));
+
+    for (const path of [undefined, "loop.yml", "c.yml/d.yml", "/dev/null"]) {
+      expect(refusal(() => loadConfig({ cwd, path, env: {} })).reason).toBe("CONFIG_UNREADABLE");
+    }
+  });
+
+  test("one whose aliases grow beyond measure", () => {
+    const ten = (name: string) => `[${Array.from({ length: 10 }, () => name)}]`;
+    const text = `a: &a ${ten("x")}\nb: &b ${ten("*a")}\nc: &c ${ten("*b")}\nd: ${ten("*c")}\n`;
+
+    expect(refusal(() => load(text)).reason).toBe("CONFIG_NOT_YAML");
+  });
+
   test.each([
     ["gateway:\n  port: [1\n", 3],
+    ["gateway:\n  port: 1\n  port: 2\n", 3],
+    ["---\n{}\n---\n{}\n", 3],
     ["gateway: {}\ngateway: {}\n", 2],
     ["just text", undefined],
     ["- a list", undefined],
@@ -203,6 +232,18 @@ describe("a value that does not hold is reported with line and column", () => {
     ["sources:\n  b: {file: f, start: 2020-02-30}\n", { path: "sources.b.start", line: 2 }],
     ["storage:\n  kind: sqlite\n", { path: "storage.kind", line: 2, column: 9 }],
     ["gateway: 5\n", { path: "gateway", line: 1, column: 10 }],
+    [
+      "sdk:\n  # gateway_url: http://h:1\n",
+      { path: "sdk", line: 1, message: "is empty: put its keys below it, or leave it out" },
+    ],
+    [
+      "sources:\n  b:\n    file: f\n    speed: [1]\n",
+      {
+        path: "sources.b.speed",
+        line: 4,
+        message: 'expected number, received array; or expected "max"',
+      },
+    ],
   ])("%j", (text, issue) => {
     const error = refusal(() => load(text));
 
@@ -235,6 +276,18 @@ describe("a value that does not hold is reported with line and column", () => {
     const [issue] = refusal(() => load("{}", { QMTL__GATEWAY__PROT: "1" })).issues;
 
     expect(issue).toMatchObject({ path: "gateway.prot", suggestion: "port" });
+  });
+
+  test.each([
+    ["QMTL__GATEWEY__PORT", "1", { path: "gatewey", suggestion: "gateway" }],
+    ["QMTL__GATEWAY__PORT__X", "1", { path: "gateway.port" }],
+    ["QMTL__GATEWAY", "1", { path: "gateway" }],
+    ["QMTL__ACCOUNTS__MAIN__LIMITS__MAX_ORDER", "1", { path: "accounts.main.limits.max_order" }],
+  ])("%s=%s from the environment is refused and named", (variable, value, issue) => {
+    const [found] = refusal(() => load("{}", { [variable]: value })).issues;
+
+    expect(found).toMatchObject(issue);
+    expect(found?.message).toContain(`(set by ${variable})`);
   });
 
   test("a secret written out is refused and not repeated", () => {
@@ -270,6 +323,7 @@ describe("keys that do not go together", () => {
       "emit_max_ms",
     ],
     ["gateway: {web_port: 7410}", "dag_manager.port", "gateway.web_port"],
+    ["telemetry: {metrics_port: 7401}", "telemetry.metrics_port", "gateway.web_port"],
     ["instruments: {X: {mark_source: bars}}", "instruments.X.mark_source", "bars"],
     ["accounts: {a: {instruments: [X]}}", "accounts.a.instruments.0", "X"],
     ["sources: {b: {file: f, until: start}}", "sources.b.until", "start"],
@@ -298,6 +352,81 @@ describe("secrets", () => {
     expect(resolveSecret({ file: "/k" }, from)).toBe("y");
     expect(refusal(() => resolveSecret({ env: "B" }, from)).message).toContain("B");
     expect(refusal(() => resolveSecret({ file: "/none" }, {})).reason).toBe("SECRET_UNAVAILABLE");
+  });
+});
+
+describe("values that follow others while they are left out", () => {
+  const explained = (text: string, key: string, env = {}) =>
+    explainConfig(key, { cwd: folder({ "qmtl.yml": text }), env });
+
+  test("test mode shortens the waits that were not set, and says so", () => {
+    const text = "test: {test_mode: true}\nsdk: {poll_interval_ms: 700}\n";
+
+    expect(load(text).sdk).toMatchObject({
+      request_timeout_ms: 1_500,
+      stream_silence_ms_max: 5_000,
+      stream_total_ms_max: 5_000,
+      poll_interval_ms: 700,
+    });
+    expect(explained(text, "sdk.request_timeout_ms")).toMatchObject({
+      default: 2_000,
+      value: 1_500,
+      origin: "test.test_mode",
+    });
+    expect(explained(text, "sdk.poll_interval_ms")).toMatchObject({ value: 700 });
+    expect(explained(text, "sdk.poll_interval_ms").origin).toMatch(/qmtl\.yml:2:7$/);
+    expect(explained("{}", "test.test_mode").sets).toEqual({
+      "sdk.request_timeout_ms": 1_500,
+      "sdk.stream_silence_ms_max": 5_000,
+      "sdk.stream_total_ms_max": 5_000,
+      "sdk.poll_interval_ms": 2_000,
+    });
+    const set = { QMTL__SDK__STREAM_TOTAL_MS_MAX: "null" };
+    expect(load(text, set).sdk.stream_total_ms_max).toBeNull();
+  });
+
+  test("the gateway's address follows where it listens", () => {
+    const secured =
+      "security: {tls: {cert: c, key: k}, keys: {a: {principal: p, role: owner, secret: {env: K}}}}";
+    const url = (text: string) => load(text).sdk.gateway_url;
+
+    expect(url("gateway: {port: 7500}")).toBe("http://127.0.0.1:7500");
+    expect(url(`gateway: {host: 0.0.0.0}\n${secured}`)).toBe("https://127.0.0.1:7400");
+    expect(url(`gateway: {host: "::"}\n${secured}`)).toBe("https://[::1]:7400");
+    expect(url(`gateway: {host: gw.example, port: 1}\n${secured}`)).toBe("https://gw.example:1");
+    expect(url('gateway: {port: 7500}\nsdk: {gateway_url: "http://h:1"}')).toBe("http://h:1");
+    expect(explained("gateway: {port: 7500}", "sdk.gateway_url")).toMatchObject({
+      default: "http://127.0.0.1:7400",
+      value: "http://127.0.0.1:7500",
+      origin: "gateway.port",
+    });
+    expect(explained("{}", "sdk.gateway_url").origin).toBe("default");
+  });
+
+  test("the old trade_mode names an execution domain, and must not contradict one", () => {
+    expect(load("sdk: {trade_mode: paper}").sdk.execution_domain).toBe("dryrun");
+    expect(load("sdk: {trade_mode: live}").sdk.execution_domain).toBe("live");
+    expect(load("sdk: {trade_mode: paper, execution_domain: null}").sdk.execution_domain).toBe(
+      "dryrun",
+    );
+    expect(load("sdk: {trade_mode: paper, execution_domain: dryrun}").sdk.trade_mode).toBe("paper");
+    expect(explained("sdk: {trade_mode: paper}", "sdk.execution_domain").origin).toBe(
+      "sdk.trade_mode",
+    );
+    const error = refusal(() => load("sdk:\n  trade_mode: paper\n  execution_domain: live\n"));
+    expect(error.issues).toMatchObject([{ path: "sdk.trade_mode", line: 2 }]);
+    expect(error.message).toContain("means execution_domain: dryrun, but that is live");
+  });
+
+  test("what is loaded is what is explained, for every such key", () => {
+    const text = "test: {test_mode: true}\ngateway: {port: 7500}\nsdk: {trade_mode: paper}\n";
+    const { sdk } = load(text);
+
+    for (const key of derivedKeys) {
+      const { value, origin } = explained(text, key);
+      expect({ [key]: value }).toEqual({ [key]: sdk[key.slice(4) as keyof typeof sdk] });
+      expect(origin).not.toBe("default");
+    }
   });
 });
 

@@ -3,9 +3,10 @@ import type { z } from "zod";
 import { type ConfigDocument, readConfigDocument } from "./config-document.ts";
 import { ConfigError, type ConfigIssue } from "./config-error.ts";
 import { configSchema, type QmtlConfig } from "./config-schema.ts";
+import { type DerivedValue, derivedValues, withDerived } from "./derived-values.ts";
 import { type Override, readOverrides, withOverrides } from "./environment.ts";
 import { nearestName } from "./nearest-name.ts";
-import { knownKeys } from "./schema-walk.ts";
+import { knownKeys, valueAt } from "./schema-walk.ts";
 import type { SecretRef } from "./secret-ref.ts";
 
 export interface LoadConfigOptions {
@@ -22,6 +23,8 @@ export interface LoadedConfig {
   readonly config: QmtlConfig;
   readonly document: ConfigDocument;
   readonly overrides: readonly Override[];
+  /** Values that follow from others. */
+  readonly derived: readonly DerivedValue[];
 }
 
 /**
@@ -39,15 +42,17 @@ export function loadConfigWithOrigins(options: LoadConfigOptions = {}): LoadedCo
   const cwd = resolve(options.cwd ?? ".");
   const document = readConfigDocument(options.path, cwd);
   const overrides = readOverrides(options.env ?? process.env, document.data);
-  const result = configSchema.safeParse(withOverrides(document.data, overrides), {
-    reportInput: true,
-  });
+  const data = withOverrides(document.data, overrides);
+  const result = configSchema.safeParse(data, { reportInput: true });
   if (!result.success) {
     const issues = result.error.issues.flatMap((issue) => toIssues(issue, document, overrides));
     throw new ConfigError("CONFIG_INVALID", document.file, issues);
   }
   const folder = document.file === undefined ? cwd : dirname(document.file);
-  return { config: withAbsolutePaths(result.data, folder), document, overrides };
+  const derived = derivedValues(result.data, (path) => valueAt(data, path) !== undefined);
+  const sdk = withDerived(result.data.sdk, derived);
+  const config = withAbsolutePaths({ ...result.data, sdk }, folder);
+  return { config, document, overrides, derived };
 }
 
 function toIssues(
@@ -71,7 +76,16 @@ function toIssues(
 
 function plain(issue: z.core.$ZodIssue): string {
   if (issue.code === "invalid_type" && issue.input === undefined) return "is needed";
+  if (issue.code === "invalid_type" && issue.expected === "object" && issue.input === null)
+    return "is empty: put its keys below it, or leave it out";
+  if (issue.code === "invalid_union" && issue.message === "Invalid input") return plainUnion(issue);
   return issue.message.replace(/^Invalid input: /, "");
+}
+
+/** What each kind of value would have had to be. */
+function plainUnion({ errors }: Extract<z.core.$ZodIssue, { code: "invalid_union" }>): string {
+  const wants = errors.flatMap(([first]) => (first === undefined ? [] : [plain(first)]));
+  return wants.length === 0 ? "does not hold" : [...new Set(wants)].join("; or ");
 }
 
 function placed(
@@ -81,8 +95,9 @@ function placed(
   document: ConfigDocument,
   overrides: readonly Override[],
 ): ConfigIssue {
-  const text = path.map(String).join(".");
-  const override = overrideOf(path.map(String), overrides);
+  const names = path.map(String);
+  const text = names.join(".");
+  const override = overrideOf(names, overrides) ?? overrideBelow(names, document, overrides);
   if (override !== undefined)
     return { path: text, message: `${message} (set by ${override.variable})` };
   const place = document.place(path, of);
@@ -95,6 +110,16 @@ export function overrideOf(
   overrides: readonly Override[],
 ): Override | undefined {
   return overrides.findLast((one) => one.path.every((name, index) => path[index] === name));
+}
+
+/** The override of something below a path that the file does not have: without it the path would not be there. */
+function overrideBelow(
+  path: readonly string[],
+  { data }: ConfigDocument,
+  overrides: readonly Override[],
+): Override | undefined {
+  if (valueAt(data, path) !== undefined) return undefined;
+  return overrides.find((one) => path.every((name, index) => one.path[index] === name));
 }
 
 function withAbsolutePaths(config: QmtlConfig, folder: string): QmtlConfig {

@@ -86,7 +86,9 @@ export const telemetrySchema = z.strictObject({
     .max(65_535)
     .nullable()
     .default(null)
-    .describe("Port of the Prometheus page; null: none."),
+    .describe(
+      "Port of the Prometheus page, /metrics at 127.0.0.1; null: none. Each process of several has its own.",
+    ),
 });
 
 export const cacheSchema = z.strictObject({
@@ -106,7 +108,9 @@ export const testSchema = z.strictObject({
   test_mode: z
     .boolean()
     .default(false)
-    .describe("For tests: shorter network budgets; failpoints and planted faults are let in."),
+    .describe(
+      "For tests: the waits of `sdk` that the file leaves out are short, and failpoints and planted faults are let in.",
+    ),
   fail_on_history_gap: z
     .boolean()
     .default(false)

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isRecord } from "./config-document.ts";
 import { configSchema } from "./config-schema.ts";
 
 /** The schema of the value at a path, wrappers (defaults, null) included; undefined if there is no such key. */
@@ -19,6 +20,16 @@ export function knownKeys(path: readonly PropertyKey[]): string[] {
   const schema = schemaAt(path);
   const inner = schema && bare(schema);
   return inner instanceof z.ZodObject ? Object.keys(inner.shape) : [];
+}
+
+/** The value at a path of data; undefined where there is none. */
+export function valueAt(root: unknown, path: readonly string[]): unknown {
+  let at: unknown = root;
+  for (const name of path) {
+    if (Array.isArray(at)) at = at[Number(name)];
+    else at = isRecord(at) && Object.hasOwn(at, name) ? at[name] : undefined;
+  }
+  return at;
 }
 
 /** The description of a key, wherever among its wrappers it was given. */

@@ -2,6 +2,8 @@ import { z } from "zod";
 
 const port = z.int().min(1).max(65_535);
 const url = z.url({ protocol: /^https?$/, error: "not an http or https address" });
+/** Address of a gateway. */
+export const gatewayUrlSchema = url;
 const host = z.string().min(1).max(255);
 
 export const gatewaySchema = z.strictObject({
@@ -114,14 +116,4 @@ export const worldServiceSchema = z.strictObject({
     })
     .prefault({})
     .describe("Order lease of a new world; a world may set its own."),
-});
-
-export const sdkSchema = z.strictObject({
-  gateway_url: url.default("http://127.0.0.1:7400").describe("Gateway that strategies submit to."),
-  takeover: z
-    .enum(["hot", "cold"])
-    .default("hot")
-    .describe(
-      "No effect yet: a node is always restored from its last snapshot and the log when it is taken over. `hot` is to keep it up to date beforehand.",
-    ),
 });

@@ -1,20 +1,17 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import type {
   ContextSwap,
   ControlEvent,
   QueueUpdated,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import {
-  type ControlStreamService,
-  TicketPurpose,
-} from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import type { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { makeHeartbeat, makeNack, type SessionEffect } from "../gate/index.ts";
 import { hasReason, heartbeatToProto, replyFromProto } from "../rpc/index.ts";
 import { pause, type SdkClock, type SdkTimer } from "./clock.ts";
 import { gateInput } from "./gate-from-proto.ts";
 import type { OrderGate } from "./order-gate.ts";
 import { reconnectDelayMs } from "./reconnect-delay.ts";
+import { TicketKeeper } from "./ticket-keeper.ts";
 
 /** What the control session tells. */
 export interface ControlListener {
@@ -23,8 +20,12 @@ export interface ControlListener {
   onSwap(swap: ContextSwap): void;
   /** The queues with some tags have changed. */
   onTags(update: QueueUpdated): void;
-  /** The stream stands (again), or broke. */
-  onConnection(isUp: boolean, problem: string): void;
+  /** The stream stands (again). */
+  onConnected(): void;
+  /** The stream broke, or could not be opened; it is tried again. */
+  onLost(failure: unknown): void;
+  /** A heartbeat was answered, or failed. */
+  onHeartbeat(failure: unknown): void;
 }
 
 export interface ControlSessionOptions {
@@ -35,12 +36,16 @@ export interface ControlSessionOptions {
   readonly worldId: string;
   readonly strategyId: string;
   readonly listener: ControlListener;
+  /** Silence after which a stream counts as broken, milliseconds; progress marks come every 2,000. @default 30000 */
+  readonly silenceMsMax?: number;
+  /** Age at which a stream is closed and opened again, milliseconds. @default none */
+  readonly totalMsMax?: number | null;
 }
 
-/** Silence after which a stream counts as broken; progress marks come every 2 s. */
-const silentMsMax = 6_000;
-/** Wait before a stream is opened again for a snapshot, milliseconds. */
-const askAgainMs = 100;
+const silence = new Error("the control stream fell silent");
+const silenceMsMaxDefault = 30_000;
+/** Wait before a stream is opened again for a snapshot or for its age, milliseconds. */
+const reopenAfterMs = 100;
 /** Heartbeats under way at most. */
 const heartbeatsMax = 4;
 /** How often a session renews until it is told. */
@@ -54,25 +59,27 @@ export class ControlSession {
   readonly #options: ControlSessionOptions;
   readonly #stop = new AbortController();
   readonly #applied = new Map<string, { revision: bigint; storeEpoch: bigint }>();
-  #ticket = "";
-  #ticketUntilMs = 0;
+  readonly #tickets: TicketKeeper;
   #stream: AbortController | undefined;
   #heardMs = 0;
+  #openedMs = 0;
   #renewMs = renewMsDefault;
   #renewTimer: SdkTimer | undefined;
   #tickTimer: SdkTimer | undefined;
   #underWay = 0;
-  /** The stream was ended here, to be given a snapshot. */
-  #isAsking = false;
+  /** The stream was ended here, to be given a snapshot or for its age, and is opened again at once. */
+  #isReopening = false;
   #loop: Promise<void> = Promise.resolve();
+  #stopped: Promise<void> | undefined;
 
   constructor(options: ControlSessionOptions) {
     this.#options = options;
+    this.#tickets = new TicketKeeper(options);
   }
 
   /** The ticket now; empty before the first. */
   get ticket(): string {
-    return this.#ticket;
+    return this.#tickets.ticket;
   }
 
   start(): void {
@@ -81,7 +88,7 @@ export class ControlSession {
 
   /** Asks for a new ticket at the next connection, for one that was refused. */
   dropTicket(): void {
-    this.#ticketUntilMs = 0;
+    this.#tickets.drop();
     this.#stream?.abort();
   }
 
@@ -91,16 +98,20 @@ export class ControlSession {
     this.#options.listener.onGate(reason);
   }
 
-  /** Gives the order lease up, tells so once, and ends the stream. */
-  async stop(): Promise<void> {
-    if (this.#stop.signal.aborted) return;
+  /** Gives the order lease up, tells so once, and ends the stream. May be called twice. */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#end();
+    return this.#stopped;
+  }
+
+  async #end(): Promise<void> {
     const { gate, clock, control, strategyId } = this.#options;
     gate.take({ kind: "halt", reason: "stopped" });
     this.#renewTimer?.cancel();
     this.#tickTimer?.cancel();
     this.#stop.abort();
     this.#stream?.abort();
-    if (this.#ticket !== "") {
+    if (this.ticket !== "") {
       const made = makeHeartbeat(gate.state, clock.reading());
       gate.state = made.state;
       const heartbeat = heartbeatToProto(made.heartbeat, {
@@ -108,7 +119,7 @@ export class ControlSession {
         release: true,
       });
       await control
-        .heartbeat({ ticket: this.#ticket, heartbeat }, { timeoutMs: 1_000 })
+        .heartbeat({ ticket: this.ticket, heartbeat }, { timeoutMs: 1_000 })
         .catch(() => undefined);
     }
     await this.#loop;
@@ -116,69 +127,53 @@ export class ControlSession {
 
   async #run(): Promise<void> {
     const { clock, listener } = this.#options;
+    const stop = this.#stop.signal;
     let failures = 0;
-    while (!this.#stop.signal.aborted) {
-      let problem = "the stream ended";
+    let isPlanned = false;
+    while (!stop.aborted) {
+      let failure: unknown = new Error("the stream ended");
       const stream = new AbortController();
       this.#stream = stream;
+      this.#isReopening = false;
+      this.#heardMs = clock.nowMs();
+      this.#openedMs = this.#heardMs;
       try {
-        await this.#ensureTicket();
+        await this.#tickets.ensure(AbortSignal.any([stop, stream.signal]));
         await this.#read(stream.signal, () => {
           failures = 0;
+          if (!isPlanned) listener.onConnected();
         });
-      } catch (failure) {
-        problem = failure instanceof Error ? failure.message : String(failure);
-        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) this.#ticketUntilMs = 0;
+      } catch (caught) {
+        failure = caught;
+        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) this.#tickets.drop();
       } finally {
         stream.abort();
       }
-      if (this.#stop.signal.aborted) return;
-      if (this.#isAsking) {
-        this.#isAsking = false;
-        await pause(clock, askAgainMs, this.#stop.signal);
+      if (stop.aborted) return;
+      isPlanned = this.#isReopening;
+      if (isPlanned) {
+        await pause(clock, reopenAfterMs, stop);
         continue;
       }
       failures++;
-      listener.onConnection(false, problem);
-      await pause(clock, reconnectDelayMs(failures), this.#stop.signal);
+      listener.onLost(failure);
+      await pause(clock, reconnectDelayMs(failures), stop);
     }
   }
 
-  async #ensureTicket(): Promise<void> {
-    const { clock, control, worldId, strategyId, sessionId } = this.#options;
-    const leftMs = this.#ticketUntilMs - clock.nowMs();
-    if (leftMs > silentMsMax) return;
-    const answer = await control.issueTicket({
-      worldId,
-      strategyIds: [strategyId],
-      topics: ["gate", "queue"],
-      purpose: TicketPurpose.GATE,
-      sessionId,
-    });
-    this.#keepTicket(answer.ticket, answer.expireTime);
-  }
-
-  #keepTicket(ticket: string, expireTime: Parameters<typeof timestampMs>[0] | undefined): void {
-    this.#ticket = ticket;
-    this.#ticketUntilMs =
-      expireTime === undefined ? Number.POSITIVE_INFINITY : timestampMs(expireTime);
-  }
-
   async #read(signal: AbortSignal, onUp: () => void): Promise<void> {
-    const { control, clock, listener, gate } = this.#options;
+    const { control, clock, gate } = this.#options;
     const lastApplied = [...this.#applied].map(([topicKey, { revision, storeEpoch }]) => {
       return { topicKey, revision, storeEpoch };
     });
-    this.#heardMs = clock.nowMs();
-    this.#watchSilence();
+    this.#watchTime();
     let isFirst = true;
-    const call = control.subscribe({ ticket: this.#ticket, lastApplied }, { signal });
+    const call = control.subscribe({ ticket: this.ticket, lastApplied }, { signal });
     for await (const { event } of call) {
       this.#heardMs = clock.nowMs();
       if (isFirst) {
         isFirst = false;
         onUp();
-        listener.onConnection(true, "");
         if (gate.state.applied !== null) this.#beat(false);
       }
       if (event !== undefined) this.#take(event);
@@ -186,31 +181,27 @@ export class ControlSession {
     }
   }
 
-  /** One timer for what time alone brings: silence, the end of a lease, the end of a ticket. */
-  #watchSilence(): void {
+  /** One timer for what time alone brings: silence and age of the stream, the end of a lease, the end of a ticket. */
+  #watchTime(): void {
     const { clock, gate, listener } = this.#options;
+    const { silenceMsMax = silenceMsMaxDefault, totalMsMax = null } = this.#options;
     this.#tickTimer?.cancel();
     this.#tickTimer = clock.setTimer(() => {
       if (this.#stop.signal.aborted) return;
       const effects = gate.take({ kind: "tick", now: clock.reading() });
       if (effects.length > 0) this.follow(effects, "the order lease ran out");
       else listener.onGate("");
-      if (clock.nowMs() - this.#heardMs > silentMsMax) this.#stream?.abort();
-      if (this.#ticketUntilMs - clock.nowMs() < 30_000) this.#refreshTicket();
-      this.#watchSilence();
+      const nowMs = clock.nowMs();
+      if (nowMs - this.#heardMs > silenceMsMax) this.#stream?.abort(silence);
+      else if (totalMsMax !== null && nowMs - this.#openedMs > totalMsMax) this.#reopen();
+      this.#tickets.look();
+      this.#watchTime();
     }, 500);
   }
 
-  #refreshTicket(): void {
-    const { control } = this.#options;
-    const before = this.#ticket;
-    this.#ticketUntilMs = Number.POSITIVE_INFINITY;
-    control.refreshTicket({ ticket: before }).then(
-      (answer) => this.#keepTicket(answer.ticket, answer.expireTime),
-      () => {
-        this.#ticketUntilMs = 0;
-      },
-    );
+  #reopen(): void {
+    this.#isReopening = true;
+    this.#stream?.abort();
   }
 
   #take(event: ControlEvent): void {
@@ -248,14 +239,13 @@ export class ControlSession {
     else if (effect.kind === "request_snapshot") {
       // Before the first state of a stream its snapshot is on the way already.
       if (!this.#applied.delete(`world/${worldId}/gate`)) return;
-      this.#isAsking = true;
-      this.#stream?.abort();
+      this.#reopen();
     } else if (effect.kind === "send_nack") {
       const runId = gate.state.applied?.runId ?? null;
       const { revision, fence } = effect;
       const nack = makeNack(gate.state, effect.reason, { revision, fence, runId });
       const message = {
-        ticket: this.#ticket,
+        ticket: this.ticket,
         sessionId: nack.sessionId,
         worldId,
         heartbeatSeq: BigInt(nack.heartbeatSeq),
@@ -271,23 +261,26 @@ export class ControlSession {
 
   /** Sends a heartbeat now and sets the time of the next. */
   #beat(isTimed: boolean): void {
-    const { clock, gate, control, strategyId } = this.#options;
+    const { clock, gate, control, strategyId, listener } = this.#options;
     if (this.#stop.signal.aborted) return;
     this.#renewTimer?.cancel();
     this.#renewTimer = clock.setTimer(() => this.#beat(true), this.#renewMs);
-    if (this.#ticket === "" || this.#underWay >= (isTimed ? heartbeatsMax / 2 : heartbeatsMax))
+    if (this.ticket === "" || this.#underWay >= (isTimed ? heartbeatsMax / 2 : heartbeatsMax))
       return;
     const made = makeHeartbeat(gate.state, clock.reading());
     gate.state = made.state;
-    const heartbeat = heartbeatToProto(made.heartbeat, {
-      strategyIds: [strategyId],
-      release: false,
-    });
+    // A lease that could not be used would keep another session from being the emitter.
+    const wantLease = made.heartbeat.wantLease && !gate.isAboveDomain;
+    const heartbeat = heartbeatToProto(
+      { ...made.heartbeat, wantLease },
+      { strategyIds: [strategyId], release: false },
+    );
     this.#underWay++;
-    control.heartbeat({ ticket: this.#ticket, heartbeat }, { timeoutMs: 4_000 }).then(
+    control.heartbeat({ ticket: this.ticket, heartbeat }, { timeoutMs: 4_000 }).then(
       ({ reply }) => {
         this.#underWay--;
         if (reply === undefined || this.#stop.signal.aborted) return;
+        listener.onHeartbeat(undefined);
         if (reply.renewMs > 0) this.#renewMs = reply.renewMs;
         const now = clock.reading();
         const effects = gate.take({ kind: "reply", reply: replyFromProto(reply), now });
@@ -295,7 +288,9 @@ export class ControlSession {
       },
       (failure: unknown) => {
         this.#underWay--;
+        if (this.#stop.signal.aborted) return;
         if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) this.dropTicket();
+        else listener.onHeartbeat(failure);
       },
     );
   }

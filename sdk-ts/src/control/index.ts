@@ -5,5 +5,5 @@ export {
   type ControlSessionOptions,
 } from "./control-session.ts";
 export { domainToProto, gateInput, hashText } from "./gate-from-proto.ts";
-export { type GateWord, OrderGate } from "./order-gate.ts";
+export { type GateWord, OrderGate, type OrderRefusal } from "./order-gate.ts";
 export { reconnectDelayMs, reconnectDelayMsMax } from "./reconnect-delay.ts";

@@ -3,6 +3,7 @@ import {
   checkOrder,
   domainOfMode,
   type EffectiveMode,
+  type ExecutionDomain,
   endOrder,
   type GateRefusal,
   type PositionSide,
@@ -27,6 +28,12 @@ export interface GateWord {
   readonly validForMs: number;
 }
 
+/** Why an order would not leave: the gate's own refusals, and the limit this side has set itself. */
+export type OrderRefusal = GateRefusal | "ABOVE_EXECUTION_DOMAIN";
+
+/** How much a domain lets out. */
+const reachOf: Readonly<Record<string, number>> = { backtest: 0, shadow: 0, dryrun: 1, live: 2 };
+
 /** Longest pause between gate check and write that is tolerated, milliseconds. */
 const emitMaxMs = 300;
 
@@ -34,14 +41,18 @@ const emitMaxMs = 300;
 export class OrderGate {
   readonly #clock: SdkClock;
   readonly #strategyId: string;
+  readonly #domainMax: ExecutionDomain | null;
   #state: SessionState;
 
+  /** @param domainMax highest domain orders leave in, whatever the world grants; null: as the world grants */
   constructor(
     clock: SdkClock,
     session: { readonly sessionId: string; readonly worldId: string; readonly strategyId: string },
+    domainMax: ExecutionDomain | null = null,
   ) {
     this.#clock = clock;
     this.#strategyId = session.strategyId;
+    this.#domainMax = domainMax;
     const { sessionId, worldId } = session;
     this.#state = startSession({ sessionId, worldId, kind: "sdk", scope: [session.strategyId] });
   }
@@ -62,8 +73,19 @@ export class OrderGate {
     return step.effects;
   }
 
+  /** SHUT also while the world grants more than this side lets out. */
   phase(): SessionPhase {
+    if (this.isAboveDomain) return "SHUT";
     return sessionPhase(this.#state, this.#clock.reading());
+  }
+
+  /** The world grants a domain above the highest that orders leave in: no order leaves. */
+  get isAboveDomain(): boolean {
+    const domainMax = this.#domainMax;
+    if (domainMax === null) return false;
+    // A name that is not known lets nothing out.
+    const most = reachOf[domainMax] ?? 0;
+    return (reachOf[domainOfMode(this.mode())] ?? Number.POSITIVE_INFINITY) > most;
   }
 
   /** The strategy's own mode; validate while nothing is known. */
@@ -74,7 +96,8 @@ export class OrderGate {
   }
 
   /** Why an order on any of the sides would not leave now; null when it would. */
-  refusal(sides: readonly PositionSide[]): GateRefusal | null {
+  refusal(sides: readonly PositionSide[]): OrderRefusal | null {
+    if (this.isAboveDomain) return "ABOVE_EXECUTION_DOMAIN";
     const now = this.#clock.reading();
     let refusal: GateRefusal | null = null;
     for (const side of sides) {
@@ -92,7 +115,8 @@ export class OrderGate {
   emit<T>(
     sides: readonly PositionSide[],
     write: (word: GateWord) => T,
-  ): { readonly result: T; readonly effects: readonly SessionEffect[] } | GateRefusal {
+  ): { readonly result: T; readonly effects: readonly SessionEffect[] } | OrderRefusal {
+    if (this.isAboveDomain) return "ABOVE_EXECUTION_DOMAIN";
     const domain = domainOfMode(this.mode());
     let last: GateRefusal = "NOT_ACTIVE";
     for (const side of sides) {

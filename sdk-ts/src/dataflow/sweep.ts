@@ -13,6 +13,7 @@ export interface SweepVariant {
 
 /** What a sweep computes. */
 export interface SweepOptions {
+  /** What is computed; nodes of one id are computed once. */
   readonly variants: readonly SweepVariant[];
   /** Rows of the sources; those that no variant reads are left out. */
   readonly inputs: readonly BatchInput[];

@@ -1,3 +1,5 @@
+export * from "./account-core.ts";
+export type * from "./account-op.ts";
 export * from "./client-order-id.ts";
 export * from "./instrument-spec.ts";
 export * from "./lots.ts";
@@ -8,10 +10,18 @@ export * from "./position.ts";
 export * from "./pretrade.ts";
 export * from "./rebalance/internal-cross.ts";
 export * from "./rebalance/multi-world-plan.ts";
+export type { OrderInstrument } from "./rebalance/order-instruments.ts";
+export * from "./rebalance/orders-from-world-plan.ts";
 export * from "./rebalance/plan-marks.ts";
 export * from "./rebalance/pro-rata.ts";
 export * from "./rebalance/scaling-plan.ts";
 export * from "./rebalance/targets-plan.ts";
+export type {
+  PlanQuantity,
+  WorldPlan,
+  WorldPlanCross,
+  WorldPlanDelta,
+} from "./rebalance/world-plan.ts";
 export type { SealedReturn } from "./router-ledger.ts";
 export type * from "./router-options.ts";
 export type * from "./router-order.ts";

@@ -1,12 +1,11 @@
 import { expect, test } from "vitest";
 import { OfflineAccount } from "./offline-account.ts";
 
-function account(more: { noCosts?: true; lotSize?: string } = {}): OfflineAccount {
+function account(more: { lotSize?: string } = {}): OfflineAccount {
   return new OfflineAccount({
-    instrument: { symbol: "X", lotSize: more.lotSize ?? "1" },
+    instruments: [{ symbol: "X", lotSize: more.lotSize ?? "1", noCosts: true }],
     capital: 1_000,
     rowsExpected: 1,
-    noCosts: true,
   });
 }
 
@@ -23,7 +22,7 @@ test("decides on a close with its equity there and fills at the next open", () =
     [100, 12, 1],
     [-100, 14, 3],
   ]);
-  expect(run.positionLots).toBe(0);
+  expect(run.holding().lots).toBe(0);
   expect(run.totals()).toMatchObject({ realisedPnl: 200, barsDone: 4 });
 });
 
@@ -36,7 +35,7 @@ test("a flip is two orders and a NaN target keeps the one before", () => {
   run.step(3, 10, 10, 10, 10, -1);
 
   expect(run.orders.map((order) => order.lots)).toEqual([100, -100, -100]);
-  expect(run.positionLots).toBe(-100);
+  expect(run.holding().lots).toBe(-100);
 });
 
 test("a bar without prices fills nothing and keeps the mark", () => {
@@ -51,6 +50,38 @@ test("a bar without prices fills nothing and keeps the mark", () => {
   expect(run.workingOrders).toBe(0);
 });
 
+test("several instruments share the cash, each with its own costs, rows and mark", () => {
+  const run = new OfflineAccount({
+    instruments: [
+      { symbol: "X", lotSize: "1", noCosts: true },
+      { symbol: "Y", lotSize: "1", costs: { feeBps: 100, halfSpreadBps: 0 }, multiplier: 2 },
+    ],
+    capital: 1_000,
+  });
+
+  run.bar(0, 5, 10, 10, 10, 10);
+  run.decide(0, 5, 0.5);
+  run.decide(1, -1, 0.5); // Y has no mark yet
+  run.mark();
+  run.bar(0, 6, 10, 30, 10, 30);
+  run.bar(1, 0, 20, 20, 20, 20);
+  run.decide(1, 0, 0.5);
+  run.mark();
+  run.bar(1, 1, 20, 25, 20, 25);
+  run.mark();
+
+  // 50 X are worth 1,500 beside 500 of cash: half of 2,000 is 25 lots of Y, 40 each.
+  expect([...run.equity()]).toEqual([1_000, 2_000, 2_000 - 10 + 250]);
+  expect(run.fills.map(({ instrument, lots, row }) => [instrument, lots, row])).toEqual([
+    ["X", 50, 6],
+    ["Y", 25, 1],
+  ]);
+  expect(run.holding(0)).toMatchObject({ lots: 50, mark: 30, unrealisedPnl: 1_000, fees: 0 });
+  expect(run.holding(1)).toMatchObject({ lots: 25, averageCost: 20, unrealisedPnl: 250, fees: 10 });
+  expect(run.totals()).toMatchObject({ fees: 10, barsDone: 3, turnover: 0.5 + 0.5 });
+  expect(run.workingOrders).toBe(0);
+});
+
 test("beyond 2^53 lots quantities are floats, and exits stay exact", () => {
   const run = account({ lotSize: "0.000000000000000001" });
 
@@ -60,15 +91,14 @@ test("beyond 2^53 lots quantities are floats, and exits stay exact", () => {
   run.step(50, 7.3, 7.3, 7.3, 7.3, 0);
   run.step(51, 7.3, 7.3, 7.3, 7.3, 0);
 
-  expect(run.positionLots).toBe(0);
+  expect(run.holding().lots).toBe(0);
   expect(run.equity().at(-1)).toBeCloseTo(1_000, 6);
 });
 
 test("orders and executions have names of their own, or those of the hash that is given", () => {
   const options = {
-    instrument: { symbol: "X", lotSize: "1" },
+    instruments: [{ symbol: "X", lotSize: "1", noCosts: true }],
     capital: 1_000,
-    noCosts: true,
   } as const;
   const counted = new OfflineAccount(options);
   const hashed = new OfflineAccount({

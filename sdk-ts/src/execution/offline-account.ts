@@ -1,111 +1,177 @@
 import type { HashHex } from "./client-order-id.ts";
 import type { InstrumentSpec } from "./instrument-spec.ts";
 import { OrderRouter } from "./order-router.ts";
-import type { RouterEffect, RouterOrder } from "./router-order.ts";
+import type { BookId, RouterEffect, RouterOrder } from "./router-order.ts";
 import { type CostOptions, SimulatedBroker } from "./simulated-broker.ts";
 import type { SimulatedFill } from "./simulated-order.ts";
 
-export type OfflineAccountOptions = CostOptions & {
-  readonly instrument: InstrumentSpec;
+/** An instrument as an offline run trades it. */
+export type OfflineInstrument = InstrumentSpec &
+  CostOptions & {
+    /** Market-on-close fills on the deciding bar. Off unless named. @default false */
+    readonly sameBarClose?: boolean;
+  };
+
+export interface OfflineAccountOptions {
+  /** What is traded, one entry an instrument. Methods name them by their place in the list. */
+  readonly instruments: readonly OfflineInstrument[];
   /** Money the strategy starts with, all of it its own. */
   readonly capital: number;
-  /** Market-on-close fills on the deciding bar. Off unless named. @default false */
-  readonly sameBarClose?: boolean;
-  /** Expected number of bars; the columns grow past it. @default 4096 */
+  /** Expected number of marks; the columns grow past it. @default 4096 */
   readonly rowsExpected?: number;
   /** World and strategy the books are kept under. @default "offline", "strategy" */
   readonly world?: string;
   readonly strategy?: string;
   /** Hash of client order ids; offline ids need be unique within the run only. @default a counter */
   readonly hashHex?: HashHex;
-};
+}
 
 /** Totals of a run. Money in the quote currency. */
 export interface OfflineTotals {
   readonly fees: number;
   readonly spreadCosts: number;
-  /** Σ over fills of notional ÷ equity at the previous close; times periods a year ÷ bars = turnover a year. */
+  /** Σ over fills of notional ÷ equity at the previous mark; times periods a year ÷ bars = turnover a year. */
   readonly turnover: number;
   readonly realisedPnl: number;
   readonly barsDone: number;
+}
+
+/** What is held of an instrument. Money in the quote currency. */
+export interface OfflineHolding {
+  /** Signed lots. */
+  readonly lots: number;
+  /** Per unit; 0 while flat. */
+  readonly averageCost: number;
+  /** Last close above 0; NaN before the first. */
+  readonly mark: number;
+  /** Before fees. */
+  readonly realisedPnl: number;
+  /** Market value less cost, at the mark. */
+  readonly unrealisedPnl: number;
+  readonly fees: number;
+  readonly spreadCosts: number;
+}
+
+/** An instrument with its broker and what a step must know of it. */
+interface Line {
+  readonly id: BookId;
+  readonly lotUnit: number;
+  readonly sameBarClose: boolean;
+  readonly broker: SimulatedBroker;
+  units: number;
+  mark: number;
+  target: number;
+  working: number;
+  spreadCosts: number;
 }
 
 /** Finished orders and executions remembered: offline nothing comes late or twice. */
 const FINISHED_MAX = 16;
 
 /**
- * One strategy, one instrument, bar by bar, through the very order router and broker that paper uses.
+ * One strategy over one or several instruments, bar by bar, through the very order router and broker that paper uses.
  *
- * A target given with bar t is sized at its close with the account's equity at that close, and fills at the
- * open of t+1 with costs. `step` allocates nothing on a bar where the target stays and no order works. Beyond
- * 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN target keeps the one before; a
- * NaN close keeps the mark before.
+ * A target is sized at its instrument's last close with the equity of the whole account at that moment, and fills at
+ * the open of the instrument's next bar with costs. At each bucket end call `bar` for every instrument with a bar
+ * there, `decide` for every target, then `mark`; with one instrument `step` does all three. Nothing is allocated where
+ * targets stay and no order works. Beyond 2^53 lots quantities are the nearest floats; full exits stay exact. A NaN
+ * target keeps the one before; a NaN close keeps the mark before.
  */
 export class OfflineAccount {
   readonly fills: SimulatedFill[] = [];
   readonly orders: Readonly<RouterOrder>[] = [];
   readonly #router: OrderRouter;
-  readonly #broker: SimulatedBroker;
-  readonly #id: { world: string; strategy: string; instrument: string };
-  readonly #lotUnit: number;
-  readonly #sameBarClose: boolean;
+  readonly #lines: readonly Line[];
   #equity: Float64Array;
   #length = 0;
   #cash: number;
-  #units = 0;
-  #mark = Number.NaN;
-  #target = 0;
-  #working = 0;
   #lastEquity: number;
   #fees = 0;
-  #spreadCosts = 0;
   #turnover = 0;
 
   constructor(options: OfflineAccountOptions) {
-    const { instrument, capital } = options;
+    const { instruments, capital, rowsExpected = 4096 } = options;
     const { world = "offline", strategy = "strategy" } = options;
-    this.#id = { world, strategy, instrument: instrument.symbol };
-    this.#lotUnit = Number(instrument.lotSize) * (instrument.multiplier ?? 1);
-    this.#sameBarClose = options.sameBarClose ?? false;
     let orders = 0;
     const counter = {
       orderId: () => `q${++orders}`,
       hashHex: String,
     };
     const ids = options.hashHex === undefined ? counter : { hashHex: options.hashHex };
-    const shared = { instruments: [instrument], initialCash: capital, ...ids };
+    const shared = { instruments, initialCash: capital, ...ids };
     const memory = { closedOrdersMax: FINISHED_MAX, executionsMax: FINISHED_MAX };
     this.#router = new OrderRouter({ account: "offline", ...shared, ...memory });
     this.#router.setAllocation({ world, strategy, share: 1, equity: capital });
-    this.#broker = new SimulatedBroker({
-      ...options,
-      instruments: [instrument],
-      barsMax: 2,
-      finishedMax: FINISHED_MAX,
-    });
-    this.#equity = new Float64Array(options.rowsExpected ?? 4096);
+    this.#lines = instruments.map((instrument) => lineOf(instrument, world, strategy));
+    this.#equity = new Float64Array(rowsExpected);
     this.#cash = capital;
     this.#lastEquity = capital;
   }
 
   /**
-   * One bar: working orders fill at its open, then the target is taken at its close.
+   * One bar of the only instrument: working orders fill at its open, then the target is taken at its close.
    *
    * @param row absolute row, rising; it is the bucket of the orders and part of the execution ids
    * @param target fraction of the capital, NaN to keep the one before
    */
   step(row: number, open: number, high: number, low: number, close: number, target: number): void {
-    const isChange = target !== this.#target && !Number.isNaN(target);
-    if (this.#working > 0 || (isChange && this.#sameBarClose)) {
-      this.#play(row, open, high, low, close);
+    this.bar(0, row, open, high, low, close);
+    this.decide(0, row, target);
+    this.mark();
+  }
+
+  /** A bar of an instrument: working orders fill at its open, its close is the mark. Rows rise an instrument. */
+  bar(at: number, row: number, open: number, high: number, low: number, close: number): void {
+    const line = this.#lines[at]!;
+    if (line.working > 0 || line.sameBarClose) {
+      const { instrument } = line.id;
+      const bar = { instrument, row, bucketEndMs: row, open, high, low, close };
+      this.#bookFills(line, line.broker.onBar(bar));
     }
     if (!Number.isNaN(close)) {
-      this.#mark = close;
+      line.mark = close;
     }
-    if (isChange && this.#mark > 0) {
-      this.#decide(row, target);
+  }
+
+  /**
+   * Takes an instrument's target; nothing happens while it is NaN, the one before, or there is no mark. Whether it is
+   * now the target.
+   *
+   * @param row last row of the instrument that had begun: orders fill on the one after it
+   * @param target fraction of the capital
+   */
+  decide(at: number, row: number, target: number): boolean {
+    const line = this.#lines[at]!;
+    if (target === line.target || Number.isNaN(target) || !(line.mark > 0)) {
+      return target === line.target;
     }
-    const equity = this.#units === 0 ? this.#cash : this.#cash + this.#units * this.#mark;
+    for (const { units, id, mark } of this.#lines) {
+      if (units !== 0) {
+        this.#router.onMark(id.instrument, mark);
+      }
+    }
+    line.target = target;
+    const { effects } = this.#router.setTarget({
+      ...line.id,
+      value: target,
+      bucket: row,
+      mark: line.mark,
+    });
+    for (const effect of effects) {
+      this.#send(line, effect);
+    }
+    return true;
+  }
+
+  /** Notes the equity at a bucket end. */
+  mark(): void {
+    let equity = this.#cash;
+    for (let at = 0; at < this.#lines.length; at++) {
+      const { units, mark } = this.#lines[at]!;
+      if (units !== 0) {
+        equity += units * mark;
+      }
+    }
     if (this.#length === this.#equity.length) {
       this.#grow();
     }
@@ -113,12 +179,12 @@ export class OfflineAccount {
     this.#lastEquity = equity;
   }
 
-  /** Equity at each bar's close, in the order of steps; a view that the next growth replaces. */
+  /** Equity at each mark, in their order; a view that the next growth replaces. */
   equity(): Float64Array {
     return this.#equity.subarray(0, this.#length);
   }
 
-  /** Return of each bar after the first: `length = bars − 1`. */
+  /** Return of each mark after the first: `length = marks − 1`. */
   returns(): Float64Array {
     const equity = this.equity();
     const returns = new Float64Array(Math.max(0, equity.length - 1));
@@ -129,76 +195,74 @@ export class OfflineAccount {
   }
 
   totals(): OfflineTotals {
+    const sum = (of: (line: Line) => number): number =>
+      this.#lines.reduce((total, line) => total + of(line), 0);
     return {
       fees: this.#fees,
-      spreadCosts: this.#spreadCosts,
+      spreadCosts: sum(({ spreadCosts }) => spreadCosts),
       turnover: this.#turnover,
-      realisedPnl: this.#router.book(this.#id)?.realisedPnl ?? 0,
+      realisedPnl: sum(({ id }) => this.#router.book(id)?.realisedPnl ?? 0),
       barsDone: this.#length,
     };
   }
 
-  /** Lots held now. */
-  get positionLots(): number {
-    return this.#router.book(this.#id)?.quantity ?? 0;
+  /** Traded notional so far; see {@link OfflineTotals}. */
+  get turnover(): number {
+    return this.#turnover;
+  }
+
+  /** Equity at the last mark; the capital before the first. */
+  get lastEquity(): number {
+    return this.#lastEquity;
+  }
+
+  holding(at = 0): OfflineHolding {
+    const { id, units, mark, spreadCosts } = this.#lines[at]!;
+    const book = this.#router.book(id);
+    const { quantity: lots = 0, averageCost = 0, realisedPnl = 0, fees = 0 } = book ?? {};
+    const unrealisedPnl = units === 0 ? 0 : units * (mark - averageCost);
+    return { lots, averageCost, mark, realisedPnl, unrealisedPnl, fees, spreadCosts };
   }
 
   get workingOrders(): number {
-    return this.#working;
+    return this.#lines.reduce((sum, { working }) => sum + working, 0);
   }
 
-  #play(row: number, open: number, high: number, low: number, close: number): void {
-    const { instrument } = this.#id;
-    this.#bookFills(
-      this.#broker.onBar({ instrument, row, bucketEndMs: row, open, high, low, close }),
-    );
-  }
-
-  #decide(row: number, target: number): void {
-    this.#target = target;
-    const { effects } = this.#router.setTarget({
-      ...this.#id,
-      value: target,
-      bucket: row,
-      mark: this.#mark,
-    });
-    for (const effect of effects) {
-      this.#send(effect);
-    }
-  }
-
-  #send(effect: RouterEffect): void {
+  #send(line: Line, effect: RouterEffect): void {
     if (effect.kind !== "send") {
       return;
     }
     const { order } = effect;
     this.orders.push(order);
-    this.#working++;
+    line.working++;
     this.#router.onSent(order.id);
     const { id, instrument, lots, bucket, reduceOnly } = order;
-    const outcome = this.#broker.accept({ id, instrument, lots, bucket, reduceOnly });
+    const outcome = line.broker.accept({ id, instrument, lots, bucket, reduceOnly });
     if (!outcome.accepted) {
-      this.#working--;
+      line.working--;
       this.#router.onRejected(id, outcome.reason);
       return;
     }
     this.#router.onAccepted(id);
-    this.#bookFills(outcome.fills);
+    this.#bookFills(line, outcome.fills);
   }
 
-  #bookFills(fills: readonly SimulatedFill[]): void {
+  #bookFills(line: Line, fills: readonly SimulatedFill[]): void {
+    if (fills.length === 0) {
+      return;
+    }
     for (const fill of fills) {
       const { orderId, executionId, lots, price, fee } = fill;
       this.#router.onFill({ orderId, executionId, lots, price, fee });
-      this.#working--;
+      line.working--;
       this.fills.push(fill);
       this.#fees += fee;
-      this.#spreadCosts += fill.spreadCost;
-      const units = lots * this.#lotUnit;
+      line.spreadCosts += fill.spreadCost;
+      const units = lots * line.lotUnit;
       this.#cash -= units * price + fee;
       this.#turnover += Math.abs(units * price) / this.#lastEquity;
     }
-    this.#units = this.positionLots * this.#lotUnit;
+    line.units = (this.#router.book(line.id)?.quantity ?? 0) * line.lotUnit;
   }
 
   #grow(): void {
@@ -206,4 +270,23 @@ export class OfflineAccount {
     grown.set(this.#equity);
     this.#equity = grown;
   }
+}
+
+function lineOf(instrument: OfflineInstrument, world: string, strategy: string): Line {
+  return {
+    id: { world, strategy, instrument: instrument.symbol },
+    lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
+    sameBarClose: instrument.sameBarClose ?? false,
+    broker: new SimulatedBroker({
+      ...instrument,
+      instruments: [instrument],
+      barsMax: 2,
+      finishedMax: FINISHED_MAX,
+    }),
+    units: 0,
+    mark: Number.NaN,
+    target: 0,
+    working: 0,
+    spreadCosts: 0,
+  };
 }

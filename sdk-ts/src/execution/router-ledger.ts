@@ -43,6 +43,10 @@ export class RouterLedger {
     return found;
   }
 
+  knows(symbol: string): boolean {
+    return this.#instruments.has(symbol);
+  }
+
   strategy(world: string, strategy: string): StrategyAccount | undefined {
     return this.#lines.get(world)?.get(strategy)?.account;
   }

@@ -11,6 +11,7 @@ export class IntentFirstAdapter {
   readonly ports = ["signal", "price"] as const;
   readonly #options: Omit<IntentFirstOptions, "signal" | "priceNode">;
 
+  /** @param options what {@link makeIntentFirstNodeset} takes, but the nodes */
   constructor(options: Omit<IntentFirstOptions, "signal" | "priceNode">) {
     this.#options = options;
   }

@@ -69,8 +69,8 @@ test("an adapter binds signal and price later", () => {
   expect(adapter.bind({ signal, price: signal }).nodes).toHaveLength(2);
 });
 
-test("cash that is not above 0 is refused", () => {
-  expect(() =>
-    makeIntentFirstNodeset({ signal: price(), instrument: "SPX", initialCash: 0 }),
-  ).toThrow(RangeError);
+test.each([0, -1, Number.NaN, Number.POSITIVE_INFINITY])("cash of %s is refused", (initialCash) => {
+  expect(() => makeIntentFirstNodeset({ signal: price(), instrument: "SPX", initialCash })).toThrow(
+    "makeIntentFirstNodeset.initialCash: must be above 0",
+  );
 });

@@ -1,3 +1,4 @@
+import { invalid } from "../strategy/declaration-error.ts";
 import { checkName } from "../strategy/fields.ts";
 import {
   type NodeSet,
@@ -45,20 +46,27 @@ export interface IntentFirstOptions {
 
 /** What a set says of itself. */
 export interface NodesetDescription {
+  /** Kind of set: `intent_first`. */
   readonly name: string;
+  /** World it was made for, if one was given. */
   readonly worldId: string | undefined;
+  /** What is traded. */
   readonly instrument: string;
   /** The node the steps follow. */
   readonly target: string;
+  /** Steps after the target, in order. */
   readonly steps: readonly NodesetStep[];
 }
 
 /** A signal, a target and the steps that turn the target into orders. */
 export interface IntentFirstNodeset extends NodeSet {
-  /** First and last node. The steps after `tail` are no nodes: the order router does them. */
+  /** First node: the signal. */
   readonly head: StrategyNode;
+  /** Last node: the target. The steps after it are no nodes: the order router does them. */
   readonly tail: PositionTargetNode;
+  /** What the set is and does, for people. */
   describe(): NodesetDescription;
+  /** Where the set can run, and whose portfolio its last step keeps. */
   capabilities(): { readonly modes: readonly string[]; readonly portfolioScope: "strategy" };
 }
 
@@ -68,12 +76,12 @@ export interface IntentFirstNodeset extends NodeSet {
  * The strategy only says what it wants to hold; sizing, checks and orders are done by the order router, offline and
  * online alike. Risk and timing have their place and pass everything through.
  *
- * @throws {DeclarationError} naming the field; {@link RangeError} for an initialCash not above 0.
+ * @throws {DeclarationError} naming the field.
  */
 export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirstNodeset {
   const { signal, instrument, worldId, priceNode, initialCash, executionModel = {} } = options;
   if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {
-    throw new RangeError(`initialCash must be above 0, not ${initialCash}`);
+    throw invalid("makeIntentFirstNodeset.initialCash", `must be above 0, not ${initialCash}`);
   }
   if (worldId !== undefined) checkName("makeIntentFirstNodeset.worldId", worldId);
   const { longWeight, shortWeight, name } = options;

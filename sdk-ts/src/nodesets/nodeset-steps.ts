@@ -1,11 +1,14 @@
 /** A step after the target, as `describe()` tells it. */
 export interface NodesetStep {
+  /** Which step. */
   readonly name: StepName;
   /** False: the step is in its place and passes everything through. */
   readonly acts: boolean;
+  /** What it does, one sentence. */
   readonly detail: string;
 }
 
+/** A step after the target. */
 export type StepName =
   | "pretrade"
   | "sizing"

@@ -120,10 +120,16 @@ interface RunOptions {
 
 function run(target: number[], from: number, to: number, options: RunOptions = {}) {
   const account = new OfflineAccount({
-    instrument: { symbol: "SPX", lotSize: options.lotSize ?? "0.1", tick: 0.01 },
+    instruments: [
+      {
+        symbol: "SPX",
+        lotSize: options.lotSize ?? "0.1",
+        tick: 0.01,
+        ...(options.costs ?? twoBps),
+        sameBarClose: options.sameBarClose ?? false,
+      },
+    ],
     capital: 1_000_000,
-    ...(options.costs ?? twoBps),
-    sameBarClose: options.sameBarClose ?? false,
   });
   for (let i = from; i <= to; i++) {
     const { open, high, low, close } = rows[i]!;

@@ -28,6 +28,7 @@ export interface ReportStrategy {
   readonly figures: readonly ReportFigure[];
 }
 
+/** A fill. Money in the report's currency. */
 export interface ReportFill {
   readonly timeMs: number;
   readonly world: string;
@@ -41,6 +42,7 @@ export interface ReportFill {
   readonly origin: string;
 }
 
+/** A position at the end. Money in the report's currency. */
 export interface ReportPosition {
   readonly world: string;
   readonly strategy: string;

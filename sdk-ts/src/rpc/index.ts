@@ -20,6 +20,7 @@ export {
   qmtlErrorFrom,
 } from "./error-details.ts";
 export { type HeartbeatSender, heartbeatToProto, replyFromProto } from "./heartbeat-messages.ts";
+export { isAnswer } from "./is-answer.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
 export {
   type FieldViolation,

@@ -1,7 +1,11 @@
 import type { ContextSwap, QueueUpdated } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { QmtlConfig } from "../config/index.ts";
 import { ControlSession, OrderGate, type SdkClock } from "../control/index.ts";
+import { domainOfMode, type ExecutionDomain } from "../gate/index.ts";
+import { isAnswer } from "../rpc/index.ts";
 import type { OnlineEvent } from "./online-run.ts";
 import type { OnlineServices } from "./online-services.ts";
+import type { ReachWatch } from "./reach-watch.ts";
 
 export interface GateWatchOptions {
   readonly services: OnlineServices;
@@ -9,6 +13,10 @@ export interface GateWatchOptions {
   readonly sessionId: string;
   readonly worldId: string;
   readonly strategyId: string;
+  /** Section `sdk` of the configuration. */
+  readonly sdk: QmtlConfig["sdk"];
+  /** Highest domain orders leave in; null: as the world grants. */
+  readonly domainMax: ExecutionDomain | null;
   readonly tell: (kind: OnlineEvent["kind"], message: string) => void;
   /** Orders may leave from now on. */
   readonly onArmed: () => void;
@@ -19,6 +27,9 @@ export interface GateWatchOptions {
   readonly onReconnected: () => void;
 }
 
+/** Heartbeats in a row that services behind the gateway may leave unanswered before it is told. */
+const unansweredMax = 1;
+
 /** The gate of a run and its control stream, and what is told of them. */
 export class GateWatch {
   readonly gate: OrderGate;
@@ -26,12 +37,14 @@ export class GateWatch {
   readonly #options: GateWatchOptions;
   readonly #reach: ReachWatch;
   #isArmed = false;
+  #isAboveDomain = false;
+  #unanswered = 0;
 
   constructor(options: GateWatchOptions, reach: ReachWatch) {
-    const { services, clock, sessionId, worldId, strategyId, onSwap, onTags } = options;
+    const { services, clock, sessionId, worldId, strategyId, sdk, onSwap, onTags } = options;
     this.#options = options;
     this.#reach = reach;
-    this.gate = new OrderGate(clock, { sessionId, worldId, strategyId });
+    this.gate = new OrderGate(clock, { sessionId, worldId, strategyId }, options.domainMax);
     this.session = new ControlSession({
       control: services.control,
       clock,
@@ -43,8 +56,12 @@ export class GateWatch {
         onGate: (reason) => this.#gateChanged(reason),
         onSwap,
         onTags,
-        onConnection: (isUp, problem) => this.#connection(isUp, problem),
+        onConnected: () => this.#connected(`control stream of ${services.url}`),
+        onLost: (failure) => reach.lost(failure),
+        onHeartbeat: (failure) => this.#heartbeat(failure),
       },
+      silenceMsMax: sdk.stream_silence_ms_max,
+      totalMsMax: sdk.stream_total_ms_max,
     });
   }
 
@@ -57,6 +74,7 @@ export class GateWatch {
     const { tell, onArmed } = this.#options;
     const refusal = this.gate.refusal(["long", "short"]);
     const isArmed = refusal === null;
+    this.#tellDomain();
     if (isArmed === this.#isArmed) return;
     this.#isArmed = isArmed;
     if (isArmed) {
@@ -65,35 +83,37 @@ export class GateWatch {
     } else tell("gate_shut", [refusal, reason].filter((part) => part !== "").join(": "));
   }
 
-  #connection(isUp: boolean, problem: string): void {
-    const { services, tell, onReconnected } = this.#options;
-    if (!isUp) {
-      this.#reach.lost(problem);
-      return;
+  /** Tells once that the world grants more than this side lets out. */
+  #tellDomain(): void {
+    const { isAboveDomain } = this.gate;
+    if (isAboveDomain === this.#isAboveDomain) return;
+    this.#isAboveDomain = isAboveDomain;
+    if (!isAboveDomain) return;
+    const { tell, domainMax } = this.#options;
+    const granted = domainOfMode(this.gate.mode());
+    this.#isArmed = false;
+    tell(
+      "gate_shut",
+      `ABOVE_EXECUTION_DOMAIN: the world grants ${granted}, this run sends up to ${domainMax}: it computes and no order leaves; sdk.execution_domain, or the option executionDomain, says how far it may go`,
+    );
+  }
+
+  #connected(what: string): void {
+    this.#unanswered = 0;
+    const wasLost = this.#reach.reached();
+    this.#options.tell("connected", what);
+    if (wasLost) this.#options.onReconnected();
+  }
+
+  /** The stream stands while WorldService is away: only heartbeats show it. */
+  #heartbeat(failure: unknown): void {
+    const { state } = this.#reach.now;
+    if (failure === undefined) {
+      this.#unanswered = 0;
+      if (state === "waiting_for_services") this.#connected("all services answer again");
+    } else if (isAnswer(failure) && state === "connected") {
+      this.#unanswered++;
+      if (this.#unanswered > unansweredMax) this.#reach.lost(failure);
     }
-    const wasUp = this.#reach.isUp;
-    this.#reach.isUp = true;
-    tell("connected", `control stream of ${services.url}`);
-    if (!wasUp) onReconnected();
-  }
-}
-
-/** Whether the gateway can be reached; tells once when it cannot. */
-export class ReachWatch {
-  isUp = true;
-  readonly #url: string;
-  readonly #tell: GateWatchOptions["tell"];
-
-  constructor(url: string, tell: GateWatchOptions["tell"]) {
-    this.#url = url;
-    this.#tell = tell;
-  }
-
-  /** It cannot be reached. */
-  lost(problem: string): void {
-    if (!this.isUp) return;
-    this.isUp = false;
-    const fix = 'start it with "qmtl up", or set sdk.gateway_url or --gateway';
-    this.#tell("unreachable", `no gateway at ${this.#url} (${problem}): no order leaves; ${fix}`);
   }
 }

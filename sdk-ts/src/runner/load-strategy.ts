@@ -1,63 +1,77 @@
-import { resolve } from "node:path";
+import { statSync } from "node:fs";
+import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { Strategy } from "../strategy/index.ts";
+import { refuseOtherCopy } from "./sdk-copies.ts";
+import { type StrategyExports, strategyExports } from "./strategy-exports.ts";
 import { rememberModule, type StrategyClass } from "./strategy-module.ts";
+import { placeIn } from "./strategy-place.ts";
 import { StrategyRunError } from "./strategy-run-error.ts";
 
 /**
- * Imports a strategy file and gives the strategy class it exports.
+ * Imports a strategy file and gives the strategy class it exports: any number of other exports may stand beside it,
+ * abstract base classes among them.
  *
  * @param path file, relative to the working directory; `.ts` runs as it is
  * @param exportName which export, `default` included. @default the only one
- * @throws {StrategyRunError} when the file throws, exports none, or several and no name is given.
+ * @throws {StrategyRunError} `STRATEGY_IMPORT_FAILED` when the file is not there, does not parse or throws;
+ * `STRATEGY_NOT_EXPORTED` when it exports none, or none of that name; `STRATEGY_AMBIGUOUS` when it exports several and
+ * no name is given; `DEPENDENCY_CONFLICT` when it extends the `Strategy` of another copy of this package.
  */
 export async function loadStrategy(path: string, exportName?: string): Promise<StrategyClass> {
   const file = resolve(path);
-  const found = strategiesIn(await importFile(file));
-  const names = [...found.keys()];
-  const listed = names.length === 0 ? "it exports none" : `it exports ${names.join(", ")}`;
-  if (exportName !== undefined) {
-    const named = found.get(exportName);
-    if (named !== undefined) return remembered(named, file);
-    const message = `${path} exports no strategy class "${exportName}"; ${listed}`;
-    throw new StrategyRunError("STRATEGY_NOT_EXPORTED", message);
-  }
-  const distinct = new Set(found.values());
-  const [only] = distinct;
-  if (only === undefined) {
-    const message = `${path} exports no class that extends Strategy; write "export class … extends Strategy"`;
-    throw new StrategyRunError("STRATEGY_NOT_EXPORTED", message);
-  }
-  if (distinct.size > 1) {
-    const message = `${path} exports ${distinct.size} strategies; name one of ${names.join(", ")}`;
-    throw new StrategyRunError("STRATEGY_AMBIGUOUS", message);
-  }
-  return remembered(only, file);
+  const module = await importFile(path, file);
+  for (const value of Object.values(module)) refuseOtherCopy(value, file);
+  const found = strategyExports(module);
+  const strategy = exportName === undefined ? onlyOne(path, found) : named(path, found, exportName);
+  rememberModule(strategy, file);
+  return strategy;
 }
 
-async function importFile(file: string): Promise<object> {
+function named(path: string, { classes, nearMisses }: StrategyExports, name: string) {
+  const strategy = classes.get(name);
+  if (strategy !== undefined) return strategy;
+  const names = [...classes.keys()].join(", ");
+  const miss = nearMisses.get(name) ?? (names === "" ? "it exports none" : `it exports ${names}`);
+  throw new StrategyRunError(
+    "STRATEGY_NOT_EXPORTED",
+    `${path} exports no strategy class "${name}"; ${miss}`,
+  );
+}
+
+function onlyOne(path: string, { classes, nearMisses }: StrategyExports) {
+  const [only, ...others] = new Set(classes.values());
+  if (only === undefined) {
+    const misses = [...nearMisses.values()];
+    const why = misses.length > 0 ? misses.join("; ") : 'write "export class … extends Strategy"';
+    const message = `${path} exports no class that extends Strategy; ${why}`;
+    throw new StrategyRunError("STRATEGY_NOT_EXPORTED", message);
+  }
+  if (others.length === 0) return only;
+  const names = [...classes.keys()].join(", ");
+  const message = `${path} exports several strategies: ${names}; say which with --export NAME, or loadStrategy(file, name)`;
+  throw new StrategyRunError("STRATEGY_AMBIGUOUS", message);
+}
+
+async function importFile(path: string, file: string): Promise<object> {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  if (stat === undefined) throw refused(`there is no file ${path}`);
+  if (!stat.isFile()) throw refused(`${path} is no file; name the strategy's .ts file`);
   try {
     return await import(pathToFileURL(file).href);
   } catch (cause) {
-    const problem = cause instanceof Error ? cause.message : String(cause);
-    const message = `importing ${file} failed: ${problem}`;
-    throw new StrategyRunError("STRATEGY_IMPORT_FAILED", message, { cause });
+    const place = placeIn(file, cause);
+    const where = place === basename(file) ? "" : ` (${place})`;
+    throw refused(`importing ${path} failed: ${problemOf(cause)}${where}`, { cause });
   }
 }
 
-function strategiesIn(module: object): Map<string, StrategyClass> {
-  const found = new Map<string, StrategyClass>();
-  for (const [name, value] of Object.entries(module)) {
-    if (isStrategyClass(value)) found.set(name, value);
-  }
-  return found;
+/** First line of what was thrown, with its kind where the text alone does not say it. */
+function problemOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const [first = ""] = cause.message.trim().split("\n");
+  return cause.name === "Error" ? first : `${cause.name}: ${first}`;
 }
 
-function isStrategyClass(value: unknown): value is StrategyClass {
-  return typeof value === "function" && value.prototype instanceof Strategy;
-}
-
-function remembered(strategy: StrategyClass, file: string): StrategyClass {
-  rememberModule(strategy, file);
-  return strategy;
+function refused(message: string, options?: ErrorOptions): StrategyRunError {
+  return new StrategyRunError("STRATEGY_IMPORT_FAILED", message, options);
 }

@@ -1,39 +1,44 @@
 import type { OfflineFeed } from "./offline-feed.ts";
-import type { OfflineMarket } from "./offline-market.ts";
-import type { BarRange } from "./offline-trade.ts";
-import type { CompiledOfflineOptions } from "./runner-options.ts";
+import type { TradedRows } from "./offline-lane.ts";
+import type { MarketInstrument, OfflineMarket } from "./offline-market.ts";
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 /** What a reader must know of the bars traded and how they were traded, one sentence each. */
 export function offlineFacts(
-  feed: OfflineFeed,
-  range: BarRange,
   market: OfflineMarket,
-  options: CompiledOfflineOptions,
+  rows: ReadonlyMap<string, TradedRows>,
 ): string[] {
-  const { openTimeMs } = feed.table;
-  const bars = range.end - range.first;
-  const first = day(openTimeMs[range.first]!);
-  const last = day(openTimeMs[range.end - 1]!);
-  const facts = [
-    `${bars} bars of ${market.instrument.symbol}, ${first} to ${last}; ${range.first} rows before them warmed the nodes.`,
-    options.sameBarClose
-      ? "Orders fill at the close they were decided on: a comparison, not something that could be traded."
-      : "Orders are decided on a close and fill at the next open.",
-    costFact(market, options),
-  ];
-  const same = opensAtPreviousClose(feed, range);
-  if (same * 20 >= bars) {
+  const { instruments, returnsSource } = market;
+  const facts = instruments.map((one) => barsFact(one, rows.get(one.markSource)!));
+  facts.push(...perInstrument(instruments, fillFact), ...perInstrument(instruments, costFact));
+  if (rows.size > 1) {
     facts.push(
-      `The open equals the previous close on ${same} of ${bars - 1} bars: there a fill at the next open is in effect one at the deciding close.`,
+      `Returns are taken at the bucket ends of source ${returnsSource}, each instrument at its last close.`,
+    );
+  }
+  if (instruments.length > 1) {
+    const symbols = instruments.map(({ traded }) => traded.symbol).join(", ");
+    facts.push(`Buy and hold buys ${symbols} once, at equal weights.`);
+  }
+  for (const { traded, markSource } of instruments) {
+    const range = rows.get(markSource)!;
+    const bars = range.end - range.first;
+    const same = opensAtPreviousClose(range.feed, range);
+    if (same * 20 < bars) continue;
+    const of = instruments.length > 1 ? ` of ${traded.symbol}` : "";
+    facts.push(
+      `The open equals the previous close on ${same} of ${bars - 1} bars${of}: there a fill at the next open is in effect one at the deciding close.`,
     );
   }
   return facts;
 }
 
 /** Bars of a range, without its first, whose open equals the close before. */
-export function opensAtPreviousClose(feed: OfflineFeed, range: BarRange): number {
+export function opensAtPreviousClose(
+  feed: OfflineFeed,
+  range: Pick<TradedRows, "first" | "end">,
+): number {
   const open = feed.column("open");
   const close = feed.column("close");
   let same = 0;
@@ -41,8 +46,31 @@ export function opensAtPreviousClose(feed: OfflineFeed, range: BarRange): number
   return same;
 }
 
-function costFact(market: OfflineMarket, options: CompiledOfflineOptions): string {
-  if (options.noCosts) return "No costs: fees and spread were left out.";
-  const { feeBps, halfSpreadBps } = market.costs;
+/** One sentence where all instruments share it, else one an instrument. */
+function perInstrument(
+  instruments: readonly MarketInstrument[],
+  fact: (instrument: MarketInstrument) => string,
+): string[] {
+  const facts = instruments.map(fact);
+  if (new Set(facts).size === 1) return facts.slice(0, 1);
+  return facts.map((one, at) => `${instruments[at]!.traded.symbol}: ${one}`);
+}
+
+function barsFact({ traded }: MarketInstrument, { feed, first, end }: TradedRows): string {
+  const { openTimeMs } = feed.table;
+  const from = day(openTimeMs[first]!);
+  const to = day(openTimeMs[end - 1]!);
+  return `${end - first} bars of ${traded.symbol}, ${from} to ${to}; ${first} rows before them warmed the nodes.`;
+}
+
+function fillFact({ traded }: MarketInstrument): string {
+  return traded.sameBarClose === true
+    ? "Orders fill at the close they were decided on: a comparison, not something that could be traded."
+    : "Orders are decided on a close and fill at the next open.";
+}
+
+function costFact({ traded }: MarketInstrument): string {
+  if (traded.noCosts === true) return "No costs: fees and spread were left out.";
+  const { feeBps, halfSpreadBps } = traded.costs;
   return `Costs: ${feeBps} bp fee and ${halfSpreadBps} bp half spread on each side.`;
 }

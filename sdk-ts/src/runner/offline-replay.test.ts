@@ -94,7 +94,11 @@ function record(weight = 1): SessionRecordLine[] {
       journal(row, { op: "state", order: order.id, state: "accepted", reason: "" });
     }
   };
-  journal(-1, { op: "allocate", input: { ...id, share: 1, equity: 10_000, beginsStage: true } });
+  journal(-1, {
+    op: "allocate",
+    input: { ...id, share: 1, equity: 10_000, beginsStage: true },
+    bucket: 0,
+  });
   let side = 0;
   let demotedAt = 0;
   for (let row = 2; row < BARS; row++) {
@@ -112,6 +116,7 @@ function record(weight = 1): SessionRecordLine[] {
       row,
       bucket: endOf(row),
       marks: [{ instrument: "X", close: price }],
+      worlds: ["w"],
     });
     lines.push({ type: "row", node_id: source, row, end_ms: endOf(row), values: [price] });
     const target = { ...id, value: side * weight, bucket: endOf(row), mark: price, act: true };
@@ -131,6 +136,7 @@ function record(weight = 1): SessionRecordLine[] {
       journal(row, {
         op: "allocate",
         input: { ...id, share: 0.5, equity: 10_000, beginsStage: true },
+        bucket: endOf(row),
       });
     }
   }

@@ -14,7 +14,9 @@ export async function writeOfflineReport(
 
 /** The report of an offline run as data. */
 export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
-  const { strategyName, timesMs, equity, hold, fills, nodes, afterTarget } = result;
+  const { strategyName, timesMs, equity, hold, fills, nodes, afterTarget, instruments } = result;
+  const holdName = instruments.length > 1 ? "buy and hold, equal weights" : "buy and hold";
+  const place = { world: "offline", strategy: strategyName };
   const evaluations = [...result.evaluations.values()].reduce((sum, rows) => sum + rows, 0);
   return {
     title: `Backtest of ${strategyName}`,
@@ -26,21 +28,30 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
         name: strategyName,
         domain: "backtest",
         curve: { name: strategyName, timesMs, equity },
-        hold: { name: "buy and hold", timesMs, equity: hold.equity },
+        hold: { name: holdName, timesMs, equity: hold.equity },
         figures: figuresOf(result),
       },
     ],
     fills: fills.map((fill) => ({
       timeMs: fill.eventTimeMs,
-      world: "offline",
-      strategy: strategyName,
+      ...place,
       instrument: fill.instrument,
       quantity: fill.side === "buy" ? fill.quantity : `-${fill.quantity}`,
       price: fill.price,
       fee: fill.fee,
       origin: "target",
     })),
-    positions: [],
+    positions: instruments.map(
+      ({ instrument, quantity, averageCost, mark, realisedPnl, unrealisedPnl }) => ({
+        ...place,
+        instrument,
+        quantity,
+        averageCost,
+        mark,
+        realisedPnl,
+        unrealisedPnl,
+      }),
+    ),
     reuse: [],
     evaluations: [
       { name: "nodes", value: nodes.length, format: "count" },

@@ -1,21 +1,17 @@
 import { blake3Hex, jcs } from "../canonical/index.ts";
 import { computeMetrics, makeReturnSeries, type ReturnSeries } from "../metrics/index.ts";
-import { executionOf } from "../nodesets/nodeset-execution.ts";
 import type { Strategy } from "../strategy/index.ts";
 import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
-import { type ComputedColumn, computeOffline, sourcesOf } from "./offline-compute.ts";
+import { computeOffline, sourcesOf } from "./offline-compute.ts";
 import { offlineFacts } from "./offline-facts.ts";
 import { loadOfflineFeed, type OfflineFeed, rowsUntil } from "./offline-feed.ts";
+import { resultInstruments } from "./offline-instruments.ts";
+import type { TradedRows } from "./offline-lane.ts";
 import { findMarket, type OfflineMarket } from "./offline-market.ts";
 import { writeOfflineReport } from "./offline-report.ts";
 import type { HoldResult, OfflineResult } from "./offline-result.ts";
 import { findOfflineTags } from "./offline-tags.ts";
-import {
-  type BarRange,
-  type OfflineTrading,
-  type TradeEvent,
-  tradeOffline,
-} from "./offline-trade.ts";
+import { type OfflineTrading, type TradeEvent, tradeOffline } from "./offline-trade.ts";
 import {
   type CompiledOfflineOptions,
   compileOfflineOptions,
@@ -26,7 +22,10 @@ import { StrategyRunError } from "./strategy-run-error.ts";
 
 /**
  * Runs a strategy on files, with no server: declares and names its nodes, computes them over the rows of the
- * configuration's sources, trades its target through the order router and the simulated broker, and judges the result.
+ * configuration's sources, trades its targets through the order router and the simulated broker, and judges the result.
+ *
+ * Each target is a fraction of the whole capital in its own instrument; the instruments share one account and may have
+ * bars of their own. See {@link tradeOffline} for what happens in which order.
  *
  * The strategy's callbacks are called in the order things happened: `onStart`, `onFill` and `onSignal` by bar,
  * `onFinish`; `onError` when one of them or a node throws.
@@ -49,7 +48,10 @@ export async function runOffline(
     }
     return result;
   } catch (error) {
-    await strategy.onError(error instanceof Error ? error : new Error(String(error)));
+    const given = error instanceof Error ? error : new Error(String(error));
+    await Promise.resolve()
+      .then(() => strategy.onError(given))
+      .catch((failure: unknown) => compiled.onProblem(`onError failed: ${String(failure)}`));
     throw error;
   } finally {
     await strategy.onFinish();
@@ -58,31 +60,25 @@ export async function runOffline(
 
 async function backtest(
   identified: IdentifiedStrategy,
-  given: CompiledOfflineOptions,
+  options: CompiledOfflineOptions,
 ): Promise<{ result: OfflineResult; events: readonly TradeEvent[] }> {
-  const [firstTarget] = identified.targets;
-  const execution = firstTarget === undefined ? undefined : executionOf(firstTarget.node);
-  const options = {
-    ...given,
-    costs: given.costs ?? execution?.costs,
-    noCosts: given.noCosts || execution?.noCosts === true,
-    sameBarClose: given.sameBarClose || execution?.sameBarClose === true,
-  };
-  const market = findMarket(identified, options, execution?.initialCash);
+  const market = findMarket(identified, options);
   const tags = findOfflineTags(identified, options.config, options.onProblem);
   const tagged = tags.filed.map(({ source }) => source);
-  const names = new Set([...sourcesOf(identified), ...tagged, market.markSource]);
+  const marked = market.instruments.map(({ markSource }) => markSource);
+  const traded = new Set([...marked, market.returnsSource]);
   const feeds = new Map<string, OfflineFeed>();
-  for (const name of names) {
+  for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
     feeds.set(name, await loadOfflineFeed(options.config, name, options.untilMs));
   }
-  const feed = feeds.get(market.markSource)!;
-  const range = tradedRange(feed, options);
-  const { nodeId } = market.target;
-  const computed = computeOffline(identified, feeds, [nodeId], options.onProgress, tags);
-  const target = computed.columns.get(market.target.nodeId)!;
-  const trading = tradeOffline(market, target, feed, range, options);
-  const returns = seriesOf(trading, feed);
+  const rows = new Map<string, TradedRows>();
+  for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
+  const wanted = market.instruments.map(({ target }) => target.nodeId);
+  const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
+  const targets = wanted.map((id) => computed.columns.get(id)!);
+  const trading = tradeOffline(market, targets, rows);
+  const clock = rows.get(market.returnsSource)!;
+  const returns = seriesOf(trading, clock.feed);
   const metrics = computeMetrics(returns);
   const result: OfflineResult = {
     strategyName: identified.strategy.name,
@@ -93,9 +89,11 @@ async function backtest(
     })),
     graph: identified.graph,
     evaluations: computed.evaluations,
-    warmupRows: range.first,
+    instruments: resultInstruments(market, trading, rows),
+    warmupRows: clock.first,
     afterTarget: afterTarget(trading),
     returns,
+    returnTimesMs: trading.returnTimesMs,
     metrics,
     timesMs: trading.timesMs,
     equity: trading.equity,
@@ -103,10 +101,10 @@ async function backtest(
     orders: trading.orders,
     costs: { fees: trading.fees, spread: trading.spreadCosts },
     currency: market.currency,
-    noCosts: options.noCosts,
+    noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
-    hold: holdOf(market, target, feed, range, options),
-    facts: offlineFacts(feed, range, market, options),
+    hold: holdOf(market, rows),
+    facts: offlineFacts(market, rows),
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
   return { result, events: trading.events };
@@ -120,21 +118,21 @@ async function tell(strategy: Strategy, events: readonly TradeEvent[]): Promise<
   }
 }
 
-function tradedRange(feed: OfflineFeed, options: CompiledOfflineOptions): BarRange {
+function tradedRows(feed: OfflineFeed, options: CompiledOfflineOptions): TradedRows {
   const { openTimeMs, rows } = feed.table;
   const first = Number.isFinite(options.fromMs) ? rowsUntil(openTimeMs, options.fromMs - 1) : 0;
-  if (first < rows) return { first, end: rows };
+  if (first < rows) return { feed, first, end: rows };
   const message = `source "${feed.name}" has no bar between from and until`;
   throw new StrategyRunError("RANGE_EMPTY", message);
 }
 
 function seriesOf(trading: OfflineTrading, feed: OfflineFeed): ReturnSeries {
-  const { timesMs, returns, turnover } = trading;
+  const { timesMs, returnTimesMs, returns, turnover } = trading;
   return makeReturnSeries({
     intervalSeconds: feed.intervalMs / 1_000,
     periodsPerYear: feed.periodsPerYear,
-    from: timesMs[Math.min(1, timesMs.length - 1)]!,
-    to: timesMs.at(-1)!,
+    from: returnTimesMs[0] ?? timesMs[0]!,
+    to: returnTimesMs.at(-1) ?? timesMs[0]!,
     source: "backtest",
     returns,
     turnover,
@@ -146,22 +144,17 @@ function afterTarget(trading: OfflineTrading): OfflineResult["afterTarget"] {
   return { targetChanges, orders: orders.length, fills: fills.length, bars: timesMs.length };
 }
 
-/** Buy-and-hold: a target of 1 on every bar. */
-function holdOf(
-  market: OfflineMarket,
-  target: ComputedColumn,
-  feed: OfflineFeed,
-  range: BarRange,
-  options: CompiledOfflineOptions,
-): HoldResult {
-  const endMs = feed.table.bucketEndMs;
+/** Buy-and-hold: each instrument is bought once, at equal weights. */
+function holdOf(market: OfflineMarket, rows: ReadonlyMap<string, TradedRows>): HoldResult {
+  const weight = 1 / market.instruments.length;
   const always = {
-    endMs,
-    values: new Float64Array(endMs.length).fill(1),
-    firstRow: target.firstRow,
+    endMs: Float64Array.of(Number.NEGATIVE_INFINITY),
+    values: Float64Array.of(weight),
+    firstRow: 0,
   };
-  const trading = tradeOffline(market, always, feed, range, options);
-  const returns = seriesOf(trading, feed);
+  const targets = market.instruments.map(() => always);
+  const trading = tradeOffline(market, targets, rows);
+  const returns = seriesOf(trading, rows.get(market.returnsSource)!.feed);
   const { equity, orders } = trading;
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
 }

@@ -1,130 +1,262 @@
 import {
   OfflineAccount,
+  type OfflineHolding,
   quantityFromLots,
   type RouterOrder,
   type SimulatedFill,
 } from "../execution/index.ts";
 import type { StrategyFill, TargetSignal } from "../strategy/index.ts";
 import type { ComputedColumn } from "./offline-compute.ts";
-import type { OfflineFeed } from "./offline-feed.ts";
-import type { OfflineMarket } from "./offline-market.ts";
-import type { CompiledOfflineOptions } from "./runner-options.ts";
+import { OfflineLane, type TradedRows } from "./offline-lane.ts";
+import type { MarketInstrument, OfflineMarket } from "./offline-market.ts";
 
 /** Something the strategy is told, in the order it happened. */
 export type TradeEvent =
   | { readonly kind: "signal"; readonly signal: TargetSignal }
   | { readonly kind: "fill"; readonly fill: StrategyFill };
 
-/** What trading a target column over the bars of its instrument gave. */
+/** What trading target columns over the bars of their instruments gave. */
 export interface OfflineTrading {
-  /** Ends of the bars traded, milliseconds. */
+  /** Moments at which a bar of any traded feed ended, milliseconds, rising. */
   readonly timesMs: Float64Array;
-  /** Equity at each bar's close. */
+  /** Equity at each of them. */
   readonly equity: Float64Array;
-  /** Closes of the bars traded. */
-  readonly closes: Float64Array;
-  /** Return of each bar after the first: `length = bars − 1`. */
+  /** Bucket ends of the returns' feed, without its first; one a return. */
+  readonly returnTimesMs: Float64Array;
+  /** Return of the equity from one bucket end of that feed to the next. */
   readonly returns: Float64Array;
-  /** Traded notional ÷ equity at the previous close, aligned with `returns`. */
+  /** Σ of traded notional ÷ equity at the mark before, aligned with `returns`. */
   readonly turnover: Float64Array;
   readonly orders: readonly Readonly<RouterOrder>[];
   readonly fills: readonly StrategyFill[];
   readonly fees: number;
   readonly spreadCosts: number;
   readonly targetChanges: number;
+  /** What is held at the end, one an instrument. */
+  readonly holdings: readonly OfflineHolding[];
   readonly events: readonly TradeEvent[];
 }
 
-/** Rows `[first, end)` of a feed. */
-export interface BarRange {
-  readonly first: number;
-  readonly end: number;
-}
-
-/** Trades a target over a range of bars, through the router and broker that paper uses. */
+/**
+ * Trades targets over the bars of their instruments, through the router and broker that paper uses.
+ *
+ * Everything happens at the ends of bars and of target rows, in their order. At one moment first the bars that end
+ * there are played, by name of their feed: waiting orders fill at their opens, their closes are the marks. Then the
+ * targets are taken, in the order of the market: one that changed is sized at its instrument's last close with the
+ * equity of the whole account, and fills at the open of the first bar of its instrument that begins from then on. Then
+ * the equity is noted, if a bar ended. What targets said before the first bar is taken at its end.
+ *
+ * @param targets a column an instrument of the market; NaN keeps the value before
+ * @param rows rows of every mark source and of the returns' source, by name
+ */
 export function tradeOffline(
   market: OfflineMarket,
-  target: ComputedColumn,
-  feed: OfflineFeed,
-  range: BarRange,
-  options: CompiledOfflineOptions,
+  targets: readonly ComputedColumn[],
+  rows: ReadonlyMap<string, TradedRows>,
 ): OfflineTrading {
-  const bars = range.end - range.first;
-  const account = new OfflineAccount({
-    instrument: market.instrument,
-    capital: market.initialCash,
-    rowsExpected: bars,
-    sameBarClose: options.sameBarClose,
-    ...(options.noCosts ? { noCosts: true as const } : { costs: market.costs }),
-  });
-  const [open, high, low, close] = ["open", "high", "low", "close"].map((n) => feed.column(n));
-  const { bucketEndMs, openTimeMs } = feed.table;
-  const turnover = new Float64Array(Math.max(0, bars - 1));
-  const events: TradeEvent[] = [];
-  const fills: StrategyFill[] = [];
-  let turned = 0;
-  let standing = 0;
-  let targetChanges = 0;
-  let next = 0; // first target row not yet closed
-  for (let i = range.first; i < range.end; i++) {
-    while (next < target.endMs.length && target.endMs[next]! <= bucketEndMs[i]!) next++;
-    const value = next === 0 ? Number.NaN : target.values[next - 1]!;
-    const fillsBefore = account.fills.length;
-    account.step(feed.firstRow + i, open![i]!, high![i]!, low![i]!, close![i]!, value);
-    for (const fill of account.fills.slice(fillsBefore)) {
-      const told = strategyFill(
-        fill,
-        market,
-        options.sameBarClose ? bucketEndMs[i]! : openTimeMs[i]!,
+  const bars = [...rows.values()].reduce((sum, { first, end }) => sum + end - first, 0);
+  return new TradingRun(market, targets, rows, bars).run();
+}
+
+/** A target column on its way into the account. */
+interface Wish {
+  readonly place: number;
+  readonly instrument: MarketInstrument;
+  readonly column: ComputedColumn;
+  readonly lane: OfflineLane;
+  /** First row that has not ended. */
+  next: number;
+  /** Last value that was a number; 0 at first. */
+  standing: number;
+  /** The account has it: it could be sized. */
+  isTaken: boolean;
+}
+
+class TradingRun {
+  readonly #account: OfflineAccount;
+  readonly #lanes: readonly OfflineLane[];
+  readonly #clock: OfflineLane;
+  readonly #wishes: readonly Wish[];
+  readonly #timesMs: Float64Array;
+  readonly #clockMs: Float64Array;
+  readonly #clockEquity: Float64Array;
+  readonly #clockTurnover: Float64Array;
+  readonly #fills: StrategyFill[] = [];
+  readonly #events: TradeEvent[] = [];
+  #targetChanges = 0;
+  #marks = 0;
+  #clockMarks = 0;
+
+  constructor(
+    market: OfflineMarket,
+    targets: readonly ComputedColumn[],
+    rows: ReadonlyMap<string, TradedRows>,
+    bars: number,
+  ) {
+    const lanes = new Map<string, OfflineLane>();
+    for (const name of [...rows.keys()].sort()) {
+      const places = market.instruments.flatMap(({ markSource }, place) =>
+        markSource === name ? [place] : [],
       );
-      fills.push(told);
-      events.push({ kind: "fill", fill: told });
+      lanes.set(name, new OfflineLane(rows.get(name)!, places));
     }
-    if (value !== standing && !Number.isNaN(value)) {
-      standing = value;
-      targetChanges++;
-      events.push({ kind: "signal", signal: signalOf(market, target, next - 1) });
-    }
-    const total = account.totals().turnover;
-    if (i > range.first) turnover[i - range.first - 1] = total - turned;
-    turned = total;
+    this.#lanes = [...lanes.values()];
+    this.#clock = lanes.get(market.returnsSource)!;
+    this.#wishes = market.instruments.map((instrument, place) => {
+      const lane = lanes.get(instrument.markSource)!;
+      return {
+        place,
+        instrument,
+        column: targets[place]!,
+        lane,
+        next: 0,
+        standing: 0,
+        isTaken: true,
+      };
+    });
+    this.#account = new OfflineAccount({
+      instruments: market.instruments.map(({ traded }) => traded),
+      capital: market.initialCash,
+      rowsExpected: bars,
+    });
+    this.#timesMs = new Float64Array(bars);
+    const { first, end } = rows.get(market.returnsSource)!;
+    this.#clockMs = new Float64Array(end - first);
+    this.#clockEquity = new Float64Array(end - first);
+    this.#clockTurnover = new Float64Array(end - first);
   }
-  const { fees, spreadCosts } = account.totals();
-  return {
-    timesMs: bucketEndMs.slice(range.first, range.end),
-    equity: account.equity().slice(),
-    closes: close!.slice(range.first, range.end),
-    returns: account.returns(),
-    turnover,
-    orders: account.orders,
-    fills,
-    fees,
-    spreadCosts,
-    targetChanges,
-    events,
-  };
+
+  /** One moment after the other, up to the last bar. */
+  run(): OfflineTrading {
+    const account = this.#account;
+    const lanes = this.#lanes;
+    const wishes = this.#wishes;
+    for (;;) {
+      const barMs = this.#nextBarMs();
+      if (barMs === Number.POSITIVE_INFINITY) return this.#result();
+      const nowMs = this.#marks === 0 ? barMs : this.#nextMs(barMs);
+      const isClock = this.#clock.nextEndMs === nowMs;
+      for (let k = 0; k < lanes.length; k++) {
+        if (lanes[k]!.nextEndMs === nowMs) lanes[k]!.play(account);
+      }
+      if (account.fills.length > this.#fills.length) this.#tellFills();
+      for (let k = 0; k < wishes.length; k++) this.#take(wishes[k]!, nowMs);
+      if (nowMs < barMs) continue;
+      account.mark();
+      this.#timesMs[this.#marks++] = nowMs;
+      if (isClock) this.#noteReturn(nowMs);
+    }
+  }
+
+  /** End of the next bar; ∞ after the last. */
+  #nextBarMs(): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (let k = 0; k < this.#lanes.length; k++) {
+      const endMs = this.#lanes[k]!.nextEndMs;
+      if (endMs < nextMs) nextMs = endMs;
+    }
+    return nextMs;
+  }
+
+  /** End of the next target row or of the next bar, whichever is first. */
+  #nextMs(barMs: number): number {
+    let nextMs = barMs;
+    for (let k = 0; k < this.#wishes.length; k++) {
+      const { column, next } = this.#wishes[k]!;
+      if (next < column.endMs.length && column.endMs[next]! < nextMs) nextMs = column.endMs[next]!;
+    }
+    return nextMs;
+  }
+
+  #noteReturn(nowMs: number): void {
+    const at = this.#clockMarks++;
+    this.#clockMs[at] = nowMs;
+    this.#clockEquity[at] = this.#account.lastEquity;
+    this.#clockTurnover[at] = this.#account.turnover;
+  }
+
+  #result(): OfflineTrading {
+    const { fees, spreadCosts } = this.#account.totals();
+    const equity = this.#clockEquity;
+    const turned = this.#clockTurnover;
+    const length = Math.max(0, this.#clockMarks - 1);
+    const returns = new Float64Array(length);
+    const turnover = new Float64Array(length);
+    for (let k = 0; k < length; k++) {
+      returns[k] = equity[k + 1]! / equity[k]! - 1;
+      turnover[k] = turned[k + 1]! - turned[k]!;
+    }
+    return {
+      timesMs: this.#timesMs.slice(0, this.#marks),
+      equity: this.#account.equity().slice(),
+      returnTimesMs: this.#clockMs.slice(1, this.#clockMarks),
+      returns,
+      turnover,
+      orders: this.#account.orders,
+      fills: this.#fills,
+      fees,
+      spreadCosts,
+      targetChanges: this.#targetChanges,
+      holdings: this.#wishes.map(({ place }) => this.#account.holding(place)),
+      events: this.#events,
+    };
+  }
+
+  /** Takes what a target says at a moment. One that could not be sized for want of a mark is tried again. */
+  #take(wish: Wish, nowMs: number): void {
+    const { endMs, values } = wish.column;
+    let next = wish.next;
+    while (next < endMs.length && endMs[next]! <= nowMs) next++;
+    if (next > wish.next) {
+      wish.next = next;
+      const value = values[next - 1]!;
+      if (value !== wish.standing && !Number.isNaN(value)) {
+        wish.standing = value;
+        wish.isTaken = false;
+        this.#targetChanges++;
+        this.#events.push({ kind: "signal", signal: signalOf(wish) });
+      }
+    }
+    if (wish.isTaken) return;
+    wish.isTaken = this.#account.decide(wish.place, wish.lane.begunRow(nowMs), wish.standing);
+    this.#tellFills();
+  }
+
+  #tellFills(): void {
+    const { fills } = this.#account;
+    while (this.#fills.length < fills.length) {
+      const fill = this.#strategyFill(fills[this.#fills.length]!);
+      this.#fills.push(fill);
+      this.#events.push({ kind: "fill", fill });
+    }
+  }
+
+  #strategyFill(fill: SimulatedFill): StrategyFill {
+    const { instrument, orderId, executionId, lots, price, fee, row } = fill;
+    const wish = this.#wishes.find((each) => each.instrument.traded.symbol === instrument)!;
+    const { traded } = wish.instrument;
+    const { table, firstRow } = wish.lane.feed;
+    const times = traded.sameBarClose === true ? table.bucketEndMs : table.openTimeMs;
+    return {
+      instrument,
+      clientOrderId: orderId,
+      executionId,
+      side: lots > 0 ? "buy" : "sell",
+      quantity: quantityFromLots(Math.abs(lots), traded.lotSize),
+      price,
+      fee,
+      eventTimeMs: times[row - firstRow]!,
+    };
+  }
 }
 
-function signalOf(market: OfflineMarket, target: ComputedColumn, row: number): TargetSignal {
+function signalOf({ instrument, column, next, standing }: Wish): TargetSignal {
+  const row = next - 1;
   return {
-    node: market.target.name,
-    instrument: market.instrument.symbol,
-    target: target.values[row]!,
-    row: target.firstRow + row,
-    bucketEndMs: target.endMs[row]!,
-  };
-}
-
-function strategyFill(fill: SimulatedFill, market: OfflineMarket, timeMs: number): StrategyFill {
-  const { instrument, orderId, executionId, lots, price, fee } = fill;
-  return {
-    instrument,
-    clientOrderId: orderId,
-    executionId,
-    side: lots > 0 ? "buy" : "sell",
-    quantity: quantityFromLots(Math.abs(lots), market.instrument.lotSize),
-    price,
-    fee,
-    eventTimeMs: timeMs,
+    node: instrument.target.name,
+    instrument: instrument.traded.symbol,
+    target: standing,
+    row: column.firstRow + row,
+    bucketEndMs: column.endMs[row]!,
   };
 }

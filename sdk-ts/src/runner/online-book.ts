@@ -24,13 +24,15 @@ export class OnlineBook {
     const accounts = Object.values(config.accounts);
     const account = accounts.find((one) => one.instruments.includes(instrument)) ?? accounts[0];
     this.#account = new OfflineAccount({
-      instrument: {
-        symbol: instrument,
-        lotSize: spec?.lot ?? "1",
-        multiplier: Number(spec?.multiplier ?? "1"),
-      },
+      instruments: [
+        {
+          symbol: instrument,
+          lotSize: spec?.lot ?? "1",
+          multiplier: Number(spec?.multiplier ?? "1"),
+          costs: { feeBps: account?.fee_bps ?? 1, halfSpreadBps: account?.half_spread_bps ?? 1 },
+        },
+      ],
       capital: Number(account?.initial_cash ?? "1000000"),
-      costs: { feeBps: account?.fee_bps ?? 1, halfSpreadBps: account?.half_spread_bps ?? 1 },
     });
   }
 

@@ -154,3 +154,17 @@ test("a lease that nobody has any more is asked for again once its time is over"
     return own.epoch === 2;
   }, "a claim under a new epoch");
 });
+
+test("a lease whose last row is held somewhere is given back when everything ends", async () => {
+  const server = new LeaseServer();
+  const { keeper, key } = rig(server);
+  const source = key();
+  keeper.add([source]);
+  await waitUntil(() => source.phase === "CLAIMED", "the claim");
+
+  // Its START is not effective, so the window does not close.
+  keeper.drop([source]);
+  await keeper.stop();
+
+  expect(server.isHeld).toBe(false);
+});

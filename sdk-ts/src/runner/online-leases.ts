@@ -86,12 +86,18 @@ export class LeaseKeeper {
     if (reason === "diverged") this.#keys.delete(key);
   }
 
-  /** Ends the asking and renewing, after the releases under way. */
+  /**
+   * Ends the asking and renewing, after the releases under way. A lease whose last row is not effective yet, for one
+   * because a barrier holds the feed, is given back all the same: the log refuses the row under it from then on, and
+   * the next holder publishes it.
+   */
   async stop(): Promise<void> {
     this.#stop.abort();
     this.poke();
     await Promise.all(this.#releases.values());
     await this.#loops;
+    const held = [...this.#leaving].filter(({ phase, epoch }) => phase !== "WAITING" && epoch > 0);
+    await Promise.allSettled(held.map((key) => this.#callRelease(key, key.epoch, "stop")));
   }
 
   #callRelease(key: OnlineKey, epoch: number, reason: "diverged" | "stop"): Promise<unknown> {

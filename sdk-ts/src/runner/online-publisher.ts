@@ -1,11 +1,11 @@
-import type { Client } from "@connectrpc/connect";
+import { type Client, Code } from "@connectrpc/connect";
 import type {
   QueueDataService,
   QueueRecord as WireRecord,
 } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { pause, type SdkClock } from "../control/clock.ts";
 import { publishRecordsMax } from "../queues/index.ts";
-import { hasReason } from "../rpc/index.ts";
+import { hasReason, QmtlError } from "../rpc/index.ts";
 
 export interface PublisherOptions {
   readonly data: Client<typeof QueueDataService>;
@@ -13,6 +13,8 @@ export interface PublisherOptions {
   readonly sessionId: string;
   /** How long one call may take: long for a source, whose rows a barrier may hold. */
   readonly timeoutMs: number;
+  /** A barrier may hold the rows for as long as an operator likes: running into the deadline is no problem. @default false */
+  readonly isHeld?: boolean;
   /** Records in one call at most. */
   readonly batchMax?: number;
   readonly onRefused: (record: WireRecord, reason: string) => void;
@@ -94,12 +96,18 @@ export class Publisher {
         return held;
       } catch (failure) {
         if (signal.aborted) return [];
-        if (hasReason(failure, "BARRIER_HELD")) return [...records];
+        if (hasReason(failure, "BARRIER_HELD") || this.#isWait(failure)) return [...records];
         onProblem(failure instanceof Error ? failure.message : String(failure));
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
       }
     }
     return [];
+  }
+
+  /** The channel repeats a held call by itself, so the end of a wait may come as the end of the time for it. */
+  #isWait(failure: unknown): boolean {
+    const isLate = failure instanceof QmtlError && failure.code === Code.DeadlineExceeded;
+    return isLate && this.#options.isHeld === true;
   }
 }
 

@@ -1,17 +1,23 @@
 import type { QmtlConfig } from "../config/index.ts";
 import type { SdkClock } from "../control/index.ts";
-import type { EffectiveMode, SessionPhase } from "../gate/index.ts";
+import type { EffectiveMode, ExecutionDomain, SessionPhase } from "../gate/index.ts";
 import type { Connection } from "../rpc/index.ts";
 import type { ReplayRows } from "../sources/replay-feed.ts";
 import type { Evaluations } from "./online-evaluations.ts";
 import type { BacktestSeries } from "./online-submission.ts";
+import type { RunReach } from "./reach-watch.ts";
 
 /** Where a running strategy stands. */
 export interface RunStatus {
+  /** Empty until the strategy is submitted. */
   readonly strategyId: string;
+  /** How it stands with its gateway and with what is behind it. */
+  readonly connection: RunReach;
   /** The strategy's own mode. */
   readonly mode: EffectiveMode;
-  /** SHUT, READY (open, no usable lease) or ARMED. */
+  /** Highest domain orders leave in, whatever the world grants; null: as the world grants. */
+  readonly executionDomain: ExecutionDomain | null;
+  /** SHUT, READY (open, no usable lease) or ARMED. Above `executionDomain` always SHUT. */
   readonly gate: SessionPhase;
   /** Orders may leave. */
   readonly armed: boolean;
@@ -27,6 +33,7 @@ export interface RunStatus {
   readonly wantedOrders: number;
   /** Orders its targets caused. */
   readonly sentOrders: number;
+  /** Rows computed, by what for. */
   readonly evaluations: Evaluations;
   /** Queues this process publishes, sources included. */
   readonly holderOf: number;
@@ -38,6 +45,7 @@ export interface RunStatus {
 
 /** What happened in a run; few, for people. */
 export interface OnlineEvent {
+  /** Stable, for programs. */
   readonly kind:
     | "submitted"
     | "connected"
@@ -51,6 +59,7 @@ export interface OnlineEvent {
     | "swap"
     | "data_end"
     | "stopped";
+  /** One sentence. */
   readonly message: string;
   /** Row it happened at, where there is one. */
   readonly row?: number;
@@ -79,17 +88,26 @@ export interface SessionRecorder {
 
 /** How a strategy is run online. */
 export interface OnlineOptions {
+  /** World to run in. */
   readonly worldId: string;
+  /** The configuration. */
   readonly config: QmtlConfig;
   /** @default `sdk.gateway_url` of the configuration */
   readonly gatewayUrl?: string;
+  /**
+   * Highest domain orders leave in: `dryrun` takes a live gate as shut, `backtest` and `shadow` send nothing at all. A
+   * name that is not known is taken as `backtest`. @default `sdk.execution_domain` of the configuration
+   */
+  readonly executionDomain?: ExecutionDomain | null;
   /** Key of the caller. @default none */
   readonly apiKey?: string;
   /** Series of the caller's own offline run over the declared history. */
   readonly backtest?: BacktestSeries;
+  /** Told what happens. For people. */
   readonly onEvent?: (event: OnlineEvent) => void;
   /** Outages on the way, one text each; they heal by themselves. For logs. */
   readonly onProblem?: (problem: string) => void;
+  /** Takes the consumed rows. @default none */
   readonly recorder?: SessionRecorder;
   /** Clocks, for tests. @default those of this machine */
   readonly clock?: SdkClock;

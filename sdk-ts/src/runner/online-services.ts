@@ -31,7 +31,8 @@ export function onlineServices(options: OnlineOptions): OnlineServices {
   const { apiKey, config } = options;
   const own = options.connection === undefined;
   const key = apiKey === undefined ? {} : { apiKey };
-  const made = own ? connectTo(url, { ...clientTls(config), ...key }) : undefined;
+  const timeoutMs = config.sdk.request_timeout_ms;
+  const made = own ? connectTo(url, { ...clientTls(config), ...key, timeoutMs }) : undefined;
   const connection = options.connection ?? made!;
   return {
     gateway: connection.client(GatewayService),

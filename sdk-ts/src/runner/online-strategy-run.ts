@@ -1,7 +1,7 @@
 import type { NodeLease } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { type SdkClock, stopwatch, systemClock } from "../control/index.ts";
+import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/index.ts";
-import { ReachWatch } from "./gate-watch.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 import type { KeyPort, OnlineKey } from "./online-key.ts";
 import { LeaseKeeper } from "./online-leases.ts";
@@ -9,6 +9,7 @@ import type { OnlineEvent, OnlineOptions, OnlineRun, RunStatus } from "./online-
 import { OnlineRunState } from "./online-run-state.ts";
 import { type OnlineServices, onlineServices } from "./online-services.ts";
 import { submitGraph } from "./online-submission.ts";
+import { ReachWatch } from "./reach-watch.ts";
 import { makeRunParts, type RunHost, type RunParts } from "./run-parts.ts";
 import type { RunPorts } from "./run-ports.ts";
 import { RunPublishers } from "./run-publishers.ts";
@@ -33,6 +34,7 @@ export class OnlineStrategyRun implements OnlineRun {
   readonly #tasks: RunTasks;
   readonly #reach: ReachWatch;
   readonly #calls: StrategyCalls;
+  readonly #domainMax: ExecutionDomain | null;
   readonly #stopping = new AbortController();
   #parts: RunParts | undefined;
   #isPumping = false;
@@ -43,6 +45,9 @@ export class OnlineStrategyRun implements OnlineRun {
   constructor(graph: OnlineGraph, options: OnlineOptions, sessionId: string) {
     this.#graph = graph;
     this.#options = options;
+    const { executionDomain } = options;
+    this.#domainMax =
+      executionDomain === undefined ? options.config.sdk.execution_domain : executionDomain;
     this.sessionId = sessionId;
     this.#clock = options.clock ?? systemClock;
     this.#services = onlineServices(options);
@@ -57,7 +62,11 @@ export class OnlineStrategyRun implements OnlineRun {
     const { queues, data, url } = this.#services;
     const onProblem = (problem: string): void => this.#problem(problem);
     this.#tasks = new RunTasks(onProblem);
-    this.#reach = new ReachWatch(url, (kind, message) => this.#tell(kind, message));
+    this.#reach = new ReachWatch({
+      url,
+      nowMs: () => clock.nowMs(),
+      tell: (kind, message) => this.#tell(kind, message),
+    });
     this.#calls = new StrategyCalls(graph, options, this.#services, clock, onProblem);
     this.#leases = new LeaseKeeper({
       queues,
@@ -104,6 +113,8 @@ export class OnlineStrategyRun implements OnlineRun {
     const held = sources.filter((key) => key.isHeld).length;
     return {
       strategyId,
+      connection: this.#reach.now,
+      executionDomain: this.#domainMax,
       mode: watch?.gate.mode() ?? "validate",
       gate: watch?.gate.phase() ?? "SHUT",
       armed: watch?.isArmed ?? false,
@@ -138,9 +149,10 @@ export class OnlineStrategyRun implements OnlineRun {
       backtest,
       requestId: this.sessionId,
       signal: this.#stopping.signal,
-      onProblem: (problem) => this.#reach.lost(problem),
+      onOutage: (failure) => this.#reach.lost(failure),
     });
     if (submission === undefined || this.#stopping.signal.aborted) return;
+    this.#reach.reached();
     const { strategyId, newNodes, reusedNodes } = submission;
     const parts = makeRunParts(this.#host(), submission);
     this.#parts = parts;
@@ -161,6 +173,7 @@ export class OnlineStrategyRun implements OnlineRun {
       state: this.#state,
       calls: this.#calls,
       reach: this.#reach,
+      domainMax: this.#domainMax,
       parts: () => this.#parts,
       tell: (kind, message, row) => this.#tell(kind, message, row),
       guard: (work) => this.#guard(work),
@@ -257,7 +270,9 @@ export class OnlineStrategyRun implements OnlineRun {
   #fail(error: unknown): void {
     if (this.#stopped !== undefined) return;
     const given = error instanceof Error ? error : new Error(String(error));
-    Promise.resolve(this.#graph.identified.strategy.onError(given)).catch(() => {});
+    Promise.resolve()
+      .then(() => this.#graph.identified.strategy.onError(given))
+      .catch((failure: unknown) => this.#options.onProblem?.(`onError failed: ${String(failure)}`));
     this.#stopped = this.#end().then(
       () => this.#settle?.reject(given),
       () => this.#settle?.reject(given),

@@ -10,7 +10,7 @@ import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ReturnSeriesSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import { jcs, nodeIdsCrc32 } from "../canonical/index.ts";
 import { pause, reconnectDelayMs, type SdkClock } from "../control/index.ts";
-import { QmtlError } from "../rpc/index.ts";
+import { hasReason, QmtlError } from "../rpc/index.ts";
 import { type IdentifiedNode, StreamInput, TagQueryNode } from "../strategy/index.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 
@@ -25,7 +25,8 @@ export interface SubmitOptions {
   readonly backtest: BacktestSeries | undefined;
   readonly requestId: string;
   readonly signal: AbortSignal;
-  readonly onProblem: (problem: string) => void;
+  /** The gateway could not be reached, or not all behind it; it is tried again. */
+  readonly onOutage: (failure: unknown) => void;
 }
 
 /**
@@ -37,14 +38,14 @@ export async function submitGraph(
   graph: OnlineGraph,
   options: SubmitOptions,
 ): Promise<Submission | undefined> {
-  const { signal, clock, onProblem } = options;
+  const { signal, clock, onOutage } = options;
   for (let failures = 1; !signal.aborted; failures++) {
     try {
       return await submitOnce(graph, options);
     } catch (failure) {
       if (signal.aborted) return undefined;
       if (!isOutage(failure)) throw failure;
-      onProblem(failure instanceof Error ? failure.message : String(failure));
+      onOutage(failure);
       await pause(clock, reconnectDelayMs(failures), signal);
     }
   }
@@ -66,6 +67,24 @@ export function isOutage(failure: unknown): boolean {
 }
 
 async function submitOnce(graph: OnlineGraph, options: SubmitOptions): Promise<Submission> {
+  const answered = new AbortController();
+  watchSilence(options, answered.signal);
+  try {
+    return await submitAndWatch(graph, options);
+  } finally {
+    answered.abort();
+  }
+}
+
+/** A submission may take its time; a gateway that does not answer a light call either is away. */
+function watchSilence({ gateway, signal, onOutage }: SubmitOptions, answered: AbortSignal): void {
+  const over = AbortSignal.any([signal, answered]);
+  gateway.getCapabilities({}, { signal: over }).catch((failure: unknown) => {
+    if (!over.aborted && hasReason(failure, "OUTCOME_UNKNOWN")) onOutage(failure);
+  });
+}
+
+async function submitAndWatch(graph: OnlineGraph, options: SubmitOptions): Promise<Submission> {
   const { gateway, worldId, asOf, backtest, requestId, signal } = options;
   const { identified, targets } = graph;
   const [target] = targets;

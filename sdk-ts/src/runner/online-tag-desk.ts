@@ -18,6 +18,8 @@ export interface TagDeskOptions {
   readonly context: ComputeContext | undefined;
   /** Schedule of a source entry, where the configuration has it. */
   readonly scheduleOf: (source: string) => "observed" | "continuous" | undefined;
+  /** How often the queues are asked for without being told, milliseconds. */
+  readonly pollMs: number;
   /** Keeps what was found, for offline runs. */
   readonly tagMap: TagMapFile;
   /** Rows came. */
@@ -35,8 +37,6 @@ interface Found {
 /** Queues of one query at most; beyond, the first by name are taken. */
 export const tagMatchesMax = 1_000;
 const pageRows = 100;
-/** How often the queues are asked for without being told, milliseconds. */
-const pollMs = 10_000;
 const againMs = 500;
 
 /**
@@ -110,7 +110,7 @@ export class TagDesk {
   }
 
   async #run(): Promise<void> {
-    const { ports } = this.#options;
+    const { ports, pollMs } = this.#options;
     const { signal } = this.#stop;
     let isTold = false;
     while (!signal.aborted) {

@@ -1,12 +1,13 @@
 import { z } from "zod";
+import type { AccountOp } from "../execution/index.ts";
 
 const text = z.string();
 const number = z.number().refine(Number.isFinite);
 const bookId = { world: text, strategy: text, instrument: text };
-const scope = z.object({ world: text.optional(), strategy: text.optional() });
+const scope = z.object({ world: text.exactOptional(), strategy: text.exactOptional() });
 
 /**
- * Operations on an account's router as its journal has them. Fields that do not concern the router are passed over.
+ * Operations on an account's core as its journal has them. Fields that do not concern the core are passed over.
  * Notes say what followed from an operation; the one with an `order` is the order that was made.
  */
 const opSchema = z.discriminatedUnion("op", [
@@ -37,8 +38,9 @@ const opSchema = z.discriminatedUnion("op", [
       strategy: text,
       share: number,
       equity: number,
-      beginsStage: z.boolean().default(false),
+      beginsStage: z.boolean().exactOptional(),
     }),
+    bucket: number,
   }),
   z.object({
     op: z.literal("rebalance"),
@@ -85,11 +87,13 @@ const opSchema = z.discriminatedUnion("op", [
       lots: number,
       price: number,
       fee: number,
-      book: z.object(bookId).optional(),
+      book: z.object(bookId).exactOptional(),
     }),
   }),
   z.object({
     op: z.literal("bar"),
+    bucket: number,
+    worlds: z.array(text),
     marks: z.array(z.object({ instrument: text, close: number })),
   }),
   z.object({ op: z.literal("adjust_cash"), cash: number }),
@@ -100,7 +104,8 @@ const opSchema = z.discriminatedUnion("op", [
   }),
 ]);
 
-export type ReplayOp = z.output<typeof opSchema>;
+/** An operation of a journal; a note may carry the order that was made. */
+export type ReplayOp = z.output<typeof opSchema> & AccountOp;
 
 /** An operation of a journal entry. @throws {ZodError} */
 export function parseReplayOp(body: unknown): ReplayOp {

@@ -8,12 +8,14 @@ import { runOffline } from "./offline-run.ts";
 import type { OnlineEvent, OnlineOptions, OnlineRun } from "./online-run.ts";
 import { runOnline } from "./online-runner.ts";
 import type { BacktestSeries } from "./online-submission.ts";
+import type { OfflineOptions } from "./runner-options.ts";
 import { FileSessionRecorder } from "./session-recorder.ts";
 import type { StrategyClass } from "./strategy-module.ts";
-import { StrategyRunError } from "./strategy-run-error.ts";
 
 /** How a strategy is run in a world. */
-export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest"> {
+export interface RunOptions
+  extends Omit<OnlineOptions, "config" | "backtest">,
+    Pick<OfflineOptions, "returnsSource"> {
   /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
   readonly configPath?: string;
   /** A configuration already loaded; wins over `configPath`. */
@@ -35,7 +37,7 @@ export interface OnlineSession extends OnlineRun, AsyncDisposable {}
 /**
  * Backtests the declared history with the same execution model, hands the return series in with the graph, and runs
  * the strategy in a world. What was computed for the backtest stays here; the world judges the series alone. A strategy
- * with several targets, or with a tag query whose queues are not known here, has no backtest to hand in.
+ * with a tag query whose queues are not known here has no backtest to hand in.
  *
  * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError |
  * SessionRecordError}
@@ -44,8 +46,13 @@ export async function runInWorld(
   given: StrategyClass | Strategy,
   options: RunOptions,
 ): Promise<OnlineSession> {
-  const { configPath, module, onProgress: _, record, ...online } = options;
+  const { configPath, module, onProgress: _, returnsSource: __, record, ...online } = options;
   const config = options.config ?? loadConfig({ path: configPath });
+  const { trade_mode, execution_domain } = config.sdk;
+  if (trade_mode !== null) {
+    const means = `sdk.execution_domain: ${execution_domain}`;
+    options.onProblem?.(`sdk.trade_mode is an old name, read as ${means}; write that instead`);
+  }
   const ofModule = module === undefined ? {} : { module };
   const history = await backtestOf(given, options, config);
   const identified = identifyStrategy(given, { worldId: options.worldId, ...ofModule });
@@ -63,13 +70,10 @@ export async function runInWorld(
   };
 }
 
-/**
- * The backtest of the declared history; undefined for a strategy that has none: a tag query whose queues are known
- * only online, or several targets, which a backtest does not trade.
- */
+/** The backtest of the declared history; undefined for a tag query whose queues are known only online. */
 async function backtestOf(
   given: StrategyClass | Strategy,
-  { worldId, module, onProgress, onProblem }: RunOptions,
+  { worldId, module, onProgress, onProblem, returnsSource }: RunOptions,
   config: QmtlConfig,
 ): Promise<OfflineResult | undefined> {
   try {
@@ -79,11 +83,10 @@ async function backtestOf(
       ...(module === undefined ? {} : { module }),
       ...(onProgress === undefined ? {} : { onProgress }),
       ...(onProblem === undefined ? {} : { onProblem }),
+      ...(returnsSource === undefined ? {} : { returnsSource }),
     });
   } catch (failure) {
-    const isOpen =
-      (failure instanceof DeclarationError && failure.reason === "TAG_QUERY_UNRESOLVED") ||
-      (failure instanceof StrategyRunError && failure.reason === "TARGET_AMBIGUOUS");
+    const isOpen = failure instanceof DeclarationError && failure.reason === "TAG_QUERY_UNRESOLVED";
     if (!isOpen) throw failure;
     onProblem?.(`no backtest is handed in: ${failure.message}`);
     return undefined;
@@ -98,9 +101,10 @@ async function runRecorded(
 ): Promise<OnlineRun> {
   const { config, worldId, apiKey, clock = systemClock } = options;
   const url = options.gatewayUrl ?? config.sdk.gateway_url;
+  const call = { ...clientTls(config), timeoutMs: config.sdk.request_timeout_ms };
   const made =
     options.connection === undefined
-      ? connectTo(url, { ...clientTls(config), ...(apiKey === undefined ? {} : { apiKey }) })
+      ? connectTo(url, { ...call, ...(apiKey === undefined ? {} : { apiKey }) })
       : undefined;
   let run: OnlineRun | undefined;
   let recorder: FileSessionRecorder;
@@ -151,8 +155,7 @@ async function runRecorded(
 }
 
 /** The return series of a backtest as it travels; times are bucket ends, one per return. */
-function seriesOf({ returns, timesMs }: OfflineResult): BacktestSeries {
-  const ends = timesMs.slice(timesMs.length - returns.samples);
+function seriesOf({ returns, returnTimesMs: ends }: OfflineResult): BacktestSeries {
   return {
     intervalSeconds: BigInt(returns.intervalSeconds),
     periodsPerYear: returns.periodsPerYear,

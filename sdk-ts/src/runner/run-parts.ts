@@ -1,7 +1,8 @@
 import type { Submission } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/index.ts";
-import { GateWatch, type ReachWatch } from "./gate-watch.ts";
+import { GateWatch } from "./gate-watch.ts";
 import { OnlineContext } from "./online-context.ts";
 import { OnlineEdge } from "./online-edge.ts";
 import type { OnlineGraph } from "./online-graph.ts";
@@ -12,6 +13,7 @@ import { OnlineSources } from "./online-sources.ts";
 import { contextOf, keysOf } from "./online-submission.ts";
 import { OnlineSwap } from "./online-swap.ts";
 import { TagDesk } from "./online-tag-desk.ts";
+import type { ReachWatch } from "./reach-watch.ts";
 import type { RunPorts } from "./run-ports.ts";
 import { RunnerSets } from "./runner-sets.ts";
 import type { StrategyCalls } from "./strategy-calls.ts";
@@ -36,6 +38,8 @@ export interface RunHost {
   readonly state: OnlineRunState;
   readonly calls: StrategyCalls;
   readonly reach: ReachWatch;
+  /** Highest domain orders leave in; null: as the world grants. */
+  readonly domainMax: ExecutionDomain | null;
   /** The parts, once they are made. */
   parts(): RunParts | undefined;
   tell(kind: OnlineEvent["kind"], message: string, row?: number): void;
@@ -105,6 +109,8 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
       sessionId: ports.sessionId,
       worldId: options.worldId,
       strategyId,
+      sdk: options.config.sdk,
+      domainMax: host.domainMax,
       tell: (kind, message) => host.tell(kind, message),
       onArmed: () => host.parts()?.edge.armed(),
       onSwap: (swap) => host.guard(() => host.parts()?.swap.phase(swap)),
@@ -163,6 +169,7 @@ function openContext(
     graph,
     context: of,
     scheduleOf: (source) => entries[source]?.schedule,
+    pollMs: options.config.sdk.poll_interval_ms,
     tagMap: new TagMapFile(cache.tagquery_cache_path, ports.onProblem),
     onRecords: () => host.pump(),
     onChange: () => host.guard(() => context.rewire()),

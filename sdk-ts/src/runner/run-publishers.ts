@@ -30,7 +30,7 @@ export class RunPublishers {
       publisher = new Publisher({
         ...ports,
         timeoutMs: isSource ? heldMsMax : computedMsMax,
-        ...(isSource ? { batchMax: 1 } : {}),
+        ...(isSource ? { batchMax: 1, isHeld: true } : {}),
         onRefused: (_record, reason) => onRefused(reason),
       });
       this.#lanes.set(lane, publisher);

@@ -16,7 +16,7 @@ export interface OfflineOptions {
    * @default the row before the feed's `start`, else the last row
    */
   readonly until?: string;
-  /** Cash at the start. @default the node set's, else the account's of the configuration (1,000,000) */
+  /** Cash at the start. @default that of the node sets, else the account's of the configuration (1,000,000) */
   readonly initialCash?: number;
   /** Leaves out fees and spread; the result and the report say so. @default false */
   readonly noCosts?: boolean;
@@ -24,6 +24,11 @@ export interface OfflineOptions {
   readonly costs?: TradingCosts;
   /** Fills market orders at the close they were decided on. Looks ahead: for comparison only. @default false */
   readonly sameBarClose?: boolean;
+  /**
+   * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the ends of its own feed: name that
+   * one when the strategy trades instruments of several. @default the coarsest mark source of its instruments
+   */
+  readonly returnsSource?: string;
   /** World the strategy is told it is in. @default "offline" */
   readonly worldId?: string;
   /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
@@ -48,6 +53,7 @@ export interface CompiledOfflineOptions {
   readonly noCosts: boolean;
   readonly costs: TradingCosts | undefined;
   readonly sameBarClose: boolean;
+  readonly returnsSource: string | undefined;
   readonly worldId: string;
   readonly module: string | undefined;
   readonly onProgress: (rowsDone: number, rowsTotal: number) => void;
@@ -73,6 +79,7 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
     noCosts: options.noCosts ?? false,
     costs: options.costs,
     sameBarClose: options.sameBarClose ?? false,
+    returnsSource: options.returnsSource,
     worldId: options.worldId ?? "offline",
     module: options.module,
     onProgress: options.onProgress ?? (() => {}),

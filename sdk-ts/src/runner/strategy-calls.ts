@@ -62,9 +62,10 @@ export class StrategyCalls {
       if (target === this.#values[at]) return;
       this.#values[at] = target;
       const signal = { node, instrument, target, row, bucketEndMs };
-      Promise.resolve(identified.strategy.onSignal(signal)).catch((error: unknown) =>
-        this.#onProblem(String(error)),
-      );
+      // Not within the decision: what the author's code throws, at once or later, is told and ends nothing.
+      Promise.resolve()
+        .then(() => identified.strategy.onSignal(signal))
+        .catch((error: unknown) => this.#onProblem(`onSignal failed: ${String(error)}`));
     });
   }
 

@@ -14,9 +14,11 @@ export function rememberModule(strategy: StrategyClass, path: string): void {
   loadedFrom.set(strategy, path);
 }
 
-/** Path of the file a strategy is written in: as given, its class's `module`, or where it was loaded from. */
-export function modulePathOf(strategy: Strategy, given: string | undefined): string | undefined {
-  const owner: { readonly module?: unknown } & object = strategy.constructor;
+/** Path of the file a strategy class is written in: as given, its `module`, or where it was loaded from. */
+export function modulePathOf(
+  owner: { readonly module?: unknown } & object,
+  given: string | undefined,
+): string | undefined {
   const declared = typeof owner.module === "string" ? owner.module : undefined;
   const module = given ?? declared ?? loadedFrom.get(owner);
   return module?.startsWith("file:") ? fileURLToPath(module) : module;

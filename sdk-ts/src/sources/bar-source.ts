@@ -1,5 +1,6 @@
 /** Rows of a source as columns, oldest first; all columns have `rows` values. */
 export interface BarTable {
+  /** Number of bars. */
   readonly rows: number;
   /** When each bar opened: milliseconds since 1970-01-01T00:00Z, strictly rising. */
   readonly openTimeMs: Float64Array;

@@ -18,10 +18,15 @@ export interface CsvErrorPlace {
 /** A CSV file that was refused whole: no row of it is used. */
 export class CsvError extends Error {
   override readonly name = "CsvError";
+  /** Stable, for programs. */
   readonly reason: CsvErrorReason;
+  /** Path as it was given. */
   readonly file: string;
+  /** From 1; the header is line 1. */
   readonly line: number | undefined;
+  /** Name of the column, where one cell is at fault. */
   readonly column: string | undefined;
+  /** What stood there, at most 200 characters. */
   readonly value: string | undefined;
 
   constructor(reason: CsvErrorReason, what: string, place: CsvErrorPlace) {

@@ -1,15 +1,26 @@
 const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 
+/** Longest bar, in seconds: one day. */
+export const intervalSecondsMax = 86_400;
+
 /**
- * Bar length in whole seconds from a number of seconds or text such as `60s`, `1m`, `1h`, `1d`.
+ * Bar length in whole seconds, 1..86400, from a number of seconds or text such as `60`, `60s`, `1m`, `1h`, `1d`. Equal
+ * lengths are one interval, however they are written. The one place that reads intervals: nodes, `sources:` and the
+ * command line mean the same by the same text.
  *
- * @throws {RangeError} for anything else, and for less than 1 s or more than 366 d.
+ * @throws {RangeError} for anything else.
  */
 export function parseInterval(interval: number | string): number {
-  const match = /^(\d{1,8})([smhd]?)$/.exec(String(interval));
-  const seconds = match ? Number(match[1]) * unitSeconds[match[2] || "s"]! : Number.NaN;
-  if (!(seconds >= 1 && seconds <= 366 * 86_400)) {
-    throw new RangeError(`not an interval (1..366 days, e.g. 60, "1m", "1h", "1d"): ${interval}`);
+  const isWritten = typeof interval === "number" || typeof interval === "string";
+  const match = isWritten ? /^(\d{1,8})([smhd]?)$/.exec(String(interval)) : null;
+  if (match === null) {
+    throw new RangeError(`${shown(interval)} is no interval; write 60, "60s", "1m", "1h" or "1d"`);
   }
-  return seconds;
+  const seconds = Number(match[1]) * unitSeconds[match[2] || "s"]!;
+  if (seconds >= 1 && seconds <= intervalSecondsMax) return seconds;
+  throw new RangeError(`must be 1..${intervalSecondsMax} whole seconds, not ${shown(interval)}`);
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? `"${value}"` : String(value);
 }

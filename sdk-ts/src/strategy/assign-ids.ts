@@ -3,6 +3,7 @@ import { DeclarationError } from "./declaration-error.ts";
 
 /** What a node id is the hash of; `code` is turned into a code hash by the hasher. */
 export interface HashableNode extends Omit<CanonicalNode, "inputs"> {
+  /** Ids of what it reads, in port order. */
   readonly inputs: readonly { readonly port: string; readonly node_id: string }[];
 }
 
@@ -11,17 +12,23 @@ export type HashNode = (node: HashableNode) => string;
 
 /** A node with its id. Declarations with equal content are one node. */
 export interface IdentifiedNode {
+  /** `"blake3:"` and 64 hex digits. */
   readonly id: string;
+  /** As it was declared; the first declaration where several are equal. */
   readonly declared: DeclaredNode;
+  /** What the id is the hash of. */
   readonly hashable: HashableNode;
 }
 
 /** A strategy's nodes with ids, inputs before readers, otherwise by id: the same for every order of declaration. */
 export interface IdentifiedGraph {
+  /** The strategy's name. */
   readonly strategyName: string;
+  /** Inputs before readers, otherwise by id. */
   readonly nodes: readonly IdentifiedNode[];
   /** Ids of the nodes nothing reads. */
   readonly leaves: readonly string[];
+  /** Id of a declared node of this graph. */
   idOf(node: DeclaredNode): string;
 }
 

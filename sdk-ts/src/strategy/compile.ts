@@ -9,30 +9,43 @@ const NAME_LENGTH_MAX = 200;
 
 /** What the identity of a node is made of, before its inputs have ids. */
 export interface CanonicalNode {
+  /** Kind of node. */
   readonly node_type: string;
+  /** Whole seconds, 1..86400. */
   readonly interval_seconds: number;
+  /** Rows; 1 for streams. */
   readonly period: number;
+  /** Params, with `on_missing` where it is not `skip`. */
   readonly params: NodeParams;
+  /** In port order. */
   readonly inputs: readonly { readonly port: string; readonly node: DeclaredNode }[];
+  /** Type and names of its outputs. */
   readonly schema_compat_id: string;
+  /** What computes it. */
   readonly code: NodeCode;
 }
 
 /** A node of a compiled strategy, with the strategy's defaults filled in. */
 export interface DeclaredNode {
+  /** As the author wrote it. */
   readonly node: StrategyNode;
   /** Distinct within the strategy, but for nodes of equal content (checked when ids are assigned). */
   readonly name: string;
+  /** Whole seconds, 1..86400. */
   readonly intervalSeconds: number;
+  /** Rows a window has. */
   readonly period: number;
   /** Upstream nodes in port order. */
   readonly inputs: readonly DeclaredNode[];
+  /** What its identity is made of. */
   canonical(): CanonicalNode;
 }
 
 /** A strategy's declarations in topological order, ready for hashing. */
 export interface StrategyGraph {
+  /** The strategy's name. */
   readonly strategyName: string;
+  /** Inputs before readers. */
   readonly nodes: readonly DeclaredNode[];
   /** Nodes nothing reads: what the strategy is for. */
   readonly leaves: readonly DeclaredNode[];
@@ -45,7 +58,8 @@ export interface StrategyGraph {
 export function compileStrategy(strategy: Strategy, context: StrategyContext): StrategyGraph {
   const added = Strategy.declare(strategy, context);
   if (added.length === 0) {
-    throw new DeclarationError("EMPTY_STRATEGY", `Strategy "${strategy.name}"`, "has no nodes");
+    const problem = "has no nodes; add them in setup() with addNodes or addNodeset";
+    throw new DeclarationError("EMPTY_STRATEGY", `Strategy "${strategy.name}"`, problem);
   }
   const compiled = new Map<StrategyNode, DeclaredNode>();
   const names = new Set<string>();

@@ -2,6 +2,7 @@
 export interface TargetSignal {
   /** Name of the target node. */
   readonly node: string;
+  /** What the target is of. */
   readonly instrument: string;
   /** Fraction of the strategy's capital; negative = short. */
   readonly target: number;
@@ -13,12 +14,17 @@ export interface TargetSignal {
 
 /** A fill of one of the strategy's orders. */
 export interface StrategyFill {
+  /** What was traded. */
   readonly instrument: string;
+  /** Order it is of; an order may have several fills. */
   readonly clientOrderId: string;
+  /** The venue's id of this execution; told once. */
   readonly executionId: string;
+  /** Buy or sell; the quantity has no sign. */
   readonly side: "buy" | "sell";
-  /** Decimal text, always positive. */
+  /** Units, decimal text, always positive. */
   readonly quantity: string;
+  /** Per unit, in the instrument's quote currency, the half spread included. */
   readonly price: number;
   /** In the account's currency; positive = paid. */
   readonly fee: number;

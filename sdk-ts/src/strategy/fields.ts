@@ -1,28 +1,26 @@
+import { parseInterval as intervalSeconds } from "../sources/parse-interval.ts";
 import { invalid } from "./declaration-error.ts";
 
-/** Seconds, or text such as `"60s"`, `"1m"`, `"1h"`, `"1d"`. */
+/** Whole seconds, 1..86400, or text such as `"60s"`, `"1m"`, `"1h"`, `"1d"`. Equal lengths are one interval. */
 export type IntervalInput = number | string;
 
-const SECONDS = { s: 1, m: 60, h: 3600, d: 86_400 } as const;
-const INTERVAL_SECONDS_MAX = 86_400;
 const PERIOD_MAX = 10_000;
 const NAME_LENGTH_MAX = 200;
 const TAG_LENGTH_MAX = 100;
 
-/** Whole seconds of an interval, 1..86400. */
+/**
+ * Whole seconds of an interval, 1..86400.
+ *
+ * @param field what to name in the error, e.g. `StreamInput.interval`
+ * @throws {DeclarationError} `INVALID_FIELD` for anything that is no interval.
+ */
 export function parseInterval(field: string, value: IntervalInput): number {
-  let seconds = value;
-  if (typeof seconds === "string") {
-    const match = /^(\d+)([smhd])$/.exec(seconds);
-    if (match === null) {
-      throw invalid(field, `"${seconds}" is no interval; write 60, "60s", "1m", "1h" or "1d"`);
-    }
-    seconds = Number(match[1]) * SECONDS[match[2] as keyof typeof SECONDS];
+  try {
+    return intervalSeconds(value);
+  } catch (error) {
+    if (error instanceof RangeError) throw invalid(field, error.message);
+    throw error;
   }
-  if (!Number.isInteger(seconds) || seconds < 1 || seconds > INTERVAL_SECONDS_MAX) {
-    throw invalid(field, `must be 1..${INTERVAL_SECONDS_MAX} whole seconds, not ${String(value)}`);
-  }
-  return seconds;
 }
 
 /** A number of rows, `min`..10000. */
@@ -40,6 +38,7 @@ export function checkName(field: string, value: string): string {
 
 /** Tags as a sorted list: distinct, 1..100 characters of `A-Z a-z 0-9 _ . -`. */
 export function checkTags(field: string, tags: readonly string[]): readonly string[] {
+  if (!Array.isArray(tags)) throw invalid(field, 'must be a list, such as ["alpha"]');
   for (const tag of tags) {
     if (!/^[A-Za-z0-9_.-]+$/.test(tag) || tag.length > TAG_LENGTH_MAX) {
       throw invalid(field, `"${tag}" must be 1..${TAG_LENGTH_MAX} characters of A-Za-z0-9_.-`);
@@ -51,6 +50,7 @@ export function checkTags(field: string, tags: readonly string[]): readonly stri
 
 /** Distinct column or port names that are identifiers, in the given order. */
 export function checkIdentifiers(field: string, names: readonly string[]): readonly string[] {
+  if (!Array.isArray(names)) throw invalid(field, 'must be a list, such as ["close"]');
   if (names.length === 0) throw invalid(field, "must not be empty");
   for (const name of names) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) throw invalid(field, `"${name}" is no identifier`);

@@ -19,9 +19,11 @@ export interface PositionThresholds {
 
 /** Declaration of a {@link PositionTargetNode}. */
 export interface PositionTargetNodeOptions extends BuiltinOptions {
+  /** Node of one column the target is made from. */
   readonly signal: StrategyNode;
-  /** Instrument the target is for. */
+  /** Instrument the target is for: an entry of `instruments:` in the configuration. */
   readonly instrument: string;
+  /** When to be long, short or flat, in units of the signal. */
   readonly thresholds: PositionThresholds;
   /** Target while long, a fraction of the strategy's capital. @default 1 */
   readonly longWeight?: number;
@@ -33,6 +35,7 @@ export interface PositionTargetNodeOptions extends BuiltinOptions {
 
 /** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
 export class PositionTargetNode extends BuiltinNode<PositionTargetParams> {
+  /** Instrument the target is for. */
   readonly instrument: string;
 
   /** @throws {DeclarationError} naming the field. */
@@ -46,6 +49,12 @@ export class PositionTargetNode extends BuiltinNode<PositionTargetParams> {
       holdWeight = 0,
     } = options;
     const at = "PositionTargetNode";
+    if (instrument === undefined) {
+      throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
+    }
+    if (thresholds === undefined) {
+      throw invalid(`${at}.thresholds`, "is needed, as in { longEnter: 0.6, longExit: 0.2 }");
+    }
     const bounds = {
       longEnter: checkBound(`${at}.thresholds.longEnter`, thresholds.longEnter),
       longExit: checkBound(`${at}.thresholds.longExit`, thresholds.longExit),

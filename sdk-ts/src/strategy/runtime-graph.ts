@@ -7,8 +7,11 @@ import { TagQueryNode } from "./tag-query-node.ts";
 
 /** A queue found for a tag query: a supplied node of one number column. */
 export interface TagMatch {
+  /** Id of the node whose output the queue is. */
   readonly nodeId: string;
+  /** For messages. */
   readonly name: string;
+  /** Clock of its rows. */
   readonly clock: ClockSpec;
 }
 

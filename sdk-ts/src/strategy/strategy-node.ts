@@ -43,12 +43,19 @@ export abstract class StrategyNode {
   abstract readonly nodeType: string;
   /** Names of its outputs, in order. */
   abstract readonly outputs: readonly string[];
+  /** What computes it, part of its identity. */
   abstract readonly code: NodeCode;
+  /** What it computes with, part of its identity; frozen. */
   abstract readonly params: NodeParams;
+  /** What it reads, in port order. */
   readonly inputs: readonly DeclaredInput[];
+  /** What it does where an input's bucket is missing. */
   readonly onMissing: OnMissing;
+  /** The author's name for it, if one was given. */
   readonly givenName: string | undefined;
+  /** Seconds, if the author gave an interval. */
   readonly givenInterval: number | undefined;
+  /** Rows, if the author gave a period. */
   readonly givenPeriod: number | undefined;
 
   protected constructor(kind: string, options: NodeOptions, inputs: readonly DeclaredInput[]) {

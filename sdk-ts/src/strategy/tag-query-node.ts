@@ -15,6 +15,7 @@ export interface TagQueryNodeOptions extends NodeOptions {
   readonly interval: IntervalInput;
   /** `any`: one tag is enough; `all`: every tag is needed. @default "any" */
   readonly matchMode?: "any" | "all";
+  /** Values the function may depend on; plain JSON, part of the identity. @default {} */
   readonly params?: NodeParams;
   /** Function of one window per queue found, ordered by node id; `null` = no value. */
   readonly compute: (windows: readonly Window[], params: NodeParams) => number | null;
@@ -26,7 +27,9 @@ export class TagQueryNode extends StrategyNode {
   readonly outputs = ["value"] as const;
   readonly params: NodeParams;
   readonly code: NodeCode;
+  /** Sorted. */
   readonly queryTags: readonly string[];
+  /** Whether one tag is enough or every tag is needed. */
   readonly matchMode: "any" | "all";
   readonly #compute: TagQueryNodeOptions["compute"];
 

@@ -13,9 +13,15 @@ export interface FakeGateFacts {
   readonly revision: number;
   readonly fence: number;
   readonly isOpen: boolean;
-  readonly mode: "compute-only" | "paper";
+  readonly mode: "compute-only" | "paper" | "live";
   readonly strategyIds: readonly string[];
 }
+
+const wireModes = {
+  "compute-only": EffectiveMode.COMPUTE_ONLY,
+  paper: EffectiveMode.PAPER,
+  live: EffectiveMode.LIVE,
+} as const;
 
 /** The gate as WorldService would send it, with the hash over all of it. */
 export function fakeGateMessage(worldId: string, facts: FakeGateFacts): GateMessage {
@@ -35,7 +41,7 @@ export function fakeGateMessage(worldId: string, facts: FakeGateFacts): GateMess
   const gate = isOpen ? ("OPEN" as const) : ("CLOSED" as const);
   const decision = { id: "d1", mode };
   const state = { ...base, gate, decision, activations, requiredRevision: 0 };
-  const wireMode = mode === "paper" ? EffectiveMode.PAPER : EffectiveMode.COMPUTE_ONLY;
+  const wireMode = wireModes[mode];
   return create(GateStateSchema, {
     worldId,
     storeEpoch: 1n,

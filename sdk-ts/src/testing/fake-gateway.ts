@@ -41,13 +41,17 @@ const schemaVersion = { min: 1, max: 1, version: 1 };
  * tags, replay barriers, bucket ends, fills and changes of context, over the product's own fold. One world, `w1`.
  */
 export class FakeGateway {
+  /** Its one world. */
   readonly worldId = "w1";
+  /** What was published. */
   readonly log = new FakeLog();
+  /** What holders left behind. */
   readonly snapshots = new FakeSnapshots();
   /** Calls of SetTargets in order. */
   readonly targets: SetTargetsRequest[] = [];
   /** Calls of Consume in order. */
   readonly reads: ConsumeRequest[] = [];
+  /** Who waits for whom at each bucket of a feed. */
   readonly barrier: FakeBarrier;
   readonly #graphs = new FakeGraphs(this.worldId);
   readonly #leases = new FakeLeases();
@@ -110,6 +114,7 @@ export class FakeGateway {
     this.#notify();
   }
 
+  /** Session that holds the lease of a compute key. */
   holder(key: string): string | undefined {
     return this.#leases.holder(key);
   }
@@ -126,6 +131,7 @@ export class FakeGateway {
     this.#notify();
   }
 
+  /** How far the change of a strategy's context is. */
   swapPhase(strategyId: string): SwapPhase | undefined {
     return this.#swaps.phase(strategyId);
   }
@@ -141,6 +147,7 @@ export class FakeGateway {
     return this.#journal.watching > 0;
   }
 
+  /** Compute key of a node in a domain. */
   key(nodeId: string, domain: "backtest" | "dryrun" = "backtest"): string {
     return this.#graphs.key(nodeId, domain);
   }

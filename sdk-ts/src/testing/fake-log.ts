@@ -18,11 +18,13 @@ interface KeyLog {
 
 /** A log in memory over the product's own fold: void records are refused, repeats are done already. */
 export class FakeLog {
+  /** Beats with every record. */
   readonly changed = new Pulse();
   readonly #keys = new Map<string, KeyLog>();
   /** Records that were void. */
   voidRecords = 0;
 
+  /** State of a key after its records. */
   fold(computeKey: string): FoldState {
     return this.#key(computeKey).fold;
   }
@@ -32,6 +34,7 @@ export class FakeLog {
     return this.#key(computeKey).records.map(({ record }) => record);
   }
 
+  /** Takes a record, as the log of a gateway would: void ones are counted and refused. */
   append(record: WireRecord): { readonly effective: boolean; readonly reason: string } {
     const key = this.#key(record.computeKey);
     const [single] = [...singleRecords(record)];

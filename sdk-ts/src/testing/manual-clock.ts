@@ -1,23 +1,27 @@
 import type { SdkClock, SdkTimer } from "../control/index.ts";
 import { readingAt } from "../gate/index.ts";
 
-/** A clock that stands until a test moves it. */
+/** A clock that stands until a test moves it; wall time and elapsed time are one. Milliseconds. */
 export class ManualClock implements SdkClock {
   #nowMs: number;
   readonly #timers = new Map<object, { readonly atMs: number; readonly callback: () => void }>();
 
+  /** @param startMs time it begins at, milliseconds since the epoch. @default 0 */
   constructor(startMs = 0) {
     this.#nowMs = startMs;
   }
 
+  /** Milliseconds since the epoch. */
   nowMs(): number {
     return this.#nowMs;
   }
 
+  /** What a gate is checked at. */
   reading() {
     return readingAt(this.#nowMs);
   }
 
+  /** Calls back once the clock was moved `delayMs` on. */
   setTimer(callback: () => void, delayMs: number): SdkTimer {
     const name = {};
     this.#timers.set(name, { atMs: this.#nowMs + delayMs, callback });

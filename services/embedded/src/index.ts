@@ -1,3 +1,4 @@
+export * from "./backup/index.ts";
 export { type Platform, type PlatformAddresses, startPlatform } from "./start-platform.ts";
 export {
   type ServiceName,

@@ -13,7 +13,7 @@ const cert = fileURLToPath(new URL("../fixtures/test-only-cert.pem", import.meta
 const key = fileURLToPath(new URL("../fixtures/test-only-key.pem", import.meta.url));
 const secret = "a-key-of-the-test-only";
 
-function configIn(folder: string, more = ""): string {
+function configIn(folder: string, more = "", metricsPort: number | null = null): string {
   const file = join(folder, "qmtl.yml");
   writeFileSync(join(folder, "secret"), secret);
   writeFileSync(
@@ -21,7 +21,7 @@ function configIn(folder: string, more = ""): string {
     `project: {name: doors}
 storage: {kind: embedded, data_dir: data}
 bus: {kind: embedded}
-telemetry: {log_level: error}
+telemetry: {log_level: error, metrics_port: ${metricsPort}}
 security:
   tls: {cert: ${cert}, key: ${key}}
   keys: {ops: {principal: ops, role: operator, secret: {file: secret}}}
@@ -35,11 +35,11 @@ describe("a platform with a certificate and keys", () => {
   let platform: Platform;
 
   beforeAll(async () => {
-    const [gateway, web, dag, world] = await freePorts(4);
+    const [gateway, web, dag, world, metrics] = await freePorts(5);
     const ports = `gateway: {port: ${gateway}, web_port: ${web}}
 dag_manager: {port: ${dag}}
 world_service: {port: ${world}}`;
-    platform = await startPlatform(loadConfig({ path: configIn(folder, ports) }));
+    platform = await startPlatform(loadConfig({ path: configIn(folder, ports, metrics) }));
   });
   afterAll(async () => {
     await platform?.stop();
@@ -53,6 +53,13 @@ world_service: {port: ${world}}`;
     await expect(connection.client(WorldService).listWorlds({})).resolves.toMatchObject({
       worlds: [],
     });
+  });
+
+  it("serves its metrics as Prometheus text, those of the process among them", async () => {
+    const answer = await fetch(platform.addresses.metrics ?? "");
+    const text = await answer.text();
+    expect(text).toMatch(/^worlds_stale_responses_total 0$/m);
+    expect(text).toMatch(/^process_resident_memory_bytes \d+/m);
   });
 
   it("refuses a caller without a key", async () => {

@@ -11,6 +11,7 @@ import {
 } from "@qmtl/service-kit";
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { invalidConfig } from "./invalid-config.ts";
+import { openPage } from "./open-page.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
   type StartContext,
@@ -26,6 +27,8 @@ export interface PlatformAddresses {
   readonly web: string;
   readonly dagManager: string;
   readonly worldService: string;
+  /** Of the Prometheus page; undefined without `telemetry.metrics_port`. */
+  readonly metrics: string | undefined;
 }
 
 export interface Platform {
@@ -56,7 +59,7 @@ export async function startPlatform(config: QmtlConfig): Promise<Platform> {
     storage,
     clock: systemClock,
     logger,
-    metrics: createMetrics(),
+    metrics: createMetrics({ processMetrics: config.telemetry.metrics_port !== null }),
     keys,
     gateways: [key],
     tls: undefined,
@@ -69,12 +72,15 @@ export async function startPlatform(config: QmtlConfig): Promise<Platform> {
   const peers = { key, dagManagerUrl, worldServiceUrl, ca: undefined };
   const gateway = await startGateway({ ...context, tls }, peers);
   started.defer(() => gateway.stop());
+  const page = await openPage(config, context.metrics);
+  started.defer(async () => page?.close());
   const outside = `${tls === undefined ? "http" : "https"}://${config.gateway.host}`;
   const addresses: PlatformAddresses = {
     gateway: `${outside}:${gateway.port}`,
     web: `${outside}:${gateway.webPort}`,
     dagManager: dagManagerUrl,
     worldService: worldServiceUrl,
+    metrics: page?.address,
   };
   const all = started.move();
   return { addresses, stop: () => all.disposeAsync() };

@@ -9,6 +9,7 @@ import {
 } from "@qmtl/service-kit";
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { gatewayKeysFromConfig } from "./gateway-keys.ts";
+import { openPage } from "./open-page.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
   type StartContext,
@@ -47,10 +48,15 @@ export async function startService(name: ServiceName, config: QmtlConfig): Promi
   const storage = await openStorage(config, logger);
   started.defer(() => storage.close());
   const clock = systemClock;
-  const metrics = createMetrics();
+  const metrics = createMetrics({
+    service: name,
+    processMetrics: config.telemetry.metrics_port !== null,
+  });
   const context = { config, storage, clock, logger, metrics, keys, gateways, tls };
   const service = await starters[name](context);
   started.defer(() => service.stop());
+  const page = await openPage(config, metrics);
+  started.defer(async () => page?.close());
   const scheme = tls === undefined ? "http" : "https";
   const address = `${scheme}://${hostOf(name, config)}:${service.port}`;
   const all = started.move();

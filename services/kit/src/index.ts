@@ -13,6 +13,7 @@ export {
 } from "./handlers.ts";
 export * from "./logger.ts";
 export * from "./metrics.ts";
+export { type MetricsPage, openMetricsPage } from "./metrics-page.ts";
 export {
   type ApiKey,
   type CallEvidence,

@@ -7,6 +7,19 @@ import { type ModuleExport, parseSourceModule, type SourceModule } from "./sourc
 /** Most source files one function may reach. */
 export const sourceFilesMax = 2_000;
 
+/** What the code of authors uses and never is. */
+const ownPackage = "@qmtl/sdk";
+
+type ExportsEntry = string | null | ExportsMap;
+interface ExportsMap {
+  readonly [key: string]: ExportsEntry;
+}
+/** What of a package.json says which file an import is. */
+interface PackageManifest {
+  readonly exports?: ExportsEntry;
+  readonly main?: string;
+}
+
 /** Where an import leads. */
 export type ImportTarget =
   | { readonly kind: "file"; readonly path: string }
@@ -67,6 +80,20 @@ export class SourceTree {
     return this.#resolvePackage(from, specifier);
   }
 
+  /** The file a package's specifier leads to; undefined for anything else and for this package, which has no code of authors. */
+  findPackageEntry(from: SourceModule, specifier: string): string | undefined {
+    if (isBuiltin(specifier) || /^\.{0,2}\//.test(specifier)) return undefined;
+    const name = packageName(specifier);
+    if (name === ownPackage) return undefined;
+    const folder = this.#packageFolder(from, name);
+    if (folder === undefined) return undefined;
+    const manifest = JSON.parse(this.#tryRead(join(folder, "package.json"))!) as PackageManifest;
+    const paths = entryPaths(manifest, `.${specifier.slice(name.length)}`);
+    return paths
+      .map((path) => join(folder, path))
+      .find((path) => /\.[cm]?[jt]s$/.test(path) && this.#tryRead(path) !== undefined);
+  }
+
   /** Like {@link target}, but undefined when there is no such thing: of use when only looking around. */
   findTarget(from: SourceModule, specifier: string): ImportTarget | undefined {
     try {
@@ -120,23 +147,22 @@ export class SourceTree {
   }
 
   #resolvePackage(from: SourceModule, specifier: string): ImportTarget {
-    const parts = specifier.split("/");
-    const name = parts.slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
-    for (let folder = dirname(from.path); ; folder = dirname(folder)) {
-      const manifest = this.#tryRead(join(folder, "node_modules", name, "package.json"));
-      const own = manifest ?? this.#ownManifest(folder, name);
-      if (own !== undefined)
-        return { kind: "package", name, version: versionIn(own, from, specifier) };
-      if (folder === dirname(folder)) throw unresolved(from, specifier);
-    }
+    const name = packageName(specifier);
+    const folder = this.#packageFolder(from, name);
+    if (folder === undefined) throw unresolved(from, specifier);
+    const manifest = this.#tryRead(join(folder, "package.json"))!;
+    return { kind: "package", name, version: versionIn(manifest, from, specifier) };
   }
 
-  /** A package may import itself by name. */
-  #ownManifest(folder: string, name: string): string | undefined {
-    const manifest = this.#tryRead(join(folder, "package.json"));
-    return manifest !== undefined && manifestField(manifest, "name") === name
-      ? manifest
-      : undefined;
+  /** Nearest folder of a package; a package may import itself by name. */
+  #packageFolder(from: SourceModule, name: string): string | undefined {
+    for (let folder = dirname(from.path); ; folder = dirname(folder)) {
+      const installed = join(folder, "node_modules", name);
+      if (this.#tryRead(join(installed, "package.json")) !== undefined) return installed;
+      const manifest = this.#tryRead(join(folder, "package.json"));
+      if (manifest !== undefined && manifestField(manifest, "name") === name) return folder;
+      if (folder === dirname(folder)) return undefined;
+    }
   }
 
   #tryRead(path: string): string | undefined {
@@ -165,6 +191,30 @@ function candidates(exact: string): string[] {
   }
   const other = `.${ending[1]}${ending[2] === "j" ? "t" : "j"}s`;
   return [exact, exact.slice(0, -ending[0].length) + other];
+}
+
+function packageName(specifier: string): string {
+  return specifier
+    .split("/")
+    .slice(0, specifier.startsWith("@") ? 2 : 1)
+    .join("/");
+}
+
+/** Files a manifest offers under a path of its package (`.` or `./sub`), in the order written. */
+function entryPaths({ exports, main }: PackageManifest, subpath: string): string[] {
+  if (exports === undefined) return [subpath === "." ? (main ?? "index.js") : subpath];
+  const hasPaths =
+    typeof exports === "object" &&
+    exports !== null &&
+    Object.keys(exports).some((one) => one[0] === ".");
+  return leafPaths(
+    hasPaths ? (exports as ExportsMap)[subpath] : subpath === "." ? exports : undefined,
+  );
+}
+
+function leafPaths(entry: ExportsEntry | undefined): string[] {
+  if (typeof entry === "string") return entry.endsWith(".d.ts") ? [] : [entry];
+  return entry === undefined || entry === null ? [] : Object.values(entry).flatMap(leafPaths);
 }
 
 function versionIn(manifest: string, from: SourceModule, specifier: string): string {

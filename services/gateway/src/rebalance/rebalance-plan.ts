@@ -1,11 +1,9 @@
 /** A change of one book; lots signed. */
 export interface PlannedDelta {
   readonly world: string;
-  /** Empty in net rows. */
   readonly strategy: string;
   readonly instrument: string;
   readonly lots: number;
-  readonly reduces: boolean;
 }
 
 /** A trade between two strategies at the plan's mark; lots above 0. */
@@ -22,7 +20,6 @@ export interface RebalancePlan {
   readonly accountRevision: number;
   readonly isExecutable: boolean;
   readonly deltas: readonly PlannedDelta[];
-  readonly netDeltas: readonly PlannedDelta[];
   readonly crosses: readonly PlannedCross[];
   readonly shares: readonly {
     readonly world: string;

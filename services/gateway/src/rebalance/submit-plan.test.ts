@@ -44,10 +44,13 @@ afterAll(async () => {
   await host.close();
 });
 
+let askedMax = 0;
+
 /** The plan of the demo, whatever the books: A +61.1, B −98.7. */
 function planner() {
   return {
     async planRebalance(request: PlanRebalanceRequest) {
+      askedMax = request.schemaVersion?.max ?? 0;
       const plan = create(RebalancePlanSchema, {
         planId: "p",
         accountId: "paper",
@@ -92,7 +95,10 @@ function planner() {
   };
 }
 
-function execute(init: { batchId?: string; submit: boolean; accountRevision?: bigint }) {
+function execute(
+  init: { batchId?: string; submit: boolean; accountRevision?: bigint },
+  schemaVersion = 1,
+) {
   const transport = createRouterTransport(({ service }) => service(RebalancingService, planner()));
   const client = createClient(RebalancingService, transport);
   const request = create(ExecuteRebalanceRequestSchema, {
@@ -101,7 +107,7 @@ function execute(init: { batchId?: string; submit: boolean; accountRevision?: bi
     allocations: [{ worldId: "w1", ratio: 0.9 }],
     ...init,
   });
-  return executeRebalance(bench.orders, client, request, context);
+  return executeRebalance(bench.orders, client, request, { ...context, schemaVersion });
 }
 
 describe("executing a rebalance", () => {
@@ -113,6 +119,14 @@ describe("executing a rebalance", () => {
     expect(answer.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
     expect(Number(answer.costsSaved?.value)).toBeCloseTo(52.0, 2);
     expect(await bench.list()).toHaveLength(before);
+  });
+
+  test("the plan is asked for in the version the caller speaks", async () => {
+    await execute({ submit: false });
+    const first = askedMax;
+    await execute({ submit: false }, 2);
+
+    expect([first, askedMax]).toEqual([1, 2]);
   });
 
   test("61.1 are crossed inside at the mark without costs, and only 37.6 are sold outside", async () => {

@@ -1,9 +1,8 @@
 import { blake3Hex } from "@qmtl/sdk/canonical";
-import type { RouterOrder, SealedReturn } from "@qmtl/sdk/execution";
+import { AccountCore, type RouterOrder, type SealedReturn } from "@qmtl/sdk/execution";
 import { type Clock, type ClockTimer, failpoints, type Logger } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { Broker } from "../paper/broker-port.ts";
-import { AccountCore } from "./account-core.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { Booking, type Permission, type Place } from "./booking.ts";
 import type { Door } from "./door.ts";

@@ -1,6 +1,12 @@
-import type { RefusedIntent, RouterOrder, SealedReturn } from "@qmtl/sdk/execution";
-import type { AccountCore, Outcome } from "./account-core.ts";
-import type { JournalKind, JournalLine, JournalOp, ReportedState } from "./journal-op.ts";
+import type {
+  AccountCore,
+  AccountOutcome,
+  RefusedIntent,
+  ReportedState,
+  RouterOrder,
+  SealedReturn,
+} from "@qmtl/sdk/execution";
+import type { JournalKind, JournalLine, JournalOp } from "./journal-op.ts";
 import type { OrderContext } from "./order-context.ts";
 
 /** An order that is to be sent, with what it leaves under. */
@@ -49,7 +55,7 @@ export class Booking {
   }
 
   /** Performs an operation and journals it with what follows from it. */
-  apply(kind: JournalKind, op: JournalOp, place: Place, permission: Permission): Outcome {
+  apply(kind: JournalKind, op: JournalOp, place: Place, permission: Permission): AccountOutcome {
     const outcome = this.#core.apply(op);
     this.lines.push({ kind, ...place, body: op });
     this.refused.push(...outcome.refused);

@@ -1,7 +1,7 @@
+import type { RouterScope } from "@qmtl/sdk/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "./account-router.ts";
 import type { Halt } from "./halts.ts";
-import type { OpScope } from "./journal-op.ts";
 
 export interface HaltWish {
   /** Cancel working opening orders. */
@@ -19,7 +19,7 @@ export async function haltAccount(
   alongside: (tx: Tx) => Promise<void>,
 ): Promise<{ cancelled: string[]; flattened: string[] }> {
   const booking = router.booking();
-  const scope = opScopeOf(halt);
+  const scope = scopeOf(halt);
   const place = router.place(scope.world ?? "", scope.strategy ?? "");
   const { scope: covers, target, reason } = halt;
   booking.note("halt", place, { scope: covers, target, reason, principal, ...wish });
@@ -52,12 +52,12 @@ export async function resumeAccount(
   await router.commit(booking, alongside);
 }
 
-function opScopeOf(halt: Halt): OpScope {
+function scopeOf(halt: Halt): RouterScope {
   if (halt.scope === "world") return { world: halt.target };
   return halt.scope === "strategy" ? { strategy: halt.target } : {};
 }
 
-function worldsOf(router: AccountRouter, scope: OpScope): string[] {
+function worldsOf(router: AccountRouter, scope: RouterScope): string[] {
   if (scope.world !== undefined) return [scope.world];
   return [...new Set(router.core.books().map((book) => book.world))].filter(
     (world) => world !== "",

@@ -1,6 +1,6 @@
 import { jcs } from "@qmtl/sdk/canonical";
+import type { AccountCore } from "@qmtl/sdk/execution";
 import { type Queryable, queryRows, type Tx } from "@qmtl/service-kit/db";
-import type { AccountCore } from "./account-core.ts";
 import type { Booking } from "./booking.ts";
 import type { JournalKind, JournalOp } from "./journal-op.ts";
 

@@ -64,19 +64,16 @@ export function planFrom(
   const lotOf = new Map(router.deps.settings.instruments.map((one) => [one.symbol, one.lotSize]));
   const lots = (instrument: string, text: string | undefined): number =>
     lotsFromQuantity(text ?? "0", lotOf.get(instrument) ?? "1");
-  const delta = (one: PlanMessage["deltas"][number]) => ({
-    world: one.worldId,
-    strategy: one.strategyId,
-    instrument: one.instrument,
-    lots: lots(one.instrument, one.quantity?.value),
-    reduces: one.reduces,
-  });
   const allocations = plan.allocations.length > 0 ? plan.allocations : wanted;
   return {
     accountRevision: Number(plan.accountRevision),
     isExecutable: plan.executable,
-    deltas: plan.deltas.map(delta),
-    netDeltas: plan.netDeltas.map(delta),
+    deltas: plan.deltas.map((one) => ({
+      world: one.worldId,
+      strategy: one.strategyId,
+      instrument: one.instrument,
+      lots: lots(one.instrument, one.quantity?.value),
+    })),
     crosses: plan.crosses.map((one) => ({
       instrument: one.instrument,
       lots: lots(one.instrument, one.quantity?.value),

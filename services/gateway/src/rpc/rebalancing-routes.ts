@@ -16,10 +16,10 @@ import {
   RebalanceMode,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { blake3Hex } from "@qmtl/sdk/canonical";
-import { quantityFromLots } from "@qmtl/sdk/execution";
+import { ordersFromWorldPlan, quantityFromLots } from "@qmtl/sdk/execution";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, requireRole, type ServedService, serve } from "@qmtl/service-kit";
-import type { PlannedDelta, RebalancePlan } from "../rebalance/rebalance-plan.ts";
+import type { RebalancePlan } from "../rebalance/rebalance-plan.ts";
 import { submitPlan } from "../rebalance/submit-plan.ts";
 import type { AccountRouter } from "../router/account-router.ts";
 import type { OutgoingOrder } from "../router/booking.ts";
@@ -48,7 +48,7 @@ export async function executeRebalance(
   orders: GatewayOrders,
   rebalancing: WorldClients["rebalancing"],
   request: ExecuteRebalanceRequest,
-  context: Pick<CallContext, "principal">,
+  context: Pick<CallContext, "principal" | "schemaVersion">,
 ): Promise<Answer> {
   requireRole(context, "owner", "operator");
   const router = orders.routerOfAccount(request.accountId);
@@ -56,7 +56,8 @@ export async function executeRebalance(
   const { db } = router.deps;
   const kept = await keptAnswer(db, batchKind, request.batchId, requestHash);
   if (kept !== undefined) return repeat(kept, request.batchId, rebalancing);
-  const message = await planOf(router, request, rebalancing);
+  const version = context.schemaVersion ?? 1;
+  const message = await planOf(router, request, rebalancing, version);
   const plan = planFrom(router, message, request.allocations);
   if (!request.submit) return answerOf(router, request, message, plan, []);
   const worlds = request.allocations.map((one) => one.worldId);
@@ -102,6 +103,7 @@ async function planOf(
   router: AccountRouter,
   request: ExecuteRebalanceRequest,
   rebalancing: WorldClients["rebalancing"],
+  version: number,
 ): Promise<PlanMessage> {
   const revision = Number(request.accountRevision);
   if (revision !== 0 && revision !== router.head) {
@@ -113,6 +115,8 @@ async function planOf(
   }
   const worlds = request.allocations.map((one) => one.worldId);
   const { plan } = await rebalancing.planRebalance({
+    // What the caller speaks: alpha metrics are of version 2.
+    schemaVersion: { min: 1, max: version },
     mode: RebalanceMode.TARGETS,
     allocations: request.allocations,
     books: booksOf(router, worlds),
@@ -133,7 +137,10 @@ function answerOf(
   const quantity = (instrument: string, lots: number) => ({
     value: quantityFromLots(lots, lotOf.get(instrument) ?? "1"),
   });
-  const planned = request.perStrategy ? [...plan.netDeltas, ...residualsOf(plan)] : plan.netDeltas;
+  const planned = [
+    ...ordersFromWorldPlan(message, { per: "account" }),
+    ...(request.perStrategy ? ordersFromWorldPlan(message) : []),
+  ];
   const rate = (costs.feeBps + costs.halfSpreadBps) * 1e-4;
   const saved = plan.crosses.reduce(
     (sum, one) => sum + 2 * one.lots * router.core.lotUnit(one.instrument) * one.price * rate,
@@ -155,29 +162,14 @@ function answerOf(
             reduceOnly: order.reduceOnly,
             clientOrderId: order.id,
           }))
-        : planned.map((one) => ({
-            worldId: one.world,
-            strategyId: one.strategy,
-            instrument: one.instrument,
-            quantity: quantity(one.instrument, one.lots),
-            reduceOnly: one.reduces,
+        : planned.map(({ worldId, strategyId, instrument, quantity: value, reduceOnly }) => ({
+            worldId,
+            strategyId,
+            instrument,
+            quantity: { value },
+            reduceOnly,
           })),
   };
-}
-
-/** What is left of each strategy's change after its crosses. */
-function residualsOf(plan: RebalancePlan): PlannedDelta[] {
-  const crossed = (of: PlannedDelta): number =>
-    plan.crosses
-      .filter((one) => one.instrument === of.instrument)
-      .reduce((sum, { lots, buyer, seller }) => {
-        const isBuyer = buyer.world === of.world && buyer.strategy === of.strategy;
-        const isSeller = seller.world === of.world && seller.strategy === of.strategy;
-        return sum + (isBuyer ? lots : 0) - (isSeller ? lots : 0);
-      }, 0);
-  return plan.deltas
-    .map((one) => ({ ...one, lots: one.lots - crossed(one) }))
-    .filter((one) => one.lots !== 0);
 }
 
 function hashOf(request: ExecuteRebalanceRequest): string {

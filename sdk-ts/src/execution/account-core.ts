@@ -1,42 +1,39 @@
+import type { AccountOp } from "./account-op.ts";
+import { OrderRouter } from "./order-router.ts";
+import { findDifferences } from "./reconcile-positions.ts";
+import type { SealedReturn } from "./router-ledger.ts";
 import {
-  type BookId,
-  isFinal,
-  OrderRouter,
-  type PositionDifference,
-  type RouterEffect,
-  type RouterOptions,
+  inScope,
   type RouterResult,
-  remainingLots,
-  type SealedReturn,
+  type RouterScope,
   type TargetOutcome,
-} from "@qmtl/sdk/execution";
-import type { JournalOp, OpScope } from "./journal-op.ts";
+} from "./router-options.ts";
+import { type BookId, isFinal, type RouterEffect, remainingLots } from "./router-order.ts";
 
 /** What an operation led to. */
-export interface Outcome extends RouterResult {
+export interface AccountOutcome extends RouterResult {
+  /** Of a target or a plain order. */
   readonly target?: TargetOutcome;
+  /** Of a bar: capital and return of every strategy in a stage. */
   readonly sealed?: readonly SealedReturn[];
+  /** Of a comparison: how books and broker differ, for people; empty when they agree. */
   readonly difference?: string;
 }
 
 /** Adjustments of positions that belong to no strategy are kept under this name. */
-export const unassigned = { world: "", strategy: "" } as const;
+const UNASSIGNED = { world: "", strategy: "" } as const;
 
 /** Money that may differ between books and broker from float noise, account currency. */
-const cashTolerance = 0.01;
+const CASH_TOLERANCE = 0.01;
 
 /**
- * The router's core of one account with what a gateway needs besides: comparing with a broker without sending,
- * series that begin at the capital of the stage, cancels of protective orders, and `apply`, by which both the
- * running router and the replay of the journal drive it.
+ * The router's core of one account with what a shell needs besides: comparing with a broker without sending, series
+ * that begin at the capital of the stage, cancels of protective orders, and `apply`, by which the running router, the
+ * rebuilding of it from its journal and the replay of a recorded session all drive it.
  */
 export class AccountCore extends OrderRouter {
-  constructor(options: RouterOptions) {
-    super(options);
-  }
-
-  /** Performs one journaled operation. */
-  apply(op: JournalOp): Outcome {
+  /** Performs one operation. */
+  apply(op: AccountOp): AccountOutcome {
     switch (op.op) {
       case "set_target": {
         const { outcome, ...result } = this.setTarget(op);
@@ -77,7 +74,7 @@ export class AccountCore extends OrderRouter {
         this.ledger.accountCash += op.cash;
         return NOTHING;
       case "adjust_position":
-        this.bookAdjustment({ ...unassigned, ...op });
+        this.bookAdjustment({ ...UNASSIGNED, ...op });
         return NOTHING;
       case "note":
         return NOTHING;
@@ -88,21 +85,19 @@ export class AccountCore extends OrderRouter {
     return this.ledger.accountCash;
   }
 
+  /** Last mark of an instrument; undefined before the first. */
   mark(instrument: string): number | undefined {
     return this.ledger.marks.get(instrument);
   }
 
+  /** Money a lot is worth at price 1. @throws {RangeError} for an instrument that is not configured. */
   lotUnit(instrument: string): number {
     return this.ledger.instrument(instrument).lotUnit;
   }
 
+  /** Whether an instrument is configured. */
   knows(instrument: string): boolean {
-    try {
-      this.ledger.instrument(instrument);
-      return true;
-    } catch {
-      return false;
-    }
+    return this.ledger.knows(instrument);
   }
 
   /** True while a world has a position, a working order, or a strategy in a stage here. */
@@ -119,18 +114,16 @@ export class AccountCore extends OrderRouter {
     return this.openOrders(id).reduce((sum, order) => sum + remainingLots(order), 0);
   }
 
+  /** Whether a rebalance was executed; beyond the batches that are remembered it is not known. */
   wasExecuted(batchId: string): boolean {
     return this.batches.has(batchId);
   }
 
-  #cancel(scope: OpScope, protective: boolean): RouterEffect[] {
+  #cancel(scope: RouterScope, protective: boolean): RouterEffect[] {
     const effects = this.haltCancelOpening(scope);
     if (!protective) return effects;
     for (const order of this.orders.open()) {
-      const isMeant =
-        (scope.world === undefined || scope.world === order.world) &&
-        (scope.strategy === undefined || scope.strategy === order.strategy);
-      if (isMeant) effects.push(...this.#cancelOne(order.id));
+      if (inScope(scope, order)) effects.push(...this.#cancelOne(order.id));
     }
     return effects;
   }
@@ -142,46 +135,23 @@ export class AccountCore extends OrderRouter {
     return [{ kind: "cancel", orderId }];
   }
 
-  /** Shuts opening orders while books and broker differ; says how, for people. Empty when they agree. */
+  /** Shuts opening orders while books and broker differ. An unknown order may be the reason why cash does. */
   #compare(positions: ReadonlyMap<string, number>, cash: number): string {
     const open = [...this.orders.open()];
-    const texts = this.#positionDifferences(positions).map(
+    const texts = findDifferences([...this.ledger.books.values()], open, positions).map(
       ({ instrument, expectedLots, actualLots }) =>
         `${instrument}: ${expectedLots} lots in the books, ${actualLots} at the broker`,
     );
     const isUnknown = open.some((order) => order.state === "unknown");
     const gap = cash - this.cash;
-    if (!isUnknown && Math.abs(gap) > cashTolerance)
+    if (!isUnknown && Math.abs(gap) > CASH_TOLERANCE)
       texts.push(`cash: ${gap.toFixed(2)} unexplained`);
     this.openingShut = texts.length > 0;
     return texts.join("; ");
   }
 
-  #positionDifferences(positions: ReadonlyMap<string, number>): PositionDifference[] {
-    const expected = new Map([...positions.keys()].map((instrument) => [instrument, 0]));
-    for (const { instrument, quantity } of this.ledger.books.values()) {
-      expected.set(instrument, (expected.get(instrument) ?? 0) + quantity);
-    }
-    const differences: PositionDifference[] = [];
-    for (const [instrument, expectedLots] of expected) {
-      const actualLots = positions.get(instrument) ?? 0;
-      let low = 0;
-      let high = 0;
-      for (const order of this.orders.open()) {
-        if (order.instrument !== instrument || order.state !== "unknown") continue;
-        const lots = remainingLots(order);
-        low += Math.min(lots, 0);
-        high += Math.max(lots, 0);
-      }
-      const gap = actualLots - expectedLots;
-      if (gap < low || gap > high) differences.push({ instrument, expectedLots, actualLots });
-    }
-    return differences;
-  }
-
-  #report(op: Extract<JournalOp, { op: "state" }>): void {
-    const { order, reason } = op;
-    switch (op.state) {
+  #report({ order, state, reason }: Extract<AccountOp, { op: "state" }>): void {
+    switch (state) {
       case "sent":
         this.onSent(order);
         return;

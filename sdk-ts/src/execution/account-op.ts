@@ -1,0 +1,71 @@
+import type { AllocationInput, RebalanceInput } from "./order-router.ts";
+import type { FillReport, PlainOrderInput, RouterScope, TargetInput } from "./router-options.ts";
+import type { OrderOrigin } from "./router-order.ts";
+import type { OnDemote } from "./router-state.ts";
+
+/** Close of one instrument at a bar. */
+export interface BarMark {
+  readonly instrument: string;
+  readonly close: number;
+}
+
+/** A state that a report puts an order in. */
+export type ReportedState = "sent" | "unknown" | "accepted" | "rejected" | "cancelled" | "expired";
+
+/**
+ * Every operation on the core of an account, with what the core reads of it. A journal holds them in the order they took
+ * effect and may say more of each; performing them again on an empty core gives the same state, ids included. A `note`
+ * changes nothing: it says what followed from an operation.
+ */
+export type AccountOp =
+  | ({ readonly op: "set_target" } & TargetInput)
+  | ({ readonly op: "submit_order" } & PlainOrderInput)
+  | {
+      readonly op: "rearm";
+      readonly world: string;
+      readonly strategy: string;
+      readonly bucket: number;
+    }
+  | { readonly op: "cancel"; readonly scope: RouterScope; readonly protective: boolean }
+  | { readonly op: "cancel_order"; readonly order: string }
+  | {
+      readonly op: "compare";
+      readonly positions: readonly (readonly [string, number])[];
+      readonly cash: number;
+    }
+  | { readonly op: "allocate"; readonly input: AllocationInput; readonly bucket: number }
+  | { readonly op: "rebalance"; readonly input: RebalanceInput }
+  | {
+      readonly op: "demote";
+      readonly world: string;
+      readonly strategy: string;
+      readonly onDemote: OnDemote;
+      readonly bucket: number;
+    }
+  | {
+      readonly op: "flatten";
+      readonly scope: RouterScope;
+      readonly bucket: number;
+      readonly origin: OrderOrigin;
+    }
+  | {
+      readonly op: "state";
+      readonly order: string;
+      readonly state: ReportedState;
+      readonly reason: string;
+    }
+  | { readonly op: "fill"; readonly fill: FillReport }
+  | {
+      readonly op: "bar";
+      readonly bucket: number;
+      readonly marks: readonly BarMark[];
+      readonly worlds: readonly string[];
+    }
+  | { readonly op: "adjust_cash"; readonly cash: number }
+  | {
+      readonly op: "adjust_position";
+      readonly instrument: string;
+      readonly lots: number;
+      readonly price: number;
+    }
+  | { readonly op: "note" };

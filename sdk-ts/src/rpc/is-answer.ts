@@ -1,0 +1,15 @@
+import { ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "@qmtl/contracts/google/rpc/error_details_pb";
+import { ERROR_DOMAIN } from "./error-details.ts";
+import { QmtlError } from "./qmtl-error.ts";
+
+/**
+ * True for a failure that the platform stated itself, so somebody is there, if only to say that somebody behind is not;
+ * false for one of the way to it: no connection, no answer in time, a call given up.
+ */
+export function isAnswer(failure: unknown): boolean {
+  if (!(failure instanceof QmtlError)) return false;
+  const { cause } = failure;
+  if (!(cause instanceof ConnectError)) return true;
+  return cause.findDetails(ErrorInfoSchema).some(({ domain }) => domain === ERROR_DOMAIN);
+}

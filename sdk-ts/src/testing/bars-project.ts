@@ -1,0 +1,83 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig, type QmtlConfig } from "../config/index.ts";
+import type { BuiltBars } from "./bars.ts";
+import { writeBars } from "./write-bars.ts";
+
+/** What is traded in a {@link barsProject}. Decimals are text. */
+export interface BarsInstrument {
+  /** Entry of the sources whose bars its orders fill on and whose close is the mark. @default the only one, else the one of its name */
+  readonly source?: string;
+  /** Smallest step of the quantity. @default "1" */
+  readonly lot?: string;
+  /** Smallest step of the price. @default "0.01" */
+  readonly tick?: string;
+  /** Value of one unit per point of price. @default "1" */
+  readonly multiplier?: string;
+}
+
+/** What a {@link barsProject} is made of. */
+export interface BarsProjectOptions {
+  /** By symbol. @default none */
+  readonly instruments?: Readonly<Record<string, BarsInstrument>>;
+  /** Names of sources whose streams are declared with schedule `continuous`. @default none, all are `observed` */
+  readonly continuous?: readonly string[];
+  /** Bars a year, for annualised figures. @default 252 */
+  readonly periodsPerYear?: number;
+}
+
+/** A configuration over built bars; its files are gone when it is disposed. */
+export interface BarsProject extends AsyncDisposable {
+  /** As `loadConfig` gives it. */
+  readonly config: QmtlConfig;
+}
+
+/**
+ * A configuration whose sources are built bars, for `Runner.offline`, `Runner.session` and the like: the bars lie as
+ * CSV files in a temporary folder until the project is disposed (`await using`). Nothing of the environment and of
+ * a `qmtl.yml` is read.
+ *
+ * @param sources bars by name of the source
+ * @throws {RangeError} for an instrument whose source is not clear; {@link ConfigError} for a name or decimal that is none.
+ */
+export async function barsProject(
+  sources: Readonly<Record<string, BuiltBars>>,
+  options: BarsProjectOptions = {},
+): Promise<BarsProject> {
+  const names = Object.keys(sources);
+  const { continuous = [], periodsPerYear = 252 } = options;
+  const instruments = Object.entries(options.instruments ?? {}).map(([symbol, instrument]) => {
+    const { source = sourceFor(symbol, names), ...rules } = instrument;
+    return [symbol, { ...rules, mark_source: source }] as const;
+  });
+  const folder = await mkdtemp(join(tmpdir(), "qmtl-bars-"));
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    const entries = Object.entries(sources).map(async ([name, bars], k) => {
+      const file = join(folder, `${k}.csv`);
+      await writeBars(file, bars);
+      const schedule = continuous.includes(name) ? "continuous" : "observed";
+      const rest = { interval: bars.intervalSeconds, schedule, periods_per_year: periodsPerYear };
+      return [name, { file, ...rest }] as const;
+    });
+    const document = {
+      sources: Object.fromEntries(await Promise.all(entries)),
+      instruments: Object.fromEntries(instruments),
+    };
+    const path = join(folder, "qmtl.yml");
+    await writeFile(path, JSON.stringify(document)); // JSON is YAML
+    const config = loadConfig({ path, cwd: folder, env: {} });
+    return { config, [Symbol.asyncDispose]: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+function sourceFor(symbol: string, names: readonly string[]): string {
+  const only = names.length === 1 ? names[0] : names.find((name) => name === symbol);
+  if (only !== undefined) return only;
+  const fix = `instruments: { ${JSON.stringify(symbol)}: { source: … } }`;
+  throw new RangeError(`the bars of ${symbol} are not clear; name them: ${fix}`);
+}

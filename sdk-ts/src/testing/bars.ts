@@ -1,0 +1,88 @@
+import { type BarTable, parseInterval, parseTimeText } from "../sources/index.ts";
+import type { IntervalInput } from "../strategy/index.ts";
+
+/** Bars of one call at most. */
+export const barsMax = 1_000_000;
+
+/** Bars made for a test: columns `open`, `high`, `low`, `close`, `volume`, in the unit of the price; every interval has one. */
+export interface BuiltBars extends BarTable {
+  /** Bar length in whole seconds. */
+  readonly intervalSeconds: number;
+}
+
+/** Where bars begin and how long each is. */
+export interface BarTimes {
+  /** Open time of the first bar: ISO date or RFC 3339 time. @default "2020-01-01" */
+  readonly from?: string;
+  /** Bar length, at most a day. @default "1d" */
+  readonly interval?: IntervalInput;
+}
+
+/** What all builders take. */
+export interface BarsOptions extends BarTimes {
+  /** Number of bars, 1..1,000,000. */
+  readonly count: number;
+  /** Close of the first bar, above 0. @default 100 */
+  readonly price?: number;
+}
+
+/** Every bar's volume. */
+const volume = 1_000;
+
+/**
+ * Bars with the given closes: each opens at the close before it (the first at its own), high and low are the larger and
+ * the smaller of both, the volume is 1,000.
+ *
+ * @throws {RangeError} for no or too many closes, one that is not above 0, a bad `from` or `interval`.
+ */
+export function barsOfCloses(closes: readonly number[], options: BarTimes = {}): BuiltBars {
+  const close = Float64Array.from(closes);
+  const bad = close.findIndex((value) => !(value > 0 && Number.isFinite(value)));
+  if (bad >= 0) throw new RangeError(`close ${bad} must be above 0, not ${close[bad]}`);
+  const open = close.map((value, row) => close[row - 1] ?? value);
+  return barsOfColumns(
+    new Map([
+      ["open", open],
+      ["high", close.map((value, row) => Math.max(value, open[row]!))],
+      ["low", close.map((value, row) => Math.min(value, open[row]!))],
+      ["close", close],
+      ["volume", new Float64Array(close.length).fill(volume)],
+    ]),
+    options,
+  );
+}
+
+/** Bars of whole columns of one length. @throws {RangeError} */
+export function barsOfColumns(
+  columns: ReadonlyMap<string, Float64Array>,
+  { from = "2020-01-01", interval = "1d" }: BarTimes,
+): BuiltBars {
+  const rows = checkCount(columns.values().next().value?.length ?? 0);
+  const intervalSeconds = parseInterval(interval);
+  const firstMs = parseTimeText(from);
+  if (Number.isNaN(firstMs)) throw new RangeError(`from is not a date or time: ${from}`);
+  const intervalMs = intervalSeconds * 1_000;
+  const openTimeMs = Float64Array.from({ length: rows }, (_, row) => firstMs + row * intervalMs);
+  const bucketEndMs = openTimeMs.map((openMs) => openMs + intervalMs);
+  return { rows, intervalSeconds, openTimeMs, bucketEndMs, columns };
+}
+
+/**
+ * The same bars with one more column, for example a signal another system would deliver.
+ *
+ * @param valueAt value of a row, from 0; NaN = no value
+ */
+export function withColumn(
+  bars: BuiltBars,
+  name: string,
+  valueAt: (row: number) => number,
+): BuiltBars {
+  const values = Float64Array.from({ length: bars.rows }, (_, row) => valueAt(row));
+  return { ...bars, columns: new Map([...bars.columns, [name, values]]) };
+}
+
+/** A number of bars. @throws {RangeError} */
+export function checkCount(count: number): number {
+  if (Number.isInteger(count) && count >= 1 && count <= barsMax) return count;
+  throw new RangeError(`a number of bars must be an integer in 1..${barsMax}, not ${count}`);
+}

@@ -1,0 +1,65 @@
+import { declareStrategy } from "../runner/identify-strategy.ts";
+import type { OfflineResult } from "../runner/offline-result.ts";
+import { runOffline } from "../runner/offline-run.ts";
+import type { OfflineOptions } from "../runner/runner-options.ts";
+import type { StrategyClass } from "../runner/strategy-module.ts";
+import { PositionTargetNode, type Strategy, StreamInput } from "../strategy/index.ts";
+import type { BuiltBars } from "./bars.ts";
+import { type BarsProjectOptions, barsProject } from "./bars-project.ts";
+
+/** How {@link runOnBars} runs. */
+export interface RunOnBarsOptions
+  extends Omit<OfflineOptions, "config" | "configPath">,
+    Omit<BarsProjectOptions, "continuous"> {}
+
+/**
+ * Runs a strategy offline on bars made in the test, without a file of its own or a `qmtl.yml`.
+ *
+ * The streams the strategy declares are what is read: their names bind to the bars, the instruments of its targets are
+ * traded at them. Costs, cash, range and the rest are those of `Runner.offline`: 1,000,000 of cash, 1 bp of fee and 1 bp
+ * of half spread unless told otherwise. Equal bars and options give an equal result.
+ *
+ * @param bars of the one source it reads; or by source
+ * @throws {RangeError} when it reads a source without bars; what `Runner.offline` throws.
+ */
+export async function runOnBars(
+  given: StrategyClass | Strategy,
+  bars: BuiltBars | Readonly<Record<string, BuiltBars>>,
+  options: RunOnBarsOptions = {},
+): Promise<OfflineResult> {
+  const { instruments = {}, periodsPerYear, worldId = "offline", ...offline } = options;
+  const { strategy, compiled } = declareStrategy(given, { worldId, module: offline.module });
+  const nodes = compiled.nodes.map(({ node }) => node);
+  const streams = nodes.filter((node) => node instanceof StreamInput);
+  const sources = bySource(bars, new Set(streams.map((stream) => stream.source)));
+  const targets = nodes.filter((node) => node instanceof PositionTargetNode);
+  const traded = targets.map(({ instrument }) => [instrument, {}]);
+  const continuous = streams.filter(({ schedule }) => schedule === "continuous");
+  await using project = await barsProject(sources, {
+    instruments: { ...Object.fromEntries(traded), ...instruments },
+    continuous: continuous.map(({ source }) => source),
+    ...(periodsPerYear === undefined ? {} : { periodsPerYear }),
+  });
+  return await runOffline(strategy, { ...offline, worldId, config: project.config });
+}
+
+function bySource(
+  bars: BuiltBars | Readonly<Record<string, BuiltBars>>,
+  names: ReadonlySet<string>,
+): Readonly<Record<string, BuiltBars>> {
+  const listed = [...names].join(", ");
+  if (!isOne(bars)) {
+    const missing = [...names].filter((name) => !Object.hasOwn(bars, name));
+    if (missing.length === 0) return bars;
+    throw new RangeError(
+      `the strategy reads ${listed}; there are no bars of ${missing.join(", ")}`,
+    );
+  }
+  const [only] = names;
+  if (only !== undefined && names.size === 1) return { [only]: bars };
+  throw new RangeError(`the strategy reads ${listed}; give bars by source: { ${listed} }`);
+}
+
+function isOne(bars: BuiltBars | Readonly<Record<string, BuiltBars>>): bars is BuiltBars {
+  return bars.columns instanceof Map;
+}

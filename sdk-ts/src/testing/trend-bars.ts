@@ -1,0 +1,26 @@
+import { type BarsOptions, type BuiltBars, barsOfCloses, checkCount } from "./bars.ts";
+
+/** Bars of a price that never moves: all of open, high, low and close are `price`. @throws {RangeError} */
+export function constantBars(options: BarsOptions): BuiltBars {
+  return trendBars({ ...options, growth: 0 });
+}
+
+/** What {@link trendBars} takes. */
+export interface TrendBarsOptions extends BarsOptions {
+  /** Return of each bar after the first: 0.01 = 1 % up, negative = down, above −1. @default 0.001 */
+  readonly growth?: number;
+}
+
+/** Bars of a price that grows by the same return each bar: close(t) = close(t − 1) × (1 + growth). @throws {RangeError} */
+export function trendBars(options: TrendBarsOptions): BuiltBars {
+  const { count, price = 100, growth = 0.001, ...times } = options;
+  if (!(growth > -1 && Number.isFinite(growth))) {
+    throw new RangeError(`growth must be above -1, not ${growth}`);
+  }
+  let close = price;
+  const closes = Array.from({ length: checkCount(count) }, (_, row) => {
+    if (row > 0) close *= 1 + growth;
+    return close;
+  });
+  return barsOfCloses(closes, times);
+}

@@ -1,0 +1,31 @@
+/** Why a backup or a restore was refused; stable, for programs. */
+export type BackupErrorReason =
+  /** There is nothing to back up. */
+  | "STORE_EMPTY"
+  /** A restore into this store was broken off; what is in it may not be used. */
+  | "STORE_UNFINISHED"
+  /** There is data where the backup would go. */
+  | "STORE_NOT_EMPTY"
+  /** Somebody works with the store. */
+  | "STORE_IN_USE"
+  /** The file for the backup is there already. */
+  | "FILE_EXISTS"
+  /** The file cannot be read or written. */
+  | "FILE_UNUSABLE"
+  /** The file is no backup, or not as it was written. */
+  | "BACKUP_DAMAGED"
+  /** A newer version made it. */
+  | "BACKUP_UNSUPPORTED"
+  /** The file is as it was written, but what it holds contradicts itself. */
+  | "BACKUP_INCONSISTENT";
+
+/** A backup or a restore that was refused. Failures of the database stay `DbError`s. */
+export class BackupError extends Error {
+  override readonly name = "BackupError";
+  readonly reason: BackupErrorReason;
+
+  constructor(reason: BackupErrorReason, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.reason = reason;
+  }
+}

@@ -29,6 +29,15 @@ export class CommandError extends Error {
   }
 }
 
+/** A refusal of the platform told in other words, under its stable reason. */
+export class RefusalError extends CommandError {
+  readonly reason: string;
+  constructor(message: string, exitCode: ExitCode, hint: string, reason: string) {
+    super(message, exitCode, hint);
+    this.reason = reason;
+  }
+}
+
 /** Exit code of any failure. */
 export function exitCodeOf(failure: unknown): ExitCode {
   if (failure instanceof CommandError) return failure.exitCode;

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -7,6 +7,7 @@ import { type Platform, startPlatform } from "@qmtl/embedded";
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { operatorContract } from "./commands/testing/operator.contract.ts";
 import { main, makeProgram } from "./main.ts";
 import { waitFor } from "./wait-for.ts";
 
@@ -123,10 +124,10 @@ export class Crosser extends Strategy {
 const CONFIG = (port: readonly number[], folder: string) => `
 sources: {day: {file: ${folder}/feed.csv, interval: 1d, start: 2020-03-20, until: start}}
 instruments: {X: {lot: "0.1", mark_source: day}}
-accounts: {main: {instruments: [X]}}
-gateway: {port: ${port[0]}, web_port: ${port[1]}}
+accounts: {main: {instruments: [X]}, spare: {instruments: [X]}}
+gateway: {port: ${port[0]}, web_port: ${port[1]}, rebalance_schema_version: 2}
 dag_manager: {port: ${port[2]}}
-world_service: {port: ${port[3]}}
+world_service: {port: ${port[3]}, compat_rebalance_v2: true}
 sdk: {gateway_url: "http://127.0.0.1:${port[0]}"}
 storage: {kind: embedded, data_dir: ${folder}/data}
 telemetry: {log_level: silent}
@@ -183,40 +184,73 @@ describe("against a platform", () => {
     ["world list", ""],
     ["world metrics", ""],
     ["policy add", "demo $/policy.yml"],
+    ["policy validate", "$/policy.yml"],
     ["policy list", "demo"],
     ["policy show", "demo"],
     ["policy set-default", "demo 1"],
     ["submit", "$/strategy.ts --world demo"],
     ["run", "$/strategy.ts --offline"],
     ["replay", "$/strategy.ts $/no-record.jsonl", 2],
+    ["taglint", "$/strategy.ts", 1],
+    ["completion", "bash"],
+    ["report", "--from $/no-returns.json --out $/report.md", 2],
     ["world show", "demo"],
+    ["world update", "demo --max-lag-days 3"],
+    ["world delete", "nowhere --yes", 1],
+    ["world bind", "demo s-0123456789abcdef --name Other"],
+    ["world bindings", "demo"],
+    ["world nodes", "demo"],
+    ["world set-node", "demo blake3:0 --status valid"],
+    ["world edges", "demo"],
+    ["world set-edge", "demo domain:backtest domain:live --cut --reason why"],
     ["world decide", "demo"],
     ["world evaluate", "demo --dry-run"],
+    ["world evaluation", "demo", 1], // nothing was judged yet
+    ["world select", "demo Crosser --reason why"],
     ["world apply", "demo --run up-1 --to compute-only"],
     ["world runs", "demo"],
+    ["world activation", "demo"],
+    ["world activate", "demo Crosser --weight 0.5 --reason why"],
     ["world cancel", "demo no-run", 1],
     ["world freeze", "demo --reason why"],
     ["world resume", "demo --hold manual --reason why"],
     ["world deactivate", "demo Crosser"],
     ["world audit", "demo"],
     ["explain", "demo Crosser"],
+    ["dag diff", "$/strategy.ts --world demo"],
+    ["dag stats", "--tag price --interval 1d"],
+    ["dag snapshot", "--file $/strategy.ts --snapshot $/dag.snapshot.json --freeze"],
+    ["dag gc", "--dry-run", 4],
+    ["dag redo", "--sentinel s --file $/strategy.ts", 4],
+    ["dag export", "", 4],
     ["queues list", ""],
-    ["queues by-tag", "btc --interval 60"],
+    ["queues by-tag", "btc --interval 1m"],
     ["queues replay", "day"],
     ["queues advance", "day --to 2020-03-20"],
     ["events", "--topic world/demo/gate"],
-    ["orders", "--world demo"],
+    ["orders list", "--world demo"],
+    ["orders cancel", "--world demo --reason why"],
     ["positions", ""],
-    ["account", "main"],
+    ["account show", "main"],
+    ["account list", ""],
+    ["account limits", "main"],
+    ["account set-limits", "main --gross 1000", 4],
+    ["account reconcile", "main"],
     ["journal", "main"],
     ["halt", "--world demo --reason why"],
     ["resume", "--world demo --reason why"],
     ["rebalance allocate", "--world demo=0.5:Crosser=1 --run first"],
+    ["rebalance allocations", ""],
     ["rebalance plan", "--account main --world demo=0.5"],
+    ["rebalance apply", "--account main --world demo=0.5 --run second"],
     ["rebalance execute", "--account main --world demo=0.5 --batch b-1"],
+    ["account adjust", "main --quantity 1 --reason why"], // the books differ from here on
     ["config validate", ""],
     ["config generate", ""],
+    ["config schema", ""],
     ["config explain", "gateway.port"],
+    ["backup", "--out $/backup.tgz", 1], // the platform runs on the folder
+    ["restore", "$/no-backup.tgz --verify", 2],
     ["doctor", ""],
     ["up", "", 1], // the folder is in use
     ["project init", "--path $/made"],
@@ -238,6 +272,14 @@ describe("against a platform", () => {
         .map(([path]) => path)
         .sort(),
     );
+  });
+
+  test("the README names every command", () => {
+    const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+    const named = new Set(
+      Array.from(readme.matchAll(/^\| `qmtl ([a-z -]+)/gm), ([, path]) => path!.trim()),
+    );
+    expect([...named].sort()).toEqual(CALLS.map(([path]) => path).sort());
   });
 
   const calls = CALLS.map(([path, args, expected = 0]) => ({ path, args, expected }));
@@ -287,4 +329,6 @@ describe("against a platform", () => {
     expect(nothing.exitCode).toBe(2);
     expect(JSON.parse(nothing.err[0]!)).toMatchObject({ reason: "STRATEGY_IMPORT_FAILED" });
   });
+
+  describe("operators", () => operatorContract({ qmtl, folder: () => folder }));
 });

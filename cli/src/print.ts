@@ -11,6 +11,11 @@ export function printJson(value: unknown): void {
   console.log(JSON.stringify(value));
 }
 
+/** Tells on standard error what is not the answer, but must not be missed; one JSON object for programs. */
+export function printNote(note: string, asJson: boolean): void {
+  console.error(asJson ? JSON.stringify({ note }) : `note: ${note}`);
+}
+
 /** Prints rows under a header, columns padded to their widest cell; numbers as given. */
 export function printTable(header: readonly string[], rows: readonly (readonly string[])[]): void {
   if (rows.length === 0) {
@@ -50,6 +55,18 @@ const HINTS: Readonly<Record<string, string>> = {
     "`qmtl world show WORLD` names the hold; `qmtl world resume WORLD --hold NAME --reason WHY` removes it",
   APPLY_IN_PROGRESS:
     "`qmtl world runs WORLD` shows the run; `qmtl world cancel WORLD RUN` rolls it back",
+  ACCOUNT_NOT_FOUND: "`qmtl account list` shows the accounts there are",
+  ACCOUNT_UNRECONCILED:
+    "`qmtl account reconcile ACCOUNT` compares again; `qmtl account adjust` books what is explained",
+  POLICY_NOT_FOUND: "`qmtl policy list WORLD` shows the versions there are",
+  RUN_NOT_FOUND: "`qmtl world runs WORLD` shows the runs there are",
+  EVALUATION_NOT_FOUND: "`qmtl world evaluate WORLD` makes one",
+  ACTIVATION_NOT_FOUND: "only an apply switches on: `qmtl world apply WORLD --run ID`",
+  MODE_NOT_REACHABLE: "`qmtl explain WORLD STRATEGY` names what holds the mode down",
+  ETAG_MISMATCH: "somebody else changed it meanwhile; look at it, then try again",
+  SCHEMA_VERSION_REQUIRED: "say --schema-version 2",
+  FEATURE_NOT_BUILT: "it stands in the contract, this version does not serve it; nothing was done",
+  PRINCIPAL_UNKNOWN: "put the key of an entry of security.keys into QMTL_API_KEY",
   DATA_FOLDER_LOCKED: "stop that process first; a lock of a dead process is taken over by itself",
   PORT_TAKEN: "set another port in qmtl.yml, or stop what listens there",
 };

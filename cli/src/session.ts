@@ -4,7 +4,8 @@ import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { clientTls, loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
 import type { Command } from "commander";
-import { CommandError } from "./exit-codes.ts";
+import { CommandError, ExitCode } from "./exit-codes.ts";
+import { unknownStrategy, withSuggestion } from "./suggest-name.ts";
 
 /** Options every command has. */
 export interface GlobalOptions {
@@ -49,9 +50,13 @@ export function openSession(command: Command): CommandSession {
       const named = bindings.filter((binding) => binding.strategyName === nameOrId);
       const found = named[0];
       if (named.length === 1 && found) return found.strategyId;
-      const known = bindings.map((binding) => binding.strategyName).join(", ");
+      const known = bindings.map((binding) => binding.strategyName);
+      if (named.length === 0) throw unknownStrategy(worldId, nameOrId, known);
+      const ids = named.map((binding) => binding.strategyId).join(", ");
       throw new CommandError(
-        `world ${worldId} has ${named.length} strategies named ${nameOrId}; it has: ${known || "none"}`,
+        `world ${worldId} has ${named.length} strategies named ${nameOrId}`,
+        ExitCode.usage,
+        `say which one by its id: ${ids}`,
       );
     },
     close: () => connection?.close(),
@@ -70,6 +75,8 @@ export function withSession<A extends unknown[]>(
     const session = openSession(command);
     try {
       await action(session, ...(all.slice(0, -1) as A));
+    } catch (failure) {
+      throw await withSuggestion(session, failure);
     } finally {
       session.close();
     }

@@ -10,7 +10,8 @@ import { checkAddresses } from "./check-addresses.ts";
 import { checkDataFolder } from "./check-data-folder.ts";
 import { checkNode } from "./check-node.ts";
 import { checkPorts } from "./check-ports.ts";
-import { checkVersions } from "./check-versions.ts";
+import { checkProtobuf, checkVersions } from "./check-versions.ts";
+import type { InstalledPackage } from "./installed-package.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "qmtl-machine-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -33,11 +34,11 @@ describe("versions", () => {
   const repository = fileURLToPath(new URL("../../../", import.meta.url));
 
   test("fit together where the command and the strategies share one SDK", () => {
-    expect(checkVersions("0.1.0", repository)).toMatchObject({ status: "ok" });
+    expect(checkVersions(repository)).toMatchObject({ status: "ok" });
   });
 
   test("are broken when a part is of another version", () => {
-    expect(checkVersions("0.2.0", repository)).toMatchObject({
+    expect(checkVersions(repository, "0.2.0")).toMatchObject({
       status: "error",
       detail: expect.stringContaining("@qmtl/sdk 0.1.0"),
     });
@@ -47,9 +48,38 @@ describe("versions", () => {
     const other = join(folder, "other/node_modules/@qmtl/sdk");
     mkdirSync(other, { recursive: true });
 
-    expect(checkVersions("0.1.0", join(folder, "other"))).toMatchObject({
+    expect(checkVersions(join(folder, "other"), "0.1.0")).toMatchObject({
       status: "error",
-      detail: expect.stringContaining(other),
+      detail: expect.stringMatching(/^two copies of @qmtl\/sdk: /),
+      fix: expect.stringContaining("npm dedupe"),
+    });
+    expect(checkVersions(join(folder, "other")).detail).toContain(other);
+  });
+
+  test("are broken with two copies of the protobuf runtime, or with one that was not asked for", () => {
+    const made = (name: string, runtime: string | undefined): InstalledPackage => {
+      const own = join(folder, "protobuf", name);
+      mkdirSync(own, { recursive: true });
+      const dependencies = { "@bufbuild/protobuf": "2.17.0" };
+      writeFileSync(join(own, "package.json"), JSON.stringify({ name, dependencies }));
+      if (runtime !== undefined) {
+        const copy = join(own, "node_modules/@bufbuild/protobuf");
+        mkdirSync(copy, { recursive: true });
+        writeFileSync(join(copy, "package.json"), JSON.stringify({ version: runtime }));
+      }
+      return { name, folder: own, version: "0.1.0" };
+    };
+    const [right, wrong] = [made("a", "2.17.0"), made("b", "2.13.0")];
+
+    expect(checkProtobuf([right])).toMatchObject({ status: "ok" });
+    expect(checkProtobuf([right, wrong])).toMatchObject({
+      status: "error",
+      detail: expect.stringMatching(/^2 copies of @bufbuild\/protobuf: .*2\.17\.0.*2\.13\.0/),
+      fix: expect.stringContaining("npm dedupe"),
+    });
+    expect(checkProtobuf([wrong])).toMatchObject({
+      status: "error",
+      detail: expect.stringContaining("2.17.0 is needed"),
     });
   });
 
@@ -58,8 +88,8 @@ describe("versions", () => {
     mkdirSync(linked);
     symlinkSync(join(repository, "node_modules"), join(linked, "node_modules"), "junction");
 
-    expect(checkVersions("0.1.0", folder).status).toBe("warning");
-    expect(checkVersions("0.1.0", linked).status).toBe("ok");
+    expect(checkVersions(folder).status).toBe("warning");
+    expect(checkVersions(linked).status).toBe("ok");
   });
 });
 

@@ -7,12 +7,14 @@ import { type Check, messageOf } from "./check.ts";
  * The ports are opened and closed again, nothing else.
  */
 export async function checkPorts(config: QmtlConfig, isRunning: boolean): Promise<Check[]> {
-  const { gateway, dag_manager, world_service } = config;
+  const { gateway, dag_manager, world_service, telemetry } = config;
+  const page = telemetry.metrics_port;
   const doors = [
     { key: "gateway.port", host: gateway.host, port: gateway.port },
     { key: "gateway.web_port", host: gateway.host, port: gateway.web_port },
     { key: "dag_manager.port", host: dag_manager.host, port: dag_manager.port },
     { key: "world_service.port", host: world_service.host, port: world_service.port },
+    ...(page === null ? [] : [{ key: "telemetry.metrics_port", host: "127.0.0.1", port: page }]),
   ];
   return Promise.all(
     doors.map(async ({ key, host, port }) => {

@@ -1,68 +1,78 @@
-import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import type { Check } from "./check.ts";
+import { type Check, isHealthy } from "./check.ts";
+import {
+  askedVersion,
+  type InstalledPackage,
+  importedPackage,
+  ownPackage,
+  packageSeenFrom,
+} from "./installed-package.ts";
 
 /** Packages that must be of one version with the command, and a door of each. */
 const siblings = {
   "@qmtl/contracts": "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb",
-  "@qmtl/sdk": "@qmtl/sdk",
+  "@qmtl/sdk": "@qmtl/sdk/config",
   "@qmtl/embedded": "@qmtl/embedded",
 } as const;
+
+const protobuf = "@bufbuild/protobuf";
+const again = 'then run "npm install" again; "npm dedupe" leaves one copy of each';
 
 /**
  * The packages of one installation fit together, and a strategy in `folder` meets the same SDK as the command: with
  * two copies a strategy class of the one is a stranger to the other.
+ *
+ * @param version of the command. @default its own
  */
-export function checkVersions(version: string, folder: string): Check {
+export function checkVersions(folder: string, version = ownPackage().version): Check {
   const name = "versions";
-  const installed = Object.entries(siblings).map(([sibling, door]) => ({
-    sibling,
-    ...installedPackage(sibling, door),
-  }));
+  const installed = Object.entries(siblings).map(([sibling, door]) =>
+    importedPackage(sibling, door),
+  );
   const others = installed.filter((each) => each.version !== version);
   if (others.length > 0) {
-    const found = others.map(({ sibling, version: other }) => `${sibling} ${other}`).join(", ");
+    const found = others.map(({ name: other, version: of }) => `${other} ${of}`).join(", ");
     const detail = `qmtl-cli ${version} runs with ${found}`;
-    return { name, status: "error", detail, fix: "install all packages at one version" };
+    return { name, status: "error", detail, fix: `name one version of all of them, ${again}` };
   }
-  const own = installed.find(({ sibling }) => sibling === "@qmtl/sdk")?.folder;
+  const runtime = checkProtobuf([ownPackage(), ...installed]);
+  if (!isHealthy([runtime])) return runtime;
+  const own = installed.find((each) => each.name === "@qmtl/sdk");
   const met = packageSeenFrom(folder, "@qmtl/sdk");
   const detail = `qmtl-cli, SDK and services ${version}`;
   if (met === undefined) {
     const fix = "to run strategies here, install @qmtl/sdk in this folder";
     return { name, status: "warning", detail: `${detail}; no @qmtl/sdk in reach of here`, fix };
   }
-  if (met === own) return { name, status: "ok", detail };
-  const fix = "install qmtl-cli and @qmtl/sdk in the same folder, at one version";
-  const there = `strategies here import another SDK, ${met}`;
-  return { name, status: "error", detail: `${detail}; ${there}`, fix };
+  if (met.folder === own?.folder) return { name, status: "ok", detail };
+  const copies = `two copies of @qmtl/sdk: ${placeOf(own)} runs strategies, those in ${folder} import ${placeOf(met)}`;
+  const fix = `install qmtl-cli and @qmtl/sdk in the same folder, at one version, ${again}`;
+  return { name, status: "error", detail: copies, fix };
 }
 
-/** Folder and version of a package the command imports. */
-function installedPackage(name: string, door: string): { folder: string; version: string } {
-  let folder = dirname(fileURLToPath(import.meta.resolve(door)));
-  while (!isPackage(folder, name) && folder !== dirname(folder)) folder = dirname(folder);
-  return { folder, version: versionIn(folder) };
-}
-
-function isPackage(folder: string, name: string): boolean {
-  const file = join(folder, "package.json");
-  return existsSync(file) && JSON.parse(readFileSync(file, "utf8")).name === name;
-}
-
-function versionIn(folder: string): string {
-  const manifest: { version?: string } = JSON.parse(
-    readFileSync(join(folder, "package.json"), "utf8"),
-  );
-  return manifest.version ?? "unknown";
-}
-
-/** The package a file in `folder` would import by this name, links followed; undefined if there is none. */
-function packageSeenFrom(folder: string, name: string): string | undefined {
-  for (let at = folder; ; at = dirname(at)) {
-    const found = join(at, "node_modules", name);
-    if (existsSync(found)) return realpathSync(found);
-    if (at === dirname(at)) return undefined;
+/**
+ * All of the packages meet one copy of the protobuf runtime, of the version they ask for: two give errors that name
+ * everything but the cause.
+ */
+export function checkProtobuf(packages: readonly InstalledPackage[]): Check {
+  const name = "versions";
+  const seen = packages.map((each) => packageSeenFrom(each.folder, protobuf));
+  const copies = new Map(seen.flatMap((each) => (each === undefined ? [] : [[each.folder, each]])));
+  const [only, ...more] = copies.values();
+  if (more.length > 0) {
+    const places = [...copies.values()].map(placeOf).join(", ");
+    const detail = `${copies.size} copies of ${protobuf}: ${places}`;
+    return { name, status: "error", detail, fix: `remove the one of your own, ${again}` };
   }
+  const asked = packages
+    .map((each) => askedVersion(each, protobuf))
+    .find((each) => each !== undefined && /^\d/.test(each));
+  if (asked !== undefined && only !== undefined && asked !== only.version) {
+    const detail = `${placeOf(only)} is ${protobuf} ${only.version}; ${asked} is needed`;
+    return { name, status: "error", detail, fix: `ask for ${protobuf} ${asked}, ${again}` };
+  }
+  return { name, status: "ok", detail: `${protobuf} ${only?.version ?? "unknown"}` };
+}
+
+function placeOf(found: InstalledPackage | undefined): string {
+  return found === undefined ? "none" : `${found.folder} (${found.version})`;
 }

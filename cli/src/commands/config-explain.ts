@@ -30,6 +30,10 @@ export function printExplanation(explained: ConfigExplanation, asJson: boolean):
     ["environment", variable],
     ["value", value === undefined ? "none" : JSON.stringify(value)],
     ["from", origin],
+    ...Object.entries(explained.sets ?? {}).map(([other, set], index) => [
+      index === 0 ? "when on" : "",
+      `${other} is ${JSON.stringify(set)} while it is left out`,
+    ]),
   ];
   for (const [name = "", text = ""] of rows) console.log(`  ${name.padEnd(12)} ${text}`);
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { configJsonSchema, leafKeys, loadConfig } from "@qmtl/sdk/config";
+import { configJsonSchema, derivedKeys, leafKeys, loadConfig } from "@qmtl/sdk/config";
 import { afterAll, expect, test } from "vitest";
 import { parse } from "yaml";
 import { configTemplate } from "./config-template.ts";
@@ -16,8 +16,15 @@ function load(yaml: string) {
   return loadConfig({ cwd: folder, env: {} });
 }
 
+/** A key in a comment because it follows others. */
+const followed = new RegExp(
+  `^( *)# ((?:${derivedKeys.map((key) => key.replace("sdk.", "")).join("|")}): )`,
+  "gm",
+);
+
 /** The template with its examples taken in. */
 const withExamples = text
+  .replace(followed, "$1$2")
   .replace(/^( *[a-z_]+:) (?:\{\}|null)(?=\n *# {3})/gm, "$1")
   .replace(/^( *)# ( {2}.*)$/gm, "$1$2");
 
@@ -34,6 +41,30 @@ test("the template as it stands gives the defaults", () => {
   rmSync(join(folder, "qmtl.yml"));
 
   expect(generated).toEqual(loadConfig({ cwd: folder, env: {} }));
+});
+
+test("keys that follow others stand in comments, so that a file of all keys does not hold them", () => {
+  expect(load(`${text}\n`.replace("port: 7400", "port: 7500")).sdk.gateway_url).toBe(
+    "http://127.0.0.1:7500",
+  );
+  const inTests = load(text.replace("test_mode: false", "test_mode: true"));
+  expect(inTests.sdk.request_timeout_ms).toBe(1_500);
+});
+
+test("the minimal profile is short, gives the defaults, and holds with its examples taken in", () => {
+  const minimal = configTemplate(configJsonSchema(), "minimal");
+  const generated = load(minimal);
+  rmSync(join(folder, "qmtl.yml"));
+
+  expect(generated).toEqual(loadConfig({ cwd: folder, env: {} }));
+  expect(minimal.split("\n").length).toBeLessThan(70);
+  const filled = minimal
+    .replace(/^( *[a-z_]+:) \{\}(?=\n *# {3})/gm, "$1")
+    .replace(/^( *)# ( {2}.*)$/gm, "$1$2");
+  expect(load(filled)).toMatchObject({
+    sources: { name: { interval: "1d" } },
+    instruments: { name: { mark_source: "name" } },
+  });
 });
 
 test("with its examples taken in it holds, and has every key there is", () => {

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { loadConfig } from "@qmtl/sdk/config";
+import { derivedKeys, loadConfig } from "@qmtl/sdk/config";
 import { stringify } from "yaml";
 
 /** The parts of a JSON schema that say how a configuration file looks. */
@@ -18,20 +18,57 @@ interface Schema {
   readonly items?: Schema;
 }
 
-const HEAD = `# QMTL configuration: every key, with its default. All may be left out but those marked as needed.
-# The environment overrides a key: gateway.port is QMTL__GATEWAY__PORT. \`qmtl config explain KEY\` says more.
-`;
+/** `minimal`: the keys a first project changes. `maximal`: all there are. */
+export type ConfigProfile = "minimal" | "maximal";
+
+const HEADS: Readonly<Record<ConfigProfile, string>> = {
+  minimal: `# QMTL configuration: the keys a first project changes. Everything else has its default:
+# \`qmtl config explain\` shows all, \`qmtl config generate --profile maximal\` writes them.
+`,
+  maximal: `# QMTL configuration: every key, with its default. All may be left out but those marked as needed; one in a
+# comment follows other keys while it is left out. The environment overrides a key: gateway.port is
+# QMTL__GATEWAY__PORT. \`qmtl config explain KEY\` says more.
+`,
+};
+
+/** Keys of the minimal profile, an entry's name as \`*\`; with a key, all above it. */
+const minimalKeys = [
+  "project.name",
+  "sources.*.file",
+  "sources.*.history_file",
+  "sources.*.interval",
+  "sources.*.start",
+  "instruments.*.mark_source",
+  "instruments.*.lot",
+  "accounts.*.initial_cash",
+  "accounts.*.instruments",
+  "gateway.port",
+  "storage.kind",
+  "storage.data_dir",
+  "sdk.gateway_url",
+  "sdk.execution_domain",
+  "test.test_mode",
+];
+
+/** Keys that stand in comments: written out they would no longer follow others, as this one does when it is null. */
+const followed: ReadonlySet<string> = new Set(
+  derivedKeys.filter((key) => key !== "sdk.execution_domain"),
+);
 
 /** What a name or a text that only the author can know looks like in an example. */
 const placeholder = "name";
 
 /**
- * A `qmtl.yml` with every key of the schema: what it means, its range and its default. Entries with names of their own
+ * A `qmtl.yml` with the keys of a profile: what it means, its range and its default. Entries with names of their own
  * (sources, instruments, accounts, keys) stand as examples in comments.
  *
  * @param schema JSON schema of the file, as `configJsonSchema` gives it
+ * @param profile @default "maximal"
  */
-export function configTemplate(schema: Readonly<Record<string, unknown>>): string {
+export function configTemplate(
+  schema: Readonly<Record<string, unknown>>,
+  profile: ConfigProfile = "maximal",
+): string {
   const example = exampleConfig();
   const defaultOf: DefaultOf = (path) => {
     let value: unknown = example;
@@ -41,7 +78,31 @@ export function configTemplate(schema: Readonly<Record<string, unknown>>): strin
     }
     return value;
   };
-  return `${HEAD}\n${keys(schema, [], defaultOf).join("\n").trimEnd()}\n`;
+  const shape = profile === "maximal" ? schema : minimalOf(schema, []);
+  return `${HEADS[profile]}\n${keys(shape, [], defaultOf).join("\n").trimEnd()}\n`;
+}
+
+/** The schema with the keys of the minimal profile alone. */
+function minimalOf(schema: Schema, path: readonly string[]): Schema {
+  const isWanted = (key: string): boolean => {
+    const name = [...path, key].join(".");
+    return minimalKeys.some((each) => each === name || each.startsWith(`${name}.`));
+  };
+  const wanted = Object.entries(schema.properties ?? {}).filter(([key]) => isWanted(key));
+  const inner = schema.additionalProperties;
+  return {
+    ...schema,
+    ...(schema.properties === undefined
+      ? {}
+      : {
+          properties: Object.fromEntries(
+            wanted.map(([key, each]) => [key, minimalOf(each, [...path, key])]),
+          ),
+        }),
+    ...(typeof inner === "object"
+      ? { additionalProperties: minimalOf(inner, [...path, "*"]) }
+      : {}),
+  };
 }
 
 /** Default of a key, by its path: for those of which the schema states none as they are converted when read. */
@@ -84,7 +145,8 @@ function oneKey(
   const isSection = shape.properties !== undefined && schema.default !== null;
   if (isSection) return [...about, `${key}:`, ...indented(keys(shape, path, defaultOf))];
   const value = isNeeded ? exampleOf(shape) : (schema.default ?? defaultOf(path) ?? null);
-  const line = `${key}: ${stringify(value, { collectionStyle: "flow", lineWidth: 0 }).trim()}`;
+  const written = `${key}: ${stringify(value, { collectionStyle: "flow", lineWidth: 0 }).trim()}`;
+  const line = followed.has(path.join(".")) ? `# ${written}` : written;
   if (shape.properties === undefined) return [...about, line];
   const members = indented(keys(shape, path, defaultOf));
   return [...about, line, ...members.map((each) => `# ${each}`)];

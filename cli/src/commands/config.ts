@@ -1,20 +1,28 @@
 import {
-  configJsonSchema,
   explainConfig,
   type LoadConfigOptions,
   loadConfig,
+  type QmtlConfig,
 } from "@qmtl/sdk/config";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { type Check, isHealthy, printChecks } from "../checks/check.ts";
 import { checkAddresses } from "../checks/check-addresses.ts";
+import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkFiles } from "../checks/check-files.ts";
 import { knockServices } from "../checks/knock-services.ts";
 import { knockBrokers, knockDatabase } from "../checks/knock-storage.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { printJson } from "../print.ts";
 import type { GlobalOptions } from "../session.ts";
 import { explainAll, printExplanation, printExplanations } from "./config-explain.ts";
-import { configTemplate } from "./config-template.ts";
+import { addConfigWriters } from "./config-generate.ts";
+
+/** What `config validate` looks at; `dagmanager` is an old spelling. */
+const targets = ["schema", "gateway", "dag-manager", "dagmanager", "world-service", "all"] as const;
+
+interface ValidateOptions {
+  readonly target: (typeof targets)[number];
+  readonly offline?: boolean;
+}
 
 /** `qmtl config …`: check, write and explain `qmtl.yml`. */
 export function addConfigCommands(program: Command): void {
@@ -23,34 +31,24 @@ export function addConfigCommands(program: Command): void {
   config
     .command("validate")
     .description("check the configuration, and knock at the services it names")
+    .addOption(
+      new Option("--target <target>", "what to check besides the file")
+        .choices(targets)
+        .default("all"),
+    )
     .option("--offline", "do not knock")
     .addHelpText(
       "after",
-      "\nExamples:\n  qmtl config validate\n  qmtl config validate --offline --json\n\nA key that does not hold is told with FILE:LINE:COLUMN and ends with 2; a service that cannot be reached with 3.",
+      "\nExamples:\n  qmtl config validate\n  qmtl config validate --target gateway\n  qmtl config validate --offline --json\n\nTarget schema is the file alone. A key that does not hold is told with FILE:LINE:COLUMN and ends with 2; a service that cannot be reached with 3.",
     )
-    .action(async (options: { offline?: boolean }, command: Command) => {
+    .action(async (options: ValidateOptions, command: Command) => {
       const given = command.optsWithGlobals<GlobalOptions>();
-      const { checks, exitCode } = await validate(given, options.offline === true);
+      const { checks, exitCode } = await validate(given, options);
       printChecks(checks, given.json === true);
       if (exitCode !== ExitCode.ok) process.exitCode = exitCode;
     });
 
-  config
-    .command("generate")
-    .description("print a commented qmtl.yml with every key and its default")
-    .option("--schema", "print the JSON schema instead, for editors")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  qmtl config generate > qmtl.yml\n  qmtl config generate --schema > qmtl.schema.json",
-    )
-    .action((options: { schema?: boolean }, command: Command) => {
-      const asJson = command.optsWithGlobals<GlobalOptions>().json === true;
-      const schema = configJsonSchema();
-      if (options.schema) return console.log(JSON.stringify(schema, undefined, asJson ? 0 : 2));
-      const text = configTemplate(schema);
-      if (asJson) printJson({ text });
-      else console.log(text.trimEnd());
-    });
+  addConfigWriters(config);
 
   config
     .command("explain [key]")
@@ -71,22 +69,30 @@ export function addConfigCommands(program: Command): void {
 /** @throws {ConfigError} with every issue of the file */
 async function validate(
   given: GlobalOptions,
-  isOffline: boolean,
+  { target, offline }: ValidateOptions,
 ): Promise<{ checks: readonly Check[]; exitCode: ExitCode }> {
   const options = fileOptions(given);
   const loaded = loadConfig(options);
+  const held: Check = { name: "configuration", status: "ok", detail: "every key holds" };
+  const schema = [held, ...checkDeprecated(loaded, options)];
+  if (target === "schema") return { checks: schema, exitCode: ExitCode.ok };
   const gateway_url = given.gatewayUrl ?? loaded.sdk.gateway_url;
   const config = { ...loaded, sdk: { ...loaded.sdk, gateway_url } };
-  const held: Check = { name: "configuration", status: "ok", detail: "every key holds" };
-  const here = [held, ...checkAddresses(config), ...checkFiles(config, options)];
-  if (isOffline) return { checks: here, exitCode: ExitCode.ok };
-  const knocks = await knockServices(config, { apiKey: process.env.QMTL_API_KEY });
-  const { check: database } = await knockDatabase(config, Date.now);
-  const servers = [database, await knockBrokers(config)];
+  const here = [...schema, ...checkAddresses(config), ...checkFiles(config, options)];
+  if (offline === true) return { checks: here, exitCode: ExitCode.ok };
+  const all = await knockServices(config, { apiKey: process.env.QMTL_API_KEY });
+  const wanted = target === "dagmanager" ? "dag-manager" : target;
+  const knocks = all.filter(({ name }) => wanted === "all" || name === wanted);
+  const servers = wanted === "all" ? await knockStorage(config) : [];
   const checks = [...here, ...knocks, ...servers];
   if (isHealthy(checks)) return { checks, exitCode: ExitCode.ok };
   const isSilent = !isHealthy(servers) || knocks.some(({ isThere }) => !isThere);
   return { checks, exitCode: isSilent ? ExitCode.unreachable : ExitCode.refused };
+}
+
+async function knockStorage(config: QmtlConfig): Promise<Check[]> {
+  const { check } = await knockDatabase(config, Date.now);
+  return [check, await knockBrokers(config)];
 }
 
 function fileOptions({ config }: GlobalOptions): LoadConfigOptions {

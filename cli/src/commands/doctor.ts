@@ -4,6 +4,7 @@ import { type Check, isHealthy, messageOf, printChecks } from "../checks/check.t
 import { checkAddresses } from "../checks/check-addresses.ts";
 import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
 import { checkDataFolder } from "../checks/check-data-folder.ts";
+import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkNode } from "../checks/check-node.ts";
 import { checkPorts } from "../checks/check-ports.ts";
 import { checkVersions } from "../checks/check-versions.ts";
@@ -30,7 +31,7 @@ export function addDoctorCommand(program: Command): void {
 }
 
 async function examine(options: GlobalOptions, version: string): Promise<Check[]> {
-  const machine = [checkNode(), checkVersions(version, process.cwd())];
+  const machine = [checkNode(), checkVersions(process.cwd(), version)];
   const config = readConfig(options);
   if (config instanceof ConfigError) {
     return [...machine, brokenConfig(config), checkClock(Date.now(), [])];
@@ -43,6 +44,7 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
     ...machine,
     { name: "configuration", status: "ok", detail: "holds" },
     ...checkAddresses(config),
+    ...checkDeprecated(config, options.config === undefined ? {} : { path: options.config }),
     platformCheck(gateway),
     ...(await checkPorts(config, gateway.isThere)),
     config.storage.kind === "embedded" ? checkDataFolder(config, gateway.isThere) : database.check,

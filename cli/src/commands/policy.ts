@@ -1,46 +1,47 @@
-import { readFileSync } from "node:fs";
-import { PolicySchema, PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
+import {
+  type Policy,
+  PolicySchema,
+  PolicyService,
+} from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
-import { CommandError } from "../exit-codes.ts";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { readTextFile } from "../input-file.ts";
+import { integerIn } from "../option-values.ts";
 import { jsonOf, printJson, printTable } from "../print.ts";
-import { withSession } from "../session.ts";
+import { type CommandSession, withSession } from "../session.ts";
 
-/** The text of a file named on the command line. Usage error when it cannot be read. */
-export function readTextFile(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new CommandError(
-      `cannot read ${path}: ${cause instanceof Error ? cause.message : String(cause)}`,
-    );
-  }
+/** Checks a policy for a world, and stores it unless it shall only be checked. */
+async function createPolicy(
+  session: CommandSession,
+  worldId: string,
+  file: string,
+  validateOnly: boolean,
+): Promise<Policy> {
+  const document = readTextFile(file);
+  const { policy } = await session
+    .client(PolicyService)
+    .createPolicy({ worldId, document, validateOnly });
+  if (!policy) throw new CommandError("the answer holds no policy");
+  return policy;
 }
 
-/** `qmtl policy …`: upload, list, show and choose the policy of a world. */
+/** The first world there is: what makes a policy good is the same in all of them. */
+async function anyWorld(session: CommandSession): Promise<string> {
+  const { worlds } = await session.client(WorldService).listWorlds({ pageSize: 1 });
+  const [first] = worlds;
+  if (first !== undefined) return first.worldId;
+  throw new CommandError(
+    "a policy is checked by the platform, for a world, and there is no world yet",
+    ExitCode.refused,
+    "`qmtl world create demo` makes one",
+  );
+}
+
+/** `qmtl policy …`: check, upload, list, show and choose the policy of a world. */
 export function addPolicyCommands(program: Command): void {
   const policy = program.command("policy").description("policies of a world");
-
-  policy
-    .command("add <world> <file>")
-    .description("check a policy whole and store it; the first of a world becomes its default")
-    .option("--check", "check only, store nothing")
-    .addHelpText("after", "\nExample:\n  qmtl policy add demo policy.yml --check")
-    .action(
-      withSession(async (session, worldId: string, file: string, options: { check?: boolean }) => {
-        const document = readTextFile(file);
-        const validateOnly = options.check === true;
-        const { policy: stored } = await session
-          .client(PolicyService)
-          .createPolicy({ worldId, document, validateOnly });
-        if (!stored) throw new CommandError("the answer holds no policy");
-        if (session.asJson) return printJson(jsonOf(PolicySchema, stored));
-        console.log(
-          validateOnly
-            ? "policy is good"
-            : `policy ${stored.version} of ${worldId} stored${stored.isDefault ? ", in force" : ""}`,
-        );
-      }),
-    );
+  addCheckingCommands(policy);
 
   policy
     .command("list <world>")
@@ -63,14 +64,15 @@ export function addPolicyCommands(program: Command): void {
     );
 
   policy
-    .command("show <world> [version]")
-    .description("the text of a policy; the one in force by default")
+    .command("show <world>")
+    .argument("[version]", "the one in force by default", integerIn({ min: 1 }))
+    .description("the text of a policy")
     .addHelpText("after", "\nExample:\n  qmtl policy show demo 2")
     .action(
-      withSession(async (session, worldId: string, version: string | undefined) => {
+      withSession(async (session, worldId: string, version: number | undefined) => {
         const { policy: found } = await session
           .client(PolicyService)
-          .getPolicy({ worldId, version: Number(version ?? 0) });
+          .getPolicy({ worldId, version: version ?? 0 });
         if (!found) throw new CommandError("the answer holds no policy");
         if (session.asJson) return printJson(jsonOf(PolicySchema, found));
         console.log(found.document);
@@ -78,16 +80,52 @@ export function addPolicyCommands(program: Command): void {
     );
 
   policy
-    .command("set-default <world> <version>")
+    .command("set-default <world>")
+    .argument("<version>", "version to put in force", integerIn({ min: 1 }))
     .description("put another version in force")
     .addHelpText("after", "\nExample:\n  qmtl policy set-default demo 2")
     .action(
-      withSession(async (session, worldId: string, version: string) => {
+      withSession(async (session, worldId: string, version: number) => {
         const { policy: now } = await session
           .client(PolicyService)
-          .setDefaultPolicy({ worldId, version: Number(version) });
+          .setDefaultPolicy({ worldId, version });
         if (session.asJson && now) return printJson(jsonOf(PolicySchema, now));
         console.log(`policy ${version} of ${worldId} is in force`);
+      }),
+    );
+}
+
+function addCheckingCommands(policy: Command): void {
+  policy
+    .command("add <world> <file>")
+    .description("check a policy whole and store it; the first of a world becomes its default")
+    .option("--check", "check only, store nothing")
+    .addHelpText("after", "\nExample:\n  qmtl policy add demo policy.yml --check")
+    .action(
+      withSession(async (session, worldId: string, file: string, options: { check?: boolean }) => {
+        const validateOnly = options.check === true;
+        const stored = await createPolicy(session, worldId, file, validateOnly);
+        if (session.asJson) return printJson(jsonOf(PolicySchema, stored));
+        console.log(
+          validateOnly
+            ? "policy is good"
+            : `policy ${stored.version} of ${worldId} stored${stored.isDefault ? ", in force" : ""}`,
+        );
+      }),
+    );
+
+  policy
+    .command("validate <file>")
+    .description("check a policy whole; store nothing")
+    .option("--world <world>", "world it is meant for (default: the first there is)")
+    .addHelpText("after", "\nExample:\n  qmtl policy validate policy.yml")
+    .action(
+      withSession(async (session, file: string, options: { world?: string }) => {
+        readTextFile(file); // a file that cannot be read is told before a platform is asked
+        const worldId = options.world ?? (await anyWorld(session));
+        const { checksum } = await createPolicy(session, worldId, file, true);
+        if (session.asJson) return printJson({ valid: true, file, checksum });
+        console.log("policy is good");
       }),
     );
 }

@@ -1,3 +1,4 @@
+import { create } from "@bufbuild/protobuf";
 import {
   GetQueueStatsResponseSchema,
   GetReplayResponseSchema,
@@ -9,6 +10,8 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { intervalSeconds, nameList, numberIn } from "../option-values.ts";
+import { allOf } from "../pages-of.ts";
 import { isoTime, jsonOf, printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import { waitFor } from "../wait-for.ts";
@@ -17,7 +20,7 @@ interface AdvanceOptions {
   to?: string;
   end?: boolean;
   wait?: boolean;
-  timeout: string;
+  timeout: number;
 }
 
 /** Milliseconds since the epoch of a date or RFC 3339 time; a bare date means the end of its daily bucket. */
@@ -52,7 +55,7 @@ async function advance(
           : replay.ended || Number(replay.passedBucketEndMs) >= untilMs;
       return there && replay.settled ? replay : undefined;
     },
-    { timeoutMs: Number(options.timeout) * 1000 },
+    { timeoutMs: options.timeout * 1000 },
   );
   if (!settled)
     throw new CommandError(
@@ -96,15 +99,24 @@ export function addQueuesCommands(program: Command): void {
   queues
     .command("by-tag <tags>")
     .description("queues whose node carries tags (comma separated)")
-    .requiredOption("--interval <seconds>", "interval of the queues")
+    .requiredOption(
+      "--interval <interval>",
+      "interval of the queues: 60, 60s, 1m, 1h",
+      intervalSeconds,
+    )
     .option("--all", "all tags must match")
-    .addHelpText("after", "\nExample:\n  qmtl queues by-tag btc,price --interval 60 --all")
+    .addHelpText("after", "\nExample:\n  qmtl queues by-tag btc,price --interval 1m --all")
     .action(
-      withSession(async (session, tags: string, options: { interval: string; all?: boolean }) => {
-        const query = { tags: tags.split(","), matchAll: options.all === true };
-        const answer = await session
-          .client(GatewayService)
-          .listQueuesByTag({ query, intervalSeconds: BigInt(options.interval) });
+      withSession(async (session, tags: string, options: { interval: number; all?: boolean }) => {
+        const query = { tags: nameList(tags), matchAll: options.all === true };
+        if (query.tags.length === 0) throw new CommandError("name at least one tag");
+        const asked = { query, intervalSeconds: BigInt(options.interval), pageSize: 1000 };
+        const gateway = session.client(GatewayService);
+        const queues = await allOf(
+          (pageToken) => gateway.listQueuesByTag({ ...asked, pageToken }),
+          (page) => page.queues,
+        );
+        const answer = create(ListQueuesByTagResponseSchema, { queues });
         if (session.asJson) return printJson(jsonOf(ListQueuesByTagResponseSchema, answer));
         printTable(
           ["queue", "compute key"],
@@ -142,7 +154,7 @@ export function addQueuesCommands(program: Command): void {
     .option("--to <time>", "date or RFC 3339 time; a date lets its daily bar pass")
     .option("--end", "no hold from now on")
     .option("--wait", "until every runner has ended that row and the router has booked it")
-    .option("--timeout <seconds>", "longest wait", "120")
+    .option("--timeout <seconds>", "longest wait", numberIn({ min: 0 }), 120)
     .addHelpText("after", "\nExample:\n  qmtl queues advance sp500 --to 2015-02-03 --wait")
     .action(withSession(advance));
 }

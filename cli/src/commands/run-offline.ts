@@ -1,4 +1,4 @@
-import { loadStrategy, type OfflineResult, Runner } from "@qmtl/sdk";
+import { loadStrategy, type OfflineResult, type ResultInstrument, Runner } from "@qmtl/sdk";
 import { printJson } from "../print.ts";
 import { progressBar } from "../progress-bar.ts";
 import type { CommandSession } from "../session.ts";
@@ -43,11 +43,56 @@ function summaryOf(result: OfflineResult): Record<string, unknown> {
     samples: result.returns.samples,
     orders: result.orders.length,
     fills: result.fills.length,
+    instruments: result.instruments.map(instrumentOf),
     costs: result.costs,
     turnover: result.turnover,
     dataset_fingerprint: result.datasetFingerprint,
     facts: result.facts,
+    currency: result.currency,
+    no_costs: result.noCosts,
+    ...seriesOf(result),
   };
+}
+
+/** What was earned bar by bar: what `qmtl report` reads. Returns without a value are left out. */
+function seriesOf({ returns, timesMs, equity, fills }: OfflineResult): Record<string, unknown> {
+  return {
+    interval_seconds: returns.intervalSeconds,
+    periods_per_year: returns.periodsPerYear,
+    returns: Array.from(returns.returns).filter(Number.isFinite),
+    times_ms: Array.from(timesMs),
+    equity: Array.from(equity),
+    fill_list: fills.map(({ eventTimeMs, instrument, side, quantity, price, fee }) => {
+      return { time_ms: eventTimeMs, instrument, side, quantity, price, fee };
+    }),
+  };
+}
+
+function instrumentOf(one: ResultInstrument): Record<string, unknown> {
+  return {
+    instrument: one.instrument,
+    mark_source: one.markSource,
+    bars: one.bars,
+    orders: one.orders,
+    fills: one.fills,
+    quantity: one.quantity,
+    average_cost: one.averageCost,
+    mark: one.mark,
+    realised_pnl: one.realisedPnl,
+    unrealised_pnl: one.unrealisedPnl,
+    costs: one.costs,
+  };
+}
+
+function lineOf(one: ResultInstrument): string {
+  const { instrument, orders, quantity, mark, realisedPnl, unrealisedPnl, costs } = one;
+  const money = [
+    ["realised", realisedPnl],
+    ["unrealised", unrealisedPnl],
+    ["fees", costs.fees],
+  ] as const;
+  const told = money.map(([name, value]) => `${name} ${value.toFixed(2)}`).join(", ");
+  return `${instrument.padEnd(28)} ${orders} orders, holds ${quantity} at ${mark}; ${told}`;
 }
 
 function printResult(result: OfflineResult, report: string | undefined): void {
@@ -56,6 +101,9 @@ function printResult(result: OfflineResult, report: string | undefined): void {
   );
   for (const [name, value] of result.metrics)
     console.log(`  ${name.padEnd(28)} ${value.toPrecision(6)}`);
+  if (result.instruments.length > 1) {
+    for (const one of result.instruments) console.log(`  ${lineOf(one)}`);
+  }
   for (const fact of result.facts) console.log(`  note: ${fact}`);
   if (report !== undefined) console.log(`report: ${report}`);
 }

@@ -1,5 +1,13 @@
-import { loadStrategy, type OnlineEvent, Runner, type RunStatus } from "@qmtl/sdk";
-import { printJson } from "../print.ts";
+import { dirname, resolve } from "node:path";
+import {
+  loadStrategy,
+  type OnlineEvent,
+  Runner,
+  type RunStatus,
+  StrategyRunError,
+} from "@qmtl/sdk";
+import { checkVersions } from "../checks/check-versions.ts";
+import { isoTime, printJson } from "../print.ts";
 import type { CommandSession } from "../session.ts";
 import { untilStopped } from "../until-stopped.ts";
 import { RunProblems } from "./run-problems.ts";
@@ -17,6 +25,7 @@ export async function runOnline(
   options: OnlineCommandOptions,
 ): Promise<void> {
   const strategy = await loadStrategy(file, options.export);
+  refuseConflict(file);
   const apiKey = process.env.QMTL_API_KEY;
   const problems = new RunProblems({ asJson: session.asJson });
   const run = await Runner.run(strategy, {
@@ -39,6 +48,13 @@ export async function runOnline(
   if (options.record !== undefined && !session.asJson) console.log(`record: ${options.record}`);
 }
 
+/** Packages that do not fit together fail much later, with errors that name everything but the cause. */
+function refuseConflict(file: string): void {
+  const { status, detail, fix } = checkVersions(dirname(resolve(file)));
+  if (status !== "error") return;
+  throw new StrategyRunError("DEPENDENCY_CONFLICT", `${detail}; ${fix}`);
+}
+
 function printEvent(session: CommandSession, event: OnlineEvent): void {
   if (session.asJson) printJson({ event: event.kind, message: event.message, row: event.row });
   else
@@ -52,6 +68,9 @@ function printStatus(session: CommandSession, status: RunStatus): void {
     printJson({ event: "status", ...status });
     return;
   }
+  const { state, sinceMs, problem } = status.connection;
+  if (state !== "connected")
+    console.log(`${state.replaceAll("_", " ")} since ${isoTime(sinceMs)}: ${problem}`);
   const { shared, own, warmup, swap } = status.evaluations;
   console.log(
     `ended at row ${status.row}: ${status.sentOrders} orders sent, ${status.wantedOrders} wanted while the gate was shut`,

@@ -5,14 +5,28 @@ import type { OfflineCommandOptions } from "./run-offline.ts";
 import type { OnlineCommandOptions } from "./run-online.ts";
 
 type RunOptions = OfflineCommandOptions &
-  OnlineCommandOptions & { offline?: boolean; world?: string };
+  OnlineCommandOptions & { offline?: boolean; world?: string; costs?: boolean; watch?: boolean };
+
+const MORE_HELP = `
+Examples:
+  qmtl run strategy.ts
+  qmtl run strategy.ts --offline --watch
+  qmtl run strategy.ts --world demo
+
+--watch: every run is a process of its own; a run under way is stopped first, in a world its leases are given back.
+Watched are the strategy, the local modules it loads, the configuration and the files of all its sources. A run that
+fails is told, and watching goes on; Ctrl-C ends it with 0. With --json: one object a line with its "event": run,
+changed, ended, result, failed, closed; "output" holds what the strategy prints itself.`;
 
 /** `qmtl run FILE`: a backtest here, or a runner in a world. */
 export function addRunCommands(program: Command): void {
   program
     .command("run <file>")
     .description("run a strategy: offline on files, or online in a world")
-    .option("--offline", "backtest on the files of the configuration; needs no server")
+    .option(
+      "--offline",
+      "backtest on the files of the configuration, with no server; so it is without --world, too",
+    )
     .option("--world <world>", "world to run in")
     .option("--export <name>", "which export of the file, when there are several")
     .option("--from <date>", "offline: first bar traded")
@@ -20,21 +34,23 @@ export function addRunCommands(program: Command): void {
     .option("--no-costs", "offline: leave fees and spread out; stamped on the report")
     .option("--report <file>", "offline: write an HTML report")
     .option("--record <file>", "online: record the session, to be replayed offline")
-    .addHelpText(
-      "after",
-      "\nExamples:\n  qmtl run strategy.ts --offline\n  qmtl run strategy.ts --world demo",
-    )
-    .action(
-      withSession(async (session, file: string, options: RunOptions & { costs?: boolean }) => {
-        if (options.offline) {
-          // The engine is loaded here, so that no other command pays for it.
-          const { runOffline } = await import("./run-offline.ts");
-          return runOffline(session, file, { ...options, noCosts: options.costs === false });
-        }
-        if (options.world === undefined)
-          throw new CommandError("say --offline, or name a world with --world");
-        const { runOnline } = await import("./run-online.ts");
-        await runOnline(session, file, options.world, options);
-      }),
-    );
+    .option("--watch", "run again when the strategy, its modules, qmtl.yml or the data change")
+    .addHelpText("after", MORE_HELP)
+    .action(async (file: string, options: RunOptions, command: Command) => {
+      if (options.offline && options.world !== undefined)
+        throw new CommandError("--offline and --world exclude each other");
+      if (!options.watch) return runOnce(file, options, command);
+      const { runWatch } = await import("./run-watch.ts");
+      await runWatch(file, command);
+    });
 }
+
+const runOnce = withSession(async (session, file: string, options: RunOptions) => {
+  if (options.offline || options.world === undefined) {
+    // The engine is loaded here, so that no other command pays for it.
+    const { runOffline } = await import("./run-offline.ts");
+    return runOffline(session, file, { ...options, noCosts: options.costs === false });
+  }
+  const { runOnline } = await import("./run-online.ts");
+  await runOnline(session, file, options.world, options);
+});

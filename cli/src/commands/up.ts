@@ -27,6 +27,8 @@ export function addUpCommand(program: Command): void {
         );
         console.log(`dag-manager    ${platform.addresses.dagManager}`);
         console.log(`world-service  ${platform.addresses.worldService}`);
+        const { metrics } = platform.addresses;
+        if (metrics !== undefined) console.log(`metrics        ${metrics}`);
         console.log("ready; Ctrl-C stops");
       }
       await stopped;

@@ -3,10 +3,13 @@ import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   ActivationService,
   ApplyResponseSchema,
+  type ApplyRun,
   ApplyRunSchema,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { nameList } from "../option-values.ts";
+import { allOf } from "../pages-of.ts";
 import { enumName, jsonOf, printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
@@ -31,9 +34,7 @@ async function apply(
   worldId: string,
   options: ApplyOptions,
 ): Promise<void> {
-  const targetMode =
-    options.to === undefined ? EffectiveMode.UNSPECIFIED : TARGET_MODES[options.to];
-  if (targetMode === undefined) throw new CommandError("--to takes compute-only, paper or live");
+  const targetMode = TARGET_MODES[options.to ?? ""] ?? EffectiveMode.UNSPECIFIED;
   const ids = (names: readonly string[] = []): Promise<string[]> =>
     Promise.all(names.map((name) => session.strategyId(worldId, name)));
   const plan = { activate: await ids(options.activate), deactivate: await ids(options.deactivate) };
@@ -63,44 +64,58 @@ async function apply(
     );
 }
 
+async function runsOf(
+  session: CommandSession,
+  worldId: string,
+  runId: string | undefined,
+): Promise<ApplyRun[]> {
+  const service = session.client(ActivationService);
+  if (runId === undefined)
+    return allOf(
+      (pageToken) => service.listApplyRuns({ worldId, pageSize: 1000, pageToken }),
+      (page) => page.runs,
+    );
+  const { run } = await service.getApplyRun({ worldId, runId });
+  return run === undefined ? [] : [run];
+}
+
 /** `qmtl world apply|runs|cancel|freeze|resume`: two-phase promotion, and what stops it. */
 export function addApplyCommands(world: Command): void {
-  const list = (value: string, before: string[] = []): string[] => [...before, ...value.split(",")];
-
   world
     .command("apply <world>")
     .description(
       "promote in two phases: freeze, switch, unfreeze; prints each phase as it is committed",
     )
     .requiredOption("--run <id>", "id of the run; the same id again tells where it stands")
-    .option("--to <mode>", "compute-only, paper or live; one step at a time")
+    .addOption(new Option("--to <mode>", "one step at a time").choices(Object.keys(TARGET_MODES)))
     .option(
       "--activate <strategies>",
       "names or ids; default: those the last evaluation lets in",
-      list,
+      nameList,
     )
-    .option("--deactivate <strategies>", "names or ids", list)
-    .option("--exclude <sessions>", "sessions not waited for", list)
+    .option("--deactivate <strategies>", "names or ids", nameList)
+    .option("--exclude <sessions>", "sessions not waited for", nameList)
     .option("--allow-live", "explicit consent to live")
     .option("--reason <text>", "why; audited")
     .addHelpText("after", "\nExample:\n  qmtl world apply demo --run promote-1 --to paper")
     .action(withSession(apply));
 
   world
-    .command("runs <world>")
-    .description("apply runs, newest first")
+    .command("runs <world> [run]")
+    .description("apply runs, newest first; or one of them")
     .addHelpText("after", "\nExample:\n  qmtl world runs demo")
     .action(
-      withSession(async (session, worldId: string) => {
-        const { runs } = await session.client(ActivationService).listApplyRuns({ worldId });
+      withSession(async (session, worldId: string, runId: string | undefined) => {
+        const runs = await runsOf(session, worldId, runId);
         if (session.asJson) return printJson(runs.map((run) => jsonOf(ApplyRunSchema, run)));
         printTable(
-          ["run", "phase", "fence", "restarts", "reason"],
+          ["run", "phase", "fence", "restarts", "by", "reason"],
           runs.map((run) => [
             run.runId,
             enumName(ApplyPhase, run.phase),
             String(run.fence),
             String(run.resumeCount),
+            run.principal,
             run.reason,
           ]),
         );
@@ -127,7 +142,11 @@ export function addApplyCommands(world: Command): void {
     .command("freeze <world>")
     .description("shut the gate until somebody resumes it")
     .requiredOption("--reason <text>", "why; audited")
-    .option("--hold <name>", "manual or breaker", "manual")
+    .addOption(
+      new Option("--hold <name>", "name of the hold")
+        .choices(["manual", "breaker"])
+        .default("manual"),
+    )
     .addHelpText("after", "\nExample:\n  qmtl world freeze demo --reason 'to look at it'")
     .action(
       withSession(async (session, worldId: string, options: { reason: string; hold: string }) => {
@@ -142,7 +161,11 @@ export function addApplyCommands(world: Command): void {
   world
     .command("resume <world>")
     .description("remove a hold; the last one opens the gate")
-    .requiredOption("--hold <name>", "rollback, manual or breaker")
+    .addOption(
+      new Option("--hold <name>", "name of the hold")
+        .choices(["rollback", "manual", "breaker"])
+        .makeOptionMandatory(),
+    )
     .addHelpText("after", "\nExample:\n  qmtl world resume demo --hold manual --reason 'looked at'")
     .requiredOption("--reason <text>", "why; audited")
     .action(

@@ -1,78 +1,22 @@
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import {
+  type DecisionEnvelope,
   DecisionEnvelopeSchema,
   DecisionService,
+  type Evaluation,
   EvaluationSchema,
   MetricInfoSchema,
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
+import { readTextFile } from "../input-file.ts";
 import { enumName, jsonOf, printJson, printTable } from "../print.ts";
-import { withSession } from "../session.ts";
-import { readTextFile } from "./policy.ts";
+import { type CommandSession, withSession } from "../session.ts";
 
-/** `qmtl world decide|evaluate|deactivate|metrics`: what the policy allows, and judging by it. */
+/** `qmtl world decide|select|evaluate|evaluation|metrics`: what the policy allows, and judging by it. */
 export function addDecisionCommands(world: Command): void {
-  world
-    .command("decide <world>")
-    .description("what the world allows now, and why")
-    .addHelpText("after", "\nExample:\n  qmtl world decide demo")
-    .action(
-      withSession(async (session, worldId: string) => {
-        const { decision } = await session.client(DecisionService).decide({ worldId });
-        if (!decision) throw new CommandError("the answer holds no decision");
-        if (session.asJson) return printJson(jsonOf(DecisionEnvelopeSchema, decision));
-        console.log(`${enumName(EffectiveMode, decision.effectiveMode)}: ${decision.reason}`);
-      }),
-    );
-
-  world
-    .command("evaluate <world>")
-    .description("judge the strategies by the policy; what no longer passes is lowered at once")
-    .option("--dry-run", "judge only, change nothing")
-    .option("--policy <file>", "judge by a candidate policy; needs --dry-run")
-    .addHelpText("after", "\nExample:\n  qmtl world evaluate demo --dry-run --policy candidate.yml")
-    .action(
-      withSession(
-        async (session, worldId: string, options: { dryRun?: boolean; policy?: string }) => {
-          const policyDocument = options.policy === undefined ? "" : readTextFile(options.policy);
-          const { evaluation } = await session
-            .client(DecisionService)
-            .evaluate({ worldId, validateOnly: options.dryRun === true, policyDocument });
-          if (!evaluation) throw new CommandError("the answer holds no evaluation");
-          if (session.asJson) return printJson(jsonOf(EvaluationSchema, evaluation));
-          for (const strategy of evaluation.strategies) {
-            const change =
-              strategy.stageBefore === strategy.stageAfter
-                ? enumName(EffectiveMode, strategy.stageAfter)
-                : `${enumName(EffectiveMode, strategy.stageBefore)} -> ${enumName(EffectiveMode, strategy.stageAfter)}`;
-            console.log(
-              `${strategy.strategyId}  ${strategy.selected ? "passes" : "fails"}  ${change}  may reach ${enumName(EffectiveMode, strategy.mayReach)}`,
-            );
-            for (const rule of strategy.rules)
-              console.log(`  ${rule.verdict.padEnd(14)} ${rule.text}`);
-          }
-        },
-      ),
-    );
-
-  world
-    .command("deactivate <world> <strategy>")
-    .description("switch a strategy off at once; switching on needs apply")
-    .addHelpText("after", "\nExample:\n  qmtl world deactivate demo momentum")
-    .option("--reason <text>", "why; audited", "switched off by the operator")
-    .action(
-      withSession(async (session, worldId: string, name: string, options: { reason: string }) => {
-        const strategyId = await session.strategyId(worldId, name);
-        await session
-          .client(ActivationService)
-          .setActivation({ worldId, strategyId, active: false, reason: options.reason });
-        if (session.asJson)
-          return printJson({ world_id: worldId, strategy_id: strategyId, active: false });
-        console.log(`${name} is off in ${worldId}`);
-      }),
-    );
+  addDecideCommands(world);
+  addEvaluateCommands(world);
 
   world
     .command("metrics")
@@ -88,4 +32,110 @@ export function addDecisionCommands(world: Command): void {
         );
       }),
     );
+}
+
+function addDecideCommands(world: Command): void {
+  world
+    .command("decide <world>")
+    .description("what the world allows now, and why")
+    .addHelpText("after", "\nExample:\n  qmtl world decide demo")
+    .action(
+      withSession(async (session, worldId: string) => {
+        const { decision } = await session.client(DecisionService).decide({ worldId });
+        printDecision(session, decision);
+      }),
+    );
+
+  world
+    .command("select <world> [strategies...]")
+    .description("select strategies by hand; the others are lowered at once")
+    .option("--none", "select nothing: all are lowered")
+    .requiredOption("--reason <text>", "why; audited")
+    .addHelpText("after", "\nExample:\n  qmtl world select demo momentum --reason 'only this one'")
+    .action(
+      withSession(
+        async (
+          session,
+          worldId: string,
+          names: string[],
+          { none, reason }: { none?: boolean; reason: string },
+        ) => {
+          if ((names.length === 0) !== (none === true))
+            throw new CommandError("name the strategies to select, or say --none");
+          const strategyIds = await Promise.all(
+            names.map((name) => session.strategyId(worldId, name)),
+          );
+          const { decision } = await session
+            .client(DecisionService)
+            .setDecisions({ worldId, strategyIds: [...new Set(strategyIds)], reason });
+          printDecision(session, decision);
+        },
+      ),
+    );
+}
+
+function addEvaluateCommands(world: Command): void {
+  world
+    .command("evaluate <world>")
+    .description("judge the strategies by the policy; what no longer passes is lowered at once")
+    .option("--dry-run", "judge only, change nothing")
+    .option("--policy <file>", "judge by a candidate policy; needs --dry-run")
+    .addHelpText("after", "\nExample:\n  qmtl world evaluate demo --dry-run --policy candidate.yml")
+    .action(
+      withSession(
+        async (session, worldId: string, options: { dryRun?: boolean; policy?: string }) => {
+          if (options.policy !== undefined && options.dryRun !== true)
+            throw new CommandError("--policy judges by a candidate: it needs --dry-run");
+          const policyDocument = options.policy === undefined ? "" : readTextFile(options.policy);
+          const { evaluation } = await session
+            .client(DecisionService)
+            .evaluate({ worldId, validateOnly: options.dryRun === true, policyDocument });
+          printEvaluation(session, evaluation);
+        },
+      ),
+    );
+
+  world
+    .command("evaluation <world> [id]")
+    .description("an evaluation as it was stored; the last one by default")
+    .addHelpText("after", "\nExample:\n  qmtl world evaluation demo")
+    .action(
+      withSession(async (session, worldId: string, evaluationId: string | undefined) => {
+        const { evaluation } = await session
+          .client(DecisionService)
+          .getEvaluation({ worldId, evaluationId: evaluationId ?? "" });
+        printEvaluation(session, evaluation);
+      }),
+    );
+}
+
+function printDecision(session: CommandSession, decision: DecisionEnvelope | undefined): void {
+  if (!decision) throw new CommandError("the answer holds no decision");
+  if (session.asJson) {
+    printJson(jsonOf(DecisionEnvelopeSchema, decision));
+    return;
+  }
+  console.log(`${enumName(EffectiveMode, decision.effectiveMode)}: ${decision.reason}`);
+  for (const each of decision.strategies)
+    console.log(
+      `  ${each.strategyId}  stage ${enumName(EffectiveMode, each.stage)}, mode ${enumName(EffectiveMode, each.effectiveMode)}`,
+    );
+}
+
+function printEvaluation(session: CommandSession, evaluation: Evaluation | undefined): void {
+  if (!evaluation) throw new CommandError("the answer holds no evaluation");
+  if (session.asJson) {
+    printJson(jsonOf(EvaluationSchema, evaluation));
+    return;
+  }
+  for (const strategy of evaluation.strategies) {
+    const change =
+      strategy.stageBefore === strategy.stageAfter
+        ? enumName(EffectiveMode, strategy.stageAfter)
+        : `${enumName(EffectiveMode, strategy.stageBefore)} -> ${enumName(EffectiveMode, strategy.stageAfter)}`;
+    console.log(
+      `${strategy.strategyId}  ${strategy.selected ? "passes" : "fails"}  ${change}  may reach ${enumName(EffectiveMode, strategy.mayReach)}`,
+    );
+    for (const rule of strategy.rules) console.log(`  ${rule.verdict.padEnd(14)} ${rule.text}`);
+  }
 }

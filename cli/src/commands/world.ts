@@ -12,74 +12,43 @@ import {
   WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
-import { CommandError } from "../exit-codes.ts";
+import { integerIn } from "../option-values.ts";
+import { allOf } from "../pages-of.ts";
 import { enumName, jsonOf, printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
+import { addActivationCommands } from "./world-activation.ts";
 import { addApplyCommands } from "./world-apply.ts";
+import { addBindingCommands } from "./world-bindings.ts";
 import { addDecisionCommands } from "./world-decision.ts";
-
-interface CreateOptions {
-  clock: string;
-  source?: string;
-  account?: string;
-  name?: string;
-  onDemote?: string;
-  allocation?: string;
-  maxLagDays?: string;
-  allowLive?: boolean;
-}
+import { addSettingsCommands } from "./world-settings.ts";
+import { addViewCommands } from "./world-view.ts";
 
 /** `qmtl world …`: make, show, promote, freeze and judge worlds. */
 export function addWorldCommands(program: Command): void {
   const world = program
     .command("world")
     .description("worlds: policy scopes with their own decisions and capital");
+  addSettingsCommands(world);
+  addReadCommands(world);
+  addBindingCommands(world);
+  addActivationCommands(world);
+  addApplyCommands(world);
+  addDecisionCommands(world);
+  addViewCommands(world);
+}
 
-  world
-    .command("create <world>")
-    .description("make a world: gate open, nothing active")
-    .option("--clock <clock>", "wall or replay", "wall")
-    .option("--source <name>", "feed of a replay world, an entry of sources: in qmtl.yml")
-    .option("--account <id>", "account it trades on")
-    .option("--name <text>", "name for people")
-    .option("--on-demote <what>", "flat or keep", "flat")
-    .option("--allocation <ratio>", "share of the account's equity, 0..1", "1")
-    .option("--max-lag-days <days>", "older data lowers to compute-only", "7")
-    .option("--allow-live", "let policies reach live")
-    .addHelpText(
-      "after",
-      "\nExample:\n  qmtl world create demo --clock replay --source sp500 --account paper",
-    )
-    .action(
-      withSession(async (session, worldId: string, options: CreateOptions) => {
-        if (options.clock !== "wall" && options.clock !== "replay")
-          throw new CommandError("--clock takes wall or replay");
-        const { world: made } = await session.client(WorldService).createWorld({
-          world: {
-            worldId,
-            displayName: options.name ?? "",
-            clock: options.clock === "replay" ? WorldClock.REPLAY : WorldClock.WALL,
-            source: options.source ?? "",
-            accountId: options.account ?? "",
-            onDemote: options.onDemote ?? "",
-            allocation: Number(options.allocation ?? 1),
-            maxLagSeconds: BigInt(Math.round(Number(options.maxLagDays ?? 7) * 86_400)),
-            allowLive: options.allowLive === true,
-          },
-        });
-        if (!made) throw new CommandError("the answer holds no world");
-        if (session.asJson) return printJson(jsonOf(WorldSchema, made));
-        console.log(`world ${made.worldId} made`);
-      }),
-    );
-
+function addReadCommands(world: Command): void {
   world
     .command("list")
     .description("worlds, by id")
     .addHelpText("after", "\nExample:\n  qmtl world list")
     .action(
       withSession(async (session) => {
-        const { worlds } = await session.client(WorldService).listWorlds({ pageSize: 1000 });
+        const service = session.client(WorldService);
+        const worlds = await allOf(
+          (pageToken) => service.listWorlds({ pageSize: 1000, pageToken }),
+          (page) => page.worlds,
+        );
         if (session.asJson) return printJson(worlds.map((each) => jsonOf(WorldSchema, each)));
         printTable(
           ["world", "clock", "source", "account", "policy"],
@@ -96,17 +65,24 @@ export function addWorldCommands(program: Command): void {
 
   world
     .command("show <world>")
-    .description("gate, holds and strategies of a world")
+    .description("settings, gate, holds and strategies of a world")
     .addHelpText("after", "\nExample:\n  qmtl world show demo")
     .action(
       withSession(async (session, worldId: string) => {
-        const { bindings } = await session.client(WorldService).listBindings({ worldId });
+        const service = session.client(WorldService);
+        const { world: found } = await service.getWorld({ worldId });
+        const { bindings } = await service.listBindings({ worldId });
         const activation = await session.client(ActivationService).getActivation({ worldId });
         if (session.asJson)
           return printJson({
+            ...(found === undefined ? {} : { world: jsonOf(WorldSchema, found) }),
             bindings: bindings.map((each) => jsonOf(BindingSchema, each)),
             activation: jsonOf(GetActivationResponseSchema, activation),
           });
+        if (found !== undefined)
+          console.log(
+            `${found.displayName || worldId}: ${enumName(WorldClock, found.clock)} clock${found.source ? ` of ${found.source}` : ""}, account ${found.accountId || "-"}, ${found.allocation} of its equity, policy ${found.policyVersion || "-"}${found.allowLive ? ", live allowed" : ""}`,
+          );
         const gate = activation.gate;
         const holds = gate?.holds.map((hold) => `${hold.name} (${hold.reason})`).join(", ");
         console.log(
@@ -129,9 +105,9 @@ export function addWorldCommands(program: Command): void {
     .command("audit <world>")
     .description("who did what, when")
     .addHelpText("after", "\nExample:\n  qmtl world audit demo --after 20")
-    .option("--after <entry>", "only later entries", "0")
+    .option("--after <entry>", "only later entries", integerIn({ min: 0 }), 0)
     .action(
-      withSession(async (session, worldId: string, options: { after: string }) => {
+      withSession(async (session, worldId: string, options: { after: number }) => {
         let afterEntry = BigInt(options.after);
         for (;;) {
           const { entries } = await session
@@ -149,7 +125,4 @@ export function addWorldCommands(program: Command): void {
         }
       }),
     );
-
-  addApplyCommands(world);
-  addDecisionCommands(world);
 }

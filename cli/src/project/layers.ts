@@ -1,4 +1,5 @@
 import { ProjectError } from "./project-error.ts";
+import { unknownName } from "./unknown-name.ts";
 
 /** A part of a layered project. */
 export type LayerName = "data" | "signal" | "execution" | "brokerage" | "monitoring";
@@ -84,8 +85,8 @@ export const layers: readonly Layer[] = [
 export function findLayer(name: string): Layer {
   const found = layers.find((each) => each.name === name);
   if (found !== undefined) return found;
-  const known = layers.map((each) => each.name).join(", ");
-  throw new ProjectError("LAYER_UNKNOWN", `no layer "${name}"; there are ${known}`);
+  const known = layers.map((each) => each.name);
+  throw unknownName("LAYER_UNKNOWN", "layer", name, known, "qmtl project list-layers");
 }
 
 /**

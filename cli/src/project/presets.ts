@@ -1,5 +1,5 @@
 import type { LayerName } from "./layers.ts";
-import { ProjectError } from "./project-error.ts";
+import { unknownName } from "./unknown-name.ts";
 
 /** A set of layers with a name. */
 export interface Preset {
@@ -47,6 +47,6 @@ export const presets: readonly Preset[] = [
 export function findPreset(name: string): Preset {
   const found = presets.find((each) => each.name === name);
   if (found !== undefined) return found;
-  const known = presets.map((each) => each.name).join(", ");
-  throw new ProjectError("PRESET_UNKNOWN", `no preset "${name}"; there are ${known}`);
+  const known = presets.map((each) => each.name);
+  throw unknownName("PRESET_UNKNOWN", "preset", name, known, "qmtl project list-presets");
 }

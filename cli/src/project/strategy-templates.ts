@@ -1,4 +1,4 @@
-import { ProjectError } from "./project-error.ts";
+import { unknownName } from "./unknown-name.ts";
 
 /** A strategy a project can start from. */
 export interface StrategyTemplate {
@@ -31,6 +31,7 @@ function template(name: string, summary: string, isBase = false): StrategyTempla
 export function findStrategyTemplate(name: string): StrategyTemplate {
   const found = strategyTemplates.find((each) => each.name === name.replaceAll("_", "-"));
   if (found !== undefined) return found;
-  const known = strategyTemplates.map((each) => each.name).join(", ");
-  throw new ProjectError("TEMPLATE_UNKNOWN", `no strategy template "${name}"; there are ${known}`);
+  const known = strategyTemplates.map((each) => each.name);
+  const lister = "qmtl project list-presets --show-legacy-templates";
+  throw unknownName("TEMPLATE_UNKNOWN", "strategy template", name, known, lister);
 }

@@ -1,0 +1,174 @@
+import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import {
+  type Account,
+  AccountSchema,
+  AccountService,
+  BookAdjustmentResponseSchema,
+  GetAccountResponseSchema,
+  GetLimitsResponseSchema,
+  type Limits,
+  LimitsSchema,
+  ReconcileResponseSchema,
+  SetLimitsResponseSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import { DecimalSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
+import type { Command } from "commander";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { decimalText } from "../option-values.ts";
+import { isoTime, jsonOf, printJson, printTable } from "../print.ts";
+import { type CommandSession, withSession } from "../session.ts";
+
+/** `qmtl account …`: cash, equity, limits, and whether the books agree. */
+export function addAccountCommands(program: Command): void {
+  const account = program
+    .command("account")
+    .description("accounts: cash, equity, limits, and whether the books agree");
+  addReadCommands(account);
+  addLimitCommands(account);
+
+  account
+    .command("reconcile <account>")
+    .description("compare the books with the broker now; ends with 1 when they differ")
+    .addHelpText("after", "\nExample:\n  qmtl account reconcile main")
+    .action(withSession(reconcile));
+
+  account
+    .command("adjust <account>")
+    .description("book an adjustment, which is what clears an unexplained difference")
+    .requiredOption(
+      "--quantity <decimal>",
+      "signed quantity; of cash without --instrument",
+      decimalText,
+    )
+    .option("--instrument <symbol>", "instrument; else cash", "")
+    .requiredOption("--reason <text>", "why; kept in the journal")
+    .option("--request <id>", "idempotency key: the same one books once (default: a new one)")
+    .addHelpText(
+      "after",
+      "\nExample:\n  qmtl account adjust main --instrument BTCUSDT --quantity -0.5 --reason 'moved to cold storage'",
+    )
+    .action(withSession(adjust));
+}
+
+function addReadCommands(account: Command): void {
+  account
+    .command("show <account>", { isDefault: true })
+    .description("cash, equity and whether the books agree")
+    .option("--reconcile", "compare with the broker now")
+    .addHelpText("after", "\nExamples:\n  qmtl account show main\n  qmtl account main --reconcile")
+    .action(
+      withSession(async (session, accountId: string, options: { reconcile?: boolean }) => {
+        if (options.reconcile) return reconcile(session, accountId);
+        const answer = await session.client(AccountService).getAccount({ accountId });
+        if (session.asJson) return printJson(jsonOf(GetAccountResponseSchema, answer));
+        if (answer.account) console.log(textOf(answer.account));
+      }),
+    );
+
+  account
+    .command("list")
+    .description("accounts, by id")
+    .addHelpText("after", "\nExample:\n  qmtl account list")
+    .action(
+      withSession(async (session) => {
+        const { accounts } = await session.client(AccountService).listAccounts({});
+        if (session.asJson) return printJson(accounts.map((each) => jsonOf(AccountSchema, each)));
+        printTable(
+          ["account", "broker", "cash", "equity", "currency", "worlds", "books", "checked"],
+          accounts.map((each) => [
+            each.accountId,
+            each.broker,
+            each.cash?.value ?? "",
+            each.equity?.value ?? "",
+            each.currency,
+            each.worldIds.join(",") || "-",
+            each.reconciled ? "agree" : "differ",
+            isoTime(each.reconcileTimeMs),
+          ]),
+        );
+      }),
+    );
+}
+
+function addLimitCommands(account: Command): void {
+  account
+    .command("limits <account>")
+    .description("limits of an account")
+    .addHelpText("after", "\nExample:\n  qmtl account limits main")
+    .action(
+      withSession(async (session, accountId: string) => {
+        const answer = await session.client(AccountService).getLimits({ accountId });
+        if (session.asJson) return printJson(jsonOf(GetLimitsResponseSchema, answer));
+        printLimits(answer.limits);
+      }),
+    );
+
+  account
+    .command("set-limits <account>")
+    .description("change limits of an account; those not named stay")
+    .option("--order-notional <decimal>", "most notional of one order", decimalText)
+    .option("--gross <decimal>", "most gross notional of the account", decimalText)
+    .addHelpText("after", "\nExample:\n  qmtl account set-limits main --gross 100000")
+    .action(
+      withSession(
+        async (
+          session,
+          accountId: string,
+          { orderNotional, gross }: { orderNotional?: string; gross?: string },
+        ) => {
+          if (orderNotional === undefined && gross === undefined)
+            throw new CommandError("say --order-notional or --gross");
+          const accounts = session.client(AccountService);
+          const { limits: before, etag } = await accounts.getLimits({ accountId });
+          const limits = create(LimitsSchema, before ?? {});
+          if (orderNotional !== undefined)
+            limits.maxOrderNotional = create(DecimalSchema, { value: orderNotional });
+          if (gross !== undefined) limits.maxGross = create(DecimalSchema, { value: gross });
+          const answer = await accounts.setLimits({ accountId, limits, etag });
+          if (session.asJson) return printJson(jsonOf(SetLimitsResponseSchema, answer));
+          printLimits(answer.limits);
+        },
+      ),
+    );
+}
+
+async function reconcile(session: CommandSession, accountId: string): Promise<void> {
+  const result = await session.client(AccountService).reconcile({ accountId });
+  if (!result.reconciled) process.exitCode = ExitCode.refused;
+  if (session.asJson) return printJson(jsonOf(ReconcileResponseSchema, result));
+  console.log(
+    result.reconciled
+      ? `books agree; ${result.importedFills} fills imported, ${result.settledOrders} orders settled`
+      : `books differ: ${result.difference}`,
+  );
+}
+
+async function adjust(
+  session: CommandSession,
+  accountId: string,
+  options: { quantity: string; instrument: string; reason: string; request?: string },
+): Promise<void> {
+  const { instrument, quantity, reason, request: requestId = randomUUID() } = options;
+  const answer = await session
+    .client(AccountService)
+    .bookAdjustment({ accountId, instrument, quantity: { value: quantity }, reason, requestId });
+  if (session.asJson)
+    return printJson({
+      ...(jsonOf(BookAdjustmentResponseSchema, answer) as object),
+      request_id: requestId,
+    });
+  console.log(
+    `${quantity} ${instrument || "cash"} booked on ${accountId} as entry ${answer.entry}`,
+  );
+}
+
+function printLimits(limits: Limits | undefined): void {
+  console.log(`one order at most ${limits?.maxOrderNotional?.value ?? "(no limit)"}`);
+  console.log(`gross at most     ${limits?.maxGross?.value ?? "(no limit)"}`);
+}
+
+function textOf({ cash, currency, equity, revision, reconciled, difference }: Account): string {
+  const books = reconciled ? "" : `, unexplained: ${difference}`;
+  return `cash ${cash?.value} ${currency}, equity ${equity?.value}, revision ${revision}${books}`;
+}

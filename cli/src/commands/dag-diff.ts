@@ -1,0 +1,186 @@
+import { basename } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import {
+  type DiffAssignment,
+  DiffService,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import {
+  GatewayService,
+  type SubmitStrategyRequest,
+  SubmitStrategyRequestSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { Command } from "commander";
+import { CommandError } from "../exit-codes.ts";
+import { printJson, printTable } from "../print.ts";
+import { type DagSession, withDagSession } from "./dag-target.ts";
+
+interface DiffOptions {
+  world?: string;
+  export?: string;
+  name?: string;
+  asOf?: string;
+}
+
+/** One node of a graph and the queue it has or would get. */
+interface DiffRow {
+  readonly nodeId: string;
+  readonly worldId: string;
+  readonly queue: string;
+  readonly computeKey: string;
+  readonly isKnown: boolean;
+}
+
+interface Outcome {
+  readonly strategyId: string;
+  /** The same graph was handed in to the same worlds before; undefined where that is not known. */
+  readonly isDuplicate: boolean | undefined;
+  readonly rows: readonly DiffRow[];
+}
+
+/** `qmtl dag diff FILE`: what handing a strategy in would do. */
+export function addDagDiffCommand(dag: Command): void {
+  dag
+    .command("diff <file>")
+    .description("what handing a strategy in would do: nodes new or there, queues; stores nothing")
+    .option("--world <world>", "queues it would have in a world; else of its sources alone")
+    .option("--export <name>", "which export of the file, when there are several")
+    .option("--name <name>", "name of the strategy, for a graph in JSON (default: the file's)")
+    .option("--as-of <text>", "data snapshot, for a graph in JSON with --world")
+    .option("--dry-run", "for the habit: a diff never stores anything")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  qmtl dag diff strategy.ts --world demo\n  qmtl dag diff graph.json\n\n" +
+        "A .json file holds a qmtl.graph.v1.StrategyGraph in proto3 JSON.",
+    )
+    .action(
+      withDagSession(async (session, file: string, options: DiffOptions) => {
+        if (session.target !== undefined && options.world !== undefined)
+          throw new CommandError(
+            "--world needs the gateway, which knows the stage of the world: leave --target out",
+          );
+        const request = await requestFor(session, file, options);
+        const outcome =
+          session.target === undefined
+            ? await askGateway(session, request)
+            : await askDagManager(session, request);
+        print(session, request, outcome);
+      }),
+    );
+}
+
+async function requestFor(
+  session: DagSession,
+  file: string,
+  { world, ...options }: DiffOptions,
+): Promise<SubmitStrategyRequest> {
+  const worldIds = world === undefined ? [] : [world];
+  const { isGraphFile, readGraphFile } = await import("../graph/read-graph.ts");
+  if (!isGraphFile(file)) {
+    // The engine is loaded here, so that no other command pays for it.
+    const { submissionRequest } = await import("../submission-request.ts");
+    const made = await submissionRequest(session, file, { ...options, world: world ?? "offline" });
+    return { ...made, worldIds, validateOnly: true };
+  }
+  const graph = readGraphFile(file);
+  if (world !== undefined && options.asOf === undefined)
+    throw new CommandError(
+      "a graph in JSON does not name its data: say --as-of with --world",
+      undefined,
+      "a strategy file knows its data: `qmtl dag diff strategy.ts --world W`",
+    );
+  return create(SubmitStrategyRequestSchema, {
+    strategyName: options.name ?? basename(file).replace(/\.json$/i, ""),
+    graph,
+    worldIds,
+    asOf: options.asOf ?? "",
+    validateOnly: true,
+  });
+}
+
+async function askGateway(session: DagSession, request: SubmitStrategyRequest): Promise<Outcome> {
+  const gateway = session.client(GatewayService);
+  const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });
+  if (submission === undefined) throw new CommandError("the answer holds no submission");
+  const { submissionId, strategyId, assignments } = submission;
+  // A submission is told again as it was the first time; once it is completed, nothing of it is new any more.
+  const isDone = duplicate && (await isCompleted(session, submissionId));
+  return {
+    strategyId,
+    isDuplicate: duplicate,
+    rows: assignments.map(({ nodeId, worldId, queue, reused }) => ({
+      nodeId,
+      worldId,
+      queue: queue?.queue ?? "",
+      computeKey: queue?.computeKey ?? "",
+      isKnown: reused || isDone,
+    })),
+  };
+}
+
+async function isCompleted(session: DagSession, submissionId: string): Promise<boolean> {
+  const { submission } = await session.client(GatewayService).getSubmission({ submissionId });
+  return submission?.state === "completed";
+}
+
+async function askDagManager(
+  session: DagSession,
+  { graph, strategyName }: SubmitStrategyRequest,
+): Promise<Outcome> {
+  const assignments: DiffAssignment[] = [];
+  const request = {
+    strategyId: strategyName,
+    validateOnly: true,
+    ...(graph === undefined ? {} : { graph }),
+  };
+  const answers = session.dagClient(DiffService).diff(request, { timeoutMs: 30_000 });
+  for await (const answer of answers) assignments.push(...answer.assignments);
+  const rows = assignments.map(({ nodeId, queue, nodeKnown }) => ({
+    nodeId,
+    worldId: queue?.context?.worldId ?? "",
+    queue: queue?.queue ?? "",
+    computeKey: queue?.computeKey ?? "",
+    isKnown: nodeKnown,
+  }));
+  return { strategyId: "", isDuplicate: undefined, rows };
+}
+
+function print(session: DagSession, request: SubmitStrategyRequest, outcome: Outcome): void {
+  const names = new Map(request.graph?.nodes.map(({ nodeId, name }) => [nodeId, name]));
+  const nameOf = (nodeId: string): string => names.get(nodeId) || nodeId;
+  const known = new Map(outcome.rows.map(({ nodeId, isKnown }) => [nodeId, isKnown]));
+  const reused = [...known.values()].filter(Boolean).length;
+  const counts = { new_nodes: known.size - reused, reused_nodes: reused };
+  if (session.asJson) {
+    printJson({
+      strategy: request.strategyName,
+      strategy_id: outcome.strategyId,
+      world_id: request.worldIds[0] ?? "",
+      ...(outcome.isDuplicate === undefined ? {} : { duplicate: outcome.isDuplicate }),
+      nodes: request.graph?.nodes.length ?? 0,
+      ...counts,
+      queues: outcome.rows.map(({ nodeId, worldId, queue, computeKey, isKnown }) => ({
+        node: nameOf(nodeId),
+        node_id: nodeId,
+        world_id: worldId,
+        queue,
+        compute_key: computeKey,
+        reused: isKnown,
+      })),
+    });
+    return;
+  }
+  const id = outcome.strategyId === "" ? "" : ` (${outcome.strategyId})`;
+  const before = outcome.isDuplicate === true ? "; handed in before" : "";
+  console.log(
+    `${request.strategyName}${id}: ${counts.new_nodes} new nodes, ${reused} there already${before}; nothing was stored`,
+  );
+  printTable(
+    ["node", "queue", "world", "new"],
+    outcome.rows.map((row) => [
+      nameOf(row.nodeId),
+      row.queue,
+      row.worldId || "(all)",
+      row.isKnown ? "" : "yes",
+    ]),
+  );
+}

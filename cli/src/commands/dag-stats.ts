@@ -1,0 +1,80 @@
+import {
+  type GetQueueStatsResponse,
+  GetQueueStatsResponseSchema,
+  QueueService,
+  type QueueStats,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { Command } from "commander";
+import { intervalSeconds, nameList } from "../option-values.ts";
+import { jsonOf, printJson, printNote, printTable } from "../print.ts";
+import { withDagSession } from "./dag-target.ts";
+
+/** Queues in one answer of the DAG Manager at most. */
+const queuesToldMax = 1_000;
+
+interface StatsOptions {
+  tag?: string[];
+  all?: boolean;
+  interval?: number;
+}
+
+/** `qmtl dag stats`: figures of queues, by tag and interval. */
+export function addDagStatsCommand(dag: Command): void {
+  dag
+    .command("stats")
+    .description("figures of queues, by tag and interval")
+    .option("--tag <tags>", "only queues of nodes with one of these tags", nameList)
+    .option("--all", "all tags must be there")
+    .option("--interval <interval>", "only queues of an interval: 60, 60s, 1m, 1h", intervalSeconds)
+    .addHelpText("after", "\nExample:\n  qmtl dag stats --tag price,btc --interval 1h")
+    .action(
+      withDagSession(async (session, options: StatsOptions) => {
+        const queues =
+          session.target === undefined
+            ? session.client(QueueService)
+            : session.dagClient(QueueService);
+        const answer = await queues.getQueueStats({});
+        const isCut = answer.queues.length >= queuesToldMax;
+        const found = answer.queues.filter((each) => isMeant(each, options));
+        if (isCut)
+          printNote(
+            `only the first ${queuesToldMax} queues by name were looked at`,
+            session.asJson,
+          );
+        if (session.asJson) {
+          const shown: GetQueueStatsResponse = { ...answer, queues: found };
+          return printJson(jsonOf(GetQueueStatsResponseSchema, shown));
+        }
+        printTable(
+          ["queue", "interval", "tags", "rows", "epoch", "strategies", "holder", "state"],
+          found.map((each) => [
+            each.queue?.queue ?? "",
+            intervalText(Number(each.queue?.intervalSeconds ?? 0)),
+            each.queue?.tags.join(",") || "-",
+            String(each.nextSeq),
+            String(each.epoch),
+            String(each.strategyIds.length),
+            each.holderSessionId || "-",
+            each.blocked ? "blocked" : each.ended ? "ended" : "open",
+          ]),
+        );
+      }),
+    );
+}
+
+function isMeant({ queue }: QueueStats, { tag = [], all, interval }: StatsOptions): boolean {
+  if (interval !== undefined && Number(queue?.intervalSeconds ?? 0) !== interval) return false;
+  const has = (one: string): boolean => queue?.tags.includes(one) ?? false;
+  return tag.length === 0 || (all === true ? tag.every(has) : tag.some(has));
+}
+
+/** `3600` → `1h`: the largest unit that leaves no rest. */
+function intervalText(seconds: number): string {
+  const units: [string, number][] = [
+    ["d", 86_400],
+    ["h", 3_600],
+    ["m", 60],
+  ];
+  const [unit, length] = units.find(([, each]) => seconds > 0 && seconds % each === 0) ?? ["s", 1];
+  return `${seconds / length}${unit}`;
+}

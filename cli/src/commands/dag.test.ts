@@ -1,0 +1,273 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import { GraphAdminService } from "@qmtl/contracts/qmtl/dagmanager/v1/graph_admin_service_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { nodeId, nodeIdsCrc32 } from "@qmtl/sdk/canonical";
+import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";
+
+const content = {
+  node_type: "StreamInput",
+  interval_seconds: 60,
+  period: 1,
+  params: {},
+  inputs: [],
+  schema_compat_id: "bars/1",
+  code_hash: "blake3:00",
+};
+const id = nodeId(content);
+const GRAPH = {
+  nodes: [
+    {
+      node_id: id,
+      node_type: content.node_type,
+      interval_seconds: "60",
+      period: 1,
+      params_json: "{}",
+      schema_compat_id: content.schema_compat_id,
+      code_hash: content.code_hash,
+      name: "bars",
+    },
+  ],
+};
+
+/** What the fake was asked, newest last. */
+let asked: { readonly method: string; readonly request: unknown }[] = [];
+
+/** Queues of the fake beyond the four it always has. */
+let many = 0;
+
+const queue = (name: string, interval: number, tags: string[]) => ({
+  queue: { queue: name, intervalSeconds: BigInt(interval), tags },
+});
+
+const admin = serve(GraphAdminService, {
+  collectGarbage: async ({ validateOnly }) => {
+    asked.push({ method: "collectGarbage", request: { validateOnly } });
+    return { queues: ["old-1", "old-2"] };
+  },
+  exportSchema: async () => ({ sql: "create table node ();" }),
+});
+const diff = serve(DiffService, {
+  async *diff({ graph, validateOnly, contexts }) {
+    asked.push({ method: "diff", request: { validateOnly, contexts } });
+    const nodeIdsCrc = nodeIdsCrc32(graph!.nodes.map((node) => node.nodeId));
+    const assignments = [{ nodeId: id, queue: { queue: "bars-1m" }, nodeKnown: false }];
+    yield { chunk: 0, chunks: 1, assignments, nodeIdsCrc32: nodeIdsCrc };
+  },
+  redoDiff: async ({ sentinelId, graph }) => {
+    asked.push({ method: "redoDiff", request: { sentinelId, crc: graph!.nodeIdsCrc32 } });
+    return { assignments: [{ nodeId: id, queue: { queue: "bars-1m" }, reused: true }] };
+  },
+});
+const queues = serve(QueueService, {
+  getQueueStats: async () => ({
+    queues: [
+      queue("a", 60, ["price", "btc"]),
+      queue("b", 3_600, ["price"]),
+      queue("c", 60, []),
+      queue("d", 86_400, ["alpha"]),
+      ...Array.from({ length: many }, (_, at) => queue(`e${at}`, 60, [])),
+    ],
+  }),
+});
+
+let folder: string;
+let door: Door;
+let bare: Door;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "qmtl-dag-"));
+  writeFileSync(join(folder, "graph.json"), JSON.stringify(GRAPH));
+  door = await openGrpcDoor({ services: [admin, diff, queues] });
+  bare = await openGrpcDoor({ services: [serve(GraphAdminService, {}), serve(DiffService, {})] });
+});
+afterAll(async () => {
+  await Promise.all([door.close(), bare.close()]);
+  rmSync(folder, { recursive: true, force: true });
+});
+beforeEach(() => {
+  asked = [];
+});
+
+const dag = (...args: readonly string[]): Promise<CommandOutcome> =>
+  runInProcess("dag", "--target", `127.0.0.1:${door.port}`, ...args);
+const graphFile = (): string => join(folder, "graph.json");
+
+describe("dag stats", () => {
+  const names = async (...args: readonly string[]): Promise<string[]> => {
+    const { exitCode, out } = await dag("stats", "--json", ...args);
+    expect(exitCode).toBe(0);
+    const answer: { queues: { queue: { queue: string } }[] } = JSON.parse(out[0]!);
+    return answer.queues.map((each) => each.queue.queue);
+  };
+
+  test.each(["60", "60s", "1m"])("shows the queues of interval %s alone", async (interval) => {
+    expect(await names("--interval", interval)).toEqual(["a", "c"]);
+  });
+
+  test("shows those of one tag or another, of all tags, and of a tag and an interval", async () => {
+    expect(await names()).toEqual(["a", "b", "c", "d"]);
+    expect(await names("--tag", "btc,alpha")).toEqual(["a", "d"]);
+    expect(await names("--tag", "price", "--tag", "btc", "--all")).toEqual(["a"]);
+    expect(await names("--tag", "price", "--interval", "1h")).toEqual(["b"]);
+  });
+
+  test("prints intervals as people write them", async () => {
+    const { out } = await dag("stats", "--tag", "price");
+
+    expect(out[1]).toMatch(/^a +1m +price,btc /);
+    expect(out[2]).toMatch(/^b +1h +price /);
+  });
+
+  test("says when there are more queues than it was told of", async () => {
+    many = 1_000;
+    const { out, err } = await dag("stats", "--tag", "price", "--json");
+    many = 0;
+
+    expect(JSON.parse(out[0]!).queues).toHaveLength(2);
+    expect(JSON.parse(err[0]!).note).toBe("only the first 1000 queues by name were looked at");
+  });
+
+  test("of a bad interval asks nobody", async () => {
+    const { exitCode, err } = await dag("stats", "--interval", "1w");
+
+    expect(exitCode).toBe(2);
+    expect(err[0]).toContain("--interval");
+  });
+});
+
+describe("dag gc", () => {
+  test("shows or drops, and says which", async () => {
+    const shown = await dag("gc", "--dry-run");
+    const dropped = await dag("gc", "--yes", "--json");
+
+    expect(shown.out).toEqual(["old-1", "old-2", "2 queues would go"]);
+    expect(JSON.parse(dropped.out[0]!)).toMatchObject({ queues: ["old-1", "old-2"] });
+    expect(asked.map(({ request }) => request)).toEqual([
+      { validateOnly: true },
+      { validateOnly: false },
+    ]);
+  });
+
+  test("drops nothing unless it is told to, and never more than it was told", async () => {
+    expect((await dag("gc")).exitCode).toBe(2);
+    expect((await dag("gc", "--dry-run", "--yes")).exitCode).toBe(2);
+    const ofOne = await dag("gc", "--yes", "--sentinel", "s-1", "--json");
+
+    expect(ofOne.exitCode).toBe(4);
+    expect(JSON.parse(ofOne.err[0]!)).toMatchObject({ reason: "FEATURE_NOT_BUILT" });
+    expect(asked).toEqual([]);
+  });
+});
+
+test("dag redo hands the graph in under the sentinel", async () => {
+  const { exitCode, out } = await dag(
+    "redo",
+    "--sentinel",
+    "sub-1-sentinel",
+    "--file",
+    graphFile(),
+  );
+
+  expect(exitCode).toBe(0);
+  expect(out[1]).toMatch(/^bars +bars-1m +yes$/);
+  expect(asked).toEqual([
+    { method: "redoDiff", request: { sentinelId: "sub-1-sentinel", crc: nodeIdsCrc32([id]) } },
+  ]);
+});
+
+test("dag export prints the schema, or writes a file that was not there", async () => {
+  const file = join(folder, "schema.sql");
+  const printed = await dag("export");
+  const written = await dag("export", "--out", file, "--json");
+  writeFileSync(file, "mine");
+  const again = await dag("export", "--out", file);
+  const kept = readFileSync(file, "utf8");
+  const forced = await dag("export", "--out", file, "--force");
+
+  expect(printed.out).toEqual(["create table node ();"]);
+  expect(JSON.parse(written.out[0]!)).toEqual({ out: file });
+  expect([again.exitCode, kept]).toEqual([2, "mine"]);
+  expect([forced.exitCode, readFileSync(file, "utf8")]).toEqual([0, "create table node ();"]);
+});
+
+describe("dag diff", () => {
+  test("of a graph in JSON at a DAG Manager stores nothing", async () => {
+    const { exitCode, out } = await dag("diff", graphFile(), "--dry-run", "--json");
+
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(out[0]!)).toMatchObject({
+      strategy: "graph",
+      new_nodes: 1,
+      reused_nodes: 0,
+      queues: [{ node: "bars", queue: "bars-1m", reused: false }],
+    });
+    expect(asked).toEqual([{ method: "diff", request: { validateOnly: true, contexts: [] } }]);
+  });
+
+  test("of a file that is no graph, or a world without its data, asks nobody", async () => {
+    const bad = join(folder, "bad.json");
+    writeFileSync(bad, JSON.stringify({ nodes: [{ node: 1 }] }));
+    const refusals = [
+      await dag("diff", bad, "--json"),
+      await dag("diff", join(folder, "none.json"), "--json"),
+      await dag("diff", graphFile(), "--world", "demo", "--json"),
+      await runInProcess("dag", "diff", graphFile(), "--world", "demo", "--json"),
+    ];
+
+    expect(refusals.map(({ exitCode }) => exitCode)).toEqual([2, 2, 2, 2]);
+    const errors = refusals.map(({ err }) => JSON.parse(err[0]!).error);
+    expect(errors[0]).toMatch(/bad\.json holds no StrategyGraph/);
+    expect(errors[1]).toMatch(/cannot read/);
+    expect(errors[2]).toMatch(/leave --target out/);
+    expect(errors[3]).toMatch(/say --as-of/);
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("a DAG Manager", () => {
+  test("is named before or after the command", async () => {
+    const target = `http://127.0.0.1:${door.port}`;
+    const after = await runInProcess("dag", "gc", "--dry-run", "--target", target);
+
+    expect(after.out.at(-1)).toBe("2 queues would go");
+  });
+
+  test("that does not answer is exit 3, with the fix", async () => {
+    const { exitCode, err } = await runInProcess(
+      ...["dag", "export", "--json", "--target", "http://127.0.0.1:1"],
+    );
+
+    expect(exitCode).toBe(3);
+    expect(JSON.parse(err[0]!)).toMatchObject({
+      error: expect.stringContaining("the DAG Manager at http://127.0.0.1:1 does not answer"),
+      reason: "PEER_UNAVAILABLE",
+      hint: expect.stringContaining("correct --target"),
+    });
+  });
+
+  test("that is no address is exit 2", async () => {
+    for (const target of ["ftp://x", "http://", "::"])
+      expect((await runInProcess("dag", "export", "--target", target)).exitCode).toBe(2);
+  });
+
+  test.each([
+    ["GraphAdminService.CollectGarbage", ["gc", "--dry-run"]],
+    ["GraphAdminService.ExportSchema", ["export"]],
+    ["DiffService.RedoDiff", ["redo", "--sentinel", "s", "--file", "GRAPH"]],
+  ])("without %s says which feature is not built, and ends with 4", async (feature, args) => {
+    const words = args.map((word) => word.replace("GRAPH", graphFile()));
+    const { exitCode, out, err } = await runInProcess(
+      ...["dag", "--target", `127.0.0.1:${bare.port}`, ...words],
+    );
+
+    expect({ exitCode, out }).toEqual({ exitCode: 4, out: [] });
+    expect(err).toEqual([
+      `error: ${feature} is not built in this version [FEATURE_NOT_BUILT]`,
+      "hint: it stands in the contract, this version does not serve it; nothing was done",
+    ]);
+  });
+});

@@ -1,0 +1,170 @@
+import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { OrderService, OrderState } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";
+
+const trend = "s-00000000000000aa";
+
+/** Pages of two, each token the number of what came before. */
+function pageOf<T>(items: readonly T[], pageToken: string): { page: T[]; nextPageToken: string } {
+  const from = Number(pageToken);
+  const nextPageToken = from + 2 < items.length ? String(from + 2) : "";
+  return { page: items.slice(from, from + 2), nextPageToken };
+}
+
+const orders = ["o-1", "o-2", "o-3", "o-4", "o-5"].map((clientOrderId) => ({ clientOrderId }));
+
+const services = [
+  serve(OrderService, {
+    listOrders: async ({ pageToken }) => {
+      const { page, nextPageToken } = pageOf(orders, pageToken);
+      return { orders: page, nextPageToken };
+    },
+    async *watchOrders({ worldId, accountId }) {
+      const order = { worldId, accountId, clientOrderId: "o-6", strategyId: trend };
+      yield { order: { ...order, state: OrderState.SENT } };
+      yield { order: { ...order, strategyId: "s-00000000000000bb" } };
+      yield { order: { ...order, state: OrderState.FILLED } };
+    },
+    cancelOrders: async ({ clientOrderIds }) => ({
+      clientOrderIds: clientOrderIds.filter((id) => id !== "o-1"),
+    }),
+  }),
+  serve(AccountService, {
+    async *watchJournal({ afterEntry }) {
+      const entry = (after: bigint, kind: string) => ({ entry: afterEntry + after, kind });
+      yield { entries: [entry(1n, "order"), entry(2n, "bar")] };
+      yield { entries: [entry(3n, "fill")] };
+    },
+  }),
+  serve(GatewayService, {
+    listQueuesByTag: async ({ pageToken, query, intervalSeconds }) => {
+      const names = [`${query!.tags.join("+")}-${intervalSeconds}`, "b", "c"];
+      const { page, nextPageToken } = pageOf(names, pageToken);
+      return { queues: page.map((queue) => ({ queue })), nextPageToken };
+    },
+  }),
+  serve(WorldService, {
+    listWorlds: async ({ pageToken }) => {
+      const { page, nextPageToken } = pageOf(["a", "b", "c"], pageToken);
+      return { worlds: page.map((worldId) => ({ worldId })), nextPageToken };
+    },
+    listBindings: async () => ({
+      bindings: [
+        { strategyId: trend, strategyName: "trend" },
+        { strategyId: "s-00000000000000bb", strategyName: "twin" },
+        { strategyId: "s-00000000000000cc", strategyName: "twin" },
+      ],
+    }),
+  }),
+  serve(ActivationService, {
+    setActivation: async ({ active }) => {
+      if (active) throw new QmtlError("MODE_NOT_REACHABLE", "switching on needs an apply");
+      return {};
+    },
+  }),
+];
+
+let door: Door;
+beforeAll(async () => {
+  door = await openGrpcDoor({ services });
+});
+afterAll(() => door.close());
+
+const qmtl = (...words: readonly string[]): Promise<CommandOutcome> =>
+  runInProcess("--gateway-url", `http://127.0.0.1:${door.port}`, ...words);
+
+describe("a list of several pages is shown whole", () => {
+  test("of orders, worlds and queues", async () => {
+    const shown = [
+      await qmtl("orders", "--json"),
+      await qmtl("world", "list", "--json"),
+      await qmtl("queues", "by-tag", "x,y", "--interval", "1h", "--json"),
+    ].map(({ out }) => JSON.parse(out[0]!));
+
+    expect(shown[0]).toHaveLength(5);
+    expect(shown[1].map((world: { world_id: string }) => world.world_id)).toEqual(["a", "b", "c"]);
+    expect(shown[2].queues.map(({ queue }: { queue: string }) => queue)).toEqual([
+      "x+y-3600",
+      "b",
+      "c",
+    ]);
+  });
+});
+
+describe("what is followed is printed as it comes", () => {
+  test("orders of a strategy, by its name in a world", async () => {
+    const { out } = await qmtl(
+      ...["orders", "--follow", "--world", "demo", "--strategy", "trend", "--json"],
+    );
+
+    expect(out.map((line) => JSON.parse(line))).toMatchObject([
+      { client_order_id: "o-6", world_id: "demo", state: "ORDER_STATE_SENT" },
+      { client_order_id: "o-6", state: "ORDER_STATE_FILLED" },
+    ]);
+  });
+
+  test("journal entries of some kinds, after one", async () => {
+    const { out } = await qmtl(
+      ...["journal", "main", "--follow", "--after", "7", "--kinds", "order,fill", "--json"],
+    );
+
+    expect(out.map((line) => JSON.parse(line))).toMatchObject([
+      { entry: "8", kind: "order" },
+      { entry: "10", kind: "fill" },
+    ]);
+  });
+});
+
+test("a cancel tells what it was sent for and what was not working", async () => {
+  const { exitCode, out, err } = await qmtl("orders", "cancel", "o-1", "o-2", "--reason", "x");
+
+  expect(exitCode).toBe(1);
+  expect(out).toEqual(["o-2", "a cancel was sent for 1 orders"]);
+  expect(err).toEqual([
+    "error: not working: o-1",
+    "hint: `qmtl orders --working` shows what can be cancelled",
+  ]);
+});
+
+test("a name of two strategies is a usage error that names their ids", async () => {
+  const { exitCode, err } = await qmtl("orders", "--world", "demo", "--strategy", "twin");
+
+  expect(exitCode).toBe(2);
+  expect(err[0]).toBe("error: world demo has 2 strategies named twin");
+  expect(err[1]).toContain("s-00000000000000bb, s-00000000000000cc");
+});
+
+test("switching on by hand is refused with the apply that does it", async () => {
+  const { exitCode, err } = await qmtl("world", "activate", "demo", "trend", "--reason", "x");
+
+  expect(exitCode).toBe(1);
+  expect(err).toEqual([
+    "error: trend is off in demo; switching on needs an apply [MODE_NOT_REACHABLE]",
+    "hint: `qmtl world apply demo --run ID --activate trend` switches it on",
+  ]);
+});
+
+test.each([
+  [["journal", "main", "--after", "x"], "--after"],
+  [["world", "audit", "demo", "--after", "-1"], "--after"],
+  [["queues", "by-tag", "x", "--interval", "abc"], "--interval"],
+  [["queues", "advance", "day", "--end", "--wait", "--timeout", "soon"], "--timeout"],
+  [["world", "bind", "demo", trend, "--share", "abc"], "--share"],
+  [["world", "create", "demo", "--allocation", "2"], "--allocation"],
+  [["world", "create", "demo", "--max-lag-days", "week"], "--max-lag-days"],
+  [["world", "activate", "demo", "trend", "--weight", "half", "--reason", "x"], "--weight"],
+  [["policy", "show", "demo", "newest"], "version"],
+  [["policy", "set-default", "demo", "0"], "version"],
+  [["account", "set-limits", "main", "--gross", "1e3"], "--gross"],
+])("%j names what is no number, and asks nobody", async (words, field) => {
+  const { exitCode, err } = await qmtl(...words, "--json");
+
+  expect(exitCode).toBe(2);
+  expect(JSON.parse(err[0]!).error).toContain(field);
+});

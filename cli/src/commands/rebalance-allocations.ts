@@ -1,0 +1,58 @@
+import {
+  type Allocation,
+  ListAllocationsResponseSchema,
+  RebalancingService,
+  UpsertAllocationsResponseSchema,
+} from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import type { Command } from "commander";
+import { jsonOf, printJson } from "../print.ts";
+import { withSession } from "../session.ts";
+import { allocationsFrom, worldOption } from "./rebalance-options.ts";
+
+/** `qmtl rebalance allocate|allocations`: shares that stand, and setting them without trading. */
+export function addAllocationCommands(group: Command): void {
+  group
+    .command("allocate")
+    .description(
+      "set allocations without trading; they count from the next change of stage or rebalance",
+    )
+    .addOption(worldOption().makeOptionMandatory())
+    .requiredOption("--run <id>", "idempotency key")
+    .option("--reason <text>", "why; audited")
+    .addHelpText(
+      "after",
+      "\nExample:\n  qmtl rebalance allocate --world demo=0.9:trend=0.5,swing=0.5 --run first",
+    )
+    .action(
+      withSession(async (session, options: { world: string[]; run: string; reason?: string }) => {
+        const allocations = await allocationsFrom(session, options.world);
+        const answer = await session
+          .client(RebalancingService)
+          .upsertAllocations({ runId: options.run, allocations, reason: options.reason ?? "" });
+        if (session.asJson) return printJson(jsonOf(UpsertAllocationsResponseSchema, answer));
+        printAllocations(answer.allocations);
+      }),
+    );
+
+  group
+    .command("allocations")
+    .description("allocations that stand, by world")
+    .option("--world <world>", "only of a world", "")
+    .addHelpText("after", "\nExample:\n  qmtl rebalance allocations --world demo")
+    .action(
+      withSession(async (session, { world: worldId }: { world: string }) => {
+        const answer = await session.client(RebalancingService).listAllocations({ worldId });
+        if (session.asJson) return printJson(jsonOf(ListAllocationsResponseSchema, answer));
+        if (answer.allocations.length === 0) console.log("(none)");
+        printAllocations(answer.allocations);
+      }),
+    );
+}
+
+/** One line a world. */
+export function printAllocations(allocations: readonly Allocation[]): void {
+  for (const { worldId, ratio, strategies } of allocations) {
+    const shares = strategies.map((one) => `${one.strategyId} ${one.share}`).join(", ");
+    console.log(`${worldId}: ${ratio} of equity${shares ? ` (${shares})` : ""}`);
+  }
+}

@@ -1,0 +1,84 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+import {
+  AllocationSchema,
+  type RebalancePlan,
+  RebalancePlanSchema,
+  RebalancingService,
+} from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import type { Command } from "commander";
+import { CommandError } from "../exit-codes.ts";
+import { messageFromJson, readJsonFile } from "../input-file.ts";
+import { jsonOf, printJson } from "../print.ts";
+import { type CommandSession, withSession } from "../session.ts";
+import { printAllocations } from "./rebalance-allocations.ts";
+import { addSchemaVersionOption, schemaRange, worldOption } from "./rebalance-options.ts";
+import { executeRebalance } from "./rebalance-plan.ts";
+
+interface ApplyOptions {
+  file?: string;
+  account?: string;
+  world?: string[];
+  run: string;
+  schemaVersion: string;
+}
+
+/** `qmtl rebalance apply`: stores the allocations of a plan. */
+export function addRebalanceApplyCommand(group: Command): void {
+  addSchemaVersionOption(
+    group
+      .command("apply")
+      .description("store the allocations of a plan and tell watchers; sends no orders")
+      .option("--file <file>", "the plan, as `qmtl rebalance plan --json` printed it")
+      .option("--account <account>", "or plan now, with this account's own books")
+      .addOption(worldOption())
+      .requiredOption("--run <id>", "idempotency key: the same one stores once"),
+  )
+    .addHelpText(
+      "after",
+      "\nExamples:\n  qmtl rebalance apply --file plan.json --run move-1\n" +
+        "  qmtl rebalance apply --account paper --world demo=0.9:trend=0.5,swing=0.5 --run move-1",
+    )
+    .action(
+      withSession(async (session, options: ApplyOptions) => {
+        const plan = await planOf(session, options);
+        const { duplicate } = await session.client(RebalancingService).applyRebalance({
+          schemaVersion: schemaRange(options.schemaVersion),
+          plan,
+          requestId: options.run,
+        });
+        if (session.asJson)
+          return printJson({
+            plan_id: plan.planId,
+            duplicate,
+            allocations: plan.allocations.map((each) => jsonOf(AllocationSchema, each)),
+          });
+        printAllocations(plan.allocations);
+        console.log(duplicate ? "stored before" : `the allocations of ${plan.planId} are stored`);
+      }),
+    );
+}
+
+async function planOf(
+  session: CommandSession,
+  { file, account, world, schemaVersion }: ApplyOptions,
+): Promise<RebalancePlan> {
+  const isNow = account !== undefined && world !== undefined;
+  if ((file === undefined) !== isNow)
+    throw new CommandError("say --file, or --account and --world");
+  if (file !== undefined) return messageFromJson(RebalancePlanSchema, planIn(file), file);
+  const { plan } = await executeRebalance(session, {
+    account: account ?? "",
+    world: world ?? [],
+    schemaVersion,
+    submit: false,
+  });
+  if (plan === undefined) throw new CommandError("the answer holds no plan");
+  return plan;
+}
+
+/** A plan alone, or the answer that holds it. */
+function planIn(file: string): JsonValue {
+  const json = readJsonFile(file);
+  const isAnswer = typeof json === "object" && json !== null && !Array.isArray(json);
+  return (isAnswer ? json.plan : undefined) ?? json;
+}

@@ -1,0 +1,185 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type ExecuteRebalanceResponse,
+  ExecuteRebalanceResponseSchema,
+  RebalancingExecutionService,
+} from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
+import { SchemaVersionSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
+import {
+  PlanRebalanceRequestSchema,
+  PlanRebalanceResponseSchema,
+  type RebalancePlan,
+  RebalancingService,
+} from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
+import type { Command } from "commander";
+import { CommandError } from "../exit-codes.ts";
+import { messageFromJson, readJsonFile } from "../input-file.ts";
+import { jsonOf, printJson, printNote } from "../print.ts";
+import { type CommandSession, withSession } from "../session.ts";
+import {
+  addSchemaVersionOption,
+  allocationsFrom,
+  schemaRange,
+  worldOption,
+} from "./rebalance-options.ts";
+import { printAlphaMetrics, printCrosses, printDeltas } from "./rebalance-print.ts";
+
+interface PlanOptions {
+  account?: string;
+  world?: string[];
+  file?: string;
+  schemaVersion: string;
+}
+
+interface ExecuteOptions {
+  account: string;
+  world: string[];
+  batch: string;
+  reason?: string;
+  schemaVersion: string;
+}
+
+/** What the gateway is asked for: to show the orders of a change, or to send them. */
+export interface Rebalance {
+  readonly account: string;
+  readonly world: readonly string[];
+  readonly schemaVersion: string;
+  /** Executed once, whatever is sent again. @default made from the allocations, for a dry run */
+  readonly batch?: string;
+  readonly reason?: string;
+  readonly submit: boolean;
+}
+
+/** `qmtl rebalance plan|execute`. */
+export function addRebalancePlanCommands(group: Command): void {
+  addSchemaVersionOption(
+    group
+      .command("plan")
+      .description("show what a change of allocation would do; sends and stores nothing")
+      .option("--account <account>", "plan with this account's own books, down to its orders")
+      .addOption(worldOption())
+      .option("--file <file>", "plan a PlanRebalanceRequest in proto3 JSON instead: a what-if"),
+  )
+    .addHelpText(
+      "after",
+      "\nExamples:\n  qmtl rebalance plan --account paper --world demo=0.9:trend=0.5,swing=0.5\n" +
+        "  qmtl rebalance plan --file request.json --schema-version 2",
+    )
+    .action(
+      withSession(async (session, options: PlanOptions) => {
+        if (options.file !== undefined) return planFile(session, options.file, options);
+        const { account, world, schemaVersion } = options;
+        if (account === undefined || world === undefined)
+          throw new CommandError("say --account and --world, or --file");
+        const answer = await executeRebalance(session, {
+          account,
+          world,
+          schemaVersion,
+          submit: false,
+        });
+        printOutcome(session, answer, schemaVersion);
+      }),
+    );
+
+  addSchemaVersionOption(
+    group
+      .command("execute")
+      .description("do it, once per batch id")
+      .requiredOption("--account <account>", "account")
+      .addOption(worldOption().makeOptionMandatory())
+      .requiredOption("--batch <id>", "executed once, whatever is sent again")
+      .option("--reason <text>", "why; kept in the journal"),
+  )
+    .addHelpText(
+      "after",
+      "\nExample:\n  qmtl rebalance execute --batch move-1 --account paper --world demo=0.9:trend=0.5,swing=0.5",
+    )
+    .action(
+      withSession(async (session, options: ExecuteOptions) => {
+        const answer = await executeRebalance(session, { ...options, submit: true });
+        printOutcome(session, answer, options.schemaVersion);
+      }),
+    );
+}
+
+/** Asks the gateway, which plans with the account's own books. */
+export async function executeRebalance(
+  session: CommandSession,
+  { account: accountId, world, schemaVersion, batch, reason = "", submit }: Rebalance,
+): Promise<ExecuteRebalanceResponse> {
+  const allocations = await allocationsFrom(session, world);
+  const dryRun = `plan-${allocations.map((each) => `${each.worldId}-${each.ratio}`).join("-")}`;
+  return session.client(RebalancingExecutionService).executeRebalance({
+    schemaVersion: schemaRange(schemaVersion),
+    batchId: batch ?? dryRun.slice(0, 100),
+    accountId,
+    allocations,
+    submit,
+    perStrategy: true,
+    reason,
+  });
+}
+
+/** A what-if: the books stand in the file, WorldService plans. */
+async function planFile(
+  session: CommandSession,
+  file: string,
+  { account, world, schemaVersion }: PlanOptions,
+): Promise<void> {
+  if (account !== undefined || world !== undefined)
+    throw new CommandError("--file states books and allocations: leave --account and --world out");
+  const request = messageFromJson(PlanRebalanceRequestSchema, readJsonFile(file), file);
+  request.schemaVersion ??= create(SchemaVersionSchema, schemaRange(schemaVersion));
+  const answer = await session.client(RebalancingService).planRebalance(request);
+  noteVersion(session, request.schemaVersion.max ?? 1, answer.schemaVersion?.version, answer.plan);
+  if (session.asJson) return printJson(jsonOf(PlanRebalanceResponseSchema, answer));
+  const { plan } = answer;
+  if (plan === undefined) throw new CommandError("the answer holds no plan");
+  printDeltas("strategy", plan.deltas);
+  printDeltas("net", plan.netDeltas);
+  printCrosses(plan.crosses);
+  printAlphaMetrics(plan.alphaMetrics);
+  console.log(`${plan.planId}: a what-if; nothing was stored or sent`);
+}
+
+function printOutcome(
+  session: CommandSession,
+  answer: ExecuteRebalanceResponse,
+  schemaVersion: string,
+): void {
+  noteVersion(session, Number(schemaVersion), answer.schemaVersion?.version, answer.plan);
+  if (session.asJson) {
+    printJson(jsonOf(ExecuteRebalanceResponseSchema, answer));
+    return;
+  }
+  printDeltas("strategy", answer.plan?.deltas ?? []);
+  printCrosses(answer.crosses);
+  for (const order of answer.orders)
+    console.log(
+      `outside: ${order.quantity?.value} ${order.instrument}${order.clientOrderId ? ` as ${order.clientOrderId}` : ""}`,
+    );
+  printAlphaMetrics(answer.plan?.alphaMetrics);
+  console.log(
+    answer.duplicate
+      ? "this batch was executed before"
+      : answer.submitted
+        ? `executed; costs saved by crossing: ${answer.costsSaved?.value}`
+        : "dry run; nothing was sent",
+  );
+}
+
+/** Who asked for version 2 must not take the absence of metrics for worlds without any. */
+function noteVersion(
+  { asJson }: CommandSession,
+  asked: number,
+  answered: number | undefined,
+  plan: RebalancePlan | undefined,
+): void {
+  if (answered !== undefined && answered < asked)
+    printNote(
+      `answered in schema version ${answered}; version 2 needs world_service.compat_rebalance_v2 and gateway.rebalance_schema_version: 2`,
+      asJson,
+    );
+  else if (asked >= 2 && plan !== undefined && plan.alphaMetrics === undefined)
+    printNote("the plan came without alpha metrics; a plan of a --file has them", asJson);
+}

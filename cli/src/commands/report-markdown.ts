@@ -1,0 +1,50 @@
+import type { AlphaPerformance } from "@qmtl/sdk/metrics";
+
+type Metric = keyof AlphaPerformance;
+
+const MEANINGS: Readonly<Record<Metric, string>> = {
+  "alpha_performance.sharpe": "mean excess return ÷ deviation, a bar, not annualised",
+  "alpha_performance.max_drawdown": "deepest fall of the summed returns, 0 or below",
+  "alpha_performance.win_ratio": "share of returns above 0",
+  "alpha_performance.profit_factor": "sum of gains ÷ sum of losses",
+  "alpha_performance.car_mdd": "compounded return ÷ largest drawdown",
+  "alpha_performance.rar_mdd": "Sharpe ratio ÷ largest drawdown",
+  samples: "returns",
+};
+
+/** Every alpha metric, in the order in which they are told. */
+export const alphaMetrics = Object.keys(MEANINGS) as readonly Metric[];
+
+export interface MarkdownReport {
+  readonly title: string;
+  readonly performance: AlphaPerformance;
+  readonly riskFree: number;
+  readonly transactionCost: number;
+}
+
+/** The alpha metrics as a Markdown document with one table. The same figures give the same bytes. */
+export function markdownReport(report: MarkdownReport): string {
+  const { title, performance, riskFree, transactionCost } = report;
+  const rows = alphaMetrics.map(
+    (metric) => `| ${metric} | ${figure(performance[metric])} | ${MEANINGS[metric]} |`,
+  );
+  return `# Performance of ${escaped(title)}
+
+Risk-free rate ${riskFree} and transaction cost ${transactionCost}, both a bar.
+
+| Metric | Value | Meaning |
+|---|---:|---|
+${rows.join("\n")}
+`;
+}
+
+/** Six digits; ∞ where nothing was lost. */
+function figure(value: number): string {
+  if (Number.isFinite(value)) return String(Number(value.toPrecision(6)));
+  return value > 0 ? "∞" : "-∞";
+}
+
+/** A name as plain text of Markdown. */
+function escaped(text: string): string {
+  return text.replaceAll(/\s+/g, " ").replaceAll(/[\\`*_[\]<>|#]/g, "\\$&");
+}

@@ -1,0 +1,80 @@
+import { writeFileSync } from "node:fs";
+import { alphaPerformance } from "@qmtl/sdk/metrics";
+import type { Command } from "commander";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { printJson } from "../print.ts";
+import type { GlobalOptions } from "../session.ts";
+import { readReportInput } from "./report-input.ts";
+import { alphaMetrics, markdownReport } from "./report-markdown.ts";
+
+interface ReportOptions extends GlobalOptions {
+  from: string;
+  out: string;
+  riskFree: number;
+  transactionCost: number;
+}
+
+const MORE_HELP = `
+Examples:
+  qmtl report --from returns.json
+  qmtl report --from run.json --out report.html
+  qmtl report --from returns.json --risk-free 0.0001 --transaction-cost 0.0002 --out -
+
+FILE is JSON with "returns", a list of numbers (0.01 = 1 %), such as \`qmtl run STRATEGY --offline --json\` prints; its
+returns hold their costs already. Rate and cost are a bar, not a year: 2 % a year over daily bars is 0.02 / 252. The
+cost is taken off every return, the rate off their mean. --out - prints the report, --from - reads standard input; a
+name that ends with .html asks for the HTML report, which needs the equity and fills of such a run. A metric that is ∞
+(nothing was lost) is left out of --json.`;
+
+/** `qmtl report`: the alpha metrics of a list of returns. */
+export function addReportCommand(program: Command): void {
+  program
+    .command("report")
+    .description("a report of the alpha metrics of a list of returns")
+    .requiredOption("--from <file>", 'JSON file with "returns"')
+    .option("--out <file>", "report to write; - prints it", "report.md")
+    .option("--risk-free <rate>", "risk-free rate a bar", numberOf("--risk-free"), 0)
+    .option("--transaction-cost <cost>", "cost a bar", numberOf("--transaction-cost"), 0)
+    .addHelpText("after", MORE_HELP)
+    .action(async (_options: unknown, command: Command) => {
+      const options = command.optsWithGlobals<ReportOptions>();
+      const { from, out, riskFree, transactionCost } = options;
+      const input = readReportInput(from);
+      const costs = { riskFreeRate: riskFree, transactionCost };
+      const performance = alphaPerformance(input.returns, costs);
+      let text: string;
+      if (/\.html?$/i.test(out)) {
+        const { htmlReport } = await import("./report-html.ts");
+        text = htmlReport(input, performance, from, Date.now());
+      } else {
+        const { strategy } = input.fields;
+        const title = typeof strategy === "string" ? strategy : from === "-" ? "returns" : from;
+        text = markdownReport({ title, performance, riskFree, transactionCost });
+      }
+      if (out !== "-") write(out, text);
+      if (options.json) {
+        const known = alphaMetrics.filter((metric) => Number.isFinite(performance[metric]));
+        const metrics = Object.fromEntries(known.map((metric) => [metric, performance[metric]]));
+        printJson({ report: out === "-" ? null : out, metrics, ...(out === "-" && { text }) });
+      } else if (out === "-") console.log(text.trimEnd());
+      else console.log(`report: ${out}`);
+    });
+}
+
+/** Reads a number of an option; not ∞. */
+function numberOf(option: string): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== "" && Number.isFinite(value)) return value;
+    throw new CommandError(`${option} must be a number, not "${text}"`);
+  };
+}
+
+function write(file: string, text: string): void {
+  try {
+    writeFileSync(file, text);
+  } catch (failure) {
+    const why = failure instanceof Error ? failure.message.replace(/,.*/, "") : String(failure);
+    throw new CommandError(`--out: ${file} cannot be written: ${why}`, ExitCode.usage);
+  }
+}

@@ -1,0 +1,91 @@
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
+import type { Command } from "commander";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { printJson } from "../print.ts";
+import type { GlobalOptions } from "../session.ts";
+import { optionArgs } from "../watch/option-args.ts";
+import { StrategyRuns } from "../watch/strategy-runs.ts";
+import { watchRuns } from "../watch/watch-runs.ts";
+import { watchTeller } from "../watch/watch-teller.ts";
+import { objectIn } from "../watch/watched-process.ts";
+
+/** What the watcher itself needs of the options of `qmtl run`. */
+export interface WatchCommandOptions extends GlobalOptions {
+  world?: string;
+  record?: string;
+}
+
+/**
+ * `qmtl run FILE --watch`: runs, and runs again in a fresh process whenever the strategy, a local module it loads, the
+ * configuration or a data file it names changes. Ends with 0 on Ctrl-C, once the run under way has ended cleanly.
+ */
+export async function runWatch(file: string, command: Command): Promise<void> {
+  const options = command.optsWithGlobals<WatchCommandOptions>();
+  const { config } = options;
+  const asJson = options.json === true;
+  checkWatchable(file, options);
+  using runs = new StrategyRuns({
+    entry: resolve(file),
+    config,
+    args: ["run", ...optionArgs(command, ["watch"]), "--", file],
+    asJson,
+    endsAtOnce: options.world === undefined,
+    onOutput: (line) =>
+      objectIn(line) === undefined ? printJson({ event: "output", text: line }) : console.log(line),
+    onErrorOutput: (line) => console.error(line),
+    onProblem: (problem) =>
+      console.error(asJson ? JSON.stringify({ event: "problem", problem }) : `problem: ${problem}`),
+  });
+  const tell = watchTeller({
+    asJson,
+    folder: process.cwd(),
+    watched: () => runs.watched,
+    print: (line) => console.log(line),
+    note: (line) => console.error(line),
+    makeRoom,
+    clearLine: () => void (process.stderr.isTTY && process.stderr.write("\r\x1b[K")),
+  });
+  const { start, nextChange } = runs;
+  const stopped = stopSignal(() => runs.stop());
+  try {
+    await watchRuns({ start, nextChange, tell, signal: stopped.signal, now: Date.now });
+  } finally {
+    stopped.release();
+  }
+}
+
+function checkWatchable(file: string, { record, config }: WatchCommandOptions): void {
+  if (record !== undefined)
+    throw new CommandError(
+      "--record holds one session, --watch makes many",
+      ExitCode.usage,
+      "leave out one of them",
+    );
+  if (!existsSync(file)) throw new CommandError(`no file ${file} to watch`);
+  if (config !== undefined && !existsSync(config))
+    throw new CommandError(`no configuration file ${config} to watch`);
+}
+
+/** Aborts on the first Ctrl-C, SIGTERM or hang-up; `onAgain` is called at every further one. */
+function stopSignal(onAgain: () => void): { signal: AbortSignal; release: () => void } {
+  const stopper = new AbortController();
+  const stop = (): void => {
+    if (stopper.signal.aborted) onAgain();
+    else stopper.abort();
+  };
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const name of signals) process.on(name, stop);
+  return {
+    signal: stopper.signal,
+    release: () => {
+      for (const name of signals) process.off(name, stop);
+    },
+  };
+}
+
+/** On a terminal, what was printed so far goes up into the history; nothing is lost. */
+function makeRoom(): void {
+  const { isTTY, rows } = process.stdout;
+  if (isTTY) process.stdout.write(`${"\n".repeat(rows)}\x1b[H\x1b[J`);
+}

@@ -1,0 +1,33 @@
+import { leafKeys } from "@qmtl/sdk/config";
+import { layers } from "../project/layers.ts";
+import { presets } from "../project/presets.ts";
+import { strategyTemplates } from "../project/strategy-templates.ts";
+import type { CompletionValue } from "./completion-value.ts";
+
+const words = (...values: readonly string[]): CompletionValue => ({ kind: "words", values });
+
+/**
+ * Values of options and arguments that are one of a few: by the command's path, then the option, or the argument in
+ * angle brackets.
+ */
+export function closedChoices(): Readonly<Record<string, CompletionValue>> {
+  const layerNames = layers.map(({ name }) => name);
+  const layerTemplates = layers.flatMap(({ templates }) =>
+    templates.filter(({ notBuilt }) => notBuilt === undefined).map(({ name }) => name),
+  );
+  // Keys with a name of the author's in them cannot be completed.
+  const configKeys = leafKeys().filter((key) => /^[a-z0-9_.]+$/.test(key));
+  return {
+    "project init --strategy": words(...strategyTemplates.map(({ name }) => name)),
+    "project init --preset": words(...presets.map(({ name }) => name)),
+    "project init --layers": { kind: "list", values: layerNames },
+    "project add-layer <layer>": words(...layerNames),
+    "project add-layer --template": words(...layerTemplates),
+    "world create --clock": words("wall", "replay"),
+    "world create --on-demote": words("flat", "keep"),
+    "world apply --to": words("compute-only", "paper", "live"),
+    "world freeze --hold": words("manual", "breaker"),
+    "world resume --hold": words("rollback", "manual", "breaker"),
+    "config explain <key>": words(...configKeys),
+  };
+}

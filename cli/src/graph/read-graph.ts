@@ -1,0 +1,22 @@
+import { type StrategyGraph, StrategyGraphSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
+import { CommandError } from "../exit-codes.ts";
+import { messageFromJson, readJsonFile } from "../input-file.ts";
+
+/** True for a file that holds a graph as it is; any other file is a strategy. */
+export function isGraphFile(file: string): boolean {
+  return file.toLowerCase().endsWith(".json");
+}
+
+/**
+ * A graph from a file of a StrategyGraph in proto JSON. A missing CRC of the node ids is filled in.
+ *
+ * @throws {CommandError} when the file cannot be read or holds no graph.
+ */
+export function readGraphFile(file: string): StrategyGraph {
+  const graph = messageFromJson(StrategyGraphSchema, readJsonFile(file), file);
+  if (graph.nodes.length === 0) throw new CommandError(`${file}: the graph has no nodes`);
+  if (graph.nodeIdsCrc32 === 0)
+    graph.nodeIdsCrc32 = nodeIdsCrc32(graph.nodes.map((node) => node.nodeId));
+  return graph;
+}

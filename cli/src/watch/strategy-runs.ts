@@ -1,0 +1,71 @@
+import { ChangeQueue } from "./change-queue.ts";
+import { configFiles } from "./config-files.ts";
+import type { RunEnd } from "./watch-event.ts";
+import type { StartedRun } from "./watch-runs.ts";
+import { WatchedFiles } from "./watched-files.ts";
+import { startWatchedProcess, type WatchedProcessOptions } from "./watched-process.ts";
+
+export interface StrategyRunsOptions extends Omit<WatchedProcessOptions, "onModule"> {
+  /** As given with `--config`. */
+  readonly config: string | undefined;
+  readonly onProblem: (problem: string) => void;
+}
+
+/**
+ * Runs of one strategy, each in a process of its own, with the files the latest one is made of: the strategy, the
+ * modules it loaded, the configuration and the data files.
+ */
+export class StrategyRuns implements Disposable {
+  readonly #options: StrategyRunsOptions;
+  readonly #changes = new ChangeQueue();
+  readonly #files: WatchedFiles;
+  #madeOf = new Set<string>();
+  #current: StartedRun | undefined;
+
+  constructor(options: StrategyRunsOptions) {
+    this.#options = options;
+    this.#files = new WatchedFiles({ onChange: this.#changes.put, onProblem: options.onProblem });
+  }
+
+  /** Files watched now. */
+  get watched(): number {
+    return this.#files.size;
+  }
+
+  readonly nextChange = (): Promise<readonly string[]> => this.#changes.next();
+
+  readonly start = (): StartedRun => {
+    const { entry, config } = this.#options;
+    const before = this.#madeOf;
+    const own = [entry, ...configFiles(config)];
+    this.#madeOf = new Set(own);
+    this.#changes.clear();
+    this.#files.refresh(own);
+    const { ended, stop } = startWatchedProcess({
+      ...this.#options,
+      onModule: ({ module, signature }) => {
+        this.#madeOf.add(module);
+        this.#files.add(module, signature);
+      },
+    });
+    const end = ended.then((how) => this.#forget(before, how));
+    this.#current = { ended: end, stop };
+    return this.#current;
+  };
+
+  /** Asks the run under way to end; a second time ends it at once. */
+  stop(): void {
+    this.#current?.stop();
+  }
+
+  [Symbol.dispose](): void {
+    this.#files.close();
+  }
+
+  /** A run that failed may have come no further than its first line: what the one before was made of counts still. */
+  #forget(before: ReadonlySet<string>, end: RunEnd): RunEnd {
+    if (end.exitCode !== 0) this.#madeOf = new Set([...this.#madeOf, ...before]);
+    this.#files.keepOnly(this.#madeOf);
+    return end;
+  }
+}

@@ -86,7 +86,7 @@ describe("a configuration that holds", () => {
       execution_domain: null,
       trade_mode: null,
       request_timeout_ms: 2_000,
-      stream_silence_ms_max: 30_000,
+      stream_silence_ms_max: 6_000,
       stream_total_ms_max: null,
       poll_interval_ms: 10_000,
       takeover: "hot",

@@ -27,7 +27,7 @@ export const sdkSchema = z.strictObject({
     .describe("Longest wait for an answer that has no deadline of its own, ms."),
   stream_silence_ms_max: timeoutMs(300_000)
     .min(4_000)
-    .default(30_000)
+    .default(6_000)
     .describe(
       "A control stream silent for this long is opened again, ms; progress marks come every 2000. The gate does not wait for it: its lease runs out.",
     ),

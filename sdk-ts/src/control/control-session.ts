@@ -36,14 +36,14 @@ export interface ControlSessionOptions {
   readonly worldId: string;
   readonly strategyId: string;
   readonly listener: ControlListener;
-  /** Silence after which a stream counts as broken, milliseconds; progress marks come every 2,000. @default 30000 */
+  /** Silence after which a stream counts as broken, milliseconds; progress marks come every 2,000. @default 6000 */
   readonly silenceMsMax?: number;
   /** Age at which a stream is closed and opened again, milliseconds. @default none */
   readonly totalMsMax?: number | null;
 }
 
 const silence = new Error("the control stream fell silent");
-const silenceMsMaxDefault = 30_000;
+const silenceMsMaxDefault = 6_000;
 /** Wait before a stream is opened again for a snapshot or for its age, milliseconds. */
 const reopenAfterMs = 100;
 /** Heartbeats under way at most. */

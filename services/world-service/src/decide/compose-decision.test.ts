@@ -78,8 +78,9 @@ test("data exactly as old as allowed are current", () => {
   expect(bindingTerms({ nowMs: 11 * dayMs })[0]).toBe("live");
 });
 
-test("a feed that has not reported yet does not bind", () => {
-  expect(bindingTerms({ nowMs: undefined })[0]).toBe("live");
+test("while no feed has reported, nothing rises above paper", () => {
+  expect(bindingTerms({ nowMs: undefined })).toEqual(["paper", ["data_currency"]]);
+  expect(bindingTerms({ headOf: head(100, 0) })).toEqual(["paper", ["data_currency"]]);
 });
 
 test("nothing selected means validate, and says so", () => {

@@ -113,14 +113,17 @@ function termsOfWorld(facts: DecisionFacts): DecisionTermRow[] {
   ];
 }
 
-/** `now − data_end ≤ max_lag`, else compute-only. Data that were never reported do not bind. */
+/**
+ * `now − data_end ≤ max_lag`, else compute-only. Data that were never reported hold a strategy at paper, which is where
+ * its feed begins to report; how old they are is not known, so live is shut.
+ */
 function dataCurrency(facts: DecisionFacts, binding: BindingRow): DecisionTermRow {
   const ends = (["dryrun", "live"] as const).map(
     (domain) => facts.headOf(binding.strategyId, domain)?.dataEndMs ?? 0,
   );
   const dataEndMs = Math.max(...ends);
   if (dataEndMs === 0 || facts.nowMs === undefined) {
-    return term("data_currency", "live", "no feed has reported yet");
+    return term("data_currency", "paper", "no feed has reported yet");
   }
   const lagSeconds = Math.max(0, (facts.nowMs - dataEndMs) / 1000);
   const max = facts.policy?.maxLagSeconds ?? facts.world.settings.maxLagSeconds;

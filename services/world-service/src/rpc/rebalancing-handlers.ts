@@ -17,6 +17,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, Handlers } from "@qmtl/service-kit";
 import { alphaEnvelope } from "../capital/alpha-envelope.ts";
 import { type Books, markAgeMsMaxDefault } from "../capital/books.ts";
+import { completeShares } from "../capital/complete-shares.ts";
 import {
   type Delta,
   type DraftPlan,
@@ -95,7 +96,7 @@ async function planFor(
   const wanted = request.allocations.map(allocationFromProto);
   checkAllocations(worlds, wanted);
   const standing = wanted.flatMap((one) => listAllocations(worlds, one.worldId));
-  const after = wanted.map((one) => completed(one, standing));
+  const after = wanted.map((one) => completeShares(one, standing));
   const books = booksFromProto(request.books, worlds.ports.clock.nowMs());
   const draft = draftFor(request, books, standing, after);
   const isExecutable = context.principal.role === "gateway" && books.accountId !== "";
@@ -174,13 +175,6 @@ function planIdOf(
   const wanted = after.map((a) => [a.worldId, a.ratio, Object.fromEntries(a.shares)]);
   const content = { mode, accountId, executable, accountRevision, wanted, deltas: draft.deltas };
   return `plan-${hashText(jcs(content)).slice(7, 31)}`;
-}
-
-/** Shares left out keep their standing value. */
-function completed(one: WantedAllocation, standing: readonly WantedAllocation[]): WantedAllocation {
-  const before =
-    standing.find((s) => s.worldId === one.worldId)?.shares ?? new Map<string, number>();
-  return { ...one, shares: new Map([...before, ...one.shares]) };
 }
 
 function booksFromProto(books: PlanBooks | undefined, wallMs: number): Books {

@@ -1,0 +1,29 @@
+import { setUpGrpcurl } from "../../../examples/smoke/grpcurl-tool.ts";
+import { setUpPython } from "../../../examples/smoke/python-venv.ts";
+
+/** What became of one tool. */
+export interface ToolSetup {
+  readonly service: string;
+  /** undefined when it is ready, else why it is not. */
+  readonly missing: string | undefined;
+  /** True: nothing fails for want of it. */
+  readonly isOptional: boolean;
+}
+
+/** Makes sure that the examples in other languages can run: Python with grpcio, and grpcurl. Quick when they are there. */
+export async function setupExampleTools(): Promise<ToolSetup[]> {
+  return [
+    { service: "python grpcio", missing: await whyMissing(setUpPython), isOptional: false },
+    { service: "grpcurl (optional)", missing: await whyMissing(setUpGrpcurl), isOptional: true },
+  ];
+}
+
+async function whyMissing(setUp: () => Promise<void>): Promise<string | undefined> {
+  try {
+    await setUp();
+    return undefined;
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    return message.trim().split("\n").slice(0, 3).join(" | ");
+  }
+}

@@ -1,0 +1,52 @@
+import { execFile } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { cacheFolder } from "./cache-folder.ts";
+import { isProgram, programOnPath } from "./program-on-path.ts";
+import type { Tool } from "./suite-of-tool.ts";
+
+const requirements = fileURLToPath(new URL("../python-client/requirements.txt", import.meta.url));
+const installMsMax = 300_000;
+
+/** Folder of the virtual environment with what `python-client/requirements.txt` pins; another one for other pins. */
+function venvFolder(): string {
+  const pins = createHash("sha256").update(readFileSync(requirements)).digest("hex").slice(0, 12);
+  return join(cacheFolder(), `python-${pins}`);
+}
+
+/** The Python of the virtual environment. */
+export function pythonTool(): Tool {
+  const program = join(venvFolder(), "bin", "python");
+  return {
+    name: "Python 3 with grpcio",
+    program: isProgram(program) ? program : undefined,
+    isExpectedInCi: true,
+  };
+}
+
+/** Makes the virtual environment unless it is there. Wheels only: nothing is compiled. Safe in several processes at once. */
+export async function setUpPython(): Promise<void> {
+  const folder = venvFolder();
+  const program = join(folder, "bin", "python");
+  if (isProgram(program)) return;
+  const python = programOnPath("python3");
+  if (python === undefined) throw new Error("needs Python 3.10 or later (python3), with venv");
+  const run = promisify(execFile);
+  const options = { timeout: installMsMax, maxBuffer: 16 * 1024 * 1024 };
+  // Programs of an environment name its folder, so it is made where it stays; `pip` is called by module for the rest.
+  const unfinished = `${folder}.${randomBytes(6).toString("hex")}`;
+  try {
+    await run(python, ["-m", "venv", unfinished], options);
+    const pip = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", requirements];
+    await run(join(unfinished, "bin", "python"), pip, options);
+    await rename(unfinished, folder).catch((cause: unknown) => {
+      if (!isProgram(program)) throw cause; // else another process was first
+    });
+  } finally {
+    await rm(unfinished, { recursive: true, force: true });
+  }
+}

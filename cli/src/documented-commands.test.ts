@@ -1,0 +1,88 @@
+import { globSync, readFileSync } from "node:fs";
+import { relative, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Command, CommanderError } from "commander";
+import { expect, test } from "vitest";
+import { makeProgram } from "./main.ts";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const documents = globSync(
+  [
+    "*.md",
+    "docs/*.md",
+    "cli/**/*.md",
+    "examples/**/*.md",
+    "sdk-ts/*.md",
+    "services/*.md",
+    "e2e/*.md",
+  ],
+  { cwd: root, exclude: ["**/node_modules/**", "**/dist/**"] },
+).sort();
+
+interface Line {
+  readonly place: string;
+  readonly words: readonly string[];
+}
+
+/** Lines of a document's code blocks that call the command, without what a shell adds. */
+function commandLines(document: string): Line[] {
+  const lines = readFileSync(resolve(root, document), "utf8").split("\n");
+  const found: Line[] = [];
+  let isCode = false;
+  for (const [at, line] of lines.entries()) {
+    if (line.startsWith("```")) isCode = !isCode;
+    const call = /^\s*(?:\$ )?(?:[A-Z_]+=\S+ )*(?:npx )?qmtl (.*)$/.exec(line);
+    if (!isCode || call === null) continue;
+    const text = call[1]!.replace(/\s+#.*$/, "").replace(/\s*(&|\\|[|>].*)$/, "");
+    found.push({
+      place: `${relative(root, document) || document}:${at + 1}`,
+      words: wordsOf(text),
+    });
+  }
+  return found;
+}
+
+const wordsOf = (text: string): string[] => text.match(/"[^"]*"|'[^']*'|\S+/g) ?? [];
+
+/** What the program says against a command line; undefined when it takes it. No command does anything here. */
+function faultOf({ words }: Line): string | undefined {
+  const program = makeProgram();
+  disarm(program);
+  try {
+    program.parse(words.map(unquoted), { from: "user" });
+    return undefined;
+  } catch (failure) {
+    const isHelp = failure instanceof CommanderError && failure.exitCode === 0;
+    return isHelp ? undefined : String(failure);
+  }
+}
+
+function disarm(command: Command): void {
+  command.configureOutput({ writeOut: () => {}, writeErr: () => {} });
+  if (command.commands.length === 0) command.action(() => {});
+  for (const each of command.commands) disarm(each);
+}
+
+const unquoted = (word: string): string => word.replace(/^(["'])(.*)\1$/, "$2");
+
+test.each(documents)("every command line of %s is one the program takes", (document) => {
+  const faults = commandLines(document).flatMap((line) => {
+    const fault = faultOf(line);
+    return fault === undefined ? [] : [`${line.place}: ${fault}`];
+  });
+
+  expect(faults).toEqual([]);
+});
+
+test("a command and an option there are none of, and an argument too few, are found", () => {
+  const fault = (line: string) => faultOf({ place: "", words: line.split(" ") });
+
+  expect(fault("wrld list")).toMatch(/unknown command 'wrld'/);
+  expect(fault("world list --pretty")).toMatch(/unknown option '--pretty'/);
+  expect(fault("world show")).toMatch(/missing required argument/);
+  expect(fault("run a.ts --offline --json")).toBeUndefined();
+});
+
+test("documents with commands are looked at", () => {
+  expect(documents.flatMap(commandLines).length).toBeGreaterThan(50);
+});

@@ -125,7 +125,8 @@ export class OfflineAccount {
     const line = this.#lines[at]!;
     if (line.working > 0 || line.sameBarClose) {
       const { instrument } = line.id;
-      const bar = { instrument, row, bucketEndMs: row, open, high, low, close };
+      const rows = { row, openTimeMs: row - 1, bucketEndMs: row };
+      const bar = { instrument, ...rows, open, high, low, close };
       this.#bookFills(line, line.broker.onBar(bar));
     }
     if (!Number.isNaN(close)) {

@@ -5,8 +5,12 @@ import type { SimulatedBar, SimulatedOrder } from "./simulated-order.ts";
 const INSTRUMENTS = [{ symbol: "X", lotSize: "0.1", tick: 0.5 }];
 const FREE: SimulatedBrokerOptions = { instruments: INSTRUMENTS, noCosts: true };
 
+function spanOf(t: number) {
+  return { openTimeMs: (t - 1) * 1_000, bucketEndMs: t * 1_000 };
+}
+
 function bar(t: number, open: number, high = open, low = open, close = open): SimulatedBar {
-  return { instrument: "X", row: t, bucketEndMs: t * 1_000, open, high, low, close };
+  return { instrument: "X", row: t, ...spanOf(t), open, high, low, close };
 }
 
 function order(more: Partial<SimulatedOrder> = {}): SimulatedOrder {
@@ -144,6 +148,56 @@ describe("limit and stop orders", () => {
       reason: "BAD_ORDER",
     });
     expect(broker.accept(order({ lots: 0.5 }))).toEqual({ accepted: false, reason: "BAD_ORDER" });
+  });
+});
+
+describe("an order decided while a bar is in progress", () => {
+  // Bar 2 runs from 1,000 to 2,000.
+  const cases: [string, Partial<SimulatedOrder>, number][] = [
+    ["a market order", {}, 107],
+    ["a limit", { type: "limit", limitPrice: 105 }, 105],
+    ["a stop", { type: "stop", stopPrice: 102 }, 107],
+    ["a sell stop", { type: "stop", stopPrice: 100, lots: -10 }, 100],
+  ];
+
+  test.each(cases)("%s fills on the next one only", (_, more, price) => {
+    const early = new SimulatedBroker(FREE);
+    const late = new SimulatedBroker(FREE);
+    const decided = order({ bucket: 1_400, ...more });
+    const wild = bar(2, 101, 120, 80, 107);
+    const next = bar(3, 107, 115, 95, 111);
+    early.accept(decided);
+    late.onBar(wild);
+    late.onBar(next);
+
+    expect(early.onBar(wild)).toEqual([]);
+    expect(early.onBar(next)).toMatchObject([{ price, row: 3 }]);
+    expect(late.accept(decided)).toMatchObject({ fills: [{ price, row: 3 }] });
+    expect(late.snapshot()).toEqual(early.snapshot());
+  });
+
+  test("fills on the bar that begins at that moment, whatever was missing before it", () => {
+    const broker = new SimulatedBroker(FREE);
+    broker.onBar(bar(1, 100));
+    broker.accept(order({ bucket: 4_000 }));
+
+    expect(broker.onBar(bar(5, 104))).toMatchObject([{ price: 104, row: 5 }]);
+  });
+
+  test("fills on the bar after the one it was decided on, though that begins before its nominal end", () => {
+    const broker = new SimulatedBroker(FREE);
+    broker.onBar(bar(1, 100));
+    broker.accept(order());
+
+    expect(broker.onBar({ ...bar(2, 101), openTimeMs: 960 })).toMatchObject([{ price: 101 }]);
+  });
+
+  test("fills at its close when that is named: it is later than the decision", () => {
+    const broker = new SimulatedBroker({ ...FREE, sameBarClose: true });
+    broker.accept(order({ bucket: 1_400 }));
+    broker.accept(order({ id: "limit", bucket: 1_400, type: "limit", limitPrice: 105 }));
+
+    expect(broker.onBar(bar(2, 101, 120, 80, 107))).toMatchObject([{ orderId: "o", price: 107 }]);
   });
 });
 

@@ -8,6 +8,7 @@ import { PositionKeys, positionPrefix } from "./position-keys.ts";
 import {
   type AcceptOutcome,
   fillPriceOn,
+  isAfterDecision,
   type SimulatedBar,
   type SimulatedFill,
   type SimulatedOrder,
@@ -28,8 +29,8 @@ export type CostOptions =
 export type SimulatedBrokerOptions = CostOptions & {
   readonly instruments: readonly InstrumentSpec[];
   /**
-   * Fill market orders at the close of the bar they were decided on, as market-on-close orders decided on
-   * earlier data would. Off unless named. @default false
+   * Fill market orders at the close of the bar they were decided on or within, as market-on-close orders decided
+   * on earlier data would. Off unless named. @default false
    */
   readonly sameBarClose?: boolean;
   /** Bars kept an instrument, for orders that arrive after their bar. @default 64 */
@@ -42,7 +43,7 @@ export type OrderOutcome = "filled" | "cancelled";
 
 /** State as plain JSON. */
 export interface SimulatedBrokerSnapshot {
-  readonly version: 1;
+  readonly version: 2;
   readonly working: readonly SimulatedOrder[];
   readonly finished: readonly (readonly [id: string, outcome: OrderOutcome])[];
   readonly positions: readonly (readonly [key: string, lots: number])[];
@@ -54,9 +55,9 @@ export interface SimulatedBrokerSnapshot {
 /**
  * The pure core of the paper broker.
  *
- * Fills go by the order's bucket, never by when the order arrived: an order decided on bucket t fills no
- * earlier than the open of the next bar of its instrument, and gets that very fill when it arrives later, as
- * long as the bar is still kept. Orders fill whole, in the order they were accepted. A repeated id is a duplicate.
+ * Fills go by when the order was decided, never by when it arrived: whatever its type, it fills no earlier than on
+ * the first bar of its instrument that begins then or later, and gets that very fill when it arrives later, as long
+ * as the bar is still kept. Orders fill whole, in the order they were accepted. A repeated id is a duplicate.
  */
 export class SimulatedBroker {
   readonly costs: TradingCosts;
@@ -86,7 +87,7 @@ export class SimulatedBroker {
 
   snapshot(): SimulatedBrokerSnapshot {
     return structuredClone({
-      version: 1,
+      version: 2,
       working: [...this.#working.values()],
       finished: this.#finished.entries(),
       positions: [...this.#positions],
@@ -113,11 +114,13 @@ export class SimulatedBroker {
     }
     this.#working.set(order.id, order);
     const fills: SimulatedFill[] = [];
+    let lastEndMs = forgotten;
     for (const bar of this.#bars.get(order.instrument) ?? []) {
-      const fill = this.#tryFill(order, bar);
+      const fill = this.#tryFill(order, bar, lastEndMs);
       if (fill !== undefined) {
         fills.push(fill);
       }
+      lastEndMs = bar.bucketEndMs;
     }
     return { accepted: true, duplicate: false, fills };
   }
@@ -153,7 +156,7 @@ export class SimulatedBroker {
     }
     const fills: SimulatedFill[] = [];
     for (const order of [...this.#working.values()]) {
-      const fill = this.#tryFill(order, bar);
+      const fill = this.#tryFill(order, bar, last?.bucketEndMs);
       if (fill !== undefined) {
         fills.push(fill);
       }
@@ -189,13 +192,17 @@ export class SimulatedBroker {
     this.#positions.set(key, (this.#positions.get(key) ?? 0) + lots);
   }
 
-  #tryFill(order: SimulatedOrder, bar: SimulatedBar): SimulatedFill | undefined {
+  #tryFill(
+    order: SimulatedOrder,
+    bar: SimulatedBar,
+    lastEndMs: number | undefined,
+  ): SimulatedFill | undefined {
     const type = order.type ?? "market";
     const atClose = this.#sameBarClose && type === "market";
     if (bar.instrument !== order.instrument || !this.#working.has(order.id)) {
       return undefined;
     }
-    if (atClose ? bar.bucketEndMs < order.bucket : bar.bucketEndMs <= order.bucket) {
+    if (atClose ? bar.bucketEndMs < order.bucket : !isAfterDecision(order, bar, lastEndMs)) {
       return undefined;
     }
     const instrument = this.#instruments.get(order.instrument)!;

@@ -3,7 +3,7 @@ export interface SimulatedOrder {
   readonly id: string;
   readonly instrument: string;
   readonly lots: number;
-  /** End of the bucket the order was decided on, epoch milliseconds (offline: any rising number). */
+  /** When the order was decided: the end of a bucket, epoch milliseconds (offline: any rising number). */
   readonly bucket: number;
   /** @default "market" */
   readonly type?: "market" | "limit" | "stop";
@@ -22,6 +22,8 @@ export interface SimulatedBar {
   readonly instrument: string;
   /** Absolute row of the bar; part of the execution id. */
   readonly row: number;
+  /** When the bar began, in the unit of its end: end − interval of its source. */
+  readonly openTimeMs: number;
   /** End of the bar's bucket, epoch milliseconds; rises from bar to bar. */
   readonly bucketEndMs: number;
   readonly open: number;
@@ -53,6 +55,23 @@ export type AcceptRefusal = "BAD_ORDER" | "BUCKET_TOO_OLD" | "REDUCE_ONLY_NOTHIN
 export type AcceptOutcome =
   | { readonly accepted: true; readonly duplicate: boolean; readonly fills: SimulatedFill[] }
   | { readonly accepted: false; readonly reason: AcceptRefusal };
+
+/**
+ * Whether a bar ended after an order was decided and had not begun by then, so that the order meets all of its prices.
+ *
+ * The bar right after the one that ended at that moment never had: where clocks change, a bar may begin a little
+ * before the nominal end of the last one.
+ *
+ * @param lastEndMs end of the instrument's bar before; undefined when it is not known
+ */
+export function isAfterDecision(
+  order: Pick<SimulatedOrder, "bucket">,
+  bar: Pick<SimulatedBar, "openTimeMs" | "bucketEndMs">,
+  lastEndMs: number | undefined,
+): boolean {
+  const { bucket } = order;
+  return bar.bucketEndMs > bucket && (bar.openTimeMs >= bucket || lastEndMs === bucket);
+}
 
 /** Share of a tick by which float noise may make a trade-through look too small. */
 const TICK_TOLERANCE = 1e-6;

@@ -106,7 +106,8 @@ function record(weight = 1): SessionRecordLine[] {
     if (row < FIRST) continue;
     const price = close(row);
     const prices = { open: price, high: price + 1, low: price - 1, close: price };
-    for (const fill of broker.onBar({ instrument: "X", row, bucketEndMs: endOf(row), ...prices })) {
+    const span = { openTimeMs: endOf(row - 1), bucketEndMs: endOf(row) };
+    for (const fill of broker.onBar({ instrument: "X", row, ...span, ...prices })) {
       const { orderId, executionId, lots, fee } = fill;
       journal(row, { op: "fill", fill: { orderId, executionId, lots, price: fill.price, fee } });
     }

@@ -279,7 +279,8 @@ function tradedOnPaper(
       if (row < 0) continue;
       const [open, high, low, close] = ["open", "high", "low", "close"].map((n) => column(n)[row]!);
       const prices = { open: open!, high: high!, low: low!, close: close! };
-      for (const fill of broker.onBar({ instrument, row, bucketEndMs: bucket, ...prices })) {
+      const span = { openTimeMs: table.openTimeMs[row]!, bucketEndMs: bucket };
+      for (const fill of broker.onBar({ instrument, row, ...span, ...prices })) {
         const { orderId, executionId, lots, price, fee } = fill;
         core.apply({ op: "fill", fill: { orderId, executionId, lots, price, fee } });
         fills.push({ instrument, lots, price, fee });
@@ -472,30 +473,38 @@ describe("whatever is traded", () => {
   test("fills and returns are those of the core and the broker that paper runs on", () => {
     const calm = fc.integer({ min: 80, max: 120 }); // nobody is ruined: then there are no returns
     const bar = fc.tuple(fc.integer({ min: 1, max: 3 }), calm, calm, weight, weight);
-    const daily = fc.array(bar, { minLength: 3, maxLength: 20 });
-    const made = (
-      name: string,
-      rows: readonly (readonly [number, number, number, ...unknown[]])[],
-    ) => {
+    const anyBars = fc.record({
+      intervalMs: fc.constantFrom(day, 8 * hour, 5 * hour),
+      rows: fc.array(bar, { minLength: 3, maxLength: 25 }),
+    });
+    type AnyBars = typeof anyBars extends fc.Arbitrary<infer T> ? T : never;
+    const made = (name: string, { intervalMs, rows }: AnyBars) => {
       let at = -1;
       const bars = rows.map(([gap, open, close], k): Bar => {
-        at += k === 0 ? 1 : gap; // both begin on one day
-        return [at * day, open, close];
+        at += k === 0 ? 1 : gap;
+        return [at * intervalMs, open, close];
       });
-      return feedOf(name, day, bars);
+      return feedOf(name, intervalMs, bars);
     };
     fc.assert(
-      fc.property(daily, daily, fc.boolean(), (rowsA, rowsB, crossed) => {
-        const a = made("A", rowsA);
-        const b = made("B", rowsB);
+      fc.property(anyBars, anyBars, fc.boolean(), (barsA, barsB, crossed) => {
+        const a = made("A", barsA);
+        const b = made("B", barsB);
+        // From when on both have a mark: paper refuses a target before, offline keeps it.
+        const fromMs = Math.max(a.table.bucketEndMs[0]!, b.table.bucketEndMs[0]!);
+        const stated = (on: OfflineFeed, values: readonly number[]) =>
+          targetsOn(
+            on,
+            values.map((value, k) => (on.table.bucketEndMs[k]! < fromMs ? Number.NaN : value)),
+          );
         const [onX, onY] = crossed ? [b, a] : [a, b];
-        const x = targetsOn(
+        const x = stated(
           onX,
-          (crossed ? rowsB : rowsA).map((row) => row[3]),
+          (crossed ? barsB : barsA).rows.map((row) => row[3]),
         );
-        const y = targetsOn(
+        const y = stated(
           onY,
-          (crossed ? rowsA : rowsB).map((row) => row[4]),
+          (crossed ? barsA : barsB).rows.map((row) => row[4]),
         );
         const market = marketOf(pair(costly), "B");
 

@@ -4,7 +4,7 @@ import type { BookId, OrderTerms } from "@qmtl/sdk/execution";
 export interface BrokerOrder extends BookId {
   readonly id: string;
   readonly lots: number;
-  /** End of the bucket it was decided on, epoch milliseconds. */
+  /** When it was decided, epoch milliseconds: no bar that had begun by then fills it. */
   readonly bucket: number;
   readonly reduceOnly: boolean;
   /** @default a market order */
@@ -30,6 +30,8 @@ export interface BrokerFill {
 export interface BrokerBar {
   readonly instrument: string;
   readonly row: number;
+  /** End − interval of the feed, epoch milliseconds. */
+  readonly openTimeMs: number;
   readonly bucketEndMs: number;
   readonly open: number;
   readonly high: number;

@@ -5,6 +5,8 @@ import { type OrderRecord, workingOf } from "./order-record.ts";
 
 /** Bars kept an instrument, for orders that arrive late. */
 export const paperBarsMax = 64;
+/** Stored besides: the bar before those, whose end tells which orders come too late. */
+const storedBarsMax = paperBarsMax + 1;
 /** Finished orders the broker remembers in memory; the table keeps all. */
 const finishedMax = 10_000;
 
@@ -40,9 +42,9 @@ export async function loadPaper(
     "SELECT instrument, book, lots FROM paper.holding WHERE account_id = $1 ORDER BY instrument, book",
     [account],
   );
-  const bars = await db.query<BarRecord>(
+  const bars = await db.query<BarRecord & { nth: number }>(
     `SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY instrument ORDER BY bucket_end_ms DESC) AS nth
-       FROM paper.bar WHERE account_id = $1) t WHERE nth <= ${paperBarsMax} ORDER BY instrument, bucket_end_ms`,
+       FROM paper.bar WHERE account_id = $1) t WHERE nth <= ${storedBarsMax} ORDER BY instrument, bucket_end_ms`,
     [account],
   );
   const [last] = await db.query<{ sequence: number }>(
@@ -51,7 +53,7 @@ export async function loadPaper(
   );
   return {
     snapshot: {
-      version: 1,
+      version: 2,
       working: orders.filter((order) => order.outcome === null).map(workingOf),
       finished: orders.flatMap(({ order_id, outcome }) =>
         outcome === null ? [] : [[order_id, outcome] as const],
@@ -60,9 +62,11 @@ export async function loadPaper(
         ({ instrument, book, lots }) =>
           [`${instrument.length}:${instrument}${book}`, lots] as const,
       ),
-      bars: bars.map((bar) => ({ ...barOf(bar), instrument: bar.instrument })),
+      bars: bars.flatMap((bar) => (bar.nth > paperBarsMax ? [] : [barOf(bar)])),
       cancelled: [],
-      forgotten: [],
+      forgotten: bars.flatMap(({ nth, instrument, bucket_end_ms: endMs }) =>
+        nth > paperBarsMax ? [[instrument, endMs] as const] : [],
+      ),
     },
     cash: cash?.cash ?? initialCash,
     sequence: last?.sequence ?? 0,
@@ -211,7 +215,14 @@ export async function setOutcomes(
   );
 }
 
-const BAR = ["text", "text", "bigint", "bigint", ...Array<string>(4).fill("double precision")];
+const BAR = [
+  "text",
+  "text",
+  "bigint",
+  "bigint",
+  "bigint",
+  ...Array<string>(4).fill("double precision"),
+];
 
 /** Stores bars; one that is there already stays as it is. */
 export function insertBars(
@@ -220,7 +231,7 @@ export function insertBars(
   bars: readonly BrokerBar[],
 ): Promise<void> {
   const rows = bars.map((bar) => [
-    ...[account, bar.instrument, bar.row, bar.bucketEndMs],
+    ...[account, bar.instrument, bar.row, bar.openTimeMs, bar.bucketEndMs],
     ...[bar.open, bar.high, bar.low, bar.close],
   ]);
   return queryRows(
@@ -228,12 +239,12 @@ export function insertBars(
     BAR,
     rows,
     (list) =>
-      `INSERT INTO paper.bar (account_id, instrument, source_row, bucket_end_ms, open, high, low, close)
-       VALUES ${list} ON CONFLICT DO NOTHING`,
+      `INSERT INTO paper.bar (account_id, instrument, source_row, open_time_ms, bucket_end_ms, open, high, low,
+         close) VALUES ${list} ON CONFLICT DO NOTHING`,
   );
 }
 
-/** Deletes bars of instruments that are older than the last `paperBarsMax` of each. */
+/** Deletes bars of instruments that are older than the last `storedBarsMax` of each. */
 export async function forgetBars(
   db: Queryable,
   account: string,
@@ -243,7 +254,7 @@ export async function forgetBars(
     db.query(
       `DELETE FROM paper.bar WHERE account_id = $1 AND instrument = $2 AND bucket_end_ms <
          (SELECT bucket_end_ms FROM paper.bar WHERE account_id = $1 AND instrument = $2
-          ORDER BY bucket_end_ms DESC OFFSET ${paperBarsMax - 1} LIMIT 1)`,
+          ORDER BY bucket_end_ms DESC OFFSET ${storedBarsMax - 1} LIMIT 1)`,
       [account, instrument],
     ),
   );
@@ -266,6 +277,7 @@ export function readExecutions(
 interface BarRecord {
   instrument: string;
   source_row: number;
+  open_time_ms: number;
   bucket_end_ms: number;
   open: number;
   high: number;
@@ -273,7 +285,8 @@ interface BarRecord {
   close: number;
 }
 
-function barOf(bar: BarRecord) {
-  const { source_row: row, bucket_end_ms: bucketEndMs, open, high, low, close } = bar;
-  return { row, bucketEndMs, open, high, low, close };
+function barOf(bar: BarRecord): BrokerBar {
+  const { instrument, open, high, low, close } = bar;
+  const { source_row: row, open_time_ms: openTimeMs, bucket_end_ms: bucketEndMs } = bar;
+  return { instrument, row, openTimeMs, bucketEndMs, open, high, low, close };
 }

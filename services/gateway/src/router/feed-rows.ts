@@ -1,4 +1,5 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
+import type { BrokerBar } from "../paper/broker-port.ts";
 import type { SourceBar } from "../ports.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { OrderPathDeps } from "./order-path-deps.ts";
@@ -36,7 +37,7 @@ export class FeedRows {
   }
 
   async onBars(bars: readonly SourceBar[]): Promise<void> {
-    const rows = groupRows(bars);
+    const rows = groupRows(bars, (source) => this.#intervalMs(source));
     const run = this.#tail.then(async () => {
       for (const row of rows) await this.#book(row);
     });
@@ -102,6 +103,11 @@ export class FeedRows {
     this.#gateOf(source).advance(row.row);
   }
 
+  /** Every feed that marks an instrument is configured; the bars of others go nowhere. */
+  #intervalMs(source: string): number {
+    return (this.#ports.feeds.get(source)?.intervalSeconds ?? 0) * 1_000;
+  }
+
   #gateOf(source: string): RowGate {
     let gate = this.#booked.get(source);
     if (gate === undefined) {
@@ -123,13 +129,14 @@ export class FeedRows {
   }
 }
 
-function groupRows(bars: readonly SourceBar[]): BarRow[] {
-  const rows = new Map<string, BarRow & { bars: SourceBar[] }>();
+/** The bars of each row together, each with the time it began. */
+function groupRows(bars: readonly SourceBar[], intervalMsOf: (source: string) => number): BarRow[] {
+  const rows = new Map<string, BarRow & { bars: BrokerBar[] }>();
   for (const bar of bars) {
     const { source, row, bucketEndMs: bucket } = bar;
     const key = `${row}\n${source}`;
     const found = rows.get(key) ?? { source, row, bucket, bars: [] };
-    found.bars.push(bar);
+    found.bars.push({ ...bar, openTimeMs: bucket - intervalMsOf(source) });
     rows.set(key, found);
   }
   return [...rows.values()].sort((a, b) => a.row - b.row);

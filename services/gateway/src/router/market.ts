@@ -37,6 +37,11 @@ export class Market {
     return this.#rows.get(source);
   }
 
+  /** Latest end of a bucket of any source; −∞ before the first. */
+  get lastEndMs(): number {
+    return Math.max(...[...this.#rows.values()].map(({ bucket }) => bucket));
+  }
+
   sources(): IterableIterator<string> {
     return this.#rows.keys();
   }

@@ -1,6 +1,7 @@
 import type { BrokerReport } from "../paper/broker-port.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking, OutgoingOrder } from "./booking.ts";
+import { decidedMs } from "./decided-time.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
 
 /**
@@ -46,7 +47,8 @@ async function sendOne(
   }
   let isLate = false;
   try {
-    const { id, world, strategy, instrument, lots, bucket, reduceOnly, origin, terms } = order;
+    const { id, world, strategy, instrument, lots, reduceOnly, origin, terms } = order;
+    const bucket = decidedMs(router, order);
     const { fence, decisionId } = context;
     const identity = { id, world, strategy, instrument, lots, bucket, reduceOnly, origin };
     const under = terms === undefined ? { fence, decisionId } : { fence, decisionId, terms };

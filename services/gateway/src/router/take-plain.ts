@@ -112,7 +112,9 @@ function refuseBucket(
   const now = router.dataNow(world);
   if (door.openedMs === undefined) return "GATE_SHUT";
   if (bucket <= door.openedMs || now - bucket > world.maxLagMs) return "BUCKET_STALE";
-  const hasMark = bucket <= now && router.market.closeAt(instrument, bucket) !== undefined;
+  const hasMark =
+    bucket <= Math.max(now, router.market.lastEndMs) &&
+    router.market.closeAt(instrument, bucket) !== undefined;
   return hasMark ? undefined : "MARK_INVALID";
 }
 

@@ -180,6 +180,12 @@ export class OrderBench {
       readonly sessionId?: string;
       readonly ticketStrategies?: readonly string[];
       readonly wanted?: number;
+      /** Feed of the row. @default "sp500" */
+      readonly source?: string;
+      /** @default the end of the day of the row */
+      readonly bucket?: number;
+      /** @default "SPX" */
+      readonly instrument?: string;
     } = {},
   ) {
     const sessionId = claim.sessionId ?? `session-${strategy}`;
@@ -198,13 +204,13 @@ export class OrderBench {
           : [
               {
                 strategyId: strategy,
-                instrument: "SPX",
+                instrument: claim.instrument ?? "SPX",
                 value,
                 row: BigInt(row),
-                bucketEndMs: BigInt(bucketOf(row)),
+                bucketEndMs: BigInt(claim.bucket ?? bucketOf(row)),
               },
             ],
-      source: "sp500",
+      source: claim.source ?? "sp500",
       endRow: BigInt(row),
       strategyIds: [strategy],
       wantedOrders: BigInt(claim.wanted ?? 0),
@@ -300,7 +306,10 @@ export class OrderBench {
     return new GatewayOrders({
       db: this.#db,
       accounts: [this.#settings],
-      feeds: new Map([["sp500", { intervalSeconds: 86_400, periodsPerYear: 252 }]]),
+      feeds: new Map([
+        ["sp500", { intervalSeconds: 86_400, periodsPerYear: 252 }],
+        ["hours", { intervalSeconds: 3_600, periodsPerYear: 8_760 }],
+      ]),
       openBroker: (settings) =>
         new PaperBroker(this.#paperDb, {
           ...settings,

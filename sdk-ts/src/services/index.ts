@@ -8,6 +8,7 @@ export {
   AccountService,
   type Position,
 } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+export { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 export { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 export {
   type Order,
@@ -15,8 +16,12 @@ export {
   OrderService,
   OrderState,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+export { RebalancingExecutionService } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 export {
   ActivationService,
   type ApplyRun,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+export { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+export { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
+export { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 export { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";

@@ -1,0 +1,262 @@
+import { execFile } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Answer, type Desk, type LongAnswer, makeDesk, repository } from "./desk.ts";
+import { type SeedLine, seedCommands } from "./seed-commands.ts";
+import { ADAPTER, GAP, GAP_TEST, INTENT, ORDERS, SESSION } from "./walk-strategies.ts";
+
+const runFile = promisify(execFile);
+/** Whole programs; alone on a machine a step takes a tenth of this. */
+const stepMsMax = 240_000;
+const project = "app/my_qmtl_project";
+/** The switches of the guide's section 4a, by the environment. */
+const VERSION_2 =
+  "QMTL__WORLD_SERVICE__COMPAT_REBALANCE_V2=true QMTL__WORLD_SERVICE__ALPHA_METRICS_REQUIRED=true QMTL__GATEWAY__REBALANCE_SCHEMA_VERSION=2";
+
+describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, () => {
+  let desk: Desk;
+  const typed = new Set<string>();
+  let lonely: LongAnswer | undefined;
+  let parallel: LongAnswer | undefined;
+  let platform: LongAnswer | undefined;
+  const at = (file: string): string => join(desk.folder, project, file);
+
+  /** Types the line that stands for a command of the guide; checks how it ends. */
+  async function seed(line: SeedLine, where: string = project): Promise<Answer> {
+    const wanted = seedCommands.find(({ here }) => here === line);
+    const answer = await desk.type(line, where);
+    typed.add(line);
+    const exitCode = wanted !== undefined && "exitCode" in wanted ? wanted.exitCode : 0;
+    expect(answer.exitCode, `${line}\n${answer.stdout}\n${answer.stderr}`).toBe(exitCode);
+    return answer;
+  }
+  /** Runs `qmtl …` in the project; what it printed. */
+  async function qmtl(line: string, exitCode = 0): Promise<string> {
+    const answer = await desk.type(`node_modules/.bin/qmtl ${line}`, project);
+    expect(answer.exitCode, `${line}\n${answer.stdout}\n${answer.stderr}`).toBe(exitCode);
+    return exitCode === 0 ? answer.stdout : answer.stderr;
+  }
+  const json = async (line: string, exitCode = 0) =>
+    JSON.parse(await qmtl(`${line} --json`, exitCode));
+
+  beforeAll(async () => {
+    desk = await makeDesk();
+    // What publishing would leave in the registry.
+    const pack = [join(repository, ".ci/pack.ts"), "--out", join(desk.folder, "packages")];
+    await runFile(process.execPath, pack, { maxBuffer: 1 << 26 });
+  }, stepMsMax);
+  afterAll(async () => desk?.[Symbol.asyncDispose]());
+
+  test("0: installing is one command, and the machine's own Node is enough", async () => {
+    await desk.type("mkdir app");
+    await seed("npm init -y", "app");
+    await seed("npm install ../packages/*.tgz", "app");
+
+    expect((await desk.type("npx qmtl --version", "app")).stdout).toBe("0.1.0\n");
+  });
+
+  test("1: presets and old templates are listed, a project is made with its data", async () => {
+    const lists = await seed("npx qmtl project list-presets --show-legacy-templates", "app");
+    const made = await seed(
+      "npx qmtl project init --path my_qmtl_project --strategy branching --with-sample-data --packages ../packages",
+      "app",
+    );
+    await seed("cd my_qmtl_project && npm install", "app");
+
+    expect(lists.stdout).toMatch(/^production /m);
+    expect(lists.stdout).toMatch(/^branching /m);
+    expect(made.stdout).toContain("next: cd my_qmtl_project && npm install && npm start");
+  });
+
+  test("2: the scaffold runs offline at once, with or without a word about it", async () => {
+    const listing = await seed("ls -R . | head -40");
+    const started = await seed("npm start");
+    const plain = await seed("npx qmtl run strategy.ts");
+
+    for (const each of ["generators", "indicators", "transforms", "qmtl.yml", "strategy.ts"])
+      expect(listing.stdout).toMatch(new RegExp(`^${each}$`, "m"));
+    const metrics = /^Branching: 784 returns, \d+ orders\n {2}sharpe +[\d.]+$/m;
+    expect(started.stdout).toMatch(metrics);
+    expect(plain.stdout).toMatch(metrics);
+  });
+
+  test("1, 2: every other template starts as this one does", async () => {
+    const dependencies = async (folder: string) => {
+      const { dependencies, devDependencies, optionalDependencies } = JSON.parse(
+        await readFile(join(desk.folder, folder, "package.json"), "utf8"),
+      );
+      return { dependencies, devDependencies, optionalDependencies };
+    };
+    const { templates } = JSON.parse(
+      (await desk.type("npx qmtl project list-presets --show-legacy-templates --json", "app"))
+        .stdout,
+    ) as { templates: { name: string }[] };
+    const others = templates.map(({ name }) => name).filter((name) => name !== "branching");
+
+    for (const name of others) {
+      const made = `npx qmtl project init --path ${name} --strategy ${name} --packages ../packages`;
+      await desk.type(made, "app");
+      // What `npm install` would bring, since all ask for the same.
+      expect(await dependencies(`app/${name}`)).toEqual(await dependencies(project));
+      await desk.type(`ln -s ../my_qmtl_project/node_modules ${name}/node_modules`, "app");
+      const { stdout, stderr } = await desk.type("npm start", `app/${name}`);
+      expect(stdout, stderr).toMatch(/^\w+: 784 returns, [1-9]\d* orders\n {2}sharpe /m);
+    }
+    expect(others).toHaveLength(6);
+  });
+
+  test("2a: reinstalling mends what was mixed up, and the doctor says so", async () => {
+    const manifest = join(desk.folder, project, "node_modules/@qmtl/sdk/package.json");
+    const text = await readFile(manifest, "utf8");
+    await writeFile(manifest, text.replace('"version": "0.1.0"', '"version": "0.0.9"'));
+
+    const sick = await desk.type("npx qmtl doctor", project);
+    await desk.type("rm -r node_modules/@qmtl", project);
+    await seed("npm install && npx qmtl doctor --json");
+
+    expect(sick.exitCode).toBe(1);
+    expect(sick.stdout + sick.stderr).toMatch(/npm (install|ci|dedupe)/);
+  });
+
+  test("3: a node of one's own is a file in a folder of the project, tested beside", async () => {
+    await writeFile(at("indicators/gap.ts"), GAP);
+    await writeFile(at("tests/gap.test.ts"), GAP_TEST);
+
+    const { stdout } = await seed("npm test");
+
+    expect(stdout).toMatch(/Test Files +5 passed/);
+    expect(await json("config explain gateway.port")).toMatchObject({
+      value: desk.ports[0],
+      default: 7400,
+      origin: "QMTL__GATEWAY__PORT",
+    });
+  });
+
+  test("3a: intents alone are a strategy, bound inside or from outside", async () => {
+    await writeFile(at("intent.ts"), INTENT);
+    await writeFile(at("adapted.ts"), ADAPTER);
+
+    const intent = await json("run intent.ts --offline");
+    const adapted = await json("run adapted.ts --offline");
+
+    const { orders } = intent;
+    expect(orders).toBeGreaterThan(0);
+    expect(adapted).toMatchObject({ orders });
+  });
+
+  test("4: a service without its storage says what is missing, and what to use instead", async () => {
+    for (const { here } of seedCommands.filter(({ here }) => here.includes("qmtl service"))) {
+      const { stderr } = await seed(here);
+
+      expect(stderr).toMatch(/storage\.kind.*\n?.*bus\.kind/s);
+      expect(stderr).toContain("qmtl up");
+    }
+  });
+
+  test("4: a run without a platform computes nothing that could be traded, says what to do, and goes on when there is one", async () => {
+    const url = `http://127.0.0.1:${desk.ports[0]}`;
+    const first = desk.leave("npx qmtl up", project);
+    await first.shows("ready");
+    await qmtl("world create paper --clock replay --source bars --account main");
+    await qmtl("policy add paper templates/policy.example.yml");
+    await first.interrupt();
+
+    lonely = desk.leave(`npx qmtl run strategy.ts --world paper --gateway-url ${url}`, project);
+    await lonely.shows(/--gateway-url|qmtl up/);
+    platform = desk.leave(`${VERSION_2} npx qmtl up`, project);
+    await platform.shows("ready");
+    await lonely.shows(/submitted +s-[0-9a-f]{16}: 7 new nodes, 0 reused/);
+    parallel = desk.leave("npx qmtl run intent.ts --world paper", project);
+    await parallel.shows(/submitted +s-[0-9a-f]{16}: \d+ new nodes, [1-9]\d* reused/);
+
+    const decision = await json("world decide paper");
+    expect(decision).toMatchObject({
+      effective_mode: "EFFECTIVE_MODE_VALIDATE",
+      execution_domain: "EXECUTION_DOMAIN_BACKTEST",
+    });
+    await qmtl("queues advance bars --to 2021-01-29");
+    expect(await json("orders --world paper")).toEqual([]);
+  });
+
+  test("4: the world's decision opens the gates, and every watcher sees it", async () => {
+    await qmtl("world apply paper --run up-1 --to compute-only");
+    await qmtl("world apply paper --run up-2 --to paper");
+
+    const decision = await json("world decide paper");
+    expect(decision).toMatchObject({
+      effective_mode: "EFFECTIVE_MODE_PAPER",
+      execution_domain: "EXECUTION_DOMAIN_DRYRUN",
+    });
+    await qmtl("queues advance bars --to 2021-03-31");
+    expect((await json("orders --world paper")).length).toBeGreaterThan(0);
+    expect(await qmtl("events --topic world/paper/gate")).toMatch(/unfreeze +fence 3/);
+    expect(await qmtl("explain paper Branching")).toContain("It is paper");
+  });
+
+  test("4a: intents become a plan, the plan orders, first as a dry run", async () => {
+    const plan =
+      "rebalance plan --account main --world paper=0.5:Branching=0.5,IntentFirstStrategy=0.5";
+
+    const early = JSON.parse(await qmtl(`${plan} --schema-version 1 --json`, 1));
+    const made = await json(`${plan} --schema-version 2`);
+    await writeFile(at("orders.ts"), ORDERS);
+    const orders = await desk.type("npx node orders.ts", project);
+    const done = await json(`${plan.replace("plan", "execute")} --batch move-1 --schema-version 2`);
+
+    expect(early).toMatchObject({ reason: "SCHEMA_VERSION_REQUIRED" });
+    expect(Object.keys(made.plan.alpha_metrics.per_strategy)).toHaveLength(2);
+    expect(made).toMatchObject({ submitted: false });
+    expect(orders.stderr).toBe("");
+    const planned = JSON.parse(orders.stdout);
+    expect(planned.length).toBeGreaterThan(0);
+    expect(planned[0]).toMatchObject({ worldId: "paper", instrument: "DEMO", reduceOnly: true });
+    expect(done).toMatchObject({ submitted: true });
+  });
+
+  test("5: a run ends with its scope, or by a helper that may be called twice", async () => {
+    await writeFile(at("session.ts"), SESSION);
+
+    const { stdout, stderr, exitCode } = await desk.type("npx node session.ts", project);
+
+    expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
+    expect(stdout).toBe("session true\nrun true\nnothing is left running\n");
+  });
+
+  test("5: test mode shortens every wait, and says so", async () => {
+    const { stdout } = await desk.type(
+      "QMTL__TEST__TEST_MODE=true npx qmtl config explain sdk.request_timeout_ms --json",
+      project,
+    );
+
+    expect(JSON.parse(stdout)).toMatchObject({
+      value: 1500,
+      default: 2000,
+      origin: "test.test_mode",
+    });
+  });
+
+  test("6: before a deployment all is checked and backed up", async () => {
+    await lonely?.interrupt();
+    await parallel?.interrupt();
+    await platform?.interrupt();
+
+    await qmtl("backup --out before.qmtl-backup");
+    const verified = await json("backup --verify before.qmtl-backup");
+    await qmtl("config validate --offline");
+    await qmtl("project validate");
+
+    expect(verified).toMatchObject({ tables: expect.anything() });
+  });
+
+  test("5: packing and checking go side by side", async () => {
+    const { stdout } = await seed("(npm pack & npm run typecheck && wait)");
+
+    expect(stdout).toContain("my_qmtl_project-0.1.0.tgz");
+  });
+
+  test("every command of the guide has been typed", () => {
+    expect([...typed].sort()).toEqual(seedCommands.map(({ here }) => here).sort());
+  });
+});

@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import * as nodeModule from "node:module";
+import { constants } from "node:os";
 
 const [major = 0] = process.versions.node.split(".").map(Number);
 const require = nodeModule.createRequire(import.meta.url);
@@ -29,9 +30,15 @@ if (major < 24) {
   // Whoever stops this process means the program. Ctrl-C reaches both: the terminal sends it to the whole group.
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   process.on("SIGINT", () => {});
-  const [code] = await once(child, "exit");
-  process.exit(code ?? 1);
+  const [code, signal] = await once(child, "exit");
+  process.exit(code ?? 128 + constants.signals[signal]);
 }
+
+// The reader of a pipe has seen enough, as `head` does: no failure, and nobody is left to tell.
+process.stdout.on("error", (failure) => {
+  if (failure.code !== "EPIPE") throw failure;
+  process.exit(0);
+});
 
 // Parsed code is kept between runs (in the system's temporary folder): a third of the start-up time.
 nodeModule.enableCompileCache?.();

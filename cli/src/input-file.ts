@@ -1,13 +1,43 @@
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { type DescMessage, fromJson, type JsonValue, type MessageShape } from "@bufbuild/protobuf";
 import { CommandError } from "./exit-codes.ts";
 
-/** The text of a file named on the command line. Usage error when it cannot be read. */
+/** Largest file that is read whole, bytes. */
+const fileBytesMax = 64 * 1024 * 1024;
+const pieceBytes = 1024 * 1024;
+
+/** The text of a file named on the command line. Usage error when it cannot be read, or is larger than 64 MiB. */
 export function readTextFile(path: string): string {
+  let text: string | undefined;
   try {
-    return readFileSync(path, "utf8");
+    text = readUpTo(path, fileBytesMax)?.toString("utf8");
   } catch (cause) {
     throw new CommandError(`cannot read ${path}: ${messageOf(cause)}`);
+  }
+  if (text === undefined)
+    throw new CommandError(`cannot read ${path}: it is larger than ${fileBytesMax} bytes`);
+  return text;
+}
+
+/**
+ * The bytes of a file, a pipe or a device; undefined where there are more than `bytesMax`, of which hardly more are read.
+ *
+ * @param file path, or 0 for standard input
+ */
+export function readUpTo(file: string | 0, bytesMax: number): Buffer | undefined {
+  const descriptor = file === 0 ? 0 : openSync(file, "r");
+  try {
+    const pieces: Buffer[] = [];
+    const piece = Buffer.allocUnsafe(pieceBytes);
+    for (let have = 0; have <= bytesMax; ) {
+      const length = readSync(descriptor, piece);
+      if (length === 0) return Buffer.concat(pieces, have);
+      pieces.push(Buffer.from(piece.subarray(0, length)));
+      have += length;
+    }
+    return undefined;
+  } finally {
+    if (file !== 0) closeSync(descriptor);
   }
 }
 

@@ -32,7 +32,8 @@ Exit codes:
   1  refused, or what was asked for did not happen
   2  bad usage, configuration or input file; nothing was done
   3  the platform could not be reached
-  4  the feature is in the contract but not built yet`;
+  4  the feature is in the contract but not built yet
+  130  interrupted`;
 
 /** The whole command line. */
 export function makeProgram(): Command {

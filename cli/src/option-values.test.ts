@@ -1,7 +1,15 @@
+import { parseInterval } from "@qmtl/sdk";
 import { InvalidArgumentError } from "commander";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decimalText, integerIn, intervalSeconds, nameList, numberIn } from "./option-values.ts";
+import {
+  decimalText,
+  integerIn,
+  intervalSeconds,
+  nameList,
+  numberIn,
+  secondsOfInterval,
+} from "./option-values.ts";
 
 describe("an interval", () => {
   test("is written in seconds, or with its unit", () => {
@@ -15,7 +23,25 @@ describe("an interval", () => {
       expect(() => intervalSeconds(text)).toThrow(InvalidArgumentError);
     },
   );
+
+  test("is read as the SDK reads it", () => {
+    const texts = fc.stringMatching(/^ ?\d{0,6}\.?[smhdwSMHD]? ?$/);
+    fc.assert(
+      fc.property(texts, (text) => {
+        expect(secondsOfInterval(text)).toBe(sdkReading(text));
+      }),
+      { seed: 5, numRuns: 500 },
+    );
+  });
 });
+
+function sdkReading(text: string): number | undefined {
+  try {
+    return parseInterval("interval", text);
+  } catch {
+    return undefined;
+  }
+}
 
 describe("a number", () => {
   test("is read as it is written, inside its bounds only", () => {

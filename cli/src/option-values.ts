@@ -32,11 +32,17 @@ export function decimalText(text: string): string {
   throw new InvalidArgumentError("It takes a decimal number, such as -0.25.");
 }
 
-/** Whole seconds of an interval: `60`, `60s`, `1m`, `1h` and `1d` all work. */
-export function intervalSeconds(text: string): number {
+/** Whole seconds of an interval, 1..86400, as the SDK reads it; undefined for any other text. */
+export function secondsOfInterval(text: string): number | undefined {
   const found = /^(\d{1,8})([smhd]?)$/.exec(text);
   const seconds = found ? Number(found[1]) * secondsOf[found[2] || "s"]! : Number.NaN;
-  if (seconds >= 1 && seconds <= intervalSecondsMax) return seconds;
+  return seconds >= 1 && seconds <= intervalSecondsMax ? seconds : undefined;
+}
+
+/** Whole seconds of an interval: `60`, `60s`, `1m`, `1h` and `1d` all work. */
+export function intervalSeconds(text: string): number {
+  const seconds = secondsOfInterval(text);
+  if (seconds !== undefined) return seconds;
   throw new InvalidArgumentError("It takes an interval up to a day: 60, 60s, 1m, 1h, 1d.");
 }
 

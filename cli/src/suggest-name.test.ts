@@ -11,10 +11,10 @@ test("the nearest name is told, or the first few there are", () => {
   expect(suggestionFor("dmo", known)).toBe("did you mean demo?");
   expect(suggestionFor("bald-wrold", known)).toBe("did you mean bold-world?");
   expect(suggestionFor("PAPER", known)).toBe("did you mean paper?");
-  expect(suggestionFor("nothing", known)).toBe("there is demo, paper, bold-world");
-  expect(suggestionFor("demo", [])).toBe("there is none yet");
+  expect(suggestionFor("nothing", known)).toBe("there is demo, paper, bold-world;");
+  expect(suggestionFor("demo", [])).toBe("there is none yet;");
   const many = Array.from({ length: 30 }, (_, at) => `world-${at}`);
-  expect(suggestionFor("zzz", many)).toMatch(/^there is world-0, .*world-9, …$/);
+  expect(suggestionFor("zzz", many)).toMatch(/^there is world-0, .*world-9, …;$/);
 });
 
 /** A session whose gateway knows these worlds, two on a page. */

@@ -12,9 +12,9 @@ const namesToldMax = 10;
 export function suggestionFor(name: string, known: readonly string[]): string {
   const near = nearestName(name, known);
   if (near !== undefined) return `did you mean ${near}?`;
-  if (known.length === 0) return "there is none yet";
+  if (known.length === 0) return "there is none yet;";
   const more = known.length > namesToldMax ? ", …" : "";
-  return `there is ${known.slice(0, namesToldMax).join(", ")}${more}`;
+  return `there is ${known.slice(0, namesToldMax).join(", ")}${more};`;
 }
 
 /** A strategy name that a world does not have. */

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 
+/** Longest wait for a text. */
+const waitMsMax = 90_000;
 /** Most characters of output that are kept. */
 const outputCharsMax = 1_000_000;
 
@@ -14,7 +16,7 @@ export interface Ended {
 export interface FollowedProcess {
   /** Standard output, then standard error, up to now. */
   output(): string;
-  /** Resolves when the output matches, with the match. Rejects when the process ends before, telling its output. */
+  /** Resolves when the output matches, with the match. Rejects, telling the output, when the process ends before or 90 s pass. */
   waitFor(pattern: RegExp): Promise<RegExpExecArray>;
   readonly ended: Promise<Ended>;
   /** Sends a signal and waits until it is gone. @default SIGTERM */
@@ -55,12 +57,20 @@ export function startProcess(
     ended,
     waitFor: (pattern) =>
       new Promise((resolve, reject) => {
+        const line = command.join(" ");
+        const fail = (why: string): void =>
+          reject(new Error(`${line} ${why} ${pattern}: ${output()}`));
+        const timer = setTimeout(() => {
+          waiting.delete(look);
+          fail("has not shown");
+        }, waitMsMax);
         const look = (): void => {
           const found = pattern.exec(output());
           if (found === null && end === undefined) return;
           waiting.delete(look);
+          clearTimeout(timer);
           if (found !== null) resolve(found);
-          else reject(new Error(`${command.join(" ")} ended before ${pattern}: ${output()}`));
+          else fail("ended before");
         };
         waiting.add(look);
         look();

@@ -25,6 +25,7 @@ export type {
   StepsAfterTarget,
 } from "./runner/offline-result.ts";
 export type { OnlineEvent, OnlineRun, RunStatus } from "./runner/online-run.ts";
+export type { ReachState, RunReach } from "./runner/reach-watch.ts";
 export type { OnlineSession, RunOptions } from "./runner/run-in-world.ts";
 export { Runner } from "./runner/runner.ts";
 export type { OfflineOptions } from "./runner/runner-options.ts";

@@ -18,7 +18,7 @@ export async function withBackupRun<T>(work: (run: BackupRun) => Promise<T>): Pr
   const stopping = new AbortController();
   const stop = (): void => {
     if (stopping.signal.aborted) process.exit(ExitCode.interrupted);
-    const message = "broken off; nothing is left of it";
+    const message = "broken off; nothing of it counts";
     stopping.abort(new CommandError(message, ExitCode.interrupted, "run it again"));
   };
   let step = "";

@@ -72,7 +72,7 @@ telemetry: {log_level: silent}
     } finally {
       await platform.stop();
     }
-    const used = await qmtl("restore", file, "--force");
+    const used = await qmtl("restore", file);
     expect(JSON.parse(used.err[0]!)).toMatchObject({ reason: "STORE_NOT_EMPTY" });
     const verified = await qmtl("backup", "--verify", file);
     expect(JSON.parse(verified.out[0]!)).toMatchObject({ verified: true });

@@ -5,6 +5,7 @@ import { archiveJson, archiveWords } from "../backup/archive-summary.ts";
 import { withBackupRun } from "../backup/backup-run.ts";
 import { CommandError } from "../exit-codes.ts";
 import { printJson } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import type { GlobalOptions } from "../session.ts";
 
 interface BackupCommandOptions extends GlobalOptions {
@@ -35,7 +36,10 @@ export function addBackupCommand(program: Command): void {
       const options = command.optsWithGlobals<BackupCommandOptions>();
       const { out, verify } = options;
       if (out !== undefined && verify === undefined) return backUp(out, options, command);
-      if (verify !== undefined && out === undefined) return check(verify, options);
+      if (verify !== undefined && out === undefined) {
+        refuseIdle({ "--force": options.force }, "with --verify");
+        return check(verify, options);
+      }
       throw new CommandError("say either --out FILE or --verify FILE");
     });
 }

@@ -2,9 +2,11 @@ import { dirname, resolve } from "node:path";
 import { configJsonSchema } from "@qmtl/sdk/config";
 import { type Command, Option } from "commander";
 import { printJson } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import type { GlobalOptions } from "../session.ts";
-import { schemaFileName, schemaLine, writeOutput } from "./config-output.ts";
+import { writeWhole } from "../write-whole.ts";
 import { type ConfigProfile, configTemplate } from "./config-template.ts";
+import { schemaFileName, schemaLine } from "./schema-line.ts";
 
 interface OutputOptions {
   readonly output?: string;
@@ -61,8 +63,9 @@ function hand(
   asJson: boolean,
   print: () => void,
 ): void {
+  if (output === undefined) refuseIdle({ "--force": force }, "without --output");
   if (output !== undefined) {
-    const file = writeOutput(output, text, force === true);
+    const file = writeWhole(output, text, force === true);
     if (asJson) printJson({ file });
     else console.log(`${file} written`);
   } else if (asJson) print();

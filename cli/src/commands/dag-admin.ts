@@ -1,4 +1,3 @@
-import { writeFileSync } from "node:fs";
 import {
   DiffService,
   RedoDiffResponseSchema,
@@ -11,6 +10,8 @@ import type { StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode, RefusalError } from "../exit-codes.ts";
 import { jsonOf, printJson, printTable } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
+import { writeWhole } from "../write-whole.ts";
 import { type DagSession, withDagSession } from "./dag-target.ts";
 
 interface RedoOptions {
@@ -52,8 +53,9 @@ export function addDagAdminCommands(dag: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl dag export --out schema.sql")
     .action(
       withDagSession(async (session, options: { out?: string; force?: boolean }) => {
+        if (options.out === undefined) refuseIdle({ "--force": options.force }, "without --out");
         const { sql } = await session.dagClient(GraphAdminService).exportSchema({});
-        if (options.out !== undefined) writeNew(options.out, sql, options.force === true);
+        if (options.out !== undefined) writeWhole(options.out, sql, options.force === true);
         if (session.asJson) return printJson(options.out === undefined ? { sql } : options);
         console.log(options.out === undefined ? sql : `schema written to ${options.out}`);
       }),
@@ -104,22 +106,13 @@ async function graphOf(
   how: Pick<RedoOptions, "world" | "export">,
 ): Promise<StrategyGraph> {
   const { isGraphFile, readGraphFile } = await import("../graph/read-graph.ts");
-  if (isGraphFile(file)) return readGraphFile(file);
+  if (isGraphFile(file)) {
+    refuseIdle({ "--export": how.export }, "with a graph in JSON");
+    return readGraphFile(file);
+  }
   // The engine is loaded here, so that no other command pays for it.
   const { submissionRequest } = await import("../submission-request.ts");
   const { graph } = await submissionRequest(session, file, how);
   if (graph === undefined) throw new CommandError(`${file} makes no graph`);
   return graph;
-}
-
-function writeNew(path: string, text: string, isForced: boolean): void {
-  try {
-    writeFileSync(path, text, { flag: isForced ? "w" : "wx" });
-  } catch (cause) {
-    const isThere = cause instanceof Error && "code" in cause && cause.code === "EEXIST";
-    const problem = cause instanceof Error ? cause.message : String(cause);
-    throw isThere
-      ? new CommandError(`${path} is there already`, ExitCode.usage, "say --force to write over it")
-      : new CommandError(`cannot write ${path}: ${problem}`);
-  }
 }

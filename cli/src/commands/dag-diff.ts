@@ -12,6 +12,7 @@ import {
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { printJson, printTable } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import { type DagSession, withDagSession } from "./dag-target.ts";
 
 interface DiffOptions {
@@ -76,11 +77,15 @@ async function requestFor(
   const worldIds = world === undefined ? [] : [world];
   const { isGraphFile, readGraphFile } = await import("../graph/read-graph.ts");
   if (!isGraphFile(file)) {
+    const { name, asOf } = options;
+    refuseIdle({ "--name": name, "--as-of": asOf }, "with a strategy file, which has its own");
     // The engine is loaded here, so that no other command pays for it.
     const { submissionRequest } = await import("../submission-request.ts");
     const made = await submissionRequest(session, file, { ...options, world: world ?? "offline" });
     return { ...made, worldIds, validateOnly: true };
   }
+  refuseIdle({ "--export": options.export }, "with a graph in JSON");
+  if (world === undefined) refuseIdle({ "--as-of": options.asOf }, "without --world");
   const graph = readGraphFile(file);
   if (world !== undefined && options.asOf === undefined)
     throw new CommandError(

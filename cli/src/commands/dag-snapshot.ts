@@ -1,15 +1,17 @@
-import { renameSync, writeFileSync } from "node:fs";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import type { GraphDifference } from "../graph/graph-differences.ts";
 import { printJson } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import type { GlobalOptions } from "../session.ts";
+import { writeWhole } from "../write-whole.ts";
 
 interface SnapshotOptions extends GlobalOptions {
   file: string;
   snapshot: string;
   freeze?: boolean;
   verify?: boolean;
+  target?: string;
   world: string;
   export?: string;
 }
@@ -33,6 +35,10 @@ export function addDagSnapshotCommand(dag: Command): void {
       const options = command.optsWithGlobals<SnapshotOptions>();
       if ((options.freeze === true) === (options.verify === true))
         throw new CommandError("say either --freeze or --verify");
+      refuseIdle({ "--target": options.target }, "here: no platform is asked");
+      const { isGraphFile } = await import("../graph/read-graph.ts");
+      if (isGraphFile(options.file))
+        refuseIdle({ "--export": options.export }, "with a graph in JSON");
       await (options.freeze === true ? freeze(options) : verify(options));
     });
 }
@@ -41,7 +47,7 @@ async function freeze(options: SnapshotOptions): Promise<void> {
   // The engine is loaded here, so that no other command pays for it.
   const { snapshotOf, snapshotText } = await import("../graph/graph-snapshot.ts");
   const snapshot = await snapshotOf(options.file, options);
-  writeWhole(options.snapshot, snapshotText(snapshot));
+  writeWhole(options.snapshot, snapshotText(snapshot), true);
   const { strategy, nodes } = snapshot;
   if (options.json) return printJson({ snapshot: options.snapshot, strategy, nodes: nodes.length });
   console.log(`${nodes.length} node ids frozen in ${options.snapshot}`);
@@ -69,15 +75,4 @@ async function verify(options: SnapshotOptions): Promise<void> {
 function printDifference({ kind, node, frozen, now, because }: GraphDifference): void {
   console.log(`${kind.padEnd(7)}  ${node}  ${[frozen, now].filter(Boolean).join(" -> ")}`);
   for (const part of because) console.log(`           ${part}`);
-}
-
-/** The file is there whole or as it was. */
-function writeWhole(path: string, text: string): void {
-  try {
-    writeFileSync(`${path}.tmp`, text);
-    renameSync(`${path}.tmp`, path);
-  } catch (cause) {
-    const problem = cause instanceof Error ? cause.message : String(cause);
-    throw new CommandError(`cannot write ${path}: ${problem}`);
-  }
 }

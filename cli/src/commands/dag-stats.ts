@@ -7,6 +7,8 @@ import {
 import type { Command } from "commander";
 import { intervalSeconds, nameList } from "../option-values.ts";
 import { jsonOf, printJson, printNote, printTable } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
+import { canonicalInterval } from "../taglint/canonical-interval.ts";
 import { withDagSession } from "./dag-target.ts";
 
 /** Queues in one answer of the DAG Manager at most. */
@@ -29,6 +31,7 @@ export function addDagStatsCommand(dag: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl dag stats --tag price,btc --interval 1h")
     .action(
       withDagSession(async (session, options: StatsOptions) => {
+        if (options.tag === undefined) refuseIdle({ "--all": options.all }, "without --tag");
         const queues =
           session.target === undefined
             ? session.client(QueueService)
@@ -49,7 +52,7 @@ export function addDagStatsCommand(dag: Command): void {
           ["queue", "interval", "tags", "rows", "epoch", "strategies", "holder", "state"],
           found.map((each) => [
             each.queue?.queue ?? "",
-            intervalText(Number(each.queue?.intervalSeconds ?? 0)),
+            canonicalInterval(Number(each.queue?.intervalSeconds ?? 0)) ?? "-",
             each.queue?.tags.join(",") || "-",
             String(each.nextSeq),
             String(each.epoch),
@@ -66,15 +69,4 @@ function isMeant({ queue }: QueueStats, { tag = [], all, interval }: StatsOption
   if (interval !== undefined && Number(queue?.intervalSeconds ?? 0) !== interval) return false;
   const has = (one: string): boolean => queue?.tags.includes(one) ?? false;
   return tag.length === 0 || (all === true ? tag.every(has) : tag.some(has));
-}
-
-/** `3600` → `1h`: the largest unit that leaves no rest. */
-function intervalText(seconds: number): string {
-  const units: [string, number][] = [
-    ["d", 86_400],
-    ["h", 3_600],
-    ["m", 60],
-  ];
-  const [unit, length] = units.find(([, each]) => seconds > 0 && seconds % each === 0) ?? ["s", 1];
-  return `${seconds / length}${unit}`;
 }

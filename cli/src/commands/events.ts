@@ -12,6 +12,7 @@ import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { Command } from "commander";
 import { jsonOf, printJson } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 function print(session: CommandSession, event: ControlEvent): void {
@@ -91,11 +92,11 @@ export function addEventsCommand(program: Command): void {
     .action(
       withSession(
         async (session, options: { topic?: string; world?: string; follow?: boolean }) => {
-          if (options.follow && options.world) return follow(session, options.world);
-          await history(
-            session,
-            options.topic ?? (options.world ? `world/${options.world}/gate` : ""),
-          );
+          const { topic, world, follow: isFollowed } = options;
+          if (world === undefined) refuseIdle({ "--follow": isFollowed }, "without --world");
+          else refuseIdle({ "--topic": topic }, "with --world");
+          if (isFollowed && world !== undefined) return follow(session, world);
+          await history(session, topic ?? (world === undefined ? "" : `world/${world}/gate`));
         },
       ),
     );

@@ -5,6 +5,7 @@ import {
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { Command } from "commander";
 import { enumName, jsonOf, printJson } from "../print.ts";
+import { ruleText } from "../rule-text.ts";
 import { withSession } from "../session.ts";
 
 /** `qmtl explain WORLD STRATEGY`: why a strategy is where it is. */
@@ -33,7 +34,7 @@ export function addExplainCommand(program: Command): void {
           );
         for (const rule of answer.rules)
           console.log(
-            `  ${rule.verdict.padEnd(14)} ${rule.text}  (${rule.domain}, ${rule.samples} samples)`,
+            `  ${rule.verdict.padEnd(14)} ${ruleText(rule)}  (${rule.domain}, ${rule.samples} samples)`,
           );
         for (const halt of answer.halts) console.log(`halted: ${halt}`);
       }),

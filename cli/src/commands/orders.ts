@@ -10,6 +10,7 @@ import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { allOf } from "../pages-of.ts";
 import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 interface OrderFilter {
@@ -88,6 +89,7 @@ async function listOrders(session: CommandSession, filter: OrderFilter): Promise
 }
 
 async function followOrders(session: CommandSession, filter: OrderFilter): Promise<void> {
+  refuseIdle({ "--working": filter.working }, "with --follow, which tells every change");
   const { worldId, strategyId } = await scopeOf(session, filter);
   const accountId = filter.account ?? "";
   for await (const { order } of session.client(OrderService).watchOrders({ accountId, worldId })) {

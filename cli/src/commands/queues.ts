@@ -13,6 +13,7 @@ import { CommandError, ExitCode } from "../exit-codes.ts";
 import { intervalSeconds, nameList, numberIn } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
 import { isoTime, jsonOf, printJson, printTable } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import { waitFor } from "../wait-for.ts";
 
@@ -20,7 +21,7 @@ interface AdvanceOptions {
   to?: string;
   end?: boolean;
   wait?: boolean;
-  timeout: number;
+  timeout?: number;
 }
 
 /** Milliseconds since the epoch of a date or RFC 3339 time; a bare date means the end of its daily bucket. */
@@ -37,6 +38,8 @@ async function advance(
 ): Promise<void> {
   if ((options.to === undefined) === (options.end !== true))
     throw new CommandError("say either --to TIME or --end");
+  const { timeout = 120 } = options;
+  if (!options.wait) refuseIdle({ "--timeout": options.timeout }, "without --wait");
   const untilMs = options.to === undefined ? 0 : timeFromText(options.to);
   const queues = session.client(QueueService);
   await queues.advanceReplay({ source, untilMs: BigInt(untilMs), toEnd: options.end === true });
@@ -55,11 +58,11 @@ async function advance(
           : replay.ended || Number(replay.passedBucketEndMs) >= untilMs;
       return there && replay.settled ? replay : undefined;
     },
-    { timeoutMs: options.timeout * 1000 },
+    { timeoutMs: timeout * 1000 },
   );
   if (!settled)
     throw new CommandError(
-      `${source} did not settle within ${options.timeout} s`,
+      `${source} did not settle within ${timeout} s`,
       ExitCode.refused,
       `\`qmtl queues replay ${source}\` shows whom it waits for`,
     );
@@ -154,7 +157,7 @@ export function addQueuesCommands(program: Command): void {
     .option("--to <time>", "date or RFC 3339 time; a date lets its daily bar pass")
     .option("--end", "no hold from now on")
     .option("--wait", "until every runner has ended that row and the router has booked it")
-    .option("--timeout <seconds>", "longest wait", numberIn({ min: 0 }), 120)
+    .option("--timeout <seconds>", "longest wait (default: 120)", numberIn({ min: 0 }))
     .addHelpText("after", "\nExample:\n  qmtl queues advance sp500 --to 2015-02-03 --wait")
     .action(withSession(advance));
 }

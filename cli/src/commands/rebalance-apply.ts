@@ -9,6 +9,7 @@ import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { messageFromJson, readJsonFile } from "../input-file.ts";
 import { jsonOf, printJson } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import { printAllocations } from "./rebalance-allocations.ts";
 import { addSchemaVersionOption, schemaRange, worldOption } from "./rebalance-options.ts";
@@ -62,6 +63,7 @@ async function planOf(
   session: CommandSession,
   { file, account, world, schemaVersion }: ApplyOptions,
 ): Promise<RebalancePlan> {
+  if (file !== undefined) refuseIdle({ "--account": account, "--world": world }, "with --file");
   const isNow = account !== undefined && world !== undefined;
   if ((file === undefined) !== isNow)
     throw new CommandError("say --file, or --account and --world");

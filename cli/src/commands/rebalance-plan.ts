@@ -22,7 +22,7 @@ import {
   schemaRange,
   worldOption,
 } from "./rebalance-options.ts";
-import { printAlphaMetrics, printCrosses, printDeltas } from "./rebalance-print.ts";
+import { printAlphaMetrics, printCrosses, printDeltas, printOrders } from "./rebalance-print.ts";
 
 interface PlanOptions {
   account?: string;
@@ -154,10 +154,7 @@ function printOutcome(
   }
   printDeltas("strategy", answer.plan?.deltas ?? []);
   printCrosses(answer.crosses);
-  for (const order of answer.orders)
-    console.log(
-      `outside: ${order.quantity?.value} ${order.instrument}${order.clientOrderId ? ` as ${order.clientOrderId}` : ""}`,
-    );
+  printOrders(answer.orders);
   printAlphaMetrics(answer.plan?.alphaMetrics);
   console.log(
     answer.duplicate

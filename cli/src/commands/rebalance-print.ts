@@ -1,3 +1,4 @@
+import type { PlannedOrder } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 import type {
   AlphaMetrics,
   AlphaMetricsEnvelope,
@@ -24,6 +25,17 @@ export function printCrosses(crosses: readonly Cross[]): void {
     console.log(
       `crossed inside: ${cross.quantity?.value} ${cross.instrument} at ${cross.price?.value}, ${cross.sellerStrategyId} to ${cross.buyerStrategyId}`,
     );
+}
+
+/** Orders that go outside: net of the account, and the same by strategy. */
+export function printOrders(orders: readonly PlannedOrder[]): void {
+  for (const order of orders) {
+    const { worldId, strategyId, quantity, instrument, clientOrderId, reduceOnly } = order;
+    const of = strategyId || worldId;
+    const whose = of === "" ? "net of the account" : `of ${of}`;
+    const more = `${reduceOnly ? ", reduce-only" : ""}${clientOrderId ? ` as ${clientOrderId}` : ""}`;
+    console.log(`outside, ${whose}: ${quantity?.value} ${instrument}${more}`);
+  }
 }
 
 /** Alpha metrics by world and by strategy; nothing for an answer of version 1. */

@@ -16,6 +16,8 @@ const REQUEST = {
   books: { equity: { value: "1000" } },
 };
 
+const NET_ORDER = { instrument: "X", quantity: { value: "0.4" }, reduceOnly: true };
+
 /** What the fake was asked, newest last. */
 let asked: Record<string, unknown>[] = [];
 
@@ -57,7 +59,11 @@ const rebalancing = serve(RebalancingService, {
 const execution = serve(RebalancingExecutionService, {
   executeRebalance: async ({ submit, batchId }, { schemaVersion }) => {
     asked.push({ method: "execute", submit, batchId });
-    return { plan: planFor(schemaVersion), submitted: submit };
+    const orders = [
+      { worldId: "demo", strategyId: trend, instrument: "X", quantity: { value: "0.5" } },
+      NET_ORDER,
+    ];
+    return { plan: planFor(schemaVersion), submitted: submit, orders };
   },
 });
 
@@ -134,6 +140,17 @@ test("a plan with the account's own books is a dry run of the gateway", async ()
   expect(per_world.demo.values["alpha_performance.sharpe"]).toBe(1.25);
 });
 
+test("a plan tells the account's net orders from those of its strategies", async () => {
+  const { out } = await rebalance(1, "plan", ...ofBooks);
+
+  expect(out).toEqual(
+    expect.arrayContaining([
+      `outside, of ${trend}: 0.5 X`,
+      "outside, net of the account: 0.4 X, reduce-only",
+    ]),
+  );
+});
+
 test("a plan as it was printed is applied, once per run id", async () => {
   const { out } = await rebalance(1, "plan", ...ofBooks, "--json");
   writeFileSync(join(folder, "plan.json"), out[0]!);
@@ -189,7 +206,10 @@ test.each([
   [["plan", "--file", "$/none.json"], /cannot read/],
   [["plan", "--file", "$/request.json", "--schema-version", "3"], /Allowed choices are 1, 2/],
   [["apply", "--run", "r"], /--file, or --account and --world/],
-  [["apply", "--run", "r", "--file", "$/request.json", ...ofBooks], /--file, or --account/],
+  [
+    ["apply", "--run", "r", "--file", "$/request.json", ...ofBooks],
+    /--account, --world does nothing with --file/,
+  ],
   [["apply", "--run", "r", "--file", "$/request.json"], /holds no RebalancePlan/],
 ])("%j is a usage error", async (words, error) => {
   const { exitCode, err } = await rebalance(1, ...words);

@@ -1,5 +1,5 @@
-import { readFileSync } from "node:fs";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { readUpTo } from "../input-file.ts";
 
 /** Largest file read, bytes. */
 const fileBytesMax = 256 * 1024 * 1024;
@@ -56,15 +56,14 @@ export function numbersOf(value: unknown, field: string, name: string): number[]
 const HOW_TO_MAKE = "`qmtl run STRATEGY --offline --json` prints such an object";
 
 function readText(file: string, name: string): string {
-  let bytes: Buffer;
+  let bytes: Buffer | undefined;
   try {
-    bytes = readFileSync(file === "-" ? 0 : file);
+    bytes = readUpTo(file === "-" ? 0 : file, fileBytesMax);
   } catch (failure) {
     const why = failure instanceof Error ? failure.message.replace(/,.*/, "") : String(failure);
     throw bad(`--from: ${name} cannot be read: ${why}`, HOW_TO_MAKE);
   }
-  if (bytes.length > fileBytesMax)
-    throw bad(`--from: ${name} is larger than ${fileBytesMax} bytes`);
+  if (bytes === undefined) throw bad(`--from: ${name} is larger than ${fileBytesMax} bytes`);
   return bytes.toString("utf8").replace(/^\uFEFF/, "");
 }
 

@@ -119,10 +119,13 @@ describe("input that does not hold ends with 2, names the field, and nothing is 
     const cases: [string[], string][] = [
       [["--from", join(folder, "none.json")], "--from: "],
       [["--from", folder], "--from: "],
-      [["--from", from, "--risk-free", "x"], "--risk-free must be a number"],
-      [["--from", from, "--transaction-cost", "Infinity"], "--transaction-cost must be a number"],
-      [["--from", from, "--out", join(folder, "none", "out.md")], "--out: "],
-      [["--from", from, "--out", join(folder, "dir")], "--out: "],
+      [
+        ["--from", from, "--risk-free", "x"],
+        "--risk-free <rate>' argument 'x' is invalid. It takes a number",
+      ],
+      [["--from", from, "--transaction-cost", "Infinity"], "It takes a number"],
+      [["--from", from, "--out", join(folder, "none", "out.md")], "none is no folder"],
+      [["--from", from, "--out", join(folder, "dir")], "dir cannot be written"],
     ];
     for (const [args, message] of cases) {
       const { exitCode, err } = await runInProcess("report", ...args, "--json");

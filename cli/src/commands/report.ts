@@ -1,9 +1,9 @@
-import { writeFileSync } from "node:fs";
 import { alphaPerformance } from "@qmtl/sdk/metrics";
 import type { Command } from "commander";
-import { CommandError, ExitCode } from "../exit-codes.ts";
+import { numberIn } from "../option-values.ts";
 import { printJson } from "../print.ts";
 import type { GlobalOptions } from "../session.ts";
+import { writeWhole } from "../write-whole.ts";
 import { readReportInput } from "./report-input.ts";
 import { alphaMetrics, markdownReport } from "./report-markdown.ts";
 
@@ -33,8 +33,8 @@ export function addReportCommand(program: Command): void {
     .description("a report of the alpha metrics of a list of returns")
     .requiredOption("--from <file>", 'JSON file with "returns"')
     .option("--out <file>", "report to write; - prints it", "report.md")
-    .option("--risk-free <rate>", "risk-free rate a bar", numberOf("--risk-free"), 0)
-    .option("--transaction-cost <cost>", "cost a bar", numberOf("--transaction-cost"), 0)
+    .option("--risk-free <rate>", "risk-free rate a bar", numberIn(), 0)
+    .option("--transaction-cost <cost>", "cost a bar", numberIn(), 0)
     .addHelpText("after", MORE_HELP)
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<ReportOptions>();
@@ -51,7 +51,7 @@ export function addReportCommand(program: Command): void {
         const title = typeof strategy === "string" ? strategy : from === "-" ? "returns" : from;
         text = markdownReport({ title, performance, riskFree, transactionCost });
       }
-      if (out !== "-") write(out, text);
+      if (out !== "-") writeWhole(out, text, true);
       if (options.json) {
         const known = alphaMetrics.filter((metric) => Number.isFinite(performance[metric]));
         const metrics = Object.fromEntries(known.map((metric) => [metric, performance[metric]]));
@@ -59,22 +59,4 @@ export function addReportCommand(program: Command): void {
       } else if (out === "-") console.log(text.trimEnd());
       else console.log(`report: ${out}`);
     });
-}
-
-/** Reads a number of an option; not ∞. */
-function numberOf(option: string): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() !== "" && Number.isFinite(value)) return value;
-    throw new CommandError(`${option} must be a number, not "${text}"`);
-  };
-}
-
-function write(file: string, text: string): void {
-  try {
-    writeFileSync(file, text);
-  } catch (failure) {
-    const why = failure instanceof Error ? failure.message.replace(/,.*/, "") : String(failure);
-    throw new CommandError(`--out: ${file} cannot be written: ${why}`, ExitCode.usage);
-  }
 }

@@ -5,6 +5,7 @@ import type { Command } from "commander";
 import { archiveJson, archiveWords } from "../backup/archive-summary.ts";
 import { withBackupRun } from "../backup/backup-run.ts";
 import { printJson } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import type { GlobalOptions } from "../session.ts";
 
 interface RestoreCommandOptions extends GlobalOptions {
@@ -34,7 +35,10 @@ export function addRestoreCommand(program: Command): void {
     .addHelpText("after", more)
     .action(async (file: string, _options: unknown, command: Command) => {
       const options = command.optsWithGlobals<RestoreCommandOptions>();
-      return options.verify ? tryRestore(file, options) : restore(file, options);
+      if (options.verify !== true) return restore(file, options);
+      const { force, reason } = options;
+      refuseIdle({ "--force": force, "--reason": reason }, "with --verify");
+      return tryRestore(file, options);
     });
 }
 
@@ -51,6 +55,8 @@ async function tryRestore(path: string, { json }: RestoreCommandOptions): Promis
 async function restore(path: string, options: RestoreCommandOptions): Promise<void> {
   const config = loadConfig(options.config === undefined ? {} : { path: options.config });
   const { force = false, reason = `restored from ${path}` } = options;
+  if (config.storage.kind === "postgres")
+    refuseIdle({ "--force": force }, "with storage.kind postgres, whose database must be empty");
   const restored = await withBackupRun(async (run) => {
     const { restoreBackup } = await import("@qmtl/embedded");
     const principal = userInfo().username;

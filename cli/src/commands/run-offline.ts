@@ -29,8 +29,7 @@ export async function runOffline(
     ...(options.from === undefined ? {} : { from: options.from }),
     ...(options.until === undefined ? {} : { until: options.until }),
     ...(options.report === undefined ? {} : { report: options.report }),
-  });
-  bar.end();
+  }).finally(bar.end);
   if (session.asJson) printJson(summaryOf(result));
   else printResult(result, options.report);
 }

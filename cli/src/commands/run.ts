@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
+import { refuseIdle } from "../refuse-idle.ts";
 import { withSession } from "../session.ts";
 import type { OfflineCommandOptions } from "./run-offline.ts";
 import type { OnlineCommandOptions } from "./run-online.ts";
@@ -39,6 +40,13 @@ export function addRunCommands(program: Command): void {
     .action(async (file: string, options: RunOptions, command: Command) => {
       if (options.offline && options.world !== undefined)
         throw new CommandError("--offline and --world exclude each other");
+      const { record, from, until, report } = options;
+      if (options.world === undefined) refuseIdle({ "--record": record }, "without --world");
+      else {
+        const noCosts = options.costs === false;
+        const offline = { "--from": from, "--until": until, "--no-costs": noCosts };
+        refuseIdle({ ...offline, "--report": report }, "with --world");
+      }
       if (!options.watch) return runOnce(file, options, command);
       const { runWatch } = await import("./run-watch.ts");
       await runWatch(file, command);

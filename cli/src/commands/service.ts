@@ -3,7 +3,7 @@ import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { printJson } from "../print.ts";
 import type { GlobalOptions } from "../session.ts";
-import { untilStopped } from "../until-stopped.ts";
+import { endingAtOnce, untilStopped } from "../until-stopped.ts";
 
 const descriptions: Record<ServiceName, string> = {
   gateway: "start a gateway in this process",
@@ -14,9 +14,12 @@ const descriptions: Record<ServiceName, string> = {
 async function runUntilStopped(name: ServiceName, command: Command): Promise<void> {
   const options = command.optsWithGlobals<GlobalOptions>();
   const config = loadConfig(options.config === undefined ? {} : { path: options.config });
+  const service = await endingAtOnce(async () => {
+    // Loaded here, so that no other command pays for it.
+    const { startService } = await import("@qmtl/embedded");
+    return startService(name, config);
+  });
   const stopped = untilStopped();
-  const { startService } = await import("@qmtl/embedded");
-  const service = await startService(name, config);
   if (options.json) printJson({ event: "ready", service: name, address: service.address });
   else console.log(`${name} ready at ${service.address}; Ctrl-C stops`);
   await stopped;

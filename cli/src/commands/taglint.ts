@@ -1,10 +1,11 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
 import { ExitCode } from "../exit-codes.ts";
 import { printJson } from "../print.ts";
 import type { GlobalOptions } from "../session.ts";
 import { type TagFinding, tagRules } from "../taglint/tag-finding.ts";
+import { writeWhole } from "../write-whole.ts";
 
 interface TaglintOptions extends GlobalOptions {
   fix?: boolean;
@@ -45,7 +46,7 @@ ${RULES}`,
           const text = readSource(file);
           const { mended, ...after } =
             fix === true ? mendTags(file, text) : { text, mended: [], left: lintTags(file, text) };
-          if (after.text !== text) writeFileSync(file, after.text);
+          if (after.text !== text) writeWhole(file, after.text, true);
           for (const finding of mended) tellFinding(file, text, finding, true, asJson);
           for (const finding of after.left) tellFinding(file, after.text, finding, false, asJson);
           count.fixed += mended.length;

@@ -2,7 +2,7 @@ import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { printJson } from "../print.ts";
 import type { GlobalOptions } from "../session.ts";
-import { untilStopped } from "../until-stopped.ts";
+import { endingAtOnce, untilStopped } from "../until-stopped.ts";
 
 /** `qmtl up`: the whole platform in this process, with its data in a folder. */
 export function addUpCommand(program: Command): void {
@@ -11,15 +11,17 @@ export function addUpCommand(program: Command): void {
     .description("start the whole platform here: one process, no server to install")
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl up --config qmtl.yml\n\nStops on Ctrl-C or SIGTERM. Data stay in storage.data_dir; safe against kill -9, not against power loss.",
+      "\nExample:\n  qmtl up --config qmtl.yml\n\nStops on Ctrl-C or SIGTERM; while it still starts that ends it at once, with 130. Data stay in storage.data_dir; safe against kill -9, not against power loss.",
     )
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions>();
       const config = loadConfig(options.config === undefined ? {} : { path: options.config });
-      // Loaded here, so that no other command pays for it.
+      const platform = await endingAtOnce(async () => {
+        // Loaded here, so that no other command pays for it.
+        const { startPlatform } = await import("@qmtl/embedded");
+        return startPlatform(config);
+      });
       const stopped = untilStopped();
-      const { startPlatform } = await import("@qmtl/embedded");
-      const platform = await startPlatform(config);
       if (options.json) printJson({ event: "ready", ...platform.addresses });
       else {
         console.log(

@@ -56,13 +56,23 @@ export function addActivationCommands(world: Command): void {
     .command("activate <world> <strategy>")
     .description("weight, freeze and drain of a strategy that is on; switching on needs apply")
     .addOption(side())
-    .option("--weight <weight>", "share of its capital, 0..1", numberIn({ min: 0, max: 1 }))
+    .option(
+      "--weight <weight>",
+      "part of its share that is used, 0..1; a first live activation begins at 0",
+      numberIn({ min: 0, max: 1 }),
+    )
     .option("--freeze", "no new orders")
     .option("--drain", "open orders finish, no new ones")
     .requiredOption("--reason <text>", "why; audited")
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl world activate demo momentum --weight 0.5 --reason 'half the risk'",
+      `
+Examples:
+  qmtl world activate demo momentum --weight 0.5 --reason 'half the risk'
+  qmtl world activate demo momentum --side long --weight 0.1 --reason 'first live step'
+
+A strategy that an apply makes live for the first time has weight 0 and holds nothing: raise it in steps with --weight.
+Without --weight it stays as it is; a freeze or drain that is not named again is taken back.`,
     )
     .action(
       withSession((session, worldId: string, name: string, options: ActivationOptions) =>

@@ -62,6 +62,10 @@ async function apply(
       ExitCode.refused,
       `\`qmtl world show ${worldId}\` names the hold`,
     );
+  if (targetMode === EffectiveMode.LIVE && !session.asJson)
+    console.log(
+      `what is live for the first time has weight 0: \`qmtl world activate ${worldId} STRATEGY --weight 0.1 --reason WHY\` raises it`,
+    );
 }
 
 async function runsOf(

@@ -1,5 +1,9 @@
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { BindingSchema, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import {
+  type Binding,
+  BindingSchema,
+  WorldService,
+} from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { numberIn } from "../option-values.ts";
@@ -53,16 +57,21 @@ export function addBindingCommands(world: Command): void {
       withSession(async (session, worldId: string) => {
         const { bindings } = await session.client(WorldService).listBindings({ worldId });
         if (session.asJson) return printJson(bindings.map((each) => jsonOf(BindingSchema, each)));
-        printTable(
-          ["strategy", "name", "stage", "mode", "share"],
-          bindings.map((each) => [
-            each.strategyId,
-            each.strategyName,
-            enumName(EffectiveMode, each.stage),
-            enumName(EffectiveMode, each.effectiveMode),
-            each.share.toFixed(3),
-          ]),
-        );
+        printBindings(bindings);
       }),
     );
+}
+
+/** Strategies of a world with their modes and shares. */
+export function printBindings(bindings: readonly Binding[]): void {
+  printTable(
+    ["strategy", "name", "stage", "mode", "share"],
+    bindings.map((each) => [
+      each.strategyId,
+      each.strategyName,
+      enumName(EffectiveMode, each.stage),
+      enumName(EffectiveMode, each.effectiveMode),
+      each.share.toFixed(3),
+    ]),
+  );
 }

@@ -11,6 +11,7 @@ import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { readTextFile } from "../input-file.ts";
 import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { ruleText } from "../rule-text.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 /** `qmtl world decide|select|evaluate|evaluation|metrics`: what the policy allows, and judging by it. */
@@ -136,6 +137,7 @@ function printEvaluation(session: CommandSession, evaluation: Evaluation | undef
     console.log(
       `${strategy.strategyId}  ${strategy.selected ? "passes" : "fails"}  ${change}  may reach ${enumName(EffectiveMode, strategy.mayReach)}`,
     );
-    for (const rule of strategy.rules) console.log(`  ${rule.verdict.padEnd(14)} ${rule.text}`);
+    for (const rule of strategy.rules)
+      console.log(`  ${rule.verdict.padEnd(14)} ${ruleText(rule)}`);
   }
 }

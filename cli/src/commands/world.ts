@@ -18,7 +18,7 @@ import { enumName, jsonOf, printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
 import { addActivationCommands } from "./world-activation.ts";
 import { addApplyCommands } from "./world-apply.ts";
-import { addBindingCommands } from "./world-bindings.ts";
+import { addBindingCommands, printBindings } from "./world-bindings.ts";
 import { addDecisionCommands } from "./world-decision.ts";
 import { addSettingsCommands } from "./world-settings.ts";
 import { addViewCommands } from "./world-view.ts";
@@ -88,16 +88,7 @@ function addReadCommands(world: Command): void {
         console.log(
           `gate ${enumName(Gate, gate?.gate ?? 0)}, fence ${gate?.fence}, revision ${gate?.revision}, mode ${enumName(EffectiveMode, gate?.decision?.mode ?? 0)}${holds ? `, held: ${holds}` : ""}`,
         );
-        printTable(
-          ["strategy", "name", "stage", "mode", "share"],
-          bindings.map((each) => [
-            each.strategyId,
-            each.strategyName,
-            enumName(EffectiveMode, each.stage),
-            enumName(EffectiveMode, each.effectiveMode),
-            each.share.toFixed(3),
-          ]),
-        );
+        printBindings(bindings);
       }),
     );
 

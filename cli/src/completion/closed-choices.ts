@@ -7,8 +7,8 @@ import type { CompletionValue } from "./completion-value.ts";
 const words = (...values: readonly string[]): CompletionValue => ({ kind: "words", values });
 
 /**
- * Values of options and arguments that are one of a few: by the command's path, then the option, or the argument in
- * angle brackets.
+ * Values of options and arguments that are one of a few and whose command does not state them: by the command's path,
+ * then the option, or the argument in angle brackets.
  */
 export function closedChoices(): Readonly<Record<string, CompletionValue>> {
   const layerNames = layers.map(({ name }) => name);
@@ -23,11 +23,6 @@ export function closedChoices(): Readonly<Record<string, CompletionValue>> {
     "project init --layers": { kind: "list", values: layerNames },
     "project add-layer <layer>": words(...layerNames),
     "project add-layer --template": words(...layerTemplates),
-    "world create --clock": words("wall", "replay"),
-    "world create --on-demote": words("flat", "keep"),
-    "world apply --to": words("compute-only", "paper", "live"),
-    "world freeze --hold": words("manual", "breaker"),
-    "world resume --hold": words("rollback", "manual", "breaker"),
     "config explain <key>": words(...configKeys),
   };
 }

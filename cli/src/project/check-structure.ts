@@ -14,7 +14,13 @@ export function checkStructure({ folder }: Project): ProjectCheck[] {
   for (const path of ["strategy.ts", "package.json"])
     if (!has(path)) found.push(finding("error", `${path} is missing`, again));
   if (!has("qmtl.yml") && !has("qmtl.yaml"))
-    found.push(finding("error", "qmtl.yml is missing", "`qmtl config generate` writes one"));
+    found.push(
+      finding(
+        "error",
+        "qmtl.yml is missing",
+        "`qmtl config generate --output qmtl.yml` writes one",
+      ),
+    );
   for (const path of ["tsconfig.json", "generators", "indicators", "transforms"])
     if (!has(path)) found.push(finding("warning", `${path} is missing`, again));
   if (!hasTests(join(folder, "tests")))

@@ -59,6 +59,6 @@ export function repositoryPackages(): string | undefined {
 }
 
 function invalid(message: string): ProjectError {
-  const hint = "in the repository, `node .ci/pack.ts` packs them into dist/packages";
+  const hint = "in the repository, `npm run pack` packs them into dist/packages";
   return new ProjectError("PACKAGES_INVALID", message, hint);
 }

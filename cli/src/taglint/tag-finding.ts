@@ -18,7 +18,7 @@ export const tagRules = {
   "value-empty": "no value is empty",
   "value-case": "values are lower case",
   "interval-canonical": "intervals are written 1m, 5m, 1h, 1d: the largest unit that divides them",
-  "interval-invalid": "interval is 1 second to 366 days",
+  "interval-invalid": "interval is 1 second to a day",
   "tag-characters": "tags given to nodes are 1..100 characters of A-Za-z0-9_.-",
   "tag-duplicate": "no tag is given to a node twice",
 } as const;

@@ -49,6 +49,12 @@ function stopCleanly(): void {
     });
 }
 
+/** Ends this process and those it has started: it leads its process group. */
+function endAll(): void {
+  if (process.platform !== "win32") process.kill(-process.pid, "SIGKILL");
+  process.exit(1);
+}
+
 const asked = new URL(import.meta.url).searchParams;
 const entry = asked.get("entry");
 // Workers and forks of the author's inherit the preload, but not the watcher.
@@ -58,8 +64,8 @@ if (entry !== null && isMainThread && String(process.ppid) === asked.get("watche
     if (message === "stop") stopCleanly();
   });
   process.on("disconnect", () => {
-    setTimeout(() => process.exit(1), endMsMax).unref();
-    if (asked.get("ends") === "at once") process.exit(1);
+    setTimeout(endAll, endMsMax).unref();
+    if (asked.get("ends") === "at once") endAll();
     stopCleanly();
   });
   process.channel?.unref();

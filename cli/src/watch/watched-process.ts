@@ -25,7 +25,8 @@ export interface WatchedProcessOptions {
 
 /**
  * Starts a run in a process of its own, so that every module is read afresh. It stands in a process group of its own:
- * Ctrl-C reaches the watcher alone, which asks the run to end once. It also ends when the watcher is gone.
+ * Ctrl-C reaches the watcher alone, which asks the run to end once. It also ends when the watcher is gone. Processes that
+ * the strategy has started end with it.
  */
 export function startWatchedProcess(options: WatchedProcessOptions): StartedRun {
   const { entry, args, asJson, endsAtOnce } = options;
@@ -46,6 +47,7 @@ export function startWatchedProcess(options: WatchedProcessOptions): StartedRun 
   child.on("message", (message) => {
     if (isModuleNote(message)) options.onModule(message);
   });
+  child.once("exit", () => killAll(child));
   const kept = { result: undefined, failure: undefined } as Kept;
   if (child.stdout !== null) createInterface(child.stdout).on("line", keepResult(kept, options));
   if (child.stderr !== null) createInterface(child.stderr).on("line", keepFailure(kept, options));
@@ -116,12 +118,25 @@ function stopper(child: ChildProcess, endsAtOnce: boolean): () => void {
   return () => {
     if (isOver()) return;
     if (isAsked || endsAtOnce || !child.connected) {
-      child.kill("SIGKILL");
+      killAll(child);
       return;
     }
     isAsked = true;
     child.send("stop", () => {}); // a run that ends by itself just now is as good
-    const late = setTimeout(() => child.kill("SIGKILL"), stopMsMax);
+    const late = setTimeout(() => killAll(child), stopMsMax);
     child.once("exit", () => clearTimeout(late));
   };
+}
+
+/** Ends the run and whatever it has started: its process group, where there are such. */
+function killAll(child: ChildProcess): void {
+  if (process.platform === "win32" || child.pid === undefined) {
+    child.kill("SIGKILL");
+    return;
+  }
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // Nobody is left in it.
+  }
 }

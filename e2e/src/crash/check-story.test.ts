@@ -172,6 +172,21 @@ describe("the oracle of the crash stories", () => {
     expect(found).toEqual(["duplicate: sell opening strategy of s-a at 4000 left twice"]);
   });
 
+  test("lets a target open again in the bucket in which its strategy was demoted, but only once", () => {
+    const close = order("o-2", 3200, {
+      lots: -5,
+      bucketMs: 3000,
+      reduceOnly: true,
+      origin: "demote",
+    });
+    const opened = (id: string) => order(id, 3400, { bucketMs: 3000 });
+    const twice = (accepted: AcceptedOrder[]) =>
+      findViolations({ ...sound, accepted }).filter((found) => found.includes("left twice"));
+
+    expect(twice([order("o-1", 3000), close, opened("o-3")])).toEqual([]);
+    expect(twice([order("o-1", 3000), close, opened("o-3"), opened("o-4")])).toHaveLength(1);
+  });
+
   test("lets an order arrive within a lease of the freeze", () => {
     expect(findViolations({ ...sound, accepted: [order("o-1", 9900)] })).toEqual([]);
   });

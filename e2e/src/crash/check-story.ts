@@ -77,12 +77,16 @@ function duplicates({ accepted, executions }: StoryRecord): string[] {
   ];
 }
 
+/** Origins of orders that end a stage: what is wanted after them is wanted anew, also within the same bucket. */
+const ending: ReadonlySet<string> = new Set(["demote", "halt_flatten", "lease_lost"]);
+
 /**
  * What each order was for. A target that turns a position round leaves as two orders of one side: one takes back what is
- * held or still works, the other opens; two of the same kind are one too many.
+ * held or still works, the other opens; two of the same kind, in one stage, are one too many.
  */
 function intentsOf(accepted: readonly AcceptedOrder[]): string[] {
   const held = new Map<string, number>();
+  const stages = new Map<string, number>();
   return accepted
     .filter((order) => order.outcome !== "cancelled")
     .map(({ lots, strategyId, reduceOnly, origin, bucketMs }) => {
@@ -90,7 +94,10 @@ function intentsOf(accepted: readonly AcceptedOrder[]): string[] {
       held.set(strategyId, before + lots);
       const takesBack = before * lots < 0 && Math.abs(lots) <= Math.abs(before);
       const kind = reduceOnly || takesBack ? "reducing" : "opening";
-      return `${lots > 0 ? "buy" : "sell"} ${kind} ${origin} of ${strategyId} at ${bucketMs}`;
+      const stage = stages.get(strategyId) ?? 0;
+      if (ending.has(origin)) stages.set(strategyId, stage + 1);
+      const again = stage === 0 ? "" : ` after ${stage} endings`;
+      return `${lots > 0 ? "buy" : "sell"} ${kind} ${origin} of ${strategyId} at ${bucketMs}${again}`;
     });
 }
 

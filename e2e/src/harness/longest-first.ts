@@ -3,11 +3,15 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** Files that take longest, longest first: begun last they would leave a core idle at the end of a run. */
 const LONGEST = [
   "e2e/src/crash/pglite-story.test.ts",
+  "e2e/src/walk/seed-walk.test.ts",
   "e2e/src/crash/postgres-story.test.ts",
   "e2e/src/distributed/distributed.test.ts",
   "e2e/src/bad-input/bad-input.test.ts",
-  "e2e/src/packed/packed.test.ts",
+  "examples/dryrun-live-switch/smoke.test.ts",
+  "examples/world-gating/smoke.test.ts",
+  "examples/intent-first-two-worlds/smoke.test.ts",
   "e2e/src/models/gate-model.test.ts",
+  "services/embedded/src/backup/backup.test.ts",
   "cli/src/project/scaffolds.test.ts",
 ];
 

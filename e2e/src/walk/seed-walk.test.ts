@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Answer, type Desk, type LongAnswer, makeDesk, repository } from "./desk.ts";
+import { installedPackages, packedNodes } from "./packed-packages.ts";
 import { type SeedLine, seedCommands } from "./seed-commands.ts";
 import { ADAPTER, GAP, GAP_TEST, INTENT, ORDERS, SESSION } from "./walk-strategies.ts";
 
@@ -57,6 +58,8 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     expect((await desk.type("npx qmtl --version", "app")).stdout).toBe("0.1.0\n");
   });
 
+  installedPackages(() => desk);
+
   test("1: presets and old templates are listed, a project is made with its data", async () => {
     const lists = await seed("npx qmtl project list-presets --show-legacy-templates", "app");
     const made = await seed(
@@ -81,6 +84,8 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     expect(started.stdout).toMatch(metrics);
     expect(plain.stdout).toMatch(metrics);
   });
+
+  packedNodes(() => desk);
 
   test("1, 2: every other template starts as this one does", async () => {
     const dependencies = async (folder: string) => {

@@ -303,6 +303,53 @@ describe("a function of a package", () => {
     expect(hashOf('import { n } from "./mine.ts";', text, between)).toBe(own);
   });
 
+  test("is taken from the file that Node would import, not from another of the manifest", () => {
+    const own = hashOf(user, text, installed({}));
+    const browser = { [`${folder}/browser.js`]: nodes.replace("2 * x", "3 * x") };
+    const conditions = {
+      ".": {
+        browser: "./browser.js",
+        require: "./browser.js",
+        node: { types: "./dist/index.d.mts", import: "./dist/index.js" },
+      },
+    };
+    const star = { "./*.js": "./dist/*.js", "./internal/*": null };
+
+    expect(hashOf(user, text, installed(browser, conditions))).toBe(own);
+    const deep = user.replace("@them/nodes", "@them/nodes/make.js");
+    expect(hashOf(deep, text, installed({}, star))).toBe(own);
+  });
+
+  test("counts the version of a package that its package uses", () => {
+    const dep = `${folder}/node_modules/dep/package.json`;
+    const uses = 'import { twice } from "dep"; export const make = () => ((w) => twice(w[0]));';
+    const withDep = (version: string) =>
+      hashOf(
+        user,
+        text,
+        installed({
+          [`${folder}/dist/make.js`]: uses,
+          [dep]: JSON.stringify({ name: "dep", version }),
+        }),
+      );
+
+    expect(withDep("1.0.0")).toBe(withDep("1.0.0"));
+    expect(withDep("1.0.0")).not.toBe(withDep("1.0.1"));
+  });
+
+  test("is found beside a package that cannot be read, and in one whose files import each other", () => {
+    const broken = {
+      "/p/node_modules/broken/package.json": JSON.stringify({ name: "broken", version: "1.0.0" }),
+      "/p/node_modules/broken/index.js": "export const = ;",
+      "/p/node_modules/odd/package.json": "no manifest",
+      [`${folder}/dist/index.js`]: 'export { make } from "./make.js"; export const one = 1;',
+      [`${folder}/dist/make.js`]: `export { one } from "./index.js"; ${nodes}`,
+    };
+    const both = `import { b } from "broken"; import { o } from "odd"; ${user} b(o);`;
+
+    expect(hashOf(both, text, installed(broken))).toBe(hashOf(user, text, installed({})));
+  });
+
   test("is not looked for in packages that nothing of the author's imports", () => {
     const reason = failure(() => hashOf("export const n = 1;", text, installed({}))).reason;
 

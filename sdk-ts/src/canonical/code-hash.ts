@@ -64,8 +64,10 @@ export function openCodeHasher(
     const sites = own.flatMap((module) => functionSites(module, wanted));
     if (sites.length > 0) return hashOfSites(tree, entry, fn, sites);
     // Only then, and only as far as needed: a package of nodes may be large.
-    const bought = ownModules(tree, packageModules(tree, own));
-    const found = bought.flatMap((module) => functionSites(module, wanted));
+    const bought = new Set(
+      [...packageEntries(tree, own)].flatMap((one) => readableModules(tree, one)),
+    );
+    const found = [...bought].flatMap((module) => functionSites(module, wanted));
     return hashOfSites(tree, entry, fn, found);
   };
 }
@@ -115,16 +117,26 @@ function ownModules(tree: SourceTree, entries: readonly SourceModule[]): SourceM
   return [...found.values()];
 }
 
-/** Entry modules of the packages that modules import: where a package of nodes has its functions. */
-function packageModules(tree: SourceTree, modules: readonly SourceModule[]): SourceModule[] {
-  const found = new Map<string, SourceModule>();
+/** Entry files of the packages that modules import: where a package of nodes has its functions. */
+function packageEntries(tree: SourceTree, modules: readonly SourceModule[]): Set<string> {
+  const found = new Set<string>();
   for (const module of modules) {
     for (const specifier of specifiersOf(module)) {
       const path = tree.findPackageEntry(module, specifier);
-      if (path !== undefined && !found.has(path)) found.set(path, tree.module(path));
+      if (path !== undefined) found.add(path);
     }
   }
-  return [...found.values()];
+  return found;
+}
+
+/** The modules of a package; none of one that is not to be read, or too large: a function may be in another. */
+function readableModules(tree: SourceTree, path: string): SourceModule[] {
+  try {
+    return ownModules(tree, [tree.module(path)]);
+  } catch (error) {
+    if (error instanceof CodeHashError) return [];
+    throw error;
+  }
 }
 
 function specifiersOf(module: SourceModule): Set<string> {

@@ -1,37 +1,69 @@
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { afterEach, describe, expect, test } from "vitest";
+import { connectErrorFrom, dressTransport, QmtlError } from "../rpc/index.ts";
+import { fakeGateMessage } from "../testing/fake-gate.ts";
 import { ManualClock, waitUntil } from "../testing/index.ts";
 import { ControlSession, OrderGate } from "./index.ts";
 
 const schemaVersion = { min: 1, max: 1, version: 1 };
 
+interface Times {
+  readonly silenceMsMax?: number;
+  readonly totalMsMax?: number | null;
+  /** Revision of the gate that each stream begins with. @default no gate */
+  readonly revision?: number;
+  /** What every stream is refused with. @default none is */
+  readonly refusal?: "TICKET_INVALID";
+}
+
+/** What a test sees of the server, and moves. */
+interface Seen {
+  streams: number;
+  tickets: number;
+  isDown: boolean;
+  /** New streams say nothing. */
+  isSilent: boolean;
+  revision: number;
+  /** Ends the stream. */
+  end(failure: Error): void;
+}
+
 /** A session on a control stream that says one thing and then nothing. */
-function session(times: { readonly silenceMsMax?: number; readonly totalMsMax?: number | null }) {
+function session({ revision = 0, refusal, ...times }: Times) {
   const clock = new ManualClock();
   const told: string[] = [];
-  const seen = { streams: 0, tickets: 0, isDown: false };
+  const seen: Seen = { streams: 0, tickets: 0, isDown: false, isSilent: false, revision, end() {} };
   const transport = createRouterTransport(({ service }) => {
     service(ControlStreamService, {
       issueTicket: () => {
         seen.tickets++;
         if (seen.isDown) throw new Error("down");
-        return { schemaVersion, ticket: "t" };
+        return { schemaVersion, ticket: `t${seen.tickets}` };
       },
       async *subscribe(_request, { signal }) {
         seen.streams++;
-        yield { schemaVersion };
-        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        const ended = new Promise<void>((resolve, reject) => {
+          signal.addEventListener("abort", () => resolve());
+          seen.end = reject;
+        });
+        if (refusal !== undefined) throw connectErrorFrom(new QmtlError(refusal, "no"));
+        if (!seen.isSilent) yield seen.revision === 0 ? { schemaVersion } : gateAt(seen.revision);
+        await ended.catch((failure: QmtlError) => {
+          throw connectErrorFrom(failure);
+        });
       },
+      nack: () => ({ schemaVersion }),
     });
   });
   const ids = { sessionId: "a", worldId: "w", strategyId: "s" };
+  const gate = new OrderGate(clock, ids);
   const made = new ControlSession({
     ...ids,
     ...times,
-    control: createClient(ControlStreamService, transport),
+    control: createClient(ControlStreamService, dressTransport(transport, {})),
     clock,
-    gate: new OrderGate(clock, ids),
+    gate,
     listener: {
       onGate: () => {},
       onSwap: () => {},
@@ -45,12 +77,21 @@ function session(times: { readonly silenceMsMax?: number; readonly totalMsMax?: 
   open.push(made);
   /** Lets time pass in steps shorter than any wait here, so that what is due happens in order. */
   const pass = async (ms: number): Promise<void> => {
-    for (let passed = 0; passed < ms; passed += 500) {
-      clock.advance(500);
-      await new Promise((resolve) => setImmediate(resolve));
+    for (let passed = 0; passed < ms; passed += 100) {
+      clock.advance(100);
+      for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setImmediate(resolve));
     }
   };
-  return { made, clock, told, seen, pass };
+  return { made, gate, clock, told, seen, pass };
+}
+
+/** The gate of the world as a stream's first message. */
+function gateAt(revision: number) {
+  const facts = { fence: 1, isOpen: true, mode: "paper", strategyIds: ["s"] } as const;
+  const state = fakeGateMessage("w", { ...facts, revision });
+  const topicKey = "world/w/gate";
+  const value = { topicKey, revision: state.revision, stateHash: state.stateHash, gate: { state } };
+  return { schemaVersion, event: { topicKey, payload: { case: "snapshot", value } } } as const;
 }
 
 const open: ControlSession[] = [];
@@ -98,7 +139,8 @@ describe("a control session", () => {
     const { told, seen, pass } = session({ totalMsMax: 5_000 });
     await waitUntil(() => told.length === 1, "the first stream");
     seen.isDown = true;
-    open[0]!.dropTicket();
+    open[0]!.dropTicket("t1");
+    await pass(500);
     await waitUntil(() => told.length === 2, "the loss");
     const before = seen.tickets;
 
@@ -113,6 +155,71 @@ describe("a control session", () => {
     await pass(9_000);
     await waitUntil(() => told.at(-1) === "connected", "the stream again");
     expect(told.filter((each) => each === "connected")).toHaveLength(2);
+  });
+
+  test("tells a stream as lost that stays silent after it was opened again for its age", async () => {
+    const { told, seen, pass } = session({ totalMsMax: 2_000, silenceMsMax: 5_000 });
+    await waitUntil(() => told.length === 1, "the first stream");
+    seen.isSilent = true;
+
+    await pass(7_000);
+    expect(told).toEqual(["connected"]);
+    await pass(2_000);
+
+    expect(told).toEqual(["connected", "lost"]);
+  });
+
+  test("a stream that ends with its ticket is opened again with another, which is no loss", async () => {
+    const { told, seen, pass } = session({});
+    await waitUntil(() => told.length === 1, "the first stream");
+
+    seen.end(new QmtlError("TICKET_EXPIRED", "over"));
+    await pass(1_000);
+    await waitUntil(() => seen.streams === 2, "the second stream");
+
+    expect(seen.tickets).toBe(2);
+    expect(told).toEqual(["connected"]);
+  });
+
+  test("a ticket that is never good is a loss", async () => {
+    const { told, seen, pass } = session({ refusal: "TICKET_INVALID" });
+    await waitUntil(() => told.length === 1, "the refusal");
+    await pass(4_000);
+
+    expect(new Set(told)).toEqual(new Set(["lost"]));
+    expect(seen.streams).toBeLessThanOrEqual(4);
+  });
+
+  test("a refused ticket is dropped once, however many calls it was refused to", async () => {
+    const { made, told, seen, pass } = session({});
+    await waitUntil(() => told.length === 1, "the first stream");
+    for (let call = 0; call < 3; call++) made.dropTicket("t1");
+    await pass(1_000);
+    await waitUntil(() => seen.streams === 2, "the second stream");
+
+    made.dropTicket("t1");
+    await pass(1_000);
+
+    expect([seen.streams, seen.tickets]).toEqual([2, 2]);
+    expect(made.ticket).toBe("t2");
+    expect(told).toEqual(["connected"]);
+  });
+
+  test("is in no hurry with a gateway that has nothing newer than what is applied", async () => {
+    const { gate, seen, pass } = session({ revision: 5 });
+    await waitUntil(() => gate.state.applied?.revision === 5, "the first state");
+    seen.revision = 4;
+    open[0]!.dropTicket("t1");
+    await pass(20_000);
+
+    // Every stream shows an older state. Without the growing wait they would be 200.
+    expect(seen.streams).toBeGreaterThan(5);
+    expect(seen.streams).toBeLessThan(20);
+    expect(gate.state.applied?.revision).toBe(5);
+
+    seen.revision = 6;
+    await pass(3_000);
+    await waitUntil(() => gate.state.applied?.revision === 6, "the newer state");
   });
 
   test("leaves no timer when it is stopped, also twice and before its first answer", async () => {

@@ -1,32 +1,14 @@
 import type { Client } from "@connectrpc/connect";
-import type {
-  ContextSwap,
-  ControlEvent,
-  QueueUpdated,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { makeHeartbeat, makeNack, type SessionEffect } from "../gate/index.ts";
-import { hasReason, heartbeatToProto, replyFromProto } from "../rpc/index.ts";
-import { pause, type SdkClock, type SdkTimer } from "./clock.ts";
+import { hasReason, heartbeatToProto, nackToProto, replyFromProto } from "../rpc/index.ts";
+import { pause, type SdkClock, type SdkTimer, stopwatch } from "./clock.ts";
+import type { ControlListener } from "./control-listener.ts";
 import { gateInput } from "./gate-from-proto.ts";
 import type { OrderGate } from "./order-gate.ts";
 import { reconnectDelayMs } from "./reconnect-delay.ts";
 import { TicketKeeper } from "./ticket-keeper.ts";
-
-/** What the control session tells. */
-export interface ControlListener {
-  /** Phase, mode or state may have changed. */
-  onGate(reason: string): void;
-  onSwap(swap: ContextSwap): void;
-  /** The queues with some tags have changed. */
-  onTags(update: QueueUpdated): void;
-  /** The stream stands (again). */
-  onConnected(): void;
-  /** The stream broke, or could not be opened; it is tried again. */
-  onLost(failure: unknown): void;
-  /** A heartbeat was answered, or failed. */
-  onHeartbeat(failure: unknown): void;
-}
 
 export interface ControlSessionOptions {
   readonly control: Client<typeof ControlStreamService>;
@@ -44,8 +26,12 @@ export interface ControlSessionOptions {
 
 const silence = new Error("the control stream fell silent");
 const silenceMsMaxDefault = 6_000;
-/** Wait before a stream is opened again for a snapshot or for its age, milliseconds. */
+/** Wait before a stream is opened again that was closed here, milliseconds. */
 const reopenAfterMs = 100;
+/** The same after several that hardly stood: doubled each time, at most this. */
+const reopenAfterMsMax = 2_000;
+/** A stream that stood for this long, or for the age it may have, has served its purpose, milliseconds. */
+const calmMsMin = 2_000;
 /** Heartbeats under way at most. */
 const heartbeatsMax = 4;
 /** How often a session renews until it is told. */
@@ -61,19 +47,23 @@ export class ControlSession {
   readonly #applied = new Map<string, { revision: bigint; storeEpoch: bigint }>();
   readonly #tickets: TicketKeeper;
   #stream: AbortController | undefined;
+  /** Time for the stream: a wall clock set back must not hide its silence. */
+  readonly #elapsedMs: () => number;
   #heardMs = 0;
-  #openedMs = 0;
+  /** When the stream said its first word; +∞ before. */
+  #stoodFromMs = Number.POSITIVE_INFINITY;
   #renewMs = renewMsDefault;
   #renewTimer: SdkTimer | undefined;
   #tickTimer: SdkTimer | undefined;
   #underWay = 0;
-  /** The stream was ended here, to be given a snapshot or for its age, and is opened again at once. */
+  /** The stream was closed here, for a snapshot, its age or its ticket, and is opened again soon. */
   #isReopening = false;
   #loop: Promise<void> = Promise.resolve();
   #stopped: Promise<void> | undefined;
 
   constructor(options: ControlSessionOptions) {
     this.#options = options;
+    this.#elapsedMs = stopwatch(options.clock);
     this.#tickets = new TicketKeeper(options);
   }
 
@@ -86,10 +76,9 @@ export class ControlSession {
     this.#loop = this.#run();
   }
 
-  /** Asks for a new ticket at the next connection, for one that was refused. */
-  dropTicket(): void {
-    this.#tickets.drop();
-    this.#stream?.abort();
+  /** Takes another ticket for one that was refused, and opens the stream with it. Does nothing for an earlier one. */
+  dropTicket(ticket: string): void {
+    if (this.#tickets.drop(ticket)) this.#reopen();
   }
 
   /** Takes what the gate machine asked for. */
@@ -126,33 +115,41 @@ export class ControlSession {
   }
 
   async #run(): Promise<void> {
-    const { clock, listener } = this.#options;
+    const { clock, listener, totalMsMax } = this.#options;
     const stop = this.#stop.signal;
+    const calmMs = Math.min(calmMsMin, totalMsMax ?? calmMsMin);
     let failures = 0;
+    let hasty = 0;
     let isPlanned = false;
     while (!stop.aborted) {
       let failure: unknown = new Error("the stream ended");
+      // `stop` aborts it as well: `#end` knows the newest.
       const stream = new AbortController();
       this.#stream = stream;
       this.#isReopening = false;
-      this.#heardMs = clock.nowMs();
-      this.#openedMs = this.#heardMs;
+      this.#heardMs = this.#elapsedMs();
+      this.#stoodFromMs = Number.POSITIVE_INFINITY;
       try {
-        await this.#tickets.ensure(AbortSignal.any([stop, stream.signal]));
+        await this.#tickets.ensure(stream.signal);
         await this.#read(stream.signal, () => {
           failures = 0;
           if (!isPlanned) listener.onConnected();
         });
       } catch (caught) {
         failure = caught;
-        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) this.#tickets.drop();
       } finally {
         stream.abort();
       }
       if (stop.aborted) return;
       isPlanned = this.#isReopening;
       if (isPlanned) {
-        await pause(clock, reopenAfterMs, stop);
+        // One that is closed again and again, for one because its gateway has nothing newer, is no reason to hurry.
+        hasty = this.#elapsedMs() - this.#stoodFromMs < calmMs ? hasty + 1 : 0;
+        await pause(
+          clock,
+          Math.min(reopenAfterMsMax, reopenAfterMs * 2 ** Math.max(0, hasty - 1)),
+          stop,
+        );
         continue;
       }
       failures++;
@@ -162,22 +159,32 @@ export class ControlSession {
   }
 
   async #read(signal: AbortSignal, onUp: () => void): Promise<void> {
-    const { control, clock, gate } = this.#options;
+    const { control, gate } = this.#options;
     const lastApplied = [...this.#applied].map(([topicKey, { revision, storeEpoch }]) => {
       return { topicKey, revision, storeEpoch };
     });
+    if (signal.aborted) return;
     this.#watchTime();
-    let isFirst = true;
-    const call = control.subscribe({ ticket: this.ticket, lastApplied }, { signal });
-    for await (const { event } of call) {
-      this.#heardMs = clock.nowMs();
-      if (isFirst) {
-        isFirst = false;
-        onUp();
-        if (gate.state.applied !== null) this.#beat(false);
+    const { ticket } = this;
+    let isUp = false;
+    try {
+      for await (const { event } of control.subscribe({ ticket, lastApplied }, { signal })) {
+        this.#heardMs = this.#elapsedMs();
+        if (!isUp) {
+          isUp = true;
+          this.#stoodFromMs = this.#heardMs;
+          onUp();
+          if (gate.state.applied !== null) this.#beat(false);
+        }
+        if (event !== undefined) this.#take(event);
+        if (signal.aborted) return;
       }
-      if (event !== undefined) this.#take(event);
-      if (signal.aborted) return;
+    } catch (failure) {
+      if (!hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) throw failure;
+      this.#tickets.drop(ticket);
+      // A stream ends with the ticket it was opened with: that is no loss, unless the ticket was never good.
+      if (!isUp) throw failure;
+      this.#isReopening = true;
     }
   }
 
@@ -191,9 +198,9 @@ export class ControlSession {
       const effects = gate.take({ kind: "tick", now: clock.reading() });
       if (effects.length > 0) this.follow(effects, "the order lease ran out");
       else listener.onGate("");
-      const nowMs = clock.nowMs();
+      const nowMs = this.#elapsedMs();
       if (nowMs - this.#heardMs > silenceMsMax) this.#stream?.abort(silence);
-      else if (totalMsMax !== null && nowMs - this.#openedMs > totalMsMax) this.#reopen();
+      else if (totalMsMax !== null && nowMs - this.#stoodFromMs > totalMsMax) this.#reopen();
       this.#tickets.look();
       this.#watchTime();
     }, 500);
@@ -244,18 +251,7 @@ export class ControlSession {
       const runId = gate.state.applied?.runId ?? null;
       const { revision, fence } = effect;
       const nack = makeNack(gate.state, effect.reason, { revision, fence, runId });
-      const message = {
-        ticket: this.ticket,
-        sessionId: nack.sessionId,
-        worldId,
-        heartbeatSeq: BigInt(nack.heartbeatSeq),
-        revision: BigInt(revision),
-        fence: BigInt(fence),
-        runId: runId ?? "",
-        reason: nack.reason.toLowerCase(),
-        lastGoodRevision: BigInt(nack.lastGoodRevision),
-      };
-      control.nack(message).catch(() => undefined);
+      control.nack(nackToProto(nack, { ticket: this.ticket, worldId })).catch(() => undefined);
     }
   }
 
@@ -276,7 +272,8 @@ export class ControlSession {
       { strategyIds: [strategyId], release: false },
     );
     this.#underWay++;
-    control.heartbeat({ ticket: this.ticket, heartbeat }, { timeoutMs: 4_000 }).then(
+    const { ticket } = this;
+    control.heartbeat({ ticket, heartbeat }, { timeoutMs: 4_000 }).then(
       ({ reply }) => {
         this.#underWay--;
         if (reply === undefined || this.#stop.signal.aborted) return;
@@ -289,7 +286,7 @@ export class ControlSession {
       (failure: unknown) => {
         this.#underWay--;
         if (this.#stop.signal.aborted) return;
-        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) this.dropTicket();
+        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) this.dropTicket(ticket);
         else listener.onHeartbeat(failure);
       },
     );

@@ -1,9 +1,6 @@
 export { pause, type SdkClock, type SdkTimer, stopwatch, systemClock } from "./clock.ts";
-export {
-  type ControlListener,
-  ControlSession,
-  type ControlSessionOptions,
-} from "./control-session.ts";
+export type { ControlListener } from "./control-listener.ts";
+export { ControlSession, type ControlSessionOptions } from "./control-session.ts";
 export { domainToProto, gateInput, hashText } from "./gate-from-proto.ts";
 export { type GateWord, OrderGate, type OrderRefusal } from "./order-gate.ts";
 export { reconnectDelayMs, reconnectDelayMsMax } from "./reconnect-delay.ts";

@@ -110,7 +110,8 @@ export class OrderGate {
 
   /**
    * Checks and writes in one synchronous block: `write` must hand the order to an open connection before it
-   * returns. Undefined with the reason when the gate is shut; `write` was not called then.
+   * returns. The reason when the gate is shut; `write` was not called then. What `write` throws is thrown on, and the
+   * order no longer counts as between check and write.
    */
   emit<T>(
     sides: readonly PositionSide[],
@@ -128,11 +129,17 @@ export class OrderGate {
       }
       this.#state = begun.state;
       const { leaseId, fence, revision, decisionId, validForMs } = begun.permit;
-      const result = write({ leaseId, fence, revision, decisionId, domain, validForMs });
-      const reading = this.#clock.reading();
-      const ended = endOrder(this.#state, begun.permit, reading, emitMaxMs, { hash: hashText });
-      this.#state = ended.state;
-      return { result, effects: ended.effects };
+      let effects: readonly SessionEffect[] = [];
+      let result: T;
+      try {
+        result = write({ leaseId, fence, revision, decisionId, domain, validForMs });
+      } finally {
+        const reading = this.#clock.reading();
+        const ended = endOrder(this.#state, begun.permit, reading, emitMaxMs, { hash: hashText });
+        this.#state = ended.state;
+        effects = ended.effects;
+      }
+      return { result, effects };
     }
     return last;
   }

@@ -18,6 +18,8 @@ export interface TicketKeeperOptions {
 const leftMsMin = 6_000;
 /** A ticket with less life left than this is renewed, milliseconds. */
 const renewLeftMs = 30_000;
+/** Pause after a renewal that failed, milliseconds. */
+const renewAgainMs = 2_000;
 
 /** The ticket of a session: asked for when there is none that lasts, and renewed before it ends. */
 export class TicketKeeper {
@@ -26,6 +28,8 @@ export class TicketKeeper {
   /** End of its life; 0 when it is not to be used for another stream. */
   #untilMs = 0;
   #isRenewing = false;
+  /** Renewed not before, on the wall clock. */
+  #renewFromMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: TicketKeeperOptions) {
     this.#options = options;
@@ -36,9 +40,14 @@ export class TicketKeeper {
     return this.#ticket;
   }
 
-  /** The next `ensure` asks for a new one. */
-  drop(): void {
+  /**
+   * The next `ensure` asks for a new one. False when there is nothing to drop: another ticket has taken the place of the
+   * one given, or it was dropped already.
+   */
+  drop(ticket: string): boolean {
+    if (ticket !== this.#ticket || this.#untilMs === 0) return false;
     this.#untilMs = 0;
+    return true;
   }
 
   /** Makes sure of a ticket that lasts. @throws {QmtlError} what the gateway answers, or that it does not */
@@ -59,14 +68,21 @@ export class TicketKeeper {
   /** Renews it in the background when its end is near; a dropped one is not. */
   look(): void {
     const { clock, control } = this.#options;
-    const isFar = this.#untilMs - clock.nowMs() >= renewLeftMs;
-    if (isFar || this.#isRenewing || this.#untilMs === 0) return;
+    const nowMs = clock.nowMs();
+    const isFar = this.#untilMs - nowMs >= renewLeftMs;
+    if (isFar || this.#isRenewing || this.#untilMs === 0 || nowMs < this.#renewFromMs) return;
     this.#isRenewing = true;
+    const before = this.#ticket;
     control
-      .refreshTicket({ ticket: this.#ticket })
+      .refreshTicket({ ticket: before })
       .then(
-        ({ ticket, expireTime }) => this.#keep(ticket, expireTime),
-        () => {}, // asked again with the next look
+        ({ ticket, expireTime }) => {
+          // One that was dropped or replaced meanwhile does not come back by its renewal.
+          if (this.#ticket === before && this.#untilMs !== 0) this.#keep(ticket, expireTime);
+        },
+        () => {
+          this.#renewFromMs = clock.nowMs() + renewAgainMs;
+        },
       )
       .finally(() => {
         this.#isRenewing = false;

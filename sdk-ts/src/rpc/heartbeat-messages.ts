@@ -1,11 +1,12 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   type Heartbeat as HeartbeatMessage,
   type HeartbeatReply as HeartbeatReplyMessage,
   HeartbeatSchema,
   RefuseReason,
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
-import type { Heartbeat, HeartbeatReply, LeaseRefusal } from "../gate/index.ts";
+import type { NackRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import type { Heartbeat, HeartbeatReply, LeaseRefusal, Nack } from "../gate/index.ts";
 
 const refusals: Readonly<Record<number, LeaseRefusal>> = {
   [RefuseReason.FROZEN]: "FROZEN",
@@ -27,6 +28,24 @@ export interface HeartbeatSender {
   readonly door?: boolean;
   /** It gives its leases up, so it asks for none. */
   readonly release: boolean;
+}
+
+/** A complaint about a gate event, on the wire, under a ticket of its session and world. */
+export function nackToProto(
+  nack: Nack,
+  { ticket, worldId }: { readonly ticket: string; readonly worldId: string },
+): MessageInitShape<typeof NackRequestSchema> {
+  return {
+    ticket,
+    sessionId: nack.sessionId,
+    worldId,
+    heartbeatSeq: BigInt(nack.heartbeatSeq),
+    revision: BigInt(nack.revision),
+    fence: BigInt(nack.fence),
+    runId: nack.runId ?? "",
+    reason: nack.reason.toLowerCase(),
+    lastGoodRevision: BigInt(nack.lastGoodRevision),
+  };
 }
 
 /** A heartbeat of a session that can send orders, on the wire. */

@@ -19,7 +19,12 @@ export {
   grpcStatusFrom,
   qmtlErrorFrom,
 } from "./error-details.ts";
-export { type HeartbeatSender, heartbeatToProto, replyFromProto } from "./heartbeat-messages.ts";
+export {
+  type HeartbeatSender,
+  heartbeatToProto,
+  nackToProto,
+  replyFromProto,
+} from "./heartbeat-messages.ts";
 export { isAnswer } from "./is-answer.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
 export {

@@ -1,5 +1,6 @@
 import type { OrderGate } from "../control/index.ts";
 import type { PositionSide } from "../gate/index.ts";
+import type { FeedEnd } from "./online-clocks.ts";
 import type { OnlineTarget } from "./online-graph.ts";
 
 /** One target position as the edge states it. */
@@ -12,9 +13,20 @@ export interface EdgeTarget {
   isUnsent: boolean;
 }
 
+/** Targets as one call states them. */
+export interface StatedTargets {
+  readonly targets: readonly EdgeTarget[];
+  /** What is stated of each. */
+  readonly values: readonly number[];
+  /** The restatement it belongs to. */
+  readonly restated: number;
+}
+
 /** The targets of a strategy as decided last, and which of them the router does not have. */
 export class EdgeTargets {
   readonly all: readonly EdgeTarget[];
+  /** Times all were to be stated again. */
+  #restated = 0;
 
   constructor(targets: readonly OnlineTarget[]) {
     this.all = targets.map((target) => {
@@ -35,7 +47,27 @@ export class EdgeTargets {
 
   /** All are to be stated again. */
   restate(): void {
+    this.#restated++;
     for (const each of this.all) each.isUnsent = true;
+  }
+
+  /**
+   * What the router does not have of the targets that go with a row: those whose marks come with it; those of no row of
+   * the bucket go with its first.
+   */
+  unsentWith(end: FeedEnd, ends: readonly FeedEnd[]): StatedTargets {
+    const targets = this.all.filter(({ target, isUnsent }) => {
+      const own = ends.find(({ source }) => source === target.markSource) ?? ends[0];
+      return isUnsent && own === end;
+    });
+    return { targets, values: targets.map(({ value }) => value), restated: this.#restated };
+  }
+
+  /** The router took a target as it was stated; what has changed or was to be stated again since is not that. */
+  taken(at: number, { targets, values, restated }: StatedTargets): void {
+    const each = targets[at];
+    if (each !== undefined && restated === this.#restated)
+      each.isUnsent = each.value !== values[at];
   }
 
   /** Whether no order of any target would leave now. */

@@ -37,6 +37,7 @@ export class GateWatch {
   readonly #options: GateWatchOptions;
   readonly #reach: ReachWatch;
   #isArmed = false;
+  #isStreamUp = false;
   #isAboveDomain = false;
   #unanswered = 0;
 
@@ -57,7 +58,10 @@ export class GateWatch {
         onSwap,
         onTags,
         onConnected: () => this.#connected(`control stream of ${services.url}`),
-        onLost: (failure) => reach.lost(failure),
+        onLost: (failure) => {
+          this.#isStreamUp = false;
+          reach.lost(failure);
+        },
         onHeartbeat: (failure) => this.#heartbeat(failure),
       },
       silenceMsMax: sdk.stream_silence_ms_max,
@@ -99,18 +103,19 @@ export class GateWatch {
   }
 
   #connected(what: string): void {
+    this.#isStreamUp = true;
     this.#unanswered = 0;
     const wasLost = this.#reach.reached();
     this.#options.tell("connected", what);
     if (wasLost) this.#options.onReconnected();
   }
 
-  /** The stream stands while WorldService is away: only heartbeats show it. */
+  /** The stream stands while WorldService is away: only heartbeats show it. Without a stream they prove nothing. */
   #heartbeat(failure: unknown): void {
     const { state } = this.#reach.now;
     if (failure === undefined) {
       this.#unanswered = 0;
-      if (state === "waiting_for_services") this.#connected("all services answer again");
+      if (this.#isStreamUp && state !== "connected") this.#connected("all services answer again");
     } else if (isAnswer(failure) && state === "connected") {
       this.#unanswered++;
       if (this.#unanswered > unansweredMax) this.#reach.lost(failure);

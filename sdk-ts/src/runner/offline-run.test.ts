@@ -97,6 +97,25 @@ describe("an offline run", () => {
     expect(result.equity[0]).toBe(10_000);
   });
 
+  test("rejects with what went wrong first, whatever its last callbacks throw after it", async () => {
+    class Failing extends Threshold {
+      override onStart(): void {
+        throw new Error("first");
+      }
+      override onError(): void {
+        throw new Error("second");
+      }
+      override onFinish(): void {
+        throw new Error("third");
+      }
+    }
+    const problems: string[] = [];
+    const run = Runner.offline(Failing, { config, onProblem: (problem) => problems.push(problem) });
+
+    await expect(run).rejects.toThrow("first");
+    expect(problems).toEqual(["onError failed: Error: second", "onFinish failed: Error: third"]);
+  });
+
   test("with from, earlier rows warm the nodes and are not traded", async () => {
     const result = await Runner.offline(Threshold, {
       config,

@@ -39,23 +39,28 @@ export async function runOffline(
   const compiled = compileOfflineOptions(options);
   const identified = identifyStrategy(given, compiled);
   const { strategy } = identified;
+  let result: OfflineResult;
   try {
     await strategy.onStart();
-    const { result, events } = await backtest(identified, compiled);
+    const { result: traded, events } = await backtest(identified, compiled);
+    result = traded;
     await tell(strategy, events);
     if (compiled.report !== undefined) {
       await writeOfflineReport(compiled.report, result, compiled.now());
     }
-    return result;
   } catch (error) {
     const given = error instanceof Error ? error : new Error(String(error));
+    // What these throw must not take the place of what went wrong first.
     await Promise.resolve()
       .then(() => strategy.onError(given))
       .catch((failure: unknown) => compiled.onProblem(`onError failed: ${String(failure)}`));
+    await Promise.resolve()
+      .then(() => strategy.onFinish())
+      .catch((failure: unknown) => compiled.onProblem(`onFinish failed: ${String(failure)}`));
     throw error;
-  } finally {
-    await strategy.onFinish();
   }
+  await strategy.onFinish();
+  return result;
 }
 
 async function backtest(

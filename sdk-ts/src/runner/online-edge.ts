@@ -1,25 +1,18 @@
-import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import type {
   OrderService,
-  SetTargetsRequest,
   SetTargetsResponse,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { SetTargetsRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import {
-  domainToProto,
-  type GateWord,
-  type OrderGate,
-  pause,
-  type SdkClock,
-} from "../control/index.ts";
+import { type GateWord, type OrderGate, pause, type SdkClock } from "../control/index.ts";
 import type { SessionEffect } from "../gate/index.ts";
 import { hasReason } from "../rpc/index.ts";
 import type { ComputedBucket } from "./computed-bucket.ts";
-import { type EdgeTarget, EdgeTargets, sidesOf } from "./edge-targets.ts";
+import { type EdgeTarget, EdgeTargets, type StatedTargets, sidesOf } from "./edge-targets.ts";
 import type { FeedEnd } from "./online-clocks.ts";
 import type { Evaluations } from "./online-evaluations.ts";
 import type { OnlineTarget } from "./online-graph.ts";
+import { Restatement } from "./restatement.ts";
+import { targetsRequest } from "./targets-request.ts";
 
 export interface OnlineEdgeOptions {
   readonly orders: Client<typeof OrderService>;
@@ -30,7 +23,7 @@ export interface OnlineEdgeOptions {
   readonly strategyId: string;
   readonly targets: readonly OnlineTarget[];
   readonly ticket: () => string;
-  readonly onTicketRefused: () => void;
+  readonly onTicketRefused: (ticket: string) => void;
   readonly onEffects: (effects: readonly SessionEffect[]) => void;
   /** Before the bucket is sent: the simulated book takes it. Values in the order of the targets. */
   readonly onDecided: (
@@ -62,6 +55,7 @@ const againMsMax = 2_000;
 export class OnlineEdge {
   readonly #options: OnlineEdgeOptions;
   readonly #targets: EdgeTargets;
+  readonly #restatement: Restatement;
   readonly #stop = new AbortController();
   readonly #buckets: ComputedBucket[] = [];
   #decided: ComputedBucket | undefined;
@@ -75,6 +69,7 @@ export class OnlineEdge {
   constructor(options: OnlineEdgeOptions) {
     this.#options = options;
     this.#targets = new EdgeTargets(options.targets);
+    this.#restatement = new Restatement(options.clock, () => this.#repeat());
   }
 
   /** Value of each target, in their order. */
@@ -113,17 +108,15 @@ export class OnlineEdge {
   /** The gate armed: the current targets are stated again, at once if no bucket is under way. */
   armed(): void {
     if (this.#decided === undefined) return;
+    this.#restatement.cancel();
     this.#targets.restate();
-    this.#mustRepeat = true;
-    this.#poke();
+    this.#repeat();
   }
 
   /** The connection is back: the last end is told once more. */
   reconnected(): void {
     this.#retryNow?.();
-    if (this.#decided === undefined) return;
-    this.#mustRepeat = true;
-    this.#poke();
+    if (this.#decided !== undefined) this.#repeat();
   }
 
   /** Waits until everything taken was answered, at most `waitMs`, then gives up. */
@@ -139,7 +132,14 @@ export class OnlineEdge {
       });
     }
     this.#stop.abort();
+    this.#restatement.cancel();
+    this.#retryNow?.();
     await this.#done;
+  }
+
+  #repeat(): void {
+    this.#mustRepeat = true;
+    this.#poke();
   }
 
   #poke(): void {
@@ -186,17 +186,17 @@ export class OnlineEdge {
     const { clock, onProblem, onTicketRefused } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
+      const ticket = this.#options.ticket();
       try {
         await this.#call(bucket, end, ends);
         return;
       } catch (failure) {
         if (signal.aborted) return;
-        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) onTicketRefused();
+        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) onTicketRefused(ticket);
         onProblem(failure instanceof Error ? failure.message : String(failure));
         const wake = new AbortController();
         this.#retryNow = () => wake.abort();
-        const either = AbortSignal.any([signal, wake.signal]);
-        await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), either);
+        await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), wake.signal);
         this.#retryNow = undefined;
       }
     }
@@ -204,45 +204,35 @@ export class OnlineEdge {
 
   async #call(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
     const { gate, onEffects } = this.#options;
-    const targets = this.#targetsWith(end, ends).filter((each) => each.isUnsent);
+    const stated = this.#targets.unsentWith(end, ends);
+    const { targets } = stated;
     const sides = [...new Set(targets.flatMap(sidesOf))];
     if (targets.length > 0) {
-      const values = targets.map(({ value }) => value);
       const emitted = gate.emit(sides, (word) => this.#send(word, bucket, end, targets));
       if (typeof emitted !== "string") {
         onEffects(emitted.effects);
-        this.#answered(bucket, targets, values, await emitted.result);
+        this.#answered(bucket, stated, await emitted.result);
         return;
       }
     }
     await this.#send(gate.shutWord(), bucket, end, []);
   }
 
-  /** Targets whose marks come with this row; those of no row of the bucket go with its first. */
-  #targetsWith(end: FeedEnd, ends: readonly FeedEnd[]): EdgeTarget[] {
-    return this.#targets.all.filter(({ target }) => {
-      const own = ends.find(({ source }) => source === target.markSource) ?? ends[0];
-      return own === end;
-    });
-  }
-
-  #answered(
-    bucket: ComputedBucket,
-    targets: readonly EdgeTarget[],
-    values: readonly number[],
-    { results }: SetTargetsResponse,
-  ): void {
+  #answered(bucket: ComputedBucket, stated: StatedTargets, { results }: SetTargetsResponse): void {
     const { onSent, onRefused } = this.#options;
-    targets.forEach((each, at) => {
+    const refused: string[] = [];
+    stated.targets.forEach((each, at) => {
       const result = results[at];
       if (result?.accepted !== true) {
+        refused.push(result?.reason ?? "no result");
         onRefused(result?.reason ?? "no result");
         return;
       }
-      each.isUnsent = each.value !== values[at];
+      this.#targets.taken(at, stated);
       this.#sentOrders += result.clientOrderIds.length;
       onSent(each, bucket, result.clientOrderIds);
     });
+    if (!this.#stop.signal.aborted) this.#restatement.answered(refused);
   }
 
   #send(
@@ -251,49 +241,9 @@ export class OnlineEdge {
     end: FeedEnd,
     targets: readonly EdgeTarget[],
   ): Promise<SetTargetsResponse> {
-    const { orders } = this.#options;
-    return orders.setTargets(this.#request(word, bucket, end, targets), {
-      signal: this.#stop.signal,
-      timeoutMs: 10_000,
-    });
-  }
-
-  #request(
-    word: GateWord,
-    { bucketEndMs }: ComputedBucket,
-    { source, row }: FeedEnd,
-    targets: readonly EdgeTarget[],
-  ): SetTargetsRequest {
-    const { sessionId, worldId, strategyId, counts } = this.#options;
-    const { wantedOrders, evaluations } = counts();
-    const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
-      ticket: this.#options.ticket(),
-      claim: {
-        worldId,
-        sessionId,
-        leaseId: word.leaseId,
-        fence: BigInt(word.fence),
-        revision: BigInt(word.revision),
-        decisionId: word.decisionId,
-        domain: domainToProto(word.domain),
-        validForMs: Math.max(0, Math.floor(word.validForMs)),
-      },
-      targets: targets.map(({ target, value }) => ({
-        strategyId,
-        instrument: target.instrument,
-        value,
-        row: BigInt(row),
-        bucketEndMs: BigInt(bucketEndMs),
-        inputWatermarkMs: BigInt(bucketEndMs),
-      })),
-      source,
-      endRow: BigInt(row),
-      wantedOrders: BigInt(wantedOrders),
-      strategyIds: [strategyId],
-      evaluations: Object.fromEntries(
-        Object.entries(evaluations).map(([kind, count]) => [kind, BigInt(count)]),
-      ),
-    };
-    return create(SetTargetsRequestSchema, request);
+    const { orders, ticket, counts } = this.#options;
+    const caller = { ...this.#options, ...counts(), ticket: ticket() };
+    const request = targetsRequest(caller, word, bucket.bucketEndMs, end, targets);
+    return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
   }
 }

@@ -54,10 +54,10 @@ function forever(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
 }
 
-function rig(server: LeaseServer) {
+function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {}) {
   const clock = new ManualClock();
   const keeper = new LeaseKeeper({
-    queues: server.client(),
+    queues: { ...server.client(), ...more },
     clock,
     sessionId: "s",
     elapsedMs: () => clock.nowMs(),
@@ -167,4 +167,31 @@ test("a lease whose last row is held somewhere is given back when everything end
   await keeper.stop();
 
   expect(server.isHeld).toBe(false);
+});
+
+test("a lease granted to a queue that was dropped meanwhile is given back", async () => {
+  const server = new LeaseServer();
+  const client = server.client();
+  let answer = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const { keeper, key } = rig(server, {
+    // An answer that is read already when the call is given up.
+    acquireLeases: async (request) => {
+      const granted = await client.acquireLeases(request);
+      await held;
+      return granted;
+    },
+  });
+  const own = key();
+  keeper.add([own]);
+  await waitUntil(() => server.isHeld, "the grant");
+
+  keeper.drop([own]);
+  answer();
+  await keeper.stop();
+
+  expect(server.isHeld).toBe(false);
+  expect(own.phase).toBe("WAITING");
 });

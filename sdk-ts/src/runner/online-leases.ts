@@ -94,8 +94,8 @@ export class LeaseKeeper {
   async stop(): Promise<void> {
     this.#stop.abort();
     this.poke();
-    await Promise.all(this.#releases.values());
     await this.#loops;
+    await Promise.all(this.#releases.values());
     const held = [...this.#leaving].filter(({ phase, epoch }) => phase !== "WAITING" && epoch > 0);
     await Promise.allSettled(held.map((key) => this.#callRelease(key, key.epoch, "stop")));
   }
@@ -173,6 +173,11 @@ export class LeaseKeeper {
       const key = byKey.get(lease.computeKey);
       if (key === undefined) continue;
       this.#learn(lease);
+      // Dropped while the answer was on its way: nobody would renew it or give it up.
+      if (!this.#keys.has(key)) {
+        this.release(key, Number(lease.leaseEpoch), "clean");
+        continue;
+      }
       if (!onGranted(key, lease)) {
         this.release(key, Number(lease.leaseEpoch), "clean");
         this.#keys.delete(key);

@@ -274,6 +274,31 @@ describe("a living gateway with WorldService away", () => {
     await waitUntil(() => run.status().connection.state === "connected", "WorldService back");
     expect(of("unreachable")).toHaveLength(1);
   });
+
+  test("that was too busy for heartbeats is connected again with the first it answers; what onEvent throws ends nothing", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 2);
+    const away = { is: false };
+    const problems: string[] = [];
+    const { run } = await start({
+      connection: withoutWorld(gateway, away, "TOO_MANY_REQUESTS"),
+      onEvent: () => {
+        throw new Error("of the caller");
+      },
+      onProblem: (problem) => problems.push(problem),
+    });
+    await waitUntil(() => gateway.runners.has("a"), "the run in the runner set");
+    gateway.setGate(true, "paper");
+    await waitUntil(() => run.status().armed, "the gate open");
+
+    away.is = true;
+    await waitUntil(() => run.status().connection.state === "refused", "the refusal");
+    away.is = false;
+    await waitUntil(() => run.status().connection.state === "connected", "the answers");
+
+    expect(run.status().connection.problem).toBe("");
+    expect(problems).toContain("onEvent failed: Error: of the caller");
+  });
 });
 
 describe("the queues of a tag query", () => {
@@ -327,8 +352,12 @@ function refusingWith(gateway: FakeGateway, reason: "WORLD_NOT_FOUND"): OnlyClie
   });
 }
 
-function withoutWorld(gateway: FakeGateway, away: { readonly is: boolean }): OnlyClients {
+function withoutWorld(
+  gateway: FakeGateway,
+  away: { readonly is: boolean },
+  reason: "PEER_UNAVAILABLE" | "TOO_MANY_REQUESTS" = "PEER_UNAVAILABLE",
+): OnlyClients {
   return answering(gateway, ControlStreamService.typeName, "heartbeat", async () => {
-    if (away.is) throw new QmtlError("PEER_UNAVAILABLE", "WorldService gave no answer");
+    if (away.is) throw new QmtlError(reason, "WorldService gave no answer");
   });
 }

@@ -39,7 +39,7 @@ export interface RunStatus {
   readonly holderOf: number;
   /** Queues it reads that another process publishes. */
   readonly followed: number;
-  /** Times the control stream was opened again. */
+  /** Times the control stream came back after a loss. One opened again for its age or its ticket is none. */
   readonly reconnects: number;
 }
 

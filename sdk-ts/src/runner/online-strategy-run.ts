@@ -2,10 +2,11 @@ import type { NodeLease } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service
 import { type SdkClock, stopwatch, systemClock } from "../control/index.ts";
 import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/index.ts";
+import { endAll } from "./end-all.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 import type { KeyPort, OnlineKey } from "./online-key.ts";
 import { LeaseKeeper } from "./online-leases.ts";
-import type { OnlineEvent, OnlineOptions, OnlineRun, RunStatus } from "./online-run.ts";
+import type { OnlineOptions, OnlineRun, RunStatus } from "./online-run.ts";
 import { OnlineRunState } from "./online-run-state.ts";
 import { type OnlineServices, onlineServices } from "./online-services.ts";
 import { submitGraph } from "./online-submission.ts";
@@ -14,6 +15,7 @@ import { makeRunParts, type RunHost, type RunParts } from "./run-parts.ts";
 import type { RunPorts } from "./run-ports.ts";
 import { RunPublishers } from "./run-publishers.ts";
 import { RunTasks } from "./run-tasks.ts";
+import { RunTeller } from "./run-teller.ts";
 import { StrategyCalls } from "./strategy-calls.ts";
 
 /** How long a stop waits for the end of the last rows, milliseconds. */
@@ -32,6 +34,7 @@ export class OnlineStrategyRun implements OnlineRun {
   readonly #leases: LeaseKeeper;
   readonly #publishers: RunPublishers;
   readonly #tasks: RunTasks;
+  readonly #teller: RunTeller;
   readonly #reach: ReachWatch;
   readonly #calls: StrategyCalls;
   readonly #domainMax: ExecutionDomain | null;
@@ -62,10 +65,11 @@ export class OnlineStrategyRun implements OnlineRun {
     const { queues, data, url } = this.#services;
     const onProblem = (problem: string): void => this.#problem(problem);
     this.#tasks = new RunTasks(onProblem);
+    this.#teller = new RunTeller(options);
     this.#reach = new ReachWatch({
       url,
       nowMs: () => clock.nowMs(),
-      tell: (kind, message) => this.#tell(kind, message),
+      tell: (kind, message) => this.#teller.event(kind, message),
     });
     this.#calls = new StrategyCalls(graph, options, this.#services, clock, onProblem);
     this.#leases = new LeaseKeeper({
@@ -130,7 +134,7 @@ export class OnlineStrategyRun implements OnlineRun {
   stop(): Promise<void> {
     this.#stopped ??= this.#end().then(
       () => {
-        this.#tell("stopped", "the run has ended");
+        this.#teller.event("stopped", "the run has ended");
         this.#settle?.resolve();
       },
       (error: unknown) => this.#settle?.reject(error),
@@ -157,7 +161,7 @@ export class OnlineStrategyRun implements OnlineRun {
     const parts = makeRunParts(this.#host(), submission);
     this.#parts = parts;
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
-    this.#tell("submitted", `${strategyId}: ${nodes}`);
+    this.#teller.event("submitted", `${strategyId}: ${nodes}`);
     parts.watch.session.start();
     this.#leases.start();
     this.#calls.follow(strategyId);
@@ -175,7 +179,7 @@ export class OnlineStrategyRun implements OnlineRun {
       reach: this.#reach,
       domainMax: this.#domainMax,
       parts: () => this.#parts,
-      tell: (kind, message, row) => this.#tell(kind, message, row),
+      tell: (kind, message, row) => this.#teller.event(kind, message, row),
       guard: (work) => this.#guard(work),
       pump: () => this.#pump(),
     };
@@ -244,19 +248,12 @@ export class OnlineStrategyRun implements OnlineRun {
     if (!current.isEnded) return;
     const isEdgeDone = edge.decided === undefined || edge.endedMs === current.compute?.endMs;
     if (!isEdgeDone) return;
-    this.#tell("data_end", "the feed has ended", current.lastRow);
+    this.#teller.event("data_end", "the feed has ended", current.lastRow);
     this.stop().catch(() => {});
   }
 
   #problem(problem: string): void {
-    if (this.#stopping.signal.aborted) return;
-    this.#options.onProblem?.(problem);
-  }
-
-  #tell(kind: OnlineEvent["kind"], message: string, row?: number): void {
-    this.#options.onEvent?.(
-      row === undefined || row < 0 ? { kind, message } : { kind, message, row },
-    );
+    if (!this.#stopping.signal.aborted) this.#teller.problem(problem);
   }
 
   #guard(work: () => void): void {
@@ -272,27 +269,29 @@ export class OnlineStrategyRun implements OnlineRun {
     const given = error instanceof Error ? error : new Error(String(error));
     Promise.resolve()
       .then(() => this.#graph.identified.strategy.onError(given))
-      .catch((failure: unknown) => this.#options.onProblem?.(`onError failed: ${String(failure)}`));
+      .catch((failure: unknown) => this.#teller.problem(`onError failed: ${String(failure)}`));
     this.#stopped = this.#end().then(
       () => this.#settle?.reject(given),
       () => this.#settle?.reject(given),
     );
   }
 
-  async #end(): Promise<void> {
+  #end(): Promise<void> {
     const parts = this.#parts;
-    await parts?.edge.stop(stopWaitMs);
-    this.#stopping.abort();
-    parts?.sources.release();
-    await parts?.sets.leave();
-    await this.#calls.stop();
-    await parts?.swap.stop();
-    await this.#leases.stop();
-    await this.#publishers.stop();
-    await parts?.sources.stop();
-    await this.#tasks.settled();
-    await parts?.watch.session.stop();
-    this.#services.close();
-    await this.#graph.identified.strategy.onFinish();
+    return endAll([
+      () => parts?.edge.stop(stopWaitMs),
+      () => this.#stopping.abort(),
+      () => parts?.sources.release(),
+      () => parts?.sets.leave(),
+      () => this.#calls.stop(),
+      () => parts?.swap.stop(),
+      () => this.#leases.stop(),
+      () => this.#publishers.stop(),
+      () => parts?.sources.stop(),
+      () => this.#tasks.settled(),
+      () => parts?.watch.session.stop(),
+      () => this.#services.close(),
+      () => this.#graph.identified.strategy.onFinish(),
+    ]);
   }
 }

@@ -39,9 +39,10 @@ export async function submitGraph(
   options: SubmitOptions,
 ): Promise<Submission | undefined> {
   const { signal, clock, onOutage } = options;
+  const message = graphMessage(graph);
   for (let failures = 1; !signal.aborted; failures++) {
     try {
-      return await submitOnce(graph, options);
+      return await submitOnce(graph, message, options);
     } catch (failure) {
       if (signal.aborted) return undefined;
       if (!isOutage(failure)) throw failure;
@@ -66,11 +67,17 @@ export function isOutage(failure: unknown): boolean {
   return outages.includes(failure.reason);
 }
 
-async function submitOnce(graph: OnlineGraph, options: SubmitOptions): Promise<Submission> {
+type GraphMessage = MessageInitShape<typeof StrategyGraphSchema>;
+
+async function submitOnce(
+  graph: OnlineGraph,
+  message: GraphMessage,
+  options: SubmitOptions,
+): Promise<Submission> {
   const answered = new AbortController();
   watchSilence(options, answered.signal);
   try {
-    return await submitAndWatch(graph, options);
+    return await submitAndWatch(graph, message, options);
   } finally {
     answered.abort();
   }
@@ -84,7 +91,11 @@ function watchSilence({ gateway, signal, onOutage }: SubmitOptions, answered: Ab
   });
 }
 
-async function submitAndWatch(graph: OnlineGraph, options: SubmitOptions): Promise<Submission> {
+async function submitAndWatch(
+  graph: OnlineGraph,
+  message: GraphMessage,
+  options: SubmitOptions,
+): Promise<Submission> {
   const { gateway, worldId, asOf, backtest, requestId, signal } = options;
   const { identified, targets } = graph;
   const [target] = targets;
@@ -92,7 +103,7 @@ async function submitAndWatch(graph: OnlineGraph, options: SubmitOptions): Promi
     {
       requestId,
       strategyName: identified.strategy.name,
-      graph: graphMessage(graph),
+      graph: message,
       worldIds: [worldId],
       asOf,
       ...(backtest === undefined ? {} : { backtest }),
@@ -144,7 +155,7 @@ export function contextOf(
   return assignments.find((each) => each.worldId === worldId)?.queue?.context;
 }
 
-function graphMessage(graph: OnlineGraph): MessageInitShape<typeof StrategyGraphSchema> {
+function graphMessage(graph: OnlineGraph): GraphMessage {
   const { nodes } = graph.identified.graph;
   return {
     nodes: nodes.map((node) => nodeMessage(graph, node)),

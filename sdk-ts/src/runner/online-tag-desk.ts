@@ -37,7 +37,9 @@ interface Found {
 /** Queues of one query at most; beyond, the first by name are taken. */
 export const tagMatchesMax = 1_000;
 const pageRows = 100;
+/** Wait after asking went wrong: doubled each time, milliseconds. */
 const againMs = 500;
+const againMsMax = 4_000;
 
 /**
  * The queues that the tag queries of a strategy find: asked for at the start, again when told of a change, and
@@ -95,8 +97,9 @@ export class TagDesk {
   async stop(): Promise<void> {
     this.#stop.abort();
     this.poke();
-    await this.#loop;
+    // A reader tries for as long as it is not stopped, and the loop may be waiting for one.
     await Promise.all([...this.#queues.values()].map(({ reader }) => reader.stop()));
+    await this.#loop;
   }
 
   #until(isDone: () => boolean): Promise<void> {
@@ -113,6 +116,7 @@ export class TagDesk {
     const { ports, pollMs } = this.#options;
     const { signal } = this.#stop;
     let isTold = false;
+    let failures = 0;
     while (!signal.aborted) {
       let waitMs = pollMs;
       this.#wake = new AbortController();
@@ -120,12 +124,14 @@ export class TagDesk {
         await this.#ask();
         if (!this.isResolved && !isTold) ports.onProblem(this.#unresolved());
         isTold = true;
+        failures = 0;
       } catch (failure) {
         ports.onProblem(failure instanceof Error ? failure.message : String(failure));
-        waitMs = againMs;
+        waitMs = Math.min(againMsMax, againMs * 2 ** failures++);
       }
       for (const look of this.#waiting.splice(0)) look();
-      await pause(ports.clock, waitMs, AbortSignal.any([signal, this.#wake.signal]));
+      // `stop` wakes it as well.
+      await pause(ports.clock, waitMs, this.#wake.signal);
     }
     for (const look of this.#waiting.splice(0)) look();
   }
@@ -146,7 +152,11 @@ export class TagDesk {
     for (const query of graph.queries) matches.set(query.nodeId, await this.#list(query));
     const before = namesOf(this.#matches);
     if (namesOf(matches) === before) return;
-    for (const query of graph.queries) tagMap.put(query, matches.get(query.nodeId) ?? []);
+    for (const query of graph.queries) {
+      const queues = matches.get(query.nodeId) ?? [];
+      // Before its producers are there a query finds none; what it found last is worth more to an offline run.
+      if (queues.length > 0) tagMap.put(query, queues);
+    }
     await this.#open(matches);
     this.#matches = matches;
     this.#close(matches);
@@ -186,10 +196,12 @@ export class TagDesk {
     const { graph } = this.#options;
     const own = new Set(graph.sources.map(({ nodeId }) => nodeId));
     for (const queue of [...matches.values()].flat()) {
+      if (this.#stop.signal.aborted) return;
       if (own.has(queue.nodeId) || this.#queues.has(queue.nodeId)) continue;
       const found = this.#read(queue);
       this.#queues.set(queue.nodeId, found);
       await found.reader.history();
+      if (this.#stop.signal.aborted) return;
       found.reader.follow();
     }
   }

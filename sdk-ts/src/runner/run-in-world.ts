@@ -37,7 +37,8 @@ export interface OnlineSession extends OnlineRun, AsyncDisposable {}
 /**
  * Backtests the declared history with the same execution model, hands the return series in with the graph, and runs
  * the strategy in a world. What was computed for the backtest stays here; the world judges the series alone. A strategy
- * with a tag query whose queues are not known here has no backtest to hand in.
+ * with a tag query whose queues are not known here has no backtest to hand in. The backtest calls the strategy's callbacks
+ * as any offline run does: of the one that was given, if it is an instance, and of one of its own, if it is a class.
  *
  * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError |
  * SessionRecordError}

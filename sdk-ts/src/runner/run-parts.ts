@@ -137,12 +137,13 @@ function openEdge(host: RunHost, strategyId: string, { gate, session }: GateWatc
     strategyId,
     targets: graph.targets,
     ticket: () => session.ticket,
-    onTicketRefused: () => session.dropTicket(),
+    onTicketRefused: (ticket) => session.dropTicket(ticket),
     onEffects: (effects) => session.follow(effects, ""),
-    onDecided: (bucket, values, isShut) => {
-      state.decided(bucket, values, isShut, host.parts()?.sources.inputs ?? []);
-      calls.decided(bucket, values);
-    },
+    onDecided: (bucket, values, isShut) =>
+      host.guard(() => {
+        state.decided(bucket, values, isShut, host.parts()?.sources.inputs ?? []);
+        calls.decided(bucket, values);
+      }),
     counts: () => state.counts(),
     onSent: ({ value }, { row }, ids) =>
       host.tell("target_sent", `target ${value}, ${ids.length} orders`, row),

@@ -1,7 +1,8 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, realpathSync } from "node:fs";
 import { isBuiltin } from "node:module";
 import { dirname, extname, join, resolve } from "node:path";
 import { CodeHashError } from "./code-hash-error.ts";
+import { packageEntryPaths } from "./package-entry.ts";
 import { type ModuleExport, parseSourceModule, type SourceModule } from "./source-module.ts";
 
 /** Most source files one function may reach. */
@@ -9,16 +10,6 @@ export const sourceFilesMax = 2_000;
 
 /** What the code of authors uses and never is. */
 const ownPackage = "@qmtl/sdk";
-
-type ExportsEntry = string | null | ExportsMap;
-interface ExportsMap {
-  readonly [key: string]: ExportsEntry;
-}
-/** What of a package.json says which file an import is. */
-interface PackageManifest {
-  readonly exports?: ExportsEntry;
-  readonly main?: string;
-}
 
 /** Where an import leads. */
 export type ImportTarget =
@@ -43,11 +34,15 @@ export interface ForeignExport {
 /** The source files around a strategy, each read and parsed once. */
 export class SourceTree {
   readonly #readFile: (path: string) => string;
+  readonly #realPath: (path: string) => string;
   readonly #modules = new Map<string, SourceModule>();
   readonly #texts = new Map<string, string | undefined>();
 
-  constructor(readFile: (path: string) => string = (path) => readFileSync(path, "utf8")) {
-    this.#readFile = readFile;
+  /** @param readFile reads a source file as text; throws when there is none. @default reads the disk */
+  constructor(readFile?: (path: string) => string) {
+    this.#readFile = readFile ?? ((path) => readFileSync(path, "utf8"));
+    // A linked package finds its own dependencies from where it lies, not from where the link does.
+    this.#realPath = readFile === undefined ? (path) => realpathSync(path) : (path) => path;
   }
 
   /** @throws {CodeHashError} `UNRESOLVED_IMPORT` when the file cannot be read, `PARSE_FAILED`. */
@@ -80,18 +75,21 @@ export class SourceTree {
     return this.#resolvePackage(from, specifier);
   }
 
-  /** The file a package's specifier leads to; undefined for anything else and for this package, which has no code of authors. */
+  /**
+   * The file a package's specifier leads to, links followed; undefined for anything else and for this package, which has
+   * no code of authors.
+   */
   findPackageEntry(from: SourceModule, specifier: string): string | undefined {
     if (isBuiltin(specifier) || /^\.{0,2}\//.test(specifier)) return undefined;
     const name = packageName(specifier);
     if (name === ownPackage) return undefined;
     const folder = this.#packageFolder(from, name);
     if (folder === undefined) return undefined;
-    const manifest = JSON.parse(this.#tryRead(join(folder, "package.json"))!) as PackageManifest;
-    const paths = entryPaths(manifest, `.${specifier.slice(name.length)}`);
-    return paths
-      .map((path) => join(folder, path))
+    const manifest = this.#tryRead(join(folder, "package.json"))!;
+    const found = packageEntryPaths(manifest, `.${specifier.slice(name.length)}`)
+      .flatMap((path) => candidates(join(folder, path)))
       .find((path) => /\.[cm]?[jt]s$/.test(path) && this.#tryRead(path) !== undefined);
+    return found === undefined ? undefined : this.#realPath(found);
   }
 
   /** Like {@link target}, but undefined when there is no such thing: of use when only looking around. */
@@ -198,23 +196,6 @@ function packageName(specifier: string): string {
     .split("/")
     .slice(0, specifier.startsWith("@") ? 2 : 1)
     .join("/");
-}
-
-/** Files a manifest offers under a path of its package (`.` or `./sub`), in the order written. */
-function entryPaths({ exports, main }: PackageManifest, subpath: string): string[] {
-  if (exports === undefined) return [subpath === "." ? (main ?? "index.js") : subpath];
-  const hasPaths =
-    typeof exports === "object" &&
-    exports !== null &&
-    Object.keys(exports).some((one) => one[0] === ".");
-  return leafPaths(
-    hasPaths ? (exports as ExportsMap)[subpath] : subpath === "." ? exports : undefined,
-  );
-}
-
-function leafPaths(entry: ExportsEntry | undefined): string[] {
-  if (typeof entry === "string") return entry.endsWith(".d.ts") ? [] : [entry];
-  return entry === undefined || entry === null ? [] : Object.values(entry).flatMap(leafPaths);
 }
 
 function versionIn(manifest: string, from: SourceModule, specifier: string): string {

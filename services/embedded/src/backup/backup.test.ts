@@ -8,7 +8,7 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
@@ -155,6 +155,13 @@ describe("a backup", () => {
     const refused = backup(config, at("there.tgz"));
     await expect(refused).rejects.toMatchObject({ reason: "FILE_EXISTS" });
     expect(readFileSync(at("there.tgz"), "utf8")).toBe("mine");
+    const meanwhile = { onProgress: () => writeFileSync(at("later.tgz"), "mine") };
+    const late = backup(config, at("later.tgz"), meanwhile);
+    await expect(late).rejects.toMatchObject({ reason: "FILE_EXISTS" });
+    expect(readFileSync(at("later.tgz"), "utf8")).toBe("mine");
+    const onto = backup(config, root, { replace: true });
+    await expect(onto).rejects.toMatchObject({ reason: "FILE_UNUSABLE" });
+    expect(readdirSync(root).filter((name) => name.includes("partial"))).toEqual([]);
   });
 
   test("of nothing is refused, and makes no folder", async () => {
@@ -239,13 +246,19 @@ describe("verifying", () => {
       /("version": )1,\s+"name": "gateway"/,
       '$19, "name": "x"',
     );
+    const schema = await otherwise(
+      "schema",
+      /"name": "gateway",\s+"migrations"/,
+      '"name": "x", "migrations"',
+    );
     writeFileSync(at("text.tgz"), "no backup");
     expect([
-      format,
-      tables,
-      await verdict(at("text.tgz")),
-      await verdict(at("absent.tgz")),
-    ]).toEqual(["BACKUP_UNSUPPORTED", "BACKUP_UNSUPPORTED", "BACKUP_DAMAGED", "FILE_UNUSABLE"]);
+      ...[format, tables, schema],
+      ...[await verdict(at("text.tgz")), await verdict(at("absent.tgz"))],
+    ]).toEqual([
+      ...["BACKUP_UNSUPPORTED", "BACKUP_UNSUPPORTED", "BACKUP_UNSUPPORTED"],
+      ...["BACKUP_DAMAGED", "FILE_UNUSABLE"],
+    ]);
   });
 });
 
@@ -292,8 +305,10 @@ describe("a restore", () => {
 
   test("moves aside what was there, and the platform starts with its worlds shut, above what was seen", async () => {
     const into = inFolder("used");
-    mkdirSync(at("used"));
+    mkdirSync(at("used"), { mode: 0o750 });
     writeFileSync(join(at("used"), "mine"), "");
+    const dead = { pid: 1, startTicks: "", bootId: "before", pidSpace: "", host: hostname() };
+    writeFileSync(join(at("used"), "lock"), JSON.stringify({ ...dead, token: "t" }));
     const seen = Math.floor(systemClock.nowMs() / 1_000) * 1_024;
 
     const restored = await restore(into, archive, { force: true });
@@ -302,7 +317,8 @@ describe("a restore", () => {
     expect(restored.worlds.map(({ worldId }) => worldId)).toEqual(["demo"]);
     expect(restored.floor).toBeGreaterThanOrEqual(seen);
     expect(restored.movedTo).toMatch(/used\.before-\d{8}T\d{6}Z$/);
-    expect(readdirSync(restored.movedTo!)).toEqual(["mine"]);
+    expect(readdirSync(restored.movedTo!)).toContain("mine");
+    expect(statSync(at("used")).mode & 0o777).toBe(0o750);
     const platform = await startPlatform(into);
     try {
       await using connection = connectTo(platform.addresses.gateway);

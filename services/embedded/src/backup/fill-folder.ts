@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, realpathSync, renameSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, renameSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock } from "@qmtl/service-kit";
 import { DataFolderLocked } from "@qmtl/service-kit/db";
 import { BackupError } from "./backup-error.ts";
@@ -15,9 +15,10 @@ import { holdsDatabase, openFolder, type Store } from "./open-store.ts";
 export async function refuseUsedFolder(dataDir: string, force: boolean): Promise<void> {
   if (!holdsAnything(dataDir)) return;
   if (!force) throw new BackupError("STORE_NOT_EMPTY", `${dataDir} is not empty`);
-  if (!holdsDatabase(dataDir)) return;
+  // A process that has just begun, or was killed then, has its lock in there and no database yet.
+  if (!holdsDatabase(dataDir) && !existsSync(join(dataDir, "lock"))) return;
   try {
-    await using _store = await openFolder(dataDir);
+    await using _store = await openFolder(dataDir); // a lock that a dead process left goes with it
   } catch (cause) {
     // Damage is no hindrance: it may be why there is a restore.
     if (cause instanceof DataFolderLocked) throw cause;
@@ -38,6 +39,9 @@ export async function fillFolder<T>(
   const place = existsSync(dataDir) ? realpathSync(dataDir) : dataDir;
   const staging = `${place}.restoring-${randomBytes(6).toString("hex")}`;
   try {
+    mkdirSync(dirname(staging), { recursive: true });
+    // No more readable than the folder it replaces; a new one as little as the archive.
+    mkdirSync(staging, { mode: existsSync(place) ? statSync(place).mode & 0o777 : 0o700 });
     let result: T;
     {
       await using store = await openFolder(staging);

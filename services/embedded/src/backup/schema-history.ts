@@ -10,6 +10,7 @@ import {
 import { BackupError } from "./backup-error.ts";
 import type { ArchivedSchema, Manifest } from "./manifest.ts";
 import type { Store } from "./open-store.ts";
+import { platformSchemas } from "./store-tables.ts";
 
 /** Where each service keeps the steps of its schema. */
 const folders = [
@@ -47,6 +48,11 @@ export function knownMigrations(): Promise<KnownHistory[]> {
 export function refuseUnknown(manifest: Manifest, known: readonly KnownHistory[]): void {
   const made = `the backup was made by version ${manifest.product_version}`;
   for (const { name: schema, migrations } of manifest.schemas) {
+    if (!platformSchemas.some((each) => each === schema))
+      throw new BackupError(
+        "BACKUP_UNSUPPORTED",
+        `${made}, whose schema ${schema} is not known here`,
+      );
     for (const { component, version, name, sha256 } of migrations) {
       if (component === "outbox" || (schema === "bus" && component === "bus")) continue;
       const history = known.find((each) => each.schema === schema && each.component === component);

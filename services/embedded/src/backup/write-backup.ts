@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import type { Clock } from "@qmtl/service-kit";
@@ -53,8 +53,10 @@ export interface BackupOptions {
  */
 export async function writeBackup(options: BackupOptions): Promise<Manifest> {
   const { config, path, signal } = options;
-  if (existsSync(path) && options.replace !== true) {
-    throw new BackupError("FILE_EXISTS", `${path} is there already`);
+  const there = statSync(path, { throwIfNoEntry: false });
+  if (there !== undefined && options.replace !== true) throw isThere(path);
+  if (there !== undefined && !there.isFile()) {
+    throw new BackupError("FILE_UNUSABLE", `${path} is no file that could be replaced`);
   }
   await using store = await openSource(config);
   const partial = `${path}.${randomBytes(6).toString("hex")}.partial`;
@@ -70,11 +72,23 @@ export async function writeBackup(options: BackupOptions): Promise<Manifest> {
       },
       { isolation: "repeatable read" },
     );
-    await rename(partial, path);
+    await put(partial, path, options.replace === true);
     return manifest;
   } finally {
     await rm(partial, { force: true });
   }
+}
+
+/** Makes the finished archive appear; one that came meanwhile is not replaced unasked. */
+async function put(partial: string, path: string, isReplacing: boolean): Promise<void> {
+  if (!isReplacing && existsSync(path)) throw isThere(path);
+  await rename(partial, path).catch((cause: unknown) => {
+    throw unusable(path, cause);
+  });
+}
+
+function isThere(path: string): BackupError {
+  return new BackupError("FILE_EXISTS", `${path} is there already`);
 }
 
 async function openSource({ storage }: QmtlConfig): Promise<Store> {

@@ -1,0 +1,15 @@
+import { CommandError, ExitCode } from "./exit-codes.ts";
+
+/**
+ * Refuses options that would do nothing: whoever gave one believes that it did something.
+ *
+ * @param given values by flag; one that is undefined or false was not given
+ * @param where why they do nothing, such as "without --world"
+ * @throws {CommandError} usage, naming them
+ */
+export function refuseIdle(given: Readonly<Record<string, unknown>>, where: string): void {
+  const idle = Object.entries(given).filter(([, value]) => value !== undefined && value !== false);
+  if (idle.length === 0) return;
+  const flags = idle.map(([flag]) => flag).join(", ");
+  throw new CommandError(`${flags} does nothing ${where}`, ExitCode.usage, `leave ${flags} out`);
+}

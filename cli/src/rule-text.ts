@@ -1,0 +1,7 @@
+/** What a rule with two bounds is asked for: the one to come in, or the other to be let stay. */
+const PURPOSES: Readonly<Record<string, string>> = { enter: "to enter: ", exit: "to stay: " };
+
+/** A verdict for people, with what it is needed for: `to stay: sharpe 0.9 ≥ 0.5`. */
+export function ruleText({ kind, text }: { readonly kind: string; readonly text: string }): string {
+  return `${PURPOSES[kind] ?? ""}${text}`;
+}

@@ -1,3 +1,4 @@
+import { parseInterval } from "@qmtl/sdk/config";
 import { InvalidArgumentError } from "commander";
 
 /** Bounds of a number on the command line, both included. */
@@ -5,10 +6,6 @@ export interface NumberRange {
   readonly min?: number;
   readonly max?: number;
 }
-
-const secondsOf: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
-/** Longest interval of a node, seconds. */
-const intervalSecondsMax = 86_400;
 
 /** Reads an option as a finite number; anything else is a usage error that names the option. */
 export function numberIn(range: NumberRange = {}): (text: string) => number {
@@ -34,9 +31,11 @@ export function decimalText(text: string): string {
 
 /** Whole seconds of an interval, 1..86400, as the SDK reads it; undefined for any other text. */
 export function secondsOfInterval(text: string): number | undefined {
-  const found = /^(\d{1,8})([smhd]?)$/.exec(text);
-  const seconds = found ? Number(found[1]) * secondsOf[found[2] || "s"]! : Number.NaN;
-  return seconds >= 1 && seconds <= intervalSecondsMax ? seconds : undefined;
+  try {
+    return parseInterval(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whole seconds of an interval: `60`, `60s`, `1m`, `1h` and `1d` all work. */

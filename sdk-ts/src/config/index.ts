@@ -1,3 +1,4 @@
+export { parseInterval } from "../sources/parse-interval.ts";
 export { clientTls } from "./client-tls.ts";
 export { configBytesMax } from "./config-document.ts";
 export { ConfigError, type ConfigErrorReason, type ConfigIssue } from "./config-error.ts";

@@ -1,7 +1,12 @@
+import { KafkaJSProtocolError } from "kafkajs";
 import { expect, it } from "vitest";
+import { systemClock } from "../clock.ts";
+import { silentLogger } from "../logger.ts";
 import { describeKafka } from "../testing/describe-servers.ts";
 import { eventBusContract } from "./event-bus.contract.ts";
 import { openKafkaBus } from "./kafka-bus.ts";
+import { kafkaClient } from "./kafka-client.ts";
+import { lookUpInKafka } from "./kafka-retry.ts";
 
 describeKafka("EventBus", (server) => {
   const open = (topicPrefix = "p-") =>
@@ -22,6 +27,26 @@ describeKafka("EventBus", (server) => {
     await using bus = await open("k-");
     await bus.ensureTopics([{ topic: "t" }]);
     await bus.ensureTopics([{ topic: "t" }]);
+  });
+
+  it("asks anew where its topics are led when a broker says it is not the leader", async () => {
+    await using bus = await open("l-");
+    await bus.ensureTopics([{ topic: "t", partitions: 2 }]);
+    const kafka = kafkaClient({ brokers: server().brokers, clientId: "test" }, silentLogger);
+    const stale = kafka.admin();
+    stale.fetchTopicOffsets = () => {
+      const error = new KafkaJSProtocolError("This server is not the leader");
+      return Promise.reject(Object.assign(error, { code: 6, retriable: true }));
+    };
+    const lookup = {
+      kafka,
+      admin: stale,
+      clock: systemClock,
+      logger: silentLogger,
+      signal: new AbortController().signal,
+    };
+    const offsets = await lookUpInKafka(lookup, (admin) => admin.fetchTopicOffsets("l-t"));
+    expect(offsets.map(({ high }) => high)).toEqual(["0", "0"]);
   });
 });
 

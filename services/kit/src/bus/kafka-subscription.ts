@@ -4,6 +4,7 @@ import type { Logger } from "../logger.ts";
 import { deliver } from "./deliver.ts";
 import type { BusEvent, SubscribeOptions } from "./event-bus.ts";
 import { kafkaError } from "./kafka-client.ts";
+import { lookUpInKafka } from "./kafka-retry.ts";
 
 interface Context {
   kafka: Kafka;
@@ -35,7 +36,10 @@ export async function startKafkaSubscription(
 ): Promise<{ done: Promise<void> }> {
   const { kafka, groupId, prefix } = context;
   const topics = options.topics.map((topic) => prefix + topic);
-  const starts = await startPlaces(context, topics, options.fromBeginning);
+  const { signal, fromBeginning } = options;
+  const starts = await lookUpInKafka({ ...context, signal }, (admin) =>
+    startPlaces({ ...context, admin }, topics, fromBeginning),
+  );
   const consumer = kafka.consumer({
     groupId,
     allowAutoTopicCreation: false,
@@ -53,7 +57,7 @@ export async function startKafkaSubscription(
   });
   crashed.catch(() => {});
   try {
-    await consumer.subscribe({ topics, fromBeginning: options.fromBeginning });
+    await consumer.subscribe({ topics, fromBeginning });
     await consumer.run({
       eachBatchAutoResolve: false,
       autoCommitInterval: 1_000,
@@ -66,8 +70,8 @@ export async function startKafkaSubscription(
     throw kafkaError(cause, "subscribing");
   }
   const aborted = new Promise<void>((resolve) => {
-    if (options.signal.aborted) resolve();
-    options.signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
   });
   return { done: Promise.race([aborted, crashed]).finally(() => stop(consumer, context)) };
 }

@@ -1,0 +1,52 @@
+import type { Admin, Kafka } from "kafkajs";
+import { type Clock, sleep } from "../clock.ts";
+import type { Logger } from "../logger.ts";
+
+/** Waits of 100, 200, 400, 800 and 1,600 ms: a leader is elected, and known to its own broker, well within them. */
+const RETRY_MS_FIRST = 100;
+const TRIES = 6;
+
+interface Lookup {
+  kafka: Kafka;
+  /** Does the first try. */
+  admin: Admin;
+  clock: Clock;
+  logger: Logger;
+  signal: AbortSignal;
+}
+
+/**
+ * A lookup that survives a change of leaders. The library retries most calls by itself, but not a look at offsets:
+ * there "not the leader" (a topic just made, a broker just lost) ends the call though the next one would do, and the
+ * admin goes on with the leaders it knew. So each further try has an admin of its own, which asks anew.
+ *
+ * @throws the last try's failure, or at once one that Kafka does not call retriable.
+ */
+export async function lookUpInKafka<T>(
+  lookup: Lookup,
+  ask: (admin: Admin) => Promise<T>,
+): Promise<T> {
+  const { kafka, clock, logger, signal } = lookup;
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await (tries === 1 ? ask(lookup.admin) : askAnew(kafka, ask));
+    } catch (error) {
+      if (!isRetriable(error) || tries === TRIES || signal.aborted) throw error;
+      logger.debug("kafka: a lookup is tried again", { error });
+      await sleep(clock, RETRY_MS_FIRST * 2 ** (tries - 1), signal);
+    }
+  }
+}
+
+async function askAnew<T>(kafka: Kafka, ask: (admin: Admin) => Promise<T>): Promise<T> {
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    return await ask(admin);
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+const isRetriable = (error: unknown): boolean =>
+  error instanceof Error && "retriable" in error && error.retriable === true;

@@ -1,5 +1,4 @@
-import { Code } from "@connectrpc/connect";
-import { QmtlError } from "@qmtl/sdk/rpc";
+import { QmtlError, StatusCode } from "@qmtl/sdk/errors";
 
 /** Exit codes of every command. Documented in `--help`. */
 export const ExitCode = {
@@ -45,9 +44,9 @@ export function exitCodeOf(failure: unknown): ExitCode {
   // Nothing is wrong with what was asked for: the machine is not free for it.
   if (reason === "DATA_FOLDER_LOCKED" || reason === "PORT_TAKEN") return ExitCode.refused;
   if (!(failure instanceof QmtlError)) return ExitCode.usage;
-  if (failure.code === Code.Unavailable || failure.code === Code.DeadlineExceeded)
+  if (failure.code === StatusCode.Unavailable || failure.code === StatusCode.DeadlineExceeded)
     return ExitCode.unreachable;
-  if (failure.code === Code.Unimplemented) return ExitCode.notBuilt;
+  if (failure.code === StatusCode.Unimplemented) return ExitCode.notBuilt;
   if (failure.reason === "CONFIG_INVALID") return ExitCode.usage;
   return ExitCode.refused;
 }

@@ -1,18 +1,20 @@
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Platform, startPlatform } from "@qmtl/embedded";
 import { loadConfig } from "@qmtl/sdk/config";
+import { freePorts } from "@qmtl/service-kit/testing";
 import type { Command } from "commander";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { operatorContract } from "./commands/testing/operator.contract.ts";
 import { main, makeProgram } from "./main.ts";
 import { waitFor } from "./wait-for.ts";
 
+const program = await makeProgram();
+
 /** Every command that does something, by its full name. */
-function leaves(command: Command = makeProgram(), path = ""): [string, Command][] {
+function leaves(command: Command = program, path = ""): [string, Command][] {
   if (command.commands.length === 0) return [[path, command]];
   return command.commands.flatMap((each) => leaves(each, `${path} ${each.name()}`.trim()));
 }
@@ -140,17 +142,6 @@ function feed(): string {
     return [date, close, close + 1, close - 1, close].join(",");
   });
   return `date,open,high,low,close\n${rows.join("\n")}\n`;
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => new Promise((done) => server.once("listening", done))));
-  const ports = servers.map((server) => {
-    const address = server.address();
-    return typeof address === "object" && address !== null ? address.port : 0;
-  });
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return ports;
 }
 
 describe("against a platform", () => {
@@ -293,7 +284,7 @@ describe("against a platform", () => {
         const isTooEarly = expected === 0 && err.some((line) => line.includes('"GATE_SHUT"'));
         return isTooEarly ? undefined : { exitCode, out, err };
       },
-      { timeoutMs: 15_000, intervalMs: 100 },
+      { timeoutMs: 25_000, intervalMs: 100 },
     );
 
     const { exitCode, out = [], err = [] } = answer ?? {};

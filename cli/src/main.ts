@@ -1,28 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { addAccountCommands } from "./commands/account.ts";
-import { addBackupCommand } from "./commands/backup.ts";
-import { addCompletionCommand } from "./commands/completion.ts";
-import { addConfigCommands } from "./commands/config.ts";
-import { addDagCommands } from "./commands/dag.ts";
-import { addDoctorCommand } from "./commands/doctor.ts";
-import { addEventsCommand } from "./commands/events.ts";
-import { addExplainCommand } from "./commands/explain.ts";
-import { addHaltCommands } from "./commands/halt.ts";
-import { addJournalCommands } from "./commands/journal.ts";
-import { addOrderCommands } from "./commands/orders.ts";
-import { addPolicyCommands } from "./commands/policy.ts";
-import { addProjectCommands } from "./commands/project.ts";
-import { addQueuesCommands } from "./commands/queues.ts";
-import { addRebalanceCommands } from "./commands/rebalance.ts";
-import { addReplayCommand } from "./commands/replay.ts";
-import { addReportCommand } from "./commands/report.ts";
-import { addRestoreCommand } from "./commands/restore.ts";
-import { addRunCommands } from "./commands/run.ts";
-import { addServiceCommands } from "./commands/service.ts";
-import { addSubmitCommand } from "./commands/submit.ts";
-import { addTaglintCommand } from "./commands/taglint.ts";
-import { addUpCommand } from "./commands/up.ts";
-import { addWorldCommands } from "./commands/world.ts";
+import { addCommands, type CommandName, calledCommand, commandNames } from "./command-modules.ts";
 import { CommandError, ExitCode, exitCodeOf } from "./exit-codes.ts";
 import { printFailure } from "./print.ts";
 
@@ -35,8 +12,8 @@ Exit codes:
   4  the feature is in the contract but not built yet
   130  interrupted`;
 
-/** The whole command line. */
-export function makeProgram(): Command {
+/** The command line. @param names its commands. @default all of them */
+export async function makeProgram(names: readonly CommandName[] = commandNames): Promise<Command> {
   const program = new Command("qmtl")
     .description(
       "trading strategies as graphs: backtest offline, run the same code online behind an order gate",
@@ -51,36 +28,14 @@ export function makeProgram(): Command {
     .showSuggestionAfterError()
     .configureOutput({ outputError: () => {} }) // told by `main`, in JSON where that was asked for
     .exitOverride();
-  addProjectCommands(program);
-  addUpCommand(program);
-  addServiceCommands(program);
-  addRunCommands(program);
-  addSubmitCommand(program);
-  addReplayCommand(program);
-  addReportCommand(program);
-  addWorldCommands(program);
-  addPolicyCommands(program);
-  addExplainCommand(program);
-  addDagCommands(program);
-  addQueuesCommands(program);
-  addEventsCommand(program);
-  addOrderCommands(program);
-  addAccountCommands(program);
-  addJournalCommands(program);
-  addHaltCommands(program);
-  addRebalanceCommands(program);
-  addConfigCommands(program);
-  addBackupCommand(program);
-  addRestoreCommand(program);
-  addDoctorCommand(program);
-  addTaglintCommand(program);
-  addCompletionCommand(program);
+  await addCommands(program, names);
   return program;
 }
 
 /** Runs one command; sets the exit code of the process and never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
-  const program = makeProgram();
+  const called = calledCommand(argv.slice(2));
+  const program = await makeProgram(called === undefined ? undefined : [called]);
   if (argv.length <= 2) return program.outputHelp();
   try {
     await program.parseAsync([...argv]);

@@ -1,11 +1,5 @@
-import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
-import { QmtlError } from "@qmtl/sdk/rpc";
+import { QmtlError } from "@qmtl/sdk/errors";
 import { CommandError, reasonOf } from "./exit-codes.ts";
-
-/** A message as plain JSON, in proto3 JSON form with proto field names. */
-export function jsonOf<D extends DescMessage>(schema: D, message: MessageShape<D>): unknown {
-  return toJson(schema, message, { useProtoFieldName: true, alwaysEmitImplicit: true });
-}
 
 export function printJson(value: unknown): void {
   console.log(JSON.stringify(value));

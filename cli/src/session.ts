@@ -1,24 +1,15 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { clientTls, loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
+import { clientTls } from "@qmtl/sdk/config";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
 import type { Command } from "commander";
+import { type CommandSettings, commandSettings } from "./command-settings.ts";
 import { CommandError, ExitCode } from "./exit-codes.ts";
 import { unknownStrategy, withSuggestion } from "./suggest-name.ts";
 
-/** Options every command has. */
-export interface GlobalOptions {
-  config?: string;
-  gatewayUrl?: string;
-  json?: boolean;
-}
-
-/** What a command works with: the configuration, and clients of the gateway. */
-export interface CommandSession {
-  readonly asJson: boolean;
-  readonly config: QmtlConfig;
-  readonly gatewayUrl: string;
+/** What a command works with that talks to the platform: its settings, and clients of the gateway. */
+export interface CommandSession extends CommandSettings {
   client<S extends DescService>(service: S): Client<S>;
   /** The strategy id of a name or id within a world. */
   strategyId(worldId: string, nameOrId: string): Promise<string>;
@@ -27,9 +18,8 @@ export interface CommandSession {
 
 /** Opens the session of a command from its options; no I/O before the first call. */
 export function openSession(command: Command): CommandSession {
-  const options = command.optsWithGlobals<GlobalOptions>();
-  const config = loadConfig(options.config === undefined ? {} : { path: options.config });
-  const gatewayUrl = options.gatewayUrl ?? config.sdk.gateway_url;
+  const settings = commandSettings(command);
+  const { config, gatewayUrl } = settings;
   const apiKey = process.env.QMTL_API_KEY;
   let connection: Connection | undefined;
   const client = <S extends DescService>(service: S): Client<S> => {
@@ -40,9 +30,7 @@ export function openSession(command: Command): CommandSession {
     return connection.client(service);
   };
   return {
-    asJson: options.json === true,
-    config,
-    gatewayUrl,
+    ...settings,
     client,
     strategyId: async (worldId, nameOrId) => {
       if (/^s-[0-9a-f]{16}$/.test(nameOrId)) return nameOrId;

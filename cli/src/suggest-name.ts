@@ -1,6 +1,6 @@
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { nearestName } from "@qmtl/sdk/config";
-import { QmtlError } from "@qmtl/sdk/rpc";
+import { QmtlError } from "@qmtl/sdk/errors";
 import { ExitCode, RefusalError } from "./exit-codes.ts";
 import { allOf } from "./pages-of.ts";
 import type { CommandSession } from "./session.ts";

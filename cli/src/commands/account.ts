@@ -15,8 +15,9 @@ import {
 import { DecimalSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { jsonOf } from "../json-of.ts";
 import { decimalText } from "../option-values.ts";
-import { isoTime, jsonOf, printJson, printTable } from "../print.ts";
+import { isoTime, printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 /** `qmtl account …`: cash, equity, limits, and whether the books agree. */

@@ -1,9 +1,9 @@
 import { dirname, resolve } from "node:path";
 import { configJsonSchema } from "@qmtl/sdk/config";
 import { type Command, Option } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
-import type { GlobalOptions } from "../session.ts";
 import { writeWhole } from "../write-whole.ts";
 import { type ConfigProfile, configTemplate } from "./config-template.ts";
 import { schemaFileName, schemaLine } from "./schema-line.ts";

@@ -11,8 +11,8 @@ import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkFiles } from "../checks/check-files.ts";
 import { knockServices } from "../checks/knock-services.ts";
 import { knockBrokers, knockDatabase } from "../checks/knock-storage.ts";
+import type { GlobalOptions } from "../command-settings.ts";
 import { ExitCode } from "../exit-codes.ts";
-import type { GlobalOptions } from "../session.ts";
 import { explainAll, printExplanation, printExplanations } from "./config-explain.ts";
 import { addConfigWriters } from "./config-generate.ts";
 

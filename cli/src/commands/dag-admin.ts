@@ -9,7 +9,8 @@ import {
 import type { StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode, RefusalError } from "../exit-codes.ts";
-import { jsonOf, printJson, printTable } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { printJson, printTable } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { writeWhole } from "../write-whole.ts";
 import { type DagSession, withDagSession } from "./dag-target.ts";

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import type { GraphDifference } from "../graph/graph-differences.ts";
 import { printJson } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
-import type { GlobalOptions } from "../session.ts";
 import { writeWhole } from "../write-whole.ts";
 
 interface SnapshotOptions extends GlobalOptions {

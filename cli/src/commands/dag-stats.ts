@@ -5,8 +5,9 @@ import {
   type QueueStats,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { Command } from "commander";
+import { jsonOf } from "../json-of.ts";
 import { intervalSeconds, nameList } from "../option-values.ts";
-import { jsonOf, printJson, printNote, printTable } from "../print.ts";
+import { printJson, printNote, printTable } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { canonicalInterval } from "../taglint/canonical-interval.ts";
 import { withDagSession } from "./dag-target.ts";

@@ -10,8 +10,8 @@ import { checkPorts } from "../checks/check-ports.ts";
 import { checkVersions } from "../checks/check-versions.ts";
 import { type Knock, knockGateway } from "../checks/knock-services.ts";
 import { knockBrokers, knockDatabase } from "../checks/knock-storage.ts";
+import type { GlobalOptions } from "../command-settings.ts";
 import { ExitCode } from "../exit-codes.ts";
-import type { GlobalOptions } from "../session.ts";
 
 /** `qmtl doctor`: what is wrong with this machine, and what to do about it. */
 export function addDoctorCommand(program: Command): void {

@@ -9,9 +9,10 @@ import {
   TicketPurpose,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { hasReason } from "@qmtl/sdk/rpc";
+import { hasReason } from "@qmtl/sdk/errors";
 import type { Command } from "commander";
-import { jsonOf, printJson } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { printJson } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 

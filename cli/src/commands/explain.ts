@@ -4,7 +4,8 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { Command } from "commander";
-import { enumName, jsonOf, printJson } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { enumName, printJson } from "../print.ts";
 import { ruleText } from "../rule-text.ts";
 import { withSession } from "../session.ts";
 

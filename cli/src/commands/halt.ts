@@ -6,7 +6,8 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
-import { jsonOf, printJson } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { printJson } from "../print.ts";
 import { withSession } from "../session.ts";
 
 /** `qmtl halt` and `qmtl resume`: stop the router, and let it go on. */

@@ -5,8 +5,9 @@ import {
   ListPositionsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import type { Command } from "commander";
+import { jsonOf } from "../json-of.ts";
 import { integerIn, nameList } from "../option-values.ts";
-import { jsonOf, printJson, printTable } from "../print.ts";
+import { printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 interface JournalOptions {

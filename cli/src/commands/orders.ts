@@ -8,8 +8,9 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { jsonOf } from "../json-of.ts";
 import { allOf } from "../pages-of.ts";
-import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 

@@ -7,8 +7,9 @@ import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { readTextFile } from "../input-file.ts";
+import { jsonOf } from "../json-of.ts";
 import { integerIn } from "../option-values.ts";
-import { jsonOf, printJson, printTable } from "../print.ts";
+import { printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 /** Checks a policy for a world, and stores it unless it shall only be checked. */

@@ -1,8 +1,8 @@
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { addLayer } from "../project/add-layer.ts";
 import { withInterrupt } from "../project/with-interrupt.ts";
-import type { GlobalOptions } from "../session.ts";
 
 interface AddLayerCommandOptions extends GlobalOptions {
   path: string;

@@ -1,9 +1,9 @@
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { printJson, printTable } from "../print.ts";
 import { layers } from "../project/layers.ts";
 import { presets } from "../project/presets.ts";
 import { strategyTemplates } from "../project/strategy-templates.ts";
-import type { GlobalOptions } from "../session.ts";
 
 interface ListPresetsOptions extends GlobalOptions {
   showLegacyTemplates?: boolean;

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { printJson, printTable } from "../print.ts";
-import type { GlobalOptions } from "../session.ts";
 
 interface ValidateOptions extends GlobalOptions {
   path: string;

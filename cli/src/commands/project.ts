@@ -1,9 +1,9 @@
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { initProject } from "../project/init-project.ts";
 import { repositoryPackages } from "../project/platform-packages.ts";
 import { withInterrupt } from "../project/with-interrupt.ts";
-import type { GlobalOptions } from "../session.ts";
 import { addLayerCommands } from "./project-layers.ts";
 import { addProjectListCommands } from "./project-lists.ts";
 import { addProjectValidateCommand } from "./project-validate.ts";

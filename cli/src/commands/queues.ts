@@ -10,9 +10,10 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { jsonOf } from "../json-of.ts";
 import { intervalSeconds, nameList, numberIn } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
-import { isoTime, jsonOf, printJson, printTable } from "../print.ts";
+import { isoTime, printJson, printTable } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import { waitFor } from "../wait-for.ts";

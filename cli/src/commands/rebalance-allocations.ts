@@ -5,7 +5,8 @@ import {
   UpsertAllocationsResponseSchema,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import type { Command } from "commander";
-import { jsonOf, printJson } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { printJson } from "../print.ts";
 import { withSession } from "../session.ts";
 import { allocationsFrom, worldOption } from "./rebalance-options.ts";
 

@@ -8,7 +8,8 @@ import {
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { messageFromJson, readJsonFile } from "../input-file.ts";
-import { jsonOf, printJson } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { printJson } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import { printAllocations } from "./rebalance-allocations.ts";

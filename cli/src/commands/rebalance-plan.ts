@@ -14,7 +14,8 @@ import {
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { messageFromJson, readJsonFile } from "../input-file.ts";
-import { jsonOf, printJson, printNote } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { printJson, printNote } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import {
   addSchemaVersionOption,

@@ -1,8 +1,8 @@
 import { alphaPerformance } from "@qmtl/sdk/metrics";
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { numberIn } from "../option-values.ts";
 import { printJson } from "../print.ts";
-import type { GlobalOptions } from "../session.ts";
 import { writeWhole } from "../write-whole.ts";
 import { readReportInput } from "./report-input.ts";
 import { alphaMetrics, markdownReport } from "./report-markdown.ts";

@@ -4,9 +4,9 @@ import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { archiveJson, archiveWords } from "../backup/archive-summary.ts";
 import { withBackupRun } from "../backup/backup-run.ts";
+import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
-import type { GlobalOptions } from "../session.ts";
 
 interface RestoreCommandOptions extends GlobalOptions {
   readonly verify?: boolean;

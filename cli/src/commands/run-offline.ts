@@ -1,7 +1,13 @@
-import { loadStrategy, type OfflineResult, type ResultInstrument, Runner } from "@qmtl/sdk";
+import {
+  loadStrategy,
+  type OfflineResult,
+  offlineSummary,
+  type ResultInstrument,
+  Runner,
+} from "@qmtl/sdk";
+import type { CommandSettings } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { progressBar } from "../progress-bar.ts";
-import type { CommandSession } from "../session.ts";
 import { RunProblems } from "./run-problems.ts";
 
 export interface OfflineCommandOptions {
@@ -14,23 +20,23 @@ export interface OfflineCommandOptions {
 
 /** `qmtl run FILE --offline`: a backtest on the files of the configuration, with no server. */
 export async function runOffline(
-  session: CommandSession,
+  settings: CommandSettings,
   file: string,
   options: OfflineCommandOptions,
 ): Promise<void> {
   const strategy = await loadStrategy(file, options.export);
   const bar = progressBar("computing");
-  const problems = new RunProblems({ asJson: session.asJson });
+  const problems = new RunProblems({ asJson: settings.asJson });
   const result = await Runner.offline(strategy, {
-    config: session.config,
+    config: settings.config,
     noCosts: options.noCosts === true,
-    onProgress: session.asJson ? () => {} : bar.update,
+    onProgress: settings.asJson ? () => {} : bar.update,
     onProblem: (problem) => problems.tell(problem),
     ...(options.from === undefined ? {} : { from: options.from }),
     ...(options.until === undefined ? {} : { until: options.until }),
     ...(options.report === undefined ? {} : { report: options.report }),
   }).finally(bar.end);
-  if (session.asJson) printJson(summaryOf(result));
+  if (settings.asJson) printJson(summaryOf(result));
   else printResult(result, options.report);
 }
 
@@ -83,26 +89,7 @@ function instrumentOf(one: ResultInstrument): Record<string, unknown> {
   };
 }
 
-function lineOf(one: ResultInstrument): string {
-  const { instrument, orders, quantity, mark, realisedPnl, unrealisedPnl, costs } = one;
-  const money = [
-    ["realised", realisedPnl],
-    ["unrealised", unrealisedPnl],
-    ["fees", costs.fees],
-  ] as const;
-  const told = money.map(([name, value]) => `${name} ${value.toFixed(2)}`).join(", ");
-  return `${instrument.padEnd(28)} ${orders} orders, holds ${quantity} at ${mark}; ${told}`;
-}
-
 function printResult(result: OfflineResult, report: string | undefined): void {
-  console.log(
-    `${result.strategyName}: ${result.returns.samples} returns, ${result.orders.length} orders`,
-  );
-  for (const [name, value] of result.metrics)
-    console.log(`  ${name.padEnd(28)} ${value.toPrecision(6)}`);
-  if (result.instruments.length > 1) {
-    for (const one of result.instruments) console.log(`  ${lineOf(one)}`);
-  }
-  for (const fact of result.facts) console.log(`  note: ${fact}`);
+  for (const line of offlineSummary(result)) console.log(line);
   if (report !== undefined) console.log(`report: ${report}`);
 }

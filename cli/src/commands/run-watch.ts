@@ -1,9 +1,9 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { printJson } from "../print.ts";
-import type { GlobalOptions } from "../session.ts";
 import { optionArgs } from "../watch/option-args.ts";
 import { StrategyRuns } from "../watch/strategy-runs.ts";
 import { watchRuns } from "../watch/watch-runs.ts";

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
+import { commandSettings } from "../command-settings.ts";
 import { CommandError } from "../exit-codes.ts";
 import { refuseIdle } from "../refuse-idle.ts";
-import { withSession } from "../session.ts";
 import type { OfflineCommandOptions } from "./run-offline.ts";
 import type { OnlineCommandOptions } from "./run-online.ts";
 
@@ -53,12 +53,17 @@ export function addRunCommands(program: Command): void {
     });
 }
 
-const runOnce = withSession(async (session, file: string, options: RunOptions) => {
-  if (options.offline || options.world === undefined) {
-    // The engine is loaded here, so that no other command pays for it.
+async function runOnce(file: string, options: RunOptions, command: Command): Promise<void> {
+  // The engine and the clients are loaded where they are used, so that no other command pays for them.
+  const { world } = options;
+  if (world === undefined) {
     const { runOffline } = await import("./run-offline.ts");
-    return runOffline(session, file, { ...options, noCosts: options.costs === false });
+    const settings = commandSettings(command);
+    return runOffline(settings, file, { ...options, noCosts: options.costs === false });
   }
-  const { runOnline } = await import("./run-online.ts");
-  await runOnline(session, file, options.world, options);
-});
+  const [{ runOnline }, { withSession }] = await Promise.all([
+    import("./run-online.ts"),
+    import("../session.ts"),
+  ]);
+  await withSession((session) => runOnline(session, file, world, options))(command);
+}

@@ -1,8 +1,8 @@
 import type { ServiceName } from "@qmtl/embedded";
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
-import type { GlobalOptions } from "../session.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
 
 const descriptions: Record<ServiceName, string> = {

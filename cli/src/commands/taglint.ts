@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { printJson } from "../print.ts";
-import type { GlobalOptions } from "../session.ts";
 import { type TagFinding, tagRules } from "../taglint/tag-finding.ts";
 import { writeWhole } from "../write-whole.ts";
 

@@ -1,7 +1,7 @@
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
+import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
-import type { GlobalOptions } from "../session.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
 
 /** `qmtl up`: the whole platform in this process, with its data in a folder. */

@@ -5,11 +5,12 @@ import {
   GetActivationResponseSchema,
   SetActivationResponseSchema,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import { hasReason } from "@qmtl/sdk/rpc";
+import { hasReason } from "@qmtl/sdk/errors";
 import { type Command, Option } from "commander";
 import { ExitCode, RefusalError } from "../exit-codes.ts";
+import { jsonOf } from "../json-of.ts";
 import { numberIn } from "../option-values.ts";
-import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 const SIDES: Readonly<Record<string, Side>> = { long: Side.LONG, short: Side.SHORT };

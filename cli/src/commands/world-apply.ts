@@ -8,9 +8,10 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { type Command, Option } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { jsonOf } from "../json-of.ts";
 import { nameList } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
-import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 const TARGET_MODES: Readonly<Record<string, EffectiveMode>> = {

@@ -6,8 +6,9 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { jsonOf } from "../json-of.ts";
 import { numberIn } from "../option-values.ts";
-import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
 
 /** `qmtl world bind|bindings`: which strategies run in a world. */

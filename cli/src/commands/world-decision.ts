@@ -10,7 +10,8 @@ import {
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { readTextFile } from "../input-file.ts";
-import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { ruleText } from "../rule-text.ts";
 import { type CommandSession, withSession } from "../session.ts";
 

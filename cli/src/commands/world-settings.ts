@@ -6,8 +6,9 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type Command, Option } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { jsonOf } from "../json-of.ts";
 import { integerIn, numberIn } from "../option-values.ts";
-import { jsonOf, printJson } from "../print.ts";
+import { printJson } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 /** What can be set when a world is made and changed later; absent: as it is, or the default. */

@@ -6,7 +6,8 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type Command, Option } from "commander";
 import { CommandError } from "../exit-codes.ts";
-import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { jsonOf } from "../json-of.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
 
 const DOMAINS: Readonly<Record<string, ExecutionDomain>> = {

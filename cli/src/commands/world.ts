@@ -12,9 +12,10 @@ import {
   WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
+import { jsonOf } from "../json-of.ts";
 import { integerIn } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
-import { enumName, jsonOf, printJson, printTable } from "../print.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
 import { addActivationCommands } from "./world-activation.ts";
 import { addApplyCommands } from "./world-apply.ts";

@@ -11,7 +11,7 @@ import { allCommands, completionTree } from "./completion-tree.ts";
 import { fishScript } from "./fish-script.ts";
 import { zshScript } from "./zsh-script.ts";
 
-const tree = completionTree(makeProgram());
+const tree = completionTree(await makeProgram());
 const commands = allCommands(tree);
 const isThere = (shell: string): boolean => spawnSync(shell, ["--version"]).status === 0;
 

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
-import { type ClientTls, QmtlError } from "../rpc/index.ts";
+import type { ClientTls } from "../rpc/channel-options.ts";
+import { QmtlError } from "../rpc/qmtl-error.ts";
 import type { QmtlConfig } from "./config-schema.ts";
 
 /**

@@ -1,95 +1,96 @@
-import { Code } from "@connectrpc/connect";
+import type { Code } from "@connectrpc/connect";
 import type { ReasonName } from "./qmtl-error.ts";
+import { StatusCode } from "./status-code.ts";
 
 /** The status code of each reason. A reason without a row does not compile. */
 const CODE_OF_REASON = {
-  INVALID_FIELD: Code.InvalidArgument,
-  GRAPH_HAS_CYCLE: Code.InvalidArgument,
-  UNKNOWN_DEPENDENCY: Code.InvalidArgument,
-  NODE_ID_MISMATCH: Code.InvalidArgument,
-  CRC_MISMATCH: Code.InvalidArgument,
-  GRAPH_TOO_LARGE: Code.InvalidArgument,
-  POLICY_INVALID: Code.InvalidArgument,
-  METRIC_UNKNOWN: Code.InvalidArgument,
-  BOUND_NEVER_BINDS: Code.InvalidArgument,
-  SERIES_INVALID: Code.InvalidArgument,
-  CONTEXT_INCOMPLETE: Code.InvalidArgument,
-  ALLOCATION_INVALID: Code.InvalidArgument,
-  MARK_INVALID: Code.InvalidArgument,
-  RECORD_TOO_LARGE: Code.InvalidArgument,
-  TIMERS_INVALID: Code.InvalidArgument,
-  RESERVED_PARAM: Code.InvalidArgument,
-  WORLD_NOT_FOUND: Code.NotFound,
-  STRATEGY_NOT_FOUND: Code.NotFound,
-  POLICY_NOT_FOUND: Code.NotFound,
-  QUEUE_NOT_FOUND: Code.NotFound,
-  SUBMISSION_NOT_FOUND: Code.NotFound,
-  ACTIVATION_NOT_FOUND: Code.NotFound,
-  RUN_NOT_FOUND: Code.NotFound,
-  ACCOUNT_NOT_FOUND: Code.NotFound,
-  ORDER_NOT_FOUND: Code.NotFound,
-  SOURCE_NOT_FOUND: Code.NotFound,
-  SENTINEL_NOT_FOUND: Code.NotFound,
-  EVALUATION_NOT_FOUND: Code.NotFound,
-  INSTRUMENT_NOT_FOUND: Code.NotFound,
-  SNAPSHOT_NOT_FOUND: Code.NotFound,
-  WORLD_EXISTS: Code.AlreadyExists,
-  ETAG_MISMATCH: Code.Aborted,
-  REQUEST_ID_REUSED: Code.Aborted,
-  APPLY_IN_PROGRESS: Code.Aborted,
-  RUN_ID_REUSED: Code.Aborted,
-  ACCOUNT_REVISION_STALE: Code.Aborted,
-  CONFLICT: Code.Aborted,
-  SCHEMA_VERSION_UNSUPPORTED: Code.FailedPrecondition,
-  SCHEMA_VERSION_REQUIRED: Code.FailedPrecondition,
-  WORLD_HELD: Code.FailedPrecondition,
-  FENCE_STALE: Code.FailedPrecondition,
-  GATE_SHUT: Code.FailedPrecondition,
-  LEASE_MISSING: Code.FailedPrecondition,
-  NOT_EMITTER: Code.FailedPrecondition,
-  NOT_ACTIVE: Code.FailedPrecondition,
-  DOMAIN_MISMATCH: Code.FailedPrecondition,
-  DECISION_EXPIRED: Code.FailedPrecondition,
-  HALTED: Code.FailedPrecondition,
-  BUCKET_STALE: Code.FailedPrecondition,
-  OVER_LIMIT: Code.FailedPrecondition,
-  ACCOUNT_UNRECONCILED: Code.FailedPrecondition,
-  LEASE_LOST: Code.FailedPrecondition,
-  STALE_EPOCH: Code.FailedPrecondition,
-  SEQ_CONFLICT: Code.FailedPrecondition,
-  FEED_CHANGED: Code.FailedPrecondition,
-  QUEUE_ENDED: Code.FailedPrecondition,
-  QUEUE_BLOCKED: Code.FailedPrecondition,
-  TRIMMED: Code.FailedPrecondition,
-  RESUME_FROM: Code.FailedPrecondition,
-  SAME_BUCKET: Code.FailedPrecondition,
-  SAMPLES_INSUFFICIENT: Code.FailedPrecondition,
-  PLAN_NOT_EXECUTABLE: Code.FailedPrecondition,
-  MODE_NOT_REACHABLE: Code.FailedPrecondition,
-  CONTEXT_NOT_WARM: Code.FailedPrecondition,
-  FAILPOINT_REFUSED: Code.FailedPrecondition,
-  STORE_RESTORED: Code.FailedPrecondition,
-  CONFIG_INVALID: Code.FailedPrecondition,
-  DATA_FOLDER_LOCKED: Code.FailedPrecondition,
-  PORT_TAKEN: Code.FailedPrecondition,
-  ORDER_UNKNOWN_PENDING: Code.FailedPrecondition,
-  TICKET_SCOPE: Code.PermissionDenied,
-  TICKET_INVALID: Code.Unauthenticated,
-  TICKET_EXPIRED: Code.Unauthenticated,
-  PRINCIPAL_UNKNOWN: Code.Unauthenticated,
-  ROLE_REQUIRED: Code.PermissionDenied,
-  LIVE_NOT_ALLOWED: Code.PermissionDenied,
-  PRINCIPAL_UNSIGNED: Code.Unauthenticated,
-  NOT_LEADER: Code.Unavailable,
-  PEER_UNAVAILABLE: Code.Unavailable,
-  STORE_UNAVAILABLE: Code.Unavailable,
-  DRAINING: Code.Unavailable,
-  TOO_MANY_REQUESTS: Code.ResourceExhausted,
-  OUTCOME_UNKNOWN: Code.DeadlineExceeded,
-  BARRIER_HELD: Code.Unavailable,
-  BUFFER_FULL: Code.ResourceExhausted,
-  FEATURE_NOT_BUILT: Code.Unimplemented,
-  BUG: Code.Internal,
+  INVALID_FIELD: StatusCode.InvalidArgument,
+  GRAPH_HAS_CYCLE: StatusCode.InvalidArgument,
+  UNKNOWN_DEPENDENCY: StatusCode.InvalidArgument,
+  NODE_ID_MISMATCH: StatusCode.InvalidArgument,
+  CRC_MISMATCH: StatusCode.InvalidArgument,
+  GRAPH_TOO_LARGE: StatusCode.InvalidArgument,
+  POLICY_INVALID: StatusCode.InvalidArgument,
+  METRIC_UNKNOWN: StatusCode.InvalidArgument,
+  BOUND_NEVER_BINDS: StatusCode.InvalidArgument,
+  SERIES_INVALID: StatusCode.InvalidArgument,
+  CONTEXT_INCOMPLETE: StatusCode.InvalidArgument,
+  ALLOCATION_INVALID: StatusCode.InvalidArgument,
+  MARK_INVALID: StatusCode.InvalidArgument,
+  RECORD_TOO_LARGE: StatusCode.InvalidArgument,
+  TIMERS_INVALID: StatusCode.InvalidArgument,
+  RESERVED_PARAM: StatusCode.InvalidArgument,
+  WORLD_NOT_FOUND: StatusCode.NotFound,
+  STRATEGY_NOT_FOUND: StatusCode.NotFound,
+  POLICY_NOT_FOUND: StatusCode.NotFound,
+  QUEUE_NOT_FOUND: StatusCode.NotFound,
+  SUBMISSION_NOT_FOUND: StatusCode.NotFound,
+  ACTIVATION_NOT_FOUND: StatusCode.NotFound,
+  RUN_NOT_FOUND: StatusCode.NotFound,
+  ACCOUNT_NOT_FOUND: StatusCode.NotFound,
+  ORDER_NOT_FOUND: StatusCode.NotFound,
+  SOURCE_NOT_FOUND: StatusCode.NotFound,
+  SENTINEL_NOT_FOUND: StatusCode.NotFound,
+  EVALUATION_NOT_FOUND: StatusCode.NotFound,
+  INSTRUMENT_NOT_FOUND: StatusCode.NotFound,
+  SNAPSHOT_NOT_FOUND: StatusCode.NotFound,
+  WORLD_EXISTS: StatusCode.AlreadyExists,
+  ETAG_MISMATCH: StatusCode.Aborted,
+  REQUEST_ID_REUSED: StatusCode.Aborted,
+  APPLY_IN_PROGRESS: StatusCode.Aborted,
+  RUN_ID_REUSED: StatusCode.Aborted,
+  ACCOUNT_REVISION_STALE: StatusCode.Aborted,
+  CONFLICT: StatusCode.Aborted,
+  SCHEMA_VERSION_UNSUPPORTED: StatusCode.FailedPrecondition,
+  SCHEMA_VERSION_REQUIRED: StatusCode.FailedPrecondition,
+  WORLD_HELD: StatusCode.FailedPrecondition,
+  FENCE_STALE: StatusCode.FailedPrecondition,
+  GATE_SHUT: StatusCode.FailedPrecondition,
+  LEASE_MISSING: StatusCode.FailedPrecondition,
+  NOT_EMITTER: StatusCode.FailedPrecondition,
+  NOT_ACTIVE: StatusCode.FailedPrecondition,
+  DOMAIN_MISMATCH: StatusCode.FailedPrecondition,
+  DECISION_EXPIRED: StatusCode.FailedPrecondition,
+  HALTED: StatusCode.FailedPrecondition,
+  BUCKET_STALE: StatusCode.FailedPrecondition,
+  OVER_LIMIT: StatusCode.FailedPrecondition,
+  ACCOUNT_UNRECONCILED: StatusCode.FailedPrecondition,
+  LEASE_LOST: StatusCode.FailedPrecondition,
+  STALE_EPOCH: StatusCode.FailedPrecondition,
+  SEQ_CONFLICT: StatusCode.FailedPrecondition,
+  FEED_CHANGED: StatusCode.FailedPrecondition,
+  QUEUE_ENDED: StatusCode.FailedPrecondition,
+  QUEUE_BLOCKED: StatusCode.FailedPrecondition,
+  TRIMMED: StatusCode.FailedPrecondition,
+  RESUME_FROM: StatusCode.FailedPrecondition,
+  SAME_BUCKET: StatusCode.FailedPrecondition,
+  SAMPLES_INSUFFICIENT: StatusCode.FailedPrecondition,
+  PLAN_NOT_EXECUTABLE: StatusCode.FailedPrecondition,
+  MODE_NOT_REACHABLE: StatusCode.FailedPrecondition,
+  CONTEXT_NOT_WARM: StatusCode.FailedPrecondition,
+  FAILPOINT_REFUSED: StatusCode.FailedPrecondition,
+  STORE_RESTORED: StatusCode.FailedPrecondition,
+  CONFIG_INVALID: StatusCode.FailedPrecondition,
+  DATA_FOLDER_LOCKED: StatusCode.FailedPrecondition,
+  PORT_TAKEN: StatusCode.FailedPrecondition,
+  ORDER_UNKNOWN_PENDING: StatusCode.FailedPrecondition,
+  TICKET_SCOPE: StatusCode.PermissionDenied,
+  TICKET_INVALID: StatusCode.Unauthenticated,
+  TICKET_EXPIRED: StatusCode.Unauthenticated,
+  PRINCIPAL_UNKNOWN: StatusCode.Unauthenticated,
+  ROLE_REQUIRED: StatusCode.PermissionDenied,
+  LIVE_NOT_ALLOWED: StatusCode.PermissionDenied,
+  PRINCIPAL_UNSIGNED: StatusCode.Unauthenticated,
+  NOT_LEADER: StatusCode.Unavailable,
+  PEER_UNAVAILABLE: StatusCode.Unavailable,
+  STORE_UNAVAILABLE: StatusCode.Unavailable,
+  DRAINING: StatusCode.Unavailable,
+  TOO_MANY_REQUESTS: StatusCode.ResourceExhausted,
+  OUTCOME_UNKNOWN: StatusCode.DeadlineExceeded,
+  BARRIER_HELD: StatusCode.Unavailable,
+  BUFFER_FULL: StatusCode.ResourceExhausted,
+  FEATURE_NOT_BUILT: StatusCode.Unimplemented,
+  BUG: StatusCode.Internal,
 } as const satisfies Record<ReasonName, Code>;
 
 /** Status code a reason travels under. */
@@ -105,23 +106,23 @@ export function isReasonName(text: string): text is ReasonName {
 /** Reason that stands in for an error that came without one: from a proxy, a foreign server, the transport itself. */
 export function reasonOfCode(code: Code): ReasonName {
   switch (code) {
-    case Code.InvalidArgument:
-    case Code.OutOfRange:
+    case StatusCode.InvalidArgument:
+    case StatusCode.OutOfRange:
       return "INVALID_FIELD";
-    case Code.Aborted:
+    case StatusCode.Aborted:
       return "CONFLICT";
-    case Code.PermissionDenied:
+    case StatusCode.PermissionDenied:
       return "ROLE_REQUIRED";
-    case Code.Unauthenticated:
+    case StatusCode.Unauthenticated:
       return "PRINCIPAL_UNKNOWN";
-    case Code.Unavailable:
+    case StatusCode.Unavailable:
       return "PEER_UNAVAILABLE";
-    case Code.ResourceExhausted:
+    case StatusCode.ResourceExhausted:
       return "TOO_MANY_REQUESTS";
-    case Code.DeadlineExceeded:
-    case Code.Canceled:
+    case StatusCode.DeadlineExceeded:
+    case StatusCode.Canceled:
       return "OUTCOME_UNKNOWN";
-    case Code.Unimplemented:
+    case StatusCode.Unimplemented:
       return "FEATURE_NOT_BUILT";
     default:
       return "BUG";

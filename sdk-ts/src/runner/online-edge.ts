@@ -5,7 +5,7 @@ import type {
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { type GateWord, type OrderGate, pause, type SdkClock } from "../control/index.ts";
 import type { SessionEffect } from "../gate/index.ts";
-import { hasReason } from "../rpc/index.ts";
+import { hasReason } from "../rpc/qmtl-error.ts";
 import type { ComputedBucket } from "./computed-bucket.ts";
 import { type EdgeTarget, EdgeTargets, type StatedTargets, sidesOf } from "./edge-targets.ts";
 import type { FeedEnd } from "./online-clocks.ts";

@@ -5,7 +5,7 @@ import type {
 } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { pause, type SdkClock } from "../control/clock.ts";
 import { publishRecordsMax } from "../queues/index.ts";
-import { hasReason, QmtlError } from "../rpc/index.ts";
+import { hasReason, QmtlError } from "../rpc/qmtl-error.ts";
 
 export interface PublisherOptions {
   readonly data: Client<typeof QueueDataService>;

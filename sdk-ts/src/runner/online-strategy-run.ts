@@ -1,7 +1,7 @@
 import type { NodeLease } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { type SdkClock, stopwatch, systemClock } from "../control/index.ts";
 import type { ExecutionDomain } from "../gate/index.ts";
-import { QmtlError } from "../rpc/index.ts";
+import { QmtlError } from "../rpc/qmtl-error.ts";
 import { endAll } from "./end-all.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 import type { KeyPort, OnlineKey } from "./online-key.ts";

@@ -10,7 +10,7 @@ import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ReturnSeriesSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import { jcs, nodeIdsCrc32 } from "../canonical/index.ts";
 import { pause, reconnectDelayMs, type SdkClock } from "../control/index.ts";
-import { hasReason, QmtlError } from "../rpc/index.ts";
+import { hasReason, QmtlError } from "../rpc/qmtl-error.ts";
 import { type IdentifiedNode, StreamInput, TagQueryNode } from "../strategy/index.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 

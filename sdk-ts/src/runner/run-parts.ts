@@ -1,7 +1,7 @@
 import type { Submission } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ExecutionDomain } from "../gate/index.ts";
-import { QmtlError } from "../rpc/index.ts";
+import { QmtlError } from "../rpc/qmtl-error.ts";
 import { GateWatch } from "./gate-watch.ts";
 import { OnlineContext } from "./online-context.ts";
 import { OnlineEdge } from "./online-edge.ts";

@@ -29,6 +29,18 @@ function descriptorIndex(logger: Logger): DescriptorIndex {
   return cached;
 }
 
+/** Parsed from text by the library each time it is asked, 40 ms: once for all doors of the process. */
+let definitions: readonly ServiceDefinition[] | undefined;
+
+function reflectionDefinitions(): readonly ServiceDefinition[] {
+  if (definitions !== undefined) return definitions;
+  const collected: ServiceDefinition[] = [];
+  const collect = { addService: (definition: ServiceDefinition) => collected.push(definition) };
+  new ReflectionService({}).addToServer(collect as Pick<Server, "addService">);
+  definitions = collected;
+  return collected;
+}
+
 /**
  * Adds `grpc.reflection.v1` and `v1alpha`, listing `services`, from the committed descriptor image.
  *
@@ -36,9 +48,6 @@ function descriptorIndex(logger: Logger): DescriptorIndex {
  * it two seconds of a blocked event loop, and it merges the files of a package into one.
  */
 export function addReflection(server: Server, services: readonly string[], logger: Logger): void {
-  const definitions: ServiceDefinition[] = [];
-  const collect = { addService: (definition: ServiceDefinition) => definitions.push(definition) };
-  new ReflectionService({}).addToServer(collect as Pick<Server, "addService">);
   const answer: handleBidiStreamingCall<ReflectionRequest, object> = (call) => {
     call.on("data", (request: ReflectionRequest) => {
       const index = descriptorIndex(logger);
@@ -50,7 +59,7 @@ export function addReflection(server: Server, services: readonly string[], logge
     });
     call.on("end", () => call.end());
   };
-  for (const definition of definitions)
+  for (const definition of reflectionDefinitions())
     server.addService(definition, { ServerReflectionInfo: answer });
 }
 

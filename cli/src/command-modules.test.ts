@@ -1,0 +1,39 @@
+import { Command } from "commander";
+import { describe, expect, it } from "vitest";
+import { addCommands, calledCommand, commandNames } from "./command-modules.ts";
+
+const namesOf = (program: Command) => program.commands.map((command) => command.name());
+
+describe("the modules of the commands", () => {
+  it("are listed under the names of the commands they add, in the order of the help", async () => {
+    const whole = new Command();
+    await addCommands(whole, commandNames);
+    expect(namesOf(whole)).toEqual(commandNames);
+  });
+
+  it("bring each command without the others", async () => {
+    for (const name of commandNames) {
+      const program = new Command();
+      await addCommands(program, [name]);
+      expect(namesOf(program)).toContain(name);
+      expect(namesOf(program).length).toBeLessThanOrEqual(2);
+    }
+  });
+});
+
+describe("the command that a command line calls", () => {
+  it.each([
+    ["run", ["run", "strategy.ts", "--world", "up"]],
+    ["world", ["--config", "run", "--json", "world", "list"]],
+    ["world", ["--config=qmtl.yml", "--gateway-url", "http://127.0.0.1:1", "world"]],
+    ["halt", ["halt", "--help"]],
+  ])("is %s", (name, words) => {
+    expect(calledCommand(words)).toBe(name);
+  });
+
+  it("is none of them for help, completion, an unknown word and options alone", () => {
+    for (const words of [["help", "run"], ["--help"], ["completion", "bash"], ["rnu"], []]) {
+      expect(calledCommand(words)).toBeUndefined();
+    }
+  });
+});

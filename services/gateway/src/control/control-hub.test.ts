@@ -1,9 +1,11 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { SubscribeResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { createMetrics, silentLogger } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { controlTopic } from "../bus/control-events.ts";
 import { Peer } from "../peers/peer.ts";
 import { ControlHub } from "./control-hub.ts";
@@ -29,7 +31,7 @@ async function openHub() {
   await hub.start();
   opened.defer(() => hub.stop());
   const all = opened.move();
-  return { hub, clock, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  return { hub, clock, gates, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 test("a stream lives as long as its ticket, marks all the way, and is cut then with a stable reason", async () => {
@@ -58,4 +60,36 @@ test("a stream lives as long as its ticket, marks all the way, and is cut then w
 
   await expect(last).rejects.toMatchObject({ reason: "TICKET_EXPIRED" });
   expect(await stream.next()).toEqual({ done: true, value: undefined });
+});
+
+test("who comes back to a gate that is ahead of the events kept gets it whole, not the events up to the hole", async () => {
+  await using rig = await openHub();
+  const { hub, clock, gates } = rig;
+  const topicKey = "world/w1/gate";
+  const stateOf = (revision: bigint) =>
+    create(GateStateSchema, { worldId: "w1", storeEpoch: 1n, revision });
+  vi.spyOn(gates, "reload").mockResolvedValue(stateOf(4n));
+  vi.spyOn(gates, "ensure").mockResolvedValue(stateOf(4n));
+  vi.spyOn(gates, "state").mockReturnValue(stateOf(4n));
+  for (const revision of [1n, 2n]) {
+    const payload = {
+      case: "gateEvent" as const,
+      value: { state: stateOf(revision), change: "x" },
+    };
+    const event = create(ControlEventSchema, { id: `e${revision}`, topicKey, revision, payload });
+    const bytes = toBinary(ControlEventSchema, event);
+    hub.take({ key: topicKey, payload: bytes, partition: 0, position: Number(revision) });
+  }
+  const stream = hub.subscribe({
+    topicKeys: [topicKey],
+    applied: new Map([[topicKey, { revision: 1, storeEpoch: 1 }]]),
+    version: 1,
+    expireMs: clock.nowMs() + ticketMs,
+    signal: new AbortController().signal,
+  });
+
+  const { value } = await stream.next();
+  const { event } = fromBinary(SubscribeResponseSchema, value!.bytes);
+  expect(event).toMatchObject({ payload: { case: "snapshot", value: { revision: 4n } } });
+  await stream.return(undefined);
 });

@@ -194,7 +194,9 @@ export class ControlHub implements SnapshotSource {
     const state = this.#ports.gates.state(world.worldId);
     if (state === undefined || Number(state.storeEpoch) !== applied.storeEpoch) return;
     const isCurrent = Number(state.revision) === applied.revision;
-    if (isCurrent || events !== undefined) {
+    // A gate asked for may be ahead of the events that came here: those between are in no window, so it is told whole.
+    const reachesGate = Number(state.revision) <= this.#window(topicKey).last;
+    if (isCurrent || (events !== undefined && reachesGate)) {
       subscription.resume(topicKey, applied.revision, events ?? []);
     }
   }

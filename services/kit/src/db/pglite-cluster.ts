@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
-import { constants, existsSync, readFileSync } from "node:fs";
-import { cp, mkdir, rename, rm } from "node:fs/promises";
+import { constants, cpSync, existsSync, readFileSync } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PGlite } from "@electric-sql/pglite";
@@ -22,7 +22,7 @@ export async function ensureCluster(dataDir: string, cacheDir = cacheFolder()): 
   await rm(unfinished, { recursive: true, force: true });
   const template = await ensureTemplate(cacheDir);
   if (template === undefined) await createCluster(unfinished);
-  else await copyCluster(template, unfinished);
+  else copyCluster(template, unfinished);
   await rename(unfinished, cluster);
 }
 
@@ -49,9 +49,10 @@ async function createCluster(folder: string): Promise<void> {
   await pglite.close();
 }
 
-async function copyCluster(from: string, to: string): Promise<void> {
+/** A thousand small files: in one go a third of the work it is with a promise for each. Nothing else waits here. */
+function copyCluster(from: string, to: string): void {
   // Shares blocks with the template on file systems that can.
-  await cp(from, to, { recursive: true, mode: constants.COPYFILE_FICLONE });
+  cpSync(from, to, { recursive: true, mode: constants.COPYFILE_FICLONE });
 }
 
 function isCacheUnusable(cause: unknown): boolean {

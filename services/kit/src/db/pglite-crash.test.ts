@@ -20,7 +20,7 @@ it("loses no acknowledged row over five kills", async () => {
   let lastAcknowledged = 0;
   for (const rowsBeforeKill of [40, 233, 7, 391, 118]) {
     const child = startChildScript(new URL("./insert-rows.child.ts", import.meta.url), [dataDir]);
-    await waitUntil(() => child.lines.length >= rowsBeforeKill, { timeoutMs: 20_000 });
+    await waitUntil(() => child.lines.length >= rowsBeforeKill, { timeoutMs: 60_000 });
     await child.kill();
     expect(Number(child.lines[0])).toBeGreaterThan(lastAcknowledged);
     lastAcknowledged = Number(child.lines.at(-1));
@@ -37,24 +37,24 @@ it("loses no acknowledged row over five kills", async () => {
     const isUpdated = id % 3 === 2 && id < rows.length;
     expect(pad).toBe("x".repeat(id % 500) + (isUpdated ? "y" : ""));
   }
-}, 60_000);
+}, 360_000);
 
 it("refuses a folder that another process has open, by pid, and takes it over once that is dead", async () => {
   const dataDir = await temporaryFolder();
   const child = startChildScript(new URL("./insert-rows.child.ts", import.meta.url), [dataDir]);
-  await waitUntil(() => child.lines.length > 0, { timeoutMs: 20_000 });
+  await waitUntil(() => child.lines.length > 0, { timeoutMs: 60_000 });
   await expect(openPglite({ dataDir })).rejects.toMatchObject({
     reason: "DATA_FOLDER_LOCKED",
     pid: child.pid,
   });
   await child.kill();
   await (await openPglite({ dataDir })).close();
-}, 40_000);
+}, 120_000);
 
 it("publishes after a restart what a killed process had committed", async () => {
   const dataDir = await temporaryFolder();
   const child = startChildScript(new URL("./append-outbox.child.ts", import.meta.url), [dataDir]);
-  await waitUntil(() => child.lines.includes("committed"), { timeoutMs: 20_000 });
+  await waitUntil(() => child.lines.includes("committed"), { timeoutMs: 60_000 });
   await child.kill();
 
   await using host = await openPglite({ dataDir });
@@ -73,4 +73,4 @@ it("publishes after a restart what a killed process had committed", async () => 
   await waitUntil(() => seen.length > 0);
   stop.abort();
   expect(seen).toEqual(["committed"]);
-}, 40_000);
+}, 120_000);

@@ -12,6 +12,14 @@ type Row = Record<string, unknown>;
 /** Same text forms as the PostgreSQL adapter asks for. */
 const SESSION = `set datestyle = 'ISO, YMD'; set timezone = 'UTC'; set bytea_output = 'hex';
   set extra_float_digits = 1; set intervalstyle = 'postgres'`;
+/**
+ * The server keeps 128 MB of buffers for a hundred connections unless told: memory that is cleared at every start, for
+ * one connection to a database that is small.
+ */
+const START = [
+  ...PGlite.defaultStartParams,
+  ...["shared_buffers=32MB", "max_connections=10"].flatMap((setting) => ["-c", setting]),
+];
 /** Bytes columns at least this long are moved, not copied, to the other thread. */
 const MOVED_BYTES_MIN = 16_384;
 
@@ -141,7 +149,7 @@ async function serve(port: MessagePort, data: PgliteWorkerData): Promise<void> {
   };
   try {
     await ensureCluster(data.dataDir, data.cacheDir);
-    const pglite = await PGlite.create(clusterFolderOf(data.dataDir));
+    const pglite = await PGlite.create(clusterFolderOf(data.dataDir), { startParams: START });
     await pglite.exec(SESSION);
     const statements = new PgliteStatements();
     let tail: Promise<void> = Promise.resolve();

@@ -61,41 +61,57 @@ export async function applyMigrations(
       create table if not exists ${schema}.migration (
         component text not null, version integer not null, name text not null, sha256 text not null,
         applied_at timestamptz not null default now(), primary key (component, version))`);
-    return highestLanded(tx, schema, component);
+    return landedHashes(tx, schema, component);
   });
-  if (landed > migrations.length) {
+  const highest = Math.max(0, ...landed.keys());
+  if (highest > migrations.length) {
     throw refused(
-      `${db.schema} is at ${component} ${landed}, this build knows ${migrations.length}`,
+      `${db.schema} is at ${component} ${highest}, this build knows ${migrations.length}`,
     );
   }
   let applied = 0;
   for (const migration of migrations) {
-    const isNew = await db.transaction(async (tx) => {
-      await lock(tx);
-      return applyOne(tx, schema, component, migration);
-    });
-    if (isNew) applied += 1;
+    const step = stepOf(migration, component, db.schema);
+    const known = landed.get(migration.version);
+    if (known !== undefined) step.checkLanded(known);
+    else if (await db.transaction((tx) => applyOne(tx, schema, step))) applied += 1;
   }
   return applied;
 }
 
-async function applyOne(
-  tx: Tx,
-  schema: string,
-  component: string,
-  migration: Migration,
-): Promise<boolean> {
-  const { version, name } = migration;
+/** A migration as it is about to be compared with what landed. */
+interface Step {
+  component: string;
+  migration: Migration;
+  text: string;
+  sha256: string;
+  /** What it is called in a refusal. */
+  label: string;
+  /** @throws {DbError} MIGRATION_REFUSED when what landed under its number was another text. */
+  checkLanded(sha256: string): void;
+}
+
+function stepOf(migration: Migration, component: string, schema: string): Step {
   const text = migration.sql.replaceAll("\r\n", "\n");
   const sha256 = createHash("sha256").update(text).digest("hex");
-  const label = `${component} ${String(version).padStart(3, "0")}-${name} of ${schema}`;
-  const [row] = await tx.query<{ sha256: string }>(
-    `select sha256 from ${schema}.migration where component = $1 and version = $2`,
-    [component, version],
-  );
-  if (row !== undefined) {
-    if (row.sha256 === sha256) return false;
+  const number = String(migration.version).padStart(3, "0");
+  const label = `${component} ${number}-${migration.name} of ${schema}`;
+  const checkLanded = (landed: string): void => {
+    if (landed === sha256) return;
     throw refused(`${label} has landed and was edited since; add a new file instead`);
+  };
+  return { component, migration, text, sha256, label, checkLanded };
+}
+
+/** Applies a step unless another process has, meanwhile; true when it did. */
+async function applyOne(tx: Tx, schema: string, step: Step): Promise<boolean> {
+  const { component, migration, text, sha256, label } = step;
+  await lock(tx);
+  const landed = await landedHashes(tx, schema, component);
+  const known = landed.get(migration.version);
+  if (known !== undefined) {
+    step.checkLanded(known);
+    return false;
   }
   if (/^\s*(begin|commit|rollback|start\s+transaction)\b[^;]*;/im.test(text)) {
     throw refused(`${label} controls transactions; it runs in one already`);
@@ -103,7 +119,7 @@ async function applyOne(
   await tx.script(text.replaceAll("{{schema}}", schema));
   await tx.query(
     `insert into ${schema}.migration (component, version, name, sha256) values ($1, $2, $3, $4)`,
-    [component, version, name, sha256],
+    [component, migration.version, migration.name, sha256],
   );
   return true;
 }
@@ -112,12 +128,17 @@ async function lock(tx: Tx): Promise<void> {
   await tx.query("select 1 as locked from pg_advisory_xact_lock($1)", [MIGRATION_LOCK]);
 }
 
-async function highestLanded(tx: Tx, schema: string, component: string): Promise<number> {
-  const [row] = await tx.query<{ highest: number }>(
-    `select coalesce(max(version), 0) as highest from ${schema}.migration where component = $1`,
+/** Hashes of the steps that landed, by version. */
+async function landedHashes(
+  tx: Tx,
+  schema: string,
+  component: string,
+): Promise<ReadonlyMap<number, string>> {
+  const rows = await tx.query<{ version: number; sha256: string }>(
+    `select version, sha256 from ${schema}.migration where component = $1`,
     [component],
   );
-  return row?.highest ?? 0;
+  return new Map(rows.map(({ version, sha256 }) => [version, sha256]));
 }
 
 function refused(message: string): DbError {

@@ -86,6 +86,8 @@ export function channelParts(url: string, settings: ChannelSettings): ChannelPar
       ),
       "grpc.service_config_disable_resolution": 1,
       "grpc.use_local_subchannel_pool": 1,
+      // Nobody reads its records, which are made of every call.
+      "grpc.enable_channelz": 0,
       "grpc.enable_http_proxy": isLoopbackHost(parsed.hostname) ? 0 : 1,
       "grpc.keepalive_time_ms": settings.keepaliveMs ?? 20_000,
       "grpc.keepalive_timeout_ms": settings.keepaliveTimeoutMs ?? 5_000,

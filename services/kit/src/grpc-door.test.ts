@@ -13,6 +13,7 @@ import { describe, expect, test } from "vitest";
 import { openGrpcDoor } from "./grpc-door.ts";
 import { EncodedMessage, type Handlers, serve } from "./handlers.ts";
 import type { Door, DoorOptions } from "./rpc/door.ts";
+import { freePorts } from "./testing/free-port.ts";
 
 type GatewayHandlers = Handlers<typeof GatewayService>;
 
@@ -160,7 +161,8 @@ test("health is SERVING for the server and each service, NOT_SERVING while it dr
 });
 
 test("a client finds the server again after a restart on the same port", async () => {
-  const first = await open(echo);
+  const [port = 0] = await freePorts(1);
+  const first = await open(echo, { port });
   const { connection, gateway } = dial(first);
   await gateway.getSubmission({ submissionId: "a" });
   await first.close();
@@ -168,8 +170,8 @@ test("a client finds the server again after a restart on the same port", async (
     Code.Unavailable,
   );
 
-  await using _second = await open(echo, { port: first.port });
-  await connection.transport.ready(10_000);
+  await using _second = await open(echo, { port });
+  await connection.transport.ready(25_000);
 
   expect((await gateway.getSubmission({ submissionId: "b" })).submission?.submissionId).toBe("b");
   expect(connection.transport.state()).toBe("ready");
@@ -201,14 +203,16 @@ test("a safe call is repeated until the server answers; one that is not safe fai
 });
 
 test("it stops with an idle client and an open stream, and its port is free again", async () => {
-  const door = await open({
+  const [port = 0] = await freePorts(1);
+  const handlers: GatewayHandlers = {
     async *watchSubmission(_, { signal }) {
       yield { submission: { state: "queued" } };
       await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
     },
-  });
+  };
+  const door = await open(handlers, { port });
   const idle = dial(door);
-  await idle.connection.transport.ready(5_000);
+  await idle.connection.transport.ready(25_000);
   const busy = dial(door);
   const stream = busy.gateway.watchSubmission({ submissionId: "a" })[Symbol.asyncIterator]();
   await stream.next();
@@ -218,8 +222,8 @@ test("it stops with an idle client and an open stream, and its port is free agai
   await door.close();
 
   expect((await ended).reason).toBe("DRAINING");
-  await using again = await open(echo, { port: door.port });
-  expect(again.port).toBe(door.port);
+  await using again = await open(echo, { port });
+  expect(again.port).toBe(port);
   idle.connection.close();
   busy.connection.close();
 });
@@ -381,7 +385,7 @@ test("messages up to 16 MiB pass both ways, larger ones are refused without harm
   await using door = await open({
     getSubmission: async ({ submissionId }) => ({ submission: { stateReason: submissionId } }),
   });
-  const { connection, gateway } = dial(door);
+  const { connection, gateway } = dial(door, { timeoutMs: 25_000 });
   const large = "x".repeat(15 * 1024 * 1024);
   const answer = await gateway.getSubmission({ submissionId: large });
   expect(answer.submission?.stateReason.length).toBe(large.length);

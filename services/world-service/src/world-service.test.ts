@@ -547,6 +547,17 @@ function suite(
     }
   });
 
+  test("sessions that heartbeat at the same time become emitters at once, each of its own strategy", async () => {
+    await makeWorld("together", { a: 0.6, b: 0.7, c: 0.8 });
+    await toPaper("together");
+    const sessions = ["a", "b", "c"].map(
+      (strategyId) =>
+        new FakeSession(actorOf("together"), `s-together-${strategyId}`, [strategyId]),
+    );
+    const replies = await Promise.all(sessions.map((session) => session.beat()));
+    expect(replies.map(({ granted }) => granted)).toEqual([true, true, true]);
+  });
+
   describe("after a crash", () => {
     test.each(["FREEZING", "SWITCHED"] as const)(
       "in %s the run goes on after one lease",
@@ -625,7 +636,7 @@ describePostgres("on a server", (server) => {
     const db = await openPostgres({ dsn: await server().createDatabase(), schema: "world" });
     await migrate(db, fileURLToPath(new URL("../migrations", import.meta.url)));
     const make = (holder: string) =>
-      new RowLeadership({ db, clock: systemClock, logger: silentLogger, holder });
+      new RowLeadership({ db, clock: systemClock, logger: silentLogger, holder, leaderMs: 4_000 });
     const [first, second] = [make("one"), make("two")];
     await first.start(() => {});
     await second.start(() => {});

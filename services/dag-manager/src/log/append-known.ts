@@ -1,6 +1,5 @@
-import { toBinary } from "@bufbuild/protobuf";
-import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import type { Db } from "@qmtl/service-kit/db";
+import { encodedRecord } from "./encoded-record.ts";
 import type { HeadRow, HeadUpdate } from "./log-tables.ts";
 import type { LogEntry } from "./queue-log.ts";
 import { float64At, lastRowOf, runLength } from "./record-run.ts";
@@ -50,7 +49,7 @@ function headJson({ before, update }: KnownAppend) {
 
 function entryJson({ computeKey, offset, seq, record }: LogEntry) {
   const count = runLength(record);
-  const bytes = toBinary(QueueRecordSchema, record);
+  const bytes = encodedRecord(record);
   return {
     compute_key: computeKey,
     log_offset: offset,

@@ -1,10 +1,6 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  ConsumeFrom,
-  ConsumeRequest,
-  ConsumeResponseSchema,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
-import type { Clock } from "@qmtl/service-kit";
+import type { ConsumeFrom, ConsumeRequest } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { Clock, EncodedMessage } from "@qmtl/service-kit";
+import { consumeAnswer } from "./encoded-record.ts";
 import { batches, LogReader } from "./log-reader.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { LogPosition, QueueLog } from "./queue-log.ts";
@@ -15,11 +11,6 @@ export interface ConsumeOptions {
   /** Looks for what other processes appended, milliseconds; 0 = nobody else appends. */
   readonly pollMs: number;
 }
-
-type Chunk = MessageInitShape<typeof ConsumeResponseSchema>;
-
-/** Version a chunk is written in. */
-const schemaVersion = { min: 1, max: 1, version: 1 };
 
 /**
  * Effective records of some keys, history and live in one stream, in seq order per key.
@@ -32,7 +23,7 @@ export async function* consume(
   options: ConsumeOptions,
   request: ConsumeRequest,
   signal: AbortSignal,
-): AsyncGenerator<Chunk> {
+): AsyncGenerator<EncodedMessage> {
   const from = request.from.map((item) => ({
     computeKey: item.computeKey,
     position: positionOf(item),
@@ -48,13 +39,13 @@ export async function* consume(
     while (!signal.aborted) {
       const records = await reader.next();
       for (const batch of batches(records)) {
-        yield { schemaVersion, records: batch };
+        yield consumeAnswer(batch);
         sentMs = clock.monotonicMs();
       }
       if (request.historyOnly && reader.isAtEnd) return;
       if (records.length > 0) continue;
       if (clock.monotonicMs() - sentMs >= options.keepAliveMs) {
-        yield { schemaVersion, records: [] };
+        yield consumeAnswer([]);
         sentMs = clock.monotonicMs();
       }
       const timer = clock.setTimer(wake, waitMs);

@@ -1,9 +1,4 @@
-import { toBinary } from "@bufbuild/protobuf";
-import {
-  type QueueRecord,
-  QueueRecordSchema,
-  RecordKind,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { type QueueRecord, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { publishBytesMax, publishRecordsMax, recordBytesMax } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints } from "@qmtl/service-kit";
@@ -11,6 +6,8 @@ import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { WriteRight } from "../leadership.ts";
 import { AppendBatch } from "./append-batch.ts";
 import { appendKnown } from "./append-known.ts";
+import { encodedRecord } from "./encoded-record.ts";
+import { JoinedAppends } from "./joined-appends.ts";
 import { type KeptHead, KeptHeads } from "./kept-heads.ts";
 import {
   feedHolds,
@@ -55,12 +52,16 @@ export class EmbeddedLog implements QueueLog {
   readonly #hooks: AppendHooks;
   readonly #leadership: WriteRight;
   readonly #kept = new KeptHeads();
+  readonly #known: JoinedAppends;
 
   constructor(db: Db, tail: LogTail, leadership: WriteRight, hooks: AppendHooks) {
     this.#db = db;
     this.#tail = tail;
     this.#leadership = leadership;
     this.#hooks = hooks;
+    this.#known = new JoinedAppends(({ heads, entries }) =>
+      appendKnown(db, heads, entries, leadership.leaderId),
+    );
   }
 
   append(records: readonly QueueRecord[]): Promise<AppendResult[]> {
@@ -143,8 +144,7 @@ export class EmbeddedLog implements QueueLog {
     await failpoints.hit("dag.publish.before_commit");
     const { entries, heads: updates } = batch.outcome();
     const known = updates.map((update, at) => ({ before: heads[at]!, update }));
-    const { leaderId } = this.#leadership;
-    if (!(await appendKnown(this.#db, known, entries, leaderId))) return undefined;
+    if (!(await this.#known.write({ heads: known, entries }))) return undefined;
     for (const [at, { before, update }] of known.entries())
       this.#kept.keep({ head: headAfter(before, update), untilMs: kept[at]!.untilMs });
     return batch;
@@ -210,7 +210,7 @@ function checkSizes(records: readonly QueueRecord[]): void {
   let bytes = 0;
   let count = 0;
   for (const [at, record] of records.entries()) {
-    const size = toBinary(QueueRecordSchema, record).length;
+    const size = encodedRecord(record).length;
     bytes += size;
     count += runLength(record);
     // A run is held to the size of a call, each of its rows to that of a record.

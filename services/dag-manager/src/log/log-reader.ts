@@ -1,10 +1,6 @@
-import { toBinary } from "@bufbuild/protobuf";
-import {
-  type QueueRecord,
-  QueueRecordSchema,
-  RecordKind,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { type QueueRecord, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { encodedRecord } from "./encoded-record.ts";
 import type { LogTail } from "./log-tail.ts";
 import type { LogEntry, LogPosition, QueueLog } from "./queue-log.ts";
 import { lastRowOf, mergeRuns, runLength, seqsTaken, sliceRun } from "./record-run.ts";
@@ -190,7 +186,7 @@ export function* batches(records: readonly QueueRecord[]): Generator<QueueRecord
   let count = 0;
   let bytes = 0;
   for (const record of records) {
-    const size = toBinary(QueueRecordSchema, record).length;
+    const size = encodedRecord(record).length;
     const isFull = count + runLength(record) > batchRecordsMax || bytes + size > batchBytesMax;
     if (batch.length > 0 && isFull) {
       yield batch;

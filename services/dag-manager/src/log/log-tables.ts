@@ -1,7 +1,8 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { fromBinary } from "@bufbuild/protobuf";
 import { type QueueRecord, QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import type { FoldState } from "@qmtl/sdk/queues";
 import type { Queryable, SqlParam, Tx } from "@qmtl/service-kit/db";
+import { encodedRecord } from "./encoded-record.ts";
 import type { LogEntry } from "./queue-log.ts";
 import { float64At, lastRowOf, runLength } from "./record-run.ts";
 
@@ -135,7 +136,7 @@ function entryValues(entry: LogEntry): SqlParam[] {
     Number(record.row),
     lastRowOf(record),
     Number.isFinite(knownAtMs) ? knownAtMs : null,
-    toBinary(QueueRecordSchema, record),
+    encodedRecord(record),
   ];
 }
 

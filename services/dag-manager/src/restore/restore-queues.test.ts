@@ -36,7 +36,8 @@ describeEachDatabase("a restored database of the DAG Manager", (databases) => {
     await submitGraph(dag, "B", demoGraphs.b, backtest);
     const revisions = (await dag.events()).map((event) => Number(event.revision));
     expect(revisions.at(-1)).toBeGreaterThan(floor);
-    await expect.poll(() => lease(dag, "s2", [keyOf("swing")])).toEqual([floor + 1]);
+    const swing = () => lease(dag, "s2", [keyOf("swing")]);
+    await expect.poll(swing, { timeout: 25_000 }).toEqual([floor + 1]);
   });
 
   test("is refused while a DAG Manager runs, where several may run", async () => {

@@ -26,6 +26,9 @@ export const testConfig: DagManagerConfig = {
   dag_manager: { node_lease_ms: 10_000, node_renew_ms: 3_000, node_margin_ms: 1_000 },
 };
 
+/** The row of the leader runs out by the database's clock, which neither a clock of the test nor a slow machine may meet. */
+const leaderTimes = { leaderMs: 600_000, renewMs: 500 };
+
 /** A running DAG Manager behind a real door, over given databases; closing it leaves them open. */
 export async function openDag(
   databases: TestDatabases,
@@ -39,6 +42,7 @@ export async function openDag(
     clock,
     logger: silentLogger,
     config,
+    leaderTimes,
   });
   await dag.start();
   const door = await openGrpcDoor({ services: dag.services });

@@ -57,6 +57,7 @@ export type Transfer = BookId & { readonly lots: number };
 export interface Broker {
   /** From now on no order of the world under another fence is accepted. */
   registerFence(worldId: string, fence: number): Promise<void>;
+  /** Orders of one decision are handed over without waiting for one another. */
   accept(order: BrokerOrder): Promise<AcceptReply>;
   /** `finished`: too late. `unknown`: never seen. */
   cancel(orderId: string): Promise<"cancelled" | "finished" | "unknown">;

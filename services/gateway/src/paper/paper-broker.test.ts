@@ -1,9 +1,10 @@
 import { fileURLToPath } from "node:url";
 import { systemClock } from "@qmtl/service-kit";
-import { applyMigrations, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
+import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { PaperBroker } from "./paper-broker.ts";
+import { noFault, type PaperFault } from "./paper-fault.ts";
 import { loadPaper, paperBarsMax } from "./paper-store.ts";
 
 let host: PgliteHost;
@@ -23,14 +24,57 @@ async function migrate(steps?: number): Promise<void> {
   await applyMigrations(host.db("paper"), "paper", migrations.slice(0, steps));
 }
 
-function opened(): PaperBroker {
-  return new PaperBroker(host.db("paper"), {
+function opened(db: Db = host.db("paper"), fault: PaperFault = noFault): PaperBroker {
+  return new PaperBroker(db, {
+    fault,
     account: "main",
     instruments: [{ symbol: "X", lotSize: "1" }],
     initialCash: 1_000,
     costs: { feeBps: 0, halfSpreadBps: 0 },
     clock: systemClock,
   });
+}
+
+/** A bar of one second whose prices are its row and 1. */
+function bar(row: number) {
+  const prices = { open: row + 1, high: row + 1, low: row + 1, close: row + 1 };
+  return {
+    instrument: "X",
+    row,
+    openTimeMs: row * 1_000,
+    bucketEndMs: (row + 1) * 1_000,
+    ...prices,
+  };
+}
+
+/** Counts statements and transactions. */
+function countingStatements(inner: Db) {
+  let count = 0;
+  const db: Db = {
+    kind: inner.kind,
+    schema: inner.schema,
+    query: (sql, params) => {
+      count += 1;
+      return inner.query(sql, params);
+    },
+    script: (sql) => inner.script(sql),
+    transaction: (fn, options) => {
+      count += 1;
+      return inner.transaction(fn, options);
+    },
+    close: () => inner.close(),
+    [Symbol.asyncDispose]: () => inner.close(),
+  };
+  const reset = () => {
+    count = 0;
+  };
+  return {
+    db,
+    reset,
+    get count() {
+      return count;
+    },
+  };
 }
 
 /** An order of one lot, decided at a moment. */
@@ -86,5 +130,74 @@ test("bars stored before their beginning was kept begin where the one before end
     ["X", 1_000, 2_000],
     ["X", 2_000, 5_000],
     ["Y", 3_999, 4_000],
+  ]);
+});
+
+test("orders handed over together are taken in together, in order, but for one under an old fence", async () => {
+  await migrate();
+  const counted = countingStatements(host.db("paper"));
+  const broker = opened(counted.db, (one) => one.bucket === 13);
+  await broker.registerFence("w", 2);
+  await broker.onBars([bar(0)]);
+  const orders = Array.from({ length: 5 }, (_, at) => ({
+    ...order(`o-${at}`, 10 + at),
+    fence: at === 1 ? 1 : 2,
+  }));
+  counted.reset();
+
+  const replies = await Promise.allSettled(orders.map((one) => broker.accept(one)));
+
+  expect(counted.count).toBe(1);
+  expect(
+    replies.map((one) => (one.status === "fulfilled" ? one.value : String(one.reason))),
+  ).toEqual([
+    { accepted: true, report: { fills: [], cancelled: [] } },
+    { accepted: false, reason: "FENCE_STALE" },
+    { accepted: true, report: { fills: [], cancelled: [] } },
+    "ReplyLost: no reply for order o-3",
+    { accepted: true, report: { fills: [], cancelled: [] } },
+  ]);
+  const stored = await host
+    .db("paper")
+    .query(
+      "select order_id as id, report_lost as lost from paper.accepted_order order by position",
+    );
+  expect(stored).toEqual([
+    { id: "o-0", lost: false },
+    { id: "o-2", lost: false },
+    { id: "o-3", lost: true },
+    { id: "o-4", lost: false },
+  ]);
+  // Memory has forgotten the one that was refused: only the others fill.
+  const { fills } = await broker.onBars([bar(1)]);
+  expect(fills.map(({ orderId }) => orderId)).toEqual(["o-0", "o-2", "o-4"]);
+  expect(await broker.lookup(["o-1", "o-3"])).toEqual(new Map([["o-3", "filled"]]));
+});
+
+test("a bar with its fills, and an order that fills at once, leave books that a restart reads the same", async () => {
+  await migrate();
+  const counted = countingStatements(host.db("paper"));
+  const broker = opened(counted.db);
+  await broker.registerFence("w", 1);
+  await broker.onBars([bar(0)]);
+  await Promise.all(["a", "b", "c"].map((id) => broker.accept(order(id, 500))));
+  counted.reset();
+  await broker.onBars([bar(1)]);
+  expect(counted.count).toBe(1);
+  const [late, stale] = await Promise.all([
+    broker.accept(order("late", 700)),
+    broker.accept({ ...order("stale", 700), fence: 0 }),
+  ]);
+  expect(late?.accepted && late.report.fills).toHaveLength(1);
+  expect(stale).toEqual({ accepted: false, reason: "FENCE_STALE" });
+  const again = opened();
+  expect(await again.positions()).toEqual(new Map([["X", 4]]));
+  expect(await again.positions()).toEqual(await broker.positions());
+  expect(await again.cash()).toBe(await broker.cash());
+  expect((await again.executions(0)).map(({ orderId }) => orderId)).toEqual([
+    "a",
+    "b",
+    "c",
+    "late",
   ]);
 });

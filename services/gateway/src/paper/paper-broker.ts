@@ -6,30 +6,33 @@ import {
   type TradingCosts,
 } from "@qmtl/sdk/execution";
 import { type Clock, failpoints } from "@qmtl/service-kit";
-import type { Db, Tx } from "@qmtl/service-kit/db";
-import {
-  type AcceptReply,
-  type Broker,
-  type BrokerBar,
-  type BrokerFill,
-  type BrokerOrder,
-  type BrokerReport,
-  ReplyLost,
-  type Transfer,
+import type { Db, Queryable } from "@qmtl/service-kit/db";
+import { Writes } from "../store/writes.ts";
+import { ArrivingOrders } from "./arriving-orders.ts";
+import type {
+  AcceptReply,
+  Broker,
+  BrokerBar,
+  BrokerFill,
+  BrokerOrder,
+  BrokerReport,
+  Transfer,
 } from "./broker-port.ts";
 import { bookName, simulatedTerms } from "./order-record.ts";
 import { noFault, type PaperFault } from "./paper-fault.ts";
 import {
-  forgetBars,
+  type ArrivedOrder,
+  addBars,
+  addFills,
+  addForgetting,
+  addMoves,
+  addOutcomes,
+  hasFence,
   insertAccepted,
-  insertBars,
-  insertFills,
   loadPaper,
-  moveHoldings,
   movesOf,
   paperBarsMax,
   readExecutions,
-  setOutcomes,
 } from "./paper-store.ts";
 
 export interface PaperBrokerOptions {
@@ -42,6 +45,13 @@ export interface PaperBrokerOptions {
   readonly fault?: PaperFault;
 }
 
+/** An order that memory has taken in, or refused. */
+interface TakenOrder extends ArrivedOrder {
+  readonly reply: AcceptReply;
+  /** Its fills at once; undefined when there is nothing to store. */
+  readonly writes?: Writes;
+}
+
 /** Bars stored between two deletions of those that are not kept any more. */
 const forgetBarsEvery = 64;
 
@@ -50,7 +60,7 @@ const forgetBarsEvery = 64;
  *
  * It compares the fence of an order with the one registered for its world in the transaction that accepts it, so
  * no clock decides (tier T3), and keeps (order, fence, decision, time) of everything it took, for ever. Calls are
- * made one at a time. After a failed transaction memory is read from the tables again.
+ * made one at a time, but for orders handed over together. After a failed transaction memory is read from the tables again.
  */
 export class PaperBroker implements Broker {
   readonly #db: Db;
@@ -62,6 +72,7 @@ export class PaperBroker implements Broker {
   #sequence = 0;
   #lost = new Set<string>();
   #isLoaded = false;
+  readonly #arriving = new ArrivingOrders((orders) => this.#acceptSome(orders));
   /** Bars stored since older ones were deleted last. */
   #barsToForget = forgetBarsEvery;
 
@@ -82,50 +93,19 @@ export class PaperBroker implements Broker {
     );
   }
 
-  async accept(order: BrokerOrder): Promise<AcceptReply> {
-    let isLost = false;
-    const reply = await this.#write(async (tx): Promise<AcceptReply> => {
-      const known = this.#core.lookup(order.id);
-      if (known !== undefined) return { accepted: true, report: NOTHING };
-      isLost = this.#fault(order);
-      const { account, clock } = this.#options;
-      if (!(await insertAccepted(tx, account, order, clock.nowMs(), isLost))) {
-        return { accepted: false, reason: "FENCE_STALE" };
-      }
-      const { id, instrument, lots, bucket, reduceOnly } = order;
-      const outcome = this.#core.accept({
-        id,
-        instrument,
-        lots,
-        bucket,
-        reduceOnly,
-        ...simulatedTerms(order.terms),
-        book: bookName(order),
-      });
-      if (!outcome.accepted) {
-        await tx.query("DELETE FROM paper.accepted_order WHERE account_id = $1 AND order_id = $2", [
-          account,
-          id,
-        ]);
-        return { accepted: false, reason: outcome.reason };
-      }
-      if (isLost) this.#lost.add(id);
-      const report = await this.#book(tx, outcome.fills);
-      await failpoints.hit("paper.accept.before_commit");
-      return { accepted: true, report };
-    });
-    await failpoints.hit("paper.accept.after_commit");
-    if (isLost) throw new ReplyLost(`no reply for order ${order.id}`);
-    return reply;
+  /** Orders handed over before the first of them is taken in go together. */
+  accept(order: BrokerOrder): Promise<AcceptReply> {
+    return this.#arriving.accept(order);
   }
 
   async cancel(orderId: string): Promise<"cancelled" | "finished" | "unknown"> {
-    return this.#write(async (tx) => {
-      const outcome = this.#core.cancel(orderId);
-      if (outcome === "cancelled")
-        await setOutcomes(tx, this.#options.account, [orderId], "cancelled");
-      return outcome;
-    });
+    await this.#load();
+    const outcome = this.#core.cancel(orderId);
+    if (outcome !== "cancelled") return outcome;
+    const writes = new Writes();
+    addOutcomes(writes, this.#options.account, [orderId], "cancelled");
+    await this.#stored(() => writes.storeIn(this.#db));
+    return outcome;
   }
 
   async lookup(orderIds: readonly string[]) {
@@ -155,37 +135,45 @@ export class PaperBroker implements Broker {
   }
 
   async transfer(batchId: string, sides: readonly Transfer[]): Promise<void> {
-    await this.#write(async (tx) => {
-      const { account } = this.#options;
-      const taken = await tx.query(
-        `INSERT INTO paper.transfer (account_id, batch_id) VALUES ($1, $2)
-         ON CONFLICT DO NOTHING RETURNING batch_id`,
-        [account, batchId],
-      );
-      if (taken.length === 0) return;
-      const moves = sides.map((side) => ({ ...side, book: bookName(side) }));
-      for (const { instrument, book, lots } of moves) this.#core.transfer(instrument, book, lots);
-      await moveHoldings(tx, account, movesOf(moves));
-    });
+    await this.#load();
+    await this.#stored(() =>
+      this.#db.transaction(async (tx) => {
+        const { account } = this.#options;
+        const taken = await tx.query(
+          `INSERT INTO paper.transfer (account_id, batch_id) VALUES ($1, $2)
+           ON CONFLICT DO NOTHING RETURNING batch_id`,
+          [account, batchId],
+        );
+        if (taken.length === 0) return;
+        const moves = sides.map((side) => ({ ...side, book: bookName(side) }));
+        for (const { instrument, book, lots } of moves) this.#core.transfer(instrument, book, lots);
+        const writes = new Writes();
+        addMoves(writes, account, movesOf(moves));
+        await writes.sendTo(tx);
+      }),
+    );
   }
 
   async onBars(bars: readonly BrokerBar[]): Promise<BrokerReport> {
-    return this.#write(async (tx) => {
-      const { account } = this.#options;
-      const fills = bars.flatMap((bar) => this.#core.onBar(bar));
-      this.#barsToForget += bars.length;
-      const isFull = this.#barsToForget >= forgetBarsEvery;
-      if (isFull) this.#barsToForget = 0;
-      const [report] = await Promise.all([
-        this.#book(tx, fills),
-        insertBars(tx, account, bars),
-        isFull ? forgetBars(tx, account, [...this.#lotUnits.keys()]) : undefined,
-      ]);
-      return report;
-    });
+    await this.#load();
+    const { account } = this.#options;
+    const writes = new Writes();
+    const report = this.#book(
+      writes,
+      bars.flatMap((bar) => this.#core.onBar(bar)),
+    );
+    addBars(writes, account, bars);
+    this.#barsToForget += bars.length;
+    if (this.#barsToForget >= forgetBarsEvery) {
+      this.#barsToForget = 0;
+      addForgetting(writes, account, [...this.#lotUnits.keys()]);
+    }
+    await this.#stored(() => writes.storeIn(this.#db));
+    return report;
   }
 
-  async #book(tx: Tx, fills: readonly SimulatedFill[]): Promise<BrokerReport> {
+  /** Takes fills into memory and their writes in. */
+  #book(writes: Writes, fills: readonly SimulatedFill[]): BrokerReport {
     const { account } = this.#options;
     const told: BrokerFill[] = [];
     const stored = fills.map((fill) => {
@@ -202,17 +190,69 @@ export class PaperBroker implements Broker {
     const cancelled = this.#core.drainCancelled();
     const filled = new Set(fills.map((fill) => fill.orderId));
     const unfilled = cancelled.filter((id) => !filled.has(id));
-    await Promise.all([
-      insertFills(tx, account, stored),
-      setOutcomes(tx, account, unfilled, "cancelled"),
-    ]);
+    addFills(writes, account, stored);
+    addOutcomes(writes, account, unfilled, "cancelled");
     return { fills: told, cancelled: cancelled.filter((id) => !this.#lost.has(id)) };
   }
 
-  async #write<T>(operation: (tx: Tx) => Promise<T>): Promise<T> {
+  /** Undefined for a reply that is lost. */
+  async #acceptSome(orders: readonly BrokerOrder[]): Promise<(AcceptReply | undefined)[]> {
     await this.#load();
+    const taken = orders.map((order) => this.#take(order));
+    await failpoints.hit("paper.accept.before_commit");
+    const fresh = taken.filter((one) => one.writes !== undefined);
+    const stored = await this.#stored(() => this.#storeAccepted(fresh));
+    // Memory has taken in what was not stored.
+    if (stored.size < fresh.length) this.#isLoaded = false;
+    await failpoints.hit("paper.accept.after_commit");
+    const replies: (AcceptReply | undefined)[] = [];
+    for (const { order, reply, writes, reportLost } of taken) {
+      const isStale =
+        writes === undefined
+          ? !reply.accepted && !(await hasFence(this.#db, order))
+          : !stored.has(order.id);
+      if (isStale) replies.push({ accepted: false, reason: "FENCE_STALE" });
+      else replies.push(reportLost ? undefined : reply);
+    }
+    return replies;
+  }
+
+  /** Takes an order into memory; without writes it changes nothing. */
+  #take(order: BrokerOrder): TakenOrder {
+    const { id, instrument, lots, bucket, reduceOnly } = order;
+    if (this.#core.lookup(id) !== undefined) {
+      return { order, reply: { accepted: true, report: NOTHING }, reportLost: false };
+    }
+    const reportLost = this.#fault(order);
+    const outcome = this.#core.accept({
+      ...{ id, instrument, lots, bucket, reduceOnly },
+      ...simulatedTerms(order.terms),
+      book: bookName(order),
+    });
+    if (!outcome.accepted) return { order, reply: outcome, reportLost: false };
+    if (reportLost) this.#lost.add(id);
+    const writes = new Writes();
+    const report = this.#book(writes, outcome.fills);
+    return { order, reply: { accepted: true, report }, reportLost, writes };
+  }
+
+  /** Takes orders in, with the fills they had at once. The ids of those whose fence is the one registered last. */
+  async #storeAccepted(orders: readonly TakenOrder[]): Promise<ReadonlySet<string>> {
+    if (orders.length === 0) return new Set();
+    const { account, clock } = this.#options;
+    const insert = (db: Queryable) => insertAccepted(db, account, orders, clock.nowMs());
+    if (orders.every(({ writes }) => writes?.isEmpty === true)) return insert(this.#db);
+    return this.#db.transaction(async (tx) => {
+      const stored = await insert(tx);
+      for (const { order, writes } of orders) if (stored.has(order.id)) await writes?.sendTo(tx);
+      return stored;
+    });
+  }
+
+  /** After a write that failed, or whose end was not heard of, memory is read from the tables again. */
+  async #stored<T>(write: () => Promise<T>): Promise<T> {
     try {
-      return await this.#db.transaction(operation);
+      return await write();
     } catch (failure) {
       this.#isLoaded = false;
       throw failure;

@@ -1,5 +1,6 @@
 import type { SimulatedBrokerSnapshot, SimulatedFill } from "@qmtl/sdk/execution";
-import { type Queryable, queryRows } from "@qmtl/service-kit/db";
+import type { Queryable } from "@qmtl/service-kit/db";
+import { overRows, rowsStatement, rowsTogetherMax, type Writes } from "../store/writes.ts";
 import type { BrokerBar, BrokerFill, BrokerOrder } from "./broker-port.ts";
 import { type OrderRecord, workingOf } from "./order-record.ts";
 
@@ -74,83 +75,92 @@ export async function loadPaper(
   };
 }
 
-/** Takes the order in if its fence is the one registered last; false if not. */
+/** An order to take in. */
+export interface ArrivedOrder {
+  readonly order: BrokerOrder;
+  readonly reportLost: boolean;
+}
+
+const insertOrders = rowsStatement(
+  [
+    ...["text", "text", "text", "text", "text", "bigint", "bigint", "boolean", "bigint", "text"],
+    ...["text", "bigint", "boolean", "text", "double precision", "integer"],
+  ],
+  (list) =>
+    `INSERT INTO paper.accepted_order (account_id, order_id, world_id, strategy_id, instrument, lots,
+       bucket_end_ms, reduce_only, fence, decision_id, origin, accepted_ms, report_lost, order_type, price)
+     SELECT r.column1, r.column2, r.column3, r.column4, r.column5, r.column6, r.column7, r.column8, r.column9,
+       r.column10, r.column11, r.column12, r.column13, r.column14, r.column15
+     FROM (VALUES ${list}) AS r JOIN paper.world_fence f ON f.world_id = r.column3 AND f.fence = r.column9
+     ORDER BY r.column16 RETURNING order_id`,
+);
+
+/** Takes those in, `rowsTogetherMax` at most, whose fence is the one registered last, in order. Their ids. */
 export async function insertAccepted(
   db: Queryable,
   account: string,
-  order: BrokerOrder,
+  arrived: readonly ArrivedOrder[],
   nowMs: number,
-  reportLost: boolean,
-): Promise<boolean> {
+): Promise<Set<string>> {
+  const rows = arrived.map(({ order, reportLost }, at) => [
+    ...[account, order.id, order.world, order.strategy, order.instrument, order.lots],
+    ...[order.bucket, order.reduceOnly, order.fence, order.decisionId, order.origin, nowMs],
+    ...[reportLost, order.terms?.type ?? "market", order.terms?.price ?? null, at],
+  ]);
+  const { sql, params } = overRows(insertOrders, rows);
+  const taken = await db.query<{ order_id: string }>(sql, params);
+  return new Set(taken.map(({ order_id }) => order_id));
+}
+
+/** True when the fence of an order is the one registered last. */
+export async function hasFence(db: Queryable, order: BrokerOrder): Promise<boolean> {
   const rows = await db.query(
-    `INSERT INTO paper.accepted_order (account_id, order_id, world_id, strategy_id, instrument, lots,
-       bucket_end_ms, reduce_only, fence, decision_id, origin, accepted_ms, report_lost, order_type, price)
-     SELECT $1, $2, $3, $4, $5, $6, $7, $8, f.fence, $9, $10, $11, $12, $14, $15::double precision
-     FROM paper.world_fence f WHERE f.world_id = $3 AND f.fence = $13
-     RETURNING order_id`,
-    [
-      account,
-      order.id,
-      order.world,
-      order.strategy,
-      order.instrument,
-      order.lots,
-      order.bucket,
-      order.reduceOnly,
-      order.decisionId,
-      order.origin,
-      nowMs,
-      reportLost,
-      order.fence,
-      order.terms?.type ?? "market",
-      order.terms?.price ?? null,
-    ],
+    "SELECT fence FROM paper.world_fence WHERE world_id = $1 AND fence = $2",
+    [order.world, order.fence],
   );
   return rows.length === 1;
 }
 
-const EXECUTION = [
-  ...["text", "bigint", "text", "text", "text", "bigint"],
-  ...["double precision", "double precision", "bigint", "bigint"],
-];
+const insertExecutions = rowsStatement(
+  [
+    ...["text", "bigint", "text", "text", "text", "bigint"],
+    ...["double precision", "double precision", "bigint", "bigint"],
+  ],
+  (list) =>
+    `INSERT INTO paper.execution (account_id, sequence, execution_id, order_id, instrument, lots, price, fee,
+       source_row, bucket_end_ms) SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+);
 
-/** Stores fills with their effect on holdings and cash, and their orders as filled. All of it is sent at once. */
-export async function insertFills(
-  db: Queryable,
+/** Stores fills with their effect on holdings and cash, and their orders as filled. */
+export function addFills(
+  writes: Writes,
   account: string,
   fills: readonly {
     readonly sequence: number;
     readonly fill: SimulatedFill;
     readonly cost: number;
   }[],
-): Promise<void> {
+): void {
   if (fills.length === 0) return;
-  const executions = fills.map(({ sequence, fill }) => [
-    ...[account, sequence, fill.executionId, fill.orderId, fill.instrument, fill.lots],
-    ...[fill.price, fill.fee, fill.row, fill.bucketEndMs],
-  ]);
-  await Promise.all([
-    queryRows(
-      db,
-      EXECUTION,
-      executions,
-      (list) =>
-        `INSERT INTO paper.execution (account_id, sequence, execution_id, order_id, instrument, lots, price, fee,
-           source_row, bucket_end_ms) VALUES ${list}`,
-    ),
-    moveHoldings(db, account, movesOf(fills.map(({ fill }) => fill))),
-    payCash(
-      db,
-      account,
-      fills.map(({ cost }) => cost),
-    ),
-    setOutcomes(
-      db,
-      account,
-      fills.map(({ fill }) => fill.orderId),
-      "filled",
-    ),
-  ]);
+  writes.addRows(
+    insertExecutions,
+    fills.map(({ sequence, fill }) => [
+      ...[account, sequence, fill.executionId, fill.orderId, fill.instrument, fill.lots],
+      ...[fill.price, fill.fee, fill.row, fill.bucketEndMs],
+    ]),
+  );
+  addMoves(writes, account, movesOf(fills.map(({ fill }) => fill)));
+  addCosts(
+    writes,
+    account,
+    fills.map(({ cost }) => cost),
+  );
+  addOutcomes(
+    writes,
+    account,
+    fills.map(({ fill }) => fill.orderId),
+    "filled",
+  );
 }
 
 /** Signed lots that a sub-account gains. */
@@ -170,95 +180,78 @@ export function movesOf(moves: readonly HoldingMove[]): HoldingMove[] {
   return [...sums.values()];
 }
 
+const moveHoldings = rowsStatement(
+  ["text", "text", "text", "bigint"],
+  (list) =>
+    `INSERT INTO paper.holding AS h (account_id, instrument, book, lots)
+     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL
+     ON CONFLICT (account_id, instrument, book) DO UPDATE SET lots = h.lots + excluded.lots`,
+);
+
 /** Adds signed lots to sub-accounts, one move each. */
-export function moveHoldings(
-  db: Queryable,
-  account: string,
-  moves: readonly HoldingMove[],
-): Promise<void> {
-  return queryRows(
-    db,
-    ["text", "text", "text", "bigint"],
-    moves.map(({ instrument, book, lots }) => [account, instrument, book, lots]),
-    (list) =>
-      `INSERT INTO paper.holding AS h (account_id, instrument, book, lots) VALUES ${list}
-       ON CONFLICT (account_id, instrument, book) DO UPDATE SET lots = h.lots + excluded.lots`,
-  );
+export function addMoves(writes: Writes, account: string, moves: readonly HoldingMove[]): void {
+  const rows = moves.map(({ instrument, book, lots }) => [account, instrument, book, lots]);
+  writes.addRows(moveHoldings, rows);
 }
 
-/** Costs in one statement at most. */
-const costsAtOnceMax = 16;
-
 /** Takes costs out, one after the other as memory does: the rest must come out the same to the last bit. */
-async function payCash(db: Queryable, account: string, costs: readonly number[]): Promise<void> {
-  const paying: Promise<unknown>[] = [];
-  for (let at = 0; at < costs.length; at += costsAtOnceMax) {
-    const part = costs.slice(at, at + costsAtOnceMax);
+function addCosts(writes: Writes, account: string, costs: readonly number[]): void {
+  for (let at = 0; at < costs.length; at += rowsTogetherMax) {
+    const part = costs.slice(at, at + rowsTogetherMax);
     const terms = part.map((_, index) => ` - $${index + 2}::double precision`).join("");
-    const sql = `UPDATE paper.cash SET cash = cash${terms} WHERE account_id = $1`;
-    paying.push(db.query(sql, [account, ...part]));
+    writes.add(`UPDATE paper.cash SET cash = cash${terms} WHERE account_id = $1`, [
+      account,
+      ...part,
+    ]);
   }
-  await Promise.all(paying);
 }
 
 /** Says what became of orders. */
-export async function setOutcomes(
-  db: Queryable,
+export function addOutcomes(
+  writes: Writes,
   account: string,
   orderIds: readonly string[],
   outcome: "filled" | "cancelled",
-): Promise<void> {
+): void {
   if (orderIds.length === 0) return;
-  await db.query(
+  writes.add(
     "UPDATE paper.accepted_order SET outcome = $3 WHERE account_id = $1 AND order_id = ANY($2::text[])",
     [account, [...orderIds], outcome],
   );
 }
 
-const BAR = [
-  "text",
-  "text",
-  "bigint",
-  "bigint",
-  "bigint",
-  ...Array<string>(4).fill("double precision"),
-];
+const insertBars = rowsStatement(
+  ["text", "text", "bigint", "bigint", "bigint", ...Array<string>(4).fill("double precision")],
+  (list) =>
+    `INSERT INTO paper.bar (account_id, instrument, source_row, open_time_ms, bucket_end_ms, open, high, low, close)
+     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL ON CONFLICT DO NOTHING`,
+);
 
 /** Stores bars; one that is there already stays as it is. */
-export function insertBars(
-  db: Queryable,
-  account: string,
-  bars: readonly BrokerBar[],
-): Promise<void> {
-  const rows = bars.map((bar) => [
-    ...[account, bar.instrument, bar.row, bar.openTimeMs, bar.bucketEndMs],
-    ...[bar.open, bar.high, bar.low, bar.close],
-  ]);
-  return queryRows(
-    db,
-    BAR,
-    rows,
-    (list) =>
-      `INSERT INTO paper.bar (account_id, instrument, source_row, open_time_ms, bucket_end_ms, open, high, low,
-         close) VALUES ${list} ON CONFLICT DO NOTHING`,
+export function addBars(writes: Writes, account: string, bars: readonly BrokerBar[]): void {
+  writes.addRows(
+    insertBars,
+    bars.map((bar) => [
+      ...[account, bar.instrument, bar.row, bar.openTimeMs, bar.bucketEndMs],
+      ...[bar.open, bar.high, bar.low, bar.close],
+    ]),
   );
 }
 
 /** Deletes bars of instruments that are older than the last `storedBarsMax` of each. */
-export async function forgetBars(
-  db: Queryable,
+export function addForgetting(
+  writes: Writes,
   account: string,
   instruments: readonly string[],
-): Promise<void> {
-  const forgetting = instruments.map((instrument) =>
-    db.query(
+): void {
+  for (const instrument of instruments) {
+    writes.add(
       `DELETE FROM paper.bar WHERE account_id = $1 AND instrument = $2 AND bucket_end_ms <
          (SELECT bucket_end_ms FROM paper.bar WHERE account_id = $1 AND instrument = $2
           ORDER BY bucket_end_ms DESC OFFSET ${storedBarsMax - 1} LIMIT 1)`,
       [account, instrument],
-    ),
-  );
-  await Promise.all(forgetting);
+    );
+  }
 }
 
 /** Executions after a sequence number. */

@@ -8,13 +8,14 @@ import { Booking, type Permission, type Place } from "./booking.ts";
 import type { Door } from "./door.ts";
 import type { Halts } from "./halts.ts";
 import type { JournalOp } from "./journal-op.ts";
-import { type JournalEntryRow, replayJournal, writeBooking } from "./journal-store.ts";
+import { bookingWrites, entriesOf, type JournalEntryRow, replayJournal } from "./journal-store.ts";
 import { Market } from "./market.ts";
 import { OrderPermission } from "./order-permission.ts";
 import type { OrderWorld } from "./order-world.ts";
 import { OwedReports } from "./owed-reports.ts";
 import { sendOrders } from "./send-orders.ts";
 import { SerialQueue } from "./serial-queue.ts";
+import { storeBooking } from "./store-booking.ts";
 
 export interface AccountRouterDeps {
   readonly settings: AccountSettings;
@@ -42,7 +43,7 @@ export interface SealedBar {
 
 const sealedBarsMax = 64;
 /** Longest that what a broker answered waits for a booking to be stored with, milliseconds. */
-const owedMsMax = 10;
+const owedMsMax = 25;
 
 /**
  * One account: its journal, the router's core that the journal rebuilds, and the broker. Operations run one at a
@@ -161,7 +162,7 @@ export class AccountRouter {
     return edge?.bucket ?? this.deps.clock.nowMs();
   }
 
-  /** Commits, then sends and cancels. What came of it is in memory when this resolves, and stored within 10 ms. */
+  /** Commits, then sends and cancels. What came of it is in memory when this resolves, and stored within 25 ms. */
   async settle(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
     await this.commit(booking, alongside);
     if (booking.sends.length === 0 && booking.cancels.length === 0) return;
@@ -179,17 +180,10 @@ export class AccountRouter {
     const isFill = booking.filledValue.size > 0;
     let rows: JournalEntryRow[];
     try {
-      rows = await db.transaction(async (tx) => {
-        // Sent at once; what the comparison finds decides whether any of it is kept.
-        const compared = this.#permission.compare(tx, booking.sends);
-        const writing = booking.isEmpty
-          ? []
-          : writeBooking(tx, this.account, booking, this.core, this.#head, clock.nowMs());
-        const [written] = await Promise.all([writing, compared, alongside?.(tx)]);
-        if (isOrder) await failpoints.hit("gw.order.before_commit");
-        if (isFill) await failpoints.hit("gw.fill.before_commit");
-        return written;
-      });
+      const nowMs = clock.nowMs();
+      rows = entriesOf(booking, this.#head, nowMs);
+      const writes = bookingWrites(this.account, booking, this.core, rows, nowMs);
+      await storeBooking(db, this.#permission, booking, writes, alongside);
     } catch (failure) {
       this.#isStale = true;
       await this.rebuild().catch((cause: unknown) => {

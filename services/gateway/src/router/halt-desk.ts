@@ -41,11 +41,13 @@ export class HaltDesk {
       for (const door of doors()) door.halt();
     }
     const done = await Promise.all(
-      this.#accountsOf(halt).map((router) =>
-        router.exclusive(() =>
+      this.#accountsOf(halt).map(async (router) => {
+        const one = await router.exclusive(() =>
           haltAccount(router, halt, wish, principal, (tx) => insertHalt(tx, halt)),
-        ),
-      ),
+        );
+        await router.stored(); // who looks next sees what came of it
+        return one;
+      }),
     );
     if (done.length === 0) await insertHalt(db, halt);
     return {

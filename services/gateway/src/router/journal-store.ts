@@ -1,6 +1,7 @@
 import { jcs } from "@qmtl/sdk/canonical";
 import type { AccountCore } from "@qmtl/sdk/execution";
-import { type Queryable, queryRows, type Tx } from "@qmtl/service-kit/db";
+import type { Queryable, SqlParam } from "@qmtl/service-kit/db";
+import { rowsStatement, Writes } from "../store/writes.ts";
 import type { Booking } from "./booking.ts";
 import type { JournalKind, JournalOp } from "./journal-op.ts";
 
@@ -15,19 +16,9 @@ export interface JournalEntryRow {
   readonly timeMs: number;
 }
 
-/**
- * Writes the entries of a booking after `head`, the orders it made as they are now, and those it changed. All of it
- * is sent at once: the transaction fails as a whole.
- */
-export async function writeBooking(
-  tx: Tx,
-  account: string,
-  booking: Booking,
-  core: AccountCore,
-  head: number,
-  nowMs: number,
-): Promise<JournalEntryRow[]> {
-  const rows = booking.lines.map((line, index) => ({
+/** The entries of a booking after `head`. */
+export function entriesOf(booking: Booking, head: number, nowMs: number): JournalEntryRow[] {
+  return booking.lines.map((line, index) => ({
     entry: head + 1 + index,
     kind: line.kind,
     worldId: line.world,
@@ -36,76 +27,75 @@ export async function writeBooking(
     bodyJson: jcs(plain(line.body)),
     timeMs: nowMs,
   }));
-  await Promise.all([
-    insertEntries(tx, account, rows),
-    insertOrders(tx, account, booking, nowMs),
-    updateOrders(tx, booking, core),
-  ]);
-  return rows;
 }
 
-const ENTRY = ["text", "bigint", "text", "text", "text", "bigint", "text", "bigint"];
-
-function insertEntries(tx: Tx, account: string, rows: readonly JournalEntryRow[]): Promise<void> {
-  const values = rows.map((one) => [
-    ...[account, one.entry, one.kind, one.worldId, one.strategyId, one.row],
-    ...[one.bodyJson, one.timeMs],
-  ]);
-  return queryRows(
-    tx,
-    ENTRY,
-    values,
-    (list) =>
-      `INSERT INTO gateway.journal (account_id, entry, kind, world_id, strategy_id, source_row, body, time_ms)
-       VALUES ${list}`,
+/** What stores a booking: its entries, the orders it made as they are now, and those it changed. */
+export function bookingWrites(
+  account: string,
+  booking: Booking,
+  core: AccountCore,
+  entries: readonly JournalEntryRow[],
+  nowMs: number,
+): Writes {
+  const writes = new Writes();
+  writes.addRows(
+    insertEntries,
+    entries.map((one) => [
+      ...[account, one.entry, one.kind, one.worldId, one.strategyId, one.row],
+      ...[one.bodyJson, one.timeMs],
+    ]),
   );
+  writes.addRows(insertOrders, madeOrders(account, booking, nowMs));
+  writes.addRows(updateOrders, changedOrders(booking, core));
+  return writes;
 }
 
-const ORDER = [
-  ...["text", "text", "text", "text", "text", "bigint", "text", "text", "boolean", "text"],
-  ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint", "text"],
-];
+const insertEntries = rowsStatement(
+  ["text", "bigint", "text", "text", "text", "bigint", "text", "bigint"],
+  (list) =>
+    `INSERT INTO gateway.journal (account_id, entry, kind, world_id, strategy_id, source_row, body, time_ms)
+     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+);
 
-function insertOrders(tx: Tx, account: string, booking: Booking, nowMs: number): Promise<void> {
-  const values = booking.made.map(({ order, context }) => [
+const insertOrders = rowsStatement(
+  [
+    ...["text", "text", "text", "text", "text", "bigint", "text", "text", "boolean", "text"],
+    ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint", "text"],
+  ],
+  (list) =>
+    `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
+       state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
+       reason, create_time_ms, order_type)
+     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+);
+
+function madeOrders(account: string, booking: Booking, nowMs: number): SqlParam[][] {
+  return booking.made.map(({ order, context }) => [
     ...[order.id, account, order.world, order.strategy, order.instrument, order.lots],
     ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, context.row],
     ...[order.bucket, context.fence, context.decisionId, context.sessionId, context.domain],
     ...[order.reason, nowMs, order.terms?.type ?? "market"],
   ]);
-  return queryRows(
-    tx,
-    ORDER,
-    values,
-    (list) =>
-      `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
-         state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
-         reason, create_time_ms, order_type)
-       VALUES ${list}`,
-  );
 }
 
-const CHANGE = ["text", "text", "bigint", "text", "double precision"];
+const updateOrders = rowsStatement(
+  ["text", "text", "bigint", "text", "double precision"],
+  (list) =>
+    `UPDATE gateway.client_order o SET state = r.state, filled_lots = r.filled_lots, reason = r.reason,
+       filled_value = o.filled_value + r.filled_value
+     FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value)
+     WHERE o.client_order_id = r.id`,
+);
 
-function updateOrders(tx: Tx, booking: Booking, core: AccountCore): Promise<void> {
+function changedOrders(booking: Booking, core: AccountCore): SqlParam[][] {
   const made = new Set(booking.made.map(({ order }) => order.id));
-  const values = [...booking.touched].flatMap((id) => {
+  return [...booking.touched].flatMap((id) => {
     if (made.has(id)) return [];
     const order = core.order(id);
     if (order === undefined) return [];
     const { state, filledLots, reason } = order;
     return [[id, state, filledLots, reason, booking.filledValue.get(id) ?? 0]];
   });
-  return queryRows(
-    tx,
-    CHANGE,
-    values,
-    (list) =>
-      `UPDATE gateway.client_order o SET state = r.state, filled_lots = r.filled_lots, reason = r.reason,
-         filled_value = o.filled_value + r.filled_value
-       FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value)
-       WHERE o.client_order_id = r.id`,
-  );
 }
 
 /** Entries after one, in order, at most `limit`; `kinds` empty for all. */

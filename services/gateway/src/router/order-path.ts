@@ -184,9 +184,13 @@ export class GatewayOrders implements OrderPath {
   /** Cancels orders, gate or no gate: the named ones, or with none named every working one of the scope. */
   async cancel(wish: CancelWish, reason: string, principal: string): Promise<string[]> {
     const sent = await Promise.all(
-      [...this.accounts.values()].map((router) =>
-        router.exclusive(() => cancelOrders(router, wish, reason, principal)),
-      ),
+      [...this.accounts.values()].map(async (router) => {
+        const cancelled = await router.exclusive(() =>
+          cancelOrders(router, wish, reason, principal),
+        );
+        if (cancelled.length > 0) await router.stored(); // who looks next sees what came of it
+        return cancelled;
+      }),
     );
     return sent.flat();
   }

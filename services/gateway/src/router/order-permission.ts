@@ -1,5 +1,6 @@
 import type { OrderOrigin, RouterOrder } from "@qmtl/sdk/execution";
 import type { Tx } from "@qmtl/service-kit/db";
+import type { SqlWrite } from "../store/writes.ts";
 import type { OutgoingOrder, Permission } from "./booking.ts";
 import type { Door } from "./door.ts";
 import { lockGateFence } from "./gate-fence.ts";
@@ -23,6 +24,13 @@ export class PermissionLost extends Error {
     this.reason = reason;
   }
 }
+
+/** True when the gates of all worlds are open under these fences, and no halt covers any of it. */
+const condition = `(
+  (SELECT count(*) FROM gateway.gate_fence JOIN unnest($1::text[], $2::bigint[]) AS u (world_id, fence)
+     USING (world_id, fence) WHERE gate = 'OPEN') = $3::int
+  AND NOT EXISTS (SELECT FROM gateway.halt WHERE scope = 'all' OR (scope = 'account' AND target = $4::text)
+    OR (scope = 'world' AND target = ANY($1::text[])) OR (scope = 'strategy' AND target = ANY($5::text[]))))`;
 
 export interface OrderPermissionPorts {
   readonly account: string;
@@ -69,6 +77,24 @@ export class OrderPermission {
     if (door === undefined) return { context, refusal: "GATE_SHUT" };
     return { context, refusal: refusal === null ? undefined : reasonOfRefusal[refusal] };
   };
+
+  /**
+   * What `compare` asks, as an SQL condition for a database that nobody else writes meanwhile; undefined when nothing
+   * needs permission.
+   */
+  condition(sends: readonly OutgoingOrder[]): SqlWrite | undefined {
+    const gated = sends.filter(({ order }) => !this.isExempt(order));
+    if (gated.length === 0) return undefined;
+    const { account } = this.#ports;
+    // A world under two fences is in it twice, and one of the two finds no match.
+    const under = new Map(
+      gated.map(({ order, context }) => [`${context.fence} ${order.world}`, { order, context }]),
+    );
+    const worlds = [...under.values()].map(({ order }) => order.world);
+    const fences = [...under.values()].map(({ context }) => context.fence);
+    const strategies = [...new Set(gated.map(({ order }) => order.strategy))];
+    return { sql: condition, params: [worlds, fences, worlds.length, account, strategies] };
+  }
 
   /**
    * By the fence and the halts that are stored, in the transaction that journals the orders.

@@ -5,8 +5,9 @@ import { decidedMs } from "./decided-time.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
 
 /**
- * Does what a committed booking asked for: cancels first, then orders, each after its own gate check. What the
- * broker answers goes into `reports`. An order without an answer becomes `unknown` and is not sent again.
+ * Does what a committed booking asked for: cancels first, then orders, each handed over in the same breath as its own
+ * gate check and none waiting for another's answer. What the broker answers goes into `reports`. An order without an
+ * answer becomes `unknown` and is not sent again.
  */
 export async function sendOrders(
   router: AccountRouter,
@@ -14,7 +15,7 @@ export async function sendOrders(
   reports: Booking,
 ): Promise<void> {
   for (const orderId of booking.cancels) await cancelOne(router, orderId, reports);
-  for (const outgoing of booking.sends) await sendOne(router, outgoing, reports);
+  await Promise.all(booking.sends.map((outgoing) => sendOne(router, outgoing, reports)));
 }
 
 /** Books what the broker told. */

@@ -27,7 +27,7 @@ describe("EventBus embedded in PGlite", () => {
     await bus.subscribe({ topics: ["t"], fromBeginning: false, onEvent, signal: stop.signal });
     for (let n = 1; n <= 50; n += 1) {
       await bus.publish("t", "a", new Uint8Array(1));
-      await waitUntil(() => count === n, { timeoutMs: 2_000 });
+      await waitUntil(() => count === n);
     }
     stop.abort();
   });

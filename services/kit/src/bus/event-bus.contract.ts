@@ -121,7 +121,7 @@ export function eventBusContract(open: () => Promise<EventBus>): void {
     await waitUntil(() => new Set([...one.seen, ...two.seen].map(({ key }) => key)).size === 30);
     await one.end();
     await bus.publish(topic, "k0", bytes("after"));
-    await waitUntil(() => two.seen.some((event) => text(event) === "after"), { timeoutMs: 20_000 });
+    await waitUntil(() => two.seen.some((event) => text(event) === "after"));
   });
 
   it("delivers again what was not taken, and what is behind it after that", async () => {

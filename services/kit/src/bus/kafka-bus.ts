@@ -19,6 +19,7 @@ import {
   type TopicSpec,
 } from "./event-bus.ts";
 import { type KafkaAddress, kafkaClient, kafkaError } from "./kafka-client.ts";
+import { lookUpInKafka } from "./kafka-retry.ts";
 import { startKafkaSubscription } from "./kafka-subscription.ts";
 import { ensureKafkaTopics } from "./kafka-topics.ts";
 
@@ -65,7 +66,18 @@ class KafkaBus implements EventBus {
 
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
     try {
-      await this.#track(ensureKafkaTopics(this.#admin, this.#options.topicPrefix, topics));
+      await this.#track(
+        // Repeating it is safe: what was made the first time is there the second.
+        lookUpInKafka(
+          {
+            ...this.#options,
+            kafka: this.#kafka,
+            admin: this.#admin,
+            signal: this.#closing.signal,
+          },
+          (admin) => ensureKafkaTopics(admin, this.#options.topicPrefix, topics),
+        ),
+      );
     } catch (cause) {
       if (cause instanceof RangeError) throw cause;
       throw kafkaError(cause, "making topics");

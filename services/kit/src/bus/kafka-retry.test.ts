@@ -1,4 +1,4 @@
-import { type Admin, Kafka, KafkaJSProtocolError, logLevel } from "kafkajs";
+import { type Admin, Kafka, KafkaJSAggregateError, KafkaJSProtocolError, logLevel } from "kafkajs";
 import { expect, it, vi } from "vitest";
 import type { Clock } from "../clock.ts";
 import { silentLogger } from "../logger.ts";
@@ -56,4 +56,18 @@ it("does not repeat a lookup that the next try would fail, too", async () => {
     "no rights",
   );
   expect(ask).toHaveBeenCalledTimes(1);
+});
+
+it("repeats what failed for several topics only when each may do next time", async () => {
+  const { clock } = hastyClock();
+  const lookup = lookupWith(clientOfNobody(), clock);
+  const failing = (...errors: Error[]) =>
+    vi
+      .fn(() => Promise.resolve("made"))
+      .mockRejectedValueOnce(new KafkaJSAggregateError("two topics", errors));
+  const slow = failing(notTheLeader(), notTheLeader());
+  const bad = failing(notTheLeader(), new Error("no rights"));
+
+  expect(await lookUpInKafka(lookup, slow)).toBe("made");
+  await expect(lookUpInKafka(lookup, bad)).rejects.toThrow("two topics");
 });

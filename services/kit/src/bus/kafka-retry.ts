@@ -16,9 +16,10 @@ interface Lookup {
 }
 
 /**
- * A lookup that survives a change of leaders. The library retries most calls by itself, but not a look at offsets:
- * there "not the leader" (a topic just made, a broker just lost) ends the call though the next one would do, and the
- * admin goes on with the leaders it knew. So each further try has an admin of its own, which asks anew.
+ * A lookup that survives a change of leaders and a broker that is slow or has not heard yet of a topic just made. The
+ * library retries most calls by itself, but not a look at offsets or settings, nor the making of topics: there "not the
+ * leader", "unknown topic" and "timed out" end the call though the next one would do, and the admin goes on with the
+ * leaders it knew. So each further try has an admin of its own, which asks anew.
  *
  * @throws the last try's failure, or at once one that Kafka does not call retriable.
  */
@@ -48,5 +49,9 @@ async function askAnew<T>(kafka: Kafka, ask: (admin: Admin) => Promise<T>): Prom
   }
 }
 
-const isRetriable = (error: unknown): boolean =>
-  error instanceof Error && "retriable" in error && error.retriable === true;
+/** Of several failures in one, all must be. */
+function isRetriable(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if ("errors" in error && Array.isArray(error.errors)) return error.errors.every(isRetriable);
+  return "retriable" in error && error.retriable === true;
+}

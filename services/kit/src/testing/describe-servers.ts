@@ -10,6 +10,8 @@ import {
 /** A cluster to make databases in. */
 export type TestPostgres = Omit<PrivatePostgres, "pid">;
 
+/** More than a server's own time to start. */
+const START_MS_MAX = 180_000;
 const HINT = "run npm run services:setup";
 
 /** A suite against a real PostgreSQL, its own unless the run shares one; `server()` is there once tests run. */
@@ -54,7 +56,7 @@ function describeServer<Server extends { stop(): Promise<void> }>(
     let server: Server | undefined;
     beforeAll(async () => {
       server = await start();
-    }, 120_000);
+    }, START_MS_MAX);
     afterAll(async () => {
       await server?.stop();
     });

@@ -1,20 +1,37 @@
-import { createServer } from "node:net";
+import { randomInt } from "node:crypto";
+import { createServer, type Server } from "node:net";
 
-/** Loopback ports that were free a moment ago, all different. */
+/**
+ * Below the ports that systems give to outgoing connections (32768 and up on Linux): from there a port would be taken
+ * again between here and its server's start, or while that is being started again.
+ */
+const PORT_FIRST = 11_000;
+const PORTS_A_WORKER = 7_000;
+const WORKERS = 3;
+
+/** Test files that run at the same time take theirs from different ranges. */
+const range = PORT_FIRST + (Number(process.env.VITEST_POOL_ID ?? 0) % WORKERS) * PORTS_A_WORKER;
+let next = randomInt(PORTS_A_WORKER);
+
+/** Loopback ports that nobody listens on, all different; this process does not give them out again. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports = await Promise.all(
-    servers.map(
-      (server) =>
-        new Promise<number>((resolve, reject) => {
-          server.once("error", reject);
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address();
-            if (address !== null && typeof address === "object") resolve(address.port);
-          });
-        }),
-    ),
-  );
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const held: { server: Server; port: number }[] = [];
+  for (let tries = 0; held.length < count && tries < PORTS_A_WORKER; tries += 1) {
+    const port = range + (next % PORTS_A_WORKER);
+    next += 1;
+    const server = await listen(port);
+    if (server !== undefined) held.push({ server, port });
+  }
+  await Promise.all(held.map(({ server }) => new Promise((resolve) => server.close(resolve))));
+  if (held.length < count) throw new Error(`no ${count} free ports from ${range} on`);
+  return held.map(({ port }) => port);
+}
+
+/** undefined when the port is taken. */
+function listen(port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
 }

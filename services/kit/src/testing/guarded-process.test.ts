@@ -37,11 +37,11 @@ it.skipIf(findPostgresBinaries() === undefined)(
   "does not outlive its parent, though that is killed",
   async () => {
     const child = startChildScript(new URL("./start-postgres.child.ts", import.meta.url), []);
-    await waitUntil(() => child.lines.length === 1, { timeoutMs: 20_000 });
+    await waitUntil(() => child.lines.length === 1, { timeoutMs: 100_000 });
     const pid = Number(child.lines[0]);
     expect(isRunning(pid)).toBe(true);
     await child.kill();
     await waitUntil(() => !isRunning(pid), { what: "end of PostgreSQL" });
   },
-  40_000,
+  150_000,
 );

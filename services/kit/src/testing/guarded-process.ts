@@ -56,7 +56,7 @@ export function startGuarded(options: GuardedProcessOptions): GuardedProcess {
         if (child.exitCode === null && child.signalCode === null) child.kill(options.stopSignal);
         await ended;
         guard.stdin?.end("done\n");
-        await rm(options.folder, { recursive: true, force: true });
+        await rm(options.folder, { recursive: true, force: true, maxRetries: 10 });
       })();
       return stopped;
     },
@@ -65,7 +65,7 @@ export function startGuarded(options: GuardedProcessOptions): GuardedProcess {
 
 function startGuard(pid: number, folder: string): ChildProcess {
   // On "done" the server has been stopped already; its pid may belong to another by now.
-  const script = `read -r word; [ "$word" = done ] || { kill -KILL ${pid}; sleep 0.2; rm -rf "$0"; }`;
+  const script = `read -r word; [ "$word" = done ] || { kill -KILL ${pid}; for _ in 1 2 3 4 5; do sleep 0.2; rm -rf "$0" && break; done; }`;
   const guard = spawn("sh", ["-c", script, folder], {
     stdio: ["pipe", "ignore", "ignore"],
     detached: true,

@@ -8,6 +8,7 @@ import { promisify } from "node:util";
 import { cacheFolder } from "../cache-folder.ts";
 
 export const kafkaVersion = "4.4.0";
+const TRIES_MAX = 3;
 
 const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -40,16 +41,25 @@ export async function fetchKafkaJars(): Promise<void> {
     await mkdir(unfinished, { recursive: true });
     await writeFile(join(project, "pom.xml"), POM);
     const args = ["-q", "-B", "dependency:copy-dependencies", "-DincludeScope=runtime"];
-    await promisify(execFile)("mvn", [...args, `-DoutputDirectory=${unfinished}`], {
-      cwd: project,
-      timeout: 300_000,
-      maxBuffer: 16 * 1024 * 1024,
-    });
+    await fetched([...args, `-DoutputDirectory=${unfinished}`], project);
     await rename(unfinished, lib).catch((cause: unknown) => {
       if (!existsSync(lib)) throw cause; // else another process was first
     });
   } finally {
     await rm(project, { recursive: true, force: true });
     await rm(unfinished, { recursive: true, force: true });
+  }
+}
+
+/** Runs Maven, again after a failure: it goes on where a repository failed it. */
+async function fetched(args: readonly string[], cwd: string): Promise<void> {
+  const options = { cwd, timeout: 300_000, maxBuffer: 16 * 1024 * 1024 };
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await promisify(execFile)("mvn", args, options);
+      return;
+    } catch (failure) {
+      if (tries === TRIES_MAX) throw failure;
+    }
   }
 }

@@ -18,7 +18,8 @@ export interface PrivateKafka extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-const START_MS_MAX = 60_000;
+/** Guards against hanging; a slow machine takes some of it. */
+const START_MS_MAX = 120_000;
 const JVM = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
 
 function serverProperties(folder: string, brokerPort: number, controllerPort: number): string {

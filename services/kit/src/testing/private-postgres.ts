@@ -21,7 +21,8 @@ export interface PrivatePostgres extends AsyncDisposable {
   stop(): Promise<void>;
 }
 
-const START_MS_MAX = 20_000;
+/** Guards against hanging; a slow disk takes some of it. */
+const START_MS_MAX = 90_000;
 
 /** Folder of `initdb` and `postgres`, newest version first; undefined when there is none. */
 export function findPostgresBinaries(): string | undefined {

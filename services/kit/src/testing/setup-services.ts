@@ -6,6 +6,9 @@ import { findPostgresBinaries } from "./private-postgres.ts";
 
 const run = promisify(execFile);
 
+/** Mirrors fail now and then, and another installation may be under way. */
+const PATIENTLY = ["-o", "Acquire::Retries=5", "-o", "DPkg::Lock::Timeout=300"];
+
 /** What became of one server. */
 export interface ServiceSetup {
   service: string;
@@ -45,8 +48,9 @@ async function setupPostgres(): Promise<void> {
     timeout: 600_000,
     maxBuffer: 64 * 1024 * 1024,
   };
-  await run("apt-get", ["update", "-qq"], options);
-  await run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", "postgresql"], options);
+  await run("apt-get", [...PATIENTLY, "update", "-qq"], options);
+  const install = ["install", "-y", "-qq", "--no-install-recommends", "postgresql"];
+  await run("apt-get", [...PATIENTLY, ...install], options);
   if (findPostgresBinaries() === undefined) throw new Error("the postgresql package has no initdb");
 }
 

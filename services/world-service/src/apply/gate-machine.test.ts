@@ -342,6 +342,33 @@ describe("grants", () => {
     expect(hear(m, sdk("s2"), 130 + G)).toBe("granted");
   });
 
+  test("a session whose strategy is free while another commit is open is answered after that", () => {
+    const m = GateMachine.create(
+      { ...row, activations: [activation, { ...activation, strategyId: "value" }] },
+      ports,
+      at(0),
+    );
+    const value: SessionClaim = { ...sdk("s2"), scope: ["value"] };
+    const first = m.heartbeat(sdk("s1"), beat(m), at(100));
+    if (first.kind !== "commit_first") throw new Error("no claim");
+
+    const heartbeat = beat(m, { sessionId: "s2" });
+    expect(m.heartbeat(value, heartbeat, at(110))).toMatchObject({
+      kind: "reply",
+      isEarly: true,
+      reply: { granted: false, refusal: "NOT_EMITTER" },
+    });
+    m.settle(first.proposal, "committed", at(120));
+    const again = m.heartbeat(value, heartbeat, at(130));
+    expect(again).toMatchObject({ kind: "commit_first" });
+    // Whoever must wait for a clean release or G is told so, whatever is being committed.
+    expect(m.heartbeat(sdk("s3"), beat(m, { sessionId: "s3" }), at(140))).toMatchObject({
+      kind: "reply",
+      isEarly: false,
+      reply: { granted: false, refusal: "NOT_EMITTER" },
+    });
+  });
+
   test("raising the lease lifts G at once, lowering keeps the old G for one old G", () => {
     const m = create();
     expect(m.command({ kind: "set_lease", leaseMs: 3_000 }, at(90))).toEqual({

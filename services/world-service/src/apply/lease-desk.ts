@@ -24,7 +24,12 @@ export interface DeskFacts {
 
 /** A reply, or emitter rows to commit before the same heartbeat is handled again. */
 export type DeskAnswer =
-  | { readonly kind: "reply"; readonly reply: HeartbeatReply }
+  | {
+      readonly kind: "reply";
+      readonly reply: HeartbeatReply;
+      /** An open commit keeps it from more: handled again after that it may be granted. @default false */
+      readonly isEarly?: boolean;
+    }
   | {
       readonly kind: "commit_first";
       readonly emitters: readonly EmitterRow[];
@@ -83,7 +88,10 @@ export class LeaseDesk {
     const held = wanted.filter(
       (id) => this.emitters.holderOf(id) === sessionId && !facts.changingHands.includes(id),
     );
-    if (held.length === 0) return refused(facts, heartbeat, "NOT_EMITTER");
+    if (held.length === 0) {
+      const answer = refused(facts, heartbeat, "NOT_EMITTER");
+      return { ...answer, isEarly: claimable.length > 0 };
+    }
     this.emitters.granted(sessionId, held, facts.nowMs);
     return this.#grant(facts, claim, heartbeat, new Map(held.map((id) => [id, sessionId])));
   }
@@ -115,7 +123,7 @@ function refused(
   facts: DeskFacts,
   heartbeat: Heartbeat,
   refusal: Extract<HeartbeatReply, { granted: false }>["refusal"],
-): DeskAnswer {
+): Extract<DeskAnswer, { readonly kind: "reply" }> {
   return { kind: "reply", reply: { ...replyBase(facts, heartbeat), granted: false, refusal } };
 }
 

@@ -94,5 +94,10 @@ export function makeProposal(
 
 /** The answer to a heartbeat, or a transaction to commit before it is handled again. */
 export type HeartbeatAnswer =
-  | { readonly kind: "reply"; readonly reply: HeartbeatReply }
+  | {
+      readonly kind: "reply";
+      readonly reply: HeartbeatReply;
+      /** An open commit keeps it from more: handled again after that it may be granted. @default false */
+      readonly isEarly?: boolean;
+    }
   | { readonly kind: "commit_first"; readonly proposal: Proposal };

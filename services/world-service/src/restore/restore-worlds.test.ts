@@ -124,7 +124,13 @@ describePostgres("restoring worlds", (server) => {
     const db = await openPostgres({ dsn: await server().createDatabase(), schema: "world" });
     await migrate(db, fileURLToPath(new URL("../../migrations", import.meta.url)));
     const clock = systemClock;
-    const leader = new RowLeadership({ db, clock, logger: silentLogger, holder: "running" });
+    const leader = new RowLeadership({
+      db,
+      clock,
+      logger: silentLogger,
+      holder: "running",
+      leaderMs: 60_000,
+    });
     await leader.start(() => {});
     const restore = () => restoreWorlds({ db, clock, newId: () => "restore", ...why });
 

@@ -4,8 +4,12 @@ import type { DatedReturns } from "../policy/correlation.ts";
 import type { SeriesDomain } from "../policy/policy.ts";
 import type { SeriesHead } from "./world-rows.ts";
 
-/** Samples of one stored chunk at most. */
-export const chunkSamplesMax = 512;
+/**
+ * Samples of one stored chunk at most: few enough that a row stays in its page. A longer one is packed and moved out of
+ * it, and unpacked again with every sample that is added. Chunks of 512, as older ones are, keep their place: their
+ * numbers are lower than those of what follows.
+ */
+export const chunkSamplesMax = 64;
 
 /** Samples of one series at most: 32 years of five-minute bars would be refused. */
 export const seriesSamplesMax = 2_000_000;

@@ -1,4 +1,4 @@
-// A WorldService in a process of its own: `dsn`. Prints its port when it has started, leading or waiting to, and ends
+// A WorldService in a process of its own: `dsn leaderMs`. Prints its port when it has started, leading or waiting to, and ends
 // with its standard input.
 import { writeSync } from "node:fs";
 import { loadConfig } from "@qmtl/sdk/config";
@@ -6,19 +6,17 @@ import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { createWorldService } from "../create-world-service.ts";
+import { RowLeadership } from "../world/leadership.ts";
 
-const [, , dsn = ""] = process.argv;
+const [, , dsn = "", leaderMs = ""] = process.argv;
 process.stdin.resume().once("end", () => process.exit());
 const db = await openPostgres({ dsn, schema: "world", connectionsMax: 6 });
 const bus = await openEmbeddedBus({ db: await openPostgres({ dsn, schema: "bus" }) });
 const config = await loadConfig({ cwd: "/", env: {} });
-const service = await createWorldService({
-  db,
-  bus,
-  clock: systemClock,
-  logger: silentLogger,
-  config,
-});
+const common = { db, clock: systemClock, logger: silentLogger };
+const holder = String(process.pid);
+const leadership = new RowLeadership({ ...common, holder, leaderMs: Number(leaderMs) });
+const service = await createWorldService({ ...common, bus, config, leadership });
 const { services, schemaRange } = service;
 const door = await openGrpcDoor({ services, schemaRange });
 await service.start();

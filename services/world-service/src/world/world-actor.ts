@@ -26,10 +26,10 @@ import { adoptStages, type WorldState } from "./world-state.ts";
 
 /** Milliseconds between looks while a run or a closing gate waits for something. */
 const busyTickMs = 25;
-
+/** Commits that one heartbeat waits for at most. */
+const commitsAwaitedMax = 64;
 /** Milliseconds between looks otherwise. */
 const idleTickMs = 500;
-
 /** Sessions silent this long, without a lease, are forgotten. */
 const sessionSilentMsMax = 60_000;
 
@@ -166,10 +166,7 @@ export class WorldActor {
     await this.settled();
     const row = change(this.row);
     const work = this.write((tx) => statements(tx, row));
-    this.#committing = work.then(
-      () => undefined,
-      () => undefined,
-    );
+    this.#committing = work.catch(() => undefined);
     try {
       await work;
       this.#machine.reread({ ...this.#machine.stored(), row }, this.now());
@@ -178,14 +175,17 @@ export class WorldActor {
     }
   }
 
-  /** Answers a heartbeat from memory; only a change of emitter is committed first. */
+  /** Answers a heartbeat from memory; only a change of emitter is committed first, after the commits under way. */
   async heartbeat(claim: SessionClaim, heartbeat: Heartbeat): Promise<HeartbeatReply> {
-    this.#machine.setGrantUntil(this.#ports.leadership.grantUntilMs);
+    let waits = 0;
     // Ends: each commit hands over strategies that this session did not hold, or releases those it did.
     for (;;) {
+      this.#machine.setGrantUntil(this.#ports.leadership.grantUntilMs);
       const answer = this.#machine.heartbeat(claim, heartbeat, this.now());
-      if (answer.kind === "reply") return answer.reply;
-      await this.#commit(answer.proposal, {});
+      if (answer.kind === "commit_first") await this.#commit(answer.proposal, {});
+      else if (answer.isEarly !== true || this.#committing === undefined) return answer.reply;
+      else if (++waits > commitsAwaitedMax) return answer.reply;
+      else await this.#committing;
     }
   }
 
@@ -239,7 +239,7 @@ export class WorldActor {
       acknowledged: sessions.filter((s) => s.ackedFence === fence).length,
     };
     const work = commitProposal(this.#ports, proposal, extra, context);
-    let release: () => void = () => {};
+    let release = (): void => {};
     this.#committing = new Promise((resolve) => {
       release = resolve;
     });

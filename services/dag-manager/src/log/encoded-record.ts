@@ -1,0 +1,36 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
+import {
+  ConsumeResponseSchema,
+  type QueueRecord,
+  QueueRecordSchema,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { EncodedMessage } from "@qmtl/service-kit";
+
+const encoded = new WeakMap<QueueRecord, Uint8Array>();
+
+/** A record as bytes, made once: for its size, the log, and each reader. Records are not changed after that. */
+export function encodedRecord(record: QueueRecord): Uint8Array {
+  const known = encoded.get(record);
+  if (known !== undefined) return known;
+  const bytes = toBinary(QueueRecordSchema, record);
+  encoded.set(record, bytes);
+  return bytes;
+}
+
+/** What every answer begins with: the version it is written in. */
+const head = toBinary(ConsumeResponseSchema, {
+  $typeName: ConsumeResponseSchema.typeName,
+  schemaVersion: { $typeName: "qmtl.type.v1.SchemaVersion", min: 1, max: 1, version: 1 },
+  records: [],
+});
+const recordsField = ConsumeResponseSchema.field.records.number;
+
+/** A `ConsumeResponse` of records. */
+export function consumeAnswer(records: readonly QueueRecord[]): EncodedMessage {
+  const writer = new BinaryWriter().raw(head);
+  for (const record of records) {
+    writer.tag(recordsField, WireType.LengthDelimited).bytes(encodedRecord(record));
+  }
+  return new EncodedMessage(writer.finish());
+}

@@ -1,0 +1,144 @@
+import { type Db, DbError, type Queryable, type SqlParam } from "@qmtl/service-kit/db";
+
+/** Rows of one part that still go in one statement with others. */
+export const rowsTogetherMax = 16;
+/** Parts of one statement at most; more go in a transaction. */
+export const partsTogetherMax = 8;
+/** Texts remembered; beyond it all are made anew. */
+const textsMax = 512;
+
+/** A statement, or a part of one, with its own `$1`, `$2`, …. */
+export interface SqlWrite {
+  readonly sql: string;
+  readonly params: readonly SqlParam[];
+}
+
+/** A statement over rows: its text for 1, 2, 4, 8 or 16 of them. Rows that fill up are NULL and must change nothing. */
+export interface RowsStatement {
+  readonly width: number;
+  readonly textOf: (rows: number) => string;
+}
+
+/**
+ * Defines one. `sql` is given the list `($1::type, …), …` to put behind VALUES, where a first column that is NULL marks
+ * a row to pass over. Few sizes, so that each keeps a prepared statement.
+ */
+export function rowsStatement(
+  types: readonly string[],
+  sql: (list: string) => string,
+): RowsStatement {
+  const texts = new Map<number, string>();
+  const textOf = (rows: number): string => {
+    const known = texts.get(rows);
+    if (known !== undefined) return known;
+    const text = sql(placeholders(types, rows));
+    texts.set(rows, text);
+    return text;
+  };
+  return { width: types.length, textOf };
+}
+
+/** A statement over 1 to `rowsTogetherMax` rows. */
+export function overRows(
+  statement: RowsStatement,
+  rows: readonly (readonly SqlParam[])[],
+): SqlWrite {
+  const size = 2 ** Math.ceil(Math.log2(rows.length));
+  const params = rows.flat();
+  while (params.length < size * statement.width) params.push(null);
+  return { sql: statement.textOf(size), params };
+}
+
+/**
+ * Writes that are stored together: in one statement where they can be, which is one commit and one way to the database
+ * and back, or in a transaction. No two of them may touch one row: the parts of a statement do not see each other.
+ */
+export class Writes {
+  readonly #parts: SqlWrite[] = [];
+  #isLarge = false;
+
+  get isEmpty(): boolean {
+    return this.#parts.length === 0;
+  }
+
+  /** Whether all of it can go in one statement. */
+  get isOneStatement(): boolean {
+    return !this.#isLarge && this.#parts.length <= partsTogetherMax;
+  }
+
+  add(sql: string, params: readonly SqlParam[]): void {
+    this.#parts.push({ sql, params });
+  }
+
+  /** No row, no write. */
+  addRows(statement: RowsStatement, rows: readonly (readonly SqlParam[])[]): void {
+    if (rows.length > rowsTogetherMax) this.#isLarge = true;
+    for (let at = 0; at < rows.length; at += rowsTogetherMax) {
+      this.#parts.push(overRows(statement, rows.slice(at, at + rowsTogetherMax)));
+    }
+  }
+
+  /** Stores all of it, or nothing. */
+  async storeIn(db: Db): Promise<void> {
+    if (this.isEmpty) return;
+    if (this.isOneStatement) await db.query(textOf(this.#parts), this.#params());
+    else await db.transaction((tx) => this.sendTo(tx));
+  }
+
+  /**
+   * Stores all of it if `condition`, an SQL expression over its own parameters, is true; resolves to false, with nothing
+   * stored, when it is not. One statement only.
+   */
+  async storeIf(db: Db, condition: SqlWrite): Promise<boolean> {
+    // A division by zero undoes the whole statement.
+    const check = {
+      ...condition,
+      sql: `SELECT 1 / coalesce(${condition.sql}, false)::int AS holds`,
+    };
+    try {
+      await db.query(textOf([...this.#parts, check]), [...this.#params(), ...condition.params]);
+      return true;
+    } catch (failure) {
+      if (failure instanceof DbError && failure.sqlState === divisionByZero) return false;
+      throw failure;
+    }
+  }
+
+  /** Sends all of it at once in a transaction, which fails as a whole. */
+  async sendTo(tx: Queryable): Promise<void> {
+    await Promise.all(this.#parts.map(({ sql, params }) => tx.query(sql, params)));
+  }
+
+  #params(): SqlParam[] {
+    return this.#parts.flatMap(({ params }) => params);
+  }
+}
+
+const divisionByZero = "22012";
+const texts = new Map<string, string>();
+
+/** `WITH w0 AS (…), w1 AS (…) …`: the last one is the statement, the others go with it. */
+function textOf(parts: readonly SqlWrite[]): string {
+  if (parts.length === 1) return parts[0]!.sql;
+  const key = parts.map(({ sql }) => sql).join("\n");
+  const known = texts.get(key);
+  if (known !== undefined) return known;
+  let from = 0;
+  const numbered = parts.map(({ sql, params }) => {
+    const shift = from;
+    from += params.length;
+    return sql.replace(/\$(\d+)/g, (_, number: string) => `$${Number(number) + shift}`);
+  });
+  const last = numbered.pop()!;
+  const text = `WITH ${numbered.map((sql, at) => `w${at} AS (${sql})`).join(",\n")}\n${last}`;
+  if (texts.size >= textsMax) texts.clear();
+  texts.set(key, text);
+  return text;
+}
+
+function placeholders(types: readonly string[], rows: number): string {
+  return Array.from({ length: rows }, (_, row) => {
+    const params = types.map((type, column) => `$${row * types.length + column + 1}::${type}`);
+    return `(${params.join(", ")})`;
+  }).join(", ");
+}

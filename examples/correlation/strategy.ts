@@ -41,7 +41,7 @@ export class Correlation extends Strategy {
       compute: (windows, params) => {
         const correlation = windows.correlation.latest();
         if (Number.isNaN(correlation)) return null;
-        return correlation < Number(params.correlation_min) ? 0 : windows.move.latest();
+        return correlation < params.correlation_min ? 0 : windows.move.latest();
       },
     });
     this.addNodeset(

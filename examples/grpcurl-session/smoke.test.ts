@@ -4,7 +4,7 @@ import { type ExampleProject, openExample } from "../smoke/example-project.ts";
 import { grpcurlTool } from "../smoke/grpcurl-tool.ts";
 import { describeWithTool } from "../smoke/suite-of-tool.ts";
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 const buf = fileURLToPath(new URL("../../node_modules/.bin/buf", import.meta.url));
 

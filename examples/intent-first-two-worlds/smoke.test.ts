@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type ExampleProject, openExample } from "../smoke/example-project.ts";
 import type { FollowedProcess } from "../smoke/followed-process.ts";
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 describe("one strategy in two worlds", () => {
   let example: ExampleProject;

@@ -18,7 +18,7 @@ beforeAll(async () => {
   const ways = ["processes", "threads", "sweep"];
   const { stdout } = await promisify(execFile)(process.execPath, [...args, ...ways], { env });
   lines = stdout.trimEnd().split("\n");
-}, 120_000);
+}, 300_000);
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -43,7 +43,7 @@ describe("parallel strategies", () => {
       expect(line).toContain(` ${orders} orders`);
       expect(line).toContain(` equity ${equity.at(-1)!.toFixed(2)}`);
     }
-  }, 60_000);
+  }, 180_000);
 
   test("a sweep in threads ranks the windows as one in this thread does", async () => {
     const ranked = lines.slice(9);
@@ -58,7 +58,7 @@ describe("parallel strategies", () => {
     expect(ranked.map((line) => line.trim().replaceAll(/ +/g, " "))).toEqual(best);
     // The price is one node for all 24 variants; each has five of its own.
     expect(evaluations.size).toBe(1 + 24 * 5);
-  }, 60_000);
+  }, 180_000);
 
   test("Ctrl-C ends the children too", async () => {
     const parent = spawn(process.execPath, [...args, "processes"], {
@@ -81,5 +81,5 @@ describe("parallel strategies", () => {
     expect(await ended).toBe(130);
     expect(told).toContain("stopped by SIGINT");
     expect(pids.filter(isAlive)).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 });

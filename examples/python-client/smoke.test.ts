@@ -9,7 +9,7 @@ import { type ExampleProject, openExample } from "../smoke/example-project.ts";
 import { pythonTool } from "../smoke/python-venv.ts";
 import { describeWithTool } from "../smoke/suite-of-tool.ts";
 
-vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
 const repository = fileURLToPath(new URL("../..", import.meta.url));
 

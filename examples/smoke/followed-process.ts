@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { endWithUs } from "../demo/src/end-with-us.ts";
 
 /** Longest wait for a text. */
-const waitMsMax = 90_000;
+const waitMsMax = 180_000;
 /** Most characters of output that are kept. */
 const outputCharsMax = 1_000_000;
 
@@ -16,7 +17,7 @@ export interface Ended {
 export interface FollowedProcess {
   /** Standard output, then standard error, up to now. */
   output(): string;
-  /** Resolves when the output matches, with the match. Rejects, telling the output, when the process ends before or 90 s pass. */
+  /** Resolves when the output matches, with the match. Rejects, telling the output, when the process ends before or 180 s pass. */
   waitFor(pattern: RegExp): Promise<RegExpExecArray>;
   readonly ended: Promise<Ended>;
   /** Sends a signal and waits until it is gone. @default SIGTERM */
@@ -34,6 +35,7 @@ export function startProcess(
     env: options.env,
     stdio: ["ignore", "pipe", "pipe"],
   });
+  endWithUs(child);
   const text = { stdout: "", stderr: "" };
   const waiting = new Set<() => void>();
   let end: Ended | undefined;

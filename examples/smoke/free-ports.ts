@@ -1,13 +1,31 @@
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
-import { type AddressInfo, createServer } from "node:net";
+import { createServer, type Server } from "node:net";
 
-/** Loopback ports that were free a moment ago, all different. */
+/**
+ * Below the ports that systems give to outgoing connections (32768 and up on Linux): from there a port would be taken
+ * again between here and its server's start. Test files that run at the same time have different ranges.
+ */
+const range = 11_000 + (Number(process.env.VITEST_POOL_ID ?? 0) % 3) * 7_000;
+let next = randomInt(7_000);
+
+/** Loopback ports that nobody listens on, all different. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  const held = new Map<number, Server>();
+  for (let tries = 0; held.size < count && tries < 7_000; tries += 1) {
+    const port = range + (next % 7_000);
+    next += 1;
+    const server = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(server, "listening").then(
+      () => true,
+      () => false,
+    );
+    if (isFree) held.set(port, server);
+  }
   await Promise.all(
-    servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
+    [...held.values()].map(
+      (server) => new Promise<void>((resolve) => server.close(() => resolve())),
+    ),
   );
-  return ports;
+  return [...held.keys()];
 }

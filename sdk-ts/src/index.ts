@@ -24,6 +24,7 @@ export type {
   ResultNode,
   StepsAfterTarget,
 } from "./runner/offline-result.ts";
+export { offlineSummary } from "./runner/offline-summary.ts";
 export type { OnlineEvent, OnlineRun, RunStatus } from "./runner/online-run.ts";
 export type { ReachState, RunReach } from "./runner/reach-watch.ts";
 export type { OnlineSession, RunOptions } from "./runner/run-in-world.ts";

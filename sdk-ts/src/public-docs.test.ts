@@ -71,7 +71,11 @@ test("the strategies of the page have ids, the same in every world", () => {
     ),
   );
 
-  expect(strategies.map(({ name }) => name)).toEqual(["Distance", "IntentFirstStrategy"]);
+  expect(strategies.map(({ name }) => name)).toEqual([
+    "Distance",
+    "IntentFirstStrategy",
+    "VolatilityTarget",
+  ]);
   for (const strategy of strategies) {
     const ids = ["a", "b"].map((worldId) =>
       identifyStrategy(strategy, { worldId }).graph.nodes.map(({ id }) => id),

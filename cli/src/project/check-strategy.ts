@@ -75,7 +75,9 @@ export async function checkStrategy(
     return found.length > 0 ? found : [{ check, status: "ok", message }];
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    const fix = isInstalled(folder) ? "mend strategy.ts" : "npm install, then look again";
+    const fix = isInstalled(folder)
+      ? "mend strategy.ts, or what the message names"
+      : "npm install, then look again";
     return [{ check, status: "error", message, fix }];
   }
 }

@@ -1,5 +1,13 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -47,7 +55,33 @@ describe("what is asked for", () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  test.for(["with blank", "-x", "ü", "node_modules"])("%s is no name", async (name) => {
+  test.for<[string, string]>([
+    ["My Project", "my-project"],
+    ["-x", "x"],
+    ["Über Café!", "uber-cafe"],
+    ["日本 2", "2"],
+  ])("a folder named %j gives the name %j", async ([path, name]) => {
+    const made = await init({ path: join(folder, path) });
+
+    expect(made).toMatchObject({ name, folder: join(folder, path) });
+    const text = readFileSync(join(folder, path, "package.json"), "utf8");
+    expect(JSON.parse(text).name).toBe(name);
+  });
+
+  test("a path in the way is refused in words, and nothing is left", async () => {
+    writeFileSync(join(folder, "file"), "");
+    symlinkSync(join(folder, "nowhere"), join(folder, "link"));
+
+    for (const path of ["file/below", "link"])
+      await expect(init({ path: join(folder, path) })).rejects.toMatchObject({
+        reason: "PATH_TAKEN",
+        message: expect.stringMatching(/cannot be made: (file already exists|not a directory);/),
+      });
+    await expect(init({ path: " " })).rejects.toMatchObject({ message: "--path is empty" });
+    expect(readdirSync(folder).sort()).toEqual(["file", "link"]);
+  });
+
+  test.for(["日本", "...", "node_modules"])("%s is no name", async (name) => {
     await expect(init({ path: join(folder, name) })).rejects.toMatchObject({
       reason: "NAME_INVALID",
     });

@@ -51,6 +51,8 @@ export interface MadeProject {
  */
 export async function initProject(options: InitProjectOptions): Promise<MadeProject> {
   const kind = projectKind(options);
+  if (options.path.trim() === "")
+    throw new ProjectError("NAME_INVALID", "--path is empty", "name the folder to make");
   const folder = resolve(options.path);
   const name = projectNameOf(folder);
   if (existsSync(folder) && options.force !== true) {
@@ -73,6 +75,8 @@ export async function initProject(options: InitProjectOptions): Promise<MadeProj
     ...(withSampleData ? { prepare: (at: string) => makeSampleData(at, externalSignal) } : {}),
     ...(signal === undefined ? {} : { signal }),
     ...(onStep === undefined ? {} : { onStep }),
+  }).catch((failure: unknown) => {
+    throw unusable(folder, failure);
   });
   return { name, folder, files: files.length, fromRegistry: packed === undefined };
 }
@@ -80,7 +84,11 @@ export async function initProject(options: InitProjectOptions): Promise<MadeProj
 /** @throws {ProjectError} for unknown names, and for more than one of the three. */
 function projectKind({ strategy, preset, layers }: ProjectChoice): ProjectKind {
   if ([strategy, preset, layers].filter((each) => each !== undefined).length > 1)
-    throw new ProjectError("TEMPLATE_UNKNOWN", "give one of --strategy, --preset and --layers");
+    throw new ProjectError(
+      "TEMPLATE_UNKNOWN",
+      "give one of --strategy, --preset and --layers",
+      "a preset is a set of layers with a name; a strategy template has none",
+    );
   if (preset !== undefined) {
     const found = findPreset(preset);
     const chosen = found.layers.map(findLayer);
@@ -89,7 +97,10 @@ function projectKind({ strategy, preset, layers }: ProjectChoice): ProjectKind {
   }
   if (layers !== undefined) {
     const names: LayerName[] = layers.map((name) => findLayer(name).name);
-    if (names.length === 0) throw new ProjectError("LAYER_UNKNOWN", "--layers names none");
+    if (names.length === 0) {
+      const hint = "`qmtl project list-layers` shows them";
+      throw new ProjectError("LAYER_UNKNOWN", "--layers names none", hint);
+    }
     // Without data there is nothing to run.
     const chosen = withRequired([...names, "data"]);
     return { kind: "layers", layers: chosen, templates: {}, externalSignal: false };
@@ -100,12 +111,28 @@ function projectKind({ strategy, preset, layers }: ProjectChoice): ProjectKind {
   };
 }
 
-/** The folder's name in lower case: good for a package and for `project.name`. */
+/**
+ * The folder's name as a package and `project.name` may be called: in lower case, accents left out, `-` for whatever else
+ * stands in it.
+ */
 function projectNameOf(folder: string): string {
-  const name = basename(folder).toLowerCase();
+  const name = basename(folder)
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .toLowerCase()
+    .replace(/[^a-z0-9_.]+/g, "-")
+    .replace(/^[^a-z0-9]+|-+$/g, "");
   if (/^[a-z0-9][a-z0-9_.-]{0,99}$/.test(name) && name !== "node_modules") return name;
-  const message = `"${name}" cannot be the name of a project: letters, digits, _ . - only, at most 100`;
+  const message = `"${basename(folder)}" gives no name for a project: a latin letter or digit is needed, at most 100 of them`;
   throw new ProjectError("NAME_INVALID", message, "the last part of --path is the name");
+}
+
+/** What the file system refused, as a refusal of the path. */
+function unusable(folder: string, failure: unknown): unknown {
+  if (!(failure instanceof Error) || !("syscall" in failure)) return failure;
+  const why = failure.message.replace(/^[A-Z0-9]+: |, .*$/g, "");
+  const message = `${folder} cannot be made: ${why}; nothing was written`;
+  return new ProjectError("PATH_TAKEN", message, "choose another --path");
 }
 
 /** Runs the project's own generator, which needs no package. */

@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { join, relative, resolve } from "node:path";
+import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ProjectError } from "./project-error.ts";
 import { readTarballManifest } from "./read-tarball-manifest.ts";
@@ -56,6 +56,30 @@ export function repositoryPackages(): string | undefined {
   const folder = fileURLToPath(new URL("../../../dist/packages", import.meta.url));
   const isPacked = isSource && existsSync(folder);
   return isPacked && readdirSync(folder).some((file) => file.endsWith(".tgz")) ? folder : undefined;
+}
+
+/** The folder of the tarballs this program was installed from, while they are there: none are published then. */
+export function installedPackages(
+  program = new URL("../../", import.meta.url),
+): string | undefined {
+  const folder = fileURLToPath(program);
+  const modules = dirname(folder);
+  if (basename(modules) !== "node_modules") return undefined;
+  const from = resolvedOf(join(modules, ".package-lock.json"), `node_modules/${basename(folder)}`);
+  if (from === undefined || !/^file:.*\.tgz$/.test(from)) return undefined;
+  const tarball = resolve(dirname(modules), from.slice("file:".length));
+  return existsSync(tarball) ? dirname(tarball) : undefined;
+}
+
+/** Where npm took a package from, as its lock file says. */
+function resolvedOf(lockFile: string, entry: string): string | undefined {
+  try {
+    const lock: unknown = JSON.parse(readFileSync(lockFile, "utf8"));
+    const { packages } = lock as { packages?: Record<string, { resolved?: string } | undefined> };
+    return packages?.[entry]?.resolved;
+  } catch {
+    return undefined; // another package manager, or none
+  }
 }
 
 function invalid(message: string): ProjectError {

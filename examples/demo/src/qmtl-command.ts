@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
+import { endWithUs } from "./end-with-us.ts";
 
 const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
 
@@ -56,7 +57,7 @@ export class QmtlCommand {
     return value;
   }
 
-  /** Starts a command that stays. */
+  /** Starts a command that stays; it ends with this process at the latest. */
   start(args: readonly string[], env: Readonly<Record<string, string>> = {}): LongCommand {
     const all = [program, "--config", this.#config, "--json", ...args];
     const child = spawn(process.execPath, all, {
@@ -64,6 +65,7 @@ export class QmtlCommand {
       stdio: ["ignore", "pipe", "pipe"],
       env: { ...process.env, ...env },
     });
+    endWithUs(child);
     return follow(child, args);
   }
 }

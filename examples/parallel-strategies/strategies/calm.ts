@@ -14,8 +14,7 @@ export class Calm extends Strategy {
       period: 1,
       params: { volatility_max: 0.15, bars_a_year: 252 },
       compute: (windows, params) =>
-        Number(params.volatility_max) -
-        windows.volatility.latest() * Math.sqrt(Number(params.bars_a_year)),
+        params.volatility_max - windows.volatility.latest() * Math.sqrt(params.bars_a_year),
     });
     this.addNodeset(
       makeIntentFirstNodeset({

@@ -223,7 +223,19 @@ describe("what cannot be hashed is refused by name", () => {
 
     expect(error).toMatchObject({ reason: "CAPTURED_LOCAL", symbol: "n" });
     expect(error.message).toContain('"n"');
-    expect(error.message).toContain("declare it as a param");
+    expect(error.message).toContain("declare it as a param, as in params: { n }");
+    expect(error.message).toMatch(/\.[jt]s:1\)$/);
+  });
+
+  test("a variable kept between bars, with what to do instead", () => {
+    const code = `export function make() {
+      let peak = 0;
+      return { compute: (w) => (peak = Math.max(peak, w[0])) };
+    }`;
+    const error = failure(() => hashOf(code, "(w) => (peak = Math.max(peak, w[0]))"));
+
+    expect(error).toMatchObject({ reason: "CAPTURED_LOCAL", symbol: "peak", line: 3 });
+    expect(error.message).toContain("a node keeps nothing between bars");
   });
 
   test("`this`, of the class around it or of its caller", () => {

@@ -7,6 +7,8 @@ import { domainOfTradeMode } from "./derived-values.ts";
 export interface ConfigConflict {
   readonly path: readonly string[];
   readonly message: string;
+  /** The other key, where it may be the one to change. */
+  readonly also?: readonly string[];
 }
 
 /** Checks what no single key can show. */
@@ -112,7 +114,7 @@ function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
     ...(config.security.tls === null ? ["security.tls"] : []),
     ...(Object.keys(config.security.keys).length === 0 ? ["security.keys"] : []),
   ].join(" and ");
-  const seen = new Map<number, string>();
+  const seen = new Map<number, readonly [string, string]>();
   for (const service of ["gateway", "dag_manager", "world_service"] as const) {
     const { host, port } = config[service];
     if (!isLoopbackHost(host) && missing !== "") {
@@ -124,14 +126,18 @@ function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
     for (const [key, number] of doors) {
       const other = seen.get(number);
       if (other !== undefined)
-        yield { path: [service, key], message: `${number} is ${other}, too` };
-      seen.set(number, `${service}.${key}`);
+        yield {
+          path: [service, key],
+          message: `${number} is ${other.join(".")}, too`,
+          also: other,
+        };
+      seen.set(number, [service, key]);
     }
   }
   const { metrics_port: page } = config.telemetry;
   const other = page === null ? undefined : seen.get(page);
   if (other !== undefined)
-    yield { path: ["telemetry", "metrics_port"], message: `${page} is ${other}, too` };
+    yield { path: ["telemetry", "metrics_port"], message: `${page} is ${other.join(".")}, too` };
 }
 
 function* checkExecutionDomain({ sdk }: QmtlConfig): Generator<ConfigConflict> {

@@ -46,8 +46,8 @@ const rootSchema = z.strictObject({
 
 /** The whole of `qmtl.yml`. Every key is optional unless it names something only its author can know. */
 export const configSchema = rootSchema.superRefine((config, context) => {
-  for (const { path, message } of checkConfig(config)) {
-    context.addIssue({ code: "custom", path: [...path], message });
+  for (const { path, message, also } of checkConfig(config)) {
+    context.addIssue({ code: "custom", path: [...path], message, params: { also } });
   }
 });
 

@@ -6,7 +6,8 @@ export const nameSchema = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$/, "letters, digits, _ . - only, at most 100");
 
-const timeText = z
+/** A date or a time. */
+export const timeText = z
   .string()
   .refine(
     (text) => !Number.isNaN(parseTimeText(text)),

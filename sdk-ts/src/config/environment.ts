@@ -1,7 +1,8 @@
 import { parse } from "yaml";
+import { z } from "zod";
 import { isRecord } from "./config-document.ts";
 import { ConfigError } from "./config-error.ts";
-import { knownKeys } from "./schema-walk.ts";
+import { knownKeys, schemaAt } from "./schema-walk.ts";
 
 const prefix = "QMTL__";
 
@@ -14,7 +15,7 @@ export interface Override {
 
 /**
  * Reads `QMTL__SECTION__KEY` variables: `__` divides names, letter case does not matter, the value is read as YAML
- * (`7400`, `true`, `[a, b]`, `{env: NAME}`).
+ * (`7400`, `true`, `[a, b]`, `{env: NAME}`); where a key takes text alone, `7400` is text.
  *
  * @throws {ConfigError} `CONFIG_NOT_YAML`, naming the variable.
  */
@@ -29,7 +30,7 @@ export function readOverrides(
     const path: string[] = [];
     for (const name of variable.slice(prefix.length).split("__"))
       path.push(realName(path, name, data));
-    overrides.push({ variable, path, value: readValue(variable, text) });
+    overrides.push({ variable, path, value: readValue(variable, path, text) });
   }
   return overrides;
 }
@@ -66,11 +67,20 @@ function realName(
   return names.find((one) => one.toLowerCase() === lower) ?? lower;
 }
 
-function readValue(variable: string, text: string): unknown {
+/** What YAML reads in the text; the text itself for a key that takes text alone, such as a name made of digits. */
+function readValue(variable: string, path: readonly string[], text: string): unknown {
   try {
-    return parse(text);
+    const value: unknown = parse(text);
+    if (typeof value !== "number" && typeof value !== "boolean") return value;
+    const schema = schemaAt(path);
+    const isTextMeant = schema !== undefined && !takes(schema, value) && takes(schema, text);
+    return isTextMeant ? text : value;
   } catch (error) {
-    const message = `${variable}: ${error instanceof Error ? error.message.split("\n")[0] : "not YAML"}`;
+    const message = `${variable}: ${error instanceof Error ? error.message.split("\n")[0]?.replace(/ at line \d+.*$/, "") : "not YAML"}`;
     throw new ConfigError("CONFIG_NOT_YAML", undefined, [{ path: "", message }]);
   }
+}
+
+function takes(schema: z.core.$ZodType, value: unknown): boolean {
+  return z.safeParse(schema, value).success;
 }

@@ -11,12 +11,15 @@ export interface ConfigExplanation {
   readonly key: string;
   /** As in JSON Schema, e.g. `integer`, `"hot" | "cold"`, `string | null`. */
   readonly type: string;
+  /** What a figure may be, e.g. `1 to 65535`; absent where any may be. */
+  readonly range?: string;
   /** What applies when the key is left out; undefined if it has to be given. */
   readonly default: unknown;
   readonly description: string;
   readonly value: unknown;
   /**
-   * `default`, `FILE:LINE:COLUMN`, the name of an environment variable, or the keys it follows while it is left out.
+   * `default`, `FILE:LINE:COLUMN`, the name of an environment variable, the keys it follows while it is left out, or
+   * `no entry NAME` for a key of an entry that does not exist.
    */
   readonly origin: string;
   /** Values this key gives others while they are left out; absent for a key that does so never. */
@@ -37,13 +40,15 @@ export function explainConfig(key: string, options: LoadConfigOptions = {}): Con
   return {
     key,
     type: typeText(json),
-    default: json.default,
-    description: descriptionOf(schema),
+    ...rangeOf(json),
+    default: json.default ?? z.safeParse(schema, undefined).data,
+    description: descriptionOf(schema) || `An entry of ${path.slice(0, -1).join(".")}.`,
     value: valueAt(config, path),
     origin:
       derived.find((one) => one.key === key)?.origin ??
       overrideOf(path, overrides)?.variable ??
       fileOrigin(path) ??
+      missingEntry(path, config) ??
       "default",
     ...(key === "test.test_mode" ? { sets: recordOf(testBudgetValues()) } : {}),
   };
@@ -53,6 +58,16 @@ export function explainConfig(key: string, options: LoadConfigOptions = {}): Con
     const place = document.place(names, "key");
     return place && `${document.file}:${place.line}:${place.column}`;
   }
+}
+
+/** The named entry a key would belong to, when there is none of that name. */
+function missingEntry(path: readonly string[], config: unknown): string | undefined {
+  for (let length = 2; length <= path.length; length++) {
+    const entry = path.slice(0, length);
+    const isNamed = knownKeys(entry.slice(0, -1)).length === 0;
+    if (isNamed && valueAt(config, entry) === undefined) return `no entry ${entry.join(".")}`;
+  }
+  return undefined;
 }
 
 function recordOf(values: readonly DerivedValue[]): Record<string, unknown> {
@@ -81,5 +96,20 @@ function typeText(json: Record<string, unknown>): string {
   if ("const" in json) return JSON.stringify(json.const);
   if (isRecord(json.items)) return `list of ${typeText(json.items)}`;
   if (isRecord(json.properties)) return `{${Object.keys(json.properties).join(", ")}}`;
+  if (Array.isArray(json.type)) return json.type.join(" | ");
   return typeof json.type === "string" ? json.type : "any";
+}
+
+function rangeOf(json: Record<string, unknown>): { readonly range?: string } {
+  const bounds = [json, ...(Array.isArray(json.anyOf) ? json.anyOf.filter(isRecord) : [])];
+  const bound = (name: string) => bounds.map((one) => one[name]).find((one) => one !== undefined);
+  const { minimum, maximum, above } = {
+    minimum: bound("minimum"),
+    maximum: bound("maximum"),
+    above: bound("exclusiveMinimum"),
+  };
+  if (maximum === undefined) return {};
+  return {
+    range: above === undefined ? `${minimum} to ${maximum}` : `above ${above}, to ${maximum}`,
+  };
 }

@@ -233,6 +233,57 @@ describe("a value that does not hold is reported with line and column", () => {
     ["storage:\n  kind: sqlite\n", { path: "storage.kind", line: 2, column: 9 }],
     ["gateway: 5\n", { path: "gateway", line: 1, column: 10 }],
     [
+      "gateway: {port: '7500'}\n",
+      {
+        path: "gateway.port",
+        line: 1,
+        message: 'must be a number, not the text "7500"; leave the quotes out',
+      },
+    ],
+    [
+      "gateway: {enforce_live_guard: yes}\n",
+      {
+        path: "gateway.enforce_live_guard",
+        line: 1,
+        message: 'must be true or false, not the text "yes"',
+      },
+    ],
+    [
+      "gateway: {port: 99999}\n",
+      { path: "gateway.port", line: 1, message: "must be at most 65535" },
+    ],
+    [
+      "project: {name: 'a'}\nsources: {b: {file: ''}}\n",
+      { path: "sources.b.file", line: 2, message: "must not be empty" },
+    ],
+    ["gateway: {port: 7410}\n", { path: "dag_manager.port", line: 1, column: 17 }],
+    [
+      "bus: {brokers: 'a:1'}\n",
+      { path: "bus.brokers", line: 1, message: "must be a list, such as [a, b], not text" },
+    ],
+    [
+      "accounts: {a: {instruments: [005930]}}\n",
+      {
+        path: "accounts.a.instruments.0",
+        line: 1,
+        message: "must be text, not 5930; put it in quotes",
+      },
+    ],
+    [
+      "telemetry: {log_level: wran}\n",
+      {
+        path: "telemetry.log_level",
+        line: 1,
+        message: "must be one of debug, info, warn, error, silent",
+        suggestion: "warn",
+      },
+    ],
+    [
+      "sdk: {stream_silence_ms_max: 10}\n",
+      { path: "sdk.stream_silence_ms_max", line: 1, message: "must be at least 4000" },
+    ],
+    ["test: {history_start: tomorrow}\n", { path: "test.history_start", line: 1 }],
+    [
       "sdk:\n  # gateway_url: http://h:1\n",
       { path: "sdk", line: 1, message: "is empty: put its keys below it, or leave it out" },
     ],
@@ -241,7 +292,7 @@ describe("a value that does not hold is reported with line and column", () => {
       {
         path: "sources.b.speed",
         line: 4,
-        message: 'expected number, received array; or expected "max"',
+        message: "must be a number, not a list; or must be max",
       },
     ],
   ])("%j", (text, issue) => {
@@ -251,6 +302,29 @@ describe("a value that does not hold is reported with line and column", () => {
     expect(error.issues).toHaveLength(1);
     expect(error.issues[0]).toMatchObject(issue);
     expect(error.message).toContain(`qmtl.yml:${issue.line}:`);
+  });
+
+  test("what the environment left out is told with the variable that began it", () => {
+    const [issue] = refusal(() => load("{}", { QMTL__SOURCES__B__START: "2021-01-04" })).issues;
+
+    expect(issue).toMatchObject({
+      path: "sources.b.file",
+      message: "is needed (with QMTL__SOURCES__B__START)",
+    });
+  });
+
+  test("text that only looks like a number is text where a key takes text alone", () => {
+    const config = load("{}", {
+      QMTL__PROJECT__NAME: "007",
+      QMTL__GATEWAY__ID: "1",
+      QMTL__GATEWAY__PORT: "7500",
+    });
+
+    expect([config.project.name, config.gateway.id, config.gateway.port]).toEqual([
+      "007",
+      "1",
+      7500,
+    ]);
   });
 
   test("all issues come at once", () => {
@@ -431,6 +505,29 @@ describe("values that follow others while they are left out", () => {
 });
 
 describe("explaining", () => {
+  test("every key has a type, and a default unless it is needed", () => {
+    const needed = new Set(["file", "mark_source", "principal", "role", "secret", "cert", "key"]);
+    const faults = leafKeys().filter((key) => {
+      const { type, default: byDefault } = explainConfig(key.replaceAll("*", "x"), {
+        cwd: folder(),
+        env: {},
+      });
+      const isNeeded = needed.has(key.split(".").at(-1) ?? "");
+      return type === "any" || (byDefault === undefined) !== isNeeded;
+    });
+
+    expect(faults).toEqual([]);
+  });
+
+  test("a range is told, and that an entry does not exist", () => {
+    const at = (key: string) => explainConfig(key, { cwd: folder(), env: {} });
+
+    expect(at("gateway.port").range).toBe("1 to 65535");
+    expect(at("telemetry.metrics_port").range).toBe("1 to 65535");
+    expect(at("gateway.host").range).toBeUndefined();
+    expect(at("accounts.nope.limits.max_order_notional").origin).toBe("no entry accounts.nope");
+  });
+
   test("gives type, default, meaning, value and where the value came from", () => {
     const cwd = folder({ "qmtl.yml": "gateway:\n  port: 7500\n" });
     const at = (key: string, env = {}) => explainConfig(key, { cwd, env });
@@ -438,6 +535,7 @@ describe("explaining", () => {
     expect(at("gateway.port")).toEqual({
       key: "gateway.port",
       type: "integer",
+      range: "1 to 65535",
       default: 7400,
       description: "Port of the gRPC door.",
       value: 7500,

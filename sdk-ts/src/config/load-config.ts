@@ -5,6 +5,7 @@ import { ConfigError, type ConfigIssue } from "./config-error.ts";
 import { configSchema, type QmtlConfig } from "./config-schema.ts";
 import { type DerivedValue, derivedValues, withDerived } from "./derived-values.ts";
 import { type Override, readOverrides, withOverrides } from "./environment.ts";
+import { issueText } from "./issue-text.ts";
 import { nearestName } from "./nearest-name.ts";
 import { knownKeys, valueAt } from "./schema-walk.ts";
 import type { SecretRef } from "./secret-ref.ts";
@@ -61,9 +62,9 @@ function toIssues(
   overrides: readonly Override[],
 ): ConfigIssue[] {
   if (issue.code !== "unrecognized_keys") {
-    const message =
-      issue.code === "invalid_key" ? `not a name: ${issue.issues[0]?.message}` : plain(issue);
-    return [placed(issue.path, message, "value", document, overrides)];
+    const found = placed(issue.path, issueText(issue), "value", document, overrides, alsoOf(issue));
+    const suggestion = nearestValue(issue);
+    return [suggestion === undefined ? found : { ...found, suggestion }];
   }
   return issue.keys.map((key) => {
     const known = knownKeys(issue.path);
@@ -74,18 +75,19 @@ function toIssues(
   });
 }
 
-function plain(issue: z.core.$ZodIssue): string {
-  if (issue.code === "invalid_type" && issue.input === undefined) return "is needed";
-  if (issue.code === "invalid_type" && issue.expected === "object" && issue.input === null)
-    return "is empty: put its keys below it, or leave it out";
-  if (issue.code === "invalid_union" && issue.message === "Invalid input") return plainUnion(issue);
-  return issue.message.replace(/^Invalid input: /, "");
+/** The value meant by a misspelt one of a few. */
+function nearestValue(issue: z.core.$ZodIssue): string | undefined {
+  if (issue.code !== "invalid_value" || typeof issue.input !== "string") return undefined;
+  return nearestName(
+    issue.input,
+    issue.values.filter((one) => typeof one === "string"),
+  );
 }
 
-/** What each kind of value would have had to be. */
-function plainUnion({ errors }: Extract<z.core.$ZodIssue, { code: "invalid_union" }>): string {
-  const wants = errors.flatMap(([first]) => (first === undefined ? [] : [plain(first)]));
-  return wants.length === 0 ? "does not hold" : [...new Set(wants)].join("; or ");
+/** The other key of a conflict: where to look when the first does not stand in the file. */
+function alsoOf(issue: z.core.$ZodIssue): readonly string[] | undefined {
+  const also: unknown = issue.code === "custom" ? issue.params?.also : undefined;
+  return Array.isArray(also) ? also.map(String) : undefined;
 }
 
 function placed(
@@ -94,13 +96,24 @@ function placed(
   of: "key" | "value",
   document: ConfigDocument,
   overrides: readonly Override[],
+  also?: readonly string[],
 ): ConfigIssue {
   const names = path.map(String);
   const text = names.join(".");
-  const override = overrideOf(names, overrides) ?? overrideBelow(names, document, overrides);
+  const placed = document.place(path, of);
+  const override =
+    overrideOf(names, overrides) ??
+    (placed === undefined && also !== undefined ? overrideOf(also, overrides) : undefined);
   if (override !== undefined)
     return { path: text, message: `${message} (set by ${override.variable})` };
-  const place = document.place(path, of);
+  const place = placed ?? (also && document.place(also, of));
+  const cause = also === undefined ? overrideBelow(names, document, overrides) : undefined;
+  if (cause !== undefined) {
+    const isBelow = cause.path.length > names.length;
+    const word =
+      isBelow && names.every((name, index) => cause.path[index] === name) ? "set by" : "with";
+    return { path: text, message: `${message} (${word} ${cause.variable})` };
+  }
   return place === undefined ? { path: text, message } : { path: text, message, ...place };
 }
 
@@ -112,14 +125,19 @@ export function overrideOf(
   return overrides.findLast((one) => one.path.every((name, index) => path[index] === name));
 }
 
-/** The override of something below a path that the file does not have: without it the path would not be there. */
+/** The override that made a path the file does not have, or its section: without it the path would not be there. */
 function overrideBelow(
   path: readonly string[],
   { data }: ConfigDocument,
   overrides: readonly Override[],
 ): Override | undefined {
-  if (valueAt(data, path) !== undefined) return undefined;
-  return overrides.find((one) => path.every((name, index) => one.path[index] === name));
+  for (let length = path.length; length > 0; length--) {
+    const above = path.slice(0, length);
+    if (valueAt(data, above) !== undefined) return undefined;
+    const made = overrides.find((one) => above.every((name, index) => one.path[index] === name));
+    if (made !== undefined) return made;
+  }
+  return undefined;
 }
 
 function withAbsolutePaths(config: QmtlConfig, folder: string): QmtlConfig {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { timeText } from "./data-sections.ts";
 import { secretRefSchema } from "./secret-ref.ts";
 
 export const storageSchema = z.strictObject({
@@ -115,13 +116,11 @@ export const testSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe("A gap in the history is an error, not a warning."),
-  history_start: z
-    .string()
+  history_start: timeText
     .nullable()
     .default(null)
     .describe("First bar of an offline run; null: the first row."),
-  history_end: z
-    .string()
+  history_end: timeText
     .nullable()
     .default(null)
     .describe("Last bar of an offline run; null: the last row."),

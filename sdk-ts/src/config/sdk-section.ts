@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { gatewayUrlSchema } from "./service-sections.ts";
 
-const timeoutMs = (most: number) => z.int().min(100).max(most);
+const timeoutMs = (most: number, least = 100) => z.int().min(least).max(most);
 
 /** What strategies that run online go by. */
 export const sdkSchema = z.strictObject({
@@ -25,8 +25,7 @@ export const sdkSchema = z.strictObject({
   request_timeout_ms: timeoutMs(60_000)
     .default(2_000)
     .describe("Longest wait for an answer that has no deadline of its own, ms."),
-  stream_silence_ms_max: timeoutMs(300_000)
-    .min(4_000)
+  stream_silence_ms_max: timeoutMs(300_000, 4_000)
     .default(6_000)
     .describe(
       "A control stream silent for this long is opened again, ms; progress marks come every 2000. The gate does not wait for it: its lease runs out.",

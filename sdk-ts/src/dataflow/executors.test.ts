@@ -11,6 +11,7 @@ import { rsi } from "../nodes/rsi.ts";
 import { sma } from "../nodes/sma.ts";
 import { stddev } from "../nodes/stddev.ts";
 import { userCompute } from "../nodes/user-compute.ts";
+import { weightTarget } from "../nodes/weight-target.ts";
 import { type BatchRestore, runBatch } from "./batch.ts";
 import type { BatchInput } from "./batch-axis.ts";
 import type { BatchColumns } from "./batch-collector.ts";
@@ -72,7 +73,7 @@ interface Draw {
 }
 
 const draw: fc.Arbitrary<Draw> = fc.record({
-  kind: fc.integer({ min: 0, max: 9 }),
+  kind: fc.integer({ min: 0, max: 10 }),
   window: fc.integer({ min: 2, max: 9 }),
   picks: fc.array(fc.nat(1000), { minLength: 3, maxLength: 3 }),
   delayed: fc.boolean(),
@@ -131,6 +132,8 @@ function makeNode(
       return node(kernelOf(atr, { window }), [pick(0), pick(1), pick(2)]);
     case 8:
       return node(kernelOf(positionTarget, target), [pick(0)]);
+    case 9:
+      return node(kernelOf(weightTarget, { weightMin: -90, weightMax: 110, step: 5 }), [pick(0)]);
     default:
       return node(
         kernelOf(

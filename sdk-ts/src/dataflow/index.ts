@@ -9,6 +9,7 @@ export type { BatchColumns } from "./batch-collector.ts";
 export { type CompilePlanOptions, compilePlan } from "./compile-plan.ts";
 export type { GraphInput, GraphNode, NodeKernel, OnMissing, RuntimeGraph } from "./graph.ts";
 export { GraphError, type GraphErrorReason } from "./graph-error.ts";
+export { intervalText } from "./interval-text.ts";
 export { CHUNK_ROWS, type Plan, type PlanNode } from "./plan.ts";
 export { ComputeError, FeedError, MissingBucketError, type RunPlace } from "./run-error.ts";
 export {

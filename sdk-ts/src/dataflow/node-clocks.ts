@@ -1,6 +1,10 @@
 import type { GraphNode } from "./graph.ts";
 import { GraphError } from "./graph-error.ts";
+import { intervalText } from "./interval-text.ts";
 import type { ClockSpec } from "./schedule.ts";
+
+const noResampling =
+  "a node runs at the interval of its fastest input, and bars of another length need a source of their own";
 
 /**
  * Clock of every node: a source brings its own, a computed node takes that of its first input with its interval.
@@ -28,7 +32,7 @@ export function nodeClocks(
       if (upstream.intervalMs >= node.intervalMs) continue;
       throw new GraphError(
         "INTERVAL_MISMATCH",
-        `node "${node.name}" (${node.intervalMs} ms) reads the faster "${byId.get(input.node)!.name}" (${upstream.intervalMs} ms) on port "${input.port}"`,
+        `node "${node.name}" (${intervalText(node.intervalMs)}) reads the faster "${byId.get(input.node)!.name}" (${intervalText(upstream.intervalMs)}) on port "${input.port}"; ${noResampling}`,
       );
     }
   }
@@ -46,9 +50,11 @@ function clockOf(node: GraphNode, clocks: ReadonlyMap<string, ClockSpec>): Clock
 }
 
 function mismatch(node: GraphNode, byId: ReadonlyMap<string, GraphNode>): GraphError {
-  const intervals = node.inputs.map((input) => `${byId.get(input.node)!.intervalMs} ms`).join(", ");
+  const intervals = node.inputs
+    .map((input) => intervalText(byId.get(input.node)!.intervalMs))
+    .join(", ");
   return new GraphError(
     "INTERVAL_MISMATCH",
-    `node "${node.name}" has interval ${node.intervalMs} ms, but its inputs have ${intervals || "none"}`,
+    `node "${node.name}" has interval ${intervalText(node.intervalMs)}, but its inputs have ${intervals || "none"}; ${noResampling}`,
   );
 }

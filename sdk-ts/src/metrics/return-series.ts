@@ -35,7 +35,13 @@ export function makeReturnSeries(input: Omit<ReturnSeries, "samples">): ReturnSe
 
 /** The finite values, in order. */
 export function finiteReturns(returns: ArrayLike<number>): Float64Array {
-  return Float64Array.from(returns).filter((value) => Number.isFinite(value));
+  const values = new Float64Array(returns.length);
+  let count = 0;
+  for (let i = 0; i < returns.length; i++) {
+    const value = returns[i]!;
+    if (Number.isFinite(value)) values[count++] = value;
+  }
+  return values.subarray(0, count);
 }
 
 /** The first `count` returns of a series. */

@@ -13,6 +13,7 @@ import { rsi } from "./rsi.ts";
 import { sma } from "./sma.ts";
 import { stddev } from "./stddev.ts";
 import { sum } from "./sum.ts";
+import { weightTarget } from "./weight-target.ts";
 
 /** A built-in node as the graph knows it. */
 export interface CatalogueEntry<P> {
@@ -49,4 +50,5 @@ export const catalogue = {
   sma: entry(sma),
   stddev: entry(stddev),
   sum: entry(sum),
+  weight_target: entry(weightTarget, ["signal"], ["target"]),
 } as const;

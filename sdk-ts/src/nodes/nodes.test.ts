@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { catalogue } from "./catalogue.ts";
 import type { KernelSpec } from "./kernel.ts";
 import type { PositionTargetParams } from "./position-target.ts";
+import type { WeightTargetParams } from "./weight-target.ts";
 
 /** Runs a node over whole columns behind a NaN head, in calls of `chunk` rows, first row = absolute `row0`. */
 function run<P>(
@@ -346,6 +347,26 @@ describe("position target", () => {
         [0, 1, -1],
       ),
     ).toEqual([0.1, 0.5, -0.2]);
+  });
+});
+
+describe("weight target", () => {
+  const rule = (params: Partial<WeightTargetParams>, signals: number[]) =>
+    run(catalogue.weight_target.spec, { weightMin: -1, weightMax: 1, step: 0.1, ...params }, [
+      signals,
+    ])[0]!;
+
+  test("is the signal, changed by a step or more; 0 is always taken and NaN keeps what was", () => {
+    expect(rule({}, [NO, 0.05, 0.1, 0.15, 0.25, NO, 0.2, 0, -0.05, -0.3])).toEqual([
+      0, 0, 0.1, 0.1, 0.25, 0.25, 0.25, 0, 0, -0.3,
+    ]);
+    expect(rule({ step: 0 }, [0.001, -0, 0.002])).toEqual([0.001, 0, 0.002]);
+  });
+
+  test("is held within its bounds", () => {
+    const infinite = Number.POSITIVE_INFINITY;
+    expect(rule({}, [2, -7, infinite, -infinite])).toEqual([1, -1, 1, -1]);
+    expect(rule({ weightMin: 0, weightMax: 2 }, [-1, 1.5, 9])).toEqual([0, 1.5, 2]);
   });
 });
 

@@ -24,24 +24,24 @@ export interface IntentFirstOptions {
   /** What is traded; an entry of `instruments:`. */
   readonly instrument: string;
   /** World the set is made for; part of `describe()` only, never of a node's identity. */
-  readonly worldId?: string;
+  readonly worldId?: string | undefined;
   /**
    * Price of the instrument; computed along with the set. Orders are sized at the close of the instrument's
    * `mark_source`, which this should be.
    */
-  readonly priceNode?: StrategyNode;
+  readonly priceNode?: StrategyNode | undefined;
   /** @default {@link INTENT_FIRST_DEFAULT_THRESHOLDS} */
-  readonly thresholds?: PositionThresholds;
+  readonly thresholds?: PositionThresholds | undefined;
   /** Target while long, a fraction of the strategy's capital. @default 1 */
-  readonly longWeight?: number;
+  readonly longWeight?: number | undefined;
   /** Target while short. @default -1 */
-  readonly shortWeight?: number;
+  readonly shortWeight?: number | undefined;
   /** Cash of an offline run, above 0. @default that of the account */
-  readonly initialCash?: number;
+  readonly initialCash?: number | undefined;
   /** Costs and fill rule of an offline run. @default the account's costs, fills at the next open */
-  readonly executionModel?: Omit<NodesetExecution, "initialCash">;
+  readonly executionModel?: Omit<NodesetExecution, "initialCash"> | undefined;
   /** Name of the target node. @default made from the signal's */
-  readonly name?: string;
+  readonly name?: string | undefined;
 }
 
 /** What a set says of itself. */

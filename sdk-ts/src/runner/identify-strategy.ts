@@ -4,9 +4,9 @@ import {
   DeclarationError,
   type IdentifiedGraph,
   type IdentifiedNode,
-  PositionTargetNode,
   Strategy,
   type StrategyGraph,
+  TargetNode,
 } from "../strategy/index.ts";
 import { type HashCode, makeCodeHasher, makeNodeHasher } from "./node-hasher.ts";
 import { refuseOtherCopy } from "./sdk-copies.ts";
@@ -30,7 +30,11 @@ export interface DeclaredTarget {
   /** Name of the node, as messages and reports show it. */
   readonly name: string;
   /** As the author wrote it. */
-  readonly node: PositionTargetNode;
+  readonly node: TargetNode;
+  /** Id of the node the target is made from. */
+  readonly signalId: string;
+  /** Name of the node the target is made from. */
+  readonly signalName: string;
 }
 
 /** A strategy with its nodes declared, compiled and named by their canonical ids. */
@@ -43,6 +47,8 @@ export interface IdentifiedStrategy {
   readonly targets: readonly DeclaredTarget[];
   /** Hash of any node's code, for the wire. */
   readonly hashCode: HashCode;
+  /** Path of the file it is written in, where it is known. */
+  readonly module: string | undefined;
 }
 
 /** A strategy with its nodes declared, before they have ids. */
@@ -64,14 +70,15 @@ export function declareStrategy(
   given: StrategyClass | Strategy,
   { worldId, module: path }: IdentifyOptions,
 ): DeclaredStrategy {
-  const owner = given instanceof Strategy ? given.constructor : given;
-  const module = modulePathOf(owner, path);
+  const owner: unknown = given instanceof Strategy ? given.constructor : given;
+  const module = typeof owner === "function" ? modulePathOf(owner, path) : path;
   refuseOtherCopy(given, module);
+  checkStrategy(given);
   const strategy =
     given instanceof Strategy
       ? given
-      : inPlace(`${owner.name}: its constructor`, module, () => new given());
-  const compiled = inPlace(`${owner.name}: setup()`, module, () =>
+      : inPlace(`${given.name}: its constructor`, module, () => new given());
+  const compiled = inPlace(`${strategy.constructor.name}: setup()`, module, () =>
     compileTwice(strategy, { worldId }),
   );
   return { strategy, compiled, module };
@@ -92,7 +99,17 @@ export function identifyStrategy(
   const hashCode = makeCodeHasher(strategy.name, module);
   const hashNode = makeNodeHasher(hashCode);
   const graph = inPlace(strategy.name, module, () => assignIds(compiled, hashNode));
-  return { strategy, graph, targets: graph.nodes.flatMap(targetOf), hashCode };
+  return { strategy, graph, targets: graph.nodes.flatMap(targetOf), hashCode, module };
+}
+
+/** What plain JavaScript may hand over instead of a strategy. */
+function checkStrategy(given: unknown): asserts given is StrategyClass | Strategy {
+  if (given instanceof Strategy) return;
+  if (typeof given === "function" && given.prototype instanceof Strategy) return;
+  const what = typeof given === "function" ? `${given.name || "a function"}` : typeof given;
+  const fix =
+    "give a class that extends Strategy, or an instance of one; of a file, loadStrategy(file)";
+  throw new StrategyRunError("STRATEGY_NOT_EXPORTED", `${what} is no strategy: ${fix}`);
 }
 
 function inPlace<T>(what: string, module: string | undefined, action: () => T): T {
@@ -118,7 +135,9 @@ function placed(error: unknown, what: string, module: string | undefined): unkno
   return new StrategyRunError("STRATEGY_SETUP_FAILED", message, { cause: error });
 }
 
-function targetOf({ id, declared }: IdentifiedNode): DeclaredTarget[] {
-  const { node, name } = declared;
-  return node instanceof PositionTargetNode ? [{ nodeId: id, name, node }] : [];
+function targetOf({ id, declared, hashable }: IdentifiedNode): DeclaredTarget[] {
+  const { node, name, inputs } = declared;
+  if (!(node instanceof TargetNode)) return [];
+  const signalId = hashable.inputs[0]!.node_id;
+  return [{ nodeId: id, name, node, signalId, signalName: inputs[0]!.name }];
 }

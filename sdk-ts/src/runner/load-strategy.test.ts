@@ -170,7 +170,9 @@ test("as Node runs it, a file that fails says where: syntax, a throw, a missing 
     ],
     ["text.ts", 'throw "just a text";', "just a text", "text.ts"],
     ["import.ts", 'import "./nowhere.ts";', "nowhere.ts", "import.ts"],
-    ["enum.ts", "export enum Side { long, short }", "enum", "enum.ts"],
+    ["enum.ts", "export enum Side { long, short }", "write no enum", "enum.ts"],
+    ["script.cjs", `require("./waits.mjs");`, "a strategy is an ES module", "script.cjs"],
+    ["old/script.ts", start, '"type": "module" in package.json', "script.ts:1"],
   ];
   const loader = fileURLToPath(new URL("./load-strategy.ts", import.meta.url));
   const script = file(
@@ -181,6 +183,9 @@ test("as Node runs it, a file that fails says where: syntax, a throw, a missing 
        console.log(JSON.stringify({ reason: error.reason, message: error.message }));
      }`,
   );
+  file("waits.mjs", "await Promise.resolve();");
+  mkdirSync(join(folder, "old"));
+  file("old/package.json", '{ "type": "commonjs" }');
   const files = bad.map(([name, text]) => file(name, text));
 
   const run = spawnSync(process.execPath, ["--conditions=@qmtl/source", script, ...files], {

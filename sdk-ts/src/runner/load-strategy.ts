@@ -61,8 +61,23 @@ async function importFile(path: string, file: string): Promise<object> {
   } catch (cause) {
     const place = placeIn(file, cause);
     const where = place === basename(file) ? "" : ` (${place})`;
-    throw refused(`importing ${path} failed: ${problemOf(cause)}${where}`, { cause });
+    const message = `importing ${path} failed: ${problemOf(cause)}${fixOf(cause)}${where}`;
+    throw refused(message, { cause });
   }
+}
+
+/** What to write instead, where the failure is of the kind of file and not of its code. */
+function fixOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return "";
+  const code = "code" in cause ? cause.code : undefined;
+  if (code === "ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX") {
+    return "; types are only taken out: write no enum, no namespace and no parameter property";
+  }
+  const isScript = /^(Cannot use import statement outside a module|Unexpected token 'export')/;
+  if (code === "ERR_REQUIRE_ASYNC_MODULE" || isScript.test(cause.message)) {
+    return '; a strategy is an ES module: use import and export, with "type": "module" in package.json';
+  }
+  return "";
 }
 
 /** First line of what was thrown, with its kind where the text alone does not say it. */

@@ -1,5 +1,6 @@
 import {
   blake3Hex,
+  CodeHashError,
   type ComputeFunction,
   nodeId,
   openCodeHasher,
@@ -34,7 +35,14 @@ export function makeCodeHasher(strategyName: string, modulePath: string | undefi
 
 /** Gives nodes their canonical ids. */
 export function makeNodeHasher(hashCode: HashCode): HashNode {
-  return (node: HashableNode) =>
+  const hashOf = (node: HashableNode, name: string): string => {
+    try {
+      return hashCode(node.code);
+    } catch (error) {
+      throw error instanceof CodeHashError ? error.ofNode(name) : error;
+    }
+  };
+  return (node, name) =>
     nodeId({
       node_type: node.node_type,
       interval_seconds: node.interval_seconds,
@@ -42,7 +50,7 @@ export function makeNodeHasher(hashCode: HashCode): HashNode {
       params: node.params,
       inputs: node.inputs.map(({ port, node_id }) => ({ port, node_id: parseNodeId(node_id) })),
       schema_compat_id: node.schema_compat_id,
-      code_hash: hashCode(node.code),
+      code_hash: hashOf(node, name),
     });
 }
 

@@ -1,4 +1,4 @@
-import { type BatchInput, compilePlan, runBatch } from "../dataflow/index.ts";
+import { type BatchInput, compilePlan, intervalText, runBatch } from "../dataflow/index.ts";
 import { StreamInput, toRuntimeGraph } from "../strategy/index.ts";
 import type { IdentifiedStrategy } from "./identify-strategy.ts";
 import type { OfflineFeed } from "./offline-feed.ts";
@@ -66,7 +66,7 @@ export function streamRows(
     if (!(node instanceof StreamInput)) return [];
     const feed = feeds.get(node.source)!;
     if (feed.intervalMs !== intervalSeconds * 1_000) {
-      const message = `"${name}" has bars of ${intervalSeconds} s, source "${node.source}" of ${feed.intervalMs / 1_000} s`;
+      const message = `stream "${name}" says bars of ${intervalText(intervalSeconds * 1_000)}, sources.${node.source}.interval in the configuration ${intervalText(feed.intervalMs)}; make them one`;
       throw new StrategyRunError("INTERVAL_MISMATCH", message);
     }
     const columns = node.outputs.map((column) => feed.column(column));
@@ -88,9 +88,11 @@ function numbersOf(column: {
   readonly values: readonly (Float64Array | unknown[])[];
   readonly missing: Uint8Array;
 }): ComputedColumn {
-  const values = Float64Array.from(column.endMs, (_, row) => {
-    const value = column.values[0]?.[row];
-    return typeof value === "number" && column.missing[row] !== 1 ? value : Number.NaN;
-  });
+  const [from = []] = column.values;
+  const values = new Float64Array(column.endMs.length);
+  for (let row = 0; row < values.length; row++) {
+    const value = from[row];
+    values[row] = typeof value === "number" && column.missing[row] !== 1 ? value : Number.NaN;
+  }
   return { endMs: column.endMs, values, firstRow: column.firstRow };
 }

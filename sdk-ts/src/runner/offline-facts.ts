@@ -1,3 +1,4 @@
+import { oddBarFacts, paceFact } from "./offline-bar-facts.ts";
 import type { OfflineFeed } from "./offline-feed.ts";
 import type { TradedRows } from "./offline-lane.ts";
 import type { MarketInstrument, OfflineMarket } from "./offline-market.ts";
@@ -11,6 +12,7 @@ export function offlineFacts(
 ): string[] {
   const { instruments, returnsSource } = market;
   const facts = instruments.map((one) => barsFact(one, rows.get(one.markSource)!));
+  for (const { feed } of rows.values()) facts.push(...leftFact(feed));
   facts.push(...perInstrument(instruments, fillFact), ...perInstrument(instruments, costFact));
   if (rows.size > 1) {
     facts.push(
@@ -20,6 +22,10 @@ export function offlineFacts(
   if (instruments.length > 1) {
     const symbols = instruments.map(({ traded }) => traded.symbol).join(", ");
     facts.push(`Buy and hold buys ${symbols} once, at equal weights.`);
+  }
+  facts.push(...paceFact(rows.get(returnsSource)!));
+  for (const { traded, markSource } of instruments) {
+    facts.push(...oddBarFacts(traded.symbol, rows.get(markSource)!));
   }
   for (const { traded, markSource } of instruments) {
     const range = rows.get(markSource)!;
@@ -32,6 +38,15 @@ export function offlineFacts(
     );
   }
   return facts;
+}
+
+/** Says so when the money was gone: an offline account is never closed, and what comes after is no return of anything. */
+export function ruinFact(timesMs: Float64Array, equity: Float64Array): string[] {
+  const at = equity.findIndex((value) => value <= 0);
+  if (at < 0) return [];
+  return [
+    `The equity fell to 0 or below at the bar ending ${day(timesMs[at]!)}: no broker lets it come to that, and the figures mean nothing.`,
+  ];
 }
 
 /** Bars of a range, without its first, whose open equals the close before. */
@@ -60,7 +75,16 @@ function barsFact({ traded }: MarketInstrument, { feed, first, end }: TradedRows
   const { openTimeMs } = feed.table;
   const from = day(openTimeMs[first]!);
   const to = day(openTimeMs[end - 1]!);
-  return `${end - first} bars of ${traded.symbol}, ${from} to ${to}; ${first} rows before them warmed the nodes.`;
+  const before = first === 0 ? "" : `; ${first} rows before them warmed the nodes`;
+  return `${end - first} bars of ${traded.symbol}, ${from} to ${to}${before}.`;
+}
+
+function leftFact({ name, rowsLeft }: OfflineFeed): string[] {
+  if (rowsLeft === 0) return [];
+  const rows = rowsLeft === 1 ? "1 row" : `${rowsLeft} rows`;
+  return [
+    `The ${rows} of source ${name} from its "start" on are for a world and were left out: give "until" to take them in.`,
+  ];
 }
 
 function fillFact({ traded }: MarketInstrument): string {

@@ -1,6 +1,13 @@
 import { blake3Hex, jcs } from "../canonical/index.ts";
 import type { QmtlConfig } from "../config/index.ts";
-import { type BarTable, CsvSource, parseTimeText } from "../sources/index.ts";
+import {
+  type BarSource,
+  type BarTable,
+  CsvSource,
+  parseInterval,
+  parseTimeText,
+} from "../sources/index.ts";
+import { checkBarTable } from "./check-bar-table.ts";
 import { StrategyRunError } from "./strategy-run-error.ts";
 
 /** The rows of one `sources:` entry, as an offline run reads them. */
@@ -13,6 +20,8 @@ export interface OfflineFeed {
   readonly periodsPerYear: number;
   /** Names what was read: the as-of of a backtest. */
   readonly datasetFingerprint: string;
+  /** Rows from `start` on that were left out because no `until` was given. */
+  readonly rowsLeft: number;
   /** Files read, in the order of their rows. */
   readonly files: readonly string[];
   column(name: string): Float64Array;
@@ -24,12 +33,14 @@ type SourceConfig = QmtlConfig["sources"][string];
  * Reads a source for an offline run: rows before `start` from `history_file` if there is one, the others from `file`.
  *
  * @param untilMs open time of the last row kept; undefined = the row before `start` (without `start`: the last)
- * @throws {CsvError | StrategyRunError}
+ * @param given what is read instead of the files
+ * @throws {CsvError | FeedError | StrategyRunError}
  */
 export async function loadOfflineFeed(
   config: QmtlConfig,
   name: string,
   untilMs: number | undefined,
+  given?: BarSource,
 ): Promise<OfflineFeed> {
   const source = config.sources[name];
   if (source === undefined) {
@@ -37,16 +48,18 @@ export async function loadOfflineFeed(
     const message = `the configuration has no source "${name}"; it has ${known}`;
     throw new StrategyRunError("SOURCE_UNKNOWN", message);
   }
-  const { table, firstRow, fingerprint, files } = await readRows(source);
+  const { table, firstRow, fingerprint, files } =
+    given === undefined ? await readRows(source) : await readGiven(name, given);
   const startMs = source.start === null ? Number.POSITIVE_INFINITY : parseTimeText(source.start);
   const kept = firstRows(table, rowsUntil(table.openTimeMs, untilMs ?? startMs - 1));
   return {
     name,
     table: kept,
     firstRow,
-    intervalMs: new CsvSource({ path: source.file, interval: source.interval }).intervalMs,
+    intervalMs: given?.intervalMs ?? parseInterval(source.interval) * 1_000,
     periodsPerYear: source.periods_per_year,
     datasetFingerprint: fingerprint,
+    rowsLeft: untilMs === undefined ? table.rows - kept.rows : 0,
     files,
     column: (wanted) => columnOf(name, kept, wanted),
   };
@@ -57,6 +70,12 @@ interface ReadRows {
   readonly firstRow: number;
   readonly fingerprint: string;
   readonly files: readonly string[];
+}
+
+async function readGiven(name: string, given: BarSource): Promise<ReadRows> {
+  const table = await given.load();
+  checkBarTable(name, table);
+  return { table, firstRow: 0, fingerprint: await given.datasetFingerprint(), files: [] };
 }
 
 async function readRows(source: SourceConfig): Promise<ReadRows> {

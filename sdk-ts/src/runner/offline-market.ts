@@ -68,7 +68,7 @@ export function findMarket(
 
 function checkedTargets({ strategy, targets }: IdentifiedStrategy): readonly DeclaredTarget[] {
   if (targets.length === 0) {
-    const message = `strategy "${strategy.name}" declares no target position; add a PositionTargetNode or a node set`;
+    const message = `strategy "${strategy.name}" declares no target position; add a PositionTargetNode, a WeightTargetNode or a node set`;
     throw new StrategyRunError("TARGET_MISSING", message);
   }
   const symbols = targets.map(({ node }) => node.instrument);

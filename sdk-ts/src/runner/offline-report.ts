@@ -66,12 +66,27 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
 
 function figuresOf({ metrics, orders, returns, hold }: OfflineResult): ReportFigure[] {
   const year = `annualised with ${returns.periodsPerYear} bars`;
+  const percent = "percent" as const;
   return [
     { name: "Sharpe", value: metrics.get("sharpe"), note: year },
     { name: "Sharpe per bar", value: metrics.get("sharpe_per_bar"), note: "not annualised" },
     { name: "Sharpe of buy and hold", value: hold.metrics.get("sharpe"), note: year },
-    { name: "CAGR", value: metrics.get("cagr"), format: "percent" },
-    { name: "Largest drawdown", value: metrics.get("max_drawdown_ratio"), format: "percent" },
+    { name: "CAGR", value: metrics.get("cagr"), format: percent, note: year },
+    {
+      name: "Total return",
+      value: metrics.get("total_return"),
+      format: percent,
+      note: "after costs",
+    },
+    { name: "Volatility", value: metrics.get("volatility"), format: percent, note: year },
+    { name: "Largest drawdown", value: metrics.get("max_drawdown_ratio"), format: percent },
+    {
+      name: "Bars won",
+      value: metrics.get("win_ratio"),
+      format: percent,
+      note: "of those that moved",
+    },
+    { name: "Profit factor", value: metrics.get("profit_factor"), note: "gains ÷ losses" },
     { name: "Orders", value: orders.length, format: "count" },
     { name: "Turnover", value: metrics.get("turnover"), note: "times a year" },
   ];

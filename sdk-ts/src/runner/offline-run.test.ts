@@ -1,17 +1,20 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { loadConfig, type QmtlConfig } from "../config/index.ts";
-import { makeIntentFirstNodeset } from "../nodesets/index.ts";
 import {
+  type BarSource,
   column,
+  loadConfig,
+  makeIntentFirstNodeset,
   PositionTargetNode,
   ProcessingNode,
+  type QmtlConfig,
+  Runner,
   Strategy,
+  type StrategyClass,
   StreamInput,
-} from "../strategy/index.ts";
-import { Runner } from "./runner.ts";
+} from "@qmtl/sdk"; // not by relative path: what a strategy's file reaches is read and hashed in every run
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 let folder: string;
 let config: QmtlConfig;
@@ -90,6 +93,7 @@ describe("an offline run", () => {
     expect(result.timesMs).toHaveLength(20);
     expect(result.returns).toMatchObject({ samples: 19, source: "backtest", periodsPerYear: 252 });
     expect(result.facts.join()).toContain("2020-01-01 to 2020-01-20");
+    expect(result.facts.join()).toContain('The 10 rows of source day from its "start" on');
     expect(result.afterTarget).toMatchObject({ bars: 20, orders: result.orders.length });
     expect([...result.evaluations.values()]).toEqual([20, 20, 20]);
     expect(result.costs.fees).toBeGreaterThan(0);
@@ -223,7 +227,50 @@ describe("an offline run refuses, and says what to change:", () => {
     await expect(Runner.offline(strategy, { config, ...range })).rejects.toMatchObject({
       reason: "RANGE_EMPTY",
     });
-    expect(strategy.told.at(-2)).toContain("no bar between");
+    expect(strategy.told.at(-2)).toContain("no bar between from and until: the last one up to");
+  });
+
+  test("a history that begins at the feed's start, telling what start means", async () => {
+    const { day } = config.sources;
+    const own = { ...day!, history_file: null, start: "2019-06-01" };
+    const run = Runner.offline(Threshold, { config: { ...config, sources: { day: own } } });
+
+    await expect(run).rejects.toThrow(
+      'from its "start" (2019-06-01) on, and a backtest takes those',
+    );
+  });
+
+  test("rows of a source that is not in the configuration", async () => {
+    const night = {
+      intervalMs: 1_000,
+      schedule: "observed" as const,
+      load: () => Promise.reject(new Error("not read")),
+      datasetFingerprint: () => Promise.resolve("none"),
+    } satisfies BarSource;
+    const sources = { night };
+
+    await expect(Runner.offline(Threshold, { config, sources })).rejects.toMatchObject({
+      reason: "SOURCE_UNKNOWN",
+    });
+  });
+
+  test.each([
+    ["a path", "strategy.ts"],
+    ["nothing", undefined],
+    ["another class", class Other {}],
+    ["a function", () => Threshold],
+    ["an object", {}],
+  ])("%s instead of a strategy, as plain JavaScript may have it", async (_what, given) => {
+    const run = Runner.offline(given as unknown as StrategyClass, { config });
+
+    await expect(run).rejects.toMatchObject({ reason: "STRATEGY_NOT_EXPORTED" });
+    await expect(run).rejects.toThrow("give a class that extends Strategy");
+  });
+
+  test("a run in no world", async () => {
+    const run = Runner.run(Threshold, { config, worldId: "" });
+
+    await expect(run).rejects.toThrow("worldId is needed");
   });
 
   test("a function whose file nobody told", async () => {

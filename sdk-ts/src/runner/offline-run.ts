@@ -1,15 +1,17 @@
 import { blake3Hex, jcs } from "../canonical/index.ts";
+import { ComputeError } from "../dataflow/index.ts";
 import { computeMetrics, makeReturnSeries, type ReturnSeries } from "../metrics/index.ts";
 import type { Strategy } from "../strategy/index.ts";
 import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
 import { computeOffline, sourcesOf } from "./offline-compute.ts";
-import { offlineFacts } from "./offline-facts.ts";
+import { offlineFacts, ruinFact } from "./offline-facts.ts";
 import { loadOfflineFeed, type OfflineFeed, rowsUntil } from "./offline-feed.ts";
 import { resultInstruments } from "./offline-instruments.ts";
 import type { TradedRows } from "./offline-lane.ts";
 import { findMarket, type OfflineMarket } from "./offline-market.ts";
 import { writeOfflineReport } from "./offline-report.ts";
 import type { HoldResult, OfflineResult } from "./offline-result.ts";
+import { type JudgedTarget, signalFact } from "./offline-signal-facts.ts";
 import { findOfflineTags } from "./offline-tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./offline-trade.ts";
 import {
@@ -18,6 +20,7 @@ import {
   type OfflineOptions,
 } from "./runner-options.ts";
 import type { StrategyClass } from "./strategy-module.ts";
+import { lineIn } from "./strategy-place.ts";
 import { StrategyRunError } from "./strategy-run-error.ts";
 
 /**
@@ -42,7 +45,9 @@ export async function runOffline(
   let result: OfflineResult;
   try {
     await strategy.onStart();
-    const { result: traded, events } = await backtest(identified, compiled);
+    const { result: traded, events } = await backtest(identified, compiled).catch((error) => {
+      throw placedFailure(error, identified.module);
+    });
     result = traded;
     await tell(strategy, events);
     if (compiled.report !== undefined) {
@@ -63,6 +68,13 @@ export async function runOffline(
   return result;
 }
 
+/** A failure of a compute function with the line of the strategy's file it came from. */
+function placedFailure(error: unknown, module: string | undefined): unknown {
+  if (!(error instanceof ComputeError) || module === undefined) return error;
+  const line = lineIn(module, error.cause);
+  return line === undefined ? error : new ComputeError(error.place, error.cause, line);
+}
+
 async function backtest(
   identified: IdentifiedStrategy,
   options: CompiledOfflineOptions,
@@ -73,18 +85,38 @@ async function backtest(
   const marked = market.instruments.map(({ markSource }) => markSource);
   const traded = new Set([...marked, market.returnsSource]);
   const feeds = new Map<string, OfflineFeed>();
+  for (const name of options.sources.keys()) {
+    if (options.config.sources[name] !== undefined) continue;
+    const message = `the option "sources" names "${name}", the configuration has no such source`;
+    throw new StrategyRunError("SOURCE_UNKNOWN", message);
+  }
   for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
-    feeds.set(name, await loadOfflineFeed(options.config, name, options.untilMs));
+    const { config, untilMs, sources } = options;
+    feeds.set(name, await loadOfflineFeed(config, name, untilMs, sources.get(name)));
   }
   const rows = new Map<string, TradedRows>();
   for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
-  const wanted = market.instruments.map(({ target }) => target.nodeId);
+  const ids = market.instruments.map(({ target }) => target.nodeId);
+  const signals = market.instruments.map(({ target }) => target.signalId);
+  const wanted = [...new Set([...ids, ...signals])];
   const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
-  const targets = wanted.map((id) => computed.columns.get(id)!);
+  const targets = ids.map((id) => computed.columns.get(id)!);
   const trading = tradeOffline(market, targets, rows);
   const clock = rows.get(market.returnsSource)!;
   const returns = seriesOf(trading, clock.feed);
   const metrics = computeMetrics(returns);
+  const instruments = resultInstruments(market, trading, rows);
+  const judged = market.instruments.map(
+    (instrument, at): JudgedTarget => ({
+      instrument,
+      result: instruments[at]!,
+      signal: computed.columns.get(signals[at]!)!,
+      targetChanges: trading.targetChangesOf[at]!,
+      rows: rows.get(instrument.markSource)!,
+      initialCash: market.initialCash,
+      currency: market.currency,
+    }),
+  );
   const result: OfflineResult = {
     strategyName: identified.strategy.name,
     nodes: identified.graph.nodes.map(({ id, declared }) => ({
@@ -94,7 +126,7 @@ async function backtest(
     })),
     graph: identified.graph,
     evaluations: computed.evaluations,
-    instruments: resultInstruments(market, trading, rows),
+    instruments,
     warmupRows: clock.first,
     afterTarget: afterTarget(trading),
     returns,
@@ -109,7 +141,11 @@ async function backtest(
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
     hold: holdOf(market, rows),
-    facts: offlineFacts(market, rows),
+    facts: [
+      ...offlineFacts(market, rows),
+      ...judged.flatMap(signalFact),
+      ...ruinFact(trading.timesMs, trading.equity),
+    ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
   return { result, events: trading.events };
@@ -127,7 +163,16 @@ function tradedRows(feed: OfflineFeed, options: CompiledOfflineOptions): TradedR
   const { openTimeMs, rows } = feed.table;
   const first = Number.isFinite(options.fromMs) ? rowsUntil(openTimeMs, options.fromMs - 1) : 0;
   if (first < rows) return { feed, first, end: rows };
-  const message = `source "${feed.name}" has no bar between from and until`;
+  const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+  const { start } = options.config.sources[feed.name]!;
+  const isHeld = options.untilMs === undefined && start !== null;
+  const why =
+    rows > 0
+      ? `the last one up to then is of ${day(openTimeMs[rows - 1]!)}`
+      : isHeld
+        ? `all its bars are from its "start" (${start}) on, and a backtest takes those before it: move start, or give until`
+        : `its first one is later than until`;
+  const message = `source "${feed.name}" has no bar between from and until: ${why}`;
   throw new StrategyRunError("RANGE_EMPTY", message);
 }
 

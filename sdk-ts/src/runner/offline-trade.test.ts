@@ -39,6 +39,7 @@ function feedOf(name: string, intervalMs: number, bars: readonly Bar[]): Offline
     intervalMs,
     periodsPerYear: 252,
     datasetFingerprint: name,
+    rowsLeft: 0,
     files: [],
     column: (column) => columns.get(column)!,
   };
@@ -75,7 +76,10 @@ function marketOf(
         });
         const money = costs === undefined ? { noCosts: true as const } : { costs };
         return {
-          target: { nodeId: symbol, name: `target of ${symbol}`, node },
+          target: {
+            ...{ nodeId: symbol, name: `target of ${symbol}`, node },
+            ...{ signalId: source, signalName: source },
+          },
           traded: { symbol, lotSize, sameBarClose, ...money },
           markSource: source,
         };

@@ -32,6 +32,8 @@ export interface OfflineTrading {
   readonly fees: number;
   readonly spreadCosts: number;
   readonly targetChanges: number;
+  /** The same by instrument, in the order of the market. */
+  readonly targetChangesOf: readonly number[];
   /** What is held at the end, one an instrument. */
   readonly holdings: readonly OfflineHolding[];
   readonly events: readonly TradeEvent[];
@@ -70,6 +72,7 @@ interface Wish {
   standing: number;
   /** The account has it: it could be sized. */
   isTaken: boolean;
+  changes: number;
 }
 
 class TradingRun {
@@ -83,7 +86,6 @@ class TradingRun {
   readonly #clockTurnover: Float64Array;
   readonly #fills: StrategyFill[] = [];
   readonly #events: TradeEvent[] = [];
-  #targetChanges = 0;
   #marks = 0;
   #clockMarks = 0;
 
@@ -112,6 +114,7 @@ class TradingRun {
         next: 0,
         standing: 0,
         isTaken: true,
+        changes: 0,
       };
     });
     this.#account = new OfflineAccount({
@@ -196,7 +199,8 @@ class TradingRun {
       fills: this.#fills,
       fees,
       spreadCosts,
-      targetChanges: this.#targetChanges,
+      targetChanges: this.#wishes.reduce((sum, { changes }) => sum + changes, 0),
+      targetChangesOf: this.#wishes.map(({ changes }) => changes),
       holdings: this.#wishes.map(({ place }) => this.#account.holding(place)),
       events: this.#events,
     };
@@ -213,7 +217,7 @@ class TradingRun {
       if (value !== wish.standing && !Number.isNaN(value)) {
         wish.standing = value;
         wish.isTaken = false;
-        this.#targetChanges++;
+        wish.changes++;
         this.#events.push({ kind: "signal", signal: signalOf(wish) });
       }
     }

@@ -93,28 +93,28 @@ export interface OnlineOptions {
   /** The configuration. */
   readonly config: QmtlConfig;
   /** @default `sdk.gateway_url` of the configuration */
-  readonly gatewayUrl?: string;
+  readonly gatewayUrl?: string | undefined;
   /**
    * Highest domain orders leave in: `dryrun` takes a live gate as shut, `backtest` and `shadow` send nothing at all. A
    * name that is not known is taken as `backtest`. @default `sdk.execution_domain` of the configuration
    */
-  readonly executionDomain?: ExecutionDomain | null;
+  readonly executionDomain?: ExecutionDomain | null | undefined;
   /** Key of the caller. @default none */
-  readonly apiKey?: string;
+  readonly apiKey?: string | undefined;
   /** Series of the caller's own offline run over the declared history. */
-  readonly backtest?: BacktestSeries;
+  readonly backtest?: BacktestSeries | undefined;
   /** Told what happens. For people. */
-  readonly onEvent?: (event: OnlineEvent) => void;
+  readonly onEvent?: ((event: OnlineEvent) => void) | undefined;
   /** Outages on the way, one text each; they heal by themselves. For logs. */
-  readonly onProblem?: (problem: string) => void;
+  readonly onProblem?: ((problem: string) => void) | undefined;
   /** Takes the consumed rows. @default none */
-  readonly recorder?: SessionRecorder;
+  readonly recorder?: SessionRecorder | undefined;
   /** Clocks, for tests. @default those of this machine */
-  readonly clock?: SdkClock;
+  readonly clock?: SdkClock | undefined;
   /** A connection made already; it is left open. @default one to `gatewayUrl` */
-  readonly connection?: Pick<Connection, "client">;
+  readonly connection?: Pick<Connection, "client"> | undefined;
   /** Rows of a source. @default from the files of the configuration */
-  readonly loadRows?: (source: string) => Promise<ReplayRows>;
+  readonly loadRows?: ((source: string) => Promise<ReplayRows>) | undefined;
   /** Id of this session. @default a random one */
-  readonly sessionId?: string;
+  readonly sessionId?: string | undefined;
 }

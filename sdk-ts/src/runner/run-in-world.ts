@@ -17,18 +17,18 @@ export interface RunOptions
   extends Omit<OnlineOptions, "config" | "backtest">,
     Pick<OfflineOptions, "returnsSource"> {
   /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
-  readonly configPath?: string;
+  readonly configPath?: string | undefined;
   /** A configuration already loaded; wins over `configPath`. */
-  readonly config?: QmtlConfig;
+  readonly config?: QmtlConfig | undefined;
   /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
-  readonly module?: string;
+  readonly module?: string | undefined;
   /** Called with the rows done and in all while the declared history is backtested. */
-  readonly onProgress?: (rowsDone: number, rowsTotal: number) => void;
+  readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
   /**
    * File the session is recorded in, for `replaySession`. It is whole once `stop` or `done` has settled.
    * @default none
    */
-  readonly record?: string;
+  readonly record?: string | undefined;
 }
 
 /** An online run that ends with its scope: `await using run = await Runner.session(…)`. */
@@ -41,12 +41,15 @@ export interface OnlineSession extends OnlineRun, AsyncDisposable {}
  * as any offline run does: of the one that was given, if it is an instance, and of one of its own, if it is a class.
  *
  * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError |
- * SessionRecordError}
+ * SessionRecordError | RangeError} the last without a `worldId`.
  */
 export async function runInWorld(
   given: StrategyClass | Strategy,
   options: RunOptions,
 ): Promise<OnlineSession> {
+  if (typeof options.worldId !== "string" || options.worldId === "") {
+    throw new RangeError('worldId is needed: the world to run in, as in { worldId: "paper" }');
+  }
   const { configPath, module, onProgress: _, returnsSource: __, record, ...online } = options;
   const config = options.config ?? loadConfig({ path: configPath });
   const { trade_mode, execution_domain } = config.sdk;

@@ -1,51 +1,58 @@
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
 import type { TradingCosts } from "../execution/index.ts";
 import { wallClockMs } from "../rpc/system-clock.ts";
-import { parseTimeText } from "../sources/index.ts";
+import { type BarSource, parseTimeText } from "../sources/index.ts";
 
 /** How an offline run is done. */
 export interface OfflineOptions {
   /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
-  readonly configPath?: string;
+  readonly configPath?: string | undefined;
   /** A configuration already loaded; wins over `configPath`. */
-  readonly config?: QmtlConfig;
+  readonly config?: QmtlConfig | undefined;
+  /**
+   * Rows from somewhere else than files, by the name of the entry of `sources:` they are of: a database, an exchange,
+   * arrays. The entry is still needed, for its bars a year and its `start`; its files are not read. Offline only.
+   * @default none
+   */
+  readonly sources?: Readonly<Record<string, BarSource>> | undefined;
   /** Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row */
-  readonly from?: string;
+  readonly from?: string | undefined;
   /**
    * Open time of the last bar; a date means its whole day. Later rows are not read into any node.
    * @default the row before the feed's `start`, else the last row
    */
-  readonly until?: string;
+  readonly until?: string | undefined;
   /** Cash at the start. @default that of the node sets, else the account's of the configuration (1,000,000) */
-  readonly initialCash?: number;
+  readonly initialCash?: number | undefined;
   /** Leaves out fees and spread; the result and the report say so. @default false */
-  readonly noCosts?: boolean;
+  readonly noCosts?: boolean | undefined;
   /** Costs instead of those of the account. */
-  readonly costs?: TradingCosts;
+  readonly costs?: TradingCosts | undefined;
   /** Fills market orders at the close they were decided on. Looks ahead: for comparison only. @default false */
-  readonly sameBarClose?: boolean;
+  readonly sameBarClose?: boolean | undefined;
   /**
    * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the ends of its own feed: name that
    * one when the strategy trades instruments of several. @default the coarsest mark source of its instruments
    */
-  readonly returnsSource?: string;
+  readonly returnsSource?: string | undefined;
   /** World the strategy is told it is in. @default "offline" */
-  readonly worldId?: string;
+  readonly worldId?: string | undefined;
   /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
-  readonly module?: string;
+  readonly module?: string | undefined;
   /** Called with the rows done and in all. */
-  readonly onProgress?: (rowsDone: number, rowsTotal: number) => void;
+  readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
   /** Told of what was left out, one text each. For logs. */
-  readonly onProblem?: (problem: string) => void;
+  readonly onProblem?: ((problem: string) => void) | undefined;
   /** File an HTML report is written to. @default none */
-  readonly report?: string;
+  readonly report?: string | undefined;
   /** Clock of the report's date, milliseconds since the epoch. @default the system's */
-  readonly now?: () => number;
+  readonly now?: (() => number) | undefined;
 }
 
 /** Options with everything checked and filled in. Times are open times of bars, both ends included. */
 export interface CompiledOfflineOptions {
   readonly config: QmtlConfig;
+  readonly sources: ReadonlyMap<string, BarSource>;
   readonly fromMs: number;
   /** Undefined: up to the feed's `start`. */
   readonly untilMs: number | undefined;
@@ -73,6 +80,7 @@ export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineO
   const until = options.until ?? config.test.history_end ?? undefined;
   return {
     config,
+    sources: new Map(Object.entries(options.sources ?? {})),
     fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOf("from", from),
     untilMs: until === undefined ? undefined : lastMsOf("until", until),
     initialCash,

@@ -1,9 +1,17 @@
-/** Why a file was refused. */
+/**
+ * Why a file was refused.
+ *
+ * - `CSV_BAD_ROW`: a cell, a row or the header cannot be read. `CSV_UNSORTED`, `CSV_DUPLICATE_TIME`: times must rise.
+ * - `CSV_MISSING_COLUMN`: a column that is asked for, the time column among them, is not there.
+ * - `CSV_INTERVAL`: most bars begin before the bar before them has ended: the interval is longer than they are.
+ * - `CSV_EMPTY`: no header or no row.
+ */
 export type CsvErrorReason =
   | "CSV_BAD_ROW"
   | "CSV_UNSORTED"
   | "CSV_DUPLICATE_TIME"
   | "CSV_MISSING_COLUMN"
+  | "CSV_INTERVAL"
   | "CSV_EMPTY";
 
 /** Where in the file, and what stood there. */
@@ -14,6 +22,9 @@ export interface CsvErrorPlace {
   readonly column?: string;
   readonly value?: string;
 }
+
+/** Characters of a cell or line that are shown. */
+const valueLengthMax = 200;
 
 /** A CSV file that was refused whole: no row of it is used. */
 export class CsvError extends Error {
@@ -32,12 +43,13 @@ export class CsvError extends Error {
   constructor(reason: CsvErrorReason, what: string, place: CsvErrorPlace) {
     const line = place.line === undefined ? "" : `:${place.line}`;
     const column = place.column === undefined ? "" : `, column "${place.column}"`;
-    const value = place.value === undefined ? "" : `: "${place.value}"`;
+    const shown = place.value?.slice(0, valueLengthMax);
+    const value = shown === undefined ? "" : `: "${shown}"`;
     super(`${place.file}${line}${column}: ${what}${value}`);
     this.reason = reason;
     this.file = place.file;
     this.line = place.line;
     this.column = place.column;
-    this.value = place.value;
+    this.value = shown;
   }
 }

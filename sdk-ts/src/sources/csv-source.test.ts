@@ -109,7 +109,8 @@ describe("a bad file is refused whole", () => {
     ["CSV_BAD_ROW", "date,c,C\n2020-01-01,1,2\n", { line: 1 }],
     ["CSV_UNSORTED", "date,c\n2020-01-02,1\n2020-01-01,1\n", { line: 3, value: "2020-01-01" }],
     ["CSV_DUPLICATE_TIME", "date,c\n2020-01-01,1\n2020-01-01,1\n", { line: 3 }],
-    ["CSV_MISSING_COLUMN", "day,c\n2020-01-01,1\n", { line: 1, column: "date" }],
+    ["CSV_MISSING_COLUMN", "day,c\n2020-01-01,1\n", { line: 1 }],
+    ["CSV_BAD_ROW", "date,c\n1577836800,1\n", { line: 2, value: "1577836800" }],
     ["CSV_EMPTY", "", {}],
     ["CSV_EMPTY", "date,c\n", {}],
   ])("%s %j", async (reason, text, place) => {
@@ -121,6 +122,48 @@ describe("a bad file is refused whole", () => {
 
     expect(error).toMatchObject({ reason: "CSV_MISSING_COLUMN", column: "close" });
     expect(error.message).toContain("date, c");
+  });
+
+  test.each([
+    [
+      "day,c\n2020-01-01,1\n",
+      "no time column (date, time, timestamp, datetime, open_time); it has day, c",
+    ],
+    ["date;c\n2020-01-01;1\n", 'fields are separated by commas, not by ";"'],
+    ["date\tc\n2020-01-01\t1\n", 'fields are separated by commas, not by "\\t"'],
+    ["\ufeffdate,c\n2020-01-01 00:00:00,1\n", "an RFC 3339 time with zone (2020-01-02T15:30:00Z)"],
+    ["date,note\n2020-01-01,hello\n", "a column of text is left out with columns: of the source"],
+  ])("%j is told with what to write", async (text, told) => {
+    expect((await refusal(csv(text))).message).toContain(told);
+  });
+
+  test("a file with old line ends, or in UTF-16, does not fill the screen", async () => {
+    const old = await refusal(csv(`date,c${"\r2020-01-01,1".repeat(1_000)}\n2020-01-02,1\n`));
+    const wide = join(folder, "wide.csv");
+    writeFileSync(wide, Buffer.from("\ufeffdate,c\n2020-01-01,1\n", "utf16le"));
+    const utf16 = await refusal(new CsvSource({ path: wide, interval: "1d" }));
+
+    expect(old.message.length).toBeLessThan(1_200);
+    expect(utf16.message).toContain("is UTF-16; save it as UTF-8");
+  });
+
+  test("bars shorter than the interval are refused; an hour lost to a change of clocks is not", async () => {
+    const minutes = ["00:00", "00:01", "00:02"].map((time) => `2020-01-01T${time}:00Z,1\n`);
+    const summer = ["28T00:00:00+01:00", "29T00:00:00+01:00", "30T00:00:00+02:00"];
+    const days = summer.map((time) => `2020-03-${time},1\n`);
+
+    const error = await refusal(csv(`time,c\n${minutes.join("")}`));
+
+    expect(error.reason).toBe("CSV_INTERVAL");
+    expect(error.message).toContain("down to 60 s after it; the interval given is 86400 s");
+    expect((await csv(`time,c\n${days.join("")}`).load()).rows).toBe(3);
+  });
+
+  test("the time column may be named as exchanges and data frames name it", async () => {
+    const table = await csv("open_time,c\n1577836800000,1\n").load();
+
+    expect([...table.columns.keys()]).toEqual(["c"]);
+    expect(table.openTimeMs[0]).toBe(1577836800000);
   });
 
   test("bad rows outside the range count, too", async () => {

@@ -15,16 +15,16 @@ export interface CsvSourceOptions {
   readonly path: string;
   /** Bar length: seconds or text such as `1d`. A bar is known at its open time + interval. */
   readonly interval: number | string;
-  /** Column with the bar's open time. @default the first of `date`, `time`, `timestamp` */
-  readonly timeColumn?: string;
+  /** Column with the bar's open time. @default the first of `date`, `time`, `timestamp`, `datetime`, `open_time` */
+  readonly timeColumn?: string | undefined;
   /** Value columns to read. @default all but the time column */
-  readonly columns?: readonly string[];
-  /** First open time to keep, included: ISO date, RFC 3339 time or epoch ms. @default the first row */
-  readonly from?: string;
+  readonly columns?: readonly string[] | undefined;
+  /** First open time to keep, included: ISO date, RFC 3339 time with zone or epoch ms. @default the first row */
+  readonly from?: string | undefined;
   /** Last open time to keep, included; a date means its whole day. @default the last row */
-  readonly until?: string;
+  readonly until?: string | undefined;
   /** @default "observed" */
-  readonly schedule?: "observed" | "continuous";
+  readonly schedule?: "observed" | "continuous" | undefined;
 }
 
 /**

@@ -20,7 +20,7 @@ export interface CsvRange {
  *
  * An empty cell is NaN; blank lines are passed over; fields may be quoted, but hold no comma or line break.
  *
- * @throws {CsvError} on the first bad row; times must rise strictly.
+ * @throws {CsvError} on the first bad row; times must rise strictly, and most bars must end before the next opens.
  */
 export function readCsvRows(
   bytes: Uint8Array,
@@ -46,6 +46,9 @@ class CsvRowReader {
   #rows = 0;
   #line = 1;
   #timeMs = Number.NEGATIVE_INFINITY;
+  /** Rows that open before the row before has ended; the days on which clocks change have some. */
+  #overlaps = 0;
+  #shortestMs = Number.POSITIVE_INFINITY;
 
   constructor(
     bytes: Uint8Array,
@@ -83,6 +86,7 @@ class CsvRowReader {
       at = next;
     }
     if (seen === 0) throw new CsvError("CSV_EMPTY", "the file has no rows", { file: this.#file });
+    if (this.#overlaps * 2 > seen - 1) this.#refuseInterval();
     return this.#table();
   }
 
@@ -123,15 +127,17 @@ class CsvRowReader {
     if (slot < 0) return;
     const value = start === end ? Number.NaN : parseDecimal(bytes, start, end);
     if (Number.isNaN(value) && start < end) {
-      this.#refuse("CSV_BAD_ROW", "is not a number", start, end, field);
+      const fix = "is not a number; a column of text is left out with columns: of the source";
+      this.#refuse("CSV_BAD_ROW", fix, start, end, field);
     }
     this.#columns[slot]![this.#rows] = value;
   }
 
   #readTime(start: number, end: number): void {
     const timeMs = parseTime(this.#bytes, start, end);
-    if (Number.isNaN(timeMs)) {
-      const what = "is not an ISO date, an RFC 3339 time or epoch milliseconds";
+    if (Number.isNaN(timeMs) || isEpochSeconds(this.#bytes, start, end)) {
+      const what =
+        "is not an ISO date, an RFC 3339 time with zone (2020-01-02T15:30:00Z) or epoch milliseconds";
       this.#refuse("CSV_BAD_ROW", what, start, end, this.#layout.timeField);
     }
     if (timeMs <= this.#timeMs) {
@@ -140,8 +146,19 @@ class CsvRowReader {
       const what = isTwice ? "stands there twice" : "is earlier than the row before";
       this.#refuse(reason, what, start, end, this.#layout.timeField);
     }
+    const stepMs = timeMs - this.#timeMs;
+    if (stepMs < this.#intervalMs) {
+      this.#overlaps++;
+      if (stepMs < this.#shortestMs) this.#shortestMs = stepMs;
+    }
     this.#timeMs = timeMs;
     this.#open[this.#rows] = timeMs;
+  }
+
+  #refuseInterval(): never {
+    const [shortest, given] = [this.#shortestMs, this.#intervalMs].map((ms) => `${ms / 1_000} s`);
+    const what = `most bars open before the bar before them has ended, down to ${shortest} after it; the interval given is ${given}`;
+    throw new CsvError("CSV_INTERVAL", what, { file: this.#file });
   }
 
   #table(): BarTable {
@@ -175,4 +192,11 @@ function countLines(bytes: Uint8Array, start: number): number {
   for (let at = bytes.indexOf(newline, start); at >= 0; at = bytes.indexOf(newline, at + 1))
     lines++;
   return lines;
+}
+
+/** Ten digits or fewer: as milliseconds a time of early 1970, in truth seconds. */
+function isEpochSeconds(bytes: Uint8Array, start: number, end: number): boolean {
+  if (end - start > 10 || end - start < 9) return false;
+  for (let at = start; at < end; at++) if (bytes[at]! < 48 || bytes[at]! > 57) return false;
+  return true;
 }

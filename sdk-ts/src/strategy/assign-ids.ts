@@ -7,8 +7,8 @@ export interface HashableNode extends Omit<CanonicalNode, "inputs"> {
   readonly inputs: readonly { readonly port: string; readonly node_id: string }[];
 }
 
-/** Gives the id of a node. Must depend on its argument alone. */
-export type HashNode = (node: HashableNode) => string;
+/** Gives the id of a node. Must depend on the first argument alone; the name is for messages. */
+export type HashNode = (node: HashableNode, name: string) => string;
 
 /** A node with its id. Declarations with equal content are one node. */
 export interface IdentifiedNode {
@@ -44,7 +44,7 @@ export function assignIds(graph: StrategyGraph, hashNode: HashNode): IdentifiedG
     const { inputs, ...rest } = declared.canonical();
     const withIds = inputs.map(({ port, node }) => ({ port, node_id: ids.get(node)! }));
     const hashable: HashableNode = { ...rest, inputs: withIds };
-    const id = hashNode(hashable);
+    const id = hashNode(hashable, declared.name);
     ids.set(declared, id);
     if (!byId.has(id)) byId.set(id, { id, declared, hashable });
     depth.set(id, 1 + Math.max(-1, ...withIds.map((input) => depth.get(input.node_id)!)));
@@ -64,7 +64,7 @@ function checkNames(nodes: Iterable<IdentifiedNode>): void {
       throw new DeclarationError(
         "DUPLICATE_NAME",
         `"${declared.name}"`,
-        "is the name of two nodes",
+        "is the name of two nodes that compute different things; give one another name",
       );
     }
     names.add(declared.name);

@@ -113,14 +113,17 @@ function intervalOf(
   if (node.givenInterval !== undefined) return node.givenInterval;
   if (inputs.length > 0) return Math.min(...inputs.map((input) => input.intervalSeconds));
   if (strategy.defaultInterval !== undefined) return strategy.defaultInterval;
-  throw invalid(`${node.nodeType} "${name}".interval`, "is needed: the strategy has no default");
+  const problem = 'is needed, as in interval: "1d"; or give the strategy a defaultInterval';
+  throw invalid(`${node.nodeType} "${name}".interval`, problem);
 }
 
 function periodOf(node: StrategyNode, name: string, strategy: Strategy): number {
   if (node instanceof BuiltinNode) return node.period;
   const period = node.givenPeriod ?? strategy.defaultPeriod;
   if (period !== undefined) return period;
-  throw invalid(`${node.nodeType} "${name}".period`, "is needed: the strategy has no default");
+  const problem =
+    "is needed: the rows its windows hold, as in period: 1; or give the strategy a defaultPeriod";
+  throw invalid(`${node.nodeType} "${name}".period`, problem);
 }
 
 function makeDeclared(

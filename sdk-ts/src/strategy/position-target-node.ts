@@ -1,20 +1,21 @@
 import { catalogue } from "../nodes/catalogue.ts";
 import type { PositionTargetParams } from "../nodes/position-target.ts";
-import { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
+import type { BuiltinOptions } from "./builtin-node.ts";
 import { invalid } from "./declaration-error.ts";
 import { checkBound, checkFinite, checkName } from "./fields.ts";
 import type { StrategyNode } from "./strategy-node.ts";
+import { TargetNode } from "./target-node.ts";
 
 /** Bounds of the signal; an absent or `null` bound is never met. At least one of the two `…Enter` is needed. */
 export interface PositionThresholds {
   /** From flat or short: signal ≥ this goes long. */
-  readonly longEnter?: number | null;
+  readonly longEnter?: number | null | undefined;
   /** Long: signal < this goes flat, before a flip is looked at. */
-  readonly longExit?: number | null;
+  readonly longExit?: number | null | undefined;
   /** From flat or long: signal ≤ this goes short. */
-  readonly shortEnter?: number | null;
+  readonly shortEnter?: number | null | undefined;
   /** Short: signal > this goes flat, before a flip is looked at. */
-  readonly shortExit?: number | null;
+  readonly shortExit?: number | null | undefined;
 }
 
 /** Declaration of a {@link PositionTargetNode}. */
@@ -26,16 +27,15 @@ export interface PositionTargetNodeOptions extends BuiltinOptions {
   /** When to be long, short or flat, in units of the signal. */
   readonly thresholds: PositionThresholds;
   /** Target while long, a fraction of the strategy's capital. @default 1 */
-  readonly longWeight?: number;
+  readonly longWeight?: number | undefined;
   /** Target while short. @default -1 */
-  readonly shortWeight?: number;
+  readonly shortWeight?: number | undefined;
   /** Target while flat. @default 0 */
-  readonly holdWeight?: number;
+  readonly holdWeight?: number | undefined;
 }
 
 /** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
-export class PositionTargetNode extends BuiltinNode<PositionTargetParams> {
-  /** Instrument the target is for. */
+export class PositionTargetNode extends TargetNode<PositionTargetParams> {
   readonly instrument: string;
 
   /** @throws {DeclarationError} naming the field. */
@@ -79,8 +79,13 @@ export class PositionTargetNode extends BuiltinNode<PositionTargetParams> {
     this.instrument = instrument;
   }
 
-  override defaultName(nameOf: (node: StrategyNode) => string): string {
-    return `target(${nameOf(this.inputs[0]!.node)},${this.instrument})`;
+  whatMoves(): string {
+    const { long_enter: long, short_enter: short } = this.params;
+    const bounds = [
+      ...(typeof long === "number" ? [`at longEnter ${long} or above`] : []),
+      ...(typeof short === "number" ? [`at shortEnter ${short} or below`] : []),
+    ];
+    return bounds.join(" nor ");
   }
 }
 

@@ -12,28 +12,32 @@ import {
 } from "./strategy-node.ts";
 
 /** Declaration of a {@link ProcessingNode}. */
-export interface ProcessingNodeOptions<Port extends string> extends NodeOptions {
+export interface ProcessingNodeOptions<Port extends string, Params extends NodeParams = NodeParams>
+  extends NodeOptions {
   /** Upstream nodes by port, in the order written; at least one. `a − b` is not `b − a`. */
   readonly inputs: Readonly<Record<Port, StrategyNode>>;
   /** Values the function may depend on; plain JSON, part of the identity. @default {} */
-  readonly params?: NodeParams;
+  readonly params?: Params | undefined;
   /**
    * Pure function of the windows and params; `null` or NaN = no value. Called once per bucket, when every window has
    * `period` rows. The windows are reused: copy what must be kept.
    */
-  readonly compute: (windows: Windows<Port>, params: NodeParams) => number | null;
+  readonly compute: (windows: Windows<Port>, params: Params) => number | null;
 }
 
-/** A node the author computes. */
-export class ProcessingNode<Port extends string = string> extends StrategyNode {
+/** A node the author computes. `Port` are the names of its inputs, `Params` what its function is handed beside them. */
+export class ProcessingNode<
+  Port extends string = string,
+  Params extends NodeParams = NodeParams,
+> extends StrategyNode {
   readonly nodeType = "ProcessingNode";
   readonly outputs = ["value"] as const;
   readonly params: NodeParams;
   readonly code: NodeCode;
-  readonly #compute: ProcessingNodeOptions<Port>["compute"];
+  readonly #compute: (windows: Windows<Port>, params: never) => number | null;
 
   /** @throws {DeclarationError} naming the field. */
-  constructor(options: ProcessingNodeOptions<Port>) {
+  constructor(options: ProcessingNodeOptions<Port, Params>) {
     const entries = Object.entries<StrategyNode>(options.inputs ?? {});
     const where = `ProcessingNode${options.name === undefined ? "" : ` "${options.name}"`}`;
     super(
@@ -57,7 +61,7 @@ export class ProcessingNode<Port extends string = string> extends StrategyNode {
 
   kernel(period: number): NodeKernel {
     const compute = this.#compute;
-    const params = this.params;
+    const params = this.params as never; // a copy of what the author gave: of the type his function takes
     const ports = this.inputs.map((input) => input.port);
     return authorKernel(ports.length, period, (list) => {
       const windows: Windows<Port> = Object.freeze(

@@ -28,13 +28,13 @@ export interface DeclaredInput {
 /** What every node may be declared with. */
 export interface NodeOptions {
   /** For messages and reports, 1..200 characters; not part of the identity. @default made from what it computes */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** @default the shortest interval of its inputs, else the strategy's `defaultInterval` */
-  readonly interval?: IntervalInput;
+  readonly interval?: IntervalInput | undefined;
   /** Rows a window has, 1..10000. @default the strategy's `defaultPeriod` */
-  readonly period?: number;
+  readonly period?: number | undefined;
   /** What to do where an input's bucket is missing. @default "skip" */
-  readonly onMissing?: OnMissing;
+  readonly onMissing?: OnMissing | undefined;
 }
 
 /** A node as the author declares it. Nodes are values: they hold no data and may be shared between strategies. */
@@ -94,6 +94,7 @@ function checkInputs(where: string, inputs: readonly DeclaredInput[]): readonly 
   for (const { port, node } of inputs) {
     if (!(node instanceof StrategyNode)) throw invalid(`${where}.inputs.${port}`, "is not a node");
   }
+  Object.freeze(inputs); // a node reads what was there before it: no graph has a cycle
   return inputs;
 }
 

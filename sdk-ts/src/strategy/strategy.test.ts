@@ -251,12 +251,42 @@ test("a tag query runs over the queues found, in order of their ids, and not bef
   ]).toEqual([21]);
 });
 
+test("an option that is undefined is as good as left out, and params keep their types", () => {
+  const none = undefined as string | undefined; // as an editor with exactOptionalPropertyTypes sees it
+  const close = q.column(bars({ schema: none, name: none }), "close");
+  const node = new q.ProcessingNode({
+    name: none,
+    inputs: { close },
+    period: 1,
+    params: { scale: 2, weights: [1, 2] },
+    compute: (windows, { scale, weights }) => windows.close.latest() * scale + weights.length,
+  });
+  const plain: q.ProcessingNode<"close"> = node;
+  const thresholds = { longEnter: 1, longExit: undefined };
+  const target = new q.PositionTargetNode({ signal: plain, instrument: "SPX", thresholds });
+
+  expect(node.givenName).toBeUndefined();
+  expect(node.params).toEqual({ scale: 2, weights: [1, 2] });
+  expect(target.params).toMatchObject({ long_exit: null, hold_weight: 0 });
+});
+
+test("what a node reads cannot be changed afterwards, so that no graph has a cycle", () => {
+  const close = q.column(bars(), "close");
+  const mean = q.sma(close, 3);
+
+  const add = () => (mean.inputs as q.StrategyNode["inputs"] & unknown[]).push(mean.inputs[0]);
+
+  expect(add).toThrow(TypeError);
+});
+
 describe("a wrong declaration is refused by the name of its field", () => {
   const close = q.column(bars(), "close");
   const processing = (options: object) => () =>
     new q.ProcessingNode({ inputs: { close }, period: 1, compute: () => 1, ...options });
   const target = (thresholds: q.PositionThresholds) => () =>
     new q.PositionTargetNode({ signal: close, instrument: "SPX", thresholds });
+  const weight = (options: Partial<q.WeightTargetNodeOptions>) => () =>
+    new q.WeightTargetNode({ signal: close, instrument: "SPX", ...options });
   test.each<[string, string, () => unknown]>([
     ['StreamInput "bars".interval', "no interval", () => bars({ interval: "1w" })],
     ['StreamInput "bars".interval', "1..86400", () => bars({ interval: "2d" })],
@@ -288,6 +318,9 @@ describe("a wrong declaration is refused by the name of its field", () => {
     ["stddev.window", "2..10000", () => q.stddev(close, 1)],
     ["column.column", "not one of open, high, low, close", () => q.column(bars(), "volume")],
     ["PositionTargetNode.thresholds", "needs longEnter or shortEnter", target({})],
+    ["WeightTargetNode.weightMin", "must not be above weightMax", weight({ weightMin: 2 })],
+    ["WeightTargetNode.weightMin", "must leave 0 within", weight({ weightMin: 0.1 })],
+    ["WeightTargetNode.step", "must be 0 or above", weight({ step: -1 })],
     [
       "PositionTargetNode.thresholds.longExit",
       "above longEnter",

@@ -6,11 +6,11 @@ import { StrategyNode } from "./strategy-node.ts";
 /** What a strategy may be constructed with. */
 export interface StrategyOptions {
   /** @default the class name */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Interval of nodes that leave it out. */
-  readonly defaultInterval?: IntervalInput;
+  readonly defaultInterval?: IntervalInput | undefined;
   /** Period of nodes that leave it out. */
-  readonly defaultPeriod?: number;
+  readonly defaultPeriod?: number | undefined;
 }
 
 /** What a strategy can know while it declares its nodes. */

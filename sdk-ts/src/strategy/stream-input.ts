@@ -14,13 +14,13 @@ export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
   /** Columns read, in this order; each an identifier, at least one. Nodes read one: pick it with `column`. */
   readonly columns: readonly string[];
   /** What the stream is of, for example a symbol. */
-  readonly instrument?: string;
+  readonly instrument?: string | undefined;
   /** Tags a tag query finds the stream by: distinct, ≤ 100 characters of `A-Za-z0-9_.-`. */
-  readonly tags?: readonly string[];
+  readonly tags?: readonly string[] | undefined;
   /** `observed`: the rows are the sequence. `continuous`: every interval has a bar. @default "observed" */
-  readonly schedule?: Schedule;
+  readonly schedule?: Schedule | undefined;
   /** Name of the record schema, when the columns alone do not say it. */
-  readonly schema?: string;
+  readonly schema?: string | undefined;
 }
 
 /** A stream of rows from a source. Its identity is what it is a stream of, never what it holds. */

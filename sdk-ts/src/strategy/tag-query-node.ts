@@ -8,21 +8,21 @@ import { checkParams } from "./params.ts";
 import { type NodeCode, type NodeOptions, StrategyNode } from "./strategy-node.ts";
 
 /** Declaration of a {@link TagQueryNode}. */
-export interface TagQueryNodeOptions extends NodeOptions {
+export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams> extends NodeOptions {
   /** Tags looked for; a set. */
   readonly queryTags: readonly string[];
   /** Interval of the queues looked for, and of the node. */
   readonly interval: IntervalInput;
   /** `any`: one tag is enough; `all`: every tag is needed. @default "any" */
-  readonly matchMode?: "any" | "all";
+  readonly matchMode?: "any" | "all" | undefined;
   /** Values the function may depend on; plain JSON, part of the identity. @default {} */
-  readonly params?: NodeParams;
+  readonly params?: Params | undefined;
   /** Function of one window per queue found, ordered by node id; `null` = no value. */
-  readonly compute: (windows: readonly Window[], params: NodeParams) => number | null;
+  readonly compute: (windows: readonly Window[], params: Params) => number | null;
 }
 
 /** A node over whatever queues carry the tags. Its identity is the query, never the queues it found. */
-export class TagQueryNode extends StrategyNode {
+export class TagQueryNode<Params extends NodeParams = NodeParams> extends StrategyNode {
   readonly nodeType = "TagQueryNode";
   readonly outputs = ["value"] as const;
   readonly params: NodeParams;
@@ -31,10 +31,10 @@ export class TagQueryNode extends StrategyNode {
   readonly queryTags: readonly string[];
   /** Whether one tag is enough or every tag is needed. */
   readonly matchMode: "any" | "all";
-  readonly #compute: TagQueryNodeOptions["compute"];
+  readonly #compute: (windows: readonly Window[], params: never) => number | null;
 
   /** @throws {DeclarationError} naming the field. */
-  constructor(options: TagQueryNodeOptions) {
+  constructor(options: TagQueryNodeOptions<Params>) {
     super("TagQueryNode", options, []);
     if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is needed");
     const { matchMode = "any" } = options;
@@ -63,7 +63,7 @@ export class TagQueryNode extends StrategyNode {
   /** Kernel over `inputs` queues. */
   kernelFor(inputs: number, period: number): NodeKernel {
     const compute = this.#compute;
-    const given = this.params.given as NodeParams;
+    const given = this.params.given as never; // a copy of what the author gave
     return authorKernel(inputs, period, (windows) => () => checkResult(compute(windows, given)));
   }
 }

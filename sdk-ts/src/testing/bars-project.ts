@@ -8,23 +8,23 @@ import { writeBars } from "./write-bars.ts";
 /** What is traded in a {@link barsProject}. Decimals are text. */
 export interface BarsInstrument {
   /** Entry of the sources whose bars its orders fill on and whose close is the mark. @default the only one, else the one of its name */
-  readonly source?: string;
+  readonly source?: string | undefined;
   /** Smallest step of the quantity. @default "1" */
-  readonly lot?: string;
+  readonly lot?: string | undefined;
   /** Smallest step of the price. @default "0.01" */
-  readonly tick?: string;
+  readonly tick?: string | undefined;
   /** Value of one unit per point of price. @default "1" */
-  readonly multiplier?: string;
+  readonly multiplier?: string | undefined;
 }
 
 /** What a {@link barsProject} is made of. */
 export interface BarsProjectOptions {
   /** By symbol. @default none */
-  readonly instruments?: Readonly<Record<string, BarsInstrument>>;
+  readonly instruments?: Readonly<Record<string, BarsInstrument>> | undefined;
   /** Names of sources whose streams are declared with schedule `continuous`. @default none, all are `observed` */
-  readonly continuous?: readonly string[];
+  readonly continuous?: readonly string[] | undefined;
   /** Bars a year, for annualised figures. @default 252 */
-  readonly periodsPerYear?: number;
+  readonly periodsPerYear?: number | undefined;
 }
 
 /** A configuration over built bars; its files are gone when it is disposed. */

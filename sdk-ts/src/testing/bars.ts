@@ -13,9 +13,9 @@ export interface BuiltBars extends BarTable {
 /** Where bars begin and how long each is. */
 export interface BarTimes {
   /** Open time of the first bar: ISO date or RFC 3339 time. @default "2020-01-01" */
-  readonly from?: string;
+  readonly from?: string | undefined;
   /** Bar length, at most a day. @default "1d" */
-  readonly interval?: IntervalInput;
+  readonly interval?: IntervalInput | undefined;
 }
 
 /** What all builders take. */
@@ -23,7 +23,7 @@ export interface BarsOptions extends BarTimes {
   /** Number of bars, 1..1,000,000. */
   readonly count: number;
   /** Close of the first bar, above 0. @default 100 */
-  readonly price?: number;
+  readonly price?: number | undefined;
 }
 
 /** Every bar's volume. */

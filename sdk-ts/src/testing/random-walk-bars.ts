@@ -3,11 +3,11 @@ import { type BarsOptions, type BuiltBars, barsOfColumns, checkCount } from "./b
 /** What {@link randomWalkBars} takes. */
 export interface RandomWalkBarsOptions extends BarsOptions {
   /** The same seed gives the same bars, on every machine; a whole number. @default 1 */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
   /** Mean return of a bar. @default 0 */
-  readonly drift?: number;
+  readonly drift?: number | undefined;
   /** Standard deviation of a bar's return, not annualised. @default 0.01 */
-  readonly volatility?: number;
+  readonly volatility?: number | undefined;
 }
 
 /**

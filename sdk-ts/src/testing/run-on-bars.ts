@@ -3,13 +3,13 @@ import type { OfflineResult } from "../runner/offline-result.ts";
 import { runOffline } from "../runner/offline-run.ts";
 import type { OfflineOptions } from "../runner/runner-options.ts";
 import type { StrategyClass } from "../runner/strategy-module.ts";
-import { PositionTargetNode, type Strategy, StreamInput } from "../strategy/index.ts";
+import { type Strategy, StreamInput, TargetNode } from "../strategy/index.ts";
 import type { BuiltBars } from "./bars.ts";
 import { type BarsProjectOptions, barsProject } from "./bars-project.ts";
 
 /** How {@link runOnBars} runs. */
 export interface RunOnBarsOptions
-  extends Omit<OfflineOptions, "config" | "configPath">,
+  extends Omit<OfflineOptions, "config" | "configPath" | "sources">,
     Omit<BarsProjectOptions, "continuous"> {}
 
 /**
@@ -32,7 +32,7 @@ export async function runOnBars(
   const nodes = compiled.nodes.map(({ node }) => node);
   const streams = nodes.filter((node) => node instanceof StreamInput);
   const sources = bySource(bars, new Set(streams.map((stream) => stream.source)));
-  const targets = nodes.filter((node) => node instanceof PositionTargetNode);
+  const targets = nodes.filter((node) => node instanceof TargetNode);
   const traded = targets.map(({ instrument }) => [instrument, {}]);
   const continuous = streams.filter(({ schedule }) => schedule === "continuous");
   await using project = await barsProject(sources, {

@@ -8,7 +8,7 @@ export function constantBars(options: BarsOptions): BuiltBars {
 /** What {@link trendBars} takes. */
 export interface TrendBarsOptions extends BarsOptions {
   /** Return of each bar after the first: 0.01 = 1 % up, negative = down, above −1. @default 0.001 */
-  readonly growth?: number;
+  readonly growth?: number | undefined;
 }
 
 /** Bars of a price that grows by the same return each bar: close(t) = close(t − 1) × (1 + growth). @throws {RangeError} */

@@ -2,11 +2,11 @@
 export async function waitUntil(
   condition: () => boolean,
   what: string,
-  timeoutMs = 10_000,
+  timeoutMs = 25_000,
 ): Promise<void> {
-  const endMs = Date.now() + timeoutMs;
+  const endMs = performance.now() + timeoutMs;
   while (!condition()) {
-    if (Date.now() > endMs) throw new Error(`waited in vain: ${what}`);
+    if (performance.now() > endMs) throw new Error(`waited in vain: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

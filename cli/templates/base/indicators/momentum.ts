@@ -17,6 +17,6 @@ export function momentum(price: StrategyNode, bars: number): ProcessingNode<"pri
     period: bars + 1,
     params: { bars },
     compute: (windows, params) =>
-      relativeChange(windows.price.latest(), windows.price.latest(Number(params.bars))),
+      relativeChange(windows.price.latest(), windows.price.latest(params.bars)),
   });
 }

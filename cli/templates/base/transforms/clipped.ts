@@ -12,6 +12,6 @@ export function clipped(signal: StrategyNode, scale: number): ProcessingNode<"si
     inputs: { signal },
     period: 1,
     params: { scale },
-    compute: (windows, params) => clip(windows.signal.latest(), Number(params.scale)),
+    compute: (windows, params) => clip(windows.signal.latest(), params.scale),
   });
 }

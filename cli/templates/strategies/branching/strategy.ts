@@ -35,7 +35,7 @@ export class Branching extends Strategy {
       period: 1,
       params: { bars: 10 },
       compute: (windows, params) =>
-        windows.momentum.latest() / (windows.wildness.latest() * Math.sqrt(Number(params.bars))),
+        windows.momentum.latest() / (windows.wildness.latest() * Math.sqrt(params.bars)),
     });
     this.addNodeset(
       makeIntentFirstNodeset({

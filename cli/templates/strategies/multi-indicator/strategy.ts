@@ -35,8 +35,8 @@ export class MultiIndicator extends Strategy {
         const lead = windows.fast.latest() / windows.slow.latest() - 1;
         const strength = windows.strength.latest();
         if (Number.isNaN(lead) || Number.isNaN(strength)) return null;
-        if (lead > 0 && strength < Number(params.overbought)) return 1;
-        return lead < 0 && strength > Number(params.oversold) ? -1 : 0;
+        if (lead > 0 && strength < params.overbought) return 1;
+        return lead < 0 && strength > params.oversold ? -1 : 0;
       },
     });
     this.addNodeset(

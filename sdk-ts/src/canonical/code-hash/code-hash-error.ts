@@ -28,11 +28,29 @@ export class CodeHashError extends Error {
   readonly reason: CodeHashErrorReason;
   readonly file: string;
   readonly symbol: string | undefined;
+  /** Line of the file, from 1, where it is known. */
+  readonly line: number | undefined;
+  /** What is wrong, without the place. */
+  readonly problem: string;
 
-  constructor(reason: CodeHashErrorReason, file: string, message: string, symbol?: string) {
-    super(`${message} (${file})`);
+  constructor(
+    reason: CodeHashErrorReason,
+    file: string,
+    problem: string,
+    symbol?: string,
+    line?: number,
+  ) {
+    super(`${problem} (${file}${line === undefined ? "" : `:${line}`})`);
     this.reason = reason;
     this.file = file;
+    this.problem = problem;
     this.symbol = symbol;
+    this.line = line;
+  }
+
+  /** The same error of a node with a name. */
+  ofNode(name: string): CodeHashError {
+    const { reason, file, problem, symbol, line } = this;
+    return new CodeHashError(reason, file, `node "${name}": ${problem}`, symbol, line);
   }
 }

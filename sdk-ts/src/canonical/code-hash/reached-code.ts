@@ -91,12 +91,12 @@ class Reach {
     if (use.outerReceiver !== undefined) locals.unshift(use.outerReceiver);
     const [first] = locals;
     if (first !== undefined) {
-      const names = locals.map((name) => `"${name}"`).join(", ");
-      const what = `uses ${names} of the code around it; declare it as a param`;
-      throw this.#error(module, "CAPTURED_LOCAL", what, first);
+      const node = use.free.get(first)?.[0];
+      throw this.#error(module, "CAPTURED_LOCAL", capturedText(locals, use), first, node);
     }
     for (const name of use.written) {
-      throw this.#error(module, "MUTABLE_STATE", `writes to "${name}", outside itself`, name);
+      const node = use.free.get(name)?.[0];
+      throw this.#error(module, "MUTABLE_STATE", `writes to "${name}", outside itself`, name, node);
     }
   }
 
@@ -112,7 +112,8 @@ class Reach {
       );
     if (unclean === undefined) return;
     const what = `uses ${unclean}, which gives another answer on each run or machine`;
-    throw this.#error(module, "NONDETERMINISTIC", what, unclean);
+    const node = use.free.get(unclean.split(".")[0]!)?.[0];
+    throw this.#error(module, "NONDETERMINISTIC", what, unclean, node);
   }
 
   #nameTarget(module: SourceModule, name: string): NormalForm {
@@ -228,7 +229,31 @@ class Reach {
     return relative(this.#folder, path).replaceAll("\\", "/");
   }
 
-  #error(module: SourceModule, reason: CodeHashError["reason"], what: string, symbol?: string) {
-    return new CodeHashError(reason, module.path, `the compute function ${what}`, symbol);
+  /** @param at what is at fault. @default the function, for an error of its own module */
+  #error(
+    module: SourceModule,
+    reason: CodeHashError["reason"],
+    what: string,
+    symbol?: string,
+    at: AstNode | undefined = module === this.#site.module ? this.#site.node : undefined,
+  ) {
+    const line = at === undefined ? undefined : this.#lineOf(module, at);
+    return new CodeHashError(reason, module.path, `the compute function ${what}`, symbol, line);
   }
+
+  #lineOf(module: SourceModule, node: AstNode): number {
+    return this.#tree.text(module.path).slice(0, node.start).split("\n").length;
+  }
+}
+
+/** What is wrong with names of the code around a function, and what to write instead. */
+function capturedText(names: readonly string[], use: NameUse): string {
+  const told = (some: readonly string[]): string => some.map((name) => `"${name}"`).join(", ");
+  const changed = names.filter((name) => use.written.has(name));
+  if (changed.length > 0) {
+    return `changes ${told(changed)} of the code around it; a node keeps nothing between bars: compute it from a window of more rows (period)`;
+  }
+  const [first] = names;
+  const fix = first === "this" ? "" : `, as in params: { ${first} }, and read params.${first}`;
+  return `uses ${told(names)} of the code around it; declare it as a param${fix}`;
 }

@@ -17,10 +17,9 @@ export function signalOf(price: StrategyNode): StrategyNode {
     period: 1,
     params: { scale: 0.03, overbought: 75, oversold: 25 },
     compute: (windows, params) => {
-      const lead = scaled(windows.fast.latest() / windows.slow.latest() - 1, Number(params.scale));
+      const lead = scaled(windows.fast.latest() / windows.slow.latest() - 1, params.scale);
       const strength = windows.strength.latest();
-      const isStretched =
-        strength > Number(params.overbought) || strength < Number(params.oversold);
+      const isStretched = strength > params.overbought || strength < params.oversold;
       return isStretched ? lead / 2 : lead;
     },
   });

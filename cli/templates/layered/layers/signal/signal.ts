@@ -13,6 +13,6 @@ export function signalOf(price: StrategyNode): StrategyNode {
     period: 1,
     params: { scale: 0.03 },
     compute: (windows, params) =>
-      scaled(windows.price.latest() / windows.average.latest() - 1, Number(params.scale)),
+      scaled(windows.price.latest() / windows.average.latest() - 1, params.scale),
   });
 }

@@ -27,17 +27,18 @@ if (major < 24) {
     process.exit(2);
   }
   const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: "inherit" });
-  // Whoever stops this process means the program. Ctrl-C reaches both: the terminal sends it to the whole group.
+  // Whoever stops this process means the program. Ctrl-C on a terminal reaches both: that sends it to the whole group.
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
-  process.on("SIGINT", () => {});
+  process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
   const [code, signal] = await once(child, "exit");
   process.exit(code ?? 128 + constants.signals[signal]);
 }
 
 // The reader of a pipe has seen enough, as `head` does: no failure, and nobody is left to tell.
 process.stdout.on("error", (failure) => {
-  if (failure.code !== "EPIPE") throw failure;
-  process.exit(0);
+  if (failure.code === "EIO") return; // the terminal is gone; the work comes to its end without it
+  if (failure.code !== "EPIPE") process.stderr.write(`error: the answer cannot be written: ${failure.message}\n`);
+  process.exit(failure.code === "EPIPE" ? 0 : 1);
 });
 
 // Parsed code is kept between runs (in the system's temporary folder): a third of the start-up time.
@@ -51,8 +52,8 @@ if (existsSync(source)) {
       next(specifier, { ...context, conditions: [...conditions, ...context.conditions] }),
   });
   const { main } = await import(source.href);
-  await main(process.argv);
+  void main(process.argv);
 } else {
   const { main } = await import(new URL("../dist/main.js", import.meta.url).href);
-  await main(process.argv);
+  void main(process.argv);
 }

@@ -1,7 +1,9 @@
 import { Command, CommanderError } from "commander";
 import { addCommands, type CommandName, calledCommand, commandNames } from "./command-modules.ts";
-import { CommandError, ExitCode, exitCodeOf } from "./exit-codes.ts";
+import { ExitCode, exitCodeOf } from "./exit-codes.ts";
 import { printFailure } from "./print.ts";
+import { tellStandstill } from "./tell-standstill.ts";
+import { usageErrorOf } from "./usage-error.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -26,7 +28,11 @@ export async function makeProgram(names: readonly CommandName[] = commandNames):
     .configureHelp({ showGlobalOptions: true })
     .addHelpText("afterAll", EXIT_CODES)
     .showSuggestionAfterError()
-    .configureOutput({ outputError: () => {} }) // told by `main`, in JSON where that was asked for
+    // Errors are told by `main`, in JSON where that was asked for; then no help is mixed into it either.
+    .configureOutput({
+      outputError: () => {},
+      writeErr: (text) => void (process.argv.includes("--json") || process.stderr.write(text)),
+    })
     .exitOverride();
   await addCommands(program, names);
   return program;
@@ -37,23 +43,20 @@ export async function main(argv: readonly string[]): Promise<void> {
   const called = calledCommand(argv.slice(2));
   const program = await makeProgram(called === undefined ? undefined : [called]);
   if (argv.length <= 2) return program.outputHelp();
+  const ended = tellStandstill(argv.includes("--json"));
   try {
     await program.parseAsync([...argv]);
   } catch (failure) {
     const asJson = argv.includes("--json");
     if (failure instanceof CommanderError) {
       process.exitCode = failure.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
-      if (failure.exitCode !== 0) printFailure(usageErrorOf(failure), asJson);
+      if (failure.exitCode !== 0)
+        printFailure(usageErrorOf(failure, program, argv.slice(2)), asJson);
       return;
     }
     printFailure(failure, asJson);
     process.exitCode = exitCodeOf(failure);
+  } finally {
+    ended();
   }
-}
-
-/** What the command line parser refused, as any other usage error. */
-function usageErrorOf(failure: CommanderError): CommandError {
-  if (failure.code === "commander.help")
-    return new CommandError("name a command", ExitCode.usage, "`qmtl --help` shows them");
-  return new CommandError(failure.message.replace(/^error: /, ""));
 }

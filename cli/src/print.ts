@@ -42,6 +42,9 @@ export function isoTime(milliseconds: number | bigint): string {
 
 const HINTS: Readonly<Record<string, string>> = {
   PEER_UNAVAILABLE: "is the platform running? start it with `qmtl up`, or set --gateway-url",
+  CONFIG_INVALID: "`qmtl config explain KEY` tells what a key takes, without KEY all there are",
+  CONFIG_NOT_FOUND: "name another with --config, or leave it out: then qmtl.yml here is taken",
+  SOURCE_NOT_FOUND: "sources stand in the qmtl.yml of the platform; `qmtl config explain sources`",
   SCHEMA_VERSION_UNSUPPORTED: "upgrade the older side; `qmtl doctor` checks the versions here",
   WORLD_NOT_FOUND: "`qmtl world list` shows the worlds there are",
   STRATEGY_NOT_FOUND: "`qmtl world show WORLD` shows its strategies",
@@ -69,8 +72,7 @@ const HINTS: Readonly<Record<string, string>> = {
 export function printFailure(failure: unknown, asJson: boolean): void {
   const error = failure instanceof Error ? failure : new Error(String(failure));
   const reason = reasonOf(error);
-  const hint =
-    error instanceof CommandError ? error.hint : reason === undefined ? undefined : HINTS[reason];
+  const hint = hintOf(error, reason);
   const fields = error instanceof QmtlError ? error.fields : [];
   if (asJson) {
     console.error(
@@ -78,9 +80,56 @@ export function printFailure(failure: unknown, asJson: boolean): void {
     );
     return;
   }
-  console.error(`error: ${error.message}${reason === undefined ? "" : ` [${reason}]`}`);
-  for (const field of fields) console.error(`  ${field.field}: ${field.description}`);
+  const { message, lines } = tellFields(error.message, fields);
+  console.error(`error: ${message}${reason === undefined ? "" : ` [${reason}]`}`);
+  for (const line of lines) console.error(`  ${line}`);
   if (hint !== undefined) console.error(`hint: ${hint}`);
+}
+
+function hintOf(error: Error, reason: string | undefined): string | undefined {
+  if (error instanceof CommandError) return error.hint;
+  // An address that is none; of a file that does not hold, the configuration itself tells.
+  if (reason === undefined || (reason === "CONFIG_INVALID" && error instanceof QmtlError)) return;
+  return HINTS[reason];
+}
+
+/** What the contracts say of a field, in words for people. */
+const WORDS: readonly (readonly [RegExp, string])[] = [
+  [/must be at least 1 characters/, "must not be empty"],
+  [
+    /does not match regex pattern `\^\[a-z0-9\]\[a-z0-9_-\]\{0,62\}\$`/,
+    "takes lower case letters, digits, _ and -, at most 63, a letter or digit first",
+  ],
+];
+
+const inWords = (text: string): string =>
+  WORDS.reduce((told, [from, to]) => told.replaceAll(new RegExp(from, "g"), to), text);
+
+/** The message and a line a field, each thing said once: a message that only repeats its fields is left out. */
+function tellFields(
+  message: string,
+  fields: readonly { readonly field: string; readonly description: string }[],
+): { readonly message: string; readonly lines: readonly string[] } {
+  const told = fields.map(({ field, description }) => {
+    const text = inWords(description.replace(/^[A-Z][A-Z_]+: /, ""));
+    return { field, text, line: `${field}: ${text}` };
+  });
+  const words = inWords(systemWords(message));
+  const rest = told.reduce(
+    (left, { field, text }) => left.replace(text, "").replace(field, ""),
+    words,
+  );
+  const lines = told.map(({ line }) => line);
+  if (lines.length === 0 || /\p{L}/u.test(rest)) return { message: words, lines };
+  return lines.length === 1
+    ? { message: words, lines: [] }
+    : { message: `${lines.length} things do not hold`, lines };
+}
+
+/** What the system refused, with the file first: `ENOENT: no such file or directory, open 'x'` is `x: no such file …`. */
+function systemWords(message: string): string {
+  const [, words, path] = /^E[A-Z0-9]+: ([^,\n]+), [a-z]+ '([^'\n]+)'$/.exec(message) ?? [];
+  return path === undefined ? message : `${path}: ${words}`;
 }
 
 /** Where in a file the fault is, and facts for machines: whatever of these an error of the platform carries. */

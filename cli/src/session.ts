@@ -6,6 +6,7 @@ import { type Connection, connectTo } from "@qmtl/sdk/rpc";
 import type { Command } from "commander";
 import { type CommandSettings, commandSettings } from "./command-settings.ts";
 import { CommandError, ExitCode } from "./exit-codes.ts";
+import { namingGateway } from "./no-answer.ts";
 import { unknownStrategy, withSuggestion } from "./suggest-name.ts";
 
 /** What a command works with that talks to the platform: its settings, and clients of the gateway. */
@@ -64,7 +65,7 @@ export function withSession<A extends unknown[]>(
     try {
       await action(session, ...(all.slice(0, -1) as A));
     } catch (failure) {
-      throw await withSuggestion(session, failure);
+      throw await withSuggestion(session, namingGateway(failure, session.gatewayUrl));
     } finally {
       session.close();
     }

@@ -1,25 +1,51 @@
-import { execFile } from "node:child_process";
+import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Stack, startStack } from "./harness/start-stack.ts";
 
 const buf = fileURLToPath(new URL("../../node_modules/.bin/buf", import.meta.url));
 
-/** What README.md tells an operator to type, against a running platform. */
-function curl(stack: Stack, method: string, request: unknown, untilText?: string): Promise<string> {
+/** Longest call; what still runs then is killed. */
+const callMsMax = 60_000;
+
+/**
+ * What README.md tells an operator to type, against a running platform. `onText` is told all there is so far; when it
+ * says true, that is enough.
+ */
+function curl(
+  stack: Stack,
+  method: string,
+  request: unknown,
+  onText: (text: string) => boolean = () => false,
+): Promise<string> {
   const list = method === "list";
   const target = list ? [stack.gatewayUrl, "--list-services"] : [`${stack.gatewayUrl}/${method}`];
   const body = list ? [] : ["--data", JSON.stringify(request)];
   const args = ["curl", "--protocol", "grpc", "--http2-prior-knowledge", ...body, ...target];
   return new Promise((resolve, reject) => {
-    const child = execFile(buf, args, { timeout: 20_000 }, (failure, stdout, stderr) => {
-      if (failure && untilText === undefined) reject(new Error(stderr));
-      else resolve(stdout);
-    });
+    // A group of its own: the command is a script that starts the program.
+    const child = spawn(buf, args, { stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const stop = (): void => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
+    };
+    const timer = setTimeout(stop, callMsMax);
     let seen = "";
-    child.stdout?.on("data", (text: string) => {
+    let errors = "";
+    let isEnough = false;
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      errors += text;
+    });
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
       seen += text;
-      if (untilText !== undefined && seen.includes(untilText)) child.kill("SIGINT");
+      if (isEnough || !onText(seen)) return;
+      isEnough = true;
+      stop();
+    });
+    child.once("error", reject);
+    child.once("close", (code) => {
+      clearTimeout(timer);
+      if (code === 0 || isEnough) resolve(seen);
+      else reject(new Error(errors));
     });
   });
 }
@@ -29,8 +55,8 @@ describe("an operator with buf curl", () => {
   beforeAll(async () => {
     stack = await startStack();
     await stack.qmtl("world", "create", "ops");
-  });
-  afterAll(() => stack[Symbol.asyncDispose]());
+  }, 150_000);
+  afterAll(() => stack?.[Symbol.asyncDispose]());
 
   test("lists the services of the gateway", async () => {
     const services = await curl(stack, "list", undefined);
@@ -58,14 +84,14 @@ describe("an operator with buf curl", () => {
     });
     const { ticket } = JSON.parse(issued) as { ticket: string };
 
-    const stream = curl(
-      stack,
-      "qmtl.gateway.v1.ControlStreamService/Subscribe",
-      { ticket },
-      '"change": "freeze"',
-    );
-    const change = stack.qmtl("world", "freeze", "ops", "--reason", "to see it");
-    const [text] = await Promise.all([stream, change]);
+    let change: Promise<string> | undefined;
+    const subscribe = "qmtl.gateway.v1.ControlStreamService/Subscribe";
+    const text = await curl(stack, subscribe, { ticket }, (seen) => {
+      if (seen.includes('"snapshot"'))
+        change ??= stack.qmtl("world", "freeze", "ops", "--reason", "to see it");
+      return seen.includes('"change": "freeze"');
+    });
+    await change;
 
     expect(text.replaceAll(/\s/g, "")).toContain('"snapshot":{"topicKey":"world/ops/gate"');
     expect(text.indexOf('"snapshot"')).toBeLessThan(text.indexOf('"change"'));

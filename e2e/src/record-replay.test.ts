@@ -57,7 +57,7 @@ describe("a recorded session", () => {
     qmtl = new QmtlCommand(stack.configFile, stack.folder);
     await recordSession(stack, qmtl);
     file = join(stack.folder, "records", "session.jsonl");
-  }, 120_000);
+  }, 300_000);
   afterAll(() => stack?.[Symbol.asyncDispose]());
 
   const forged = async (name: string, change: (line: SessionRecordLine) => SessionRecordLine) => {

@@ -86,7 +86,7 @@ describe("a tag query on the platform", () => {
     );
     qmtl = new QmtlCommand(stack.configFile, folder);
     await call("world", "create", "w", "--clock", "replay", "--source", "A", "--account", "main");
-  }, 120_000);
+  }, 300_000);
   afterAll(async () => {
     for (const each of running) await each.end();
     await stack?.[Symbol.asyncDispose]();
@@ -127,7 +127,7 @@ describe("a tag query on the platform", () => {
     expect(stats.map(({ nextRow }) => Number(nextRow))).toEqual(stats.map(() => historyRows + 10));
     expect(stats.map(({ voidRecords }) => Number(voidRecords))).toEqual(stats.map(() => 0));
     await first.end("SIGINT");
-  }, 120_000);
+  }, 300_000);
 
   test("a runner that starts again goes on from its snapshots", async () => {
     const again = run("feeder-a.ts");
@@ -138,5 +138,5 @@ describe("a tag query on the platform", () => {
 
     const status = again.events.find(({ event }) => event === "status");
     expect(status).toMatchObject({ row: historyRows + 11, evaluations: { warmup: 0, shared: 6 } });
-  }, 120_000);
+  }, 300_000);
 });

@@ -26,7 +26,7 @@ const answers: Readonly<Record<string, { exitCode: ExitCode; hint: string }>> = 
   FILE_UNUSABLE: { exitCode: ExitCode.usage, hint: "see that the file and its folder can be used" },
   BACKUP_DAMAGED: {
     exitCode: ExitCode.usage,
-    hint: "nothing was changed; take an older backup, and find out what damaged this one",
+    hint: "nothing was changed; if `qmtl backup --out` wrote this file, take an older backup, and find out what damaged it",
   },
   BACKUP_UNSUPPORTED: {
     exitCode: ExitCode.usage,

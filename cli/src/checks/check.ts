@@ -30,8 +30,17 @@ export function printChecks(checks: readonly Check[], asJson: boolean): void {
   for (const { name, fix } of checks) if (fix !== undefined) console.log(`${name}: ${fix}`);
 }
 
-/** The first line of what went wrong. */
+/** The first line of what went wrong, and of what caused it. */
 export function messageOf(failure: unknown): string {
+  const line = lineOf(failure);
+  const cause = failure instanceof Error ? failure.cause : undefined;
+  // Several addresses were tried, and each has a failure of its own.
+  const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause;
+  const why = first instanceof Error ? lineOf(first) : "";
+  return why === "" || line.includes(why) ? line : `${line}: ${why}`;
+}
+
+function lineOf(failure: unknown): string {
   const message = failure instanceof Error ? failure.message : String(failure);
   return message.split("\n")[0] ?? message;
 }

@@ -5,6 +5,7 @@ import type { Capabilities } from "@qmtl/contracts/qmtl/type/v1/schema_version_p
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
 import { type Connection, connectTo, QmtlError } from "@qmtl/sdk/rpc";
+import { connectionCause } from "../no-answer.ts";
 import { type Check, messageOf } from "./check.ts";
 
 export interface KnockOptions {
@@ -91,10 +92,7 @@ function refused({ name, key, url }: Door, failure: unknown): Knock {
     failure.code === Code.Unavailable ||
     failure.code === Code.DeadlineExceeded;
   if (isSilent) {
-    const message = messageOf(failure);
-    // The channel tells the same thing three times around the system's own words.
-    const cause = /connect E[A-Z]+ [^\s,]*[^\s,.]/.exec(message)?.[0] ?? message;
-    const detail = `${url} does not answer: ${cause}`;
+    const detail = `${url} does not answer: ${connectionCause(messageOf(failure))}`;
     const fix = `start the platform (\`qmtl up\`), or set ${key}`;
     return { name, status: "error", detail, fix, isThere: false };
   }

@@ -21,12 +21,15 @@ export function printExplanation(explained: ConfigExplanation, asJson: boolean):
     printJson({ ...explained, variable });
     return;
   }
-  const { key, description, type, origin, value } = explained;
+  const { key, description, type, range, origin, value } = explained;
   console.log(key);
   const rows = [
     ["meaning", description],
-    ["type", type],
-    ["default", explained.default === undefined ? "none" : JSON.stringify(explained.default)],
+    ["type", range === undefined ? type : `${type}, ${range}`],
+    [
+      "default",
+      JSON.stringify(explained.default) ?? (type.startsWith("{") ? "none" : "none: it is needed"),
+    ],
     ["environment", variable],
     ["value", value === undefined ? "none" : JSON.stringify(value)],
     ["from", origin],

@@ -269,6 +269,7 @@ describe("qmtl config explain", () => {
       key: "gateway.port",
       description: "Port of the gRPC door.",
       type: "integer",
+      range: "1 to 65535",
       default: 7400,
       variable: "QMTL__GATEWAY__PORT",
     };

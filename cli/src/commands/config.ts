@@ -55,14 +55,14 @@ export function addConfigCommands(program: Command): void {
     .description("what a key means, its default, its value now and where that comes from")
     .addHelpText(
       "after",
-      "\nExamples:\n  qmtl config explain gateway.port\n  qmtl config explain\n\nWithout a key: the values of all keys.",
+      "\nExamples:\n  qmtl config explain gateway.port\n  qmtl config explain QMTL__GATEWAY__PORT\n  qmtl config explain\n\nWithout a key: the values of all keys.",
     )
     .action((key: string | undefined, _options: unknown, command: Command) => {
       const given = command.optsWithGlobals<GlobalOptions>();
       const asJson = given.json === true;
       const options = fileOptions(given);
       if (key === undefined) return printExplanations(explainAll(options), asJson);
-      printExplanation(explainConfig(key, options), asJson);
+      printExplanation(explainConfig(keyOf(key), options), asJson);
     });
 }
 
@@ -93,6 +93,11 @@ async function validate(
 async function knockStorage(config: QmtlConfig): Promise<Check[]> {
   const { check } = await knockDatabase(config, Date.now);
   return [check, await knockBrokers(config)];
+}
+
+/** A key by its own name, or by that of its variable: `QMTL__GATEWAY__PORT` is `gateway.port`. */
+function keyOf(name: string): string {
+  return /^QMTL__/i.test(name) ? name.slice(6).toLowerCase().replaceAll("__", ".") : name;
 }
 
 function fileOptions({ config }: GlobalOptions): LoadConfigOptions {

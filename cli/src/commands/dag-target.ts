@@ -5,6 +5,7 @@ import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
 import { type Connection, connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import type { Command } from "commander";
 import { CommandError, ExitCode, RefusalError } from "../exit-codes.ts";
+import { connectionCause, namingGateway } from "../no-answer.ts";
 import { type CommandSession, openSession } from "../session.ts";
 import { withSuggestion } from "../suggest-name.ts";
 
@@ -38,7 +39,7 @@ export function withDagSession<A extends unknown[]>(
       await action({ ...session, target, dagClient }, ...(all.slice(0, -1) as A));
     } catch (failure) {
       if (connection !== undefined) throw ofDagManager(failure, url, target);
-      throw await withSuggestion(session, failure);
+      throw await withSuggestion(session, namingGateway(failure, session.gatewayUrl));
     } finally {
       connection?.close();
       session.close();
@@ -73,7 +74,7 @@ function ofDagManager(failure: unknown, url: string, target: string | undefined)
   if (failure.code === Code.Unavailable || failure.code === Code.DeadlineExceeded) {
     const address = target === undefined ? "set --target" : "correct --target";
     const hint = `is the DAG Manager running? start the platform with \`qmtl up\`, or ${address}`;
-    const message = `the DAG Manager at ${url} does not answer: ${failure.message}`;
+    const message = `the DAG Manager at ${url} does not answer: ${connectionCause(failure.message)}`;
     return new RefusalError(message, ExitCode.unreachable, hint, failure.reason);
   }
   if (failure.reason === "PRINCIPAL_UNSIGNED") {

@@ -5,6 +5,7 @@ import { checkAddresses } from "../checks/check-addresses.ts";
 import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
 import { checkDataFolder } from "../checks/check-data-folder.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
+import { checkEnvironment } from "../checks/check-environment.ts";
 import { checkNode } from "../checks/check-node.ts";
 import { checkPorts } from "../checks/check-ports.ts";
 import { checkVersions } from "../checks/check-versions.ts";
@@ -43,6 +44,7 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
   return [
     ...machine,
     { name: "configuration", status: "ok", detail: "holds" },
+    ...checkEnvironment(process.env),
     ...checkAddresses(config),
     ...checkDeprecated(config, options.config === undefined ? {} : { path: options.config }),
     platformCheck(gateway),

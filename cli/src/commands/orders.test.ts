@@ -21,7 +21,8 @@ const orders = ["o-1", "o-2", "o-3", "o-4", "o-5"].map((clientOrderId) => ({ cli
 
 const services = [
   serve(OrderService, {
-    listOrders: async ({ pageToken }) => {
+    listOrders: async ({ pageToken, worldId }) => {
+      if (worldId !== "") return { orders: [] };
       const { page, nextPageToken } = pageOf(orders, pageToken);
       return { orders: page, nextPageToken };
     },
@@ -36,6 +37,7 @@ const services = [
     }),
   }),
   serve(AccountService, {
+    listAccounts: async () => ({ accounts: [{ accountId: "main" }] }),
     async *watchJournal({ afterEntry }) {
       const entry = (after: bigint, kind: string) => ({ entry: afterEntry + after, kind });
       yield { entries: [entry(1n, "order"), entry(2n, "bar")] };
@@ -50,6 +52,13 @@ const services = [
     },
   }),
   serve(WorldService, {
+    createWorld: async ({ world }) => ({ world: world! }),
+    getWorld: async ({ worldId }) => {
+      if (["a", "b", "c"].includes(worldId)) return { world: { worldId } };
+      throw new QmtlError("WORLD_NOT_FOUND", `there is no world ${worldId}`, {
+        metadata: { world_id: worldId },
+      });
+    },
     listWorlds: async ({ pageToken }) => {
       const { page, nextPageToken } = pageOf(["a", "b", "c"], pageToken);
       return { worlds: page.map((worldId) => ({ worldId })), nextPageToken };
@@ -95,6 +104,28 @@ describe("a list of several pages is shown whole", () => {
       "c",
     ]);
   });
+});
+
+test("no orders of a world is an empty list; of a world that is not there it is a refusal", async () => {
+  expect((await qmtl("orders", "--world", "b")).out).toEqual(["(none)"]);
+  const { exitCode, err } = await qmtl("orders", "--world", "bb");
+
+  expect(exitCode).toBe(1);
+  expect(err).toEqual([
+    "error: there is no world bb [WORLD_NOT_FOUND]",
+    expect.stringContaining("did you mean b?"),
+  ]);
+});
+
+test("a world whose account the gateway does not have is made, and that is told", async () => {
+  const good = await qmtl("world", "create", "w", "--account", "main");
+  const odd = await qmtl("world", "create", "w", "--account", "mian");
+
+  expect(good.err).toEqual([]);
+  expect(odd).toMatchObject({ exitCode: 0, out: ["world w made"] });
+  expect(odd.err).toEqual([
+    "note: the gateway has no account mian (did you mean main?); w trades nothing until it has",
+  ]);
 });
 
 describe("what is followed is printed as it comes", () => {

@@ -6,6 +6,7 @@ import {
   OrderService,
   OrderState,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
@@ -82,6 +83,9 @@ async function listOrders(session: CommandSession, filter: OrderFilter): Promise
     (pageToken) => service.listOrders({ ...asked, pageToken }),
     (page) => page.orders,
   );
+  // None at all may be a world that is misspelt: then that is the answer.
+  if (orders.length === 0 && scope.worldId !== "")
+    await session.client(WorldService).getWorld({ worldId: scope.worldId });
   if (session.asJson) return printJson(orders.map((order) => jsonOf(OrderSchema, order)));
   printTable(
     ["order", "strategy", "row", "quantity", "filled", "price", "state", "origin", "fence"],

@@ -25,7 +25,6 @@ export function addProjectValidateCommand(project: Command): void {
         ["check", "status", "finding"],
         checks.map(({ check, status, message }) => [check, status, message]),
       );
-      for (const { message, fix } of checks)
-        if (fix !== undefined) console.log(`${message}: ${fix}`);
+      for (const { check, fix } of checks) if (fix !== undefined) console.log(`${check}: ${fix}`);
     });
 }

@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { initProject } from "../project/init-project.ts";
-import { repositoryPackages } from "../project/platform-packages.ts";
+import { installedPackages, repositoryPackages } from "../project/platform-packages.ts";
 import { withInterrupt } from "../project/with-interrupt.ts";
 import { addLayerCommands } from "./project-layers.ts";
 import { addProjectListCommands } from "./project-lists.ts";
@@ -33,7 +33,7 @@ export function addProjectCommands(program: Command): void {
     .option("--force", "write into a folder that is there; replaces files of the same name")
     .option(
       "--packages <folder>",
-      "name the packages packed into this folder (default: dist/packages in the repository, else published ones)",
+      "name the packages packed into this folder (default: dist/packages in the repository, the tarballs qmtl was installed from, else published ones)",
     )
     .addHelpText(
       "after",
@@ -41,7 +41,7 @@ export function addProjectCommands(program: Command): void {
     )
     .action(async (_options: unknown, command: Command) => {
       const { json, ...options } = command.optsWithGlobals<InitOptions>();
-      const packages = options.packages ?? repositoryPackages();
+      const packages = options.packages ?? repositoryPackages() ?? installedPackages();
       const packed = packages === undefined ? {} : { packages };
       const made = await withInterrupt((signal) => initProject({ ...options, ...packed, signal }));
       if (json)
@@ -55,12 +55,17 @@ export function addProjectCommands(program: Command): void {
       console.log(
         `packages: ${packages === undefined ? "published ones" : `packed in ${packages}`}`,
       );
-      console.log(`next: cd ${options.path} && npm install && npm start`);
+      console.log(`next: cd ${shellWord(options.path)} && npm install && npm start`);
     });
 
   addLayerCommands(project);
   addProjectListCommands(project);
   addProjectValidateCommand(project);
+}
+
+/** A path as a shell takes it. */
+function shellWord(path: string): string {
+  return /^[\p{L}\p{N}_./~@+-]+$/u.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`;
 }
 
 /** Names divided by commas, without blanks and empty ones. */

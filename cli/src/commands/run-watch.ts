@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import type { GlobalOptions } from "../command-settings.ts";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { printJson } from "../print.ts";
+import { onStopSignal } from "../until-stopped.ts";
 import { optionArgs } from "../watch/option-args.ts";
 import { StrategyRuns } from "../watch/strategy-runs.ts";
 import { watchRuns } from "../watch/watch-runs.ts";
@@ -67,21 +68,11 @@ function checkWatchable(file: string, { record, config }: WatchCommandOptions): 
     throw new CommandError(`no configuration file ${config} to watch`);
 }
 
-/** Aborts on the first Ctrl-C, SIGTERM or hang-up; `onAgain` is called at every further one. */
+/** Aborts on the first Ctrl-C, SIGTERM or hang-up; `onAgain` is called at every later one. */
 function stopSignal(onAgain: () => void): { signal: AbortSignal; release: () => void } {
   const stopper = new AbortController();
-  const stop = (): void => {
-    if (stopper.signal.aborted) onAgain();
-    else stopper.abort();
-  };
-  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  for (const name of signals) process.on(name, stop);
-  return {
-    signal: stopper.signal,
-    release: () => {
-      for (const name of signals) process.off(name, stop);
-    },
-  };
+  const release = onStopSignal(() => stopper.abort(), onAgain);
+  return { signal: stopper.signal, release };
 }
 
 /** On a terminal, what was printed so far goes up into the history; nothing is lost. */

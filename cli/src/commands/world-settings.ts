@@ -1,3 +1,4 @@
+import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import {
   type World,
   WorldClock,
@@ -8,8 +9,9 @@ import { type Command, Option } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
 import { integerIn, numberIn } from "../option-values.ts";
-import { printJson } from "../print.ts";
+import { printJson, printNote } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
+import { suggestionFor } from "../suggest-name.ts";
 
 /** What can be set when a world is made and changed later; absent: as it is, or the default. */
 interface SettingOptions {
@@ -125,6 +127,23 @@ async function createWorld(
     },
   });
   print(session, world, "made");
+  if (options.account !== undefined) await noteAccount(session, worldId, options.account);
+}
+
+/** A world may be made before its account; one that is misspelt must not go unnoticed. */
+async function noteAccount(
+  session: CommandSession,
+  worldId: string,
+  accountId: string,
+): Promise<void> {
+  const { accounts } = await session
+    .client(AccountService)
+    .listAccounts({}, { timeoutMs: 2_000 })
+    .catch(() => ({ accounts: undefined })); // the world is made; whether it may trade is told by others, too
+  const known = accounts?.map((each) => each.accountId);
+  if (known === undefined || known.includes(accountId)) return;
+  const note = `the gateway has no account ${accountId} (${suggestionFor(accountId, known).replace(/;$/, "")}); ${worldId} trades nothing until it has`;
+  printNote(note, session.asJson);
 }
 
 async function updateWorld(

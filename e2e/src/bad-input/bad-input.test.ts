@@ -11,7 +11,7 @@ import { worldCases } from "./world-cases.ts";
 let stack: BadInputStack;
 beforeAll(async () => {
   stack = await startBadInputStack();
-});
+}, 180_000);
 afterAll(() => stack?.[Symbol.asyncDispose]());
 
 graphCases(() => stack);

@@ -12,11 +12,12 @@ import { refusalOf } from "./refusals.ts";
 
 /** Targets that must move nothing, and an apply while one runs. */
 export function orderCases(at: () => BadInputStack): void {
-  describe("a strategy on paper:", () => {
+  // A lease runs out at the end of it.
+  describe("a strategy on paper:", { timeout: 120_000 }, () => {
     let emitter: Emitter;
     beforeAll(async () => {
       emitter = await reachPaper(at());
-    }, 120_000);
+    }, 240_000);
     afterAll(async () => {
       emitter?.runner.child.kill("SIGCONT");
       await emitter?.runner.end();
@@ -198,14 +199,14 @@ function applyCases(now: () => Emitter): void {
     };
     // A runner that does not answer is waited for until its lease has run out.
     runner.child.kill("SIGSTOP");
-    const down = ["world", "apply", "w", "--run", "first", "--deactivate", strategyId];
-    const first = at.call(...down);
-    await expect.poll(runs, { timeout: 10_000 }).toContain("first");
-
-    const second = async (): Promise<void> => {
-      for await (const _ of applies.apply({ worldId: "w", runId: "second" }));
+    const plan = { activate: [], deactivate: [strategyId] };
+    const apply = async (runId: string): Promise<void> => {
+      for await (const _ of applies.apply({ worldId: "w", runId, plan, reason: "the test" }));
     };
-    const refused = await refusalOf(second());
+    const first = apply("first");
+    await expect.poll(runs, { timeout: 60_000 }).toContain("first");
+
+    const refused = await refusalOf(apply("second"));
 
     expect(refused).toMatchObject({ status: "Aborted", reason: "APPLY_IN_PROGRESS" });
     expect(await runs()).not.toContain("second");

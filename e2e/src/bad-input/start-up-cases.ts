@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { freePorts } from "@qmtl/service-kit/testing";
 import { describe, expect, test } from "vitest";
 import { CommandRefused } from "../../../examples/demo/src/qmtl-command.ts";
 import type { BadInputStack } from "./bad-input-stack.ts";
@@ -10,7 +11,7 @@ import { commandRefusal } from "./refusals.ts";
 
 const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
 /** A platform that starts all the same is ended after this, milliseconds. */
-const upMsMax = 20_000;
+const upMsMax = 100_000;
 
 const CASES = [
   {
@@ -69,7 +70,7 @@ export function startUpCases(at: () => BadInputStack): void {
     return commandRefusal(ended);
   }
 
-  describe("a platform does not start with", () => {
+  describe("a platform does not start with", { timeout: 120_000 }, () => {
     test.each(CASES)("$what: exit code 2, with the place", async ({ config, told }) => {
       expect(await up(config)).toMatchObject({ exitCode: 2, ...told });
     });
@@ -91,7 +92,10 @@ export function startUpCases(at: () => BadInputStack): void {
       const address = server.address();
       const port = typeof address === "object" && address !== null ? address.port : 0;
 
-      const refused = await up(`dag_manager: {port: ${port}}\n`);
+      const [gateway, web, world] = await freePorts(3);
+      const others = `gateway: {port: ${gateway}, web_port: ${web}}\nworld_service: {port: ${world}}\n`;
+
+      const refused = await up(`dag_manager: {port: ${port}}\n${others}`);
 
       expect(refused).toMatchObject({
         exitCode: 1,

@@ -162,7 +162,7 @@ const CASES: readonly Case[] = [
 /** At once on two cores. */
 const atOnceMax = 2;
 
-describe("in a folder of a user, the command refuses", { timeout: 120_000 }, () => {
+describe("in a folder of a user, the command refuses", { timeout: 300_000 }, () => {
   let folder: string;
   const answers = new Map<string, unknown>();
 
@@ -174,7 +174,7 @@ describe("in a folder of a user, the command refuses", { timeout: 120_000 }, () 
         answers.set(next.what, await answerTo(next, await deskOf(next)));
     };
     await Promise.all(Array.from({ length: atOnceMax }, work));
-  }, 120_000);
+  }, 300_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
   async function deskOf({ files = {} }: Case): Promise<string> {

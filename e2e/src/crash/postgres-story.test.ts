@@ -27,5 +27,5 @@ describePostgres("a platform over a database server", (server) => {
     expect(deaths.filter(({ isReached }) => !isReached)).toEqual([]);
     expect(deaths).toHaveLength(10);
     expect(record.executions.length).toBeGreaterThan(5);
-  }, 900_000);
+  }, 1_800_000);
 });

@@ -13,7 +13,7 @@ import { STORY_WORLD } from "./story-world.ts";
 import { waitFor } from "./wait-for.ts";
 
 /** A submission that a dead platform was at is taken up by the next one, and told. */
-const SUBMITTED_MS_MAX = 60_000;
+const SUBMITTED_MS_MAX = 150_000;
 
 /** The strategies of a story. They run in the driver's process and outlive every death of the platform. */
 export class StoryRunners implements AsyncDisposable {

@@ -39,7 +39,7 @@ export interface Story {
 }
 
 /** Longest wait for an armed failpoint, whose deed is done again and again meanwhile. */
-const POINT_MS_MAX = 90_000;
+const POINT_MS_MAX = 240_000;
 
 /** A life lasts seconds: optimising the embedded database's code costs more than that code saves. */
 const SHORT_LIFE = ["--liftoff-only"];

@@ -4,7 +4,7 @@ const LOOK_MS = 50;
 export async function waitFor<T>(
   what: string | (() => string),
   look: () => Promise<T | undefined>,
-  { timeoutMs = 60_000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
+  { timeoutMs = 150_000, signal }: { timeoutMs?: number; signal?: AbortSignal } = {},
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   let last: unknown;

@@ -62,7 +62,7 @@ describePostgres("three services in three processes", (postgres) => {
       await call("rebalance", "allocate", "--world", `w=0.8:${id}=1`, "--run", "start");
       await call("world", "apply", "w", "--run", "watch", "--to", "compute-only");
       await advance(HISTORY + 4);
-    }, 120_000);
+    }, 300_000);
     afterAll(async () => {
       await runner?.end();
       await platform?.[Symbol.asyncDispose]();
@@ -77,7 +77,7 @@ describePostgres("three services in three processes", (postgres) => {
       const made = await orders();
       expect(made.length).toBeGreaterThanOrEqual(2);
       expect(new Set(made.map((order) => order.client_order_id)).size).toBe(made.length);
-    }, 90_000);
+    }, 300_000);
 
     test.each<[Service, number]>([
       ["world-service", 14],
@@ -104,7 +104,7 @@ describePostgres("three services in three processes", (postgres) => {
         );
         expect(reconciled).toBe(true);
       },
-      90_000,
+      300_000,
     );
   });
 });

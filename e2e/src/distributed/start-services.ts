@@ -59,6 +59,11 @@ export async function startServices(
       await rm(folder, { recursive: true, force: true });
     },
   };
-  for (const service of services) await started.start(service);
+  try {
+    for (const service of services) await started.start(service);
+  } catch (failure) {
+    await started[Symbol.asyncDispose]();
+    throw failure;
+  }
   return started;
 }

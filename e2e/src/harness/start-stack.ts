@@ -5,8 +5,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
 import { freePorts } from "@qmtl/service-kit/testing";
+import { endWithUs } from "../../../examples/demo/src/end-with-us.ts";
 
 const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
+
+/** Longest start and longest orderly end; they guard against hanging. */
+const startMsMax = 120_000;
+const endMsMax = 60_000;
 
 /** A platform in a process of its own, started by the command a user would type. */
 export interface Stack extends AsyncDisposable {
@@ -39,7 +44,11 @@ export interface StackOptions {
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const folder = await mkdtemp(join(tmpdir(), "qmtl-stack-"));
   const configFile = join(folder, "qmtl.yml");
-  const ports = await firstReady(folder, configFile, options);
+  const remove = () => rm(folder, { recursive: true, force: true });
+  const ports = await firstReady(folder, configFile, options).catch(async (failure: unknown) => {
+    await remove();
+    throw failure;
+  });
   let running = ports.child;
   const gatewayUrl = ports.gateway;
   const kill = (signal: NodeJS.Signals): Promise<void> => ended(running, signal);
@@ -59,8 +68,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     },
     qmtl: (...args) => run(["--config", configFile, "--gateway-url", gatewayUrl, ...args]),
     [Symbol.asyncDispose]: async () => {
-      await kill("SIGTERM");
-      await rm(folder, { recursive: true, force: true });
+      await kill("SIGTERM").finally(remove);
     },
   };
   return stack;
@@ -98,7 +106,9 @@ function ready(
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...own, ...env },
   });
+  endWithUs(child);
   return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => child.kill("SIGKILL"), startMsMax);
     let output = "";
     let errors = "";
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
@@ -108,18 +118,33 @@ function ready(
       output += text;
       const line = output.split("\n").find((each) => each.includes('"ready"'));
       if (line === undefined) return;
+      clearTimeout(timer);
       resolve({ child, gateway: (JSON.parse(line) as { gateway: string }).gateway });
     });
-    child.once("exit", (code) => reject(new Error(`qmtl up ended with ${code}: ${errors}`)));
+    // Not at its exit: its last words may still be on their way.
+    child.once("close", (code) => {
+      clearTimeout(timer);
+      reject(new Error(`qmtl up ended with ${code}: ${errors}`));
+    });
   });
 }
 
 async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
+  let isLate = false;
   await new Promise<void>((resolve) => {
-    child.once("exit", () => resolve());
+    const timer = setTimeout(() => {
+      isLate = true;
+      child.kill("SIGKILL");
+    }, endMsMax);
+    child.once("exit", () => {
+      clearTimeout(timer);
+      resolve();
+    });
     child.kill(signal);
   });
+  if (isLate)
+    throw new Error(`qmtl up had to be killed: ${signal} did not end it in ${endMsMax} ms`);
 }
 
 /** Runs `qmtl` to its end. */

@@ -10,7 +10,8 @@ export const repository = fileURLToPath(new URL("../../../", import.meta.url));
 
 const runFile = promisify(execFile);
 const outputBytesMax = 1 << 26;
-const commandMsMax = 120_000;
+/** Guards against hanging; installing takes what the registry and the disk take. */
+const commandMsMax = 420_000;
 
 /** What a command line printed, and how it ended. */
 export interface Answer {
@@ -90,6 +91,7 @@ async function environment(home: string, ports: readonly number[]): Promise<Node
     npm_config_cache: await npmSetting("cache"),
     npm_config_prefer_offline: "true",
     npm_config_update_notifier: "false",
+    npm_config_fetch_retries: "5",
     QMTL__GATEWAY__PORT: gateway,
     QMTL__GATEWAY__WEB_PORT: web,
     QMTL__DAG_MANAGER__PORT: dag,

@@ -1,0 +1,67 @@
+import { QmtlError } from "@qmtl/sdk/errors";
+import { afterEach, expect, test, vi } from "vitest";
+import { printFailure } from "./print.ts";
+
+afterEach(() => vi.restoreAllMocks());
+
+/** The lines a failure is told in. */
+function told(failure: unknown): string[] {
+  const error = vi.spyOn(console, "error").mockImplementation(() => {});
+  printFailure(failure, false);
+  return error.mock.calls.map(([line]) => String(line));
+}
+
+const pattern = "does not match regex pattern `^[a-z0-9][a-z0-9_-]{0,62}$`";
+
+test("a field that the message repeats is told once, and a pattern in words", () => {
+  const failure = new QmtlError("INVALID_FIELD", `world.world_id: ${pattern}`, {
+    fields: [{ field: "world.world_id", description: pattern }],
+  });
+
+  expect(told(failure)).toEqual([
+    "error: world.world_id: takes lower case letters, digits, _ and -, at most 63, a letter or digit first [INVALID_FIELD]",
+  ]);
+});
+
+test("several fields have a line each, and the message does not repeat them", () => {
+  const failure = new QmtlError("POLICY_INVALID", '2:1 unknown key "a"; 3:1 unknown key "b"', {
+    fields: [
+      { field: "document:2:1 a", description: 'POLICY_INVALID: unknown key "a"' },
+      { field: "document:3:1 b", description: 'POLICY_INVALID: unknown key "b"' },
+    ],
+  });
+
+  expect(told(failure)).toEqual([
+    "error: 2 things do not hold [POLICY_INVALID]",
+    '  document:2:1 a: unknown key "a"',
+    '  document:3:1 b: unknown key "b"',
+  ]);
+});
+
+test("a field that says more than the message is kept", () => {
+  const failure = new QmtlError("INVALID_FIELD", "the world is not valid", {
+    fields: [{ field: "world.source", description: "a replay world names its source" }],
+  });
+
+  expect(told(failure)).toEqual([
+    "error: the world is not valid [INVALID_FIELD]",
+    "  world.source: a replay world names its source",
+  ]);
+});
+
+test("a message that says more than its fields is kept beside them", () => {
+  const failure = new QmtlError("CONFIG_INVALID", "storage.kind must be postgres; or: qmtl up", {
+    fields: [{ field: "storage.kind", description: "must be postgres" }],
+  });
+
+  expect(told(failure)).toEqual([
+    "error: storage.kind must be postgres; or: qmtl up [CONFIG_INVALID]",
+    "  storage.kind: must be postgres",
+  ]);
+});
+
+test("what the system refused is told with the file first", () => {
+  const failure = new Error("EACCES: permission denied, mkdir '/srv/data'");
+
+  expect(told(failure)).toEqual(["error: /srv/data: permission denied"]);
+});

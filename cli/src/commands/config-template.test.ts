@@ -18,7 +18,7 @@ function load(yaml: string) {
 
 /** A key in a comment because it follows others. */
 const followed = new RegExp(
-  `^( *)# ((?:${derivedKeys.map((key) => key.replace("sdk.", "")).join("|")}): )`,
+  `^( *)# ((?:${derivedKeys.map((key) => key.split(".").at(-1)).join("|")}): )`,
   "gm",
 );
 

@@ -1,13 +1,18 @@
 import type { QmtlConfig } from "./config-schema.ts";
 
 type SdkConfig = QmtlConfig["sdk"];
-type SdkKey = keyof SdkConfig;
+
+/** Addresses that the gateway calls, by the section that says where they listen. */
+const services = {
+  dag_manager: "gateway.dag_manager_url",
+  world_service: "gateway.world_service_url",
+} as const;
 
 /** A value that comes neither from its author nor from the schema, but from other keys. */
 export interface DerivedValue {
-  /** Key with dots. */
-  readonly key: `sdk.${SdkKey}`;
-  readonly value: SdkConfig[SdkKey];
+  /** Key with dots: a section, and a key of it. */
+  readonly key: `sdk.${keyof SdkConfig}` | (typeof services)[keyof typeof services];
+  readonly value: SdkConfig[keyof SdkConfig];
   /** The keys it comes from. */
   readonly origin: string;
 }
@@ -23,6 +28,7 @@ export const testBudgets = {
 /** Keys whose value follows other keys while it is left out. */
 export const derivedKeys: readonly DerivedValue["key"][] = [
   "sdk.gateway_url",
+  ...Object.values(services),
   "sdk.execution_domain",
   ...testBudgetValues().map(({ key }) => key),
 ];
@@ -37,34 +43,49 @@ export function derivedValues(
   isSet: (path: readonly string[]) => boolean,
 ): DerivedValue[] {
   return [
-    ...gatewayUrl(config, isSet),
+    ...addressOf("gateway", "sdk.gateway_url", config, isSet),
+    ...addressOf("dag_manager", services.dag_manager, config, isSet),
+    ...addressOf("world_service", services.world_service, config, isSet),
     ...executionDomain(config),
     ...budgets(config).filter(({ key }) => !isSet(key.split("."))),
   ];
 }
 
-/** The section `sdk` with the derived values put in. */
-export function withDerived(sdk: SdkConfig, derived: readonly DerivedValue[]): SdkConfig {
-  return { ...sdk, ...Object.fromEntries(derived.map(({ key, value }) => [key.slice(4), value])) };
+/** The configuration with the derived values put in. */
+export function withDerived(config: QmtlConfig, derived: readonly DerivedValue[]): QmtlConfig {
+  const valuesOf = (section: "gateway" | "sdk"): Record<string, unknown> =>
+    Object.fromEntries(
+      derived
+        .filter(({ key }) => key.startsWith(`${section}.`))
+        .map(({ key, value }) => [key.slice(section.length + 1), value]),
+    );
+  return {
+    ...config,
+    gateway: { ...config.gateway, ...valuesOf("gateway") },
+    sdk: { ...config.sdk, ...valuesOf("sdk") },
+  };
 }
 
-function* gatewayUrl(
+/** Where a service is called, from where it listens. */
+function* addressOf(
+  section: "gateway" | keyof typeof services,
+  key: DerivedValue["key"],
   config: QmtlConfig,
   isSet: (path: readonly string[]) => boolean,
 ): Generator<DerivedValue> {
-  if (isSet(["sdk", "gateway_url"])) return;
+  if (isSet(key.split("."))) return;
   const sources = [
-    ["gateway", "host"],
-    ["gateway", "port"],
+    [section, "host"],
+    [section, "port"],
     ["security", "tls"],
   ].filter(isSet);
   if (sources.length === 0) return;
-  const { host, port } = config.gateway;
+  const { host, port } = config[section];
   const scheme = config.security.tls === null ? "http" : "https";
   const value = `${scheme}://${callableHost(host)}:${port}`;
   if (!URL.canParse(value)) return;
   const origin = sources.map((path) => path.join(".")).join(", ");
-  yield { key: "sdk.gateway_url", value, origin };
+  yield { key, value, origin };
 }
 
 /** How a listener's host is called from the same machine. */

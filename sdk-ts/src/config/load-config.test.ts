@@ -477,6 +477,22 @@ describe("values that follow others while they are left out", () => {
     expect(explained("{}", "sdk.gateway_url").origin).toBe("default");
   });
 
+  test("the gateway looks for the services behind it where they listen, unless it is told", () => {
+    const url = (text: string) => load(text).gateway.dag_manager_url;
+    expect(url("{}")).toBe("http://127.0.0.1:7410");
+    expect(url("dag_manager: {port: 7510}")).toBe("http://127.0.0.1:7510");
+    expect(url("dag_manager: {host: localhost}")).toBe("http://localhost:7410");
+    expect(load("world_service: {port: 7520}").gateway.world_service_url).toBe(
+      "http://127.0.0.1:7520",
+    );
+    const told = 'dag_manager: {port: 7510}\ngateway: {dag_manager_url: "http://dag:1"}';
+    expect(url(told)).toBe("http://dag:1");
+    expect(explained("dag_manager: {port: 7510}", "gateway.dag_manager_url")).toMatchObject({
+      value: "http://127.0.0.1:7510",
+      origin: "dag_manager.port",
+    });
+  });
+
   test("the old trade_mode names an execution domain, and must not contradict one", () => {
     expect(load("sdk: {trade_mode: paper}").sdk.execution_domain).toBe("dryrun");
     expect(load("sdk: {trade_mode: live}").sdk.execution_domain).toBe("live");
@@ -493,12 +509,19 @@ describe("values that follow others while they are left out", () => {
   });
 
   test("what is loaded is what is explained, for every such key", () => {
-    const text = "test: {test_mode: true}\ngateway: {port: 7500}\nsdk: {trade_mode: paper}\n";
-    const { sdk } = load(text);
+    const text = `test: {test_mode: true}
+gateway: {port: 7500}
+dag_manager: {port: 7510}
+world_service: {port: 7520}
+sdk: {trade_mode: paper}
+`;
+    const config = load(text);
 
     for (const key of derivedKeys) {
       const { value, origin } = explained(text, key);
-      expect({ [key]: value }).toEqual({ [key]: sdk[key.slice(4) as keyof typeof sdk] });
+      const [section = "", name = ""] = key.split(".");
+      const loaded: unknown = Reflect.get(Reflect.get(config, section), name);
+      expect({ [key]: value }).toEqual({ [key]: loaded });
       expect(origin).not.toBe("default");
     }
   });

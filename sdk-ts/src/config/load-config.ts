@@ -51,8 +51,7 @@ export function loadConfigWithOrigins(options: LoadConfigOptions = {}): LoadedCo
   }
   const folder = document.file === undefined ? cwd : dirname(document.file);
   const derived = derivedValues(result.data, (path) => valueAt(data, path) !== undefined);
-  const sdk = withDerived(result.data.sdk, derived);
-  const config = withAbsolutePaths({ ...result.data, sdk }, folder);
+  const config = withAbsolutePaths(withDerived(result.data, derived), folder);
   return { config, document, overrides, derived };
 }
 

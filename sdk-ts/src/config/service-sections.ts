@@ -25,8 +25,12 @@ export const gatewaySchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("Refuse live unless the caller consents explicitly. One of the three yeses of live."),
-  dag_manager_url: url.default("http://127.0.0.1:7410").describe("Where the DAG Manager listens."),
-  world_service_url: url.default("http://127.0.0.1:7420").describe("Where WorldService listens."),
+  dag_manager_url: url
+    .default("http://127.0.0.1:7410")
+    .describe("Where the DAG Manager is called. Follows dag_manager.host and port unless set."),
+  world_service_url: url
+    .default("http://127.0.0.1:7420")
+    .describe("Where WorldService is called. Follows world_service.host and port unless set."),
   rebalance_schema_version: z
     .int()
     .min(1)

@@ -27,6 +27,12 @@ it("writes one JSON object a line with level, name, message and fields", () => {
   ]);
 });
 
+it("says each thing once in a line", () => {
+  const lines: string[] = [];
+  createLogger({ name: "x", destination: { write: (line) => void lines.push(line) } }).info("up");
+  expect(lines[0]?.match(/"name"/g)).toHaveLength(1);
+});
+
 it("never writes a secret, at any depth, in fields, child fields, lists, maps and errors", () => {
   const { lines, destination } = captured();
   const log = createLogger({ name: "x", level: "debug", destination }).child({ token: "S3CRET" });

@@ -74,7 +74,6 @@ function redactError(error: Error, depth: number): Record<string, unknown> {
 export function createLogger(options: LoggerOptions): Logger {
   const base = pino(
     {
-      name: options.name,
       level: options.level ?? "info",
       messageKey: "message",
       base: {},

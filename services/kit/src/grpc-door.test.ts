@@ -9,7 +9,7 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { service as healthService } from "grpc-health-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { openGrpcDoor } from "./grpc-door.ts";
 import { EncodedMessage, type Handlers, serve } from "./handlers.ts";
 import type { Door, DoorOptions } from "./rpc/door.ts";
@@ -245,14 +245,17 @@ test("closing the connection gives up the calls in flight", async () => {
   await until(() => door.calls === 0);
 });
 
-test("a port in use is named", async () => {
+test("a port in use is named, in the error alone", async () => {
   await using door = await open(echo);
+  const printed = vi.spyOn(console, "error");
+  onTestFinished(() => printed.mockRestore());
 
   const error = await refusalOf(open(echo, { port: door.port }));
 
   expect(error.reason).toBe("PORT_TAKEN");
   expect(error.message).toContain(String(door.port));
   expect(error.metadata.port).toBe(String(door.port));
+  expect(printed).not.toHaveBeenCalled();
 });
 
 describe("a reader that takes nothing", () => {

@@ -1,7 +1,9 @@
 import {
+  logVerbosity,
   Server,
   ServerCredentials,
   type ServiceDefinition,
+  setLogVerbosity,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { QmtlError } from "@qmtl/sdk/rpc";
@@ -16,6 +18,11 @@ import type { ServedMethod } from "./rpc/served-method.ts";
 import { type OutgoingMessage, writeThrough } from "./rpc/write-through.ts";
 
 const HEALTH_SERVICE = "grpc.health.v1.Health";
+
+// The library writes lines of its own to standard error; what matters of them is thrown. Its variables bring them back.
+if (!("GRPC_VERBOSITY" in process.env || "GRPC_NODE_VERBOSITY" in process.env)) {
+  setLogVerbosity(logVerbosity.NONE);
+}
 
 /**
  * Opens the gRPC door: the services, health, and reflection (v1 and v1alpha) on one port.

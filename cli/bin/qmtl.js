@@ -45,15 +45,15 @@ process.stdout.on("error", (failure) => {
 nodeModule.enableCompileCache?.();
 
 const source = new URL("../src/main.ts", import.meta.url);
-if (existsSync(source)) {
+const isSource = existsSync(source);
+if (isSource) {
   const conditions = ["@qmtl/source"];
   nodeModule.registerHooks({
     resolve: (specifier, context, next) =>
       next(specifier, { ...context, conditions: [...conditions, ...context.conditions] }),
   });
-  const { main } = await import(source.href);
-  void main(process.argv);
-} else {
-  const { main } = await import(new URL("../dist/main.js", import.meta.url).href);
-  void main(process.argv);
 }
+const { main } = await import(isSource ? source.href : new URL("../dist/main.js", import.meta.url).href);
+
+/** Settles when the command has ended. Not awaited here: of one that never ends Node itself would speak, not `main`. */
+export const ended = main(process.argv);

@@ -19,7 +19,10 @@ for (const [k, { cwd, args }] of (JSON.parse(tasks) as Task[]).entries()) {
   process.exitCode = 0;
   process.chdir(cwd);
   process.argv = [process.execPath, program, ...args];
-  await import(`${pathToFileURL(program).href}?${k}`);
+  const { ended } = (await import(`${pathToFileURL(program).href}?${k}`)) as {
+    ended: Promise<void>;
+  };
+  await ended;
   write(`${JSON.stringify({ exitCode: process.exitCode, printed })}\n`);
 }
 process.exitCode = 0;

@@ -6,7 +6,7 @@ import { DbUnavailable, UnknownOutcome } from "./db-errors.ts";
 import { NestingGuard } from "./nesting-guard.ts";
 import { PgliteConnection } from "./pglite-connection.ts";
 import { runTransaction } from "./run-transaction.ts";
-import { SerialQueue } from "./serial-queue.ts";
+import { TurnQueue } from "./turn-queue.ts";
 
 export interface PgliteOptions {
   /** Data folder: `lock` and `pgdata/` are kept in it. Made when missing. */
@@ -34,7 +34,7 @@ export interface PgliteHost extends AsyncDisposable {
 class SharedPglite implements PgliteHost {
   readonly #connection: PgliteConnection;
   readonly #lock: DataFolderLock;
-  readonly #queue: SerialQueue;
+  readonly #queue: TurnQueue;
   readonly #transactionLimits: { clock: Clock; transactionMsMax: number };
   readonly #guard = new NestingGuard();
   #closed: Promise<void> | undefined;
@@ -42,7 +42,7 @@ class SharedPglite implements PgliteHost {
   constructor(connection: PgliteConnection, lock: DataFolderLock, options: PgliteOptions) {
     this.#connection = connection;
     this.#lock = lock;
-    this.#queue = new SerialQueue(options.callsMax ?? 1024);
+    this.#queue = new TurnQueue(options.callsMax ?? 1024);
     this.#transactionLimits = {
       clock: options.clock ?? systemClock,
       transactionMsMax: options.transactionMsMax ?? 30_000,
@@ -60,7 +60,7 @@ class SharedPglite implements PgliteHost {
 
   async autocommit<T>(statement: (connection: PgliteConnection) => Promise<T>): Promise<T> {
     this.#check();
-    return this.#queue.run(async () => {
+    return this.#queue.statement(async () => {
       if (this.failed.aborted) throw this.failed.reason;
       try {
         return await statement(this.#connection);
@@ -75,7 +75,7 @@ class SharedPglite implements PgliteHost {
     this.#check();
     const limits = { ...options, ...this.#transactionLimits };
     const guarded = (tx: Tx) => this.#guard.enter(() => fn(tx));
-    return this.#queue.run(() => runTransaction(this.#connection, guarded, limits));
+    return this.#queue.transaction(() => runTransaction(this.#connection, guarded, limits));
   }
 
   close(): Promise<void> {

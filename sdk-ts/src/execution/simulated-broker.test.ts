@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { SimulatedBroker, type SimulatedBrokerOptions } from "./simulated-broker.ts";
 import type { SimulatedBar, SimulatedOrder } from "./simulated-order.ts";
+import type { TradingCosts } from "./trading-costs.ts";
 
 const INSTRUMENTS = [{ symbol: "X", lotSize: "0.1", tick: 0.5 }];
 const FREE: SimulatedBrokerOptions = { instruments: INSTRUMENTS, noCosts: true };
@@ -242,8 +243,13 @@ test("a repeated bar does nothing, and a restored broker goes on the same", () =
   expect(restored.snapshot()).toEqual(broker.snapshot());
 });
 
-test("costs must be sound", () => {
-  const costs = { feeBps: -1, halfSpreadBps: 0 };
+test("costs must be sound, and the one that is not is named", () => {
+  const broker = (costs: object) => () =>
+    new SimulatedBroker({ instruments: INSTRUMENTS, costs: costs as TradingCosts });
 
-  expect(() => new SimulatedBroker({ instruments: INSTRUMENTS, costs })).toThrow(RangeError);
+  expect(broker({ feeBps: -1, halfSpreadBps: 0 })).toThrow("costs.feeBps must be basis points");
+  expect(broker({ feeBps: 5 })).toThrow(
+    "costs.halfSpreadBps must be basis points, 0 or above, not undefined",
+  );
+  expect(broker({ feeBps: 0, halfSpreadBps: Infinity })).toThrow(RangeError);
 });

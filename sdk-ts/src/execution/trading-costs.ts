@@ -22,10 +22,12 @@ export function feeOf(notional: number, costs: TradingCosts): number {
   return Math.abs(notional) * costs.feeBps * 1e-4;
 }
 
-/** @throws {RangeError} when a cost is negative or not a number. */
+/** @throws {RangeError} naming a cost that is missing, negative or not finite. */
 export function checkCosts(costs: TradingCosts): TradingCosts {
-  if (!(costs.feeBps >= 0) || !(costs.halfSpreadBps >= 0)) {
-    throw new RangeError("fee_bps and half_spread_bps must not be negative");
+  for (const name of ["feeBps", "halfSpreadBps"] as const) {
+    const value: unknown = costs[name];
+    if (typeof value === "number" && value >= 0 && Number.isFinite(value)) continue;
+    throw new RangeError(`costs.${name} must be basis points, 0 or above, not ${String(value)}`);
   }
   return costs;
 }

@@ -9,67 +9,13 @@ import {
   ListQueuesByTagResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { Command } from "commander";
-import { CommandError, ExitCode } from "../exit-codes.ts";
+import { CommandError } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
-import { intervalSeconds, nameList, numberIn } from "../option-values.ts";
+import { intervalSeconds, nameList } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
 import { isoTime, printJson, printTable } from "../print.ts";
-import { refuseIdle } from "../refuse-idle.ts";
-import { type CommandSession, withSession } from "../session.ts";
-import { waitFor } from "../wait-for.ts";
-
-interface AdvanceOptions {
-  to?: string;
-  end?: boolean;
-  wait?: boolean;
-  timeout?: number;
-}
-
-/** Milliseconds since the epoch of a date or RFC 3339 time; a bare date means the end of its daily bucket. */
-export function timeFromText(text: string): number {
-  const ms = Date.parse(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
-  if (Number.isNaN(ms)) throw new CommandError(`${text} is not a date or RFC 3339 time`);
-  return /^\d{4}-\d{2}-\d{2}$/.test(text) ? ms + 86_400_000 : ms;
-}
-
-async function advance(
-  session: CommandSession,
-  source: string,
-  options: AdvanceOptions,
-): Promise<void> {
-  if ((options.to === undefined) === (options.end !== true))
-    throw new CommandError("say either --to TIME or --end");
-  const { timeout = 120 } = options;
-  if (!options.wait) refuseIdle({ "--timeout": options.timeout }, "without --wait");
-  const untilMs = options.to === undefined ? 0 : timeFromText(options.to);
-  const queues = session.client(QueueService);
-  await queues.advanceReplay({ source, untilMs: BigInt(untilMs), toEnd: options.end === true });
-  if (!options.wait) {
-    const now = await queues.getReplay({ source });
-    return session.asJson
-      ? printJson(jsonOf(GetReplayResponseSchema, now))
-      : console.log(`${source} may run up to ${options.to ?? "its end"}`);
-  }
-  const settled = await waitFor(
-    async () => {
-      const replay = await queues.getReplay({ source });
-      const there =
-        options.end === true
-          ? replay.ended
-          : replay.ended || Number(replay.passedBucketEndMs) >= untilMs;
-      return there && replay.settled ? replay : undefined;
-    },
-    { timeoutMs: timeout * 1000 },
-  );
-  if (!settled)
-    throw new CommandError(
-      `${source} did not settle within ${timeout} s`,
-      ExitCode.refused,
-      `\`qmtl queues replay ${source}\` shows whom it waits for`,
-    );
-  if (session.asJson) return printJson(jsonOf(GetReplayResponseSchema, settled));
-  console.log(`${source} at row ${settled.passedRow}, ${isoTime(settled.passedBucketEndMs)}`);
-}
+import { withSession } from "../session.ts";
+import { addAdvanceCommand, holdText } from "./queues-advance.ts";
 
 /** `qmtl queues …`: who computes what, and the hold of replay feeds. */
 export function addQueuesCommands(program: Command): void {
@@ -138,7 +84,7 @@ export function addQueuesCommands(program: Command): void {
         const replay = await session.client(QueueService).getReplay({ source });
         if (session.asJson) return printJson(jsonOf(GetReplayResponseSchema, replay));
         console.log(
-          `${source}: row ${replay.passedRow} (${isoTime(replay.passedBucketEndMs)}), may run up to ${replay.untilMs === undefined ? "its end" : isoTime(replay.untilMs)}${replay.settled ? ", settled" : ""}`,
+          `${source}: row ${replay.passedRow} (${isoTime(replay.passedBucketEndMs)}), may run up to ${holdText(replay.untilMs)}${replay.settled ? ", settled" : ""}`,
         );
         printTable(
           ["session", "world", "ended row", "dropped"],
@@ -152,13 +98,5 @@ export function addQueuesCommands(program: Command): void {
       }),
     );
 
-  queues
-    .command("advance <source>")
-    .description("move the hold of a replay feed forward")
-    .option("--to <time>", "date or RFC 3339 time; a date lets its daily bar pass")
-    .option("--end", "no hold from now on")
-    .option("--wait", "until every runner has ended that row and the router has booked it")
-    .option("--timeout <seconds>", "longest wait (default: 120)", numberIn({ min: 0 }))
-    .addHelpText("after", "\nExample:\n  qmtl queues advance sp500 --to 2015-02-03 --wait")
-    .action(withSession(advance));
+  addAdvanceCommand(queues);
 }

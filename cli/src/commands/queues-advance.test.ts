@@ -1,0 +1,55 @@
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { runInProcess } from "./testing/run-in-process.ts";
+
+const day = 86_400_000;
+/** Holds of two feeds; the third has none. */
+const holds = new Map<string, bigint | undefined>();
+
+let door: Door;
+beforeAll(async () => {
+  const queues = serve(QueueService, {
+    advanceReplay: async ({ source, untilMs, toEnd }) => {
+      const hold = holds.get(source);
+      if (toEnd) holds.set(source, undefined);
+      else if (hold !== undefined && untilMs > hold) holds.set(source, untilMs);
+      const now = holds.get(source);
+      return now === undefined ? {} : { untilMs: now };
+    },
+    getReplay: async () => ({ passedRow: 9n, passedBucketEndMs: BigInt(40 * day), settled: true }),
+  });
+  door = await openGrpcDoor({ services: [queues] });
+});
+afterAll(() => door.close());
+
+const advance = (...words: readonly string[]) => {
+  holds.clear();
+  holds.set("held", BigInt(10 * day));
+  const url = `http://127.0.0.1:${door.port}`;
+  return runInProcess("--gateway-url", url, "queues", "advance", ...words);
+};
+
+test("a hold moves to the end of the day that is named", async () => {
+  const { out, err } = await advance("held", "--to", "1970-01-15");
+
+  expect(out).toEqual(["held may run up to 1970-01-16T00:00:00.000Z"]);
+  expect(err).toEqual([]);
+});
+
+test("a hold that stands later already is told, and where", async () => {
+  const { out, err } = await advance("held", "--to", "1970-01-05");
+
+  expect(out).toEqual(["held may run up to 1970-01-11T00:00:00.000Z"]);
+  expect(err).toEqual([
+    "note: the hold of held stands at 1970-01-11T00:00:00.000Z already, and only moves forward",
+  ]);
+});
+
+test("a feed without a hold does not stop where it was to: that is told, in JSON as well", async () => {
+  const { err, exitCode } = await advance("free", "--to", "1970-01-05", "--wait", "--json");
+
+  expect(exitCode).toBe(0);
+  expect(JSON.parse(err[0]!).note).toContain("free has no hold and runs on to its end");
+  expect((await advance("held", "--end")).err).toEqual([]);
+});

@@ -1,0 +1,98 @@
+import {
+  GetReplayResponseSchema,
+  QueueService,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { Command } from "commander";
+import { CommandError, ExitCode } from "../exit-codes.ts";
+import { jsonOf } from "../json-of.ts";
+import { numberIn } from "../option-values.ts";
+import { isoTime, printJson, printNote } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
+import { type CommandSession, withSession } from "../session.ts";
+import { waitFor } from "../wait-for.ts";
+
+/** `qmtl queues advance SOURCE`: the hold of a replay feed. */
+export function addAdvanceCommand(queues: Command): void {
+  queues
+    .command("advance <source>")
+    .description("move the hold of a replay feed forward")
+    .option("--to <time>", "date or RFC 3339 time; a date lets its daily bar pass")
+    .option("--end", "no hold from now on")
+    .option("--wait", "until every runner has ended that row and the router has booked it")
+    .option("--timeout <seconds>", "longest wait (default: 120)", numberIn({ min: 0 }))
+    .addHelpText("after", "\nExample:\n  qmtl queues advance sp500 --to 2015-02-03 --wait")
+    .action(withSession(advance));
+}
+
+interface AdvanceOptions {
+  to?: string;
+  end?: boolean;
+  wait?: boolean;
+  timeout?: number;
+}
+
+/** Milliseconds since the epoch of a date or RFC 3339 time; a bare date means the end of its daily bucket. */
+function timeFromText(text: string): number {
+  const ms = Date.parse(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
+  if (Number.isNaN(ms)) throw new CommandError(`${text} is not a date or RFC 3339 time`);
+  return /^\d{4}-\d{2}-\d{2}$/.test(text) ? ms + 86_400_000 : ms;
+}
+
+async function advance(
+  session: CommandSession,
+  source: string,
+  options: AdvanceOptions,
+): Promise<void> {
+  if ((options.to === undefined) === (options.end !== true))
+    throw new CommandError("say either --to TIME or --end");
+  const { timeout = 120 } = options;
+  if (!options.wait) refuseIdle({ "--timeout": options.timeout }, "without --wait");
+  const untilMs = options.to === undefined ? 0 : timeFromText(options.to);
+  const queues = session.client(QueueService);
+  const toEnd = options.end === true;
+  const hold = await queues.advanceReplay({ source, untilMs: BigInt(untilMs), toEnd });
+  const otherwise = toEnd ? undefined : whyItRunsOn(source, hold.untilMs, untilMs);
+  if (otherwise !== undefined) printNote(otherwise, session.asJson);
+  if (!options.wait) {
+    const now = await queues.getReplay({ source });
+    return session.asJson
+      ? printJson(jsonOf(GetReplayResponseSchema, now))
+      : console.log(`${source} may run up to ${holdText(hold.untilMs)}`);
+  }
+  const settled = await waitFor(
+    async () => {
+      const replay = await queues.getReplay({ source });
+      const there =
+        options.end === true
+          ? replay.ended
+          : replay.ended || Number(replay.passedBucketEndMs) >= untilMs;
+      return there && replay.settled ? replay : undefined;
+    },
+    { timeoutMs: timeout * 1000 },
+  );
+  if (!settled)
+    throw new CommandError(
+      `${source} did not settle within ${timeout} s`,
+      ExitCode.refused,
+      `\`qmtl queues replay ${source}\` shows whom it waits for`,
+    );
+  if (session.asJson) return printJson(jsonOf(GetReplayResponseSchema, settled));
+  console.log(`${source} at row ${settled.passedRow}, ${isoTime(settled.passedBucketEndMs)}`);
+}
+
+/** Why a feed does not stop at the time it was to advance to: a hold only moves forward, and need not be there. */
+function whyItRunsOn(
+  source: string,
+  holdMs: bigint | undefined,
+  untilMs: number,
+): string | undefined {
+  if (holdMs === undefined)
+    return `${source} has no hold and runs on to its end; \`until: start\` of its entry in the platform's qmtl.yml gives it one`;
+  if (Number(holdMs) <= untilMs) return undefined;
+  return `the hold of ${source} stands at ${isoTime(holdMs)} already, and only moves forward`;
+}
+
+/** Where a hold stands. */
+export function holdText(holdMs: bigint | undefined): string {
+  return holdMs === undefined ? "its end" : isoTime(holdMs);
+}

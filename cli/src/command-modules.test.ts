@@ -1,6 +1,6 @@
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
-import { addCommands, calledCommand, commandNames } from "./command-modules.ts";
+import { addCommands, commandNames, neededCommands } from "./command-modules.ts";
 
 const namesOf = (program: Command) => program.commands.map((command) => command.name());
 
@@ -21,19 +21,24 @@ describe("the modules of the commands", () => {
   });
 });
 
-describe("the command that a command line calls", () => {
+describe("the commands that a command line needs", () => {
   it.each([
     ["run", ["run", "strategy.ts", "--world", "up"]],
     ["world", ["--config", "run", "--json", "world", "list"]],
     ["world", ["--config=qmtl.yml", "--gateway-url", "http://127.0.0.1:1", "world"]],
     ["halt", ["halt", "--help"]],
-  ])("is %s", (name, words) => {
-    expect(calledCommand(words)).toBe(name);
+  ])("are %s alone", (name, words) => {
+    expect(neededCommands(words)).toEqual([name]);
   });
 
-  it("is none of them for help, completion, an unknown word and options alone", () => {
-    for (const words of [["help", "run"], ["--help"], ["completion", "bash"], ["rnu"], []]) {
-      expect(calledCommand(words)).toBeUndefined();
+  it("are none for the version", () => {
+    expect(neededCommands(["--version"])).toEqual([]);
+    expect(neededCommands(["--json", "-V"])).toEqual([]);
+  });
+
+  it("are all of them for help, completion, an unknown word and options alone", () => {
+    for (const words of [["help", "run"], ["--help"], ["completion", "bash"], ["rnu", "-V"], []]) {
+      expect(neededCommands(words)).toEqual(commandNames);
     }
   });
 });

@@ -53,15 +53,16 @@ export async function addCommands(program: Command, names: readonly CommandName[
 const WITH_VALUE: readonly string[] = ["--config", "--gateway-url"];
 
 /**
- * The command that a command line calls; undefined when it names none, or one that is not known: help, completion and
- * suggestions need them all.
+ * The commands a command line needs: the one it calls, or none to tell the version. Help, completion and a word that is
+ * no command need them all.
  *
  * @param words the command line without the program
  */
-export function calledCommand(words: readonly string[]): CommandName | undefined {
-  const first = words.findIndex(
+export function neededCommands(words: readonly string[]): readonly CommandName[] {
+  const first = words.find(
     (word, index) => !word.startsWith("-") && !WITH_VALUE.includes(words[index - 1] ?? ""),
   );
-  const name = commandNames.find((known) => known === words[first]);
-  return name === "completion" ? undefined : name;
+  if (first === undefined && words.some((word) => word === "--version" || word === "-V")) return [];
+  const called = commandNames.find((known) => known === first);
+  return called === undefined || called === "completion" ? commandNames : [called];
 }

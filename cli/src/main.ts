@@ -1,5 +1,5 @@
 import { Command, CommanderError } from "commander";
-import { addCommands, type CommandName, calledCommand, commandNames } from "./command-modules.ts";
+import { addCommands, type CommandName, commandNames, neededCommands } from "./command-modules.ts";
 import { ExitCode, exitCodeOf } from "./exit-codes.ts";
 import { printFailure } from "./print.ts";
 import { tellStandstill } from "./tell-standstill.ts";
@@ -40,8 +40,7 @@ export async function makeProgram(names: readonly CommandName[] = commandNames):
 
 /** Runs one command; sets the exit code of the process and never throws. */
 export async function main(argv: readonly string[]): Promise<void> {
-  const called = calledCommand(argv.slice(2));
-  const program = await makeProgram(called === undefined ? undefined : [called]);
+  const program = await makeProgram(neededCommands(argv.slice(2)));
   if (argv.length <= 2) return program.outputHelp();
   const ended = tellStandstill(argv.includes("--json"));
   try {

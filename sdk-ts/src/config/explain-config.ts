@@ -103,13 +103,8 @@ function typeText(json: Record<string, unknown>): string {
 function rangeOf(json: Record<string, unknown>): { readonly range?: string } {
   const bounds = [json, ...(Array.isArray(json.anyOf) ? json.anyOf.filter(isRecord) : [])];
   const bound = (name: string) => bounds.map((one) => one[name]).find((one) => one !== undefined);
-  const { minimum, maximum, above } = {
-    minimum: bound("minimum"),
-    maximum: bound("maximum"),
-    above: bound("exclusiveMinimum"),
-  };
+  const [maximum, above] = [bound("maximum"), bound("exclusiveMinimum")];
   if (maximum === undefined) return {};
-  return {
-    range: above === undefined ? `${minimum} to ${maximum}` : `above ${above}, to ${maximum}`,
-  };
+  const least = above === undefined ? bound("minimum") : `above ${above},`;
+  return { range: `${least} to ${maximum}` };
 }

@@ -19,6 +19,7 @@ export {
   grpcStatusFrom,
   qmtlErrorFrom,
 } from "./error-details.ts";
+export * from "./errors.ts";
 export {
   type HeartbeatSender,
   heartbeatToProto,
@@ -27,13 +28,6 @@ export {
 } from "./heartbeat-messages.ts";
 export { isAnswer } from "./is-answer.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
-export {
-  type FieldViolation,
-  hasReason,
-  QmtlError,
-  type QmtlErrorOptions,
-  type ReasonName,
-} from "./qmtl-error.ts";
 export { codeOfReason, isReasonName, reasonOfCode } from "./reason-code.ts";
 export { SAFE_METHODS } from "./safe-methods.ts";
 export {

@@ -58,7 +58,7 @@ const forgetBarsEvery = 64;
 /**
  * A broker that fills on the bars of a feed: the pure simulated broker over tables of its own.
  *
- * It compares the fence of an order with the one registered for its world in the transaction that accepts it, so
+ * It compares the fence of an order with the one registered for its world in the statement that accepts it, so
  * no clock decides (tier T3), and keeps (order, fence, decision, time) of everything it took, for ever. Calls are
  * made one at a time, but for orders handed over together. After a failed transaction memory is read from the tables again.
  */

@@ -6,7 +6,7 @@ import { describeKafka } from "../testing/describe-servers.ts";
 import { eventBusContract } from "./event-bus.contract.ts";
 import { openKafkaBus } from "./kafka-bus.ts";
 import { kafkaClient } from "./kafka-client.ts";
-import { lookUpInKafka } from "./kafka-retry.ts";
+import { askKafka } from "./kafka-retry.ts";
 
 describeKafka("EventBus", (server) => {
   const open = (topicPrefix = "p-") =>
@@ -45,7 +45,7 @@ describeKafka("EventBus", (server) => {
       logger: silentLogger,
       signal: new AbortController().signal,
     };
-    const offsets = await lookUpInKafka(lookup, (admin) => admin.fetchTopicOffsets("l-t"));
+    const offsets = await askKafka(lookup, (admin) => admin.fetchTopicOffsets("l-t"));
     expect(offsets.map(({ high }) => high)).toEqual(["0", "0"]);
   });
 });

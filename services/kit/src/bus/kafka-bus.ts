@@ -19,7 +19,7 @@ import {
   type TopicSpec,
 } from "./event-bus.ts";
 import { type KafkaAddress, kafkaClient, kafkaError } from "./kafka-client.ts";
-import { lookUpInKafka } from "./kafka-retry.ts";
+import { askKafka } from "./kafka-retry.ts";
 import { startKafkaSubscription } from "./kafka-subscription.ts";
 import { ensureKafkaTopics } from "./kafka-topics.ts";
 
@@ -68,7 +68,7 @@ class KafkaBus implements EventBus {
     try {
       await this.#track(
         // Repeating it is safe: what was made the first time is there the second.
-        lookUpInKafka(
+        askKafka(
           {
             ...this.#options,
             kafka: this.#kafka,

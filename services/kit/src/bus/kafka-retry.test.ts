@@ -2,7 +2,7 @@ import { type Admin, Kafka, KafkaJSAggregateError, KafkaJSProtocolError, logLeve
 import { expect, it, vi } from "vitest";
 import type { Clock } from "../clock.ts";
 import { silentLogger } from "../logger.ts";
-import { lookUpInKafka } from "./kafka-retry.ts";
+import { askKafka } from "./kafka-retry.ts";
 
 const notTheLeader = () => {
   const error = new KafkaJSProtocolError("This server is not the leader for that topic-partition");
@@ -43,7 +43,7 @@ const clientOfNobody = () => {
 it("gives up after six tries, waiting twice as long before each", async () => {
   const { clock, waits } = hastyClock();
   const ask = vi.fn(() => Promise.reject(notTheLeader()));
-  const asked = lookUpInKafka(lookupWith(clientOfNobody(), clock), ask);
+  const asked = askKafka(lookupWith(clientOfNobody(), clock), ask);
   await expect(asked).rejects.toMatchObject({ type: "NOT_LEADER_FOR_PARTITION" });
   expect(ask).toHaveBeenCalledTimes(6);
   expect(waits).toEqual([100, 200, 400, 800, 1_600]);
@@ -52,9 +52,7 @@ it("gives up after six tries, waiting twice as long before each", async () => {
 it("does not repeat a lookup that the next try would fail, too", async () => {
   const { clock } = hastyClock();
   const ask = vi.fn(() => Promise.reject(new Error("no rights")));
-  await expect(lookUpInKafka(lookupWith(clientOfNobody(), clock), ask)).rejects.toThrow(
-    "no rights",
-  );
+  await expect(askKafka(lookupWith(clientOfNobody(), clock), ask)).rejects.toThrow("no rights");
   expect(ask).toHaveBeenCalledTimes(1);
 });
 
@@ -68,6 +66,6 @@ it("repeats what failed for several topics only when each may do next time", asy
   const slow = failing(notTheLeader(), notTheLeader());
   const bad = failing(notTheLeader(), new Error("no rights"));
 
-  expect(await lookUpInKafka(lookup, slow)).toBe("made");
-  await expect(lookUpInKafka(lookup, bad)).rejects.toThrow("two topics");
+  expect(await askKafka(lookup, slow)).toBe("made");
+  await expect(askKafka(lookup, bad)).rejects.toThrow("two topics");
 });

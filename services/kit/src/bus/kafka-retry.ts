@@ -6,7 +6,7 @@ import type { Logger } from "../logger.ts";
 const RETRY_MS_FIRST = 100;
 const TRIES = 6;
 
-interface Lookup {
+interface Question {
   kafka: Kafka;
   /** Does the first try. */
   admin: Admin;
@@ -16,24 +16,24 @@ interface Lookup {
 }
 
 /**
- * A lookup that survives a change of leaders and a broker that is slow or has not heard yet of a topic just made. The
+ * A question or a change that survives a change of leaders and a broker that is slow or has not heard yet of a topic just made. The
  * library retries most calls by itself, but not a look at offsets or settings, nor the making of topics: there "not the
  * leader", "unknown topic" and "timed out" end the call though the next one would do, and the admin goes on with the
  * leaders it knew. So each further try has an admin of its own, which asks anew.
  *
  * @throws the last try's failure, or at once one that Kafka does not call retriable.
  */
-export async function lookUpInKafka<T>(
-  lookup: Lookup,
+export async function askKafka<T>(
+  question: Question,
   ask: (admin: Admin) => Promise<T>,
 ): Promise<T> {
-  const { kafka, clock, logger, signal } = lookup;
+  const { kafka, clock, logger, signal } = question;
   for (let tries = 1; ; tries += 1) {
     try {
-      return await (tries === 1 ? ask(lookup.admin) : askAnew(kafka, ask));
+      return await (tries === 1 ? ask(question.admin) : askAnew(kafka, ask));
     } catch (error) {
       if (!isRetriable(error) || tries === TRIES || signal.aborted) throw error;
-      logger.debug("kafka: a lookup is tried again", { error });
+      logger.debug("kafka: asking again", { error });
       await sleep(clock, RETRY_MS_FIRST * 2 ** (tries - 1), signal);
     }
   }

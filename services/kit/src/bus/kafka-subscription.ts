@@ -4,7 +4,7 @@ import type { Logger } from "../logger.ts";
 import { deliver } from "./deliver.ts";
 import type { BusEvent, SubscribeOptions } from "./event-bus.ts";
 import { kafkaError } from "./kafka-client.ts";
-import { lookUpInKafka } from "./kafka-retry.ts";
+import { askKafka } from "./kafka-retry.ts";
 
 interface Context {
   kafka: Kafka;
@@ -37,7 +37,7 @@ export async function startKafkaSubscription(
   const { kafka, groupId, prefix } = context;
   const topics = options.topics.map((topic) => prefix + topic);
   const { signal, fromBeginning } = options;
-  const starts = await lookUpInKafka({ ...context, signal }, (admin) =>
+  const starts = await askKafka({ ...context, signal }, (admin) =>
     startPlaces({ ...context, admin }, topics, fromBeginning),
   );
   const consumer = kafka.consumer({

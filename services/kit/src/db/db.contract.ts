@@ -4,10 +4,9 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Db, Queryable } from "./db.ts";
+import type { Db } from "./db.ts";
 import { ConstraintViolation, DbUnavailable, UniqueViolation } from "./db-errors.ts";
 import { migrate } from "./migrate.ts";
-import { queryRows } from "./query-rows.ts";
 
 const value = async (db: Db, sql: string, params: Parameters<Db["query"]>[1] = []) => {
   const [row] = await db.query<{ v: unknown }>(`select (select ${sql}) as v`, params);
@@ -234,29 +233,6 @@ export function dbContract(open: () => Promise<Db>): void {
         await Promise.all([update("x"), update("y"), update("z")]);
       });
       expect(await names(100)).toEqual(["z"]);
-    });
-
-    it("puts any number of rows through one statement at a time, and all or none", async () => {
-      const rows = Array.from({ length: 40 }, (_, at) => [1_000 + at, `row ${at}`]);
-      const insertRows = (tx: Queryable) =>
-        queryRows(
-          tx,
-          ["bigint", "text"],
-          rows,
-          (list) => `insert into contract.item (id, name) values ${list}`,
-        );
-      await db.transaction(insertRows);
-      expect(await value(db, "count(*) from contract.item where id between 1000 and 1039")).toBe(
-        40,
-      );
-      await expect(
-        db.transaction(async (tx) => {
-          await tx.query("delete from contract.item where id = 1000");
-          await insertRows(tx);
-        }),
-      ).rejects.toThrow(UniqueViolation);
-      expect(await names(1_000)).toEqual(["row 0"]);
-      await queryRows(db, ["bigint"], [], () => "never sent");
     });
 
     it("fails as a whole when one of several statements started together fails", async () => {

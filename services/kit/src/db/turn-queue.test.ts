@@ -1,3 +1,6 @@
+import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { TurnQueue } from "./turn-queue.ts";
@@ -53,6 +56,20 @@ it("goes on after a job that failed", async () => {
   await expect(failed).rejects.toThrow("no");
   await expect(statement).rejects.toThrow("nor this");
   expect(await queue.transaction(async () => 1)).toBe(1);
+});
+
+it("holds nothing of what its jobs came to", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect: () => void = runInNewContext("gc");
+  const queue = new TurnQueue(10);
+  const run = async (kind: "statement" | "transaction") =>
+    new WeakRef(await queue[kind](async () => ({ rows: [kind] })));
+  const results = [await run("statement"), await run("transaction"), await run("statement")];
+  await queue.idle();
+  await setImmediate();
+  collect();
+  expect(results.map((result) => result.deref())).toEqual([undefined, undefined, undefined]);
+  await queue.idle();
 });
 
 it("refuses more than it may hold, and takes more when some have ended", async () => {

@@ -8,9 +8,9 @@ export class TurnQueue {
   readonly #waitingMax: number;
   #waiting = 0;
   /** The end of the last transaction taken. */
-  #afterTransaction: Promise<unknown> = Promise.resolve();
+  #afterTransaction: Promise<void> = Promise.resolve();
   /** The end of everything taken. */
-  #afterAll: Promise<unknown> = Promise.resolve();
+  #afterAll: Promise<void> = Promise.resolve();
 
   /** @param waitingMax jobs under way or waiting; one more is refused with `DB_OVERLOADED`. */
   constructor(waitingMax: number) {
@@ -20,22 +20,21 @@ export class TurnQueue {
   /** Runs one statement: after the transactions before it, without waiting for the statements before it. */
   statement<T>(job: () => Promise<T>): Promise<T> {
     const result = this.#take(() => this.#afterTransaction.then(job));
-    this.#afterAll = Promise.allSettled([this.#afterAll, result]);
+    this.#afterAll = bothEnded(this.#afterAll, result);
     return result;
   }
 
   /** Runs a transaction: after everything before it, and before everything after it. */
   transaction<T>(job: () => Promise<T>): Promise<T> {
     const result = this.#take(() => this.#afterAll.then(job));
-    const after = Promise.allSettled([this.#afterAll, result]);
-    this.#afterAll = after;
-    this.#afterTransaction = after;
+    this.#afterAll = bothEnded(this.#afterAll, result);
+    this.#afterTransaction = this.#afterAll;
     return result;
   }
 
   /** Resolves when every job taken so far has ended. */
-  async idle(): Promise<void> {
-    await this.#afterAll;
+  idle(): Promise<void> {
+    return this.#afterAll;
   }
 
   #take<T>(start: () => Promise<T>): Promise<T> {
@@ -48,4 +47,9 @@ export class TurnQueue {
       this.#waiting -= 1;
     });
   }
+}
+
+/** Resolves to nothing: what the jobs came to, all the way back, would else be held by the queue. */
+async function bothEnded(one: Promise<void>, other: Promise<unknown>): Promise<void> {
+  await Promise.allSettled([one, other]);
 }

@@ -22,14 +22,16 @@ export interface DeskFacts {
   readonly nowMs: number;
 }
 
+export interface DeskReply {
+  readonly kind: "reply";
+  readonly reply: HeartbeatReply;
+  /** An open commit keeps it from more: handled again after that it may be granted. @default false */
+  readonly isEarly?: boolean;
+}
+
 /** A reply, or emitter rows to commit before the same heartbeat is handled again. */
 export type DeskAnswer =
-  | {
-      readonly kind: "reply";
-      readonly reply: HeartbeatReply;
-      /** An open commit keeps it from more: handled again after that it may be granted. @default false */
-      readonly isEarly?: boolean;
-    }
+  | DeskReply
   | {
       readonly kind: "commit_first";
       readonly emitters: readonly EmitterRow[];
@@ -123,7 +125,7 @@ function refused(
   facts: DeskFacts,
   heartbeat: Heartbeat,
   refusal: Extract<HeartbeatReply, { granted: false }>["refusal"],
-): Extract<DeskAnswer, { readonly kind: "reply" }> {
+): DeskReply {
   return { kind: "reply", reply: { ...replyBase(facts, heartbeat), granted: false, refusal } };
 }
 

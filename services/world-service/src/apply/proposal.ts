@@ -1,6 +1,7 @@
-import { diffGateState, type GateDelta, type GateState, type HeartbeatReply } from "@qmtl/sdk/gate";
+import { diffGateState, type GateDelta, type GateState } from "@qmtl/sdk/gate";
 import type { EmitterRow } from "./emitters.ts";
 import { type ApplyRun, type GateRow, gateStateOf } from "./gate-row.ts";
+import type { DeskReply } from "./lease-desk.ts";
 
 /** What a transaction does; one line of the tables in `gate-machine.ts` each. */
 export type ProposalKind =
@@ -94,10 +95,5 @@ export function makeProposal(
 
 /** The answer to a heartbeat, or a transaction to commit before it is handled again. */
 export type HeartbeatAnswer =
-  | {
-      readonly kind: "reply";
-      readonly reply: HeartbeatReply;
-      /** An open commit keeps it from more: handled again after that it may be granted. @default false */
-      readonly isEarly?: boolean;
-    }
+  | DeskReply
   | { readonly kind: "commit_first"; readonly proposal: Proposal };

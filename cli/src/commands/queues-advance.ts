@@ -54,10 +54,8 @@ async function advance(
   const otherwise = toEnd ? undefined : whyItRunsOn(source, hold.untilMs, untilMs);
   if (otherwise !== undefined) printNote(otherwise, session.asJson);
   if (!options.wait) {
-    const now = await queues.getReplay({ source });
-    return session.asJson
-      ? printJson(jsonOf(GetReplayResponseSchema, now))
-      : console.log(`${source} may run up to ${holdText(hold.untilMs)}`);
+    if (!session.asJson) return console.log(`${source} may run up to ${holdText(hold.untilMs)}`);
+    return printJson(jsonOf(GetReplayResponseSchema, await queues.getReplay({ source })));
   }
   const settled = await waitFor(
     async () => {

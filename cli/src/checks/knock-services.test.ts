@@ -1,4 +1,4 @@
-import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import {
   createPrincipalCheck,
@@ -22,7 +22,7 @@ describe("a gateway with keys", () => {
     gateway = await runService({
       name: "gateway",
       services: [
-        serve(GatewayService, {
+        serve(SystemService, {
           getCapabilities: async () => ({ capabilities: { serverVersion: "9.9.9" } }),
         }),
       ],

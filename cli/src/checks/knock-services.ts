@@ -1,8 +1,5 @@
 import { Code } from "@connectrpc/connect";
-import { GraphAdminService } from "@qmtl/contracts/qmtl/dagmanager/v1/graph_admin_service_pb";
-import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import type { Capabilities } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
 import { type Connection, connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { connectionCause } from "../no-answer.ts";
@@ -26,7 +23,6 @@ interface Door {
   /** Key of the configuration its address comes from. */
   readonly key: string;
   readonly url: string;
-  ask(connection: Connection): Promise<{ readonly capabilities?: Capabilities | undefined }>;
 }
 
 /** Asks each service of the configuration what it serves. Changes nothing; all at once. */
@@ -40,13 +36,11 @@ export function knockServices(config: QmtlConfig, options: KnockOptions): Promis
       name: "dag-manager",
       key: isOneProcess ? "dag_manager.port" : "gateway.dag_manager_url",
       url: isOneProcess ? `http://127.0.0.1:${dag_manager.port}` : gateway.dag_manager_url,
-      ask: (connection) => connection.client(GraphAdminService).getCapabilities({}),
     },
     {
       name: "world-service",
       key: isOneProcess ? "world_service.port" : "gateway.world_service_url",
       url: isOneProcess ? `http://127.0.0.1:${world_service.port}` : gateway.world_service_url,
-      ask: (connection) => connection.client(WorldService).getCapabilities({}),
     },
   ];
   return Promise.all(doors.map((door) => knock(door, config, options)));
@@ -62,7 +56,6 @@ function gatewayDoor(config: QmtlConfig): Door {
     name: "gateway",
     key: "sdk.gateway_url",
     url: config.sdk.gateway_url,
-    ask: (connection) => connection.client(GatewayService).getCapabilities({}),
   };
 }
 
@@ -75,7 +68,7 @@ async function knock(door: Door, config: QmtlConfig, options: KnockOptions): Pro
       ...(options.apiKey === undefined ? {} : { apiKey: options.apiKey }),
       ...(url.startsWith("https:") ? clientTls(config) : {}),
     });
-    const { capabilities } = await door.ask(connection);
+    const { capabilities } = await connection.client(SystemService).getCapabilities({});
     const detail = `${url} answers, version ${capabilities?.serverVersion || "unknown"}`;
     return { name, status: "ok", detail, isThere: true };
   } catch (failure) {

@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { create } from "@bufbuild/protobuf";
 import {
   type Account,
   AccountSchema,
@@ -8,13 +7,10 @@ import {
   GetAccountResponseSchema,
   GetLimitsResponseSchema,
   type Limits,
-  LimitsSchema,
   ReconcileResponseSchema,
-  SetLimitsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
-import { DecimalSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import type { Command } from "commander";
-import { CommandError, ExitCode } from "../exit-codes.ts";
+import { ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
 import { decimalText } from "../option-values.ts";
 import { isoTime, printJson, printTable } from "../print.ts";
@@ -103,34 +99,6 @@ function addLimitCommands(account: Command): void {
         if (session.asJson) return printJson(jsonOf(GetLimitsResponseSchema, answer));
         printLimits(answer.limits);
       }),
-    );
-
-  account
-    .command("set-limits <account>")
-    .description("change limits of an account; those not named stay")
-    .option("--order-notional <decimal>", "most notional of one order", decimalText)
-    .option("--gross <decimal>", "most gross notional of the account", decimalText)
-    .addHelpText("after", "\nExample:\n  qmtl account set-limits main --gross 100000")
-    .action(
-      withSession(
-        async (
-          session,
-          accountId: string,
-          { orderNotional, gross }: { orderNotional?: string; gross?: string },
-        ) => {
-          if (orderNotional === undefined && gross === undefined)
-            throw new CommandError("say --order-notional or --gross");
-          const accounts = session.client(AccountService);
-          const { limits: before, etag } = await accounts.getLimits({ accountId });
-          const limits = create(LimitsSchema, before ?? {});
-          if (orderNotional !== undefined)
-            limits.maxOrderNotional = create(DecimalSchema, { value: orderNotional });
-          if (gross !== undefined) limits.maxGross = create(DecimalSchema, { value: gross });
-          const answer = await accounts.setLimits({ accountId, limits, etag });
-          if (session.asJson) return printJson(jsonOf(SetLimitsResponseSchema, answer));
-          printLimits(answer.limits);
-        },
-      ),
     );
 }
 

@@ -1,8 +1,7 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
-import { GraphAdminService } from "@qmtl/contracts/qmtl/dagmanager/v1/graph_admin_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { nodeId, nodeIdsCrc32 } from "@qmtl/sdk/canonical";
 import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
@@ -44,23 +43,12 @@ const queue = (name: string, interval: number, tags: string[]) => ({
   queue: { queue: name, intervalSeconds: BigInt(interval), tags },
 });
 
-const admin = serve(GraphAdminService, {
-  collectGarbage: async ({ validateOnly }) => {
-    asked.push({ method: "collectGarbage", request: { validateOnly } });
-    return { queues: ["old-1", "old-2"] };
-  },
-  exportSchema: async () => ({ sql: "create table node ();" }),
-});
 const diff = serve(DiffService, {
   async *diff({ graph, validateOnly, contexts }) {
     asked.push({ method: "diff", request: { validateOnly, contexts } });
     const nodeIdsCrc = nodeIdsCrc32(graph!.nodes.map((node) => node.nodeId));
     const assignments = [{ nodeId: id, queue: { queue: "bars-1m" }, nodeKnown: false }];
     yield { chunk: 0, chunks: 1, assignments, nodeIdsCrc32: nodeIdsCrc };
-  },
-  redoDiff: async ({ sentinelId, graph }) => {
-    asked.push({ method: "redoDiff", request: { sentinelId, crc: graph!.nodeIdsCrc32 } });
-    return { assignments: [{ nodeId: id, queue: { queue: "bars-1m" }, reused: true }] };
   },
 });
 const queues = serve(QueueService, {
@@ -81,8 +69,8 @@ let bare: Door;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "qmtl-dag-"));
   writeFileSync(join(folder, "graph.json"), JSON.stringify(GRAPH));
-  door = await openGrpcDoor({ services: [admin, diff, queues] });
-  bare = await openGrpcDoor({ services: [serve(GraphAdminService, {}), serve(DiffService, {})] });
+  door = await openGrpcDoor({ services: [diff, queues] });
+  bare = await openGrpcDoor({ services: [serve(DiffService, {})] });
 });
 afterAll(async () => {
   await Promise.all([door.close(), bare.close()]);
@@ -137,61 +125,6 @@ describe("dag stats", () => {
     expect(exitCode).toBe(2);
     expect(err[0]).toContain("--interval");
   });
-});
-
-describe("dag gc", () => {
-  test("shows or drops, and says which", async () => {
-    const shown = await dag("gc", "--dry-run");
-    const dropped = await dag("gc", "--yes", "--json");
-
-    expect(shown.out).toEqual(["old-1", "old-2", "2 queues would go"]);
-    expect(JSON.parse(dropped.out[0]!)).toMatchObject({ queues: ["old-1", "old-2"] });
-    expect(asked.map(({ request }) => request)).toEqual([
-      { validateOnly: true },
-      { validateOnly: false },
-    ]);
-  });
-
-  test("drops nothing unless it is told to, and never more than it was told", async () => {
-    expect((await dag("gc")).exitCode).toBe(2);
-    expect((await dag("gc", "--dry-run", "--yes")).exitCode).toBe(2);
-    const ofOne = await dag("gc", "--yes", "--sentinel", "s-1", "--json");
-
-    expect(ofOne.exitCode).toBe(4);
-    expect(JSON.parse(ofOne.err[0]!)).toMatchObject({ reason: "FEATURE_NOT_BUILT" });
-    expect(asked).toEqual([]);
-  });
-});
-
-test("dag redo hands the graph in under the sentinel", async () => {
-  const { exitCode, out } = await dag(
-    "redo",
-    "--sentinel",
-    "sub-1-sentinel",
-    "--file",
-    graphFile(),
-  );
-
-  expect(exitCode).toBe(0);
-  expect(out[1]).toMatch(/^bars +bars-1m +yes$/);
-  expect(asked).toEqual([
-    { method: "redoDiff", request: { sentinelId: "sub-1-sentinel", crc: nodeIdsCrc32([id]) } },
-  ]);
-});
-
-test("dag export prints the schema, or writes a file that was not there", async () => {
-  const file = join(folder, "schema.sql");
-  const printed = await dag("export");
-  const written = await dag("export", "--out", file, "--json");
-  writeFileSync(file, "mine");
-  const again = await dag("export", "--out", file);
-  const kept = readFileSync(file, "utf8");
-  const forced = await dag("export", "--out", file, "--force");
-
-  expect(printed.out).toEqual(["create table node ();"]);
-  expect(JSON.parse(written.out[0]!)).toEqual({ out: file });
-  expect([again.exitCode, kept]).toEqual([2, "mine"]);
-  expect([forced.exitCode, readFileSync(file, "utf8")]).toEqual([0, "create table node ();"]);
 });
 
 describe("dag diff", () => {
@@ -251,23 +184,6 @@ describe("a DAG Manager", () => {
 
   test("that is no address is exit 2", async () => {
     for (const target of ["ftp://x", "http://", "::"])
-      expect((await runInProcess("dag", "export", "--target", target)).exitCode).toBe(2);
-  });
-
-  test.each([
-    ["GraphAdminService.CollectGarbage", ["gc", "--dry-run"]],
-    ["GraphAdminService.ExportSchema", ["export"]],
-    ["DiffService.RedoDiff", ["redo", "--sentinel", "s", "--file", "GRAPH"]],
-  ])("without %s says which feature is not built, and ends with 4", async (feature, args) => {
-    const words = args.map((word) => word.replace("GRAPH", graphFile()));
-    const { exitCode, out, err } = await runInProcess(
-      ...["dag", "--target", `127.0.0.1:${bare.port}`, ...words],
-    );
-
-    expect({ exitCode, out }).toEqual({ exitCode: 4, out: [] });
-    expect(err).toEqual([
-      `error: ${feature} is not built in this version [FEATURE_NOT_BUILT]`,
-      "hint: it stands in the contract, this version does not serve it; nothing was done",
-    ]);
+      expect((await runInProcess("dag", "stats", "--target", target)).exitCode).toBe(2);
   });
 });

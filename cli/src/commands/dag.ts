@@ -1,5 +1,4 @@
 import type { Command } from "commander";
-import { addDagAdminCommands } from "./dag-admin.ts";
 import { addDagDiffCommand } from "./dag-diff.ts";
 import { addDagSnapshotCommand } from "./dag-snapshot.ts";
 import { addDagStatsCommand } from "./dag-stats.ts";
@@ -8,10 +7,9 @@ import { addDagStatsCommand } from "./dag-stats.ts";
 export function addDagCommands(program: Command): void {
   const dag = program
     .command("dag")
-    .description("the global strategy graph: what a strategy adds to it, its queues, its care")
+    .description("the global strategy graph: what a strategy adds to it, its queues")
     .option("--target <url>", "ask this DAG Manager itself; before or after the command");
   addDagDiffCommand(dag);
   addDagStatsCommand(dag);
   addDagSnapshotCommand(dag);
-  addDagAdminCommands(dag);
 }

@@ -192,7 +192,6 @@ test.each([
   [["world", "activate", "demo", "trend", "--weight", "half", "--reason", "x"], "--weight"],
   [["policy", "show", "demo", "newest"], "version"],
   [["policy", "set-default", "demo", "0"], "version"],
-  [["account", "set-limits", "main", "--gross", "1e3"], "--gross"],
 ])("%j names what is no number, and asks nobody", async (words, field) => {
   const { exitCode, err } = await qmtl(...words, "--json");
 

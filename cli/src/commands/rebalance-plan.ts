@@ -4,7 +4,7 @@ import {
   ExecuteRebalanceResponseSchema,
   RebalancingExecutionService,
 } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
-import { SchemaVersionSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
+import { VersionRangeSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
 import {
   PlanRebalanceRequestSchema,
   PlanRebalanceResponseSchema,
@@ -130,7 +130,7 @@ async function planFile(
   if (account !== undefined || world !== undefined)
     throw new CommandError("--file states books and allocations: leave --account and --world out");
   const request = messageFromJson(PlanRebalanceRequestSchema, readJsonFile(file), file);
-  request.schemaVersion ??= create(SchemaVersionSchema, schemaRange(schemaVersion));
+  request.schemaVersion ??= create(VersionRangeSchema, schemaRange(schemaVersion));
   const answer = await session.client(RebalancingService).planRebalance(request);
   noteVersion(session, request.schemaVersion.max ?? 1, answer.schemaVersion?.version, answer.plan);
   if (session.asJson) return printJson(jsonOf(PlanRebalanceResponseSchema, answer));

@@ -104,12 +104,14 @@ export function dressTransport(inner: Transport, dressing: CallDressing): Transp
 
 const versioned = new WeakMap<DescMessage, boolean>();
 
-/** True when field 1 of the message is its schema version, as in every request of ours. */
+/** True when field 1 of the message is its schema version: the range of a request, the version of an answer. */
 export function hasSchemaVersion(desc: DescMessage): boolean {
   const known = versioned.get(desc);
   if (known !== undefined) return known;
   const first = desc.fields.find((field) => field.number === 1);
-  const isVersioned = first?.message?.typeName === "qmtl.type.v1.SchemaVersion";
+  const isVersioned =
+    first?.message?.typeName === "qmtl.type.v1.VersionRange" ||
+    first?.message?.typeName === "qmtl.type.v1.SchemaVersion";
   versioned.set(desc, isVersioned);
   return isVersioned;
 }
@@ -123,10 +125,9 @@ function withRange<I extends DescMessage>(
   if (!hasSchemaVersion(desc)) return input;
   if ("schemaVersion" in input && input.schemaVersion !== undefined) return input;
   const schemaVersion = {
-    $typeName: "qmtl.type.v1.SchemaVersion",
+    $typeName: "qmtl.type.v1.VersionRange",
     min: range.min,
     max: range.max,
-    version: 0,
   };
   return Object.assign({}, input, { schemaVersion });
 }

@@ -4,7 +4,6 @@
  */
 export const SAFE_METHODS: readonly string[] = [
   "qmtl.dagmanager.v1.DiffService/Diff",
-  "qmtl.dagmanager.v1.GraphAdminService/GetCapabilities",
   "qmtl.dagmanager.v1.QueueService/ListQueuesByTag",
   "qmtl.dagmanager.v1.QueueService/GetQueueStats",
   "qmtl.dagmanager.v1.QueueService/AcquireLeases",
@@ -18,8 +17,6 @@ export const SAFE_METHODS: readonly string[] = [
   "qmtl.dagmanager.v1.QueueService/DeleteReplayRunner",
   "qmtl.dagmanager.v1.QueueService/OpenContext",
   "qmtl.dagmanager.v1.QueueService/AckSwap",
-  "qmtl.dagmanager.v1.SentinelService/GetSentinel",
-  "qmtl.dagmanager.v1.SentinelService/ListSentinels",
   "qmtl.data.v1.QueueDataService/Publish",
   "qmtl.gateway.v1.AccountService/GetAccount",
   "qmtl.gateway.v1.AccountService/ListAccounts",
@@ -37,7 +34,6 @@ export const SAFE_METHODS: readonly string[] = [
   "qmtl.gateway.v1.GatewayService/GetSubmission",
   "qmtl.gateway.v1.GatewayService/WatchSubmission",
   "qmtl.gateway.v1.GatewayService/ListQueuesByTag",
-  "qmtl.gateway.v1.GatewayService/GetCapabilities",
   "qmtl.gateway.v1.GatewayService/ExplainStrategy",
   "qmtl.gateway.v1.GatewayService/ListEvents",
   "qmtl.gateway.v1.OrderService/SetTargets",
@@ -80,5 +76,5 @@ export const SAFE_METHODS: readonly string[] = [
   "qmtl.world.v1.WorldService/UpsertEdgeOverride",
   "qmtl.world.v1.WorldService/ListEdgeOverrides",
   "qmtl.world.v1.WorldService/ListAuditEntries",
-  "qmtl.world.v1.WorldService/GetCapabilities",
+  "qmtl.system.v1.SystemService/GetCapabilities",
 ];

@@ -5,6 +5,7 @@ import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { clientTls } from "../config/index.ts";
 import { connectTo } from "../rpc/index.ts";
@@ -19,6 +20,7 @@ export interface OnlineServices {
   readonly orders: Client<typeof OrderService>;
   readonly worlds: Client<typeof WorldService>;
   readonly accounts: Client<typeof AccountService>;
+  readonly system: Client<typeof SystemService>;
   /** The address, for messages. */
   readonly url: string;
   /** Drops the connection, unless it was given. */
@@ -42,6 +44,7 @@ export function onlineServices(options: OnlineOptions): OnlineServices {
     orders: connection.client(OrderService),
     worlds: connection.client(WorldService),
     accounts: connection.client(AccountService),
+    system: connection.client(SystemService),
     url,
     close: () => made?.close(),
   };

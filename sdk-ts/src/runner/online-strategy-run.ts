@@ -147,6 +147,7 @@ export class OnlineStrategyRun implements OnlineRun {
     await this.#graph.identified.strategy.onStart();
     const submission = await submitGraph(this.#graph, {
       gateway: this.#services.gateway,
+      system: this.#services.system,
       clock: this.#clock,
       worldId,
       asOf: this.#graph.fingerprint,

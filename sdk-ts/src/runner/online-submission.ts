@@ -6,6 +6,7 @@ import type {
   Submission,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { NodeSchema, StrategyGraphSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import type { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ReturnSeriesSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import { jcs, nodeIdsCrc32 } from "../canonical/index.ts";
@@ -19,6 +20,8 @@ export type BacktestSeries = MessageInitShape<typeof ReturnSeriesSchema>;
 
 export interface SubmitOptions {
   readonly gateway: Client<typeof GatewayService>;
+  /** Asked for a light answer while a submission takes its time. */
+  readonly system: Client<typeof SystemService>;
   readonly clock: SdkClock;
   readonly worldId: string;
   readonly asOf: string;
@@ -84,9 +87,9 @@ async function submitOnce(
 }
 
 /** A submission may take its time; a gateway that does not answer a light call either is away. */
-function watchSilence({ gateway, signal, onOutage }: SubmitOptions, answered: AbortSignal): void {
+function watchSilence({ system, signal, onOutage }: SubmitOptions, answered: AbortSignal): void {
   const over = AbortSignal.any([signal, answered]);
-  gateway.getCapabilities({}, { signal: over }).catch((failure: unknown) => {
+  system.getCapabilities({}, { signal: over }).catch((failure: unknown) => {
     if (!over.aborted && hasReason(failure, "OUTCOME_UNKNOWN")) onOutage(failure);
   });
 }

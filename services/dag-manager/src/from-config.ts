@@ -7,6 +7,7 @@ import {
   type Logger,
   type Metrics,
   type ServedService,
+  systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
@@ -21,12 +22,14 @@ import {
 import { LeaseDesk } from "./leases/lease-desk.ts";
 import { EmbeddedLog } from "./log/embedded-log.ts";
 import { LogTail } from "./log/log-tail.ts";
-import { adminHandlers } from "./rpc/admin-handlers.ts";
 import { diffHandlers } from "./rpc/diff-handlers.ts";
 import { queueDataHandlers } from "./rpc/queue-data-handlers.ts";
 import { queueHandlers } from "./rpc/queue-handlers.ts";
 import { beginFeed, ensureFeeds } from "./store/replay-store.ts";
 import { SwapDesk } from "./swap/swap-desk.ts";
+
+/** Version of this software. */
+const serverVersion = "0.1.0";
 
 export interface DagManagerDeps {
   /** Database with schema `dag`. */
@@ -85,7 +88,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     queueDataHandlers({ log, tail, clock, leadership, consume }),
   ];
   return {
-    services: [...services, ...adminHandlers(services, options.flags)],
+    services: [...services, systemService({ services, flags: options.flags, serverVersion })],
     async start() {
       await db.transaction((tx) => ensureFeeds(tx, options.feeds, clock.nowMs()));
       relay.start();

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
-import { FillService } from "@qmtl/contracts/qmtl/gateway/v1/fill_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { RebalancingExecutionService } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
@@ -11,7 +10,6 @@ import type { QmtlConfig } from "@qmtl/sdk/config";
 import {
   type CallPrincipal,
   type Clock,
-  capabilitiesOf,
   createMetrics,
   type GatewayKey,
   type Logger,
@@ -19,6 +17,7 @@ import {
   type SchemaRangeOf,
   type ServedService,
   serve,
+  systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
@@ -190,16 +189,11 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const { config } = deps;
   const { world, dag, gates, hub, keys, feeds, booker, orders, metrics, watch } = parts;
   const schemaRange = schemaRangeOf(config);
-  const capabilities = () =>
-    capabilitiesOf({ services, schemaRange, flags: flagsOf(config), serverVersion });
   const orderFacts = (worldId: string, strategyId: string) => orders.facts(worldId, strategyId);
   const explain = { world, gates, orderFacts };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
-    serve(
-      GatewayService,
-      gatewayHandlers({ submissions: parts, explain, watch, dag, hub, capabilities }),
-    ),
+    serve(GatewayService, gatewayHandlers({ submissions: parts, explain, watch, dag, hub })),
     serve(ControlStreamService, controlHandlers(parts)),
     ...queueServices({ dag, keys, feeds, booker }),
     ...worldServices({
@@ -210,6 +204,8 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
     ...orders.services,
   ];
   addMissing(services);
+  const flags = flagsOf(config);
+  services.push(systemService({ services: [...services], schemaRange, flags, serverVersion }));
   return services;
 }
 
@@ -230,7 +226,7 @@ const unopened: Pick<OrderPath, "onBars" | "bookedRow"> = {
 
 /** Contracts without a handler answer UNIMPLEMENTED, by name. */
 function addMissing(services: ServedService[]): void {
-  const all = [OrderService, AccountService, RebalancingExecutionService, FillService];
+  const all = [OrderService, AccountService, RebalancingExecutionService];
   for (const service of all) {
     const isServed = services.some((each) => each.service.typeName === service.typeName);
     if (!isServed) services.push(serve(service, {}));

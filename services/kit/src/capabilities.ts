@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { CapabilitiesSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
-import type { ServedService } from "./handlers.ts";
+import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
+import type { CapabilitiesSchema } from "@qmtl/contracts/qmtl/type/v1/capabilities_pb";
+import { type ServedService, serve } from "./handlers.ts";
 import { type SchemaRangeOf, servedMethods } from "./rpc/served-method.ts";
 
 export interface CapabilitiesOptions {
@@ -13,7 +14,17 @@ export interface CapabilitiesOptions {
   serverVersion: string;
 }
 
-/** What GetCapabilities answers: ranges per contract, flags, and the methods whose handlers were left out; all sorted. */
+/** `SystemService` of a server: what it says of the services it serves, this one included. */
+export function systemService(options: CapabilitiesOptions): ServedService {
+  const system: ServedService = serve(SystemService, {
+    getCapabilities: async () => ({
+      capabilities: capabilitiesOf({ ...options, services: [...options.services, system] }),
+    }),
+  });
+  return system;
+}
+
+/** What GetCapabilities answers: ranges per contract, flags, and what is planned only; all sorted. */
 export function capabilitiesOf(
   options: CapabilitiesOptions,
 ): MessageInitShape<typeof CapabilitiesSchema> {
@@ -21,13 +32,13 @@ export function capabilitiesOf(
   const ranges = new Map(methods.map(({ desc, range }) => [desc.parent.typeName, range]));
   return {
     contracts: [...ranges]
-      .map(([contract, { min, max }]) => ({ contract, min, max }))
+      .map(([contract, supported]) => ({ contract, supported }))
       .sort((a, b) => (a.contract < b.contract ? -1 : 1)),
     flags: [...new Set(options.flags ?? [])].sort(),
     serverVersion: options.serverVersion,
-    unimplementedMethods: methods
+    planned: methods
       .filter(({ call }) => call === undefined)
-      .map(({ feature }) => feature)
+      .map(({ desc }) => `${desc.parent.typeName}.${desc.name}`)
       .sort(),
   };
 }

@@ -10,7 +10,6 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { HealthImplementation } from "grpc-health-check";
 import { cannotListen } from "./rpc/cannot-listen.ts";
 import { type Door, type DoorOptions, type DoorSetup, drainCalls, setUpDoor } from "./rpc/door.ts";
-import { clientStreamAtGrpcDoor } from "./rpc/grpc-client-stream.ts";
 import { serverStreamAtGrpcDoor } from "./rpc/grpc-server-stream.ts";
 import { unaryAtGrpcDoor } from "./rpc/grpc-unary.ts";
 import { addReflection } from "./rpc/reflection.ts";
@@ -119,10 +118,8 @@ function definitionOf(methods: readonly ServedMethod[]): ServiceDefinition {
       desc.localName,
       {
         path,
-        requestStream:
-          desc.methodKind === "client_streaming" || desc.methodKind === "bidi_streaming",
-        responseStream:
-          desc.methodKind === "server_streaming" || desc.methodKind === "bidi_streaming",
+        requestStream: false,
+        responseStream: desc.methodKind === "server_streaming",
         requestSerialize: passBytes,
         requestDeserialize: passBytes,
         responseSerialize: desc.methodKind === "server_streaming" ? bytesOf : passBytes,
@@ -148,11 +145,10 @@ function handle(setup: DoorSetup, method: ServedMethod): UntypedServiceImplement
     case "server_streaming":
       return serverStreamAtGrpcDoor(setup, method);
     case "client_streaming":
-      return clientStreamAtGrpcDoor(setup, method);
     case "bidi_streaming":
       throw new QmtlError(
         "CONFIG_INVALID",
-        `${method.feature} is bidirectional: no door serves those`,
+        `${method.feature} takes a stream of requests: no server here does`,
       );
   }
 }

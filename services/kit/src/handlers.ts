@@ -43,9 +43,7 @@ export type MethodHandler<M extends DescMethod> = M["methodKind"] extends "unary
   ? (request: Request<M>, context: CallContext) => Promise<Response<M>>
   : M["methodKind"] extends "server_streaming"
     ? (request: Request<M>, context: CallContext) => AsyncIterable<Response<M> | EncodedMessage>
-    : M["methodKind"] extends "client_streaming"
-      ? (requests: AsyncIterable<Request<M>>, context: CallContext) => Promise<Response<M>>
-      : never;
+    : never;
 
 /** Handlers of a service by method name; a method that is left out answers UNIMPLEMENTED, naming the feature. */
 export type Handlers<S extends DescService> = {

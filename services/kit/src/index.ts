@@ -1,4 +1,4 @@
-export { type CapabilitiesOptions, capabilitiesOf } from "./capabilities.ts";
+export { type CapabilitiesOptions, capabilitiesOf, systemService } from "./capabilities.ts";
 export * from "./clock.ts";
 export { FAILPOINT_ENV, type FailpointOptions, Failpoints, failpoints } from "./failpoints.ts";
 export { openGrpcDoor } from "./grpc-door.ts";

@@ -182,11 +182,11 @@ test("capabilities name ranges, flags and every method whose handler was left ou
   });
 
   expect(capabilities.contracts).toEqual([
-    { contract: "qmtl.gateway.v1.GatewayService", min: 1, max: 1 },
-    { contract: "qmtl.world.v1.RebalancingService", min: 1, max: 2 },
+    { contract: "qmtl.gateway.v1.GatewayService", supported: { min: 1, max: 1 } },
+    { contract: "qmtl.world.v1.RebalancingService", supported: { min: 1, max: 2 } },
   ]);
   expect(capabilities.flags).toEqual(["compat_rebalance_v2", "test_mode"]);
-  expect(capabilities.unimplementedMethods).toContain("GatewayService.SubmitStrategy");
-  expect(capabilities.unimplementedMethods).not.toContain("GatewayService.GetSubmission");
+  expect(capabilities.planned).toContain("qmtl.gateway.v1.GatewayService.SubmitStrategy");
+  expect(capabilities.planned).not.toContain("qmtl.gateway.v1.GatewayService.GetSubmission");
   expect(hasSchemaVersion(PlanRebalanceRequestSchema)).toBe(true);
 });

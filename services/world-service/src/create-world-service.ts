@@ -4,10 +4,10 @@ import type { QmtlConfig } from "@qmtl/sdk/config";
 import { rebalanceRange } from "@qmtl/sdk/rpc";
 import {
   type Clock,
-  capabilitiesOf,
   type Logger,
   type SchemaRangeOf,
   type ServedService,
+  systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
@@ -71,14 +71,16 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   const ports: ServicePorts = { db, clock, logger, leadership, poke: () => relay.poke(), newId };
   const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports));
   const schemaRange = schemaRangeOf(max);
-  const capabilities = (): ReturnType<typeof capabilitiesOf> =>
-    capabilitiesOf({ services, schemaRange, flags: flagNames(config), serverVersion });
   const timerDefaults = timersFromConfig(config);
-  const services = worldServices(worlds, {
+  const own = worldServices(worlds, {
     timerDefaults,
-    capabilities,
     alphaMetricsRequired: alpha_metrics_required,
   });
+  const flagsOn = flagNames(config);
+  const services = [
+    ...own,
+    systemService({ services: own, schemaRange, flags: flagsOn, serverVersion }),
+  ];
   let isStopped = false;
   return {
     services,

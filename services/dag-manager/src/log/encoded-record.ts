@@ -21,7 +21,7 @@ export function encodedRecord(record: QueueRecord): Uint8Array {
 /** What every answer begins with: the version it is written in. */
 const head = toBinary(ConsumeResponseSchema, {
   $typeName: ConsumeResponseSchema.typeName,
-  schemaVersion: { $typeName: "qmtl.type.v1.SchemaVersion", min: 1, max: 1, version: 1 },
+  schemaVersion: { $typeName: "qmtl.type.v1.SchemaVersion", version: 1 },
   records: [],
 });
 const recordsField = ConsumeResponseSchema.field.records.number;

@@ -31,7 +31,7 @@ export async function appendControlEvent(
   const revision = row!.revision;
   const type = snakeCase(event.payload.case ?? "");
   const message = create(ControlEventSchema, {
-    schemaVersion: { min: eventVersion, max: eventVersion, version: eventVersion },
+    schemaVersion: { version: eventVersion },
     id: `dag/${event.topicKey}/${revision}`,
     source: "qmtl/dag-manager",
     type,

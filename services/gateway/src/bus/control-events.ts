@@ -28,7 +28,7 @@ export async function appendControlEvent(tx: Tx, event: OwnEvent, nowMs: number)
   );
   const revision = row!.revision;
   const message = create(ControlEventSchema, {
-    schemaVersion: { min: 1, max: 1, version: 1 },
+    schemaVersion: { version: 1 },
     id: `gateway/${topicKey}/${revision}`,
     source: "qmtl/gateway",
     type,

@@ -187,7 +187,7 @@ export class Subscription {
       [...this.#keys].map(([key, { last }]) => [key, BigInt(last)]),
     );
     const event = create(ControlEventSchema, {
-      schemaVersion: { min: 1, max: 1, version: 1 },
+      schemaVersion: { version: 1 },
       source: "qmtl/gateway",
       type: "progress_mark",
       time: timestampFromMs(this.#source.nowMs()),

@@ -58,7 +58,7 @@ type SnapshotInit = Extract<
 
 function snapshotEvent(topicKey: string, value: SnapshotInit, nowMs: number): ControlEvent {
   return create(ControlEventSchema, {
-    schemaVersion: { min: 1, max: 1, version: 1 },
+    schemaVersion: { version: 1 },
     id: `snapshot/${topicKey}/${value.revision ?? 0n}`,
     source: "qmtl/gateway",
     type: "snapshot",

@@ -4,12 +4,7 @@ import type {
   GetSubmissionResponse,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import {
-  type CallContext,
-  type capabilitiesOf,
-  type Handlers,
-  requireRole,
-} from "@qmtl/service-kit";
+import { type CallContext, type Handlers, requireRole } from "@qmtl/service-kit";
 import type { ControlHub } from "../control/control-hub.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
@@ -25,7 +20,6 @@ export interface GatewayHandlerPorts {
   readonly explain: ExplainPorts;
   readonly dag: Peer;
   readonly hub: ControlHub;
-  readonly capabilities: () => ReturnType<typeof capabilitiesOf>;
 }
 
 const pageSizeDefault = 100;
@@ -46,7 +40,6 @@ export function gatewayHandlers(ports: GatewayHandlerPorts): Handlers<typeof Gat
       const answer = await dag.unary(QueueService.method.listQueuesByTag, query, callOf(context));
       return { queues: answer.queues, nextPageToken: answer.nextPageToken };
     },
-    getCapabilities: async () => ({ capabilities: ports.capabilities() }),
     explainStrategy: (request, context) => explainStrategy(ports.explain, request, context),
     listEvents: async ({ topicKey, pageSize, pageToken }) =>
       hub.events.page(topicKey, pageSize === 0 ? pageSizeDefault : pageSize, pageToken),

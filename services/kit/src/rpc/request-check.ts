@@ -49,7 +49,7 @@ export function checkRequest(method: ServedMethod, request: Message): number {
   return version;
 }
 
-/** Field 1 is a SchemaVersion: `requestIsVersioned` looked at the descriptor. Absent means unset. */
+/** Field 1 is a VersionRange: `requestIsVersioned` looked at the descriptor. Absent means unset. */
 function statedRangeOf(request: Message): StatedRange | undefined {
   return "schemaVersion" in request
     ? (request.schemaVersion as StatedRange | undefined)
@@ -78,7 +78,7 @@ export function answerMessage(
   if (answer instanceof EncodedMessage) return fromBinary(desc.output, answer.bytes);
   const isFilled = "schemaVersion" in answer && answer.schemaVersion !== undefined;
   if (!method.answerIsVersioned || isFilled) return create(desc.output, answer);
-  const schemaVersion = create(SchemaVersionSchema, { min: range.min, max: range.max, version });
+  const schemaVersion = create(SchemaVersionSchema, { version, supported: range });
   // A copy: the handler may hand out one message to many callers.
   return create(desc.output, Object.assign({}, answer, { schemaVersion }));
 }

@@ -16,10 +16,6 @@ type ServerStreamFunction = (
   request: Message,
   context: CallContext,
 ) => AsyncIterable<Answer | EncodedMessage>;
-type ClientStreamFunction = (
-  requests: AsyncIterable<Message>,
-  context: CallContext,
-) => Promise<Answer | EncodedMessage>;
 
 /** One method of a served service, with what both doors need to know of it. */
 export interface ServedMethod {
@@ -37,7 +33,6 @@ export interface ServedMethod {
   readonly call:
     | { readonly kind: "unary"; readonly invoke: UnaryFunction }
     | { readonly kind: "server_streaming"; readonly invoke: ServerStreamFunction }
-    | { readonly kind: "client_streaming"; readonly invoke: ClientStreamFunction }
     | undefined;
 }
 
@@ -70,7 +65,7 @@ export function featureOf(desc: DescMethod): string {
 /** `serve()` tied each handler to its method; here only the kind is left to tell. */
 function callOf(
   desc: DescMethod,
-  handler: (UnaryFunction & ServerStreamFunction & ClientStreamFunction) | undefined,
+  handler: (UnaryFunction & ServerStreamFunction) | undefined,
 ): ServedMethod["call"] {
   if (handler === undefined) return undefined;
   switch (desc.methodKind) {
@@ -79,7 +74,6 @@ function callOf(
     case "server_streaming":
       return { kind: "server_streaming", invoke: handler };
     case "client_streaming":
-      return { kind: "client_streaming", invoke: handler };
     case "bidi_streaming":
       return undefined;
   }

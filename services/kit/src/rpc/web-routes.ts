@@ -1,7 +1,6 @@
 import type {
   DescMessage,
   DescMethod,
-  DescMethodClientStreaming,
   DescMethodServerStreaming,
   DescMethodUnary,
   Message,
@@ -38,16 +37,12 @@ function addRoute(router: ConnectRouter, setup: DoorSetup, method: ServedMethod)
     router.rpc(desc, (request, context) => unary(setup, method, request, context));
   } else if (isServerStream(desc)) {
     router.rpc(desc, (request, context) => serverStream(setup, method, request, context));
-  } else if (isClientStream(desc)) {
-    router.rpc(desc, (requests, context) => clientStream(setup, method, requests, context));
   }
 }
 
 const isUnary = (desc: DescMethod): desc is DescMethodUnary => desc.methodKind === "unary";
 const isServerStream = (desc: DescMethod): desc is DescMethodServerStreaming =>
   desc.methodKind === "server_streaming";
-const isClientStream = (desc: DescMethod): desc is DescMethodClientStreaming =>
-  desc.methodKind === "client_streaming";
 
 async function unary(
   setup: DoorSetup,
@@ -91,41 +86,6 @@ async function* serverStream(
     call.end();
     // Not awaited: a handler that waits for something else would hold the answer back.
     iterator?.return?.()?.catch(() => {});
-  }
-}
-
-async function clientStream(
-  setup: DoorSetup,
-  method: ServedMethod,
-  requests: AsyncIterable<Message>,
-  context: HandlerContext,
-): Promise<MessageShape<DescMessage>> {
-  const call = new WebCall(setup, method, context, true);
-  try {
-    if (method.call?.kind !== "client_streaming") throw notBuilt(method.feature);
-    const own = call.context(method.range.min);
-    const answer = await call.orInterrupted(
-      method.call.invoke(checked(method, requests, own), own),
-    );
-    return answerMessage(method, answer, own.schemaVersion);
-  } catch (failure) {
-    throw call.refusal(failure);
-  } finally {
-    call.end();
-  }
-}
-
-async function* checked(
-  method: ServedMethod,
-  requests: AsyncIterable<Message>,
-  context: { schemaVersion: number },
-): AsyncGenerator<Message> {
-  let isFirst = true;
-  for await (const request of requests) {
-    const version = checkRequest(method, request);
-    if (isFirst) context.schemaVersion = version;
-    isFirst = false;
-    yield request;
   }
 }
 

@@ -108,7 +108,7 @@ async function appendCounted(
 async function append(tx: Tx, init: EventInit): Promise<void> {
   const event = create(ControlEventSchema, {
     ...init,
-    schemaVersion: { min: 1, max: 1, version: 1 },
+    schemaVersion: { version: 1 },
     source: "qmtl/world-service",
   });
   await appendOutbox(tx, "world", {

@@ -1,7 +1,7 @@
 import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import { AlertService } from "@qmtl/contracts/qmtl/world/v1/alert_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
@@ -100,14 +100,11 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
     .renewLeases({ gatewayId: "g", heartbeats: [heartbeat] });
   expect(replies[0]).toMatchObject({ granted: false, sessionId: "s", heartbeatSeq: 1n });
 
-  const { capabilities } = await worlds.getCapabilities({});
-  expect(capabilities?.unimplementedMethods).toContain("DecisionService.ReportTrials");
-  expect(capabilities?.contracts.find((c) => c.contract === RebalancingService.typeName)?.max).toBe(
-    1,
+  const { capabilities } = await wire.client(SystemService).getCapabilities({});
+  const rebalancing = capabilities?.contracts.find(
+    ({ contract }) => contract === RebalancingService.typeName,
   );
-  await expect(wire.client(AlertService).listAlerts({})).rejects.toMatchObject({
-    reason: "FEATURE_NOT_BUILT",
-  });
+  expect(rebalancing?.supported).toMatchObject({ min: 1, max: 1 });
   await expect(worlds.getWorld({ worldId: "none" })).rejects.toMatchObject({
     reason: "WORLD_NOT_FOUND",
   });

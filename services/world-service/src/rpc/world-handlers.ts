@@ -1,7 +1,5 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { create } from "@bufbuild/protobuf";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import type { CapabilitiesSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
 import {
   EdgeOverrideSchema,
   WorldNodeSchema,
@@ -31,13 +29,12 @@ export const pageSizeDefault = 100;
 export interface WorldHandlerOptions {
   /** Timers of a new world that sets none. */
   readonly timerDefaults: TimerOverrides;
-  readonly capabilities: () => MessageInitShape<typeof CapabilitiesSchema>;
 }
 
 /** WorldService on the wire. */
 export function worldHandlers(
   worlds: Worlds,
-  { timerDefaults, capabilities }: WorldHandlerOptions,
+  { timerDefaults }: WorldHandlerOptions,
 ): Handlers<typeof WorldService> {
   return {
     createWorld: async ({ world, requestId }, context) => {
@@ -117,7 +114,6 @@ export function worldHandlers(
       const nextPageToken = rows.length > size ? String(page.at(-1)?.entry ?? 0) : "";
       return { entries: page.map(auditToProto), nextPageToken };
     },
-    getCapabilities: async () => ({ capabilities: capabilities() }),
   };
 }
 

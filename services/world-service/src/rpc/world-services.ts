@@ -1,11 +1,8 @@
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import { AlertService } from "@qmtl/contracts/qmtl/world/v1/alert_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { RiskHubService } from "@qmtl/contracts/qmtl/world/v1/risk_hub_service_pb";
 import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
-import { ValidationCacheService } from "@qmtl/contracts/qmtl/world/v1/validation_cache_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type SchemaRangeOf, type ServedService, serve } from "@qmtl/service-kit";
 import type { Worlds } from "../world/worlds.ts";
@@ -24,7 +21,7 @@ export function schemaRangeOf(rebalanceMax: number): SchemaRangeOf {
   });
 }
 
-/** All services of the contract; those without handlers answer that they are not built. */
+/** All services of the contract. */
 export function worldServices(
   worlds: Worlds,
   options: WorldHandlerOptions & { readonly alphaMetricsRequired: boolean },
@@ -36,8 +33,5 @@ export function worldServices(
     serve(ActivationService, activationHandlers(worlds)),
     serve(SubscriptionService, subscriptionHandlers(worlds)),
     serve(RebalancingService, rebalancingHandlers(worlds, options)),
-    serve(AlertService, {}),
-    serve(RiskHubService, {}),
-    serve(ValidationCacheService, {}),
   ];
 }

@@ -7,9 +7,10 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { QueueDescriptor, StrategyGraph } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { ComputeContext } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
-import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -17,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/dagmanager/v1/diff_service.proto.
  */
 export const file_qmtl_dagmanager_v1_diff_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2RhZ21hbmFnZXIvdjEvZGlmZl9zZXJ2aWNlLnByb3RvEhJxbXRsLmRhZ21hbmFnZXIudjEiqwIKC0RpZmZSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SHAoLc3RyYXRlZ3lfaWQYAiABKAlCB7pIBHICEAESMwoFZ3JhcGgYAyABKAsyHC5xbXRsLmdyYXBoLnYxLlN0cmF0ZWd5R3JhcGhCBrpIA8gBARI4Cghjb250ZXh0cxgEIAMoCzIcLnFtdGwudHlwZS52MS5Db21wdXRlQ29udGV4dEIIukgFkgECEGQSGAoQc3RyYXRlZ3lfdmVyc2lvbhgFIAEoCRISCgpmcm9tX2NodW5rGAYgASgNEhUKDXZhbGlkYXRlX29ubHkYByABKAgSFQoNc3VibWlzc2lvbl9pZBgIIAEoCSJ0Cg5EaWZmQXNzaWdubWVudBIPCgdub2RlX2lkGAEgASgJEi0KBXF1ZXVlGAIgASgLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISDgoGcmV1c2VkGAMgASgIEhIKCm5vZGVfa25vd24YBCABKAgiyAEKDERpZmZSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg0KBWNodW5rGAIgASgNEg4KBmNodW5rcxgDIAEoDRI3Cgthc3NpZ25tZW50cxgEIAMoCzIiLnFtdGwuZGFnbWFuYWdlci52MS5EaWZmQXNzaWdubWVudBITCgtzZW50aW5lbF9pZBgFIAEoCRIWCg5ub2RlX2lkc19jcmMzMhgGIAEoDSKZAQoPUmVkb0RpZmZSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SHAoLc2VudGluZWxfaWQYAiABKAlCB7pIBHICEAESMwoFZ3JhcGgYAyABKAsyHC5xbXRsLmdyYXBoLnYxLlN0cmF0ZWd5R3JhcGhCBrpIA8gBASKAAQoQUmVkb0RpZmZSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjcKC2Fzc2lnbm1lbnRzGAIgAygLMiIucW10bC5kYWdtYW5hZ2VyLnYxLkRpZmZBc3NpZ25tZW50MrEBCgtEaWZmU2VydmljZRJLCgREaWZmEh8ucW10bC5kYWdtYW5hZ2VyLnYxLkRpZmZSZXF1ZXN0GiAucW10bC5kYWdtYW5hZ2VyLnYxLkRpZmZSZXNwb25zZTABElUKCFJlZG9EaWZmEiMucW10bC5kYWdtYW5hZ2VyLnYxLlJlZG9EaWZmUmVxdWVzdBokLnFtdGwuZGFnbWFuYWdlci52MS5SZWRvRGlmZlJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_qmtl_graph_v1_graph, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiVxbXRsL2RhZ21hbmFnZXIvdjEvZGlmZl9zZXJ2aWNlLnByb3RvEhJxbXRsLmRhZ21hbmFnZXIudjEiqgIKC0RpZmZSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIcCgtzdHJhdGVneV9pZBgCIAEoCUIHukgEcgIQARIzCgVncmFwaBgDIAEoCzIcLnFtdGwuZ3JhcGgudjEuU3RyYXRlZ3lHcmFwaEIGukgDyAEBEjgKCGNvbnRleHRzGAQgAygLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0Qgi6SAWSAQIQZBIYChBzdHJhdGVneV92ZXJzaW9uGAUgASgJEhIKCmZyb21fY2h1bmsYBiABKA0SFQoNdmFsaWRhdGVfb25seRgHIAEoCBIVCg1zdWJtaXNzaW9uX2lkGAggASgJInQKDkRpZmZBc3NpZ25tZW50Eg8KB25vZGVfaWQYASABKAkSLQoFcXVldWUYAiABKAsyHi5xbXRsLmdyYXBoLnYxLlF1ZXVlRGVzY3JpcHRvchIOCgZyZXVzZWQYAyABKAgSEgoKbm9kZV9rbm93bhgEIAEoCCLIAQoMRGlmZlJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SDQoFY2h1bmsYAiABKA0SDgoGY2h1bmtzGAMgASgNEjcKC2Fzc2lnbm1lbnRzGAQgAygLMiIucW10bC5kYWdtYW5hZ2VyLnYxLkRpZmZBc3NpZ25tZW50EhMKC3NlbnRpbmVsX2lkGAUgASgJEhYKDm5vZGVfaWRzX2NyYzMyGAYgASgNMmoKC0RpZmZTZXJ2aWNlElsKBERpZmYSHy5xbXRsLmRhZ21hbmFnZXIudjEuRGlmZlJlcXVlc3QaIC5xbXRsLmRhZ21hbmFnZXIudjEuRGlmZlJlc3BvbnNlIg6QAgKiuxgHCAMSAQYoATABQlYKFWlvLnFtdGwuZGFnbWFuYWdlci52MVABWjtnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9kYWdtYW5hZ2VyL3YxO2RhZ21hbmFnZXJ2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
  * Compares a graph with the global one and adds what is new.
@@ -28,9 +29,9 @@ export type DiffRequest = Message<"qmtl.dagmanager.v1.DiffRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Strategy.
@@ -188,69 +189,6 @@ export const DiffResponseSchema: GenMessage<DiffResponse> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_diff_service, 2);
 
 /**
- * Runs a diff again under a given sentinel.
- *
- * @generated from message qmtl.dagmanager.v1.RedoDiffRequest
- */
-export type RedoDiffRequest = Message<"qmtl.dagmanager.v1.RedoDiffRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * Sentinel.
-   *
-   * @generated from field: string sentinel_id = 2;
-   */
-  sentinelId: string;
-
-  /**
-   * The graph.
-   *
-   * @generated from field: qmtl.graph.v1.StrategyGraph graph = 3;
-   */
-  graph?: StrategyGraph | undefined;
-};
-
-/**
- * Describes the message qmtl.dagmanager.v1.RedoDiffRequest.
- * Use `create(RedoDiffRequestSchema)` to create a new message.
- */
-export const RedoDiffRequestSchema: GenMessage<RedoDiffRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_diff_service, 3);
-
-/**
- * What came of it.
- *
- * @generated from message qmtl.dagmanager.v1.RedoDiffResponse
- */
-export type RedoDiffResponse = Message<"qmtl.dagmanager.v1.RedoDiffResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * Assignments.
-   *
-   * @generated from field: repeated qmtl.dagmanager.v1.DiffAssignment assignments = 2;
-   */
-  assignments: DiffAssignment[];
-};
-
-/**
- * Describes the message qmtl.dagmanager.v1.RedoDiffResponse.
- * Use `create(RedoDiffResponseSchema)` to create a new message.
- */
-export const RedoDiffResponseSchema: GenMessage<RedoDiffResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_diff_service, 4);
-
-/**
  * Graph in, queues out. Called by the Gateway.
  *
  * @generated from service qmtl.dagmanager.v1.DiffService
@@ -266,16 +204,6 @@ export const DiffService: GenService<{
     methodKind: "server_streaming";
     input: typeof DiffRequestSchema;
     output: typeof DiffResponseSchema;
-  },
-  /**
-   * Runs a diff again. UNIMPLEMENTED until graph administration is built.
-   *
-   * @generated from rpc qmtl.dagmanager.v1.DiffService.RedoDiff
-   */
-  redoDiff: {
-    methodKind: "unary";
-    input: typeof RedoDiffRequestSchema;
-    output: typeof RedoDiffResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_qmtl_dagmanager_v1_diff_service, 0);

@@ -11,9 +11,10 @@ import type { Origin } from "../../data/v1/queue_data_pb.ts";
 import { file_qmtl_data_v1_queue_data } from "../../data/v1/queue_data_pb.ts";
 import type { QueueDescriptor, TagQuery } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { ComputeContext } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
-import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -21,7 +22,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/dagmanager/v1/queue_service.proto.
  */
 export const file_qmtl_dagmanager_v1_queue_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZxbXRsL2RhZ21hbmFnZXIvdjEvcXVldWVfc2VydmljZS5wcm90bxIScW10bC5kYWdtYW5hZ2VyLnYxIoICChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoFcXVlcnkYAiABKAsyFy5xbXRsLmdyYXBoLnYxLlRhZ1F1ZXJ5Qga6SAPIAQESIQoQaW50ZXJ2YWxfc2Vjb25kcxgDIAEoA0IHukgEIgIgABItCgdjb250ZXh0GAQgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0Eh0KCXBhZ2Vfc2l6ZRgFIAEoBUIKukgHGgUY6AcoABISCgpwYWdlX3Rva2VuGAYgASgJIpcBChdMaXN0UXVldWVzQnlUYWdSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi4KBnF1ZXVlcxgCIAMoCzIeLnFtdGwuZ3JhcGgudjEuUXVldWVEZXNjcmlwdG9yEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSKFAgoKUXVldWVTdGF0cxItCgVxdWV1ZRgBIAEoCzIeLnFtdGwuZ3JhcGgudjEuUXVldWVEZXNjcmlwdG9yEhAKCG5leHRfc2VxGAIgASgEEhAKCG5leHRfcm93GAMgASgDEg0KBWVwb2NoGAQgASgEEhkKEWhvbGRlcl9zZXNzaW9uX2lkGAUgASgJEhQKDHZvaWRfcmVjb3JkcxgGIAEoBBINCgVlbmRlZBgHIAEoCBIPCgdibG9ja2VkGAggASgIEhoKEmxhc3RfYnVja2V0X2VuZF9tcxgJIAEoAxIUCgxzdHJhdGVneV9pZHMYCiADKAkSEgoKY2FuZGlkYXRlcxgLIAEoDSKBAQoUR2V0UXVldWVTdGF0c1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIfCgxjb21wdXRlX2tleXMYAiADKAlCCbpIBpIBAxDoBxITCgtzdHJhdGVneV9pZBgDIAEoCSJ8ChVHZXRRdWV1ZVN0YXRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgZxdWV1ZXMYAiADKAsyHi5xbXRsLmRhZ21hbmFnZXIudjEuUXVldWVTdGF0cyJuCghMZWFzZUFzaxIxCgtjb21wdXRlX2tleRgBIAEoCUIcukgZchcyFV5ibGFrZTM6WzAtOWEtZl17NjR9JBIWCgVidWlsZBgCIAEoCUIHukgEcgIQARIXCg91cHN0cmVhbXNfbG9jYWwYAyABKAgivQEKFEFjcXVpcmVMZWFzZXNSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARI3CgRrZXlzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlQXNrQgu6SAiSAQUIARDoBxIaCgd3YWl0X21zGAQgASgNQgm6SAYqBBiw6gEi3QEKCU5vZGVMZWFzZRITCgtjb21wdXRlX2tleRgBIAEoCRITCgtsZWFzZV9lcG9jaBgCIAEoBBIQCghsZWFzZV9tcxgDIAEoDRIRCgltYXJnaW5fbXMYBCABKA0SEAoIcmVuZXdfbXMYBSABKA0SJAoGb3JpZ2luGAYgASgLMhQucW10bC5kYXRhLnYxLk9yaWdpbhIXCg9jaGVja3BvaW50X2pzb24YByABKAkSFgoOc2VydmVyX3RpbWVfbXMYCCABKAMSGAoQZmVlZF9maW5nZXJwcmludBgJIAEoCSJ7ChVBY3F1aXJlTGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgZsZWFzZXMYAiADKAsyHS5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZUxlYXNlIjQKCExlYXNlUmVmEhMKC2NvbXB1dGVfa2V5GAEgASgJEhMKC2xlYXNlX2Vwb2NoGAIgASgEIp8BChJSZW5ld0xlYXNlc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIbCgpzZXNzaW9uX2lkGAIgASgJQge6SARyAhABEjcKBmxlYXNlcxgDIAMoCzIcLnFtdGwuZGFnbWFuYWdlci52MS5MZWFzZVJlZkIJukgGkgEDEOgHIksKDExlYXNlUmVuZXdhbBITCgtjb21wdXRlX2tleRgBIAEoCRIPCgdyZW5ld2VkGAIgASgIEhUKDWN1cnJlbnRfZXBvY2gYAyABKAQilgEKE1JlbmV3TGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIyCghyZW5ld2FscxgCIAMoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5MZWFzZVJlbmV3YWwSFgoOc2VydmVyX3RpbWVfbXMYAyABKAMisQEKFFJlbGVhc2VMZWFzZXNSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARI3CgZsZWFzZXMYAyADKAsyHC5xbXRsLmRhZ21hbmFnZXIudjEuTGVhc2VSZWZCCbpIBpIBAxDoBxIOCgZyZWFzb24YBCABKAkiTAoVUmVsZWFzZUxlYXNlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24idAoMTm9kZVNuYXBzaG90EhwKC2NvbXB1dGVfa2V5GAEgASgJQge6SARyAhABEgsKA3NlcRgCIAEoBBILCgNyb3cYAyABKAMSEgoKc3RhdGVfaGFzaBgEIAEoDBIYCgVzdGF0ZRgFIAEoDEIJukgGegQYgIBAIqkBChNQdXRTbmFwc2hvdHNSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARJACglzbmFwc2hvdHMYAyADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZVNuYXBzaG90Qgu6SAiSAQUIARDoByJsChRQdXRTbmFwc2hvdHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnN0b3JlZBgCIAEoDRIPCgdpZ25vcmVkGAMgASgNIm0KE0dldFNuYXBzaG90c1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIhCgxjb21wdXRlX2tleXMYAiADKAlCC7pICJIBBQgBEOgHIoABChRHZXRTbmFwc2hvdHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjMKCXNuYXBzaG90cxgCIAMoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5Ob2RlU25hcHNob3QiyQEKF1JlcG9ydERpdmVyZ2VuY2VSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARIcCgtjb21wdXRlX2tleRgDIAEoCUIHukgEcgIQARILCgNyb3cYBCABKAMSDQoFYnVpbGQYBSABKAkSEAoIbG9nX2hhc2gYBiABKAwSEAoIb3duX2hhc2gYByABKAwiTwoYUmVwb3J0RGl2ZXJnZW5jZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24ihgEKFEFkdmFuY2VSZXBsYXlSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFwoGc291cmNlGAIgASgJQge6SARyAhABEhAKCHVudGlsX21zGAMgASgDEg4KBnRvX2VuZBgEIAEoCCKiAQoVQWR2YW5jZVJlcGxheVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFQoIdW50aWxfbXMYAiABKANIAIgBARISCgpwYXNzZWRfcm93GAMgASgDEhwKFHBhc3NlZF9idWNrZXRfZW5kX21zGAQgASgDQgsKCV91bnRpbF9tcyJgChBHZXRSZXBsYXlSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFwoGc291cmNlGAIgASgJQge6SARyAhABIvEBChFHZXRSZXBsYXlSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhUKCHVudGlsX21zGAIgASgDSACIAQESEgoKcGFzc2VkX3JvdxgDIAEoAxIcChRwYXNzZWRfYnVja2V0X2VuZF9tcxgEIAEoAxIxCgdydW5uZXJzGAUgAygLMiAucW10bC5kYWdtYW5hZ2VyLnYxLlJlcGxheVJ1bm5lchIPCgdzZXR0bGVkGAYgASgIEg0KBWVuZGVkGAcgASgIQgsKCV91bnRpbF9tcyKJAQoMUmVwbGF5UnVubmVyEhsKCnNlc3Npb25faWQYASABKAlCB7pIBHICEAESEAoId29ybGRfaWQYAiABKAkSFAoMc3RyYXRlZ3lfaWRzGAMgAygJEhAKCGZyb21fcm93GAQgASgDEhEKCWVuZGVkX3JvdxgFIAEoAxIPCgdkcm9wcGVkGAYgASgIIqMBChlDcmVhdGVSZXBsYXlSdW5uZXJSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFwoGc291cmNlGAIgASgJQge6SARyAhABEjgKBnJ1bm5lchgDIAEoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5SZXBsYXlSdW5uZXJCBrpIA8gBASKDAQoaQ3JlYXRlUmVwbGF5UnVubmVyUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIwCgZydW5uZXIYAiABKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuUmVwbGF5UnVubmVyIoYBChlEZWxldGVSZXBsYXlSdW5uZXJSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFwoGc291cmNlGAIgASgJQge6SARyAhABEhsKCnNlc3Npb25faWQYAyABKAlCB7pIBHICEAEiUQoaRGVsZXRlUmVwbGF5UnVubmVyUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiK6AQoST3BlbkNvbnRleHRSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SHAoLc3RyYXRlZ3lfaWQYAiABKAlCB7pIBHICEAESNQoHY29udGV4dBgDIAEoCzIcLnFtdGwudHlwZS52MS5Db21wdXRlQ29udGV4dEIGukgDyAEBEhoKB3dhaXRfbXMYBCABKA1CCbpIBioEGODUAyKJAQoTT3BlbkNvbnRleHRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHN3YXAYAiABKAsyHC5xbXRsLmNvbnRyb2wudjEuQ29udGV4dFN3YXASEQoJd2FybV9rZXlzGAMgASgNIu8BCg5BY2tTd2FwUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhsKCnNlc3Npb25faWQYAiABKAlCB7pIBHICEAESGAoHc3dhcF9pZBgDIAEoCUIHukgEcgIQARIpCgVwaGFzZRgEIAEoDjIaLnFtdGwuY29udHJvbC52MS5Td2FwUGhhc2USEQoJZW5kZWRfcm93GAUgASgDEhAKCHdhcm1fcm93GAYgASgDEg8KB3JlZnVzZWQYByABKAgSEAoIZnJvbV9yb3cYCCABKAMicgoPQWNrU3dhcFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoEc3dhcBgCIAEoCzIcLnFtdGwuY29udHJvbC52MS5Db250ZXh0U3dhcDKfCwoMUXVldWVTZXJ2aWNlEmoKD0xpc3RRdWV1ZXNCeVRhZxIqLnFtdGwuZGFnbWFuYWdlci52MS5MaXN0UXVldWVzQnlUYWdSZXF1ZXN0GisucW10bC5kYWdtYW5hZ2VyLnYxLkxpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEmQKDUdldFF1ZXVlU3RhdHMSKC5xbXRsLmRhZ21hbmFnZXIudjEuR2V0UXVldWVTdGF0c1JlcXVlc3QaKS5xbXRsLmRhZ21hbmFnZXIudjEuR2V0UXVldWVTdGF0c1Jlc3BvbnNlEmQKDUFjcXVpcmVMZWFzZXMSKC5xbXRsLmRhZ21hbmFnZXIudjEuQWNxdWlyZUxlYXNlc1JlcXVlc3QaKS5xbXRsLmRhZ21hbmFnZXIudjEuQWNxdWlyZUxlYXNlc1Jlc3BvbnNlEl4KC1JlbmV3TGVhc2VzEiYucW10bC5kYWdtYW5hZ2VyLnYxLlJlbmV3TGVhc2VzUmVxdWVzdBonLnFtdGwuZGFnbWFuYWdlci52MS5SZW5ld0xlYXNlc1Jlc3BvbnNlEmQKDVJlbGVhc2VMZWFzZXMSKC5xbXRsLmRhZ21hbmFnZXIudjEuUmVsZWFzZUxlYXNlc1JlcXVlc3QaKS5xbXRsLmRhZ21hbmFnZXIudjEuUmVsZWFzZUxlYXNlc1Jlc3BvbnNlEmEKDFB1dFNuYXBzaG90cxInLnFtdGwuZGFnbWFuYWdlci52MS5QdXRTbmFwc2hvdHNSZXF1ZXN0GigucW10bC5kYWdtYW5hZ2VyLnYxLlB1dFNuYXBzaG90c1Jlc3BvbnNlEmEKDEdldFNuYXBzaG90cxInLnFtdGwuZGFnbWFuYWdlci52MS5HZXRTbmFwc2hvdHNSZXF1ZXN0GigucW10bC5kYWdtYW5hZ2VyLnYxLkdldFNuYXBzaG90c1Jlc3BvbnNlEm0KEFJlcG9ydERpdmVyZ2VuY2USKy5xbXRsLmRhZ21hbmFnZXIudjEuUmVwb3J0RGl2ZXJnZW5jZVJlcXVlc3QaLC5xbXRsLmRhZ21hbmFnZXIudjEuUmVwb3J0RGl2ZXJnZW5jZVJlc3BvbnNlEmQKDUFkdmFuY2VSZXBsYXkSKC5xbXRsLmRhZ21hbmFnZXIudjEuQWR2YW5jZVJlcGxheVJlcXVlc3QaKS5xbXRsLmRhZ21hbmFnZXIudjEuQWR2YW5jZVJlcGxheVJlc3BvbnNlElgKCUdldFJlcGxheRIkLnFtdGwuZGFnbWFuYWdlci52MS5HZXRSZXBsYXlSZXF1ZXN0GiUucW10bC5kYWdtYW5hZ2VyLnYxLkdldFJlcGxheVJlc3BvbnNlEnMKEkNyZWF0ZVJlcGxheVJ1bm5lchItLnFtdGwuZGFnbWFuYWdlci52MS5DcmVhdGVSZXBsYXlSdW5uZXJSZXF1ZXN0Gi4ucW10bC5kYWdtYW5hZ2VyLnYxLkNyZWF0ZVJlcGxheVJ1bm5lclJlc3BvbnNlEnMKEkRlbGV0ZVJlcGxheVJ1bm5lchItLnFtdGwuZGFnbWFuYWdlci52MS5EZWxldGVSZXBsYXlSdW5uZXJSZXF1ZXN0Gi4ucW10bC5kYWdtYW5hZ2VyLnYxLkRlbGV0ZVJlcGxheVJ1bm5lclJlc3BvbnNlEl4KC09wZW5Db250ZXh0EiYucW10bC5kYWdtYW5hZ2VyLnYxLk9wZW5Db250ZXh0UmVxdWVzdBonLnFtdGwuZGFnbWFuYWdlci52MS5PcGVuQ29udGV4dFJlc3BvbnNlElIKB0Fja1N3YXASIi5xbXRsLmRhZ21hbmFnZXIudjEuQWNrU3dhcFJlcXVlc3QaIy5xbXRsLmRhZ21hbmFnZXIudjEuQWNrU3dhcFJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_qmtl_control_v1_control_event, file_qmtl_data_v1_queue_data, file_qmtl_graph_v1_graph, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiZxbXRsL2RhZ21hbmFnZXIvdjEvcXVldWVfc2VydmljZS5wcm90bxIScW10bC5kYWdtYW5hZ2VyLnYxIoECChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIuCgVxdWVyeRgCIAEoCzIXLnFtdGwuZ3JhcGgudjEuVGFnUXVlcnlCBrpIA8gBARIhChBpbnRlcnZhbF9zZWNvbmRzGAMgASgDQge6SAQiAiAAEi0KB2NvbnRleHQYBCABKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSHQoJcGFnZV9zaXplGAUgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBiABKAkilwEKF0xpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUCCgpRdWV1ZVN0YXRzEi0KBXF1ZXVlGAEgASgLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISEAoIbmV4dF9zZXEYAiABKAQSEAoIbmV4dF9yb3cYAyABKAMSDQoFZXBvY2gYBCABKAQSGQoRaG9sZGVyX3Nlc3Npb25faWQYBSABKAkSFAoMdm9pZF9yZWNvcmRzGAYgASgEEg0KBWVuZGVkGAcgASgIEg8KB2Jsb2NrZWQYCCABKAgSGgoSbGFzdF9idWNrZXRfZW5kX21zGAkgASgDEhQKDHN0cmF0ZWd5X2lkcxgKIAMoCRISCgpjYW5kaWRhdGVzGAsgASgNIoABChRHZXRRdWV1ZVN0YXRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHwoMY29tcHV0ZV9rZXlzGAIgAygJQgm6SAaSAQMQ6AcSEwoLc3RyYXRlZ3lfaWQYAyABKAkifAoVR2V0UXVldWVTdGF0c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5kYWdtYW5hZ2VyLnYxLlF1ZXVlU3RhdHMibgoITGVhc2VBc2sSMQoLY29tcHV0ZV9rZXkYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSFgoFYnVpbGQYAiABKAlCB7pIBHICEAESFwoPdXBzdHJlYW1zX2xvY2FsGAMgASgIIrwBChRBY3F1aXJlTGVhc2VzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARI3CgRrZXlzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlQXNrQgu6SAiSAQUIARDoBxIaCgd3YWl0X21zGAQgASgNQgm6SAYqBBiw6gEi3QEKCU5vZGVMZWFzZRITCgtjb21wdXRlX2tleRgBIAEoCRITCgtsZWFzZV9lcG9jaBgCIAEoBBIQCghsZWFzZV9tcxgDIAEoDRIRCgltYXJnaW5fbXMYBCABKA0SEAoIcmVuZXdfbXMYBSABKA0SJAoGb3JpZ2luGAYgASgLMhQucW10bC5kYXRhLnYxLk9yaWdpbhIXCg9jaGVja3BvaW50X2pzb24YByABKAkSFgoOc2VydmVyX3RpbWVfbXMYCCABKAMSGAoQZmVlZF9maW5nZXJwcmludBgJIAEoCSJ7ChVBY3F1aXJlTGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgZsZWFzZXMYAiADKAsyHS5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZUxlYXNlIjQKCExlYXNlUmVmEhMKC2NvbXB1dGVfa2V5GAEgASgJEhMKC2xlYXNlX2Vwb2NoGAIgASgEIp4BChJSZW5ld0xlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCnNlc3Npb25faWQYAiABKAlCB7pIBHICEAESNwoGbGVhc2VzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlUmVmQgm6SAaSAQMQ6AciSwoMTGVhc2VSZW5ld2FsEhMKC2NvbXB1dGVfa2V5GAEgASgJEg8KB3JlbmV3ZWQYAiABKAgSFQoNY3VycmVudF9lcG9jaBgDIAEoBCKWAQoTUmVuZXdMZWFzZXNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjIKCHJlbmV3YWxzGAIgAygLMiAucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlUmVuZXdhbBIWCg5zZXJ2ZXJfdGltZV9tcxgDIAEoAyKwAQoUUmVsZWFzZUxlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCnNlc3Npb25faWQYAiABKAlCB7pIBHICEAESNwoGbGVhc2VzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlUmVmQgm6SAaSAQMQ6AcSDgoGcmVhc29uGAQgASgJIkwKFVJlbGVhc2VMZWFzZXNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uInQKDE5vZGVTbmFwc2hvdBIcCgtjb21wdXRlX2tleRgBIAEoCUIHukgEcgIQARILCgNzZXEYAiABKAQSCwoDcm93GAMgASgDEhIKCnN0YXRlX2hhc2gYBCABKAwSGAoFc3RhdGUYBSABKAxCCbpIBnoEGICAQCKoAQoTUHV0U25hcHNob3RzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARJACglzbmFwc2hvdHMYAyADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZVNuYXBzaG90Qgu6SAiSAQUIARDoByJsChRQdXRTbmFwc2hvdHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnN0b3JlZBgCIAEoDRIPCgdpZ25vcmVkGAMgASgNImwKE0dldFNuYXBzaG90c1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEiEKDGNvbXB1dGVfa2V5cxgCIAMoCUILukgIkgEFCAEQ6AcigAEKFEdldFNuYXBzaG90c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMwoJc25hcHNob3RzGAIgAygLMiAucW10bC5kYWdtYW5hZ2VyLnYxLk5vZGVTbmFwc2hvdCKFAQoUQWR2YW5jZVJlcGxheVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhcKBnNvdXJjZRgCIAEoCUIHukgEcgIQARIQCgh1bnRpbF9tcxgDIAEoAxIOCgZ0b19lbmQYBCABKAgiogEKFUFkdmFuY2VSZXBsYXlSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhUKCHVudGlsX21zGAIgASgDSACIAQESEgoKcGFzc2VkX3JvdxgDIAEoAxIcChRwYXNzZWRfYnVja2V0X2VuZF9tcxgEIAEoA0ILCglfdW50aWxfbXMiXwoQR2V0UmVwbGF5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USFwoGc291cmNlGAIgASgJQge6SARyAhABIvEBChFHZXRSZXBsYXlSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhUKCHVudGlsX21zGAIgASgDSACIAQESEgoKcGFzc2VkX3JvdxgDIAEoAxIcChRwYXNzZWRfYnVja2V0X2VuZF9tcxgEIAEoAxIxCgdydW5uZXJzGAUgAygLMiAucW10bC5kYWdtYW5hZ2VyLnYxLlJlcGxheVJ1bm5lchIPCgdzZXR0bGVkGAYgASgIEg0KBWVuZGVkGAcgASgIQgsKCV91bnRpbF9tcyKJAQoMUmVwbGF5UnVubmVyEhsKCnNlc3Npb25faWQYASABKAlCB7pIBHICEAESEAoId29ybGRfaWQYAiABKAkSFAoMc3RyYXRlZ3lfaWRzGAMgAygJEhAKCGZyb21fcm93GAQgASgDEhEKCWVuZGVkX3JvdxgFIAEoAxIPCgdkcm9wcGVkGAYgASgIIqIBChlDcmVhdGVSZXBsYXlSdW5uZXJSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZzb3VyY2UYAiABKAlCB7pIBHICEAESOAoGcnVubmVyGAMgASgLMiAucW10bC5kYWdtYW5hZ2VyLnYxLlJlcGxheVJ1bm5lckIGukgDyAEBIoMBChpDcmVhdGVSZXBsYXlSdW5uZXJSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjAKBnJ1bm5lchgCIAEoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5SZXBsYXlSdW5uZXIihQEKGURlbGV0ZVJlcGxheVJ1bm5lclJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhcKBnNvdXJjZRgCIAEoCUIHukgEcgIQARIbCgpzZXNzaW9uX2lkGAMgASgJQge6SARyAhABIlEKGkRlbGV0ZVJlcGxheVJ1bm5lclJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24iuQEKEk9wZW5Db250ZXh0UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHAoLc3RyYXRlZ3lfaWQYAiABKAlCB7pIBHICEAESNQoHY29udGV4dBgDIAEoCzIcLnFtdGwudHlwZS52MS5Db21wdXRlQ29udGV4dEIGukgDyAEBEhoKB3dhaXRfbXMYBCABKA1CCbpIBioEGODUAyKJAQoTT3BlbkNvbnRleHRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHN3YXAYAiABKAsyHC5xbXRsLmNvbnRyb2wudjEuQ29udGV4dFN3YXASEQoJd2FybV9rZXlzGAMgASgNIu4BCg5BY2tTd2FwUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARIYCgdzd2FwX2lkGAMgASgJQge6SARyAhABEikKBXBoYXNlGAQgASgOMhoucW10bC5jb250cm9sLnYxLlN3YXBQaGFzZRIRCgllbmRlZF9yb3cYBSABKAMSEAoId2FybV9yb3cYBiABKAMSDwoHcmVmdXNlZBgHIAEoCBIQCghmcm9tX3JvdxgIIAEoAyJyCg9BY2tTd2FwUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgRzd2FwGAIgASgLMhwucW10bC5jb250cm9sLnYxLkNvbnRleHRTd2FwMtcLCgxRdWV1ZVNlcnZpY2USeQoPTGlzdFF1ZXVlc0J5VGFnEioucW10bC5kYWdtYW5hZ2VyLnYxLkxpc3RRdWV1ZXNCeVRhZ1JlcXVlc3QaKy5xbXRsLmRhZ21hbmFnZXIudjEuTGlzdFF1ZXVlc0J5VGFnUmVzcG9uc2UiDZACAaK7GAYIARICBQYSbwoNR2V0UXVldWVTdGF0cxIoLnFtdGwuZGFnbWFuYWdlci52MS5HZXRRdWV1ZVN0YXRzUmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5HZXRRdWV1ZVN0YXRzUmVzcG9uc2UiCZACAaK7GAIIARJyCg1BY3F1aXJlTGVhc2VzEigucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXF1ZXN0GikucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXNwb25zZSIMkAICorsYBQgCEgEFEmwKC1JlbmV3TGVhc2VzEiYucW10bC5kYWdtYW5hZ2VyLnYxLlJlbmV3TGVhc2VzUmVxdWVzdBonLnFtdGwuZGFnbWFuYWdlci52MS5SZW5ld0xlYXNlc1Jlc3BvbnNlIgyQAgKiuxgFCAISAQUScgoNUmVsZWFzZUxlYXNlcxIoLnFtdGwuZGFnbWFuYWdlci52MS5SZWxlYXNlTGVhc2VzUmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5SZWxlYXNlTGVhc2VzUmVzcG9uc2UiDJACAqK7GAUIAhIBBRJsCgxQdXRTbmFwc2hvdHMSJy5xbXRsLmRhZ21hbmFnZXIudjEuUHV0U25hcHNob3RzUmVxdWVzdBooLnFtdGwuZGFnbWFuYWdlci52MS5QdXRTbmFwc2hvdHNSZXNwb25zZSIJkAICorsYAggCEmwKDEdldFNuYXBzaG90cxInLnFtdGwuZGFnbWFuYWdlci52MS5HZXRTbmFwc2hvdHNSZXF1ZXN0GigucW10bC5kYWdtYW5hZ2VyLnYxLkdldFNuYXBzaG90c1Jlc3BvbnNlIgmQAgGiuxgCCAESbwoNQWR2YW5jZVJlcGxheRIoLnFtdGwuZGFnbWFuYWdlci52MS5BZHZhbmNlUmVwbGF5UmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5BZHZhbmNlUmVwbGF5UmVzcG9uc2UiCZACAqK7GAIIAxJnCglHZXRSZXBsYXkSJC5xbXRsLmRhZ21hbmFnZXIudjEuR2V0UmVwbGF5UmVxdWVzdBolLnFtdGwuZGFnbWFuYWdlci52MS5HZXRSZXBsYXlSZXNwb25zZSINkAIBorsYBggBEgIFBhJ+ChJDcmVhdGVSZXBsYXlSdW5uZXISLS5xbXRsLmRhZ21hbmFnZXIudjEuQ3JlYXRlUmVwbGF5UnVubmVyUmVxdWVzdBouLnFtdGwuZGFnbWFuYWdlci52MS5DcmVhdGVSZXBsYXlSdW5uZXJSZXNwb25zZSIJkAICorsYAggCEoEBChJEZWxldGVSZXBsYXlSdW5uZXISLS5xbXRsLmRhZ21hbmFnZXIudjEuRGVsZXRlUmVwbGF5UnVubmVyUmVxdWVzdBouLnFtdGwuZGFnbWFuYWdlci52MS5EZWxldGVSZXBsYXlSdW5uZXJSZXNwb25zZSIMkAICorsYBQgCEgEGEmwKC09wZW5Db250ZXh0EiYucW10bC5kYWdtYW5hZ2VyLnYxLk9wZW5Db250ZXh0UmVxdWVzdBonLnFtdGwuZGFnbWFuYWdlci52MS5PcGVuQ29udGV4dFJlc3BvbnNlIgyQAgKiuxgFEgEGKAESXQoHQWNrU3dhcBIiLnFtdGwuZGFnbWFuYWdlci52MS5BY2tTd2FwUmVxdWVzdBojLnFtdGwuZGFnbWFuYWdlci52MS5BY2tTd2FwUmVzcG9uc2UiCZACAqK7GAIIAkJWChVpby5xbXRsLmRhZ21hbmFnZXIudjFQAVo7Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZGFnbWFuYWdlci92MTtkYWdtYW5hZ2VydjFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_control_v1_control_event, file_qmtl_data_v1_queue_data, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
  * Asks which queues match.
@@ -32,9 +33,9 @@ export type ListQueuesByTagRequest = Message<"qmtl.dagmanager.v1.ListQueuesByTag
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * The query.
@@ -214,9 +215,9 @@ export type GetQueueStatsRequest = Message<"qmtl.dagmanager.v1.GetQueueStatsRequ
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Keys; empty for all.
@@ -312,9 +313,9 @@ export type AcquireLeasesRequest = Message<"qmtl.dagmanager.v1.AcquireLeasesRequ
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Session.
@@ -487,9 +488,9 @@ export type RenewLeasesRequest = Message<"qmtl.dagmanager.v1.RenewLeasesRequest"
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Session.
@@ -592,9 +593,9 @@ export type ReleaseLeasesRequest = Message<"qmtl.dagmanager.v1.ReleaseLeasesRequ
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Session.
@@ -704,9 +705,9 @@ export type PutSnapshotsRequest = Message<"qmtl.dagmanager.v1.PutSnapshotsReques
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Session.
@@ -774,9 +775,9 @@ export type GetSnapshotsRequest = Message<"qmtl.dagmanager.v1.GetSnapshotsReques
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Keys.
@@ -822,90 +823,6 @@ export const GetSnapshotsResponseSchema: GenMessage<GetSnapshotsResponse> = /*@_
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 19);
 
 /**
- * A subscriber's own computation differs from the log.
- *
- * @generated from message qmtl.dagmanager.v1.ReportDivergenceRequest
- */
-export type ReportDivergenceRequest = Message<"qmtl.dagmanager.v1.ReportDivergenceRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * Session.
-   *
-   * @generated from field: string session_id = 2;
-   */
-  sessionId: string;
-
-  /**
-   * Key.
-   *
-   * @generated from field: string compute_key = 3;
-   */
-  computeKey: string;
-
-  /**
-   * Row.
-   *
-   * @generated from field: int64 row = 4;
-   */
-  row: bigint;
-
-  /**
-   * Build of the subscriber.
-   *
-   * @generated from field: string build = 5;
-   */
-  build: string;
-
-  /**
-   * Hash in the log.
-   *
-   * @generated from field: bytes log_hash = 6;
-   */
-  logHash: Uint8Array;
-
-  /**
-   * Hash computed.
-   *
-   * @generated from field: bytes own_hash = 7;
-   */
-  ownHash: Uint8Array;
-};
-
-/**
- * Describes the message qmtl.dagmanager.v1.ReportDivergenceRequest.
- * Use `create(ReportDivergenceRequestSchema)` to create a new message.
- */
-export const ReportDivergenceRequestSchema: GenMessage<ReportDivergenceRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 20);
-
-/**
- * Counted.
- *
- * @generated from message qmtl.dagmanager.v1.ReportDivergenceResponse
- */
-export type ReportDivergenceResponse = Message<"qmtl.dagmanager.v1.ReportDivergenceResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-};
-
-/**
- * Describes the message qmtl.dagmanager.v1.ReportDivergenceResponse.
- * Use `create(ReportDivergenceResponseSchema)` to create a new message.
- */
-export const ReportDivergenceResponseSchema: GenMessage<ReportDivergenceResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 21);
-
-/**
  * Moves the hold of a replay feed forward.
  *
  * @generated from message qmtl.dagmanager.v1.AdvanceReplayRequest
@@ -914,9 +831,9 @@ export type AdvanceReplayRequest = Message<"qmtl.dagmanager.v1.AdvanceReplayRequ
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Source entry of qmtl.yml.
@@ -945,7 +862,7 @@ export type AdvanceReplayRequest = Message<"qmtl.dagmanager.v1.AdvanceReplayRequ
  * Use `create(AdvanceReplayRequestSchema)` to create a new message.
  */
 export const AdvanceReplayRequestSchema: GenMessage<AdvanceReplayRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 22);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 20);
 
 /**
  * Where the hold stands.
@@ -987,7 +904,7 @@ export type AdvanceReplayResponse = Message<"qmtl.dagmanager.v1.AdvanceReplayRes
  * Use `create(AdvanceReplayResponseSchema)` to create a new message.
  */
 export const AdvanceReplayResponseSchema: GenMessage<AdvanceReplayResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 23);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 21);
 
 /**
  * Asks where a feed stands.
@@ -998,9 +915,9 @@ export type GetReplayRequest = Message<"qmtl.dagmanager.v1.GetReplayRequest"> & 
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Source entry of qmtl.yml.
@@ -1015,7 +932,7 @@ export type GetReplayRequest = Message<"qmtl.dagmanager.v1.GetReplayRequest"> & 
  * Use `create(GetReplayRequestSchema)` to create a new message.
  */
 export const GetReplayRequestSchema: GenMessage<GetReplayRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 24);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 22);
 
 /**
  * Where a feed stands.
@@ -1078,7 +995,7 @@ export type GetReplayResponse = Message<"qmtl.dagmanager.v1.GetReplayResponse"> 
  * Use `create(GetReplayResponseSchema)` to create a new message.
  */
 export const GetReplayResponseSchema: GenMessage<GetReplayResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 25);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 23);
 
 /**
  * A runner the barrier of a feed waits for.
@@ -1134,7 +1051,7 @@ export type ReplayRunner = Message<"qmtl.dagmanager.v1.ReplayRunner"> & {
  * Use `create(ReplayRunnerSchema)` to create a new message.
  */
 export const ReplayRunnerSchema: GenMessage<ReplayRunner> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 26);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 24);
 
 /**
  * Enters a warm runner into the set.
@@ -1145,9 +1062,9 @@ export type CreateReplayRunnerRequest = Message<"qmtl.dagmanager.v1.CreateReplay
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Source entry of qmtl.yml.
@@ -1169,7 +1086,7 @@ export type CreateReplayRunnerRequest = Message<"qmtl.dagmanager.v1.CreateReplay
  * Use `create(CreateReplayRunnerRequestSchema)` to create a new message.
  */
 export const CreateReplayRunnerRequestSchema: GenMessage<CreateReplayRunnerRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 27);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 25);
 
 /**
  * The runner as entered.
@@ -1197,7 +1114,7 @@ export type CreateReplayRunnerResponse = Message<"qmtl.dagmanager.v1.CreateRepla
  * Use `create(CreateReplayRunnerResponseSchema)` to create a new message.
  */
 export const CreateReplayRunnerResponseSchema: GenMessage<CreateReplayRunnerResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 28);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 26);
 
 /**
  * Takes a runner out of the set.
@@ -1208,9 +1125,9 @@ export type DeleteReplayRunnerRequest = Message<"qmtl.dagmanager.v1.DeleteReplay
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Source entry of qmtl.yml.
@@ -1232,7 +1149,7 @@ export type DeleteReplayRunnerRequest = Message<"qmtl.dagmanager.v1.DeleteReplay
  * Use `create(DeleteReplayRunnerRequestSchema)` to create a new message.
  */
 export const DeleteReplayRunnerRequestSchema: GenMessage<DeleteReplayRunnerRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 29);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 27);
 
 /**
  * Done.
@@ -1253,7 +1170,7 @@ export type DeleteReplayRunnerResponse = Message<"qmtl.dagmanager.v1.DeleteRepla
  * Use `create(DeleteReplayRunnerResponseSchema)` to create a new message.
  */
 export const DeleteReplayRunnerResponseSchema: GenMessage<DeleteReplayRunnerResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 30);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 28);
 
 /**
  * Opens a new compute context of a strategy beside the old one.
@@ -1264,9 +1181,9 @@ export type OpenContextRequest = Message<"qmtl.dagmanager.v1.OpenContextRequest"
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Strategy.
@@ -1295,7 +1212,7 @@ export type OpenContextRequest = Message<"qmtl.dagmanager.v1.OpenContextRequest"
  * Use `create(OpenContextRequestSchema)` to create a new message.
  */
 export const OpenContextRequestSchema: GenMessage<OpenContextRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 31);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 29);
 
 /**
  * Where the change of context stands.
@@ -1330,7 +1247,7 @@ export type OpenContextResponse = Message<"qmtl.dagmanager.v1.OpenContextRespons
  * Use `create(OpenContextResponseSchema)` to create a new message.
  */
 export const OpenContextResponseSchema: GenMessage<OpenContextResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 32);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 30);
 
 /**
  * A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING).
@@ -1341,9 +1258,9 @@ export type AckSwapRequest = Message<"qmtl.dagmanager.v1.AckSwapRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Session.
@@ -1400,7 +1317,7 @@ export type AckSwapRequest = Message<"qmtl.dagmanager.v1.AckSwapRequest"> & {
  * Use `create(AckSwapRequestSchema)` to create a new message.
  */
 export const AckSwapRequestSchema: GenMessage<AckSwapRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 33);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 31);
 
 /**
  * The swap now.
@@ -1428,7 +1345,7 @@ export type AckSwapResponse = Message<"qmtl.dagmanager.v1.AckSwapResponse"> & {
  * Use `create(AckSwapResponseSchema)` to create a new message.
  */
 export const AckSwapResponseSchema: GenMessage<AckSwapResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 34);
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 32);
 
 /**
  * Who computes what. Called by the Gateway for SDKs.
@@ -1505,16 +1422,6 @@ export const QueueService: GenService<{
     methodKind: "unary";
     input: typeof GetSnapshotsRequestSchema;
     output: typeof GetSnapshotsResponseSchema;
-  },
-  /**
-   * Counts a divergence. UNIMPLEMENTED until divergence votes are built.
-   *
-   * @generated from rpc qmtl.dagmanager.v1.QueueService.ReportDivergence
-   */
-  reportDivergence: {
-    methodKind: "unary";
-    input: typeof ReportDivergenceRequestSchema;
-    output: typeof ReportDivergenceResponseSchema;
   },
   /**
    * Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry.

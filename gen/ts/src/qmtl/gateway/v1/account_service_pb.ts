@@ -5,7 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Decimal } from "../../type/v1/value_pb.ts";
 import { file_qmtl_type_v1_value } from "../../type/v1/value_pb.ts";
@@ -15,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/gateway/v1/account_service.proto.
  */
 export const file_qmtl_gateway_v1_account_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvYWNjb3VudF9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEi8wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIOCgZicm9rZXIYAiABKAkSEAoIY3VycmVuY3kYAyABKAkSIwoEY2FzaBgEIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEiUKBmVxdWl0eRgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEhAKCHJldmlzaW9uGAYgASgEEhIKCnJlY29uY2lsZWQYByABKAgSEgoKZGlmZmVyZW5jZRgIIAEoCRIZChFyZWNvbmNpbGVfdGltZV9tcxgJIAEoAxIRCgl3b3JsZF9pZHMYCiADKAkinwMKCFBvc2l0aW9uEhIKCmFjY291bnRfaWQYASABKAkSEAoId29ybGRfaWQYAiABKAkSEwoLc3RyYXRlZ3lfaWQYAyABKAkSEgoKaW5zdHJ1bWVudBgEIAEoCRInCghxdWFudGl0eRgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEisKDGF2ZXJhZ2VfY29zdBgGIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEiMKBG1hcmsYByABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIrCgxyZWFsaXNlZF9wbmwYCCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIuCg9icm9rZXJfcXVhbnRpdHkYCSABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBImCgdjYXBpdGFsGAogASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSEwoGdGFyZ2V0GAsgASgBSACIAQESJAoFY29zdHMYDCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbEIJCgdfdGFyZ2V0ImUKEUdldEFjY291bnRSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SGwoKYWNjb3VudF9pZBgCIAEoCUIHukgEcgIQASJ0ChJHZXRBY2NvdW50UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIpCgdhY2NvdW50GAIgASgLMhgucW10bC5nYXRld2F5LnYxLkFjY291bnQiSgoTTGlzdEFjY291bnRzUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uIncKFExpc3RBY2NvdW50c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoIYWNjb3VudHMYAiADKAsyGC5xbXRsLmdhdGV3YXkudjEuQWNjb3VudCJlCgZMaW1pdHMSMQoSbWF4X29yZGVyX25vdGlvbmFsGAEgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSKAoJbWF4X2dyb3NzGAIgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwiZAoQR2V0TGltaXRzUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAEifwoRR2V0TGltaXRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhInCgZsaW1pdHMYAiABKAsyFy5xbXRsLmdhdGV3YXkudjEuTGltaXRzEgwKBGV0YWcYAyABKAkiowEKEFNldExpbWl0c1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIbCgphY2NvdW50X2lkGAIgASgJQge6SARyAhABEi8KBmxpbWl0cxgDIAEoCzIXLnFtdGwuZ2F0ZXdheS52MS5MaW1pdHNCBrpIA8gBARIMCgRldGFnGAQgASgJIn8KEVNldExpbWl0c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJwoGbGltaXRzGAIgASgLMhcucW10bC5nYXRld2F5LnYxLkxpbWl0cxIMCgRldGFnGAMgASgJInEKFExpc3RQb3NpdGlvbnNSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SEgoKYWNjb3VudF9pZBgCIAEoCRIQCgh3b3JsZF9pZBgDIAEoCSJ6ChVMaXN0UG9zaXRpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIsCglwb3NpdGlvbnMYAiADKAsyGS5xbXRsLmdhdGV3YXkudjEuUG9zaXRpb24iZAoQUmVjb25jaWxlUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAEioAEKEVJlY29uY2lsZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFgoOaW1wb3J0ZWRfZmlsbHMYAiABKA0SFgoOc2V0dGxlZF9vcmRlcnMYAyABKA0SEgoKcmVjb25jaWxlZBgEIAEoCBISCgpkaWZmZXJlbmNlGAUgASgJIuQBChVCb29rQWRqdXN0bWVudFJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIbCgphY2NvdW50X2lkGAIgASgJQge6SARyAhABEhIKCmluc3RydW1lbnQYAyABKAkSLwoIcXVhbnRpdHkYBCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbEIGukgDyAEBEhcKBnJlYXNvbhgFIAEoCUIHukgEcgIQARIbCgpyZXF1ZXN0X2lkGAYgASgJQge6SARyAhABIlwKFkJvb2tBZGp1c3RtZW50UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhINCgVlbnRyeRgCIAEoBCKXAQoMSm91cm5hbEVudHJ5Eg0KBWVudHJ5GAEgASgEEhIKCmFjY291bnRfaWQYAiABKAkSDAoEa2luZBgDIAEoCRIQCgh3b3JsZF9pZBgEIAEoCRITCgtzdHJhdGVneV9pZBgFIAEoCRILCgNyb3cYBiABKAMSEQoJYm9keV9qc29uGAcgASgJEg8KB3RpbWVfbXMYCCABKAMiswEKEkxpc3RKb3VybmFsUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAESEwoLYWZ0ZXJfZW50cnkYAyABKAQSHQoJcGFnZV9zaXplGAQgASgFQgq6SAcaBRjoBygAEhcKBWtpbmRzGAUgAygJQgi6SAWSAQIQMiKKAQoTTGlzdEpvdXJuYWxSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi4KB2VudHJpZXMYAiADKAsyHS5xbXRsLmdhdGV3YXkudjEuSm91cm5hbEVudHJ5Eg4KBmF0X2VuZBgDIAEoCCJ8ChNXYXRjaEpvdXJuYWxSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SGwoKYWNjb3VudF9pZBgCIAEoCUIHukgEcgIQARITCgthZnRlcl9lbnRyeRgDIAEoBCJ7ChRXYXRjaEpvdXJuYWxSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi4KB2VudHJpZXMYAiADKAsyHS5xbXRsLmdhdGV3YXkudjEuSm91cm5hbEVudHJ5MrwGCg5BY2NvdW50U2VydmljZRJVCgpHZXRBY2NvdW50EiIucW10bC5nYXRld2F5LnYxLkdldEFjY291bnRSZXF1ZXN0GiMucW10bC5nYXRld2F5LnYxLkdldEFjY291bnRSZXNwb25zZRJbCgxMaXN0QWNjb3VudHMSJC5xbXRsLmdhdGV3YXkudjEuTGlzdEFjY291bnRzUmVxdWVzdBolLnFtdGwuZ2F0ZXdheS52MS5MaXN0QWNjb3VudHNSZXNwb25zZRJSCglHZXRMaW1pdHMSIS5xbXRsLmdhdGV3YXkudjEuR2V0TGltaXRzUmVxdWVzdBoiLnFtdGwuZ2F0ZXdheS52MS5HZXRMaW1pdHNSZXNwb25zZRJSCglTZXRMaW1pdHMSIS5xbXRsLmdhdGV3YXkudjEuU2V0TGltaXRzUmVxdWVzdBoiLnFtdGwuZ2F0ZXdheS52MS5TZXRMaW1pdHNSZXNwb25zZRJeCg1MaXN0UG9zaXRpb25zEiUucW10bC5nYXRld2F5LnYxLkxpc3RQb3NpdGlvbnNSZXF1ZXN0GiYucW10bC5nYXRld2F5LnYxLkxpc3RQb3NpdGlvbnNSZXNwb25zZRJSCglSZWNvbmNpbGUSIS5xbXRsLmdhdGV3YXkudjEuUmVjb25jaWxlUmVxdWVzdBoiLnFtdGwuZ2F0ZXdheS52MS5SZWNvbmNpbGVSZXNwb25zZRJhCg5Cb29rQWRqdXN0bWVudBImLnFtdGwuZ2F0ZXdheS52MS5Cb29rQWRqdXN0bWVudFJlcXVlc3QaJy5xbXRsLmdhdGV3YXkudjEuQm9va0FkanVzdG1lbnRSZXNwb25zZRJYCgtMaXN0Sm91cm5hbBIjLnFtdGwuZ2F0ZXdheS52MS5MaXN0Sm91cm5hbFJlcXVlc3QaJC5xbXRsLmdhdGV3YXkudjEuTGlzdEpvdXJuYWxSZXNwb25zZRJdCgxXYXRjaEpvdXJuYWwSJC5xbXRsLmdhdGV3YXkudjEuV2F0Y2hKb3VybmFsUmVxdWVzdBolLnFtdGwuZ2F0ZXdheS52MS5XYXRjaEpvdXJuYWxSZXNwb25zZTABYgZwcm90bzM", [file_buf_validate_validate, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
+  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvYWNjb3VudF9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEi8wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIOCgZicm9rZXIYAiABKAkSEAoIY3VycmVuY3kYAyABKAkSIwoEY2FzaBgEIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEiUKBmVxdWl0eRgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEhAKCHJldmlzaW9uGAYgASgEEhIKCnJlY29uY2lsZWQYByABKAgSEgoKZGlmZmVyZW5jZRgIIAEoCRIZChFyZWNvbmNpbGVfdGltZV9tcxgJIAEoAxIRCgl3b3JsZF9pZHMYCiADKAkinwMKCFBvc2l0aW9uEhIKCmFjY291bnRfaWQYASABKAkSEAoId29ybGRfaWQYAiABKAkSEwoLc3RyYXRlZ3lfaWQYAyABKAkSEgoKaW5zdHJ1bWVudBgEIAEoCRInCghxdWFudGl0eRgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEisKDGF2ZXJhZ2VfY29zdBgGIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEiMKBG1hcmsYByABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIrCgxyZWFsaXNlZF9wbmwYCCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIuCg9icm9rZXJfcXVhbnRpdHkYCSABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBImCgdjYXBpdGFsGAogASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSEwoGdGFyZ2V0GAsgASgBSACIAQESJAoFY29zdHMYDCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbEIJCgdfdGFyZ2V0ImQKEUdldEFjY291bnRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIbCgphY2NvdW50X2lkGAIgASgJQge6SARyAhABInQKEkdldEFjY291bnRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEikKB2FjY291bnQYAiABKAsyGC5xbXRsLmdhdGV3YXkudjEuQWNjb3VudCJJChNMaXN0QWNjb3VudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZSJ3ChRMaXN0QWNjb3VudHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKCGFjY291bnRzGAIgAygLMhgucW10bC5nYXRld2F5LnYxLkFjY291bnQiZQoGTGltaXRzEjEKEm1heF9vcmRlcl9ub3Rpb25hbBgBIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEigKCW1heF9ncm9zcxgCIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsImMKEEdldExpbWl0c1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAEifwoRR2V0TGltaXRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhInCgZsaW1pdHMYAiABKAsyFy5xbXRsLmdhdGV3YXkudjEuTGltaXRzEgwKBGV0YWcYAyABKAkicAoUTGlzdFBvc2l0aW9uc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhIKCmFjY291bnRfaWQYAiABKAkSEAoId29ybGRfaWQYAyABKAkiegoVTGlzdFBvc2l0aW9uc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLAoJcG9zaXRpb25zGAIgAygLMhkucW10bC5nYXRld2F5LnYxLlBvc2l0aW9uImMKEFJlY29uY2lsZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAEioAEKEVJlY29uY2lsZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFgoOaW1wb3J0ZWRfZmlsbHMYAiABKA0SFgoOc2V0dGxlZF9vcmRlcnMYAyABKA0SEgoKcmVjb25jaWxlZBgEIAEoCBISCgpkaWZmZXJlbmNlGAUgASgJIuMBChVCb29rQWRqdXN0bWVudFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAESEgoKaW5zdHJ1bWVudBgDIAEoCRIvCghxdWFudGl0eRgEIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsQga6SAPIAQESFwoGcmVhc29uGAUgASgJQge6SARyAhABEhsKCnJlcXVlc3RfaWQYBiABKAlCB7pIBHICEAEiXAoWQm9va0FkanVzdG1lbnRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg0KBWVudHJ5GAIgASgEIpcBCgxKb3VybmFsRW50cnkSDQoFZW50cnkYASABKAQSEgoKYWNjb3VudF9pZBgCIAEoCRIMCgRraW5kGAMgASgJEhAKCHdvcmxkX2lkGAQgASgJEhMKC3N0cmF0ZWd5X2lkGAUgASgJEgsKA3JvdxgGIAEoAxIRCglib2R5X2pzb24YByABKAkSDwoHdGltZV9tcxgIIAEoAyKyAQoSTGlzdEpvdXJuYWxSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIbCgphY2NvdW50X2lkGAIgASgJQge6SARyAhABEhMKC2FmdGVyX2VudHJ5GAMgASgEEh0KCXBhZ2Vfc2l6ZRgEIAEoBUIKukgHGgUY6AcoABIXCgVraW5kcxgFIAMoCUIIukgFkgECEDIiigEKE0xpc3RKb3VybmFsUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgdlbnRyaWVzGAIgAygLMh0ucW10bC5nYXRld2F5LnYxLkpvdXJuYWxFbnRyeRIOCgZhdF9lbmQYAyABKAgiewoTV2F0Y2hKb3VybmFsUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKYWNjb3VudF9pZBgCIAEoCUIHukgEcgIQARITCgthZnRlcl9lbnRyeRgDIAEoBCJ7ChRXYXRjaEpvdXJuYWxSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi4KB2VudHJpZXMYAiADKAsyHS5xbXRsLmdhdGV3YXkudjEuSm91cm5hbEVudHJ5MsAGCg5BY2NvdW50U2VydmljZRJgCgpHZXRBY2NvdW50EiIucW10bC5nYXRld2F5LnYxLkdldEFjY291bnRSZXF1ZXN0GiMucW10bC5nYXRld2F5LnYxLkdldEFjY291bnRSZXNwb25zZSIJkAIBorsYAggBEmYKDExpc3RBY2NvdW50cxIkLnFtdGwuZ2F0ZXdheS52MS5MaXN0QWNjb3VudHNSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLkxpc3RBY2NvdW50c1Jlc3BvbnNlIgmQAgGiuxgCCAESXQoJR2V0TGltaXRzEiEucW10bC5nYXRld2F5LnYxLkdldExpbWl0c1JlcXVlc3QaIi5xbXRsLmdhdGV3YXkudjEuR2V0TGltaXRzUmVzcG9uc2UiCZACAaK7GAIIARJpCg1MaXN0UG9zaXRpb25zEiUucW10bC5nYXRld2F5LnYxLkxpc3RQb3NpdGlvbnNSZXF1ZXN0GiYucW10bC5nYXRld2F5LnYxLkxpc3RQb3NpdGlvbnNSZXNwb25zZSIJkAIBorsYAggBEl0KCVJlY29uY2lsZRIhLnFtdGwuZ2F0ZXdheS52MS5SZWNvbmNpbGVSZXF1ZXN0GiIucW10bC5nYXRld2F5LnYxLlJlY29uY2lsZVJlc3BvbnNlIgmQAgKiuxgCCAMSbAoOQm9va0FkanVzdG1lbnQSJi5xbXRsLmdhdGV3YXkudjEuQm9va0FkanVzdG1lbnRSZXF1ZXN0GicucW10bC5nYXRld2F5LnYxLkJvb2tBZGp1c3RtZW50UmVzcG9uc2UiCZACAqK7GAIIAxJjCgtMaXN0Sm91cm5hbBIjLnFtdGwuZ2F0ZXdheS52MS5MaXN0Sm91cm5hbFJlcXVlc3QaJC5xbXRsLmdhdGV3YXkudjEuTGlzdEpvdXJuYWxSZXNwb25zZSIJkAIBorsYAggBEmgKDFdhdGNoSm91cm5hbBIkLnFtdGwuZ2F0ZXdheS52MS5XYXRjaEpvdXJuYWxSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLldhdGNoSm91cm5hbFJlc3BvbnNlIgmQAgGiuxgCCAEwAUJNChJpby5xbXRsLmdhdGV3YXkudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ2F0ZXdheS92MTtnYXRld2F5djFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
 
 /**
  * An account at a broker.
@@ -208,9 +209,9 @@ export type GetAccountRequest = Message<"qmtl.gateway.v1.GetAccountRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Account.
@@ -264,9 +265,9 @@ export type ListAccountsRequest = Message<"qmtl.gateway.v1.ListAccountsRequest">
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 };
 
 /**
@@ -341,9 +342,9 @@ export type GetLimitsRequest = Message<"qmtl.gateway.v1.GetLimitsRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Account.
@@ -396,83 +397,6 @@ export const GetLimitsResponseSchema: GenMessage<GetLimitsResponse> = /*@__PURE_
   messageDesc(file_qmtl_gateway_v1_account_service, 8);
 
 /**
- * Changes the limits.
- *
- * @generated from message qmtl.gateway.v1.SetLimitsRequest
- */
-export type SetLimitsRequest = Message<"qmtl.gateway.v1.SetLimitsRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * Account.
-   *
-   * @generated from field: string account_id = 2;
-   */
-  accountId: string;
-
-  /**
-   * The limits.
-   *
-   * @generated from field: qmtl.gateway.v1.Limits limits = 3;
-   */
-  limits?: Limits | undefined;
-
-  /**
-   * From GetLimits.
-   *
-   * @generated from field: string etag = 4;
-   */
-  etag: string;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.SetLimitsRequest.
- * Use `create(SetLimitsRequestSchema)` to create a new message.
- */
-export const SetLimitsRequestSchema: GenMessage<SetLimitsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 9);
-
-/**
- * The limits now.
- *
- * @generated from message qmtl.gateway.v1.SetLimitsResponse
- */
-export type SetLimitsResponse = Message<"qmtl.gateway.v1.SetLimitsResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * The limits.
-   *
-   * @generated from field: qmtl.gateway.v1.Limits limits = 2;
-   */
-  limits?: Limits | undefined;
-
-  /**
-   * For the next SetLimits.
-   *
-   * @generated from field: string etag = 3;
-   */
-  etag: string;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.SetLimitsResponse.
- * Use `create(SetLimitsResponseSchema)` to create a new message.
- */
-export const SetLimitsResponseSchema: GenMessage<SetLimitsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 10);
-
-/**
  * Asks for positions.
  *
  * @generated from message qmtl.gateway.v1.ListPositionsRequest
@@ -481,9 +405,9 @@ export type ListPositionsRequest = Message<"qmtl.gateway.v1.ListPositionsRequest
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Account; empty for any.
@@ -505,7 +429,7 @@ export type ListPositionsRequest = Message<"qmtl.gateway.v1.ListPositionsRequest
  * Use `create(ListPositionsRequestSchema)` to create a new message.
  */
 export const ListPositionsRequestSchema: GenMessage<ListPositionsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 11);
+  messageDesc(file_qmtl_gateway_v1_account_service, 9);
 
 /**
  * Positions: a row per strategy and instrument, then one per account and instrument.
@@ -533,7 +457,7 @@ export type ListPositionsResponse = Message<"qmtl.gateway.v1.ListPositionsRespon
  * Use `create(ListPositionsResponseSchema)` to create a new message.
  */
 export const ListPositionsResponseSchema: GenMessage<ListPositionsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 12);
+  messageDesc(file_qmtl_gateway_v1_account_service, 10);
 
 /**
  * Compares the journal with the broker now.
@@ -544,9 +468,9 @@ export type ReconcileRequest = Message<"qmtl.gateway.v1.ReconcileRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Account.
@@ -561,7 +485,7 @@ export type ReconcileRequest = Message<"qmtl.gateway.v1.ReconcileRequest"> & {
  * Use `create(ReconcileRequestSchema)` to create a new message.
  */
 export const ReconcileRequestSchema: GenMessage<ReconcileRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 13);
+  messageDesc(file_qmtl_gateway_v1_account_service, 11);
 
 /**
  * What came of it.
@@ -610,7 +534,7 @@ export type ReconcileResponse = Message<"qmtl.gateway.v1.ReconcileResponse"> & {
  * Use `create(ReconcileResponseSchema)` to create a new message.
  */
 export const ReconcileResponseSchema: GenMessage<ReconcileResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 14);
+  messageDesc(file_qmtl_gateway_v1_account_service, 12);
 
 /**
  * Books an adjustment for an unexplained difference.
@@ -621,9 +545,9 @@ export type BookAdjustmentRequest = Message<"qmtl.gateway.v1.BookAdjustmentReque
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Account.
@@ -666,7 +590,7 @@ export type BookAdjustmentRequest = Message<"qmtl.gateway.v1.BookAdjustmentReque
  * Use `create(BookAdjustmentRequestSchema)` to create a new message.
  */
 export const BookAdjustmentRequestSchema: GenMessage<BookAdjustmentRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 15);
+  messageDesc(file_qmtl_gateway_v1_account_service, 13);
 
 /**
  * The adjustment is in the journal.
@@ -694,7 +618,7 @@ export type BookAdjustmentResponse = Message<"qmtl.gateway.v1.BookAdjustmentResp
  * Use `create(BookAdjustmentResponseSchema)` to create a new message.
  */
 export const BookAdjustmentResponseSchema: GenMessage<BookAdjustmentResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 16);
+  messageDesc(file_qmtl_gateway_v1_account_service, 14);
 
 /**
  * One entry of the journal: append-only, in the order things took effect.
@@ -765,7 +689,7 @@ export type JournalEntry = Message<"qmtl.gateway.v1.JournalEntry"> & {
  * Use `create(JournalEntrySchema)` to create a new message.
  */
 export const JournalEntrySchema: GenMessage<JournalEntry> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 17);
+  messageDesc(file_qmtl_gateway_v1_account_service, 15);
 
 /**
  * Asks for the journal.
@@ -776,9 +700,9 @@ export type ListJournalRequest = Message<"qmtl.gateway.v1.ListJournalRequest"> &
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Account.
@@ -814,7 +738,7 @@ export type ListJournalRequest = Message<"qmtl.gateway.v1.ListJournalRequest"> &
  * Use `create(ListJournalRequestSchema)` to create a new message.
  */
 export const ListJournalRequestSchema: GenMessage<ListJournalRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 18);
+  messageDesc(file_qmtl_gateway_v1_account_service, 16);
 
 /**
  * Entries in order.
@@ -849,7 +773,7 @@ export type ListJournalResponse = Message<"qmtl.gateway.v1.ListJournalResponse">
  * Use `create(ListJournalResponseSchema)` to create a new message.
  */
 export const ListJournalResponseSchema: GenMessage<ListJournalResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 19);
+  messageDesc(file_qmtl_gateway_v1_account_service, 17);
 
 /**
  * Asks for the journal as it grows.
@@ -860,9 +784,9 @@ export type WatchJournalRequest = Message<"qmtl.gateway.v1.WatchJournalRequest">
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Account.
@@ -884,7 +808,7 @@ export type WatchJournalRequest = Message<"qmtl.gateway.v1.WatchJournalRequest">
  * Use `create(WatchJournalRequestSchema)` to create a new message.
  */
 export const WatchJournalRequestSchema: GenMessage<WatchJournalRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 20);
+  messageDesc(file_qmtl_gateway_v1_account_service, 18);
 
 /**
  * Entries in order.
@@ -912,7 +836,7 @@ export type WatchJournalResponse = Message<"qmtl.gateway.v1.WatchJournalResponse
  * Use `create(WatchJournalResponseSchema)` to create a new message.
  */
 export const WatchJournalResponseSchema: GenMessage<WatchJournalResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 21);
+  messageDesc(file_qmtl_gateway_v1_account_service, 19);
 
 /**
  * Money and positions. Called by operators and consoles.
@@ -949,16 +873,6 @@ export const AccountService: GenService<{
     methodKind: "unary";
     input: typeof GetLimitsRequestSchema;
     output: typeof GetLimitsResponseSchema;
-  },
-  /**
-   * Changes limits. ABORTED ETAG_MISMATCH. UNIMPLEMENTED until accounts are complete.
-   *
-   * @generated from rpc qmtl.gateway.v1.AccountService.SetLimits
-   */
-  setLimits: {
-    methodKind: "unary";
-    input: typeof SetLimitsRequestSchema;
-    output: typeof SetLimitsResponseSchema;
   },
   /**
    * Positions by strategy and by account. Safe to retry.

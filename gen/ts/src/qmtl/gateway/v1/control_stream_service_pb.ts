@@ -11,7 +11,8 @@ import type { ControlEvent } from "../../control/v1/control_event_pb.ts";
 import { file_qmtl_control_v1_control_event } from "../../control/v1/control_event_pb.ts";
 import type { Heartbeat, HeartbeatReply } from "../../control/v1/gate_pb.ts";
 import { file_qmtl_control_v1_gate } from "../../control/v1/gate_pb.ts";
-import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -19,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/gateway/v1/control_stream_service.proto.
  */
 export const file_qmtl_gateway_v1_control_stream_service: GenFile = /*@__PURE__*/
-  fileDesc("CixxbXRsL2dhdGV3YXkvdjEvY29udHJvbF9zdHJlYW1fc2VydmljZS5wcm90bxIPcW10bC5nYXRld2F5LnYxIu8BChJJc3N1ZVRpY2tldFJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIbCgh3b3JsZF9pZBgCIAEoCUIJukgGcgQQARhkEh8KDHN0cmF0ZWd5X2lkcxgDIAMoCUIJukgGkgEDEOgHEhgKBnRvcGljcxgEIAMoCUIIukgFkgECEBQSLwoHcHVycG9zZRgFIAEoDjIeLnFtdGwuZ2F0ZXdheS52MS5UaWNrZXRQdXJwb3NlEhsKCnNlc3Npb25faWQYBiABKAlCB7pIBHICGGQiswEKE0lzc3VlVGlja2V0UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIOCgZ0aWNrZXQYAiABKAkSEgoKc2Vzc2lvbl9pZBgDIAEoCRIvCgtleHBpcmVfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKdG9waWNfa2V5cxgFIAMoCSJHCgtMYXN0QXBwbGllZBIRCgl0b3BpY19rZXkYASABKAkSEAoIcmV2aXNpb24YAiABKAQSEwoLc3RvcmVfZXBvY2gYAyABKAQinwEKEFN1YnNjcmliZVJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAESPQoMbGFzdF9hcHBsaWVkGAMgAygLMhwucW10bC5nYXRld2F5LnYxLkxhc3RBcHBsaWVkQgm6SAaSAQMQ6AcidgoRU3Vic2NyaWJlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIsCgVldmVudBgCIAEoCzIdLnFtdGwuY29udHJvbC52MS5Db250cm9sRXZlbnQilwEKEEhlYXJ0YmVhdFJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAESNQoJaGVhcnRiZWF0GAMgASgLMhoucW10bC5jb250cm9sLnYxLkhlYXJ0YmVhdEIGukgDyAEBIngKEUhlYXJ0YmVhdFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoFcmVwbHkYAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuSGVhcnRiZWF0UmVwbHkihwIKC05hY2tSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFwoGdGlja2V0GAIgASgJQge6SARyAhABEhsKCnNlc3Npb25faWQYAyABKAlCB7pIBHICEAESGQoId29ybGRfaWQYBCABKAlCB7pIBHICEAESFQoNaGVhcnRiZWF0X3NlcRgFIAEoBBIQCghyZXZpc2lvbhgGIAEoBBINCgVmZW5jZRgHIAEoBBIOCgZydW5faWQYCCABKAkSDgoGcmVhc29uGAkgASgJEhoKEmxhc3RfZ29vZF9yZXZpc2lvbhgKIAEoBCJDCgxOYWNrUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiJkChRSZWZyZXNoVGlja2V0UmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhcKBnRpY2tldBgCIAEoCUIHukgEcgIQASKNAQoVUmVmcmVzaFRpY2tldFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SDgoGdGlja2V0GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJMChVHZXRTaWduaW5nS2V5c1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiJgChZHZXRTaWduaW5nS2V5c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SEQoJandrc19qc29uGAIgASgJImYKE0dldFN0YXRlSGFzaFJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIaCgl0b3BpY19rZXkYAiABKAlCB7pIBHICEAEicQoUR2V0U3RhdGVIYXNoUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIQCghyZXZpc2lvbhgCIAEoBBISCgpzdGF0ZV9oYXNoGAMgASgJKmQKDVRpY2tldFB1cnBvc2USHgoaVElDS0VUX1BVUlBPU0VfVU5TUEVDSUZJRUQQABIaChZUSUNLRVRfUFVSUE9TRV9PQlNFUlZFEAESFwoTVElDS0VUX1BVUlBPU0VfR0FURRACMv8EChRDb250cm9sU3RyZWFtU2VydmljZRJYCgtJc3N1ZVRpY2tldBIjLnFtdGwuZ2F0ZXdheS52MS5Jc3N1ZVRpY2tldFJlcXVlc3QaJC5xbXRsLmdhdGV3YXkudjEuSXNzdWVUaWNrZXRSZXNwb25zZRJUCglTdWJzY3JpYmUSIS5xbXRsLmdhdGV3YXkudjEuU3Vic2NyaWJlUmVxdWVzdBoiLnFtdGwuZ2F0ZXdheS52MS5TdWJzY3JpYmVSZXNwb25zZTABElIKCUhlYXJ0YmVhdBIhLnFtdGwuZ2F0ZXdheS52MS5IZWFydGJlYXRSZXF1ZXN0GiIucW10bC5nYXRld2F5LnYxLkhlYXJ0YmVhdFJlc3BvbnNlEkMKBE5hY2sSHC5xbXRsLmdhdGV3YXkudjEuTmFja1JlcXVlc3QaHS5xbXRsLmdhdGV3YXkudjEuTmFja1Jlc3BvbnNlEl4KDVJlZnJlc2hUaWNrZXQSJS5xbXRsLmdhdGV3YXkudjEuUmVmcmVzaFRpY2tldFJlcXVlc3QaJi5xbXRsLmdhdGV3YXkudjEuUmVmcmVzaFRpY2tldFJlc3BvbnNlEmEKDkdldFNpZ25pbmdLZXlzEiYucW10bC5nYXRld2F5LnYxLkdldFNpZ25pbmdLZXlzUmVxdWVzdBonLnFtdGwuZ2F0ZXdheS52MS5HZXRTaWduaW5nS2V5c1Jlc3BvbnNlElsKDEdldFN0YXRlSGFzaBIkLnFtdGwuZ2F0ZXdheS52MS5HZXRTdGF0ZUhhc2hSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLkdldFN0YXRlSGFzaFJlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_control_v1_control_event, file_qmtl_control_v1_gate, file_qmtl_type_v1_schema_version]);
+  fileDesc("CixxbXRsL2dhdGV3YXkvdjEvY29udHJvbF9zdHJlYW1fc2VydmljZS5wcm90bxIPcW10bC5nYXRld2F5LnYxIu4BChJJc3N1ZVRpY2tldFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCHdvcmxkX2lkGAIgASgJQgm6SAZyBBABGGQSHwoMc3RyYXRlZ3lfaWRzGAMgAygJQgm6SAaSAQMQ6AcSGAoGdG9waWNzGAQgAygJQgi6SAWSAQIQFBIvCgdwdXJwb3NlGAUgASgOMh4ucW10bC5nYXRld2F5LnYxLlRpY2tldFB1cnBvc2USGwoKc2Vzc2lvbl9pZBgGIAEoCUIHukgEcgIYZCKzAQoTSXNzdWVUaWNrZXRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnRpY2tldBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgp0b3BpY19rZXlzGAUgAygJIkcKC0xhc3RBcHBsaWVkEhEKCXRvcGljX2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBITCgtzdG9yZV9lcG9jaBgDIAEoBCKeAQoQU3Vic2NyaWJlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USFwoGdGlja2V0GAIgASgJQge6SARyAhABEj0KDGxhc3RfYXBwbGllZBgDIAMoCzIcLnFtdGwuZ2F0ZXdheS52MS5MYXN0QXBwbGllZEIJukgGkgEDEOgHInYKEVN1YnNjcmliZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLAoFZXZlbnQYAiABKAsyHS5xbXRsLmNvbnRyb2wudjEuQ29udHJvbEV2ZW50IpYBChBIZWFydGJlYXRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAESNQoJaGVhcnRiZWF0GAMgASgLMhoucW10bC5jb250cm9sLnYxLkhlYXJ0YmVhdEIGukgDyAEBIngKEUhlYXJ0YmVhdFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoFcmVwbHkYAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuSGVhcnRiZWF0UmVwbHkihgIKC05hY2tSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAESGwoKc2Vzc2lvbl9pZBgDIAEoCUIHukgEcgIQARIZCgh3b3JsZF9pZBgEIAEoCUIHukgEcgIQARIVCg1oZWFydGJlYXRfc2VxGAUgASgEEhAKCHJldmlzaW9uGAYgASgEEg0KBWZlbmNlGAcgASgEEg4KBnJ1bl9pZBgIIAEoCRIOCgZyZWFzb24YCSABKAkSGgoSbGFzdF9nb29kX3JldmlzaW9uGAogASgEIkMKDE5hY2tSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uImMKFFJlZnJlc2hUaWNrZXRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAEijQEKFVJlZnJlc2hUaWNrZXRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnRpY2tldBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSwoVR2V0U2lnbmluZ0tleXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZSJgChZHZXRTaWduaW5nS2V5c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SEQoJandrc19qc29uGAIgASgJImUKE0dldFN0YXRlSGFzaFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKCXRvcGljX2tleRgCIAEoCUIHukgEcgIQASJxChRHZXRTdGF0ZUhhc2hSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhAKCHJldmlzaW9uGAIgASgEEhIKCnN0YXRlX2hhc2gYAyABKAkqZAoNVGlja2V0UHVycG9zZRIeChpUSUNLRVRfUFVSUE9TRV9VTlNQRUNJRklFRBAAEhoKFlRJQ0tFVF9QVVJQT1NFX09CU0VSVkUQARIXChNUSUNLRVRfUFVSUE9TRV9HQVRFEAIy7gUKFENvbnRyb2xTdHJlYW1TZXJ2aWNlEmYKC0lzc3VlVGlja2V0EiMucW10bC5nYXRld2F5LnYxLklzc3VlVGlja2V0UmVxdWVzdBokLnFtdGwuZ2F0ZXdheS52MS5Jc3N1ZVRpY2tldFJlc3BvbnNlIgyQAgKiuxgFCAESAQUSZQoJU3Vic2NyaWJlEiEucW10bC5nYXRld2F5LnYxLlN1YnNjcmliZVJlcXVlc3QaIi5xbXRsLmdhdGV3YXkudjEuU3Vic2NyaWJlUmVzcG9uc2UiD5ACAaK7GAgIARIBBRoBATABEmMKCUhlYXJ0YmVhdBIhLnFtdGwuZ2F0ZXdheS52MS5IZWFydGJlYXRSZXF1ZXN0GiIucW10bC5nYXRld2F5LnYxLkhlYXJ0YmVhdFJlc3BvbnNlIg+QAgCiuxgICAESAQUaAQESVAoETmFjaxIcLnFtdGwuZ2F0ZXdheS52MS5OYWNrUmVxdWVzdBodLnFtdGwuZ2F0ZXdheS52MS5OYWNrUmVzcG9uc2UiD5ACAqK7GAgIARIBBRoBARJvCg1SZWZyZXNoVGlja2V0EiUucW10bC5nYXRld2F5LnYxLlJlZnJlc2hUaWNrZXRSZXF1ZXN0GiYucW10bC5nYXRld2F5LnYxLlJlZnJlc2hUaWNrZXRSZXNwb25zZSIPkAICorsYCAgBEgEFGgEBEnAKDkdldFNpZ25pbmdLZXlzEiYucW10bC5nYXRld2F5LnYxLkdldFNpZ25pbmdLZXlzUmVxdWVzdBonLnFtdGwuZ2F0ZXdheS52MS5HZXRTaWduaW5nS2V5c1Jlc3BvbnNlIg2QAgGiuxgGCAESAgUGEmkKDEdldFN0YXRlSGFzaBIkLnFtdGwuZ2F0ZXdheS52MS5HZXRTdGF0ZUhhc2hSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLkdldFN0YXRlSGFzaFJlc3BvbnNlIgyQAgGiuxgFCAESAQVCTQoSaW8ucW10bC5nYXRld2F5LnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2dhdGV3YXkvdjE7Z2F0ZXdheXYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_control_v1_control_event, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
 
 /**
  * Asks for a ticket.
@@ -30,9 +31,9 @@ export type IssueTicketRequest = Message<"qmtl.gateway.v1.IssueTicketRequest"> &
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World the ticket covers.
@@ -170,9 +171,9 @@ export type SubscribeRequest = Message<"qmtl.gateway.v1.SubscribeRequest"> & {
   /**
    * Range of versions; governs every event sent.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * From IssueTicket.
@@ -233,9 +234,9 @@ export type HeartbeatRequest = Message<"qmtl.gateway.v1.HeartbeatRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Must cover the session, world and strategies of the heartbeat.
@@ -296,9 +297,9 @@ export type NackRequest = Message<"qmtl.gateway.v1.NackRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Must cover the session and world.
@@ -401,9 +402,9 @@ export type RefreshTicketRequest = Message<"qmtl.gateway.v1.RefreshTicketRequest
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * A ticket that has not ended.
@@ -464,9 +465,9 @@ export type GetSigningKeysRequest = Message<"qmtl.gateway.v1.GetSigningKeysReque
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 };
 
 /**
@@ -513,9 +514,9 @@ export type GetStateHashRequest = Message<"qmtl.gateway.v1.GetStateHashRequest">
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Topic key.

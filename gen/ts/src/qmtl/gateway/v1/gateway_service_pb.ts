@@ -11,9 +11,10 @@ import type { ControlEvent } from "../../control/v1/control_event_pb.ts";
 import { file_qmtl_control_v1_control_event } from "../../control/v1/control_event_pb.ts";
 import type { QueueDescriptor, StrategyGraph, TagQuery } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { ComputeContext, EffectiveMode, ExecutionDomain } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
-import type { Capabilities, SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { ReturnSeries } from "../../type/v1/value_pb.ts";
 import { file_qmtl_type_v1_value } from "../../type/v1/value_pb.ts";
@@ -23,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/gateway/v1/gateway_service.proto.
  */
 export const file_qmtl_gateway_v1_gateway_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvZ2F0ZXdheV9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEiywQKFVN1Ym1pdFN0cmF0ZWd5UmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhsKCnJlcXVlc3RfaWQYAiABKAlCB7pIBHICGGQSIQoNc3RyYXRlZ3lfbmFtZRgDIAEoCUIKukgHcgUQARjIARIzCgVncmFwaBgEIAEoCzIcLnFtdGwuZ3JhcGgudjEuU3RyYXRlZ3lHcmFwaEIGukgDyAEBEh0KCXdvcmxkX2lkcxgFIAMoCUIKukgHkgEEEGQYARIXCgVhc19vZhgGIAEoCUIIukgFcgMYyAESJQoTZGF0YXNldF9maW5nZXJwcmludBgHIAEoCUIIukgFcgMYyAESIQoQc3RyYXRlZ3lfdmVyc2lvbhgIIAEoCUIHukgEcgIYZBJQCghtZXRhZGF0YRgJIAMoCzI0LnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QuTWV0YWRhdGFFbnRyeUIIukgFmgECEGQSFQoNdmFsaWRhdGVfb25seRgKIAEoCBIsCghiYWNrdGVzdBgLIAEoCzIaLnFtdGwudHlwZS52MS5SZXR1cm5TZXJpZXMSEgoKbWF4X3RhcmdldBgMIAEoARIWCg50YXJnZXRfbm9kZV9pZBgNIAEoCRISCgppbnN0cnVtZW50GA4gASgJGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJyCg5Ob2RlQXNzaWdubWVudBIPCgdub2RlX2lkGAEgASgJEhAKCHdvcmxkX2lkGAIgASgJEi0KBXF1ZXVlGAMgASgLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISDgoGcmV1c2VkGAQgASgIIsQCCgpTdWJtaXNzaW9uEhUKDXN1Ym1pc3Npb25faWQYASABKAkSEwoLc3RyYXRlZ3lfaWQYAiABKAkSDQoFc3RhdGUYAyABKAkSFAoMc3RhdGVfcmVhc29uGAQgASgJEjQKC2Fzc2lnbm1lbnRzGAUgAygLMh8ucW10bC5nYXRld2F5LnYxLk5vZGVBc3NpZ25tZW50EhEKCW5ld19ub2RlcxgGIAEoDRIUCgxyZXVzZWRfbm9kZXMYByABKA0SEwoLc2VudGluZWxfaWQYCCABKAkSLgoIY29udGV4dHMYCSADKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSLwoLY3JlYXRlX3RpbWUYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhAKCGF0dGVtcHRzGAsgASgNIpEBChZTdWJtaXRTdHJhdGVneVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLwoKc3VibWlzc2lvbhgCIAEoCzIbLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXNzaW9uEhEKCWR1cGxpY2F0ZRgDIAEoCCJrChRHZXRTdWJtaXNzaW9uUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEh4KDXN1Ym1pc3Npb25faWQYAiABKAlCB7pIBHICEAEifQoVR2V0U3VibWlzc2lvblJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLwoKc3VibWlzc2lvbhgCIAEoCzIbLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXNzaW9uIm0KFldhdGNoU3VibWlzc2lvblJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABIn8KF1dhdGNoU3VibWlzc2lvblJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLwoKc3VibWlzc2lvbhgCIAEoCzIbLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXNzaW9uIoICChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoFcXVlcnkYAiABKAsyFy5xbXRsLmdyYXBoLnYxLlRhZ1F1ZXJ5Qga6SAPIAQESIQoQaW50ZXJ2YWxfc2Vjb25kcxgDIAEoA0IHukgEIgIgABItCgdjb250ZXh0GAQgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0Eh0KCXBhZ2Vfc2l6ZRgFIAEoBUIKukgHGgUY6AcoABISCgpwYWdlX3Rva2VuGAYgASgJIpcBChdMaXN0UXVldWVzQnlUYWdSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi4KBnF1ZXVlcxgCIAMoCzIeLnFtdGwuZ3JhcGgudjEuUXVldWVEZXNjcmlwdG9yEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSJNChZHZXRDYXBhYmlsaXRpZXNSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24igAEKF0dldENhcGFiaWxpdGllc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMAoMY2FwYWJpbGl0aWVzGAIgASgLMhoucW10bC50eXBlLnYxLkNhcGFiaWxpdGllcyKGAQoWRXhwbGFpblN0cmF0ZWd5UmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhwKC3N0cmF0ZWd5X2lkGAMgASgJQge6SARyAhABImYKCE1vZGVUZXJtEgwKBG5hbWUYASABKAkSKwoGYWxsb3dzGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSDgoGZGV0YWlsGAMgASgJEg8KB2JpbmRpbmcYBCABKAgitQEKC1J1bGVWZXJkaWN0EgwKBHJ1bGUYASABKAkSDgoGbWV0cmljGAIgASgJEhIKBXZhbHVlGAMgASgBSACIAQESEgoFYm91bmQYBCABKAFIAYgBARIMCgRraW5kGAUgASgJEg8KB3ZlcmRpY3QYBiABKAkSDgoGZG9tYWluGAcgASgJEg8KB3NhbXBsZXMYCCABKA0SDAoEdGV4dBgJIAEoCUIICgZfdmFsdWVCCAoGX2JvdW5kIq4DChdFeHBsYWluU3RyYXRlZ3lSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjMKDmVmZmVjdGl2ZV9tb2RlGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSNwoQZXhlY3V0aW9uX2RvbWFpbhgDIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SKAoFdGVybXMYBCADKAsyGS5xbXRsLmdhdGV3YXkudjEuTW9kZVRlcm0SKwoFcnVsZXMYBSADKAsyHC5xbXRsLmdhdGV3YXkudjEuUnVsZVZlcmRpY3QSFQoNd2FudGVkX29yZGVycxgGIAEoBBITCgtzZW50X29yZGVycxgHIAEoBBIMCgR0aWVyGAggASgJEgwKBGdhdGUYCSABKAkSGgoSZW1pdHRlcl9zZXNzaW9uX2lkGAogASgJEg0KBWhhbHRzGAsgAygJEg8KB3N1bW1hcnkYDCABKAkSFQoNZXZhbHVhdGlvbl9pZBgNIAEoCSKOAQoRTGlzdEV2ZW50c1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIRCgl0b3BpY19rZXkYAiABKAkSHQoJcGFnZV9zaXplGAMgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBCABKAkikQEKEkxpc3RFdmVudHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KBmV2ZW50cxgCIAMoCzIdLnFtdGwuY29udHJvbC52MS5Db250cm9sRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJMsQFCg5HYXRld2F5U2VydmljZRJhCg5TdWJtaXRTdHJhdGVneRImLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QaJy5xbXRsLmdhdGV3YXkudjEuU3VibWl0U3RyYXRlZ3lSZXNwb25zZRJeCg1HZXRTdWJtaXNzaW9uEiUucW10bC5nYXRld2F5LnYxLkdldFN1Ym1pc3Npb25SZXF1ZXN0GiYucW10bC5nYXRld2F5LnYxLkdldFN1Ym1pc3Npb25SZXNwb25zZRJmCg9XYXRjaFN1Ym1pc3Npb24SJy5xbXRsLmdhdGV3YXkudjEuV2F0Y2hTdWJtaXNzaW9uUmVxdWVzdBooLnFtdGwuZ2F0ZXdheS52MS5XYXRjaFN1Ym1pc3Npb25SZXNwb25zZTABEmQKD0xpc3RRdWV1ZXNCeVRhZxInLnFtdGwuZ2F0ZXdheS52MS5MaXN0UXVldWVzQnlUYWdSZXF1ZXN0GigucW10bC5nYXRld2F5LnYxLkxpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEmQKD0dldENhcGFiaWxpdGllcxInLnFtdGwuZ2F0ZXdheS52MS5HZXRDYXBhYmlsaXRpZXNSZXF1ZXN0GigucW10bC5nYXRld2F5LnYxLkdldENhcGFiaWxpdGllc1Jlc3BvbnNlEmQKD0V4cGxhaW5TdHJhdGVneRInLnFtdGwuZ2F0ZXdheS52MS5FeHBsYWluU3RyYXRlZ3lSZXF1ZXN0GigucW10bC5nYXRld2F5LnYxLkV4cGxhaW5TdHJhdGVneVJlc3BvbnNlElUKCkxpc3RFdmVudHMSIi5xbXRsLmdhdGV3YXkudjEuTGlzdEV2ZW50c1JlcXVlc3QaIy5xbXRsLmdhdGV3YXkudjEuTGlzdEV2ZW50c1Jlc3BvbnNlYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_control_v1_control_event, file_qmtl_graph_v1_graph, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
+  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvZ2F0ZXdheV9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEiygQKFVN1Ym1pdFN0cmF0ZWd5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKcmVxdWVzdF9pZBgCIAEoCUIHukgEcgIYZBIhCg1zdHJhdGVneV9uYW1lGAMgASgJQgq6SAdyBRABGMgBEjMKBWdyYXBoGAQgASgLMhwucW10bC5ncmFwaC52MS5TdHJhdGVneUdyYXBoQga6SAPIAQESHQoJd29ybGRfaWRzGAUgAygJQgq6SAeSAQQQZBgBEhcKBWFzX29mGAYgASgJQgi6SAVyAxjIARIlChNkYXRhc2V0X2ZpbmdlcnByaW50GAcgASgJQgi6SAVyAxjIARIhChBzdHJhdGVneV92ZXJzaW9uGAggASgJQge6SARyAhhkElAKCG1ldGFkYXRhGAkgAygLMjQucW10bC5nYXRld2F5LnYxLlN1Ym1pdFN0cmF0ZWd5UmVxdWVzdC5NZXRhZGF0YUVudHJ5Qgi6SAWaAQIQZBIVCg12YWxpZGF0ZV9vbmx5GAogASgIEiwKCGJhY2t0ZXN0GAsgASgLMhoucW10bC50eXBlLnYxLlJldHVyblNlcmllcxISCgptYXhfdGFyZ2V0GAwgASgBEhYKDnRhcmdldF9ub2RlX2lkGA0gASgJEhIKCmluc3RydW1lbnQYDiABKAkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBInIKDk5vZGVBc3NpZ25tZW50Eg8KB25vZGVfaWQYASABKAkSEAoId29ybGRfaWQYAiABKAkSLQoFcXVldWUYAyABKAsyHi5xbXRsLmdyYXBoLnYxLlF1ZXVlRGVzY3JpcHRvchIOCgZyZXVzZWQYBCABKAgixAIKClN1Ym1pc3Npb24SFQoNc3VibWlzc2lvbl9pZBgBIAEoCRITCgtzdHJhdGVneV9pZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIUCgxzdGF0ZV9yZWFzb24YBCABKAkSNAoLYXNzaWdubWVudHMYBSADKAsyHy5xbXRsLmdhdGV3YXkudjEuTm9kZUFzc2lnbm1lbnQSEQoJbmV3X25vZGVzGAYgASgNEhQKDHJldXNlZF9ub2RlcxgHIAEoDRITCgtzZW50aW5lbF9pZBgIIAEoCRIuCghjb250ZXh0cxgJIAMoCzIcLnFtdGwudHlwZS52MS5Db21wdXRlQ29udGV4dBIvCgtjcmVhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXR0ZW1wdHMYCyABKA0ikQEKFlN1Ym1pdFN0cmF0ZWd5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIvCgpzdWJtaXNzaW9uGAIgASgLMhsucW10bC5nYXRld2F5LnYxLlN1Ym1pc3Npb24SEQoJZHVwbGljYXRlGAMgASgIImoKFEdldFN1Ym1pc3Npb25SZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABIn0KFUdldFN1Ym1pc3Npb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi8KCnN1Ym1pc3Npb24YAiABKAsyGy5xbXRsLmdhdGV3YXkudjEuU3VibWlzc2lvbiJsChZXYXRjaFN1Ym1pc3Npb25SZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABIn8KF1dhdGNoU3VibWlzc2lvblJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLwoKc3VibWlzc2lvbhgCIAEoCzIbLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXNzaW9uIoECChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIuCgVxdWVyeRgCIAEoCzIXLnFtdGwuZ3JhcGgudjEuVGFnUXVlcnlCBrpIA8gBARIhChBpbnRlcnZhbF9zZWNvbmRzGAMgASgDQge6SAQiAiAAEi0KB2NvbnRleHQYBCABKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSHQoJcGFnZV9zaXplGAUgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBiABKAkilwEKF0xpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUBChZFeHBsYWluU3RyYXRlZ3lSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQASJmCghNb2RlVGVybRIMCgRuYW1lGAEgASgJEisKBmFsbG93cxgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEg4KBmRldGFpbBgDIAEoCRIPCgdiaW5kaW5nGAQgASgIIrUBCgtSdWxlVmVyZGljdBIMCgRydWxlGAEgASgJEg4KBm1ldHJpYxgCIAEoCRISCgV2YWx1ZRgDIAEoAUgAiAEBEhIKBWJvdW5kGAQgASgBSAGIAQESDAoEa2luZBgFIAEoCRIPCgd2ZXJkaWN0GAYgASgJEg4KBmRvbWFpbhgHIAEoCRIPCgdzYW1wbGVzGAggASgNEgwKBHRleHQYCSABKAlCCAoGX3ZhbHVlQggKBl9ib3VuZCKuAwoXRXhwbGFpblN0cmF0ZWd5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIzCg5lZmZlY3RpdmVfbW9kZRgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEjcKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEigKBXRlcm1zGAQgAygLMhkucW10bC5nYXRld2F5LnYxLk1vZGVUZXJtEisKBXJ1bGVzGAUgAygLMhwucW10bC5nYXRld2F5LnYxLlJ1bGVWZXJkaWN0EhUKDXdhbnRlZF9vcmRlcnMYBiABKAQSEwoLc2VudF9vcmRlcnMYByABKAQSDAoEdGllchgIIAEoCRIMCgRnYXRlGAkgASgJEhoKEmVtaXR0ZXJfc2Vzc2lvbl9pZBgKIAEoCRINCgVoYWx0cxgLIAMoCRIPCgdzdW1tYXJ5GAwgASgJEhUKDWV2YWx1YXRpb25faWQYDSABKAkijQEKEUxpc3RFdmVudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIRCgl0b3BpY19rZXkYAiABKAkSHQoJcGFnZV9zaXplGAMgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBCABKAkikQEKEkxpc3RFdmVudHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KBmV2ZW50cxgCIAMoCzIdLnFtdGwuY29udHJvbC52MS5Db250cm9sRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJMqQFCg5HYXRld2F5U2VydmljZRJsCg5TdWJtaXRTdHJhdGVneRImLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QaJy5xbXRsLmdhdGV3YXkudjEuU3VibWl0U3RyYXRlZ3lSZXNwb25zZSIJkAICorsYAggCEmkKDUdldFN1Ym1pc3Npb24SJS5xbXRsLmdhdGV3YXkudjEuR2V0U3VibWlzc2lvblJlcXVlc3QaJi5xbXRsLmdhdGV3YXkudjEuR2V0U3VibWlzc2lvblJlc3BvbnNlIgmQAgGiuxgCCAEScQoPV2F0Y2hTdWJtaXNzaW9uEicucW10bC5nYXRld2F5LnYxLldhdGNoU3VibWlzc2lvblJlcXVlc3QaKC5xbXRsLmdhdGV3YXkudjEuV2F0Y2hTdWJtaXNzaW9uUmVzcG9uc2UiCZACAaK7GAIIATABEnMKD0xpc3RRdWV1ZXNCeVRhZxInLnFtdGwuZ2F0ZXdheS52MS5MaXN0UXVldWVzQnlUYWdSZXF1ZXN0GigucW10bC5nYXRld2F5LnYxLkxpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlIg2QAgGiuxgGCAESAgUGEm8KD0V4cGxhaW5TdHJhdGVneRInLnFtdGwuZ2F0ZXdheS52MS5FeHBsYWluU3RyYXRlZ3lSZXF1ZXN0GigucW10bC5nYXRld2F5LnYxLkV4cGxhaW5TdHJhdGVneVJlc3BvbnNlIgmQAgGiuxgCCAESYAoKTGlzdEV2ZW50cxIiLnFtdGwuZ2F0ZXdheS52MS5MaXN0RXZlbnRzUmVxdWVzdBojLnFtdGwuZ2F0ZXdheS52MS5MaXN0RXZlbnRzUmVzcG9uc2UiCZACAaK7GAIIAUJNChJpby5xbXRsLmdhdGV3YXkudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ2F0ZXdheS92MTtnYXRld2F5djFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_control_v1_control_event, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
 
 /**
  * Hands a strategy in.
@@ -34,9 +35,9 @@ export type SubmitStrategyRequest = Message<"qmtl.gateway.v1.SubmitStrategyReque
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED.
@@ -314,9 +315,9 @@ export type GetSubmissionRequest = Message<"qmtl.gateway.v1.GetSubmissionRequest
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Id of the submission.
@@ -370,9 +371,9 @@ export type WatchSubmissionRequest = Message<"qmtl.gateway.v1.WatchSubmissionReq
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Id of the submission.
@@ -426,9 +427,9 @@ export type ListQueuesByTagRequest = Message<"qmtl.gateway.v1.ListQueuesByTagReq
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * The query.
@@ -509,55 +510,6 @@ export const ListQueuesByTagResponseSchema: GenMessage<ListQueuesByTagResponse> 
   messageDesc(file_qmtl_gateway_v1_gateway_service, 9);
 
 /**
- * Asks what the server can do.
- *
- * @generated from message qmtl.gateway.v1.GetCapabilitiesRequest
- */
-export type GetCapabilitiesRequest = Message<"qmtl.gateway.v1.GetCapabilitiesRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.GetCapabilitiesRequest.
- * Use `create(GetCapabilitiesRequestSchema)` to create a new message.
- */
-export const GetCapabilitiesRequestSchema: GenMessage<GetCapabilitiesRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 10);
-
-/**
- * What the server can do.
- *
- * @generated from message qmtl.gateway.v1.GetCapabilitiesResponse
- */
-export type GetCapabilitiesResponse = Message<"qmtl.gateway.v1.GetCapabilitiesResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * Ranges and flags.
-   *
-   * @generated from field: qmtl.type.v1.Capabilities capabilities = 2;
-   */
-  capabilities?: Capabilities | undefined;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.GetCapabilitiesResponse.
- * Use `create(GetCapabilitiesResponseSchema)` to create a new message.
- */
-export const GetCapabilitiesResponseSchema: GenMessage<GetCapabilitiesResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 11);
-
-/**
  * Asks why a strategy is where it is.
  *
  * @generated from message qmtl.gateway.v1.ExplainStrategyRequest
@@ -566,9 +518,9 @@ export type ExplainStrategyRequest = Message<"qmtl.gateway.v1.ExplainStrategyReq
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -590,7 +542,7 @@ export type ExplainStrategyRequest = Message<"qmtl.gateway.v1.ExplainStrategyReq
  * Use `create(ExplainStrategyRequestSchema)` to create a new message.
  */
 export const ExplainStrategyRequestSchema: GenMessage<ExplainStrategyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 12);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 10);
 
 /**
  * One term of the effective mode.
@@ -632,7 +584,7 @@ export type ModeTerm = Message<"qmtl.gateway.v1.ModeTerm"> & {
  * Use `create(ModeTermSchema)` to create a new message.
  */
 export const ModeTermSchema: GenMessage<ModeTerm> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 13);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 11);
 
 /**
  * One rule of a policy as judged.
@@ -709,7 +661,7 @@ export type RuleVerdict = Message<"qmtl.gateway.v1.RuleVerdict"> & {
  * Use `create(RuleVerdictSchema)` to create a new message.
  */
 export const RuleVerdictSchema: GenMessage<RuleVerdict> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 14);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 12);
 
 /**
  * Why a strategy is where it is.
@@ -814,7 +766,7 @@ export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyRe
  * Use `create(ExplainStrategyResponseSchema)` to create a new message.
  */
 export const ExplainStrategyResponseSchema: GenMessage<ExplainStrategyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 15);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 13);
 
 /**
  * Asks for the event history of one or all topic keys.
@@ -825,9 +777,9 @@ export type ListEventsRequest = Message<"qmtl.gateway.v1.ListEventsRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Topic key, such as "world/w1/gate"; empty for all.
@@ -856,7 +808,7 @@ export type ListEventsRequest = Message<"qmtl.gateway.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 16);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 14);
 
 /**
  * Events, oldest first.
@@ -891,7 +843,7 @@ export type ListEventsResponse = Message<"qmtl.gateway.v1.ListEventsResponse"> &
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 17);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 15);
 
 /**
  * The public door for submissions and lookups. Called by SDKs, the CLI and operators.
@@ -941,16 +893,6 @@ export const GatewayService: GenService<{
     methodKind: "unary";
     input: typeof ListQueuesByTagRequestSchema;
     output: typeof ListQueuesByTagResponseSchema;
-  },
-  /**
-   * Schema ranges and flags. Safe to retry.
-   *
-   * @generated from rpc qmtl.gateway.v1.GatewayService.GetCapabilities
-   */
-  getCapabilities: {
-    methodKind: "unary";
-    input: typeof GetCapabilitiesRequestSchema;
-    output: typeof GetCapabilitiesResponseSchema;
   },
   /**
    * Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry.

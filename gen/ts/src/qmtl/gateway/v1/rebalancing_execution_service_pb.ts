@@ -5,7 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Decimal } from "../../type/v1/value_pb.ts";
 import { file_qmtl_type_v1_value } from "../../type/v1/value_pb.ts";
@@ -17,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/gateway/v1/rebalancing_execution_service.proto.
  */
 export const file_qmtl_gateway_v1_rebalancing_execution_service: GenFile = /*@__PURE__*/
-  fileDesc("CjNxbXRsL2dhdGV3YXkvdjEvcmViYWxhbmNpbmdfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SD3FtdGwuZ2F0ZXdheS52MSKtAgoXRXhlY3V0ZVJlYmFsYW5jZVJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIbCghiYXRjaF9pZBgCIAEoCUIJukgGcgQQARhkEhsKCmFjY291bnRfaWQYAyABKAlCB7pIBHICEAESOwoLYWxsb2NhdGlvbnMYBCADKAsyGS5xbXRsLndvcmxkLnYxLkFsbG9jYXRpb25CC7pICJIBBQgBEOgHEg4KBnN1Ym1pdBgFIAEoCBIUCgxwZXJfc3RyYXRlZ3kYBiABKAgSFgoOc2hhcmVkX2FjY291bnQYByABKAgSGAoQYWNjb3VudF9yZXZpc2lvbhgIIAEoBBIOCgZyZWFzb24YCSABKAkioAEKDFBsYW5uZWRPcmRlchIQCgh3b3JsZF9pZBgBIAEoCRITCgtzdHJhdGVneV9pZBgCIAEoCRISCgppbnN0cnVtZW50GAMgASgJEicKCHF1YW50aXR5GAQgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSEwoLcmVkdWNlX29ubHkYBSABKAgSFwoPY2xpZW50X29yZGVyX2lkGAYgASgJIqMCChhFeGVjdXRlUmViYWxhbmNlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgRwbGFuGAIgASgLMhwucW10bC53b3JsZC52MS5SZWJhbGFuY2VQbGFuEi0KBm9yZGVycxgDIAMoCzIdLnFtdGwuZ2F0ZXdheS52MS5QbGFubmVkT3JkZXISJQoHY3Jvc3NlcxgEIAMoCzIULnFtdGwud29ybGQudjEuQ3Jvc3MSEQoJc3VibWl0dGVkGAUgASgIEhEKCWR1cGxpY2F0ZRgGIAEoCBIqCgtjb3N0c19zYXZlZBgHIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsMoYBChtSZWJhbGFuY2luZ0V4ZWN1dGlvblNlcnZpY2USZwoQRXhlY3V0ZVJlYmFsYW5jZRIoLnFtdGwuZ2F0ZXdheS52MS5FeGVjdXRlUmViYWxhbmNlUmVxdWVzdBopLnFtdGwuZ2F0ZXdheS52MS5FeGVjdXRlUmViYWxhbmNlUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value, file_qmtl_world_v1_rebalancing_service]);
+  fileDesc("CjNxbXRsL2dhdGV3YXkvdjEvcmViYWxhbmNpbmdfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SD3FtdGwuZ2F0ZXdheS52MSKsAgoXRXhlY3V0ZVJlYmFsYW5jZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCGJhdGNoX2lkGAIgASgJQgm6SAZyBBABGGQSGwoKYWNjb3VudF9pZBgDIAEoCUIHukgEcgIQARI7CgthbGxvY2F0aW9ucxgEIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbkILukgIkgEFCAEQ6AcSDgoGc3VibWl0GAUgASgIEhQKDHBlcl9zdHJhdGVneRgGIAEoCBIWCg5zaGFyZWRfYWNjb3VudBgHIAEoCBIYChBhY2NvdW50X3JldmlzaW9uGAggASgEEg4KBnJlYXNvbhgJIAEoCSKgAQoMUGxhbm5lZE9yZGVyEhAKCHdvcmxkX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEhIKCmluc3RydW1lbnQYAyABKAkSJwoIcXVhbnRpdHkYBCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBITCgtyZWR1Y2Vfb25seRgFIAEoCBIXCg9jbGllbnRfb3JkZXJfaWQYBiABKAkiowIKGEV4ZWN1dGVSZWJhbGFuY2VSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHBsYW4YAiABKAsyHC5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZVBsYW4SLQoGb3JkZXJzGAMgAygLMh0ucW10bC5nYXRld2F5LnYxLlBsYW5uZWRPcmRlchIlCgdjcm9zc2VzGAQgAygLMhQucW10bC53b3JsZC52MS5Dcm9zcxIRCglzdWJtaXR0ZWQYBSABKAgSEQoJZHVwbGljYXRlGAYgASgIEioKC2Nvc3RzX3NhdmVkGAcgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwykQEKG1JlYmFsYW5jaW5nRXhlY3V0aW9uU2VydmljZRJyChBFeGVjdXRlUmViYWxhbmNlEigucW10bC5nYXRld2F5LnYxLkV4ZWN1dGVSZWJhbGFuY2VSZXF1ZXN0GikucW10bC5nYXRld2F5LnYxLkV4ZWN1dGVSZWJhbGFuY2VSZXNwb25zZSIJkAICorsYAggDQk0KEmlvLnFtdGwuZ2F0ZXdheS52MVABWjVnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9nYXRld2F5L3YxO2dhdGV3YXl2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value, file_qmtl_world_v1_rebalancing_service]);
 
 /**
  * Turns a plan into orders. A dry run unless `submit` is set.
@@ -28,9 +29,9 @@ export type ExecuteRebalanceRequest = Message<"qmtl.gateway.v1.ExecuteRebalanceR
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Batch id: executed once, whatever is sent again.

@@ -4,36 +4,68 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/type/v1/execution.proto.
  */
 export const file_qmtl_type_v1_execution: GenFile = /*@__PURE__*/
-  fileDesc("ChxxbXRsL3R5cGUvdjEvZXhlY3V0aW9uLnByb3RvEgxxbXRsLnR5cGUudjEivgEKDkNvbXB1dGVDb250ZXh0EhAKCHdvcmxkX2lkGAEgASgJEjcKEGV4ZWN1dGlvbl9kb21haW4YAiABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEg0KBWFzX29mGAMgASgJEhEKCXBhcnRpdGlvbhgEIAEoCRISCgpkb3duZ3JhZGVkGAUgASgIEhgKEGRvd25ncmFkZV9yZWFzb24YBiABKAkSEQoJc2FmZV9tb2RlGAcgASgIKqcBCg9FeGVjdXRpb25Eb21haW4SIAocRVhFQ1VUSU9OX0RPTUFJTl9VTlNQRUNJRklFRBAAEh0KGUVYRUNVVElPTl9ET01BSU5fQkFDS1RFU1QQARIbChdFWEVDVVRJT05fRE9NQUlOX0RSWVJVThACEhkKFUVYRUNVVElPTl9ET01BSU5fTElWRRADEhsKF0VYRUNVVElPTl9ET01BSU5fU0hBRE9XEAQquwEKDUVmZmVjdGl2ZU1vZGUSHgoaRUZGRUNUSVZFX01PREVfVU5TUEVDSUZJRUQQABIbChdFRkZFQ1RJVkVfTU9ERV9WQUxJREFURRABEh8KG0VGRkVDVElWRV9NT0RFX0NPTVBVVEVfT05MWRACEhgKFEVGRkVDVElWRV9NT0RFX1BBUEVSEAMSFwoTRUZGRUNUSVZFX01PREVfTElWRRAEEhkKFUVGRkVDVElWRV9NT0RFX1NIQURPVxAFKjsKBFNpZGUSFAoQU0lERV9VTlNQRUNJRklFRBAAEg0KCVNJREVfTE9ORxABEg4KClNJREVfU0hPUlQQAmIGcHJvdG8z");
+  fileDesc("ChxxbXRsL3R5cGUvdjEvZXhlY3V0aW9uLnByb3RvEgxxbXRsLnR5cGUudjEiSAoJU291cmNlUGluEhoKBnNvdXJjZRgBIAEoCUIKukgHcgUQARjIARIfCgtmaW5nZXJwcmludBgCIAEoCUIKukgHcgUQARjIASLVAQoOQ29tcHV0ZUNvbnRleHQSGQoId29ybGRfaWQYASABKAlCB7pIBHICGGQSQQoQZXhlY3V0aW9uX2RvbWFpbhgCIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW5CCLpIBYIBAhABEhcKBWFzX29mGAMgASgJQgi6SAVyAxjIARIaCglwYXJ0aXRpb24YBCABKAlCB7pIBHICGGQSMAoEcGlucxgFIAMoCzIXLnFtdGwudHlwZS52MS5Tb3VyY2VQaW5CCbpIBpIBAxDoByqnAQoPRXhlY3V0aW9uRG9tYWluEiAKHEVYRUNVVElPTl9ET01BSU5fVU5TUEVDSUZJRUQQABIdChlFWEVDVVRJT05fRE9NQUlOX0JBQ0tURVNUEAESGwoXRVhFQ1VUSU9OX0RPTUFJTl9EUllSVU4QAhIZChVFWEVDVVRJT05fRE9NQUlOX0xJVkUQAxIbChdFWEVDVVRJT05fRE9NQUlOX1NIQURPVxAEKrsBCg1FZmZlY3RpdmVNb2RlEh4KGkVGRkVDVElWRV9NT0RFX1VOU1BFQ0lGSUVEEAASGwoXRUZGRUNUSVZFX01PREVfVkFMSURBVEUQARIfChtFRkZFQ1RJVkVfTU9ERV9DT01QVVRFX09OTFkQAhIYChRFRkZFQ1RJVkVfTU9ERV9QQVBFUhADEhcKE0VGRkVDVElWRV9NT0RFX0xJVkUQBBIZChVFRkZFQ1RJVkVfTU9ERV9TSEFET1cQBSo7CgRTaWRlEhQKEFNJREVfVU5TUEVDSUZJRUQQABINCglTSURFX0xPTkcQARIOCgpTSURFX1NIT1JUEAJCRAoPaW8ucW10bC50eXBlLnYxUAFaL2dpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL3R5cGUvdjE7dHlwZXYxYgZwcm90bzM", [file_buf_validate_validate]);
 
 /**
- * The context a node is computed in. With the node id it makes the ComputeKey.
+ * One source and the data it is pinned to.
+ *
+ * @generated from message qmtl.type.v1.SourcePin
+ */
+export type SourcePin = Message<"qmtl.type.v1.SourcePin"> & {
+  /**
+   * Entry under `sources:` of qmtl.yml.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * Names the data: another fingerprint is other data. Opaque, compared by equality.
+   *
+   * @generated from field: string fingerprint = 2;
+   */
+  fingerprint: string;
+};
+
+/**
+ * Describes the message qmtl.type.v1.SourcePin.
+ * Use `create(SourcePinSchema)` to create a new message.
+ */
+export const SourcePinSchema: GenMessage<SourcePin> = /*@__PURE__*/
+  messageDesc(file_qmtl_type_v1_execution, 0);
+
+/**
+ * The context a node is computed in. With the node id it makes the compute key; see `as_of`.
  *
  * @generated from message qmtl.type.v1.ComputeContext
  */
 export type ComputeContext = Message<"qmtl.type.v1.ComputeContext"> & {
   /**
-   * Empty for source nodes, which all worlds share.
+   * World. Empty for source nodes, which all worlds share.
    *
    * @generated from field: string world_id = 1;
    */
   worldId: string;
 
   /**
-   * Unspecified is read as BACKTEST.
+   * Domain. Unspecified for source nodes.
    *
    * @generated from field: qmtl.type.v1.ExecutionDomain execution_domain = 2;
    */
   executionDomain: ExecutionDomain;
 
   /**
-   * Data snapshot the run may see; opaque, compared by equality. Empty in LIVE and SHADOW.
+   * Data the node may see; part of the compute key. Made from the pins of the sources in the node's own cone (the nodes
+   * it reads, directly or not): no source: "none"; one source: its fingerprint; several: "blake3:" and the hash of the
+   * canonical JSON object {source: fingerprint, …}. A knowledge time given at submission replaces it for every node.
+   * Empty in LIVE and SHADOW, and for source nodes.
    *
    * @generated from field: string as_of = 3;
    */
@@ -47,25 +79,12 @@ export type ComputeContext = Message<"qmtl.type.v1.ComputeContext"> & {
   partition: string;
 
   /**
-   * True when the asked context was lowered to a safer one.
+   * Pins behind `as_of`, ordered by source. Two contexts are compatible when no source is pinned to different data in
+   * them; tag queries match compatible contexts.
    *
-   * @generated from field: bool downgraded = 5;
+   * @generated from field: repeated qmtl.type.v1.SourcePin pins = 5;
    */
-  downgraded: boolean;
-
-  /**
-   * Why it was lowered: missing_as_of, stale_decision or decision_unavailable.
-   *
-   * @generated from field: string downgrade_reason = 6;
-   */
-  downgradeReason: string;
-
-  /**
-   * True when orders are off because of the downgrade.
-   *
-   * @generated from field: bool safe_mode = 7;
-   */
-  safeMode: boolean;
+  pins: SourcePin[];
 };
 
 /**
@@ -73,15 +92,17 @@ export type ComputeContext = Message<"qmtl.type.v1.ComputeContext"> & {
  * Use `create(ComputeContextSchema)` to create a new message.
  */
 export const ComputeContextSchema: GenMessage<ComputeContext> = /*@__PURE__*/
-  messageDesc(file_qmtl_type_v1_execution, 0);
+  messageDesc(file_qmtl_type_v1_execution, 1);
 
 /**
- * Where orders of a computation may go. Unspecified is read as BACKTEST: orders off.
+ * Where orders of a computation may go.
  *
  * @generated from enum qmtl.type.v1.ExecutionDomain
  */
 export const ExecutionDomain = {
   /**
+   * Not stated. Read as BACKTEST in answers; refused in requests that act on it.
+   *
    * @generated from enum value: EXECUTION_DOMAIN_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
@@ -116,7 +137,7 @@ export const ExecutionDomain = {
 } as const;
 
 /**
- * Where orders of a computation may go. Unspecified is read as BACKTEST: orders off.
+ * Where orders of a computation may go.
  *
  * @generated from enum qmtl.type.v1.ExecutionDomain
  */
@@ -129,47 +150,48 @@ export const ExecutionDomainSchema: GenEnum<ExecutionDomain> = /*@__PURE__*/
   enumDesc(file_qmtl_type_v1_execution, 0);
 
 /**
- * What a world's policy allows. Ordered VALIDATE < COMPUTE_ONLY < PAPER < LIVE; SHADOW stands apart.
- * Unspecified is read as VALIDATE.
+ * What a world's policy allows. VALIDATE < COMPUTE_ONLY < PAPER < LIVE; SHADOW stands apart.
  *
  * @generated from enum qmtl.type.v1.EffectiveMode
  */
 export const EffectiveMode = {
   /**
+   * Not stated. Read as VALIDATE in answers; refused in requests that act on it.
+   *
    * @generated from enum value: EFFECTIVE_MODE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Nothing selected yet. Maps to BACKTEST.
+   * Nothing selected yet. Domain BACKTEST.
    *
    * @generated from enum value: EFFECTIVE_MODE_VALIDATE = 1;
    */
   VALIDATE: 1,
 
   /**
-   * Computes, sends nothing. Maps to BACKTEST.
+   * Computes, sends nothing. Domain BACKTEST.
    *
    * @generated from enum value: EFFECTIVE_MODE_COMPUTE_ONLY = 2;
    */
   COMPUTE_ONLY: 2,
 
   /**
-   * Maps to DRYRUN.
+   * Domain DRYRUN.
    *
    * @generated from enum value: EFFECTIVE_MODE_PAPER = 3;
    */
   PAPER: 3,
 
   /**
-   * Maps to LIVE.
+   * Domain LIVE.
    *
    * @generated from enum value: EFFECTIVE_MODE_LIVE = 4;
    */
   LIVE: 4,
 
   /**
-   * Operator only. Maps to SHADOW.
+   * Domain SHADOW; set by an operator only.
    *
    * @generated from enum value: EFFECTIVE_MODE_SHADOW = 5;
    */
@@ -177,8 +199,7 @@ export const EffectiveMode = {
 } as const;
 
 /**
- * What a world's policy allows. Ordered VALIDATE < COMPUTE_ONLY < PAPER < LIVE; SHADOW stands apart.
- * Unspecified is read as VALIDATE.
+ * What a world's policy allows. VALIDATE < COMPUTE_ONLY < PAPER < LIVE; SHADOW stands apart.
  *
  * @generated from enum qmtl.type.v1.EffectiveMode
  */
@@ -197,16 +218,22 @@ export const EffectiveModeSchema: GenEnum<EffectiveMode> = /*@__PURE__*/
  */
 export const Side = {
   /**
+   * Not stated.
+   *
    * @generated from enum value: SIDE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
+   * Long.
+   *
    * @generated from enum value: SIDE_LONG = 1;
    */
   LONG: 1,
 
   /**
+   * Short.
+   *
    * @generated from enum value: SIDE_SHORT = 2;
    */
   SHORT: 2,

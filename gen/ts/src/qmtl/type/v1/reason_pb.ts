@@ -10,468 +10,666 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/type/v1/reason.proto.
  */
 export const file_qmtl_type_v1_reason: GenFile = /*@__PURE__*/
-  fileDesc("ChlxbXRsL3R5cGUvdjEvcmVhc29uLnByb3RvEgxxbXRsLnR5cGUudjEqkhMKBlJlYXNvbhIWChJSRUFTT05fVU5TUEVDSUZJRUQQABIYChRSRUFTT05fSU5WQUxJRF9GSUVMRBABEhoKFlJFQVNPTl9HUkFQSF9IQVNfQ1lDTEUQAhIdChlSRUFTT05fVU5LTk9XTl9ERVBFTkRFTkNZEAMSGwoXUkVBU09OX05PREVfSURfTUlTTUFUQ0gQBBIXChNSRUFTT05fQ1JDX01JU01BVENIEAUSGgoWUkVBU09OX0dSQVBIX1RPT19MQVJHRRAGEhkKFVJFQVNPTl9QT0xJQ1lfSU5WQUxJRBAHEhkKFVJFQVNPTl9NRVRSSUNfVU5LTk9XThAIEhwKGFJFQVNPTl9CT1VORF9ORVZFUl9CSU5EUxAJEhkKFVJFQVNPTl9TRVJJRVNfSU5WQUxJRBAKEh0KGVJFQVNPTl9DT05URVhUX0lOQ09NUExFVEUQCxIdChlSRUFTT05fQUxMT0NBVElPTl9JTlZBTElEEAwSFwoTUkVBU09OX01BUktfSU5WQUxJRBANEhsKF1JFQVNPTl9SRUNPUkRfVE9PX0xBUkdFEA4SGQoVUkVBU09OX1RJTUVSU19JTlZBTElEEA8SGQoVUkVBU09OX1JFU0VSVkVEX1BBUkFNEBASGgoWUkVBU09OX1dPUkxEX05PVF9GT1VORBAeEh0KGVJFQVNPTl9TVFJBVEVHWV9OT1RfRk9VTkQQHxIbChdSRUFTT05fUE9MSUNZX05PVF9GT1VORBAgEhoKFlJFQVNPTl9RVUVVRV9OT1RfRk9VTkQQIRIfChtSRUFTT05fU1VCTUlTU0lPTl9OT1RfRk9VTkQQIhIfChtSRUFTT05fQUNUSVZBVElPTl9OT1RfRk9VTkQQIxIYChRSRUFTT05fUlVOX05PVF9GT1VORBAkEhwKGFJFQVNPTl9BQ0NPVU5UX05PVF9GT1VORBAlEhoKFlJFQVNPTl9PUkRFUl9OT1RfRk9VTkQQJhIbChdSRUFTT05fU09VUkNFX05PVF9GT1VORBAnEh0KGVJFQVNPTl9TRU5USU5FTF9OT1RfRk9VTkQQKBIfChtSRUFTT05fRVZBTFVBVElPTl9OT1RfRk9VTkQQKRIfChtSRUFTT05fSU5TVFJVTUVOVF9OT1RfRk9VTkQQKhIdChlSRUFTT05fU05BUFNIT1RfTk9UX0ZPVU5EECsSFwoTUkVBU09OX1dPUkxEX0VYSVNUUxA8EhgKFFJFQVNPTl9FVEFHX01JU01BVENIEEYSHAoYUkVBU09OX1JFUVVFU1RfSURfUkVVU0VEEEcSHAoYUkVBU09OX0FQUExZX0lOX1BST0dSRVNTEEgSGAoUUkVBU09OX1JVTl9JRF9SRVVTRUQQSRIhCh1SRUFTT05fQUNDT1VOVF9SRVZJU0lPTl9TVEFMRRBKEhMKD1JFQVNPTl9DT05GTElDVBBLEiUKIVJFQVNPTl9TQ0hFTUFfVkVSU0lPTl9VTlNVUFBPUlRFRBBaEiIKHlJFQVNPTl9TQ0hFTUFfVkVSU0lPTl9SRVFVSVJFRBBbEhUKEVJFQVNPTl9XT1JMRF9IRUxEEFwSFgoSUkVBU09OX0ZFTkNFX1NUQUxFEF0SFAoQUkVBU09OX0dBVEVfU0hVVBBeEhgKFFJFQVNPTl9MRUFTRV9NSVNTSU5HEF8SFgoSUkVBU09OX05PVF9FTUlUVEVSEGASFQoRUkVBU09OX05PVF9BQ1RJVkUQYRIaChZSRUFTT05fRE9NQUlOX01JU01BVENIEGISGwoXUkVBU09OX0RFQ0lTSU9OX0VYUElSRUQQYxIRCg1SRUFTT05fSEFMVEVEEGQSFwoTUkVBU09OX0JVQ0tFVF9TVEFMRRBlEhUKEVJFQVNPTl9PVkVSX0xJTUlUEGYSHwobUkVBU09OX0FDQ09VTlRfVU5SRUNPTkNJTEVEEGcSFQoRUkVBU09OX0xFQVNFX0xPU1QQaBIWChJSRUFTT05fU1RBTEVfRVBPQ0gQaRIXChNSRUFTT05fU0VRX0NPTkZMSUNUEGoSFwoTUkVBU09OX0ZFRURfQ0hBTkdFRBBrEhYKElJFQVNPTl9RVUVVRV9FTkRFRBBsEhgKFFJFQVNPTl9RVUVVRV9CTE9DS0VEEG0SEgoOUkVBU09OX1RSSU1NRUQQbhIWChJSRUFTT05fUkVTVU1FX0ZST00QbxIWChJSRUFTT05fU0FNRV9CVUNLRVQQcBIfChtSRUFTT05fU0FNUExFU19JTlNVRkZJQ0lFTlQQcRIeChpSRUFTT05fUExBTl9OT1RfRVhFQ1VUQUJMRRByEh0KGVJFQVNPTl9NT0RFX05PVF9SRUFDSEFCTEUQcxIbChdSRUFTT05fQ09OVEVYVF9OT1RfV0FSTRB0EhwKGFJFQVNPTl9GQUlMUE9JTlRfUkVGVVNFRBB1EhkKFVJFQVNPTl9TVE9SRV9SRVNUT1JFRBB2EhkKFVJFQVNPTl9DT05GSUdfSU5WQUxJRBB3Eh0KGVJFQVNPTl9EQVRBX0ZPTERFUl9MT0NLRUQQeBIVChFSRUFTT05fUE9SVF9UQUtFThB5EiAKHFJFQVNPTl9PUkRFUl9VTktOT1dOX1BFTkRJTkcQehIYChNSRUFTT05fVElDS0VUX1NDT1BFEIwBEhoKFVJFQVNPTl9USUNLRVRfSU5WQUxJRBCNARIaChVSRUFTT05fVElDS0VUX0VYUElSRUQQjgESHQoYUkVBU09OX1BSSU5DSVBBTF9VTktOT1dOEI8BEhkKFFJFQVNPTl9ST0xFX1JFUVVJUkVEEJABEhwKF1JFQVNPTl9MSVZFX05PVF9BTExPV0VEEJEBEh4KGVJFQVNPTl9QUklOQ0lQQUxfVU5TSUdORUQQkgESFgoRUkVBU09OX05PVF9MRUFERVIQoAESHAoXUkVBU09OX1BFRVJfVU5BVkFJTEFCTEUQoQESHQoYUkVBU09OX1NUT1JFX1VOQVZBSUxBQkxFEKIBEhQKD1JFQVNPTl9EUkFJTklORxCjARIdChhSRUFTT05fVE9PX01BTllfUkVRVUVTVFMQpAESGwoWUkVBU09OX09VVENPTUVfVU5LTk9XThClARIYChNSRUFTT05fQkFSUklFUl9IRUxEEKYBEhcKElJFQVNPTl9CVUZGRVJfRlVMTBCnARIdChhSRUFTT05fRkVBVFVSRV9OT1RfQlVJTFQQtAESDwoKUkVBU09OX0JVRxC+AWIGcHJvdG8z");
+  fileDesc("ChlxbXRsL3R5cGUvdjEvcmVhc29uLnByb3RvEgxxbXRsLnR5cGUudjEqlhQKBlJlYXNvbhIWChJSRUFTT05fVU5TUEVDSUZJRUQQABIYChRSRUFTT05fSU5WQUxJRF9GSUVMRBABEhoKFlJFQVNPTl9HUkFQSF9IQVNfQ1lDTEUQAhIdChlSRUFTT05fVU5LTk9XTl9ERVBFTkRFTkNZEAMSGwoXUkVBU09OX05PREVfSURfTUlTTUFUQ0gQBBIXChNSRUFTT05fQ1JDX01JU01BVENIEAUSGgoWUkVBU09OX0dSQVBIX1RPT19MQVJHRRAGEhkKFVJFQVNPTl9QT0xJQ1lfSU5WQUxJRBAHEhkKFVJFQVNPTl9NRVRSSUNfVU5LTk9XThAIEhwKGFJFQVNPTl9CT1VORF9ORVZFUl9CSU5EUxAJEhkKFVJFQVNPTl9TRVJJRVNfSU5WQUxJRBAKEh0KGVJFQVNPTl9DT05URVhUX0lOQ09NUExFVEUQCxIdChlSRUFTT05fQUxMT0NBVElPTl9JTlZBTElEEAwSFwoTUkVBU09OX01BUktfSU5WQUxJRBANEhsKF1JFQVNPTl9SRUNPUkRfVE9PX0xBUkdFEA4SGQoVUkVBU09OX1RJTUVSU19JTlZBTElEEA8SGQoVUkVBU09OX1JFU0VSVkVEX1BBUkFNEBASHQoZUkVBU09OX1BBR0VfVE9LRU5fSU5WQUxJRBAREhgKFFJFQVNPTl9QUklDRV9JTlZBTElEEBISGgoWUkVBU09OX1dPUkxEX05PVF9GT1VORBAeEh0KGVJFQVNPTl9TVFJBVEVHWV9OT1RfRk9VTkQQHxIbChdSRUFTT05fUE9MSUNZX05PVF9GT1VORBAgEhoKFlJFQVNPTl9RVUVVRV9OT1RfRk9VTkQQIRIfChtSRUFTT05fU1VCTUlTU0lPTl9OT1RfRk9VTkQQIhIfChtSRUFTT05fQUNUSVZBVElPTl9OT1RfRk9VTkQQIxIYChRSRUFTT05fUlVOX05PVF9GT1VORBAkEhwKGFJFQVNPTl9BQ0NPVU5UX05PVF9GT1VORBAlEhoKFlJFQVNPTl9PUkRFUl9OT1RfRk9VTkQQJhIbChdSRUFTT05fU09VUkNFX05PVF9GT1VORBAnEh8KG1JFQVNPTl9FVkFMVUFUSU9OX05PVF9GT1VORBApEh8KG1JFQVNPTl9JTlNUUlVNRU5UX05PVF9GT1VORBAqEh0KGVJFQVNPTl9TTkFQU0hPVF9OT1RfRk9VTkQQKxIZChVSRUFTT05fSEFMVF9OT1RfRk9VTkQQLBIcChhSRUFTT05fQklORElOR19OT1RfRk9VTkQQLRIXChNSRUFTT05fV09STERfRVhJU1RTEDwSGAoUUkVBU09OX0VUQUdfTUlTTUFUQ0gQRhIcChhSRUFTT05fUkVRVUVTVF9JRF9SRVVTRUQQRxIcChhSRUFTT05fQVBQTFlfSU5fUFJPR1JFU1MQSBIYChRSRUFTT05fUlVOX0lEX1JFVVNFRBBJEiEKHVJFQVNPTl9BQ0NPVU5UX1JFVklTSU9OX1NUQUxFEEoSEwoPUkVBU09OX0NPTkZMSUNUEEsSJQohUkVBU09OX1NDSEVNQV9WRVJTSU9OX1VOU1VQUE9SVEVEEFoSIgoeUkVBU09OX1NDSEVNQV9WRVJTSU9OX1JFUVVJUkVEEFsSFQoRUkVBU09OX1dPUkxEX0hFTEQQXBIWChJSRUFTT05fRkVOQ0VfU1RBTEUQXRIUChBSRUFTT05fR0FURV9TSFVUEF4SGAoUUkVBU09OX0xFQVNFX01JU1NJTkcQXxIWChJSRUFTT05fTk9UX0VNSVRURVIQYBIVChFSRUFTT05fTk9UX0FDVElWRRBhEhoKFlJFQVNPTl9ET01BSU5fTUlTTUFUQ0gQYhIbChdSRUFTT05fREVDSVNJT05fRVhQSVJFRBBjEhEKDVJFQVNPTl9IQUxURUQQZBIXChNSRUFTT05fQlVDS0VUX1NUQUxFEGUSFQoRUkVBU09OX09WRVJfTElNSVQQZhIfChtSRUFTT05fQUNDT1VOVF9VTlJFQ09OQ0lMRUQQZxIVChFSRUFTT05fTEVBU0VfTE9TVBBoEhYKElJFQVNPTl9TVEFMRV9FUE9DSBBpEhcKE1JFQVNPTl9TRVFfQ09ORkxJQ1QQahIXChNSRUFTT05fRkVFRF9DSEFOR0VEEGsSFgoSUkVBU09OX1FVRVVFX0VOREVEEGwSGAoUUkVBU09OX1FVRVVFX0JMT0NLRUQQbRISCg5SRUFTT05fVFJJTU1FRBBuEhYKElJFQVNPTl9SRVNVTUVfRlJPTRBvEhYKElJFQVNPTl9TQU1FX0JVQ0tFVBBwEh8KG1JFQVNPTl9TQU1QTEVTX0lOU1VGRklDSUVOVBBxEh4KGlJFQVNPTl9QTEFOX05PVF9FWEVDVVRBQkxFEHISHQoZUkVBU09OX01PREVfTk9UX1JFQUNIQUJMRRBzEhsKF1JFQVNPTl9DT05URVhUX05PVF9XQVJNEHQSHAoYUkVBU09OX0ZBSUxQT0lOVF9SRUZVU0VEEHUSGQoVUkVBU09OX1NUT1JFX1JFU1RPUkVEEHYSGQoVUkVBU09OX0NPTkZJR19JTlZBTElEEHcSHQoZUkVBU09OX0RBVEFfRk9MREVSX0xPQ0tFRBB4EhUKEVJFQVNPTl9QT1JUX1RBS0VOEHkSIAocUkVBU09OX09SREVSX1VOS05PV05fUEVORElORxB6EhUKEVJFQVNPTl9OT19DQVBJVEFMEHsSGAoUUkVBU09OX0JFTE9XX01JTklNVU0QfBIYChNSRUFTT05fVElDS0VUX1NDT1BFEIwBEhoKFVJFQVNPTl9USUNLRVRfSU5WQUxJRBCNARIaChVSRUFTT05fVElDS0VUX0VYUElSRUQQjgESHQoYUkVBU09OX1BSSU5DSVBBTF9VTktOT1dOEI8BEhkKFFJFQVNPTl9ST0xFX1JFUVVJUkVEEJABEhwKF1JFQVNPTl9MSVZFX05PVF9BTExPV0VEEJEBEh4KGVJFQVNPTl9QUklOQ0lQQUxfVU5TSUdORUQQkgESFgoRUkVBU09OX05PVF9MRUFERVIQoAESHAoXUkVBU09OX1BFRVJfVU5BVkFJTEFCTEUQoQESHQoYUkVBU09OX1NUT1JFX1VOQVZBSUxBQkxFEKIBEhQKD1JFQVNPTl9EUkFJTklORxCjARIdChhSRUFTT05fVE9PX01BTllfUkVRVUVTVFMQpAESGwoWUkVBU09OX09VVENPTUVfVU5LTk9XThClARIYChNSRUFTT05fQkFSUklFUl9IRUxEEKYBEhcKElJFQVNPTl9CVUZGRVJfRlVMTBCnARIdChhSRUFTT05fRkVBVFVSRV9OT1RfQlVJTFQQtAESDwoKUkVBU09OX0JVRxC+AUJECg9pby5xbXRsLnR5cGUudjFQAVovZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvdHlwZS92MTt0eXBldjFiBnByb3RvMw");
 
 /**
- * Closed set of refusal reasons. They travel as `google.rpc.ErrorInfo.reason` without the prefix,
- * domain "qmtl". Clients match the reason, never the message text.
+ * Why a request, or one item of it, was refused. A request travels with the reason as `google.rpc.ErrorInfo.reason`,
+ * without the prefix, domain "qmtl"; an item carries this enum in its result. Clients match the reason, never the message
+ * text. The set grows within v1: a reason a client does not know is a refusal like any other of its status.
+ *
+ * 1–29 INVALID_ARGUMENT · 30–59 NOT_FOUND · 60–69 ALREADY_EXISTS · 70–89 ABORTED (read again, then retry) ·
+ * 90–139 FAILED_PRECONDITION · 140–159 PERMISSION_DENIED, UNAUTHENTICATED · 160–179 UNAVAILABLE, RESOURCE_EXHAUSTED,
+ * DEADLINE_EXCEEDED, with RetryInfo · 180–189 UNIMPLEMENTED · 190 INTERNAL
  *
  * @generated from enum qmtl.type.v1.Reason
  */
 export const Reason = {
   /**
+   * Not stated.
+   *
    * @generated from enum value: REASON_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Requests: INVALID_ARGUMENT.
+   * A field breaks a rule of the contract, also an enum with a value the server does not know; BadRequest names it.
    *
    * @generated from enum value: REASON_INVALID_FIELD = 1;
    */
   INVALID_FIELD: 1,
 
   /**
+   * The graph has a cycle.
+   *
    * @generated from enum value: REASON_GRAPH_HAS_CYCLE = 2;
    */
   GRAPH_HAS_CYCLE: 2,
 
   /**
+   * An input names a node that is not part of the graph.
+   *
    * @generated from enum value: REASON_UNKNOWN_DEPENDENCY = 3;
    */
   UNKNOWN_DEPENDENCY: 3,
 
   /**
+   * The content of a node makes another id.
+   *
    * @generated from enum value: REASON_NODE_ID_MISMATCH = 4;
    */
   NODE_ID_MISMATCH: 4,
 
   /**
+   * The checksum of the node ids does not fit.
+   *
    * @generated from enum value: REASON_CRC_MISMATCH = 5;
    */
   CRC_MISMATCH: 5,
 
   /**
+   * More nodes or bytes than a submission may have.
+   *
    * @generated from enum value: REASON_GRAPH_TOO_LARGE = 6;
    */
   GRAPH_TOO_LARGE: 6,
 
   /**
+   * The policy document cannot be used; line and column in the metadata.
+   *
    * @generated from enum value: REASON_POLICY_INVALID = 7;
    */
   POLICY_INVALID: 7,
 
   /**
+   * The policy names a metric that does not exist.
+   *
    * @generated from enum value: REASON_METRIC_UNKNOWN = 8;
    */
   METRIC_UNKNOWN: 8,
 
   /**
+   * A bound lies outside the range of its metric.
+   *
    * @generated from enum value: REASON_BOUND_NEVER_BINDS = 9;
    */
   BOUND_NEVER_BINDS: 9,
 
   /**
+   * The return series cannot be used.
+   *
    * @generated from enum value: REASON_SERIES_INVALID = 10;
    */
   SERIES_INVALID: 10,
 
   /**
+   * The submission pins no data.
+   *
    * @generated from enum value: REASON_CONTEXT_INCOMPLETE = 11;
    */
   CONTEXT_INCOMPLETE: 11,
 
   /**
+   * Shares are out of range or sum above 1.
+   *
    * @generated from enum value: REASON_ALLOCATION_INVALID = 12;
    */
   ALLOCATION_INVALID: 12,
 
   /**
+   * A price is missing, stale or not above 0.
+   *
    * @generated from enum value: REASON_MARK_INVALID = 13;
    */
   MARK_INVALID: 13,
 
   /**
+   * A queue record is larger than it may be.
+   *
    * @generated from enum value: REASON_RECORD_TOO_LARGE = 14;
    */
   RECORD_TOO_LARGE: 14,
 
   /**
+   * The lease timers break a rule.
+   *
    * @generated from enum value: REASON_TIMERS_INVALID = 15;
    */
   TIMERS_INVALID: 15,
 
   /**
+   * A node param has a reserved name.
+   *
    * @generated from enum value: REASON_RESERVED_PARAM = 16;
    */
   RESERVED_PARAM: 16,
 
   /**
-   * NOT_FOUND.
+   * The page token is not one of this server, or belongs to a request with other filters.
+   *
+   * @generated from enum value: REASON_PAGE_TOKEN_INVALID = 17;
+   */
+  PAGE_TOKEN_INVALID: 17,
+
+  /**
+   * A price of the order cannot be used: not on the tick, missing for its type, or on the wrong side.
+   *
+   * @generated from enum value: REASON_PRICE_INVALID = 18;
+   */
+  PRICE_INVALID: 18,
+
+  /**
+   * No such world.
    *
    * @generated from enum value: REASON_WORLD_NOT_FOUND = 30;
    */
   WORLD_NOT_FOUND: 30,
 
   /**
+   * No such strategy; the metadata names the id when a strategy of this name exists.
+   *
    * @generated from enum value: REASON_STRATEGY_NOT_FOUND = 31;
    */
   STRATEGY_NOT_FOUND: 31,
 
   /**
+   * No such policy version.
+   *
    * @generated from enum value: REASON_POLICY_NOT_FOUND = 32;
    */
   POLICY_NOT_FOUND: 32,
 
   /**
+   * No such queue.
+   *
    * @generated from enum value: REASON_QUEUE_NOT_FOUND = 33;
    */
   QUEUE_NOT_FOUND: 33,
 
   /**
+   * No such submission.
+   *
    * @generated from enum value: REASON_SUBMISSION_NOT_FOUND = 34;
    */
   SUBMISSION_NOT_FOUND: 34,
 
   /**
+   * The strategy has no activation in the world.
+   *
    * @generated from enum value: REASON_ACTIVATION_NOT_FOUND = 35;
    */
   ACTIVATION_NOT_FOUND: 35,
 
   /**
+   * No such apply run.
+   *
    * @generated from enum value: REASON_RUN_NOT_FOUND = 36;
    */
   RUN_NOT_FOUND: 36,
 
   /**
+   * No such account.
+   *
    * @generated from enum value: REASON_ACCOUNT_NOT_FOUND = 37;
    */
   ACCOUNT_NOT_FOUND: 37,
 
   /**
+   * No such order.
+   *
    * @generated from enum value: REASON_ORDER_NOT_FOUND = 38;
    */
   ORDER_NOT_FOUND: 38,
 
   /**
+   * No such source.
+   *
    * @generated from enum value: REASON_SOURCE_NOT_FOUND = 39;
    */
   SOURCE_NOT_FOUND: 39,
 
   /**
-   * @generated from enum value: REASON_SENTINEL_NOT_FOUND = 40;
-   */
-  SENTINEL_NOT_FOUND: 40,
-
-  /**
+   * No such evaluation.
+   *
    * @generated from enum value: REASON_EVALUATION_NOT_FOUND = 41;
    */
   EVALUATION_NOT_FOUND: 41,
 
   /**
+   * No such instrument on the account.
+   *
    * @generated from enum value: REASON_INSTRUMENT_NOT_FOUND = 42;
    */
   INSTRUMENT_NOT_FOUND: 42,
 
   /**
+   * No such snapshot.
+   *
    * @generated from enum value: REASON_SNAPSHOT_NOT_FOUND = 43;
    */
   SNAPSHOT_NOT_FOUND: 43,
 
   /**
-   * ALREADY_EXISTS.
+   * No such halt in force.
+   *
+   * @generated from enum value: REASON_HALT_NOT_FOUND = 44;
+   */
+  HALT_NOT_FOUND: 44,
+
+  /**
+   * The strategy is not bound to the world.
+   *
+   * @generated from enum value: REASON_BINDING_NOT_FOUND = 45;
+   */
+  BINDING_NOT_FOUND: 45,
+
+  /**
+   * A world of this id exists.
    *
    * @generated from enum value: REASON_WORLD_EXISTS = 60;
    */
   WORLD_EXISTS: 60,
 
   /**
-   * ABORTED: read again, then retry.
+   * The resource changed since it was read.
    *
    * @generated from enum value: REASON_ETAG_MISMATCH = 70;
    */
   ETAG_MISMATCH: 70,
 
   /**
+   * The request id was used for other content.
+   *
    * @generated from enum value: REASON_REQUEST_ID_REUSED = 71;
    */
   REQUEST_ID_REUSED: 71,
 
   /**
+   * Another apply run is in flight.
+   *
    * @generated from enum value: REASON_APPLY_IN_PROGRESS = 72;
    */
   APPLY_IN_PROGRESS: 72,
 
   /**
+   * The run id was used for other content.
+   *
    * @generated from enum value: REASON_RUN_ID_REUSED = 73;
    */
   RUN_ID_REUSED: 73,
 
   /**
+   * The account was booked on since.
+   *
    * @generated from enum value: REASON_ACCOUNT_REVISION_STALE = 74;
    */
   ACCOUNT_REVISION_STALE: 74,
 
   /**
+   * The state does not allow it; the message says what stands in the way.
+   *
    * @generated from enum value: REASON_CONFLICT = 75;
    */
   CONFLICT: 75,
 
   /**
-   * FAILED_PRECONDITION.
+   * No schema version in common.
    *
    * @generated from enum value: REASON_SCHEMA_VERSION_UNSUPPORTED = 90;
    */
   SCHEMA_VERSION_UNSUPPORTED: 90,
 
   /**
+   * The server demands a later schema version.
+   *
    * @generated from enum value: REASON_SCHEMA_VERSION_REQUIRED = 91;
    */
   SCHEMA_VERSION_REQUIRED: 91,
 
   /**
+   * A hold keeps the world frozen.
+   *
    * @generated from enum value: REASON_WORLD_HELD = 92;
    */
   WORLD_HELD: 92,
 
   /**
+   * A freeze has raised the world fence since.
+   *
    * @generated from enum value: REASON_FENCE_STALE = 93;
    */
   FENCE_STALE: 93,
 
   /**
+   * The gate of the world is shut.
+   *
    * @generated from enum value: REASON_GATE_SHUT = 94;
    */
   GATE_SHUT: 94,
 
   /**
+   * The session holds no usable lease.
+   *
    * @generated from enum value: REASON_LEASE_MISSING = 95;
    */
   LEASE_MISSING: 95,
 
   /**
+   * Another session is the emitter of the strategy.
+   *
    * @generated from enum value: REASON_NOT_EMITTER = 96;
    */
   NOT_EMITTER: 96,
 
   /**
+   * The strategy, or its side, is not active.
+   *
    * @generated from enum value: REASON_NOT_ACTIVE = 97;
    */
   NOT_ACTIVE: 97,
 
   /**
+   * The order is for another domain than the strategy is in.
+   *
    * @generated from enum value: REASON_DOMAIN_MISMATCH = 98;
    */
   DOMAIN_MISMATCH: 98,
 
   /**
+   * The decision has run out.
+   *
    * @generated from enum value: REASON_DECISION_EXPIRED = 99;
    */
   DECISION_EXPIRED: 99,
 
   /**
+   * A halt is in force; the metadata names it.
+   *
    * @generated from enum value: REASON_HALTED = 100;
    */
   HALTED: 100,
 
   /**
+   * Decided on a bucket that is too old.
+   *
    * @generated from enum value: REASON_BUCKET_STALE = 101;
    */
   BUCKET_STALE: 101,
 
   /**
+   * Above a limit of the account.
+   *
    * @generated from enum value: REASON_OVER_LIMIT = 102;
    */
   OVER_LIMIT: 102,
 
   /**
+   * An unexplained difference shuts opening orders.
+   *
    * @generated from enum value: REASON_ACCOUNT_UNRECONCILED = 103;
    */
   ACCOUNT_UNRECONCILED: 103,
 
   /**
+   * The lease is held under a later epoch.
+   *
    * @generated from enum value: REASON_LEASE_LOST = 104;
    */
   LEASE_LOST: 104,
 
   /**
+   * Written under an earlier epoch.
+   *
    * @generated from enum value: REASON_STALE_EPOCH = 105;
    */
   STALE_EPOCH: 105,
 
   /**
+   * Not the next record of the queue.
+   *
    * @generated from enum value: REASON_SEQ_CONFLICT = 106;
    */
   SEQ_CONFLICT: 106,
 
   /**
+   * The feed has other data than at the last START.
+   *
    * @generated from enum value: REASON_FEED_CHANGED = 107;
    */
   FEED_CHANGED: 107,
 
   /**
+   * The queue has ended.
+   *
    * @generated from enum value: REASON_QUEUE_ENDED = 108;
    */
   QUEUE_ENDED: 108,
 
   /**
+   * The queue is blocked by a divergence or a loss.
+   *
    * @generated from enum value: REASON_QUEUE_BLOCKED = 109;
    */
   QUEUE_BLOCKED: 109,
 
   /**
+   * The position asked for is no longer kept; the first one kept is in the metadata.
+   *
    * @generated from enum value: REASON_TRIMMED = 110;
    */
   TRIMMED: 110,
 
   /**
+   * The reader fell behind; go on from the position in the metadata.
+   *
    * @generated from enum value: REASON_RESUME_FROM = 111;
    */
   RESUME_FROM: 111,
 
   /**
+   * Already decided for this bucket.
+   *
    * @generated from enum value: REASON_SAME_BUCKET = 112;
    */
   SAME_BUCKET: 112,
 
   /**
+   * Too few samples.
+   *
    * @generated from enum value: REASON_SAMPLES_INSUFFICIENT = 113;
    */
   SAMPLES_INSUFFICIENT: 113,
 
   /**
+   * The plan was not made from the own books.
+   *
    * @generated from enum value: REASON_PLAN_NOT_EXECUTABLE = 114;
    */
   PLAN_NOT_EXECUTABLE: 114,
 
   /**
+   * The mode cannot be reached from here by this call.
+   *
    * @generated from enum value: REASON_MODE_NOT_REACHABLE = 115;
    */
   MODE_NOT_REACHABLE: 115,
 
   /**
+   * Keys of the new context are not warm yet.
+   *
    * @generated from enum value: REASON_CONTEXT_NOT_WARM = 116;
    */
   CONTEXT_NOT_WARM: 116,
 
   /**
+   * A test failpoint refused.
+   *
    * @generated from enum value: REASON_FAILPOINT_REFUSED = 117;
    */
   FAILPOINT_REFUSED: 117,
 
   /**
+   * The store was restored from a backup since.
+   *
    * @generated from enum value: REASON_STORE_RESTORED = 118;
    */
   STORE_RESTORED: 118,
 
   /**
+   * The configuration cannot be used.
+   *
    * @generated from enum value: REASON_CONFIG_INVALID = 119;
    */
   CONFIG_INVALID: 119,
 
   /**
+   * Another process uses the data folder.
+   *
    * @generated from enum value: REASON_DATA_FOLDER_LOCKED = 120;
    */
   DATA_FOLDER_LOCKED: 120,
 
   /**
+   * The port is taken.
+   *
    * @generated from enum value: REASON_PORT_TAKEN = 121;
    */
   PORT_TAKEN: 121,
 
   /**
+   * An order of unknown outcome must be settled first.
+   *
    * @generated from enum value: REASON_ORDER_UNKNOWN_PENDING = 122;
    */
   ORDER_UNKNOWN_PENDING: 122,
 
   /**
-   * PERMISSION_DENIED, UNAUTHENTICATED.
+   * The strategy has no capital: its share, or the allocation of its world, is 0.
+   *
+   * @generated from enum value: REASON_NO_CAPITAL = 123;
+   */
+  NO_CAPITAL: 123,
+
+  /**
+   * The change is below the lot or the least notional of the instrument.
+   *
+   * @generated from enum value: REASON_BELOW_MINIMUM = 124;
+   */
+  BELOW_MINIMUM: 124,
+
+  /**
+   * The ticket does not cover this.
    *
    * @generated from enum value: REASON_TICKET_SCOPE = 140;
    */
   TICKET_SCOPE: 140,
 
   /**
+   * The ticket cannot be used.
+   *
    * @generated from enum value: REASON_TICKET_INVALID = 141;
    */
   TICKET_INVALID: 141,
 
   /**
+   * The ticket has ended.
+   *
    * @generated from enum value: REASON_TICKET_EXPIRED = 142;
    */
   TICKET_EXPIRED: 142,
 
   /**
+   * The caller is not known.
+   *
    * @generated from enum value: REASON_PRINCIPAL_UNKNOWN = 143;
    */
   PRINCIPAL_UNKNOWN: 143,
 
   /**
+   * The role of the caller does not suffice; the metadata names the roles that do.
+   *
    * @generated from enum value: REASON_ROLE_REQUIRED = 144;
    */
   ROLE_REQUIRED: 144,
 
   /**
+   * Live trading is not allowed here.
+   *
    * @generated from enum value: REASON_LIVE_NOT_ALLOWED = 145;
    */
   LIVE_NOT_ALLOWED: 145,
 
   /**
+   * The principal is not signed by a configured gateway.
+   *
    * @generated from enum value: REASON_PRINCIPAL_UNSIGNED = 146;
    */
   PRINCIPAL_UNSIGNED: 146,
 
   /**
-   * UNAVAILABLE, RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED: with RetryInfo.
+   * This process does not lead; ask another.
    *
    * @generated from enum value: REASON_NOT_LEADER = 160;
    */
   NOT_LEADER: 160,
 
   /**
+   * A service behind this one does not answer.
+   *
    * @generated from enum value: REASON_PEER_UNAVAILABLE = 161;
    */
   PEER_UNAVAILABLE: 161,
 
   /**
+   * The database does not answer.
+   *
    * @generated from enum value: REASON_STORE_UNAVAILABLE = 162;
    */
   STORE_UNAVAILABLE: 162,
 
   /**
+   * The server is stopping.
+   *
    * @generated from enum value: REASON_DRAINING = 163;
    */
   DRAINING: 163,
 
   /**
+   * Too much at once.
+   *
    * @generated from enum value: REASON_TOO_MANY_REQUESTS = 164;
    */
   TOO_MANY_REQUESTS: 164,
 
   /**
+   * It may have been done; the same request again tells.
+   *
    * @generated from enum value: REASON_OUTCOME_UNKNOWN = 165;
    */
   OUTCOME_UNKNOWN: 165,
 
   /**
+   * The row was held at the replay barrier for too long; send it again.
+   *
    * @generated from enum value: REASON_BARRIER_HELD = 166;
    */
   BARRIER_HELD: 166,
 
   /**
+   * A bounded buffer is full.
+   *
    * @generated from enum value: REASON_BUFFER_FULL = 167;
    */
   BUFFER_FULL: 167,
 
   /**
-   * UNIMPLEMENTED: the metadata names the feature.
+   * Not built in this release.
    *
    * @generated from enum value: REASON_FEATURE_NOT_BUILT = 180;
    */
   FEATURE_NOT_BUILT: 180,
 
   /**
-   * INTERNAL.
+   * A fault of the server.
    *
    * @generated from enum value: REASON_BUG = 190;
    */
@@ -479,8 +677,13 @@ export const Reason = {
 } as const;
 
 /**
- * Closed set of refusal reasons. They travel as `google.rpc.ErrorInfo.reason` without the prefix,
- * domain "qmtl". Clients match the reason, never the message text.
+ * Why a request, or one item of it, was refused. A request travels with the reason as `google.rpc.ErrorInfo.reason`,
+ * without the prefix, domain "qmtl"; an item carries this enum in its result. Clients match the reason, never the message
+ * text. The set grows within v1: a reason a client does not know is a refusal like any other of its status.
+ *
+ * 1–29 INVALID_ARGUMENT · 30–59 NOT_FOUND · 60–69 ALREADY_EXISTS · 70–89 ABORTED (read again, then retry) ·
+ * 90–139 FAILED_PRECONDITION · 140–159 PERMISSION_DENIED, UNAUTHENTICATED · 160–179 UNAVAILABLE, RESOURCE_EXHAUSTED,
+ * DEADLINE_EXCEEDED, with RetryInfo · 180–189 UNIMPLEMENTED · 190 INTERNAL
  *
  * @generated from enum qmtl.type.v1.Reason
  */

@@ -10,40 +10,60 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/type/v1/schema_version.proto.
  */
 export const file_qmtl_type_v1_schema_version: GenFile = /*@__PURE__*/
-  fileDesc("CiFxbXRsL3R5cGUvdjEvc2NoZW1hX3ZlcnNpb24ucHJvdG8SDHFtdGwudHlwZS52MSJUCg1TY2hlbWFWZXJzaW9uEhAKA21pbhgBIAEoDUgAiAEBEhAKA21heBgCIAEoDUgBiAEBEg8KB3ZlcnNpb24YAyABKA1CBgoEX21pbkIGCgRfbWF4IjsKDUNvbnRyYWN0UmFuZ2USEAoIY29udHJhY3QYASABKAkSCwoDbWluGAIgASgNEgsKA21heBgDIAEoDSKEAQoMQ2FwYWJpbGl0aWVzEi4KCWNvbnRyYWN0cxgBIAMoCzIbLnFtdGwudHlwZS52MS5Db250cmFjdFJhbmdlEg0KBWZsYWdzGAIgAygJEhYKDnNlcnZlcl92ZXJzaW9uGAMgASgJEh0KFXVuaW1wbGVtZW50ZWRfbWV0aG9kcxgEIAMoCWIGcHJvdG8z");
+  fileDesc("CiFxbXRsL3R5cGUvdjEvc2NoZW1hX3ZlcnNpb24ucHJvdG8SDHFtdGwudHlwZS52MSJCCgxWZXJzaW9uUmFuZ2USEAoDbWluGAEgASgNSACIAQESEAoDbWF4GAIgASgNSAGIAQFCBgoEX21pbkIGCgRfbWF4Ik8KDVNjaGVtYVZlcnNpb24SDwoHdmVyc2lvbhgBIAEoDRItCglzdXBwb3J0ZWQYAiABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlQkQKD2lvLnFtdGwudHlwZS52MVABWi9naXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC90eXBlL3YxO3R5cGV2MWIGcHJvdG8z");
 
 /**
- * Field 1 of every top-level request, response and control event.
+ * Schema versions, both ends included. Field 1 of every request: the versions the caller accepts in the answer.
  *
- * In a request: the range of schema versions the caller accepts; unset means 1..1. In a response:
- * `version` is the version the answer is written in, `min`..`max` what the server supports. The server
- * answers in the highest version both sides have; with none in common it answers FAILED_PRECONDITION,
- * reason SCHEMA_VERSION_UNSUPPORTED, with both ranges in the metadata. Fields of a later version are
- * absent, not zeroed, for an older peer. An explicit 0 is INVALID_ARGUMENT.
+ * The server answers in the highest version both sides have. With none in common it answers FAILED_PRECONDITION, reason
+ * SCHEMA_VERSION_UNSUPPORTED, with requested_min, requested_max, supported_min and supported_max in the metadata. Fields
+ * of a later version than the one spoken are absent, not zeroed. A request that sets a field of a later version than its
+ * `max` is INVALID_FIELD. An explicit 0, or min above max, is INVALID_FIELD.
  *
- * @generated from message qmtl.type.v1.SchemaVersion
+ * @generated from message qmtl.type.v1.VersionRange
  */
-export type SchemaVersion = Message<"qmtl.type.v1.SchemaVersion"> & {
+export type VersionRange = Message<"qmtl.type.v1.VersionRange"> & {
   /**
-   * Lowest version accepted or supported. Unset means 1.
+   * Lowest version. Unset: 1.
    *
    * @generated from field: optional uint32 min = 1;
    */
   min?: number | undefined;
 
   /**
-   * Highest version accepted or supported. Unset means `min`, or 1.
+   * Highest version. Unset: `min`, or 1 when that is unset, too.
    *
    * @generated from field: optional uint32 max = 2;
    */
   max?: number | undefined;
+};
 
+/**
+ * Describes the message qmtl.type.v1.VersionRange.
+ * Use `create(VersionRangeSchema)` to create a new message.
+ */
+export const VersionRangeSchema: GenMessage<VersionRange> = /*@__PURE__*/
+  messageDesc(file_qmtl_type_v1_schema_version, 0);
+
+/**
+ * Field 1 of every answer and of every control event.
+ *
+ * @generated from message qmtl.type.v1.SchemaVersion
+ */
+export type SchemaVersion = Message<"qmtl.type.v1.SchemaVersion"> & {
   /**
-   * Responses and events only: the version this message is written in.
+   * The version this message is written in.
    *
-   * @generated from field: uint32 version = 3;
+   * @generated from field: uint32 version = 1;
    */
   version: number;
+
+  /**
+   * What the server supports. A proxy gives the range of the service behind it. Absent in control events.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange supported = 2;
+   */
+  supported?: VersionRange | undefined;
 };
 
 /**
@@ -51,82 +71,5 @@ export type SchemaVersion = Message<"qmtl.type.v1.SchemaVersion"> & {
  * Use `create(SchemaVersionSchema)` to create a new message.
  */
 export const SchemaVersionSchema: GenMessage<SchemaVersion> = /*@__PURE__*/
-  messageDesc(file_qmtl_type_v1_schema_version, 0);
-
-/**
- * What one contract of a server supports.
- *
- * @generated from message qmtl.type.v1.ContractRange
- */
-export type ContractRange = Message<"qmtl.type.v1.ContractRange"> & {
-  /**
-   * Full service name, such as "qmtl.world.v1.RebalancingService".
-   *
-   * @generated from field: string contract = 1;
-   */
-  contract: string;
-
-  /**
-   * Lowest supported schema version.
-   *
-   * @generated from field: uint32 min = 2;
-   */
-  min: number;
-
-  /**
-   * Highest supported schema version.
-   *
-   * @generated from field: uint32 max = 3;
-   */
-  max: number;
-};
-
-/**
- * Describes the message qmtl.type.v1.ContractRange.
- * Use `create(ContractRangeSchema)` to create a new message.
- */
-export const ContractRangeSchema: GenMessage<ContractRange> = /*@__PURE__*/
   messageDesc(file_qmtl_type_v1_schema_version, 1);
-
-/**
- * What a server can do: schema ranges per contract, and named flags.
- *
- * @generated from message qmtl.type.v1.Capabilities
- */
-export type Capabilities = Message<"qmtl.type.v1.Capabilities"> & {
-  /**
-   * One entry per served contract.
-   *
-   * @generated from field: repeated qmtl.type.v1.ContractRange contracts = 1;
-   */
-  contracts: ContractRange[];
-
-  /**
-   * Flags such as "compat_rebalance_v2", "alpha_metrics_required", "test_mode"; sorted.
-   *
-   * @generated from field: repeated string flags = 2;
-   */
-  flags: string[];
-
-  /**
-   * Version of the server's software, such as "0.1.0".
-   *
-   * @generated from field: string server_version = 3;
-   */
-  serverVersion: string;
-
-  /**
-   * Methods that exist in the contract but answer UNIMPLEMENTED here, as "Service.Method".
-   *
-   * @generated from field: repeated string unimplemented_methods = 4;
-   */
-  unimplementedMethods: string[];
-};
-
-/**
- * Describes the message qmtl.type.v1.Capabilities.
- * Use `create(CapabilitiesSchema)` to create a new message.
- */
-export const CapabilitiesSchema: GenMessage<Capabilities> = /*@__PURE__*/
-  messageDesc(file_qmtl_type_v1_schema_version, 2);
 

@@ -7,9 +7,10 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { EffectiveMode, ExecutionDomain } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
-import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { ReturnSeries } from "../../type/v1/value_pb.ts";
 import { file_qmtl_type_v1_value } from "../../type/v1/value_pb.ts";
@@ -19,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/decision_service.proto.
  */
 export const file_qmtl_world_v1_decision_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRxbXRsL3dvcmxkL3YxL2RlY2lzaW9uX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEi9wIKEERlY2lzaW9uRW52ZWxvcGUSEAoId29ybGRfaWQYASABKAkSEwoLZGVjaXNpb25faWQYAiABKAkSFgoOcG9saWN5X3ZlcnNpb24YAyABKA0SMwoOZWZmZWN0aXZlX21vZGUYBCABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRI3ChBleGVjdXRpb25fZG9tYWluGAUgASgOMh0ucW10bC50eXBlLnYxLkV4ZWN1dGlvbkRvbWFpbhIOCgZyZWFzb24YBiABKAkSLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnR0bF9tcxgIIAEoAxIMCgRldGFnGAkgASgJEjMKCnN0cmF0ZWdpZXMYCiADKAsyHy5xbXRsLndvcmxkLnYxLlN0cmF0ZWd5RGVjaXNpb24SEwoLd29ybGRfZmVuY2UYCyABKAQSDQoFc3RhbGUYDCABKAgiwwEKEFN0cmF0ZWd5RGVjaXNpb24SEwoLc3RyYXRlZ3lfaWQYASABKAkSKgoFc3RhZ2UYAiABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRIzCg5lZmZlY3RpdmVfbW9kZRgDIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEioKBXRlcm1zGAQgAygLMhsucW10bC53b3JsZC52MS5EZWNpc2lvblRlcm0SDQoFc2hhcmUYBSABKAEiagoMRGVjaXNpb25UZXJtEgwKBG5hbWUYASABKAkSKwoGYWxsb3dzGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSDgoGZGV0YWlsGAMgASgJEg8KB2JpbmRpbmcYBCABKAgiswEKCVJ1bGVUcmFjZRIMCgRydWxlGAEgASgJEg4KBm1ldHJpYxgCIAEoCRISCgV2YWx1ZRgDIAEoAUgAiAEBEhIKBWJvdW5kGAQgASgBSAGIAQESDAoEa2luZBgFIAEoCRIPCgd2ZXJkaWN0GAYgASgJEg4KBmRvbWFpbhgHIAEoCRIPCgdzYW1wbGVzGAggASgNEgwKBHRleHQYCSABKAlCCAoGX3ZhbHVlQggKBl9ib3VuZCL1AgoNU3RyYXRlZ3lUcmFjZRITCgtzdHJhdGVneV9pZBgBIAEoCRIxCgxzdGFnZV9iZWZvcmUYAiABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRIwCgtzdGFnZV9hZnRlchgDIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEi4KCW1heV9yZWFjaBgEIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEhAKCHNlbGVjdGVkGAUgASgIEicKBXJ1bGVzGAYgAygLMhgucW10bC53b3JsZC52MS5SdWxlVHJhY2USOgoHbWV0cmljcxgHIAMoCzIpLnFtdGwud29ybGQudjEuU3RyYXRlZ3lUcmFjZS5NZXRyaWNzRW50cnkSEwoLZGF0YV9lbmRfbXMYCCABKAMaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiygEKCkV2YWx1YXRpb24SFQoNZXZhbHVhdGlvbl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIWCg5wb2xpY3lfdmVyc2lvbhgDIAEoDRIoCgR0aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgpzdHJhdGVnaWVzGAUgAygLMhwucW10bC53b3JsZC52MS5TdHJhdGVneVRyYWNlEg8KB2xvd2VyZWQYBiADKAkSDgoGbm93X21zGAcgASgDIsEBCgpNZXRyaWNJbmZvEgwKBG5hbWUYASABKAkSDAoEdW5pdBgCIAEoCRIQCgNtaW4YAyABKAFIAIgBARIQCgNtYXgYBCABKAFIAYgBARIOCgZiZXR0ZXIYBSABKAkSFQoNYW5udWFsaXNhdGlvbhgGIAEoCRITCgttaW5fc2FtcGxlcxgHIAEoDRISCgpjb21wYXJpc29uGAggASgIEhMKC2Rlc2NyaXB0aW9uGAkgASgJQgYKBF9taW5CBgoEX21heCKAAQoNRGVjaWRlUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEh8KDHN0cmF0ZWd5X2lkcxgDIAMoCUIJukgGkgEDEOgHIngKDkRlY2lkZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMQoIZGVjaXNpb24YAiABKAsyHy5xbXRsLndvcmxkLnYxLkRlY2lzaW9uRW52ZWxvcGUipwEKE1NldERlY2lzaW9uc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARInCgxzdHJhdGVneV9pZHMYAyADKAlCEbpIDpIBCxDoBxgBIgRyAhABEhcKBnJlYXNvbhgEIAEoCUIHukgEcgIQASKwAQoUU2V0RGVjaXNpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIxCghkZWNpc2lvbhgCIAEoCzIfLnFtdGwud29ybGQudjEuRGVjaXNpb25FbnZlbG9wZRIwCgxlZmZlY3RpdmVfYnkYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrABCg9FdmFsdWF0ZVJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIVCg12YWxpZGF0ZV9vbmx5GAMgASgIEiIKD3BvbGljeV9kb2N1bWVudBgEIAEoCUIJukgGcgQogIAEEhIKCnJlcXVlc3RfaWQYBSABKAkiqAEKEEV2YWx1YXRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgpldmFsdWF0aW9uGAIgASgLMhkucW10bC53b3JsZC52MS5FdmFsdWF0aW9uEjAKDGVmZmVjdGl2ZV9ieRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAipwEKD1N0cmF0ZWd5UmV0dXJucxIcCgtzdHJhdGVneV9pZBgBIAEoCUIHukgEcgIQARItCgZkb21haW4YAiABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEjIKBnNlcmllcxgDIAEoCzIaLnFtdGwudHlwZS52MS5SZXR1cm5TZXJpZXNCBrpIA8gBARITCgtkYXRhX2VuZF9tcxgEIAEoAyK4AQoUUmVwb3J0UmV0dXJuc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARI6CgdyZXR1cm5zGAMgAygLMh4ucW10bC53b3JsZC52MS5TdHJhdGVneVJldHVybnNCCbpIBpIBAxDoBxIUCgx3YXRlcm1hcmtfbXMYBCABKAMiXQoVUmVwb3J0UmV0dXJuc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SDwoHc2FtcGxlcxgCIAMoDSKTAQoTUmVwb3J0VHJpYWxzUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhwKC3N0cmF0ZWd5X2lkGAMgASgJQge6SARyAhABEg4KBnRyaWFscxgEIAEoDSJLChRSZXBvcnRUcmlhbHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uIowBChZSZXBvcnREYXRhQ2hlY2tSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESDgoGc291cmNlGAMgASgJEhIKCmNoZWNrX2pzb24YBCABKAkiTgoXUmVwb3J0RGF0YUNoZWNrUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiJJChJMaXN0TWV0cmljc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiJ2ChNMaXN0TWV0cmljc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoHbWV0cmljcxgCIAMoCzIZLnFtdGwud29ybGQudjEuTWV0cmljSW5mbyJ9ChRHZXRFdmFsdWF0aW9uUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhUKDWV2YWx1YXRpb25faWQYAyABKAkiewoVR2V0RXZhbHVhdGlvblJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLQoKZXZhbHVhdGlvbhgCIAEoCzIZLnFtdGwud29ybGQudjEuRXZhbHVhdGlvbjLHBQoPRGVjaXNpb25TZXJ2aWNlEkUKBkRlY2lkZRIcLnFtdGwud29ybGQudjEuRGVjaWRlUmVxdWVzdBodLnFtdGwud29ybGQudjEuRGVjaWRlUmVzcG9uc2USVwoMU2V0RGVjaXNpb25zEiIucW10bC53b3JsZC52MS5TZXREZWNpc2lvbnNSZXF1ZXN0GiMucW10bC53b3JsZC52MS5TZXREZWNpc2lvbnNSZXNwb25zZRJLCghFdmFsdWF0ZRIeLnFtdGwud29ybGQudjEuRXZhbHVhdGVSZXF1ZXN0Gh8ucW10bC53b3JsZC52MS5FdmFsdWF0ZVJlc3BvbnNlEloKDVJlcG9ydFJldHVybnMSIy5xbXRsLndvcmxkLnYxLlJlcG9ydFJldHVybnNSZXF1ZXN0GiQucW10bC53b3JsZC52MS5SZXBvcnRSZXR1cm5zUmVzcG9uc2USVwoMUmVwb3J0VHJpYWxzEiIucW10bC53b3JsZC52MS5SZXBvcnRUcmlhbHNSZXF1ZXN0GiMucW10bC53b3JsZC52MS5SZXBvcnRUcmlhbHNSZXNwb25zZRJgCg9SZXBvcnREYXRhQ2hlY2sSJS5xbXRsLndvcmxkLnYxLlJlcG9ydERhdGFDaGVja1JlcXVlc3QaJi5xbXRsLndvcmxkLnYxLlJlcG9ydERhdGFDaGVja1Jlc3BvbnNlElQKC0xpc3RNZXRyaWNzEiEucW10bC53b3JsZC52MS5MaXN0TWV0cmljc1JlcXVlc3QaIi5xbXRsLndvcmxkLnYxLkxpc3RNZXRyaWNzUmVzcG9uc2USWgoNR2V0RXZhbHVhdGlvbhIjLnFtdGwud29ybGQudjEuR2V0RXZhbHVhdGlvblJlcXVlc3QaJC5xbXRsLndvcmxkLnYxLkdldEV2YWx1YXRpb25SZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
+  fileDesc("CiRxbXRsL3dvcmxkL3YxL2RlY2lzaW9uX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEi9wIKEERlY2lzaW9uRW52ZWxvcGUSEAoId29ybGRfaWQYASABKAkSEwoLZGVjaXNpb25faWQYAiABKAkSFgoOcG9saWN5X3ZlcnNpb24YAyABKA0SMwoOZWZmZWN0aXZlX21vZGUYBCABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRI3ChBleGVjdXRpb25fZG9tYWluGAUgASgOMh0ucW10bC50eXBlLnYxLkV4ZWN1dGlvbkRvbWFpbhIOCgZyZWFzb24YBiABKAkSLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnR0bF9tcxgIIAEoAxIMCgRldGFnGAkgASgJEjMKCnN0cmF0ZWdpZXMYCiADKAsyHy5xbXRsLndvcmxkLnYxLlN0cmF0ZWd5RGVjaXNpb24SEwoLd29ybGRfZmVuY2UYCyABKAQSDQoFc3RhbGUYDCABKAgiwwEKEFN0cmF0ZWd5RGVjaXNpb24SEwoLc3RyYXRlZ3lfaWQYASABKAkSKgoFc3RhZ2UYAiABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRIzCg5lZmZlY3RpdmVfbW9kZRgDIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEioKBXRlcm1zGAQgAygLMhsucW10bC53b3JsZC52MS5EZWNpc2lvblRlcm0SDQoFc2hhcmUYBSABKAEiagoMRGVjaXNpb25UZXJtEgwKBG5hbWUYASABKAkSKwoGYWxsb3dzGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSDgoGZGV0YWlsGAMgASgJEg8KB2JpbmRpbmcYBCABKAgiswEKCVJ1bGVUcmFjZRIMCgRydWxlGAEgASgJEg4KBm1ldHJpYxgCIAEoCRISCgV2YWx1ZRgDIAEoAUgAiAEBEhIKBWJvdW5kGAQgASgBSAGIAQESDAoEa2luZBgFIAEoCRIPCgd2ZXJkaWN0GAYgASgJEg4KBmRvbWFpbhgHIAEoCRIPCgdzYW1wbGVzGAggASgNEgwKBHRleHQYCSABKAlCCAoGX3ZhbHVlQggKBl9ib3VuZCL1AgoNU3RyYXRlZ3lUcmFjZRITCgtzdHJhdGVneV9pZBgBIAEoCRIxCgxzdGFnZV9iZWZvcmUYAiABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRIwCgtzdGFnZV9hZnRlchgDIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEi4KCW1heV9yZWFjaBgEIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEhAKCHNlbGVjdGVkGAUgASgIEicKBXJ1bGVzGAYgAygLMhgucW10bC53b3JsZC52MS5SdWxlVHJhY2USOgoHbWV0cmljcxgHIAMoCzIpLnFtdGwud29ybGQudjEuU3RyYXRlZ3lUcmFjZS5NZXRyaWNzRW50cnkSEwoLZGF0YV9lbmRfbXMYCCABKAMaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiygEKCkV2YWx1YXRpb24SFQoNZXZhbHVhdGlvbl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIWCg5wb2xpY3lfdmVyc2lvbhgDIAEoDRIoCgR0aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgpzdHJhdGVnaWVzGAUgAygLMhwucW10bC53b3JsZC52MS5TdHJhdGVneVRyYWNlEg8KB2xvd2VyZWQYBiADKAkSDgoGbm93X21zGAcgASgDIsEBCgpNZXRyaWNJbmZvEgwKBG5hbWUYASABKAkSDAoEdW5pdBgCIAEoCRIQCgNtaW4YAyABKAFIAIgBARIQCgNtYXgYBCABKAFIAYgBARIOCgZiZXR0ZXIYBSABKAkSFQoNYW5udWFsaXNhdGlvbhgGIAEoCRITCgttaW5fc2FtcGxlcxgHIAEoDRISCgpjb21wYXJpc29uGAggASgIEhMKC2Rlc2NyaXB0aW9uGAkgASgJQgYKBF9taW5CBgoEX21heCJ/Cg1EZWNpZGVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIfCgxzdHJhdGVneV9pZHMYAyADKAlCCbpIBpIBAxDoByJ4Cg5EZWNpZGVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjEKCGRlY2lzaW9uGAIgASgLMh8ucW10bC53b3JsZC52MS5EZWNpc2lvbkVudmVsb3BlIqYBChNTZXREZWNpc2lvbnNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARInCgxzdHJhdGVneV9pZHMYAyADKAlCEbpIDpIBCxDoBxgBIgRyAhABEhcKBnJlYXNvbhgEIAEoCUIHukgEcgIQASKwAQoUU2V0RGVjaXNpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIxCghkZWNpc2lvbhgCIAEoCzIfLnFtdGwud29ybGQudjEuRGVjaXNpb25FbnZlbG9wZRIwCgxlZmZlY3RpdmVfYnkYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIq8BCg9FdmFsdWF0ZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhUKDXZhbGlkYXRlX29ubHkYAyABKAgSIgoPcG9saWN5X2RvY3VtZW50GAQgASgJQgm6SAZyBCiAgAQSEgoKcmVxdWVzdF9pZBgFIAEoCSKoAQoQRXZhbHVhdGVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCmV2YWx1YXRpb24YAiABKAsyGS5xbXRsLndvcmxkLnYxLkV2YWx1YXRpb24SMAoMZWZmZWN0aXZlX2J5GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKnAQoPU3RyYXRlZ3lSZXR1cm5zEhwKC3N0cmF0ZWd5X2lkGAEgASgJQge6SARyAhABEi0KBmRvbWFpbhgCIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SMgoGc2VyaWVzGAMgASgLMhoucW10bC50eXBlLnYxLlJldHVyblNlcmllc0IGukgDyAEBEhMKC2RhdGFfZW5kX21zGAQgASgDIrcBChRSZXBvcnRSZXR1cm5zUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESOgoHcmV0dXJucxgDIAMoCzIeLnFtdGwud29ybGQudjEuU3RyYXRlZ3lSZXR1cm5zQgm6SAaSAQMQ6AcSFAoMd2F0ZXJtYXJrX21zGAQgASgDIl0KFVJlcG9ydFJldHVybnNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg8KB3NhbXBsZXMYAiADKA0iSAoSTGlzdE1ldHJpY3NSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZSJ2ChNMaXN0TWV0cmljc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoHbWV0cmljcxgCIAMoCzIZLnFtdGwud29ybGQudjEuTWV0cmljSW5mbyJ8ChRHZXRFdmFsdWF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESFQoNZXZhbHVhdGlvbl9pZBgDIAEoCSJ7ChVHZXRFdmFsdWF0aW9uUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgpldmFsdWF0aW9uGAIgASgLMhkucW10bC53b3JsZC52MS5FdmFsdWF0aW9uMtcECg9EZWNpc2lvblNlcnZpY2USUwoGRGVjaWRlEhwucW10bC53b3JsZC52MS5EZWNpZGVSZXF1ZXN0Gh0ucW10bC53b3JsZC52MS5EZWNpZGVSZXNwb25zZSIMkAIBorsYBQgBEgEGEmIKDFNldERlY2lzaW9ucxIiLnFtdGwud29ybGQudjEuU2V0RGVjaXNpb25zUmVxdWVzdBojLnFtdGwud29ybGQudjEuU2V0RGVjaXNpb25zUmVzcG9uc2UiCZACAqK7GAIIAxJWCghFdmFsdWF0ZRIeLnFtdGwud29ybGQudjEuRXZhbHVhdGVSZXF1ZXN0Gh8ucW10bC53b3JsZC52MS5FdmFsdWF0ZVJlc3BvbnNlIgmQAgKiuxgCCAMSaAoNUmVwb3J0UmV0dXJucxIjLnFtdGwud29ybGQudjEuUmVwb3J0UmV0dXJuc1JlcXVlc3QaJC5xbXRsLndvcmxkLnYxLlJlcG9ydFJldHVybnNSZXNwb25zZSIMkAICorsYBQgCEgEGEl8KC0xpc3RNZXRyaWNzEiEucW10bC53b3JsZC52MS5MaXN0TWV0cmljc1JlcXVlc3QaIi5xbXRsLndvcmxkLnYxLkxpc3RNZXRyaWNzUmVzcG9uc2UiCZACAaK7GAIIARJoCg1HZXRFdmFsdWF0aW9uEiMucW10bC53b3JsZC52MS5HZXRFdmFsdWF0aW9uUmVxdWVzdBokLnFtdGwud29ybGQudjEuR2V0RXZhbHVhdGlvblJlc3BvbnNlIgyQAgGiuxgFCAESAQZCRwoQaW8ucW10bC53b3JsZC52MVABWjFnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC93b3JsZC92MTt3b3JsZHYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
 
 /**
  * What a world's policy allows now, and until when.
@@ -506,9 +507,9 @@ export type DecideRequest = Message<"qmtl.world.v1.DecideRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -569,9 +570,9 @@ export type SetDecisionsRequest = Message<"qmtl.world.v1.SetDecisionsRequest"> &
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -646,9 +647,9 @@ export type EvaluateRequest = Message<"qmtl.world.v1.EvaluateRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -772,9 +773,9 @@ export type ReportReturnsRequest = Message<"qmtl.world.v1.ReportReturnsRequest">
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -834,132 +835,6 @@ export const ReportReturnsResponseSchema: GenMessage<ReportReturnsResponse> = /*
   messageDesc(file_qmtl_world_v1_decision_service, 15);
 
 /**
- * Says how many variants were tried.
- *
- * @generated from message qmtl.world.v1.ReportTrialsRequest
- */
-export type ReportTrialsRequest = Message<"qmtl.world.v1.ReportTrialsRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 2;
-   */
-  worldId: string;
-
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 3;
-   */
-  strategyId: string;
-
-  /**
-   * Variants tried.
-   *
-   * @generated from field: uint32 trials = 4;
-   */
-  trials: number;
-};
-
-/**
- * Describes the message qmtl.world.v1.ReportTrialsRequest.
- * Use `create(ReportTrialsRequestSchema)` to create a new message.
- */
-export const ReportTrialsRequestSchema: GenMessage<ReportTrialsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 16);
-
-/**
- * Done.
- *
- * @generated from message qmtl.world.v1.ReportTrialsResponse
- */
-export type ReportTrialsResponse = Message<"qmtl.world.v1.ReportTrialsResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-};
-
-/**
- * Describes the message qmtl.world.v1.ReportTrialsResponse.
- * Use `create(ReportTrialsResponseSchema)` to create a new message.
- */
-export const ReportTrialsResponseSchema: GenMessage<ReportTrialsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 17);
-
-/**
- * Says how complete a data set is.
- *
- * @generated from message qmtl.world.v1.ReportDataCheckRequest
- */
-export type ReportDataCheckRequest = Message<"qmtl.world.v1.ReportDataCheckRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 2;
-   */
-  worldId: string;
-
-  /**
-   * Source.
-   *
-   * @generated from field: string source = 3;
-   */
-  source: string;
-
-  /**
-   * Canonical JSON of the check.
-   *
-   * @generated from field: string check_json = 4;
-   */
-  checkJson: string;
-};
-
-/**
- * Describes the message qmtl.world.v1.ReportDataCheckRequest.
- * Use `create(ReportDataCheckRequestSchema)` to create a new message.
- */
-export const ReportDataCheckRequestSchema: GenMessage<ReportDataCheckRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 18);
-
-/**
- * Done.
- *
- * @generated from message qmtl.world.v1.ReportDataCheckResponse
- */
-export type ReportDataCheckResponse = Message<"qmtl.world.v1.ReportDataCheckResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-};
-
-/**
- * Describes the message qmtl.world.v1.ReportDataCheckResponse.
- * Use `create(ReportDataCheckResponseSchema)` to create a new message.
- */
-export const ReportDataCheckResponseSchema: GenMessage<ReportDataCheckResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 19);
-
-/**
  * Asks for the metric registry.
  *
  * @generated from message qmtl.world.v1.ListMetricsRequest
@@ -968,9 +843,9 @@ export type ListMetricsRequest = Message<"qmtl.world.v1.ListMetricsRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 };
 
 /**
@@ -978,7 +853,7 @@ export type ListMetricsRequest = Message<"qmtl.world.v1.ListMetricsRequest"> & {
  * Use `create(ListMetricsRequestSchema)` to create a new message.
  */
 export const ListMetricsRequestSchema: GenMessage<ListMetricsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 20);
+  messageDesc(file_qmtl_world_v1_decision_service, 16);
 
 /**
  * Metrics, ordered by name.
@@ -1006,7 +881,7 @@ export type ListMetricsResponse = Message<"qmtl.world.v1.ListMetricsResponse"> &
  * Use `create(ListMetricsResponseSchema)` to create a new message.
  */
 export const ListMetricsResponseSchema: GenMessage<ListMetricsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 21);
+  messageDesc(file_qmtl_world_v1_decision_service, 17);
 
 /**
  * Asks for a stored evaluation.
@@ -1017,9 +892,9 @@ export type GetEvaluationRequest = Message<"qmtl.world.v1.GetEvaluationRequest">
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -1041,7 +916,7 @@ export type GetEvaluationRequest = Message<"qmtl.world.v1.GetEvaluationRequest">
  * Use `create(GetEvaluationRequestSchema)` to create a new message.
  */
 export const GetEvaluationRequestSchema: GenMessage<GetEvaluationRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 22);
+  messageDesc(file_qmtl_world_v1_decision_service, 18);
 
 /**
  * The evaluation.
@@ -1069,7 +944,7 @@ export type GetEvaluationResponse = Message<"qmtl.world.v1.GetEvaluationResponse
  * Use `create(GetEvaluationResponseSchema)` to create a new message.
  */
 export const GetEvaluationResponseSchema: GenMessage<GetEvaluationResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 23);
+  messageDesc(file_qmtl_world_v1_decision_service, 19);
 
 /**
  * Decisions. Called by operators and the Gateway; the Gateway answers from a cache when WorldService is down,
@@ -1118,26 +993,6 @@ export const DecisionService: GenService<{
     methodKind: "unary";
     input: typeof ReportReturnsRequestSchema;
     output: typeof ReportReturnsResponseSchema;
-  },
-  /**
-   * Takes trial counts. UNIMPLEMENTED until validation is built.
-   *
-   * @generated from rpc qmtl.world.v1.DecisionService.ReportTrials
-   */
-  reportTrials: {
-    methodKind: "unary";
-    input: typeof ReportTrialsRequestSchema;
-    output: typeof ReportTrialsResponseSchema;
-  },
-  /**
-   * Takes data checks. UNIMPLEMENTED until data checks are built.
-   *
-   * @generated from rpc qmtl.world.v1.DecisionService.ReportDataCheck
-   */
-  reportDataCheck: {
-    methodKind: "unary";
-    input: typeof ReportDataCheckRequestSchema;
-    output: typeof ReportDataCheckResponseSchema;
   },
   /**
    * The metric registry. Safe to retry.

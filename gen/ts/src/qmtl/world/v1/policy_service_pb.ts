@@ -7,7 +7,8 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -15,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/policy_service.proto.
  */
 export const file_qmtl_world_v1_policy_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJxbXRsL3dvcmxkL3YxL3BvbGljeV9zZXJ2aWNlLnByb3RvEg1xbXRsLndvcmxkLnYxIqcBCgZQb2xpY3kSEAoId29ybGRfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIQCghkb2N1bWVudBgDIAEoCRIQCghjaGVja3N1bRgEIAEoCRISCgppc19kZWZhdWx0GAUgASgIEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwcmluY2lwYWwYByABKAkimwEKE0NyZWF0ZVBvbGljeVJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIdCghkb2N1bWVudBgDIAEoCUILukgIcgYQASiAgAQSFQoNdmFsaWRhdGVfb25seRgEIAEoCCJyChRDcmVhdGVQb2xpY3lSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiUKBnBvbGljeRgCIAEoCzIVLnFtdGwud29ybGQudjEuUG9saWN5ImUKE0xpc3RQb2xpY2llc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQASJ0ChRMaXN0UG9saWNpZXNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEicKCHBvbGljaWVzGAIgAygLMhUucW10bC53b3JsZC52MS5Qb2xpY3kicwoQR2V0UG9saWN5UmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEg8KB3ZlcnNpb24YAyABKA0ibwoRR2V0UG9saWN5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgZwb2xpY3kYAiABKAsyFS5xbXRsLndvcmxkLnYxLlBvbGljeSKDAQoXU2V0RGVmYXVsdFBvbGljeVJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIYCgd2ZXJzaW9uGAMgASgNQge6SAQqAiAAInYKGFNldERlZmF1bHRQb2xpY3lSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiUKBnBvbGljeRgCIAEoCzIVLnFtdGwud29ybGQudjEuUG9saWN5MvYCCg1Qb2xpY3lTZXJ2aWNlElcKDENyZWF0ZVBvbGljeRIiLnFtdGwud29ybGQudjEuQ3JlYXRlUG9saWN5UmVxdWVzdBojLnFtdGwud29ybGQudjEuQ3JlYXRlUG9saWN5UmVzcG9uc2USVwoMTGlzdFBvbGljaWVzEiIucW10bC53b3JsZC52MS5MaXN0UG9saWNpZXNSZXF1ZXN0GiMucW10bC53b3JsZC52MS5MaXN0UG9saWNpZXNSZXNwb25zZRJOCglHZXRQb2xpY3kSHy5xbXRsLndvcmxkLnYxLkdldFBvbGljeVJlcXVlc3QaIC5xbXRsLndvcmxkLnYxLkdldFBvbGljeVJlc3BvbnNlEmMKEFNldERlZmF1bHRQb2xpY3kSJi5xbXRsLndvcmxkLnYxLlNldERlZmF1bHRQb2xpY3lSZXF1ZXN0GicucW10bC53b3JsZC52MS5TZXREZWZhdWx0UG9saWN5UmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiJxbXRsL3dvcmxkL3YxL3BvbGljeV9zZXJ2aWNlLnByb3RvEg1xbXRsLndvcmxkLnYxIqcBCgZQb2xpY3kSEAoId29ybGRfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIQCghkb2N1bWVudBgDIAEoCRIQCghjaGVja3N1bRgEIAEoCRISCgppc19kZWZhdWx0GAUgASgIEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwcmluY2lwYWwYByABKAkimgEKE0NyZWF0ZVBvbGljeVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEh0KCGRvY3VtZW50GAMgASgJQgu6SAhyBhABKICABBIVCg12YWxpZGF0ZV9vbmx5GAQgASgIInIKFENyZWF0ZVBvbGljeVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJQoGcG9saWN5GAIgASgLMhUucW10bC53b3JsZC52MS5Qb2xpY3kiZAoTTGlzdFBvbGljaWVzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAEidAoUTGlzdFBvbGljaWVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhInCghwb2xpY2llcxgCIAMoCzIVLnFtdGwud29ybGQudjEuUG9saWN5InIKEEdldFBvbGljeVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEg8KB3ZlcnNpb24YAyABKA0ibwoRR2V0UG9saWN5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgZwb2xpY3kYAiABKAsyFS5xbXRsLndvcmxkLnYxLlBvbGljeSKCAQoXU2V0RGVmYXVsdFBvbGljeVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhgKB3ZlcnNpb24YAyABKA1CB7pIBCoCIAAidgoYU2V0RGVmYXVsdFBvbGljeVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJQoGcG9saWN5GAIgASgLMhUucW10bC53b3JsZC52MS5Qb2xpY3kyogMKDVBvbGljeVNlcnZpY2USYgoMQ3JlYXRlUG9saWN5EiIucW10bC53b3JsZC52MS5DcmVhdGVQb2xpY3lSZXF1ZXN0GiMucW10bC53b3JsZC52MS5DcmVhdGVQb2xpY3lSZXNwb25zZSIJkAICorsYAggDEmIKDExpc3RQb2xpY2llcxIiLnFtdGwud29ybGQudjEuTGlzdFBvbGljaWVzUmVxdWVzdBojLnFtdGwud29ybGQudjEuTGlzdFBvbGljaWVzUmVzcG9uc2UiCZACAaK7GAIIARJZCglHZXRQb2xpY3kSHy5xbXRsLndvcmxkLnYxLkdldFBvbGljeVJlcXVlc3QaIC5xbXRsLndvcmxkLnYxLkdldFBvbGljeVJlc3BvbnNlIgmQAgGiuxgCCAESbgoQU2V0RGVmYXVsdFBvbGljeRImLnFtdGwud29ybGQudjEuU2V0RGVmYXVsdFBvbGljeVJlcXVlc3QaJy5xbXRsLndvcmxkLnYxLlNldERlZmF1bHRQb2xpY3lSZXNwb25zZSIJkAICorsYAggDQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
 
 /**
  * A version of a world's policy.
@@ -89,9 +90,9 @@ export type CreatePolicyRequest = Message<"qmtl.world.v1.CreatePolicyRequest"> &
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -159,9 +160,9 @@ export type ListPoliciesRequest = Message<"qmtl.world.v1.ListPoliciesRequest"> &
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -215,9 +216,9 @@ export type GetPolicyRequest = Message<"qmtl.world.v1.GetPolicyRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -278,9 +279,9 @@ export type SetDefaultPolicyRequest = Message<"qmtl.world.v1.SetDefaultPolicyReq
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.

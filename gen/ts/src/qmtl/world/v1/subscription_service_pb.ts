@@ -7,7 +7,8 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Heartbeat, HeartbeatReply } from "../../control/v1/gate_pb.ts";
 import { file_qmtl_control_v1_gate } from "../../control/v1/gate_pb.ts";
-import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -15,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/subscription_service.proto.
  */
 export const file_qmtl_world_v1_subscription_service: GenFile = /*@__PURE__*/
-  fileDesc("CihxbXRsL3dvcmxkL3YxL3N1YnNjcmlwdGlvbl9zZXJ2aWNlLnByb3RvEg1xbXRsLndvcmxkLnYxIqMBChJSZW5ld0xlYXNlc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIbCgpnYXRld2F5X2lkGAIgASgJQge6SARyAhABEjsKCmhlYXJ0YmVhdHMYAyADKAsyGi5xbXRsLmNvbnRyb2wudjEuSGVhcnRiZWF0Qgu6SAiSAQUIARDoByJ8ChNSZW5ld0xlYXNlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMAoHcmVwbGllcxgCIAMoCzIfLnFtdGwuY29udHJvbC52MS5IZWFydGJlYXRSZXBseSKFAgoLTmFja1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIbCgpzZXNzaW9uX2lkGAIgASgJQge6SARyAhABEhkKCHdvcmxkX2lkGAMgASgJQge6SARyAhABEhUKDWhlYXJ0YmVhdF9zZXEYBCABKAQSEAoIcmV2aXNpb24YBSABKAQSDQoFZmVuY2UYBiABKAQSDgoGcnVuX2lkGAcgASgJEg4KBnJlYXNvbhgIIAEoCRIaChJsYXN0X2dvb2RfcmV2aXNpb24YCSABKAQSFQoNb3JkZXJfY2FwYWJsZRgKIAEoCCJDCgxOYWNrUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbjKsAQoTU3Vic2NyaXB0aW9uU2VydmljZRJUCgtSZW5ld0xlYXNlcxIhLnFtdGwud29ybGQudjEuUmVuZXdMZWFzZXNSZXF1ZXN0GiIucW10bC53b3JsZC52MS5SZW5ld0xlYXNlc1Jlc3BvbnNlEj8KBE5hY2sSGi5xbXRsLndvcmxkLnYxLk5hY2tSZXF1ZXN0GhsucW10bC53b3JsZC52MS5OYWNrUmVzcG9uc2ViBnByb3RvMw", [file_buf_validate_validate, file_qmtl_control_v1_gate, file_qmtl_type_v1_schema_version]);
+  fileDesc("CihxbXRsL3dvcmxkL3YxL3N1YnNjcmlwdGlvbl9zZXJ2aWNlLnByb3RvEg1xbXRsLndvcmxkLnYxIqIBChJSZW5ld0xlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmdhdGV3YXlfaWQYAiABKAlCB7pIBHICEAESOwoKaGVhcnRiZWF0cxgDIAMoCzIaLnFtdGwuY29udHJvbC52MS5IZWFydGJlYXRCC7pICJIBBQgBEOgHInwKE1JlbmV3TGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIwCgdyZXBsaWVzGAIgAygLMh8ucW10bC5jb250cm9sLnYxLkhlYXJ0YmVhdFJlcGx5IoQCCgtOYWNrUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARIZCgh3b3JsZF9pZBgDIAEoCUIHukgEcgIQARIVCg1oZWFydGJlYXRfc2VxGAQgASgEEhAKCHJldmlzaW9uGAUgASgEEg0KBWZlbmNlGAYgASgEEg4KBnJ1bl9pZBgHIAEoCRIOCgZyZWFzb24YCCABKAkSGgoSbGFzdF9nb29kX3JldmlzaW9uGAkgASgEEhUKDW9yZGVyX2NhcGFibGUYCiABKAgiQwoMTmFja1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24yyAEKE1N1YnNjcmlwdGlvblNlcnZpY2USYgoLUmVuZXdMZWFzZXMSIS5xbXRsLndvcmxkLnYxLlJlbmV3TGVhc2VzUmVxdWVzdBoiLnFtdGwud29ybGQudjEuUmVuZXdMZWFzZXNSZXNwb25zZSIMkAIAorsYBRIBBigBEk0KBE5hY2sSGi5xbXRsLndvcmxkLnYxLk5hY2tSZXF1ZXN0GhsucW10bC53b3JsZC52MS5OYWNrUmVzcG9uc2UiDJACAqK7GAUSAQYoAUJHChBpby5xbXRsLndvcmxkLnYxUAFaMWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL3dvcmxkL3YxO3dvcmxkdjFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
 
 /**
  * Heartbeats of many sessions, collected for at most 50 ms.
@@ -26,9 +27,9 @@ export type RenewLeasesRequest = Message<"qmtl.world.v1.RenewLeasesRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Gateway that relays.
@@ -89,9 +90,9 @@ export type NackRequest = Message<"qmtl.world.v1.NackRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * Session.

@@ -7,9 +7,10 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { EffectiveMode, ExecutionDomain } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
-import type { Capabilities, SchemaVersion } from "../../type/v1/schema_version_pb.ts";
+import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -17,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/world_service.proto.
  */
 export const file_qmtl_world_v1_world_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFxbXRsL3dvcmxkL3YxL3dvcmxkX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEipAEKC0xlYXNlVGltZXJzEhAKCGxlYXNlX21zGAEgASgNEhAKCHJlbmV3X21zGAIgASgNEhEKCW1hcmdpbl9tcxgDIAEoDRITCgtlbWl0X21heF9tcxgEIAEoDRIZChFmcmVlemVfdGltZW91dF9tcxgFIAEoDRIVCg1zd2l0Y2hfYWNrX21zGAYgASgNEhcKD3Nlc3Npb25fZGVhZF9tcxgHIAEoDSL6BAoFV29ybGQSMwoId29ybGRfaWQYASABKAlCIbpIHnIcMhpeW2EtejAtOV1bYS16MC05Xy1dezAsNjJ9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDGMgBEigKBWNsb2NrGAMgASgOMhkucW10bC53b3JsZC52MS5Xb3JsZENsb2NrEg4KBnNvdXJjZRgEIAEoCRISCgphY2NvdW50X2lkGAUgASgJEhIKCmFsbG93X2xpdmUYBiABKAgSIAoPbWF4X2xhZ19zZWNvbmRzGAcgASgDQge6SAQiAigAEikKFGRlY2lzaW9uX3R0bF9zZWNvbmRzGAggASgDQgu6SAgiBhiAowUoABImCglvbl9kZW1vdGUYCSABKAlCE7pIEHIOUgBSBGZsYXRSBGtlZXASPQoNb25fbGVhc2VfbG9zdBgKIAEoCUImukgjciFSAFIOY2FuY2VsX29wZW5pbmdSBGhvbGRSB2ZsYXR0ZW4SHQoVcmVkdWNlX29ubHlfd2hlbl9zaHV0GAsgASgIEhkKEWNhbmNlbF9wcm90ZWN0aXZlGAwgASgIEjAKDHBhcGVyX3RpbWVycxgNIAEoCzIaLnFtdGwud29ybGQudjEuTGVhc2VUaW1lcnMSLwoLbGl2ZV90aW1lcnMYDiABKAsyGi5xbXRsLndvcmxkLnYxLkxlYXNlVGltZXJzEgwKBGV0YWcYDyABKAkSLwoLY3JlYXRlX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnBvbGljeV92ZXJzaW9uGBEgASgNEhIKCmFsbG9jYXRpb24YEiABKAEi+QEKB0JpbmRpbmcSEAoId29ybGRfaWQYASABKAkSEwoLc3RyYXRlZ3lfaWQYAiABKAkSFQoNc3RyYXRlZ3lfbmFtZRgDIAEoCRIqCgVzdGFnZRgEIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEjMKDmVmZmVjdGl2ZV9tb2RlGAUgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSDQoFc2hhcmUYBiABKAESLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JlbW92ZWQYCCABKAgihwEKCVdvcmxkTm9kZRIQCgh3b3JsZF9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEjcKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEg4KBnN0YXR1cxgEIAEoCRIOCgZyZWFzb24YBSABKAkiYAoMRWRnZU92ZXJyaWRlEhAKCHdvcmxkX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSDgoGYWN0aXZlGAQgASgIEg4KBnJlYXNvbhgFIAEoCSKsAQoKQXVkaXRFbnRyeRINCgVlbnRyeRgBIAEoBBIQCgh3b3JsZF9pZBgCIAEoCRIMCgR0eXBlGAMgASgJEhEKCXByaW5jaXBhbBgEIAEoCRIRCglib2R5X2pzb24YBSABKAkSKAoEdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZmVuY2UYByABKAQSEAoIcmV2aXNpb24YCCABKAQiigEKEkNyZWF0ZVdvcmxkUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEisKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZEIGukgDyAEBEhIKCnJlcXVlc3RfaWQYAyABKAkibwoTQ3JlYXRlV29ybGRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiMKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZCJhCg9HZXRXb3JsZFJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQASJsChBHZXRXb3JsZFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SIwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkInsKEUxpc3RXb3JsZHNSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YAyABKAkiiAEKEkxpc3RXb3JsZHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiQKBndvcmxkcxgCIAMoCzIULnFtdGwud29ybGQudjEuV29ybGQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJInYKElVwZGF0ZVdvcmxkUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEisKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZEIGukgDyAEBIm8KE1VwZGF0ZVdvcmxkUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIjCgV3b3JsZBgCIAEoCzIULnFtdGwud29ybGQudjEuV29ybGQiZAoSRGVsZXRlV29ybGRSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAEiSgoTRGVsZXRlV29ybGRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uIp4BChVDcmVhdGVCaW5kaW5nc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARI1CghiaW5kaW5ncxgDIAMoCzIWLnFtdGwud29ybGQudjEuQmluZGluZ0ILukgIkgEFCAEQ6AcidwoWQ3JlYXRlQmluZGluZ3NSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKCGJpbmRpbmdzGAIgAygLMhYucW10bC53b3JsZC52MS5CaW5kaW5nImUKE0xpc3RCaW5kaW5nc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQASJ1ChRMaXN0QmluZGluZ3NSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKCGJpbmRpbmdzGAIgAygLMhYucW10bC53b3JsZC52MS5CaW5kaW5nIn0KFlVwc2VydFdvcmxkTm9kZVJlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgRub2RlGAIgASgLMhgucW10bC53b3JsZC52MS5Xb3JsZE5vZGVCBrpIA8gBASJ2ChdVcHNlcnRXb3JsZE5vZGVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiYKBG5vZGUYAiABKAsyGC5xbXRsLndvcmxkLnYxLldvcmxkTm9kZSJnChVMaXN0V29ybGROb2Rlc1JlcXVlc3QSMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQASJ2ChZMaXN0V29ybGROb2Rlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJwoFbm9kZXMYAiADKAsyGC5xbXRsLndvcmxkLnYxLldvcmxkTm9kZSKDAQoZVXBzZXJ0RWRnZU92ZXJyaWRlUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjEKBGVkZ2UYAiABKAsyGy5xbXRsLndvcmxkLnYxLkVkZ2VPdmVycmlkZUIGukgDyAEBInwKGlVwc2VydEVkZ2VPdmVycmlkZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKQoEZWRnZRgCIAEoCzIbLnFtdGwud29ybGQudjEuRWRnZU92ZXJyaWRlImoKGExpc3RFZGdlT3ZlcnJpZGVzUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABInwKGUxpc3RFZGdlT3ZlcnJpZGVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgVlZGdlcxgCIAMoCzIbLnFtdGwud29ybGQudjEuRWRnZU92ZXJyaWRlIrEBChdMaXN0QXVkaXRFbnRyaWVzUmVxdWVzdBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhMKC2FmdGVyX2VudHJ5GAMgASgEEh0KCXBhZ2Vfc2l6ZRgEIAEoBUIKukgHGgUY6AcoABISCgpwYWdlX3Rva2VuGAUgASgJIpQBChhMaXN0QXVkaXRFbnRyaWVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgdlbnRyaWVzGAIgAygLMhkucW10bC53b3JsZC52MS5BdWRpdEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSJNChZHZXRDYXBhYmlsaXRpZXNSZXF1ZXN0EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24igAEKF0dldENhcGFiaWxpdGllc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMAoMY2FwYWJpbGl0aWVzGAIgASgLMhoucW10bC50eXBlLnYxLkNhcGFiaWxpdGllcypXCgpXb3JsZENsb2NrEhsKF1dPUkxEX0NMT0NLX1VOU1BFQ0lGSUVEEAASFAoQV09STERfQ0xPQ0tfV0FMTBABEhYKEldPUkxEX0NMT0NLX1JFUExBWRACMsMJCgxXb3JsZFNlcnZpY2USVAoLQ3JlYXRlV29ybGQSIS5xbXRsLndvcmxkLnYxLkNyZWF0ZVdvcmxkUmVxdWVzdBoiLnFtdGwud29ybGQudjEuQ3JlYXRlV29ybGRSZXNwb25zZRJLCghHZXRXb3JsZBIeLnFtdGwud29ybGQudjEuR2V0V29ybGRSZXF1ZXN0Gh8ucW10bC53b3JsZC52MS5HZXRXb3JsZFJlc3BvbnNlElEKCkxpc3RXb3JsZHMSIC5xbXRsLndvcmxkLnYxLkxpc3RXb3JsZHNSZXF1ZXN0GiEucW10bC53b3JsZC52MS5MaXN0V29ybGRzUmVzcG9uc2USVAoLVXBkYXRlV29ybGQSIS5xbXRsLndvcmxkLnYxLlVwZGF0ZVdvcmxkUmVxdWVzdBoiLnFtdGwud29ybGQudjEuVXBkYXRlV29ybGRSZXNwb25zZRJUCgtEZWxldGVXb3JsZBIhLnFtdGwud29ybGQudjEuRGVsZXRlV29ybGRSZXF1ZXN0GiIucW10bC53b3JsZC52MS5EZWxldGVXb3JsZFJlc3BvbnNlEl0KDkNyZWF0ZUJpbmRpbmdzEiQucW10bC53b3JsZC52MS5DcmVhdGVCaW5kaW5nc1JlcXVlc3QaJS5xbXRsLndvcmxkLnYxLkNyZWF0ZUJpbmRpbmdzUmVzcG9uc2USVwoMTGlzdEJpbmRpbmdzEiIucW10bC53b3JsZC52MS5MaXN0QmluZGluZ3NSZXF1ZXN0GiMucW10bC53b3JsZC52MS5MaXN0QmluZGluZ3NSZXNwb25zZRJgCg9VcHNlcnRXb3JsZE5vZGUSJS5xbXRsLndvcmxkLnYxLlVwc2VydFdvcmxkTm9kZVJlcXVlc3QaJi5xbXRsLndvcmxkLnYxLlVwc2VydFdvcmxkTm9kZVJlc3BvbnNlEl0KDkxpc3RXb3JsZE5vZGVzEiQucW10bC53b3JsZC52MS5MaXN0V29ybGROb2Rlc1JlcXVlc3QaJS5xbXRsLndvcmxkLnYxLkxpc3RXb3JsZE5vZGVzUmVzcG9uc2USaQoSVXBzZXJ0RWRnZU92ZXJyaWRlEigucW10bC53b3JsZC52MS5VcHNlcnRFZGdlT3ZlcnJpZGVSZXF1ZXN0GikucW10bC53b3JsZC52MS5VcHNlcnRFZGdlT3ZlcnJpZGVSZXNwb25zZRJmChFMaXN0RWRnZU92ZXJyaWRlcxInLnFtdGwud29ybGQudjEuTGlzdEVkZ2VPdmVycmlkZXNSZXF1ZXN0GigucW10bC53b3JsZC52MS5MaXN0RWRnZU92ZXJyaWRlc1Jlc3BvbnNlEmMKEExpc3RBdWRpdEVudHJpZXMSJi5xbXRsLndvcmxkLnYxLkxpc3RBdWRpdEVudHJpZXNSZXF1ZXN0GicucW10bC53b3JsZC52MS5MaXN0QXVkaXRFbnRyaWVzUmVzcG9uc2USYAoPR2V0Q2FwYWJpbGl0aWVzEiUucW10bC53b3JsZC52MS5HZXRDYXBhYmlsaXRpZXNSZXF1ZXN0GiYucW10bC53b3JsZC52MS5HZXRDYXBhYmlsaXRpZXNSZXNwb25zZWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiFxbXRsL3dvcmxkL3YxL3dvcmxkX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEipAEKC0xlYXNlVGltZXJzEhAKCGxlYXNlX21zGAEgASgNEhAKCHJlbmV3X21zGAIgASgNEhEKCW1hcmdpbl9tcxgDIAEoDRITCgtlbWl0X21heF9tcxgEIAEoDRIZChFmcmVlemVfdGltZW91dF9tcxgFIAEoDRIVCg1zd2l0Y2hfYWNrX21zGAYgASgNEhcKD3Nlc3Npb25fZGVhZF9tcxgHIAEoDSL6BAoFV29ybGQSMwoId29ybGRfaWQYASABKAlCIbpIHnIcMhpeW2EtejAtOV1bYS16MC05Xy1dezAsNjJ9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDGMgBEigKBWNsb2NrGAMgASgOMhkucW10bC53b3JsZC52MS5Xb3JsZENsb2NrEg4KBnNvdXJjZRgEIAEoCRISCgphY2NvdW50X2lkGAUgASgJEhIKCmFsbG93X2xpdmUYBiABKAgSIAoPbWF4X2xhZ19zZWNvbmRzGAcgASgDQge6SAQiAigAEikKFGRlY2lzaW9uX3R0bF9zZWNvbmRzGAggASgDQgu6SAgiBhiAowUoABImCglvbl9kZW1vdGUYCSABKAlCE7pIEHIOUgBSBGZsYXRSBGtlZXASPQoNb25fbGVhc2VfbG9zdBgKIAEoCUImukgjciFSAFIOY2FuY2VsX29wZW5pbmdSBGhvbGRSB2ZsYXR0ZW4SHQoVcmVkdWNlX29ubHlfd2hlbl9zaHV0GAsgASgIEhkKEWNhbmNlbF9wcm90ZWN0aXZlGAwgASgIEjAKDHBhcGVyX3RpbWVycxgNIAEoCzIaLnFtdGwud29ybGQudjEuTGVhc2VUaW1lcnMSLwoLbGl2ZV90aW1lcnMYDiABKAsyGi5xbXRsLndvcmxkLnYxLkxlYXNlVGltZXJzEgwKBGV0YWcYDyABKAkSLwoLY3JlYXRlX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnBvbGljeV92ZXJzaW9uGBEgASgNEhIKCmFsbG9jYXRpb24YEiABKAEi+QEKB0JpbmRpbmcSEAoId29ybGRfaWQYASABKAkSEwoLc3RyYXRlZ3lfaWQYAiABKAkSFQoNc3RyYXRlZ3lfbmFtZRgDIAEoCRIqCgVzdGFnZRgEIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEjMKDmVmZmVjdGl2ZV9tb2RlGAUgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSDQoFc2hhcmUYBiABKAESLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JlbW92ZWQYCCABKAgihwEKCVdvcmxkTm9kZRIQCgh3b3JsZF9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEjcKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEg4KBnN0YXR1cxgEIAEoCRIOCgZyZWFzb24YBSABKAkiYAoMRWRnZU92ZXJyaWRlEhAKCHdvcmxkX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSDgoGYWN0aXZlGAQgASgIEg4KBnJlYXNvbhgFIAEoCSKsAQoKQXVkaXRFbnRyeRINCgVlbnRyeRgBIAEoBBIQCgh3b3JsZF9pZBgCIAEoCRIMCgR0eXBlGAMgASgJEhEKCXByaW5jaXBhbBgEIAEoCRIRCglib2R5X2pzb24YBSABKAkSKAoEdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZmVuY2UYByABKAQSEAoIcmV2aXNpb24YCCABKAQiiQEKEkNyZWF0ZVdvcmxkUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USKwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkQga6SAPIAQESEgoKcmVxdWVzdF9pZBgDIAEoCSJvChNDcmVhdGVXb3JsZFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SIwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkImAKD0dldFdvcmxkUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAEibAoQR2V0V29ybGRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiMKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZCJ6ChFMaXN0V29ybGRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YAyABKAkiiAEKEkxpc3RXb3JsZHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiQKBndvcmxkcxgCIAMoCzIULnFtdGwud29ybGQudjEuV29ybGQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJInUKElVwZGF0ZVdvcmxkUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USKwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkQga6SAPIAQEibwoTVXBkYXRlV29ybGRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiMKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZCJjChJEZWxldGVXb3JsZFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABIkoKE0RlbGV0ZVdvcmxkUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiKdAQoVQ3JlYXRlQmluZGluZ3NSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARI1CghiaW5kaW5ncxgDIAMoCzIWLnFtdGwud29ybGQudjEuQmluZGluZ0ILukgIkgEFCAEQ6AcidwoWQ3JlYXRlQmluZGluZ3NSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKCGJpbmRpbmdzGAIgAygLMhYucW10bC53b3JsZC52MS5CaW5kaW5nImQKE0xpc3RCaW5kaW5nc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABInUKFExpc3RCaW5kaW5nc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoIYmluZGluZ3MYAiADKAsyFi5xbXRsLndvcmxkLnYxLkJpbmRpbmcifAoWVXBzZXJ0V29ybGROb2RlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USLgoEbm9kZRgCIAEoCzIYLnFtdGwud29ybGQudjEuV29ybGROb2RlQga6SAPIAQEidgoXVXBzZXJ0V29ybGROb2RlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhImCgRub2RlGAIgASgLMhgucW10bC53b3JsZC52MS5Xb3JsZE5vZGUiZgoVTGlzdFdvcmxkTm9kZXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQASJ2ChZMaXN0V29ybGROb2Rlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJwoFbm9kZXMYAiADKAsyGC5xbXRsLndvcmxkLnYxLldvcmxkTm9kZSKCAQoZVXBzZXJ0RWRnZU92ZXJyaWRlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USMQoEZWRnZRgCIAEoCzIbLnFtdGwud29ybGQudjEuRWRnZU92ZXJyaWRlQga6SAPIAQEifAoaVXBzZXJ0RWRnZU92ZXJyaWRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIpCgRlZGdlGAIgASgLMhsucW10bC53b3JsZC52MS5FZGdlT3ZlcnJpZGUiaQoYTGlzdEVkZ2VPdmVycmlkZXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQASJ8ChlMaXN0RWRnZU92ZXJyaWRlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoFZWRnZXMYAiADKAsyGy5xbXRsLndvcmxkLnYxLkVkZ2VPdmVycmlkZSKwAQoXTGlzdEF1ZGl0RW50cmllc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhMKC2FmdGVyX2VudHJ5GAMgASgEEh0KCXBhZ2Vfc2l6ZRgEIAEoBUIKukgHGgUY6AcoABISCgpwYWdlX3Rva2VuGAUgASgJIpQBChhMaXN0QXVkaXRFbnRyaWVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgdlbnRyaWVzGAIgAygLMhkucW10bC53b3JsZC52MS5BdWRpdEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSpXCgpXb3JsZENsb2NrEhsKF1dPUkxEX0NMT0NLX1VOU1BFQ0lGSUVEEAASFAoQV09STERfQ0xPQ0tfV0FMTBABEhYKEldPUkxEX0NMT0NLX1JFUExBWRACMvEJCgxXb3JsZFNlcnZpY2USXwoLQ3JlYXRlV29ybGQSIS5xbXRsLndvcmxkLnYxLkNyZWF0ZVdvcmxkUmVxdWVzdBoiLnFtdGwud29ybGQudjEuQ3JlYXRlV29ybGRSZXNwb25zZSIJkAICorsYAggDElkKCEdldFdvcmxkEh4ucW10bC53b3JsZC52MS5HZXRXb3JsZFJlcXVlc3QaHy5xbXRsLndvcmxkLnYxLkdldFdvcmxkUmVzcG9uc2UiDJACAaK7GAUIARIBBhJfCgpMaXN0V29ybGRzEiAucW10bC53b3JsZC52MS5MaXN0V29ybGRzUmVxdWVzdBohLnFtdGwud29ybGQudjEuTGlzdFdvcmxkc1Jlc3BvbnNlIgyQAgGiuxgFCAESAQYSXwoLVXBkYXRlV29ybGQSIS5xbXRsLndvcmxkLnYxLlVwZGF0ZVdvcmxkUmVxdWVzdBoiLnFtdGwud29ybGQudjEuVXBkYXRlV29ybGRSZXNwb25zZSIJkAICorsYAggDEl8KC0RlbGV0ZVdvcmxkEiEucW10bC53b3JsZC52MS5EZWxldGVXb3JsZFJlcXVlc3QaIi5xbXRsLndvcmxkLnYxLkRlbGV0ZVdvcmxkUmVzcG9uc2UiCZACAqK7GAIIAxJrCg5DcmVhdGVCaW5kaW5ncxIkLnFtdGwud29ybGQudjEuQ3JlYXRlQmluZGluZ3NSZXF1ZXN0GiUucW10bC53b3JsZC52MS5DcmVhdGVCaW5kaW5nc1Jlc3BvbnNlIgyQAgKiuxgFCAMSAQYSZQoMTGlzdEJpbmRpbmdzEiIucW10bC53b3JsZC52MS5MaXN0QmluZGluZ3NSZXF1ZXN0GiMucW10bC53b3JsZC52MS5MaXN0QmluZGluZ3NSZXNwb25zZSIMkAIBorsYBQgBEgEGEmsKD1Vwc2VydFdvcmxkTm9kZRIlLnFtdGwud29ybGQudjEuVXBzZXJ0V29ybGROb2RlUmVxdWVzdBomLnFtdGwud29ybGQudjEuVXBzZXJ0V29ybGROb2RlUmVzcG9uc2UiCZACAqK7GAIIAxJoCg5MaXN0V29ybGROb2RlcxIkLnFtdGwud29ybGQudjEuTGlzdFdvcmxkTm9kZXNSZXF1ZXN0GiUucW10bC53b3JsZC52MS5MaXN0V29ybGROb2Rlc1Jlc3BvbnNlIgmQAgGiuxgCCAESdAoSVXBzZXJ0RWRnZU92ZXJyaWRlEigucW10bC53b3JsZC52MS5VcHNlcnRFZGdlT3ZlcnJpZGVSZXF1ZXN0GikucW10bC53b3JsZC52MS5VcHNlcnRFZGdlT3ZlcnJpZGVSZXNwb25zZSIJkAICorsYAggDEnEKEUxpc3RFZGdlT3ZlcnJpZGVzEicucW10bC53b3JsZC52MS5MaXN0RWRnZU92ZXJyaWRlc1JlcXVlc3QaKC5xbXRsLndvcmxkLnYxLkxpc3RFZGdlT3ZlcnJpZGVzUmVzcG9uc2UiCZACAaK7GAIIARJuChBMaXN0QXVkaXRFbnRyaWVzEiYucW10bC53b3JsZC52MS5MaXN0QXVkaXRFbnRyaWVzUmVxdWVzdBonLnFtdGwud29ybGQudjEuTGlzdEF1ZGl0RW50cmllc1Jlc3BvbnNlIgmQAgGiuxgCCAFCRwoQaW8ucW10bC53b3JsZC52MVABWjFnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC93b3JsZC92MTt3b3JsZHYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
  * Timers of the order lease. 0 means the default of the stage. A set that breaks a rule is refused.
@@ -469,9 +470,9 @@ export type CreateWorldRequest = Message<"qmtl.world.v1.CreateWorldRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * The world.
@@ -532,9 +533,9 @@ export type GetWorldRequest = Message<"qmtl.world.v1.GetWorldRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -588,9 +589,9 @@ export type ListWorldsRequest = Message<"qmtl.world.v1.ListWorldsRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * At most this many; 0 = 100, limit 1,000.
@@ -658,9 +659,9 @@ export type UpdateWorldRequest = Message<"qmtl.world.v1.UpdateWorldRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * The world; `etag` must be current.
@@ -714,9 +715,9 @@ export type DeleteWorldRequest = Message<"qmtl.world.v1.DeleteWorldRequest"> & {
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -763,9 +764,9 @@ export type CreateBindingsRequest = Message<"qmtl.world.v1.CreateBindingsRequest
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -826,9 +827,9 @@ export type ListBindingsRequest = Message<"qmtl.world.v1.ListBindingsRequest"> &
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -882,9 +883,9 @@ export type UpsertWorldNodeRequest = Message<"qmtl.world.v1.UpsertWorldNodeReque
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * The state.
@@ -938,9 +939,9 @@ export type ListWorldNodesRequest = Message<"qmtl.world.v1.ListWorldNodesRequest
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -994,9 +995,9 @@ export type UpsertEdgeOverrideRequest = Message<"qmtl.world.v1.UpsertEdgeOverrid
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * The edge.
@@ -1050,9 +1051,9 @@ export type ListEdgeOverridesRequest = Message<"qmtl.world.v1.ListEdgeOverridesR
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -1106,9 +1107,9 @@ export type ListAuditEntriesRequest = Message<"qmtl.world.v1.ListAuditEntriesReq
   /**
    * Range of versions the caller accepts.
    *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  schemaVersion?: SchemaVersion | undefined;
+  schemaVersion?: VersionRange | undefined;
 
   /**
    * World.
@@ -1180,55 +1181,6 @@ export type ListAuditEntriesResponse = Message<"qmtl.world.v1.ListAuditEntriesRe
  */
 export const ListAuditEntriesResponseSchema: GenMessage<ListAuditEntriesResponse> = /*@__PURE__*/
   messageDesc(file_qmtl_world_v1_world_service, 29);
-
-/**
- * Asks what the server can do.
- *
- * @generated from message qmtl.world.v1.GetCapabilitiesRequest
- */
-export type GetCapabilitiesRequest = Message<"qmtl.world.v1.GetCapabilitiesRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-};
-
-/**
- * Describes the message qmtl.world.v1.GetCapabilitiesRequest.
- * Use `create(GetCapabilitiesRequestSchema)` to create a new message.
- */
-export const GetCapabilitiesRequestSchema: GenMessage<GetCapabilitiesRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 30);
-
-/**
- * What it can do.
- *
- * @generated from message qmtl.world.v1.GetCapabilitiesResponse
- */
-export type GetCapabilitiesResponse = Message<"qmtl.world.v1.GetCapabilitiesResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * Ranges and flags.
-   *
-   * @generated from field: qmtl.type.v1.Capabilities capabilities = 2;
-   */
-  capabilities?: Capabilities | undefined;
-};
-
-/**
- * Describes the message qmtl.world.v1.GetCapabilitiesResponse.
- * Use `create(GetCapabilitiesResponseSchema)` to create a new message.
- */
-export const GetCapabilitiesResponseSchema: GenMessage<GetCapabilitiesResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 31);
 
 /**
  * Which time a world lives in. Unspecified is read as WALL.
@@ -1392,16 +1344,6 @@ export const WorldService: GenService<{
     methodKind: "unary";
     input: typeof ListAuditEntriesRequestSchema;
     output: typeof ListAuditEntriesResponseSchema;
-  },
-  /**
-   * Schema ranges and flags. Safe to retry.
-   *
-   * @generated from rpc qmtl.world.v1.WorldService.GetCapabilities
-   */
-  getCapabilities: {
-    methodKind: "unary";
-    input: typeof GetCapabilitiesRequestSchema;
-    output: typeof GetCapabilitiesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_qmtl_world_v1_world_service, 0);

@@ -5,17 +5,25 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import type { SessionScope } from "./session-scope.ts";
+
+/** Role of a caller; see `qmtl.type.v1.Role` for what includes what. */
+export type RoleName = "viewer" | "researcher" | "operator" | "owner" | "adapter" | "gateway";
 
 /** Who called, as established at the door: by key, by loopback, or by a gateway's signature. */
 export interface CallPrincipal {
   /** "local" on loopback without keys. */
   readonly name: string;
-  readonly role: "owner" | "operator" | "viewer" | "gateway";
+  readonly role: RoleName;
+  /** Session the call acts for, as a gateway vouches for; set behind the gateway only. */
+  readonly session?: SessionScope | undefined;
 }
 
 /** What a handler may know of the call besides its request. */
 export interface CallContext {
   readonly principal: CallPrincipal;
+  /** Session of the request's ticket; undefined for a call without one. Checked by the door. */
+  readonly session?: SessionScope | undefined;
   /** Aborts when the caller went away, the deadline passed, or the server stops. */
   readonly signal: AbortSignal;
   /** Milliseconds left of the caller's deadline; undefined for none. */

@@ -83,6 +83,7 @@ export async function startGateway(
     name: "gateway",
     services: gateway.services,
     schemaRange: gateway.schemaRange,
+    checkTicket: gateway.checkTicket,
     host: config.gateway.host,
     port: config.gateway.port,
     principalOf: createPrincipalCheck({ keys, clock }),

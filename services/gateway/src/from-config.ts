@@ -18,6 +18,7 @@ import {
   type ServedService,
   serve,
   systemService,
+  type TicketCheck,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
@@ -76,6 +77,8 @@ export interface Gateway {
   readonly services: ServedService[];
   /** Versions per contract, for the doors. */
   readonly schemaRange: SchemaRangeOf;
+  /** Checks the tickets of requests, for the doors. */
+  readonly checkTicket: TicketCheck;
   /** Rebuilds the books, follows the bus, goes on with what was open. */
   start(): Promise<void>;
   /** Finishes what was taken in. May be called twice. */
@@ -100,6 +103,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   return {
     services,
     schemaRange: schemaRangeOf(deps.config),
+    checkTicket: parts.tickets.scopeOf,
     async start() {
       await keys.load();
       relay.start();

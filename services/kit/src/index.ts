@@ -8,6 +8,7 @@ export {
   EncodedMessage,
   type Handlers,
   type MethodHandler,
+  type RoleName,
   type ServedService,
   serve,
 } from "./handlers.ts";
@@ -30,6 +31,7 @@ export {
 } from "./principal-signature.ts";
 export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
 export { PushStream } from "./push-stream.ts";
+export type { TicketCheck } from "./rpc/call-access.ts";
 export type { Door, DoorOptions, ServerTls } from "./rpc/door.ts";
 export type { SchemaRangeOf } from "./rpc/served-method.ts";
 export {
@@ -38,4 +40,5 @@ export {
   runService,
   type ServiceState,
 } from "./run-service.ts";
+export type { SessionScope, TicketRightName } from "./session-scope.ts";
 export { openWebDoor, type WebDoorOptions } from "./web-door.ts";

@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { CallPrincipal } from "./handlers.ts";
+import type { CallPrincipal, RoleName } from "./handlers.ts";
+import type { SessionScope, TicketRightName } from "./session-scope.ts";
 
 /** Request header a gateway forwards the caller's identity in. */
 export const PRINCIPAL_HEADER = "qmtl-principal";
@@ -15,14 +16,23 @@ export interface GatewayKey {
 const LIFE_MS_MAX = 60_000;
 /** How far the clocks of a gateway and a service may differ, milliseconds. */
 const CLOCK_SKEW_MS_MAX = 30_000;
-const HEADER_CHARS_MAX = 2_048;
+/** Room for a session with 1,000 strategies; HTTP/2 peers here take 64 KiB of headers. */
+const HEADER_CHARS_MAX = 48 * 1024;
 const SECRET_BYTES_MIN = 32;
 const ROLES: readonly string[] = [
-  "owner",
-  "operator",
   "viewer",
+  "researcher",
+  "operator",
+  "owner",
+  "adapter",
   "gateway",
-] satisfies CallPrincipal["role"][];
+] satisfies RoleName[];
+const RIGHTS: readonly string[] = [
+  "observe",
+  "compute",
+  "trade",
+  "feed",
+] satisfies TicketRightName[];
 
 /**
  * The header by which a gateway vouches for a caller: `base64url(claims).base64url(HMAC-SHA256)`, valid for
@@ -34,6 +44,7 @@ export function signPrincipal(principal: CallPrincipal, key: GatewayKey, nowMs: 
     name: principal.name,
     role: principal.role,
     exp: nowMs + LIFE_MS_MAX,
+    ...(principal.session === undefined ? {} : { session: principal.session }),
   };
   const body = Buffer.from(JSON.stringify(claims)).toString("base64url");
   return `${body}.${macOf(body, key).toString("base64url")}`;
@@ -52,8 +63,9 @@ export function verifyPrincipal(
 export interface SignedClaims {
   readonly gw: string;
   readonly name: string;
-  readonly role: CallPrincipal["role"];
+  readonly role: RoleName;
   readonly exp: number;
+  readonly session?: SessionScope;
 }
 
 /** Checks who signed a header, and not when. PRINCIPAL_UNSIGNED when it is forged, or of an unknown gateway. */
@@ -79,7 +91,8 @@ export function principalOf(claims: SignedClaims, nowMs: number): CallPrincipal 
   ) {
     throw unsigned("the signature has expired, or is from the future");
   }
-  return { name: claims.name, role: claims.role };
+  const { name, role, session } = claims;
+  return session === undefined ? { name, role } : { name, role, session };
 }
 
 function macOf(body: string, key: GatewayKey): Buffer {
@@ -104,9 +117,31 @@ function isClaims(value: unknown): value is SignedClaims {
     typeof value.exp === "number" &&
     "role" in value &&
     typeof value.role === "string" &&
-    ROLES.includes(value.role)
+    ROLES.includes(value.role) &&
+    (!("session" in value) || isSession(value.session))
   );
 }
+
+function isSession(value: unknown): value is SessionScope {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "sessionId" in value &&
+    typeof value.sessionId === "string" &&
+    "worldId" in value &&
+    typeof value.worldId === "string" &&
+    "strategyIds" in value &&
+    isTexts(value.strategyIds) &&
+    "sources" in value &&
+    isTexts(value.sources) &&
+    "rights" in value &&
+    isTexts(value.rights) &&
+    value.rights.every((right) => RIGHTS.includes(right))
+  );
+}
+
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((each) => typeof each === "string");
 
 function readClaims(body: string): SignedClaims | undefined {
   try {

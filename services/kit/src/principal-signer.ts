@@ -21,7 +21,7 @@ export class PrincipalSigner {
   /** The header that vouches for a caller. CONFIG_INVALID for a secret under 32 bytes. */
   sign(principal: CallPrincipal): string {
     const nowMs = this.#clock.nowMs();
-    const name = `${principal.role}\n${principal.name}`;
+    const name = JSON.stringify([principal.role, principal.name, principal.session ?? null]);
     const known = this.#signed.get(name);
     // A clock that was set back must not stretch the time.
     const leftMs = (known?.untilMs ?? 0) - nowMs;

@@ -23,7 +23,7 @@ async function running(dag: TestDag, ...sessions: string[]): Promise<void> {
 }
 
 const open = (dag: TestDag, context: ContextInit, waitMs = 0) =>
-  dag.queues.openContext({ strategyId: "A", context, waitMs });
+  dag.gatewayQueues.openContext({ strategyId: "A", context, waitMs });
 
 const phaseNames = new Map<number, string>(
   Object.entries(SwapPhase).map(([name, at]) => [at, name]),

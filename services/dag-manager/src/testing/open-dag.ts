@@ -10,6 +10,7 @@ import { connectTo } from "@qmtl/sdk/rpc";
 import { type Clock, openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import type { Db } from "@qmtl/service-kit/db";
+import { anyTicket, asGateway, ownerOrGateway } from "@qmtl/service-kit/testing";
 import { createDagManager, type DagManagerConfig } from "../index.ts";
 
 /** The two databases a running service needs, for itself and for its bus. */
@@ -45,17 +46,26 @@ export async function openDag(
     leaderTimes,
   });
   await dag.start();
-  const door = await openGrpcDoor({ services: dag.services });
-  const connection = connectTo(`http://127.0.0.1:${door.port}`, { timeoutMs: 60_000 });
+  const door = await openGrpcDoor({
+    services: dag.services,
+    principalOf: ownerOrGateway,
+    checkTicket: anyTicket,
+  });
+  const url = `http://127.0.0.1:${door.port}`;
+  const connection = connectTo(url, { timeoutMs: 60_000 });
+  const gateway = connectTo(url, { timeoutMs: 60_000, headers: () => asGateway });
   const close = async (): Promise<void> => {
     await dag.stop();
     connection.close();
+    gateway.close();
     await door.close();
     await bus.close();
   };
   return {
     diff: connection.client(DiffService),
     queues: connection.client(QueueService),
+    /** The calls only a gateway makes. */
+    gatewayQueues: gateway.client(QueueService),
     data: connection.client(QueueDataService),
     services: dag.services,
     /** Control events committed so far, in order. */

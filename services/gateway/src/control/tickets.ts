@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Clock } from "@qmtl/service-kit";
+import type { Clock, TicketCheck, TicketRightName } from "@qmtl/service-kit";
 import { SignJWT } from "jose";
 import type { TicketClaims } from "../ports.ts";
 import type { TicketKey } from "../store/ticket-key-store.ts";
@@ -75,6 +75,21 @@ export class Tickets {
     this.#checked.delete(ticket);
     throw new QmtlError("TICKET_EXPIRED", "the ticket has ended; issue or refresh one");
   }
+
+  /**
+   * What a call with this ticket acts for. Only the principal a ticket was issued to can use it.
+   *
+   * @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
+   */
+  readonly scopeOf: TicketCheck = (ticket, principal) => {
+    const { sessionId, worldId, strategyIds, purpose, principal: owner } = this.verify(ticket);
+    if (owner !== principal.name) {
+      throw new QmtlError("TICKET_SCOPE", `the ticket was not issued to ${principal.name}`);
+    }
+    const rights: TicketRightName[] =
+      purpose === "gate" ? ["observe", "compute", "trade"] : ["observe"];
+    return { sessionId, worldId, strategyIds, sources: [], rights };
+  };
 
   /** JSON Web Key Set of the public keys. */
   jwksJson(): string {

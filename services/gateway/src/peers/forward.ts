@@ -78,8 +78,12 @@ export async function* forwardEncoded<I extends DescMessage, O extends DescMessa
   }
 }
 
-/** The call a handler makes for its own caller. */
+/** The call a handler makes for its own caller, in the name of the caller's session if there is one. */
 export function callOf(context: CallContext): PeerCall {
-  const { principal, signal, timeoutMs } = context;
-  return { principal, signal, timeoutMs };
+  const { principal, session, signal, timeoutMs } = context;
+  return {
+    principal: session === undefined ? principal : { ...principal, session },
+    signal,
+    timeoutMs,
+  };
 }

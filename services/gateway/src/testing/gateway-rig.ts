@@ -9,7 +9,13 @@ import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { computeKey, jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
-import { openGrpcDoor, serve, silentLogger, systemClock } from "@qmtl/service-kit";
+import {
+  createPrincipalCheck,
+  openGrpcDoor,
+  serve,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { createGateway } from "../from-config.ts";
@@ -202,6 +208,8 @@ const noOrders: OpenOrderHalf = () => ({
   stop: async () => {},
 });
 
+const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
+
 /** A gateway over PGlite and the embedded bus, between fakes of its peers, at a real door. */
 export async function openGatewayRig() {
   await using opened = new AsyncDisposableStack();
@@ -210,8 +218,9 @@ export async function openGatewayRig() {
   opened.defer(() => bus.close());
   const world = new FakeWorld();
   const dag = new FakeDag();
-  const worldDoor = opened.use(await openGrpcDoor({ services: world.services() }));
-  const dagDoor = opened.use(await openGrpcDoor({ services: dag.services() }));
+  const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
+  const worldDoor = opened.use(await openGrpcDoor({ services: world.services(), principalOf }));
+  const dagDoor = opened.use(await openGrpcDoor({ services: dag.services(), principalOf }));
   const config = await loadConfig({ cwd: "/", env: {} });
   const make = () =>
     createGateway({
@@ -221,7 +230,7 @@ export async function openGatewayRig() {
       clock: systemClock,
       logger: silentLogger,
       config,
-      gatewayKey: { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) },
+      gatewayKey,
       peers: {
         dagManagerUrl: `http://127.0.0.1:${dagDoor.port}`,
         worldServiceUrl: `http://127.0.0.1:${worldDoor.port}`,
@@ -231,7 +240,9 @@ export async function openGatewayRig() {
   const gateway = await make();
   await gateway.start();
   opened.defer(() => gateway.stop());
-  const door = opened.use(await openGrpcDoor({ services: gateway.services }));
+  const door = opened.use(
+    await openGrpcDoor({ services: gateway.services, checkTicket: gateway.checkTicket }),
+  );
   const connection = connectTo(`http://127.0.0.1:${door.port}`, { safeMethods: [] });
   opened.defer(() => connection.close());
   const all = opened.move();

@@ -4,6 +4,7 @@ import type { ServedService } from "../handlers.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { createPrincipalCheck, type PrincipalCheck } from "../principal.ts";
 import { ActiveCalls } from "./active-calls.ts";
+import type { TicketCheck } from "./call-access.ts";
 import { type SchemaRangeOf, type ServedMethod, servedMethods } from "./served-method.ts";
 
 /** PEM files of a server. */
@@ -25,6 +26,8 @@ export interface DoorOptions {
   tls?: ServerTls;
   /** Who may call. @default anybody on loopback is `local`, owner */
   principalOf?: PrincipalCheck;
+  /** Checks the tickets of requests: a gateway's door. @default none is accepted */
+  checkTicket?: TicketCheck;
   /** Schema versions per service. @default 1..1 */
   schemaRange?: SchemaRangeOf;
   /** Where bugs are written. @default nowhere */
@@ -47,6 +50,7 @@ export interface DoorSetup {
   readonly port: number;
   readonly tls: ServerTls | undefined;
   readonly principalOf: PrincipalCheck;
+  readonly checkTicket: TicketCheck | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly messageBytesMax: number;
@@ -75,6 +79,7 @@ export function setUpDoor(options: DoorOptions): DoorSetup {
     port: options.port ?? 0,
     tls: options.tls,
     principalOf: options.principalOf ?? createPrincipalCheck(),
+    checkTicket: options.checkTicket,
     logger: options.logger ?? silentLogger,
     clock: options.clock ?? systemClock,
     messageBytesMax: options.messageBytesMax ?? MESSAGE_BYTES_MAX,

@@ -1,8 +1,10 @@
 import type { Metadata } from "@grpc/grpc-js";
 import { isLoopbackHost } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal } from "../handlers.ts";
+import type { SessionScope } from "../session-scope.ts";
 import type { ActiveCall } from "./active-calls.ts";
 import type { DoorSetup } from "./door.ts";
+import type { CheckedCall } from "./request-check.ts";
 
 /** What all kinds of grpc-js server calls have. */
 export interface SurfaceCall {
@@ -34,24 +36,20 @@ function isLoopbackPeer(peer: string): boolean {
 /** Context of a call at the gRPC door; signal, metadata and time left are made when asked for. */
 export class GrpcCallContext implements CallContext {
   readonly principal: CallPrincipal;
-  schemaVersion: number;
+  readonly session: SessionScope | undefined;
+  readonly schemaVersion: number;
   readonly #call: SurfaceCall;
   readonly #active: ActiveCall;
   readonly #setup: DoorSetup;
   #metadata: ReadonlyMap<string, string> | undefined;
 
-  constructor(
-    setup: DoorSetup,
-    call: SurfaceCall,
-    active: ActiveCall,
-    principal: CallPrincipal,
-    schemaVersion: number,
-  ) {
+  constructor(setup: DoorSetup, call: SurfaceCall, active: ActiveCall, checked: CheckedCall) {
     this.#setup = setup;
     this.#call = call;
     this.#active = active;
-    this.principal = principal;
-    this.schemaVersion = schemaVersion;
+    this.principal = checked.principal;
+    this.session = checked.session;
+    this.schemaVersion = checked.version;
   }
 
   get signal(): AbortSignal {

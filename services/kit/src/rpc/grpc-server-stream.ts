@@ -2,9 +2,10 @@ import type { handleServerStreamingCall, ServerWritableStream } from "@grpc/grpc
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { EncodedMessage } from "../handlers.ts";
 import type { ActiveCall } from "./active-calls.ts";
+import { checkRole } from "./call-access.ts";
 import type { DoorSetup } from "./door.ts";
 import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
-import { answerBytes, checkRequest, decodeRequest } from "./request-check.ts";
+import { answerBytes, checkCall, decodeRequest } from "./request-check.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
 import { StreamWriter } from "./stream-writer.ts";
 import { grpcFailure, refusalOf } from "./wire-error.ts";
@@ -64,17 +65,12 @@ class OutgoingStream {
     try {
       if (this.#method.call?.kind !== "server_streaming") throw notBuilt(this.#method.feature);
       const principal = principalOfCall(this.#setup, this.#call);
+      checkRole(this.#method.access, principal, this.#method.feature);
       const request = decodeRequest(this.#method, this.#call.request);
-      const version = checkRequest(this.#method, request);
-      const context = new GrpcCallContext(
-        this.#setup,
-        this.#call,
-        this.#active,
-        principal,
-        version,
-      );
+      const checked = checkCall(this.#setup, this.#method, request, principal);
+      const context = new GrpcCallContext(this.#setup, this.#call, this.#active, checked);
       const answers = this.#method.call.invoke(request, context);
-      this.#pump(answers[Symbol.asyncIterator](), version).catch((failure: unknown) =>
+      this.#pump(answers[Symbol.asyncIterator](), checked.version).catch((failure: unknown) =>
         this.#end(failure),
       );
     } catch (failure) {

@@ -1,7 +1,8 @@
 import type { handleUnaryCall } from "@grpc/grpc-js";
+import { checkRole } from "./call-access.ts";
 import type { DoorSetup } from "./door.ts";
 import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
-import { answerBytes, checkRequest, decodeRequest } from "./request-check.ts";
+import { answerBytes, checkCall, decodeRequest } from "./request-check.ts";
 import { notBuilt, type ServedMethod } from "./served-method.ts";
 import { grpcFailure, refusalOf } from "./wire-error.ts";
 
@@ -22,14 +23,15 @@ export function unaryAtGrpcDoor(
       };
       try {
         const principal = principalOfCall(setup, call);
+        checkRole(method.access, principal, method.feature);
         const request = decodeRequest(method, call.request);
-        const version = checkRequest(method, request);
-        const context = new GrpcCallContext(setup, call, active, principal, version);
+        const checked = checkCall(setup, method, request, principal);
+        const context = new GrpcCallContext(setup, call, active, checked);
         method.call
           .invoke(request, context)
           .then((answer) => {
             if (active.isOver) return;
-            const bytes = answerBytes(method, answer, version);
+            const bytes = answerBytes(method, answer, checked.version);
             active.finish();
             callback(null, bytes);
           })

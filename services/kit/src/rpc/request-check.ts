@@ -9,8 +9,12 @@ import {
 import { pathToString } from "@bufbuild/protobuf/reflect";
 import { createValidator } from "@bufbuild/protovalidate";
 import { SchemaVersionSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
-import { negotiate, QmtlError, type StatedRange } from "@qmtl/sdk/rpc";
-import { EncodedMessage } from "../handlers.ts";
+import { negotiate, QmtlError, type StatedRange, statedRange } from "@qmtl/sdk/rpc";
+import { type CallPrincipal, EncodedMessage } from "../handlers.ts";
+import type { SessionScope } from "../session-scope.ts";
+import { checkSession } from "./call-access.ts";
+import { checkMarks, withoutLaterFields } from "./contract-marks.ts";
+import type { DoorSetup } from "./door.ts";
 import type { Answer, ServedMethod } from "./served-method.ts";
 
 const patterns = new Map<string, RegExp>();
@@ -37,16 +41,34 @@ export function decodeRequest(method: ServedMethod, bytes: Uint8Array): Message 
   }
 }
 
+/** What the door established of a call before its handler runs. */
+export interface CheckedCall {
+  readonly principal: CallPrincipal;
+  /** Session of the ticket; undefined for a call without one. */
+  readonly session: SessionScope | undefined;
+  /** Schema version the answer is written in. */
+  readonly version: number;
+}
+
 /**
- * Agrees on the schema version, then checks the rules of the contract. Returns the version.
+ * Agrees on the schema version, then checks the marks and the rules of the contract, then the ticket. The role was
+ * checked before the request was decoded.
  *
- * SCHEMA_VERSION_UNSUPPORTED; INVALID_FIELD with one violation per broken rule.
+ * SCHEMA_VERSION_UNSUPPORTED; FEATURE_NOT_BUILT naming what is planned; INVALID_FIELD with one violation per broken
+ * rule; TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
  */
-export function checkRequest(method: ServedMethod, request: Message): number {
+export function checkCall(
+  setup: Pick<DoorSetup, "checkTicket">,
+  method: ServedMethod,
+  request: Message,
+  principal: CallPrincipal,
+): CheckedCall {
   const stated = method.requestIsVersioned ? statedRangeOf(request) : undefined;
   const version = negotiate(stated, method.range);
+  checkMarks(method.requestMarks, request, statedRange(stated).max);
   checkRules(method.desc.input, request);
-  return version;
+  const session = checkSession(method.access, request, principal, setup.checkTicket);
+  return { principal, session, version };
 }
 
 /** Field 1 is a VersionRange: `requestIsVersioned` looked at the descriptor. Absent means unset. */
@@ -80,7 +102,8 @@ export function answerMessage(
   if (!method.answerIsVersioned || isFilled) return create(desc.output, answer);
   const schemaVersion = create(SchemaVersionSchema, { version, supported: range });
   // A copy: the handler may hand out one message to many callers.
-  return create(desc.output, Object.assign({}, answer, { schemaVersion }));
+  const message = create(desc.output, Object.assign({}, answer, { schemaVersion }));
+  return version < range.max ? withoutLaterFields(desc.output, message, version) : message;
 }
 
 /** An answer as bytes; those of an EncodedMessage are passed through untouched. */

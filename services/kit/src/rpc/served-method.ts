@@ -7,6 +7,8 @@ import type {
 } from "@bufbuild/protobuf";
 import { FIRST_VERSION, hasSchemaVersion, QmtlError, type VersionRange } from "@qmtl/sdk/rpc";
 import type { CallContext, EncodedMessage, ServedService } from "../handlers.ts";
+import { accessOf, type CallAccess } from "./call-access.ts";
+import { type ContractMarks, contractMarks } from "./contract-marks.ts";
 
 /** What a handler gives back before the door fills in the schema version. */
 export type Answer = MessageInitShape<DescMessage>;
@@ -26,6 +28,10 @@ export interface ServedMethod {
   readonly path: string;
   /** Versions this server speaks. */
   readonly range: VersionRange;
+  /** Who may call it. */
+  readonly access: CallAccess;
+  /** What a request of it can set that is not served, or only in a later version. */
+  readonly requestMarks: ContractMarks;
   /** Requests state a range; answers have a version. */
   readonly requestIsVersioned: boolean;
   readonly answerIsVersioned: boolean;
@@ -39,7 +45,7 @@ export interface ServedMethod {
 /** Versions each service speaks. */
 export type SchemaRangeOf = (service: DescService) => VersionRange;
 
-/** All methods of all services, built or not. */
+/** All methods of all services, built or not. CONFIG_INVALID for one that does not say who may call it. */
 export function servedMethods(
   services: readonly ServedService[],
   rangeOf: SchemaRangeOf = () => FIRST_VERSION,
@@ -50,6 +56,8 @@ export function servedMethods(
       feature: featureOf(desc),
       path: `/${served.service.typeName}/${desc.name}`,
       range: rangeOf(served.service),
+      access: accessOf(desc),
+      requestMarks: contractMarks(desc.input),
       requestIsVersioned: hasSchemaVersion(desc.input),
       answerIsVersioned: hasSchemaVersion(desc.output),
       call: callOf(desc, served.handlers[desc.localName]),

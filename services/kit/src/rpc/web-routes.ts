@@ -16,8 +16,9 @@ import {
 import { connectErrorFrom, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, EncodedMessage } from "../handlers.ts";
 import { type ActiveCall, callCancelled } from "./active-calls.ts";
+import { checkRole } from "./call-access.ts";
 import type { DoorSetup } from "./door.ts";
-import { answerMessage, checkRequest } from "./request-check.ts";
+import { answerMessage, checkCall } from "./request-check.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
 import { refusalOf } from "./wire-error.ts";
 
@@ -53,7 +54,7 @@ async function unary(
   const call = new WebCall(setup, method, context, false);
   try {
     if (method.call?.kind !== "unary") throw notBuilt(method.feature);
-    const own = call.context(checkRequest(method, request));
+    const own = call.context(request);
     const answer = await call.orInterrupted(method.call.invoke(request, own));
     return answerMessage(method, answer, own.schemaVersion);
   } catch (failure) {
@@ -73,7 +74,7 @@ async function* serverStream(
   let iterator: AsyncIterator<Answer | EncodedMessage> | undefined;
   try {
     if (method.call?.kind !== "server_streaming") throw notBuilt(method.feature);
-    const own = call.context(checkRequest(method, request));
+    const own = call.context(request);
     iterator = method.call.invoke(request, own)[Symbol.asyncIterator]();
     for (;;) {
       const step = await call.orInterrupted(iterator.next());
@@ -115,17 +116,21 @@ class WebCall {
     context.signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** Tells who calls, and makes the context. Throws as PrincipalCheck. */
-  context(schemaVersion: number): CallContext & { schemaVersion: number } {
+  /** Tells who calls, checks the request, and makes the context. Throws as PrincipalCheck, `checkRole`, `checkCall`. */
+  context(request: Message): CallContext & { readonly schemaVersion: number } {
     const { requestHeader, values, timeoutMs } = this.#connect;
     const principal = this.#setup.principalOf({
       header: (name) => requestHeader.get(name) ?? undefined,
       isLoopback: values.get(peerIsLoopback),
     });
+    const method = this.#method;
+    checkRole(method.access, principal, method.feature);
+    const { session, version } = checkCall(this.#setup, method, request, principal);
     const active = this.#active;
     return {
       principal,
-      schemaVersion,
+      session,
+      schemaVersion: version,
       metadata: new Map(requestHeader),
       get signal() {
         return active.signal;

@@ -13,4 +13,5 @@ export {
   startPrivatePostgres,
 } from "./private-postgres.ts";
 export { type ServiceSetup, setupServices } from "./setup-services.ts";
+export { anyTicket, asGateway, ownerOrGateway } from "./test-callers.ts";
 export { waitUntil } from "./wait-until.ts";

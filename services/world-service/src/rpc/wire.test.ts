@@ -11,7 +11,7 @@ import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
 import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
-import { openTestPglite } from "@qmtl/service-kit/testing";
+import { asGateway, openTestPglite, ownerOrGateway } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { createWorldService } from "../create-world-service.ts";
 import { bytesFromFloats } from "../store/returns-table.ts";
@@ -24,12 +24,20 @@ async function openWire() {
   const service = await createWorldService(deps);
   await service.start();
   const { services, schemaRange } = service;
-  const door = await openGrpcDoor({ services, schemaRange, logger: silentLogger });
+  const door = await openGrpcDoor({
+    services,
+    schemaRange,
+    logger: silentLogger,
+    principalOf: ownerOrGateway,
+  });
   const connection = connectTo(`http://127.0.0.1:${door.port}`, {});
+  const gateway = connectTo(`http://127.0.0.1:${door.port}`, { headers: () => asGateway });
   return {
     client: connection.client.bind(connection),
+    gatewayClient: gateway.client.bind(gateway),
     async [Symbol.asyncDispose]() {
-      await connection.close();
+      connection.close();
+      gateway.close();
       await door.close();
       await service.stop();
       await bus.close();
@@ -96,7 +104,7 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
     orderCapable: true,
   };
   const { replies } = await wire
-    .client(SubscriptionService)
+    .gatewayClient(SubscriptionService)
     .renewLeases({ gatewayId: "g", heartbeats: [heartbeat] });
   expect(replies[0]).toMatchObject({ granted: false, sessionId: "s", heartbeatSeq: 1n });
 

@@ -1,9 +1,11 @@
 import {
+  clearField,
   clone,
   type DescEnum,
   type DescField,
   type DescMessage,
   getOption,
+  isMessage,
   type Message,
 } from "@bufbuild/protobuf";
 import { planned, planned_value, since_version } from "@qmtl/contracts/qmtl/type/v1/access_pb";
@@ -151,30 +153,20 @@ function hasLater(marks: ContractMarks, message: object, version: number): boole
   });
 }
 
-function clearLater(marks: ContractMarks, message: object, version: number): void {
+function clearLater(marks: ContractMarks, message: Message, version: number): void {
   for (const { field, since, child } of marks.fields) {
     const value = fieldValue(message, field);
     if (!isSet(value)) continue;
-    if (since > version) clear(message, field);
+    if (since > version) clearField(message, field);
     else if (child !== undefined)
       for (const each of innerMessages(value)) clearLater(child, each, version);
   }
 }
 
-function innerMessages(value: unknown): readonly object[] {
-  if (Array.isArray(value)) return value;
+function innerMessages(value: unknown): readonly Message[] {
+  if (isMessage(value)) return [value];
   if (typeof value !== "object" || value === null) return [];
-  return "$typeName" in value ? [value] : Object.values(value);
-}
-
-function clear(message: object, field: DescField): void {
-  if (field.oneof !== undefined) {
-    Reflect.set(message, field.oneof.localName, { case: undefined });
-  } else if (field.fieldKind === "list") {
-    Reflect.set(message, field.localName, []);
-  } else {
-    Reflect.deleteProperty(message, field.localName);
-  }
+  return Object.values(value).filter((each) => isMessage(each));
 }
 
 function fieldValue(message: object, field: DescField): unknown {

@@ -16,6 +16,16 @@ export * from "./logger.ts";
 export * from "./metrics.ts";
 export { type MetricsPage, openMetricsPage } from "./metrics-page.ts";
 export {
+  cutPage,
+  makePageToken,
+  type PageFilters,
+  type PagePosition,
+  pageSizeOf,
+  pageSizes,
+  pageTokenMsMax,
+  readPageToken,
+} from "./page-token.ts";
+export {
   type ApiKey,
   type CallEvidence,
   createPrincipalCheck,

@@ -34,6 +34,8 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
   };
   const adapter = connectNodeAdapter({
     routes: webRoutes(setup),
+    // An unknown field or enum name is a mistake of the caller: it would be dropped before any rule could see it.
+    jsonOptions: { ignoreUnknownFields: false },
     readMaxBytes: setup.messageBytesMax,
     writeMaxBytes: setup.messageBytesMax,
     contextValues: (request) =>

@@ -16,6 +16,10 @@ const checks: readonly Check[] = [
   },
   { name: "buf-breaking", command: ["buf", "breaking", "--against", "proto/baseline.binpb"] },
   { name: "generated code", command: ["node", ".ci/gen-drift.ts"] },
+  {
+    name: "contract tables",
+    command: ["node", "--conditions=@qmtl/source", ".ci/contract-tables.ts", "--check"],
+  },
   { name: "types", command: ["tsc", "-p", "tsconfig.json"] },
   { name: "biome", command: ["biome", "ci", ".", "--colors=off"] },
   { name: "eslint", command: ["eslint", "."] },
@@ -28,9 +32,8 @@ const only = onlyAt > 0 ? (process.argv[onlyAt + 1] ?? "").split(",") : undefine
 const failed: string[] = [];
 for (const check of checks) {
   if (only && !only.some((part) => check.name.includes(part))) continue;
-  const script = check.command[1];
-  if (check.command[0] === "node" && script && !existsSync(script))
-    throw new Error(`missing ${script}`);
+  const script = check.command.find((word) => word.startsWith(".ci/"));
+  if (script !== undefined && !existsSync(script)) throw new Error(`missing ${script}`);
   const started = process.hrtime.bigint();
   const [program = "", ...args] = check.command;
   const run = spawnSync(program, args, {

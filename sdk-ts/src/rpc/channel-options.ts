@@ -1,7 +1,7 @@
 import { type ChannelCredentials, type ClientOptions, credentials } from "@grpc/grpc-js";
 import { isLoopbackHost } from "./loopback-host.ts";
 import { QmtlError } from "./qmtl-error.ts";
-import { SAFE_METHODS } from "./safe-methods.ts";
+import { REPEATABLE_METHODS } from "./repeatable-methods.ts";
 
 /** Largest message either side sends or takes: 16 MiB. Beyond it the call fails with RESOURCE_EXHAUSTED. */
 export const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
@@ -19,9 +19,9 @@ export interface ClientTls {
 export interface ChannelSettings {
   /** TLS for `https:` addresses. @default certificate authorities of the system */
   tls?: ClientTls;
-  /** Methods repeated on UNAVAILABLE, as `package.Service/Method`. Empty: nothing is. @default SAFE_METHODS */
-  safeMethods?: readonly string[];
-  /** Attempts of a safe call, 2 to 5, the first one counted. @default 4 */
+  /** Methods repeated on UNAVAILABLE, as `package.Service/Method`. Empty: nothing is. @default those the contracts call so */
+  repeatableMethods?: readonly string[];
+  /** Attempts of a repeatable call, 2 to 5, the first one counted. @default 4 */
   attemptsMax?: number;
   /** A ping after this long without traffic, milliseconds. @default 20000 */
   keepaliveMs?: number;
@@ -33,9 +33,9 @@ export interface ChannelSettings {
   messageBytesMax?: number;
 }
 
-/** Service config: round robin over all addresses of the name, and the retry policy of the safe methods. */
-export function serviceConfig(safeMethods: readonly string[], attemptsMax: number): string {
-  const name = safeMethods.map((path) => {
+/** Service config: round robin over all addresses of the name, and the retry policy of the repeatable methods. */
+export function serviceConfig(repeatable: readonly string[], attemptsMax: number): string {
+  const name = repeatable.map((path) => {
     const [service = "", method = ""] = path.split("/");
     return { service, method };
   });
@@ -81,7 +81,7 @@ export function channelParts(url: string, settings: ChannelSettings): ChannelPar
     credentials: secure ? tlsCredentials(settings.tls ?? {}) : credentials.createInsecure(),
     options: {
       "grpc.service_config": serviceConfig(
-        settings.safeMethods ?? SAFE_METHODS,
+        settings.repeatableMethods ?? REPEATABLE_METHODS,
         settings.attemptsMax ?? 4,
       ),
       "grpc.service_config_disable_resolution": 1,

@@ -29,7 +29,7 @@ export {
 export { isAnswer } from "./is-answer.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
 export { codeOfReason, isReasonName, reasonOfCode } from "./reason-code.ts";
-export { SAFE_METHODS } from "./safe-methods.ts";
+export { REPEATABLE_METHODS } from "./repeatable-methods.ts";
 export {
   FIRST_VERSION,
   negotiate,

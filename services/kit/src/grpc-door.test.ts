@@ -151,7 +151,7 @@ test("health is SERVING for the server and each service, NOT_SERVING while it dr
 
   await expect(check("")).resolves.toMatchObject({ status: "NOT_SERVING" });
   const late = await refusalOf(
-    dial(door, { safeMethods: [] }).gateway.getSubmission({ submissionId: "b" }),
+    dial(door, { repeatableMethods: [] }).gateway.getSubmission({ submissionId: "b" }),
   );
   expect(late.reason).toBe("DRAINING");
   release();
@@ -188,7 +188,7 @@ test("a safe call is repeated until the server answers; one that is not safe fai
       return { submission: { submissionId } };
     },
   });
-  const unsafe = dial(door, { safeMethods: [] });
+  const unsafe = dial(door, { repeatableMethods: [] });
   expect((await refusalOf(unsafe.gateway.getSubmission({ submissionId: "a" }))).reason).toBe(
     "NOT_LEADER",
   );

@@ -243,7 +243,7 @@ export async function openGatewayRig() {
   const door = opened.use(
     await openGrpcDoor({ services: gateway.services, checkTicket: gateway.checkTicket }),
   );
-  const connection = connectTo(`http://127.0.0.1:${door.port}`, { safeMethods: [] });
+  const connection = connectTo(`http://127.0.0.1:${door.port}`, { repeatableMethods: [] });
   opened.defer(() => connection.close());
   const all = opened.move();
   return {

@@ -1,8 +1,7 @@
-/**
- * Methods whose comment in the contracts says "safe to retry", as `package.Service/Method`: the client repeats
- * them by itself when the answer is UNAVAILABLE. A test compares this list with the contracts.
- */
-export const SAFE_METHODS: readonly string[] = [
+// Made by `npm run gen` from `idempotency_level` in proto/; not to be edited.
+
+/** Methods that do no harm when they arrive twice: a transport repeats them on UNAVAILABLE. */
+export const REPEATABLE_METHODS: readonly string[] = [
   "qmtl.dagmanager.v1.DiffService/Diff",
   "qmtl.dagmanager.v1.QueueService/ListQueuesByTag",
   "qmtl.dagmanager.v1.QueueService/GetQueueStats",
@@ -28,6 +27,7 @@ export const SAFE_METHODS: readonly string[] = [
   "qmtl.gateway.v1.AccountService/WatchJournal",
   "qmtl.gateway.v1.ControlStreamService/IssueTicket",
   "qmtl.gateway.v1.ControlStreamService/Nack",
+  "qmtl.gateway.v1.ControlStreamService/RefreshTicket",
   "qmtl.gateway.v1.ControlStreamService/GetSigningKeys",
   "qmtl.gateway.v1.ControlStreamService/GetStateHash",
   "qmtl.gateway.v1.GatewayService/SubmitStrategy",
@@ -44,6 +44,7 @@ export const SAFE_METHODS: readonly string[] = [
   "qmtl.gateway.v1.OrderService/Halt",
   "qmtl.gateway.v1.OrderService/Resume",
   "qmtl.gateway.v1.RebalancingExecutionService/ExecuteRebalance",
+  "qmtl.system.v1.SystemService/GetCapabilities",
   "qmtl.world.v1.ActivationService/GetActivation",
   "qmtl.world.v1.ActivationService/SetActivation",
   "qmtl.world.v1.ActivationService/Apply",
@@ -58,6 +59,7 @@ export const SAFE_METHODS: readonly string[] = [
   "qmtl.world.v1.DecisionService/ReportReturns",
   "qmtl.world.v1.DecisionService/ListMetrics",
   "qmtl.world.v1.DecisionService/GetEvaluation",
+  "qmtl.world.v1.PolicyService/CreatePolicy",
   "qmtl.world.v1.PolicyService/ListPolicies",
   "qmtl.world.v1.PolicyService/GetPolicy",
   "qmtl.world.v1.PolicyService/SetDefaultPolicy",
@@ -69,6 +71,8 @@ export const SAFE_METHODS: readonly string[] = [
   "qmtl.world.v1.WorldService/CreateWorld",
   "qmtl.world.v1.WorldService/GetWorld",
   "qmtl.world.v1.WorldService/ListWorlds",
+  "qmtl.world.v1.WorldService/UpdateWorld",
+  "qmtl.world.v1.WorldService/DeleteWorld",
   "qmtl.world.v1.WorldService/CreateBindings",
   "qmtl.world.v1.WorldService/ListBindings",
   "qmtl.world.v1.WorldService/UpsertWorldNode",
@@ -76,5 +80,4 @@ export const SAFE_METHODS: readonly string[] = [
   "qmtl.world.v1.WorldService/UpsertEdgeOverride",
   "qmtl.world.v1.WorldService/ListEdgeOverrides",
   "qmtl.world.v1.WorldService/ListAuditEntries",
-  "qmtl.system.v1.SystemService/GetCapabilities",
 ];

@@ -34,6 +34,7 @@ import { markedInstrumentsOf } from "./feed/marked-instruments.ts";
 import { SourceKeys } from "./feed/source-keys.ts";
 import type { OpenOrderHalf, OrderHalf } from "./order-half.ts";
 import { openOrderHalf } from "./orders-from-config.ts";
+import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import type { OrderPath } from "./ports.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
@@ -209,7 +210,13 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   ];
   addMissing(services);
   const flags = flagsOf(config);
-  services.push(systemService({ services: [...services], schemaRange, flags, serverVersion }));
+  const behind = async () => {
+    const said = await Promise.all([dag, world].map((peer) => contractsOf(peer, parts.gateway)));
+    return said.flat();
+  };
+  services.push(
+    systemService({ services: [...services], schemaRange, flags, serverVersion, behind }),
+  );
   return services;
 }
 

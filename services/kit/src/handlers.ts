@@ -62,6 +62,11 @@ export type Handlers<S extends DescService> = {
 export interface ServedService {
   readonly service: DescService;
   readonly handlers: Handlers<DescService>;
+  /**
+   * Methods passed on to another server as they come, by `localName`: that server agrees on the schema version with the
+   * caller, and its answers say so. @default none
+   */
+  readonly relayed?: ReadonlySet<string>;
 }
 
 /** Ties handlers to their service, checking the types. */

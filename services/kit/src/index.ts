@@ -1,4 +1,9 @@
-export { type CapabilitiesOptions, capabilitiesOf, systemService } from "./capabilities.ts";
+export {
+  type CapabilitiesOptions,
+  type ContractVersions,
+  capabilitiesOf,
+  systemService,
+} from "./capabilities.ts";
 export * from "./clock.ts";
 export { FAILPOINT_ENV, type FailpointOptions, Failpoints, failpoints } from "./failpoints.ts";
 export { openGrpcDoor } from "./grpc-door.ts";
@@ -41,7 +46,7 @@ export {
 } from "./principal-signature.ts";
 export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
 export { PushStream } from "./push-stream.ts";
-export type { TicketCheck } from "./rpc/call-access.ts";
+export { accessOf, type TicketCheck } from "./rpc/call-access.ts";
 export type { Door, DoorOptions, ServerTls } from "./rpc/door.ts";
 export type { SchemaRangeOf } from "./rpc/served-method.ts";
 export {

@@ -9,20 +9,25 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import {
+  accessOf,
   type CallContext,
+  type CallPrincipal,
+  type ContractVersions,
   EncodedMessage,
   type Handlers,
   type ServedService,
   serve,
 } from "@qmtl/service-kit";
+import { isTransient } from "./breaker.ts";
 import type { Peer, PeerCall } from "./peer.ts";
 
 type AnyHandler = (request: MessageShape<DescMessage>, context: CallContext) => unknown;
 
 /**
  * A service whose methods are passed on to a peer, with the caller's principal and deadline, but for the handlers
- * given. Unknown fields of requests and answers survive; refusals pass unchanged.
+ * given. Internal methods are not: they are served on the peer's own port. Unknown fields of requests and answers survive; refusals pass unchanged.
  */
 export function forwardService<S extends DescService>(
   service: S,
@@ -31,11 +36,13 @@ export function forwardService<S extends DescService>(
 ): ServedService {
   const forwarded: Record<string, AnyHandler> = {};
   for (const method of service.methods) {
+    if (accessOf(method).isInternal) continue;
     const handler = forwardMethod(method, peer);
     if (handler !== undefined) forwarded[method.localName] = handler;
   }
   const handlers = { ...forwarded, ...serve(service, own).handlers };
-  return { service, handlers: handlers as Handlers<DescService> };
+  const relayed = new Set(Object.keys(forwarded).filter((name) => !Object.hasOwn(own, name)));
+  return { service, handlers: handlers as Handlers<DescService>, relayed };
 }
 
 function forwardMethod(method: DescMethod, peer: Peer): AnyHandler | undefined {
@@ -50,6 +57,25 @@ function forwardMethod(method: DescMethod, peer: Peer): AnyHandler | undefined {
       return undefined;
   }
 }
+
+/** What a peer says of the contracts it serves; nothing while it does not answer. */
+export async function contractsOf(peer: Peer, gateway: CallPrincipal): Promise<ContractVersions[]> {
+  try {
+    const { getCapabilities } = SystemService.method;
+    const call = { principal: gateway, timeoutMs: capabilitiesMsMax };
+    const { capabilities } = await peer.unary(getCapabilities, {}, call);
+    return (capabilities?.contracts ?? []).flatMap(({ contract, supported }) => {
+      const { min, max } = supported ?? {};
+      return min === undefined || max === undefined ? [] : [{ contract, supported: { min, max } }];
+    });
+  } catch (failure) {
+    if (isTransient(failure)) return [];
+    throw failure;
+  }
+}
+
+/** Longest wait for what a peer says of itself, milliseconds. */
+const capabilitiesMsMax = 1_000;
 
 /** One unary method, passed on. */
 export function forwardUnary<I extends DescMessage, O extends DescMessage>(

@@ -63,9 +63,9 @@ class OutgoingStream {
 
   start(): void {
     try {
-      if (this.#method.call?.kind !== "server_streaming") throw notBuilt(this.#method.feature);
       const principal = principalOfCall(this.#setup, this.#call);
       checkRole(this.#method.access, principal, this.#method.feature);
+      if (this.#method.call?.kind !== "server_streaming") throw notBuilt(this.#method.feature);
       const request = decodeRequest(this.#method, this.#call.request);
       const checked = checkCall(this.#setup, this.#method, request, principal);
       const context = new GrpcCallContext(this.#setup, this.#call, this.#active, checked);

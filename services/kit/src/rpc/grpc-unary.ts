@@ -15,7 +15,6 @@ export function unaryAtGrpcDoor(
     const fail = (failure: unknown) =>
       callback(grpcFailure(refusalOf(failure, method.feature, setup.logger)));
     try {
-      if (method.call?.kind !== "unary") throw notBuilt(method.feature);
       const active = setup.calls.begin(false, fail);
       call.on("cancelled", () => active.cancelled());
       const end = (failure: unknown) => {
@@ -24,6 +23,7 @@ export function unaryAtGrpcDoor(
       try {
         const principal = principalOfCall(setup, call);
         checkRole(method.access, principal, method.feature);
+        if (method.call?.kind !== "unary") throw notBuilt(method.feature);
         const request = decodeRequest(method, call.request);
         const checked = checkCall(setup, method, request, principal);
         const context = new GrpcCallContext(setup, call, active, checked);

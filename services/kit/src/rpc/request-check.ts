@@ -64,8 +64,9 @@ export function checkCall(
   principal: CallPrincipal,
 ): CheckedCall {
   const stated = method.requestIsVersioned ? statedRangeOf(request) : undefined;
-  const version = negotiate(stated, method.range);
-  checkMarks(method.requestMarks, request, statedRange(stated).max);
+  const asked = statedRange(stated);
+  const version = method.isRelayed ? asked.max : negotiate(stated, method.range);
+  checkMarks(method.requestMarks, request, asked.max);
   checkRules(method.desc.input, request);
   const session = checkSession(method.access, request, principal, setup.checkTicket);
   return { principal, session, version };

@@ -28,6 +28,8 @@ export interface ServedMethod {
   readonly path: string;
   /** Versions this server speaks. */
   readonly range: VersionRange;
+  /** Passed on: the server behind agrees on the version, and refuses what it does not speak. */
+  readonly isRelayed: boolean;
   /** Who may call it. */
   readonly access: CallAccess;
   /** What a request of it can set that is not served, or only in a later version. */
@@ -56,6 +58,7 @@ export function servedMethods(
       feature: featureOf(desc),
       path: `/${served.service.typeName}/${desc.name}`,
       range: rangeOf(served.service),
+      isRelayed: served.relayed?.has(desc.localName) === true,
       access: accessOf(desc),
       requestMarks: contractMarks(desc.input),
       requestIsVersioned: hasSchemaVersion(desc.input),

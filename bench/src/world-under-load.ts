@@ -1,12 +1,18 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import {
+  DemotePolicy,
+  WorldClock,
+  WorldService,
+} from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { Runner } from "@qmtl/sdk";
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Connection } from "@qmtl/sdk/rpc";
@@ -73,22 +79,30 @@ async function makeWorld(connection: Connection): Promise<void> {
       clock: WorldClock.REPLAY,
       source: benchSource,
       accountId: "main",
-      onDemote: "flat",
-      allocation: 1,
-      maxLagSeconds: 604_800n,
+      onDemote: DemotePolicy.FLAT,
+      maxLag: durationFromMs(604_800_000),
     },
+    requestId: "bench",
   });
-  await connection.client(PolicyService).createPolicy({ worldId, document: openPolicy });
+  const policy = { worldId, document: openPolicy, requestId: "bench" };
+  await connection.client(PolicyService).createPolicy(policy);
 }
 
 async function share(connection: Connection): Promise<void> {
-  const { bindings } = await connection.client(WorldService).listBindings({ worldId });
+  const { bindings } = await connection.client(WorldService).listBindings({
+    worldId,
+    pageSize: 1_000,
+  });
   const strategies = bindings.map(({ strategyId }) => ({
     strategyId,
     share: Math.floor(100 / bindings.length) / 100,
   }));
   const allocations = [{ worldId, ratio: 1, strategies }];
-  await connection.client(RebalancingService).upsertAllocations({ runId: "start", allocations });
+  await connection.client(RebalancingService).upsertAllocations({
+    requestId: "start",
+    allocations,
+    reason: "bench",
+  });
 }
 
 async function apply(
@@ -97,16 +111,17 @@ async function apply(
   targetMode: EffectiveMode,
 ): Promise<number> {
   let last = Number.NaN;
-  let ok = false;
+  let hasPhase = false;
   const phases = connection
     .client(ActivationService)
     .apply({ worldId, runId, targetMode, plan: {}, reason: "bench" });
   for await (const phase of phases) {
-    last = phase.elapsedMs;
-    ok = phase.ok;
-    if (!ok) throw new Error(`apply ${runId} was rolled back: ${phase.reason}`);
+    last = phase.elapsed === undefined ? Number.NaN : durationMs(phase.elapsed);
+    hasPhase = true;
+    if (phase.phase === ApplyPhase.ROLLED_BACK)
+      throw new Error(`apply ${runId} was rolled back: ${phase.reason}`);
   }
-  if (!ok) throw new Error(`apply ${runId} told no phase`);
+  if (!hasPhase) throw new Error(`apply ${runId} told no phase`);
   return last;
 }
 

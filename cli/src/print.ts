@@ -58,7 +58,7 @@ const HINTS: Readonly<Record<string, string>> = {
   POLICY_NOT_FOUND: "`qmtl policy list WORLD` shows the versions there are",
   RUN_NOT_FOUND: "`qmtl world runs WORLD` shows the runs there are",
   EVALUATION_NOT_FOUND: "`qmtl world evaluate WORLD` makes one",
-  ACTIVATION_NOT_FOUND: "only an apply switches on: `qmtl world apply WORLD --run ID`",
+  ACTIVATION_NOT_FOUND: "only an apply switches on: `qmtl world apply WORLD --run ID --to MODE`",
   MODE_NOT_REACHABLE: "`qmtl explain WORLD STRATEGY` names what holds the mode down",
   ETAG_MISMATCH: "somebody else changed it meanwhile; look at it, then try again",
   SCHEMA_VERSION_REQUIRED: "say --schema-version 2",

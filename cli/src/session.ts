@@ -7,6 +7,7 @@ import type { Command } from "commander";
 import { type CommandSettings, commandSettings } from "./command-settings.ts";
 import { CommandError, ExitCode } from "./exit-codes.ts";
 import { namingGateway } from "./no-answer.ts";
+import { allOf } from "./pages-of.ts";
 import { unknownStrategy, withSuggestion } from "./suggest-name.ts";
 
 /** What a command works with that talks to the platform: its settings, and clients of the gateway. */
@@ -35,7 +36,11 @@ export function openSession(command: Command): CommandSession {
     client,
     strategyId: async (worldId, nameOrId) => {
       if (/^s-[0-9a-f]{16}$/.test(nameOrId)) return nameOrId;
-      const { bindings } = await client(WorldService).listBindings({ worldId });
+      const worlds = client(WorldService);
+      const bindings = await allOf(
+        (pageToken) => worlds.listBindings({ worldId, pageSize: 1000, pageToken }),
+        (page) => page.bindings,
+      );
       const named = bindings.filter((binding) => binding.strategyName === nameOrId);
       const found = named[0];
       if (named.length === 1 && found) return found.strategyId;

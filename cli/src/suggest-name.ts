@@ -1,3 +1,4 @@
+import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { nearestName } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/errors";
@@ -31,23 +32,41 @@ export function unknownStrategy(
   );
 }
 
-/** A failure, with the nearest world in its hint when it is that there is no such world. */
+/** A failure, with the nearest name in its hint when it is that there is no such world or account. */
 export async function withSuggestion(
   session: Pick<CommandSession, "client">,
   failure: unknown,
 ): Promise<unknown> {
-  if (!(failure instanceof QmtlError) || failure.reason !== "WORLD_NOT_FOUND") return failure;
-  const worldId = failure.metadata.world_id;
-  if (worldId === undefined) return failure;
+  if (!(failure instanceof QmtlError)) return failure;
+  const { world_id: worldId, account_id: accountId } = failure.metadata;
   try {
-    const worlds = session.client(WorldService);
-    const known = await allOf(
-      (pageToken) => worlds.listWorlds({ pageSize: 1000, pageToken }, { timeoutMs: 2_000 }),
-      (page) => page.worlds.map((world) => world.worldId),
-    );
-    const hint = `${suggestionFor(worldId, known)} \`qmtl world list\` shows the worlds there are`;
-    return new RefusalError(failure.message, ExitCode.refused, hint, failure.reason);
+    if (failure.reason === "WORLD_NOT_FOUND" && worldId !== undefined) {
+      const shown = "`qmtl world list` shows the worlds there are";
+      return refusal(failure, `${suggestionFor(worldId, await worldsOf(session))} ${shown}`);
+    }
+    if (failure.reason === "ACCOUNT_NOT_FOUND" && accountId !== undefined) {
+      const shown = "`qmtl account list` shows the accounts of the gateway";
+      return refusal(failure, `${suggestionFor(accountId, await accountsOf(session))} ${shown}`);
+    }
+    return failure;
   } catch {
     return failure; // a hint that cannot be had must not hide the failure
   }
+}
+
+function refusal(failure: QmtlError, hint: string): RefusalError {
+  return new RefusalError(failure.message, ExitCode.refused, hint, failure.reason);
+}
+
+function worldsOf(session: Pick<CommandSession, "client">): Promise<string[]> {
+  const worlds = session.client(WorldService);
+  return allOf(
+    (pageToken) => worlds.listWorlds({ pageSize: 1000, pageToken }, { timeoutMs: 2_000 }),
+    (page) => page.worlds.map((world) => world.worldId),
+  );
+}
+
+async function accountsOf(session: Pick<CommandSession, "client">): Promise<string[]> {
+  const { accounts } = await session.client(AccountService).listAccounts({}, { timeoutMs: 2_000 });
+  return accounts.map((each) => each.accountId);
 }

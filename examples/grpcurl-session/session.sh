@@ -76,9 +76,9 @@ set +m
 trap 'kill -- "-$subscriber" 2>/dev/null || true; rm -f "$seen"' EXIT
 until_seen '"snapshot"' "$seen"
 (call qmtl.world.v1.ActivationService/Freeze \
-  "{\"worldId\":\"$world\",\"hold\":\"manual\",\"reason\":\"to see a change\"}") >/dev/null
+  "{\"worldId\":\"$world\",\"hold\":\"HOLD_KIND_MANUAL\",\"reason\":\"to see a change\"}") >/dev/null
 until_seen '"change": *"freeze"' "$seen"
 cat "$seen"
 step "the world is opened again"
 (call qmtl.world.v1.ActivationService/Resume \
-  "{\"worldId\":\"$world\",\"hold\":\"manual\",\"reason\":\"seen\"}")
+  "{\"worldId\":\"$world\",\"hold\":\"HOLD_KIND_MANUAL\",\"reason\":\"seen\"}")

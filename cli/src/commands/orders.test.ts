@@ -2,6 +2,7 @@ import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { OrderService, OrderState } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
@@ -18,6 +19,9 @@ function pageOf<T>(items: readonly T[], pageToken: string): { page: T[]; nextPag
 }
 
 const orders = ["o-1", "o-2", "o-3", "o-4", "o-5"].map((clientOrderId) => ({ clientOrderId }));
+
+/** Allocations set, newest last. */
+const allocated: { worldId: string; ratio: number }[] = [];
 
 const services = [
   serve(OrderService, {
@@ -52,9 +56,15 @@ const services = [
     },
   }),
   serve(WorldService, {
-    createWorld: async ({ world }) => ({ world: world! }),
+    createWorld: async ({ world }) => {
+      const { accountId } = world!;
+      if (accountId !== "mian") return { world: world! };
+      throw new QmtlError("ACCOUNT_NOT_FOUND", "account mian is not configured at this gateway", {
+        metadata: { account_id: accountId },
+      });
+    },
     getWorld: async ({ worldId }) => {
-      if (["a", "b", "c"].includes(worldId)) return { world: { worldId } };
+      if (["a", "b", "c", "w"].includes(worldId)) return { world: { worldId } };
       throw new QmtlError("WORLD_NOT_FOUND", `there is no world ${worldId}`, {
         metadata: { world_id: worldId },
       });
@@ -71,11 +81,18 @@ const services = [
       ],
     }),
   }),
-  serve(ActivationService, {
-    setActivation: async ({ active }) => {
-      if (active) throw new QmtlError("MODE_NOT_REACHABLE", "switching on needs an apply");
-      return {};
+  serve(RebalancingService, {
+    upsertAllocations: async ({ allocations }) => {
+      const [{ worldId, ratio } = { worldId: "", ratio: 0 }] = allocations;
+      if (ratio === 0.9) throw new QmtlError("ALLOCATION_INVALID", "would sum to 1.4, above 1");
+      allocated.push({ worldId, ratio });
+      return { allocations };
     },
+  }),
+  serve(ActivationService, {
+    updateActivation: async ({ strategyId, sides, weight }) => ({
+      activations: sides.map((side) => ({ activation: { strategyId, side, weight: weight! } })),
+    }),
   }),
 ];
 
@@ -117,14 +134,25 @@ test("no orders of a world is an empty list; of a world that is not there it is 
   ]);
 });
 
-test("a world whose account the gateway does not have is made, and that is told", async () => {
-  const good = await qmtl("world", "create", "w", "--account", "main");
+test("a world whose account the gateway does not have is refused with the nearest one", async () => {
   const odd = await qmtl("world", "create", "w", "--account", "mian");
+  const good = await qmtl("world", "create", "w", "--account", "main", "--allocation", "0.5");
 
-  expect(good.err).toEqual([]);
-  expect(odd).toMatchObject({ exitCode: 0, out: ["world w made"] });
-  expect(odd.err).toEqual([
-    "note: the gateway has no account mian (did you mean main?); w trades nothing until it has",
+  expect(odd).toMatchObject({ exitCode: 1, out: [] });
+  expect(odd.err[1]).toBe(
+    "hint: did you mean main? `qmtl account list` shows the accounts of the gateway",
+  );
+  expect(good).toMatchObject({ exitCode: 0, out: ["world w made"], err: [] });
+  expect(allocated).toEqual([{ worldId: "w", ratio: 0.5 }]);
+});
+
+test("a world that is made and gets no capital says both", async () => {
+  const { exitCode, err } = await qmtl("world", "create", "w", "--allocation", "0.9");
+
+  expect(exitCode).toBe(1);
+  expect(err).toEqual([
+    "error: world w is made, without capital: would sum to 1.4, above 1",
+    "hint: `qmtl world update w --allocation RATIO` gives it a share",
   ]);
 });
 
@@ -171,14 +199,16 @@ test("a name of two strategies is a usage error that names their ids", async () 
   expect(err[1]).toContain("s-00000000000000bb, s-00000000000000cc");
 });
 
-test("switching on by hand is refused with the apply that does it", async () => {
-  const { exitCode, err } = await qmtl("world", "activate", "demo", "trend", "--reason", "x");
+test("what changes of a strategy that is off is told with the apply that switches it on", async () => {
+  const words = ["world", "activate", "demo", "trend", "--side", "long", "--reason", "x"];
+  const { exitCode, out, err } = await qmtl(...words, "--weight", "0.5");
+  const nothing = await qmtl(...words);
 
-  expect(exitCode).toBe(1);
-  expect(err).toEqual([
-    "error: trend is off in demo; switching on needs an apply [MODE_NOT_REACHABLE]",
-    "hint: `qmtl world apply demo --run ID --activate trend` switches it on",
-  ]);
+  expect({ exitCode, out }).toEqual({ exitCode: 0, out: ["long: off, weight 0.5"] });
+  const deed = "`qmtl world apply demo --run ID --to MODE --activate trend` switches it on";
+  expect(err).toEqual([`note: trend is off in demo; ${deed}`]);
+  expect(nothing.exitCode).toBe(2);
+  expect(nothing.err.join()).toContain(deed);
 });
 
 test.each([
@@ -186,7 +216,6 @@ test.each([
   [["world", "audit", "demo", "--after", "-1"], "--after"],
   [["queues", "by-tag", "x", "--interval", "abc"], "--interval"],
   [["queues", "advance", "day", "--end", "--wait", "--timeout", "soon"], "--timeout"],
-  [["world", "bind", "demo", trend, "--share", "abc"], "--share"],
   [["world", "create", "demo", "--allocation", "2"], "--allocation"],
   [["world", "create", "demo", "--max-lag-days", "week"], "--max-lag-days"],
   [["world", "activate", "demo", "trend", "--weight", "half", "--reason", "x"], "--weight"],

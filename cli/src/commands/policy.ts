@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   type Policy,
   PolicySchema,
@@ -9,6 +10,7 @@ import { CommandError, ExitCode } from "../exit-codes.ts";
 import { readTextFile } from "../input-file.ts";
 import { jsonOf } from "../json-of.ts";
 import { integerIn } from "../option-values.ts";
+import { allOf } from "../pages-of.ts";
 import { printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
@@ -22,7 +24,7 @@ async function createPolicy(
   const document = readTextFile(file);
   const { policy } = await session
     .client(PolicyService)
-    .createPolicy({ worldId, document, validateOnly });
+    .createPolicy({ worldId, document, validateOnly, requestId: randomUUID() });
   if (!policy) throw new CommandError("the answer holds no policy");
   return policy;
 }
@@ -50,7 +52,11 @@ export function addPolicyCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl policy list demo")
     .action(
       withSession(async (session, worldId: string) => {
-        const { policies } = await session.client(PolicyService).listPolicies({ worldId });
+        const service = session.client(PolicyService);
+        const policies = await allOf(
+          (pageToken) => service.listPolicies({ worldId, pageSize: 1000, pageToken }),
+          (page) => page.policies,
+        );
         if (session.asJson) return printJson(policies.map((each) => jsonOf(PolicySchema, each)));
         printTable(
           ["version", "default", "checksum", "by"],

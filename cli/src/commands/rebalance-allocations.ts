@@ -1,11 +1,12 @@
 import {
   type Allocation,
-  ListAllocationsResponseSchema,
+  AllocationSchema,
   RebalancingService,
   UpsertAllocationsResponseSchema,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import type { Command } from "commander";
 import { jsonOf } from "../json-of.ts";
+import { pagesOf } from "../pages-of.ts";
 import { printJson } from "../print.ts";
 import { withSession } from "../session.ts";
 import { allocationsFrom, worldOption } from "./rebalance-options.ts";
@@ -19,17 +20,17 @@ export function addAllocationCommands(group: Command): void {
     )
     .addOption(worldOption().makeOptionMandatory())
     .requiredOption("--run <id>", "idempotency key")
-    .option("--reason <text>", "why; audited")
+    .option("--reason <text>", "why; audited", "allocated by the operator")
     .addHelpText(
       "after",
       "\nExample:\n  qmtl rebalance allocate --world demo=0.9:trend=0.5,swing=0.5 --run first",
     )
     .action(
-      withSession(async (session, options: { world: string[]; run: string; reason?: string }) => {
+      withSession(async (session, options: { world: string[]; run: string; reason: string }) => {
         const allocations = await allocationsFrom(session, options.world);
         const answer = await session
           .client(RebalancingService)
-          .upsertAllocations({ runId: options.run, allocations, reason: options.reason ?? "" });
+          .upsertAllocations({ requestId: options.run, allocations, reason: options.reason });
         if (session.asJson) return printJson(jsonOf(UpsertAllocationsResponseSchema, answer));
         printAllocations(answer.allocations);
       }),
@@ -42,10 +43,22 @@ export function addAllocationCommands(group: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl rebalance allocations --world demo")
     .action(
       withSession(async (session, { world: worldId }: { world: string }) => {
-        const answer = await session.client(RebalancingService).listAllocations({ worldId });
-        if (session.asJson) return printJson(jsonOf(ListAllocationsResponseSchema, answer));
-        if (answer.allocations.length === 0) console.log("(none)");
-        printAllocations(answer.allocations);
+        const service = session.client(RebalancingService);
+        const allocations: Allocation[] = [];
+        let etag = "";
+        for await (const page of pagesOf((pageToken) =>
+          service.listAllocations({ worldId, pageSize: 1000, pageToken }),
+        )) {
+          allocations.push(...page.allocations);
+          etag = page.etag;
+        }
+        if (session.asJson)
+          return printJson({
+            allocations: allocations.map((each) => jsonOf(AllocationSchema, each)),
+            etag,
+          });
+        if (allocations.length === 0) console.log("(none)");
+        printAllocations(allocations);
       }),
     );
 }

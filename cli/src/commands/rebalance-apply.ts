@@ -1,9 +1,9 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import {
-  AllocationSchema,
   type RebalancePlan,
   RebalancePlanSchema,
   RebalancingService,
+  UpsertAllocationsResponseSchema,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
@@ -13,7 +13,7 @@ import { printJson } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import { printAllocations } from "./rebalance-allocations.ts";
-import { addSchemaVersionOption, schemaRange, worldOption } from "./rebalance-options.ts";
+import { addSchemaVersionOption, worldOption } from "./rebalance-options.ts";
 import { executeRebalance } from "./rebalance-plan.ts";
 
 interface ApplyOptions {
@@ -43,19 +43,21 @@ export function addRebalanceApplyCommand(group: Command): void {
     .action(
       withSession(async (session, options: ApplyOptions) => {
         const plan = await planOf(session, options);
-        const { duplicate } = await session.client(RebalancingService).applyRebalance({
-          schemaVersion: schemaRange(options.schemaVersion),
-          plan,
+        const { planId } = plan;
+        if (plan.allocations.length === 0)
+          throw new CommandError(`${planId || "the plan"} leads to no allocations`);
+        const answer = await session.client(RebalancingService).upsertAllocations({
           requestId: options.run,
+          allocations: plan.allocations,
+          reason: `plan ${planId}`,
         });
         if (session.asJson)
           return printJson({
-            plan_id: plan.planId,
-            duplicate,
-            allocations: plan.allocations.map((each) => jsonOf(AllocationSchema, each)),
+            plan_id: planId,
+            ...(jsonOf(UpsertAllocationsResponseSchema, answer) as object),
           });
-        printAllocations(plan.allocations);
-        console.log(duplicate ? "stored before" : `the allocations of ${plan.planId} are stored`);
+        printAllocations(answer.allocations);
+        console.log(`the allocations of ${planId} are stored`);
       }),
     );
 }

@@ -8,6 +8,7 @@ import { VersionRangeSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_
 import {
   PlanRebalanceRequestSchema,
   PlanRebalanceResponseSchema,
+  RebalanceMode,
   type RebalancePlan,
   RebalancingService,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
@@ -59,7 +60,10 @@ export function addRebalancePlanCommands(group: Command): void {
       .description("show what a change of allocation would do; sends and stores nothing")
       .option("--account <account>", "plan with this account's own books, down to its orders")
       .addOption(worldOption())
-      .option("--file <file>", "plan a PlanRebalanceRequest in proto3 JSON instead: a what-if"),
+      .option(
+        "--file <file>",
+        "plan a PlanRebalanceRequest in proto3 JSON instead: a what-if; TARGETS if it names no mode",
+      ),
   )
     .addHelpText(
       "after",
@@ -130,6 +134,7 @@ async function planFile(
   if (account !== undefined || world !== undefined)
     throw new CommandError("--file states books and allocations: leave --account and --world out");
   const request = messageFromJson(PlanRebalanceRequestSchema, readJsonFile(file), file);
+  if (request.mode === RebalanceMode.UNSPECIFIED) request.mode = RebalanceMode.TARGETS;
   request.schemaVersion ??= create(VersionRangeSchema, schemaRange(schemaVersion));
   const answer = await session.client(RebalancingService).planRebalance(request);
   noteVersion(session, request.schemaVersion.max ?? 1, answer.schemaVersion?.version, answer.plan);

@@ -43,14 +43,9 @@ const rebalancing = serve(RebalancingService, {
     asked.push({ method: "plan", min, max, equity: request.books?.equity?.value });
     return { plan: planFor(schemaVersion) };
   },
-  applyRebalance: async ({ plan, requestId }) => {
-    asked.push({
-      method: "apply",
-      planId: plan!.planId,
-      worlds: plan!.allocations.length,
-      requestId,
-    });
-    return { duplicate: requestId === "again" };
+  upsertAllocations: async ({ requestId, allocations: wanted, reason }) => {
+    asked.push({ method: "upsert", requestId, worlds: wanted.length, reason });
+    return { allocations: wanted, etag: "e1" };
   },
   listAllocations: async ({ worldId }) => ({
     allocations: allocations.filter((each) => worldId === "" || each.worldId === worldId),
@@ -151,18 +146,21 @@ test("a plan tells the account's net orders from those of its strategies", async
   );
 });
 
-test("a plan as it was printed is applied, once per run id", async () => {
+test("the allocations of a plan as it was printed, or made now, are stored under the run's id", async () => {
   const { out } = await rebalance(1, "plan", ...ofBooks, "--json");
   writeFileSync(join(folder, "plan.json"), out[0]!);
   const first = await rebalance(1, "apply", "--file", "$/plan.json", "--run", "move", "--json");
   const again = await rebalance(1, "apply", ...ofBooks, "--run", "again");
 
-  expect(JSON.parse(first.out[0]!)).toMatchObject({ plan_id: "plan-1", duplicate: false });
-  expect(asked.filter(({ method }) => method === "apply")).toEqual([
-    { method: "apply", planId: "plan-1", worlds: 1, requestId: "move" },
-    { method: "apply", planId: "plan-1", worlds: 1, requestId: "again" },
+  expect(JSON.parse(first.out[0]!)).toMatchObject({ plan_id: "plan-1", etag: "e1" });
+  expect(asked.filter(({ method }) => method === "upsert")).toEqual([
+    { method: "upsert", requestId: "move", worlds: 1, reason: "plan plan-1" },
+    { method: "upsert", requestId: "again", worlds: 1, reason: "plan plan-1" },
   ]);
-  expect(again.out).toEqual([`demo: 0.9 of equity (${trend} 1)`, "stored before"]);
+  expect(again.out).toEqual([
+    `demo: 0.9 of equity (${trend} 1)`,
+    "the allocations of plan-1 are stored",
+  ]);
 });
 
 test("allocations that stand are told, of a world or all", async () => {

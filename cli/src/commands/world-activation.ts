@@ -1,16 +1,17 @@
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
+  type ActivationEnvelope,
   ActivationService,
+  DeactivateResponseSchema,
   GetActivationResponseSchema,
-  SetActivationResponseSchema,
+  UpdateActivationResponseSchema,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import { hasReason } from "@qmtl/sdk/errors";
 import { type Command, Option } from "commander";
-import { ExitCode, RefusalError } from "../exit-codes.ts";
+import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
 import { numberIn } from "../option-values.ts";
-import { enumName, printJson, printTable } from "../print.ts";
+import { enumName, printJson, printNote, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 const SIDES: Readonly<Record<string, Side>> = { long: Side.LONG, short: Side.SHORT };
@@ -62,8 +63,10 @@ export function addActivationCommands(world: Command): void {
       "part of its share that is used, 0..1; a first live activation begins at 0",
       numberIn({ min: 0, max: 1 }),
     )
-    .option("--freeze", "no new orders")
-    .option("--drain", "open orders finish, no new ones")
+    .option("--freeze", "no orders at all")
+    .option("--no-freeze", "lift such a freeze")
+    .option("--drain", "working orders may finish, no new ones")
+    .option("--no-drain", "end the drain")
     .requiredOption("--reason <text>", "why; audited")
     .addHelpText(
       "after",
@@ -73,11 +76,11 @@ Examples:
   qmtl world activate demo momentum --side long --weight 0.1 --reason 'first live step'
 
 A strategy that an apply makes live for the first time has weight 0 and holds nothing: raise it in steps with --weight.
-Without --weight it stays as it is; a freeze or drain that is not named again is taken back.`,
+What is not named stays as it is.`,
     )
     .action(
       withSession((session, worldId: string, name: string, options: ActivationOptions) =>
-        setActivation(session, worldId, name, { ...options, active: true }),
+        updateActivation(session, worldId, name, options),
       ),
     );
 
@@ -85,52 +88,74 @@ Without --weight it stays as it is; a freeze or drain that is not named again is
     .command("deactivate <world> <strategy>")
     .description("switch a strategy off at once; switching on needs apply")
     .addOption(side())
-    .option("--drain", "open orders finish, no new ones")
     .addHelpText("after", "\nExample:\n  qmtl world deactivate demo momentum --reason 'bad fills'")
     .option("--reason <text>", "why; audited", "switched off by the operator")
     .action(
       withSession((session, worldId: string, name: string, options: ActivationOptions) =>
-        setActivation(session, worldId, name, { ...options, active: false }),
+        deactivate(session, worldId, name, options),
       ),
     );
 }
 
-async function setActivation(
+async function updateActivation(
   session: CommandSession,
   worldId: string,
   name: string,
-  { side = "", weight, ...options }: ActivationOptions & { active: boolean },
+  { side, weight, freeze, drain, reason }: ActivationOptions,
 ): Promise<void> {
+  if (weight === undefined && freeze === undefined && drain === undefined)
+    throw new CommandError(
+      "nothing to change",
+      ExitCode.usage,
+      `say --weight, --freeze or --drain; \`qmtl world apply ${worldId} --run ID --to MODE --activate ${name}\` switches it on`,
+    );
   const strategyId = await session.strategyId(worldId, name);
-  const { active, freeze = false, drain = false, reason } = options;
-  const answer = await session
-    .client(ActivationService)
-    .setActivation({
-      worldId,
-      strategyId,
-      side: SIDES[side] ?? Side.UNSPECIFIED,
-      active,
-      freeze,
-      drain,
-      reason,
-      ...(weight === undefined ? {} : { weight }),
-    })
-    .catch((failure: unknown) => {
-      if (!hasReason(failure, "MODE_NOT_REACHABLE")) throw failure;
-      const hint = `\`qmtl world apply ${worldId} --run ID --activate ${name}\` switches it on`;
-      const message = `${name} is off in ${worldId}; switching on needs an apply`;
-      throw new RefusalError(message, ExitCode.refused, hint, "MODE_NOT_REACHABLE");
-    });
+  const answer = await session.client(ActivationService).updateActivation({
+    worldId,
+    strategyId,
+    sides: side === undefined ? Object.values(SIDES) : [SIDES[side]!],
+    reason,
+    ...(weight === undefined ? {} : { weight }),
+    ...(freeze === undefined ? {} : { freeze }),
+    ...(drain === undefined ? {} : { drain }),
+  });
   if (session.asJson)
     return printJson({
       world_id: worldId,
       strategy_id: strategyId,
-      active,
-      ...(jsonOf(SetActivationResponseSchema, answer) as object),
+      ...(jsonOf(UpdateActivationResponseSchema, answer) as object),
     });
-  console.log(`${name} is ${active ? "on" : "off"} in ${worldId}`);
-  for (const { activation: each } of answer.activations)
+  printSides(answer.activations);
+  if (answer.activations.some(({ activation }) => activation?.active)) return;
+  const hint = `\`qmtl world apply ${worldId} --run ID --to MODE --activate ${name}\``;
+  printNote(`${name} is off in ${worldId}; ${hint} switches it on`, session.asJson);
+}
+
+async function deactivate(
+  session: CommandSession,
+  worldId: string,
+  name: string,
+  { side, reason }: ActivationOptions,
+): Promise<void> {
+  const strategyId = await session.strategyId(worldId, name);
+  const answer = await session.client(ActivationService).deactivate({
+    worldId,
+    strategyId,
+    side: side === undefined ? Side.UNSPECIFIED : SIDES[side]!,
+    reason,
+  });
+  if (session.asJson)
+    return printJson({
+      world_id: worldId,
+      strategy_id: strategyId,
+      ...(jsonOf(DeactivateResponseSchema, answer) as object),
+    });
+  printSides(answer.activations);
+}
+
+function printSides(activations: readonly ActivationEnvelope[]): void {
+  for (const { activation: each } of activations)
     console.log(
-      `  ${enumName(Side, each?.side ?? 0)}: ${each?.active ? "on" : "off"}, weight ${each?.weight}${each?.freeze ? ", frozen" : ""}${each?.drain ? ", draining" : ""}`,
+      `${enumName(Side, each?.side ?? 0)}: ${each?.active ? "on" : "off"}, weight ${each?.weight}${each?.freeze ? ", frozen" : ""}${each?.drain ? ", draining" : ""}`,
     );
 }

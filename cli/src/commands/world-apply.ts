@@ -1,4 +1,10 @@
-import { ApplyPhase, Gate, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
+import {
+  ApplyPhase,
+  Gate,
+  GateStateSchema,
+  HoldKind,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   ActivationService,
@@ -20,13 +26,19 @@ const TARGET_MODES: Readonly<Record<string, EffectiveMode>> = {
   live: EffectiveMode.LIVE,
 };
 
+const HOLDS: Readonly<Record<string, HoldKind>> = {
+  rollback: HoldKind.ROLLBACK,
+  manual: HoldKind.MANUAL,
+  breaker: HoldKind.BREAKER,
+};
+
 interface ApplyOptions {
-  to?: string;
+  to: string;
   run: string;
   activate?: string[];
   deactivate?: string[];
   exclude?: string[];
-  reason?: string;
+  reason: string;
   allowLive?: boolean;
 }
 
@@ -35,7 +47,7 @@ async function apply(
   worldId: string,
   options: ApplyOptions,
 ): Promise<void> {
-  const targetMode = TARGET_MODES[options.to ?? ""] ?? EffectiveMode.UNSPECIFIED;
+  const targetMode = TARGET_MODES[options.to] ?? EffectiveMode.UNSPECIFIED;
   const ids = (names: readonly string[] = []): Promise<string[]> =>
     Promise.all(names.map((name) => session.strategyId(worldId, name)));
   const plan = { activate: await ids(options.activate), deactivate: await ids(options.deactivate) };
@@ -46,18 +58,18 @@ async function apply(
     plan,
     excludeSessions: options.exclude ?? [],
     allowLive: options.allowLive === true,
-    reason: options.reason ?? "",
+    reason: options.reason,
   });
-  let ok = false;
+  let last: ApplyPhase = ApplyPhase.UNSPECIFIED;
   for await (const phase of phases) {
-    ok = phase.ok;
+    last = phase.phase;
     if (session.asJson) printJson(jsonOf(ApplyResponseSchema, phase));
     else
       console.log(
-        `${enumName(ApplyPhase, phase.phase).padEnd(11)} ${phase.elapsedMs.toFixed(1).padStart(8)} ms  fence ${phase.fence}  ${phase.acknowledged}/${phase.sessions} acknowledged${phase.reason ? `  ${phase.reason}` : ""}`,
+        `${enumName(ApplyPhase, phase.phase).padEnd(11)} ${elapsed(phase.elapsed).padStart(8)} ms  fence ${phase.fence}  ${phase.acknowledged}/${phase.sessions} acknowledged${phase.reason ? `  ${phase.reason}` : ""}`,
       );
   }
-  if (!ok)
+  if (last === ApplyPhase.ROLLED_BACK)
     throw new CommandError(
       `run ${options.run} was rolled back`,
       ExitCode.refused,
@@ -67,6 +79,10 @@ async function apply(
     console.log(
       `what is live for the first time has weight 0: \`qmtl world activate ${worldId} STRATEGY --weight 0.1 --reason WHY\` raises it`,
     );
+}
+
+function elapsed(duration: Duration | undefined): string {
+  return (duration === undefined ? 0 : durationMs(duration)).toFixed(1);
 }
 
 async function runsOf(
@@ -92,7 +108,11 @@ export function addApplyCommands(world: Command): void {
       "promote in two phases: freeze, switch, unfreeze; prints each phase as it is committed",
     )
     .requiredOption("--run <id>", "id of the run; the same id again tells where it stands")
-    .addOption(new Option("--to <mode>", "one step at a time").choices(Object.keys(TARGET_MODES)))
+    .addOption(
+      new Option("--to <mode>", "the next stage; or the present one, to switch strategies only")
+        .choices(Object.keys(TARGET_MODES))
+        .makeOptionMandatory(),
+    )
     .option(
       "--activate <strategies>",
       "names or ids; default: those the last evaluation lets in",
@@ -100,8 +120,8 @@ export function addApplyCommands(world: Command): void {
     )
     .option("--deactivate <strategies>", "names or ids", nameList)
     .option("--exclude <sessions>", "sessions not waited for", nameList)
-    .option("--allow-live", "explicit consent to live")
-    .option("--reason <text>", "why; audited")
+    .option("--allow-live", "explicit consent to live; with --to live only")
+    .option("--reason <text>", "why; audited", "applied by the operator")
     .addHelpText("after", "\nExample:\n  qmtl world apply demo --run promote-1 --to paper")
     .action(withSession(apply));
 
@@ -157,7 +177,7 @@ export function addApplyCommands(world: Command): void {
       withSession(async (session, worldId: string, options: { reason: string; hold: string }) => {
         const { gate } = await session
           .client(ActivationService)
-          .freeze({ worldId, hold: options.hold, reason: options.reason });
+          .freeze({ worldId, hold: HOLDS[options.hold]!, reason: options.reason });
         if (session.asJson && gate) return printJson(jsonOf(GateStateSchema, gate));
         console.log(`gate ${enumName(Gate, gate?.gate ?? 0)}, fence ${gate?.fence}`);
       }),
@@ -168,7 +188,7 @@ export function addApplyCommands(world: Command): void {
     .description("remove a hold; the last one opens the gate")
     .addOption(
       new Option("--hold <name>", "name of the hold")
-        .choices(["rollback", "manual", "breaker"])
+        .choices(Object.keys(HOLDS))
         .makeOptionMandatory(),
     )
     .addHelpText("after", "\nExample:\n  qmtl world resume demo --hold manual --reason 'looked at'")
@@ -177,7 +197,7 @@ export function addApplyCommands(world: Command): void {
       withSession(async (session, worldId: string, options: { reason: string; hold: string }) => {
         const { gate } = await session
           .client(ActivationService)
-          .resume({ worldId, hold: options.hold, reason: options.reason });
+          .resume({ worldId, hold: HOLDS[options.hold]!, reason: options.reason });
         if (session.asJson && gate) return printJson(jsonOf(GateStateSchema, gate));
         console.log(
           `gate ${enumName(Gate, gate?.gate ?? 0)}, holds: ${gate?.holds.map((hold) => hold.name).join(", ") || "none"}`,

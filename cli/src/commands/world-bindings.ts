@@ -7,20 +7,20 @@ import {
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
-import { numberIn } from "../option-values.ts";
+import { allOf } from "../pages-of.ts";
 import { enumName, printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
 
-/** `qmtl world bind|bindings`: which strategies run in a world. */
+/** `qmtl world bind|unbind|bindings`: which strategies run in a world. */
 export function addBindingCommands(world: Command): void {
   world
     .command("bind <world> <strategy>")
     .description("bind a strategy to a world; `qmtl submit` and `qmtl run` do it by themselves")
     .option("--name <name>", "author's name of the strategy")
-    .option("--share <share>", "share of the world's capital, 0..1", numberIn({ min: 0, max: 1 }))
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl world bind demo s-0123456789abcdef --name momentum --share 0.5",
+      "\nExample:\n  qmtl world bind demo s-0123456789abcdef --name momentum\n\n" +
+        "`qmtl rebalance allocate` sets the shares of the strategies of a world.",
     )
     .action(
       withSession(
@@ -28,7 +28,7 @@ export function addBindingCommands(world: Command): void {
           session,
           worldId: string,
           strategyId: string,
-          options: { name?: string; share?: number },
+          { name: strategyName = "" }: { name?: string },
         ) => {
           if (!/^s-[0-9a-f]{16}$/.test(strategyId))
             throw new CommandError(
@@ -36,11 +36,9 @@ export function addBindingCommands(world: Command): void {
               ExitCode.usage,
               "write the id as `qmtl submit` prints it: s-0123456789abcdef",
             );
-          const { name = "", share = 0 } = options;
-          const wanted = { worldId, strategyId, strategyName: name, share };
           const { bindings } = await session
             .client(WorldService)
-            .createBindings({ worldId, bindings: [wanted] });
+            .createBindings({ worldId, strategies: [{ strategyId, strategyName }] });
           if (session.asJson) return printJson(bindings.map((each) => jsonOf(BindingSchema, each)));
           for (const each of bindings)
             console.log(
@@ -51,12 +49,33 @@ export function addBindingCommands(world: Command): void {
     );
 
   world
+    .command("unbind <world> <strategy>")
+    .description("take a strategy that is off out of a world")
+    .requiredOption("--reason <text>", "why; audited")
+    .addHelpText("after", "\nExample:\n  qmtl world unbind demo momentum --reason 'replaced'")
+    .action(
+      withSession(
+        async (session, worldId: string, name: string, { reason }: { reason: string }) => {
+          const strategyId = await session.strategyId(worldId, name);
+          await session.client(WorldService).deleteBinding({ worldId, strategyId, reason });
+          if (session.asJson)
+            return printJson({ world_id: worldId, strategy_id: strategyId, unbound: true });
+          console.log(`${name} is no longer bound to ${worldId}`);
+        },
+      ),
+    );
+
+  world
     .command("bindings <world>")
     .description("strategies of a world, in order of binding")
     .addHelpText("after", "\nExample:\n  qmtl world bindings demo")
     .action(
       withSession(async (session, worldId: string) => {
-        const { bindings } = await session.client(WorldService).listBindings({ worldId });
+        const service = session.client(WorldService);
+        const bindings = await allOf(
+          (pageToken) => service.listBindings({ worldId, pageSize: 1000, pageToken }),
+          (page) => page.bindings,
+        );
         if (session.asJson) return printJson(bindings.map((each) => jsonOf(BindingSchema, each)));
         printBindings(bindings);
       }),

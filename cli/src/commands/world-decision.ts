@@ -1,16 +1,23 @@
+import { randomUUID } from "node:crypto";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   type DecisionEnvelope,
   DecisionEnvelopeSchema,
-  DecisionService,
   type Evaluation,
   EvaluationSchema,
+  RuleKind,
+  RuleVerdict,
+} from "@qmtl/contracts/qmtl/world/v1/decision_pb";
+import {
+  DecisionService,
+  MetricDirection,
   MetricInfoSchema,
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { readTextFile } from "../input-file.ts";
 import { jsonOf } from "../json-of.ts";
+import { allOf } from "../pages-of.ts";
 import { enumName, printJson, printTable } from "../print.ts";
 import { ruleText } from "../rule-text.ts";
 import { type CommandSession, withSession } from "../session.ts";
@@ -26,11 +33,20 @@ export function addDecisionCommands(world: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl world metrics")
     .action(
       withSession(async (session) => {
-        const { metrics } = await session.client(DecisionService).listMetrics({});
+        const service = session.client(DecisionService);
+        const metrics = await allOf(
+          (pageToken) => service.listMetrics({ pageSize: 1000, pageToken }),
+          (page) => page.metrics,
+        );
         if (session.asJson) return printJson(metrics.map((each) => jsonOf(MetricInfoSchema, each)));
         printTable(
           ["metric", "unit", "better", "annualised"],
-          metrics.map((each) => [each.name, each.unit, each.better, each.annualisation]),
+          metrics.map((each) => [
+            each.name,
+            each.unit,
+            enumName(MetricDirection, each.better),
+            each.annualisation,
+          ]),
         );
       }),
     );
@@ -89,9 +105,12 @@ function addEvaluateCommands(world: Command): void {
           if (options.policy !== undefined && options.dryRun !== true)
             throw new CommandError("--policy judges by a candidate: it needs --dry-run");
           const policyDocument = options.policy === undefined ? "" : readTextFile(options.policy);
-          const { evaluation } = await session
-            .client(DecisionService)
-            .evaluate({ worldId, validateOnly: options.dryRun === true, policyDocument });
+          const { evaluation } = await session.client(DecisionService).evaluate({
+            worldId,
+            validateOnly: options.dryRun === true,
+            policyDocument,
+            requestId: randomUUID(),
+          });
           printEvaluation(session, evaluation);
         },
       ),
@@ -139,6 +158,8 @@ function printEvaluation(session: CommandSession, evaluation: Evaluation | undef
       `${strategy.strategyId}  ${strategy.selected ? "passes" : "fails"}  ${change}  may reach ${enumName(EffectiveMode, strategy.mayReach)}`,
     );
     for (const rule of strategy.rules)
-      console.log(`  ${rule.verdict.padEnd(14)} ${ruleText(rule)}`);
+      console.log(
+        `  ${enumName(RuleVerdict, rule.verdict).padEnd(14)} ${ruleText({ kind: enumName(RuleKind, rule.kind), text: rule.text })}`,
+      );
   }
 }

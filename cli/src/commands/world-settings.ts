@@ -1,23 +1,27 @@
-import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import { randomUUID } from "node:crypto";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import {
+  DemotePolicy,
+  LeaseLostPolicy,
   type World,
   WorldClock,
   WorldSchema,
   WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { QmtlError } from "@qmtl/sdk/errors";
 import { type Command, Option } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
 import { integerIn, numberIn } from "../option-values.ts";
-import { printJson, printNote } from "../print.ts";
+import { printJson } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
-import { suggestionFor } from "../suggest-name.ts";
 
 /** What can be set when a world is made and changed later; absent: as it is, or the default. */
 interface SettingOptions {
   name?: string;
   account?: string;
-  source?: string;
   allocation?: number;
   maxLagDays?: number;
   decisionTtl?: number;
@@ -29,7 +33,18 @@ interface SettingOptions {
 
 interface CreateOptions extends SettingOptions {
   clock: string;
+  source?: string;
 }
+
+const DEMOTE_POLICIES: Readonly<Record<string, DemotePolicy>> = {
+  flat: DemotePolicy.FLAT,
+  keep: DemotePolicy.KEEP,
+};
+const LEASE_LOST_POLICIES: Readonly<Record<string, LeaseLostPolicy>> = {
+  cancel_opening: LeaseLostPolicy.CANCEL_OPENING,
+  hold: LeaseLostPolicy.HOLD,
+  flatten: LeaseLostPolicy.FLATTEN,
+};
 
 /** `qmtl world create|update|delete`. */
 export function addSettingsCommands(world: Command): void {
@@ -40,7 +55,8 @@ export function addSettingsCommands(world: Command): void {
       new Option("--clock <clock>", "whose time it lives in")
         .choices(["wall", "replay"])
         .default("wall"),
-    );
+    )
+    .option("--source <name>", "feed of a replay world, an entry of sources: in qmtl.yml");
   addSettingOptions(create)
     .addHelpText(
       "after",
@@ -79,20 +95,19 @@ export function addSettingsCommands(world: Command): void {
 
 function addSettingOptions(command: Command): Command {
   return command
-    .option("--source <name>", "feed of a replay world, an entry of sources: in qmtl.yml")
     .option("--account <id>", "account it trades on")
     .option("--name <text>", "name for people")
     .addOption(
       new Option(
         "--on-demote <what>",
         "positions of a lowered strategy (new worlds: flat)",
-      ).choices(["flat", "keep"]),
+      ).choices(Object.keys(DEMOTE_POLICIES)),
     )
     .addOption(
       new Option(
         "--on-lease-lost <what>",
         "orders of a runner that is gone (new worlds: cancel_opening)",
-      ).choices(["cancel_opening", "hold", "flatten"]),
+      ).choices(Object.keys(LEASE_LOST_POLICIES)),
     )
     .option(
       "--allocation <ratio>",
@@ -109,41 +124,50 @@ function addSettingOptions(command: Command): Command {
       "life of a decision (new worlds: 300)",
       integerIn({ min: 1, max: 86_400 }),
     )
-    .option("--allow-live", "let policies reach live")
+    .option("--allow-live", "let policies reach live; takes an owner")
     .option("--reduce-only-when-shut", "what only reduces may leave while the gate is shut");
 }
 
 async function createWorld(
   session: CommandSession,
   worldId: string,
-  options: CreateOptions,
+  { clock, source = "", allocation = 1, ...options }: CreateOptions,
 ): Promise<void> {
-  const { clock, allocation = 1, maxLagDays = 7, ...rest } = options;
-  const { world } = await session.client(WorldService).createWorld({
+  const service = session.client(WorldService);
+  await service.createWorld({
+    requestId: randomUUID(),
     world: {
       worldId,
       clock: clock === "replay" ? WorldClock.REPLAY : WorldClock.WALL,
-      ...settingsFrom({ ...rest, allocation, maxLagDays }),
+      source,
+      ...settingsFrom(options).world,
     },
   });
+  try {
+    await allocate(session, worldId, allocation, "share of a new world");
+  } catch (failure) {
+    if (!(failure instanceof QmtlError)) throw failure;
+    throw new CommandError(
+      `world ${worldId} is made, without capital: ${failure.message}`,
+      ExitCode.refused,
+      `\`qmtl world update ${worldId} --allocation RATIO\` gives it a share`,
+    );
+  }
+  const { world } = await service.getWorld({ worldId });
   print(session, world, "made");
-  if (options.account !== undefined) await noteAccount(session, worldId, options.account);
 }
 
-/** A world may be made before its account; one that is misspelt must not go unnoticed. */
-async function noteAccount(
+/** Sets the share of its account's equity a world has; its strategies keep their shares. */
+async function allocate(
   session: CommandSession,
   worldId: string,
-  accountId: string,
+  ratio: number,
+  reason: string,
 ): Promise<void> {
-  const { accounts } = await session
-    .client(AccountService)
-    .listAccounts({}, { timeoutMs: 2_000 })
-    .catch(() => ({ accounts: undefined })); // the world is made; whether it may trade is told by others, too
-  const known = accounts?.map((each) => each.accountId);
-  if (known === undefined || known.includes(accountId)) return;
-  const note = `the gateway has no account ${accountId} (${suggestionFor(accountId, known).replace(/;$/, "")}); ${worldId} trades nothing until it has`;
-  printNote(note, session.asJson);
+  const allocations = [{ worldId, ratio }];
+  await session
+    .client(RebalancingService)
+    .upsertAllocations({ requestId: randomUUID(), allocations, reason });
 }
 
 async function updateWorld(
@@ -151,41 +175,51 @@ async function updateWorld(
   worldId: string,
   options: SettingOptions,
 ): Promise<void> {
-  const settings = settingsFrom(options);
-  if (Object.keys(settings).length === 0)
+  const { world, paths } = settingsFrom(options);
+  const { allocation } = options;
+  if (paths.length === 0 && allocation === undefined)
     throw new CommandError(
       "nothing to change",
       ExitCode.usage,
       "`qmtl world update --help` shows what can be changed",
     );
   const service = session.client(WorldService);
-  const { world: before } = await service.getWorld({ worldId });
-  if (!before) throw new CommandError("the answer holds no world");
-  const { world: now } = await service.updateWorld({ world: { ...before, ...settings } });
+  if (paths.length > 0)
+    await service.updateWorld({ world: { worldId, ...world }, updateMask: { paths } });
+  if (allocation !== undefined) await allocate(session, worldId, allocation, "share of the world");
+  const { world: now } = await service.getWorld({ worldId });
   print(session, now, "changed");
 }
 
-/** Only what was given. */
-function settingsFrom(options: SettingOptions) {
-  const { maxLagDays, decisionTtl } = options;
-  const settings = {
-    displayName: options.name,
-    source: options.source,
-    accountId: options.account,
-    allocation: options.allocation,
-    onDemote: options.onDemote,
-    onLeaseLost: options.onLeaseLost,
-    allowLive: options.allowLive,
-    reduceOnlyWhenShut: options.reduceOnlyWhenShut,
-    // 0 on the wire means the default; the least there is is a second.
-    maxLagSeconds:
-      maxLagDays === undefined ? undefined : BigInt(Math.max(1, Math.round(maxLagDays * 86_400))),
-    decisionTtlSeconds: decisionTtl === undefined ? undefined : BigInt(decisionTtl),
+/** The fields that were given, and their names for an update mask. */
+function settingsFrom(options: SettingOptions): {
+  readonly world: MessageInitShape<typeof WorldSchema>;
+  readonly paths: string[];
+} {
+  const { maxLagDays, decisionTtl, onDemote, onLeaseLost } = options;
+  const given = {
+    display_name: options.name === undefined ? undefined : { displayName: options.name },
+    account_id: options.account === undefined ? undefined : { accountId: options.account },
+    on_demote: onDemote === undefined ? undefined : { onDemote: DEMOTE_POLICIES[onDemote]! },
+    on_lease_lost:
+      onLeaseLost === undefined ? undefined : { onLeaseLost: LEASE_LOST_POLICIES[onLeaseLost]! },
+    allow_live: options.allowLive === undefined ? undefined : { allowLive: options.allowLive },
+    reduce_only_when_shut:
+      options.reduceOnlyWhenShut === undefined
+        ? undefined
+        : { reduceOnlyWhenShut: options.reduceOnlyWhenShut },
+    max_lag:
+      maxLagDays === undefined
+        ? undefined
+        : { maxLag: durationFromMs(Math.max(1, Math.round(maxLagDays * 86_400)) * 1_000) },
+    decision_ttl:
+      decisionTtl === undefined ? undefined : { decisionTtl: durationFromMs(decisionTtl * 1_000) },
   };
-  type Given = { [K in keyof typeof settings]?: NonNullable<(typeof settings)[K]> };
-  return Object.fromEntries(
-    Object.entries(settings).filter(([, value]) => value !== undefined),
-  ) as Given;
+  const set = Object.entries(given).filter(([, part]) => part !== undefined);
+  return {
+    world: Object.assign({}, ...set.map(([, part]) => part)),
+    paths: set.map(([path]) => path),
+  };
 }
 
 function print(session: CommandSession, world: World | undefined, what: string): void {

@@ -1,12 +1,14 @@
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   EdgeOverrideSchema,
+  NodeStatus,
   WorldNodeSchema,
   WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type Command, Option } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
+import { allOf } from "../pages-of.ts";
 import { enumName, printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
 
@@ -16,16 +18,16 @@ const DOMAINS: Readonly<Record<string, ExecutionDomain>> = {
   live: ExecutionDomain.LIVE,
   shadow: ExecutionDomain.SHADOW,
 };
-const STATUSES = [
-  "unknown",
-  "validating",
-  "valid",
-  "invalid",
-  "running",
-  "paused",
-  "stopped",
-  "archived",
-];
+const STATUSES: Readonly<Record<string, NodeStatus>> = {
+  unknown: NodeStatus.UNKNOWN,
+  validating: NodeStatus.VALIDATING,
+  valid: NodeStatus.VALID,
+  invalid: NodeStatus.INVALID,
+  running: NodeStatus.RUNNING,
+  paused: NodeStatus.PAUSED,
+  stopped: NodeStatus.STOPPED,
+  archived: NodeStatus.ARCHIVED,
+};
 
 /** `qmtl world nodes|set-node|edges|set-edge`: a world's overlay on the global graph. */
 export function addViewCommands(world: Command): void {
@@ -40,14 +42,18 @@ function addNodeCommands(world: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl world nodes demo")
     .action(
       withSession(async (session, worldId: string) => {
-        const { nodes } = await session.client(WorldService).listWorldNodes({ worldId });
+        const service = session.client(WorldService);
+        const nodes = await allOf(
+          (pageToken) => service.listWorldNodes({ worldId, pageSize: 1000, pageToken }),
+          (page) => page.nodes,
+        );
         if (session.asJson) return printJson(nodes.map((each) => jsonOf(WorldNodeSchema, each)));
         printTable(
           ["node", "domain", "status", "reason"],
           nodes.map((each) => [
             each.nodeId,
             enumName(ExecutionDomain, each.executionDomain),
-            each.status,
+            enumName(NodeStatus, each.status),
             each.reason,
           ]),
         );
@@ -57,7 +63,11 @@ function addNodeCommands(world: Command): void {
   world
     .command("set-node <world> <node>")
     .description("set the state of a node within a world")
-    .addOption(new Option("--status <status>", "its state").choices(STATUSES).makeOptionMandatory())
+    .addOption(
+      new Option("--status <status>", "its state")
+        .choices(Object.keys(STATUSES))
+        .makeOptionMandatory(),
+    )
     .addOption(
       new Option("--domain <domain>", "execution domain")
         .choices(Object.keys(DOMAINS))
@@ -76,13 +86,15 @@ function addNodeCommands(world: Command): void {
           nodeId: string,
           { status, domain, reason }: { status: string; domain: string; reason: string },
         ) => {
-          const executionDomain = DOMAINS[domain] ?? ExecutionDomain.BACKTEST;
-          const { node } = await session
-            .client(WorldService)
-            .upsertWorldNode({ node: { worldId, nodeId, executionDomain, status, reason } });
+          const executionDomain = DOMAINS[domain]!;
+          const { node } = await session.client(WorldService).upsertWorldNode({
+            node: { worldId, nodeId, executionDomain, status: STATUSES[status]!, reason },
+          });
           if (!node) throw new CommandError("the answer holds no node");
           if (session.asJson) return printJson(jsonOf(WorldNodeSchema, node));
-          console.log(`${nodeId} is ${node.status} in ${worldId} (${domain})`);
+          console.log(
+            `${nodeId} is ${enumName(NodeStatus, node.status)} in ${worldId} (${domain})`,
+          );
         },
       ),
     );
@@ -95,7 +107,11 @@ function addEdgeCommands(world: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl world edges demo")
     .action(
       withSession(async (session, worldId: string) => {
-        const { edges } = await session.client(WorldService).listEdgeOverrides({ worldId });
+        const service = session.client(WorldService);
+        const edges = await allOf(
+          (pageToken) => service.listEdgeOverrides({ worldId, pageSize: 1000, pageToken }),
+          (page) => page.edges,
+        );
         if (session.asJson) return printJson(edges.map((each) => jsonOf(EdgeOverrideSchema, each)));
         printTable(
           ["from", "to", "data", "reason"],

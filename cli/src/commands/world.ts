@@ -72,7 +72,10 @@ function addReadCommands(world: Command): void {
       withSession(async (session, worldId: string) => {
         const service = session.client(WorldService);
         const { world: found } = await service.getWorld({ worldId });
-        const { bindings } = await service.listBindings({ worldId });
+        const bindings = await allOf(
+          (pageToken) => service.listBindings({ worldId, pageSize: 1000, pageToken }),
+          (page) => page.bindings,
+        );
         const activation = await session.client(ActivationService).getActivation({ worldId });
         if (session.asJson)
           return printJson({

@@ -3,7 +3,7 @@ import {
   TicketPurpose,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { BadInputStack } from "./bad-input-stack.ts";
@@ -201,7 +201,14 @@ function applyCases(now: () => Emitter): void {
     runner.child.kill("SIGSTOP");
     const plan = { activate: [], deactivate: [strategyId] };
     const apply = async (runId: string): Promise<void> => {
-      for await (const _ of applies.apply({ worldId: "w", runId, plan, reason: "the test" }));
+      const ask = {
+        worldId: "w",
+        runId,
+        targetMode: EffectiveMode.PAPER,
+        plan,
+        reason: "the test",
+      };
+      for await (const _ of applies.apply(ask));
     };
     const first = apply("first");
     await expect.poll(runs, { timeout: 60_000 }).toContain("first");

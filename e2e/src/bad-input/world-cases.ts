@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
@@ -35,13 +36,17 @@ export function worldCases(at: () => BadInputStack): void {
       const { connection } = at();
       const worldId = "nowhere";
       const apply = async (): Promise<void> => {
-        const phases = connection.client(ActivationService).apply({ worldId, runId: "r" });
+        const targetMode = EffectiveMode.COMPUTE_ONLY;
+        const ask = { worldId, runId: "r", targetMode, reason: "the test" };
+        const phases = connection.client(ActivationService).apply(ask);
         for await (const _ of phases);
       };
       const calls = [
         connection.client(WorldService).getWorld({ worldId }),
         connection.client(DecisionService).decide({ worldId }),
-        connection.client(PolicyService).createPolicy({ worldId, document: "min_samples: 1" }),
+        connection
+          .client(PolicyService)
+          .createPolicy({ worldId, document: "min_samples: 1", requestId: "r" }),
         connection.client(ControlStreamService).issueTicket({ worldId }),
         apply(),
       ];
@@ -58,7 +63,9 @@ export function worldCases(at: () => BadInputStack): void {
     test.each(POLICIES)("$what is refused with line and column", async ({ document, place }) => {
       const before = await at().stored();
 
-      const call = at().connection.client(PolicyService).createPolicy({ worldId: "w", document });
+      const call = at()
+        .connection.client(PolicyService)
+        .createPolicy({ worldId: "w", document, requestId: "r" });
       const { status, reason, fields } = await refusalOf(call);
 
       expect({ status, reason }).toEqual({ status: "InvalidArgument", reason: "POLICY_INVALID" });

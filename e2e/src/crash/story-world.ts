@@ -1,16 +1,17 @@
-import { create } from "@bufbuild/protobuf";
-import { ApplyPhase, Gate, type GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  ApplyPhase,
+  Gate,
+  type GateState,
+  HoldKind,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
-import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import {
-  LeaseTimersSchema,
-  WorldClock,
-  WorldService,
-} from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Connection } from "@qmtl/sdk/rpc";
 import { endOfFeedBar, STORY_POLICY } from "./story-files.ts";
 import type { WorldSample } from "./story-record.ts";
@@ -38,6 +39,11 @@ export const LONG_LEASE_MS = 1_250;
 
 const REASON = "the story";
 
+const HOLDS: Readonly<Record<string, HoldKind>> = {
+  manual: HoldKind.MANUAL,
+  breaker: HoldKind.BREAKER,
+};
+
 /** The world of a story as an operator handles it, over the gateway. */
 export class StoryWorld {
   readonly #connection: Connection;
@@ -56,22 +62,32 @@ export class StoryWorld {
         clock: WorldClock.REPLAY,
         source: "flips",
         accountId: "main",
-        maxLagSeconds: 604_800n,
-        decisionTtlSeconds: BigInt(STORY_TTL_SECONDS),
-        allocation: 0.8,
-        paperTimers: STORY_TIMERS,
+        maxLag: durationFromMs(604_800_000),
+        decisionTtl: durationFromMs(STORY_TTL_SECONDS * 1_000),
+        paperTimers: {
+          lease: durationFromMs(STORY_TIMERS.leaseMs),
+          renewInterval: durationFromMs(STORY_TIMERS.renewMs),
+          margin: durationFromMs(STORY_TIMERS.marginMs),
+          emitMax: durationFromMs(STORY_TIMERS.emitMaxMs),
+          freezeTimeout: durationFromMs(STORY_TIMERS.freezeTimeoutMs),
+          switchAck: durationFromMs(STORY_TIMERS.switchAckMs),
+          sessionDead: durationFromMs(STORY_TIMERS.sessionDeadMs),
+        },
       },
+      requestId: "story",
     };
     await this.#connection.client(WorldService).createWorld(ask, this.#call());
     const policies = this.#connection.client(PolicyService);
-    await policies.createPolicy({ worldId: STORY_WORLD, document: STORY_POLICY }, this.#call());
+    const policy = { worldId: STORY_WORLD, document: STORY_POLICY, requestId: "story" };
+    await policies.createPolicy(policy, this.#call());
   }
 
   async allocate(strategyIds: readonly string[]): Promise<void> {
     const strategies = strategyIds.map((strategyId) => ({ strategyId, share: 0.4 }));
     const ask = {
-      runId: "start",
+      requestId: "start",
       allocations: [{ worldId: STORY_WORLD, ratio: 0.8, strategies }],
+      reason: REASON,
     };
     await this.#connection.client(RebalancingService).upsertAllocations(ask, this.#call());
   }
@@ -107,12 +123,12 @@ export class StoryWorld {
       plan: { activate: [...plan.on], deactivate: [...plan.off] },
       reason: REASON,
     };
-    let ok = false;
-    for await (const phase of this.#activation.apply(ask, this.#call())) {
-      ok = phase.ok;
+    let last: ApplyPhase = ApplyPhase.ROLLED_BACK;
+    for await (const { phase } of this.#activation.apply(ask, this.#call())) {
+      last = phase;
       onPhase();
     }
-    return ok;
+    return last !== ApplyPhase.ROLLED_BACK;
   }
 
   async cancel(runId: string): Promise<void> {
@@ -121,28 +137,28 @@ export class StoryWorld {
   }
 
   async freeze(): Promise<void> {
-    const ask = { worldId: STORY_WORLD, hold: "manual", reason: REASON };
+    const ask = { worldId: STORY_WORLD, hold: HoldKind.MANUAL, reason: REASON };
     await this.#activation.freeze(ask, this.#call());
   }
 
-  async resume(hold: string): Promise<void> {
+  async resume(hold: HoldKind): Promise<void> {
     const ask = { worldId: STORY_WORLD, hold, reason: REASON };
     await this.#activation.resume(ask, this.#call());
   }
 
   /** Changes the weight of an active strategy: content of the gate, without an apply. */
   async weigh(strategyId: string, weight: number): Promise<void> {
-    const ask = { worldId: STORY_WORLD, strategyId, active: true, weight, reason: REASON };
-    await this.#activation.setActivation(ask, this.#call());
+    const sides = [Side.LONG, Side.SHORT];
+    const ask = { worldId: STORY_WORLD, strategyId, sides, weight, reason: REASON };
+    await this.#activation.updateActivation(ask, this.#call());
   }
 
   /** Gives the world another lease. */
   async lend(leaseMs: number): Promise<void> {
     const worlds = this.#connection.client(WorldService);
-    const { world } = await worlds.getWorld({ worldId: STORY_WORLD }, this.#call());
-    if (world === undefined) throw new Error("no world in the answer");
-    const paperTimers = create(LeaseTimersSchema, { ...STORY_TIMERS, leaseMs });
-    await worlds.updateWorld({ world: { ...world, paperTimers } }, this.#call());
+    const world = { worldId: STORY_WORLD, paperTimers: { lease: durationFromMs(leaseMs) } };
+    const updateMask = { paths: ["paper_timers.lease"] };
+    await worlds.updateWorld({ world, updateMask }, this.#call());
   }
 
   async gate(): Promise<GateState> {
@@ -169,11 +185,12 @@ export class StoryWorld {
         const holds = gate.holds.map(({ name }) => name).join();
         seen = `gate ${gate.gate}, run in phase ${running?.phase ?? 0}, held by ${holds || "nothing"}`;
         if (running !== undefined) return undefined;
-        if (gate.gate === Gate.CLOSED) for (const hold of gate.holds) await this.resume(hold.name);
+        if (gate.gate === Gate.CLOSED)
+          for (const hold of gate.holds) await this.resume(HOLDS[hold.name] ?? HoldKind.ROLLBACK);
         if (gate.gate !== Gate.OPEN) return undefined;
         const { bindings } = await this.#connection
           .client(WorldService)
-          .listBindings({ worldId: STORY_WORLD }, this.#call());
+          .listBindings({ worldId: STORY_WORLD, pageSize: 1_000 }, this.#call());
         // A run that began in between would make two halves of one answer.
         const after = await this.gate();
         if (after.revision !== gate.revision) return undefined;

@@ -2,10 +2,10 @@ import { demand, type Stage } from "./stage.ts";
 
 interface Phase {
   readonly phase: string;
-  readonly elapsed_ms: number;
+  /** Seconds, as proto3 JSON writes a duration: `0.125s`. */
+  readonly elapsed: string;
   readonly acknowledged: number;
   readonly sessions: number;
-  readonly ok: boolean;
 }
 
 interface Explained {
@@ -31,13 +31,13 @@ export async function apply(
     to,
     ...more,
   );
-  const told = phases.map(({ phase, elapsed_ms, acknowledged, sessions }) => {
+  const told = phases.map(({ phase, elapsed, acknowledged, sessions }) => {
     const name = phase.replace("APPLY_PHASE_", "").toLowerCase();
     const acks = sessions > 0 ? ` (${acknowledged}/${sessions} acknowledged)` : "";
-    return `${name}${acks} ${elapsed_ms.toFixed(0)} ms`;
+    return `${name}${acks} ${(Number.parseFloat(elapsed) * 1_000).toFixed(0)} ms`;
   });
   stage.say(`apply to ${to}: ${told.join(", ")}`);
-  demand(phases.at(-1)?.ok === true, `apply ${run} went through`);
+  demand(phases.at(-1)?.phase === "APPLY_PHASE_COMPLETED", `apply ${run} went through`);
 }
 
 /** Step 3: compute-only holds every order back; the second apply lets the strategies trade on paper. */

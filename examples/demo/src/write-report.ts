@@ -6,7 +6,7 @@ import { demand, type Stage } from "./stage.ts";
 
 interface AuditLine {
   readonly type: string;
-  readonly time: string;
+  readonly create_time: string;
   readonly body_json: string;
 }
 
@@ -79,7 +79,7 @@ export async function writeReport(
   stage.say(`report: ${path}`);
 }
 
-function eventOf({ type, time, body_json }: AuditLine): ReportEvent {
+function eventOf({ type, create_time, body_json }: AuditLine): ReportEvent {
   const kinds: Readonly<Record<string, ReportEvent["kind"]>> = {
     apply_phase: "apply",
     evaluated: "decision",
@@ -87,7 +87,7 @@ function eventOf({ type, time, body_json }: AuditLine): ReportEvent {
     world_allocation_upserted: "rebalance",
   };
   return {
-    timeMs: Date.parse(time),
+    timeMs: Date.parse(create_time),
     kind: kinds[type] ?? "note",
     title: type,
     detail: body_json.slice(0, 200),

@@ -6,6 +6,7 @@ import {
   GatewayService,
   type SubmitStrategyRequest,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { afterAll, describe, expect, test } from "vitest";
 import { loadConfig } from "../config/index.ts";
 import { makeIntentFirstNodeset } from "../nodesets/index.ts";
@@ -176,14 +177,11 @@ describe("an offline run of several targets", () => {
     const offline = await Runner.offline(Several, { config, returnsSource: "half" });
     const { backtest, maxTarget } = submitted[0]!;
     expect({ maxTarget }).toEqual({ maxTarget: 0.75 });
-    expect(backtest).toMatchObject({ samples: 99, intervalSeconds: 43_200n, source: "backtest" });
-    expect(numbersOf(backtest!.returns)).toEqual([...Float64Array.from(offline.returns.returns)]);
-    expect(numbersOf(backtest!.bucketEndMs)).toEqual([...offline.returnTimesMs]);
+    const domain = ExecutionDomain.BACKTEST;
+    expect(backtest).toMatchObject({ interval: { seconds: 43_200n }, domain });
+    expect(backtest!.returns).toHaveLength(99);
+    expect(backtest!.returns).toEqual([...Float64Array.from(offline.returns.returns)]);
+    expect(backtest!.bucketEndMs).toEqual([...offline.returnTimesMs]);
     expect(problems.join()).not.toContain("no backtest");
   });
 });
-
-function numbersOf(bytes: Uint8Array): number[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Array.from({ length: bytes.length / 8 }, (_, k) => view.getFloat64(k * 8, true));
-}

@@ -1,3 +1,5 @@
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { clientTls, loadConfig, type QmtlConfig } from "../config/index.ts";
 import { systemClock } from "../control/index.ts";
 import { connectTo } from "../rpc/index.ts";
@@ -161,21 +163,12 @@ async function runRecorded(
 /** The return series of a backtest as it travels; times are bucket ends, one per return. */
 function seriesOf({ returns, returnTimesMs: ends }: OfflineResult): BacktestSeries {
   return {
-    intervalSeconds: BigInt(returns.intervalSeconds),
+    interval: durationFromMs(returns.intervalSeconds * 1_000),
     periodsPerYear: returns.periodsPerYear,
-    fromMs: BigInt(ends[0] ?? 0),
-    toMs: BigInt(ends.at(-1) ?? 0),
-    returns: bytesOf(returns.returns),
-    samples: returns.samples,
-    source: "backtest",
-    bucketEndMs: bytesOf(ends),
+    startTime: timestampFromMs(ends[0] ?? 0),
+    endTime: timestampFromMs(ends.at(-1) ?? 0),
+    returns: Array.from(returns.returns),
+    domain: ExecutionDomain.BACKTEST,
+    bucketEndMs: Array.from(ends),
   };
-}
-
-/** Little-endian float64. */
-function bytesOf(numbers: ArrayLike<number>): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(numbers.length * 8);
-  const view = new DataView(bytes.buffer);
-  for (let k = 0; k < numbers.length; k++) view.setFloat64(k * 8, numbers[k] ?? Number.NaN, true);
-  return bytes;
 }

@@ -203,6 +203,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
     ...queueServices({ dag, keys, feeds, booker }),
     ...worldServices({
       world,
+      config,
       apply: { ...parts, enforceLiveGuard },
       decisions: new DecisionCache(world, metrics),
     }),

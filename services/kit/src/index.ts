@@ -1,3 +1,4 @@
+export { allPages, pageSizeMax } from "./all-pages.ts";
 export {
   type CapabilitiesOptions,
   type ContractVersions,

@@ -1,4 +1,4 @@
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type Db, type PgliteHost, UnknownOutcome } from "@qmtl/service-kit/db";
 import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -36,9 +36,9 @@ afterAll(async () => {
   await host.close();
 });
 
-const create = (worldId: string, requestId: string, allocation = 0.1) =>
+const create = (worldId: string, requestId: string, displayName = "") =>
   w.call(WorldService.method.createWorld, {
-    world: { worldId, accountId: `acc-${worldId}`, allocation },
+    world: { worldId, clock: WorldClock.WALL, accountId: `acc-${worldId}`, displayName },
     requestId,
   });
 
@@ -61,7 +61,7 @@ test("two at once with one id make one world", async () => {
 test("the same id with another body is refused, and nothing is made", async () => {
   await create("w3", "r3");
 
-  await expect(create("w3", "r3", 0.2)).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
+  await expect(create("w3", "r3", "other")).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
   await expect(create("w3b", "r3")).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
   await expect(create("w3", "r3-other")).rejects.toMatchObject({ reason: "WORLD_EXISTS" });
   await expect(w.call(WorldService.method.getWorld, { worldId: "w3b" })).rejects.toMatchObject({
@@ -70,7 +70,9 @@ test("the same id with another body is refused, and nothing is made", async () =
 });
 
 test("a refused world leaves its id free", async () => {
-  await expect(create("w4", "r4", 7)).rejects.toMatchObject({ reason: "INVALID_FIELD" });
+  const world = { worldId: "w4", clock: WorldClock.REPLAY, accountId: "acc-w4" };
+  const withoutSource = w.call(WorldService.method.createWorld, { world, requestId: "r4" });
+  await expect(withoutSource).rejects.toMatchObject({ reason: "INVALID_FIELD" });
 
   expect((await create("w4", "r4")).world?.worldId).toBe("w4");
 });

@@ -1,4 +1,4 @@
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, startChildScript, waitUntil } from "@qmtl/service-kit/testing";
@@ -23,10 +23,15 @@ async function startProcess(dsn: string) {
     worlds,
     /** "made", the reason it was refused for, or "lost". */
     create: (worldId: string) =>
-      worlds.createWorld({ world: { worldId, accountId: worldId }, requestId: worldId }).then(
-        () => "made",
-        (error: unknown) => (error instanceof QmtlError ? error.reason : "lost"),
-      ),
+      worlds
+        .createWorld({
+          world: { worldId, clock: WorldClock.WALL, accountId: worldId },
+          requestId: worldId,
+        })
+        .then(
+          () => "made",
+          (error: unknown) => (error instanceof QmtlError ? error.reason : "lost"),
+        ),
   };
 }
 

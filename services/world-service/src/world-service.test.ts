@@ -1,9 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { ApplyPhase, Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { ApplyPhase, Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { TermName } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import {
@@ -22,7 +24,6 @@ import {
   waitUntil,
 } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { bytesFromFloats } from "./store/returns-table.ts";
 import {
   advance,
   drive,
@@ -56,19 +57,16 @@ function report(
   values: Float64Array,
   firstMs = startMs,
 ) {
-  const ends = values.map((_, i) => firstMs + (i + 1) * dayMs);
+  const ends = Array.from(values, (_, i) => firstMs + (i + 1) * dayMs);
   return {
     strategyId,
-    domain,
-    dataEndMs: BigInt(ends.at(-1) ?? firstMs),
+    dataEndTime: timestampFromMs(ends.at(-1) ?? firstMs),
     series: {
-      intervalSeconds: 86_400n,
+      interval: durationFromMs(dayMs),
       periodsPerYear: 252,
-      fromMs: BigInt(ends[0] ?? 0),
-      toMs: BigInt(ends.at(-1) ?? 0),
-      returns: bytesFromFloats(values),
-      samples: values.length,
-      bucketEndMs: bytesFromFloats(ends),
+      domain,
+      returns: [...values],
+      bucketEndMs: ends,
     },
   };
 }
@@ -101,14 +99,13 @@ function suite(
       clock: WorldClock.REPLAY,
       source: "spx",
       accountId: `acc-${worldId}`,
-      allocation: 0.8,
     };
     await w.call(WorldService.method.createWorld, { world });
     await w.call(PolicyService.method.createPolicy, { worldId, document: policy });
     const names = Object.keys(sharpes);
     await w.call(WorldService.method.createBindings, {
       worldId,
-      bindings: names.map((strategyId) => ({ strategyId, strategyName: strategyId, share: 0.3 })),
+      strategies: names.map((strategyId) => ({ strategyId, strategyName: strategyId })),
     });
     const returns = names.map((id) =>
       report(id, ExecutionDomain.BACKTEST, returnsOf(3772, sharpes[id]!), 0),
@@ -156,7 +153,7 @@ function suite(
     });
 
     const phases = await apply("steps", "r1", EffectiveMode.COMPUTE_ONLY);
-    await apply("steps", "r2", EffectiveMode.UNSPECIFIED);
+    await apply("steps", "r2", EffectiveMode.PAPER);
     const gate = await gateOf("steps");
 
     expect(phases.map((p) => p.phase)).toEqual([
@@ -209,8 +206,10 @@ function suite(
     await advance(clock, actorOf("acks"), 50);
 
     const phases = await running;
-    expect(phases.at(-1)).toMatchObject({ phase: ApplyPhase.COMPLETED, ok: true });
-    expect(phases[1]).toMatchObject({ sessions: 2, acknowledged: 2 });
+    expect(phases.at(-1)).toMatchObject({ phase: ApplyPhase.COMPLETED });
+    const waiting = ["d-acks", "s-acks"];
+    expect(phases[0]).toMatchObject({ sessions: 2, acknowledged: 0, waitingSessionIds: waiting });
+    expect(phases[1]).toMatchObject({ sessions: 2, acknowledged: 2, waitingSessionIds: [] });
   });
 
   test("a session that never acknowledges is waited for one lease, no longer", async () => {
@@ -250,7 +249,7 @@ function suite(
     const last = (await running).at(-1);
     const held = await gateOf("nack");
 
-    expect(last).toMatchObject({ phase: ApplyPhase.ROLLED_BACK, ok: false });
+    expect(last).toMatchObject({ phase: ApplyPhase.ROLLED_BACK });
     expect(held.decision).toEqual(before.decision);
     expect(held.activations).toEqual(before.activations);
     expect(held.holds.map((h) => h.name)).toEqual(["rollback"]);
@@ -258,7 +257,7 @@ function suite(
     const resume = () =>
       w.call(ActivationService.method.resume, {
         worldId: "nack",
-        hold: "rollback",
+        hold: HoldKind.ROLLBACK,
         reason: "seen",
       });
     await expect(resume()).rejects.toMatchObject({ reason: "GATE_SHUT" });
@@ -291,12 +290,12 @@ function suite(
       phase: ApplyPhase.ROLLED_BACK,
       reason: "cancelled: changed my mind",
     });
-    expect((await running).at(-1)?.ok).toBe(false);
+    expect((await running).at(-1)?.phase).toBe(ApplyPhase.ROLLED_BACK);
   });
 
   test("a held world takes no apply; the freeze raises the fence", async () => {
     await makeWorld("held");
-    const freeze = { worldId: "held", hold: "manual", reason: "lunch" };
+    const freeze = { worldId: "held", hold: HoldKind.MANUAL, reason: "lunch" };
     const { gate } = await w.call(ActivationService.method.freeze, freeze);
     expect(gate).toMatchObject({ fence: 2n, holds: [{ name: "manual", reason: "lunch" }] });
     await expect(apply("held", "r1", EffectiveMode.COMPUTE_ONLY)).rejects.toMatchObject({
@@ -328,7 +327,7 @@ function suite(
         {
           worldId: "demo",
           returns: day(from, until),
-          watermarkMs: BigInt(startMs + until * dayMs),
+          watermarkTime: timestampFromMs(startMs + until * dayMs),
         },
         role,
       );
@@ -338,7 +337,7 @@ function suite(
     expect(early.evaluation?.lowered).toEqual([]);
     expect((await send(40, 63)).samples).toEqual([63, 63, 63]);
 
-    const { evaluation, effectiveBy } = await w.call(DecisionService.method.evaluate, {
+    const { evaluation, effectiveTime } = await w.call(DecisionService.method.evaluate, {
       worldId: "demo",
       requestId: "bar-63",
     });
@@ -350,7 +349,7 @@ function suite(
     await apply("demo", "drop-c", EffectiveMode.PAPER);
 
     expect(evaluation?.lowered).toEqual(["c"]);
-    expect(effectiveBy).toBeDefined();
+    expect(effectiveTime).toBeDefined();
     expect(again.evaluation?.evaluationId).toBe(evaluation?.evaluationId);
     const trace = evaluation?.strategies.find((s) => s.strategyId === "c");
     expect(trace?.rules.map((rule) => rule.text)).toContain("shortfall 9.03 > 3");
@@ -390,7 +389,7 @@ function suite(
     const send = (returns: (typeof one)[], watermarkMs: number) =>
       w.call(
         DecisionService.method.reportReturns,
-        { worldId: "stale", returns, watermarkMs: BigInt(watermarkMs) },
+        { worldId: "stale", returns, watermarkTime: timestampFromMs(watermarkMs) },
         "gateway",
       );
     await send([one], startMs + dayMs);
@@ -402,7 +401,7 @@ function suite(
     const raised = await gateOf("stale");
 
     const binding = decision?.strategies[0]?.terms.filter((t) => t.binding).map((t) => t.name);
-    expect(binding).toEqual(["data_currency"]);
+    expect(binding).toEqual([TermName.DATA_CURRENCY]);
     expect(lowered.activations[0]?.effectiveMode).toBe(EffectiveMode.COMPUTE_ONLY);
     expect(lowered.requiredRevision).toBe(lowered.revision);
     expect(raised.activations[0]?.effectiveMode).toBe(EffectiveMode.PAPER);
@@ -411,28 +410,31 @@ function suite(
   test("switching off is at once, switching on needs an apply", async () => {
     await makeWorld("off", { a: 0.6 });
     await toPaper("off");
-    const off = { worldId: "off", strategyId: "a", active: false, reason: "test" };
+    const off = { worldId: "off", strategyId: "a", reason: "test" };
     const { activations } = await w.call(ActivationService.method.getActivation, {
       worldId: "off",
     });
     await expect(
-      w.call(ActivationService.method.setActivation, { ...off, etag: "act:old" }),
+      w.call(ActivationService.method.deactivate, { ...off, etag: "act:old" }),
     ).rejects.toMatchObject({ reason: "ETAG_MISMATCH" });
 
-    const answer = await w.call(ActivationService.method.setActivation, {
+    const answer = await w.call(ActivationService.method.deactivate, {
       ...off,
       etag: activations[0]!.etag,
     });
 
-    expect(answer.activations.every((a) => a.activation?.active === false)).toBe(true);
+    expect(answer.activations.map((a) => a.activation?.active)).toEqual([false, false]);
+    const again = await w.call(ActivationService.method.deactivate, off);
+    expect(again.activations).toEqual(answer.activations);
     await expect(
-      w.call(ActivationService.method.setActivation, { ...off, active: true }),
-    ).rejects.toMatchObject({ reason: "MODE_NOT_REACHABLE" });
+      w.call(ActivationService.method.deactivate, { ...off, strategyId: "z" }),
+    ).rejects.toMatchObject({ reason: "ACTIVATION_NOT_FOUND" });
   });
 
   test("live needs three yeses", async () => {
-    await w.call(WorldService.method.createWorld, { world: { worldId: "real", allowLive: true } });
-    await w.db.query("SELECT 1");
+    await w.call(WorldService.method.createWorld, {
+      world: { worldId: "real", clock: WorldClock.WALL, allowLive: true },
+    });
     const actor = actorOf("real")();
     actor.state.world = { ...actor.state.world, stage: "paper" };
     await expect(apply("real", "r1", EffectiveMode.LIVE)).rejects.toMatchObject({
@@ -441,7 +443,7 @@ function suite(
     });
   });
 
-  test("allocations are set once per run id, and never above one", async () => {
+  test("allocations are set once per request id, and never above one in an account", async () => {
     await makeWorld("money", { a: 0.6, b: 0.7 });
     const allocations = [
       {
@@ -453,7 +455,7 @@ function suite(
         ],
       },
     ];
-    const order = { runId: "m1", allocations, reason: "test" };
+    const order = { requestId: "m1", allocations, reason: "test" };
     const first = await w.call(RebalancingService.method.upsertAllocations, order);
     const second = await w.call(RebalancingService.method.upsertAllocations, order);
 
@@ -464,11 +466,18 @@ function suite(
         ...order,
         allocations: [{ worldId: "money", ratio: 0.1 }],
       }),
-    ).rejects.toMatchObject({ reason: "RUN_ID_REUSED" });
-    const more = { worldId: "money2", accountId: "acc-money", allocation: 0.2 };
-    await expect(w.call(WorldService.method.createWorld, { world: more })).rejects.toMatchObject({
-      reason: "ALLOCATION_INVALID",
+    ).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
+    const more = { worldId: "money2", clock: WorldClock.WALL, accountId: "acc-money" };
+    const made = await w.call(WorldService.method.createWorld, {
+      world: { ...more, allocation: 0.9 },
     });
+    expect(made.world?.allocation).toBe(0);
+    await expect(
+      w.call(RebalancingService.method.upsertAllocations, {
+        requestId: "m2",
+        allocations: [{ worldId: "money2", ratio: 0.2 }],
+      }),
+    ).rejects.toMatchObject({ reason: "ALLOCATION_INVALID" });
   });
 
   test("a plan crosses A and B inside as in the demo; only a gateway's is executable", async () => {
@@ -499,9 +508,16 @@ function suite(
         accountRevision: 7n,
         equity: lots("1000000"),
         positions: [position("a", "150.3", 1), position("b", "-112.7", -1)],
-        marks: [{ venue: "paper", instrument: "SPX", price: lots("2127.83"), timeMs: 1_000n }],
+        marks: [
+          {
+            venue: "paper",
+            instrument: "SPX",
+            price: lots("2127.83"),
+            time: timestampFromMs(1_000),
+          },
+        ],
         instruments: [{ instrument: "SPX", lot: lots("0.1") }],
-        nowMs: 1_000n,
+        worldTime: timestampFromMs(1_000),
       },
     };
     const { plan } = await w.call(RebalancingService.method.planRebalance, request, "gateway");
@@ -522,15 +538,6 @@ function suite(
     );
     expect(second.plan?.rebalanceIntent?.meta).toEqual({ t: "x" });
     expect(second.plan?.alphaMetrics?.perStrategy["cross/a"]?.samples).toBe(3772);
-    const stored = await w.call(RebalancingService.method.applyRebalance, {
-      plan: plan!,
-      requestId: "x1",
-    });
-    const repeat = await w.call(RebalancingService.method.applyRebalance, {
-      plan: plan!,
-      requestId: "x1",
-    });
-    expect([stored.duplicate, repeat.duplicate]).toEqual([false, true]);
   });
 
   test("heartbeats are answered from memory", async () => {

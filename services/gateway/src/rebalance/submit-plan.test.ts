@@ -2,12 +2,13 @@ import { create } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
 import { ExecuteRebalanceRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 import {
-  ApplyRebalanceResponseSchema,
   ListAllocationsResponseSchema,
   type PlanRebalanceRequest,
   PlanRebalanceResponseSchema,
   RebalancePlanSchema,
   RebalancingService,
+  type UpsertAllocationsRequest,
+  UpsertAllocationsResponseSchema,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { PgliteHost } from "@qmtl/service-kit/db";
@@ -21,13 +22,13 @@ const context = { principal: { name: "local", role: "owner" } } as const;
 
 let host: PgliteHost;
 let bench: OrderBench;
-let applied: number;
+let stored: UpsertAllocationsRequest[];
 
 beforeAll(async () => {
   host = await openTestPglite();
 });
 beforeEach(async () => {
-  applied = 0;
+  stored = [];
   bench = await OrderBench.open(host);
   await bench.bar(0, mark);
   await bench.promote({ A: 0.32, B: 0.24 });
@@ -85,9 +86,9 @@ function planner() {
       });
       return create(PlanRebalanceResponseSchema, { plan });
     },
-    async applyRebalance() {
-      applied += 1;
-      return create(ApplyRebalanceResponseSchema);
+    async upsertAllocations(request: UpsertAllocationsRequest) {
+      stored.push(request);
+      return create(UpsertAllocationsResponseSchema);
     },
     async listAllocations() {
       return create(ListAllocationsResponseSchema);
@@ -157,7 +158,9 @@ describe("executing a rebalance", () => {
     expect(again.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
     expect(await bench.list()).toHaveLength(orders);
     expect(bench.lots("A")).toBe(lots);
-    expect(applied).toBe(2);
+    // What WorldService may not have stored is told again, under the same request id.
+    expect(stored.map(({ allocations }) => allocations[0]?.ratio)).toEqual([0.9, 0.9]);
+    expect(new Set(stored.map(({ requestId }) => requestId)).size).toBe(1);
   });
 
   test("a plan of a stale revision is aborted", async () => {

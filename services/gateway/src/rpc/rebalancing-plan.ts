@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type {
   Allocation,
   PlanBooksSchema,
@@ -18,12 +19,13 @@ export function booksOf(
   const { instruments } = deps.settings;
   const specOf = new Map(instruments.map((one) => [one.symbol, one]));
   const books = core.books().filter((book) => worlds.includes(book.world));
+  const nowMs = Math.max(0, ...worlds.map((world) => router.bucketOf(world)));
   const traded = new Set(books.map((book) => book.instrument));
   return {
     accountId: router.account,
     accountRevision: BigInt(router.head),
     equity: decimalOf(core.equity()),
-    nowMs: BigInt(Math.max(0, ...worlds.map((world) => router.bucketOf(world)))),
+    ...(nowMs > 0 ? { worldTime: timestampFromMs(nowMs) } : {}),
     positions: books.map((book) => {
       const spec = specOf.get(book.instrument);
       const text = (lots: number) => ({ value: quantityFromLots(lots, spec?.lotSize ?? "1") });
@@ -41,8 +43,8 @@ export function booksOf(
     marks: instruments.flatMap(({ symbol, venue }) => {
       const last = market.last(symbol);
       if (last === undefined || !traded.has(symbol)) return [];
-      const timeMs = BigInt(last.bucket);
-      return [{ venue, instrument: symbol, price: decimalOf(last.close), timeMs }];
+      const time = timestampFromMs(last.bucket);
+      return [{ venue, instrument: symbol, price: decimalOf(last.close), time }];
     }),
     instruments: instruments
       .filter(({ symbol }) => traded.has(symbol))

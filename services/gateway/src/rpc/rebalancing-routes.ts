@@ -81,8 +81,21 @@ export async function executeRebalance(
         }),
     }),
   );
-  await rebalancing.applyRebalance({ plan: message, requestId: request.batchId });
+  await storeAllocations(rebalancing, message, request.batchId);
   return answer(sent);
+}
+
+/** The allocations of an executed plan stand from now on, stored once for each batch. */
+async function storeAllocations(
+  rebalancing: WorldClients["rebalancing"],
+  { allocations, planId }: PlanMessage,
+  batchId: string,
+): Promise<void> {
+  if (allocations.length === 0) return;
+  // Of its own kind: an operator may have used the batch's id for a request of his own.
+  const requestId = `batch-${blake3Hex(batchId).slice(0, 40)}`;
+  const reason = `rebalance ${batchId}, ${planId}`;
+  await rebalancing.upsertAllocations({ requestId, allocations, reason });
 }
 
 /** Executed before: nothing is sent, but what WorldService may not have stored is told again. */
@@ -93,7 +106,7 @@ async function repeat(
 ): Promise<Answer> {
   const answer = fromBinary(ExecuteRebalanceResponseSchema, kept);
   if (answer.plan !== undefined) {
-    await rebalancing.applyRebalance({ plan: answer.plan, requestId: batchId });
+    await storeAllocations(rebalancing, answer.plan, batchId);
   }
   answer.duplicate = true;
   return answer;

@@ -3,7 +3,9 @@ import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { type Handlers, requireRole, type ServedService } from "@qmtl/service-kit";
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Handlers, ServedService } from "@qmtl/service-kit";
 import { forwardService, forwardUnary } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import { type ApplyPorts, applyWithContexts } from "../worlds/apply-with-contexts.ts";
@@ -12,6 +14,8 @@ import { fillActivations, fillDecision } from "../worlds/envelopes.ts";
 
 export interface WorldHandlerPorts {
   readonly world: Peer;
+  /** Accounts and sources of the configuration; a world may name no others. */
+  readonly config: Pick<QmtlConfig, "accounts" | "sources">;
   readonly apply: ApplyPorts;
   readonly decisions: DecisionCache;
 }
@@ -20,12 +24,51 @@ export interface WorldHandlerPorts {
 export function worldServices(ports: WorldHandlerPorts): ServedService[] {
   const { world } = ports;
   return [
-    forwardService(WorldService, world),
+    forwardService(WorldService, world, worlds(ports)),
     forwardService(PolicyService, world),
     forwardService(DecisionService, world, decisions(ports)),
     forwardService(ActivationService, world, activations(ports)),
     forwardService(RebalancingService, world),
   ];
+}
+
+/** WorldService knows neither accounts nor sources: what a world names is looked up here. */
+function worlds({ world: peer, config }: WorldHandlerPorts): Handlers<typeof WorldService> {
+  const createWorld = forwardUnary(WorldService.method.createWorld, peer);
+  const updateWorld = forwardUnary(WorldService.method.updateWorld, peer);
+  const checkAccount = (accountId: string) => {
+    if (accountId === "" || Object.hasOwn(config.accounts, accountId)) return;
+    throw notConfigured("ACCOUNT_NOT_FOUND", "account_id", accountId);
+  };
+  const checkSource = (source: string) => {
+    if (source === "" || Object.hasOwn(config.sources, source)) return;
+    throw notConfigured("SOURCE_NOT_FOUND", "source", source);
+  };
+  return {
+    createWorld(request, context) {
+      checkAccount(request.world?.accountId ?? "");
+      checkSource(request.world?.source ?? "");
+      return createWorld(request, context);
+    },
+    updateWorld(request, context) {
+      const paths = request.updateMask?.paths ?? [];
+      const isMeant = paths.length === 0 || paths.includes("account_id");
+      if (isMeant) checkAccount(request.world?.accountId ?? "");
+      return updateWorld(request, context);
+    },
+  };
+}
+
+function notConfigured(
+  reason: "ACCOUNT_NOT_FOUND" | "SOURCE_NOT_FOUND",
+  field: "account_id" | "source",
+  name: string,
+): QmtlError {
+  const what = field === "source" ? "source" : "account";
+  return new QmtlError(reason, `${what} ${name} is not configured at this gateway`, {
+    metadata: { [field]: name },
+    fields: [{ field: `world.${field}`, description: "is not in the gateway's configuration" }],
+  });
 }
 
 function decisions(ports: WorldHandlerPorts): Handlers<typeof DecisionService> {
@@ -42,21 +85,24 @@ function decisions(ports: WorldHandlerPorts): Handlers<typeof DecisionService> {
 
 function activations(ports: WorldHandlerPorts): Handlers<typeof ActivationService> {
   const getActivation = forwardUnary(ActivationService.method.getActivation, ports.world);
-  const setActivation = forwardUnary(ActivationService.method.setActivation, ports.world);
+  const deactivate = forwardUnary(ActivationService.method.deactivate, ports.world);
+  const updateActivation = forwardUnary(ActivationService.method.updateActivation, ports.world);
   return {
     async getActivation(request, context) {
       const answer = await getActivation(request, context);
       fillActivations(answer.activations);
       return answer;
     },
-    async setActivation(request, context) {
-      const answer = await setActivation(request, context);
+    async deactivate(request, context) {
+      const answer = await deactivate(request, context);
       fillActivations(answer.activations);
       return answer;
     },
-    apply(request, context) {
-      requireRole(context, "owner", "operator");
-      return applyWithContexts(ports.apply, request, context);
+    async updateActivation(request, context) {
+      const answer = await updateActivation(request, context);
+      fillActivations(answer.activations);
+      return answer;
     },
+    apply: (request, context) => applyWithContexts(ports.apply, request, context),
   };
 }

@@ -260,8 +260,9 @@ async function bind(
   call: PeerCall,
 ): Promise<EffectiveMode> {
   const { strategyId } = row;
-  const bindings = [{ worldId, strategyId, strategyName: row.request.strategyName }];
-  const answer = await world.unary(WorldService.method.createBindings, { worldId, bindings }, call);
+  const strategies = [{ strategyId, strategyName: row.request.strategyName }];
+  const request = { worldId, strategies };
+  const answer = await world.unary(WorldService.method.createBindings, request, call);
   return (
     answer.bindings.find((each) => each.strategyId === strategyId)?.stage ?? EffectiveMode.VALIDATE
   );
@@ -273,9 +274,15 @@ async function reportBacktest(
   worldId: string,
   call: PeerCall,
 ): Promise<void> {
-  const series = row.request.backtest;
-  if (series === undefined || series.samples === 0) return;
+  const { backtest } = row.request;
+  if (backtest === undefined || backtest.returns.length === 0) return;
+  // Whatever its author calls it: what is handed in with a submission was never measured here.
+  const series = { ...backtest, domain: ExecutionDomain.BACKTEST };
   const { strategyId } = row;
-  const one = { strategyId, domain: ExecutionDomain.BACKTEST, series, dataEndMs: series.toMs };
+  const one = {
+    strategyId,
+    series,
+    ...(backtest.endTime === undefined ? {} : { dataEndTime: backtest.endTime }),
+  };
   await world.unary(DecisionService.method.reportReturns, { worldId, returns: [one] }, call);
 }

@@ -110,10 +110,16 @@ export class FakeWorld {
           known(worldId);
           return { world: { worldId } };
         },
-        createBindings: async ({ worldId, bindings }) => {
+        createBindings: async ({ worldId, strategies }) => {
           known(worldId);
-          this.bound.push(...bindings.map((binding) => binding.strategyId));
-          return { bindings };
+          this.bound.push(...strategies.map(({ strategyId }) => strategyId));
+          return {
+            bindings: strategies.map(({ strategyId, strategyName }) => ({
+              worldId,
+              strategyId,
+              strategyName,
+            })),
+          };
         },
       }),
       serve(ActivationService, {

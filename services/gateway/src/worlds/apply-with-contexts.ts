@@ -8,11 +8,9 @@ import {
   type ApplyRequest,
   type ApplyResponse,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import {
-  DecisionService,
-  type Evaluation,
-} from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import { type Binding, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import type { Evaluation } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import type { Binding } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type CallPrincipal, failpoints, type Logger } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
@@ -20,7 +18,8 @@ import { callOf } from "../peers/forward.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";
 import { submissionsOf } from "../store/submission-store.ts";
 import { contextAt } from "../submission/plan-contexts.ts";
-import { type Promotion, promotionsOf, worldStageOf } from "./promotion.ts";
+import { bindingsOf } from "./bindings-of.ts";
+import { type Promotion, promotionsOf } from "./promotion.ts";
 
 /** Longest wait for the new contexts to be warm and agreed on, milliseconds. */
 const openMsMax = 60_000;
@@ -128,18 +127,15 @@ async function openContexts(
 async function promotionsNow(ports: ApplyPorts, request: ApplyRequest, context: CallContext) {
   const { worldId } = request;
   const call = callOf(context);
-  const [{ bindings }, { decision }] = await Promise.all([
-    ports.world.unary(WorldService.method.listBindings, { worldId }, call),
-    ports.world.unary(DecisionService.method.decide, { worldId }, call),
-  ]);
-  const evaluation = await currentEvaluation(ports, worldId, bindings, call);
-  return promotionsOf(request, { bindings, worldStage: worldStageOf(decision), evaluation });
+  const bindings = await bindingsOf(ports.world, worldId, call);
+  const evaluation = await currentEvaluation(ports, request, bindings, call);
+  return promotionsOf(request, { bindings, evaluation });
 }
 
 /** The last evaluation if it speaks of the strategies as they stand; else what one would say now. */
 async function currentEvaluation(
   ports: ApplyPorts,
-  worldId: string,
+  { worldId, runId }: ApplyRequest,
   bindings: readonly Binding[],
   call: PeerCall,
 ): Promise<Evaluation | undefined> {
@@ -149,16 +145,16 @@ async function currentEvaluation(
       { worldId },
       call,
     );
-    const isCurrent = bindings.every(({ strategyId, stage, removed }) => {
+    const isCurrent = bindings.every(({ strategyId, stage }) => {
       const trace = evaluation?.strategies.find((each) => each.strategyId === strategyId);
-      return removed || trace?.stageAfter === stage;
+      return trace?.stageAfter === stage;
     });
     if (evaluation !== undefined && isCurrent) return evaluation;
   } catch (failure) {
     if (!hasReason(failure, "EVALUATION_NOT_FOUND")) throw failure;
   }
   try {
-    const request = { worldId, validateOnly: true };
+    const request = { worldId, validateOnly: true, requestId: runId };
     const answer = await ports.world.unary(DecisionService.method.evaluate, request, call);
     return answer.evaluation;
   } catch (failure) {

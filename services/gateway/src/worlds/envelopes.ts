@@ -1,10 +1,11 @@
 import { clone } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ActivationEnvelope } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import type { DecisionEnvelope } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import {
   type DecideResponse,
   DecideResponseSchema,
-  type DecisionEnvelope,
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { domainOf } from "../submission/plan-contexts.ts";
 
@@ -29,7 +30,7 @@ export function lowered(kept: DecideResponse): DecideResponse {
   const { decision } = answer;
   if (decision === undefined) return answer;
   decision.stale = true;
-  decision.ttlMs = 0n;
+  decision.remaining = durationFromMs(0);
   decision.effectiveMode = atMostComputeOnly(decision.effectiveMode);
   decision.executionDomain = ExecutionDomain.BACKTEST;
   decision.reason = `stale_decision: WorldService does not answer; was: ${decision.reason}`;

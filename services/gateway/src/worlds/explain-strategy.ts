@@ -5,14 +5,17 @@ import {
   type ExplainStrategyResponse,
   ExplainStrategyResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
-  DecisionService,
   type DecisionTerm,
   type Evaluation,
+  RuleKind,
+  type RuleTrace,
+  RuleVerdict,
   type StrategyDecision,
-} from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+  TermName,
+} from "@qmtl/contracts/qmtl/world/v1/decision_pb";
+import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext } from "@qmtl/service-kit";
 import type { StrategyOrderFacts } from "../order-half.ts";
@@ -20,6 +23,7 @@ import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { GateView } from "../ports.ts";
 import { domainOf } from "../submission/plan-contexts.ts";
+import { bindingsOf } from "./bindings-of.ts";
 
 export interface ExplainPorts {
   readonly world: Peer;
@@ -47,9 +51,9 @@ export async function explainStrategy(
 ): Promise<ExplainStrategyResponse> {
   const { worldId, strategyId } = request;
   const call = callOf(context);
-  const [{ decision }, { bindings }, evaluation, gate, facts] = await Promise.all([
+  const [{ decision }, bindings, evaluation, gate, facts] = await Promise.all([
     ports.world.unary(DecisionService.method.decide, { worldId, strategyIds: [strategyId] }, call),
-    ports.world.unary(WorldService.method.listBindings, { worldId }, call),
+    bindingsOf(ports.world, worldId, call),
     lastEvaluation(ports.world, worldId, context),
     ports.gates.ensure(worldId),
     ports.orderFacts(worldId, strategyId),
@@ -69,12 +73,12 @@ export async function explainStrategy(
     effectiveMode: mode,
     executionDomain: domainOf(mode),
     terms: (strategy?.terms ?? []).map(({ name, allows, detail, binding: isBinding }) => ({
-      name,
+      name: nameOf(TermName, name),
       allows,
       detail,
       binding: isBinding,
     })),
-    rules: rules.map(({ $typeName: _, ...rule }) => rule),
+    rules: rules.map(ruleToProto),
     wantedOrders: BigInt(facts.wantedOrders),
     sentOrders: BigInt(facts.sentOrders),
     tier: facts.tier,
@@ -104,8 +108,27 @@ async function lastEvaluation(
   }
 }
 
-function failedRule(rules: readonly { verdict: string; text: string }[]): string | undefined {
-  return rules.find((rule) => rule.verdict === "fail")?.text;
+function failedRule(rules: readonly RuleTrace[]): string | undefined {
+  return rules.find((rule) => rule.verdict === RuleVerdict.FAIL)?.text;
+}
+
+function ruleToProto({ rule, metric, value, bound, samples, text, ...enums }: RuleTrace) {
+  return {
+    rule,
+    metric,
+    ...(value === undefined ? {} : { value }),
+    ...(bound === undefined ? {} : { bound }),
+    kind: nameOf(RuleKind, enums.kind),
+    verdict: nameOf(RuleVerdict, enums.verdict),
+    domain: nameOf(ExecutionDomain, enums.domain),
+    samples,
+    text,
+  };
+}
+
+/** Name of a value, as people read it: `not_yet_judged`. */
+function nameOf(names: Readonly<Record<number, string>>, value: number): string {
+  return (names[value] ?? "unknown").toLowerCase();
 }
 
 function summaryOf(
@@ -125,7 +148,7 @@ function summaryOf(
 }
 
 function termText({ name, allows, detail }: DecisionTerm): string {
-  const text = `${name} allows ${modeName(allows)}`;
+  const text = `${nameOf(TermName, name)} allows ${modeName(allows)}`;
   return detail === "" ? text : `${text} (${detail})`;
 }
 

@@ -1,9 +1,6 @@
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ApplyRequest } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import type {
-  DecisionEnvelope,
-  Evaluation,
-} from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
+import type { Evaluation } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import type { Binding } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { domainOf } from "../submission/plan-contexts.ts";
 
@@ -18,8 +15,6 @@ const STAGES: readonly EffectiveMode[] = [
 /** What is known before an apply. */
 export interface BeforeApply {
   readonly bindings: readonly Binding[];
-  /** Stage of the world. */
-  readonly worldStage: EffectiveMode;
   /** Judges the strategies as they stand now; undefined when only the named ones matter. */
   readonly evaluation: Evaluation | undefined;
 }
@@ -38,7 +33,7 @@ export function promotionsOf(
   request: Pick<ApplyRequest, "targetMode" | "plan">,
   before: BeforeApply,
 ): Promotion[] {
-  const target = targetStage(request.targetMode, before.worldStage);
+  const target = request.targetMode;
   const named = request.plan?.activate ?? [];
   const isOpen = named.length === 0 && (request.plan?.deactivate ?? []).length === 0;
   return before.bindings.flatMap((binding) => {
@@ -46,27 +41,13 @@ export function promotionsOf(
     const reach = before.evaluation?.strategies.find((each) => each.strategyId === strategyId);
     const mayReach = rank(reach?.mayReach ?? EffectiveMode.VALIDATE);
     const isOn = isOpen ? mayReach > 0 : named.includes(strategyId);
-    if (!isOn || binding.removed) return [];
+    if (!isOn) return [];
     const now = rank(binding.stage);
     const next = now + 1;
     if (now >= rank(target) || (before.evaluation !== undefined && mayReach < next)) return [];
     const stage = STAGES[next] ?? target;
     return domainOf(stage) === domainOf(binding.stage) ? [] : [{ strategyId, stage }];
   });
-}
-
-/** The stage an apply leads to: the one named, else the next one, never above paper. */
-export function targetStage(named: EffectiveMode, world: EffectiveMode): EffectiveMode {
-  if (named !== EffectiveMode.UNSPECIFIED) return named;
-  const next = STAGES[rank(world) + 1] ?? world;
-  return rank(next) <= rank(EffectiveMode.PAPER) ? next : world;
-}
-
-/** The world's stage as a decision tells it in its terms; else the mode in force. */
-export function worldStageOf(decision: DecisionEnvelope | undefined): EffectiveMode {
-  const terms = decision?.strategies.flatMap((strategy) => strategy.terms) ?? [];
-  const term = terms.find(({ name }) => name === "world_stage");
-  return term?.allows ?? decision?.effectiveMode ?? EffectiveMode.VALIDATE;
 }
 
 function rank(stage: EffectiveMode): number {

@@ -22,47 +22,51 @@ export interface WantedAllocation {
   readonly shares: ReadonlyMap<string, number>;
 }
 
-/** What stands behind a change of allocations. */
-export interface AllocationOrder {
+/** A change of allocations. */
+export interface AllocationChange {
   readonly allocations: readonly WantedAllocation[];
-  /** Idempotency key and the scope it is unique in. */
-  readonly runId: string;
-  readonly scope: string;
+  /** The same id with the same content is done once. */
+  readonly requestId: string;
+  /** Of all allocations as they were read; empty: unconditional. */
+  readonly etag: string;
   readonly principal: string;
   readonly reason: string;
-  /** Plan they come from, for the event. */
-  readonly plan: { readonly planId: string; readonly deltas: number };
-  readonly auditType: string;
 }
 
-/** Sets allocations of any number of worlds in one transaction. True when it was done before. */
-export function upsertAllocations(worlds: Worlds, order: AllocationOrder): Promise<boolean> {
+/**
+ * Sets allocations of any number of worlds in one transaction, once for each request id.
+ *
+ * REQUEST_ID_REUSED; ETAG_MISMATCH; as `checkAllocations`.
+ */
+export function upsertAllocations(worlds: Worlds, wanted: AllocationChange): Promise<void> {
   return worlds.across.run(async () => {
     const { db, clock } = worlds.ports;
     const nowMs = clock.nowMs();
-    const key = { scope: order.scope, requestId: order.runId, requestHash: hashOf(order) };
-    const known = await readRequest(db, key, nowMs, "RUN_ID_REUSED");
-    if (known !== undefined) return true;
-    checkAllocations(worlds, order.allocations);
+    const { requestId } = wanted;
+    const key = { scope: "UpsertAllocations", requestId, requestHash: hashOf(wanted) };
+    if ((await readRequest(db, key, nowMs)) !== undefined) return;
+    const current = allocationsEtag(listAllocations(worlds, ""));
+    if (wanted.etag !== "" && wanted.etag !== current) {
+      throw new QmtlError("ETAG_MISMATCH", "allocations were changed meanwhile", {
+        metadata: { etag: current },
+      });
+    }
+    checkAllocations(worlds, wanted.allocations);
+    const worldIds = wanted.allocations.map((one) => one.worldId);
     try {
       await db.transaction(async (tx) => {
         await worlds.ports.leadership.assertLeads(tx);
-        for (const one of order.allocations)
-          await writeOne(tx, worlds.get(one.worldId), one, order, nowMs);
-        await appendRebalancingEvents(
-          tx,
-          order.allocations.map((one) => one.worldId),
-          { ...order.plan, nowMs },
-        );
+        for (const one of wanted.allocations)
+          await writeOne(tx, worlds.get(one.worldId), one, wanted, nowMs);
+        await appendRebalancingEvents(tx, worldIds, { planId: requestId, deltas: 0, nowMs });
         await writeRequest(tx, key, "done", nowMs);
       });
     } catch (error) {
-      for (const one of order.allocations) worlds.get(one.worldId).noteFailure(error);
+      for (const worldId of worldIds) worlds.get(worldId).noteFailure(error);
       throw storeError(error);
     }
     worlds.ports.poke();
-    for (const one of order.allocations) adopt(worlds.get(one.worldId), one);
-    return false;
+    for (const one of wanted.allocations) adopt(worlds.get(one.worldId), one);
   });
 }
 
@@ -116,15 +120,16 @@ async function writeOne(
   tx: Tx,
   actor: WorldActor,
   one: WantedAllocation,
-  order: AllocationOrder,
+  wanted: AllocationChange,
   nowMs: number,
 ): Promise<void> {
   const strategies = Object.fromEntries(one.shares);
-  const entry = { worldId: one.worldId, ratio: one.ratio, strategies, runId: order.runId };
-  await appendAllocation(tx, entry, order.principal, nowMs);
+  const { requestId, principal, reason } = wanted;
+  const entry = { worldId: one.worldId, ratio: one.ratio, strategies, runId: requestId };
+  await appendAllocation(tx, entry, principal, nowMs);
   await writeShares(tx, entry);
-  const body = { ratio: one.ratio, strategies, run_id: order.runId, reason: order.reason };
-  await appendAudit(tx, auditOf(actor, order.auditType, order.principal, nowMs, body));
+  const body = { ratio: one.ratio, strategies, request_id: requestId, reason };
+  await appendAudit(tx, auditOf(actor, "world_allocation_upserted", principal, nowMs, body));
 }
 
 function adopt(actor: WorldActor, one: WantedAllocation): void {
@@ -136,8 +141,8 @@ function adopt(actor: WorldActor, one: WantedAllocation): void {
   }
 }
 
-function hashOf(order: AllocationOrder): string {
-  return hashText(jcs({ allocations: order.allocations.map(plain), plan: order.plan }));
+function hashOf({ allocations }: AllocationChange): string {
+  return hashText(jcs({ allocations: allocations.map(plain) }));
 }
 
 function plain(one: WantedAllocation): Record<string, unknown> {

@@ -1,25 +1,60 @@
+import { jcs } from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendAudit } from "../store/audit-table.ts";
 import { insertDecision } from "../store/decision-table.ts";
 import type { BindingRow } from "../store/world-rows.ts";
 import { upsertBindings } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
+import { hashText } from "../world/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import { boundStrategies, composeWorld, stagesOf } from "../world/world-state.ts";
 import { switchedOff, withModes } from "./activations.ts";
+import type { Composition } from "./compose-decision.ts";
+
+/** A selection by hand. */
+export interface Selection {
+  readonly strategyIds: readonly string[];
+  /** Of the decision it is made on; empty: unconditional. */
+  readonly etag: string;
+  readonly principal: string;
+  readonly reason: string;
+}
+
+/** Changes with what a world allows and with who is selected in it, and not with the time that passes. */
+export function decisionEtag(actor: WorldActor, composition: Composition): string {
+  const { state } = actor;
+  const content = {
+    created: state.world.createdMs,
+    mode: composition.mode,
+    policy: composition.policyVersion,
+    modes: composition.strategies.map(({ strategyId, mode }) => [strategyId, mode]),
+    bound: boundStrategies(state).map((b) => [b.strategyId, b.stage, b.picked, b.share]),
+  };
+  return `d:${hashText(jcs(content)).slice(7, 31)}`;
+}
 
 /**
  * Sets the selected strategies by hand: the others are lowered to validate at once and left out of
  * applies; those named may be raised by the next apply. Inside `exclusive`.
+ *
+ * STRATEGY_NOT_FOUND for one that is not bound; ETAG_MISMATCH when the decision is another by now.
  */
 export async function setDecisions(
   actor: WorldActor,
   ports: ServicePorts,
-  strategyIds: readonly string[],
-  who: { readonly principal: string; readonly reason: string },
+  selection: Selection,
 ): Promise<void> {
+  await actor.settled();
   const { state } = actor;
+  const { strategyIds, reason } = selection;
+  const standing = composeWorld(state, actor.row.holds, ports.clock.nowMs());
+  const current = decisionEtag(actor, standing);
+  if (selection.etag !== "" && selection.etag !== current) {
+    throw new QmtlError("ETAG_MISMATCH", "the decision was changed meanwhile", {
+      metadata: { etag: current },
+    });
+  }
   const unknown = strategyIds.filter((id) => state.bindings.get(id)?.removed !== false);
   if (unknown.length > 0) {
     throw new QmtlError("STRATEGY_NOT_FOUND", `not bound: ${unknown.join(", ")}`, {
@@ -40,7 +75,7 @@ export async function setDecisions(
   const composition = composeWorld(state, actor.row.holds, nowMs, next);
   const decisionId = ports.newId();
   const isLowered = bindings.some((b) => state.bindings.get(b.strategyId)?.stage !== b.stage);
-  const body = { strategies: strategyIds, reason: who.reason };
+  const body = { strategies: strategyIds, reason };
   if (
     isLowered ||
     dropped.some((id) => actor.row.activations.some((a) => a.strategyId === id && a.active))
@@ -51,10 +86,10 @@ export async function setDecisions(
         const ttlMs = state.world.settings.decisionTtlSeconds * 1000;
         const decision = { id: decisionId, mode: composition.mode, ttlMs };
         const change = { activations: withModes(off, composition), decision };
-        return { kind: "change", change, reason: who.reason };
+        return { kind: "change", change, reason };
       },
       {
-        principal: who.principal,
+        principal: selection.principal,
         change: "decision",
         audit: { type: "decisions_set", body },
         write: async (tx) => {
@@ -67,7 +102,7 @@ export async function setDecisions(
   } else {
     await actor.write(async (tx) => {
       await upsertBindings(tx, actor.worldId, bindings);
-      await appendAudit(tx, auditOf(actor, "decisions_set", who.principal, nowMs, body));
+      await appendAudit(tx, auditOf(actor, "decisions_set", selection.principal, nowMs, body));
     });
   }
   for (const binding of bindings) state.bindings.set(binding.strategyId, binding);

@@ -26,8 +26,11 @@ export interface JudgedStrategy {
   readonly series: Readonly<Partial<Record<SeriesDomain, ReturnSeries>>>;
 }
 
-/** One rule as judged, with the series it was judged on. */
+/** One rule as judged, with what it was judged for and the series it was judged on. */
 export interface TracedRule extends RuleVerdict {
+  /** To enter `stage`, or to stay in it. */
+  readonly use: "enter" | "stay";
+  readonly stage: Stage;
   readonly domain: SeriesDomain;
   readonly samples: number;
 }
@@ -111,13 +114,13 @@ function holdStage(
   const { policy } = options;
   const domain = holdDomain(policy.metricsFrom, stage);
   const held = strategies.filter((s) => s.stage === stage);
-  const candidates = held.map((strategy) =>
-    holdCandidate({ strategy, stage, as: "hold", domain }, policy, books),
-  );
+  const questions = held.map((strategy): Question => ({ strategy, stage, as: "hold", domain }));
+  const candidates = questions.map((question) => holdCandidate(question, policy, books));
   const outcome = evaluatePolicy(policy, candidates, options.correlationOf?.(domain));
-  for (const strategy of held) {
+  for (const question of questions) {
+    const { strategy } = question;
     const id = strategy.strategyId;
-    record(books.rules, id, outcome.verdicts.get(id) ?? [], domain, strategy);
+    record(books.rules, question, outcome.verdicts.get(id) ?? []);
     if (outcome.selected.includes(id)) continue;
     books.demoted.add(id);
     books.after.set(id, fallTo(strategy, policy, books.rules));
@@ -134,7 +137,7 @@ function holdCandidate(question: Question, policy: Policy, books: HoldBooks): Ca
   const bound = policy.minSamples;
   const fixed = { rule: "min_samples", metric: "samples", kind: "samples" } as const;
   const verdict = { ...fixed, value: samples, bound, verdict: "not_yet_judged", text } as const;
-  record(books.rules, strategy.strategyId, [verdict], domain, strategy);
+  record(books.rules, question, [verdict]);
   return { ...base, isStanding: true };
 }
 
@@ -145,15 +148,9 @@ function fallTo(strategy: JudgedStrategy, policy: Policy, rules: Map<string, Tra
   for (const stage of below) {
     const domain = holdDomain(policy.metricsFrom, stage);
     if ((strategy.series[domain]?.samples ?? 0) < policy.minSamples) continue;
-    const candidate = candidateOf({ strategy, stage, as: "hold", domain }, policy);
-    const outcome = evaluatePolicy(alone, [candidate]);
-    record(
-      rules,
-      strategy.strategyId,
-      outcome.verdicts.get(strategy.strategyId) ?? [],
-      domain,
-      strategy,
-    );
+    const question: Question = { strategy, stage, as: "hold", domain };
+    const outcome = evaluatePolicy(alone, [candidateOf(question, policy)]);
+    record(rules, question, outcome.verdicts.get(strategy.strategyId) ?? []);
     if (outcome.selected.length > 0) return stage;
   }
   return "validate";
@@ -174,6 +171,7 @@ function enterStage(
   const { policy } = options;
   const domain = enterDomain(policy.metricsFrom, stage);
   const candidates: Candidate[] = [];
+  const asked = new Map<string, Question>();
   for (const strategy of strategies) {
     const now = books.after.get(strategy.strategyId) ?? "validate";
     if (compareStages(now, stage) >= 0) {
@@ -192,13 +190,16 @@ function enterStage(
       passesOwnSeries(question, policy, books.rules)
     ) {
       candidates.push(candidateOf(question, policy));
+      asked.set(strategy.strategyId, question);
     }
   }
   const outcome = evaluatePolicy(policy, candidates, options.correlationOf?.(domain));
   for (const { strategyId, isStanding } of candidates) {
     if (isStanding === true) continue;
-    const strategy = strategies.find((s) => s.strategyId === strategyId);
-    record(books.rules, strategyId, outcome.verdicts.get(strategyId) ?? [], domain, strategy);
+    const question = asked.get(strategyId);
+    if (question !== undefined) {
+      record(books.rules, question, outcome.verdicts.get(strategyId) ?? []);
+    }
     if (outcome.selected.includes(strategyId)) books.reach.set(strategyId, stage);
   }
 }
@@ -215,7 +216,7 @@ function hasSamples(q: Question, policy: Policy, rules: Map<string, TracedRule[]
     verdict: "fail",
     text,
   } as const;
-  record(rules, q.strategy.strategyId, [verdict], q.domain, q.strategy);
+  record(rules, q, [verdict]);
   return false;
 }
 
@@ -226,14 +227,9 @@ function passesOwnSeries(q: Question, policy: Policy, rules: Map<string, TracedR
   if (own === q.domain || !strategy.demotedFrom.includes(q.stage)) return true;
   if ((strategy.series[own]?.samples ?? 0) < policy.minSamples) return true;
   const alone = { ...policy, topK: undefined, correlation: undefined };
-  const outcome = evaluatePolicy(alone, [candidateOf({ ...q, domain: own }, policy)]);
-  record(
-    rules,
-    strategy.strategyId,
-    outcome.verdicts.get(strategy.strategyId) ?? [],
-    own,
-    strategy,
-  );
+  const question = { ...q, domain: own };
+  const outcome = evaluatePolicy(alone, [candidateOf(question, policy)]);
+  record(rules, question, outcome.verdicts.get(strategy.strategyId) ?? []);
   return outcome.selected.length > 0;
 }
 
@@ -248,13 +244,12 @@ function candidateOf({ strategy, stage, as, domain }: Question, _policy: Policy)
 
 function record(
   rules: Map<string, TracedRule[]>,
-  strategyId: string,
+  { strategy, stage, as, domain }: Question,
   verdicts: readonly RuleVerdict[],
-  domain: SeriesDomain,
-  strategy: JudgedStrategy | undefined,
 ): void {
-  const samples = strategy?.series[domain]?.samples ?? 0;
-  rules.get(strategyId)?.push(...verdicts.map((verdict) => ({ ...verdict, domain, samples })));
+  const samples = strategy.series[domain]?.samples ?? 0;
+  const about = { use: as === "hold" ? "stay" : "enter", stage, domain, samples } as const;
+  rules.get(strategy.strategyId)?.push(...verdicts.map((verdict) => ({ ...verdict, ...about })));
 }
 
 /** Metrics of the series the strategy's present stage is held on; of the backtest while it has none. */

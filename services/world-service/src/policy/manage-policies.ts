@@ -2,7 +2,13 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendPolicyEvent } from "../bus/control-events.ts";
 import { reassess } from "../decide/reassess.ts";
 import { appendAudit } from "../store/audit-table.ts";
-import { insertPolicy, type PolicyRow, readPolicies, readPolicy } from "../store/policy-table.ts";
+import {
+  insertPolicy,
+  type PolicyRow,
+  readLastVersion,
+  readPolicy,
+} from "../store/policy-table.ts";
+import { type RequestKey, readRequest, writeRequest } from "../store/request-table.ts";
 import { updateWorld } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
 import { hashText } from "../world/hash-text.ts";
@@ -16,23 +22,39 @@ export interface ShownPolicy {
   readonly isDefault: boolean;
 }
 
-/** Checks a policy whole, then stores it as the next version; the first becomes the default. */
+/** A policy to store. */
+export interface NewPolicy {
+  readonly document: string;
+  /** Checks only; nothing is stored. */
+  readonly validateOnly: boolean;
+  readonly principal: string;
+  /** Stored with the policy, so that the same request again finds the version it made. */
+  readonly request: RequestKey | undefined;
+}
+
+/**
+ * Checks a policy whole, then stores it as the next version; the first becomes the default. Only checked it has
+ * version 0.
+ *
+ * REQUEST_ID_REUSED for a request that was stored with other content.
+ */
 export function createPolicy(
   actor: WorldActor,
   ports: ServicePorts,
-  document: string,
-  options: { readonly validateOnly: boolean; readonly principal: string },
+  wanted: NewPolicy,
 ): Promise<ShownPolicy> {
+  const { document, principal, request } = wanted;
   const policy = readPolicyDocument(document);
   return actor.exclusive(async () => {
-    const stored = await readPolicies(ports.db, actor.worldId);
-    const version = (stored[0]?.version ?? 0) + 1;
-    const { principal } = options;
     const nowMs = ports.clock.nowMs();
     const checksum = hashText(document);
-    const row: PolicyRow = { version, document, checksum, principal, createdMs: nowMs };
+    const draft = { document, checksum, principal, createdMs: nowMs };
+    if (wanted.validateOnly) return { row: { ...draft, version: 0 }, isDefault: false };
+    const known = request && (await readRequest(ports.db, request, nowMs));
+    if (known !== undefined) return findPolicy(actor, ports, Number(known));
+    const version = (await readLastVersion(ports.db, actor.worldId)) + 1;
+    const row: PolicyRow = { ...draft, version };
     const isDefault = version === 1;
-    if (options.validateOnly) return { row, isDefault: false };
     const world = { ...actor.state.world, policyVersion: version };
     await actor.write(async (tx) => {
       await insertPolicy(tx, actor.worldId, row);
@@ -42,20 +64,37 @@ export function createPolicy(
         auditOf(actor, "policy_added", principal, nowMs, { version, checksum }),
       );
       if (isDefault) await appendPolicyEvent(tx, actor.worldId, { version, checksum, nowMs });
+      if (request !== undefined) await writeRequest(tx, request, String(version), nowMs);
     });
     if (isDefault) await adopt(actor, ports, { version, policy }, principal);
     return { row, isDefault };
   });
 }
 
-/** Changes the policy in force. */
+/** Changes with the policy in force of a world. */
+export function defaultPolicyEtag(actor: WorldActor): string {
+  const { createdMs, policyVersion } = actor.state.world;
+  return `${createdMs.toString(36)}-p${policyVersion}`;
+}
+
+/**
+ * Changes the policy in force.
+ *
+ * POLICY_NOT_FOUND; ETAG_MISMATCH when `etag` is not empty and another is in force than when it was read.
+ */
 export function setDefaultPolicy(
   actor: WorldActor,
   ports: ServicePorts,
-  version: number,
-  principal: string,
+  wanted: { readonly version: number; readonly etag: string; readonly principal: string },
 ): Promise<ShownPolicy> {
+  const { version, etag, principal } = wanted;
   return actor.exclusive(async () => {
+    const current = defaultPolicyEtag(actor);
+    if (etag !== "" && etag !== current) {
+      throw new QmtlError("ETAG_MISMATCH", "another policy was put in force meanwhile", {
+        metadata: { etag: current },
+      });
+    }
     const row = await readPolicy(ports.db, actor.worldId, version);
     if (row === undefined) throw policyNotFound(actor.worldId, version);
     const policy = readPolicyDocument(row.document);

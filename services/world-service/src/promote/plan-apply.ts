@@ -10,8 +10,8 @@ import { boundStrategies, stagesOf, type WorldState } from "../world/world-state
 
 /** What an apply was asked for. */
 export interface ApplyWish {
-  /** Stage to raise to; undefined: the next one, never above paper. */
-  readonly target: Stage | undefined;
+  /** Stage to raise to, or the present one to switch strategies only. */
+  readonly target: Stage;
   readonly activate: readonly string[];
   readonly deactivate: readonly string[];
 }
@@ -25,10 +25,6 @@ export interface ApplyStages {
 
 /** The stage an apply leads the world to. @throws {QmtlError} MODE_NOT_REACHABLE beyond one step */
 export function targetStage(world: Stage, wish: ApplyWish): Stage {
-  if (wish.target === undefined) {
-    const next = stageAbove(world) ?? world;
-    return compareStages(next, "paper") > 0 ? maxStage(world, "paper") : next;
-  }
   if (STAGES.indexOf(wish.target) <= STAGES.indexOf(world) + 1) return wish.target;
   const next = stageAbove(world) ?? world;
   throw notReachable(`stages rise one at a time: ${world} comes before ${wish.target}`, {
@@ -157,10 +153,6 @@ function nobodyRises(
 
 function minStage(a: Stage, b: Stage): Stage {
   return compareStages(a, b) <= 0 ? a : b;
-}
-
-function maxStage(a: Stage, b: Stage): Stage {
-  return compareStages(a, b) >= 0 ? a : b;
 }
 
 function notReachable(message: string, metadata: Record<string, string>): QmtlError {

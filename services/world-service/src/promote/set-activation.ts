@@ -5,85 +5,88 @@ import { hashText } from "../world/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
-/** What is wanted of the activations of one strategy. */
-export interface ActivationWish {
+/** Fields of an activation that change; absent ones stay. Switching on needs an apply. */
+export interface ActivationChange {
+  readonly active?: false;
+  readonly weight?: number;
+  readonly freeze?: boolean;
+  readonly drain?: boolean;
+}
+
+/** A change of the activations of one strategy. */
+export interface ActivationUpdate {
   readonly strategyId: string;
-  /** Undefined for both sides. */
-  readonly side: PositionSide | undefined;
-  readonly active: boolean;
-  /** Undefined: unchanged. */
-  readonly weight: number | undefined;
-  readonly freeze: boolean;
-  readonly drain: boolean;
-  /** Of one of the sides concerned; empty: unconditional. */
+  readonly sides: readonly PositionSide[];
+  readonly change: ActivationChange;
+  /** Of the strategy's activations as they were read; empty: unconditional. */
   readonly etag: string;
   readonly principal: string;
   readonly reason: string;
 }
 
-/** Changes with the activation. */
-export function activationEtag(worldId: string, activation: Activation): string {
-  return `act:${hashText(jcs({ worldId, ...activation })).slice(7, 23)}`;
+/** Changes with the activation of either side of a strategy. */
+export function activationEtag(actor: WorldActor, strategyId: string): string {
+  const created = actor.state.world.createdMs;
+  const activations = activationsOf(actor, strategyId).map((a) => ({ ...a }));
+  return `act:${hashText(jcs({ world: actor.worldId, created, activations })).slice(7, 31)}`;
 }
 
 /**
- * Switches sides of a strategy off or changes their weight, at once. Resolves to when no lease rests on
- * the old state any more.
+ * Changes sides of a strategy, at once. Resolves to when no lease rests on what was taken away any more; undefined
+ * when nothing was taken away.
  *
- * @throws {QmtlError} MODE_NOT_REACHABLE for switching on, ETAG_MISMATCH, ACTIVATION_NOT_FOUND
+ * ACTIVATION_NOT_FOUND for one that was never switched on here; ETAG_MISMATCH when either side is another by now.
  */
-export function setActivation(
+export function updateActivation(
   actor: WorldActor,
   ports: ServicePorts,
-  wish: ActivationWish,
-): Promise<number> {
+  update: ActivationUpdate,
+): Promise<number | undefined> {
+  const { strategyId, sides, change, principal, reason } = update;
+  const isMeant = (a: Activation): boolean => a.strategyId === strategyId && sides.includes(a.side);
   return actor.exclusive(async () => {
-    const isMeant = (a: Activation): boolean =>
-      a.strategyId === wish.strategyId && (wish.side === undefined || a.side === wish.side);
+    await actor.settled();
     const before = actor.row.activations.filter(isMeant);
     if (before.length === 0) {
-      throw new QmtlError("ACTIVATION_NOT_FOUND", `${wish.strategyId} was never activated here`, {
-        metadata: { strategy_id: wish.strategyId },
+      throw new QmtlError("ACTIVATION_NOT_FOUND", `${strategyId} was never activated here`, {
+        metadata: { strategy_id: strategyId },
       });
     }
-    const etags = before.map((a) => activationEtag(actor.worldId, a));
-    if (wish.etag !== "" && !etags.includes(wish.etag)) {
+    const current = activationEtag(actor, strategyId);
+    if (update.etag !== "" && update.etag !== current) {
       throw new QmtlError("ETAG_MISMATCH", "the activation was changed meanwhile", {
-        metadata: { etag: etags[0] ?? "" },
+        metadata: { etag: current },
       });
-    }
-    if (wish.active && before.some((a) => !a.active)) {
-      throw new QmtlError("MODE_NOT_REACHABLE", "switching on needs an apply");
     }
     await actor.propose(
       (row) => {
-        const activations = row.activations.map((a) => (isMeant(a) ? changed(a, wish) : a));
-        return { kind: "change", change: { activations }, reason: wish.reason };
+        const activations = row.activations.map((a) => (isMeant(a) ? { ...a, ...change } : a));
+        return { kind: "change", change: { activations }, reason };
       },
       {
-        principal: wish.principal,
+        principal,
         change: "activation",
-        audit: { type: "activation_updated", body: auditBody(wish) },
+        audit: {
+          type: "activation_updated",
+          body: { strategy_id: strategyId, sides, ...change, reason },
+        },
       },
     );
-    return ports.clock.nowMs() + actor.row.maxLeaseMs;
+    const isLess = before.some((a) => takesAway(a, change));
+    return isLess ? ports.clock.nowMs() + actor.row.maxLeaseMs : undefined;
   });
 }
 
-function changed(activation: Activation, wish: ActivationWish): Activation {
-  const { active, freeze, drain } = wish;
-  return { ...activation, active, freeze, drain, weight: wish.weight ?? activation.weight };
+/** Activations of a strategy, of both sides. */
+export function activationsOf(actor: WorldActor, strategyId: string): readonly Activation[] {
+  return actor.row.activations.filter((a) => a.strategyId === strategyId);
 }
 
-function auditBody(wish: ActivationWish): Record<string, unknown> {
-  const { strategyId, side, active, weight, freeze, drain, reason } = wish;
-  return {
-    strategy_id: strategyId,
-    side: side ?? "both",
-    active,
-    weight: weight ?? null,
-    freeze,
-    drain,
-    reason,
-  };
+function takesAway(before: Activation, change: ActivationChange): boolean {
+  return (
+    (before.active && change.active === false) ||
+    (change.weight ?? before.weight) < before.weight ||
+    (!before.freeze && change.freeze === true) ||
+    (!before.drain && change.drain === true)
+  );
 }

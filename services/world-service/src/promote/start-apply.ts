@@ -49,6 +49,7 @@ export function startApply(
     const gating = readGating(order.gatingDocument);
     const target = targetStage(actor.state.world.stage, order);
     if (target === "live") checkLive(actor, order);
+    else if (order.allowLive) throw consentToNothing(target);
     const evaluation = await currentEvaluation(actor, ports, order.principal);
     const wasActive = [
       ...new Set(actor.row.activations.filter((a) => a.active).map((a) => a.strategyId)),
@@ -97,7 +98,7 @@ export function startApply(
 function hashOf(actor: WorldActor, order: ApplyOrder): string {
   const { runId, target, activate, deactivate, excluded, gatingDocument, allowLive } = order;
   const content = {
-    target: target ?? "",
+    target,
     activate,
     deactivate,
     excluded,
@@ -141,6 +142,14 @@ function checkLive(actor: WorldActor, order: ApplyOrder): void {
   if (missing.length === 0) return;
   throw new QmtlError("LIVE_NOT_ALLOWED", `live needs ${missing.join(" and ")}`, {
     metadata: { missing: missing.join(",") },
+  });
+}
+
+/** Consent to live is meant for one deed; given with another it was a mistake, or a template. */
+function consentToNothing(target: string): QmtlError {
+  const description = `is for live only; the target is ${target}`;
+  return new QmtlError("INVALID_FIELD", `allow_live ${description}`, {
+    fields: [{ field: "allow_live", description }],
   });
 }
 

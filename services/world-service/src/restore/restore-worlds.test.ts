@@ -1,9 +1,10 @@
 import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { silentLogger, systemClock } from "@qmtl/service-kit";
 import { type Db, migrate, openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
@@ -25,7 +26,9 @@ async function newestEvent(db: Db, topicKey: string) {
 }
 
 const create = (w: OpenWorldService, id: string) =>
-  w.call(WorldService.method.createWorld, { world: { worldId: id, accountId: `acc-${id}` } });
+  w.call(WorldService.method.createWorld, {
+    world: { worldId: id, clock: WorldClock.WALL, accountId: `acc-${id}` },
+  });
 
 const addPolicy = (w: OpenWorldService) =>
   w.call(PolicyService.method.createPolicy, {
@@ -49,7 +52,11 @@ test("after a restore no subscriber is shown a lower epoch, fence or revision, a
     "SELECT revision, fence, body FROM world.gate",
   );
   // What happens after the backup is seen by subscribers, and lost.
-  await first.call(ActivationService.method.freeze, { worldId, reason: "look" });
+  await first.call(ActivationService.method.freeze, {
+    worldId,
+    hold: HoldKind.MANUAL,
+    reason: "look",
+  });
   await setPolicy(first, 2);
   await create(first, "later");
   const seen = first.instance.worlds.get(worldId).row;
@@ -85,7 +92,11 @@ test("after a restore no subscriber is shown a lower epoch, fence or revision, a
   expect(entries.at(-1)).toMatchObject({ type: "store_restored", principal: "op" });
 
   const resume = () =>
-    second.call(ActivationService.method.resume, { worldId, hold: "manual", reason: "seen" });
+    second.call(ActivationService.method.resume, {
+      worldId,
+      hold: HoldKind.MANUAL,
+      reason: "seen",
+    });
   await wait(20);
   await expect(resume()).rejects.toMatchObject({ reason: "GATE_SHUT" });
   await wait(11);

@@ -93,7 +93,7 @@ async function restoreWorld(
       change: "restore",
       audit: { type: "store_restored", body: { store_epoch: row.storeEpoch } },
     },
-    { lastRun, holdReasons: gate.holdReasons, sessions: 0, acknowledged: 0 },
+    { lastRun, holdReasons: gate.holdReasons, sessions: [] },
   );
   if (outcome !== "committed") {
     throw new QmtlError("CONFLICT", `world ${worldId} was not restored; run it again`, {

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   type ActivationEnvelope,
   ActivationEnvelopeSchema,
@@ -9,18 +9,19 @@ import {
   type ApplyRun,
   ApplyRunSchema,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import type { Hold } from "@qmtl/sdk/gate";
+import type { PositionSide } from "@qmtl/sdk/gate";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, Handlers } from "@qmtl/service-kit";
 import { activationToProto, gateToProto, phaseToProto } from "../bus/gate-to-proto.ts";
-import type { Stage } from "../policy/policy.ts";
 import { followRun, type RunStep } from "../promote/follow-run.ts";
 import { cancelApply, findRun, freezeWorld, resumeWorld } from "../promote/hold-world.ts";
-import { activationEtag, setActivation } from "../promote/set-activation.ts";
+import { activationEtag, activationsOf, updateActivation } from "../promote/set-activation.ts";
 import { type ApplyOrder, startApply } from "../promote/start-apply.ts";
 import { readRuns, type StoredRun } from "../store/gate-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
-import { mayOperate, pageSizeDefault } from "./world-handlers.ts";
+import { holds, sides, stages } from "./closed-sets.ts";
+import { pagesOf } from "./pages.ts";
 
 /** Header in which a gateway says that its live guard let a call pass. */
 export const liveGuardHeader = "x-qmtl-live-guard";
@@ -30,22 +31,15 @@ export function activationHandlers(worlds: Worlds): Handlers<typeof ActivationSe
   const { ports } = worlds;
   const gateOf = (actor: WorldActor) => gateToProto(actor.row, actor.state.holdReasons);
   return {
+    ...activationChanges(worlds),
     getActivation: async ({ worldId, strategyId }) => {
       const actor = worlds.get(worldId);
-      return { gate: gateOf(actor), activations: envelopesOf(actor, strategyId) };
-    },
-    setActivation: async (request, context) => {
-      mayOperate(context);
-      const { worldId, strategyId, active, weight, freeze, drain, etag, reason } = request;
-      const side = sideFromProto(request.side);
-      const principal = context.principal.name;
-      const wish = { strategyId, side, active, weight, freeze, drain, etag, reason, principal };
-      const actor = worlds.get(worldId);
-      const byMs = await setActivation(actor, ports, wish);
-      return { activations: envelopesOf(actor, strategyId), effectiveBy: timestampFromMs(byMs) };
+      if (strategyId !== "") checkKnown(actor, strategyId);
+      const ids = strategyId === "" ? actor.row.activations.map((a) => a.strategyId) : [strategyId];
+      const activations = [...new Set(ids)].flatMap((id) => envelopesOf(actor, id));
+      return { gate: gateOf(actor), activations };
     },
     apply: async function* (request, context) {
-      mayOperate(context);
       const actor = worlds.get(request.worldId);
       await startApply(actor, ports, orderFromProto(request, context));
       for await (const step of followRun(actor, ports, request.runId, context.signal)) {
@@ -53,7 +47,6 @@ export function activationHandlers(worlds: Worlds): Handlers<typeof ActivationSe
       }
     },
     cancelApply: async ({ worldId, runId, reason }, context) => {
-      mayOperate(context);
       const why = { principal: context.principal.name, reason };
       const stored = await cancelApply(worlds.get(worldId), ports, runId, why);
       return { run: runToProto(worldId, stored) };
@@ -61,48 +54,98 @@ export function activationHandlers(worlds: Worlds): Handlers<typeof ActivationSe
     getApplyRun: async ({ worldId, runId }) => ({
       run: runToProto(worldId, await findRun(worlds.get(worldId), ports, runId)),
     }),
-    listApplyRuns: async ({ worldId, pageSize, pageToken }) => {
+    listApplyRuns: async (request) => {
+      const { worldId } = request;
+      const filters = { method: "ActivationService.ListApplyRuns", worldId };
+      const pages = pagesOf(ports.clock, request, filters, ["number"]);
       worlds.get(worldId);
-      const page = { size: pageSize || pageSizeDefault, before: Number(pageToken) || 0 };
-      const { runs, next } = await readRuns(ports.db, worldId, page);
-      const nextPageToken = next === 0 ? "" : String(next);
-      return { runs: runs.map((stored) => runToProto(worldId, stored)), nextPageToken };
+      const [before = Number.MAX_SAFE_INTEGER] = pages.after ?? [];
+      const rows = await readRuns(ports.db, worldId, { before, limit: pages.size + 1 });
+      const { page, nextPageToken } = pages.end(rows, ({ entry }) => [entry]);
+      return { runs: page.map(({ stored }) => runToProto(worldId, stored)), nextPageToken };
     },
-    freeze: async ({ worldId, hold, reason }, context) => {
-      mayOperate(context);
+    freeze: async ({ worldId, hold: kind, reason }, context) => {
       const actor = worlds.get(worldId);
+      const hold = holds.fromProto(kind, "hold");
+      if (hold === "rollback") throw notFreezable();
       const why = { principal: context.principal.name, reason };
-      const byMs = await freezeWorld(actor, ports, hold === "breaker" ? "breaker" : "manual", why);
-      return { gate: gateOf(actor), effectiveBy: timestampFromMs(byMs) };
+      const byMs = await freezeWorld(actor, ports, hold, why);
+      return { gate: gateOf(actor), effectiveTime: timestampFromMs(byMs) };
     },
     resume: async ({ worldId, hold, reason }, context) => {
-      mayOperate(context);
       const actor = worlds.get(worldId);
       const why = { principal: context.principal.name, reason };
-      await resumeWorld(actor, ports, holdFromProto(hold), why);
+      await resumeWorld(actor, ports, holds.fromProto(hold, "hold"), why);
       return { gate: gateOf(actor) };
     },
   };
 }
 
+/** Switching off, weight, freeze and drain of a strategy. */
+function activationChanges(
+  worlds: Worlds,
+): Pick<Handlers<typeof ActivationService>, "deactivate" | "updateActivation"> {
+  const { ports } = worlds;
+  return {
+    deactivate: async (request, context) => {
+      const { worldId, strategyId, etag, reason } = request;
+      const actor = worlds.get(worldId);
+      const byMs = await updateActivation(actor, ports, {
+        strategyId,
+        sides: sidesFromProto(request.side),
+        change: { active: false },
+        etag,
+        reason,
+        principal: context.principal.name,
+      });
+      // Off already: nothing rests on it by now.
+      const effectiveTime = timestampFromMs(byMs ?? ports.clock.nowMs());
+      return { activations: envelopesOf(actor, strategyId), effectiveTime };
+    },
+    updateActivation: async (request, context) => {
+      const { worldId, strategyId, weight, freeze, drain, etag, reason } = request;
+      const actor = worlds.get(worldId);
+      const byMs = await updateActivation(actor, ports, {
+        strategyId,
+        sides: request.sides.map((side, at) => sides.fromProto(side, `sides[${at}]`)),
+        change: {
+          ...(weight === undefined ? {} : { weight }),
+          ...(freeze === undefined ? {} : { freeze }),
+          ...(drain === undefined ? {} : { drain }),
+        },
+        etag,
+        reason,
+        principal: context.principal.name,
+      });
+      return {
+        activations: envelopesOf(actor, strategyId),
+        ...(byMs === undefined ? {} : { effectiveTime: timestampFromMs(byMs) }),
+      };
+    },
+  };
+}
+
+/** Both sides of a strategy under one etag. */
 function envelopesOf(actor: WorldActor, strategyId: string): ActivationEnvelope[] {
   const { worldId } = actor;
-  return actor.row.activations
-    .filter((a) => strategyId === "" || a.strategyId === strategyId)
-    .map((a) => {
-      const activation = activationToProto(a);
-      return create(ActivationEnvelopeSchema, {
-        worldId,
-        activation,
-        etag: activationEtag(worldId, a),
-      });
-    });
+  const etag = activationEtag(actor, strategyId);
+  return activationsOf(actor, strategyId).map((a) =>
+    create(ActivationEnvelopeSchema, { worldId, activation: activationToProto(a), etag }),
+  );
+}
+
+function checkKnown(actor: WorldActor, strategyId: string): void {
+  const isBound = actor.state.bindings.get(strategyId)?.removed === false;
+  if (isBound || activationsOf(actor, strategyId).length > 0) return;
+  throw new QmtlError("STRATEGY_NOT_FOUND", `${strategyId} is not bound to ${actor.worldId}`, {
+    metadata: { world_id: actor.worldId, strategy_id: strategyId },
+  });
 }
 
 function orderFromProto(request: ApplyRequest, context: CallContext): ApplyOrder {
   return {
     runId: request.runId,
-    target: stageFromProto(request.targetMode),
+    target: stages.fromProto(request.targetMode, "target_mode"),
     activate: request.plan?.activate ?? [],
     deactivate: request.plan?.deactivate ?? [],
     excluded: request.excludeSessions,
@@ -121,12 +164,12 @@ function stepToProto({ stored, phase }: RunStep) {
   return {
     runId: run.runId,
     phase: phaseToProto(phase.state),
-    ok: !isRolledBack,
     fence: BigInt(run.fence),
     revision: BigInt(phase.revision),
-    elapsedMs: phase.elapsedMs,
+    elapsed: durationFromMs(phase.elapsedMs),
     sessions: phase.sessions,
     acknowledged: phase.acknowledged,
+    waitingSessionIds: [...phase.waiting],
     reason: isRolledBack ? (run.reason ?? "") : "",
     activations: hasSwitched ? run.plan.activations.map(activationToProto) : [],
   };
@@ -142,23 +185,22 @@ function runToProto(worldId: string, stored: StoredRun): ApplyRun {
     resumeCount: run.resumeCount,
     reason: run.reason ?? "",
     createTime: timestampFromMs(createdMs),
-    phaseElapsedMs: phases.map((phase) => phase.elapsedMs),
+    phases: phases.map(({ state, elapsedMs }) => ({
+      phase: phaseToProto(state),
+      elapsed: durationFromMs(elapsedMs),
+    })),
     principal,
   });
 }
 
-function stageFromProto(mode: EffectiveMode): Stage | undefined {
-  if (mode === EffectiveMode.VALIDATE) return "validate";
-  if (mode === EffectiveMode.COMPUTE_ONLY) return "compute-only";
-  if (mode === EffectiveMode.PAPER) return "paper";
-  return mode === EffectiveMode.LIVE ? "live" : undefined;
+/** Unspecified is both: the safe reading, for what switches off. */
+function sidesFromProto(side: Side): readonly PositionSide[] {
+  return side === Side.UNSPECIFIED ? ["long", "short"] : [sides.fromProto(side, "side")];
 }
 
-function sideFromProto(side: Side): "long" | "short" | undefined {
-  if (side === Side.LONG) return "long";
-  return side === Side.SHORT ? "short" : undefined;
-}
-
-function holdFromProto(hold: string): Hold {
-  return hold === "manual" || hold === "breaker" ? hold : "rollback";
+function notFreezable(): QmtlError {
+  const description = "must be manual or breaker: a rollback holds by itself";
+  return new QmtlError("INVALID_FIELD", `hold ${description}`, {
+    fields: [{ field: "hold", description }],
+  });
 }

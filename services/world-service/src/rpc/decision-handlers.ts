@@ -1,5 +1,4 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { durationMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type {
   DecisionService,
   StrategyReturns,
@@ -9,20 +8,20 @@ import { listMetrics } from "@qmtl/sdk/metrics";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Handlers, requireRole } from "@qmtl/service-kit";
 import { evaluateWorld } from "../decide/evaluate-world.ts";
+import type { EvaluationRow } from "../decide/evaluation.ts";
 import { type ReportedReturns, reportReturns } from "../decide/report-returns.ts";
 import { setDecisions } from "../decide/set-decisions.ts";
-import type { SeriesDomain } from "../policy/policy.ts";
 import { readEvaluation } from "../store/decision-table.ts";
-import { type RequestKey, readRequest, writeRequest } from "../store/request-table.ts";
-import { floatsFromBytes } from "../store/returns-table.ts";
-import { hashText } from "../world/hash-text.ts";
+import { readRequest, writeRequest } from "../store/request-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import { composeWorld } from "../world/world-state.ts";
 import type { Worlds } from "../world/worlds.ts";
+import { seriesDomains } from "./closed-sets.ts";
 import { decisionToProto, evaluationToProto, metricToProto } from "./decision-to-proto.ts";
-import { mayOperate } from "./world-handlers.ts";
+import { pagesOf } from "./pages.ts";
+import { requestKey, worldScope } from "./world-handlers.ts";
 
-/** DecisionService on the wire. ReportTrials and ReportDataCheck are not built yet. */
+/** DecisionService on the wire. */
 export function decisionHandlers(worlds: Worlds): Handlers<typeof DecisionService> {
   const { ports } = worlds;
   const { clock } = ports;
@@ -31,53 +30,42 @@ export function decisionHandlers(worlds: Worlds): Handlers<typeof DecisionServic
     const composition = composeWorld(actor.state, actor.row.holds, nowMs);
     return decisionToProto(actor, composition, strategyIds, nowMs);
   };
+  /** When no lease rests on what stood before. */
+  const effectiveTime = (actor: WorldActor) =>
+    timestampFromMs(clock.nowMs() + actor.row.maxLeaseMs);
   return {
     decide: async ({ worldId, strategyIds }) => ({
       decision: decide(worlds.get(worldId), strategyIds),
     }),
-    setDecisions: async ({ worldId, strategyIds, reason }, context) => {
-      mayOperate(context);
+    setDecisions: async ({ worldId, strategyIds, etag, reason }, context) => {
       const actor = worlds.get(worldId);
-      const who = { principal: context.principal.name, reason };
-      await actor.exclusive(() => setDecisions(actor, ports, strategyIds, who));
-      const effectiveBy = timestampFromMs(clock.nowMs() + actor.row.maxLeaseMs);
-      return { decision: decide(actor, []), effectiveBy };
+      const selection = { strategyIds, etag, reason, principal: context.principal.name };
+      await actor.exclusive(() => setDecisions(actor, ports, selection));
+      return { decision: decide(actor, []), effectiveTime: effectiveTime(actor) };
     },
     evaluate: async ({ worldId, validateOnly, policyDocument, requestId }, context) => {
-      if (!validateOnly) mayOperate(context, "gateway");
       const actor = worlds.get(worldId);
-      const key = evaluateKey(worldId, requestId, validateOnly, policyDocument);
-      const evaluation = await actor.exclusive(async () => {
-        const known = key && (await readRequest(ports.db, key, clock.nowMs()));
-        const repeated = known && (await readEvaluation(ports.db, worldId, known));
-        if (repeated !== undefined && repeated !== "") return repeated;
-        return evaluateWorld(actor, ports, {
-          validateOnly,
-          policyDocument,
-          principal: context.principal.name,
-          write: async (tx, row) => {
-            if (key !== undefined) await writeRequest(tx, key, row.evaluationId, clock.nowMs());
-          },
-        });
-      });
-      const effectiveBy = timestampFromMs(clock.nowMs() + actor.row.maxLeaseMs);
+      const what = { validateOnly, policyDocument, principal: context.principal.name };
+      const evaluation = await evaluateOnce(worlds, actor, requestId, what);
       const hasLowered = evaluation.lowered.length > 0 && !validateOnly;
       return {
-        evaluation: evaluationToProto(worldId, evaluation),
-        ...(hasLowered ? { effectiveBy } : {}),
+        evaluation: evaluationToProto(worldId, evaluation, !validateOnly),
+        ...(hasLowered ? { effectiveTime: effectiveTime(actor) } : {}),
       };
     },
-    reportReturns: async ({ worldId, returns, watermarkMs }, context) => {
-      const reports = returns.map((one, index) => returnsFromProto(one, index));
-      checkReporter(context, reports, watermarkMs > 0n);
-      const watermark = watermarkMs > 0n ? Number(watermarkMs) : null;
+    reportReturns: async ({ worldId, returns, watermarkTime }, context) => {
+      const reports = returns.map(returnsFromProto);
+      checkReporter(context, reports, watermarkTime !== undefined);
+      const watermark = watermarkTime === undefined ? null : timestampMs(watermarkTime);
       return { samples: await reportReturns(worlds.get(worldId), ports, reports, watermark) };
     },
-    listMetrics: async () => ({
-      metrics: listMetrics()
-        .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-        .map(metricToProto),
-    }),
+    listMetrics: async (request) => {
+      const filters = { method: "DecisionService.ListMetrics" };
+      const pages = pagesOf(clock, request, filters, ["string"]);
+      const metrics = listMetrics().toSorted((a, b) => (a.name < b.name ? -1 : 1));
+      const { page, nextPageToken } = pages.cut(metrics, ({ name }) => [name]);
+      return { metrics: page.map(metricToProto), nextPageToken };
+    },
     getEvaluation: async ({ worldId, evaluationId }) => {
       worlds.get(worldId);
       const row = await readEvaluation(ports.db, worldId, evaluationId);
@@ -87,20 +75,38 @@ export function decisionHandlers(worlds: Worlds): Handlers<typeof DecisionServic
           `world ${worldId} has no evaluation ${evaluationId}`,
         );
       }
-      return { evaluation: evaluationToProto(worldId, row) };
+      return { evaluation: evaluationToProto(worldId, row, true) };
     },
   };
 }
 
-function evaluateKey(
-  worldId: string,
+/** Evaluates, or finds the evaluation this request made before. */
+function evaluateOnce(
+  worlds: Worlds,
+  actor: WorldActor,
   requestId: string,
-  validateOnly: boolean,
-  policyDocument: string,
-): RequestKey | undefined {
-  if (requestId === "" || validateOnly) return undefined;
-  const requestHash = hashText(jcs({ worldId, policyDocument }));
-  return { scope: `Evaluate/${worldId}`, requestId, requestHash };
+  what: {
+    readonly validateOnly: boolean;
+    readonly policyDocument: string;
+    readonly principal: string;
+  },
+): Promise<EvaluationRow> {
+  const { ports } = worlds;
+  const { policyDocument } = what;
+  const key = what.validateOnly
+    ? undefined
+    : requestKey(worldScope("Evaluate", actor), requestId, jcs({ policyDocument }));
+  return actor.exclusive(async () => {
+    const known = key && (await readRequest(ports.db, key, ports.clock.nowMs()));
+    const repeated = known && (await readEvaluation(ports.db, actor.worldId, known));
+    if (repeated !== undefined && repeated !== "") return repeated;
+    return evaluateWorld(actor, ports, {
+      ...what,
+      write: async (tx, row) => {
+        if (key !== undefined) await writeRequest(tx, key, row.evaluationId, ports.clock.nowMs());
+      },
+    });
+  });
 }
 
 /** Paper and live series and the watermark come from a gateway's own principal only. */
@@ -111,49 +117,58 @@ function checkReporter(
 ): void {
   const isMeasured = hasWatermark || reports.some((report) => report.domain !== "backtest");
   if (isMeasured) requireRole(context, "gateway");
-  else mayOperate(context, "gateway");
 }
-
-const DOMAINS: ReadonlyMap<ExecutionDomain, SeriesDomain> = new Map([
-  [ExecutionDomain.BACKTEST, "backtest"],
-  [ExecutionDomain.DRYRUN, "dryrun"],
-  [ExecutionDomain.LIVE, "live"],
-]);
 
 function returnsFromProto(one: StrategyReturns, index: number): ReportedReturns {
   const series = one.series!;
-  const domain = DOMAINS.get(
-    one.domain === ExecutionDomain.UNSPECIFIED ? ExecutionDomain.BACKTEST : one.domain,
-  );
-  const field = `returns[${index}]`;
-  if (domain === undefined) throw invalid(`${field}.domain`, "must be backtest, dryrun or live");
-  for (const [name, bytes] of Object.entries({
-    returns: series.returns,
-    bucket_end_ms: series.bucketEndMs,
-    exposed: series.exposed,
-  })) {
-    if (bytes.length % 8 !== 0) throw invalid(`${field}.series.${name}`, "must be float64 values");
+  const field = `returns[${index}].series`;
+  const domain = seriesDomains.fromProto(series.domain, `${field}.domain`);
+  const intervalMs = series.interval === undefined ? 0 : durationMs(series.interval);
+  if (!(intervalMs > 0) || intervalMs % 1_000 !== 0) {
+    throw invalid(`${field}.interval`, "must be whole seconds above 0");
   }
-  const returns = floatsFromBytes(series.returns);
-  if (series.samples !== returns.length) {
-    throw invalid(`${field}.series.samples`, `says ${series.samples}, there are ${returns.length}`);
-  }
+  const all: SeriesColumns = {
+    returns: Float64Array.from(series.returns),
+    bucketEnds: Float64Array.from(series.bucketEndMs),
+    exposed: Float64Array.from(series.exposed, Number),
+  };
+  const columns = all.returns.some(Number.isNaN) ? withoutGaps(all, field) : all;
   return {
     strategyId: one.strategyId,
     domain,
-    intervalSeconds: Number(series.intervalSeconds),
+    intervalSeconds: intervalMs / 1_000,
     periodsPerYear: series.periodsPerYear,
-    fromMs: Number(series.fromMs),
-    toMs: Number(series.toMs),
-    returns,
-    bucketEnds: floatsFromBytes(series.bucketEndMs),
-    exposed: floatsFromBytes(series.exposed),
-    dataEndMs: Number(one.dataEndMs),
+    fromMs: msOf(series.startTime) ?? all.bucketEnds[0] ?? 0,
+    toMs: msOf(series.endTime) ?? all.bucketEnds.at(-1) ?? 0,
+    ...columns,
+    dataEndMs: msOf(one.dataEndTime) ?? 0,
   };
 }
 
+type SeriesColumns = Pick<ReportedReturns, "returns" | "bucketEnds" | "exposed">;
+
+/** Buckets that have a value. A NaN is none; which bucket it was must be known, or the others would move. */
+function withoutGaps(
+  { returns, bucketEnds, exposed }: SeriesColumns,
+  field: string,
+): SeriesColumns {
+  if (bucketEnds.length !== returns.length) {
+    throw invalid(`${field}.bucket_end_ms`, "is needed for a series with NaN, one per return");
+  }
+  const hasValue = (_: number, at: number) => !Number.isNaN(returns[at]);
+  return {
+    returns: returns.filter(hasValue),
+    bucketEnds: bucketEnds.filter(hasValue),
+    exposed: exposed.filter(hasValue),
+  };
+}
+
+function msOf(time: Parameters<typeof timestampMs>[0] | undefined): number | undefined {
+  return time === undefined ? undefined : timestampMs(time);
+}
+
 function invalid(field: string, description: string): QmtlError {
-  return new QmtlError("SERIES_INVALID", `the series is not valid: ${description}`, {
+  return new QmtlError("SERIES_INVALID", `the series is not valid: ${field} ${description}`, {
     fields: [{ field, description }],
   });
 }

@@ -1,18 +1,30 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type DecisionEnvelope,
   DecisionEnvelopeSchema,
   type Evaluation,
   EvaluationSchema,
+} from "@qmtl/contracts/qmtl/world/v1/decision_pb";
+import {
   type MetricInfo,
   MetricInfoSchema,
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import type { Metric } from "@qmtl/sdk/metrics";
 import { modeToProto } from "../bus/gate-to-proto.ts";
-import type { ComposedStrategy, Composition } from "../decide/compose-decision.ts";
+import type { ComposedStrategy, Composition, DecisionTermRow } from "../decide/compose-decision.ts";
 import type { EvaluationRow, StrategyTraceRow } from "../decide/evaluation.ts";
+import { decisionEtag } from "../decide/set-decisions.ts";
+import type { TracedRule } from "../policy/judge-world.ts";
 import type { WorldActor } from "../world/world-actor.ts";
+import {
+  metricDirections,
+  ruleKinds,
+  ruleUses,
+  ruleVerdicts,
+  seriesDomains,
+  termNames,
+} from "./closed-sets.ts";
 
 /** The decision of a world on the wire; `execution_domain` is left to the Gateway. */
 export function decisionToProto(
@@ -22,7 +34,7 @@ export function decisionToProto(
   nowMs: number,
 ): DecisionEnvelope {
   const { row } = actor;
-  const ttlMs = Math.floor(actor.decisionRemainingMs);
+  const remainingMs = Math.floor(actor.decisionRemainingMs);
   const isWanted = (s: ComposedStrategy) =>
     strategyIds.length === 0 || strategyIds.includes(s.strategyId);
   return create(DecisionEnvelopeSchema, {
@@ -31,24 +43,28 @@ export function decisionToProto(
     policyVersion: composition.policyVersion,
     effectiveMode: modeToProto(composition.mode),
     reason: composition.reason,
-    expireTime: timestampFromMs(nowMs + ttlMs),
-    ttlMs: BigInt(ttlMs),
-    etag: `w:${row.worldId}:${row.storeEpoch}:${row.revision}`,
+    expireTime: timestampFromMs(nowMs + remainingMs),
+    remaining: durationFromMs(remainingMs),
+    etag: decisionEtag(actor, composition),
     strategies: composition.strategies.filter(isWanted).map(strategyToProto),
-    worldFence: BigInt(row.fence),
+    fence: BigInt(row.fence),
   });
 }
 
-/** An evaluation on the wire. */
-export function evaluationToProto(worldId: string, row: EvaluationRow): Evaluation {
+/** An evaluation on the wire; `isStored` is false for one that was only tried. */
+export function evaluationToProto(
+  worldId: string,
+  row: EvaluationRow,
+  isStored: boolean,
+): Evaluation {
   return create(EvaluationSchema, {
-    evaluationId: row.evaluationId,
+    evaluationId: isStored ? row.evaluationId : "",
     worldId,
     policyVersion: row.policyVersion,
-    time: timestampFromMs(row.createdMs),
+    createTime: timestampFromMs(row.createdMs),
     strategies: row.strategies.map(traceToProto),
     lowered: [...row.lowered],
-    nowMs: BigInt(row.nowMs),
+    ...(row.nowMs > 0 ? { worldTime: timestampFromMs(row.nowMs) } : {}),
   });
 }
 
@@ -60,7 +76,7 @@ export function metricToProto(metric: Metric): MetricInfo {
     unit: metric.unit,
     ...(Number.isFinite(min) ? { min } : {}),
     ...(Number.isFinite(max) ? { max } : {}),
-    better: metric.sign === "higher_is_better" ? "higher" : "lower",
+    better: metricDirections.toProto(metric.sign),
     annualisation: metric.annualisation,
     minSamples: metric.samplesMin,
     comparison: metric.kind === "comparison",
@@ -73,14 +89,14 @@ function strategyToProto(s: ComposedStrategy) {
     strategyId: s.strategyId,
     stage: modeToProto(s.stage),
     effectiveMode: modeToProto(s.mode),
-    terms: s.terms.map((t) => ({
-      name: t.name,
-      allows: modeToProto(t.mode),
-      detail: t.detail,
-      binding: t.binding,
-    })),
+    terms: s.terms.map(termToProto),
     share: s.share,
   };
+}
+
+function termToProto({ name, mode, detail, binding }: DecisionTermRow) {
+  if (name === "nothing_selected") throw new Error(`${name} is no term of a strategy`);
+  return { name: termNames.toProto(name), allows: modeToProto(mode), detail, binding };
 }
 
 function traceToProto(s: StrategyTraceRow) {
@@ -90,18 +106,24 @@ function traceToProto(s: StrategyTraceRow) {
     stageAfter: modeToProto(s.stageAfter),
     mayReach: modeToProto(s.mayReach),
     selected: s.selected,
-    rules: s.rules.map((rule) => ({
-      rule: rule.rule,
-      metric: rule.metric,
-      ...(rule.value === undefined ? {} : { value: rule.value }),
-      ...(rule.bound === undefined ? {} : { bound: rule.bound }),
-      kind: rule.kind,
-      verdict: rule.verdict,
-      domain: rule.domain,
-      samples: rule.samples,
-      text: rule.text,
-    })),
+    rules: s.rules.map(ruleToProto),
     metrics: { ...s.metrics },
-    dataEndMs: BigInt(s.dataEndMs),
+    ...(s.dataEndMs > 0 ? { dataEndTime: timestampFromMs(s.dataEndMs) } : {}),
+  };
+}
+
+function ruleToProto(rule: TracedRule) {
+  return {
+    rule: rule.rule,
+    metric: rule.metric,
+    ...(rule.value === undefined ? {} : { value: rule.value }),
+    ...(rule.bound === undefined ? {} : { bound: rule.bound }),
+    kind: ruleKinds.toProto(rule.kind),
+    verdict: ruleVerdicts.toProto(rule.verdict),
+    use: ruleUses.toProto(rule.use),
+    stage: modeToProto(rule.stage),
+    domain: seriesDomains.toProto(rule.domain),
+    samples: rule.samples,
+    text: rule.text,
   };
 }

@@ -8,58 +8,63 @@ import {
 import type { Handlers } from "@qmtl/service-kit";
 import {
   createPolicy,
+  defaultPolicyEtag,
   findPolicy,
   type ShownPolicy,
   setDefaultPolicy,
 } from "../policy/manage-policies.ts";
 import { readPolicies } from "../store/policy-table.ts";
+import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
-import { mayOperate } from "./world-handlers.ts";
+import { pagesOf } from "./pages.ts";
+import { requestKey, worldScope } from "./world-handlers.ts";
 
 /** PolicyService on the wire. */
 export function policyHandlers(worlds: Worlds): Handlers<typeof PolicyService> {
   const { ports } = worlds;
   return {
-    createPolicy: async ({ worldId, document, validateOnly }, context) => {
-      mayOperate(context);
-      const options = { validateOnly, principal: context.principal.name };
-      const shown = await createPolicy(worlds.get(worldId), ports, document, options);
-      return { policy: policyToProto(worldId, shown) };
+    createPolicy: async ({ worldId, document, validateOnly, requestId }, context) => {
+      const actor = worlds.get(worldId);
+      const principal = context.principal.name;
+      const request = requestKey(worldScope("CreatePolicy", actor), requestId, document);
+      const wanted = { document, validateOnly, principal, request };
+      return { policy: policyToProto(actor, await createPolicy(actor, ports, wanted)) };
     },
-    listPolicies: async ({ worldId }) => {
-      const { policyVersion } = worlds.get(worldId).state.world;
-      const rows = await readPolicies(ports.db, worldId);
+    listPolicies: async (request) => {
+      const { worldId } = request;
+      const filters = { method: "PolicyService.ListPolicies", worldId };
+      const pages = pagesOf(ports.clock, request, filters, ["number"]);
+      const actor = worlds.get(worldId);
+      const { policyVersion } = actor.state.world;
+      const [before = Number.MAX_SAFE_INTEGER] = pages.after ?? [];
+      const rows = await readPolicies(ports.db, worldId, before, pages.size + 1);
+      const { page, nextPageToken } = pages.end(rows, (row) => [row.version]);
       const show = (row: ShownPolicy["row"]) =>
-        policyToProto(worldId, { row, isDefault: row.version === policyVersion });
-      return { policies: rows.map(show) };
+        policyToProto(actor, { row, isDefault: row.version === policyVersion });
+      return { policies: page.map(show), nextPageToken };
     },
     getPolicy: async ({ worldId, version }) => {
-      const shown = await findPolicy(worlds.get(worldId), ports, version);
-      return { policy: policyToProto(worldId, shown) };
+      const actor = worlds.get(worldId);
+      return { policy: policyToProto(actor, await findPolicy(actor, ports, version)) };
     },
-    setDefaultPolicy: async ({ worldId, version }, context) => {
-      mayOperate(context);
-      const shown = await setDefaultPolicy(
-        worlds.get(worldId),
-        ports,
-        version,
-        context.principal.name,
-      );
-      return { policy: policyToProto(worldId, shown) };
+    setDefaultPolicy: async ({ worldId, version, etag }, context) => {
+      const actor = worlds.get(worldId);
+      const wanted = { version, etag, principal: context.principal.name };
+      return { policy: policyToProto(actor, await setDefaultPolicy(actor, ports, wanted)) };
     },
   };
 }
 
-function policyToProto(worldId: string, { row, isDefault }: ShownPolicy): Policy {
+function policyToProto(actor: WorldActor, { row, isDefault }: ShownPolicy): Policy {
   const { version, document, checksum, principal, createdMs } = row;
-  const createTime = timestampFromMs(createdMs);
   return create(PolicySchema, {
-    worldId,
+    worldId: actor.worldId,
     version,
     document,
     checksum,
     isDefault,
-    createTime,
+    createTime: timestampFromMs(createdMs),
     principal,
+    defaultEtag: defaultPolicyEtag(actor),
   });
 }

@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
 import {
   RebalanceMode,
   RebalancingService,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
@@ -83,8 +84,9 @@ async function planned({ rebalancing }: Service, requested: number | null) {
       schemaVersion: requested === null ? {} : { min: 1, max: requested },
       mode: RebalanceMode.SCALING,
       allocations: [{ worldId, ratio: 0.5 }],
-      books: { accountId: "acc", equity: { value: "1000" }, nowMs: 1n },
-      rebalanceIntent: { meta: { t: "x" } },
+      books: { accountId: "acc", equity: { value: "1000" }, worldTime: timestampFromMs(1) },
+      // A field of version 2: who accepts version 1 alone may not state it.
+      ...((requested ?? 1) >= 2 ? { rebalanceIntent: { meta: { t: "x" } } } : {}),
     });
     return {
       status: "OK",
@@ -115,7 +117,8 @@ describe("PlanRebalance over the wire, golden cases", () => {
           return;
         }
         await using service = await openService(flags);
-        await service.worlds.createWorld({ world: { worldId, accountId: "acc" }, requestId: "w" });
+        const world = { worldId, clock: WorldClock.WALL, accountId: "acc" };
+        await service.worlds.createWorld({ world, requestId: "w" });
 
         for (const { id, requested, ...golden } of own) {
           const { status, schema_version, alpha_metrics, rebalance_intent } = golden;
@@ -126,6 +129,22 @@ describe("PlanRebalance over the wire, golden cases", () => {
     }
   }
 
+  test("an intent beside a version that has none is refused", async () => {
+    await using service = await openService({
+      compat_rebalance_v2: true,
+      alpha_metrics_required: false,
+    });
+
+    await expect(
+      service.rebalancing.planRebalance({
+        schemaVersion: { min: 1, max: 1 },
+        mode: RebalanceMode.TARGETS,
+        allocations: [{ worldId, ratio: 0.5 }],
+        rebalanceIntent: { meta: { t: "x" } },
+      }),
+    ).rejects.toMatchObject({ reason: "INVALID_FIELD", fields: [{ field: "rebalance_intent" }] });
+  });
+
   test("a version that is too low names the one that is needed", async () => {
     await using service = await openService({
       compat_rebalance_v2: true,
@@ -133,7 +152,10 @@ describe("PlanRebalance over the wire, golden cases", () => {
     });
 
     await expect(
-      service.rebalancing.planRebalance({ allocations: [{ worldId, ratio: 0.5 }] }),
+      service.rebalancing.planRebalance({
+        mode: RebalanceMode.TARGETS,
+        allocations: [{ worldId, ratio: 0.5 }],
+      }),
     ).rejects.toMatchObject({
       reason: "SCHEMA_VERSION_REQUIRED",
       metadata: { required: "2", spoken: "1" },

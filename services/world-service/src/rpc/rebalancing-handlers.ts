@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Decimal as DecimalMessage } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import {
   type Allocation,
@@ -33,9 +34,9 @@ import {
 } from "../capital/upsert-allocations.ts";
 import { hashText } from "../world/hash-text.ts";
 import type { Worlds } from "../world/worlds.ts";
-import { mayOperate } from "./world-handlers.ts";
+import { pagesOf } from "./pages.ts";
 
-/** RebalancingService on the wire. OVERLAY and HYBRID are not built yet. */
+/** RebalancingService on the wire. */
 export function rebalancingHandlers(
   worlds: Worlds,
   flags: { readonly alphaMetricsRequired: boolean },
@@ -50,40 +51,28 @@ export function rebalancingHandlers(
       }
       return { plan: await planFor(worlds, request, context, version) };
     },
-    applyRebalance: async ({ plan, requestId }, context) => {
-      mayOperate(context, "gateway");
-      const allocations = plan!.allocations.map(allocationFromProto);
-      if (allocations.length === 0) throw invalid("plan.allocations", "the plan leads to none");
-      const duplicate = await upsertAllocations(worlds, {
-        allocations,
-        runId: requestId,
-        scope: "ApplyRebalance",
-        principal: context.principal.name,
-        reason: `plan ${plan!.planId}`,
-        plan: { planId: plan!.planId, deltas: plan!.deltas.length },
-        auditType: "rebalancing_planned",
-      });
-      return { duplicate };
-    },
     upsertAllocations: async (request, context) => {
-      mayOperate(context);
       const allocations = request.allocations.map(allocationFromProto);
       await upsertAllocations(worlds, {
         allocations,
-        runId: request.runId,
-        scope: "UpsertAllocations",
+        requestId: request.requestId,
+        etag: request.etag,
         principal: context.principal.name,
         reason: request.reason,
-        plan: { planId: request.runId, deltas: 0 },
-        auditType: "world_allocation_upserted",
       });
-      const standing = allocations.flatMap((one) => listAllocations(worlds, one.worldId));
-      const ordered = standing.toSorted((a, b) => (a.worldId < b.worldId ? -1 : 1));
-      return { allocations: ordered.map(allocationToProto), etag: allocationsEtag(ordered) };
+      const all = listAllocations(worlds, "");
+      const named = all.filter((one) => allocations.some((a) => a.worldId === one.worldId));
+      return { allocations: named.map(allocationToProto), etag: allocationsEtag(all) };
     },
-    listAllocations: async ({ worldId }) => ({
-      allocations: listAllocations(worlds, worldId).map(allocationToProto),
-    }),
+    listAllocations: async (request) => {
+      const { worldId } = request;
+      const filters = { method: "RebalancingService.ListAllocations", worldId };
+      const pages = pagesOf(worlds.ports.clock, request, filters, ["string"]);
+      const rows = listAllocations(worlds, worldId);
+      const { page, nextPageToken } = pages.cut(rows, (one) => [one.worldId]);
+      const etag = allocationsEtag(listAllocations(worlds, ""));
+      return { allocations: page.map(allocationToProto), nextPageToken, etag };
+    },
   };
 }
 
@@ -102,7 +91,7 @@ async function planFor(
   const isExecutable = context.principal.role === "gateway" && books.accountId !== "";
   const actors = after.map((one) => worlds.get(one.worldId));
   const plan = create(RebalancePlanSchema, {
-    mode: modeOf(request),
+    mode: request.mode,
     accountId: isExecutable ? books.accountId : "",
     accountRevision: isExecutable ? BigInt(books.accountRevision) : 0n,
     scaleByWorld: { ...draft.scaleByWorld },
@@ -139,15 +128,8 @@ function draftFor(
   standing: readonly WantedAllocation[],
   after: readonly WantedAllocation[],
 ): DraftPlan {
-  const mode = modeOf(request);
-  if (mode === RebalanceMode.TARGETS) return draftTargets(books, after);
-  if (mode !== RebalanceMode.SCALING) {
-    const feature =
-      mode === RebalanceMode.OVERLAY ? "RebalanceMode.OVERLAY" : "RebalanceMode.HYBRID";
-    throw new QmtlError("FEATURE_NOT_BUILT", `${feature} is not built yet`, {
-      metadata: { feature },
-    });
-  }
+  if (request.mode === RebalanceMode.TARGETS) return draftTargets(books, after);
+  if (request.mode !== RebalanceMode.SCALING) throw invalid("mode", "must be TARGETS or SCALING");
   const given = request.allocationsBefore.map(allocationFromProto);
   const before = given.length > 0 ? given : standing;
   const split = request.allocations.some((one) => one.strategies.length > 0);
@@ -157,10 +139,6 @@ function draftFor(
   return split
     ? draftScaling(books, before, after, notional)
     : draftScaling(books, strip(before), strip(after), notional);
-}
-
-function modeOf(request: PlanRebalanceRequest): RebalanceMode {
-  return request.mode === RebalanceMode.UNSPECIFIED ? RebalanceMode.TARGETS : request.mode;
 }
 
 /** The same books and wishes give the same id: a batch is executed once. */
@@ -198,7 +176,7 @@ function booksFromProto(books: PlanBooks | undefined, wallMs: number): Books {
       venue: m.venue,
       symbol: m.instrument,
       price: Number(text(m.price, "0")),
-      timeMs: Number(m.timeMs),
+      timeMs: m.time === undefined ? 0 : timestampMs(m.time),
     })),
     instruments: books.instruments.map((i, index) => ({
       symbol: i.instrument,
@@ -206,8 +184,9 @@ function booksFromProto(books: PlanBooks | undefined, wallMs: number): Books {
       lot: lotOf(i.lot, index),
       multiplier: Number(text(i.multiplier, "1")),
     })),
-    nowMs: books.nowMs > 0n ? Number(books.nowMs) : wallMs,
-    markAgeMsMax: Number(books.maxMarkAgeMs) || markAgeMsMaxDefault,
+    nowMs: books.worldTime === undefined ? wallMs : timestampMs(books.worldTime),
+    markAgeMsMax:
+      books.maxMarkAge === undefined ? markAgeMsMaxDefault : durationMs(books.maxMarkAge),
   };
 }
 
@@ -218,7 +197,7 @@ function lotOf(lot: DecimalMessage | undefined, index: number): string {
 }
 
 function text(decimal: DecimalMessage | undefined, otherwise: string): string {
-  return decimal === undefined || decimal.value === "" ? otherwise : decimal.value;
+  return decimal?.value ?? otherwise;
 }
 
 function allocationFromProto(allocation: Allocation): WantedAllocation {

@@ -1,12 +1,14 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
-import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { TermName } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
 import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
@@ -14,7 +16,6 @@ import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { asGateway, openTestPglite, ownerOrGateway } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { createWorldService } from "../create-world-service.ts";
-import { bytesFromFloats } from "../store/returns-table.ts";
 
 async function openWire() {
   const host = await openTestPglite();
@@ -50,13 +51,15 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
   await using wire = await openWire();
   const worlds = wire.client(WorldService);
   const worldId = "w1";
-  await worlds.createWorld({ world: { worldId, accountId: "acc" } });
-  await worlds.createBindings({ worldId, bindings: [{ strategyId: "a", share: 1 }] });
+  const world = { worldId, clock: WorldClock.WALL, accountId: "acc" };
+  await worlds.createWorld({ world, requestId: "w1" });
+  await worlds.createBindings({ worldId, strategies: [{ strategyId: "a" }] });
 
   const policies = wire.client(PolicyService);
   const bad = policies.createPolicy({
     worldId,
     document: "thresholds:\n  x: {metric: sharp, min: 1}\n",
+    requestId: "p1",
   });
   await expect(bad).rejects.toMatchObject({
     reason: "METRIC_UNKNOWN",
@@ -66,20 +69,21 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
   await policies.createPolicy({
     worldId,
     document: "hysteresis: {metric: sharpe, enter: 0.4, exit: -4}",
+    requestId: "p1",
   });
 
-  const returns = Float64Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 0.02 : -0.01));
   const series = {
-    intervalSeconds: 86_400n,
+    interval: durationFromMs(86_400_000),
     periodsPerYear: 252,
-    returns: bytesFromFloats(returns),
-    samples: 100,
+    domain: ExecutionDomain.BACKTEST,
+    returns: Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 0.02 : -0.01)),
   };
   await wire
     .client(DecisionService)
     .reportReturns({ worldId, returns: [{ strategyId: "a", series }] });
   const phases: ApplyPhase[] = [];
-  for await (const step of wire.client(ActivationService).apply({ worldId, runId: "r1" })) {
+  const apply = { worldId, runId: "r1", targetMode: EffectiveMode.COMPUTE_ONLY, reason: "test" };
+  for await (const step of wire.client(ActivationService).apply(apply)) {
     phases.push(step.phase);
   }
   const { decision } = await wire.client(DecisionService).decide({ worldId });
@@ -92,8 +96,8 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
   ]);
   expect(decision?.effectiveMode).toBe(EffectiveMode.COMPUTE_ONLY);
   expect(decision?.strategies[0]?.terms.filter((t) => t.binding).map((t) => t.name)).toEqual([
-    "world_stage",
-    "strategy_stage",
+    TermName.WORLD_STAGE,
+    TermName.STRATEGY_STAGE,
   ]);
 
   const heartbeat = {

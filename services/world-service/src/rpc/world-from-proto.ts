@@ -1,51 +1,113 @@
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import {
+  DemotePolicy,
+  LeaseLostPolicy,
   type LeaseTimers,
   type World,
   WorldClock,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   decisionTtlSecondsDefault,
   maxLagSecondsDefault,
   type TimerOverrides,
   type WorldSettings,
 } from "../world/world-settings.ts";
+import { clocks, demotePolicies, leaseLostPolicies } from "./closed-sets.ts";
 
-/** Settings of a world; what is unset has its default. */
-export function settingsFromProto(world: World, defaults: TimerOverrides): WorldSettings {
+/** What a world has where it does not say; its id, clock and source it must say. */
+export const SETTING_DEFAULTS: Omit<WorldSettings, "worldId" | "clock"> = {
+  displayName: "",
+  source: "",
+  accountId: "",
+  allowLive: false,
+  maxLagSeconds: maxLagSecondsDefault,
+  decisionTtlSeconds: decisionTtlSecondsDefault,
+  onDemote: "flat",
+  onLeaseLost: "cancel_opening",
+  reduceOnlyWhenShut: false,
+  cancelProtective: false,
+  paperTimers: {},
+  liveTimers: {},
+};
+
+/**
+ * Settings of a new world; what is unset has its default, and output-only fields are passed over.
+ *
+ * INVALID_FIELD without a clock.
+ *
+ * @param timers of paper where the world sets none
+ */
+export function settingsFromProto(world: World, timers: TimerOverrides): WorldSettings {
+  const { clock = clocks.fromProto(world.clock, "world.clock"), ...given } = givenSettings(world);
   return {
+    ...SETTING_DEFAULTS,
+    ...given,
     worldId: world.worldId,
-    displayName: world.displayName,
-    clock: world.clock === WorldClock.REPLAY ? "replay" : "wall",
-    source: world.source,
-    accountId: world.accountId,
-    allowLive: world.allowLive,
-    maxLagSeconds: Number(world.maxLagSeconds) || maxLagSecondsDefault,
-    decisionTtlSeconds: Number(world.decisionTtlSeconds) || decisionTtlSecondsDefault,
-    onDemote: world.onDemote === "keep" ? "keep" : "flat",
-    onLeaseLost: leaseLostFromProto(world.onLeaseLost),
-    reduceOnlyWhenShut: world.reduceOnlyWhenShut,
-    cancelProtective: world.cancelProtective,
-    paperTimers: { ...defaults, ...timersFromProto(world.paperTimers) },
-    liveTimers: timersFromProto(world.liveTimers),
+    clock,
+    paperTimers: { ...timers, ...given.paperTimers },
   };
 }
 
-function leaseLostFromProto(text: string): WorldSettings["onLeaseLost"] {
-  return text === "hold" || text === "flatten" ? text : "cancel_opening";
+/** The settings that are set in a message. Of scalars those that are not zero: proto3 cannot tell more. */
+export function givenSettings(world: World): Partial<Omit<WorldSettings, "worldId">> {
+  const { displayName, source, accountId, paperTimers, liveTimers } = world;
+  const { clock, onDemote, onLeaseLost } = world;
+  return {
+    ...(displayName === "" ? {} : { displayName }),
+    ...(clock === WorldClock.UNSPECIFIED ? {} : { clock: clocks.fromProto(clock, "world.clock") }),
+    ...(source === "" ? {} : { source }),
+    ...(accountId === "" ? {} : { accountId }),
+    ...(world.allowLive ? { allowLive: true } : {}),
+    ...(world.maxLag && { maxLagSeconds: secondsOf(world.maxLag, "world.max_lag") }),
+    ...(world.decisionTtl && {
+      decisionTtlSeconds: secondsOf(world.decisionTtl, "world.decision_ttl"),
+    }),
+    ...(onDemote === DemotePolicy.UNSPECIFIED
+      ? {}
+      : { onDemote: demotePolicies.fromProto(onDemote, "world.on_demote") }),
+    ...(onLeaseLost === LeaseLostPolicy.UNSPECIFIED
+      ? {}
+      : { onLeaseLost: leaseLostPolicies.fromProto(onLeaseLost, "world.on_lease_lost") }),
+    ...(world.reduceOnlyWhenShut ? { reduceOnlyWhenShut: true } : {}),
+    ...(world.cancelProtective ? { cancelProtective: true } : {}),
+    ...(paperTimers && { paperTimers: timersFromProto(paperTimers) }),
+    ...(liveTimers && { liveTimers: timersFromProto(liveTimers) }),
+  };
 }
 
-function timersFromProto(timers: LeaseTimers | undefined): TimerOverrides {
-  if (timers === undefined) return {};
-  const { leaseMs, renewMs, marginMs, emitMaxMs, freezeTimeoutMs, switchAckMs, sessionDeadMs } =
-    timers;
-  const given = {
-    leaseMs,
-    renewMs,
-    marginMs,
-    emitMaxMs,
-    freezeTimeoutMs,
-    switchAckMs,
-    sessionDeadMs,
+/** Our name of each timer of the contract. */
+export const TIMERS = {
+  lease: "leaseMs",
+  renew_interval: "renewMs",
+  margin: "marginMs",
+  emit_max: "emitMaxMs",
+  freeze_timeout: "freezeTimeoutMs",
+  switch_ack: "switchAckMs",
+  session_dead: "sessionDeadMs",
+} as const satisfies Record<string, keyof TimerOverrides>;
+
+function secondsOf(duration: Duration, field: string): number {
+  const ms = durationMs(duration);
+  if (ms > 0) return ms / 1_000;
+  throw new QmtlError("INVALID_FIELD", `${field} must be at least a millisecond`, {
+    fields: [{ field, description: "must be at least a millisecond" }],
+  });
+}
+
+/** The timers that are set, whatever they are: `checkSettings` says which rule they break. */
+function timersFromProto(timers: LeaseTimers): TimerOverrides {
+  const given: Record<keyof TimerOverrides, Duration | undefined> = {
+    leaseMs: timers.lease,
+    renewMs: timers.renewInterval,
+    marginMs: timers.margin,
+    emitMaxMs: timers.emitMax,
+    freezeTimeoutMs: timers.freezeTimeout,
+    switchAckMs: timers.switchAck,
+    sessionDeadMs: timers.sessionDead,
   };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value > 0));
+  const set = Object.entries(given).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, durationMs(value)] as const],
+  );
+  return Object.fromEntries(set);
 }

@@ -1,29 +1,30 @@
 import { create } from "@bufbuild/protobuf";
-import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   EdgeOverrideSchema,
+  type WorldNode,
   WorldNodeSchema,
   type WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { jcs } from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type CallContext, type Handlers, requireRole } from "@qmtl/service-kit";
+import { type Handlers, requireRole } from "@qmtl/service-kit";
 import { readAudit } from "../store/audit-table.ts";
 import type { RequestKey } from "../store/request-table.ts";
-import { bindStrategies } from "../world/bind-strategies.ts";
+import type { BindingRow } from "../store/world-rows.ts";
+import { bindStrategies, unbindStrategy } from "../world/bind-strategies.ts";
 import { deleteWorld, updateWorld } from "../world/change-world.ts";
 import { createWorld } from "../world/create-world.ts";
 import { hashText } from "../world/hash-text.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { TimerOverrides } from "../world/world-settings.ts";
 import { boundStrategies } from "../world/world-state.ts";
-import { listNodes, upsertEdge, upsertNode } from "../world/world-view.ts";
+import { readNodes, upsertEdge, upsertNode, type WorldNodeRow } from "../world/world-view.ts";
 import type { Worlds } from "../world/worlds.ts";
+import { nodeDomains, nodeStates } from "./closed-sets.ts";
+import { compareKeys, pagesOf } from "./pages.ts";
+import { settingsChange } from "./update-mask.ts";
 import { settingsFromProto } from "./world-from-proto.ts";
 import { auditToProto, bindingToProto, worldToProto } from "./world-to-proto.ts";
-
-/** Items of a page when the request does not say. */
-export const pageSizeDefault = 100;
 
 /** What the handlers of WorldService need besides the worlds. */
 export interface WorldHandlerOptions {
@@ -38,128 +39,147 @@ export function worldHandlers(
 ): Handlers<typeof WorldService> {
   return {
     createWorld: async ({ world, requestId }, context) => {
-      mayOperate(context);
       const settings = settingsFromProto(world!, timerDefaults);
-      const { allocation } = world!;
+      if (settings.allowLive) requireRole(context, "owner");
       const principal = context.principal.name;
-      const request = requestKey("CreateWorld", requestId, jcs({ settings, allocation }));
-      const actor = await createWorld(worlds, { settings, allocation, principal, request });
+      const request = requestKey("CreateWorld", requestId, jcs({ settings }));
+      const actor = await createWorld(worlds, { settings, principal, request });
       return { world: worldToProto(actor.state) };
     },
     getWorld: async ({ worldId }) => ({ world: worldToProto(worlds.get(worldId).state) }),
-    listWorlds: async ({ pageSize, pageToken }) => {
-      const size = pageSize || pageSizeDefault;
-      const left = worlds.all().filter((actor) => actor.worldId > pageToken);
-      const page = left.slice(0, size);
-      const nextPageToken = left.length > size ? (page.at(-1)?.worldId ?? "") : "";
-      return { worlds: page.map((actor) => worldToProto(actor.state)), nextPageToken };
-    },
-    updateWorld: async (request, context) => {
-      mayOperate(context);
-      const { allocation, etag } = request.world!;
-      const settings = settingsFromProto(request.world!, {});
-      const principal = context.principal.name;
-      const actor = await updateWorld(worlds, { settings, allocation, etag, principal });
+    updateWorld: async ({ world, updateMask }, context) => {
+      const { worldId, etag } = world!;
+      const change = settingsChange(world!, updateMask?.paths ?? []);
+      const caller = context.principal;
+      const actor = await updateWorld(worlds, { worldId, change, etag, caller });
       return { world: worldToProto(actor.state) };
     },
-    deleteWorld: async ({ worldId }, context) => {
-      mayOperate(context);
-      await deleteWorld(worlds, worldId, context.principal.name);
+    deleteWorld: async ({ worldId, etag }, context) => {
+      await deleteWorld(worlds, { worldId, etag, principal: context.principal.name });
       return {};
     },
-    createBindings: async (request, context) => {
-      mayOperate(context, "gateway");
-      const { worldId, bindings } = request;
-      const bound = await bindStrategies(worlds, worldId, bindings, context.principal.name);
+    createBindings: async ({ worldId, strategies }, context) => {
+      const bound = await bindStrategies(worlds, worldId, strategies, context.principal.name);
       const actor = worlds.get(worldId);
-      return {
-        bindings: bound.map((row) => bindingToProto(worldId, row, modeOf(actor, row.strategyId))),
-      };
+      return { bindings: bound.map((row) => shownBinding(actor, row)) };
     },
-    listBindings: async ({ worldId }) => {
-      const actor = worlds.get(worldId);
-      const rows = boundStrategies(actor.state);
-      return {
-        bindings: rows.map((row) => bindingToProto(worldId, row, modeOf(actor, row.strategyId))),
-      };
+    deleteBinding: async ({ worldId, strategyId, reason }, context) => {
+      const why = { principal: context.principal.name, reason };
+      await unbindStrategy(worlds, worldId, strategyId, why);
+      return {};
     },
     upsertWorldNode: async ({ node }, context) => {
-      mayOperate(context);
-      await upsertNode(worlds, nodeFromProto(node!), context.principal.name);
-      return { node: node! };
-    },
-    listWorldNodes: async ({ worldId }) => {
-      const nodes = await listNodes(worlds, worldId);
-      return {
-        nodes: nodes.map((row) =>
-          create(WorldNodeSchema, { ...row, worldId, executionDomain: domainToProto(row.domain) }),
-        ),
-      };
+      const { worldId } = node!;
+      const row = nodeFromProto(node!);
+      await upsertNode(worlds, { ...row, worldId }, context.principal.name);
+      return { node: nodeToProto(worldId, row) };
     },
     upsertEdgeOverride: async ({ edge }, context) => {
-      mayOperate(context);
       await upsertEdge(worlds, edge!, context.principal.name);
       return { edge: edge! };
     },
-    listEdgeOverrides: async ({ worldId }) => ({
-      edges: worlds
+    ...worldLists(worlds),
+  };
+}
+
+/** The lists of WorldService, in pages. */
+function worldLists(
+  worlds: Worlds,
+): Pick<
+  Handlers<typeof WorldService>,
+  "listWorlds" | "listBindings" | "listWorldNodes" | "listEdgeOverrides" | "listAuditEntries"
+> {
+  const { clock, db } = worlds.ports;
+  return {
+    listWorlds: async (request) => {
+      const pages = pagesOf(clock, request, { method: "WorldService.ListWorlds" }, ["string"]);
+      const { page, nextPageToken } = pages.cut(worlds.all(), (actor) => [actor.worldId]);
+      return { worlds: page.map((actor) => worldToProto(actor.state)), nextPageToken };
+    },
+    listBindings: async (request) => {
+      const { worldId } = request;
+      const filters = { method: "WorldService.ListBindings", worldId };
+      const pages = pagesOf(clock, request, filters, ["number", "string"]);
+      const actor = worlds.get(worldId);
+      const keyOf = (row: BindingRow) => [row.createdMs, row.strategyId] as const;
+      const rows = boundStrategies(actor.state).sort((a, b) => compareKeys(keyOf(a), keyOf(b)));
+      const { page, nextPageToken } = pages.cut(rows, keyOf);
+      return { bindings: page.map((row) => shownBinding(actor, row)), nextPageToken };
+    },
+    listWorldNodes: async (request) => {
+      const { worldId } = request;
+      const filters = { method: "WorldService.ListWorldNodes", worldId };
+      const pages = pagesOf(clock, request, filters, ["string", "string"]);
+      worlds.get(worldId);
+      const rows = await readNodes(db, worldId, pages.after ?? ["", ""], pages.size + 1);
+      const { page, nextPageToken } = pages.end(rows, (row) => [row.nodeId, row.domain]);
+      return { nodes: page.map((row) => nodeToProto(worldId, row)), nextPageToken };
+    },
+    listEdgeOverrides: async (request) => {
+      const { worldId } = request;
+      const filters = { method: "WorldService.ListEdgeOverrides", worldId };
+      const pages = pagesOf(clock, request, filters, ["string", "string"]);
+      const keyOf = (edge: { source: string; target: string }) =>
+        [edge.source, edge.target] as const;
+      const edges = worlds
         .get(worldId)
-        .row.edges.map((edge) => create(EdgeOverrideSchema, { ...edge, worldId })),
-    }),
-    listAuditEntries: async ({ worldId, afterEntry, pageSize, pageToken }) => {
-      const size = pageSize || pageSizeDefault;
-      const after = Math.max(Number(afterEntry), Number(pageToken) || 0);
-      const rows = await readAudit(worlds.ports.db, worldId, after, size + 1);
-      const page = rows.slice(0, size);
-      const nextPageToken = rows.length > size ? String(page.at(-1)?.entry ?? 0) : "";
+        .row.edges.toSorted((a, b) => compareKeys(keyOf(a), keyOf(b)));
+      const { page, nextPageToken } = pages.cut(edges, keyOf);
+      return {
+        edges: page.map((edge) => create(EdgeOverrideSchema, { ...edge, worldId })),
+        nextPageToken,
+      };
+    },
+    listAuditEntries: async (request) => {
+      const { worldId, afterEntry } = request;
+      const filters = { method: "WorldService.ListAuditEntries", worldId, afterEntry };
+      const pages = pagesOf(clock, request, filters, ["number"]);
+      const [after = Math.min(Number(afterEntry), Number.MAX_SAFE_INTEGER)] = pages.after ?? [];
+      // The audit of a deleted world stays readable.
+      const isDeleted = worlds.find(worldId) === undefined;
+      if (isDeleted && (await readAudit(db, worldId, 0, 1)).length === 0) worlds.get(worldId);
+      const rows = await readAudit(db, worldId, after, pages.size + 1);
+      const { page, nextPageToken } = pages.end(rows, (row) => [row.entry]);
       return { entries: page.map(auditToProto), nextPageToken };
     },
   };
 }
 
-/** Only those who may change things. @throws {QmtlError} ROLE_REQUIRED */
-export function mayOperate(context: CallContext, ...also: "gateway"[]): void {
-  requireRole(context, "owner", "operator", ...also);
-}
-
 /** Key of a request that may be repeated; undefined for one without an id. */
-function requestKey(scope: string, requestId: string, content: string): RequestKey | undefined {
+export function requestKey(
+  scope: string,
+  requestId: string,
+  content: string,
+): RequestKey | undefined {
   return requestId === "" ? undefined : { scope, requestId, requestHash: hashText(content) };
 }
 
-/** Mode in force of a strategy, as its activation says; validate without one. */
-function modeOf(actor: WorldActor, strategyId: string) {
-  const activation = actor.row.activations.find((a) => a.strategyId === strategyId);
-  return activation?.effectiveMode ?? "validate";
+/** Scope of the request ids of a method in a world; one made again under the same name has its own. */
+export function worldScope(method: string, actor: WorldActor): string {
+  return `${method}/${actor.worldId}/${actor.state.world.createdMs}`;
 }
 
-const DOMAINS = ["backtest", "dryrun", "live", "shadow"] as const;
-
-function domainToProto(name: string): ExecutionDomain {
-  const index = (DOMAINS as readonly string[]).indexOf(name);
-  return index === -1 ? ExecutionDomain.BACKTEST : ((index + 1) as ExecutionDomain);
+/** A binding with the mode in force of its strategy, as its activation says; validate without one. */
+function shownBinding(actor: WorldActor, row: BindingRow) {
+  const activation = actor.row.activations.find((a) => a.strategyId === row.strategyId);
+  return bindingToProto(actor.worldId, row, activation?.effectiveMode ?? "validate");
 }
 
-function nodeFromProto(node: {
-  worldId: string;
-  nodeId: string;
-  executionDomain: number;
-  status: string;
-  reason: string;
-}) {
-  const { worldId, nodeId, status, reason } = node;
-  if (worldId === "" || nodeId === "") {
-    throw new QmtlError("INVALID_FIELD", "a node needs its world and id", {
-      fields: [
-        { field: worldId === "" ? "node.world_id" : "node.node_id", description: "is empty" },
-      ],
-    });
+function nodeFromProto({ nodeId, executionDomain, status, reason }: WorldNode): WorldNodeRow {
+  if (nodeId === "") {
+    const fields = [{ field: "node.node_id", description: "is empty" }];
+    throw new QmtlError("INVALID_FIELD", "a node needs its id", { fields });
   }
   return {
-    worldId,
     nodeId,
-    status,
+    domain: nodeDomains.fromProto(executionDomain, "node.execution_domain"),
+    status: nodeStates.fromProto(status, "node.status"),
     reason,
-    domain: DOMAINS[node.executionDomain - 1] ?? "backtest",
   };
+}
+
+function nodeToProto(worldId: string, { nodeId, domain, status, reason }: WorldNodeRow): WorldNode {
+  const executionDomain = nodeDomains.toProto(domain);
+  const fields = { worldId, nodeId, executionDomain, status: nodeStates.toProto(status), reason };
+  return create(WorldNodeSchema, fields);
 }

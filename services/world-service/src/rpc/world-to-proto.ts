@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type AuditEntry,
   AuditEntrySchema,
@@ -8,36 +8,37 @@ import {
   type LeaseTimers,
   LeaseTimersSchema,
   type World,
-  WorldClock,
   WorldSchema,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { EffectiveMode, GateTimers } from "@qmtl/sdk/gate";
 import { modeToProto } from "../bus/gate-to-proto.ts";
 import type { AuditRow } from "../store/audit-table.ts";
 import type { BindingRow } from "../store/world-rows.ts";
+import { worldEtag } from "../world/change-world.ts";
 import { leaderMsDefault } from "../world/leadership.ts";
 import { timersOf } from "../world/world-settings.ts";
 import type { WorldState } from "../world/world-state.ts";
+import { clocks, demotePolicies, leaseLostPolicies } from "./closed-sets.ts";
 
 /** A world on the wire; timers are those in force. */
 export function worldToProto(state: WorldState): World {
-  const { settings, version, policyVersion, allocation, createdMs } = state.world;
+  const { settings, policyVersion, allocation, createdMs } = state.world;
   return create(WorldSchema, {
     worldId: settings.worldId,
     displayName: settings.displayName,
-    clock: settings.clock === "replay" ? WorldClock.REPLAY : WorldClock.WALL,
+    clock: clocks.toProto(settings.clock),
     source: settings.source,
     accountId: settings.accountId,
     allowLive: settings.allowLive,
-    maxLagSeconds: BigInt(settings.maxLagSeconds),
-    decisionTtlSeconds: BigInt(settings.decisionTtlSeconds),
-    onDemote: state.policy?.policy.onDemote ?? settings.onDemote,
-    onLeaseLost: settings.onLeaseLost,
+    maxLag: durationFromMs(settings.maxLagSeconds * 1_000),
+    decisionTtl: durationFromMs(settings.decisionTtlSeconds * 1_000),
+    onDemote: demotePolicies.toProto(state.policy?.policy.onDemote ?? settings.onDemote),
+    onLeaseLost: leaseLostPolicies.toProto(settings.onLeaseLost),
     reduceOnlyWhenShut: settings.reduceOnlyWhenShut,
     cancelProtective: settings.cancelProtective,
     paperTimers: timersToProto(timersOf(settings, false, leaderMsDefault)),
     liveTimers: timersToProto(timersOf(settings, true, leaderMsDefault)),
-    etag: String(version),
+    etag: worldEtag(state.world),
     createTime: timestampFromMs(createdMs),
     policyVersion,
     allocation,
@@ -54,7 +55,6 @@ export function bindingToProto(worldId: string, row: BindingRow, mode: Effective
     effectiveMode: modeToProto(mode),
     share: row.share,
     createTime: timestampFromMs(row.createdMs),
-    removed: row.removed,
   });
 }
 
@@ -66,23 +66,20 @@ export function auditToProto(row: AuditRow): AuditEntry {
     type: row.type,
     principal: row.principal,
     bodyJson: row.bodyJson,
-    time: timestampFromMs(row.createdMs),
+    createTime: timestampFromMs(row.createdMs),
     fence: BigInt(row.fence),
     revision: BigInt(row.revision),
   });
 }
 
 function timersToProto(timers: GateTimers): LeaseTimers {
-  const { leaseMs, renewMs, marginMs, emitMaxMs, freezeTimeoutMs, switchAckMs, sessionDeadMs } =
-    timers;
-  const set = {
-    leaseMs,
-    renewMs,
-    marginMs,
-    emitMaxMs,
-    freezeTimeoutMs,
-    switchAckMs,
-    sessionDeadMs,
-  };
-  return create(LeaseTimersSchema, set);
+  return create(LeaseTimersSchema, {
+    lease: durationFromMs(timers.leaseMs),
+    renewInterval: durationFromMs(timers.renewMs),
+    margin: durationFromMs(timers.marginMs),
+    emitMax: durationFromMs(timers.emitMaxMs),
+    freezeTimeout: durationFromMs(timers.freezeTimeoutMs),
+    switchAck: durationFromMs(timers.switchAckMs),
+    sessionDead: durationFromMs(timers.sessionDeadMs),
+  });
 }

@@ -13,9 +13,11 @@ export interface PhaseTime {
   readonly elapsedMs: number;
   /** Gate revision after it. */
   readonly revision: number;
-  /** Order-capable sessions then, and how many had acknowledged the run's fence. */
+  /** Sessions waited for, and how many of them had acknowledged the run's fence then. */
   readonly sessions: number;
   readonly acknowledged: number;
+  /** Those that had not, a hundred at most. */
+  readonly waiting: readonly string[];
 }
 
 /** A run with what the gate machine does not need to know of it. */
@@ -122,20 +124,18 @@ export async function readLastRun(db: Queryable, worldId: string): Promise<Store
   return record && runOf(record);
 }
 
-/** Runs, newest first, older than `before` when it is above 0. `next` is 0 at the end. */
+/** Runs of a world, newest first, that began before an entry. */
 export async function readRuns(
   db: Queryable,
   worldId: string,
-  page: { readonly size: number; readonly before: number },
-): Promise<{ runs: StoredRun[]; next: number }> {
+  page: { readonly before: number; readonly limit: number },
+): Promise<{ readonly entry: number; readonly stored: StoredRun }[]> {
   const records = await db.query<RunRecord>(
-    `SELECT * FROM world.apply_run WHERE world_id = $1 AND ($2::bigint = 0 OR entry < $2::bigint)
-     ORDER BY entry DESC LIMIT $3::bigint + 1`,
-    [worldId, page.before, page.size],
+    `SELECT * FROM world.apply_run WHERE world_id = $1 AND entry < $2::bigint
+     ORDER BY entry DESC LIMIT $3`,
+    [worldId, page.before, page.limit],
   );
-  const shown = records.slice(0, page.size);
-  const next = records.length > page.size ? (shown.at(-1)?.entry ?? 0) : 0;
-  return { runs: shown.map(runOf), next };
+  return records.map((record) => ({ entry: record.entry, stored: runOf(record) }));
 }
 
 /** Who emits what. */

@@ -27,10 +27,23 @@ export async function insertPolicy(db: Queryable, worldId: string, row: PolicyRo
   );
 }
 
-/** Versions, newest first. */
-export async function readPolicies(db: Queryable, worldId: string): Promise<PolicyRow[]> {
-  const sql = "SELECT * FROM world.policy WHERE world_id = $1 ORDER BY version DESC";
-  return (await db.query<PolicyRecord>(sql, [worldId])).map(policyOf);
+/** The newest version's number; 0 without one. */
+export async function readLastVersion(db: Queryable, worldId: string): Promise<number> {
+  const sql = "SELECT max(version) AS version FROM world.policy WHERE world_id = $1";
+  const [record] = await db.query<{ version: number | null }>(sql, [worldId]);
+  return record?.version ?? 0;
+}
+
+/** Versions below `before`, newest first, without their documents. */
+export async function readPolicies(
+  db: Queryable,
+  worldId: string,
+  before: number,
+  limit: number,
+): Promise<PolicyRow[]> {
+  const sql = `SELECT version, '' AS document, checksum, principal, created_ms FROM world.policy
+     WHERE world_id = $1 AND version < $2::bigint ORDER BY version DESC LIMIT $3`;
+  return (await db.query<PolicyRecord>(sql, [worldId, before, limit])).map(policyOf);
 }
 
 /** One version; undefined when there is none. */

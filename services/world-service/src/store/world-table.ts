@@ -157,7 +157,7 @@ export async function upsertBindings(
        created_ms bigint)
      ON CONFLICT (world_id, strategy_id) DO UPDATE SET strategy_name = excluded.strategy_name,
        stage = excluded.stage, share = excluded.share, demoted_from = excluded.demoted_from,
-       picked = excluded.picked, removed = excluded.removed`,
+       picked = excluded.picked, removed = excluded.removed, created_ms = excluded.created_ms`,
     [worldId, JSON.stringify(rows)],
   );
 }

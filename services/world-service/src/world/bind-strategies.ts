@@ -1,5 +1,5 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { shareTolerance } from "../capital/share-tolerance.ts";
+import { reassess } from "../decide/reassess.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import type { BindingRow } from "../store/world-rows.ts";
 import { upsertBindings } from "../store/world-table.ts";
@@ -10,12 +10,14 @@ import type { Worlds } from "./worlds.ts";
 /** A strategy to bind. */
 export interface NewBinding {
   readonly strategyId: string;
+  /** Empty leaves the name there is. */
   readonly strategyName: string;
-  /** Share of the world's capital; 0 leaves the one there is. */
-  readonly share: number;
 }
 
-/** Binds strategies to a world; binding again is no error and keeps stage and place. */
+/**
+ * Binds strategies to a world; binding again is no error and keeps stage, share and place. One that was taken out
+ * begins anew, at validate and without capital.
+ */
 export function bindStrategies(
   worlds: Worlds,
   worldId: string,
@@ -24,9 +26,10 @@ export function bindStrategies(
 ): Promise<BindingRow[]> {
   const actor = worlds.get(worldId);
   return actor.exclusive(async () => {
+    await actor.settled();
     const nowMs = worlds.ports.clock.nowMs();
-    const bindings = wanted.map((binding, index) => nextBinding(actor, binding, index, nowMs));
-    checkShares(actor, bindings);
+    const named = new Map(wanted.map((binding) => [binding.strategyId, binding]));
+    const bindings = [...named.values()].map((one, index) => nextBinding(actor, one, index, nowMs));
     const isNews = bindings.some((b) => actor.state.bindings.get(b.strategyId) !== b);
     if (isNews) {
       await actor.write(async (tx) => {
@@ -40,42 +43,74 @@ export function bindStrategies(
   });
 }
 
+/**
+ * Takes a strategy out of a world: it falls to validate and loses its share; what it was demoted from is remembered.
+ *
+ * BINDING_NOT_FOUND, also when it was taken out before; CONFLICT while a side of it is active; APPLY_IN_PROGRESS.
+ */
+export function unbindStrategy(
+  worlds: Worlds,
+  worldId: string,
+  strategyId: string,
+  why: { readonly principal: string; readonly reason: string },
+): Promise<void> {
+  const actor = worlds.get(worldId);
+  return actor.exclusive(async () => {
+    await actor.settled();
+    const binding = actor.state.bindings.get(strategyId);
+    if (binding === undefined || binding.removed) {
+      throw new QmtlError("BINDING_NOT_FOUND", `${strategyId} is not bound to ${worldId}`, {
+        metadata: { world_id: worldId, strategy_id: strategyId },
+      });
+    }
+    if (actor.isRunInFlight) throw new QmtlError("APPLY_IN_PROGRESS", "an apply is in progress");
+    if (actor.row.activations.some((a) => a.strategyId === strategyId && a.active)) {
+      throw new QmtlError(
+        "CONFLICT",
+        `${strategyId} is active in ${worldId}; deactivate it first`,
+        {
+          metadata: { world_id: worldId, strategy_id: strategyId },
+        },
+      );
+    }
+    const nowMs = worlds.ports.clock.nowMs();
+    const removed: BindingRow = {
+      ...binding,
+      stage: "validate",
+      share: 0,
+      picked: null,
+      removed: true,
+    };
+    await actor.write(async (tx) => {
+      await upsertBindings(tx, worldId, [removed]);
+      const body = { strategy_id: strategyId, reason: why.reason };
+      await appendAudit(tx, auditOf(actor, "binding_removed", why.principal, nowMs, body));
+    });
+    actor.state.bindings.set(strategyId, removed);
+    await reassess(actor, worlds.ports, why.principal);
+  });
+}
+
 function nextBinding(
   actor: WorldActor,
-  { strategyId, strategyName, share }: NewBinding,
+  { strategyId, strategyName }: NewBinding,
   index: number,
   nowMs: number,
 ): BindingRow {
   const known = actor.state.bindings.get(strategyId);
-  const kept = share === 0 ? known?.share : share;
   const name = strategyName === "" ? (known?.strategyName ?? "") : strategyName;
-  if (known !== undefined) {
-    const isSame = !known.removed && known.share === kept && known.strategyName === name;
-    return isSame ? known : { ...known, share: kept ?? 0, strategyName: name, removed: false };
+  if (known !== undefined && !known.removed) {
+    return known.strategyName === name ? known : { ...known, strategyName: name };
   }
   return {
     strategyId,
-    strategyName,
+    strategyName: name,
     stage: "validate",
-    share,
-    demotedFrom: [],
+    share: 0,
+    demotedFrom: known?.demotedFrom ?? [],
     picked: null,
     removed: false,
-    boundOrder: actor.state.bindings.size + index,
+    boundOrder: known?.boundOrder ?? actor.state.bindings.size + index,
     createdMs: nowMs,
   };
-}
-
-function checkShares(actor: WorldActor, bindings: readonly BindingRow[]): void {
-  const shares = new Map([...actor.state.bindings.values()].map((b) => [b.strategyId, b]));
-  for (const binding of bindings) shares.set(binding.strategyId, binding);
-  const sum = [...shares.values()].reduce((total, b) => total + (b.removed ? 0 : b.share), 0);
-  if (sum <= 1 + shareTolerance && bindings.every((b) => b.share >= 0)) return;
-  throw new QmtlError(
-    "ALLOCATION_INVALID",
-    `shares of world ${actor.worldId} would sum to ${sum}`,
-    {
-      fields: [{ field: "bindings", description: "shares of one world must not sum above 1" }],
-    },
-  );
 }

@@ -1,7 +1,7 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { type CallPrincipal, requireRole } from "@qmtl/service-kit";
 import { checkAccountSum } from "../capital/check-sums.ts";
 import { reassess } from "../decide/reassess.ts";
-import { appendAllocation } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import type { WorldRow } from "../store/world-rows.ts";
 import { deleteWorld as deleteRows, updateWorld as updateRow } from "../store/world-table.ts";
@@ -11,51 +11,43 @@ import type { WorldActor } from "./world-actor.ts";
 import type { WorldSettings } from "./world-settings.ts";
 import type { Worlds } from "./worlds.ts";
 
-/** New settings of a world; the etag must be current. */
+/** A change of a world's settings. */
 export interface WorldChange {
-  readonly settings: WorldSettings;
-  readonly allocation: number;
+  readonly worldId: string;
+  /** The settings after it, made of those that stand. */
+  readonly change: (before: WorldSettings) => WorldSettings;
+  /** Of the world as it was read; empty: unconditional. */
   readonly etag: string;
-  readonly principal: string;
+  readonly caller: CallPrincipal;
 }
 
-/** Changes a world. A mode it allows no longer is lowered at once. */
-export function updateWorld(worlds: Worlds, change: WorldChange): Promise<WorldActor> {
-  const { settings, allocation, principal } = change;
-  checkSettings(settings, allocation);
+/**
+ * Changes a world. A mode it allows no longer is lowered at once.
+ *
+ * ROLE_REQUIRED when anybody but an owner lets it go live: live takes two people. Taking that back is open to whoever
+ * may change a world.
+ */
+export function updateWorld(worlds: Worlds, wanted: WorldChange): Promise<WorldActor> {
+  const principal = wanted.caller.name;
   return worlds.across.run(async () => {
-    const actor = worlds.get(settings.worldId);
+    const actor = worlds.get(wanted.worldId);
     await actor.exclusive(async () => {
       const before = actor.state.world;
-      if (change.etag !== String(before.version)) {
-        throw new QmtlError("ETAG_MISMATCH", "the world was changed meanwhile", {
-          metadata: { etag: String(before.version) },
-        });
+      checkWorldEtag(actor, wanted.etag);
+      const settings = wanted.change(before.settings);
+      checkSettings(settings);
+      if (settings.allowLive && !before.settings.allowLive) {
+        requireRole({ principal: wanted.caller }, "owner");
       }
-      if (settings.clock !== before.settings.clock) {
-        const fields = [{ field: "world.clock", description: "a world's clock does not change" }];
-        throw new QmtlError("INVALID_FIELD", "the world is not valid", { fields });
-      }
+      const { allocation } = before;
       checkAccountSum(worlds, settings.accountId, new Map([[settings.worldId, allocation]]));
-      const world: WorldRow = { ...before, settings, allocation, version: before.version + 1 };
+      const world: WorldRow = { ...before, settings, version: before.version + 1 };
       const nowMs = worlds.ports.clock.nowMs();
       await actor.write(async (tx) => {
         await updateRow(tx, world);
-        if (allocation !== before.allocation) {
-          const entry = {
-            worldId: actor.worldId,
-            ratio: allocation,
-            strategies: {},
-            runId: "update",
-          };
-          await appendAllocation(tx, entry, principal, nowMs);
-        }
-        await appendAudit(
-          tx,
-          auditOf(actor, "world_updated", principal, nowMs, { settings, allocation }),
-        );
+        await appendAudit(tx, auditOf(actor, "world_updated", principal, nowMs, { settings }));
       });
-      actor.state.world = { ...actor.state.world, settings, allocation, version: world.version };
+      actor.state.world = { ...actor.state.world, settings, version: world.version };
       await adoptLease(actor);
       if (!actor.isRunInFlight) await reassess(actor, worlds.ports, principal);
     });
@@ -64,10 +56,15 @@ export function updateWorld(worlds: Worlds, change: WorldChange): Promise<WorldA
 }
 
 /** Deletes a world in which nothing is active. */
-export function deleteWorld(worlds: Worlds, worldId: string, principal: string): Promise<void> {
+export function deleteWorld(
+  worlds: Worlds,
+  wanted: { readonly worldId: string; readonly etag: string; readonly principal: string },
+): Promise<void> {
+  const { worldId, etag, principal } = wanted;
   return worlds.across.run(async () => {
     const actor = worlds.get(worldId);
     await actor.exclusive(async () => {
+      checkWorldEtag(actor, etag);
       const isActive = actor.row.activations.some((activation) => activation.active);
       if (isActive || actor.isRunInFlight) {
         throw new QmtlError("CONFLICT", `something is active in world ${worldId}`);
@@ -79,6 +76,19 @@ export function deleteWorld(worlds: Worlds, worldId: string, principal: string):
       });
     });
     await worlds.remove(worldId);
+  });
+}
+
+/** Changes with the settings of a world; two worlds of one name, one after the other, have different ones. */
+export function worldEtag({ createdMs, version }: WorldRow): string {
+  return `${createdMs.toString(36)}-${version}`;
+}
+
+function checkWorldEtag(actor: WorldActor, etag: string): void {
+  const current = worldEtag(actor.state.world);
+  if (etag === "" || etag === current) return;
+  throw new QmtlError("ETAG_MISMATCH", "the world was changed meanwhile", {
+    metadata: { etag: current },
   });
 }
 

@@ -4,7 +4,7 @@ import { leaderMsDefault } from "./leadership.ts";
 import { timersOf, type WorldSettings } from "./world-settings.ts";
 
 /** Refuses settings that break a rule. @throws {QmtlError} INVALID_FIELD, TIMERS_INVALID */
-export function checkSettings(settings: WorldSettings, allocation: number): void {
+export function checkSettings(settings: WorldSettings): void {
   const fields: FieldViolation[] = [];
   const isReplay = settings.clock === "replay";
   if (isReplay && settings.source === "") {
@@ -12,9 +12,6 @@ export function checkSettings(settings: WorldSettings, allocation: number): void
   }
   if (isReplay && settings.allowLive) {
     fields.push({ field: "world.allow_live", description: "a replay world is never live" });
-  }
-  if (!(allocation >= 0 && allocation <= 1)) {
-    fields.push({ field: "world.allocation", description: "must be 0 to 1" });
   }
   if (fields.length > 0) throw new QmtlError("INVALID_FIELD", "the world is not valid", { fields });
   for (const [name, isLive] of [

@@ -2,7 +2,6 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { UniqueViolation } from "@qmtl/service-kit/db";
 import { newGateRow } from "../apply/index.ts";
 import { appendGateEvent } from "../bus/control-events.ts";
-import { checkAccountSum } from "../capital/check-sums.ts";
 import { appendAllocation } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { insertDecision } from "../store/decision-table.ts";
@@ -22,20 +21,19 @@ import type { Worlds } from "./worlds.ts";
 /** A world to make. */
 export interface NewWorld {
   readonly settings: WorldSettings;
-  readonly allocation: number;
   readonly principal: string;
   /** Stored with the world, so that the same request again finds the world it made. */
   readonly request?: RequestKey | undefined;
 }
 
 /**
- * Makes a world: fence 1, gate OPEN, nothing active; data never flow from backtest to live by themselves.
+ * Makes a world: fence 1, gate OPEN, nothing active, no capital; data never flow from backtest to live by themselves.
  *
  * @throws {QmtlError} WORLD_EXISTS; REQUEST_ID_REUSED for a request that was stored with other content
  */
 export function createWorld(worlds: Worlds, wanted: NewWorld): Promise<WorldActor> {
-  const { settings, allocation, principal, request } = wanted;
-  checkSettings(settings, allocation);
+  const { settings, principal, request } = wanted;
+  checkSettings(settings);
   return worlds.across.run(async () => {
     const { db, clock, leadership, newId, poke } = worlds.ports;
     const { worldId } = settings;
@@ -44,8 +42,7 @@ export function createWorld(worlds: Worlds, wanted: NewWorld): Promise<WorldActo
     if (known !== undefined)
       return worlds.find(known) ?? (await load(worlds, known)) ?? worlds.get(known);
     if (worlds.find(worldId) !== undefined) throw exists(worldId);
-    checkAccountSum(worlds, settings.accountId, new Map([[worldId, allocation]]));
-    const state = newState(settings, allocation, nowMs);
+    const state = newState(settings, nowMs);
     const composition = composeWorld(state, [], nowMs);
     state.composition = composition;
     const ttlMs = settings.decisionTtlSeconds * 1000;
@@ -73,9 +70,9 @@ export function createWorld(worlds: Worlds, wanted: NewWorld): Promise<WorldActo
           composition,
           createdMs: nowMs,
         });
-        const entry = { worldId, ratio: allocation, strategies: {}, runId: "create" };
+        const entry = { worldId, ratio: 0, strategies: {}, runId: "create" };
         await appendAllocation(tx, entry, principal, nowMs);
-        const body = { settings, allocation };
+        const body = { settings };
         const event = { worldId, type: "world_created", principal, body, nowMs };
         await appendAudit(tx, { ...event, fence: row.fence, revision: row.revision });
         await appendGateEvent(tx, row, {}, { change: "decision", restrictive: false, nowMs });
@@ -101,14 +98,14 @@ async function load(worlds: Worlds, worldId: string): Promise<WorldActor | undef
   return actor;
 }
 
-function newState(settings: WorldSettings, allocation: number, nowMs: number): WorldState {
+function newState(settings: WorldSettings, nowMs: number): WorldState {
   return {
     world: {
       settings,
       version: 1,
       stage: "validate",
       policyVersion: 0,
-      allocation,
+      allocation: 0,
       watermarkMs: null,
       createdMs: nowMs,
     },

@@ -1,3 +1,4 @@
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
@@ -6,7 +7,6 @@ import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_se
 import { failpoints } from "@qmtl/service-kit";
 import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { bytesFromFloats } from "../store/returns-table.ts";
 import { advance, type OpenWorldService, openWorldService } from "../testing/open-world-service.ts";
 
 const dayMs = 86_400_000;
@@ -19,24 +19,21 @@ afterAll(() => host.close());
 /** A world whose only strategy may go to compute-only. */
 async function makeWorld(w: OpenWorldService, worldId: string): Promise<void> {
   const accountId = `account-${worldId}`;
-  const world = { worldId, clock: WorldClock.REPLAY, source: "bars", accountId, allocation: 0.5 };
+  const world = { worldId, clock: WorldClock.REPLAY, source: "bars", accountId };
   await w.call(WorldService.method.createWorld, { world });
   const document = "min_samples: 5\nthresholds:\n  dd: {metric: max_drawdown_ratio, max: 0.99}\n";
   await w.call(PolicyService.method.createPolicy, { worldId, document });
-  const bindings = [{ worldId, strategyId: "s-a", strategyName: "a" }];
-  await w.call(WorldService.method.createBindings, { worldId, bindings });
-  const ends = Float64Array.from({ length: 20 }, (_, k) => (k + 1) * dayMs);
+  const strategies = [{ strategyId: "s-a", strategyName: "a" }];
+  await w.call(WorldService.method.createBindings, { worldId, strategies });
+  const ends = Array.from({ length: 20 }, (_, k) => (k + 1) * dayMs);
   const series = {
-    intervalSeconds: 86_400n,
+    interval: durationFromMs(dayMs),
     periodsPerYear: 252,
-    fromMs: BigInt(dayMs),
-    toMs: BigInt(20 * dayMs),
-    returns: bytesFromFloats(ends.map((_, k) => (k % 2 === 0 ? 0.01 : -0.005))),
-    samples: 20,
-    bucketEndMs: bytesFromFloats(ends),
+    domain: ExecutionDomain.BACKTEST,
+    returns: ends.map((_, k) => (k % 2 === 0 ? 0.01 : -0.005)),
+    bucketEndMs: ends,
   };
-  const dataEndMs = BigInt(20 * dayMs);
-  const one = { strategyId: "s-a", domain: ExecutionDomain.BACKTEST, dataEndMs, series };
+  const one = { strategyId: "s-a", dataEndTime: timestampFromMs(20 * dayMs), series };
   await w.call(DecisionService.method.reportReturns, { worldId, returns: [one] });
 }
 

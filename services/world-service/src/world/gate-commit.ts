@@ -1,6 +1,12 @@
 import { failpoints } from "@qmtl/service-kit";
 import { type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
-import { type CommitOutcome, isInFlight, type Proposal, type RunState } from "../apply/index.ts";
+import {
+  type CommitOutcome,
+  isInFlight,
+  type Proposal,
+  type RegisteredSession,
+  type RunState,
+} from "../apply/index.ts";
 import { appendGateEvent, changeOf, type GateChange } from "../bus/control-events.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import {
@@ -43,9 +49,12 @@ export interface CommitResult {
 export interface CommitContext {
   readonly lastRun: StoredRun | undefined;
   readonly holdReasons: HoldReasons;
-  readonly sessions: number;
-  readonly acknowledged: number;
+  /** Order-capable sessions. */
+  readonly sessions: readonly Pick<RegisteredSession, "sessionId" | "ackedFence">[];
 }
+
+/** Sessions named that have not acknowledged, at most. */
+const waitingMax = 100;
 
 class RevisionLost extends Error {}
 
@@ -106,12 +115,15 @@ function nextRun(
   if (run === null) return last;
   const isNew = last === undefined || last.run.runId !== run.runId;
   if (!isNew && last.run === run) return last;
+  const members = context.sessions.filter((one) => !run.excluded.includes(one.sessionId));
+  const waiting = members.filter((one) => one.ackedFence < run.fence).map((one) => one.sessionId);
   const phase = (state: RunState, elapsedMs: number): PhaseTime => ({
     state,
     elapsedMs,
     revision: proposal.row.revision,
-    sessions: context.sessions,
-    acknowledged: context.acknowledged,
+    sessions: members.length,
+    acknowledged: members.length - waiting.length,
+    waiting: waiting.sort().slice(0, waitingMax),
   });
   if (isNew) {
     if (extra.stages === undefined) throw new Error("a new run needs its stages");

@@ -230,13 +230,10 @@ export class WorldActor {
   }
 
   async #commit(proposal: Proposal, extra: CommitExtra): Promise<void> {
-    const sessions = this.#machine.desk.registry.all().filter((s) => s.kind !== "observer");
-    const { fence } = this.row;
     const context = {
       lastRun: this.state.lastRun,
       holdReasons: this.state.holdReasons,
-      sessions: sessions.length,
-      acknowledged: sessions.filter((s) => s.ackedFence === fence).length,
+      sessions: this.#machine.desk.registry.all().filter((s) => s.kind !== "observer"),
     };
     const work = commitProposal(this.#ports, proposal, extra, context);
     let release = (): void => {};

@@ -1,4 +1,5 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Queryable } from "@qmtl/service-kit/db";
 import type { EdgeOverride } from "../apply/index.ts";
 import { setEdge } from "../promote/gating-policy.ts";
 import { appendAudit } from "../store/audit-table.ts";
@@ -6,27 +7,27 @@ import { updateGate } from "../store/gate-table.ts";
 import { auditOf } from "./audit-of.ts";
 import type { Worlds } from "./worlds.ts";
 
+/** Domain a node is in. */
+export type NodeDomain = "backtest" | "dryrun" | "live" | "shadow";
+
+/** What a node is doing in a world. */
+export type NodeState =
+  | "unknown"
+  | "validating"
+  | "valid"
+  | "invalid"
+  | "running"
+  | "paused"
+  | "stopped"
+  | "archived";
+
 /** State of a node within a world. */
 export interface WorldNodeRow {
   readonly nodeId: string;
-  readonly domain: string;
-  readonly status: string;
+  readonly domain: NodeDomain;
+  readonly status: NodeState;
   readonly reason: string;
 }
-
-const STATUSES = [
-  "unknown",
-  "validating",
-  "valid",
-  "invalid",
-  "running",
-  "paused",
-  "stopped",
-  "archived",
-];
-
-/** Nodes a world keeps the state of at most. */
-export const worldNodesMax = 100_000;
 
 /** Sets the state of a node. */
 export function upsertNode(
@@ -34,10 +35,6 @@ export function upsertNode(
   node: WorldNodeRow & { readonly worldId: string },
   principal: string,
 ): Promise<void> {
-  if (!STATUSES.includes(node.status)) {
-    const fields = [{ field: "node.status", description: `must be one of ${STATUSES.join(", ")}` }];
-    throw new QmtlError("INVALID_FIELD", "the node is not valid", { fields });
-  }
   const actor = worlds.get(node.worldId);
   return actor.exclusive(() =>
     actor.write(async (tx) => {
@@ -54,17 +51,23 @@ export function upsertNode(
   );
 }
 
-/** States of nodes, ordered by id and domain. */
-export async function listNodes(worlds: Worlds, worldId: string): Promise<WorldNodeRow[]> {
-  worlds.get(worldId);
-  const rows = await worlds.ports.db.query<{
+/** States of nodes after a node and domain, ordered by both. */
+export async function readNodes(
+  db: Queryable,
+  worldId: string,
+  [afterNode, afterDomain]: readonly [string, string],
+  limit: number,
+): Promise<WorldNodeRow[]> {
+  const rows = await db.query<{
     node_id: string;
-    execution_domain: string;
-    status: string;
+    execution_domain: NodeDomain;
+    status: NodeState;
     reason: string;
   }>(
-    `SELECT * FROM world.world_node WHERE world_id = $1 ORDER BY node_id, execution_domain LIMIT ${worldNodesMax}`,
-    [worldId],
+    `SELECT * FROM world.world_node
+     WHERE world_id = $1 AND (node_id COLLATE "C", execution_domain COLLATE "C") > ($2, $3)
+     ORDER BY node_id COLLATE "C", execution_domain COLLATE "C" LIMIT $4`,
+    [worldId, afterNode, afterDomain, limit],
   );
   return rows.map((r) => ({
     nodeId: r.node_id,

@@ -5,22 +5,27 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ExecutionDomain } from "./execution_pb.ts";
+import { file_qmtl_type_v1_execution } from "./execution_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/type/v1/value.proto.
  */
 export const file_qmtl_type_v1_value: GenFile = /*@__PURE__*/
-  fileDesc("ChhxbXRsL3R5cGUvdjEvdmFsdWUucHJvdG8SDHFtdGwudHlwZS52MSJDCgdEZWNpbWFsEjgKBXZhbHVlGAEgASgJQim6SCZyJDIiXigtP1swLTldezEsMzB9KFwuWzAtOV17MSwxOH0pPyk/JCLmAgoKSW5zdHJ1bWVudBIOCgZzeW1ib2wYASABKAkSDQoFdmVudWUYAiABKAkSDAoEa2luZBgDIAEoCRIVCg1iYXNlX2N1cnJlbmN5GAQgASgJEhYKDnF1b3RlX2N1cnJlbmN5GAUgASgJEhcKD3NldHRsZV9jdXJyZW5jeRgGIAEoCRIjCgR0aWNrGAcgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSIgoDbG90GAggASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSKwoMbWluX25vdGlvbmFsGAkgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSKQoKbXVsdGlwbGllchgKIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEg8KB2ludmVyc2UYCyABKAgSDgoGZXhwaXJ5GAwgASgJEhAKCGNhbGVuZGFyGA0gASgJEg8KB2FsaWFzZXMYDiADKAkiJwoJUHJpbmNpcGFsEgwKBG5hbWUYASABKAkSDAoEcm9sZRgCIAEoCSLXAQoMUmV0dXJuU2VyaWVzEiEKEGludGVydmFsX3NlY29uZHMYASABKANCB7pIBCICIAASKgoQcGVyaW9kc19wZXJfeWVhchgCIAEoAUIQukgNEgtAASEAAAAAAAAAABIPCgdmcm9tX21zGAMgASgDEg0KBXRvX21zGAQgASgDEg8KB3JldHVybnMYBSABKAwSDwoHc2FtcGxlcxgGIAEoDRIOCgZzb3VyY2UYByABKAkSFQoNYnVja2V0X2VuZF9tcxgIIAEoDBIPCgdleHBvc2VkGAkgASgMQkQKD2lvLnFtdGwudHlwZS52MVABWi9naXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC90eXBlL3YxO3R5cGV2MWIGcHJvdG8z", [file_buf_validate_validate]);
+  fileDesc("ChhxbXRsL3R5cGUvdjEvdmFsdWUucHJvdG8SDHFtdGwudHlwZS52MSJACgdEZWNpbWFsEjUKBXZhbHVlGAEgASgJQia6SCNyITIfXi0/WzAtOV17MSwzMH0oXC5bMC05XXsxLDE4fSk/JCLjAgoMUmV0dXJuU2VyaWVzEjMKCGludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQga6SAPIAQESKgoQcGVyaW9kc19wZXJfeWVhchgCIAEoAUIQukgNEgtAASEAAAAAAAAAABIuCgpzdGFydF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoHcmV0dXJucxgFIAMoAUIKukgHkgEEEMCEPRI3CgZkb21haW4YBiABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluQgi6SAWCAQIQARIhCg1idWNrZXRfZW5kX21zGAcgAygBQgq6SAeSAQQQwIQ9EhsKB2V4cG9zZWQYCCADKAhCCrpIB5IBBBDAhD1CRAoPaW8ucW10bC50eXBlLnYxUAFaL2dpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL3R5cGUvdjE7dHlwZXYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_type_v1_execution]);
 
 /**
- * A decimal number for money and quantity, as text: "-12.50". Never a float.
+ * A decimal number for money, price and quantity, as text: "-12.50". Never a float. Absent means not stated; a Decimal
+ * without text is refused.
  *
  * @generated from message qmtl.type.v1.Decimal
  */
 export type Decimal = Message<"qmtl.type.v1.Decimal"> & {
   /**
-   * Plain notation, no exponent. Empty is read as absent.
+   * Plain notation, no exponent, no plus sign.
    *
    * @generated from field: string value = 1;
    */
@@ -35,157 +40,17 @@ export const DecimalSchema: GenMessage<Decimal> = /*@__PURE__*/
   messageDesc(file_qmtl_type_v1_value, 0);
 
 /**
- * What is traded, with its rules.
- *
- * @generated from message qmtl.type.v1.Instrument
- */
-export type Instrument = Message<"qmtl.type.v1.Instrument"> & {
-  /**
-   * Symbol within the venue, such as "SPX".
-   *
-   * @generated from field: string symbol = 1;
-   */
-  symbol: string;
-
-  /**
-   * Venue, such as "paper".
-   *
-   * @generated from field: string venue = 2;
-   */
-  venue: string;
-
-  /**
-   * Kind: index, spot, future, perpetual, option, equity.
-   *
-   * @generated from field: string kind = 3;
-   */
-  kind: string;
-
-  /**
-   * Currency of the thing bought.
-   *
-   * @generated from field: string base_currency = 4;
-   */
-  baseCurrency: string;
-
-  /**
-   * Currency of the price.
-   *
-   * @generated from field: string quote_currency = 5;
-   */
-  quoteCurrency: string;
-
-  /**
-   * Currency profits are settled in.
-   *
-   * @generated from field: string settle_currency = 6;
-   */
-  settleCurrency: string;
-
-  /**
-   * Price step.
-   *
-   * @generated from field: qmtl.type.v1.Decimal tick = 7;
-   */
-  tick?: Decimal | undefined;
-
-  /**
-   * Quantity step.
-   *
-   * @generated from field: qmtl.type.v1.Decimal lot = 8;
-   */
-  lot?: Decimal | undefined;
-
-  /**
-   * Least notional of an order.
-   *
-   * @generated from field: qmtl.type.v1.Decimal min_notional = 9;
-   */
-  minNotional?: Decimal | undefined;
-
-  /**
-   * Contract multiplier; absent means 1.
-   *
-   * @generated from field: qmtl.type.v1.Decimal multiplier = 10;
-   */
-  multiplier?: Decimal | undefined;
-
-  /**
-   * True for inverse contracts.
-   *
-   * @generated from field: bool inverse = 11;
-   */
-  inverse: boolean;
-
-  /**
-   * RFC 3339 expiry; empty means none.
-   *
-   * @generated from field: string expiry = 12;
-   */
-  expiry: string;
-
-  /**
-   * Name of the trading calendar; empty means always open.
-   *
-   * @generated from field: string calendar = 13;
-   */
-  calendar: string;
-
-  /**
-   * Other names that mean the same instrument.
-   *
-   * @generated from field: repeated string aliases = 14;
-   */
-  aliases: string[];
-};
-
-/**
- * Describes the message qmtl.type.v1.Instrument.
- * Use `create(InstrumentSchema)` to create a new message.
- */
-export const InstrumentSchema: GenMessage<Instrument> = /*@__PURE__*/
-  messageDesc(file_qmtl_type_v1_value, 1);
-
-/**
- * Who called. The Gateway forwards it signed; services reject one not signed by a configured gateway.
- *
- * @generated from message qmtl.type.v1.Principal
- */
-export type Principal = Message<"qmtl.type.v1.Principal"> & {
-  /**
-   * Name of the caller: "local" on loopback without keys.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * owner, operator, viewer or gateway.
-   *
-   * @generated from field: string role = 2;
-   */
-  role: string;
-};
-
-/**
- * Describes the message qmtl.type.v1.Principal.
- * Use `create(PrincipalSchema)` to create a new message.
- */
-export const PrincipalSchema: GenMessage<Principal> = /*@__PURE__*/
-  messageDesc(file_qmtl_type_v1_value, 2);
-
-/**
- * A series of periodic returns and what is needed to annualise ratios of it.
+ * A series of returns and what is needed to annualise ratios of it.
  *
  * @generated from message qmtl.type.v1.ReturnSeries
  */
 export type ReturnSeries = Message<"qmtl.type.v1.ReturnSeries"> & {
   /**
-   * Length of one period in seconds.
+   * Length of one period.
    *
-   * @generated from field: int64 interval_seconds = 1;
+   * @generated from field: google.protobuf.Duration interval = 1;
    */
-  intervalSeconds: bigint;
+  interval?: Duration | undefined;
 
   /**
    * Periods in a year, such as 252.
@@ -195,53 +60,46 @@ export type ReturnSeries = Message<"qmtl.type.v1.ReturnSeries"> & {
   periodsPerYear: number;
 
   /**
-   * First and last bucket ends, milliseconds since the epoch.
+   * End of the first bucket.
    *
-   * @generated from field: int64 from_ms = 3;
+   * @generated from field: google.protobuf.Timestamp start_time = 3;
    */
-  fromMs: bigint;
+  startTime?: Timestamp | undefined;
 
   /**
-   * See from_ms.
+   * End of the last bucket.
    *
-   * @generated from field: int64 to_ms = 4;
+   * @generated from field: google.protobuf.Timestamp end_time = 4;
    */
-  toMs: bigint;
+  endTime?: Timestamp | undefined;
 
   /**
-   * Little-endian float64 returns, 0.01 = 1 %.
+   * One return per bucket, 0.01 = 1 %. NaN: no value.
    *
-   * @generated from field: bytes returns = 5;
+   * @generated from field: repeated double returns = 5;
    */
-  returns: Uint8Array;
+  returns: number[];
 
   /**
-   * Number of returns.
+   * Domain the returns were earned in.
    *
-   * @generated from field: uint32 samples = 6;
+   * @generated from field: qmtl.type.v1.ExecutionDomain domain = 6;
    */
-  samples: number;
+  domain: ExecutionDomain;
 
   /**
-   * Which domain they were measured in.
+   * End of each bucket, one per return, milliseconds since the epoch. Empty for a backtest on a regular interval.
    *
-   * @generated from field: string source = 7;
+   * @generated from field: repeated double bucket_end_ms = 7;
    */
-  source: string;
+  bucketEndMs: number[];
 
   /**
-   * Little-endian float64 bucket ends in milliseconds, one per return; may be absent for a backtest.
+   * Whether the strategy held a position in each bucket, one per return. Empty: not known.
    *
-   * @generated from field: bytes bucket_end_ms = 8;
+   * @generated from field: repeated bool exposed = 8;
    */
-  bucketEndMs: Uint8Array;
-
-  /**
-   * Little-endian float64: whether the strategy held a position during each period (1 or 0); may be absent.
-   *
-   * @generated from field: bytes exposed = 9;
-   */
-  exposed: Uint8Array;
+  exposed: boolean[];
 };
 
 /**
@@ -249,5 +107,5 @@ export type ReturnSeries = Message<"qmtl.type.v1.ReturnSeries"> & {
  * Use `create(ReturnSeriesSchema)` to create a new message.
  */
 export const ReturnSeriesSchema: GenMessage<ReturnSeries> = /*@__PURE__*/
-  messageDesc(file_qmtl_type_v1_value, 3);
+  messageDesc(file_qmtl_type_v1_value, 1);
 

@@ -5,9 +5,9 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { ApplyPhase, GateActivation, GateState } from "../../control/v1/gate_pb.ts";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ApplyPhase, GateActivation, GateState, HoldKind } from "../../control/v1/gate_pb.ts";
 import { file_qmtl_control_v1_gate } from "../../control/v1/gate_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { EffectiveMode, ExecutionDomain, Side } from "../../type/v1/execution_pb.ts";
@@ -20,10 +20,10 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/activation_service.proto.
  */
 export const file_qmtl_world_v1_activation_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZxbXRsL3dvcmxkL3YxL2FjdGl2YXRpb25fc2VydmljZS5wcm90bxINcW10bC53b3JsZC52MSKiAQoSQWN0aXZhdGlvbkVudmVsb3BlEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24SNwoQZXhlY3V0aW9uX2RvbWFpbhgDIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SDAoEZXRhZxgEIAEoCSJ6ChRHZXRBY3RpdmF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESEwoLc3RyYXRlZ3lfaWQYAyABKAkirgEKFUdldEFjdGl2YXRpb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlEjYKC2FjdGl2YXRpb25zGAMgAygLMiEucW10bC53b3JsZC52MS5BY3RpdmF0aW9uRW52ZWxvcGUiqwIKFFNldEFjdGl2YXRpb25SZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQARIgCgRzaWRlGAQgASgOMhIucW10bC50eXBlLnYxLlNpZGUSDgoGYWN0aXZlGAUgASgIEiwKBndlaWdodBgGIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAABIAIgBARIOCgZmcmVlemUYByABKAgSDQoFZHJhaW4YCCABKAgSDAoEZXRhZxgJIAEoCRIOCgZyZWFzb24YCiABKAlCCQoHX3dlaWdodCK2AQoVU2V0QWN0aXZhdGlvblJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SNgoLYWN0aXZhdGlvbnMYAiADKAsyIS5xbXRsLndvcmxkLnYxLkFjdGl2YXRpb25FbnZlbG9wZRIwCgxlZmZlY3RpdmVfYnkYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIkcKCUFwcGx5UGxhbhIbCghhY3RpdmF0ZRgBIAMoCUIJukgGkgEDEOgHEh0KCmRlYWN0aXZhdGUYAiADKAlCCbpIBpIBAxDoByIrCgxHYXRpbmdQb2xpY3kSGwoIZG9jdW1lbnQYASABKAlCCbpIBnIEKICABCLPAgoMQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIZCgZydW5faWQYAyABKAlCCbpIBnIEEAEYZBIwCgt0YXJnZXRfbW9kZRgEIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEiYKBHBsYW4YBSABKAsyGC5xbXRsLndvcmxkLnYxLkFwcGx5UGxhbhIjChBleGNsdWRlX3Nlc3Npb25zGAYgAygJQgm6SAaSAQMQ6AcSMgoNZ2F0aW5nX3BvbGljeRgHIAEoCzIbLnFtdGwud29ybGQudjEuR2F0aW5nUG9saWN5EhIKCmFsbG93X2xpdmUYCCABKAgSDgoGcmVhc29uGAkgASgJIq8CCg1BcHBseVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SDgoGcnVuX2lkGAIgASgJEioKBXBoYXNlGAMgASgOMhsucW10bC5jb250cm9sLnYxLkFwcGx5UGhhc2USCgoCb2sYBCABKAgSDQoFZmVuY2UYBSABKAQSEAoIcmV2aXNpb24YBiABKAQSEgoKZWxhcHNlZF9tcxgHIAEoARIQCghzZXNzaW9ucxgIIAEoDRIUCgxhY2tub3dsZWRnZWQYCSABKA0SDgoGcmVhc29uGAogASgJEjQKC2FjdGl2YXRpb25zGAsgAygLMh8ucW10bC5jb250cm9sLnYxLkdhdGVBY3RpdmF0aW9uIowBChJDYW5jZWxBcHBseVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhcKBnJ1bl9pZBgDIAEoCUIHukgEcgIQARIOCgZyZWFzb24YBCABKAkicAoTQ2FuY2VsQXBwbHlSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiQKA3J1bhgCIAEoCzIXLnFtdGwud29ybGQudjEuQXBwbHlSdW4i6wEKCEFwcGx5UnVuEg4KBnJ1bl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg0KBWZlbmNlGAQgASgEEhQKDHJlc3VtZV9jb3VudBgFIAEoDRIOCgZyZWFzb24YBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhgKEHBoYXNlX2VsYXBzZWRfbXMYCCADKAESEQoJcHJpbmNpcGFsGAkgASgJInwKEkdldEFwcGx5UnVuUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESFwoGcnVuX2lkGAMgASgJQge6SARyAhABInAKE0dldEFwcGx5UnVuUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIkCgNydW4YAiABKAsyFy5xbXRsLndvcmxkLnYxLkFwcGx5UnVuIpgBChRMaXN0QXBwbHlSdW5zUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESHQoJcGFnZV9zaXplGAMgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBCABKAkijAEKFUxpc3RBcHBseVJ1bnNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiUKBHJ1bnMYAiADKAsyFy5xbXRsLndvcmxkLnYxLkFwcGx5UnVuEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSKdAQoNRnJlZXplUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESJAoEaG9sZBgDIAEoCUIWukgTchFSBm1hbnVhbFIHYnJlYWtlchIXCgZyZWFzb24YBCABKAlCB7pIBHICEAEioQEKDkZyZWV6ZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoEZ2F0ZRgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGUSMAoMZWZmZWN0aXZlX2J5GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKnAQoNUmVzdW1lUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESLgoEaG9sZBgDIAEoCUIgukgdchtSCHJvbGxiYWNrUgZtYW51YWxSB2JyZWFrZXISFwoGcmVhc29uGAQgASgJQge6SARyAhABIm8KDlJlc3VtZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoEZ2F0ZRgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGUyhQYKEUFjdGl2YXRpb25TZXJ2aWNlEmgKDUdldEFjdGl2YXRpb24SIy5xbXRsLndvcmxkLnYxLkdldEFjdGl2YXRpb25SZXF1ZXN0GiQucW10bC53b3JsZC52MS5HZXRBY3RpdmF0aW9uUmVzcG9uc2UiDJACAaK7GAUIARIBBhJlCg1TZXRBY3RpdmF0aW9uEiMucW10bC53b3JsZC52MS5TZXRBY3RpdmF0aW9uUmVxdWVzdBokLnFtdGwud29ybGQudjEuU2V0QWN0aXZhdGlvblJlc3BvbnNlIgmQAgKiuxgCCAMSTwoFQXBwbHkSGy5xbXRsLndvcmxkLnYxLkFwcGx5UmVxdWVzdBocLnFtdGwud29ybGQudjEuQXBwbHlSZXNwb25zZSIJkAICorsYAggDMAESXwoLQ2FuY2VsQXBwbHkSIS5xbXRsLndvcmxkLnYxLkNhbmNlbEFwcGx5UmVxdWVzdBoiLnFtdGwud29ybGQudjEuQ2FuY2VsQXBwbHlSZXNwb25zZSIJkAICorsYAggDEmIKC0dldEFwcGx5UnVuEiEucW10bC53b3JsZC52MS5HZXRBcHBseVJ1blJlcXVlc3QaIi5xbXRsLndvcmxkLnYxLkdldEFwcGx5UnVuUmVzcG9uc2UiDJACAaK7GAUIARIBBhJlCg1MaXN0QXBwbHlSdW5zEiMucW10bC53b3JsZC52MS5MaXN0QXBwbHlSdW5zUmVxdWVzdBokLnFtdGwud29ybGQudjEuTGlzdEFwcGx5UnVuc1Jlc3BvbnNlIgmQAgGiuxgCCAESUAoGRnJlZXplEhwucW10bC53b3JsZC52MS5GcmVlemVSZXF1ZXN0Gh0ucW10bC53b3JsZC52MS5GcmVlemVSZXNwb25zZSIJkAICorsYAggDElAKBlJlc3VtZRIcLnFtdGwud29ybGQudjEuUmVzdW1lUmVxdWVzdBodLnFtdGwud29ybGQudjEuUmVzdW1lUmVzcG9uc2UiCZACAqK7GAIIA0JHChBpby5xbXRsLndvcmxkLnYxUAFaMWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL3dvcmxkL3YxO3dvcmxkdjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiZxbXRsL3dvcmxkL3YxL2FjdGl2YXRpb25fc2VydmljZS5wcm90bxINcW10bC53b3JsZC52MSKiAQoSQWN0aXZhdGlvbkVudmVsb3BlEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24SNwoQZXhlY3V0aW9uX2RvbWFpbhgDIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SDAoEZXRhZxgEIAEoCSJ6ChRHZXRBY3RpdmF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESEwoLc3RyYXRlZ3lfaWQYAyABKAkirgEKFUdldEFjdGl2YXRpb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlEjYKC2FjdGl2YXRpb25zGAMgAygLMiEucW10bC53b3JsZC52MS5BY3RpdmF0aW9uRW52ZWxvcGUi1gEKEURlYWN0aXZhdGVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQARIqCgRzaWRlGAQgASgOMhIucW10bC50eXBlLnYxLlNpZGVCCLpIBYIBAhABEgwKBGV0YWcYBSABKAkSGgoGcmVhc29uGAYgASgJQgq6SAdyBRABGOgHIrUBChJEZWFjdGl2YXRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhI2CgthY3RpdmF0aW9ucxgCIAMoCzIhLnFtdGwud29ybGQudjEuQWN0aXZhdGlvbkVudmVsb3BlEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAgoXVXBkYXRlQWN0aXZhdGlvblJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhwKC3N0cmF0ZWd5X2lkGAMgASgJQge6SARyAhABEjgKBXNpZGVzGAQgAygOMhIucW10bC50eXBlLnYxLlNpZGVCFbpIEpIBDwgBEAIYASIHggEEEAEgABIsCgZ3ZWlnaHQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASACIAQESEwoGZnJlZXplGAYgASgISAGIAQESEgoFZHJhaW4YByABKAhIAogBARIMCgRldGFnGAggASgJEhoKBnJlYXNvbhgJIAEoCUIKukgHcgUQARjoB0IJCgdfd2VpZ2h0QgkKB19mcmVlemVCCAoGX2RyYWluIrsBChhVcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhI2CgthY3RpdmF0aW9ucxgCIAMoCzIhLnFtdGwud29ybGQudjEuQWN0aXZhdGlvbkVudmVsb3BlEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCglBcHBseVBsYW4SHQoIYWN0aXZhdGUYASADKAlCC7pICJIBBRDoBxgBEh8KCmRlYWN0aXZhdGUYAiADKAlCC7pICJIBBRDoBxgBIi0KDEdhdGluZ1BvbGljeRIdCghkb2N1bWVudBgBIAEoCUILukgIcgYQASiAgAQi6wIKDEFwcGx5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESGQoGcnVuX2lkGAMgASgJQgm6SAZyBBABGGQSPgoLdGFyZ2V0X21vZGUYBCABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZUIMukgJggEGEAEgACAFEiYKBHBsYW4YBSABKAsyGC5xbXRsLndvcmxkLnYxLkFwcGx5UGxhbhIlChBleGNsdWRlX3Nlc3Npb25zGAYgAygJQgu6SAiSAQUQ6AcYARIyCg1nYXRpbmdfcG9saWN5GAcgASgLMhsucW10bC53b3JsZC52MS5HYXRpbmdQb2xpY3kSEgoKYWxsb3dfbGl2ZRgIIAEoCBIaCgZyZWFzb24YCSABKAlCCrpIB3IFEAEY6Aci2AIKDUFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIOCgZydW5faWQYAiABKAkSKgoFcGhhc2UYAyABKA4yGy5xbXRsLmNvbnRyb2wudjEuQXBwbHlQaGFzZRINCgVmZW5jZRgEIAEoBBIQCghyZXZpc2lvbhgFIAEoBBIqCgdlbGFwc2VkGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCHNlc3Npb25zGAcgASgNEhQKDGFja25vd2xlZGdlZBgIIAEoDRIbChN3YWl0aW5nX3Nlc3Npb25faWRzGAkgAygJEg4KBnJlYXNvbhgKIAEoCRI0CgthY3RpdmF0aW9ucxgLIAMoCzIfLnFtdGwuY29udHJvbC52MS5HYXRlQWN0aXZhdGlvbiKYAQoSQ2FuY2VsQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIXCgZydW5faWQYAyABKAlCB7pIBHICEAESGgoGcmVhc29uGAQgASgJQgq6SAdyBRABGOgHInAKE0NhbmNlbEFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIkCgNydW4YAiABKAsyFy5xbXRsLndvcmxkLnYxLkFwcGx5UnVuImMKCVBoYXNlVGltZRIqCgVwaGFzZRgBIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEioKB2VsYXBzZWQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i+wEKCEFwcGx5UnVuEg4KBnJ1bl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg0KBWZlbmNlGAQgASgEEhQKDHJlc3VtZV9jb3VudBgFIAEoDRIOCgZyZWFzb24YBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBnBoYXNlcxgIIAMoCzIYLnFtdGwud29ybGQudjEuUGhhc2VUaW1lEhEKCXByaW5jaXBhbBgJIAEoCSJ8ChJHZXRBcHBseVJ1blJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhcKBnJ1bl9pZBgDIAEoCUIHukgEcgIQASJwChNHZXRBcHBseVJ1blJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJAoDcnVuGAIgASgLMhcucW10bC53b3JsZC52MS5BcHBseVJ1biKVAQoUTGlzdEFwcGx5UnVuc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIowBChVMaXN0QXBwbHlSdW5zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgRydW5zGAIgAygLMhcucW10bC53b3JsZC52MS5BcHBseVJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAki0gEKDUZyZWV6ZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEjUKBGhvbGQYAyABKA4yGS5xbXRsLmNvbnRyb2wudjEuSG9sZEtpbmRCDLpICYIBBhABGAIYAxIaCgZyZWFzb24YBCABKAlCCrpIB3IFEAEY6AcSHwoRY2FuY2VsX3Byb3RlY3RpdmUYBSABKAhCBKi7GAEiowEKDkZyZWV6ZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoEZ2F0ZRgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGUSMgoOZWZmZWN0aXZlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIq8BCg1SZXN1bWVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIzCgRob2xkGAMgASgOMhkucW10bC5jb250cm9sLnYxLkhvbGRLaW5kQgq6SAeCAQQQASAAEhoKBnJlYXNvbhgEIAEoCUIKukgHcgUQARjoByJvCg5SZXN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlMuwGChFBY3RpdmF0aW9uU2VydmljZRJoCg1HZXRBY3RpdmF0aW9uEiMucW10bC53b3JsZC52MS5HZXRBY3RpdmF0aW9uUmVxdWVzdBokLnFtdGwud29ybGQudjEuR2V0QWN0aXZhdGlvblJlc3BvbnNlIgyQAgGiuxgFCAESAQYSXAoKRGVhY3RpdmF0ZRIgLnFtdGwud29ybGQudjEuRGVhY3RpdmF0ZVJlcXVlc3QaIS5xbXRsLndvcmxkLnYxLkRlYWN0aXZhdGVSZXNwb25zZSIJkAICorsYAggDEm4KEFVwZGF0ZUFjdGl2YXRpb24SJi5xbXRsLndvcmxkLnYxLlVwZGF0ZUFjdGl2YXRpb25SZXF1ZXN0GicucW10bC53b3JsZC52MS5VcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2UiCZACAqK7GAIIAxJPCgVBcHBseRIbLnFtdGwud29ybGQudjEuQXBwbHlSZXF1ZXN0GhwucW10bC53b3JsZC52MS5BcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMwARJfCgtDYW5jZWxBcHBseRIhLnFtdGwud29ybGQudjEuQ2FuY2VsQXBwbHlSZXF1ZXN0GiIucW10bC53b3JsZC52MS5DYW5jZWxBcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMSYgoLR2V0QXBwbHlSdW4SIS5xbXRsLndvcmxkLnYxLkdldEFwcGx5UnVuUmVxdWVzdBoiLnFtdGwud29ybGQudjEuR2V0QXBwbHlSdW5SZXNwb25zZSIMkAIBorsYBQgBEgEGEmUKDUxpc3RBcHBseVJ1bnMSIy5xbXRsLndvcmxkLnYxLkxpc3RBcHBseVJ1bnNSZXF1ZXN0GiQucW10bC53b3JsZC52MS5MaXN0QXBwbHlSdW5zUmVzcG9uc2UiCZACAaK7GAIIARJQCgZGcmVlemUSHC5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlcXVlc3QaHS5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlc3BvbnNlIgmQAgKiuxgCCAMSUAoGUmVzdW1lEhwucW10bC53b3JsZC52MS5SZXN1bWVSZXF1ZXN0Gh0ucW10bC53b3JsZC52MS5SZXN1bWVSZXNwb25zZSIJkAICorsYAggDQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
- * An activation with what the Gateway adds.
+ * An activation with what the gateway adds.
  *
  * @generated from message qmtl.world.v1.ActivationEnvelope
  */
@@ -43,14 +43,14 @@ export type ActivationEnvelope = Message<"qmtl.world.v1.ActivationEnvelope"> & {
   activation?: GateActivation | undefined;
 
   /**
-   * Left unset by WorldService; the Gateway fills it by the fixed mapping.
+   * Left unset by WorldService; the gateway fills it by the fixed mapping.
    *
    * @generated from field: qmtl.type.v1.ExecutionDomain execution_domain = 3;
    */
   executionDomain: ExecutionDomain;
 
   /**
-   * Changes with the activation.
+   * Changes with the activation of either side; for Deactivate and UpdateActivation.
    *
    * @generated from field: string etag = 4;
    */
@@ -71,7 +71,7 @@ export const ActivationEnvelopeSchema: GenMessage<ActivationEnvelope> = /*@__PUR
  */
 export type GetActivationRequest = Message<"qmtl.world.v1.GetActivationRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -85,7 +85,7 @@ export type GetActivationRequest = Message<"qmtl.world.v1.GetActivationRequest">
   worldId: string;
 
   /**
-   * Strategy; empty for all.
+   * Strategy; empty: all. An unknown one is NOT_FOUND.
    *
    * @generated from field: string strategy_id = 3;
    */
@@ -106,7 +106,7 @@ export const GetActivationRequestSchema: GenMessage<GetActivationRequest> = /*@_
  */
 export type GetActivationResponse = Message<"qmtl.world.v1.GetActivationResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -135,13 +135,13 @@ export const GetActivationResponseSchema: GenMessage<GetActivationResponse> = /*
   messageDesc(file_qmtl_world_v1_activation_service, 2);
 
 /**
- * Switches a strategy off, or changes its weight. Switching on needs Apply.
+ * Switches a strategy off. Switching on needs Apply.
  *
- * @generated from message qmtl.world.v1.SetActivationRequest
+ * @generated from message qmtl.world.v1.DeactivateRequest
  */
-export type SetActivationRequest = Message<"qmtl.world.v1.SetActivationRequest"> & {
+export type DeactivateRequest = Message<"qmtl.world.v1.DeactivateRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -162,70 +162,42 @@ export type SetActivationRequest = Message<"qmtl.world.v1.SetActivationRequest">
   strategyId: string;
 
   /**
-   * Side; unspecified for both.
+   * Side; unspecified: both, which is the safe reading.
    *
    * @generated from field: qmtl.type.v1.Side side = 4;
    */
   side: Side;
 
   /**
-   * False: off at once.
-   *
-   * @generated from field: bool active = 5;
-   */
-  active: boolean;
-
-  /**
-   * 0..1; absent: unchanged.
-   *
-   * @generated from field: optional double weight = 6;
-   */
-  weight?: number | undefined;
-
-  /**
-   * No new orders.
-   *
-   * @generated from field: bool freeze = 7;
-   */
-  freeze: boolean;
-
-  /**
-   * Open orders finish.
-   *
-   * @generated from field: bool drain = 8;
-   */
-  drain: boolean;
-
-  /**
    * From GetActivation; empty: unconditional.
    *
-   * @generated from field: string etag = 9;
+   * @generated from field: string etag = 5;
    */
   etag: string;
 
   /**
    * Why; audited.
    *
-   * @generated from field: string reason = 10;
+   * @generated from field: string reason = 6;
    */
   reason: string;
 };
 
 /**
- * Describes the message qmtl.world.v1.SetActivationRequest.
- * Use `create(SetActivationRequestSchema)` to create a new message.
+ * Describes the message qmtl.world.v1.DeactivateRequest.
+ * Use `create(DeactivateRequestSchema)` to create a new message.
  */
-export const SetActivationRequestSchema: GenMessage<SetActivationRequest> = /*@__PURE__*/
+export const DeactivateRequestSchema: GenMessage<DeactivateRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_world_v1_activation_service, 3);
 
 /**
  * The activations now.
  *
- * @generated from message qmtl.world.v1.SetActivationResponse
+ * @generated from message qmtl.world.v1.DeactivateResponse
  */
-export type SetActivationResponse = Message<"qmtl.world.v1.SetActivationResponse"> & {
+export type DeactivateResponse = Message<"qmtl.world.v1.DeactivateResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -241,17 +213,129 @@ export type SetActivationResponse = Message<"qmtl.world.v1.SetActivationResponse
   /**
    * Past this time no lease rests on the old state.
    *
-   * @generated from field: google.protobuf.Timestamp effective_by = 3;
+   * @generated from field: google.protobuf.Timestamp effective_time = 3;
    */
-  effectiveBy?: Timestamp | undefined;
+  effectiveTime?: Timestamp | undefined;
 };
 
 /**
- * Describes the message qmtl.world.v1.SetActivationResponse.
- * Use `create(SetActivationResponseSchema)` to create a new message.
+ * Describes the message qmtl.world.v1.DeactivateResponse.
+ * Use `create(DeactivateResponseSchema)` to create a new message.
  */
-export const SetActivationResponseSchema: GenMessage<SetActivationResponse> = /*@__PURE__*/
+export const DeactivateResponseSchema: GenMessage<DeactivateResponse> = /*@__PURE__*/
   messageDesc(file_qmtl_world_v1_activation_service, 4);
+
+/**
+ * Changes an activation. Fields that are absent are left as they are.
+ *
+ * @generated from message qmtl.world.v1.UpdateActivationRequest
+ */
+export type UpdateActivationRequest = Message<"qmtl.world.v1.UpdateActivationRequest"> & {
+  /**
+   * Versions the caller accepts.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   */
+  schemaVersion?: VersionRange | undefined;
+
+  /**
+   * World.
+   *
+   * @generated from field: string world_id = 2;
+   */
+  worldId: string;
+
+  /**
+   * Strategy.
+   *
+   * @generated from field: string strategy_id = 3;
+   */
+  strategyId: string;
+
+  /**
+   * Sides; at least one.
+   *
+   * @generated from field: repeated qmtl.type.v1.Side sides = 4;
+   */
+  sides: Side[];
+
+  /**
+   * Share of the strategy's capital, 0..1.
+   *
+   * @generated from field: optional double weight = 5;
+   */
+  weight?: number | undefined;
+
+  /**
+   * True: no orders at all. False lifts a freeze of this kind; the gate of the world is not touched.
+   *
+   * @generated from field: optional bool freeze = 6;
+   */
+  freeze?: boolean | undefined;
+
+  /**
+   * True: working orders may finish, no new ones.
+   *
+   * @generated from field: optional bool drain = 7;
+   */
+  drain?: boolean | undefined;
+
+  /**
+   * From GetActivation; empty: unconditional.
+   *
+   * @generated from field: string etag = 8;
+   */
+  etag: string;
+
+  /**
+   * Why; audited.
+   *
+   * @generated from field: string reason = 9;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message qmtl.world.v1.UpdateActivationRequest.
+ * Use `create(UpdateActivationRequestSchema)` to create a new message.
+ */
+export const UpdateActivationRequestSchema: GenMessage<UpdateActivationRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_activation_service, 5);
+
+/**
+ * The activations now.
+ *
+ * @generated from message qmtl.world.v1.UpdateActivationResponse
+ */
+export type UpdateActivationResponse = Message<"qmtl.world.v1.UpdateActivationResponse"> & {
+  /**
+   * Version of this message, and what the server supports.
+   *
+   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   */
+  schemaVersion?: SchemaVersion | undefined;
+
+  /**
+   * Both sides.
+   *
+   * @generated from field: repeated qmtl.world.v1.ActivationEnvelope activations = 2;
+   */
+  activations: ActivationEnvelope[];
+
+  /**
+   * Past this time no lease rests on what was taken away. Absent: nothing was.
+   *
+   * @generated from field: google.protobuf.Timestamp effective_time = 3;
+   */
+  effectiveTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message qmtl.world.v1.UpdateActivationResponse.
+ * Use `create(UpdateActivationResponseSchema)` to create a new message.
+ */
+export const UpdateActivationResponseSchema: GenMessage<UpdateActivationResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_activation_service, 6);
 
 /**
  * Which strategies an apply switches.
@@ -279,10 +363,10 @@ export type ApplyPlan = Message<"qmtl.world.v1.ApplyPlan"> & {
  * Use `create(ApplyPlanSchema)` to create a new message.
  */
 export const ApplyPlanSchema: GenMessage<ApplyPlan> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 5);
+  messageDesc(file_qmtl_world_v1_activation_service, 7);
 
 /**
- * Rules of a promotion, as YAML; see the policy reference.
+ * Rules of a promotion; see the policy reference.
  *
  * @generated from message qmtl.world.v1.GatingPolicy
  */
@@ -300,7 +384,7 @@ export type GatingPolicy = Message<"qmtl.world.v1.GatingPolicy"> & {
  * Use `create(GatingPolicySchema)` to create a new message.
  */
 export const GatingPolicySchema: GenMessage<GatingPolicy> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 6);
+  messageDesc(file_qmtl_world_v1_activation_service, 8);
 
 /**
  * Promotes a world in two phases: freeze, switch, unfreeze.
@@ -309,7 +393,7 @@ export const GatingPolicySchema: GenMessage<GatingPolicy> = /*@__PURE__*/
  */
 export type ApplyRequest = Message<"qmtl.world.v1.ApplyRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts; governs every message of the stream.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -323,22 +407,23 @@ export type ApplyRequest = Message<"qmtl.world.v1.ApplyRequest"> & {
   worldId: string;
 
   /**
-   * Id of the run, unique per world. The same id and content again: where the run stands. Other content:
-   * ABORTED RUN_ID_REUSED.
+   * Id of the run, unique per world. The same id and content again: where the run stands. Other content: ABORTED
+   * RUN_ID_REUSED.
    *
    * @generated from field: string run_id = 3;
    */
   runId: string;
 
   /**
-   * Stage to raise to; one step at a time; unspecified: the next one, never above PAPER.
+   * Stage to raise to; one step above the present one, or the present one to switch strategies only. There is no
+   * default: unspecified and unknown values are refused.
    *
    * @generated from field: qmtl.type.v1.EffectiveMode target_mode = 4;
    */
   targetMode: EffectiveMode;
 
   /**
-   * Which strategies.
+   * Which strategies. Absent: those the last evaluation lets in.
    *
    * @generated from field: qmtl.world.v1.ApplyPlan plan = 5;
    */
@@ -359,7 +444,7 @@ export type ApplyRequest = Message<"qmtl.world.v1.ApplyRequest"> & {
   gatingPolicy?: GatingPolicy | undefined;
 
   /**
-   * The caller's explicit consent to live; needed for LIVE.
+   * The caller's explicit consent to live; needed for LIVE, refused with any other target.
    *
    * @generated from field: bool allow_live = 8;
    */
@@ -378,7 +463,7 @@ export type ApplyRequest = Message<"qmtl.world.v1.ApplyRequest"> & {
  * Use `create(ApplyRequestSchema)` to create a new message.
  */
 export const ApplyRequestSchema: GenMessage<ApplyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 7);
+  messageDesc(file_qmtl_world_v1_activation_service, 9);
 
 /**
  * One phase of an apply, when it is committed.
@@ -387,7 +472,7 @@ export const ApplyRequestSchema: GenMessage<ApplyRequest> = /*@__PURE__*/
  */
 export type ApplyResponse = Message<"qmtl.world.v1.ApplyResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -408,49 +493,49 @@ export type ApplyResponse = Message<"qmtl.world.v1.ApplyResponse"> & {
   phase: ApplyPhase;
 
   /**
-   * False: it ended in ROLLED_BACK.
-   *
-   * @generated from field: bool ok = 4;
-   */
-  ok: boolean;
-
-  /**
    * Fence of the run.
    *
-   * @generated from field: uint64 fence = 5;
+   * @generated from field: uint64 fence = 4;
    */
   fence: bigint;
 
   /**
    * Gate revision after it.
    *
-   * @generated from field: uint64 revision = 6;
+   * @generated from field: uint64 revision = 5;
    */
   revision: bigint;
 
   /**
-   * Since the freeze commit, milliseconds.
+   * Since the freeze commit.
    *
-   * @generated from field: double elapsed_ms = 7;
+   * @generated from field: google.protobuf.Duration elapsed = 6;
    */
-  elapsedMs: number;
+  elapsed?: Duration | undefined;
 
   /**
-   * Sessions waited for, and how many have acknowledged.
+   * Sessions waited for.
    *
-   * @generated from field: uint32 sessions = 8;
+   * @generated from field: uint32 sessions = 7;
    */
   sessions: number;
 
   /**
-   * See sessions.
+   * Sessions that have acknowledged.
    *
-   * @generated from field: uint32 acknowledged = 9;
+   * @generated from field: uint32 acknowledged = 8;
    */
   acknowledged: number;
 
   /**
-   * Why, for rollbacks.
+   * Sessions that have not, at most 100.
+   *
+   * @generated from field: repeated string waiting_session_ids = 9;
+   */
+  waitingSessionIds: string[];
+
+  /**
+   * Why, for ROLLED_BACK.
    *
    * @generated from field: string reason = 10;
    */
@@ -469,7 +554,7 @@ export type ApplyResponse = Message<"qmtl.world.v1.ApplyResponse"> & {
  * Use `create(ApplyResponseSchema)` to create a new message.
  */
 export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 8);
+  messageDesc(file_qmtl_world_v1_activation_service, 10);
 
 /**
  * Rolls a run back.
@@ -478,7 +563,7 @@ export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
  */
 export type CancelApplyRequest = Message<"qmtl.world.v1.CancelApplyRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -511,7 +596,7 @@ export type CancelApplyRequest = Message<"qmtl.world.v1.CancelApplyRequest"> & {
  * Use `create(CancelApplyRequestSchema)` to create a new message.
  */
 export const CancelApplyRequestSchema: GenMessage<CancelApplyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 9);
+  messageDesc(file_qmtl_world_v1_activation_service, 11);
 
 /**
  * The run now.
@@ -520,7 +605,7 @@ export const CancelApplyRequestSchema: GenMessage<CancelApplyRequest> = /*@__PUR
  */
 export type CancelApplyResponse = Message<"qmtl.world.v1.CancelApplyResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -539,7 +624,35 @@ export type CancelApplyResponse = Message<"qmtl.world.v1.CancelApplyResponse"> &
  * Use `create(CancelApplyResponseSchema)` to create a new message.
  */
 export const CancelApplyResponseSchema: GenMessage<CancelApplyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 10);
+  messageDesc(file_qmtl_world_v1_activation_service, 12);
+
+/**
+ * When a phase was committed.
+ *
+ * @generated from message qmtl.world.v1.PhaseTime
+ */
+export type PhaseTime = Message<"qmtl.world.v1.PhaseTime"> & {
+  /**
+   * Phase.
+   *
+   * @generated from field: qmtl.control.v1.ApplyPhase phase = 1;
+   */
+  phase: ApplyPhase;
+
+  /**
+   * Since the freeze commit.
+   *
+   * @generated from field: google.protobuf.Duration elapsed = 2;
+   */
+  elapsed?: Duration | undefined;
+};
+
+/**
+ * Describes the message qmtl.world.v1.PhaseTime.
+ * Use `create(PhaseTimeSchema)` to create a new message.
+ */
+export const PhaseTimeSchema: GenMessage<PhaseTime> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_activation_service, 13);
 
 /**
  * A run as stored.
@@ -583,7 +696,7 @@ export type ApplyRun = Message<"qmtl.world.v1.ApplyRun"> & {
   resumeCount: number;
 
   /**
-   * Why, for rollbacks.
+   * Why, for ROLLED_BACK.
    *
    * @generated from field: string reason = 6;
    */
@@ -597,11 +710,11 @@ export type ApplyRun = Message<"qmtl.world.v1.ApplyRun"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * When each phase was committed, milliseconds since the freeze commit; in phase order.
+   * When each phase was committed, in order.
    *
-   * @generated from field: repeated double phase_elapsed_ms = 8;
+   * @generated from field: repeated qmtl.world.v1.PhaseTime phases = 8;
    */
-  phaseElapsedMs: number[];
+  phases: PhaseTime[];
 
   /**
    * Who.
@@ -616,7 +729,7 @@ export type ApplyRun = Message<"qmtl.world.v1.ApplyRun"> & {
  * Use `create(ApplyRunSchema)` to create a new message.
  */
 export const ApplyRunSchema: GenMessage<ApplyRun> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 11);
+  messageDesc(file_qmtl_world_v1_activation_service, 14);
 
 /**
  * Asks for a run.
@@ -625,7 +738,7 @@ export const ApplyRunSchema: GenMessage<ApplyRun> = /*@__PURE__*/
  */
 export type GetApplyRunRequest = Message<"qmtl.world.v1.GetApplyRunRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -651,7 +764,7 @@ export type GetApplyRunRequest = Message<"qmtl.world.v1.GetApplyRunRequest"> & {
  * Use `create(GetApplyRunRequestSchema)` to create a new message.
  */
 export const GetApplyRunRequestSchema: GenMessage<GetApplyRunRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 12);
+  messageDesc(file_qmtl_world_v1_activation_service, 15);
 
 /**
  * The run.
@@ -660,7 +773,7 @@ export const GetApplyRunRequestSchema: GenMessage<GetApplyRunRequest> = /*@__PUR
  */
 export type GetApplyRunResponse = Message<"qmtl.world.v1.GetApplyRunResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -679,7 +792,7 @@ export type GetApplyRunResponse = Message<"qmtl.world.v1.GetApplyRunResponse"> &
  * Use `create(GetApplyRunResponseSchema)` to create a new message.
  */
 export const GetApplyRunResponseSchema: GenMessage<GetApplyRunResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 13);
+  messageDesc(file_qmtl_world_v1_activation_service, 16);
 
 /**
  * Asks for the runs of a world.
@@ -688,7 +801,7 @@ export const GetApplyRunResponseSchema: GenMessage<GetApplyRunResponse> = /*@__P
  */
 export type ListApplyRunsRequest = Message<"qmtl.world.v1.ListApplyRunsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -702,14 +815,14 @@ export type ListApplyRunsRequest = Message<"qmtl.world.v1.ListApplyRunsRequest">
   worldId: string;
 
   /**
-   * At most this many; 0 = 100, limit 1,000.
+   * At most this many; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * From the answer before.
+   * `next_page_token` of the answer before; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -721,7 +834,7 @@ export type ListApplyRunsRequest = Message<"qmtl.world.v1.ListApplyRunsRequest">
  * Use `create(ListApplyRunsRequestSchema)` to create a new message.
  */
 export const ListApplyRunsRequestSchema: GenMessage<ListApplyRunsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 14);
+  messageDesc(file_qmtl_world_v1_activation_service, 17);
 
 /**
  * Newest first.
@@ -730,7 +843,7 @@ export const ListApplyRunsRequestSchema: GenMessage<ListApplyRunsRequest> = /*@_
  */
 export type ListApplyRunsResponse = Message<"qmtl.world.v1.ListApplyRunsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -756,7 +869,7 @@ export type ListApplyRunsResponse = Message<"qmtl.world.v1.ListApplyRunsResponse
  * Use `create(ListApplyRunsResponseSchema)` to create a new message.
  */
 export const ListApplyRunsResponseSchema: GenMessage<ListApplyRunsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 15);
+  messageDesc(file_qmtl_world_v1_activation_service, 18);
 
 /**
  * Freezes a world until somebody resumes it.
@@ -765,7 +878,7 @@ export const ListApplyRunsResponseSchema: GenMessage<ListApplyRunsResponse> = /*
  */
 export type FreezeRequest = Message<"qmtl.world.v1.FreezeRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -779,11 +892,11 @@ export type FreezeRequest = Message<"qmtl.world.v1.FreezeRequest"> & {
   worldId: string;
 
   /**
-   * manual or breaker.
+   * MANUAL or BREAKER.
    *
-   * @generated from field: string hold = 3;
+   * @generated from field: qmtl.control.v1.HoldKind hold = 3;
    */
-  hold: string;
+  hold: HoldKind;
 
   /**
    * Why; audited.
@@ -791,6 +904,13 @@ export type FreezeRequest = Message<"qmtl.world.v1.FreezeRequest"> & {
    * @generated from field: string reason = 4;
    */
   reason: string;
+
+  /**
+   * True: cancel protective orders, too, whatever the world says.
+   *
+   * @generated from field: bool cancel_protective = 5;
+   */
+  cancelProtective: boolean;
 };
 
 /**
@@ -798,7 +918,7 @@ export type FreezeRequest = Message<"qmtl.world.v1.FreezeRequest"> & {
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema: GenMessage<FreezeRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 16);
+  messageDesc(file_qmtl_world_v1_activation_service, 19);
 
 /**
  * The gate now.
@@ -807,14 +927,14 @@ export const FreezeRequestSchema: GenMessage<FreezeRequest> = /*@__PURE__*/
  */
 export type FreezeResponse = Message<"qmtl.world.v1.FreezeResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The gate.
+   * The gate, with all holds in force.
    *
    * @generated from field: qmtl.control.v1.GateState gate = 2;
    */
@@ -823,9 +943,9 @@ export type FreezeResponse = Message<"qmtl.world.v1.FreezeResponse"> & {
   /**
    * Past this time the freeze is in force.
    *
-   * @generated from field: google.protobuf.Timestamp effective_by = 3;
+   * @generated from field: google.protobuf.Timestamp effective_time = 3;
    */
-  effectiveBy?: Timestamp | undefined;
+  effectiveTime?: Timestamp | undefined;
 };
 
 /**
@@ -833,7 +953,7 @@ export type FreezeResponse = Message<"qmtl.world.v1.FreezeResponse"> & {
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema: GenMessage<FreezeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 17);
+  messageDesc(file_qmtl_world_v1_activation_service, 20);
 
 /**
  * Removes a hold. The last one opens the gate, only from CLOSED.
@@ -842,7 +962,7 @@ export const FreezeResponseSchema: GenMessage<FreezeResponse> = /*@__PURE__*/
  */
 export type ResumeRequest = Message<"qmtl.world.v1.ResumeRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -856,11 +976,11 @@ export type ResumeRequest = Message<"qmtl.world.v1.ResumeRequest"> & {
   worldId: string;
 
   /**
-   * rollback, manual or breaker.
+   * Hold.
    *
-   * @generated from field: string hold = 3;
+   * @generated from field: qmtl.control.v1.HoldKind hold = 3;
    */
-  hold: string;
+  hold: HoldKind;
 
   /**
    * Why; audited.
@@ -875,7 +995,7 @@ export type ResumeRequest = Message<"qmtl.world.v1.ResumeRequest"> & {
  * Use `create(ResumeRequestSchema)` to create a new message.
  */
 export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 18);
+  messageDesc(file_qmtl_world_v1_activation_service, 21);
 
 /**
  * The gate now.
@@ -884,14 +1004,14 @@ export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
  */
 export type ResumeResponse = Message<"qmtl.world.v1.ResumeResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The gate.
+   * The gate, with all holds still in force.
    *
    * @generated from field: qmtl.control.v1.GateState gate = 2;
    */
@@ -903,16 +1023,28 @@ export type ResumeResponse = Message<"qmtl.world.v1.ResumeResponse"> & {
  * Use `create(ResumeResponseSchema)` to create a new message.
  */
 export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 19);
+  messageDesc(file_qmtl_world_v1_activation_service, 22);
 
 /**
- * Who may trade, when. Called by operators and the Gateway.
+ * Who may trade, when.
+ *
+ * | method           | role            | ticket |
+ * | ---------------- | --------------- | ------ |
+ * | GetActivation    | viewer; gateway | –      |
+ * | Deactivate       | operator        | –      |
+ * | UpdateActivation | operator        | –      |
+ * | Apply            | operator        | –      |
+ * | CancelApply      | operator        | –      |
+ * | GetApplyRun      | viewer; gateway | –      |
+ * | ListApplyRuns    | viewer          | –      |
+ * | Freeze           | operator        | –      |
+ * | Resume           | operator        | –      |
  *
  * @generated from service qmtl.world.v1.ActivationService
  */
 export const ActivationService: GenService<{
   /**
-   * The gate and the activations. NOT_FOUND WORLD_NOT_FOUND. Safe to retry.
+   * The gate and the activations. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.GetActivation
    */
@@ -922,19 +1054,29 @@ export const ActivationService: GenService<{
     output: typeof GetActivationResponseSchema;
   },
   /**
-   * A restrictive change at once; switching on is FAILED_PRECONDITION MODE_NOT_REACHABLE. ABORTED
-   * ETAG_MISMATCH. Safe to retry.
+   * Off at once. NOT_FOUND ACTIVATION_NOT_FOUND; ABORTED ETAG_MISMATCH.
    *
-   * @generated from rpc qmtl.world.v1.ActivationService.SetActivation
+   * @generated from rpc qmtl.world.v1.ActivationService.Deactivate
    */
-  setActivation: {
+  deactivate: {
     methodKind: "unary";
-    input: typeof SetActivationRequestSchema;
-    output: typeof SetActivationResponseSchema;
+    input: typeof DeactivateRequestSchema;
+    output: typeof DeactivateResponseSchema;
   },
   /**
-   * Promotes; streams each phase as it is committed. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
-   * FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE. Safe to retry with the same run id.
+   * Weight, freeze, drain. NOT_FOUND ACTIVATION_NOT_FOUND; ABORTED ETAG_MISMATCH.
+   *
+   * @generated from rpc qmtl.world.v1.ActivationService.UpdateActivation
+   */
+  updateActivation: {
+    methodKind: "unary";
+    input: typeof UpdateActivationRequestSchema;
+    output: typeof UpdateActivationResponseSchema;
+  },
+  /**
+   * Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
+   * nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+   * FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.Apply
    */
@@ -944,7 +1086,7 @@ export const ActivationService: GenService<{
     output: typeof ApplyResponseSchema;
   },
   /**
-   * Rolls a run back before UNFROZEN. Safe to retry.
+   * Rolls a run back before UNFROZEN.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.CancelApply
    */
@@ -954,7 +1096,7 @@ export const ActivationService: GenService<{
     output: typeof CancelApplyResponseSchema;
   },
   /**
-   * A run. NOT_FOUND RUN_NOT_FOUND. Safe to retry.
+   * A run. NOT_FOUND RUN_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.GetApplyRun
    */
@@ -964,7 +1106,7 @@ export const ActivationService: GenService<{
     output: typeof GetApplyRunResponseSchema;
   },
   /**
-   * Runs. Safe to retry.
+   * Runs.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.ListApplyRuns
    */
@@ -974,7 +1116,7 @@ export const ActivationService: GenService<{
     output: typeof ListApplyRunsResponseSchema;
   },
   /**
-   * Freezes. Safe to retry.
+   * Freezes.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.Freeze
    */
@@ -984,7 +1126,7 @@ export const ActivationService: GenService<{
     output: typeof FreezeResponseSchema;
   },
   /**
-   * Removes a hold. FAILED_PRECONDITION GATE_SHUT while CLOSING. Safe to retry.
+   * Removes a hold. FAILED_PRECONDITION GATE_SHUT while CLOSING.
    *
    * @generated from rpc qmtl.world.v1.ActivationService.Resume
    */

@@ -2,424 +2,25 @@
 // @generated from file qmtl/world/v1/decision_service.proto (package qmtl.world.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
-import type { EffectiveMode, ExecutionDomain } from "../../type/v1/execution_pb.ts";
-import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { ReturnSeries } from "../../type/v1/value_pb.ts";
 import { file_qmtl_type_v1_value } from "../../type/v1/value_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { DecisionEnvelope, Evaluation } from "./decision_pb.ts";
+import { file_qmtl_world_v1_decision } from "./decision_pb.ts";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/world/v1/decision_service.proto.
  */
 export const file_qmtl_world_v1_decision_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRxbXRsL3dvcmxkL3YxL2RlY2lzaW9uX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEi9wIKEERlY2lzaW9uRW52ZWxvcGUSEAoId29ybGRfaWQYASABKAkSEwoLZGVjaXNpb25faWQYAiABKAkSFgoOcG9saWN5X3ZlcnNpb24YAyABKA0SMwoOZWZmZWN0aXZlX21vZGUYBCABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRI3ChBleGVjdXRpb25fZG9tYWluGAUgASgOMh0ucW10bC50eXBlLnYxLkV4ZWN1dGlvbkRvbWFpbhIOCgZyZWFzb24YBiABKAkSLwoLZXhwaXJlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnR0bF9tcxgIIAEoAxIMCgRldGFnGAkgASgJEjMKCnN0cmF0ZWdpZXMYCiADKAsyHy5xbXRsLndvcmxkLnYxLlN0cmF0ZWd5RGVjaXNpb24SEwoLd29ybGRfZmVuY2UYCyABKAQSDQoFc3RhbGUYDCABKAgiwwEKEFN0cmF0ZWd5RGVjaXNpb24SEwoLc3RyYXRlZ3lfaWQYASABKAkSKgoFc3RhZ2UYAiABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRIzCg5lZmZlY3RpdmVfbW9kZRgDIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEioKBXRlcm1zGAQgAygLMhsucW10bC53b3JsZC52MS5EZWNpc2lvblRlcm0SDQoFc2hhcmUYBSABKAEiagoMRGVjaXNpb25UZXJtEgwKBG5hbWUYASABKAkSKwoGYWxsb3dzGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSDgoGZGV0YWlsGAMgASgJEg8KB2JpbmRpbmcYBCABKAgiswEKCVJ1bGVUcmFjZRIMCgRydWxlGAEgASgJEg4KBm1ldHJpYxgCIAEoCRISCgV2YWx1ZRgDIAEoAUgAiAEBEhIKBWJvdW5kGAQgASgBSAGIAQESDAoEa2luZBgFIAEoCRIPCgd2ZXJkaWN0GAYgASgJEg4KBmRvbWFpbhgHIAEoCRIPCgdzYW1wbGVzGAggASgNEgwKBHRleHQYCSABKAlCCAoGX3ZhbHVlQggKBl9ib3VuZCL1AgoNU3RyYXRlZ3lUcmFjZRITCgtzdHJhdGVneV9pZBgBIAEoCRIxCgxzdGFnZV9iZWZvcmUYAiABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZRIwCgtzdGFnZV9hZnRlchgDIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEi4KCW1heV9yZWFjaBgEIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEhAKCHNlbGVjdGVkGAUgASgIEicKBXJ1bGVzGAYgAygLMhgucW10bC53b3JsZC52MS5SdWxlVHJhY2USOgoHbWV0cmljcxgHIAMoCzIpLnFtdGwud29ybGQudjEuU3RyYXRlZ3lUcmFjZS5NZXRyaWNzRW50cnkSEwoLZGF0YV9lbmRfbXMYCCABKAMaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiygEKCkV2YWx1YXRpb24SFQoNZXZhbHVhdGlvbl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIWCg5wb2xpY3lfdmVyc2lvbhgDIAEoDRIoCgR0aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgpzdHJhdGVnaWVzGAUgAygLMhwucW10bC53b3JsZC52MS5TdHJhdGVneVRyYWNlEg8KB2xvd2VyZWQYBiADKAkSDgoGbm93X21zGAcgASgDIsEBCgpNZXRyaWNJbmZvEgwKBG5hbWUYASABKAkSDAoEdW5pdBgCIAEoCRIQCgNtaW4YAyABKAFIAIgBARIQCgNtYXgYBCABKAFIAYgBARIOCgZiZXR0ZXIYBSABKAkSFQoNYW5udWFsaXNhdGlvbhgGIAEoCRITCgttaW5fc2FtcGxlcxgHIAEoDRISCgpjb21wYXJpc29uGAggASgIEhMKC2Rlc2NyaXB0aW9uGAkgASgJQgYKBF9taW5CBgoEX21heCJ/Cg1EZWNpZGVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIfCgxzdHJhdGVneV9pZHMYAyADKAlCCbpIBpIBAxDoByJ4Cg5EZWNpZGVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjEKCGRlY2lzaW9uGAIgASgLMh8ucW10bC53b3JsZC52MS5EZWNpc2lvbkVudmVsb3BlIqYBChNTZXREZWNpc2lvbnNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARInCgxzdHJhdGVneV9pZHMYAyADKAlCEbpIDpIBCxDoBxgBIgRyAhABEhcKBnJlYXNvbhgEIAEoCUIHukgEcgIQASKwAQoUU2V0RGVjaXNpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIxCghkZWNpc2lvbhgCIAEoCzIfLnFtdGwud29ybGQudjEuRGVjaXNpb25FbnZlbG9wZRIwCgxlZmZlY3RpdmVfYnkYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIq8BCg9FdmFsdWF0ZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhUKDXZhbGlkYXRlX29ubHkYAyABKAgSIgoPcG9saWN5X2RvY3VtZW50GAQgASgJQgm6SAZyBCiAgAQSEgoKcmVxdWVzdF9pZBgFIAEoCSKoAQoQRXZhbHVhdGVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCmV2YWx1YXRpb24YAiABKAsyGS5xbXRsLndvcmxkLnYxLkV2YWx1YXRpb24SMAoMZWZmZWN0aXZlX2J5GAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKnAQoPU3RyYXRlZ3lSZXR1cm5zEhwKC3N0cmF0ZWd5X2lkGAEgASgJQge6SARyAhABEi0KBmRvbWFpbhgCIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SMgoGc2VyaWVzGAMgASgLMhoucW10bC50eXBlLnYxLlJldHVyblNlcmllc0IGukgDyAEBEhMKC2RhdGFfZW5kX21zGAQgASgDIrcBChRSZXBvcnRSZXR1cm5zUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESOgoHcmV0dXJucxgDIAMoCzIeLnFtdGwud29ybGQudjEuU3RyYXRlZ3lSZXR1cm5zQgm6SAaSAQMQ6AcSFAoMd2F0ZXJtYXJrX21zGAQgASgDIl0KFVJlcG9ydFJldHVybnNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg8KB3NhbXBsZXMYAiADKA0iSAoSTGlzdE1ldHJpY3NSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZSJ2ChNMaXN0TWV0cmljc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoHbWV0cmljcxgCIAMoCzIZLnFtdGwud29ybGQudjEuTWV0cmljSW5mbyJ8ChRHZXRFdmFsdWF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESFQoNZXZhbHVhdGlvbl9pZBgDIAEoCSJ7ChVHZXRFdmFsdWF0aW9uUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgpldmFsdWF0aW9uGAIgASgLMhkucW10bC53b3JsZC52MS5FdmFsdWF0aW9uMtcECg9EZWNpc2lvblNlcnZpY2USUwoGRGVjaWRlEhwucW10bC53b3JsZC52MS5EZWNpZGVSZXF1ZXN0Gh0ucW10bC53b3JsZC52MS5EZWNpZGVSZXNwb25zZSIMkAIBorsYBQgBEgEGEmIKDFNldERlY2lzaW9ucxIiLnFtdGwud29ybGQudjEuU2V0RGVjaXNpb25zUmVxdWVzdBojLnFtdGwud29ybGQudjEuU2V0RGVjaXNpb25zUmVzcG9uc2UiCZACAqK7GAIIAxJWCghFdmFsdWF0ZRIeLnFtdGwud29ybGQudjEuRXZhbHVhdGVSZXF1ZXN0Gh8ucW10bC53b3JsZC52MS5FdmFsdWF0ZVJlc3BvbnNlIgmQAgKiuxgCCAMSaAoNUmVwb3J0UmV0dXJucxIjLnFtdGwud29ybGQudjEuUmVwb3J0UmV0dXJuc1JlcXVlc3QaJC5xbXRsLndvcmxkLnYxLlJlcG9ydFJldHVybnNSZXNwb25zZSIMkAICorsYBQgCEgEGEl8KC0xpc3RNZXRyaWNzEiEucW10bC53b3JsZC52MS5MaXN0TWV0cmljc1JlcXVlc3QaIi5xbXRsLndvcmxkLnYxLkxpc3RNZXRyaWNzUmVzcG9uc2UiCZACAaK7GAIIARJoCg1HZXRFdmFsdWF0aW9uEiMucW10bC53b3JsZC52MS5HZXRFdmFsdWF0aW9uUmVxdWVzdBokLnFtdGwud29ybGQudjEuR2V0RXZhbHVhdGlvblJlc3BvbnNlIgyQAgGiuxgFCAESAQZCRwoQaW8ucW10bC53b3JsZC52MVABWjFnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC93b3JsZC92MTt3b3JsZHYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
-
-/**
- * What a world's policy allows now, and until when.
- *
- * @generated from message qmtl.world.v1.DecisionEnvelope
- */
-export type DecisionEnvelope = Message<"qmtl.world.v1.DecisionEnvelope"> & {
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 1;
-   */
-  worldId: string;
-
-  /**
-   * Id of the decision.
-   *
-   * @generated from field: string decision_id = 2;
-   */
-  decisionId: string;
-
-  /**
-   * Policy it rests on; 0 = none.
-   *
-   * @generated from field: uint32 policy_version = 3;
-   */
-  policyVersion: number;
-
-  /**
-   * Mode of the world.
-   *
-   * @generated from field: qmtl.type.v1.EffectiveMode effective_mode = 4;
-   */
-  effectiveMode: EffectiveMode;
-
-  /**
-   * Left unset by WorldService; the Gateway fills it by the fixed mapping.
-   *
-   * @generated from field: qmtl.type.v1.ExecutionDomain execution_domain = 5;
-   */
-  executionDomain: ExecutionDomain;
-
-  /**
-   * Every term, and the one that bound.
-   *
-   * @generated from field: string reason = 6;
-   */
-  reason: string;
-
-  /**
-   * Past it: compute-only, orders off.
-   *
-   * @generated from field: google.protobuf.Timestamp expire_time = 7;
-   */
-  expireTime?: Timestamp | undefined;
-
-  /**
-   * Life left when answered, milliseconds.
-   *
-   * @generated from field: int64 ttl_ms = 8;
-   */
-  ttlMs: bigint;
-
-  /**
-   * Changes with the decision.
-   *
-   * @generated from field: string etag = 9;
-   */
-  etag: string;
-
-  /**
-   * Strategies that are selected, with mode and weight.
-   *
-   * @generated from field: repeated qmtl.world.v1.StrategyDecision strategies = 10;
-   */
-  strategies: StrategyDecision[];
-
-  /**
-   * Fence of the world.
-   *
-   * @generated from field: uint64 world_fence = 11;
-   */
-  worldFence: bigint;
-
-  /**
-   * True when the answer is a cached one past its time.
-   *
-   * @generated from field: bool stale = 12;
-   */
-  stale: boolean;
-};
-
-/**
- * Describes the message qmtl.world.v1.DecisionEnvelope.
- * Use `create(DecisionEnvelopeSchema)` to create a new message.
- */
-export const DecisionEnvelopeSchema: GenMessage<DecisionEnvelope> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 0);
-
-/**
- * One strategy within a decision.
- *
- * @generated from message qmtl.world.v1.StrategyDecision
- */
-export type StrategyDecision = Message<"qmtl.world.v1.StrategyDecision"> & {
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 1;
-   */
-  strategyId: string;
-
-  /**
-   * Its stage.
-   *
-   * @generated from field: qmtl.type.v1.EffectiveMode stage = 2;
-   */
-  stage: EffectiveMode;
-
-  /**
-   * Mode in force.
-   *
-   * @generated from field: qmtl.type.v1.EffectiveMode effective_mode = 3;
-   */
-  effectiveMode: EffectiveMode;
-
-  /**
-   * Terms of the mode; the lowest binds.
-   *
-   * @generated from field: repeated qmtl.world.v1.DecisionTerm terms = 4;
-   */
-  terms: DecisionTerm[];
-
-  /**
-   * Share of the world's capital.
-   *
-   * @generated from field: double share = 5;
-   */
-  share: number;
-};
-
-/**
- * Describes the message qmtl.world.v1.StrategyDecision.
- * Use `create(StrategyDecisionSchema)` to create a new message.
- */
-export const StrategyDecisionSchema: GenMessage<StrategyDecision> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 1);
-
-/**
- * One term of an effective mode.
- *
- * @generated from message qmtl.world.v1.DecisionTerm
- */
-export type DecisionTerm = Message<"qmtl.world.v1.DecisionTerm"> & {
-  /**
-   * world_stage, strategy_stage, data_currency, samples, allow_live, breaker.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * The most it allows.
-   *
-   * @generated from field: qmtl.type.v1.EffectiveMode allows = 2;
-   */
-  allows: EffectiveMode;
-
-  /**
-   * Facts behind it.
-   *
-   * @generated from field: string detail = 3;
-   */
-  detail: string;
-
-  /**
-   * True: it is what holds the mode down.
-   *
-   * @generated from field: bool binding = 4;
-   */
-  binding: boolean;
-};
-
-/**
- * Describes the message qmtl.world.v1.DecisionTerm.
- * Use `create(DecisionTermSchema)` to create a new message.
- */
-export const DecisionTermSchema: GenMessage<DecisionTerm> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 2);
-
-/**
- * One rule as judged for one strategy.
- *
- * @generated from message qmtl.world.v1.RuleTrace
- */
-export type RuleTrace = Message<"qmtl.world.v1.RuleTrace"> & {
-  /**
-   * Name of the rule.
-   *
-   * @generated from field: string rule = 1;
-   */
-  rule: string;
-
-  /**
-   * Metric.
-   *
-   * @generated from field: string metric = 2;
-   */
-  metric: string;
-
-  /**
-   * Value; absent when undefined.
-   *
-   * @generated from field: optional double value = 3;
-   */
-  value?: number | undefined;
-
-  /**
-   * Bound; absent when the rule has none.
-   *
-   * @generated from field: optional double bound = 4;
-   */
-  bound?: number | undefined;
-
-  /**
-   * min, max, enter, exit, top_k, correlation.
-   *
-   * @generated from field: string kind = 5;
-   */
-  kind: string;
-
-  /**
-   * pass, fail, not_yet_judged.
-   *
-   * @generated from field: string verdict = 6;
-   */
-  verdict: string;
-
-  /**
-   * Domain of the series.
-   *
-   * @generated from field: string domain = 7;
-   */
-  domain: string;
-
-  /**
-   * Samples of the series.
-   *
-   * @generated from field: uint32 samples = 8;
-   */
-  samples: number;
-
-  /**
-   * For people: "shortfall 9.03 > 3".
-   *
-   * @generated from field: string text = 9;
-   */
-  text: string;
-};
-
-/**
- * Describes the message qmtl.world.v1.RuleTrace.
- * Use `create(RuleTraceSchema)` to create a new message.
- */
-export const RuleTraceSchema: GenMessage<RuleTrace> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 3);
-
-/**
- * One strategy as judged.
- *
- * @generated from message qmtl.world.v1.StrategyTrace
- */
-export type StrategyTrace = Message<"qmtl.world.v1.StrategyTrace"> & {
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 1;
-   */
-  strategyId: string;
-
-  /**
-   * Stage before.
-   *
-   * @generated from field: qmtl.type.v1.EffectiveMode stage_before = 2;
-   */
-  stageBefore: EffectiveMode;
-
-  /**
-   * Stage after: lowered at once; raised only by Apply.
-   *
-   * @generated from field: qmtl.type.v1.EffectiveMode stage_after = 3;
-   */
-  stageAfter: EffectiveMode;
-
-  /**
-   * The most Apply may raise it to.
-   *
-   * @generated from field: qmtl.type.v1.EffectiveMode may_reach = 4;
-   */
-  mayReach: EffectiveMode;
-
-  /**
-   * True: it passed.
-   *
-   * @generated from field: bool selected = 5;
-   */
-  selected: boolean;
-
-  /**
-   * Rules in the order judged.
-   *
-   * @generated from field: repeated qmtl.world.v1.RuleTrace rules = 6;
-   */
-  rules: RuleTrace[];
-
-  /**
-   * Metrics computed, by name; undefined ones absent.
-   *
-   * @generated from field: map<string, double> metrics = 7;
-   */
-  metrics: { [key: string]: number };
-
-  /**
-   * Last bucket end of the series judged, milliseconds since the epoch.
-   *
-   * @generated from field: int64 data_end_ms = 8;
-   */
-  dataEndMs: bigint;
-};
-
-/**
- * Describes the message qmtl.world.v1.StrategyTrace.
- * Use `create(StrategyTraceSchema)` to create a new message.
- */
-export const StrategyTraceSchema: GenMessage<StrategyTrace> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 4);
-
-/**
- * A stored evaluation.
- *
- * @generated from message qmtl.world.v1.Evaluation
- */
-export type Evaluation = Message<"qmtl.world.v1.Evaluation"> & {
-  /**
-   * Id.
-   *
-   * @generated from field: string evaluation_id = 1;
-   */
-  evaluationId: string;
-
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 2;
-   */
-  worldId: string;
-
-  /**
-   * Policy used.
-   *
-   * @generated from field: uint32 policy_version = 3;
-   */
-  policyVersion: number;
-
-  /**
-   * When.
-   *
-   * @generated from field: google.protobuf.Timestamp time = 4;
-   */
-  time?: Timestamp | undefined;
-
-  /**
-   * In order of binding.
-   *
-   * @generated from field: repeated qmtl.world.v1.StrategyTrace strategies = 5;
-   */
-  strategies: StrategyTrace[];
-
-  /**
-   * Strategies that were lowered.
-   *
-   * @generated from field: repeated string lowered = 6;
-   */
-  lowered: string[];
-
-  /**
-   * "Now" of the world, milliseconds since the epoch.
-   *
-   * @generated from field: int64 now_ms = 7;
-   */
-  nowMs: bigint;
-};
-
-/**
- * Describes the message qmtl.world.v1.Evaluation.
- * Use `create(EvaluationSchema)` to create a new message.
- */
-export const EvaluationSchema: GenMessage<Evaluation> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 5);
+  fileDesc("CiRxbXRsL3dvcmxkL3YxL2RlY2lzaW9uX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEi4QEKCk1ldHJpY0luZm8SDAoEbmFtZRgBIAEoCRIMCgR1bml0GAIgASgJEhAKA21pbhgDIAEoAUgAiAEBEhAKA21heBgEIAEoAUgBiAEBEi4KBmJldHRlchgFIAEoDjIeLnFtdGwud29ybGQudjEuTWV0cmljRGlyZWN0aW9uEhUKDWFubnVhbGlzYXRpb24YBiABKAkSEwoLbWluX3NhbXBsZXMYByABKA0SEgoKY29tcGFyaXNvbhgIIAEoCBITCgtkZXNjcmlwdGlvbhgJIAEoCUIGCgRfbWluQgYKBF9tYXgifwoNRGVjaWRlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESHwoMc3RyYXRlZ3lfaWRzGAMgAygJQgm6SAaSAQMQ6AcieAoORGVjaWRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIxCghkZWNpc2lvbhgCIAEoCzIfLnFtdGwud29ybGQudjEuRGVjaXNpb25FbnZlbG9wZSK3AQoTU2V0RGVjaXNpb25zUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESJwoMc3RyYXRlZ3lfaWRzGAMgAygJQhG6SA6SAQsQ6AcYASIEcgIQARIMCgRldGFnGAQgASgJEhoKBnJlYXNvbhgFIAEoCUIKukgHcgUQARjoByKyAQoUU2V0RGVjaXNpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIxCghkZWNpc2lvbhgCIAEoCzIfLnFtdGwud29ybGQudjEuRGVjaXNpb25FbnZlbG9wZRIyCg5lZmZlY3RpdmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiugEKD0V2YWx1YXRlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESFQoNdmFsaWRhdGVfb25seRgDIAEoCBIiCg9wb2xpY3lfZG9jdW1lbnQYBCABKAlCCbpIBnIEKICABBIdCgpyZXF1ZXN0X2lkGAUgASgJQgm6SAZyBBABGGQiqgEKEEV2YWx1YXRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgpldmFsdWF0aW9uGAIgASgLMhkucW10bC53b3JsZC52MS5FdmFsdWF0aW9uEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKWAQoPU3RyYXRlZ3lSZXR1cm5zEhwKC3N0cmF0ZWd5X2lkGAEgASgJQge6SARyAhABEjIKBnNlcmllcxgCIAEoCzIaLnFtdGwudHlwZS52MS5SZXR1cm5TZXJpZXNCBrpIA8gBARIxCg1kYXRhX2VuZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLVAQoUUmVwb3J0UmV0dXJuc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEjoKB3JldHVybnMYAyADKAsyHi5xbXRsLndvcmxkLnYxLlN0cmF0ZWd5UmV0dXJuc0IJukgGkgEDEOgHEjIKDndhdGVybWFya190aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJdChVSZXBvcnRSZXR1cm5zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIPCgdzYW1wbGVzGAIgAygNIngKEkxpc3RNZXRyaWNzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAyABKAkijwEKE0xpc3RNZXRyaWNzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgdtZXRyaWNzGAIgAygLMhkucW10bC53b3JsZC52MS5NZXRyaWNJbmZvEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSJ8ChRHZXRFdmFsdWF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESFQoNZXZhbHVhdGlvbl9pZBgDIAEoCSJ7ChVHZXRFdmFsdWF0aW9uUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgpldmFsdWF0aW9uGAIgASgLMhkucW10bC53b3JsZC52MS5FdmFsdWF0aW9uKmwKD01ldHJpY0RpcmVjdGlvbhIgChxNRVRSSUNfRElSRUNUSU9OX1VOU1BFQ0lGSUVEEAASGwoXTUVUUklDX0RJUkVDVElPTl9ISUdIRVIQARIaChZNRVRSSUNfRElSRUNUSU9OX0xPV0VSEAIy1wQKD0RlY2lzaW9uU2VydmljZRJTCgZEZWNpZGUSHC5xbXRsLndvcmxkLnYxLkRlY2lkZVJlcXVlc3QaHS5xbXRsLndvcmxkLnYxLkRlY2lkZVJlc3BvbnNlIgyQAgGiuxgFCAESAQYSYgoMU2V0RGVjaXNpb25zEiIucW10bC53b3JsZC52MS5TZXREZWNpc2lvbnNSZXF1ZXN0GiMucW10bC53b3JsZC52MS5TZXREZWNpc2lvbnNSZXNwb25zZSIJkAICorsYAggDElYKCEV2YWx1YXRlEh4ucW10bC53b3JsZC52MS5FdmFsdWF0ZVJlcXVlc3QaHy5xbXRsLndvcmxkLnYxLkV2YWx1YXRlUmVzcG9uc2UiCZACAqK7GAIIAxJoCg1SZXBvcnRSZXR1cm5zEiMucW10bC53b3JsZC52MS5SZXBvcnRSZXR1cm5zUmVxdWVzdBokLnFtdGwud29ybGQudjEuUmVwb3J0UmV0dXJuc1Jlc3BvbnNlIgyQAgKiuxgFCAISAQYSXwoLTGlzdE1ldHJpY3MSIS5xbXRsLndvcmxkLnYxLkxpc3RNZXRyaWNzUmVxdWVzdBoiLnFtdGwud29ybGQudjEuTGlzdE1ldHJpY3NSZXNwb25zZSIJkAIBorsYAggBEmgKDUdldEV2YWx1YXRpb24SIy5xbXRsLndvcmxkLnYxLkdldEV2YWx1YXRpb25SZXF1ZXN0GiQucW10bC53b3JsZC52MS5HZXRFdmFsdWF0aW9uUmVzcG9uc2UiDJACAaK7GAUIARIBBkJHChBpby5xbXRsLndvcmxkLnYxUAFaMWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL3dvcmxkL3YxO3dvcmxkdjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value, file_qmtl_world_v1_decision]);
 
 /**
  * What is known of a metric.
@@ -456,11 +57,11 @@ export type MetricInfo = Message<"qmtl.world.v1.MetricInfo"> & {
   max?: number | undefined;
 
   /**
-   * higher, lower.
+   * Which way it is better.
    *
-   * @generated from field: string better = 5;
+   * @generated from field: qmtl.world.v1.MetricDirection better = 5;
    */
-  better: string;
+  better: MetricDirection;
 
   /**
    * How it is annualised.
@@ -496,7 +97,7 @@ export type MetricInfo = Message<"qmtl.world.v1.MetricInfo"> & {
  * Use `create(MetricInfoSchema)` to create a new message.
  */
 export const MetricInfoSchema: GenMessage<MetricInfo> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 6);
+  messageDesc(file_qmtl_world_v1_decision_service, 0);
 
 /**
  * Asks what a world allows now.
@@ -505,7 +106,7 @@ export const MetricInfoSchema: GenMessage<MetricInfo> = /*@__PURE__*/
  */
 export type DecideRequest = Message<"qmtl.world.v1.DecideRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -519,7 +120,7 @@ export type DecideRequest = Message<"qmtl.world.v1.DecideRequest"> & {
   worldId: string;
 
   /**
-   * Strategies of interest; empty for all.
+   * Strategies of interest; empty: all.
    *
    * @generated from field: repeated string strategy_ids = 3;
    */
@@ -531,7 +132,7 @@ export type DecideRequest = Message<"qmtl.world.v1.DecideRequest"> & {
  * Use `create(DecideRequestSchema)` to create a new message.
  */
 export const DecideRequestSchema: GenMessage<DecideRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 7);
+  messageDesc(file_qmtl_world_v1_decision_service, 1);
 
 /**
  * The decision.
@@ -540,7 +141,7 @@ export const DecideRequestSchema: GenMessage<DecideRequest> = /*@__PURE__*/
  */
 export type DecideResponse = Message<"qmtl.world.v1.DecideResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -559,7 +160,7 @@ export type DecideResponse = Message<"qmtl.world.v1.DecideResponse"> & {
  * Use `create(DecideResponseSchema)` to create a new message.
  */
 export const DecideResponseSchema: GenMessage<DecideResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 8);
+  messageDesc(file_qmtl_world_v1_decision_service, 2);
 
 /**
  * Sets the strategies a world has selected, by hand. Lowering takes effect at once; raising needs Apply.
@@ -568,7 +169,7 @@ export const DecideResponseSchema: GenMessage<DecideResponse> = /*@__PURE__*/
  */
 export type SetDecisionsRequest = Message<"qmtl.world.v1.SetDecisionsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -582,16 +183,23 @@ export type SetDecisionsRequest = Message<"qmtl.world.v1.SetDecisionsRequest"> &
   worldId: string;
 
   /**
-   * Selected strategies; others are lowered.
+   * Selected strategies; others are lowered. An unknown one is NOT_FOUND.
    *
    * @generated from field: repeated string strategy_ids = 3;
    */
   strategyIds: string[];
 
   /**
+   * From Decide; empty: unconditional.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
+
+  /**
    * Why; audited.
    *
-   * @generated from field: string reason = 4;
+   * @generated from field: string reason = 5;
    */
   reason: string;
 };
@@ -601,7 +209,7 @@ export type SetDecisionsRequest = Message<"qmtl.world.v1.SetDecisionsRequest"> &
  * Use `create(SetDecisionsRequestSchema)` to create a new message.
  */
 export const SetDecisionsRequestSchema: GenMessage<SetDecisionsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 9);
+  messageDesc(file_qmtl_world_v1_decision_service, 3);
 
 /**
  * The decision.
@@ -610,7 +218,7 @@ export const SetDecisionsRequestSchema: GenMessage<SetDecisionsRequest> = /*@__P
  */
 export type SetDecisionsResponse = Message<"qmtl.world.v1.SetDecisionsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -626,9 +234,9 @@ export type SetDecisionsResponse = Message<"qmtl.world.v1.SetDecisionsResponse">
   /**
    * Past this time no lease rests on the old decision.
    *
-   * @generated from field: google.protobuf.Timestamp effective_by = 3;
+   * @generated from field: google.protobuf.Timestamp effective_time = 3;
    */
-  effectiveBy?: Timestamp | undefined;
+  effectiveTime?: Timestamp | undefined;
 };
 
 /**
@@ -636,7 +244,7 @@ export type SetDecisionsResponse = Message<"qmtl.world.v1.SetDecisionsResponse">
  * Use `create(SetDecisionsResponseSchema)` to create a new message.
  */
 export const SetDecisionsResponseSchema: GenMessage<SetDecisionsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 10);
+  messageDesc(file_qmtl_world_v1_decision_service, 4);
 
 /**
  * Judges the strategies of a world by its policy.
@@ -645,7 +253,7 @@ export const SetDecisionsResponseSchema: GenMessage<SetDecisionsResponse> = /*@_
  */
 export type EvaluateRequest = Message<"qmtl.world.v1.EvaluateRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -666,14 +274,14 @@ export type EvaluateRequest = Message<"qmtl.world.v1.EvaluateRequest"> & {
   validateOnly: boolean;
 
   /**
-   * Candidate policy to judge by, with validate_only; empty for the default.
+   * Candidate policy to judge by, with validate_only; empty: the policy in force.
    *
    * @generated from field: string policy_document = 4;
    */
   policyDocument: string;
 
   /**
-   * Idempotency key, kept 24 h.
+   * Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED.
    *
    * @generated from field: string request_id = 5;
    */
@@ -685,7 +293,7 @@ export type EvaluateRequest = Message<"qmtl.world.v1.EvaluateRequest"> & {
  * Use `create(EvaluateRequestSchema)` to create a new message.
  */
 export const EvaluateRequestSchema: GenMessage<EvaluateRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 11);
+  messageDesc(file_qmtl_world_v1_decision_service, 5);
 
 /**
  * The evaluation.
@@ -694,7 +302,7 @@ export const EvaluateRequestSchema: GenMessage<EvaluateRequest> = /*@__PURE__*/
  */
 export type EvaluateResponse = Message<"qmtl.world.v1.EvaluateResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -708,11 +316,11 @@ export type EvaluateResponse = Message<"qmtl.world.v1.EvaluateResponse"> & {
   evaluation?: Evaluation | undefined;
 
   /**
-   * Past this time no lease rests on what was lowered.
+   * Past this time no lease rests on what was lowered. Absent: nothing was.
    *
-   * @generated from field: google.protobuf.Timestamp effective_by = 3;
+   * @generated from field: google.protobuf.Timestamp effective_time = 3;
    */
-  effectiveBy?: Timestamp | undefined;
+  effectiveTime?: Timestamp | undefined;
 };
 
 /**
@@ -720,7 +328,7 @@ export type EvaluateResponse = Message<"qmtl.world.v1.EvaluateResponse"> & {
  * Use `create(EvaluateResponseSchema)` to create a new message.
  */
 export const EvaluateResponseSchema: GenMessage<EvaluateResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 12);
+  messageDesc(file_qmtl_world_v1_decision_service, 6);
 
 /**
  * Returns of one strategy in one domain, up to a bucket.
@@ -736,25 +344,19 @@ export type StrategyReturns = Message<"qmtl.world.v1.StrategyReturns"> & {
   strategyId: string;
 
   /**
-   * Domain they were earned in.
+   * The returns, with their domain. BACKTEST replaces what is stored; DRYRUN and LIVE append: buckets that are stored
+   * already are passed over, so the same report again changes nothing.
    *
-   * @generated from field: qmtl.type.v1.ExecutionDomain domain = 2;
-   */
-  domain: ExecutionDomain;
-
-  /**
-   * New returns since `from_ms`; appended to what is stored. BACKTEST replaces what is stored.
-   *
-   * @generated from field: qmtl.type.v1.ReturnSeries series = 3;
+   * @generated from field: qmtl.type.v1.ReturnSeries series = 2;
    */
   series?: ReturnSeries | undefined;
 
   /**
-   * Last bucket the strategy's inputs had, milliseconds since the epoch.
+   * Last bucket the strategy's inputs had.
    *
-   * @generated from field: int64 data_end_ms = 4;
+   * @generated from field: google.protobuf.Timestamp data_end_time = 3;
    */
-  dataEndMs: bigint;
+  dataEndTime?: Timestamp | undefined;
 };
 
 /**
@@ -762,16 +364,16 @@ export type StrategyReturns = Message<"qmtl.world.v1.StrategyReturns"> & {
  * Use `create(StrategyReturnsSchema)` to create a new message.
  */
 export const StrategyReturnsSchema: GenMessage<StrategyReturns> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 13);
+  messageDesc(file_qmtl_world_v1_decision_service, 7);
 
 /**
- * Hands returns in. DRYRUN and LIVE are taken from a gateway's own principal only.
+ * Hands returns in.
  *
  * @generated from message qmtl.world.v1.ReportReturnsRequest
  */
 export type ReportReturnsRequest = Message<"qmtl.world.v1.ReportReturnsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -785,18 +387,18 @@ export type ReportReturnsRequest = Message<"qmtl.world.v1.ReportReturnsRequest">
   worldId: string;
 
   /**
-   * The returns.
+   * The returns. DRYRUN and LIVE are taken from gateways only.
    *
    * @generated from field: repeated qmtl.world.v1.StrategyReturns returns = 3;
    */
   returns: StrategyReturns[];
 
   /**
-   * Watermark of the world's feed, milliseconds since the epoch: "now" of a replay world.
+   * Watermark of the world's feed: "now" of a replay world. Taken from gateways only.
    *
-   * @generated from field: int64 watermark_ms = 4;
+   * @generated from field: google.protobuf.Timestamp watermark_time = 4;
    */
-  watermarkMs: bigint;
+  watermarkTime?: Timestamp | undefined;
 };
 
 /**
@@ -804,7 +406,7 @@ export type ReportReturnsRequest = Message<"qmtl.world.v1.ReportReturnsRequest">
  * Use `create(ReportReturnsRequestSchema)` to create a new message.
  */
 export const ReportReturnsRequestSchema: GenMessage<ReportReturnsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 14);
+  messageDesc(file_qmtl_world_v1_decision_service, 8);
 
 /**
  * How many samples are stored now.
@@ -813,7 +415,7 @@ export const ReportReturnsRequestSchema: GenMessage<ReportReturnsRequest> = /*@_
  */
 export type ReportReturnsResponse = Message<"qmtl.world.v1.ReportReturnsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -832,7 +434,7 @@ export type ReportReturnsResponse = Message<"qmtl.world.v1.ReportReturnsResponse
  * Use `create(ReportReturnsResponseSchema)` to create a new message.
  */
 export const ReportReturnsResponseSchema: GenMessage<ReportReturnsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 15);
+  messageDesc(file_qmtl_world_v1_decision_service, 9);
 
 /**
  * Asks for the metric registry.
@@ -841,11 +443,25 @@ export const ReportReturnsResponseSchema: GenMessage<ReportReturnsResponse> = /*
  */
 export type ListMetricsRequest = Message<"qmtl.world.v1.ListMetricsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
 };
 
 /**
@@ -853,7 +469,7 @@ export type ListMetricsRequest = Message<"qmtl.world.v1.ListMetricsRequest"> & {
  * Use `create(ListMetricsRequestSchema)` to create a new message.
  */
 export const ListMetricsRequestSchema: GenMessage<ListMetricsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 16);
+  messageDesc(file_qmtl_world_v1_decision_service, 10);
 
 /**
  * Metrics, ordered by name.
@@ -862,7 +478,7 @@ export const ListMetricsRequestSchema: GenMessage<ListMetricsRequest> = /*@__PUR
  */
 export type ListMetricsResponse = Message<"qmtl.world.v1.ListMetricsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -874,6 +490,13 @@ export type ListMetricsResponse = Message<"qmtl.world.v1.ListMetricsResponse"> &
    * @generated from field: repeated qmtl.world.v1.MetricInfo metrics = 2;
    */
   metrics: MetricInfo[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -881,7 +504,7 @@ export type ListMetricsResponse = Message<"qmtl.world.v1.ListMetricsResponse"> &
  * Use `create(ListMetricsResponseSchema)` to create a new message.
  */
 export const ListMetricsResponseSchema: GenMessage<ListMetricsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 17);
+  messageDesc(file_qmtl_world_v1_decision_service, 11);
 
 /**
  * Asks for a stored evaluation.
@@ -890,7 +513,7 @@ export const ListMetricsResponseSchema: GenMessage<ListMetricsResponse> = /*@__P
  */
 export type GetEvaluationRequest = Message<"qmtl.world.v1.GetEvaluationRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -904,7 +527,7 @@ export type GetEvaluationRequest = Message<"qmtl.world.v1.GetEvaluationRequest">
   worldId: string;
 
   /**
-   * Id; empty for the last one.
+   * Id; empty: the last one.
    *
    * @generated from field: string evaluation_id = 3;
    */
@@ -916,7 +539,7 @@ export type GetEvaluationRequest = Message<"qmtl.world.v1.GetEvaluationRequest">
  * Use `create(GetEvaluationRequestSchema)` to create a new message.
  */
 export const GetEvaluationRequestSchema: GenMessage<GetEvaluationRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 18);
+  messageDesc(file_qmtl_world_v1_decision_service, 12);
 
 /**
  * The evaluation.
@@ -925,7 +548,7 @@ export const GetEvaluationRequestSchema: GenMessage<GetEvaluationRequest> = /*@_
  */
 export type GetEvaluationResponse = Message<"qmtl.world.v1.GetEvaluationResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -944,17 +567,67 @@ export type GetEvaluationResponse = Message<"qmtl.world.v1.GetEvaluationResponse
  * Use `create(GetEvaluationResponseSchema)` to create a new message.
  */
 export const GetEvaluationResponseSchema: GenMessage<GetEvaluationResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_decision_service, 19);
+  messageDesc(file_qmtl_world_v1_decision_service, 13);
 
 /**
- * Decisions. Called by operators and the Gateway; the Gateway answers from a cache when WorldService is down,
+ * Which way a metric is better.
+ *
+ * @generated from enum qmtl.world.v1.MetricDirection
+ */
+export const MetricDirection = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: METRIC_DIRECTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Higher is better.
+   *
+   * @generated from enum value: METRIC_DIRECTION_HIGHER = 1;
+   */
+  HIGHER: 1,
+
+  /**
+   * Lower is better.
+   *
+   * @generated from enum value: METRIC_DIRECTION_LOWER = 2;
+   */
+  LOWER: 2,
+} as const;
+
+/**
+ * Which way a metric is better.
+ *
+ * @generated from enum qmtl.world.v1.MetricDirection
+ */
+export type MetricDirection = (typeof MetricDirection)[keyof typeof MetricDirection] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.world.v1.MetricDirection.
+ */
+export const MetricDirectionSchema: GenEnum<MetricDirection> = /*@__PURE__*/
+  enumDesc(file_qmtl_world_v1_decision_service, 0);
+
+/**
+ * Decisions. Called by operators and the gateway; the gateway answers Decide from a cache when WorldService is down,
  * lowered to compute-only.
+ *
+ * | method        | role                                       | ticket |
+ * | ------------- | ------------------------------------------ | ------ |
+ * | Decide        | viewer; gateway                            | –      |
+ * | SetDecisions  | operator                                   | –      |
+ * | Evaluate      | operator                                   | –      |
+ * | ReportReturns | researcher for backtests; gateway          | –      |
+ * | ListMetrics   | viewer                                     | –      |
+ * | GetEvaluation | viewer; gateway                            | –      |
  *
  * @generated from service qmtl.world.v1.DecisionService
  */
 export const DecisionService: GenService<{
   /**
-   * What a world allows now. NOT_FOUND WORLD_NOT_FOUND. Safe to retry.
+   * What a world allows now. NOT_FOUND WORLD_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.DecisionService.Decide
    */
@@ -964,7 +637,7 @@ export const DecisionService: GenService<{
     output: typeof DecideResponseSchema;
   },
   /**
-   * Sets the selected strategies by hand. Safe to retry.
+   * Sets the selected strategies by hand. NOT_FOUND STRATEGY_NOT_FOUND; ABORTED ETAG_MISMATCH.
    *
    * @generated from rpc qmtl.world.v1.DecisionService.SetDecisions
    */
@@ -974,8 +647,8 @@ export const DecisionService: GenService<{
     output: typeof SetDecisionsResponseSchema;
   },
   /**
-   * Judges; what no longer passes is lowered at once. Raising needs Apply. FAILED_PRECONDITION
-   * POLICY_NOT_FOUND. Safe to retry with the same request id.
+   * Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
+   * REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.world.v1.DecisionService.Evaluate
    */
@@ -985,7 +658,7 @@ export const DecisionService: GenService<{
     output: typeof EvaluateResponseSchema;
   },
   /**
-   * Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Safe to retry.
+   * Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway.
    *
    * @generated from rpc qmtl.world.v1.DecisionService.ReportReturns
    */
@@ -995,7 +668,7 @@ export const DecisionService: GenService<{
     output: typeof ReportReturnsResponseSchema;
   },
   /**
-   * The metric registry. Safe to retry.
+   * The metric registry.
    *
    * @generated from rpc qmtl.world.v1.DecisionService.ListMetrics
    */
@@ -1005,7 +678,7 @@ export const DecisionService: GenService<{
     output: typeof ListMetricsResponseSchema;
   },
   /**
-   * A stored evaluation. NOT_FOUND EVALUATION_NOT_FOUND. Safe to retry.
+   * A stored evaluation. NOT_FOUND EVALUATION_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.DecisionService.GetEvaluation
    */

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/policy_service.proto.
  */
 export const file_qmtl_world_v1_policy_service: GenFile = /*@__PURE__*/
-  fileDesc("CiJxbXRsL3dvcmxkL3YxL3BvbGljeV9zZXJ2aWNlLnByb3RvEg1xbXRsLndvcmxkLnYxIqcBCgZQb2xpY3kSEAoId29ybGRfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIQCghkb2N1bWVudBgDIAEoCRIQCghjaGVja3N1bRgEIAEoCRISCgppc19kZWZhdWx0GAUgASgIEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwcmluY2lwYWwYByABKAkimgEKE0NyZWF0ZVBvbGljeVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEh0KCGRvY3VtZW50GAMgASgJQgu6SAhyBhABKICABBIVCg12YWxpZGF0ZV9vbmx5GAQgASgIInIKFENyZWF0ZVBvbGljeVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJQoGcG9saWN5GAIgASgLMhUucW10bC53b3JsZC52MS5Qb2xpY3kiZAoTTGlzdFBvbGljaWVzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAEidAoUTGlzdFBvbGljaWVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhInCghwb2xpY2llcxgCIAMoCzIVLnFtdGwud29ybGQudjEuUG9saWN5InIKEEdldFBvbGljeVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEg8KB3ZlcnNpb24YAyABKA0ibwoRR2V0UG9saWN5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgZwb2xpY3kYAiABKAsyFS5xbXRsLndvcmxkLnYxLlBvbGljeSKCAQoXU2V0RGVmYXVsdFBvbGljeVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhgKB3ZlcnNpb24YAyABKA1CB7pIBCoCIAAidgoYU2V0RGVmYXVsdFBvbGljeVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJQoGcG9saWN5GAIgASgLMhUucW10bC53b3JsZC52MS5Qb2xpY3kyogMKDVBvbGljeVNlcnZpY2USYgoMQ3JlYXRlUG9saWN5EiIucW10bC53b3JsZC52MS5DcmVhdGVQb2xpY3lSZXF1ZXN0GiMucW10bC53b3JsZC52MS5DcmVhdGVQb2xpY3lSZXNwb25zZSIJkAICorsYAggDEmIKDExpc3RQb2xpY2llcxIiLnFtdGwud29ybGQudjEuTGlzdFBvbGljaWVzUmVxdWVzdBojLnFtdGwud29ybGQudjEuTGlzdFBvbGljaWVzUmVzcG9uc2UiCZACAaK7GAIIARJZCglHZXRQb2xpY3kSHy5xbXRsLndvcmxkLnYxLkdldFBvbGljeVJlcXVlc3QaIC5xbXRsLndvcmxkLnYxLkdldFBvbGljeVJlc3BvbnNlIgmQAgGiuxgCCAESbgoQU2V0RGVmYXVsdFBvbGljeRImLnFtdGwud29ybGQudjEuU2V0RGVmYXVsdFBvbGljeVJlcXVlc3QaJy5xbXRsLndvcmxkLnYxLlNldERlZmF1bHRQb2xpY3lSZXNwb25zZSIJkAICorsYAggDQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiJxbXRsL3dvcmxkL3YxL3BvbGljeV9zZXJ2aWNlLnByb3RvEg1xbXRsLndvcmxkLnYxIr0BCgZQb2xpY3kSEAoId29ybGRfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoDRIQCghkb2N1bWVudBgDIAEoCRIQCghjaGVja3N1bRgEIAEoCRISCgppc19kZWZhdWx0GAUgASgIEi8KC2NyZWF0ZV90aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwcmluY2lwYWwYByABKAkSFAoMZGVmYXVsdF9ldGFnGAggASgJIrkBChNDcmVhdGVQb2xpY3lSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIdCghkb2N1bWVudBgDIAEoCUILukgIcgYQASiAgAQSFQoNdmFsaWRhdGVfb25seRgEIAEoCBIdCgpyZXF1ZXN0X2lkGAUgASgJQgm6SAZyBBABGGQicgoUQ3JlYXRlUG9saWN5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgZwb2xpY3kYAiABKAsyFS5xbXRsLndvcmxkLnYxLlBvbGljeSKUAQoTTGlzdFBvbGljaWVzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBCABKAkijQEKFExpc3RQb2xpY2llc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJwoIcG9saWNpZXMYAiADKAsyFS5xbXRsLndvcmxkLnYxLlBvbGljeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkicgoQR2V0UG9saWN5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESDwoHdmVyc2lvbhgDIAEoDSJvChFHZXRQb2xpY3lSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiUKBnBvbGljeRgCIAEoCzIVLnFtdGwud29ybGQudjEuUG9saWN5IpABChdTZXREZWZhdWx0UG9saWN5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESGAoHdmVyc2lvbhgDIAEoDUIHukgEKgIgABIMCgRldGFnGAQgASgJInYKGFNldERlZmF1bHRQb2xpY3lSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiUKBnBvbGljeRgCIAEoCzIVLnFtdGwud29ybGQudjEuUG9saWN5MqIDCg1Qb2xpY3lTZXJ2aWNlEmIKDENyZWF0ZVBvbGljeRIiLnFtdGwud29ybGQudjEuQ3JlYXRlUG9saWN5UmVxdWVzdBojLnFtdGwud29ybGQudjEuQ3JlYXRlUG9saWN5UmVzcG9uc2UiCZACAqK7GAIIAxJiCgxMaXN0UG9saWNpZXMSIi5xbXRsLndvcmxkLnYxLkxpc3RQb2xpY2llc1JlcXVlc3QaIy5xbXRsLndvcmxkLnYxLkxpc3RQb2xpY2llc1Jlc3BvbnNlIgmQAgGiuxgCCAESWQoJR2V0UG9saWN5Eh8ucW10bC53b3JsZC52MS5HZXRQb2xpY3lSZXF1ZXN0GiAucW10bC53b3JsZC52MS5HZXRQb2xpY3lSZXNwb25zZSIJkAIBorsYAggBEm4KEFNldERlZmF1bHRQb2xpY3kSJi5xbXRsLndvcmxkLnYxLlNldERlZmF1bHRQb2xpY3lSZXF1ZXN0GicucW10bC53b3JsZC52MS5TZXREZWZhdWx0UG9saWN5UmVzcG9uc2UiCZACAqK7GAIIA0JHChBpby5xbXRsLndvcmxkLnYxUAFaMWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL3dvcmxkL3YxO3dvcmxkdjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
 
 /**
  * A version of a world's policy.
@@ -39,7 +39,7 @@ export type Policy = Message<"qmtl.world.v1.Policy"> & {
   version: number;
 
   /**
-   * YAML text as uploaded, at most 64 KiB.
+   * YAML text as uploaded, at most 64 KiB. Empty in lists.
    *
    * @generated from field: string document = 3;
    */
@@ -60,18 +60,25 @@ export type Policy = Message<"qmtl.world.v1.Policy"> & {
   isDefault: boolean;
 
   /**
-   * When.
+   * When it was uploaded.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 6;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * Who.
+   * Who uploaded it.
    *
    * @generated from field: string principal = 7;
    */
   principal: string;
+
+  /**
+   * Changes with the policy in force of the world; for SetDefaultPolicy.
+   *
+   * @generated from field: string default_etag = 8;
+   */
+  defaultEtag: string;
 };
 
 /**
@@ -88,7 +95,7 @@ export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
  */
 export type CreatePolicyRequest = Message<"qmtl.world.v1.CreatePolicyRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -114,6 +121,13 @@ export type CreatePolicyRequest = Message<"qmtl.world.v1.CreatePolicyRequest"> &
    * @generated from field: bool validate_only = 4;
    */
   validateOnly: boolean;
+
+  /**
+   * Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
 };
 
 /**
@@ -124,20 +138,20 @@ export const CreatePolicyRequestSchema: GenMessage<CreatePolicyRequest> = /*@__P
   messageDesc(file_qmtl_world_v1_policy_service, 1);
 
 /**
- * The policy; the first of a world becomes its default.
+ * The policy; the first of a world becomes the one in force.
  *
  * @generated from message qmtl.world.v1.CreatePolicyResponse
  */
 export type CreatePolicyResponse = Message<"qmtl.world.v1.CreatePolicyResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The policy.
+   * The policy; without a version when it was only checked.
    *
    * @generated from field: qmtl.world.v1.Policy policy = 2;
    */
@@ -158,7 +172,7 @@ export const CreatePolicyResponseSchema: GenMessage<CreatePolicyResponse> = /*@_
  */
 export type ListPoliciesRequest = Message<"qmtl.world.v1.ListPoliciesRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -170,6 +184,20 @@ export type ListPoliciesRequest = Message<"qmtl.world.v1.ListPoliciesRequest"> &
    * @generated from field: string world_id = 2;
    */
   worldId: string;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
 };
 
 /**
@@ -186,7 +214,7 @@ export const ListPoliciesRequestSchema: GenMessage<ListPoliciesRequest> = /*@__P
  */
 export type ListPoliciesResponse = Message<"qmtl.world.v1.ListPoliciesResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -198,6 +226,13 @@ export type ListPoliciesResponse = Message<"qmtl.world.v1.ListPoliciesResponse">
    * @generated from field: repeated qmtl.world.v1.Policy policies = 2;
    */
   policies: Policy[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -214,7 +249,7 @@ export const ListPoliciesResponseSchema: GenMessage<ListPoliciesResponse> = /*@_
  */
 export type GetPolicyRequest = Message<"qmtl.world.v1.GetPolicyRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -228,7 +263,7 @@ export type GetPolicyRequest = Message<"qmtl.world.v1.GetPolicyRequest"> & {
   worldId: string;
 
   /**
-   * Version; 0 = the default.
+   * Version; 0: the one in force.
    *
    * @generated from field: uint32 version = 3;
    */
@@ -249,7 +284,7 @@ export const GetPolicyRequestSchema: GenMessage<GetPolicyRequest> = /*@__PURE__*
  */
 export type GetPolicyResponse = Message<"qmtl.world.v1.GetPolicyResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -277,7 +312,7 @@ export const GetPolicyResponseSchema: GenMessage<GetPolicyResponse> = /*@__PURE_
  */
 export type SetDefaultPolicyRequest = Message<"qmtl.world.v1.SetDefaultPolicyRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -296,6 +331,13 @@ export type SetDefaultPolicyRequest = Message<"qmtl.world.v1.SetDefaultPolicyReq
    * @generated from field: uint32 version = 3;
    */
   version: number;
+
+  /**
+   * `default_etag` of any policy of the world; empty: unconditional.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
 };
 
 /**
@@ -312,7 +354,7 @@ export const SetDefaultPolicyRequestSchema: GenMessage<SetDefaultPolicyRequest> 
  */
 export type SetDefaultPolicyResponse = Message<"qmtl.world.v1.SetDefaultPolicyResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -334,14 +376,21 @@ export const SetDefaultPolicyResponseSchema: GenMessage<SetDefaultPolicyResponse
   messageDesc(file_qmtl_world_v1_policy_service, 8);
 
 /**
- * Policies. Called by operators through the Gateway.
+ * Policies.
+ *
+ * | method           | role     | ticket |
+ * | ---------------- | -------- | ------ |
+ * | CreatePolicy     | operator | –      |
+ * | ListPolicies     | viewer   | –      |
+ * | GetPolicy        | viewer   | –      |
+ * | SetDefaultPolicy | operator | –      |
  *
  * @generated from service qmtl.world.v1.PolicyService
  */
 export const PolicyService: GenService<{
   /**
-   * Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the
-   * metadata; METRIC_UNKNOWN, BOUND_NEVER_BINDS.
+   * Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+   * METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.world.v1.PolicyService.CreatePolicy
    */
@@ -351,7 +400,7 @@ export const PolicyService: GenService<{
     output: typeof CreatePolicyResponseSchema;
   },
   /**
-   * Policies. Safe to retry.
+   * Policies, without their documents.
    *
    * @generated from rpc qmtl.world.v1.PolicyService.ListPolicies
    */
@@ -361,7 +410,7 @@ export const PolicyService: GenService<{
     output: typeof ListPoliciesResponseSchema;
   },
   /**
-   * One policy. NOT_FOUND POLICY_NOT_FOUND. Safe to retry.
+   * One policy. NOT_FOUND POLICY_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.PolicyService.GetPolicy
    */
@@ -371,7 +420,7 @@ export const PolicyService: GenService<{
     output: typeof GetPolicyResponseSchema;
   },
   /**
-   * Changes the policy in force. Safe to retry.
+   * Changes the policy in force. NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH.
    *
    * @generated from rpc qmtl.world.v1.PolicyService.SetDefaultPolicy
    */

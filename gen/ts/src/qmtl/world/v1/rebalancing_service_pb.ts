@@ -5,6 +5,8 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
@@ -16,7 +18,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/rebalancing_service.proto.
  */
 export const file_qmtl_world_v1_rebalancing_service: GenFile = /*@__PURE__*/
-  fileDesc("CidxbXRsL3dvcmxkL3YxL3JlYmFsYW5jaW5nX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEijAEKCkFsbG9jYXRpb24SGQoId29ybGRfaWQYASABKAlCB7pIBHICEAESJgoFcmF0aW8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEjsKCnN0cmF0ZWdpZXMYAyADKAsyHC5xbXRsLndvcmxkLnYxLlN0cmF0ZWd5U2hhcmVCCbpIBpIBAxDoByJVCg1TdHJhdGVneVNoYXJlEhwKC3N0cmF0ZWd5X2lkGAEgASgJQge6SARyAhABEiYKBXNoYXJlGAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAACLJAQoMUGxhblBvc2l0aW9uEhAKCHdvcmxkX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEhIKCmluc3RydW1lbnQYAyABKAkSDQoFdmVudWUYBCABKAkSJwoIcXVhbnRpdHkYBSABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBImCgd3b3JraW5nGAYgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSEwoGdGFyZ2V0GAcgASgBSACIAQFCCQoHX3RhcmdldCJpCgRNYXJrEg0KBXZlbnVlGAEgASgJEhsKCmluc3RydW1lbnQYAiABKAlCB7pIBHICEAESJAoFcHJpY2UYAyABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIPCgd0aW1lX21zGAQgASgDIqkBCg5JbnN0cnVtZW50UnVsZRIbCgppbnN0cnVtZW50GAEgASgJQge6SARyAhABEiIKA2xvdBgCIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEikKCm11bHRpcGxpZXIYAyABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIrCgxtaW5fbm90aW9uYWwYBCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbCKzAgoJUGxhbkJvb2tzEhIKCmFjY291bnRfaWQYASABKAkSGAoQYWNjb3VudF9yZXZpc2lvbhgCIAEoBBIlCgZlcXVpdHkYAyABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBI6Cglwb3NpdGlvbnMYBCADKAsyGy5xbXRsLndvcmxkLnYxLlBsYW5Qb3NpdGlvbkIKukgHkgEEEKCNBhItCgVtYXJrcxgFIAMoCzITLnFtdGwud29ybGQudjEuTWFya0IJukgGkgEDEJBOEj0KC2luc3RydW1lbnRzGAYgAygLMh0ucW10bC53b3JsZC52MS5JbnN0cnVtZW50UnVsZUIJukgGkgEDEJBOEg4KBm5vd19tcxgHIAEoAxIXCg9tYXhfbWFya19hZ2VfbXMYCCABKAMikwEKDVBvc2l0aW9uRGVsdGESEAoId29ybGRfaWQYASABKAkSEwoLc3RyYXRlZ3lfaWQYAiABKAkSEgoKaW5zdHJ1bWVudBgDIAEoCRINCgV2ZW51ZRgEIAEoCRInCghxdWFudGl0eRgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEg8KB3JlZHVjZXMYBiABKAgi0gEKBUNyb3NzEhIKCmluc3RydW1lbnQYASABKAkSJwoIcXVhbnRpdHkYAiABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIkCgVwcmljZRgDIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEhYKDmJ1eWVyX3dvcmxkX2lkGAQgASgJEhkKEWJ1eWVyX3N0cmF0ZWd5X2lkGAUgASgJEhcKD3NlbGxlcl93b3JsZF9pZBgGIAEoCRIaChJzZWxsZXJfc3RyYXRlZ3lfaWQYByABKAkixwIKFEFscGhhTWV0cmljc0VudmVsb3BlEkQKCXBlcl93b3JsZBgBIAMoCzIxLnFtdGwud29ybGQudjEuQWxwaGFNZXRyaWNzRW52ZWxvcGUuUGVyV29ybGRFbnRyeRJKCgxwZXJfc3RyYXRlZ3kYAiADKAsyNC5xbXRsLndvcmxkLnYxLkFscGhhTWV0cmljc0VudmVsb3BlLlBlclN0cmF0ZWd5RW50cnkaTAoNUGVyV29ybGRFbnRyeRILCgNrZXkYASABKAkSKgoFdmFsdWUYAiABKAsyGy5xbXRsLndvcmxkLnYxLkFscGhhTWV0cmljczoCOAEaTwoQUGVyU3RyYXRlZ3lFbnRyeRILCgNrZXkYASABKAkSKgoFdmFsdWUYAiABKAsyGy5xbXRsLndvcmxkLnYxLkFscGhhTWV0cmljczoCOAEihwEKDEFscGhhTWV0cmljcxI3CgZ2YWx1ZXMYASADKAsyJy5xbXRsLndvcmxkLnYxLkFscGhhTWV0cmljcy5WYWx1ZXNFbnRyeRIPCgdzYW1wbGVzGAIgASgNGi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEidgoPUmViYWxhbmNlSW50ZW50EjYKBG1ldGEYASADKAsyKC5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZUludGVudC5NZXRhRW50cnkaKwoJTWV0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEivgUKDVJlYmFsYW5jZVBsYW4SDwoHcGxhbl9pZBgBIAEoCRIqCgRtb2RlGAIgASgOMhwucW10bC53b3JsZC52MS5SZWJhbGFuY2VNb2RlEhIKCmFjY291bnRfaWQYAyABKAkSGAoQYWNjb3VudF9yZXZpc2lvbhgEIAEoBBJGCg5zY2FsZV9ieV93b3JsZBgFIAMoCzIuLnFtdGwud29ybGQudjEuUmViYWxhbmNlUGxhbi5TY2FsZUJ5V29ybGRFbnRyeRJMChFzY2FsZV9ieV9zdHJhdGVneRgGIAMoCzIxLnFtdGwud29ybGQudjEuUmViYWxhbmNlUGxhbi5TY2FsZUJ5U3RyYXRlZ3lFbnRyeRIsCgZkZWx0YXMYByADKAsyHC5xbXRsLndvcmxkLnYxLlBvc2l0aW9uRGVsdGESMAoKbmV0X2RlbHRhcxgIIAMoCzIcLnFtdGwud29ybGQudjEuUG9zaXRpb25EZWx0YRIlCgdjcm9zc2VzGAkgAygLMhQucW10bC53b3JsZC52MS5Dcm9zcxISCgpleGVjdXRhYmxlGAogASgIEjoKDWFscGhhX21ldHJpY3MYCyABKAsyIy5xbXRsLndvcmxkLnYxLkFscGhhTWV0cmljc0VudmVsb3BlEjgKEHJlYmFsYW5jZV9pbnRlbnQYDCABKAsyHi5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZUludGVudBIuCgthbGxvY2F0aW9ucxgNIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbhozChFTY2FsZUJ5V29ybGRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGjYKFFNjYWxlQnlTdHJhdGVneUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiiwMKFFBsYW5SZWJhbGFuY2VSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIqCgRtb2RlGAIgASgOMhwucW10bC53b3JsZC52MS5SZWJhbGFuY2VNb2RlEjsKC2FsbG9jYXRpb25zGAMgAygLMhkucW10bC53b3JsZC52MS5BbGxvY2F0aW9uQgu6SAiSAQUIARDoBxJAChJhbGxvY2F0aW9uc19iZWZvcmUYBCADKAsyGS5xbXRsLndvcmxkLnYxLkFsbG9jYXRpb25CCbpIBpIBAxDoBxInCgVib29rcxgFIAEoCzIYLnFtdGwud29ybGQudjEuUGxhbkJvb2tzEjEKEm1pbl90cmFkZV9ub3Rpb25hbBgGIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEjgKEHJlYmFsYW5jZV9pbnRlbnQYByABKAsyHi5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZUludGVudCJ4ChVQbGFuUmViYWxhbmNlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgRwbGFuGAIgASgLMhwucW10bC53b3JsZC52MS5SZWJhbGFuY2VQbGFuIpwBChVBcHBseVJlYmFsYW5jZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEjIKBHBsYW4YAiABKAsyHC5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZVBsYW5CBrpIA8gBARIbCgpyZXF1ZXN0X2lkGAMgASgJQge6SARyAhABImAKFkFwcGx5UmViYWxhbmNlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIRCglkdXBsaWNhdGUYAiABKAgitgEKGFVwc2VydEFsbG9jYXRpb25zUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoGcnVuX2lkGAIgASgJQgm6SAZyBBABGGQSOwoLYWxsb2NhdGlvbnMYAyADKAsyGS5xbXRsLndvcmxkLnYxLkFsbG9jYXRpb25CC7pICJIBBQgBEOgHEg4KBnJlYXNvbhgEIAEoCSKOAQoZVXBzZXJ0QWxsb2NhdGlvbnNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi4KC2FsbG9jYXRpb25zGAIgAygLMhkucW10bC53b3JsZC52MS5BbGxvY2F0aW9uEgwKBGV0YWcYAyABKAkiXgoWTGlzdEFsbG9jYXRpb25zUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USEAoId29ybGRfaWQYAiABKAkifgoXTGlzdEFsbG9jYXRpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgthbGxvY2F0aW9ucxgCIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbiqeAQoNUmViYWxhbmNlTW9kZRIeChpSRUJBTEFOQ0VfTU9ERV9VTlNQRUNJRklFRBAAEhoKFlJFQkFMQU5DRV9NT0RFX1RBUkdFVFMQARIaChZSRUJBTEFOQ0VfTU9ERV9TQ0FMSU5HEAISGgoWUkVCQUxBTkNFX01PREVfT1ZFUkxBWRADEhkKFVJFQkFMQU5DRV9NT0RFX0hZQlJJRBAEMtEDChJSZWJhbGFuY2luZ1NlcnZpY2USaAoNUGxhblJlYmFsYW5jZRIjLnFtdGwud29ybGQudjEuUGxhblJlYmFsYW5jZVJlcXVlc3QaJC5xbXRsLndvcmxkLnYxLlBsYW5SZWJhbGFuY2VSZXNwb25zZSIMkAIBorsYBQgBEgEGEmsKDkFwcGx5UmViYWxhbmNlEiQucW10bC53b3JsZC52MS5BcHBseVJlYmFsYW5jZVJlcXVlc3QaJS5xbXRsLndvcmxkLnYxLkFwcGx5UmViYWxhbmNlUmVzcG9uc2UiDJACAqK7GAUIAxIBBhJ0ChFVcHNlcnRBbGxvY2F0aW9ucxInLnFtdGwud29ybGQudjEuVXBzZXJ0QWxsb2NhdGlvbnNSZXF1ZXN0GigucW10bC53b3JsZC52MS5VcHNlcnRBbGxvY2F0aW9uc1Jlc3BvbnNlIgyQAgKiuxgFCAMSAQYSbgoPTGlzdEFsbG9jYXRpb25zEiUucW10bC53b3JsZC52MS5MaXN0QWxsb2NhdGlvbnNSZXF1ZXN0GiYucW10bC53b3JsZC52MS5MaXN0QWxsb2NhdGlvbnNSZXNwb25zZSIMkAIBorsYBQgBEgEGQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
+  fileDesc("CidxbXRsL3dvcmxkL3YxL3JlYmFsYW5jaW5nX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEijAEKCkFsbG9jYXRpb24SGQoId29ybGRfaWQYASABKAlCB7pIBHICEAESJgoFcmF0aW8YAiABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAAEjsKCnN0cmF0ZWdpZXMYAyADKAsyHC5xbXRsLndvcmxkLnYxLlN0cmF0ZWd5U2hhcmVCCbpIBpIBAxDoByJVCg1TdHJhdGVneVNoYXJlEhwKC3N0cmF0ZWd5X2lkGAEgASgJQge6SARyAhABEiYKBXNoYXJlGAIgASgBQhe6SBQSEhkAAAAAAADwPykAAAAAAAAAACLJAQoMUGxhblBvc2l0aW9uEhAKCHdvcmxkX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEhIKCmluc3RydW1lbnQYAyABKAkSDQoFdmVudWUYBCABKAkSJwoIcXVhbnRpdHkYBSABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBImCgd3b3JraW5nGAYgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSEwoGdGFyZ2V0GAcgASgBSACIAQFCCQoHX3RhcmdldCKPAQoJUHJpY2VNYXJrEg0KBXZlbnVlGAEgASgJEhsKCmluc3RydW1lbnQYAiABKAlCB7pIBHICEAESLAoFcHJpY2UYAyABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbEIGukgDyAEBEigKBHRpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqkBCg5JbnN0cnVtZW50UnVsZRIbCgppbnN0cnVtZW50GAEgASgJQge6SARyAhABEiIKA2xvdBgCIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEikKCm11bHRpcGxpZXIYAyABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIrCgxtaW5fbm90aW9uYWwYBCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbCLwAgoJUGxhbkJvb2tzEhIKCmFjY291bnRfaWQYASABKAkSGAoQYWNjb3VudF9yZXZpc2lvbhgCIAEoBBIlCgZlcXVpdHkYAyABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBI6Cglwb3NpdGlvbnMYBCADKAsyGy5xbXRsLndvcmxkLnYxLlBsYW5Qb3NpdGlvbkIKukgHkgEEEKCNBhIyCgVtYXJrcxgFIAMoCzIYLnFtdGwud29ybGQudjEuUHJpY2VNYXJrQgm6SAaSAQMQkE4SPQoLaW5zdHJ1bWVudHMYBiADKAsyHS5xbXRsLndvcmxkLnYxLkluc3RydW1lbnRSdWxlQgm6SAaSAQMQkE4SLgoKd29ybGRfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoMbWF4X21hcmtfYWdlGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIpMBCg1Qb3NpdGlvbkRlbHRhEhAKCHdvcmxkX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEhIKCmluc3RydW1lbnQYAyABKAkSDQoFdmVudWUYBCABKAkSJwoIcXVhbnRpdHkYBSABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIPCgdyZWR1Y2VzGAYgASgIItIBCgVDcm9zcxISCgppbnN0cnVtZW50GAEgASgJEicKCHF1YW50aXR5GAIgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSJAoFcHJpY2UYAyABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIWCg5idXllcl93b3JsZF9pZBgEIAEoCRIZChFidXllcl9zdHJhdGVneV9pZBgFIAEoCRIXCg9zZWxsZXJfd29ybGRfaWQYBiABKAkSGgoSc2VsbGVyX3N0cmF0ZWd5X2lkGAcgASgJIscCChRBbHBoYU1ldHJpY3NFbnZlbG9wZRJECglwZXJfd29ybGQYASADKAsyMS5xbXRsLndvcmxkLnYxLkFscGhhTWV0cmljc0VudmVsb3BlLlBlcldvcmxkRW50cnkSSgoMcGVyX3N0cmF0ZWd5GAIgAygLMjQucW10bC53b3JsZC52MS5BbHBoYU1ldHJpY3NFbnZlbG9wZS5QZXJTdHJhdGVneUVudHJ5GkwKDVBlcldvcmxkRW50cnkSCwoDa2V5GAEgASgJEioKBXZhbHVlGAIgASgLMhsucW10bC53b3JsZC52MS5BbHBoYU1ldHJpY3M6AjgBGk8KEFBlclN0cmF0ZWd5RW50cnkSCwoDa2V5GAEgASgJEioKBXZhbHVlGAIgASgLMhsucW10bC53b3JsZC52MS5BbHBoYU1ldHJpY3M6AjgBIocBCgxBbHBoYU1ldHJpY3MSNwoGdmFsdWVzGAEgAygLMicucW10bC53b3JsZC52MS5BbHBoYU1ldHJpY3MuVmFsdWVzRW50cnkSDwoHc2FtcGxlcxgCIAEoDRotCgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIoABCg9SZWJhbGFuY2VJbnRlbnQSQAoEbWV0YRgBIAMoCzIoLnFtdGwud29ybGQudjEuUmViYWxhbmNlSW50ZW50Lk1ldGFFbnRyeUIIukgFmgECEGQaKwoJTWV0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiygUKDVJlYmFsYW5jZVBsYW4SDwoHcGxhbl9pZBgBIAEoCRIqCgRtb2RlGAIgASgOMhwucW10bC53b3JsZC52MS5SZWJhbGFuY2VNb2RlEhIKCmFjY291bnRfaWQYAyABKAkSGAoQYWNjb3VudF9yZXZpc2lvbhgEIAEoBBJGCg5zY2FsZV9ieV93b3JsZBgFIAMoCzIuLnFtdGwud29ybGQudjEuUmViYWxhbmNlUGxhbi5TY2FsZUJ5V29ybGRFbnRyeRJMChFzY2FsZV9ieV9zdHJhdGVneRgGIAMoCzIxLnFtdGwud29ybGQudjEuUmViYWxhbmNlUGxhbi5TY2FsZUJ5U3RyYXRlZ3lFbnRyeRIsCgZkZWx0YXMYByADKAsyHC5xbXRsLndvcmxkLnYxLlBvc2l0aW9uRGVsdGESMAoKbmV0X2RlbHRhcxgIIAMoCzIcLnFtdGwud29ybGQudjEuUG9zaXRpb25EZWx0YRIlCgdjcm9zc2VzGAkgAygLMhQucW10bC53b3JsZC52MS5Dcm9zcxISCgpleGVjdXRhYmxlGAogASgIEkAKDWFscGhhX21ldHJpY3MYCyABKAsyIy5xbXRsLndvcmxkLnYxLkFscGhhTWV0cmljc0VudmVsb3BlQgS4uxgCEj4KEHJlYmFsYW5jZV9pbnRlbnQYDCABKAsyHi5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZUludGVudEIEuLsYAhIuCgthbGxvY2F0aW9ucxgNIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbhozChFTY2FsZUJ5V29ybGRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBGjYKFFNjYWxlQnlTdHJhdGVneUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEinQMKFFBsYW5SZWJhbGFuY2VSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRI2CgRtb2RlGAIgASgOMhwucW10bC53b3JsZC52MS5SZWJhbGFuY2VNb2RlQgq6SAeCAQQQASAAEjsKC2FsbG9jYXRpb25zGAMgAygLMhkucW10bC53b3JsZC52MS5BbGxvY2F0aW9uQgu6SAiSAQUIARDoBxJAChJhbGxvY2F0aW9uc19iZWZvcmUYBCADKAsyGS5xbXRsLndvcmxkLnYxLkFsbG9jYXRpb25CCbpIBpIBAxDoBxInCgVib29rcxgFIAEoCzIYLnFtdGwud29ybGQudjEuUGxhbkJvb2tzEjEKEm1pbl90cmFkZV9ub3Rpb25hbBgGIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEj4KEHJlYmFsYW5jZV9pbnRlbnQYByABKAsyHi5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZUludGVudEIEuLsYAiJ4ChVQbGFuUmViYWxhbmNlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgRwbGFuGAIgASgLMhwucW10bC53b3JsZC52MS5SZWJhbGFuY2VQbGFuItQBChhVcHNlcnRBbGxvY2F0aW9uc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEh0KCnJlcXVlc3RfaWQYAiABKAlCCbpIBnIEEAEYZBI7CgthbGxvY2F0aW9ucxgDIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbkILukgIkgEFCAEQ6AcSDAoEZXRhZxgEIAEoCRIaCgZyZWFzb24YBSABKAlCCrpIB3IFEAEY6AcijgEKGVVwc2VydEFsbG9jYXRpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgthbGxvY2F0aW9ucxgCIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbhIMCgRldGFnGAMgASgJIo4BChZMaXN0QWxsb2NhdGlvbnNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIQCgh3b3JsZF9pZBgCIAEoCRIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgEIAEoCSKlAQoXTGlzdEFsbG9jYXRpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgthbGxvY2F0aW9ucxgCIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSDAoEZXRhZxgEIAEoCSpnCg1SZWJhbGFuY2VNb2RlEh4KGlJFQkFMQU5DRV9NT0RFX1VOU1BFQ0lGSUVEEAASGgoWUkVCQUxBTkNFX01PREVfVEFSR0VUUxABEhoKFlJFQkFMQU5DRV9NT0RFX1NDQUxJTkcQAjLkAgoSUmViYWxhbmNpbmdTZXJ2aWNlEmgKDVBsYW5SZWJhbGFuY2USIy5xbXRsLndvcmxkLnYxLlBsYW5SZWJhbGFuY2VSZXF1ZXN0GiQucW10bC53b3JsZC52MS5QbGFuUmViYWxhbmNlUmVzcG9uc2UiDJACAaK7GAUIARIBBhJ0ChFVcHNlcnRBbGxvY2F0aW9ucxInLnFtdGwud29ybGQudjEuVXBzZXJ0QWxsb2NhdGlvbnNSZXF1ZXN0GigucW10bC53b3JsZC52MS5VcHNlcnRBbGxvY2F0aW9uc1Jlc3BvbnNlIgyQAgKiuxgFCAMSAQYSbgoPTGlzdEFsbG9jYXRpb25zEiUucW10bC53b3JsZC52MS5MaXN0QWxsb2NhdGlvbnNSZXF1ZXN0GiYucW10bC53b3JsZC52MS5MaXN0QWxsb2NhdGlvbnNSZXNwb25zZSIMkAIBorsYBQgBEgEGQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
 
 /**
  * A world's share of equity and how it is split.
@@ -39,7 +41,7 @@ export type Allocation = Message<"qmtl.world.v1.Allocation"> & {
   ratio: number;
 
   /**
-   * Shares of the world's capital per strategy; empty: unchanged.
+   * Shares of the world's capital per strategy; empty: unchanged. Strategies not named keep theirs.
    *
    * @generated from field: repeated qmtl.world.v1.StrategyShare strategies = 3;
    */
@@ -130,7 +132,7 @@ export type PlanPosition = Message<"qmtl.world.v1.PlanPosition"> & {
   working?: Decimal | undefined;
 
   /**
-   * Latest target; absent for none.
+   * Latest target, as a weight; absent for none.
    *
    * @generated from field: optional double target = 7;
    */
@@ -147,9 +149,9 @@ export const PlanPositionSchema: GenMessage<PlanPosition> = /*@__PURE__*/
 /**
  * A timestamped price. One per (venue, instrument).
  *
- * @generated from message qmtl.world.v1.Mark
+ * @generated from message qmtl.world.v1.PriceMark
  */
-export type Mark = Message<"qmtl.world.v1.Mark"> & {
+export type PriceMark = Message<"qmtl.world.v1.PriceMark"> & {
   /**
    * Venue.
    *
@@ -172,18 +174,18 @@ export type Mark = Message<"qmtl.world.v1.Mark"> & {
   price?: Decimal | undefined;
 
   /**
-   * Of when, milliseconds since the epoch.
+   * Of when.
    *
-   * @generated from field: int64 time_ms = 4;
+   * @generated from field: google.protobuf.Timestamp time = 4;
    */
-  timeMs: bigint;
+  time?: Timestamp | undefined;
 };
 
 /**
- * Describes the message qmtl.world.v1.Mark.
- * Use `create(MarkSchema)` to create a new message.
+ * Describes the message qmtl.world.v1.PriceMark.
+ * Use `create(PriceMarkSchema)` to create a new message.
  */
-export const MarkSchema: GenMessage<Mark> = /*@__PURE__*/
+export const PriceMarkSchema: GenMessage<PriceMark> = /*@__PURE__*/
   messageDesc(file_qmtl_world_v1_rebalancing_service, 3);
 
 /**
@@ -207,7 +209,7 @@ export type InstrumentRule = Message<"qmtl.world.v1.InstrumentRule"> & {
   lot?: Decimal | undefined;
 
   /**
-   * Contract multiplier; absent means 1.
+   * Contract multiplier; absent: 1.
    *
    * @generated from field: qmtl.type.v1.Decimal multiplier = 3;
    */
@@ -229,8 +231,8 @@ export const InstrumentRuleSchema: GenMessage<InstrumentRule> = /*@__PURE__*/
   messageDesc(file_qmtl_world_v1_rebalancing_service, 4);
 
 /**
- * The books a plan is made from. Filled in by the Gateway for an executable plan; from anyone else the plan
- * is a what-if.
+ * The books a plan is made from. A plan is executable when a gateway filled them in from its own; from anyone else it is
+ * a what-if.
  *
  * @generated from message qmtl.world.v1.PlanBooks
  */
@@ -266,9 +268,9 @@ export type PlanBooks = Message<"qmtl.world.v1.PlanBooks"> & {
   /**
    * Marks.
    *
-   * @generated from field: repeated qmtl.world.v1.Mark marks = 5;
+   * @generated from field: repeated qmtl.world.v1.PriceMark marks = 5;
    */
-  marks: Mark[];
+  marks: PriceMark[];
 
   /**
    * Instrument rules.
@@ -278,18 +280,18 @@ export type PlanBooks = Message<"qmtl.world.v1.PlanBooks"> & {
   instruments: InstrumentRule[];
 
   /**
-   * "Now", milliseconds since the epoch; marks older than max_mark_age_ms are refused.
+   * "Now".
    *
-   * @generated from field: int64 now_ms = 7;
+   * @generated from field: google.protobuf.Timestamp world_time = 7;
    */
-  nowMs: bigint;
+  worldTime?: Timestamp | undefined;
 
   /**
-   * 0 = seven days.
+   * Marks older than this are refused; absent: seven days.
    *
-   * @generated from field: int64 max_mark_age_ms = 8;
+   * @generated from field: google.protobuf.Duration max_mark_age = 8;
    */
-  maxMarkAgeMs: bigint;
+  maxMarkAge?: Duration | undefined;
 };
 
 /**
@@ -306,7 +308,7 @@ export const PlanBooksSchema: GenMessage<PlanBooks> = /*@__PURE__*/
  */
 export type PositionDelta = Message<"qmtl.world.v1.PositionDelta"> & {
   /**
-   * World.
+   * World; empty in net rows.
    *
    * @generated from field: string world_id = 1;
    */
@@ -383,28 +385,28 @@ export type Cross = Message<"qmtl.world.v1.Cross"> & {
   price?: Decimal | undefined;
 
   /**
-   * Buys.
+   * World that buys.
    *
    * @generated from field: string buyer_world_id = 4;
    */
   buyerWorldId: string;
 
   /**
-   * Buys.
+   * Strategy that buys.
    *
    * @generated from field: string buyer_strategy_id = 5;
    */
   buyerStrategyId: string;
 
   /**
-   * Sells.
+   * World that sells.
    *
    * @generated from field: string seller_world_id = 6;
    */
   sellerWorldId: string;
 
   /**
-   * Sells.
+   * Strategy that sells.
    *
    * @generated from field: string seller_strategy_id = 7;
    */
@@ -425,14 +427,14 @@ export const CrossSchema: GenMessage<Cross> = /*@__PURE__*/
  */
 export type AlphaMetricsEnvelope = Message<"qmtl.world.v1.AlphaMetricsEnvelope"> & {
   /**
-   * By world, then metric name.
+   * By world.
    *
    * @generated from field: map<string, qmtl.world.v1.AlphaMetrics> per_world = 1;
    */
   perWorld: { [key: string]: AlphaMetrics };
 
   /**
-   * By "world/strategy", then metric name.
+   * By "world/strategy".
    *
    * @generated from field: map<string, qmtl.world.v1.AlphaMetrics> per_strategy = 2;
    */
@@ -447,7 +449,7 @@ export const AlphaMetricsEnvelopeSchema: GenMessage<AlphaMetricsEnvelope> = /*@_
   messageDesc(file_qmtl_world_v1_rebalancing_service, 8);
 
 /**
- * Metrics by name, such as "alpha_performance.sharpe".
+ * Metrics by name, such as "alpha_performance.sharpe"; schema version 2 on.
  *
  * @generated from message qmtl.world.v1.AlphaMetrics
  */
@@ -502,7 +504,7 @@ export const RebalanceIntentSchema: GenMessage<RebalanceIntent> = /*@__PURE__*/
  */
 export type RebalancePlan = Message<"qmtl.world.v1.RebalancePlan"> & {
   /**
-   * Id.
+   * Id, the hash of its content; two equal plans have one id.
    *
    * @generated from field: string plan_id = 1;
    */
@@ -565,7 +567,7 @@ export type RebalancePlan = Message<"qmtl.world.v1.RebalancePlan"> & {
   crosses: Cross[];
 
   /**
-   * True: made from the Gateway's own books.
+   * True: made from a gateway's own books.
    *
    * @generated from field: bool executable = 10;
    */
@@ -607,7 +609,7 @@ export const RebalancePlanSchema: GenMessage<RebalancePlan> = /*@__PURE__*/
  */
 export type PlanRebalanceRequest = Message<"qmtl.world.v1.PlanRebalanceRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -670,7 +672,7 @@ export const PlanRebalanceRequestSchema: GenMessage<PlanRebalanceRequest> = /*@_
  */
 export type PlanRebalanceResponse = Message<"qmtl.world.v1.PlanRebalanceResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -692,87 +694,24 @@ export const PlanRebalanceResponseSchema: GenMessage<PlanRebalanceResponse> = /*
   messageDesc(file_qmtl_world_v1_rebalancing_service, 13);
 
 /**
- * Stores the allocations of a plan and says so to watchers.
- *
- * @generated from message qmtl.world.v1.ApplyRebalanceRequest
- */
-export type ApplyRebalanceRequest = Message<"qmtl.world.v1.ApplyRebalanceRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
-   */
-  schemaVersion?: VersionRange | undefined;
-
-  /**
-   * The plan, as made.
-   *
-   * @generated from field: qmtl.world.v1.RebalancePlan plan = 2;
-   */
-  plan?: RebalancePlan | undefined;
-
-  /**
-   * Idempotency key, kept 24 h.
-   *
-   * @generated from field: string request_id = 3;
-   */
-  requestId: string;
-};
-
-/**
- * Describes the message qmtl.world.v1.ApplyRebalanceRequest.
- * Use `create(ApplyRebalanceRequestSchema)` to create a new message.
- */
-export const ApplyRebalanceRequestSchema: GenMessage<ApplyRebalanceRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_rebalancing_service, 14);
-
-/**
- * Stored.
- *
- * @generated from message qmtl.world.v1.ApplyRebalanceResponse
- */
-export type ApplyRebalanceResponse = Message<"qmtl.world.v1.ApplyRebalanceResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * True: it was stored before.
-   *
-   * @generated from field: bool duplicate = 2;
-   */
-  duplicate: boolean;
-};
-
-/**
- * Describes the message qmtl.world.v1.ApplyRebalanceResponse.
- * Use `create(ApplyRebalanceResponseSchema)` to create a new message.
- */
-export const ApplyRebalanceResponseSchema: GenMessage<ApplyRebalanceResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_rebalancing_service, 15);
-
-/**
- * Sets allocations.
+ * Sets allocations and says so to watchers. Worlds not named keep theirs.
  *
  * @generated from message qmtl.world.v1.UpsertAllocationsRequest
  */
 export type UpsertAllocationsRequest = Message<"qmtl.world.v1.UpsertAllocationsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Idempotency key: the same id with other content is ABORTED RUN_ID_REUSED.
+   * Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED.
    *
-   * @generated from field: string run_id = 2;
+   * @generated from field: string request_id = 2;
    */
-  runId: string;
+  requestId: string;
 
   /**
    * The allocations.
@@ -782,9 +721,16 @@ export type UpsertAllocationsRequest = Message<"qmtl.world.v1.UpsertAllocationsR
   allocations: Allocation[];
 
   /**
+   * From ListAllocations; empty: unconditional.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
+
+  /**
    * Why; audited.
    *
-   * @generated from field: string reason = 4;
+   * @generated from field: string reason = 5;
    */
   reason: string;
 };
@@ -794,7 +740,7 @@ export type UpsertAllocationsRequest = Message<"qmtl.world.v1.UpsertAllocationsR
  * Use `create(UpsertAllocationsRequestSchema)` to create a new message.
  */
 export const UpsertAllocationsRequestSchema: GenMessage<UpsertAllocationsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_rebalancing_service, 16);
+  messageDesc(file_qmtl_world_v1_rebalancing_service, 14);
 
 /**
  * The allocations now.
@@ -803,21 +749,21 @@ export const UpsertAllocationsRequestSchema: GenMessage<UpsertAllocationsRequest
  */
 export type UpsertAllocationsResponse = Message<"qmtl.world.v1.UpsertAllocationsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Ordered by world.
+   * Of the worlds named, ordered by world.
    *
    * @generated from field: repeated qmtl.world.v1.Allocation allocations = 2;
    */
   allocations: Allocation[];
 
   /**
-   * Changes with the content.
+   * Changes with any allocation.
    *
    * @generated from field: string etag = 3;
    */
@@ -829,7 +775,7 @@ export type UpsertAllocationsResponse = Message<"qmtl.world.v1.UpsertAllocations
  * Use `create(UpsertAllocationsResponseSchema)` to create a new message.
  */
 export const UpsertAllocationsResponseSchema: GenMessage<UpsertAllocationsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_rebalancing_service, 17);
+  messageDesc(file_qmtl_world_v1_rebalancing_service, 15);
 
 /**
  * Asks for allocations.
@@ -838,18 +784,32 @@ export const UpsertAllocationsResponseSchema: GenMessage<UpsertAllocationsRespon
  */
 export type ListAllocationsRequest = Message<"qmtl.world.v1.ListAllocationsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * World; empty for all.
+   * World; empty: all.
    *
    * @generated from field: string world_id = 2;
    */
   worldId: string;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
 };
 
 /**
@@ -857,7 +817,7 @@ export type ListAllocationsRequest = Message<"qmtl.world.v1.ListAllocationsReque
  * Use `create(ListAllocationsRequestSchema)` to create a new message.
  */
 export const ListAllocationsRequestSchema: GenMessage<ListAllocationsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_rebalancing_service, 18);
+  messageDesc(file_qmtl_world_v1_rebalancing_service, 16);
 
 /**
  * Allocations, ordered by world.
@@ -866,7 +826,7 @@ export const ListAllocationsRequestSchema: GenMessage<ListAllocationsRequest> = 
  */
 export type ListAllocationsResponse = Message<"qmtl.world.v1.ListAllocationsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -878,6 +838,20 @@ export type ListAllocationsResponse = Message<"qmtl.world.v1.ListAllocationsResp
    * @generated from field: repeated qmtl.world.v1.Allocation allocations = 2;
    */
   allocations: Allocation[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+
+  /**
+   * Changes with any allocation; for UpsertAllocations.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
 };
 
 /**
@@ -885,15 +859,17 @@ export type ListAllocationsResponse = Message<"qmtl.world.v1.ListAllocationsResp
  * Use `create(ListAllocationsResponseSchema)` to create a new message.
  */
 export const ListAllocationsResponseSchema: GenMessage<ListAllocationsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_rebalancing_service, 19);
+  messageDesc(file_qmtl_world_v1_rebalancing_service, 17);
 
 /**
- * How a rebalance decides. Unspecified is read as TARGETS.
+ * How a rebalance decides.
  *
  * @generated from enum qmtl.world.v1.RebalanceMode
  */
 export const RebalanceMode = {
   /**
+   * Not stated. Refused.
+   *
    * @generated from enum value: REBALANCE_MODE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
@@ -911,24 +887,10 @@ export const RebalanceMode = {
    * @generated from enum value: REBALANCE_MODE_SCALING = 2;
    */
   SCALING: 2,
-
-  /**
-   * Hedge in an overlay instrument. UNIMPLEMENTED for now.
-   *
-   * @generated from enum value: REBALANCE_MODE_OVERLAY = 3;
-   */
-  OVERLAY: 3,
-
-  /**
-   * UNIMPLEMENTED.
-   *
-   * @generated from enum value: REBALANCE_MODE_HYBRID = 4;
-   */
-  HYBRID: 4,
 } as const;
 
 /**
- * How a rebalance decides. Unspecified is read as TARGETS.
+ * How a rebalance decides.
  *
  * @generated from enum qmtl.world.v1.RebalanceMode
  */
@@ -941,14 +903,20 @@ export const RebalanceModeSchema: GenEnum<RebalanceMode> = /*@__PURE__*/
   enumDesc(file_qmtl_world_v1_rebalancing_service, 0);
 
 /**
- * Capital. Called by operators and the Gateway.
+ * Capital.
+ *
+ * | method            | role              | ticket |
+ * | ----------------- | ----------------- | ------ |
+ * | PlanRebalance     | viewer; gateway   | –      |
+ * | UpsertAllocations | operator; gateway | –      |
+ * | ListAllocations   | viewer; gateway   | –      |
  *
  * @generated from service qmtl.world.v1.RebalancingService
  */
 export const RebalancingService: GenService<{
   /**
    * Plans; stores nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID; FAILED_PRECONDITION
-   * SCHEMA_VERSION_REQUIRED; UNIMPLEMENTED for OVERLAY and HYBRID. Safe to retry.
+   * SCHEMA_VERSION_REQUIRED.
    *
    * @generated from rpc qmtl.world.v1.RebalancingService.PlanRebalance
    */
@@ -958,17 +926,7 @@ export const RebalancingService: GenService<{
     output: typeof PlanRebalanceResponseSchema;
   },
   /**
-   * Stores the allocations of a plan. Safe to retry.
-   *
-   * @generated from rpc qmtl.world.v1.RebalancingService.ApplyRebalance
-   */
-  applyRebalance: {
-    methodKind: "unary";
-    input: typeof ApplyRebalanceRequestSchema;
-    output: typeof ApplyRebalanceResponseSchema;
-  },
-  /**
-   * Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED RUN_ID_REUSED. Safe to retry.
+   * Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED REQUEST_ID_REUSED, ETAG_MISMATCH.
    *
    * @generated from rpc qmtl.world.v1.RebalancingService.UpsertAllocations
    */
@@ -978,7 +936,7 @@ export const RebalancingService: GenService<{
     output: typeof UpsertAllocationsResponseSchema;
   },
   /**
-   * Allocations. Safe to retry.
+   * Allocations.
    *
    * @generated from rpc qmtl.world.v1.RebalancingService.ListAllocations
    */

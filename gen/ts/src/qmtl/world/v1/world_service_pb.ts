@@ -5,8 +5,9 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.ts";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { EffectiveMode, ExecutionDomain } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
@@ -18,62 +19,62 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/world_service.proto.
  */
 export const file_qmtl_world_v1_world_service: GenFile = /*@__PURE__*/
-  fileDesc("CiFxbXRsL3dvcmxkL3YxL3dvcmxkX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEipAEKC0xlYXNlVGltZXJzEhAKCGxlYXNlX21zGAEgASgNEhAKCHJlbmV3X21zGAIgASgNEhEKCW1hcmdpbl9tcxgDIAEoDRITCgtlbWl0X21heF9tcxgEIAEoDRIZChFmcmVlemVfdGltZW91dF9tcxgFIAEoDRIVCg1zd2l0Y2hfYWNrX21zGAYgASgNEhcKD3Nlc3Npb25fZGVhZF9tcxgHIAEoDSL6BAoFV29ybGQSMwoId29ybGRfaWQYASABKAlCIbpIHnIcMhpeW2EtejAtOV1bYS16MC05Xy1dezAsNjJ9JBIeCgxkaXNwbGF5X25hbWUYAiABKAlCCLpIBXIDGMgBEigKBWNsb2NrGAMgASgOMhkucW10bC53b3JsZC52MS5Xb3JsZENsb2NrEg4KBnNvdXJjZRgEIAEoCRISCgphY2NvdW50X2lkGAUgASgJEhIKCmFsbG93X2xpdmUYBiABKAgSIAoPbWF4X2xhZ19zZWNvbmRzGAcgASgDQge6SAQiAigAEikKFGRlY2lzaW9uX3R0bF9zZWNvbmRzGAggASgDQgu6SAgiBhiAowUoABImCglvbl9kZW1vdGUYCSABKAlCE7pIEHIOUgBSBGZsYXRSBGtlZXASPQoNb25fbGVhc2VfbG9zdBgKIAEoCUImukgjciFSAFIOY2FuY2VsX29wZW5pbmdSBGhvbGRSB2ZsYXR0ZW4SHQoVcmVkdWNlX29ubHlfd2hlbl9zaHV0GAsgASgIEhkKEWNhbmNlbF9wcm90ZWN0aXZlGAwgASgIEjAKDHBhcGVyX3RpbWVycxgNIAEoCzIaLnFtdGwud29ybGQudjEuTGVhc2VUaW1lcnMSLwoLbGl2ZV90aW1lcnMYDiABKAsyGi5xbXRsLndvcmxkLnYxLkxlYXNlVGltZXJzEgwKBGV0YWcYDyABKAkSLwoLY3JlYXRlX3RpbWUYECABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnBvbGljeV92ZXJzaW9uGBEgASgNEhIKCmFsbG9jYXRpb24YEiABKAEi+QEKB0JpbmRpbmcSEAoId29ybGRfaWQYASABKAkSEwoLc3RyYXRlZ3lfaWQYAiABKAkSFQoNc3RyYXRlZ3lfbmFtZRgDIAEoCRIqCgVzdGFnZRgEIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEjMKDmVmZmVjdGl2ZV9tb2RlGAUgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSDQoFc2hhcmUYBiABKAESLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JlbW92ZWQYCCABKAgihwEKCVdvcmxkTm9kZRIQCgh3b3JsZF9pZBgBIAEoCRIPCgdub2RlX2lkGAIgASgJEjcKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEg4KBnN0YXR1cxgEIAEoCRIOCgZyZWFzb24YBSABKAkiYAoMRWRnZU92ZXJyaWRlEhAKCHdvcmxkX2lkGAEgASgJEg4KBnNvdXJjZRgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSDgoGYWN0aXZlGAQgASgIEg4KBnJlYXNvbhgFIAEoCSKsAQoKQXVkaXRFbnRyeRINCgVlbnRyeRgBIAEoBBIQCgh3b3JsZF9pZBgCIAEoCRIMCgR0eXBlGAMgASgJEhEKCXByaW5jaXBhbBgEIAEoCRIRCglib2R5X2pzb24YBSABKAkSKAoEdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFZmVuY2UYByABKAQSEAoIcmV2aXNpb24YCCABKAQiiQEKEkNyZWF0ZVdvcmxkUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USKwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkQga6SAPIAQESEgoKcmVxdWVzdF9pZBgDIAEoCSJvChNDcmVhdGVXb3JsZFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SIwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkImAKD0dldFdvcmxkUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAEibAoQR2V0V29ybGRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiMKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZCJ6ChFMaXN0V29ybGRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YAyABKAkiiAEKEkxpc3RXb3JsZHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiQKBndvcmxkcxgCIAMoCzIULnFtdGwud29ybGQudjEuV29ybGQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJInUKElVwZGF0ZVdvcmxkUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USKwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkQga6SAPIAQEibwoTVXBkYXRlV29ybGRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiMKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZCJjChJEZWxldGVXb3JsZFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABIkoKE0RlbGV0ZVdvcmxkUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiKdAQoVQ3JlYXRlQmluZGluZ3NSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARI1CghiaW5kaW5ncxgDIAMoCzIWLnFtdGwud29ybGQudjEuQmluZGluZ0ILukgIkgEFCAEQ6AcidwoWQ3JlYXRlQmluZGluZ3NSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKCGJpbmRpbmdzGAIgAygLMhYucW10bC53b3JsZC52MS5CaW5kaW5nImQKE0xpc3RCaW5kaW5nc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABInUKFExpc3RCaW5kaW5nc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoIYmluZGluZ3MYAiADKAsyFi5xbXRsLndvcmxkLnYxLkJpbmRpbmcifAoWVXBzZXJ0V29ybGROb2RlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USLgoEbm9kZRgCIAEoCzIYLnFtdGwud29ybGQudjEuV29ybGROb2RlQga6SAPIAQEidgoXVXBzZXJ0V29ybGROb2RlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhImCgRub2RlGAIgASgLMhgucW10bC53b3JsZC52MS5Xb3JsZE5vZGUiZgoVTGlzdFdvcmxkTm9kZXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQASJ2ChZMaXN0V29ybGROb2Rlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJwoFbm9kZXMYAiADKAsyGC5xbXRsLndvcmxkLnYxLldvcmxkTm9kZSKCAQoZVXBzZXJ0RWRnZU92ZXJyaWRlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USMQoEZWRnZRgCIAEoCzIbLnFtdGwud29ybGQudjEuRWRnZU92ZXJyaWRlQga6SAPIAQEifAoaVXBzZXJ0RWRnZU92ZXJyaWRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIpCgRlZGdlGAIgASgLMhsucW10bC53b3JsZC52MS5FZGdlT3ZlcnJpZGUiaQoYTGlzdEVkZ2VPdmVycmlkZXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQASJ8ChlMaXN0RWRnZU92ZXJyaWRlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoFZWRnZXMYAiADKAsyGy5xbXRsLndvcmxkLnYxLkVkZ2VPdmVycmlkZSKwAQoXTGlzdEF1ZGl0RW50cmllc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhMKC2FmdGVyX2VudHJ5GAMgASgEEh0KCXBhZ2Vfc2l6ZRgEIAEoBUIKukgHGgUY6AcoABISCgpwYWdlX3Rva2VuGAUgASgJIpQBChhMaXN0QXVkaXRFbnRyaWVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgdlbnRyaWVzGAIgAygLMhkucW10bC53b3JsZC52MS5BdWRpdEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSpXCgpXb3JsZENsb2NrEhsKF1dPUkxEX0NMT0NLX1VOU1BFQ0lGSUVEEAASFAoQV09STERfQ0xPQ0tfV0FMTBABEhYKEldPUkxEX0NMT0NLX1JFUExBWRACMvEJCgxXb3JsZFNlcnZpY2USXwoLQ3JlYXRlV29ybGQSIS5xbXRsLndvcmxkLnYxLkNyZWF0ZVdvcmxkUmVxdWVzdBoiLnFtdGwud29ybGQudjEuQ3JlYXRlV29ybGRSZXNwb25zZSIJkAICorsYAggDElkKCEdldFdvcmxkEh4ucW10bC53b3JsZC52MS5HZXRXb3JsZFJlcXVlc3QaHy5xbXRsLndvcmxkLnYxLkdldFdvcmxkUmVzcG9uc2UiDJACAaK7GAUIARIBBhJfCgpMaXN0V29ybGRzEiAucW10bC53b3JsZC52MS5MaXN0V29ybGRzUmVxdWVzdBohLnFtdGwud29ybGQudjEuTGlzdFdvcmxkc1Jlc3BvbnNlIgyQAgGiuxgFCAESAQYSXwoLVXBkYXRlV29ybGQSIS5xbXRsLndvcmxkLnYxLlVwZGF0ZVdvcmxkUmVxdWVzdBoiLnFtdGwud29ybGQudjEuVXBkYXRlV29ybGRSZXNwb25zZSIJkAICorsYAggDEl8KC0RlbGV0ZVdvcmxkEiEucW10bC53b3JsZC52MS5EZWxldGVXb3JsZFJlcXVlc3QaIi5xbXRsLndvcmxkLnYxLkRlbGV0ZVdvcmxkUmVzcG9uc2UiCZACAqK7GAIIAxJrCg5DcmVhdGVCaW5kaW5ncxIkLnFtdGwud29ybGQudjEuQ3JlYXRlQmluZGluZ3NSZXF1ZXN0GiUucW10bC53b3JsZC52MS5DcmVhdGVCaW5kaW5nc1Jlc3BvbnNlIgyQAgKiuxgFCAMSAQYSZQoMTGlzdEJpbmRpbmdzEiIucW10bC53b3JsZC52MS5MaXN0QmluZGluZ3NSZXF1ZXN0GiMucW10bC53b3JsZC52MS5MaXN0QmluZGluZ3NSZXNwb25zZSIMkAIBorsYBQgBEgEGEmsKD1Vwc2VydFdvcmxkTm9kZRIlLnFtdGwud29ybGQudjEuVXBzZXJ0V29ybGROb2RlUmVxdWVzdBomLnFtdGwud29ybGQudjEuVXBzZXJ0V29ybGROb2RlUmVzcG9uc2UiCZACAqK7GAIIAxJoCg5MaXN0V29ybGROb2RlcxIkLnFtdGwud29ybGQudjEuTGlzdFdvcmxkTm9kZXNSZXF1ZXN0GiUucW10bC53b3JsZC52MS5MaXN0V29ybGROb2Rlc1Jlc3BvbnNlIgmQAgGiuxgCCAESdAoSVXBzZXJ0RWRnZU92ZXJyaWRlEigucW10bC53b3JsZC52MS5VcHNlcnRFZGdlT3ZlcnJpZGVSZXF1ZXN0GikucW10bC53b3JsZC52MS5VcHNlcnRFZGdlT3ZlcnJpZGVSZXNwb25zZSIJkAICorsYAggDEnEKEUxpc3RFZGdlT3ZlcnJpZGVzEicucW10bC53b3JsZC52MS5MaXN0RWRnZU92ZXJyaWRlc1JlcXVlc3QaKC5xbXRsLndvcmxkLnYxLkxpc3RFZGdlT3ZlcnJpZGVzUmVzcG9uc2UiCZACAaK7GAIIARJuChBMaXN0QXVkaXRFbnRyaWVzEiYucW10bC53b3JsZC52MS5MaXN0QXVkaXRFbnRyaWVzUmVxdWVzdBonLnFtdGwud29ybGQudjEuTGlzdEF1ZGl0RW50cmllc1Jlc3BvbnNlIgmQAgGiuxgCCAFCRwoQaW8ucW10bC53b3JsZC52MVABWjFnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC93b3JsZC92MTt3b3JsZHYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiFxbXRsL3dvcmxkL3YxL3dvcmxkX3NlcnZpY2UucHJvdG8SDXFtdGwud29ybGQudjEi1QIKC0xlYXNlVGltZXJzEigKBWxlYXNlGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjEKDnJlbmV3X2ludGVydmFsGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBm1hcmdpbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIrCghlbWl0X21heBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIxCg5mcmVlemVfdGltZW91dBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhItCgpzd2l0Y2hfYWNrGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi8KDHNlc3Npb25fZGVhZBgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLiBQoFV29ybGQSNwoId29ybGRfaWQYASABKAlCJeJBAQi6SB5yHDIaXlthLXowLTldW2EtejAtOV8tXXswLDYyfSQSHgoMZGlzcGxheV9uYW1lGAIgASgJQgi6SAVyAxjIARI2CgVjbG9jaxgDIAEoDjIZLnFtdGwud29ybGQudjEuV29ybGRDbG9ja0IM4kEBBbpIBYIBAhABEhQKBnNvdXJjZRgEIAEoCUIE4kEBBRISCgphY2NvdW50X2lkGAUgASgJEhIKCmFsbG93X2xpdmUYBiABKAgSNAoHbWF4X2xhZxgHIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIIukgFqgECKgASPwoMZGVjaXNpb25fdHRsGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQg66SAuqAQgiBAiAowUqABI4Cglvbl9kZW1vdGUYCSABKA4yGy5xbXRsLndvcmxkLnYxLkRlbW90ZVBvbGljeUIIukgFggECEAESPwoNb25fbGVhc2VfbG9zdBgKIAEoDjIeLnFtdGwud29ybGQudjEuTGVhc2VMb3N0UG9saWN5Qgi6SAWCAQIQARIdChVyZWR1Y2Vfb25seV93aGVuX3NodXQYCyABKAgSGQoRY2FuY2VsX3Byb3RlY3RpdmUYDCABKAgSMAoMcGFwZXJfdGltZXJzGA0gASgLMhoucW10bC53b3JsZC52MS5MZWFzZVRpbWVycxIvCgtsaXZlX3RpbWVycxgOIAEoCzIaLnFtdGwud29ybGQudjEuTGVhc2VUaW1lcnMSGAoKYWxsb2NhdGlvbhgPIAEoAUIE4kEBAxIcCg5wb2xpY3lfdmVyc2lvbhgQIAEoDUIE4kEBAxI1CgtjcmVhdGVfdGltZRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMSDAoEZXRhZxgSIAEoCSKAAgoHQmluZGluZxIQCgh3b3JsZF9pZBgBIAEoCRITCgtzdHJhdGVneV9pZBgCIAEoCRIVCg1zdHJhdGVneV9uYW1lGAMgASgJEjAKBXN0YWdlGAQgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGVCBOJBAQMSOQoOZWZmZWN0aXZlX21vZGUYBSABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZUIE4kEBAxITCgVzaGFyZRgGIAEoAUIE4kEBAxI1CgtjcmVhdGVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBOJBAQMi6wEKCVdvcmxkTm9kZRIZCgh3b3JsZF9pZBgBIAEoCUIHukgEcgIQARItCgdub2RlX2lkGAIgASgJQhy6SBlyFzIVXmJsYWtlMzpbMC05YS1mXXs2NH0kEkMKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluQgq6SAeCAQQQASAAEjUKBnN0YXR1cxgEIAEoDjIZLnFtdGwud29ybGQudjEuTm9kZVN0YXR1c0IKukgHggEEEAEgABIYCgZyZWFzb24YBSABKAlCCLpIBXIDGOgHIoUBCgxFZGdlT3ZlcnJpZGUSGQoId29ybGRfaWQYASABKAlCB7pIBHICEAESFwoGc291cmNlGAIgASgJQge6SARyAhABEhcKBnRhcmdldBgDIAEoCUIHukgEcgIQARIOCgZhY3RpdmUYBCABKAgSGAoGcmVhc29uGAUgASgJQgi6SAVyAxjoByKzAQoKQXVkaXRFbnRyeRINCgVlbnRyeRgBIAEoBBIQCgh3b3JsZF9pZBgCIAEoCRIMCgR0eXBlGAMgASgJEhEKCXByaW5jaXBhbBgEIAEoCRIRCglib2R5X2pzb24YBSABKAkSLwoLY3JlYXRlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWZlbmNlGAcgASgEEhAKCHJldmlzaW9uGAggASgEIpQBChJDcmVhdGVXb3JsZFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEisKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZEIGukgDyAEBEh0KCnJlcXVlc3RfaWQYAyABKAlCCbpIBnIEEAEYZCJvChNDcmVhdGVXb3JsZFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SIwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkImAKD0dldFdvcmxkUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAEibAoQR2V0V29ybGRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiMKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZCJ3ChFMaXN0V29ybGRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoJcGFnZV9zaXplGAIgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YAyABKAkiiAEKEkxpc3RXb3JsZHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiQKBndvcmxkcxgCIAMoCzIULnFtdGwud29ybGQudjEuV29ybGQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIqYBChJVcGRhdGVXb3JsZFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEisKBXdvcmxkGAIgASgLMhQucW10bC53b3JsZC52MS5Xb3JsZEIGukgDyAEBEi8KC3VwZGF0ZV9tYXNrGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzayJvChNVcGRhdGVXb3JsZFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SIwoFd29ybGQYAiABKAsyFC5xbXRsLndvcmxkLnYxLldvcmxkInEKEkRlbGV0ZVdvcmxkUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESDAoEZXRhZxgDIAEoCSJKChNEZWxldGVXb3JsZFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24iTAoLU3RyYXRlZ3lSZWYSHAoLc3RyYXRlZ3lfaWQYASABKAlCB7pIBHICEAESHwoNc3RyYXRlZ3lfbmFtZRgCIAEoCUIIukgFcgMYyAEiowEKFUNyZWF0ZUJpbmRpbmdzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESOwoKc3RyYXRlZ2llcxgDIAMoCzIaLnFtdGwud29ybGQudjEuU3RyYXRlZ3lSZWZCC7pICJIBBQgBEOgHIncKFkNyZWF0ZUJpbmRpbmdzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIoCghiaW5kaW5ncxgCIAMoCzIWLnFtdGwud29ybGQudjEuQmluZGluZyKfAQoURGVsZXRlQmluZGluZ1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhwKC3N0cmF0ZWd5X2lkGAMgASgJQge6SARyAhABEhoKBnJlYXNvbhgEIAEoCUIKukgHcgUQARjoByJMChVEZWxldGVCaW5kaW5nUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiKUAQoTTGlzdEJpbmRpbmdzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBCABKAkijgEKFExpc3RCaW5kaW5nc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoIYmluZGluZ3MYAiADKAsyFi5xbXRsLndvcmxkLnYxLkJpbmRpbmcSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJInwKFlVwc2VydFdvcmxkTm9kZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEi4KBG5vZGUYAiABKAsyGC5xbXRsLndvcmxkLnYxLldvcmxkTm9kZUIGukgDyAEBInYKF1Vwc2VydFdvcmxkTm9kZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJgoEbm9kZRgCIAEoCzIYLnFtdGwud29ybGQudjEuV29ybGROb2RlIpYBChVMaXN0V29ybGROb2Rlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIo8BChZMaXN0V29ybGROb2Rlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJwoFbm9kZXMYAiADKAsyGC5xbXRsLndvcmxkLnYxLldvcmxkTm9kZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiggEKGVVwc2VydEVkZ2VPdmVycmlkZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEjEKBGVkZ2UYAiABKAsyGy5xbXRsLndvcmxkLnYxLkVkZ2VPdmVycmlkZUIGukgDyAEBInwKGlVwc2VydEVkZ2VPdmVycmlkZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKQoEZWRnZRgCIAEoCzIbLnFtdGwud29ybGQudjEuRWRnZU92ZXJyaWRlIpkBChhMaXN0RWRnZU92ZXJyaWRlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIpUBChlMaXN0RWRnZU92ZXJyaWRlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoFZWRnZXMYAiADKAsyGy5xbXRsLndvcmxkLnYxLkVkZ2VPdmVycmlkZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkirQEKF0xpc3RBdWRpdEVudHJpZXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARITCgthZnRlcl9lbnRyeRgDIAEoBBIaCglwYWdlX3NpemUYBCABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgFIAEoCSKUAQoYTGlzdEF1ZGl0RW50cmllc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoHZW50cmllcxgCIAMoCzIZLnFtdGwud29ybGQudjEuQXVkaXRFbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkqVwoKV29ybGRDbG9jaxIbChdXT1JMRF9DTE9DS19VTlNQRUNJRklFRBAAEhQKEFdPUkxEX0NMT0NLX1dBTEwQARIWChJXT1JMRF9DTE9DS19SRVBMQVkQAipdCgxEZW1vdGVQb2xpY3kSHQoZREVNT1RFX1BPTElDWV9VTlNQRUNJRklFRBAAEhYKEkRFTU9URV9QT0xJQ1lfRkxBVBABEhYKEkRFTU9URV9QT0xJQ1lfS0VFUBACKpUBCg9MZWFzZUxvc3RQb2xpY3kSIQodTEVBU0VfTE9TVF9QT0xJQ1lfVU5TUEVDSUZJRUQQABIkCiBMRUFTRV9MT1NUX1BPTElDWV9DQU5DRUxfT1BFTklORxABEhoKFkxFQVNFX0xPU1RfUE9MSUNZX0hPTEQQAhIdChlMRUFTRV9MT1NUX1BPTElDWV9GTEFUVEVOEAMq8gEKCk5vZGVTdGF0dXMSGwoXTk9ERV9TVEFUVVNfVU5TUEVDSUZJRUQQABIXChNOT0RFX1NUQVRVU19VTktOT1dOEAESGgoWTk9ERV9TVEFUVVNfVkFMSURBVElORxACEhUKEU5PREVfU1RBVFVTX1ZBTElEEAMSFwoTTk9ERV9TVEFUVVNfSU5WQUxJRBAEEhcKE05PREVfU1RBVFVTX1JVTk5JTkcQBRIWChJOT0RFX1NUQVRVU19QQVVTRUQQBhIXChNOT0RFX1NUQVRVU19TVE9QUEVEEAcSGAoUTk9ERV9TVEFUVVNfQVJDSElWRUQQCDLYCgoMV29ybGRTZXJ2aWNlEl8KC0NyZWF0ZVdvcmxkEiEucW10bC53b3JsZC52MS5DcmVhdGVXb3JsZFJlcXVlc3QaIi5xbXRsLndvcmxkLnYxLkNyZWF0ZVdvcmxkUmVzcG9uc2UiCZACAqK7GAIIAxJZCghHZXRXb3JsZBIeLnFtdGwud29ybGQudjEuR2V0V29ybGRSZXF1ZXN0Gh8ucW10bC53b3JsZC52MS5HZXRXb3JsZFJlc3BvbnNlIgyQAgGiuxgFCAESAQYSXwoKTGlzdFdvcmxkcxIgLnFtdGwud29ybGQudjEuTGlzdFdvcmxkc1JlcXVlc3QaIS5xbXRsLndvcmxkLnYxLkxpc3RXb3JsZHNSZXNwb25zZSIMkAIBorsYBQgBEgEGEl8KC1VwZGF0ZVdvcmxkEiEucW10bC53b3JsZC52MS5VcGRhdGVXb3JsZFJlcXVlc3QaIi5xbXRsLndvcmxkLnYxLlVwZGF0ZVdvcmxkUmVzcG9uc2UiCZACAqK7GAIIAxJfCgtEZWxldGVXb3JsZBIhLnFtdGwud29ybGQudjEuRGVsZXRlV29ybGRSZXF1ZXN0GiIucW10bC53b3JsZC52MS5EZWxldGVXb3JsZFJlc3BvbnNlIgmQAgKiuxgCCAMSawoOQ3JlYXRlQmluZGluZ3MSJC5xbXRsLndvcmxkLnYxLkNyZWF0ZUJpbmRpbmdzUmVxdWVzdBolLnFtdGwud29ybGQudjEuQ3JlYXRlQmluZGluZ3NSZXNwb25zZSIMkAICorsYBQgDEgEGEmUKDURlbGV0ZUJpbmRpbmcSIy5xbXRsLndvcmxkLnYxLkRlbGV0ZUJpbmRpbmdSZXF1ZXN0GiQucW10bC53b3JsZC52MS5EZWxldGVCaW5kaW5nUmVzcG9uc2UiCZACAqK7GAIIAxJlCgxMaXN0QmluZGluZ3MSIi5xbXRsLndvcmxkLnYxLkxpc3RCaW5kaW5nc1JlcXVlc3QaIy5xbXRsLndvcmxkLnYxLkxpc3RCaW5kaW5nc1Jlc3BvbnNlIgyQAgGiuxgFCAESAQYSawoPVXBzZXJ0V29ybGROb2RlEiUucW10bC53b3JsZC52MS5VcHNlcnRXb3JsZE5vZGVSZXF1ZXN0GiYucW10bC53b3JsZC52MS5VcHNlcnRXb3JsZE5vZGVSZXNwb25zZSIJkAICorsYAggDEmgKDkxpc3RXb3JsZE5vZGVzEiQucW10bC53b3JsZC52MS5MaXN0V29ybGROb2Rlc1JlcXVlc3QaJS5xbXRsLndvcmxkLnYxLkxpc3RXb3JsZE5vZGVzUmVzcG9uc2UiCZACAaK7GAIIARJ0ChJVcHNlcnRFZGdlT3ZlcnJpZGUSKC5xbXRsLndvcmxkLnYxLlVwc2VydEVkZ2VPdmVycmlkZVJlcXVlc3QaKS5xbXRsLndvcmxkLnYxLlVwc2VydEVkZ2VPdmVycmlkZVJlc3BvbnNlIgmQAgKiuxgCCAMScQoRTGlzdEVkZ2VPdmVycmlkZXMSJy5xbXRsLndvcmxkLnYxLkxpc3RFZGdlT3ZlcnJpZGVzUmVxdWVzdBooLnFtdGwud29ybGQudjEuTGlzdEVkZ2VPdmVycmlkZXNSZXNwb25zZSIJkAIBorsYAggBEm4KEExpc3RBdWRpdEVudHJpZXMSJi5xbXRsLndvcmxkLnYxLkxpc3RBdWRpdEVudHJpZXNSZXF1ZXN0GicucW10bC53b3JsZC52MS5MaXN0QXVkaXRFbnRyaWVzUmVzcG9uc2UiCZACAaK7GAIIAUJHChBpby5xbXRsLndvcmxkLnYxUAFaMWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL3dvcmxkL3YxO3dvcmxkdjFiBnByb3RvMw", [file_buf_validate_validate, file_google_api_field_behavior, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
- * Timers of the order lease. 0 means the default of the stage. A set that breaks a rule is refused.
+ * Timers of the order lease. An absent one has the default of the stage. A set that breaks a rule is refused.
  *
  * @generated from message qmtl.world.v1.LeaseTimers
  */
 export type LeaseTimers = Message<"qmtl.world.v1.LeaseTimers"> & {
   /**
-   * 1,000 … 30,000; live at most 5,000.
+   * 1 s … 30 s; live at most 5 s.
    *
-   * @generated from field: uint32 lease_ms = 1;
+   * @generated from field: google.protobuf.Duration lease = 1;
    */
-  leaseMs: number;
+  lease?: Duration | undefined;
 
   /**
-   * lease_ms ≥ 3·renew_ms + margin_ms.
+   * lease ≥ 3·renew_interval + margin.
    *
-   * @generated from field: uint32 renew_ms = 2;
+   * @generated from field: google.protobuf.Duration renew_interval = 2;
    */
-  renewMs: number;
+  renewInterval?: Duration | undefined;
 
   /**
-   * ≥ 0.02·lease_ms + emit_max_ms.
+   * ≥ 0.02·lease + emit_max.
    *
-   * @generated from field: uint32 margin_ms = 3;
+   * @generated from field: google.protobuf.Duration margin = 3;
    */
-  marginMs: number;
+  margin?: Duration | undefined;
 
   /**
    * Longest check-to-write pause that is tolerated.
    *
-   * @generated from field: uint32 emit_max_ms = 4;
+   * @generated from field: google.protobuf.Duration emit_max = 4;
    */
-  emitMaxMs: number;
+  emitMax?: Duration | undefined;
 
   /**
    * From freeze commit to unfreeze commit.
    *
-   * @generated from field: uint32 freeze_timeout_ms = 5;
+   * @generated from field: google.protobuf.Duration freeze_timeout = 5;
    */
-  freezeTimeoutMs: number;
+  freezeTimeout?: Duration | undefined;
 
   /**
    * Wait for acknowledgements of SWITCH.
    *
-   * @generated from field: uint32 switch_ack_ms = 6;
+   * @generated from field: google.protobuf.Duration switch_ack = 6;
    */
-  switchAckMs: number;
+  switchAck?: Duration | undefined;
 
   /**
    * No heartbeat this long means not live.
    *
-   * @generated from field: uint32 session_dead_ms = 7;
+   * @generated from field: google.protobuf.Duration session_dead = 7;
    */
-  sessionDeadMs: number;
+  sessionDead?: Duration | undefined;
 };
 
 /**
@@ -104,60 +105,60 @@ export type World = Message<"qmtl.world.v1.World"> & {
   displayName: string;
 
   /**
-   * Its clock.
+   * Its clock. Needed to create.
    *
    * @generated from field: qmtl.world.v1.WorldClock clock = 3;
    */
   clock: WorldClock;
 
   /**
-   * Source entry the replay clock reads; required with REPLAY.
+   * Source whose rows are the time of the world and seal its returns; needed with REPLAY. An unknown one is NOT_FOUND.
    *
    * @generated from field: string source = 4;
    */
   source: string;
 
   /**
-   * Account it trades on.
+   * Account it trades on; empty: none. An unknown one is NOT_FOUND.
    *
    * @generated from field: string account_id = 5;
    */
   accountId: string;
 
   /**
-   * False: live is never reached.
+   * False: live is never reached. Only an owner may set it.
    *
    * @generated from field: bool allow_live = 6;
    */
   allowLive: boolean;
 
   /**
-   * Data older than this lowers to compute-only; seconds; 0 = seven days.
+   * Data older than this lowers to compute-only. Absent: seven days.
    *
-   * @generated from field: int64 max_lag_seconds = 7;
+   * @generated from field: google.protobuf.Duration max_lag = 7;
    */
-  maxLagSeconds: bigint;
+  maxLag?: Duration | undefined;
 
   /**
-   * Life of a decision, seconds; 0 = 300.
+   * Life of a decision. Absent: 300 s.
    *
-   * @generated from field: int64 decision_ttl_seconds = 8;
+   * @generated from field: google.protobuf.Duration decision_ttl = 8;
    */
-  decisionTtlSeconds: bigint;
+  decisionTtl?: Duration | undefined;
 
   /**
-   * flat (default) or keep.
+   * What happens on demotion.
    *
-   * @generated from field: string on_demote = 9;
+   * @generated from field: qmtl.world.v1.DemotePolicy on_demote = 9;
    */
-  onDemote: string;
+  onDemote: DemotePolicy;
 
   /**
-   * cancel_opening (default), hold or flatten.
+   * What happens when an order lease is lost.
    *
-   * @generated from field: string on_lease_lost = 10;
+   * @generated from field: qmtl.world.v1.LeaseLostPolicy on_lease_lost = 10;
    */
-  onLeaseLost: string;
+  onLeaseLost: LeaseLostPolicy;
 
   /**
    * True: verified reduce-only orders may leave while the gate is shut.
@@ -188,32 +189,32 @@ export type World = Message<"qmtl.world.v1.World"> & {
   liveTimers?: LeaseTimers | undefined;
 
   /**
-   * Version for updates.
+   * Standing share of the account's equity, 0..1. Set with RebalancingService.UpsertAllocations.
    *
-   * @generated from field: string etag = 15;
+   * @generated from field: double allocation = 15;
    */
-  etag: string;
+  allocation: number;
 
   /**
-   * When it was made.
+   * Policy in force; 0: none. Set with PolicyService.SetDefaultPolicy.
    *
-   * @generated from field: google.protobuf.Timestamp create_time = 16;
-   */
-  createTime?: Timestamp | undefined;
-
-  /**
-   * Default policy version; 0 = none.
-   *
-   * @generated from field: uint32 policy_version = 17;
+   * @generated from field: uint32 policy_version = 16;
    */
   policyVersion: number;
 
   /**
-   * Standing share of the account's equity, 0..1.
+   * When it was made.
    *
-   * @generated from field: double allocation = 18;
+   * @generated from field: google.protobuf.Timestamp create_time = 17;
    */
-  allocation: number;
+  createTime?: Timestamp | undefined;
+
+  /**
+   * Changes with every update. In UpdateWorld: empty: unconditional.
+   *
+   * @generated from field: string etag = 18;
+   */
+  etag: string;
 };
 
 /**
@@ -277,13 +278,6 @@ export type Binding = Message<"qmtl.world.v1.Binding"> & {
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
   createTime?: Timestamp | undefined;
-
-  /**
-   * True: the operator took it out.
-   *
-   * @generated from field: bool removed = 8;
-   */
-  removed: boolean;
 };
 
 /**
@@ -307,7 +301,7 @@ export type WorldNode = Message<"qmtl.world.v1.WorldNode"> & {
   worldId: string;
 
   /**
-   * Node.
+   * Node. An unknown one is NOT_FOUND.
    *
    * @generated from field: string node_id = 2;
    */
@@ -321,11 +315,11 @@ export type WorldNode = Message<"qmtl.world.v1.WorldNode"> & {
   executionDomain: ExecutionDomain;
 
   /**
-   * unknown, validating, valid, invalid, running, paused, stopped, archived.
+   * State.
    *
-   * @generated from field: string status = 4;
+   * @generated from field: qmtl.world.v1.NodeStatus status = 4;
    */
-  status: string;
+  status: NodeStatus;
 
   /**
    * Why.
@@ -412,7 +406,7 @@ export type AuditEntry = Message<"qmtl.world.v1.AuditEntry"> & {
   worldId: string;
 
   /**
-   * world_created, policy_added, evaluated, decision_set, apply_phase, activation_updated, …
+   * What: "world_created", "policy_added", "evaluated", "apply_phase", … An open set.
    *
    * @generated from field: string type = 3;
    */
@@ -435,9 +429,9 @@ export type AuditEntry = Message<"qmtl.world.v1.AuditEntry"> & {
   /**
    * When.
    *
-   * @generated from field: google.protobuf.Timestamp time = 6;
+   * @generated from field: google.protobuf.Timestamp create_time = 6;
    */
-  time?: Timestamp | undefined;
+  createTime?: Timestamp | undefined;
 
   /**
    * Fence of the world then.
@@ -468,21 +462,21 @@ export const AuditEntrySchema: GenMessage<AuditEntry> = /*@__PURE__*/
  */
 export type CreateWorldRequest = Message<"qmtl.world.v1.CreateWorldRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * The world.
+   * The world; output-only fields are ignored.
    *
    * @generated from field: qmtl.world.v1.World world = 2;
    */
   world?: World | undefined;
 
   /**
-   * Idempotency key, kept 24 h.
+   * Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED.
    *
    * @generated from field: string request_id = 3;
    */
@@ -503,7 +497,7 @@ export const CreateWorldRequestSchema: GenMessage<CreateWorldRequest> = /*@__PUR
  */
 export type CreateWorldResponse = Message<"qmtl.world.v1.CreateWorldResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -531,7 +525,7 @@ export const CreateWorldResponseSchema: GenMessage<CreateWorldResponse> = /*@__P
  */
 export type GetWorldRequest = Message<"qmtl.world.v1.GetWorldRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -559,7 +553,7 @@ export const GetWorldRequestSchema: GenMessage<GetWorldRequest> = /*@__PURE__*/
  */
 export type GetWorldResponse = Message<"qmtl.world.v1.GetWorldResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -587,21 +581,21 @@ export const GetWorldResponseSchema: GenMessage<GetWorldResponse> = /*@__PURE__*
  */
 export type ListWorldsRequest = Message<"qmtl.world.v1.ListWorldsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * At most this many; 0 = 100, limit 1,000.
+   * At most this many; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * From the answer before.
+   * `next_page_token` of the answer before.
    *
    * @generated from field: string page_token = 3;
    */
@@ -622,7 +616,7 @@ export const ListWorldsRequestSchema: GenMessage<ListWorldsRequest> = /*@__PURE_
  */
 export type ListWorldsResponse = Message<"qmtl.world.v1.ListWorldsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -657,18 +651,27 @@ export const ListWorldsResponseSchema: GenMessage<ListWorldsResponse> = /*@__PUR
  */
 export type UpdateWorldRequest = Message<"qmtl.world.v1.UpdateWorldRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * The world; `etag` must be current.
+   * The world: `world_id`, the fields that change, and `etag`.
    *
    * @generated from field: qmtl.world.v1.World world = 2;
    */
   world?: World | undefined;
+
+  /**
+   * Fields that change, such as "display_name" or "paper_timers.lease". A field named and not set is cleared. Absent:
+   * the fields that are set. "*" is refused. Output-only fields are passed over; an immutable one with another value is
+   * refused.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 3;
+   */
+  updateMask?: FieldMask | undefined;
 };
 
 /**
@@ -685,7 +688,7 @@ export const UpdateWorldRequestSchema: GenMessage<UpdateWorldRequest> = /*@__PUR
  */
 export type UpdateWorldResponse = Message<"qmtl.world.v1.UpdateWorldResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -713,7 +716,7 @@ export const UpdateWorldResponseSchema: GenMessage<UpdateWorldResponse> = /*@__P
  */
 export type DeleteWorldRequest = Message<"qmtl.world.v1.DeleteWorldRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -725,6 +728,13 @@ export type DeleteWorldRequest = Message<"qmtl.world.v1.DeleteWorldRequest"> & {
    * @generated from field: string world_id = 2;
    */
   worldId: string;
+
+  /**
+   * From GetWorld; empty: unconditional.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
 };
 
 /**
@@ -735,13 +745,13 @@ export const DeleteWorldRequestSchema: GenMessage<DeleteWorldRequest> = /*@__PUR
   messageDesc(file_qmtl_world_v1_world_service, 14);
 
 /**
- * Done.
+ * Deleted.
  *
  * @generated from message qmtl.world.v1.DeleteWorldResponse
  */
 export type DeleteWorldResponse = Message<"qmtl.world.v1.DeleteWorldResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -756,13 +766,41 @@ export const DeleteWorldResponseSchema: GenMessage<DeleteWorldResponse> = /*@__P
   messageDesc(file_qmtl_world_v1_world_service, 15);
 
 /**
+ * A strategy to bind.
+ *
+ * @generated from message qmtl.world.v1.StrategyRef
+ */
+export type StrategyRef = Message<"qmtl.world.v1.StrategyRef"> & {
+  /**
+   * Strategy.
+   *
+   * @generated from field: string strategy_id = 1;
+   */
+  strategyId: string;
+
+  /**
+   * Author's name of it.
+   *
+   * @generated from field: string strategy_name = 2;
+   */
+  strategyName: string;
+};
+
+/**
+ * Describes the message qmtl.world.v1.StrategyRef.
+ * Use `create(StrategyRefSchema)` to create a new message.
+ */
+export const StrategyRefSchema: GenMessage<StrategyRef> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_world_service, 16);
+
+/**
  * Binds strategies to a world.
  *
  * @generated from message qmtl.world.v1.CreateBindingsRequest
  */
 export type CreateBindingsRequest = Message<"qmtl.world.v1.CreateBindingsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -778,9 +816,9 @@ export type CreateBindingsRequest = Message<"qmtl.world.v1.CreateBindingsRequest
   /**
    * Strategies.
    *
-   * @generated from field: repeated qmtl.world.v1.Binding bindings = 3;
+   * @generated from field: repeated qmtl.world.v1.StrategyRef strategies = 3;
    */
-  bindings: Binding[];
+  strategies: StrategyRef[];
 };
 
 /**
@@ -788,7 +826,7 @@ export type CreateBindingsRequest = Message<"qmtl.world.v1.CreateBindingsRequest
  * Use `create(CreateBindingsRequestSchema)` to create a new message.
  */
 export const CreateBindingsRequestSchema: GenMessage<CreateBindingsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 16);
+  messageDesc(file_qmtl_world_v1_world_service, 17);
 
 /**
  * Bindings now; binding again is no error.
@@ -797,7 +835,7 @@ export const CreateBindingsRequestSchema: GenMessage<CreateBindingsRequest> = /*
  */
 export type CreateBindingsResponse = Message<"qmtl.world.v1.CreateBindingsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -816,16 +854,16 @@ export type CreateBindingsResponse = Message<"qmtl.world.v1.CreateBindingsRespon
  * Use `create(CreateBindingsResponseSchema)` to create a new message.
  */
 export const CreateBindingsResponseSchema: GenMessage<CreateBindingsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 17);
+  messageDesc(file_qmtl_world_v1_world_service, 18);
 
 /**
- * Asks for the bindings of a world.
+ * Takes a strategy out of a world.
  *
- * @generated from message qmtl.world.v1.ListBindingsRequest
+ * @generated from message qmtl.world.v1.DeleteBindingRequest
  */
-export type ListBindingsRequest = Message<"qmtl.world.v1.ListBindingsRequest"> & {
+export type DeleteBindingRequest = Message<"qmtl.world.v1.DeleteBindingRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -837,6 +875,83 @@ export type ListBindingsRequest = Message<"qmtl.world.v1.ListBindingsRequest"> &
    * @generated from field: string world_id = 2;
    */
   worldId: string;
+
+  /**
+   * Strategy.
+   *
+   * @generated from field: string strategy_id = 3;
+   */
+  strategyId: string;
+
+  /**
+   * Why; audited.
+   *
+   * @generated from field: string reason = 4;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message qmtl.world.v1.DeleteBindingRequest.
+ * Use `create(DeleteBindingRequestSchema)` to create a new message.
+ */
+export const DeleteBindingRequestSchema: GenMessage<DeleteBindingRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_world_service, 19);
+
+/**
+ * Taken out.
+ *
+ * @generated from message qmtl.world.v1.DeleteBindingResponse
+ */
+export type DeleteBindingResponse = Message<"qmtl.world.v1.DeleteBindingResponse"> & {
+  /**
+   * Version of this message, and what the server supports.
+   *
+   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   */
+  schemaVersion?: SchemaVersion | undefined;
+};
+
+/**
+ * Describes the message qmtl.world.v1.DeleteBindingResponse.
+ * Use `create(DeleteBindingResponseSchema)` to create a new message.
+ */
+export const DeleteBindingResponseSchema: GenMessage<DeleteBindingResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_world_service, 20);
+
+/**
+ * Asks for the bindings of a world.
+ *
+ * @generated from message qmtl.world.v1.ListBindingsRequest
+ */
+export type ListBindingsRequest = Message<"qmtl.world.v1.ListBindingsRequest"> & {
+  /**
+   * Versions the caller accepts.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   */
+  schemaVersion?: VersionRange | undefined;
+
+  /**
+   * World.
+   *
+   * @generated from field: string world_id = 2;
+   */
+  worldId: string;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
 };
 
 /**
@@ -844,7 +959,7 @@ export type ListBindingsRequest = Message<"qmtl.world.v1.ListBindingsRequest"> &
  * Use `create(ListBindingsRequestSchema)` to create a new message.
  */
 export const ListBindingsRequestSchema: GenMessage<ListBindingsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 18);
+  messageDesc(file_qmtl_world_v1_world_service, 21);
 
 /**
  * Bindings, ordered by time, then strategy id.
@@ -853,7 +968,7 @@ export const ListBindingsRequestSchema: GenMessage<ListBindingsRequest> = /*@__P
  */
 export type ListBindingsResponse = Message<"qmtl.world.v1.ListBindingsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -865,6 +980,13 @@ export type ListBindingsResponse = Message<"qmtl.world.v1.ListBindingsResponse">
    * @generated from field: repeated qmtl.world.v1.Binding bindings = 2;
    */
   bindings: Binding[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -872,7 +994,7 @@ export type ListBindingsResponse = Message<"qmtl.world.v1.ListBindingsResponse">
  * Use `create(ListBindingsResponseSchema)` to create a new message.
  */
 export const ListBindingsResponseSchema: GenMessage<ListBindingsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 19);
+  messageDesc(file_qmtl_world_v1_world_service, 22);
 
 /**
  * Sets the state of a node.
@@ -881,7 +1003,7 @@ export const ListBindingsResponseSchema: GenMessage<ListBindingsResponse> = /*@_
  */
 export type UpsertWorldNodeRequest = Message<"qmtl.world.v1.UpsertWorldNodeRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -900,7 +1022,7 @@ export type UpsertWorldNodeRequest = Message<"qmtl.world.v1.UpsertWorldNodeReque
  * Use `create(UpsertWorldNodeRequestSchema)` to create a new message.
  */
 export const UpsertWorldNodeRequestSchema: GenMessage<UpsertWorldNodeRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 20);
+  messageDesc(file_qmtl_world_v1_world_service, 23);
 
 /**
  * The state now.
@@ -909,7 +1031,7 @@ export const UpsertWorldNodeRequestSchema: GenMessage<UpsertWorldNodeRequest> = 
  */
 export type UpsertWorldNodeResponse = Message<"qmtl.world.v1.UpsertWorldNodeResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -928,7 +1050,7 @@ export type UpsertWorldNodeResponse = Message<"qmtl.world.v1.UpsertWorldNodeResp
  * Use `create(UpsertWorldNodeResponseSchema)` to create a new message.
  */
 export const UpsertWorldNodeResponseSchema: GenMessage<UpsertWorldNodeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 21);
+  messageDesc(file_qmtl_world_v1_world_service, 24);
 
 /**
  * Asks for node states.
@@ -937,7 +1059,7 @@ export const UpsertWorldNodeResponseSchema: GenMessage<UpsertWorldNodeResponse> 
  */
 export type ListWorldNodesRequest = Message<"qmtl.world.v1.ListWorldNodesRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -949,6 +1071,20 @@ export type ListWorldNodesRequest = Message<"qmtl.world.v1.ListWorldNodesRequest
    * @generated from field: string world_id = 2;
    */
   worldId: string;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
 };
 
 /**
@@ -956,16 +1092,16 @@ export type ListWorldNodesRequest = Message<"qmtl.world.v1.ListWorldNodesRequest
  * Use `create(ListWorldNodesRequestSchema)` to create a new message.
  */
 export const ListWorldNodesRequestSchema: GenMessage<ListWorldNodesRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 22);
+  messageDesc(file_qmtl_world_v1_world_service, 25);
 
 /**
- * Node states.
+ * Node states, ordered by node, then domain.
  *
  * @generated from message qmtl.world.v1.ListWorldNodesResponse
  */
 export type ListWorldNodesResponse = Message<"qmtl.world.v1.ListWorldNodesResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -977,6 +1113,13 @@ export type ListWorldNodesResponse = Message<"qmtl.world.v1.ListWorldNodesRespon
    * @generated from field: repeated qmtl.world.v1.WorldNode nodes = 2;
    */
   nodes: WorldNode[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -984,7 +1127,7 @@ export type ListWorldNodesResponse = Message<"qmtl.world.v1.ListWorldNodesRespon
  * Use `create(ListWorldNodesResponseSchema)` to create a new message.
  */
 export const ListWorldNodesResponseSchema: GenMessage<ListWorldNodesResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 23);
+  messageDesc(file_qmtl_world_v1_world_service, 26);
 
 /**
  * Sets an edge.
@@ -993,7 +1136,7 @@ export const ListWorldNodesResponseSchema: GenMessage<ListWorldNodesResponse> = 
  */
 export type UpsertEdgeOverrideRequest = Message<"qmtl.world.v1.UpsertEdgeOverrideRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -1012,7 +1155,7 @@ export type UpsertEdgeOverrideRequest = Message<"qmtl.world.v1.UpsertEdgeOverrid
  * Use `create(UpsertEdgeOverrideRequestSchema)` to create a new message.
  */
 export const UpsertEdgeOverrideRequestSchema: GenMessage<UpsertEdgeOverrideRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 24);
+  messageDesc(file_qmtl_world_v1_world_service, 27);
 
 /**
  * The edge now.
@@ -1021,7 +1164,7 @@ export const UpsertEdgeOverrideRequestSchema: GenMessage<UpsertEdgeOverrideReque
  */
 export type UpsertEdgeOverrideResponse = Message<"qmtl.world.v1.UpsertEdgeOverrideResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -1040,7 +1183,7 @@ export type UpsertEdgeOverrideResponse = Message<"qmtl.world.v1.UpsertEdgeOverri
  * Use `create(UpsertEdgeOverrideResponseSchema)` to create a new message.
  */
 export const UpsertEdgeOverrideResponseSchema: GenMessage<UpsertEdgeOverrideResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 25);
+  messageDesc(file_qmtl_world_v1_world_service, 28);
 
 /**
  * Asks for edges.
@@ -1049,7 +1192,7 @@ export const UpsertEdgeOverrideResponseSchema: GenMessage<UpsertEdgeOverrideResp
  */
 export type ListEdgeOverridesRequest = Message<"qmtl.world.v1.ListEdgeOverridesRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -1061,6 +1204,20 @@ export type ListEdgeOverridesRequest = Message<"qmtl.world.v1.ListEdgeOverridesR
    * @generated from field: string world_id = 2;
    */
   worldId: string;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
 };
 
 /**
@@ -1068,16 +1225,16 @@ export type ListEdgeOverridesRequest = Message<"qmtl.world.v1.ListEdgeOverridesR
  * Use `create(ListEdgeOverridesRequestSchema)` to create a new message.
  */
 export const ListEdgeOverridesRequestSchema: GenMessage<ListEdgeOverridesRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 26);
+  messageDesc(file_qmtl_world_v1_world_service, 29);
 
 /**
- * Edges.
+ * Edges, ordered by source, then target.
  *
  * @generated from message qmtl.world.v1.ListEdgeOverridesResponse
  */
 export type ListEdgeOverridesResponse = Message<"qmtl.world.v1.ListEdgeOverridesResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -1089,6 +1246,13 @@ export type ListEdgeOverridesResponse = Message<"qmtl.world.v1.ListEdgeOverrides
    * @generated from field: repeated qmtl.world.v1.EdgeOverride edges = 2;
    */
   edges: EdgeOverride[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -1096,7 +1260,7 @@ export type ListEdgeOverridesResponse = Message<"qmtl.world.v1.ListEdgeOverrides
  * Use `create(ListEdgeOverridesResponseSchema)` to create a new message.
  */
 export const ListEdgeOverridesResponseSchema: GenMessage<ListEdgeOverridesResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 27);
+  messageDesc(file_qmtl_world_v1_world_service, 30);
 
 /**
  * Asks for the audit.
@@ -1105,7 +1269,7 @@ export const ListEdgeOverridesResponseSchema: GenMessage<ListEdgeOverridesRespon
  */
 export type ListAuditEntriesRequest = Message<"qmtl.world.v1.ListAuditEntriesRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -1126,14 +1290,14 @@ export type ListAuditEntriesRequest = Message<"qmtl.world.v1.ListAuditEntriesReq
   afterEntry: bigint;
 
   /**
-   * At most this many; 0 = 100, limit 1,000.
+   * At most this many; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 4;
    */
   pageSize: number;
 
   /**
-   * From the answer before.
+   * `next_page_token` of the answer before; the other fields must be the same.
    *
    * @generated from field: string page_token = 5;
    */
@@ -1145,7 +1309,7 @@ export type ListAuditEntriesRequest = Message<"qmtl.world.v1.ListAuditEntriesReq
  * Use `create(ListAuditEntriesRequestSchema)` to create a new message.
  */
 export const ListAuditEntriesRequestSchema: GenMessage<ListAuditEntriesRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 28);
+  messageDesc(file_qmtl_world_v1_world_service, 31);
 
 /**
  * Entries, oldest first.
@@ -1154,7 +1318,7 @@ export const ListAuditEntriesRequestSchema: GenMessage<ListAuditEntriesRequest> 
  */
 export type ListAuditEntriesResponse = Message<"qmtl.world.v1.ListAuditEntriesResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -1168,7 +1332,7 @@ export type ListAuditEntriesResponse = Message<"qmtl.world.v1.ListAuditEntriesRe
   entries: AuditEntry[];
 
   /**
-   * Empty at the end.
+   * Empty when there are no more now; go on later with `after_entry`.
    *
    * @generated from field: string next_page_token = 3;
    */
@@ -1180,26 +1344,30 @@ export type ListAuditEntriesResponse = Message<"qmtl.world.v1.ListAuditEntriesRe
  * Use `create(ListAuditEntriesResponseSchema)` to create a new message.
  */
 export const ListAuditEntriesResponseSchema: GenMessage<ListAuditEntriesResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_world_service, 29);
+  messageDesc(file_qmtl_world_v1_world_service, 32);
 
 /**
- * Which time a world lives in. Unspecified is read as WALL.
+ * Which time a world lives in.
  *
  * @generated from enum qmtl.world.v1.WorldClock
  */
 export const WorldClock = {
   /**
+   * Not stated. Refused.
+   *
    * @generated from enum value: WORLD_CLOCK_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
+   * The wall clock.
+   *
    * @generated from enum value: WORLD_CLOCK_WALL = 1;
    */
   WALL: 1,
 
   /**
-   * "Now" for data currency is the feed's watermark; allow_live is refused.
+   * The watermark of its feed; allow_live is refused.
    *
    * @generated from enum value: WORLD_CLOCK_REPLAY = 2;
    */
@@ -1207,7 +1375,7 @@ export const WorldClock = {
 } as const;
 
 /**
- * Which time a world lives in. Unspecified is read as WALL.
+ * Which time a world lives in.
  *
  * @generated from enum qmtl.world.v1.WorldClock
  */
@@ -1220,13 +1388,202 @@ export const WorldClockSchema: GenEnum<WorldClock> = /*@__PURE__*/
   enumDesc(file_qmtl_world_v1_world_service, 0);
 
 /**
- * Worlds and what is bound to them. Called by operators and the Gateway, which proxies it to clients.
+ * What happens to the position of a strategy that is demoted.
+ *
+ * @generated from enum qmtl.world.v1.DemotePolicy
+ */
+export const DemotePolicy = {
+  /**
+   * Not stated: FLAT.
+   *
+   * @generated from enum value: DEMOTE_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It is closed.
+   *
+   * @generated from enum value: DEMOTE_POLICY_FLAT = 1;
+   */
+  FLAT: 1,
+
+  /**
+   * It is kept.
+   *
+   * @generated from enum value: DEMOTE_POLICY_KEEP = 2;
+   */
+  KEEP: 2,
+} as const;
+
+/**
+ * What happens to the position of a strategy that is demoted.
+ *
+ * @generated from enum qmtl.world.v1.DemotePolicy
+ */
+export type DemotePolicy = (typeof DemotePolicy)[keyof typeof DemotePolicy] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.world.v1.DemotePolicy.
+ */
+export const DemotePolicySchema: GenEnum<DemotePolicy> = /*@__PURE__*/
+  enumDesc(file_qmtl_world_v1_world_service, 1);
+
+/**
+ * What happens when the order lease of a strategy is lost.
+ *
+ * @generated from enum qmtl.world.v1.LeaseLostPolicy
+ */
+export const LeaseLostPolicy = {
+  /**
+   * Not stated: CANCEL_OPENING.
+   *
+   * @generated from enum value: LEASE_LOST_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Its working opening orders are cancelled.
+   *
+   * @generated from enum value: LEASE_LOST_POLICY_CANCEL_OPENING = 1;
+   */
+  CANCEL_OPENING: 1,
+
+  /**
+   * Nothing.
+   *
+   * @generated from enum value: LEASE_LOST_POLICY_HOLD = 2;
+   */
+  HOLD: 2,
+
+  /**
+   * Its position is closed.
+   *
+   * @generated from enum value: LEASE_LOST_POLICY_FLATTEN = 3;
+   */
+  FLATTEN: 3,
+} as const;
+
+/**
+ * What happens when the order lease of a strategy is lost.
+ *
+ * @generated from enum qmtl.world.v1.LeaseLostPolicy
+ */
+export type LeaseLostPolicy = (typeof LeaseLostPolicy)[keyof typeof LeaseLostPolicy] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.world.v1.LeaseLostPolicy.
+ */
+export const LeaseLostPolicySchema: GenEnum<LeaseLostPolicy> = /*@__PURE__*/
+  enumDesc(file_qmtl_world_v1_world_service, 2);
+
+/**
+ * State of a node within a world.
+ *
+ * @generated from enum qmtl.world.v1.NodeStatus
+ */
+export const NodeStatus = {
+  /**
+   * Not stated. Refused.
+   *
+   * @generated from enum value: NODE_STATUS_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Not known.
+   *
+   * @generated from enum value: NODE_STATUS_UNKNOWN = 1;
+   */
+  UNKNOWN: 1,
+
+  /**
+   * Being validated.
+   *
+   * @generated from enum value: NODE_STATUS_VALIDATING = 2;
+   */
+  VALIDATING: 2,
+
+  /**
+   * Valid.
+   *
+   * @generated from enum value: NODE_STATUS_VALID = 3;
+   */
+  VALID: 3,
+
+  /**
+   * Invalid.
+   *
+   * @generated from enum value: NODE_STATUS_INVALID = 4;
+   */
+  INVALID: 4,
+
+  /**
+   * Running.
+   *
+   * @generated from enum value: NODE_STATUS_RUNNING = 5;
+   */
+  RUNNING: 5,
+
+  /**
+   * Paused.
+   *
+   * @generated from enum value: NODE_STATUS_PAUSED = 6;
+   */
+  PAUSED: 6,
+
+  /**
+   * Stopped.
+   *
+   * @generated from enum value: NODE_STATUS_STOPPED = 7;
+   */
+  STOPPED: 7,
+
+  /**
+   * Archived.
+   *
+   * @generated from enum value: NODE_STATUS_ARCHIVED = 8;
+   */
+  ARCHIVED: 8,
+} as const;
+
+/**
+ * State of a node within a world.
+ *
+ * @generated from enum qmtl.world.v1.NodeStatus
+ */
+export type NodeStatus = (typeof NodeStatus)[keyof typeof NodeStatus] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.world.v1.NodeStatus.
+ */
+export const NodeStatusSchema: GenEnum<NodeStatus> = /*@__PURE__*/
+  enumDesc(file_qmtl_world_v1_world_service, 3);
+
+/**
+ * Worlds and what is bound to them. Served through the gateway.
+ *
+ * | method             | role                              | ticket |
+ * | ------------------ | --------------------------------- | ------ |
+ * | CreateWorld        | operator; owner with allow_live   | –      |
+ * | GetWorld           | viewer; gateway                   | –      |
+ * | ListWorlds         | viewer; gateway                   | –      |
+ * | UpdateWorld        | operator; owner for allow_live    | –      |
+ * | DeleteWorld        | operator                          | –      |
+ * | CreateBindings     | operator; gateway                 | –      |
+ * | DeleteBinding      | operator                          | –      |
+ * | ListBindings       | viewer; gateway                   | –      |
+ * | UpsertWorldNode    | operator                          | –      |
+ * | ListWorldNodes     | viewer                            | –      |
+ * | UpsertEdgeOverride | operator                          | –      |
+ * | ListEdgeOverrides  | viewer                            | –      |
+ * | ListAuditEntries   | viewer                            | –      |
  *
  * @generated from service qmtl.world.v1.WorldService
  */
 export const WorldService: GenService<{
   /**
-   * Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS. Safe to retry.
+   * Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+   * SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.world.v1.WorldService.CreateWorld
    */
@@ -1236,7 +1593,7 @@ export const WorldService: GenService<{
     output: typeof CreateWorldResponseSchema;
   },
   /**
-   * A world. NOT_FOUND WORLD_NOT_FOUND. Safe to retry.
+   * A world. NOT_FOUND WORLD_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.WorldService.GetWorld
    */
@@ -1246,7 +1603,7 @@ export const WorldService: GenService<{
     output: typeof GetWorldResponseSchema;
   },
   /**
-   * Worlds. Safe to retry.
+   * Worlds.
    *
    * @generated from rpc qmtl.world.v1.WorldService.ListWorlds
    */
@@ -1256,7 +1613,7 @@ export const WorldService: GenService<{
     output: typeof ListWorldsResponseSchema;
   },
   /**
-   * Changes a world. ABORTED ETAG_MISMATCH.
+   * Changes a world. ABORTED ETAG_MISMATCH; NOT_FOUND ACCOUNT_NOT_FOUND; INVALID_ARGUMENT TIMERS_INVALID.
    *
    * @generated from rpc qmtl.world.v1.WorldService.UpdateWorld
    */
@@ -1266,7 +1623,8 @@ export const WorldService: GenService<{
     output: typeof UpdateWorldResponseSchema;
   },
   /**
-   * Deletes a world. FAILED_PRECONDITION CONFLICT while something is active in it.
+   * Deletes a world. ABORTED CONFLICT while something is active in it, ETAG_MISMATCH; NOT_FOUND WORLD_NOT_FOUND, also
+   * for a retry whose first try was done.
    *
    * @generated from rpc qmtl.world.v1.WorldService.DeleteWorld
    */
@@ -1276,7 +1634,7 @@ export const WorldService: GenService<{
     output: typeof DeleteWorldResponseSchema;
   },
   /**
-   * Binds strategies. Safe to retry.
+   * Binds strategies. NOT_FOUND WORLD_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.WorldService.CreateBindings
    */
@@ -1286,7 +1644,17 @@ export const WorldService: GenService<{
     output: typeof CreateBindingsResponseSchema;
   },
   /**
-   * Bindings. Safe to retry.
+   * Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
+   *
+   * @generated from rpc qmtl.world.v1.WorldService.DeleteBinding
+   */
+  deleteBinding: {
+    methodKind: "unary";
+    input: typeof DeleteBindingRequestSchema;
+    output: typeof DeleteBindingResponseSchema;
+  },
+  /**
+   * Bindings.
    *
    * @generated from rpc qmtl.world.v1.WorldService.ListBindings
    */
@@ -1296,7 +1664,7 @@ export const WorldService: GenService<{
     output: typeof ListBindingsResponseSchema;
   },
   /**
-   * Node states. Safe to retry.
+   * Sets the state of a node. INVALID_ARGUMENT for what is no node id.
    *
    * @generated from rpc qmtl.world.v1.WorldService.UpsertWorldNode
    */
@@ -1306,7 +1674,7 @@ export const WorldService: GenService<{
     output: typeof UpsertWorldNodeResponseSchema;
   },
   /**
-   * Node states. Safe to retry.
+   * Node states.
    *
    * @generated from rpc qmtl.world.v1.WorldService.ListWorldNodes
    */
@@ -1316,7 +1684,7 @@ export const WorldService: GenService<{
     output: typeof ListWorldNodesResponseSchema;
   },
   /**
-   * Edges. Safe to retry.
+   * Sets an edge.
    *
    * @generated from rpc qmtl.world.v1.WorldService.UpsertEdgeOverride
    */
@@ -1326,7 +1694,7 @@ export const WorldService: GenService<{
     output: typeof UpsertEdgeOverrideResponseSchema;
   },
   /**
-   * Edges. Safe to retry.
+   * Edges.
    *
    * @generated from rpc qmtl.world.v1.WorldService.ListEdgeOverrides
    */
@@ -1336,7 +1704,7 @@ export const WorldService: GenService<{
     output: typeof ListEdgeOverridesResponseSchema;
   },
   /**
-   * Audit. Safe to retry.
+   * The audit. NOT_FOUND WORLD_NOT_FOUND.
    *
    * @generated from rpc qmtl.world.v1.WorldService.ListAuditEntries
    */

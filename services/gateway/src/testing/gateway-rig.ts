@@ -110,6 +110,8 @@ export class FakeWorld {
           known(worldId);
           return { world: { worldId } };
         },
+        createWorld: async ({ world }) => ({ world: world! }),
+        updateWorld: async ({ world }) => ({ world: world! }),
         createBindings: async ({ worldId, strategies }) => {
           known(worldId);
           this.bound.push(...strategies.map(({ strategyId }) => strategyId));

@@ -147,6 +147,19 @@ test("nobody rises above the ceiling or by two stages", () => {
   expect(first[0]?.mayReach).toBe("compute-only");
 });
 
+test("every rule says what it was applied for: to stay in the stage, or to enter the next", () => {
+  const from = {
+    series: { backtest: series("backtest", 80, 0.3), dryrun: series("dryrun", 80, 0.3) },
+  };
+  const [paper] = judgeWorld([strategy("a", from)], { policy, ceiling: "live" });
+  const [fallen] = judgeWorld([c], options);
+
+  const uses = (verdict: typeof paper) =>
+    new Set(verdict?.rules.map(({ use, stage, domain }) => `${use} ${stage} on ${domain}`));
+  expect([...uses(paper)]).toEqual(["stay paper on dryrun", "enter live on dryrun"]);
+  expect([...uses(fallen)]).toEqual(["stay paper on dryrun", "stay compute-only on backtest"]);
+});
+
 test("the synthetic series have the Sharpe they claim", () => {
   expect(computeMetrics(series("dryrun", 63, annual(-4.6988))).get("sharpe")).toBeCloseTo(
     -4.6988,

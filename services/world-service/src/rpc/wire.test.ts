@@ -9,53 +9,18 @@ import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { loadConfig } from "@qmtl/sdk/config";
-import { connectTo } from "@qmtl/sdk/rpc";
-import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
-import { openEmbeddedBus } from "@qmtl/service-kit/bus";
-import { asGateway, openTestPglite, ownerOrGateway } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
-import { createWorldService } from "../create-world-service.ts";
-
-async function openWire() {
-  const host = await openTestPglite();
-  const config = await loadConfig({ cwd: "/", env: {} });
-  const bus = await openEmbeddedBus({ db: host.db("bus") });
-  const deps = { db: host.db("world"), bus, clock: systemClock, logger: silentLogger, config };
-  const service = await createWorldService(deps);
-  await service.start();
-  const { services, schemaRange } = service;
-  const door = await openGrpcDoor({
-    services,
-    schemaRange,
-    logger: silentLogger,
-    principalOf: ownerOrGateway,
-  });
-  const connection = connectTo(`http://127.0.0.1:${door.port}`, {});
-  const gateway = connectTo(`http://127.0.0.1:${door.port}`, { headers: () => asGateway });
-  return {
-    client: connection.client.bind(connection),
-    gatewayClient: gateway.client.bind(gateway),
-    async [Symbol.asyncDispose]() {
-      connection.close();
-      gateway.close();
-      await door.close();
-      await service.stop();
-      await bus.close();
-      await host.close();
-    },
-  };
-}
+import { openWire } from "../testing/open-wire.ts";
 
 test("a world is made, judged and promoted over the wire, and refusals name their place", async () => {
   await using wire = await openWire();
-  const worlds = wire.client(WorldService);
+  const worlds = wire.as("owner").client(WorldService);
   const worldId = "w1";
   const world = { worldId, clock: WorldClock.WALL, accountId: "acc" };
   await worlds.createWorld({ world, requestId: "w1" });
   await worlds.createBindings({ worldId, strategies: [{ strategyId: "a" }] });
 
-  const policies = wire.client(PolicyService);
+  const policies = wire.as("owner").client(PolicyService);
   const bad = policies.createPolicy({
     worldId,
     document: "thresholds:\n  x: {metric: sharp, min: 1}\n",
@@ -79,14 +44,15 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
     returns: Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 0.02 : -0.01)),
   };
   await wire
+    .as("owner")
     .client(DecisionService)
     .reportReturns({ worldId, returns: [{ strategyId: "a", series }] });
   const phases: ApplyPhase[] = [];
   const apply = { worldId, runId: "r1", targetMode: EffectiveMode.COMPUTE_ONLY, reason: "test" };
-  for await (const step of wire.client(ActivationService).apply(apply)) {
+  for await (const step of wire.as("owner").client(ActivationService).apply(apply)) {
     phases.push(step.phase);
   }
-  const { decision } = await wire.client(DecisionService).decide({ worldId });
+  const { decision } = await wire.as("owner").client(DecisionService).decide({ worldId });
 
   expect(phases).toEqual([
     ApplyPhase.FREEZING,
@@ -108,11 +74,12 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
     orderCapable: true,
   };
   const { replies } = await wire
-    .gatewayClient(SubscriptionService)
+    .as("gateway")
+    .client(SubscriptionService)
     .renewLeases({ gatewayId: "g", heartbeats: [heartbeat] });
   expect(replies[0]).toMatchObject({ granted: false, sessionId: "s", heartbeatSeq: 1n });
 
-  const { capabilities } = await wire.client(SystemService).getCapabilities({});
+  const { capabilities } = await wire.as("owner").client(SystemService).getCapabilities({});
   const rebalancing = capabilities?.contracts.find(
     ({ contract }) => contract === RebalancingService.typeName,
   );

@@ -2,7 +2,7 @@
  * The services behind a gateway's address, for `connectTo(url).client(OrderService)` of `@qmtl/sdk/rpc`, with the
  * messages and enumerations that programs beside a strategy most often need.
  */
-export { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+export { ApplyPhase, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 export { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 export {
   AccountService,
@@ -17,6 +17,7 @@ export {
   OrderState,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 export { RebalancingExecutionService } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
+export { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 export {
   ActivationService,
   type ApplyRun,
@@ -24,4 +25,4 @@ export {
 export { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 export { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 export { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-export { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+export { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";

@@ -127,8 +127,9 @@ function ruleToProto({ rule, metric, value, bound, samples, text, ...enums }: Ru
 }
 
 /** Name of a value, as people read it: `not_yet_judged`. */
-function nameOf(names: Readonly<Record<number, string>>, value: number): string {
-  return (names[value] ?? "unknown").toLowerCase();
+function nameOf(values: Readonly<Record<string, number>>, value: number): string {
+  const name = Object.entries(values).find(([, number]) => number === value)?.[0];
+  return (name ?? "unspecified").toLowerCase();
 }
 
 function summaryOf(

@@ -1,4 +1,9 @@
-import { ApplyPhase, Gate, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import {
+  ApplyPhase,
+  Gate,
+  GateStateSchema,
+  HoldKind,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   ActivationService,
@@ -180,7 +185,7 @@ export function addApplyCommands(world: Command): void {
           .resume({ worldId, hold: options.hold, reason: options.reason });
         if (session.asJson && gate) return printJson(jsonOf(GateStateSchema, gate));
         console.log(
-          `gate ${enumName(Gate, gate?.gate ?? 0)}, holds: ${gate?.holds.map((hold) => hold.name).join(", ") || "none"}`,
+          `gate ${enumName(Gate, gate?.gate ?? 0)}, holds: ${gate?.holds.map(({ kind }) => enumName(HoldKind, kind).toLowerCase()).join(", ") || "none"}`,
         );
       }),
     );

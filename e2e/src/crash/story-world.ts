@@ -1,5 +1,10 @@
 import { create } from "@bufbuild/protobuf";
-import { ApplyPhase, Gate, type GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import {
+  ApplyPhase,
+  Gate,
+  type GateState,
+  HoldKind,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
@@ -166,10 +171,11 @@ export class StoryWorld {
         // The gate's own phase stays at UNFROZEN: COMPLETED makes no revision.
         const ended: readonly number[] = [ApplyPhase.COMPLETED, ApplyPhase.ROLLED_BACK];
         const running = runs.find(({ phase }) => !ended.includes(phase));
-        const holds = gate.holds.map(({ name }) => name).join();
+        const holds = gate.holds.map(({ kind }) => holdName(kind)).join();
         seen = `gate ${gate.gate}, run in phase ${running?.phase ?? 0}, held by ${holds || "nothing"}`;
         if (running !== undefined) return undefined;
-        if (gate.gate === Gate.CLOSED) for (const hold of gate.holds) await this.resume(hold.name);
+        if (gate.gate === Gate.CLOSED)
+          for (const hold of gate.holds) await this.resume(holdName(hold.kind));
         if (gate.gate !== Gate.OPEN) return undefined;
         const { bindings } = await this.#connection
           .client(WorldService)
@@ -215,4 +221,10 @@ export class StoryWorld {
   #until<T>(what: string | (() => string), look: () => Promise<T | undefined>): Promise<T> {
     return waitFor(what, look, { signal: this.#signal });
   }
+}
+
+/** A hold as the world's own calls name it. */
+function holdName(kind: HoldKind): string {
+  const [name = ""] = Object.entries(HoldKind).find(([, each]) => each === kind) ?? [];
+  return name.toLowerCase();
 }

@@ -10,6 +10,7 @@ import {
   systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
+import { controlTopic, migrateTopics, topicService } from "@qmtl/service-kit/control";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
 import { type DagManagerConfig, dagManagerOptions } from "./dag-manager-options.ts";
 import type { DagStore } from "./dag-store.ts";
@@ -62,7 +63,8 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const metrics = deps.metrics ?? createMetrics();
   await migrate(db, fileURLToPath(new URL("../migrations/", import.meta.url)));
   await migrateOutbox(db);
-  await bus.ensureTopics([{ topic: "control" }]);
+  await migrateTopics(db);
+  await bus.ensureTopics([{ topic: controlTopic }]);
   const ownerId = randomUUID();
   const relay = new OutboxRelay({ db, bus, ownerId, logger, metrics, clock });
   const isShared = db.kind === "postgres";
@@ -86,6 +88,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     diffHandlers(store, leadership),
     queueHandlers({ store, desk, swaps, timers, leadership }),
     queueDataHandlers({ log, tail, clock, leadership, consume }),
+    topicService(db, "dag"),
   ];
   return {
     services: [...services, systemService({ services, flags: options.flags, serverVersion })],

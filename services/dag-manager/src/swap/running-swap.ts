@@ -3,7 +3,7 @@ import {
   type ContextSwap,
   ContextSwapSchema,
   SwapPhase,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+} from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import {
   openSwap,
   type SwapEffect,

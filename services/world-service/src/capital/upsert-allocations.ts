@@ -49,11 +49,7 @@ export function upsertAllocations(worlds: Worlds, order: AllocationOrder): Promi
         await worlds.ports.leadership.assertLeads(tx);
         for (const one of order.allocations)
           await writeOne(tx, worlds.get(one.worldId), one, order, nowMs);
-        await appendRebalancingEvents(
-          tx,
-          order.allocations.map((one) => one.worldId),
-          { ...order.plan, nowMs },
-        );
+        await appendRebalancingEvents(tx, order.allocations, nowMs);
         await writeRequest(tx, key, "done", nowMs);
       });
     } catch (error) {

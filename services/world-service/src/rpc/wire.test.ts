@@ -5,7 +5,10 @@ import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_serv
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
+import {
+  SessionKind,
+  SubscriptionService,
+} from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
@@ -96,17 +99,12 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
     "strategy_stage",
   ]);
 
-  const heartbeat = {
-    sessionId: "s",
-    worldId,
-    heartbeatSeq: 1n,
-    wantLease: true,
-    orderCapable: true,
-  };
+  const claim = { sessionId: "s", worldId, kind: SessionKind.TRADER, strategyIds: ["a"] };
+  const heartbeat = { heartbeatSeq: 1n, wantLease: true };
   const { replies } = await wire
     .gatewayClient(SubscriptionService)
-    .renewLeases({ gatewayId: "g", heartbeats: [heartbeat] });
-  expect(replies[0]).toMatchObject({ granted: false, sessionId: "s", heartbeatSeq: 1n });
+    .relayHeartbeats({ heartbeats: [{ claim, heartbeat }] });
+  expect(replies[0]).toMatchObject({ granted: false, heartbeatSeq: 1n });
 
   const { capabilities } = await wire.client(SystemService).getCapabilities({});
   const rebalancing = capabilities?.contracts.find(

@@ -1,4 +1,5 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { appendPolicyEvent, appendRebalancingEvents } from "../bus/control-events.ts";
 import { checkAccountSum } from "../capital/check-sums.ts";
 import { reassess } from "../decide/reassess.ts";
 import { appendAllocation } from "../store/allocation-table.ts";
@@ -49,6 +50,8 @@ export function updateWorld(worlds: Worlds, change: WorldChange): Promise<WorldA
             runId: "update",
           };
           await appendAllocation(tx, entry, principal, nowMs);
+          const changed = { worldId: actor.worldId, ratio: allocation };
+          await appendRebalancingEvents(tx, [changed], nowMs);
         }
         await appendAudit(
           tx,
@@ -76,6 +79,8 @@ export function deleteWorld(worlds: Worlds, worldId: string, principal: string):
       await actor.write(async (tx) => {
         await appendAudit(tx, auditOf(actor, "world_deleted", principal, nowMs, {}));
         await deleteRows(tx, worldId);
+        await appendPolicyEvent(tx, worldId, { version: 0, checksum: "", nowMs });
+        await appendRebalancingEvents(tx, [{ worldId, ratio: 0 }], nowMs);
       });
     });
     await worlds.remove(worldId);

@@ -63,7 +63,7 @@ step "a refusal, and its reason"
 (call qmtl.world.v1.DecisionService/Decide '{"worldId":"nowhere"}') 2>&1 || true
 step "a ticket for the control stream"
 ticket=$(call qmtl.gateway.v1.ControlStreamService/IssueTicket \
-  "{\"worldId\":\"$world\",\"purpose\":\"TICKET_PURPOSE_OBSERVE\"}" |
+  "{\"worldId\":\"$world\",\"rights\":[\"TICKET_RIGHT_OBSERVE\"],\"topics\":[\"TOPIC_GATE\"]}" |
   sed -n 's/.*"ticket": *"\([^"]*\)".*/\1/p')
 echo "${#ticket} characters; it is shown to nobody"
 

@@ -77,7 +77,7 @@ trap 'kill -- "-$subscriber" 2>/dev/null || true; rm -f "$seen"' EXIT
 until_seen '"snapshot"' "$seen"
 (call qmtl.world.v1.ActivationService/Freeze \
   "{\"worldId\":\"$world\",\"hold\":\"manual\",\"reason\":\"to see a change\"}") >/dev/null
-until_seen '"change": *"freeze"' "$seen"
+until_seen '"change": *"GATE_CHANGE_FREEZE"' "$seen"
 cat "$seen"
 step "the world is opened again"
 (call qmtl.world.v1.ActivationService/Resume \

@@ -23,6 +23,7 @@ import {
 import { LeaseDesk } from "./leases/lease-desk.ts";
 import { EmbeddedLog } from "./log/embedded-log.ts";
 import { LogTail } from "./log/log-tail.ts";
+import { FeedProgress } from "./replay/feed-progress.ts";
 import { diffHandlers } from "./rpc/diff-handlers.ts";
 import { queueDataHandlers } from "./rpc/queue-data-handlers.ts";
 import { queueHandlers } from "./rpc/queue-handlers.ts";
@@ -82,7 +83,8 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const desk = new LeaseDesk({ db, clock, logger, timers, checkLeader });
   const swaps = new SwapDesk(store, desk);
   const tail = new LogTail();
-  const log = openLog(store, tail, { desk, leadership, metrics });
+  const progress = new FeedProgress(store, logger);
+  const log = openLog(store, tail, { desk, leadership, metrics, progress });
   const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
   const services = [
     diffHandlers(store, leadership),
@@ -102,6 +104,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     },
     async stop() {
       desk.stop();
+      await progress.stop();
       await leadership.stop();
       await relay.close();
     },
@@ -112,16 +115,18 @@ interface LogPorts {
   readonly desk: LeaseDesk;
   readonly leadership: Leadership;
   readonly metrics: Metrics;
+  readonly progress: FeedProgress;
 }
 
 function openLog(store: DagStore, tail: LogTail, ports: LogPorts): EmbeddedLog {
-  const { desk, leadership, metrics } = ports;
+  const { desk, leadership, metrics, progress } = ports;
   const voids = metrics.counter("queue_void_total", "Queue records that are void", ["reason"]);
   return new EmbeddedLog(store.db, tail, leadership, {
     onOrigin: (tx, source, row) => beginFeed(tx, source, row, store.clock.nowMs()),
     onVoid: (reason) => voids.inc({ reason }),
     onAppended: (entries) => {
       for (const { computeKey, record } of entries) {
+        progress.appended(computeKey);
         if (record.kind === RecordKind.END) desk.close(computeKey);
         else if (record.kind === RecordKind.START) store.changed();
       }

@@ -111,6 +111,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       relay.start();
       await orders.start();
       hub.onEvent((event) => feeds.onEvent(event));
+      hub.completeFeeds((state) => feeds.complete(state));
       await hub.start();
       await worker.start();
       openBarriers(deps.config, feeds, deps.logger);

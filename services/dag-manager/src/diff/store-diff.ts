@@ -49,7 +49,8 @@ export async function storeDiff(
   await tellTagQueries(tx, queries, worldIds, plan.newQueues, nowMs);
 }
 
-async function tellWorld(
+/** Tells the queues of a strategy in the context that is in force in its world. */
+export async function tellWorld(
   tx: Tx,
   worldId: string,
   strategyId: string,

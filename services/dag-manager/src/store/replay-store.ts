@@ -171,6 +171,19 @@ export async function runnerSessions(
   return rows.map((row) => row.session_id);
 }
 
+/** Feeds that some keys are queues of, by key; keys of no feed are left out. */
+export async function feedsOf(
+  db: Queryable,
+  computeKeys: readonly string[],
+): Promise<Map<string, string>> {
+  const rows = await db.query<{ compute_key: string; source: string }>(
+    `select q.compute_key, q.source from dag.queue q join dag.feed f using (source)
+     where q.compute_key = any($1::text[]) and q.is_source`,
+    [computeKeys],
+  );
+  return new Map(rows.map(({ compute_key, source }) => [compute_key, source]));
+}
+
 /** Tells where a feed stands, as far as the graph's store knows it: ends of rows are the barrier's owner's. */
 export async function tellFeed(tx: Tx, source: string, nowMs: number): Promise<void> {
   const state = await feedState(tx, source);

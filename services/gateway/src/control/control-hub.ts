@@ -1,7 +1,9 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { clone, fromBinary } from "@bufbuild/protobuf";
 import {
   type ControlEvent,
   ControlEventSchema,
+  type FeedState,
+  FeedStateSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { GateEvent, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
@@ -51,6 +53,7 @@ export class ControlHub implements SnapshotSource {
   readonly #stopping = new AbortController();
   #bus: BusSubscription | undefined;
   #marks: ClockTimer | undefined;
+  #completeFeed: (state: FeedState) => void = () => {};
 
   constructor(ports: HubPorts) {
     this.#ports = ports;
@@ -163,13 +166,29 @@ export class ControlHub implements SnapshotSource {
     }
     const known = this.#ports.topics.snapshot(topicKey, strategyIds);
     if (known === undefined) throw new QmtlError("PEER_UNAVAILABLE", `no state of ${topicKey}`);
+    const { state } = known.snapshot;
+    if (state.case === "feed") {
+      // A copy: the state that is kept goes on to others.
+      state.value = clone(FeedStateSchema, state.value);
+      this.#completeFeed(state.value);
+    }
     const revision = BigInt(known.revision);
     const storeEpoch = BigInt(known.storeEpoch);
     return snapshotEvent({ topicKey, storeEpoch, revision }, known.snapshot, nowMs);
   }
 
+  /** Revision of the newest event of a key that came here; 0 for none. */
+  revisionOf(topicKey: string): number {
+    return this.#windows.get(topicKey)?.last ?? 0;
+  }
+
   nowMs(): number {
     return this.#ports.clock.nowMs();
+  }
+
+  /** Adds to the state of a feed what its store does not know, before anybody is told. */
+  completeFeeds(complete: (state: FeedState) => void): void {
+    this.#completeFeed = complete;
   }
 
   /** One event of the bus. What cannot be read is logged and left out: it must not stop those behind it. */
@@ -182,6 +201,7 @@ export class ControlHub implements SnapshotSource {
       return;
     }
     const { payload, topicKey } = event;
+    if (payload.case === "feedUpdated") this.#completeFeed(payload.value);
     const window = this.#window(topicKey);
     const outcome = window.add(event);
     if (outcome === "repeated") return;

@@ -112,7 +112,7 @@ async function heartbeat(ports: ControlPorts, request: HeartbeatRequest, context
     throw new QmtlError("TICKET_SCOPE", message, { metadata, fields });
   }
   const reply = await ports.leases.renew({ claim: claimToProto(session), heartbeat: beat! });
-  return { reply };
+  return { reply, unregisteredSources: ports.feeds.unregistered(session.sessionId) };
 }
 
 async function nack(ports: ControlPorts, request: NackRequest, context: CallContext) {

@@ -23,7 +23,7 @@ export interface FeedDeskPorts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  readonly booker: BarBooker;
+  readonly booker: Pick<BarBooker, "catchUp" | "isBooked" | "whyUnbooked">;
   readonly gates: Pick<GateView, "onApplied">;
   readonly sessionDeadMs: number;
 }

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
@@ -42,7 +43,9 @@ export function worldCases(at: () => BadInputStack): void {
         connection.client(WorldService).getWorld({ worldId }),
         connection.client(DecisionService).decide({ worldId }),
         connection.client(PolicyService).createPolicy({ worldId, document: "min_samples: 1" }),
-        connection.client(ControlStreamService).issueTicket({ worldId }),
+        connection
+          .client(ControlStreamService)
+          .issueTicket({ worldId, rights: [TicketRight.OBSERVE] }),
         apply(),
       ];
       for (const call of calls) {

@@ -80,7 +80,7 @@ describe("an operator with buf curl", () => {
   test("takes a ticket, is given a snapshot, then one change", async () => {
     const issued = await curl(stack, "qmtl.gateway.v1.ControlStreamService/IssueTicket", {
       worldId: "ops",
-      purpose: "TICKET_PURPOSE_OBSERVE",
+      rights: ["TICKET_RIGHT_OBSERVE"],
     });
     const { ticket } = JSON.parse(issued) as { ticket: string };
 
@@ -89,11 +89,11 @@ describe("an operator with buf curl", () => {
     const text = await curl(stack, subscribe, { ticket }, (seen) => {
       if (seen.includes('"snapshot"'))
         change ??= stack.qmtl("world", "freeze", "ops", "--reason", "to see it");
-      return seen.includes('"change": "freeze"');
+      return seen.includes('"change": "GATE_CHANGE_FREEZE"');
     });
     await change;
 
-    expect(text.replaceAll(/\s/g, "")).toContain('"snapshot":{"topicKey":"world/ops/gate"');
+    expect(text.replaceAll(/\s/g, "")).toContain('"snapshot":{"gate":{"worldId":"ops"');
     expect(text.indexOf('"snapshot"')).toBeLessThan(text.indexOf('"change"'));
   });
 

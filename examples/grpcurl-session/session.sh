@@ -63,7 +63,7 @@ step "a refusal, and its reason"
 (call qmtl.world.v1.DecisionService/Decide '{"worldId":"nowhere"}') 2>&1 || true
 step "a ticket for the control stream"
 ticket=$(call qmtl.gateway.v1.ControlStreamService/IssueTicket \
-  "{\"worldId\":\"$world\",\"purpose\":\"TICKET_PURPOSE_OBSERVE\"}" |
+  "{\"worldId\":\"$world\",\"rights\":[\"TICKET_RIGHT_OBSERVE\"],\"topics\":[\"TOPIC_GATE\"]}" |
   sed -n 's/.*"ticket": *"\([^"]*\)".*/\1/p')
 echo "${#ticket} characters; it is shown to nobody"
 
@@ -77,7 +77,7 @@ trap 'kill -- "-$subscriber" 2>/dev/null || true; rm -f "$seen"' EXIT
 until_seen '"snapshot"' "$seen"
 (call qmtl.world.v1.ActivationService/Freeze \
   "{\"worldId\":\"$world\",\"hold\":\"HOLD_KIND_MANUAL\",\"reason\":\"to see a change\"}") >/dev/null
-until_seen '"change": *"freeze"' "$seen"
+until_seen '"change": *"GATE_CHANGE_FREEZE"' "$seen"
 cat "$seen"
 step "the world is opened again"
 (call qmtl.world.v1.ActivationService/Resume \

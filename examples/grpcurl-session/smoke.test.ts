@@ -47,6 +47,6 @@ function checkSession(session: string): void {
   expect(session).toContain('"executionDomain": "EXECUTION_DOMAIN_BACKTEST"');
   expect(session).toContain("there is no world nowhere");
   const stream = session.slice(session.indexOf("== the control stream"));
-  expect(stream).toMatch(/"snapshot"[\s\S]*"GATE_OPEN"[\s\S]*"change": "freeze"/);
+  expect(stream).toMatch(/"snapshot"[\s\S]*"GATE_OPEN"[\s\S]*"change": "GATE_CHANGE_FREEZE"/);
   expect(stream).toMatch(/the world is opened again[\s\S]*"fence": "\d"/);
 }

@@ -13,10 +13,10 @@ import grpc
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "gen" / "python" / "src"))
 
 from google.rpc import error_details_pb2, status_pb2
-from qmtl.control.v1 import gate_pb2
+from qmtl.control.v1 import control_event_pb2, gate_pb2
 from qmtl.gateway.v1 import control_stream_service_pb2 as stream_pb2
 from qmtl.gateway.v1 import control_stream_service_pb2_grpc as stream_grpc
-from qmtl.type.v1 import execution_pb2
+from qmtl.type.v1 import access_pb2, execution_pb2
 from qmtl.world.v1 import decision_service_pb2 as decision_pb2
 from qmtl.world.v1 import decision_service_pb2_grpc as decision_grpc
 from qmtl.world.v1 import world_service_pb2 as world_pb2
@@ -71,7 +71,7 @@ def print_decision(channel: grpc.Channel, world_id: str) -> None:
 
 
 def gate_text(gate) -> str:
-    holds = ", ".join(f"{hold.name} ({hold.reason})" for hold in gate.holds)
+    holds = ", ".join(f"{short(gate_pb2.HoldKind, hold.kind, 'HOLD_KIND_')} ({hold.reason})" for hold in gate.holds)
     state = short(gate_pb2.Gate, gate.gate, "GATE_")
     return f"gate {state}, fence {gate.fence}, revision {gate.revision}{', held: ' + holds if holds else ''}"
 
@@ -80,7 +80,11 @@ def watch_one_change(channel: grpc.Channel, world_id: str, seconds: float) -> No
     """First a snapshot, then changes without a gap: from both a client knows the gate at any time."""
     control = stream_grpc.ControlStreamServiceStub(channel)
     issued = control.IssueTicket(
-        stream_pb2.IssueTicketRequest(world_id=world_id, purpose=stream_pb2.TICKET_PURPOSE_OBSERVE),
+        stream_pb2.IssueTicketRequest(
+            world_id=world_id,
+            rights=[access_pb2.TICKET_RIGHT_OBSERVE],
+            topics=[control_event_pb2.TOPIC_GATE],
+        ),
         timeout=CALL_SECONDS,
     )
     print(f"ticket    for {', '.join(issued.topic_keys)}")
@@ -89,10 +93,11 @@ def watch_one_change(channel: grpc.Channel, world_id: str, seconds: float) -> No
         event = response.event
         payload = event.WhichOneof("payload")
         if payload == "snapshot":
-            print(f"snapshot  {gate_text(event.snapshot.gate.state)}")
+            print(f"snapshot  {gate_text(event.snapshot.gate)}")
             print(f"waiting   for a change; qmtl world freeze {world_id} --reason test", flush=True)
         elif payload == "gate_event":
-            print(f"change    {event.gate_event.change}: {gate_text(event.gate_event.state)}")
+            change = short(gate_pb2.GateChange, event.gate_event.change, "GATE_CHANGE_")
+            print(f"change    {change}: {gate_text(event.gate_event.state)}")
             stream.cancel()
             return
 

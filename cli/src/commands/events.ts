@@ -1,20 +1,34 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import {
+  type ControlEvent,
+  ControlEventSchema,
+  Topic,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { GateChange } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import {
   ControlStreamService,
   type LastApplied,
   LastAppliedSchema,
-  TicketPurpose,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { hasReason } from "@qmtl/sdk/errors";
 import type { Command } from "commander";
 import { jsonOf } from "../json-of.ts";
-import { printJson } from "../print.ts";
+import { enumName, printJson } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
+
+/** Topics of `--follow`. */
+const followed = [
+  Topic.GATE,
+  Topic.POLICY,
+  Topic.QUEUE,
+  Topic.ORDER,
+  Topic.HALT,
+  Topic.REBALANCING,
+] as const;
 
 function print(session: CommandSession, event: ControlEvent): void {
   if (session.asJson) {
@@ -22,10 +36,10 @@ function print(session: CommandSession, event: ControlEvent): void {
     return;
   }
   const time = event.time ? timestampDate(event.time).toISOString() : "-";
-  const change = event.payload.case === "gateEvent" ? ` ${event.payload.value.change}` : "";
-  console.log(
-    `${time}  ${event.topicKey}#${event.revision}  ${event.type}${change}${event.worldFence ? `  fence ${event.worldFence}` : ""}`,
-  );
+  const gate = event.payload.case === "gateEvent" ? event.payload.value : undefined;
+  const change = gate === undefined ? "" : ` ${enumName(GateChange, gate.change).toLowerCase()}`;
+  const fence = gate?.state === undefined ? "" : `  fence ${gate.state.fence}`;
+  console.log(`${time}  ${event.topicKey}#${event.revision}  ${event.type}${change}${fence}`);
 }
 
 /** Events of a world as they come. A ticket ends after some minutes: the stream goes on with a new one. */
@@ -47,8 +61,11 @@ async function followOnce(
   applied: Map<string, LastApplied>,
 ): Promise<void> {
   const control = session.client(ControlStreamService);
-  const topics = ["gate", "queue", "policy", "order"];
-  const { ticket } = await control.issueTicket({ worldId, topics, purpose: TicketPurpose.OBSERVE });
+  const { ticket } = await control.issueTicket({
+    worldId,
+    topics: [...followed],
+    rights: [TicketRight.OBSERVE],
+  });
   const lastApplied = [...applied.values()];
   for await (const { event } of control.subscribe({ ticket, lastApplied })) {
     if (event === undefined || event.payload.case === "progressMark") continue;
@@ -59,15 +76,8 @@ async function followOnce(
 
 /** What a stream that comes back has seen already. */
 function appliedOf(event: ControlEvent): LastApplied {
-  const { topicKey, payload } = event;
-  const isSnapshot = payload.case === "snapshot";
-  const revision = isSnapshot ? payload.value.revision : event.revision;
-  const state = isSnapshot
-    ? payload.value.gate?.state
-    : payload.case === "gateEvent"
-      ? payload.value.state
-      : undefined;
-  return create(LastAppliedSchema, { topicKey, revision, storeEpoch: state?.storeEpoch ?? 0n });
+  const { topicKey, revision, storeEpoch } = event;
+  return create(LastAppliedSchema, { topicKey, revision, storeEpoch });
 }
 
 async function history(session: CommandSession, topicKey: string): Promise<void> {

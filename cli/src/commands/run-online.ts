@@ -28,16 +28,18 @@ export async function runOnline(
   refuseConflict(file);
   const apiKey = process.env.QMTL_API_KEY;
   const problems = new RunProblems({ asJson: session.asJson });
+  let sessionId = (): string | undefined => undefined;
   const run = await Runner.run(strategy, {
     worldId,
     config: session.config,
     gatewayUrl: session.gatewayUrl,
-    onEvent: (event) => printEvent(session, event),
+    onEvent: (event) => printEvent(session, event, sessionId()),
     onProblem: (problem) => problems.tell(problem),
     ...(apiKey === undefined ? {} : { apiKey }),
     ...(options.record === undefined ? {} : { record: options.record }),
   });
-  if (session.asJson) printJson({ event: "started", session_id: run.sessionId });
+  sessionId = () => run.sessionId;
+  if (session.asJson) printJson({ event: "started" });
   try {
     await Promise.race([run.done, untilStopped()]);
     await run.stop();
@@ -55,8 +57,15 @@ function refuseConflict(file: string): void {
   throw new StrategyRunError("DEPENDENCY_CONFLICT", `${detail}; ${fix}`);
 }
 
-function printEvent(session: CommandSession, event: OnlineEvent): void {
-  if (session.asJson) printJson({ event: event.kind, message: event.message, row: event.row });
+/** The gateway names the session once the strategy was submitted. */
+function printEvent(
+  session: CommandSession,
+  event: OnlineEvent,
+  sessionId: string | undefined,
+): void {
+  const named = event.kind === "submitted" ? { session_id: sessionId } : {};
+  if (session.asJson)
+    printJson({ event: event.kind, message: event.message, row: event.row, ...named });
   else
     console.log(
       `${event.kind.padEnd(14)} ${event.message}${event.row === undefined ? "" : `  (row ${event.row})`}`,

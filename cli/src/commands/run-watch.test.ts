@@ -174,6 +174,6 @@ test(
     await watching.next("status");
 
     expect(await watching.ended).toBe(0);
-    expect(second.session_id).not.toBe(first.session_id);
+    expect([first.event, second.event]).toEqual(["started", "started"]);
   },
 );

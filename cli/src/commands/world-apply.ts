@@ -200,7 +200,7 @@ export function addApplyCommands(world: Command): void {
           .resume({ worldId, hold: HOLDS[options.hold]!, reason: options.reason });
         if (session.asJson && gate) return printJson(jsonOf(GateStateSchema, gate));
         console.log(
-          `gate ${enumName(Gate, gate?.gate ?? 0)}, holds: ${gate?.holds.map((hold) => hold.name).join(", ") || "none"}`,
+          `gate ${enumName(Gate, gate?.gate ?? 0)}, holds: ${gate?.holds.map(({ kind }) => enumName(HoldKind, kind).toLowerCase()).join(", ") || "none"}`,
         );
       }),
     );

@@ -1,4 +1,4 @@
-import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   ActivationService,
@@ -88,7 +88,9 @@ function addReadCommands(world: Command): void {
             `${found.displayName || worldId}: ${enumName(WorldClock, found.clock)} clock${found.source ? ` of ${found.source}` : ""}, account ${found.accountId || "-"}, ${found.allocation} of its equity, policy ${found.policyVersion || "-"}${found.allowLive ? ", live allowed" : ""}`,
           );
         const gate = activation.gate;
-        const holds = gate?.holds.map((hold) => `${hold.name} (${hold.reason})`).join(", ");
+        const holds = gate?.holds
+          .map(({ kind, reason }) => `${enumName(HoldKind, kind).toLowerCase()} (${reason})`)
+          .join(", ");
         console.log(
           `gate ${enumName(Gate, gate?.gate ?? 0)}, fence ${gate?.fence}, revision ${gate?.revision}, mode ${enumName(EffectiveMode, gate?.decision?.mode ?? 0)}${holds ? `, held: ${holds}` : ""}`,
         );

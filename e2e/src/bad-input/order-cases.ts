@@ -1,8 +1,6 @@
-import {
-  ControlStreamService,
-  TicketPurpose,
-} from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -74,12 +72,10 @@ function claimCases(now: () => Emitter): void {
 function senderCases(now: () => Emitter): void {
   test("a target of another session than the emitter is NOT_EMITTER", async () => {
     const { at, strategyId } = now();
-    const sessionId = "somebody-else";
-    const { ticket } = await at.connection.client(ControlStreamService).issueTicket({
+    const { ticket, sessionId } = await at.connection.client(ControlStreamService).issueTicket({
       worldId: "w",
       strategyIds: [strategyId],
-      sessionId,
-      purpose: TicketPurpose.GATE,
+      rights: [TicketRight.TRADE],
     });
     const before = await booked(at);
 

@@ -1,10 +1,8 @@
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
-import {
-  ControlStreamService,
-  TicketPurpose,
-} from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import type { LongCommand } from "../../../examples/demo/src/qmtl-command.ts";
@@ -54,7 +52,7 @@ export async function reachPaper(at: BadInputStack): Promise<Emitter> {
     worldId,
     strategyIds: [strategyId],
     sessionId,
-    purpose: TicketPurpose.GATE,
+    rights: [TicketRight.TRADE],
   });
   const { fence = 0n, revision = 0n } = gate ?? {};
   return { at, runner, strategyId, sessionId, ticket, fence, revision };

@@ -1,6 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
@@ -47,7 +48,9 @@ export function worldCases(at: () => BadInputStack): void {
         connection
           .client(PolicyService)
           .createPolicy({ worldId, document: "min_samples: 1", requestId: "r" }),
-        connection.client(ControlStreamService).issueTicket({ worldId }),
+        connection
+          .client(ControlStreamService)
+          .issueTicket({ worldId, rights: [TicketRight.OBSERVE] }),
         apply(),
       ];
       for (const call of calls) {

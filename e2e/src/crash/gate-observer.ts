@@ -1,8 +1,6 @@
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
-import {
-  ControlStreamService,
-  TicketPurpose,
-} from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import type { Connection } from "@qmtl/sdk/rpc";
 import type { JournalLine, Sighting } from "./story-record.ts";
 
@@ -40,7 +38,7 @@ export class GateObserver implements AsyncDisposable {
     const control = this.#connection.client(ControlStreamService);
     const { signal } = this.#end;
     const worldId = this.#world;
-    const { ticket } = await control.issueTicket({ worldId, purpose: TicketPurpose.OBSERVE });
+    const { ticket } = await control.issueTicket({ worldId, rights: [TicketRight.OBSERVE] });
     const last = this.sightings.at(-1);
     const lastApplied =
       last === undefined
@@ -57,8 +55,8 @@ export class GateObserver implements AsyncDisposable {
       const state =
         payload?.case === "gateEvent"
           ? payload.value.state
-          : payload?.case === "snapshot"
-            ? payload.value.gate?.state
+          : payload?.case === "snapshot" && payload.value.state.case === "gate"
+            ? payload.value.state.value
             : undefined;
       if (state === undefined) continue;
       this.sightings.push({

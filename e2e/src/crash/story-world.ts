@@ -39,11 +39,6 @@ export const LONG_LEASE_MS = 1_250;
 
 const REASON = "the story";
 
-const HOLDS: Readonly<Record<string, HoldKind>> = {
-  manual: HoldKind.MANUAL,
-  breaker: HoldKind.BREAKER,
-};
-
 /** The world of a story as an operator handles it, over the gateway. */
 export class StoryWorld {
   readonly #connection: Connection;
@@ -182,11 +177,10 @@ export class StoryWorld {
         // The gate's own phase stays at UNFROZEN: COMPLETED makes no revision.
         const ended: readonly number[] = [ApplyPhase.COMPLETED, ApplyPhase.ROLLED_BACK];
         const running = runs.find(({ phase }) => !ended.includes(phase));
-        const holds = gate.holds.map(({ name }) => name).join();
+        const holds = gate.holds.map(({ kind }) => holdName(kind)).join();
         seen = `gate ${gate.gate}, run in phase ${running?.phase ?? 0}, held by ${holds || "nothing"}`;
         if (running !== undefined) return undefined;
-        if (gate.gate === Gate.CLOSED)
-          for (const hold of gate.holds) await this.resume(HOLDS[hold.name] ?? HoldKind.ROLLBACK);
+        if (gate.gate === Gate.CLOSED) for (const hold of gate.holds) await this.resume(hold.kind);
         if (gate.gate !== Gate.OPEN) return undefined;
         const { bindings } = await this.#connection
           .client(WorldService)
@@ -232,4 +226,10 @@ export class StoryWorld {
   #until<T>(what: string | (() => string), look: () => Promise<T | undefined>): Promise<T> {
     return waitFor(what, look, { signal: this.#signal });
   }
+}
+
+/** A hold as the world's own calls name it. */
+function holdName(kind: HoldKind): string {
+  const [name = ""] = Object.entries(HoldKind).find(([, each]) => each === kind) ?? [];
+  return name.toLowerCase();
 }

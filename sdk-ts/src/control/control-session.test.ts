@@ -4,9 +4,9 @@ import { afterEach, describe, expect, test } from "vitest";
 import { connectErrorFrom, dressTransport, QmtlError } from "../rpc/index.ts";
 import { fakeGateMessage } from "../testing/fake-gate.ts";
 import { ManualClock, waitUntil } from "../testing/index.ts";
-import { ControlSession, OrderGate } from "./index.ts";
+import { ControlSession, OrderGate, TicketKeeper } from "./index.ts";
 
-const schemaVersion = { min: 1, max: 1, version: 1 };
+const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
 
 interface Times {
   readonly silenceMsMax?: number;
@@ -58,16 +58,19 @@ function session({ revision = 0, refusal, ...times }: Times) {
   });
   const ids = { sessionId: "a", worldId: "w", strategyId: "s" };
   const gate = new OrderGate(clock, ids);
+  const control = createClient(ControlStreamService, dressTransport(transport, {}));
   const made = new ControlSession({
     ...ids,
     ...times,
-    control: createClient(ControlStreamService, dressTransport(transport, {})),
+    control,
+    tickets: new TicketKeeper({ ...ids, control, clock }),
     clock,
     gate,
     listener: {
       onGate: () => {},
       onSwap: () => {},
       onTags: () => {},
+      onUnregistered: () => {},
       onHeartbeat: () => {},
       onConnected: () => told.push("connected"),
       onLost: () => told.push("lost"),
@@ -90,8 +93,9 @@ function gateAt(revision: number) {
   const facts = { fence: 1, isOpen: true, mode: "paper", strategyIds: ["s"] } as const;
   const state = fakeGateMessage("w", { ...facts, revision });
   const topicKey = "world/w/gate";
-  const value = { topicKey, revision: state.revision, stateHash: state.stateHash, gate: { state } };
-  return { schemaVersion, event: { topicKey, payload: { case: "snapshot", value } } } as const;
+  const { storeEpoch, revision: at, stateHash } = state;
+  const payload = { case: "snapshot", value: { state: { case: "gate", value: state } } } as const;
+  return { schemaVersion, event: { topicKey, storeEpoch, revision: at, stateHash, payload } };
 }
 
 const open: ControlSession[] = [];

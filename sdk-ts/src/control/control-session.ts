@@ -1,5 +1,8 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
-import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import type { ControlEvent, Snapshot } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { GateChange, type GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import type { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { makeHeartbeat, makeNack, type SessionEffect } from "../gate/index.ts";
 import { hasReason, heartbeatToProto, nackToProto, replyFromProto } from "../rpc/index.ts";
@@ -8,13 +11,14 @@ import type { ControlListener } from "./control-listener.ts";
 import { gateInput } from "./gate-from-proto.ts";
 import type { OrderGate } from "./order-gate.ts";
 import { reconnectDelayMs } from "./reconnect-delay.ts";
-import { TicketKeeper } from "./ticket-keeper.ts";
+import type { TicketKeeper } from "./ticket-keeper.ts";
 
 export interface ControlSessionOptions {
   readonly control: Client<typeof ControlStreamService>;
   readonly clock: SdkClock;
   readonly gate: OrderGate;
-  readonly sessionId: string;
+  /** Its ticket, and with it its session. */
+  readonly tickets: TicketKeeper;
   readonly worldId: string;
   readonly strategyId: string;
   readonly listener: ControlListener;
@@ -34,6 +38,9 @@ const reopenAfterMsMax = 2_000;
 const calmMsMin = 2_000;
 /** Heartbeats under way at most. */
 const heartbeatsMax = 4;
+const changeNames = new Map<number, string>(
+  Object.entries(GateChange).map(([name, change]) => [change, name]),
+);
 /** How often a session renews until it is told. */
 const renewMsDefault = 2_000;
 
@@ -64,7 +71,7 @@ export class ControlSession {
   constructor(options: ControlSessionOptions) {
     this.#options = options;
     this.#elapsedMs = stopwatch(options.clock);
-    this.#tickets = new TicketKeeper(options);
+    this.#tickets = options.tickets;
   }
 
   /** The ticket now; empty before the first. */
@@ -94,7 +101,7 @@ export class ControlSession {
   }
 
   async #end(): Promise<void> {
-    const { gate, clock, control, strategyId } = this.#options;
+    const { gate, clock, control } = this.#options;
     gate.take({ kind: "halt", reason: "stopped" });
     this.#renewTimer?.cancel();
     this.#tickTimer?.cancel();
@@ -103,10 +110,7 @@ export class ControlSession {
     if (this.ticket !== "") {
       const made = makeHeartbeat(gate.state, clock.reading());
       gate.state = made.state;
-      const heartbeat = heartbeatToProto(made.heartbeat, {
-        strategyIds: [strategyId],
-        release: true,
-      });
+      const heartbeat = heartbeatToProto(made.heartbeat, { release: true });
       await control
         .heartbeat({ ticket: this.ticket, heartbeat }, { timeoutMs: 1_000 })
         .catch(() => undefined);
@@ -212,32 +216,46 @@ export class ControlSession {
   }
 
   #take(event: ControlEvent): void {
-    const { worldId, strategyId, gate, listener } = this.#options;
-    const { payload, topicKey, revision } = event;
-    if (payload.case === "gateEvent" || payload.case === "snapshot") {
-      const state = payload.case === "gateEvent" ? payload.value.state : payload.value.gate?.state;
-      if (state !== undefined && state.worldId === worldId) {
-        this.#applied.set(`world/${worldId}/gate`, {
-          revision: state.revision,
-          storeEpoch: state.storeEpoch,
-        });
-        const reason = payload.case === "gateEvent" ? payload.value.change : "snapshot";
-        this.follow(gate.take(gateInput(state, [strategyId])), reason);
-      }
+    const { payload, topicKey, revision, storeEpoch } = event;
+    if (topicKey !== "") {
+      // A key that nothing has happened to has nothing to go on from.
+      if (revision > 0n) this.#applied.set(topicKey, { revision, storeEpoch });
+      else this.#applied.delete(topicKey);
     }
-    const queues =
-      payload.case === "queueUpdated"
-        ? payload.value
-        : payload.case === "snapshot"
-          ? payload.value.queues
-          : undefined;
-    if (queues === undefined) return;
-    const at = payload.case === "snapshot" ? payload.value.revision : revision;
-    const key = payload.case === "snapshot" ? payload.value.topicKey : topicKey;
-    if (at > 0n) this.#applied.set(key, { revision: at, storeEpoch: 0n });
-    const { swap, tags } = queues;
-    if (tags.length > 0) listener.onTags(queues);
-    if (swap?.strategyId === strategyId && swap.worldId === worldId) listener.onSwap(swap);
+    switch (payload.case) {
+      case "gateEvent":
+        this.#takeGate(payload.value.state, changeName(payload.value.change));
+        break;
+      case "swapUpdated":
+        this.#takeSwap(payload.value);
+        break;
+      case "tagQueryUpdated":
+        this.#options.listener.onTags(payload.value);
+        break;
+      case "snapshot":
+        this.#takeSnapshot(payload.value);
+        break;
+      default:
+    }
+  }
+
+  #takeSnapshot({ state }: Snapshot): void {
+    if (state.case === "gate") this.#takeGate(state.value, "snapshot");
+    else if (state.case === "queues") for (const swap of state.value.swaps) this.#takeSwap(swap);
+    else if (state.case === "tags") {
+      for (const matches of state.value.queries) this.#options.listener.onTags(matches);
+    }
+  }
+
+  #takeGate(state: GateState | undefined, reason: string): void {
+    const { worldId, strategyId, gate } = this.#options;
+    if (state?.worldId !== worldId) return;
+    this.follow(gate.take(gateInput(state, [strategyId])), reason);
+  }
+
+  #takeSwap(swap: ContextSwap): void {
+    const { worldId, strategyId, listener } = this.#options;
+    if (swap.strategyId === strategyId && swap.worldId === worldId) listener.onSwap(swap);
   }
 
   #do(effect: SessionEffect): void {
@@ -251,13 +269,13 @@ export class ControlSession {
       const runId = gate.state.applied?.runId ?? null;
       const { revision, fence } = effect;
       const nack = makeNack(gate.state, effect.reason, { revision, fence, runId });
-      control.nack(nackToProto(nack, { ticket: this.ticket, worldId })).catch(() => undefined);
+      control.nack(nackToProto(nack, this.ticket)).catch(() => undefined);
     }
   }
 
   /** Sends a heartbeat now and sets the time of the next. */
   #beat(isTimed: boolean): void {
-    const { clock, gate, control, strategyId, listener } = this.#options;
+    const { clock, gate, control, listener } = this.#options;
     if (this.#stop.signal.aborted) return;
     this.#renewTimer?.cancel();
     this.#renewTimer = clock.setTimer(() => this.#beat(true), this.#renewMs);
@@ -267,20 +285,20 @@ export class ControlSession {
     gate.state = made.state;
     // A lease that could not be used would keep another session from being the emitter.
     const wantLease = made.heartbeat.wantLease && !gate.isAboveDomain;
-    const heartbeat = heartbeatToProto(
-      { ...made.heartbeat, wantLease },
-      { strategyIds: [strategyId], release: false },
-    );
+    const heartbeat = heartbeatToProto({ ...made.heartbeat, wantLease }, { release: false });
     this.#underWay++;
     const { ticket } = this;
     control.heartbeat({ ticket, heartbeat }, { timeoutMs: 4_000 }).then(
-      ({ reply }) => {
+      ({ reply, unregisteredSources }) => {
         this.#underWay--;
         if (reply === undefined || this.#stop.signal.aborted) return;
         listener.onHeartbeat(undefined);
-        if (reply.renewMs > 0) this.#renewMs = reply.renewMs;
+        listener.onUnregistered(unregisteredSources);
+        const renewMs = reply.renewInterval === undefined ? 0 : durationMs(reply.renewInterval);
+        if (renewMs > 0) this.#renewMs = renewMs;
         const now = clock.reading();
-        const effects = gate.take({ kind: "reply", reply: replyFromProto(reply), now });
+        const taken = replyFromProto(reply, gate.state.identity.sessionId);
+        const effects = gate.take({ kind: "reply", reply: taken, now });
         this.follow(effects, reply.granted ? "order lease granted" : "");
       },
       (failure: unknown) => {
@@ -291,4 +309,9 @@ export class ControlSession {
       },
     );
   }
+}
+
+/** A change of the gate as people read it. */
+function changeName(change: GateChange): string {
+  return changeNames.get(change)?.toLowerCase() ?? "";
 }

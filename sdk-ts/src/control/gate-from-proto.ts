@@ -3,6 +3,7 @@ import {
   Gate,
   type GateActivation,
   type GateState as GateStateMessage,
+  HoldKind,
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import {
   EffectiveMode,
@@ -35,6 +36,12 @@ const phases: Readonly<Record<number, GateState["phase"]>> = {
   [ApplyPhase.SWITCHED]: "SWITCHED",
   [ApplyPhase.UNFROZEN]: "UNFROZEN",
   [ApplyPhase.ROLLED_BACK]: "ROLLED_BACK",
+};
+
+const holdNames: Readonly<Record<number, Hold>> = {
+  [HoldKind.ROLLBACK]: "rollback",
+  [HoldKind.MANUAL]: "manual",
+  [HoldKind.BREAKER]: "breaker",
 };
 
 const modes: Readonly<Record<number, Mode>> = {
@@ -76,8 +83,10 @@ function gateFromProto(message: GateStateMessage): GateState | undefined {
   const gate = gates[message.gate];
   const phase = phases[message.phase];
   const mode = modes[message.decision?.mode ?? 0];
+  const holds = holdsFromProto(message.holds.map(({ kind }) => kind));
   const activations = message.activations.map(activationFromProto);
   if (gate === undefined || phase === undefined || mode === undefined) return undefined;
+  if (holds === undefined) return undefined;
   if (!activations.every((activation) => activation !== undefined)) return undefined;
   return {
     worldId: message.worldId,
@@ -85,13 +94,19 @@ function gateFromProto(message: GateStateMessage): GateState | undefined {
     revision: Number(message.revision),
     fence: Number(message.fence),
     gate,
-    holds: message.holds.map((hold) => hold.name as Hold),
+    holds,
     runId: message.runId === "" ? null : message.runId,
     phase,
     decision: { id: message.decision?.decisionId ?? "", mode },
     activations,
     requiredRevision: Number(message.requiredRevision),
   };
+}
+
+/** Sorted by name, as the state hash has them; undefined when one is not known. */
+function holdsFromProto(kinds: readonly HoldKind[]): Hold[] | undefined {
+  const known = kinds.flatMap((kind) => holdNames[kind] ?? []);
+  return known.length === kinds.length ? known.sort() : undefined;
 }
 
 function activationFromProto(message: GateActivation): Activation | undefined {

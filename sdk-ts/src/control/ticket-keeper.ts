@@ -1,17 +1,19 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
-import {
-  type ControlStreamService,
-  TicketPurpose,
-} from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import type { SdkClock } from "./clock.ts";
 
 export interface TicketKeeperOptions {
   readonly control: Client<typeof ControlStreamService>;
   readonly clock: SdkClock;
-  readonly sessionId: string;
   readonly worldId: string;
   readonly strategyId: string;
+  /** Sources whose rows the session publishes. @default none */
+  readonly sources?: readonly string[];
+  /** Session to go on with, one that this caller was given before. @default a new one */
+  readonly sessionId?: string | undefined;
 }
 
 /** A ticket with less life left than this opens no stream, milliseconds. */
@@ -24,6 +26,7 @@ const renewAgainMs = 2_000;
 /** The ticket of a session: asked for when there is none that lasts, and renewed before it ends. */
 export class TicketKeeper {
   readonly #options: TicketKeeperOptions;
+  #sessionId: string;
   #ticket = "";
   /** End of its life; 0 when it is not to be used for another stream. */
   #untilMs = 0;
@@ -33,11 +36,17 @@ export class TicketKeeper {
 
   constructor(options: TicketKeeperOptions) {
     this.#options = options;
+    this.#sessionId = options.sessionId ?? "";
   }
 
   /** The ticket now; empty before the first. */
   get ticket(): string {
     return this.#ticket;
+  }
+
+  /** The session it is for, as the gateway named it; empty before the first ticket. */
+  get sessionId(): string {
+    return this.#sessionId;
   }
 
   /**
@@ -52,16 +61,19 @@ export class TicketKeeper {
 
   /** Makes sure of a ticket that lasts. @throws {QmtlError} what the gateway answers, or that it does not */
   async ensure(signal: AbortSignal): Promise<void> {
-    const { clock, control, worldId, strategyId, sessionId } = this.#options;
+    const { clock, control, worldId, strategyId, sources = [] } = this.#options;
     if (this.#untilMs - clock.nowMs() > leftMsMin) return;
+    const feed = sources.length > 0 ? [TicketRight.FEED] : [];
     const asked = {
       worldId,
       strategyIds: [strategyId],
-      topics: ["gate", "queue"],
-      purpose: TicketPurpose.GATE,
-      sessionId,
+      sources: [...sources],
+      topics: [Topic.GATE, Topic.QUEUE, Topic.TAG],
+      rights: [TicketRight.COMPUTE, TicketRight.TRADE, ...feed],
+      sessionId: this.#sessionId,
     };
-    const { ticket, expireTime } = await control.issueTicket(asked, { signal });
+    const { ticket, expireTime, sessionId } = await control.issueTicket(asked, { signal });
+    if (this.#sessionId === "") this.#sessionId = sessionId;
     this.#keep(ticket, expireTime);
   }
 

@@ -1,12 +1,14 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import {
   type Heartbeat as HeartbeatMessage,
   type HeartbeatReply as HeartbeatReplyMessage,
   HeartbeatSchema,
+  NackReason as NackReasonCode,
   RefuseReason,
-} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+} from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import type { NackRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
-import type { Heartbeat, HeartbeatReply, LeaseRefusal, Nack } from "../gate/index.ts";
+import type { Heartbeat, HeartbeatReply, LeaseRefusal, Nack, NackReason } from "../gate/index.ts";
 
 const refusals: Readonly<Record<number, LeaseRefusal>> = {
   [RefuseReason.FROZEN]: "FROZEN",
@@ -20,43 +22,37 @@ const refusals: Readonly<Record<number, LeaseRefusal>> = {
   [RefuseReason.NOT_EMITTER]: "NOT_EMITTER",
 };
 
-/** What a heartbeat says beside the state of its session. */
-export interface HeartbeatSender {
-  /** Strategies the session runs; none for a door. */
-  readonly strategyIds?: readonly string[];
-  /** The sender is the order door of a gateway. */
-  readonly door?: boolean;
-  /** It gives its leases up, so it asks for none. */
-  readonly release: boolean;
-}
+const nackReasons = {
+  GAP: NackReasonCode.GAP,
+  HASH_MISMATCH: NackReasonCode.HASH_MISMATCH,
+  UNDECODABLE: NackReasonCode.UNDECODABLE,
+  UNSPECIFIED_ENUM: NackReasonCode.UNDECODABLE,
+} as const satisfies Record<NackReason, NackReasonCode>;
 
 /** A complaint about a gate event, on the wire, under a ticket of its session and world. */
 export function nackToProto(
   nack: Nack,
-  { ticket, worldId }: { readonly ticket: string; readonly worldId: string },
+  ticket: string,
 ): MessageInitShape<typeof NackRequestSchema> {
   return {
     ticket,
-    sessionId: nack.sessionId,
-    worldId,
-    heartbeatSeq: BigInt(nack.heartbeatSeq),
-    revision: BigInt(nack.revision),
-    fence: BigInt(nack.fence),
-    runId: nack.runId ?? "",
-    reason: nack.reason.toLowerCase(),
-    lastGoodRevision: BigInt(nack.lastGoodRevision),
+    nack: {
+      heartbeatSeq: BigInt(nack.heartbeatSeq),
+      revision: BigInt(nack.revision),
+      fence: BigInt(nack.fence),
+      runId: nack.runId ?? "",
+      reason: nackReasons[nack.reason],
+      lastGoodRevision: BigInt(nack.lastGoodRevision),
+    },
   };
 }
 
-/** A heartbeat of a session that can send orders, on the wire. */
+/** A heartbeat on the wire; one that gives the session's leases up asks for none. */
 export function heartbeatToProto(
   heartbeat: Heartbeat,
-  { strategyIds = [], door = false, release }: HeartbeatSender,
+  { release }: { readonly release: boolean },
 ): HeartbeatMessage {
   return create(HeartbeatSchema, {
-    sessionId: heartbeat.sessionId,
-    incarnation: 1n,
-    worldId: heartbeat.worldId,
     heartbeatSeq: BigInt(heartbeat.heartbeatSeq),
     storeEpoch: BigInt(heartbeat.storeEpoch),
     revision: BigInt(heartbeat.revision),
@@ -66,17 +62,14 @@ export function heartbeatToProto(
     inFlight: heartbeat.inFlight,
     wantLease: heartbeat.wantLease && !release,
     lateWrites: heartbeat.lateWrites,
-    strategyIds: [...strategyIds],
-    orderCapable: true,
-    door,
     release,
   });
 }
 
-/** The answer as the session machine takes it. An unknown refusal reads as not active. */
-export function replyFromProto(message: HeartbeatReplyMessage): HeartbeatReply {
+/** The answer to a session's heartbeat as its machine takes it. An unknown refusal reads as not active. */
+export function replyFromProto(message: HeartbeatReplyMessage, sessionId: string): HeartbeatReply {
   const base = {
-    sessionId: message.sessionId,
+    sessionId,
     heartbeatSeq: Number(message.heartbeatSeq),
     fence: Number(message.fence),
     requiredRevision: Number(message.requiredRevision),
@@ -93,8 +86,13 @@ export function replyFromProto(message: HeartbeatReplyMessage): HeartbeatReply {
         .filter((one) => one.sessionId !== "")
         .map((one) => [one.strategyId, one.sessionId]),
     ),
-    leaseMs: message.leaseMs,
-    marginMs: message.marginMs,
-    decisionRemainingMs: message.decisionRemainingMs,
+    leaseMs: msOf(message.lease),
+    marginMs: msOf(message.margin),
+    decisionRemainingMs: msOf(message.decisionRemaining),
   };
+}
+
+/** A duration that is not stated gives no time. */
+function msOf(duration: Duration | undefined): number {
+  return duration === undefined ? 0 : durationMs(duration);
 }

@@ -20,12 +20,7 @@ export {
   qmtlErrorFrom,
 } from "./error-details.ts";
 export * from "./errors.ts";
-export {
-  type HeartbeatSender,
-  heartbeatToProto,
-  nackToProto,
-  replyFromProto,
-} from "./heartbeat-messages.ts";
+export { heartbeatToProto, nackToProto, replyFromProto } from "./heartbeat-messages.ts";
 export { isAnswer } from "./is-answer.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
 export { codeOfReason, isReasonName, reasonOfCode } from "./reason-code.ts";

@@ -2,6 +2,7 @@
 
 /** Methods that do no harm when they arrive twice: a transport repeats them on UNAVAILABLE. */
 export const REPEATABLE_METHODS: readonly string[] = [
+  "qmtl.control.v1.TopicService/GetTopicState",
   "qmtl.dagmanager.v1.DiffService/Diff",
   "qmtl.dagmanager.v1.QueueService/ListQueuesByTag",
   "qmtl.dagmanager.v1.QueueService/GetQueueStats",
@@ -67,7 +68,7 @@ export const REPEATABLE_METHODS: readonly string[] = [
   "qmtl.world.v1.RebalancingService/PlanRebalance",
   "qmtl.world.v1.RebalancingService/UpsertAllocations",
   "qmtl.world.v1.RebalancingService/ListAllocations",
-  "qmtl.world.v1.SubscriptionService/Nack",
+  "qmtl.world.v1.SubscriptionService/RelayNack",
   "qmtl.world.v1.WorldService/CreateWorld",
   "qmtl.world.v1.WorldService/GetWorld",
   "qmtl.world.v1.WorldService/ListWorlds",

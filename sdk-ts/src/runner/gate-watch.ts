@@ -1,6 +1,7 @@
-import type { ContextSwap, QueueUpdated } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import type { TagMatches } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { QmtlConfig } from "../config/index.ts";
-import { ControlSession, OrderGate, type SdkClock } from "../control/index.ts";
+import { ControlSession, OrderGate, type SdkClock, type TicketKeeper } from "../control/index.ts";
 import { domainOfMode, type ExecutionDomain } from "../gate/index.ts";
 import { isAnswer } from "../rpc/index.ts";
 import type { OnlineEvent } from "./online-run.ts";
@@ -10,7 +11,7 @@ import type { ReachWatch } from "./reach-watch.ts";
 export interface GateWatchOptions {
   readonly services: OnlineServices;
   readonly clock: SdkClock;
-  readonly sessionId: string;
+  readonly tickets: TicketKeeper;
   readonly worldId: string;
   readonly strategyId: string;
   /** Section `sdk` of the configuration. */
@@ -21,8 +22,10 @@ export interface GateWatchOptions {
   /** Orders may leave from now on. */
   readonly onArmed: () => void;
   readonly onSwap: (swap: ContextSwap) => void;
-  /** Queues with some tags have changed. */
-  readonly onTags: (update: QueueUpdated) => void;
+  /** What matches some tags has changed. */
+  readonly onTags: (matches: TagMatches) => void;
+  /** Feeds that dropped this session. */
+  readonly onUnregistered: (sources: readonly string[]) => void;
   /** The stream stands again after a break. */
   readonly onReconnected: () => void;
 }
@@ -42,7 +45,8 @@ export class GateWatch {
   #unanswered = 0;
 
   constructor(options: GateWatchOptions, reach: ReachWatch) {
-    const { services, clock, sessionId, worldId, strategyId, sdk, onSwap, onTags } = options;
+    const { services, clock, tickets, worldId, strategyId, sdk, onSwap, onTags } = options;
+    const { sessionId } = tickets;
     this.#options = options;
     this.#reach = reach;
     this.gate = new OrderGate(clock, { sessionId, worldId, strategyId }, options.domainMax);
@@ -50,13 +54,14 @@ export class GateWatch {
       control: services.control,
       clock,
       gate: this.gate,
-      sessionId,
+      tickets,
       worldId,
       strategyId,
       listener: {
         onGate: (reason) => this.#gateChanged(reason),
         onSwap,
         onTags,
+        onUnregistered: options.onUnregistered,
         onConnected: () => this.#connected(`control stream of ${services.url}`),
         onLost: (failure) => {
           this.#isStreamUp = false;

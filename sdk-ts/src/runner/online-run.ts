@@ -67,6 +67,7 @@ export interface OnlineEvent {
 
 /** A strategy that runs online in one world. */
 export interface OnlineRun {
+  /** As the gateway named it; empty until the strategy was submitted. */
   readonly sessionId: string;
   /** Resolves at the end of the data, or when it was stopped; rejects when it was refused or failed. */
   readonly done: Promise<void>;
@@ -115,6 +116,6 @@ export interface OnlineOptions {
   readonly connection?: Pick<Connection, "client"> | undefined;
   /** Rows of a source. @default from the files of the configuration */
   readonly loadRows?: ((source: string) => Promise<ReplayRows>) | undefined;
-  /** Id of this session. @default a random one */
+  /** Session to go on with, one that this caller was given before. @default a new one */
   readonly sessionId?: string | undefined;
 }

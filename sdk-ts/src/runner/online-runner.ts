@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import type { IdentifiedStrategy } from "./identify-strategy.ts";
 import { onlineGraph } from "./online-graph.ts";
 import { loadReplayRows } from "./online-rows.ts";
@@ -19,7 +18,7 @@ export async function runOnline(
   const { config } = options;
   const load = options.loadRows ?? ((source: string) => loadReplayRows(config, source));
   const graph = await onlineGraph(identified, config, load);
-  const run = new OnlineStrategyRun(graph, options, options.sessionId ?? randomUUID());
+  const run = new OnlineStrategyRun(graph, options);
   run.start();
   return run;
 }

@@ -1,5 +1,13 @@
+import { randomUUID } from "node:crypto";
 import type { NodeLease } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { type SdkClock, stopwatch, systemClock } from "../control/index.ts";
+import {
+  pause,
+  reconnectDelayMs,
+  type SdkClock,
+  stopwatch,
+  systemClock,
+  TicketKeeper,
+} from "../control/index.ts";
 import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/qmtl-error.ts";
 import { endAll } from "./end-all.ts";
@@ -9,7 +17,7 @@ import { LeaseKeeper } from "./online-leases.ts";
 import type { OnlineOptions, OnlineRun, RunStatus } from "./online-run.ts";
 import { OnlineRunState } from "./online-run-state.ts";
 import { type OnlineServices, onlineServices } from "./online-services.ts";
-import { submitGraph } from "./online-submission.ts";
+import { isOutage, submitGraph } from "./online-submission.ts";
 import { ReachWatch } from "./reach-watch.ts";
 import { makeRunParts, type RunHost, type RunParts } from "./run-parts.ts";
 import type { RunPorts } from "./run-ports.ts";
@@ -23,7 +31,6 @@ const stopWaitMs = 2_000;
 
 /** One strategy in one world: everything of a run tied together. */
 export class OnlineStrategyRun implements OnlineRun {
-  readonly sessionId: string;
   readonly done: Promise<void>;
   readonly #graph: OnlineGraph;
   readonly #options: OnlineOptions;
@@ -39,19 +46,19 @@ export class OnlineStrategyRun implements OnlineRun {
   readonly #calls: StrategyCalls;
   readonly #domainMax: ExecutionDomain | null;
   readonly #stopping = new AbortController();
+  #tickets: TicketKeeper | undefined;
   #parts: RunParts | undefined;
   #isPumping = false;
   #pumpAgain = false;
   #stopped: Promise<void> | undefined;
   #settle: { resolve(): void; reject(error: unknown): void } | undefined;
 
-  constructor(graph: OnlineGraph, options: OnlineOptions, sessionId: string) {
+  constructor(graph: OnlineGraph, options: OnlineOptions) {
     this.#graph = graph;
     this.#options = options;
     const { executionDomain } = options;
     this.#domainMax =
       executionDomain === undefined ? options.config.sdk.execution_domain : executionDomain;
-    this.sessionId = sessionId;
     this.#clock = options.clock ?? systemClock;
     this.#services = onlineServices(options);
     this.#state = new OnlineRunState(graph, options);
@@ -72,10 +79,22 @@ export class OnlineStrategyRun implements OnlineRun {
       tell: (kind, message) => this.#teller.event(kind, message),
     });
     this.#calls = new StrategyCalls(graph, options, this.#services, clock, onProblem);
+    const sessionId = (): string => this.sessionId;
+    const ticket = (): string => this.#tickets?.ticket ?? "";
+    const session = {
+      get sessionId() {
+        return sessionId();
+      },
+      get ticket() {
+        return ticket();
+      },
+    };
     this.#leases = new LeaseKeeper({
       queues,
       clock,
-      sessionId,
+      get sessionId() {
+        return sessionId();
+      },
       elapsedMs,
       onGranted: (key, lease) => this.#mayHold(key, lease),
       onAnswer: () => this.#leasesAnswered(),
@@ -84,7 +103,9 @@ export class OnlineStrategyRun implements OnlineRun {
     this.#publishers = new RunPublishers({
       data,
       clock,
-      sessionId,
+      get sessionId() {
+        return sessionId();
+      },
       onRefused: (reason) => {
         if (reason === "FEED_CHANGED") this.#fail(new QmtlError(reason, "the feed has changed"));
       },
@@ -102,7 +123,20 @@ export class OnlineStrategyRun implements OnlineRun {
     };
     const track = (call: Promise<unknown>): void => this.#tasks.track(call);
     const leases = this.#leases;
-    this.#ports = { data, queues, clock, sessionId, keyPort, leases, onProblem, track };
+    this.#ports = Object.assign(session, {
+      data,
+      queues,
+      clock,
+      keyPort,
+      leases,
+      onProblem,
+      track,
+    });
+  }
+
+  /** As the gateway named the session; empty before its first ticket. */
+  get sessionId(): string {
+    return this.#tickets?.sessionId ?? "";
   }
 
   /** Begins; everything happens behind. */
@@ -152,13 +186,14 @@ export class OnlineStrategyRun implements OnlineRun {
       worldId,
       asOf: this.#graph.fingerprint,
       backtest,
-      requestId: this.sessionId,
+      requestId: randomUUID(),
       signal: this.#stopping.signal,
       onOutage: (failure) => this.#reach.lost(failure),
     });
     if (submission === undefined || this.#stopping.signal.aborted) return;
     this.#reach.reached();
     const { strategyId, newNodes, reusedNodes } = submission;
+    if (!(await this.#openSession(strategyId))) return;
     const parts = makeRunParts(this.#host(), submission);
     this.#parts = parts;
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
@@ -167,6 +202,32 @@ export class OnlineStrategyRun implements OnlineRun {
     this.#leases.start();
     this.#calls.follow(strategyId);
     await this.#begin(parts);
+  }
+
+  /** Asks for the session's first ticket, through outages; false when the run was stopped meanwhile. */
+  async #openSession(strategyId: string): Promise<boolean> {
+    const { signal } = this.#stopping;
+    const tickets = new TicketKeeper({
+      control: this.#services.control,
+      clock: this.#clock,
+      worldId: this.#options.worldId,
+      strategyId,
+      sources: [...this.#graph.feeds.keys()],
+      sessionId: this.#options.sessionId,
+    });
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        await tickets.ensure(signal);
+        this.#tickets = tickets;
+        return !signal.aborted;
+      } catch (failure) {
+        if (signal.aborted) return false;
+        if (!isOutage(failure)) throw failure;
+        this.#reach.lost(failure);
+        await pause(this.#clock, reconnectDelayMs(failures + 1), signal);
+      }
+    }
+    return false;
   }
 
   #host(): RunHost {
@@ -179,6 +240,7 @@ export class OnlineStrategyRun implements OnlineRun {
       calls: this.#calls,
       reach: this.#reach,
       domainMax: this.#domainMax,
+      tickets: () => this.#tickets!,
       parts: () => this.#parts,
       tell: (kind, message, row) => this.#teller.event(kind, message, row),
       guard: (work) => this.#guard(work),

@@ -1,4 +1,4 @@
-import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { pause } from "../control/index.ts";
 import type { ComputedBucket } from "./computed-bucket.ts";
@@ -150,7 +150,7 @@ export class OnlineSwap {
 
   #begin(message: ContextSwap): Swap {
     const keys = new Map(message.keys.map((key) => [key.nodeId, key.newComputeKey]));
-    const to = this.#options.open(keys, message.to);
+    const to = this.#options.open(keys, message.newContext);
     const { swapId: id, phase } = message;
     const swap: Swap = { id, to, phase, fromRow: 0, told: "" };
     if (phase !== SwapPhase.OPENING) swap.phase = SwapPhase.OPENING;

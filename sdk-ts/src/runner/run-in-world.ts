@@ -68,7 +68,9 @@ export async function runInWorld(
       ? await runOnline(identified, how)
       : await runRecorded(identified, how, record);
   return {
-    sessionId: run.sessionId,
+    get sessionId() {
+      return run.sessionId;
+    },
     done: run.done,
     status: () => run.status(),
     stop: () => run.stop(),
@@ -145,7 +147,7 @@ async function runRecorded(
     await finish().catch(() => {}); // the run's own failure is the one to tell
     throw failure;
   }
-  const { sessionId, done } = run;
+  const { done } = run;
   const recorded = done.then(finish, async (failure: unknown) => {
     await finish().catch(() => {}); // as above
     throw failure;
@@ -153,7 +155,9 @@ async function runRecorded(
   recorded.catch(() => {}); // whoever awaits neither `done` nor `stop` must not be brought down
   const started = run;
   return {
-    sessionId,
+    get sessionId() {
+      return started.sessionId;
+    },
     done: recorded,
     status: () => started.status(),
     stop: () => started.stop().then(finish),

@@ -1,5 +1,6 @@
 import type { Submission } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import type { TicketKeeper } from "../control/index.ts";
 import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/qmtl-error.ts";
 import { GateWatch } from "./gate-watch.ts";
@@ -40,6 +41,8 @@ export interface RunHost {
   readonly reach: ReachWatch;
   /** Highest domain orders leave in; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
+  /** The session's ticket; parts are made after it was given the first time. */
+  tickets(): TicketKeeper;
   /** The parts, once they are made. */
   parts(): RunParts | undefined;
   tell(kind: OnlineEvent["kind"], message: string, row?: number): void;
@@ -106,7 +109,7 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
     {
       services,
       clock: ports.clock,
-      sessionId: ports.sessionId,
+      tickets: host.tickets(),
       worldId: options.worldId,
       strategyId,
       sdk: options.config.sdk,
@@ -115,6 +118,7 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
       onArmed: () => host.parts()?.edge.armed(),
       onSwap: (swap) => host.guard(() => host.parts()?.swap.phase(swap)),
       onTags: askTags,
+      onUnregistered: (sources) => host.parts()?.sets.dropped(sources),
       onReconnected: () => {
         state.reconnects++;
         host.parts()?.edge.reconnected();

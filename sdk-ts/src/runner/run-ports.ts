@@ -10,7 +10,10 @@ export interface RunPorts {
   readonly data: Client<typeof QueueDataService>;
   readonly queues: Client<typeof QueueService>;
   readonly clock: SdkClock;
+  /** As the gateway named the session; empty before the first ticket. */
   readonly sessionId: string;
+  /** The session's ticket now; empty before the first. */
+  readonly ticket: string;
   readonly keyPort: KeyPort;
   readonly leases: LeaseKeeper;
   readonly onProblem: (problem: string) => void;

@@ -23,6 +23,8 @@ export class RunnerSets {
   readonly #options: RunnerSetsOptions;
   readonly #stop = new AbortController();
   readonly #entering = new Map<string, Promise<void>>();
+  /** Feeds whose set is being entered. */
+  readonly #underWay = new Set<string>();
 
   constructor(options: RunnerSetsOptions) {
     this.#options = options;
@@ -31,7 +33,20 @@ export class RunnerSets {
   /** Enters a feed's set, once; repeats until that went through. */
   enter(source: string): void {
     if (this.#entering.has(source) || this.#stop.signal.aborted) return;
-    this.#entering.set(source, this.#enter(source));
+    this.#underWay.add(source);
+    const entering = this.#enter(source).finally(() => this.#underWay.delete(source));
+    this.#entering.set(source, entering);
+  }
+
+  /** Feeds that took this session out of their sets because it was silent: it enters them again. */
+  dropped(sources: readonly string[]): void {
+    for (const source of sources) {
+      const entering = this.#entering.get(source);
+      // One that is being entered, now or again, is on its way already.
+      if (entering === undefined || this.#underWay.has(source)) continue;
+      this.#entering.delete(source);
+      this.enter(source);
+    }
   }
 
   /** Leaves all sets. */

@@ -1,14 +1,16 @@
 import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type ControlEvent,
   ControlEventSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { GateChange } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { type FakeGateFacts, fakeGateMessage } from "./fake-gate.ts";
 import type { FakeSwaps } from "./fake-swaps.ts";
 import type { Pulse } from "./pulse.ts";
 
 /** Version every message states. */
-const schemaVersion = { min: 1, max: 1, version: 1 };
+const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
 
 /** The gate, the control stream and the order leases of one world in memory. */
 export class FakeControl {
@@ -56,45 +58,43 @@ export class FakeControl {
       if (this.#facts.revision !== revision) {
         revision = this.#facts.revision;
         const state = fakeGateMessage(this.#worldId, this.#facts);
-        const value = { state, change: "test" };
+        const value = { state, change: GateChange.ACTIVATION };
         events.push(create(ControlEventSchema, { payload: { case: "gateEvent", value } }));
       }
       for (const swap of this.#swaps.all) {
         const name = `${swap.phase}/${swap.fromRow}`;
         if (told.get(swap.swapId) === name) continue;
         told.set(swap.swapId, name);
-        const value = { worldId: this.#worldId, strategyId: swap.strategyId, swap };
-        events.push(create(ControlEventSchema, { payload: { case: "queueUpdated", value } }));
+        events.push(create(ControlEventSchema, { payload: { case: "swapUpdated", value: swap } }));
       }
       for (; tagged < this.#tagged.length; tagged++) {
-        const value = { tags: this.#tagged[tagged]! };
-        events.push(create(ControlEventSchema, { payload: { case: "queueUpdated", value } }));
+        const value = { query: { tags: this.#tagged[tagged]! } };
+        events.push(create(ControlEventSchema, { payload: { case: "tagQueryUpdated", value } }));
       }
       for (const event of events) yield { schemaVersion, event };
       if (events.length === 0) await changed.changed(signal);
     }
   }
 
-  heartbeat(heartbeat: {
-    sessionId: string;
-    heartbeatSeq: bigint;
-    strategyIds: string[];
-    revision: bigint;
-  }) {
-    const { sessionId, heartbeatSeq, strategyIds } = heartbeat;
+  /** Answers a heartbeat of a session that runs these strategies. */
+  heartbeat(
+    heartbeat: { heartbeatSeq: bigint; revision: bigint },
+    { sessionId, strategyIds }: { sessionId: string; strategyIds: readonly string[] },
+  ) {
+    const { heartbeatSeq } = heartbeat;
     const { isOpen, fence, revision } = this.#facts;
     const granted = isOpen && heartbeat.revision === BigInt(revision);
     const emitters = strategyIds.map((strategyId) => ({ strategyId, sessionId }));
-    const lease = { leaseId: `l-${heartbeatSeq}`, leaseMs: 10_000, marginMs: 1_000 };
     const reply = {
-      ...lease,
-      sessionId,
+      leaseId: `l-${heartbeatSeq}`,
+      lease: durationFromMs(10_000),
+      margin: durationFromMs(1_000),
       heartbeatSeq,
       granted,
       fence: BigInt(fence),
       emitters,
-      decisionRemainingMs: 300_000,
-      renewMs: 200,
+      decisionRemaining: durationFromMs(300_000),
+      renewInterval: durationFromMs(200),
     };
     return { schemaVersion, reply };
   }

@@ -7,7 +7,7 @@ import {
   createClient,
   createRouterTransport,
 } from "@connectrpc/connect";
-import type { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { type ConsumeRequest, QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
@@ -34,7 +34,7 @@ import { FakeSwaps } from "./fake-swaps.ts";
 import { Pulse } from "./pulse.ts";
 
 /** Version every message states. */
-const schemaVersion = { min: 1, max: 1, version: 1 };
+const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
 
 /**
  * A gateway in this process for tests of what runs against one: submissions, control stream, leases, log, snapshots,
@@ -58,6 +58,8 @@ export class FakeGateway {
   readonly #journal = new FakeJournal(this.worldId);
   readonly #swaps = new FakeSwaps(this.worldId, this.#graphs);
   readonly #changed = new Pulse();
+  /** Strategies of each session that was given a ticket; the ticket is the session's id. */
+  readonly #sessions = new Map<string, readonly string[]>();
   readonly #dead = new Set<string>();
   readonly #control = new FakeControl(this.worldId, this.#swaps);
   #isDown = false;
@@ -165,16 +167,19 @@ export class FakeGateway {
   #serveGateway({ service }: ConnectRouter): void {
     service(GatewayService, { submitStrategy: (request) => this.#submit(request) });
     service(ControlStreamService, {
-      issueTicket: ({ sessionId }) => {
+      issueTicket: ({ sessionId: stated, strategyIds }) => {
+        const sessionId = stated || `session-${this.#sessions.size + 1}`;
         this.#check(sessionId);
+        this.#sessions.set(sessionId, strategyIds);
         return { schemaVersion, ticket: sessionId, sessionId };
       },
       subscribe: ({ ticket }, { signal }) => {
         return this.#control.events(this.#changed, () => this.#check(ticket), signal);
       },
-      heartbeat: ({ heartbeat }) => {
-        this.#check(heartbeat!.sessionId);
-        return this.#control.heartbeat(heartbeat!);
+      heartbeat: ({ ticket: sessionId, heartbeat }) => {
+        this.#check(sessionId);
+        const strategyIds = this.#sessions.get(sessionId) ?? [];
+        return this.#control.heartbeat(heartbeat!, { sessionId, strategyIds });
       },
       nack: () => ({ schemaVersion }),
     });

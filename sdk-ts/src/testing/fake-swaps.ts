@@ -3,7 +3,7 @@ import {
   type ContextSwap,
   ContextSwapSchema,
   SwapPhase,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+} from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { AckSwapRequest } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { FakeGraphs } from "./fake-graphs.ts";
 

@@ -46,11 +46,7 @@ create table dag.tag_query (
   tags text[] not null,
   match_all boolean not null,
   interval_seconds bigint not null,
+  -- Worlds of the strategies that ask it.
+  world_ids text[] not null default '{}',
   created_ms bigint not null
-);
-
--- Gap-free revision of each topic key of control events.
-create table dag.topic_revision (
-  topic_key text primary key,
-  revision bigint not null
 );

@@ -10,6 +10,7 @@ import {
   systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
+import { controlTopic, migrateTopics, topicService } from "@qmtl/service-kit/control";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
 import { type DagManagerConfig, dagManagerOptions } from "./dag-manager-options.ts";
 import type { DagStore } from "./dag-store.ts";
@@ -22,6 +23,7 @@ import {
 import { LeaseDesk } from "./leases/lease-desk.ts";
 import { EmbeddedLog } from "./log/embedded-log.ts";
 import { LogTail } from "./log/log-tail.ts";
+import { FeedProgress } from "./replay/feed-progress.ts";
 import { diffHandlers } from "./rpc/diff-handlers.ts";
 import { queueDataHandlers } from "./rpc/queue-data-handlers.ts";
 import { queueHandlers } from "./rpc/queue-handlers.ts";
@@ -62,7 +64,8 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const metrics = deps.metrics ?? createMetrics();
   await migrate(db, fileURLToPath(new URL("../migrations/", import.meta.url)));
   await migrateOutbox(db);
-  await bus.ensureTopics([{ topic: "control" }]);
+  await migrateTopics(db);
+  await bus.ensureTopics([{ topic: controlTopic }]);
   const ownerId = randomUUID();
   const relay = new OutboxRelay({ db, bus, ownerId, logger, metrics, clock });
   const isShared = db.kind === "postgres";
@@ -80,12 +83,14 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const desk = new LeaseDesk({ db, clock, logger, timers, checkLeader });
   const swaps = new SwapDesk(store, desk);
   const tail = new LogTail();
-  const log = openLog(store, tail, { desk, leadership, metrics });
+  const progress = new FeedProgress(store, logger);
+  const log = openLog(store, tail, { desk, leadership, metrics, progress });
   const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
   const services = [
     diffHandlers(store, leadership),
     queueHandlers({ store, desk, swaps, timers, leadership }),
     queueDataHandlers({ log, tail, clock, leadership, consume }),
+    topicService(db, "dag"),
   ];
   return {
     services: [...services, systemService({ services, flags: options.flags, serverVersion })],
@@ -99,6 +104,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     },
     async stop() {
       desk.stop();
+      await progress.stop();
       await leadership.stop();
       await relay.close();
     },
@@ -109,16 +115,18 @@ interface LogPorts {
   readonly desk: LeaseDesk;
   readonly leadership: Leadership;
   readonly metrics: Metrics;
+  readonly progress: FeedProgress;
 }
 
 function openLog(store: DagStore, tail: LogTail, ports: LogPorts): EmbeddedLog {
-  const { desk, leadership, metrics } = ports;
+  const { desk, leadership, metrics, progress } = ports;
   const voids = metrics.counter("queue_void_total", "Queue records that are void", ["reason"]);
   return new EmbeddedLog(store.db, tail, leadership, {
     onOrigin: (tx, source, row) => beginFeed(tx, source, row, store.clock.nowMs()),
     onVoid: (reason) => voids.inc({ reason }),
     onAppended: (entries) => {
       for (const { computeKey, record } of entries) {
+        progress.appended(computeKey);
         if (record.kind === RecordKind.END) desk.close(computeKey);
         else if (record.kind === RecordKind.START) store.changed();
       }

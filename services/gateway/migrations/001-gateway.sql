@@ -1,4 +1,4 @@
--- Facts of the Gateway's public half: submissions, ticket keys, source keys, revisions of its own topic keys.
+-- Facts of the Gateway's public half: submissions, ticket keys, source keys.
 create table {{schema}}.submission (
   submission_id text primary key,
   strategy_id text not null,
@@ -40,9 +40,4 @@ create table {{schema}}.ticket_key (
   kid text primary key,
   private_jwk jsonb not null,
   created_ms bigint not null
-);
-
-create table {{schema}}.topic_revision (
-  topic_key text primary key,
-  revision bigint not null
 );

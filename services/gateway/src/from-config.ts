@@ -21,13 +21,14 @@ import {
   type TicketCheck,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
+import { controlTopic, migrateTopics } from "@qmtl/service-kit/control";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
-import { controlTopic } from "./bus/control-events.ts";
 import { ControlHub } from "./control/control-hub.ts";
 import { EventLog } from "./control/event-log.ts";
 import { GateBook } from "./control/gate-book.ts";
 import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
+import { TopicBook } from "./control/topic-book.ts";
 import { BarBooker } from "./feed/bar-booker.ts";
 import { FeedDesk } from "./feed/feed-desk.ts";
 import { markedInstrumentsOf } from "./feed/marked-instruments.ts";
@@ -110,6 +111,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       relay.start();
       await orders.start();
       hub.onEvent((event) => feeds.onEvent(event));
+      hub.completeFeeds((state) => feeds.complete(state));
       await hub.start();
       await worker.start();
       openBarriers(deps.config, feeds, deps.logger);
@@ -145,6 +147,7 @@ async function openBase(deps: GatewayDeps) {
   const gateway: CallPrincipal = { name: gatewayId, role: "gateway" };
   await migrate(db, fileURLToPath(new URL("../migrations/", import.meta.url)));
   await migrateOutbox(db);
+  await migrateTopics(db);
   await bus.ensureTopics([{ topic: controlTopic }]);
   const ttlSeconds = config.gateway.ticket_ttl_seconds;
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
@@ -153,8 +156,9 @@ async function openBase(deps: GatewayDeps) {
   const world = new Peer("world-service", deps.peers.worldServiceUrl, { clock, gatewayKey, ca });
   const gates = new GateBook({ world, gateway, logger });
   const events = await EventLog.open(db, { clock, logger });
-  const hub = new ControlHub({ bus, gates, clock, logger, metrics, events });
-  const leases = new BatchedLeaseRelay({ world, clock, gateway, gatewayId });
+  const topics = new TopicBook({ db, dag, world, gateway });
+  const hub = new ControlHub({ bus, gates, topics, clock, logger, metrics, events });
+  const leases = new BatchedLeaseRelay({ world, clock, gateway });
   const keys = new SourceKeys(db, markedInstrumentsOf(config));
   const poke = () => relay.poke();
   const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke };
@@ -199,7 +203,10 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
     serve(GatewayService, gatewayHandlers({ submissions: parts, explain, watch, dag, hub })),
-    serve(ControlStreamService, controlHandlers(parts)),
+    serve(
+      ControlStreamService,
+      controlHandlers({ ...parts, replaySources: replaySourcesOf(config) }),
+    ),
     ...queueServices({ dag, keys, feeds, booker }),
     ...worldServices({
       world,
@@ -249,6 +256,16 @@ function schemaRangeOf(config: QmtlConfig): SchemaRangeOf {
   const max = config.gateway.rebalance_schema_version;
   const rebalancing = [RebalancingService.typeName, RebalancingExecutionService.typeName];
   return ({ typeName }) => ({ min: 1, max: rebalancing.includes(typeName) ? max : 1 });
+}
+
+/** Sources of the configuration: true for those of a replay adapter, whose data are fixed. */
+function replaySourcesOf(config: QmtlConfig): ReadonlyMap<string, boolean> {
+  return new Map(
+    Object.entries(config.sources).map(([name, { adapter }]) => [
+      name,
+      adapter.endsWith("-replay"),
+    ]),
+  );
 }
 
 function flagsOf(config: QmtlConfig): string[] {

@@ -1,10 +1,14 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { GateState, Heartbeat, HeartbeatReply } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import type { GateChange, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import type { HeartbeatReply } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import type {
   SetTargetsRequest,
   SetTargetsResponse,
   SetTargetsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import type { RelayedHeartbeatSchema } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
+import type { SessionScope } from "@qmtl/service-kit";
+import type { TopicName } from "@qmtl/service-kit/control";
 
 /** What this gateway knows of each world's gate: the last revision it applied, in order and without gap. */
 export interface GateView {
@@ -13,13 +17,23 @@ export interface GateView {
   /** Loads a world's gate if it is not known yet. Throws WORLD_NOT_FOUND, PEER_UNAVAILABLE. */
   ensure(worldId: string): Promise<GateState>;
   /** Calls back after each applied revision, in order. Returns the unsubscribe function. */
-  onApplied(listener: (worldId: string, state: GateState, change: string) => void): () => void;
+  onApplied(listener: GateListener): () => void;
 }
+
+/** Told of a state as it was applied, and of what changed; "snapshot" for a state that was asked for. */
+export type GateListener = (
+  worldId: string,
+  state: GateState,
+  change: GateChange | "snapshot",
+) => void;
+
+/** A heartbeat with the claim that a gateway makes of its ticket. */
+export type ClaimedHeartbeat = MessageInitShape<typeof RelayedHeartbeatSchema>;
 
 /** Relays heartbeats to WorldService, batched for at most 50 ms; never answers by itself. */
 export interface LeaseRelay {
   /** Throws PEER_UNAVAILABLE when WorldService gives no answer, HALTED while a halt of scope `all` is in force. */
-  renew(heartbeat: Heartbeat): Promise<HeartbeatReply>;
+  renew(heartbeat: ClaimedHeartbeat): Promise<HeartbeatReply>;
   /** While true, nothing is relayed: every session of this gateway falls shut within a lease. */
   setStopped(stopped: boolean): void;
 }
@@ -36,13 +50,10 @@ export interface SourceBar {
   readonly close: number;
 }
 
-/** What the caller's ticket covers, as verified at the door. */
-export interface TicketClaims {
-  readonly sessionId: string;
-  readonly worldId: string;
-  readonly strategyIds: readonly string[];
-  readonly topics: readonly string[];
-  readonly purpose: "observe" | "gate";
+/** What a ticket says. */
+export interface TicketClaims extends SessionScope {
+  readonly topics: readonly TopicName[];
+  /** Name of the caller it was issued to; nobody else can use it. */
   readonly principal: string;
 }
 

@@ -159,12 +159,6 @@ CREATE TABLE world.request (
   PRIMARY KEY (scope, request_id)
 );
 
--- Last revision per topic key, for topics other than the gate's.
-CREATE TABLE world.topic_revision (
-  topic_key text PRIMARY KEY,
-  revision bigint NOT NULL
-);
-
 -- Audit counters outlive a deleted world, so that one made again goes on without a repeat.
 CREATE TABLE world.retired_world (
   world_id text PRIMARY KEY,

@@ -10,8 +10,8 @@ import {
   systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
+import { controlTopic, migrateTopics, topicService } from "@qmtl/service-kit/control";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
-import { controlTopic } from "./bus/control-events.ts";
 import { keepDecisionAlive } from "./decide/keep-decision-alive.ts";
 import { schemaRangeOf, worldServices } from "./rpc/world-services.ts";
 import { type Leadership, RowLeadership, SoleLeadership } from "./world/leadership.ts";
@@ -61,6 +61,7 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   const { max } = rebalanceRange(flags);
   await migrate(db, fileURLToPath(new URL("../migrations", import.meta.url)));
   await migrateOutbox(db);
+  await migrateTopics(db);
   await bus.ensureTopics([{ topic: controlTopic }]);
   const relay = new OutboxRelay({ db, bus, ownerId: `world-service/${newId()}`, logger, clock });
   const leadership =
@@ -72,10 +73,10 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports));
   const schemaRange = schemaRangeOf(max);
   const timerDefaults = timersFromConfig(config);
-  const own = worldServices(worlds, {
-    timerDefaults,
-    alphaMetricsRequired: alpha_metrics_required,
-  });
+  const own = [
+    ...worldServices(worlds, { timerDefaults, alphaMetricsRequired: alpha_metrics_required }),
+    topicService(db, "world"),
+  ];
   const flagsOn = flagNames(config);
   const services = [
     ...own,

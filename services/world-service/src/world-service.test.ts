@@ -2,7 +2,8 @@ import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { ApplyPhase, Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { ApplyPhase, Gate, GateChange, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { NackReason } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { TermName } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
@@ -12,7 +13,10 @@ import {
   RebalanceMode,
   RebalancingService,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
+import {
+  SessionKind,
+  SubscriptionService,
+} from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { silentLogger, systemClock } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
@@ -237,13 +241,14 @@ function suite(
     const running = begin("nack", "r3", EffectiveMode.PAPER, { plan: { deactivate: ["c"] } });
     await advance(clock, actorOf("nack"), 50);
     const { fence, revision } = actorOf("nack")().row;
-    await w.call(SubscriptionService.method.nack, {
-      sessionId: "s-nack",
-      worldId: "nack",
-      fence: BigInt(fence),
-      revision: BigInt(revision),
-      reason: "gap",
-      orderCapable: true,
+    await w.call(SubscriptionService.method.relayNack, {
+      claim: {
+        sessionId: "s-nack",
+        worldId: "nack",
+        kind: SessionKind.TRADER,
+        strategyIds: ["a"],
+      },
+      nack: { fence: BigInt(fence), revision: BigInt(revision), reason: NackReason.GAP },
     });
     await advance(clock, actorOf("nack"), 50);
     const last = (await running).at(-1);
@@ -252,7 +257,7 @@ function suite(
     expect(last).toMatchObject({ phase: ApplyPhase.ROLLED_BACK });
     expect(held.decision).toEqual(before.decision);
     expect(held.activations).toEqual(before.activations);
-    expect(held.holds.map((h) => h.name)).toEqual(["rollback"]);
+    expect(held.holds.map((h) => h.kind)).toEqual([HoldKind.ROLLBACK]);
     expect(held.gate).not.toBe(Gate.OPEN);
     const resume = () =>
       w.call(ActivationService.method.resume, {
@@ -378,8 +383,12 @@ function suite(
     expect(events.map((e) => Number(e.revision))).toEqual(events.map((_, i) => i + 1));
     const gates = events.map((e) => (e.payload.case === "gateEvent" ? e.payload.value : undefined));
     expect(gates.every((g) => g?.state?.stateHash.startsWith("blake3:"))).toBe(true);
-    expect(gates.map((g) => g?.change).slice(-3)).toEqual(["freeze", "switch", "unfreeze"]);
-    expect(gates.filter((g) => g?.change === "decision" && g.restrictive)).toHaveLength(1);
+    expect(gates.map((g) => g?.change).slice(-3)).toEqual([
+      GateChange.FREEZE,
+      GateChange.SWITCH,
+      GateChange.UNFREEZE,
+    ]);
+    expect(gates.filter((g) => g?.change === GateChange.DECISION && g.restrictive)).toHaveLength(1);
   });
 
   test("data that grow old lower to compute-only, and the term says so; fresh data raise it again", async () => {

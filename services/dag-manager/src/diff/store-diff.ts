@@ -1,9 +1,9 @@
 import type { QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { appendControlEvent, worldTopicKey } from "@qmtl/service-kit/control";
 import type { Tx } from "@qmtl/service-kit/db";
 import { isSameContext, type QueueContext } from "../graph/queue-context.ts";
 import { queueDescriptor } from "../queues/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
-import { appendControlEvent } from "../store/control-events.ts";
 import { insertNodes, insertSentinel, tieNodes } from "../store/graph-store.ts";
 import { insertQueues } from "../store/queue-store.ts";
 import { hasOpenSwap } from "../store/swap-store.ts";
@@ -45,25 +45,22 @@ export async function storeDiff(
     await tellWorld(tx, context.worldId, strategyId, queues, nowMs);
   }
   const queries = plan.assignments.map(({ node }) => node).filter((node) => node.tagQuery);
-  await tellTagQueries(tx, queries, plan.newQueues, nowMs);
+  const worldIds = contexts.map(({ worldId }) => worldId);
+  await tellTagQueries(tx, queries, worldIds, plan.newQueues, nowMs);
 }
 
-async function tellWorld(
+/** Tells the queues of a strategy in the context that is in force in its world. */
+export async function tellWorld(
   tx: Tx,
   worldId: string,
   strategyId: string,
   queues: readonly QueueDescriptor[],
   nowMs: number,
 ): Promise<void> {
-  const event = {
-    topicKey: `world/${worldId}/queue`,
-    subject: strategyId,
-    payload: {
-      case: "queueUpdated" as const,
-      value: { worldId, strategyId, queues: [...queues] },
-    },
-  };
-  await appendControlEvent(tx, event, nowMs);
+  const value = { worldId, strategy: { strategyId, queues: [...queues] } };
+  const payload = { case: "queuesUpdated" as const, value };
+  const topicKey = worldTopicKey(worldId, "queue");
+  await appendControlEvent(tx, "dag", { topicKey, subject: strategyId, payload }, nowMs);
 }
 
 function byWorld(a: QueueContext, b: QueueContext): number {

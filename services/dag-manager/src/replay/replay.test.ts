@@ -1,3 +1,4 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { graph, node, source, sourceKeyOf } from "../testing/graphs.ts";
@@ -74,7 +75,7 @@ describeEachDatabase("replay feeds", (databases) => {
     ]);
   });
 
-  test("each change of hold or runner set is told once on the feed's topic key", async () => {
+  test("each change of hold or runner set is told once, whole, on the feed's topic key", async () => {
     await using dag = await openDag(databases());
     await dag.queues.createReplayRunner(runner("s1"));
     await dag.queues.createReplayRunner(runner("s1"));
@@ -86,11 +87,22 @@ describeEachDatabase("replay feeds", (databases) => {
 
     const events = await dag.events();
     expect(events.map((event) => `${event.topicKey}#${event.revision}`)).toEqual([
+      "feed/feed#1",
       "feed/held#1",
       "feed/held#2",
       "feed/held#3",
+      "feed/held#4",
     ]);
-    expect(events[0]!.payload.value).toMatchObject({ tags: ["replay"] });
+    const told = events.slice(1).map(({ payload }) => payload.value);
+    const held = { source: "held", passedRow: -1n, ended: false, fingerprint: "" };
+    const untilTime = timestampFromMs(firstBucketEndMs);
+    const { untilTime: heldUntil } = told[0] as { untilTime?: unknown };
+    expect(told).toMatchObject([
+      { ...held, runners: [] },
+      { ...held, untilTime: heldUntil, runners: [{ sessionId: "s1", endedRow: -1n }] },
+      { ...held, untilTime, runners: [{ sessionId: "s1" }] },
+      { ...held, untilTime, runners: [] },
+    ]);
   });
 
   test("a source that is not configured is not found", async () => {

@@ -1,5 +1,6 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock } from "@qmtl/service-kit";
+import { raiseStoreEpoch } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 
 /** A floor lies above every epoch that was ever issued, if they rise by less than this a second. */
@@ -8,7 +9,7 @@ const perSecondMax = 1_024;
 /**
  * What an operator runs once after a database was restored from a backup, before the service starts and with every
  * runner stopped: the next epoch of every key, there or yet to come, lies above seconds of the wall clock × 1 024,
- * so above any that was issued; nobody holds a lease any more; the revisions of control events go on above those
+ * so above any that was issued; nobody holds a lease any more; control events go on in a store epoch above those
  * that were seen. One transaction. Resolves to the floor.
  *
  * Rows that were published after the backup are gone; a runner that had read them must start anew.
@@ -42,7 +43,7 @@ export function restoreQueues(options: {
       `update dag.queue_head h set granted_epoch = l.epoch from dag.node_lease l
        where l.compute_key = h.compute_key`,
     );
-    await tx.query("update dag.topic_revision set revision = greatest(revision + 1, $1)", [floor]);
+    await raiseStoreEpoch(tx, "dag", floor);
     return floor;
   });
 }

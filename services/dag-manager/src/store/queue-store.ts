@@ -168,3 +168,20 @@ export async function queuesByTag(
   );
   return rows.map(queueFromRow);
 }
+
+/** Queues of a world that match, whatever their context, and the source queues that do; ordered by name. */
+export async function queuesByTagInWorld(
+  db: Queryable,
+  match: Omit<TagMatch, "context">,
+  worldId: string,
+  limit: number,
+): Promise<QueueRow[]> {
+  const operator = match.matchAll ? "@>" : "&&";
+  const rows = await db.query<StoredQueue>(
+    `select ${queueColumns} from dag.queue q
+     where q.tags ${operator} $1::text[] and q.interval_seconds = $2 and (q.is_source or q.world_id = $3)
+     order by q.name limit $4`,
+    [match.tags, match.intervalSeconds, worldId, limit],
+  );
+  return rows.map(queueFromRow);
+}

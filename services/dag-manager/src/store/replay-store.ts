@@ -1,7 +1,8 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { appendControlEvent, feedTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { FeedConfig } from "../replay/feed-config.ts";
-import { appendControlEvent } from "./control-events.ts";
 
 /** Where a feed stands. */
 export interface FeedState {
@@ -13,6 +14,8 @@ export interface FeedState {
   /** Bucket end of the last row; 0 before the first. */
   readonly passedBucketEndMs: number;
   readonly isEnded: boolean;
+  /** Names the feed's data, as its last START did; empty before the first. */
+  readonly fingerprint: string;
 }
 
 export interface RunnerRow {
@@ -32,11 +35,12 @@ export async function ensureFeeds(
   nowMs: number,
 ): Promise<void> {
   for (const { source, untilMs } of feeds) {
-    await tx.query(
+    const added = await tx.query(
       `insert into dag.feed (source, until_ms, created_ms) values ($1, $2, $3)
-       on conflict (source) do nothing`,
+       on conflict (source) do nothing returning source`,
       [source, untilMs, nowMs],
     );
+    if (added.length > 0) await tellFeed(tx, source, nowMs);
   }
 }
 
@@ -47,9 +51,10 @@ export async function feedState(db: Queryable, source: string): Promise<FeedStat
     passed_row: number | null;
     passed_bucket_end_ms: number | null;
     is_ended: boolean | null;
+    fingerprint: string | null;
   }>(
     `select f.until_ms, max(h.next_row - 1) as passed_row, max(h.last_bucket_end_ms) as passed_bucket_end_ms,
-       bool_or(h.is_ended) as is_ended
+       bool_or(h.is_ended) as is_ended, max(h.feed_fingerprint) as fingerprint
      from dag.feed f left join dag.queue q on q.source = f.source and q.is_source
        left join dag.queue_head h on h.compute_key = q.compute_key and h.epoch > 0
      where f.source = $1 group by f.source, f.until_ms`,
@@ -62,6 +67,7 @@ export async function feedState(db: Queryable, source: string): Promise<FeedStat
     passedRow: row.passed_row ?? -1,
     passedBucketEndMs: row.passed_bucket_end_ms ?? 0,
     isEnded: row.is_ended ?? false,
+    fingerprint: row.fingerprint ?? "",
   };
 }
 
@@ -165,10 +171,40 @@ export async function runnerSessions(
   return rows.map((row) => row.session_id);
 }
 
-/** Tells that the hold or the runner set of a feed changed. */
+/** Feeds that some keys are queues of, by key; keys of no feed are left out. */
+export async function feedsOf(
+  db: Queryable,
+  computeKeys: readonly string[],
+): Promise<Map<string, string>> {
+  const rows = await db.query<{ compute_key: string; source: string }>(
+    `select q.compute_key, q.source from dag.queue q join dag.feed f using (source)
+     where q.compute_key = any($1::text[]) and q.is_source`,
+    [computeKeys],
+  );
+  return new Map(rows.map(({ compute_key, source }) => [compute_key, source]));
+}
+
+/** Tells where a feed stands, as far as the graph's store knows it: ends of rows are the barrier's owner's. */
 export async function tellFeed(tx: Tx, source: string, nowMs: number): Promise<void> {
-  const payload = { case: "queueUpdated" as const, value: { tags: ["replay"] } };
-  await appendControlEvent(tx, { topicKey: `feed/${source}`, subject: source, payload }, nowMs);
+  const state = await feedState(tx, source);
+  const runners = await feedRunners(tx, source);
+  const value = {
+    source,
+    ...(state.untilMs === null ? {} : { untilTime: timestampFromMs(state.untilMs) }),
+    passedRow: BigInt(state.passedRow),
+    ...(state.passedRow < 0
+      ? {}
+      : { passedBucketEndTime: timestampFromMs(state.passedBucketEndMs) }),
+    runners: runners.map(({ sessionId, worldId, strategyIds, fromRow }) => {
+      const ids = { sessionId, worldId, strategyIds: [...strategyIds] };
+      return { ...ids, fromRow: BigInt(fromRow), endedRow: -1n };
+    }),
+    ended: state.isEnded,
+    fingerprint: state.fingerprint,
+  };
+  const payload = { case: "feedUpdated" as const, value };
+  const topicKey = feedTopicKey(source);
+  await appendControlEvent(tx, "dag", { topicKey, subject: source, payload }, nowMs);
 }
 
 async function lockFeed(tx: Tx, source: string): Promise<void> {

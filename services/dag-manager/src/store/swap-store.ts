@@ -3,9 +3,9 @@ import {
   type ContextSwap,
   ContextSwapSchema,
   SwapPhase,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+} from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import { appendControlEvent, worldTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import { appendControlEvent } from "./control-events.ts";
 
 const phaseNames: Readonly<Record<number, string>> = {
   [SwapPhase.UNSPECIFIED]: "OPENING",
@@ -33,9 +33,9 @@ export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promi
       nowMs,
     ],
   );
-  const payload = { case: "queueUpdated" as const, value: { worldId, strategyId, swap } };
-  const topicKey = `world/${worldId}/queue`;
-  await appendControlEvent(tx, { topicKey, subject: strategyId, payload }, nowMs);
+  const payload = { case: "swapUpdated" as const, value: swap };
+  const topicKey = worldTopicKey(worldId, "queue");
+  await appendControlEvent(tx, "dag", { topicKey, subject: strategyId, payload }, nowMs);
 }
 
 /** A swap of the strategy in the world is between OPENING and its end. */

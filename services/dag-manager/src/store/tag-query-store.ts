@@ -1,68 +1,90 @@
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
+import { appendControlEvent, tagTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import type { QueueContext } from "../graph/queue-context.ts";
 import { type QueueRow, queueDescriptor } from "../queues/queue-row.ts";
-import { appendControlEvent } from "./control-events.ts";
-import { queuesByTag } from "./queue-store.ts";
+import { queuesByTagInWorld } from "./queue-store.ts";
 
-/** Topic key of what is told about tags. */
-export const tagTopicKey = "tags/queue";
 /** Queues listed in one event at most. */
 const listedMax = 1_000;
 
 interface TagQueryRow {
+  query_id: string;
   tags: string[];
   match_all: boolean;
   interval_seconds: number;
+  /** Worlds of the strategies that ask it. */
+  world_ids: string[];
 }
 
 /**
- * Stores the tag queries among `nodes` that are new, and tells of each; then tells of every query whose
- * matches `newQueues` change, once per context, with the queues that match now.
+ * Stores the tag queries among `nodes` that are new, or new to a world, then tells what matches each query whose matches
+ * change: of those, and of every query that one of `newQueues` matches, in each world it is asked in.
  */
 export async function tellTagQueries(
   tx: Tx,
   nodes: readonly Node[],
+  worldIds: readonly string[],
   newQueues: readonly QueueRow[],
   nowMs: number,
 ): Promise<void> {
-  for (const node of nodes) await upsertTagQuery(tx, node, nowMs);
-  if (newQueues.length === 0) return;
-  for (const query of await queriesMatching(tx, newQueues)) {
-    const touched = new Map<string, QueueContext>();
-    for (const queue of newQueues) {
-      if (doesMatch(query, queue)) touched.set(JSON.stringify(queue.context), queue.context);
-    }
-    for (const context of touched.values()) await tellMatches(tx, query, context, nowMs);
+  const told = new Map<string, { query: TagQueryRow; worldId: string }>();
+  const add = (query: TagQueryRow, worldId: string) =>
+    told.set(JSON.stringify([query.query_id, worldId]), { query, worldId });
+  for (const node of nodes) {
+    const { query, newWorldIds } = await upsertTagQuery(tx, node, worldIds, nowMs);
+    for (const worldId of newWorldIds) add(query, worldId);
   }
+  for (const query of await queriesMatching(tx, newQueues)) {
+    for (const queue of newQueues) {
+      if (!doesMatch(query, queue)) continue;
+      const { worldId } = queue.context;
+      for (const each of queue.isSource ? query.world_ids : [worldId]) {
+        if (query.world_ids.includes(each)) add(query, each);
+      }
+    }
+  }
+  for (const { query, worldId } of told.values()) await tellMatches(tx, query, worldId, nowMs);
 }
 
-async function upsertTagQuery(tx: Tx, node: Node, nowMs: number): Promise<void> {
-  const { tagQuery } = node;
-  if (tagQuery === undefined) return;
-  const tags = [...new Set(tagQuery.tags)].sort();
-  const intervalSeconds = Number(node.intervalSeconds);
-  const queryId = blake3Hex(jcs([tags, tagQuery.matchAll, intervalSeconds]));
-  const added = await tx.query(
-    `insert into dag.tag_query (query_id, tags, match_all, interval_seconds, created_ms)
-     values ($1, $2, $3, $4, $5) on conflict do nothing returning query_id`,
-    [queryId, tags, tagQuery.matchAll, intervalSeconds, nowMs],
+async function upsertTagQuery(
+  tx: Tx,
+  { tagQuery, intervalSeconds: interval }: Node,
+  worldIds: readonly string[],
+  nowMs: number,
+): Promise<{ query: TagQueryRow; newWorldIds: string[] }> {
+  const tags = [...new Set(tagQuery?.tags)].sort();
+  const matchAll = tagQuery?.matchAll ?? false;
+  const intervalSeconds = Number(interval);
+  const queryId = blake3Hex(jcs([tags, matchAll, intervalSeconds]));
+  const [known] = await tx.query<TagQueryRow>(
+    "select query_id, tags, match_all, interval_seconds, world_ids from dag.tag_query where query_id = $1",
+    [queryId],
   );
-  if (added.length === 0) return;
-  const value = {
-    query: { tags, matchAll: tagQuery.matchAll },
-    intervalSeconds: BigInt(intervalSeconds),
+  const before = known?.world_ids ?? [];
+  const newWorldIds = worldIds.filter((worldId) => !before.includes(worldId));
+  const query = {
+    query_id: queryId,
+    tags,
+    match_all: matchAll,
+    interval_seconds: intervalSeconds,
+    world_ids: [...before, ...newWorldIds],
   };
-  const payload = { case: "tagQueryUpserted" as const, value };
-  await appendControlEvent(tx, { topicKey: tagTopicKey, subject: queryId, payload }, nowMs);
+  if (known !== undefined && newWorldIds.length === 0) return { query, newWorldIds };
+  await tx.query(
+    `insert into dag.tag_query (query_id, tags, match_all, interval_seconds, world_ids, created_ms)
+     values ($1, $2, $3, $4, $5, $6) on conflict (query_id) do update set world_ids = excluded.world_ids`,
+    [queryId, tags, matchAll, intervalSeconds, query.world_ids, nowMs],
+  );
+  return { query, newWorldIds };
 }
 
 function queriesMatching(db: Queryable, queues: readonly QueueRow[]): Promise<TagQueryRow[]> {
+  if (queues.length === 0) return Promise.resolve([]);
   const tags = [...new Set(queues.flatMap((queue) => queue.tags))];
   const intervals = [...new Set(queues.map((queue) => queue.intervalSeconds))];
   return db.query<TagQueryRow>(
-    `select tags, match_all, interval_seconds from dag.tag_query
+    `select query_id, tags, match_all, interval_seconds, world_ids from dag.tag_query
      where tags && $1::text[] and interval_seconds = any($2::bigint[]) order by query_id`,
     [tags, intervals],
   );
@@ -77,23 +99,19 @@ function doesMatch(query: TagQueryRow, queue: QueueRow): boolean {
 async function tellMatches(
   tx: Tx,
   query: TagQueryRow,
-  context: QueueContext,
+  worldId: string,
   nowMs: number,
 ): Promise<void> {
-  const match = {
-    tags: query.tags,
-    matchAll: query.match_all,
-    intervalSeconds: query.interval_seconds,
-    context: context.worldId === "" ? undefined : context,
-  };
-  const queues = await queuesByTag(tx, match, { after: "", limit: listedMax });
+  const { tags, match_all: matchAll, interval_seconds: intervalSeconds } = query;
+  const match = { tags, matchAll, intervalSeconds };
+  const queues = await queuesByTagInWorld(tx, match, worldId, listedMax);
   const value = {
-    worldId: context.worldId,
-    tags: query.tags,
-    intervalSeconds: BigInt(query.interval_seconds),
+    query: { tags, matchAll },
+    intervalSeconds: BigInt(intervalSeconds),
+    worldId,
     queues: queues.map(queueDescriptor),
   };
-  const payload = { case: "queueUpdated" as const, value };
-  const subject = query.tags.join(",");
-  await appendControlEvent(tx, { topicKey: tagTopicKey, subject, payload }, nowMs);
+  const payload = { case: "tagQueryUpdated" as const, value };
+  const change = { topicKey: tagTopicKey, subject: query.query_id, payload };
+  await appendControlEvent(tx, "dag", change, nowMs);
 }

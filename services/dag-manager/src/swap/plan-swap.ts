@@ -3,7 +3,7 @@ import {
   type ContextSwap,
   ContextSwapSchema,
   SwapPhase,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+} from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import { planDiff } from "../diff/plan-diff.ts";
@@ -37,8 +37,8 @@ export async function planSwap(
     strategyId,
     worldId: to.worldId,
     phase: SwapPhase.OPENING,
-    from: contextMessage(from),
-    to: contextMessage(to),
+    oldContext: contextMessage(from),
+    newContext: contextMessage(to),
     keys: computed.map((node) => ({
       nodeId: node.nodeId,
       oldComputeKey: computeKeyOf(node, from),

@@ -3,7 +3,7 @@ import {
   type ContextSwap,
   ContextSwapSchema,
   SwapPhase,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+} from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import {
   openSwap,
   type SwapEffect,
@@ -12,9 +12,14 @@ import {
   swapStep,
 } from "@qmtl/sdk/queues";
 import { failpoints } from "@qmtl/service-kit";
+import type { Tx } from "@qmtl/service-kit/db";
 import type { DagStore } from "../dag-store.ts";
-import type { QueueContext } from "../graph/queue-context.ts";
+import { tellWorld } from "../diff/store-diff.ts";
+import { computeKeyOf, type QueueContext } from "../graph/queue-context.ts";
+import { queueDescriptor } from "../queues/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
+import { strategyNodes } from "../store/graph-store.ts";
+import { knownQueues } from "../store/queue-store.ts";
 import { swapById, writeSwap } from "../store/swap-store.ts";
 
 /**
@@ -113,6 +118,16 @@ export class RunningSwap {
     this.#state = state;
   }
 
+  /** From now on the strategy's queues in its world are those of the new context. */
+  async #tellQueues(tx: Tx): Promise<void> {
+    const { strategyId, worldId } = this.#message;
+    const nodes = await strategyNodes(tx, strategyId);
+    const keys = nodes.map((node) => computeKeyOf(node, this.#to));
+    const known = await knownQueues(tx, keys);
+    const queues = keys.flatMap((key) => known.get(key)?.queue ?? []).map(queueDescriptor);
+    await tellWorld(tx, worldId, strategyId, queues, this.#store.clock.nowMs());
+  }
+
   async #commit(state: SwapState, fromRow: number): Promise<void> {
     const { db, clock } = this.#store;
     const changed = { phase: SwapPhase.COMMIT, fromRow: BigInt(fromRow) };
@@ -121,6 +136,7 @@ export class RunningSwap {
       await this.#store.write(async (tx) => {
         await setCurrentContext(tx, message.strategyId, this.#to, clock.nowMs());
         await writeSwap(tx, message, clock.nowMs());
+        await this.#tellQueues(tx);
         await failpoints.hit("dag.swap.before_commit");
       });
     } catch (error) {

@@ -3,7 +3,7 @@ import {
   type ContextSwap,
   ContextSwapSchema,
   SwapPhase,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+} from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { AckSwapRequest } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { sleep } from "@qmtl/service-kit";
@@ -167,10 +167,13 @@ export class SwapDesk {
   async #inForce(strategyId: string, context: QueueContext): Promise<ContextSwap> {
     const last = await lastCommittedSwap(this.#store.db, strategyId, context.worldId);
     const { worldId } = context;
-    const to = contextMessage(context);
-    const plain = { strategyId, worldId, phase: SwapPhase.COMMIT, from: to, to };
-    const isLast = last?.to !== undefined && isSameContext(queueContext(last.to, "to"), context);
-    return isLast ? last : create(ContextSwapSchema, plain);
+    const message = contextMessage(context);
+    const both = { oldContext: message, newContext: message };
+    const plain = { strategyId, worldId, phase: SwapPhase.COMMIT, ...both };
+    const lastContext = last?.newContext;
+    const isLast =
+      lastContext !== undefined && isSameContext(queueContext(lastContext, "new_context"), context);
+    return isLast && last !== undefined ? last : create(ContextSwapSchema, plain);
   }
 
   async #liveRunners(strategyId: string, from: QueueContext | undefined): Promise<string[]> {

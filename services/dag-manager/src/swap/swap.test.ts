@@ -1,4 +1,4 @@
-import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { backtest, type ContextInit, dryrun, keyOf, sourceKeyOf } from "../testing/graphs.ts";
@@ -49,7 +49,7 @@ async function prepared(
 
 async function phases(dag: TestDag): Promise<string[]> {
   return (await dag.events()).flatMap(({ payload }) => {
-    const swap = payload.case === "queueUpdated" ? payload.value.swap : undefined;
+    const swap = payload.case === "swapUpdated" ? payload.value : undefined;
     return swap === undefined ? [] : [`${phaseOf({ swap })} ${swap.fromRow}`];
   });
 }

@@ -10,7 +10,7 @@ import {
 } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
-import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
@@ -265,8 +265,8 @@ describe("verifying", () => {
 /** Tables that a restore writes to. */
 const raisedTables = new Set([
   ...["world.world", "world.gate", "world.audit", "world.outbox", "world.restore_floor"],
-  ...["world.topic_revision", "dag.restore_floor", "dag.node_lease", "dag.queue_head"],
-  ...["dag.topic_revision", "gateway.topic_revision", "gateway.control_event"],
+  ...["world.topic_store", "dag.restore_floor", "dag.node_lease", "dag.queue_head"],
+  ...["dag.topic_store", "gateway.topic_store", "gateway.control_event"],
 ]);
 const kept = (one: Manifest) =>
   Object.fromEntries(Object.entries(hashesOf(one)).filter(([name]) => !raisedTables.has(name)));
@@ -329,7 +329,9 @@ describe("a restore", () => {
       const activation = await connection
         .client(ActivationService)
         .getActivation({ worldId: "demo" });
-      expect(activation.gate).toMatchObject({ holds: [{ name: "manual", reason: "disk lost" }] });
+      expect(activation.gate).toMatchObject({
+        holds: [{ kind: HoldKind.MANUAL, reason: "disk lost" }],
+      });
       expect(activation.gate?.gate).not.toBe(Gate.OPEN);
       expect(Number(activation.gate?.storeEpoch)).toBeGreaterThanOrEqual(seen);
     } finally {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { restoreQueues } from "@qmtl/dag-manager";
 import { type Clock, silentLogger } from "@qmtl/service-kit";
-import type { Tx } from "@qmtl/service-kit/db";
+import { raiseStoreEpoch } from "@qmtl/service-kit/control";
 import { restoreWorlds } from "@qmtl/world-service";
 import type { Manifest } from "./manifest.ts";
 import type { Store } from "./open-store.ts";
@@ -17,7 +17,7 @@ export interface RaiseOptions {
 
 /** Where the restored platform goes on. */
 export interface Raised {
-  /** Epochs and revisions are above this. */
+  /** Epochs are above this. */
   readonly floor: number;
   readonly worlds: Awaited<ReturnType<typeof restoreWorlds>>;
   /** The history of control events was left behind: its positions are those of another bus. */
@@ -26,15 +26,15 @@ export interface Raised {
 
 /**
  * Makes a store that was loaded, and migrated to this version, safe to start on: what the future that is lost handed
- * out is believed no more. Epochs of queues, fences and store epochs of worlds, and the revisions of events lie above
- * any that were seen; every world is held.
+ * out is believed no more. Epochs of queues, fences of worlds, and the store epochs of worlds and topics lie above any
+ * that were seen; every world is held.
  */
 export async function raiseAboveLost(store: Store, options: RaiseOptions): Promise<Raised> {
   const { manifest, bus, clock, principal, reason } = options;
   const floor = await restoreQueues({ db: store.db("dag"), clock });
   const isEventHistoryDropped = manifest.bus !== bus || bus === "kafka";
   await store.db("gateway").transaction(async (tx) => {
-    await raiseRevisions(tx, floor);
+    await raiseStoreEpoch(tx, "gateway", floor);
     if (isEventHistoryDropped && hasTable(manifest, "control_event")) {
       // A gateway leaves out what is not above the newest position it has written; it reads anew what the bus has.
       await tx.query("delete from gateway.control_event");
@@ -43,14 +43,6 @@ export async function raiseAboveLost(store: Store, options: RaiseOptions): Promi
   const ports = { db: store.db("world"), clock, logger: silentLogger, newId: () => randomUUID() };
   const worlds = await restoreWorlds({ ...ports, principal, reason });
   return { floor, worlds, isEventHistoryDropped };
-}
-
-/** Revisions of the gateway's own topics, which subscribers compare as they do those of the other services. */
-async function raiseRevisions(tx: Tx, floor: number): Promise<void> {
-  await tx.query(
-    "update gateway.topic_revision set revision = greatest(revision + 1, $1::bigint)",
-    [floor],
-  );
 }
 
 function hasTable(manifest: Manifest, name: string): boolean {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import { migrateTopics } from "@qmtl/service-kit/control";
 import {
   applyMigrations,
   type Migration,
@@ -34,7 +35,7 @@ export interface KnownHistory {
   readonly migrations: readonly Migration[];
 }
 
-/** What this version knows of the services' own tables. The kit's, outbox and bus, are known to the kit alone. */
+/** What this version knows of the services' own tables. The kit's, outbox, topics and bus, are known to the kit alone. */
 export function knownMigrations(): Promise<KnownHistory[]> {
   return Promise.all(
     folders.map(async ({ schema, component, folder, name }) => {
@@ -54,7 +55,12 @@ export function refuseUnknown(manifest: Manifest, known: readonly KnownHistory[]
         `${made}, whose schema ${schema} is not known here`,
       );
     for (const { component, version, name, sha256 } of migrations) {
-      if (component === "outbox" || (schema === "bus" && component === "bus")) continue;
+      if (
+        component === "outbox" ||
+        component === "topics" ||
+        (schema === "bus" && component === "bus")
+      )
+        continue;
       const history = known.find((each) => each.schema === schema && each.component === component);
       const step = history?.migrations[version - 1];
       const label = `${schema}, ${component} ${version} (${name})`;
@@ -84,6 +90,7 @@ export async function makeTables(
       const count = migrations.filter((each) => each.component === component).length;
       const history = known.find((each) => each.schema === schema && each.component === component);
       if (component === "outbox") await migrateOutbox(db);
+      else if (component === "topics") await migrateTopics(db);
       else if (history === undefined) await (await openEmbeddedBus({ db })).close();
       else await applyMigrations(db, component, history.migrations.slice(0, count));
     }
@@ -92,6 +99,7 @@ export async function makeTables(
     if (component !== "service" || schemas.some(({ name }) => name === schema)) continue;
     await applyMigrations(store.db(schema), component, migrations);
     await migrateOutbox(store.db(schema));
+    await migrateTopics(store.db(schema));
   }
 }
 

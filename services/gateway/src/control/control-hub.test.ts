@@ -1,16 +1,17 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { GateChange, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { SubscribeResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { createMetrics, silentLogger } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import { controlTopic, migrateTopics } from "@qmtl/service-kit/control";
 import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { expect, test, vi } from "vitest";
-import { controlTopic } from "../bus/control-events.ts";
 import { Peer } from "../peers/peer.ts";
 import { ControlHub } from "./control-hub.ts";
 import { EventLog } from "./event-log.ts";
 import { GateBook } from "./gate-book.ts";
+import { TopicBook } from "./topic-book.ts";
 
 const ticketMs = 300_000;
 
@@ -25,9 +26,14 @@ async function openHub() {
   const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32) };
   const world = new Peer("world-service", "http://127.0.0.1:1", { clock, gatewayKey });
   opened.defer(() => world.close());
-  const gates = new GateBook({ world, gateway: { name: "gw-test", role: "gateway" }, logger });
-  const events = await EventLog.open(host.db("gateway"), { clock, logger });
-  const hub = new ControlHub({ bus, gates, clock, logger, events, metrics: createMetrics() });
+  const gateway = { name: "gw-test", role: "gateway" } as const;
+  const gates = new GateBook({ world, gateway, logger });
+  const db = host.db("gateway");
+  const events = await EventLog.open(db, { clock, logger });
+  await migrateTopics(db);
+  const topics = new TopicBook({ db, dag: world, world, gateway });
+  const metrics = createMetrics();
+  const hub = new ControlHub({ bus, gates, topics, clock, logger, events, metrics });
   await hub.start();
   opened.defer(() => hub.stop());
   const all = opened.move();
@@ -38,8 +44,9 @@ test("a stream lives as long as its ticket, marks all the way, and is cut then w
   await using rig = await openHub();
   const { hub, clock } = rig;
   const stream = hub.subscribe({
-    topicKeys: ["world/w1/policy"],
+    topicKeys: ["halt"],
     applied: new Map(),
+    strategyIds: [],
     version: 1,
     expireMs: clock.nowMs() + ticketMs,
     signal: new AbortController().signal,
@@ -74,15 +81,17 @@ test("who comes back to a gate that is ahead of the events kept gets it whole, n
   for (const revision of [1n, 2n]) {
     const payload = {
       case: "gateEvent" as const,
-      value: { state: stateOf(revision), change: "x" },
+      value: { state: stateOf(revision), change: GateChange.DECISION },
     };
-    const event = create(ControlEventSchema, { id: `e${revision}`, topicKey, revision, payload });
+    const place = { id: `e${revision}`, topicKey, storeEpoch: 1n, revision };
+    const event = create(ControlEventSchema, { ...place, payload });
     const bytes = toBinary(ControlEventSchema, event);
     hub.take({ key: topicKey, payload: bytes, partition: 0, position: Number(revision) });
   }
   const stream = hub.subscribe({
     topicKeys: [topicKey],
     applied: new Map([[topicKey, { revision: 1, storeEpoch: 1 }]]),
+    strategyIds: [],
     version: 1,
     expireMs: clock.nowMs() + ticketMs,
     signal: new AbortController().signal,
@@ -90,6 +99,6 @@ test("who comes back to a gate that is ahead of the events kept gets it whole, n
 
   const { value } = await stream.next();
   const { event } = fromBinary(SubscribeResponseSchema, value!.bytes);
-  expect(event).toMatchObject({ payload: { case: "snapshot", value: { revision: 4n } } });
+  expect(event).toMatchObject({ revision: 4n, payload: { case: "snapshot" } });
   await stream.return(undefined);
 });

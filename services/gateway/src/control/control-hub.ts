@@ -1,19 +1,21 @@
-import { fromBinary } from "@bufbuild/protobuf";
+import { clone, fromBinary } from "@bufbuild/protobuf";
 import {
   type ControlEvent,
   ControlEventSchema,
+  type FeedState,
+  FeedStateSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import type { GateEvent } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import type { GateEvent, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, ClockTimer, EncodedMessage, Logger, Metrics } from "@qmtl/service-kit";
 import type { BusEvent, Subscription as BusSubscription, EventBus } from "@qmtl/service-kit/bus";
-import { controlTopic } from "../bus/control-events.ts";
+import { controlTopic, topicOfKey } from "@qmtl/service-kit/control";
 import { isTransient } from "../peers/breaker.ts";
 import type { EventLog } from "./event-log.ts";
 import type { GateBook } from "./gate-book.ts";
 import { type SnapshotSource, Subscription } from "./subscription.ts";
-import { worldKey } from "./topic-keys.ts";
-import { gateSnapshot, type TopicSnapshot, windowHash, windowSnapshot } from "./topic-snapshot.ts";
+import type { AppliedRevision, TopicBook } from "./topic-book.ts";
+import { gateSnapshot, snapshotEvent } from "./topic-snapshot.ts";
 import { TopicWindow } from "./topic-window.ts";
 
 /** A silent stream is told from a broken one by a mark this often, milliseconds. */
@@ -23,21 +25,20 @@ const topicKeysMax = 10_000;
 /** Pause before WorldService is asked again for a gate with a hole, milliseconds. */
 const reloadMs = 500;
 const subscribersMax = 10_000;
+/** How often the state of a topic key is asked for, while events overtake the answers. */
+const loadTriesMax = 5;
+
+type GateHashField = "storeEpoch" | "revision" | "stateHash";
 
 export interface HubPorts {
   readonly bus: EventBus;
   readonly gates: GateBook;
+  readonly topics: TopicBook;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
   /** Keeps what is read, for ListEvents. */
   readonly events: EventLog;
-}
-
-/** What a subscriber has applied of a topic key. */
-export interface AppliedRevision {
-  readonly revision: number;
-  readonly storeEpoch: number;
 }
 
 /**
@@ -52,6 +53,7 @@ export class ControlHub implements SnapshotSource {
   readonly #stopping = new AbortController();
   #bus: BusSubscription | undefined;
   #marks: ClockTimer | undefined;
+  #completeFeed: (state: FeedState) => void = () => {};
 
   constructor(ports: HubPorts) {
     this.#ports = ports;
@@ -103,6 +105,8 @@ export class ControlHub implements SnapshotSource {
   subscribe(options: {
     readonly topicKeys: readonly string[];
     readonly applied: ReadonlyMap<string, AppliedRevision>;
+    /** Strategies of the ticket; none: all of the world. */
+    readonly strategyIds: readonly string[];
     readonly version: number;
     /** End of the ticket, milliseconds since the epoch. */
     readonly expireMs: number;
@@ -118,34 +122,73 @@ export class ControlHub implements SnapshotSource {
     return this.#stream(subscription, options.signal);
   }
 
-  /** Revision and state hash of a topic key now. */
-  async stateHash(topicKey: string): Promise<{ revision: number; stateHash: string }> {
-    const world = worldKey(topicKey);
-    if (world?.topic === "gate") {
-      const state = await this.#ports.gates.ensure(world.worldId);
-      return { revision: Number(state.revision), stateHash: state.stateHash };
+  /**
+   * Store epoch, revision and state hash of a gate now.
+   *
+   * @throws {QmtlError} INVALID_FIELD for a key of another topic, WORLD_NOT_FOUND, PEER_UNAVAILABLE
+   */
+  async stateHash(topicKey: string): Promise<Pick<GateState, GateHashField>> {
+    const worldId = worldOfGate(topicKey);
+    if (worldId !== undefined) return this.#ports.gates.ensure(worldId);
+    const description = "must be a topic key of GATE, such as world/w1/gate";
+    throw new QmtlError("INVALID_FIELD", `topic_key ${description}`, {
+      fields: [{ field: "topic_key", description }],
+    });
+  }
+
+  async prepare(topicKey: string, applied: AppliedRevision | undefined): Promise<void> {
+    const { gates, topics } = this.#ports;
+    const worldId = worldOfGate(topicKey);
+    if (worldId !== undefined) {
+      await gates.ensure(worldId);
+      return;
     }
-    const window = this.#windows.get(topicKey);
-    const revision = window?.last ?? 0;
-    return { revision, stateHash: windowHash(topicKey, revision, window?.newest?.id ?? "") };
+    if (topics.covers(topicKey, applied)) return;
+    for (let tries = 0; tries < loadTriesMax; tries += 1) {
+      await topics.load(topicKey);
+      const at = topics.snapshot(topicKey, []);
+      if (at === undefined) continue;
+      const missed = this.#window(topicKey).after(at.storeEpoch, at.revision) ?? [];
+      for (const event of missed) topics.apply(event);
+      // Older than what the subscriber says it has: there is no newer one, so it said what is not so.
+      if (topics.snapshot(topicKey, []) !== undefined) return;
+    }
+    throw new QmtlError("PEER_UNAVAILABLE", `the state of ${topicKey} could not be read`);
   }
 
-  async prepare(topicKey: string): Promise<void> {
-    const world = worldKey(topicKey);
-    if (world?.topic === "gate") await this.#ports.gates.ensure(world.worldId);
-  }
-
-  snapshot(topicKey: string): TopicSnapshot {
+  snapshot(topicKey: string, strategyIds: readonly string[]): ControlEvent {
     const nowMs = this.nowMs();
-    const world = worldKey(topicKey);
-    if (world?.topic !== "gate") return windowSnapshot(this.#window(topicKey), nowMs);
-    const state = this.#ports.gates.state(world.worldId);
-    if (state === undefined) throw new QmtlError("PEER_UNAVAILABLE", `no gate of ${world.worldId}`);
-    return gateSnapshot(state, topicKey, nowMs);
+    const worldId = worldOfGate(topicKey);
+    if (worldId !== undefined) {
+      const state = this.#ports.gates.state(worldId);
+      if (state === undefined) throw new QmtlError("PEER_UNAVAILABLE", `no gate of ${worldId}`);
+      return gateSnapshot(state, topicKey, nowMs);
+    }
+    const known = this.#ports.topics.snapshot(topicKey, strategyIds);
+    if (known === undefined) throw new QmtlError("PEER_UNAVAILABLE", `no state of ${topicKey}`);
+    const { state } = known.snapshot;
+    if (state.case === "feed") {
+      // A copy: the state that is kept goes on to others.
+      state.value = clone(FeedStateSchema, state.value);
+      this.#completeFeed(state.value);
+    }
+    const revision = BigInt(known.revision);
+    const storeEpoch = BigInt(known.storeEpoch);
+    return snapshotEvent({ topicKey, storeEpoch, revision }, known.snapshot, nowMs);
+  }
+
+  /** Revision of the newest event of a key that came here; 0 for none. */
+  revisionOf(topicKey: string): number {
+    return this.#windows.get(topicKey)?.last ?? 0;
   }
 
   nowMs(): number {
     return this.#ports.clock.nowMs();
+  }
+
+  /** Adds to the state of a feed what its store does not know, before anybody is told. */
+  completeFeeds(complete: (state: FeedState) => void): void {
+    this.#completeFeed = complete;
   }
 
   /** One event of the bus. What cannot be read is logged and left out: it must not stop those behind it. */
@@ -158,12 +201,13 @@ export class ControlHub implements SnapshotSource {
       return;
     }
     const { payload, topicKey } = event;
+    if (payload.case === "feedUpdated") this.#completeFeed(payload.value);
     const window = this.#window(topicKey);
-    if (payload.case === "gateEvent" && this.#isOldEpoch(window, payload.value)) return;
     const outcome = window.add(event);
     if (outcome === "repeated") return;
     this.#ports.events.add(topicKey, busEvent);
     if (payload.case === "gateEvent") this.#applyGate(payload.value);
+    else this.#ports.topics.apply(event);
     for (const subscription of this.#subscriptions) {
       if (outcome === "gap") subscription.restart(topicKey);
       else subscription.offer(event);
@@ -181,23 +225,23 @@ export class ControlHub implements SnapshotSource {
     }
   }
 
+  /** Goes on after what the subscriber has applied, if what follows is kept; else it begins with a snapshot. */
   #resume(subscription: Subscription, topicKey: string, applied: AppliedRevision): void {
-    const events = this.#window(topicKey).after(applied.revision);
-    const world = worldKey(topicKey);
-    if (world?.topic !== "gate") {
-      // A revision that has not come here yet was applied by way of another gateway: it goes on from there.
-      subscription.resume(topicKey, applied.revision, events ?? []);
-      const isTrimmed = events === undefined && applied.revision < this.#window(topicKey).last;
-      if (isTrimmed) subscription.restart(topicKey);
+    const { storeEpoch, revision } = applied;
+    const window = this.#window(topicKey);
+    const events = window.after(storeEpoch, revision);
+    const worldId = worldOfGate(topicKey);
+    if (worldId === undefined) {
+      if (events !== undefined) subscription.resume(topicKey, revision, events);
       return;
     }
-    const state = this.#ports.gates.state(world.worldId);
-    if (state === undefined || Number(state.storeEpoch) !== applied.storeEpoch) return;
-    const isCurrent = Number(state.revision) === applied.revision;
+    const state = this.#ports.gates.state(worldId);
+    if (state === undefined || Number(state.storeEpoch) !== storeEpoch) return;
+    const isCurrent = Number(state.revision) === revision;
     // A gate asked for may be ahead of the events that came here: those between are in no window, so it is told whole.
-    const reachesGate = Number(state.revision) <= this.#window(topicKey).last;
+    const reachesGate = Number(state.revision) <= window.last;
     if (isCurrent || (events !== undefined && reachesGate)) {
-      subscription.resume(topicKey, applied.revision, events ?? []);
+      subscription.resume(topicKey, revision, events ?? []);
     }
   }
 
@@ -216,17 +260,6 @@ export class ControlHub implements SnapshotSource {
       logger.warn("the gate of a world could not be loaded; trying again", { worldId, error });
       clock.setTimer(() => this.#reload(worldId), reloadMs);
     });
-  }
-
-  /** A store restored from a backup begins its history anew: what was kept of the old one goes. */
-  #isOldEpoch(window: TopicWindow, gateEvent: GateEvent): boolean {
-    const newest = window.newest?.payload;
-    const epoch = gateEvent.state?.storeEpoch ?? 0n;
-    const known = newest?.case === "gateEvent" ? (newest.value.state?.storeEpoch ?? 0n) : epoch;
-    if (epoch <= known) return epoch < known;
-    window.clear();
-    for (const subscription of this.#subscriptions) subscription.restart(window.key);
-    return false;
   }
 
   #window(topicKey: string): TopicWindow {
@@ -249,4 +282,10 @@ export class ControlHub implements SnapshotSource {
       this.#beat();
     }, markMs);
   }
+}
+
+/** World of a key of GATE; undefined for other keys. */
+function worldOfGate(topicKey: string): string | undefined {
+  const subject = topicOfKey(topicKey);
+  return subject?.topic === "gate" ? subject.id : undefined;
 }

@@ -5,8 +5,20 @@ import { EncodedMessage } from "@qmtl/service-kit";
 
 const cache = new WeakMap<ControlEvent, Map<number, EncodedMessage>>();
 
-/** An event as one message of the control stream in a schema version: encoded once, then handed to every subscriber. */
-export function encodeEvent(event: ControlEvent, version: number): EncodedMessage {
+/** Versions of the control stream that this gateway speaks. */
+const supported = { min: 1, max: 1 };
+
+/** Whether an event can be written in a schema version: one that was written in a later one cannot. */
+export function canEncode({ schemaVersion }: ControlEvent, version: number): boolean {
+  return (schemaVersion?.version ?? 1) <= version;
+}
+
+/**
+ * An event as one message of the control stream in a schema version: encoded once, then handed to every subscriber, but
+ * for the message that tells how many were withheld before it.
+ */
+export function encodeEvent(event: ControlEvent, version: number, withheld = 0): EncodedMessage {
+  if (withheld > 0) return encode(event, version, withheld);
   let versions = cache.get(event);
   if (versions === undefined) {
     versions = new Map();
@@ -14,17 +26,20 @@ export function encodeEvent(event: ControlEvent, version: number): EncodedMessag
   }
   let encoded = versions.get(version);
   if (encoded === undefined) {
-    const schemaVersion = { min: 1, max: 1, version };
-    const message = create(SubscribeResponseSchema, { schemaVersion, event });
-    encoded = new EncodedMessage(toBinary(SubscribeResponseSchema, message));
+    encoded = encode(event, version, 0);
     versions.set(version, encoded);
   }
   return encoded;
 }
 
-/** True for an event that only takes permissions away: it overtakes others in buffers. */
-export function isRestrictive(event: ControlEvent): boolean {
-  const { payload } = event;
+function encode(event: ControlEvent, version: number, withheld: number): EncodedMessage {
+  const schemaVersion = { version, supported };
+  const message = create(SubscribeResponseSchema, { schemaVersion, event, withheld });
+  return new EncodedMessage(toBinary(SubscribeResponseSchema, message));
+}
+
+/** True for an event that only takes permissions away, or may: it overtakes those of other keys in buffers. */
+export function isRestrictive({ payload }: ControlEvent): boolean {
   if (payload.case === "gateEvent") return payload.value.restrictive;
-  return payload.case === "haltChanged" && payload.value.halted;
+  return payload.case === "haltsUpdated";
 }

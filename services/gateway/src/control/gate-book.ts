@@ -1,16 +1,14 @@
-import type { GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import type { GateChange, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal, Logger } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
-import type { GateView } from "../ports.ts";
+import type { GateListener, GateView } from "../ports.ts";
 
 /** Worlds known at once at most. */
 const worldsMax = 10_000;
 /** Longest wait for a gate, milliseconds. */
 const loadMs = 5_000;
-
-type Listener = (worldId: string, state: GateState, change: string) => void;
 
 /**
  * The gate of each world as this gateway applied it last: WorldService's word first, then its events in order. A gap
@@ -22,7 +20,7 @@ export class GateBook implements GateView {
   readonly #logger: Logger;
   readonly #states = new Map<string, GateState>();
   readonly #loading = new Map<string, Promise<GateState>>();
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners = new Set<GateListener>();
 
   constructor(ports: { world: Peer; gateway: CallPrincipal; logger: Logger }) {
     this.#world = ports.world;
@@ -42,7 +40,7 @@ export class GateBook implements GateView {
     return this.#states.get(worldId) ?? this.reload(worldId);
   }
 
-  onApplied(listener: Listener): () => void {
+  onApplied(listener: GateListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }
@@ -60,7 +58,7 @@ export class GateBook implements GateView {
    * Applies an event's state: "applied", "old" for one that is applied already, "gap" when events before it are
    * missing, "unknown" for a world nobody asked for.
    */
-  apply(state: GateState, change: string): "applied" | "old" | "gap" | "unknown" {
+  apply(state: GateState, change: GateChange): "applied" | "old" | "gap" | "unknown" {
     const known = this.#states.get(state.worldId);
     if (known === undefined) return "unknown";
     if (compare(state, known) <= 0) return "old";
@@ -88,7 +86,7 @@ export class GateBook implements GateView {
     return state;
   }
 
-  #take(state: GateState, change: string): void {
+  #take(state: GateState, change: GateChange | "snapshot"): void {
     this.#states.set(state.worldId, state);
     for (const listener of this.#listeners) {
       try {

@@ -1,9 +1,9 @@
-import type { Heartbeat, HeartbeatReply } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import type { HeartbeatReply } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal, Clock, ClockTimer } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
-import type { LeaseRelay } from "../ports.ts";
+import type { ClaimedHeartbeat, LeaseRelay } from "../ports.ts";
 
 /** Longest a heartbeat waits for others, milliseconds. */
 const batchMs = 50;
@@ -15,7 +15,7 @@ const answerMs = 2_000;
 const waitingMax = 20_000;
 
 interface Waiting {
-  readonly heartbeat: Heartbeat;
+  readonly heartbeat: ClaimedHeartbeat;
   resolve(reply: HeartbeatReply): void;
   reject(failure: unknown): void;
 }
@@ -28,20 +28,18 @@ export class BatchedLeaseRelay implements LeaseRelay {
   readonly #world: Peer;
   readonly #clock: Clock;
   readonly #gateway: CallPrincipal;
-  readonly #gatewayId: string;
   #waiting: Waiting[] = [];
   #away = 0;
   #timer: ClockTimer | undefined;
   #isStopped = false;
 
-  constructor(ports: { world: Peer; clock: Clock; gateway: CallPrincipal; gatewayId: string }) {
+  constructor(ports: { world: Peer; clock: Clock; gateway: CallPrincipal }) {
     this.#world = ports.world;
     this.#clock = ports.clock;
     this.#gateway = ports.gateway;
-    this.#gatewayId = ports.gatewayId;
   }
 
-  renew(heartbeat: Heartbeat): Promise<HeartbeatReply> {
+  renew(heartbeat: ClaimedHeartbeat): Promise<HeartbeatReply> {
     if (this.#isStopped) return Promise.reject(halted());
     if (this.#waiting.length >= waitingMax) {
       const message = `${waitingMax} heartbeats wait`;
@@ -79,15 +77,14 @@ export class BatchedLeaseRelay implements LeaseRelay {
   async #deliver(batch: readonly Waiting[]): Promise<void> {
     const heartbeats = batch.map(({ heartbeat }) => heartbeat);
     const { replies } = await this.#world.unary(
-      SubscriptionService.method.renewLeases,
-      { gatewayId: this.#gatewayId, heartbeats },
+      SubscriptionService.method.relayHeartbeats,
+      { heartbeats },
       { principal: this.#gateway, timeoutMs: answerMs },
     );
     batch.forEach(({ heartbeat, resolve, reject }, at) => {
       const reply = replies[at];
-      const isIts =
-        reply?.sessionId === heartbeat.sessionId && reply.heartbeatSeq === heartbeat.heartbeatSeq;
-      if (isIts) resolve(reply);
+      const isIts = reply?.heartbeatSeq === heartbeat.heartbeat?.heartbeatSeq;
+      if (reply !== undefined && isIts) resolve(reply);
       else
         reject(new QmtlError("PEER_UNAVAILABLE", "WorldService gave no answer to this heartbeat"));
     });

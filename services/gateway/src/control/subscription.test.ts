@@ -2,12 +2,11 @@ import { create, fromBinary } from "@bufbuild/protobuf";
 import {
   type ControlEvent,
   ControlEventSchema,
-  SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { SubscribeResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { expect, test } from "vitest";
 import { bufferedEventsMax, Subscription } from "./subscription.ts";
-import { windowSnapshot } from "./topic-snapshot.ts";
+import { snapshotEvent } from "./topic-snapshot.ts";
 import { TopicWindow } from "./topic-window.ts";
 
 function rig(keys: readonly string[], expireMs = Number.POSITIVE_INFINITY) {
@@ -16,24 +15,30 @@ function rig(keys: readonly string[], expireMs = Number.POSITIVE_INFINITY) {
   const subscription = new Subscription(
     {
       prepare: async () => {},
-      snapshot: (key) => windowSnapshot(windows.get(key)!, 0),
+      snapshot: (topicKey) => {
+        const revision = BigInt(windows.get(topicKey)!.last);
+        return snapshotEvent({ topicKey, storeEpoch: 1n, revision }, {}, 0);
+      },
       nowMs: () => clock.nowMs,
     },
-    { topicKeys: keys, version: 1, expireMs },
+    { topicKeys: keys, applied: new Map(), strategyIds: [], version: 1, expireMs },
   );
   const emit = (event: ControlEvent) => {
     windows.get(event.topicKey)!.add(event);
     subscription.offer(event);
   };
   const stream = subscription.run(new AbortController().signal);
-  const next = async () => {
+  const message = async () => {
     const { value } = await stream.next();
-    const { event } = fromBinary(SubscribeResponseSchema, value!.bytes);
+    return fromBinary(SubscribeResponseSchema, value!.bytes);
+  };
+  const next = async () => {
+    const { event } = await message();
     const { payload, topicKey, revision } = event!;
     if (payload.case !== "snapshot") return `${topicKey} ${revision}`;
-    return `snapshot ${topicKey} ${payload.value.revision}`;
+    return `snapshot ${topicKey} ${revision}`;
   };
-  return { subscription, emit, next, clock };
+  return { subscription, emit, next, message, clock };
 }
 
 const order = (topicKey: string, revision: number) =>
@@ -82,18 +87,18 @@ test("a hole in a key's history leads to a snapshot of that key alone", async ()
   expect([await next(), await next()]).toEqual(["snapshot a 5", "b 1"]);
 });
 
-test("a change of context that is not decided follows its snapshot", async () => {
-  const { emit, next } = rig(["q"]);
-  const swap = (revision: number, phase: SwapPhase) =>
-    create(ControlEventSchema, {
-      topicKey: "q",
-      revision: BigInt(revision),
-      payload: { case: "queueUpdated", value: { swap: { swapId: "s1", phase } } },
-    });
-  emit(order("q", 1));
-  emit(swap(2, SwapPhase.OPENING));
-  emit(swap(3, SwapPhase.PREPARE));
-  expect([await next(), await next(), await next()]).toEqual(["snapshot q 1", "q 2", "q 3"]);
+test("an event of a later version is withheld, and the next message says how many were", async () => {
+  const { emit, message } = rig(["a"]);
+  await message();
+  for (const revision of [1, 2]) {
+    const event = order("a", revision);
+    emit(Object.assign(event, { schemaVersion: { version: 2 } }));
+  }
+  emit(order("a", 3));
+
+  const { event, withheld } = await message();
+
+  expect([event!.revision, withheld]).toEqual([3n, 2]);
 });
 
 test("nothing is handed out from the end of the ticket on", async () => {

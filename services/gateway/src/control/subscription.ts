@@ -6,18 +6,22 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { EncodedMessage } from "@qmtl/service-kit";
-import { encodeEvent, isRestrictive } from "./encode-event.ts";
-import type { TopicSnapshot } from "./topic-snapshot.ts";
+import { canEncode, encodeEvent, isRestrictive } from "./encode-event.ts";
+import type { AppliedRevision } from "./topic-book.ts";
 
 /** Events that wait for one subscriber at most; beyond it the subscriber is moved back to snapshots. */
 export const bufferedEventsMax = 4_096;
 
 /** What a subscription asks its hub for. */
 export interface SnapshotSource {
-  /** Makes the state of a key known. @throws {QmtlError} PEER_UNAVAILABLE, WORLD_NOT_FOUND */
-  prepare(topicKey: string): Promise<void>;
-  /** The state of a key that was prepared. */
-  snapshot(topicKey: string): TopicSnapshot;
+  /**
+   * Makes the state of a key known, as far as a subscriber has applied it.
+   *
+   * @throws {QmtlError} PEER_UNAVAILABLE, WORLD_NOT_FOUND
+   */
+  prepare(topicKey: string, applied: AppliedRevision | undefined): Promise<void>;
+  /** The state of a key that was prepared, as an event. */
+  snapshot(topicKey: string, strategyIds: readonly string[]): ControlEvent;
   nowMs(): number;
 }
 
@@ -26,11 +30,17 @@ interface KeyState {
   last: number;
   /** A snapshot must come before any further event. */
   isStale: boolean;
+  /** What the subscriber says it has applied; a snapshot that is older is of no use to it. */
+  readonly applied: AppliedRevision | undefined;
 }
 
 /** What a subscriber is told, and until when. */
 export interface SubscriptionScope {
   readonly topicKeys: readonly string[];
+  /** What the subscriber has applied, per topic key. */
+  readonly applied: ReadonlyMap<string, AppliedRevision>;
+  /** Strategies of the ticket; none: all of the world. */
+  readonly strategyIds: readonly string[];
   /** Schema version of the events. */
   readonly version: number;
   /** End of the ticket it was opened with, milliseconds since the epoch: nothing is handed out from then on. */
@@ -44,18 +54,26 @@ export interface SubscriptionScope {
 export class Subscription {
   readonly #source: SnapshotSource;
   readonly #version: number;
+  readonly #strategyIds: readonly string[];
   readonly #expireMs: number;
   readonly #keys: Map<string, KeyState>;
   #buffer: ControlEvent[] = [];
   #isMarkDue = false;
   #wake: (() => void) | undefined;
   #overflows = 0;
+  /** Events withheld since the last message. */
+  #withheld = 0;
 
-  constructor(source: SnapshotSource, { topicKeys, version, expireMs }: SubscriptionScope) {
+  constructor(source: SnapshotSource, scope: SubscriptionScope) {
     this.#source = source;
-    this.#version = version;
-    this.#expireMs = expireMs;
-    this.#keys = new Map(topicKeys.map((key) => [key, { last: 0, isStale: true }]));
+    this.#version = scope.version;
+    this.#strategyIds = scope.strategyIds;
+    this.#expireMs = scope.expireMs;
+    this.#keys = new Map(
+      scope.topicKeys.map((key) => {
+        return [key, { last: 0, isStale: true, applied: scope.applied.get(key) }];
+      }),
+    );
   }
 
   get topicKeys(): readonly string[] {
@@ -136,8 +154,8 @@ export class Subscription {
         const stale = this.#firstStale();
         const event = stale === undefined ? this.#buffer.shift() : undefined;
         if (stale !== undefined) yield* this.#snapshot(stale);
-        else if (event !== undefined) yield encodeEvent(event, this.#version);
-        else if (this.#isMarkDue) yield this.#progress();
+        else if (event !== undefined) yield* this.#encode(event);
+        else if (this.#isMarkDue) yield* this.#encode(this.#progress());
         else await this.#sleep(signal);
       }
     } finally {
@@ -146,14 +164,24 @@ export class Subscription {
   }
 
   async *#snapshot(topicKey: string): AsyncGenerator<EncodedMessage> {
-    await this.#source.prepare(topicKey);
-    this.#checkTicket();
-    const { event, revision, following } = this.#source.snapshot(topicKey);
     const key = this.#keys.get(topicKey)!;
+    await this.#source.prepare(topicKey, key.applied);
+    this.#checkTicket();
+    const event = this.#source.snapshot(topicKey, this.#strategyIds);
     key.isStale = false;
-    key.last = revision;
-    for (const next of following) this.offer(next);
-    yield encodeEvent(event, this.#version);
+    key.last = Number(event.revision);
+    yield* this.#encode(event);
+  }
+
+  /** Withholds what cannot be written in the version spoken; the next message says how many those were. */
+  *#encode(event: ControlEvent): Generator<EncodedMessage> {
+    if (!canEncode(event, this.#version)) {
+      this.#withheld += 1;
+      return;
+    }
+    const withheld = this.#withheld;
+    this.#withheld = 0;
+    yield encodeEvent(event, this.#version, withheld);
   }
 
   #checkTicket(): void {
@@ -181,19 +209,18 @@ export class Subscription {
     return undefined;
   }
 
-  #progress(): EncodedMessage {
+  #progress(): ControlEvent {
     this.#isMarkDue = false;
     const revisions = Object.fromEntries(
       [...this.#keys].map(([key, { last }]) => [key, BigInt(last)]),
     );
-    const event = create(ControlEventSchema, {
+    return create(ControlEventSchema, {
       schemaVersion: { version: 1 },
       source: "qmtl/gateway",
       type: "progress_mark",
       time: timestampFromMs(this.#source.nowMs()),
       payload: { case: "progressMark", value: { revisions } },
     });
-    return encodeEvent(event, this.#version);
   }
 
   #sleep(signal: AbortSignal): Promise<void> {

@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject, verify } from "node:crypto";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Clock, TicketCheck, TicketRightName } from "@qmtl/service-kit";
+import type { CallPrincipal, Clock, TicketCheck } from "@qmtl/service-kit";
+import { topicNames } from "@qmtl/service-kit/control";
 import { SignJWT } from "jose";
 import type { TicketClaims } from "../ports.ts";
 import type { TicketKey } from "../store/ticket-key-store.ts";
@@ -9,6 +10,8 @@ const audience = "qmtl-control";
 /** Tickets whose signature was checked and that are remembered, at most. */
 const checkedMax = 10_000;
 const ticketCharsMax = 64 * 1024;
+/** Rights as tickets name them. */
+const ticketRights = ["observe", "compute", "trade", "feed"] as const;
 
 interface CheckedTicket {
   readonly claims: TicketClaims;
@@ -40,13 +43,14 @@ export class Tickets {
   async issue(claims: TicketClaims): Promise<{ ticket: string; expireMs: number }> {
     const nowMs = this.#clock.nowMs();
     const expireMs = nowMs + this.#ttlMs;
-    const { sessionId, worldId, strategyIds, topics, purpose, principal } = claims;
+    const { sessionId, worldId, strategyIds, sources, topics, rights, principal } = claims;
     const payload = {
+      principal,
       world: worldId,
       strategies: [...strategyIds],
+      sources: [...sources],
       topics: [...topics],
-      purpose,
-      principal,
+      rights: [...rights],
     };
     const ticket = await new SignJWT(payload)
       .setProtectedHeader({ alg: "EdDSA", kid: this.#signing.kid, typ: "JWT" })
@@ -58,13 +62,23 @@ export class Tickets {
     return { ticket, expireMs };
   }
 
-  /** What a ticket covers. @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED. */
+  /** What a ticket says, whoever shows it. @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED. */
   verify(ticket: string): TicketClaims {
-    return this.check(ticket).claims;
+    return this.#check(ticket).claims;
   }
 
-  /** As `verify`, with the end of the ticket. */
-  check(ticket: string): CheckedTicket {
+  /**
+   * What a ticket says, and its end. Only the principal a ticket was issued to can use it.
+   *
+   * @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
+   */
+  check(ticket: string, principal: Pick<CallPrincipal, "name">): CheckedTicket {
+    const checked = this.#check(ticket);
+    if (checked.claims.principal === principal.name) return checked;
+    throw new QmtlError("TICKET_SCOPE", `the ticket was not issued to ${principal.name}`);
+  }
+
+  #check(ticket: string): CheckedTicket {
     let checked = this.#checked.get(ticket);
     if (checked === undefined) {
       checked = this.#read(ticket);
@@ -76,19 +90,13 @@ export class Tickets {
     throw new QmtlError("TICKET_EXPIRED", "the ticket has ended; issue or refresh one");
   }
 
-  /**
-   * What a call with this ticket acts for. Only the principal a ticket was issued to can use it.
-   *
-   * @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
-   */
+  /** What a call with this ticket acts for; for the doors. See `check`. */
   readonly scopeOf: TicketCheck = (ticket, principal) => {
-    const { sessionId, worldId, strategyIds, purpose, principal: owner } = this.verify(ticket);
-    if (owner !== principal.name) {
-      throw new QmtlError("TICKET_SCOPE", `the ticket was not issued to ${principal.name}`);
-    }
-    const rights: TicketRightName[] =
-      purpose === "gate" ? ["observe", "compute", "trade"] : ["observe"];
-    return { sessionId, worldId, strategyIds, sources: [], rights };
+    const { sessionId, worldId, strategyIds, sources, rights } = this.check(
+      ticket,
+      principal,
+    ).claims;
+    return { sessionId, worldId, strategyIds, sources, rights };
   };
 
   /** JSON Web Key Set of the public keys. */
@@ -128,21 +136,25 @@ export class Tickets {
 }
 
 function claimsOf(body: object): CheckedTicket {
-  const purpose = textOf(body, "purpose");
   const expireSeconds = "exp" in body && typeof body.exp === "number" ? body.exp : 0;
-  const isOurs = textOf(body, "aud") === audience && (purpose === "gate" || purpose === "observe");
-  if (!isOurs) throw invalid("it is for something else");
+  if (textOf(body, "aud") !== audience) throw invalid("it is for something else");
   return {
     expireMs: expireSeconds * 1_000,
     claims: {
       sessionId: textOf(body, "sub"),
       worldId: textOf(body, "world"),
       strategyIds: textsOf(body, "strategies"),
-      topics: textsOf(body, "topics"),
-      purpose,
+      sources: textsOf(body, "sources"),
+      topics: known(textsOf(body, "topics"), topicNames),
+      rights: known(textsOf(body, "rights"), ticketRights),
       principal: textOf(body, "principal"),
     },
   };
+}
+
+/** The texts that are of a closed set; a right or topic that is not known here allows nothing. */
+function known<T extends string>(texts: readonly string[], set: readonly T[]): T[] {
+  return set.filter((each) => texts.includes(each));
 }
 
 function jsonOf(part: string): object {

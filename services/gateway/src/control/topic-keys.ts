@@ -1,46 +1,55 @@
-import { QmtlError } from "@qmtl/sdk/rpc";
+import { Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import {
+  feedTopicKey,
+  haltTopicKey,
+  submissionTopicKey,
+  type TopicName,
+  tagTopicKey,
+  worldTopicKey,
+} from "@qmtl/service-kit/control";
 
-/** Topics a ticket may open. */
-const TOPICS = ["gate", "queue", "policy", "rebalancing", "order", "submission"] as const;
-export type Topic = (typeof TOPICS)[number];
+const NAMES: ReadonlyMap<Topic, TopicName> = new Map([
+  [Topic.GATE, "gate"],
+  [Topic.POLICY, "policy"],
+  [Topic.QUEUE, "queue"],
+  [Topic.TAG, "tag"],
+  [Topic.ORDER, "order"],
+  [Topic.HALT, "halt"],
+  [Topic.REBALANCING, "rebalancing"],
+  [Topic.SUBMISSION, "submission"],
+  [Topic.FEED, "feed"],
+]);
 
-const WORLD_KEY = /^world\/([^/]+)\/(gate|queue|policy|rebalancing|order)$/;
-
-/** The topics as asked for; none means gate. @throws {QmtlError} INVALID_FIELD for an unknown one. */
-export function parseTopics(topics: readonly string[]): Topic[] {
-  const asked = topics.length === 0 ? ["gate"] : [...new Set(topics)];
-  const unknown = asked.filter((topic) => !isTopic(topic));
-  if (unknown.length > 0) {
-    const description = `unknown: ${unknown.join(", ")}; there are ${TOPICS.join(", ")}`;
-    throw new QmtlError("INVALID_FIELD", description, {
-      fields: [{ field: "topics", description }],
-    });
-  }
-  return asked.filter(isTopic);
+/** The topics as asked for; none means gate and halt. The door has refused what is not of the set. */
+export function topicsFromProto(topics: readonly Topic[]): TopicName[] {
+  if (topics.length === 0) return ["gate", "halt"];
+  return topics.flatMap((topic) => NAMES.get(topic) ?? []);
 }
 
-/** The topic keys a ticket opens: those of the world, and what belongs to none. */
-export function topicKeysOf(
-  worldId: string,
-  topics: readonly Topic[],
-  submissionIds: readonly string[],
-): string[] {
-  return topics.flatMap((topic) => {
-    if (topic === "submission") return submissionIds.map((id) => `submission/${id}`);
-    const own = `world/${worldId}/${topic}`;
-    if (topic === "queue") return [own, "tags/queue"];
-    return topic === "order" ? [own, "halt"] : [own];
+/** What the topics of a ticket are read from. */
+export interface TopicScope {
+  /** Empty: no world, so none of its keys. */
+  readonly worldId: string;
+  readonly topics: readonly TopicName[];
+  readonly submissionIds: readonly string[];
+  readonly sources: readonly string[];
+}
+
+/** The topic keys a ticket opens. */
+export function topicKeysOf(scope: TopicScope): string[] {
+  const { worldId, submissionIds, sources } = scope;
+  return scope.topics.flatMap((topic) => {
+    switch (topic) {
+      case "tag":
+        return [tagTopicKey];
+      case "halt":
+        return [haltTopicKey];
+      case "submission":
+        return submissionIds.map(submissionTopicKey);
+      case "feed":
+        return sources.map(feedTopicKey);
+      default:
+        return worldId === "" ? [] : [worldTopicKey(worldId, topic)];
+    }
   });
-}
-
-/** World and topic of a key such as "world/w1/gate"; undefined for others. */
-export function worldKey(key: string): { worldId: string; topic: Topic } | undefined {
-  const match = WORLD_KEY.exec(key);
-  const topic = match?.[2];
-  if (match === null || topic === undefined || !isTopic(topic)) return undefined;
-  return { worldId: match[1]!, topic };
-}
-
-function isTopic(text: string): text is Topic {
-  return TOPICS.some((topic) => topic === text);
 }

@@ -1,4 +1,4 @@
-import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import {
   type GetReplayResponse,
@@ -12,13 +12,18 @@ import type { BarBooker } from "./bar-booker.ts";
 import { FeedBarrier, type StoredFeed } from "./feed-barrier.ts";
 import type { PartWait } from "./publish-plan.ts";
 
+/** Dropped sessions listed per feed at most. */
+const silentMax = 100;
+/** Dropped sessions remembered at most; beyond it all are forgotten, as at a restart. */
+const unregisteredMax = 10_000;
+
 export interface FeedDeskPorts {
   readonly dag: Peer;
   readonly gateway: CallPrincipal;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly metrics: Metrics;
-  readonly booker: BarBooker;
+  readonly booker: Pick<BarBooker, "catchUp" | "isBooked" | "whyUnbooked">;
   readonly gates: Pick<GateView, "onApplied">;
   readonly sessionDeadMs: number;
 }
@@ -37,6 +42,10 @@ export class FeedDesk implements BarrierEnds {
   readonly #queued = new Map<string, Promise<void>>();
   /** Worlds whose gate was open when it was last heard of. */
   readonly #open = new Set<string>();
+  /** Sessions dropped since this process started, per feed, newest first. */
+  readonly #silent = new Map<string, string[]>();
+  /** Feeds that a session is not counted in any more although it registered. */
+  readonly #unregistered = new Map<string, Set<string>>();
   readonly #unfollow: () => void;
 
   constructor(ports: FeedDeskPorts) {
@@ -76,6 +85,25 @@ export class FeedDesk implements BarrierEnds {
     return this.#ports.booker.whyUnbooked(source);
   }
 
+  /** Feeds that dropped a session, until it registers again. */
+  unregistered(sessionId: string): string[] {
+    return [...(this.#unregistered.get(sessionId) ?? [])].sort();
+  }
+
+  /** Adds what only the owner of the barrier knows: ends, dropped sessions, whether the last row is settled. */
+  complete(state: FeedState): void {
+    const { source } = state;
+    state.droppedSessionIds = [...(this.#silent.get(source) ?? [])];
+    const barrier = this.#barriers.get(source);
+    if (barrier === undefined) return;
+    const { runners, logRow } = barrier.state;
+    for (const runner of state.runners) {
+      runner.endedRow = BigInt(runners.get(runner.sessionId)?.endedRow ?? -1);
+    }
+    const isCurrent = logRow >= Number(state.passedRow);
+    state.settled = isCurrent && barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
+  }
+
   /** A session sent a heartbeat. */
   heard(sessionId: string): void {
     for (const barrier of this.#barriers.values()) barrier.heard(sessionId);
@@ -98,7 +126,9 @@ export class FeedDesk implements BarrierEnds {
       .catch(() => {})
       .then(async () => {
         this.#queued.delete(source);
-        barrier.sync(storedOf(await this.#read(source)));
+        const stored = storedOf(await this.#read(source));
+        barrier.sync(stored);
+        this.#registered(source, stored);
       });
     this.#queued.set(source, next);
     this.#refreshing.set(source, next);
@@ -159,6 +189,17 @@ export class FeedDesk implements BarrierEnds {
     }
   }
 
+  /** Runners that are in the set again have registered again, unless they are still to be taken out of it. */
+  #registered(source: string, { runners }: StoredFeed): void {
+    const dropped = this.#barriers.get(source)?.dropped;
+    for (const { sessionId } of runners) {
+      const sources = this.#unregistered.get(sessionId);
+      if (sources === undefined || dropped?.has(sessionId) === true) continue;
+      sources.delete(source);
+      if (sources.size === 0) this.#unregistered.delete(sessionId);
+    }
+  }
+
   #read(source: string): Promise<GetReplayResponse> {
     const call = { principal: this.#ports.gateway, timeoutMs: 5_000 };
     return this.#ports.dag.unary(QueueService.method.getReplay, { source }, call);
@@ -166,6 +207,11 @@ export class FeedDesk implements BarrierEnds {
 
   #onDropped(source: string, sessionId: string): void {
     const { logger, dag, gateway } = this.#ports;
+    const others = (this.#silent.get(source) ?? []).filter((each) => each !== sessionId);
+    this.#silent.set(source, [sessionId, ...others].slice(0, silentMax));
+    if (this.#unregistered.size >= unregisteredMax) this.#unregistered.clear();
+    const sources = this.#unregistered.get(sessionId) ?? new Set();
+    this.#unregistered.set(sessionId, sources.add(source));
     logger.warn("a runner is silent; the feed goes on without it", { source, sessionId });
     this.#dropped.inc({ source });
     const call = { principal: gateway, timeoutMs: 5_000 };

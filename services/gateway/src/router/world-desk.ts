@@ -171,7 +171,7 @@ export class WorldDesk {
       logger,
       readClocks: this.#ports.readClocks ?? (() => readMachineClocks(clock)),
       relay: async (heartbeat, release) =>
-        doorReplyFrom(await leases.renew(doorHeartbeat(heartbeat, release))),
+        doorReplyFrom(await leases.renew(doorHeartbeat(heartbeat, release)), heartbeat.sessionId),
       dataNow: () => {
         const world = this.#world(worldId);
         return this.#ports.routerOfAccount(world.accountId).dataNow(world);

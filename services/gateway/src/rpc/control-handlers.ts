@@ -1,102 +1,82 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import {
-  type ControlStreamService,
-  type HeartbeatRequest,
-  type IssueTicketRequest,
-  type NackRequest,
-  type SubscribeRequest,
-  TicketPurpose,
+import type {
+  ControlStreamService,
+  HeartbeatRequest,
+  IssueTicketRequest,
+  NackRequest,
+  SubscribeRequest,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import {
-  type CallContext,
-  type CallPrincipal,
-  type EncodedMessage,
-  type Handlers,
-  requireRole,
+import type {
+  CallContext,
+  EncodedMessage,
+  Handlers,
+  SessionScope,
+  TicketRightName,
 } from "@qmtl/service-kit";
-import type { Db } from "@qmtl/service-kit/db";
-import { checkHeartbeat, refuseScope } from "../control/check-heartbeat.ts";
 import type { ControlHub } from "../control/control-hub.ts";
-import type { Tickets } from "../control/tickets.ts";
-import { parseTopics, topicKeysOf } from "../control/topic-keys.ts";
+import { issueTicket, refreshTicket, type TicketPorts } from "../control/issue-ticket.ts";
+import { topicKeysOf, topicsFromProto } from "../control/topic-keys.ts";
 import type { FeedDesk } from "../feed/feed-desk.ts";
-import type { Peer } from "../peers/peer.ts";
-import type { GateView, LeaseRelay, TicketClaims } from "../ports.ts";
+import type { LeaseRelay, TicketClaims } from "../ports.ts";
 import { submissionsOf } from "../store/submission-store.ts";
+import { claimToProto } from "./session-claim.ts";
 
-export interface ControlPorts {
-  readonly db: Db;
+export interface ControlPorts extends TicketPorts {
   readonly hub: ControlHub;
-  readonly gates: GateView;
-  readonly tickets: Tickets;
   readonly leases: LeaseRelay;
   readonly feeds: FeedDesk;
-  readonly world: Peer;
-  readonly gateway: CallPrincipal;
-  readonly newId: () => string;
 }
 
-/** The control stream: tickets, events, heartbeats. */
+const RIGHTS: ReadonlyMap<TicketRight, TicketRightName> = new Map([
+  [TicketRight.OBSERVE, "observe"],
+  [TicketRight.COMPUTE, "compute"],
+  [TicketRight.TRADE, "trade"],
+  [TicketRight.FEED, "feed"],
+]);
+
+/** The control stream: tickets, events, heartbeats. The door has checked the ticket of the call. */
 export function controlHandlers(ports: ControlPorts): Handlers<typeof ControlStreamService> {
   const { tickets, hub } = ports;
   return {
-    issueTicket: (request, context) => issueTicket(ports, request, context),
+    issueTicket: (request, context) => issue(ports, request, context),
     subscribe: (request, context) => subscribe(ports, request, context),
-    heartbeat: (request) => heartbeat(ports, request),
-    nack: (request) => nack(ports, request),
-    async refreshTicket({ ticket }) {
-      const issued = await tickets.issue(tickets.verify(ticket));
-      return { ticket: issued.ticket, expireTime: timestampFromMs(issued.expireMs) };
+    heartbeat: (request, context) => heartbeat(ports, request, context),
+    nack: (request, context) => nack(ports, request, context),
+    async refreshTicket(request, context) {
+      const { ticket, expireMs } = await refreshTicket(ports, request.ticket, context);
+      return { ticket, expireTime: timestampFromMs(expireMs) };
     },
     getSigningKeys: async () => ({ jwksJson: tickets.jwksJson() }),
     async getStateHash({ topicKey }) {
-      const { revision, stateHash } = await hub.stateHash(topicKey);
-      return { revision: BigInt(revision), stateHash };
+      const { storeEpoch, revision, stateHash } = await hub.stateHash(topicKey);
+      return { storeEpoch, revision, stateHash };
     },
   };
 }
 
-async function issueTicket(ports: ControlPorts, request: IssueTicketRequest, context: CallContext) {
-  const { worldId, strategyIds } = request;
-  const isGate = request.purpose === TicketPurpose.GATE;
-  if (isGate) {
-    requireRole(context, "owner", "operator");
-    if (strategyIds.length === 0) {
-      const fields = [{ field: "strategy_ids", description: "a gate ticket names its strategies" }];
-      throw new QmtlError("INVALID_FIELD", "strategy_ids is empty", { fields });
-    }
-  }
-  const topics = parseTopics(request.topics);
-  await ports.gates.ensure(worldId);
-  const sessionId = request.sessionId === "" ? ports.newId() : request.sessionId;
-  const purpose = isGate ? "gate" : "observe";
-  const principal = context.principal.name;
-  const { ticket, expireMs } = await ports.tickets.issue({
-    sessionId,
-    worldId,
-    strategyIds,
-    topics,
-    purpose,
-    principal,
-  });
-  const topicKeys = await keysOf(ports, { worldId, strategyIds, topics });
-  return { ticket, sessionId, expireTime: timestampFromMs(expireMs), topicKeys };
+async function issue(ports: ControlPorts, request: IssueTicketRequest, context: CallContext) {
+  const { worldId, strategyIds, sources, sessionId } = request;
+  const rights = request.rights.flatMap((right) => RIGHTS.get(right) ?? []);
+  const topics = topicsFromProto(request.topics);
+  const wanted = { worldId, strategyIds, sources, rights, topics, sessionId };
+  const { claims, ticket, expireMs } = await issueTicket(ports, wanted, context);
+  return {
+    ticket,
+    sessionId: claims.sessionId,
+    expireTime: timestampFromMs(expireMs),
+    topicKeys: await keysOf(ports, claims),
+  };
 }
 
-async function keysOf(
-  ports: ControlPorts,
-  claims: Pick<TicketClaims, "worldId" | "strategyIds" | "topics">,
-): Promise<string[]> {
-  const topics = parseTopics(claims.topics);
-  const wanted = topics.includes("submission") ? claims.strategyIds : [];
+async function keysOf(ports: ControlPorts, claims: TicketClaims): Promise<string[]> {
+  const { worldId, topics, strategyIds, sources } = claims;
+  const wanted = topics.includes("submission") ? strategyIds : [];
   const submissions = wanted.length === 0 ? [] : await submissionsOf(ports.db, wanted);
-  return topicKeysOf(
-    claims.worldId,
-    topics,
-    submissions.map(({ submissionId }) => submissionId),
-  );
+  const submissionIds = submissions.map(({ submissionId }) => submissionId);
+  return topicKeysOf({ worldId, topics, submissionIds, sources });
 }
 
 async function* subscribe(
@@ -104,7 +84,7 @@ async function* subscribe(
   request: SubscribeRequest,
   context: CallContext,
 ): AsyncGenerator<EncodedMessage> {
-  const { claims, expireMs } = ports.tickets.check(request.ticket);
+  const { claims, expireMs } = ports.tickets.check(request.ticket, context.principal);
   const topicKeys = await keysOf(ports, claims);
   const applied = new Map(
     request.lastApplied
@@ -114,28 +94,39 @@ async function* subscribe(
         { revision: Number(revision), storeEpoch: Number(storeEpoch) },
       ]),
   );
+  const { strategyIds } = claims;
   const version = context.schemaVersion ?? 1;
-  yield* ports.hub.subscribe({ topicKeys, applied, version, expireMs, signal: context.signal });
+  const { signal } = context;
+  yield* ports.hub.subscribe({ topicKeys, applied, strategyIds, version, expireMs, signal });
 }
 
-async function heartbeat(ports: ControlPorts, request: HeartbeatRequest) {
-  const claims = ports.tickets.verify(request.ticket);
-  const beat = request.heartbeat!;
-  checkHeartbeat(claims, beat);
+async function heartbeat(ports: ControlPorts, request: HeartbeatRequest, context: CallContext) {
+  const session = worldSessionOf(context);
   // It proves that the runner is alive, whatever WorldService says.
-  ports.feeds.heard(beat.sessionId);
-  return { reply: await ports.leases.renew(beat) };
+  ports.feeds.heard(session.sessionId);
+  const { heartbeat: beat } = request;
+  if (beat!.wantLease && !session.rights.includes("trade")) {
+    const metadata = { required: "trade", rights: session.rights.join(",") };
+    const fields = [{ field: "heartbeat.want_lease", description: "needs the right TRADE" }];
+    const message = "the ticket does not carry TRADE: it gets no order lease";
+    throw new QmtlError("TICKET_SCOPE", message, { metadata, fields });
+  }
+  const reply = await ports.leases.renew({ claim: claimToProto(session), heartbeat: beat! });
+  return { reply, unregisteredSources: ports.feeds.unregistered(session.sessionId) };
 }
 
-async function nack(ports: ControlPorts, request: NackRequest) {
-  const claims = ports.tickets.verify(request.ticket);
-  if (claims.sessionId !== request.sessionId) refuseScope("session_id");
-  if (claims.worldId !== request.worldId) refuseScope("world_id");
-  const { $typeName: _, schemaVersion: __, ticket: ___, ...told } = request;
+async function nack(ports: ControlPorts, request: NackRequest, context: CallContext) {
+  const session = worldSessionOf(context);
   await ports.world.unary(
-    SubscriptionService.method.nack,
-    { ...told, orderCapable: claims.purpose === "gate" },
+    SubscriptionService.method.relayNack,
+    { claim: claimToProto(session), nack: request.nack! },
     { principal: ports.gateway, timeoutMs: 2_000 },
   );
   return {};
+}
+
+/** The session of a call that is about a world's gate. @throws {QmtlError} TICKET_SCOPE for a ticket without a world. */
+function worldSessionOf({ session }: CallContext): SessionScope {
+  if (session !== undefined && session.worldId !== "") return session;
+  throw new QmtlError("TICKET_SCOPE", "the ticket covers no world");
 }

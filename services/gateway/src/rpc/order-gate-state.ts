@@ -2,6 +2,7 @@ import {
   ApplyPhase as ApplyPhaseCode,
   Gate as GateCode,
   type GateState as GateStateMessage,
+  HoldKind,
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import {
   ExecutionDomain as DomainCode,
@@ -21,6 +22,12 @@ const GATES: Readonly<Record<number, Gate>> = {
   [GateCode.OPEN]: "OPEN",
   [GateCode.CLOSING]: "CLOSING",
   [GateCode.CLOSED]: "CLOSED",
+};
+
+const HOLDS: Readonly<Record<number, Hold>> = {
+  [HoldKind.ROLLBACK]: "rollback",
+  [HoldKind.MANUAL]: "manual",
+  [HoldKind.BREAKER]: "breaker",
 };
 
 const PHASES: Readonly<Record<number, ApplyPhase>> = {
@@ -47,14 +54,14 @@ const DOMAINS: Readonly<Record<number, ExecutionDomain>> = {
 
 /** A gate as the session machine takes it. An unknown gate reads as CLOSED, an unknown mode as validate. */
 export function gateStateFrom(message: GateStateMessage): GateState {
-  const isHold = (name: string): name is Hold => ["rollback", "manual", "breaker"].includes(name);
   return {
     worldId: message.worldId,
     storeEpoch: Number(message.storeEpoch),
     revision: Number(message.revision),
     fence: Number(message.fence),
     gate: GATES[message.gate] ?? "CLOSED",
-    holds: message.holds.map((hold) => hold.name).filter(isHold),
+    // One that is not known keeps the gate shut by the gate itself, which is not open while there is a hold.
+    holds: message.holds.flatMap(({ kind }) => HOLDS[kind] ?? []).sort(),
     runId: message.runId === "" ? null : message.runId,
     phase: PHASES[message.phase] ?? null,
     decision: {

@@ -1,18 +1,23 @@
-import type {
-  Heartbeat as HeartbeatMessage,
-  HeartbeatReply as HeartbeatReplyMessage,
-} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import type { HeartbeatReply as HeartbeatReplyMessage } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import type { Heartbeat } from "@qmtl/sdk/gate";
 import { heartbeatToProto, replyFromProto } from "@qmtl/sdk/rpc";
+import type { ClaimedHeartbeat } from "../ports.ts";
 import type { DoorReply } from "../router/door.ts";
+import { routerClaim } from "./session-claim.ts";
 
 /** A heartbeat of the door on the wire. */
-export function doorHeartbeat(heartbeat: Heartbeat, release: boolean): HeartbeatMessage {
-  return heartbeatToProto(heartbeat, { door: true, release });
+export function doorHeartbeat(heartbeat: Heartbeat, release: boolean): ClaimedHeartbeat {
+  const claim = routerClaim(heartbeat.sessionId, heartbeat.worldId);
+  return { claim, heartbeat: heartbeatToProto(heartbeat, { release }) };
 }
 
 /** The answer to it, with the pace to renew at. */
-export function doorReplyFrom(message: HeartbeatReplyMessage): DoorReply {
-  const { renewMs, leaseMs } = message;
-  return { renewMs, leaseMs, reply: replyFromProto(message) };
+export function doorReplyFrom(message: HeartbeatReplyMessage, sessionId: string): DoorReply {
+  const { renewInterval, lease } = message;
+  return {
+    renewMs: renewInterval === undefined ? 0 : durationMs(renewInterval),
+    leaseMs: lease === undefined ? 0 : durationMs(lease),
+    reply: replyFromProto(message, sessionId),
+  };
 }

@@ -148,6 +148,19 @@ export async function openSubmissions(
   return rows.map((row) => row.submission_id);
 }
 
+/** Those of the strategies that were handed in. */
+export async function knownStrategies(
+  db: Queryable,
+  strategyIds: readonly string[],
+): Promise<string[]> {
+  if (strategyIds.length === 0) return [];
+  const rows = await db.query<{ strategy_id: string }>(
+    "select distinct strategy_id from gateway.submission where strategy_id = any($1::text[])",
+    [strategyIds],
+  );
+  return rows.map((row) => row.strategy_id);
+}
+
 /** Submissions of some strategies, newest first, at most 100. */
 export async function submissionsOf(
   db: Queryable,

@@ -7,8 +7,8 @@ import {
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Clock, failpoints } from "@qmtl/service-kit";
+import { appendControlEvent } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
-import { appendControlEvent } from "../bus/control-events.ts";
 import { type SourceKeys, sourceKeysOf } from "../feed/source-keys.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
@@ -16,7 +16,7 @@ import { rememberRequest } from "../store/request-store.ts";
 import { addSourceKeys } from "../store/source-key-store.ts";
 import { putSubmission, readSubmission, type SubmissionRow } from "../store/submission-store.ts";
 import { checkGraph, submissionBytesMax } from "./check-graph.ts";
-import { progressEvent } from "./submission-event.ts";
+import { submissionEvent } from "./submission-event.ts";
 import { contentHashOf, strategyIdOf, submissionIdOf } from "./submission-ids.ts";
 import { submissionMessage } from "./submission-message.ts";
 import type { SubmissionWorker } from "./submission-worker.ts";
@@ -74,7 +74,8 @@ export async function acceptSubmission(
     if (known !== undefined && known.state !== "completed" && known.state !== "failed") return true;
     await addSourceKeys(tx, sourceKeys);
     const wasThere = await putSubmission(tx, row, nowMs);
-    await appendControlEvent(tx, progressEvent(row, "queued"), nowMs);
+    const stored = await readSubmission(tx, submissionId);
+    await appendControlEvent(tx, "gateway", submissionEvent(stored!), nowMs);
     return wasThere;
   });
   await failpoints.hit("gw.submit.after_commit");

@@ -4,6 +4,7 @@ import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb"
 import { SubmitStrategyRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
 import { openGrpcDoor, serve, silentLogger, systemClock } from "@qmtl/service-kit";
+import { migrateTopics } from "@qmtl/service-kit/control";
 import { migrate, migrateOutbox } from "@qmtl/service-kit/db";
 import { ManualClock, openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
@@ -26,6 +27,7 @@ async function openRig() {
   const db = opened.use(await openTestPglite()).db("gateway");
   await migrate(db, fileURLToPath(new URL("../../migrations/", import.meta.url)));
   await migrateOutbox(db);
+  await migrateTopics(db);
   let letThrough = (): void => {};
   const held = new Promise<void>((resolve) => {
     letThrough = resolve;

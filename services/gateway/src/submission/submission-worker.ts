@@ -16,20 +16,21 @@ import {
   type Logger,
   sleep,
 } from "@qmtl/service-kit";
+import { appendControlEvent } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
-import { appendControlEvent } from "../bus/control-events.ts";
 import { isTransient } from "../peers/breaker.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";
 import {
   claimSubmission,
   openSubmissions,
+  readSubmission,
   renewClaim,
   type SubmissionRow,
   writeOutcome,
 } from "../store/submission-store.ts";
 import { contextAt } from "./plan-contexts.ts";
 import { runDiff } from "./run-diff.ts";
-import { progressEvent } from "./submission-event.ts";
+import { submissionEvent } from "./submission-event.ts";
 
 /** Submissions worked on at once. */
 const parallelMax = 4;
@@ -153,10 +154,10 @@ export class SubmissionWorker {
   }
 
   async #attempt(submissionId: string): Promise<void> {
-    const { db, clock, gatewayId, logger } = this.#ports;
+    const { logger } = this.#ports;
     let row: SubmissionRow | undefined;
     try {
-      row = await claimSubmission(db, submissionId, gatewayId, { nowMs: clock.nowMs(), ownMs });
+      row = await this.#claim(submissionId);
       if (row === undefined) return;
       const result = await this.#keeping(row, this.#work(row));
       await this.#finish(row, "completed", "", result);
@@ -171,6 +172,20 @@ export class SubmissionWorker {
       });
       if (!isRefusal || row === undefined) this.#later(submissionId, attempts);
     }
+  }
+
+  async #claim(submissionId: string): Promise<SubmissionRow | undefined> {
+    const { db, clock, gatewayId, poke } = this.#ports;
+    const row = await db.transaction(async (tx) => {
+      const nowMs = clock.nowMs();
+      const claimed = await claimSubmission(tx, submissionId, gatewayId, { nowMs, ownMs });
+      if (claimed !== undefined) {
+        await appendControlEvent(tx, "gateway", submissionEvent(claimed), nowMs);
+      }
+      return claimed;
+    });
+    poke();
+    return row;
   }
 
   async #settle(row: SubmissionRow | undefined, isRefusal: boolean, reason: string): Promise<void> {
@@ -234,7 +249,8 @@ export class SubmissionWorker {
       const nowMs = clock.nowMs();
       const outcome = { state, reason, nowMs, ...(result === undefined ? {} : { result }) };
       if (await writeOutcome(tx, row, gatewayId, outcome)) {
-        await appendControlEvent(tx, progressEvent(row, state), nowMs);
+        const stored = await readSubmission(tx, row.submissionId);
+        await appendControlEvent(tx, "gateway", submissionEvent(stored!), nowMs);
       }
     });
     await failpoints.hit("gw.submission.after_commit");

@@ -1,10 +1,14 @@
 import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Gate, type GateState, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
+import {
+  type SessionClaim,
+  SubscriptionService,
+} from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { computeKey, jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
 import { loadConfig } from "@qmtl/sdk/config";
@@ -95,6 +99,8 @@ export class FakeWorld {
     stateHash: "blake3:one",
   });
   readonly bound: string[] = [];
+  /** Claims of heartbeats, in order. */
+  readonly claims: SessionClaim[] = [];
 
   services() {
     const up = () => {
@@ -139,14 +145,14 @@ export class FakeWorld {
         },
       }),
       serve(SubscriptionService, {
-        renewLeases: async ({ heartbeats }) => {
+        relayHeartbeats: async ({ heartbeats }) => {
           up();
+          this.claims.push(...heartbeats.map(({ claim }) => claim!));
           return {
-            replies: heartbeats.map(({ sessionId, heartbeatSeq }) => ({
-              sessionId,
-              heartbeatSeq,
+            replies: heartbeats.map(({ heartbeat }) => ({
+              heartbeatSeq: heartbeat!.heartbeatSeq,
               granted: true,
-              leaseMs: 5_000,
+              lease: durationFromMs(5_000),
             })),
           };
         },

@@ -6,10 +6,12 @@ import {
   GateActivationSchema,
   type GateState as GateStateMessage,
   GateStateSchema,
+  HoldKind,
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   type Activation,
+  type Hold,
   type EffectiveMode as Mode,
   type PositionSide,
   stateHash,
@@ -35,6 +37,12 @@ const PHASES = {
   COMPLETED: ApplyPhase.COMPLETED,
   ROLLED_BACK: ApplyPhase.ROLLED_BACK,
 } as const satisfies Record<RunState, ApplyPhase>;
+
+const HOLDS = {
+  rollback: HoldKind.ROLLBACK,
+  manual: HoldKind.MANUAL,
+  breaker: HoldKind.BREAKER,
+} as const satisfies Record<Hold, HoldKind>;
 
 /** A mode on the wire. */
 export function modeToProto(mode: Mode): EffectiveMode {
@@ -75,7 +83,9 @@ export function gateToProto(row: GateRow, reasons: HoldReasons): GateStateMessag
     gate: GATES[row.gate],
     runId: row.runId ?? "",
     phase: row.phase === null ? ApplyPhase.UNSPECIFIED : PHASES[row.phase],
-    holds: [...row.holds].sort().map((name) => ({ name, reason: reasons[name] ?? "" })),
+    holds: [...row.holds]
+      .sort()
+      .map((name) => ({ kind: HOLDS[name], reason: reasons[name] ?? "" })),
     decision: { decisionId: row.decision.id, mode: modeToProto(row.decision.mode) },
     activations: row.activations.map(activationToProto),
     requiredRevision: BigInt(row.requiredRevision),

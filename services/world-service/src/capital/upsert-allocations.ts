@@ -58,7 +58,7 @@ export function upsertAllocations(worlds: Worlds, wanted: AllocationChange): Pro
         await worlds.ports.leadership.assertLeads(tx);
         for (const one of wanted.allocations)
           await writeOne(tx, worlds.get(one.worldId), one, wanted, nowMs);
-        await appendRebalancingEvents(tx, worldIds, { planId: requestId, deltas: 0, nowMs });
+        await appendRebalancingEvents(tx, wanted.allocations, nowMs);
         await writeRequest(tx, key, "done", nowMs);
       });
     } catch (error) {

@@ -1,11 +1,12 @@
 import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { GateChange, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { silentLogger, systemClock } from "@qmtl/service-kit";
+import { migrateTopics } from "@qmtl/service-kit/control";
 import { type Db, migrate, openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
@@ -86,7 +87,7 @@ test("after a restore no subscriber is shown a lower epoch, fence or revision, a
   const event = await newestEvent(db, `world/${worldId}/gate`);
   expect(event.payload).toMatchObject({
     case: "gateEvent",
-    value: { change: "restore", restrictive: true },
+    value: { change: GateChange.RESTORE, restrictive: true },
   });
   const { entries } = await second.call(WorldService.method.listAuditEntries, { worldId });
   expect(entries.at(-1)).toMatchObject({ type: "store_restored", principal: "op" });
@@ -110,7 +111,7 @@ test("after a restore no subscriber is shown a lower epoch, fence or revision, a
   expect(later.fence).toBeGreaterThan(seenLater.fence);
   await setPolicy(second, 2);
   const policy = await newestEvent(db, `world/${worldId}/policy`);
-  expect(policy.revision).toBeGreaterThan(seenPolicy.revision);
+  expect(policy.storeEpoch).toBeGreaterThan(seenPolicy.storeEpoch);
   await second.instance.stop();
 }, 60_000);
 
@@ -134,6 +135,7 @@ describePostgres("restoring worlds", (server) => {
   test("is refused while a world service leads", async () => {
     const db = await openPostgres({ dsn: await server().createDatabase(), schema: "world" });
     await migrate(db, fileURLToPath(new URL("../../migrations", import.meta.url)));
+    await migrateTopics(db);
     const clock = systemClock;
     const leader = new RowLeadership({
       db,

@@ -1,14 +1,22 @@
 import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Heartbeat as HeartbeatMessage,
   type HeartbeatReply as HeartbeatReplyMessage,
   HeartbeatReplySchema,
+  type Nack as NackMessage,
+  NackReason as NackReasonCode,
   RefuseReason,
-} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
-import type { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
-import type { Heartbeat, HeartbeatReply, LeaseRefusal, NackReason } from "@qmtl/sdk/gate";
-import { hasReason } from "@qmtl/sdk/rpc";
-import { type Handlers, requireRole } from "@qmtl/service-kit";
+} from "@qmtl/contracts/qmtl/control/v1/session_pb";
+import {
+  type RelayedHeartbeat,
+  type SessionClaim as SessionClaimMessage,
+  SessionKind,
+  type SubscriptionService,
+} from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
+import type { Heartbeat, HeartbeatReply, LeaseRefusal, Nack, NackReason } from "@qmtl/sdk/gate";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import type { Handlers } from "@qmtl/service-kit";
 import type { SessionClaim } from "../apply/index.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
@@ -24,48 +32,34 @@ const REFUSALS = {
   NOT_EMITTER: RefuseReason.NOT_EMITTER,
 } as const satisfies Record<LeaseRefusal, RefuseReason>;
 
-const NACKS: ReadonlyMap<string, NackReason> = new Map([
-  ["gap", "GAP"],
-  ["hash_mismatch", "HASH_MISMATCH"],
-  ["undecodable", "UNDECODABLE"],
-  ["other", "UNDECODABLE"],
-]);
+const NACKS: Readonly<Record<number, NackReason>> = {
+  [NackReasonCode.GAP]: "GAP",
+  [NackReasonCode.HASH_MISMATCH]: "HASH_MISMATCH",
+  [NackReasonCode.UNDECODABLE]: "UNDECODABLE",
+  [NackReasonCode.OTHER]: "UNDECODABLE",
+};
 
-/** SubscriptionService on the wire. Called by gateways; an owner on loopback without keys passes as well. */
+/** SubscriptionService on the wire. Called by gateways, which have read the claims from the sessions' tickets. */
 export function subscriptionHandlers(worlds: Worlds): Handlers<typeof SubscriptionService> {
   return {
-    renewLeases: async ({ heartbeats }, context) => {
-      requireRole(context, "gateway", "owner");
-      const replies = heartbeats.map((heartbeat) => answer(worlds, heartbeat));
-      return { replies: await Promise.all(replies) };
+    relayHeartbeats: async ({ heartbeats }) => {
+      return { replies: await Promise.all(heartbeats.map((each) => answer(worlds, each))) };
     },
-    nack: async (request, context) => {
-      requireRole(context, "gateway", "owner");
-      const actor = worlds.get(request.worldId);
-      const known = actor.claimOf(request.sessionId);
-      const kind = request.orderCapable ? "sdk" : "observer";
-      const claim = known ?? { sessionId: request.sessionId, kind, scope: [] };
-      const reason = NACKS.get(request.reason.toLowerCase()) ?? "UNDECODABLE";
-      const { sessionId, runId } = request;
-      actor.nack(request.orderCapable ? claim : { ...claim, kind: "observer" }, {
-        sessionId,
-        heartbeatSeq: Number(request.heartbeatSeq),
-        revision: Number(request.revision),
-        fence: Number(request.fence),
-        runId: runId === "" ? null : runId,
-        reason,
-        lastGoodRevision: Number(request.lastGoodRevision),
-      });
+    relayNack: async (request) => {
+      const claim = claimFromProto(request.claim!);
+      worlds.get(request.claim!.worldId).nack(claim, nackFromProto(claim.sessionId, request.nack!));
       return {};
     },
   };
 }
 
-async function answer(worlds: Worlds, message: HeartbeatMessage): Promise<HeartbeatReplyMessage> {
-  const actor = worlds.find(message.worldId);
+async function answer(worlds: Worlds, relayed: RelayedHeartbeat): Promise<HeartbeatReplyMessage> {
+  const claim = relayed.claim!;
+  const message = relayed.heartbeat!;
+  const actor = worlds.find(claim.worldId);
   if (actor === undefined) return refused(message, RefuseReason.NOT_ACTIVE);
   try {
-    const reply = await actor.heartbeat(claimFromProto(message), heartbeatFromProto(message));
+    const reply = await actor.heartbeat(claimFromProto(claim), heartbeatFromProto(claim, message));
     return replyToProto(actor, message, reply);
   } catch (error) {
     if (hasReason(error, "NOT_LEADER", "OUTCOME_UNKNOWN", "STORE_UNAVAILABLE")) {
@@ -75,18 +69,44 @@ async function answer(worlds: Worlds, message: HeartbeatMessage): Promise<Heartb
   }
 }
 
-function claimFromProto(message: HeartbeatMessage): SessionClaim {
-  const { sessionId, strategyIds } = message;
-  if (!message.orderCapable) return { sessionId, kind: "observer", scope: strategyIds };
-  return message.door
-    ? { sessionId, kind: "door", scope: "*" }
-    : { sessionId, kind: "sdk", scope: strategyIds };
+/** The claim as the gate machine takes it. A router's lease is for the whole world. */
+function claimFromProto({ sessionId, kind, strategyIds }: SessionClaimMessage): SessionClaim {
+  switch (kind) {
+    case SessionKind.OBSERVER:
+      // A ticket that names no strategy watches all of them.
+      return { sessionId, kind: "observer", scope: strategyIds.length === 0 ? "*" : strategyIds };
+    case SessionKind.TRADER:
+      return { sessionId, kind: "sdk", scope: strategyIds };
+    case SessionKind.ROUTER:
+      return { sessionId, kind: "door", scope: "*" };
+    default: {
+      const fields = [{ field: "claim.kind", description: "is not known" }];
+      throw new QmtlError("INVALID_FIELD", "the kind of the session is not known", { fields });
+    }
+  }
 }
 
-function heartbeatFromProto(message: HeartbeatMessage): Heartbeat {
+function nackFromProto(sessionId: string, message: NackMessage): Nack {
+  const { runId, reason } = message;
   return {
-    sessionId: message.sessionId,
-    worldId: message.worldId,
+    sessionId,
+    heartbeatSeq: Number(message.heartbeatSeq),
+    revision: Number(message.revision),
+    fence: Number(message.fence),
+    runId: runId === "" ? null : runId,
+    // The door has refused one that is not known.
+    reason: NACKS[reason] ?? "UNDECODABLE",
+    lastGoodRevision: Number(message.lastGoodRevision),
+  };
+}
+
+function heartbeatFromProto(
+  { sessionId, worldId }: SessionClaimMessage,
+  message: HeartbeatMessage,
+): Heartbeat {
+  return {
+    sessionId,
+    worldId,
     heartbeatSeq: Number(message.heartbeatSeq),
     storeEpoch: Number(message.storeEpoch),
     revision: Number(message.revision),
@@ -106,29 +126,29 @@ function replyToProto(
 ): HeartbeatReplyMessage {
   const { renewMs, marginMs } = actor.timers;
   const base = {
-    sessionId: reply.sessionId,
     heartbeatSeq: BigInt(reply.heartbeatSeq),
     fence: BigInt(reply.fence),
     requiredRevision: BigInt(reply.requiredRevision),
-    renewMs,
+    renewInterval: durationFromMs(renewMs),
+    margin: durationFromMs(marginMs),
   };
   if (!reply.granted) {
     const isUnasked = !message.wantLease && reply.refusal === "NOT_ACTIVE";
     const refuseReason = isUnasked ? RefuseReason.NOT_ASKED : REFUSALS[reply.refusal];
-    return create(HeartbeatReplySchema, { ...base, marginMs, refuseReason });
+    return create(HeartbeatReplySchema, { ...base, refuseReason });
   }
   return create(HeartbeatReplySchema, {
     ...base,
     granted: true,
     leaseId: reply.leaseId,
     emitters: [...reply.emitterFor].map(([strategyId, sessionId]) => ({ strategyId, sessionId })),
-    leaseMs: reply.leaseMs,
-    marginMs: reply.marginMs,
-    decisionRemainingMs: Math.floor(reply.decisionRemainingMs),
+    lease: durationFromMs(reply.leaseMs),
+    margin: durationFromMs(reply.marginMs),
+    decisionRemaining: durationFromMs(Math.max(0, Math.floor(reply.decisionRemainingMs))),
   });
 }
 
 function refused(message: HeartbeatMessage, refuseReason: RefuseReason): HeartbeatReplyMessage {
-  const { sessionId, heartbeatSeq } = message;
-  return create(HeartbeatReplySchema, { sessionId, heartbeatSeq, refuseReason });
+  const { heartbeatSeq } = message;
+  return create(HeartbeatReplySchema, { heartbeatSeq, refuseReason });
 }

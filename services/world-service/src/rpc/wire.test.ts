@@ -7,7 +7,10 @@ import { TermName } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
+import {
+  SessionKind,
+  SubscriptionService,
+} from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { expect, test } from "vitest";
 import { openWire } from "../testing/open-wire.ts";
@@ -66,18 +69,13 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
     TermName.STRATEGY_STAGE,
   ]);
 
-  const heartbeat = {
-    sessionId: "s",
-    worldId,
-    heartbeatSeq: 1n,
-    wantLease: true,
-    orderCapable: true,
-  };
+  const claim = { sessionId: "s", worldId, kind: SessionKind.TRADER, strategyIds: ["a"] };
+  const heartbeat = { heartbeatSeq: 1n, wantLease: true };
   const { replies } = await wire
     .as("gateway")
     .client(SubscriptionService)
-    .renewLeases({ gatewayId: "g", heartbeats: [heartbeat] });
-  expect(replies[0]).toMatchObject({ granted: false, sessionId: "s", heartbeatSeq: 1n });
+    .relayHeartbeats({ heartbeats: [{ claim, heartbeat }] });
+  expect(replies[0]).toMatchObject({ granted: false, heartbeatSeq: 1n });
 
   const { capabilities } = await wire.as("owner").client(SystemService).getCapabilities({});
   const rebalancing = capabilities?.contracts.find(

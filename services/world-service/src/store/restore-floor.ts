@@ -1,3 +1,4 @@
+import { raiseStoreEpoch } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 
 /** A floor lies above every number that was ever used, if they rise by less than this a second. */
@@ -9,7 +10,7 @@ export async function readFloor(db: Queryable): Promise<number> {
   return row?.floor ?? 0;
 }
 
-/** Raises the floor to seconds of the wall clock × 1 024, and the revisions of the topics that there are to it. */
+/** Raises the floor to seconds of the wall clock × 1 024, and the store epoch of the topics to it. */
 export async function raiseFloor(tx: Tx, nowMs: number): Promise<number> {
   const [row] = await tx.query<{ floor: number }>(
     `INSERT INTO world.restore_floor AS f (floor) VALUES ($1)
@@ -17,6 +18,6 @@ export async function raiseFloor(tx: Tx, nowMs: number): Promise<number> {
     [Math.floor(nowMs / 1_000) * perSecondMax],
   );
   const { floor } = row!;
-  await tx.query("UPDATE world.topic_revision SET revision = greatest(revision + 1, $1)", [floor]);
+  await raiseStoreEpoch(tx, "world", floor);
   return floor;
 }

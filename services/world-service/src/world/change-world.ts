@@ -1,5 +1,6 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallPrincipal, requireRole } from "@qmtl/service-kit";
+import { appendPolicyEvent, appendRebalancingEvents } from "../bus/control-events.ts";
 import { checkAccountSum } from "../capital/check-sums.ts";
 import { reassess } from "../decide/reassess.ts";
 import { appendAudit } from "../store/audit-table.ts";
@@ -73,6 +74,8 @@ export function deleteWorld(
       await actor.write(async (tx) => {
         await appendAudit(tx, auditOf(actor, "world_deleted", principal, nowMs, {}));
         await deleteRows(tx, worldId);
+        await appendPolicyEvent(tx, worldId, { version: 0, checksum: "", nowMs });
+        await appendRebalancingEvents(tx, [{ worldId, ratio: 0 }], nowMs);
       });
     });
     await worlds.remove(worldId);

@@ -1,7 +1,7 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { UniqueViolation } from "@qmtl/service-kit/db";
 import { newGateRow } from "../apply/index.ts";
-import { appendGateEvent } from "../bus/control-events.ts";
+import { appendGateEvent, appendRebalancingEvents } from "../bus/control-events.ts";
 import { appendAllocation } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { insertDecision } from "../store/decision-table.ts";
@@ -76,6 +76,7 @@ export function createWorld(worlds: Worlds, wanted: NewWorld): Promise<WorldActo
         const event = { worldId, type: "world_created", principal, body, nowMs };
         await appendAudit(tx, { ...event, fence: row.fence, revision: row.revision });
         await appendGateEvent(tx, row, {}, { change: "decision", restrictive: false, nowMs });
+        await appendRebalancingEvents(tx, [{ worldId, ratio: 0 }], nowMs);
         if (request !== undefined) await writeRequest(tx, request, worldId, nowMs);
       });
     } catch (error) {

@@ -1,17 +1,21 @@
 import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   ApplyPhase,
+  GateChange,
   Gate as GateCode,
   type GateState as GateStateMessage,
   GateStateSchema,
-  type Heartbeat,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import {
   type HeartbeatReply,
   HeartbeatReplySchema,
-} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+  HeartbeatSchema,
+} from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { EffectiveMode as ModeCode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { blake3Hex } from "@qmtl/sdk/canonical";
 import { stateHash } from "@qmtl/sdk/gate";
-import type { GateView, LeaseRelay } from "../../ports.ts";
+import type { ClaimedHeartbeat, GateListener, GateView, LeaseRelay } from "../../ports.ts";
 import { gateStateFrom } from "../../rpc/order-gate-state.ts";
 import type { OrderWorld, WorldShares } from "../order-world.ts";
 import type { ReturnsReport, WorldPeer } from "../world-peer.ts";
@@ -27,7 +31,7 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   readonly emitters = new Map<string, string>();
   readonly modes = new Map<string, keyof typeof MODES>();
   readonly reports: { watermarkMs: number; returns: readonly ReturnsReport[] }[] = [];
-  readonly heartbeats: Heartbeat[] = [];
+  readonly heartbeats: ClaimedHeartbeat[] = [];
   stopped = false;
   isDown = false;
   grants = true;
@@ -36,9 +40,7 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   gate: "OPEN" | "CLOSING" | "CLOSED" = "OPEN";
   #revision = 1;
   #state: GateStateMessage;
-  readonly #listeners = new Set<
-    (worldId: string, state: GateStateMessage, change: string) => void
-  >();
+  readonly #listeners = new Set<GateListener>();
 
   constructor(settings: OrderWorld) {
     this.settings = settings;
@@ -47,7 +49,7 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   }
 
   /** Publishes the gate as the fields say, under the next revision. */
-  publish(change = "activation"): void {
+  publish(change: GateChange = GateChange.ACTIVATION): void {
     this.#revision += 1;
     this.#state = this.#make();
     for (const listener of this.#listeners) listener(this.worldId, this.#state, change);
@@ -57,7 +59,7 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   setGate(gate: "OPEN" | "CLOSING" | "CLOSED"): void {
     if (gate !== "OPEN" && this.gate === "OPEN") this.fence += 1;
     this.gate = gate;
-    this.publish(gate === "OPEN" ? "unfreeze" : "freeze");
+    this.publish(gate === "OPEN" ? GateChange.UNFREEZE : GateChange.FREEZE);
   }
 
   state(worldId: string): GateStateMessage | undefined {
@@ -68,28 +70,28 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
     return this.#state;
   }
 
-  onApplied(listener: (worldId: string, state: GateStateMessage, change: string) => void) {
+  onApplied(listener: GateListener) {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  async renew(heartbeat: Heartbeat): Promise<HeartbeatReply> {
+  async renew(claimed: ClaimedHeartbeat): Promise<HeartbeatReply> {
     if (this.isDown || this.stopped) throw new Error("no answer");
-    this.heartbeats.push(heartbeat);
+    this.heartbeats.push(claimed);
+    const heartbeat = create(HeartbeatSchema, claimed.heartbeat);
     const isCurrent = heartbeat.revision === this.#state.revision;
     const granted = this.grants && this.gate === "OPEN" && isCurrent && heartbeat.wantLease;
     return create(HeartbeatReplySchema, {
-      sessionId: heartbeat.sessionId,
       heartbeatSeq: heartbeat.heartbeatSeq,
       granted,
       leaseId: `lease-${heartbeat.heartbeatSeq}`,
       fence: BigInt(this.fence),
       requiredRevision: this.#state.revision,
       emitters: [...this.emitters].map(([strategyId, sessionId]) => ({ strategyId, sessionId })),
-      leaseMs: this.leaseMs,
-      marginMs: 1_000,
-      decisionRemainingMs: 300_000,
-      renewMs: 2_000,
+      lease: durationFromMs(this.leaseMs),
+      margin: durationFromMs(1_000),
+      decisionRemaining: durationFromMs(300_000),
+      renewInterval: durationFromMs(2_000),
     });
   }
 

@@ -220,7 +220,8 @@ export class OrderBench {
       worldId: "w1",
       strategyIds: claim.ticketStrategies ?? [strategy],
       topics: [],
-      purpose: "gate" as const,
+      rights: ["observe", "compute", "trade"] as const,
+      sources: [],
       principal: "local",
     };
     return this.orders.setTargets(request, claims);
@@ -264,8 +265,9 @@ export class OrderBench {
       requestId: how.requestId ?? `request-${this.#requests}`,
     });
     const ticketed = how.ticketStrategies ?? [strategy];
-    const claims = { sessionId, worldId: "w1", strategyIds: ticketed, topics: [] };
-    return this.orders.submitOrders(request, { ...claims, purpose: "gate", principal: "local" });
+    const claims = { sessionId, worldId: "w1", strategyIds: ticketed, topics: [], sources: [] };
+    const rights = ["observe", "compute", "trade"] as const;
+    return this.orders.submitOrders(request, { ...claims, rights, principal: "local" });
   }
 
   lots(strategy: string): number {

@@ -23,59 +23,55 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from qmtl.control.v1 import context_swap_pb2 as qmtl_dot_control_dot_v1_dot_context__swap__pb2
 from qmtl.control.v1 import gate_pb2 as qmtl_dot_control_dot_v1_dot_gate__pb2
 from qmtl.graph.v1 import graph_pb2 as qmtl_dot_graph_dot_v1_dot_graph__pb2
-from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
+from qmtl.graph.v1 import submission_pb2 as qmtl_dot_graph_dot_v1_dot_submission__pb2
+from qmtl.order.v1 import halt_pb2 as qmtl_dot_order_dot_v1_dot_halt__pb2
+from qmtl.order.v1 import order_pb2 as qmtl_dot_order_dot_v1_dot_order__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#qmtl/control/v1/control_event.proto\x12\x0fqmtl.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aqmtl/control/v1/gate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"o\n\x11\x41\x63tivationUpdated\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12?\n\nactivation\x18\x02 \x01(\x0b\x32\x1f.qmtl.control.v1.GateActivationR\nactivation\"\x7f\n\x0f\x44\x65\x63isionUpdated\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x39\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1d.qmtl.control.v1.GateDecisionR\x08\x64\x65\x63ision\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\"m\n\rPolicyUpdated\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12%\n\x0epolicy_version\x18\x02 \x01(\rR\rpolicyVersion\x12\x1a\n\x08\x63hecksum\x18\x03 \x01(\tR\x08\x63hecksum\"\xf3\x01\n\x0cQueueUpdated\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x12\n\x04tags\x18\x03 \x03(\tR\x04tags\x12)\n\x10interval_seconds\x18\x04 \x01(\x03R\x0fintervalSeconds\x12\x36\n\x06queues\x18\x05 \x03(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12\x30\n\x04swap\x18\x06 \x01(\x0b\x32\x1c.qmtl.control.v1.ContextSwapR\x04swap\"\xbd\x02\n\x0b\x43ontextSwap\x12\x17\n\x07swap_id\x18\x01 \x01(\tR\x06swapId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12\x30\n\x05phase\x18\x04 \x01(\x0e\x32\x1a.qmtl.control.v1.SwapPhaseR\x05phase\x12\x19\n\x08\x66rom_row\x18\x05 \x01(\x03R\x07\x66romRow\x12\x30\n\x04\x66rom\x18\x06 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\x04\x66rom\x12,\n\x02to\x18\x07 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\x02to\x12,\n\x04keys\x18\x08 \x03(\x0b\x32\x18.qmtl.control.v1.KeySwapR\x04keys\"r\n\x07KeySwap\x12\x17\n\x07node_id\x18\x01 \x01(\tR\x06nodeId\x12&\n\x0fold_compute_key\x18\x02 \x01(\tR\roldComputeKey\x12&\n\x0fnew_compute_key\x18\x03 \x01(\tR\rnewComputeKey\"l\n\x10TagQueryUpserted\x12-\n\x05query\x18\x01 \x01(\x0b\x32\x17.qmtl.graph.v1.TagQueryR\x05query\x12)\n\x10interval_seconds\x18\x02 \x01(\x03R\x0fintervalSeconds\"j\n\x15SentinelWeightUpdated\x12\x1f\n\x0bsentinel_id\x18\x01 \x01(\tR\nsentinelId\x12\x16\n\x06weight\x18\x02 \x01(\x01R\x06weight\x12\x18\n\x07version\x18\x03 \x01(\tR\x07version\"b\n\x12RebalancingPlanned\x12\x1b\n\tworld_ids\x18\x01 \x03(\tR\x08worldIds\x12\x17\n\x07plan_id\x18\x02 \x01(\tR\x06planId\x12\x16\n\x06\x64\x65ltas\x18\x03 \x01(\rR\x06\x64\x65ltas\"\x90\x01\n\x11\x41pplyPhaseChanged\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x15\n\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x31\n\x05phase\x18\x03 \x01(\x0e\x32\x1b.qmtl.control.v1.ApplyPhaseR\x05phase\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"\xa7\x01\n\x0cOrderUpdated\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x03 \x01(\tR\nstrategyId\x12&\n\x0f\x63lient_order_id\x18\x04 \x01(\tR\rclientOrderId\x12\x14\n\x05state\x18\x05 \x01(\tR\x05state\"p\n\x12SubmissionProgress\x12#\n\rsubmission_id\x18\x01 \x01(\tR\x0csubmissionId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x14\n\x05state\x18\x03 \x01(\tR\x05state\"G\n\x11\x44\x65precationNotice\x12\x18\n\x07subject\x18\x01 \x01(\tR\x07subject\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\"J\n\x13RiskSnapshotUpdated\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"k\n\x0bHaltChanged\x12\x14\n\x05scope\x18\x01 \x01(\tR\x05scope\x12\x16\n\x06target\x18\x02 \x01(\tR\x06target\x12\x16\n\x06halted\x18\x03 \x01(\x08R\x06halted\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"\x98\x01\n\x0cProgressMark\x12J\n\trevisions\x18\x01 \x03(\x0b\x32,.qmtl.control.v1.ProgressMark.RevisionsEntryR\trevisions\x1a<\n\x0eRevisionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01\"\x84\x02\n\x08Snapshot\x12\x1b\n\ttopic_key\x18\x01 \x01(\tR\x08topicKey\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x1d\n\nstate_hash\x18\x03 \x01(\tR\tstateHash\x12\x31\n\x04gate\x18\x04 \x01(\x0b\x32\x1d.qmtl.control.v1.GateSnapshotR\x04gate\x12\x35\n\x06queues\x18\x05 \x01(\x0b\x32\x1d.qmtl.control.v1.QueueUpdatedR\x06queues\x12\x36\n\x06policy\x18\x06 \x01(\x0b\x32\x1e.qmtl.control.v1.PolicyUpdatedR\x06policy\"\xe7\x0c\n\x0c\x43ontrolEvent\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x0e\n\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source\x12\x12\n\x04type\x18\x04 \x01(\tR\x04type\x12\x18\n\x07subject\x18\x05 \x01(\tR\x07subject\x12.\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n\ttopic_key\x18\x07 \x01(\tR\x08topicKey\x12\x1a\n\x08revision\x18\x08 \x01(\x04R\x08revision\x12\x1f\n\x0bworld_fence\x18\t \x01(\x04R\nworldFence\x12\x1d\n\nstate_hash\x18\n \x01(\tR\tstateHash\x12%\n\x0e\x63orrelation_id\x18\x0b \x01(\tR\rcorrelationId\x12;\n\ngate_event\x18\x14 \x01(\x0b\x32\x1a.qmtl.control.v1.GateEventH\x00R\tgateEvent\x12S\n\x12\x61\x63tivation_updated\x18\x15 \x01(\x0b\x32\".qmtl.control.v1.ActivationUpdatedH\x00R\x11\x61\x63tivationUpdated\x12M\n\x10\x64\x65\x63ision_updated\x18\x16 \x01(\x0b\x32 .qmtl.control.v1.DecisionUpdatedH\x00R\x0f\x64\x65\x63isionUpdated\x12G\n\x0epolicy_updated\x18\x17 \x01(\x0b\x32\x1e.qmtl.control.v1.PolicyUpdatedH\x00R\rpolicyUpdated\x12\x44\n\rqueue_updated\x18\x18 \x01(\x0b\x32\x1d.qmtl.control.v1.QueueUpdatedH\x00R\x0cqueueUpdated\x12Q\n\x12tag_query_upserted\x18\x19 \x01(\x0b\x32!.qmtl.control.v1.TagQueryUpsertedH\x00R\x10tagQueryUpserted\x12`\n\x17sentinel_weight_updated\x18\x1a \x01(\x0b\x32&.qmtl.control.v1.SentinelWeightUpdatedH\x00R\x15sentinelWeightUpdated\x12V\n\x13rebalancing_planned\x18\x1b \x01(\x0b\x32#.qmtl.control.v1.RebalancingPlannedH\x00R\x12rebalancingPlanned\x12T\n\x13\x61pply_phase_changed\x18\x1c \x01(\x0b\x32\".qmtl.control.v1.ApplyPhaseChangedH\x00R\x11\x61pplyPhaseChanged\x12\x44\n\rorder_updated\x18\x1d \x01(\x0b\x32\x1d.qmtl.control.v1.OrderUpdatedH\x00R\x0corderUpdated\x12V\n\x13submission_progress\x18\x1e \x01(\x0b\x32#.qmtl.control.v1.SubmissionProgressH\x00R\x12submissionProgress\x12S\n\x12\x64\x65precation_notice\x18\x1f \x01(\x0b\x32\".qmtl.control.v1.DeprecationNoticeH\x00R\x11\x64\x65precationNotice\x12Z\n\x15risk_snapshot_updated\x18  \x01(\x0b\x32$.qmtl.control.v1.RiskSnapshotUpdatedH\x00R\x13riskSnapshotUpdated\x12\x41\n\x0chalt_changed\x18! \x01(\x0b\x32\x1c.qmtl.control.v1.HaltChangedH\x00R\x0bhaltChanged\x12\x37\n\x08snapshot\x18\" \x01(\x0b\x32\x19.qmtl.control.v1.SnapshotH\x00R\x08snapshot\x12\x44\n\rprogress_mark\x18# \x01(\x0b\x32\x1d.qmtl.control.v1.ProgressMarkH\x00R\x0cprogressMarkB\t\n\x07payload*\x86\x01\n\tSwapPhase\x12\x1a\n\x16SWAP_PHASE_UNSPECIFIED\x10\x00\x12\x16\n\x12SWAP_PHASE_OPENING\x10\x01\x12\x16\n\x12SWAP_PHASE_PREPARE\x10\x02\x12\x15\n\x11SWAP_PHASE_COMMIT\x10\x03\x12\x16\n\x12SWAP_PHASE_ABORTED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#qmtl/control/v1/control_event.proto\x12\x0fqmtl.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"qmtl/control/v1/context_swap.proto\x1a\x1aqmtl/control/v1/gate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1eqmtl/graph/v1/submission.proto\x1a\x18qmtl/order/v1/halt.proto\x1a\x19qmtl/order/v1/order.proto\x1a!qmtl/type/v1/schema_version.proto\"k\n\x0bPolicyState\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12%\n\x0epolicy_version\x18\x02 \x01(\rR\rpolicyVersion\x12\x1a\n\x08\x63hecksum\x18\x03 \x01(\tR\x08\x63hecksum\"i\n\x0eStrategyQueues\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12\x36\n\x06queues\x18\x02 \x03(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\"\xbb\x01\n\x0bQueuesState\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12?\n\nstrategies\x18\x02 \x03(\x0b\x32\x1f.qmtl.control.v1.StrategyQueuesR\nstrategies\x12\x32\n\x05swaps\x18\x03 \x03(\x0b\x32\x1c.qmtl.control.v1.ContextSwapR\x05swaps\x12\x1c\n\ttruncated\x18\x04 \x01(\x08R\ttruncated\"g\n\rQueuesUpdated\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12;\n\x08strategy\x18\x02 \x01(\x0b\x32\x1f.qmtl.control.v1.StrategyQueuesR\x08strategy\"\xea\x01\n\nTagMatches\x12-\n\x05query\x18\x01 \x01(\x0b\x32\x17.qmtl.graph.v1.TagQueryR\x05query\x12)\n\x10interval_seconds\x18\x02 \x01(\x03R\x0fintervalSeconds\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12\x36\n\x06queues\x18\x04 \x03(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12/\n\x13incompatible_queues\x18\x05 \x01(\rR\x12incompatibleQueues\"`\n\tTagsState\x12\x35\n\x07queries\x18\x01 \x03(\x0b\x32\x1b.qmtl.control.v1.TagMatchesR\x07queries\x12\x1c\n\ttruncated\x18\x02 \x01(\x08R\ttruncated\"Y\n\x0bOrdersState\x12,\n\x06orders\x18\x01 \x03(\x0b\x32\x14.qmtl.order.v1.OrderR\x06orders\x12\x1c\n\ttruncated\x18\x02 \x01(\x08R\ttruncated\"7\n\nHaltsState\x12)\n\x05halts\x18\x01 \x03(\x0b\x32\x13.qmtl.order.v1.HaltR\x05halts\"\xbd\x01\n\x10RebalancingState\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1e\n\nallocation\x18\x02 \x01(\x01R\nallocation\x12\x19\n\x08\x62\x61tch_id\x18\x03 \x01(\tR\x07\x62\x61tchId\x12\x16\n\x06\x64\x65ltas\x18\x04 \x01(\rR\x06\x64\x65ltas\x12;\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nupdateTime\"\xa3\x01\n\x0cReplayRunner\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\x12!\n\x0cstrategy_ids\x18\x03 \x03(\tR\x0bstrategyIds\x12\x19\n\x08\x66rom_row\x18\x04 \x01(\x03R\x07\x66romRow\x12\x1b\n\tended_row\x18\x05 \x01(\x03R\x08\x65ndedRow\"\x89\x03\n\tFeedState\x12\x16\n\x06source\x18\x01 \x01(\tR\x06source\x12\x39\n\nuntil_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tuntilTime\x12\x1d\n\npassed_row\x18\x03 \x01(\x03R\tpassedRow\x12O\n\x16passed_bucket_end_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x13passedBucketEndTime\x12\x37\n\x07runners\x18\x05 \x03(\x0b\x32\x1d.qmtl.control.v1.ReplayRunnerR\x07runners\x12.\n\x13\x64ropped_session_ids\x18\x06 \x03(\tR\x11\x64roppedSessionIds\x12\x18\n\x07settled\x18\x07 \x01(\x08R\x07settled\x12\x14\n\x05\x65nded\x18\x08 \x01(\x08R\x05\x65nded\x12 \n\x0b\x66ingerprint\x18\t \x01(\tR\x0b\x66ingerprint\"\x98\x01\n\x0cProgressMark\x12J\n\trevisions\x18\x01 \x03(\x0b\x32,.qmtl.control.v1.ProgressMark.RevisionsEntryR\trevisions\x1a<\n\x0eRevisionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01\"\x8a\x04\n\x08Snapshot\x12\x30\n\x04gate\x18\x01 \x01(\x0b\x32\x1a.qmtl.control.v1.GateStateH\x00R\x04gate\x12\x36\n\x06policy\x18\x02 \x01(\x0b\x32\x1c.qmtl.control.v1.PolicyStateH\x00R\x06policy\x12\x36\n\x06queues\x18\x03 \x01(\x0b\x32\x1c.qmtl.control.v1.QueuesStateH\x00R\x06queues\x12\x30\n\x04tags\x18\x04 \x01(\x0b\x32\x1a.qmtl.control.v1.TagsStateH\x00R\x04tags\x12\x36\n\x06orders\x18\x05 \x01(\x0b\x32\x1c.qmtl.control.v1.OrdersStateH\x00R\x06orders\x12\x33\n\x05halts\x18\x06 \x01(\x0b\x32\x1b.qmtl.control.v1.HaltsStateH\x00R\x05halts\x12\x45\n\x0brebalancing\x18\x07 \x01(\x0b\x32!.qmtl.control.v1.RebalancingStateH\x00R\x0brebalancing\x12;\n\nsubmission\x18\x08 \x01(\x0b\x32\x19.qmtl.graph.v1.SubmissionH\x00R\nsubmission\x12\x30\n\x04\x66\x65\x65\x64\x18\t \x01(\x0b\x32\x1a.qmtl.control.v1.FeedStateH\x00R\x04\x66\x65\x65\x64\x42\x07\n\x05state\"\x9a\t\n\x0c\x43ontrolEvent\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x0e\n\x02id\x18\x02 \x01(\tR\x02id\x12\x16\n\x06source\x18\x03 \x01(\tR\x06source\x12\x12\n\x04type\x18\x04 \x01(\tR\x04type\x12\x18\n\x07subject\x18\x05 \x01(\tR\x07subject\x12.\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1b\n\ttopic_key\x18\x07 \x01(\tR\x08topicKey\x12\x1f\n\x0bstore_epoch\x18\x08 \x01(\x04R\nstoreEpoch\x12\x1a\n\x08revision\x18\t \x01(\x04R\x08revision\x12\x1d\n\nstate_hash\x18\n \x01(\tR\tstateHash\x12\x37\n\x08snapshot\x18\x14 \x01(\x0b\x32\x19.qmtl.control.v1.SnapshotH\x00R\x08snapshot\x12\x44\n\rprogress_mark\x18\x15 \x01(\x0b\x32\x1d.qmtl.control.v1.ProgressMarkH\x00R\x0cprogressMark\x12;\n\ngate_event\x18\x16 \x01(\x0b\x32\x1a.qmtl.control.v1.GateEventH\x00R\tgateEvent\x12\x45\n\x0epolicy_updated\x18\x17 \x01(\x0b\x32\x1c.qmtl.control.v1.PolicyStateH\x00R\rpolicyUpdated\x12G\n\x0equeues_updated\x18\x18 \x01(\x0b\x32\x1e.qmtl.control.v1.QueuesUpdatedH\x00R\rqueuesUpdated\x12\x41\n\x0cswap_updated\x18\x19 \x01(\x0b\x32\x1c.qmtl.control.v1.ContextSwapH\x00R\x0bswapUpdated\x12I\n\x11tag_query_updated\x18\x1a \x01(\x0b\x32\x1b.qmtl.control.v1.TagMatchesH\x00R\x0ftagQueryUpdated\x12;\n\rorder_updated\x18\x1b \x01(\x0b\x32\x14.qmtl.order.v1.OrderH\x00R\x0corderUpdated\x12\x42\n\rhalts_updated\x18\x1c \x01(\x0b\x32\x1b.qmtl.control.v1.HaltsStateH\x00R\x0chaltsUpdated\x12T\n\x13rebalancing_updated\x18\x1d \x01(\x0b\x32!.qmtl.control.v1.RebalancingStateH\x00R\x12rebalancingUpdated\x12J\n\x12submission_updated\x18\x1e \x01(\x0b\x32\x19.qmtl.graph.v1.SubmissionH\x00R\x11submissionUpdated\x12?\n\x0c\x66\x65\x65\x64_updated\x18\x1f \x01(\x0b\x32\x1a.qmtl.control.v1.FeedStateH\x00R\x0b\x66\x65\x65\x64UpdatedB\t\n\x07payload*\xbe\x01\n\x05Topic\x12\x15\n\x11TOPIC_UNSPECIFIED\x10\x00\x12\x0e\n\nTOPIC_GATE\x10\x01\x12\x10\n\x0cTOPIC_POLICY\x10\x02\x12\x0f\n\x0bTOPIC_QUEUE\x10\x03\x12\r\n\tTOPIC_TAG\x10\x04\x12\x0f\n\x0bTOPIC_ORDER\x10\x05\x12\x0e\n\nTOPIC_HALT\x10\x06\x12\x15\n\x11TOPIC_REBALANCING\x10\x07\x12\x14\n\x10TOPIC_SUBMISSION\x10\x08\x12\x0e\n\nTOPIC_FEED\x10\tBM\n\x12io.qmtl.control.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.control.v1.control_event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.control.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1'
   _globals['_PROGRESSMARK_REVISIONSENTRY']._loaded_options = None
   _globals['_PROGRESSMARK_REVISIONSENTRY']._serialized_options = b'8\001'
-  _globals['_SWAPPHASE']._serialized_start=4312
-  _globals['_SWAPPHASE']._serialized_end=4446
-  _globals['_ACTIVATIONUPDATED']._serialized_start=209
-  _globals['_ACTIVATIONUPDATED']._serialized_end=320
-  _globals['_DECISIONUPDATED']._serialized_start=322
-  _globals['_DECISIONUPDATED']._serialized_end=449
-  _globals['_POLICYUPDATED']._serialized_start=451
-  _globals['_POLICYUPDATED']._serialized_end=560
-  _globals['_QUEUEUPDATED']._serialized_start=563
-  _globals['_QUEUEUPDATED']._serialized_end=806
-  _globals['_CONTEXTSWAP']._serialized_start=809
-  _globals['_CONTEXTSWAP']._serialized_end=1126
-  _globals['_KEYSWAP']._serialized_start=1128
-  _globals['_KEYSWAP']._serialized_end=1242
-  _globals['_TAGQUERYUPSERTED']._serialized_start=1244
-  _globals['_TAGQUERYUPSERTED']._serialized_end=1352
-  _globals['_SENTINELWEIGHTUPDATED']._serialized_start=1354
-  _globals['_SENTINELWEIGHTUPDATED']._serialized_end=1460
-  _globals['_REBALANCINGPLANNED']._serialized_start=1462
-  _globals['_REBALANCINGPLANNED']._serialized_end=1560
-  _globals['_APPLYPHASECHANGED']._serialized_start=1563
-  _globals['_APPLYPHASECHANGED']._serialized_end=1707
-  _globals['_ORDERUPDATED']._serialized_start=1710
-  _globals['_ORDERUPDATED']._serialized_end=1877
-  _globals['_SUBMISSIONPROGRESS']._serialized_start=1879
-  _globals['_SUBMISSIONPROGRESS']._serialized_end=1991
-  _globals['_DEPRECATIONNOTICE']._serialized_start=1993
-  _globals['_DEPRECATIONNOTICE']._serialized_end=2064
-  _globals['_RISKSNAPSHOTUPDATED']._serialized_start=2066
-  _globals['_RISKSNAPSHOTUPDATED']._serialized_end=2140
-  _globals['_HALTCHANGED']._serialized_start=2142
-  _globals['_HALTCHANGED']._serialized_end=2249
-  _globals['_PROGRESSMARK']._serialized_start=2252
-  _globals['_PROGRESSMARK']._serialized_end=2404
-  _globals['_PROGRESSMARK_REVISIONSENTRY']._serialized_start=2344
-  _globals['_PROGRESSMARK_REVISIONSENTRY']._serialized_end=2404
-  _globals['_SNAPSHOT']._serialized_start=2407
-  _globals['_SNAPSHOT']._serialized_end=2667
-  _globals['_CONTROLEVENT']._serialized_start=2670
-  _globals['_CONTROLEVENT']._serialized_end=4309
+  _globals['_TOPIC']._serialized_start=3910
+  _globals['_TOPIC']._serialized_end=4100
+  _globals['_POLICYSTATE']._serialized_start=300
+  _globals['_POLICYSTATE']._serialized_end=407
+  _globals['_STRATEGYQUEUES']._serialized_start=409
+  _globals['_STRATEGYQUEUES']._serialized_end=514
+  _globals['_QUEUESSTATE']._serialized_start=517
+  _globals['_QUEUESSTATE']._serialized_end=704
+  _globals['_QUEUESUPDATED']._serialized_start=706
+  _globals['_QUEUESUPDATED']._serialized_end=809
+  _globals['_TAGMATCHES']._serialized_start=812
+  _globals['_TAGMATCHES']._serialized_end=1046
+  _globals['_TAGSSTATE']._serialized_start=1048
+  _globals['_TAGSSTATE']._serialized_end=1144
+  _globals['_ORDERSSTATE']._serialized_start=1146
+  _globals['_ORDERSSTATE']._serialized_end=1235
+  _globals['_HALTSSTATE']._serialized_start=1237
+  _globals['_HALTSSTATE']._serialized_end=1292
+  _globals['_REBALANCINGSTATE']._serialized_start=1295
+  _globals['_REBALANCINGSTATE']._serialized_end=1484
+  _globals['_REPLAYRUNNER']._serialized_start=1487
+  _globals['_REPLAYRUNNER']._serialized_end=1650
+  _globals['_FEEDSTATE']._serialized_start=1653
+  _globals['_FEEDSTATE']._serialized_end=2046
+  _globals['_PROGRESSMARK']._serialized_start=2049
+  _globals['_PROGRESSMARK']._serialized_end=2201
+  _globals['_PROGRESSMARK_REVISIONSENTRY']._serialized_start=2141
+  _globals['_PROGRESSMARK_REVISIONSENTRY']._serialized_end=2201
+  _globals['_SNAPSHOT']._serialized_start=2204
+  _globals['_SNAPSHOT']._serialized_end=2726
+  _globals['_CONTROLEVENT']._serialized_start=2729
+  _globals['_CONTROLEVENT']._serialized_end=3907
 # @@protoc_insertion_point(module_scope)

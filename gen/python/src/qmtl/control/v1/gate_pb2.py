@@ -22,47 +22,33 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqmtl/control/v1/gate.proto\x12\x0fqmtl.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cqmtl/type/v1/execution.proto\"2\n\x04Hold\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\xfb\x01\n\x0eGateActivation\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12&\n\x04side\x18\x02 \x01(\x0e\x32\x12.qmtl.type.v1.SideR\x04side\x12\x16\n\x06\x61\x63tive\x18\x03 \x01(\x08R\x06\x61\x63tive\x12\x16\n\x06weight\x18\x04 \x01(\x01R\x06weight\x12\x16\n\x06\x66reeze\x18\x05 \x01(\x08R\x06\x66reeze\x12\x14\n\x05\x64rain\x18\x06 \x01(\x08R\x05\x64rain\x12\x42\n\x0e\x65\x66\x66\x65\x63tive_mode\x18\x07 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\"`\n\x0cGateDecision\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tR\ndecisionId\x12/\n\x04mode\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\x04mode\"\xe5\x03\n\tGateState\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstore_epoch\x18\x02 \x01(\x04R\nstoreEpoch\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x14\n\x05\x66\x65nce\x18\x04 \x01(\x04R\x05\x66\x65nce\x12)\n\x04gate\x18\x05 \x01(\x0e\x32\x15.qmtl.control.v1.GateR\x04gate\x12\x15\n\x06run_id\x18\x06 \x01(\tR\x05runId\x12\x31\n\x05phase\x18\x07 \x01(\x0e\x32\x1b.qmtl.control.v1.ApplyPhaseR\x05phase\x12+\n\x05holds\x18\x08 \x03(\x0b\x32\x15.qmtl.control.v1.HoldR\x05holds\x12\x39\n\x08\x64\x65\x63ision\x18\t \x01(\x0b\x32\x1d.qmtl.control.v1.GateDecisionR\x08\x64\x65\x63ision\x12\x41\n\x0b\x61\x63tivations\x18\n \x03(\x0b\x32\x1f.qmtl.control.v1.GateActivationR\x0b\x61\x63tivations\x12+\n\x11required_revision\x18\x0b \x01(\x04R\x10requiredRevision\x12\x1d\n\nstate_hash\x18\x0c \x01(\tR\tstateHash\"w\n\tGateEvent\x12\x30\n\x05state\x18\x01 \x01(\x0b\x32\x1a.qmtl.control.v1.GateStateR\x05state\x12\x16\n\x06\x63hange\x18\x02 \x01(\tR\x06\x63hange\x12 \n\x0brestrictive\x18\x03 \x01(\x08R\x0brestrictive\"@\n\x0cGateSnapshot\x12\x30\n\x05state\x18\x01 \x01(\x0b\x32\x1a.qmtl.control.v1.GateStateR\x05state\"\x98\x04\n\tHeartbeat\x12(\n\nsession_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\tsessionId\x12 \n\x0bincarnation\x18\x02 \x01(\x04R\x0bincarnation\x12$\n\x08world_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07worldId\x12,\n\rheartbeat_seq\x18\x04 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x0cheartbeatSeq\x12\x1f\n\x0bstore_epoch\x18\x05 \x01(\x04R\nstoreEpoch\x12\x1a\n\x08revision\x18\x06 \x01(\x04R\x08revision\x12\x14\n\x05\x66\x65nce\x18\x07 \x01(\x04R\x05\x66\x65nce\x12\x1d\n\nstate_hash\x18\x08 \x01(\tR\tstateHash\x12\x1b\n\tgate_shut\x18\t \x01(\x08R\x08gateShut\x12\x1b\n\tin_flight\x18\n \x01(\rR\x08inFlight\x12\x1d\n\nwant_lease\x18\x0b \x01(\x08R\twantLease\x12\x1f\n\x0blate_writes\x18\x0c \x01(\rR\nlateWrites\x12,\n\x0cstrategy_ids\x18\r \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0bstrategyIds\x12#\n\rorder_capable\x18\x0e \x01(\x08R\x0corderCapable\x12\x12\n\x04\x64oor\x18\x0f \x01(\x08R\x04\x64oor\x12\x18\n\x07release\x18\x10 \x01(\x08R\x07release\"I\n\x07\x45mitter\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12\x1d\n\nsession_id\x18\x02 \x01(\tR\tsessionId\"\xcd\x03\n\x0eHeartbeatReply\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12#\n\rheartbeat_seq\x18\x02 \x01(\x04R\x0cheartbeatSeq\x12\x18\n\x07granted\x18\x03 \x01(\x08R\x07granted\x12\x19\n\x08lease_id\x18\x04 \x01(\tR\x07leaseId\x12\x14\n\x05\x66\x65nce\x18\x05 \x01(\x04R\x05\x66\x65nce\x12+\n\x11required_revision\x18\x06 \x01(\x04R\x10requiredRevision\x12\x34\n\x08\x65mitters\x18\x07 \x03(\x0b\x32\x18.qmtl.control.v1.EmitterR\x08\x65mitters\x12\x19\n\x08lease_ms\x18\x08 \x01(\rR\x07leaseMs\x12\x1b\n\tmargin_ms\x18\t \x01(\rR\x08marginMs\x12\x32\n\x15\x64\x65\x63ision_remaining_ms\x18\n \x01(\rR\x13\x64\x65\x63isionRemainingMs\x12\x42\n\rrefuse_reason\x18\x0b \x01(\x0e\x32\x1d.qmtl.control.v1.RefuseReasonR\x0crefuseReason\x12\x19\n\x08renew_ms\x18\x0c \x01(\rR\x07renewMs*N\n\x04Gate\x12\x14\n\x10GATE_UNSPECIFIED\x10\x00\x12\r\n\tGATE_OPEN\x10\x01\x12\x10\n\x0cGATE_CLOSING\x10\x02\x12\x0f\n\x0bGATE_CLOSED\x10\x03*\xaf\x01\n\nApplyPhase\x12\x1b\n\x17\x41PPLY_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41PPLY_PHASE_FREEZING\x10\x01\x12\x18\n\x14\x41PPLY_PHASE_SWITCHED\x10\x02\x12\x18\n\x14\x41PPLY_PHASE_UNFROZEN\x10\x03\x12\x19\n\x15\x41PPLY_PHASE_COMPLETED\x10\x04\x12\x1b\n\x17\x41PPLY_PHASE_ROLLED_BACK\x10\x05*\xba\x02\n\x0cRefuseReason\x12\x1d\n\x19REFUSE_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUSE_REASON_FROZEN\x10\x01\x12\x18\n\x14REFUSE_REASON_BEHIND\x10\x02\x12\x1f\n\x1bREFUSE_REASON_HASH_MISMATCH\x10\x03\x12\"\n\x1eREFUSE_REASON_DECISION_EXPIRED\x10\x04\x12\x1c\n\x18REFUSE_REASON_NOT_ACTIVE\x10\x05\x12\x1c\n\x18REFUSE_REASON_NOT_LEADER\x10\x06\x12\x1a\n\x16REFUSE_REASON_EXCLUDED\x10\x07\x12\x1d\n\x19REFUSE_REASON_NOT_EMITTER\x10\x08\x12\x1b\n\x17REFUSE_REASON_NOT_ASKED\x10\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aqmtl/control/v1/gate.proto\x12\x0fqmtl.control.v1\x1a\x1cqmtl/type/v1/execution.proto\"M\n\x04Hold\x12-\n\x04kind\x18\x01 \x01(\x0e\x32\x19.qmtl.control.v1.HoldKindR\x04kind\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\"\xfb\x01\n\x0eGateActivation\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12&\n\x04side\x18\x02 \x01(\x0e\x32\x12.qmtl.type.v1.SideR\x04side\x12\x16\n\x06\x61\x63tive\x18\x03 \x01(\x08R\x06\x61\x63tive\x12\x16\n\x06weight\x18\x04 \x01(\x01R\x06weight\x12\x16\n\x06\x66reeze\x18\x05 \x01(\x08R\x06\x66reeze\x12\x14\n\x05\x64rain\x18\x06 \x01(\x08R\x05\x64rain\x12\x42\n\x0e\x65\x66\x66\x65\x63tive_mode\x18\x07 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\"`\n\x0cGateDecision\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tR\ndecisionId\x12/\n\x04mode\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\x04mode\"\xe5\x03\n\tGateState\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstore_epoch\x18\x02 \x01(\x04R\nstoreEpoch\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x14\n\x05\x66\x65nce\x18\x04 \x01(\x04R\x05\x66\x65nce\x12)\n\x04gate\x18\x05 \x01(\x0e\x32\x15.qmtl.control.v1.GateR\x04gate\x12\x15\n\x06run_id\x18\x06 \x01(\tR\x05runId\x12\x31\n\x05phase\x18\x07 \x01(\x0e\x32\x1b.qmtl.control.v1.ApplyPhaseR\x05phase\x12+\n\x05holds\x18\x08 \x03(\x0b\x32\x15.qmtl.control.v1.HoldR\x05holds\x12\x39\n\x08\x64\x65\x63ision\x18\t \x01(\x0b\x32\x1d.qmtl.control.v1.GateDecisionR\x08\x64\x65\x63ision\x12\x41\n\x0b\x61\x63tivations\x18\n \x03(\x0b\x32\x1f.qmtl.control.v1.GateActivationR\x0b\x61\x63tivations\x12+\n\x11required_revision\x18\x0b \x01(\x04R\x10requiredRevision\x12\x1d\n\nstate_hash\x18\x0c \x01(\tR\tstateHash\"\x94\x01\n\tGateEvent\x12\x30\n\x05state\x18\x01 \x01(\x0b\x32\x1a.qmtl.control.v1.GateStateR\x05state\x12\x33\n\x06\x63hange\x18\x02 \x01(\x0e\x32\x1b.qmtl.control.v1.GateChangeR\x06\x63hange\x12 \n\x0brestrictive\x18\x03 \x01(\x08R\x0brestrictive*N\n\x04Gate\x12\x14\n\x10GATE_UNSPECIFIED\x10\x00\x12\r\n\tGATE_OPEN\x10\x01\x12\x10\n\x0cGATE_CLOSING\x10\x02\x12\x0f\n\x0bGATE_CLOSED\x10\x03*\xaf\x01\n\nApplyPhase\x12\x1b\n\x17\x41PPLY_PHASE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41PPLY_PHASE_FREEZING\x10\x01\x12\x18\n\x14\x41PPLY_PHASE_SWITCHED\x10\x02\x12\x18\n\x14\x41PPLY_PHASE_UNFROZEN\x10\x03\x12\x19\n\x15\x41PPLY_PHASE_COMPLETED\x10\x04\x12\x1b\n\x17\x41PPLY_PHASE_ROLLED_BACK\x10\x05*j\n\x08HoldKind\x12\x19\n\x15HOLD_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12HOLD_KIND_ROLLBACK\x10\x01\x12\x14\n\x10HOLD_KIND_MANUAL\x10\x02\x12\x15\n\x11HOLD_KIND_BREAKER\x10\x03*\xa4\x02\n\nGateChange\x12\x1b\n\x17GATE_CHANGE_UNSPECIFIED\x10\x00\x12\x16\n\x12GATE_CHANGE_FREEZE\x10\x01\x12\x16\n\x12GATE_CHANGE_SWITCH\x10\x02\x12\x18\n\x14GATE_CHANGE_UNFREEZE\x10\x03\x12\x18\n\x14GATE_CHANGE_ROLLBACK\x10\x04\x12\x16\n\x12GATE_CHANGE_CLOSED\x10\x05\x12\x1a\n\x16GATE_CHANGE_ACTIVATION\x10\x06\x12\x18\n\x14GATE_CHANGE_DECISION\x10\x07\x12\x16\n\x12GATE_CHANGE_RESUME\x10\x08\x12\x16\n\x12GATE_CHANGE_POLICY\x10\t\x12\x17\n\x13GATE_CHANGE_RESTORE\x10\nBM\n\x12io.qmtl.control.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.control.v1.gate_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_HEARTBEAT'].fields_by_name['session_id']._loaded_options = None
-  _globals['_HEARTBEAT'].fields_by_name['session_id']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_HEARTBEAT'].fields_by_name['world_id']._loaded_options = None
-  _globals['_HEARTBEAT'].fields_by_name['world_id']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_HEARTBEAT'].fields_by_name['heartbeat_seq']._loaded_options = None
-  _globals['_HEARTBEAT'].fields_by_name['heartbeat_seq']._serialized_options = b'\272H\0042\002 \000'
-  _globals['_HEARTBEAT'].fields_by_name['strategy_ids']._loaded_options = None
-  _globals['_HEARTBEAT'].fields_by_name['strategy_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
-  _globals['_GATE']._serialized_start=2263
-  _globals['_GATE']._serialized_end=2341
-  _globals['_APPLYPHASE']._serialized_start=2344
-  _globals['_APPLYPHASE']._serialized_end=2519
-  _globals['_REFUSEREASON']._serialized_start=2522
-  _globals['_REFUSEREASON']._serialized_end=2836
-  _globals['_HOLD']._serialized_start=106
-  _globals['_HOLD']._serialized_end=156
-  _globals['_GATEACTIVATION']._serialized_start=159
-  _globals['_GATEACTIVATION']._serialized_end=410
-  _globals['_GATEDECISION']._serialized_start=412
-  _globals['_GATEDECISION']._serialized_end=508
-  _globals['_GATESTATE']._serialized_start=511
-  _globals['_GATESTATE']._serialized_end=996
-  _globals['_GATEEVENT']._serialized_start=998
-  _globals['_GATEEVENT']._serialized_end=1117
-  _globals['_GATESNAPSHOT']._serialized_start=1119
-  _globals['_GATESNAPSHOT']._serialized_end=1183
-  _globals['_HEARTBEAT']._serialized_start=1186
-  _globals['_HEARTBEAT']._serialized_end=1722
-  _globals['_EMITTER']._serialized_start=1724
-  _globals['_EMITTER']._serialized_end=1797
-  _globals['_HEARTBEATREPLY']._serialized_start=1800
-  _globals['_HEARTBEATREPLY']._serialized_end=2261
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.control.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1'
+  _globals['_GATE']._serialized_start=1147
+  _globals['_GATE']._serialized_end=1225
+  _globals['_APPLYPHASE']._serialized_start=1228
+  _globals['_APPLYPHASE']._serialized_end=1403
+  _globals['_HOLDKIND']._serialized_start=1405
+  _globals['_HOLDKIND']._serialized_end=1511
+  _globals['_GATECHANGE']._serialized_start=1514
+  _globals['_GATECHANGE']._serialized_end=1806
+  _globals['_HOLD']._serialized_start=77
+  _globals['_HOLD']._serialized_end=154
+  _globals['_GATEACTIVATION']._serialized_start=157
+  _globals['_GATEACTIVATION']._serialized_end=408
+  _globals['_GATEDECISION']._serialized_start=410
+  _globals['_GATEDECISION']._serialized_end=506
+  _globals['_GATESTATE']._serialized_start=509
+  _globals['_GATESTATE']._serialized_end=994
+  _globals['_GATEEVENT']._serialized_start=997
+  _globals['_GATEEVENT']._serialized_end=1145
 # @@protoc_insertion_point(module_scope)

@@ -40,11 +40,6 @@ class DiffServiceStub:
                 request_serializer=qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.DiffRequest.SerializeToString,
                 response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.DiffResponse.FromString,
                 _registered_method=True)
-        self.RedoDiff = channel.unary_unary(
-                '/qmtl.dagmanager.v1.DiffService/RedoDiff',
-                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.RedoDiffRequest.SerializeToString,
-                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.RedoDiffResponse.FromString,
-                _registered_method=True)
 
 
 class DiffServiceServicer:
@@ -59,13 +54,6 @@ class DiffServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def RedoDiff(self, request, context):
-        """Runs a diff again. UNIMPLEMENTED until graph administration is built.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_DiffServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -73,11 +61,6 @@ def add_DiffServiceServicer_to_server(servicer, server):
                     servicer.Diff,
                     request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.DiffRequest.FromString,
                     response_serializer=qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.DiffResponse.SerializeToString,
-            ),
-            'RedoDiff': grpc.unary_unary_rpc_method_handler(
-                    servicer.RedoDiff,
-                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.RedoDiffRequest.FromString,
-                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.RedoDiffResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -108,33 +91,6 @@ class DiffService:
             '/qmtl.dagmanager.v1.DiffService/Diff',
             qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.DiffRequest.SerializeToString,
             qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.DiffResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def RedoDiff(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.dagmanager.v1.DiffService/RedoDiff',
-            qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.RedoDiffRequest.SerializeToString,
-            qmtl_dot_dagmanager_dot_v1_dot_diff__service__pb2.RedoDiffResponse.FromString,
             options,
             channel_credentials,
             insecure,

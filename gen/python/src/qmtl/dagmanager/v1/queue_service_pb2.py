@@ -23,20 +23,22 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
-from qmtl.control.v1 import control_event_pb2 as qmtl_dot_control_dot_v1_dot_control__event__pb2
+from qmtl.control.v1 import context_swap_pb2 as qmtl_dot_control_dot_v1_dot_context__swap__pb2
 from qmtl.data.v1 import queue_data_pb2 as qmtl_dot_data_dot_v1_dot_queue__data__pb2
 from qmtl.graph.v1 import graph_pb2 as qmtl_dot_graph_dot_v1_dot_graph__pb2
+from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&qmtl/dagmanager/v1/queue_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1dqmtl/data/v1/queue_data.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xc7\x02\n\x16ListQueuesByTagRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x05query\x18\x02 \x01(\x0b\x32\x17.qmtl.graph.v1.TagQueryB\x06\xbaH\x03\xc8\x01\x01R\x05query\x12\x32\n\x10interval_seconds\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0fintervalSeconds\x12\x36\n\x07\x63ontext\x18\x04 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\x07\x63ontext\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x06 \x01(\tR\tpageToken\"\xbd\x01\n\x17ListQueuesByTagResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x36\n\x06queues\x18\x02 \x03(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xfd\x02\n\nQueueStats\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12\x19\n\x08next_seq\x18\x02 \x01(\x04R\x07nextSeq\x12\x19\n\x08next_row\x18\x03 \x01(\x03R\x07nextRow\x12\x14\n\x05\x65poch\x18\x04 \x01(\x04R\x05\x65poch\x12*\n\x11holder_session_id\x18\x05 \x01(\tR\x0fholderSessionId\x12!\n\x0cvoid_records\x18\x06 \x01(\x04R\x0bvoidRecords\x12\x14\n\x05\x65nded\x18\x07 \x01(\x08R\x05\x65nded\x12\x18\n\x07\x62locked\x18\x08 \x01(\x08R\x07\x62locked\x12+\n\x12last_bucket_end_ms\x18\t \x01(\x03R\x0flastBucketEndMs\x12!\n\x0cstrategy_ids\x18\n \x03(\tR\x0bstrategyIds\x12\x1e\n\ncandidates\x18\x0b \x01(\rR\ncandidates\"\xa9\x01\n\x14GetQueueStatsRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n\x0c\x63ompute_keys\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0b\x63omputeKeys\x12\x1f\n\x0bstrategy_id\x18\x03 \x01(\tR\nstrategyId\"\x93\x01\n\x15GetQueueStatsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x36\n\x06queues\x18\x02 \x03(\x0b\x32\x1e.qmtl.dagmanager.v1.QueueStatsR\x06queues\"\x91\x01\n\x08LeaseAsk\x12=\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\ncomputeKey\x12\x1d\n\x05\x62uild\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x05\x62uild\x12\'\n\x0fupstreams_local\x18\x03 \x01(\x08R\x0eupstreamsLocal\"\xe5\x01\n\x14\x41\x63quireLeasesRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12=\n\x04keys\x18\x03 \x03(\x0b\x32\x1c.qmtl.dagmanager.v1.LeaseAskB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x04keys\x12\"\n\x07wait_ms\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xb0\xea\x01R\x06waitMs\"\xc8\x02\n\tNodeLease\x12\x1f\n\x0b\x63ompute_key\x18\x01 \x01(\tR\ncomputeKey\x12\x1f\n\x0blease_epoch\x18\x02 \x01(\x04R\nleaseEpoch\x12\x19\n\x08lease_ms\x18\x03 \x01(\rR\x07leaseMs\x12\x1b\n\tmargin_ms\x18\x04 \x01(\rR\x08marginMs\x12\x19\n\x08renew_ms\x18\x05 \x01(\rR\x07renewMs\x12,\n\x06origin\x18\x06 \x01(\x0b\x32\x14.qmtl.data.v1.OriginR\x06origin\x12\'\n\x0f\x63heckpoint_json\x18\x07 \x01(\tR\x0e\x63heckpointJson\x12$\n\x0eserver_time_ms\x18\x08 \x01(\x03R\x0cserverTimeMs\x12)\n\x10\x66\x65\x65\x64_fingerprint\x18\t \x01(\tR\x0f\x66\x65\x65\x64\x46ingerprint\"\x92\x01\n\x15\x41\x63quireLeasesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x06leases\x18\x02 \x03(\x0b\x32\x1d.qmtl.dagmanager.v1.NodeLeaseR\x06leases\"L\n\x08LeaseRef\x12\x1f\n\x0b\x63ompute_key\x18\x01 \x01(\tR\ncomputeKey\x12\x1f\n\x0blease_epoch\x18\x02 \x01(\x04R\nleaseEpoch\"\xc1\x01\n\x12RenewLeasesRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12?\n\x06leases\x18\x03 \x03(\x0b\x32\x1c.qmtl.dagmanager.v1.LeaseRefB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x06leases\"n\n\x0cLeaseRenewal\x12\x1f\n\x0b\x63ompute_key\x18\x01 \x01(\tR\ncomputeKey\x12\x18\n\x07renewed\x18\x02 \x01(\x08R\x07renewed\x12#\n\rcurrent_epoch\x18\x03 \x01(\x04R\x0c\x63urrentEpoch\"\xbd\x01\n\x13RenewLeasesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12<\n\x08renewals\x18\x02 \x03(\x0b\x32 .qmtl.dagmanager.v1.LeaseRenewalR\x08renewals\x12$\n\x0eserver_time_ms\x18\x03 \x01(\x03R\x0cserverTimeMs\"\xdb\x01\n\x14ReleaseLeasesRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12?\n\x06leases\x18\x03 \x03(\x0b\x32\x1c.qmtl.dagmanager.v1.LeaseRefB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x06leases\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"[\n\x15ReleaseLeasesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\x9c\x01\n\x0cNodeSnapshot\x12(\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ncomputeKey\x12\x10\n\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x10\n\x03row\x18\x03 \x01(\x03R\x03row\x12\x1d\n\nstate_hash\x18\x04 \x01(\x0cR\tstateHash\x12\x1f\n\x05state\x18\x05 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\x05state\"\xce\x01\n\x13PutSnapshotsRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12K\n\tsnapshots\x18\x03 \x03(\x0b\x32 .qmtl.dagmanager.v1.NodeSnapshotB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\tsnapshots\"\x8c\x01\n\x14PutSnapshotsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x16\n\x06stored\x18\x02 \x01(\rR\x06stored\x12\x18\n\x07ignored\x18\x03 \x01(\rR\x07ignored\"\x89\x01\n\x13GetSnapshotsRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12.\n\x0c\x63ompute_keys\x18\x02 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x0b\x63omputeKeys\"\x9a\x01\n\x14GetSnapshotsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12>\n\tsnapshots\x18\x02 \x03(\x0b\x32 .qmtl.dagmanager.v1.NodeSnapshotR\tsnapshots\"\x8d\x02\n\x17ReportDivergenceRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12(\n\x0b\x63ompute_key\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ncomputeKey\x12\x10\n\x03row\x18\x04 \x01(\x03R\x03row\x12\x14\n\x05\x62uild\x18\x05 \x01(\tR\x05\x62uild\x12\x19\n\x08log_hash\x18\x06 \x01(\x0cR\x07logHash\x12\x19\n\x08own_hash\x18\x07 \x01(\x0cR\x07ownHash\"^\n\x18ReportDivergenceResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\xad\x01\n\x14\x41\x64vanceReplayRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x06source\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06source\x12\x19\n\x08until_ms\x18\x03 \x01(\x03R\x07untilMs\x12\x15\n\x06to_end\x18\x04 \x01(\x08R\x05toEnd\"\xd8\x01\n\x15\x41\x64vanceReplayResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1e\n\x08until_ms\x18\x02 \x01(\x03H\x00R\x07untilMs\x88\x01\x01\x12\x1d\n\npassed_row\x18\x03 \x01(\x03R\tpassedRow\x12/\n\x14passed_bucket_end_ms\x18\x04 \x01(\x03R\x11passedBucketEndMsB\x0b\n\t_until_ms\"w\n\x10GetReplayRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x06source\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06source\"\xc0\x02\n\x11GetReplayResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1e\n\x08until_ms\x18\x02 \x01(\x03H\x00R\x07untilMs\x88\x01\x01\x12\x1d\n\npassed_row\x18\x03 \x01(\x03R\tpassedRow\x12/\n\x14passed_bucket_end_ms\x18\x04 \x01(\x03R\x11passedBucketEndMs\x12:\n\x07runners\x18\x05 \x03(\x0b\x32 .qmtl.dagmanager.v1.ReplayRunnerR\x07runners\x12\x18\n\x07settled\x18\x06 \x01(\x08R\x07settled\x12\x14\n\x05\x65nded\x18\x07 \x01(\x08R\x05\x65ndedB\x0b\n\t_until_ms\"\xc6\x01\n\x0cReplayRunner\x12&\n\nsession_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\x12!\n\x0cstrategy_ids\x18\x03 \x03(\tR\x0bstrategyIds\x12\x19\n\x08\x66rom_row\x18\x04 \x01(\x03R\x07\x66romRow\x12\x1b\n\tended_row\x18\x05 \x01(\x03R\x08\x65ndedRow\x12\x18\n\x07\x64ropped\x18\x06 \x01(\x08R\x07\x64ropped\"\xc2\x01\n\x19\x43reateReplayRunnerRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x06source\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06source\x12@\n\x06runner\x18\x03 \x01(\x0b\x32 .qmtl.dagmanager.v1.ReplayRunnerB\x06\xbaH\x03\xc8\x01\x01R\x06runner\"\x9a\x01\n\x1a\x43reateReplayRunnerResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x38\n\x06runner\x18\x02 \x01(\x0b\x32 .qmtl.dagmanager.v1.ReplayRunnerR\x06runner\"\xa8\x01\n\x19\x44\x65leteReplayRunnerRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x06source\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06source\x12&\n\nsession_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\"`\n\x1a\x44\x65leteReplayRunnerResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\xe6\x01\n\x12OpenContextRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12(\n\x0bstrategy_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12>\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextB\x06\xbaH\x03\xc8\x01\x01R\x07\x63ontext\x12\"\n\x07wait_ms\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xe0\xd4\x03R\x06waitMs\"\xa8\x01\n\x13OpenContextResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04swap\x18\x02 \x01(\x0b\x32\x1c.qmtl.control.v1.ContextSwapR\x04swap\x12\x1b\n\twarm_keys\x18\x03 \x01(\rR\x08warmKeys\"\xbd\x02\n\x0e\x41\x63kSwapRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12 \n\x07swap_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06swapId\x12\x30\n\x05phase\x18\x04 \x01(\x0e\x32\x1a.qmtl.control.v1.SwapPhaseR\x05phase\x12\x1b\n\tended_row\x18\x05 \x01(\x03R\x08\x65ndedRow\x12\x19\n\x08warm_row\x18\x06 \x01(\x03R\x07warmRow\x12\x18\n\x07refused\x18\x07 \x01(\x08R\x07refused\x12\x19\n\x08\x66rom_row\x18\x08 \x01(\x03R\x07\x66romRow\"\x87\x01\n\x0f\x41\x63kSwapResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04swap\x18\x02 \x01(\x0b\x32\x1c.qmtl.control.v1.ContextSwapR\x04swap2\x9f\x0b\n\x0cQueueService\x12j\n\x0fListQueuesByTag\x12*.qmtl.dagmanager.v1.ListQueuesByTagRequest\x1a+.qmtl.dagmanager.v1.ListQueuesByTagResponse\x12\x64\n\rGetQueueStats\x12(.qmtl.dagmanager.v1.GetQueueStatsRequest\x1a).qmtl.dagmanager.v1.GetQueueStatsResponse\x12\x64\n\rAcquireLeases\x12(.qmtl.dagmanager.v1.AcquireLeasesRequest\x1a).qmtl.dagmanager.v1.AcquireLeasesResponse\x12^\n\x0bRenewLeases\x12&.qmtl.dagmanager.v1.RenewLeasesRequest\x1a\'.qmtl.dagmanager.v1.RenewLeasesResponse\x12\x64\n\rReleaseLeases\x12(.qmtl.dagmanager.v1.ReleaseLeasesRequest\x1a).qmtl.dagmanager.v1.ReleaseLeasesResponse\x12\x61\n\x0cPutSnapshots\x12\'.qmtl.dagmanager.v1.PutSnapshotsRequest\x1a(.qmtl.dagmanager.v1.PutSnapshotsResponse\x12\x61\n\x0cGetSnapshots\x12\'.qmtl.dagmanager.v1.GetSnapshotsRequest\x1a(.qmtl.dagmanager.v1.GetSnapshotsResponse\x12m\n\x10ReportDivergence\x12+.qmtl.dagmanager.v1.ReportDivergenceRequest\x1a,.qmtl.dagmanager.v1.ReportDivergenceResponse\x12\x64\n\rAdvanceReplay\x12(.qmtl.dagmanager.v1.AdvanceReplayRequest\x1a).qmtl.dagmanager.v1.AdvanceReplayResponse\x12X\n\tGetReplay\x12$.qmtl.dagmanager.v1.GetReplayRequest\x1a%.qmtl.dagmanager.v1.GetReplayResponse\x12s\n\x12\x43reateReplayRunner\x12-.qmtl.dagmanager.v1.CreateReplayRunnerRequest\x1a..qmtl.dagmanager.v1.CreateReplayRunnerResponse\x12s\n\x12\x44\x65leteReplayRunner\x12-.qmtl.dagmanager.v1.DeleteReplayRunnerRequest\x1a..qmtl.dagmanager.v1.DeleteReplayRunnerResponse\x12^\n\x0bOpenContext\x12&.qmtl.dagmanager.v1.OpenContextRequest\x1a\'.qmtl.dagmanager.v1.OpenContextResponse\x12R\n\x07\x41\x63kSwap\x12\".qmtl.dagmanager.v1.AckSwapRequest\x1a#.qmtl.dagmanager.v1.AckSwapResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&qmtl/dagmanager/v1/queue_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\"qmtl/control/v1/context_swap.proto\x1a\x1dqmtl/data/v1/queue_data.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xc6\x02\n\x16ListQueuesByTagRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x35\n\x05query\x18\x02 \x01(\x0b\x32\x17.qmtl.graph.v1.TagQueryB\x06\xbaH\x03\xc8\x01\x01R\x05query\x12\x32\n\x10interval_seconds\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0fintervalSeconds\x12\x36\n\x07\x63ontext\x18\x04 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\x07\x63ontext\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x06 \x01(\tR\tpageToken\"\xbd\x01\n\x17ListQueuesByTagResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x36\n\x06queues\x18\x02 \x03(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xfd\x02\n\nQueueStats\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12\x19\n\x08next_seq\x18\x02 \x01(\x04R\x07nextSeq\x12\x19\n\x08next_row\x18\x03 \x01(\x03R\x07nextRow\x12\x14\n\x05\x65poch\x18\x04 \x01(\x04R\x05\x65poch\x12*\n\x11holder_session_id\x18\x05 \x01(\tR\x0fholderSessionId\x12!\n\x0cvoid_records\x18\x06 \x01(\x04R\x0bvoidRecords\x12\x14\n\x05\x65nded\x18\x07 \x01(\x08R\x05\x65nded\x12\x18\n\x07\x62locked\x18\x08 \x01(\x08R\x07\x62locked\x12+\n\x12last_bucket_end_ms\x18\t \x01(\x03R\x0flastBucketEndMs\x12!\n\x0cstrategy_ids\x18\n \x03(\tR\x0bstrategyIds\x12\x1e\n\ncandidates\x18\x0b \x01(\rR\ncandidates\"\xa8\x01\n\x14GetQueueStatsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n\x0c\x63ompute_keys\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0b\x63omputeKeys\x12\x1f\n\x0bstrategy_id\x18\x03 \x01(\tR\nstrategyId\"\x93\x01\n\x15GetQueueStatsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x36\n\x06queues\x18\x02 \x03(\x0b\x32\x1e.qmtl.dagmanager.v1.QueueStatsR\x06queues\"\x91\x01\n\x08LeaseAsk\x12=\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\ncomputeKey\x12\x1d\n\x05\x62uild\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x05\x62uild\x12\'\n\x0fupstreams_local\x18\x03 \x01(\x08R\x0eupstreamsLocal\"\xe4\x01\n\x14\x41\x63quireLeasesRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12=\n\x04keys\x18\x03 \x03(\x0b\x32\x1c.qmtl.dagmanager.v1.LeaseAskB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x04keys\x12\"\n\x07wait_ms\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xb0\xea\x01R\x06waitMs\"\xc8\x02\n\tNodeLease\x12\x1f\n\x0b\x63ompute_key\x18\x01 \x01(\tR\ncomputeKey\x12\x1f\n\x0blease_epoch\x18\x02 \x01(\x04R\nleaseEpoch\x12\x19\n\x08lease_ms\x18\x03 \x01(\rR\x07leaseMs\x12\x1b\n\tmargin_ms\x18\x04 \x01(\rR\x08marginMs\x12\x19\n\x08renew_ms\x18\x05 \x01(\rR\x07renewMs\x12,\n\x06origin\x18\x06 \x01(\x0b\x32\x14.qmtl.data.v1.OriginR\x06origin\x12\'\n\x0f\x63heckpoint_json\x18\x07 \x01(\tR\x0e\x63heckpointJson\x12$\n\x0eserver_time_ms\x18\x08 \x01(\x03R\x0cserverTimeMs\x12)\n\x10\x66\x65\x65\x64_fingerprint\x18\t \x01(\tR\x0f\x66\x65\x65\x64\x46ingerprint\"\x92\x01\n\x15\x41\x63quireLeasesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x06leases\x18\x02 \x03(\x0b\x32\x1d.qmtl.dagmanager.v1.NodeLeaseR\x06leases\"L\n\x08LeaseRef\x12\x1f\n\x0b\x63ompute_key\x18\x01 \x01(\tR\ncomputeKey\x12\x1f\n\x0blease_epoch\x18\x02 \x01(\x04R\nleaseEpoch\"\xc0\x01\n\x12RenewLeasesRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12?\n\x06leases\x18\x03 \x03(\x0b\x32\x1c.qmtl.dagmanager.v1.LeaseRefB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x06leases\"n\n\x0cLeaseRenewal\x12\x1f\n\x0b\x63ompute_key\x18\x01 \x01(\tR\ncomputeKey\x12\x18\n\x07renewed\x18\x02 \x01(\x08R\x07renewed\x12#\n\rcurrent_epoch\x18\x03 \x01(\x04R\x0c\x63urrentEpoch\"\xbd\x01\n\x13RenewLeasesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12<\n\x08renewals\x18\x02 \x03(\x0b\x32 .qmtl.dagmanager.v1.LeaseRenewalR\x08renewals\x12$\n\x0eserver_time_ms\x18\x03 \x01(\x03R\x0cserverTimeMs\"\xda\x01\n\x14ReleaseLeasesRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12?\n\x06leases\x18\x03 \x03(\x0b\x32\x1c.qmtl.dagmanager.v1.LeaseRefB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x06leases\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"[\n\x15ReleaseLeasesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\x9c\x01\n\x0cNodeSnapshot\x12(\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ncomputeKey\x12\x10\n\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x10\n\x03row\x18\x03 \x01(\x03R\x03row\x12\x1d\n\nstate_hash\x18\x04 \x01(\x0cR\tstateHash\x12\x1f\n\x05state\x18\x05 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80@R\x05state\"\xcd\x01\n\x13PutSnapshotsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12K\n\tsnapshots\x18\x03 \x03(\x0b\x32 .qmtl.dagmanager.v1.NodeSnapshotB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\tsnapshots\"\x8c\x01\n\x14PutSnapshotsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x16\n\x06stored\x18\x02 \x01(\rR\x06stored\x12\x18\n\x07ignored\x18\x03 \x01(\rR\x07ignored\"\x88\x01\n\x13GetSnapshotsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12.\n\x0c\x63ompute_keys\x18\x02 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x0b\x63omputeKeys\"\x9a\x01\n\x14GetSnapshotsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12>\n\tsnapshots\x18\x02 \x03(\x0b\x32 .qmtl.dagmanager.v1.NodeSnapshotR\tsnapshots\"\xac\x01\n\x14\x41\x64vanceReplayRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n\x06source\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06source\x12\x19\n\x08until_ms\x18\x03 \x01(\x03R\x07untilMs\x12\x15\n\x06to_end\x18\x04 \x01(\x08R\x05toEnd\"\xd8\x01\n\x15\x41\x64vanceReplayResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1e\n\x08until_ms\x18\x02 \x01(\x03H\x00R\x07untilMs\x88\x01\x01\x12\x1d\n\npassed_row\x18\x03 \x01(\x03R\tpassedRow\x12/\n\x14passed_bucket_end_ms\x18\x04 \x01(\x03R\x11passedBucketEndMsB\x0b\n\t_until_ms\"v\n\x10GetReplayRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n\x06source\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06source\"\xc0\x02\n\x11GetReplayResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1e\n\x08until_ms\x18\x02 \x01(\x03H\x00R\x07untilMs\x88\x01\x01\x12\x1d\n\npassed_row\x18\x03 \x01(\x03R\tpassedRow\x12/\n\x14passed_bucket_end_ms\x18\x04 \x01(\x03R\x11passedBucketEndMs\x12:\n\x07runners\x18\x05 \x03(\x0b\x32 .qmtl.dagmanager.v1.ReplayRunnerR\x07runners\x12\x18\n\x07settled\x18\x06 \x01(\x08R\x07settled\x12\x14\n\x05\x65nded\x18\x07 \x01(\x08R\x05\x65ndedB\x0b\n\t_until_ms\"\xc6\x01\n\x0cReplayRunner\x12&\n\nsession_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\x12!\n\x0cstrategy_ids\x18\x03 \x03(\tR\x0bstrategyIds\x12\x19\n\x08\x66rom_row\x18\x04 \x01(\x03R\x07\x66romRow\x12\x1b\n\tended_row\x18\x05 \x01(\x03R\x08\x65ndedRow\x12\x18\n\x07\x64ropped\x18\x06 \x01(\x08R\x07\x64ropped\"\xc1\x01\n\x19\x43reateReplayRunnerRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n\x06source\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06source\x12@\n\x06runner\x18\x03 \x01(\x0b\x32 .qmtl.dagmanager.v1.ReplayRunnerB\x06\xbaH\x03\xc8\x01\x01R\x06runner\"\x9a\x01\n\x1a\x43reateReplayRunnerResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x38\n\x06runner\x18\x02 \x01(\x0b\x32 .qmtl.dagmanager.v1.ReplayRunnerR\x06runner\"\xa7\x01\n\x19\x44\x65leteReplayRunnerRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n\x06source\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06source\x12&\n\nsession_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\"`\n\x1a\x44\x65leteReplayRunnerResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\xe5\x01\n\x12OpenContextRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n\x0bstrategy_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12>\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextB\x06\xbaH\x03\xc8\x01\x01R\x07\x63ontext\x12\"\n\x07wait_ms\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xe0\xd4\x03R\x06waitMs\"\xa8\x01\n\x13OpenContextResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04swap\x18\x02 \x01(\x0b\x32\x1c.qmtl.control.v1.ContextSwapR\x04swap\x12\x1b\n\twarm_keys\x18\x03 \x01(\rR\x08warmKeys\"\xbc\x02\n\x0e\x41\x63kSwapRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12 \n\x07swap_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06swapId\x12\x30\n\x05phase\x18\x04 \x01(\x0e\x32\x1a.qmtl.control.v1.SwapPhaseR\x05phase\x12\x1b\n\tended_row\x18\x05 \x01(\x03R\x08\x65ndedRow\x12\x19\n\x08warm_row\x18\x06 \x01(\x03R\x07warmRow\x12\x18\n\x07refused\x18\x07 \x01(\x08R\x07refused\x12\x19\n\x08\x66rom_row\x18\x08 \x01(\x03R\x07\x66romRow\"\x87\x01\n\x0f\x41\x63kSwapResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04swap\x18\x02 \x01(\x0b\x32\x1c.qmtl.control.v1.ContextSwapR\x04swap2\xd7\x0b\n\x0cQueueService\x12y\n\x0fListQueuesByTag\x12*.qmtl.dagmanager.v1.ListQueuesByTagRequest\x1a+.qmtl.dagmanager.v1.ListQueuesByTagResponse\"\r\x90\x02\x01\xa2\xbb\x18\x06\x08\x01\x12\x02\x05\x06\x12o\n\rGetQueueStats\x12(.qmtl.dagmanager.v1.GetQueueStatsRequest\x1a).qmtl.dagmanager.v1.GetQueueStatsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12r\n\rAcquireLeases\x12(.qmtl.dagmanager.v1.AcquireLeasesRequest\x1a).qmtl.dagmanager.v1.AcquireLeasesResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x12\x01\x05\x12l\n\x0bRenewLeases\x12&.qmtl.dagmanager.v1.RenewLeasesRequest\x1a\'.qmtl.dagmanager.v1.RenewLeasesResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x12\x01\x05\x12r\n\rReleaseLeases\x12(.qmtl.dagmanager.v1.ReleaseLeasesRequest\x1a).qmtl.dagmanager.v1.ReleaseLeasesResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x12\x01\x05\x12l\n\x0cPutSnapshots\x12\'.qmtl.dagmanager.v1.PutSnapshotsRequest\x1a(.qmtl.dagmanager.v1.PutSnapshotsResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x02\x12l\n\x0cGetSnapshots\x12\'.qmtl.dagmanager.v1.GetSnapshotsRequest\x1a(.qmtl.dagmanager.v1.GetSnapshotsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12o\n\rAdvanceReplay\x12(.qmtl.dagmanager.v1.AdvanceReplayRequest\x1a).qmtl.dagmanager.v1.AdvanceReplayResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12g\n\tGetReplay\x12$.qmtl.dagmanager.v1.GetReplayRequest\x1a%.qmtl.dagmanager.v1.GetReplayResponse\"\r\x90\x02\x01\xa2\xbb\x18\x06\x08\x01\x12\x02\x05\x06\x12~\n\x12\x43reateReplayRunner\x12-.qmtl.dagmanager.v1.CreateReplayRunnerRequest\x1a..qmtl.dagmanager.v1.CreateReplayRunnerResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x02\x12\x81\x01\n\x12\x44\x65leteReplayRunner\x12-.qmtl.dagmanager.v1.DeleteReplayRunnerRequest\x1a..qmtl.dagmanager.v1.DeleteReplayRunnerResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x12\x01\x06\x12l\n\x0bOpenContext\x12&.qmtl.dagmanager.v1.OpenContextRequest\x1a\'.qmtl.dagmanager.v1.OpenContextResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x12\x01\x06(\x01\x12]\n\x07\x41\x63kSwap\x12\".qmtl.dagmanager.v1.AckSwapRequest\x1a#.qmtl.dagmanager.v1.AckSwapResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x02\x42V\n\x15io.qmtl.dagmanager.v1P\x01Z;github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1;dagmanagerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.dagmanager.v1.queue_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\025io.qmtl.dagmanager.v1P\001Z;github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1;dagmanagerv1'
   _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['query']._loaded_options = None
   _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['query']._serialized_options = b'\272H\003\310\001\001'
   _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['interval_seconds']._loaded_options = None
@@ -73,10 +75,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTSNAPSHOTSREQUEST'].fields_by_name['snapshots']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
   _globals['_GETSNAPSHOTSREQUEST'].fields_by_name['compute_keys']._loaded_options = None
   _globals['_GETSNAPSHOTSREQUEST'].fields_by_name['compute_keys']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
-  _globals['_REPORTDIVERGENCEREQUEST'].fields_by_name['session_id']._loaded_options = None
-  _globals['_REPORTDIVERGENCEREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_REPORTDIVERGENCEREQUEST'].fields_by_name['compute_key']._loaded_options = None
-  _globals['_REPORTDIVERGENCEREQUEST'].fields_by_name['compute_key']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_ADVANCEREPLAYREQUEST'].fields_by_name['source']._loaded_options = None
   _globals['_ADVANCEREPLAYREQUEST'].fields_by_name['source']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_GETREPLAYREQUEST'].fields_by_name['source']._loaded_options = None
@@ -101,76 +99,98 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACKSWAPREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_ACKSWAPREQUEST'].fields_by_name['swap_id']._loaded_options = None
   _globals['_ACKSWAPREQUEST'].fields_by_name['swap_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_LISTQUEUESBYTAGREQUEST']._serialized_start=252
-  _globals['_LISTQUEUESBYTAGREQUEST']._serialized_end=579
-  _globals['_LISTQUEUESBYTAGRESPONSE']._serialized_start=582
-  _globals['_LISTQUEUESBYTAGRESPONSE']._serialized_end=771
-  _globals['_QUEUESTATS']._serialized_start=774
-  _globals['_QUEUESTATS']._serialized_end=1155
-  _globals['_GETQUEUESTATSREQUEST']._serialized_start=1158
-  _globals['_GETQUEUESTATSREQUEST']._serialized_end=1327
-  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=1330
-  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=1477
-  _globals['_LEASEASK']._serialized_start=1480
-  _globals['_LEASEASK']._serialized_end=1625
-  _globals['_ACQUIRELEASESREQUEST']._serialized_start=1628
-  _globals['_ACQUIRELEASESREQUEST']._serialized_end=1857
-  _globals['_NODELEASE']._serialized_start=1860
-  _globals['_NODELEASE']._serialized_end=2188
-  _globals['_ACQUIRELEASESRESPONSE']._serialized_start=2191
-  _globals['_ACQUIRELEASESRESPONSE']._serialized_end=2337
-  _globals['_LEASEREF']._serialized_start=2339
-  _globals['_LEASEREF']._serialized_end=2415
-  _globals['_RENEWLEASESREQUEST']._serialized_start=2418
-  _globals['_RENEWLEASESREQUEST']._serialized_end=2611
-  _globals['_LEASERENEWAL']._serialized_start=2613
-  _globals['_LEASERENEWAL']._serialized_end=2723
-  _globals['_RENEWLEASESRESPONSE']._serialized_start=2726
-  _globals['_RENEWLEASESRESPONSE']._serialized_end=2915
-  _globals['_RELEASELEASESREQUEST']._serialized_start=2918
-  _globals['_RELEASELEASESREQUEST']._serialized_end=3137
-  _globals['_RELEASELEASESRESPONSE']._serialized_start=3139
-  _globals['_RELEASELEASESRESPONSE']._serialized_end=3230
-  _globals['_NODESNAPSHOT']._serialized_start=3233
-  _globals['_NODESNAPSHOT']._serialized_end=3389
-  _globals['_PUTSNAPSHOTSREQUEST']._serialized_start=3392
-  _globals['_PUTSNAPSHOTSREQUEST']._serialized_end=3598
-  _globals['_PUTSNAPSHOTSRESPONSE']._serialized_start=3601
-  _globals['_PUTSNAPSHOTSRESPONSE']._serialized_end=3741
-  _globals['_GETSNAPSHOTSREQUEST']._serialized_start=3744
-  _globals['_GETSNAPSHOTSREQUEST']._serialized_end=3881
-  _globals['_GETSNAPSHOTSRESPONSE']._serialized_start=3884
-  _globals['_GETSNAPSHOTSRESPONSE']._serialized_end=4038
-  _globals['_REPORTDIVERGENCEREQUEST']._serialized_start=4041
-  _globals['_REPORTDIVERGENCEREQUEST']._serialized_end=4310
-  _globals['_REPORTDIVERGENCERESPONSE']._serialized_start=4312
-  _globals['_REPORTDIVERGENCERESPONSE']._serialized_end=4406
-  _globals['_ADVANCEREPLAYREQUEST']._serialized_start=4409
-  _globals['_ADVANCEREPLAYREQUEST']._serialized_end=4582
-  _globals['_ADVANCEREPLAYRESPONSE']._serialized_start=4585
-  _globals['_ADVANCEREPLAYRESPONSE']._serialized_end=4801
-  _globals['_GETREPLAYREQUEST']._serialized_start=4803
-  _globals['_GETREPLAYREQUEST']._serialized_end=4922
-  _globals['_GETREPLAYRESPONSE']._serialized_start=4925
-  _globals['_GETREPLAYRESPONSE']._serialized_end=5245
-  _globals['_REPLAYRUNNER']._serialized_start=5248
-  _globals['_REPLAYRUNNER']._serialized_end=5446
-  _globals['_CREATEREPLAYRUNNERREQUEST']._serialized_start=5449
-  _globals['_CREATEREPLAYRUNNERREQUEST']._serialized_end=5643
-  _globals['_CREATEREPLAYRUNNERRESPONSE']._serialized_start=5646
-  _globals['_CREATEREPLAYRUNNERRESPONSE']._serialized_end=5800
-  _globals['_DELETEREPLAYRUNNERREQUEST']._serialized_start=5803
-  _globals['_DELETEREPLAYRUNNERREQUEST']._serialized_end=5971
-  _globals['_DELETEREPLAYRUNNERRESPONSE']._serialized_start=5973
-  _globals['_DELETEREPLAYRUNNERRESPONSE']._serialized_end=6069
-  _globals['_OPENCONTEXTREQUEST']._serialized_start=6072
-  _globals['_OPENCONTEXTREQUEST']._serialized_end=6302
-  _globals['_OPENCONTEXTRESPONSE']._serialized_start=6305
-  _globals['_OPENCONTEXTRESPONSE']._serialized_end=6473
-  _globals['_ACKSWAPREQUEST']._serialized_start=6476
-  _globals['_ACKSWAPREQUEST']._serialized_end=6793
-  _globals['_ACKSWAPRESPONSE']._serialized_start=6796
-  _globals['_ACKSWAPRESPONSE']._serialized_end=6931
-  _globals['_QUEUESERVICE']._serialized_start=6934
-  _globals['_QUEUESERVICE']._serialized_end=8373
+  _globals['_QUEUESERVICE'].methods_by_name['ListQueuesByTag']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['ListQueuesByTag']._serialized_options = b'\220\002\001\242\273\030\006\010\001\022\002\005\006'
+  _globals['_QUEUESERVICE'].methods_by_name['GetQueueStats']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['GetQueueStats']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
+  _globals['_QUEUESERVICE'].methods_by_name['AcquireLeases']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['AcquireLeases']._serialized_options = b'\220\002\002\242\273\030\005\010\002\022\001\005'
+  _globals['_QUEUESERVICE'].methods_by_name['RenewLeases']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['RenewLeases']._serialized_options = b'\220\002\002\242\273\030\005\010\002\022\001\005'
+  _globals['_QUEUESERVICE'].methods_by_name['ReleaseLeases']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['ReleaseLeases']._serialized_options = b'\220\002\002\242\273\030\005\010\002\022\001\005'
+  _globals['_QUEUESERVICE'].methods_by_name['PutSnapshots']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['PutSnapshots']._serialized_options = b'\220\002\002\242\273\030\002\010\002'
+  _globals['_QUEUESERVICE'].methods_by_name['GetSnapshots']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['GetSnapshots']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
+  _globals['_QUEUESERVICE'].methods_by_name['AdvanceReplay']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['AdvanceReplay']._serialized_options = b'\220\002\002\242\273\030\002\010\003'
+  _globals['_QUEUESERVICE'].methods_by_name['GetReplay']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['GetReplay']._serialized_options = b'\220\002\001\242\273\030\006\010\001\022\002\005\006'
+  _globals['_QUEUESERVICE'].methods_by_name['CreateReplayRunner']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['CreateReplayRunner']._serialized_options = b'\220\002\002\242\273\030\002\010\002'
+  _globals['_QUEUESERVICE'].methods_by_name['DeleteReplayRunner']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['DeleteReplayRunner']._serialized_options = b'\220\002\002\242\273\030\005\010\002\022\001\006'
+  _globals['_QUEUESERVICE'].methods_by_name['OpenContext']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['OpenContext']._serialized_options = b'\220\002\002\242\273\030\005\022\001\006(\001'
+  _globals['_QUEUESERVICE'].methods_by_name['AckSwap']._loaded_options = None
+  _globals['_QUEUESERVICE'].methods_by_name['AckSwap']._serialized_options = b'\220\002\002\242\273\030\002\010\002'
+  _globals['_LISTQUEUESBYTAGREQUEST']._serialized_start=278
+  _globals['_LISTQUEUESBYTAGREQUEST']._serialized_end=604
+  _globals['_LISTQUEUESBYTAGRESPONSE']._serialized_start=607
+  _globals['_LISTQUEUESBYTAGRESPONSE']._serialized_end=796
+  _globals['_QUEUESTATS']._serialized_start=799
+  _globals['_QUEUESTATS']._serialized_end=1180
+  _globals['_GETQUEUESTATSREQUEST']._serialized_start=1183
+  _globals['_GETQUEUESTATSREQUEST']._serialized_end=1351
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_start=1354
+  _globals['_GETQUEUESTATSRESPONSE']._serialized_end=1501
+  _globals['_LEASEASK']._serialized_start=1504
+  _globals['_LEASEASK']._serialized_end=1649
+  _globals['_ACQUIRELEASESREQUEST']._serialized_start=1652
+  _globals['_ACQUIRELEASESREQUEST']._serialized_end=1880
+  _globals['_NODELEASE']._serialized_start=1883
+  _globals['_NODELEASE']._serialized_end=2211
+  _globals['_ACQUIRELEASESRESPONSE']._serialized_start=2214
+  _globals['_ACQUIRELEASESRESPONSE']._serialized_end=2360
+  _globals['_LEASEREF']._serialized_start=2362
+  _globals['_LEASEREF']._serialized_end=2438
+  _globals['_RENEWLEASESREQUEST']._serialized_start=2441
+  _globals['_RENEWLEASESREQUEST']._serialized_end=2633
+  _globals['_LEASERENEWAL']._serialized_start=2635
+  _globals['_LEASERENEWAL']._serialized_end=2745
+  _globals['_RENEWLEASESRESPONSE']._serialized_start=2748
+  _globals['_RENEWLEASESRESPONSE']._serialized_end=2937
+  _globals['_RELEASELEASESREQUEST']._serialized_start=2940
+  _globals['_RELEASELEASESREQUEST']._serialized_end=3158
+  _globals['_RELEASELEASESRESPONSE']._serialized_start=3160
+  _globals['_RELEASELEASESRESPONSE']._serialized_end=3251
+  _globals['_NODESNAPSHOT']._serialized_start=3254
+  _globals['_NODESNAPSHOT']._serialized_end=3410
+  _globals['_PUTSNAPSHOTSREQUEST']._serialized_start=3413
+  _globals['_PUTSNAPSHOTSREQUEST']._serialized_end=3618
+  _globals['_PUTSNAPSHOTSRESPONSE']._serialized_start=3621
+  _globals['_PUTSNAPSHOTSRESPONSE']._serialized_end=3761
+  _globals['_GETSNAPSHOTSREQUEST']._serialized_start=3764
+  _globals['_GETSNAPSHOTSREQUEST']._serialized_end=3900
+  _globals['_GETSNAPSHOTSRESPONSE']._serialized_start=3903
+  _globals['_GETSNAPSHOTSRESPONSE']._serialized_end=4057
+  _globals['_ADVANCEREPLAYREQUEST']._serialized_start=4060
+  _globals['_ADVANCEREPLAYREQUEST']._serialized_end=4232
+  _globals['_ADVANCEREPLAYRESPONSE']._serialized_start=4235
+  _globals['_ADVANCEREPLAYRESPONSE']._serialized_end=4451
+  _globals['_GETREPLAYREQUEST']._serialized_start=4453
+  _globals['_GETREPLAYREQUEST']._serialized_end=4571
+  _globals['_GETREPLAYRESPONSE']._serialized_start=4574
+  _globals['_GETREPLAYRESPONSE']._serialized_end=4894
+  _globals['_REPLAYRUNNER']._serialized_start=4897
+  _globals['_REPLAYRUNNER']._serialized_end=5095
+  _globals['_CREATEREPLAYRUNNERREQUEST']._serialized_start=5098
+  _globals['_CREATEREPLAYRUNNERREQUEST']._serialized_end=5291
+  _globals['_CREATEREPLAYRUNNERRESPONSE']._serialized_start=5294
+  _globals['_CREATEREPLAYRUNNERRESPONSE']._serialized_end=5448
+  _globals['_DELETEREPLAYRUNNERREQUEST']._serialized_start=5451
+  _globals['_DELETEREPLAYRUNNERREQUEST']._serialized_end=5618
+  _globals['_DELETEREPLAYRUNNERRESPONSE']._serialized_start=5620
+  _globals['_DELETEREPLAYRUNNERRESPONSE']._serialized_end=5716
+  _globals['_OPENCONTEXTREQUEST']._serialized_start=5719
+  _globals['_OPENCONTEXTREQUEST']._serialized_end=5948
+  _globals['_OPENCONTEXTRESPONSE']._serialized_start=5951
+  _globals['_OPENCONTEXTRESPONSE']._serialized_end=6119
+  _globals['_ACKSWAPREQUEST']._serialized_start=6122
+  _globals['_ACKSWAPREQUEST']._serialized_end=6438
+  _globals['_ACKSWAPRESPONSE']._serialized_start=6441
+  _globals['_ACKSWAPRESPONSE']._serialized_end=6576
+  _globals['_QUEUESERVICE']._serialized_start=6579
+  _globals['_QUEUESERVICE']._serialized_end=8074
 # @@protoc_insertion_point(module_scope)

@@ -70,11 +70,6 @@ class QueueServiceStub:
                 request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsRequest.SerializeToString,
                 response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsResponse.FromString,
                 _registered_method=True)
-        self.ReportDivergence = channel.unary_unary(
-                '/qmtl.dagmanager.v1.QueueService/ReportDivergence',
-                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ReportDivergenceRequest.SerializeToString,
-                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ReportDivergenceResponse.FromString,
-                _registered_method=True)
         self.AdvanceReplay = channel.unary_unary(
                 '/qmtl.dagmanager.v1.QueueService/AdvanceReplay',
                 request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceReplayRequest.SerializeToString,
@@ -160,13 +155,6 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ReportDivergence(self, request, context):
-        """Counts a divergence. UNIMPLEMENTED until divergence votes are built.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def AdvanceReplay(self, request, context):
         """Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry.
         """
@@ -246,11 +234,6 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     servicer.GetSnapshots,
                     request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsRequest.FromString,
                     response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsResponse.SerializeToString,
-            ),
-            'ReportDivergence': grpc.unary_unary_rpc_method_handler(
-                    servicer.ReportDivergence,
-                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ReportDivergenceRequest.FromString,
-                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ReportDivergenceResponse.SerializeToString,
             ),
             'AdvanceReplay': grpc.unary_unary_rpc_method_handler(
                     servicer.AdvanceReplay,
@@ -473,33 +456,6 @@ class QueueService:
             '/qmtl.dagmanager.v1.QueueService/GetSnapshots',
             qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsRequest.SerializeToString,
             qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ReportDivergence(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.dagmanager.v1.QueueService/ReportDivergence',
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ReportDivergenceRequest.SerializeToString,
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ReportDivergenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

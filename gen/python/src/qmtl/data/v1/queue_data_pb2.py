@@ -23,16 +23,18 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dqmtl/data/v1/queue_data.proto\x12\x0cqmtl.data.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!qmtl/type/v1/schema_version.proto\"]\n\x06Origin\x12\x10\n\x03row\x18\x01 \x01(\x03R\x03row\x12\"\n\rwarm_from_row\x18\x02 \x01(\x03R\x0bwarmFromRow\x12\x1d\n\nstate_hash\x18\x03 \x01(\x0cR\tstateHash\"<\n\x03\x43ut\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1d\n\nstate_hash\x18\x02 \x01(\x0cR\tstateHash\"\xe6\x05\n\x0bQueueRecord\x12=\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\ncomputeKey\x12(\n\x0blease_epoch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\nleaseEpoch\x12\x38\n\x04kind\x18\x03 \x01(\x0e\x32\x18.qmtl.data.v1.RecordKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12\x10\n\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x10\n\x03row\x18\x05 \x01(\x03R\x03row\x12\x1e\n\x05\x63ount\x18\x06 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07R\x05\x63ount\x12\x15\n\x06to_row\x18\x07 \x01(\x03R\x05toRow\x12\"\n\rbucket_end_ms\x18\x08 \x01(\x0cR\x0b\x62ucketEndMs\x12\x1e\n\x0bknown_at_ms\x18\t \x01(\x0cR\tknownAtMs\x12\x18\n\x07\x63olumns\x18\n \x03(\x0cR\x07\x63olumns\x12\x1b\n\tinput_seq\x18\x0b \x03(\x04R\x08inputSeq\x12\x1d\n\nstate_hash\x18\x0c \x01(\x0cR\tstateHash\x12\x1f\n\x0bwindow_hash\x18\r \x01(\x0cR\nwindowHash\x12\x10\n\x03rev\x18\x0e \x01(\rR\x03rev\x12!\n\x0cwatermark_ms\x18\x0f \x01(\x03R\x0bwatermarkMs\x12\x1d\n\nsession_id\x18\x10 \x01(\tR\tsessionId\x12\x14\n\x05\x62uild\x18\x11 \x01(\tR\x05\x62uild\x12,\n\x06origin\x18\x12 \x01(\x0b\x32\x14.qmtl.data.v1.OriginR\x06origin\x12#\n\x03\x63ut\x18\x13 \x01(\x0b\x32\x11.qmtl.data.v1.CutR\x03\x63ut\x12\x36\n\nend_reason\x18\x14 \x01(\x0e\x32\x17.qmtl.data.v1.EndReasonR\tendReason\x12)\n\x10\x66\x65\x65\x64_fingerprint\x18\x15 \x01(\tR\x0f\x66\x65\x65\x64\x46ingerprint\"\xbe\x01\n\x0ePublishRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12@\n\x07records\x18\x03 \x03(\x0b\x32\x19.qmtl.data.v1.QueueRecordB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x07records\"\x91\x01\n\rPublishResult\x12\x1c\n\teffective\x18\x01 \x01(\x08R\teffective\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x19\n\x08next_seq\x18\x03 \x01(\x04R\x07nextSeq\x12\x19\n\x08next_row\x18\x04 \x01(\x03R\x07nextRow\x12\x14\n\x05\x65poch\x18\x05 \x01(\x04R\x05\x65poch\"\x8c\x01\n\x0fPublishResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32\x1b.qmtl.data.v1.PublishResultR\x07results\"\xca\x01\n\x0b\x43onsumeFrom\x12=\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\ncomputeKey\x12\x1b\n\x08\x66rom_seq\x18\x02 \x01(\x04H\x00R\x07\x66romSeq\x12\x1b\n\x08\x66rom_row\x18\x03 \x01(\x03H\x00R\x07\x66romRow\x12 \n\x0bknown_at_ms\x18\x04 \x01(\x03H\x00R\tknownAtMs\x12\x14\n\x04tail\x18\x05 \x01(\x08H\x00R\x04tailB\n\n\x08position\"\xd2\x01\n\x0e\x43onsumeRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12:\n\x04\x66rom\x18\x02 \x03(\x0b\x32\x19.qmtl.data.v1.ConsumeFromB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x04\x66rom\x12!\n\x0chistory_only\x18\x03 \x01(\x08R\x0bhistoryOnly\x12\x1d\n\nsession_id\x18\x04 \x01(\tR\tsessionId\"\x8a\x01\n\x0f\x43onsumeResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x33\n\x07records\x18\x02 \x03(\x0b\x32\x19.qmtl.data.v1.QueueRecordR\x07records*\xac\x01\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11RECORD_KIND_START\x10\x01\x12\x13\n\x0fRECORD_KIND_ROW\x10\x02\x12\x15\n\x11RECORD_KIND_EMPTY\x10\x03\x12\x14\n\x10RECORD_KIND_MARK\x10\x04\x12\x13\n\x0fRECORD_KIND_END\x10\x05\x12\x13\n\x0fRECORD_KIND_REV\x10\x06*o\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45ND_REASON_DATA_END\x10\x01\x12\x15\n\x11\x45ND_REASON_FAILED\x10\x02\x12\x16\n\x12\x45ND_REASON_RETIRED\x10\x03\x32\xa4\x01\n\x10QueueDataService\x12\x46\n\x07Publish\x12\x1c.qmtl.data.v1.PublishRequest\x1a\x1d.qmtl.data.v1.PublishResponse\x12H\n\x07\x43onsume\x12\x1c.qmtl.data.v1.ConsumeRequest\x1a\x1d.qmtl.data.v1.ConsumeResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dqmtl/data/v1/queue_data.proto\x12\x0cqmtl.data.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"]\n\x06Origin\x12\x10\n\x03row\x18\x01 \x01(\x03R\x03row\x12\"\n\rwarm_from_row\x18\x02 \x01(\x03R\x0bwarmFromRow\x12\x1d\n\nstate_hash\x18\x03 \x01(\x0cR\tstateHash\"<\n\x03\x43ut\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x1d\n\nstate_hash\x18\x02 \x01(\x0cR\tstateHash\"\xe6\x05\n\x0bQueueRecord\x12=\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\ncomputeKey\x12(\n\x0blease_epoch\x18\x02 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\nleaseEpoch\x12\x38\n\x04kind\x18\x03 \x01(\x0e\x32\x18.qmtl.data.v1.RecordKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12\x10\n\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x10\n\x03row\x18\x05 \x01(\x03R\x03row\x12\x1e\n\x05\x63ount\x18\x06 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07R\x05\x63ount\x12\x15\n\x06to_row\x18\x07 \x01(\x03R\x05toRow\x12\"\n\rbucket_end_ms\x18\x08 \x01(\x0cR\x0b\x62ucketEndMs\x12\x1e\n\x0bknown_at_ms\x18\t \x01(\x0cR\tknownAtMs\x12\x18\n\x07\x63olumns\x18\n \x03(\x0cR\x07\x63olumns\x12\x1b\n\tinput_seq\x18\x0b \x03(\x04R\x08inputSeq\x12\x1d\n\nstate_hash\x18\x0c \x01(\x0cR\tstateHash\x12\x1f\n\x0bwindow_hash\x18\r \x01(\x0cR\nwindowHash\x12\x10\n\x03rev\x18\x0e \x01(\rR\x03rev\x12!\n\x0cwatermark_ms\x18\x0f \x01(\x03R\x0bwatermarkMs\x12\x1d\n\nsession_id\x18\x10 \x01(\tR\tsessionId\x12\x14\n\x05\x62uild\x18\x11 \x01(\tR\x05\x62uild\x12,\n\x06origin\x18\x12 \x01(\x0b\x32\x14.qmtl.data.v1.OriginR\x06origin\x12#\n\x03\x63ut\x18\x13 \x01(\x0b\x32\x11.qmtl.data.v1.CutR\x03\x63ut\x12\x36\n\nend_reason\x18\x14 \x01(\x0e\x32\x17.qmtl.data.v1.EndReasonR\tendReason\x12)\n\x10\x66\x65\x65\x64_fingerprint\x18\x15 \x01(\tR\x0f\x66\x65\x65\x64\x46ingerprint\"\xbd\x01\n\x0ePublishRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\nsession_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12@\n\x07records\x18\x03 \x03(\x0b\x32\x19.qmtl.data.v1.QueueRecordB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x07records\"\x91\x01\n\rPublishResult\x12\x1c\n\teffective\x18\x01 \x01(\x08R\teffective\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x19\n\x08next_seq\x18\x03 \x01(\x04R\x07nextSeq\x12\x19\n\x08next_row\x18\x04 \x01(\x03R\x07nextRow\x12\x14\n\x05\x65poch\x18\x05 \x01(\x04R\x05\x65poch\"\x8c\x01\n\x0fPublishResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32\x1b.qmtl.data.v1.PublishResultR\x07results\"\xca\x01\n\x0b\x43onsumeFrom\x12=\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\ncomputeKey\x12\x1b\n\x08\x66rom_seq\x18\x02 \x01(\x04H\x00R\x07\x66romSeq\x12\x1b\n\x08\x66rom_row\x18\x03 \x01(\x03H\x00R\x07\x66romRow\x12 \n\x0bknown_at_ms\x18\x04 \x01(\x03H\x00R\tknownAtMs\x12\x14\n\x04tail\x18\x05 \x01(\x08H\x00R\x04tailB\n\n\x08position\"\xd1\x01\n\x0e\x43onsumeRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12:\n\x04\x66rom\x18\x02 \x03(\x0b\x32\x19.qmtl.data.v1.ConsumeFromB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x04\x66rom\x12!\n\x0chistory_only\x18\x03 \x01(\x08R\x0bhistoryOnly\x12\x1d\n\nsession_id\x18\x04 \x01(\tR\tsessionId\"\x8a\x01\n\x0f\x43onsumeResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x33\n\x07records\x18\x02 \x03(\x0b\x32\x19.qmtl.data.v1.QueueRecordR\x07records*\xac\x01\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11RECORD_KIND_START\x10\x01\x12\x13\n\x0fRECORD_KIND_ROW\x10\x02\x12\x15\n\x11RECORD_KIND_EMPTY\x10\x03\x12\x14\n\x10RECORD_KIND_MARK\x10\x04\x12\x13\n\x0fRECORD_KIND_END\x10\x05\x12\x13\n\x0fRECORD_KIND_REV\x10\x06*o\n\tEndReason\x12\x1a\n\x16\x45ND_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45ND_REASON_DATA_END\x10\x01\x12\x15\n\x11\x45ND_REASON_FAILED\x10\x02\x12\x16\n\x12\x45ND_REASON_RETIRED\x10\x03\x32\xc0\x01\n\x10QueueDataService\x12T\n\x07Publish\x12\x1c.qmtl.data.v1.PublishRequest\x1a\x1d.qmtl.data.v1.PublishResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x12\x01\x05\x12V\n\x07\x43onsume\x12\x1c.qmtl.data.v1.ConsumeRequest\x1a\x1d.qmtl.data.v1.ConsumeResponse\"\x0c\x90\x02\x01\xa2\xbb\x18\x05\x08\x01\x12\x01\x05\x30\x01\x42\x44\n\x0fio.qmtl.data.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/data/v1;datav1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.data.v1.queue_data_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\017io.qmtl.data.v1P\001Z/github.com/qmtl/qmtl/gen/go/qmtl/data/v1;datav1'
   _globals['_QUEUERECORD'].fields_by_name['compute_key']._loaded_options = None
   _globals['_QUEUERECORD'].fields_by_name['compute_key']._serialized_options = b'\272H\031r\0272\025^blake3:[0-9a-f]{64}$'
   _globals['_QUEUERECORD'].fields_by_name['lease_epoch']._loaded_options = None
@@ -49,28 +51,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSUMEFROM'].fields_by_name['compute_key']._serialized_options = b'\272H\031r\0272\025^blake3:[0-9a-f]{64}$'
   _globals['_CONSUMEREQUEST'].fields_by_name['from']._loaded_options = None
   _globals['_CONSUMEREQUEST'].fields_by_name['from']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
-  _globals['_RECORDKIND']._serialized_start=2057
-  _globals['_RECORDKIND']._serialized_end=2229
-  _globals['_ENDREASON']._serialized_start=2231
-  _globals['_ENDREASON']._serialized_end=2342
-  _globals['_ORIGIN']._serialized_start=111
-  _globals['_ORIGIN']._serialized_end=204
-  _globals['_CUT']._serialized_start=206
-  _globals['_CUT']._serialized_end=266
-  _globals['_QUEUERECORD']._serialized_start=269
-  _globals['_QUEUERECORD']._serialized_end=1011
-  _globals['_PUBLISHREQUEST']._serialized_start=1014
-  _globals['_PUBLISHREQUEST']._serialized_end=1204
-  _globals['_PUBLISHRESULT']._serialized_start=1207
-  _globals['_PUBLISHRESULT']._serialized_end=1352
-  _globals['_PUBLISHRESPONSE']._serialized_start=1355
-  _globals['_PUBLISHRESPONSE']._serialized_end=1495
-  _globals['_CONSUMEFROM']._serialized_start=1498
-  _globals['_CONSUMEFROM']._serialized_end=1700
-  _globals['_CONSUMEREQUEST']._serialized_start=1703
-  _globals['_CONSUMEREQUEST']._serialized_end=1913
-  _globals['_CONSUMERESPONSE']._serialized_start=1916
-  _globals['_CONSUMERESPONSE']._serialized_end=2054
-  _globals['_QUEUEDATASERVICE']._serialized_start=2345
-  _globals['_QUEUEDATASERVICE']._serialized_end=2509
+  _globals['_QUEUEDATASERVICE'].methods_by_name['Publish']._loaded_options = None
+  _globals['_QUEUEDATASERVICE'].methods_by_name['Publish']._serialized_options = b'\220\002\002\242\273\030\005\010\002\022\001\005'
+  _globals['_QUEUEDATASERVICE'].methods_by_name['Consume']._loaded_options = None
+  _globals['_QUEUEDATASERVICE'].methods_by_name['Consume']._serialized_options = b'\220\002\001\242\273\030\005\010\001\022\001\005'
+  _globals['_RECORDKIND']._serialized_start=2082
+  _globals['_RECORDKIND']._serialized_end=2254
+  _globals['_ENDREASON']._serialized_start=2256
+  _globals['_ENDREASON']._serialized_end=2367
+  _globals['_ORIGIN']._serialized_start=138
+  _globals['_ORIGIN']._serialized_end=231
+  _globals['_CUT']._serialized_start=233
+  _globals['_CUT']._serialized_end=293
+  _globals['_QUEUERECORD']._serialized_start=296
+  _globals['_QUEUERECORD']._serialized_end=1038
+  _globals['_PUBLISHREQUEST']._serialized_start=1041
+  _globals['_PUBLISHREQUEST']._serialized_end=1230
+  _globals['_PUBLISHRESULT']._serialized_start=1233
+  _globals['_PUBLISHRESULT']._serialized_end=1378
+  _globals['_PUBLISHRESPONSE']._serialized_start=1381
+  _globals['_PUBLISHRESPONSE']._serialized_end=1521
+  _globals['_CONSUMEFROM']._serialized_start=1524
+  _globals['_CONSUMEFROM']._serialized_end=1726
+  _globals['_CONSUMEREQUEST']._serialized_start=1729
+  _globals['_CONSUMEREQUEST']._serialized_end=1938
+  _globals['_CONSUMERESPONSE']._serialized_start=1941
+  _globals['_CONSUMERESPONSE']._serialized_end=2079
+  _globals['_QUEUEDATASERVICE']._serialized_start=2370
+  _globals['_QUEUEDATASERVICE']._serialized_end=2562
 # @@protoc_insertion_point(module_scope)

@@ -50,11 +50,6 @@ class AccountServiceStub:
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsRequest.SerializeToString,
                 response_deserializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsResponse.FromString,
                 _registered_method=True)
-        self.SetLimits = channel.unary_unary(
-                '/qmtl.gateway.v1.AccountService/SetLimits',
-                request_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.SetLimitsRequest.SerializeToString,
-                response_deserializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.SetLimitsResponse.FromString,
-                _registered_method=True)
         self.ListPositions = channel.unary_unary(
                 '/qmtl.gateway.v1.AccountService/ListPositions',
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.ListPositionsRequest.SerializeToString,
@@ -102,13 +97,6 @@ class AccountServiceServicer:
 
     def GetLimits(self, request, context):
         """Limits. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def SetLimits(self, request, context):
-        """Changes limits. ABORTED ETAG_MISMATCH. UNIMPLEMENTED until accounts are complete.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -166,11 +154,6 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.GetLimits,
                     request_deserializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsRequest.FromString,
                     response_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsResponse.SerializeToString,
-            ),
-            'SetLimits': grpc.unary_unary_rpc_method_handler(
-                    servicer.SetLimits,
-                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.SetLimitsRequest.FromString,
-                    response_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.SetLimitsResponse.SerializeToString,
             ),
             'ListPositions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPositions,
@@ -280,33 +263,6 @@ class AccountService:
             '/qmtl.gateway.v1.AccountService/GetLimits',
             qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsRequest.SerializeToString,
             qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def SetLimits(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.gateway.v1.AccountService/SetLimits',
-            qmtl_dot_gateway_dot_v1_dot_account__service__pb2.SetLimitsRequest.SerializeToString,
-            qmtl_dot_gateway_dot_v1_dot_account__service__pb2.SetLimitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,75 +25,95 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from qmtl.control.v1 import control_event_pb2 as qmtl_dot_control_dot_v1_dot_control__event__pb2
-from qmtl.control.v1 import gate_pb2 as qmtl_dot_control_dot_v1_dot_gate__pb2
+from qmtl.control.v1 import session_pb2 as qmtl_dot_control_dot_v1_dot_session__pb2
+from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,qmtl/gateway/v1/control_stream_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1aqmtl/control/v1/gate.proto\x1a!qmtl/type/v1/schema_version.proto\"\xb0\x02\n\x12IssueTicketRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12$\n\x08world_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07worldId\x12,\n\x0cstrategy_ids\x18\x03 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0bstrategyIds\x12 \n\x06topics\x18\x04 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x14R\x06topics\x12\x38\n\x07purpose\x18\x05 \x01(\x0e\x32\x1e.qmtl.gateway.v1.TicketPurposeR\x07purpose\x12&\n\nsession_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\tsessionId\"\xec\x01\n\x13IssueTicketResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x16\n\x06ticket\x18\x02 \x01(\tR\x06ticket\x12\x1d\n\nsession_id\x18\x03 \x01(\tR\tsessionId\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x1d\n\ntopic_keys\x18\x05 \x03(\tR\ttopicKeys\"g\n\x0bLastApplied\x12\x1b\n\ttopic_key\x18\x01 \x01(\tR\x08topicKey\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x1f\n\x0bstore_epoch\x18\x03 \x01(\x04R\nstoreEpoch\"\xc3\x01\n\x10SubscribeRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x06ticket\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06ticket\x12J\n\x0clast_applied\x18\x03 \x03(\x0b\x32\x1c.qmtl.gateway.v1.LastAppliedB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0blastApplied\"\x8c\x01\n\x11SubscribeResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x33\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x1d.qmtl.control.v1.ControlEventR\x05\x65vent\"\xb9\x01\n\x10HeartbeatRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x06ticket\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06ticket\x12@\n\theartbeat\x18\x03 \x01(\x0b\x32\x1a.qmtl.control.v1.HeartbeatB\x06\xbaH\x03\xc8\x01\x01R\theartbeat\"\x8e\x01\n\x11HeartbeatResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x05reply\x18\x02 \x01(\x0b\x32\x1f.qmtl.control.v1.HeartbeatReplyR\x05reply\"\xf2\x02\n\x0bNackRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x06ticket\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06ticket\x12&\n\nsession_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\tsessionId\x12\"\n\x08world_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12#\n\rheartbeat_seq\x18\x05 \x01(\x04R\x0cheartbeatSeq\x12\x1a\n\x08revision\x18\x06 \x01(\x04R\x08revision\x12\x14\n\x05\x66\x65nce\x18\x07 \x01(\x04R\x05\x66\x65nce\x12\x15\n\x06run_id\x18\x08 \x01(\tR\x05runId\x12\x16\n\x06reason\x18\t \x01(\tR\x06reason\x12,\n\x12last_good_revision\x18\n \x01(\x04R\x10lastGoodRevision\"R\n\x0cNackResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"{\n\x14RefreshTicketRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x06ticket\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06ticket\"\xb0\x01\n\x15RefreshTicketResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x16\n\x06ticket\x18\x02 \x01(\tR\x06ticket\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"[\n\x15GetSigningKeysRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"y\n\x16GetSigningKeysResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1b\n\tjwks_json\x18\x02 \x01(\tR\x08jwksJson\"\x7f\n\x13GetStateHashRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12$\n\ttopic_key\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x08topicKey\"\x95\x01\n\x14GetStateHashResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x1d\n\nstate_hash\x18\x03 \x01(\tR\tstateHash*d\n\rTicketPurpose\x12\x1e\n\x1aTICKET_PURPOSE_UNSPECIFIED\x10\x00\x12\x1a\n\x16TICKET_PURPOSE_OBSERVE\x10\x01\x12\x17\n\x13TICKET_PURPOSE_GATE\x10\x02\x32\xff\x04\n\x14\x43ontrolStreamService\x12X\n\x0bIssueTicket\x12#.qmtl.gateway.v1.IssueTicketRequest\x1a$.qmtl.gateway.v1.IssueTicketResponse\x12T\n\tSubscribe\x12!.qmtl.gateway.v1.SubscribeRequest\x1a\".qmtl.gateway.v1.SubscribeResponse0\x01\x12R\n\tHeartbeat\x12!.qmtl.gateway.v1.HeartbeatRequest\x1a\".qmtl.gateway.v1.HeartbeatResponse\x12\x43\n\x04Nack\x12\x1c.qmtl.gateway.v1.NackRequest\x1a\x1d.qmtl.gateway.v1.NackResponse\x12^\n\rRefreshTicket\x12%.qmtl.gateway.v1.RefreshTicketRequest\x1a&.qmtl.gateway.v1.RefreshTicketResponse\x12\x61\n\x0eGetSigningKeys\x12&.qmtl.gateway.v1.GetSigningKeysRequest\x1a\'.qmtl.gateway.v1.GetSigningKeysResponse\x12[\n\x0cGetStateHash\x12$.qmtl.gateway.v1.GetStateHashRequest\x1a%.qmtl.gateway.v1.GetStateHashResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,qmtl/gateway/v1/control_stream_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\x89\x03\n\x12IssueTicketRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x07worldId\x12.\n\x0cstrategy_ids\x18\x03 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x10\xe8\x07\x18\x01R\x0bstrategyIds\x12%\n\x07sources\x18\x04 \x03(\tB\x0b\xbaH\x08\x92\x01\x05\x10\xe8\x07\x18\x01R\x07sources\x12H\n\x06rights\x18\x05 \x03(\x0e\x32\x19.qmtl.type.v1.TicketRightB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\n\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06rights\x12\x43\n\x06topics\x18\x06 \x03(\x0e\x32\x16.qmtl.control.v1.TopicB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x06topics\x12&\n\nsession_id\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\tsessionId\"\xf1\x01\n\x13IssueTicketResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n\nsession_id\x18\x03 \x01(\tR\tsessionId\x12;\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x1d\n\ntopic_keys\x18\x05 \x03(\tR\ttopicKeys\"g\n\x0bLastApplied\x12\x1b\n\ttopic_key\x18\x01 \x01(\tR\x08topicKey\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x1f\n\x0bstore_epoch\x18\x03 \x01(\x04R\nstoreEpoch\"\xc5\x01\n\x10SubscribeRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x06ticket\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x10\x01R\x06ticket\x12J\n\x0clast_applied\x18\x03 \x03(\x0b\x32\x1c.qmtl.gateway.v1.LastAppliedB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0blastApplied\"\xa8\x01\n\x11SubscribeResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x33\n\x05\x65vent\x18\x02 \x01(\x0b\x32\x1d.qmtl.control.v1.ControlEventR\x05\x65vent\x12\x1a\n\x08withheld\x18\x03 \x01(\rR\x08withheld\"\xbb\x01\n\x10HeartbeatRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x06ticket\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x10\x01R\x06ticket\x12@\n\theartbeat\x18\x03 \x01(\x0b\x32\x1a.qmtl.control.v1.HeartbeatB\x06\xbaH\x03\xc8\x01\x01R\theartbeat\"\xc1\x01\n\x11HeartbeatResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x05reply\x18\x02 \x01(\x0b\x32\x1f.qmtl.control.v1.HeartbeatReplyR\x05reply\x12\x31\n\x14unregistered_sources\x18\x03 \x03(\tR\x13unregisteredSources\"\xa7\x01\n\x0bNackRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x06ticket\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x10\x01R\x06ticket\x12\x31\n\x04nack\x18\x03 \x01(\x0b\x32\x15.qmtl.control.v1.NackB\x06\xbaH\x03\xc8\x01\x01R\x04nack\"R\n\x0cNackResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"}\n\x14RefreshTicketRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x06ticket\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x10\x01R\x06ticket\"\xb5\x01\n\x15RefreshTicketResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12;\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\"Z\n\x15GetSigningKeysRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\"y\n\x16GetSigningKeysResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1b\n\tjwks_json\x18\x02 \x01(\tR\x08jwksJson\"~\n\x13GetStateHashRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\ttopic_key\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x08topicKey\"\xb6\x01\n\x14GetStateHashResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n\x0bstore_epoch\x18\x02 \x01(\x04R\nstoreEpoch\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x1d\n\nstate_hash\x18\x04 \x01(\tR\tstateHash2\xee\x05\n\x14\x43ontrolStreamService\x12\x66\n\x0bIssueTicket\x12#.qmtl.gateway.v1.IssueTicketRequest\x1a$.qmtl.gateway.v1.IssueTicketResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x01\x12\x01\x05\x12\x65\n\tSubscribe\x12!.qmtl.gateway.v1.SubscribeRequest\x1a\".qmtl.gateway.v1.SubscribeResponse\"\x0f\x90\x02\x01\xa2\xbb\x18\x08\x08\x01\x12\x01\x05\x1a\x01\x01\x30\x01\x12\x63\n\tHeartbeat\x12!.qmtl.gateway.v1.HeartbeatRequest\x1a\".qmtl.gateway.v1.HeartbeatResponse\"\x0f\x90\x02\x00\xa2\xbb\x18\x08\x08\x01\x12\x01\x05\x1a\x01\x01\x12T\n\x04Nack\x12\x1c.qmtl.gateway.v1.NackRequest\x1a\x1d.qmtl.gateway.v1.NackResponse\"\x0f\x90\x02\x02\xa2\xbb\x18\x08\x08\x01\x12\x01\x05\x1a\x01\x01\x12o\n\rRefreshTicket\x12%.qmtl.gateway.v1.RefreshTicketRequest\x1a&.qmtl.gateway.v1.RefreshTicketResponse\"\x0f\x90\x02\x02\xa2\xbb\x18\x08\x08\x01\x12\x01\x05\x1a\x01\x01\x12p\n\x0eGetSigningKeys\x12&.qmtl.gateway.v1.GetSigningKeysRequest\x1a\'.qmtl.gateway.v1.GetSigningKeysResponse\"\r\x90\x02\x01\xa2\xbb\x18\x06\x08\x01\x12\x02\x05\x06\x12i\n\x0cGetStateHash\x12$.qmtl.gateway.v1.GetStateHashRequest\x1a%.qmtl.gateway.v1.GetStateHashResponse\"\x0c\x90\x02\x01\xa2\xbb\x18\x05\x08\x01\x12\x01\x05\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.gateway.v1.control_stream_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.gateway.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1'
   _globals['_ISSUETICKETREQUEST'].fields_by_name['world_id']._loaded_options = None
-  _globals['_ISSUETICKETREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_ISSUETICKETREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_ISSUETICKETREQUEST'].fields_by_name['strategy_ids']._loaded_options = None
-  _globals['_ISSUETICKETREQUEST'].fields_by_name['strategy_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
+  _globals['_ISSUETICKETREQUEST'].fields_by_name['strategy_ids']._serialized_options = b'\272H\010\222\001\005\020\350\007\030\001'
+  _globals['_ISSUETICKETREQUEST'].fields_by_name['sources']._loaded_options = None
+  _globals['_ISSUETICKETREQUEST'].fields_by_name['sources']._serialized_options = b'\272H\010\222\001\005\020\350\007\030\001'
+  _globals['_ISSUETICKETREQUEST'].fields_by_name['rights']._loaded_options = None
+  _globals['_ISSUETICKETREQUEST'].fields_by_name['rights']._serialized_options = b'\272H\022\222\001\017\010\001\020\n\030\001\"\007\202\001\004\020\001 \000'
   _globals['_ISSUETICKETREQUEST'].fields_by_name['topics']._loaded_options = None
-  _globals['_ISSUETICKETREQUEST'].fields_by_name['topics']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_ISSUETICKETREQUEST'].fields_by_name['topics']._serialized_options = b'\272H\020\222\001\r\020\024\030\001\"\007\202\001\004\020\001 \000'
   _globals['_ISSUETICKETREQUEST'].fields_by_name['session_id']._loaded_options = None
   _globals['_ISSUETICKETREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_ISSUETICKETRESPONSE'].fields_by_name['ticket']._loaded_options = None
+  _globals['_ISSUETICKETRESPONSE'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
   _globals['_SUBSCRIBEREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_SUBSCRIBEREQUEST'].fields_by_name['ticket']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_SUBSCRIBEREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\004r\002\020\001'
   _globals['_SUBSCRIBEREQUEST'].fields_by_name['last_applied']._loaded_options = None
   _globals['_SUBSCRIBEREQUEST'].fields_by_name['last_applied']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_HEARTBEATREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_HEARTBEATREQUEST'].fields_by_name['ticket']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_HEARTBEATREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\004r\002\020\001'
   _globals['_HEARTBEATREQUEST'].fields_by_name['heartbeat']._loaded_options = None
   _globals['_HEARTBEATREQUEST'].fields_by_name['heartbeat']._serialized_options = b'\272H\003\310\001\001'
   _globals['_NACKREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_NACKREQUEST'].fields_by_name['ticket']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_NACKREQUEST'].fields_by_name['session_id']._loaded_options = None
-  _globals['_NACKREQUEST'].fields_by_name['session_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_NACKREQUEST'].fields_by_name['world_id']._loaded_options = None
-  _globals['_NACKREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_NACKREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\004r\002\020\001'
+  _globals['_NACKREQUEST'].fields_by_name['nack']._loaded_options = None
+  _globals['_NACKREQUEST'].fields_by_name['nack']._serialized_options = b'\272H\003\310\001\001'
   _globals['_REFRESHTICKETREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_REFRESHTICKETREQUEST'].fields_by_name['ticket']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_REFRESHTICKETREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\004r\002\020\001'
+  _globals['_REFRESHTICKETRESPONSE'].fields_by_name['ticket']._loaded_options = None
+  _globals['_REFRESHTICKETRESPONSE'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
   _globals['_GETSTATEHASHREQUEST'].fields_by_name['topic_key']._loaded_options = None
   _globals['_GETSTATEHASHREQUEST'].fields_by_name['topic_key']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_TICKETPURPOSE']._serialized_start=2810
-  _globals['_TICKETPURPOSE']._serialized_end=2910
-  _globals['_ISSUETICKETREQUEST']._serialized_start=228
-  _globals['_ISSUETICKETREQUEST']._serialized_end=532
-  _globals['_ISSUETICKETRESPONSE']._serialized_start=535
-  _globals['_ISSUETICKETRESPONSE']._serialized_end=771
-  _globals['_LASTAPPLIED']._serialized_start=773
-  _globals['_LASTAPPLIED']._serialized_end=876
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=879
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1074
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=1077
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=1217
-  _globals['_HEARTBEATREQUEST']._serialized_start=1220
-  _globals['_HEARTBEATREQUEST']._serialized_end=1405
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1408
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1550
-  _globals['_NACKREQUEST']._serialized_start=1553
-  _globals['_NACKREQUEST']._serialized_end=1923
-  _globals['_NACKRESPONSE']._serialized_start=1925
-  _globals['_NACKRESPONSE']._serialized_end=2007
-  _globals['_REFRESHTICKETREQUEST']._serialized_start=2009
-  _globals['_REFRESHTICKETREQUEST']._serialized_end=2132
-  _globals['_REFRESHTICKETRESPONSE']._serialized_start=2135
-  _globals['_REFRESHTICKETRESPONSE']._serialized_end=2311
-  _globals['_GETSIGNINGKEYSREQUEST']._serialized_start=2313
-  _globals['_GETSIGNINGKEYSREQUEST']._serialized_end=2404
-  _globals['_GETSIGNINGKEYSRESPONSE']._serialized_start=2406
-  _globals['_GETSIGNINGKEYSRESPONSE']._serialized_end=2527
-  _globals['_GETSTATEHASHREQUEST']._serialized_start=2529
-  _globals['_GETSTATEHASHREQUEST']._serialized_end=2656
-  _globals['_GETSTATEHASHRESPONSE']._serialized_start=2659
-  _globals['_GETSTATEHASHRESPONSE']._serialized_end=2808
-  _globals['_CONTROLSTREAMSERVICE']._serialized_start=2913
-  _globals['_CONTROLSTREAMSERVICE']._serialized_end=3552
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['IssueTicket']._loaded_options = None
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['IssueTicket']._serialized_options = b'\220\002\002\242\273\030\005\010\001\022\001\005'
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['Subscribe']._loaded_options = None
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['Subscribe']._serialized_options = b'\220\002\001\242\273\030\010\010\001\022\001\005\032\001\001'
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['Heartbeat']._loaded_options = None
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['Heartbeat']._serialized_options = b'\220\002\000\242\273\030\010\010\001\022\001\005\032\001\001'
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['Nack']._loaded_options = None
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['Nack']._serialized_options = b'\220\002\002\242\273\030\010\010\001\022\001\005\032\001\001'
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['RefreshTicket']._loaded_options = None
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['RefreshTicket']._serialized_options = b'\220\002\002\242\273\030\010\010\001\022\001\005\032\001\001'
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['GetSigningKeys']._loaded_options = None
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['GetSigningKeys']._serialized_options = b'\220\002\001\242\273\030\006\010\001\022\002\005\006'
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['GetStateHash']._loaded_options = None
+  _globals['_CONTROLSTREAMSERVICE'].methods_by_name['GetStateHash']._serialized_options = b'\220\002\001\242\273\030\005\010\001\022\001\005'
+  _globals['_ISSUETICKETREQUEST']._serialized_start=258
+  _globals['_ISSUETICKETREQUEST']._serialized_end=651
+  _globals['_ISSUETICKETRESPONSE']._serialized_start=654
+  _globals['_ISSUETICKETRESPONSE']._serialized_end=895
+  _globals['_LASTAPPLIED']._serialized_start=897
+  _globals['_LASTAPPLIED']._serialized_end=1000
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=1003
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1200
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=1203
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=1371
+  _globals['_HEARTBEATREQUEST']._serialized_start=1374
+  _globals['_HEARTBEATREQUEST']._serialized_end=1561
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1564
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1757
+  _globals['_NACKREQUEST']._serialized_start=1760
+  _globals['_NACKREQUEST']._serialized_end=1927
+  _globals['_NACKRESPONSE']._serialized_start=1929
+  _globals['_NACKRESPONSE']._serialized_end=2011
+  _globals['_REFRESHTICKETREQUEST']._serialized_start=2013
+  _globals['_REFRESHTICKETREQUEST']._serialized_end=2138
+  _globals['_REFRESHTICKETRESPONSE']._serialized_start=2141
+  _globals['_REFRESHTICKETRESPONSE']._serialized_end=2322
+  _globals['_GETSIGNINGKEYSREQUEST']._serialized_start=2324
+  _globals['_GETSIGNINGKEYSREQUEST']._serialized_end=2414
+  _globals['_GETSIGNINGKEYSRESPONSE']._serialized_start=2416
+  _globals['_GETSIGNINGKEYSRESPONSE']._serialized_end=2537
+  _globals['_GETSTATEHASHREQUEST']._serialized_start=2539
+  _globals['_GETSTATEHASHREQUEST']._serialized_end=2665
+  _globals['_GETSTATEHASHRESPONSE']._serialized_start=2668
+  _globals['_GETSTATEHASHRESPONSE']._serialized_end=2850
+  _globals['_CONTROLSTREAMSERVICE']._serialized_start=2853
+  _globals['_CONTROLSTREAMSERVICE']._serialized_end=3603
 # @@protoc_insertion_point(module_scope)

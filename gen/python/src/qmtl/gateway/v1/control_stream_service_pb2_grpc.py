@@ -26,7 +26,19 @@ if _version_not_supported:
 
 
 class ControlStreamServiceStub:
-    """The control stream. Called by SDKs and consoles.
+    """Tickets, events, heartbeats. Called by SDKs, adapters and consoles.
+
+    | method         | role                                          | ticket |
+    | -------------- | --------------------------------------------- | ------ |
+    | IssueTicket    | viewer; adapter (per right: see the request)  | –      |
+    | Subscribe      | viewer; adapter                               | any    |
+    | Heartbeat      | viewer; adapter                               | any    |
+    | Nack           | viewer; adapter                               | any    |
+    | RefreshTicket  | viewer; adapter                               | any    |
+    | GetSigningKeys | viewer; adapter, gateway                      | –      |
+    | GetStateHash   | viewer; adapter                               | –      |
+
+    "any": a ticket with any right; every ticket has OBSERVE.
     """
 
     def __init__(self, channel):
@@ -73,55 +85,68 @@ class ControlStreamServiceStub:
 
 
 class ControlStreamServiceServicer:
-    """The control stream. Called by SDKs and consoles.
+    """Tickets, events, heartbeats. Called by SDKs, adapters and consoles.
+
+    | method         | role                                          | ticket |
+    | -------------- | --------------------------------------------- | ------ |
+    | IssueTicket    | viewer; adapter (per right: see the request)  | –      |
+    | Subscribe      | viewer; adapter                               | any    |
+    | Heartbeat      | viewer; adapter                               | any    |
+    | Nack           | viewer; adapter                               | any    |
+    | RefreshTicket  | viewer; adapter                               | any    |
+    | GetSigningKeys | viewer; adapter, gateway                      | –      |
+    | GetStateHash   | viewer; adapter                               | –      |
+
+    "any": a ticket with any right; every ticket has OBSERVE.
     """
 
     def IssueTicket(self, request, context):
-        """A ticket for one session. NOT_FOUND WORLD_NOT_FOUND; PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+        """A ticket for one session. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, SOURCE_NOT_FOUND; PERMISSION_DENIED
+        ROLE_REQUIRED, TICKET_SCOPE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Subscribe(self, request, context):
-        """The stream. A slow reader is moved back to a snapshot, never silently skipped. UNAUTHENTICATED
-        TICKET_INVALID, TICKET_EXPIRED; reconnect anywhere with the last revision applied.
+        """The stream. A slow reader is moved back to a snapshot, never silently skipped. Ends with the ticket. UNAUTHENTICATED
+        TICKET_INVALID, TICKET_EXPIRED; reconnect anywhere with the last revisions applied.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Heartbeat(self, request, context):
-        """Renewal, acknowledgement and liveness. Never answered from a cache: UNAVAILABLE when WorldService gives
-        no answer. PERMISSION_DENIED TICKET_SCOPE. Not retried: the next heartbeat says the same.
+        """Renewal, acknowledgement and liveness. Never answered from a cache: UNAVAILABLE when WorldService gives no answer.
+        Not to be retried by a transport: the next heartbeat says the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Nack(self, request, context):
-        """A revision could not be applied. Safe to retry.
+        """A revision could not be applied. Of a session without TRADE it is only logged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RefreshTicket(self, request, context):
-        """A new ticket of the same scope. UNAUTHENTICATED TICKET_EXPIRED.
+        """A new ticket of the same scope. UNAUTHENTICATED TICKET_EXPIRED; PERMISSION_DENIED ROLE_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSigningKeys(self, request, context):
-        """Public keys. Safe to retry.
+        """Public keys.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStateHash(self, request, context):
-        """State hash of a topic key. Safe to retry.
+        """Revision and state hash of a gate. NOT_FOUND WORLD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +199,19 @@ def add_ControlStreamServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ControlStreamService:
-    """The control stream. Called by SDKs and consoles.
+    """Tickets, events, heartbeats. Called by SDKs, adapters and consoles.
+
+    | method         | role                                          | ticket |
+    | -------------- | --------------------------------------------- | ------ |
+    | IssueTicket    | viewer; adapter (per right: see the request)  | –      |
+    | Subscribe      | viewer; adapter                               | any    |
+    | Heartbeat      | viewer; adapter                               | any    |
+    | Nack           | viewer; adapter                               | any    |
+    | RefreshTicket  | viewer; adapter                               | any    |
+    | GetSigningKeys | viewer; adapter, gateway                      | –      |
+    | GetStateHash   | viewer; adapter                               | –      |
+
+    "any": a ticket with any right; every ticket has OBSERVE.
     """
 
     @staticmethod

@@ -55,11 +55,6 @@ class GatewayServiceStub:
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagRequest.SerializeToString,
                 response_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagResponse.FromString,
                 _registered_method=True)
-        self.GetCapabilities = channel.unary_unary(
-                '/qmtl.gateway.v1.GatewayService/GetCapabilities',
-                request_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCapabilitiesRequest.SerializeToString,
-                response_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCapabilitiesResponse.FromString,
-                _registered_method=True)
         self.ExplainStrategy = channel.unary_unary(
                 '/qmtl.gateway.v1.GatewayService/ExplainStrategy',
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ExplainStrategyRequest.SerializeToString,
@@ -107,13 +102,6 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetCapabilities(self, request, context):
-        """Schema ranges and flags. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def ExplainStrategy(self, request, context):
         """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry.
         """
@@ -150,11 +138,6 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.ListQueuesByTag,
                     request_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagRequest.FromString,
                     response_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagResponse.SerializeToString,
-            ),
-            'GetCapabilities': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetCapabilities,
-                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCapabilitiesRequest.FromString,
-                    response_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCapabilitiesResponse.SerializeToString,
             ),
             'ExplainStrategy': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainStrategy,
@@ -276,33 +259,6 @@ class GatewayService:
             '/qmtl.gateway.v1.GatewayService/ListQueuesByTag',
             qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagRequest.SerializeToString,
             qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetCapabilities(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.gateway.v1.GatewayService/GetCapabilities',
-            qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCapabilitiesRequest.SerializeToString,
-            qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.GetCapabilitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,17 +24,16 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/type/v1/schema_version.proto\x12\x0cqmtl.type.v1\"g\n\rSchemaVersion\x12\x15\n\x03min\x18\x01 \x01(\rH\x00R\x03min\x88\x01\x01\x12\x15\n\x03max\x18\x02 \x01(\rH\x01R\x03max\x88\x01\x01\x12\x18\n\x07version\x18\x03 \x01(\rR\x07versionB\x06\n\x04_minB\x06\n\x04_max\"O\n\rContractRange\x12\x1a\n\x08\x63ontract\x18\x01 \x01(\tR\x08\x63ontract\x12\x10\n\x03min\x18\x02 \x01(\rR\x03min\x12\x10\n\x03max\x18\x03 \x01(\rR\x03max\"\xbb\x01\n\x0c\x43\x61pabilities\x12\x39\n\tcontracts\x18\x01 \x03(\x0b\x32\x1b.qmtl.type.v1.ContractRangeR\tcontracts\x12\x14\n\x05\x66lags\x18\x02 \x03(\tR\x05\x66lags\x12%\n\x0eserver_version\x18\x03 \x01(\tR\rserverVersion\x12\x33\n\x15unimplemented_methods\x18\x04 \x03(\tR\x14unimplementedMethodsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!qmtl/type/v1/schema_version.proto\x12\x0cqmtl.type.v1\"L\n\x0cVersionRange\x12\x15\n\x03min\x18\x01 \x01(\rH\x00R\x03min\x88\x01\x01\x12\x15\n\x03max\x18\x02 \x01(\rH\x01R\x03max\x88\x01\x01\x42\x06\n\x04_minB\x06\n\x04_max\"c\n\rSchemaVersion\x12\x18\n\x07version\x18\x01 \x01(\rR\x07version\x12\x38\n\tsupported\x18\x02 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\tsupportedBD\n\x0fio.qmtl.type.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.type.v1.schema_version_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_SCHEMAVERSION']._serialized_start=51
-  _globals['_SCHEMAVERSION']._serialized_end=154
-  _globals['_CONTRACTRANGE']._serialized_start=156
-  _globals['_CONTRACTRANGE']._serialized_end=235
-  _globals['_CAPABILITIES']._serialized_start=238
-  _globals['_CAPABILITIES']._serialized_end=425
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\017io.qmtl.type.v1P\001Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1'
+  _globals['_VERSIONRANGE']._serialized_start=51
+  _globals['_VERSIONRANGE']._serialized_end=127
+  _globals['_SCHEMAVERSION']._serialized_start=129
+  _globals['_SCHEMAVERSION']._serialized_end=228
 # @@protoc_insertion_point(module_scope)

@@ -56,16 +56,6 @@ class DecisionServiceStub:
                 request_serializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportReturnsRequest.SerializeToString,
                 response_deserializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportReturnsResponse.FromString,
                 _registered_method=True)
-        self.ReportTrials = channel.unary_unary(
-                '/qmtl.world.v1.DecisionService/ReportTrials',
-                request_serializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportTrialsRequest.SerializeToString,
-                response_deserializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportTrialsResponse.FromString,
-                _registered_method=True)
-        self.ReportDataCheck = channel.unary_unary(
-                '/qmtl.world.v1.DecisionService/ReportDataCheck',
-                request_serializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportDataCheckRequest.SerializeToString,
-                response_deserializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportDataCheckResponse.FromString,
-                _registered_method=True)
         self.ListMetrics = channel.unary_unary(
                 '/qmtl.world.v1.DecisionService/ListMetrics',
                 request_serializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ListMetricsRequest.SerializeToString,
@@ -112,20 +102,6 @@ class DecisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ReportTrials(self, request, context):
-        """Takes trial counts. UNIMPLEMENTED until validation is built.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ReportDataCheck(self, request, context):
-        """Takes data checks. UNIMPLEMENTED until data checks are built.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def ListMetrics(self, request, context):
         """The metric registry. Safe to retry.
         """
@@ -162,16 +138,6 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     servicer.ReportReturns,
                     request_deserializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportReturnsRequest.FromString,
                     response_serializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportReturnsResponse.SerializeToString,
-            ),
-            'ReportTrials': grpc.unary_unary_rpc_method_handler(
-                    servicer.ReportTrials,
-                    request_deserializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportTrialsRequest.FromString,
-                    response_serializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportTrialsResponse.SerializeToString,
-            ),
-            'ReportDataCheck': grpc.unary_unary_rpc_method_handler(
-                    servicer.ReportDataCheck,
-                    request_deserializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportDataCheckRequest.FromString,
-                    response_serializer=qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportDataCheckResponse.SerializeToString,
             ),
             'ListMetrics': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMetrics,
@@ -294,60 +260,6 @@ class DecisionService:
             '/qmtl.world.v1.DecisionService/ReportReturns',
             qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportReturnsRequest.SerializeToString,
             qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportReturnsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ReportTrials(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.world.v1.DecisionService/ReportTrials',
-            qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportTrialsRequest.SerializeToString,
-            qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportTrialsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ReportDataCheck(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.world.v1.DecisionService/ReportDataCheck',
-            qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportDataCheckRequest.SerializeToString,
-            qmtl_dot_world_dot_v1_dot_decision__service__pb2.ReportDataCheckResponse.FromString,
             options,
             channel_credentials,
             insecure,

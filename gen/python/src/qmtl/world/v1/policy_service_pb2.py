@@ -24,16 +24,18 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"qmtl/world/v1/policy_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!qmtl/type/v1/schema_version.proto\"\xef\x01\n\x06Policy\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x18\n\x07version\x18\x02 \x01(\rR\x07version\x12\x1a\n\x08\x64ocument\x18\x03 \x01(\tR\x08\x64ocument\x12\x1a\n\x08\x63hecksum\x18\x04 \x01(\tR\x08\x63hecksum\x12\x1d\n\nis_default\x18\x05 \x01(\x08R\tisDefault\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1c\n\tprincipal\x18\x07 \x01(\tR\tprincipal\"\xcb\x01\n\x13\x43reatePolicyRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\'\n\x08\x64ocument\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x04R\x08\x64ocument\x12#\n\rvalidate_only\x18\x04 \x01(\x08R\x0cvalidateOnly\"\x89\x01\n\x14\x43reatePolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy\"}\n\x13ListPoliciesRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\"\x8d\x01\n\x14ListPoliciesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x31\n\x08policies\x18\x02 \x03(\x0b\x32\x15.qmtl.world.v1.PolicyR\x08policies\"\x94\x01\n\x10GetPolicyRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\x18\n\x07version\x18\x03 \x01(\rR\x07version\"\x86\x01\n\x11GetPolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy\"\xa4\x01\n\x17SetDefaultPolicyRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12!\n\x07version\x18\x03 \x01(\rB\x07\xbaH\x04*\x02 \x00R\x07version\"\x8d\x01\n\x18SetDefaultPolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy2\xf6\x02\n\rPolicyService\x12W\n\x0c\x43reatePolicy\x12\".qmtl.world.v1.CreatePolicyRequest\x1a#.qmtl.world.v1.CreatePolicyResponse\x12W\n\x0cListPolicies\x12\".qmtl.world.v1.ListPoliciesRequest\x1a#.qmtl.world.v1.ListPoliciesResponse\x12N\n\tGetPolicy\x12\x1f.qmtl.world.v1.GetPolicyRequest\x1a .qmtl.world.v1.GetPolicyResponse\x12\x63\n\x10SetDefaultPolicy\x12&.qmtl.world.v1.SetDefaultPolicyRequest\x1a\'.qmtl.world.v1.SetDefaultPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"qmtl/world/v1/policy_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xef\x01\n\x06Policy\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x18\n\x07version\x18\x02 \x01(\rR\x07version\x12\x1a\n\x08\x64ocument\x18\x03 \x01(\tR\x08\x64ocument\x12\x1a\n\x08\x63hecksum\x18\x04 \x01(\tR\x08\x63hecksum\x12\x1d\n\nis_default\x18\x05 \x01(\x08R\tisDefault\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1c\n\tprincipal\x18\x07 \x01(\tR\tprincipal\"\xca\x01\n\x13\x43reatePolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\'\n\x08\x64ocument\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x04R\x08\x64ocument\x12#\n\rvalidate_only\x18\x04 \x01(\x08R\x0cvalidateOnly\"\x89\x01\n\x14\x43reatePolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy\"|\n\x13ListPoliciesRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\"\x8d\x01\n\x14ListPoliciesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x31\n\x08policies\x18\x02 \x03(\x0b\x32\x15.qmtl.world.v1.PolicyR\x08policies\"\x93\x01\n\x10GetPolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\x18\n\x07version\x18\x03 \x01(\rR\x07version\"\x86\x01\n\x11GetPolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy\"\xa3\x01\n\x17SetDefaultPolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12!\n\x07version\x18\x03 \x01(\rB\x07\xbaH\x04*\x02 \x00R\x07version\"\x8d\x01\n\x18SetDefaultPolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy2\xa2\x03\n\rPolicyService\x12\x62\n\x0c\x43reatePolicy\x12\".qmtl.world.v1.CreatePolicyRequest\x1a#.qmtl.world.v1.CreatePolicyResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12\x62\n\x0cListPolicies\x12\".qmtl.world.v1.ListPoliciesRequest\x1a#.qmtl.world.v1.ListPoliciesResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12Y\n\tGetPolicy\x12\x1f.qmtl.world.v1.GetPolicyRequest\x1a .qmtl.world.v1.GetPolicyResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12n\n\x10SetDefaultPolicy\x12&.qmtl.world.v1.SetDefaultPolicyRequest\x1a\'.qmtl.world.v1.SetDefaultPolicyResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x42G\n\x10io.qmtl.world.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.world.v1.policy_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020io.qmtl.world.v1P\001Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1'
   _globals['_CREATEPOLICYREQUEST'].fields_by_name['world_id']._loaded_options = None
   _globals['_CREATEPOLICYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_CREATEPOLICYREQUEST'].fields_by_name['document']._loaded_options = None
@@ -46,24 +48,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['version']._loaded_options = None
   _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['version']._serialized_options = b'\272H\004*\002 \000'
-  _globals['_POLICY']._serialized_start=151
-  _globals['_POLICY']._serialized_end=390
-  _globals['_CREATEPOLICYREQUEST']._serialized_start=393
-  _globals['_CREATEPOLICYREQUEST']._serialized_end=596
-  _globals['_CREATEPOLICYRESPONSE']._serialized_start=599
-  _globals['_CREATEPOLICYRESPONSE']._serialized_end=736
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=738
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=863
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=866
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1007
-  _globals['_GETPOLICYREQUEST']._serialized_start=1010
-  _globals['_GETPOLICYREQUEST']._serialized_end=1158
-  _globals['_GETPOLICYRESPONSE']._serialized_start=1161
-  _globals['_GETPOLICYRESPONSE']._serialized_end=1295
-  _globals['_SETDEFAULTPOLICYREQUEST']._serialized_start=1298
-  _globals['_SETDEFAULTPOLICYREQUEST']._serialized_end=1462
-  _globals['_SETDEFAULTPOLICYRESPONSE']._serialized_start=1465
-  _globals['_SETDEFAULTPOLICYRESPONSE']._serialized_end=1606
-  _globals['_POLICYSERVICE']._serialized_start=1609
-  _globals['_POLICYSERVICE']._serialized_end=1983
+  _globals['_POLICYSERVICE'].methods_by_name['CreatePolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['CreatePolicy']._serialized_options = b'\220\002\002\242\273\030\002\010\003'
+  _globals['_POLICYSERVICE'].methods_by_name['ListPolicies']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ListPolicies']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
+  _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
+  _globals['_POLICYSERVICE'].methods_by_name['SetDefaultPolicy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['SetDefaultPolicy']._serialized_options = b'\220\002\002\242\273\030\002\010\003'
+  _globals['_POLICY']._serialized_start=178
+  _globals['_POLICY']._serialized_end=417
+  _globals['_CREATEPOLICYREQUEST']._serialized_start=420
+  _globals['_CREATEPOLICYREQUEST']._serialized_end=622
+  _globals['_CREATEPOLICYRESPONSE']._serialized_start=625
+  _globals['_CREATEPOLICYRESPONSE']._serialized_end=762
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=764
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=888
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=891
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1032
+  _globals['_GETPOLICYREQUEST']._serialized_start=1035
+  _globals['_GETPOLICYREQUEST']._serialized_end=1182
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1185
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1319
+  _globals['_SETDEFAULTPOLICYREQUEST']._serialized_start=1322
+  _globals['_SETDEFAULTPOLICYREQUEST']._serialized_end=1485
+  _globals['_SETDEFAULTPOLICYRESPONSE']._serialized_start=1488
+  _globals['_SETDEFAULTPOLICYRESPONSE']._serialized_end=1629
+  _globals['_POLICYSERVICE']._serialized_start=1632
+  _globals['_POLICYSERVICE']._serialized_end=2050
 # @@protoc_insertion_point(module_scope)

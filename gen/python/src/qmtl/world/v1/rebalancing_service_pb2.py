@@ -23,17 +23,19 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 from qmtl.type.v1 import value_pb2 as qmtl_dot_type_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'qmtl/world/v1/rebalancing_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xa8\x01\n\nAllocation\x12\"\n\x08world_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12-\n\x05ratio\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05ratio\x12G\n\nstrategies\x18\x03 \x03(\x0b\x32\x1c.qmtl.world.v1.StrategyShareB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\nstrategies\"h\n\rStrategyShare\x12(\n\x0bstrategy_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12-\n\x05share\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05share\"\x8c\x02\n\x0cPlanPosition\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x03 \x01(\tR\ninstrument\x12\x14\n\x05venue\x18\x04 \x01(\tR\x05venue\x12\x31\n\x08quantity\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12/\n\x07working\x18\x06 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x07working\x12\x1b\n\x06target\x18\x07 \x01(\x01H\x00R\x06target\x88\x01\x01\x42\t\n\x07_target\"\x8b\x01\n\x04Mark\x12\x14\n\x05venue\x18\x01 \x01(\tR\x05venue\x12\'\n\ninstrument\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ninstrument\x12+\n\x05price\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x05price\x12\x17\n\x07time_ms\x18\x04 \x01(\x03R\x06timeMs\"\xd3\x01\n\x0eInstrumentRule\x12\'\n\ninstrument\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ninstrument\x12\'\n\x03lot\x18\x02 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x03lot\x12\x35\n\nmultiplier\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\nmultiplier\x12\x38\n\x0cmin_notional\x18\x04 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x0bminNotional\"\x8b\x03\n\tPlanBooks\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12)\n\x10\x61\x63\x63ount_revision\x18\x02 \x01(\x04R\x0f\x61\x63\x63ountRevision\x12-\n\x06\x65quity\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x06\x65quity\x12\x45\n\tpositions\x18\x04 \x03(\x0b\x32\x1b.qmtl.world.v1.PlanPositionB\n\xbaH\x07\x92\x01\x04\x10\xa0\x8d\x06R\tpositions\x12\x34\n\x05marks\x18\x05 \x03(\x0b\x32\x13.qmtl.world.v1.MarkB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x05marks\x12J\n\x0binstruments\x18\x06 \x03(\x0b\x32\x1d.qmtl.world.v1.InstrumentRuleB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x0binstruments\x12\x15\n\x06now_ms\x18\x07 \x01(\x03R\x05nowMs\x12%\n\x0fmax_mark_age_ms\x18\x08 \x01(\x03R\x0cmaxMarkAgeMs\"\xce\x01\n\rPositionDelta\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x03 \x01(\tR\ninstrument\x12\x14\n\x05venue\x18\x04 \x01(\tR\x05venue\x12\x31\n\x08quantity\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12\x18\n\x07reduces\x18\x06 \x01(\x08R\x07reduces\"\xaf\x02\n\x05\x43ross\x12\x1e\n\ninstrument\x18\x01 \x01(\tR\ninstrument\x12\x31\n\x08quantity\x18\x02 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12+\n\x05price\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x05price\x12$\n\x0e\x62uyer_world_id\x18\x04 \x01(\tR\x0c\x62uyerWorldId\x12*\n\x11\x62uyer_strategy_id\x18\x05 \x01(\tR\x0f\x62uyerStrategyId\x12&\n\x0fseller_world_id\x18\x06 \x01(\tR\rsellerWorldId\x12,\n\x12seller_strategy_id\x18\x07 \x01(\tR\x10sellerStrategyId\"\xf6\x02\n\x14\x41lphaMetricsEnvelope\x12N\n\tper_world\x18\x01 \x03(\x0b\x32\x31.qmtl.world.v1.AlphaMetricsEnvelope.PerWorldEntryR\x08perWorld\x12W\n\x0cper_strategy\x18\x02 \x03(\x0b\x32\x34.qmtl.world.v1.AlphaMetricsEnvelope.PerStrategyEntryR\x0bperStrategy\x1aX\n\rPerWorldEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\x1b.qmtl.world.v1.AlphaMetricsR\x05value:\x02\x38\x01\x1a[\n\x10PerStrategyEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\x1b.qmtl.world.v1.AlphaMetricsR\x05value:\x02\x38\x01\"\xa4\x01\n\x0c\x41lphaMetrics\x12?\n\x06values\x18\x01 \x03(\x0b\x32\'.qmtl.world.v1.AlphaMetrics.ValuesEntryR\x06values\x12\x18\n\x07samples\x18\x02 \x01(\rR\x07samples\x1a\x39\n\x0bValuesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\"\x88\x01\n\x0fRebalanceIntent\x12<\n\x04meta\x18\x01 \x03(\x0b\x32(.qmtl.world.v1.RebalanceIntent.MetaEntryR\x04meta\x1a\x37\n\tMetaEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xf3\x06\n\rRebalancePlan\x12\x17\n\x07plan_id\x18\x01 \x01(\tR\x06planId\x12\x30\n\x04mode\x18\x02 \x01(\x0e\x32\x1c.qmtl.world.v1.RebalanceModeR\x04mode\x12\x1d\n\naccount_id\x18\x03 \x01(\tR\taccountId\x12)\n\x10\x61\x63\x63ount_revision\x18\x04 \x01(\x04R\x0f\x61\x63\x63ountRevision\x12T\n\x0escale_by_world\x18\x05 \x03(\x0b\x32..qmtl.world.v1.RebalancePlan.ScaleByWorldEntryR\x0cscaleByWorld\x12]\n\x11scale_by_strategy\x18\x06 \x03(\x0b\x32\x31.qmtl.world.v1.RebalancePlan.ScaleByStrategyEntryR\x0fscaleByStrategy\x12\x34\n\x06\x64\x65ltas\x18\x07 \x03(\x0b\x32\x1c.qmtl.world.v1.PositionDeltaR\x06\x64\x65ltas\x12;\n\nnet_deltas\x18\x08 \x03(\x0b\x32\x1c.qmtl.world.v1.PositionDeltaR\tnetDeltas\x12.\n\x07\x63rosses\x18\t \x03(\x0b\x32\x14.qmtl.world.v1.CrossR\x07\x63rosses\x12\x1e\n\nexecutable\x18\n \x01(\x08R\nexecutable\x12H\n\ralpha_metrics\x18\x0b \x01(\x0b\x32#.qmtl.world.v1.AlphaMetricsEnvelopeR\x0c\x61lphaMetrics\x12I\n\x10rebalance_intent\x18\x0c \x01(\x0b\x32\x1e.qmtl.world.v1.RebalanceIntentR\x0frebalanceIntent\x12;\n\x0b\x61llocations\x18\r \x03(\x0b\x32\x19.qmtl.world.v1.AllocationR\x0b\x61llocations\x1a?\n\x11ScaleByWorldEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\x1a\x42\n\x14ScaleByStrategyEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\"\xeb\x03\n\x14PlanRebalanceRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04mode\x18\x02 \x01(\x0e\x32\x1c.qmtl.world.v1.RebalanceModeR\x04mode\x12H\n\x0b\x61llocations\x18\x03 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x0b\x61llocations\x12S\n\x12\x61llocations_before\x18\x04 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x11\x61llocationsBefore\x12.\n\x05\x62ooks\x18\x05 \x01(\x0b\x32\x18.qmtl.world.v1.PlanBooksR\x05\x62ooks\x12\x43\n\x12min_trade_notional\x18\x06 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x10minTradeNotional\x12I\n\x10rebalance_intent\x18\x07 \x01(\x0b\x32\x1e.qmtl.world.v1.RebalanceIntentR\x0frebalanceIntent\"\x8d\x01\n\x15PlanRebalanceResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04plan\x18\x02 \x01(\x0b\x32\x1c.qmtl.world.v1.RebalancePlanR\x04plan\"\xbd\x01\n\x15\x41pplyRebalanceRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x38\n\x04plan\x18\x02 \x01(\x0b\x32\x1c.qmtl.world.v1.RebalancePlanB\x06\xbaH\x03\xc8\x01\x01R\x04plan\x12&\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\trequestId\"z\n\x16\x41pplyRebalanceResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"\xe2\x01\n\x18UpsertAllocationsRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12 \n\x06run_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x05runId\x12H\n\x0b\x61llocations\x18\x03 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x0b\x61llocations\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"\xb0\x01\n\x19UpsertAllocationsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\x0b\x61llocations\x18\x02 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationR\x0b\x61llocations\x12\x12\n\x04\x65tag\x18\x03 \x01(\tR\x04\x65tag\"w\n\x16ListAllocationsRequest\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\"\x9a\x01\n\x17ListAllocationsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\x0b\x61llocations\x18\x02 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationR\x0b\x61llocations*\x9e\x01\n\rRebalanceMode\x12\x1e\n\x1aREBALANCE_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REBALANCE_MODE_TARGETS\x10\x01\x12\x1a\n\x16REBALANCE_MODE_SCALING\x10\x02\x12\x1a\n\x16REBALANCE_MODE_OVERLAY\x10\x03\x12\x19\n\x15REBALANCE_MODE_HYBRID\x10\x04\x32\x99\x03\n\x12RebalancingService\x12Z\n\rPlanRebalance\x12#.qmtl.world.v1.PlanRebalanceRequest\x1a$.qmtl.world.v1.PlanRebalanceResponse\x12]\n\x0e\x41pplyRebalance\x12$.qmtl.world.v1.ApplyRebalanceRequest\x1a%.qmtl.world.v1.ApplyRebalanceResponse\x12\x66\n\x11UpsertAllocations\x12\'.qmtl.world.v1.UpsertAllocationsRequest\x1a(.qmtl.world.v1.UpsertAllocationsResponse\x12`\n\x0fListAllocations\x12%.qmtl.world.v1.ListAllocationsRequest\x1a&.qmtl.world.v1.ListAllocationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'qmtl/world/v1/rebalancing_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xa8\x01\n\nAllocation\x12\"\n\x08world_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12-\n\x05ratio\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05ratio\x12G\n\nstrategies\x18\x03 \x03(\x0b\x32\x1c.qmtl.world.v1.StrategyShareB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\nstrategies\"h\n\rStrategyShare\x12(\n\x0bstrategy_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12-\n\x05share\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05share\"\x8c\x02\n\x0cPlanPosition\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x03 \x01(\tR\ninstrument\x12\x14\n\x05venue\x18\x04 \x01(\tR\x05venue\x12\x31\n\x08quantity\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12/\n\x07working\x18\x06 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x07working\x12\x1b\n\x06target\x18\x07 \x01(\x01H\x00R\x06target\x88\x01\x01\x42\t\n\x07_target\"\x8b\x01\n\x04Mark\x12\x14\n\x05venue\x18\x01 \x01(\tR\x05venue\x12\'\n\ninstrument\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ninstrument\x12+\n\x05price\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x05price\x12\x17\n\x07time_ms\x18\x04 \x01(\x03R\x06timeMs\"\xd3\x01\n\x0eInstrumentRule\x12\'\n\ninstrument\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ninstrument\x12\'\n\x03lot\x18\x02 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x03lot\x12\x35\n\nmultiplier\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\nmultiplier\x12\x38\n\x0cmin_notional\x18\x04 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x0bminNotional\"\x8b\x03\n\tPlanBooks\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12)\n\x10\x61\x63\x63ount_revision\x18\x02 \x01(\x04R\x0f\x61\x63\x63ountRevision\x12-\n\x06\x65quity\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x06\x65quity\x12\x45\n\tpositions\x18\x04 \x03(\x0b\x32\x1b.qmtl.world.v1.PlanPositionB\n\xbaH\x07\x92\x01\x04\x10\xa0\x8d\x06R\tpositions\x12\x34\n\x05marks\x18\x05 \x03(\x0b\x32\x13.qmtl.world.v1.MarkB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x05marks\x12J\n\x0binstruments\x18\x06 \x03(\x0b\x32\x1d.qmtl.world.v1.InstrumentRuleB\t\xbaH\x06\x92\x01\x03\x10\x90NR\x0binstruments\x12\x15\n\x06now_ms\x18\x07 \x01(\x03R\x05nowMs\x12%\n\x0fmax_mark_age_ms\x18\x08 \x01(\x03R\x0cmaxMarkAgeMs\"\xce\x01\n\rPositionDelta\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x03 \x01(\tR\ninstrument\x12\x14\n\x05venue\x18\x04 \x01(\tR\x05venue\x12\x31\n\x08quantity\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12\x18\n\x07reduces\x18\x06 \x01(\x08R\x07reduces\"\xaf\x02\n\x05\x43ross\x12\x1e\n\ninstrument\x18\x01 \x01(\tR\ninstrument\x12\x31\n\x08quantity\x18\x02 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12+\n\x05price\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x05price\x12$\n\x0e\x62uyer_world_id\x18\x04 \x01(\tR\x0c\x62uyerWorldId\x12*\n\x11\x62uyer_strategy_id\x18\x05 \x01(\tR\x0f\x62uyerStrategyId\x12&\n\x0fseller_world_id\x18\x06 \x01(\tR\rsellerWorldId\x12,\n\x12seller_strategy_id\x18\x07 \x01(\tR\x10sellerStrategyId\"\xf6\x02\n\x14\x41lphaMetricsEnvelope\x12N\n\tper_world\x18\x01 \x03(\x0b\x32\x31.qmtl.world.v1.AlphaMetricsEnvelope.PerWorldEntryR\x08perWorld\x12W\n\x0cper_strategy\x18\x02 \x03(\x0b\x32\x34.qmtl.world.v1.AlphaMetricsEnvelope.PerStrategyEntryR\x0bperStrategy\x1aX\n\rPerWorldEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\x1b.qmtl.world.v1.AlphaMetricsR\x05value:\x02\x38\x01\x1a[\n\x10PerStrategyEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x31\n\x05value\x18\x02 \x01(\x0b\x32\x1b.qmtl.world.v1.AlphaMetricsR\x05value:\x02\x38\x01\"\xa4\x01\n\x0c\x41lphaMetrics\x12?\n\x06values\x18\x01 \x03(\x0b\x32\'.qmtl.world.v1.AlphaMetrics.ValuesEntryR\x06values\x12\x18\n\x07samples\x18\x02 \x01(\rR\x07samples\x1a\x39\n\x0bValuesEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\"\x88\x01\n\x0fRebalanceIntent\x12<\n\x04meta\x18\x01 \x03(\x0b\x32(.qmtl.world.v1.RebalanceIntent.MetaEntryR\x04meta\x1a\x37\n\tMetaEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xf3\x06\n\rRebalancePlan\x12\x17\n\x07plan_id\x18\x01 \x01(\tR\x06planId\x12\x30\n\x04mode\x18\x02 \x01(\x0e\x32\x1c.qmtl.world.v1.RebalanceModeR\x04mode\x12\x1d\n\naccount_id\x18\x03 \x01(\tR\taccountId\x12)\n\x10\x61\x63\x63ount_revision\x18\x04 \x01(\x04R\x0f\x61\x63\x63ountRevision\x12T\n\x0escale_by_world\x18\x05 \x03(\x0b\x32..qmtl.world.v1.RebalancePlan.ScaleByWorldEntryR\x0cscaleByWorld\x12]\n\x11scale_by_strategy\x18\x06 \x03(\x0b\x32\x31.qmtl.world.v1.RebalancePlan.ScaleByStrategyEntryR\x0fscaleByStrategy\x12\x34\n\x06\x64\x65ltas\x18\x07 \x03(\x0b\x32\x1c.qmtl.world.v1.PositionDeltaR\x06\x64\x65ltas\x12;\n\nnet_deltas\x18\x08 \x03(\x0b\x32\x1c.qmtl.world.v1.PositionDeltaR\tnetDeltas\x12.\n\x07\x63rosses\x18\t \x03(\x0b\x32\x14.qmtl.world.v1.CrossR\x07\x63rosses\x12\x1e\n\nexecutable\x18\n \x01(\x08R\nexecutable\x12H\n\ralpha_metrics\x18\x0b \x01(\x0b\x32#.qmtl.world.v1.AlphaMetricsEnvelopeR\x0c\x61lphaMetrics\x12I\n\x10rebalance_intent\x18\x0c \x01(\x0b\x32\x1e.qmtl.world.v1.RebalanceIntentR\x0frebalanceIntent\x12;\n\x0b\x61llocations\x18\r \x03(\x0b\x32\x19.qmtl.world.v1.AllocationR\x0b\x61llocations\x1a?\n\x11ScaleByWorldEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\x1a\x42\n\x14ScaleByStrategyEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\"\xea\x03\n\x14PlanRebalanceRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x30\n\x04mode\x18\x02 \x01(\x0e\x32\x1c.qmtl.world.v1.RebalanceModeR\x04mode\x12H\n\x0b\x61llocations\x18\x03 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x0b\x61llocations\x12S\n\x12\x61llocations_before\x18\x04 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x11\x61llocationsBefore\x12.\n\x05\x62ooks\x18\x05 \x01(\x0b\x32\x18.qmtl.world.v1.PlanBooksR\x05\x62ooks\x12\x43\n\x12min_trade_notional\x18\x06 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x10minTradeNotional\x12I\n\x10rebalance_intent\x18\x07 \x01(\x0b\x32\x1e.qmtl.world.v1.RebalanceIntentR\x0frebalanceIntent\"\x8d\x01\n\x15PlanRebalanceResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04plan\x18\x02 \x01(\x0b\x32\x1c.qmtl.world.v1.RebalancePlanR\x04plan\"\xbc\x01\n\x15\x41pplyRebalanceRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x38\n\x04plan\x18\x02 \x01(\x0b\x32\x1c.qmtl.world.v1.RebalancePlanB\x06\xbaH\x03\xc8\x01\x01R\x04plan\x12&\n\nrequest_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\trequestId\"z\n\x16\x41pplyRebalanceResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1c\n\tduplicate\x18\x02 \x01(\x08R\tduplicate\"\xe1\x01\n\x18UpsertAllocationsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12 \n\x06run_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x05runId\x12H\n\x0b\x61llocations\x18\x03 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x0b\x61llocations\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\"\xb0\x01\n\x19UpsertAllocationsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\x0b\x61llocations\x18\x02 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationR\x0b\x61llocations\x12\x12\n\x04\x65tag\x18\x03 \x01(\tR\x04\x65tag\"v\n\x16ListAllocationsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\"\x9a\x01\n\x17ListAllocationsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\x0b\x61llocations\x18\x02 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationR\x0b\x61llocations*\x9e\x01\n\rRebalanceMode\x12\x1e\n\x1aREBALANCE_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16REBALANCE_MODE_TARGETS\x10\x01\x12\x1a\n\x16REBALANCE_MODE_SCALING\x10\x02\x12\x1a\n\x16REBALANCE_MODE_OVERLAY\x10\x03\x12\x19\n\x15REBALANCE_MODE_HYBRID\x10\x04\x32\xd1\x03\n\x12RebalancingService\x12h\n\rPlanRebalance\x12#.qmtl.world.v1.PlanRebalanceRequest\x1a$.qmtl.world.v1.PlanRebalanceResponse\"\x0c\x90\x02\x01\xa2\xbb\x18\x05\x08\x01\x12\x01\x06\x12k\n\x0e\x41pplyRebalance\x12$.qmtl.world.v1.ApplyRebalanceRequest\x1a%.qmtl.world.v1.ApplyRebalanceResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x03\x12\x01\x06\x12t\n\x11UpsertAllocations\x12\'.qmtl.world.v1.UpsertAllocationsRequest\x1a(.qmtl.world.v1.UpsertAllocationsResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x03\x12\x01\x06\x12n\n\x0fListAllocations\x12%.qmtl.world.v1.ListAllocationsRequest\x1a&.qmtl.world.v1.ListAllocationsResponse\"\x0c\x90\x02\x01\xa2\xbb\x18\x05\x08\x01\x12\x01\x06\x42G\n\x10io.qmtl.world.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.world.v1.rebalancing_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\020io.qmtl.world.v1P\001Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1'
   _globals['_ALLOCATION'].fields_by_name['world_id']._loaded_options = None
   _globals['_ALLOCATION'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_ALLOCATION'].fields_by_name['ratio']._loaded_options = None
@@ -78,60 +80,68 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPSERTALLOCATIONSREQUEST'].fields_by_name['run_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_UPSERTALLOCATIONSREQUEST'].fields_by_name['allocations']._loaded_options = None
   _globals['_UPSERTALLOCATIONSREQUEST'].fields_by_name['allocations']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
-  _globals['_REBALANCEMODE']._serialized_start=5175
-  _globals['_REBALANCEMODE']._serialized_end=5333
-  _globals['_ALLOCATION']._serialized_start=149
-  _globals['_ALLOCATION']._serialized_end=317
-  _globals['_STRATEGYSHARE']._serialized_start=319
-  _globals['_STRATEGYSHARE']._serialized_end=423
-  _globals['_PLANPOSITION']._serialized_start=426
-  _globals['_PLANPOSITION']._serialized_end=694
-  _globals['_MARK']._serialized_start=697
-  _globals['_MARK']._serialized_end=836
-  _globals['_INSTRUMENTRULE']._serialized_start=839
-  _globals['_INSTRUMENTRULE']._serialized_end=1050
-  _globals['_PLANBOOKS']._serialized_start=1053
-  _globals['_PLANBOOKS']._serialized_end=1448
-  _globals['_POSITIONDELTA']._serialized_start=1451
-  _globals['_POSITIONDELTA']._serialized_end=1657
-  _globals['_CROSS']._serialized_start=1660
-  _globals['_CROSS']._serialized_end=1963
-  _globals['_ALPHAMETRICSENVELOPE']._serialized_start=1966
-  _globals['_ALPHAMETRICSENVELOPE']._serialized_end=2340
-  _globals['_ALPHAMETRICSENVELOPE_PERWORLDENTRY']._serialized_start=2159
-  _globals['_ALPHAMETRICSENVELOPE_PERWORLDENTRY']._serialized_end=2247
-  _globals['_ALPHAMETRICSENVELOPE_PERSTRATEGYENTRY']._serialized_start=2249
-  _globals['_ALPHAMETRICSENVELOPE_PERSTRATEGYENTRY']._serialized_end=2340
-  _globals['_ALPHAMETRICS']._serialized_start=2343
-  _globals['_ALPHAMETRICS']._serialized_end=2507
-  _globals['_ALPHAMETRICS_VALUESENTRY']._serialized_start=2450
-  _globals['_ALPHAMETRICS_VALUESENTRY']._serialized_end=2507
-  _globals['_REBALANCEINTENT']._serialized_start=2510
-  _globals['_REBALANCEINTENT']._serialized_end=2646
-  _globals['_REBALANCEINTENT_METAENTRY']._serialized_start=2591
-  _globals['_REBALANCEINTENT_METAENTRY']._serialized_end=2646
-  _globals['_REBALANCEPLAN']._serialized_start=2649
-  _globals['_REBALANCEPLAN']._serialized_end=3532
-  _globals['_REBALANCEPLAN_SCALEBYWORLDENTRY']._serialized_start=3401
-  _globals['_REBALANCEPLAN_SCALEBYWORLDENTRY']._serialized_end=3464
-  _globals['_REBALANCEPLAN_SCALEBYSTRATEGYENTRY']._serialized_start=3466
-  _globals['_REBALANCEPLAN_SCALEBYSTRATEGYENTRY']._serialized_end=3532
-  _globals['_PLANREBALANCEREQUEST']._serialized_start=3535
-  _globals['_PLANREBALANCEREQUEST']._serialized_end=4026
-  _globals['_PLANREBALANCERESPONSE']._serialized_start=4029
-  _globals['_PLANREBALANCERESPONSE']._serialized_end=4170
-  _globals['_APPLYREBALANCEREQUEST']._serialized_start=4173
-  _globals['_APPLYREBALANCEREQUEST']._serialized_end=4362
-  _globals['_APPLYREBALANCERESPONSE']._serialized_start=4364
-  _globals['_APPLYREBALANCERESPONSE']._serialized_end=4486
-  _globals['_UPSERTALLOCATIONSREQUEST']._serialized_start=4489
-  _globals['_UPSERTALLOCATIONSREQUEST']._serialized_end=4715
-  _globals['_UPSERTALLOCATIONSRESPONSE']._serialized_start=4718
-  _globals['_UPSERTALLOCATIONSRESPONSE']._serialized_end=4894
-  _globals['_LISTALLOCATIONSREQUEST']._serialized_start=4896
-  _globals['_LISTALLOCATIONSREQUEST']._serialized_end=5015
-  _globals['_LISTALLOCATIONSRESPONSE']._serialized_start=5018
-  _globals['_LISTALLOCATIONSRESPONSE']._serialized_end=5172
-  _globals['_REBALANCINGSERVICE']._serialized_start=5336
-  _globals['_REBALANCINGSERVICE']._serialized_end=5745
+  _globals['_REBALANCINGSERVICE'].methods_by_name['PlanRebalance']._loaded_options = None
+  _globals['_REBALANCINGSERVICE'].methods_by_name['PlanRebalance']._serialized_options = b'\220\002\001\242\273\030\005\010\001\022\001\006'
+  _globals['_REBALANCINGSERVICE'].methods_by_name['ApplyRebalance']._loaded_options = None
+  _globals['_REBALANCINGSERVICE'].methods_by_name['ApplyRebalance']._serialized_options = b'\220\002\002\242\273\030\005\010\003\022\001\006'
+  _globals['_REBALANCINGSERVICE'].methods_by_name['UpsertAllocations']._loaded_options = None
+  _globals['_REBALANCINGSERVICE'].methods_by_name['UpsertAllocations']._serialized_options = b'\220\002\002\242\273\030\005\010\003\022\001\006'
+  _globals['_REBALANCINGSERVICE'].methods_by_name['ListAllocations']._loaded_options = None
+  _globals['_REBALANCINGSERVICE'].methods_by_name['ListAllocations']._serialized_options = b'\220\002\001\242\273\030\005\010\001\022\001\006'
+  _globals['_REBALANCEMODE']._serialized_start=5198
+  _globals['_REBALANCEMODE']._serialized_end=5356
+  _globals['_ALLOCATION']._serialized_start=176
+  _globals['_ALLOCATION']._serialized_end=344
+  _globals['_STRATEGYSHARE']._serialized_start=346
+  _globals['_STRATEGYSHARE']._serialized_end=450
+  _globals['_PLANPOSITION']._serialized_start=453
+  _globals['_PLANPOSITION']._serialized_end=721
+  _globals['_MARK']._serialized_start=724
+  _globals['_MARK']._serialized_end=863
+  _globals['_INSTRUMENTRULE']._serialized_start=866
+  _globals['_INSTRUMENTRULE']._serialized_end=1077
+  _globals['_PLANBOOKS']._serialized_start=1080
+  _globals['_PLANBOOKS']._serialized_end=1475
+  _globals['_POSITIONDELTA']._serialized_start=1478
+  _globals['_POSITIONDELTA']._serialized_end=1684
+  _globals['_CROSS']._serialized_start=1687
+  _globals['_CROSS']._serialized_end=1990
+  _globals['_ALPHAMETRICSENVELOPE']._serialized_start=1993
+  _globals['_ALPHAMETRICSENVELOPE']._serialized_end=2367
+  _globals['_ALPHAMETRICSENVELOPE_PERWORLDENTRY']._serialized_start=2186
+  _globals['_ALPHAMETRICSENVELOPE_PERWORLDENTRY']._serialized_end=2274
+  _globals['_ALPHAMETRICSENVELOPE_PERSTRATEGYENTRY']._serialized_start=2276
+  _globals['_ALPHAMETRICSENVELOPE_PERSTRATEGYENTRY']._serialized_end=2367
+  _globals['_ALPHAMETRICS']._serialized_start=2370
+  _globals['_ALPHAMETRICS']._serialized_end=2534
+  _globals['_ALPHAMETRICS_VALUESENTRY']._serialized_start=2477
+  _globals['_ALPHAMETRICS_VALUESENTRY']._serialized_end=2534
+  _globals['_REBALANCEINTENT']._serialized_start=2537
+  _globals['_REBALANCEINTENT']._serialized_end=2673
+  _globals['_REBALANCEINTENT_METAENTRY']._serialized_start=2618
+  _globals['_REBALANCEINTENT_METAENTRY']._serialized_end=2673
+  _globals['_REBALANCEPLAN']._serialized_start=2676
+  _globals['_REBALANCEPLAN']._serialized_end=3559
+  _globals['_REBALANCEPLAN_SCALEBYWORLDENTRY']._serialized_start=3428
+  _globals['_REBALANCEPLAN_SCALEBYWORLDENTRY']._serialized_end=3491
+  _globals['_REBALANCEPLAN_SCALEBYSTRATEGYENTRY']._serialized_start=3493
+  _globals['_REBALANCEPLAN_SCALEBYSTRATEGYENTRY']._serialized_end=3559
+  _globals['_PLANREBALANCEREQUEST']._serialized_start=3562
+  _globals['_PLANREBALANCEREQUEST']._serialized_end=4052
+  _globals['_PLANREBALANCERESPONSE']._serialized_start=4055
+  _globals['_PLANREBALANCERESPONSE']._serialized_end=4196
+  _globals['_APPLYREBALANCEREQUEST']._serialized_start=4199
+  _globals['_APPLYREBALANCEREQUEST']._serialized_end=4387
+  _globals['_APPLYREBALANCERESPONSE']._serialized_start=4389
+  _globals['_APPLYREBALANCERESPONSE']._serialized_end=4511
+  _globals['_UPSERTALLOCATIONSREQUEST']._serialized_start=4514
+  _globals['_UPSERTALLOCATIONSREQUEST']._serialized_end=4739
+  _globals['_UPSERTALLOCATIONSRESPONSE']._serialized_start=4742
+  _globals['_UPSERTALLOCATIONSRESPONSE']._serialized_end=4918
+  _globals['_LISTALLOCATIONSREQUEST']._serialized_start=4920
+  _globals['_LISTALLOCATIONSREQUEST']._serialized_end=5038
+  _globals['_LISTALLOCATIONSRESPONSE']._serialized_start=5041
+  _globals['_LISTALLOCATIONSRESPONSE']._serialized_end=5195
+  _globals['_REBALANCINGSERVICE']._serialized_start=5359
+  _globals['_REBALANCINGSERVICE']._serialized_end=5824
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,12 @@ if _version_not_supported:
 
 
 class SubscriptionServiceStub:
-    """Leases of sessions. Called by gateways only.
+    """Sessions of a world. Called by gateways only.
+
+    | method          | role    | ticket | internal |
+    | --------------- | ------- | ------ | -------- |
+    | RelayHeartbeats | gateway | –      | yes      |
+    | RelayNack       | gateway | –      | yes      |
     """
 
     def __init__(self, channel):
@@ -35,31 +40,37 @@ class SubscriptionServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.RenewLeases = channel.unary_unary(
-                '/qmtl.world.v1.SubscriptionService/RenewLeases',
-                request_serializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RenewLeasesRequest.SerializeToString,
-                response_deserializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RenewLeasesResponse.FromString,
+        self.RelayHeartbeats = channel.unary_unary(
+                '/qmtl.world.v1.SubscriptionService/RelayHeartbeats',
+                request_serializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayHeartbeatsRequest.SerializeToString,
+                response_deserializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayHeartbeatsResponse.FromString,
                 _registered_method=True)
-        self.Nack = channel.unary_unary(
-                '/qmtl.world.v1.SubscriptionService/Nack',
-                request_serializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.NackRequest.SerializeToString,
-                response_deserializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.NackResponse.FromString,
+        self.RelayNack = channel.unary_unary(
+                '/qmtl.world.v1.SubscriptionService/RelayNack',
+                request_serializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayNackRequest.SerializeToString,
+                response_deserializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayNackResponse.FromString,
                 _registered_method=True)
 
 
 class SubscriptionServiceServicer:
-    """Leases of sessions. Called by gateways only.
+    """Sessions of a world. Called by gateways only.
+
+    | method          | role    | ticket | internal |
+    | --------------- | ------- | ------ | -------- |
+    | RelayHeartbeats | gateway | –      | yes      |
+    | RelayNack       | gateway | –      | yes      |
     """
 
-    def RenewLeases(self, request, context):
-        """Heartbeats in, grants out. UNAVAILABLE NOT_LEADER. Not retried: the next heartbeat says the same.
+    def RelayHeartbeats(self, request, context):
+        """Heartbeats in, grants out. UNAVAILABLE NOT_LEADER. Not to be retried by a transport: the next heartbeat says the
+        same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Nack(self, request, context):
-        """A revision could not be applied. Safe to retry.
+    def RelayNack(self, request, context):
+        """A revision could not be applied.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -68,15 +79,15 @@ class SubscriptionServiceServicer:
 
 def add_SubscriptionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'RenewLeases': grpc.unary_unary_rpc_method_handler(
-                    servicer.RenewLeases,
-                    request_deserializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RenewLeasesRequest.FromString,
-                    response_serializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RenewLeasesResponse.SerializeToString,
+            'RelayHeartbeats': grpc.unary_unary_rpc_method_handler(
+                    servicer.RelayHeartbeats,
+                    request_deserializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayHeartbeatsRequest.FromString,
+                    response_serializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayHeartbeatsResponse.SerializeToString,
             ),
-            'Nack': grpc.unary_unary_rpc_method_handler(
-                    servicer.Nack,
-                    request_deserializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.NackRequest.FromString,
-                    response_serializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.NackResponse.SerializeToString,
+            'RelayNack': grpc.unary_unary_rpc_method_handler(
+                    servicer.RelayNack,
+                    request_deserializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayNackRequest.FromString,
+                    response_serializer=qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayNackResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -87,11 +98,16 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SubscriptionService:
-    """Leases of sessions. Called by gateways only.
+    """Sessions of a world. Called by gateways only.
+
+    | method          | role    | ticket | internal |
+    | --------------- | ------- | ------ | -------- |
+    | RelayHeartbeats | gateway | –      | yes      |
+    | RelayNack       | gateway | –      | yes      |
     """
 
     @staticmethod
-    def RenewLeases(request,
+    def RelayHeartbeats(request,
             target,
             options=(),
             channel_credentials=None,
@@ -104,9 +120,9 @@ class SubscriptionService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/qmtl.world.v1.SubscriptionService/RenewLeases',
-            qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RenewLeasesRequest.SerializeToString,
-            qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RenewLeasesResponse.FromString,
+            '/qmtl.world.v1.SubscriptionService/RelayHeartbeats',
+            qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayHeartbeatsRequest.SerializeToString,
+            qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayHeartbeatsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -118,7 +134,7 @@ class SubscriptionService:
             _registered_method=True)
 
     @staticmethod
-    def Nack(request,
+    def RelayNack(request,
             target,
             options=(),
             channel_credentials=None,
@@ -131,9 +147,9 @@ class SubscriptionService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/qmtl.world.v1.SubscriptionService/Nack',
-            qmtl_dot_world_dot_v1_dot_subscription__service__pb2.NackRequest.SerializeToString,
-            qmtl_dot_world_dot_v1_dot_subscription__service__pb2.NackResponse.FromString,
+            '/qmtl.world.v1.SubscriptionService/RelayNack',
+            qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayNackRequest.SerializeToString,
+            qmtl_dot_world_dot_v1_dot_subscription__service__pb2.RelayNackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -95,11 +95,6 @@ class WorldServiceStub:
                 request_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.ListAuditEntriesRequest.SerializeToString,
                 response_deserializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.ListAuditEntriesResponse.FromString,
                 _registered_method=True)
-        self.GetCapabilities = channel.unary_unary(
-                '/qmtl.world.v1.WorldService/GetCapabilities',
-                request_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.GetCapabilitiesRequest.SerializeToString,
-                response_deserializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.GetCapabilitiesResponse.FromString,
-                _registered_method=True)
 
 
 class WorldServiceServicer:
@@ -190,13 +185,6 @@ class WorldServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetCapabilities(self, request, context):
-        """Schema ranges and flags. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_WorldServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -259,11 +247,6 @@ def add_WorldServiceServicer_to_server(servicer, server):
                     servicer.ListAuditEntries,
                     request_deserializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.ListAuditEntriesRequest.FromString,
                     response_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.ListAuditEntriesResponse.SerializeToString,
-            ),
-            'GetCapabilities': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetCapabilities,
-                    request_deserializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.GetCapabilitiesRequest.FromString,
-                    response_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.GetCapabilitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -591,33 +574,6 @@ class WorldService:
             '/qmtl.world.v1.WorldService/ListAuditEntries',
             qmtl_dot_world_dot_v1_dot_world__service__pb2.ListAuditEntriesRequest.SerializeToString,
             qmtl_dot_world_dot_v1_dot_world__service__pb2.ListAuditEntriesResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetCapabilities(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.world.v1.WorldService/GetCapabilities',
-            qmtl_dot_world_dot_v1_dot_world__service__pb2.GetCapabilitiesRequest.SerializeToString,
-            qmtl_dot_world_dot_v1_dot_world__service__pb2.GetCapabilitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

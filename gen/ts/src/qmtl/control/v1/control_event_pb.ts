@@ -6,12 +6,18 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { ApplyPhase, GateActivation, GateDecision, GateEvent, GateSnapshot } from "./gate_pb.ts";
+import type { ContextSwap } from "./context_swap_pb.ts";
+import { file_qmtl_control_v1_context_swap } from "./context_swap_pb.ts";
+import type { GateEvent, GateState } from "./gate_pb.ts";
 import { file_qmtl_control_v1_gate } from "./gate_pb.ts";
 import type { QueueDescriptor, TagQuery } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
-import type { ComputeContext } from "../../type/v1/execution_pb.ts";
-import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
+import type { Submission } from "../../graph/v1/submission_pb.ts";
+import { file_qmtl_graph_v1_submission } from "../../graph/v1/submission_pb.ts";
+import type { Halt } from "../../order/v1/halt_pb.ts";
+import { file_qmtl_order_v1_halt } from "../../order/v1/halt_pb.ts";
+import type { Order } from "../../order/v1/order_pb.ts";
+import { file_qmtl_order_v1_order } from "../../order/v1/order_pb.ts";
 import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -20,14 +26,14 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/control/v1/control_event.proto.
  */
 export const file_qmtl_control_v1_control_event: GenFile = /*@__PURE__*/
-  fileDesc("CiNxbXRsL2NvbnRyb2wvdjEvY29udHJvbF9ldmVudC5wcm90bxIPcW10bC5jb250cm9sLnYxIloKEUFjdGl2YXRpb25VcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24iZAoPRGVjaXNpb25VcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEi8KCGRlY2lzaW9uGAIgASgLMh0ucW10bC5jb250cm9sLnYxLkdhdGVEZWNpc2lvbhIOCgZyZWFzb24YAyABKAkiSwoNUG9saWN5VXBkYXRlZBIQCgh3b3JsZF9pZBgBIAEoCRIWCg5wb2xpY3lfdmVyc2lvbhgCIAEoDRIQCghjaGVja3N1bRgDIAEoCSK5AQoMUXVldWVVcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEgwKBHRhZ3MYAyADKAkSGAoQaW50ZXJ2YWxfc2Vjb25kcxgEIAEoAxIuCgZxdWV1ZXMYBSADKAsyHi5xbXRsLmdyYXBoLnYxLlF1ZXVlRGVzY3JpcHRvchIqCgRzd2FwGAYgASgLMhwucW10bC5jb250cm9sLnYxLkNvbnRleHRTd2FwIoACCgtDb250ZXh0U3dhcBIPCgdzd2FwX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEhAKCHdvcmxkX2lkGAMgASgJEikKBXBoYXNlGAQgASgOMhoucW10bC5jb250cm9sLnYxLlN3YXBQaGFzZRIQCghmcm9tX3JvdxgFIAEoAxIqCgRmcm9tGAYgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0EigKAnRvGAcgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0EiYKBGtleXMYCCADKAsyGC5xbXRsLmNvbnRyb2wudjEuS2V5U3dhcCJMCgdLZXlTd2FwEg8KB25vZGVfaWQYASABKAkSFwoPb2xkX2NvbXB1dGVfa2V5GAIgASgJEhcKD25ld19jb21wdXRlX2tleRgDIAEoCSJUChBUYWdRdWVyeVVwc2VydGVkEiYKBXF1ZXJ5GAEgASgLMhcucW10bC5ncmFwaC52MS5UYWdRdWVyeRIYChBpbnRlcnZhbF9zZWNvbmRzGAIgASgDIk0KFVNlbnRpbmVsV2VpZ2h0VXBkYXRlZBITCgtzZW50aW5lbF9pZBgBIAEoCRIOCgZ3ZWlnaHQYAiABKAESDwoHdmVyc2lvbhgDIAEoCSJIChJSZWJhbGFuY2luZ1BsYW5uZWQSEQoJd29ybGRfaWRzGAEgAygJEg8KB3BsYW5faWQYAiABKAkSDgoGZGVsdGFzGAMgASgNInEKEUFwcGx5UGhhc2VDaGFuZ2VkEhAKCHdvcmxkX2lkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg4KBnJlYXNvbhgEIAEoCSJxCgxPcmRlclVwZGF0ZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRITCgtzdHJhdGVneV9pZBgDIAEoCRIXCg9jbGllbnRfb3JkZXJfaWQYBCABKAkSDQoFc3RhdGUYBSABKAkiTwoSU3VibWlzc2lvblByb2dyZXNzEhUKDXN1Ym1pc3Npb25faWQYASABKAkSEwoLc3RyYXRlZ3lfaWQYAiABKAkSDQoFc3RhdGUYAyABKAkiNQoRRGVwcmVjYXRpb25Ob3RpY2USDwoHc3ViamVjdBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIjgKE1Jpc2tTbmFwc2hvdFVwZGF0ZWQSEAoId29ybGRfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCSJMCgtIYWx0Q2hhbmdlZBINCgVzY29wZRgBIAEoCRIOCgZ0YXJnZXQYAiABKAkSDgoGaGFsdGVkGAMgASgIEg4KBnJlYXNvbhgEIAEoCSKBAQoMUHJvZ3Jlc3NNYXJrEj8KCXJldmlzaW9ucxgBIAMoCzIsLnFtdGwuY29udHJvbC52MS5Qcm9ncmVzc01hcmsuUmV2aXNpb25zRW50cnkaMAoOUmV2aXNpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASLPAQoIU25hcHNob3QSEQoJdG9waWNfa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEhIKCnN0YXRlX2hhc2gYAyABKAkSKwoEZ2F0ZRgEIAEoCzIdLnFtdGwuY29udHJvbC52MS5HYXRlU25hcHNob3QSLQoGcXVldWVzGAUgASgLMh0ucW10bC5jb250cm9sLnYxLlF1ZXVlVXBkYXRlZBIuCgZwb2xpY3kYBiABKAsyHi5xbXRsLmNvbnRyb2wudjEuUG9saWN5VXBkYXRlZCLyCQoMQ29udHJvbEV2ZW50EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SCgoCaWQYAiABKAkSDgoGc291cmNlGAMgASgJEgwKBHR5cGUYBCABKAkSDwoHc3ViamVjdBgFIAEoCRIoCgR0aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgl0b3BpY19rZXkYByABKAkSEAoIcmV2aXNpb24YCCABKAQSEwoLd29ybGRfZmVuY2UYCSABKAQSEgoKc3RhdGVfaGFzaBgKIAEoCRIWCg5jb3JyZWxhdGlvbl9pZBgLIAEoCRIwCgpnYXRlX2V2ZW50GBQgASgLMhoucW10bC5jb250cm9sLnYxLkdhdGVFdmVudEgAEkAKEmFjdGl2YXRpb25fdXBkYXRlZBgVIAEoCzIiLnFtdGwuY29udHJvbC52MS5BY3RpdmF0aW9uVXBkYXRlZEgAEjwKEGRlY2lzaW9uX3VwZGF0ZWQYFiABKAsyIC5xbXRsLmNvbnRyb2wudjEuRGVjaXNpb25VcGRhdGVkSAASOAoOcG9saWN5X3VwZGF0ZWQYFyABKAsyHi5xbXRsLmNvbnRyb2wudjEuUG9saWN5VXBkYXRlZEgAEjYKDXF1ZXVlX3VwZGF0ZWQYGCABKAsyHS5xbXRsLmNvbnRyb2wudjEuUXVldWVVcGRhdGVkSAASPwoSdGFnX3F1ZXJ5X3Vwc2VydGVkGBkgASgLMiEucW10bC5jb250cm9sLnYxLlRhZ1F1ZXJ5VXBzZXJ0ZWRIABJJChdzZW50aW5lbF93ZWlnaHRfdXBkYXRlZBgaIAEoCzImLnFtdGwuY29udHJvbC52MS5TZW50aW5lbFdlaWdodFVwZGF0ZWRIABJCChNyZWJhbGFuY2luZ19wbGFubmVkGBsgASgLMiMucW10bC5jb250cm9sLnYxLlJlYmFsYW5jaW5nUGxhbm5lZEgAEkEKE2FwcGx5X3BoYXNlX2NoYW5nZWQYHCABKAsyIi5xbXRsLmNvbnRyb2wudjEuQXBwbHlQaGFzZUNoYW5nZWRIABI2Cg1vcmRlcl91cGRhdGVkGB0gASgLMh0ucW10bC5jb250cm9sLnYxLk9yZGVyVXBkYXRlZEgAEkIKE3N1Ym1pc3Npb25fcHJvZ3Jlc3MYHiABKAsyIy5xbXRsLmNvbnRyb2wudjEuU3VibWlzc2lvblByb2dyZXNzSAASQAoSZGVwcmVjYXRpb25fbm90aWNlGB8gASgLMiIucW10bC5jb250cm9sLnYxLkRlcHJlY2F0aW9uTm90aWNlSAASRQoVcmlza19zbmFwc2hvdF91cGRhdGVkGCAgASgLMiQucW10bC5jb250cm9sLnYxLlJpc2tTbmFwc2hvdFVwZGF0ZWRIABI0CgxoYWx0X2NoYW5nZWQYISABKAsyHC5xbXRsLmNvbnRyb2wudjEuSGFsdENoYW5nZWRIABItCghzbmFwc2hvdBgiIAEoCzIZLnFtdGwuY29udHJvbC52MS5TbmFwc2hvdEgAEjYKDXByb2dyZXNzX21hcmsYIyABKAsyHS5xbXRsLmNvbnRyb2wudjEuUHJvZ3Jlc3NNYXJrSABCCQoHcGF5bG9hZCqGAQoJU3dhcFBoYXNlEhoKFlNXQVBfUEhBU0VfVU5TUEVDSUZJRUQQABIWChJTV0FQX1BIQVNFX09QRU5JTkcQARIWChJTV0FQX1BIQVNFX1BSRVBBUkUQAhIVChFTV0FQX1BIQVNFX0NPTU1JVBADEhYKElNXQVBfUEhBU0VfQUJPUlRFRBAEQk0KEmlvLnFtdGwuY29udHJvbC52MVABWjVnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9jb250cm9sL3YxO2NvbnRyb2x2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_qmtl_control_v1_gate, file_qmtl_graph_v1_graph, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiNxbXRsL2NvbnRyb2wvdjEvY29udHJvbF9ldmVudC5wcm90bxIPcW10bC5jb250cm9sLnYxIkkKC1BvbGljeVN0YXRlEhAKCHdvcmxkX2lkGAEgASgJEhYKDnBvbGljeV92ZXJzaW9uGAIgASgNEhAKCGNoZWNrc3VtGAMgASgJIlUKDlN0cmF0ZWd5UXVldWVzEhMKC3N0cmF0ZWd5X2lkGAEgASgJEi4KBnF1ZXVlcxgCIAMoCzIeLnFtdGwuZ3JhcGgudjEuUXVldWVEZXNjcmlwdG9yIpQBCgtRdWV1ZXNTdGF0ZRIQCgh3b3JsZF9pZBgBIAEoCRIzCgpzdHJhdGVnaWVzGAIgAygLMh8ucW10bC5jb250cm9sLnYxLlN0cmF0ZWd5UXVldWVzEisKBXN3YXBzGAMgAygLMhwucW10bC5jb250cm9sLnYxLkNvbnRleHRTd2FwEhEKCXRydW5jYXRlZBgEIAEoCCJUCg1RdWV1ZXNVcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEjEKCHN0cmF0ZWd5GAIgASgLMh8ucW10bC5jb250cm9sLnYxLlN0cmF0ZWd5UXVldWVzIq0BCgpUYWdNYXRjaGVzEiYKBXF1ZXJ5GAEgASgLMhcucW10bC5ncmFwaC52MS5UYWdRdWVyeRIYChBpbnRlcnZhbF9zZWNvbmRzGAIgASgDEhAKCHdvcmxkX2lkGAMgASgJEi4KBnF1ZXVlcxgEIAMoCzIeLnFtdGwuZ3JhcGgudjEuUXVldWVEZXNjcmlwdG9yEhsKE2luY29tcGF0aWJsZV9xdWV1ZXMYBSABKA0iTAoJVGFnc1N0YXRlEiwKB3F1ZXJpZXMYASADKAsyGy5xbXRsLmNvbnRyb2wudjEuVGFnTWF0Y2hlcxIRCgl0cnVuY2F0ZWQYAiABKAgiRgoLT3JkZXJzU3RhdGUSJAoGb3JkZXJzGAEgAygLMhQucW10bC5vcmRlci52MS5PcmRlchIRCgl0cnVuY2F0ZWQYAiABKAgiMAoKSGFsdHNTdGF0ZRIiCgVoYWx0cxgBIAMoCzITLnFtdGwub3JkZXIudjEuSGFsdCKLAQoQUmViYWxhbmNpbmdTdGF0ZRIQCgh3b3JsZF9pZBgBIAEoCRISCgphbGxvY2F0aW9uGAIgASgBEhAKCGJhdGNoX2lkGAMgASgJEg4KBmRlbHRhcxgEIAEoDRIvCgt1cGRhdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibwoMUmVwbGF5UnVubmVyEhIKCnNlc3Npb25faWQYASABKAkSEAoId29ybGRfaWQYAiABKAkSFAoMc3RyYXRlZ3lfaWRzGAMgAygJEhAKCGZyb21fcm93GAQgASgDEhEKCWVuZGVkX3JvdxgFIAEoAyKdAgoJRmVlZFN0YXRlEg4KBnNvdXJjZRgBIAEoCRIuCgp1bnRpbF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpwYXNzZWRfcm93GAMgASgDEjoKFnBhc3NlZF9idWNrZXRfZW5kX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KB3J1bm5lcnMYBSADKAsyHS5xbXRsLmNvbnRyb2wudjEuUmVwbGF5UnVubmVyEhsKE2Ryb3BwZWRfc2Vzc2lvbl9pZHMYBiADKAkSDwoHc2V0dGxlZBgHIAEoCBINCgVlbmRlZBgIIAEoCBITCgtmaW5nZXJwcmludBgJIAEoCSKBAQoMUHJvZ3Jlc3NNYXJrEj8KCXJldmlzaW9ucxgBIAMoCzIsLnFtdGwuY29udHJvbC52MS5Qcm9ncmVzc01hcmsuUmV2aXNpb25zRW50cnkaMAoOUmV2aXNpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASLAAwoIU25hcHNob3QSKgoEZ2F0ZRgBIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGVIABIuCgZwb2xpY3kYAiABKAsyHC5xbXRsLmNvbnRyb2wudjEuUG9saWN5U3RhdGVIABIuCgZxdWV1ZXMYAyABKAsyHC5xbXRsLmNvbnRyb2wudjEuUXVldWVzU3RhdGVIABIqCgR0YWdzGAQgASgLMhoucW10bC5jb250cm9sLnYxLlRhZ3NTdGF0ZUgAEi4KBm9yZGVycxgFIAEoCzIcLnFtdGwuY29udHJvbC52MS5PcmRlcnNTdGF0ZUgAEiwKBWhhbHRzGAYgASgLMhsucW10bC5jb250cm9sLnYxLkhhbHRzU3RhdGVIABI4CgtyZWJhbGFuY2luZxgHIAEoCzIhLnFtdGwuY29udHJvbC52MS5SZWJhbGFuY2luZ1N0YXRlSAASLwoKc3VibWlzc2lvbhgIIAEoCzIZLnFtdGwuZ3JhcGgudjEuU3VibWlzc2lvbkgAEioKBGZlZWQYCSABKAsyGi5xbXRsLmNvbnRyb2wudjEuRmVlZFN0YXRlSABCBwoFc3RhdGUikAcKDENvbnRyb2xFdmVudBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEgoKAmlkGAIgASgJEg4KBnNvdXJjZRgDIAEoCRIMCgR0eXBlGAQgASgJEg8KB3N1YmplY3QYBSABKAkSKAoEdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJdG9waWNfa2V5GAcgASgJEhMKC3N0b3JlX2Vwb2NoGAggASgEEhAKCHJldmlzaW9uGAkgASgEEhIKCnN0YXRlX2hhc2gYCiABKAkSLQoIc25hcHNob3QYFCABKAsyGS5xbXRsLmNvbnRyb2wudjEuU25hcHNob3RIABI2Cg1wcm9ncmVzc19tYXJrGBUgASgLMh0ucW10bC5jb250cm9sLnYxLlByb2dyZXNzTWFya0gAEjAKCmdhdGVfZXZlbnQYFiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZUV2ZW50SAASNgoOcG9saWN5X3VwZGF0ZWQYFyABKAsyHC5xbXRsLmNvbnRyb2wudjEuUG9saWN5U3RhdGVIABI4Cg5xdWV1ZXNfdXBkYXRlZBgYIAEoCzIeLnFtdGwuY29udHJvbC52MS5RdWV1ZXNVcGRhdGVkSAASNAoMc3dhcF91cGRhdGVkGBkgASgLMhwucW10bC5jb250cm9sLnYxLkNvbnRleHRTd2FwSAASOAoRdGFnX3F1ZXJ5X3VwZGF0ZWQYGiABKAsyGy5xbXRsLmNvbnRyb2wudjEuVGFnTWF0Y2hlc0gAEi0KDW9yZGVyX3VwZGF0ZWQYGyABKAsyFC5xbXRsLm9yZGVyLnYxLk9yZGVySAASNAoNaGFsdHNfdXBkYXRlZBgcIAEoCzIbLnFtdGwuY29udHJvbC52MS5IYWx0c1N0YXRlSAASQAoTcmViYWxhbmNpbmdfdXBkYXRlZBgdIAEoCzIhLnFtdGwuY29udHJvbC52MS5SZWJhbGFuY2luZ1N0YXRlSAASNwoSc3VibWlzc2lvbl91cGRhdGVkGB4gASgLMhkucW10bC5ncmFwaC52MS5TdWJtaXNzaW9uSAASMgoMZmVlZF91cGRhdGVkGB8gASgLMhoucW10bC5jb250cm9sLnYxLkZlZWRTdGF0ZUgAQgkKB3BheWxvYWQqvgEKBVRvcGljEhUKEVRPUElDX1VOU1BFQ0lGSUVEEAASDgoKVE9QSUNfR0FURRABEhAKDFRPUElDX1BPTElDWRACEg8KC1RPUElDX1FVRVVFEAMSDQoJVE9QSUNfVEFHEAQSDwoLVE9QSUNfT1JERVIQBRIOCgpUT1BJQ19IQUxUEAYSFQoRVE9QSUNfUkVCQUxBTkNJTkcQBxIUChBUT1BJQ19TVUJNSVNTSU9OEAgSDgoKVE9QSUNfRkVFRBAJQk0KEmlvLnFtdGwuY29udHJvbC52MVABWjVnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9jb250cm9sL3YxO2NvbnRyb2x2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_qmtl_control_v1_context_swap, file_qmtl_control_v1_gate, file_qmtl_graph_v1_graph, file_qmtl_graph_v1_submission, file_qmtl_order_v1_halt, file_qmtl_order_v1_order, file_qmtl_type_v1_schema_version]);
 
 /**
- * An activation changed; a view of the gate for watchers.
+ * The policy in force of a world.
  *
- * @generated from message qmtl.control.v1.ActivationUpdated
+ * @generated from message qmtl.control.v1.PolicyState
  */
-export type ActivationUpdated = Message<"qmtl.control.v1.ActivationUpdated"> & {
+export type PolicyState = Message<"qmtl.control.v1.PolicyState"> & {
   /**
    * World.
    *
@@ -36,70 +42,7 @@ export type ActivationUpdated = Message<"qmtl.control.v1.ActivationUpdated"> & {
   worldId: string;
 
   /**
-   * The activation now.
-   *
-   * @generated from field: qmtl.control.v1.GateActivation activation = 2;
-   */
-  activation?: GateActivation | undefined;
-};
-
-/**
- * Describes the message qmtl.control.v1.ActivationUpdated.
- * Use `create(ActivationUpdatedSchema)` to create a new message.
- */
-export const ActivationUpdatedSchema: GenMessage<ActivationUpdated> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 0);
-
-/**
- * A decision changed; a view of the gate for watchers.
- *
- * @generated from message qmtl.control.v1.DecisionUpdated
- */
-export type DecisionUpdated = Message<"qmtl.control.v1.DecisionUpdated"> & {
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 1;
-   */
-  worldId: string;
-
-  /**
-   * Decision.
-   *
-   * @generated from field: qmtl.control.v1.GateDecision decision = 2;
-   */
-  decision?: GateDecision | undefined;
-
-  /**
-   * Every term, and the one that bound.
-   *
-   * @generated from field: string reason = 3;
-   */
-  reason: string;
-};
-
-/**
- * Describes the message qmtl.control.v1.DecisionUpdated.
- * Use `create(DecisionUpdatedSchema)` to create a new message.
- */
-export const DecisionUpdatedSchema: GenMessage<DecisionUpdated> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 1);
-
-/**
- * A policy became the world's default.
- *
- * @generated from message qmtl.control.v1.PolicyUpdated
- */
-export type PolicyUpdated = Message<"qmtl.control.v1.PolicyUpdated"> & {
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 1;
-   */
-  worldId: string;
-
-  /**
-   * Version, from 1.
+   * Version; 0: none.
    *
    * @generated from field: uint32 policy_version = 2;
    */
@@ -114,179 +57,117 @@ export type PolicyUpdated = Message<"qmtl.control.v1.PolicyUpdated"> & {
 };
 
 /**
- * Describes the message qmtl.control.v1.PolicyUpdated.
- * Use `create(PolicyUpdatedSchema)` to create a new message.
+ * Describes the message qmtl.control.v1.PolicyState.
+ * Use `create(PolicyStateSchema)` to create a new message.
  */
-export const PolicyUpdatedSchema: GenMessage<PolicyUpdated> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 2);
+export const PolicyStateSchema: GenMessage<PolicyState> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 0);
 
 /**
- * Queues of a strategy or context changed.
+ * Queues of one strategy in one context.
  *
- * @generated from message qmtl.control.v1.QueueUpdated
+ * @generated from message qmtl.control.v1.StrategyQueues
  */
-export type QueueUpdated = Message<"qmtl.control.v1.QueueUpdated"> & {
+export type StrategyQueues = Message<"qmtl.control.v1.StrategyQueues"> & {
   /**
-   * World; empty for source queues.
+   * Strategy.
+   *
+   * @generated from field: string strategy_id = 1;
+   */
+  strategyId: string;
+
+  /**
+   * Its queues in the context in force.
+   *
+   * @generated from field: repeated qmtl.graph.v1.QueueDescriptor queues = 2;
+   */
+  queues: QueueDescriptor[];
+};
+
+/**
+ * Describes the message qmtl.control.v1.StrategyQueues.
+ * Use `create(StrategyQueuesSchema)` to create a new message.
+ */
+export const StrategyQueuesSchema: GenMessage<StrategyQueues> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 1);
+
+/**
+ * Queues of a world.
+ *
+ * @generated from message qmtl.control.v1.QueuesState
+ */
+export type QueuesState = Message<"qmtl.control.v1.QueuesState"> & {
+  /**
+   * World.
    *
    * @generated from field: string world_id = 1;
    */
   worldId: string;
 
   /**
-   * Strategy concerned; empty for tag queries.
+   * Per strategy of the ticket; of all strategies when it names none. Above 10,000 queues the rest is left out and
+   * `truncated` says so; read it with ListNodeAssignments.
    *
-   * @generated from field: string strategy_id = 2;
+   * @generated from field: repeated qmtl.control.v1.StrategyQueues strategies = 2;
    */
-  strategyId: string;
+  strategies: StrategyQueues[];
 
   /**
-   * Tags and interval concerned.
+   * Changes of context that are not decided.
    *
-   * @generated from field: repeated string tags = 3;
+   * @generated from field: repeated qmtl.control.v1.ContextSwap swaps = 3;
    */
-  tags: string[];
+  swaps: ContextSwap[];
 
   /**
-   * Interval in seconds; 0 = not about tags.
+   * True: not all queues are here.
    *
-   * @generated from field: int64 interval_seconds = 4;
+   * @generated from field: bool truncated = 4;
    */
-  intervalSeconds: bigint;
-
-  /**
-   * Queues that match now, or the queues of the context.
-   *
-   * @generated from field: repeated qmtl.graph.v1.QueueDescriptor queues = 5;
-   */
-  queues: QueueDescriptor[];
-
-  /**
-   * Set while a compute context changes.
-   *
-   * @generated from field: qmtl.control.v1.ContextSwap swap = 6;
-   */
-  swap?: ContextSwap | undefined;
+  truncated: boolean;
 };
 
 /**
- * Describes the message qmtl.control.v1.QueueUpdated.
- * Use `create(QueueUpdatedSchema)` to create a new message.
+ * Describes the message qmtl.control.v1.QueuesState.
+ * Use `create(QueuesStateSchema)` to create a new message.
  */
-export const QueueUpdatedSchema: GenMessage<QueueUpdated> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 3);
+export const QueuesStateSchema: GenMessage<QueuesState> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 2);
 
 /**
- * A running strategy moves to another compute context at a row edge.
+ * Queues of one strategy changed.
  *
- * @generated from message qmtl.control.v1.ContextSwap
+ * @generated from message qmtl.control.v1.QueuesUpdated
  */
-export type ContextSwap = Message<"qmtl.control.v1.ContextSwap"> & {
-  /**
-   * Id of the swap.
-   *
-   * @generated from field: string swap_id = 1;
-   */
-  swapId: string;
-
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 2;
-   */
-  strategyId: string;
-
+export type QueuesUpdated = Message<"qmtl.control.v1.QueuesUpdated"> & {
   /**
    * World.
    *
-   * @generated from field: string world_id = 3;
+   * @generated from field: string world_id = 1;
    */
   worldId: string;
 
   /**
-   * Where it stands.
+   * The strategy and its queues now.
    *
-   * @generated from field: qmtl.control.v1.SwapPhase phase = 4;
+   * @generated from field: qmtl.control.v1.StrategyQueues strategy = 2;
    */
-  phase: SwapPhase;
-
-  /**
-   * First row computed in the new context (PREPARE, COMMIT).
-   *
-   * @generated from field: int64 from_row = 5;
-   */
-  fromRow: bigint;
-
-  /**
-   * Old context.
-   *
-   * @generated from field: qmtl.type.v1.ComputeContext from = 6;
-   */
-  from?: ComputeContext | undefined;
-
-  /**
-   * New context.
-   *
-   * @generated from field: qmtl.type.v1.ComputeContext to = 7;
-   */
-  to?: ComputeContext | undefined;
-
-  /**
-   * Old and new key of each node.
-   *
-   * @generated from field: repeated qmtl.control.v1.KeySwap keys = 8;
-   */
-  keys: KeySwap[];
+  strategy?: StrategyQueues | undefined;
 };
 
 /**
- * Describes the message qmtl.control.v1.ContextSwap.
- * Use `create(ContextSwapSchema)` to create a new message.
+ * Describes the message qmtl.control.v1.QueuesUpdated.
+ * Use `create(QueuesUpdatedSchema)` to create a new message.
  */
-export const ContextSwapSchema: GenMessage<ContextSwap> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 4);
+export const QueuesUpdatedSchema: GenMessage<QueuesUpdated> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 3);
 
 /**
- * Old and new key of one node.
+ * What matches a tag query in one world.
  *
- * @generated from message qmtl.control.v1.KeySwap
+ * @generated from message qmtl.control.v1.TagMatches
  */
-export type KeySwap = Message<"qmtl.control.v1.KeySwap"> & {
-  /**
-   * Node.
-   *
-   * @generated from field: string node_id = 1;
-   */
-  nodeId: string;
-
-  /**
-   * Key before.
-   *
-   * @generated from field: string old_compute_key = 2;
-   */
-  oldComputeKey: string;
-
-  /**
-   * Key after.
-   *
-   * @generated from field: string new_compute_key = 3;
-   */
-  newComputeKey: string;
-};
-
-/**
- * Describes the message qmtl.control.v1.KeySwap.
- * Use `create(KeySwapSchema)` to create a new message.
- */
-export const KeySwapSchema: GenMessage<KeySwap> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 5);
-
-/**
- * A tag query was seen for the first time, or its matches changed.
- *
- * @generated from message qmtl.control.v1.TagQueryUpserted
- */
-export type TagQueryUpserted = Message<"qmtl.control.v1.TagQueryUpserted"> & {
+export type TagMatches = Message<"qmtl.control.v1.TagMatches"> & {
   /**
    * The query.
    *
@@ -300,91 +181,119 @@ export type TagQueryUpserted = Message<"qmtl.control.v1.TagQueryUpserted"> & {
    * @generated from field: int64 interval_seconds = 2;
    */
   intervalSeconds: bigint;
+
+  /**
+   * World; empty: source queues only.
+   *
+   * @generated from field: string world_id = 3;
+   */
+  worldId: string;
+
+  /**
+   * Queues that match now; at most 1,000, the rest is read with ListQueuesByTag.
+   *
+   * @generated from field: repeated qmtl.graph.v1.QueueDescriptor queues = 4;
+   */
+  queues: QueueDescriptor[];
+
+  /**
+   * Queues that have the tags and are left out because they pin a source to other data.
+   *
+   * @generated from field: uint32 incompatible_queues = 5;
+   */
+  incompatibleQueues: number;
 };
 
 /**
- * Describes the message qmtl.control.v1.TagQueryUpserted.
- * Use `create(TagQueryUpsertedSchema)` to create a new message.
+ * Describes the message qmtl.control.v1.TagMatches.
+ * Use `create(TagMatchesSchema)` to create a new message.
  */
-export const TagQueryUpsertedSchema: GenMessage<TagQueryUpserted> = /*@__PURE__*/
+export const TagMatchesSchema: GenMessage<TagMatches> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 4);
+
+/**
+ * Tag queries known.
+ *
+ * @generated from message qmtl.control.v1.TagsState
+ */
+export type TagsState = Message<"qmtl.control.v1.TagsState"> & {
+  /**
+   * At most 1,000.
+   *
+   * @generated from field: repeated qmtl.control.v1.TagMatches queries = 1;
+   */
+  queries: TagMatches[];
+
+  /**
+   * True: not all queries are here.
+   *
+   * @generated from field: bool truncated = 2;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message qmtl.control.v1.TagsState.
+ * Use `create(TagsStateSchema)` to create a new message.
+ */
+export const TagsStateSchema: GenMessage<TagsState> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 5);
+
+/**
+ * Orders of a world: those that work, at most 10,000, oldest first. Orders that ended are read with ListOrders.
+ *
+ * @generated from message qmtl.control.v1.OrdersState
+ */
+export type OrdersState = Message<"qmtl.control.v1.OrdersState"> & {
+  /**
+   * The orders.
+   *
+   * @generated from field: repeated qmtl.order.v1.Order orders = 1;
+   */
+  orders: Order[];
+
+  /**
+   * True: not all working orders are here.
+   *
+   * @generated from field: bool truncated = 2;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message qmtl.control.v1.OrdersState.
+ * Use `create(OrdersStateSchema)` to create a new message.
+ */
+export const OrdersStateSchema: GenMessage<OrdersState> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 6);
 
 /**
- * Traffic weight of a version changed.
+ * Halts.
  *
- * @generated from message qmtl.control.v1.SentinelWeightUpdated
+ * @generated from message qmtl.control.v1.HaltsState
  */
-export type SentinelWeightUpdated = Message<"qmtl.control.v1.SentinelWeightUpdated"> & {
+export type HaltsState = Message<"qmtl.control.v1.HaltsState"> & {
   /**
-   * Sentinel.
+   * All halts in force, oldest first.
    *
-   * @generated from field: string sentinel_id = 1;
+   * @generated from field: repeated qmtl.order.v1.Halt halts = 1;
    */
-  sentinelId: string;
-
-  /**
-   * 0..1.
-   *
-   * @generated from field: double weight = 2;
-   */
-  weight: number;
-
-  /**
-   * Version of the strategy.
-   *
-   * @generated from field: string version = 3;
-   */
-  version: string;
+  halts: Halt[];
 };
 
 /**
- * Describes the message qmtl.control.v1.SentinelWeightUpdated.
- * Use `create(SentinelWeightUpdatedSchema)` to create a new message.
+ * Describes the message qmtl.control.v1.HaltsState.
+ * Use `create(HaltsStateSchema)` to create a new message.
  */
-export const SentinelWeightUpdatedSchema: GenMessage<SentinelWeightUpdated> = /*@__PURE__*/
+export const HaltsStateSchema: GenMessage<HaltsState> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 7);
 
 /**
- * A plan was applied.
+ * What happened to the capital of a world last.
  *
- * @generated from message qmtl.control.v1.RebalancingPlanned
+ * @generated from message qmtl.control.v1.RebalancingState
  */
-export type RebalancingPlanned = Message<"qmtl.control.v1.RebalancingPlanned"> & {
-  /**
-   * Worlds concerned.
-   *
-   * @generated from field: repeated string world_ids = 1;
-   */
-  worldIds: string[];
-
-  /**
-   * Id of the plan.
-   *
-   * @generated from field: string plan_id = 2;
-   */
-  planId: string;
-
-  /**
-   * Number of position changes.
-   *
-   * @generated from field: uint32 deltas = 3;
-   */
-  deltas: number;
-};
-
-/**
- * Describes the message qmtl.control.v1.RebalancingPlanned.
- * Use `create(RebalancingPlannedSchema)` to create a new message.
- */
-export const RebalancingPlannedSchema: GenMessage<RebalancingPlanned> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 8);
-
-/**
- * An apply moved on; a view of the gate for watchers.
- *
- * @generated from message qmtl.control.v1.ApplyPhaseChanged
- */
-export type ApplyPhaseChanged = Message<"qmtl.control.v1.ApplyPhaseChanged"> & {
+export type RebalancingState = Message<"qmtl.control.v1.RebalancingState"> & {
   /**
    * World.
    *
@@ -393,46 +302,53 @@ export type ApplyPhaseChanged = Message<"qmtl.control.v1.ApplyPhaseChanged"> & {
   worldId: string;
 
   /**
-   * Run.
+   * Share of the account's equity now.
    *
-   * @generated from field: string run_id = 2;
+   * @generated from field: double allocation = 2;
    */
-  runId: string;
+  allocation: number;
 
   /**
-   * Phase now.
+   * Batch that was executed last; empty for none.
    *
-   * @generated from field: qmtl.control.v1.ApplyPhase phase = 3;
+   * @generated from field: string batch_id = 3;
    */
-  phase: ApplyPhase;
+  batchId: string;
 
   /**
-   * Why, for rollbacks.
+   * Position changes of that batch.
    *
-   * @generated from field: string reason = 4;
+   * @generated from field: uint32 deltas = 4;
    */
-  reason: string;
+  deltas: number;
+
+  /**
+   * When it changed.
+   *
+   * @generated from field: google.protobuf.Timestamp update_time = 5;
+   */
+  updateTime?: Timestamp | undefined;
 };
 
 /**
- * Describes the message qmtl.control.v1.ApplyPhaseChanged.
- * Use `create(ApplyPhaseChangedSchema)` to create a new message.
+ * Describes the message qmtl.control.v1.RebalancingState.
+ * Use `create(RebalancingStateSchema)` to create a new message.
  */
-export const ApplyPhaseChangedSchema: GenMessage<ApplyPhaseChanged> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 9);
+export const RebalancingStateSchema: GenMessage<RebalancingState> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 8);
 
 /**
- * An order changed state.
+ * A runner that the barrier of a replay feed waits for.
  *
- * @generated from message qmtl.control.v1.OrderUpdated
+ * @generated from message qmtl.control.v1.ReplayRunner
  */
-export type OrderUpdated = Message<"qmtl.control.v1.OrderUpdated"> & {
+export type ReplayRunner = Message<"qmtl.control.v1.ReplayRunner"> & {
   /**
-   * Account.
+   * Session.
    *
-   * @generated from field: string account_id = 1;
+   * @generated from field: string session_id = 1;
    */
-  accountId: string;
+  sessionId: string;
 
   /**
    * World.
@@ -442,166 +358,111 @@ export type OrderUpdated = Message<"qmtl.control.v1.OrderUpdated"> & {
   worldId: string;
 
   /**
-   * Strategy.
+   * Strategies it runs.
    *
-   * @generated from field: string strategy_id = 3;
+   * @generated from field: repeated string strategy_ids = 3;
    */
-  strategyId: string;
+  strategyIds: string[];
 
   /**
-   * Order.
+   * First row it is counted from.
    *
-   * @generated from field: string client_order_id = 4;
+   * @generated from field: int64 from_row = 4;
    */
-  clientOrderId: string;
+  fromRow: bigint;
 
   /**
-   * Its state, lower case.
+   * Last row it ended; −1 for none.
    *
-   * @generated from field: string state = 5;
+   * @generated from field: int64 ended_row = 5;
    */
-  state: string;
+  endedRow: bigint;
 };
 
 /**
- * Describes the message qmtl.control.v1.OrderUpdated.
- * Use `create(OrderUpdatedSchema)` to create a new message.
+ * Describes the message qmtl.control.v1.ReplayRunner.
+ * Use `create(ReplayRunnerSchema)` to create a new message.
  */
-export const OrderUpdatedSchema: GenMessage<OrderUpdated> = /*@__PURE__*/
+export const ReplayRunnerSchema: GenMessage<ReplayRunner> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 9);
+
+/**
+ * Where a replay feed stands.
+ *
+ * @generated from message qmtl.control.v1.FeedState
+ */
+export type FeedState = Message<"qmtl.control.v1.FeedState"> & {
+  /**
+   * Entry under `sources:` of qmtl.yml.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * Last bucket end that may pass. Absent: no hold.
+   *
+   * @generated from field: google.protobuf.Timestamp until_time = 2;
+   */
+  untilTime?: Timestamp | undefined;
+
+  /**
+   * Last row passed; −1 for none.
+   *
+   * @generated from field: int64 passed_row = 3;
+   */
+  passedRow: bigint;
+
+  /**
+   * Bucket end of it.
+   *
+   * @generated from field: google.protobuf.Timestamp passed_bucket_end_time = 4;
+   */
+  passedBucketEndTime?: Timestamp | undefined;
+
+  /**
+   * Runners the barrier waits for.
+   *
+   * @generated from field: repeated qmtl.control.v1.ReplayRunner runners = 5;
+   */
+  runners: ReplayRunner[];
+
+  /**
+   * Sessions that were dropped because they fell silent, since this gateway started; at most 100, newest first. A
+   * session that is heard again registers again.
+   *
+   * @generated from field: repeated string dropped_session_ids = 6;
+   */
+  droppedSessionIds: string[];
+
+  /**
+   * True: every runner has ended the passed row and the router has booked it.
+   *
+   * @generated from field: bool settled = 7;
+   */
+  settled: boolean;
+
+  /**
+   * True: the feed has ended.
+   *
+   * @generated from field: bool ended = 8;
+   */
+  ended: boolean;
+
+  /**
+   * Names the data of the feed, as its last START did; empty before the first. What a submission pins.
+   *
+   * @generated from field: string fingerprint = 9;
+   */
+  fingerprint: string;
+};
+
+/**
+ * Describes the message qmtl.control.v1.FeedState.
+ * Use `create(FeedStateSchema)` to create a new message.
+ */
+export const FeedStateSchema: GenMessage<FeedState> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 10);
-
-/**
- * A submission moved on.
- *
- * @generated from message qmtl.control.v1.SubmissionProgress
- */
-export type SubmissionProgress = Message<"qmtl.control.v1.SubmissionProgress"> & {
-  /**
-   * Submission.
-   *
-   * @generated from field: string submission_id = 1;
-   */
-  submissionId: string;
-
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 2;
-   */
-  strategyId: string;
-
-  /**
-   * queued, processing, completed, failed.
-   *
-   * @generated from field: string state = 3;
-   */
-  state: string;
-};
-
-/**
- * Describes the message qmtl.control.v1.SubmissionProgress.
- * Use `create(SubmissionProgressSchema)` to create a new message.
- */
-export const SubmissionProgressSchema: GenMessage<SubmissionProgress> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 11);
-
-/**
- * Something will go away.
- *
- * @generated from message qmtl.control.v1.DeprecationNotice
- */
-export type DeprecationNotice = Message<"qmtl.control.v1.DeprecationNotice"> & {
-  /**
-   * What.
-   *
-   * @generated from field: string subject = 1;
-   */
-  subject: string;
-
-  /**
-   * What to use instead.
-   *
-   * @generated from field: string message = 2;
-   */
-  message: string;
-};
-
-/**
- * Describes the message qmtl.control.v1.DeprecationNotice.
- * Use `create(DeprecationNoticeSchema)` to create a new message.
- */
-export const DeprecationNoticeSchema: GenMessage<DeprecationNotice> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 12);
-
-/**
- * A risk snapshot was stored.
- *
- * @generated from message qmtl.control.v1.RiskSnapshotUpdated
- */
-export type RiskSnapshotUpdated = Message<"qmtl.control.v1.RiskSnapshotUpdated"> & {
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 1;
-   */
-  worldId: string;
-
-  /**
-   * Version of the snapshot.
-   *
-   * @generated from field: string version = 2;
-   */
-  version: string;
-};
-
-/**
- * Describes the message qmtl.control.v1.RiskSnapshotUpdated.
- * Use `create(RiskSnapshotUpdatedSchema)` to create a new message.
- */
-export const RiskSnapshotUpdatedSchema: GenMessage<RiskSnapshotUpdated> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 13);
-
-/**
- * A halt was set or cleared.
- *
- * @generated from message qmtl.control.v1.HaltChanged
- */
-export type HaltChanged = Message<"qmtl.control.v1.HaltChanged"> & {
-  /**
-   * all, account, world or strategy.
-   *
-   * @generated from field: string scope = 1;
-   */
-  scope: string;
-
-  /**
-   * Id within the scope; empty for all.
-   *
-   * @generated from field: string target = 2;
-   */
-  target: string;
-
-  /**
-   * True: orders are stopped.
-   *
-   * @generated from field: bool halted = 3;
-   */
-  halted: boolean;
-
-  /**
-   * Why.
-   *
-   * @generated from field: string reason = 4;
-   */
-  reason: string;
-};
-
-/**
- * Describes the message qmtl.control.v1.HaltChanged.
- * Use `create(HaltChangedSchema)` to create a new message.
- */
-export const HaltChangedSchema: GenMessage<HaltChanged> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 14);
 
 /**
  * Sent at least every 2 s, so that a silent stream is told from a broken one.
@@ -610,7 +471,7 @@ export const HaltChangedSchema: GenMessage<HaltChanged> = /*@__PURE__*/
  */
 export type ProgressMark = Message<"qmtl.control.v1.ProgressMark"> & {
   /**
-   * Last revision per topic key.
+   * Last revision per topic key of the ticket.
    *
    * @generated from field: map<string, uint64> revisions = 1;
    */
@@ -622,55 +483,92 @@ export type ProgressMark = Message<"qmtl.control.v1.ProgressMark"> & {
  * Use `create(ProgressMarkSchema)` to create a new message.
  */
 export const ProgressMarkSchema: GenMessage<ProgressMark> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 15);
+  messageDesc(file_qmtl_control_v1_control_event, 11);
 
 /**
- * State of one topic key; what follows are its changes.
+ * State of one topic key, at the revision of the event that carries it. What follows are its changes.
  *
  * @generated from message qmtl.control.v1.Snapshot
  */
 export type Snapshot = Message<"qmtl.control.v1.Snapshot"> & {
   /**
-   * Topic key, such as "world/w1/gate".
+   * The state.
    *
-   * @generated from field: string topic_key = 1;
+   * @generated from oneof qmtl.control.v1.Snapshot.state
    */
-  topicKey: string;
-
-  /**
-   * Revision of the state.
-   *
-   * @generated from field: uint64 revision = 2;
-   */
-  revision: bigint;
-
-  /**
-   * Hash of the state, where the topic has one.
-   *
-   * @generated from field: string state_hash = 3;
-   */
-  stateHash: string;
-
-  /**
-   * Set for gate topics.
-   *
-   * @generated from field: qmtl.control.v1.GateSnapshot gate = 4;
-   */
-  gate?: GateSnapshot | undefined;
-
-  /**
-   * Set for queue topics.
-   *
-   * @generated from field: qmtl.control.v1.QueueUpdated queues = 5;
-   */
-  queues?: QueueUpdated | undefined;
-
-  /**
-   * Set for policy topics.
-   *
-   * @generated from field: qmtl.control.v1.PolicyUpdated policy = 6;
-   */
-  policy?: PolicyUpdated | undefined;
+  state: {
+    /**
+     * Of GATE.
+     *
+     * @generated from field: qmtl.control.v1.GateState gate = 1;
+     */
+    value: GateState;
+    case: "gate";
+  } | {
+    /**
+     * Of POLICY.
+     *
+     * @generated from field: qmtl.control.v1.PolicyState policy = 2;
+     */
+    value: PolicyState;
+    case: "policy";
+  } | {
+    /**
+     * Of QUEUE.
+     *
+     * @generated from field: qmtl.control.v1.QueuesState queues = 3;
+     */
+    value: QueuesState;
+    case: "queues";
+  } | {
+    /**
+     * Of TAG.
+     *
+     * @generated from field: qmtl.control.v1.TagsState tags = 4;
+     */
+    value: TagsState;
+    case: "tags";
+  } | {
+    /**
+     * Of ORDER.
+     *
+     * @generated from field: qmtl.control.v1.OrdersState orders = 5;
+     */
+    value: OrdersState;
+    case: "orders";
+  } | {
+    /**
+     * Of HALT.
+     *
+     * @generated from field: qmtl.control.v1.HaltsState halts = 6;
+     */
+    value: HaltsState;
+    case: "halts";
+  } | {
+    /**
+     * Of REBALANCING.
+     *
+     * @generated from field: qmtl.control.v1.RebalancingState rebalancing = 7;
+     */
+    value: RebalancingState;
+    case: "rebalancing";
+  } | {
+    /**
+     * Of SUBMISSION.
+     *
+     * @generated from field: qmtl.graph.v1.Submission submission = 8;
+     */
+    value: Submission;
+    case: "submission";
+  } | {
+    /**
+     * Of FEED.
+     *
+     * @generated from field: qmtl.control.v1.FeedState feed = 9;
+     */
+    value: FeedState;
+    case: "feed";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -678,13 +576,12 @@ export type Snapshot = Message<"qmtl.control.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 16);
+  messageDesc(file_qmtl_control_v1_control_event, 12);
 
 /**
  * One event of the control stream, and what the bus carries. CloudEvents attributes as fields.
  *
- * Topic on the bus: "control"; key: `topic_key`; per key in revision order; at least once; replayable from
- * the first event kept (24 h).
+ * On the bus: topic "control", key `topic_key`; per key in revision order; at least once; kept 24 h.
  *
  * @generated from message qmtl.control.v1.ControlEvent
  */
@@ -697,7 +594,7 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Unique.
+   * Unique per event; the same event delivered twice has the same.
    *
    * @generated from field: string id = 2;
    */
@@ -718,7 +615,7 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
   type: string;
 
   /**
-   * What it is about.
+   * What it is about: the id of the world, strategy, order, …
    *
    * @generated from field: string subject = 5;
    */
@@ -732,141 +629,136 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
   time?: Timestamp | undefined;
 
   /**
-   * Topic key, such as "world/w1/gate".
+   * Topic key, such as "world/w1/gate". Empty in progress marks.
    *
    * @generated from field: string topic_key = 7;
    */
   topicKey: string;
 
   /**
-   * Gap-free per topic key; 0 for snapshots and progress marks.
+   * Store epoch of the topic key; raised when the store is restored.
    *
-   * @generated from field: uint64 revision = 8;
+   * @generated from field: uint64 store_epoch = 8;
+   */
+  storeEpoch: bigint;
+
+  /**
+   * Gap-free per topic key and store epoch. A change: its own revision. A snapshot: that of the state. 0 in progress
+   * marks, and in the snapshot of a key nothing has happened to.
+   *
+   * @generated from field: uint64 revision = 9;
    */
   revision: bigint;
 
   /**
-   * Fence of the world, where there is one.
-   *
-   * @generated from field: uint64 world_fence = 9;
-   */
-  worldFence: bigint;
-
-  /**
-   * Hash of the state after the event, where there is one.
+   * Hash of the state after the event; GATE only.
    *
    * @generated from field: string state_hash = 10;
    */
   stateHash: string;
 
   /**
-   * Ties events of one cause together.
-   *
-   * @generated from field: string correlation_id = 11;
-   */
-  correlationId: string;
-
-  /**
-   * The payload.
+   * The payload. A client that knows none of the members skips the event and takes its revision as applied, except of
+   * GATE: there it answers with a Nack and shuts its gate.
    *
    * @generated from oneof qmtl.control.v1.ControlEvent.payload
    */
   payload: {
     /**
-     * @generated from field: qmtl.control.v1.GateEvent gate_event = 20;
-     */
-    value: GateEvent;
-    case: "gateEvent";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.ActivationUpdated activation_updated = 21;
-     */
-    value: ActivationUpdated;
-    case: "activationUpdated";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.DecisionUpdated decision_updated = 22;
-     */
-    value: DecisionUpdated;
-    case: "decisionUpdated";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.PolicyUpdated policy_updated = 23;
-     */
-    value: PolicyUpdated;
-    case: "policyUpdated";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.QueueUpdated queue_updated = 24;
-     */
-    value: QueueUpdated;
-    case: "queueUpdated";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.TagQueryUpserted tag_query_upserted = 25;
-     */
-    value: TagQueryUpserted;
-    case: "tagQueryUpserted";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.SentinelWeightUpdated sentinel_weight_updated = 26;
-     */
-    value: SentinelWeightUpdated;
-    case: "sentinelWeightUpdated";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.RebalancingPlanned rebalancing_planned = 27;
-     */
-    value: RebalancingPlanned;
-    case: "rebalancingPlanned";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.ApplyPhaseChanged apply_phase_changed = 28;
-     */
-    value: ApplyPhaseChanged;
-    case: "applyPhaseChanged";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.OrderUpdated order_updated = 29;
-     */
-    value: OrderUpdated;
-    case: "orderUpdated";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.SubmissionProgress submission_progress = 30;
-     */
-    value: SubmissionProgress;
-    case: "submissionProgress";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.DeprecationNotice deprecation_notice = 31;
-     */
-    value: DeprecationNotice;
-    case: "deprecationNotice";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.RiskSnapshotUpdated risk_snapshot_updated = 32;
-     */
-    value: RiskSnapshotUpdated;
-    case: "riskSnapshotUpdated";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.HaltChanged halt_changed = 33;
-     */
-    value: HaltChanged;
-    case: "haltChanged";
-  } | {
-    /**
-     * @generated from field: qmtl.control.v1.Snapshot snapshot = 34;
+     * State of a topic key.
+     *
+     * @generated from field: qmtl.control.v1.Snapshot snapshot = 20;
      */
     value: Snapshot;
     case: "snapshot";
   } | {
     /**
-     * @generated from field: qmtl.control.v1.ProgressMark progress_mark = 35;
+     * Liveness.
+     *
+     * @generated from field: qmtl.control.v1.ProgressMark progress_mark = 21;
      */
     value: ProgressMark;
     case: "progressMark";
+  } | {
+    /**
+     * Change of GATE.
+     *
+     * @generated from field: qmtl.control.v1.GateEvent gate_event = 22;
+     */
+    value: GateEvent;
+    case: "gateEvent";
+  } | {
+    /**
+     * Change of POLICY.
+     *
+     * @generated from field: qmtl.control.v1.PolicyState policy_updated = 23;
+     */
+    value: PolicyState;
+    case: "policyUpdated";
+  } | {
+    /**
+     * Change of QUEUE.
+     *
+     * @generated from field: qmtl.control.v1.QueuesUpdated queues_updated = 24;
+     */
+    value: QueuesUpdated;
+    case: "queuesUpdated";
+  } | {
+    /**
+     * Change of QUEUE: a swap moved on.
+     *
+     * @generated from field: qmtl.control.v1.ContextSwap swap_updated = 25;
+     */
+    value: ContextSwap;
+    case: "swapUpdated";
+  } | {
+    /**
+     * Change of TAG.
+     *
+     * @generated from field: qmtl.control.v1.TagMatches tag_query_updated = 26;
+     */
+    value: TagMatches;
+    case: "tagQueryUpdated";
+  } | {
+    /**
+     * Change of ORDER.
+     *
+     * @generated from field: qmtl.order.v1.Order order_updated = 27;
+     */
+    value: Order;
+    case: "orderUpdated";
+  } | {
+    /**
+     * Change of HALT: all halts in force now.
+     *
+     * @generated from field: qmtl.control.v1.HaltsState halts_updated = 28;
+     */
+    value: HaltsState;
+    case: "haltsUpdated";
+  } | {
+    /**
+     * Change of REBALANCING.
+     *
+     * @generated from field: qmtl.control.v1.RebalancingState rebalancing_updated = 29;
+     */
+    value: RebalancingState;
+    case: "rebalancingUpdated";
+  } | {
+    /**
+     * Change of SUBMISSION.
+     *
+     * @generated from field: qmtl.graph.v1.Submission submission_updated = 30;
+     */
+    value: Submission;
+    case: "submissionUpdated";
+  } | {
+    /**
+     * Change of FEED. Not sent for every row: on a change of hold or runners, and at most once per second for rows.
+     *
+     * @generated from field: qmtl.control.v1.FeedState feed_updated = 31;
+     */
+    value: FeedState;
+    case: "feedUpdated";
   } | { case: undefined; value?: undefined };
 };
 
@@ -875,58 +767,119 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
  * Use `create(ControlEventSchema)` to create a new message.
  */
 export const ControlEventSchema: GenMessage<ControlEvent> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 17);
+  messageDesc(file_qmtl_control_v1_control_event, 13);
 
 /**
- * Phase of a change of compute context.
+ * What a control stream is about. Each topic has topic keys, each with its own gap-free revision:
  *
- * @generated from enum qmtl.control.v1.SwapPhase
+ * | topic       | topic keys           | state (snapshot) | changes             |
+ * | ----------- | -------------------- | ---------------- | ------------------- |
+ * | GATE        | world/<id>/gate      | GateState        | gate_event          |
+ * | POLICY      | world/<id>/policy    | PolicyState      | policy_updated      |
+ * | QUEUE       | world/<id>/queue     | QueuesState      | queues_updated, swap_updated |
+ * | TAG         | tags/queue           | TagsState        | tag_query_updated   |
+ * | ORDER       | world/<id>/order     | OrdersState      | order_updated       |
+ * | HALT        | halt                 | HaltsState       | halts_updated       |
+ * | REBALANCING | world/<id>/rebalancing | RebalancingState | rebalancing_updated |
+ * | SUBMISSION  | submission/<id>      | Submission       | submission_updated  |
+ * | FEED        | feed/<source>        | FeedState        | feed_updated        |
+ *
+ * @generated from enum qmtl.control.v1.Topic
  */
-export const SwapPhase = {
+export const Topic = {
   /**
-   * @generated from enum value: SWAP_PHASE_UNSPECIFIED = 0;
+   * Not stated. Refused.
+   *
+   * @generated from enum value: TOPIC_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * New keys can be leased and warmed.
+   * The gate of the world: activation, decision, apply phases, holds.
    *
-   * @generated from enum value: SWAP_PHASE_OPENING = 1;
+   * @generated from enum value: TOPIC_GATE = 1;
    */
-  OPENING: 1,
+  GATE: 1,
 
   /**
-   * Rows from `from_row` will come from the new keys; runners answer with AckSwap.
+   * The policy in force.
    *
-   * @generated from enum value: SWAP_PHASE_PREPARE = 2;
+   * @generated from enum value: TOPIC_POLICY = 2;
    */
-  PREPARE: 2,
+  POLICY: 2,
 
   /**
-   * It is decided.
+   * Queues of the world's strategies, and changes of context.
    *
-   * @generated from enum value: SWAP_PHASE_COMMIT = 3;
+   * @generated from enum value: TOPIC_QUEUE = 3;
    */
-  COMMIT: 3,
+  QUEUE: 3,
 
   /**
-   * The old context goes on.
+   * Tag queries and what matches them.
    *
-   * @generated from enum value: SWAP_PHASE_ABORTED = 4;
+   * @generated from enum value: TOPIC_TAG = 4;
    */
-  ABORTED: 4,
+  TAG: 4,
+
+  /**
+   * Orders of the world.
+   *
+   * @generated from enum value: TOPIC_ORDER = 5;
+   */
+  ORDER: 5,
+
+  /**
+   * Halts in force.
+   *
+   * @generated from enum value: TOPIC_HALT = 6;
+   */
+  HALT: 6,
+
+  /**
+   * Capital of the world.
+   *
+   * @generated from enum value: TOPIC_REBALANCING = 7;
+   */
+  REBALANCING: 7,
+
+  /**
+   * Submissions of the strategies the ticket names.
+   *
+   * @generated from enum value: TOPIC_SUBMISSION = 8;
+   */
+  SUBMISSION: 8,
+
+  /**
+   * Replay feeds of the world: hold and runners.
+   *
+   * @generated from enum value: TOPIC_FEED = 9;
+   */
+  FEED: 9,
 } as const;
 
 /**
- * Phase of a change of compute context.
+ * What a control stream is about. Each topic has topic keys, each with its own gap-free revision:
  *
- * @generated from enum qmtl.control.v1.SwapPhase
+ * | topic       | topic keys           | state (snapshot) | changes             |
+ * | ----------- | -------------------- | ---------------- | ------------------- |
+ * | GATE        | world/<id>/gate      | GateState        | gate_event          |
+ * | POLICY      | world/<id>/policy    | PolicyState      | policy_updated      |
+ * | QUEUE       | world/<id>/queue     | QueuesState      | queues_updated, swap_updated |
+ * | TAG         | tags/queue           | TagsState        | tag_query_updated   |
+ * | ORDER       | world/<id>/order     | OrdersState      | order_updated       |
+ * | HALT        | halt                 | HaltsState       | halts_updated       |
+ * | REBALANCING | world/<id>/rebalancing | RebalancingState | rebalancing_updated |
+ * | SUBMISSION  | submission/<id>      | Submission       | submission_updated  |
+ * | FEED        | feed/<source>        | FeedState        | feed_updated        |
+ *
+ * @generated from enum qmtl.control.v1.Topic
  */
-export type SwapPhase = (typeof SwapPhase)[keyof typeof SwapPhase] | UnknownEnum;
+export type Topic = (typeof Topic)[keyof typeof Topic] | UnknownEnum;
 
 /**
- * Describes the enum qmtl.control.v1.SwapPhase.
+ * Describes the enum qmtl.control.v1.Topic.
  */
-export const SwapPhaseSchema: GenEnum<SwapPhase> = /*@__PURE__*/
+export const TopicSchema: GenEnum<Topic> = /*@__PURE__*/
   enumDesc(file_qmtl_control_v1_control_event, 0);
 

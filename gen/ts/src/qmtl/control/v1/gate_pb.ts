@@ -4,7 +4,6 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { EffectiveMode, Side } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -13,23 +12,23 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/control/v1/gate.proto.
  */
 export const file_qmtl_control_v1_gate: GenFile = /*@__PURE__*/
-  fileDesc("ChpxbXRsL2NvbnRyb2wvdjEvZ2F0ZS5wcm90bxIPcW10bC5jb250cm9sLnYxIiQKBEhvbGQSDAoEbmFtZRgBIAEoCRIOCgZyZWFzb24YAiABKAkiuwEKDkdhdGVBY3RpdmF0aW9uEhMKC3N0cmF0ZWd5X2lkGAEgASgJEiAKBHNpZGUYAiABKA4yEi5xbXRsLnR5cGUudjEuU2lkZRIOCgZhY3RpdmUYAyABKAgSDgoGd2VpZ2h0GAQgASgBEg4KBmZyZWV6ZRgFIAEoCBINCgVkcmFpbhgGIAEoCBIzCg5lZmZlY3RpdmVfbW9kZRgHIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlIk4KDEdhdGVEZWNpc2lvbhITCgtkZWNpc2lvbl9pZBgBIAEoCRIpCgRtb2RlGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUi8AIKCUdhdGVTdGF0ZRIQCgh3b3JsZF9pZBgBIAEoCRITCgtzdG9yZV9lcG9jaBgCIAEoBBIQCghyZXZpc2lvbhgDIAEoBBINCgVmZW5jZRgEIAEoBBIjCgRnYXRlGAUgASgOMhUucW10bC5jb250cm9sLnYxLkdhdGUSDgoGcnVuX2lkGAYgASgJEioKBXBoYXNlGAcgASgOMhsucW10bC5jb250cm9sLnYxLkFwcGx5UGhhc2USJAoFaG9sZHMYCCADKAsyFS5xbXRsLmNvbnRyb2wudjEuSG9sZBIvCghkZWNpc2lvbhgJIAEoCzIdLnFtdGwuY29udHJvbC52MS5HYXRlRGVjaXNpb24SNAoLYWN0aXZhdGlvbnMYCiADKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24SGQoRcmVxdWlyZWRfcmV2aXNpb24YCyABKAQSEgoKc3RhdGVfaGFzaBgMIAEoCSJbCglHYXRlRXZlbnQSKQoFc3RhdGUYASABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlEg4KBmNoYW5nZRgCIAEoCRITCgtyZXN0cmljdGl2ZRgDIAEoCCI5CgxHYXRlU25hcHNob3QSKQoFc3RhdGUYASABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlIuwCCglIZWFydGJlYXQSHQoKc2Vzc2lvbl9pZBgBIAEoCUIJukgGcgQQARhkEhMKC2luY2FybmF0aW9uGAIgASgEEhsKCHdvcmxkX2lkGAMgASgJQgm6SAZyBBABGGQSHgoNaGVhcnRiZWF0X3NlcRgEIAEoBEIHukgEMgIgABITCgtzdG9yZV9lcG9jaBgFIAEoBBIQCghyZXZpc2lvbhgGIAEoBBINCgVmZW5jZRgHIAEoBBISCgpzdGF0ZV9oYXNoGAggASgJEhEKCWdhdGVfc2h1dBgJIAEoCBIRCglpbl9mbGlnaHQYCiABKA0SEgoKd2FudF9sZWFzZRgLIAEoCBITCgtsYXRlX3dyaXRlcxgMIAEoDRIfCgxzdHJhdGVneV9pZHMYDSADKAlCCbpIBpIBAxDoBxIVCg1vcmRlcl9jYXBhYmxlGA4gASgIEgwKBGRvb3IYDyABKAgSDwoHcmVsZWFzZRgQIAEoCCIyCgdFbWl0dGVyEhMKC3N0cmF0ZWd5X2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkiwAIKDkhlYXJ0YmVhdFJlcGx5EhIKCnNlc3Npb25faWQYASABKAkSFQoNaGVhcnRiZWF0X3NlcRgCIAEoBBIPCgdncmFudGVkGAMgASgIEhAKCGxlYXNlX2lkGAQgASgJEg0KBWZlbmNlGAUgASgEEhkKEXJlcXVpcmVkX3JldmlzaW9uGAYgASgEEioKCGVtaXR0ZXJzGAcgAygLMhgucW10bC5jb250cm9sLnYxLkVtaXR0ZXISEAoIbGVhc2VfbXMYCCABKA0SEQoJbWFyZ2luX21zGAkgASgNEh0KFWRlY2lzaW9uX3JlbWFpbmluZ19tcxgKIAEoDRI0Cg1yZWZ1c2VfcmVhc29uGAsgASgOMh0ucW10bC5jb250cm9sLnYxLlJlZnVzZVJlYXNvbhIQCghyZW5ld19tcxgMIAEoDSpOCgRHYXRlEhQKEEdBVEVfVU5TUEVDSUZJRUQQABINCglHQVRFX09QRU4QARIQCgxHQVRFX0NMT1NJTkcQAhIPCgtHQVRFX0NMT1NFRBADKq8BCgpBcHBseVBoYXNlEhsKF0FQUExZX1BIQVNFX1VOU1BFQ0lGSUVEEAASGAoUQVBQTFlfUEhBU0VfRlJFRVpJTkcQARIYChRBUFBMWV9QSEFTRV9TV0lUQ0hFRBACEhgKFEFQUExZX1BIQVNFX1VORlJPWkVOEAMSGQoVQVBQTFlfUEhBU0VfQ09NUExFVEVEEAQSGwoXQVBQTFlfUEhBU0VfUk9MTEVEX0JBQ0sQBSpqCghIb2xkS2luZBIZChVIT0xEX0tJTkRfVU5TUEVDSUZJRUQQABIWChJIT0xEX0tJTkRfUk9MTEJBQ0sQARIUChBIT0xEX0tJTkRfTUFOVUFMEAISFQoRSE9MRF9LSU5EX0JSRUFLRVIQAyq6AgoMUmVmdXNlUmVhc29uEh0KGVJFRlVTRV9SRUFTT05fVU5TUEVDSUZJRUQQABIYChRSRUZVU0VfUkVBU09OX0ZST1pFThABEhgKFFJFRlVTRV9SRUFTT05fQkVISU5EEAISHwobUkVGVVNFX1JFQVNPTl9IQVNIX01JU01BVENIEAMSIgoeUkVGVVNFX1JFQVNPTl9ERUNJU0lPTl9FWFBJUkVEEAQSHAoYUkVGVVNFX1JFQVNPTl9OT1RfQUNUSVZFEAUSHAoYUkVGVVNFX1JFQVNPTl9OT1RfTEVBREVSEAYSGgoWUkVGVVNFX1JFQVNPTl9FWENMVURFRBAHEh0KGVJFRlVTRV9SRUFTT05fTk9UX0VNSVRURVIQCBIbChdSRUZVU0VfUkVBU09OX05PVF9BU0tFRBAJQk0KEmlvLnFtdGwuY29udHJvbC52MVABWjVnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9jb250cm9sL3YxO2NvbnRyb2x2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_type_v1_execution]);
+  fileDesc("ChpxbXRsL2NvbnRyb2wvdjEvZ2F0ZS5wcm90bxIPcW10bC5jb250cm9sLnYxIj8KBEhvbGQSJwoEa2luZBgBIAEoDjIZLnFtdGwuY29udHJvbC52MS5Ib2xkS2luZBIOCgZyZWFzb24YAiABKAkiuwEKDkdhdGVBY3RpdmF0aW9uEhMKC3N0cmF0ZWd5X2lkGAEgASgJEiAKBHNpZGUYAiABKA4yEi5xbXRsLnR5cGUudjEuU2lkZRIOCgZhY3RpdmUYAyABKAgSDgoGd2VpZ2h0GAQgASgBEg4KBmZyZWV6ZRgFIAEoCBINCgVkcmFpbhgGIAEoCBIzCg5lZmZlY3RpdmVfbW9kZRgHIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlIk4KDEdhdGVEZWNpc2lvbhITCgtkZWNpc2lvbl9pZBgBIAEoCRIpCgRtb2RlGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUi8AIKCUdhdGVTdGF0ZRIQCgh3b3JsZF9pZBgBIAEoCRITCgtzdG9yZV9lcG9jaBgCIAEoBBIQCghyZXZpc2lvbhgDIAEoBBINCgVmZW5jZRgEIAEoBBIjCgRnYXRlGAUgASgOMhUucW10bC5jb250cm9sLnYxLkdhdGUSDgoGcnVuX2lkGAYgASgJEioKBXBoYXNlGAcgASgOMhsucW10bC5jb250cm9sLnYxLkFwcGx5UGhhc2USJAoFaG9sZHMYCCADKAsyFS5xbXRsLmNvbnRyb2wudjEuSG9sZBIvCghkZWNpc2lvbhgJIAEoCzIdLnFtdGwuY29udHJvbC52MS5HYXRlRGVjaXNpb24SNAoLYWN0aXZhdGlvbnMYCiADKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24SGQoRcmVxdWlyZWRfcmV2aXNpb24YCyABKAQSEgoKc3RhdGVfaGFzaBgMIAEoCSJ4CglHYXRlRXZlbnQSKQoFc3RhdGUYASABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlEisKBmNoYW5nZRgCIAEoDjIbLnFtdGwuY29udHJvbC52MS5HYXRlQ2hhbmdlEhMKC3Jlc3RyaWN0aXZlGAMgASgIKk4KBEdhdGUSFAoQR0FURV9VTlNQRUNJRklFRBAAEg0KCUdBVEVfT1BFThABEhAKDEdBVEVfQ0xPU0lORxACEg8KC0dBVEVfQ0xPU0VEEAMqrwEKCkFwcGx5UGhhc2USGwoXQVBQTFlfUEhBU0VfVU5TUEVDSUZJRUQQABIYChRBUFBMWV9QSEFTRV9GUkVFWklORxABEhgKFEFQUExZX1BIQVNFX1NXSVRDSEVEEAISGAoUQVBQTFlfUEhBU0VfVU5GUk9aRU4QAxIZChVBUFBMWV9QSEFTRV9DT01QTEVURUQQBBIbChdBUFBMWV9QSEFTRV9ST0xMRURfQkFDSxAFKmoKCEhvbGRLaW5kEhkKFUhPTERfS0lORF9VTlNQRUNJRklFRBAAEhYKEkhPTERfS0lORF9ST0xMQkFDSxABEhQKEEhPTERfS0lORF9NQU5VQUwQAhIVChFIT0xEX0tJTkRfQlJFQUtFUhADKqQCCgpHYXRlQ2hhbmdlEhsKF0dBVEVfQ0hBTkdFX1VOU1BFQ0lGSUVEEAASFgoSR0FURV9DSEFOR0VfRlJFRVpFEAESFgoSR0FURV9DSEFOR0VfU1dJVENIEAISGAoUR0FURV9DSEFOR0VfVU5GUkVFWkUQAxIYChRHQVRFX0NIQU5HRV9ST0xMQkFDSxAEEhYKEkdBVEVfQ0hBTkdFX0NMT1NFRBAFEhoKFkdBVEVfQ0hBTkdFX0FDVElWQVRJT04QBhIYChRHQVRFX0NIQU5HRV9ERUNJU0lPThAHEhYKEkdBVEVfQ0hBTkdFX1JFU1VNRRAIEhYKEkdBVEVfQ0hBTkdFX1BPTElDWRAJEhcKE0dBVEVfQ0hBTkdFX1JFU1RPUkUQCkJNChJpby5xbXRsLmNvbnRyb2wudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvY29udHJvbC92MTtjb250cm9sdjFiBnByb3RvMw", [file_qmtl_type_v1_execution]);
 
 /**
- * A named reason why a world stays frozen: "rollback", "manual" or "breaker".
+ * A reason why a world stays frozen.
  *
  * @generated from message qmtl.control.v1.Hold
  */
 export type Hold = Message<"qmtl.control.v1.Hold"> & {
   /**
-   * Name; at most one hold of each name.
+   * Kind; at most one hold of each.
    *
-   * @generated from field: string name = 1;
+   * @generated from field: qmtl.control.v1.HoldKind kind = 1;
    */
-  name: string;
+  kind: HoldKind;
 
   /**
-   * Why, for people.
+   * Why, for people. Not part of the state hash.
    *
    * @generated from field: string reason = 2;
    */
@@ -78,14 +77,14 @@ export type GateActivation = Message<"qmtl.control.v1.GateActivation"> & {
   weight: number;
 
   /**
-   * True: no new orders.
+   * True: no orders at all.
    *
    * @generated from field: bool freeze = 5;
    */
   freeze: boolean;
 
   /**
-   * True: open orders finish, no new ones.
+   * True: working orders may finish, no new ones.
    *
    * @generated from field: bool drain = 6;
    */
@@ -155,7 +154,7 @@ export type GateState = Message<"qmtl.control.v1.GateState"> & {
   storeEpoch: bigint;
 
   /**
-   * Gap-free per world.
+   * Gap-free per world and store epoch.
    *
    * @generated from field: uint64 revision = 3;
    */
@@ -169,14 +168,14 @@ export type GateState = Message<"qmtl.control.v1.GateState"> & {
   fence: bigint;
 
   /**
-   * Unspecified is read as CLOSED.
+   * The gate.
    *
    * @generated from field: qmtl.control.v1.Gate gate = 5;
    */
   gate: Gate;
 
   /**
-   * Run in flight, or the last one.
+   * Run in flight, or the last one; empty for none.
    *
    * @generated from field: string run_id = 6;
    */
@@ -190,7 +189,7 @@ export type GateState = Message<"qmtl.control.v1.GateState"> & {
   phase: ApplyPhase;
 
   /**
-   * Reasons to stay frozen, ordered by name.
+   * Reasons to stay frozen.
    *
    * @generated from field: repeated qmtl.control.v1.Hold holds = 8;
    */
@@ -218,7 +217,8 @@ export type GateState = Message<"qmtl.control.v1.GateState"> & {
   requiredRevision: bigint;
 
   /**
-   * "blake3:…" over JCS of all of the above except this field.
+   * "blake3:…" over the canonical JSON of all of the above; the object stands in PROTOCOL.md. A session states the hash
+   * of the part its ticket covers.
    *
    * @generated from field: string state_hash = 12;
    */
@@ -239,21 +239,21 @@ export const GateStateSchema: GenMessage<GateState> = /*@__PURE__*/
  */
 export type GateEvent = Message<"qmtl.control.v1.GateEvent"> & {
   /**
-   * State after the change.
+   * State after the change, whole.
    *
    * @generated from field: qmtl.control.v1.GateState state = 1;
    */
   state?: GateState | undefined;
 
   /**
-   * What changed: freeze, switch, unfreeze, rollback, closed, activation, decision, resume, policy, restore.
+   * What changed.
    *
-   * @generated from field: string change = 2;
+   * @generated from field: qmtl.control.v1.GateChange change = 2;
    */
-  change: string;
+  change: GateChange;
 
   /**
-   * True when it only takes permissions away; such events overtake others in buffers.
+   * True: it only takes permissions away; such events overtake others in buffers.
    *
    * @generated from field: bool restrictive = 3;
    */
@@ -268,303 +268,34 @@ export const GateEventSchema: GenMessage<GateEvent> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_gate, 4);
 
 /**
- * What a subscriber is given first, or after it fell behind.
- *
- * @generated from message qmtl.control.v1.GateSnapshot
- */
-export type GateSnapshot = Message<"qmtl.control.v1.GateSnapshot"> & {
-  /**
-   * State now.
-   *
-   * @generated from field: qmtl.control.v1.GateState state = 1;
-   */
-  state?: GateState | undefined;
-};
-
-/**
- * Describes the message qmtl.control.v1.GateSnapshot.
- * Use `create(GateSnapshotSchema)` to create a new message.
- */
-export const GateSnapshotSchema: GenMessage<GateSnapshot> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_gate, 5);
-
-/**
- * Renewal, acknowledgement and liveness in one. Sent at once after applying any revision, else every renew_ms.
- *
- * @generated from message qmtl.control.v1.Heartbeat
- */
-export type Heartbeat = Message<"qmtl.control.v1.Heartbeat"> & {
-  /**
-   * Fresh random id per process start.
-   *
-   * @generated from field: string session_id = 1;
-   */
-  sessionId: string;
-
-  /**
-   * Rises when the process starts again under one name.
-   *
-   * @generated from field: uint64 incarnation = 2;
-   */
-  incarnation: bigint;
-
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 3;
-   */
-  worldId: string;
-
-  /**
-   * Rises with every heartbeat; lower ones are ignored.
-   *
-   * @generated from field: uint64 heartbeat_seq = 4;
-   */
-  heartbeatSeq: bigint;
-
-  /**
-   * Store epoch of the state applied.
-   *
-   * @generated from field: uint64 store_epoch = 5;
-   */
-  storeEpoch: bigint;
-
-  /**
-   * Revision applied.
-   *
-   * @generated from field: uint64 revision = 6;
-   */
-  revision: bigint;
-
-  /**
-   * Fence of the state applied.
-   *
-   * @generated from field: uint64 fence = 7;
-   */
-  fence: bigint;
-
-  /**
-   * Its state hash.
-   *
-   * @generated from field: string state_hash = 8;
-   */
-  stateHash: string;
-
-  /**
-   * True: no order can pass its gate check now.
-   *
-   * @generated from field: bool gate_shut = 9;
-   */
-  gateShut: boolean;
-
-  /**
-   * Orders that passed the check and are not written yet.
-   *
-   * @generated from field: uint32 in_flight = 10;
-   */
-  inFlight: number;
-
-  /**
-   * True: asks for a lease.
-   *
-   * @generated from field: bool want_lease = 11;
-   */
-  wantLease: boolean;
-
-  /**
-   * Orders written later than allowed since the start; must be 0.
-   *
-   * @generated from field: uint32 late_writes = 12;
-   */
-  lateWrites: number;
-
-  /**
-   * Strategies it would emit orders for.
-   *
-   * @generated from field: repeated string strategy_ids = 13;
-   */
-  strategyIds: string[];
-
-  /**
-   * False: consoles and observers, never waited for.
-   *
-   * @generated from field: bool order_capable = 14;
-   */
-  orderCapable: boolean;
-
-  /**
-   * True: the order path inside a gateway; its lease is for the whole world and makes no emitter.
-   *
-   * @generated from field: bool door = 15;
-   */
-  door: boolean;
-
-  /**
-   * True: the session ends now; its emitter rows are given up.
-   *
-   * @generated from field: bool release = 16;
-   */
-  release: boolean;
-};
-
-/**
- * Describes the message qmtl.control.v1.Heartbeat.
- * Use `create(HeartbeatSchema)` to create a new message.
- */
-export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_gate, 6);
-
-/**
- * Who may emit orders of a strategy.
- *
- * @generated from message qmtl.control.v1.Emitter
- */
-export type Emitter = Message<"qmtl.control.v1.Emitter"> & {
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 1;
-   */
-  strategyId: string;
-
-  /**
-   * Session that holds its order lease; empty for none.
-   *
-   * @generated from field: string session_id = 2;
-   */
-  sessionId: string;
-};
-
-/**
- * Describes the message qmtl.control.v1.Emitter.
- * Use `create(EmitterSchema)` to create a new message.
- */
-export const EmitterSchema: GenMessage<Emitter> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_gate, 7);
-
-/**
- * Answer to a heartbeat. Only WorldService makes one; a gateway relays it untouched.
- *
- * @generated from message qmtl.control.v1.HeartbeatReply
- */
-export type HeartbeatReply = Message<"qmtl.control.v1.HeartbeatReply"> & {
-  /**
-   * Session that asked.
-   *
-   * @generated from field: string session_id = 1;
-   */
-  sessionId: string;
-
-  /**
-   * Heartbeat it answers.
-   *
-   * @generated from field: uint64 heartbeat_seq = 2;
-   */
-  heartbeatSeq: bigint;
-
-  /**
-   * True: a lease, counted by the client from before it sent the heartbeat.
-   *
-   * @generated from field: bool granted = 3;
-   */
-  granted: boolean;
-
-  /**
-   * Id of the lease.
-   *
-   * @generated from field: string lease_id = 4;
-   */
-  leaseId: string;
-
-  /**
-   * Fence the lease is bound to.
-   *
-   * @generated from field: uint64 fence = 5;
-   */
-  fence: bigint;
-
-  /**
-   * See GateState.
-   *
-   * @generated from field: uint64 required_revision = 6;
-   */
-  requiredRevision: bigint;
-
-  /**
-   * To an SDK session: strategies it is the emitter of. To a door: the emitter of every strategy.
-   *
-   * @generated from field: repeated qmtl.control.v1.Emitter emitters = 7;
-   */
-  emitters: Emitter[];
-
-  /**
-   * Length of the lease.
-   *
-   * @generated from field: uint32 lease_ms = 8;
-   */
-  leaseMs: number;
-
-  /**
-   * Taken off at the client.
-   *
-   * @generated from field: uint32 margin_ms = 9;
-   */
-  marginMs: number;
-
-  /**
-   * What is left of the decision's time to live.
-   *
-   * @generated from field: uint32 decision_remaining_ms = 10;
-   */
-  decisionRemainingMs: number;
-
-  /**
-   * Set when not granted.
-   *
-   * @generated from field: qmtl.control.v1.RefuseReason refuse_reason = 11;
-   */
-  refuseReason: RefuseReason;
-
-  /**
-   * How often to renew.
-   *
-   * @generated from field: uint32 renew_ms = 12;
-   */
-  renewMs: number;
-};
-
-/**
- * Describes the message qmtl.control.v1.HeartbeatReply.
- * Use `create(HeartbeatReplySchema)` to create a new message.
- */
-export const HeartbeatReplySchema: GenMessage<HeartbeatReply> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_gate, 8);
-
-/**
- * Whether orders of a world may leave. Unspecified is read as CLOSED.
+ * Whether orders of a world may leave.
  *
  * @generated from enum qmtl.control.v1.Gate
  */
 export const Gate = {
   /**
+   * Not stated. Read as CLOSED.
+   *
    * @generated from enum value: GATE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
+   * Leases may be granted.
+   *
    * @generated from enum value: GATE_OPEN = 1;
    */
   OPEN: 1,
 
   /**
-   * Freeze committed, some old lease may still run.
+   * A freeze is committed; an old lease may still run.
    *
    * @generated from enum value: GATE_CLOSING = 2;
    */
   CLOSING: 2,
 
   /**
-   * Freeze in force: no session can hold a usable lease of an older fence.
+   * The freeze is in force: no session can hold a usable lease of an older fence.
    *
    * @generated from enum value: GATE_CLOSED = 3;
    */
@@ -572,7 +303,7 @@ export const Gate = {
 } as const;
 
 /**
- * Whether orders of a world may leave. Unspecified is read as CLOSED.
+ * Whether orders of a world may leave.
  *
  * @generated from enum qmtl.control.v1.Gate
  */
@@ -585,44 +316,56 @@ export const GateSchema: GenEnum<Gate> = /*@__PURE__*/
   enumDesc(file_qmtl_control_v1_gate, 0);
 
 /**
- * Phase of the apply that touched the gate last.
+ * Phase of the apply run that touched the gate last.
  *
  * @generated from enum qmtl.control.v1.ApplyPhase
  */
 export const ApplyPhase = {
   /**
+   * No run yet.
+   *
    * @generated from enum value: APPLY_PHASE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
+   * Frozen; waits for the sessions.
+   *
    * @generated from enum value: APPLY_PHASE_FREEZING = 1;
    */
   FREEZING: 1,
 
   /**
+   * Switched; waits for the sessions.
+   *
    * @generated from enum value: APPLY_PHASE_SWITCHED = 2;
    */
   SWITCHED: 2,
 
   /**
+   * Open again; the point of no return.
+   *
    * @generated from enum value: APPLY_PHASE_UNFROZEN = 3;
    */
   UNFROZEN: 3,
 
   /**
+   * Every session follows the new state.
+   *
    * @generated from enum value: APPLY_PHASE_COMPLETED = 4;
    */
   COMPLETED: 4,
 
   /**
+   * Taken back; the world is held.
+   *
    * @generated from enum value: APPLY_PHASE_ROLLED_BACK = 5;
    */
   ROLLED_BACK: 5,
 } as const;
 
 /**
- * Phase of the apply that touched the gate last.
+ * Phase of the apply run that touched the gate last.
  *
  * @generated from enum qmtl.control.v1.ApplyPhase
  */
@@ -683,72 +426,99 @@ export const HoldKindSchema: GenEnum<HoldKind> = /*@__PURE__*/
   enumDesc(file_qmtl_control_v1_gate, 2);
 
 /**
- * Why no lease was granted.
+ * What changed in a gate.
  *
- * @generated from enum qmtl.control.v1.RefuseReason
+ * @generated from enum qmtl.control.v1.GateChange
  */
-export const RefuseReason = {
+export const GateChange = {
   /**
-   * @generated from enum value: REFUSE_REASON_UNSPECIFIED = 0;
+   * Not stated.
+   *
+   * @generated from enum value: GATE_CHANGE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * @generated from enum value: REFUSE_REASON_FROZEN = 1;
+   * A freeze: of an apply, an operator or a breaker.
+   *
+   * @generated from enum value: GATE_CHANGE_FREEZE = 1;
    */
-  FROZEN: 1,
+  FREEZE: 1,
 
   /**
-   * @generated from enum value: REFUSE_REASON_BEHIND = 2;
+   * An apply switched.
+   *
+   * @generated from enum value: GATE_CHANGE_SWITCH = 2;
    */
-  BEHIND: 2,
+  SWITCH: 2,
 
   /**
-   * @generated from enum value: REFUSE_REASON_HASH_MISMATCH = 3;
+   * An apply unfroze.
+   *
+   * @generated from enum value: GATE_CHANGE_UNFREEZE = 3;
    */
-  HASH_MISMATCH: 3,
+  UNFREEZE: 3,
 
   /**
-   * @generated from enum value: REFUSE_REASON_DECISION_EXPIRED = 4;
+   * An apply was rolled back.
+   *
+   * @generated from enum value: GATE_CHANGE_ROLLBACK = 4;
    */
-  DECISION_EXPIRED: 4,
+  ROLLBACK: 4,
 
   /**
-   * @generated from enum value: REFUSE_REASON_NOT_ACTIVE = 5;
+   * CLOSING became CLOSED.
+   *
+   * @generated from enum value: GATE_CHANGE_CLOSED = 5;
    */
-  NOT_ACTIVE: 5,
+  CLOSED: 5,
 
   /**
-   * @generated from enum value: REFUSE_REASON_NOT_LEADER = 6;
+   * An activation.
+   *
+   * @generated from enum value: GATE_CHANGE_ACTIVATION = 6;
    */
-  NOT_LEADER: 6,
+  ACTIVATION: 6,
 
   /**
-   * @generated from enum value: REFUSE_REASON_EXCLUDED = 7;
+   * The decision.
+   *
+   * @generated from enum value: GATE_CHANGE_DECISION = 7;
    */
-  EXCLUDED: 7,
+  DECISION: 7,
 
   /**
-   * @generated from enum value: REFUSE_REASON_NOT_EMITTER = 8;
+   * A hold was removed.
+   *
+   * @generated from enum value: GATE_CHANGE_RESUME = 8;
    */
-  NOT_EMITTER: 8,
+  RESUME: 8,
 
   /**
-   * @generated from enum value: REFUSE_REASON_NOT_ASKED = 9;
+   * The policy in force.
+   *
+   * @generated from enum value: GATE_CHANGE_POLICY = 9;
    */
-  NOT_ASKED: 9,
+  POLICY: 9,
+
+  /**
+   * The store was restored.
+   *
+   * @generated from enum value: GATE_CHANGE_RESTORE = 10;
+   */
+  RESTORE: 10,
 } as const;
 
 /**
- * Why no lease was granted.
+ * What changed in a gate.
  *
- * @generated from enum qmtl.control.v1.RefuseReason
+ * @generated from enum qmtl.control.v1.GateChange
  */
-export type RefuseReason = (typeof RefuseReason)[keyof typeof RefuseReason] | UnknownEnum;
+export type GateChange = (typeof GateChange)[keyof typeof GateChange] | UnknownEnum;
 
 /**
- * Describes the enum qmtl.control.v1.RefuseReason.
+ * Describes the enum qmtl.control.v1.GateChange.
  */
-export const RefuseReasonSchema: GenEnum<RefuseReason> = /*@__PURE__*/
+export const GateChangeSchema: GenEnum<GateChange> = /*@__PURE__*/
   enumDesc(file_qmtl_control_v1_gate, 3);
 

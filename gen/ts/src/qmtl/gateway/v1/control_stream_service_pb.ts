@@ -2,71 +2,87 @@
 // @generated from file qmtl/gateway/v1/control_stream_service.proto (package qmtl.gateway.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { ControlEvent } from "../../control/v1/control_event_pb.ts";
+import type { ControlEvent, Topic } from "../../control/v1/control_event_pb.ts";
 import { file_qmtl_control_v1_control_event } from "../../control/v1/control_event_pb.ts";
-import type { Heartbeat, HeartbeatReply } from "../../control/v1/gate_pb.ts";
-import { file_qmtl_control_v1_gate } from "../../control/v1/gate_pb.ts";
+import type { Heartbeat, HeartbeatReply, Nack } from "../../control/v1/session_pb.ts";
+import { file_qmtl_control_v1_session } from "../../control/v1/session_pb.ts";
+import type { TicketRight } from "../../type/v1/access_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
-import type { Message, UnknownEnum } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/gateway/v1/control_stream_service.proto.
  */
 export const file_qmtl_gateway_v1_control_stream_service: GenFile = /*@__PURE__*/
-  fileDesc("CixxbXRsL2dhdGV3YXkvdjEvY29udHJvbF9zdHJlYW1fc2VydmljZS5wcm90bxIPcW10bC5nYXRld2F5LnYxIu4BChJJc3N1ZVRpY2tldFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCHdvcmxkX2lkGAIgASgJQgm6SAZyBBABGGQSHwoMc3RyYXRlZ3lfaWRzGAMgAygJQgm6SAaSAQMQ6AcSGAoGdG9waWNzGAQgAygJQgi6SAWSAQIQFBIvCgdwdXJwb3NlGAUgASgOMh4ucW10bC5nYXRld2F5LnYxLlRpY2tldFB1cnBvc2USGwoKc2Vzc2lvbl9pZBgGIAEoCUIHukgEcgIYZCKzAQoTSXNzdWVUaWNrZXRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnRpY2tldBgCIAEoCRISCgpzZXNzaW9uX2lkGAMgASgJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgp0b3BpY19rZXlzGAUgAygJIkcKC0xhc3RBcHBsaWVkEhEKCXRvcGljX2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBITCgtzdG9yZV9lcG9jaBgDIAEoBCKeAQoQU3Vic2NyaWJlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USFwoGdGlja2V0GAIgASgJQge6SARyAhABEj0KDGxhc3RfYXBwbGllZBgDIAMoCzIcLnFtdGwuZ2F0ZXdheS52MS5MYXN0QXBwbGllZEIJukgGkgEDEOgHInYKEVN1YnNjcmliZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLAoFZXZlbnQYAiABKAsyHS5xbXRsLmNvbnRyb2wudjEuQ29udHJvbEV2ZW50IpYBChBIZWFydGJlYXRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAESNQoJaGVhcnRiZWF0GAMgASgLMhoucW10bC5jb250cm9sLnYxLkhlYXJ0YmVhdEIGukgDyAEBIngKEUhlYXJ0YmVhdFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoFcmVwbHkYAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuSGVhcnRiZWF0UmVwbHkihgIKC05hY2tSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAESGwoKc2Vzc2lvbl9pZBgDIAEoCUIHukgEcgIQARIZCgh3b3JsZF9pZBgEIAEoCUIHukgEcgIQARIVCg1oZWFydGJlYXRfc2VxGAUgASgEEhAKCHJldmlzaW9uGAYgASgEEg0KBWZlbmNlGAcgASgEEg4KBnJ1bl9pZBgIIAEoCRIOCgZyZWFzb24YCSABKAkSGgoSbGFzdF9nb29kX3JldmlzaW9uGAogASgEIkMKDE5hY2tSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uImMKFFJlZnJlc2hUaWNrZXRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAEijQEKFVJlZnJlc2hUaWNrZXRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnRpY2tldBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSwoVR2V0U2lnbmluZ0tleXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZSJgChZHZXRTaWduaW5nS2V5c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SEQoJandrc19qc29uGAIgASgJImUKE0dldFN0YXRlSGFzaFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKCXRvcGljX2tleRgCIAEoCUIHukgEcgIQASJxChRHZXRTdGF0ZUhhc2hSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhAKCHJldmlzaW9uGAIgASgEEhIKCnN0YXRlX2hhc2gYAyABKAkqZAoNVGlja2V0UHVycG9zZRIeChpUSUNLRVRfUFVSUE9TRV9VTlNQRUNJRklFRBAAEhoKFlRJQ0tFVF9QVVJQT1NFX09CU0VSVkUQARIXChNUSUNLRVRfUFVSUE9TRV9HQVRFEAIy7gUKFENvbnRyb2xTdHJlYW1TZXJ2aWNlEmYKC0lzc3VlVGlja2V0EiMucW10bC5nYXRld2F5LnYxLklzc3VlVGlja2V0UmVxdWVzdBokLnFtdGwuZ2F0ZXdheS52MS5Jc3N1ZVRpY2tldFJlc3BvbnNlIgyQAgKiuxgFCAESAQUSZQoJU3Vic2NyaWJlEiEucW10bC5nYXRld2F5LnYxLlN1YnNjcmliZVJlcXVlc3QaIi5xbXRsLmdhdGV3YXkudjEuU3Vic2NyaWJlUmVzcG9uc2UiD5ACAaK7GAgIARIBBRoBATABEmMKCUhlYXJ0YmVhdBIhLnFtdGwuZ2F0ZXdheS52MS5IZWFydGJlYXRSZXF1ZXN0GiIucW10bC5nYXRld2F5LnYxLkhlYXJ0YmVhdFJlc3BvbnNlIg+QAgCiuxgICAESAQUaAQESVAoETmFjaxIcLnFtdGwuZ2F0ZXdheS52MS5OYWNrUmVxdWVzdBodLnFtdGwuZ2F0ZXdheS52MS5OYWNrUmVzcG9uc2UiD5ACAqK7GAgIARIBBRoBARJvCg1SZWZyZXNoVGlja2V0EiUucW10bC5nYXRld2F5LnYxLlJlZnJlc2hUaWNrZXRSZXF1ZXN0GiYucW10bC5nYXRld2F5LnYxLlJlZnJlc2hUaWNrZXRSZXNwb25zZSIPkAICorsYCAgBEgEFGgEBEnAKDkdldFNpZ25pbmdLZXlzEiYucW10bC5nYXRld2F5LnYxLkdldFNpZ25pbmdLZXlzUmVxdWVzdBonLnFtdGwuZ2F0ZXdheS52MS5HZXRTaWduaW5nS2V5c1Jlc3BvbnNlIg2QAgGiuxgGCAESAgUGEmkKDEdldFN0YXRlSGFzaBIkLnFtdGwuZ2F0ZXdheS52MS5HZXRTdGF0ZUhhc2hSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLkdldFN0YXRlSGFzaFJlc3BvbnNlIgyQAgGiuxgFCAESAQVCTQoSaW8ucW10bC5nYXRld2F5LnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2dhdGV3YXkvdjE7Z2F0ZXdheXYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_control_v1_control_event, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
+  fileDesc("CixxbXRsL2dhdGV3YXkvdjEvY29udHJvbF9zdHJlYW1fc2VydmljZS5wcm90bxIPcW10bC5nYXRld2F5LnYxIsACChJJc3N1ZVRpY2tldFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhhkEiEKDHN0cmF0ZWd5X2lkcxgDIAMoCUILukgIkgEFEOgHGAESHAoHc291cmNlcxgEIAMoCUILukgIkgEFEOgHGAESQAoGcmlnaHRzGAUgAygOMhkucW10bC50eXBlLnYxLlRpY2tldFJpZ2h0QhW6SBKSAQ8IARAKGAEiB4IBBBABIAASOwoGdG9waWNzGAYgAygOMhYucW10bC5jb250cm9sLnYxLlRvcGljQhO6SBCSAQ0QFBgBIgeCAQQQASAAEhsKCnNlc3Npb25faWQYByABKAlCB7pIBHICGGQiuAEKE0lzc3VlVGlja2V0UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhITCgZ0aWNrZXQYAiABKAlCA4ABARISCgpzZXNzaW9uX2lkGAMgASgJEi8KC2V4cGlyZV90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgp0b3BpY19rZXlzGAUgAygJIkcKC0xhc3RBcHBsaWVkEhEKCXRvcGljX2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBITCgtzdG9yZV9lcG9jaBgDIAEoBCKhAQoQU3Vic2NyaWJlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEj0KDGxhc3RfYXBwbGllZBgDIAMoCzIcLnFtdGwuZ2F0ZXdheS52MS5MYXN0QXBwbGllZEIJukgGkgEDEOgHIogBChFTdWJzY3JpYmVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiwKBWV2ZW50GAIgASgLMh0ucW10bC5jb250cm9sLnYxLkNvbnRyb2xFdmVudBIQCgh3aXRoaGVsZBgDIAEoDSKZAQoQSGVhcnRiZWF0UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEjUKCWhlYXJ0YmVhdBgDIAEoCzIaLnFtdGwuY29udHJvbC52MS5IZWFydGJlYXRCBrpIA8gBASKWAQoRSGVhcnRiZWF0UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgVyZXBseRgCIAEoCzIfLnFtdGwuY29udHJvbC52MS5IZWFydGJlYXRSZXBseRIcChR1bnJlZ2lzdGVyZWRfc291cmNlcxgDIAMoCSKKAQoLTmFja1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKBnRpY2tldBgCIAEoCUIKgAEBukgEcgIQARIrCgRuYWNrGAMgASgLMhUucW10bC5jb250cm9sLnYxLk5hY2tCBrpIA8gBASJDCgxOYWNrUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiJmChRSZWZyZXNoVGlja2V0UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABIpIBChVSZWZyZXNoVGlja2V0UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhITCgZ0aWNrZXQYAiABKAlCA4ABARIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiSwoVR2V0U2lnbmluZ0tleXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZSJgChZHZXRTaWduaW5nS2V5c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SEQoJandrc19qc29uGAIgASgJImUKE0dldFN0YXRlSGFzaFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKCXRvcGljX2tleRgCIAEoCUIHukgEcgIQASKGAQoUR2V0U3RhdGVIYXNoUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhITCgtzdG9yZV9lcG9jaBgCIAEoBBIQCghyZXZpc2lvbhgDIAEoBBISCgpzdGF0ZV9oYXNoGAQgASgJMu4FChRDb250cm9sU3RyZWFtU2VydmljZRJmCgtJc3N1ZVRpY2tldBIjLnFtdGwuZ2F0ZXdheS52MS5Jc3N1ZVRpY2tldFJlcXVlc3QaJC5xbXRsLmdhdGV3YXkudjEuSXNzdWVUaWNrZXRSZXNwb25zZSIMkAICorsYBQgBEgEFEmUKCVN1YnNjcmliZRIhLnFtdGwuZ2F0ZXdheS52MS5TdWJzY3JpYmVSZXF1ZXN0GiIucW10bC5nYXRld2F5LnYxLlN1YnNjcmliZVJlc3BvbnNlIg+QAgGiuxgICAESAQUaAQEwARJjCglIZWFydGJlYXQSIS5xbXRsLmdhdGV3YXkudjEuSGVhcnRiZWF0UmVxdWVzdBoiLnFtdGwuZ2F0ZXdheS52MS5IZWFydGJlYXRSZXNwb25zZSIPkAIAorsYCAgBEgEFGgEBElQKBE5hY2sSHC5xbXRsLmdhdGV3YXkudjEuTmFja1JlcXVlc3QaHS5xbXRsLmdhdGV3YXkudjEuTmFja1Jlc3BvbnNlIg+QAgKiuxgICAESAQUaAQESbwoNUmVmcmVzaFRpY2tldBIlLnFtdGwuZ2F0ZXdheS52MS5SZWZyZXNoVGlja2V0UmVxdWVzdBomLnFtdGwuZ2F0ZXdheS52MS5SZWZyZXNoVGlja2V0UmVzcG9uc2UiD5ACAqK7GAgIARIBBRoBARJwCg5HZXRTaWduaW5nS2V5cxImLnFtdGwuZ2F0ZXdheS52MS5HZXRTaWduaW5nS2V5c1JlcXVlc3QaJy5xbXRsLmdhdGV3YXkudjEuR2V0U2lnbmluZ0tleXNSZXNwb25zZSINkAIBorsYBggBEgIFBhJpCgxHZXRTdGF0ZUhhc2gSJC5xbXRsLmdhdGV3YXkudjEuR2V0U3RhdGVIYXNoUmVxdWVzdBolLnFtdGwuZ2F0ZXdheS52MS5HZXRTdGF0ZUhhc2hSZXNwb25zZSIMkAIBorsYBQgBEgEFQk0KEmlvLnFtdGwuZ2F0ZXdheS52MVABWjVnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9nYXRld2F5L3YxO2dhdGV3YXl2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_control_v1_control_event, file_qmtl_control_v1_session, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
 
 /**
  * Asks for a ticket.
+ *
+ * | right   | least role                                                     | must name       |
+ * | ------- | -------------------------------------------------------------- | --------------- |
+ * | OBSERVE | viewer; adapter                                                | –               |
+ * | COMPUTE | researcher                                                     | strategies      |
+ * | TRADE   | researcher; operator when the world has allow_live             | strategies      |
+ * | FEED    | adapter, operator; researcher for sources of a replay adapter  | sources         |
  *
  * @generated from message qmtl.gateway.v1.IssueTicketRequest
  */
 export type IssueTicketRequest = Message<"qmtl.gateway.v1.IssueTicketRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * World the ticket covers.
+   * World the ticket covers. Empty: no world, for FEED alone.
    *
    * @generated from field: string world_id = 2;
    */
   worldId: string;
 
   /**
-   * Strategies it covers; empty with OBSERVE means all of the world.
+   * Strategies it covers. Empty with OBSERVE: all of the world.
    *
    * @generated from field: repeated string strategy_ids = 3;
    */
   strategyIds: string[];
 
   /**
-   * Topics: gate, queue, policy, order, submission. Empty means gate.
+   * Sources it covers.
    *
-   * @generated from field: repeated string topics = 4;
+   * @generated from field: repeated string sources = 4;
    */
-  topics: string[];
+  sources: string[];
 
   /**
-   * What it is for.
+   * What the session may do. OBSERVE is part of every ticket.
    *
-   * @generated from field: qmtl.gateway.v1.TicketPurpose purpose = 5;
+   * @generated from field: repeated qmtl.type.v1.TicketRight rights = 5;
    */
-  purpose: TicketPurpose;
+  rights: TicketRight[];
 
   /**
-   * Session it is for; empty: a new id is made.
+   * Topics of the control stream. Empty: GATE and HALT.
    *
-   * @generated from field: string session_id = 6;
+   * @generated from field: repeated qmtl.control.v1.Topic topics = 6;
+   */
+  topics: Topic[];
+
+  /**
+   * Session it is for: the own one, to widen its ticket. Empty: a new one, which is what a process asks for at its
+   * start. A session of another principal is refused with TICKET_SCOPE.
+   *
+   * @generated from field: string session_id = 7;
    */
   sessionId: string;
 };
@@ -79,20 +95,21 @@ export const IssueTicketRequestSchema: GenMessage<IssueTicketRequest> = /*@__PUR
   messageDesc(file_qmtl_gateway_v1_control_stream_service, 0);
 
 /**
- * A short-lived ticket: a JWT signed by the gateway.
+ * A short-lived ticket.
  *
  * @generated from message qmtl.gateway.v1.IssueTicketResponse
  */
 export type IssueTicketResponse = Message<"qmtl.gateway.v1.IssueTicketResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The JWT. Shown to nobody.
+   * A JWT signed by the gateway; its claims stand in PROTOCOL.md. A secret of the session. Only the principal it was
+   * issued to can use it.
    *
    * @generated from field: string ticket = 2;
    */
@@ -148,7 +165,7 @@ export type LastApplied = Message<"qmtl.gateway.v1.LastApplied"> & {
   revision: bigint;
 
   /**
-   * Store epoch of it, for gate topics.
+   * Store epoch it is of.
    *
    * @generated from field: uint64 store_epoch = 3;
    */
@@ -169,7 +186,7 @@ export const LastAppliedSchema: GenMessage<LastApplied> = /*@__PURE__*/
  */
 export type SubscribeRequest = Message<"qmtl.gateway.v1.SubscribeRequest"> & {
   /**
-   * Range of versions; governs every event sent.
+   * Versions the caller accepts; governs every event sent.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -183,7 +200,8 @@ export type SubscribeRequest = Message<"qmtl.gateway.v1.SubscribeRequest"> & {
   ticket: string;
 
   /**
-   * What was applied before a reconnect; absent keys get a snapshot.
+   * What was applied before a reconnect. A key that is absent, was restored, or is no longer kept that far gets a
+   * snapshot; the others go on without gap.
    *
    * @generated from field: repeated qmtl.gateway.v1.LastApplied last_applied = 3;
    */
@@ -204,7 +222,7 @@ export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*
  */
 export type SubscribeResponse = Message<"qmtl.gateway.v1.SubscribeResponse"> & {
   /**
-   * Version this message is written in.
+   * Version of this message.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -216,6 +234,13 @@ export type SubscribeResponse = Message<"qmtl.gateway.v1.SubscribeResponse"> & {
    * @generated from field: qmtl.control.v1.ControlEvent event = 2;
    */
   event?: ControlEvent | undefined;
+
+  /**
+   * Events of this stream that were withheld since the last one because they cannot be written in the version spoken.
+   *
+   * @generated from field: uint32 withheld = 3;
+   */
+  withheld: number;
 };
 
 /**
@@ -226,20 +251,20 @@ export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE_
   messageDesc(file_qmtl_gateway_v1_control_stream_service, 4);
 
 /**
- * Heartbeat of a session; see qmtl.control.v1.Heartbeat.
+ * Heartbeat of a session.
  *
  * @generated from message qmtl.gateway.v1.HeartbeatRequest
  */
 export type HeartbeatRequest = Message<"qmtl.gateway.v1.HeartbeatRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Must cover the session, world and strategies of the heartbeat.
+   * Says session, world, strategies and rights.
    *
    * @generated from field: string ticket = 2;
    */
@@ -261,13 +286,13 @@ export const HeartbeatRequestSchema: GenMessage<HeartbeatRequest> = /*@__PURE__*
   messageDesc(file_qmtl_gateway_v1_control_stream_service, 5);
 
 /**
- * WorldService's answer, untouched.
+ * WorldService's answer.
  *
  * @generated from message qmtl.gateway.v1.HeartbeatResponse
  */
 export type HeartbeatResponse = Message<"qmtl.gateway.v1.HeartbeatResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -279,6 +304,13 @@ export type HeartbeatResponse = Message<"qmtl.gateway.v1.HeartbeatResponse"> & {
    * @generated from field: qmtl.control.v1.HeartbeatReply reply = 2;
    */
   reply?: HeartbeatReply | undefined;
+
+  /**
+   * Replay feeds whose runner set does not have this session although it registered; it registers again.
+   *
+   * @generated from field: repeated string unregistered_sources = 3;
+   */
+  unregisteredSources: string[];
 };
 
 /**
@@ -295,74 +327,25 @@ export const HeartbeatResponseSchema: GenMessage<HeartbeatResponse> = /*@__PURE_
  */
 export type NackRequest = Message<"qmtl.gateway.v1.NackRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Must cover the session and world.
+   * Says session and world.
    *
    * @generated from field: string ticket = 2;
    */
   ticket: string;
 
   /**
-   * Session.
+   * What and why.
    *
-   * @generated from field: string session_id = 3;
+   * @generated from field: qmtl.control.v1.Nack nack = 3;
    */
-  sessionId: string;
-
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 4;
-   */
-  worldId: string;
-
-  /**
-   * Heartbeat it follows.
-   *
-   * @generated from field: uint64 heartbeat_seq = 5;
-   */
-  heartbeatSeq: bigint;
-
-  /**
-   * Revision refused.
-   *
-   * @generated from field: uint64 revision = 6;
-   */
-  revision: bigint;
-
-  /**
-   * Fence of it.
-   *
-   * @generated from field: uint64 fence = 7;
-   */
-  fence: bigint;
-
-  /**
-   * Run of it.
-   *
-   * @generated from field: string run_id = 8;
-   */
-  runId: string;
-
-  /**
-   * gap, hash_mismatch, undecodable, other.
-   *
-   * @generated from field: string reason = 9;
-   */
-  reason: string;
-
-  /**
-   * Last revision that was good.
-   *
-   * @generated from field: uint64 last_good_revision = 10;
-   */
-  lastGoodRevision: bigint;
+  nack?: Nack | undefined;
 };
 
 /**
@@ -379,7 +362,7 @@ export const NackRequestSchema: GenMessage<NackRequest> = /*@__PURE__*/
  */
 export type NackResponse = Message<"qmtl.gateway.v1.NackResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -400,7 +383,7 @@ export const NackResponseSchema: GenMessage<NackResponse> = /*@__PURE__*/
  */
 export type RefreshTicketRequest = Message<"qmtl.gateway.v1.RefreshTicketRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -422,13 +405,13 @@ export const RefreshTicketRequestSchema: GenMessage<RefreshTicketRequest> = /*@_
   messageDesc(file_qmtl_gateway_v1_control_stream_service, 9);
 
 /**
- * The new ticket.
+ * The new ticket. The role of the caller was checked again.
  *
  * @generated from message qmtl.gateway.v1.RefreshTicketResponse
  */
 export type RefreshTicketResponse = Message<"qmtl.gateway.v1.RefreshTicketResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -463,7 +446,7 @@ export const RefreshTicketResponseSchema: GenMessage<RefreshTicketResponse> = /*
  */
 export type GetSigningKeysRequest = Message<"qmtl.gateway.v1.GetSigningKeysRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -484,7 +467,7 @@ export const GetSigningKeysRequestSchema: GenMessage<GetSigningKeysRequest> = /*
  */
 export type GetSigningKeysResponse = Message<"qmtl.gateway.v1.GetSigningKeysResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -506,20 +489,20 @@ export const GetSigningKeysResponseSchema: GenMessage<GetSigningKeysResponse> = 
   messageDesc(file_qmtl_gateway_v1_control_stream_service, 12);
 
 /**
- * Asks for the state hash of a topic key, to compare.
+ * Asks for revision and state hash of a topic key, to compare.
  *
  * @generated from message qmtl.gateway.v1.GetStateHashRequest
  */
 export type GetStateHashRequest = Message<"qmtl.gateway.v1.GetStateHashRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Topic key.
+   * Topic key of GATE.
    *
    * @generated from field: string topic_key = 2;
    */
@@ -534,29 +517,36 @@ export const GetStateHashRequestSchema: GenMessage<GetStateHashRequest> = /*@__P
   messageDesc(file_qmtl_gateway_v1_control_stream_service, 13);
 
 /**
- * State hash of a topic key.
+ * Revision and state hash.
  *
  * @generated from message qmtl.gateway.v1.GetStateHashResponse
  */
 export type GetStateHashResponse = Message<"qmtl.gateway.v1.GetStateHashResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
+   * Store epoch.
+   *
+   * @generated from field: uint64 store_epoch = 2;
+   */
+  storeEpoch: bigint;
+
+  /**
    * Revision it is of.
    *
-   * @generated from field: uint64 revision = 2;
+   * @generated from field: uint64 revision = 3;
    */
   revision: bigint;
 
   /**
    * The hash.
    *
-   * @generated from field: string state_hash = 3;
+   * @generated from field: string state_hash = 4;
    */
   stateHash: string;
 };
@@ -569,52 +559,26 @@ export const GetStateHashResponseSchema: GenMessage<GetStateHashResponse> = /*@_
   messageDesc(file_qmtl_gateway_v1_control_stream_service, 14);
 
 /**
- * What a ticket is for. Unspecified is read as OBSERVE.
+ * Tickets, events, heartbeats. Called by SDKs, adapters and consoles.
  *
- * @generated from enum qmtl.gateway.v1.TicketPurpose
- */
-export const TicketPurpose = {
-  /**
-   * @generated from enum value: TICKET_PURPOSE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * Watches; never waited for, gets no lease.
-   *
-   * @generated from enum value: TICKET_PURPOSE_OBSERVE = 1;
-   */
-  OBSERVE: 1,
-
-  /**
-   * May hold an order lease.
-   *
-   * @generated from enum value: TICKET_PURPOSE_GATE = 2;
-   */
-  GATE: 2,
-} as const;
-
-/**
- * What a ticket is for. Unspecified is read as OBSERVE.
+ * | method         | role                                          | ticket |
+ * | -------------- | --------------------------------------------- | ------ |
+ * | IssueTicket    | viewer; adapter (per right: see the request)  | –      |
+ * | Subscribe      | viewer; adapter                               | any    |
+ * | Heartbeat      | viewer; adapter                               | any    |
+ * | Nack           | viewer; adapter                               | any    |
+ * | RefreshTicket  | viewer; adapter                               | any    |
+ * | GetSigningKeys | viewer; adapter, gateway                      | –      |
+ * | GetStateHash   | viewer; adapter                               | –      |
  *
- * @generated from enum qmtl.gateway.v1.TicketPurpose
- */
-export type TicketPurpose = (typeof TicketPurpose)[keyof typeof TicketPurpose] | UnknownEnum;
-
-/**
- * Describes the enum qmtl.gateway.v1.TicketPurpose.
- */
-export const TicketPurposeSchema: GenEnum<TicketPurpose> = /*@__PURE__*/
-  enumDesc(file_qmtl_gateway_v1_control_stream_service, 0);
-
-/**
- * The control stream. Called by SDKs and consoles.
+ * "any": a ticket with any right; every ticket has OBSERVE.
  *
  * @generated from service qmtl.gateway.v1.ControlStreamService
  */
 export const ControlStreamService: GenService<{
   /**
-   * A ticket for one session. NOT_FOUND WORLD_NOT_FOUND; PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+   * A ticket for one session. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, SOURCE_NOT_FOUND; PERMISSION_DENIED
+   * ROLE_REQUIRED, TICKET_SCOPE.
    *
    * @generated from rpc qmtl.gateway.v1.ControlStreamService.IssueTicket
    */
@@ -624,8 +588,8 @@ export const ControlStreamService: GenService<{
     output: typeof IssueTicketResponseSchema;
   },
   /**
-   * The stream. A slow reader is moved back to a snapshot, never silently skipped. UNAUTHENTICATED
-   * TICKET_INVALID, TICKET_EXPIRED; reconnect anywhere with the last revision applied.
+   * The stream. A slow reader is moved back to a snapshot, never silently skipped. Ends with the ticket. UNAUTHENTICATED
+   * TICKET_INVALID, TICKET_EXPIRED; reconnect anywhere with the last revisions applied.
    *
    * @generated from rpc qmtl.gateway.v1.ControlStreamService.Subscribe
    */
@@ -635,8 +599,8 @@ export const ControlStreamService: GenService<{
     output: typeof SubscribeResponseSchema;
   },
   /**
-   * Renewal, acknowledgement and liveness. Never answered from a cache: UNAVAILABLE when WorldService gives
-   * no answer. PERMISSION_DENIED TICKET_SCOPE. Not retried: the next heartbeat says the same.
+   * Renewal, acknowledgement and liveness. Never answered from a cache: UNAVAILABLE when WorldService gives no answer.
+   * Not to be retried by a transport: the next heartbeat says the same.
    *
    * @generated from rpc qmtl.gateway.v1.ControlStreamService.Heartbeat
    */
@@ -646,7 +610,7 @@ export const ControlStreamService: GenService<{
     output: typeof HeartbeatResponseSchema;
   },
   /**
-   * A revision could not be applied. Safe to retry.
+   * A revision could not be applied. Of a session without TRADE it is only logged.
    *
    * @generated from rpc qmtl.gateway.v1.ControlStreamService.Nack
    */
@@ -656,7 +620,7 @@ export const ControlStreamService: GenService<{
     output: typeof NackResponseSchema;
   },
   /**
-   * A new ticket of the same scope. UNAUTHENTICATED TICKET_EXPIRED.
+   * A new ticket of the same scope. UNAUTHENTICATED TICKET_EXPIRED; PERMISSION_DENIED ROLE_REQUIRED.
    *
    * @generated from rpc qmtl.gateway.v1.ControlStreamService.RefreshTicket
    */
@@ -666,7 +630,7 @@ export const ControlStreamService: GenService<{
     output: typeof RefreshTicketResponseSchema;
   },
   /**
-   * Public keys. Safe to retry.
+   * Public keys.
    *
    * @generated from rpc qmtl.gateway.v1.ControlStreamService.GetSigningKeys
    */
@@ -676,7 +640,7 @@ export const ControlStreamService: GenService<{
     output: typeof GetSigningKeysResponseSchema;
   },
   /**
-   * State hash of a topic key. Safe to retry.
+   * Revision and state hash of a gate. NOT_FOUND WORLD_NOT_FOUND.
    *
    * @generated from rpc qmtl.gateway.v1.ControlStreamService.GetStateHash
    */

@@ -2,72 +2,135 @@
 // @generated from file qmtl/world/v1/subscription_service.proto (package qmtl.world.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Heartbeat, HeartbeatReply } from "../../control/v1/gate_pb.ts";
-import { file_qmtl_control_v1_gate } from "../../control/v1/gate_pb.ts";
+import type { Heartbeat, HeartbeatReply, Nack } from "../../control/v1/session_pb.ts";
+import { file_qmtl_control_v1_session } from "../../control/v1/session_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/world/v1/subscription_service.proto.
  */
 export const file_qmtl_world_v1_subscription_service: GenFile = /*@__PURE__*/
-  fileDesc("CihxbXRsL3dvcmxkL3YxL3N1YnNjcmlwdGlvbl9zZXJ2aWNlLnByb3RvEg1xbXRsLndvcmxkLnYxIqIBChJSZW5ld0xlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmdhdGV3YXlfaWQYAiABKAlCB7pIBHICEAESOwoKaGVhcnRiZWF0cxgDIAMoCzIaLnFtdGwuY29udHJvbC52MS5IZWFydGJlYXRCC7pICJIBBQgBEOgHInwKE1JlbmV3TGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIwCgdyZXBsaWVzGAIgAygLMh8ucW10bC5jb250cm9sLnYxLkhlYXJ0YmVhdFJlcGx5IoQCCgtOYWNrUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARIZCgh3b3JsZF9pZBgDIAEoCUIHukgEcgIQARIVCg1oZWFydGJlYXRfc2VxGAQgASgEEhAKCHJldmlzaW9uGAUgASgEEg0KBWZlbmNlGAYgASgEEg4KBnJ1bl9pZBgHIAEoCRIOCgZyZWFzb24YCCABKAkSGgoSbGFzdF9nb29kX3JldmlzaW9uGAkgASgEEhUKDW9yZGVyX2NhcGFibGUYCiABKAgiQwoMTmFja1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24yyAEKE1N1YnNjcmlwdGlvblNlcnZpY2USYgoLUmVuZXdMZWFzZXMSIS5xbXRsLndvcmxkLnYxLlJlbmV3TGVhc2VzUmVxdWVzdBoiLnFtdGwud29ybGQudjEuUmVuZXdMZWFzZXNSZXNwb25zZSIMkAIAorsYBRIBBigBEk0KBE5hY2sSGi5xbXRsLndvcmxkLnYxLk5hY2tSZXF1ZXN0GhsucW10bC53b3JsZC52MS5OYWNrUmVzcG9uc2UiDJACAqK7GAUSAQYoAUJHChBpby5xbXRsLndvcmxkLnYxUAFaMWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL3dvcmxkL3YxO3dvcmxkdjFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
+  fileDesc("CihxbXRsL3dvcmxkL3YxL3N1YnNjcmlwdGlvbl9zZXJ2aWNlLnByb3RvEg1xbXRsLndvcmxkLnYxIp8BCgxTZXNzaW9uQ2xhaW0SHQoKc2Vzc2lvbl9pZBgBIAEoCUIJukgGcgQQARhkEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEjQKBGtpbmQYAyABKA4yGi5xbXRsLndvcmxkLnYxLlNlc3Npb25LaW5kQgq6SAeCAQQQASAAEh8KDHN0cmF0ZWd5X2lkcxgEIAMoCUIJukgGkgEDEOgHIn0KEFJlbGF5ZWRIZWFydGJlYXQSMgoFY2xhaW0YASABKAsyGy5xbXRsLndvcmxkLnYxLlNlc3Npb25DbGFpbUIGukgDyAEBEjUKCWhlYXJ0YmVhdBgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5IZWFydGJlYXRCBrpIA8gBASKOAQoWUmVsYXlIZWFydGJlYXRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USQAoKaGVhcnRiZWF0cxgCIAMoCzIfLnFtdGwud29ybGQudjEuUmVsYXllZEhlYXJ0YmVhdEILukgIkgEFCAEQ6AcigAEKF1JlbGF5SGVhcnRiZWF0c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMAoHcmVwbGllcxgCIAMoCzIfLnFtdGwuY29udHJvbC52MS5IZWFydGJlYXRSZXBseSKnAQoQUmVsYXlOYWNrUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USMgoFY2xhaW0YAiABKAsyGy5xbXRsLndvcmxkLnYxLlNlc3Npb25DbGFpbUIGukgDyAEBEisKBG5hY2sYAyABKAsyFS5xbXRsLmNvbnRyb2wudjEuTmFja0IGukgDyAEBIkgKEVJlbGF5TmFja1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24qeAoLU2Vzc2lvbktpbmQSHAoYU0VTU0lPTl9LSU5EX1VOU1BFQ0lGSUVEEAASGQoVU0VTU0lPTl9LSU5EX09CU0VSVkVSEAESFwoTU0VTU0lPTl9LSU5EX1RSQURFUhACEhcKE1NFU1NJT05fS0lORF9ST1VURVIQAzLjAQoTU3Vic2NyaXB0aW9uU2VydmljZRJuCg9SZWxheUhlYXJ0YmVhdHMSJS5xbXRsLndvcmxkLnYxLlJlbGF5SGVhcnRiZWF0c1JlcXVlc3QaJi5xbXRsLndvcmxkLnYxLlJlbGF5SGVhcnRiZWF0c1Jlc3BvbnNlIgyQAgCiuxgFEgEGKAESXAoJUmVsYXlOYWNrEh8ucW10bC53b3JsZC52MS5SZWxheU5hY2tSZXF1ZXN0GiAucW10bC53b3JsZC52MS5SZWxheU5hY2tSZXNwb25zZSIMkAICorsYBRIBBigBQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_control_v1_session, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
+
+/**
+ * Who a heartbeat or Nack is from. Made by the gateway from the ticket; never taken from a client.
+ *
+ * @generated from message qmtl.world.v1.SessionClaim
+ */
+export type SessionClaim = Message<"qmtl.world.v1.SessionClaim"> & {
+  /**
+   * Session.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * World.
+   *
+   * @generated from field: string world_id = 2;
+   */
+  worldId: string;
+
+  /**
+   * What it is.
+   *
+   * @generated from field: qmtl.world.v1.SessionKind kind = 3;
+   */
+  kind: SessionKind;
+
+  /**
+   * Strategies of its ticket; the scope of its state hash. Empty for a router: all.
+   *
+   * @generated from field: repeated string strategy_ids = 4;
+   */
+  strategyIds: string[];
+};
+
+/**
+ * Describes the message qmtl.world.v1.SessionClaim.
+ * Use `create(SessionClaimSchema)` to create a new message.
+ */
+export const SessionClaimSchema: GenMessage<SessionClaim> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_subscription_service, 0);
+
+/**
+ * A heartbeat and who it is from.
+ *
+ * @generated from message qmtl.world.v1.RelayedHeartbeat
+ */
+export type RelayedHeartbeat = Message<"qmtl.world.v1.RelayedHeartbeat"> & {
+  /**
+   * Who.
+   *
+   * @generated from field: qmtl.world.v1.SessionClaim claim = 1;
+   */
+  claim?: SessionClaim | undefined;
+
+  /**
+   * What.
+   *
+   * @generated from field: qmtl.control.v1.Heartbeat heartbeat = 2;
+   */
+  heartbeat?: Heartbeat | undefined;
+};
+
+/**
+ * Describes the message qmtl.world.v1.RelayedHeartbeat.
+ * Use `create(RelayedHeartbeatSchema)` to create a new message.
+ */
+export const RelayedHeartbeatSchema: GenMessage<RelayedHeartbeat> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_subscription_service, 1);
 
 /**
  * Heartbeats of many sessions, collected for at most 50 ms.
  *
- * @generated from message qmtl.world.v1.RenewLeasesRequest
+ * @generated from message qmtl.world.v1.RelayHeartbeatsRequest
  */
-export type RenewLeasesRequest = Message<"qmtl.world.v1.RenewLeasesRequest"> & {
+export type RelayHeartbeatsRequest = Message<"qmtl.world.v1.RelayHeartbeatsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Gateway that relays.
-   *
-   * @generated from field: string gateway_id = 2;
-   */
-  gatewayId: string;
-
-  /**
    * Heartbeats; not persisted.
    *
-   * @generated from field: repeated qmtl.control.v1.Heartbeat heartbeats = 3;
+   * @generated from field: repeated qmtl.world.v1.RelayedHeartbeat heartbeats = 2;
    */
-  heartbeats: Heartbeat[];
+  heartbeats: RelayedHeartbeat[];
 };
 
 /**
- * Describes the message qmtl.world.v1.RenewLeasesRequest.
- * Use `create(RenewLeasesRequestSchema)` to create a new message.
+ * Describes the message qmtl.world.v1.RelayHeartbeatsRequest.
+ * Use `create(RelayHeartbeatsRequestSchema)` to create a new message.
  */
-export const RenewLeasesRequestSchema: GenMessage<RenewLeasesRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_subscription_service, 0);
+export const RelayHeartbeatsRequestSchema: GenMessage<RelayHeartbeatsRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_subscription_service, 2);
 
 /**
  * One answer per heartbeat, same order.
  *
- * @generated from message qmtl.world.v1.RenewLeasesResponse
+ * @generated from message qmtl.world.v1.RelayHeartbeatsResponse
  */
-export type RenewLeasesResponse = Message<"qmtl.world.v1.RenewLeasesResponse"> & {
+export type RelayHeartbeatsResponse = Message<"qmtl.world.v1.RelayHeartbeatsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Answers.
+   * Answers. To a router: `emitters` names the emitter of every strategy.
    *
    * @generated from field: repeated qmtl.control.v1.HeartbeatReply replies = 2;
    */
@@ -75,104 +138,55 @@ export type RenewLeasesResponse = Message<"qmtl.world.v1.RenewLeasesResponse"> &
 };
 
 /**
- * Describes the message qmtl.world.v1.RenewLeasesResponse.
- * Use `create(RenewLeasesResponseSchema)` to create a new message.
+ * Describes the message qmtl.world.v1.RelayHeartbeatsResponse.
+ * Use `create(RelayHeartbeatsResponseSchema)` to create a new message.
  */
-export const RenewLeasesResponseSchema: GenMessage<RenewLeasesResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_subscription_service, 1);
+export const RelayHeartbeatsResponseSchema: GenMessage<RelayHeartbeatsResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_subscription_service, 3);
 
 /**
  * A session could not apply a revision.
  *
- * @generated from message qmtl.world.v1.NackRequest
+ * @generated from message qmtl.world.v1.RelayNackRequest
  */
-export type NackRequest = Message<"qmtl.world.v1.NackRequest"> & {
+export type RelayNackRequest = Message<"qmtl.world.v1.RelayNackRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Session.
+   * Who.
    *
-   * @generated from field: string session_id = 2;
+   * @generated from field: qmtl.world.v1.SessionClaim claim = 2;
    */
-  sessionId: string;
+  claim?: SessionClaim | undefined;
 
   /**
-   * World.
+   * What and why.
    *
-   * @generated from field: string world_id = 3;
+   * @generated from field: qmtl.control.v1.Nack nack = 3;
    */
-  worldId: string;
-
-  /**
-   * Heartbeat it follows.
-   *
-   * @generated from field: uint64 heartbeat_seq = 4;
-   */
-  heartbeatSeq: bigint;
-
-  /**
-   * Revision refused.
-   *
-   * @generated from field: uint64 revision = 5;
-   */
-  revision: bigint;
-
-  /**
-   * Fence of it.
-   *
-   * @generated from field: uint64 fence = 6;
-   */
-  fence: bigint;
-
-  /**
-   * Run of it.
-   *
-   * @generated from field: string run_id = 7;
-   */
-  runId: string;
-
-  /**
-   * gap, hash_mismatch, undecodable, other.
-   *
-   * @generated from field: string reason = 8;
-   */
-  reason: string;
-
-  /**
-   * Last revision that was good.
-   *
-   * @generated from field: uint64 last_good_revision = 9;
-   */
-  lastGoodRevision: bigint;
-
-  /**
-   * False: only logged.
-   *
-   * @generated from field: bool order_capable = 10;
-   */
-  orderCapable: boolean;
+  nack?: Nack | undefined;
 };
 
 /**
- * Describes the message qmtl.world.v1.NackRequest.
- * Use `create(NackRequestSchema)` to create a new message.
+ * Describes the message qmtl.world.v1.RelayNackRequest.
+ * Use `create(RelayNackRequestSchema)` to create a new message.
  */
-export const NackRequestSchema: GenMessage<NackRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_subscription_service, 2);
+export const RelayNackRequestSchema: GenMessage<RelayNackRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_subscription_service, 4);
 
 /**
  * Taken note of.
  *
- * @generated from message qmtl.world.v1.NackResponse
+ * @generated from message qmtl.world.v1.RelayNackResponse
  */
-export type NackResponse = Message<"qmtl.world.v1.NackResponse"> & {
+export type RelayNackResponse = Message<"qmtl.world.v1.RelayNackResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -180,37 +194,91 @@ export type NackResponse = Message<"qmtl.world.v1.NackResponse"> & {
 };
 
 /**
- * Describes the message qmtl.world.v1.NackResponse.
- * Use `create(NackResponseSchema)` to create a new message.
+ * Describes the message qmtl.world.v1.RelayNackResponse.
+ * Use `create(RelayNackResponseSchema)` to create a new message.
  */
-export const NackResponseSchema: GenMessage<NackResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_subscription_service, 3);
+export const RelayNackResponseSchema: GenMessage<RelayNackResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_subscription_service, 5);
 
 /**
- * Leases of sessions. Called by gateways only.
+ * What a session is, as its ticket says.
+ *
+ * @generated from enum qmtl.world.v1.SessionKind
+ */
+export const SessionKind = {
+  /**
+   * Not stated. Refused.
+   *
+   * @generated from enum value: SESSION_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Watches; never waited for.
+   *
+   * @generated from enum value: SESSION_KIND_OBSERVER = 1;
+   */
+  OBSERVER: 1,
+
+  /**
+   * May hold order leases of its strategies.
+   *
+   * @generated from enum value: SESSION_KIND_TRADER = 2;
+   */
+  TRADER: 2,
+
+  /**
+   * The order router of a gateway: its lease is for the whole world and makes no emitter.
+   *
+   * @generated from enum value: SESSION_KIND_ROUTER = 3;
+   */
+  ROUTER: 3,
+} as const;
+
+/**
+ * What a session is, as its ticket says.
+ *
+ * @generated from enum qmtl.world.v1.SessionKind
+ */
+export type SessionKind = (typeof SessionKind)[keyof typeof SessionKind] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.world.v1.SessionKind.
+ */
+export const SessionKindSchema: GenEnum<SessionKind> = /*@__PURE__*/
+  enumDesc(file_qmtl_world_v1_subscription_service, 0);
+
+/**
+ * Sessions of a world. Called by gateways only.
+ *
+ * | method          | role    | ticket | internal |
+ * | --------------- | ------- | ------ | -------- |
+ * | RelayHeartbeats | gateway | –      | yes      |
+ * | RelayNack       | gateway | –      | yes      |
  *
  * @generated from service qmtl.world.v1.SubscriptionService
  */
 export const SubscriptionService: GenService<{
   /**
-   * Heartbeats in, grants out. UNAVAILABLE NOT_LEADER. Not retried: the next heartbeat says the same.
+   * Heartbeats in, grants out. UNAVAILABLE NOT_LEADER. Not to be retried by a transport: the next heartbeat says the
+   * same.
    *
-   * @generated from rpc qmtl.world.v1.SubscriptionService.RenewLeases
+   * @generated from rpc qmtl.world.v1.SubscriptionService.RelayHeartbeats
    */
-  renewLeases: {
+  relayHeartbeats: {
     methodKind: "unary";
-    input: typeof RenewLeasesRequestSchema;
-    output: typeof RenewLeasesResponseSchema;
+    input: typeof RelayHeartbeatsRequestSchema;
+    output: typeof RelayHeartbeatsResponseSchema;
   },
   /**
-   * A revision could not be applied. Safe to retry.
+   * A revision could not be applied.
    *
-   * @generated from rpc qmtl.world.v1.SubscriptionService.Nack
+   * @generated from rpc qmtl.world.v1.SubscriptionService.RelayNack
    */
-  nack: {
+  relayNack: {
     methodKind: "unary";
-    input: typeof NackRequestSchema;
-    output: typeof NackResponseSchema;
+    input: typeof RelayNackRequestSchema;
+    output: typeof RelayNackResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_qmtl_world_v1_subscription_service, 0);

@@ -1,0 +1,62 @@
+import { hasReason } from "@qmtl/sdk/rpc";
+import type { ClockTimer, Logger } from "@qmtl/service-kit";
+import type { DagStore } from "../dag-store.ts";
+import { feedsOf, tellFeed } from "../store/replay-store.ts";
+
+/** A feed whose rows move is told of this often at most, milliseconds. */
+const tellMs = 1_000;
+/** Keys remembered that are of no feed, at most; beyond it they are looked up again. */
+const otherKeysMax = 100_000;
+
+/** Tells where feeds stand as their rows pass: not for every row, and once more after the last. */
+export class FeedProgress {
+  readonly #store: DagStore;
+  readonly #logger: Logger;
+  /** Keys that were appended to since the last look, but those known to be of no feed. */
+  readonly #appended = new Set<string>();
+  readonly #others = new Set<string>();
+  #timer: ClockTimer | undefined;
+  #telling: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(store: DagStore, logger: Logger) {
+    this.#store = store;
+    this.#logger = logger;
+  }
+
+  /** Records of a key were appended. */
+  appended(computeKey: string): void {
+    if (this.#isStopped || this.#others.has(computeKey)) return;
+    this.#appended.add(computeKey);
+    this.#timer ??= this.#store.clock.setTimer(() => this.#look(), tellMs);
+  }
+
+  /** Ends the timer, and waits for what is being written. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    await this.#telling;
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    const keys = [...this.#appended];
+    this.#appended.clear();
+    this.#telling = this.#tell(keys).catch((error: unknown) => {
+      // The next row brings the next look; who does not lead any more has nothing to tell.
+      if (!hasReason(error, "NOT_LEADER")) this.#logger.warn("a feed was not told of", { error });
+    });
+  }
+
+  async #tell(keys: readonly string[]): Promise<void> {
+    const feeds = await feedsOf(this.#store.db, keys);
+    if (this.#others.size >= otherKeysMax) this.#others.clear();
+    for (const key of keys) if (!feeds.has(key)) this.#others.add(key);
+    const sources = [...new Set(feeds.values())].sort();
+    if (sources.length === 0) return;
+    await this.#store.write(async (tx) => {
+      for (const source of sources) await tellFeed(tx, source, this.#store.clock.nowMs());
+    });
+    this.#store.changed();
+  }
+}

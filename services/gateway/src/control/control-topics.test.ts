@@ -1,0 +1,298 @@
+import { toJson } from "@bufbuild/protobuf";
+import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import { SnapshotSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
+import {
+  createMetrics,
+  createPrincipalCheck,
+  openGrpcDoor,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
+import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import {
+  appendControlEvent,
+  type ControlChange,
+  type ControlSchema,
+  controlTopic,
+  isTopicChange,
+  migrateTopics,
+  raiseStoreEpoch,
+  readTopic,
+  TopicState,
+  topicOfKey,
+  topicService,
+} from "@qmtl/service-kit/control";
+import { type Db, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
+import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { Peer } from "../peers/peer.ts";
+import { ControlHub } from "./control-hub.ts";
+import { EventLog } from "./event-log.ts";
+import { GateBook } from "./gate-book.ts";
+import { ModelSubscriber } from "./testing/model-subscriber.ts";
+import { TopicBook } from "./topic-book.ts";
+
+const schemas = ["gateway", "dag", "world"] as const;
+const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
+const gateway = { name: "gw-test", role: "gateway" } as const;
+
+/** The writers of all topics but GATE, over their own stores, and a gateway's hub that can be restarted. */
+async function openPlatform() {
+  await using opened = new AsyncDisposableStack();
+  const host = opened.use(await openTestPglite());
+  const bus = await openEmbeddedBus({ db: host.db("bus"), pollMs: 20 });
+  opened.defer(() => bus.close());
+  await bus.ensureTopics([{ topic: controlTopic }]);
+  const ports = { clock: systemClock, logger: silentLogger, metrics: createMetrics() };
+  const dbs = new Map<ControlSchema, Db>();
+  const relays: OutboxRelay[] = [];
+  for (const schema of schemas) {
+    const db = host.db(schema);
+    await migrateOutbox(db);
+    await migrateTopics(db);
+    dbs.set(schema, db);
+    const relay = new OutboxRelay({ db, bus, ownerId: schema, ...ports });
+    relay.start();
+    opened.defer(() => relay.close());
+    relays.push(relay);
+  }
+  const peerOf = async (schema: "dag" | "world") => {
+    const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
+    const services = [topicService(dbs.get(schema)!, schema)];
+    const door = opened.use(await openGrpcDoor({ services, principalOf }));
+    const url = `http://127.0.0.1:${door.port}`;
+    const peer = new Peer(schema, url, { clock: systemClock, gatewayKey });
+    opened.defer(() => peer.close());
+    return peer;
+  };
+  const dag = await peerOf("dag");
+  const world = await peerOf("world");
+  const db = dbs.get("gateway")!;
+  const startHub = async () => {
+    const events = await EventLog.open(db, ports);
+    const gates = new GateBook({ world, gateway, logger: silentLogger });
+    const topics = new TopicBook({ db, dag, world, gateway });
+    const hub = new ControlHub({ bus, gates, topics, events, ...ports });
+    await hub.start();
+    return hub;
+  };
+  let hub = await startHub();
+  opened.defer(() => hub.stop());
+  const all = opened.move();
+  return {
+    get hub() {
+      return hub;
+    },
+    async restart() {
+      await hub.stop();
+      hub = await startHub();
+    },
+    async write(schema: ControlSchema, change: ControlChange) {
+      await dbs.get(schema)!.transaction((tx) => appendControlEvent(tx, schema, change, 0));
+      for (const relay of relays) relay.poke();
+    },
+    restore: (schema: ControlSchema) =>
+      dbs.get(schema)!.transaction((tx) => raiseStoreEpoch(tx, schema, 0)),
+    stored: (schema: ControlSchema, key: string) => readTopic(dbs.get(schema)!, schema, key),
+    [Symbol.asyncDispose]: () => all.disposeAsync(),
+  };
+}
+
+type Platform = Awaited<ReturnType<typeof openPlatform>>;
+
+interface Writer {
+  readonly schema: ControlSchema;
+  readonly key: string;
+  /** A change that two small numbers choose. */
+  payload(a: number, b: number): ControlChange["payload"];
+}
+
+const worldId = "w1";
+const phases = [SwapPhase.OPENING, SwapPhase.PREPARE, SwapPhase.COMMIT, SwapPhase.ABORTED];
+const orderStates = [OrderState.PENDING, OrderState.ACCEPTED, OrderState.FILLED];
+const queue = (name: number) => ({ computeKey: `k${name}`, nodeId: `n${name}` });
+const writers: readonly Writer[] = [
+  {
+    schema: "dag",
+    key: "world/w1/queue",
+    payload: (a, b) =>
+      b < 4
+        ? { case: "swapUpdated", value: { swapId: `s${a}`, worldId, phase: phases[b]! } }
+        : {
+            case: "queuesUpdated",
+            value: { worldId, strategy: { strategyId: `st${a}`, queues: [queue(b)] } },
+          },
+  },
+  {
+    schema: "dag",
+    key: "tags/queue",
+    payload: (a, b) => ({
+      case: "tagQueryUpdated",
+      value: { query: { tags: [`t${a}`] }, intervalSeconds: 60n, worldId, queues: [queue(b)] },
+    }),
+  },
+  {
+    schema: "dag",
+    key: "feed/day",
+    payload: (a, b) => ({
+      case: "feedUpdated",
+      value: { source: "day", passedRow: BigInt(a), runners: [{ sessionId: `r${b}` }] },
+    }),
+  },
+  {
+    schema: "gateway",
+    key: "world/w1/order",
+    payload: (a, b) => ({
+      case: "orderUpdated",
+      value: { clientOrderId: `o${a}`, worldId, state: orderStates[b % 3]!, entry: BigInt(b) },
+    }),
+  },
+  {
+    schema: "gateway",
+    key: "halt",
+    payload: (a, b) => ({
+      case: "haltsUpdated",
+      value: { halts: Array.from({ length: a % 3 }, (_, at) => ({ haltId: `h${at}-${b}` })) },
+    }),
+  },
+  {
+    schema: "gateway",
+    key: "submission/sub",
+    payload: (a, b) => ({
+      case: "submissionUpdated",
+      value: { submissionId: "sub", state: SubmissionState.PROCESSING, attempts: a * 10 + b },
+    }),
+  },
+  {
+    schema: "world",
+    key: "world/w1/policy",
+    payload: (a, b) => ({
+      case: "policyUpdated",
+      value: { worldId, policyVersion: a, checksum: `c${b}` },
+    }),
+  },
+  {
+    schema: "world",
+    key: "world/w1/rebalancing",
+    payload: (a, b) => ({
+      case: "rebalancingUpdated",
+      value: { worldId, allocation: a / 10, deltas: b },
+    }),
+  },
+];
+const keys = writers.map(({ key }) => key);
+
+/** What a key's writer has stored, as a snapshot of it. */
+async function truth(platform: Platform, { schema, key }: Writer) {
+  const { storeEpoch, revision, changes } = await platform.stored(schema, key);
+  const state = new TopicState(topicOfKey(key)!);
+  for (const { payload } of changes) if (isTopicChange(payload)) state.apply(payload);
+  return { storeEpoch, revision, state: toJson(SnapshotSchema, state.snapshot()) };
+}
+
+async function expectToHoldTheTruth(platform: Platform, subscriber: ModelSubscriber) {
+  for (const writer of writers) {
+    const wanted = await truth(platform, writer);
+    await waitUntil(
+      () => {
+        const held = subscriber.held.get(writer.key);
+        return held !== undefined && Number(held.revision) === wanted.revision;
+      },
+      { what: `${writer.key} at revision ${wanted.revision}` },
+    );
+    const { snapshot } = subscriber.held.get(writer.key)!;
+    expect([writer.key, toJson(SnapshotSchema, snapshot)]).toEqual([writer.key, wanted.state]);
+  }
+}
+
+const small = fc.nat({ max: 5 });
+const write = fc.record({
+  kind: fc.constant("write" as const),
+  at: fc.nat({ max: 7 }),
+  a: small,
+  b: small,
+});
+const deed = fc.oneof(
+  { weight: 12, arbitrary: write },
+  { weight: 2, arbitrary: fc.constant({ kind: "cut" as const }) },
+  { weight: 1, arbitrary: fc.constant({ kind: "reconnect" as const }) },
+  { weight: 1, arbitrary: fc.constant({ kind: "restart" as const }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant("restore" as const), at: fc.nat({ max: 2 }) }),
+  },
+);
+
+test("whatever is written, cut, restarted or restored, no change is missed and the state held is the store's", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(deed, { minLength: 20, maxLength: 60 }), async (deeds) => {
+      await using platform = await openPlatform();
+      const subscriber = new ModelSubscriber(keys);
+      subscriber.connect(platform.hub);
+      let isConnected = true;
+      const cut = async () => {
+        await subscriber.cut();
+        isConnected = false;
+      };
+      for (const each of deeds) {
+        if (each.kind === "write") {
+          const { schema, key, payload } = writers[each.at]!;
+          await platform.write(schema, {
+            topicKey: key,
+            subject: key,
+            payload: payload(each.a, each.b),
+          });
+        } else if (each.kind === "cut") await cut();
+        else if (each.kind === "restart") {
+          await cut();
+          await platform.restart();
+        } else if (each.kind === "restore") await platform.restore(schemas[each.at]!);
+        else if (!isConnected) {
+          subscriber.connect(platform.hub);
+          isConnected = true;
+        }
+      }
+      if (!isConnected) subscriber.connect(platform.hub);
+      await expectToHoldTheTruth(platform, subscriber);
+      await subscriber.cut();
+    }),
+    { numRuns: 8 },
+  );
+}, 240_000);
+
+test("who comes back after a restart of the gateway goes on with each change, without a snapshot", async () => {
+  await using platform = await openPlatform();
+  const writer = writers.find(({ key }) => key === "world/w1/order")!;
+  const order = (a: number, b: number) =>
+    platform.write(writer.schema, {
+      topicKey: writer.key,
+      subject: "o",
+      payload: writer.payload(a, b),
+    });
+  const subscriber = new ModelSubscriber([writer.key]);
+  await order(1, 1);
+  subscriber.connect(platform.hub);
+  const heldTo = (revision: bigint) =>
+    waitUntil(() => subscriber.held.get(writer.key)?.revision === revision, {
+      what: `revision ${revision}`,
+    });
+  await heldTo(1n);
+  await order(2, 0);
+  await heldTo(2n);
+  await subscriber.cut();
+  const { snapshots, changes } = subscriber;
+  for (let at = 3; at < 8; at += 1) await order(at, 0);
+  await platform.restart();
+  await waitUntil(() => platform.hub.revisionOf(writer.key) === 7, {
+    what: "the history is read again",
+  });
+
+  subscriber.connect(platform.hub);
+  await heldTo(7n);
+
+  expect([subscriber.snapshots - snapshots, subscriber.changes - changes]).toEqual([0, 5]);
+  await subscriber.cut();
+});

@@ -1,0 +1,91 @@
+import { create } from "@bufbuild/protobuf";
+import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import {
+  createMetrics,
+  createPrincipalCheck,
+  openGrpcDoor,
+  serve,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
+import { ManualClock, waitUntil } from "@qmtl/service-kit/testing";
+import { expect, test } from "vitest";
+import { Peer } from "../peers/peer.ts";
+import { FeedDesk } from "./feed-desk.ts";
+
+const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
+const sessionDeadMs = 4_000;
+
+/** The desk over a DAG Manager that keeps the runner set of one feed, at row 5. */
+async function openRig() {
+  await using opened = new AsyncDisposableStack();
+  const runners = new Set<string>();
+  const services = [
+    serve(QueueService, {
+      getReplay: async () => ({
+        passedRow: 5n,
+        runners: [...runners].map((sessionId) => ({ sessionId, fromRow: 0n })),
+      }),
+      deleteReplayRunner: async ({ sessionId }) => {
+        runners.delete(sessionId);
+        return {};
+      },
+    }),
+  ];
+  const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
+  const door = opened.use(await openGrpcDoor({ services, principalOf }));
+  const url = `http://127.0.0.1:${door.port}`;
+  const dag = new Peer("dag-manager", url, { clock: systemClock, gatewayKey });
+  opened.defer(() => dag.close());
+  const clock = new ManualClock();
+  const feeds = new FeedDesk({
+    dag,
+    gateway: { name: "gw-test", role: "gateway" },
+    clock,
+    logger: silentLogger,
+    metrics: createMetrics(),
+    booker: { catchUp: async () => {}, isBooked: () => true, whyUnbooked: () => undefined },
+    gates: { onApplied: () => () => {} },
+    sessionDeadMs,
+  });
+  opened.defer(() => feeds.close());
+  const all = opened.move();
+  return { feeds, runners, clock, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+test("a runner that fell silent is told which feeds dropped it, until it is in their sets again", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, clock } = rig;
+  runners.add("silent").add("heard");
+  const barrier = await feeds.barrier("day");
+  expect(feeds.unregistered("silent")).toEqual([]);
+  // A row that waits makes the barrier look at who is silent.
+  const waiting = new AbortController();
+  const row = { row: 6, toRow: 6, timeMs: 0 };
+  const wait = barrier.wait("w", row, { signal: waiting.signal }).catch(() => {});
+
+  for (let passedMs = 0; passedMs < sessionDeadMs * 2; passedMs += 500) {
+    feeds.heard("heard");
+    clock.advance(500);
+  }
+  await waitUntil(() => !runners.has("silent"), { what: "it is taken out of the set" });
+  await feeds.refresh("day");
+
+  expect(feeds.unregistered("silent")).toEqual(["day"]);
+  expect(feeds.unregistered("heard")).toEqual([]);
+  const state = create(FeedStateSchema, {
+    source: "day",
+    passedRow: 5n,
+    runners: [{ sessionId: "heard" }],
+  });
+  feeds.complete(state);
+  expect(state).toMatchObject({ droppedSessionIds: ["silent"], settled: false });
+  expect(state.runners[0]!.endedRow).toBe(-1n);
+
+  runners.add("silent");
+  await feeds.refresh("day");
+  expect(feeds.unregistered("silent")).toEqual([]);
+  waiting.abort();
+  await wait;
+});

@@ -1,0 +1,141 @@
+import { create, type Message, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type ControlEvent,
+  ControlEventSchema,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { GateEventSchema, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { payloadBytesMax } from "../bus/event-bus.ts";
+import { appendOutbox, quotedSchema, type Tx } from "../db/index.ts";
+import { worldTopicKey } from "./topic-keys.ts";
+import { isTopicChange, itemOf } from "./topic-state.ts";
+
+/** Topic of the bus that all control events go to. */
+export const controlTopic = "control";
+/** Version control events are written in. */
+const eventVersion = 1;
+
+/** Services that write control events, by the schema they write in. */
+const sources = {
+  gateway: "qmtl/gateway",
+  dag: "qmtl/dag-manager",
+  world: "qmtl/world-service",
+} as const;
+export type ControlSchema = keyof typeof sources;
+
+type EventInit = Exclude<MessageInitShape<typeof ControlEventSchema>, Message>;
+type PayloadInit = NonNullable<EventInit["payload"]>;
+
+/** A change of a topic key as its writer states it. */
+export interface ControlChange {
+  readonly topicKey: string;
+  /** Id of the world, strategy, order … it is about. */
+  readonly subject: string;
+  readonly payload: Exclude<PayloadInit, { case: "snapshot" | "progressMark" | "gateEvent" }>;
+}
+
+/**
+ * Writes a change of a topic key in the transaction that makes it: the key's next revision, the state of the key, and
+ * the event in the outbox. The key is locked until the transaction ends. After the commit: `relay.poke()`.
+ */
+export async function appendControlEvent(
+  tx: Tx,
+  schema: ControlSchema,
+  change: ControlChange,
+  nowMs: number,
+): Promise<void> {
+  const target = quotedSchema(schema);
+  const { topicKey, subject, payload } = change;
+  const [place] = await tx.query<{ revision: number; store_epoch: number }>(
+    `insert into ${target}.topic_revision as t (topic_key, revision) values ($1, 1)
+     on conflict (topic_key) do update set revision = t.revision + 1
+     returning revision, coalesce((select store_epoch from ${target}.topic_store), 1) as store_epoch`,
+    [topicKey],
+  );
+  const revision = BigInt(place!.revision);
+  const storeEpoch = BigInt(place!.store_epoch);
+  const at = { topicKey, subject, revision, storeEpoch, nowMs };
+  const event = shortened(eventOf(schema, at, payload));
+  const bytes = toBinary(ControlEventSchema, event);
+  await writeItem(tx, target, event, bytes);
+  await publish(tx, schema, event, bytes);
+}
+
+/** Writes a change of a world's gate: its revision, store epoch and state hash are those of the state. */
+export async function appendGateEvent(
+  tx: Tx,
+  schema: ControlSchema,
+  gateEvent: Exclude<MessageInitShape<typeof GateEventSchema>, Message> & { state: GateState },
+  nowMs: number,
+): Promise<void> {
+  const { worldId, revision, storeEpoch, stateHash } = gateEvent.state;
+  const topicKey = worldTopicKey(worldId, "gate");
+  const at = { topicKey, subject: worldId, revision, storeEpoch, nowMs };
+  const event = eventOf(schema, at, { case: "gateEvent", value: gateEvent });
+  event.stateHash = stateHash;
+  await publish(tx, schema, event, toBinary(ControlEventSchema, event));
+}
+
+function eventOf(
+  schema: ControlSchema,
+  at: Required<Pick<EventInit, "topicKey" | "subject" | "revision" | "storeEpoch">> & {
+    readonly nowMs: number;
+  },
+  payload: PayloadInit,
+): ControlEvent {
+  const { nowMs, ...place } = at;
+  return create(ControlEventSchema, {
+    ...place,
+    schemaVersion: { version: eventVersion },
+    id: `${at.topicKey}/${at.storeEpoch}/${at.revision}`,
+    source: sources[schema],
+    type: snakeCase(payload.case ?? ""),
+    time: timestampFromMs(nowMs),
+    payload,
+  });
+}
+
+async function writeItem(tx: Tx, target: string, event: ControlEvent, bytes: Uint8Array) {
+  const { payload, topicKey, revision } = event;
+  if (!isTopicChange(payload)) return;
+  const { name, isOver } = itemOf(payload);
+  if (isOver) {
+    const sql = `delete from ${target}.topic_item where topic_key = $1 and item = $2`;
+    await tx.query(sql, [topicKey, name]);
+    return;
+  }
+  await tx.query(
+    `insert into ${target}.topic_item (topic_key, item, first_revision, event) values ($1, $2, $3, $4)
+     on conflict (topic_key, item) do update set event = excluded.event`,
+    [topicKey, name, revision, bytes],
+  );
+}
+
+async function publish(tx: Tx, schema: ControlSchema, event: ControlEvent, payload: Uint8Array) {
+  const { topicKey: key, type } = event;
+  const revision = Number(event.revision);
+  await appendOutbox(tx, schema, { topic: controlTopic, key, type, payload, revision });
+}
+
+/**
+ * The event, without its lists of queues or keys when it would be too large for the bus: who needs them asks for them,
+ * and the state of the key says that it is truncated.
+ */
+function shortened(event: ControlEvent): ControlEvent {
+  const { payload } = event;
+  const isTooLarge = () => toBinary(ControlEventSchema, event).length > payloadBytesMax;
+  if (payload.case === "tagQueryUpdated") {
+    while (isTooLarge()) {
+      payload.value.queues.length = Math.floor(payload.value.queues.length / 2);
+    }
+  } else if (payload.case === "queuesUpdated" && isTooLarge()) {
+    if (payload.value.strategy !== undefined) payload.value.strategy.queues = [];
+  } else if (payload.case === "swapUpdated" && isTooLarge()) {
+    payload.value.keys = [];
+  }
+  return event;
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}

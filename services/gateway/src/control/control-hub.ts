@@ -232,7 +232,7 @@ export class ControlHub implements SnapshotSource {
     const events = window.after(storeEpoch, revision);
     const worldId = worldOfGate(topicKey);
     if (worldId === undefined) {
-      if (events !== undefined) subscription.resume(topicKey, revision, events);
+      if (events !== undefined) subscription.resume(topicKey, applied, events);
       return;
     }
     const state = this.#ports.gates.state(worldId);
@@ -241,7 +241,7 @@ export class ControlHub implements SnapshotSource {
     // A gate asked for may be ahead of the events that came here: those between are in no window, so it is told whole.
     const reachesGate = Number(state.revision) <= window.last;
     if (isCurrent || (events !== undefined && reachesGate)) {
-      subscription.resume(topicKey, revision, events ?? []);
+      subscription.resume(topicKey, applied, events ?? []);
     }
   }
 

@@ -44,6 +44,7 @@ function rig(keys: readonly string[], expireMs = Number.POSITIVE_INFINITY) {
 const order = (topicKey: string, revision: number) =>
   create(ControlEventSchema, {
     topicKey,
+    storeEpoch: 1n,
     revision: BigInt(revision),
     payload: { case: "orderUpdated", value: {} },
   });
@@ -70,6 +71,7 @@ test("a restrictive event overtakes those of other keys, never those of its own"
   emit(
     create(ControlEventSchema, {
       topicKey: "gate",
+      storeEpoch: 1n,
       revision: 2n,
       payload: { case: "gateEvent", value: { restrictive: true } },
     }),
@@ -85,6 +87,15 @@ test("a hole in a key's history leads to a snapshot of that key alone", async ()
   emit(order("a", 1));
   emit(order("a", 5));
   expect([await next(), await next()]).toEqual(["snapshot a 5", "b 1"]);
+});
+
+test("an event of a restored store leads to a snapshot, and what was left of the old one is dropped", async () => {
+  const { emit, next } = rig(["a"]);
+  await next();
+  emit(order("a", 1));
+  expect(await next()).toBe("a 1");
+  emit(Object.assign(order("a", 2), { storeEpoch: 2n }));
+  expect(await next()).toBe("snapshot a 2");
 });
 
 test("an event of a later version is withheld, and the next message says how many were", async () => {

@@ -26,8 +26,9 @@ export interface SnapshotSource {
 }
 
 interface KeyState {
-  /** Revision handed on last. */
+  /** Revision handed on last, and the store epoch it is of. */
   last: number;
+  storeEpoch: number;
   /** A snapshot must come before any further event. */
   isStale: boolean;
   /** What the subscriber says it has applied; a snapshot that is older is of no use to it. */
@@ -71,7 +72,7 @@ export class Subscription {
     this.#expireMs = scope.expireMs;
     this.#keys = new Map(
       scope.topicKeys.map((key) => {
-        return [key, { last: 0, isStale: true, applied: scope.applied.get(key) }];
+        return [key, { last: 0, storeEpoch: 0, isStale: true, applied: scope.applied.get(key) }];
       }),
     );
   }
@@ -90,21 +91,28 @@ export class Subscription {
   }
 
   /** Goes on after a revision that the subscriber has applied, instead of a snapshot. */
-  resume(topicKey: string, revision: number, events: readonly ControlEvent[]): void {
+  resume(topicKey: string, applied: AppliedRevision, events: readonly ControlEvent[]): void {
     const key = this.#keys.get(topicKey);
     if (key === undefined) return;
     key.isStale = false;
-    key.last = revision;
+    key.last = applied.revision;
+    key.storeEpoch = applied.storeEpoch;
     for (const event of events) this.offer(event);
   }
 
-  /** Takes an event of one of the keys; repeated and older ones are dropped, a gap makes the key stale. */
+  /**
+   * Takes an event of one of the keys; repeated and older ones are dropped; a gap, or a store that was restored,
+   * makes the key stale.
+   */
   offer(event: ControlEvent): void {
     const key = this.#keys.get(event.topicKey);
     if (key === undefined || key.isStale) return;
     const revision = Number(event.revision);
-    if (revision <= key.last) return;
-    if (revision > key.last + 1) {
+    const storeEpoch = Number(event.storeEpoch);
+    if (storeEpoch < key.storeEpoch) return;
+    const isRestored = storeEpoch > key.storeEpoch;
+    if (!isRestored && revision <= key.last) return;
+    if (isRestored || revision > key.last + 1) {
       this.restart(event.topicKey);
       return;
     }
@@ -170,6 +178,7 @@ export class Subscription {
     const event = this.#source.snapshot(topicKey, this.#strategyIds);
     key.isStale = false;
     key.last = Number(event.revision);
+    key.storeEpoch = Number(event.storeEpoch);
     yield* this.#encode(event);
   }
 

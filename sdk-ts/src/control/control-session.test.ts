@@ -4,7 +4,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { connectErrorFrom, dressTransport, QmtlError } from "../rpc/index.ts";
 import { fakeGateMessage } from "../testing/fake-gate.ts";
 import { ManualClock, waitUntil } from "../testing/index.ts";
-import { ControlSession, OrderGate } from "./index.ts";
+import { ControlSession, OrderGate, TicketKeeper } from "./index.ts";
 
 const schemaVersion = { min: 1, max: 1, version: 1 };
 
@@ -58,12 +58,16 @@ function session({ revision = 0, refusal, ...times }: Times) {
   });
   const ids = { sessionId: "a", worldId: "w", strategyId: "s" };
   const gate = new OrderGate(clock, ids);
+  const control = createClient(ControlStreamService, dressTransport(transport, {}));
+  const tickets = new TicketKeeper({ ...ids, control, clock });
+  tickets.cover([ids.strategyId]);
   const made = new ControlSession({
     ...ids,
     ...times,
-    control: createClient(ControlStreamService, dressTransport(transport, {})),
+    control,
     clock,
     gate,
+    tickets,
     listener: {
       onGate: () => {},
       onSwap: () => {},

@@ -8,7 +8,7 @@ import type { ControlListener } from "./control-listener.ts";
 import { gateInput } from "./gate-from-proto.ts";
 import type { OrderGate } from "./order-gate.ts";
 import { reconnectDelayMs } from "./reconnect-delay.ts";
-import { TicketKeeper } from "./ticket-keeper.ts";
+import type { TicketKeeper } from "./ticket-keeper.ts";
 
 export interface ControlSessionOptions {
   readonly control: Client<typeof ControlStreamService>;
@@ -17,6 +17,8 @@ export interface ControlSessionOptions {
   readonly sessionId: string;
   readonly worldId: string;
   readonly strategyId: string;
+  /** The tickets of the session. */
+  readonly tickets: TicketKeeper;
   readonly listener: ControlListener;
   /** Silence after which a stream counts as broken, milliseconds; progress marks come every 2,000. @default 6000 */
   readonly silenceMsMax?: number;
@@ -45,7 +47,6 @@ export class ControlSession {
   readonly #options: ControlSessionOptions;
   readonly #stop = new AbortController();
   readonly #applied = new Map<string, { revision: bigint; storeEpoch: bigint }>();
-  readonly #tickets: TicketKeeper;
   #stream: AbortController | undefined;
   /** Time for the stream: a wall clock set back must not hide its silence. */
   readonly #elapsedMs: () => number;
@@ -64,12 +65,11 @@ export class ControlSession {
   constructor(options: ControlSessionOptions) {
     this.#options = options;
     this.#elapsedMs = stopwatch(options.clock);
-    this.#tickets = new TicketKeeper(options);
   }
 
   /** The ticket now; empty before the first. */
   get ticket(): string {
-    return this.#tickets.ticket;
+    return this.#options.tickets.ticket;
   }
 
   start(): void {
@@ -78,7 +78,7 @@ export class ControlSession {
 
   /** Takes another ticket for one that was refused, and opens the stream with it. Does nothing for an earlier one. */
   dropTicket(ticket: string): void {
-    if (this.#tickets.drop(ticket)) this.#reopen();
+    if (this.#options.tickets.drop(ticket)) this.#reopen();
   }
 
   /** Takes what the gate machine asked for. */
@@ -130,7 +130,7 @@ export class ControlSession {
       this.#heardMs = this.#elapsedMs();
       this.#stoodFromMs = Number.POSITIVE_INFINITY;
       try {
-        await this.#tickets.ensure(stream.signal);
+        await this.#options.tickets.ensure(stream.signal);
         await this.#read(stream.signal, () => {
           failures = 0;
           if (!isPlanned) listener.onConnected();
@@ -181,7 +181,7 @@ export class ControlSession {
       }
     } catch (failure) {
       if (!hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) throw failure;
-      this.#tickets.drop(ticket);
+      this.#options.tickets.drop(ticket);
       // A stream ends with the ticket it was opened with: that is no loss, unless the ticket was never good.
       if (!isUp) throw failure;
       this.#isReopening = true;
@@ -201,7 +201,7 @@ export class ControlSession {
       const nowMs = this.#elapsedMs();
       if (nowMs - this.#heardMs > silenceMsMax) this.#stream?.abort(silence);
       else if (totalMsMax !== null && nowMs - this.#stoodFromMs > totalMsMax) this.#reopen();
-      this.#tickets.look();
+      this.#options.tickets.look();
       this.#watchTime();
     }, 500);
   }

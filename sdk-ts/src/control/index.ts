@@ -4,3 +4,4 @@ export { ControlSession, type ControlSessionOptions } from "./control-session.ts
 export { domainToProto, gateInput, hashText } from "./gate-from-proto.ts";
 export { type GateWord, OrderGate, type OrderRefusal } from "./order-gate.ts";
 export { reconnectDelayMs, reconnectDelayMsMax } from "./reconnect-delay.ts";
+export { type TicketedCalls, TicketKeeper } from "./ticket-keeper.ts";

@@ -4,6 +4,7 @@ import {
   type ControlStreamService,
   TicketPurpose,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { hasReason } from "../rpc/index.ts";
 import type { SdkClock } from "./clock.ts";
 
 export interface TicketKeeperOptions {
@@ -11,7 +12,16 @@ export interface TicketKeeperOptions {
   readonly clock: SdkClock;
   readonly sessionId: string;
   readonly worldId: string;
-  readonly strategyId: string;
+}
+
+/** Calls made under the ticket of a session. */
+export interface TicketedCalls {
+  /**
+   * Makes a call with a ticket that lasts; once more with a new one when it is refused.
+   *
+   * @throws {QmtlError} what the gateway answers, or that it does not
+   */
+  call<T>(make: (ticket: string) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 
 /** A ticket with less life left than this opens no stream, milliseconds. */
@@ -20,14 +30,19 @@ const leftMsMin = 6_000;
 const renewLeftMs = 30_000;
 /** Pause after a renewal that failed, milliseconds. */
 const renewAgainMs = 2_000;
+/** Longest wait for a new ticket, milliseconds. */
+const issueMsMax = 5_000;
 
 /** The ticket of a session: asked for when there is none that lasts, and renewed before it ends. */
-export class TicketKeeper {
+export class TicketKeeper implements TicketedCalls {
   readonly #options: TicketKeeperOptions;
+  #strategyIds: readonly string[] = [];
   #ticket = "";
   /** End of its life; 0 when it is not to be used for another stream. */
   #untilMs = 0;
   #isRenewing = false;
+  /** A new one is being asked for. */
+  #asking: Promise<void> | undefined;
   /** Renewed not before, on the wall clock. */
   #renewFromMs = Number.NEGATIVE_INFINITY;
 
@@ -50,18 +65,57 @@ export class TicketKeeper {
     return true;
   }
 
+  /** What the tickets cover from now on; the next `ensure` asks for one that does. Before, there is no ticket. */
+  cover(strategyIds: readonly string[]): void {
+    this.#strategyIds = strategyIds;
+    this.#untilMs = 0;
+  }
+
   /** Makes sure of a ticket that lasts. @throws {QmtlError} what the gateway answers, or that it does not */
-  async ensure(signal: AbortSignal): Promise<void> {
-    const { clock, control, worldId, strategyId, sessionId } = this.#options;
-    if (this.#untilMs - clock.nowMs() > leftMsMin) return;
+  async ensure(signal?: AbortSignal): Promise<void> {
+    while (this.#untilMs - this.#options.clock.nowMs() <= leftMsMin) {
+      signal?.throwIfAborted();
+      if (this.#asking === undefined) {
+        this.#asking = this.#ask(signal).finally(() => {
+          this.#asking = undefined;
+        });
+        return await this.#asking;
+      }
+      // Asked for by another call already: its failure is that call's, and this one asks again.
+      const isGiven = await this.#asking.then(
+        () => true,
+        () => false,
+      );
+      if (isGiven) return;
+    }
+  }
+
+  async call<T>(make: (ticket: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    await this.ensure(signal);
+    const ticket = this.#ticket;
+    try {
+      return await make(ticket);
+    } catch (failure) {
+      if (!hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) throw failure;
+    }
+    this.drop(ticket);
+    await this.ensure(signal);
+    return make(this.#ticket);
+  }
+
+  async #ask(signal: AbortSignal | undefined): Promise<void> {
+    const { control, worldId, sessionId } = this.#options;
     const asked = {
       worldId,
-      strategyIds: [strategyId],
+      strategyIds: [...this.#strategyIds],
       topics: ["gate", "queue"],
       purpose: TicketPurpose.GATE,
       sessionId,
     };
-    const { ticket, expireTime } = await control.issueTicket(asked, { signal });
+    const { ticket, expireTime } = await control.issueTicket(asked, {
+      ...(signal === undefined ? {} : { signal }),
+      timeoutMs: issueMsMax,
+    });
     this.#keep(ticket, expireTime);
   }
 

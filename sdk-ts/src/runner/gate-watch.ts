@@ -1,6 +1,6 @@
 import type { ContextSwap, QueueUpdated } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { QmtlConfig } from "../config/index.ts";
-import { ControlSession, OrderGate, type SdkClock } from "../control/index.ts";
+import { ControlSession, OrderGate, type SdkClock, type TicketKeeper } from "../control/index.ts";
 import { domainOfMode, type ExecutionDomain } from "../gate/index.ts";
 import { isAnswer } from "../rpc/index.ts";
 import type { OnlineEvent } from "./online-run.ts";
@@ -13,6 +13,7 @@ export interface GateWatchOptions {
   readonly sessionId: string;
   readonly worldId: string;
   readonly strategyId: string;
+  readonly tickets: TicketKeeper;
   /** Section `sdk` of the configuration. */
   readonly sdk: QmtlConfig["sdk"];
   /** Highest domain orders leave in; null: as the world grants. */
@@ -53,6 +54,7 @@ export class GateWatch {
       sessionId,
       worldId,
       strategyId,
+      tickets: options.tickets,
       listener: {
         onGate: (reason) => this.#gateChanged(reason),
         onSwap,

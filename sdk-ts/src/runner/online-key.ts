@@ -1,4 +1,4 @@
-import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import {
   type HolderInput,
   type HolderState,

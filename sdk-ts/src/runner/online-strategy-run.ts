@@ -1,5 +1,6 @@
 import type { NodeLease } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { type SdkClock, stopwatch, systemClock } from "../control/index.ts";
+import { RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { type SdkClock, stopwatch, systemClock, TicketKeeper } from "../control/index.ts";
 import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/qmtl-error.ts";
 import { endAll } from "./end-all.ts";
@@ -31,6 +32,7 @@ export class OnlineStrategyRun implements OnlineRun {
   readonly #services: OnlineServices;
   readonly #state: OnlineRunState;
   readonly #ports: RunPorts;
+  readonly #tickets: TicketKeeper;
   readonly #leases: LeaseKeeper;
   readonly #publishers: RunPublishers;
   readonly #tasks: RunTasks;
@@ -72,10 +74,13 @@ export class OnlineStrategyRun implements OnlineRun {
       tell: (kind, message) => this.#teller.event(kind, message),
     });
     this.#calls = new StrategyCalls(graph, options, this.#services, clock, onProblem);
+    const { control } = this.#services;
+    this.#tickets = new TicketKeeper({ control, clock, sessionId, worldId: options.worldId });
+    const tickets = this.#tickets;
     this.#leases = new LeaseKeeper({
       queues,
       clock,
-      sessionId,
+      tickets,
       elapsedMs,
       onGranted: (key, lease) => this.#mayHold(key, lease),
       onAnswer: () => this.#leasesAnswered(),
@@ -84,10 +89,8 @@ export class OnlineStrategyRun implements OnlineRun {
     this.#publishers = new RunPublishers({
       data,
       clock,
-      sessionId,
-      onRefused: (reason) => {
-        if (reason === "FEED_CHANGED") this.#fail(new QmtlError(reason, "the feed has changed"));
-      },
+      tickets,
+      onRefused: (fault) => this.#refused(fault),
       onProblem,
     });
     const keyPort: KeyPort = {
@@ -102,7 +105,17 @@ export class OnlineStrategyRun implements OnlineRun {
     };
     const track = (call: Promise<unknown>): void => this.#tasks.track(call);
     const leases = this.#leases;
-    this.#ports = { data, queues, clock, sessionId, keyPort, leases, onProblem, track };
+    this.#ports = {
+      data,
+      queues,
+      clock,
+      sessionId,
+      tickets,
+      keyPort,
+      leases,
+      onProblem,
+      track,
+    };
   }
 
   /** Begins; everything happens behind. */
@@ -159,6 +172,7 @@ export class OnlineStrategyRun implements OnlineRun {
     if (submission === undefined || this.#stopping.signal.aborted) return;
     this.#reach.reached();
     const { strategyId, newNodes, reusedNodes } = submission;
+    this.#tickets.cover([strategyId]);
     const parts = makeRunParts(this.#host(), submission);
     this.#parts = parts;
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
@@ -178,6 +192,7 @@ export class OnlineStrategyRun implements OnlineRun {
       state: this.#state,
       calls: this.#calls,
       reach: this.#reach,
+      tickets: this.#tickets,
       domainMax: this.#domainMax,
       parts: () => this.#parts,
       tell: (kind, message, row) => this.#teller.event(kind, message, row),
@@ -211,6 +226,17 @@ export class OnlineStrategyRun implements OnlineRun {
     const message = `the file of source "${name}" is not the one its queue was begun with`;
     this.#fail(new QmtlError("FEED_CHANGED", message));
     return false;
+  }
+
+  /** A record of this session is not effective. What the fold will show anyhow is not told. */
+  #refused(fault: RecordFault): void {
+    if (fault === RecordFault.FEED_CHANGED) {
+      this.#fail(new QmtlError("FEED_CHANGED", "the feed has changed"));
+    } else if (fault === RecordFault.BLOCKED) {
+      this.#problem("the log refuses a record: its queue is blocked");
+    } else if (fault === RecordFault.MALFORMED) {
+      this.#problem("the log refuses a record: it has not the shape of its queue");
+    }
   }
 
   #leasesAnswered(): void {

@@ -1,5 +1,6 @@
 import type { Submission } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import type { TicketKeeper } from "../control/index.ts";
 import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/qmtl-error.ts";
 import { GateWatch } from "./gate-watch.ts";
@@ -38,6 +39,7 @@ export interface RunHost {
   readonly state: OnlineRunState;
   readonly calls: StrategyCalls;
   readonly reach: ReachWatch;
+  readonly tickets: TicketKeeper;
   /** Highest domain orders leave in; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
   /** The parts, once they are made. */
@@ -109,6 +111,7 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
       sessionId: ports.sessionId,
       worldId: options.worldId,
       strategyId,
+      tickets: host.tickets,
       sdk: options.config.sdk,
       domainMax: host.domainMax,
       tell: (kind, message) => host.tell(kind, message),

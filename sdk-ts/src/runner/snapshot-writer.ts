@@ -52,7 +52,9 @@ export class SnapshotWriter {
       return [{ computeKey, seq: BigInt(found.seq), row: BigInt(row), stateHash: hash, state }];
     });
     if (snapshots.length === 0) return;
-    const { sessionId, queues, track } = this.#ports;
-    track(queues.putSnapshots({ sessionId, snapshots }, { timeoutMs: 2_000 }));
+    const { tickets, queues, track } = this.#ports;
+    track(
+      tickets.call((ticket) => queues.putSnapshots({ ticket, snapshots }, { timeoutMs: 2_000 })),
+    );
   }
 }

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import {
   type Clock,
   createMetrics,
@@ -20,6 +19,7 @@ import {
   soleLeadership,
 } from "./leadership.ts";
 import { LeaseDesk } from "./leases/lease-desk.ts";
+import { faultName } from "./log/append-fold.ts";
 import { EmbeddedLog } from "./log/embedded-log.ts";
 import { LogTail } from "./log/log-tail.ts";
 import { diffHandlers } from "./rpc/diff-handlers.ts";
@@ -116,11 +116,11 @@ function openLog(store: DagStore, tail: LogTail, ports: LogPorts): EmbeddedLog {
   const voids = metrics.counter("queue_void_total", "Queue records that are void", ["reason"]);
   return new EmbeddedLog(store.db, tail, leadership, {
     onOrigin: (tx, source, row) => beginFeed(tx, source, row, store.clock.nowMs()),
-    onVoid: (reason) => voids.inc({ reason }),
+    onVoid: (fault) => voids.inc({ reason: faultName(fault) }),
     onAppended: (entries) => {
       for (const { computeKey, record } of entries) {
-        if (record.kind === RecordKind.END) desk.close(computeKey);
-        else if (record.kind === RecordKind.START) store.changed();
+        if (record.body.case === "end") desk.close(computeKey);
+        else if (record.body.case === "start") store.changed();
       }
     },
   });

@@ -1,12 +1,14 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type {
   AcquireLeasesRequest,
   AcquireLeasesResponseSchema,
   NodeLeaseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { type QueueTimers, serializeFold } from "@qmtl/sdk/queues";
+import type { QueueTimers } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { DagStore } from "../dag-store.ts";
+import { foldMessage } from "../log/fold-message.ts";
 import { type LeaseSurroundings, leaseSurroundings } from "../store/lease-store.ts";
 import type { GrantedLease, LeaseDesk } from "./lease-desk.ts";
 
@@ -18,6 +20,7 @@ import type { GrantedLease, LeaseDesk } from "./lease-desk.ts";
 export async function acquireLeases(
   ports: { readonly store: DagStore; readonly desk: LeaseDesk; readonly timers: QueueTimers },
   request: AcquireLeasesRequest,
+  sessionId: string,
   signal: AbortSignal,
 ): Promise<MessageInitShape<typeof AcquireLeasesResponseSchema>> {
   const { store, desk, timers } = ports;
@@ -28,23 +31,24 @@ export async function acquireLeases(
     const metadata = { compute_key: missing };
     throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${missing}`, { metadata });
   }
-  const granted = await desk.acquire(request.sessionId, request.keys, request.waitMs, signal);
-  if (granted.length === 0) return { leases: [] };
+  const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
+  const granted = await desk.acquire(sessionId, request.keys, waitMs, signal);
+  const serverTime = timestampFromMs(store.clock.nowMs());
+  if (granted.length === 0) return { leases: [], serverTime };
   // Read after the grant: the holder begins at a head that is not older than its lease.
   const now = await leaseSurroundings(
     store.db,
     granted.map((lease) => lease.computeKey),
   );
-  const serverTimeMs = BigInt(store.clock.nowMs());
-  return {
-    leases: granted.map((lease) => ({
-      ...leaseMessage(lease, now.get(lease.computeKey)!),
-      leaseMs: timers.nodeLeaseMs,
-      marginMs: timers.nodeMarginMs,
-      renewMs: timers.nodeRenewMs,
-      serverTimeMs,
-    })),
+  const times = {
+    lease: durationFromMs(timers.nodeLeaseMs),
+    margin: durationFromMs(timers.nodeMarginMs),
+    renewInterval: durationFromMs(timers.nodeRenewMs),
   };
+  const leases = granted.map((lease) => {
+    return { ...leaseMessage(lease, now.get(lease.computeKey)!), ...times };
+  });
+  return { leases, serverTime };
 }
 
 function leaseMessage(
@@ -72,7 +76,7 @@ function leaseMessage(
   return {
     computeKey: lease.computeKey,
     leaseEpoch: BigInt(lease.epoch),
-    checkpointJson: serializeFold(fold),
+    checkpoint: foldMessage(fold),
     feedFingerprint: found.feed_fingerprint,
     ...origin,
   };

@@ -1,3 +1,4 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/sdk/queues";
 import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
@@ -7,6 +8,7 @@ import { type Leadership, notLeader } from "../leadership.ts";
 import { acquireLeases } from "../leases/acquire-leases.ts";
 import type { LeaseDesk } from "../leases/lease-desk.ts";
 import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
+import { sessionOf } from "../leases/session-scope.ts";
 import { listQueuesByTag } from "../queues/list-queues.ts";
 import { queueStats } from "../queues/queue-stats.ts";
 import { getSnapshots, putSnapshots } from "../queues/snapshots.ts";
@@ -50,24 +52,20 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
   return {
     async acquireLeases(request, context) {
       mustLead(leadership);
-      return acquireLeases(ports, request, context.signal);
+      return acquireLeases(ports, request, sessionOf(context).sessionId, context.signal);
     },
-    async renewLeases(request) {
+    async renewLeases(request, context) {
       mustLead(leadership);
-      const renewals = desk.renew(request.sessionId, leaseRefs(request.leases));
-      const serverTimeMs = BigInt(store.clock.nowMs());
+      const renewals = desk.renew(sessionOf(context).sessionId, leaseRefs(request.leases));
       return {
-        serverTimeMs,
+        serverTime: timestampFromMs(store.clock.nowMs()),
         renewals: renewals.map((one, at) => renewalMessage(request.leases[at]!, one)),
       };
     },
-    async releaseLeases(request) {
+    async releaseLeases(request, context) {
       mustLead(leadership);
-      await desk.release(
-        request.sessionId,
-        leaseRefs(request.leases),
-        releaseReason(request.reason),
-      );
+      const { sessionId } = sessionOf(context);
+      await desk.release(sessionId, leaseRefs(request.leases), releaseReason(request.reason));
       return {};
     },
     async putSnapshots(request) {

@@ -5,7 +5,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { connectTo } from "@qmtl/sdk/rpc";
 import { type Clock, openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";

@@ -2,9 +2,8 @@ import {
   type PublishRequest,
   type PublishResult,
   QueueDataService,
-  type QueueRecord,
-  RecordKind,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, failpoints } from "@qmtl/service-kit";
 import { callOf } from "../peers/forward.ts";
@@ -38,13 +37,13 @@ export async function publishRows(
   request: PublishRequest,
   context: CallContext,
 ): Promise<{ results: PublishResult[] }> {
-  const { records, sessionId } = request;
+  const { records, ticket } = request;
   await ports.keys.learn(records.map(({ computeKey }) => computeKey));
   const keyOf = (computeKey: string) => ports.keys.replayKey(computeKey);
   const append = (part: readonly QueueRecord[]) =>
     ports.dag.unary(
       QueueDataService.method.publish,
-      { sessionId, records: [...part] },
+      { ticket, records: [...part] },
       callOf(context),
     );
   if (!records.some(({ computeKey }) => keyOf(computeKey) !== undefined)) return append(records);
@@ -85,7 +84,7 @@ async function settle(
   part.records.forEach((record, at) => {
     const key = ports.keys.replayKey(record.computeKey);
     if (key === undefined || results[at]?.effective !== true) return;
-    if (record.kind === RecordKind.START) begun.add(key.source);
+    if (record.body.case === "start") begun.add(key.source);
     else if (part.wait !== undefined) isEffective = true;
     bars.push(...barsOf(key, record));
   });
@@ -97,7 +96,7 @@ async function settle(
   (await ports.feeds.barrier(source)).rowEffective(row.toRow);
 }
 
-/** Of the pieces of a run, the first that was not effective speaks for it. */
+/** The result of a run is that of its first row that was not effective. */
 function worse(a: PublishResult | undefined, b: PublishResult | undefined): PublishResult {
   const last = b ?? a;
   if (last === undefined) throw new QmtlError("BUG", "the log gave no result for a record");

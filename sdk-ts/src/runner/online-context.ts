@@ -236,9 +236,9 @@ export class OnlineContext {
     await this.#completing;
   }
 
-  /** Stores the states of these keys after the last row, once that row is effective. */
-  storeSnapshots(keys: Iterable<OnlineKey>): void {
-    this.#snapshots.store(keys);
+  /** Stores the state of a key after the last row, if that is effective; settles when that is done, or cannot be. */
+  storeSnapshot(key: OnlineKey): Promise<void> {
+    return this.#snapshots.storeLast(key);
   }
 
   #wire(): OnlineWiring {

@@ -88,7 +88,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
         elapsedMs: () => clock.nowMs(),
         publish: () => {},
         release: (of, epoch, reason) => keeper.release(of, epoch, reason),
-        snapshot: () => {},
+        snapshot: () => Promise.resolve(),
       },
     );
   keeper.start();

@@ -79,14 +79,17 @@ export class LeaseKeeper {
     this.#wake?.();
   }
 
-  /** Tells the server; called by a key when it has nothing under way any more. */
-  release(key: OnlineKey, epoch: number, reason: "clean" | "diverged"): void {
+  /** Tells the server, after `stored`; called by a key when it has nothing under way any more. */
+  release(
+    key: OnlineKey,
+    epoch: number,
+    reason: "clean" | "diverged",
+    stored: Promise<unknown> = Promise.resolve(),
+  ): void {
     const { computeKey } = key;
-    const call = this.#callRelease(
-      key,
-      epoch,
-      reason === "diverged" ? ReleaseReason.DIVERGED : ReleaseReason.STOP,
-    )
+    const why = reason === "diverged" ? ReleaseReason.DIVERGED : ReleaseReason.STOP;
+    const call = stored
+      .then(() => this.#callRelease(key, epoch, why))
       .catch(() => undefined)
       .finally(() => {
         if (this.#releases.get(computeKey) === call) this.#releases.delete(computeKey);

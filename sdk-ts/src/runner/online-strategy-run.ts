@@ -96,11 +96,11 @@ export class OnlineStrategyRun implements OnlineRun {
     const keyPort: KeyPort = {
       elapsedMs,
       publish: (key, records) => this.#publishers.publish(key, records),
-      release: (key, epoch, reason) => this.#leases.release(key, epoch, reason),
-      snapshot: (key) => {
-        for (const context of this.#parts?.swap.contexts ?? []) {
-          if (context.keys.get(key.identity.nodeId) === key) context.storeSnapshots([key]);
-        }
+      release: (key, epoch, reason, stored) => this.#leases.release(key, epoch, reason, stored),
+      snapshot: async (key) => {
+        const contexts = this.#parts?.swap.contexts ?? [];
+        const own = contexts.filter(({ keys }) => keys.get(key.identity.nodeId) === key);
+        await Promise.all(own.map((context) => context.storeSnapshot(key)));
       },
     };
     const track = (call: Promise<unknown>): void => this.#tasks.track(call);

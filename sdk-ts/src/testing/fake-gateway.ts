@@ -226,6 +226,10 @@ export class FakeGateway {
       },
       putSnapshots: ({ ticket: sessionId, snapshots }) => {
         this.#check(sessionId);
+        const lost = snapshots.find((one) => this.#leases.holder(one.computeKey) !== sessionId);
+        if (lost !== undefined) {
+          throw new ConnectError(`not the holder of ${lost.computeKey}`, Code.FailedPrecondition);
+        }
         this.snapshots.put(snapshots);
         return { schemaVersion, stored: snapshots.length };
       },

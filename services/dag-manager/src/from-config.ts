@@ -19,6 +19,7 @@ import {
   soleLeadership,
 } from "./leadership.ts";
 import { LeaseDesk } from "./leases/lease-desk.ts";
+import { SessionRights } from "./leases/session-rights.ts";
 import { faultName } from "./log/append-fold.ts";
 import { EmbeddedLog } from "./log/embedded-log.ts";
 import { LogTail } from "./log/log-tail.ts";
@@ -81,11 +82,12 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const swaps = new SwapDesk(store, desk);
   const tail = new LogTail();
   const log = openLog(store, tail, { desk, leadership, metrics });
+  const rights = new SessionRights(db);
   const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
   const services = [
     diffHandlers(store, leadership),
-    queueHandlers({ store, desk, swaps, timers, leadership }),
-    queueDataHandlers({ log, tail, clock, leadership, consume }),
+    queueHandlers({ store, desk, swaps, timers, rights, leadership }),
+    queueDataHandlers({ log, tail, clock, desk, rights, leadership, consume }),
   ];
   return {
     services: [...services, systemService({ services, flags: options.flags, serverVersion })],

@@ -147,7 +147,11 @@ async function openBase(deps: GatewayDeps) {
   await migrateOutbox(db);
   await bus.ensureTopics([{ topic: controlTopic }]);
   const ttlSeconds = config.gateway.ticket_ttl_seconds;
-  const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
+  const replaySources = Object.entries(config.sources).flatMap(([name, { adapter }]) =>
+    adapter.endsWith("-replay") ? [name] : [],
+  );
+  const signingKeys = await ticketKeys(db, clock, newId);
+  const tickets = new Tickets(signingKeys, { clock, ttlSeconds, replaySources });
   const relay = new OutboxRelay({ db, bus, ownerId: newId(), logger, metrics, clock });
   const dag = new Peer("dag-manager", deps.peers.dagManagerUrl, { clock, gatewayKey, ca });
   const world = new Peer("world-service", deps.peers.worldServiceUrl, { clock, gatewayKey, ca });

@@ -6,33 +6,36 @@ import type {
   NodeLeaseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/sdk/queues";
-import { QmtlError } from "@qmtl/sdk/rpc";
+import type { SessionScope } from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";
 import { foldMessage } from "../log/fold-message.ts";
 import { type LeaseSurroundings, leaseSurroundings } from "../store/lease-store.ts";
 import type { GrantedLease, LeaseDesk } from "./lease-desk.ts";
+import type { SessionRights } from "./session-rights.ts";
+
+export interface AcquirePorts {
+  readonly store: DagStore;
+  readonly desk: LeaseDesk;
+  readonly timers: QueueTimers;
+  readonly rights: SessionRights;
+}
 
 /**
  * Answers an Acquire: what can be granted now, or as soon as one of the keys falls vacant, or after the wait.
  *
- * @throws {QmtlError} QUEUE_NOT_FOUND naming the first key without a queue.
+ * @throws {QmtlError} QUEUE_NOT_FOUND, TICKET_SCOPE naming the first key without a queue, or that the session may not hold.
  */
 export async function acquireLeases(
-  ports: { readonly store: DagStore; readonly desk: LeaseDesk; readonly timers: QueueTimers },
+  ports: AcquirePorts,
   request: AcquireLeasesRequest,
-  sessionId: string,
+  scope: SessionScope,
   signal: AbortSignal,
 ): Promise<MessageInitShape<typeof AcquireLeasesResponseSchema>> {
-  const { store, desk, timers } = ports;
+  const { store, desk, timers, rights } = ports;
   const keys = request.keys.map((ask) => ask.computeKey);
-  const there = await leaseSurroundings(store.db, keys);
-  const missing = keys.find((key) => !there.has(key));
-  if (missing !== undefined) {
-    const metadata = { compute_key: missing };
-    throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${missing}`, { metadata });
-  }
+  await rights.check(scope, keys);
   const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
-  const granted = await desk.acquire(sessionId, request.keys, waitMs, signal);
+  const granted = await desk.acquire(scope.sessionId, request.keys, waitMs, signal);
   const serverTime = timestampFromMs(store.clock.nowMs());
   if (granted.length === 0) return { leases: [], serverTime };
   // Read after the grant: the holder begins at a head that is not older than its lease.

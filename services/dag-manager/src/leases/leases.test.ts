@@ -192,4 +192,34 @@ describeEachDatabase("node leases", (databases) => {
       [2, 2],
     ]);
   });
+
+  test("snapshots come as many keys as fit into one answer, and the other keys are named", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag);
+    const keys = ["close", "ret1", "vol20"].map((name) => keyOf(name)).sort();
+    await lease(dag, "s1", keys);
+    const state = new Uint8Array(1024 * 1024);
+    for (const computeKey of keys) {
+      await publish(dag, [start(computeKey, 1), ...rows(computeKey, 1, 0, 3)]);
+      const snapshots = [0, 1, 2].map((at) => {
+        const place = { computeKey, seq: BigInt(at), row: BigInt(at) };
+        return { ...place, stateHash: float64s(at), state };
+      });
+      await dag.queues.putSnapshots({ ticket: "s1", snapshots });
+    }
+    const [first, second, third] = keys;
+    const get = async (computeKeys: string[]) => {
+      const { snapshots, remainingKeys } = await dag.queues.getSnapshots({ computeKeys });
+      return { keys: snapshots.map((one) => one.computeKey), remainingKeys };
+    };
+
+    const some = await get(keys);
+
+    expect(some.keys).toEqual([first, first, first, second, second, second]);
+    expect(some.remainingKeys).toEqual([third]);
+    expect(await get(some.remainingKeys)).toEqual({
+      keys: [third, third, third],
+      remainingKeys: [],
+    });
+  });
 });

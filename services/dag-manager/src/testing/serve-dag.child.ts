@@ -4,9 +4,9 @@ import { writeSync } from "node:fs";
 import { failpoints, openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
-import { anyTicket } from "@qmtl/service-kit/testing";
 import { createDagManager } from "../index.ts";
 import { testConfig } from "./open-dag.ts";
+import { testTickets } from "./test-tickets.ts";
 
 const [, , dsn = "", leaderMs = "", renewMs = "", spec = ""] = process.argv;
 process.stdin.resume().once("end", () => process.exit());
@@ -21,6 +21,6 @@ const dag = await createDagManager({
   config: testConfig,
   leaderTimes: { leaderMs: Number(leaderMs), renewMs: Number(renewMs) },
 });
-const door = await openGrpcDoor({ services: dag.services, checkTicket: anyTicket });
+const door = await openGrpcDoor({ services: dag.services, checkTicket: testTickets });
 await dag.start();
 writeSync(1, `${door.port}\n`);

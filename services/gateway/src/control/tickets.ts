@@ -15,6 +15,13 @@ interface CheckedTicket {
   readonly expireMs: number;
 }
 
+export interface TicketsOptions {
+  readonly clock: Clock;
+  readonly ttlSeconds: number;
+  /** Sources of the configuration that replay a file. */
+  readonly replaySources: readonly string[];
+}
+
 /** Issues and checks the short-lived tickets of the control stream: JWTs signed with Ed25519. */
 export class Tickets {
   readonly #keys: ReadonlyMap<string, KeyObject>;
@@ -22,10 +29,12 @@ export class Tickets {
   readonly #all: readonly TicketKey[];
   readonly #clock: Clock;
   readonly #ttlMs: number;
+  /** Sources of replay adapters: whoever runs a strategy may publish their rows, which the file fixes. */
+  readonly #replaySources: readonly string[];
   readonly #checked = new Map<string, CheckedTicket>();
 
   /** The newest key signs; all of them verify, so that tickets survive a restart and a change of key. */
-  constructor(keys: readonly TicketKey[], options: { clock: Clock; ttlSeconds: number }) {
+  constructor(keys: readonly TicketKey[], options: TicketsOptions) {
     const newest = keys.at(-1);
     if (newest === undefined) throw new Error("no ticket key");
     this.#signing = newest;
@@ -35,6 +44,7 @@ export class Tickets {
     );
     this.#clock = options.clock;
     this.#ttlMs = options.ttlSeconds * 1_000;
+    this.#replaySources = options.replaySources;
   }
 
   async issue(claims: TicketClaims): Promise<{ ticket: string; expireMs: number }> {
@@ -86,9 +96,11 @@ export class Tickets {
     if (owner !== principal.name) {
       throw new QmtlError("TICKET_SCOPE", `the ticket was not issued to ${principal.name}`);
     }
-    const rights: TicketRightName[] =
-      purpose === "gate" ? ["observe", "compute", "trade"] : ["observe"];
-    return { sessionId, worldId, strategyIds, sources: [], rights };
+    const isGate = purpose === "gate";
+    const rights: TicketRightName[] = isGate
+      ? ["observe", "compute", "trade", "feed"]
+      : ["observe"];
+    return { sessionId, worldId, strategyIds, sources: isGate ? this.#replaySources : [], rights };
   };
 
   /** JSON Web Key Set of the public keys. */

@@ -9,6 +9,7 @@ import { type CallContext, failpoints } from "@qmtl/service-kit";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { SourceBar } from "../ports.ts";
+import type { SourceKey } from "../store/source-key-store.ts";
 import type { BarBooker } from "./bar-booker.ts";
 import { holdMsMax } from "./feed-barrier.ts";
 import type { FeedDesk } from "./feed-desk.ts";
@@ -30,7 +31,8 @@ export interface PublishPorts {
  * Passes records on to the log. Rows of replay sources wait at their feed's barrier; once they are effective their
  * bars are booked before the answer. Everything else goes straight through.
  *
- * @throws {QmtlError} BARRIER_HELD when a row was held for too long: nothing of it is lost, send it again.
+ * @throws {QmtlError} TICKET_SCOPE for a row of a feed that the session may not publish: it is refused before it waits, for
+ *   it would take the place of the right one. BARRIER_HELD when a row was held for too long: nothing of it is lost, send it again.
  */
 export async function publishRows(
   ports: PublishPorts,
@@ -40,6 +42,7 @@ export async function publishRows(
   const { records, ticket } = request;
   await ports.keys.learn(records.map(({ computeKey }) => computeKey));
   const keyOf = (computeKey: string) => ports.keys.replayKey(computeKey);
+  for (const { computeKey } of records) checkFeed(keyOf(computeKey), context);
   const append = (part: readonly QueueRecord[]) =>
     ports.dag.unary(
       QueueDataService.method.publish,
@@ -63,6 +66,15 @@ export async function publishRows(
     await settle(ports, part, answer.results);
   }
   return { results };
+}
+
+function checkFeed(key: SourceKey | undefined, { session }: CallContext): void {
+  if (key === undefined) return;
+  const { source, computeKey } = key;
+  if (session?.rights.includes("feed") === true && session.sources.includes(source)) return;
+  throw new QmtlError("TICKET_SCOPE", `the ticket does not cover FEED of source ${source}`, {
+    metadata: { source, compute_key: computeKey },
+  });
 }
 
 /** Waits at the barrier, but not so long that the caller's deadline passes first. */

@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/data/v1/queue_data_service.proto.
  */
 export const file_qmtl_data_v1_queue_data_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2RhdGEvdjEvcXVldWVfZGF0YV9zZXJ2aWNlLnByb3RvEgxxbXRsLmRhdGEudjEimQEKDlB1Ymxpc2hSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIaCgZ0aWNrZXQYAiABKAlCCoABAbpIBHICEAESNwoHcmVjb3JkcxgDIAMoCzIZLnFtdGwuZGF0YS52MS5RdWV1ZVJlY29yZEILukgIkgEFCAEQ6AcidAoNUHVibGlzaFJlc3VsdBIRCgllZmZlY3RpdmUYASABKAgSKAoFZmF1bHQYAiABKA4yGS5xbXRsLmRhdGEudjEuUmVjb3JkRmF1bHQSJgoFc3RhdGUYAyABKAsyFy5xbXRsLmRhdGEudjEuRm9sZFN0YXRlInQKD1B1Ymxpc2hSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiwKB3Jlc3VsdHMYAiADKAsyGy5xbXRsLmRhdGEudjEuUHVibGlzaFJlc3VsdCK5AQoLQ29uc3VtZUZyb20SMQoLY29tcHV0ZV9rZXkYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSEgoIZnJvbV9zZXEYAiABKARIABISCghmcm9tX3JvdxgDIAEoA0gAEjMKDWtub3duX2F0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASDgoEdGFpbBgFIAEoCEgAQgoKCHBvc2l0aW9uIpABCg5Db25zdW1lUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USNAoEa2V5cxgCIAMoCzIZLnFtdGwuZGF0YS52MS5Db25zdW1lRnJvbUILukgIkgEFCAEQ6AcSFAoMaGlzdG9yeV9vbmx5GAMgASgIInIKD0NvbnN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKB3JlY29yZHMYAiADKAsyGS5xbXRsLmRhdGEudjEuUXVldWVSZWNvcmQyxAEKEFF1ZXVlRGF0YVNlcnZpY2USWAoHUHVibGlzaBIcLnFtdGwuZGF0YS52MS5QdWJsaXNoUmVxdWVzdBodLnFtdGwuZGF0YS52MS5QdWJsaXNoUmVzcG9uc2UiEJACAqK7GAkIAhIBBRoCAgQSVgoHQ29uc3VtZRIcLnFtdGwuZGF0YS52MS5Db25zdW1lUmVxdWVzdBodLnFtdGwuZGF0YS52MS5Db25zdW1lUmVzcG9uc2UiDJACAaK7GAUIARIBBTABQkQKD2lvLnFtdGwuZGF0YS52MVABWi9naXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9kYXRhL3YxO2RhdGF2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_data_v1_queue_record, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiVxbXRsL2RhdGEvdjEvcXVldWVfZGF0YV9zZXJ2aWNlLnByb3RvEgxxbXRsLmRhdGEudjEimQEKDlB1Ymxpc2hSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIaCgZ0aWNrZXQYAiABKAlCCoABAbpIBHICEAESNwoHcmVjb3JkcxgDIAMoCzIZLnFtdGwuZGF0YS52MS5RdWV1ZVJlY29yZEILukgIkgEFCAEQ6AcidAoNUHVibGlzaFJlc3VsdBIRCgllZmZlY3RpdmUYASABKAgSKAoFZmF1bHQYAiABKA4yGS5xbXRsLmRhdGEudjEuUmVjb3JkRmF1bHQSJgoFc3RhdGUYAyABKAsyFy5xbXRsLmRhdGEudjEuRm9sZFN0YXRlInQKD1B1Ymxpc2hSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiwKB3Jlc3VsdHMYAiADKAsyGy5xbXRsLmRhdGEudjEuUHVibGlzaFJlc3VsdCK5AQoLQ29uc3VtZUZyb20SMQoLY29tcHV0ZV9rZXkYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSEgoIZnJvbV9zZXEYAiABKARIABISCghmcm9tX3JvdxgDIAEoA0gAEjMKDWtub3duX2F0X3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wSAASDgoEdGFpbBgFIAEoCEgAQgoKCHBvc2l0aW9uIpABCg5Db25zdW1lUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USNAoEa2V5cxgCIAMoCzIZLnFtdGwuZGF0YS52MS5Db25zdW1lRnJvbUILukgIkgEFCAEQ6AcSFAoMaGlzdG9yeV9vbmx5GAMgASgIInIKD0NvbnN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKB3JlY29yZHMYAiADKAsyGS5xbXRsLmRhdGEudjEuUXVldWVSZWNvcmQyxQEKEFF1ZXVlRGF0YVNlcnZpY2USWAoHUHVibGlzaBIcLnFtdGwuZGF0YS52MS5QdWJsaXNoUmVxdWVzdBodLnFtdGwuZGF0YS52MS5QdWJsaXNoUmVzcG9uc2UiEJACAqK7GAkIAhIBBRoCAgQSVwoHQ29uc3VtZRIcLnFtdGwuZGF0YS52MS5Db25zdW1lUmVxdWVzdBodLnFtdGwuZGF0YS52MS5Db25zdW1lUmVzcG9uc2UiDZACAaK7GAYIARICBQYwAUJECg9pby5xbXRsLmRhdGEudjFQAVovZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZGF0YS92MTtkYXRhdjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_data_v1_queue_record, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version]);
 
 /**
  * Appends records. At most 1,000 records and 1 MiB per call.
@@ -244,10 +244,10 @@ export const ConsumeResponseSchema: GenMessage<ConsumeResponse> = /*@__PURE__*/
 /**
  * Rows of node outputs. Hosted by the DAG Manager, served through the gateway.
  *
- * | method  | role                | ticket          |
- * | ------- | ------------------- | --------------- |
- * | Publish | researcher; adapter | compute or feed |
- * | Consume | viewer; adapter     | –               |
+ * | method  | role                     | ticket          |
+ * | ------- | ------------------------ | --------------- |
+ * | Publish | researcher; adapter      | compute or feed |
+ * | Consume | viewer; adapter, gateway | –               |
  *
  * A stream that carries publishing, targets and heartbeats of a runner may be added beside these calls as
  * qmtl.gateway.v1.RunnerService; it carries QueueRecord, TargetUpdate, Heartbeat and SwapAnswer as they are.

@@ -7,6 +7,7 @@ import { fanOutBench } from "./fan-out.ts";
 import { identityBench } from "./identity.ts";
 import { orderPathBench } from "./order-path.ts";
 import { promotedWorldBench } from "./promoted-world.ts";
+import { queueRecordsBench } from "./queue-records.ts";
 import { submissionsBench } from "./submissions.ts";
 import { unaryDoorBench } from "./unary-door.ts";
 
@@ -38,6 +39,7 @@ export const benchGroups: readonly BenchGroup[] = [
     run: engineSweepBench,
   },
   { names: ["identity/blake3", "identity/node-id"], run: identityBench },
+  { names: ["records/decode-single", "records/decode-run"], run: queueRecordsBench },
   { names: ["store/commit"], run: durableCommitBench },
   {
     names: ["door/unary-bare-rate", "door/unary-bare-cpu", "door/unary-time", "door/unary-cpu"],

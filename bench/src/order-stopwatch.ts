@@ -1,6 +1,6 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Connection } from "@qmtl/sdk/rpc";
 import { stopwatchMs } from "./engine-stopwatch.ts";
@@ -43,8 +43,11 @@ function noting(
     for await (const message of inner.consume(...args)) {
       const now = stopwatchMs();
       // Followed nodes of a row come with or after its bar: the first one is the bar.
-      for (const { row } of message.records)
-        if (!barMs.has(Number(row))) barMs.set(Number(row), now);
+      for (const { body } of message.records) {
+        if (body.case !== "rows") continue;
+        const row = Number(body.value.row);
+        if (!barMs.has(row)) barMs.set(row, now);
+      }
       yield message;
     }
   };

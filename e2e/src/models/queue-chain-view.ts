@@ -1,4 +1,4 @@
-import { emptyFold, type FoldState, foldStep, parseFold, serializeFold } from "@qmtl/sdk/queues";
+import { cloneFold, emptyFold, type FoldState, foldStep } from "@qmtl/sdk/queues";
 import { type ChainRecord, nodeCount } from "./queue-chain-node.ts";
 
 export const partitionOf = (node: number): number => node % 2;
@@ -14,8 +14,8 @@ export class ChainView {
   constructor(checkpoint?: ChainCheckpoint) {
     this.offsets = [...(checkpoint?.offsets ?? [0, 0])];
     this.folds = Array.from({ length: nodeCount }, (_, n) => {
-      const text = checkpoint?.folds[n];
-      return text === undefined ? emptyFold() : parseFold(text);
+      const fold = checkpoint?.folds[n];
+      return fold === undefined ? emptyFold() : cloneFold(fold);
     });
     this.base = this.folds.map((fold) => fold.seq);
     this.taken = this.folds.map(() => []);
@@ -44,12 +44,12 @@ export class ChainView {
   }
 
   checkpoint(): ChainCheckpoint {
-    return { offsets: [...this.offsets], folds: this.folds.map(serializeFold) };
+    return { offsets: [...this.offsets], folds: this.folds.map(cloneFold) };
   }
 }
 
-/** Offsets and canonical fold texts: all a reader needs to go on. */
+/** Offsets and folds: all a reader needs to go on. */
 export interface ChainCheckpoint {
   readonly offsets: readonly number[];
-  readonly folds: readonly string[];
+  readonly folds: readonly FoldState[];
 }

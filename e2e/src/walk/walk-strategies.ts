@@ -84,7 +84,7 @@ import { Branching } from "./strategy.ts";
 
 {
   await using run = await Runner.session(Branching, { worldId: "paper" });
-  console.log("session", run.sessionId !== "");
+  console.log("session", run.status().row >= -1);
 }
 const run = await Runner.run(Branching, { worldId: "paper" });
 try {

@@ -59,13 +59,15 @@ function session({ revision = 0, refusal, ...times }: Times) {
   const ids = { sessionId: "a", worldId: "w", strategyId: "s" };
   const gate = new OrderGate(clock, ids);
   const control = createClient(ControlStreamService, dressTransport(transport, {}));
+  const tickets = new TicketKeeper({ ...ids, control, clock });
+  tickets.cover([ids.strategyId]);
   const made = new ControlSession({
     ...ids,
     ...times,
     control,
-    tickets: new TicketKeeper({ ...ids, control, clock }),
     clock,
     gate,
+    tickets,
     listener: {
       onGate: () => {},
       onSwap: () => {},

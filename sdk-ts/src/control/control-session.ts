@@ -52,7 +52,6 @@ export class ControlSession {
   readonly #options: ControlSessionOptions;
   readonly #stop = new AbortController();
   readonly #applied = new Map<string, { revision: bigint; storeEpoch: bigint }>();
-  readonly #tickets: TicketKeeper;
   #stream: AbortController | undefined;
   /** Time for the stream: a wall clock set back must not hide its silence. */
   readonly #elapsedMs: () => number;
@@ -71,12 +70,11 @@ export class ControlSession {
   constructor(options: ControlSessionOptions) {
     this.#options = options;
     this.#elapsedMs = stopwatch(options.clock);
-    this.#tickets = options.tickets;
   }
 
   /** The ticket now; empty before the first. */
   get ticket(): string {
-    return this.#tickets.ticket;
+    return this.#options.tickets.ticket;
   }
 
   start(): void {
@@ -85,7 +83,7 @@ export class ControlSession {
 
   /** Takes another ticket for one that was refused, and opens the stream with it. Does nothing for an earlier one. */
   dropTicket(ticket: string): void {
-    if (this.#tickets.drop(ticket)) this.#reopen();
+    if (this.#options.tickets.drop(ticket)) this.#reopen();
   }
 
   /** Takes what the gate machine asked for. */
@@ -134,7 +132,7 @@ export class ControlSession {
       this.#heardMs = this.#elapsedMs();
       this.#stoodFromMs = Number.POSITIVE_INFINITY;
       try {
-        await this.#tickets.ensure(stream.signal);
+        await this.#options.tickets.ensure(stream.signal);
         await this.#read(stream.signal, () => {
           failures = 0;
           if (!isPlanned) listener.onConnected();
@@ -185,7 +183,7 @@ export class ControlSession {
       }
     } catch (failure) {
       if (!hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) throw failure;
-      this.#tickets.drop(ticket);
+      this.#options.tickets.drop(ticket);
       // A stream ends with the ticket it was opened with: that is no loss, unless the ticket was never good.
       if (!isUp) throw failure;
       this.#isReopening = true;
@@ -205,7 +203,7 @@ export class ControlSession {
       const nowMs = this.#elapsedMs();
       if (nowMs - this.#heardMs > silenceMsMax) this.#stream?.abort(silence);
       else if (totalMsMax !== null && nowMs - this.#stoodFromMs > totalMsMax) this.#reopen();
-      this.#tickets.look();
+      this.#options.tickets.look();
       this.#watchTime();
     }, 500);
   }

@@ -4,4 +4,4 @@ export { ControlSession, type ControlSessionOptions } from "./control-session.ts
 export { domainToProto, gateInput, hashText } from "./gate-from-proto.ts";
 export { type GateWord, OrderGate, type OrderRefusal } from "./order-gate.ts";
 export { reconnectDelayMs, reconnectDelayMsMax } from "./reconnect-delay.ts";
-export { TicketKeeper, type TicketKeeperOptions } from "./ticket-keeper.ts";
+export { type TicketedCalls, TicketKeeper, type TicketKeeperOptions } from "./ticket-keeper.ts";

@@ -3,17 +3,25 @@ import type { Client } from "@connectrpc/connect";
 import { Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
+import { hasReason } from "../rpc/index.ts";
 import type { SdkClock } from "./clock.ts";
 
 export interface TicketKeeperOptions {
   readonly control: Client<typeof ControlStreamService>;
   readonly clock: SdkClock;
   readonly worldId: string;
-  readonly strategyId: string;
-  /** Sources whose rows the session publishes. @default none */
-  readonly sources?: readonly string[];
   /** Session to go on with, one that this caller was given before. @default a new one */
   readonly sessionId?: string | undefined;
+}
+
+/** Calls made under the ticket of a session. */
+export interface TicketedCalls {
+  /**
+   * Makes a call with a ticket that lasts; once more with a new one when it is refused.
+   *
+   * @throws {QmtlError} what the gateway answers, or that it does not
+   */
+  call<T>(make: (ticket: string) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 
 /** A ticket with less life left than this opens no stream, milliseconds. */
@@ -22,15 +30,21 @@ const leftMsMin = 6_000;
 const renewLeftMs = 30_000;
 /** Pause after a renewal that failed, milliseconds. */
 const renewAgainMs = 2_000;
+/** Longest wait for a new ticket, milliseconds. */
+const issueMsMax = 5_000;
 
 /** The ticket of a session: asked for when there is none that lasts, and renewed before it ends. */
-export class TicketKeeper {
+export class TicketKeeper implements TicketedCalls {
   readonly #options: TicketKeeperOptions;
   #sessionId: string;
+  #strategyIds: readonly string[] = [];
+  #sources: readonly string[] = [];
   #ticket = "";
   /** End of its life; 0 when it is not to be used for another stream. */
   #untilMs = 0;
   #isRenewing = false;
+  /** A new one is being asked for. */
+  #asking: Promise<void> | undefined;
   /** Renewed not before, on the wall clock. */
   #renewFromMs = Number.NEGATIVE_INFINITY;
 
@@ -59,20 +73,60 @@ export class TicketKeeper {
     return true;
   }
 
+  /** Strategies, and sources whose rows the session publishes, that the tickets cover from now on; the next `ensure` asks for one that does. Before, there is no ticket. */
+  cover(strategyIds: readonly string[], sources: readonly string[] = []): void {
+    this.#strategyIds = strategyIds;
+    this.#sources = sources;
+    this.#untilMs = 0;
+  }
+
   /** Makes sure of a ticket that lasts. @throws {QmtlError} what the gateway answers, or that it does not */
-  async ensure(signal: AbortSignal): Promise<void> {
-    const { clock, control, worldId, strategyId, sources = [] } = this.#options;
-    if (this.#untilMs - clock.nowMs() > leftMsMin) return;
-    const feed = sources.length > 0 ? [TicketRight.FEED] : [];
+  async ensure(signal?: AbortSignal): Promise<void> {
+    while (this.#untilMs - this.#options.clock.nowMs() <= leftMsMin) {
+      signal?.throwIfAborted();
+      if (this.#asking === undefined) {
+        this.#asking = this.#ask(signal).finally(() => {
+          this.#asking = undefined;
+        });
+        return await this.#asking;
+      }
+      // Asked for by another call already: its failure is that call's, and this one asks again.
+      const isGiven = await this.#asking.then(
+        () => true,
+        () => false,
+      );
+      if (isGiven) return;
+    }
+  }
+
+  async call<T>(make: (ticket: string) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    await this.ensure(signal);
+    const ticket = this.#ticket;
+    try {
+      return await make(ticket);
+    } catch (failure) {
+      if (!hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) throw failure;
+    }
+    this.drop(ticket);
+    await this.ensure(signal);
+    return make(this.#ticket);
+  }
+
+  async #ask(signal: AbortSignal | undefined): Promise<void> {
+    const { control, worldId } = this.#options;
+    const feed = this.#sources.length > 0 ? [TicketRight.FEED] : [];
     const asked = {
       worldId,
-      strategyIds: [strategyId],
-      sources: [...sources],
+      strategyIds: [...this.#strategyIds],
+      sources: [...this.#sources],
       topics: [Topic.GATE, Topic.QUEUE, Topic.TAG],
       rights: [TicketRight.COMPUTE, TicketRight.TRADE, ...feed],
       sessionId: this.#sessionId,
     };
-    const { ticket, expireTime, sessionId } = await control.issueTicket(asked, { signal });
+    const { ticket, expireTime, sessionId } = await control.issueTicket(asked, {
+      ...(signal === undefined ? {} : { signal }),
+      timeoutMs: issueMsMax,
+    });
     if (this.#sessionId === "") this.#sessionId = sessionId;
     this.#keep(ticket, expireTime);
   }

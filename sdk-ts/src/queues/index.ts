@@ -1,6 +1,5 @@
 export * from "./barrier.ts";
 export * from "./fold.ts";
-export * from "./fold-checkpoint.ts";
 export { type FoldRule, holderStep } from "./holder.ts";
 export * from "./holder-state.ts";
 export * from "./node-lease.ts";

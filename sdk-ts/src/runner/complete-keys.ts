@@ -12,7 +12,6 @@ export async function completeKeys(
   const reader = new QueueReader({
     data: ports.data,
     clock: ports.clock,
-    sessionId: ports.sessionId,
     keys: [...whole.values()],
     onRecords: (records) => {
       for (const record of records) whole.get(record.computeKey)?.read(record);

@@ -1,4 +1,4 @@
-import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { computedWindowMax } from "../queues/index.ts";
 import { QueueReader } from "../sources/queue-reader.ts";
 import { completeKeys } from "./complete-keys.ts";
@@ -68,7 +68,6 @@ export class OnlineContext {
     this.#reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
-      sessionId: ports.sessionId,
       keys: [...this.keys.values()],
       onRecords: (records) => this.#read(records),
       onProblem: ports.onProblem,
@@ -237,9 +236,9 @@ export class OnlineContext {
     await this.#completing;
   }
 
-  /** Stores the states of these keys after the last row, once that row is effective. */
-  storeSnapshots(keys: Iterable<OnlineKey>): void {
-    this.#snapshots.store(keys);
+  /** Stores the state of a key after the last row, if that is effective; settles when that is done, or cannot be. */
+  storeSnapshot(key: OnlineKey): Promise<void> {
+    return this.#snapshots.storeLast(key);
   }
 
   #wire(): OnlineWiring {
@@ -263,7 +262,7 @@ export class OnlineContext {
     const { ports, graph, sources } = this.#options;
     const node = graph.computed.find((one) => one.id === nodeId)!;
     const build = hostedBuild(graph.identified.hashCode(node.hashable.code));
-    const content = { sessionId: ports.sessionId, build, feedFingerprint: "" };
+    const content = { build, feedFingerprint: "" };
     const start = () => {
       const row = this.#originRow(key);
       const clock = this.#wiring?.clockOf.get(nodeId);

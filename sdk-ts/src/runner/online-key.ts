@@ -1,5 +1,7 @@
-import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import {
+  type FoldState,
+  type HolderEffect,
   type HolderInput,
   type HolderState,
   holderStep,
@@ -25,9 +27,15 @@ export interface KeyPort {
   /** Time on the elapsed clock, milliseconds. */
   elapsedMs(): number;
   publish(key: OnlineKey, records: readonly CarriedRecord[]): void;
-  release(key: OnlineKey, epoch: number, reason: "clean" | "diverged"): void;
-  /** Its state is to be stored before the lease is given up. */
-  snapshot(key: OnlineKey): void;
+  /** Gives the lease up after `stored`: only a holder's snapshot is taken. */
+  release(
+    key: OnlineKey,
+    epoch: number,
+    reason: "clean" | "diverged",
+    stored: Promise<unknown>,
+  ): void;
+  /** Stores its state; settles when that is done, or cannot be. */
+  snapshot(key: OnlineKey): Promise<unknown>;
 }
 
 /** What a key is; fixed. */
@@ -237,15 +245,25 @@ export class OnlineKey {
   #read(record: CarriedRecord): void {
     if (this.fromRow !== undefined && record.kind !== "START") this.#join(record);
     const before = this.#holder.fold;
-    this.#step({ kind: "record", record, nowMs: this.#port.elapsedMs() });
-    const after = this.#holder.fold;
-    if (after === before) return;
+    const { state, effects } = holderStep(this.#holder, {
+      kind: "record",
+      record,
+      nowMs: this.#port.elapsedMs(),
+    });
+    this.#holder = state;
+    // The row is there before what follows from it: a snapshot of it may be asked for.
+    if (state.fold !== before) this.#take(record, before, state.fold);
+    this.#do(effects);
+  }
+
+  /** Keeps what an effective record says. */
+  #take(record: CarriedRecord, before: FoldState, after: FoldState): void {
     if (record.kind === "START") {
       if (Number.isNaN(this.#firstRow)) this.#firstRow = after.nextRow;
       this.#build = record.start?.build ?? "";
       return;
     }
-    const seq = before.seq;
+    const { seq } = before;
     for (let row = before.nextRow; row < after.nextRow; row++) {
       this.#rows.push({ seq, content: record.kind === "ROW" ? record.content : undefined });
     }
@@ -254,12 +272,17 @@ export class OnlineKey {
   #step(input: HolderInput): void {
     const { state, effects } = holderStep(this.#holder, input);
     this.#holder = state;
+    this.#do(effects);
+  }
+
+  #do(effects: readonly HolderEffect[]): void {
+    let stored: Promise<unknown> = Promise.resolve();
     for (const effect of effects) {
       if (effect.kind === "append_start") this.#port.publish(this, [this.#start(effect.epoch)]);
       else if (effect.kind === "send") this.#port.publish(this, effect.records);
-      else if (effect.kind === "store_snapshot") this.#port.snapshot(this);
+      else if (effect.kind === "store_snapshot") stored = this.#port.snapshot(this);
       else if (effect.kind === "release_lease")
-        this.#port.release(this, effect.epoch, effect.reason);
+        this.#port.release(this, effect.epoch, effect.reason, stored);
     }
   }
 

@@ -1,13 +1,18 @@
 import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, createRouterTransport } from "@connectrpc/connect";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { QueueRecordSchema, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, onTestFinished, test } from "vitest";
 import { ManualClock, waitUntil } from "../testing/index.ts";
 import { OnlineKey } from "./online-key.ts";
 import { LeaseKeeper } from "./online-leases.ts";
 
-const times = { leaseMs: 10_000, marginMs: 1_000, renewMs: 3_000 };
+const times = {
+  lease: durationFromMs(10_000),
+  margin: durationFromMs(1_000),
+  renewInterval: durationFromMs(3_000),
+};
 
 /** The lease of one key at its server: a session that has it is given it again, under the same epoch. */
 class LeaseServer {
@@ -21,7 +26,7 @@ class LeaseServer {
   client(): Client<typeof QueueService> {
     const transport = createRouterTransport(({ service }) =>
       service(QueueService, {
-        acquireLeases: async ({ keys, waitMs }, { signal }) => {
+        acquireLeases: async ({ keys }, { signal }) => {
           this.asks++;
           const key = keys[0];
           if (key === undefined) return {};
@@ -29,7 +34,7 @@ class LeaseServer {
           if (!this.isHeld) this.epoch++;
           this.isHeld = true;
           const lease = { computeKey: key.computeKey, leaseEpoch: BigInt(this.epoch), ...times };
-          return waitMs < 0 ? {} : { leases: [lease] };
+          return { leases: [lease] };
         },
         renewLeases: ({ leases }) => ({
           renewals: leases.map(({ computeKey, leaseEpoch }) => ({
@@ -59,7 +64,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
   const keeper = new LeaseKeeper({
     queues: { ...server.client(), ...more },
     clock,
-    sessionId: "s",
+    tickets: { call: (make) => make("t") },
     elapsedMs: () => clock.nowMs(),
     onGranted: () => true,
     onAnswer: () => {},
@@ -75,7 +80,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
         isSource: false,
         windowMax: 4,
         start: () => {
-          const content = { sessionId: "s", build: "b", feedFingerprint: "" };
+          const content = { build: "b", feedFingerprint: "" };
           return { content, origin: { row: 0, warmFromRow: 0, stateHash: "" } };
         },
       },
@@ -83,7 +88,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
         elapsedMs: () => clock.nowMs(),
         publish: () => {},
         release: (of, epoch, reason) => keeper.release(of, epoch, reason),
-        snapshot: () => {},
+        snapshot: () => Promise.resolve(),
       },
     );
   keeper.start();
@@ -95,9 +100,8 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
 function startOf(epoch: number): Parameters<OnlineKey["read"]>[0] {
   return create(QueueRecordSchema, {
     computeKey: "k",
-    kind: RecordKind.START,
     leaseEpoch: BigInt(epoch),
-    origin: { row: 0n, warmFromRow: 0n },
+    body: { case: "start", value: { build: "b", origin: { row: 0n, warmFromRow: 0n } } },
   });
 }
 

@@ -1,13 +1,19 @@
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
-import type { NodeLease, QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import {
+  type NodeLease,
+  type QueueService,
+  ReleaseReason,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { pause, type SdkClock } from "../control/clock.ts";
+import type { TicketedCalls } from "../control/ticket-keeper.ts";
 import { leaseKeysMax, QUEUE_TIMERS, usableUntil } from "../queues/index.ts";
 import type { OnlineKey } from "./online-key.ts";
 
 export interface LeaseKeeperOptions {
   readonly queues: Client<typeof QueueService>;
   readonly clock: SdkClock;
-  readonly sessionId: string;
+  readonly tickets: TicketedCalls;
   readonly elapsedMs: () => number;
   /** Before a granted lease is used; false gives it back. */
   readonly onGranted: (key: OnlineKey, lease: NodeLease) => boolean;
@@ -73,10 +79,17 @@ export class LeaseKeeper {
     this.#wake?.();
   }
 
-  /** Tells the server; called by a key when it has nothing under way any more. */
-  release(key: OnlineKey, epoch: number, reason: "clean" | "diverged"): void {
+  /** Tells the server, after `stored`; called by a key when it has nothing under way any more. */
+  release(
+    key: OnlineKey,
+    epoch: number,
+    reason: "clean" | "diverged",
+    stored: Promise<unknown> = Promise.resolve(),
+  ): void {
     const { computeKey } = key;
-    const call = this.#callRelease(key, epoch, reason === "diverged" ? "diverged" : "stop")
+    const why = reason === "diverged" ? ReleaseReason.DIVERGED : ReleaseReason.STOP;
+    const call = stored
+      .then(() => this.#callRelease(key, epoch, why))
       .catch(() => undefined)
       .finally(() => {
         if (this.#releases.get(computeKey) === call) this.#releases.delete(computeKey);
@@ -97,13 +110,17 @@ export class LeaseKeeper {
     await this.#loops;
     await Promise.all(this.#releases.values());
     const held = [...this.#leaving].filter(({ phase, epoch }) => phase !== "WAITING" && epoch > 0);
-    await Promise.allSettled(held.map((key) => this.#callRelease(key, key.epoch, "stop")));
+    await Promise.allSettled(
+      held.map((key) => this.#callRelease(key, key.epoch, ReleaseReason.STOP)),
+    );
   }
 
-  #callRelease(key: OnlineKey, epoch: number, reason: "diverged" | "stop"): Promise<unknown> {
-    const { queues, sessionId } = this.#options;
+  #callRelease(key: OnlineKey, epoch: number, reason: ReleaseReason): Promise<unknown> {
+    const { queues, tickets } = this.#options;
     const leases = [{ computeKey: key.computeKey, leaseEpoch: BigInt(epoch) }];
-    return queues.releaseLeases({ sessionId, leases, reason }, { timeoutMs: 2_000 });
+    return tickets.call((ticket) =>
+      queues.releaseLeases({ ticket, leases, reason }, { timeoutMs: 2_000 }),
+    );
   }
 
   async #acquireLoop(): Promise<void> {
@@ -153,19 +170,22 @@ export class LeaseKeeper {
   }
 
   async #acquire(wanted: readonly OnlineKey[], signal: AbortSignal): Promise<void> {
-    const { queues, sessionId, elapsedMs, onGranted, onAnswer } = this.#options;
+    const { queues, tickets, elapsedMs, onGranted, onAnswer } = this.#options;
     const waitMs = this.#isNew ? 0 : QUEUE_TIMERS.acquireWaitMs;
     this.#isNew = false;
-    const sentAtMs = elapsedMs();
     const asks = wanted.map((key) => ({
       computeKey: key.computeKey,
       build: key.identity.build,
       upstreamsLocal: true,
     }));
-    const { leases } = await queues.acquireLeases(
-      { sessionId, keys: asks, waitMs },
-      { signal, timeoutMs: waitMs + 10_000 },
-    );
+    let sentAtMs = elapsedMs();
+    const { leases } = await tickets.call((ticket) => {
+      sentAtMs = elapsedMs();
+      return queues.acquireLeases(
+        { ticket, keys: asks, wait: durationFromMs(waitMs) },
+        { signal, timeoutMs: waitMs + 10_000 },
+      );
+    }, signal);
     const byKey = new Map(wanted.map((key) => [key.computeKey, key]));
     // A long poll is answered long after it was sent: the lease counts from its end at the server, and the
     // first renewal, sent at once, gives it a start of its own.
@@ -184,19 +204,20 @@ export class LeaseKeeper {
         continue;
       }
       const epoch = Number(lease.leaseEpoch);
-      key.granted(epoch, usableUntil(sentAtMs, lease.leaseMs, lease.marginMs));
+      key.granted(epoch, usableUntil(sentAtMs, this.#leaseMs, this.#marginMs));
       // The lease is this session's from before, and its START is in the log already: it was given up here while
       // nobody could be told. It cannot be claimed a second time; given back, the next one has a new epoch.
-      if (key.phase === "WAITING") await this.#callRelease(key, epoch, "stop");
+      if (key.phase === "WAITING") await this.#callRelease(key, epoch, ReleaseReason.STOP);
     }
     if (leases.length > 0) await this.#renew();
     onAnswer();
   }
 
   #learn(lease: NodeLease): void {
-    if (lease.renewMs > 0) this.#renewMs = lease.renewMs;
-    this.#leaseMs = lease.leaseMs;
-    this.#marginMs = lease.marginMs;
+    const { renewInterval, lease: length, margin } = lease;
+    if (renewInterval !== undefined) this.#renewMs = durationMs(renewInterval);
+    if (length !== undefined) this.#leaseMs = durationMs(length);
+    if (margin !== undefined) this.#marginMs = durationMs(margin);
   }
 
   async #renewLoop(): Promise<void> {
@@ -214,23 +235,21 @@ export class LeaseKeeper {
   }
 
   async #renew(): Promise<void> {
-    const { queues, sessionId, elapsedMs, onAnswer } = this.#options;
+    const { queues, tickets, elapsedMs, onAnswer } = this.#options;
     const held = [...this.#keys, ...this.#leaving].filter(
       (key) => key.phase !== "WAITING" && key.epoch > 0,
     );
     if (held.length === 0) return;
-    const sentAtMs = elapsedMs();
     const refs = held.map((key) => ({ key, epoch: key.epoch })).slice(0, leaseKeysMax);
-    const { renewals } = await queues.renewLeases(
-      {
-        sessionId,
-        leases: refs.map(({ key, epoch }) => ({
-          computeKey: key.computeKey,
-          leaseEpoch: BigInt(epoch),
-        })),
-      },
-      { timeoutMs: this.#renewMs },
-    );
+    const leases = refs.map(({ key, epoch }) => ({
+      computeKey: key.computeKey,
+      leaseEpoch: BigInt(epoch),
+    }));
+    let sentAtMs = elapsedMs();
+    const { renewals } = await tickets.call((ticket) => {
+      sentAtMs = elapsedMs();
+      return queues.renewLeases({ ticket, leases }, { timeoutMs: this.#renewMs });
+    });
     const until = usableUntil(sentAtMs, this.#leaseMs, this.#marginMs);
     let isLost = false;
     renewals.forEach((renewal, at) => {

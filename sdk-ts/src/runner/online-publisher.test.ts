@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
-import { QueueDataService, QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, test } from "vitest";
 import { dressTransport } from "../rpc/index.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
@@ -27,7 +28,7 @@ test.each([
     const publisher = new Publisher({
       data: createClient(QueueDataService, dressTransport(transport, {})),
       clock,
-      sessionId: "s",
+      tickets: { call: (make) => make("t") },
       timeoutMs: 30_000,
       isHeld,
       onRefused: () => {},

@@ -1,23 +1,25 @@
 import { type Client, Code } from "@connectrpc/connect";
-import type {
-  QueueDataService,
-  QueueRecord as WireRecord,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import {
+  RecordFault,
+  type QueueRecord as WireRecord,
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { pause, type SdkClock } from "../control/clock.ts";
+import type { TicketedCalls } from "../control/ticket-keeper.ts";
 import { publishRecordsMax } from "../queues/index.ts";
 import { hasReason, QmtlError } from "../rpc/qmtl-error.ts";
 
 export interface PublisherOptions {
   readonly data: Client<typeof QueueDataService>;
   readonly clock: SdkClock;
-  readonly sessionId: string;
+  readonly tickets: TicketedCalls;
   /** How long one call may take: long for a source, whose rows a barrier may hold. */
   readonly timeoutMs: number;
   /** A barrier may hold the rows for as long as an operator likes: running into the deadline is no problem. @default false */
   readonly isHeld?: boolean;
   /** Records in one call at most. */
   readonly batchMax?: number;
-  readonly onRefused: (record: WireRecord, reason: string) => void;
+  readonly onRefused: (record: WireRecord, fault: RecordFault) => void;
   readonly onProblem: (problem: string) => void;
 }
 
@@ -78,20 +80,19 @@ export class Publisher {
 
   /** One batch until it is answered; the records that a barrier holds. */
   async #call(records: readonly WireRecord[]): Promise<WireRecord[]> {
-    const { data, sessionId, timeoutMs, clock, onRefused, onProblem } = this.#options;
+    const { data, tickets, timeoutMs, clock, onRefused, onProblem } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        const answer = await data.publish(
-          { sessionId, records: [...records] },
-          { signal, timeoutMs },
-        );
+        const publish = (ticket: string) =>
+          data.publish({ ticket, records: [...records] }, { signal, timeoutMs });
+        const answer = await tickets.call(publish, signal);
         const held: WireRecord[] = [];
         answer.results.forEach((result, at) => {
           const record = records[at];
           if (result.effective || record === undefined) return;
-          if (result.reason === "BARRIER_HELD") held.push(record);
-          else onRefused(record, result.reason);
+          if (result.fault === RecordFault.HELD) held.push(record);
+          else onRefused(record, result.fault);
         });
         return held;
       } catch (failure) {
@@ -112,5 +113,5 @@ export class Publisher {
 }
 
 function nameOf(record: WireRecord): string {
-  return `${record.computeKey}/${record.leaseEpoch}/${record.kind}/${record.seq}`;
+  return `${record.computeKey}/${record.leaseEpoch}/${record.body.case}/${record.seq}`;
 }

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadConfig } from "../config/index.ts";
 import { singleRecords } from "../sources/queue-row.ts";
@@ -199,13 +198,14 @@ describe("an online run", () => {
     const key = gateway.key(node.id);
     const epoch = gateway.log.fold(key).epoch;
     gateway.kill("a");
-    const forged = gateway.log.records(key).findLast((record) => record.kind === RecordKind.ROW)!;
+    const forged = gateway.log.records(key).findLast(({ body }) => body.case === "rows")!;
+    if (forged.body.case !== "rows") throw new Error("no row to forge");
     const fold = gateway.log.fold(key);
     gateway.log.append({
       ...forged,
       leaseEpoch: BigInt(epoch),
       seq: BigInt(fold.seq),
-      row: BigInt(fold.nextRow),
+      body: { case: "rows", value: { ...forged.body.value, row: BigInt(fold.nextRow) } },
     });
 
     gateway.advance(historyRows + 7);

@@ -1,6 +1,6 @@
 import type { Client } from "@connectrpc/connect";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";

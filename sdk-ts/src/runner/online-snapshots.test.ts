@@ -116,7 +116,7 @@ async function goOn(gateway: FakeGateway) {
   const { run, problems } = await start(gateway, "second");
   await waitUntil(() => gateway.runners.has("second"), "the second in the runner set");
   const warmup = run.status().evaluations.warmup;
-  const from = gateway.reads.slice(readsBefore).flatMap((read) => read.from);
+  const from = gateway.reads.slice(readsBefore).flatMap((read) => read.keys);
   gateway.advance(Number.POSITIVE_INFINITY);
   await run.done;
   return { run, problems, warmup, from };

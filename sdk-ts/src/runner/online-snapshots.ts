@@ -1,5 +1,6 @@
 import type { Client } from "@connectrpc/connect";
 import type {
+  GetSnapshotsResponse,
   NodeSnapshot,
   QueueService,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
@@ -103,21 +104,34 @@ export class SnapshotShelf {
     return isTrue;
   }
 
-  async #ask(computeKeys: string[]): Promise<readonly NodeSnapshot[]> {
+  async #ask(computeKeys: readonly string[]): Promise<readonly NodeSnapshot[]> {
+    const found: NodeSnapshot[] = [];
+    for (let rest = computeKeys; rest.length > 0; ) {
+      const answer = await this.#askSome(rest);
+      if (answer === undefined) break;
+      found.push(...answer.snapshots);
+      // One that says nothing new would be asked for ever.
+      rest = answer.snapshots.length === 0 ? [] : answer.remainingKeys;
+    }
+    return found;
+  }
+
+  /** One answer; undefined when there is none to be had. */
+  async #askSome(computeKeys: readonly string[]): Promise<GetSnapshotsResponse | undefined> {
     const { queues, clock, signal, onProblem } = this.#options;
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
         const call = { signal, timeoutMs: callMsMax };
-        return (await queues.getSnapshots({ computeKeys }, call)).snapshots;
+        return await queues.getSnapshots({ computeKeys: [...computeKeys] }, call);
       } catch (failure) {
-        if (signal.aborted) return [];
+        if (signal.aborted) return undefined;
         const problem = failure instanceof Error ? failure.message : String(failure);
         onProblem(`snapshots are not to be had: ${problem}`);
-        if (attempt === attemptsMax) return [];
+        if (attempt === attemptsMax) return undefined;
         await pause(clock, againMs * 2 ** attempt, signal);
       }
     }
-    return [];
+    return undefined;
   }
 }
 

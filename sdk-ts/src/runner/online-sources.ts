@@ -1,4 +1,4 @@
-import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { sourceWindowMax } from "../queues/index.ts";
 import { QueueReader } from "../sources/queue-reader.ts";
 import { ReplayHolder } from "../sources/replay-holder.ts";
@@ -47,7 +47,6 @@ export class OnlineSources {
     this.#reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
-      sessionId: ports.sessionId,
       keys: [...this.keys.values()],
       onRecords: (records) => this.#read(records),
       onProblem: ports.onProblem,
@@ -95,7 +94,7 @@ export class OnlineSources {
     const { node, feed } = graph.sources.find((source) => source.nodeId === nodeId)!;
     const build = hostedBuild(graph.identified.hashCode(node.code));
     const { fingerprint, startRow } = feed.rows;
-    const content = { sessionId: ports.sessionId, build, feedFingerprint: fingerprint };
+    const content = { build, feedFingerprint: fingerprint };
     const origin = { row: startRow, warmFromRow: startRow, stateHash: "" };
     return new OnlineKey(
       {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { NodeLease } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import {
   pause,
   reconnectDelayMs,
@@ -38,6 +39,7 @@ export class OnlineStrategyRun implements OnlineRun {
   readonly #services: OnlineServices;
   readonly #state: OnlineRunState;
   readonly #ports: RunPorts;
+  readonly #tickets: TicketKeeper;
   readonly #leases: LeaseKeeper;
   readonly #publishers: RunPublishers;
   readonly #tasks: RunTasks;
@@ -46,7 +48,6 @@ export class OnlineStrategyRun implements OnlineRun {
   readonly #calls: StrategyCalls;
   readonly #domainMax: ExecutionDomain | null;
   readonly #stopping = new AbortController();
-  #tickets: TicketKeeper | undefined;
   #parts: RunParts | undefined;
   #isPumping = false;
   #pumpAgain = false;
@@ -79,22 +80,14 @@ export class OnlineStrategyRun implements OnlineRun {
       tell: (kind, message) => this.#teller.event(kind, message),
     });
     this.#calls = new StrategyCalls(graph, options, this.#services, clock, onProblem);
-    const sessionId = (): string => this.sessionId;
-    const ticket = (): string => this.#tickets?.ticket ?? "";
-    const session = {
-      get sessionId() {
-        return sessionId();
-      },
-      get ticket() {
-        return ticket();
-      },
-    };
+    const { control } = this.#services;
+    const { worldId, sessionId } = options;
+    this.#tickets = new TicketKeeper({ control, clock, worldId, sessionId });
+    const tickets = this.#tickets;
     this.#leases = new LeaseKeeper({
       queues,
       clock,
-      get sessionId() {
-        return sessionId();
-      },
+      tickets,
       elapsedMs,
       onGranted: (key, lease) => this.#mayHold(key, lease),
       onAnswer: () => this.#leasesAnswered(),
@@ -103,40 +96,40 @@ export class OnlineStrategyRun implements OnlineRun {
     this.#publishers = new RunPublishers({
       data,
       clock,
-      get sessionId() {
-        return sessionId();
-      },
-      onRefused: (reason) => {
-        if (reason === "FEED_CHANGED") this.#fail(new QmtlError(reason, "the feed has changed"));
-      },
+      tickets,
+      onRefused: (fault) => this.#refused(fault),
       onProblem,
     });
     const keyPort: KeyPort = {
       elapsedMs,
       publish: (key, records) => this.#publishers.publish(key, records),
-      release: (key, epoch, reason) => this.#leases.release(key, epoch, reason),
-      snapshot: (key) => {
-        for (const context of this.#parts?.swap.contexts ?? []) {
-          if (context.keys.get(key.identity.nodeId) === key) context.storeSnapshots([key]);
-        }
+      release: (key, epoch, reason, stored) => this.#leases.release(key, epoch, reason, stored),
+      snapshot: async (key) => {
+        const contexts = this.#parts?.swap.contexts ?? [];
+        const own = contexts.filter(({ keys }) => keys.get(key.identity.nodeId) === key);
+        await Promise.all(own.map((context) => context.storeSnapshot(key)));
       },
     };
     const track = (call: Promise<unknown>): void => this.#tasks.track(call);
     const leases = this.#leases;
-    this.#ports = Object.assign(session, {
+    this.#ports = {
       data,
       queues,
       clock,
+      get sessionId() {
+        return tickets.sessionId;
+      },
+      tickets,
       keyPort,
       leases,
       onProblem,
       track,
-    });
+    };
   }
 
   /** As the gateway named the session; empty before its first ticket. */
   get sessionId(): string {
-    return this.#tickets?.sessionId ?? "";
+    return this.#tickets.sessionId;
   }
 
   /** Begins; everything happens behind. */
@@ -207,18 +200,10 @@ export class OnlineStrategyRun implements OnlineRun {
   /** Asks for the session's first ticket, through outages; false when the run was stopped meanwhile. */
   async #openSession(strategyId: string): Promise<boolean> {
     const { signal } = this.#stopping;
-    const tickets = new TicketKeeper({
-      control: this.#services.control,
-      clock: this.#clock,
-      worldId: this.#options.worldId,
-      strategyId,
-      sources: [...this.#graph.feeds.keys()],
-      sessionId: this.#options.sessionId,
-    });
+    this.#tickets.cover([strategyId], [...this.#graph.feeds.keys()]);
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        await tickets.ensure(signal);
-        this.#tickets = tickets;
+        await this.#tickets.ensure(signal);
         return !signal.aborted;
       } catch (failure) {
         if (signal.aborted) return false;
@@ -239,8 +224,8 @@ export class OnlineStrategyRun implements OnlineRun {
       state: this.#state,
       calls: this.#calls,
       reach: this.#reach,
+      tickets: this.#tickets,
       domainMax: this.#domainMax,
-      tickets: () => this.#tickets!,
       parts: () => this.#parts,
       tell: (kind, message, row) => this.#teller.event(kind, message, row),
       guard: (work) => this.#guard(work),
@@ -273,6 +258,17 @@ export class OnlineStrategyRun implements OnlineRun {
     const message = `the file of source "${name}" is not the one its queue was begun with`;
     this.#fail(new QmtlError("FEED_CHANGED", message));
     return false;
+  }
+
+  /** A record of this session is not effective. What the fold will show anyhow is not told. */
+  #refused(fault: RecordFault): void {
+    if (fault === RecordFault.FEED_CHANGED) {
+      this.#fail(new QmtlError("FEED_CHANGED", "the feed has changed"));
+    } else if (fault === RecordFault.BLOCKED) {
+      this.#problem("the log refuses a record: its queue is blocked");
+    } else if (fault === RecordFault.MALFORMED) {
+      this.#problem("the log refuses a record: it has not the shape of its queue");
+    }
   }
 
   #leasesAnswered(): void {

@@ -233,7 +233,6 @@ export class TagDesk {
     const reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
-      sessionId: ports.sessionId,
       keys: [key],
       onRecords: (records) => {
         for (const record of records) key.read(record);

@@ -41,8 +41,8 @@ export interface RunHost {
   readonly reach: ReachWatch;
   /** Highest domain orders leave in; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
-  /** The session's ticket; parts are made after it was given the first time. */
-  tickets(): TicketKeeper;
+  /** The session's tickets; parts are made after the first was given. */
+  readonly tickets: TicketKeeper;
   /** The parts, once they are made. */
   parts(): RunParts | undefined;
   tell(kind: OnlineEvent["kind"], message: string, row?: number): void;
@@ -109,9 +109,9 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
     {
       services,
       clock: ports.clock,
-      tickets: host.tickets(),
       worldId: options.worldId,
       strategyId,
+      tickets: host.tickets,
       sdk: options.config.sdk,
       domainMax: host.domainMax,
       tell: (kind, message) => host.tell(kind, message),

@@ -1,7 +1,7 @@
 import type { Client } from "@connectrpc/connect";
 import type { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
-import type { SdkClock } from "../control/index.ts";
+import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { SdkClock, TicketedCalls } from "../control/index.ts";
 import type { KeyPort } from "./online-key.ts";
 import type { LeaseKeeper } from "./online-leases.ts";
 
@@ -12,8 +12,8 @@ export interface RunPorts {
   readonly clock: SdkClock;
   /** As the gateway named the session; empty before the first ticket. */
   readonly sessionId: string;
-  /** The session's ticket now; empty before the first. */
-  readonly ticket: string;
+  /** Calls in the name of the session. */
+  readonly tickets: TicketedCalls;
   readonly keyPort: KeyPort;
   readonly leases: LeaseKeeper;
   readonly onProblem: (problem: string) => void;

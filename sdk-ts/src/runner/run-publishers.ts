@@ -1,3 +1,4 @@
+import type { RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { type CarriedRecord, wireRecord } from "../sources/queue-row.ts";
 import type { OnlineKey } from "./online-key.ts";
 import { Publisher, type PublisherOptions } from "./online-publisher.ts";
@@ -7,9 +8,9 @@ const heldMsMax = 30_000;
 const computedMsMax = 10_000;
 
 export interface RunPublishersOptions
-  extends Pick<PublisherOptions, "data" | "clock" | "sessionId" | "onProblem"> {
+  extends Pick<PublisherOptions, "data" | "clock" | "tickets" | "onProblem"> {
   /** A record was refused for good. */
-  readonly onRefused: (reason: string) => void;
+  readonly onRefused: (fault: RecordFault) => void;
 }
 
 /** One lane for each source, whose rows a barrier may hold, and one for everything that is computed. */
@@ -31,7 +32,7 @@ export class RunPublishers {
         ...ports,
         timeoutMs: isSource ? heldMsMax : computedMsMax,
         ...(isSource ? { batchMax: 1, isHeld: true } : {}),
-        onRefused: (_record, reason) => onRefused(reason),
+        onRefused: (_record, fault) => onRefused(fault),
       });
       this.#lanes.set(lane, publisher);
     }

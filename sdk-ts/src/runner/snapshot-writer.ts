@@ -13,6 +13,8 @@ export class SnapshotWriter {
   readonly #ports: RunPorts;
   readonly #stateOf: (nodeId: string) => State | undefined;
   readonly #waiting = new Map<OnlineKey, State>();
+  /** Settles with the calls so far. */
+  #sent: Promise<unknown> = Promise.resolve();
   #lastRow = 0;
   #lastMs: number;
 
@@ -40,11 +42,21 @@ export class SnapshotWriter {
     this.send();
   }
 
-  /** Sends what has become effective. */
-  send(): void {
+  /** Stores the state of a key that is about to be given up; settles when that is done, or cannot be. */
+  async storeLast(key: OnlineKey): Promise<void> {
+    const found = this.#stateOf(key.identity.nodeId);
+    if (found !== undefined) this.#waiting.set(key, found);
+    this.send(key);
+    await this.#sent;
+  }
+
+  /** Sends what has become effective; of `last` also when it is not held any more. */
+  send(last?: OnlineKey): void {
     const snapshots = [...this.#waiting].flatMap(([key, { row, hash, state }]) => {
       if (!(key.nextRow > row)) return [];
       this.#waiting.delete(key);
+      // Lost meanwhile: only a holder's is taken.
+      if (key.phase === "WAITING" && key !== last) return [];
       const found = key.row(row);
       if (found?.content === undefined) return [];
       if (!Buffer.from(hash).equals(found.content.stateHash)) return [];
@@ -52,7 +64,11 @@ export class SnapshotWriter {
       return [{ computeKey, seq: BigInt(found.seq), row: BigInt(row), stateHash: hash, state }];
     });
     if (snapshots.length === 0) return;
-    const { sessionId, queues, track } = this.#ports;
-    track(queues.putSnapshots({ sessionId, snapshots }, { timeoutMs: 2_000 }));
+    const { tickets, queues, track } = this.#ports;
+    const call = tickets.call((ticket) =>
+      queues.putSnapshots({ ticket, snapshots }, { timeoutMs: 2_000 }),
+    );
+    track(call);
+    this.#sent = Promise.allSettled([this.#sent, call]).then(() => undefined);
   }
 }

@@ -1,8 +1,6 @@
 import type { Client } from "@connectrpc/connect";
-import type {
-  QueueDataService,
-  QueueRecord as WireRecord,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { pause, type SdkClock } from "../control/clock.ts";
 
 /** A key that is read: the reader's place in it is the fold's. */
@@ -17,7 +15,6 @@ export interface ReadKey {
 export interface QueueReaderOptions {
   readonly data: Client<typeof QueueDataService>;
   readonly clock: SdkClock;
-  readonly sessionId: string;
   readonly keys: readonly ReadKey[];
   /** Takes the records of one message, in order. */
   readonly onRecords: (records: readonly WireRecord[]) => void;
@@ -88,9 +85,9 @@ export class QueueReader {
   }
 
   async #read(historyOnly: boolean, onUp: () => void = () => {}): Promise<void> {
-    const { data, clock, sessionId, keys, onRecords } = this.#options;
-    if (keys.length === 0) return;
-    const from = keys.map(({ computeKey, nextSeq, fromRow }) => ({
+    const { data, clock, keys: read, onRecords } = this.#options;
+    if (read.length === 0) return;
+    const keys = read.map(({ computeKey, nextSeq, fromRow }) => ({
       computeKey,
       position:
         fromRow === undefined
@@ -102,7 +99,7 @@ export class QueueReader {
     this.#stop.signal.addEventListener("abort", end);
     let watch = clock.setTimer(end, silentMsMax);
     try {
-      const stream = data.consume({ from, historyOnly, sessionId }, { signal: call.signal });
+      const stream = data.consume({ keys, historyOnly }, { signal: call.signal });
       for await (const { records } of stream) {
         watch.cancel();
         watch = clock.setTimer(end, silentMsMax);

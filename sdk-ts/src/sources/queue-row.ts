@@ -1,15 +1,12 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   EndReason,
   QueueRecordSchema,
-  RecordKind,
+  type Rows,
+  type Start,
   type QueueRecord as WireRecord,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
-import type {
-  QueueRecord as FoldRecord,
-  RecordKind as Kind,
-  QueueOrigin,
-} from "../queues/index.ts";
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import type { QueueRecord as FoldRecord, QueueOrigin } from "../queues/index.ts";
 
 /** What a row carries beside its place in the log. */
 export interface RowContent {
@@ -25,9 +22,8 @@ export interface RowContent {
   readonly windowHash: Uint8Array;
 }
 
-/** What a START carries. */
+/** What a START carries; its session is told by the gateway. */
 export interface StartContent {
-  readonly sessionId: string;
   readonly build: string;
   /** Set for the sources of replays. */
   readonly feedFingerprint: string;
@@ -39,80 +35,71 @@ export interface CarriedRecord extends FoldRecord {
   readonly start?: StartContent;
 }
 
-const kinds: Readonly<Record<number, Kind>> = {
-  [RecordKind.START]: "START",
-  [RecordKind.ROW]: "ROW",
-  [RecordKind.EMPTY]: "EMPTY",
-  [RecordKind.MARK]: "MARK",
-  [RecordKind.END]: "END",
-};
-const wireKinds: Readonly<Record<Kind, RecordKind>> = {
-  START: RecordKind.START,
-  ROW: RecordKind.ROW,
-  EMPTY: RecordKind.EMPTY,
-  MARK: RecordKind.MARK,
-  END: RecordKind.END,
-  REV: RecordKind.REV,
-};
-
 const none = new Uint8Array();
 
-/** Takes a run apart into single records, as the fold reads them. */
+/** Takes a run apart into single records, as the fold reads them. A record without a body is void, and yields none. */
 export function* singleRecords(record: WireRecord): Generator<CarriedRecord> {
-  const kind = kinds[record.kind] ?? "REV";
-  const base = { kind, epoch: Number(record.leaseEpoch) };
-  if (kind === "START") {
-    yield startRecord(record, base);
-    return;
-  }
+  const epoch = Number(record.leaseEpoch);
   const seq = Number(record.seq);
-  const row = Number(record.row);
-  if (kind === "MARK") yield { ...base, seq, watermarkMs: Number(record.watermarkMs) };
-  else if (kind === "EMPTY") {
-    const [knownAtMs] = float64Column(record.knownAtMs);
-    const known = knownAtMs === undefined ? {} : { knownAtMs };
-    yield { ...base, seq, row, toRow: Math.max(row, Number(record.toRow)), ...known };
-  } else if (kind === "END") yield { ...base, seq };
-  else yield* rows(record, base, Math.max(1, record.count));
+  const { body } = record;
+  switch (body.case) {
+    case "start":
+      yield startRecord(body.value, epoch);
+      return;
+    case "rows":
+      yield* rowRecords(body.value, epoch, seq);
+      return;
+    case "empty": {
+      const row = Number(body.value.row);
+      const { knownAtMs } = body.value;
+      const known = knownAtMs === undefined ? {} : { knownAtMs };
+      yield { kind: "EMPTY", epoch, seq, row, toRow: Number(body.value.toRow), ...known };
+      return;
+    }
+    case "mark":
+      yield { kind: "MARK", epoch, seq, watermarkMs: Number(body.value.watermarkMs) };
+      return;
+    case "end":
+      yield { kind: "END", epoch, seq };
+      return;
+    case undefined:
+      return;
+  }
 }
 
-function startRecord(
-  record: WireRecord,
-  base: { readonly kind: Kind; readonly epoch: number },
-): CarriedRecord {
-  const { sessionId, build, feedFingerprint, origin } = record;
-  const start = { sessionId, build, feedFingerprint };
-  if (origin === undefined) return { ...base, start };
+function startRecord(start: Start, epoch: number): CarriedRecord {
+  const { build, feedFingerprint, origin } = start;
+  const record = { kind: "START" as const, epoch, start: { build, feedFingerprint } };
+  if (origin === undefined) return record;
   const at: QueueOrigin = {
     row: Number(origin.row),
     warmFromRow: Number(origin.warmFromRow),
     stateHash: Buffer.from(origin.stateHash).toString("hex"),
   };
-  return { ...base, start, origin: at };
+  return { ...record, origin: at };
 }
 
-function* rows(
-  record: WireRecord,
-  base: { readonly kind: Kind; readonly epoch: number },
-  count: number,
-): Generator<CarriedRecord> {
-  const columns = record.columns.map(float64Column);
-  const ends = float64Column(record.bucketEndMs);
-  const known = float64Column(record.knownAtMs);
-  const ports = record.inputSeq.length / count;
+function* rowRecords(run: Rows, epoch: number, firstSeq: number): Generator<CarriedRecord> {
+  const { count, revision } = run;
+  const columns = run.columns.map(float64Column);
+  const ends = float64Column(run.bucketEndMs);
+  const known = float64Column(run.knownAtMs);
+  const firstRow = Number(run.row);
+  const ports = run.inputSeq.length / count;
   for (let at = 0; at < count; at++) {
     const content: RowContent = {
       bucketEndMs: ends[at] ?? Number.NaN,
       values: Float64Array.from(columns, (column) => column[at] ?? Number.NaN),
-      inputSeq: record.inputSeq.slice(ports * at, ports * (at + 1)).map(Number),
-      stateHash: record.stateHash.slice(8 * at, 8 * (at + 1)),
-      windowHash: record.windowHash,
+      inputSeq: run.inputSeq.slice(ports * at, ports * (at + 1)).map(Number),
+      stateHash: run.stateHash.slice(8 * at, 8 * (at + 1)),
+      windowHash: run.windowHash,
     };
     yield {
-      ...base,
-      seq: Number(record.seq) + at,
-      row: Number(record.row) + at,
-      rev: record.rev,
+      kind: revision === 0 ? "ROW" : "REV",
+      epoch,
+      seq: firstSeq + at,
+      row: firstRow + at,
+      rev: revision,
       knownAtMs: known[at] ?? Number.NaN,
       content,
     };
@@ -121,45 +108,55 @@ function* rows(
 
 /** A record on the wire. */
 export function wireRecord(computeKey: string, record: CarriedRecord): WireRecord {
-  const { content, start, origin } = record;
-  const base = {
+  return create(QueueRecordSchema, {
     computeKey,
     leaseEpoch: BigInt(record.epoch),
-    kind: wireKinds[record.kind],
     seq: BigInt(record.seq ?? 0),
-    row: BigInt(record.row ?? 0),
-    count: 1,
-  };
-  if (record.kind === "END") {
-    return create(QueueRecordSchema, { ...base, endReason: EndReason.DATA_END });
-  }
-  if (record.kind === "EMPTY") {
-    const { row = 0, toRow = row, knownAtMs } = record;
-    const known = knownAtMs === undefined ? {} : { knownAtMs: float64Bytes([knownAtMs]) };
-    return create(QueueRecordSchema, { ...base, toRow: BigInt(toRow), ...known });
-  }
-  if (record.kind === "START") {
-    const first =
-      origin === undefined
-        ? {}
-        : {
-            origin: {
-              row: BigInt(origin.row),
-              warmFromRow: BigInt(origin.warmFromRow),
-              stateHash: Buffer.from(origin.stateHash, "hex"),
-            },
-          };
-    return create(QueueRecordSchema, { ...base, ...start, ...first, count: 0 });
-  }
-  return create(QueueRecordSchema, {
-    ...base,
-    bucketEndMs: float64Bytes([content?.bucketEndMs ?? Number.NaN]),
-    knownAtMs: float64Bytes([record.knownAtMs ?? Number.NaN]),
-    columns: Array.from(content?.values ?? [], (value) => float64Bytes([value])),
-    inputSeq: (content?.inputSeq ?? []).map(BigInt),
-    stateHash: content?.stateHash ?? none,
-    windowHash: content?.windowHash ?? none,
+    body: wireBody(record),
   });
+}
+
+type WireBody = NonNullable<MessageInitShape<typeof QueueRecordSchema>["body"]>;
+
+function wireBody(record: CarriedRecord): WireBody {
+  const { content, row = 0 } = record;
+  switch (record.kind) {
+    case "START":
+      return { case: "start", value: { ...record.start, ...wireOrigin(record.origin) } };
+    case "EMPTY": {
+      const { toRow = row, knownAtMs } = record;
+      const known = knownAtMs === undefined ? {} : { knownAtMs };
+      return { case: "empty", value: { row: BigInt(row), toRow: BigInt(toRow), ...known } };
+    }
+    case "MARK":
+      return { case: "mark", value: { watermarkMs: BigInt(record.watermarkMs ?? 0) } };
+    case "END":
+      return { case: "end", value: { reason: EndReason.DATA_END } };
+    case "ROW":
+    case "REV":
+      return {
+        case: "rows",
+        value: {
+          row: BigInt(row),
+          count: 1,
+          bucketEndMs: float64Bytes([content?.bucketEndMs ?? Number.NaN]),
+          knownAtMs: float64Bytes([record.knownAtMs ?? Number.NaN]),
+          columns: Array.from(content?.values ?? [], (value) => float64Bytes([value])),
+          inputSeq: (content?.inputSeq ?? []).map(BigInt),
+          stateHash: content?.stateHash ?? none,
+          windowHash: content?.windowHash ?? none,
+          revision: record.rev ?? 0,
+        },
+      };
+  }
+}
+
+function wireOrigin(origin: QueueOrigin | undefined) {
+  if (origin === undefined) return {};
+  const stateHash = Buffer.from(origin.stateHash, "hex");
+  return {
+    origin: { row: BigInt(origin.row), warmFromRow: BigInt(origin.warmFromRow), stateHash },
+  };
 }
 
 /** Numbers as little-endian float64 with one NaN. */

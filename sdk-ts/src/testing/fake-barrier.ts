@@ -1,4 +1,4 @@
-import { type PublishRequest, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { PublishRequest } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { FakeGraphs } from "./fake-graphs.ts";
 import type { FakeLog } from "./fake-log.ts";
 import type { Pulse } from "./pulse.ts";
@@ -56,14 +56,12 @@ export class FakeBarrier {
     const results = [];
     for (const record of request.records) {
       const feed = this.#graphs.feedOf(record.computeKey);
-      const isRow = record.kind === RecordKind.ROW || record.kind === RecordKind.EMPTY;
+      const { body } = record;
+      const row =
+        body.case === "rows" || body.case === "empty" ? Number(body.value.row) : undefined;
       for (;;) {
         check();
-        if (
-          feed === undefined ||
-          !isRow ||
-          this.#passes(feed, record.computeKey, Number(record.row))
-        )
+        if (feed === undefined || row === undefined || this.#passes(feed, record.computeKey, row))
           break;
         if (signal.aborted) return results;
         await changed.changed(signal);

@@ -1,4 +1,5 @@
 import type { DescService } from "@bufbuild/protobuf";
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import {
   type Client,
   Code,
@@ -9,7 +10,10 @@ import {
 } from "@connectrpc/connect";
 import type { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { type ConsumeRequest, QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import {
+  type ConsumeRequest,
+  QueueDataService,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import {
@@ -32,6 +36,12 @@ import { FakeLog } from "./fake-log.ts";
 import { FakeSnapshots } from "./fake-snapshots.ts";
 import { FakeSwaps } from "./fake-swaps.ts";
 import { Pulse } from "./pulse.ts";
+
+/** The process at one connection. */
+interface Peer {
+  /** Of its last ticket; empty before. */
+  sessionId: string;
+}
 
 /** Version every message states. */
 const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
@@ -70,9 +80,11 @@ export class FakeGateway {
 
   /** A client side for `runOnline`; each process of a test takes its own. */
   connection(): { client<S extends DescService>(service: S): Client<S> } {
+    // A process has one session; what it reads carries no ticket.
+    const peer: Peer = { sessionId: "" };
     const transport = createRouterTransport((router) => {
-      this.#serveGateway(router);
-      this.#serveQueues(router);
+      this.#serveGateway(router, peer);
+      this.#serveQueues(router, peer);
       this.#serveOrders(router);
     });
     const dressed = dressTransport(transport, {});
@@ -164,13 +176,14 @@ export class FakeGateway {
     if (isGone) throw new ConnectError("the gateway is not there", Code.Unavailable);
   }
 
-  #serveGateway({ service }: ConnectRouter): void {
+  #serveGateway({ service }: ConnectRouter, peer: Peer): void {
     service(GatewayService, { submitStrategy: (request) => this.#submit(request) });
     service(ControlStreamService, {
       issueTicket: ({ sessionId: stated, strategyIds }) => {
         const sessionId = stated || `session-${this.#sessions.size + 1}`;
         this.#check(sessionId);
         this.#sessions.set(sessionId, strategyIds);
+        peer.sessionId = sessionId;
         return { schemaVersion, ticket: sessionId, sessionId };
       },
       subscribe: ({ ticket }, { signal }) => {
@@ -192,7 +205,7 @@ export class FakeGateway {
     });
   }
 
-  #serveQueues({ service }: ConnectRouter): void {
+  #serveQueues({ service }: ConnectRouter, peer: Peer): void {
     service(QueueService, {
       listQueuesByTag: ({ query, intervalSeconds }) => {
         this.#check("");
@@ -200,22 +213,28 @@ export class FakeGateway {
         return { schemaVersion, queues: this.#graphs.tagged(tags, matchAll, intervalSeconds) };
       },
       acquireLeases: async (request, { signal }) => {
-        const check = (): void => this.#check(request.sessionId);
-        const leases = await this.#leases.acquire(request, this.#changed, check, signal);
+        const { ticket: sessionId, keys } = request;
+        const check = (): void => this.#check(sessionId);
+        const asked = { keys, waitMs: request.wait === undefined ? 0 : durationMs(request.wait) };
+        const leases = await this.#leases.acquire(sessionId, asked, this.#changed, check, signal);
         return { schemaVersion, leases };
       },
-      renewLeases: ({ sessionId, leases }) => {
+      renewLeases: ({ ticket: sessionId, leases }) => {
         this.#check(sessionId);
         return { schemaVersion, renewals: this.#leases.renew(sessionId, leases) };
       },
-      releaseLeases: ({ sessionId, leases }) => {
+      releaseLeases: ({ ticket: sessionId, leases }) => {
         this.#check(sessionId);
         this.#leases.release(sessionId, leases);
         this.#notify();
         return { schemaVersion };
       },
-      putSnapshots: ({ sessionId, snapshots }) => {
+      putSnapshots: ({ ticket: sessionId, snapshots }) => {
         this.#check(sessionId);
+        const lost = snapshots.find((one) => this.#leases.holder(one.computeKey) !== sessionId);
+        if (lost !== undefined) {
+          throw new ConnectError(`not the holder of ${lost.computeKey}`, Code.FailedPrecondition);
+        }
         this.snapshots.put(snapshots);
         return { schemaVersion, stored: snapshots.length };
       },
@@ -243,13 +262,13 @@ export class FakeGateway {
     });
     service(QueueDataService, {
       publish: async (request, { signal }) => {
-        const check = (): void => this.#check(request.sessionId);
+        const check = (): void => this.#check(request.ticket);
         const results = await this.barrier.publish(request, this.#changed, check, signal);
         return { schemaVersion, results };
       },
       consume: (request, { signal }) => {
         this.reads.push(request);
-        return this.log.consume(request, () => this.#check(request.sessionId), signal);
+        return this.log.consume(request, () => this.#check(peer.sessionId), signal);
       },
     });
   }

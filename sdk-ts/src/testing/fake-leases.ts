@@ -1,3 +1,4 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import type { Pulse } from "./pulse.ts";
 
 interface Lease {
@@ -5,7 +6,11 @@ interface Lease {
   sessionId: string | undefined;
 }
 
-const leaseTimes = { leaseMs: 10_000, marginMs: 1_000, renewMs: 1_000 };
+const leaseTimes = {
+  lease: durationFromMs(10_000),
+  margin: durationFromMs(1_000),
+  renewInterval: durationFromMs(1_000),
+};
 
 /** Node leases in memory: granted to whoever asks first, kept until given up or taken away. */
 export class FakeLeases {
@@ -17,8 +22,8 @@ export class FakeLeases {
 
   /** Grants what is vacant; waits until something is, unless `waitMs` is 0. */
   async acquire(
+    sessionId: string,
     request: {
-      readonly sessionId: string;
       readonly waitMs: number;
       readonly keys: readonly { readonly computeKey: string }[];
     },
@@ -32,7 +37,7 @@ export class FakeLeases {
         const lease = this.#lease(computeKey);
         if (lease.sessionId !== undefined) return [];
         lease.epoch++;
-        lease.sessionId = request.sessionId;
+        lease.sessionId = sessionId;
         return [{ computeKey, leaseEpoch: BigInt(lease.epoch), ...leaseTimes }];
       });
       if (leases.length > 0 || signal.aborted || request.waitMs === 0) return leases;

@@ -1,9 +1,11 @@
+import type {
+  ConsumeFrom,
+  ConsumeRequest,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import {
-  type ConsumeFrom,
-  type ConsumeRequest,
-  RecordKind,
+  RecordFault,
   type QueueRecord as WireRecord,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { emptyFold, type FoldState, foldRecord } from "../queues/index.ts";
 import { singleRecords } from "../sources/queue-row.ts";
 import { Pulse } from "./pulse.ts";
@@ -35,7 +37,7 @@ export class FakeLog {
   }
 
   /** Takes a record, as the log of a gateway would: void ones are counted and refused. */
-  append(record: WireRecord): { readonly effective: boolean; readonly reason: string } {
+  append(record: WireRecord): { readonly effective: boolean; readonly fault: RecordFault } {
     const key = this.#key(record.computeKey);
     const [single] = [...singleRecords(record)];
     if (single === undefined) throw new Error("a record without content");
@@ -43,25 +45,26 @@ export class FakeLog {
       single.kind === "START"
         ? single.epoch === key.fold.epoch
         : single.epoch === key.fold.epoch && (single.seq ?? 0) < key.fold.seq;
-    if (isRepeat) return { effective: true, reason: "" };
+    if (isRepeat) return { effective: true, fault: RecordFault.UNSPECIFIED };
     const verdict = foldRecord(key.fold, single);
     if (!verdict.effective) {
       this.voidRecords++;
       const isStale = verdict.reason === "stale_epoch" || verdict.reason === "start_not_newer";
-      return { effective: false, reason: isStale ? "STALE_EPOCH" : "SEQ_CONFLICT" };
+      const fault = isStale ? RecordFault.STALE_EPOCH : RecordFault.REPEATED_SEQ;
+      return { effective: false, fault };
     }
     key.records.push({ record, nextSeq: key.fold.seq });
     this.changed.notify();
-    return { effective: true, reason: "" };
+    return { effective: true, fault: RecordFault.UNSPECIFIED };
   }
 
   /** What there is of some keys, then what comes. */
   async *consume(request: ConsumeRequest, check: () => void, signal: AbortSignal) {
-    const offsets = request.from.map(() => 0);
+    const offsets = request.keys.map(() => 0);
     while (!signal.aborted) {
       check();
       const changed = this.changed.changed(signal);
-      const records = request.from.flatMap(({ computeKey: key, position }, at) => {
+      const records = request.keys.flatMap(({ computeKey: key, position }, at) => {
         const read = this.read(key, this.#seqOf(key, position), offsets[at]!);
         offsets[at] = read.offset;
         return read.records;
@@ -78,9 +81,11 @@ export class FakeLog {
     if (position.case !== "fromRow") return 0;
     const { records, fold } = this.#key(computeKey);
     for (const { record } of records) {
-      const isData = record.kind === RecordKind.ROW || record.kind === RecordKind.EMPTY;
-      const last = Math.max(Number(record.toRow), Number(record.row));
-      if (isData && last >= Number(position.value)) return Number(record.seq);
+      const { body } = record;
+      let last: bigint | undefined;
+      if (body.case === "rows") last = body.value.row + BigInt(body.value.count) - 1n;
+      else if (body.case === "empty") last = body.value.toRow;
+      if (last !== undefined && last >= position.value) return Number(record.seq);
     }
     return fold.seq;
   }
@@ -92,8 +97,7 @@ export class FakeLog {
     offset: number,
   ): { records: WireRecord[]; offset: number } {
     const { records } = this.#key(computeKey);
-    const isStart = (at: number): boolean =>
-      records[at]!.record.origin !== undefined || records[at]!.record.sessionId !== "";
+    const isStart = (at: number): boolean => records[at]!.record.body.case === "start";
     let at = offset;
     const out: WireRecord[] = [];
     if (offset === 0 && fromSeq > 0) {

@@ -1,6 +1,5 @@
 import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
 import {
   type Clock,
   createMetrics,
@@ -21,6 +20,8 @@ import {
   soleLeadership,
 } from "./leadership.ts";
 import { LeaseDesk } from "./leases/lease-desk.ts";
+import { SessionRights } from "./leases/session-rights.ts";
+import { faultName } from "./log/append-fold.ts";
 import { EmbeddedLog } from "./log/embedded-log.ts";
 import { LogTail } from "./log/log-tail.ts";
 import { FeedProgress } from "./replay/feed-progress.ts";
@@ -85,11 +86,12 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const tail = new LogTail();
   const progress = new FeedProgress(store, logger);
   const log = openLog(store, tail, { desk, leadership, metrics, progress });
+  const rights = new SessionRights(db);
   const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
   const services = [
     diffHandlers(store, leadership),
-    queueHandlers({ store, desk, swaps, timers, leadership }),
-    queueDataHandlers({ log, tail, clock, leadership, consume }),
+    queueHandlers({ store, desk, swaps, timers, rights, leadership }),
+    queueDataHandlers({ log, tail, clock, desk, rights, leadership, consume }),
     topicService(db, "dag"),
   ];
   return {
@@ -123,12 +125,12 @@ function openLog(store: DagStore, tail: LogTail, ports: LogPorts): EmbeddedLog {
   const voids = metrics.counter("queue_void_total", "Queue records that are void", ["reason"]);
   return new EmbeddedLog(store.db, tail, leadership, {
     onOrigin: (tx, source, row) => beginFeed(tx, source, row, store.clock.nowMs()),
-    onVoid: (reason) => voids.inc({ reason }),
+    onVoid: (fault) => voids.inc({ reason: faultName(fault) }),
     onAppended: (entries) => {
       for (const { computeKey, record } of entries) {
         progress.appended(computeKey);
-        if (record.kind === RecordKind.END) desk.close(computeKey);
-        else if (record.kind === RecordKind.START) store.changed();
+        if (record.body.case === "end") desk.close(computeKey);
+        else if (record.body.case === "start") store.changed();
       }
     },
   });

@@ -1,14 +1,14 @@
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
-import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueService, ReleaseReason } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { systemClock } from "@qmtl/service-kit";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, startChildScript, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { backtest, demoGraphs, keyOf } from "./testing/graphs.ts";
-import { row, rows, start, valuesOf } from "./testing/records.ts";
+import { outcomeOf, row, rows, start, valuesOf } from "./testing/records.ts";
 
 /** More than a process of a busy machine stands still. */
 const leaderMs = 6_000;
@@ -42,15 +42,15 @@ async function startProcess(dsn: string, more: Partial<ProcessOptions> = {}) {
     /** What became of each record; one word for all when the call failed. */
     async publish(records: QueueRecord[]): Promise<string[]> {
       try {
-        const { results } = await data.publish({ sessionId: "s1", records });
-        return results.map((one) => (one.effective ? "ok" : one.reason));
+        const { results } = await data.publish({ ticket: "s1", records });
+        return results.map(outcomeOf);
       } catch (error) {
         return records.map(() => (error instanceof QmtlError ? error.reason : "lost"));
       }
     },
     async values(): Promise<number[]> {
       const records: QueueRecord[] = [];
-      const request = { from: [{ computeKey: close }], historyOnly: true };
+      const request = { keys: [{ computeKey: close }], historyOnly: true };
       for await (const chunk of data.consume(request)) records.push(...chunk.records);
       return valuesOf(records);
     },
@@ -64,7 +64,7 @@ async function holdClose(at: Process): Promise<number> {
   const request = { strategyId: "A", graph: demoGraphs.a, contexts: [backtest] };
   for await (const _ of at.diff.diff({ ...request, submissionId: "sub" }));
   const keys = [{ computeKey: close, build: "b1" }];
-  const { leases } = await at.queues.acquireLeases({ sessionId: "s1", keys, waitMs: 0 });
+  const { leases } = await at.queues.acquireLeases({ ticket: "s1", keys });
   return Number(leases[0]!.leaseEpoch);
 }
 
@@ -97,7 +97,7 @@ describePostgres("two processes of the DAG Manager", (server) => {
     await untilStored(second, rows(close, epoch, 33, 3));
     expect(await second.values()).toEqual(counted(36));
     const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch) }];
-    const { renewals } = await second.queues.renewLeases({ sessionId: "s1", leases });
+    const { renewals } = await second.queues.renewLeases({ ticket: "s1", leases });
     expect(renewals[0]).toMatchObject({ renewed: true, currentEpoch: BigInt(epoch) });
   }, 240_000);
 
@@ -112,7 +112,7 @@ describePostgres("two processes of the DAG Manager", (server) => {
     await using db = await openPostgres({ dsn, schema: "dag" });
     await db.query("update dag.leadership set until = now()"); // its time is over
     const leads = (one: Process) =>
-      one.queues.renewLeases({ sessionId: "s1", leases }).then(
+      one.queues.renewLeases({ ticket: "s1", leases }).then(
         () => true,
         () => false,
       );
@@ -125,7 +125,7 @@ describePostgres("two processes of the DAG Manager", (server) => {
     const diff = first.diff.diff({ ...graph, submissionId: "sub-b" })[Symbol.asyncIterator]();
     await expect(diff.next()).rejects.toMatchObject({ reason: "NOT_LEADER" });
     await expect(
-      first.queues.releaseLeases({ sessionId: "s1", leases, reason: "stop" }),
+      first.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.STOP }),
     ).rejects.toMatchObject({ reason: "NOT_LEADER" });
 
     expect(await second.publish([row(close, epoch, 2)])).toEqual(["ok"]);
@@ -146,6 +146,6 @@ describePostgres("two processes of the DAG Manager", (server) => {
     expect(answer).not.toContain("ok");
     await untilStored(second, [row(close, epoch, 5)]);
     expect(await second.values()).toEqual(counted(6));
-    expect(await second.publish([row(close, epoch, 3, 99)])).toEqual(["SEQ_CONFLICT"]);
+    expect(await second.publish([row(close, epoch, 3, 99)])).toEqual(["REPEATED_SEQ"]);
   }, 240_000);
 });

@@ -1,50 +1,57 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type {
   AcquireLeasesRequest,
   AcquireLeasesResponseSchema,
   NodeLeaseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { type QueueTimers, serializeFold } from "@qmtl/sdk/queues";
-import { QmtlError } from "@qmtl/sdk/rpc";
+import type { QueueTimers } from "@qmtl/sdk/queues";
+import type { SessionScope } from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";
+import { foldMessage } from "../log/fold-message.ts";
 import { type LeaseSurroundings, leaseSurroundings } from "../store/lease-store.ts";
 import type { GrantedLease, LeaseDesk } from "./lease-desk.ts";
+import type { SessionRights } from "./session-rights.ts";
+
+export interface AcquirePorts {
+  readonly store: DagStore;
+  readonly desk: LeaseDesk;
+  readonly timers: QueueTimers;
+  readonly rights: SessionRights;
+}
 
 /**
  * Answers an Acquire: what can be granted now, or as soon as one of the keys falls vacant, or after the wait.
  *
- * @throws {QmtlError} QUEUE_NOT_FOUND naming the first key without a queue.
+ * @throws {QmtlError} QUEUE_NOT_FOUND, TICKET_SCOPE naming the first key without a queue, or that the session may not hold.
  */
 export async function acquireLeases(
-  ports: { readonly store: DagStore; readonly desk: LeaseDesk; readonly timers: QueueTimers },
+  ports: AcquirePorts,
   request: AcquireLeasesRequest,
+  scope: SessionScope,
   signal: AbortSignal,
 ): Promise<MessageInitShape<typeof AcquireLeasesResponseSchema>> {
-  const { store, desk, timers } = ports;
+  const { store, desk, timers, rights } = ports;
   const keys = request.keys.map((ask) => ask.computeKey);
-  const there = await leaseSurroundings(store.db, keys);
-  const missing = keys.find((key) => !there.has(key));
-  if (missing !== undefined) {
-    const metadata = { compute_key: missing };
-    throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${missing}`, { metadata });
-  }
-  const granted = await desk.acquire(request.sessionId, request.keys, request.waitMs, signal);
-  if (granted.length === 0) return { leases: [] };
+  await rights.check(scope, keys);
+  const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
+  const granted = await desk.acquire(scope.sessionId, request.keys, waitMs, signal);
+  const serverTime = timestampFromMs(store.clock.nowMs());
+  if (granted.length === 0) return { leases: [], serverTime };
   // Read after the grant: the holder begins at a head that is not older than its lease.
   const now = await leaseSurroundings(
     store.db,
     granted.map((lease) => lease.computeKey),
   );
-  const serverTimeMs = BigInt(store.clock.nowMs());
-  return {
-    leases: granted.map((lease) => ({
-      ...leaseMessage(lease, now.get(lease.computeKey)!),
-      leaseMs: timers.nodeLeaseMs,
-      marginMs: timers.nodeMarginMs,
-      renewMs: timers.nodeRenewMs,
-      serverTimeMs,
-    })),
+  const times = {
+    lease: durationFromMs(timers.nodeLeaseMs),
+    margin: durationFromMs(timers.nodeMarginMs),
+    renewInterval: durationFromMs(timers.nodeRenewMs),
   };
+  const leases = granted.map((lease) => {
+    return { ...leaseMessage(lease, now.get(lease.computeKey)!), ...times };
+  });
+  return { leases, serverTime };
 }
 
 function leaseMessage(
@@ -72,7 +79,7 @@ function leaseMessage(
   return {
     computeKey: lease.computeKey,
     leaseEpoch: BigInt(lease.epoch),
-    checkpointJson: serializeFold(fold),
+    checkpoint: foldMessage(fold),
     feedFingerprint: found.feed_fingerprint,
     ...origin,
   };

@@ -137,6 +137,17 @@ export class LeaseDesk {
     await this.#grant(leases.map((lease) => lease.computeKey));
   }
 
+  /** True when the session holds the key; it may be silent. */
+  isHolder(computeKey: string, sessionId: string): boolean {
+    return this.#table.row(computeKey).sessionId === sessionId;
+  }
+
+  /** True when the epoch is the last one granted of the key, and another session holds it. */
+  isOfAnother(computeKey: string, epoch: number, sessionId: string): boolean {
+    const row = this.#table.row(computeKey);
+    return row.epoch === epoch && row.sessionId !== null && row.sessionId !== sessionId;
+  }
+
   /** The row of a key; its session may be silent. */
   row(computeKey: string): NodeLeaseRow {
     return this.#table.row(computeKey);

@@ -1,9 +1,9 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  LeaseRef,
-  LeaseRenewalSchema,
+import {
+  type LeaseRef,
+  type LeaseRenewalSchema,
+  ReleaseReason,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { QmtlError } from "@qmtl/sdk/rpc";
 import type { GrantedLease } from "./lease-desk.ts";
 
 /** Epochs as numbers. */
@@ -19,10 +19,14 @@ export function renewalMessage(
   return { computeKey: ref.computeKey, renewed: isRenewed, currentEpoch: BigInt(currentEpoch) };
 }
 
-/** Why leases are given up: "stop" (or none) is a clean end, "diverged" excludes the holder's build. */
-export function releaseReason(reason: string): "clean" | "diverged" {
-  if (reason === "diverged") return "diverged";
-  if (reason === "" || reason === "stop") return "clean";
-  const fields = [{ field: "reason", description: `${reason} is neither stop nor diverged` }];
-  throw new QmtlError("INVALID_FIELD", "unknown reason of a release", { fields });
+/** Why leases are given up: a clean end, or a divergence, which excludes the holder's build. */
+export function releaseReason(reason: ReleaseReason): "clean" | "diverged" {
+  switch (reason) {
+    case ReleaseReason.STOP:
+      return "clean";
+    case ReleaseReason.DIVERGED:
+      return "diverged";
+    default:
+      throw new Error(`a release for no reason: ${reason}`);
+  }
 }

@@ -1,21 +1,24 @@
-import { parseFold } from "@qmtl/sdk/queues";
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { ReleaseReason } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { ManualClock } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { keyOf } from "../testing/graphs.ts";
 import { openDag, type TestDag } from "../testing/open-dag.ts";
-import { float64s, row, rows, start } from "../testing/records.ts";
+import { float64s, outcomeOf, row, rows, start } from "../testing/records.ts";
 import { lease, submitGraph } from "../testing/submit.ts";
 import { waitUntil } from "../testing/wait-until.ts";
 
 const close = keyOf("close");
 const ret1 = keyOf("ret1");
+const wait = durationFromMs(30_000);
 
 /** Begins to wait for `close`; resolves once the wait is registered. */
 async function waitFor(dag: TestDag, sessionId: string, build = "b1") {
   const keys = [{ computeKey: close, build }];
   const before = await candidates(dag);
-  const answer = dag.queues.acquireLeases({ sessionId, keys, waitMs: 30_000 });
+  const answer = dag.queues.acquireLeases({ ticket: sessionId, keys, wait });
   await waitUntil(`${sessionId} waits`, async () => (await candidates(dag)) > before);
   return { epoch: answer.then(({ leases }) => Number(leases[0]?.leaseEpoch ?? 0n)) };
 }
@@ -27,13 +30,13 @@ async function candidates(dag: TestDag): Promise<number> {
 
 async function renew(dag: TestDag, sessionId: string, epoch: number) {
   const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch) }];
-  const { renewals } = await dag.queues.renewLeases({ sessionId, leases });
+  const { renewals } = await dag.queues.renewLeases({ ticket: sessionId, leases });
   return { renewed: renewals[0]!.renewed, epoch: Number(renewals[0]!.currentEpoch) };
 }
 
-async function publish(dag: TestDag, records: Parameters<typeof dag.data.publish>[0]["records"]) {
-  const { results } = await dag.data.publish({ sessionId: "s", records: records! });
-  return results.map((one) => (one.effective ? "ok" : one.reason));
+async function publish(dag: TestDag, records: readonly QueueRecord[], ticket = "s1") {
+  const { results } = await dag.data.publish({ ticket, records: [...records] });
+  return results.map(outcomeOf);
 }
 
 describeEachDatabase("node leases", (databases) => {
@@ -42,11 +45,15 @@ describeEachDatabase("node leases", (databases) => {
     await submitGraph(dag);
     const keys = [close, ret1].map((computeKey) => ({ computeKey, build: "b1" }));
 
-    const { leases } = await dag.queues.acquireLeases({ sessionId: "s1", keys, waitMs: 30_000 });
+    const { leases } = await dag.queues.acquireLeases({ ticket: "s1", keys, wait });
 
     expect(leases.map((one) => one.leaseEpoch)).toEqual([1n, 1n]);
-    expect(leases[0]).toMatchObject({ leaseMs: 10_000, marginMs: 1_000, renewMs: 3_000 });
-    expect(parseFold(leases[0]!.checkpointJson)).toMatchObject({ epoch: 0, seq: 0, nextRow: 0 });
+    const { lease: length, margin, renewInterval, checkpoint } = leases[0]!;
+    expect([length, margin, renewInterval].map((one) => durationMs(one!))).toEqual([
+      10_000, 1_000, 3_000,
+    ]);
+    expect(checkpoint).toMatchObject({ epoch: 0n, nextSeq: 0n, nextRow: 0n, ended: false });
+    expect(checkpoint?.knownAtMs).toBeUndefined();
   });
 
   test("a silent holder is followed by a waiting session, and its late record is void after the START", async () => {
@@ -65,9 +72,9 @@ describeEachDatabase("node leases", (databases) => {
 
     expect(await second.epoch).toBe(2);
     expect(await publish(dag, [row(close, 1, 3)])).toEqual(["ok"]);
-    expect(await publish(dag, [start(close, 2)])).toEqual(["ok"]);
+    expect(await publish(dag, [start(close, 2)], "s2")).toEqual(["ok"]);
     expect(await publish(dag, [row(close, 1, 4)])).toEqual(["STALE_EPOCH"]);
-    expect(await publish(dag, [row(close, 2, 4)])).toEqual(["ok"]);
+    expect(await publish(dag, [row(close, 2, 4)], "s2")).toEqual(["ok"]);
     expect(await renew(dag, "s1", 1)).toEqual({ renewed: false, epoch: 2 });
   });
 
@@ -78,7 +85,7 @@ describeEachDatabase("node leases", (databases) => {
     const second = await waitFor(dag, "s2");
 
     const leases = [{ computeKey: close, leaseEpoch: 1n }];
-    await dag.queues.releaseLeases({ sessionId: "s1", leases, reason: "stop" });
+    await dag.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.STOP });
 
     expect(await second.epoch).toBe(2);
   });
@@ -135,7 +142,7 @@ describeEachDatabase("node leases", (databases) => {
       const [epoch] = await lease(dag, `s${at}`, [close]);
       epochs.push(epoch!);
       const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch!) }];
-      await dag.queues.releaseLeases({ sessionId: `s${at}`, leases });
+      await dag.queues.releaseLeases({ ticket: `s${at}`, leases, reason: ReleaseReason.STOP });
     }
     expect(epochs).toEqual([1, 2, 3, 4]);
   });
@@ -146,7 +153,7 @@ describeEachDatabase("node leases", (databases) => {
     await lease(dag, "s1", [close], "bad");
     const leases = [{ computeKey: close, leaseEpoch: 1n }];
 
-    await dag.queues.releaseLeases({ sessionId: "s1", leases, reason: "diverged" });
+    await dag.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.DIVERGED });
 
     expect(await lease(dag, "s1", [close], "bad")).toEqual([0]);
     expect(await lease(dag, "s2", [close], "good")).toEqual([2]);
@@ -175,7 +182,7 @@ describeEachDatabase("node leases", (databases) => {
     });
     const snapshots = [...[0, 1, 2, 4, 5].map((at) => snapshot(at)), snapshot(3, 99), snapshot(7)];
 
-    const put = await dag.queues.putSnapshots({ sessionId: "s1", snapshots });
+    const put = await dag.queues.putSnapshots({ ticket: "s1", snapshots });
 
     expect([put.stored, put.ignored]).toEqual([5, 2]);
     const got = await dag.queues.getSnapshots({ computeKeys: [close] });
@@ -184,5 +191,35 @@ describeEachDatabase("node leases", (databases) => {
       [4, 4],
       [2, 2],
     ]);
+  });
+
+  test("snapshots come as many keys as fit into one answer, and the other keys are named", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag);
+    const keys = ["close", "ret1", "vol20"].map((name) => keyOf(name)).sort();
+    await lease(dag, "s1", keys);
+    const state = new Uint8Array(1024 * 1024);
+    for (const computeKey of keys) {
+      await publish(dag, [start(computeKey, 1), ...rows(computeKey, 1, 0, 3)]);
+      const snapshots = [0, 1, 2].map((at) => {
+        const place = { computeKey, seq: BigInt(at), row: BigInt(at) };
+        return { ...place, stateHash: float64s(at), state };
+      });
+      await dag.queues.putSnapshots({ ticket: "s1", snapshots });
+    }
+    const [first, second, third] = keys;
+    const get = async (computeKeys: string[]) => {
+      const { snapshots, remainingKeys } = await dag.queues.getSnapshots({ computeKeys });
+      return { keys: snapshots.map((one) => one.computeKey), remainingKeys };
+    };
+
+    const some = await get(keys);
+
+    expect(some.keys).toEqual([first, first, first, second, second, second]);
+    expect(some.remainingKeys).toEqual([third]);
+    expect(await get(some.remainingKeys)).toEqual({
+      keys: [third, third, third],
+      remainingKeys: [],
+    });
   });
 });

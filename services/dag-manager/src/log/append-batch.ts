@@ -1,17 +1,10 @@
-import { type QueueRecord, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
-import { QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
+import { type QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { cloneFold, type FoldState } from "@qmtl/sdk/queues";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import { type AppendTarget, type FoldedRecord, foldAppend } from "./append-fold.ts";
 import { foldOfHead, type HeadRow, type HeadUpdate } from "./log-tables.ts";
 import type { AppendResult, LogEntry } from "./queue-log.ts";
-import {
-  float64At,
-  isSameRecord,
-  mergeRuns,
-  runLength,
-  seqsTaken,
-  shapeFault,
-  sliceRun,
-} from "./record-run.ts";
+import { float64At, isSameRecord, mergeRuns, seqsTaken, sliceRun } from "./record-run.ts";
 
 interface KeyAppend {
   readonly head: HeadRow;
@@ -30,7 +23,8 @@ interface AppendOutcome {
   readonly heads: readonly HeadUpdate[];
   /** First rows of sources that began. */
   readonly origins: readonly { readonly source: string; readonly row: number }[];
-  readonly voidReasons: readonly string[];
+  /** Why records are void. */
+  readonly voids: readonly RecordFault[];
 }
 
 type FindEntry = (computeKey: string, value: number) => Promise<LogEntry | undefined>;
@@ -43,12 +37,13 @@ export class AppendBatch {
   readonly #records: readonly QueueRecord[];
   readonly #keys = new Map<string, KeyAppend>();
   readonly #folded: FoldedRecord[] = [];
-  readonly #faults: (ReasonName | undefined)[] = [];
-  readonly #standing: { nextSeq: number; nextRow: number; epoch: number }[] = [];
-  readonly #voidReasons: string[] = [];
+  readonly #faults: RecordFault[] = [];
+  /** Fold of the record's key after it. */
+  readonly #states: FoldState[] = [];
+  readonly #voids: RecordFault[] = [];
   #outcome: AppendOutcome | undefined;
 
-  /** @throws {QmtlError} QUEUE_NOT_FOUND, QUEUE_BLOCKED, INVALID_FIELD. */
+  /** @throws {QmtlError} QUEUE_NOT_FOUND. */
   constructor(
     heads: readonly HeadRow[],
     holds: ReadonlyMap<string, number | null>,
@@ -59,7 +54,7 @@ export class AppendBatch {
       const untilMs = head.is_source ? (holds.get(head.source) ?? null) : null;
       this.#keys.set(head.compute_key, keyAppend(head, untilMs));
     }
-    for (const [at, record] of records.entries()) this.#check(record, at);
+    for (const record of records) this.#check(record);
   }
 
   /** Folds every record. */
@@ -68,14 +63,13 @@ export class AppendBatch {
       const key = this.#keys.get(record.computeKey)!;
       const folded = foldAppend(key.target, record);
       if (folded.taken !== undefined) take(key, folded.taken);
-      if (folded.fault !== undefined) {
+      if (isVoid(folded.fault)) {
         key.voidRecords += 1;
-        this.#voidReasons.push(folded.voidReason ?? folded.fault.toLowerCase());
+        this.#voids.push(folded.fault);
       }
-      const { fold } = key.target;
       this.#folded.push(folded);
       this.#faults.push(folded.fault);
-      this.#standing.push({ nextSeq: fold.seq, nextRow: fold.nextRow, epoch: fold.epoch });
+      this.#states.push(cloneFold(key.target.fold));
     }
   }
 
@@ -84,26 +78,25 @@ export class AppendBatch {
     for (const [at, record] of this.#records.entries()) {
       const { repeated } = this.#folded[at]!;
       if (repeated === 0) continue;
-      const isSame =
-        record.kind === RecordKind.START
-          ? await this.#isSameStart(record, findStart)
-          : await this.#isSameRun(record, repeated, findBySeq);
+      const isStart = record.body.case === "start";
+      const isSame = isStart
+        ? await this.#isSameStart(record, findStart)
+        : await this.#isSameRun(record, repeated, findBySeq);
       if (isSame) continue;
       const key = this.#keys.get(record.computeKey)!;
-      const isStale = Number(record.leaseEpoch) < key.target.fold.epoch;
-      this.#faults[at] =
-        isStale || record.kind === RecordKind.START ? "STALE_EPOCH" : "SEQ_CONFLICT";
+      const fault = isStart ? RecordFault.START_NOT_NEWER : repeatFault(record, key.target.fold);
+      this.#faults[at] = fault;
       key.voidRecords += 1;
-      this.#voidReasons.push(isStale ? "stale_epoch" : "repeated_seq");
+      this.#voids.push(fault);
     }
   }
 
   /** Every record is new and effective, and no START: nothing is looked up or told. */
   get isPlain(): boolean {
     const isNew = this.#folded.every(
-      ({ repeated, fault }) => repeated === 0 && fault === undefined,
+      ({ repeated, fault }) => repeated === 0 && fault === RecordFault.UNSPECIFIED,
     );
-    return isNew && this.#records.every(({ kind }) => kind !== RecordKind.START);
+    return isNew && this.#records.every(({ body }) => body.case !== "start");
   }
 
   /** What to write, and what happened. */
@@ -113,25 +106,13 @@ export class AppendBatch {
   }
 
   results(): AppendResult[] {
-    return this.#records.map((_, at) => {
-      const reason = this.#faults[at] ?? "";
-      return { isEffective: reason === "", reason, ...this.#standing[at]! };
-    });
+    return this.#records.map((_, at) => ({ fault: this.#faults[at]!, state: this.#states[at]! }));
   }
 
-  #check(record: QueueRecord, at: number): void {
-    const key = this.#keys.get(record.computeKey);
-    const metadata = { compute_key: record.computeKey };
-    if (key === undefined) {
-      throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${record.computeKey}`, { metadata });
-    }
-    if (key.head.is_blocked) {
-      throw new QmtlError("QUEUE_BLOCKED", `${record.computeKey} is blocked`, { metadata });
-    }
-    const fault = shapeFault(record, key.head.columns);
-    if (fault === undefined) return;
-    const fields = [{ field: `records[${at}]`, description: fault }];
-    throw new QmtlError("INVALID_FIELD", "a record cannot be read", { fields, metadata });
+  #check({ computeKey }: QueueRecord): void {
+    if (this.#keys.has(computeKey)) return;
+    const metadata = { compute_key: computeKey };
+    throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${computeKey}`, { metadata });
   }
 
   async #isSameStart(record: QueueRecord, findStart: FindEntry): Promise<boolean> {
@@ -182,7 +163,7 @@ export class AppendBatch {
         origins.push({ source: key.head.source, row: origin.row });
       }
     }
-    return { entries, heads, origins, voidReasons: this.#voidReasons };
+    return { entries, heads, origins, voids: this.#voids };
   }
 }
 
@@ -192,6 +173,8 @@ function keyAppend(head: HeadRow, untilMs: number | null): KeyAppend {
     fold,
     grantedEpoch: head.granted_epoch,
     feedFingerprint: head.feed_fingerprint,
+    isBlocked: head.is_blocked,
+    columns: head.columns,
     untilMs,
   };
   return {
@@ -208,24 +191,40 @@ function keyAppend(head: HeadRow, untilMs: number | null): KeyAppend {
 
 function take(key: KeyAppend, record: QueueRecord): void {
   key.taken.push(record);
-  if (record.kind === RecordKind.START) {
-    if (record.feedFingerprint !== "") key.feedFingerprint = record.feedFingerprint;
+  const { body } = record;
+  if (body.case === "start") {
+    const { feedFingerprint, origin } = body.value;
+    if (feedFingerprint !== "") key.feedFingerprint = feedFingerprint;
     if (key.head.origin_row === null && key.origin === undefined) {
-      const { origin } = record;
       const row = Number(origin?.row ?? 0n);
       const warmFromRow = Number(origin?.warmFromRow ?? 0n);
       key.origin = { row, warmFromRow, stateHash: origin?.stateHash ?? new Uint8Array() };
     }
-  } else if (record.kind === RecordKind.ROW) {
-    key.lastBucketEndMs = float64At(record.bucketEndMs, runLength(record) - 1);
+  } else if (body.case === "rows") {
+    key.lastBucketEndMs = float64At(body.value.bucketEndMs, body.value.count - 1);
   }
 }
 
+/** A record that is held, or comes before its lease, is none: it may be sent again. */
+function isVoid(fault: RecordFault): boolean {
+  return (
+    fault !== RecordFault.UNSPECIFIED &&
+    fault !== RecordFault.HELD &&
+    fault !== RecordFault.LEASE_MISSING
+  );
+}
+
+/** Why a record that lies before the next seq, with other content than the log's, is void. */
+function repeatFault(record: QueueRecord, { epoch }: FoldState): RecordFault {
+  const isStale = Number(record.leaseEpoch) < epoch;
+  return isStale ? RecordFault.STALE_EPOCH : RecordFault.REPEATED_SEQ;
+}
+
 function isStartOf(record: QueueRecord, epoch: number): boolean {
-  return record.kind === RecordKind.START && Number(record.leaseEpoch) === epoch;
+  return record.body.case === "start" && Number(record.leaseEpoch) === epoch;
 }
 
 function holdsSeq(record: QueueRecord, seq: number): boolean {
   const first = Number(record.seq);
-  return record.kind !== RecordKind.START && seq >= first && seq < first + seqsTaken(record);
+  return record.body.case !== "start" && seq >= first && seq < first + seqsTaken(record);
 }

@@ -1,12 +1,17 @@
-import { type QueueRecord, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { enumToJson } from "@bufbuild/protobuf";
+import {
+  type QueueRecord,
+  RecordFault,
+  RecordFaultSchema,
+  type Start,
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import {
   type QueueRecord as FoldRecord,
   type FoldState,
   foldStep,
   type VoidReason,
 } from "@qmtl/sdk/queues";
-import type { ReasonName } from "@qmtl/sdk/rpc";
-import { float64At, runLength, sliceRun } from "./record-run.ts";
+import { firstRowOf, float64At, runLength, shapeFault, sliceRun } from "./record-run.ts";
 
 /** What the head of a key and its surroundings say, as read under its lock. */
 export interface AppendTarget {
@@ -15,6 +20,10 @@ export interface AppendTarget {
   readonly grantedEpoch: number;
   /** Fingerprint of the feed at the last START. */
   readonly feedFingerprint: string;
+  /** Stopped by a divergence or loss: nothing is effective. */
+  readonly isBlocked: boolean;
+  /** Columns of the queue; 0: any number. */
+  readonly columns: number;
   /** No later bucket end may pass, milliseconds since the epoch; null for no hold. */
   readonly untilMs: number | null;
 }
@@ -24,88 +33,116 @@ export interface FoldedRecord {
   readonly taken: QueueRecord | undefined;
   /** Records at the front that lie before the next seq: repeats, if their content is that of the log. */
   readonly repeated: number;
-  readonly fault: ReasonName | undefined;
-  readonly voidReason: VoidReason | undefined;
+  /** UNSPECIFIED: all of it is effective, if the repeats are. */
+  readonly fault: RecordFault;
 }
 
-const kindNames: Readonly<Record<number, FoldRecord["kind"]>> = {
-  [RecordKind.START]: "START",
-  [RecordKind.ROW]: "ROW",
-  [RecordKind.EMPTY]: "EMPTY",
-  [RecordKind.MARK]: "MARK",
-  [RecordKind.END]: "END",
-  [RecordKind.REV]: "REV",
+/** Why a record is not effective: the fold's words on the wire. */
+const FAULTS: Readonly<Record<VoidReason, RecordFault>> = {
+  start_not_newer: RecordFault.START_NOT_NEWER,
+  no_start: RecordFault.NO_START,
+  stale_epoch: RecordFault.STALE_EPOCH,
+  epoch_without_start: RecordFault.EPOCH_WITHOUT_START,
+  ended: RecordFault.ENDED,
+  repeated_seq: RecordFault.REPEATED_SEQ,
+  future_seq: RecordFault.FUTURE_SEQ,
+  wrong_row: RecordFault.WRONG_ROW,
+  known_at_fell: RecordFault.KNOWN_AT_FELL,
+  watermark_fell: RecordFault.WATERMARK_FELL,
+  // The door refuses revisions before: they are planned.
+  revisions_unsupported: RecordFault.MALFORMED,
+  undecodable: RecordFault.MALFORMED,
 };
 
-const faults: Readonly<Record<VoidReason, ReasonName>> = {
-  start_not_newer: "STALE_EPOCH",
-  no_start: "STALE_EPOCH",
-  stale_epoch: "STALE_EPOCH",
-  epoch_without_start: "STALE_EPOCH",
-  ended: "QUEUE_ENDED",
-  repeated_seq: "SEQ_CONFLICT",
-  future_seq: "SEQ_CONFLICT",
-  wrong_row: "SEQ_CONFLICT",
-  known_at_fell: "SEQ_CONFLICT",
-  watermark_fell: "SEQ_CONFLICT",
-  revisions_unsupported: "FEATURE_NOT_BUILT",
-  undecodable: "INVALID_FIELD",
-};
+/** `stale_epoch`: a fault as the metrics name it. */
+export function faultName(fault: RecordFault): string {
+  return String(enumToJson(RecordFaultSchema, fault)).replace("RECORD_FAULT_", "").toLowerCase();
+}
 
 /** Folds one record into the target, as far as it is effective. */
 export function foldAppend(target: AppendTarget, record: QueueRecord): FoldedRecord {
-  if (record.kind === RecordKind.START) return foldStart(target, record);
+  if (target.isBlocked) return { ...nothing, fault: RecordFault.BLOCKED };
+  if (shapeFault(record, target.columns) !== undefined) {
+    return { ...nothing, fault: RecordFault.MALFORMED };
+  }
+  if (record.body.case === "start") return foldStart(target, record, record.body.value);
   const length = runLength(record);
   const first = Number(record.seq);
   const repeated = Math.max(0, Math.min(length, target.fold.seq - first));
   let taken = 0;
+  let fault: RecordFault = RecordFault.UNSPECIFIED;
   for (let at = repeated; at < length; at += 1) {
-    const held =
-      record.kind === RecordKind.ROW && isHeld(target, float64At(record.bucketEndMs, at));
-    const voidReason = held ? null : foldStep(target.fold, foldRecordAt(record, at));
-    if (held || voidReason !== null) {
-      const part = taken > 0 ? sliceRun(record, repeated, taken) : undefined;
-      const fault = voidReason === null ? "BARRIER_HELD" : faults[voidReason];
-      return { taken: part, repeated, fault, voidReason: voidReason ?? undefined };
-    }
+    fault = faultAt(target, record, at);
+    if (fault !== RecordFault.UNSPECIFIED) break;
     taken += 1;
   }
   const part = taken > 0 ? sliceRun(record, repeated, taken) : undefined;
-  return { taken: part, repeated, fault: undefined, voidReason: undefined };
+  return { taken: part, repeated, fault };
 }
 
-function foldStart(target: AppendTarget, record: QueueRecord): FoldedRecord {
-  const none = { taken: undefined, repeated: 0, fault: undefined, voidReason: undefined };
+const nothing = { taken: undefined, repeated: 0, fault: RecordFault.UNSPECIFIED };
+
+/** Takes record `at` of a run into the fold; why it is not effective, else UNSPECIFIED. */
+function faultAt(target: AppendTarget, record: QueueRecord, at: number): RecordFault {
+  const { body } = record;
+  if (body.case === "rows" && isHeld(target, float64At(body.value.bucketEndMs, at))) {
+    return RecordFault.HELD;
+  }
+  const voidReason = foldStep(target.fold, foldRecordAt(record, at));
+  return voidReason === null ? RecordFault.UNSPECIFIED : FAULTS[voidReason];
+}
+
+function foldStart(target: AppendTarget, record: QueueRecord, start: Start): FoldedRecord {
   const epoch = Number(record.leaseEpoch);
-  if (epoch <= target.fold.epoch) return { ...none, repeated: 1 };
-  if (epoch > target.grantedEpoch) return { ...none, fault: "LEASE_MISSING" };
+  if (epoch <= target.fold.epoch) return { ...nothing, repeated: 1 };
+  if (epoch > target.grantedEpoch) return { ...nothing, fault: RecordFault.LEASE_MISSING };
   const { feedFingerprint } = target;
-  const isOtherFeed = feedFingerprint !== "" && record.feedFingerprint !== feedFingerprint;
-  if (isOtherFeed && record.cut === undefined) return { ...none, fault: "FEED_CHANGED" };
+  const isOtherFeed = feedFingerprint !== "" && start.feedFingerprint !== feedFingerprint;
+  if (isOtherFeed && start.cut === undefined) {
+    return { ...nothing, fault: RecordFault.FEED_CHANGED };
+  }
   const voidReason = foldStep(target.fold, foldRecordAt(record, 0));
-  if (voidReason !== null) return { ...none, fault: faults[voidReason], voidReason };
-  return { ...none, taken: record, fault: undefined };
+  if (voidReason !== null) return { ...nothing, fault: FAULTS[voidReason] };
+  return { ...nothing, taken: record };
 }
 
 function isHeld(target: AppendTarget, bucketEndMs: number): boolean {
   return target.untilMs !== null && bucketEndMs > target.untilMs;
 }
 
+/** Record `at` of a run as the fold takes it; its shape was checked. */
 function foldRecordAt(record: QueueRecord, at: number): FoldRecord {
-  const kind = kindNames[record.kind] ?? "REV";
+  const { body } = record;
   const epoch = Number(record.leaseEpoch);
-  if (kind === "START") {
-    const { origin } = record;
-    if (origin === undefined) return { kind, epoch };
-    const row = Number(origin.row);
-    const warmFromRow = Number(origin.warmFromRow);
-    return { kind, epoch, origin: { row, warmFromRow, stateHash: "" } };
-  }
   const seq = Number(record.seq) + at;
-  if (kind === "MARK") return { kind, epoch, seq, watermarkMs: Number(record.watermarkMs) };
-  if (kind === "END") return { kind, epoch, seq };
-  const row = Number(record.row) + at;
-  if (kind === "EMPTY")
-    return { kind, epoch, seq, row, toRow: Math.max(row, Number(record.toRow)) };
-  return { kind, epoch, seq, row, rev: record.rev, knownAtMs: float64At(record.knownAtMs, at) };
+  switch (body.case) {
+    case "start": {
+      const { origin } = body.value;
+      if (origin === undefined) return { kind: "START", epoch };
+      const row = Number(origin.row);
+      const warmFromRow = Number(origin.warmFromRow);
+      return { kind: "START", epoch, origin: { row, warmFromRow, stateHash: "" } };
+    }
+    case "mark":
+      return { kind: "MARK", epoch, seq, watermarkMs: Number(body.value.watermarkMs) };
+    case "end":
+      return { kind: "END", epoch, seq };
+    case "empty":
+      return {
+        kind: "EMPTY",
+        epoch,
+        seq,
+        row: Number(body.value.row),
+        toRow: Number(body.value.toRow),
+        ...(body.value.knownAtMs === undefined ? {} : { knownAtMs: body.value.knownAtMs }),
+      };
+    case "rows": {
+      const row = firstRowOf(record) + at;
+      const rev = body.value.revision;
+      const knownAtMs = float64At(body.value.knownAtMs, at);
+      return { kind: rev === 0 ? "ROW" : "REV", epoch, seq, row, rev, knownAtMs };
+    }
+    case undefined:
+      throw new Error("a record without a body is never folded");
+  }
 }

@@ -2,7 +2,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import { encodedRecord } from "./encoded-record.ts";
 import type { HeadRow, HeadUpdate } from "./log-tables.ts";
 import type { LogEntry } from "./queue-log.ts";
-import { float64At, lastRowOf, runLength } from "./record-run.ts";
+import { firstRowOf, kindOf, lastKnownAtMs, lastRowOf, runLength } from "./record-run.ts";
 
 /** One key of an append: where its head stood when the records were folded, and where it stands then. */
 export interface KnownAppend {
@@ -48,18 +48,17 @@ function headJson({ before, update }: KnownAppend) {
 }
 
 function entryJson({ computeKey, offset, seq, record }: LogEntry) {
-  const count = runLength(record);
   const bytes = encodedRecord(record);
   return {
     compute_key: computeKey,
     log_offset: offset,
-    kind: record.kind,
+    kind: kindOf(record),
     epoch: Number(record.leaseEpoch),
     seq,
-    count,
-    first_row: Number(record.row),
+    count: runLength(record),
+    first_row: firstRowOf(record),
     last_row: lastRowOf(record),
-    known_at_ms: finite(float64At(record.knownAtMs, count - 1)),
+    known_at_ms: finite(lastKnownAtMs(record)),
     bytes: `\\x${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("hex")}`,
   };
 }

@@ -1,4 +1,8 @@
-import type { ConsumeFrom, ConsumeRequest } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type {
+  ConsumeFrom,
+  ConsumeRequest,
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { Clock, EncodedMessage } from "@qmtl/service-kit";
 import { consumeAnswer } from "./encoded-record.ts";
 import { batches, LogReader } from "./log-reader.ts";
@@ -24,7 +28,7 @@ export async function* consume(
   request: ConsumeRequest,
   signal: AbortSignal,
 ): AsyncGenerator<EncodedMessage> {
-  const from = request.from.map((item) => ({
+  const from = request.keys.map((item) => ({
     computeKey: item.computeKey,
     position: positionOf(item),
   }));
@@ -66,8 +70,8 @@ function positionOf(from: ConsumeFrom): LogPosition {
       return { kind: "seq", seq: Number(position.value) };
     case "fromRow":
       return { kind: "row", row: Number(position.value) };
-    case "knownAtMs":
-      return { kind: "known_at", knownAtMs: Number(position.value) };
+    case "knownAtTime":
+      return { kind: "known_at", knownAtMs: timestampMs(position.value) };
     case "tail":
       return position.value ? { kind: "tail" } : { kind: "first" };
     default:

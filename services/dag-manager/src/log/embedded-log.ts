@@ -1,4 +1,4 @@
-import { type QueueRecord, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { publishBytesMax, publishRecordsMax, recordBytesMax } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints } from "@qmtl/service-kit";
@@ -27,10 +27,10 @@ import type {
   LogPosition,
   QueueLog,
 } from "./queue-log.ts";
-import { runLength } from "./record-run.ts";
+import { KINDS, runLength } from "./record-run.ts";
 
-const isStart = `e.kind = ${RecordKind.START}`;
-const isData = `e.kind <> ${RecordKind.START}`;
+const isStart = `e.kind = ${KINDS.start}`;
+const isData = `e.kind <> ${KINDS.start}`;
 
 /** What else happens in the transaction of an append, and after it. */
 export interface AppendHooks {
@@ -39,7 +39,7 @@ export interface AppendHooks {
   /** Entries that are committed. */
   onAppended(entries: readonly LogEntry[]): void;
   /** A void record. */
-  onVoid(reason: string): void;
+  onVoid(fault: RecordFault): void;
 }
 
 /**
@@ -70,12 +70,12 @@ export class EmbeddedLog implements QueueLog {
     return this.#kept.inTurn(keys, async () => {
       const done = await this.#store(keys, records);
       await failpoints.hit("dag.publish.after_commit");
-      const { entries, voidReasons } = done.outcome();
+      const { entries, voids } = done.outcome();
       if (entries.length > 0) {
         this.#tail.add(entries);
         this.#hooks.onAppended(entries);
       }
-      for (const reason of voidReasons) this.#hooks.onVoid(reason);
+      for (const fault of voids) this.#hooks.onVoid(fault);
       return done.results();
     });
   }
@@ -198,10 +198,7 @@ function holdsOf(kept: readonly KeptHead[]): Map<string, number | null> {
 function condition(position: LogPosition): [string, number] {
   if (position.kind === "seq") return [`${isData} and e.seq + e.count > $2`, position.seq];
   if (position.kind === "row")
-    return [
-      `e.kind in (${RecordKind.ROW}, ${RecordKind.EMPTY}) and e.last_row >= $2`,
-      position.row,
-    ];
+    return [`e.kind in (${KINDS.rows}, ${KINDS.empty}) and e.last_row >= $2`, position.row];
   if (position.kind === "known_at") return ["e.known_at_ms >= $2", position.knownAtMs];
   throw new Error(`no condition for ${position.kind}`);
 }

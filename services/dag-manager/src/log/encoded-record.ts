@@ -1,10 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import {
-  ConsumeResponseSchema,
-  type QueueRecord,
-  QueueRecordSchema,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { ConsumeResponseSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import { type QueueRecord, QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { EncodedMessage } from "@qmtl/service-kit";
 
 const encoded = new WeakMap<QueueRecord, Uint8Array>();

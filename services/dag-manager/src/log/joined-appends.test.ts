@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { DbError, DbUnavailable } from "@qmtl/service-kit/db";
 import { expect, test } from "vitest";
 import { JoinedAppends, joinedEntriesMax } from "./joined-appends.ts";

@@ -1,7 +1,7 @@
-import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, test } from "vitest";
 import { keyOf } from "../testing/graphs.ts";
-import { row, rows, start, valuesOf } from "../testing/records.ts";
+import { row, rows, rowsOf, start, valuesOf } from "../testing/records.ts";
 import { behindRecordsMax, LogReader } from "./log-reader.ts";
 import { LogTail, tailEntriesMax } from "./log-tail.ts";
 import type { LogEntry, QueueLog } from "./queue-log.ts";
@@ -102,7 +102,7 @@ test("rows are joined into runs of at most 1,000, and cut out of them again unch
 
   const merged = mergeRuns(single);
 
-  expect(merged.map((record) => record.count)).toEqual([1_000, 1_000, 500]);
+  expect(merged.map((record) => rowsOf(record).count)).toEqual([1_000, 1_000, 500]);
   expect(sliceRun(merged[1]!, 234, 1)).toEqual(single[1_234]);
   expect(valuesOf(mergeRuns([...merged]))).toEqual(valuesOf(single));
 });

@@ -1,4 +1,4 @@
-import { type QueueRecord, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { encodedRecord } from "./encoded-record.ts";
 import type { LogTail } from "./log-tail.ts";
@@ -203,13 +203,14 @@ export function* batches(records: readonly QueueRecord[]): Generator<QueueRecord
 
 /** The part of a record at or after where the reader began. */
 function wantedPart(record: QueueRecord, cursor: Cursor): QueueRecord | undefined {
-  if (record.kind === RecordKind.START) return record;
+  const { body } = record;
+  if (body.case === "start") return record;
   const seq = Number(record.seq);
   const length = runLength(record);
   let skip = Math.max(0, cursor.fromSeq - seq);
-  if (record.kind === RecordKind.ROW) {
-    skip = Math.max(skip, cursor.fromRow - Number(record.row));
-  } else if (record.kind === RecordKind.EMPTY && lastRowOf(record) < cursor.fromRow) {
+  if (body.case === "rows") {
+    skip = Math.max(skip, cursor.fromRow - Number(body.value.row));
+  } else if (body.case === "empty" && lastRowOf(record) < cursor.fromRow) {
     skip = length;
   }
   if (skip <= 0) return record;

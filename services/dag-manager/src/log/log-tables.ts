@@ -1,10 +1,10 @@
 import { fromBinary } from "@bufbuild/protobuf";
-import { type QueueRecord, QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { type QueueRecord, QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { FoldState } from "@qmtl/sdk/queues";
 import type { Queryable, SqlParam, Tx } from "@qmtl/service-kit/db";
 import { encodedRecord } from "./encoded-record.ts";
 import type { LogEntry } from "./queue-log.ts";
-import { float64At, lastRowOf, runLength } from "./record-run.ts";
+import { firstRowOf, kindOf, lastKnownAtMs, lastRowOf, runLength } from "./record-run.ts";
 
 /** A head as it is stored, with what an append must know beside it. */
 export interface HeadRow {
@@ -125,15 +125,15 @@ function tuple(params: SqlParam[], values: readonly SqlParam[], types?: readonly
 function entryValues(entry: LogEntry): SqlParam[] {
   const { record } = entry;
   const count = runLength(record);
-  const knownAtMs = float64At(record.knownAtMs, count - 1);
+  const knownAtMs = lastKnownAtMs(record);
   return [
     entry.computeKey,
     entry.offset,
-    record.kind,
+    kindOf(record),
     Number(record.leaseEpoch),
     entry.seq,
     count,
-    Number(record.row),
+    firstRowOf(record),
     lastRowOf(record),
     Number.isFinite(knownAtMs) ? knownAtMs : null,
     encodedRecord(record),

@@ -2,22 +2,55 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
   PublishRequest,
   PublishResponseSchema,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import { type QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { SessionScope } from "@qmtl/service-kit";
+import type { LeaseDesk } from "../leases/lease-desk.ts";
+import type { SessionRights } from "../leases/session-rights.ts";
+import { foldMessage } from "./fold-message.ts";
 import type { QueueLog } from "./queue-log.ts";
 
-/** Appends the records of a request; void ones are told apart in the results. */
+export interface PublishPorts {
+  readonly log: QueueLog;
+  readonly desk: LeaseDesk;
+  readonly rights: SessionRights;
+}
+
+/**
+ * Appends the records of a request of a session; void ones are told apart in the results.
+ *
+ * @throws {QmtlError} TICKET_SCOPE for a key that the session may not publish, or an epoch that another one holds.
+ */
 export async function publish(
-  log: QueueLog,
+  { log, desk, rights }: PublishPorts,
   request: PublishRequest,
+  scope: SessionScope,
 ): Promise<MessageInitShape<typeof PublishResponseSchema>> {
+  const { sessionId } = scope;
+  await rights.check(
+    scope,
+    request.records.map(({ computeKey }) => computeKey),
+  );
+  for (const record of request.records) {
+    if (desk.isOfAnother(record.computeKey, Number(record.leaseEpoch), sessionId)) {
+      throw epochOfAnother(record, sessionId);
+    }
+    // Who writes is what the ticket says, whatever the record does.
+    if (record.body.case === "start") record.body.value.sessionId = sessionId;
+  }
   const results = await log.append(request.records);
   return {
-    results: results.map(({ isEffective, reason, nextSeq, nextRow, epoch }) => ({
-      effective: isEffective,
-      reason,
-      nextSeq: BigInt(nextSeq),
-      nextRow: BigInt(nextRow),
-      epoch: BigInt(epoch),
+    results: results.map(({ fault, state }) => ({
+      effective: fault === RecordFault.UNSPECIFIED,
+      fault,
+      state: foldMessage(state),
     })),
   };
+}
+
+function epochOfAnother({ computeKey, leaseEpoch }: QueueRecord, sessionId: string): QmtlError {
+  const message = `epoch ${leaseEpoch} of ${computeKey} is held by another session`;
+  const metadata = { compute_key: computeKey, epoch: String(leaseEpoch), session_id: sessionId };
+  return new QmtlError("TICKET_SCOPE", message, { metadata });
 }

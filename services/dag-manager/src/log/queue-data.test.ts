@@ -1,21 +1,28 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { ReleaseReason } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { ConsumeRequestSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import {
-  type ConsumeRequestSchema,
+  CutReason,
+  CutSchema,
   type QueueRecord,
-  RecordKind,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+  QueueRecordSchema,
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { systemClock } from "@qmtl/service-kit";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { keyOf, sourceKeyOf } from "../testing/graphs.ts";
 import { openDag, type TestDag } from "../testing/open-dag.ts";
 import {
-  changed,
+  changedRows,
   end,
   firstBucketEndMs,
   float64s,
+  laterStart,
+  outcomeOf,
   row,
   rows,
+  rowsOf,
   start,
   valuesOf,
 } from "../testing/records.ts";
@@ -24,14 +31,14 @@ import { lease, submitGraph } from "../testing/submit.ts";
 const close = keyOf("close");
 const ret1 = keyOf("ret1");
 
-async function publish(dag: TestDag, records: readonly QueueRecord[]) {
-  const { results } = await dag.data.publish({ sessionId: "s", records: [...records] });
-  return results.map((one) => (one.effective ? "ok" : one.reason));
+async function publish(dag: TestDag, records: readonly QueueRecord[], ticket = "s1") {
+  const { results } = await dag.data.publish({ ticket, records: [...records] });
+  return results.map(outcomeOf);
 }
 
-async function history(dag: TestDag, from: MessageInitShape<typeof ConsumeRequestSchema>["from"]) {
+async function history(dag: TestDag, keys: MessageInitShape<typeof ConsumeRequestSchema>["keys"]) {
   const records: QueueRecord[] = [];
-  for await (const chunk of dag.data.consume({ from: from!, historyOnly: true })) {
+  for await (const chunk of dag.data.consume({ keys: keys!, historyOnly: true })) {
     records.push(...chunk.records);
   }
   return records;
@@ -57,11 +64,10 @@ describeEachDatabase("queue data", (databases) => {
 
     const records = await history(dag, [{ computeKey: close }]);
 
-    expect(records[0]!.kind).toBe(RecordKind.START);
+    expect(records[0]!.body.case).toBe("start");
     expect(valuesOf(records)).toEqual(Array.from({ length: 2_000 }, (_, at) => at));
-    expect(Math.max(...records.map((record) => record.count))).toBe(900);
-    const found = records.map((record) => [Number(record.seq), record.count]);
-    expect(found.slice(1)).toEqual([
+    const found = records.slice(1).map((record) => [Number(record.seq), rowsOf(record).count]);
+    expect(found).toEqual([
       [0, 900],
       [900, 900],
       [1_800, 200],
@@ -72,10 +78,10 @@ describeEachDatabase("queue data", (databases) => {
     await using dag = await openDag(databases());
     await filled(dag, 20);
     await publish(dag, rows(close, 1, 20, 10));
-    const knownAtMs = BigInt(firstBucketEndMs + 20 * 86_400_000);
+    const knownAtTime = timestampFromMs(firstBucketEndMs + 20 * 86_400_000);
     const from = async (position: NonNullable<Parameters<typeof history>[1]>[0]["position"]) => {
       const records = await history(dag, [{ computeKey: close, position: position! }]);
-      expect(records[0]!.kind).toBe(RecordKind.START);
+      expect(records[0]!.body.case).toBe("start");
       return valuesOf(records);
     };
 
@@ -85,7 +91,7 @@ describeEachDatabase("queue data", (databases) => {
       19,
       ...(await from({ case: "fromSeq", value: 20n })),
     ]);
-    expect((await from({ case: "knownAtMs", value: knownAtMs }))[0]).toBe(20);
+    expect((await from({ case: "knownAtTime", value: knownAtTime }))[0]).toBe(20);
     expect(await from({ case: "tail", value: true })).toEqual([]);
     expect(await from({ case: "fromSeq", value: 99n })).toEqual([]);
   });
@@ -96,18 +102,18 @@ describeEachDatabase("queue data", (databases) => {
     await lease(dag, "s1", [close]);
     await publish(dag, [start(close, 1, { origin: { row: 41n, warmFromRow: 40n } })]);
     const leases = [{ computeKey: close, leaseEpoch: 1n }];
-    await dag.queues.releaseLeases({ sessionId: "s1", leases, reason: "stop" });
+    await dag.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.STOP });
     await lease(dag, "s2", [close]);
     const fromSeq = { case: "fromSeq" as const, value: 0n };
     const read = () => history(dag, [{ computeKey: close, position: fromSeq }]);
 
-    await publish(dag, [changed(start(close, 2), { origin: undefined })]);
+    await publish(dag, [laterStart(close, 2)], "s2");
     const before = await read();
-    const first = changed(row(close, 2, 0), { row: 41n });
-    expect(await publish(dag, [first])).toEqual(["ok"]);
+    const first = changedRows(row(close, 2, 0), { row: 41n });
+    expect(await publish(dag, [first], "s2")).toEqual(["ok"]);
 
     expect(before.map(({ leaseEpoch }) => leaseEpoch)).toEqual([1n, 2n]);
-    expect(before[0]!.origin?.row).toBe(41n);
+    expect(before[0]!.body).toMatchObject({ case: "start", value: { origin: { row: 41n } } });
     expect((await read()).map(({ leaseEpoch }) => leaseEpoch)).toEqual([1n, 2n, 2n]);
   });
 
@@ -120,15 +126,15 @@ describeEachDatabase("queue data", (databases) => {
       "ok",
       "ok",
     ]);
-    expect(await publish(dag, [row(close, 1, 4, 99)])).toEqual(["SEQ_CONFLICT"]);
-    expect(await publish(dag, [row(close, 1, 7)])).toEqual(["SEQ_CONFLICT"]);
-    const skipping = changed(row(close, 1, 5), {
-      row: 6n,
-    });
-    expect(await publish(dag, [skipping])).toEqual(["SEQ_CONFLICT"]);
-    expect(await publish(dag, [row(close, 9, 5)])).toEqual(["STALE_EPOCH"]);
-    const { results } = await dag.data.publish({ sessionId: "s", records: [row(close, 1, 9)] });
-    expect(results[0]).toMatchObject({ nextSeq: 5n, nextRow: 5n, epoch: 1n });
+    expect(await publish(dag, [row(close, 1, 4, 99)])).toEqual(["REPEATED_SEQ"]);
+    expect(await publish(dag, [row(close, 1, 7)])).toEqual(["FUTURE_SEQ"]);
+    const skipping = changedRows(row(close, 1, 5), { row: 6n });
+    expect(await publish(dag, [skipping])).toEqual(["WRONG_ROW"]);
+    expect(await publish(dag, [row(close, 9, 5)])).toEqual(["EPOCH_WITHOUT_START"]);
+    const { results } = await dag.data.publish({ ticket: "s1", records: [row(close, 1, 9)] });
+    const knownAtMs = firstBucketEndMs + 4 * 86_400_000;
+    expect(results[0]!.state).toMatchObject({ epoch: 1n, nextSeq: 5n, nextRow: 5n, knownAtMs });
+    expect(results[0]!.state?.watermarkMs).toBeUndefined();
     const { queues } = await dag.queues.getQueueStats({ computeKeys: [close] });
     expect(queues[0]).toMatchObject({ nextSeq: 5n, voidRecords: 5n, holderSessionId: "s1" });
   });
@@ -136,7 +142,7 @@ describeEachDatabase("queue data", (databases) => {
   test("a run that overlaps what is there is taken from where the log ends", async () => {
     await using dag = await openDag(databases());
     await filled(dag, 5);
-    const run = changed(row(close, 1, 3), {
+    const run = changedRows(row(close, 1, 3), {
       count: 4,
       bucketEndMs: float64s(...[3, 4, 5, 6].map((at) => firstBucketEndMs + at * 86_400_000)),
       knownAtMs: float64s(...[3, 4, 5, 6].map((at) => firstBucketEndMs + at * 86_400_000)),
@@ -161,40 +167,41 @@ describeEachDatabase("queue data", (databases) => {
     await filled(dag, 2);
 
     expect(await publish(dag, [end(close, 1, 2)])).toEqual(["ok"]);
-    expect(await publish(dag, [end(close, 1, 2), row(close, 1, 3)])).toEqual(["ok", "QUEUE_ENDED"]);
+    expect(await publish(dag, [end(close, 1, 2), row(close, 1, 3)])).toEqual(["ok", "ENDED"]);
     const leases = [{ computeKey: close, leaseEpoch: 1n }];
-    await dag.queues.releaseLeases({ sessionId: "s1", leases });
+    await dag.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.STOP });
     expect(await lease(dag, "s2", [close])).toEqual([0]);
   });
 
-  test("a request with an unknown key, a torn column or too many bytes is refused whole", async () => {
+  test("a request with an unknown key or too many bytes is refused whole; a torn record is void by itself", async () => {
     await using dag = await openDag(databases());
     await filled(dag, 1);
-    const torn = changed(row(close, 1, 1), {
-      bucketEndMs: new Uint8Array(7),
-    });
-    const wide = changed(row(close, 1, 1), {
-      columns: [new Uint8Array(300_000)],
-    });
+    const torn = changedRows(row(close, 1, 2), { bucketEndMs: new Uint8Array(7) });
+    const wide = changedRows(row(close, 1, 1), { columns: [new Uint8Array(300_000)] });
 
     await expect(
       publish(dag, [row(close, 1, 1), row(`blake3:${"0".repeat(64)}`, 1, 0)]),
     ).rejects.toMatchObject({
       reason: "QUEUE_NOT_FOUND",
     });
-    await expect(publish(dag, [row(close, 1, 1), torn])).rejects.toMatchObject({
-      reason: "INVALID_FIELD",
-      fields: [{ field: "records[1]" }],
-    });
     await expect(publish(dag, [wide])).rejects.toMatchObject({ reason: "RECORD_TOO_LARGE" });
     expect(valuesOf(await history(dag, [{ computeKey: close }]))).toEqual([0]);
+
+    const bodiless = create(QueueRecordSchema, { computeKey: close, leaseEpoch: 1n, seq: 2n });
+    expect(await publish(dag, [row(close, 1, 1), torn, bodiless, row(close, 1, 2)])).toEqual([
+      "ok",
+      "MALFORMED",
+      "MALFORMED",
+      "ok",
+    ]);
+    expect(valuesOf(await history(dag, [{ computeKey: close }]))).toEqual([0, 1, 2]);
   });
 
   test("history and what comes after it are one stream of several keys, each in seq order", async () => {
     await using dag = await openDag(databases());
     await filled(dag, 3);
     expect(await lease(dag, "s1", [ret1])).toEqual([1]);
-    const stream = dag.data.consume({ from: [{ computeKey: close }, { computeKey: ret1 }] });
+    const stream = dag.data.consume({ keys: [{ computeKey: close }, { computeKey: ret1 }] });
     const seen = new Map<string, number[]>([
       [close, []],
       [ret1, []],
@@ -230,7 +237,7 @@ describeEachDatabase("queue data", (databases) => {
     const bars = sourceKeyOf("bars");
     const release = async (epoch: number) => {
       const leases = [{ computeKey: bars, leaseEpoch: BigInt(epoch) }];
-      await dag.queues.releaseLeases({ sessionId: "s1", leases });
+      await dag.queues.releaseLeases({ ticket: "s1", leases, reason: ReleaseReason.STOP });
       return lease(dag, "s1", [bars]);
     };
     await lease(dag, "s1", [bars]);
@@ -240,7 +247,7 @@ describeEachDatabase("queue data", (databases) => {
     expect(await publish(dag, [start(bars, 2, { feedFingerprint: "f2" })])).toEqual([
       "FEED_CHANGED",
     ]);
-    const cut = { reason: "feed_gap" };
+    const cut = create(CutSchema, { reason: CutReason.FEED_GAP });
     expect(await publish(dag, [start(bars, 2, { feedFingerprint: "f2", cut })])).toEqual(["ok"]);
   });
 

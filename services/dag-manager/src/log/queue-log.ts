@@ -1,4 +1,5 @@
-import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import type { FoldState } from "@qmtl/sdk/queues";
 
 /** An effective record (or run of rows) and where it lies in the log of its key. */
 export interface LogEntry {
@@ -12,12 +13,10 @@ export interface LogEntry {
 
 /** What became of one record of an append. */
 export interface AppendResult {
-  readonly isEffective: boolean;
-  /** Why not, as a refusal reason; "" when effective. */
-  readonly reason: string;
-  readonly nextSeq: number;
-  readonly nextRow: number;
-  readonly epoch: number;
+  /** Why it is not effective; UNSPECIFIED when it is. */
+  readonly fault: RecordFault;
+  /** State of the key after it. */
+  readonly state: FoldState;
 }
 
 /** Where a log stands. */
@@ -50,7 +49,7 @@ export interface QueueLog {
   /**
    * Appends records in order; resolves to one result per record. Void ones are told apart in the results.
    *
-   * @throws {QmtlError} QUEUE_NOT_FOUND, QUEUE_BLOCKED, RECORD_TOO_LARGE, INVALID_FIELD: nothing is stored.
+   * @throws {QmtlError} QUEUE_NOT_FOUND, RECORD_TOO_LARGE: nothing is stored.
    */
   append(records: readonly QueueRecord[]): Promise<AppendResult[]>;
   /** Heads of the keys there are. */

@@ -2,48 +2,81 @@ import { create, equals } from "@bufbuild/protobuf";
 import {
   type QueueRecord,
   QueueRecordSchema,
-  RecordKind,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+  type Rows,
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 
 /** Records in one run at most. */
 export const runRecordsMax = 1_000;
 
+/** What each body is called in the store. Never renumbered: the numbers are on disk. */
+export const KINDS = { start: 1, rows: 2, empty: 3, mark: 4, end: 5 } as const;
+
+/** Number of the body in the store. A record without a body never gets this far. */
+export function kindOf({ body }: QueueRecord): number {
+  if (body.case === undefined) throw new Error("a record without a body has no kind");
+  return KINDS[body.case];
+}
+
+/** A record of rows. */
+export type RowsRecord = QueueRecord & {
+  readonly body: { readonly case: "rows"; readonly value: Rows };
+};
+
+/** True for rows of values, one or a run of them. */
+export function isRows(record: QueueRecord): record is RowsRecord {
+  return record.body.case === "rows";
+}
+
 /** Number of records in a run; 1 for a single record. */
-export function runLength(record: QueueRecord): number {
-  return record.count === 0 ? 1 : record.count;
+export function runLength({ body }: QueueRecord): number {
+  return body.case === "rows" ? body.value.count : 1;
 }
 
 /** Seqs the record takes: a START has none. */
 export function seqsTaken(record: QueueRecord): number {
-  return record.kind === RecordKind.START ? 0 : runLength(record);
+  return record.body.case === "start" ? 0 : runLength(record);
 }
 
-/** Last row a record covers; of records without a row, one before `record.row`. */
+/** First row a record covers; 0 for records without a row. */
+export function firstRowOf({ body }: QueueRecord): number {
+  return body.case === "rows" || body.case === "empty" ? Number(body.value.row) : 0;
+}
+
+/** Last row a record covers; of records without a row, one before the first. */
 export function lastRowOf(record: QueueRecord): number {
-  if (record.kind === RecordKind.EMPTY) return Math.max(Number(record.row), Number(record.toRow));
-  if (record.kind === RecordKind.ROW) return Number(record.row) + runLength(record) - 1;
-  return Number(record.row) - 1;
+  const { body } = record;
+  if (body.case === "empty") return Number(body.value.toRow);
+  return body.case === "rows" ? firstRowOf(record) + body.value.count - 1 : -1;
+}
+
+/** When the last row of a record was known, milliseconds since the epoch; NaN when it does not say. */
+export function lastKnownAtMs({ body }: QueueRecord): number {
+  if (body.case === "rows") return float64At(body.value.knownAtMs, body.value.count - 1);
+  return body.case === "empty" ? (body.value.knownAtMs ?? Number.NaN) : Number.NaN;
 }
 
 /** What is wrong with the shape of a record; undefined when it can be read. `columns` 0: any number. */
-export function shapeFault(record: QueueRecord, columns: number): string | undefined {
-  const count = runLength(record);
-  if (count > 1 && record.kind !== RecordKind.ROW) return "only rows may come in runs";
-  if (record.kind !== RecordKind.ROW) return undefined;
+export function shapeFault({ body }: QueueRecord, columns: number): string | undefined {
+  if (body.case === undefined) return "it has no body";
+  if (body.case === "empty" && body.value.toRow < body.value.row) return "to_row lies before row";
+  return body.case === "rows" ? rowsFault(body.value, columns) : undefined;
+}
+
+function rowsFault(rows: Rows, columns: number): string | undefined {
+  const { count } = rows;
   const bytes = 8 * count;
-  if (record.bucketEndMs.length !== bytes) return `bucket_end_ms must have ${bytes} bytes`;
-  if (record.knownAtMs.length !== bytes) return `known_at_ms must have ${bytes} bytes`;
-  if (columns > 0 && record.columns.length > 0 && record.columns.length !== columns) {
-    return `must have ${columns} columns, has ${record.columns.length}`;
+  if (rows.bucketEndMs.length !== bytes) return `bucket_end_ms must have ${bytes} bytes`;
+  if (rows.knownAtMs.length !== bytes) return `known_at_ms must have ${bytes} bytes`;
+  if (columns > 0 && rows.columns.length > 0 && rows.columns.length !== columns) {
+    return `must have ${columns} columns, has ${rows.columns.length}`;
   }
-  const ragged = record.columns.findIndex((column) => column.length !== bytes);
+  const ragged = rows.columns.findIndex((column) => column.length !== bytes);
   if (ragged >= 0 && count > 1) return `columns[${ragged}] must have ${bytes} bytes`;
-  if (record.inputSeq.length % count !== 0)
-    return "input_seq must have one entry per record and port";
-  const { stateHash } = record;
+  if (rows.inputSeq.length % count !== 0) return "input_seq must have one entry per row and port";
+  const { stateHash } = rows;
   if (stateHash.length !== 0 && stateHash.length !== bytes)
     return `state_hash must have ${bytes} bytes`;
-  if (record.windowHash.length !== 0 && count > 1) return "a row with window_hash stands alone";
+  if (rows.windowHash.length !== 0 && count > 1) return "a row with window_hash stands alone";
   return undefined;
 }
 
@@ -53,22 +86,21 @@ export function float64At(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getFloat64(8 * at, true);
 }
 
-/** Records `from` … `from + count − 1` of a run, as a run. */
+/** Records `from` … `from + count − 1` of a run, as a run; any other record is one, and stays as it is. */
 export function sliceRun(record: QueueRecord, from: number, count: number): QueueRecord {
-  const length = runLength(record);
-  if (from === 0 && count === length) return record;
+  if (!isRows(record) || (from === 0 && count === runLength(record))) return record;
+  const rows = record.body.value;
   const cut = (bytes: Uint8Array): Uint8Array => bytes.subarray(8 * from, 8 * (from + count));
-  const ports = record.inputSeq.length / length;
-  return create(QueueRecordSchema, {
-    ...withoutTypeName(record),
-    seq: record.seq + BigInt(from),
-    row: record.row + BigInt(from),
+  const ports = rows.inputSeq.length / rows.count;
+  return withRows(record, record.seq + BigInt(from), {
+    ...rows,
+    row: rows.row + BigInt(from),
     count,
-    bucketEndMs: cut(record.bucketEndMs),
-    knownAtMs: cut(record.knownAtMs),
-    columns: record.columns.map(cut),
-    inputSeq: record.inputSeq.slice(ports * from, ports * (from + count)),
-    stateHash: record.stateHash.length === 0 ? record.stateHash : cut(record.stateHash),
+    bucketEndMs: cut(rows.bucketEndMs),
+    knownAtMs: cut(rows.knownAtMs),
+    columns: rows.columns.map(cut),
+    inputSeq: rows.inputSeq.slice(ports * from, ports * (from + count)),
+    stateHash: rows.stateHash.length === 0 ? rows.stateHash : cut(rows.stateHash),
   });
 }
 
@@ -76,57 +108,70 @@ export function sliceRun(record: QueueRecord, from: number, count: number): Queu
 export function mergeRuns(records: readonly QueueRecord[]): QueueRecord[] {
   const merged: QueueRecord[] = [];
   for (let at = 0; at < records.length; ) {
-    let to = at + 1;
-    let rows = runLength(records[at]!);
-    while (to < records.length && doesContinue(records[to - 1]!, records[to]!)) {
-      rows += runLength(records[to]!);
-      if (rows > runRecordsMax) break;
-      to += 1;
-    }
-    merged.push(to === at + 1 ? records[at]! : joined(records.slice(at, to)));
-    at = to;
+    const run = runFrom(records, at);
+    merged.push(run.length === 1 ? run[0]! : joined(run));
+    at += run.length;
   }
   return merged;
 }
 
-/** True when two records say the same, whether `count` is unset or 1. */
-export function isSameRecord(a: QueueRecord, b: QueueRecord): boolean {
-  return equals(QueueRecordSchema, counted(a), counted(b));
+/** The record at `at`, and those behind it that continue it. */
+function runFrom(records: readonly QueueRecord[], at: number): readonly QueueRecord[] {
+  let to = at + 1;
+  let rows = runLength(records[at]!);
+  while (to < records.length && doesContinue(records[to - 1]!, records[to]!)) {
+    rows += runLength(records[to]!);
+    if (rows > runRecordsMax) break;
+    to += 1;
+  }
+  return records.slice(at, to);
 }
 
-function counted(record: QueueRecord): QueueRecord {
-  return create(QueueRecordSchema, { ...withoutTypeName(record), count: runLength(record) });
+/** True when two records say the same. */
+export function isSameRecord(a: QueueRecord, b: QueueRecord): boolean {
+  return equals(QueueRecordSchema, a, b);
 }
 
 function doesContinue(a: QueueRecord, b: QueueRecord): boolean {
-  if (a.kind !== RecordKind.ROW || b.kind !== RecordKind.ROW) return false;
+  if (!isRows(a) || !isRows(b)) return false;
   if (a.computeKey !== b.computeKey || a.leaseEpoch !== b.leaseEpoch) return false;
-  const length = runLength(a);
-  if (b.seq !== a.seq + BigInt(length) || b.row !== a.row + BigInt(length)) return false;
-  if (a.windowHash.length > 0 || b.windowHash.length > 0) return false;
-  if (a.columns.length !== b.columns.length || !hasPlainColumns(a) || !hasPlainColumns(b))
-    return false;
-  if ((a.stateHash.length === 0) !== (b.stateHash.length === 0)) return false;
-  return a.inputSeq.length / length === b.inputSeq.length / runLength(b);
+  const { value: first } = a.body;
+  const { value: next } = b.body;
+  const length = BigInt(first.count);
+  if (b.seq !== a.seq + length || next.row !== first.row + length) return false;
+  if (first.windowHash.length > 0 || next.windowHash.length > 0) return false;
+  if (first.columns.length !== next.columns.length) return false;
+  if (!hasPlainColumns(first) || !hasPlainColumns(next)) return false;
+  if ((first.stateHash.length === 0) !== (next.stateHash.length === 0)) return false;
+  return first.inputSeq.length / first.count === next.inputSeq.length / next.count;
 }
 
 /** Values of one number a row; the bytes of a ref output are not, and stay alone. */
-function hasPlainColumns(record: QueueRecord): boolean {
-  const bytes = 8 * runLength(record);
-  return record.columns.every((column) => column.length === bytes);
+function hasPlainColumns(rows: Rows): boolean {
+  const bytes = 8 * rows.count;
+  return rows.columns.every((column) => column.length === bytes);
 }
 
 function joined(records: readonly QueueRecord[]): QueueRecord {
-  const first = records[0]!;
-  return create(QueueRecordSchema, {
-    ...withoutTypeName(first),
-    count: records.reduce((sum, record) => sum + runLength(record), 0),
-    bucketEndMs: concat(records.map((record) => record.bucketEndMs)),
-    knownAtMs: concat(records.map((record) => record.knownAtMs)),
-    columns: first.columns.map((_, at) => concat(records.map((record) => record.columns[at]!))),
-    inputSeq: records.flatMap((record) => record.inputSeq),
-    stateHash: concat(records.map((record) => record.stateHash)),
+  const [first, ...others] = records.filter(isRows);
+  if (first === undefined) throw new Error("only rows come in runs");
+  const parts = [first, ...others].map(({ body }) => body.value);
+  const rows = first.body.value;
+  return withRows(first, first.seq, {
+    ...rows,
+    count: parts.reduce((sum, { count }) => sum + count, 0),
+    bucketEndMs: concat(parts.map((part) => part.bucketEndMs)),
+    knownAtMs: concat(parts.map((part) => part.knownAtMs)),
+    columns: rows.columns.map((_, at) => concat(parts.map((part) => part.columns[at]!))),
+    inputSeq: parts.flatMap((part) => part.inputSeq),
+    stateHash: concat(parts.map((part) => part.stateHash)),
   });
+}
+
+function withRows({ computeKey, leaseEpoch }: QueueRecord, seq: bigint, rows: Rows): QueueRecord {
+  // What a newer writer added for each row of the run cannot be cut or joined here.
+  const { $unknown: _unknown, ...value } = rows;
+  return create(QueueRecordSchema, { computeKey, leaseEpoch, seq, body: { case: "rows", value } });
 }
 
 function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
@@ -137,9 +182,4 @@ function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     at += part.length;
   }
   return all;
-}
-
-function withoutTypeName(record: QueueRecord): Omit<QueueRecord, "$typeName" | "$unknown"> {
-  const { $typeName: _name, $unknown: _unknown, ...fields } = record;
-  return fields;
 }

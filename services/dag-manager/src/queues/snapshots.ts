@@ -2,16 +2,17 @@ import { fromBinary, type MessageInitShape } from "@bufbuild/protobuf";
 import type {
   GetSnapshotsResponseSchema,
   NodeSnapshot,
+  NodeSnapshotSchema,
   PutSnapshotsResponseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { QueueRecordSchema, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { DagStore } from "../dag-store.ts";
-import { sliceRun } from "../log/record-run.ts";
+import { isRows, KINDS, sliceRun } from "../log/record-run.ts";
 
 /** Snapshots kept per key. */
 const snapshotsKept = 3;
-/** Bytes of snapshots in one answer at most; with more, older ones are left out. */
+/** Bytes of snapshots in one answer at most; a key has at most 3 MiB of them. */
 const answerBytesMax = 8 * 1024 * 1024;
 
 /** Stores snapshots that the log confirms: the record at their seq is of their row and carries their hash. */
@@ -31,7 +32,7 @@ export async function putSnapshots(
   return { stored, ignored: snapshots.length - stored };
 }
 
-/** Snapshots of the keys, newest first per key. */
+/** Snapshots of as many keys as fit into one answer, newest first per key; the other keys that have some are named. */
 export async function getSnapshots(
   store: DagStore,
   keys: readonly string[],
@@ -41,24 +42,26 @@ export async function getSnapshots(
     seq: number;
     row_number: number;
     state_hash: Uint8Array;
-    state: Uint8Array;
+    state: Uint8Array | null;
   }>(
-    `select s.compute_key, s.seq, s.row_number, s.state_hash, s.state
-     from (select n.*, sum(length(n.state)) over (order by n.age, n.compute_key) as bytes
-           from (select m.*, row_number() over (partition by m.compute_key order by m.seq desc) as age
-                 from dag.node_snapshot m where m.compute_key = any($1::text[])) n) s
-     where s.bytes <= $2 order by s.compute_key, s.seq desc`,
+    `select s.compute_key, s.seq, s.row_number, s.state_hash, case when s.bytes <= $2 then s.state end as state
+     from (select n.*, sum(length(n.state)) over (order by n.compute_key) as bytes
+           from dag.node_snapshot n where n.compute_key = any($1::text[])) s
+     order by s.compute_key, s.seq desc`,
     [keys, answerBytesMax],
   );
-  return {
-    snapshots: rows.map((row) => ({
-      computeKey: row.compute_key,
-      seq: BigInt(row.seq),
-      row: BigInt(row.row_number),
-      stateHash: new Uint8Array(row.state_hash),
-      state: new Uint8Array(row.state),
-    })),
-  };
+  const snapshots: MessageInitShape<typeof NodeSnapshotSchema>[] = [];
+  const remaining = new Set<string>();
+  for (const { compute_key: computeKey, seq, row_number: row, state_hash, state } of rows) {
+    if (state === null) {
+      remaining.add(computeKey);
+      continue;
+    }
+    const place = { computeKey, seq: BigInt(seq), row: BigInt(row) };
+    const stateHash = new Uint8Array(state_hash);
+    snapshots.push({ ...place, stateHash, state: new Uint8Array(state) });
+  }
+  return { snapshots, remainingKeys: [...remaining] };
 }
 
 async function isConfirmed(tx: Tx, snapshot: NodeSnapshot): Promise<boolean> {
@@ -66,14 +69,16 @@ async function isConfirmed(tx: Tx, snapshot: NodeSnapshot): Promise<boolean> {
   if (stateHash.length === 0) return false;
   const seq = Number(snapshot.seq);
   const [found] = await tx.query<{ bytes: Uint8Array }>(
-    `select bytes from dag.queue_record where compute_key = $1 and kind = ${RecordKind.ROW}
+    `select bytes from dag.queue_record where compute_key = $1 and kind = ${KINDS.rows}
        and seq <= $2 and seq + count > $2 limit 1`,
     [computeKey, seq],
   );
   if (found === undefined) return false;
   const run = fromBinary(QueueRecordSchema, found.bytes);
   const record = sliceRun(run, seq - Number(run.seq), 1);
-  return record.row === snapshot.row && Buffer.compare(record.stateHash, stateHash) === 0;
+  if (!isRows(record)) return false;
+  const { row, stateHash: logHash } = record.body.value;
+  return row === snapshot.row && Buffer.compare(logHash, stateHash) === 0;
 }
 
 async function write(tx: Tx, snapshot: NodeSnapshot, nowMs: number): Promise<void> {

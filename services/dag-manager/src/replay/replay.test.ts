@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { graph, node, source, sourceKeyOf } from "../testing/graphs.ts";
 import { openDag, type TestDag } from "../testing/open-dag.ts";
-import { end, firstBucketEndMs, row, rows, start } from "../testing/records.ts";
+import { end, firstBucketEndMs, outcomeOf, row, rows, start } from "../testing/records.ts";
 import { lease, submitGraph } from "../testing/submit.ts";
 
 const bars = sourceKeyOf("bars");
@@ -16,8 +16,8 @@ async function heldFeed(dag: TestDag): Promise<void> {
 }
 
 async function publish(dag: TestDag, records: Parameters<typeof dag.data.publish>[0]["records"]) {
-  const { results } = await dag.data.publish({ sessionId: "s", records: records! });
-  return results.map((one) => (one.effective ? "ok" : one.reason));
+  const { results } = await dag.data.publish({ ticket: "s1", records: records! });
+  return results.map(outcomeOf);
 }
 
 const runner = (sessionId: string) => ({
@@ -30,14 +30,14 @@ describeEachDatabase("replay feeds", (databases) => {
     {
       await using dag = await openDag(databases());
       await heldFeed(dag);
-      expect(await publish(dag, [start(bars, 1), row(bars, 1, 0)])).toEqual(["ok", "BARRIER_HELD"]);
+      expect(await publish(dag, [start(bars, 1), row(bars, 1, 0)])).toEqual(["ok", "HELD"]);
       const untilMs = BigInt(firstBucketEndMs + dayMs);
       await dag.queues.advanceReplay({ source: "held", untilMs });
       await dag.queues.advanceReplay({ source: "held", untilMs: 0n });
     }
     await using dag = await openDag(databases());
 
-    expect(await publish(dag, rows(bars, 1, 0, 3))).toEqual(["ok", "ok", "BARRIER_HELD"]);
+    expect(await publish(dag, rows(bars, 1, 0, 3))).toEqual(["ok", "ok", "HELD"]);
 
     const standing = await dag.queues.getReplay({ source: "held" });
     expect(standing).toMatchObject({ passedRow: 1n, settled: false, ended: false });

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { backtest, demoGraphs, keyOf } from "../testing/graphs.ts";
 import { openDag } from "../testing/open-dag.ts";
-import { row, start } from "../testing/records.ts";
+import { outcomeOf, row, start } from "../testing/records.ts";
 import { lease, submitGraph } from "../testing/submit.ts";
 import { restoreQueues } from "./restore-queues.ts";
 
@@ -18,7 +18,7 @@ describeEachDatabase("a restored database of the DAG Manager", (databases) => {
       await using dag = await openDag(databases(), { clock });
       await submitGraph(dag);
       await lease(dag, "s1", [close]);
-      await dag.data.publish({ sessionId: "s1", records: [start(close, 1), row(close, 1, 0)] });
+      await dag.data.publish({ ticket: "s1", records: [start(close, 1), row(close, 1, 0)] });
     }
 
     const floor = await restoreQueues({ db: databases().dag, clock });
@@ -26,12 +26,12 @@ describeEachDatabase("a restored database of the DAG Manager", (databases) => {
     expect(floor).toBe((startMs / 1_000) * 1_024);
     await using dag = await openDag(databases(), { clock });
     const leases = [{ computeKey: close, leaseEpoch: 1n }];
-    const { renewals } = await dag.queues.renewLeases({ sessionId: "s1", leases });
+    const { renewals } = await dag.queues.renewLeases({ ticket: "s1", leases });
     expect(renewals[0]).toMatchObject({ renewed: false, currentEpoch: BigInt(floor) });
     expect(await lease(dag, "s2", [close, ret1])).toEqual([floor + 1, floor + 1]);
     const records = [start(close, floor + 1), row(close, floor + 1, 1)];
-    const { results } = await dag.data.publish({ sessionId: "s2", records });
-    expect(results.map((one) => one.reason)).toEqual(["", ""]);
+    const { results } = await dag.data.publish({ ticket: "s2", records });
+    expect(results.map(outcomeOf)).toEqual(["ok", "ok"]);
 
     await submitGraph(dag, "B", demoGraphs.b, backtest);
     const storeEpochs = (await dag.events()).map((event) => Number(event.storeEpoch));

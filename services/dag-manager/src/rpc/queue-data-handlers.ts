@@ -1,13 +1,12 @@
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { type Clock, type ServedService, serve } from "@qmtl/service-kit";
 import { type Leadership, notLeader } from "../leadership.ts";
+import { sessionOf } from "../leases/session-rights.ts";
 import { type ConsumeOptions, consume } from "../log/consume.ts";
 import type { LogTail } from "../log/log-tail.ts";
-import { publish } from "../log/publish.ts";
-import type { QueueLog } from "../log/queue-log.ts";
+import { type PublishPorts, publish } from "../log/publish.ts";
 
-export interface QueueDataPorts {
-  readonly log: QueueLog;
+export interface QueueDataPorts extends PublishPorts {
   readonly tail: LogTail;
   readonly clock: Clock;
   readonly leadership: Leadership;
@@ -17,9 +16,9 @@ export interface QueueDataPorts {
 /** Rows of node outputs, in and out. */
 export function queueDataHandlers(ports: QueueDataPorts): ServedService {
   return serve(QueueDataService, {
-    async publish(request) {
+    async publish(request, context) {
       if (!ports.leadership.isLeader) throw notLeader();
-      return publish(ports.log, request);
+      return publish(ports, request, sessionOf(context));
     },
     consume: (request, context) => consume(ports, ports.consume, request, context.signal),
   });

@@ -1,5 +1,7 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/sdk/queues";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";
 import { queueContext } from "../graph/queue-context.ts";
@@ -7,6 +9,8 @@ import { type Leadership, notLeader } from "../leadership.ts";
 import { acquireLeases } from "../leases/acquire-leases.ts";
 import type { LeaseDesk } from "../leases/lease-desk.ts";
 import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
+import { renewLeases } from "../leases/renew-leases.ts";
+import { type SessionRights, sessionOf } from "../leases/session-rights.ts";
 import { listQueuesByTag } from "../queues/list-queues.ts";
 import { queueStats } from "../queues/queue-stats.ts";
 import { getSnapshots, putSnapshots } from "../queues/snapshots.ts";
@@ -23,6 +27,7 @@ export interface QueuePorts {
   readonly desk: LeaseDesk;
   readonly swaps: SwapDesk;
   readonly timers: QueueTimers;
+  readonly rights: SessionRights;
   readonly leadership: Leadership;
 }
 
@@ -46,33 +51,33 @@ function reads({ store, desk }: QueuePorts): Handlers<typeof QueueService> {
 }
 
 function leases(ports: QueuePorts): Handlers<typeof QueueService> {
-  const { store, desk, leadership } = ports;
+  const { store, desk, rights, leadership } = ports;
   return {
     async acquireLeases(request, context) {
       mustLead(leadership);
-      return acquireLeases(ports, request, context.signal);
+      return acquireLeases(ports, request, sessionOf(context), context.signal);
     },
-    async renewLeases(request) {
+    async renewLeases(request, context) {
       mustLead(leadership);
-      const renewals = desk.renew(request.sessionId, leaseRefs(request.leases));
-      const serverTimeMs = BigInt(store.clock.nowMs());
+      const renewals = await renewLeases(ports, leaseRefs(request.leases), sessionOf(context));
       return {
-        serverTimeMs,
+        serverTime: timestampFromMs(store.clock.nowMs()),
         renewals: renewals.map((one, at) => renewalMessage(request.leases[at]!, one)),
       };
     },
-    async releaseLeases(request) {
+    async releaseLeases(request, context) {
       mustLead(leadership);
-      await desk.release(
-        request.sessionId,
-        leaseRefs(request.leases),
-        releaseReason(request.reason),
-      );
+      const { sessionId } = sessionOf(context);
+      await desk.release(sessionId, leaseRefs(request.leases), releaseReason(request.reason));
       return {};
     },
-    async putSnapshots(request) {
+    async putSnapshots({ snapshots }, context) {
       mustLead(leadership);
-      return putSnapshots(store, request.snapshots);
+      const scope = sessionOf(context);
+      const keys = snapshots.map(({ computeKey }) => computeKey);
+      await rights.check(scope, keys);
+      mustHold(desk, keys, scope.sessionId);
+      return putSnapshots(store, snapshots);
     },
   };
 }
@@ -108,6 +113,15 @@ function swaps({ swaps: desk, leadership }: QueuePorts): Handlers<typeof QueueSe
       return { swap: await desk.ack(request) };
     },
   };
+}
+
+/** @throws {QmtlError} LEASE_LOST naming the first key that the session does not hold. */
+function mustHold(desk: LeaseDesk, computeKeys: readonly string[], sessionId: string): void {
+  const lost = computeKeys.find((key) => !desk.isHolder(key, sessionId));
+  if (lost === undefined) return;
+  throw new QmtlError("LEASE_LOST", `the session does not hold ${lost}`, {
+    metadata: { compute_key: lost },
+  });
 }
 
 function mustLead(leadership: Leadership): void {

@@ -13,7 +13,7 @@ async function running(dag: TestDag, ...sessions: string[]): Promise<void> {
   await submitGraph(dag);
   await lease(dag, "feeder", [bars]);
   await dag.data.publish({
-    sessionId: "feeder",
+    ticket: "feeder",
     records: [start(bars, 1), ...rows(bars, 1, 0, 10)],
   });
   for (const sessionId of sessions) {

@@ -5,13 +5,14 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { connectTo } from "@qmtl/sdk/rpc";
 import { type Clock, openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import type { Db } from "@qmtl/service-kit/db";
-import { anyTicket, asGateway, ownerOrGateway } from "@qmtl/service-kit/testing";
+import { asGateway, ownerOrGateway } from "@qmtl/service-kit/testing";
 import { createDagManager, type DagManagerConfig } from "../index.ts";
+import { testTickets } from "./test-tickets.ts";
 
 /** The two databases a running service needs, for itself and for its bus. */
 export interface TestDatabases {
@@ -49,7 +50,7 @@ export async function openDag(
   const door = await openGrpcDoor({
     services: dag.services,
     principalOf: ownerOrGateway,
-    checkTicket: anyTicket,
+    checkTicket: testTickets,
   });
   const url = `http://127.0.0.1:${door.port}`;
   const connection = connectTo(url, { timeoutMs: 60_000 });

@@ -1,16 +1,30 @@
-import { clone, create, type MessageInitShape } from "@bufbuild/protobuf";
+import { create, enumToJson, type MessageInitShape } from "@bufbuild/protobuf";
+import type { PublishResult } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import {
   EndReason,
   type QueueRecord,
   QueueRecordSchema,
-  RecordKind,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+  RecordFaultSchema,
+  type Rows,
+  RowsSchema,
+  type Start,
+  type StartSchema,
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 
-type RecordInit = Exclude<MessageInitShape<typeof QueueRecordSchema>, QueueRecord>;
+type StartInit = Exclude<MessageInitShape<typeof StartSchema>, Start>;
+type RowsInit = Exclude<MessageInitShape<typeof RowsSchema>, Rows>;
 
-/** A copy of a record with other fields. */
-export function changed(record: QueueRecord, fields: RecordInit): QueueRecord {
-  return Object.assign(clone(QueueRecordSchema, record), fields);
+/** A copy of a record of rows with other fields. */
+export function changedRows(record: QueueRecord, fields: RowsInit): QueueRecord {
+  const { $typeName: _name, ...old } = rowsOf(record);
+  const value = create(RowsSchema, { ...old, ...fields });
+  return create(QueueRecordSchema, { ...record, body: { case: "rows", value } });
+}
+
+/** The rows of a record. */
+export function rowsOf({ body }: QueueRecord): Rows {
+  if (body.case !== "rows") throw new Error("a record without rows");
+  return body.value;
 }
 
 const dayMs = 86_400_000;
@@ -20,17 +34,26 @@ export const firstBucketEndMs = Date.UTC(2015, 0, 3);
 export const float64s = (...values: number[]): Uint8Array<ArrayBuffer> =>
   new Uint8Array(new Float64Array(values).buffer);
 
-export function start(computeKey: string, epoch: number, more: RecordInit = {}): QueueRecord {
-  const origin = { row: 0n, warmFromRow: 0n };
-  const init = {
+/** The first START of a key. */
+export function start(computeKey: string, epoch: number, more: StartInit = {}): QueueRecord {
+  return laterStart(computeKey, epoch, { origin: { row: 0n, warmFromRow: 0n }, ...more });
+}
+
+/** A START of a key that has an origin. */
+export function laterStart(computeKey: string, epoch: number, more: StartInit = {}): QueueRecord {
+  const value = { build: "b", ...more };
+  return create(QueueRecordSchema, {
     computeKey,
     leaseEpoch: BigInt(epoch),
-    kind: RecordKind.START,
-    sessionId: "s",
-    build: "b",
-    origin,
-  };
-  return create(QueueRecordSchema, { ...init, ...more });
+    body: { case: "start", value },
+  });
+}
+
+/** A faulty record's name in a test: `STALE_EPOCH`; "ok" when it is effective. */
+export function outcomeOf({ effective, fault }: PublishResult): string {
+  return effective
+    ? "ok"
+    : String(enumToJson(RecordFaultSchema, fault)).slice("RECORD_FAULT_".length);
 }
 
 /** One row whose seq is its row; its value is given. */
@@ -38,14 +61,18 @@ export function row(computeKey: string, epoch: number, at: number, value = at): 
   return create(QueueRecordSchema, {
     computeKey,
     leaseEpoch: BigInt(epoch),
-    kind: RecordKind.ROW,
     seq: BigInt(at),
-    row: BigInt(at),
-    count: 1,
-    bucketEndMs: float64s(firstBucketEndMs + at * dayMs),
-    knownAtMs: float64s(firstBucketEndMs + at * dayMs),
-    columns: [float64s(value)],
-    stateHash: float64s(at),
+    body: {
+      case: "rows",
+      value: {
+        row: BigInt(at),
+        count: 1,
+        bucketEndMs: float64s(firstBucketEndMs + at * dayMs),
+        knownAtMs: float64s(firstBucketEndMs + at * dayMs),
+        columns: [float64s(value)],
+        stateHash: float64s(at),
+      },
+    },
   });
 }
 
@@ -62,16 +89,15 @@ export function end(computeKey: string, epoch: number, seq: number): QueueRecord
   return create(QueueRecordSchema, {
     computeKey,
     leaseEpoch: BigInt(epoch),
-    kind: RecordKind.END,
     seq: BigInt(seq),
-    endReason: EndReason.DATA_END,
+    body: { case: "end", value: { reason: EndReason.DATA_END } },
   });
 }
 
 /** Values of the rows among records, runs taken apart. */
 export function valuesOf(records: readonly QueueRecord[]): number[] {
-  return records.flatMap((record) => {
-    if (record.kind !== RecordKind.ROW) return [];
-    return [...new Float64Array(new Uint8Array(record.columns[0]!).buffer)];
+  return records.flatMap(({ body }) => {
+    if (body.case !== "rows") return [];
+    return [...new Float64Array(new Uint8Array(body.value.columns[0]!).buffer)];
   });
 }

@@ -6,6 +6,7 @@ import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { createDagManager } from "../index.ts";
 import { testConfig } from "./open-dag.ts";
+import { testTickets } from "./test-tickets.ts";
 
 const [, , dsn = "", leaderMs = "", renewMs = "", spec = ""] = process.argv;
 process.stdin.resume().once("end", () => process.exit());
@@ -20,6 +21,6 @@ const dag = await createDagManager({
   config: testConfig,
   leaderTimes: { leaderMs: Number(leaderMs), renewMs: Number(renewMs) },
 });
-const door = await openGrpcDoor({ services: dag.services });
+const door = await openGrpcDoor({ services: dag.services, checkTicket: testTickets });
 await dag.start();
 writeSync(1, `${door.port}\n`);

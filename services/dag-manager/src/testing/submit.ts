@@ -21,7 +21,7 @@ export async function lease(
   build = "b1",
 ): Promise<number[]> {
   const asks = keys.map((computeKey) => ({ computeKey, build }));
-  const { leases } = await dag.queues.acquireLeases({ sessionId, keys: asks, waitMs: 0 });
+  const { leases } = await dag.queues.acquireLeases({ ticket: sessionId, keys: asks });
   const epochs = new Map(leases.map((one) => [one.computeKey, Number(one.leaseEpoch)]));
   return keys.map((key) => epochs.get(key) ?? 0);
 }

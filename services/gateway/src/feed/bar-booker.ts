@@ -1,4 +1,4 @@
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { OrderPath, SourceBar } from "../ports.ts";
@@ -38,12 +38,11 @@ export class BarBooker {
       if (own.length === 0) return;
       const fromRow = BigInt(orders().bookedRow(source) + 1);
       const request = {
-        from: own.map(({ computeKey }) => ({
+        keys: own.map(({ computeKey }) => ({
           computeKey,
           position: { case: "fromRow" as const, value: fromRow },
         })),
         historyOnly: true,
-        sessionId: "gateway",
       };
       const missed: SourceBar[] = [];
       const call = { principal: gateway, timeoutMs: 60_000 };

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { QueueRecordSchema, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, test } from "vitest";
 import { planPublish } from "./publish-plan.ts";
 import { barsOf } from "./source-bars.ts";
@@ -18,18 +18,25 @@ const keyOf = (computeKey: string) => (computeKey === "sma" ? undefined : { ...k
 const row = (computeKey: string, at: number, count = 1) =>
   create(QueueRecordSchema, {
     computeKey,
-    kind: RecordKind.ROW,
     seq: BigInt(at),
-    row: BigInt(at),
-    count,
-    bucketEndMs: floats(...Array.from({ length: count }, (_, k) => (at + k) * 1_000)),
-    columns: columns.map((_, column) =>
-      floats(...Array.from({ length: count }, (__, k) => column * 100 + at + k)),
-    ),
+    body: {
+      case: "rows",
+      value: {
+        row: BigInt(at),
+        count,
+        bucketEndMs: floats(...Array.from({ length: count }, (_, k) => (at + k) * 1_000)),
+        columns: columns.map((_, column) =>
+          floats(...Array.from({ length: count }, (__, k) => column * 100 + at + k)),
+        ),
+      },
+    },
   });
 
 test("rows of a feed are held one by one, what belongs to one row goes together", () => {
-  const start = create(QueueRecordSchema, { computeKey: "bars", kind: RecordKind.START });
+  const start = create(QueueRecordSchema, {
+    computeKey: "bars",
+    body: { case: "start", value: { build: "b" } },
+  });
   const records = [start, row("bars", 5), row("flow", 5), row("sma", 4), row("bars", 6)];
   const parts = planPublish(records, keyOf);
   expect(parts.map(({ indexes, wait }) => [indexes, wait?.row.row])).toEqual([

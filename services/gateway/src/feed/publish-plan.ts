@@ -2,8 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import {
   type QueueRecord,
   QueueRecordSchema,
-  RecordKind,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+  type Rows,
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { HeldRow } from "@qmtl/sdk/queues";
 import type { SourceKey } from "../store/source-key-store.ts";
 import { reader } from "./source-bars.ts";
@@ -47,39 +47,44 @@ export function planPublish(
   return parts;
 }
 
-function waitOf(key: SourceKey, record: QueueRecord): PartWait | undefined {
-  const row = Number(record.row);
-  const name = `${record.computeKey}/${record.kind}/${row}`;
+function waitOf(key: SourceKey, { computeKey, body }: QueueRecord): PartWait | undefined {
+  if (body.case !== "rows" && body.case !== "empty") return undefined;
+  const row = Number(body.value.row);
+  const name = `${computeKey}/${body.case}/${row}`;
   const { source } = key;
-  if (record.kind === RecordKind.ROW) {
-    const timeMs = reader(record.bucketEndMs)(0);
+  if (body.case === "rows") {
+    const timeMs = reader(body.value.bucketEndMs)(0);
     return { source, name, row: { row, toRow: row, timeMs } };
   }
-  if (record.kind !== RecordKind.EMPTY) return undefined;
   // Rows without a bucket of their own: known when they were written.
-  const knownMs = reader(record.knownAtMs)(0);
-  const timeMs = Number.isNaN(knownMs) ? Number.NEGATIVE_INFINITY : knownMs;
-  return { source, name, row: { row, toRow: Number(record.toRow), timeMs } };
+  const { toRow, knownAtMs: timeMs = Number.NEGATIVE_INFINITY } = body.value;
+  return { source, name, row: { row, toRow: Number(toRow), timeMs } };
 }
 
 /** The single records of a run; one that is single stays as it is. */
 function splitRun(record: QueueRecord): QueueRecord[] {
-  const { count } = record;
-  if (count <= 1) return [record];
-  const cut = (bytes: Uint8Array, at: number, width: number) =>
-    bytes.length === 0 ? bytes : bytes.subarray(at * width, (at + 1) * width);
-  const ports = record.inputSeq.length / count;
-  return Array.from({ length: count }, (_, at) =>
-    create(QueueRecordSchema, {
-      ...record,
-      seq: record.seq + BigInt(at),
-      row: record.row + BigInt(at),
-      count: 1,
-      bucketEndMs: cut(record.bucketEndMs, at, 8),
-      knownAtMs: cut(record.knownAtMs, at, 8),
-      columns: record.columns.map((column) => cut(column, at, 8)),
-      inputSeq: record.inputSeq.slice(at * ports, (at + 1) * ports),
-      stateHash: cut(record.stateHash, at, 8),
-    }),
-  );
+  const { body } = record;
+  if (body.case !== "rows" || body.value.count <= 1) return [record];
+  const { value: rows } = body;
+  return Array.from({ length: rows.count }, (_, at) => {
+    const value = rowOf(rows, at);
+    const seq = record.seq + BigInt(at);
+    return create(QueueRecordSchema, { ...record, seq, body: { case: "rows", value } });
+  });
+}
+
+/** Row `at` of a run, alone. */
+function rowOf(rows: Rows, at: number): Rows {
+  const cut = (bytes: Uint8Array): Uint8Array => bytes.subarray(8 * at, 8 * (at + 1));
+  const ports = rows.inputSeq.length / rows.count;
+  return {
+    ...rows,
+    row: rows.row + BigInt(at),
+    count: 1,
+    bucketEndMs: cut(rows.bucketEndMs),
+    knownAtMs: cut(rows.knownAtMs),
+    columns: rows.columns.map(cut),
+    inputSeq: rows.inputSeq.slice(at * ports, (at + 1) * ports),
+    stateHash: cut(rows.stateHash),
+  };
 }

@@ -2,14 +2,14 @@ import {
   type PublishRequest,
   type PublishResult,
   QueueDataService,
-  type QueueRecord,
-  RecordKind,
-} from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+} from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, failpoints } from "@qmtl/service-kit";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { SourceBar } from "../ports.ts";
+import type { SourceKey } from "../store/source-key-store.ts";
 import type { BarBooker } from "./bar-booker.ts";
 import { holdMsMax } from "./feed-barrier.ts";
 import type { FeedDesk } from "./feed-desk.ts";
@@ -31,20 +31,22 @@ export interface PublishPorts {
  * Passes records on to the log. Rows of replay sources wait at their feed's barrier; once they are effective their
  * bars are booked before the answer. Everything else goes straight through.
  *
- * @throws {QmtlError} BARRIER_HELD when a row was held for too long: nothing of it is lost, send it again.
+ * @throws {QmtlError} TICKET_SCOPE for a row of a feed that the session may not publish: it is refused before it waits, for
+ *   it would take the place of the right one. BARRIER_HELD when a row was held for too long: nothing of it is lost, send it again.
  */
 export async function publishRows(
   ports: PublishPorts,
   request: PublishRequest,
   context: CallContext,
 ): Promise<{ results: PublishResult[] }> {
-  const { records, sessionId } = request;
+  const { records, ticket } = request;
   await ports.keys.learn(records.map(({ computeKey }) => computeKey));
   const keyOf = (computeKey: string) => ports.keys.replayKey(computeKey);
+  for (const { computeKey } of records) checkFeed(keyOf(computeKey), context);
   const append = (part: readonly QueueRecord[]) =>
     ports.dag.unary(
       QueueDataService.method.publish,
-      { sessionId, records: [...part] },
+      { ticket, records: [...part] },
       callOf(context),
     );
   if (!records.some(({ computeKey }) => keyOf(computeKey) !== undefined)) return append(records);
@@ -66,6 +68,15 @@ export async function publishRows(
   return { results };
 }
 
+function checkFeed(key: SourceKey | undefined, { session }: CallContext): void {
+  if (key === undefined) return;
+  const { source, computeKey } = key;
+  if (session?.rights.includes("feed") === true && session.sources.includes(source)) return;
+  throw new QmtlError("TICKET_SCOPE", `the ticket does not cover FEED of source ${source}`, {
+    metadata: { source, compute_key: computeKey },
+  });
+}
+
 /** Waits at the barrier, but not so long that the caller's deadline passes first. */
 function hold(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
   const leftMs = context.timeoutMs ?? Number.POSITIVE_INFINITY;
@@ -85,7 +96,7 @@ async function settle(
   part.records.forEach((record, at) => {
     const key = ports.keys.replayKey(record.computeKey);
     if (key === undefined || results[at]?.effective !== true) return;
-    if (record.kind === RecordKind.START) begun.add(key.source);
+    if (record.body.case === "start") begun.add(key.source);
     else if (part.wait !== undefined) isEffective = true;
     bars.push(...barsOf(key, record));
   });
@@ -97,7 +108,7 @@ async function settle(
   (await ports.feeds.barrier(source)).rowEffective(row.toRow);
 }
 
-/** Of the pieces of a run, the first that was not effective speaks for it. */
+/** The result of a run is that of its first row that was not effective. */
 function worse(a: PublishResult | undefined, b: PublishResult | undefined): PublishResult {
   const last = b ?? a;
   if (last === undefined) throw new QmtlError("BUG", "the log gave no result for a record");

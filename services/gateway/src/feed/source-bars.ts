@@ -1,4 +1,4 @@
-import { type QueueRecord, RecordKind } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { SourceBar } from "../ports.ts";
 import type { SourceKey } from "../store/source-key-store.ts";
 
@@ -10,18 +10,18 @@ export function hasBars(key: SourceKey): boolean {
   return key.instrument !== "" && BAR_COLUMNS.every((name) => key.columns.includes(name));
 }
 
-/** The bars of a ROW record, or a run of them; none for other kinds and other keys. */
-export function barsOf(key: SourceKey, record: QueueRecord): SourceBar[] {
-  if (record.kind !== RecordKind.ROW || !hasBars(key)) return [];
-  const count = Math.max(record.count, 1);
-  const ends = reader(record.bucketEndMs);
+/** The bars of a record of rows; none for other records and other keys. */
+export function barsOf(key: SourceKey, { body }: QueueRecord): SourceBar[] {
+  if (body.case !== "rows" || !hasBars(key)) return [];
+  const { value: rows } = body;
+  const ends = reader(rows.bucketEndMs);
   const [open, high, low, close] = BAR_COLUMNS.map((name) =>
-    reader(record.columns[key.columns.indexOf(name)] ?? new Uint8Array()),
+    reader(rows.columns[key.columns.indexOf(name)] ?? new Uint8Array()),
   );
-  return Array.from({ length: count }, (_, at) => ({
+  return Array.from({ length: rows.count }, (_, at) => ({
     source: key.source,
     instrument: key.instrument,
-    row: Number(record.row) + at,
+    row: Number(rows.row) + at,
     bucketEndMs: ends(at),
     open: open!(at),
     high: high!(at),

@@ -1,5 +1,5 @@
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
 import type { FeedDesk } from "../feed/feed-desk.ts";
 import { type PublishPorts, publishRows } from "../feed/publish-rows.ts";

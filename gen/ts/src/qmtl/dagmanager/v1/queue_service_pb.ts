@@ -2,13 +2,15 @@
 // @generated from file qmtl/dagmanager/v1/queue_service.proto (package qmtl.dagmanager.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ContextSwap, SwapPhase } from "../../control/v1/context_swap_pb.ts";
 import { file_qmtl_control_v1_context_swap } from "../../control/v1/context_swap_pb.ts";
-import type { Origin } from "../../data/v1/queue_data_pb.ts";
-import { file_qmtl_data_v1_queue_data } from "../../data/v1/queue_data_pb.ts";
+import type { FoldState, Origin } from "../../data/v1/queue_record_pb.ts";
+import { file_qmtl_data_v1_queue_record } from "../../data/v1/queue_record_pb.ts";
 import type { QueueDescriptor, TagQuery } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
@@ -16,13 +18,13 @@ import type { ComputeContext } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/dagmanager/v1/queue_service.proto.
  */
 export const file_qmtl_dagmanager_v1_queue_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZxbXRsL2RhZ21hbmFnZXIvdjEvcXVldWVfc2VydmljZS5wcm90bxIScW10bC5kYWdtYW5hZ2VyLnYxIoECChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIuCgVxdWVyeRgCIAEoCzIXLnFtdGwuZ3JhcGgudjEuVGFnUXVlcnlCBrpIA8gBARIhChBpbnRlcnZhbF9zZWNvbmRzGAMgASgDQge6SAQiAiAAEi0KB2NvbnRleHQYBCABKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSHQoJcGFnZV9zaXplGAUgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBiABKAkilwEKF0xpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUCCgpRdWV1ZVN0YXRzEi0KBXF1ZXVlGAEgASgLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISEAoIbmV4dF9zZXEYAiABKAQSEAoIbmV4dF9yb3cYAyABKAMSDQoFZXBvY2gYBCABKAQSGQoRaG9sZGVyX3Nlc3Npb25faWQYBSABKAkSFAoMdm9pZF9yZWNvcmRzGAYgASgEEg0KBWVuZGVkGAcgASgIEg8KB2Jsb2NrZWQYCCABKAgSGgoSbGFzdF9idWNrZXRfZW5kX21zGAkgASgDEhQKDHN0cmF0ZWd5X2lkcxgKIAMoCRISCgpjYW5kaWRhdGVzGAsgASgNIoABChRHZXRRdWV1ZVN0YXRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHwoMY29tcHV0ZV9rZXlzGAIgAygJQgm6SAaSAQMQ6AcSEwoLc3RyYXRlZ3lfaWQYAyABKAkifAoVR2V0UXVldWVTdGF0c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5kYWdtYW5hZ2VyLnYxLlF1ZXVlU3RhdHMibgoITGVhc2VBc2sSMQoLY29tcHV0ZV9rZXkYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSFgoFYnVpbGQYAiABKAlCB7pIBHICEAESFwoPdXBzdHJlYW1zX2xvY2FsGAMgASgIIrwBChRBY3F1aXJlTGVhc2VzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARI3CgRrZXlzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlQXNrQgu6SAiSAQUIARDoBxIaCgd3YWl0X21zGAQgASgNQgm6SAYqBBiw6gEi3QEKCU5vZGVMZWFzZRITCgtjb21wdXRlX2tleRgBIAEoCRITCgtsZWFzZV9lcG9jaBgCIAEoBBIQCghsZWFzZV9tcxgDIAEoDRIRCgltYXJnaW5fbXMYBCABKA0SEAoIcmVuZXdfbXMYBSABKA0SJAoGb3JpZ2luGAYgASgLMhQucW10bC5kYXRhLnYxLk9yaWdpbhIXCg9jaGVja3BvaW50X2pzb24YByABKAkSFgoOc2VydmVyX3RpbWVfbXMYCCABKAMSGAoQZmVlZF9maW5nZXJwcmludBgJIAEoCSJ7ChVBY3F1aXJlTGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgZsZWFzZXMYAiADKAsyHS5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZUxlYXNlIjQKCExlYXNlUmVmEhMKC2NvbXB1dGVfa2V5GAEgASgJEhMKC2xlYXNlX2Vwb2NoGAIgASgEIp4BChJSZW5ld0xlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCnNlc3Npb25faWQYAiABKAlCB7pIBHICEAESNwoGbGVhc2VzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlUmVmQgm6SAaSAQMQ6AciSwoMTGVhc2VSZW5ld2FsEhMKC2NvbXB1dGVfa2V5GAEgASgJEg8KB3JlbmV3ZWQYAiABKAgSFQoNY3VycmVudF9lcG9jaBgDIAEoBCKWAQoTUmVuZXdMZWFzZXNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjIKCHJlbmV3YWxzGAIgAygLMiAucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlUmVuZXdhbBIWCg5zZXJ2ZXJfdGltZV9tcxgDIAEoAyKwAQoUUmVsZWFzZUxlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCnNlc3Npb25faWQYAiABKAlCB7pIBHICEAESNwoGbGVhc2VzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlUmVmQgm6SAaSAQMQ6AcSDgoGcmVhc29uGAQgASgJIkwKFVJlbGVhc2VMZWFzZXNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uInQKDE5vZGVTbmFwc2hvdBIcCgtjb21wdXRlX2tleRgBIAEoCUIHukgEcgIQARILCgNzZXEYAiABKAQSCwoDcm93GAMgASgDEhIKCnN0YXRlX2hhc2gYBCABKAwSGAoFc3RhdGUYBSABKAxCCbpIBnoEGICAQCKoAQoTUHV0U25hcHNob3RzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARJACglzbmFwc2hvdHMYAyADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZVNuYXBzaG90Qgu6SAiSAQUIARDoByJsChRQdXRTbmFwc2hvdHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnN0b3JlZBgCIAEoDRIPCgdpZ25vcmVkGAMgASgNImwKE0dldFNuYXBzaG90c1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEiEKDGNvbXB1dGVfa2V5cxgCIAMoCUILukgIkgEFCAEQ6AcigAEKFEdldFNuYXBzaG90c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMwoJc25hcHNob3RzGAIgAygLMiAucW10bC5kYWdtYW5hZ2VyLnYxLk5vZGVTbmFwc2hvdCKFAQoUQWR2YW5jZVJlcGxheVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhcKBnNvdXJjZRgCIAEoCUIHukgEcgIQARIQCgh1bnRpbF9tcxgDIAEoAxIOCgZ0b19lbmQYBCABKAgiogEKFUFkdmFuY2VSZXBsYXlSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhUKCHVudGlsX21zGAIgASgDSACIAQESEgoKcGFzc2VkX3JvdxgDIAEoAxIcChRwYXNzZWRfYnVja2V0X2VuZF9tcxgEIAEoA0ILCglfdW50aWxfbXMiXwoQR2V0UmVwbGF5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USFwoGc291cmNlGAIgASgJQge6SARyAhABIvEBChFHZXRSZXBsYXlSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhUKCHVudGlsX21zGAIgASgDSACIAQESEgoKcGFzc2VkX3JvdxgDIAEoAxIcChRwYXNzZWRfYnVja2V0X2VuZF9tcxgEIAEoAxIxCgdydW5uZXJzGAUgAygLMiAucW10bC5kYWdtYW5hZ2VyLnYxLlJlcGxheVJ1bm5lchIPCgdzZXR0bGVkGAYgASgIEg0KBWVuZGVkGAcgASgIQgsKCV91bnRpbF9tcyKJAQoMUmVwbGF5UnVubmVyEhsKCnNlc3Npb25faWQYASABKAlCB7pIBHICEAESEAoId29ybGRfaWQYAiABKAkSFAoMc3RyYXRlZ3lfaWRzGAMgAygJEhAKCGZyb21fcm93GAQgASgDEhEKCWVuZGVkX3JvdxgFIAEoAxIPCgdkcm9wcGVkGAYgASgIIqIBChlDcmVhdGVSZXBsYXlSdW5uZXJSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZzb3VyY2UYAiABKAlCB7pIBHICEAESOAoGcnVubmVyGAMgASgLMiAucW10bC5kYWdtYW5hZ2VyLnYxLlJlcGxheVJ1bm5lckIGukgDyAEBIoMBChpDcmVhdGVSZXBsYXlSdW5uZXJSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjAKBnJ1bm5lchgCIAEoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5SZXBsYXlSdW5uZXIihQEKGURlbGV0ZVJlcGxheVJ1bm5lclJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhcKBnNvdXJjZRgCIAEoCUIHukgEcgIQARIbCgpzZXNzaW9uX2lkGAMgASgJQge6SARyAhABIlEKGkRlbGV0ZVJlcGxheVJ1bm5lclJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24iuQEKEk9wZW5Db250ZXh0UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHAoLc3RyYXRlZ3lfaWQYAiABKAlCB7pIBHICEAESNQoHY29udGV4dBgDIAEoCzIcLnFtdGwudHlwZS52MS5Db21wdXRlQ29udGV4dEIGukgDyAEBEhoKB3dhaXRfbXMYBCABKA1CCbpIBioEGODUAyKJAQoTT3BlbkNvbnRleHRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHN3YXAYAiABKAsyHC5xbXRsLmNvbnRyb2wudjEuQ29udGV4dFN3YXASEQoJd2FybV9rZXlzGAMgASgNIu4BCg5BY2tTd2FwUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKc2Vzc2lvbl9pZBgCIAEoCUIHukgEcgIQARIYCgdzd2FwX2lkGAMgASgJQge6SARyAhABEikKBXBoYXNlGAQgASgOMhoucW10bC5jb250cm9sLnYxLlN3YXBQaGFzZRIRCgllbmRlZF9yb3cYBSABKAMSEAoId2FybV9yb3cYBiABKAMSDwoHcmVmdXNlZBgHIAEoCBIQCghmcm9tX3JvdxgIIAEoAyJyCg9BY2tTd2FwUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgRzd2FwGAIgASgLMhwucW10bC5jb250cm9sLnYxLkNvbnRleHRTd2FwMtcLCgxRdWV1ZVNlcnZpY2USeQoPTGlzdFF1ZXVlc0J5VGFnEioucW10bC5kYWdtYW5hZ2VyLnYxLkxpc3RRdWV1ZXNCeVRhZ1JlcXVlc3QaKy5xbXRsLmRhZ21hbmFnZXIudjEuTGlzdFF1ZXVlc0J5VGFnUmVzcG9uc2UiDZACAaK7GAYIARICBQYSbwoNR2V0UXVldWVTdGF0cxIoLnFtdGwuZGFnbWFuYWdlci52MS5HZXRRdWV1ZVN0YXRzUmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5HZXRRdWV1ZVN0YXRzUmVzcG9uc2UiCZACAaK7GAIIARJyCg1BY3F1aXJlTGVhc2VzEigucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXF1ZXN0GikucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXNwb25zZSIMkAICorsYBQgCEgEFEmwKC1JlbmV3TGVhc2VzEiYucW10bC5kYWdtYW5hZ2VyLnYxLlJlbmV3TGVhc2VzUmVxdWVzdBonLnFtdGwuZGFnbWFuYWdlci52MS5SZW5ld0xlYXNlc1Jlc3BvbnNlIgyQAgKiuxgFCAISAQUScgoNUmVsZWFzZUxlYXNlcxIoLnFtdGwuZGFnbWFuYWdlci52MS5SZWxlYXNlTGVhc2VzUmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5SZWxlYXNlTGVhc2VzUmVzcG9uc2UiDJACAqK7GAUIAhIBBRJsCgxQdXRTbmFwc2hvdHMSJy5xbXRsLmRhZ21hbmFnZXIudjEuUHV0U25hcHNob3RzUmVxdWVzdBooLnFtdGwuZGFnbWFuYWdlci52MS5QdXRTbmFwc2hvdHNSZXNwb25zZSIJkAICorsYAggCEmwKDEdldFNuYXBzaG90cxInLnFtdGwuZGFnbWFuYWdlci52MS5HZXRTbmFwc2hvdHNSZXF1ZXN0GigucW10bC5kYWdtYW5hZ2VyLnYxLkdldFNuYXBzaG90c1Jlc3BvbnNlIgmQAgGiuxgCCAESbwoNQWR2YW5jZVJlcGxheRIoLnFtdGwuZGFnbWFuYWdlci52MS5BZHZhbmNlUmVwbGF5UmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5BZHZhbmNlUmVwbGF5UmVzcG9uc2UiCZACAqK7GAIIAxJnCglHZXRSZXBsYXkSJC5xbXRsLmRhZ21hbmFnZXIudjEuR2V0UmVwbGF5UmVxdWVzdBolLnFtdGwuZGFnbWFuYWdlci52MS5HZXRSZXBsYXlSZXNwb25zZSINkAIBorsYBggBEgIFBhJ+ChJDcmVhdGVSZXBsYXlSdW5uZXISLS5xbXRsLmRhZ21hbmFnZXIudjEuQ3JlYXRlUmVwbGF5UnVubmVyUmVxdWVzdBouLnFtdGwuZGFnbWFuYWdlci52MS5DcmVhdGVSZXBsYXlSdW5uZXJSZXNwb25zZSIJkAICorsYAggCEoEBChJEZWxldGVSZXBsYXlSdW5uZXISLS5xbXRsLmRhZ21hbmFnZXIudjEuRGVsZXRlUmVwbGF5UnVubmVyUmVxdWVzdBouLnFtdGwuZGFnbWFuYWdlci52MS5EZWxldGVSZXBsYXlSdW5uZXJSZXNwb25zZSIMkAICorsYBQgCEgEGEmwKC09wZW5Db250ZXh0EiYucW10bC5kYWdtYW5hZ2VyLnYxLk9wZW5Db250ZXh0UmVxdWVzdBonLnFtdGwuZGFnbWFuYWdlci52MS5PcGVuQ29udGV4dFJlc3BvbnNlIgyQAgKiuxgFEgEGKAESXQoHQWNrU3dhcBIiLnFtdGwuZGFnbWFuYWdlci52MS5BY2tTd2FwUmVxdWVzdBojLnFtdGwuZGFnbWFuYWdlci52MS5BY2tTd2FwUmVzcG9uc2UiCZACAqK7GAIIAkJWChVpby5xbXRsLmRhZ21hbmFnZXIudjFQAVo7Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZGFnbWFuYWdlci92MTtkYWdtYW5hZ2VydjFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_control_v1_context_swap, file_qmtl_data_v1_queue_data, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiZxbXRsL2RhZ21hbmFnZXIvdjEvcXVldWVfc2VydmljZS5wcm90bxIScW10bC5kYWdtYW5hZ2VyLnYxIoECChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIuCgVxdWVyeRgCIAEoCzIXLnFtdGwuZ3JhcGgudjEuVGFnUXVlcnlCBrpIA8gBARIhChBpbnRlcnZhbF9zZWNvbmRzGAMgASgDQge6SAQiAiAAEi0KB2NvbnRleHQYBCABKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSHQoJcGFnZV9zaXplGAUgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBiABKAkilwEKF0xpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUCCgpRdWV1ZVN0YXRzEi0KBXF1ZXVlGAEgASgLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISEAoIbmV4dF9zZXEYAiABKAQSEAoIbmV4dF9yb3cYAyABKAMSDQoFZXBvY2gYBCABKAQSGQoRaG9sZGVyX3Nlc3Npb25faWQYBSABKAkSFAoMdm9pZF9yZWNvcmRzGAYgASgEEg0KBWVuZGVkGAcgASgIEg8KB2Jsb2NrZWQYCCABKAgSGgoSbGFzdF9idWNrZXRfZW5kX21zGAkgASgDEhQKDHN0cmF0ZWd5X2lkcxgKIAMoCRISCgpjYW5kaWRhdGVzGAsgASgNIoABChRHZXRRdWV1ZVN0YXRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHwoMY29tcHV0ZV9rZXlzGAIgAygJQgm6SAaSAQMQ6AcSEwoLc3RyYXRlZ3lfaWQYAyABKAkifAoVR2V0UXVldWVTdGF0c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5kYWdtYW5hZ2VyLnYxLlF1ZXVlU3RhdHMicQoITGVhc2VBc2sSMQoLY29tcHV0ZV9rZXkYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSGQoFYnVpbGQYAiABKAlCCrpIB3IFEAEYyAESFwoPdXBzdHJlYW1zX2xvY2FsGAMgASgIItYBChRBY3F1aXJlTGVhc2VzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEjcKBGtleXMYAyADKAsyHC5xbXRsLmRhZ21hbmFnZXIudjEuTGVhc2VBc2tCC7pICJIBBQgBEOgHEjUKBHdhaXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCB4yACKqAgoJTm9kZUxlYXNlEhMKC2NvbXB1dGVfa2V5GAEgASgJEhMKC2xlYXNlX2Vwb2NoGAIgASgEEigKBWxlYXNlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBm1hcmdpbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIxCg5yZW5ld19pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIkCgZvcmlnaW4YBiABKAsyFC5xbXRsLmRhdGEudjEuT3JpZ2luEisKCmNoZWNrcG9pbnQYByABKAsyFy5xbXRsLmRhdGEudjEuRm9sZFN0YXRlEhgKEGZlZWRfZmluZ2VycHJpbnQYCCABKAkirAEKFUFjcXVpcmVMZWFzZXNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KBmxlYXNlcxgCIAMoCzIdLnFtdGwuZGFnbWFuYWdlci52MS5Ob2RlTGVhc2USLwoLc2VydmVyX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKCExlYXNlUmVmEjEKC2NvbXB1dGVfa2V5GAEgASgJQhy6SBlyFzIVXmJsYWtlMzpbMC05YS1mXXs2NH0kEhwKC2xlYXNlX2Vwb2NoGAIgASgEQge6SAQyAiAAIp8BChJSZW5ld0xlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKBnRpY2tldBgCIAEoCUIKgAEBukgEcgIQARI5CgZsZWFzZXMYAyADKAsyHC5xbXRsLmRhZ21hbmFnZXIudjEuTGVhc2VSZWZCC7pICJIBBQgBEOgHIksKDExlYXNlUmVuZXdhbBITCgtjb21wdXRlX2tleRgBIAEoCRIPCgdyZW5ld2VkGAIgASgIEhUKDWN1cnJlbnRfZXBvY2gYAyABKAQirwEKE1JlbmV3TGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIyCghyZW5ld2FscxgCIAMoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5MZWFzZVJlbmV3YWwSLwoLc2VydmVyX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuABChRSZWxlYXNlTGVhc2VzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEjkKBmxlYXNlcxgDIAMoCzIcLnFtdGwuZGFnbWFuYWdlci52MS5MZWFzZVJlZkILukgIkgEFCAEQ6AcSPQoGcmVhc29uGAQgASgOMiEucW10bC5kYWdtYW5hZ2VyLnYxLlJlbGVhc2VSZWFzb25CCrpIB4IBBBABIAAiTAoVUmVsZWFzZUxlYXNlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24ikgEKDE5vZGVTbmFwc2hvdBIxCgtjb21wdXRlX2tleRgBIAEoCUIcukgZchcyFV5ibGFrZTM6WzAtOWEtZl17NjR9JBILCgNzZXEYAiABKAQSCwoDcm93GAMgASgDEhsKCnN0YXRlX2hhc2gYBCABKAxCB7pIBHoCGCASGAoFc3RhdGUYBSABKAxCCbpIBnoEGICAQCKnAQoTUHV0U25hcHNob3RzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEkAKCXNuYXBzaG90cxgDIAMoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5Ob2RlU25hcHNob3RCC7pICJIBBQgBEOgHImwKFFB1dFNuYXBzaG90c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SDgoGc3RvcmVkGAIgASgNEg8KB2lnbm9yZWQYAyABKA0ibAoTR2V0U25hcHNob3RzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USIQoMY29tcHV0ZV9rZXlzGAIgAygJQgu6SAiSAQUIARDoByKYAQoUR2V0U25hcHNob3RzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIzCglzbmFwc2hvdHMYAiADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZVNuYXBzaG90EhYKDnJlbWFpbmluZ19rZXlzGAMgAygJIoUBChRBZHZhbmNlUmVwbGF5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USFwoGc291cmNlGAIgASgJQge6SARyAhABEhAKCHVudGlsX21zGAMgASgDEg4KBnRvX2VuZBgEIAEoCCKiAQoVQWR2YW5jZVJlcGxheVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFQoIdW50aWxfbXMYAiABKANIAIgBARISCgpwYXNzZWRfcm93GAMgASgDEhwKFHBhc3NlZF9idWNrZXRfZW5kX21zGAQgASgDQgsKCV91bnRpbF9tcyJfChBHZXRSZXBsYXlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZzb3VyY2UYAiABKAlCB7pIBHICEAEi8QEKEUdldFJlcGxheVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFQoIdW50aWxfbXMYAiABKANIAIgBARISCgpwYXNzZWRfcm93GAMgASgDEhwKFHBhc3NlZF9idWNrZXRfZW5kX21zGAQgASgDEjEKB3J1bm5lcnMYBSADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuUmVwbGF5UnVubmVyEg8KB3NldHRsZWQYBiABKAgSDQoFZW5kZWQYByABKAhCCwoJX3VudGlsX21zIokBCgxSZXBsYXlSdW5uZXISGwoKc2Vzc2lvbl9pZBgBIAEoCUIHukgEcgIQARIQCgh3b3JsZF9pZBgCIAEoCRIUCgxzdHJhdGVneV9pZHMYAyADKAkSEAoIZnJvbV9yb3cYBCABKAMSEQoJZW5kZWRfcm93GAUgASgDEg8KB2Ryb3BwZWQYBiABKAgiogEKGUNyZWF0ZVJlcGxheVJ1bm5lclJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhcKBnNvdXJjZRgCIAEoCUIHukgEcgIQARI4CgZydW5uZXIYAyABKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuUmVwbGF5UnVubmVyQga6SAPIAQEigwEKGkNyZWF0ZVJlcGxheVJ1bm5lclJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMAoGcnVubmVyGAIgASgLMiAucW10bC5kYWdtYW5hZ2VyLnYxLlJlcGxheVJ1bm5lciKFAQoZRGVsZXRlUmVwbGF5UnVubmVyUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USFwoGc291cmNlGAIgASgJQge6SARyAhABEhsKCnNlc3Npb25faWQYAyABKAlCB7pIBHICEAEiUQoaRGVsZXRlUmVwbGF5UnVubmVyUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiK5AQoST3BlbkNvbnRleHRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIcCgtzdHJhdGVneV9pZBgCIAEoCUIHukgEcgIQARI1Cgdjb250ZXh0GAMgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0Qga6SAPIAQESGgoHd2FpdF9tcxgEIAEoDUIJukgGKgQY4NQDIokBChNPcGVuQ29udGV4dFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoEc3dhcBgCIAEoCzIcLnFtdGwuY29udHJvbC52MS5Db250ZXh0U3dhcBIRCgl3YXJtX2tleXMYAyABKA0i7gEKDkFja1N3YXBSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIbCgpzZXNzaW9uX2lkGAIgASgJQge6SARyAhABEhgKB3N3YXBfaWQYAyABKAlCB7pIBHICEAESKQoFcGhhc2UYBCABKA4yGi5xbXRsLmNvbnRyb2wudjEuU3dhcFBoYXNlEhEKCWVuZGVkX3JvdxgFIAEoAxIQCgh3YXJtX3JvdxgGIAEoAxIPCgdyZWZ1c2VkGAcgASgIEhAKCGZyb21fcm93GAggASgDInIKD0Fja1N3YXBSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHN3YXAYAiABKAsyHC5xbXRsLmNvbnRyb2wudjEuQ29udGV4dFN3YXAqZQoNUmVsZWFzZVJlYXNvbhIeChpSRUxFQVNFX1JFQVNPTl9VTlNQRUNJRklFRBAAEhcKE1JFTEVBU0VfUkVBU09OX1NUT1AQARIbChdSRUxFQVNFX1JFQVNPTl9ESVZFUkdFRBACMuYLCgxRdWV1ZVNlcnZpY2USeQoPTGlzdFF1ZXVlc0J5VGFnEioucW10bC5kYWdtYW5hZ2VyLnYxLkxpc3RRdWV1ZXNCeVRhZ1JlcXVlc3QaKy5xbXRsLmRhZ21hbmFnZXIudjEuTGlzdFF1ZXVlc0J5VGFnUmVzcG9uc2UiDZACAaK7GAYIARICBQYSbwoNR2V0UXVldWVTdGF0cxIoLnFtdGwuZGFnbWFuYWdlci52MS5HZXRRdWV1ZVN0YXRzUmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5HZXRRdWV1ZVN0YXRzUmVzcG9uc2UiCZACAaK7GAIIARJ2Cg1BY3F1aXJlTGVhc2VzEigucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXF1ZXN0GikucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJwCgtSZW5ld0xlYXNlcxImLnFtdGwuZGFnbWFuYWdlci52MS5SZW5ld0xlYXNlc1JlcXVlc3QaJy5xbXRsLmRhZ21hbmFnZXIudjEuUmVuZXdMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJ2Cg1SZWxlYXNlTGVhc2VzEigucW10bC5kYWdtYW5hZ2VyLnYxLlJlbGVhc2VMZWFzZXNSZXF1ZXN0GikucW10bC5kYWdtYW5hZ2VyLnYxLlJlbGVhc2VMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJvCgxQdXRTbmFwc2hvdHMSJy5xbXRsLmRhZ21hbmFnZXIudjEuUHV0U25hcHNob3RzUmVxdWVzdBooLnFtdGwuZGFnbWFuYWdlci52MS5QdXRTbmFwc2hvdHNSZXNwb25zZSIMkAICorsYBQgCGgECEmwKDEdldFNuYXBzaG90cxInLnFtdGwuZGFnbWFuYWdlci52MS5HZXRTbmFwc2hvdHNSZXF1ZXN0GigucW10bC5kYWdtYW5hZ2VyLnYxLkdldFNuYXBzaG90c1Jlc3BvbnNlIgmQAgGiuxgCCAESbwoNQWR2YW5jZVJlcGxheRIoLnFtdGwuZGFnbWFuYWdlci52MS5BZHZhbmNlUmVwbGF5UmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5BZHZhbmNlUmVwbGF5UmVzcG9uc2UiCZACAqK7GAIIAxJnCglHZXRSZXBsYXkSJC5xbXRsLmRhZ21hbmFnZXIudjEuR2V0UmVwbGF5UmVxdWVzdBolLnFtdGwuZGFnbWFuYWdlci52MS5HZXRSZXBsYXlSZXNwb25zZSINkAIBorsYBggBEgIFBhJ+ChJDcmVhdGVSZXBsYXlSdW5uZXISLS5xbXRsLmRhZ21hbmFnZXIudjEuQ3JlYXRlUmVwbGF5UnVubmVyUmVxdWVzdBouLnFtdGwuZGFnbWFuYWdlci52MS5DcmVhdGVSZXBsYXlSdW5uZXJSZXNwb25zZSIJkAICorsYAggCEoEBChJEZWxldGVSZXBsYXlSdW5uZXISLS5xbXRsLmRhZ21hbmFnZXIudjEuRGVsZXRlUmVwbGF5UnVubmVyUmVxdWVzdBouLnFtdGwuZGFnbWFuYWdlci52MS5EZWxldGVSZXBsYXlSdW5uZXJSZXNwb25zZSIMkAICorsYBQgCEgEGEmwKC09wZW5Db250ZXh0EiYucW10bC5kYWdtYW5hZ2VyLnYxLk9wZW5Db250ZXh0UmVxdWVzdBonLnFtdGwuZGFnbWFuYWdlci52MS5PcGVuQ29udGV4dFJlc3BvbnNlIgyQAgKiuxgFEgEGKAESXQoHQWNrU3dhcBIiLnFtdGwuZGFnbWFuYWdlci52MS5BY2tTd2FwUmVxdWVzdBojLnFtdGwuZGFnbWFuYWdlci52MS5BY2tTd2FwUmVzcG9uc2UiCZACAqK7GAIIAkJWChVpby5xbXRsLmRhZ21hbmFnZXIudjFQAVo7Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZGFnbWFuYWdlci92MTtkYWdtYW5hZ2VydjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_control_v1_context_swap, file_qmtl_data_v1_queue_record, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
  * Asks which queues match.
@@ -270,7 +272,7 @@ export const GetQueueStatsResponseSchema: GenMessage<GetQueueStatsResponse> = /*
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 4);
 
 /**
- * One key of an Acquire.
+ * One key of an acquire.
  *
  * @generated from message qmtl.dagmanager.v1.LeaseAsk
  */
@@ -283,7 +285,7 @@ export type LeaseAsk = Message<"qmtl.dagmanager.v1.LeaseAsk"> & {
   computeKey: string;
 
   /**
-   * Hash of runtime version and code hash.
+   * Hash of runtime version and code hash; sessions of one build compute the same bits.
    *
    * @generated from field: string build = 2;
    */
@@ -311,32 +313,32 @@ export const LeaseAskSchema: GenMessage<LeaseAsk> = /*@__PURE__*/
  */
 export type AcquireLeasesRequest = Message<"qmtl.dagmanager.v1.AcquireLeasesRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Session.
+   * Names the session. COMPUTE: keys of nodes of its strategies; FEED: keys of its sources.
    *
-   * @generated from field: string session_id = 2;
+   * @generated from field: string ticket = 2;
    */
-  sessionId: string;
+  ticket: string;
 
   /**
-   * At most 1,000 keys.
+   * Keys.
    *
    * @generated from field: repeated qmtl.dagmanager.v1.LeaseAsk keys = 3;
    */
   keys: LeaseAsk[];
 
   /**
-   * Longest wait, milliseconds; 0 = answer at once; at most 30,000.
+   * Longest wait; absent: answer at once; at most 30 s.
    *
-   * @generated from field: uint32 wait_ms = 4;
+   * @generated from field: google.protobuf.Duration wait = 4;
    */
-  waitMs: number;
+  wait?: Duration | undefined;
 };
 
 /**
@@ -369,23 +371,23 @@ export type NodeLease = Message<"qmtl.dagmanager.v1.NodeLease"> & {
   /**
    * Length, counted by the holder from before it asked.
    *
-   * @generated from field: uint32 lease_ms = 3;
+   * @generated from field: google.protobuf.Duration lease = 3;
    */
-  leaseMs: number;
+  lease?: Duration | undefined;
 
   /**
    * Taken off at the holder.
    *
-   * @generated from field: uint32 margin_ms = 4;
+   * @generated from field: google.protobuf.Duration margin = 4;
    */
-  marginMs: number;
+  margin?: Duration | undefined;
 
   /**
    * How often to renew.
    *
-   * @generated from field: uint32 renew_ms = 5;
+   * @generated from field: google.protobuf.Duration renew_interval = 5;
    */
-  renewMs: number;
+  renewInterval?: Duration | undefined;
 
   /**
    * Recorded origin; absent before the first START.
@@ -395,23 +397,16 @@ export type NodeLease = Message<"qmtl.dagmanager.v1.NodeLease"> & {
   origin?: Origin | undefined;
 
   /**
-   * Fold state of the newest checkpoint, canonical JSON.
+   * State of the fold when it was granted.
    *
-   * @generated from field: string checkpoint_json = 7;
+   * @generated from field: qmtl.data.v1.FoldState checkpoint = 7;
    */
-  checkpointJson: string;
+  checkpoint?: FoldState | undefined;
 
   /**
-   * Time of the DAG Manager, milliseconds since the epoch.
+   * Fingerprint of the feed at the last START; sources only.
    *
-   * @generated from field: int64 server_time_ms = 8;
-   */
-  serverTimeMs: bigint;
-
-  /**
-   * Fingerprint of the feed at the last START, for sources.
-   *
-   * @generated from field: string feed_fingerprint = 9;
+   * @generated from field: string feed_fingerprint = 8;
    */
   feedFingerprint: string;
 };
@@ -430,18 +425,25 @@ export const NodeLeaseSchema: GenMessage<NodeLease> = /*@__PURE__*/
  */
 export type AcquireLeasesResponse = Message<"qmtl.dagmanager.v1.AcquireLeasesResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Granted.
+   * The leases.
    *
    * @generated from field: repeated qmtl.dagmanager.v1.NodeLease leases = 2;
    */
   leases: NodeLease[];
+
+  /**
+   * Time of the DAG Manager.
+   *
+   * @generated from field: google.protobuf.Timestamp server_time = 3;
+   */
+  serverTime?: Timestamp | undefined;
 };
 
 /**
@@ -452,7 +454,7 @@ export const AcquireLeasesResponseSchema: GenMessage<AcquireLeasesResponse> = /*
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 8);
 
 /**
- * One key of a Renew.
+ * One lease held.
  *
  * @generated from message qmtl.dagmanager.v1.LeaseRef
  */
@@ -480,24 +482,24 @@ export const LeaseRefSchema: GenMessage<LeaseRef> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 9);
 
 /**
- * Renews up to 1,000 leases.
+ * Renews leases.
  *
  * @generated from message qmtl.dagmanager.v1.RenewLeasesRequest
  */
 export type RenewLeasesRequest = Message<"qmtl.dagmanager.v1.RenewLeasesRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Session.
+   * Names the session.
    *
-   * @generated from field: string session_id = 2;
+   * @generated from field: string ticket = 2;
    */
-  sessionId: string;
+  ticket: string;
 
   /**
    * Leases.
@@ -528,14 +530,14 @@ export type LeaseRenewal = Message<"qmtl.dagmanager.v1.LeaseRenewal"> & {
   computeKey: string;
 
   /**
-   * True: renewed.
+   * True: renewed. False: lost.
    *
    * @generated from field: bool renewed = 2;
    */
   renewed: boolean;
 
   /**
-   * LEASE_LOST with the epoch in force.
+   * Epoch in force.
    *
    * @generated from field: uint64 current_epoch = 3;
    */
@@ -550,31 +552,31 @@ export const LeaseRenewalSchema: GenMessage<LeaseRenewal> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 11);
 
 /**
- * Same order as asked.
+ * One per lease, same order.
  *
  * @generated from message qmtl.dagmanager.v1.RenewLeasesResponse
  */
 export type RenewLeasesResponse = Message<"qmtl.dagmanager.v1.RenewLeasesResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Renewals.
+   * The renewals.
    *
    * @generated from field: repeated qmtl.dagmanager.v1.LeaseRenewal renewals = 2;
    */
   renewals: LeaseRenewal[];
 
   /**
-   * Time of the DAG Manager, milliseconds since the epoch.
+   * Time of the DAG Manager.
    *
-   * @generated from field: int64 server_time_ms = 3;
+   * @generated from field: google.protobuf.Timestamp server_time = 3;
    */
-  serverTimeMs: bigint;
+  serverTime?: Timestamp | undefined;
 };
 
 /**
@@ -591,18 +593,18 @@ export const RenewLeasesResponseSchema: GenMessage<RenewLeasesResponse> = /*@__P
  */
 export type ReleaseLeasesRequest = Message<"qmtl.dagmanager.v1.ReleaseLeasesRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Session.
+   * Names the session; leases of another are left alone.
    *
-   * @generated from field: string session_id = 2;
+   * @generated from field: string ticket = 2;
    */
-  sessionId: string;
+  ticket: string;
 
   /**
    * Leases.
@@ -612,11 +614,11 @@ export type ReleaseLeasesRequest = Message<"qmtl.dagmanager.v1.ReleaseLeasesRequ
   leases: LeaseRef[];
 
   /**
-   * stop, or diverged.
+   * Why.
    *
-   * @generated from field: string reason = 4;
+   * @generated from field: qmtl.dagmanager.v1.ReleaseReason reason = 4;
    */
-  reason: string;
+  reason: ReleaseReason;
 };
 
 /**
@@ -627,13 +629,13 @@ export const ReleaseLeasesRequestSchema: GenMessage<ReleaseLeasesRequest> = /*@_
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 13);
 
 /**
- * Done.
+ * Given up.
  *
  * @generated from message qmtl.dagmanager.v1.ReleaseLeasesResponse
  */
 export type ReleaseLeasesResponse = Message<"qmtl.dagmanager.v1.ReleaseLeasesResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -682,7 +684,7 @@ export type NodeSnapshot = Message<"qmtl.dagmanager.v1.NodeSnapshot"> & {
   stateHash: Uint8Array;
 
   /**
-   * Canonical `save()` bytes; at most 1 MiB.
+   * Canonical state; the format is the build's own; at most 1 MiB.
    *
    * @generated from field: bytes state = 5;
    */
@@ -703,18 +705,18 @@ export const NodeSnapshotSchema: GenMessage<NodeSnapshot> = /*@__PURE__*/
  */
 export type PutSnapshotsRequest = Message<"qmtl.dagmanager.v1.PutSnapshotsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Session.
+   * Names the session; it must hold the leases of the keys.
    *
-   * @generated from field: string session_id = 2;
+   * @generated from field: string ticket = 2;
    */
-  sessionId: string;
+  ticket: string;
 
   /**
    * Snapshots.
@@ -738,7 +740,7 @@ export const PutSnapshotsRequestSchema: GenMessage<PutSnapshotsRequest> = /*@__P
  */
 export type PutSnapshotsResponse = Message<"qmtl.dagmanager.v1.PutSnapshotsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -773,7 +775,7 @@ export const PutSnapshotsResponseSchema: GenMessage<PutSnapshotsResponse> = /*@_
  */
 export type GetSnapshotsRequest = Message<"qmtl.dagmanager.v1.GetSnapshotsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -795,13 +797,13 @@ export const GetSnapshotsRequestSchema: GenMessage<GetSnapshotsRequest> = /*@__P
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 18);
 
 /**
- * Newest first per key.
+ * Newest first per key, as many keys as fit into one message; `remaining_keys` are asked for again.
  *
  * @generated from message qmtl.dagmanager.v1.GetSnapshotsResponse
  */
 export type GetSnapshotsResponse = Message<"qmtl.dagmanager.v1.GetSnapshotsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -813,6 +815,13 @@ export type GetSnapshotsResponse = Message<"qmtl.dagmanager.v1.GetSnapshotsRespo
    * @generated from field: repeated qmtl.dagmanager.v1.NodeSnapshot snapshots = 2;
    */
   snapshots: NodeSnapshot[];
+
+  /**
+   * Keys that were left out for size.
+   *
+   * @generated from field: repeated string remaining_keys = 3;
+   */
+  remainingKeys: string[];
 };
 
 /**
@@ -1348,6 +1357,47 @@ export const AckSwapResponseSchema: GenMessage<AckSwapResponse> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 32);
 
 /**
+ * Why leases are given up.
+ *
+ * @generated from enum qmtl.dagmanager.v1.ReleaseReason
+ */
+export const ReleaseReason = {
+  /**
+   * Not stated. Refused.
+   *
+   * @generated from enum value: RELEASE_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The session ends.
+   *
+   * @generated from enum value: RELEASE_REASON_STOP = 1;
+   */
+  STOP: 1,
+
+  /**
+   * Its state differs from the log; its build is excluded.
+   *
+   * @generated from enum value: RELEASE_REASON_DIVERGED = 2;
+   */
+  DIVERGED: 2,
+} as const;
+
+/**
+ * Why leases are given up.
+ *
+ * @generated from enum qmtl.dagmanager.v1.ReleaseReason
+ */
+export type ReleaseReason = (typeof ReleaseReason)[keyof typeof ReleaseReason] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.dagmanager.v1.ReleaseReason.
+ */
+export const ReleaseReasonSchema: GenEnum<ReleaseReason> = /*@__PURE__*/
+  enumDesc(file_qmtl_dagmanager_v1_queue_service, 0);
+
+/**
  * Who computes what. Called by the Gateway for SDKs.
  *
  * @generated from service qmtl.dagmanager.v1.QueueService
@@ -1374,7 +1424,8 @@ export const QueueService: GenService<{
     output: typeof GetQueueStatsResponseSchema;
   },
   /**
-   * Waits for vacant leases. Safe to retry: a session is given the lease it holds again.
+   * Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
+   * TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.AcquireLeases
    */
@@ -1384,7 +1435,7 @@ export const QueueService: GenService<{
     output: typeof AcquireLeasesResponseSchema;
   },
   /**
-   * Renews. Lost leases are told in the answer. Safe to retry.
+   * Renews. Lost leases are told in the answer.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.RenewLeases
    */
@@ -1394,7 +1445,7 @@ export const QueueService: GenService<{
     output: typeof RenewLeasesResponseSchema;
   },
   /**
-   * Gives up. Safe to retry.
+   * Gives up.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.ReleaseLeases
    */
@@ -1404,7 +1455,7 @@ export const QueueService: GenService<{
     output: typeof ReleaseLeasesResponseSchema;
   },
   /**
-   * Stores snapshots. Safe to retry.
+   * Stores snapshots of keys the session holds. FAILED_PRECONDITION LEASE_LOST.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.PutSnapshots
    */
@@ -1414,7 +1465,7 @@ export const QueueService: GenService<{
     output: typeof PutSnapshotsResponseSchema;
   },
   /**
-   * Snapshots. Safe to retry.
+   * Snapshots.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.GetSnapshots
    */

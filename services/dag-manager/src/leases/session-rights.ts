@@ -1,0 +1,76 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { CallContext, SessionScope } from "@qmtl/service-kit";
+import type { Queryable } from "@qmtl/service-kit/db";
+import { type KeyUse, keyUses } from "../store/key-use-store.ts";
+
+/** Keys remembered at most; the one looked up longest ago goes first. */
+const keysMax = 100_000;
+
+/** The session a call acts for; the door lets none without one through to methods that need a ticket. */
+export function sessionOf({ session }: CallContext): SessionScope {
+  if (session === undefined) throw new Error("a call without a session");
+  return session;
+}
+
+/**
+ * Which keys a session may hold and publish, as its ticket says: with COMPUTE the nodes of its strategies in its world,
+ * with FEED the queues of its sources. Keys are remembered: a strategy that has a node keeps it.
+ */
+export class SessionRights {
+  readonly #db: Queryable;
+  readonly #known = new Map<string, KeyUse>();
+
+  constructor(db: Queryable) {
+    this.#db = db;
+  }
+
+  /**
+   * Refuses a session that may not hold one of the keys.
+   *
+   * @throws {QmtlError} QUEUE_NOT_FOUND, TICKET_SCOPE, naming the first such key.
+   */
+  async check(scope: SessionScope, computeKeys: readonly string[]): Promise<void> {
+    const covered = await this.covered(scope, computeKeys);
+    const refused = computeKeys.find((key) => !covered.has(key));
+    if (refused === undefined) return;
+    const use = this.#known.get(refused);
+    const metadata = { compute_key: refused };
+    if (use === undefined) {
+      throw new QmtlError("QUEUE_NOT_FOUND", `no queue for ${refused}`, { metadata });
+    }
+    const what = use.isSource
+      ? `FEED of source ${use.source}`
+      : "COMPUTE of a strategy that has it";
+    throw new QmtlError("TICKET_SCOPE", `the ticket does not cover ${refused}: it needs ${what}`, {
+      metadata: { ...metadata, session_id: scope.sessionId },
+    });
+  }
+
+  /** Those of the keys that the session may hold. */
+  async covered(scope: SessionScope, computeKeys: readonly string[]): Promise<ReadonlySet<string>> {
+    const isCovered = (key: string): boolean => covers(scope, this.#known.get(key));
+    const unsure = new Set(computeKeys.filter((key) => !isCovered(key)));
+    // What was known may be old: another strategy may have come to share the node.
+    if (unsure.size > 0) await this.#look([...unsure]);
+    return new Set(computeKeys.filter(isCovered));
+  }
+
+  async #look(computeKeys: readonly string[]): Promise<void> {
+    for (const [key, use] of await keyUses(this.#db, computeKeys)) {
+      this.#known.delete(key);
+      this.#known.set(key, use);
+    }
+    for (const key of this.#known.keys()) {
+      if (this.#known.size <= keysMax) return;
+      this.#known.delete(key);
+    }
+  }
+}
+
+function covers(scope: SessionScope, use: KeyUse | undefined): boolean {
+  if (use === undefined) return false;
+  const { rights, sources, strategyIds, worldId } = scope;
+  if (use.isSource) return rights.includes("feed") && sources.includes(use.source);
+  const isOwn = use.worldId === worldId && strategyIds.some((id) => use.strategyIds.has(id));
+  return isOwn && rights.includes("compute");
+}

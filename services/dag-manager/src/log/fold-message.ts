@@ -1,0 +1,16 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { FoldStateSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import type { FoldState } from "@qmtl/sdk/queues";
+
+/** A fold on the wire; what has not been yet is absent. */
+export function foldMessage(fold: FoldState): MessageInitShape<typeof FoldStateSchema> {
+  const { epoch, seq, nextRow, knownAtMs, watermarkMs, ended } = fold;
+  return {
+    epoch: BigInt(epoch),
+    nextSeq: BigInt(seq),
+    nextRow: BigInt(nextRow),
+    ended,
+    ...(Number.isFinite(knownAtMs) ? { knownAtMs } : {}),
+    ...(Number.isFinite(watermarkMs) ? { watermarkMs: BigInt(Math.trunc(watermarkMs)) } : {}),
+  };
+}

@@ -5,6 +5,7 @@ import {
   IssueTicketRequestSchema,
   IssueTicketResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { openGrpcDoor, serve } from "@qmtl/service-kit";
 import type { BenchRow } from "./bench-row.ts";
 import { stopwatchMs } from "./engine-stopwatch.ts";
@@ -103,7 +104,11 @@ async function openBareServer(): Promise<{ server: Server; port: number }> {
 }
 
 async function callMany(client: Client, calls: number): Promise<void> {
-  const request = create(IssueTicketRequestSchema, { worldId: "w1", strategyIds: ["s-1"] });
+  const request = create(IssueTicketRequestSchema, {
+    worldId: "w1",
+    strategyIds: ["s-1"],
+    rights: [TicketRight.OBSERVE],
+  });
   const bytes = bytesOf(toBinary(IssueTicketRequestSchema, request));
   let left = calls;
   const one = (): Promise<void> =>

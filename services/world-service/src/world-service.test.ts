@@ -302,7 +302,7 @@ function suite(
     await makeWorld("held");
     const freeze = { worldId: "held", hold: HoldKind.MANUAL, reason: "lunch" };
     const { gate } = await w.call(ActivationService.method.freeze, freeze);
-    expect(gate).toMatchObject({ fence: 2n, holds: [{ name: "manual", reason: "lunch" }] });
+    expect(gate).toMatchObject({ fence: 2n, holds: [{ kind: HoldKind.MANUAL, reason: "lunch" }] });
     await expect(apply("held", "r1", EffectiveMode.COMPUTE_ONLY)).rejects.toMatchObject({
       reason: "WORLD_HELD",
     });

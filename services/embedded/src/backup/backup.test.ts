@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
 import { systemClock } from "@qmtl/service-kit";
@@ -125,9 +125,16 @@ beforeAll(async () => {
   try {
     await using connection = connectTo(platform.addresses.gateway);
     const worlds = connection.client(WorldService);
-    await worlds.createWorld({ world: { worldId: "demo", accountId: "main" } });
+    await worlds.createWorld({
+      requestId: "world",
+      world: { worldId: "demo", accountId: "main", clock: WorldClock.WALL },
+    });
     const document = "hysteresis: {metric: sharpe, enter: 0.4, exit: -4}";
-    await connection.client(PolicyService).createPolicy({ worldId: "demo", document });
+    await connection.client(PolicyService).createPolicy({
+      worldId: "demo",
+      document,
+      requestId: "policy",
+    });
   } finally {
     await platform.stop();
   }

@@ -121,35 +121,36 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AcquireLeases(self, request, context):
-        """Waits for vacant leases. Safe to retry: a session is given the lease it holds again.
+        """Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
+        TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RenewLeases(self, request, context):
-        """Renews. Lost leases are told in the answer. Safe to retry.
+        """Renews. Lost leases are told in the answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseLeases(self, request, context):
-        """Gives up. Safe to retry.
+        """Gives up.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PutSnapshots(self, request, context):
-        """Stores snapshots. Safe to retry.
+        """Stores snapshots of keys the session holds. FAILED_PRECONDITION LEASE_LOST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSnapshots(self, request, context):
-        """Snapshots. Safe to retry.
+        """Snapshots.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -23,9 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18qmtl/type/v1/value.proto\x12\x0cqmtl.type.v1\x1a\x1b\x62uf/validate/validate.proto\"J\n\x07\x44\x65\x63imal\x12?\n\x05value\x18\x01 \x01(\tB)\xbaH&r$2\"^(-?[0-9]{1,30}(\\.[0-9]{1,18})?)?$R\x05value\"\xf0\x03\n\nInstrument\x12\x16\n\x06symbol\x18\x01 \x01(\tR\x06symbol\x12\x14\n\x05venue\x18\x02 \x01(\tR\x05venue\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\x12#\n\rbase_currency\x18\x04 \x01(\tR\x0c\x62\x61seCurrency\x12%\n\x0equote_currency\x18\x05 \x01(\tR\rquoteCurrency\x12\'\n\x0fsettle_currency\x18\x06 \x01(\tR\x0esettleCurrency\x12)\n\x04tick\x18\x07 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x04tick\x12\'\n\x03lot\x18\x08 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x03lot\x12\x38\n\x0cmin_notional\x18\t \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x0bminNotional\x12\x35\n\nmultiplier\x18\n \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\nmultiplier\x12\x18\n\x07inverse\x18\x0b \x01(\x08R\x07inverse\x12\x16\n\x06\x65xpiry\x18\x0c \x01(\tR\x06\x65xpiry\x12\x1a\n\x08\x63\x61lendar\x18\r \x01(\tR\x08\x63\x61lendar\x12\x18\n\x07\x61liases\x18\x0e \x03(\tR\x07\x61liases\"3\n\tPrincipal\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04role\x18\x02 \x01(\tR\x04role\"\xb6\x02\n\x0cReturnSeries\x12\x32\n\x10interval_seconds\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0fintervalSeconds\x12:\n\x10periods_per_year\x18\x02 \x01(\x01\x42\x10\xbaH\r\x12\x0b!\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x0eperiodsPerYear\x12\x17\n\x07\x66rom_ms\x18\x03 \x01(\x03R\x06\x66romMs\x12\x13\n\x05to_ms\x18\x04 \x01(\x03R\x04toMs\x12\x18\n\x07returns\x18\x05 \x01(\x0cR\x07returns\x12\x18\n\x07samples\x18\x06 \x01(\rR\x07samples\x12\x16\n\x06source\x18\x07 \x01(\tR\x06source\x12\"\n\rbucket_end_ms\x18\x08 \x01(\x0cR\x0b\x62ucketEndMs\x12\x18\n\x07\x65xposed\x18\t \x01(\x0cR\x07\x65xposedBD\n\x0fio.qmtl.type.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18qmtl/type/v1/value.proto\x12\x0cqmtl.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cqmtl/type/v1/execution.proto\"G\n\x07\x44\x65\x63imal\x12<\n\x05value\x18\x01 \x01(\tB&\xbaH#r!2\x1f^-?[0-9]{1,30}(\\.[0-9]{1,18})?$R\x05value\"\xb8\x03\n\x0cReturnSeries\x12=\n\x08interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x06\xbaH\x03\xc8\x01\x01R\x08interval\x12:\n\x10periods_per_year\x18\x02 \x01(\x01\x42\x10\xbaH\r\x12\x0b!\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x0eperiodsPerYear\x12\x39\n\nstart_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\x12\x35\n\x08\x65nd_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x65ndTime\x12$\n\x07returns\x18\x05 \x03(\x01\x42\n\xbaH\x07\x92\x01\x04\x10\xc0\x84=R\x07returns\x12?\n\x06\x64omain\x18\x06 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x06\x64omain\x12.\n\rbucket_end_ms\x18\x07 \x03(\x01\x42\n\xbaH\x07\x92\x01\x04\x10\xc0\x84=R\x0b\x62ucketEndMs\x12$\n\x07\x65xposed\x18\x08 \x03(\x08\x42\n\xbaH\x07\x92\x01\x04\x10\xc0\x84=R\x07\x65xposedBD\n\x0fio.qmtl.type.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +37,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017io.qmtl.type.v1P\001Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1'
   _globals['_DECIMAL'].fields_by_name['value']._loaded_options = None
-  _globals['_DECIMAL'].fields_by_name['value']._serialized_options = b'\272H&r$2\"^(-?[0-9]{1,30}(\\.[0-9]{1,18})?)?$'
-  _globals['_RETURNSERIES'].fields_by_name['interval_seconds']._loaded_options = None
-  _globals['_RETURNSERIES'].fields_by_name['interval_seconds']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_DECIMAL'].fields_by_name['value']._serialized_options = b'\272H#r!2\037^-?[0-9]{1,30}(\\.[0-9]{1,18})?$'
+  _globals['_RETURNSERIES'].fields_by_name['interval']._loaded_options = None
+  _globals['_RETURNSERIES'].fields_by_name['interval']._serialized_options = b'\272H\003\310\001\001'
   _globals['_RETURNSERIES'].fields_by_name['periods_per_year']._loaded_options = None
   _globals['_RETURNSERIES'].fields_by_name['periods_per_year']._serialized_options = b'\272H\r\022\013!\000\000\000\000\000\000\000\000@\001'
-  _globals['_DECIMAL']._serialized_start=71
-  _globals['_DECIMAL']._serialized_end=145
-  _globals['_INSTRUMENT']._serialized_start=148
-  _globals['_INSTRUMENT']._serialized_end=644
-  _globals['_PRINCIPAL']._serialized_start=646
-  _globals['_PRINCIPAL']._serialized_end=697
-  _globals['_RETURNSERIES']._serialized_start=700
-  _globals['_RETURNSERIES']._serialized_end=1010
+  _globals['_RETURNSERIES'].fields_by_name['returns']._loaded_options = None
+  _globals['_RETURNSERIES'].fields_by_name['returns']._serialized_options = b'\272H\007\222\001\004\020\300\204='
+  _globals['_RETURNSERIES'].fields_by_name['domain']._loaded_options = None
+  _globals['_RETURNSERIES'].fields_by_name['domain']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_RETURNSERIES'].fields_by_name['bucket_end_ms']._loaded_options = None
+  _globals['_RETURNSERIES'].fields_by_name['bucket_end_ms']._serialized_options = b'\272H\007\222\001\004\020\300\204='
+  _globals['_RETURNSERIES'].fields_by_name['exposed']._loaded_options = None
+  _globals['_RETURNSERIES'].fields_by_name['exposed']._serialized_options = b'\272H\007\222\001\004\020\300\204='
+  _globals['_DECIMAL']._serialized_start=166
+  _globals['_DECIMAL']._serialized_end=237
+  _globals['_RETURNSERIES']._serialized_start=240
+  _globals['_RETURNSERIES']._serialized_end=680
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,19 @@ if _version_not_supported:
 
 
 class ActivationServiceStub:
-    """Who may trade, when. Called by operators and the Gateway.
+    """Who may trade, when.
+
+    | method           | role            | ticket |
+    | ---------------- | --------------- | ------ |
+    | GetActivation    | viewer; gateway | –      |
+    | Deactivate       | operator        | –      |
+    | UpdateActivation | operator        | –      |
+    | Apply            | operator        | –      |
+    | CancelApply      | operator        | –      |
+    | GetApplyRun      | viewer; gateway | –      |
+    | ListApplyRuns    | viewer          | –      |
+    | Freeze           | operator        | –      |
+    | Resume           | operator        | –      |
     """
 
     def __init__(self, channel):
@@ -40,10 +52,15 @@ class ActivationServiceStub:
                 request_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.GetActivationRequest.SerializeToString,
                 response_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.GetActivationResponse.FromString,
                 _registered_method=True)
-        self.SetActivation = channel.unary_unary(
-                '/qmtl.world.v1.ActivationService/SetActivation',
-                request_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.SetActivationRequest.SerializeToString,
-                response_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.SetActivationResponse.FromString,
+        self.Deactivate = channel.unary_unary(
+                '/qmtl.world.v1.ActivationService/Deactivate',
+                request_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.DeactivateRequest.SerializeToString,
+                response_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.DeactivateResponse.FromString,
+                _registered_method=True)
+        self.UpdateActivation = channel.unary_unary(
+                '/qmtl.world.v1.ActivationService/UpdateActivation',
+                request_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.UpdateActivationRequest.SerializeToString,
+                response_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.UpdateActivationResponse.FromString,
                 _registered_method=True)
         self.Apply = channel.unary_stream(
                 '/qmtl.world.v1.ActivationService/Apply',
@@ -78,62 +95,81 @@ class ActivationServiceStub:
 
 
 class ActivationServiceServicer:
-    """Who may trade, when. Called by operators and the Gateway.
+    """Who may trade, when.
+
+    | method           | role            | ticket |
+    | ---------------- | --------------- | ------ |
+    | GetActivation    | viewer; gateway | –      |
+    | Deactivate       | operator        | –      |
+    | UpdateActivation | operator        | –      |
+    | Apply            | operator        | –      |
+    | CancelApply      | operator        | –      |
+    | GetApplyRun      | viewer; gateway | –      |
+    | ListApplyRuns    | viewer          | –      |
+    | Freeze           | operator        | –      |
+    | Resume           | operator        | –      |
     """
 
     def GetActivation(self, request, context):
-        """The gate and the activations. NOT_FOUND WORLD_NOT_FOUND. Safe to retry.
+        """The gate and the activations. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def SetActivation(self, request, context):
-        """A restrictive change at once; switching on is FAILED_PRECONDITION MODE_NOT_REACHABLE. ABORTED
-        ETAG_MISMATCH. Safe to retry.
+    def Deactivate(self, request, context):
+        """Off at once. NOT_FOUND ACTIVATION_NOT_FOUND; ABORTED ETAG_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateActivation(self, request, context):
+        """Weight, freeze, drain. NOT_FOUND ACTIVATION_NOT_FOUND; ABORTED ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Apply(self, request, context):
-        """Promotes; streams each phase as it is committed. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
-        FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE. Safe to retry with the same run id.
+        """Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
+        nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
+        FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelApply(self, request, context):
-        """Rolls a run back before UNFROZEN. Safe to retry.
+        """Rolls a run back before UNFROZEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetApplyRun(self, request, context):
-        """A run. NOT_FOUND RUN_NOT_FOUND. Safe to retry.
+        """A run. NOT_FOUND RUN_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApplyRuns(self, request, context):
-        """Runs. Safe to retry.
+        """Runs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Freeze(self, request, context):
-        """Freezes. Safe to retry.
+        """Freezes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Resume(self, request, context):
-        """Removes a hold. FAILED_PRECONDITION GATE_SHUT while CLOSING. Safe to retry.
+        """Removes a hold. FAILED_PRECONDITION GATE_SHUT while CLOSING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,10 +183,15 @@ def add_ActivationServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.GetActivationRequest.FromString,
                     response_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.GetActivationResponse.SerializeToString,
             ),
-            'SetActivation': grpc.unary_unary_rpc_method_handler(
-                    servicer.SetActivation,
-                    request_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.SetActivationRequest.FromString,
-                    response_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.SetActivationResponse.SerializeToString,
+            'Deactivate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Deactivate,
+                    request_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.DeactivateRequest.FromString,
+                    response_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.DeactivateResponse.SerializeToString,
+            ),
+            'UpdateActivation': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateActivation,
+                    request_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.UpdateActivationRequest.FromString,
+                    response_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.UpdateActivationResponse.SerializeToString,
             ),
             'Apply': grpc.unary_stream_rpc_method_handler(
                     servicer.Apply,
@@ -191,7 +232,19 @@ def add_ActivationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ActivationService:
-    """Who may trade, when. Called by operators and the Gateway.
+    """Who may trade, when.
+
+    | method           | role            | ticket |
+    | ---------------- | --------------- | ------ |
+    | GetActivation    | viewer; gateway | –      |
+    | Deactivate       | operator        | –      |
+    | UpdateActivation | operator        | –      |
+    | Apply            | operator        | –      |
+    | CancelApply      | operator        | –      |
+    | GetApplyRun      | viewer; gateway | –      |
+    | ListApplyRuns    | viewer          | –      |
+    | Freeze           | operator        | –      |
+    | Resume           | operator        | –      |
     """
 
     @staticmethod
@@ -222,7 +275,7 @@ class ActivationService:
             _registered_method=True)
 
     @staticmethod
-    def SetActivation(request,
+    def Deactivate(request,
             target,
             options=(),
             channel_credentials=None,
@@ -235,9 +288,36 @@ class ActivationService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/qmtl.world.v1.ActivationService/SetActivation',
-            qmtl_dot_world_dot_v1_dot_activation__service__pb2.SetActivationRequest.SerializeToString,
-            qmtl_dot_world_dot_v1_dot_activation__service__pb2.SetActivationResponse.FromString,
+            '/qmtl.world.v1.ActivationService/Deactivate',
+            qmtl_dot_world_dot_v1_dot_activation__service__pb2.DeactivateRequest.SerializeToString,
+            qmtl_dot_world_dot_v1_dot_activation__service__pb2.DeactivateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateActivation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.world.v1.ActivationService/UpdateActivation',
+            qmtl_dot_world_dot_v1_dot_activation__service__pb2.UpdateActivationRequest.SerializeToString,
+            qmtl_dot_world_dot_v1_dot_activation__service__pb2.UpdateActivationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -25,12 +25,12 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
-from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 from qmtl.type.v1 import value_pb2 as qmtl_dot_type_dot_v1_dot_value__pb2
+from qmtl.world.v1 import decision_pb2 as qmtl_dot_world_dot_v1_dot_decision__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$qmtl/world/v1/decision_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xfb\x03\n\x10\x44\x65\x63isionEnvelope\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\tR\ndecisionId\x12%\n\x0epolicy_version\x18\x03 \x01(\rR\rpolicyVersion\x12\x42\n\x0e\x65\x66\x66\x65\x63tive_mode\x18\x04 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\x12H\n\x10\x65xecution_domain\x18\x05 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainR\x0f\x65xecutionDomain\x12\x16\n\x06reason\x18\x06 \x01(\tR\x06reason\x12;\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nexpireTime\x12\x15\n\x06ttl_ms\x18\x08 \x01(\x03R\x05ttlMs\x12\x12\n\x04\x65tag\x18\t \x01(\tR\x04\x65tag\x12?\n\nstrategies\x18\n \x03(\x0b\x32\x1f.qmtl.world.v1.StrategyDecisionR\nstrategies\x12\x1f\n\x0bworld_fence\x18\x0b \x01(\x04R\nworldFence\x12\x14\n\x05stale\x18\x0c \x01(\x08R\x05stale\"\xf3\x01\n\x10StrategyDecision\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12\x31\n\x05stage\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\x05stage\x12\x42\n\x0e\x65\x66\x66\x65\x63tive_mode\x18\x03 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\x12\x31\n\x05terms\x18\x04 \x03(\x0b\x32\x1b.qmtl.world.v1.DecisionTermR\x05terms\x12\x14\n\x05share\x18\x05 \x01(\x01R\x05share\"\x89\x01\n\x0c\x44\x65\x63isionTerm\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x33\n\x06\x61llows\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\x06\x61llows\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail\x12\x18\n\x07\x62inding\x18\x04 \x01(\x08R\x07\x62inding\"\xf5\x01\n\tRuleTrace\x12\x12\n\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n\x06metric\x18\x02 \x01(\tR\x06metric\x12\x19\n\x05value\x18\x03 \x01(\x01H\x00R\x05value\x88\x01\x01\x12\x19\n\x05\x62ound\x18\x04 \x01(\x01H\x01R\x05\x62ound\x88\x01\x01\x12\x12\n\x04kind\x18\x05 \x01(\tR\x04kind\x12\x18\n\x07verdict\x18\x06 \x01(\tR\x07verdict\x12\x16\n\x06\x64omain\x18\x07 \x01(\tR\x06\x64omain\x12\x18\n\x07samples\x18\x08 \x01(\rR\x07samples\x12\x12\n\x04text\x18\t \x01(\tR\x04textB\x08\n\x06_valueB\x08\n\x06_bound\"\xd5\x03\n\rStrategyTrace\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12>\n\x0cstage_before\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\x0bstageBefore\x12<\n\x0bstage_after\x18\x03 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\nstageAfter\x12\x38\n\tmay_reach\x18\x04 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\x08mayReach\x12\x1a\n\x08selected\x18\x05 \x01(\x08R\x08selected\x12.\n\x05rules\x18\x06 \x03(\x0b\x32\x18.qmtl.world.v1.RuleTraceR\x05rules\x12\x43\n\x07metrics\x18\x07 \x03(\x0b\x32).qmtl.world.v1.StrategyTrace.MetricsEntryR\x07metrics\x12\x1e\n\x0b\x64\x61ta_end_ms\x18\x08 \x01(\x03R\tdataEndMs\x1a:\n\x0cMetricsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x01R\x05value:\x02\x38\x01\"\x92\x02\n\nEvaluation\x12#\n\revaluation_id\x18\x01 \x01(\tR\x0c\x65valuationId\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\x12%\n\x0epolicy_version\x18\x03 \x01(\rR\rpolicyVersion\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12<\n\nstrategies\x18\x05 \x03(\x0b\x32\x1c.qmtl.world.v1.StrategyTraceR\nstrategies\x12\x18\n\x07lowered\x18\x06 \x03(\tR\x07lowered\x12\x15\n\x06now_ms\x18\x07 \x01(\x03R\x05nowMs\"\x93\x02\n\nMetricInfo\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04unit\x18\x02 \x01(\tR\x04unit\x12\x15\n\x03min\x18\x03 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n\x03max\x18\x04 \x01(\x01H\x01R\x03max\x88\x01\x01\x12\x16\n\x06\x62\x65tter\x18\x05 \x01(\tR\x06\x62\x65tter\x12$\n\rannualisation\x18\x06 \x01(\tR\rannualisation\x12\x1f\n\x0bmin_samples\x18\x07 \x01(\rR\nminSamples\x12\x1e\n\ncomparison\x18\x08 \x01(\x08R\ncomparison\x12 \n\x0b\x64\x65scription\x18\t \x01(\tR\x0b\x64\x65scriptionB\x06\n\x04_minB\x06\n\x04_max\"\xa4\x01\n\rDecideRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12,\n\x0cstrategy_ids\x18\x03 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0bstrategyIds\"\x91\x01\n\x0e\x44\x65\x63ideResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1f.qmtl.world.v1.DecisionEnvelopeR\x08\x64\x65\x63ision\"\xd3\x01\n\x13SetDecisionsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\x34\n\x0cstrategy_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\xe8\x07\x18\x01\"\x04r\x02\x10\x01R\x0bstrategyIds\x12\x1f\n\x06reason\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06reason\"\xd6\x01\n\x14SetDecisionsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1f.qmtl.world.v1.DecisionEnvelopeR\x08\x64\x65\x63ision\x12=\n\x0c\x65\x66\x66\x65\x63tive_by\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x65\x66\x66\x65\x63tiveBy\"\xf0\x01\n\x0f\x45valuateRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12#\n\rvalidate_only\x18\x03 \x01(\x08R\x0cvalidateOnly\x12\x32\n\x0fpolicy_document\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x0epolicyDocument\x12\x1d\n\nrequest_id\x18\x05 \x01(\tR\trequestId\"\xd0\x01\n\x10\x45valuateResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\nevaluation\x18\x02 \x01(\x0b\x32\x19.qmtl.world.v1.EvaluationR\nevaluation\x12=\n\x0c\x65\x66\x66\x65\x63tive_by\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x65\x66\x66\x65\x63tiveBy\"\xce\x01\n\x0fStrategyReturns\x12(\n\x0bstrategy_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12\x35\n\x06\x64omain\x18\x02 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainR\x06\x64omain\x12:\n\x06series\x18\x03 \x01(\x0b\x32\x1a.qmtl.type.v1.ReturnSeriesB\x06\xbaH\x03\xc8\x01\x01R\x06series\x12\x1e\n\x0b\x64\x61ta_end_ms\x18\x04 \x01(\x03R\tdataEndMs\"\xe5\x01\n\x14ReportReturnsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\x43\n\x07returns\x18\x03 \x03(\x0b\x32\x1e.qmtl.world.v1.StrategyReturnsB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x07returns\x12!\n\x0cwatermark_ms\x18\x04 \x01(\x03R\x0bwatermarkMs\"u\n\x15ReportReturnsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x18\n\x07samples\x18\x02 \x03(\rR\x07samples\"W\n\x12ListMetricsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\"\x8e\x01\n\x13ListMetricsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x33\n\x07metrics\x18\x02 \x03(\x0b\x32\x19.qmtl.world.v1.MetricInfoR\x07metrics\"\xa2\x01\n\x14GetEvaluationRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12#\n\revaluation_id\x18\x03 \x01(\tR\x0c\x65valuationId\"\x96\x01\n\x15GetEvaluationResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\nevaluation\x18\x02 \x01(\x0b\x32\x19.qmtl.world.v1.EvaluationR\nevaluation2\xd7\x04\n\x0f\x44\x65\x63isionService\x12S\n\x06\x44\x65\x63ide\x12\x1c.qmtl.world.v1.DecideRequest\x1a\x1d.qmtl.world.v1.DecideResponse\"\x0c\x90\x02\x01\xa2\xbb\x18\x05\x08\x01\x12\x01\x06\x12\x62\n\x0cSetDecisions\x12\".qmtl.world.v1.SetDecisionsRequest\x1a#.qmtl.world.v1.SetDecisionsResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12V\n\x08\x45valuate\x12\x1e.qmtl.world.v1.EvaluateRequest\x1a\x1f.qmtl.world.v1.EvaluateResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12h\n\rReportReturns\x12#.qmtl.world.v1.ReportReturnsRequest\x1a$.qmtl.world.v1.ReportReturnsResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x12\x01\x06\x12_\n\x0bListMetrics\x12!.qmtl.world.v1.ListMetricsRequest\x1a\".qmtl.world.v1.ListMetricsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12h\n\rGetEvaluation\x12#.qmtl.world.v1.GetEvaluationRequest\x1a$.qmtl.world.v1.GetEvaluationResponse\"\x0c\x90\x02\x01\xa2\xbb\x18\x05\x08\x01\x12\x01\x06\x42G\n\x10io.qmtl.world.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$qmtl/world/v1/decision_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a\x1cqmtl/world/v1/decision.proto\"\xb3\x02\n\nMetricInfo\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n\x04unit\x18\x02 \x01(\tR\x04unit\x12\x15\n\x03min\x18\x03 \x01(\x01H\x00R\x03min\x88\x01\x01\x12\x15\n\x03max\x18\x04 \x01(\x01H\x01R\x03max\x88\x01\x01\x12\x36\n\x06\x62\x65tter\x18\x05 \x01(\x0e\x32\x1e.qmtl.world.v1.MetricDirectionR\x06\x62\x65tter\x12$\n\rannualisation\x18\x06 \x01(\tR\rannualisation\x12\x1f\n\x0bmin_samples\x18\x07 \x01(\rR\nminSamples\x12\x1e\n\ncomparison\x18\x08 \x01(\x08R\ncomparison\x12 \n\x0b\x64\x65scription\x18\t \x01(\tR\x0b\x64\x65scriptionB\x06\n\x04_minB\x06\n\x04_max\"\xa4\x01\n\rDecideRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12,\n\x0cstrategy_ids\x18\x03 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0bstrategyIds\"\x91\x01\n\x0e\x44\x65\x63ideResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1f.qmtl.world.v1.DecisionEnvelopeR\x08\x64\x65\x63ision\"\xea\x01\n\x13SetDecisionsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\x34\n\x0cstrategy_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\xe8\x07\x18\x01\"\x04r\x02\x10\x01R\x0bstrategyIds\x12\x12\n\x04\x65tag\x18\x04 \x01(\tR\x04\x65tag\x12\"\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x06reason\"\xda\x01\n\x14SetDecisionsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1f.qmtl.world.v1.DecisionEnvelopeR\x08\x64\x65\x63ision\x12\x41\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\reffectiveTime\"\xfb\x01\n\x0f\x45valuateRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12#\n\rvalidate_only\x18\x03 \x01(\x08R\x0cvalidateOnly\x12\x32\n\x0fpolicy_document\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x0epolicyDocument\x12(\n\nrequest_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\trequestId\"\xd4\x01\n\x10\x45valuateResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\nevaluation\x18\x02 \x01(\x0b\x32\x19.qmtl.world.v1.EvaluationR\nevaluation\x12\x41\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\reffectiveTime\"\xb7\x01\n\x0fStrategyReturns\x12(\n\x0bstrategy_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12:\n\x06series\x18\x02 \x01(\x0b\x32\x1a.qmtl.type.v1.ReturnSeriesB\x06\xbaH\x03\xc8\x01\x01R\x06series\x12>\n\rdata_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0b\x64\x61taEndTime\"\x85\x02\n\x14ReportReturnsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\x43\n\x07returns\x18\x03 \x03(\x0b\x32\x1e.qmtl.world.v1.StrategyReturnsB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x07returns\x12\x41\n\x0ewatermark_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\rwatermarkTime\"u\n\x15ReportReturnsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x18\n\x07samples\x18\x02 \x03(\rR\x07samples\"\x9c\x01\n\x12ListMetricsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"\xb6\x01\n\x13ListMetricsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x33\n\x07metrics\x18\x02 \x03(\x0b\x32\x19.qmtl.world.v1.MetricInfoR\x07metrics\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa2\x01\n\x14GetEvaluationRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12#\n\revaluation_id\x18\x03 \x01(\tR\x0c\x65valuationId\"\x96\x01\n\x15GetEvaluationResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\nevaluation\x18\x02 \x01(\x0b\x32\x19.qmtl.world.v1.EvaluationR\nevaluation*l\n\x0fMetricDirection\x12 \n\x1cMETRIC_DIRECTION_UNSPECIFIED\x10\x00\x12\x1b\n\x17METRIC_DIRECTION_HIGHER\x10\x01\x12\x1a\n\x16METRIC_DIRECTION_LOWER\x10\x02\x32\xd7\x04\n\x0f\x44\x65\x63isionService\x12S\n\x06\x44\x65\x63ide\x12\x1c.qmtl.world.v1.DecideRequest\x1a\x1d.qmtl.world.v1.DecideResponse\"\x0c\x90\x02\x01\xa2\xbb\x18\x05\x08\x01\x12\x01\x06\x12\x62\n\x0cSetDecisions\x12\".qmtl.world.v1.SetDecisionsRequest\x1a#.qmtl.world.v1.SetDecisionsResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12V\n\x08\x45valuate\x12\x1e.qmtl.world.v1.EvaluateRequest\x1a\x1f.qmtl.world.v1.EvaluateResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12h\n\rReportReturns\x12#.qmtl.world.v1.ReportReturnsRequest\x1a$.qmtl.world.v1.ReportReturnsResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x12\x01\x06\x12_\n\x0bListMetrics\x12!.qmtl.world.v1.ListMetricsRequest\x1a\".qmtl.world.v1.ListMetricsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12h\n\rGetEvaluation\x12#.qmtl.world.v1.GetEvaluationRequest\x1a$.qmtl.world.v1.GetEvaluationResponse\"\x0c\x90\x02\x01\xa2\xbb\x18\x05\x08\x01\x12\x01\x06\x42G\n\x10io.qmtl.world.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,6 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.world.v1.decision_serv
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020io.qmtl.world.v1P\001Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1'
-  _globals['_STRATEGYTRACE_METRICSENTRY']._loaded_options = None
-  _globals['_STRATEGYTRACE_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_DECIDEREQUEST'].fields_by_name['world_id']._loaded_options = None
   _globals['_DECIDEREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_DECIDEREQUEST'].fields_by_name['strategy_ids']._loaded_options = None
@@ -49,11 +47,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SETDECISIONSREQUEST'].fields_by_name['strategy_ids']._loaded_options = None
   _globals['_SETDECISIONSREQUEST'].fields_by_name['strategy_ids']._serialized_options = b'\272H\016\222\001\013\020\350\007\030\001\"\004r\002\020\001'
   _globals['_SETDECISIONSREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_SETDECISIONSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_SETDECISIONSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
   _globals['_EVALUATEREQUEST'].fields_by_name['world_id']._loaded_options = None
   _globals['_EVALUATEREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_EVALUATEREQUEST'].fields_by_name['policy_document']._loaded_options = None
   _globals['_EVALUATEREQUEST'].fields_by_name['policy_document']._serialized_options = b'\272H\006r\004(\200\200\004'
+  _globals['_EVALUATEREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_EVALUATEREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_STRATEGYRETURNS'].fields_by_name['strategy_id']._loaded_options = None
   _globals['_STRATEGYRETURNS'].fields_by_name['strategy_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_STRATEGYRETURNS'].fields_by_name['series']._loaded_options = None
@@ -62,6 +62,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTRETURNSREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_REPORTRETURNSREQUEST'].fields_by_name['returns']._loaded_options = None
   _globals['_REPORTRETURNSREQUEST'].fields_by_name['returns']._serialized_options = b'\272H\006\222\001\003\020\350\007'
+  _globals['_LISTMETRICSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTMETRICSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_GETEVALUATIONREQUEST'].fields_by_name['world_id']._loaded_options = None
   _globals['_GETEVALUATIONREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_DECISIONSERVICE'].methods_by_name['Decide']._loaded_options = None
@@ -76,48 +78,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECISIONSERVICE'].methods_by_name['ListMetrics']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_DECISIONSERVICE'].methods_by_name['GetEvaluation']._loaded_options = None
   _globals['_DECISIONSERVICE'].methods_by_name['GetEvaluation']._serialized_options = b'\220\002\001\242\273\030\005\010\001\022\001\006'
-  _globals['_DECISIONENVELOPE']._serialized_start=236
-  _globals['_DECISIONENVELOPE']._serialized_end=743
-  _globals['_STRATEGYDECISION']._serialized_start=746
-  _globals['_STRATEGYDECISION']._serialized_end=989
-  _globals['_DECISIONTERM']._serialized_start=992
-  _globals['_DECISIONTERM']._serialized_end=1129
-  _globals['_RULETRACE']._serialized_start=1132
-  _globals['_RULETRACE']._serialized_end=1377
-  _globals['_STRATEGYTRACE']._serialized_start=1380
-  _globals['_STRATEGYTRACE']._serialized_end=1849
-  _globals['_STRATEGYTRACE_METRICSENTRY']._serialized_start=1791
-  _globals['_STRATEGYTRACE_METRICSENTRY']._serialized_end=1849
-  _globals['_EVALUATION']._serialized_start=1852
-  _globals['_EVALUATION']._serialized_end=2126
-  _globals['_METRICINFO']._serialized_start=2129
-  _globals['_METRICINFO']._serialized_end=2404
-  _globals['_DECIDEREQUEST']._serialized_start=2407
-  _globals['_DECIDEREQUEST']._serialized_end=2571
-  _globals['_DECIDERESPONSE']._serialized_start=2574
-  _globals['_DECIDERESPONSE']._serialized_end=2719
-  _globals['_SETDECISIONSREQUEST']._serialized_start=2722
-  _globals['_SETDECISIONSREQUEST']._serialized_end=2933
-  _globals['_SETDECISIONSRESPONSE']._serialized_start=2936
-  _globals['_SETDECISIONSRESPONSE']._serialized_end=3150
-  _globals['_EVALUATEREQUEST']._serialized_start=3153
-  _globals['_EVALUATEREQUEST']._serialized_end=3393
-  _globals['_EVALUATERESPONSE']._serialized_start=3396
-  _globals['_EVALUATERESPONSE']._serialized_end=3604
-  _globals['_STRATEGYRETURNS']._serialized_start=3607
-  _globals['_STRATEGYRETURNS']._serialized_end=3813
-  _globals['_REPORTRETURNSREQUEST']._serialized_start=3816
-  _globals['_REPORTRETURNSREQUEST']._serialized_end=4045
-  _globals['_REPORTRETURNSRESPONSE']._serialized_start=4047
-  _globals['_REPORTRETURNSRESPONSE']._serialized_end=4164
-  _globals['_LISTMETRICSREQUEST']._serialized_start=4166
-  _globals['_LISTMETRICSREQUEST']._serialized_end=4253
-  _globals['_LISTMETRICSRESPONSE']._serialized_start=4256
-  _globals['_LISTMETRICSRESPONSE']._serialized_end=4398
-  _globals['_GETEVALUATIONREQUEST']._serialized_start=4401
-  _globals['_GETEVALUATIONREQUEST']._serialized_end=4563
-  _globals['_GETEVALUATIONRESPONSE']._serialized_start=4566
-  _globals['_GETEVALUATIONRESPONSE']._serialized_end=4716
-  _globals['_DECISIONSERVICE']._serialized_start=4719
-  _globals['_DECISIONSERVICE']._serialized_end=5318
+  _globals['_METRICDIRECTION']._serialized_start=3018
+  _globals['_METRICDIRECTION']._serialized_end=3126
+  _globals['_METRICINFO']._serialized_start=236
+  _globals['_METRICINFO']._serialized_end=543
+  _globals['_DECIDEREQUEST']._serialized_start=546
+  _globals['_DECIDEREQUEST']._serialized_end=710
+  _globals['_DECIDERESPONSE']._serialized_start=713
+  _globals['_DECIDERESPONSE']._serialized_end=858
+  _globals['_SETDECISIONSREQUEST']._serialized_start=861
+  _globals['_SETDECISIONSREQUEST']._serialized_end=1095
+  _globals['_SETDECISIONSRESPONSE']._serialized_start=1098
+  _globals['_SETDECISIONSRESPONSE']._serialized_end=1316
+  _globals['_EVALUATEREQUEST']._serialized_start=1319
+  _globals['_EVALUATEREQUEST']._serialized_end=1570
+  _globals['_EVALUATERESPONSE']._serialized_start=1573
+  _globals['_EVALUATERESPONSE']._serialized_end=1785
+  _globals['_STRATEGYRETURNS']._serialized_start=1788
+  _globals['_STRATEGYRETURNS']._serialized_end=1971
+  _globals['_REPORTRETURNSREQUEST']._serialized_start=1974
+  _globals['_REPORTRETURNSREQUEST']._serialized_end=2235
+  _globals['_REPORTRETURNSRESPONSE']._serialized_start=2237
+  _globals['_REPORTRETURNSRESPONSE']._serialized_end=2354
+  _globals['_LISTMETRICSREQUEST']._serialized_start=2357
+  _globals['_LISTMETRICSREQUEST']._serialized_end=2513
+  _globals['_LISTMETRICSRESPONSE']._serialized_start=2516
+  _globals['_LISTMETRICSRESPONSE']._serialized_end=2698
+  _globals['_GETEVALUATIONREQUEST']._serialized_start=2701
+  _globals['_GETEVALUATIONREQUEST']._serialized_end=2863
+  _globals['_GETEVALUATIONRESPONSE']._serialized_start=2866
+  _globals['_GETEVALUATIONRESPONSE']._serialized_end=3016
+  _globals['_DECISIONSERVICE']._serialized_start=3129
+  _globals['_DECISIONSERVICE']._serialized_end=3728
 # @@protoc_insertion_point(module_scope)

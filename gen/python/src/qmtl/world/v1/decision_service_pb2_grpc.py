@@ -26,8 +26,17 @@ if _version_not_supported:
 
 
 class DecisionServiceStub:
-    """Decisions. Called by operators and the Gateway; the Gateway answers from a cache when WorldService is down,
+    """Decisions. Called by operators and the gateway; the gateway answers Decide from a cache when WorldService is down,
     lowered to compute-only.
+
+    | method        | role                                       | ticket |
+    | ------------- | ------------------------------------------ | ------ |
+    | Decide        | viewer; gateway                            | –      |
+    | SetDecisions  | operator                                   | –      |
+    | Evaluate      | operator                                   | –      |
+    | ReportReturns | researcher for backtests; gateway          | –      |
+    | ListMetrics   | viewer                                     | –      |
+    | GetEvaluation | viewer; gateway                            | –      |
     """
 
     def __init__(self, channel):
@@ -69,48 +78,57 @@ class DecisionServiceStub:
 
 
 class DecisionServiceServicer:
-    """Decisions. Called by operators and the Gateway; the Gateway answers from a cache when WorldService is down,
+    """Decisions. Called by operators and the gateway; the gateway answers Decide from a cache when WorldService is down,
     lowered to compute-only.
+
+    | method        | role                                       | ticket |
+    | ------------- | ------------------------------------------ | ------ |
+    | Decide        | viewer; gateway                            | –      |
+    | SetDecisions  | operator                                   | –      |
+    | Evaluate      | operator                                   | –      |
+    | ReportReturns | researcher for backtests; gateway          | –      |
+    | ListMetrics   | viewer                                     | –      |
+    | GetEvaluation | viewer; gateway                            | –      |
     """
 
     def Decide(self, request, context):
-        """What a world allows now. NOT_FOUND WORLD_NOT_FOUND. Safe to retry.
+        """What a world allows now. NOT_FOUND WORLD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetDecisions(self, request, context):
-        """Sets the selected strategies by hand. Safe to retry.
+        """Sets the selected strategies by hand. NOT_FOUND STRATEGY_NOT_FOUND; ABORTED ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Evaluate(self, request, context):
-        """Judges; what no longer passes is lowered at once. Raising needs Apply. FAILED_PRECONDITION
-        POLICY_NOT_FOUND. Safe to retry with the same request id.
+        """Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
+        REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportReturns(self, request, context):
-        """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway. Safe to retry.
+        """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMetrics(self, request, context):
-        """The metric registry. Safe to retry.
+        """The metric registry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetEvaluation(self, request, context):
-        """A stored evaluation. NOT_FOUND EVALUATION_NOT_FOUND. Safe to retry.
+        """A stored evaluation. NOT_FOUND EVALUATION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -158,8 +176,17 @@ def add_DecisionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DecisionService:
-    """Decisions. Called by operators and the Gateway; the Gateway answers from a cache when WorldService is down,
+    """Decisions. Called by operators and the gateway; the gateway answers Decide from a cache when WorldService is down,
     lowered to compute-only.
+
+    | method        | role                                       | ticket |
+    | ------------- | ------------------------------------------ | ------ |
+    | Decide        | viewer; gateway                            | –      |
+    | SetDecisions  | operator                                   | –      |
+    | Evaluate      | operator                                   | –      |
+    | ReportReturns | researcher for backtests; gateway          | –      |
+    | ListMetrics   | viewer                                     | –      |
+    | GetEvaluation | viewer; gateway                            | –      |
     """
 
     @staticmethod

@@ -26,7 +26,14 @@ if _version_not_supported:
 
 
 class PolicyServiceStub:
-    """Policies. Called by operators through the Gateway.
+    """Policies.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | CreatePolicy     | operator | –      |
+    | ListPolicies     | viewer   | –      |
+    | GetPolicy        | viewer   | –      |
+    | SetDefaultPolicy | operator | –      |
     """
 
     def __init__(self, channel):
@@ -58,33 +65,40 @@ class PolicyServiceStub:
 
 
 class PolicyServiceServicer:
-    """Policies. Called by operators through the Gateway.
+    """Policies.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | CreatePolicy     | operator | –      |
+    | ListPolicies     | viewer   | –      |
+    | GetPolicy        | viewer   | –      |
+    | SetDefaultPolicy | operator | –      |
     """
 
     def CreatePolicy(self, request, context):
-        """Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the
-        metadata; METRIC_UNKNOWN, BOUND_NEVER_BINDS.
+        """Checks a policy whole, then stores it. INVALID_ARGUMENT POLICY_INVALID with line and column in the metadata;
+        METRIC_UNKNOWN, BOUND_NEVER_BINDS; ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPolicies(self, request, context):
-        """Policies. Safe to retry.
+        """Policies, without their documents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetPolicy(self, request, context):
-        """One policy. NOT_FOUND POLICY_NOT_FOUND. Safe to retry.
+        """One policy. NOT_FOUND POLICY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetDefaultPolicy(self, request, context):
-        """Changes the policy in force. Safe to retry.
+        """Changes the policy in force. NOT_FOUND POLICY_NOT_FOUND; ABORTED ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +136,14 @@ def add_PolicyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PolicyService:
-    """Policies. Called by operators through the Gateway.
+    """Policies.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | CreatePolicy     | operator | –      |
+    | ListPolicies     | viewer   | –      |
+    | GetPolicy        | viewer   | –      |
+    | SetDefaultPolicy | operator | –      |
     """
 
     @staticmethod

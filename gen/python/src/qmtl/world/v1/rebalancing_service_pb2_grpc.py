@@ -26,7 +26,13 @@ if _version_not_supported:
 
 
 class RebalancingServiceStub:
-    """Capital. Called by operators and the Gateway.
+    """Capital.
+
+    | method            | role              | ticket |
+    | ----------------- | ----------------- | ------ |
+    | PlanRebalance     | viewer; gateway   | –      |
+    | UpsertAllocations | operator; gateway | –      |
+    | ListAllocations   | viewer; gateway   | –      |
     """
 
     def __init__(self, channel):
@@ -39,11 +45,6 @@ class RebalancingServiceStub:
                 '/qmtl.world.v1.RebalancingService/PlanRebalance',
                 request_serializer=qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.PlanRebalanceRequest.SerializeToString,
                 response_deserializer=qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.PlanRebalanceResponse.FromString,
-                _registered_method=True)
-        self.ApplyRebalance = channel.unary_unary(
-                '/qmtl.world.v1.RebalancingService/ApplyRebalance',
-                request_serializer=qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.ApplyRebalanceRequest.SerializeToString,
-                response_deserializer=qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.ApplyRebalanceResponse.FromString,
                 _registered_method=True)
         self.UpsertAllocations = channel.unary_unary(
                 '/qmtl.world.v1.RebalancingService/UpsertAllocations',
@@ -58,33 +59,32 @@ class RebalancingServiceStub:
 
 
 class RebalancingServiceServicer:
-    """Capital. Called by operators and the Gateway.
+    """Capital.
+
+    | method            | role              | ticket |
+    | ----------------- | ----------------- | ------ |
+    | PlanRebalance     | viewer; gateway   | –      |
+    | UpsertAllocations | operator; gateway | –      |
+    | ListAllocations   | viewer; gateway   | –      |
     """
 
     def PlanRebalance(self, request, context):
         """Plans; stores nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID; FAILED_PRECONDITION
-        SCHEMA_VERSION_REQUIRED; UNIMPLEMENTED for OVERLAY and HYBRID. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def ApplyRebalance(self, request, context):
-        """Stores the allocations of a plan. Safe to retry.
+        SCHEMA_VERSION_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpsertAllocations(self, request, context):
-        """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED RUN_ID_REUSED. Safe to retry.
+        """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED REQUEST_ID_REUSED, ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAllocations(self, request, context):
-        """Allocations. Safe to retry.
+        """Allocations.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,11 +97,6 @@ def add_RebalancingServiceServicer_to_server(servicer, server):
                     servicer.PlanRebalance,
                     request_deserializer=qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.PlanRebalanceRequest.FromString,
                     response_serializer=qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.PlanRebalanceResponse.SerializeToString,
-            ),
-            'ApplyRebalance': grpc.unary_unary_rpc_method_handler(
-                    servicer.ApplyRebalance,
-                    request_deserializer=qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.ApplyRebalanceRequest.FromString,
-                    response_serializer=qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.ApplyRebalanceResponse.SerializeToString,
             ),
             'UpsertAllocations': grpc.unary_unary_rpc_method_handler(
                     servicer.UpsertAllocations,
@@ -122,7 +117,13 @@ def add_RebalancingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RebalancingService:
-    """Capital. Called by operators and the Gateway.
+    """Capital.
+
+    | method            | role              | ticket |
+    | ----------------- | ----------------- | ------ |
+    | PlanRebalance     | viewer; gateway   | –      |
+    | UpsertAllocations | operator; gateway | –      |
+    | ListAllocations   | viewer; gateway   | –      |
     """
 
     @staticmethod
@@ -142,33 +143,6 @@ class RebalancingService:
             '/qmtl.world.v1.RebalancingService/PlanRebalance',
             qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.PlanRebalanceRequest.SerializeToString,
             qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.PlanRebalanceResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def ApplyRebalance(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.world.v1.RebalancingService/ApplyRebalance',
-            qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.ApplyRebalanceRequest.SerializeToString,
-            qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2.ApplyRebalanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

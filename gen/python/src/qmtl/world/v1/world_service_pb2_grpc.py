@@ -26,7 +26,23 @@ if _version_not_supported:
 
 
 class WorldServiceStub:
-    """Worlds and what is bound to them. Called by operators and the Gateway, which proxies it to clients.
+    """Worlds and what is bound to them. Served through the gateway.
+
+    | method             | role                              | ticket |
+    | ------------------ | --------------------------------- | ------ |
+    | CreateWorld        | operator; owner with allow_live   | –      |
+    | GetWorld           | viewer; gateway                   | –      |
+    | ListWorlds         | viewer; gateway                   | –      |
+    | UpdateWorld        | operator; owner for allow_live    | –      |
+    | DeleteWorld        | operator                          | –      |
+    | CreateBindings     | operator; gateway                 | –      |
+    | DeleteBinding      | operator                          | –      |
+    | ListBindings       | viewer; gateway                   | –      |
+    | UpsertWorldNode    | operator                          | –      |
+    | ListWorldNodes     | viewer                            | –      |
+    | UpsertEdgeOverride | operator                          | –      |
+    | ListEdgeOverrides  | viewer                            | –      |
+    | ListAuditEntries   | viewer                            | –      |
     """
 
     def __init__(self, channel):
@@ -65,6 +81,11 @@ class WorldServiceStub:
                 request_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.CreateBindingsRequest.SerializeToString,
                 response_deserializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.CreateBindingsResponse.FromString,
                 _registered_method=True)
+        self.DeleteBinding = channel.unary_unary(
+                '/qmtl.world.v1.WorldService/DeleteBinding',
+                request_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.DeleteBindingRequest.SerializeToString,
+                response_deserializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.DeleteBindingResponse.FromString,
+                _registered_method=True)
         self.ListBindings = channel.unary_unary(
                 '/qmtl.world.v1.WorldService/ListBindings',
                 request_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.ListBindingsRequest.SerializeToString,
@@ -98,88 +119,113 @@ class WorldServiceStub:
 
 
 class WorldServiceServicer:
-    """Worlds and what is bound to them. Called by operators and the Gateway, which proxies it to clients.
+    """Worlds and what is bound to them. Served through the gateway.
+
+    | method             | role                              | ticket |
+    | ------------------ | --------------------------------- | ------ |
+    | CreateWorld        | operator; owner with allow_live   | –      |
+    | GetWorld           | viewer; gateway                   | –      |
+    | ListWorlds         | viewer; gateway                   | –      |
+    | UpdateWorld        | operator; owner for allow_live    | –      |
+    | DeleteWorld        | operator                          | –      |
+    | CreateBindings     | operator; gateway                 | –      |
+    | DeleteBinding      | operator                          | –      |
+    | ListBindings       | viewer; gateway                   | –      |
+    | UpsertWorldNode    | operator                          | –      |
+    | ListWorldNodes     | viewer                            | –      |
+    | UpsertEdgeOverride | operator                          | –      |
+    | ListEdgeOverrides  | viewer                            | –      |
+    | ListAuditEntries   | viewer                            | –      |
     """
 
     def CreateWorld(self, request, context):
-        """Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS. Safe to retry.
+        """Makes a world: fence 1, gate OPEN, nothing active. ALREADY_EXISTS WORLD_EXISTS; NOT_FOUND ACCOUNT_NOT_FOUND,
+        SOURCE_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetWorld(self, request, context):
-        """A world. NOT_FOUND WORLD_NOT_FOUND. Safe to retry.
+        """A world. NOT_FOUND WORLD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWorlds(self, request, context):
-        """Worlds. Safe to retry.
+        """Worlds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateWorld(self, request, context):
-        """Changes a world. ABORTED ETAG_MISMATCH.
+        """Changes a world. ABORTED ETAG_MISMATCH; NOT_FOUND ACCOUNT_NOT_FOUND; INVALID_ARGUMENT TIMERS_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteWorld(self, request, context):
-        """Deletes a world. FAILED_PRECONDITION CONFLICT while something is active in it.
+        """Deletes a world. ABORTED CONFLICT while something is active in it, ETAG_MISMATCH; NOT_FOUND WORLD_NOT_FOUND, also
+        for a retry whose first try was done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateBindings(self, request, context):
-        """Binds strategies. Safe to retry.
+        """Binds strategies. NOT_FOUND WORLD_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteBinding(self, request, context):
+        """Takes a strategy out of a world. ABORTED CONFLICT while it is active; NOT_FOUND BINDING_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListBindings(self, request, context):
-        """Bindings. Safe to retry.
+        """Bindings.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpsertWorldNode(self, request, context):
-        """Node states. Safe to retry.
+        """Sets the state of a node. INVALID_ARGUMENT for what is no node id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListWorldNodes(self, request, context):
-        """Node states. Safe to retry.
+        """Node states.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpsertEdgeOverride(self, request, context):
-        """Edges. Safe to retry.
+        """Sets an edge.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEdgeOverrides(self, request, context):
-        """Edges. Safe to retry.
+        """Edges.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEntries(self, request, context):
-        """Audit. Safe to retry.
+        """The audit. NOT_FOUND WORLD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -217,6 +263,11 @@ def add_WorldServiceServicer_to_server(servicer, server):
                     servicer.CreateBindings,
                     request_deserializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.CreateBindingsRequest.FromString,
                     response_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.CreateBindingsResponse.SerializeToString,
+            ),
+            'DeleteBinding': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteBinding,
+                    request_deserializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.DeleteBindingRequest.FromString,
+                    response_serializer=qmtl_dot_world_dot_v1_dot_world__service__pb2.DeleteBindingResponse.SerializeToString,
             ),
             'ListBindings': grpc.unary_unary_rpc_method_handler(
                     servicer.ListBindings,
@@ -257,7 +308,23 @@ def add_WorldServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WorldService:
-    """Worlds and what is bound to them. Called by operators and the Gateway, which proxies it to clients.
+    """Worlds and what is bound to them. Served through the gateway.
+
+    | method             | role                              | ticket |
+    | ------------------ | --------------------------------- | ------ |
+    | CreateWorld        | operator; owner with allow_live   | –      |
+    | GetWorld           | viewer; gateway                   | –      |
+    | ListWorlds         | viewer; gateway                   | –      |
+    | UpdateWorld        | operator; owner for allow_live    | –      |
+    | DeleteWorld        | operator                          | –      |
+    | CreateBindings     | operator; gateway                 | –      |
+    | DeleteBinding      | operator                          | –      |
+    | ListBindings       | viewer; gateway                   | –      |
+    | UpsertWorldNode    | operator                          | –      |
+    | ListWorldNodes     | viewer                            | –      |
+    | UpsertEdgeOverride | operator                          | –      |
+    | ListEdgeOverrides  | viewer                            | –      |
+    | ListAuditEntries   | viewer                            | –      |
     """
 
     @staticmethod
@@ -412,6 +479,33 @@ class WorldService:
             '/qmtl.world.v1.WorldService/CreateBindings',
             qmtl_dot_world_dot_v1_dot_world__service__pb2.CreateBindingsRequest.SerializeToString,
             qmtl_dot_world_dot_v1_dot_world__service__pb2.CreateBindingsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteBinding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.world.v1.WorldService/DeleteBinding',
+            qmtl_dot_world_dot_v1_dot_world__service__pb2.DeleteBindingRequest.SerializeToString,
+            qmtl_dot_world_dot_v1_dot_world__service__pb2.DeleteBindingResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from qmtl.data.v1 import queue_data_pb2 as qmtl_dot_data_dot_v1_dot_queue__data__pb2
+from qmtl.data.v1 import queue_data_service_pb2 as qmtl_dot_data_dot_v1_dot_queue__data__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in qmtl/data/v1/queue_data_pb2_grpc.py depends on'
+        + ' but the generated code in qmtl/data/v1/queue_data_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -26,7 +26,15 @@ if _version_not_supported:
 
 
 class QueueDataServiceStub:
-    """Rows of node outputs. Called by SDKs through the Gateway, and by the Gateway; hosted by the DAG Manager.
+    """Rows of node outputs. Hosted by the DAG Manager, served through the gateway.
+
+    | method  | role                     | ticket          |
+    | ------- | ------------------------ | --------------- |
+    | Publish | researcher; adapter      | compute or feed |
+    | Consume | viewer; adapter, gateway | –               |
+
+    A stream that carries publishing, targets and heartbeats of a runner may be added beside these calls as
+    qmtl.gateway.v1.RunnerService; it carries QueueRecord, TargetUpdate, Heartbeat and SwapAnswer as they are.
     """
 
     def __init__(self, channel):
@@ -37,33 +45,41 @@ class QueueDataServiceStub:
         """
         self.Publish = channel.unary_unary(
                 '/qmtl.data.v1.QueueDataService/Publish',
-                request_serializer=qmtl_dot_data_dot_v1_dot_queue__data__pb2.PublishRequest.SerializeToString,
-                response_deserializer=qmtl_dot_data_dot_v1_dot_queue__data__pb2.PublishResponse.FromString,
+                request_serializer=qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.PublishRequest.SerializeToString,
+                response_deserializer=qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.PublishResponse.FromString,
                 _registered_method=True)
         self.Consume = channel.unary_stream(
                 '/qmtl.data.v1.QueueDataService/Consume',
-                request_serializer=qmtl_dot_data_dot_v1_dot_queue__data__pb2.ConsumeRequest.SerializeToString,
-                response_deserializer=qmtl_dot_data_dot_v1_dot_queue__data__pb2.ConsumeResponse.FromString,
+                request_serializer=qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.ConsumeRequest.SerializeToString,
+                response_deserializer=qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.ConsumeResponse.FromString,
                 _registered_method=True)
 
 
 class QueueDataServiceServicer:
-    """Rows of node outputs. Called by SDKs through the Gateway, and by the Gateway; hosted by the DAG Manager.
+    """Rows of node outputs. Hosted by the DAG Manager, served through the gateway.
+
+    | method  | role                     | ticket          |
+    | ------- | ------------------------ | --------------- |
+    | Publish | researcher; adapter      | compute or feed |
+    | Consume | viewer; adapter, gateway | –               |
+
+    A stream that carries publishing, targets and heartbeats of a runner may be added beside these calls as
+    qmtl.gateway.v1.RunnerService; it carries QueueRecord, TargetUpdate, Heartbeat and SwapAnswer as they are.
     """
 
     def Publish(self, request, context):
-        """Appends records. Idempotent: the same record again is acknowledged as done; void ones are told apart in
-        the results, never as an error. ROWs of a replay source are held by the feed's barrier until every
-        runner has ended the row before. INVALID_ARGUMENT RECORD_TOO_LARGE; NOT_FOUND QUEUE_NOT_FOUND;
-        FAILED_PRECONDITION QUEUE_ENDED, QUEUE_BLOCKED; safe to retry.
+        """Appends records. The same record again is effective; void ones are told apart in the results, never as an error.
+        Rows of a replay source are held at the barrier until every runner has ended the row before. INVALID_ARGUMENT
+        RECORD_TOO_LARGE; NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED TICKET_SCOPE; UNAVAILABLE BARRIER_HELD.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Consume(self, request, context):
-        """Streams effective records. A reader that falls more than 4,096 records behind is ended with
-        FAILED_PRECONDITION RESUME_FROM and goes on from its next seq; never skipped.
+        """Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
+        RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
+        longer kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -74,13 +90,13 @@ def add_QueueDataServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Publish': grpc.unary_unary_rpc_method_handler(
                     servicer.Publish,
-                    request_deserializer=qmtl_dot_data_dot_v1_dot_queue__data__pb2.PublishRequest.FromString,
-                    response_serializer=qmtl_dot_data_dot_v1_dot_queue__data__pb2.PublishResponse.SerializeToString,
+                    request_deserializer=qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.PublishRequest.FromString,
+                    response_serializer=qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.PublishResponse.SerializeToString,
             ),
             'Consume': grpc.unary_stream_rpc_method_handler(
                     servicer.Consume,
-                    request_deserializer=qmtl_dot_data_dot_v1_dot_queue__data__pb2.ConsumeRequest.FromString,
-                    response_serializer=qmtl_dot_data_dot_v1_dot_queue__data__pb2.ConsumeResponse.SerializeToString,
+                    request_deserializer=qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.ConsumeRequest.FromString,
+                    response_serializer=qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.ConsumeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,7 +107,15 @@ def add_QueueDataServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QueueDataService:
-    """Rows of node outputs. Called by SDKs through the Gateway, and by the Gateway; hosted by the DAG Manager.
+    """Rows of node outputs. Hosted by the DAG Manager, served through the gateway.
+
+    | method  | role                     | ticket          |
+    | ------- | ------------------------ | --------------- |
+    | Publish | researcher; adapter      | compute or feed |
+    | Consume | viewer; adapter, gateway | –               |
+
+    A stream that carries publishing, targets and heartbeats of a runner may be added beside these calls as
+    qmtl.gateway.v1.RunnerService; it carries QueueRecord, TargetUpdate, Heartbeat and SwapAnswer as they are.
     """
 
     @staticmethod
@@ -109,8 +133,8 @@ class QueueDataService:
             request,
             target,
             '/qmtl.data.v1.QueueDataService/Publish',
-            qmtl_dot_data_dot_v1_dot_queue__data__pb2.PublishRequest.SerializeToString,
-            qmtl_dot_data_dot_v1_dot_queue__data__pb2.PublishResponse.FromString,
+            qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.PublishRequest.SerializeToString,
+            qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.PublishResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -136,8 +160,8 @@ class QueueDataService:
             request,
             target,
             '/qmtl.data.v1.QueueDataService/Consume',
-            qmtl_dot_data_dot_v1_dot_queue__data__pb2.ConsumeRequest.SerializeToString,
-            qmtl_dot_data_dot_v1_dot_queue__data__pb2.ConsumeResponse.FromString,
+            qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.ConsumeRequest.SerializeToString,
+            qmtl_dot_data_dot_v1_dot_queue__data__service__pb2.ConsumeResponse.FromString,
             options,
             channel_credentials,
             insecure,

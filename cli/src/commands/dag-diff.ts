@@ -1,15 +1,15 @@
 import { basename } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import {
-  type DiffAssignment,
-  DiffService,
-} from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import {
   GatewayService,
   type SubmitStrategyRequest,
   SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { Command } from "commander";
+import { assignmentsOf } from "../assignments-of.ts";
 import { CommandError } from "../exit-codes.ts";
 import { printJson, printTable } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
@@ -35,7 +35,10 @@ interface Outcome {
   readonly strategyId: string;
   /** The same graph was handed in to the same worlds before; undefined where that is not known. */
   readonly isDuplicate: boolean | undefined;
-  readonly rows: readonly DiffRow[];
+  readonly newNodes: number;
+  readonly reusedNodes: number;
+  /** Undefined where they are made with the submission only. */
+  readonly rows: readonly DiffRow[] | undefined;
 }
 
 /** `qmtl dag diff FILE`: what handing a strategy in would do. */
@@ -106,32 +109,35 @@ async function askGateway(session: DagSession, request: SubmitStrategyRequest): 
   const gateway = session.client(GatewayService);
   const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });
   if (submission === undefined) throw new CommandError("the answer holds no submission");
-  const { submissionId, strategyId, assignments } = submission;
+  const { submissionId, strategyId, newNodes, reusedNodes } = submission;
+  const known = { strategyId, isDuplicate: duplicate };
   // A submission is told again as it was the first time; once it is completed, nothing of it is new any more.
-  const isDone = duplicate && (await isCompleted(session, submissionId));
+  if (!duplicate || !(await isCompleted(session, submissionId)))
+    return { ...known, newNodes, reusedNodes, rows: undefined };
+  const rows = (await assignmentsOf(gateway, submissionId)).map((each) => rowOf(each, true));
+  return { ...known, newNodes: 0, reusedNodes: newNodes + reusedNodes, rows };
+}
+
+function rowOf({ queue }: NodeAssignment, isKnown: boolean): DiffRow {
   return {
-    strategyId,
-    isDuplicate: duplicate,
-    rows: assignments.map(({ nodeId, worldId, queue, reused }) => ({
-      nodeId,
-      worldId,
-      queue: queue?.queue ?? "",
-      computeKey: queue?.computeKey ?? "",
-      isKnown: reused || isDone,
-    })),
+    nodeId: queue?.nodeId ?? "",
+    worldId: queue?.context?.worldId ?? "",
+    queue: queue?.queue ?? "",
+    computeKey: queue?.computeKey ?? "",
+    isKnown,
   };
 }
 
 async function isCompleted(session: DagSession, submissionId: string): Promise<boolean> {
   const { submission } = await session.client(GatewayService).getSubmission({ submissionId });
-  return submission?.state === "completed";
+  return submission?.state === SubmissionState.COMPLETED;
 }
 
 async function askDagManager(
   session: DagSession,
   { graph, strategyName }: SubmitStrategyRequest,
 ): Promise<Outcome> {
-  const assignments: DiffAssignment[] = [];
+  const assignments: NodeAssignment[] = [];
   const request = {
     strategyId: strategyName,
     validateOnly: true,
@@ -139,22 +145,17 @@ async function askDagManager(
   };
   const answers = session.dagClient(DiffService).diff(request, { timeoutMs: 30_000 });
   for await (const answer of answers) assignments.push(...answer.assignments);
-  const rows = assignments.map(({ nodeId, queue, nodeKnown }) => ({
-    nodeId,
-    worldId: queue?.context?.worldId ?? "",
-    queue: queue?.queue ?? "",
-    computeKey: queue?.computeKey ?? "",
-    isKnown: nodeKnown,
-  }));
-  return { strategyId: "", isDuplicate: undefined, rows };
+  const rows = assignments.map((each) => rowOf(each, each.nodeReused));
+  const known = new Map(rows.map(({ nodeId, isKnown }) => [nodeId, isKnown]));
+  const reusedNodes = [...known.values()].filter(Boolean).length;
+  const newNodes = known.size - reusedNodes;
+  return { strategyId: "", isDuplicate: undefined, newNodes, reusedNodes, rows };
 }
 
 function print(session: DagSession, request: SubmitStrategyRequest, outcome: Outcome): void {
   const names = new Map(request.graph?.nodes.map(({ nodeId, name }) => [nodeId, name]));
   const nameOf = (nodeId: string): string => names.get(nodeId) || nodeId;
-  const known = new Map(outcome.rows.map(({ nodeId, isKnown }) => [nodeId, isKnown]));
-  const reused = [...known.values()].filter(Boolean).length;
-  const counts = { new_nodes: known.size - reused, reused_nodes: reused };
+  const { rows, newNodes, reusedNodes } = outcome;
   if (session.asJson) {
     printJson({
       strategy: request.strategyName,
@@ -162,8 +163,9 @@ function print(session: DagSession, request: SubmitStrategyRequest, outcome: Out
       world_id: request.worldIds[0] ?? "",
       ...(outcome.isDuplicate === undefined ? {} : { duplicate: outcome.isDuplicate }),
       nodes: request.graph?.nodes.length ?? 0,
-      ...counts,
-      queues: outcome.rows.map(({ nodeId, worldId, queue, computeKey, isKnown }) => ({
+      new_nodes: newNodes,
+      reused_nodes: reusedNodes,
+      queues: rows?.map(({ nodeId, worldId, queue, computeKey, isKnown }) => ({
         node: nameOf(nodeId),
         node_id: nodeId,
         world_id: worldId,
@@ -177,11 +179,12 @@ function print(session: DagSession, request: SubmitStrategyRequest, outcome: Out
   const id = outcome.strategyId === "" ? "" : ` (${outcome.strategyId})`;
   const before = outcome.isDuplicate === true ? "; handed in before" : "";
   console.log(
-    `${request.strategyName}${id}: ${counts.new_nodes} new nodes, ${reused} there already${before}; nothing was stored`,
+    `${request.strategyName}${id}: ${newNodes} new nodes, ${reusedNodes} there already${before}; nothing was stored`,
   );
+  if (rows === undefined) return;
   printTable(
     ["node", "queue", "world", "new"],
-    outcome.rows.map((row) => [
+    rows.map((row) => [
       nameOf(row.nodeId),
       row.queue,
       row.worldId || "(all)",

@@ -1,4 +1,5 @@
-import type { ContextSwap, QueueUpdated } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import type { QueueUpdated } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 
 /** What the control session tells. */
 export interface ControlListener {

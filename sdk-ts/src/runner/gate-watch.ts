@@ -1,4 +1,5 @@
-import type { ContextSwap, QueueUpdated } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import type { QueueUpdated } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { QmtlConfig } from "../config/index.ts";
 import { ControlSession, OrderGate, type SdkClock } from "../control/index.ts";
 import { domainOfMode, type ExecutionDomain } from "../gate/index.ts";

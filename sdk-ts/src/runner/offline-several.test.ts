@@ -174,8 +174,8 @@ describe("an offline run of several targets", () => {
     await run.stop();
 
     const offline = await Runner.offline(Several, { config, returnsSource: "half" });
-    const { backtest, maxTarget } = submitted[0]!;
-    expect({ maxTarget }).toEqual({ maxTarget: 0.75 });
+    const { backtest, targets } = submitted[0]!;
+    expect(targets.map(({ maxWeight }) => maxWeight)).toEqual([0.5, 0.25]);
     expect(backtest).toMatchObject({ samples: 99, intervalSeconds: 43_200n, source: "backtest" });
     expect(numbersOf(backtest!.returns)).toEqual([...Float64Array.from(offline.returns.returns)]);
     expect(numbersOf(backtest!.bucketEndMs)).toEqual([...offline.returnTimesMs]);

@@ -102,7 +102,11 @@ export class OnlineStrategyRun implements OnlineRun {
     };
     const track = (call: Promise<unknown>): void => this.#tasks.track(call);
     const leases = this.#leases;
-    this.#ports = { data, queues, clock, sessionId, keyPort, leases, onProblem, track };
+    const ticket = (): string => this.#parts?.watch.session.ticket ?? "";
+    const onTicketRefused = (refused: string): void =>
+      this.#parts?.watch.session.dropTicket(refused);
+    const named = { sessionId, ticket, onTicketRefused };
+    this.#ports = { ...named, data, queues, clock, keyPort, leases, onProblem, track };
   }
 
   /** Begins; everything happens behind. */
@@ -145,21 +149,20 @@ export class OnlineStrategyRun implements OnlineRun {
   async #run(): Promise<void> {
     const { worldId, backtest } = this.#options;
     await this.#graph.identified.strategy.onStart();
-    const submission = await submitGraph(this.#graph, {
+    const submitted = await submitGraph(this.#graph, {
       gateway: this.#services.gateway,
       system: this.#services.system,
       clock: this.#clock,
       worldId,
-      asOf: this.#graph.fingerprint,
       backtest,
       requestId: this.sessionId,
       signal: this.#stopping.signal,
       onOutage: (failure) => this.#reach.lost(failure),
     });
-    if (submission === undefined || this.#stopping.signal.aborted) return;
+    if (submitted === undefined || this.#stopping.signal.aborted) return;
     this.#reach.reached();
-    const { strategyId, newNodes, reusedNodes } = submission;
-    const parts = makeRunParts(this.#host(), submission);
+    const { strategyId, newNodes, reusedNodes } = submitted.submission;
+    const parts = makeRunParts(this.#host(), submitted);
     this.#parts = parts;
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
     this.#teller.event("submitted", `${strategyId}: ${nodes}`);

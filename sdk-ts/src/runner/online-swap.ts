@@ -1,6 +1,7 @@
-import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { pause } from "../control/index.ts";
+import { hasReason } from "../rpc/qmtl-error.ts";
 import type { ComputedBucket } from "./computed-bucket.ts";
 import type { OnlineContext } from "./online-context.ts";
 import type { RunPorts } from "./run-ports.ts";
@@ -150,7 +151,7 @@ export class OnlineSwap {
 
   #begin(message: ContextSwap): Swap {
     const keys = new Map(message.keys.map((key) => [key.nodeId, key.newComputeKey]));
-    const to = this.#options.open(keys, message.to);
+    const to = this.#options.open(keys, message.newContext);
     const { swapId: id, phase } = message;
     const swap: Swap = { id, to, phase, fromRow: 0, told: "" };
     if (phase !== SwapPhase.OPENING) swap.phase = SwapPhase.OPENING;
@@ -220,20 +221,24 @@ export class OnlineSwap {
     this.#telling = this.#telling.then(async () => {
       for (let failures = 0; !signal.aborted && swap.told === told; failures++) {
         const endedRow = this.#handed?.row ?? this.#endedRow;
+        const ticket = ports.ticket();
         try {
-          const answer = await ports.queues.ackSwap({
-            sessionId: ports.sessionId,
-            swapId: swap.id,
-            phase,
-            endedRow: BigInt(endedRow),
-            warmRow: BigInt(warmRow),
-            fromRow: BigInt(fromRow),
+          const answer = await ports.queues.answerSwap({
+            ticket,
+            answer: {
+              swapId: swap.id,
+              phase,
+              endedRow: BigInt(endedRow),
+              warmRow: BigInt(warmRow),
+              fromRow: BigInt(fromRow),
+            },
           });
           const isOpen = phase !== SwapPhase.COMMIT;
           if (isOpen && answer.swap !== undefined && swap.told === told) this.phase(answer.swap);
           return;
         } catch (failure) {
-          ports.onProblem(String(failure));
+          if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) ports.onTicketRefused(ticket);
+          else ports.onProblem(String(failure));
           await pause(ports.clock, Math.min(2_000, 100 * 2 ** failures), signal);
         }
       }

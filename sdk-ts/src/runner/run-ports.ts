@@ -11,6 +11,10 @@ export interface RunPorts {
   readonly queues: Client<typeof QueueService>;
   readonly clock: SdkClock;
   readonly sessionId: string;
+  /** Ticket of the session; empty before the first. */
+  readonly ticket: () => string;
+  /** A call was refused for its ticket: another one is asked for. */
+  readonly onTicketRefused: (ticket: string) => void;
   readonly keyPort: KeyPort;
   readonly leases: LeaseKeeper;
   readonly onProblem: (problem: string) => void;

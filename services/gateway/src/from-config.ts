@@ -198,9 +198,9 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const explain = { world, gates, orderFacts };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
-    serve(GatewayService, gatewayHandlers({ submissions: parts, explain, watch, dag, hub })),
+    serve(GatewayService, gatewayHandlers({ submissions: parts, explain, watch, hub })),
     serve(ControlStreamService, controlHandlers(parts)),
-    ...queueServices({ dag, keys, feeds, booker }),
+    ...queueServices({ dag, world, keys, feeds, booker }),
     ...worldServices({
       world,
       apply: { ...parts, enforceLiveGuard },

@@ -1,7 +1,7 @@
 import type { QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import type { Tx } from "@qmtl/service-kit/db";
-import { isSameContext, type QueueContext } from "../graph/queue-context.ts";
-import { queueDescriptor } from "../queues/queue-row.ts";
+import type { QueueContext } from "../graph/queue-context.ts";
+import { type QueueRow, queueDescriptor } from "../queues/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
 import { appendControlEvent } from "../store/control-events.ts";
 import { insertNodes, insertSentinel, tieNodes } from "../store/graph-store.ts";
@@ -34,18 +34,21 @@ export async function storeDiff(
   const nodeIds = [...new Set(plan.assignments.map(({ node }) => node.nodeId))];
   const tied = await tieNodes(tx, strategyId, nodeIds);
   await insertSentinel(tx, origin, nowMs);
+  const inForceAnew: QueueRow[] = [];
   for (const context of [...contexts].sort(byWorld)) {
     const isSwapping = await hasOpenSwap(tx, strategyId, context.worldId);
     const isMoved = !isSwapping && (await setCurrentContext(tx, strategyId, context, nowMs));
     const isAdded = plan.newQueues.some((queue) => queue.context.worldId === context.worldId);
     if (!isMoved && !isAdded && tied === 0) continue;
     const queues = plan.assignments
-      .filter(({ queue }) => queue.isSource || isSameContext(queue.context, context))
-      .map(({ queue }) => queueDescriptor(queue));
-    await tellWorld(tx, context.worldId, strategyId, queues, nowMs);
+      .filter(({ of }) => of === undefined || of === context)
+      .map(({ queue }) => queue);
+    inForceAnew.push(...queues.filter(({ isSource }) => !isSource));
+    await tellWorld(tx, context.worldId, strategyId, queues.map(queueDescriptor), nowMs);
   }
   const queries = plan.assignments.map(({ node }) => node).filter((node) => node.tagQuery);
-  await tellTagQueries(tx, queries, plan.newQueues, nowMs);
+  const newSources = plan.newQueues.filter(({ isSource }) => isSource);
+  await tellTagQueries(tx, queries, [...newSources, ...inForceAnew], nowMs);
 }
 
 async function tellWorld(

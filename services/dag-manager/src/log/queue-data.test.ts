@@ -129,7 +129,7 @@ describeEachDatabase("queue data", (databases) => {
     expect(await publish(dag, [row(close, 9, 5)])).toEqual(["STALE_EPOCH"]);
     const { results } = await dag.data.publish({ sessionId: "s", records: [row(close, 1, 9)] });
     expect(results[0]).toMatchObject({ nextSeq: 5n, nextRow: 5n, epoch: 1n });
-    const { queues } = await dag.queues.getQueueStats({ computeKeys: [close] });
+    const { queues } = await dag.queues.listQueueStats({ computeKeys: [close] });
     expect(queues[0]).toMatchObject({ nextSeq: 5n, voidRecords: 5n, holderSessionId: "s1" });
   });
 

@@ -1,6 +1,14 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/sdk/queues";
-import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import {
+  type CallContext,
+  type Handlers,
+  type ServedService,
+  type SessionScope,
+  serve,
+} from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";
 import { queueContext } from "../graph/queue-context.ts";
 import { type Leadership, notLeader } from "../leadership.ts";
@@ -8,13 +16,13 @@ import { acquireLeases } from "../leases/acquire-leases.ts";
 import type { LeaseDesk } from "../leases/lease-desk.ts";
 import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
 import { listQueuesByTag } from "../queues/list-queues.ts";
-import { queueStats } from "../queues/queue-stats.ts";
+import { listQueueStats } from "../queues/queue-stats.ts";
 import { getSnapshots, putSnapshots } from "../queues/snapshots.ts";
 import {
-  advanceReplay,
+  advanceFeeds,
   createReplayRunner,
   deleteReplayRunner,
-  getReplay,
+  listFeeds,
 } from "../replay/replay.ts";
 import type { SwapDesk } from "../swap/swap-desk.ts";
 
@@ -26,7 +34,7 @@ export interface QueuePorts {
   readonly leadership: Leadership;
 }
 
-/** Who computes what, feeds, and changes of context. ReportDivergence is left out. */
+/** Who computes what, feeds, and changes of context. */
 export function queueHandlers(ports: QueuePorts): ServedService {
   return serve(QueueService, {
     ...reads(ports),
@@ -38,10 +46,10 @@ export function queueHandlers(ports: QueuePorts): ServedService {
 
 function reads({ store, desk }: QueuePorts): Handlers<typeof QueueService> {
   return {
-    listQueuesByTag: (request) => listQueuesByTag(store.db, request),
-    getQueueStats: (request) => queueStats(store.db, desk, request),
+    listQueuesByTag: (request) => listQueuesByTag(store, request),
+    listQueueStats: (request) => listQueueStats(store, desk, request),
     getSnapshots: (request) => getSnapshots(store, request.computeKeys),
-    getReplay: (request) => getReplay(store, request.source),
+    listFeeds: (request) => listFeeds(store, request),
   };
 }
 
@@ -79,18 +87,17 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
 
 function replay({ store, swaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
   return {
-    async advanceReplay(request) {
+    async advanceFeed(request) {
       mustLead(leadership);
-      return advanceReplay(store, request);
+      return advanceFeeds(store, request);
     },
-    async createReplayRunner(request) {
+    async createReplayRunner(request, context) {
       mustLead(leadership);
-      return createReplayRunner(store, request);
+      return createReplayRunner(store, sessionOf(context), request.sources);
     },
-    async deleteReplayRunner(request) {
+    async deleteReplayRunner(request, context) {
       mustLead(leadership);
-      await deleteReplayRunner(store, request);
-      await swaps.lose(request.sessionId);
+      await swaps.lose(await deleteReplayRunner(store, request, context));
       return {};
     },
   };
@@ -101,15 +108,24 @@ function swaps({ swaps: desk, leadership }: QueuePorts): Handlers<typeof QueueSe
     async openContext(request, { signal }) {
       mustLead(leadership);
       const to = queueContext(request.context!, "context");
-      return desk.open(request.strategyId, to, request.waitMs, signal);
+      const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
+      return desk.open(request.strategyId, to, waitMs, signal);
     },
-    async ackSwap(request) {
+    async answerSwap(request, context) {
       mustLead(leadership);
-      return { swap: await desk.ack(request) };
+      return { swap: await desk.answer(sessionOf(context), request.answer!) };
     },
   };
 }
 
 function mustLead(leadership: Leadership): void {
   if (!leadership.isLeader) throw notLeader();
+}
+
+/** The door lets nobody pass without a ticket, but for a gateway that acts for itself. */
+function sessionOf({ session }: CallContext): SessionScope {
+  if (session !== undefined) return session;
+  throw new QmtlError("TICKET_INVALID", "a ticket is needed: IssueTicket gives one", {
+    fields: [{ field: "ticket", description: "must be the ticket of the session" }],
+  });
 }

@@ -1,10 +1,10 @@
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
+import { asOfNone, blake3Hex, jcs } from "@qmtl/sdk/canonical";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { QueueContext } from "../graph/queue-context.ts";
 import { type QueueRow, queueDescriptor } from "../queues/queue-row.ts";
 import { appendControlEvent } from "./control-events.ts";
-import { queuesByTag } from "./queue-store.ts";
+import { queuesByTag } from "./tag-match-store.ts";
 
 /** Topic key of what is told about tags. */
 export const tagTopicKey = "tags/queue";
@@ -18,21 +18,24 @@ interface TagQueryRow {
 }
 
 /**
- * Stores the tag queries among `nodes` that are new, and tells of each; then tells of every query whose
- * matches `newQueues` change, once per context, with the queues that match now.
+ * Stores the tag queries among `nodes` that are new, and tells of each; then tells of every query whose matches `queues`
+ * change by coming or going, once per world, domain and partition, with all that matches there now.
  */
 export async function tellTagQueries(
   tx: Tx,
   nodes: readonly Node[],
-  newQueues: readonly QueueRow[],
+  queues: readonly QueueRow[],
   nowMs: number,
 ): Promise<void> {
   for (const node of nodes) await upsertTagQuery(tx, node, nowMs);
-  if (newQueues.length === 0) return;
-  for (const query of await queriesMatching(tx, newQueues)) {
+  const tagged = queues.filter(({ tags }) => tags.length > 0);
+  if (tagged.length === 0) return;
+  for (const query of await queriesMatching(tx, tagged)) {
     const touched = new Map<string, QueueContext>();
-    for (const queue of newQueues) {
-      if (doesMatch(query, queue)) touched.set(JSON.stringify(queue.context), queue.context);
+    for (const queue of tagged) {
+      if (!doesMatch(query, queue)) continue;
+      const context = withoutData(queue.context);
+      touched.set(JSON.stringify(context), context);
     }
     for (const context of touched.values()) await tellMatches(tx, query, context, nowMs);
   }
@@ -72,6 +75,11 @@ function doesMatch(query: TagQueryRow, queue: QueueRow): boolean {
   if (query.interval_seconds !== queue.intervalSeconds) return false;
   const has = (tag: string): boolean => queue.tags.includes(tag);
   return query.match_all ? query.tags.every(has) : query.tags.some(has);
+}
+
+/** A context that pins nothing, so that it conflicts with none of its world. */
+function withoutData(context: QueueContext): QueueContext {
+  return { ...context, asOf: context.asOf === "" ? "" : asOfNone, pins: {} };
 }
 
 async function tellMatches(

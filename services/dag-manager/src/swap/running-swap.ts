@@ -3,7 +3,7 @@ import {
   type ContextSwap,
   ContextSwapSchema,
   SwapPhase,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+} from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import {
   openSwap,
   type SwapEffect,
@@ -12,10 +12,14 @@ import {
   swapStep,
 } from "@qmtl/sdk/queues";
 import { failpoints } from "@qmtl/service-kit";
+import type { Tx } from "@qmtl/service-kit/db";
 import type { DagStore } from "../dag-store.ts";
 import type { QueueContext } from "../graph/queue-context.ts";
+import type { QueueRow } from "../queues/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
+import { knownQueues } from "../store/queue-store.ts";
 import { swapById, writeSwap } from "../store/swap-store.ts";
+import { tellTagQueries } from "../store/tag-query-store.ts";
 
 /**
  * One swap on its way: the machine of the queue protocol, driven by what runners say, with each phase
@@ -121,6 +125,7 @@ export class RunningSwap {
       await this.#store.write(async (tx) => {
         await setCurrentContext(tx, message.strategyId, this.#to, clock.nowMs());
         await writeSwap(tx, message, clock.nowMs());
+        await tellTagQueries(tx, [], await swappedQueues(tx, message), clock.nowMs());
         await failpoints.hit("dag.swap.before_commit");
       });
     } catch (error) {
@@ -133,4 +138,10 @@ export class RunningSwap {
     this.#message = message;
     this.#state = swapStep(state, { kind: "committed" }).state;
   }
+}
+
+/** Queues that go out of force and come into force with a swap. */
+async function swappedQueues(tx: Tx, { keys }: ContextSwap): Promise<QueueRow[]> {
+  const all = keys.flatMap(({ oldComputeKey, newComputeKey }) => [oldComputeKey, newComputeKey]);
+  return [...(await knownQueues(tx, all)).values()].map(({ queue }) => queue);
 }

@@ -1,8 +1,8 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
+import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import {
   type ControlEvent,
   ControlEventSchema,
-  SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { SubscribeResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { expect, test } from "vitest";

@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import {
   type ControlEvent,
   ControlEventSchema,
   type QueueUpdated,
-  SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { blake3Hex, jcs } from "@qmtl/sdk/canonical";

@@ -1,6 +1,7 @@
 import { ManualClock } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import type { RunnerEnd } from "../ports.ts";
+import { DroppedRunners } from "./dropped-runners.ts";
 import { FeedBarrier, holdMsMax } from "./feed-barrier.ts";
 import { restateMsMax } from "./restating.ts";
 
@@ -22,7 +23,10 @@ function rig(runners: readonly string[], untilMs: number | null = null) {
     runners: runners.map((sessionId) => ({ sessionId, fromRow: 10 })),
   };
   const onDropped = (sessionId: string) => dropped.push(sessionId);
-  const barrier = new FeedBarrier({ source: "f", clock, sessionDeadMs: 4_000, onDropped }, stored);
+  const joined: string[] = [];
+  const onJoined = (sessionId: string) => joined.push(sessionId);
+  const ports = { source: "f", clock, sessionDeadMs: 4_000, onDropped, onJoined };
+  const barrier = new FeedBarrier(ports, stored);
   const passed: string[] = [];
   const refused: string[] = [];
   const publish = (row: number, name = `k/${row}`): void => {
@@ -35,7 +39,7 @@ function rig(runners: readonly string[], untilMs: number | null = null) {
   const settle = async () => {
     for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
   };
-  return { clock, barrier, stored, dropped, passed, refused, publish, settle };
+  return { clock, barrier, stored, dropped, joined, passed, refused, publish, settle };
 }
 
 test("a row passes when both runners have ended the row before, whoever comes last", async () => {
@@ -180,4 +184,40 @@ test("the gate of another world holds no runner of this one", async () => {
   publish(11);
   await settle();
   expect(passed).toEqual(["k/11"]);
+});
+
+test("a hold at a time without a row is reached when the next row lies behind it", async () => {
+  const { barrier, stored, passed, publish, settle } = rig([], 10_500);
+  publish(10);
+  await settle();
+  barrier.rowEffective(10);
+  expect(passed).toEqual(["k/10"]);
+  expect(barrier.isAtHold(10_000)).toBe(false);
+
+  publish(11);
+  await settle();
+  expect(barrier.isAtHold(10_000)).toBe(true);
+
+  barrier.sync({ ...stored, untilMs: 11_500 });
+  await settle();
+  expect(barrier.isAtHold(10_000)).toBe(false);
+  barrier.rowEffective(11);
+  expect([barrier.isAtHold(11_500), barrier.isAtHold(11_000)]).toEqual([true, false]);
+});
+
+test("who was dropped is told of until it is taken in again", async () => {
+  const { clock, barrier, stored, joined } = rig(["a"]);
+  const dropped = new DroppedRunners();
+  barrier.rowEffective(10);
+  barrier.wait("k/11", { row: 11, toRow: 11, timeMs: 0 }, { signal: never }).catch(() => {});
+  clock.advance(4_000);
+  dropped.add("f", "a");
+  expect(dropped.sourcesOf("a")).toEqual(["f"]);
+  expect(dropped.of("f")).toEqual(["a"]);
+
+  barrier.sync({ ...stored, runners: [] });
+  barrier.sync(stored);
+  expect(joined).toEqual(["a"]);
+  for (const sessionId of joined) dropped.forget("f", sessionId);
+  expect(dropped.sourcesOf("a")).toEqual([]);
 });

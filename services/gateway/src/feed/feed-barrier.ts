@@ -31,6 +31,8 @@ export interface FeedBarrierPorts {
   readonly sessionDeadMs: number;
   /** A runner was silent for too long and is not waited for any more. */
   readonly onDropped: (sessionId: string) => void;
+  /** A runner is waited for from now on. */
+  readonly onJoined: (sessionId: string) => void;
 }
 
 export interface WaitOptions {
@@ -76,6 +78,16 @@ export class FeedBarrier {
   /** Whether every runner has ended the last row. */
   get isSettled(): boolean {
     return isSettledAt(this.#state, this.#state.logRow);
+  }
+
+  /**
+   * Whether the hold lets no further row pass, as far as is known: it stands at the bucket end of the last row, or the
+   * next row, which waits, lies behind it. True without a hold.
+   */
+  isAtHold(passedMs: number | null): boolean {
+    const { untilMs, held: next, logRow } = this.#state;
+    if (untilMs === null || (passedMs !== null && passedMs >= untilMs)) return true;
+    return next !== null && next.row > logRow && next.timeMs > untilMs;
   }
 
   /**
@@ -175,6 +187,7 @@ export class FeedBarrier {
   #join(sessionId: string, fromRow: number): void {
     const nowMs = this.#now();
     this.#take({ kind: "runner_joined", sessionId, fromRow, nowMs });
+    this.#ports.onJoined(sessionId);
     const early = this.#earlyEnds.get(sessionId);
     this.#earlyEnds.delete(sessionId);
     if (early !== undefined && early.row >= fromRow) this.ended(early);

@@ -1,14 +1,13 @@
-import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
-import {
-  type GetReplayResponse,
-  QueueService,
-} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { hasReason } from "@qmtl/sdk/rpc";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal, Clock, CounterMetric, Logger, Metrics } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, RunnerEnd } from "../ports.ts";
 import type { BarBooker } from "./bar-booker.ts";
+import { DroppedRunners } from "./dropped-runners.ts";
 import { FeedBarrier, type StoredFeed } from "./feed-barrier.ts";
 import type { PartWait } from "./publish-plan.ts";
 
@@ -29,7 +28,8 @@ export interface FeedDeskPorts {
  */
 export class FeedDesk implements BarrierEnds {
   readonly #ports: FeedDeskPorts;
-  readonly #dropped: CounterMetric;
+  readonly #droppedCount: CounterMetric;
+  readonly #dropped = new DroppedRunners();
   readonly #barriers = new Map<string, FeedBarrier>();
   readonly #opening = new Map<string, Promise<FeedBarrier>>();
   readonly #refreshing = new Map<string, Promise<void>>();
@@ -42,7 +42,7 @@ export class FeedDesk implements BarrierEnds {
   constructor(ports: FeedDeskPorts) {
     this.#ports = ports;
     const help = "Runners a replay barrier stopped waiting for";
-    this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
+    this.#droppedCount = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
     this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));
   }
 
@@ -115,17 +115,40 @@ export class FeedDesk implements BarrierEnds {
     });
   }
 
-  /** What only the owner knows: ends, dropped runners, whether the last row is settled. */
-  async describe(answer: GetReplayResponse, source: string): Promise<GetReplayResponse> {
+  /**
+   * Feeds that dropped a session and wait for it no more: it has to register there again. What the answer to its
+   * heartbeat names.
+   */
+  unregisteredSources(sessionId: string): readonly string[] {
+    return this.#dropped.sourcesOf(sessionId);
+  }
+
+  /** Feeds that wait for a session, as far as their barriers are set up. */
+  feedsOf(sessionId: string): string[] {
+    const all = [...this.#barriers];
+    return all.flatMap(([source, { state }]) => (state.runners.has(sessionId) ? [source] : []));
+  }
+
+  /** A session leaves for good: it is not asked to register again. */
+  forget(sessionId: string): void {
+    for (const source of this.#dropped.sourcesOf(sessionId))
+      this.#dropped.forget(source, sessionId);
+  }
+
+  /** Fills in what only the owner knows: ends, dropped runners, whether the last row is settled. */
+  async describe(feed: FeedState): Promise<FeedState> {
+    const { source } = feed;
     const barrier = await this.barrier(source);
-    const { runners, logRow } = barrier.state;
-    for (const runner of answer.runners) {
+    const { runners, logRow, untilMs } = barrier.state;
+    feed.runners = feed.runners.filter(({ sessionId }) => !barrier.dropped.has(sessionId));
+    for (const runner of feed.runners) {
       runner.endedRow = BigInt(runners.get(runner.sessionId)?.endedRow ?? -1);
-      runner.dropped = barrier.dropped.has(runner.sessionId);
     }
-    const isCurrent = logRow >= Number(answer.passedRow);
-    answer.settled = isCurrent && barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
-    return answer;
+    feed.droppedSessionIds = this.#dropped.of(source);
+    const isCurrent = logRow >= Number(feed.passedRow) && untilMs === untilMsOf(feed);
+    const isBooked = barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
+    feed.settled = isCurrent && isBooked && (feed.ended || barrier.isAtHold(passedMsOf(feed)));
+    return feed;
   }
 
   close(): void {
@@ -143,6 +166,7 @@ export class FeedDesk implements BarrierEnds {
         clock,
         sessionDeadMs,
         onDropped: (sessionId) => this.#onDropped(source, sessionId),
+        onJoined: (sessionId) => this.#dropped.forget(source, sessionId),
       },
       stored,
     );
@@ -159,18 +183,23 @@ export class FeedDesk implements BarrierEnds {
     }
   }
 
-  #read(source: string): Promise<GetReplayResponse> {
+  async #read(source: string): Promise<FeedState> {
     const call = { principal: this.#ports.gateway, timeoutMs: 5_000 };
-    return this.#ports.dag.unary(QueueService.method.getReplay, { source }, call);
+    const scope = { scope: { case: "source" as const, value: source } };
+    const answer = await this.#ports.dag.unary(QueueService.method.listFeeds, { scope }, call);
+    const [feed] = answer.feeds;
+    if (feed !== undefined) return feed;
+    throw new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`, { metadata: { source } });
   }
 
   #onDropped(source: string, sessionId: string): void {
     const { logger, dag, gateway } = this.#ports;
     logger.warn("a runner is silent; the feed goes on without it", { source, sessionId });
-    this.#dropped.inc({ source });
+    this.#droppedCount.inc({ source });
+    this.#dropped.add(source, sessionId);
     const call = { principal: gateway, timeoutMs: 5_000 };
     dag
-      .unary(QueueService.method.deleteReplayRunner, { source, sessionId }, call)
+      .unary(QueueService.method.deleteReplayRunner, { sources: [source], sessionId }, call)
       .then(() => this.refresh(source))
       .catch((error: unknown) => {
         if (hasReason(error, "SOURCE_NOT_FOUND")) return;
@@ -179,13 +208,21 @@ export class FeedDesk implements BarrierEnds {
   }
 }
 
-function storedOf(answer: GetReplayResponse): StoredFeed {
+function storedOf(feed: FeedState): StoredFeed {
   return {
-    passedRow: Number(answer.passedRow),
-    untilMs: answer.untilMs === undefined ? null : Number(answer.untilMs),
-    runners: answer.runners.map(({ sessionId, fromRow }) => ({
+    passedRow: Number(feed.passedRow),
+    untilMs: untilMsOf(feed),
+    runners: feed.runners.map(({ sessionId, fromRow }) => ({
       sessionId,
       fromRow: Number(fromRow),
     })),
   };
+}
+
+function untilMsOf({ untilTime }: FeedState): number | null {
+  return untilTime === undefined ? null : timestampMs(untilTime);
+}
+
+function passedMsOf({ passedBucketEndTime }: FeedState): number | null {
+  return passedBucketEndTime === undefined ? null : timestampMs(passedBucketEndTime);
 }

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Gate, type GateState, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import { ColumnKind, type Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
@@ -10,6 +11,7 @@ import { computeKey, jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/ca
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import {
+  type CallPrincipal,
   createPrincipalCheck,
   openGrpcDoor,
   serve,
@@ -32,6 +34,8 @@ export interface TestNode {
   readonly schemaCompatId: string;
   readonly codeHash: string;
   readonly name: string;
+  readonly columns: { name: string; kind: ColumnKind }[];
+  readonly source?: { source: string; schedule: Schedule };
 }
 
 /** A submission as a test writes it. */
@@ -40,6 +44,8 @@ export interface TestSubmission {
   readonly strategyName?: string;
   readonly worldIds?: string[];
   readonly asOf?: string;
+  readonly pins?: { source: string; fingerprint: string }[];
+  readonly targets?: { nodeId: string; instrument: string; maxWeight: number }[];
   readonly metadata?: Record<string, string>;
   readonly validateOnly?: boolean;
   readonly graph?: { nodes: TestNode[]; nodeIdsCrc32: number };
@@ -71,8 +77,11 @@ export function node(
     schemaCompatId: "f64:a",
     codeHash: "h",
     name: type,
+    columns: [{ name: "a", kind: ColumnKind.F64 }],
   };
 }
+
+let submissions = 0;
 
 /** A submission of some nodes to world w1. */
 export function submission(nodes: readonly TestNode[], over: TestSubmission = {}): TestSubmission {
@@ -80,7 +89,9 @@ export function submission(nodes: readonly TestNode[], over: TestSubmission = {}
     nodes: [...nodes],
     nodeIdsCrc32: nodeIdsCrc32(nodes.map((each) => each.nodeId)),
   };
-  return { strategyName: "A", graph, worldIds: ["w1"], asOf: "snap", ...over };
+  submissions += 1;
+  const requestId = `test-${submissions}`;
+  return { requestId, strategyName: "A", graph, worldIds: ["w1"], asOf: "snap", ...over };
 }
 
 /** WorldService as far as these tests ask it: world w1, and a switch that takes it down. */
@@ -95,6 +106,8 @@ export class FakeWorld {
     stateHash: "blake3:one",
   });
   readonly bound: string[] = [];
+  /** Who bound, in order. */
+  readonly binders: CallPrincipal[] = [];
 
   services() {
     const up = () => {
@@ -110,8 +123,9 @@ export class FakeWorld {
           known(worldId);
           return { world: { worldId } };
         },
-        createBindings: async ({ worldId, bindings }) => {
+        createBindings: async ({ worldId, bindings }, { principal }) => {
           known(worldId);
+          this.binders.push(principal);
           this.bound.push(...bindings.map((binding) => binding.strategyId));
           return { bindings };
         },
@@ -169,9 +183,8 @@ export class FakeDag {
     this.diffs.push(submissionId);
     const assignments = nodes.flatMap(({ nodeId: id }) =>
       contexts.map((context) => ({
-        nodeId: id,
-        nodeKnown: this.diffs.length > 1,
-        queue: { computeKey: keyOf(id, context.worldId), context },
+        nodeReused: this.diffs.length > 1,
+        queue: { nodeId: id, computeKey: keyOf(id, context.worldId), context },
       })),
     );
     const crc = nodeIdsCrc32(nodes.map((each) => each.nodeId));

@@ -1,4 +1,5 @@
-import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
@@ -178,8 +179,7 @@ async function contextsOf(db: Db, worldId: string, promotions: readonly Promotio
     );
     // Bound by hand, never handed in here: there is nothing to compute.
     if (row === undefined) return [];
-    const asOf = row.request.asOf || row.request.datasetFingerprint;
-    return [{ strategyId, to: contextAt(worldId, stage, asOf) }];
+    return [{ strategyId, to: contextAt(worldId, stage, row.request) }];
   });
 }
 
@@ -190,12 +190,12 @@ async function openOne(
   signal: AbortSignal | undefined,
 ): Promise<ContextSwap> {
   const call = { principal: ports.gateway, signal, timeoutMs: openMsMax + 5_000 };
-  const request = { strategyId, context: to, waitMs: openMsMax };
+  const request = { strategyId, context: to, wait: durationFromMs(openMsMax) };
   const { swap } = await ports.dag.unary(QueueService.method.openContext, request, call);
   if (swap?.phase === SwapPhase.COMMIT) return swap;
   // The old context goes on; asking for it ends the swap that did not come about.
-  if (swap?.from !== undefined) {
-    const back = { strategyId, context: swap.from, waitMs: 0 };
+  if (swap?.oldContext !== undefined) {
+    const back = { strategyId, context: swap.oldContext };
     await ports.dag.unary(QueueService.method.openContext, back, { principal: ports.gateway });
   }
   const message = `the new context of ${strategyId} is not in force`;
@@ -207,10 +207,11 @@ async function openOne(
 /** Best effort: where it fails the new context stays, which computes the same with orders off. */
 async function swapBack(ports: ApplyPorts, swaps: readonly ContextSwap[]): Promise<void> {
   await Promise.all(
-    swaps.map(async ({ strategyId, from, to }) => {
-      const isChange = from !== undefined && from.executionDomain !== to?.executionDomain;
+    swaps.map(async ({ strategyId, oldContext, newContext }) => {
+      const isChange =
+        oldContext !== undefined && oldContext.executionDomain !== newContext?.executionDomain;
       if (!isChange) return;
-      await openOne(ports, strategyId, from, undefined).catch((error: unknown) => {
+      await openOne(ports, strategyId, oldContext, undefined).catch((error: unknown) => {
         ports.logger.warn("a context was not swapped back", { strategyId, error });
       });
     }),

@@ -10,11 +10,18 @@ export const ownerOrGateway: PrincipalCheck = ({ header }) => {
   return name === undefined ? { name: "local", role: "owner" } : { name, role: "gateway" };
 };
 
-/** Ticket check of a test's door: any text is a ticket with every right, for the session of that name. */
-export const anyTicket: TicketCheck = (ticket) => ({
-  sessionId: ticket,
-  worldId: "",
-  strategyIds: [],
-  sources: [],
-  rights: ["observe", "compute", "trade", "feed"],
-});
+/**
+ * Ticket check of a test's door: any text is a ticket with every right, for the session of that name. `s1@w1:A,B` is one
+ * for strategies A and B in world w1.
+ */
+export const anyTicket: TicketCheck = (ticket) => {
+  const [sessionId = "", scope = ""] = ticket.split("@");
+  const [worldId = "", strategies = ""] = scope.split(":");
+  return {
+    sessionId,
+    worldId,
+    strategyIds: strategies === "" ? [] : strategies.split(","),
+    sources: [],
+    rights: ["observe", "compute", "trade", "feed"],
+  };
+};

@@ -2,25 +2,25 @@
 // @generated from file qmtl/control/v1/control_event.proto (package qmtl.control.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { ContextSwap } from "./context_swap_pb.ts";
+import { file_qmtl_control_v1_context_swap } from "./context_swap_pb.ts";
 import type { ApplyPhase, GateActivation, GateDecision, GateEvent, GateSnapshot } from "./gate_pb.ts";
 import { file_qmtl_control_v1_gate } from "./gate_pb.ts";
 import type { QueueDescriptor, TagQuery } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
-import type { ComputeContext } from "../../type/v1/execution_pb.ts";
-import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
 import type { SchemaVersion } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
-import type { Message, UnknownEnum } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/control/v1/control_event.proto.
  */
 export const file_qmtl_control_v1_control_event: GenFile = /*@__PURE__*/
-  fileDesc("CiNxbXRsL2NvbnRyb2wvdjEvY29udHJvbF9ldmVudC5wcm90bxIPcW10bC5jb250cm9sLnYxIloKEUFjdGl2YXRpb25VcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24iZAoPRGVjaXNpb25VcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEi8KCGRlY2lzaW9uGAIgASgLMh0ucW10bC5jb250cm9sLnYxLkdhdGVEZWNpc2lvbhIOCgZyZWFzb24YAyABKAkiSwoNUG9saWN5VXBkYXRlZBIQCgh3b3JsZF9pZBgBIAEoCRIWCg5wb2xpY3lfdmVyc2lvbhgCIAEoDRIQCghjaGVja3N1bRgDIAEoCSK5AQoMUXVldWVVcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEgwKBHRhZ3MYAyADKAkSGAoQaW50ZXJ2YWxfc2Vjb25kcxgEIAEoAxIuCgZxdWV1ZXMYBSADKAsyHi5xbXRsLmdyYXBoLnYxLlF1ZXVlRGVzY3JpcHRvchIqCgRzd2FwGAYgASgLMhwucW10bC5jb250cm9sLnYxLkNvbnRleHRTd2FwIoACCgtDb250ZXh0U3dhcBIPCgdzd2FwX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEhAKCHdvcmxkX2lkGAMgASgJEikKBXBoYXNlGAQgASgOMhoucW10bC5jb250cm9sLnYxLlN3YXBQaGFzZRIQCghmcm9tX3JvdxgFIAEoAxIqCgRmcm9tGAYgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0EigKAnRvGAcgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0EiYKBGtleXMYCCADKAsyGC5xbXRsLmNvbnRyb2wudjEuS2V5U3dhcCJMCgdLZXlTd2FwEg8KB25vZGVfaWQYASABKAkSFwoPb2xkX2NvbXB1dGVfa2V5GAIgASgJEhcKD25ld19jb21wdXRlX2tleRgDIAEoCSJUChBUYWdRdWVyeVVwc2VydGVkEiYKBXF1ZXJ5GAEgASgLMhcucW10bC5ncmFwaC52MS5UYWdRdWVyeRIYChBpbnRlcnZhbF9zZWNvbmRzGAIgASgDIk0KFVNlbnRpbmVsV2VpZ2h0VXBkYXRlZBITCgtzZW50aW5lbF9pZBgBIAEoCRIOCgZ3ZWlnaHQYAiABKAESDwoHdmVyc2lvbhgDIAEoCSJIChJSZWJhbGFuY2luZ1BsYW5uZWQSEQoJd29ybGRfaWRzGAEgAygJEg8KB3BsYW5faWQYAiABKAkSDgoGZGVsdGFzGAMgASgNInEKEUFwcGx5UGhhc2VDaGFuZ2VkEhAKCHdvcmxkX2lkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg4KBnJlYXNvbhgEIAEoCSJxCgxPcmRlclVwZGF0ZWQSEgoKYWNjb3VudF9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRITCgtzdHJhdGVneV9pZBgDIAEoCRIXCg9jbGllbnRfb3JkZXJfaWQYBCABKAkSDQoFc3RhdGUYBSABKAkiTwoSU3VibWlzc2lvblByb2dyZXNzEhUKDXN1Ym1pc3Npb25faWQYASABKAkSEwoLc3RyYXRlZ3lfaWQYAiABKAkSDQoFc3RhdGUYAyABKAkiNQoRRGVwcmVjYXRpb25Ob3RpY2USDwoHc3ViamVjdBgBIAEoCRIPCgdtZXNzYWdlGAIgASgJIjgKE1Jpc2tTbmFwc2hvdFVwZGF0ZWQSEAoId29ybGRfaWQYASABKAkSDwoHdmVyc2lvbhgCIAEoCSJMCgtIYWx0Q2hhbmdlZBINCgVzY29wZRgBIAEoCRIOCgZ0YXJnZXQYAiABKAkSDgoGaGFsdGVkGAMgASgIEg4KBnJlYXNvbhgEIAEoCSKBAQoMUHJvZ3Jlc3NNYXJrEj8KCXJldmlzaW9ucxgBIAMoCzIsLnFtdGwuY29udHJvbC52MS5Qcm9ncmVzc01hcmsuUmV2aXNpb25zRW50cnkaMAoOUmV2aXNpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgEOgI4ASLPAQoIU25hcHNob3QSEQoJdG9waWNfa2V5GAEgASgJEhAKCHJldmlzaW9uGAIgASgEEhIKCnN0YXRlX2hhc2gYAyABKAkSKwoEZ2F0ZRgEIAEoCzIdLnFtdGwuY29udHJvbC52MS5HYXRlU25hcHNob3QSLQoGcXVldWVzGAUgASgLMh0ucW10bC5jb250cm9sLnYxLlF1ZXVlVXBkYXRlZBIuCgZwb2xpY3kYBiABKAsyHi5xbXRsLmNvbnRyb2wudjEuUG9saWN5VXBkYXRlZCLyCQoMQ29udHJvbEV2ZW50EjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SCgoCaWQYAiABKAkSDgoGc291cmNlGAMgASgJEgwKBHR5cGUYBCABKAkSDwoHc3ViamVjdBgFIAEoCRIoCgR0aW1lGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCgl0b3BpY19rZXkYByABKAkSEAoIcmV2aXNpb24YCCABKAQSEwoLd29ybGRfZmVuY2UYCSABKAQSEgoKc3RhdGVfaGFzaBgKIAEoCRIWCg5jb3JyZWxhdGlvbl9pZBgLIAEoCRIwCgpnYXRlX2V2ZW50GBQgASgLMhoucW10bC5jb250cm9sLnYxLkdhdGVFdmVudEgAEkAKEmFjdGl2YXRpb25fdXBkYXRlZBgVIAEoCzIiLnFtdGwuY29udHJvbC52MS5BY3RpdmF0aW9uVXBkYXRlZEgAEjwKEGRlY2lzaW9uX3VwZGF0ZWQYFiABKAsyIC5xbXRsLmNvbnRyb2wudjEuRGVjaXNpb25VcGRhdGVkSAASOAoOcG9saWN5X3VwZGF0ZWQYFyABKAsyHi5xbXRsLmNvbnRyb2wudjEuUG9saWN5VXBkYXRlZEgAEjYKDXF1ZXVlX3VwZGF0ZWQYGCABKAsyHS5xbXRsLmNvbnRyb2wudjEuUXVldWVVcGRhdGVkSAASPwoSdGFnX3F1ZXJ5X3Vwc2VydGVkGBkgASgLMiEucW10bC5jb250cm9sLnYxLlRhZ1F1ZXJ5VXBzZXJ0ZWRIABJJChdzZW50aW5lbF93ZWlnaHRfdXBkYXRlZBgaIAEoCzImLnFtdGwuY29udHJvbC52MS5TZW50aW5lbFdlaWdodFVwZGF0ZWRIABJCChNyZWJhbGFuY2luZ19wbGFubmVkGBsgASgLMiMucW10bC5jb250cm9sLnYxLlJlYmFsYW5jaW5nUGxhbm5lZEgAEkEKE2FwcGx5X3BoYXNlX2NoYW5nZWQYHCABKAsyIi5xbXRsLmNvbnRyb2wudjEuQXBwbHlQaGFzZUNoYW5nZWRIABI2Cg1vcmRlcl91cGRhdGVkGB0gASgLMh0ucW10bC5jb250cm9sLnYxLk9yZGVyVXBkYXRlZEgAEkIKE3N1Ym1pc3Npb25fcHJvZ3Jlc3MYHiABKAsyIy5xbXRsLmNvbnRyb2wudjEuU3VibWlzc2lvblByb2dyZXNzSAASQAoSZGVwcmVjYXRpb25fbm90aWNlGB8gASgLMiIucW10bC5jb250cm9sLnYxLkRlcHJlY2F0aW9uTm90aWNlSAASRQoVcmlza19zbmFwc2hvdF91cGRhdGVkGCAgASgLMiQucW10bC5jb250cm9sLnYxLlJpc2tTbmFwc2hvdFVwZGF0ZWRIABI0CgxoYWx0X2NoYW5nZWQYISABKAsyHC5xbXRsLmNvbnRyb2wudjEuSGFsdENoYW5nZWRIABItCghzbmFwc2hvdBgiIAEoCzIZLnFtdGwuY29udHJvbC52MS5TbmFwc2hvdEgAEjYKDXByb2dyZXNzX21hcmsYIyABKAsyHS5xbXRsLmNvbnRyb2wudjEuUHJvZ3Jlc3NNYXJrSABCCQoHcGF5bG9hZCqGAQoJU3dhcFBoYXNlEhoKFlNXQVBfUEhBU0VfVU5TUEVDSUZJRUQQABIWChJTV0FQX1BIQVNFX09QRU5JTkcQARIWChJTV0FQX1BIQVNFX1BSRVBBUkUQAhIVChFTV0FQX1BIQVNFX0NPTU1JVBADEhYKElNXQVBfUEhBU0VfQUJPUlRFRBAEQk0KEmlvLnFtdGwuY29udHJvbC52MVABWjVnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9jb250cm9sL3YxO2NvbnRyb2x2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_qmtl_control_v1_gate, file_qmtl_graph_v1_graph, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiNxbXRsL2NvbnRyb2wvdjEvY29udHJvbF9ldmVudC5wcm90bxIPcW10bC5jb250cm9sLnYxIloKEUFjdGl2YXRpb25VcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24iZAoPRGVjaXNpb25VcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEi8KCGRlY2lzaW9uGAIgASgLMh0ucW10bC5jb250cm9sLnYxLkdhdGVEZWNpc2lvbhIOCgZyZWFzb24YAyABKAkiSwoNUG9saWN5VXBkYXRlZBIQCgh3b3JsZF9pZBgBIAEoCRIWCg5wb2xpY3lfdmVyc2lvbhgCIAEoDRIQCghjaGVja3N1bRgDIAEoCSK5AQoMUXVldWVVcGRhdGVkEhAKCHdvcmxkX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEgwKBHRhZ3MYAyADKAkSGAoQaW50ZXJ2YWxfc2Vjb25kcxgEIAEoAxIuCgZxdWV1ZXMYBSADKAsyHi5xbXRsLmdyYXBoLnYxLlF1ZXVlRGVzY3JpcHRvchIqCgRzd2FwGAYgASgLMhwucW10bC5jb250cm9sLnYxLkNvbnRleHRTd2FwIlQKEFRhZ1F1ZXJ5VXBzZXJ0ZWQSJgoFcXVlcnkYASABKAsyFy5xbXRsLmdyYXBoLnYxLlRhZ1F1ZXJ5EhgKEGludGVydmFsX3NlY29uZHMYAiABKAMiTQoVU2VudGluZWxXZWlnaHRVcGRhdGVkEhMKC3NlbnRpbmVsX2lkGAEgASgJEg4KBndlaWdodBgCIAEoARIPCgd2ZXJzaW9uGAMgASgJIkgKElJlYmFsYW5jaW5nUGxhbm5lZBIRCgl3b3JsZF9pZHMYASADKAkSDwoHcGxhbl9pZBgCIAEoCRIOCgZkZWx0YXMYAyABKA0icQoRQXBwbHlQaGFzZUNoYW5nZWQSEAoId29ybGRfaWQYASABKAkSDgoGcnVuX2lkGAIgASgJEioKBXBoYXNlGAMgASgOMhsucW10bC5jb250cm9sLnYxLkFwcGx5UGhhc2USDgoGcmVhc29uGAQgASgJInEKDE9yZGVyVXBkYXRlZBISCgphY2NvdW50X2lkGAEgASgJEhAKCHdvcmxkX2lkGAIgASgJEhMKC3N0cmF0ZWd5X2lkGAMgASgJEhcKD2NsaWVudF9vcmRlcl9pZBgEIAEoCRINCgVzdGF0ZRgFIAEoCSJPChJTdWJtaXNzaW9uUHJvZ3Jlc3MSFQoNc3VibWlzc2lvbl9pZBgBIAEoCRITCgtzdHJhdGVneV9pZBgCIAEoCRINCgVzdGF0ZRgDIAEoCSI1ChFEZXByZWNhdGlvbk5vdGljZRIPCgdzdWJqZWN0GAEgASgJEg8KB21lc3NhZ2UYAiABKAkiOAoTUmlza1NuYXBzaG90VXBkYXRlZBIQCgh3b3JsZF9pZBgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJIkwKC0hhbHRDaGFuZ2VkEg0KBXNjb3BlGAEgASgJEg4KBnRhcmdldBgCIAEoCRIOCgZoYWx0ZWQYAyABKAgSDgoGcmVhc29uGAQgASgJIm8KDFJlcGxheVJ1bm5lchISCgpzZXNzaW9uX2lkGAEgASgJEhAKCHdvcmxkX2lkGAIgASgJEhQKDHN0cmF0ZWd5X2lkcxgDIAMoCRIQCghmcm9tX3JvdxgEIAEoAxIRCgllbmRlZF9yb3cYBSABKAMinQIKCUZlZWRTdGF0ZRIOCgZzb3VyY2UYASABKAkSLgoKdW50aWxfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKcGFzc2VkX3JvdxgDIAEoAxI6ChZwYXNzZWRfYnVja2V0X2VuZF90aW1lGAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgdydW5uZXJzGAUgAygLMh0ucW10bC5jb250cm9sLnYxLlJlcGxheVJ1bm5lchIbChNkcm9wcGVkX3Nlc3Npb25faWRzGAYgAygJEg8KB3NldHRsZWQYByABKAgSDQoFZW5kZWQYCCABKAgSEwoLZmluZ2VycHJpbnQYCSABKAkigQEKDFByb2dyZXNzTWFyaxI/CglyZXZpc2lvbnMYASADKAsyLC5xbXRsLmNvbnRyb2wudjEuUHJvZ3Jlc3NNYXJrLlJldmlzaW9uc0VudHJ5GjAKDlJldmlzaW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoBDoCOAEizwEKCFNuYXBzaG90EhEKCXRvcGljX2tleRgBIAEoCRIQCghyZXZpc2lvbhgCIAEoBBISCgpzdGF0ZV9oYXNoGAMgASgJEisKBGdhdGUYBCABKAsyHS5xbXRsLmNvbnRyb2wudjEuR2F0ZVNuYXBzaG90Ei0KBnF1ZXVlcxgFIAEoCzIdLnFtdGwuY29udHJvbC52MS5RdWV1ZVVwZGF0ZWQSLgoGcG9saWN5GAYgASgLMh4ucW10bC5jb250cm9sLnYxLlBvbGljeVVwZGF0ZWQi8gkKDENvbnRyb2xFdmVudBIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEgoKAmlkGAIgASgJEg4KBnNvdXJjZRgDIAEoCRIMCgR0eXBlGAQgASgJEg8KB3N1YmplY3QYBSABKAkSKAoEdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJdG9waWNfa2V5GAcgASgJEhAKCHJldmlzaW9uGAggASgEEhMKC3dvcmxkX2ZlbmNlGAkgASgEEhIKCnN0YXRlX2hhc2gYCiABKAkSFgoOY29ycmVsYXRpb25faWQYCyABKAkSMAoKZ2F0ZV9ldmVudBgUIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlRXZlbnRIABJAChJhY3RpdmF0aW9uX3VwZGF0ZWQYFSABKAsyIi5xbXRsLmNvbnRyb2wudjEuQWN0aXZhdGlvblVwZGF0ZWRIABI8ChBkZWNpc2lvbl91cGRhdGVkGBYgASgLMiAucW10bC5jb250cm9sLnYxLkRlY2lzaW9uVXBkYXRlZEgAEjgKDnBvbGljeV91cGRhdGVkGBcgASgLMh4ucW10bC5jb250cm9sLnYxLlBvbGljeVVwZGF0ZWRIABI2Cg1xdWV1ZV91cGRhdGVkGBggASgLMh0ucW10bC5jb250cm9sLnYxLlF1ZXVlVXBkYXRlZEgAEj8KEnRhZ19xdWVyeV91cHNlcnRlZBgZIAEoCzIhLnFtdGwuY29udHJvbC52MS5UYWdRdWVyeVVwc2VydGVkSAASSQoXc2VudGluZWxfd2VpZ2h0X3VwZGF0ZWQYGiABKAsyJi5xbXRsLmNvbnRyb2wudjEuU2VudGluZWxXZWlnaHRVcGRhdGVkSAASQgoTcmViYWxhbmNpbmdfcGxhbm5lZBgbIAEoCzIjLnFtdGwuY29udHJvbC52MS5SZWJhbGFuY2luZ1BsYW5uZWRIABJBChNhcHBseV9waGFzZV9jaGFuZ2VkGBwgASgLMiIucW10bC5jb250cm9sLnYxLkFwcGx5UGhhc2VDaGFuZ2VkSAASNgoNb3JkZXJfdXBkYXRlZBgdIAEoCzIdLnFtdGwuY29udHJvbC52MS5PcmRlclVwZGF0ZWRIABJCChNzdWJtaXNzaW9uX3Byb2dyZXNzGB4gASgLMiMucW10bC5jb250cm9sLnYxLlN1Ym1pc3Npb25Qcm9ncmVzc0gAEkAKEmRlcHJlY2F0aW9uX25vdGljZRgfIAEoCzIiLnFtdGwuY29udHJvbC52MS5EZXByZWNhdGlvbk5vdGljZUgAEkUKFXJpc2tfc25hcHNob3RfdXBkYXRlZBggIAEoCzIkLnFtdGwuY29udHJvbC52MS5SaXNrU25hcHNob3RVcGRhdGVkSAASNAoMaGFsdF9jaGFuZ2VkGCEgASgLMhwucW10bC5jb250cm9sLnYxLkhhbHRDaGFuZ2VkSAASLQoIc25hcHNob3QYIiABKAsyGS5xbXRsLmNvbnRyb2wudjEuU25hcHNob3RIABI2Cg1wcm9ncmVzc19tYXJrGCMgASgLMh0ucW10bC5jb250cm9sLnYxLlByb2dyZXNzTWFya0gAQgkKB3BheWxvYWRCTQoSaW8ucW10bC5jb250cm9sLnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2NvbnRyb2wvdjE7Y29udHJvbHYxYgZwcm90bzM", [file_google_protobuf_timestamp, file_qmtl_control_v1_context_swap, file_qmtl_control_v1_gate, file_qmtl_graph_v1_graph, file_qmtl_type_v1_schema_version]);
 
 /**
  * An activation changed; a view of the gate for watchers.
@@ -177,111 +177,6 @@ export const QueueUpdatedSchema: GenMessage<QueueUpdated> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 3);
 
 /**
- * A running strategy moves to another compute context at a row edge.
- *
- * @generated from message qmtl.control.v1.ContextSwap
- */
-export type ContextSwap = Message<"qmtl.control.v1.ContextSwap"> & {
-  /**
-   * Id of the swap.
-   *
-   * @generated from field: string swap_id = 1;
-   */
-  swapId: string;
-
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 2;
-   */
-  strategyId: string;
-
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 3;
-   */
-  worldId: string;
-
-  /**
-   * Where it stands.
-   *
-   * @generated from field: qmtl.control.v1.SwapPhase phase = 4;
-   */
-  phase: SwapPhase;
-
-  /**
-   * First row computed in the new context (PREPARE, COMMIT).
-   *
-   * @generated from field: int64 from_row = 5;
-   */
-  fromRow: bigint;
-
-  /**
-   * Old context.
-   *
-   * @generated from field: qmtl.type.v1.ComputeContext from = 6;
-   */
-  from?: ComputeContext | undefined;
-
-  /**
-   * New context.
-   *
-   * @generated from field: qmtl.type.v1.ComputeContext to = 7;
-   */
-  to?: ComputeContext | undefined;
-
-  /**
-   * Old and new key of each node.
-   *
-   * @generated from field: repeated qmtl.control.v1.KeySwap keys = 8;
-   */
-  keys: KeySwap[];
-};
-
-/**
- * Describes the message qmtl.control.v1.ContextSwap.
- * Use `create(ContextSwapSchema)` to create a new message.
- */
-export const ContextSwapSchema: GenMessage<ContextSwap> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 4);
-
-/**
- * Old and new key of one node.
- *
- * @generated from message qmtl.control.v1.KeySwap
- */
-export type KeySwap = Message<"qmtl.control.v1.KeySwap"> & {
-  /**
-   * Node.
-   *
-   * @generated from field: string node_id = 1;
-   */
-  nodeId: string;
-
-  /**
-   * Key before.
-   *
-   * @generated from field: string old_compute_key = 2;
-   */
-  oldComputeKey: string;
-
-  /**
-   * Key after.
-   *
-   * @generated from field: string new_compute_key = 3;
-   */
-  newComputeKey: string;
-};
-
-/**
- * Describes the message qmtl.control.v1.KeySwap.
- * Use `create(KeySwapSchema)` to create a new message.
- */
-export const KeySwapSchema: GenMessage<KeySwap> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 5);
-
-/**
  * A tag query was seen for the first time, or its matches changed.
  *
  * @generated from message qmtl.control.v1.TagQueryUpserted
@@ -307,7 +202,7 @@ export type TagQueryUpserted = Message<"qmtl.control.v1.TagQueryUpserted"> & {
  * Use `create(TagQueryUpsertedSchema)` to create a new message.
  */
 export const TagQueryUpsertedSchema: GenMessage<TagQueryUpserted> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 6);
+  messageDesc(file_qmtl_control_v1_control_event, 4);
 
 /**
  * Traffic weight of a version changed.
@@ -342,7 +237,7 @@ export type SentinelWeightUpdated = Message<"qmtl.control.v1.SentinelWeightUpdat
  * Use `create(SentinelWeightUpdatedSchema)` to create a new message.
  */
 export const SentinelWeightUpdatedSchema: GenMessage<SentinelWeightUpdated> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 7);
+  messageDesc(file_qmtl_control_v1_control_event, 5);
 
 /**
  * A plan was applied.
@@ -377,7 +272,7 @@ export type RebalancingPlanned = Message<"qmtl.control.v1.RebalancingPlanned"> &
  * Use `create(RebalancingPlannedSchema)` to create a new message.
  */
 export const RebalancingPlannedSchema: GenMessage<RebalancingPlanned> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 8);
+  messageDesc(file_qmtl_control_v1_control_event, 6);
 
 /**
  * An apply moved on; a view of the gate for watchers.
@@ -419,7 +314,7 @@ export type ApplyPhaseChanged = Message<"qmtl.control.v1.ApplyPhaseChanged"> & {
  * Use `create(ApplyPhaseChangedSchema)` to create a new message.
  */
 export const ApplyPhaseChangedSchema: GenMessage<ApplyPhaseChanged> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 9);
+  messageDesc(file_qmtl_control_v1_control_event, 7);
 
 /**
  * An order changed state.
@@ -468,7 +363,7 @@ export type OrderUpdated = Message<"qmtl.control.v1.OrderUpdated"> & {
  * Use `create(OrderUpdatedSchema)` to create a new message.
  */
 export const OrderUpdatedSchema: GenMessage<OrderUpdated> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 10);
+  messageDesc(file_qmtl_control_v1_control_event, 8);
 
 /**
  * A submission moved on.
@@ -503,7 +398,7 @@ export type SubmissionProgress = Message<"qmtl.control.v1.SubmissionProgress"> &
  * Use `create(SubmissionProgressSchema)` to create a new message.
  */
 export const SubmissionProgressSchema: GenMessage<SubmissionProgress> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 11);
+  messageDesc(file_qmtl_control_v1_control_event, 9);
 
 /**
  * Something will go away.
@@ -531,7 +426,7 @@ export type DeprecationNotice = Message<"qmtl.control.v1.DeprecationNotice"> & {
  * Use `create(DeprecationNoticeSchema)` to create a new message.
  */
 export const DeprecationNoticeSchema: GenMessage<DeprecationNotice> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 12);
+  messageDesc(file_qmtl_control_v1_control_event, 10);
 
 /**
  * A risk snapshot was stored.
@@ -559,7 +454,7 @@ export type RiskSnapshotUpdated = Message<"qmtl.control.v1.RiskSnapshotUpdated">
  * Use `create(RiskSnapshotUpdatedSchema)` to create a new message.
  */
 export const RiskSnapshotUpdatedSchema: GenMessage<RiskSnapshotUpdated> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_control_event, 13);
+  messageDesc(file_qmtl_control_v1_control_event, 11);
 
 /**
  * A halt was set or cleared.
@@ -601,6 +496,133 @@ export type HaltChanged = Message<"qmtl.control.v1.HaltChanged"> & {
  * Use `create(HaltChangedSchema)` to create a new message.
  */
 export const HaltChangedSchema: GenMessage<HaltChanged> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 12);
+
+/**
+ * A runner that the barrier of a replay feed waits for.
+ *
+ * @generated from message qmtl.control.v1.ReplayRunner
+ */
+export type ReplayRunner = Message<"qmtl.control.v1.ReplayRunner"> & {
+  /**
+   * Session.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * World.
+   *
+   * @generated from field: string world_id = 2;
+   */
+  worldId: string;
+
+  /**
+   * Strategies it runs.
+   *
+   * @generated from field: repeated string strategy_ids = 3;
+   */
+  strategyIds: string[];
+
+  /**
+   * First row it is counted from.
+   *
+   * @generated from field: int64 from_row = 4;
+   */
+  fromRow: bigint;
+
+  /**
+   * Last row it ended; −1 for none.
+   *
+   * @generated from field: int64 ended_row = 5;
+   */
+  endedRow: bigint;
+};
+
+/**
+ * Describes the message qmtl.control.v1.ReplayRunner.
+ * Use `create(ReplayRunnerSchema)` to create a new message.
+ */
+export const ReplayRunnerSchema: GenMessage<ReplayRunner> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_control_event, 13);
+
+/**
+ * Where a replay feed stands.
+ *
+ * @generated from message qmtl.control.v1.FeedState
+ */
+export type FeedState = Message<"qmtl.control.v1.FeedState"> & {
+  /**
+   * Entry under `sources:` of qmtl.yml.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * Last bucket end that may pass. Absent: no hold.
+   *
+   * @generated from field: google.protobuf.Timestamp until_time = 2;
+   */
+  untilTime?: Timestamp | undefined;
+
+  /**
+   * Last row passed; −1 for none.
+   *
+   * @generated from field: int64 passed_row = 3;
+   */
+  passedRow: bigint;
+
+  /**
+   * Bucket end of it.
+   *
+   * @generated from field: google.protobuf.Timestamp passed_bucket_end_time = 4;
+   */
+  passedBucketEndTime?: Timestamp | undefined;
+
+  /**
+   * Runners the barrier waits for.
+   *
+   * @generated from field: repeated qmtl.control.v1.ReplayRunner runners = 5;
+   */
+  runners: ReplayRunner[];
+
+  /**
+   * Sessions that were dropped because they fell silent, since this gateway started; at most 100, newest first. A
+   * session that is heard again registers again.
+   *
+   * @generated from field: repeated string dropped_session_ids = 6;
+   */
+  droppedSessionIds: string[];
+
+  /**
+   * True: every runner has ended the passed row and the router has booked it.
+   *
+   * @generated from field: bool settled = 7;
+   */
+  settled: boolean;
+
+  /**
+   * True: the feed has ended.
+   *
+   * @generated from field: bool ended = 8;
+   */
+  ended: boolean;
+
+  /**
+   * Names the data of the feed, as its last START did; empty before the first. What a submission pins.
+   *
+   * @generated from field: string fingerprint = 9;
+   */
+  fingerprint: string;
+};
+
+/**
+ * Describes the message qmtl.control.v1.FeedState.
+ * Use `create(FeedStateSchema)` to create a new message.
+ */
+export const FeedStateSchema: GenMessage<FeedState> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 14);
 
 /**
@@ -876,57 +898,4 @@ export type ControlEvent = Message<"qmtl.control.v1.ControlEvent"> & {
  */
 export const ControlEventSchema: GenMessage<ControlEvent> = /*@__PURE__*/
   messageDesc(file_qmtl_control_v1_control_event, 17);
-
-/**
- * Phase of a change of compute context.
- *
- * @generated from enum qmtl.control.v1.SwapPhase
- */
-export const SwapPhase = {
-  /**
-   * @generated from enum value: SWAP_PHASE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * New keys can be leased and warmed.
-   *
-   * @generated from enum value: SWAP_PHASE_OPENING = 1;
-   */
-  OPENING: 1,
-
-  /**
-   * Rows from `from_row` will come from the new keys; runners answer with AckSwap.
-   *
-   * @generated from enum value: SWAP_PHASE_PREPARE = 2;
-   */
-  PREPARE: 2,
-
-  /**
-   * It is decided.
-   *
-   * @generated from enum value: SWAP_PHASE_COMMIT = 3;
-   */
-  COMMIT: 3,
-
-  /**
-   * The old context goes on.
-   *
-   * @generated from enum value: SWAP_PHASE_ABORTED = 4;
-   */
-  ABORTED: 4,
-} as const;
-
-/**
- * Phase of a change of compute context.
- *
- * @generated from enum qmtl.control.v1.SwapPhase
- */
-export type SwapPhase = (typeof SwapPhase)[keyof typeof SwapPhase] | UnknownEnum;
-
-/**
- * Describes the enum qmtl.control.v1.SwapPhase.
- */
-export const SwapPhaseSchema: GenEnum<SwapPhase> = /*@__PURE__*/
-  enumDesc(file_qmtl_control_v1_control_event, 0);
 

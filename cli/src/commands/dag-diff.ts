@@ -45,8 +45,13 @@ interface Outcome {
 export function addDagDiffCommand(dag: Command): void {
   dag
     .command("diff <file>")
-    .description("what handing a strategy in would do: nodes new or there, queues; stores nothing")
-    .option("--world <world>", "queues it would have in a world; else of its sources alone")
+    .description(
+      "what handing a strategy in would do: nodes new or there, queues known; stores nothing",
+    )
+    .option(
+      "--world <world>",
+      "in a world, with its stage; queues are told once it was handed in there",
+    )
     .option("--export <name>", "which export of the file, when there are several")
     .option("--name <name>", "name of the strategy, for a graph in JSON (default: the file's)")
     .option("--as-of <text>", "data snapshot, for a graph in JSON with --world")

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { basename } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
@@ -28,7 +29,8 @@ interface DiffRow {
   readonly worldId: string;
   readonly queue: string;
   readonly computeKey: string;
-  readonly isKnown: boolean;
+  /** Undefined where only the counts are known. */
+  readonly isKnown: boolean | undefined;
 }
 
 interface Outcome {
@@ -37,20 +39,17 @@ interface Outcome {
   readonly isDuplicate: boolean | undefined;
   readonly newNodes: number;
   readonly reusedNodes: number;
-  /** Undefined where they are made with the submission only. */
-  readonly rows: readonly DiffRow[] | undefined;
+  readonly rows: readonly DiffRow[];
 }
 
 /** `qmtl dag diff FILE`: what handing a strategy in would do. */
 export function addDagDiffCommand(dag: Command): void {
   dag
     .command("diff <file>")
-    .description(
-      "what handing a strategy in would do: nodes new or there, queues known; stores nothing",
-    )
+    .description("what handing a strategy in would do: nodes new or there, queues; stores nothing")
     .option(
       "--world <world>",
-      "in a world, with its stage; queues are told once it was handed in there",
+      "queues it would have in a world, by their keys; else of its sources alone",
     )
     .option("--export <name>", "which export of the file, when there are several")
     .option("--name <name>", "name of the strategy, for a graph in JSON (default: the file's)")
@@ -103,6 +102,8 @@ async function requestFor(
     );
   return create(SubmitStrategyRequestSchema, {
     strategyName: options.name ?? basename(file).replace(/\.json$/i, ""),
+    // Nothing is stored, under any name.
+    requestId: randomUUID(),
     graph,
     worldIds,
     asOf: options.asOf ?? "",
@@ -117,8 +118,12 @@ async function askGateway(session: DagSession, request: SubmitStrategyRequest): 
   const { submissionId, strategyId, newNodes, reusedNodes } = submission;
   const known = { strategyId, isDuplicate: duplicate };
   // A submission is told again as it was the first time; once it is completed, nothing of it is new any more.
-  if (!duplicate || !(await isCompleted(session, submissionId)))
-    return { ...known, newNodes, reusedNodes, rows: undefined };
+  if (!duplicate || !(await isCompleted(session, submissionId))) {
+    const { plannedKeys } = await import("../graph/planned-keys.ts");
+    const planned = plannedKeys(request.graph!, submission.contexts);
+    const rows = planned.map((each) => ({ ...each, queue: "", isKnown: undefined }));
+    return { ...known, newNodes, reusedNodes, rows };
+  }
   const rows = (await assignmentsOf(gateway, submissionId)).map((each) => rowOf(each, true));
   return { ...known, newNodes: 0, reusedNodes: newNodes + reusedNodes, rows };
 }
@@ -170,13 +175,13 @@ function print(session: DagSession, request: SubmitStrategyRequest, outcome: Out
       nodes: request.graph?.nodes.length ?? 0,
       new_nodes: newNodes,
       reused_nodes: reusedNodes,
-      queues: rows?.map(({ nodeId, worldId, queue, computeKey, isKnown }) => ({
+      queues: rows.map(({ nodeId, worldId, queue, computeKey, isKnown }) => ({
         node: nameOf(nodeId),
         node_id: nodeId,
         world_id: worldId,
-        queue,
+        ...(queue === "" ? {} : { queue }),
         compute_key: computeKey,
-        reused: isKnown,
+        ...(isKnown === undefined ? {} : { reused: isKnown }),
       })),
     });
     return;
@@ -186,14 +191,18 @@ function print(session: DagSession, request: SubmitStrategyRequest, outcome: Out
   console.log(
     `${request.strategyName}${id}: ${newNodes} new nodes, ${reusedNodes} there already${before}; nothing was stored`,
   );
-  if (rows === undefined) return;
   printTable(
-    ["node", "queue", "world", "new"],
+    ["node", "queue or key", "world", "new"],
     rows.map((row) => [
       nameOf(row.nodeId),
-      row.queue,
+      row.queue || row.computeKey,
       row.worldId || "(all)",
-      row.isKnown ? "" : "yes",
+      newText(row),
     ]),
   );
+}
+
+function newText({ isKnown }: DiffRow): string {
+  if (isKnown === undefined) return "-";
+  return isKnown ? "" : "yes";
 }

@@ -6,6 +6,7 @@ import {
   createMetrics,
   type Logger,
   type Metrics,
+  processName,
   type ServedService,
   systemService,
 } from "@qmtl/service-kit";
@@ -63,7 +64,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   await migrate(db, fileURLToPath(new URL("../migrations/", import.meta.url)));
   await migrateOutbox(db);
   await bus.ensureTopics([{ topic: "control" }]);
-  const ownerId = randomUUID();
+  const ownerId = `${processName()}/${randomUUID()}`;
   const relay = new OutboxRelay({ db, bus, ownerId, logger, metrics, clock });
   const isShared = db.kind === "postgres";
   const leadership: Leadership = isShared

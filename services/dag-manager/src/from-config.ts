@@ -86,6 +86,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     diffHandlers(store, leadership),
     queueHandlers({ store, desk, swaps, timers, leadership }),
     queueDataHandlers({ log, tail, clock, leadership, consume }),
+    ...bus.services,
   ];
   return {
     services: [...services, systemService({ services, flags: options.flags, serverVersion })],

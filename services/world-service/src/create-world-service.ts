@@ -72,10 +72,11 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports));
   const schemaRange = schemaRangeOf(max);
   const timerDefaults = timersFromConfig(config);
-  const own = worldServices(worlds, {
+  const served = worldServices(worlds, {
     timerDefaults,
     alphaMetricsRequired: alpha_metrics_required,
   });
+  const own = [...served, ...bus.services];
   const flagsOn = flagNames(config);
   const services = [
     ...own,

@@ -28,7 +28,7 @@ export {
 } from "./heartbeat-messages.ts";
 export { isAnswer } from "./is-answer.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
-export { codeOfReason, isReasonName, reasonOfCode } from "./reason-code.ts";
+export { codeOfReason, isReasonName, reasonName, reasonOfCode, reasonToProto } from "./reason-code.ts";
 export { REPEATABLE_METHODS } from "./repeatable-methods.ts";
 export {
   FIRST_VERSION,

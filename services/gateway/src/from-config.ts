@@ -167,7 +167,7 @@ async function openFeeds(
   base: Base,
 ): Promise<{ feeds: FeedDesk; booker: BarBooker; orders: OrderHalf }> {
   const { db, paperDb, clock, logger, config } = deps;
-  const { dag, gateway, metrics, keys, gates, leases, world, tickets } = base;
+  const { dag, gateway, metrics, keys, gates, leases, world } = base;
   let path: Pick<OrderPath, "onBars" | "bookedRow"> = unopened;
   const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
@@ -182,9 +182,8 @@ async function openFeeds(
     sessionDeadMs,
   });
   const seams = { metrics, world, gateway, gates, leases, barrier: feeds };
-  const verifyTicket = (ticket: string) => tickets.verify(ticket);
   const open = deps.openOrders ?? openOrderHalf;
-  const orders = await open({ db, paperDb, clock, logger, config, ...seams, verifyTicket });
+  const orders = await open({ db, paperDb, clock, logger, config, ...seams });
   path = orders.path;
   return { feeds, booker, orders };
 }

@@ -5,6 +5,7 @@ import type {
   SetTargetsResponse,
   SetTargetsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import type { SessionScope } from "@qmtl/service-kit";
 
 /** What this gateway knows of each world's gate: the last revision it applied, in order and without gap. */
 export interface GateView {
@@ -50,11 +51,11 @@ export interface TicketClaims {
 export interface OrderPath {
   /**
    * Takes targets and ends a bucket. Resolves when everything in the call is booked or refused.
-   * Waits until the feed's bars up to `end_row` are booked, so that a target never meets an older book.
+   * Waits until the bars of every row that ends are booked, so that a target never meets an older book.
    */
   setTargets(
     request: SetTargetsRequest,
-    claims: TicketClaims,
+    session: SessionScope,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>>;
   /** Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves when durable. */
   onBars(bars: readonly SourceBar[]): Promise<void>;

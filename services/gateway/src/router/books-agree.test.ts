@@ -78,10 +78,10 @@ async function perform(bench: OrderBench, one: Step, row: number): Promise<numbe
       await bench.orders.reconcile(bench.router);
       break;
     case "halt":
-      await bench.orders.halt(halt, { cancel: true, flatten: row % 2 === 0 }, "local");
+      await bench.halt(halt, { cancel: true, flatten: row % 2 === 0 });
       break;
     case "resume":
-      await bench.orders.resume(halt, "local");
+      await bench.resume(halt);
       break;
     default:
       world.modes.set("A", one.kind === "demote" ? "compute-only" : "paper");

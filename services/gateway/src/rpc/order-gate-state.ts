@@ -3,6 +3,7 @@ import {
   Gate as GateCode,
   type GateState as GateStateMessage,
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import type { GateClaim } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import {
   ExecutionDomain as DomainCode,
   EffectiveMode as ModeCode,
@@ -16,6 +17,9 @@ import type {
   GateState,
   Hold,
 } from "@qmtl/sdk/gate";
+
+import type { SessionScope } from "@qmtl/service-kit";
+import type { StatedClaim } from "../router/take-targets.ts";
 
 const GATES: Readonly<Record<number, Gate>> = {
   [GateCode.OPEN]: "OPEN",
@@ -83,4 +87,13 @@ export function domainFrom(code: DomainCode): ExecutionDomain {
 export function domainToProto(domain: string): DomainCode {
   const found = Object.entries(DOMAINS).find(([, name]) => name === domain);
   return found === undefined ? DomainCode.UNSPECIFIED : (Number(found[0]) as DomainCode);
+}
+
+/** What the sender's gate rests on: its session is that of the ticket. */
+export function claimFrom(claim: GateClaim | undefined, session: SessionScope): StatedClaim {
+  return {
+    sessionId: session.sessionId,
+    fence: Number(claim?.fence ?? 0n),
+    domain: domainFrom(claim?.domain ?? DomainCode.UNSPECIFIED),
+  };
 }

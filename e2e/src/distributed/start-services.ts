@@ -25,8 +25,10 @@ export async function startServices(
 ): Promise<Services> {
   const folder = await mkdtemp(join(tmpdir(), "qmtl-services-"));
   const [gateway, web, dag, world] = await freePorts(4);
-  await writeFile(join(folder, "dsn"), dsn);
-  await writeFile(join(folder, "gateway-secret"), "known to the three services of one test\n");
+  await writeFile(join(folder, "dsn"), dsn, { mode: 0o600 });
+  await writeFile(join(folder, "gateway-secret"), "known to the three services of one test\n", {
+    mode: 0o600,
+  });
   const configFile = join(folder, "qmtl.yml");
   const own = [
     "project: {name: distributed}",

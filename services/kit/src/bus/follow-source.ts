@@ -1,6 +1,6 @@
-import { hasReason } from "@qmtl/sdk/rpc";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, sleep } from "../clock.ts";
-import type { Logger } from "../logger.ts";
+import type { LogFields, Logger } from "../logger.ts";
 import { deliver } from "./deliver.ts";
 import type { SubscribeOptions } from "./event-bus.ts";
 import type { EventSource, WatchedRange } from "./event-source.ts";
@@ -32,11 +32,13 @@ export async function followSource(source: EventSource, options: FollowOptions):
   };
   let retryMs = RETRY_MS_MIN;
   let failures = 0;
+  let isKnown = false;
   while (!signal.aborted) {
     try {
       for await (const { events, cursor } of source.watch(range, signal)) {
-        if (failures > 0) logger.info(`events of ${source.name} come again`, { failures });
+        if (failures > 0) logger.info(`events of ${source.name} come`, { failures });
         failures = 0;
+        isKnown = true;
         retryMs = RETRY_MS_MIN;
         for (const event of events) if (!(await deliver(event, options))) return;
         range = { ...range, cursor };
@@ -46,14 +48,23 @@ export async function followSource(source: EventSource, options: FollowOptions):
     } catch (error) {
       if (signal.aborted) return;
       if (hasReason(error, "TRIMMED", "INVALID_FIELD") && range.cursor !== undefined) {
-        logger.warn(`events of ${source.name} are gone; from the oldest it keeps`, { error });
+        const message = `events of ${source.name} are gone; from the oldest it keeps`;
+        logger.warn(message, causeOf(error));
         range = { ...range, cursor: undefined, fromBeginning: true };
       } else if (failures === 0) {
-        logger.warn(`events of ${source.name} do not come; trying again`, { error });
+        const message = `events of ${source.name} do not come; trying again`;
+        // Whoever is started first waits for the others: no reason to warn.
+        if (isKnown || !hasReason(error, "PEER_UNAVAILABLE")) logger.warn(message, causeOf(error));
+        else logger.info(message, causeOf(error));
       }
       failures += 1;
     }
     await sleep(clock, retryMs, signal);
     retryMs = Math.min(retryMs * 2, RETRY_MS_MAX);
   }
+}
+
+/** A refusal or an outage is told in a line, anything else with its stack. */
+function causeOf(error: unknown): LogFields {
+  return error instanceof QmtlError ? { reason: error.reason, why: error.message } : { error };
 }

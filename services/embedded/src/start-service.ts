@@ -146,13 +146,18 @@ function refuseUnfit(name: ServiceName, config: QmtlConfig): void {
 /** The key of an address that services of other machines use; undefined when there is none. */
 function beyondLoopback(name: ServiceName, config: QmtlConfig): string | undefined {
   const { gateway, dag_manager, world_service } = config;
-  const hosts: Record<ServiceName, readonly [string, string][]> = {
+  const hosts: Record<ServiceName, readonly [string, readonly string[]][]> = {
     gateway: [
-      ["gateway.dag_manager_url", new URL(gateway.dag_manager_url).hostname],
-      ["gateway.world_service_url", new URL(gateway.world_service_url).hostname],
+      ["gateway.dag_manager_url", hostnamesOf(gateway.dag_manager_url)],
+      ["gateway.world_service_url", hostnamesOf(gateway.world_service_url)],
     ],
-    "dag-manager": [["dag_manager.host", dag_manager.host]],
-    "world-service": [["world_service.host", world_service.host]],
+    "dag-manager": [["dag_manager.host", [dag_manager.host]]],
+    "world-service": [["world_service.host", [world_service.host]]],
   };
-  return hosts[name].find(([, host]) => !isLoopbackHost(host))?.[0];
+  return hosts[name].find(([, each]) => !each.every(isLoopbackHost))?.[0];
+}
+
+/** The host of an address, or of each of several with commas between them. */
+function hostnamesOf(urls: string): string[] {
+  return urls.split(",").map((url) => new URL(url.trim()).hostname);
 }

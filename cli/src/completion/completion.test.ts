@@ -142,7 +142,8 @@ describe("the text for", () => {
     );
     expect(called.toSorted()).toEqual(made.filter((name) => name !== "_qmtl").toSorted());
     expect(script).toContain("'--strategy=[start from a strategy template (default\\: general)]");
-    expect(unclosedQuotes(script)).toBe(false);
+    // An apostrophe inside a quoted word is written '\'': three quotes that say nothing of what is open.
+    expect(unclosedQuotes(script.replaceAll("'\\''", ""))).toBe(false);
   });
 
   test("fish has a line for every command and option", () => {

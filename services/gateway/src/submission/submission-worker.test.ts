@@ -3,7 +3,13 @@ import { create } from "@bufbuild/protobuf";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { SubmitStrategyRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
-import { openGrpcDoor, serve, silentLogger, systemClock } from "@qmtl/service-kit";
+import {
+  createPrincipalCheck,
+  openGrpcDoor,
+  serve,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
 import { migrateTopics } from "@qmtl/service-kit/control";
 import { migrate, migrateOutbox } from "@qmtl/service-kit/db";
 import { ManualClock, openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
@@ -41,10 +47,12 @@ async function openRig() {
       yield { chunk: 0, chunks: 1, assignments: [], nodeIdsCrc32: nodeIdsCrc32([source.nodeId]) };
     },
   });
-  const dagDoor = opened.use(await openGrpcDoor({ services: [diff] }));
-  const worldDoor = opened.use(await openGrpcDoor({ services: new FakeWorld().services() }));
-  const clock = new ManualClock();
+  const fakeWorld = new FakeWorld();
   const gatewayKey = { gatewayId: "gw-alive", secret: new Uint8Array(32).fill(7) };
+  const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
+  const dagDoor = opened.use(await openGrpcDoor({ services: [diff], principalOf }));
+  const worldDoor = opened.use(await openGrpcDoor({ services: fakeWorld.services(), principalOf }));
+  const clock = new ManualClock();
   const peer = (name: string, port: number) =>
     new Peer(name, `http://127.0.0.1:${port}`, { clock: systemClock, gatewayKey });
   const dag = peer("dag-manager", dagDoor.port);
@@ -65,7 +73,7 @@ async function openRig() {
   opened.defer(() => worker.stop());
   const request = create(SubmitStrategyRequestSchema, submission([source]));
   const row = { submissionId, strategyId: "s-1", worldIds: ["w1"], request };
-  const principal = { name: "quant", role: "operator" } as const;
+  const principal = { name: "quant", role: "researcher" } as const;
   await db.transaction((tx) => putSubmission(tx, { ...row, principal }, clock.nowMs()));
   const all = opened.move();
   return {
@@ -74,6 +82,7 @@ async function openRig() {
     worker,
     diffs,
     changes,
+    binders: fakeWorld.binders,
     letThrough,
     state: async () => (await readSubmission(db, submissionId))?.state,
     [Symbol.asyncDispose]: () => all.disposeAsync(),
@@ -131,4 +140,13 @@ test("what a process finds after another took its submission over is dropped", a
   await waitUntil(() => rig.changes.length === 1);
 
   expect(await rig.state()).toBe("processing");
+});
+
+test("a researcher's submission is bound by the gateway, which names the researcher", async () => {
+  await using rig = await openRig();
+  rig.letThrough();
+  await rig.worker.start();
+  await waitUntil(async () => (await rig.state()) === "completed");
+
+  expect(rig.binders).toEqual([{ name: "quant", role: "gateway" }]);
 });

@@ -224,14 +224,16 @@ export class SubmissionWorker {
     }
   }
 
+  /** Acts as the gateway, which may bind; the submitter's name stands in the audit. */
   async #work(row: SubmissionRow): Promise<Submission> {
     const { world, dag, gateway } = this.#ports;
     const { signal } = this.#stopping;
-    const asOwner = { principal: row.principal, signal };
+    const forSubmitter: CallPrincipal = { name: row.principal.name, role: "gateway" };
+    const call = { principal: forSubmitter, signal };
     const contexts: ComputeContext[] = [];
     for (const worldId of row.worldIds) {
-      const stage = await bind(world, row, worldId, asOwner);
-      await reportBacktest(world, row, worldId, asOwner);
+      const stage = await bind(world, row, worldId, call);
+      await reportBacktest(world, row, worldId, call);
       contexts.push(contextAt(worldId, stage, asOfOf(row)));
     }
     return runDiff(dag, row, contexts, { principal: gateway, signal });

@@ -14,6 +14,7 @@ import { computeKey, jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/ca
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import {
+  type CallPrincipal,
   createPrincipalCheck,
   openGrpcDoor,
   serve,
@@ -101,6 +102,8 @@ export class FakeWorld {
   readonly bound: string[] = [];
   /** Claims of heartbeats, in order. */
   readonly claims: SessionClaim[] = [];
+  /** Who bound, in order. */
+  readonly binders: CallPrincipal[] = [];
 
   services() {
     const up = () => {
@@ -118,8 +121,9 @@ export class FakeWorld {
         },
         createWorld: async ({ world }) => ({ world: world! }),
         updateWorld: async ({ world }) => ({ world: world! }),
-        createBindings: async ({ worldId, strategies }) => {
+        createBindings: async ({ worldId, strategies }, { principal }) => {
           known(worldId);
+          this.binders.push(principal);
           this.bound.push(...strategies.map(({ strategyId }) => strategyId));
           return {
             bindings: strategies.map(({ strategyId, strategyName }) => ({

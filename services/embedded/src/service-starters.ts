@@ -6,11 +6,13 @@ import {
   type Clock,
   createPrincipalCheck,
   type GatewayKey,
+  type LeadershipMonitor,
   type Logger,
   type Metrics,
   type RunningService,
   type RunServiceOptions,
   runService,
+  type ServedService,
   type ServerTls,
 } from "@qmtl/service-kit";
 import { createWorldService } from "@qmtl/world-service";
@@ -47,6 +49,7 @@ export async function startDagManager(context: StartContext): Promise<RunningSer
     ...doorBehind(context),
     name: "dag-manager",
     services: dag.services,
+    ...healthOf(dag),
     host: config.dag_manager.host,
     port: config.dag_manager.port,
   });
@@ -60,6 +63,7 @@ export async function startWorldService(context: StartContext): Promise<RunningS
     ...doorBehind(context),
     name: "world-service",
     services: world.services,
+    ...healthOf(world),
     schemaRange: world.schemaRange,
     host: config.world_service.host,
     port: config.world_service.port,
@@ -106,6 +110,17 @@ async function started(
     await service.stop();
     throw failure;
   }
+}
+
+/** Health of a service of which one process leads and the others stand by. */
+function healthOf({
+  leading,
+  services,
+}: {
+  leading: LeadershipMonitor | undefined;
+  services: readonly ServedService[];
+}) {
+  return leading === undefined ? {} : { health: leading.healthOf(services) };
 }
 
 function commonOf({ config, storage, clock, logger, metrics }: StartContext) {

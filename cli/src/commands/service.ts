@@ -1,4 +1,4 @@
-import type { ServiceName } from "@qmtl/embedded";
+import type { ServiceName, StartedService } from "@qmtl/embedded";
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../command-settings.ts";
@@ -11,19 +11,41 @@ const descriptions: Record<ServiceName, string> = {
   "world-service": "start WorldService in this process",
 };
 
+interface ServiceOptions extends GlobalOptions {
+  readonly standby?: boolean;
+}
+
 async function runUntilStopped(name: ServiceName, command: Command): Promise<void> {
-  const options = command.optsWithGlobals<GlobalOptions>();
+  const options = command.optsWithGlobals<ServiceOptions>();
   const config = loadConfig(options.config === undefined ? {} : { path: options.config });
   const service = await endingAtOnce(async () => {
     // Loaded here, so that no other command pays for it.
     const { startService } = await import("@qmtl/embedded");
-    return startService(name, config);
+    return startService(name, config, { standby: options.standby === true });
   });
   const stopped = untilStopped();
-  if (options.json) printJson({ event: "ready", service: name, address: service.address });
-  else console.log(`${name} ready at ${service.address}; Ctrl-C stops`);
-  await stopped;
+  const { address } = service;
+  const role = roleOf(service);
+  if (options.json) printJson({ event: "ready", service: name, address, ...(role && { role }) });
+  else console.log(`${name} ready at ${address}${standbyNote(role)}; Ctrl-C stops`);
+  service.leading?.onChange(() => {
+    const now = roleOf(service);
+    if (options.json) printJson({ event: now, service: name, address });
+    else console.log(`${name} at ${address} ${now === "leader" ? "leads" : "stands by"} now`);
+  });
+  const deposed = await Promise.race([stopped.then(() => undefined), service.lost]);
   await service.stop();
+  if (deposed !== undefined) throw deposed;
+}
+
+/** Whether a process leads, where another one could. */
+function roleOf({ leading }: Pick<StartedService, "leading">): "leader" | "standby" | undefined {
+  if (leading === undefined) return undefined;
+  return leading.isLeading ? "leader" : "standby";
+}
+
+function standbyNote(role: ReturnType<typeof roleOf>): string {
+  return role === "standby" ? ", a standby: another process leads" : "";
 }
 
 /** `qmtl service …`: the distributed shape, one process a service, over PostgreSQL and Kafka. */
@@ -32,9 +54,11 @@ export function addServiceCommands(program: Command): void {
     .command("service")
     .description("start one service of the distributed shape: PostgreSQL, Kafka, a process each");
   for (const [name, description] of Object.entries(descriptions) as [ServiceName, string][]) {
-    service
-      .command(name)
-      .description(description)
+    const one = service.command(name).description(description);
+    if (name === "gateway") {
+      one.option("--standby", "wait while another gateway holds the accounts, and take over");
+    }
+    one
       .addHelpText(
         "after",
         `\nExample:\n  qmtl service ${name} --config qmtl.yml\n\nNeeds storage.kind: postgres, bus.kind: kafka and security.gateways.`,

@@ -9,17 +9,24 @@ export function addUpCommand(program: Command): void {
   program
     .command("up")
     .description("start the whole platform here: one process, no server to install")
+    .option("--standby", "wait while another gateway holds the accounts (storage.kind: postgres)")
     .addHelpText(
       "after",
       "\nExample:\n  qmtl up --config qmtl.yml\n\nStops on Ctrl-C or SIGTERM; while it still starts that ends it at once, with 130. Data stay in storage.data_dir; safe against kill -9, not against power loss.",
     )
     .action(async (_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
+      const options = command.optsWithGlobals<GlobalOptions & { standby?: boolean }>();
       const config = loadConfig(options.config === undefined ? {} : { path: options.config });
       const platform = await endingAtOnce(async () => {
         // Loaded here, so that no other command pays for it.
         const { startPlatform } = await import("@qmtl/embedded");
-        return startPlatform(config);
+        return startPlatform(config, {
+          standby: options.standby === true,
+          onWaiting: ({ message }) => {
+            if (options.json) printJson({ event: "standby", message });
+            else console.log(`standby: ${message}; takes over when its lease ends, Ctrl-C stops`);
+          },
+        });
       });
       const stopped = untilStopped();
       if (options.json) printJson({ event: "ready", ...platform.addresses });
@@ -33,7 +40,8 @@ export function addUpCommand(program: Command): void {
         if (metrics !== undefined) console.log(`metrics        ${metrics}`);
         console.log("ready; Ctrl-C stops");
       }
-      await stopped;
+      const deposed = await Promise.race([stopped.then(() => undefined), platform.lost]);
       await platform.stop();
+      if (deposed !== undefined) throw deposed;
     });
 }

@@ -4,7 +4,7 @@ import {
   createLogger,
   createMetrics,
   failpoints,
-  type RunningService,
+  type LeadershipMonitor,
   systemClock,
 } from "@qmtl/service-kit";
 import { apiKeysFromConfig } from "./api-keys.ts";
@@ -12,6 +12,8 @@ import { gatewayKeysFromConfig } from "./gateway-keys.ts";
 import { openPage } from "./open-page.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
+  type RunningGateway,
+  type RunningInstance,
   type StartContext,
   startDagManager,
   startGateway,
@@ -23,11 +25,20 @@ import { openStorage } from "./storage.ts";
 export const serviceNames = ["gateway", "dag-manager", "world-service"] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
+export interface StartServiceOptions {
+  /** A gateway waits while another one holds its accounts, instead of being refused. @default false */
+  readonly standby?: boolean;
+}
+
 /** One service, running. */
 export interface StartedService {
   readonly name: ServiceName;
   /** Where it answers. */
   readonly address: string;
+  /** Whether it leads, where several processes of it may run; undefined where no other can. */
+  readonly leading: LeadershipMonitor | undefined;
+  /** Resolves when another process deposed this one for good, which has to end now. */
+  readonly lost: Promise<QmtlError>;
   /** Drains and stops it, then its storage. May be called twice. */
   stop(): Promise<void>;
 }
@@ -35,9 +46,14 @@ export interface StartedService {
 /**
  * Starts one service of the distributed shape: its data in PostgreSQL, its events on Kafka.
  *
- * CONFIG_INVALID names every key that is missing for it; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE.
+ * CONFIG_INVALID names every key that is missing for it; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE; NOT_LEADER when
+ * another gateway holds an account of this one and it is no standby.
  */
-export async function startService(name: ServiceName, config: QmtlConfig): Promise<StartedService> {
+export async function startService(
+  name: ServiceName,
+  config: QmtlConfig,
+  options: StartServiceOptions = {},
+): Promise<StartedService> {
   refuseIncomplete(name, config);
   const tls = serverTlsFromConfig(config);
   const keys = apiKeysFromConfig(config);
@@ -53,26 +69,35 @@ export async function startService(name: ServiceName, config: QmtlConfig): Promi
     processMetrics: config.telemetry.metrics_port !== null,
   });
   const context = { config, storage, clock, logger, metrics, keys, gateways, tls };
-  const service = await starters[name](context);
+  const { service, leading, lost = never } = await starters[name](context, options);
   started.defer(() => service.stop());
   const page = await openPage(config, metrics);
   started.defer(async () => page?.close());
   const scheme = tls === undefined ? "http" : "https";
   const address = `${scheme}://${hostOf(name, config)}:${service.port}`;
   const all = started.move();
-  return { name, address, stop: () => all.disposeAsync() };
+  return { name, address, leading, lost, stop: () => all.disposeAsync() };
 }
 
-const starters: Record<ServiceName, (context: StartContext) => Promise<RunningService>> = {
+/** Only a gateway is deposed for good: the others wait until they lead again. */
+const never = new Promise<never>(() => {});
+
+type Starter = (
+  context: StartContext,
+  options: StartServiceOptions,
+) => Promise<RunningInstance & Partial<Pick<RunningGateway, "lost">>>;
+
+const starters: Record<ServiceName, Starter> = {
   "dag-manager": startDagManager,
   "world-service": startWorldService,
-  gateway: (context) => {
+  gateway: (context, options) => {
     const { config, gateways } = context;
     const key = gateways.find(({ gatewayId }) => gatewayId === config.gateway.id);
     if (key === undefined) throw new Error("checked before: the gateway has its secret");
     const { dag_manager_url: dagManagerUrl, world_service_url: worldServiceUrl } = config.gateway;
     const ca = clientTls(config).tls?.ca;
-    return startGateway(context, { key, dagManagerUrl, worldServiceUrl, ca });
+    const standby = options.standby === true;
+    return startGateway(context, { key, dagManagerUrl, worldServiceUrl, ca }, { standby });
   },
 };
 

@@ -1,6 +1,7 @@
 import type { ServiceName, StartedService } from "@qmtl/embedded";
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
+import { accountHeldRefusal } from "../account-held.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
@@ -21,7 +22,8 @@ async function runUntilStopped(name: ServiceName, command: Command): Promise<voi
   const service = await endingAtOnce(async () => {
     // Loaded here, so that no other command pays for it.
     const { startService } = await import("@qmtl/embedded");
-    return startService(name, config, { standby: options.standby === true });
+    const standby = options.standby === true;
+    return startService(name, config, { standby }).catch(refuseHeld);
   });
   const stopped = untilStopped();
   const { address } = service;
@@ -35,7 +37,11 @@ async function runUntilStopped(name: ServiceName, command: Command): Promise<voi
   });
   const deposed = await Promise.race([stopped.then(() => undefined), service.lost]);
   await service.stop();
-  if (deposed !== undefined) throw deposed;
+  if (deposed !== undefined) refuseHeld(deposed);
+}
+
+function refuseHeld(failure: unknown): never {
+  throw accountHeldRefusal(failure);
 }
 
 /** Whether a process leads, where another one could. */

@@ -1,5 +1,6 @@
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
+import { accountHeldRefusal } from "../account-held.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
@@ -26,6 +27,8 @@ export function addUpCommand(program: Command): void {
             if (options.json) printJson({ event: "standby", message });
             else console.log(`standby: ${message}; takes over when its lease ends, Ctrl-C stops`);
           },
+        }).catch((failure: unknown) => {
+          throw accountHeldRefusal(failure);
         });
       });
       const stopped = untilStopped();
@@ -42,6 +45,6 @@ export function addUpCommand(program: Command): void {
       }
       const deposed = await Promise.race([stopped.then(() => undefined), platform.lost]);
       await platform.stop();
-      if (deposed !== undefined) throw deposed;
+      if (deposed !== undefined) throw accountHeldRefusal(deposed);
     });
 }

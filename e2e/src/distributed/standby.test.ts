@@ -41,11 +41,7 @@ describePostgres("two processes of each service", (postgres) => {
     const isLeader = ({ event }: CommandEvent): boolean => event === "leader";
 
     beforeAll(async () => {
-      pairs = await makePairs(
-        await postgres().createDatabase(),
-        kafka().brokers,
-        project.config,
-      );
+      pairs = await makePairs(await postgres().createDatabase(), kafka().brokers, project.config);
       await project.write(pairs.folder);
       for (const service of services) expect(await pairs.start(service, "first")).toBe("leader");
       const world = ["--clock", "replay", "--source", "day", "--account", "main"];

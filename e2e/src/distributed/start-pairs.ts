@@ -43,7 +43,8 @@ export async function makePairs(
     return { gateway, web, "dag-manager": dag, "world-service": world };
   };
   const urlOf = (service: Service, which: Which) => `http://127.0.0.1:${portsOf(which)[service]}`;
-  const list = (service: Service) => `[${both.map((which) => `"${urlOf(service, which)}"`).join(", ")}]`;
+  const list = (service: Service) =>
+    `[${both.map((which) => `"${urlOf(service, which)}"`).join(", ")}]`;
   for (const which of both) {
     const own = portsOf(which);
     const lines = [

@@ -14,6 +14,7 @@ import {
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { invalidConfig } from "./invalid-config.ts";
 import { openPage } from "./open-page.ts";
+import { refuseStandbyOfFolder } from "./refuse-standby.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
   type StartContext,
@@ -123,13 +124,6 @@ async function takeAccounts(
   onWaiting?.(refusal);
   await leases.takeWhenFree();
   return leases;
-}
-
-/** The folder of embedded storage belongs to one process, which locks it. */
-function refuseStandbyOfFolder({ storage }: QmtlConfig): void {
-  if (storage.kind === "postgres") return;
-  const why = "must be postgres for a standby: a data folder belongs to one process";
-  throw invalidConfig("storage.kind", why);
 }
 
 /** The services behind the gateway talk plain gRPC here, where nobody else can listen. */

@@ -10,6 +10,7 @@ import {
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { gatewayKeysFromConfig } from "./gateway-keys.ts";
 import { openPage } from "./open-page.ts";
+import { refuseStandbyOfFolder } from "./refuse-standby.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
   type RunningGateway,
@@ -55,6 +56,7 @@ export async function startService(
   options: StartServiceOptions = {},
 ): Promise<StartedService> {
   refuseIncomplete(name, config);
+  if (options.standby === true) refuseStandbyOfFolder(config);
   const tls = serverTlsFromConfig(config);
   const keys = apiKeysFromConfig(config);
   const gateways = gatewayKeysFromConfig(config);

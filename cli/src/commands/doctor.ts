@@ -6,6 +6,7 @@ import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
 import { checkDataFolder } from "../checks/check-data-folder.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkEnvironment } from "../checks/check-environment.ts";
+import { checkHealth } from "../checks/check-health.ts";
 import { checkNode } from "../checks/check-node.ts";
 import { checkPorts } from "../checks/check-ports.ts";
 import { checkVersions } from "../checks/check-versions.ts";
@@ -18,7 +19,9 @@ import { ExitCode } from "../exit-codes.ts";
 export function addDoctorCommand(program: Command): void {
   program
     .command("doctor")
-    .description("check Node, versions, configuration, ports, database, broker and clock")
+    .description(
+      "check Node, versions, configuration, ports, services, leaders, database, broker, disk and clock",
+    )
     .addHelpText(
       "after",
       "\nExample:\n  qmtl doctor --config qmtl.yml\n\nChanges nothing. Ends with 1 when something is broken; a platform that is not running is no fault.",
@@ -48,8 +51,10 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
     ...checkAddresses(config),
     ...checkDeprecated(config, options.config === undefined ? {} : { path: options.config }),
     platformCheck(gateway),
+    ...(gateway.isThere ? await checkHealth(config) : []),
     ...(await checkPorts(config, gateway.isThere)),
     config.storage.kind === "embedded" ? checkDataFolder(config, gateway.isThere) : database.check,
+    ...(database.leaders ?? []),
     await knockBrokers(config),
     checkClock(Date.now(), readings),
   ];

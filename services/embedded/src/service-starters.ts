@@ -8,12 +8,14 @@ import {
   type GatewayKey,
   type Logger,
   type Metrics,
+  type OutageLog,
   type RunningService,
   type RunServiceOptions,
   runService,
   type ServerTls,
 } from "@qmtl/service-kit";
 import { createWorldService } from "@qmtl/world-service";
+import { ServiceHealth } from "./service-health.ts";
 import type { Storage } from "./storage.ts";
 
 /** What each service is started with, in one process or in its own. */
@@ -21,7 +23,10 @@ export interface StartContext {
   readonly config: QmtlConfig;
   readonly storage: Storage;
   readonly clock: Clock;
+  /** Leaves out lines that only repeat an outage. */
   readonly logger: Logger;
+  /** What is down, for the log and for health. */
+  readonly outages: OutageLog;
   readonly metrics: Metrics;
   /** Keys of callers. */
   readonly keys: readonly ApiKey[];
@@ -43,7 +48,7 @@ export interface GatewayPeers {
 export async function startDagManager(context: StartContext): Promise<RunningService> {
   const { config, storage } = context;
   const dag = await createDagManager({ ...commonOf(context), db: storage.db("dag") });
-  return started(dag, {
+  return started(context, dag, {
     ...doorBehind(context),
     name: "dag-manager",
     services: dag.services,
@@ -56,7 +61,7 @@ export async function startDagManager(context: StartContext): Promise<RunningSer
 export async function startWorldService(context: StartContext): Promise<RunningService> {
   const { config, storage } = context;
   const world = await createWorldService({ ...commonOf(context), db: storage.db("world") });
-  return started(world, {
+  return started(context, world, {
     ...doorBehind(context),
     name: "world-service",
     services: world.services,
@@ -78,9 +83,11 @@ export async function startGateway(
     paperDb: storage.db("paper"),
     gatewayKey: peers.key,
     peers,
+    outages: context.outages,
   });
-  return started(gateway, {
+  return started(context, gateway, {
     name: "gateway",
+    peers: ["dag-manager", "world-service"],
     services: gateway.services,
     schemaRange: gateway.schemaRange,
     checkTicket: gateway.checkTicket,
@@ -94,16 +101,27 @@ export async function startGateway(
   });
 }
 
+type DoorSettings = Omit<RunServiceOptions, "onStop" | "health"> & {
+  /** Services behind a gateway, for its health. @default none */
+  readonly peers?: readonly string[];
+};
+
 /** Starts what does the work, then opens its doors; if those cannot be opened the work is stopped again. */
 async function started(
+  { config, outages, clock }: StartContext,
   service: { start(): Promise<void>; stop(): Promise<void> },
-  door: Omit<RunServiceOptions, "onStop">,
+  { peers = [], ...door }: DoorSettings,
 ): Promise<RunningService> {
+  const health = new ServiceHealth({ config, outages, clock, services: door.services, peers });
+  const stop = async () => {
+    health[Symbol.dispose]();
+    await service.stop();
+  };
   try {
     await service.start();
-    return await runService({ ...door, onStop: () => service.stop() });
+    return await runService({ ...door, health, onStop: stop });
   } catch (failure) {
-    await service.stop();
+    await stop();
     throw failure;
   }
 }

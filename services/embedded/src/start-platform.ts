@@ -6,6 +6,7 @@ import {
   createMetrics,
   failpoints,
   type GatewayKey,
+  OutageLog,
   type RunningService,
   systemClock,
 } from "@qmtl/service-kit";
@@ -50,8 +51,9 @@ export async function startPlatform(config: QmtlConfig): Promise<Platform> {
   const keys = apiKeysFromConfig(config);
   failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode: config.test.test_mode });
   await using started = new AsyncDisposableStack();
-  const logger = createLogger({ level: config.telemetry.log_level, name: "qmtl" });
-  const storage = await openStorage(config, logger);
+  const outages = new OutageLog(createLogger({ level: config.telemetry.log_level, name: "qmtl" }));
+  const logger = outages.quiet();
+  const storage = await openStorage(config, outages);
   started.defer(() => storage.close());
   const key: GatewayKey = { gatewayId: config.gateway.id, secret: randomBytes(32) };
   const context: StartContext = {
@@ -59,6 +61,7 @@ export async function startPlatform(config: QmtlConfig): Promise<Platform> {
     storage,
     clock: systemClock,
     logger,
+    outages,
     metrics: createMetrics({ processMetrics: config.telemetry.metrics_port !== null }),
     keys,
     gateways: [key],

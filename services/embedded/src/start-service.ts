@@ -4,6 +4,7 @@ import {
   createLogger,
   createMetrics,
   failpoints,
+  OutageLog,
   type RunningService,
   systemClock,
 } from "@qmtl/service-kit";
@@ -44,15 +45,18 @@ export async function startService(name: ServiceName, config: QmtlConfig): Promi
   const gateways = gatewayKeysFromConfig(config);
   failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode: config.test.test_mode });
   await using started = new AsyncDisposableStack();
-  const logger = createLogger({ level: config.telemetry.log_level, name: `qmtl ${name}` });
-  const storage = await openStorage(config, logger);
+  const outages = new OutageLog(
+    createLogger({ level: config.telemetry.log_level, name: `qmtl ${name}` }),
+  );
+  const logger = outages.quiet();
+  const storage = await openStorage(config, outages);
   started.defer(() => storage.close());
   const clock = systemClock;
   const metrics = createMetrics({
     service: name,
     processMetrics: config.telemetry.metrics_port !== null,
   });
-  const context = { config, storage, clock, logger, metrics, keys, gateways, tls };
+  const context = { config, storage, clock, logger, outages, metrics, keys, gateways, tls };
   const service = await starters[name](context);
   started.defer(() => service.stop());
   const page = await openPage(config, metrics);

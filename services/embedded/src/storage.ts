@@ -1,6 +1,6 @@
 import { type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Logger } from "@qmtl/service-kit";
+import { DATABASE, EVENT_BUS, type OutageLog } from "@qmtl/service-kit";
 import { type EventBus, openEmbeddedBus, openKafkaBus } from "@qmtl/service-kit/bus";
 import { type Db, openPglite, openPostgres } from "@qmtl/service-kit/db";
 
@@ -15,8 +15,11 @@ export interface Storage {
 
 const schemas = ["dag", "world", "gateway", "paper", "bus"] as const;
 
-/** Opens what `storage:` and `bus:` of the configuration name. DATA_FOLDER_LOCKED when the folder is in use. */
-export async function openStorage(config: QmtlConfig, logger: Logger): Promise<Storage> {
+/**
+ * Opens what `storage:` and `bus:` of the configuration name; whether servers answer is told to `outages`.
+ * DATA_FOLDER_LOCKED when the folder is in use.
+ */
+export async function openStorage(config: QmtlConfig, outages: OutageLog): Promise<Storage> {
   await using opened = new AsyncDisposableStack();
   const dbs = new Map<string, Db>();
   if (config.storage.kind === "embedded") {
@@ -26,8 +29,9 @@ export async function openStorage(config: QmtlConfig, logger: Logger): Promise<S
   } else {
     if (!config.storage.dsn) throw new QmtlError("CONFIG_INVALID", "storage.dsn is missing");
     const dsn = resolveSecret(config.storage.dsn);
+    const monitor = outages.monitor(DATABASE);
     for (const schema of schemas) {
-      const db = await openPostgres({ dsn, schema });
+      const db = await openPostgres({ dsn, schema, monitor });
       opened.defer(() => db.close());
       dbs.set(schema, db);
     }
@@ -43,8 +47,9 @@ export async function openStorage(config: QmtlConfig, logger: Logger): Promise<S
           brokers: config.bus.brokers,
           clientId: "qmtl",
           topicPrefix: config.bus.topic_prefix,
+          monitor: outages.monitor(EVENT_BUS),
         })
-      : await openEmbeddedBus({ db: db("bus"), logger });
+      : await openEmbeddedBus({ db: db("bus"), logger: outages.quiet() });
   opened.defer(() => bus.close());
   const all = opened.move();
   return { db, bus, close: () => all.disposeAsync() };

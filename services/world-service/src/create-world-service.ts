@@ -5,6 +5,7 @@ import { rebalanceRange } from "@qmtl/sdk/rpc";
 import {
   type Clock,
   type Logger,
+  processName,
   type SchemaRangeOf,
   type ServedService,
   systemService,
@@ -68,7 +69,7 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
     deps.leadership ??
     (db.kind === "pglite"
       ? new SoleLeadership(clock)
-      : new RowLeadership({ db, clock, logger, holder: newId() }));
+      : new RowLeadership({ db, clock, logger, holder: `${processName()}/${newId()}` }));
   const ports: ServicePorts = { db, clock, logger, leadership, poke: () => relay.poke(), newId };
   const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports));
   const schemaRange = schemaRangeOf(max);

@@ -151,7 +151,7 @@ class WebCall {
   }
 
   refusal(failure: unknown): ConnectError {
-    return connectErrorFrom(refusalOf(failure, this.#method.feature, this.#setup.logger));
+    return connectErrorFrom(refusalOf(failure, this.#method, this.#setup.logger));
   }
 
   end(): void {

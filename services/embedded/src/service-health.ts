@@ -29,6 +29,8 @@ export interface ServiceHealthDeps {
   readonly services: readonly ServedService[];
   /** Peers behind a gateway. @default none */
   readonly peers?: readonly string[];
+  /** What else is said of the same names: a name serves only where both say so. @default nothing */
+  readonly also?: HealthSource;
 }
 
 /**
@@ -67,14 +69,19 @@ export class ServiceHealth implements HealthSource, Disposable {
       const isForwarded = peer !== undefined && peers.includes(peer);
       states.set(typeName, hasStore && !(isForwarded && down.has(peer)));
     }
+    for (const [name, serves] of this.#deps.also?.states() ?? []) {
+      states.set(name, serves && (states.get(name) ?? true));
+    }
     return states;
   }
 
   onChange(listener: () => void): () => void {
     const forget = this.#deps.outages.onChange(listener);
+    const forgetAlso = this.#deps.also?.onChange(listener);
     this.#listeners.add(listener);
     return () => {
       forget();
+      forgetAlso?.();
       this.#listeners.delete(listener);
     };
   }

@@ -85,7 +85,7 @@ if (kind === "stalled") {
   let overBound = Number(count) - Math.floor((256 * 1024 * 1024) / body.length);
   await new Promise<void>((resolve) => {
     for (let at = 0; at < Number(count); at += 1) {
-      stall().then(() => {
+      void stall().then(() => {
         overBound -= 1;
         if (overBound === 0) resolve();
       });

@@ -41,7 +41,11 @@ export const securitySchema = z.strictObject({
           .min(1)
           .max(100)
           .describe("Who holds the key, as the audit names them."),
-        role: z.enum(["owner", "operator", "viewer"]).describe("What they may do."),
+        role: z
+          .enum(["owner", "operator", "researcher", "viewer", "adapter"])
+          .describe(
+            "What they may do: viewer reads, researcher runs strategies, operator promotes and halts, owner allows live; adapter publishes rows.",
+          ),
         secret: secretRefSchema.describe("The key itself, by reference."),
       }),
     )

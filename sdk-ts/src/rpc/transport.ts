@@ -22,7 +22,7 @@ export type ChannelState = "idle" | "connecting" | "ready" | "failing" | "closed
 
 /**
  * A Connect transport over one grpc-js channel: unary, server-streaming, client-streaming and bidirectional
- * calls, with deadlines, cancellation, TLS, keepalive, round robin, and retries of safe methods.
+ * calls, with deadlines, cancellation, TLS, keepalive, round robin, and retries of repeatable methods.
  *
  * Failures are ConnectErrors with their details decoded; `connectTo` turns them into QmtlErrors.
  */

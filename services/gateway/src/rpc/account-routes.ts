@@ -18,7 +18,7 @@ import { decimalOf } from "./order-decimal.ts";
 const pageDefault = 100;
 const watchPage = 1_000;
 
-/** AccountService over the order path; SetLimits is left out. */
+/** AccountService over the order path. */
 export function accountRoutes(orders: GatewayOrders): ServedService {
   return serve(AccountService, accountHandlers(orders));
 }

@@ -4,7 +4,7 @@ import type {
   GetSubmissionResponse,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type CallContext, type Handlers, requireRole } from "@qmtl/service-kit";
+import type { CallContext, Handlers } from "@qmtl/service-kit";
 import type { ControlHub } from "../control/control-hub.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
@@ -28,10 +28,7 @@ const pageSizeDefault = 100;
 export function gatewayHandlers(ports: GatewayHandlerPorts): Handlers<typeof GatewayService> {
   const { submissions, hub, dag } = ports;
   return {
-    async submitStrategy(request, context) {
-      requireRole(context, "owner", "operator");
-      return acceptSubmission(submissions, request, context);
-    },
+    submitStrategy: (request, context) => acceptSubmission(submissions, request, context),
     getSubmission: ({ submissionId }) => getSubmission(submissions, submissionId),
     watchSubmission: ({ submissionId }, context: CallContext) =>
       watchSubmission(ports.watch, submissionId, context.signal),

@@ -33,7 +33,6 @@ export function orderHandlers(orders: GatewayOrders, verifyTicket: VerifyTicket)
       return orders.submitOrders(request, await verifyTicket(request.ticket));
     },
     async cancelOrders(request, context) {
-      requireRole(context, "owner", "operator");
       const clientOrderIds = await orders.cancel(request, request.reason, context.principal.name);
       return { clientOrderIds };
     },

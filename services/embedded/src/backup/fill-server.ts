@@ -1,5 +1,6 @@
 import { type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { sleep, systemClock } from "@qmtl/service-kit";
 import { type Db, openPostgres } from "@qmtl/service-kit/db";
 import { BackupError } from "./backup-error.ts";
 import { openServer, type Store } from "./open-store.ts";
@@ -53,13 +54,21 @@ async function refuseUsed(db: Db): Promise<readonly string[]> {
   return [];
 }
 
-/** The services name their connections. */
+/** Pause between two looks at who is connected, and how many looks are taken. */
+const lookAgainMs = 100;
+const looksMax = 20;
+
+/** The services name their connections. One that was just closed is listed for a moment more: who stays is connected. */
 async function refuseConnected(db: Db): Promise<void> {
-  const others = await db.query<{ name: string }>(
-    `select distinct application_name as name from pg_stat_activity
-     where datname = current_database() and application_name like 'qmtl-%' and pid <> pg_backend_pid()`,
-  );
-  if (others.length === 0) return;
-  const names = others.map(({ name }) => name).join(", ");
+  let names = "";
+  for (let looks = 0; looks < looksMax; looks += 1) {
+    if (looks > 0) await sleep(systemClock, lookAgainMs);
+    const others = await db.query<{ name: string }>(
+      `select distinct application_name as name from pg_stat_activity
+       where datname = current_database() and application_name like 'qmtl-%' and pid <> pg_backend_pid()`,
+    );
+    if (others.length === 0) return;
+    names = others.map(({ name }) => name).join(", ");
+  }
   throw new BackupError("STORE_IN_USE", `services are connected to the database: ${names}`);
 }

@@ -26,6 +26,7 @@ const isRepeatable = ({ idempotency }: DescMethod): boolean => levels[idempotenc
 const resumedStreams: readonly string[] = [
   "qmtl.data.v1.QueueDataService/Consume",
   "qmtl.gateway.v1.ControlStreamService/Subscribe",
+  "qmtl.system.v1.OutboxService/WatchEvents",
 ];
 
 /** `sdk-ts/src/rpc/repeatable-methods.ts`: what a transport may send again. */

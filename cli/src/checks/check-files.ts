@@ -3,13 +3,16 @@ import {
   explainConfig,
   type LoadConfigOptions,
   type QmtlConfig,
+  readPrivateFile,
   resolveSecret,
+  type SecretRef,
+  secretBytesMin,
 } from "@qmtl/sdk/config";
 import { type Check, messageOf } from "./check.ts";
 
 /**
- * What the configuration refers to is there: files of sources, certificates, secrets. Warnings only: another machine,
- * or a later hour, may have them.
+ * What the configuration refers to is there: files of sources, certificates, secrets; and those are no shorter than is
+ * needed and not for everybody to read. Warnings only: another machine, or a later hour, may have them.
  */
 export function checkFiles(config: QmtlConfig, options: LoadConfigOptions): Check[] {
   const { sources, security, storage } = config;
@@ -19,17 +22,20 @@ export function checkFiles(config: QmtlConfig, options: LoadConfigOptions): Chec
       { key: `sources.${name}.history_file`, file: source.history_file },
     ]),
     { key: "security.tls.cert", file: security.tls?.cert ?? null },
-    { key: "security.tls.key", file: security.tls?.key ?? null },
     { key: "security.ca_file", file: security.ca_file },
   ];
   const secrets = [
-    ...secretsOf("security.keys", security.keys),
-    ...secretsOf("security.gateways", security.gateways),
-    ...(storage.dsn === null ? [] : [{ key: "storage.dsn", secret: storage.dsn }]),
+    ...secretsOf("security.keys", security.keys, secretBytesMin),
+    ...secretsOf("security.gateways", security.gateways, gatewaySecretBytesMin),
+    ...(storage.dsn === null ? [] : [{ key: "storage.dsn", secret: storage.dsn, bytesMin: 0 }]),
   ];
   const problems = [
+    {
+      key: "security.tls.key",
+      problem: security.tls === null ? undefined : unreadKey(security.tls.key),
+    },
     ...files.map(({ key, file }) => ({ key, problem: file === null ? undefined : unread(file) })),
-    ...secrets.map(({ key, secret }) => ({ key, problem: missing(secret) })),
+    ...secrets.map(({ key, secret, bytesMin }) => ({ key, problem: unusable(secret, bytesMin) })),
   ];
   return problems.flatMap(({ key, problem }): Check[] => {
     if (problem === undefined) return [];
@@ -40,13 +46,22 @@ export function checkFiles(config: QmtlConfig, options: LoadConfigOptions): Chec
 
 interface Secret {
   readonly key: string;
-  readonly secret: Parameters<typeof resolveSecret>[0];
+  readonly secret: SecretRef;
+  readonly bytesMin: number;
 }
 
-function secretsOf(section: string, entries: Record<string, Pick<Secret, "secret">>): Secret[] {
+/** A gateway signs with at least this, bytes. */
+const gatewaySecretBytesMin = 32;
+
+function secretsOf(
+  section: string,
+  entries: Record<string, Pick<Secret, "secret">>,
+  bytesMin: number,
+): Secret[] {
   return Object.entries(entries).map(([id, { secret }]) => ({
     key: `${section}.${id}.secret`,
     secret,
+    bytesMin,
   }));
 }
 
@@ -59,9 +74,18 @@ function unread(file: string): string | undefined {
   }
 }
 
-function missing(secret: Secret["secret"]): string | undefined {
+function unusable(secret: SecretRef, bytesMin: number): string | undefined {
   try {
-    resolveSecret(secret);
+    resolveSecret(secret, { bytesMin });
+    return undefined;
+  } catch (failure) {
+    return messageOf(failure);
+  }
+}
+
+function unreadKey(file: string): string | undefined {
+  try {
+    readPrivateFile(file);
     return undefined;
   } catch (failure) {
     return messageOf(failure);

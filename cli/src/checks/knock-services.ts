@@ -29,7 +29,7 @@ interface Door {
 export function knockServices(config: QmtlConfig, options: KnockOptions): Promise<Knock[]> {
   const { gateway, dag_manager, world_service } = config;
   // In one process the gateway finds the others by their ports, whatever its URLs say.
-  const isOneProcess = config.storage.kind === "embedded";
+  const isOneProcess = config.storage.kind === "embedded" && config.bus.kind !== "direct";
   const doors: readonly Door[] = [
     gatewayDoor(config),
     {

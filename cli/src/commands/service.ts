@@ -26,18 +26,24 @@ async function runUntilStopped(name: ServiceName, command: Command): Promise<voi
   await service.stop();
 }
 
-/** `qmtl service …`: the distributed shape, one process a service, over PostgreSQL and Kafka. */
+const more = `
+Started as it stands, a service keeps its data in a folder of its own (.qmtl/data-gateway, …), the gateway follows the
+events of the two others over gRPC, and all three share a secret that the first of them makes, mode 0600, in the user's
+state folder (~/.local/state/qmtl). In any order; no server to install. For servers: storage.kind: postgres with
+bus.kind: kafka (or direct), and security.gateways when they stand on several machines.`;
+
+/** `qmtl service …`: the distributed shape, one process for each service. */
 export function addServiceCommands(program: Command): void {
   const service = program
     .command("service")
-    .description("start one service of the distributed shape: PostgreSQL, Kafka, a process each");
+    .description("start one service of the three in this process; each has its own");
   for (const [name, description] of Object.entries(descriptions) as [ServiceName, string][]) {
     service
       .command(name)
       .description(description)
       .addHelpText(
         "after",
-        `\nExample:\n  qmtl service ${name} --config qmtl.yml\n\nNeeds storage.kind: postgres, bus.kind: kafka and security.gateways.`,
+        `\nExamples:\n  qmtl service ${name}\n  qmtl service ${name} --config qmtl.yml\n${more}`,
       )
       .action((_options: unknown, command: Command) => runUntilStopped(name, command));
   }
@@ -45,6 +51,9 @@ export function addServiceCommands(program: Command): void {
     .command("dagmanager", { hidden: true })
     .command("server")
     .description(descriptions["dag-manager"])
-    .addHelpText("after", "\nExample:\n  qmtl service dagmanager server --config qmtl.yml")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  qmtl service dagmanager server\n  qmtl service dagmanager server --config qmtl.yml\n${more}`,
+    )
     .action((_options: unknown, command: Command) => runUntilStopped("dag-manager", command));
 }

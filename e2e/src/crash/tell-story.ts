@@ -65,7 +65,7 @@ export async function tellStory(options: StoryOptions): Promise<Story> {
 /** A secret is given by reference. */
 async function postgresStorage(folder: string, dsn: string): Promise<{ storage: string }> {
   const file = join(folder, "dsn");
-  await writeFile(file, dsn);
+  await writeFile(file, dsn, { mode: 0o600 });
   return { storage: `{kind: postgres, dsn: {file: ${file}}}` };
 }
 

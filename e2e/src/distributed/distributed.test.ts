@@ -1,110 +1,20 @@
 import { describeKafka, describePostgres } from "@qmtl/service-kit/testing";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import {
-  type CommandEvent,
-  CommandRefused,
-  type LongCommand,
-} from "../../../examples/demo/src/qmtl-command.ts";
-import { swingerProject } from "../harness/swinger-project.ts";
-import { type Service, type Services, startServices } from "./start-services.ts";
-
-const HISTORY = 40;
-const project = swingerProject(HISTORY, 40);
-const advanceTriesMax = 20;
-
-interface OrderLine {
-  readonly client_order_id: string;
-  readonly row: string;
-}
+import { servicesStory } from "./services-story.ts";
 
 describePostgres("three services in three processes", (postgres) => {
   describeKafka("over one bus", (kafka) => {
-    let platform: Services;
-    let runner: LongCommand;
-
-    const call = <T = CommandEvent>(...args: string[]): Promise<T> => platform.qmtl.one<T>(...args);
-    /** Lets the feed go on; a service that was just started again may not lead yet. */
-    const advance = async (row: number): Promise<void> => {
-      for (let tries = 1; ; tries += 1) {
-        try {
-          await call(
-            "queues",
-            "advance",
-            "day",
-            "--to",
-            project.dateOf(row),
-            "--wait",
-            "--timeout",
-            "60",
-          );
-          return;
-        } catch (failure) {
-          const isUnreachable = failure instanceof CommandRefused && failure.exitCode === 3;
-          if (!isUnreachable || tries === advanceTriesMax) throw failure;
-        }
-      }
-    };
-    const orders = (): Promise<OrderLine[]> => call<OrderLine[]>("orders", "--world", "w");
-
-    beforeAll(async () => {
-      platform = await startServices(
-        await postgres().createDatabase(),
-        kafka().brokers,
-        project.config,
-      );
-      await project.write(platform.folder);
-      const world = ["--clock", "replay", "--source", "day", "--account", "main"];
-      await call("world", "create", "w", ...world, "--allocation", "0.8");
-      await call("policy", "add", "w", "policy.yml");
-      runner = platform.qmtl.start(["run", "swinger.ts", "--world", "w"]);
-      const submitted = await runner.waitFor("submitted", ({ event }) => event === "submitted");
-      const id = /^s-[0-9a-f]{16}/.exec(String(submitted.message))?.[0] ?? "";
-      await call("rebalance", "allocate", "--world", `w=0.8:${id}=1`, "--run", "start");
-      await call("world", "apply", "w", "--run", "watch", "--to", "compute-only");
-      await advance(HISTORY + 4);
-    }, 300_000);
-    afterAll(async () => {
-      await runner?.end();
-      await platform?.[Symbol.asyncDispose]();
-    });
-
-    test("hold orders back until an apply opens the gate, then trade each row", async () => {
-      expect(await orders()).toEqual([]);
-
-      await call("world", "apply", "w", "--run", "trade", "--to", "paper");
-      await advance(HISTORY + 9);
-
-      const made = await orders();
-      expect(made.length).toBeGreaterThanOrEqual(2);
-      expect(new Set(made.map((order) => order.client_order_id)).size).toBe(made.length);
-    }, 300_000);
-
-    test.each<[Service, number]>([
-      ["world-service", 14],
-      ["dag-manager", 19],
-      ["gateway", 24],
-    ])(
-      "go on after the %s was killed and started again",
-      async (service, day) => {
-        const before = await orders();
-
-        await platform.kill(service);
-        await platform.start(service);
-        await advance(HISTORY + day);
-
-        const after = await orders();
-        expect(after.length).toBeGreaterThan(before.length);
-        expect(after.slice(0, before.length)).toMatchObject(
-          before.map(({ client_order_id, row }) => ({ client_order_id, row })),
-        );
-        const { reconciled } = await call<{ reconciled: boolean }>(
-          "account",
-          "main",
-          "--reconcile",
-        );
-        expect(reconciled).toBe(true);
+    servicesStory(async () => ({
+      config: [
+        "storage: {kind: postgres, dsn: {file: dsn}}",
+        `bus: {kind: kafka, brokers: [${kafka()
+          .brokers.map((one) => `"${one}"`)
+          .join(", ")}]}`,
+        "security: {gateways: {gateway-1: {secret: {file: gateway-secret}}}}",
+      ].join("\n"),
+      secrets: {
+        dsn: await postgres().createDatabase(),
+        "gateway-secret": "known to the three services of one test\n",
       },
-      300_000,
-    );
+    }));
   });
 });

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { freePorts } from "@qmtl/service-kit/testing";
 import { type LongCommand, QmtlCommand } from "../../../examples/demo/src/qmtl-command.ts";
 
-export const services = ["dag-manager", "world-service", "gateway"] as const;
+/** In the order in which the guide prints them. */
+export const services = ["gateway", "dag-manager", "world-service"] as const;
 export type Service = (typeof services)[number];
 
 /** The distributed shape: each service in a process of its own, started by the command a user would type. */
@@ -17,53 +18,65 @@ export interface Services extends AsyncDisposable {
   start(service: Service): Promise<void>;
 }
 
-/** Starts all three over a database and a bus; `more` is put at the end of `qmtl.yml`. */
-export async function startServices(
-  dsn: string,
-  brokers: readonly string[],
-  more: string,
-): Promise<Services> {
+/** What the three services are started with. */
+export interface ServicesSetup {
+  /** End of `qmtl.yml`, behind its ports. */
+  readonly config: string;
+  /** Files beside it that its secrets are in, for their owner alone. @default none */
+  readonly secrets?: Readonly<Record<string, string>>;
+  /** The program that starts them. @default this process's Node, with its environment, and `--config` */
+  readonly program?: (folder: string) => Promise<QmtlCommand>;
+  /** Pid of a service, where the process that was started is not the service itself. @default that process */
+  readonly pidOf?: (service: Service, folder: string) => Promise<number>;
+}
+
+/** Starts all three at the same time. */
+export async function startServices(setup: ServicesSetup): Promise<Services> {
   const folder = await mkdtemp(join(tmpdir(), "qmtl-services-"));
-  const [gateway, web, dag, world] = await freePorts(4);
-  await writeFile(join(folder, "dsn"), dsn);
-  await writeFile(join(folder, "gateway-secret"), "known to the three services of one test\n");
-  const configFile = join(folder, "qmtl.yml");
-  const own = [
-    "project: {name: distributed}",
-    `gateway: {port: ${gateway}, web_port: ${web}, dag_manager_url: "http://127.0.0.1:${dag}", world_service_url: "http://127.0.0.1:${world}"}`,
-    `dag_manager: {port: ${dag}}`,
-    `world_service: {port: ${world}}`,
-    `sdk: {gateway_url: "http://127.0.0.1:${gateway}"}`,
-    "storage: {kind: postgres, dsn: {file: dsn}}",
-    `bus: {kind: kafka, brokers: [${brokers.map((one) => `"${one}"`).join(", ")}]}`,
-    "security: {gateways: {gateway-1: {secret: {file: gateway-secret}}}}",
-    "telemetry: {log_level: error}",
-  ];
-  await writeFile(configFile, `${own.join("\n")}\n${more}\n`);
-  const qmtl = new QmtlCommand(configFile, folder);
   const running = new Map<Service, LongCommand>();
-  const started: Services = {
-    folder,
-    qmtl,
-    kill: async (service) => {
-      await running.get(service)?.end("SIGKILL");
-      running.delete(service);
-    },
-    start: async (service) => {
-      const command = qmtl.start(["service", service]);
-      running.set(service, command);
-      await command.waitFor(`${service} was ready`, ({ event }) => event === "ready");
-    },
-    [Symbol.asyncDispose]: async () => {
-      await Promise.all([...running.values()].map((command) => command.end()));
-      await rm(folder, { recursive: true, force: true });
-    },
+  const end = async () => {
+    await Promise.all([...running.values()].map((command) => command.end()));
+    await rm(folder, { recursive: true, force: true });
   };
   try {
-    for (const service of services) await started.start(service);
+    const configFile = await writeSetup(folder, setup);
+    const qmtl = new QmtlCommand(configFile, folder);
+    const program = (await setup.program?.(folder)) ?? qmtl;
+    const start = async (service: Service) => {
+      const command = program.start(["service", service]);
+      running.set(service, command);
+      await command.waitFor(`${service} was ready`, ({ event }) => event === "ready");
+    };
+    const kill = async (service: Service) => {
+      const pid = await setup.pidOf?.(service, folder);
+      if (pid !== undefined) process.kill(pid, "SIGKILL");
+      await running.get(service)?.end("SIGKILL");
+      running.delete(service);
+    };
+    await Promise.all(services.map(start));
+    return { folder, qmtl, kill, start, [Symbol.asyncDispose]: end };
   } catch (failure) {
-    await started[Symbol.asyncDispose]();
+    await end();
     throw failure;
   }
-  return started;
+}
+
+/** Writes `qmtl.yml` with ports that are free, and the files of its secrets. */
+async function writeSetup(
+  folder: string,
+  { config, secrets = {} }: ServicesSetup,
+): Promise<string> {
+  for (const [name, text] of Object.entries(secrets)) {
+    await writeFile(join(folder, name), text, { mode: 0o600 });
+  }
+  const [gateway, web, dag, world] = await freePorts(4);
+  const ports = [
+    `gateway: {port: ${gateway}, web_port: ${web}}`,
+    `dag_manager: {port: ${dag}}`,
+    `world_service: {port: ${world}}`,
+    "telemetry: {log_level: error}",
+  ];
+  const file = join(folder, "qmtl.yml");
+  await writeFile(file, `${ports.join("\n")}\n${config}\n`);
+  return file;
 }

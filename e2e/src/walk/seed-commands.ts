@@ -4,8 +4,8 @@ export interface SeedCommand {
   readonly section: string;
   readonly original: string;
   readonly here: string;
-  /** How it ends. @default 0 */
-  readonly exitCode?: number;
+  /** It stays until Ctrl-C. @default it ends by itself, with 0 */
+  readonly stays?: true;
 }
 
 /** Every command of the guide, in its order. A line of `python` is the text of a strategy or a test: see the walk itself. */
@@ -31,25 +31,24 @@ export const seedCommands = [
     original: "reinstall via uv pip install -e .[dev]",
     here: "npm install && npx qmtl doctor --json",
   },
-  // Not configured for processes of their own, so both say what is missing and name `qmtl up`.
-  { section: "4", original: "qmtl service gateway", here: "npx qmtl service gateway", exitCode: 2 },
+  { section: "4", original: "qmtl service gateway", here: "npx qmtl service gateway", stays: true },
   {
     section: "4",
     original: "qmtl service dagmanager server",
     here: "npx qmtl service dagmanager server",
-    exitCode: 2,
+    stays: true,
   },
   {
     section: "4",
     original: "qmtl service gateway --config qmtl/examples/qmtl.yml",
     here: "npx qmtl service gateway --config qmtl.yml",
-    exitCode: 2,
+    stays: true,
   },
   {
     section: "4",
     original: "qmtl service dagmanager server --config qmtl/examples/qmtl.yml",
     here: "npx qmtl service dagmanager server --config qmtl.yml",
-    exitCode: 2,
+    stays: true,
   },
   { section: "5", original: "uv run -m pytest -W error -n auto", here: "npm test" },
   {

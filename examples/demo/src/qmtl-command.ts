@@ -29,21 +29,34 @@ export interface LongCommand {
   end(signal?: NodeJS.Signals): Promise<void>;
 }
 
+/** With what the program is started. */
+export interface QmtlRuntime {
+  /** @default the Node of this process */
+  readonly node?: string;
+  /** The whole environment. @default that of this process */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
 /** Runs `qmtl` commands against one configuration. Everything the demo does goes through here. */
 export class QmtlCommand {
-  readonly #config: string;
+  readonly #options: readonly string[];
   readonly #folder: string;
-  constructor(config: string, folder: string) {
-    this.#config = config;
+  readonly #runtime: Required<QmtlRuntime>;
+
+  /** Without a configuration file the program looks for one in the folder. */
+  constructor(config: string | undefined, folder: string, runtime: QmtlRuntime = {}) {
+    this.#options = [...(config === undefined ? [] : ["--config", config]), "--json"];
     this.#folder = folder;
+    this.#runtime = { node: process.execPath, env: process.env, ...runtime };
   }
 
   /** Runs a command to its end; the JSON values it printed, one a line. */
   lines<T = CommandEvent>(...args: readonly string[]): Promise<T[]> {
-    const all = [program, "--config", this.#config, "--json", ...args];
+    const all = [program, ...this.#options, ...args];
+    const { node, env } = this.#runtime;
     return new Promise((resolve, reject) => {
-      const options = { cwd: this.#folder, maxBuffer: 1 << 28 };
-      execFile(process.execPath, all, options, (failure, stdout, stderr) => {
+      const options = { cwd: this.#folder, maxBuffer: 1 << 28, env: { ...env } };
+      execFile(node, all, options, (failure, stdout, stderr) => {
         if (failure) reject(new CommandRefused(args, Number(failure.code ?? 1), stderr || stdout));
         else resolve(parseLines(stdout) as T[]);
       });
@@ -59,11 +72,11 @@ export class QmtlCommand {
 
   /** Starts a command that stays; it ends with this process at the latest. */
   start(args: readonly string[], env: Readonly<Record<string, string>> = {}): LongCommand {
-    const all = [program, "--config", this.#config, "--json", ...args];
-    const child = spawn(process.execPath, all, {
+    const all = [program, ...this.#options, ...args];
+    const child = spawn(this.#runtime.node, all, {
       cwd: this.#folder,
       stdio: ["ignore", "pipe", "pipe"],
-      env: { ...process.env, ...env },
+      env: { ...this.#runtime.env, ...env },
     });
     endWithUs(child);
     return follow(child, args);

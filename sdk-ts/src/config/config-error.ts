@@ -1,6 +1,6 @@
 /**
  * Why there is no configuration: the file is not there, cannot be read, is empty, is not YAML, or says something that
- * does not hold.
+ * does not hold; or a secret it refers to is missing, readable by everybody, or short enough to be guessed.
  */
 export type ConfigErrorReason =
   | "CONFIG_NOT_FOUND"
@@ -8,7 +8,9 @@ export type ConfigErrorReason =
   | "CONFIG_EMPTY"
   | "CONFIG_NOT_YAML"
   | "CONFIG_INVALID"
-  | "SECRET_UNAVAILABLE";
+  | "SECRET_UNAVAILABLE"
+  | "SECRET_EXPOSED"
+  | "SECRET_TOO_SHORT";
 
 /** One thing that is wrong. */
 export interface ConfigIssue {

@@ -7,5 +7,11 @@ export { derivedKeys } from "./derived-values.ts";
 export { type ConfigExplanation, explainConfig } from "./explain-config.ts";
 export { type LoadConfigOptions, loadConfig } from "./load-config.ts";
 export { nearestName } from "./nearest-name.ts";
+export { ExposedFile, readPrivateFile } from "./private-file.ts";
 export { leafKeys } from "./schema-walk.ts";
-export { resolveSecret, type SecretRef } from "./secret-ref.ts";
+export {
+  type ResolveSecretOptions,
+  resolveSecret,
+  type SecretRef,
+  secretBytesMin,
+} from "./secret-ref.ts";

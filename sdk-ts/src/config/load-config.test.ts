@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
@@ -11,6 +11,7 @@ import {
   leafKeys,
   loadConfig,
   resolveSecret,
+  secretBytesMin,
 } from "./index.ts";
 import { descriptionOf, schemaAt } from "./schema-walk.ts";
 
@@ -419,13 +420,40 @@ describe("keys that do not go together", () => {
 });
 
 describe("secrets", () => {
-  test("are fetched by reference, and a missing one is named", () => {
-    const from = { env: { A: "x" }, readFile: (path: string) => (path === "/k" ? "y\n" : "") };
+  const file = (text: string, mode: number) => {
+    const path = join(folder({ key: text }), "key");
+    chmodSync(path, mode);
+    return { file: path };
+  };
 
-    expect(resolveSecret({ env: "A" }, from)).toBe("x");
-    expect(resolveSecret({ file: "/k" }, from)).toBe("y");
-    expect(refusal(() => resolveSecret({ env: "B" }, from)).message).toContain("B");
-    expect(refusal(() => resolveSecret({ file: "/none" }, {})).reason).toBe("SECRET_UNAVAILABLE");
+  test("are fetched by reference, and a missing one is named", () => {
+    const env = { A: "x" };
+
+    expect(resolveSecret({ env: "A" }, { env })).toBe("x");
+    expect(resolveSecret(file("y\n", 0o600))).toBe("y");
+    expect(refusal(() => resolveSecret({ env: "B" }, { env })).message).toContain("B");
+    expect(refusal(() => resolveSecret({ file: "/none" })).reason).toBe("SECRET_UNAVAILABLE");
+  });
+
+  test("in a file that everybody can read are refused, in one of a group they are not", () => {
+    const exposed = refusal(() =>
+      resolveSecret(file("y", 0o644), { key: "security.keys.a.secret" }),
+    );
+
+    expect(exposed.reason).toBe("SECRET_EXPOSED");
+    expect(exposed.issues[0]).toMatchObject({ path: "security.keys.a.secret" });
+    expect(exposed.message).toContain("chmod 600");
+    expect(resolveSecret(file("y", 0o640))).toBe("y");
+  });
+
+  test("that are shorter than asked for are refused with their length, in bytes", () => {
+    const options = { env: { A: "ü".repeat(7), B: "ü".repeat(8) }, bytesMin: secretBytesMin };
+
+    const short = refusal(() => resolveSecret({ env: "A" }, options));
+
+    expect(short.reason).toBe("SECRET_TOO_SHORT");
+    expect(short.message).toContain("14 bytes, at least 16");
+    expect(resolveSecret({ env: "B" }, options)).toBe("ü".repeat(8));
   });
 });
 

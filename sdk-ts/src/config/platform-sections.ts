@@ -7,7 +7,13 @@ export const storageSchema = z.strictObject({
     .enum(["embedded", "postgres"])
     .default("embedded")
     .describe("`embedded`: a database in `data_dir`. `postgres`: the one at `dsn`."),
-  data_dir: z.string().min(1).default(".qmtl/data").describe("Folder of the embedded database."),
+  data_dir: z
+    .string()
+    .min(1)
+    .default(".qmtl/data")
+    .describe(
+      "Folder of the embedded database. A service in a process of its own has one beside it, named after it: `.qmtl/data-gateway`.",
+    ),
   dsn: secretRefSchema
     .nullable()
     .default(null)
@@ -16,9 +22,11 @@ export const storageSchema = z.strictObject({
 
 export const busSchema = z.strictObject({
   kind: z
-    .enum(["embedded", "kafka"])
+    .enum(["embedded", "direct", "kafka"])
     .default("embedded")
-    .describe("`embedded`: a log in the database. `kafka`: the brokers below."),
+    .describe(
+      "`embedded`: a log in the embedded database; services in processes of their own go by `direct` then. `direct`: each service keeps a log of its own, and the gateway follows it over gRPC. `kafka`: the brokers below.",
+    ),
   brokers: z
     .array(z.string().regex(/^[^\s:]+:\d{1,5}$/, "not host:port"))
     .max(100)
@@ -61,7 +69,9 @@ export const securitySchema = z.strictObject({
       }),
     )
     .default({})
-    .describe("Gateways by id that the services behind them believe. `qmtl up` makes its own."),
+    .describe(
+      "Gateways by id that the services behind them believe. Without any, `qmtl up` makes a secret for itself, and services on loopback share one, made at the first start in the user's state folder.",
+    ),
   tls: z
     .strictObject({
       cert: z.string().min(1).describe("Certificate chain, PEM file."),

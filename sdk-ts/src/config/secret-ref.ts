@@ -1,13 +1,21 @@
-import { readFileSync } from "node:fs";
 import { z } from "zod";
-import { ConfigError } from "./config-error.ts";
+import { ConfigError, type ConfigErrorReason } from "./config-error.ts";
+import { ExposedFile, readPrivateFile } from "./private-file.ts";
+
+/** Shortest key or secret that is taken, bytes: fewer can be guessed. */
+export const secretBytesMin = 16;
 
 /** Where a secret is kept. The configuration itself never holds one. */
 export const secretRefSchema = z.union(
   [
     z.strictObject({ env: z.string().min(1).describe("Environment variable that holds it.") }),
     z.strictObject({
-      file: z.string().min(1).describe("File that holds it; one line break at its end is cut."),
+      file: z
+        .string()
+        .min(1)
+        .describe(
+          "File that holds it, not readable by everybody (chmod 600); one line break at its end is cut.",
+        ),
     }),
   ],
   { error: "a secret is given by reference: {env: NAME} or {file: path}" },
@@ -15,31 +23,47 @@ export const secretRefSchema = z.union(
 
 export type SecretRef = z.output<typeof secretRefSchema>;
 
+export interface ResolveSecretOptions {
+  /** Key of the configuration, for the message. @default none */
+  readonly key?: string;
+  /** A shorter one is refused, bytes. @default 0: for a connection string, which holds more than a secret */
+  readonly bytesMin?: number;
+  /** @default the environment of the process */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+}
+
 /**
  * Fetches a secret.
  *
- * @throws {ConfigError} `SECRET_UNAVAILABLE`, naming the variable or file, when it is missing or empty.
+ * @throws {ConfigError} naming the key, and the variable or file: `SECRET_UNAVAILABLE` when it is missing or empty,
+ * `SECRET_EXPOSED` when everybody on the machine can read the file, `SECRET_TOO_SHORT`.
  */
-export function resolveSecret(
-  ref: SecretRef,
-  from: {
-    readonly env?: Readonly<Record<string, string | undefined>>;
-    readonly readFile?: (path: string) => string;
-  } = {},
-): string {
-  const { env = process.env, readFile = (path: string) => readFileSync(path, "utf8") } = from;
-  const secret = "env" in ref ? env[ref.env] : readSecretFile(ref.file, readFile);
-  if (secret !== undefined && secret !== "") return secret;
+export function resolveSecret(ref: SecretRef, options: ResolveSecretOptions = {}): string {
+  const { env = process.env, key = "", bytesMin = 0 } = options;
+  const refuse = (reason: ConfigErrorReason, message: string) =>
+    new ConfigError(reason, undefined, [{ path: key, message }]);
   const what = "env" in ref ? `environment variable ${ref.env}` : `file ${ref.file}`;
-  throw new ConfigError("SECRET_UNAVAILABLE", undefined, [
-    { path: "", message: `the secret in ${what} is missing or empty` },
-  ]);
+  let secret: string | undefined;
+  try {
+    secret = "env" in ref ? env[ref.env] : readSecretFile(ref.file);
+  } catch (cause) {
+    if (cause instanceof ExposedFile)
+      throw refuse("SECRET_EXPOSED", `the secret in ${cause.message}`);
+    secret = undefined;
+  }
+  if (secret === undefined || secret === "") {
+    throw refuse("SECRET_UNAVAILABLE", `the secret in ${what} is missing or empty`);
+  }
+  const bytes = Buffer.byteLength(secret);
+  if (bytes < bytesMin) {
+    const message = `the secret in ${what} has ${bytes} bytes, at least ${bytesMin} are needed`;
+    throw refuse("SECRET_TOO_SHORT", message);
+  }
+  return secret;
 }
 
-function readSecretFile(path: string, readFile: (path: string) => string): string | undefined {
-  try {
-    return readFile(path).replace(/\r?\n$/, "");
-  } catch {
-    return undefined;
-  }
+function readSecretFile(path: string): string {
+  return readPrivateFile(path)
+    .toString("utf8")
+    .replace(/\r?\n$/, "");
 }

@@ -93,6 +93,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     queueHandlers({ store, desk, swaps, timers, rights, leadership }),
     queueDataHandlers({ log, tail, clock, desk, rights, leadership, consume }),
     topicService(db, "dag"),
+    ...bus.services,
   ];
   return {
     services: [...services, systemService({ services, flags: options.flags, serverVersion })],

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,12 +10,21 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Platform, startPlatform } from "./start-platform.ts";
 
 const cert = fileURLToPath(new URL("../fixtures/test-only-cert.pem", import.meta.url));
-const key = fileURLToPath(new URL("../fixtures/test-only-key.pem", import.meta.url));
+const keyOfTest = fileURLToPath(new URL("../fixtures/test-only-key.pem", import.meta.url));
 const secret = "a-key-of-the-test-only";
+
+/** The private key as it should lie there: for its owner alone. */
+function keyIn(folder: string): string {
+  const file = join(folder, "key.pem");
+  copyFileSync(keyOfTest, file);
+  chmodSync(file, 0o600);
+  return file;
+}
 
 function configIn(folder: string, more = "", metricsPort: number | null = null): string {
   const file = join(folder, "qmtl.yml");
-  writeFileSync(join(folder, "secret"), secret);
+  const key = keyIn(folder);
+  writeFileSync(join(folder, "secret"), secret, { mode: 0o600 });
   writeFileSync(
     file,
     `project: {name: doors}
@@ -93,16 +102,40 @@ describe("a platform that cannot be started safely", () => {
 
   it("is refused when a key could never be sent", async () => {
     const config = loadConfig({ path: configIn(folder) });
-    writeFileSync(join(folder, "secret"), "two words");
+    writeFileSync(join(folder, "secret"), "two words and more");
     await expect(startPlatform(config)).rejects.toMatchObject({
       reason: "CONFIG_INVALID",
       fields: [{ field: "security.keys.ops.secret" }],
     });
   });
 
+  it("is refused when a key is so short that it could be guessed", async () => {
+    const config = loadConfig({ path: configIn(folder) });
+    writeFileSync(join(folder, "secret"), "fifteen-letters");
+    await expect(startPlatform(config)).rejects.toMatchObject({
+      reason: "SECRET_TOO_SHORT",
+      issues: [{ path: "security.keys.ops.secret" }],
+    });
+  });
+
+  it("is refused when everybody can read the secret or the private key", async () => {
+    const config = loadConfig({ path: configIn(folder) });
+    chmodSync(join(folder, "secret"), 0o644);
+    await expect(startPlatform(config)).rejects.toMatchObject({
+      reason: "SECRET_EXPOSED",
+      issues: [{ path: "security.keys.ops.secret" }],
+    });
+    chmodSync(join(folder, "secret"), 0o600);
+    chmodSync(join(folder, "key.pem"), 0o644);
+    await expect(startPlatform(config)).rejects.toMatchObject({
+      reason: "CONFIG_INVALID",
+      fields: [{ field: "security.tls.key", description: expect.stringContaining("chmod 600") }],
+    });
+  });
+
   it("is refused when the certificate cannot be read", async () => {
     const config = loadConfig({ path: configIn(folder) });
-    const tls = { cert: join(folder, "absent.pem"), key };
+    const tls = { cert: join(folder, "absent.pem"), key: keyIn(folder) };
     await expect(
       startPlatform({ ...config, security: { ...config.security, tls } }),
     ).rejects.toMatchObject({ reason: "CONFIG_INVALID", fields: [{ field: "security.tls.cert" }] });

@@ -1,14 +1,16 @@
 import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
-import { QmtlError } from "@qmtl/sdk/rpc";
+import { isLoopbackHost, QmtlError } from "@qmtl/sdk/rpc";
 import {
   createLogger,
   createMetrics,
   failpoints,
+  type GatewayKey,
   type RunningService,
   systemClock,
 } from "@qmtl/service-kit";
+import { connectOutboxPeer, type EventSource } from "@qmtl/service-kit/bus";
 import { apiKeysFromConfig } from "./api-keys.ts";
-import { gatewayKeysFromConfig } from "./gateway-keys.ts";
+import { gatewayKeysOfMachine } from "./gateway-keys.ts";
 import { openPage } from "./open-page.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
@@ -17,7 +19,7 @@ import {
   startGateway,
   startWorldService,
 } from "./service-starters.ts";
-import { openStorage } from "./storage.ts";
+import { openServiceStorage } from "./storage.ts";
 
 /** Services that can run in a process of their own. */
 export const serviceNames = ["gateway", "dag-manager", "world-service"] as const;
@@ -33,19 +35,22 @@ export interface StartedService {
 }
 
 /**
- * Starts one service of the distributed shape: its data in PostgreSQL, its events on Kafka.
+ * Starts one service in this process. With the defaults it keeps its data in a folder of its own, streams its events to
+ * those that follow it, and shares with the others of this machine a secret made at the first start: no server, no
+ * configuration. With `storage.kind: postgres` and `bus.kind: kafka` it goes by those.
  *
- * CONFIG_INVALID names every key that is missing for it; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE.
+ * CONFIG_INVALID names every key that is missing for it; DATA_FOLDER_LOCKED; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE.
  */
 export async function startService(name: ServiceName, config: QmtlConfig): Promise<StartedService> {
-  refuseIncomplete(name, config);
+  refuseUnfit(name, config);
   const tls = serverTlsFromConfig(config);
   const keys = apiKeysFromConfig(config);
-  const gateways = gatewayKeysFromConfig(config);
+  const gateways = gatewayKeysOfMachine(config);
   failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode: config.test.test_mode });
   await using started = new AsyncDisposableStack();
   const logger = createLogger({ level: config.telemetry.log_level, name: `qmtl ${name}` });
-  const storage = await openStorage(config, logger);
+  const peers = () => peersOf(name, config, gateways);
+  const storage = await openServiceStorage(config, logger, { service: name, peers, ...kept[name] });
   started.defer(() => storage.close());
   const clock = systemClock;
   const metrics = createMetrics({
@@ -63,38 +68,72 @@ export async function startService(name: ServiceName, config: QmtlConfig): Promi
   return { name, address, stop: () => all.disposeAsync() };
 }
 
+/** The schemas of each service, and the one of its log where no broker carries its events. */
+const kept: Record<ServiceName, { schemas: readonly string[]; busSchema: string }> = {
+  gateway: { schemas: ["gateway", "paper"], busSchema: "gateway_bus" },
+  "dag-manager": { schemas: ["dag"], busSchema: "dag_bus" },
+  "world-service": { schemas: ["world"], busSchema: "world_bus" },
+};
+
 const starters: Record<ServiceName, (context: StartContext) => Promise<RunningService>> = {
   "dag-manager": startDagManager,
   "world-service": startWorldService,
   gateway: (context) => {
     const { config, gateways } = context;
-    const key = gateways.find(({ gatewayId }) => gatewayId === config.gateway.id);
-    if (key === undefined) throw new Error("checked before: the gateway has its secret");
     const { dag_manager_url: dagManagerUrl, world_service_url: worldServiceUrl } = config.gateway;
     const ca = clientTls(config).tls?.ca;
+    const key = ownKey(config, gateways);
     return startGateway(context, { key, dagManagerUrl, worldServiceUrl, ca });
   },
 };
+
+/** Whose events a service follows: a gateway those of the services behind it. */
+function peersOf(
+  name: ServiceName,
+  config: QmtlConfig,
+  gateways: readonly GatewayKey[],
+): EventSource[] {
+  if (name !== "gateway") return [];
+  const { dag_manager_url, world_service_url } = config.gateway;
+  const common = { gatewayKey: ownKey(config, gateways), ca: clientTls(config).tls?.ca };
+  return [
+    connectOutboxPeer({ name: "dag-manager", url: dag_manager_url, ...common }),
+    connectOutboxPeer({ name: "world-service", url: world_service_url, ...common }),
+  ];
+}
+
+/** What this gateway signs with. */
+function ownKey(config: QmtlConfig, gateways: readonly GatewayKey[]): GatewayKey {
+  const key = gateways.find(({ gatewayId }) => gatewayId === config.gateway.id);
+  if (key === undefined) throw new Error("checked before: the gateway has its secret");
+  return key;
+}
 
 function hostOf(name: ServiceName, config: QmtlConfig): string {
   if (name === "gateway") return config.gateway.host;
   return name === "dag-manager" ? config.dag_manager.host : config.world_service.host;
 }
 
-/** Services in processes of their own share nothing but a database, a bus and a secret: all three must be named. */
-function refuseIncomplete(name: ServiceName, config: QmtlConfig): void {
+/** What the shape of one process for each service cannot do without. */
+function refuseUnfit(name: ServiceName, config: QmtlConfig): void {
   const { storage, bus, security, gateway } = config;
   const missing: { field: string; description: string }[] = [];
-  if (storage.kind !== "postgres") {
-    missing.push({ field: "storage.kind", description: "must be postgres, with storage.dsn" });
+  if (storage.kind === "embedded" && bus.kind === "kafka") {
+    const description = "must be postgres, with storage.dsn, where bus.kind is kafka";
+    missing.push({ field: "storage.kind", description });
   }
-  if (bus.kind !== "kafka") {
-    missing.push({ field: "bus.kind", description: "must be kafka, with bus.brokers" });
+  if (storage.kind === "postgres" && bus.kind === "embedded") {
+    const description =
+      "must be kafka, with bus.brokers, or direct, where storage.kind is postgres";
+    missing.push({ field: "bus.kind", description });
   }
-  if (Object.keys(security.gateways).length === 0) {
-    const description = "needs the secret each gateway signs callers with";
+  const isNamed = Object.keys(security.gateways).length > 0;
+  const beyond = isNamed ? undefined : beyondLoopback(name, config);
+  if (beyond !== undefined) {
+    const description = `needs the secret each gateway signs callers with: ${beyond} is not on loopback, and the secret made at the first start is known on one machine`;
     missing.push({ field: "security.gateways", description });
-  } else if (name === "gateway" && security.gateways[gateway.id] === undefined) {
+  }
+  if (isNamed && name === "gateway" && security.gateways[gateway.id] === undefined) {
     const description = "needs the secret of this gateway";
     missing.push({ field: `security.gateways.${gateway.id}`, description });
   }
@@ -102,4 +141,23 @@ function refuseIncomplete(name: ServiceName, config: QmtlConfig): void {
   const list = missing.map(({ field, description }) => `${field} ${description}`).join("; ");
   const message = `${name} in a process of its own: ${list}. For one process without servers: qmtl up`;
   throw new QmtlError("CONFIG_INVALID", message, { fields: missing });
+}
+
+/** The key of an address that services of other machines use; undefined when there is none. */
+function beyondLoopback(name: ServiceName, config: QmtlConfig): string | undefined {
+  const { gateway, dag_manager, world_service } = config;
+  const hosts: Record<ServiceName, readonly [string, readonly string[]][]> = {
+    gateway: [
+      ["gateway.dag_manager_url", hostnamesOf(gateway.dag_manager_url)],
+      ["gateway.world_service_url", hostnamesOf(gateway.world_service_url)],
+    ],
+    "dag-manager": [["dag_manager.host", [dag_manager.host]]],
+    "world-service": [["world_service.host", [world_service.host]]],
+  };
+  return hosts[name].find(([, each]) => !each.every(isLoopbackHost))?.[0];
+}
+
+/** The host of an address, or of each of several with commas between them. */
+function hostnamesOf(urls: string): string[] {
+  return urls.split(",").map((url) => new URL(url.trim()).hostname);
 }

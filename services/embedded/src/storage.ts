@@ -1,7 +1,13 @@
 import { type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Logger } from "@qmtl/service-kit";
-import { type EventBus, openEmbeddedBus, openKafkaBus } from "@qmtl/service-kit/bus";
+import {
+  type EventBus,
+  type EventSource,
+  openDirectBus,
+  openEmbeddedBus,
+  openKafkaBus,
+} from "@qmtl/service-kit/bus";
 import { type Db, openPglite, openPostgres } from "@qmtl/service-kit/db";
 
 /** Databases and bus of one process. */
@@ -15,37 +21,96 @@ export interface Storage {
 
 const schemas = ["dag", "world", "gateway", "paper", "bus"] as const;
 
-/** Opens what `storage:` and `bus:` of the configuration name. DATA_FOLDER_LOCKED when the folder is in use. */
-export async function openStorage(config: QmtlConfig, logger: Logger): Promise<Storage> {
-  await using opened = new AsyncDisposableStack();
+/**
+ * Opens what `storage:` and `bus:` of the configuration name, for all services in one process; those need no `direct`
+ * bus, since one log is enough for them. DATA_FOLDER_LOCKED when the folder is in use.
+ */
+export function openStorage(config: QmtlConfig, logger: Logger): Promise<Storage> {
+  return opened(async (stack) => {
+    const db = await openDatabases(stack, config, config.storage.data_dir, schemas);
+    const bus =
+      config.bus.kind === "kafka"
+        ? await openKafka(config)
+        : await openEmbeddedBus({ db: db("bus"), logger });
+    return { db, bus };
+  });
+}
+
+/** What a service in a process of its own keeps, and whose events it follows. */
+export interface ServiceStorage {
+  /** Name of the service; part of the name of its folder. */
+  readonly service: string;
+  readonly schemas: readonly string[];
+  /** Schema of its own log of events, in a database that other services may have schemas in, too. */
+  readonly busSchema: string;
+  /** Services whose events it follows where no broker carries them. */
+  readonly peers: () => readonly EventSource[];
+}
+
+/**
+ * As `openStorage`, for one service: an embedded database of its own, in the folder beside `storage.data_dir`, or its
+ * schemas of the PostgreSQL at `storage.dsn`.
+ */
+export function openServiceStorage(
+  config: QmtlConfig,
+  logger: Logger,
+  service: ServiceStorage,
+): Promise<Storage> {
+  return opened(async (stack) => {
+    const { busSchema, peers } = service;
+    const isKafka = config.bus.kind === "kafka";
+    const own = isKafka ? service.schemas : [...service.schemas, busSchema];
+    const dataDir = serviceFolder(config, service.service);
+    const db = await openDatabases(stack, config, dataDir, own);
+    const bus = isKafka
+      ? await openKafka(config)
+      : await openDirectBus({ db: db(busSchema), peers: peers(), logger });
+    return { db, bus };
+  });
+}
+
+/** Folder of a service that has an embedded database of its own. */
+export function serviceFolder(config: QmtlConfig, service: string): string {
+  return `${config.storage.data_dir}-${service}`;
+}
+
+async function opened(
+  open: (stack: AsyncDisposableStack) => Promise<Pick<Storage, "db" | "bus">>,
+): Promise<Storage> {
+  await using stack = new AsyncDisposableStack();
+  const { db, bus } = await open(stack);
+  stack.defer(() => bus.close());
+  const all = stack.move();
+  return { db, bus, close: () => all.disposeAsync() };
+}
+
+async function openDatabases(
+  stack: AsyncDisposableStack,
+  { storage }: QmtlConfig,
+  dataDir: string,
+  names: readonly string[],
+): Promise<(schema: string) => Db> {
   const dbs = new Map<string, Db>();
-  if (config.storage.kind === "embedded") {
-    const host = await openPglite({ dataDir: config.storage.data_dir });
-    opened.defer(() => host.close());
-    for (const schema of schemas) dbs.set(schema, host.db(schema));
+  if (storage.kind === "embedded") {
+    const host = await openPglite({ dataDir });
+    stack.defer(() => host.close());
+    for (const schema of names) dbs.set(schema, host.db(schema));
   } else {
-    if (!config.storage.dsn) throw new QmtlError("CONFIG_INVALID", "storage.dsn is missing");
-    const dsn = resolveSecret(config.storage.dsn);
-    for (const schema of schemas) {
+    if (!storage.dsn) throw new QmtlError("CONFIG_INVALID", "storage.dsn is missing");
+    const dsn = resolveSecret(storage.dsn, { key: "storage.dsn" });
+    for (const schema of names) {
       const db = await openPostgres({ dsn, schema });
-      opened.defer(() => db.close());
+      stack.defer(() => db.close());
       dbs.set(schema, db);
     }
   }
-  const db = (schema: string): Db => {
+  return (schema) => {
     const found = dbs.get(schema);
     if (!found) throw new Error(`no database for schema ${schema}`);
     return found;
   };
-  const bus =
-    config.bus.kind === "kafka"
-      ? await openKafkaBus({
-          brokers: config.bus.brokers,
-          clientId: "qmtl",
-          topicPrefix: config.bus.topic_prefix,
-        })
-      : await openEmbeddedBus({ db: db("bus"), logger });
-  opened.defer(() => bus.close());
-  const all = opened.move();
-  return { db, bus, close: () => all.disposeAsync() };
+}
+
+function openKafka({ bus }: QmtlConfig): Promise<EventBus> {
+  return openKafkaBus({ brokers: bus.brokers, clientId: "qmtl", topicPrefix: bus.topic_prefix });
 }

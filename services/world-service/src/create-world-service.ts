@@ -76,6 +76,7 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   const own = [
     ...worldServices(worlds, { timerDefaults, alphaMetricsRequired: alpha_metrics_required }),
     topicService(db, "world"),
+    ...bus.services,
   ];
   const flagsOn = flagNames(config);
   const services = [

@@ -52,7 +52,7 @@ export interface Manifest {
   /** ISO time when the snapshot was taken. */
   readonly created_at: string;
   readonly storage: "embedded" | "postgres";
-  readonly bus: "embedded" | "kafka";
+  readonly bus: "embedded" | "direct" | "kafka";
   readonly schemas: readonly ArchivedSchema[];
   /** In an order in which each refers only to those before it. */
   readonly tables: readonly ArchivedTable[];

@@ -9,7 +9,7 @@ import type { Store } from "./open-store.ts";
 export interface RaiseOptions {
   readonly manifest: Manifest;
   /** The bus the restored platform will have. */
-  readonly bus: "embedded" | "kafka";
+  readonly bus: Manifest["bus"];
   readonly clock: Clock;
   readonly principal: string;
   readonly reason: string;

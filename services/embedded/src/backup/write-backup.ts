@@ -94,7 +94,11 @@ function isThere(path: string): BackupError {
 async function openSource({ storage }: QmtlConfig): Promise<Store> {
   if (storage.kind === "postgres") return openServer(storage);
   if (!holdsDatabase(storage.data_dir)) {
-    throw new BackupError("STORE_EMPTY", `there is no database in ${storage.data_dir}`);
+    const beside = `${storage.data_dir}-gateway`;
+    const more = holdsDatabase(beside)
+      ? `; ${beside} and the like are of services in processes of their own: stop those and copy the folders`
+      : "";
+    throw new BackupError("STORE_EMPTY", `there is no database in ${storage.data_dir}${more}`);
   }
   return openFolder(storage.data_dir);
 }

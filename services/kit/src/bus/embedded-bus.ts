@@ -1,4 +1,4 @@
-import { type Clock, sleep, systemClock } from "../clock.ts";
+import { type Clock, systemClock } from "../clock.ts";
 import type { Db } from "../db/db.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { deliver } from "./deliver.ts";
@@ -13,6 +13,8 @@ import {
   type Subscription,
   type TopicSpec,
 } from "./event-bus.ts";
+import { FollowedLog } from "./followed-log.ts";
+import { GroupTurns } from "./group-turns.ts";
 
 export interface EmbeddedBusOptions {
   /** Database; the bus owns its schema, usually `bus`. */
@@ -25,10 +27,7 @@ export interface EmbeddedBusOptions {
   clock?: Clock;
 }
 
-/** Events read at once by one subscriber. */
-const READ_MAX = 256;
-/** Events between two trims. */
-const TRIM_EVERY = 1_000;
+type FilledOptions = Required<Omit<EmbeddedBusOptions, "db">>;
 
 /**
  * The bus of the embedded shape: an append log in the services' own database. Make one for a database; groups share
@@ -36,18 +35,17 @@ const TRIM_EVERY = 1_000;
  */
 class EmbeddedBus implements EventBus {
   readonly kind = "embedded";
+  readonly services = [];
   readonly #log: EmbeddedLog;
-  readonly #options: Required<Omit<EmbeddedBusOptions, "db">>;
+  readonly #followed: FollowedLog;
+  readonly #options: FilledOptions;
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
-  /** Wakes a sleeping subscriber. */
-  readonly #wakers = new Set<() => void>();
-  /** Resolves when the subscriber that a group is served by has ended. */
-  readonly #groups = new Map<string, Promise<void>>();
-  #publishedSinceTrim = 0;
+  readonly #groups = new GroupTurns();
 
-  constructor(log: EmbeddedLog, options: Required<Omit<EmbeddedBusOptions, "db">>) {
+  constructor(log: EmbeddedLog, options: FilledOptions) {
     this.#log = log;
+    this.#followed = new FollowedLog(log, options);
     this.#options = options;
   }
 
@@ -63,7 +61,7 @@ class EmbeddedBus implements EventBus {
   async publishBatch(events: readonly OutgoingEvent[]): Promise<void> {
     checkBatch(events);
     this.#checkOpen();
-    if (events.length > 0) await this.#track(this.#append(events));
+    if (events.length > 0) await this.#track(this.#followed.append(events));
   }
 
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
@@ -73,7 +71,7 @@ class EmbeddedBus implements EventBus {
     if (groupId !== undefined) await this.#log.joinGroup(groupId, options.topics, start);
     const signal = AbortSignal.any([options.signal, this.#closing.signal]);
     const done = this.#track(
-      this.#inTurn(groupId, () => this.#serve({ ...options, signal }, start)),
+      this.#groups.run(groupId, () => this.#serve({ ...options, signal }, start)),
     );
     done.catch(() => {}); // whoever is interested awaits it
     return { done };
@@ -88,77 +86,30 @@ class EmbeddedBus implements EventBus {
     return this.close();
   }
 
-  async #append(events: readonly OutgoingEvent[]): Promise<void> {
-    const last = await this.#log.append(events);
-    for (const wake of this.#wakers) wake();
-    this.#publishedSinceTrim += events.length;
-    if (this.#publishedSinceTrim >= TRIM_EVERY) {
-      this.#publishedSinceTrim = 0;
-      await this.#log.trim(last - this.#options.retentionEventsMax).catch((error: unknown) => {
-        this.#options.logger.warn("trimming the bus failed", { error });
-      });
-    }
-  }
-
-  /** Runs `serve` when no earlier subscriber of the group is left. */
-  async #inTurn(groupId: string | undefined, serve: () => Promise<void>): Promise<void> {
-    if (groupId === undefined) return serve();
-    const turn = (this.#groups.get(groupId) ?? Promise.resolve()).then(serve);
-    const ended = turn.catch(() => {});
-    this.#groups.set(groupId, ended);
-    try {
-      await turn;
-    } finally {
-      if (this.#groups.get(groupId) === ended) this.#groups.delete(groupId);
-    }
-  }
-
   async #serve(options: SubscribeOptions, start: number): Promise<void> {
-    const { signal, groupId, topics } = options;
+    const { signal, groupId, topics, onEvent } = options;
+    const { clock, logger } = this.#options;
     const positions =
       groupId === undefined || signal.aborted
         ? new Map(topics.map((topic) => [topic, start]))
         : await this.#log.joinGroup(groupId, topics, start);
-    while (!signal.aborted) {
-      const waker = this.#waker(signal);
-      const isMore = await this.#serveBatch(options, positions).catch((error: unknown) => {
-        this.#options.logger.warn("reading the bus failed; trying again", { error });
-        return false;
-      });
-      if (!isMore) await waker.woken();
-      waker.dispose();
-    }
-  }
-
-  /** Delivers what there is, up to READ_MAX. True when there may be more. */
-  async #serveBatch(options: SubscribeOptions, positions: Map<string, number>): Promise<boolean> {
-    const { signal, groupId, onEvent } = options;
-    const { clock, logger } = this.#options;
-    const events = await this.#log.read(positions, READ_MAX);
-    try {
-      for (const event of events) {
-        if (!(await deliver(event, { onEvent, signal, clock, logger }))) return false;
-        positions.set(event.topic, event.position);
+    for await (const events of this.#followed.batches(positions, signal)) {
+      try {
+        for (const event of events) {
+          if (!(await deliver(event, { onEvent, signal, clock, logger }))) return;
+          positions.set(event.topic, event.position);
+        }
+      } finally {
+        if (groupId !== undefined) await this.#saveGroup(groupId, positions);
       }
-    } finally {
-      if (groupId !== undefined && events.length > 0) await this.#log.saveGroup(groupId, positions);
     }
-    return events.length === READ_MAX;
   }
 
-  /** Made before reading, so that what is published during the read is not slept over. */
-  #waker(signal: AbortSignal): { woken(): Promise<void>; dispose(): void } {
-    const wakened = new AbortController();
-    const wake = () => wakened.abort();
-    this.#wakers.add(wake);
-    signal.addEventListener("abort", wake, { once: true });
-    return {
-      woken: () => sleep(this.#options.clock, this.#options.pollMs, wakened.signal),
-      dispose: () => {
-        this.#wakers.delete(wake);
-        signal.removeEventListener("abort", wake);
-      },
-    };
+  /** A place that is not saved is one that events are delivered from again. */
+  async #saveGroup(groupId: string, positions: ReadonlyMap<string, number>): Promise<void> {
+    await this.#log.saveGroup(groupId, positions).catch((error: unknown) => {
+      this.#options.logger.warn("the place of a group was not saved", { groupId, error });
+    });
   }
 
   #checkOpen(): void {

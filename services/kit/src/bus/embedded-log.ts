@@ -73,14 +73,24 @@ export class EmbeddedLog {
     }
   }
 
-  /** Events after each topic's position, in order. */
-  async read(positions: ReadonlyMap<string, number>, limit: number): Promise<BusEvent[]> {
+  /**
+   * Events after each topic's position, in order: at most `countMax`, and of several no more payload than `bytesMax`.
+   */
+  async read(
+    positions: ReadonlyMap<string, number>,
+    countMax: number,
+    bytesMax: number,
+  ): Promise<BusEvent[]> {
     const rows = await this.#db.query<EventRow>(
-      `select e.topic, e.key, e.payload, e.headers, e.position
-       from unnest($1::text[], $2::bigint[]) as at (topic, position)
-       join ${this.#schema}.event e on e.topic = at.topic and e.position > at.position
-       order by e.position limit $3`,
-      [[...positions.keys()], [...positions.values()], limit],
+      `select topic, key, payload, headers, position from (
+         select *, sum(octet_length(payload)) over (order by position) as bytes from (
+           select e.topic, e.key, e.payload, e.headers, e.position
+           from unnest($1::text[], $2::bigint[]) as at (topic, position)
+           join ${this.#schema}.event e on e.topic = at.topic and e.position > at.position
+           order by e.position limit $3) as counted) as summed
+       where bytes <= $4 or bytes = octet_length(payload)
+       order by position`,
+      [[...positions.keys()], [...positions.values()], countMax, bytesMax],
     );
     return rows.map((row) => ({ ...row, partition: 0 }));
   }

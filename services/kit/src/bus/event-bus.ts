@@ -1,3 +1,5 @@
+import type { ServedService } from "../handlers.ts";
+
 /** A control event as it is put on the bus. Small; market data never go here. */
 export interface OutgoingEvent {
   topic: string;
@@ -14,7 +16,7 @@ export interface BusEvent {
   key: string;
   payload: Uint8Array;
   headers: Readonly<Record<string, string>>;
-  /** Part of the topic that all events of this key go to; 0 on the embedded bus. */
+  /** Part of the topic that all events of this key go to; 0 on the embedded bus, the log's number on the direct one. */
   partition: number;
   /** Rises within (topic, partition), with gaps. The same event always has the same position. */
   position: number;
@@ -61,7 +63,9 @@ export interface Subscription {
  * A receiver tells duplicates by the revision in its payload or headers.
  */
 export interface EventBus extends AsyncDisposable {
-  readonly kind: "embedded" | "kafka";
+  readonly kind: "embedded" | "kafka" | "direct";
+  /** What the process that has this bus serves at its port for it. */
+  readonly services: readonly ServedService[];
   /** Makes missing topics. @throws {BusError} TOPIC_SETTINGS_DIFFER when one exists with other settings. */
   ensureTopics(topics: readonly TopicSpec[]): Promise<void>;
   /** As `publishBatch` with one event. */

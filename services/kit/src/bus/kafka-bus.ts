@@ -33,6 +33,7 @@ export interface KafkaBusOptions extends KafkaAddress {
 /** The bus of the distributed shape. A write is acknowledged by all in-sync replicas. */
 class KafkaBus implements EventBus {
   readonly kind = "kafka";
+  readonly services = [];
   readonly #kafka: Kafka;
   readonly #admin: Admin;
   readonly #producer: Producer;

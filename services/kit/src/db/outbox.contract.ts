@@ -24,6 +24,7 @@ class FaultyBus {
     };
     return {
       kind: this.inner.kind,
+      services: [],
       ensureTopics: (topics) => this.inner.ensureTopics(topics),
       publish: (topic, key, payload) => publishBatch([{ topic, key, payload }]),
       publishBatch,

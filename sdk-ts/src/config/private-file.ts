@@ -1,0 +1,30 @@
+import { closeSync, fstatSync, openSync, readFileSync } from "node:fs";
+
+/** Bit of a file's mode that lets everybody on the machine read it. */
+const READABLE_BY_ALL = 0o004;
+
+/** A file that holds a secret and can be read by everybody on the machine. */
+export class ExposedFile extends Error {
+  override readonly name = "ExposedFile";
+
+  constructor(path: string) {
+    super(`file ${path} can be read by everybody on this machine; chmod 600 it`);
+  }
+}
+
+/**
+ * Bytes of a file that must not be readable by everybody. Windows has no such mode; there it is not looked at.
+ *
+ * @throws {ExposedFile} before anything is read; and as `readFileSync`.
+ */
+export function readPrivateFile(path: string): Buffer {
+  const file = openSync(path, "r");
+  try {
+    const isExposed =
+      process.platform !== "win32" && (fstatSync(file).mode & READABLE_BY_ALL) !== 0;
+    if (isExposed) throw new ExposedFile(path);
+    return readFileSync(file);
+  } finally {
+    closeSync(file);
+  }
+}

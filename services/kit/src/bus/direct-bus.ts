@@ -1,0 +1,158 @@
+import { type Clock, systemClock } from "../clock.ts";
+import type { Db } from "../db/db.ts";
+import type { ServedService } from "../handlers.ts";
+import { type Logger, silentLogger } from "../logger.ts";
+import {
+  BusError,
+  type BusEvent,
+  checkBatch,
+  checkTopicName,
+  type EventBus,
+  type OutgoingEvent,
+  type SubscribeOptions,
+  type Subscription,
+  type TopicSpec,
+} from "./event-bus.ts";
+import type { EventSource } from "./event-source.ts";
+import { followSource } from "./follow-source.ts";
+import { GroupTurns } from "./group-turns.ts";
+import { OutboxLog } from "./outbox-log.ts";
+import { outboxService } from "./outbox-service.ts";
+
+export interface DirectBusOptions {
+  /** Database of this service; the bus owns its schema. */
+  db: Db;
+  /** Services whose events are followed besides the own ones. @default none */
+  peers?: readonly EventSource[];
+  /** Newest own events kept, over all topics; older ones are deleted, read or not. @default 200000 */
+  retentionEventsMax?: number;
+  /** Milliseconds between looks at the own log when nobody in this process publishes. @default 1000 */
+  pollMs?: number;
+  logger?: Logger;
+  clock?: Clock;
+}
+
+type Parts = Required<Pick<DirectBusOptions, "logger" | "clock" | "peers">> & { log: OutboxLog };
+
+/**
+ * The bus without a broker: each service keeps the events it tells of in its own database and streams them, by cursor,
+ * to those that follow it. What is published here goes to the own log; a subscriber reads the own log and those of the
+ * peers. A peer that is away delays its own events and no others.
+ *
+ * Events of one (topic, key) are in order as long as one service tells of the key, which is so for all we have. Groups
+ * share events within one process. What a peer has deleted before it was read is not delivered.
+ */
+class DirectBus implements EventBus {
+  readonly kind = "direct";
+  readonly services: readonly ServedService[];
+  readonly #log: OutboxLog;
+  readonly #sources: readonly EventSource[];
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #closing = new AbortController();
+  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #groups = new GroupTurns();
+
+  constructor({ log, peers, logger, clock }: Parts) {
+    this.services = [outboxService(log)];
+    this.#log = log;
+    this.#sources = [log, ...peers];
+    this.#logger = logger;
+    this.#clock = clock;
+  }
+
+  async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
+    for (const { topic } of topics) checkTopicName(topic);
+    await this.#track(this.#log.addTopics(topics.map(({ topic }) => topic)));
+  }
+
+  publish(topic: string, key: string, payload: Uint8Array, headers = {}): Promise<void> {
+    return this.publishBatch([{ topic, key, payload, headers }]);
+  }
+
+  async publishBatch(events: readonly OutgoingEvent[]): Promise<void> {
+    checkBatch(events);
+    this.#checkOpen();
+    if (events.length > 0) await this.#track(this.#log.append(events));
+  }
+
+  /** From the newest on, it waits for a first answer of every peer: what a peer says before that may be missed. */
+  async subscribe(options: SubscribeOptions): Promise<Subscription> {
+    this.#checkOpen();
+    const { groupId } = options;
+    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    const onEvent = oneAtATime(options.onEvent);
+    const isStandby = groupId !== undefined && this.#groups.isServed(groupId);
+    let whenLive = () => {};
+    const live = new Promise<void>((resolve) => {
+      whenLive = resolve;
+    });
+    const silent = new Set(this.#sources);
+    const answered = (source: EventSource) => {
+      silent.delete(source);
+      if (silent.size === 0) whenLive();
+    };
+    const followed = { ...options, onEvent, signal };
+    const serve = async () => {
+      await Promise.all(
+        this.#sources.map((source) => this.#follow(source, followed, () => answered(source))),
+      );
+    };
+    const done = this.#track(this.#groups.run(groupId, serve));
+    done.catch(() => {}); // whoever is interested awaits it
+    if (!options.fromBeginning && !isStandby) await Promise.race([live, done]);
+    return { done };
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.allSettled(this.#underWay);
+    for (const source of this.#sources) source.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #follow(source: EventSource, options: SubscribeOptions, onLive: () => void): Promise<void> {
+    const { groupId } = options;
+    const topics = [...options.topics].sort().join(",");
+    const common = { ...options, onLive, logger: this.#logger, clock: this.#clock };
+    if (groupId === undefined) {
+      const onCursor = async () => {};
+      return followSource(source, { ...common, cursor: undefined, onCursor });
+    }
+    const log = this.#log;
+    const cursor = await log.groupCursor(groupId, source.name, topics);
+    const onCursor = (next: string) => log.saveGroupCursor(groupId, source.name, topics, next);
+    return followSource(source, { ...common, cursor, onCursor });
+  }
+
+  #checkOpen(): void {
+    if (this.#closing.signal.aborted) throw new BusError("BUS_UNAVAILABLE", "the bus is closed");
+  }
+
+  #track<T>(work: Promise<T>): Promise<T> {
+    const tracked = work.finally(() => this.#underWay.delete(tracked));
+    this.#underWay.add(tracked);
+    return tracked;
+  }
+}
+
+/** The callback in turn for events that come from several sources at once. */
+function oneAtATime(onEvent: (event: BusEvent) => Promise<void>): typeof onEvent {
+  let last: Promise<void> = Promise.resolve();
+  return (event) => {
+    const turn = last.then(() => onEvent(event));
+    last = turn.catch(() => {});
+    return turn;
+  };
+}
+
+/** Opens the bus and makes its tables. The caller closes the bus before the database. */
+export async function openDirectBus(options: DirectBusOptions): Promise<EventBus> {
+  const { db, retentionEventsMax = 200_000, pollMs = 1_000, peers = [] } = options;
+  const { logger = silentLogger, clock = systemClock } = options;
+  const log = await OutboxLog.open({ db, retentionEventsMax, pollMs, logger, clock });
+  return new DirectBus({ log, peers, logger, clock });
+}

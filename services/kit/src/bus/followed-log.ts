@@ -1,0 +1,117 @@
+import { type Clock, sleep } from "../clock.ts";
+import type { Logger } from "../logger.ts";
+import type { EmbeddedLog } from "./embedded-log.ts";
+import { type BusEvent, type OutgoingEvent, payloadBytesMax } from "./event-bus.ts";
+
+export interface FollowedLogOptions {
+  /** Newest events kept, over all topics; older ones are deleted, read or not. */
+  readonly retentionEventsMax: number;
+  /** Milliseconds between looks at the log when nobody in this process appends. */
+  readonly pollMs: number;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Told before events up to a position are deleted. @default nobody is */
+  readonly beforeTrim?: (position: number) => Promise<void>;
+}
+
+/** Events read at once by one reader. */
+const READ_MAX = 256;
+/** Payload read at once by one reader, of several events. */
+const READ_BYTES_MAX = 1024 * 1024;
+/** Events between two trims. */
+const TRIM_EVERY = 1_000;
+
+/** An append log with readers that wait for what comes: an append in this process wakes them, others are polled for. */
+export class FollowedLog {
+  readonly #log: EmbeddedLog;
+  readonly #options: FollowedLogOptions;
+  /** Wakes a sleeping reader. */
+  readonly #wakers = new Set<() => void>();
+  #appendedSinceTrim = 0;
+
+  constructor(log: EmbeddedLog, options: FollowedLogOptions) {
+    this.#log = log;
+    this.#options = options;
+  }
+
+  /** Appends in order, all or none. @throws {BusError} UNKNOWN_TOPIC */
+  async append(events: readonly OutgoingEvent[]): Promise<void> {
+    const last = await this.#log.append(events);
+    for (const wake of this.#wakers) wake();
+    this.#appendedSinceTrim += events.length;
+    if (this.#appendedSinceTrim < TRIM_EVERY) return;
+    this.#appendedSinceTrim = 0;
+    await this.#trim(last - this.#options.retentionEventsMax).catch((error: unknown) => {
+      this.#options.logger.warn("trimming the bus failed", { error });
+    });
+  }
+
+  /**
+   * Events after each topic's position as they come, in batches that are never empty. A log that cannot be read is
+   * tried again. Ends when the signal aborts.
+   */
+  async *batches(
+    start: ReadonlyMap<string, number>,
+    signal: AbortSignal,
+  ): AsyncGenerator<BusEvent[]> {
+    const positions = new Map(start);
+    let failures = 0;
+    while (!signal.aborted) {
+      const waker = this.#waker(signal);
+      try {
+        const events = await this.#read(positions, failures);
+        failures = events === undefined ? failures + 1 : 0;
+        if (events !== undefined && events.length > 0) {
+          yield events;
+          for (const { topic, position } of events) positions.set(topic, position);
+        }
+        if (events === undefined || !mayBeMore(events)) await waker.woken();
+      } finally {
+        waker.dispose();
+      }
+    }
+  }
+
+  /** Undefined when the log cannot be read; said once, and when it is over. */
+  async #read(
+    positions: ReadonlyMap<string, number>,
+    failures: number,
+  ): Promise<BusEvent[] | undefined> {
+    const { logger } = this.#options;
+    try {
+      const events = await this.#log.read(positions, READ_MAX, READ_BYTES_MAX);
+      if (failures > 0) logger.info("the bus can be read again", { failures });
+      return events;
+    } catch (error) {
+      if (failures === 0) logger.warn("reading the bus failed; trying again", { error });
+      return undefined;
+    }
+  }
+
+  async #trim(position: number): Promise<void> {
+    if (position <= 0) return;
+    await this.#options.beforeTrim?.(position);
+    await this.#log.trim(position);
+  }
+
+  /** Made before reading, so that what is appended during the read is not slept over. */
+  #waker(signal: AbortSignal): { woken(): Promise<void>; dispose(): void } {
+    const wakened = new AbortController();
+    const wake = () => wakened.abort();
+    this.#wakers.add(wake);
+    signal.addEventListener("abort", wake, { once: true });
+    return {
+      woken: () => sleep(this.#options.clock, this.#options.pollMs, wakened.signal),
+      dispose: () => {
+        this.#wakers.delete(wake);
+        signal.removeEventListener("abort", wake);
+      },
+    };
+  }
+}
+
+/** True when one of the bounds may have cut the batch short. */
+function mayBeMore(events: readonly BusEvent[]): boolean {
+  const bytes = events.reduce((sum, { payload }) => sum + payload.length, 0);
+  return events.length === READ_MAX || bytes + payloadBytesMax > READ_BYTES_MAX;
+}

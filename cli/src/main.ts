@@ -22,7 +22,7 @@ export async function makeProgram(names: readonly CommandName[] = commandNames):
     )
     .version("0.1.0")
     .option("--config <file>", "configuration file (default: qmtl.yml here)")
-    .option("--gateway-url <url>", "address of the gateway")
+    .option("--gateway-url <url>", "address of the gateway, or several with commas between")
     .option("--json", "answer in JSON")
     // Commands take these settings over, so each one's help names --json and the exit codes.
     .configureHelp({ showGlobalOptions: true })

@@ -22,9 +22,12 @@ export function namingGateway(failure: unknown, gatewayUrl: string): unknown {
   const words = connectionCause(failure.message);
   if (words === failure.message) return failure;
   const address = / (\S+)$/.exec(words)?.[1] ?? "";
-  const { protocol, port } = new URL(gatewayUrl);
-  const wanted = port || (protocol === "https:" ? "443" : "80");
-  const isGateway = !words.startsWith("connect") || address.endsWith(`:${wanted}`);
+  const ports = gatewayUrl.split(",").map((url) => {
+    const { protocol, port } = new URL(url);
+    return port || (protocol === "https:" ? "443" : "80");
+  });
+  const isGateway =
+    !words.startsWith("connect") || ports.some((port) => address.endsWith(`:${port}`));
   return isGateway
     ? new RefusalError(
         `the gateway at ${gatewayUrl} does not answer: ${words}`,

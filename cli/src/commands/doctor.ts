@@ -6,6 +6,7 @@ import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
 import { checkDataFolder } from "../checks/check-data-folder.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkEnvironment } from "../checks/check-environment.ts";
+import { checkLeaders } from "../checks/check-leaders.ts";
 import { checkNode } from "../checks/check-node.ts";
 import { checkPorts } from "../checks/check-ports.ts";
 import { checkVersions } from "../checks/check-versions.ts";
@@ -48,6 +49,7 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
     ...checkAddresses(config),
     ...checkDeprecated(config, options.config === undefined ? {} : { path: options.config }),
     platformCheck(gateway),
+    ...(await checkLeaders(config)),
     ...(await checkPorts(config, gateway.isThere)),
     config.storage.kind === "embedded" ? checkDataFolder(config, gateway.isThere) : database.check,
     await knockBrokers(config),

@@ -1,6 +1,7 @@
-import type { ServiceName } from "@qmtl/embedded";
+import type { ServiceName, StartedService } from "@qmtl/embedded";
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
+import { accountHeldRefusal } from "../account-held.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
@@ -11,19 +12,46 @@ const descriptions: Record<ServiceName, string> = {
   "world-service": "start WorldService in this process",
 };
 
+interface ServiceOptions extends GlobalOptions {
+  readonly standby?: boolean;
+}
+
 async function runUntilStopped(name: ServiceName, command: Command): Promise<void> {
-  const options = command.optsWithGlobals<GlobalOptions>();
+  const options = command.optsWithGlobals<ServiceOptions>();
   const config = loadConfig(options.config === undefined ? {} : { path: options.config });
   const service = await endingAtOnce(async () => {
     // Loaded here, so that no other command pays for it.
     const { startService } = await import("@qmtl/embedded");
-    return startService(name, config);
+    const standby = options.standby === true;
+    return startService(name, config, { standby }).catch(refuseHeld);
   });
   const stopped = untilStopped();
-  if (options.json) printJson({ event: "ready", service: name, address: service.address });
-  else console.log(`${name} ready at ${service.address}; Ctrl-C stops`);
-  await stopped;
+  const { address } = service;
+  const role = roleOf(service);
+  if (options.json) printJson({ event: "ready", service: name, address, ...(role && { role }) });
+  else console.log(`${name} ready at ${address}${standbyNote(role)}; Ctrl-C stops`);
+  service.leading?.onChange(() => {
+    const now = roleOf(service);
+    if (options.json) printJson({ event: now, service: name, address });
+    else console.log(`${name} at ${address} ${now === "leader" ? "leads" : "stands by"} now`);
+  });
+  const deposed = await Promise.race([stopped.then(() => undefined), service.lost]);
   await service.stop();
+  if (deposed !== undefined) refuseHeld(deposed);
+}
+
+function refuseHeld(failure: unknown): never {
+  throw accountHeldRefusal(failure);
+}
+
+/** Whether a process leads, where another one could. */
+function roleOf({ leading }: Pick<StartedService, "leading">): "leader" | "standby" | undefined {
+  if (leading === undefined) return undefined;
+  return leading.isLeading ? "leader" : "standby";
+}
+
+function standbyNote(role: ReturnType<typeof roleOf>): string {
+  return role === "standby" ? ", a standby: another process leads" : "";
 }
 
 const more = `
@@ -38,9 +66,11 @@ export function addServiceCommands(program: Command): void {
     .command("service")
     .description("start one service of the three in this process; each has its own");
   for (const [name, description] of Object.entries(descriptions) as [ServiceName, string][]) {
-    service
-      .command(name)
-      .description(description)
+    const one = service.command(name).description(description);
+    if (name === "gateway") {
+      one.option("--standby", "wait while another gateway holds the accounts, and take over");
+    }
+    one
       .addHelpText(
         "after",
         `\nExamples:\n  qmtl service ${name}\n  qmtl service ${name} --config qmtl.yml\n${more}`,

@@ -1,5 +1,6 @@
 import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
+import { accountHeldRefusal } from "../account-held.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
@@ -9,17 +10,26 @@ export function addUpCommand(program: Command): void {
   program
     .command("up")
     .description("start the whole platform here: one process, no server to install")
+    .option("--standby", "wait while another gateway holds the accounts (storage.kind: postgres)")
     .addHelpText(
       "after",
       "\nExample:\n  qmtl up --config qmtl.yml\n\nStops on Ctrl-C or SIGTERM; while it still starts that ends it at once, with 130. Data stay in storage.data_dir; safe against kill -9, not against power loss.",
     )
     .action(async (_options: unknown, command: Command) => {
-      const options = command.optsWithGlobals<GlobalOptions>();
+      const options = command.optsWithGlobals<GlobalOptions & { standby?: boolean }>();
       const config = loadConfig(options.config === undefined ? {} : { path: options.config });
       const platform = await endingAtOnce(async () => {
         // Loaded here, so that no other command pays for it.
         const { startPlatform } = await import("@qmtl/embedded");
-        return startPlatform(config);
+        return startPlatform(config, {
+          standby: options.standby === true,
+          onWaiting: ({ message }) => {
+            if (options.json) printJson({ event: "standby", message });
+            else console.log(`standby: ${message}; takes over when its lease ends, Ctrl-C stops`);
+          },
+        }).catch((failure: unknown) => {
+          throw accountHeldRefusal(failure);
+        });
       });
       const stopped = untilStopped();
       if (options.json) printJson({ event: "ready", ...platform.addresses });
@@ -33,7 +43,8 @@ export function addUpCommand(program: Command): void {
         if (metrics !== undefined) console.log(`metrics        ${metrics}`);
         console.log("ready; Ctrl-C stops");
       }
-      await stopped;
+      const deposed = await Promise.race([stopped.then(() => undefined), platform.lost]);
       await platform.stop();
+      if (deposed !== undefined) throw accountHeldRefusal(deposed);
     });
 }

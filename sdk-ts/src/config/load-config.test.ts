@@ -669,3 +669,26 @@ describe("faults planted in the paper broker", () => {
     );
   });
 });
+
+describe("addresses of which one leads", () => {
+  test("are a list in the file, or one text with commas; both become the text", () => {
+    const listed = load("sdk: {gateway_url: [http://a:1, http://b:2]}");
+    const text = load('sdk: {gateway_url: "http://a:1,http://b:2"}');
+
+    expect(listed.sdk.gateway_url).toBe("http://a:1,http://b:2");
+    expect(text.sdk.gateway_url).toBe(listed.sdk.gateway_url);
+    expect(load("gateway: {dag_manager_url: [http://a:1]}").gateway.dag_manager_url).toBe(
+      "http://a:1",
+    );
+  });
+
+  test("are refused where one of them is none", () => {
+    for (const urls of ["[http://a:1, nowhere]", '"http://a:1,nowhere"', "[]"]) {
+      expect(refusal(() => load(`sdk: {gateway_url: ${urls}}`))).toMatchObject({
+        issues: [
+          { path: "sdk.gateway_url", message: "not an http or https address, nor a list of such" },
+        ],
+      });
+    }
+  });
+});

@@ -8,7 +8,7 @@ export const sdkSchema = z.strictObject({
   gateway_url: gatewayUrlSchema
     .default("http://127.0.0.1:7400")
     .describe(
-      "Gateway that strategies submit to. Left out, it follows gateway.host and gateway.port, https where security.tls is set.",
+      "Gateway that strategies submit to; a list where others stand by. Left out, it follows gateway.host and gateway.port, https where security.tls is set.",
     ),
   execution_domain: z
     .enum(["backtest", "dryrun", "live", "shadow"])

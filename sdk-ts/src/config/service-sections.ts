@@ -1,9 +1,27 @@
 import { z } from "zod";
+import { addressesOf } from "../rpc/addresses.ts";
 
 const port = z.int().min(1).max(65_535);
-const url = z.url({ protocol: /^https?$/, error: "not an http or https address" });
-/** Address of a gateway. */
-export const gatewayUrlSchema = url;
+const notAddress = "not an http or https address";
+const url = z.url({ protocol: /^https?$/, error: notAddress });
+/** One address, or several of which one leads: a list, or one text with commas between them, which is what it becomes. */
+const urls = z.union(
+  [
+    url,
+    z.string().refine((text) => addressesOf(text).length > 1 && addressesOf(text).every(isUrl)),
+    z
+      .array(url)
+      .min(1)
+      .transform((list) => list.join(",")),
+  ],
+  { error: `${notAddress}, nor a list of such` },
+);
+/** Address of a gateway, or of several. */
+export const gatewayUrlSchema = urls;
+
+function isUrl(text: string): boolean {
+  return url.safeParse(text).success;
+}
 const host = z.string().min(1).max(255);
 
 export const gatewaySchema = z.strictObject({
@@ -25,12 +43,16 @@ export const gatewaySchema = z.strictObject({
     .boolean()
     .default(true)
     .describe("Refuse live unless the caller consents explicitly. One of the three yeses of live."),
-  dag_manager_url: url
+  dag_manager_url: urls
     .default("http://127.0.0.1:7410")
-    .describe("Where the DAG Manager is called. Follows dag_manager.host and port unless set."),
-  world_service_url: url
+    .describe(
+      "Where the DAG Manager is called; a list where several run, of which one leads. Follows dag_manager.host and port unless set.",
+    ),
+  world_service_url: urls
     .default("http://127.0.0.1:7420")
-    .describe("Where WorldService is called. Follows world_service.host and port unless set."),
+    .describe(
+      "Where WorldService is called; a list where several run, of which one leads. Follows world_service.host and port unless set.",
+    ),
   rebalance_schema_version: z
     .int()
     .min(1)

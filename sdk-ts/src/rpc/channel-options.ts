@@ -31,6 +31,8 @@ export interface ChannelSettings {
   reconnectDelayMsMax?: number;
   /** Largest message sent or taken, bytes. @default MESSAGE_BYTES_MAX */
   messageBytesMax?: number;
+  /** With several addresses: called when another one than before turned out to lead. @default nothing */
+  onMoved?: () => void;
 }
 
 /** Service config: round robin over all addresses of the name, and the retry policy of the repeatable methods. */

@@ -11,8 +11,9 @@ import type { ChannelSettings } from "./channel-options.ts";
 import { clientOf } from "./client-of.ts";
 import { qmtlErrorFrom } from "./error-details.ts";
 import type { HeadersInit } from "./grpc-metadata.ts";
+import { createGrpcTransport } from "./leader-transport.ts";
 import { FIRST_VERSION, type VersionRange } from "./schema-version.ts";
-import { createGrpcTransport, type GrpcTransport } from "./transport.ts";
+import type { GrpcTransport } from "./transport.ts";
 
 /** How calls are dressed on their way out. */
 export interface CallDressing {
@@ -37,7 +38,10 @@ export interface Connection extends AsyncDisposable {
   close(): void;
 }
 
-/** Connects to `http://host:port` or `https://host:port`. CONFIG_INVALID for a bad address; no I/O yet. */
+/**
+ * Connects to `http://host:port` or `https://host:port`, or to several, separated by commas, of which one leads: calls
+ * go to that one. CONFIG_INVALID for a bad address; no I/O yet.
+ */
 export function connectTo(url: string, options: ConnectToOptions = {}): Connection {
   const transport = createGrpcTransport(url, options);
   const dressed = dressTransport(transport, options);

@@ -1,3 +1,4 @@
+export { addressesOf } from "./addresses.ts";
 export {
   type ChannelSettings,
   type ClientTls,
@@ -20,8 +21,10 @@ export {
   qmtlErrorFrom,
 } from "./error-details.ts";
 export * from "./errors.ts";
+export type { ServerState } from "./health-check.ts";
 export { heartbeatToProto, nackToProto, replyFromProto } from "./heartbeat-messages.ts";
 export { isAnswer } from "./is-answer.ts";
+export { createGrpcTransport } from "./leader-transport.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
 export { codeOfReason, isReasonName, reasonOfCode } from "./reason-code.ts";
 export { REPEATABLE_METHODS } from "./repeatable-methods.ts";
@@ -34,4 +37,4 @@ export {
   statedRange,
   type VersionRange,
 } from "./schema-version.ts";
-export { type ChannelState, createGrpcTransport, type GrpcTransport } from "./transport.ts";
+export { type ChannelState, ChannelTransport, type GrpcTransport } from "./transport.ts";

@@ -14,6 +14,7 @@ import { type CallOptions, Client, connectivityState, type Metadata } from "@grp
 import { type ChannelSettings, channelParts } from "./channel-options.ts";
 import { type HeadersInit, headersFromMetadata, metadataFromHeaders } from "./grpc-metadata.ts";
 import { connectErrorFromGrpc } from "./grpc-status.ts";
+import { checkHealth, type ServerState } from "./health-check.ts";
 import { type CancellableCall, callOnSignal, StreamCall } from "./stream-call.ts";
 import { wallClockMs } from "./system-clock.ts";
 
@@ -45,11 +46,6 @@ const STATES: Readonly<Record<connectivityState, ChannelState>> = {
   [connectivityState.SHUTDOWN]: "closed",
 };
 
-/** Opens the channel of `url`; the connection itself is made by the first call. CONFIG_INVALID for a bad address. */
-export function createGrpcTransport(url: string, settings: ChannelSettings = {}): GrpcTransport {
-  return new ChannelTransport(url, settings);
-}
-
 const pathOf = (method: DescMethod) => `/${method.parent.typeName}/${method.name}`;
 
 function codec<I extends DescMessage, O extends DescMessage>(method: { input: I; output: O }) {
@@ -70,12 +66,13 @@ function refuseIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw ConnectError.from(signal.reason, Code.Canceled);
 }
 
-class ChannelTransport implements GrpcTransport {
+/** The channel of one address; the connection itself is made by the first call. CONFIG_INVALID for a bad address. */
+export class ChannelTransport implements GrpcTransport {
   readonly #client: Client;
   readonly #calls = new Set<CancellableCall>();
   #closed = false;
 
-  constructor(url: string, settings: ChannelSettings) {
+  constructor(url: string, settings: ChannelSettings = {}) {
     const parts = channelParts(url, settings);
     this.#client = new Client(parts.target, parts.credentials, parts.options);
   }
@@ -95,6 +92,11 @@ class ChannelTransport implements GrpcTransport {
         else reject(new ConnectError(`no connection within ${timeoutMs} ms`, Code.Unavailable));
       });
     });
+  }
+
+  /** Whether the server there serves, or waits to take over. Connects if need be. */
+  health(timeoutMs: number): Promise<ServerState> {
+    return this.#closed ? Promise.resolve("down") : checkHealth(this.#client, timeoutMs);
   }
 
   close(): void {

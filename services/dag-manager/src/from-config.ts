@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import {
   type Clock,
   createMetrics,
+  LeadershipMonitor,
   type Logger,
   type Metrics,
   type ServedService,
@@ -42,13 +43,15 @@ export interface DagManagerDeps {
   readonly logger: Logger;
   readonly config: DagManagerConfig;
   readonly metrics?: Metrics;
-  /** How long a process that leads may be silent, where several may run. @default 10 s, renewed each 3 s */
+  /** How long a process that leads may be silent, where several may run. @default 2 s, renewed each 500 ms */
   readonly leaderTimes?: LeaderTimes;
 }
 
 export interface DagManager {
   /** What both doors serve. */
   readonly services: ServedService[];
+  /** Whether this process leads, where several may run; undefined where it is the only one. */
+  readonly leading: LeadershipMonitor | undefined;
   /** Reads the leases and begins to answer; before it every call is refused as NOT_LEADER where several may run. */
   start(): Promise<void>;
   /** Ends waits and the relay; what was taken in is stored. May be called twice. */
@@ -70,8 +73,12 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const ownerId = randomUUID();
   const relay = new OutboxRelay({ db, bus, ownerId, logger, metrics, clock });
   const isShared = db.kind === "postgres";
+  const leading = isShared
+    ? new LeadershipMonitor({ part: "dag-manager", logger, metrics })
+    : undefined;
+  const onChange = (isLeading: boolean) => leading?.set(isLeading);
   const leadership: Leadership = isShared
-    ? new SharedLeadership({ db, clock, logger, owner: ownerId, ...deps.leaderTimes })
+    ? new SharedLeadership({ db, clock, logger, owner: ownerId, onChange, ...deps.leaderTimes })
     : soleLeadership();
   const write: DagStore["write"] = (fn) =>
     db.transaction(async (tx) => {
@@ -97,12 +104,15 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   ];
   return {
     services: [...services, systemService({ services, flags: options.flags, serverVersion })],
+    leading,
     async start() {
       await db.transaction((tx) => ensureFeeds(tx, options.feeds, clock.nowMs()));
-      relay.start();
       await leadership.start(async () => {
         await desk.start();
         await swaps.start();
+        // Only the leader writes events: it must not wait for a relay elsewhere to look for them.
+        relay.start();
+        if (isShared) await relay.takeOver();
       });
     },
     async stop() {

@@ -38,12 +38,17 @@ export function soleLeadership(): Leadership {
   };
 }
 
+/** The times of a process that is told none. */
+export const leaderMsDefault = timesDefault.leaderMs;
+
 export interface SharedLeadershipOptions extends Partial<LeaderTimes> {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Names this process, unique for ever. */
   readonly owner: string;
+  /** Told whether it leads, once it has tried, and at each change. */
+  readonly onChange: (isLeading: boolean) => void;
 }
 
 /**
@@ -55,9 +60,12 @@ export class SharedLeadership implements Leadership {
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
   #leads = false;
+  /** When to look next, milliseconds: a standby looks as soon as the leader's time is over. */
+  #lookMs: number;
 
   constructor(options: SharedLeadershipOptions) {
     this.#options = { ...timesDefault, ...options };
+    this.#lookMs = this.#options.renewMs;
   }
 
   get leaderId(): string {
@@ -93,20 +101,28 @@ export class SharedLeadership implements Leadership {
   async #run(onGained: () => Promise<void>): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      await sleep(this.#options.clock, this.#options.renewMs, signal);
+      await sleep(this.#options.clock, this.#lookMs, signal);
       if (!signal.aborted) await this.#try(onGained);
     }
   }
 
   async #try(onGained: () => Promise<void>): Promise<void> {
+    const { renewMs, logger } = this.#options;
+    this.#lookMs = renewMs;
     try {
       const won = await this.#renew();
       if (won && !this.#leads) await onGained();
-      this.#leads = won;
+      this.#set(won);
+      if (!won) this.#lookMs = Math.min(renewMs, (await this.#untilFreeMs()) + 1);
     } catch (error) {
-      this.#leads = false;
-      this.#options.logger.warn("leadership of the DAG Manager could not be renewed", { error });
+      this.#set(false);
+      logger.warn("leadership of the DAG Manager could not be renewed", { error });
     }
+  }
+
+  #set(leads: boolean): void {
+    this.#leads = leads;
+    this.#options.onChange(leads);
   }
 
   async #renew(): Promise<boolean> {
@@ -121,6 +137,14 @@ export class SharedLeadership implements Leadership {
       [owner, leaderMs],
     );
     return rows.length > 0;
+  }
+
+  /** Milliseconds until the leader's time is over, unless it renews; 0 when nobody leads any more. */
+  async #untilFreeMs(): Promise<number> {
+    const [row] = await this.#options.db.query<{ ms: number }>(
+      "select greatest(0, ceil(extract(epoch from until - now()) * 1000))::int4 as ms from dag.leadership",
+    );
+    return row?.ms ?? 0;
   }
 }
 

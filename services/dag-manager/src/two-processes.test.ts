@@ -2,7 +2,7 @@ import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb"
 import { QueueService, ReleaseReason } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
+import { ChannelTransport, connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { systemClock } from "@qmtl/service-kit";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, startChildScript, waitUntil } from "@qmtl/service-kit/testing";
@@ -27,15 +27,17 @@ async function startProcess(dsn: string, more: Partial<ProcessOptions> = {}) {
   const args = [dsn, String(options.leaderMs), String(options.renewMs), options.failpoint];
   const child = startChildScript(new URL("./testing/serve-dag.child.ts", import.meta.url), args);
   const port = await waitUntil(() => child.lines[0], { timeoutMs: 90_000, what: "its port" });
-  const connection = connectTo(`http://127.0.0.1:${port}`, { timeoutMs: 20_000 });
-  onTestFinished(async () => {
-    connection.close();
-    await child.kill();
-  });
+  onTestFinished(() => child.kill());
+  const url = `http://127.0.0.1:${port}`;
+  return { url, kill: () => child.kill(), ...clientOf(url) };
+}
+
+/** A client of one process, or of several of which one leads. */
+function clientOf(urls: string) {
+  const connection = connectTo(urls, { timeoutMs: 20_000 });
+  onTestFinished(() => connection.close());
   const data = connection.client(QueueDataService);
   return {
-    pid: child.pid,
-    kill: () => child.kill(),
     queues: connection.client(QueueService),
     diff: connection.client(DiffService),
     data,
@@ -57,7 +59,7 @@ async function startProcess(dsn: string, more: Partial<ProcessOptions> = {}) {
   };
 }
 
-type Process = Awaited<ReturnType<typeof startProcess>>;
+type Process = ReturnType<typeof clientOf>;
 
 /** Submits the demo's graph and takes the lease of `close`; its epoch. */
 async function holdClose(at: Process): Promise<number> {
@@ -74,6 +76,13 @@ async function untilStored(at: Process, records: QueueRecord[]): Promise<number>
   const isStored = async () => (await at.publish(records)).every((result) => result === "ok");
   await waitUntil(isStored, { timeoutMs: 60_000, what: "the other process takes over" });
   return systemClock.monotonicMs() - sinceMs;
+}
+
+/** What the health of a process says. */
+async function healthOf(url: string) {
+  const channel = new ChannelTransport(url);
+  onTestFinished(() => channel.close());
+  return channel.health(20_000);
 }
 
 const counted = (count: number): number[] => Array.from({ length: count }, (_, at) => at);
@@ -99,6 +108,26 @@ describePostgres("two processes of the DAG Manager", (server) => {
     const leases = [{ computeKey: close, leaseEpoch: BigInt(epoch) }];
     const { renewals } = await second.queues.renewLeases({ ticket: "s1", leases });
     expect(renewals[0]).toMatchObject({ renewed: true, currentEpoch: BigInt(epoch) });
+  }, 240_000);
+
+  test("the one that waits answers health NOT_SERVING; a client of both addresses loses at most the lease and a second", async () => {
+    const dsn = await server().createDatabase();
+    const times = { leaderMs: 2_000, renewMs: 500 };
+    const first = await startProcess(dsn, times);
+    const second = await startProcess(dsn, times);
+    const both = clientOf(`${second.url},${first.url}`);
+    expect(await healthOf(first.url)).toBe("serving");
+    expect(await healthOf(second.url)).toBe("not serving");
+    const epoch = await holdClose(both);
+    expect(await both.publish([start(close, epoch)])).toEqual(["ok"]);
+    expect(await both.publish(rows(close, epoch, 0, 3))).toEqual(["ok", "ok", "ok"]);
+
+    await first.kill();
+    const tookMs = await untilStored(both, rows(close, epoch, 3, 3));
+
+    expect(tookMs).toBeLessThan(times.leaderMs + 1_000);
+    expect(await healthOf(second.url)).toBe("serving");
+    expect(await both.values()).toEqual(counted(6));
   }, 240_000);
 
   test("a leader that did not renew in time is refused by the store, whatever it believes", async () => {

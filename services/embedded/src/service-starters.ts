@@ -1,16 +1,18 @@
 import { createDagManager } from "@qmtl/dag-manager";
-import { createGateway } from "@qmtl/gateway";
+import { type AccountLeases, createLeasedGateway, type LeasedGateway } from "@qmtl/gateway";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import {
   type ApiKey,
   type Clock,
   createPrincipalCheck,
   type GatewayKey,
+  type LeadershipMonitor,
   type Logger,
   type Metrics,
   type RunningService,
   type RunServiceOptions,
   runService,
+  type ServedService,
   type ServerTls,
 } from "@qmtl/service-kit";
 import { createWorldService } from "@qmtl/world-service";
@@ -39,49 +41,76 @@ export interface GatewayPeers {
   readonly ca: Uint8Array | undefined;
 }
 
+/** A service that runs, of which this process may be one of several. */
+export interface RunningInstance {
+  readonly service: RunningService;
+  /** Whether it leads; undefined where no other process can. */
+  readonly leading: LeadershipMonitor | undefined;
+}
+
 /** Starts the DAG Manager and opens its door. PORT_TAKEN, CONFIG_INVALID. */
-export async function startDagManager(context: StartContext): Promise<RunningService> {
+export async function startDagManager(context: StartContext): Promise<RunningInstance> {
   const { config, storage } = context;
   const dag = await createDagManager({ ...commonOf(context), db: storage.db("dag") });
-  return started(dag, {
+  const service = await started(dag, {
     ...doorBehind(context),
     name: "dag-manager",
     services: dag.services,
+    ...healthOf(dag),
     host: config.dag_manager.host,
     port: config.dag_manager.port,
   });
+  return { service, leading: dag.leading };
 }
 
 /** Starts WorldService and opens its door. PORT_TAKEN, CONFIG_INVALID. */
-export async function startWorldService(context: StartContext): Promise<RunningService> {
+export async function startWorldService(context: StartContext): Promise<RunningInstance> {
   const { config, storage } = context;
   const world = await createWorldService({ ...commonOf(context), db: storage.db("world") });
-  return started(world, {
+  const service = await started(world, {
     ...doorBehind(context),
     name: "world-service",
     services: world.services,
+    ...healthOf(world),
     schemaRange: world.schemaRange,
     host: config.world_service.host,
     port: config.world_service.port,
   });
+  return { service, leading: world.leading };
 }
 
-/** Starts a gateway and opens its two doors, once its books have been compared with the broker. PORT_TAKEN, CONFIG_INVALID. */
+/** A gateway that runs, or waits to. */
+export interface RunningGateway extends RunningInstance, Pick<LeasedGateway, "lost"> {}
+
+export interface GatewayInstance {
+  /** Wait while another gateway holds the accounts. @default false */
+  readonly standby?: boolean;
+  /** Leases of the accounts that were taken before. @default taken here */
+  readonly leases?: AccountLeases;
+}
+
+/**
+ * Starts a gateway and opens its two doors, once its books have been compared with the broker, or, for a standby, once
+ * it waits. PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when another gateway holds an account.
+ */
 export async function startGateway(
   context: StartContext,
   peers: GatewayPeers,
-): Promise<RunningService> {
+  instance: GatewayInstance = {},
+): Promise<RunningGateway> {
   const { config, storage, keys, clock, tls, logger } = context;
-  const gateway = await createGateway({
+  const gateway = await createLeasedGateway({
     ...commonOf(context),
+    ...instance,
     db: storage.db("gateway"),
     paperDb: storage.db("paper"),
     gatewayKey: peers.key,
     peers,
   });
-  return started(gateway, {
+  const service = await started(gateway, {
     name: "gateway",
     services: gateway.services,
+    ...healthOf(gateway),
     schemaRange: gateway.schemaRange,
     checkTicket: gateway.checkTicket,
     host: config.gateway.host,
@@ -92,6 +121,7 @@ export async function startGateway(
     web: { port: config.gateway.web_port },
     logger,
   });
+  return { service, leading: gateway.leading, lost: gateway.lost };
 }
 
 /** Starts what does the work, then opens its doors; if those cannot be opened the work is stopped again. */
@@ -106,6 +136,17 @@ async function started(
     await service.stop();
     throw failure;
   }
+}
+
+/** Health of a service of which one process leads and the others stand by. */
+function healthOf({
+  leading,
+  services,
+}: {
+  leading: LeadershipMonitor | undefined;
+  services: readonly ServedService[];
+}) {
+  return leading === undefined ? {} : { health: leading.healthOf(services) };
 }
 
 function commonOf({ config, storage, clock, logger, metrics }: StartContext) {

@@ -1,17 +1,20 @@
 import { randomBytes } from "node:crypto";
+import { type AccountLeases, accountHeld, openAccountLeases } from "@qmtl/gateway";
 import type { QmtlConfig } from "@qmtl/sdk/config";
-import { isLoopbackHost } from "@qmtl/sdk/rpc";
+import { isLoopbackHost, type QmtlError } from "@qmtl/sdk/rpc";
 import {
   createLogger,
   createMetrics,
   failpoints,
   type GatewayKey,
+  type Logger,
   type RunningService,
   systemClock,
 } from "@qmtl/service-kit";
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { invalidConfig } from "./invalid-config.ts";
 import { openPage } from "./open-page.ts";
+import { refuseStandbyOfFolder } from "./refuse-standby.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
   type StartContext,
@@ -19,7 +22,7 @@ import {
   startGateway,
   startWorldService,
 } from "./service-starters.ts";
-import { openStorage } from "./storage.ts";
+import { openStorage, type Storage } from "./storage.ts";
 
 /** Where the started platform answers. */
 export interface PlatformAddresses {
@@ -31,8 +34,17 @@ export interface PlatformAddresses {
   readonly metrics: string | undefined;
 }
 
+export interface StartPlatformOptions {
+  /** Wait, with nothing started, while another gateway holds the accounts. Needs storage.kind postgres. @default false */
+  readonly standby?: boolean;
+  /** Called once, when it has to wait: with the refusal that names the holder. @default nothing */
+  readonly onWaiting?: (refusal: QmtlError) => void;
+}
+
 export interface Platform {
   readonly addresses: PlatformAddresses;
+  /** Resolves when another gateway took the accounts: this process has to end now. */
+  readonly lost: Promise<QmtlError>;
   /** Drains and stops everything, the gateway first. May be called twice. */
   stop(): Promise<void>;
 }
@@ -42,10 +54,15 @@ export interface Platform {
  * here is a second mechanism: only storage and bus are the embedded ones unless the configuration says otherwise.
  * Only the gateway may be reached from other machines.
  *
- * DATA_FOLDER_LOCKED, PORT_TAKEN, CONFIG_INVALID; whatever was started by then is stopped again.
+ * DATA_FOLDER_LOCKED, PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when a gateway elsewhere holds an
+ * account; whatever was started by then is stopped again.
  */
-export async function startPlatform(config: QmtlConfig): Promise<Platform> {
+export async function startPlatform(
+  config: QmtlConfig,
+  options: StartPlatformOptions = {},
+): Promise<Platform> {
   refuseExposedInside(config);
+  if (options.standby === true) refuseStandbyOfFolder(config);
   const tls = serverTlsFromConfig(config);
   const keys = apiKeysFromConfig(config);
   failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode: config.test.test_mode });
@@ -53,6 +70,9 @@ export async function startPlatform(config: QmtlConfig): Promise<Platform> {
   const logger = createLogger({ level: config.telemetry.log_level, name: "qmtl" });
   const storage = await openStorage(config, logger);
   started.defer(() => storage.close());
+  // Before anything else: a DAG Manager that took the lead here would be of no use to the gateway elsewhere.
+  const leases = await takeAccounts(config, storage, logger, options);
+  started.defer(() => leases.stop());
   const key: GatewayKey = { gatewayId: config.gateway.id, secret: randomBytes(32) };
   const context: StartContext = {
     config,
@@ -64,13 +84,13 @@ export async function startPlatform(config: QmtlConfig): Promise<Platform> {
     gateways: [key],
     tls: undefined,
   };
-  const dag = await startDagManager(context);
+  const { service: dag } = await startDagManager(context);
   started.defer(() => dag.stop());
-  const world = await startWorldService(context);
+  const { service: world } = await startWorldService(context);
   started.defer(() => world.stop());
   const [dagManagerUrl, worldServiceUrl] = [urlOf(dag), urlOf(world)];
   const peers = { key, dagManagerUrl, worldServiceUrl, ca: undefined };
-  const gateway = await startGateway({ ...context, tls }, peers);
+  const { service: gateway, lost } = await startGateway({ ...context, tls }, peers, { leases });
   started.defer(() => gateway.stop());
   const page = await openPage(config, context.metrics);
   started.defer(async () => page?.close());
@@ -83,7 +103,27 @@ export async function startPlatform(config: QmtlConfig): Promise<Platform> {
     metrics: page?.address,
   };
   const all = started.move();
-  return { addresses, stop: () => all.disposeAsync() };
+  return { addresses, lost, stop: () => all.disposeAsync() };
+}
+
+/** Takes the accounts of the gateway, or waits for them. @throws {QmtlError} NOT_LEADER, naming the holder */
+async function takeAccounts(
+  config: QmtlConfig,
+  storage: Storage,
+  logger: Logger,
+  { standby, onWaiting }: StartPlatformOptions,
+): Promise<AccountLeases> {
+  const leases = await openAccountLeases({
+    ...{ db: storage.db("gateway"), clock: systemClock, logger, config },
+  });
+  const holder = await leases.take();
+  if (holder === undefined) return leases;
+  const refusal = accountHeld(holder);
+  if (standby !== true) throw refusal;
+  logger.info("standby: another process leads", { part: "gateway", why: refusal.message });
+  onWaiting?.(refusal);
+  await leases.takeWhenFree();
+  return leases;
 }
 
 /** The services behind the gateway talk plain gRPC here, where nobody else can listen. */

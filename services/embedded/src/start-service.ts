@@ -5,15 +5,18 @@ import {
   createMetrics,
   failpoints,
   type GatewayKey,
-  type RunningService,
+  type LeadershipMonitor,
   systemClock,
 } from "@qmtl/service-kit";
 import { connectOutboxPeer, type EventSource } from "@qmtl/service-kit/bus";
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { gatewayKeysOfMachine } from "./gateway-keys.ts";
 import { openPage } from "./open-page.ts";
+import { refuseStandbyOfFolder } from "./refuse-standby.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
+  type RunningGateway,
+  type RunningInstance,
   type StartContext,
   startDagManager,
   startGateway,
@@ -25,11 +28,20 @@ import { openServiceStorage } from "./storage.ts";
 export const serviceNames = ["gateway", "dag-manager", "world-service"] as const;
 export type ServiceName = (typeof serviceNames)[number];
 
+export interface StartServiceOptions {
+  /** A gateway waits while another one holds its accounts, instead of being refused. @default false */
+  readonly standby?: boolean;
+}
+
 /** One service, running. */
 export interface StartedService {
   readonly name: ServiceName;
   /** Where it answers. */
   readonly address: string;
+  /** Whether it leads, where several processes of it may run; undefined where no other can. */
+  readonly leading: LeadershipMonitor | undefined;
+  /** Resolves when another process deposed this one for good, which has to end now. */
+  readonly lost: Promise<QmtlError>;
   /** Drains and stops it, then its storage. May be called twice. */
   stop(): Promise<void>;
 }
@@ -39,10 +51,16 @@ export interface StartedService {
  * those that follow it, and shares with the others of this machine a secret made at the first start: no server, no
  * configuration. With `storage.kind: postgres` and `bus.kind: kafka` it goes by those.
  *
- * CONFIG_INVALID names every key that is missing for it; DATA_FOLDER_LOCKED; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE.
+ * CONFIG_INVALID names every key that is missing for it; DATA_FOLDER_LOCKED; PORT_TAKEN; DB_UNAVAILABLE, PEER_UNAVAILABLE;
+ * NOT_LEADER when another gateway holds an account of this one and it is no standby.
  */
-export async function startService(name: ServiceName, config: QmtlConfig): Promise<StartedService> {
+export async function startService(
+  name: ServiceName,
+  config: QmtlConfig,
+  options: StartServiceOptions = {},
+): Promise<StartedService> {
   refuseUnfit(name, config);
+  if (options.standby === true) refuseStandbyOfFolder(config);
   const tls = serverTlsFromConfig(config);
   const keys = apiKeysFromConfig(config);
   const gateways = gatewayKeysOfMachine(config);
@@ -58,14 +76,14 @@ export async function startService(name: ServiceName, config: QmtlConfig): Promi
     processMetrics: config.telemetry.metrics_port !== null,
   });
   const context = { config, storage, clock, logger, metrics, keys, gateways, tls };
-  const service = await starters[name](context);
+  const { service, leading, lost = never } = await starters[name](context, options);
   started.defer(() => service.stop());
   const page = await openPage(config, metrics);
   started.defer(async () => page?.close());
   const scheme = tls === undefined ? "http" : "https";
   const address = `${scheme}://${hostOf(name, config)}:${service.port}`;
   const all = started.move();
-  return { name, address, stop: () => all.disposeAsync() };
+  return { name, address, leading, lost, stop: () => all.disposeAsync() };
 }
 
 /** The schemas of each service, and the one of its log where no broker carries its events. */
@@ -75,15 +93,24 @@ const kept: Record<ServiceName, { schemas: readonly string[]; busSchema: string 
   "world-service": { schemas: ["world"], busSchema: "world_bus" },
 };
 
-const starters: Record<ServiceName, (context: StartContext) => Promise<RunningService>> = {
+/** Only a gateway is deposed for good: the others wait until they lead again. */
+const never = new Promise<never>(() => {});
+
+type Starter = (
+  context: StartContext,
+  options: StartServiceOptions,
+) => Promise<RunningInstance & Partial<Pick<RunningGateway, "lost">>>;
+
+const starters: Record<ServiceName, Starter> = {
   "dag-manager": startDagManager,
   "world-service": startWorldService,
-  gateway: (context) => {
+  gateway: (context, options) => {
     const { config, gateways } = context;
     const { dag_manager_url: dagManagerUrl, world_service_url: worldServiceUrl } = config.gateway;
     const ca = clientTls(config).tls?.ca;
     const key = ownKey(config, gateways);
-    return startGateway(context, { key, dagManagerUrl, worldServiceUrl, ca });
+    const standby = options.standby === true;
+    return startGateway(context, { key, dagManagerUrl, worldServiceUrl, ca }, { standby });
   },
 };
 

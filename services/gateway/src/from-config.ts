@@ -33,6 +33,7 @@ import { BarBooker } from "./feed/bar-booker.ts";
 import { FeedDesk } from "./feed/feed-desk.ts";
 import { markedInstrumentsOf } from "./feed/marked-instruments.ts";
 import { SourceKeys } from "./feed/source-keys.ts";
+import type { AccountLeases } from "./instances/account-leases.ts";
 import type { OpenOrderHalf, OrderHalf } from "./order-half.ts";
 import { openOrderHalf } from "./orders-from-config.ts";
 import { contractsOf } from "./peers/forward.ts";
@@ -72,6 +73,8 @@ export interface GatewayDeps {
   readonly openOrders?: OpenOrderHalf;
   /** @default random UUIDs */
   readonly newId?: () => string;
+  /** Leases of the accounts; the order router writes only while they are held. @default none: no other gateway can be */
+  readonly accounts?: Pick<AccountLeases, "guarded">;
 }
 
 export interface Gateway {
@@ -81,6 +84,8 @@ export interface Gateway {
   readonly schemaRange: SchemaRangeOf;
   /** Checks the tickets of requests, for the doors. */
   readonly checkTicket: TicketCheck;
+  /** Follows the bus, and changes nothing: what a standby may do. @default done by `start` */
+  prepare(): Promise<void>;
   /** Rebuilds the books, follows the bus, goes on with what was open. */
   start(): Promise<void>;
   /** Finishes what was taken in. May be called twice. */
@@ -102,17 +107,22 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
     world.close();
   };
   let stopping: Promise<void> | undefined;
+  let preparing: Promise<void> | undefined;
+  const prepare = (): Promise<void> => {
+    preparing ??= follow(hub, feeds);
+    return preparing;
+  };
   return {
     services,
     schemaRange: schemaRangeOf(deps.config),
     checkTicket: parts.tickets.scopeOf,
+    prepare,
     async start() {
       await keys.load();
       relay.start();
+      if (deps.db.kind === "postgres") await relay.takeOver();
       await orders.start();
-      hub.onEvent((event) => feeds.onEvent(event));
-      hub.completeFeeds((state) => feeds.complete(state));
-      await hub.start();
+      await prepare();
       await worker.start();
       openBarriers(deps.config, feeds, deps.logger);
     },
@@ -121,6 +131,12 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       return stopping;
     },
   };
+}
+
+function follow(hub: ControlHub, feeds: FeedDesk): Promise<void> {
+  hub.onEvent((event) => feeds.onEvent(event));
+  hub.completeFeeds((state) => feeds.complete(state));
+  return hub.start();
 }
 
 type Parts = Awaited<ReturnType<typeof openParts>>;
@@ -170,7 +186,9 @@ async function openFeeds(
   deps: GatewayDeps,
   base: Base,
 ): Promise<{ feeds: FeedDesk; booker: BarBooker; orders: OrderHalf }> {
-  const { db, paperDb, clock, logger, config } = deps;
+  const { clock, logger, config } = deps;
+  const guarded = (db: Db): Db => deps.accounts?.guarded(db) ?? db;
+  const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
   const { dag, gateway, metrics, keys, gates, leases, world, tickets } = base;
   let path: Pick<OrderPath, "onBars" | "bookedRow"> = unopened;
   const booker = new BarBooker({ dag, gateway, keys, orders: () => path });

@@ -7,13 +7,13 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { HealthImplementation } from "grpc-health-check";
 import { cannotListen } from "./rpc/cannot-listen.ts";
 import { type Door, type DoorOptions, type DoorSetup, drainCalls, setUpDoor } from "./rpc/door.ts";
 import { serverStreamAtGrpcDoor } from "./rpc/grpc-server-stream.ts";
 import { unaryAtGrpcDoor } from "./rpc/grpc-unary.ts";
 import { addReflection } from "./rpc/reflection.ts";
 import type { ServedMethod } from "./rpc/served-method.ts";
+import { ServerHealth } from "./rpc/server-health.ts";
 import { type OutgoingMessage, writeThrough } from "./rpc/write-through.ts";
 
 const HEALTH_SERVICE = "grpc.health.v1.Health";
@@ -43,9 +43,8 @@ export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
     server.addService(definitionOf(methods), implementationOf(setup, methods));
   }
   const names = setup.services.map(({ service }) => service.typeName);
-  const health = new HealthImplementation();
-  for (const name of ["", ...names]) health.setStatus(name, "SERVING");
-  health.addToServer(server);
+  const health = new ServerHealth(names, setup.health);
+  health.addTo(server);
   addReflection(server, [...names, HEALTH_SERVICE], setup.logger);
   const port = await listen(server, setup);
   return new GrpcDoor(setup, server, health, port);
@@ -55,11 +54,11 @@ class GrpcDoor implements Door {
   readonly port: number;
   readonly #setup: DoorSetup;
   readonly #server: Server;
-  readonly #health: HealthImplementation;
+  readonly #health: ServerHealth;
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(setup: DoorSetup, server: Server, health: HealthImplementation, port: number) {
+  constructor(setup: DoorSetup, server: Server, health: ServerHealth, port: number) {
     this.#setup = setup;
     this.#server = server;
     this.#health = health;
@@ -85,9 +84,7 @@ class GrpcDoor implements Door {
   }
 
   async #drain(): Promise<void> {
-    for (const name of ["", ...this.#setup.services.map(({ service }) => service.typeName)]) {
-      this.#health.setStatus(name, "NOT_SERVING");
-    }
+    this.#health.drain();
     await drainCalls(this.#setup);
   }
 

@@ -18,6 +18,12 @@ export {
   type ServedService,
   serve,
 } from "./handlers.ts";
+export type { HealthSource } from "./health.ts";
+export {
+  joinedHealth,
+  LeadershipMonitor,
+  type LeadershipMonitorOptions,
+} from "./leadership-monitor.ts";
 export * from "./logger.ts";
 export * from "./metrics.ts";
 export { type MetricsPage, openMetricsPage } from "./metrics-page.ts";

@@ -4,7 +4,10 @@ import type { QmtlConfig } from "@qmtl/sdk/config";
 import { rebalanceRange } from "@qmtl/sdk/rpc";
 import {
   type Clock,
+  createMetrics,
+  LeadershipMonitor,
   type Logger,
+  type Metrics,
   type SchemaRangeOf,
   type ServedService,
   systemService,
@@ -30,6 +33,7 @@ export interface WorldServiceDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly config: QmtlConfig;
+  readonly metrics?: Metrics;
   /** Ids of decisions, evaluations and of this process. @default random UUIDs */
   readonly newId?: () => string;
   /** Who may write. @default nobody else on PGlite, whose folder is locked; a row on a server */
@@ -41,6 +45,8 @@ export interface WorldServiceInstance {
   readonly services: ServedService[];
   /** Versions per contract, for the doors. */
   readonly schemaRange: SchemaRangeOf;
+  /** Whether this process leads, where several may run; undefined where it is the only one. */
+  readonly leading: LeadershipMonitor | undefined;
   /** The worlds in this process, for embedding and tests. */
   readonly worlds: Worlds;
   /** Takes the lead, loads the worlds, begins to publish. */
@@ -70,7 +76,20 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
       ? new SoleLeadership(clock)
       : new RowLeadership({ db, clock, logger, holder: newId() }));
   const ports: ServicePorts = { db, clock, logger, leadership, poke: () => relay.poke(), newId };
-  const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports));
+  const metrics = deps.metrics ?? createMetrics();
+  const isShared = db.kind === "postgres";
+  const leading = isShared
+    ? new LeadershipMonitor({ part: "world-service", logger, metrics })
+    : undefined;
+  const onLeading = async (isLeading: boolean): Promise<void> => {
+    if (isLeading) {
+      // Only the leader writes events: it must not wait for a relay elsewhere to look for them.
+      relay.start();
+      if (isShared) await relay.takeOver();
+    }
+    leading?.set(isLeading);
+  };
+  const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports), onLeading);
   const schemaRange = schemaRangeOf(max);
   const timerDefaults = timersFromConfig(config);
   const own = [
@@ -87,9 +106,9 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   return {
     services,
     schemaRange,
+    leading,
     worlds,
     async start() {
-      relay.start();
       await worlds.start();
     },
     async stop() {

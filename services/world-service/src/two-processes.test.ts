@@ -1,5 +1,6 @@
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
+import { ChannelTransport, connectTo, QmtlError } from "@qmtl/sdk/rpc";
+import { systemClock } from "@qmtl/service-kit";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, startChildScript, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
@@ -7,19 +8,21 @@ import { expect, onTestFinished, test } from "vitest";
 /** More than a process of a busy machine stands still. */
 const leaderMs = 5_000;
 
-async function startProcess(dsn: string) {
+async function startProcess(dsn: string, ownLeaderMs = leaderMs) {
   const script = new URL("./testing/serve-world.child.ts", import.meta.url);
-  const child = startChildScript(script, [dsn, String(leaderMs)]);
+  const child = startChildScript(script, [dsn, String(ownLeaderMs)]);
   const port = await waitUntil(() => child.lines[0], { timeoutMs: 90_000, what: "its port" });
-  const connection = connectTo(`http://127.0.0.1:${port}`, { timeoutMs: 20_000 });
-  onTestFinished(async () => {
-    connection.close();
-    await child.kill();
-  });
+  onTestFinished(() => child.kill());
+  const url = `http://127.0.0.1:${port}`;
+  return { url, pid: child.pid, kill: () => child.kill(), ...clientOf(url) };
+}
+
+/** A client of one process, or of several of which one leads. */
+function clientOf(urls: string) {
+  const connection = connectTo(urls, { timeoutMs: 20_000 });
+  onTestFinished(() => connection.close());
   const worlds = connection.client(WorldService);
   return {
-    pid: child.pid,
-    kill: () => child.kill(),
     worlds,
     /** "made", the reason it was refused for, or "lost". */
     create: (worldId: string) =>
@@ -82,6 +85,30 @@ describePostgres("two processes of WorldService", (server) => {
        GROUP BY key ORDER BY key`,
     );
     expect(firstEvents).toEqual(named(9).map((id) => ({ key: `world/${id}/gate`, events: 1 })));
+  }, 240_000);
+
+  test("the one that waits answers health NOT_SERVING; a client of both addresses loses at most the lease and a second", async () => {
+    const dsn = await server().createDatabase();
+    const ownLeaderMs = 1_000;
+    const first = await startProcess(dsn, ownLeaderMs);
+    const second = await startProcess(dsn, ownLeaderMs);
+    const both = clientOf(`${second.url},${first.url}`);
+    expect(await both.create("w0")).toBe("made");
+    const states = new Map<string, Process>();
+    for (const one of [first, second]) {
+      const channel = new ChannelTransport(one.url);
+      onTestFinished(() => channel.close());
+      states.set(await channel.health(20_000), one);
+    }
+    expect([...states.keys()].sort()).toEqual(["not serving", "serving"]);
+
+    const sinceMs = systemClock.monotonicMs();
+    await states.get("serving")!.kill();
+    expect(await both.create("w1")).toBe("made");
+
+    expect(systemClock.monotonicMs() - sinceMs).toBeLessThan(ownLeaderMs + 1_000);
+    const { worlds } = await both.worlds.listWorlds({});
+    expect(worlds.map((world) => world.worldId)).toEqual(named(2));
   }, 240_000);
 
   test("a leader that stood still past its time writes no more", async () => {

@@ -21,6 +21,8 @@ const dag = await createDagManager({
   config: testConfig,
   leaderTimes: { leaderMs: Number(leaderMs), renewMs: Number(renewMs) },
 });
-const door = await openGrpcDoor({ services: dag.services, checkTicket: testTickets });
+const { leading, services } = dag;
+const health = leading === undefined ? {} : { health: leading.healthOf(services) };
+const door = await openGrpcDoor({ services, checkTicket: testTickets, ...health });
 await dag.start();
 writeSync(1, `${door.port}\n`);

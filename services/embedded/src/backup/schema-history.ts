@@ -25,6 +25,12 @@ const folders = [
     folder: "@qmtl/gateway",
     name: "migrations-events",
   },
+  {
+    schema: "gateway",
+    component: "account_lease",
+    folder: "@qmtl/gateway",
+    name: "migrations-leases",
+  },
   { schema: "paper", component: "paper", folder: "@qmtl/gateway", name: "migrations-paper" },
 ] as const;
 

@@ -8,6 +8,7 @@ export const platformSchemas = ["dag", "world", "gateway", "paper", "bus"] as co
 const leftOut = new Set([
   "migration",
   "leadership",
+  "account_lease",
   "outbox_relay",
   // Private keys. A gateway makes a new one; tickets signed with the old one are void.
   "ticket_key",

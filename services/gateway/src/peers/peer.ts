@@ -30,7 +30,7 @@ export interface PeerCall {
 /** Longest wait between two attempts to connect, milliseconds: a peer that restarts is found again quickly. */
 const reconnectDelayMsMax = 500;
 
-/** A service behind the gateway: one channel, one breaker, and the caller's principal signed on every call. */
+/** A service behind the gateway, at one address or at several of which one leads: one channel, one breaker, and the caller's principal signed on every call. */
 export class Peer {
   readonly name: string;
   readonly #connection: Connection;
@@ -47,6 +47,7 @@ export class Peer {
     this.name = name;
     this.#connection = connectTo(url, {
       reconnectDelayMsMax,
+      onMoved: () => this.#breaker.answered(),
       ...(ca === undefined ? {} : { tls: { ca } }),
     });
     this.#transport = dressTransport(this.#connection.transport, {});

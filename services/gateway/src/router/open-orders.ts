@@ -8,6 +8,7 @@ import { accountRoutes } from "../rpc/account-routes.ts";
 import { orderRoutes, type VerifyTicket } from "../rpc/order-routes.ts";
 import { type WorldClients, worldPeerOf } from "../rpc/order-world-peer.ts";
 import { rebalancingRoutes } from "../rpc/rebalancing-routes.ts";
+import { unguarded } from "../store/writes.ts";
 import { accountsOf, feedsOf } from "./account-config.ts";
 import { GatewayOrders, type OrderSeams } from "./order-path.ts";
 
@@ -40,7 +41,7 @@ const paperMigrations = fileURLToPath(new URL("../../migrations-paper", import.m
  */
 export async function openOrders(deps: OpenOrdersDeps, seams: OrderSeams): Promise<OpenedOrders> {
   const { db, paperDb, config, clock, logger, world, verifyTicket } = deps;
-  await applyMigrations(paperDb, "paper", await readMigrations(paperMigrations));
+  await applyMigrations(unguarded(paperDb), "paper", await readMigrations(paperMigrations));
   const fault = readPaperFault((deps.env ?? process.env)[PAPER_FAULT_ENV], config.test.test_mode);
   const orders = new GatewayOrders({
     ...seams,

@@ -1,3 +1,4 @@
+import type { QmtlError } from "@qmtl/sdk/rpc";
 import { type Db, DbError, type Queryable, type SqlParam } from "@qmtl/service-kit/db";
 
 /** Rows of one part that still go in one statement with others. */
@@ -11,6 +12,16 @@ const textsMax = 512;
 export interface SqlWrite {
   readonly sql: string;
   readonly params: readonly SqlParam[];
+}
+
+/** A database that stores what is written only while a condition holds. */
+export interface GuardedDb extends Db {
+  /** The condition, an SQL expression. */
+  readonly guard: SqlWrite;
+  /** The same database without it. */
+  readonly unguarded: Db;
+  /** Why a write was not stored. */
+  refusal(): Promise<QmtlError>;
 }
 
 /** A statement over rows: its text for 1, 2, 4, 8 or 16 of them. Rows that fill up are NULL and must change nothing. */
@@ -81,8 +92,13 @@ export class Writes {
   /** Stores all of it, or nothing. */
   async storeIn(db: Db): Promise<void> {
     if (this.isEmpty) return;
-    if (this.isOneStatement) await db.query(textOf(this.#parts), this.#params());
+    if (this.isOneStatement) await this.#storeStatement(db);
     else await db.transaction((tx) => this.sendTo(tx));
+  }
+
+  async #storeStatement(db: Db): Promise<void> {
+    if (!isGuarded(db)) await db.query(textOf(this.#parts), this.#params());
+    else if (!(await this.storeIf(db.unguarded, db.guard))) throw await db.refusal();
   }
 
   /**
@@ -127,13 +143,31 @@ function textOf(parts: readonly SqlWrite[]): string {
   const numbered = parts.map(({ sql, params }) => {
     const shift = from;
     from += params.length;
-    return sql.replace(/\$(\d+)/g, (_, number: string) => `$${Number(number) + shift}`);
+    return shifted(sql, shift);
   });
   const last = numbered.pop()!;
   const text = `WITH ${numbered.map((sql, at) => `w${at} AS (${sql})`).join(",\n")}\n${last}`;
   if (texts.size >= textsMax) texts.clear();
   texts.set(key, text);
   return text;
+}
+
+function isGuarded(db: Db): db is GuardedDb {
+  return "guard" in db && "unguarded" in db;
+}
+
+/** The database without its guard: for its schema, which may be brought up to date by whoever starts. */
+export function unguarded(db: Db): Db {
+  return isGuarded(db) ? db.unguarded : db;
+}
+
+/** A statement whose parameters come after `count` others. */
+export function overParams({ sql, params }: SqlWrite, count: number): SqlWrite {
+  return { sql: shifted(sql, count), params };
+}
+
+function shifted(sql: string, by: number): string {
+  return sql.replace(/\$(\d+)/g, (_, number: string) => `$${Number(number) + by}`);
 }
 
 function placeholders(types: readonly string[], rows: number): string {

@@ -82,6 +82,20 @@ export class OutboxRelay implements AsyncDisposable {
     this.#wake.abort();
   }
 
+  /**
+   * Takes the lease from whoever relays, alive or not: for the process that leads from now on. What the other has under
+   * way may be repeated, as after a crash.
+   */
+  async takeOver(): Promise<void> {
+    const { db, ownerId, leaseMs } = this.#options;
+    await db.query(
+      `insert into ${this.#schema}.outbox_relay (owner, until) values ($1, now() + $2 * interval '1 millisecond')
+       on conflict (only_row) do update set owner = excluded.owner, until = excluded.until`,
+      [ownerId, leaseMs],
+    );
+    this.poke();
+  }
+
   /** Ends after the batch under way and gives the lease back. May be called twice. */
   async close(): Promise<void> {
     this.#stopping.abort();

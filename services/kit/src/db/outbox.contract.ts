@@ -153,6 +153,19 @@ export function outboxContract(open: (schema: string) => Promise<Db>): void {
     expect(await relayOf("x").relayBatch()).toBe(0);
   });
 
+  it("lets the process that leads from now on relay at once, though another one holds the lease", async () => {
+    await append("a", 1);
+    const former = relayOf("x", { leaseMs: 60_000 });
+    expect(await former.relayBatch()).toBe(1);
+    await append("a", 2);
+    const leader = relayOf("y", { leaseMs: 60_000 });
+
+    await leader.takeOver();
+
+    expect(await former.relayBatch()).toBe(0);
+    expect(await leader.relayBatch()).toBe(1);
+  });
+
   it("gives the lease back when it is closed, and may be closed twice", async () => {
     const first = relayOf("x");
     first.start();

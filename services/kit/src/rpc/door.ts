@@ -1,6 +1,7 @@
 import { MESSAGE_BYTES_MAX } from "@qmtl/sdk/rpc";
 import { type Clock, systemClock } from "../clock.ts";
 import type { ServedService } from "../handlers.ts";
+import type { HealthSource } from "../health.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { createPrincipalCheck, type PrincipalCheck } from "../principal.ts";
 import { ActiveCalls } from "./active-calls.ts";
@@ -30,6 +31,8 @@ export interface DoorOptions {
   checkTicket?: TicketCheck;
   /** Schema versions per service. @default 1..1 */
   schemaRange?: SchemaRangeOf;
+  /** What health says of contracts and of what stands behind them. @default all contracts serve */
+  health?: HealthSource;
   /** Where bugs are written. @default nowhere */
   logger?: Logger;
   /** Timers and deadlines. @default the machine's clock */
@@ -51,6 +54,7 @@ export interface DoorSetup {
   readonly tls: ServerTls | undefined;
   readonly principalOf: PrincipalCheck;
   readonly checkTicket: TicketCheck | undefined;
+  readonly health: HealthSource | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly messageBytesMax: number;
@@ -80,6 +84,7 @@ export function setUpDoor(options: DoorOptions): DoorSetup {
     tls: options.tls,
     principalOf: options.principalOf ?? createPrincipalCheck(),
     checkTicket: options.checkTicket,
+    health: options.health,
     logger: options.logger ?? silentLogger,
     clock: options.clock ?? systemClock,
     messageBytesMax: options.messageBytesMax ?? MESSAGE_BYTES_MAX,

@@ -12,14 +12,22 @@ export class Worlds {
   /** Operations over several worlds: making one, sums of allocations. */
   readonly across = new SerialQueue();
   readonly #onIdle: (actor: WorldActor) => Promise<void>;
+  readonly #onLeading: (isLeading: boolean) => Promise<void>;
   readonly #actors = new Map<string, WorldActor>();
   #leadingSinceMs: number | undefined;
   #changing: Promise<void> = Promise.resolve();
   #isReady = false;
+  #isStopping = false;
 
-  constructor(ports: ServicePorts, onIdle: (actor: WorldActor) => Promise<void>) {
+  /** `onLeading` is told whether worlds are answered for here, after the first try and at each change. */
+  constructor(
+    ports: ServicePorts,
+    onIdle: (actor: WorldActor) => Promise<void>,
+    onLeading: (isLeading: boolean) => Promise<void> = async () => {},
+  ) {
     this.ports = ports;
     this.#onIdle = onIdle;
+    this.#onLeading = onLeading;
   }
 
   /** Takes the lead, if it is free, and loads the worlds. */
@@ -30,10 +38,12 @@ export class Worlds {
       this.#changing.catch(() => undefined);
     });
     await this.#changing;
+    if (!this.#isReady) await this.#onLeading(false);
   }
 
   /** Gives the lead up. */
   async stop(): Promise<void> {
+    this.#isStopping = true;
     await this.ports.leadership.stop();
     await this.#changing.catch(() => undefined);
     await this.#drop();
@@ -81,13 +91,15 @@ export class Worlds {
     if (since === this.#leadingSinceMs) return;
     this.#leadingSinceMs = since;
     await this.#drop();
-    if (since === undefined) return;
+    if (this.#isStopping) return;
+    if (since === undefined) return this.#onLeading(false);
     try {
       for (const { settings } of await readWorlds(db)) {
         const loaded = await readWorldState(db, settings.worldId);
         if (loaded === undefined) continue;
         this.add(new WorldActor(this.ports, loaded.state, loaded, false));
       }
+      await this.#onLeading(true);
       this.#isReady = true;
     } catch (error) {
       logger.error("the worlds could not be loaded", { error });

@@ -1,0 +1,46 @@
+import { loadConfig } from "@qmtl/sdk/config";
+import { openGrpcDoor } from "@qmtl/service-kit";
+import { freePorts } from "@qmtl/service-kit/testing";
+import { expect, onTestFinished, test } from "vitest";
+import { checkLeaders } from "./check-leaders.ts";
+
+/** A process that leads, or stands by; its address. */
+async function openProcess(isLeading: boolean): Promise<string> {
+  const health = { states: () => new Map([["", isLeading]]), onChange: () => () => {} };
+  const door = await openGrpcDoor({ services: [], health });
+  onTestFinished(() => door.close());
+  return `http://127.0.0.1:${door.port}`;
+}
+
+function configOf(urls: Record<"gateway" | "dag" | "world", readonly string[]>) {
+  const list = (own: readonly string[]) => `[${own.join(", ")}]`;
+  return loadConfig({
+    cwd: "/",
+    env: {
+      QMTL__STORAGE: "{kind: postgres, dsn: {env: DSN}}",
+      QMTL__SDK__GATEWAY_URL: list(urls.gateway),
+      QMTL__GATEWAY__DAG_MANAGER_URL: list(urls.dag),
+      QMTL__GATEWAY__WORLD_SERVICE_URL: list(urls.world),
+    },
+  });
+}
+
+test("each address of a service is told as the leader, a standby, or one that does not answer", async () => {
+  const [leader, standby] = [await openProcess(true), await openProcess(false)];
+  const [port] = await freePorts(1);
+  const nobody = `http://127.0.0.1:${port}`;
+  const config = configOf({ gateway: [leader], dag: [standby, leader], world: [standby, nobody] });
+
+  const checks = await checkLeaders(config);
+
+  expect(checks.map(({ name, status, detail }) => [name, status, detail])).toEqual([
+    ["gateway instances", "ok", `${leader} leads`],
+    ["DAG Manager instances", "ok", `${standby} standby; ${leader} leads`],
+    ["WorldService instances", "warning", `${standby} standby; ${nobody} does not answer`],
+  ]);
+  expect(checks[2]?.fix).toContain("gateway.world_service_url");
+});
+
+test("one process over a data folder has no instances to tell of", async () => {
+  expect(await checkLeaders(loadConfig({ cwd: "/", env: {} }))).toEqual([]);
+});

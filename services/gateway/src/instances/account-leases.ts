@@ -1,0 +1,226 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import type { SqlWrite } from "../store/writes.ts";
+import {
+  type AccountEpochs,
+  type AccountHolder,
+  epochsStand,
+  type GatewayProcess,
+  migrateAccountLeases,
+  readAccountHolders,
+  releaseAccounts,
+  renewAccounts,
+  takeAccounts,
+} from "./account-lease-store.ts";
+import { LeasedDb } from "./leased-db.ts";
+
+export interface AccountLeasesOptions {
+  /** Database with schema `gateway`. */
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Accounts of the configuration. */
+  readonly accountIds: readonly string[];
+  readonly gatewayId: string;
+  /** How long a gateway that does not renew keeps its accounts, milliseconds. @default 2000 */
+  readonly leaseMs?: number;
+  /** How often it renews, milliseconds. @default 500 */
+  readonly renewMs?: number;
+}
+
+/** How long a silent gateway keeps its accounts, milliseconds. */
+export const accountLeaseMsDefault = 2_000;
+const renewMsDefault = 500;
+/** Nothing is written before the accounts are taken. */
+const neverHeld: SqlWrite = { sql: "false", params: [] };
+/** How often a holder is looked at that may be dead, milliseconds. */
+const lookMs = 100;
+
+/**
+ * The accounts this process trades, as leases in the database: no two gateways trade one account. On PGlite no other
+ * process can, for the data folder is locked: there the lease is taken from whoever had it and is not renewed.
+ */
+export class AccountLeases {
+  /** Resolves when another gateway holds an account that was taken here: this one writes nothing more. */
+  readonly lost: Promise<QmtlError>;
+  readonly #options: Required<AccountLeasesOptions>;
+  readonly #process: GatewayProcess;
+  readonly #stopping = new AbortController();
+  #epochs: AccountEpochs = new Map();
+  #guard: SqlWrite = neverHeld;
+  #isHeld = false;
+  #keeping: Promise<void> | undefined;
+  #onLost: (refusal: QmtlError) => void = () => {};
+
+  private constructor(options: AccountLeasesOptions) {
+    const { clock, gatewayId } = options;
+    this.#options = { leaseMs: accountLeaseMsDefault, renewMs: renewMsDefault, ...options };
+    this.lost = new Promise((resolve) => {
+      this.#onLost = resolve;
+    });
+    this.#process = {
+      holder: randomUUID(),
+      gatewayId,
+      host: hostname(),
+      pid: process.pid,
+      startTimeMs: Math.round(clock.nowMs() - process.uptime() * 1_000),
+    };
+  }
+
+  /** Makes the table; takes nothing yet. */
+  static async open(options: AccountLeasesOptions): Promise<AccountLeases> {
+    await migrateAccountLeases(options.db);
+    return new AccountLeases(options);
+  }
+
+  /** True where another process could hold the accounts. */
+  get isShared(): boolean {
+    return this.#options.db.kind === "postgres" && this.#options.accountIds.length > 0;
+  }
+
+  get isHeld(): boolean {
+    return this.#isHeld;
+  }
+
+  /** Epochs of the accounts that are held. */
+  get epochs(): AccountEpochs {
+    return this.#epochs;
+  }
+
+  /**
+   * Takes all accounts, and renews them from then on. One that was left by a dead process is taken when its lease ends, which this waits for; resolves
+   * to the holder of one that lives, seen by its renewal.
+   */
+  async take(): Promise<AccountHolder | undefined> {
+    const { clock, accountIds, db } = this.#options;
+    let seen: ReadonlyMap<string, number> | undefined;
+    const beganMs = clock.monotonicMs();
+    while (!(await this.#tryToTake())) {
+      const holders = await readAccountHolders(db, accountIds);
+      // When each of the leases would end, by a clock that both looks share.
+      const passedMs = clock.monotonicMs() - beganMs;
+      const ends = new Map(
+        holders.map((one) => [`${one.accountId} ${one.holder}`, passedMs + one.remainingMs]),
+      );
+      const alive = holders.find((one) => {
+        const endedBefore = seen?.get(`${one.accountId} ${one.holder}`);
+        return endedBefore !== undefined && isLater(ends, one, endedBefore);
+      });
+      if (alive !== undefined) return alive;
+      seen = seen ?? ends;
+      await sleep(clock, lookMs, this.#stopping.signal);
+      if (this.#stopping.signal.aborted) return holders[0];
+    }
+    return undefined;
+  }
+
+  /** Waits until all accounts are free, and takes and renews them; false when it was stopped before. */
+  async takeWhenFree(): Promise<boolean> {
+    const { clock, renewMs, db, accountIds, logger } = this.#options;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      let waitMs = renewMs;
+      try {
+        if (await this.#tryToTake()) return true;
+        const holders = await readAccountHolders(db, accountIds);
+        // As soon as the last of them ends, unless they renew.
+        waitMs = Math.min(renewMs, Math.max(0, ...holders.map((one) => one.remainingMs)) + 1);
+      } catch (error) {
+        logger.warn("the leases of the accounts could not be looked at", { error });
+      }
+      await sleep(clock, waitMs, signal);
+    }
+    return false;
+  }
+
+  /** The database as the order router may write to it. */
+  guarded(db: Db): Db {
+    if (!this.isShared) return db;
+    return new LeasedDb(db, { guard: () => this.#guard, refusal: () => this.refusal() });
+  }
+
+  /** The refusal of who does not hold the accounts; it names the holder. */
+  async refusal(): Promise<QmtlError> {
+    const { db, accountIds } = this.#options;
+    const holders = await readAccountHolders(db, accountIds).catch(() => []);
+    return accountHeld(holders.find((one) => one.holder !== this.#process.holder));
+  }
+
+  /** Gives the accounts back. May be called twice. */
+  async stop(): Promise<void> {
+    const { db, logger } = this.#options;
+    this.#stopping.abort();
+    await this.#keeping;
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    await releaseAccounts(db, this.#epochs).catch((error: unknown) => {
+      logger.warn("the accounts were not given back; their leases run out", { error });
+    });
+  }
+
+  async #tryToTake(): Promise<boolean> {
+    const { db, accountIds, leaseMs } = this.#options;
+    const force = db.kind === "pglite";
+    const epochs = await takeAccounts(db, accountIds, this.#process, { leaseMs, force });
+    if (epochs === undefined) return false;
+    this.#epochs = epochs;
+    this.#guard = epochsStand(epochs);
+    this.#isHeld = true;
+    if (this.isShared) this.#keeping ??= this.#renew();
+    return true;
+  }
+
+  async #renew(): Promise<void> {
+    const { clock, db, leaseMs, renewMs, logger } = this.#options;
+    const { signal } = this.#stopping;
+    let hasFailed = false;
+    for (;;) {
+      await sleep(clock, renewMs, signal);
+      if (signal.aborted) return;
+      try {
+        if (!(await renewAccounts(db, this.#epochs, leaseMs))) break;
+        hasFailed = false;
+      } catch (error) {
+        // Nobody else can take them while the database is away; whether somebody did is seen at the next renewal.
+        if (!hasFailed) logger.warn("the leases of the accounts were not renewed", { error });
+        hasFailed = true;
+      }
+    }
+    this.#isHeld = false;
+    this.#onLost(await this.refusal());
+  }
+}
+
+/** Allowance for the rounding of two looks, milliseconds. */
+const roundingMs = 20;
+
+function isLater(
+  ends: ReadonlyMap<string, number>,
+  { accountId, holder }: AccountHolder,
+  endedBefore: number,
+): boolean {
+  return (ends.get(`${accountId} ${holder}`) ?? 0) > endedBefore + roundingMs;
+}
+
+/** NOT_LEADER with the name of who holds the account. */
+export function accountHeld(holder: AccountHolder | undefined): QmtlError {
+  if (holder === undefined) {
+    return new QmtlError("NOT_LEADER", "another gateway holds the accounts", { retryAfterMs: 500 });
+  }
+  const { accountId, gatewayId, host, pid } = holder;
+  const started = new Date(holder.startTimeMs).toISOString();
+  const message = `account ${accountId} is held by ${gatewayId}: process ${pid} on ${host}, started ${started}`;
+  return new QmtlError("NOT_LEADER", message, {
+    retryAfterMs: 500,
+    metadata: {
+      account_id: accountId,
+      gateway_id: gatewayId,
+      host,
+      pid: String(pid),
+      start_time: started,
+    },
+  });
+}

@@ -1,0 +1,110 @@
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
+import { loadConfig } from "@qmtl/sdk/config";
+import { ChannelTransport, connectTo } from "@qmtl/sdk/rpc";
+import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openEmbeddedBus } from "@qmtl/service-kit/bus";
+import { openPostgres } from "@qmtl/service-kit/db";
+import { describePostgres, freePorts } from "@qmtl/service-kit/testing";
+import { expect, onTestFinished, test } from "vitest";
+import { takeAccounts } from "./account-lease-store.ts";
+import { createLeasedGateway, type LeasedGateway } from "./leased-gateway.ts";
+
+const gatewayKey = { gatewayId: "gateway-1", secret: new Uint8Array(32).fill(7) };
+const config = loadConfig({ cwd: "/", env: { QMTL__ACCOUNTS: "{main: {}}" } });
+
+/** A gateway in its own connections, its peers nobody: a process of its own but for the memory. */
+async function openGateway(dsn: string, standby: boolean) {
+  const opened = new AsyncDisposableStack();
+  onTestFinished(() => opened.disposeAsync());
+  const open = async (schema: string) =>
+    opened.use(await openPostgres({ dsn, schema, connectionsMax: 4 }));
+  const db = await open("gateway");
+  const bus = await openEmbeddedBus({ db: await open("bus"), pollMs: 50 });
+  opened.defer(() => bus.close());
+  const [dag, world] = await freePorts(2);
+  const gateway = await createLeasedGateway({
+    ...{ db, paperDb: await open("paper"), bus, config, gatewayKey, standby },
+    clock: systemClock,
+    logger: silentLogger,
+    peers: {
+      dagManagerUrl: `http://127.0.0.1:${dag}`,
+      worldServiceUrl: `http://127.0.0.1:${world}`,
+    },
+  });
+  opened.defer(() => gateway.stop());
+  const { services, checkTicket, leading } = gateway;
+  const door = opened.use(
+    await openGrpcDoor({ services, checkTicket, health: leading!.healthOf(services) }),
+  );
+  const url = `http://127.0.0.1:${door.port}`;
+  const connection = opened.use(connectTo(url, { repeatableMethods: [] }));
+  const channel = new ChannelTransport(url);
+  opened.defer(async () => channel.close());
+  return { db, gateway, connection, health: () => channel.health(20_000) };
+}
+
+/** Resolves when the gateway leads, or leads no more. */
+function until(gateway: LeasedGateway, isLeading: boolean): Promise<void> {
+  const leading = gateway.leading!;
+  return new Promise((resolve) => {
+    const look = () => leading.isLeading === isLeading && resolve();
+    leading.onChange(look);
+    look();
+  });
+}
+
+describePostgres("two gateways on one account", (server) => {
+  test("the second is refused at start, naming the first", async () => {
+    const dsn = await server().createDatabase();
+    const first = await openGateway(dsn, false);
+    await first.gateway.start();
+    const second = await openGateway(dsn, false);
+
+    await expect(second.gateway.start()).rejects.toMatchObject({
+      reason: "NOT_LEADER",
+      metadata: { account_id: "main", gateway_id: "gateway-1", pid: String(process.pid) },
+    });
+    expect(await first.health()).toBe("serving");
+  }, 60_000);
+
+  test("a standby refuses every call but what it is, and takes over when the first gives up", async () => {
+    const dsn = await server().createDatabase();
+    const first = await openGateway(dsn, false);
+    await first.gateway.start();
+    const second = await openGateway(dsn, true);
+    await second.gateway.start();
+    const ask = () => second.connection.client(GatewayService).listEvents({});
+    expect(await second.health()).toBe("not serving");
+    await expect(ask()).rejects.toMatchObject({ reason: "NOT_LEADER", code: 14 });
+    const { capabilities } = await second.connection.client(SystemService).getCapabilities({});
+    expect(capabilities?.serverVersion).not.toBe("");
+
+    await first.gateway.stop();
+    await until(second.gateway, true);
+
+    expect(await second.health()).toBe("serving");
+    await expect(ask()).resolves.toBeDefined();
+  }, 60_000);
+
+  test("a gateway that was deposed ends for good, or stands by and comes back", async () => {
+    const dsn = await server().createDatabase();
+    const taker = { holder: "x", gatewayId: "gateway-2", host: "h", pid: 1, startTimeMs: 0 };
+    const depose = (leaseMs: number, at: typeof first) =>
+      takeAccounts(at.db, ["main"], taker, { leaseMs, force: true });
+    const first = await openGateway(dsn, false);
+    await first.gateway.start();
+    await depose(0, first);
+    expect(await first.gateway.lost).toMatchObject({ metadata: { gateway_id: "gateway-2" } });
+    expect(await first.health()).toBe("not serving");
+
+    const second = await openGateway(dsn, true);
+    await second.gateway.start();
+    const lost = until(second.gateway, false);
+    await depose(300, second);
+    await lost;
+    await until(second.gateway, true);
+
+    expect(await second.health()).toBe("serving");
+  }, 60_000);
+});

@@ -26,12 +26,24 @@ if (major < 24) {
     process.stderr.write(`qmtl needs Node 24 or newer; this is ${process.version}, and the pinned one is not installed\n`);
     process.exit(2);
   }
-  const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], { stdio: "inherit" });
+  // The channel tells the program when this process is gone, also where it was killed and could not pass that on.
+  const child = spawn(node, [...process.execArgv, ...process.argv.slice(1)], {
+    stdio: ["inherit", "inherit", "inherit", "ipc"],
+    env: { ...process.env, QMTL_WRAPPER_PID: String(process.pid) },
+  });
   // Whoever stops this process means the program. Ctrl-C on a terminal reaches both: that sends it to the whole group.
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   process.on("SIGINT", () => process.stdin.isTTY || child.kill("SIGINT"));
   const [code, signal] = await once(child, "exit");
   process.exit(code ?? 128 + constants.signals[signal]);
+}
+
+if (process.env.QMTL_WRAPPER_PID !== undefined) {
+  const end = () => process.kill(process.pid, "SIGKILL");
+  process.once("disconnect", end);
+  process.channel?.unref();
+  if (process.env.QMTL_WRAPPER_PID !== String(process.ppid)) end(); // it was gone before this listened
+  delete process.env.QMTL_WRAPPER_PID; // not for what this starts
 }
 
 // The reader of a pipe has seen enough, as `head` does: no failure, and nobody is left to tell.

@@ -42,6 +42,10 @@ export function isoTime(milliseconds: number | bigint): string {
 
 const HINTS: Readonly<Record<string, string>> = {
   PEER_UNAVAILABLE: "is the platform running? start it with `qmtl up`, or set --gateway-url",
+  STORE_UNAVAILABLE:
+    "start the database again, then repeat the command; `qmtl doctor` knocks at it",
+  DB_UNAVAILABLE: "start the database of storage.dsn, or set storage.kind: embedded",
+  BUS_UNAVAILABLE: "start the broker of bus.brokers, or set bus.kind: embedded",
   CONFIG_INVALID: "`qmtl config explain KEY` tells what a key takes, without KEY all there are",
   CONFIG_NOT_FOUND: "name another with --config, or leave it out: then qmtl.yml here is taken",
   SOURCE_NOT_FOUND: "sources stand in the qmtl.yml of the platform; `qmtl config explain sources`",

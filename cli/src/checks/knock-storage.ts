@@ -1,5 +1,6 @@
 import { connect } from "node:net";
 import { type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
+import type { Queryable } from "@qmtl/service-kit/db";
 import { type Check, messageOf } from "./check.ts";
 import type { ClockReading } from "./check-clock.ts";
 
@@ -13,6 +14,8 @@ export interface DatabaseAnswer {
   readonly check: Check;
   /** Its time of day; undefined when it did not answer. */
   readonly reading?: ClockReading;
+  /** Who leads, as the database has it; absent when it did not answer. */
+  readonly leaders?: readonly Check[];
 }
 
 /** Logs in at the PostgreSQL of `storage.dsn`, and asks its version and time. Changes nothing. */
@@ -43,7 +46,10 @@ export async function knockDatabase(
     const reading = { of: "the database", theirMs, ourMs: (before + nowMs()) / 2 };
     const major = Math.floor(version / 10_000);
     const detail = `PostgreSQL ${major} answers`;
-    if (major >= postgresMajorMin) return { check: { name, status: "ok", detail }, reading };
+    const leaders = await leaderChecks(db);
+    if (major >= postgresMajorMin) {
+      return { check: { name, status: "ok", detail }, reading, leaders };
+    }
     const fix = `needs PostgreSQL ${postgresMajorMin} or newer`;
     return { check: { name, status: "error", detail, fix }, reading };
   } catch (failure) {
@@ -51,6 +57,37 @@ export async function knockDatabase(
     const fix = "start the server, mend storage.dsn, or set storage.kind: embedded";
     return { check: { name, status: "error", detail, fix } };
   }
+}
+
+/** Where each service that has one leader writes down who leads. */
+const LEADERS = [
+  { name: "DAG Manager leader", table: "dag.leadership", owner: "owner", until: "until" },
+  { name: "WorldService leader", table: "world.leadership", owner: "holder", until: "expires_at" },
+] as const;
+
+/** Who leads now. Nobody is no fault where nothing runs; a table that is not there was never written. */
+async function leaderChecks(db: Queryable): Promise<Check[]> {
+  const checks: Check[] = [];
+  for (const { name, table, owner, until } of LEADERS) {
+    const [there] = await db.query<{ there: boolean }>(
+      "select to_regclass($1) is not null as there",
+      [table],
+    );
+    if (there?.there !== true) continue;
+    const [row] = await db.query<{ owner: string; left_ms: number }>(
+      `select ${owner} as owner, (extract(epoch from ${until} - now()) * 1000)::int8 as left_ms from ${table}`,
+    );
+    if (row === undefined) {
+      checks.push({ name, status: "ok", detail: "nobody: none runs" });
+    } else if (row.left_ms < 0) {
+      const ago = (-row.left_ms / 1_000).toFixed(1);
+      const detail = `nobody since ${ago} s; the last one was ${row.owner}`;
+      checks.push({ name, status: "warning", detail, fix: "start one" });
+    } else {
+      checks.push({ name, status: "ok", detail: row.owner });
+    }
+  }
+  return checks;
 }
 
 /** Connects to each Kafka broker of `bus.brokers`, and asks those that answer for the cluster. Changes nothing. */

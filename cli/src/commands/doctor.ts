@@ -6,6 +6,7 @@ import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
 import { checkDataFolder } from "../checks/check-data-folder.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkEnvironment } from "../checks/check-environment.ts";
+import { checkHealth } from "../checks/check-health.ts";
 import { checkLeaders } from "../checks/check-leaders.ts";
 import { checkNode } from "../checks/check-node.ts";
 import { checkPorts } from "../checks/check-ports.ts";
@@ -19,7 +20,9 @@ import { ExitCode } from "../exit-codes.ts";
 export function addDoctorCommand(program: Command): void {
   program
     .command("doctor")
-    .description("check Node, versions, configuration, ports, database, broker and clock")
+    .description(
+      "check Node, versions, configuration, ports, services, leaders, database, broker, disk and clock",
+    )
     .addHelpText(
       "after",
       "\nExample:\n  qmtl doctor --config qmtl.yml\n\nChanges nothing. Ends with 1 when something is broken; a platform that is not running is no fault.",
@@ -50,8 +53,10 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
     ...checkDeprecated(config, options.config === undefined ? {} : { path: options.config }),
     platformCheck(gateway),
     ...(await checkLeaders(config)),
+    ...(gateway.isThere ? await checkHealth(config) : []),
     ...(await checkPorts(config, gateway.isThere)),
     config.storage.kind === "embedded" ? checkDataFolder(config, gateway.isThere) : database.check,
+    ...(database.leaders ?? []),
     await knockBrokers(config),
     checkClock(Date.now(), readings),
   ];

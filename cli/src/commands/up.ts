@@ -2,8 +2,12 @@ import { loadConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { accountHeldRefusal } from "../account-held.ts";
 import type { GlobalOptions } from "../command-settings.ts";
-import { printJson } from "../print.ts";
+import { printJson, printNote } from "../print.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
+
+/** Said once: nothing else would tell that another user of the machine may halt and trade. */
+const OPEN_NOTE =
+  "no keys are configured: whoever can log in on this machine may call the platform as owner; other machines cannot reach it. `qmtl config explain security.keys` says how to change that";
 
 /** `qmtl up`: the whole platform in this process, with its data in a folder. */
 export function addUpCommand(program: Command): void {
@@ -32,6 +36,8 @@ export function addUpCommand(program: Command): void {
         });
       });
       const stopped = untilStopped();
+      if (Object.keys(config.security.keys).length === 0)
+        printNote(OPEN_NOTE, options.json === true);
       if (options.json) printJson({ event: "ready", ...platform.addresses });
       else {
         console.log(

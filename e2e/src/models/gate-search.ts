@@ -155,7 +155,7 @@ function serviceKey(x: ModelState, config: GateModelConfig): string {
     const isGone = !x.sessions.some((one) => one.state.identity.sessionId === s.sessionId);
     if (isGone && alive === 0 && heard === deadMs) return "";
     const acks = [s.ackedFence === row.fence, s.ackedRevision === row.revision];
-    const grant = [s.grantedRevision > 0, s.grantedRevision >= row.requiredRevision];
+    const grant = [s.grantedRevision > 0, s.answeredRevision >= row.requiredRevision];
     const seq = seqRank(x, s.sessionId, s.lastSeq);
     return `${s.sessionId},${alive},${heard},${acks},${grant},${seq}`;
   });

@@ -39,9 +39,21 @@ function decodedText(text: string): string {
   }
 }
 
+/**
+ * The status code, but UNAVAILABLE for a call whose connection broke under way. grpc-js reports that as INTERNAL, or as
+ * CANCELLED where the other side reset the stream; nobody here gave the call up, and nothing is wrong with it.
+ */
+function codeOf({ code, details }: GrpcStatus): Code {
+  if (!isCode(code)) return Code.Unknown;
+  const isBroken =
+    (code === Code.Internal && details.startsWith("Received RST_STREAM with code")) ||
+    (code === Code.Canceled && details === "Call cancelled");
+  return isBroken ? Code.Unavailable : code;
+}
+
 /** A failed grpc-js call as ConnectError with its details. The text of the details wins: it was never escaped. */
 export function connectErrorFromGrpc(failure: GrpcStatus): ConnectError {
-  const code = isCode(failure.code) ? failure.code : Code.Unknown;
+  const code = codeOf(failure);
   const error = new ConnectError(
     decodedText(failure.details),
     code,

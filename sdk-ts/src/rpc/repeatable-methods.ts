@@ -50,6 +50,7 @@ export const REPEATABLE_METHODS: readonly string[] = [
   "qmtl.world.v1.ActivationService/Deactivate",
   "qmtl.world.v1.ActivationService/UpdateActivation",
   "qmtl.world.v1.ActivationService/Apply",
+  "qmtl.world.v1.ActivationService/PlanApply",
   "qmtl.world.v1.ActivationService/CancelApply",
   "qmtl.world.v1.ActivationService/GetApplyRun",
   "qmtl.world.v1.ActivationService/ListApplyRuns",

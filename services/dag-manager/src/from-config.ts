@@ -6,6 +6,7 @@ import {
   LeadershipMonitor,
   type Logger,
   type Metrics,
+  processName,
   type ServedService,
   systemService,
 } from "@qmtl/service-kit";
@@ -70,7 +71,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   await migrateOutbox(db);
   await migrateTopics(db);
   await bus.ensureTopics([{ topic: controlTopic }]);
-  const ownerId = randomUUID();
+  const ownerId = `${processName()}/${randomUUID()}`;
   const relay = new OutboxRelay({ db, bus, ownerId, logger, metrics, clock });
   const isShared = db.kind === "postgres";
   const leading = isShared

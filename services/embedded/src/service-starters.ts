@@ -6,9 +6,11 @@ import {
   type Clock,
   createPrincipalCheck,
   type GatewayKey,
+  joinedHealth,
   type LeadershipMonitor,
   type Logger,
   type Metrics,
+  type OutageLog,
   type RunningService,
   type RunServiceOptions,
   runService,
@@ -16,6 +18,7 @@ import {
   type ServerTls,
 } from "@qmtl/service-kit";
 import { createWorldService } from "@qmtl/world-service";
+import { ServiceHealth } from "./service-health.ts";
 import type { Storage } from "./storage.ts";
 
 /** What each service is started with, in one process or in its own. */
@@ -23,7 +26,10 @@ export interface StartContext {
   readonly config: QmtlConfig;
   readonly storage: Storage;
   readonly clock: Clock;
+  /** Leaves out lines that only repeat an outage. */
   readonly logger: Logger;
+  /** What is down, for the log and for health. */
+  readonly outages: OutageLog;
   readonly metrics: Metrics;
   /** Keys of callers. */
   readonly keys: readonly ApiKey[];
@@ -52,7 +58,7 @@ export interface RunningInstance {
 export async function startDagManager(context: StartContext): Promise<RunningInstance> {
   const { config, storage } = context;
   const dag = await createDagManager({ ...commonOf(context), db: storage.db("dag") });
-  const service = await started(dag, {
+  const service = await started(context, dag, {
     ...doorBehind(context),
     name: "dag-manager",
     services: dag.services,
@@ -67,7 +73,7 @@ export async function startDagManager(context: StartContext): Promise<RunningIns
 export async function startWorldService(context: StartContext): Promise<RunningInstance> {
   const { config, storage } = context;
   const world = await createWorldService({ ...commonOf(context), db: storage.db("world") });
-  const service = await started(world, {
+  const service = await started(context, world, {
     ...doorBehind(context),
     name: "world-service",
     services: world.services,
@@ -106,9 +112,11 @@ export async function startGateway(
     paperDb: storage.db("paper"),
     gatewayKey: peers.key,
     peers,
+    outages: context.outages,
   });
-  const service = await started(gateway, {
+  const service = await started(context, gateway, {
     name: "gateway",
+    peers: ["dag-manager", "world-service"],
     services: gateway.services,
     ...healthOf(gateway),
     schemaRange: gateway.schemaRange,
@@ -124,16 +132,28 @@ export async function startGateway(
   return { service, leading: gateway.leading, lost: gateway.lost };
 }
 
+type DoorSettings = Omit<RunServiceOptions, "onStop"> & {
+  /** Services behind a gateway, for its health. @default none */
+  readonly peers?: readonly string[];
+};
+
 /** Starts what does the work, then opens its doors; if those cannot be opened the work is stopped again. */
 async function started(
+  { storage, outages, clock }: StartContext,
   service: { start(): Promise<void>; stop(): Promise<void> },
-  door: Omit<RunServiceOptions, "onStop">,
+  { peers = [], health: leading, ...door }: DoorSettings,
 ): Promise<RunningService> {
+  const depends = new ServiceHealth({ storage, outages, clock, services: door.services, peers });
+  const health = leading === undefined ? depends : joinedHealth([leading, depends]);
+  const stop = async () => {
+    depends[Symbol.dispose]();
+    await service.stop();
+  };
   try {
     await service.start();
-    return await runService({ ...door, onStop: () => service.stop() });
+    return await runService({ ...door, health, onStop: stop });
   } catch (failure) {
-    await service.stop();
+    await stop();
     throw failure;
   }
 }

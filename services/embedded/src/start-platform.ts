@@ -8,6 +8,7 @@ import {
   failpoints,
   type GatewayKey,
   type Logger,
+  OutageLog,
   type RunningService,
   systemClock,
 } from "@qmtl/service-kit";
@@ -67,8 +68,9 @@ export async function startPlatform(
   const keys = apiKeysFromConfig(config);
   failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode: config.test.test_mode });
   await using started = new AsyncDisposableStack();
-  const logger = createLogger({ level: config.telemetry.log_level, name: "qmtl" });
-  const storage = await openStorage(config, logger);
+  const outages = new OutageLog(createLogger({ level: config.telemetry.log_level, name: "qmtl" }));
+  const logger = outages.quiet();
+  const storage = await openStorage(config, outages);
   started.defer(() => storage.close());
   // Before anything else: a DAG Manager that took the lead here would be of no use to the gateway elsewhere.
   const leases = await takeAccounts(config, storage, logger, options);
@@ -79,6 +81,7 @@ export async function startPlatform(
     storage,
     clock: systemClock,
     logger,
+    outages,
     metrics: createMetrics({ processMetrics: config.telemetry.metrics_port !== null }),
     keys,
     gateways: [key],

@@ -6,6 +6,7 @@ import {
   failpoints,
   type GatewayKey,
   type LeadershipMonitor,
+  OutageLog,
   systemClock,
 } from "@qmtl/service-kit";
 import { connectOutboxPeer, type EventSource } from "@qmtl/service-kit/bus";
@@ -66,16 +67,23 @@ export async function startService(
   const gateways = gatewayKeysOfMachine(config);
   failpoints.arm({ spec: process.env.QMTL_FAILPOINT, testMode: config.test.test_mode });
   await using started = new AsyncDisposableStack();
-  const logger = createLogger({ level: config.telemetry.log_level, name: `qmtl ${name}` });
+  const outages = new OutageLog(
+    createLogger({ level: config.telemetry.log_level, name: `qmtl ${name}` }),
+  );
+  const logger = outages.quiet();
   const peers = () => peersOf(name, config, gateways);
-  const storage = await openServiceStorage(config, logger, { service: name, peers, ...kept[name] });
+  const storage = await openServiceStorage(config, outages, {
+    service: name,
+    peers,
+    ...kept[name],
+  });
   started.defer(() => storage.close());
   const clock = systemClock;
   const metrics = createMetrics({
     service: name,
     processMetrics: config.telemetry.metrics_port !== null,
   });
-  const context = { config, storage, clock, logger, metrics, keys, gateways, tls };
+  const context = { config, storage, clock, logger, outages, metrics, keys, gateways, tls };
   const { service, leading, lost = never } = await starters[name](context, options);
   started.defer(() => service.stop());
   const page = await openPage(config, metrics);

@@ -1,6 +1,6 @@
 import { type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Logger } from "@qmtl/service-kit";
+import { DATABASE, EVENT_BUS, type OutageLog } from "@qmtl/service-kit";
 import {
   type EventBus,
   type EventSource,
@@ -15,6 +15,8 @@ export interface Storage {
   /** The database of a service, by its schema; each schema is opened once. */
   db(schema: string): Db;
   readonly bus: EventBus;
+  /** Folder of the embedded databases; undefined where a server keeps them. */
+  readonly folder: string | undefined;
   /** Closes the bus, then the databases. */
   close(): Promise<void>;
 }
@@ -23,15 +25,16 @@ const schemas = ["dag", "world", "gateway", "paper", "bus"] as const;
 
 /**
  * Opens what `storage:` and `bus:` of the configuration name, for all services in one process; those need no `direct`
- * bus, since one log is enough for them. DATA_FOLDER_LOCKED when the folder is in use.
+ * bus, since one log is enough for them. Whether servers answer is told to `outages`. DATA_FOLDER_LOCKED when the folder
+ * is in use.
  */
-export function openStorage(config: QmtlConfig, logger: Logger): Promise<Storage> {
-  return opened(async (stack) => {
-    const db = await openDatabases(stack, config, config.storage.data_dir, schemas);
+export function openStorage(config: QmtlConfig, outages: OutageLog): Promise<Storage> {
+  return opened(config, config.storage.data_dir, async (place) => {
+    const db = await openDatabases(place, schemas, outages);
     const bus =
       config.bus.kind === "kafka"
-        ? await openKafka(config)
-        : await openEmbeddedBus({ db: db("bus"), logger });
+        ? await openKafka(config, outages)
+        : await openEmbeddedBus({ db: db("bus"), logger: outages.quiet() });
     return { db, bus };
   });
 }
@@ -53,18 +56,17 @@ export interface ServiceStorage {
  */
 export function openServiceStorage(
   config: QmtlConfig,
-  logger: Logger,
+  outages: OutageLog,
   service: ServiceStorage,
 ): Promise<Storage> {
-  return opened(async (stack) => {
+  return opened(config, serviceFolder(config, service.service), async (place) => {
     const { busSchema, peers } = service;
     const isKafka = config.bus.kind === "kafka";
     const own = isKafka ? service.schemas : [...service.schemas, busSchema];
-    const dataDir = serviceFolder(config, service.service);
-    const db = await openDatabases(stack, config, dataDir, own);
+    const db = await openDatabases(place, own, outages);
     const bus = isKafka
-      ? await openKafka(config)
-      : await openDirectBus({ db: db(busSchema), peers: peers(), logger });
+      ? await openKafka(config, outages)
+      : await openDirectBus({ db: db(busSchema), peers: peers(), logger: outages.quiet() });
     return { db, bus };
   });
 }
@@ -74,21 +76,30 @@ export function serviceFolder(config: QmtlConfig, service: string): string {
   return `${config.storage.data_dir}-${service}`;
 }
 
+/** Where databases are opened, and what closes them again. */
+interface Place {
+  readonly storage: QmtlConfig["storage"];
+  readonly dataDir: string;
+  readonly stack: AsyncDisposableStack;
+}
+
 async function opened(
-  open: (stack: AsyncDisposableStack) => Promise<Pick<Storage, "db" | "bus">>,
+  { storage }: QmtlConfig,
+  dataDir: string,
+  open: (place: Place) => Promise<Pick<Storage, "db" | "bus">>,
 ): Promise<Storage> {
   await using stack = new AsyncDisposableStack();
-  const { db, bus } = await open(stack);
+  const { db, bus } = await open({ storage, dataDir, stack });
   stack.defer(() => bus.close());
   const all = stack.move();
-  return { db, bus, close: () => all.disposeAsync() };
+  const folder = storage.kind === "embedded" ? dataDir : undefined;
+  return { db, bus, folder, close: () => all.disposeAsync() };
 }
 
 async function openDatabases(
-  stack: AsyncDisposableStack,
-  { storage }: QmtlConfig,
-  dataDir: string,
+  { storage, dataDir, stack }: Place,
   names: readonly string[],
+  outages: OutageLog,
 ): Promise<(schema: string) => Db> {
   const dbs = new Map<string, Db>();
   if (storage.kind === "embedded") {
@@ -98,8 +109,9 @@ async function openDatabases(
   } else {
     if (!storage.dsn) throw new QmtlError("CONFIG_INVALID", "storage.dsn is missing");
     const dsn = resolveSecret(storage.dsn, { key: "storage.dsn" });
+    const monitor = outages.monitor(DATABASE);
     for (const schema of names) {
-      const db = await openPostgres({ dsn, schema });
+      const db = await openPostgres({ dsn, schema, monitor });
       stack.defer(() => db.close());
       dbs.set(schema, db);
     }
@@ -111,6 +123,8 @@ async function openDatabases(
   };
 }
 
-function openKafka({ bus }: QmtlConfig): Promise<EventBus> {
-  return openKafkaBus({ brokers: bus.brokers, clientId: "qmtl", topicPrefix: bus.topic_prefix });
+function openKafka({ bus }: QmtlConfig, outages: OutageLog): Promise<EventBus> {
+  const { brokers, topic_prefix: topicPrefix } = bus;
+  const monitor = outages.monitor(EVENT_BUS);
+  return openKafkaBus({ brokers, clientId: "qmtl", topicPrefix, monitor });
 }

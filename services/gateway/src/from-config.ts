@@ -14,6 +14,7 @@ import {
   type GatewayKey,
   type Logger,
   type Metrics,
+  type OutageLog,
   type SchemaRangeOf,
   type ServedService,
   serve,
@@ -38,6 +39,7 @@ import type { OpenOrderHalf, OrderHalf } from "./order-half.ts";
 import { openOrderHalf } from "./orders-from-config.ts";
 import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
+import { PeerProbe } from "./peers/peer-probe.ts";
 import type { OrderPath } from "./ports.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
@@ -50,6 +52,9 @@ import { DecisionCache } from "./worlds/decision-cache.ts";
 
 /** Version of this software. */
 const serverVersion = "0.1.0";
+/** Names of the services behind, in refusals, logs and health. */
+const dagManagerName = "dag-manager";
+const worldServiceName = "world-service";
 
 export interface GatewayDeps {
   /** Database with schema `gateway`. */
@@ -69,6 +74,8 @@ export interface GatewayDeps {
     readonly ca?: Uint8Array | undefined;
   };
   readonly metrics?: Metrics;
+  /** Told when a peer is down. @default nobody */
+  readonly outages?: OutageLog;
   /** @default the order path over the accounts of the configuration */
   readonly openOrders?: OpenOrderHalf;
   /** @default random UUIDs */
@@ -95,9 +102,10 @@ export interface Gateway {
 /** The Gateway over its database, bus and peers: migrates the schema, and wires everything. */
 export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const parts = await openParts(deps);
-  const { feeds, worker, hub, orders, relay, dag, world, keys } = parts;
+  const { feeds, worker, hub, orders, relay, dag, world, keys, probe } = parts;
   const services = servicesOf(deps, parts);
   const stop = async () => {
+    await probe.stop();
     feeds.close();
     await worker.stop();
     await hub.stop();
@@ -125,6 +133,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       await prepare();
       await worker.start();
       openBarriers(deps.config, feeds, deps.logger);
+      probe.start();
     },
     stop() {
       stopping ??= stop();
@@ -168,8 +177,13 @@ async function openBase(deps: GatewayDeps) {
   const ttlSeconds = config.gateway.ticket_ttl_seconds;
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
   const relay = new OutboxRelay({ db, bus, ownerId: newId(), logger, metrics, clock });
-  const dag = new Peer("dag-manager", deps.peers.dagManagerUrl, { clock, gatewayKey, ca });
-  const world = new Peer("world-service", deps.peers.worldServiceUrl, { clock, gatewayKey, ca });
+  const peerAt = (name: string, url: string) => {
+    const monitor = deps.outages?.monitor(name);
+    return new Peer(name, url, { clock, gatewayKey, ca, ...(monitor && { monitor }) });
+  };
+  const dag = peerAt(dagManagerName, deps.peers.dagManagerUrl);
+  const world = peerAt(worldServiceName, deps.peers.worldServiceUrl);
+  const probe = new PeerProbe([dag, world], gateway, clock);
   const gates = new GateBook({ world, gateway, logger });
   const events = await EventLog.open(db, { clock, logger });
   const topics = new TopicBook({ db, dag, world, gateway });
@@ -178,7 +192,7 @@ async function openBase(deps: GatewayDeps) {
   const keys = new SourceKeys(db, markedInstrumentsOf(config));
   const poke = () => relay.poke();
   const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke };
-  return { ...own, world, dag, gates, hub, leases, keys, tickets, relay };
+  return { ...own, world, dag, gates, hub, leases, keys, tickets, relay, probe };
 }
 
 /** The order path needs the barrier, which needs the booked rows of the order path. */

@@ -386,18 +386,27 @@ test("bytes that are no such message are INVALID_FIELD, not a bug", async () => 
 
 test("messages up to 16 MiB pass both ways, larger ones are refused without harm to the connection", async () => {
   await using door = await open({
-    getSubmission: async ({ submissionId }) => ({ submission: { stateReason: submissionId } }),
+    submitStrategy: async ({ metadata }) => ({ submission: { stateReason: metadata.note ?? "" } }),
   });
   const { connection, gateway } = dial(door, { timeoutMs: 25_000 });
+  const node = {
+    nodeId: `blake3:${"0".repeat(64)}`,
+    nodeType: "price",
+    intervalSeconds: 60n,
+    period: 1,
+    paramsJson: "{}",
+    schemaCompatId: "f64:a",
+    codeHash: "h",
+  };
+  const submit = (note: string) =>
+    gateway.submitStrategy({ strategyName: "s", graph: { nodes: [node] }, metadata: { note } });
   const large = "x".repeat(15 * 1024 * 1024);
-  const answer = await gateway.getSubmission({ submissionId: large });
+  const answer = await submit(large);
   expect(answer.submission?.stateReason.length).toBe(large.length);
 
-  const error = await refusalOf(
-    gateway.getSubmission({ submissionId: "x".repeat(17 * 1024 * 1024) }),
-  );
+  const error = await refusalOf(submit("x".repeat(17 * 1024 * 1024)));
 
   expect(error.code).toBe(Code.ResourceExhausted);
-  await gateway.getSubmission({ submissionId: "a" });
+  await submit("a");
   connection.close();
 });

@@ -11,10 +11,12 @@ import { cannotListen } from "./rpc/cannot-listen.ts";
 import { type Door, type DoorOptions, type DoorSetup, drainCalls, setUpDoor } from "./rpc/door.ts";
 import { serverStreamAtGrpcDoor } from "./rpc/grpc-server-stream.ts";
 import { unaryAtGrpcDoor } from "./rpc/grpc-unary.ts";
+import { closeUnusedSessions } from "./rpc/half-open.ts";
 import { addReflection } from "./rpc/reflection.ts";
+import { RequestIntake } from "./rpc/request-intake.ts";
 import type { ServedMethod } from "./rpc/served-method.ts";
 import { ServerHealth } from "./rpc/server-health.ts";
-import { type OutgoingMessage, writeThrough } from "./rpc/write-through.ts";
+import { callInterceptor, type OutgoingMessage } from "./rpc/write-through.ts";
 
 const HEALTH_SERVICE = "grpc.health.v1.Health";
 
@@ -31,12 +33,13 @@ if (!("GRPC_VERBOSITY" in process.env || "GRPC_NODE_VERBOSITY" in process.env)) 
  */
 export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
   const setup = setUpDoor(options);
+  const intake = new RequestIntake(setup.clock);
   const server = new Server({
     "grpc.max_receive_message_length": setup.messageBytesMax,
     "grpc.max_send_message_length": setup.messageBytesMax,
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
-    interceptors: [writeThrough],
+    interceptors: [callInterceptor(intake)],
   });
   for (const { service } of setup.services) {
     const methods = setup.methods.filter(({ desc }) => desc.parent === service);
@@ -47,7 +50,8 @@ export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
   health.addTo(server);
   addReflection(server, [...names, HEALTH_SERVICE], setup.logger);
   const port = await listen(server, setup);
-  return new GrpcDoor(setup, server, health, port);
+  closeUnusedSessions(server);
+  return new GrpcDoor(setup, server, { health, intake, port });
 }
 
 class GrpcDoor implements Door {
@@ -55,14 +59,20 @@ class GrpcDoor implements Door {
   readonly #setup: DoorSetup;
   readonly #server: Server;
   readonly #health: ServerHealth;
+  readonly #intake: RequestIntake;
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(setup: DoorSetup, server: Server, health: ServerHealth, port: number) {
+  constructor(
+    setup: DoorSetup,
+    server: Server,
+    parts: { health: ServerHealth; intake: RequestIntake; port: number },
+  ) {
     this.#setup = setup;
     this.#server = server;
-    this.#health = health;
-    this.port = port;
+    this.#health = parts.health;
+    this.#intake = parts.intake;
+    this.port = parts.port;
   }
 
   get calls(): number {
@@ -99,6 +109,7 @@ class GrpcDoor implements Door {
       });
     });
     this.#server.forceShutdown();
+    this.#intake.close();
   }
 }
 

@@ -27,6 +27,9 @@ export {
 export * from "./logger.ts";
 export * from "./metrics.ts";
 export { type MetricsPage, openMetricsPage } from "./metrics-page.ts";
+export { type DependencyMonitor, type DependencyState, OutageLog } from "./outages/outage-log.ts";
+export { DATABASE, EVENT_BUS, isDatabaseOutage, outageOf } from "./outages/outage-of.ts";
+export { OUTAGE_RETRY_MS, refusalFrom } from "./outages/outage-refusal.ts";
 export {
   cutPage,
   makePageToken,
@@ -52,9 +55,11 @@ export {
   verifyPrincipal,
 } from "./principal-signature.ts";
 export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
+export { processName } from "./process-name.ts";
 export { PushStream } from "./push-stream.ts";
 export { accessOf, type TicketCheck } from "./rpc/call-access.ts";
 export type { Door, DoorOptions, ServerTls } from "./rpc/door.ts";
+export { readHealth } from "./rpc/read-health.ts";
 export type { SchemaRangeOf } from "./rpc/served-method.ts";
 export {
   type RunningService,

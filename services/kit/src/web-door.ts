@@ -20,6 +20,9 @@ export interface WebDoorOptions extends DoorOptions {
   fallback?: WebHandler;
 }
 
+/** Largest request at the web door: JSON is read whole, and nothing comes between. Larger ones are for gRPC. */
+const WEB_REQUEST_BYTES_MAX = 1024 * 1024;
+
 /**
  * Opens the web door: the same handlers by Connect, gRPC-Web and gRPC, JSON or binary, over HTTP/1.1 and
  * HTTP/2 on one port, with or without TLS. PORT_TAKEN when the port is in use.
@@ -36,7 +39,7 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
     routes: webRoutes(setup),
     // An unknown field or enum name is a mistake of the caller: it would be dropped before any rule could see it.
     jsonOptions: { ignoreUnknownFields: false },
-    readMaxBytes: setup.messageBytesMax,
+    readMaxBytes: Math.min(setup.messageBytesMax, WEB_REQUEST_BYTES_MAX),
     writeMaxBytes: setup.messageBytesMax,
     contextValues: (request) =>
       createContextValues().set(peerIsLoopback, isLoopbackRequest(request)),

@@ -8,6 +8,7 @@ import {
   LeadershipMonitor,
   type Logger,
   type Metrics,
+  processName,
   type SchemaRangeOf,
   type ServedService,
   systemService,
@@ -74,7 +75,7 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
     deps.leadership ??
     (db.kind === "pglite"
       ? new SoleLeadership(clock)
-      : new RowLeadership({ db, clock, logger, holder: newId() }));
+      : new RowLeadership({ db, clock, logger, holder: `${processName()}/${newId()}` }));
   const ports: ServicePorts = { db, clock, logger, leadership, poke: () => relay.poke(), newId };
   const metrics = deps.metrics ?? createMetrics();
   const isShared = db.kind === "postgres";

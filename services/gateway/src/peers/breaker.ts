@@ -17,6 +17,8 @@ export class Breaker {
   readonly #peer: string;
   readonly #clock: Pick<Clock, "monotonicMs">;
   #failures = 0;
+  /** What opened it. */
+  #last: QmtlError | undefined;
   #openedMs = 0;
   #isProbing = false;
 
@@ -30,7 +32,7 @@ export class Breaker {
     return this.#clock.monotonicMs() - this.#openedMs < breakerOpenMs ? "open" : "half_open";
   }
 
-  /** Runs a call. @throws {QmtlError} PEER_UNAVAILABLE at once while open. */
+  /** Runs a call. @throws {QmtlError} at once while open, with the reason that opened it. */
   async run<T>(call: () => Promise<T>): Promise<T> {
     const isProbe = this.#enter();
     try {
@@ -64,10 +66,14 @@ export class Breaker {
     const { state } = this;
     if (state === "closed") return false;
     if (state === "open" || this.#isProbing) {
-      throw new QmtlError("PEER_UNAVAILABLE", `${this.#peer} does not answer`, {
-        retryAfterMs: breakerOpenMs,
-        metadata: { peer: this.#peer },
-      });
+      // A peer whose store is down does answer: the caller is told what is really missing.
+      const isStore = this.#last?.reason === "STORE_UNAVAILABLE";
+      const lacks = isStore ? "has no store to work with" : "does not answer";
+      throw new QmtlError(
+        isStore ? "STORE_UNAVAILABLE" : "PEER_UNAVAILABLE",
+        `${this.#peer} ${lacks}`,
+        { retryAfterMs: breakerOpenMs, metadata: { peer: this.#peer } },
+      );
     }
     this.#isProbing = true;
     return true;
@@ -79,12 +85,13 @@ export class Breaker {
       return;
     }
     this.#failures += 1;
+    this.#last = failure;
     if (this.#failures >= breakerFailuresMax) this.#openedMs = this.#clock.monotonicMs();
   }
 }
 
 /** True when the peer did not answer, as opposed to saying no. */
-export function isOutage(failure: unknown): boolean {
+export function isOutage(failure: unknown): failure is QmtlError {
   if (!(failure instanceof QmtlError)) return false;
   if (failure.reason === "BARRIER_HELD" || failure.reason === "NOT_LEADER") return false;
   return failure.code === Code.Unavailable || failure.code === Code.DeadlineExceeded;

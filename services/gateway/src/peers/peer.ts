@@ -1,21 +1,24 @@
 import type {
   DescMessage,
+  DescMethod,
   DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
-import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { type Connection, connectTo, dressTransport } from "@qmtl/sdk/rpc";
+import { type Client, Code, createClient, type Transport } from "@connectrpc/connect";
+import { type Connection, connectTo, dressTransport, type QmtlError } from "@qmtl/sdk/rpc";
 import {
   type CallPrincipal,
   type Clock,
+  type DependencyMonitor,
   type GatewayKey,
   PRINCIPAL_HEADER,
   PrincipalSigner,
 } from "@qmtl/service-kit";
-import { Breaker } from "./breaker.ts";
+import { Breaker, isOutage } from "./breaker.ts";
+import { peerFailure } from "./peer-failure.ts";
 
 /** For whom and how long a call is made. */
 export interface PeerCall {
@@ -36,15 +39,25 @@ export class Peer {
   readonly #connection: Connection;
   readonly #transport: Transport;
   readonly #breaker: Breaker;
+  readonly #clock: Clock;
+  readonly #monitor: DependencyMonitor | undefined;
   readonly #sign: (principal: CallPrincipal) => Record<string, string>;
 
   constructor(
     name: string,
     url: string,
-    deps: { clock: Clock; gatewayKey: GatewayKey; ca?: Uint8Array | undefined },
+    deps: {
+      clock: Clock;
+      gatewayKey: GatewayKey;
+      ca?: Uint8Array | undefined;
+      /** Told whether it answers. @default nobody */
+      monitor?: DependencyMonitor;
+    },
   ) {
     const { clock, gatewayKey, ca } = deps;
     this.name = name;
+    this.#clock = clock;
+    this.#monitor = deps.monitor;
     this.#connection = connectTo(url, {
       reconnectDelayMsMax,
       onMoved: () => this.#breaker.answered(),
@@ -69,7 +82,9 @@ export class Peer {
     return this.#breaker.run(async () => {
       const headers = { ...call.headers, ...this.#sign(call.principal) };
       const { signal, timeoutMs } = call;
-      const answer = await this.#transport.unary(method, signal, timeoutMs, headers, request);
+      const answer = await this.#heard(method, () =>
+        this.#transport.unary(method, signal, timeoutMs, headers, request),
+      );
       return answer.message;
     });
   }
@@ -83,16 +98,19 @@ export class Peer {
     this.#breaker.admit();
     const headers = { ...call.headers, ...this.#sign(call.principal) };
     const { signal, timeoutMs } = call;
+    const beganAtMs = this.#clock.monotonicMs();
     try {
       const input = once(request);
       const answer = await this.#transport.stream(method, signal, timeoutMs, headers, input);
       for await (const message of answer.message) {
         this.#breaker.answered();
+        this.#monitor?.answered();
         yield message;
       }
     } catch (failure) {
-      this.#breaker.broke(failure);
-      throw failure;
+      const error = this.#judged(method, failure, beganAtMs);
+      this.#breaker.broke(error);
+      throw error;
     }
   }
 
@@ -102,7 +120,9 @@ export class Peer {
       unary: async (method, signal, timeoutMs, _header, input) => {
         const headers = this.#sign(principal);
         return this.#breaker.run(() =>
-          this.#transport.unary(method, signal, timeoutMs, headers, input),
+          this.#heard(method, () =>
+            this.#transport.unary(method, signal, timeoutMs, headers, input),
+          ),
         );
       },
       stream: (method, signal, timeoutMs, _header, input) =>
@@ -113,6 +133,28 @@ export class Peer {
 
   close(): void {
     this.#connection.close();
+  }
+
+  /** A call whose outcome says whether the peer is there. */
+  async #heard<T>(method: DescMethod, call: () => Promise<T>): Promise<T> {
+    const beganAtMs = this.#clock.monotonicMs();
+    try {
+      const answer = await call();
+      this.#monitor?.answered();
+      return answer;
+    } catch (failure) {
+      throw this.#judged(method, failure, beganAtMs);
+    }
+  }
+
+  #judged(method: DescMethod, failure: unknown, beganAtMs: number): QmtlError {
+    const error = peerFailure(this.name, method, failure);
+    // A call that the caller gave up says nothing.
+    if (error.code === Code.Canceled) return error;
+    const isOut = error.reason === "NOT_LEADER" || isOutage(error);
+    if (isOut) this.#monitor?.failed(error, beganAtMs);
+    else this.#monitor?.answered();
+    return error;
   }
 }
 

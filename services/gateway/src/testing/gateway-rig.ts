@@ -1,9 +1,19 @@
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
-import { Gate, type GateState, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import {
+  ApplyPhase,
+  Gate,
+  type GateState,
+  GateStateSchema,
+} from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
-import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import {
+  ActivationService,
+  type ApplyRequest,
+} from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import {
   type SessionClaim,
@@ -102,6 +112,12 @@ export class FakeWorld {
   readonly bound: string[] = [];
   /** Claims of heartbeats, in order. */
   readonly claims: SessionClaim[] = [];
+  /** What an apply would switch; a refusal instead, where that is set. */
+  plan: { planId: string; changes: StageChange[] } | QmtlError = { planId: "p1", changes: [] };
+  /** What an apply is refused with, once for each. */
+  readonly applyRefusals: QmtlError[] = [];
+  /** Plans that applies were prepared for, in order. */
+  readonly applied: string[] = [];
   /** Who bound, in order. */
   readonly binders: CallPrincipal[] = [];
 
@@ -139,6 +155,14 @@ export class FakeWorld {
           known(worldId);
           return { gate: this.gate };
         },
+        planApply: async () => {
+          if (this.plan instanceof QmtlError) throw this.plan;
+          return this.plan;
+        },
+        apply: (request, { metadata }) => this.#apply(request, metadata),
+        getApplyRun: async ({ runId }) => {
+          throw new QmtlError("RUN_NOT_FOUND", `no run ${runId}`);
+        },
       }),
       serve(DecisionService, {
         decide: async ({ worldId }) => {
@@ -163,15 +187,49 @@ export class FakeWorld {
       }),
     ];
   }
+
+  async *#apply({ runId }: ApplyRequest, metadata: ReadonlyMap<string, string>) {
+    this.applied.push(metadata.get("x-qmtl-apply-plan") ?? "");
+    const refusal = this.applyRefusals.shift();
+    if (refusal !== undefined) throw refusal;
+    yield { runId, phase: ApplyPhase.COMPLETED };
+  }
+}
+
+/** A strategy whose stage an apply changes, as a test writes it. */
+export interface StageChange {
+  readonly strategyId: string;
+  readonly before: EffectiveMode;
+  readonly after: EffectiveMode;
 }
 
 /** The DAG Manager as far as these tests ask it: every node gets a queue, unless it is down. */
 export class FakeDag {
   isDown = false;
   readonly diffs: string[] = [];
+  /** Domains that contexts were opened in, in order; the first context of a strategy is backtest. */
+  readonly opened: ExecutionDomain[] = [];
 
   services() {
     return [
+      serve(QueueService, {
+        openContext: async ({ strategyId, context }) => {
+          const {
+            worldId = "",
+            asOf = "",
+            executionDomain = ExecutionDomain.UNSPECIFIED,
+          } = context ?? {};
+          const before = this.opened.at(-1) ?? ExecutionDomain.BACKTEST;
+          this.opened.push(executionDomain);
+          const swap = {
+            strategyId,
+            phase: SwapPhase.COMMIT,
+            oldContext: { worldId, asOf, executionDomain: before },
+            newContext: { worldId, asOf, executionDomain },
+          };
+          return { swap };
+        },
+      }),
       serve(DiffService, {
         diff: (request) => this.#diff(request.graph!.nodes, request.submissionId, request.contexts),
       }),

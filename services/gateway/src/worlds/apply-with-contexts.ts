@@ -7,24 +7,24 @@ import {
   ActivationService,
   type ApplyRequest,
   type ApplyResponse,
+  type StageChange,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import type { Evaluation } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
-import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import type { Binding } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type CallPrincipal, failpoints, type Logger } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
+import { isTransient } from "../peers/breaker.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";
 import { submissionsOf } from "../store/submission-store.ts";
 import { contextAt } from "../submission/plan-contexts.ts";
-import { bindingsOf } from "./bindings-of.ts";
 import { type Promotion, promotionsOf } from "./promotion.ts";
 
 /** Longest wait for the new contexts to be warm and agreed on, milliseconds. */
 const openMsMax = 60_000;
 /** Header WorldService reads the live guard's verdict from. */
 const liveGuardHeader = "x-qmtl-live-guard";
+/** Header that says what the contexts were opened for: an apply that would switch anything else is refused. */
+const applyPlanHeader = "x-qmtl-apply-plan";
 
 export interface ApplyPorts {
   readonly db: Db;
@@ -36,9 +36,13 @@ export interface ApplyPorts {
   readonly enforceLiveGuard: boolean;
 }
 
+/** Plans tried before a world that changes all the time is left to the caller. */
+const plansMax = 3;
+
 /**
- * Passes an apply on. Strategies that it takes to another domain first get their new compute contexts: opened, warmed
- * and swapped in, so that nothing switches to a context that cannot compute. Rolled back, they are swapped back.
+ * Passes an apply on. WorldService decides what it switches, or refuses it, before anything is done here. Strategies that
+ * rise to another domain first get their new compute contexts: opened, warmed and swapped in, so that nothing switches to
+ * a context that cannot compute. Refused after all, or rolled back, they are swapped back.
  *
  * @throws {QmtlError} LIVE_NOT_ALLOWED without the caller's consent; CONTEXT_NOT_WARM.
  */
@@ -51,11 +55,43 @@ export async function* applyWithContexts(
     const message = "live needs the caller's explicit consent: allow_live";
     throw new QmtlError("LIVE_NOT_ALLOWED", message, { metadata: { missing: "allow_live" } });
   }
-  const swaps = (await isKnownRun(ports, request, context))
-    ? []
-    : await openContexts(ports, request, context);
-  await failpoints.hit("gw.apply.after_contexts");
-  const call = { ...callOf(context), headers: guardHeaders(ports, request) };
+  for (let tries = 1; ; tries += 1) {
+    const headers = guardHeaders(ports, request);
+    const plan = await ports.world.unary(
+      ActivationService.method.planApply,
+      { apply: request },
+      { ...callOf(context), headers },
+    );
+    const swaps = await openContexts(ports, request.worldId, plan.changes, context.signal);
+    await failpoints.hit("gw.apply.after_contexts");
+    if (plan.planId !== "") headers[applyPlanHeader] = plan.planId;
+    let hasBegun = false;
+    try {
+      for await (const answer of passOn(ports, request, { context, headers, swaps })) {
+        hasBegun = true;
+        yield answer;
+      }
+      return;
+    } catch (failure) {
+      // The world changed between plan and apply: nothing was done, and the contexts were swapped back.
+      const isOutdated = !hasBegun && plan.planId !== "" && hasReason(failure, "CONFLICT");
+      if (!isOutdated || tries === plansMax) throw failure;
+    }
+  }
+}
+
+/** The apply itself, once its contexts are there. */
+async function* passOn(
+  ports: ApplyPorts,
+  request: ApplyRequest,
+  prepared: {
+    readonly context: CallContext;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly swaps: readonly ContextSwap[];
+  },
+): AsyncGenerator<ApplyResponse> {
+  const { context, headers, swaps } = prepared;
+  const call = { ...callOf(context), headers };
   let isRolledBack = false;
   try {
     for await (const answer of ports.world.stream(ActivationService.method.apply, request, call)) {
@@ -78,25 +114,9 @@ function guardHeaders(ports: ApplyPorts, request: ApplyRequest): Record<string, 
   return hasPassed ? { [liveGuardHeader]: "passed" } : {};
 }
 
-async function isKnownRun(ports: ApplyPorts, request: ApplyRequest, context: CallContext) {
-  const { worldId, runId } = request;
-  try {
-    await ports.world.unary(
-      ActivationService.method.getApplyRun,
-      { worldId, runId },
-      callOf(context),
-    );
-    return true;
-  } catch (failure) {
-    if (hasReason(failure, "RUN_NOT_FOUND")) return false;
-    throw failure;
-  }
-}
-
 async function mayHaveBegun(ports: ApplyPorts, request: ApplyRequest, failure: QmtlError) {
   const { worldId, runId } = request;
-  if (hasReason(failure, "PEER_UNAVAILABLE", "OUTCOME_UNKNOWN", "NOT_LEADER", "DRAINING"))
-    return true;
+  if (isTransient(failure)) return true;
   const call: PeerCall = { principal: ports.gateway, timeoutMs: 2_000 };
   try {
     await ports.world.unary(ActivationService.method.getApplyRun, { worldId, runId }, call);
@@ -108,59 +128,21 @@ async function mayHaveBegun(ports: ApplyPorts, request: ApplyRequest, failure: Q
 
 async function openContexts(
   ports: ApplyPorts,
-  request: ApplyRequest,
-  context: CallContext,
+  worldId: string,
+  changes: readonly StageChange[],
+  signal: AbortSignal,
 ): Promise<ContextSwap[]> {
-  const promotions = await promotionsNow(ports, request, context);
+  const promotions = promotionsOf(changes);
   if (promotions.length === 0) return [];
-  const contexts = await contextsOf(ports.db, request.worldId, promotions);
+  const contexts = await contextsOf(ports.db, worldId, promotions);
   const opened = await Promise.allSettled(
-    contexts.map(({ strategyId, to }) => openOne(ports, strategyId, to, context.signal)),
+    contexts.map(({ strategyId, to }) => openOne(ports, strategyId, to, signal)),
   );
   const swaps = opened.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
   const failed = opened.find((each) => each.status === "rejected");
   if (failed === undefined) return swaps;
   await swapBack(ports, swaps);
   throw failed.reason;
-}
-
-async function promotionsNow(ports: ApplyPorts, request: ApplyRequest, context: CallContext) {
-  const { worldId } = request;
-  const call = callOf(context);
-  const bindings = await bindingsOf(ports.world, worldId, call);
-  const evaluation = await currentEvaluation(ports, request, bindings, call);
-  return promotionsOf(request, { bindings, evaluation });
-}
-
-/** The last evaluation if it speaks of the strategies as they stand; else what one would say now. */
-async function currentEvaluation(
-  ports: ApplyPorts,
-  { worldId, runId }: ApplyRequest,
-  bindings: readonly Binding[],
-  call: PeerCall,
-): Promise<Evaluation | undefined> {
-  try {
-    const { evaluation } = await ports.world.unary(
-      DecisionService.method.getEvaluation,
-      { worldId },
-      call,
-    );
-    const isCurrent = bindings.every(({ strategyId, stage }) => {
-      const trace = evaluation?.strategies.find((each) => each.strategyId === strategyId);
-      return trace?.stageAfter === stage;
-    });
-    if (evaluation !== undefined && isCurrent) return evaluation;
-  } catch (failure) {
-    if (!hasReason(failure, "EVALUATION_NOT_FOUND")) throw failure;
-  }
-  try {
-    const request = { worldId, validateOnly: true, requestId: runId };
-    const answer = await ports.world.unary(DecisionService.method.evaluate, request, call);
-    return answer.evaluation;
-  } catch (failure) {
-    if (hasReason(failure, "POLICY_NOT_FOUND")) return undefined;
-    throw failure;
-  }
 }
 
 async function contextsOf(db: Db, worldId: string, promotions: readonly Promotion[]) {

@@ -9,6 +9,7 @@ import {
 } from "kafkajs";
 import { type Clock, systemClock } from "../clock.ts";
 import { type Logger, silentLogger } from "../logger.ts";
+import type { DependencyMonitor } from "../outages/outage-log.ts";
 import {
   BusError,
   checkBatch,
@@ -26,9 +27,13 @@ import { ensureKafkaTopics } from "./kafka-topics.ts";
 export interface KafkaBusOptions extends KafkaAddress {
   /** Put before every topic and group name, so that installations can share a cluster. @default "" */
   topicPrefix?: string;
+  /** Told whether the brokers answer. @default nobody */
+  monitor?: DependencyMonitor;
   logger?: Logger;
   clock?: Clock;
 }
+
+type Compiled = Required<Omit<KafkaBusOptions, "monitor">> & Pick<KafkaBusOptions, "monitor">;
 
 /** The bus of the distributed shape. A write is acknowledged by all in-sync replicas. */
 class KafkaBus implements EventBus {
@@ -37,12 +42,12 @@ class KafkaBus implements EventBus {
   readonly #kafka: Kafka;
   readonly #admin: Admin;
   readonly #producer: Producer;
-  readonly #options: Required<KafkaBusOptions>;
+  readonly #options: Compiled;
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
-  constructor(options: Required<KafkaBusOptions>) {
+  constructor(options: Compiled) {
     this.#options = options;
     this.#kafka = kafkaClient(options, options.logger);
     this.#admin = this.#kafka.admin();
@@ -106,14 +111,19 @@ class KafkaBus implements EventBus {
       compression: CompressionTypes.None,
       topicMessages: [...byTopic.values()],
     });
+    const { monitor, clock } = this.#options;
+    const beganAtMs = clock.monotonicMs();
     await this.#track(sent).catch((cause: unknown) => {
-      throw kafkaError(cause, "publishing events");
+      const error = kafkaError(cause, "publishing events");
+      if (error.reason === "BUS_UNAVAILABLE") monitor?.failed(error, beganAtMs);
+      throw error;
     });
+    monitor?.answered();
   }
 
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
     this.#checkOpen();
-    const { topicPrefix: prefix, logger, clock } = this.#options;
+    const { topicPrefix: prefix, logger, clock, monitor } = this.#options;
     const isPrivate = options.groupId === undefined;
     const groupId = prefix + (options.groupId ?? `${this.#options.clientId}-${randomUUID()}`);
     const signal = AbortSignal.any([options.signal, this.#closing.signal]);
@@ -125,6 +135,7 @@ class KafkaBus implements EventBus {
       isPrivate,
       logger,
       clock,
+      monitor,
     };
     const starting = startKafkaSubscription({ ...options, signal }, context);
     const { done } = await this.#track(starting).catch((cause: unknown) => {

@@ -1,8 +1,9 @@
 import type { Admin, Consumer, EachBatchPayload, IHeaders, Kafka, KafkaMessage } from "kafkajs";
 import type { Clock } from "../clock.ts";
 import type { Logger } from "../logger.ts";
+import type { DependencyMonitor } from "../outages/outage-log.ts";
 import { deliver } from "./deliver.ts";
-import type { BusEvent, SubscribeOptions } from "./event-bus.ts";
+import { BusError, type BusEvent, type SubscribeOptions } from "./event-bus.ts";
 import { kafkaError } from "./kafka-client.ts";
 import { askKafka } from "./kafka-retry.ts";
 
@@ -16,7 +17,14 @@ interface Context {
   isPrivate: boolean;
   logger: Logger;
   clock: Clock;
+  /** Told whether the brokers answer. */
+  monitor: DependencyMonitor | undefined;
 }
+
+/** A reader that got no answer for this long has lost the brokers, milliseconds: they answer four times a second. */
+const SILENT_MS_MAX = 8_000;
+/** How often that is looked at, milliseconds. */
+const LOOK_EVERY_MS = 2_000;
 
 interface Place {
   topic: string;
@@ -73,7 +81,39 @@ export async function startKafkaSubscription(
     if (signal.aborted) resolve();
     signal.addEventListener("abort", () => resolve(), { once: true });
   });
-  return { done: Promise.race([aborted, crashed]).finally(() => stop(consumer, context)) };
+  const unwatch = watchAnswers(consumer, context);
+  const done = Promise.race([aborted, crashed]).finally(async () => {
+    unwatch();
+    await stop(consumer, context);
+  });
+  return { done };
+}
+
+/** Tells the monitor while the brokers answer, and when they no longer do. Returns what ends it. */
+function watchAnswers(consumer: Consumer, { clock, monitor }: Context): () => void {
+  if (monitor === undefined) return () => {};
+  let heardAtMs = clock.monotonicMs();
+  const onAnswer = () => {
+    heardAtMs = clock.monotonicMs();
+    monitor.answered();
+  };
+  const unheard = [
+    consumer.on(consumer.events.FETCH, onAnswer),
+    consumer.on(consumer.events.HEARTBEAT, onAnswer),
+  ];
+  const look = () => {
+    const nowMs = clock.monotonicMs();
+    if (nowMs - heardAtMs > SILENT_MS_MAX) {
+      const message = `no answer from Kafka for ${Math.round(nowMs - heardAtMs)} ms`;
+      monitor.failed(new BusError("BUS_UNAVAILABLE", message), nowMs);
+    }
+    timer = clock.setTimer(look, LOOK_EVERY_MS);
+  };
+  let timer = clock.setTimer(look, LOOK_EVERY_MS);
+  return () => {
+    timer.cancel();
+    for (const forget of unheard) forget();
+  };
 }
 
 /** Places to begin at, for the partitions where the group has no position. */

@@ -1,5 +1,6 @@
 import { DatabaseError, Pool, type PoolClient, type QueryConfig } from "pg";
 import { type Clock, systemClock } from "../clock.ts";
+import type { DependencyMonitor } from "../outages/outage-log.ts";
 import { CallsUnderWay } from "./calls-under-way.ts";
 import { type Db, quotedSchema, type SqlParam, type TransactionOptions, type Tx } from "./db.ts";
 import { type DbError, DbUnavailable, dbErrorFromServer, UnknownOutcome } from "./db-errors.ts";
@@ -23,9 +24,14 @@ export interface PostgresOptions {
   transactionMsMax?: number;
   /** Milliseconds a new connection may take. @default 5000 */
   connectMsMax?: number;
+  /** Told how calls end: whether the server answers. @default nobody */
+  monitor?: DependencyMonitor;
   /** @default the machine's clock */
   clock?: Clock;
 }
+
+type Compiled = Required<Omit<PostgresOptions, "dsn" | "schema" | "monitor">> &
+  Pick<PostgresOptions, "monitor">;
 
 /** Settings that make text results the same everywhere; see `sql-value.ts`. */
 const SESSION =
@@ -90,16 +96,12 @@ class PostgresDb implements Db {
   readonly kind = "postgres";
   readonly schema: string;
   readonly #pool: Pool;
-  readonly #options: Required<Omit<PostgresOptions, "dsn" | "schema">>;
+  readonly #options: Compiled;
   readonly #guard = new NestingGuard();
   readonly #calls: CallsUnderWay;
   #closed: Promise<void> | undefined;
 
-  constructor(
-    pool: Pool,
-    schema: string,
-    options: Required<Omit<PostgresOptions, "dsn" | "schema">>,
-  ) {
+  constructor(pool: Pool, schema: string, options: Compiled) {
     this.#pool = pool;
     this.schema = schema;
     this.#options = options;
@@ -149,8 +151,12 @@ class PostgresDb implements Db {
   }
 
   async #useConnection<T>(use: (connection: PostgresConnection) => Promise<T>): Promise<T> {
+    const { monitor, clock } = this.#options;
+    const beganAtMs = monitor === undefined ? 0 : clock.monotonicMs();
     const client = await this.#pool.connect().catch((cause: unknown) => {
-      throw new DbUnavailable("connecting to the database", cause);
+      const failure = new DbUnavailable("connecting to the database", cause);
+      monitor?.failed(failure, beganAtMs);
+      throw failure;
     });
     // The pool listens only to idle clients; unheard, the loss of this one would end the process.
     const connection = new PostgresConnection(client);
@@ -160,7 +166,11 @@ class PostgresDb implements Db {
     client.on("error", onLoss);
     try {
       return await use(connection);
+    } catch (failure) {
+      if (connection.isBroken) monitor?.failed(failure, beganAtMs);
+      throw failure;
     } finally {
+      if (!connection.isBroken) monitor?.answered();
       client.off("error", onLoss);
       client.release(connection.isBroken);
     }
@@ -170,13 +180,14 @@ class PostgresDb implements Db {
 /** Opens a pool and makes one connection, so that a wrong dsn fails here. @throws {DbUnavailable} */
 export async function openPostgres(options: PostgresOptions): Promise<Db> {
   quotedSchema(options.schema);
-  const compiled = {
+  const compiled: Compiled = {
     connectionsMax: options.connectionsMax ?? 8,
     callsMax: options.callsMax ?? 1024,
     statementMsMax: options.statementMsMax ?? 15_000,
     transactionMsMax: options.transactionMsMax ?? 30_000,
     connectMsMax: options.connectMsMax ?? 5_000,
     clock: options.clock ?? systemClock,
+    ...(options.monitor === undefined ? {} : { monitor: options.monitor }),
   };
   const pool = new Pool({
     connectionString: options.dsn,

@@ -23,7 +23,7 @@ export function serverStreamAtGrpcDoor(
 ): handleServerStreamingCall<Buffer, OutgoingMessage> {
   return (call) => {
     const fail = (failure: unknown) => {
-      call.emit("error", grpcFailure(refusalOf(failure, method.feature, setup.logger)));
+      call.emit("error", grpcFailure(refusalOf(failure, method, setup.logger)));
     };
     try {
       new OutgoingStream(setup, method, call, fail).start();

@@ -13,7 +13,7 @@ export function unaryAtGrpcDoor(
 ): handleUnaryCall<Buffer, Buffer> {
   return (call, callback) => {
     const fail = (failure: unknown) =>
-      callback(grpcFailure(refusalOf(failure, method.feature, setup.logger)));
+      callback(grpcFailure(refusalOf(failure, method, setup.logger)));
     try {
       const active = setup.calls.begin(false, fail);
       call.on("cancelled", () => active.cancelled());

@@ -15,6 +15,7 @@ import type { SessionScope } from "../session-scope.ts";
 import { checkSession } from "./call-access.ts";
 import { checkMarks, withoutLaterFields } from "./contract-marks.ts";
 import type { DoorSetup } from "./door.ts";
+import { checkRequestSize } from "./request-size.ts";
 import type { Answer, ServedMethod } from "./served-method.ts";
 
 const patterns = new Map<string, RegExp>();
@@ -31,8 +32,9 @@ function matches(pattern: string, text: string): boolean {
 
 const validator = createValidator({ regexMatch: matches });
 
-/** A request from its bytes. INVALID_FIELD when they are no such message. */
+/** A request from its bytes. INVALID_FIELD when they are no such message, or one that holds too much. */
 export function decodeRequest(method: ServedMethod, bytes: Uint8Array): Message {
+  checkRequestSize(method.desc.input, bytes);
   try {
     return fromBinary(method.desc.input, bytes);
   } catch (cause) {

@@ -6,6 +6,7 @@ import {
 } from "node:http2";
 import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
 import type { ServerTls } from "./door.ts";
+import { closeUnlessUsed } from "./half-open.ts";
 import type { WebHandler } from "./web-guard.ts";
 
 /** First bytes of an HTTP/2 connection; no HTTP/1.1 method starts like this. */
@@ -26,6 +27,7 @@ export class WebListener {
   constructor(handle: WebHandler, tls: ServerTls | undefined) {
     const onSession = (session: ServerHttp2Session) => {
       this.#sessions.add(session);
+      closeUnlessUsed(session);
       session.on("close", () => this.#sessions.delete(session));
       session.on("error", () => session.destroy());
     };

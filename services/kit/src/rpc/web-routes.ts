@@ -19,6 +19,7 @@ import { type ActiveCall, callCancelled } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
 import type { DoorSetup } from "./door.ts";
 import { answerMessage, checkCall } from "./request-check.ts";
+import { checkItemCounts } from "./request-size.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
 import { refusalOf } from "./wire-error.ts";
 
@@ -125,6 +126,7 @@ class WebCall {
     });
     const method = this.#method;
     checkRole(method.access, principal, method.feature);
+    checkItemCounts(method.desc.input, request);
     const { session, version } = checkCall(this.#setup, method, request, principal);
     const active = this.#active;
     return {
@@ -151,7 +153,7 @@ class WebCall {
   }
 
   refusal(failure: unknown): ConnectError {
-    return connectErrorFrom(refusalOf(failure, this.#method.feature, this.#setup.logger));
+    return connectErrorFrom(refusalOf(failure, this.#method, this.#setup.logger));
   }
 
   end(): void {

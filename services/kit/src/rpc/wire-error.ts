@@ -1,10 +1,20 @@
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { Metadata } from "@grpc/grpc-js";
-import { grpcStatusFrom, type QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
+import { grpcStatusFrom, type QmtlError } from "@qmtl/sdk/rpc";
 import type { Logger } from "../logger.ts";
+import { refusalFrom } from "../outages/outage-refusal.ts";
+import type { ServedMethod } from "./served-method.ts";
 
-/** What a handler threw, fit to be sent. A bug is logged here with its stack; the caller learns no detail. */
-export function refusalOf(failure: unknown, feature: string, logger: Logger): QmtlError {
-  const error = qmtlErrorFrom(failure);
+/**
+ * What a handler threw, fit to be sent: an outage says when to try again. A bug is logged here with its stack; the
+ * caller learns no detail.
+ */
+export function refusalOf(
+  failure: unknown,
+  { desc, feature }: Pick<ServedMethod, "desc" | "feature">,
+  logger: Logger,
+): QmtlError {
+  const error = refusalFrom(failure, desc.idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN);
   if (error.reason === "BUG") logger.error(`bug in ${feature}`, { feature, failure });
   return error;
 }

@@ -3,6 +3,7 @@ import {
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from "@grpc/grpc-js";
+import { ArrivingCall, type RequestIntake } from "./request-intake.ts";
 
 /** A message of a server stream on its way to the reader. */
 export class OutgoingMessage {
@@ -21,11 +22,11 @@ export class OutgoingMessage {
  * connection has taken it, so that every message costs a turn of the event loop and a write of its own; how much
  * may wait is for `StreamWriter` to say.
  */
-class WriteThrough extends ServerInterceptingCall {
+class WriteThrough extends ArrivingCall {
   readonly #next: ServerInterceptingCallInterface;
 
-  constructor(next: ServerInterceptingCallInterface) {
-    super(next);
+  constructor(next: ServerInterceptingCallInterface, intake: RequestIntake) {
+    super(next, intake);
     this.#next = next;
   }
 
@@ -39,6 +40,13 @@ class WriteThrough extends ServerInterceptingCall {
   }
 }
 
-/** Our server streams are written through; other calls, and health and reflection, are left as they are. */
-export const writeThrough: ServerInterceptor = (method, call) =>
-  method.responseStream ? new WriteThrough(call) : new ServerInterceptingCall(call);
+/**
+ * One wrapper for each call: requests are counted as they come in, and our server streams are written through. Methods with a stream
+ * of requests, such as those of reflection, are left as they are.
+ */
+export const callInterceptor =
+  (intake: RequestIntake): ServerInterceptor =>
+  (method, call) => {
+    if (method.requestStream) return new ServerInterceptingCall(call);
+    return method.responseStream ? new WriteThrough(call, intake) : new ArrivingCall(call, intake);
+  };

@@ -5,10 +5,12 @@ import {
   findPostgresBinaries,
   openTestPostgres,
   type PrivatePostgres,
+  type SharedPostgres,
+  startPrivatePostgres,
 } from "./private-postgres.ts";
 
 /** A cluster to make databases in. */
-export type TestPostgres = Omit<PrivatePostgres, "pid">;
+export type TestPostgres = SharedPostgres;
 
 /** More than a server's own time to start. */
 const START_MS_MAX = 180_000;
@@ -19,6 +21,18 @@ export function describePostgres(name: string, fn: (server: () => TestPostgres) 
   describeServer(`${name} (PostgreSQL)`, {
     isThere: findPostgresBinaries() !== undefined,
     start: openTestPostgres,
+    fn,
+  });
+}
+
+/** As `describePostgres`, with a server of its own that the tests may kill. */
+export function describeOwnPostgres(
+  name: string,
+  fn: (server: () => PrivatePostgres) => void,
+): void {
+  describeServer(`${name} (PostgreSQL of its own)`, {
+    isThere: findPostgresBinaries() !== undefined,
+    start: startPrivatePostgres,
     fn,
   });
 }

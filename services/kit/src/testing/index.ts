@@ -1,5 +1,10 @@
 export { startChildScript } from "./child-script.ts";
-export { describeKafka, describePostgres, type TestPostgres } from "./describe-servers.ts";
+export {
+  describeKafka,
+  describeOwnPostgres,
+  describePostgres,
+  type TestPostgres,
+} from "./describe-servers.ts";
 export { freePorts } from "./free-port.ts";
 export { fetchKafkaJars, hasKafkaJars, kafkaJarsFolder, kafkaVersion } from "./kafka-jars.ts";
 export { ManualClock } from "./manual-clock.ts";
@@ -9,6 +14,7 @@ export {
   findPostgresBinaries,
   openTestPostgres,
   type PrivatePostgres,
+  type SharedPostgres,
   sharePostgres,
   startPrivatePostgres,
 } from "./private-postgres.ts";

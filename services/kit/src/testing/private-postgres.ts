@@ -17,12 +17,17 @@ export interface PrivatePostgres extends AsyncDisposable {
   dsn(database: string): string;
   /** Makes an empty database and returns its connection string. */
   createDatabase(): Promise<string>;
+  /** Kills the server as a crash of its machine would; its data stay. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port and data, after `kill`. */
+  startAgain(): Promise<void>;
   /** Ends the cluster and deletes it. May be called twice. */
   stop(): Promise<void>;
 }
 
 /** Guards against hanging; a slow disk takes some of it. */
 const START_MS_MAX = 90_000;
+const START_TRIES_MAX = 20;
 
 /** Folder of `initdb` and `postgres`, newest version first; undefined when there is none. */
 export function findPostgresBinaries(): string | undefined {
@@ -75,24 +80,42 @@ export async function startPrivatePostgres(): Promise<PrivatePostgres> {
     max_connections: "100",
     shared_buffers: "32MB",
   };
-  const server = startGuarded({
-    command: join(binaries, "postgres"),
-    args: [
-      "-D",
-      data,
-      ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
-    ],
-    folder,
-    logFile: join(folder, "postgres.log"),
-    user,
-    stopSignal: "SIGINT",
-  });
+  const launch = () =>
+    startGuarded({
+      command: join(binaries, "postgres"),
+      args: [
+        "-D",
+        data,
+        ...Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+      ],
+      folder,
+      logFile: join(folder, "postgres.log"),
+      user,
+      stopSignal: "SIGINT",
+    });
+  let server = launch();
   const dsn = (database: string) => dsnOf(port, database);
   await untilAnswering(server, dsn("postgres"));
   return {
-    pid: server.pid,
+    get pid() {
+      return server.pid;
+    },
     dsn,
     createDatabase: () => createDatabase(dsn),
+    async kill() {
+      process.kill(server.pid, "SIGKILL");
+      await server.ended;
+    },
+    async startAgain() {
+      for (let tries = 1; ; tries += 1) {
+        server = launch();
+        const early = await Promise.race([server.ended, sleep(systemClock, 500)]);
+        if (early === undefined) break;
+        // Processes of the one that was killed still hold its memory for a moment.
+        if (tries === START_TRIES_MAX) throw new Error(`PostgreSQL: ${server.logTail()}`);
+      }
+      await untilAnswering(server, dsn("postgres"));
+    },
     stop: () => server.stop(),
     [Symbol.asyncDispose]: () => server.stop(),
   };
@@ -110,6 +133,9 @@ async function createDatabase(dsn: (database: string) => string): Promise<string
   return dsn(name);
 }
 
+/** A cluster that others use, too: nobody kills it. */
+export type SharedPostgres = Omit<PrivatePostgres, "pid" | "kill" | "startAgain">;
+
 const SHARED = "QMTL_TEST_POSTGRES_PORT";
 
 /**
@@ -124,7 +150,7 @@ export async function sharePostgres(): Promise<() => Promise<void>> {
 }
 
 /** The cluster of the run if there is one, which stays when "stopped", else one of our own. */
-export async function openTestPostgres(): Promise<Omit<PrivatePostgres, "pid">> {
+export async function openTestPostgres(): Promise<SharedPostgres> {
   const port = process.env[SHARED];
   if (port === undefined) return startPrivatePostgres();
   const dsn = (database: string) => dsnOf(Number(port), database);

@@ -128,6 +128,29 @@ describe("apply", () => {
     expect(done.event).toBeNull();
   });
 
+  test("a session that is refused a lease at the new revision does not hold up the end of a run", () => {
+    const m = create();
+    hear(m, sdk("s1"), 100);
+    const idle: SessionClaim = { sessionId: "idle", kind: "sdk", scope: ["other"] };
+    expect(hear(m, idle, 100)).toBe("NOT_ACTIVE");
+    expect(hear(m, sdk("second"), 100)).toBe("NOT_EMITTER");
+    order(m, apply(), 200);
+    for (const ms of [300, 400]) {
+      for (const claim of [sdk("s1"), idle, sdk("second")]) hear(m, claim, ms);
+      commit(m, m.tick(at(ms)), ms);
+    }
+
+    expect(hear(m, sdk("s1"), 500)).toBe("granted");
+    expect(m.tick(at(500))).toBeNull();
+    expect(hear(m, idle, 510)).toBe("NOT_ACTIVE");
+    expect(m.tick(at(510))).toBeNull();
+    expect(hear(m, sdk("second"), 520, { revision: m.row.revision - 1 })).toBe("BEHIND");
+    expect(m.tick(at(520))).toBeNull();
+    expect(hear(m, sdk("second"), 530)).toBe("NOT_EMITTER");
+
+    expect(commit(m, m.tick(at(530)), 530).run?.state).toBe("COMPLETED");
+  });
+
   test("a silent session's lease is waited out, and it is left out of the switch", () => {
     const m = create();
     hear(m, sdk("s1"), 100);

@@ -41,7 +41,7 @@ import type { NextState } from "./transitions.ts";
  * | –         | apply; no run in flight; no manual or breaker hold                         | grants stop before it; fence + 1; CLOSING; previous saved | FREEZING    |
  * | FREEZING  | leader ≥ G, and every session with a lease possibly alive has ACKed the fence or its G passed | CLOSED; decision, activations, policy | SWITCHED    |
  * | SWITCHED  | every live session in the set ACKed this revision; after a restart not before G | OPEN, rollback hold gone, edges, required revision   | UNFROZEN    |
- * | UNFROZEN  | every live session renewed, or G passed                                    | run only                                                | COMPLETED   |
+ * | UNFROZEN  | every live session was answered at this revision, with a lease or a refusal, or G passed | run only                                                | COMPLETED   |
  * | FREEZING, SWITCHED | NACK, switch ACK time or deadline passed, cancel, resumed too often | saved content restored, hold `rollback`, not OPEN       | ROLLED_BACK |
  * | held, CLOSING | as FREEZING                                                            | CLOSED                                                  | –           |
  *

@@ -60,6 +60,15 @@ export class LeaseDesk {
    * recorded (alive until now + G) before it is answered.
    */
   handle(facts: DeskFacts, claim: SessionClaim, heartbeat: Heartbeat): DeskAnswer {
+    const answer = this.#answer(facts, claim, heartbeat);
+    const isOfThisStore = heartbeat.storeEpoch === facts.row.storeEpoch;
+    if (answer.kind === "reply" && facts.mayGrant && isOfThisStore) {
+      this.registry.answered(claim.sessionId, heartbeat.revision);
+    }
+    return answer;
+  }
+
+  #answer(facts: DeskFacts, claim: SessionClaim, heartbeat: Heartbeat): DeskAnswer {
     const acks = acksOf(facts.row, this.history, claim, heartbeat);
     const session = this.registry.hear(claim, heartbeat, acks, facts.nowMs);
     if (session === undefined) return refused(facts, heartbeat, "EXCLUDED");

@@ -123,6 +123,10 @@ function switchAckEndsMs(facts: DueFacts): number {
   return Math.max(facts.stepBeganMs, afterRestart) + facts.timers.switchAckMs;
 }
 
+/**
+ * Every live session was answered at the revision that opened the gate, or G passed. A refusal is an answer: who is not
+ * active, not the emitter or excluded gets no lease however long the run waits.
+ */
 function isRunOver(facts: DueFacts): boolean {
   const nowMs = facts.now.monotonicMs;
   if (nowMs - facts.stepBeganMs >= facts.row.maxLeaseMs) return true;
@@ -130,5 +134,5 @@ function isRunOver(facts: DueFacts): boolean {
     (s) => isOrderCapable(s) && isLive(s, nowMs, facts.timers.sessionDeadMs),
   );
   const isFresh = nowMs - facts.leadershipBeganAtMs >= facts.row.maxLeaseMs;
-  return isFresh && live.every((s) => s.grantedRevision >= facts.row.requiredRevision);
+  return isFresh && live.every((s) => s.answeredRevision >= facts.row.requiredRevision);
 }

@@ -19,6 +19,8 @@ export interface RegisteredSession extends SessionClaim {
   readonly ackedRevision: number;
   /** Revision it stated at its last grant; 0 = never granted. */
   readonly grantedRevision: number;
+  /** Highest revision it stated in a heartbeat that was answered, with a lease or a refusal; 0 = none. */
+  readonly answeredRevision: number;
 }
 
 /** Sessions remembered for one world at most; a new one beyond is refused. */
@@ -66,9 +68,17 @@ export class SessionRegistry {
       ackedFence: Math.max(known?.ackedFence ?? 0, acks.fence),
       ackedRevision: Math.max(known?.ackedRevision ?? 0, acks.revision),
       grantedRevision: known?.grantedRevision ?? 0,
+      answeredRevision: known?.answeredRevision ?? 0,
     };
     this.#sessions.set(claim.sessionId, session);
     return session;
+  }
+
+  /** Records that a heartbeat is answered, whatever the answer. */
+  answered(sessionId: string, revision: number): void {
+    const known = this.#sessions.get(sessionId);
+    if (known === undefined || known.answeredRevision >= revision) return;
+    this.#sessions.set(sessionId, { ...known, answeredRevision: revision });
   }
 
   /** Records a grant before it is answered. */

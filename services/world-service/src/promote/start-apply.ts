@@ -1,6 +1,7 @@
 import { jcs } from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { evaluateWorld } from "../decide/evaluate-world.ts";
+import type { Stage } from "../policy/policy.ts";
 import { policyRefusal } from "../policy/policy-refusal.ts";
 import { insertDecision } from "../store/decision-table.ts";
 import { readRun, type StoredRun } from "../store/gate-table.ts";
@@ -10,6 +11,7 @@ import type { WorldActor } from "../world/world-actor.ts";
 import { composeWorld, stagesOf } from "../world/world-state.ts";
 import { type GatingPolicy, parseGatingPolicy, promotionEdges } from "./gating-policy.ts";
 import {
+  type ApplyStages,
   type ApplyWish,
   isCurrent,
   planActivations,
@@ -29,6 +31,38 @@ export interface ApplyOrder extends ApplyWish {
   readonly hasPassedLiveGuard: boolean;
   readonly principal: string;
   readonly reason: string;
+  /** What a gateway was told that it would do; undefined where nobody asked. */
+  readonly planId?: string | undefined;
+}
+
+/** What an apply would do, for a gateway that has to prepare it. */
+export interface PlannedApply {
+  /** The run is there already; nothing else will switch. */
+  readonly hasBegun: boolean;
+  readonly planId: string;
+  /** Strategies whose stage changes, in the order of their ids. */
+  readonly changes: readonly StageChange[];
+}
+
+export interface StageChange {
+  readonly strategyId: string;
+  readonly before: Stage;
+  readonly after: Stage;
+}
+
+/** Decides an apply as `startApply` would, with the same refusals, and changes nothing. */
+export function planApply(
+  actor: WorldActor,
+  ports: ServicePorts,
+  order: ApplyOrder,
+): Promise<PlannedApply> {
+  return actor.exclusive(async () => {
+    if ((await knownRun(actor, ports, order)) !== undefined) {
+      return { hasBegun: true, planId: "", changes: [] };
+    }
+    const { plan } = await decide(actor, ports, order, true);
+    return { hasBegun: false, planId: planIdOf(plan), changes: changesOf(actor, plan) };
+  });
 }
 
 /** Begins an apply, or finds the run of the same id and content. Resolves once the freeze is committed. */
@@ -38,23 +72,11 @@ export function startApply(
   order: ApplyOrder,
 ): Promise<StoredRun> {
   return actor.exclusive(async () => {
+    const known = await knownRun(actor, ports, order);
+    if (known !== undefined) return known;
+    const { gating, plan } = await decide(actor, ports, order, false);
+    if (order.planId !== undefined && order.planId !== planIdOf(plan)) throw planChanged(order);
     const requestHash = hashOf(actor, order);
-    const known = await readRun(ports.db, actor.worldId, order.runId);
-    if (known !== undefined) {
-      if (known.run.requestHash === requestHash) return known;
-      const message = `run ${order.runId} was used with other content`;
-      throw new QmtlError("RUN_ID_REUSED", message, { metadata: { run_id: order.runId } });
-    }
-    refuseEarly(actor);
-    const gating = readGating(order.gatingDocument);
-    const target = targetStage(actor.state.world.stage, order);
-    if (target === "live") checkLive(actor, order);
-    else if (order.allowLive) throw consentToNothing(target);
-    const evaluation = await currentEvaluation(actor, ports, order.principal);
-    const wasActive = [
-      ...new Set(actor.row.activations.filter((a) => a.active).map((a) => a.strategyId)),
-    ];
-    const plan = planStages(actor.state, evaluation, order, wasActive);
     const holds = actor.row.holds.filter((hold) => hold !== "rollback");
     const composition = composeWorld(actor.state, holds, ports.clock.nowMs(), plan.stages);
     const decisionId = ports.newId();
@@ -93,6 +115,54 @@ export function startApply(
     if (lastRun === undefined) throw new Error("a committed run is in memory");
     return lastRun;
   });
+}
+
+/** The run of the same id and content, if it has begun. @throws {QmtlError} RUN_ID_REUSED */
+async function knownRun(
+  actor: WorldActor,
+  ports: ServicePorts,
+  order: ApplyOrder,
+): Promise<StoredRun | undefined> {
+  const known = await readRun(ports.db, actor.worldId, order.runId);
+  if (known === undefined || known.run.requestHash === hashOf(actor, order)) return known;
+  const message = `run ${order.runId} was used with other content`;
+  throw new QmtlError("RUN_ID_REUSED", message, { metadata: { run_id: order.runId } });
+}
+
+/** The one decision of an apply: whether it may be, and what it switches. Inside `exclusive`. */
+async function decide(
+  actor: WorldActor,
+  ports: ServicePorts,
+  order: ApplyOrder,
+  validateOnly: boolean,
+): Promise<{ readonly gating: GatingPolicy | undefined; readonly plan: ApplyStages }> {
+  refuseEarly(actor);
+  const gating = readGating(order.gatingDocument);
+  const target = targetStage(actor.state.world.stage, order);
+  if (target === "live") checkLive(actor, order);
+  else if (order.allowLive) throw consentToNothing(target);
+  const evaluation = await currentEvaluation(actor, ports, order.principal, validateOnly);
+  const active = actor.row.activations.filter((a) => a.active).map((a) => a.strategyId);
+  return { gating, plan: planStages(actor.state, evaluation, order, [...new Set(active)]) };
+}
+
+function changesOf(actor: WorldActor, plan: ApplyStages): StageChange[] {
+  const before = stagesOf(actor.state).strategies;
+  return Object.entries(plan.stages.strategies)
+    .flatMap(([strategyId, after]) => {
+      const now = before[strategyId] ?? "validate";
+      return now === after ? [] : [{ strategyId, before: now, after }];
+    })
+    .sort((a, b) => (a.strategyId < b.strategyId ? -1 : 1));
+}
+
+function planIdOf({ target, stages, active }: ApplyStages): string {
+  return hashText(jcs({ target, stages: { ...stages.strategies }, active: [...active] }));
+}
+
+function planChanged(order: ApplyOrder): QmtlError {
+  const message = "what this apply would switch has changed since it was planned; try again";
+  return new QmtlError("CONFLICT", message, { metadata: { run_id: order.runId } });
 }
 
 function hashOf(actor: WorldActor, order: ApplyOrder): string {
@@ -154,10 +224,15 @@ function consentToNothing(target: string): QmtlError {
 }
 
 /** The last evaluation, or a new one when it does not speak of what stands now. */
-async function currentEvaluation(actor: WorldActor, ports: ServicePorts, principal: string) {
+async function currentEvaluation(
+  actor: WorldActor,
+  ports: ServicePorts,
+  principal: string,
+  validateOnly: boolean,
+) {
   const last = actor.state.lastEvaluation;
   if (last !== undefined && isCurrent(actor.state, last)) return last;
-  return evaluateWorld(actor, ports, { validateOnly: false, policyDocument: "", principal });
+  return evaluateWorld(actor, ports, { validateOnly, policyDocument: "", principal });
 }
 
 function auditBody(order: ApplyOrder, target: string, active: readonly string[]) {

@@ -16,7 +16,7 @@ import { activationToProto, gateToProto, phaseToProto } from "../bus/gate-to-pro
 import { followRun, type RunStep } from "../promote/follow-run.ts";
 import { cancelApply, findRun, freezeWorld, resumeWorld } from "../promote/hold-world.ts";
 import { activationEtag, activationsOf, updateActivation } from "../promote/set-activation.ts";
-import { type ApplyOrder, startApply } from "../promote/start-apply.ts";
+import { type ApplyOrder, planApply, startApply } from "../promote/start-apply.ts";
 import { readRuns, type StoredRun } from "../store/gate-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
@@ -25,6 +25,9 @@ import { pagesOf } from "./pages.ts";
 
 /** Header in which a gateway says that its live guard let a call pass. */
 export const liveGuardHeader = "x-qmtl-live-guard";
+
+/** Header in which a gateway says what it prepared for: `plan_id` of PlanApply. */
+export const applyPlanHeader = "x-qmtl-apply-plan";
 
 /** ActivationService on the wire. */
 export function activationHandlers(worlds: Worlds): Handlers<typeof ActivationService> {
@@ -45,6 +48,17 @@ export function activationHandlers(worlds: Worlds): Handlers<typeof ActivationSe
       for await (const step of followRun(actor, ports, request.runId, context.signal)) {
         yield stepToProto(step);
       }
+    },
+    planApply: async ({ apply }, context) => {
+      if (apply === undefined) throw new Error("the contract requires apply");
+      const order = orderFromProto(apply, context);
+      const planned = await planApply(worlds.get(apply.worldId), ports, order);
+      const changes = planned.changes.map(({ strategyId, before, after }) => ({
+        strategyId,
+        before: stages.toProto(before),
+        after: stages.toProto(after),
+      }));
+      return { ...planned, changes };
     },
     cancelApply: async ({ worldId, runId, reason }, context) => {
       const why = { principal: context.principal.name, reason };
@@ -154,6 +168,7 @@ function orderFromProto(request: ApplyRequest, context: CallContext): ApplyOrder
     hasPassedLiveGuard: context.metadata.get(liveGuardHeader) === "passed",
     principal: context.principal.name,
     reason: request.reason,
+    planId: context.metadata.get(applyPlanHeader),
   };
 }
 

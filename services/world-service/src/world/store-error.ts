@@ -1,13 +1,14 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { DbError } from "@qmtl/service-kit/db";
+import { isDatabaseOutage, OUTAGE_RETRY_MS, outageOf } from "@qmtl/service-kit";
 
-/** A database failure as the caller may see it. */
+/** A failed write as the caller may see it: OUTCOME_UNKNOWN, STORE_UNAVAILABLE. What is no outage passes unchanged. */
 export function storeError(error: unknown): unknown {
-  if (!(error instanceof DbError)) return error;
-  const isUnknown = error.reason === "UNKNOWN_OUTCOME";
+  const failure = outageOf(error)?.failure;
+  if (!isDatabaseOutage(failure)) return error;
+  const isUnknown = failure.reason === "UNKNOWN_OUTCOME";
   return new QmtlError(
     isUnknown ? "OUTCOME_UNKNOWN" : "STORE_UNAVAILABLE",
     isUnknown ? "it is not known whether it was stored" : "the store did not take it",
-    { cause: error, retryAfterMs: 500 },
+    { cause: error, retryAfterMs: OUTAGE_RETRY_MS },
   );
 }

@@ -28,17 +28,18 @@ if _version_not_supported:
 class ActivationServiceStub:
     """Who may trade, when.
 
-    | method           | role            | ticket |
-    | ---------------- | --------------- | ------ |
-    | GetActivation    | viewer; gateway | –      |
-    | Deactivate       | operator        | –      |
-    | UpdateActivation | operator        | –      |
-    | Apply            | operator        | –      |
-    | CancelApply      | operator        | –      |
-    | GetApplyRun      | viewer; gateway | –      |
-    | ListApplyRuns    | viewer          | –      |
-    | Freeze           | operator        | –      |
-    | Resume           | operator        | –      |
+    | method           | role                | ticket |
+    | ---------------- | ------------------- | ------ |
+    | GetActivation    | viewer; gateway     | –      |
+    | Deactivate       | operator            | –      |
+    | UpdateActivation | operator            | –      |
+    | Apply            | operator            | –      |
+    | PlanApply        | operator (internal) | –      |
+    | CancelApply      | operator            | –      |
+    | GetApplyRun      | viewer; gateway     | –      |
+    | ListApplyRuns    | viewer              | –      |
+    | Freeze           | operator            | –      |
+    | Resume           | operator            | –      |
     """
 
     def __init__(self, channel):
@@ -66,6 +67,11 @@ class ActivationServiceStub:
                 '/qmtl.world.v1.ActivationService/Apply',
                 request_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.ApplyRequest.SerializeToString,
                 response_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.ApplyResponse.FromString,
+                _registered_method=True)
+        self.PlanApply = channel.unary_unary(
+                '/qmtl.world.v1.ActivationService/PlanApply',
+                request_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.PlanApplyRequest.SerializeToString,
+                response_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.PlanApplyResponse.FromString,
                 _registered_method=True)
         self.CancelApply = channel.unary_unary(
                 '/qmtl.world.v1.ActivationService/CancelApply',
@@ -97,17 +103,18 @@ class ActivationServiceStub:
 class ActivationServiceServicer:
     """Who may trade, when.
 
-    | method           | role            | ticket |
-    | ---------------- | --------------- | ------ |
-    | GetActivation    | viewer; gateway | –      |
-    | Deactivate       | operator        | –      |
-    | UpdateActivation | operator        | –      |
-    | Apply            | operator        | –      |
-    | CancelApply      | operator        | –      |
-    | GetApplyRun      | viewer; gateway | –      |
-    | ListApplyRuns    | viewer          | –      |
-    | Freeze           | operator        | –      |
-    | Resume           | operator        | –      |
+    | method           | role                | ticket |
+    | ---------------- | ------------------- | ------ |
+    | GetActivation    | viewer; gateway     | –      |
+    | Deactivate       | operator            | –      |
+    | UpdateActivation | operator            | –      |
+    | Apply            | operator            | –      |
+    | PlanApply        | operator (internal) | –      |
+    | CancelApply      | operator            | –      |
+    | GetApplyRun      | viewer; gateway     | –      |
+    | ListApplyRuns    | viewer              | –      |
+    | Freeze           | operator            | –      |
+    | Resume           | operator            | –      |
     """
 
     def GetActivation(self, request, context):
@@ -135,6 +142,14 @@ class ActivationServiceServicer:
         """Promotes; streams each phase as it is committed, at last COMPLETED or ROLLED_BACK. A stream that breaks changes
         nothing about the run: the same call again tells where it stands. ABORTED APPLY_IN_PROGRESS, RUN_ID_REUSED;
         FAILED_PRECONDITION WORLD_HELD, MODE_NOT_REACHABLE, LIVE_NOT_ALLOWED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PlanApply(self, request, context):
+        """What an apply would switch, decided as Apply decides it, with the same refusals; nothing is changed. Asked by a
+        gateway, in its caller's name, before it opens compute contexts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -198,6 +213,11 @@ def add_ActivationServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.ApplyRequest.FromString,
                     response_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.ApplyResponse.SerializeToString,
             ),
+            'PlanApply': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanApply,
+                    request_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.PlanApplyRequest.FromString,
+                    response_serializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.PlanApplyResponse.SerializeToString,
+            ),
             'CancelApply': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelApply,
                     request_deserializer=qmtl_dot_world_dot_v1_dot_activation__service__pb2.CancelApplyRequest.FromString,
@@ -234,17 +254,18 @@ def add_ActivationServiceServicer_to_server(servicer, server):
 class ActivationService:
     """Who may trade, when.
 
-    | method           | role            | ticket |
-    | ---------------- | --------------- | ------ |
-    | GetActivation    | viewer; gateway | –      |
-    | Deactivate       | operator        | –      |
-    | UpdateActivation | operator        | –      |
-    | Apply            | operator        | –      |
-    | CancelApply      | operator        | –      |
-    | GetApplyRun      | viewer; gateway | –      |
-    | ListApplyRuns    | viewer          | –      |
-    | Freeze           | operator        | –      |
-    | Resume           | operator        | –      |
+    | method           | role                | ticket |
+    | ---------------- | ------------------- | ------ |
+    | GetActivation    | viewer; gateway     | –      |
+    | Deactivate       | operator            | –      |
+    | UpdateActivation | operator            | –      |
+    | Apply            | operator            | –      |
+    | PlanApply        | operator (internal) | –      |
+    | CancelApply      | operator            | –      |
+    | GetApplyRun      | viewer; gateway     | –      |
+    | ListApplyRuns    | viewer              | –      |
+    | Freeze           | operator            | –      |
+    | Resume           | operator            | –      |
     """
 
     @staticmethod
@@ -345,6 +366,33 @@ class ActivationService:
             '/qmtl.world.v1.ActivationService/Apply',
             qmtl_dot_world_dot_v1_dot_activation__service__pb2.ApplyRequest.SerializeToString,
             qmtl_dot_world_dot_v1_dot_activation__service__pb2.ApplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanApply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.world.v1.ActivationService/PlanApply',
+            qmtl_dot_world_dot_v1_dot_activation__service__pb2.PlanApplyRequest.SerializeToString,
+            qmtl_dot_world_dot_v1_dot_activation__service__pb2.PlanApplyResponse.FromString,
             options,
             channel_credentials,
             insecure,

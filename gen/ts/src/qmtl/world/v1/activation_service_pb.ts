@@ -20,7 +20,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/activation_service.proto.
  */
 export const file_qmtl_world_v1_activation_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZxbXRsL3dvcmxkL3YxL2FjdGl2YXRpb25fc2VydmljZS5wcm90bxINcW10bC53b3JsZC52MSKiAQoSQWN0aXZhdGlvbkVudmVsb3BlEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24SNwoQZXhlY3V0aW9uX2RvbWFpbhgDIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SDAoEZXRhZxgEIAEoCSJ6ChRHZXRBY3RpdmF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESEwoLc3RyYXRlZ3lfaWQYAyABKAkirgEKFUdldEFjdGl2YXRpb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlEjYKC2FjdGl2YXRpb25zGAMgAygLMiEucW10bC53b3JsZC52MS5BY3RpdmF0aW9uRW52ZWxvcGUi1gEKEURlYWN0aXZhdGVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQARIqCgRzaWRlGAQgASgOMhIucW10bC50eXBlLnYxLlNpZGVCCLpIBYIBAhABEgwKBGV0YWcYBSABKAkSGgoGcmVhc29uGAYgASgJQgq6SAdyBRABGOgHIrUBChJEZWFjdGl2YXRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhI2CgthY3RpdmF0aW9ucxgCIAMoCzIhLnFtdGwud29ybGQudjEuQWN0aXZhdGlvbkVudmVsb3BlEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAgoXVXBkYXRlQWN0aXZhdGlvblJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhwKC3N0cmF0ZWd5X2lkGAMgASgJQge6SARyAhABEjgKBXNpZGVzGAQgAygOMhIucW10bC50eXBlLnYxLlNpZGVCFbpIEpIBDwgBEAIYASIHggEEEAEgABIsCgZ3ZWlnaHQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASACIAQESEwoGZnJlZXplGAYgASgISAGIAQESEgoFZHJhaW4YByABKAhIAogBARIMCgRldGFnGAggASgJEhoKBnJlYXNvbhgJIAEoCUIKukgHcgUQARjoB0IJCgdfd2VpZ2h0QgkKB19mcmVlemVCCAoGX2RyYWluIrsBChhVcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhI2CgthY3RpdmF0aW9ucxgCIAMoCzIhLnFtdGwud29ybGQudjEuQWN0aXZhdGlvbkVudmVsb3BlEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCglBcHBseVBsYW4SHQoIYWN0aXZhdGUYASADKAlCC7pICJIBBRDoBxgBEh8KCmRlYWN0aXZhdGUYAiADKAlCC7pICJIBBRDoBxgBIi0KDEdhdGluZ1BvbGljeRIdCghkb2N1bWVudBgBIAEoCUILukgIcgYQASiAgAQi6wIKDEFwcGx5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESGQoGcnVuX2lkGAMgASgJQgm6SAZyBBABGGQSPgoLdGFyZ2V0X21vZGUYBCABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZUIMukgJggEGEAEgACAFEiYKBHBsYW4YBSABKAsyGC5xbXRsLndvcmxkLnYxLkFwcGx5UGxhbhIlChBleGNsdWRlX3Nlc3Npb25zGAYgAygJQgu6SAiSAQUQ6AcYARIyCg1nYXRpbmdfcG9saWN5GAcgASgLMhsucW10bC53b3JsZC52MS5HYXRpbmdQb2xpY3kSEgoKYWxsb3dfbGl2ZRgIIAEoCBIaCgZyZWFzb24YCSABKAlCCrpIB3IFEAEY6Aci2AIKDUFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIOCgZydW5faWQYAiABKAkSKgoFcGhhc2UYAyABKA4yGy5xbXRsLmNvbnRyb2wudjEuQXBwbHlQaGFzZRINCgVmZW5jZRgEIAEoBBIQCghyZXZpc2lvbhgFIAEoBBIqCgdlbGFwc2VkGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCHNlc3Npb25zGAcgASgNEhQKDGFja25vd2xlZGdlZBgIIAEoDRIbChN3YWl0aW5nX3Nlc3Npb25faWRzGAkgAygJEg4KBnJlYXNvbhgKIAEoCRI0CgthY3RpdmF0aW9ucxgLIAMoCzIfLnFtdGwuY29udHJvbC52MS5HYXRlQWN0aXZhdGlvbiKYAQoSQ2FuY2VsQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIXCgZydW5faWQYAyABKAlCB7pIBHICEAESGgoGcmVhc29uGAQgASgJQgq6SAdyBRABGOgHInAKE0NhbmNlbEFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIkCgNydW4YAiABKAsyFy5xbXRsLndvcmxkLnYxLkFwcGx5UnVuImMKCVBoYXNlVGltZRIqCgVwaGFzZRgBIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEioKB2VsYXBzZWQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i+wEKCEFwcGx5UnVuEg4KBnJ1bl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg0KBWZlbmNlGAQgASgEEhQKDHJlc3VtZV9jb3VudBgFIAEoDRIOCgZyZWFzb24YBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBnBoYXNlcxgIIAMoCzIYLnFtdGwud29ybGQudjEuUGhhc2VUaW1lEhEKCXByaW5jaXBhbBgJIAEoCSJ8ChJHZXRBcHBseVJ1blJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhcKBnJ1bl9pZBgDIAEoCUIHukgEcgIQASJwChNHZXRBcHBseVJ1blJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJAoDcnVuGAIgASgLMhcucW10bC53b3JsZC52MS5BcHBseVJ1biKVAQoUTGlzdEFwcGx5UnVuc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIowBChVMaXN0QXBwbHlSdW5zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgRydW5zGAIgAygLMhcucW10bC53b3JsZC52MS5BcHBseVJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAki0gEKDUZyZWV6ZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEjUKBGhvbGQYAyABKA4yGS5xbXRsLmNvbnRyb2wudjEuSG9sZEtpbmRCDLpICYIBBhABGAIYAxIaCgZyZWFzb24YBCABKAlCCrpIB3IFEAEY6AcSHwoRY2FuY2VsX3Byb3RlY3RpdmUYBSABKAhCBKi7GAEiowEKDkZyZWV6ZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoEZ2F0ZRgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGUSMgoOZWZmZWN0aXZlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIq8BCg1SZXN1bWVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIzCgRob2xkGAMgASgOMhkucW10bC5jb250cm9sLnYxLkhvbGRLaW5kQgq6SAeCAQQQASAAEhoKBnJlYXNvbhgEIAEoCUIKukgHcgUQARjoByJvCg5SZXN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlMuwGChFBY3RpdmF0aW9uU2VydmljZRJoCg1HZXRBY3RpdmF0aW9uEiMucW10bC53b3JsZC52MS5HZXRBY3RpdmF0aW9uUmVxdWVzdBokLnFtdGwud29ybGQudjEuR2V0QWN0aXZhdGlvblJlc3BvbnNlIgyQAgGiuxgFCAESAQYSXAoKRGVhY3RpdmF0ZRIgLnFtdGwud29ybGQudjEuRGVhY3RpdmF0ZVJlcXVlc3QaIS5xbXRsLndvcmxkLnYxLkRlYWN0aXZhdGVSZXNwb25zZSIJkAICorsYAggDEm4KEFVwZGF0ZUFjdGl2YXRpb24SJi5xbXRsLndvcmxkLnYxLlVwZGF0ZUFjdGl2YXRpb25SZXF1ZXN0GicucW10bC53b3JsZC52MS5VcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2UiCZACAqK7GAIIAxJPCgVBcHBseRIbLnFtdGwud29ybGQudjEuQXBwbHlSZXF1ZXN0GhwucW10bC53b3JsZC52MS5BcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMwARJfCgtDYW5jZWxBcHBseRIhLnFtdGwud29ybGQudjEuQ2FuY2VsQXBwbHlSZXF1ZXN0GiIucW10bC53b3JsZC52MS5DYW5jZWxBcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMSYgoLR2V0QXBwbHlSdW4SIS5xbXRsLndvcmxkLnYxLkdldEFwcGx5UnVuUmVxdWVzdBoiLnFtdGwud29ybGQudjEuR2V0QXBwbHlSdW5SZXNwb25zZSIMkAIBorsYBQgBEgEGEmUKDUxpc3RBcHBseVJ1bnMSIy5xbXRsLndvcmxkLnYxLkxpc3RBcHBseVJ1bnNSZXF1ZXN0GiQucW10bC53b3JsZC52MS5MaXN0QXBwbHlSdW5zUmVzcG9uc2UiCZACAaK7GAIIARJQCgZGcmVlemUSHC5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlcXVlc3QaHS5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlc3BvbnNlIgmQAgKiuxgCCAMSUAoGUmVzdW1lEhwucW10bC53b3JsZC52MS5SZXN1bWVSZXF1ZXN0Gh0ucW10bC53b3JsZC52MS5SZXN1bWVSZXNwb25zZSIJkAICorsYAggDQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiZxbXRsL3dvcmxkL3YxL2FjdGl2YXRpb25fc2VydmljZS5wcm90bxINcW10bC53b3JsZC52MSKiAQoSQWN0aXZhdGlvbkVudmVsb3BlEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24SNwoQZXhlY3V0aW9uX2RvbWFpbhgDIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SDAoEZXRhZxgEIAEoCSJ6ChRHZXRBY3RpdmF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESEwoLc3RyYXRlZ3lfaWQYAyABKAkirgEKFUdldEFjdGl2YXRpb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlEjYKC2FjdGl2YXRpb25zGAMgAygLMiEucW10bC53b3JsZC52MS5BY3RpdmF0aW9uRW52ZWxvcGUi1gEKEURlYWN0aXZhdGVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQARIqCgRzaWRlGAQgASgOMhIucW10bC50eXBlLnYxLlNpZGVCCLpIBYIBAhABEgwKBGV0YWcYBSABKAkSGgoGcmVhc29uGAYgASgJQgq6SAdyBRABGOgHIrUBChJEZWFjdGl2YXRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhI2CgthY3RpdmF0aW9ucxgCIAMoCzIhLnFtdGwud29ybGQudjEuQWN0aXZhdGlvbkVudmVsb3BlEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAgoXVXBkYXRlQWN0aXZhdGlvblJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhwKC3N0cmF0ZWd5X2lkGAMgASgJQge6SARyAhABEjgKBXNpZGVzGAQgAygOMhIucW10bC50eXBlLnYxLlNpZGVCFbpIEpIBDwgBEAIYASIHggEEEAEgABIsCgZ3ZWlnaHQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASACIAQESEwoGZnJlZXplGAYgASgISAGIAQESEgoFZHJhaW4YByABKAhIAogBARIMCgRldGFnGAggASgJEhoKBnJlYXNvbhgJIAEoCUIKukgHcgUQARjoB0IJCgdfd2VpZ2h0QgkKB19mcmVlemVCCAoGX2RyYWluIrsBChhVcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhI2CgthY3RpdmF0aW9ucxgCIAMoCzIhLnFtdGwud29ybGQudjEuQWN0aXZhdGlvbkVudmVsb3BlEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCglBcHBseVBsYW4SHQoIYWN0aXZhdGUYASADKAlCC7pICJIBBRDoBxgBEh8KCmRlYWN0aXZhdGUYAiADKAlCC7pICJIBBRDoBxgBIi0KDEdhdGluZ1BvbGljeRIdCghkb2N1bWVudBgBIAEoCUILukgIcgYQASiAgAQi6wIKDEFwcGx5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESGQoGcnVuX2lkGAMgASgJQgm6SAZyBBABGGQSPgoLdGFyZ2V0X21vZGUYBCABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZUIMukgJggEGEAEgACAFEiYKBHBsYW4YBSABKAsyGC5xbXRsLndvcmxkLnYxLkFwcGx5UGxhbhIlChBleGNsdWRlX3Nlc3Npb25zGAYgAygJQgu6SAiSAQUQ6AcYARIyCg1nYXRpbmdfcG9saWN5GAcgASgLMhsucW10bC53b3JsZC52MS5HYXRpbmdQb2xpY3kSEgoKYWxsb3dfbGl2ZRgIIAEoCBIaCgZyZWFzb24YCSABKAlCCrpIB3IFEAEY6Aci2AIKDUFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIOCgZydW5faWQYAiABKAkSKgoFcGhhc2UYAyABKA4yGy5xbXRsLmNvbnRyb2wudjEuQXBwbHlQaGFzZRINCgVmZW5jZRgEIAEoBBIQCghyZXZpc2lvbhgFIAEoBBIqCgdlbGFwc2VkGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCHNlc3Npb25zGAcgASgNEhQKDGFja25vd2xlZGdlZBgIIAEoDRIbChN3YWl0aW5nX3Nlc3Npb25faWRzGAkgAygJEg4KBnJlYXNvbhgKIAEoCRI0CgthY3RpdmF0aW9ucxgLIAMoCzIfLnFtdGwuY29udHJvbC52MS5HYXRlQWN0aXZhdGlvbiJ6ChBQbGFuQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIyCgVhcHBseRgCIAEoCzIbLnFtdGwud29ybGQudjEuQXBwbHlSZXF1ZXN0Qga6SAPIAQEiewoLU3RhZ2VDaGFuZ2USEwoLc3RyYXRlZ3lfaWQYASABKAkSKwoGYmVmb3JlGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSKgoFYWZ0ZXIYAyABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZSKZAQoRUGxhbkFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIRCgloYXNfYmVndW4YAiABKAgSDwoHcGxhbl9pZBgDIAEoCRIrCgdjaGFuZ2VzGAQgAygLMhoucW10bC53b3JsZC52MS5TdGFnZUNoYW5nZSKYAQoSQ2FuY2VsQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIXCgZydW5faWQYAyABKAlCB7pIBHICEAESGgoGcmVhc29uGAQgASgJQgq6SAdyBRABGOgHInAKE0NhbmNlbEFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIkCgNydW4YAiABKAsyFy5xbXRsLndvcmxkLnYxLkFwcGx5UnVuImMKCVBoYXNlVGltZRIqCgVwaGFzZRgBIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEioKB2VsYXBzZWQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i+wEKCEFwcGx5UnVuEg4KBnJ1bl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg0KBWZlbmNlGAQgASgEEhQKDHJlc3VtZV9jb3VudBgFIAEoDRIOCgZyZWFzb24YBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBnBoYXNlcxgIIAMoCzIYLnFtdGwud29ybGQudjEuUGhhc2VUaW1lEhEKCXByaW5jaXBhbBgJIAEoCSJ8ChJHZXRBcHBseVJ1blJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhcKBnJ1bl9pZBgDIAEoCUIHukgEcgIQASJwChNHZXRBcHBseVJ1blJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJAoDcnVuGAIgASgLMhcucW10bC53b3JsZC52MS5BcHBseVJ1biKVAQoUTGlzdEFwcGx5UnVuc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIowBChVMaXN0QXBwbHlSdW5zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgRydW5zGAIgAygLMhcucW10bC53b3JsZC52MS5BcHBseVJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAki0gEKDUZyZWV6ZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEjUKBGhvbGQYAyABKA4yGS5xbXRsLmNvbnRyb2wudjEuSG9sZEtpbmRCDLpICYIBBhABGAIYAxIaCgZyZWFzb24YBCABKAlCCrpIB3IFEAEY6AcSHwoRY2FuY2VsX3Byb3RlY3RpdmUYBSABKAhCBKi7GAEiowEKDkZyZWV6ZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoEZ2F0ZRgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGUSMgoOZWZmZWN0aXZlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIq8BCg1SZXN1bWVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIzCgRob2xkGAMgASgOMhkucW10bC5jb250cm9sLnYxLkhvbGRLaW5kQgq6SAeCAQQQASAAEhoKBnJlYXNvbhgEIAEoCUIKukgHcgUQARjoByJvCg5SZXN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlMskHChFBY3RpdmF0aW9uU2VydmljZRJoCg1HZXRBY3RpdmF0aW9uEiMucW10bC53b3JsZC52MS5HZXRBY3RpdmF0aW9uUmVxdWVzdBokLnFtdGwud29ybGQudjEuR2V0QWN0aXZhdGlvblJlc3BvbnNlIgyQAgGiuxgFCAESAQYSXAoKRGVhY3RpdmF0ZRIgLnFtdGwud29ybGQudjEuRGVhY3RpdmF0ZVJlcXVlc3QaIS5xbXRsLndvcmxkLnYxLkRlYWN0aXZhdGVSZXNwb25zZSIJkAICorsYAggDEm4KEFVwZGF0ZUFjdGl2YXRpb24SJi5xbXRsLndvcmxkLnYxLlVwZGF0ZUFjdGl2YXRpb25SZXF1ZXN0GicucW10bC53b3JsZC52MS5VcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2UiCZACAqK7GAIIAxJPCgVBcHBseRIbLnFtdGwud29ybGQudjEuQXBwbHlSZXF1ZXN0GhwucW10bC53b3JsZC52MS5BcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMwARJbCglQbGFuQXBwbHkSHy5xbXRsLndvcmxkLnYxLlBsYW5BcHBseVJlcXVlc3QaIC5xbXRsLndvcmxkLnYxLlBsYW5BcHBseVJlc3BvbnNlIguQAgGiuxgECAMoARJfCgtDYW5jZWxBcHBseRIhLnFtdGwud29ybGQudjEuQ2FuY2VsQXBwbHlSZXF1ZXN0GiIucW10bC53b3JsZC52MS5DYW5jZWxBcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMSYgoLR2V0QXBwbHlSdW4SIS5xbXRsLndvcmxkLnYxLkdldEFwcGx5UnVuUmVxdWVzdBoiLnFtdGwud29ybGQudjEuR2V0QXBwbHlSdW5SZXNwb25zZSIMkAIBorsYBQgBEgEGEmUKDUxpc3RBcHBseVJ1bnMSIy5xbXRsLndvcmxkLnYxLkxpc3RBcHBseVJ1bnNSZXF1ZXN0GiQucW10bC53b3JsZC52MS5MaXN0QXBwbHlSdW5zUmVzcG9uc2UiCZACAaK7GAIIARJQCgZGcmVlemUSHC5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlcXVlc3QaHS5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlc3BvbnNlIgmQAgKiuxgCCAMSUAoGUmVzdW1lEhwucW10bC53b3JsZC52MS5SZXN1bWVSZXF1ZXN0Gh0ucW10bC53b3JsZC52MS5SZXN1bWVSZXNwb25zZSIJkAICorsYAggDQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
  * An activation with what the gateway adds.
@@ -557,6 +557,112 @@ export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
   messageDesc(file_qmtl_world_v1_activation_service, 10);
 
 /**
+ * Asks what an apply would switch.
+ *
+ * @generated from message qmtl.world.v1.PlanApplyRequest
+ */
+export type PlanApplyRequest = Message<"qmtl.world.v1.PlanApplyRequest"> & {
+  /**
+   * Versions the caller accepts.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   */
+  schemaVersion?: VersionRange | undefined;
+
+  /**
+   * The apply, as it is going to be sent.
+   *
+   * @generated from field: qmtl.world.v1.ApplyRequest apply = 2;
+   */
+  apply?: ApplyRequest | undefined;
+};
+
+/**
+ * Describes the message qmtl.world.v1.PlanApplyRequest.
+ * Use `create(PlanApplyRequestSchema)` to create a new message.
+ */
+export const PlanApplyRequestSchema: GenMessage<PlanApplyRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_activation_service, 11);
+
+/**
+ * A strategy whose stage an apply changes.
+ *
+ * @generated from message qmtl.world.v1.StageChange
+ */
+export type StageChange = Message<"qmtl.world.v1.StageChange"> & {
+  /**
+   * Strategy.
+   *
+   * @generated from field: string strategy_id = 1;
+   */
+  strategyId: string;
+
+  /**
+   * Stage now.
+   *
+   * @generated from field: qmtl.type.v1.EffectiveMode before = 2;
+   */
+  before: EffectiveMode;
+
+  /**
+   * Stage after the switch.
+   *
+   * @generated from field: qmtl.type.v1.EffectiveMode after = 3;
+   */
+  after: EffectiveMode;
+};
+
+/**
+ * Describes the message qmtl.world.v1.StageChange.
+ * Use `create(StageChangeSchema)` to create a new message.
+ */
+export const StageChangeSchema: GenMessage<StageChange> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_activation_service, 12);
+
+/**
+ * What an apply would switch.
+ *
+ * @generated from message qmtl.world.v1.PlanApplyResponse
+ */
+export type PlanApplyResponse = Message<"qmtl.world.v1.PlanApplyResponse"> & {
+  /**
+   * Version of this message, and what the server supports.
+   *
+   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   */
+  schemaVersion?: SchemaVersion | undefined;
+
+  /**
+   * True: the run has begun already, with this content; nothing else is set.
+   *
+   * @generated from field: bool has_begun = 2;
+   */
+  hasBegun: boolean;
+
+  /**
+   * Names all that was decided. An Apply that carries it in the header `x-qmtl-apply-plan` is ABORTED CONFLICT when it
+   * would switch anything else by then.
+   *
+   * @generated from field: string plan_id = 3;
+   */
+  planId: string;
+
+  /**
+   * Strategies whose stage changes, in the order of their ids.
+   *
+   * @generated from field: repeated qmtl.world.v1.StageChange changes = 4;
+   */
+  changes: StageChange[];
+};
+
+/**
+ * Describes the message qmtl.world.v1.PlanApplyResponse.
+ * Use `create(PlanApplyResponseSchema)` to create a new message.
+ */
+export const PlanApplyResponseSchema: GenMessage<PlanApplyResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_activation_service, 13);
+
+/**
  * Rolls a run back.
  *
  * @generated from message qmtl.world.v1.CancelApplyRequest
@@ -596,7 +702,7 @@ export type CancelApplyRequest = Message<"qmtl.world.v1.CancelApplyRequest"> & {
  * Use `create(CancelApplyRequestSchema)` to create a new message.
  */
 export const CancelApplyRequestSchema: GenMessage<CancelApplyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 11);
+  messageDesc(file_qmtl_world_v1_activation_service, 14);
 
 /**
  * The run now.
@@ -624,7 +730,7 @@ export type CancelApplyResponse = Message<"qmtl.world.v1.CancelApplyResponse"> &
  * Use `create(CancelApplyResponseSchema)` to create a new message.
  */
 export const CancelApplyResponseSchema: GenMessage<CancelApplyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 12);
+  messageDesc(file_qmtl_world_v1_activation_service, 15);
 
 /**
  * When a phase was committed.
@@ -652,7 +758,7 @@ export type PhaseTime = Message<"qmtl.world.v1.PhaseTime"> & {
  * Use `create(PhaseTimeSchema)` to create a new message.
  */
 export const PhaseTimeSchema: GenMessage<PhaseTime> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 13);
+  messageDesc(file_qmtl_world_v1_activation_service, 16);
 
 /**
  * A run as stored.
@@ -729,7 +835,7 @@ export type ApplyRun = Message<"qmtl.world.v1.ApplyRun"> & {
  * Use `create(ApplyRunSchema)` to create a new message.
  */
 export const ApplyRunSchema: GenMessage<ApplyRun> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 14);
+  messageDesc(file_qmtl_world_v1_activation_service, 17);
 
 /**
  * Asks for a run.
@@ -764,7 +870,7 @@ export type GetApplyRunRequest = Message<"qmtl.world.v1.GetApplyRunRequest"> & {
  * Use `create(GetApplyRunRequestSchema)` to create a new message.
  */
 export const GetApplyRunRequestSchema: GenMessage<GetApplyRunRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 15);
+  messageDesc(file_qmtl_world_v1_activation_service, 18);
 
 /**
  * The run.
@@ -792,7 +898,7 @@ export type GetApplyRunResponse = Message<"qmtl.world.v1.GetApplyRunResponse"> &
  * Use `create(GetApplyRunResponseSchema)` to create a new message.
  */
 export const GetApplyRunResponseSchema: GenMessage<GetApplyRunResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 16);
+  messageDesc(file_qmtl_world_v1_activation_service, 19);
 
 /**
  * Asks for the runs of a world.
@@ -834,7 +940,7 @@ export type ListApplyRunsRequest = Message<"qmtl.world.v1.ListApplyRunsRequest">
  * Use `create(ListApplyRunsRequestSchema)` to create a new message.
  */
 export const ListApplyRunsRequestSchema: GenMessage<ListApplyRunsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 17);
+  messageDesc(file_qmtl_world_v1_activation_service, 20);
 
 /**
  * Newest first.
@@ -869,7 +975,7 @@ export type ListApplyRunsResponse = Message<"qmtl.world.v1.ListApplyRunsResponse
  * Use `create(ListApplyRunsResponseSchema)` to create a new message.
  */
 export const ListApplyRunsResponseSchema: GenMessage<ListApplyRunsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 18);
+  messageDesc(file_qmtl_world_v1_activation_service, 21);
 
 /**
  * Freezes a world until somebody resumes it.
@@ -918,7 +1024,7 @@ export type FreezeRequest = Message<"qmtl.world.v1.FreezeRequest"> & {
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema: GenMessage<FreezeRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 19);
+  messageDesc(file_qmtl_world_v1_activation_service, 22);
 
 /**
  * The gate now.
@@ -953,7 +1059,7 @@ export type FreezeResponse = Message<"qmtl.world.v1.FreezeResponse"> & {
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema: GenMessage<FreezeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 20);
+  messageDesc(file_qmtl_world_v1_activation_service, 23);
 
 /**
  * Removes a hold. The last one opens the gate, only from CLOSED.
@@ -995,7 +1101,7 @@ export type ResumeRequest = Message<"qmtl.world.v1.ResumeRequest"> & {
  * Use `create(ResumeRequestSchema)` to create a new message.
  */
 export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 21);
+  messageDesc(file_qmtl_world_v1_activation_service, 24);
 
 /**
  * The gate now.
@@ -1023,22 +1129,23 @@ export type ResumeResponse = Message<"qmtl.world.v1.ResumeResponse"> & {
  * Use `create(ResumeResponseSchema)` to create a new message.
  */
 export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 22);
+  messageDesc(file_qmtl_world_v1_activation_service, 25);
 
 /**
  * Who may trade, when.
  *
- * | method           | role            | ticket |
- * | ---------------- | --------------- | ------ |
- * | GetActivation    | viewer; gateway | –      |
- * | Deactivate       | operator        | –      |
- * | UpdateActivation | operator        | –      |
- * | Apply            | operator        | –      |
- * | CancelApply      | operator        | –      |
- * | GetApplyRun      | viewer; gateway | –      |
- * | ListApplyRuns    | viewer          | –      |
- * | Freeze           | operator        | –      |
- * | Resume           | operator        | –      |
+ * | method           | role                | ticket |
+ * | ---------------- | ------------------- | ------ |
+ * | GetActivation    | viewer; gateway     | –      |
+ * | Deactivate       | operator            | –      |
+ * | UpdateActivation | operator            | –      |
+ * | Apply            | operator            | –      |
+ * | PlanApply        | operator (internal) | –      |
+ * | CancelApply      | operator            | –      |
+ * | GetApplyRun      | viewer; gateway     | –      |
+ * | ListApplyRuns    | viewer              | –      |
+ * | Freeze           | operator            | –      |
+ * | Resume           | operator            | –      |
  *
  * @generated from service qmtl.world.v1.ActivationService
  */
@@ -1084,6 +1191,17 @@ export const ActivationService: GenService<{
     methodKind: "server_streaming";
     input: typeof ApplyRequestSchema;
     output: typeof ApplyResponseSchema;
+  },
+  /**
+   * What an apply would switch, decided as Apply decides it, with the same refusals; nothing is changed. Asked by a
+   * gateway, in its caller's name, before it opens compute contexts.
+   *
+   * @generated from rpc qmtl.world.v1.ActivationService.PlanApply
+   */
+  planApply: {
+    methodKind: "unary";
+    input: typeof PlanApplyRequestSchema;
+    output: typeof PlanApplyResponseSchema;
   },
   /**
    * Rolls a run back before UNFROZEN.

@@ -1,0 +1,44 @@
+import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
+import { type CallPrincipal, type Clock, sleep } from "@qmtl/service-kit";
+import type { Peer } from "./peer.ts";
+
+/** How often a peer is asked, milliseconds: a dead one is known after this and the time to answer. */
+const everyMs = 2_000;
+/** Longest wait for its answer, milliseconds. */
+const answerMs = 2_000;
+
+/** Asks each peer every two seconds whether it is there, so that health knows a dead one although nobody called it. */
+export class PeerProbe {
+  readonly #peers: readonly Peer[];
+  readonly #gateway: CallPrincipal;
+  readonly #clock: Clock;
+  readonly #stopping = new AbortController();
+  #running: Promise<unknown> | undefined;
+
+  constructor(peers: readonly Peer[], gateway: CallPrincipal, clock: Clock) {
+    this.#peers = peers;
+    this.#gateway = gateway;
+    this.#clock = clock;
+  }
+
+  /** Begins asking. Called once. */
+  start(): void {
+    this.#running ??= Promise.all(this.#peers.map((peer) => this.#watch(peer)));
+  }
+
+  /** Ends; may be called twice. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  async #watch(peer: Peer): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const call = { principal: this.#gateway, signal, timeoutMs: answerMs };
+      // The peer's monitor hears how it ends.
+      await peer.unary(SystemService.method.getCapabilities, {}, call).catch(() => {});
+      await sleep(this.#clock, everyMs, signal);
+    }
+  }
+}

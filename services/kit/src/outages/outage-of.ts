@@ -1,0 +1,59 @@
+import { Code } from "@connectrpc/connect";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { BusError } from "../bus/event-bus.ts";
+import { DbError } from "../db/db-errors.ts";
+
+/** Names under which the two things every service depends on are reported; a peer goes by its own. */
+export const DATABASE = "database";
+export const EVENT_BUS = "event bus";
+
+/** Causes looked at below a failure: what wraps it need not know of outages. */
+const CAUSES_MAX = 8;
+
+/** SQLSTATEs of a server that cannot do its work now: out of resources, its disk fails, it is a read-only standby. */
+const UNABLE = /^(53|58|25006)/;
+
+const DB_OUTAGES: ReadonlySet<string> = new Set([
+  "DB_UNAVAILABLE",
+  "DB_OVERLOADED",
+  "STATEMENT_TIMEOUT",
+  "TRANSACTION_TIMEOUT",
+  "UNKNOWN_OUTCOME",
+]);
+
+/** True when the database failed, as opposed to saying no: the same call may succeed a little later. */
+export function isDatabaseOutage(failure: unknown): failure is DbError {
+  if (!(failure instanceof DbError)) return false;
+  return DB_OUTAGES.has(failure.reason) || UNABLE.test(failure.sqlState ?? "");
+}
+
+/** True when a peer did not do its work, as opposed to saying no. */
+function isPeerOutage({ code, metadata }: QmtlError): boolean {
+  return (
+    metadata.peer !== undefined && (code === Code.Unavailable || code === Code.DeadlineExceeded)
+  );
+}
+
+/** An outage found in a failure or in what caused it. */
+export interface Outage {
+  /** What is down: `database`, `event bus`, or the name of a peer. */
+  readonly subject: string;
+  /** The failure that says so. */
+  readonly failure: Error;
+}
+
+/** The outage behind a failure; undefined when it is a refusal or a bug. */
+export function outageOf(failure: unknown): Outage | undefined {
+  let error: unknown = failure;
+  for (let depth = 0; error instanceof Error && depth < CAUSES_MAX; depth += 1) {
+    if (isDatabaseOutage(error)) return { subject: DATABASE, failure: error };
+    if (error instanceof BusError && error.reason === "BUS_UNAVAILABLE") {
+      return { subject: EVENT_BUS, failure: error };
+    }
+    if (error instanceof QmtlError && isPeerOutage(error)) {
+      return { subject: error.metadata.peer ?? "", failure: error };
+    }
+    error = error.cause;
+  }
+  return undefined;
+}

@@ -1,0 +1,155 @@
+import { Readable } from "node:stream";
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+} from "@grpc/grpc-js";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Clock, ClockTimer } from "../clock.ts";
+import { grpcFailure } from "./wire-error.ts";
+
+/** Bytes of requests that are on their way, or wait to be handled, at most; then the largest of them is refused. */
+const WAITING_BYTES_MAX = 256 * 1024 * 1024;
+/** A request that is not there whole after this is refused, milliseconds. */
+const ARRIVAL_MS_MAX = 30_000;
+/** How often that is looked at, milliseconds. */
+const LOOK_EVERY_MS = 5_000;
+/** Requests of this many bytes are handled one in a turn of the event loop. */
+const LARGE_BYTES = 128 * 1024;
+
+/**
+ * The requests that one server is receiving: how much memory they may take together, and how long. Large ones are handed
+ * on one in a turn of the event loop, so that timers and small calls come between.
+ */
+export class RequestIntake {
+  readonly #clock: Clock;
+  /** Calls whose request is not handled yet, and since when, oldest first. */
+  readonly #arriving = new Map<ArrivingCall, number>();
+  readonly #large: (() => void)[] = [];
+  #bytes = 0;
+  #timer: ClockTimer | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** A call begins; its request is still to come. */
+  enter(call: ArrivingCall): void {
+    this.#arriving.set(call, this.#clock.monotonicMs());
+    this.#timer ??= this.#clock.setTimer(this.#look, LOOK_EVERY_MS);
+  }
+
+  /** Some of the call's request came in. */
+  take(call: ArrivingCall, bytes: number): void {
+    if (!this.#arriving.has(call)) return;
+    call.bytes += bytes;
+    this.#bytes += bytes;
+    if (this.#bytes <= WAITING_BYTES_MAX) return;
+    let largest = call;
+    for (const other of this.#arriving.keys()) if (other.bytes > largest.bytes) largest = other;
+    largest.refuse("the server is receiving too much at once");
+  }
+
+  /** The call's request was handed on, or will never come. */
+  leave(call: ArrivingCall): void {
+    if (this.#arriving.delete(call)) this.#bytes -= call.bytes;
+  }
+
+  /** Hands a request on: a large one when those before it have had a turn each. */
+  hand(bytes: number, on: () => void): void {
+    if (bytes < LARGE_BYTES) {
+      on();
+      return;
+    }
+    this.#large.push(on);
+    if (this.#large.length === 1) setImmediate(this.#handNext);
+  }
+
+  /** Looks no more at what is slow. */
+  close(): void {
+    this.#timer?.cancel();
+  }
+
+  readonly #handNext = (): void => {
+    const [next] = this.#large;
+    if (next === undefined) return;
+    try {
+      next();
+    } finally {
+      this.#large.shift();
+      if (this.#large.length > 0) setImmediate(this.#handNext);
+    }
+  };
+
+  readonly #look = (): void => {
+    const nowMs = this.#clock.monotonicMs();
+    for (const [call, sinceMs] of this.#arriving) {
+      if (nowMs - sinceMs < ARRIVAL_MS_MAX) break;
+      call.refuse(`the request was not there whole after ${Math.round(nowMs - sinceMs)} ms`);
+    }
+    const isIdle = this.#arriving.size === 0;
+    this.#timer = isIdle ? undefined : this.#clock.setTimer(this.#look, LOOK_EVERY_MS);
+  };
+}
+
+type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
+
+/** A call whose request is counted while it comes in. */
+export class ArrivingCall extends ServerInterceptingCall {
+  /** Bytes of the request that came in so far. */
+  bytes = 0;
+  readonly #intake: RequestIntake;
+  readonly #stream: Readable | undefined;
+
+  constructor(next: ServerInterceptingCallInterface, intake: RequestIntake) {
+    super(next);
+    this.#intake = intake;
+    // grpc-js does not say how much of a message came in. Without its stream only the time is bounded.
+    const stream: unknown = Reflect.get(next, "stream");
+    this.#stream = stream instanceof Readable ? stream : undefined;
+  }
+
+  override start(listener: Listener): void {
+    const intake = this.#intake;
+    let isHanding = false;
+    let isHalfClosed = false;
+    intake.enter(this);
+    const count = (data: Uint8Array) => intake.take(this, data.length);
+    this.#stream?.on("data", count);
+    const arrived = () => {
+      this.#stream?.off("data", count);
+      intake.leave(this);
+    };
+    super.start({
+      onReceiveMetadata: (metadata: Metadata) => listener.onReceiveMetadata(metadata),
+      onReceiveMessage: (message: unknown) => {
+        isHanding = true;
+        intake.hand(message instanceof Uint8Array ? message.length : 0, () => {
+          arrived();
+          isHanding = false;
+          listener.onReceiveMessage(message);
+          if (isHalfClosed) listener.onReceiveHalfClose();
+        });
+      },
+      onReceiveHalfClose: () => {
+        if (isHanding) {
+          isHalfClosed = true;
+          return;
+        }
+        arrived();
+        listener.onReceiveHalfClose();
+      },
+      onCancel: () => {
+        arrived();
+        listener.onCancel();
+      },
+    });
+  }
+
+  /** Ends the call: its request takes too much, or too long. */
+  refuse(why: string): void {
+    this.#intake.leave(this);
+    const failure = grpcFailure(new QmtlError("TOO_MANY_REQUESTS", why, { retryAfterMs: 1_000 }));
+    super.sendStatus({ ...failure });
+  }
+}

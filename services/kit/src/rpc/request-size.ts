@@ -1,0 +1,195 @@
+import {
+  type DescField,
+  type DescMessage,
+  getOption,
+  hasOption,
+  ScalarType,
+} from "@bufbuild/protobuf";
+import { field as fieldOption } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { QmtlError } from "@qmtl/sdk/rpc";
+
+/** Requests below this are not scanned: whatever they hold is read quickly. */
+const SCANNED_BYTES_MIN = 32 * 1024;
+/** Elements of a list or map without a rule of its own, at most. */
+const ITEMS_MAX = 20_000;
+/** Bytes of a text that has rules, but none of its length, at most: checking it looks at each character. */
+const TEXT_BYTES_MAX = 1024 * 1024;
+/** Fields of a request, those within messages counted, at most: a graph of 10,000 nodes has a quarter of them. */
+const FIELDS_MAX = 1_000_000;
+/** Fields that this version does not know, at most. */
+const UNKNOWN_FIELDS_MAX = 1_000;
+/** Bytes of one character in UTF-8, at most. */
+const CHAR_BYTES_MAX = 4;
+/** Messages within messages, at most. */
+const DEPTH_MAX = 100;
+
+interface FieldRule {
+  readonly name: string;
+  /** Elements at most; undefined for a field that is no list or map. */
+  readonly itemsMax: number | undefined;
+  /** Bytes of one value at most; undefined where only the size of the request bounds it. */
+  readonly bytesMax: number | undefined;
+  readonly message: DescMessage | undefined;
+}
+
+const compiled = new WeakMap<DescMessage, ReadonlyMap<number, FieldRule>>();
+
+/**
+ * Refuses, before it is decoded, a large request that breaks a rule about how much it may hold: decoding it, and checking
+ * each element of it, would hold up everybody else for seconds. Looks at lengths only.
+ *
+ * INVALID_FIELD with the field. What is malformed is left to the decoder.
+ */
+export function checkRequestSize(desc: DescMessage, bytes: Uint8Array): void {
+  if (bytes.length >= SCANNED_BYTES_MIN) new Scan(bytes).message(desc, 0, bytes.length, "", 0);
+}
+
+/** The same for a message that was decoded already, such as one of JSON: lists and maps only. */
+export function checkItemCounts(desc: DescMessage, message: object, path = ""): void {
+  for (const field of desc.fields) {
+    if (field.fieldKind !== "list" && field.fieldKind !== "map" && field.fieldKind !== "message")
+      continue;
+    const value: unknown = Reflect.get(message, field.localName);
+    if (typeof value !== "object" || value === null) continue;
+    const rule = rulesOf(desc).get(field.number);
+    const at = path + field.name;
+    if (field.fieldKind === "message") {
+      if (rule?.message !== undefined) checkItemCounts(rule.message, value, `${at}.`);
+      continue;
+    }
+    const items: unknown[] = Object.values(value);
+    const itemsMax = rule?.itemsMax ?? ITEMS_MAX;
+    if (items.length > itemsMax) throw tooMany(at, itemsMax);
+    if (rule?.message === undefined || field.fieldKind === "map") continue;
+    for (const item of items) {
+      if (typeof item === "object" && item !== null) checkItemCounts(rule.message, item, `${at}.`);
+    }
+  }
+}
+
+function rulesOf(desc: DescMessage): ReadonlyMap<number, FieldRule> {
+  const known = compiled.get(desc);
+  if (known !== undefined) return known;
+  const rules = new Map(desc.fields.map((field) => [field.number, ruleOf(field)]));
+  compiled.set(desc, rules);
+  return rules;
+}
+
+function ruleOf(field: DescField): FieldRule {
+  const rules = hasOption(field, fieldOption) ? getOption(field, fieldOption).type : undefined;
+  const isMany = field.fieldKind === "list" || field.fieldKind === "map";
+  const stated =
+    rules?.case === "repeated"
+      ? rules.value.maxItems
+      : rules?.case === "map"
+        ? rules.value.maxPairs
+        : 0n;
+  const itemsMax = isMany ? Number(stated) || ITEMS_MAX : undefined;
+  const message = field.fieldKind === "map" ? undefined : (field.message ?? undefined);
+  const isText = field.scalar === ScalarType.STRING && field.fieldKind !== "map";
+  const charsMax = rules?.case === "string" ? Number(rules.value.maxLen) : undefined;
+  const bytesMax =
+    isText && charsMax !== undefined ? charsMax * CHAR_BYTES_MAX || TEXT_BYTES_MAX : undefined;
+  return { name: field.name, itemsMax, bytesMax, message };
+}
+
+/** Wire types of the encoding. */
+const VARINT = 0;
+const FIXED64 = 1;
+const DELIMITED = 2;
+const FIXED32 = 5;
+
+/** One walk over the bytes of a request. */
+class Scan {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+  #fields = 0;
+  #unknown = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  /** Walks a message from `start` to `end`; false when it is malformed. */
+  message(desc: DescMessage, start: number, end: number, path: string, depth: number): boolean {
+    const rules = rulesOf(desc);
+    const counts = new Map<number, number>();
+    this.#at = start;
+    while (this.#at < end) {
+      const tag = this.#varint();
+      const number = Math.floor(tag / 8);
+      const wireType = tag % 8;
+      this.#fields += 1;
+      if (this.#fields > FIELDS_MAX) throw tooLarge(`more than ${FIELDS_MAX} fields`);
+      const rule = rules.get(number);
+      if (rule === undefined) {
+        this.#unknown += 1;
+        if (this.#unknown > UNKNOWN_FIELDS_MAX) {
+          throw tooLarge(`more than ${UNKNOWN_FIELDS_MAX} fields that are not known here`);
+        }
+      }
+      if (rule?.itemsMax !== undefined && wireType === DELIMITED) {
+        const count = (counts.get(number) ?? 0) + 1;
+        if (count > rule.itemsMax) throw tooMany(path + rule.name, rule.itemsMax);
+        counts.set(number, count);
+      }
+      if (!this.#value(wireType, rule, end, path, depth)) return false;
+    }
+    return this.#at === end;
+  }
+
+  #value(
+    wireType: number,
+    rule: FieldRule | undefined,
+    end: number,
+    path: string,
+    depth: number,
+  ): boolean {
+    if (wireType === VARINT) this.#varint();
+    else if (wireType === FIXED64) this.#at += 8;
+    else if (wireType === FIXED32) this.#at += 4;
+    else if (wireType !== DELIMITED) return false;
+    else {
+      const length = this.#varint();
+      const valueEnd = this.#at + length;
+      if (valueEnd > end) return false;
+      if (rule?.bytesMax !== undefined && length > rule.bytesMax) {
+        const description = `is longer than ${rule.bytesMax} bytes`;
+        throw refusal(path + rule.name, description);
+      }
+      if (rule?.message !== undefined && depth < DEPTH_MAX) {
+        const inner = `${path}${rule.name}.`;
+        if (!this.message(rule.message, this.#at, valueEnd, inner, depth + 1)) return false;
+      }
+      this.#at = valueEnd;
+    }
+    return this.#at <= end;
+  }
+
+  #varint(): number {
+    let value = 0;
+    let factor = 1;
+    for (let length = 0; length < 10; length += 1) {
+      const byte = this.#bytes[this.#at];
+      this.#at += 1;
+      if (byte === undefined) return value;
+      value += (byte % 128) * factor;
+      if (byte < 128) return value;
+      factor *= 128;
+    }
+    return value;
+  }
+}
+
+function tooMany(field: string, itemsMax: number): QmtlError {
+  return refusal(field, `must hold at most ${itemsMax} items`);
+}
+
+function refusal(field: string, description: string): QmtlError {
+  const fields = [{ field, description }];
+  return new QmtlError("INVALID_FIELD", `${field} ${description}`, { fields });
+}
+
+function tooLarge(what: string): QmtlError {
+  return new QmtlError("INVALID_FIELD", `the request holds ${what}`);
+}

@@ -187,6 +187,23 @@ describe("a control session", () => {
     expect(told).toEqual(["connected"]);
   });
 
+  test("a lost stream whose ticket is refused before it stands again is told once it stands", async () => {
+    const { made, told, seen, pass } = session({});
+    await waitUntil(() => told.length === 1, "the first stream");
+
+    seen.isSilent = true;
+    seen.end(new QmtlError("PEER_UNAVAILABLE", "gone"));
+    await pass(2_000);
+    await waitUntil(() => seen.streams === 2, "the second stream, which says nothing");
+    seen.isSilent = false;
+    made.dropTicket("t1");
+    await pass(1_000);
+    await waitUntil(() => seen.streams === 3, "the third stream");
+    await pass(100);
+
+    expect(told).toEqual(["connected", "lost", "connected"]);
+  });
+
   test("a ticket that is never good is a loss", async () => {
     const { told, seen, pass } = session({ refusal: "TICKET_INVALID" });
     await waitUntil(() => told.length === 1, "the refusal");

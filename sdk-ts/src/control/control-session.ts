@@ -122,7 +122,8 @@ export class ControlSession {
     const calmMs = Math.min(calmMsMin, totalMsMax ?? calmMsMin);
     let failures = 0;
     let hasty = 0;
-    let isPlanned = false;
+    // What was told last: a stream that is closed here and opened again is no loss, unless one was told before.
+    let isToldUp = false;
     while (!stop.aborted) {
       let failure: unknown = new Error("the stream ended");
       // `stop` aborts it as well: `#end` knows the newest.
@@ -135,7 +136,9 @@ export class ControlSession {
         await this.#options.tickets.ensure(stream.signal);
         await this.#read(stream.signal, () => {
           failures = 0;
-          if (!isPlanned) listener.onConnected();
+          if (isToldUp) return;
+          isToldUp = true;
+          listener.onConnected();
         });
       } catch (caught) {
         failure = caught;
@@ -143,8 +146,7 @@ export class ControlSession {
         stream.abort();
       }
       if (stop.aborted) return;
-      isPlanned = this.#isReopening;
-      if (isPlanned) {
+      if (this.#isReopening) {
         // One that is closed again and again, for one because its gateway has nothing newer, is no reason to hurry.
         hasty = this.#elapsedMs() - this.#stoodFromMs < calmMs ? hasty + 1 : 0;
         await pause(
@@ -155,6 +157,7 @@ export class ControlSession {
         continue;
       }
       failures++;
+      isToldUp = false;
       listener.onLost(failure);
       await pause(clock, reconnectDelayMs(failures), stop);
     }

@@ -1,4 +1,4 @@
-import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, durationMs, timestampDate } from "@bufbuild/protobuf/wkt";
 import {
   ApplyPhase,
   Gate,
@@ -8,6 +8,7 @@ import {
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   ActivationService,
+  type ApplyResponse,
   ApplyResponseSchema,
   type ApplyRun,
   ApplyRunSchema,
@@ -64,10 +65,7 @@ async function apply(
   for await (const phase of phases) {
     last = phase.phase;
     if (session.asJson) printJson(jsonOf(ApplyResponseSchema, phase));
-    else
-      console.log(
-        `${enumName(ApplyPhase, phase.phase).padEnd(11)} ${elapsed(phase.elapsed).padStart(8)} ms  fence ${phase.fence}  ${phase.acknowledged}/${phase.sessions} acknowledged${phase.reason ? `  ${phase.reason}` : ""}`,
-      );
+    else printPhase(phase);
   }
   if (last === ApplyPhase.ROLLED_BACK)
     throw new CommandError(
@@ -79,6 +77,23 @@ async function apply(
     console.log(
       `what is live for the first time has weight 0: \`qmtl world activate ${worldId} STRATEGY --weight 0.1 --reason WHY\` raises it`,
     );
+}
+
+/** A phase, and the sessions that had not acknowledged its freeze: `--exclude` takes their ids. */
+function printPhase(phase: ApplyResponse): void {
+  const { acknowledged, sessions, reason, fence } = phase;
+  console.log(
+    `${enumName(ApplyPhase, phase.phase).padEnd(11)} ${elapsed(phase.elapsed).padStart(8)} ms  fence ${fence}  ${acknowledged}/${sessions} acknowledged${reason ? `  ${reason}` : ""}`,
+  );
+  if (phase.phase === ApplyPhase.FREEZING) return;
+  for (const { sessionId, origin } of phase.waitingSessions) {
+    const since =
+      origin?.startTime === undefined
+        ? ""
+        : `, since ${timestampDate(origin.startTime).toISOString()}`;
+    const where = origin === undefined ? "" : ` (${origin.process}${since})`;
+    console.log(`  not acknowledged by ${sessionId}${where}`);
+  }
 }
 
 function elapsed(duration: Duration | undefined): string {

@@ -1,4 +1,5 @@
-import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { hostname } from "node:os";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import { Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
@@ -24,6 +25,8 @@ export interface TicketedCalls {
   call<T>(make: (ticket: string) => Promise<T>, signal?: AbortSignal): Promise<T>;
 }
 
+/** When this process started, milliseconds since the epoch; told to people only. */
+const startedAtMs = Math.trunc(performance.timeOrigin);
 /** A ticket with less life left than this opens no stream, milliseconds. */
 const leftMsMin = 6_000;
 /** A ticket with less life left than this is renewed, milliseconds. */
@@ -122,6 +125,7 @@ export class TicketKeeper implements TicketedCalls {
       topics: [Topic.GATE, Topic.QUEUE, Topic.TAG],
       rights: [TicketRight.COMPUTE, TicketRight.TRADE, ...feed],
       sessionId: this.#sessionId,
+      origin: { process: `${hostname()}:${process.pid}`, startTime: timestampFromMs(startedAtMs) },
     };
     const { ticket, expireTime, sessionId } = await control.issueTicket(asked, {
       ...(signal === undefined ? {} : { signal }),

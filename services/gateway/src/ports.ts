@@ -50,9 +50,19 @@ export interface SourceBar {
   readonly close: number;
 }
 
+/** Where a session runs, for people. */
+export interface SessionOrigin {
+  /** Such as `trader-3:4711`. */
+  readonly process: string;
+  /** When the process started, milliseconds since the epoch by its own clock; 0: not told. */
+  readonly startMs: number;
+}
+
 /** What a ticket says. */
 export interface TicketClaims extends SessionScope {
   readonly topics: readonly TopicName[];
+  /** Where it runs, as its client says. @default not told */
+  readonly origin?: SessionOrigin;
   /** Name of the caller it was issued to; nobody else can use it. */
   readonly principal: string;
 }

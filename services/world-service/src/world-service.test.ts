@@ -211,9 +211,11 @@ function suite(
 
     const phases = await running;
     expect(phases.at(-1)).toMatchObject({ phase: ApplyPhase.COMPLETED });
-    const waiting = ["d-acks", "s-acks"];
-    expect(phases[0]).toMatchObject({ sessions: 2, acknowledged: 0, waitingSessionIds: waiting });
-    expect(phases[1]).toMatchObject({ sessions: 2, acknowledged: 2, waitingSessionIds: [] });
+    const waiting = ["d-acks", "s-acks"].map((sessionId) => {
+      return { sessionId, origin: { process: `host-of-${sessionId}:1` } };
+    });
+    expect(phases[0]).toMatchObject({ sessions: 2, acknowledged: 0, waitingSessions: waiting });
+    expect(phases[1]).toMatchObject({ sessions: 2, acknowledged: 2, waitingSessions: [] });
   });
 
   test("a session that never acknowledges is waited for one lease, no longer", async () => {

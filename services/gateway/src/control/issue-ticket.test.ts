@@ -137,6 +137,14 @@ describe("a ticket", () => {
     expect(await outcomes(ask)).toEqual(granted);
   });
 
+  test("keeps where its session runs when it is refreshed", async () => {
+    const origin = { process: "trader-3:4711", startMs: 1_700_000_000_000 };
+    const first = await issueTicket(rig.ports, wanted(["observe"], { origin }), caller("viewer"));
+    const next = await refreshTicket(rig.ports, first.ticket, caller("viewer"));
+
+    expect(rig.ports.tickets.verify(next.ticket).origin).toEqual(origin);
+  });
+
   test.each([
     ["another world", wanted(["observe"], { worldId: "nowhere" }), "WORLD_NOT_FOUND"],
     ["another strategy", wanted(["trade"], { strategyIds: ["s", "x"] }), "STRATEGY_NOT_FOUND"],

@@ -4,7 +4,7 @@ import type { CallContext, CallPrincipal, RoleName, TicketRightName } from "@qmt
 import type { TopicName } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 import type { Peer } from "../peers/peer.ts";
-import type { GateView, TicketClaims } from "../ports.ts";
+import type { GateView, SessionOrigin, TicketClaims } from "../ports.ts";
 import { knownStrategies } from "../store/submission-store.ts";
 import { checkSessionIsOwn, newSessionId } from "./session-id.ts";
 import type { Tickets } from "./tickets.ts";
@@ -29,6 +29,8 @@ export interface WantedTicket {
   readonly topics: readonly TopicName[];
   /** Empty: a new session. */
   readonly sessionId: string;
+  /** @default not told */
+  readonly origin?: SessionOrigin | undefined;
 }
 
 export interface IssuedTicket {
@@ -68,11 +70,13 @@ export async function issueTicket(
   const rights = withObserve(wanted.rights);
   checkNamed(wanted, rights);
   if (wanted.sessionId !== "") checkSessionIsOwn(wanted.sessionId, principal.name);
-  const scope = { ...wanted, rights };
+  const { origin, ...asked } = wanted;
+  const scope = { ...asked, rights };
   await checkThere(ports, scope);
   await checkRights(ports, scope, principal);
   const sessionId = wanted.sessionId || newSessionId(principal.name, ports.newId);
-  const claims = { ...scope, sessionId, principal: principal.name };
+  const told = origin === undefined ? {} : { origin };
+  const claims = { ...scope, ...told, sessionId, principal: principal.name };
   return { claims, ...(await ports.tickets.issue(claims)) };
 }
 

@@ -43,7 +43,7 @@ export class Tickets {
   async issue(claims: TicketClaims): Promise<{ ticket: string; expireMs: number }> {
     const nowMs = this.#clock.nowMs();
     const expireMs = nowMs + this.#ttlMs;
-    const { sessionId, worldId, strategyIds, sources, topics, rights, principal } = claims;
+    const { sessionId, worldId, strategyIds, sources, topics, rights, principal, origin } = claims;
     const payload = {
       principal,
       world: worldId,
@@ -51,6 +51,7 @@ export class Tickets {
       sources: [...sources],
       topics: [...topics],
       rights: [...rights],
+      ...(origin === undefined ? {} : { process: origin.process, start_ms: origin.startMs }),
     };
     const ticket = await new SignJWT(payload)
       .setProtectedHeader({ alg: "EdDSA", kid: this.#signing.kid, typ: "JWT" })
@@ -148,8 +149,16 @@ function claimsOf(body: object): CheckedTicket {
       topics: known(textsOf(body, "topics"), topicNames),
       rights: known(textsOf(body, "rights"), ticketRights),
       principal: textOf(body, "principal"),
+      ...originOf(body),
     },
   };
+}
+
+/** Where the session runs, if its ticket says so. */
+function originOf(body: object): Pick<TicketClaims, "origin"> {
+  if (!("process" in body) || typeof body.process !== "string") return {};
+  const startMs = "start_ms" in body && typeof body.start_ms === "number" ? body.start_ms : 0;
+  return { origin: { process: body.process, startMs } };
 }
 
 /** The texts that are of a closed set; a right or topic that is not known here allows nothing. */

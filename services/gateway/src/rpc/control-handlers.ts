@@ -22,7 +22,7 @@ import { topicKeysOf, topicsFromProto } from "../control/topic-keys.ts";
 import type { FeedDesk } from "../feed/feed-desk.ts";
 import type { LeaseRelay, TicketClaims } from "../ports.ts";
 import { submissionsOf } from "../store/submission-store.ts";
-import { claimToProto } from "./session-claim.ts";
+import { claimToProto, originFromProto } from "./session-claim.ts";
 
 export interface ControlPorts extends TicketPorts {
   readonly hub: ControlHub;
@@ -61,7 +61,8 @@ async function issue(ports: ControlPorts, request: IssueTicketRequest, context: 
   const { worldId, strategyIds, sources, sessionId } = request;
   const rights = request.rights.flatMap((right) => RIGHTS.get(right) ?? []);
   const topics = topicsFromProto(request.topics);
-  const wanted = { worldId, strategyIds, sources, rights, topics, sessionId };
+  const origin = originFromProto(request.origin);
+  const wanted = { worldId, strategyIds, sources, rights, topics, sessionId, origin };
   const { claims, ticket, expireMs } = await issueTicket(ports, wanted, context);
   return {
     ticket,
@@ -111,7 +112,9 @@ async function heartbeat(ports: ControlPorts, request: HeartbeatRequest, context
     const message = "the ticket does not carry TRADE: it gets no order lease";
     throw new QmtlError("TICKET_SCOPE", message, { metadata, fields });
   }
-  const reply = await ports.leases.renew({ claim: claimToProto(session), heartbeat: beat! });
+  const { origin } = ports.tickets.verify(request.ticket);
+  const claim = claimToProto(session, origin);
+  const reply = await ports.leases.renew({ claim, heartbeat: beat! });
   return { reply, unregisteredSources: ports.feeds.unregistered(session.sessionId) };
 }
 

@@ -201,17 +201,21 @@ describe("apply", () => {
     );
   });
 
-  test("a live session that never acknowledges the switch rolls the run back in time", () => {
+  test("a live session that never acknowledges the switch rolls the run back in time, and is named with its process", () => {
     const m = create();
-    hear(m, sdk("s1"), 100);
+    const claim = { ...sdk("s1"), origin: { process: "trader-3:4711", startMs: 86_400_000 } };
+    hear(m, claim, 100);
     order(m, apply(), 200);
-    hear(m, sdk("s1"), 300);
+    hear(m, claim, 300);
     commit(m, m.tick(at(300)), 300);
     const ends = 300 + LIVE_TIMERS.switchAckMs;
-    for (let ms = 1_000; ms < ends; ms += 1_000) hear(m, sdk("s1"), ms, { revision: 2 });
+    for (let ms = 1_000; ms < ends; ms += 1_000) hear(m, claim, ms, { revision: 2 });
 
     expect(m.tick(at(ends - 1))).toBeNull();
-    expect(m.tick(at(ends))).toMatchObject({ kind: "rollback" });
+    expect(m.tick(at(ends))).toMatchObject({
+      kind: "rollback",
+      reason: "switch not acknowledged by s1 (trader-3:4711, since 1970-01-02T00:00:00.000Z)",
+    });
   });
 
   test("an excluded session is neither waited for, nor heard, nor granted a lease", () => {

@@ -1,7 +1,7 @@
 import type { GateTimers } from "@qmtl/sdk/gate";
 import { type ApplyRun, type GateRow, isInFlight, type WorldTime } from "./gate-row.ts";
 import type { ProposalKind } from "./proposal.ts";
-import { isLive, isOrderCapable, type RegisteredSession } from "./session-registry.ts";
+import { isLive, isOrderCapable, type RegisteredSession, sessionText } from "./session-registry.ts";
 import { close, commitSwitch, type NextState, rollBack, unfreeze } from "./transitions.ts";
 
 /** Everything that decides what is due in a world. */
@@ -100,20 +100,36 @@ function dueInFlight(facts: DueFacts, run: ApplyRun): DueStep | null {
   if (isSwitchAcked(facts)) {
     return { kind: "unfreeze", next: unfreeze(row, run, now), reason: "switch acknowledged" };
   }
-  return now.monotonicMs >= switchAckEndsMs(facts) ? back("switch not acknowledged") : null;
+  if (now.monotonicMs < switchAckEndsMs(facts)) return null;
+  return back(`switch not acknowledged${byWhom(unacknowledged(facts))}`);
+}
+
+/** Sessions named in the reason of a rollback at most. */
+const namedMax = 5;
+
+/** Sessions as the reason of a rollback names them. */
+function byWhom(sessions: readonly RegisteredSession[]): string {
+  if (sessions.length === 0) return "";
+  const more = sessions.length > namedMax ? ` and ${sessions.length - namedMax} more` : "";
+  return ` by ${sessions.slice(0, namedMax).map(sessionText).join(", ")}${more}`;
 }
 
 /** All members of the switch set that are still live have acknowledged; after a restart not before G. */
 function isSwitchAcked(facts: DueFacts): boolean {
   const nowMs = facts.now.monotonicMs;
   if (nowMs - facts.leadershipBeganAtMs < facts.row.maxLeaseMs) return false;
-  return facts.sessions.every((session) => {
+  return unacknowledged(facts).length === 0;
+}
+
+/** Live members of the switch set that have not acknowledged the switch. */
+function unacknowledged(facts: DueFacts): RegisteredSession[] {
+  return facts.sessions.filter((session) => {
     const isMember =
       facts.switchSet === null
         ? isSwitchMember(facts, session)
         : facts.switchSet.has(session.sessionId);
-    const mustAck = isMember && isLive(session, nowMs, facts.timers.sessionDeadMs);
-    return !mustAck || session.ackedRevision === facts.row.revision;
+    const isHeard = isLive(session, facts.now.monotonicMs, facts.timers.sessionDeadMs);
+    return isMember && isHeard && session.ackedRevision !== facts.row.revision;
   });
 }
 

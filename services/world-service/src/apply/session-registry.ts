@@ -1,10 +1,27 @@
 import type { GateScope, Heartbeat, SessionKind } from "@qmtl/sdk/gate";
 
+/** Where a session runs, as its client says: for people. */
+export interface SessionOrigin {
+  /** Such as `trader-3:4711`. */
+  readonly process: string;
+  /** When the process started, milliseconds since the epoch by its own clock; 0: not told. */
+  readonly startMs: number;
+}
+
 /** What a ticket says of a session. */
 export interface SessionClaim {
   readonly sessionId: string;
   readonly kind: SessionKind;
   readonly scope: GateScope;
+  /** @default not told */
+  readonly origin?: SessionOrigin;
+}
+
+/** A session as people find it: its id, and where it runs since when. */
+export function sessionText({ sessionId, origin }: SessionClaim): string {
+  if (origin === undefined) return sessionId;
+  const since = origin.startMs === 0 ? "" : `, since ${new Date(origin.startMs).toISOString()}`;
+  return `${sessionId} (${origin.process}${since})`;
 }
 
 /** What is remembered of a session, in memory only. */

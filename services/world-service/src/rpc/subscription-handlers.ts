@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   type Heartbeat as HeartbeatMessage,
   type HeartbeatReply as HeartbeatReplyMessage,
@@ -70,20 +70,28 @@ async function answer(worlds: Worlds, relayed: RelayedHeartbeat): Promise<Heartb
 }
 
 /** The claim as the gate machine takes it. A router's lease is for the whole world. */
-function claimFromProto({ sessionId, kind, strategyIds }: SessionClaimMessage): SessionClaim {
+function claimFromProto(message: SessionClaimMessage): SessionClaim {
+  const { sessionId, kind, strategyIds } = message;
+  const session = { sessionId, ...originFromProto(message) };
   switch (kind) {
     case SessionKind.OBSERVER:
       // A ticket that names no strategy watches all of them.
-      return { sessionId, kind: "observer", scope: strategyIds.length === 0 ? "*" : strategyIds };
+      return { ...session, kind: "observer", scope: strategyIds.length === 0 ? "*" : strategyIds };
     case SessionKind.TRADER:
-      return { sessionId, kind: "sdk", scope: strategyIds };
+      return { ...session, kind: "sdk", scope: strategyIds };
     case SessionKind.ROUTER:
-      return { sessionId, kind: "door", scope: "*" };
+      return { ...session, kind: "door", scope: "*" };
     default: {
       const fields = [{ field: "claim.kind", description: "is not known" }];
       throw new QmtlError("INVALID_FIELD", "the kind of the session is not known", { fields });
     }
   }
+}
+
+function originFromProto({ origin }: SessionClaimMessage): Pick<SessionClaim, "origin"> {
+  if (origin === undefined) return {};
+  const { process, startTime } = origin;
+  return { origin: { process, startMs: startTime === undefined ? 0 : timestampMs(startTime) } };
 }
 
 function nackFromProto(sessionId: string, message: NackMessage): Nack {

@@ -1,6 +1,6 @@
 import type { Hold } from "@qmtl/sdk/gate";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { ApplyRun, EmitterRow, GateRow, RunState } from "../apply/index.ts";
+import type { ApplyRun, EmitterRow, GateRow, RunState, SessionOrigin } from "../apply/index.ts";
 import type { StageSet } from "./world-rows.ts";
 
 /** Why each hold was set. */
@@ -17,7 +17,14 @@ export interface PhaseTime {
   readonly sessions: number;
   readonly acknowledged: number;
   /** Those that had not, a hundred at most. */
-  readonly waiting: readonly string[];
+  readonly waiting: readonly WaitingSession[];
+}
+
+/** A session that was waited for. */
+export interface WaitingSession {
+  readonly sessionId: string;
+  /** @default not told */
+  readonly origin?: SessionOrigin;
 }
 
 /** A run with what the gate machine does not need to know of it. */

@@ -96,7 +96,8 @@ export class FakeSession {
   constructor(actorOf: () => WorldActor, sessionId: string, strategyIds: readonly string[] | "*") {
     this.#actorOf = actorOf;
     const kind = strategyIds === "*" ? "door" : "sdk";
-    this.claim = { sessionId, kind, scope: strategyIds };
+    const origin = { process: `host-of-${sessionId}:1`, startMs: 0 };
+    this.claim = { sessionId, kind, scope: strategyIds, origin };
   }
 
   /** One heartbeat with the state as the world has it now. */

@@ -50,7 +50,7 @@ export interface CommitContext {
   readonly lastRun: StoredRun | undefined;
   readonly holdReasons: HoldReasons;
   /** Order-capable sessions. */
-  readonly sessions: readonly Pick<RegisteredSession, "sessionId" | "ackedFence">[];
+  readonly sessions: readonly Pick<RegisteredSession, "sessionId" | "ackedFence" | "origin">[];
 }
 
 /** Sessions named that have not acknowledged, at most. */
@@ -116,14 +116,18 @@ function nextRun(
   const isNew = last === undefined || last.run.runId !== run.runId;
   if (!isNew && last.run === run) return last;
   const members = context.sessions.filter((one) => !run.excluded.includes(one.sessionId));
-  const waiting = members.filter((one) => one.ackedFence < run.fence).map((one) => one.sessionId);
+  const waiting = members
+    .filter((one) => one.ackedFence < run.fence)
+    .sort((one, other) => (one.sessionId < other.sessionId ? -1 : 1));
   const phase = (state: RunState, elapsedMs: number): PhaseTime => ({
     state,
     elapsedMs,
     revision: proposal.row.revision,
     sessions: members.length,
     acknowledged: members.length - waiting.length,
-    waiting: waiting.sort().slice(0, waitingMax),
+    waiting: waiting.slice(0, waitingMax).map(({ sessionId, origin }) => {
+      return { sessionId, ...(origin === undefined ? {} : { origin }) };
+    }),
   });
   if (isNew) {
     if (extra.stages === undefined) throw new Error("a new run needs its stages");

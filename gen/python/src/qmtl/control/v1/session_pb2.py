@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dqmtl/control/v1/session.proto\x12\x0fqmtl.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc8\x02\n\tHeartbeat\x12,\n\rheartbeat_seq\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x0cheartbeatSeq\x12\x1f\n\x0bstore_epoch\x18\x02 \x01(\x04R\nstoreEpoch\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x14\n\x05\x66\x65nce\x18\x04 \x01(\x04R\x05\x66\x65nce\x12&\n\nstate_hash\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\tstateHash\x12\x1b\n\tgate_shut\x18\x06 \x01(\x08R\x08gateShut\x12\x1b\n\tin_flight\x18\x07 \x01(\rR\x08inFlight\x12\x1d\n\nwant_lease\x18\x08 \x01(\x08R\twantLease\x12\x1f\n\x0blate_writes\x18\t \x01(\rR\nlateWrites\x12\x18\n\x07release\x18\n \x01(\x08R\x07release\"I\n\x07\x45mitter\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12\x1d\n\nsession_id\x18\x02 \x01(\tR\tsessionId\"\x97\x04\n\x0eHeartbeatReply\x12#\n\rheartbeat_seq\x18\x01 \x01(\x04R\x0cheartbeatSeq\x12\x18\n\x07granted\x18\x02 \x01(\x08R\x07granted\x12\x19\n\x08lease_id\x18\x03 \x01(\tR\x07leaseId\x12\x14\n\x05\x66\x65nce\x18\x04 \x01(\x04R\x05\x66\x65nce\x12+\n\x11required_revision\x18\x05 \x01(\x04R\x10requiredRevision\x12\x34\n\x08\x65mitters\x18\x06 \x03(\x0b\x32\x18.qmtl.control.v1.EmitterR\x08\x65mitters\x12/\n\x05lease\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05lease\x12\x31\n\x06margin\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06margin\x12H\n\x12\x64\x65\x63ision_remaining\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationR\x11\x64\x65\x63isionRemaining\x12\x42\n\rrefuse_reason\x18\n \x01(\x0e\x32\x1d.qmtl.control.v1.RefuseReasonR\x0crefuseReason\x12@\n\x0erenew_interval\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationR\rrenewInterval\"\xec\x01\n\x04Nack\x12#\n\rheartbeat_seq\x18\x01 \x01(\x04R\x0cheartbeatSeq\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x14\n\x05\x66\x65nce\x18\x03 \x01(\x04R\x05\x66\x65nce\x12\x1e\n\x06run_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x05runId\x12?\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.qmtl.control.v1.NackReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06reason\x12,\n\x12last_good_revision\x18\x06 \x01(\x04R\x10lastGoodRevision*\xba\x02\n\x0cRefuseReason\x12\x1d\n\x19REFUSE_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUSE_REASON_FROZEN\x10\x01\x12\x18\n\x14REFUSE_REASON_BEHIND\x10\x02\x12\x1f\n\x1bREFUSE_REASON_HASH_MISMATCH\x10\x03\x12\"\n\x1eREFUSE_REASON_DECISION_EXPIRED\x10\x04\x12\x1c\n\x18REFUSE_REASON_NOT_ACTIVE\x10\x05\x12\x1c\n\x18REFUSE_REASON_NOT_LEADER\x10\x06\x12\x1a\n\x16REFUSE_REASON_EXCLUDED\x10\x07\x12\x1d\n\x19REFUSE_REASON_NOT_EMITTER\x10\x08\x12\x1b\n\x17REFUSE_REASON_NOT_ASKED\x10\t*\x91\x01\n\nNackReason\x12\x1b\n\x17NACK_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fNACK_REASON_GAP\x10\x01\x12\x1d\n\x19NACK_REASON_HASH_MISMATCH\x10\x02\x12\x1b\n\x17NACK_REASON_UNDECODABLE\x10\x03\x12\x15\n\x11NACK_REASON_OTHER\x10\x04\x42M\n\x12io.qmtl.control.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dqmtl/control/v1/session.proto\x12\x0fqmtl.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"m\n\rSessionOrigin\x12!\n\x07process\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x07process\x12\x39\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartTime\"\xc8\x02\n\tHeartbeat\x12,\n\rheartbeat_seq\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02 \x00R\x0cheartbeatSeq\x12\x1f\n\x0bstore_epoch\x18\x02 \x01(\x04R\nstoreEpoch\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x14\n\x05\x66\x65nce\x18\x04 \x01(\x04R\x05\x66\x65nce\x12&\n\nstate_hash\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\tstateHash\x12\x1b\n\tgate_shut\x18\x06 \x01(\x08R\x08gateShut\x12\x1b\n\tin_flight\x18\x07 \x01(\rR\x08inFlight\x12\x1d\n\nwant_lease\x18\x08 \x01(\x08R\twantLease\x12\x1f\n\x0blate_writes\x18\t \x01(\rR\nlateWrites\x12\x18\n\x07release\x18\n \x01(\x08R\x07release\"I\n\x07\x45mitter\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12\x1d\n\nsession_id\x18\x02 \x01(\tR\tsessionId\"\x97\x04\n\x0eHeartbeatReply\x12#\n\rheartbeat_seq\x18\x01 \x01(\x04R\x0cheartbeatSeq\x12\x18\n\x07granted\x18\x02 \x01(\x08R\x07granted\x12\x19\n\x08lease_id\x18\x03 \x01(\tR\x07leaseId\x12\x14\n\x05\x66\x65nce\x18\x04 \x01(\x04R\x05\x66\x65nce\x12+\n\x11required_revision\x18\x05 \x01(\x04R\x10requiredRevision\x12\x34\n\x08\x65mitters\x18\x06 \x03(\x0b\x32\x18.qmtl.control.v1.EmitterR\x08\x65mitters\x12/\n\x05lease\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationR\x05lease\x12\x31\n\x06margin\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationR\x06margin\x12H\n\x12\x64\x65\x63ision_remaining\x18\t \x01(\x0b\x32\x19.google.protobuf.DurationR\x11\x64\x65\x63isionRemaining\x12\x42\n\rrefuse_reason\x18\n \x01(\x0e\x32\x1d.qmtl.control.v1.RefuseReasonR\x0crefuseReason\x12@\n\x0erenew_interval\x18\x0b \x01(\x0b\x32\x19.google.protobuf.DurationR\rrenewInterval\"\xec\x01\n\x04Nack\x12#\n\rheartbeat_seq\x18\x01 \x01(\x04R\x0cheartbeatSeq\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x14\n\x05\x66\x65nce\x18\x03 \x01(\x04R\x05\x66\x65nce\x12\x1e\n\x06run_id\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x05runId\x12?\n\x06reason\x18\x05 \x01(\x0e\x32\x1b.qmtl.control.v1.NackReasonB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x06reason\x12,\n\x12last_good_revision\x18\x06 \x01(\x04R\x10lastGoodRevision*\xba\x02\n\x0cRefuseReason\x12\x1d\n\x19REFUSE_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14REFUSE_REASON_FROZEN\x10\x01\x12\x18\n\x14REFUSE_REASON_BEHIND\x10\x02\x12\x1f\n\x1bREFUSE_REASON_HASH_MISMATCH\x10\x03\x12\"\n\x1eREFUSE_REASON_DECISION_EXPIRED\x10\x04\x12\x1c\n\x18REFUSE_REASON_NOT_ACTIVE\x10\x05\x12\x1c\n\x18REFUSE_REASON_NOT_LEADER\x10\x06\x12\x1a\n\x16REFUSE_REASON_EXCLUDED\x10\x07\x12\x1d\n\x19REFUSE_REASON_NOT_EMITTER\x10\x08\x12\x1b\n\x17REFUSE_REASON_NOT_ASKED\x10\t*\x91\x01\n\nNackReason\x12\x1b\n\x17NACK_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fNACK_REASON_GAP\x10\x01\x12\x1d\n\x19NACK_REASON_HASH_MISMATCH\x10\x02\x12\x1b\n\x17NACK_REASON_UNDECODABLE\x10\x03\x12\x15\n\x11NACK_REASON_OTHER\x10\x04\x42M\n\x12io.qmtl.control.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,6 +35,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.control.v1.session_pb2
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.control.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1'
+  _globals['_SESSIONORIGIN'].fields_by_name['process']._loaded_options = None
+  _globals['_SESSIONORIGIN'].fields_by_name['process']._serialized_options = b'\272H\004r\002\030d'
   _globals['_HEARTBEAT'].fields_by_name['heartbeat_seq']._loaded_options = None
   _globals['_HEARTBEAT'].fields_by_name['heartbeat_seq']._serialized_options = b'\272H\0042\002 \000'
   _globals['_HEARTBEAT'].fields_by_name['state_hash']._loaded_options = None
@@ -42,16 +45,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NACK'].fields_by_name['run_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_NACK'].fields_by_name['reason']._loaded_options = None
   _globals['_NACK'].fields_by_name['reason']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_REFUSEREASON']._serialized_start=1295
-  _globals['_REFUSEREASON']._serialized_end=1609
-  _globals['_NACKREASON']._serialized_start=1612
-  _globals['_NACKREASON']._serialized_end=1757
-  _globals['_HEARTBEAT']._serialized_start=112
-  _globals['_HEARTBEAT']._serialized_end=440
-  _globals['_EMITTER']._serialized_start=442
-  _globals['_EMITTER']._serialized_end=515
-  _globals['_HEARTBEATREPLY']._serialized_start=518
-  _globals['_HEARTBEATREPLY']._serialized_end=1053
-  _globals['_NACK']._serialized_start=1056
-  _globals['_NACK']._serialized_end=1292
+  _globals['_REFUSEREASON']._serialized_start=1439
+  _globals['_REFUSEREASON']._serialized_end=1753
+  _globals['_NACKREASON']._serialized_start=1756
+  _globals['_NACKREASON']._serialized_end=1901
+  _globals['_SESSIONORIGIN']._serialized_start=144
+  _globals['_SESSIONORIGIN']._serialized_end=253
+  _globals['_HEARTBEAT']._serialized_start=256
+  _globals['_HEARTBEAT']._serialized_end=584
+  _globals['_EMITTER']._serialized_start=586
+  _globals['_EMITTER']._serialized_end=659
+  _globals['_HEARTBEATREPLY']._serialized_start=662
+  _globals['_HEARTBEATREPLY']._serialized_end=1197
+  _globals['_NACK']._serialized_start=1200
+  _globals['_NACK']._serialized_end=1436
 # @@protoc_insertion_point(module_scope)

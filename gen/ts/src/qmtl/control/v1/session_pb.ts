@@ -5,15 +5,44 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Duration } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/control/v1/session.proto.
  */
 export const file_qmtl_control_v1_session: GenFile = /*@__PURE__*/
-  fileDesc("Ch1xbXRsL2NvbnRyb2wvdjEvc2Vzc2lvbi5wcm90bxIPcW10bC5jb250cm9sLnYxIt4BCglIZWFydGJlYXQSHgoNaGVhcnRiZWF0X3NlcRgBIAEoBEIHukgEMgIgABITCgtzdG9yZV9lcG9jaBgCIAEoBBIQCghyZXZpc2lvbhgDIAEoBBINCgVmZW5jZRgEIAEoBBIbCgpzdGF0ZV9oYXNoGAUgASgJQge6SARyAhhkEhEKCWdhdGVfc2h1dBgGIAEoCBIRCglpbl9mbGlnaHQYByABKA0SEgoKd2FudF9sZWFzZRgIIAEoCBITCgtsYXRlX3dyaXRlcxgJIAEoDRIPCgdyZWxlYXNlGAogASgIIjIKB0VtaXR0ZXISEwoLc3RyYXRlZ3lfaWQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCSKVAwoOSGVhcnRiZWF0UmVwbHkSFQoNaGVhcnRiZWF0X3NlcRgBIAEoBBIPCgdncmFudGVkGAIgASgIEhAKCGxlYXNlX2lkGAMgASgJEg0KBWZlbmNlGAQgASgEEhkKEXJlcXVpcmVkX3JldmlzaW9uGAUgASgEEioKCGVtaXR0ZXJzGAYgAygLMhgucW10bC5jb250cm9sLnYxLkVtaXR0ZXISKAoFbGVhc2UYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SKQoGbWFyZ2luGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjUKEmRlY2lzaW9uX3JlbWFpbmluZxgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI0Cg1yZWZ1c2VfcmVhc29uGAogASgOMh0ucW10bC5jb250cm9sLnYxLlJlZnVzZVJlYXNvbhIxCg5yZW5ld19pbnRlcnZhbBgLIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKsAQoETmFjaxIVCg1oZWFydGJlYXRfc2VxGAEgASgEEhAKCHJldmlzaW9uGAIgASgEEg0KBWZlbmNlGAMgASgEEhcKBnJ1bl9pZBgEIAEoCUIHukgEcgIYZBI3CgZyZWFzb24YBSABKA4yGy5xbXRsLmNvbnRyb2wudjEuTmFja1JlYXNvbkIKukgHggEEEAEgABIaChJsYXN0X2dvb2RfcmV2aXNpb24YBiABKAQqugIKDFJlZnVzZVJlYXNvbhIdChlSRUZVU0VfUkVBU09OX1VOU1BFQ0lGSUVEEAASGAoUUkVGVVNFX1JFQVNPTl9GUk9aRU4QARIYChRSRUZVU0VfUkVBU09OX0JFSElORBACEh8KG1JFRlVTRV9SRUFTT05fSEFTSF9NSVNNQVRDSBADEiIKHlJFRlVTRV9SRUFTT05fREVDSVNJT05fRVhQSVJFRBAEEhwKGFJFRlVTRV9SRUFTT05fTk9UX0FDVElWRRAFEhwKGFJFRlVTRV9SRUFTT05fTk9UX0xFQURFUhAGEhoKFlJFRlVTRV9SRUFTT05fRVhDTFVERUQQBxIdChlSRUZVU0VfUkVBU09OX05PVF9FTUlUVEVSEAgSGwoXUkVGVVNFX1JFQVNPTl9OT1RfQVNLRUQQCSqRAQoKTmFja1JlYXNvbhIbChdOQUNLX1JFQVNPTl9VTlNQRUNJRklFRBAAEhMKD05BQ0tfUkVBU09OX0dBUBABEh0KGU5BQ0tfUkVBU09OX0hBU0hfTUlTTUFUQ0gQAhIbChdOQUNLX1JFQVNPTl9VTkRFQ09EQUJMRRADEhUKEU5BQ0tfUkVBU09OX09USEVSEARCTQoSaW8ucW10bC5jb250cm9sLnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2NvbnRyb2wvdjE7Y29udHJvbHYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration]);
+  fileDesc("Ch1xbXRsL2NvbnRyb2wvdjEvc2Vzc2lvbi5wcm90bxIPcW10bC5jb250cm9sLnYxIlkKDVNlc3Npb25PcmlnaW4SGAoHcHJvY2VzcxgBIAEoCUIHukgEcgIYZBIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLeAQoJSGVhcnRiZWF0Eh4KDWhlYXJ0YmVhdF9zZXEYASABKARCB7pIBDICIAASEwoLc3RvcmVfZXBvY2gYAiABKAQSEAoIcmV2aXNpb24YAyABKAQSDQoFZmVuY2UYBCABKAQSGwoKc3RhdGVfaGFzaBgFIAEoCUIHukgEcgIYZBIRCglnYXRlX3NodXQYBiABKAgSEQoJaW5fZmxpZ2h0GAcgASgNEhIKCndhbnRfbGVhc2UYCCABKAgSEwoLbGF0ZV93cml0ZXMYCSABKA0SDwoHcmVsZWFzZRgKIAEoCCIyCgdFbWl0dGVyEhMKC3N0cmF0ZWd5X2lkGAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkilQMKDkhlYXJ0YmVhdFJlcGx5EhUKDWhlYXJ0YmVhdF9zZXEYASABKAQSDwoHZ3JhbnRlZBgCIAEoCBIQCghsZWFzZV9pZBgDIAEoCRINCgVmZW5jZRgEIAEoBBIZChFyZXF1aXJlZF9yZXZpc2lvbhgFIAEoBBIqCghlbWl0dGVycxgGIAMoCzIYLnFtdGwuY29udHJvbC52MS5FbWl0dGVyEigKBWxlYXNlGAcgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBm1hcmdpbhgIIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI1ChJkZWNpc2lvbl9yZW1haW5pbmcYCSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SNAoNcmVmdXNlX3JlYXNvbhgKIAEoDjIdLnFtdGwuY29udHJvbC52MS5SZWZ1c2VSZWFzb24SMQoOcmVuZXdfaW50ZXJ2YWwYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24irAEKBE5hY2sSFQoNaGVhcnRiZWF0X3NlcRgBIAEoBBIQCghyZXZpc2lvbhgCIAEoBBINCgVmZW5jZRgDIAEoBBIXCgZydW5faWQYBCABKAlCB7pIBHICGGQSNwoGcmVhc29uGAUgASgOMhsucW10bC5jb250cm9sLnYxLk5hY2tSZWFzb25CCrpIB4IBBBABIAASGgoSbGFzdF9nb29kX3JldmlzaW9uGAYgASgEKroCCgxSZWZ1c2VSZWFzb24SHQoZUkVGVVNFX1JFQVNPTl9VTlNQRUNJRklFRBAAEhgKFFJFRlVTRV9SRUFTT05fRlJPWkVOEAESGAoUUkVGVVNFX1JFQVNPTl9CRUhJTkQQAhIfChtSRUZVU0VfUkVBU09OX0hBU0hfTUlTTUFUQ0gQAxIiCh5SRUZVU0VfUkVBU09OX0RFQ0lTSU9OX0VYUElSRUQQBBIcChhSRUZVU0VfUkVBU09OX05PVF9BQ1RJVkUQBRIcChhSRUZVU0VfUkVBU09OX05PVF9MRUFERVIQBhIaChZSRUZVU0VfUkVBU09OX0VYQ0xVREVEEAcSHQoZUkVGVVNFX1JFQVNPTl9OT1RfRU1JVFRFUhAIEhsKF1JFRlVTRV9SRUFTT05fTk9UX0FTS0VEEAkqkQEKCk5hY2tSZWFzb24SGwoXTkFDS19SRUFTT05fVU5TUEVDSUZJRUQQABITCg9OQUNLX1JFQVNPTl9HQVAQARIdChlOQUNLX1JFQVNPTl9IQVNIX01JU01BVENIEAISGwoXTkFDS19SRUFTT05fVU5ERUNPREFCTEUQAxIVChFOQUNLX1JFQVNPTl9PVEhFUhAEQk0KEmlvLnFtdGwuY29udHJvbC52MVABWjVnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9jb250cm9sL3YxO2NvbnRyb2x2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp]);
+
+/**
+ * Where a session runs, and since when, as its client says: for people, who have to find the process that an apply waits
+ * for. Nothing is decided by it.
+ *
+ * @generated from message qmtl.control.v1.SessionOrigin
+ */
+export type SessionOrigin = Message<"qmtl.control.v1.SessionOrigin"> & {
+  /**
+   * The process, such as its host and process id: "trader-3:4711".
+   *
+   * @generated from field: string process = 1;
+   */
+  process: string;
+
+  /**
+   * When the process started, by its own clock.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 2;
+   */
+  startTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message qmtl.control.v1.SessionOrigin.
+ * Use `create(SessionOriginSchema)` to create a new message.
+ */
+export const SessionOriginSchema: GenMessage<SessionOrigin> = /*@__PURE__*/
+  messageDesc(file_qmtl_control_v1_session, 0);
 
 /**
  * Renewal, acknowledgement and liveness of a session in one. Sent at once after applying any revision of the gate, else
@@ -98,7 +127,7 @@ export type Heartbeat = Message<"qmtl.control.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_session, 0);
+  messageDesc(file_qmtl_control_v1_session, 1);
 
 /**
  * Who may emit orders of a strategy.
@@ -126,7 +155,7 @@ export type Emitter = Message<"qmtl.control.v1.Emitter"> & {
  * Use `create(EmitterSchema)` to create a new message.
  */
 export const EmitterSchema: GenMessage<Emitter> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_session, 1);
+  messageDesc(file_qmtl_control_v1_session, 2);
 
 /**
  * Answer to a heartbeat. Only WorldService makes one; a gateway relays it untouched.
@@ -217,7 +246,7 @@ export type HeartbeatReply = Message<"qmtl.control.v1.HeartbeatReply"> & {
  * Use `create(HeartbeatReplySchema)` to create a new message.
  */
 export const HeartbeatReplySchema: GenMessage<HeartbeatReply> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_session, 2);
+  messageDesc(file_qmtl_control_v1_session, 3);
 
 /**
  * A session could not apply a revision of the gate.
@@ -273,7 +302,7 @@ export type Nack = Message<"qmtl.control.v1.Nack"> & {
  * Use `create(NackSchema)` to create a new message.
  */
 export const NackSchema: GenMessage<Nack> = /*@__PURE__*/
-  messageDesc(file_qmtl_control_v1_session, 3);
+  messageDesc(file_qmtl_control_v1_session, 4);
 
 /**
  * Why no lease was granted.

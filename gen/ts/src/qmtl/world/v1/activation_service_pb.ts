@@ -9,6 +9,8 @@ import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ApplyPhase, GateActivation, GateState, HoldKind } from "../../control/v1/gate_pb.ts";
 import { file_qmtl_control_v1_gate } from "../../control/v1/gate_pb.ts";
+import type { SessionOrigin } from "../../control/v1/session_pb.ts";
+import { file_qmtl_control_v1_session } from "../../control/v1/session_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { EffectiveMode, ExecutionDomain, Side } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
@@ -20,7 +22,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/world/v1/activation_service.proto.
  */
 export const file_qmtl_world_v1_activation_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZxbXRsL3dvcmxkL3YxL2FjdGl2YXRpb25fc2VydmljZS5wcm90bxINcW10bC53b3JsZC52MSKiAQoSQWN0aXZhdGlvbkVudmVsb3BlEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24SNwoQZXhlY3V0aW9uX2RvbWFpbhgDIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SDAoEZXRhZxgEIAEoCSJ6ChRHZXRBY3RpdmF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESEwoLc3RyYXRlZ3lfaWQYAyABKAkirgEKFUdldEFjdGl2YXRpb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlEjYKC2FjdGl2YXRpb25zGAMgAygLMiEucW10bC53b3JsZC52MS5BY3RpdmF0aW9uRW52ZWxvcGUi1gEKEURlYWN0aXZhdGVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQARIqCgRzaWRlGAQgASgOMhIucW10bC50eXBlLnYxLlNpZGVCCLpIBYIBAhABEgwKBGV0YWcYBSABKAkSGgoGcmVhc29uGAYgASgJQgq6SAdyBRABGOgHIrUBChJEZWFjdGl2YXRlUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhI2CgthY3RpdmF0aW9ucxgCIAMoCzIhLnFtdGwud29ybGQudjEuQWN0aXZhdGlvbkVudmVsb3BlEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLhAgoXVXBkYXRlQWN0aXZhdGlvblJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhwKC3N0cmF0ZWd5X2lkGAMgASgJQge6SARyAhABEjgKBXNpZGVzGAQgAygOMhIucW10bC50eXBlLnYxLlNpZGVCFbpIEpIBDwgBEAIYASIHggEEEAEgABIsCgZ3ZWlnaHQYBSABKAFCF7pIFBISGQAAAAAAAPA/KQAAAAAAAAAASACIAQESEwoGZnJlZXplGAYgASgISAGIAQESEgoFZHJhaW4YByABKAhIAogBARIMCgRldGFnGAggASgJEhoKBnJlYXNvbhgJIAEoCUIKukgHcgUQARjoB0IJCgdfd2VpZ2h0QgkKB19mcmVlemVCCAoGX2RyYWluIrsBChhVcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhI2CgthY3RpdmF0aW9ucxgCIAMoCzIhLnFtdGwud29ybGQudjEuQWN0aXZhdGlvbkVudmVsb3BlEjIKDmVmZmVjdGl2ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJLCglBcHBseVBsYW4SHQoIYWN0aXZhdGUYASADKAlCC7pICJIBBRDoBxgBEh8KCmRlYWN0aXZhdGUYAiADKAlCC7pICJIBBRDoBxgBIi0KDEdhdGluZ1BvbGljeRIdCghkb2N1bWVudBgBIAEoCUILukgIcgYQASiAgAQi6wIKDEFwcGx5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESGQoGcnVuX2lkGAMgASgJQgm6SAZyBBABGGQSPgoLdGFyZ2V0X21vZGUYBCABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZUIMukgJggEGEAEgACAFEiYKBHBsYW4YBSABKAsyGC5xbXRsLndvcmxkLnYxLkFwcGx5UGxhbhIlChBleGNsdWRlX3Nlc3Npb25zGAYgAygJQgu6SAiSAQUQ6AcYARIyCg1nYXRpbmdfcG9saWN5GAcgASgLMhsucW10bC53b3JsZC52MS5HYXRpbmdQb2xpY3kSEgoKYWxsb3dfbGl2ZRgIIAEoCBIaCgZyZWFzb24YCSABKAlCCrpIB3IFEAEY6Aci2AIKDUFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIOCgZydW5faWQYAiABKAkSKgoFcGhhc2UYAyABKA4yGy5xbXRsLmNvbnRyb2wudjEuQXBwbHlQaGFzZRINCgVmZW5jZRgEIAEoBBIQCghyZXZpc2lvbhgFIAEoBBIqCgdlbGFwc2VkGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCHNlc3Npb25zGAcgASgNEhQKDGFja25vd2xlZGdlZBgIIAEoDRIbChN3YWl0aW5nX3Nlc3Npb25faWRzGAkgAygJEg4KBnJlYXNvbhgKIAEoCRI0CgthY3RpdmF0aW9ucxgLIAMoCzIfLnFtdGwuY29udHJvbC52MS5HYXRlQWN0aXZhdGlvbiJ6ChBQbGFuQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIyCgVhcHBseRgCIAEoCzIbLnFtdGwud29ybGQudjEuQXBwbHlSZXF1ZXN0Qga6SAPIAQEiewoLU3RhZ2VDaGFuZ2USEwoLc3RyYXRlZ3lfaWQYASABKAkSKwoGYmVmb3JlGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSKgoFYWZ0ZXIYAyABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZSKZAQoRUGxhbkFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIRCgloYXNfYmVndW4YAiABKAgSDwoHcGxhbl9pZBgDIAEoCRIrCgdjaGFuZ2VzGAQgAygLMhoucW10bC53b3JsZC52MS5TdGFnZUNoYW5nZSKYAQoSQ2FuY2VsQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIXCgZydW5faWQYAyABKAlCB7pIBHICEAESGgoGcmVhc29uGAQgASgJQgq6SAdyBRABGOgHInAKE0NhbmNlbEFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIkCgNydW4YAiABKAsyFy5xbXRsLndvcmxkLnYxLkFwcGx5UnVuImMKCVBoYXNlVGltZRIqCgVwaGFzZRgBIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEioKB2VsYXBzZWQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i+wEKCEFwcGx5UnVuEg4KBnJ1bl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg0KBWZlbmNlGAQgASgEEhQKDHJlc3VtZV9jb3VudBgFIAEoDRIOCgZyZWFzb24YBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBnBoYXNlcxgIIAMoCzIYLnFtdGwud29ybGQudjEuUGhhc2VUaW1lEhEKCXByaW5jaXBhbBgJIAEoCSJ8ChJHZXRBcHBseVJ1blJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhcKBnJ1bl9pZBgDIAEoCUIHukgEcgIQASJwChNHZXRBcHBseVJ1blJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJAoDcnVuGAIgASgLMhcucW10bC53b3JsZC52MS5BcHBseVJ1biKVAQoUTGlzdEFwcGx5UnVuc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIowBChVMaXN0QXBwbHlSdW5zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgRydW5zGAIgAygLMhcucW10bC53b3JsZC52MS5BcHBseVJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAki0gEKDUZyZWV6ZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEjUKBGhvbGQYAyABKA4yGS5xbXRsLmNvbnRyb2wudjEuSG9sZEtpbmRCDLpICYIBBhABGAIYAxIaCgZyZWFzb24YBCABKAlCCrpIB3IFEAEY6AcSHwoRY2FuY2VsX3Byb3RlY3RpdmUYBSABKAhCBKi7GAEiowEKDkZyZWV6ZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoEZ2F0ZRgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGUSMgoOZWZmZWN0aXZlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIq8BCg1SZXN1bWVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIzCgRob2xkGAMgASgOMhkucW10bC5jb250cm9sLnYxLkhvbGRLaW5kQgq6SAeCAQQQASAAEhoKBnJlYXNvbhgEIAEoCUIKukgHcgUQARjoByJvCg5SZXN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlMskHChFBY3RpdmF0aW9uU2VydmljZRJoCg1HZXRBY3RpdmF0aW9uEiMucW10bC53b3JsZC52MS5HZXRBY3RpdmF0aW9uUmVxdWVzdBokLnFtdGwud29ybGQudjEuR2V0QWN0aXZhdGlvblJlc3BvbnNlIgyQAgGiuxgFCAESAQYSXAoKRGVhY3RpdmF0ZRIgLnFtdGwud29ybGQudjEuRGVhY3RpdmF0ZVJlcXVlc3QaIS5xbXRsLndvcmxkLnYxLkRlYWN0aXZhdGVSZXNwb25zZSIJkAICorsYAggDEm4KEFVwZGF0ZUFjdGl2YXRpb24SJi5xbXRsLndvcmxkLnYxLlVwZGF0ZUFjdGl2YXRpb25SZXF1ZXN0GicucW10bC53b3JsZC52MS5VcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2UiCZACAqK7GAIIAxJPCgVBcHBseRIbLnFtdGwud29ybGQudjEuQXBwbHlSZXF1ZXN0GhwucW10bC53b3JsZC52MS5BcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMwARJbCglQbGFuQXBwbHkSHy5xbXRsLndvcmxkLnYxLlBsYW5BcHBseVJlcXVlc3QaIC5xbXRsLndvcmxkLnYxLlBsYW5BcHBseVJlc3BvbnNlIguQAgGiuxgECAMoARJfCgtDYW5jZWxBcHBseRIhLnFtdGwud29ybGQudjEuQ2FuY2VsQXBwbHlSZXF1ZXN0GiIucW10bC53b3JsZC52MS5DYW5jZWxBcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMSYgoLR2V0QXBwbHlSdW4SIS5xbXRsLndvcmxkLnYxLkdldEFwcGx5UnVuUmVxdWVzdBoiLnFtdGwud29ybGQudjEuR2V0QXBwbHlSdW5SZXNwb25zZSIMkAIBorsYBQgBEgEGEmUKDUxpc3RBcHBseVJ1bnMSIy5xbXRsLndvcmxkLnYxLkxpc3RBcHBseVJ1bnNSZXF1ZXN0GiQucW10bC53b3JsZC52MS5MaXN0QXBwbHlSdW5zUmVzcG9uc2UiCZACAaK7GAIIARJQCgZGcmVlemUSHC5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlcXVlc3QaHS5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlc3BvbnNlIgmQAgKiuxgCCAMSUAoGUmVzdW1lEhwucW10bC53b3JsZC52MS5SZXN1bWVSZXF1ZXN0Gh0ucW10bC53b3JsZC52MS5SZXN1bWVSZXNwb25zZSIJkAICorsYAggDQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_control_v1_gate, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiZxbXRsL3dvcmxkL3YxL2FjdGl2YXRpb25fc2VydmljZS5wcm90bxINcW10bC53b3JsZC52MSKiAQoSQWN0aXZhdGlvbkVudmVsb3BlEhAKCHdvcmxkX2lkGAEgASgJEjMKCmFjdGl2YXRpb24YAiABKAsyHy5xbXRsLmNvbnRyb2wudjEuR2F0ZUFjdGl2YXRpb24SNwoQZXhlY3V0aW9uX2RvbWFpbhgDIAEoDjIdLnFtdGwudHlwZS52MS5FeGVjdXRpb25Eb21haW4SDAoEZXRhZxgEIAEoCSJ6ChRHZXRBY3RpdmF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESEwoLc3RyYXRlZ3lfaWQYAyABKAkiVAoOV2FpdGluZ1Nlc3Npb24SEgoKc2Vzc2lvbl9pZBgBIAEoCRIuCgZvcmlnaW4YAiABKAsyHi5xbXRsLmNvbnRyb2wudjEuU2Vzc2lvbk9yaWdpbiKuAQoVR2V0QWN0aXZhdGlvblJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoEZ2F0ZRgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGUSNgoLYWN0aXZhdGlvbnMYAyADKAsyIS5xbXRsLndvcmxkLnYxLkFjdGl2YXRpb25FbnZlbG9wZSLWAQoRRGVhY3RpdmF0ZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhwKC3N0cmF0ZWd5X2lkGAMgASgJQge6SARyAhABEioKBHNpZGUYBCABKA4yEi5xbXRsLnR5cGUudjEuU2lkZUIIukgFggECEAESDAoEZXRhZxgFIAEoCRIaCgZyZWFzb24YBiABKAlCCrpIB3IFEAEY6AcitQEKEkRlYWN0aXZhdGVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjYKC2FjdGl2YXRpb25zGAIgAygLMiEucW10bC53b3JsZC52MS5BY3RpdmF0aW9uRW52ZWxvcGUSMgoOZWZmZWN0aXZlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuECChdVcGRhdGVBY3RpdmF0aW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGQoId29ybGRfaWQYAiABKAlCB7pIBHICEAESHAoLc3RyYXRlZ3lfaWQYAyABKAlCB7pIBHICEAESOAoFc2lkZXMYBCADKA4yEi5xbXRsLnR5cGUudjEuU2lkZUIVukgSkgEPCAEQAhgBIgeCAQQQASAAEiwKBndlaWdodBgFIAEoAUIXukgUEhIZAAAAAAAA8D8pAAAAAAAAAABIAIgBARITCgZmcmVlemUYBiABKAhIAYgBARISCgVkcmFpbhgHIAEoCEgCiAEBEgwKBGV0YWcYCCABKAkSGgoGcmVhc29uGAkgASgJQgq6SAdyBRABGOgHQgkKB193ZWlnaHRCCQoHX2ZyZWV6ZUIICgZfZHJhaW4iuwEKGFVwZGF0ZUFjdGl2YXRpb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEjYKC2FjdGl2YXRpb25zGAIgAygLMiEucW10bC53b3JsZC52MS5BY3RpdmF0aW9uRW52ZWxvcGUSMgoOZWZmZWN0aXZlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIksKCUFwcGx5UGxhbhIdCghhY3RpdmF0ZRgBIAMoCUILukgIkgEFEOgHGAESHwoKZGVhY3RpdmF0ZRgCIAMoCUILukgIkgEFEOgHGAEiLQoMR2F0aW5nUG9saWN5Eh0KCGRvY3VtZW50GAEgASgJQgu6SAhyBhABKICABCLrAgoMQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIZCgZydW5faWQYAyABKAlCCbpIBnIEEAEYZBI+Cgt0YXJnZXRfbW9kZRgEIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlQgy6SAmCAQYQASAAIAUSJgoEcGxhbhgFIAEoCzIYLnFtdGwud29ybGQudjEuQXBwbHlQbGFuEiUKEGV4Y2x1ZGVfc2Vzc2lvbnMYBiADKAlCC7pICJIBBRDoBxgBEjIKDWdhdGluZ19wb2xpY3kYByABKAsyGy5xbXRsLndvcmxkLnYxLkdhdGluZ1BvbGljeRISCgphbGxvd19saXZlGAggASgIEhoKBnJlYXNvbhgJIAEoCUIKukgHcgUQARjoByL0AgoNQXBwbHlSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnJ1bl9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg0KBWZlbmNlGAQgASgEEhAKCHJldmlzaW9uGAUgASgEEioKB2VsYXBzZWQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEAoIc2Vzc2lvbnMYByABKA0SFAoMYWNrbm93bGVkZ2VkGAggASgNEjcKEHdhaXRpbmdfc2Vzc2lvbnMYCSADKAsyHS5xbXRsLndvcmxkLnYxLldhaXRpbmdTZXNzaW9uEg4KBnJlYXNvbhgKIAEoCRI0CgthY3RpdmF0aW9ucxgLIAMoCzIfLnFtdGwuY29udHJvbC52MS5HYXRlQWN0aXZhdGlvbiJ6ChBQbGFuQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIyCgVhcHBseRgCIAEoCzIbLnFtdGwud29ybGQudjEuQXBwbHlSZXF1ZXN0Qga6SAPIAQEiewoLU3RhZ2VDaGFuZ2USEwoLc3RyYXRlZ3lfaWQYASABKAkSKwoGYmVmb3JlGAIgASgOMhsucW10bC50eXBlLnYxLkVmZmVjdGl2ZU1vZGUSKgoFYWZ0ZXIYAyABKA4yGy5xbXRsLnR5cGUudjEuRWZmZWN0aXZlTW9kZSKZAQoRUGxhbkFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIRCgloYXNfYmVndW4YAiABKAgSDwoHcGxhbl9pZBgDIAEoCRIrCgdjaGFuZ2VzGAQgAygLMhoucW10bC53b3JsZC52MS5TdGFnZUNoYW5nZSKYAQoSQ2FuY2VsQXBwbHlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIXCgZydW5faWQYAyABKAlCB7pIBHICEAESGgoGcmVhc29uGAQgASgJQgq6SAdyBRABGOgHInAKE0NhbmNlbEFwcGx5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIkCgNydW4YAiABKAsyFy5xbXRsLndvcmxkLnYxLkFwcGx5UnVuImMKCVBoYXNlVGltZRIqCgVwaGFzZRgBIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEioKB2VsYXBzZWQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i+wEKCEFwcGx5UnVuEg4KBnJ1bl9pZBgBIAEoCRIQCgh3b3JsZF9pZBgCIAEoCRIqCgVwaGFzZRgDIAEoDjIbLnFtdGwuY29udHJvbC52MS5BcHBseVBoYXNlEg0KBWZlbmNlGAQgASgEEhQKDHJlc3VtZV9jb3VudBgFIAEoDRIOCgZyZWFzb24YBiABKAkSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBnBoYXNlcxgIIAMoCzIYLnFtdGwud29ybGQudjEuUGhhc2VUaW1lEhEKCXByaW5jaXBhbBgJIAEoCSJ8ChJHZXRBcHBseVJ1blJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhcKBnJ1bl9pZBgDIAEoCUIHukgEcgIQASJwChNHZXRBcHBseVJ1blJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJAoDcnVuGAIgASgLMhcucW10bC53b3JsZC52MS5BcHBseVJ1biKVAQoUTGlzdEFwcGx5UnVuc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIowBChVMaXN0QXBwbHlSdW5zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIlCgRydW5zGAIgAygLMhcucW10bC53b3JsZC52MS5BcHBseVJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAki0gEKDUZyZWV6ZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhkKCHdvcmxkX2lkGAIgASgJQge6SARyAhABEjUKBGhvbGQYAyABKA4yGS5xbXRsLmNvbnRyb2wudjEuSG9sZEtpbmRCDLpICYIBBhABGAIYAxIaCgZyZWFzb24YBCABKAlCCrpIB3IFEAEY6AcSHwoRY2FuY2VsX3Byb3RlY3RpdmUYBSABKAhCBKi7GAEiowEKDkZyZWV6ZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKAoEZ2F0ZRgCIAEoCzIaLnFtdGwuY29udHJvbC52MS5HYXRlU3RhdGUSMgoOZWZmZWN0aXZlX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIq8BCg1SZXN1bWVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIzCgRob2xkGAMgASgOMhkucW10bC5jb250cm9sLnYxLkhvbGRLaW5kQgq6SAeCAQQQASAAEhoKBnJlYXNvbhgEIAEoCUIKukgHcgUQARjoByJvCg5SZXN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEigKBGdhdGUYAiABKAsyGi5xbXRsLmNvbnRyb2wudjEuR2F0ZVN0YXRlMskHChFBY3RpdmF0aW9uU2VydmljZRJoCg1HZXRBY3RpdmF0aW9uEiMucW10bC53b3JsZC52MS5HZXRBY3RpdmF0aW9uUmVxdWVzdBokLnFtdGwud29ybGQudjEuR2V0QWN0aXZhdGlvblJlc3BvbnNlIgyQAgGiuxgFCAESAQYSXAoKRGVhY3RpdmF0ZRIgLnFtdGwud29ybGQudjEuRGVhY3RpdmF0ZVJlcXVlc3QaIS5xbXRsLndvcmxkLnYxLkRlYWN0aXZhdGVSZXNwb25zZSIJkAICorsYAggDEm4KEFVwZGF0ZUFjdGl2YXRpb24SJi5xbXRsLndvcmxkLnYxLlVwZGF0ZUFjdGl2YXRpb25SZXF1ZXN0GicucW10bC53b3JsZC52MS5VcGRhdGVBY3RpdmF0aW9uUmVzcG9uc2UiCZACAqK7GAIIAxJPCgVBcHBseRIbLnFtdGwud29ybGQudjEuQXBwbHlSZXF1ZXN0GhwucW10bC53b3JsZC52MS5BcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMwARJbCglQbGFuQXBwbHkSHy5xbXRsLndvcmxkLnYxLlBsYW5BcHBseVJlcXVlc3QaIC5xbXRsLndvcmxkLnYxLlBsYW5BcHBseVJlc3BvbnNlIguQAgGiuxgECAMoARJfCgtDYW5jZWxBcHBseRIhLnFtdGwud29ybGQudjEuQ2FuY2VsQXBwbHlSZXF1ZXN0GiIucW10bC53b3JsZC52MS5DYW5jZWxBcHBseVJlc3BvbnNlIgmQAgKiuxgCCAMSYgoLR2V0QXBwbHlSdW4SIS5xbXRsLndvcmxkLnYxLkdldEFwcGx5UnVuUmVxdWVzdBoiLnFtdGwud29ybGQudjEuR2V0QXBwbHlSdW5SZXNwb25zZSIMkAIBorsYBQgBEgEGEmUKDUxpc3RBcHBseVJ1bnMSIy5xbXRsLndvcmxkLnYxLkxpc3RBcHBseVJ1bnNSZXF1ZXN0GiQucW10bC53b3JsZC52MS5MaXN0QXBwbHlSdW5zUmVzcG9uc2UiCZACAaK7GAIIARJQCgZGcmVlemUSHC5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlcXVlc3QaHS5xbXRsLndvcmxkLnYxLkZyZWV6ZVJlc3BvbnNlIgmQAgKiuxgCCAMSUAoGUmVzdW1lEhwucW10bC53b3JsZC52MS5SZXN1bWVSZXF1ZXN0Gh0ucW10bC53b3JsZC52MS5SZXN1bWVSZXNwb25zZSIJkAICorsYAggDQkcKEGlvLnFtdGwud29ybGQudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvd29ybGQvdjE7d29ybGR2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_control_v1_gate, file_qmtl_control_v1_session, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
  * An activation with what the gateway adds.
@@ -100,6 +102,34 @@ export const GetActivationRequestSchema: GenMessage<GetActivationRequest> = /*@_
   messageDesc(file_qmtl_world_v1_activation_service, 1);
 
 /**
+ * A session that an apply waits for.
+ *
+ * @generated from message qmtl.world.v1.WaitingSession
+ */
+export type WaitingSession = Message<"qmtl.world.v1.WaitingSession"> & {
+  /**
+   * Session; as `exclude_sessions` takes it.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * Where it runs, as its client says. Unset: not told.
+   *
+   * @generated from field: qmtl.control.v1.SessionOrigin origin = 2;
+   */
+  origin?: SessionOrigin | undefined;
+};
+
+/**
+ * Describes the message qmtl.world.v1.WaitingSession.
+ * Use `create(WaitingSessionSchema)` to create a new message.
+ */
+export const WaitingSessionSchema: GenMessage<WaitingSession> = /*@__PURE__*/
+  messageDesc(file_qmtl_world_v1_activation_service, 2);
+
+/**
  * The gate and the activations.
  *
  * @generated from message qmtl.world.v1.GetActivationResponse
@@ -132,7 +162,7 @@ export type GetActivationResponse = Message<"qmtl.world.v1.GetActivationResponse
  * Use `create(GetActivationResponseSchema)` to create a new message.
  */
 export const GetActivationResponseSchema: GenMessage<GetActivationResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 2);
+  messageDesc(file_qmtl_world_v1_activation_service, 3);
 
 /**
  * Switches a strategy off. Switching on needs Apply.
@@ -188,7 +218,7 @@ export type DeactivateRequest = Message<"qmtl.world.v1.DeactivateRequest"> & {
  * Use `create(DeactivateRequestSchema)` to create a new message.
  */
 export const DeactivateRequestSchema: GenMessage<DeactivateRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 3);
+  messageDesc(file_qmtl_world_v1_activation_service, 4);
 
 /**
  * The activations now.
@@ -223,7 +253,7 @@ export type DeactivateResponse = Message<"qmtl.world.v1.DeactivateResponse"> & {
  * Use `create(DeactivateResponseSchema)` to create a new message.
  */
 export const DeactivateResponseSchema: GenMessage<DeactivateResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 4);
+  messageDesc(file_qmtl_world_v1_activation_service, 5);
 
 /**
  * Changes an activation. Fields that are absent are left as they are.
@@ -300,7 +330,7 @@ export type UpdateActivationRequest = Message<"qmtl.world.v1.UpdateActivationReq
  * Use `create(UpdateActivationRequestSchema)` to create a new message.
  */
 export const UpdateActivationRequestSchema: GenMessage<UpdateActivationRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 5);
+  messageDesc(file_qmtl_world_v1_activation_service, 6);
 
 /**
  * The activations now.
@@ -335,7 +365,7 @@ export type UpdateActivationResponse = Message<"qmtl.world.v1.UpdateActivationRe
  * Use `create(UpdateActivationResponseSchema)` to create a new message.
  */
 export const UpdateActivationResponseSchema: GenMessage<UpdateActivationResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 6);
+  messageDesc(file_qmtl_world_v1_activation_service, 7);
 
 /**
  * Which strategies an apply switches.
@@ -363,7 +393,7 @@ export type ApplyPlan = Message<"qmtl.world.v1.ApplyPlan"> & {
  * Use `create(ApplyPlanSchema)` to create a new message.
  */
 export const ApplyPlanSchema: GenMessage<ApplyPlan> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 7);
+  messageDesc(file_qmtl_world_v1_activation_service, 8);
 
 /**
  * Rules of a promotion; see the policy reference.
@@ -384,7 +414,7 @@ export type GatingPolicy = Message<"qmtl.world.v1.GatingPolicy"> & {
  * Use `create(GatingPolicySchema)` to create a new message.
  */
 export const GatingPolicySchema: GenMessage<GatingPolicy> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 8);
+  messageDesc(file_qmtl_world_v1_activation_service, 9);
 
 /**
  * Promotes a world in two phases: freeze, switch, unfreeze.
@@ -463,7 +493,7 @@ export type ApplyRequest = Message<"qmtl.world.v1.ApplyRequest"> & {
  * Use `create(ApplyRequestSchema)` to create a new message.
  */
 export const ApplyRequestSchema: GenMessage<ApplyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 9);
+  messageDesc(file_qmtl_world_v1_activation_service, 10);
 
 /**
  * One phase of an apply, when it is committed.
@@ -528,11 +558,11 @@ export type ApplyResponse = Message<"qmtl.world.v1.ApplyResponse"> & {
   acknowledged: number;
 
   /**
-   * Sessions that have not, at most 100.
+   * Sessions that have not, at most 100, ordered by id.
    *
-   * @generated from field: repeated string waiting_session_ids = 9;
+   * @generated from field: repeated qmtl.world.v1.WaitingSession waiting_sessions = 9;
    */
-  waitingSessionIds: string[];
+  waitingSessions: WaitingSession[];
 
   /**
    * Why, for ROLLED_BACK.
@@ -554,7 +584,7 @@ export type ApplyResponse = Message<"qmtl.world.v1.ApplyResponse"> & {
  * Use `create(ApplyResponseSchema)` to create a new message.
  */
 export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 10);
+  messageDesc(file_qmtl_world_v1_activation_service, 11);
 
 /**
  * Asks what an apply would switch.
@@ -582,7 +612,7 @@ export type PlanApplyRequest = Message<"qmtl.world.v1.PlanApplyRequest"> & {
  * Use `create(PlanApplyRequestSchema)` to create a new message.
  */
 export const PlanApplyRequestSchema: GenMessage<PlanApplyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 11);
+  messageDesc(file_qmtl_world_v1_activation_service, 12);
 
 /**
  * A strategy whose stage an apply changes.
@@ -617,7 +647,7 @@ export type StageChange = Message<"qmtl.world.v1.StageChange"> & {
  * Use `create(StageChangeSchema)` to create a new message.
  */
 export const StageChangeSchema: GenMessage<StageChange> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 12);
+  messageDesc(file_qmtl_world_v1_activation_service, 13);
 
 /**
  * What an apply would switch.
@@ -660,7 +690,7 @@ export type PlanApplyResponse = Message<"qmtl.world.v1.PlanApplyResponse"> & {
  * Use `create(PlanApplyResponseSchema)` to create a new message.
  */
 export const PlanApplyResponseSchema: GenMessage<PlanApplyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 13);
+  messageDesc(file_qmtl_world_v1_activation_service, 14);
 
 /**
  * Rolls a run back.
@@ -702,7 +732,7 @@ export type CancelApplyRequest = Message<"qmtl.world.v1.CancelApplyRequest"> & {
  * Use `create(CancelApplyRequestSchema)` to create a new message.
  */
 export const CancelApplyRequestSchema: GenMessage<CancelApplyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 14);
+  messageDesc(file_qmtl_world_v1_activation_service, 15);
 
 /**
  * The run now.
@@ -730,7 +760,7 @@ export type CancelApplyResponse = Message<"qmtl.world.v1.CancelApplyResponse"> &
  * Use `create(CancelApplyResponseSchema)` to create a new message.
  */
 export const CancelApplyResponseSchema: GenMessage<CancelApplyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 15);
+  messageDesc(file_qmtl_world_v1_activation_service, 16);
 
 /**
  * When a phase was committed.
@@ -758,7 +788,7 @@ export type PhaseTime = Message<"qmtl.world.v1.PhaseTime"> & {
  * Use `create(PhaseTimeSchema)` to create a new message.
  */
 export const PhaseTimeSchema: GenMessage<PhaseTime> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 16);
+  messageDesc(file_qmtl_world_v1_activation_service, 17);
 
 /**
  * A run as stored.
@@ -835,7 +865,7 @@ export type ApplyRun = Message<"qmtl.world.v1.ApplyRun"> & {
  * Use `create(ApplyRunSchema)` to create a new message.
  */
 export const ApplyRunSchema: GenMessage<ApplyRun> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 17);
+  messageDesc(file_qmtl_world_v1_activation_service, 18);
 
 /**
  * Asks for a run.
@@ -870,7 +900,7 @@ export type GetApplyRunRequest = Message<"qmtl.world.v1.GetApplyRunRequest"> & {
  * Use `create(GetApplyRunRequestSchema)` to create a new message.
  */
 export const GetApplyRunRequestSchema: GenMessage<GetApplyRunRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 18);
+  messageDesc(file_qmtl_world_v1_activation_service, 19);
 
 /**
  * The run.
@@ -898,7 +928,7 @@ export type GetApplyRunResponse = Message<"qmtl.world.v1.GetApplyRunResponse"> &
  * Use `create(GetApplyRunResponseSchema)` to create a new message.
  */
 export const GetApplyRunResponseSchema: GenMessage<GetApplyRunResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 19);
+  messageDesc(file_qmtl_world_v1_activation_service, 20);
 
 /**
  * Asks for the runs of a world.
@@ -940,7 +970,7 @@ export type ListApplyRunsRequest = Message<"qmtl.world.v1.ListApplyRunsRequest">
  * Use `create(ListApplyRunsRequestSchema)` to create a new message.
  */
 export const ListApplyRunsRequestSchema: GenMessage<ListApplyRunsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 20);
+  messageDesc(file_qmtl_world_v1_activation_service, 21);
 
 /**
  * Newest first.
@@ -975,7 +1005,7 @@ export type ListApplyRunsResponse = Message<"qmtl.world.v1.ListApplyRunsResponse
  * Use `create(ListApplyRunsResponseSchema)` to create a new message.
  */
 export const ListApplyRunsResponseSchema: GenMessage<ListApplyRunsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 21);
+  messageDesc(file_qmtl_world_v1_activation_service, 22);
 
 /**
  * Freezes a world until somebody resumes it.
@@ -1024,7 +1054,7 @@ export type FreezeRequest = Message<"qmtl.world.v1.FreezeRequest"> & {
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema: GenMessage<FreezeRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 22);
+  messageDesc(file_qmtl_world_v1_activation_service, 23);
 
 /**
  * The gate now.
@@ -1059,7 +1089,7 @@ export type FreezeResponse = Message<"qmtl.world.v1.FreezeResponse"> & {
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema: GenMessage<FreezeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 23);
+  messageDesc(file_qmtl_world_v1_activation_service, 24);
 
 /**
  * Removes a hold. The last one opens the gate, only from CLOSED.
@@ -1101,7 +1131,7 @@ export type ResumeRequest = Message<"qmtl.world.v1.ResumeRequest"> & {
  * Use `create(ResumeRequestSchema)` to create a new message.
  */
 export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 24);
+  messageDesc(file_qmtl_world_v1_activation_service, 25);
 
 /**
  * The gate now.
@@ -1129,7 +1159,7 @@ export type ResumeResponse = Message<"qmtl.world.v1.ResumeResponse"> & {
  * Use `create(ResumeResponseSchema)` to create a new message.
  */
 export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_world_v1_activation_service, 25);
+  messageDesc(file_qmtl_world_v1_activation_service, 26);
 
 /**
  * Who may trade, when.

@@ -42,7 +42,10 @@ export function exitCodeOf(failure: unknown): ExitCode {
   if (failure instanceof CommandError) return failure.exitCode;
   const reason = reasonOf(failure);
   // Nothing is wrong with what was asked for: the machine is not free for it.
-  if (reason === "DATA_FOLDER_LOCKED" || reason === "PORT_TAKEN") return ExitCode.refused;
+  const isInTheWay = ["DATA_FOLDER_LOCKED", "STORE_FORMAT_REFUSED", "PORT_TAKEN"].includes(
+    reason ?? "",
+  );
+  if (isInTheWay) return ExitCode.refused;
   if (reason === "DB_UNAVAILABLE" || reason === "BUS_UNAVAILABLE") return ExitCode.unreachable;
   if (!(failure instanceof QmtlError)) return ExitCode.usage;
   if (failure.code === StatusCode.Unavailable || failure.code === StatusCode.DeadlineExceeded)

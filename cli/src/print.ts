@@ -68,6 +68,8 @@ const HINTS: Readonly<Record<string, string>> = {
   SCHEMA_VERSION_REQUIRED: "say --schema-version 2",
   FEATURE_NOT_BUILT: "it stands in the contract, this version does not serve it; nothing was done",
   PRINCIPAL_UNKNOWN: "put the key of an entry of security.keys into QMTL_API_KEY",
+  STORE_FORMAT_REFUSED:
+    "nothing was changed, and nothing converts them: name another folder (storage.data_dir) or database, or go on with that version",
   DATA_FOLDER_LOCKED: "stop that process first; a lock of a dead process is taken over by itself",
   PORT_TAKEN: "set another port in qmtl.yml, or stop what listens there",
 };

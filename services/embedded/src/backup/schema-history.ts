@@ -7,6 +7,7 @@ import {
   type Migration,
   migrateOutbox,
   readMigrations,
+  STORE_FORMAT,
 } from "@qmtl/service-kit/db";
 import { BackupError } from "./backup-error.ts";
 import type { ArchivedSchema, Manifest } from "./manifest.ts";
@@ -60,8 +61,14 @@ export function refuseUnknown(manifest: Manifest, known: readonly KnownHistory[]
         "BACKUP_UNSUPPORTED",
         `${made}, whose schema ${schema} is not known here`,
       );
+    const format = migrations.find(({ component }) => component === STORE_FORMAT.component);
+    if (format?.version !== STORE_FORMAT.version) {
+      const message = `${made}, whose stored messages this version does not read`;
+      throw new BackupError("BACKUP_UNSUPPORTED", message);
+    }
     for (const { component, version, name, sha256 } of migrations) {
       if (
+        component === STORE_FORMAT.component ||
         component === "outbox" ||
         component === "topics" ||
         (schema === "bus" && component === "bus")
@@ -95,6 +102,7 @@ export async function makeTables(
     for (const component of new Set(migrations.map((each) => each.component))) {
       const count = migrations.filter((each) => each.component === component).length;
       const history = known.find((each) => each.schema === schema && each.component === component);
+      if (component === STORE_FORMAT.component) continue;
       if (component === "outbox") await migrateOutbox(db);
       else if (component === "topics") await migrateTopics(db);
       else if (history === undefined) await (await openEmbeddedBus({ db })).close();

@@ -11,6 +11,7 @@ export type DbErrorReason =
   | "UNKNOWN_OUTCOME"
   | "DATA_FOLDER_LOCKED"
   | "MIGRATION_REFUSED"
+  | "STORE_FORMAT_REFUSED"
   | "SQL_ERROR";
 
 /** Every failure a `Db` reports. Anything else that it throws is a bug of the caller. */

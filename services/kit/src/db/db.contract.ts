@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Db } from "./db.ts";
 import { ConstraintViolation, DbUnavailable, UniqueViolation } from "./db-errors.ts";
-import { migrate } from "./migrate.ts";
+import { applyMigrations, migrate } from "./migrate.ts";
 
 const value = async (db: Db, sql: string, params: Parameters<Db["query"]>[1] = []) => {
   const [row] = await db.query<{ v: unknown }>(`select (select ${sql}) as v`, params);
@@ -340,6 +340,39 @@ export function dbContract(open: () => Promise<Db>): void {
       await withFolder(first, async (folder) => {
         await expect(migrate(db, folder)).rejects.toThrow("is at service 2, this build knows 1");
       });
+    });
+
+    it.each([
+      [
+        "from version 0.1, which recorded no format",
+        "delete from contract.migration where component = 'store_format'",
+        "version 0.1",
+      ],
+      [
+        "from a newer version",
+        "update contract.migration set version = 3 where component = 'store_format'",
+        "store format 3",
+      ],
+    ])("refuses data %s, and changes nothing", async (_what, deed, words) => {
+      const landed = () =>
+        value(db, "array_agg(component || version order by 1) from contract.migration");
+      await applyMigrations(db, "formats", []);
+      await db.query(deed);
+      const before = await landed();
+
+      const step = { version: 1, name: "a", sql: "create table {{schema}}.formats (id int);" };
+      const outcome = await applyMigrations(db, "formats", [step]).catch((why: unknown) => why);
+      const after = await landed();
+      await db.query("delete from contract.migration where component = 'store_format'");
+      await db.query(`insert into contract.migration (component, version, name, sha256)
+        values ('store_format', 2, 'contracts-v1', '')`);
+
+      expect(outcome).toMatchObject({
+        reason: "STORE_FORMAT_REFUSED",
+        message: expect.stringContaining(words),
+      });
+      expect(after).toEqual(before);
+      expect(await value(db, "to_regclass('contract.formats')::text")).toBeNull();
     });
 
     it("leaves nothing of a file that fails", async () => {

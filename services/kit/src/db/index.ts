@@ -6,3 +6,4 @@ export { appendOutbox, migrateOutbox, type OutboxEvent } from "./outbox.ts";
 export { OutboxRelay, type OutboxRelayOptions } from "./outbox-relay.ts";
 export { openPglite, type PgliteHost, type PgliteOptions } from "./pglite-db.ts";
 export type { PostgresOptions } from "./postgres-db.ts";
+export { STORE_FORMAT } from "./store-format.ts";

@@ -3,6 +3,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Db, quotedSchema, type Tx } from "./db.ts";
 import { DbError } from "./db-errors.ts";
+import { checkStoreFormat } from "./store-format.ts";
 
 /** One step of a schema's history. Never edited once it has landed. */
 export interface Migration {
@@ -42,7 +43,8 @@ export async function readMigrations(folder: string): Promise<Migration[]> {
  * transaction of its own and is recorded with its hash in `<schema>.migration`. Several processes may start at
  * once. `component` keeps the history of tables that the kit brings apart from the service's own.
  *
- * @throws {DbError} MIGRATION_REFUSED when a landed file was edited or is missing (an older build on a newer database).
+ * @throws {DbError} MIGRATION_REFUSED when a landed file was edited or is missing (an older build on a newer database);
+ *   STORE_FORMAT_REFUSED when what the schema holds is encoded as this build does not read it.
  */
 export async function migrate(db: Db, folder: string): Promise<number> {
   return applyMigrations(db, "service", await readMigrations(folder));
@@ -61,6 +63,7 @@ export async function applyMigrations(
       create table if not exists ${schema}.migration (
         component text not null, version integer not null, name text not null, sha256 text not null,
         applied_at timestamptz not null default now(), primary key (component, version))`);
+    await checkStoreFormat(tx, schema);
     return landedHashes(tx, schema, component);
   });
   const highest = Math.max(0, ...landed.keys());

@@ -33,7 +33,7 @@ export async function makePairs(
   more: string,
 ): Promise<Pairs> {
   const folder = await mkdtemp(join(tmpdir(), "qmtl-pairs-"));
-  await writeFile(join(folder, "dsn"), dsn);
+  await writeFile(join(folder, "dsn"), dsn, { mode: 0o600 });
   await writeFile(join(folder, "gateway-secret"), "known to the services of one test alone\n", {
     mode: 0o600,
   });

@@ -65,3 +65,14 @@ test("what the system refused is told with the file first", () => {
 
   expect(told(failure)).toEqual(["error: /srv/data: permission denied"]);
 });
+
+test("an apply that skips a stage is told the stage that comes next", () => {
+  const message =
+    "stages rise one at a time: the world is at compute-only, and paper comes before live";
+  const metadata = { stage: "compute-only", next: "paper" };
+
+  expect(told(new QmtlError("MODE_NOT_REACHABLE", message, { metadata }))).toEqual([
+    `error: ${message} [MODE_NOT_REACHABLE]`,
+    "hint: one stage at a time: `qmtl world apply WORLD --run ID --to paper` comes first",
+  ]);
+});

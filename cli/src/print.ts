@@ -96,6 +96,10 @@ function hintOf(error: Error, reason: string | undefined): string | undefined {
   if (error instanceof CommandError) return error.hint;
   // An address that is none; of a file that does not hold, the configuration itself tells.
   if (reason === undefined || (reason === "CONFIG_INVALID" && error instanceof QmtlError)) return;
+  const next = error instanceof QmtlError ? error.metadata.next : undefined;
+  if (reason === "MODE_NOT_REACHABLE" && next !== undefined) {
+    return `one stage at a time: \`qmtl world apply WORLD --run ID --to ${next}\` comes first`;
+  }
   return HINTS[reason];
 }
 

@@ -154,6 +154,8 @@ function suite(
     await makeWorld("steps");
     await expect(apply("steps", "r0", EffectiveMode.PAPER)).rejects.toMatchObject({
       reason: "MODE_NOT_REACHABLE",
+      message: expect.stringContaining("compute-only comes before paper"),
+      metadata: { stage: "validate", next: "compute-only" },
     });
 
     const phases = await apply("steps", "r1", EffectiveMode.COMPUTE_ONLY);

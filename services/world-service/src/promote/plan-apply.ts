@@ -27,10 +27,13 @@ export interface ApplyStages {
 export function targetStage(world: Stage, wish: ApplyWish): Stage {
   if (STAGES.indexOf(wish.target) <= STAGES.indexOf(world) + 1) return wish.target;
   const next = stageAbove(world) ?? world;
-  throw notReachable(`stages rise one at a time: ${world} comes before ${wish.target}`, {
-    stage: world,
-    next,
-  });
+  throw notReachable(
+    `stages rise one at a time: the world is at ${world}, and ${next} comes before ${wish.target}`,
+    {
+      stage: world,
+      next,
+    },
+  );
 }
 
 /**

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { cacheFolder } from "./cache-folder.ts";
@@ -25,6 +25,14 @@ export function pythonTool(): Tool {
     name: "Python 3 with grpcio",
     program: isProgram(program) ? program : undefined,
     isExpectedInCi: true,
+  };
+}
+
+/** What a terminal looks like after `source bin/activate`; leaves no byte code beside what is imported. */
+export function pythonEnvironment(): Readonly<Record<string, string>> {
+  return {
+    PATH: `${join(venvFolder(), "bin")}${delimiter}${process.env.PATH}`,
+    PYTHONDONTWRITEBYTECODE: "1",
   };
 }
 

@@ -11,6 +11,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -165,6 +166,62 @@ func (NackReason) EnumDescriptor() ([]byte, []int) {
 	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{1}
 }
 
+// Where a session runs, and since when, as its client says: for people, who have to find the process that an apply waits
+// for. Nothing is decided by it.
+type SessionOrigin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The process, such as its host and process id: "trader-3:4711".
+	Process string `protobuf:"bytes,1,opt,name=process,proto3" json:"process,omitempty"`
+	// When the process started, by its own clock.
+	StartTime     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionOrigin) Reset() {
+	*x = SessionOrigin{}
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionOrigin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionOrigin) ProtoMessage() {}
+
+func (x *SessionOrigin) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionOrigin.ProtoReflect.Descriptor instead.
+func (*SessionOrigin) Descriptor() ([]byte, []int) {
+	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *SessionOrigin) GetProcess() string {
+	if x != nil {
+		return x.Process
+	}
+	return ""
+}
+
+func (x *SessionOrigin) GetStartTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartTime
+	}
+	return nil
+}
+
 // Renewal, acknowledgement and liveness of a session in one. Sent at once after applying any revision of the gate, else
 // every `renew_interval`. Session, world, strategies and what the session may do come from its ticket.
 type Heartbeat struct {
@@ -195,7 +252,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_qmtl_control_v1_session_proto_msgTypes[0]
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -207,7 +264,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_control_v1_session_proto_msgTypes[0]
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -220,7 +277,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{0}
+	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Heartbeat) GetHeartbeatSeq() uint64 {
@@ -306,7 +363,7 @@ type Emitter struct {
 
 func (x *Emitter) Reset() {
 	*x = Emitter{}
-	mi := &file_qmtl_control_v1_session_proto_msgTypes[1]
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -318,7 +375,7 @@ func (x *Emitter) String() string {
 func (*Emitter) ProtoMessage() {}
 
 func (x *Emitter) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_control_v1_session_proto_msgTypes[1]
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -331,7 +388,7 @@ func (x *Emitter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Emitter.ProtoReflect.Descriptor instead.
 func (*Emitter) Descriptor() ([]byte, []int) {
-	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{1}
+	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Emitter) GetStrategyId() string {
@@ -379,7 +436,7 @@ type HeartbeatReply struct {
 
 func (x *HeartbeatReply) Reset() {
 	*x = HeartbeatReply{}
-	mi := &file_qmtl_control_v1_session_proto_msgTypes[2]
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +448,7 @@ func (x *HeartbeatReply) String() string {
 func (*HeartbeatReply) ProtoMessage() {}
 
 func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_control_v1_session_proto_msgTypes[2]
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +461,7 @@ func (x *HeartbeatReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatReply.ProtoReflect.Descriptor instead.
 func (*HeartbeatReply) Descriptor() ([]byte, []int) {
-	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{2}
+	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *HeartbeatReply) GetHeartbeatSeq() uint64 {
@@ -505,7 +562,7 @@ type Nack struct {
 
 func (x *Nack) Reset() {
 	*x = Nack{}
-	mi := &file_qmtl_control_v1_session_proto_msgTypes[3]
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +574,7 @@ func (x *Nack) String() string {
 func (*Nack) ProtoMessage() {}
 
 func (x *Nack) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_control_v1_session_proto_msgTypes[3]
+	mi := &file_qmtl_control_v1_session_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +587,7 @@ func (x *Nack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Nack.ProtoReflect.Descriptor instead.
 func (*Nack) Descriptor() ([]byte, []int) {
-	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{3}
+	return file_qmtl_control_v1_session_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Nack) GetHeartbeatSeq() uint64 {
@@ -579,7 +636,11 @@ var File_qmtl_control_v1_session_proto protoreflect.FileDescriptor
 
 const file_qmtl_control_v1_session_proto_rawDesc = "" +
 	"\n" +
-	"\x1dqmtl/control/v1/session.proto\x12\x0fqmtl.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc8\x02\n" +
+	"\x1dqmtl/control/v1/session.proto\x12\x0fqmtl.control.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"m\n" +
+	"\rSessionOrigin\x12!\n" +
+	"\aprocess\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\aprocess\x129\n" +
+	"\n" +
+	"start_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\"\xc8\x02\n" +
 	"\tHeartbeat\x12,\n" +
 	"\rheartbeat_seq\x18\x01 \x01(\x04B\a\xbaH\x042\x02 \x00R\fheartbeatSeq\x12\x1f\n" +
 	"\vstore_epoch\x18\x02 \x01(\x04R\n" +
@@ -655,29 +716,32 @@ func file_qmtl_control_v1_session_proto_rawDescGZIP() []byte {
 }
 
 var file_qmtl_control_v1_session_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_qmtl_control_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_qmtl_control_v1_session_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_qmtl_control_v1_session_proto_goTypes = []any{
-	(RefuseReason)(0),           // 0: qmtl.control.v1.RefuseReason
-	(NackReason)(0),             // 1: qmtl.control.v1.NackReason
-	(*Heartbeat)(nil),           // 2: qmtl.control.v1.Heartbeat
-	(*Emitter)(nil),             // 3: qmtl.control.v1.Emitter
-	(*HeartbeatReply)(nil),      // 4: qmtl.control.v1.HeartbeatReply
-	(*Nack)(nil),                // 5: qmtl.control.v1.Nack
-	(*durationpb.Duration)(nil), // 6: google.protobuf.Duration
+	(RefuseReason)(0),             // 0: qmtl.control.v1.RefuseReason
+	(NackReason)(0),               // 1: qmtl.control.v1.NackReason
+	(*SessionOrigin)(nil),         // 2: qmtl.control.v1.SessionOrigin
+	(*Heartbeat)(nil),             // 3: qmtl.control.v1.Heartbeat
+	(*Emitter)(nil),               // 4: qmtl.control.v1.Emitter
+	(*HeartbeatReply)(nil),        // 5: qmtl.control.v1.HeartbeatReply
+	(*Nack)(nil),                  // 6: qmtl.control.v1.Nack
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
 }
 var file_qmtl_control_v1_session_proto_depIdxs = []int32{
-	3, // 0: qmtl.control.v1.HeartbeatReply.emitters:type_name -> qmtl.control.v1.Emitter
-	6, // 1: qmtl.control.v1.HeartbeatReply.lease:type_name -> google.protobuf.Duration
-	6, // 2: qmtl.control.v1.HeartbeatReply.margin:type_name -> google.protobuf.Duration
-	6, // 3: qmtl.control.v1.HeartbeatReply.decision_remaining:type_name -> google.protobuf.Duration
-	0, // 4: qmtl.control.v1.HeartbeatReply.refuse_reason:type_name -> qmtl.control.v1.RefuseReason
-	6, // 5: qmtl.control.v1.HeartbeatReply.renew_interval:type_name -> google.protobuf.Duration
-	1, // 6: qmtl.control.v1.Nack.reason:type_name -> qmtl.control.v1.NackReason
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	7, // 0: qmtl.control.v1.SessionOrigin.start_time:type_name -> google.protobuf.Timestamp
+	4, // 1: qmtl.control.v1.HeartbeatReply.emitters:type_name -> qmtl.control.v1.Emitter
+	8, // 2: qmtl.control.v1.HeartbeatReply.lease:type_name -> google.protobuf.Duration
+	8, // 3: qmtl.control.v1.HeartbeatReply.margin:type_name -> google.protobuf.Duration
+	8, // 4: qmtl.control.v1.HeartbeatReply.decision_remaining:type_name -> google.protobuf.Duration
+	0, // 5: qmtl.control.v1.HeartbeatReply.refuse_reason:type_name -> qmtl.control.v1.RefuseReason
+	8, // 6: qmtl.control.v1.HeartbeatReply.renew_interval:type_name -> google.protobuf.Duration
+	1, // 7: qmtl.control.v1.Nack.reason:type_name -> qmtl.control.v1.NackReason
+	8, // [8:8] is the sub-list for method output_type
+	8, // [8:8] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_control_v1_session_proto_init() }
@@ -691,7 +755,7 @@ func file_qmtl_control_v1_session_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_control_v1_session_proto_rawDesc), len(file_qmtl_control_v1_session_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   4,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

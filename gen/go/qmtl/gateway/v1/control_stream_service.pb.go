@@ -49,7 +49,9 @@ type IssueTicketRequest struct {
 	Topics []v11.Topic `protobuf:"varint,6,rep,packed,name=topics,proto3,enum=qmtl.control.v1.Topic" json:"topics,omitempty"`
 	// Session it is for: the own one, to widen its ticket. Empty: a new one, which is what a process asks for at its
 	// start. A session of another principal is refused with TICKET_SCOPE.
-	SessionId     string `protobuf:"bytes,7,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	SessionId string `protobuf:"bytes,7,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Where the session runs; named where an apply waits for it. Unset: not told.
+	Origin        *v11.SessionOrigin `protobuf:"bytes,8,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -131,6 +133,13 @@ func (x *IssueTicketRequest) GetSessionId() string {
 		return x.SessionId
 	}
 	return ""
+}
+
+func (x *IssueTicketRequest) GetOrigin() *v11.SessionOrigin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
 }
 
 // A short-lived ticket.
@@ -999,7 +1008,7 @@ var File_qmtl_gateway_v1_control_stream_service_proto protoreflect.FileDescripto
 
 const file_qmtl_gateway_v1_control_stream_service_proto_rawDesc = "" +
 	"\n" +
-	",qmtl/gateway/v1/control_stream_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\x89\x03\n" +
+	",qmtl/gateway/v1/control_stream_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xc1\x03\n" +
 	"\x12IssueTicketRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
 	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12.\n" +
@@ -1009,7 +1018,8 @@ const file_qmtl_gateway_v1_control_stream_service_proto_rawDesc = "" +
 	"\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06rights\x12C\n" +
 	"\x06topics\x18\x06 \x03(\x0e2\x16.qmtl.control.v1.TopicB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06topics\x12&\n" +
 	"\n" +
-	"session_id\x18\a \x01(\tB\a\xbaH\x04r\x02\x18dR\tsessionId\"\xf1\x01\n" +
+	"session_id\x18\a \x01(\tB\a\xbaH\x04r\x02\x18dR\tsessionId\x126\n" +
+	"\x06origin\x18\b \x01(\v2\x1e.qmtl.control.v1.SessionOriginR\x06origin\"\xf1\x01\n" +
 	"\x13IssueTicketResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1b\n" +
 	"\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x1d\n" +
@@ -1115,56 +1125,58 @@ var file_qmtl_gateway_v1_control_stream_service_proto_goTypes = []any{
 	(*v1.VersionRange)(nil),        // 15: qmtl.type.v1.VersionRange
 	(v1.TicketRight)(0),            // 16: qmtl.type.v1.TicketRight
 	(v11.Topic)(0),                 // 17: qmtl.control.v1.Topic
-	(*v1.SchemaVersion)(nil),       // 18: qmtl.type.v1.SchemaVersion
-	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
-	(*v11.ControlEvent)(nil),       // 20: qmtl.control.v1.ControlEvent
-	(*v11.Heartbeat)(nil),          // 21: qmtl.control.v1.Heartbeat
-	(*v11.HeartbeatReply)(nil),     // 22: qmtl.control.v1.HeartbeatReply
-	(*v11.Nack)(nil),               // 23: qmtl.control.v1.Nack
+	(*v11.SessionOrigin)(nil),      // 18: qmtl.control.v1.SessionOrigin
+	(*v1.SchemaVersion)(nil),       // 19: qmtl.type.v1.SchemaVersion
+	(*timestamppb.Timestamp)(nil),  // 20: google.protobuf.Timestamp
+	(*v11.ControlEvent)(nil),       // 21: qmtl.control.v1.ControlEvent
+	(*v11.Heartbeat)(nil),          // 22: qmtl.control.v1.Heartbeat
+	(*v11.HeartbeatReply)(nil),     // 23: qmtl.control.v1.HeartbeatReply
+	(*v11.Nack)(nil),               // 24: qmtl.control.v1.Nack
 }
 var file_qmtl_gateway_v1_control_stream_service_proto_depIdxs = []int32{
 	15, // 0: qmtl.gateway.v1.IssueTicketRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	16, // 1: qmtl.gateway.v1.IssueTicketRequest.rights:type_name -> qmtl.type.v1.TicketRight
 	17, // 2: qmtl.gateway.v1.IssueTicketRequest.topics:type_name -> qmtl.control.v1.Topic
-	18, // 3: qmtl.gateway.v1.IssueTicketResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	19, // 4: qmtl.gateway.v1.IssueTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
-	15, // 5: qmtl.gateway.v1.SubscribeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	2,  // 6: qmtl.gateway.v1.SubscribeRequest.last_applied:type_name -> qmtl.gateway.v1.LastApplied
-	18, // 7: qmtl.gateway.v1.SubscribeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	20, // 8: qmtl.gateway.v1.SubscribeResponse.event:type_name -> qmtl.control.v1.ControlEvent
-	15, // 9: qmtl.gateway.v1.HeartbeatRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	21, // 10: qmtl.gateway.v1.HeartbeatRequest.heartbeat:type_name -> qmtl.control.v1.Heartbeat
-	18, // 11: qmtl.gateway.v1.HeartbeatResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	22, // 12: qmtl.gateway.v1.HeartbeatResponse.reply:type_name -> qmtl.control.v1.HeartbeatReply
-	15, // 13: qmtl.gateway.v1.NackRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	23, // 14: qmtl.gateway.v1.NackRequest.nack:type_name -> qmtl.control.v1.Nack
-	18, // 15: qmtl.gateway.v1.NackResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	15, // 16: qmtl.gateway.v1.RefreshTicketRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	18, // 17: qmtl.gateway.v1.RefreshTicketResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	19, // 18: qmtl.gateway.v1.RefreshTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
-	15, // 19: qmtl.gateway.v1.GetSigningKeysRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	18, // 20: qmtl.gateway.v1.GetSigningKeysResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	15, // 21: qmtl.gateway.v1.GetStateHashRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	18, // 22: qmtl.gateway.v1.GetStateHashResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	0,  // 23: qmtl.gateway.v1.ControlStreamService.IssueTicket:input_type -> qmtl.gateway.v1.IssueTicketRequest
-	3,  // 24: qmtl.gateway.v1.ControlStreamService.Subscribe:input_type -> qmtl.gateway.v1.SubscribeRequest
-	5,  // 25: qmtl.gateway.v1.ControlStreamService.Heartbeat:input_type -> qmtl.gateway.v1.HeartbeatRequest
-	7,  // 26: qmtl.gateway.v1.ControlStreamService.Nack:input_type -> qmtl.gateway.v1.NackRequest
-	9,  // 27: qmtl.gateway.v1.ControlStreamService.RefreshTicket:input_type -> qmtl.gateway.v1.RefreshTicketRequest
-	11, // 28: qmtl.gateway.v1.ControlStreamService.GetSigningKeys:input_type -> qmtl.gateway.v1.GetSigningKeysRequest
-	13, // 29: qmtl.gateway.v1.ControlStreamService.GetStateHash:input_type -> qmtl.gateway.v1.GetStateHashRequest
-	1,  // 30: qmtl.gateway.v1.ControlStreamService.IssueTicket:output_type -> qmtl.gateway.v1.IssueTicketResponse
-	4,  // 31: qmtl.gateway.v1.ControlStreamService.Subscribe:output_type -> qmtl.gateway.v1.SubscribeResponse
-	6,  // 32: qmtl.gateway.v1.ControlStreamService.Heartbeat:output_type -> qmtl.gateway.v1.HeartbeatResponse
-	8,  // 33: qmtl.gateway.v1.ControlStreamService.Nack:output_type -> qmtl.gateway.v1.NackResponse
-	10, // 34: qmtl.gateway.v1.ControlStreamService.RefreshTicket:output_type -> qmtl.gateway.v1.RefreshTicketResponse
-	12, // 35: qmtl.gateway.v1.ControlStreamService.GetSigningKeys:output_type -> qmtl.gateway.v1.GetSigningKeysResponse
-	14, // 36: qmtl.gateway.v1.ControlStreamService.GetStateHash:output_type -> qmtl.gateway.v1.GetStateHashResponse
-	30, // [30:37] is the sub-list for method output_type
-	23, // [23:30] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	18, // 3: qmtl.gateway.v1.IssueTicketRequest.origin:type_name -> qmtl.control.v1.SessionOrigin
+	19, // 4: qmtl.gateway.v1.IssueTicketResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	20, // 5: qmtl.gateway.v1.IssueTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
+	15, // 6: qmtl.gateway.v1.SubscribeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	2,  // 7: qmtl.gateway.v1.SubscribeRequest.last_applied:type_name -> qmtl.gateway.v1.LastApplied
+	19, // 8: qmtl.gateway.v1.SubscribeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	21, // 9: qmtl.gateway.v1.SubscribeResponse.event:type_name -> qmtl.control.v1.ControlEvent
+	15, // 10: qmtl.gateway.v1.HeartbeatRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	22, // 11: qmtl.gateway.v1.HeartbeatRequest.heartbeat:type_name -> qmtl.control.v1.Heartbeat
+	19, // 12: qmtl.gateway.v1.HeartbeatResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	23, // 13: qmtl.gateway.v1.HeartbeatResponse.reply:type_name -> qmtl.control.v1.HeartbeatReply
+	15, // 14: qmtl.gateway.v1.NackRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	24, // 15: qmtl.gateway.v1.NackRequest.nack:type_name -> qmtl.control.v1.Nack
+	19, // 16: qmtl.gateway.v1.NackResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	15, // 17: qmtl.gateway.v1.RefreshTicketRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	19, // 18: qmtl.gateway.v1.RefreshTicketResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	20, // 19: qmtl.gateway.v1.RefreshTicketResponse.expire_time:type_name -> google.protobuf.Timestamp
+	15, // 20: qmtl.gateway.v1.GetSigningKeysRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	19, // 21: qmtl.gateway.v1.GetSigningKeysResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	15, // 22: qmtl.gateway.v1.GetStateHashRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	19, // 23: qmtl.gateway.v1.GetStateHashResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	0,  // 24: qmtl.gateway.v1.ControlStreamService.IssueTicket:input_type -> qmtl.gateway.v1.IssueTicketRequest
+	3,  // 25: qmtl.gateway.v1.ControlStreamService.Subscribe:input_type -> qmtl.gateway.v1.SubscribeRequest
+	5,  // 26: qmtl.gateway.v1.ControlStreamService.Heartbeat:input_type -> qmtl.gateway.v1.HeartbeatRequest
+	7,  // 27: qmtl.gateway.v1.ControlStreamService.Nack:input_type -> qmtl.gateway.v1.NackRequest
+	9,  // 28: qmtl.gateway.v1.ControlStreamService.RefreshTicket:input_type -> qmtl.gateway.v1.RefreshTicketRequest
+	11, // 29: qmtl.gateway.v1.ControlStreamService.GetSigningKeys:input_type -> qmtl.gateway.v1.GetSigningKeysRequest
+	13, // 30: qmtl.gateway.v1.ControlStreamService.GetStateHash:input_type -> qmtl.gateway.v1.GetStateHashRequest
+	1,  // 31: qmtl.gateway.v1.ControlStreamService.IssueTicket:output_type -> qmtl.gateway.v1.IssueTicketResponse
+	4,  // 32: qmtl.gateway.v1.ControlStreamService.Subscribe:output_type -> qmtl.gateway.v1.SubscribeResponse
+	6,  // 33: qmtl.gateway.v1.ControlStreamService.Heartbeat:output_type -> qmtl.gateway.v1.HeartbeatResponse
+	8,  // 34: qmtl.gateway.v1.ControlStreamService.Nack:output_type -> qmtl.gateway.v1.NackResponse
+	10, // 35: qmtl.gateway.v1.ControlStreamService.RefreshTicket:output_type -> qmtl.gateway.v1.RefreshTicketResponse
+	12, // 36: qmtl.gateway.v1.ControlStreamService.GetSigningKeys:output_type -> qmtl.gateway.v1.GetSigningKeysResponse
+	14, // 37: qmtl.gateway.v1.ControlStreamService.GetStateHash:output_type -> qmtl.gateway.v1.GetStateHashResponse
+	31, // [31:38] is the sub-list for method output_type
+	24, // [24:31] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_control_stream_service_proto_init() }

@@ -163,6 +163,61 @@ func (x *GetActivationRequest) GetStrategyId() string {
 	return ""
 }
 
+// A session that an apply waits for.
+type WaitingSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Session; as `exclude_sessions` takes it.
+	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Where it runs, as its client says. Unset: not told.
+	Origin        *v1.SessionOrigin `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaitingSession) Reset() {
+	*x = WaitingSession{}
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaitingSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaitingSession) ProtoMessage() {}
+
+func (x *WaitingSession) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaitingSession.ProtoReflect.Descriptor instead.
+func (*WaitingSession) Descriptor() ([]byte, []int) {
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *WaitingSession) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *WaitingSession) GetOrigin() *v1.SessionOrigin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
 // The gate and the activations.
 type GetActivationResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -178,7 +233,7 @@ type GetActivationResponse struct {
 
 func (x *GetActivationResponse) Reset() {
 	*x = GetActivationResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[2]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -190,7 +245,7 @@ func (x *GetActivationResponse) String() string {
 func (*GetActivationResponse) ProtoMessage() {}
 
 func (x *GetActivationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[2]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -203,7 +258,7 @@ func (x *GetActivationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActivationResponse.ProtoReflect.Descriptor instead.
 func (*GetActivationResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{2}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetActivationResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -248,7 +303,7 @@ type DeactivateRequest struct {
 
 func (x *DeactivateRequest) Reset() {
 	*x = DeactivateRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[3]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +315,7 @@ func (x *DeactivateRequest) String() string {
 func (*DeactivateRequest) ProtoMessage() {}
 
 func (x *DeactivateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[3]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +328,7 @@ func (x *DeactivateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateRequest.ProtoReflect.Descriptor instead.
 func (*DeactivateRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{3}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DeactivateRequest) GetSchemaVersion() *v11.VersionRange {
@@ -333,7 +388,7 @@ type DeactivateResponse struct {
 
 func (x *DeactivateResponse) Reset() {
 	*x = DeactivateResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[4]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -345,7 +400,7 @@ func (x *DeactivateResponse) String() string {
 func (*DeactivateResponse) ProtoMessage() {}
 
 func (x *DeactivateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[4]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,7 +413,7 @@ func (x *DeactivateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeactivateResponse.ProtoReflect.Descriptor instead.
 func (*DeactivateResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{4}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DeactivateResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -409,7 +464,7 @@ type UpdateActivationRequest struct {
 
 func (x *UpdateActivationRequest) Reset() {
 	*x = UpdateActivationRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[5]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -421,7 +476,7 @@ func (x *UpdateActivationRequest) String() string {
 func (*UpdateActivationRequest) ProtoMessage() {}
 
 func (x *UpdateActivationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[5]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -434,7 +489,7 @@ func (x *UpdateActivationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateActivationRequest.ProtoReflect.Descriptor instead.
 func (*UpdateActivationRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{5}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *UpdateActivationRequest) GetSchemaVersion() *v11.VersionRange {
@@ -515,7 +570,7 @@ type UpdateActivationResponse struct {
 
 func (x *UpdateActivationResponse) Reset() {
 	*x = UpdateActivationResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[6]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +582,7 @@ func (x *UpdateActivationResponse) String() string {
 func (*UpdateActivationResponse) ProtoMessage() {}
 
 func (x *UpdateActivationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[6]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +595,7 @@ func (x *UpdateActivationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateActivationResponse.ProtoReflect.Descriptor instead.
 func (*UpdateActivationResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{6}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *UpdateActivationResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -577,7 +632,7 @@ type ApplyPlan struct {
 
 func (x *ApplyPlan) Reset() {
 	*x = ApplyPlan{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[7]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -589,7 +644,7 @@ func (x *ApplyPlan) String() string {
 func (*ApplyPlan) ProtoMessage() {}
 
 func (x *ApplyPlan) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[7]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -602,7 +657,7 @@ func (x *ApplyPlan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyPlan.ProtoReflect.Descriptor instead.
 func (*ApplyPlan) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{7}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ApplyPlan) GetActivate() []string {
@@ -630,7 +685,7 @@ type GatingPolicy struct {
 
 func (x *GatingPolicy) Reset() {
 	*x = GatingPolicy{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[8]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +697,7 @@ func (x *GatingPolicy) String() string {
 func (*GatingPolicy) ProtoMessage() {}
 
 func (x *GatingPolicy) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[8]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +710,7 @@ func (x *GatingPolicy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GatingPolicy.ProtoReflect.Descriptor instead.
 func (*GatingPolicy) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{8}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GatingPolicy) GetDocument() string {
@@ -694,7 +749,7 @@ type ApplyRequest struct {
 
 func (x *ApplyRequest) Reset() {
 	*x = ApplyRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[9]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +761,7 @@ func (x *ApplyRequest) String() string {
 func (*ApplyRequest) ProtoMessage() {}
 
 func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[9]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +774,7 @@ func (x *ApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRequest.ProtoReflect.Descriptor instead.
 func (*ApplyRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{9}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ApplyRequest) GetSchemaVersion() *v11.VersionRange {
@@ -804,8 +859,8 @@ type ApplyResponse struct {
 	Sessions uint32 `protobuf:"varint,7,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	// Sessions that have acknowledged.
 	Acknowledged uint32 `protobuf:"varint,8,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
-	// Sessions that have not, at most 100.
-	WaitingSessionIds []string `protobuf:"bytes,9,rep,name=waiting_session_ids,json=waitingSessionIds,proto3" json:"waiting_session_ids,omitempty"`
+	// Sessions that have not, at most 100, ordered by id.
+	WaitingSessions []*WaitingSession `protobuf:"bytes,9,rep,name=waiting_sessions,json=waitingSessions,proto3" json:"waiting_sessions,omitempty"`
 	// Why, for ROLLED_BACK.
 	Reason string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Strategies and modes the switch set.
@@ -816,7 +871,7 @@ type ApplyResponse struct {
 
 func (x *ApplyResponse) Reset() {
 	*x = ApplyResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[10]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -828,7 +883,7 @@ func (x *ApplyResponse) String() string {
 func (*ApplyResponse) ProtoMessage() {}
 
 func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[10]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -841,7 +896,7 @@ func (x *ApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyResponse.ProtoReflect.Descriptor instead.
 func (*ApplyResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{10}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ApplyResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -900,9 +955,9 @@ func (x *ApplyResponse) GetAcknowledged() uint32 {
 	return 0
 }
 
-func (x *ApplyResponse) GetWaitingSessionIds() []string {
+func (x *ApplyResponse) GetWaitingSessions() []*WaitingSession {
 	if x != nil {
-		return x.WaitingSessionIds
+		return x.WaitingSessions
 	}
 	return nil
 }
@@ -934,7 +989,7 @@ type PlanApplyRequest struct {
 
 func (x *PlanApplyRequest) Reset() {
 	*x = PlanApplyRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[11]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -946,7 +1001,7 @@ func (x *PlanApplyRequest) String() string {
 func (*PlanApplyRequest) ProtoMessage() {}
 
 func (x *PlanApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[11]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -959,7 +1014,7 @@ func (x *PlanApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanApplyRequest.ProtoReflect.Descriptor instead.
 func (*PlanApplyRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{11}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PlanApplyRequest) GetSchemaVersion() *v11.VersionRange {
@@ -991,7 +1046,7 @@ type StageChange struct {
 
 func (x *StageChange) Reset() {
 	*x = StageChange{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[12]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1058,7 @@ func (x *StageChange) String() string {
 func (*StageChange) ProtoMessage() {}
 
 func (x *StageChange) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[12]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1071,7 @@ func (x *StageChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageChange.ProtoReflect.Descriptor instead.
 func (*StageChange) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{12}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StageChange) GetStrategyId() string {
@@ -1058,7 +1113,7 @@ type PlanApplyResponse struct {
 
 func (x *PlanApplyResponse) Reset() {
 	*x = PlanApplyResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[13]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1125,7 @@ func (x *PlanApplyResponse) String() string {
 func (*PlanApplyResponse) ProtoMessage() {}
 
 func (x *PlanApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[13]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1138,7 @@ func (x *PlanApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanApplyResponse.ProtoReflect.Descriptor instead.
 func (*PlanApplyResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{13}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PlanApplyResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -1131,7 +1186,7 @@ type CancelApplyRequest struct {
 
 func (x *CancelApplyRequest) Reset() {
 	*x = CancelApplyRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[14]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1198,7 @@ func (x *CancelApplyRequest) String() string {
 func (*CancelApplyRequest) ProtoMessage() {}
 
 func (x *CancelApplyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[14]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1211,7 @@ func (x *CancelApplyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelApplyRequest.ProtoReflect.Descriptor instead.
 func (*CancelApplyRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{14}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CancelApplyRequest) GetSchemaVersion() *v11.VersionRange {
@@ -1200,7 +1255,7 @@ type CancelApplyResponse struct {
 
 func (x *CancelApplyResponse) Reset() {
 	*x = CancelApplyResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[15]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1267,7 @@ func (x *CancelApplyResponse) String() string {
 func (*CancelApplyResponse) ProtoMessage() {}
 
 func (x *CancelApplyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[15]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1280,7 @@ func (x *CancelApplyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelApplyResponse.ProtoReflect.Descriptor instead.
 func (*CancelApplyResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{15}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelApplyResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -1255,7 +1310,7 @@ type PhaseTime struct {
 
 func (x *PhaseTime) Reset() {
 	*x = PhaseTime{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[16]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1267,7 +1322,7 @@ func (x *PhaseTime) String() string {
 func (*PhaseTime) ProtoMessage() {}
 
 func (x *PhaseTime) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[16]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1280,7 +1335,7 @@ func (x *PhaseTime) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PhaseTime.ProtoReflect.Descriptor instead.
 func (*PhaseTime) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{16}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PhaseTime) GetPhase() v1.ApplyPhase {
@@ -1324,7 +1379,7 @@ type ApplyRun struct {
 
 func (x *ApplyRun) Reset() {
 	*x = ApplyRun{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[17]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1391,7 @@ func (x *ApplyRun) String() string {
 func (*ApplyRun) ProtoMessage() {}
 
 func (x *ApplyRun) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[17]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1404,7 @@ func (x *ApplyRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyRun.ProtoReflect.Descriptor instead.
 func (*ApplyRun) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{17}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ApplyRun) GetRunId() string {
@@ -1430,7 +1485,7 @@ type GetApplyRunRequest struct {
 
 func (x *GetApplyRunRequest) Reset() {
 	*x = GetApplyRunRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[18]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1442,7 +1497,7 @@ func (x *GetApplyRunRequest) String() string {
 func (*GetApplyRunRequest) ProtoMessage() {}
 
 func (x *GetApplyRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[18]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1455,7 +1510,7 @@ func (x *GetApplyRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetApplyRunRequest.ProtoReflect.Descriptor instead.
 func (*GetApplyRunRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{18}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetApplyRunRequest) GetSchemaVersion() *v11.VersionRange {
@@ -1492,7 +1547,7 @@ type GetApplyRunResponse struct {
 
 func (x *GetApplyRunResponse) Reset() {
 	*x = GetApplyRunResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[19]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +1559,7 @@ func (x *GetApplyRunResponse) String() string {
 func (*GetApplyRunResponse) ProtoMessage() {}
 
 func (x *GetApplyRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[19]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +1572,7 @@ func (x *GetApplyRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetApplyRunResponse.ProtoReflect.Descriptor instead.
 func (*GetApplyRunResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{19}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetApplyRunResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -1551,7 +1606,7 @@ type ListApplyRunsRequest struct {
 
 func (x *ListApplyRunsRequest) Reset() {
 	*x = ListApplyRunsRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[20]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1563,7 +1618,7 @@ func (x *ListApplyRunsRequest) String() string {
 func (*ListApplyRunsRequest) ProtoMessage() {}
 
 func (x *ListApplyRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[20]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1576,7 +1631,7 @@ func (x *ListApplyRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApplyRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListApplyRunsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{20}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListApplyRunsRequest) GetSchemaVersion() *v11.VersionRange {
@@ -1622,7 +1677,7 @@ type ListApplyRunsResponse struct {
 
 func (x *ListApplyRunsResponse) Reset() {
 	*x = ListApplyRunsResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[21]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1634,7 +1689,7 @@ func (x *ListApplyRunsResponse) String() string {
 func (*ListApplyRunsResponse) ProtoMessage() {}
 
 func (x *ListApplyRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[21]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1647,7 +1702,7 @@ func (x *ListApplyRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListApplyRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListApplyRunsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{21}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListApplyRunsResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -1690,7 +1745,7 @@ type FreezeRequest struct {
 
 func (x *FreezeRequest) Reset() {
 	*x = FreezeRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[22]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1757,7 @@ func (x *FreezeRequest) String() string {
 func (*FreezeRequest) ProtoMessage() {}
 
 func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[22]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1770,7 @@ func (x *FreezeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeRequest.ProtoReflect.Descriptor instead.
 func (*FreezeRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{22}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FreezeRequest) GetSchemaVersion() *v11.VersionRange {
@@ -1768,7 +1823,7 @@ type FreezeResponse struct {
 
 func (x *FreezeResponse) Reset() {
 	*x = FreezeResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[23]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1835,7 @@ func (x *FreezeResponse) String() string {
 func (*FreezeResponse) ProtoMessage() {}
 
 func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[23]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1848,7 @@ func (x *FreezeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FreezeResponse.ProtoReflect.Descriptor instead.
 func (*FreezeResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{23}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FreezeResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -1834,7 +1889,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[24]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +1901,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[24]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +1914,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{24}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ResumeRequest) GetSchemaVersion() *v11.VersionRange {
@@ -1903,7 +1958,7 @@ type ResumeResponse struct {
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[25]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +1970,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[25]
+	mi := &file_qmtl_world_v1_activation_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +1983,7 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{25}
+	return file_qmtl_world_v1_activation_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ResumeResponse) GetSchemaVersion() *v11.SchemaVersion {
@@ -1949,7 +2004,7 @@ var File_qmtl_world_v1_activation_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\n" +
-	"&qmtl/world/v1/activation_service.proto\x12\rqmtl.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aqmtl/control/v1/gate.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xce\x01\n" +
+	"&qmtl/world/v1/activation_service.proto\x12\rqmtl.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aqmtl/control/v1/gate.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xce\x01\n" +
 	"\x12ActivationEnvelope\x12\x19\n" +
 	"\bworld_id\x18\x01 \x01(\tR\aworldId\x12?\n" +
 	"\n" +
@@ -1961,7 +2016,11 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
 	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x1f\n" +
 	"\vstrategy_id\x18\x03 \x01(\tR\n" +
-	"strategyId\"\xd0\x01\n" +
+	"strategyId\"g\n" +
+	"\x0eWaitingSession\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x126\n" +
+	"\x06origin\x18\x02 \x01(\v2\x1e.qmtl.control.v1.SessionOriginR\x06origin\"\xd0\x01\n" +
 	"\x15GetActivationResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12.\n" +
 	"\x04gate\x18\x02 \x01(\v2\x1a.qmtl.control.v1.GateStateR\x04gate\x12C\n" +
@@ -2017,7 +2076,7 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\n" +
 	"allow_live\x18\b \x01(\bR\tallowLive\x12\"\n" +
 	"\x06reason\x18\t \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\xcf\x03\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\xe9\x03\n" +
 	"\rApplyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\x121\n" +
@@ -2026,8 +2085,8 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\brevision\x18\x05 \x01(\x04R\brevision\x123\n" +
 	"\aelapsed\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12\x1a\n" +
 	"\bsessions\x18\a \x01(\rR\bsessions\x12\"\n" +
-	"\facknowledged\x18\b \x01(\rR\facknowledged\x12.\n" +
-	"\x13waiting_session_ids\x18\t \x03(\tR\x11waitingSessionIds\x12\x16\n" +
+	"\facknowledged\x18\b \x01(\rR\facknowledged\x12H\n" +
+	"\x10waiting_sessions\x18\t \x03(\v2\x1d.qmtl.world.v1.WaitingSessionR\x0fwaitingSessions\x12\x16\n" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12A\n" +
 	"\vactivations\x18\v \x03(\v2\x1f.qmtl.control.v1.GateActivationR\vactivations\"\x90\x01\n" +
@@ -2131,125 +2190,129 @@ func file_qmtl_world_v1_activation_service_proto_rawDescGZIP() []byte {
 	return file_qmtl_world_v1_activation_service_proto_rawDescData
 }
 
-var file_qmtl_world_v1_activation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_qmtl_world_v1_activation_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_qmtl_world_v1_activation_service_proto_goTypes = []any{
 	(*ActivationEnvelope)(nil),       // 0: qmtl.world.v1.ActivationEnvelope
 	(*GetActivationRequest)(nil),     // 1: qmtl.world.v1.GetActivationRequest
-	(*GetActivationResponse)(nil),    // 2: qmtl.world.v1.GetActivationResponse
-	(*DeactivateRequest)(nil),        // 3: qmtl.world.v1.DeactivateRequest
-	(*DeactivateResponse)(nil),       // 4: qmtl.world.v1.DeactivateResponse
-	(*UpdateActivationRequest)(nil),  // 5: qmtl.world.v1.UpdateActivationRequest
-	(*UpdateActivationResponse)(nil), // 6: qmtl.world.v1.UpdateActivationResponse
-	(*ApplyPlan)(nil),                // 7: qmtl.world.v1.ApplyPlan
-	(*GatingPolicy)(nil),             // 8: qmtl.world.v1.GatingPolicy
-	(*ApplyRequest)(nil),             // 9: qmtl.world.v1.ApplyRequest
-	(*ApplyResponse)(nil),            // 10: qmtl.world.v1.ApplyResponse
-	(*PlanApplyRequest)(nil),         // 11: qmtl.world.v1.PlanApplyRequest
-	(*StageChange)(nil),              // 12: qmtl.world.v1.StageChange
-	(*PlanApplyResponse)(nil),        // 13: qmtl.world.v1.PlanApplyResponse
-	(*CancelApplyRequest)(nil),       // 14: qmtl.world.v1.CancelApplyRequest
-	(*CancelApplyResponse)(nil),      // 15: qmtl.world.v1.CancelApplyResponse
-	(*PhaseTime)(nil),                // 16: qmtl.world.v1.PhaseTime
-	(*ApplyRun)(nil),                 // 17: qmtl.world.v1.ApplyRun
-	(*GetApplyRunRequest)(nil),       // 18: qmtl.world.v1.GetApplyRunRequest
-	(*GetApplyRunResponse)(nil),      // 19: qmtl.world.v1.GetApplyRunResponse
-	(*ListApplyRunsRequest)(nil),     // 20: qmtl.world.v1.ListApplyRunsRequest
-	(*ListApplyRunsResponse)(nil),    // 21: qmtl.world.v1.ListApplyRunsResponse
-	(*FreezeRequest)(nil),            // 22: qmtl.world.v1.FreezeRequest
-	(*FreezeResponse)(nil),           // 23: qmtl.world.v1.FreezeResponse
-	(*ResumeRequest)(nil),            // 24: qmtl.world.v1.ResumeRequest
-	(*ResumeResponse)(nil),           // 25: qmtl.world.v1.ResumeResponse
-	(*v1.GateActivation)(nil),        // 26: qmtl.control.v1.GateActivation
-	(v11.ExecutionDomain)(0),         // 27: qmtl.type.v1.ExecutionDomain
-	(*v11.VersionRange)(nil),         // 28: qmtl.type.v1.VersionRange
-	(*v11.SchemaVersion)(nil),        // 29: qmtl.type.v1.SchemaVersion
-	(*v1.GateState)(nil),             // 30: qmtl.control.v1.GateState
-	(v11.Side)(0),                    // 31: qmtl.type.v1.Side
-	(*timestamppb.Timestamp)(nil),    // 32: google.protobuf.Timestamp
-	(v11.EffectiveMode)(0),           // 33: qmtl.type.v1.EffectiveMode
-	(v1.ApplyPhase)(0),               // 34: qmtl.control.v1.ApplyPhase
-	(*durationpb.Duration)(nil),      // 35: google.protobuf.Duration
-	(v1.HoldKind)(0),                 // 36: qmtl.control.v1.HoldKind
+	(*WaitingSession)(nil),           // 2: qmtl.world.v1.WaitingSession
+	(*GetActivationResponse)(nil),    // 3: qmtl.world.v1.GetActivationResponse
+	(*DeactivateRequest)(nil),        // 4: qmtl.world.v1.DeactivateRequest
+	(*DeactivateResponse)(nil),       // 5: qmtl.world.v1.DeactivateResponse
+	(*UpdateActivationRequest)(nil),  // 6: qmtl.world.v1.UpdateActivationRequest
+	(*UpdateActivationResponse)(nil), // 7: qmtl.world.v1.UpdateActivationResponse
+	(*ApplyPlan)(nil),                // 8: qmtl.world.v1.ApplyPlan
+	(*GatingPolicy)(nil),             // 9: qmtl.world.v1.GatingPolicy
+	(*ApplyRequest)(nil),             // 10: qmtl.world.v1.ApplyRequest
+	(*ApplyResponse)(nil),            // 11: qmtl.world.v1.ApplyResponse
+	(*PlanApplyRequest)(nil),         // 12: qmtl.world.v1.PlanApplyRequest
+	(*StageChange)(nil),              // 13: qmtl.world.v1.StageChange
+	(*PlanApplyResponse)(nil),        // 14: qmtl.world.v1.PlanApplyResponse
+	(*CancelApplyRequest)(nil),       // 15: qmtl.world.v1.CancelApplyRequest
+	(*CancelApplyResponse)(nil),      // 16: qmtl.world.v1.CancelApplyResponse
+	(*PhaseTime)(nil),                // 17: qmtl.world.v1.PhaseTime
+	(*ApplyRun)(nil),                 // 18: qmtl.world.v1.ApplyRun
+	(*GetApplyRunRequest)(nil),       // 19: qmtl.world.v1.GetApplyRunRequest
+	(*GetApplyRunResponse)(nil),      // 20: qmtl.world.v1.GetApplyRunResponse
+	(*ListApplyRunsRequest)(nil),     // 21: qmtl.world.v1.ListApplyRunsRequest
+	(*ListApplyRunsResponse)(nil),    // 22: qmtl.world.v1.ListApplyRunsResponse
+	(*FreezeRequest)(nil),            // 23: qmtl.world.v1.FreezeRequest
+	(*FreezeResponse)(nil),           // 24: qmtl.world.v1.FreezeResponse
+	(*ResumeRequest)(nil),            // 25: qmtl.world.v1.ResumeRequest
+	(*ResumeResponse)(nil),           // 26: qmtl.world.v1.ResumeResponse
+	(*v1.GateActivation)(nil),        // 27: qmtl.control.v1.GateActivation
+	(v11.ExecutionDomain)(0),         // 28: qmtl.type.v1.ExecutionDomain
+	(*v11.VersionRange)(nil),         // 29: qmtl.type.v1.VersionRange
+	(*v1.SessionOrigin)(nil),         // 30: qmtl.control.v1.SessionOrigin
+	(*v11.SchemaVersion)(nil),        // 31: qmtl.type.v1.SchemaVersion
+	(*v1.GateState)(nil),             // 32: qmtl.control.v1.GateState
+	(v11.Side)(0),                    // 33: qmtl.type.v1.Side
+	(*timestamppb.Timestamp)(nil),    // 34: google.protobuf.Timestamp
+	(v11.EffectiveMode)(0),           // 35: qmtl.type.v1.EffectiveMode
+	(v1.ApplyPhase)(0),               // 36: qmtl.control.v1.ApplyPhase
+	(*durationpb.Duration)(nil),      // 37: google.protobuf.Duration
+	(v1.HoldKind)(0),                 // 38: qmtl.control.v1.HoldKind
 }
 var file_qmtl_world_v1_activation_service_proto_depIdxs = []int32{
-	26, // 0: qmtl.world.v1.ActivationEnvelope.activation:type_name -> qmtl.control.v1.GateActivation
-	27, // 1: qmtl.world.v1.ActivationEnvelope.execution_domain:type_name -> qmtl.type.v1.ExecutionDomain
-	28, // 2: qmtl.world.v1.GetActivationRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	29, // 3: qmtl.world.v1.GetActivationResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	30, // 4: qmtl.world.v1.GetActivationResponse.gate:type_name -> qmtl.control.v1.GateState
-	0,  // 5: qmtl.world.v1.GetActivationResponse.activations:type_name -> qmtl.world.v1.ActivationEnvelope
-	28, // 6: qmtl.world.v1.DeactivateRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	31, // 7: qmtl.world.v1.DeactivateRequest.side:type_name -> qmtl.type.v1.Side
-	29, // 8: qmtl.world.v1.DeactivateResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	0,  // 9: qmtl.world.v1.DeactivateResponse.activations:type_name -> qmtl.world.v1.ActivationEnvelope
-	32, // 10: qmtl.world.v1.DeactivateResponse.effective_time:type_name -> google.protobuf.Timestamp
-	28, // 11: qmtl.world.v1.UpdateActivationRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	31, // 12: qmtl.world.v1.UpdateActivationRequest.sides:type_name -> qmtl.type.v1.Side
-	29, // 13: qmtl.world.v1.UpdateActivationResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	0,  // 14: qmtl.world.v1.UpdateActivationResponse.activations:type_name -> qmtl.world.v1.ActivationEnvelope
-	32, // 15: qmtl.world.v1.UpdateActivationResponse.effective_time:type_name -> google.protobuf.Timestamp
-	28, // 16: qmtl.world.v1.ApplyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	33, // 17: qmtl.world.v1.ApplyRequest.target_mode:type_name -> qmtl.type.v1.EffectiveMode
-	7,  // 18: qmtl.world.v1.ApplyRequest.plan:type_name -> qmtl.world.v1.ApplyPlan
-	8,  // 19: qmtl.world.v1.ApplyRequest.gating_policy:type_name -> qmtl.world.v1.GatingPolicy
-	29, // 20: qmtl.world.v1.ApplyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 21: qmtl.world.v1.ApplyResponse.phase:type_name -> qmtl.control.v1.ApplyPhase
-	35, // 22: qmtl.world.v1.ApplyResponse.elapsed:type_name -> google.protobuf.Duration
-	26, // 23: qmtl.world.v1.ApplyResponse.activations:type_name -> qmtl.control.v1.GateActivation
-	28, // 24: qmtl.world.v1.PlanApplyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	9,  // 25: qmtl.world.v1.PlanApplyRequest.apply:type_name -> qmtl.world.v1.ApplyRequest
-	33, // 26: qmtl.world.v1.StageChange.before:type_name -> qmtl.type.v1.EffectiveMode
-	33, // 27: qmtl.world.v1.StageChange.after:type_name -> qmtl.type.v1.EffectiveMode
-	29, // 28: qmtl.world.v1.PlanApplyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	12, // 29: qmtl.world.v1.PlanApplyResponse.changes:type_name -> qmtl.world.v1.StageChange
-	28, // 30: qmtl.world.v1.CancelApplyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	29, // 31: qmtl.world.v1.CancelApplyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	17, // 32: qmtl.world.v1.CancelApplyResponse.run:type_name -> qmtl.world.v1.ApplyRun
-	34, // 33: qmtl.world.v1.PhaseTime.phase:type_name -> qmtl.control.v1.ApplyPhase
-	35, // 34: qmtl.world.v1.PhaseTime.elapsed:type_name -> google.protobuf.Duration
-	34, // 35: qmtl.world.v1.ApplyRun.phase:type_name -> qmtl.control.v1.ApplyPhase
-	32, // 36: qmtl.world.v1.ApplyRun.create_time:type_name -> google.protobuf.Timestamp
-	16, // 37: qmtl.world.v1.ApplyRun.phases:type_name -> qmtl.world.v1.PhaseTime
-	28, // 38: qmtl.world.v1.GetApplyRunRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	29, // 39: qmtl.world.v1.GetApplyRunResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	17, // 40: qmtl.world.v1.GetApplyRunResponse.run:type_name -> qmtl.world.v1.ApplyRun
-	28, // 41: qmtl.world.v1.ListApplyRunsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	29, // 42: qmtl.world.v1.ListApplyRunsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	17, // 43: qmtl.world.v1.ListApplyRunsResponse.runs:type_name -> qmtl.world.v1.ApplyRun
-	28, // 44: qmtl.world.v1.FreezeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	36, // 45: qmtl.world.v1.FreezeRequest.hold:type_name -> qmtl.control.v1.HoldKind
-	29, // 46: qmtl.world.v1.FreezeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	30, // 47: qmtl.world.v1.FreezeResponse.gate:type_name -> qmtl.control.v1.GateState
-	32, // 48: qmtl.world.v1.FreezeResponse.effective_time:type_name -> google.protobuf.Timestamp
-	28, // 49: qmtl.world.v1.ResumeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	36, // 50: qmtl.world.v1.ResumeRequest.hold:type_name -> qmtl.control.v1.HoldKind
-	29, // 51: qmtl.world.v1.ResumeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	30, // 52: qmtl.world.v1.ResumeResponse.gate:type_name -> qmtl.control.v1.GateState
-	1,  // 53: qmtl.world.v1.ActivationService.GetActivation:input_type -> qmtl.world.v1.GetActivationRequest
-	3,  // 54: qmtl.world.v1.ActivationService.Deactivate:input_type -> qmtl.world.v1.DeactivateRequest
-	5,  // 55: qmtl.world.v1.ActivationService.UpdateActivation:input_type -> qmtl.world.v1.UpdateActivationRequest
-	9,  // 56: qmtl.world.v1.ActivationService.Apply:input_type -> qmtl.world.v1.ApplyRequest
-	11, // 57: qmtl.world.v1.ActivationService.PlanApply:input_type -> qmtl.world.v1.PlanApplyRequest
-	14, // 58: qmtl.world.v1.ActivationService.CancelApply:input_type -> qmtl.world.v1.CancelApplyRequest
-	18, // 59: qmtl.world.v1.ActivationService.GetApplyRun:input_type -> qmtl.world.v1.GetApplyRunRequest
-	20, // 60: qmtl.world.v1.ActivationService.ListApplyRuns:input_type -> qmtl.world.v1.ListApplyRunsRequest
-	22, // 61: qmtl.world.v1.ActivationService.Freeze:input_type -> qmtl.world.v1.FreezeRequest
-	24, // 62: qmtl.world.v1.ActivationService.Resume:input_type -> qmtl.world.v1.ResumeRequest
-	2,  // 63: qmtl.world.v1.ActivationService.GetActivation:output_type -> qmtl.world.v1.GetActivationResponse
-	4,  // 64: qmtl.world.v1.ActivationService.Deactivate:output_type -> qmtl.world.v1.DeactivateResponse
-	6,  // 65: qmtl.world.v1.ActivationService.UpdateActivation:output_type -> qmtl.world.v1.UpdateActivationResponse
-	10, // 66: qmtl.world.v1.ActivationService.Apply:output_type -> qmtl.world.v1.ApplyResponse
-	13, // 67: qmtl.world.v1.ActivationService.PlanApply:output_type -> qmtl.world.v1.PlanApplyResponse
-	15, // 68: qmtl.world.v1.ActivationService.CancelApply:output_type -> qmtl.world.v1.CancelApplyResponse
-	19, // 69: qmtl.world.v1.ActivationService.GetApplyRun:output_type -> qmtl.world.v1.GetApplyRunResponse
-	21, // 70: qmtl.world.v1.ActivationService.ListApplyRuns:output_type -> qmtl.world.v1.ListApplyRunsResponse
-	23, // 71: qmtl.world.v1.ActivationService.Freeze:output_type -> qmtl.world.v1.FreezeResponse
-	25, // 72: qmtl.world.v1.ActivationService.Resume:output_type -> qmtl.world.v1.ResumeResponse
-	63, // [63:73] is the sub-list for method output_type
-	53, // [53:63] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	27, // 0: qmtl.world.v1.ActivationEnvelope.activation:type_name -> qmtl.control.v1.GateActivation
+	28, // 1: qmtl.world.v1.ActivationEnvelope.execution_domain:type_name -> qmtl.type.v1.ExecutionDomain
+	29, // 2: qmtl.world.v1.GetActivationRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	30, // 3: qmtl.world.v1.WaitingSession.origin:type_name -> qmtl.control.v1.SessionOrigin
+	31, // 4: qmtl.world.v1.GetActivationResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	32, // 5: qmtl.world.v1.GetActivationResponse.gate:type_name -> qmtl.control.v1.GateState
+	0,  // 6: qmtl.world.v1.GetActivationResponse.activations:type_name -> qmtl.world.v1.ActivationEnvelope
+	29, // 7: qmtl.world.v1.DeactivateRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	33, // 8: qmtl.world.v1.DeactivateRequest.side:type_name -> qmtl.type.v1.Side
+	31, // 9: qmtl.world.v1.DeactivateResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	0,  // 10: qmtl.world.v1.DeactivateResponse.activations:type_name -> qmtl.world.v1.ActivationEnvelope
+	34, // 11: qmtl.world.v1.DeactivateResponse.effective_time:type_name -> google.protobuf.Timestamp
+	29, // 12: qmtl.world.v1.UpdateActivationRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	33, // 13: qmtl.world.v1.UpdateActivationRequest.sides:type_name -> qmtl.type.v1.Side
+	31, // 14: qmtl.world.v1.UpdateActivationResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	0,  // 15: qmtl.world.v1.UpdateActivationResponse.activations:type_name -> qmtl.world.v1.ActivationEnvelope
+	34, // 16: qmtl.world.v1.UpdateActivationResponse.effective_time:type_name -> google.protobuf.Timestamp
+	29, // 17: qmtl.world.v1.ApplyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	35, // 18: qmtl.world.v1.ApplyRequest.target_mode:type_name -> qmtl.type.v1.EffectiveMode
+	8,  // 19: qmtl.world.v1.ApplyRequest.plan:type_name -> qmtl.world.v1.ApplyPlan
+	9,  // 20: qmtl.world.v1.ApplyRequest.gating_policy:type_name -> qmtl.world.v1.GatingPolicy
+	31, // 21: qmtl.world.v1.ApplyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	36, // 22: qmtl.world.v1.ApplyResponse.phase:type_name -> qmtl.control.v1.ApplyPhase
+	37, // 23: qmtl.world.v1.ApplyResponse.elapsed:type_name -> google.protobuf.Duration
+	2,  // 24: qmtl.world.v1.ApplyResponse.waiting_sessions:type_name -> qmtl.world.v1.WaitingSession
+	27, // 25: qmtl.world.v1.ApplyResponse.activations:type_name -> qmtl.control.v1.GateActivation
+	29, // 26: qmtl.world.v1.PlanApplyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	10, // 27: qmtl.world.v1.PlanApplyRequest.apply:type_name -> qmtl.world.v1.ApplyRequest
+	35, // 28: qmtl.world.v1.StageChange.before:type_name -> qmtl.type.v1.EffectiveMode
+	35, // 29: qmtl.world.v1.StageChange.after:type_name -> qmtl.type.v1.EffectiveMode
+	31, // 30: qmtl.world.v1.PlanApplyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	13, // 31: qmtl.world.v1.PlanApplyResponse.changes:type_name -> qmtl.world.v1.StageChange
+	29, // 32: qmtl.world.v1.CancelApplyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	31, // 33: qmtl.world.v1.CancelApplyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	18, // 34: qmtl.world.v1.CancelApplyResponse.run:type_name -> qmtl.world.v1.ApplyRun
+	36, // 35: qmtl.world.v1.PhaseTime.phase:type_name -> qmtl.control.v1.ApplyPhase
+	37, // 36: qmtl.world.v1.PhaseTime.elapsed:type_name -> google.protobuf.Duration
+	36, // 37: qmtl.world.v1.ApplyRun.phase:type_name -> qmtl.control.v1.ApplyPhase
+	34, // 38: qmtl.world.v1.ApplyRun.create_time:type_name -> google.protobuf.Timestamp
+	17, // 39: qmtl.world.v1.ApplyRun.phases:type_name -> qmtl.world.v1.PhaseTime
+	29, // 40: qmtl.world.v1.GetApplyRunRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	31, // 41: qmtl.world.v1.GetApplyRunResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	18, // 42: qmtl.world.v1.GetApplyRunResponse.run:type_name -> qmtl.world.v1.ApplyRun
+	29, // 43: qmtl.world.v1.ListApplyRunsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	31, // 44: qmtl.world.v1.ListApplyRunsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	18, // 45: qmtl.world.v1.ListApplyRunsResponse.runs:type_name -> qmtl.world.v1.ApplyRun
+	29, // 46: qmtl.world.v1.FreezeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	38, // 47: qmtl.world.v1.FreezeRequest.hold:type_name -> qmtl.control.v1.HoldKind
+	31, // 48: qmtl.world.v1.FreezeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	32, // 49: qmtl.world.v1.FreezeResponse.gate:type_name -> qmtl.control.v1.GateState
+	34, // 50: qmtl.world.v1.FreezeResponse.effective_time:type_name -> google.protobuf.Timestamp
+	29, // 51: qmtl.world.v1.ResumeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	38, // 52: qmtl.world.v1.ResumeRequest.hold:type_name -> qmtl.control.v1.HoldKind
+	31, // 53: qmtl.world.v1.ResumeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	32, // 54: qmtl.world.v1.ResumeResponse.gate:type_name -> qmtl.control.v1.GateState
+	1,  // 55: qmtl.world.v1.ActivationService.GetActivation:input_type -> qmtl.world.v1.GetActivationRequest
+	4,  // 56: qmtl.world.v1.ActivationService.Deactivate:input_type -> qmtl.world.v1.DeactivateRequest
+	6,  // 57: qmtl.world.v1.ActivationService.UpdateActivation:input_type -> qmtl.world.v1.UpdateActivationRequest
+	10, // 58: qmtl.world.v1.ActivationService.Apply:input_type -> qmtl.world.v1.ApplyRequest
+	12, // 59: qmtl.world.v1.ActivationService.PlanApply:input_type -> qmtl.world.v1.PlanApplyRequest
+	15, // 60: qmtl.world.v1.ActivationService.CancelApply:input_type -> qmtl.world.v1.CancelApplyRequest
+	19, // 61: qmtl.world.v1.ActivationService.GetApplyRun:input_type -> qmtl.world.v1.GetApplyRunRequest
+	21, // 62: qmtl.world.v1.ActivationService.ListApplyRuns:input_type -> qmtl.world.v1.ListApplyRunsRequest
+	23, // 63: qmtl.world.v1.ActivationService.Freeze:input_type -> qmtl.world.v1.FreezeRequest
+	25, // 64: qmtl.world.v1.ActivationService.Resume:input_type -> qmtl.world.v1.ResumeRequest
+	3,  // 65: qmtl.world.v1.ActivationService.GetActivation:output_type -> qmtl.world.v1.GetActivationResponse
+	5,  // 66: qmtl.world.v1.ActivationService.Deactivate:output_type -> qmtl.world.v1.DeactivateResponse
+	7,  // 67: qmtl.world.v1.ActivationService.UpdateActivation:output_type -> qmtl.world.v1.UpdateActivationResponse
+	11, // 68: qmtl.world.v1.ActivationService.Apply:output_type -> qmtl.world.v1.ApplyResponse
+	14, // 69: qmtl.world.v1.ActivationService.PlanApply:output_type -> qmtl.world.v1.PlanApplyResponse
+	16, // 70: qmtl.world.v1.ActivationService.CancelApply:output_type -> qmtl.world.v1.CancelApplyResponse
+	20, // 71: qmtl.world.v1.ActivationService.GetApplyRun:output_type -> qmtl.world.v1.GetApplyRunResponse
+	22, // 72: qmtl.world.v1.ActivationService.ListApplyRuns:output_type -> qmtl.world.v1.ListApplyRunsResponse
+	24, // 73: qmtl.world.v1.ActivationService.Freeze:output_type -> qmtl.world.v1.FreezeResponse
+	26, // 74: qmtl.world.v1.ActivationService.Resume:output_type -> qmtl.world.v1.ResumeResponse
+	65, // [65:75] is the sub-list for method output_type
+	55, // [55:65] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_world_v1_activation_service_proto_init() }
@@ -2257,14 +2320,14 @@ func file_qmtl_world_v1_activation_service_proto_init() {
 	if File_qmtl_world_v1_activation_service_proto != nil {
 		return
 	}
-	file_qmtl_world_v1_activation_service_proto_msgTypes[5].OneofWrappers = []any{}
+	file_qmtl_world_v1_activation_service_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_world_v1_activation_service_proto_rawDesc), len(file_qmtl_world_v1_activation_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   26,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -91,7 +91,9 @@ type SessionClaim struct {
 	// What it is.
 	Kind SessionKind `protobuf:"varint,3,opt,name=kind,proto3,enum=qmtl.world.v1.SessionKind" json:"kind,omitempty"`
 	// Strategies of its ticket; the scope of its state hash. Empty for a router: all.
-	StrategyIds   []string `protobuf:"bytes,4,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
+	StrategyIds []string `protobuf:"bytes,4,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
+	// Where it runs, as its ticket says. Unset: not told.
+	Origin        *v1.SessionOrigin `protobuf:"bytes,5,opt,name=origin,proto3" json:"origin,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,6 +152,13 @@ func (x *SessionClaim) GetKind() SessionKind {
 func (x *SessionClaim) GetStrategyIds() []string {
 	if x != nil {
 		return x.StrategyIds
+	}
+	return nil
+}
+
+func (x *SessionClaim) GetOrigin() *v1.SessionOrigin {
+	if x != nil {
+		return x.Origin
 	}
 	return nil
 }
@@ -433,14 +442,15 @@ var File_qmtl_world_v1_subscription_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_world_v1_subscription_service_proto_rawDesc = "" +
 	"\n" +
-	"(qmtl/world/v1/subscription_service.proto\x12\rqmtl.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xc6\x01\n" +
+	"(qmtl/world/v1/subscription_service.proto\x12\rqmtl.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xfe\x01\n" +
 	"\fSessionClaim\x12(\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\tsessionId\x12\"\n" +
 	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12:\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x1a.qmtl.world.v1.SessionKindB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x12,\n" +
-	"\fstrategy_ids\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vstrategyIds\"\x8f\x01\n" +
+	"\fstrategy_ids\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vstrategyIds\x126\n" +
+	"\x06origin\x18\x05 \x01(\v2\x1e.qmtl.control.v1.SessionOriginR\x06origin\"\x8f\x01\n" +
 	"\x10RelayedHeartbeat\x129\n" +
 	"\x05claim\x18\x01 \x01(\v2\x1b.qmtl.world.v1.SessionClaimB\x06\xbaH\x03\xc8\x01\x01R\x05claim\x12@\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x1a.qmtl.control.v1.HeartbeatB\x06\xbaH\x03\xc8\x01\x01R\theartbeat\"\xa9\x01\n" +
@@ -490,33 +500,35 @@ var file_qmtl_world_v1_subscription_service_proto_goTypes = []any{
 	(*RelayHeartbeatsResponse)(nil), // 4: qmtl.world.v1.RelayHeartbeatsResponse
 	(*RelayNackRequest)(nil),        // 5: qmtl.world.v1.RelayNackRequest
 	(*RelayNackResponse)(nil),       // 6: qmtl.world.v1.RelayNackResponse
-	(*v1.Heartbeat)(nil),            // 7: qmtl.control.v1.Heartbeat
-	(*v11.VersionRange)(nil),        // 8: qmtl.type.v1.VersionRange
-	(*v11.SchemaVersion)(nil),       // 9: qmtl.type.v1.SchemaVersion
-	(*v1.HeartbeatReply)(nil),       // 10: qmtl.control.v1.HeartbeatReply
-	(*v1.Nack)(nil),                 // 11: qmtl.control.v1.Nack
+	(*v1.SessionOrigin)(nil),        // 7: qmtl.control.v1.SessionOrigin
+	(*v1.Heartbeat)(nil),            // 8: qmtl.control.v1.Heartbeat
+	(*v11.VersionRange)(nil),        // 9: qmtl.type.v1.VersionRange
+	(*v11.SchemaVersion)(nil),       // 10: qmtl.type.v1.SchemaVersion
+	(*v1.HeartbeatReply)(nil),       // 11: qmtl.control.v1.HeartbeatReply
+	(*v1.Nack)(nil),                 // 12: qmtl.control.v1.Nack
 }
 var file_qmtl_world_v1_subscription_service_proto_depIdxs = []int32{
 	0,  // 0: qmtl.world.v1.SessionClaim.kind:type_name -> qmtl.world.v1.SessionKind
-	1,  // 1: qmtl.world.v1.RelayedHeartbeat.claim:type_name -> qmtl.world.v1.SessionClaim
-	7,  // 2: qmtl.world.v1.RelayedHeartbeat.heartbeat:type_name -> qmtl.control.v1.Heartbeat
-	8,  // 3: qmtl.world.v1.RelayHeartbeatsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	2,  // 4: qmtl.world.v1.RelayHeartbeatsRequest.heartbeats:type_name -> qmtl.world.v1.RelayedHeartbeat
-	9,  // 5: qmtl.world.v1.RelayHeartbeatsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	10, // 6: qmtl.world.v1.RelayHeartbeatsResponse.replies:type_name -> qmtl.control.v1.HeartbeatReply
-	8,  // 7: qmtl.world.v1.RelayNackRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	1,  // 8: qmtl.world.v1.RelayNackRequest.claim:type_name -> qmtl.world.v1.SessionClaim
-	11, // 9: qmtl.world.v1.RelayNackRequest.nack:type_name -> qmtl.control.v1.Nack
-	9,  // 10: qmtl.world.v1.RelayNackResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	3,  // 11: qmtl.world.v1.SubscriptionService.RelayHeartbeats:input_type -> qmtl.world.v1.RelayHeartbeatsRequest
-	5,  // 12: qmtl.world.v1.SubscriptionService.RelayNack:input_type -> qmtl.world.v1.RelayNackRequest
-	4,  // 13: qmtl.world.v1.SubscriptionService.RelayHeartbeats:output_type -> qmtl.world.v1.RelayHeartbeatsResponse
-	6,  // 14: qmtl.world.v1.SubscriptionService.RelayNack:output_type -> qmtl.world.v1.RelayNackResponse
-	13, // [13:15] is the sub-list for method output_type
-	11, // [11:13] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	7,  // 1: qmtl.world.v1.SessionClaim.origin:type_name -> qmtl.control.v1.SessionOrigin
+	1,  // 2: qmtl.world.v1.RelayedHeartbeat.claim:type_name -> qmtl.world.v1.SessionClaim
+	8,  // 3: qmtl.world.v1.RelayedHeartbeat.heartbeat:type_name -> qmtl.control.v1.Heartbeat
+	9,  // 4: qmtl.world.v1.RelayHeartbeatsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	2,  // 5: qmtl.world.v1.RelayHeartbeatsRequest.heartbeats:type_name -> qmtl.world.v1.RelayedHeartbeat
+	10, // 6: qmtl.world.v1.RelayHeartbeatsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	11, // 7: qmtl.world.v1.RelayHeartbeatsResponse.replies:type_name -> qmtl.control.v1.HeartbeatReply
+	9,  // 8: qmtl.world.v1.RelayNackRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	1,  // 9: qmtl.world.v1.RelayNackRequest.claim:type_name -> qmtl.world.v1.SessionClaim
+	12, // 10: qmtl.world.v1.RelayNackRequest.nack:type_name -> qmtl.control.v1.Nack
+	10, // 11: qmtl.world.v1.RelayNackResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	3,  // 12: qmtl.world.v1.SubscriptionService.RelayHeartbeats:input_type -> qmtl.world.v1.RelayHeartbeatsRequest
+	5,  // 13: qmtl.world.v1.SubscriptionService.RelayNack:input_type -> qmtl.world.v1.RelayNackRequest
+	4,  // 14: qmtl.world.v1.SubscriptionService.RelayHeartbeats:output_type -> qmtl.world.v1.RelayHeartbeatsResponse
+	6,  // 15: qmtl.world.v1.SubscriptionService.RelayNack:output_type -> qmtl.world.v1.RelayNackResponse
+	14, // [14:16] is the sub-list for method output_type
+	12, // [12:14] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_world_v1_subscription_service_proto_init() }

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -103,6 +104,36 @@ NACK_REASON_UNDECODABLE: NackReason.ValueType  # 3
 NACK_REASON_OTHER: NackReason.ValueType  # 4
 """Something else."""
 Global___NackReason: _TypeAlias = NackReason  # noqa: Y015
+
+@_typing.final
+class SessionOrigin(_message.Message):
+    """Where a session runs, and since when, as its client says: for people, who have to find the process that an apply waits
+    for. Nothing is decided by it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROCESS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    process: _builtins.str
+    """The process, such as its host and process id: "trader-3:4711"."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the process started, by its own clock."""
+
+    def __init__(
+        self,
+        *,
+        process: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["process", b"process", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SessionOrigin: _TypeAlias = SessionOrigin  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):

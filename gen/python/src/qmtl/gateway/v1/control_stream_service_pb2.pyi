@@ -44,6 +44,7 @@ class IssueTicketRequest(_message.Message):
     RIGHTS_FIELD_NUMBER: _builtins.int
     TOPICS_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     world_id: _builtins.str
     """World the ticket covers. Empty: no world, for FEED alone."""
     session_id: _builtins.str
@@ -70,6 +71,10 @@ class IssueTicketRequest(_message.Message):
     def topics(self) -> _containers.RepeatedScalarFieldContainer[_control_event_pb2.Topic.ValueType]:
         """Topics of the control stream. Empty: GATE and HALT."""
 
+    @_builtins.property
+    def origin(self) -> _session_pb2.SessionOrigin:
+        """Where the session runs; named where an apply waits for it. Unset: not told."""
+
     def __init__(
         self,
         *,
@@ -80,10 +85,11 @@ class IssueTicketRequest(_message.Message):
         rights: _abc.Iterable[_access_pb2.TicketRight.ValueType] | None = ...,
         topics: _abc.Iterable[_control_event_pb2.Topic.ValueType] | None = ...,
         session_id: _builtins.str = ...,
+        origin: _session_pb2.SessionOrigin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rights", b"rights", "schema_version", b"schema_version", "session_id", b"session_id", "sources", b"sources", "strategy_ids", b"strategy_ids", "topics", b"topics", "world_id", b"world_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "rights", b"rights", "schema_version", b"schema_version", "session_id", b"session_id", "sources", b"sources", "strategy_ids", b"strategy_ids", "topics", b"topics", "world_id", b"world_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from qmtl.control.v1 import gate_pb2 as _gate_pb2
+from qmtl.control.v1 import session_pb2 as _session_pb2
 from qmtl.type.v1 import execution_pb2 as _execution_pb2
 from qmtl.type.v1 import schema_version_pb2 as _schema_version_pb2
 import builtins as _builtins
@@ -90,6 +91,34 @@ class GetActivationRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetActivationRequest: _TypeAlias = GetActivationRequest  # noqa: Y015
+
+@_typing.final
+class WaitingSession(_message.Message):
+    """A session that an apply waits for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Session; as `exclude_sessions` takes it."""
+    @_builtins.property
+    def origin(self) -> _session_pb2.SessionOrigin:
+        """Where it runs, as its client says. Unset: not told."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        origin: _session_pb2.SessionOrigin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WaitingSession: _TypeAlias = WaitingSession  # noqa: Y015
 
 @_typing.final
 class GetActivationResponse(_message.Message):
@@ -444,7 +473,7 @@ class ApplyResponse(_message.Message):
     ELAPSED_FIELD_NUMBER: _builtins.int
     SESSIONS_FIELD_NUMBER: _builtins.int
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
-    WAITING_SESSION_IDS_FIELD_NUMBER: _builtins.int
+    WAITING_SESSIONS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ACTIVATIONS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
@@ -470,8 +499,8 @@ class ApplyResponse(_message.Message):
         """Since the freeze commit."""
 
     @_builtins.property
-    def waiting_session_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Sessions that have not, at most 100."""
+    def waiting_sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___WaitingSession]:
+        """Sessions that have not, at most 100, ordered by id."""
 
     @_builtins.property
     def activations(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.GateActivation]:
@@ -488,13 +517,13 @@ class ApplyResponse(_message.Message):
         elapsed: _duration_pb2.Duration | None = ...,
         sessions: _builtins.int = ...,
         acknowledged: _builtins.int = ...,
-        waiting_session_ids: _abc.Iterable[_builtins.str] | None = ...,
+        waiting_sessions: _abc.Iterable[Global___WaitingSession] | None = ...,
         reason: _builtins.str = ...,
         activations: _abc.Iterable[_gate_pb2.GateActivation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "activations", b"activations", "elapsed", b"elapsed", "fence", b"fence", "phase", b"phase", "reason", b"reason", "revision", b"revision", "run_id", b"run_id", "schema_version", b"schema_version", "sessions", b"sessions", "waiting_session_ids", b"waiting_session_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "activations", b"activations", "elapsed", b"elapsed", "fence", b"fence", "phase", b"phase", "reason", b"reason", "revision", b"revision", "run_id", b"run_id", "schema_version", b"schema_version", "sessions", b"sessions", "waiting_sessions", b"waiting_sessions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

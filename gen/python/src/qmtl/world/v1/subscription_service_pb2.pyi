@@ -59,6 +59,7 @@ class SessionClaim(_message.Message):
     WORLD_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     STRATEGY_IDS_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Session."""
     world_id: _builtins.str
@@ -69,6 +70,10 @@ class SessionClaim(_message.Message):
     def strategy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Strategies of its ticket; the scope of its state hash. Empty for a router: all."""
 
+    @_builtins.property
+    def origin(self) -> _session_pb2.SessionOrigin:
+        """Where it runs, as its ticket says. Unset: not told."""
+
     def __init__(
         self,
         *,
@@ -76,10 +81,11 @@ class SessionClaim(_message.Message):
         world_id: _builtins.str = ...,
         kind: Global___SessionKind.ValueType = ...,
         strategy_ids: _abc.Iterable[_builtins.str] | None = ...,
+        origin: _session_pb2.SessionOrigin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["origin", b"origin"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "session_id", b"session_id", "strategy_ids", b"strategy_ids", "world_id", b"world_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "origin", b"origin", "session_id", b"session_id", "strategy_ids", b"strategy_ids", "world_id", b"world_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,12 +22,12 @@ export interface Contracts {
   readonly services: readonly DescService[];
 }
 
-/** Builds `proto/` and reads the descriptors. */
-export function readContracts(): Contracts {
+/** Builds the contracts, or those of another folder with a `buf.yaml`, and reads the descriptors. */
+export function readContracts(source = "."): Contracts {
   const folder = mkdtempSync(join(tmpdir(), "qmtl-contracts-"));
   try {
     const image = join(folder, "contracts.binpb");
-    const run = spawnSync("buf", ["build", "-o", image], { encoding: "utf8" });
+    const run = spawnSync("buf", ["build", source, "-o", image], { encoding: "utf8" });
     if (run.status !== 0) throw new Error(`buf build: ${run.stderr}`);
     const registry = createFileRegistry(fromBinary(FileDescriptorSetSchema, readFileSync(image)));
     const files = [...registry.files]

@@ -1,7 +1,8 @@
-// Plants one fault per rule of the import law and of the typed linter, and fails unless each is caught:
+// Plants one fault per rule of the import law, of the typed linter and of the contracts, and fails unless each is caught:
 // a rule nobody has seen fail is not a rule.
 import { spawnSync } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
+import { contractFaultCount, missedContractFaults } from "./seeded-contracts.ts";
 
 interface Fault {
   readonly rule: string;
@@ -145,8 +146,10 @@ try {
     return !(fault.tool === "eslint" ? eslint : biome).includes(fault.rule);
   });
   for (const fault of missed) console.error(`${fault.rule} did not catch ${fault.file}`);
-  if (missed.length > 0) process.exitCode = 1;
-  else console.log(`${faults.length} seeded faults, each caught`);
+  const missedInContracts = missedContractFaults();
+  for (const text of missedInContracts) console.error(text);
+  if (missed.length + missedInContracts.length > 0) process.exitCode = 1;
+  else console.log(`${faults.length + contractFaultCount} seeded faults, each caught`);
 } finally {
   for (const fault of all) rmSync(fault.file, { force: true });
 }

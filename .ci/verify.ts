@@ -20,11 +20,18 @@ const checks: readonly Check[] = [
     name: "contract tables",
     command: ["node", "--conditions=@qmtl/source", ".ci/contract-tables.ts", "--check"],
   },
+  {
+    name: "contract rules",
+    command: ["node", "--conditions=@qmtl/source", ".ci/check-contracts.ts"],
+  },
   { name: "types", command: ["tsc", "-p", "tsconfig.json"] },
   { name: "biome", command: ["biome", "ci", ".", "--colors=off"] },
   { name: "eslint", command: ["eslint", "."] },
   { name: "import law", command: ["node", ".ci/import-law.ts"] },
-  { name: "seeded faults", command: ["node", ".ci/seeded-faults.ts"] },
+  {
+    name: "seeded faults",
+    command: ["node", "--conditions=@qmtl/source", ".ci/seeded-faults.ts"],
+  },
 ];
 
 const onlyAt = process.argv.indexOf("--only");

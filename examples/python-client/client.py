@@ -1,17 +1,15 @@
 """Asks a running QMTL platform what its worlds allow, then watches one until it changes.
 
-Needs grpcio, protobuf and the stubs in gen/python/src; nothing else of QMTL.
+Needs the package qmtl-contracts (gen/python); nothing else of QMTL.
 """
 
 import argparse
 import os
-import pathlib
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
 import grpc
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "gen" / "python" / "src"))
-
 from google.rpc import error_details_pb2, status_pb2
 from qmtl.control.v1 import control_event_pb2, gate_pb2
 from qmtl.gateway.v1 import control_stream_service_pb2 as stream_pb2
@@ -25,23 +23,34 @@ from qmtl.world.v1 import world_service_pb2_grpc as world_grpc
 CALL_SECONDS = 10.0
 WORLDS_A_PAGE = 100
 
+Number = TypeVar("Number", bound=int)
+Metadata = tuple[tuple[str, str], ...]
 
-def short(enum, number: int, prefix: str) -> str:
+
+def short(name_of: Callable[[Number], str], number: Number, prefix: str) -> str:
     """EFFECTIVE_MODE_COMPUTE_ONLY -> compute_only. A number this client does not know is shown as it is."""
-    name = enum.Name(number) if number in enum.values() else str(number)
-    return name.removeprefix(prefix).lower()
+    try:
+        return name_of(number).removeprefix(prefix).lower()
+    except ValueError:
+        return str(number)
 
 
 def reason_of(error: grpc.RpcError) -> str:
     """The stable reason of a refusal, such as WORLD_NOT_FOUND; programs tell refusals apart by it, not by the text."""
-    for key, value in error.trailing_metadata() or ():
-        if key != "grpc-status-details-bin":
+    for entry in error.trailing_metadata() or ():
+        if entry.key != "grpc-status-details-bin":
             continue
-        for detail in status_pb2.Status.FromString(value).details:
+        for detail in status_pb2.Status.FromString(entry.value).details:
             info = error_details_pb2.ErrorInfo()
             if detail.Unpack(info):
                 return info.reason
     return error.code().name
+
+
+def caller() -> Metadata:
+    """What every call says about who calls: the key, where the platform has keys. On loopback only, unless the channel is secure."""
+    key = os.environ.get("QMTL_API_KEY", "")
+    return (("authorization", f"Bearer {key}"),) if key else ()
 
 
 def print_worlds(channel: grpc.Channel) -> None:
@@ -51,9 +60,10 @@ def print_worlds(channel: grpc.Channel) -> None:
         page = worlds.ListWorlds(
             world_pb2.ListWorldsRequest(page_size=WORLDS_A_PAGE, page_token=page_token),
             timeout=CALL_SECONDS,
+            metadata=caller(),
         )
         for world in page.worlds:
-            clock = short(world_pb2.WorldClock, world.clock, "WORLD_CLOCK_")
+            clock = short(world_pb2.WorldClock.Name, world.clock, "WORLD_CLOCK_")
             print(f"world     {world.world_id}: {clock} clock, policy {world.policy_version or 'none'}")
         page_token = page.next_page_token
         if page_token == "":
@@ -62,17 +72,17 @@ def print_worlds(channel: grpc.Channel) -> None:
 
 def print_decision(channel: grpc.Channel, world_id: str) -> None:
     answer = decision_grpc.DecisionServiceStub(channel).Decide(
-        decision_pb2.DecideRequest(world_id=world_id), timeout=CALL_SECONDS
+        decision_pb2.DecideRequest(world_id=world_id), timeout=CALL_SECONDS, metadata=caller()
     )
     decision = answer.decision
-    mode = short(execution_pb2.EffectiveMode, decision.effective_mode, "EFFECTIVE_MODE_")
-    domain = short(execution_pb2.ExecutionDomain, decision.execution_domain, "EXECUTION_DOMAIN_")
+    mode = short(execution_pb2.EffectiveMode.Name, decision.effective_mode, "EFFECTIVE_MODE_")
+    domain = short(execution_pb2.ExecutionDomain.Name, decision.execution_domain, "EXECUTION_DOMAIN_")
     print(f"decision  {decision.world_id}: {mode}, orders as in {domain}; {decision.reason}")
 
 
-def gate_text(gate) -> str:
-    holds = ", ".join(f"{short(gate_pb2.HoldKind, hold.kind, 'HOLD_KIND_')} ({hold.reason})" for hold in gate.holds)
-    state = short(gate_pb2.Gate, gate.gate, "GATE_")
+def gate_text(gate: gate_pb2.GateState) -> str:
+    holds = ", ".join(f"{short(gate_pb2.HoldKind.Name, hold.kind, 'HOLD_KIND_')} ({hold.reason})" for hold in gate.holds)
+    state = short(gate_pb2.Gate.Name, gate.gate, "GATE_")
     return f"gate {state}, fence {gate.fence}, revision {gate.revision}{', held: ' + holds if holds else ''}"
 
 
@@ -86,9 +96,12 @@ def watch_one_change(channel: grpc.Channel, world_id: str, seconds: float) -> No
             topics=[control_event_pb2.TOPIC_GATE],
         ),
         timeout=CALL_SECONDS,
+        metadata=caller(),
     )
     print(f"ticket    for {', '.join(issued.topic_keys)}")
-    stream = control.Subscribe(stream_pb2.SubscribeRequest(ticket=issued.ticket), timeout=seconds)
+    stream = control.Subscribe(
+        stream_pb2.SubscribeRequest(ticket=issued.ticket), timeout=seconds, metadata=caller()
+    )
     for response in stream:
         event = response.event
         payload = event.WhichOneof("payload")
@@ -96,7 +109,7 @@ def watch_one_change(channel: grpc.Channel, world_id: str, seconds: float) -> No
             print(f"snapshot  {gate_text(event.snapshot.gate)}")
             print(f"waiting   for a change; qmtl world freeze {world_id} --reason test", flush=True)
         elif payload == "gate_event":
-            change = short(gate_pb2.GateChange, event.gate_event.change, "GATE_CHANGE_")
+            change = short(gate_pb2.GateChange.Name, event.gate_event.change, "GATE_CHANGE_")
             print(f"change    {change}: {gate_text(event.gate_event.state)}")
             stream.cancel()
             return
@@ -108,34 +121,15 @@ def main() -> int:
     parser.add_argument("--world", required=True, help="world to ask about and to watch")
     parser.add_argument("--seconds", type=float, default=60.0, help="longest wait for a change")
     options = parser.parse_args()
-    channel = grpc.insecure_channel(options.gateway)
-    key = os.environ.get("QMTL_API_KEY")
-    if key is not None:
-        channel = grpc.intercept_channel(channel, ApiKey(key))
-    try:
-        print_worlds(channel)
-        print_decision(channel, options.world)
-        watch_one_change(channel, options.world, options.seconds)
-    except grpc.RpcError as error:
-        print(f"refused   {reason_of(error)}: {error.details()}", file=sys.stderr)
-        return 1
+    with grpc.insecure_channel(options.gateway) as channel:
+        try:
+            print_worlds(channel)
+            print_decision(channel, options.world)
+            watch_one_change(channel, options.world, options.seconds)
+        except grpc.RpcError as error:
+            print(f"refused   {reason_of(error)}: {error.details()}", file=sys.stderr)
+            return 1
     return 0
-
-
-class ApiKey(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor):
-    """Sends the caller's key with every call. For loopback only: elsewhere use a secure channel."""
-
-    def __init__(self, key: str):
-        self._header = ("authorization", f"Bearer {key}")
-
-    def _dressed(self, details):
-        return details._replace(metadata=[*(details.metadata or []), self._header])
-
-    def intercept_unary_unary(self, continuation, details, request):
-        return continuation(self._dressed(details), request)
-
-    def intercept_unary_stream(self, continuation, details, request):
-        return continuation(self._dressed(details), request)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,70 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { type ExampleProject, openExample } from "../smoke/example-project.ts";
-import { pythonTool } from "../smoke/python-venv.ts";
+import { pythonEnvironment, pythonTool } from "../smoke/python-venv.ts";
+import { installWheel, typeFaults, type WheelInstallation } from "../smoke/python-wheel.ts";
+import { stubDrift } from "../smoke/stub-drift.ts";
 import { describeWithTool } from "../smoke/suite-of-tool.ts";
 
 vi.setConfig({ testTimeout: 300_000, hookTimeout: 300_000 });
 
-const repository = fileURLToPath(new URL("../..", import.meta.url));
+describeWithTool("the Python package of the contracts", pythonTool(), (tools) => {
+  let folder: string;
+  let installed: WheelInstallation;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), "qmtl-wheel-"));
+    installed = await installWheel(tools, folder);
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** What a terminal looks like after `source .venv/bin/activate`. */
-function activated(python: string): Record<string, string> {
-  return {
-    PATH: `${dirname(python)}${delimiter}${process.env.PATH}`,
-    PYTHONDONTWRITEBYTECODE: "1",
-  };
-}
+  test("is one wheel for every Python, and brings the stubs with what they need", async () => {
+    expect(basename(installed.wheel)).toMatch(/^qmtl_contracts-[\d.]+-py3-none-any\.whl$/);
+    const everyModule = `
+import importlib, importlib.util, pathlib, zipfile, sys
+names = zipfile.ZipFile(sys.argv[1]).namelist()
+modules = [name.removesuffix(".py").replace("/", ".") for name in names if name.endswith("_pb2.py") or name.endswith("_pb2_grpc.py")]
+for module in modules: importlib.import_module(module)
+missing = [name for name in names if name.endswith("_pb2.py") and name + "i" not in names]
+print(len(modules) > 40, missing, [name for name in names if name.endswith("py.typed")])`;
+    const { stdout } = await promisify(execFile)(
+      installed.python,
+      ["-c", everyModule, installed.wheel],
+      { cwd: folder },
+    );
 
-describeWithTool("a client in Python", pythonTool(), (python) => {
+    expect(stdout.trim()).toBe("True [] ['buf/py.typed', 'qmtl/py.typed']");
+  });
+
+  test("has types: the client is clean under mypy --strict, and a misspelt field is found", async () => {
+    const client = join(import.meta.dirname, "client.py");
+    const options = ["--config-file", join(import.meta.dirname, "mypy.ini")];
+    const strict = [...options, "--strict", "--cache-dir", join(folder, "mypy")];
+    const faulty = join(folder, "faulty.py");
+    const text = await readFile(client, "utf8");
+    await writeFile(
+      faulty,
+      text.replace("page_size=", "page_sise=").replace("page.worlds", "page.worldz"),
+    );
+
+    expect(await typeFaults(tools, installed.python, client, strict)).toBe("");
+    const faults = await typeFaults(tools, installed.python, faulty, strict);
+    expect(faults).toContain('Unexpected keyword argument "page_sise"');
+    expect(faults).toContain('has no attribute "worldz"');
+  });
+
+  describe("and a client of it", () => {
+    clientSuite(() => installed.terminal);
+  });
+});
+
+function clientSuite(terminal: () => Readonly<Record<string, string>>): void {
   let example: ExampleProject;
   beforeAll(async () => {
-    example = await openExample("python-client", activated(python));
+    example = await openExample("python-client", terminal());
     await example.typeStaying("npx qmtl up                     # stays").waitFor(/ready/);
     await example.type("npx qmtl world create ops");
   });
@@ -58,35 +98,17 @@ describeWithTool("a client in Python", pythonTool(), (python) => {
     expect(refused.stderr).toContain("refused   WORLD_NOT_FOUND: there is no world nowhere");
     expect(example.untyped()).toEqual([]);
   });
-});
+}
 
-describeWithTool("the stubs in gen/python/src", pythonTool(), (python) => {
-  test("are what the contracts generate", async () => {
-    const fresh = await mkdtemp(join(tmpdir(), "qmtl-gen-python-"));
-    try {
-      const template = await readFile(join(repository, "buf.gen.python.yaml"), "utf8");
-      await promisify(execFile)(
-        join(repository, "node_modules", ".bin", "buf"),
-        ["generate", "--template", template.replaceAll("gen/python/src", fresh)],
-        { cwd: repository, env: { ...process.env, ...activated(python) } },
-      );
+describeWithTool("the stubs in gen/python/src", pythonTool(), () => {
+  test("are what the contracts generate, with their types", async () => {
+    const { made, drifted } = await stubDrift(
+      "buf.gen.python.yaml",
+      "gen/python/src",
+      pythonEnvironment(),
+    );
 
-      const hint = "generate them again: gen/README.md says how";
-      const committed = join(repository, "gen", "python", "src");
-      const made = await pythonFiles(fresh);
-      expect(made.length).toBeGreaterThan(40);
-      expect(await pythonFiles(committed), hint).toEqual(made);
-      for (const file of made)
-        expect(await readFile(join(committed, file), "utf8"), `${file}: ${hint}`).toBe(
-          await readFile(join(fresh, file), "utf8"),
-        );
-    } finally {
-      await rm(fresh, { recursive: true, force: true });
-    }
+    expect(made).toBeGreaterThan(80);
+    expect(drifted, "generate them again: npm run gen:python").toEqual([]);
   });
 });
-
-async function pythonFiles(folder: string): Promise<string[]> {
-  const all = await readdir(folder, { recursive: true });
-  return all.filter((file) => file.endsWith(".py")).sort();
-}

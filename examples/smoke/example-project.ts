@@ -15,14 +15,18 @@ const qmtl = join(repository, "cli", "bin", "qmtl.js");
 export interface ExampleProject extends AsyncDisposable {
   readonly folder: string;
   readonly gatewayUrl: string;
+  readonly webUrl: string;
   /** Commands of the README that were not typed yet. */
   untyped(): string[];
   /** Types a command and waits for its end; its standard output. Rejects when it ends with another code than 0. */
   type(line: string): Promise<string>;
   /** Types a command that is to be refused; what it says on standard error, and its exit code. */
   typeRefused(line: string): Promise<Ended>;
-  /** Types a command that stays, such as `npx qmtl up`; it ends with the project at the latest. */
-  typeStaying(line: string): FollowedProcess;
+  /**
+   * Types a command that stays, such as `npx qmtl up`; it ends with the project at the latest. `texts` are parts of the
+   * line that stand for others here, such as a port that is free.
+   */
+  typeStaying(line: string, texts?: Readonly<Record<string, string>>): FollowedProcess;
 }
 
 /**
@@ -53,18 +57,19 @@ export async function openExample(
   };
   const untyped = commandsOf(readFileSync(join(examples, name, "README.md"), "utf8"));
   const staying: FollowedProcess[] = [];
-  const start = (line: string): FollowedProcess => {
+  const start = (line: string, texts: Readonly<Record<string, string>> = {}): FollowedProcess => {
     const at = untyped.indexOf(line);
     if (at < 0) throw new Error(`README.md of ${name} has no such line left: ${line}`);
     untyped.splice(at, 1);
-    const { env: own, words } = parseCommandLine(
-      line.replaceAll("127.0.0.1:7400", `127.0.0.1:${gateway}`),
-    );
+    let typed = line.replaceAll("127.0.0.1:7400", `127.0.0.1:${gateway}`);
+    for (const [text, here] of Object.entries(texts)) typed = typed.replaceAll(text, here);
+    const { env: own, words } = parseCommandLine(typed);
     return startProcess(programOf(words), { cwd: folder, env: { ...terminal, ...own } });
   };
   return {
     folder,
     gatewayUrl,
+    webUrl: `http://127.0.0.1:${web}`,
     untyped: () => [...untyped],
     type: async (line) => {
       const { exitCode, stdout, stderr } = await start(line).ended;
@@ -76,8 +81,8 @@ export async function openExample(
       if (ended.exitCode === 0) throw new Error(`${line} was not refused: ${ended.stdout}`);
       return ended;
     },
-    typeStaying: (line) => {
-      const started = start(line);
+    typeStaying: (line, texts) => {
+      const started = start(line, texts);
       staying.push(started);
       return started;
     },

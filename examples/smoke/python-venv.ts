@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { cacheFolder } from "./cache-folder.ts";
@@ -28,6 +28,19 @@ export function pythonTool(): Tool {
   };
 }
 
+/** What a terminal looks like after `source bin/activate`; leaves no byte code beside what is imported. */
+export function pythonEnvironment(): Readonly<Record<string, string>> {
+  return {
+    PATH: `${join(venvFolder(), "bin")}${delimiter}${process.env.PATH}`,
+    PYTHONDONTWRITEBYTECODE: "1",
+  };
+}
+
+/** Folder with the wheels of all that is pinned, to install from without a registry. */
+export function wheelsFolder(): string {
+  return join(venvFolder(), "wheels");
+}
+
 /** Makes the virtual environment unless it is there. Wheels only: nothing is compiled. Safe in several processes at once. */
 export async function setUpPython(): Promise<void> {
   const folder = venvFolder();
@@ -37,12 +50,16 @@ export async function setUpPython(): Promise<void> {
   if (python === undefined) throw new Error("needs Python 3.10 or later (python3), with venv");
   const run = promisify(execFile);
   const options = { timeout: installMsMax, maxBuffer: 16 * 1024 * 1024 };
-  // Programs of an environment name its folder, so it is made where it stays; `pip` is called by module for the rest.
+  // Programs of an environment name the folder it was made in, which is not where it stays: call modules, not programs.
   const unfinished = `${folder}.${randomBytes(6).toString("hex")}`;
   try {
     await run(python, ["-m", "venv", unfinished], options);
-    const pip = ["-m", "pip", "install", "--quiet", "--only-binary", ":all:", "-r", requirements];
-    await run(join(unfinished, "bin", "python"), pip, options);
+    const made = join(unfinished, "bin", "python");
+    const wheels = join(unfinished, "wheels");
+    const pip = (...args: readonly string[]) =>
+      run(made, ["-m", "pip", ...args, "--quiet", "-r", requirements], options);
+    await pip("download", "--only-binary", ":all:", "--dest", wheels);
+    await pip("install", "--no-index", "--find-links", wheels);
     await rename(unfinished, folder).catch((cause: unknown) => {
       if (!isProgram(program)) throw cause; // else another process was first
     });

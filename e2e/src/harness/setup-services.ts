@@ -1,4 +1,4 @@
-// npm run services:setup — makes sure that the tests can start PostgreSQL and Kafka, and run Python and grpcurl.
+// npm run services:setup — makes sure that the tests can start PostgreSQL and Kafka, and run Python, Chromium and grpcurl.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 

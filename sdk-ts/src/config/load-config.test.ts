@@ -692,3 +692,46 @@ describe("addresses of which one leads", () => {
     }
   });
 });
+
+describe("origins of web pages", () => {
+  test("are none unless named, in the file or in the environment", () => {
+    const named = "gateway: {web_origins: ['http://localhost:5173', 'https://desk.example']}";
+    const env = { QMTL__GATEWAY__WEB_ORIGINS: "['http://[::1]:8080']" };
+
+    expect(load("{}").gateway.web_origins).toEqual([]);
+    expect(load(named).gateway.web_origins).toEqual([
+      "http://localhost:5173",
+      "https://desk.example",
+    ]);
+    expect(load("{}", env).gateway.web_origins).toEqual(["http://[::1]:8080"]);
+  });
+
+  test.each([
+    ["*", "every web page"],
+    ["https://*.desk.example", "every web page"],
+    ["null", "scheme://host"],
+    ["localhost:5173", "scheme://host"],
+    ["file:///home/page.html", "scheme://host"],
+    ["http://localhost:5173/", "as a browser sends it: http://localhost:5173"],
+    ["http://localhost:5173/app", "as a browser sends it: http://localhost:5173"],
+    ["HTTPS://Desk.Example:443", "as a browser sends it: https://desk.example"],
+    ["https://user:word@desk.example", "as a browser sends it: https://desk.example"],
+    ["", "scheme://host"],
+  ])("%j is refused at its place in the list", (origin, message) => {
+    const error = refusal(() =>
+      load(`gateway: {web_origins: ["https://fine.example", ${JSON.stringify(origin)}]}`),
+    );
+
+    expect(error.reason).toBe("CONFIG_INVALID");
+    expect(error.issues).toHaveLength(1);
+    expect(error.issues[0]?.path).toBe("gateway.web_origins.1");
+    expect(error.issues[0]?.message).toContain(message);
+  });
+
+  test("a single text is refused: it is a list", () => {
+    const error = refusal(() => load('gateway: {web_origins: "http://localhost:5173"}'));
+
+    expect(error.issues[0]).toMatchObject({ path: "gateway.web_origins" });
+    expect(error.issues[0]?.message).toContain("a list");
+  });
+});

@@ -24,6 +24,23 @@ function isUrl(text: string): boolean {
 }
 const host = z.string().min(1).max(255);
 
+/** Most origins of web pages; each request of a page is compared with them. */
+const webOriginsMax = 32;
+/** Origin of a web page exactly as a browser sends it: it is compared letter by letter. */
+const webOrigin = z.string().superRefine((text, context) => {
+  const message = whyNotOrigin(text);
+  if (message !== undefined) context.addIssue({ code: "custom", message });
+});
+
+function whyNotOrigin(text: string): string | undefined {
+  if (text.includes("*"))
+    return "must name one origin: * would let every web page call as the person who looks at it";
+  const form = "must be scheme://host or scheme://host:port with http or https";
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol)) return form;
+  return url.origin === text ? undefined : `${form}, as a browser sends it: ${url.origin}`;
+}
+
 export const gatewaySchema = z.strictObject({
   id: z
     .string()
@@ -33,6 +50,13 @@ export const gatewaySchema = z.strictObject({
   host: host.default("127.0.0.1").describe("Address to listen on."),
   port: port.default(7_400).describe("Port of the gRPC door."),
   web_port: port.default(7_401).describe("Port of the web door."),
+  web_origins: z
+    .array(webOrigin)
+    .max(webOriginsMax)
+    .default([])
+    .describe(
+      'Web pages of which other origins may call the web door, such as "http://localhost:5173". With none, only pages of its own address.',
+    ),
   ticket_ttl_seconds: z
     .int()
     .min(10)

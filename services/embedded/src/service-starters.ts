@@ -126,7 +126,7 @@ export async function startGateway(
     principalOf: createPrincipalCheck({ keys, clock }),
     hasKeys: keys.length > 0,
     ...(tls === undefined ? {} : { tls }),
-    web: { port: config.gateway.web_port },
+    web: { port: config.gateway.web_port, origins: config.gateway.web_origins },
     logger,
   });
   return { service, leading: gateway.leading, lost: gateway.lost };

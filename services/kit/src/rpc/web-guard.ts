@@ -44,13 +44,16 @@ export function guardWeb(
 ): boolean {
   const host = hostOf(request);
   const hostname = URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : "";
-  if (options.loopbackOnly && !isLoopbackHost(hostname)) return refuse(response, 421);
+  if (options.loopbackOnly && !isLoopbackHost(hostname))
+    return refuse(response, 421, "this host is not served");
+  // Also on answers without an Origin: a cache must not give them to a page.
+  response.setHeader("vary", "origin");
   const { origin } = request.headers;
   if (origin === undefined) return false;
-  if (!isOwnOrigin(origin, host) && !options.origins.includes(origin)) return refuse(response, 403);
+  if (!isOwnOrigin(origin, host) && !options.origins.includes(origin))
+    return refuse(response, 403, "pages of this origin may not call; see gateway.web_origins");
   response.setHeader("access-control-allow-origin", origin);
   response.setHeader("access-control-expose-headers", cors.exposedHeaders.join(", "));
-  response.setHeader("vary", "origin");
   if (request.method !== "OPTIONS") return false;
   response.setHeader("access-control-allow-methods", cors.allowedMethods.join(", "));
   response.setHeader(
@@ -63,8 +66,10 @@ export function guardWeb(
   return true;
 }
 
-function refuse(response: WebResponse, statusCode: number): true {
+/** The text is for a person at the network inspector or with curl: without CORS headers no page can read it. */
+function refuse(response: WebResponse, statusCode: number, text: string): true {
   response.statusCode = statusCode;
-  response.end();
+  response.setHeader("content-type", "text/plain; charset=utf-8");
+  response.end(`${text}\n`);
   return true;
 }

@@ -1,4 +1,5 @@
 export { startChildScript } from "./child-script.ts";
+export { installDebianPackage } from "./debian-package.ts";
 export {
   describeKafka,
   describeOwnPostgres,

@@ -1,13 +1,10 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
 import { promisify } from "node:util";
+import { installDebianPackage } from "./debian-package.ts";
 import { fetchKafkaJars, hasKafkaJars, kafkaVersion } from "./kafka-jars.ts";
 import { findPostgresBinaries } from "./private-postgres.ts";
 
 const run = promisify(execFile);
-
-/** Mirrors fail now and then, and another installation may be under way. */
-const PATIENTLY = ["-o", "Acquire::Retries=5", "-o", "DPkg::Lock::Timeout=300"];
 
 /** What became of one server. */
 export interface ServiceSetup {
@@ -39,18 +36,7 @@ async function whyMissing(setup: () => Promise<void>): Promise<string | undefine
 
 async function setupPostgres(): Promise<void> {
   if (findPostgresBinaries() !== undefined) return;
-  if (process.getuid?.() !== 0)
-    throw new Error("initdb is not in PATH, and only root can install it");
-  if (!existsSync("/etc/debian_version"))
-    throw new Error("initdb is not in PATH; install PostgreSQL");
-  const options = {
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    timeout: 600_000,
-    maxBuffer: 64 * 1024 * 1024,
-  };
-  await run("apt-get", [...PATIENTLY, "update", "-qq"], options);
-  const install = ["install", "-y", "-qq", "--no-install-recommends", "postgresql"];
-  await run("apt-get", [...PATIENTLY, ...install], options);
+  await installDebianPackage("postgresql", "initdb");
   if (findPostgresBinaries() === undefined) throw new Error("the postgresql package has no initdb");
 }
 

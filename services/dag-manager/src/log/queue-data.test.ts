@@ -135,7 +135,7 @@ describeEachDatabase("queue data", (databases) => {
     const knownAtMs = firstBucketEndMs + 4 * 86_400_000;
     expect(results[0]!.state).toMatchObject({ epoch: 1n, nextSeq: 5n, nextRow: 5n, knownAtMs });
     expect(results[0]!.state?.watermarkMs).toBeUndefined();
-    const { queues } = await dag.queues.getQueueStats({ computeKeys: [close] });
+    const { queues } = await dag.queues.listQueueStats({ computeKeys: [close] });
     expect(queues[0]).toMatchObject({ nextSeq: 5n, voidRecords: 5n, holderSessionId: "s1" });
   });
 

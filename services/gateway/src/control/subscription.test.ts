@@ -1,5 +1,4 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
-import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import {
   type ControlEvent,
   ControlEventSchema,

@@ -1,6 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import {
   type ControlEvent,
   ControlEventSchema,

@@ -1,10 +1,10 @@
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
-import type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
 import {
   AccountService,
   ActivationService,
   type ApplyRun,
+  type FeedState,
   type Order,
   OrderService,
   type Position,

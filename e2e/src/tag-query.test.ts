@@ -124,7 +124,9 @@ describe("a tag query on the platform", () => {
     await using connection = stack.connect();
     const queues = connection.client(QueueService);
     const { queues: stats } = await queues.listQueueStats({});
-    expect(stats.map(({ nextRow }) => Number(nextRow))).toEqual(stats.map(() => historyRows + 10));
+    expect(stats.map(({ state }) => Number(state?.nextRow))).toEqual(
+      stats.map(() => historyRows + 10),
+    );
     expect(stats.map(({ voidRecords }) => Number(voidRecords))).toEqual(stats.map(() => 0));
     await first.end("SIGINT");
   }, 300_000);

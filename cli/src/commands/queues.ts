@@ -40,8 +40,8 @@ export function addQueuesCommands(program: Command): void {
           ["queue", "rows", "epoch", "holder", "candidates", "void"],
           found.map((each) => [
             each.queue?.queue ?? "",
-            String(each.nextRow),
-            String(each.epoch),
+            String(each.state?.nextRow ?? 0),
+            String(each.state?.epoch ?? 0),
             each.holderSessionId || "-",
             String(each.candidates),
             String(each.voidRecords),

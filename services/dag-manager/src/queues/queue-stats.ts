@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type {
   ListQueueStatsRequest,
   ListQueueStatsResponseSchema,
@@ -15,15 +16,13 @@ import {
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { DagStore } from "../dag-store.ts";
 import type { LeaseDesk } from "../leases/lease-desk.ts";
+import { foldMessage } from "../log/fold-message.ts";
+import { type FoldColumns, foldOfHead } from "../log/log-tables.ts";
 import { knownQueues, queueColumns, queueFromRow, type StoredQueue } from "../store/queue-store.ts";
 import { queueDescriptor } from "./queue-row.ts";
 
-interface StatsRow extends StoredQueue {
-  next_seq: number;
-  next_row: number;
-  epoch: number;
+interface StatsRow extends StoredQueue, FoldColumns {
   void_records: number;
-  is_ended: boolean;
   is_blocked: boolean;
   last_bucket_end_ms: number | null;
   strategy_ids: string[];
@@ -52,8 +51,8 @@ export async function listQueueStats(
   const [after] = readPageToken(request.pageToken, filters, ["string"], nowMs) ?? [""];
   await mustKnow(db, request);
   const rows = await db.query<StatsRow>(
-    `select ${queueColumns}, h.next_seq, h.next_row, h.epoch, h.void_records, h.is_ended, h.is_blocked,
-       h.last_bucket_end_ms,
+    `select ${queueColumns}, h.next_seq, h.next_row, h.epoch, h.known_at_ms, h.watermark_ms, h.is_ended,
+       h.void_records, h.is_blocked, h.last_bucket_end_ms,
        array(select s.strategy_id from dag.strategy_node s where s.node_id = q.node_id order by 1) as strategy_ids
      from dag.queue q join dag.queue_head h on h.compute_key = q.compute_key
      where (cardinality($1::text[]) = 0 or q.compute_key = any($1::text[]))
@@ -90,16 +89,14 @@ async function mustKnow(
 }
 
 function statsMessage(row: StatsRow, desk: LeaseDesk): MessageInitShape<typeof QueueStatsSchema> {
+  const { last_bucket_end_ms: lastMs } = row;
   return {
     queue: queueDescriptor(queueFromRow(row)),
-    nextSeq: BigInt(row.next_seq),
-    nextRow: BigInt(row.next_row),
-    epoch: BigInt(row.epoch),
+    state: foldMessage(foldOfHead(row)),
     holderSessionId: desk.row(row.compute_key).sessionId ?? "",
     voidRecords: BigInt(row.void_records),
-    ended: row.is_ended,
     blocked: row.is_blocked,
-    lastBucketEndMs: BigInt(Math.trunc(row.last_bucket_end_ms ?? 0)),
+    ...(lastMs === null ? {} : { lastBucketEndTime: timestampFromMs(Math.trunc(lastMs)) }),
     strategyIds: row.strategy_ids,
     candidates: desk.candidates(row.compute_key),
   };

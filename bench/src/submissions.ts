@@ -1,4 +1,6 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ColumnKind } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
 import type { Connection } from "@qmtl/sdk/rpc";
 import { startStack } from "../../e2e/src/harness/start-stack.ts";
@@ -57,10 +59,11 @@ async function submitAll(
       const { submission } = await gateway.submitStrategy(request);
       ackMs.push(stopwatchMs() - start);
       const submissionId = submission?.submissionId ?? "";
-      let state = "";
+      let state: SubmissionState = SubmissionState.UNSPECIFIED;
       for await (const now of gateway.watchSubmission({ submissionId }))
-        state = now.submission?.state ?? "";
-      if (state !== "completed") throw new Error(`submission ${submissionId} is ${state}`);
+        state = now.submission?.state ?? SubmissionState.UNSPECIFIED;
+      if (state !== SubmissionState.COMPLETED)
+        throw new Error(`submission ${submissionId} is ${state}`);
       doneMs.push(stopwatchMs() - start);
     }
   };
@@ -78,6 +81,7 @@ interface WireNode {
   readonly schemaCompatId: string;
   readonly codeHash: string;
   readonly name: string;
+  readonly columns: { name: string; kind: ColumnKind }[];
 }
 
 function wireNode(type: string, inputs: readonly WireNode[], params: object): WireNode {
@@ -101,6 +105,7 @@ function wireNode(type: string, inputs: readonly WireNode[], params: object): Wi
     schemaCompatId: "f64:value",
     codeHash: "bench:1",
     name: type,
+    columns: [{ name: "value", kind: ColumnKind.F64 }],
   };
 }
 
@@ -112,6 +117,7 @@ function submissionOf(number: number) {
     nodes.push(wireNode("sma", [nodes.at(-1)!], params));
   }
   return {
+    requestId: `bench-${number}`,
     strategyName: `bench-${number}`,
     graph: { nodes, nodeIdsCrc32: nodeIdsCrc32(nodes.map((node) => node.nodeId)) },
     worldIds: ["bench"],

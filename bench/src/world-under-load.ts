@@ -128,10 +128,11 @@ async function apply(
 async function runFeed(connection: Connection): Promise<number> {
   const queues = connection.client(QueueService);
   const start = stopwatchMs();
-  await queues.advanceReplay({ source: benchSource, untilMs: 0n, toEnd: true });
+  const scope = { scope: { case: "source" as const, value: benchSource } };
+  await queues.advanceFeed({ scope, to: { case: "toEnd", value: true } });
   while (stopwatchMs() - start < settleMsMax) {
-    const replay = await queues.getReplay({ source: benchSource });
-    if (replay.ended && replay.settled) return stopwatchMs() - start;
+    const [feed] = (await queues.listFeeds({ scope })).feeds;
+    if (feed?.ended && feed.settled) return stopwatchMs() - start;
     // Seldom: a look costs the platform two calls and two statements.
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

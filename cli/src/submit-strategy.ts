@@ -1,7 +1,7 @@
-import {
-  GatewayService,
-  type Submission,
-} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { type Submission, SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import { assignmentsOf } from "./assignments-of.ts";
 import { CommandError, ExitCode } from "./exit-codes.ts";
 import type { CommandSession } from "./session.ts";
 import { submissionRequest } from "./submission-request.ts";
@@ -16,6 +16,8 @@ export interface SubmittedStrategy {
   readonly duplicate: boolean;
   /** The author's names of the nodes, by id. */
   readonly nodeNames: ReadonlyMap<string, string>;
+  /** Inputs before readers. */
+  readonly assignments: readonly NodeAssignment[];
 }
 
 /**
@@ -34,12 +36,17 @@ export async function submitStrategy(
   const gateway = session.client(GatewayService);
   const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });
   if (submission === undefined) throw new CommandError("the answer holds no submission");
-  if (submission.state === "completed") return { submission, duplicate, nodeNames };
   const { submissionId } = submission;
+  const done = async (completed: Submission): Promise<SubmittedStrategy> => {
+    const assignments = await assignmentsOf(gateway, submissionId);
+    return { submission: completed, duplicate, nodeNames, assignments };
+  };
+  if (submission.state === SubmissionState.COMPLETED) return done(submission);
   const watch = gateway.watchSubmission({ submissionId }, { timeoutMs: queuesWaitMsMax });
   for await (const { submission: now } of watch) {
-    if (now?.state === "completed") return { submission: now, duplicate, nodeNames };
-    if (now?.state === "failed") throw notDone(submissionId, `has failed: ${now.stateReason}`);
+    if (now?.state === SubmissionState.COMPLETED) return done(now);
+    if (now?.state === SubmissionState.FAILED)
+      throw notDone(submissionId, `has failed: ${now.stateReason}`);
   }
   throw notDone(submissionId, "has no queues yet");
 }

@@ -123,8 +123,10 @@ describe("a tag query on the platform", () => {
     expect(status).toMatchObject({ row: historyRows + 9, target: 1 });
     await using connection = stack.connect();
     const queues = connection.client(QueueService);
-    const { queues: stats } = await queues.getQueueStats({ strategyId: "" });
-    expect(stats.map(({ nextRow }) => Number(nextRow))).toEqual(stats.map(() => historyRows + 10));
+    const { queues: stats } = await queues.listQueueStats({});
+    expect(stats.map(({ state }) => Number(state?.nextRow))).toEqual(
+      stats.map(() => historyRows + 10),
+    );
     expect(stats.map(({ voidRecords }) => Number(voidRecords))).toEqual(stats.map(() => 0));
     await first.end("SIGINT");
   }, 300_000);

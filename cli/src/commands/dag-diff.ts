@@ -1,15 +1,16 @@
+import { randomUUID } from "node:crypto";
 import { basename } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import {
-  type DiffAssignment,
-  DiffService,
-} from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import {
   GatewayService,
   type SubmitStrategyRequest,
   SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { Command } from "commander";
+import { assignmentsOf } from "../assignments-of.ts";
 import { CommandError } from "../exit-codes.ts";
 import { printJson, printTable } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
@@ -28,13 +29,16 @@ interface DiffRow {
   readonly worldId: string;
   readonly queue: string;
   readonly computeKey: string;
-  readonly isKnown: boolean;
+  /** Undefined where only the counts are known. */
+  readonly isKnown: boolean | undefined;
 }
 
 interface Outcome {
   readonly strategyId: string;
   /** The same graph was handed in to the same worlds before; undefined where that is not known. */
   readonly isDuplicate: boolean | undefined;
+  readonly newNodes: number;
+  readonly reusedNodes: number;
   readonly rows: readonly DiffRow[];
 }
 
@@ -43,7 +47,10 @@ export function addDagDiffCommand(dag: Command): void {
   dag
     .command("diff <file>")
     .description("what handing a strategy in would do: nodes new or there, queues; stores nothing")
-    .option("--world <world>", "queues it would have in a world; else of its sources alone")
+    .option(
+      "--world <world>",
+      "queues it would have in a world, by their keys; else of its sources alone",
+    )
     .option("--export <name>", "which export of the file, when there are several")
     .option("--name <name>", "name of the strategy, for a graph in JSON (default: the file's)")
     .option("--as-of <text>", "data snapshot, for a graph in JSON with --world")
@@ -95,6 +102,8 @@ async function requestFor(
     );
   return create(SubmitStrategyRequestSchema, {
     strategyName: options.name ?? basename(file).replace(/\.json$/i, ""),
+    // Nothing is stored, under any name.
+    requestId: randomUUID(),
     graph,
     worldIds,
     asOf: options.asOf ?? "",
@@ -106,32 +115,39 @@ async function askGateway(session: DagSession, request: SubmitStrategyRequest): 
   const gateway = session.client(GatewayService);
   const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });
   if (submission === undefined) throw new CommandError("the answer holds no submission");
-  const { submissionId, strategyId, assignments } = submission;
+  const { submissionId, strategyId, newNodes, reusedNodes } = submission;
+  const known = { strategyId, isDuplicate: duplicate };
   // A submission is told again as it was the first time; once it is completed, nothing of it is new any more.
-  const isDone = duplicate && (await isCompleted(session, submissionId));
+  if (!duplicate || !(await isCompleted(session, submissionId))) {
+    const { plannedKeys } = await import("../graph/planned-keys.ts");
+    const planned = plannedKeys(request.graph!, submission.contexts);
+    const rows = planned.map((each) => ({ ...each, queue: "", isKnown: undefined }));
+    return { ...known, newNodes, reusedNodes, rows };
+  }
+  const rows = (await assignmentsOf(gateway, submissionId)).map((each) => rowOf(each, true));
+  return { ...known, newNodes: 0, reusedNodes: newNodes + reusedNodes, rows };
+}
+
+function rowOf({ queue }: NodeAssignment, isKnown: boolean): DiffRow {
   return {
-    strategyId,
-    isDuplicate: duplicate,
-    rows: assignments.map(({ nodeId, worldId, queue, reused }) => ({
-      nodeId,
-      worldId,
-      queue: queue?.queue ?? "",
-      computeKey: queue?.computeKey ?? "",
-      isKnown: reused || isDone,
-    })),
+    nodeId: queue?.nodeId ?? "",
+    worldId: queue?.context?.worldId ?? "",
+    queue: queue?.queue ?? "",
+    computeKey: queue?.computeKey ?? "",
+    isKnown,
   };
 }
 
 async function isCompleted(session: DagSession, submissionId: string): Promise<boolean> {
   const { submission } = await session.client(GatewayService).getSubmission({ submissionId });
-  return submission?.state === "completed";
+  return submission?.state === SubmissionState.COMPLETED;
 }
 
 async function askDagManager(
   session: DagSession,
   { graph, strategyName }: SubmitStrategyRequest,
 ): Promise<Outcome> {
-  const assignments: DiffAssignment[] = [];
+  const assignments: NodeAssignment[] = [];
   const request = {
     strategyId: strategyName,
     validateOnly: true,
@@ -139,22 +155,17 @@ async function askDagManager(
   };
   const answers = session.dagClient(DiffService).diff(request, { timeoutMs: 30_000 });
   for await (const answer of answers) assignments.push(...answer.assignments);
-  const rows = assignments.map(({ nodeId, queue, nodeKnown }) => ({
-    nodeId,
-    worldId: queue?.context?.worldId ?? "",
-    queue: queue?.queue ?? "",
-    computeKey: queue?.computeKey ?? "",
-    isKnown: nodeKnown,
-  }));
-  return { strategyId: "", isDuplicate: undefined, rows };
+  const rows = assignments.map((each) => rowOf(each, each.nodeReused));
+  const known = new Map(rows.map(({ nodeId, isKnown }) => [nodeId, isKnown]));
+  const reusedNodes = [...known.values()].filter(Boolean).length;
+  const newNodes = known.size - reusedNodes;
+  return { strategyId: "", isDuplicate: undefined, newNodes, reusedNodes, rows };
 }
 
 function print(session: DagSession, request: SubmitStrategyRequest, outcome: Outcome): void {
   const names = new Map(request.graph?.nodes.map(({ nodeId, name }) => [nodeId, name]));
   const nameOf = (nodeId: string): string => names.get(nodeId) || nodeId;
-  const known = new Map(outcome.rows.map(({ nodeId, isKnown }) => [nodeId, isKnown]));
-  const reused = [...known.values()].filter(Boolean).length;
-  const counts = { new_nodes: known.size - reused, reused_nodes: reused };
+  const { rows, newNodes, reusedNodes } = outcome;
   if (session.asJson) {
     printJson({
       strategy: request.strategyName,
@@ -162,14 +173,15 @@ function print(session: DagSession, request: SubmitStrategyRequest, outcome: Out
       world_id: request.worldIds[0] ?? "",
       ...(outcome.isDuplicate === undefined ? {} : { duplicate: outcome.isDuplicate }),
       nodes: request.graph?.nodes.length ?? 0,
-      ...counts,
-      queues: outcome.rows.map(({ nodeId, worldId, queue, computeKey, isKnown }) => ({
+      new_nodes: newNodes,
+      reused_nodes: reusedNodes,
+      queues: rows.map(({ nodeId, worldId, queue, computeKey, isKnown }) => ({
         node: nameOf(nodeId),
         node_id: nodeId,
         world_id: worldId,
-        queue,
+        ...(queue === "" ? {} : { queue }),
         compute_key: computeKey,
-        reused: isKnown,
+        ...(isKnown === undefined ? {} : { reused: isKnown }),
       })),
     });
     return;
@@ -177,15 +189,20 @@ function print(session: DagSession, request: SubmitStrategyRequest, outcome: Out
   const id = outcome.strategyId === "" ? "" : ` (${outcome.strategyId})`;
   const before = outcome.isDuplicate === true ? "; handed in before" : "";
   console.log(
-    `${request.strategyName}${id}: ${counts.new_nodes} new nodes, ${reused} there already${before}; nothing was stored`,
+    `${request.strategyName}${id}: ${newNodes} new nodes, ${reusedNodes} there already${before}; nothing was stored`,
   );
   printTable(
-    ["node", "queue", "world", "new"],
-    outcome.rows.map((row) => [
+    ["node", "queue or key", "world", "new"],
+    rows.map((row) => [
       nameOf(row.nodeId),
-      row.queue,
+      row.queue || row.computeKey,
       row.worldId || "(all)",
-      row.isKnown ? "" : "yes",
+      newText(row),
     ]),
   );
+}
+
+function newText({ isKnown }: DiffRow): string {
+  if (isKnown === undefined) return "-";
+  return isKnown ? "" : "yes";
 }

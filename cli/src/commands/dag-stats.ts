@@ -1,19 +1,17 @@
+import { create } from "@bufbuild/protobuf";
 import {
-  type GetQueueStatsResponse,
-  GetQueueStatsResponseSchema,
+  ListQueueStatsResponseSchema,
   QueueService,
   type QueueStats,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { Command } from "commander";
 import { jsonOf } from "../json-of.ts";
 import { intervalSeconds, nameList } from "../option-values.ts";
-import { printJson, printNote, printTable } from "../print.ts";
+import { allOf } from "../pages-of.ts";
+import { printJson, printTable } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { canonicalInterval } from "../taglint/canonical-interval.ts";
 import { withDagSession } from "./dag-target.ts";
-
-/** Queues in one answer of the DAG Manager at most. */
-const queuesToldMax = 1_000;
 
 interface StatsOptions {
   tag?: string[];
@@ -37,17 +35,14 @@ export function addDagStatsCommand(dag: Command): void {
           session.target === undefined
             ? session.client(QueueService)
             : session.dagClient(QueueService);
-        const answer = await queues.getQueueStats({});
-        const isCut = answer.queues.length >= queuesToldMax;
-        const found = answer.queues.filter((each) => isMeant(each, options));
-        if (isCut)
-          printNote(
-            `only the first ${queuesToldMax} queues by name were looked at`,
-            session.asJson,
-          );
+        const all = await allOf(
+          (pageToken) => queues.listQueueStats({ pageSize: 1000, pageToken }),
+          (page) => page.queues,
+        );
+        const found = all.filter((each) => isMeant(each, options));
         if (session.asJson) {
-          const shown: GetQueueStatsResponse = { ...answer, queues: found };
-          return printJson(jsonOf(GetQueueStatsResponseSchema, shown));
+          const shown = create(ListQueueStatsResponseSchema, { queues: found });
+          return printJson(jsonOf(ListQueueStatsResponseSchema, shown));
         }
         printTable(
           ["queue", "interval", "tags", "rows", "epoch", "strategies", "holder", "state"],
@@ -55,11 +50,11 @@ export function addDagStatsCommand(dag: Command): void {
             each.queue?.queue ?? "",
             canonicalInterval(Number(each.queue?.intervalSeconds ?? 0)) ?? "-",
             each.queue?.tags.join(",") || "-",
-            String(each.nextSeq),
-            String(each.epoch),
+            String(each.state?.nextSeq ?? 0),
+            String(each.state?.epoch ?? 0),
             String(each.strategyIds.length),
             each.holderSessionId || "-",
-            each.blocked ? "blocked" : each.ended ? "ended" : "open",
+            each.blocked ? "blocked" : each.state?.ended ? "ended" : "open",
           ]),
         );
       }),

@@ -1,5 +1,5 @@
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
-import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { OrderService, OrderState } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
@@ -48,7 +48,7 @@ const services = [
       yield { entries: [entry(3n, "fill")] };
     },
   }),
-  serve(GatewayService, {
+  serve(QueueService, {
     listQueuesByTag: async ({ pageToken, query, intervalSeconds }) => {
       const names = [`${query!.tags.join("+")}-${intervalSeconds}`, "b", "c"];
       const { page, nextPageToken } = pageOf(names, pageToken);

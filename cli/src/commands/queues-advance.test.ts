@@ -1,3 +1,4 @@
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -5,19 +6,33 @@ import { runInProcess } from "./testing/run-in-process.ts";
 
 const day = 86_400_000;
 /** Holds of two feeds; the third has none. */
-const holds = new Map<string, bigint | undefined>();
+const holds = new Map<string, number | undefined>();
+const feed = (source: string, passedMs: number) => {
+  const hold = holds.get(source);
+  return {
+    source,
+    passedRow: 9n,
+    passedBucketEndTime: timestampFromMs(passedMs),
+    ...(hold === undefined ? {} : { untilTime: timestampFromMs(hold) }),
+    settled: true,
+  };
+};
 
 let door: Door;
 beforeAll(async () => {
   const queues = serve(QueueService, {
-    advanceReplay: async ({ source, untilMs, toEnd }) => {
+    advanceFeed: async ({ scope, to }) => {
+      const source = scope!.scope.value ?? "";
       const hold = holds.get(source);
-      if (toEnd) holds.set(source, undefined);
-      else if (hold !== undefined && untilMs > hold) holds.set(source, untilMs);
-      const now = holds.get(source);
-      return now === undefined ? {} : { untilMs: now };
+      if (to.case === "toEnd") holds.set(source, undefined);
+      else if (hold !== undefined) holds.set(source, Math.max(hold, timestampMs(to.value!)));
+      return { feeds: [feed(source, 40 * day)] };
     },
-    getReplay: async () => ({ passedRow: 9n, passedBucketEndMs: BigInt(40 * day), settled: true }),
+    listFeeds: async ({ scope }) => {
+      const source = scope!.scope.value ?? "";
+      // The held feed has no row at the end of its hold: a week has two days without.
+      return { feeds: [feed(source, source === "held" ? 12 * day : 40 * day)] };
+    },
   });
   door = await openGrpcDoor({ services: [queues] });
 });
@@ -25,7 +40,7 @@ afterAll(() => door.close());
 
 const advance = (...words: readonly string[]) => {
   holds.clear();
-  holds.set("held", BigInt(10 * day));
+  holds.set("held", 10 * day);
   const url = `http://127.0.0.1:${door.port}`;
   return runInProcess("--gateway-url", url, "queues", "advance", ...words);
 };
@@ -52,4 +67,11 @@ test("a feed without a hold does not stop where it was to: that is told, in JSON
   expect(exitCode).toBe(0);
   expect(JSON.parse(err[0]!).note).toContain("free has no hold and runs on to its end");
   expect((await advance("held", "--end")).err).toEqual([]);
+});
+
+test("a feed settles at a day without a row", async () => {
+  const { out, exitCode } = await advance("held", "--to", "1970-01-15", "--wait");
+
+  expect(exitCode).toBe(0);
+  expect(out).toEqual(["held at row 9, 1970-01-13T00:00:00.000Z"]);
 });

@@ -1,7 +1,7 @@
-import {
-  GetReplayResponseSchema,
-  QueueService,
-} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Client } from "@connectrpc/connect";
+import { type FeedState, FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
@@ -50,21 +50,23 @@ async function advance(
   const untilMs = options.to === undefined ? 0 : timeFromText(options.to);
   const queues = session.client(QueueService);
   const toEnd = options.end === true;
-  const hold = await queues.advanceReplay({ source, untilMs: BigInt(untilMs), toEnd });
-  const otherwise = toEnd ? undefined : whyItRunsOn(source, hold.untilMs, untilMs);
+  const answer = await queues.advanceFeed({
+    scope: scopeOf(source),
+    to: toEnd
+      ? { case: "toEnd", value: true }
+      : { case: "untilTime", value: timestampFromMs(untilMs) },
+  });
+  const hold = oneFeed(answer.feeds, source);
+  const otherwise = toEnd ? undefined : whyItRunsOn(source, hold.untilTime, untilMs);
   if (otherwise !== undefined) printNote(otherwise, session.asJson);
   if (!options.wait) {
-    if (!session.asJson) return console.log(`${source} may run up to ${holdText(hold.untilMs)}`);
-    return printJson(jsonOf(GetReplayResponseSchema, await queues.getReplay({ source })));
+    if (!session.asJson) return console.log(`${source} may run up to ${holdText(hold.untilTime)}`);
+    return printJson(jsonOf(FeedStateSchema, hold));
   }
   const settled = await waitFor(
     async () => {
-      const replay = await queues.getReplay({ source });
-      const there =
-        options.end === true
-          ? replay.ended
-          : replay.ended || Number(replay.passedBucketEndMs) >= untilMs;
-      return there && replay.settled ? replay : undefined;
+      const feed = await feedOf(queues, source);
+      return feed.settled && isThere(feed, toEnd ? undefined : untilMs) ? feed : undefined;
     },
     { timeoutMs: timeout * 1000 },
   );
@@ -74,23 +76,56 @@ async function advance(
       ExitCode.refused,
       `\`qmtl queues replay ${source}\` shows whom it waits for`,
     );
-  if (session.asJson) return printJson(jsonOf(GetReplayResponseSchema, settled));
-  console.log(`${source} at row ${settled.passedRow}, ${isoTime(settled.passedBucketEndMs)}`);
+  if (session.asJson) return printJson(jsonOf(FeedStateSchema, settled));
+  console.log(`${source} at row ${settled.passedRow}, ${timeText(settled.passedBucketEndTime)}`);
+}
+
+/**
+ * Whether a settled feed is where it was to go. Under a hold it is: no further row may pass, whether or not one ends at
+ * that time. Without one its rows tell.
+ */
+function isThere(feed: FeedState, untilMs: number | undefined): boolean {
+  const { ended, untilTime, passedBucketEndTime } = feed;
+  if (ended || untilMs === undefined) return ended;
+  if (untilTime !== undefined) return timestampMs(untilTime) >= untilMs;
+  return passedBucketEndTime !== undefined && timestampMs(passedBucketEndTime) >= untilMs;
+}
+
+const scopeOf = (source: string) => ({ scope: { case: "source" as const, value: source } });
+
+/** Where one feed stands. */
+export async function feedOf(
+  queues: Client<typeof QueueService>,
+  source: string,
+): Promise<FeedState> {
+  const { feeds } = await queues.listFeeds({ scope: scopeOf(source) });
+  return oneFeed(feeds, source);
+}
+
+function oneFeed(feeds: readonly FeedState[], source: string): FeedState {
+  const [feed] = feeds;
+  if (feed !== undefined) return feed;
+  throw new CommandError(`the answer does not hold feed ${source}`);
 }
 
 /** Why a feed does not stop at the time it was to advance to: a hold only moves forward, and need not be there. */
 function whyItRunsOn(
   source: string,
-  holdMs: bigint | undefined,
+  hold: Timestamp | undefined,
   untilMs: number,
 ): string | undefined {
-  if (holdMs === undefined)
+  if (hold === undefined)
     return `${source} has no hold and runs on to its end; \`until: start\` of its entry in the platform's qmtl.yml gives it one`;
-  if (Number(holdMs) <= untilMs) return undefined;
-  return `the hold of ${source} stands at ${isoTime(holdMs)} already, and only moves forward`;
+  if (timestampMs(hold) <= untilMs) return undefined;
+  return `the hold of ${source} stands at ${timeText(hold)} already, and only moves forward`;
 }
 
 /** Where a hold stands. */
-export function holdText(holdMs: bigint | undefined): string {
-  return holdMs === undefined ? "its end" : isoTime(holdMs);
+export function holdText(hold: Timestamp | undefined): string {
+  return hold === undefined ? "its end" : timeText(hold);
+}
+
+/** A time for people; `-` for none. */
+export function timeText(time: Timestamp | undefined): string {
+  return time === undefined ? "-" : isoTime(timestampMs(time));
 }

@@ -1,21 +1,18 @@
 import { create } from "@bufbuild/protobuf";
+import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import {
-  GetQueueStatsResponseSchema,
-  GetReplayResponseSchema,
+  ListQueueStatsResponseSchema,
+  ListQueuesByTagResponseSchema,
   QueueService,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import {
-  GatewayService,
-  ListQueuesByTagResponseSchema,
-} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
 import { intervalSeconds, nameList } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
-import { isoTime, printJson, printTable } from "../print.ts";
+import { printJson, printTable } from "../print.ts";
 import { withSession } from "../session.ts";
-import { addAdvanceCommand, holdText } from "./queues-advance.ts";
+import { addAdvanceCommand, feedOf, holdText, timeText } from "./queues-advance.ts";
 
 /** `qmtl queues …`: who computes what, and the hold of replay feeds. */
 export function addQueuesCommands(program: Command): void {
@@ -25,19 +22,26 @@ export function addQueuesCommands(program: Command): void {
     .command("list")
     .description("queues with their holders")
     .option("--strategy <id>", "only queues of a strategy")
+    .option("--world <world>", "only queues of a world")
     .addHelpText("after", "\nExample:\n  qmtl queues list")
     .action(
-      withSession(async (session, options: { strategy?: string }) => {
-        const answer = await session
-          .client(QueueService)
-          .getQueueStats({ strategyId: options.strategy ?? "" });
-        if (session.asJson) return printJson(jsonOf(GetQueueStatsResponseSchema, answer));
+      withSession(async (session, options: { strategy?: string; world?: string }) => {
+        const client = session.client(QueueService);
+        const asked = { strategyId: options.strategy ?? "", worldId: options.world ?? "" };
+        const found = await allOf(
+          (pageToken) => client.listQueueStats({ ...asked, pageSize: 1000, pageToken }),
+          (page) => page.queues,
+        );
+        if (session.asJson) {
+          const all = create(ListQueueStatsResponseSchema, { queues: found });
+          return printJson(jsonOf(ListQueueStatsResponseSchema, all));
+        }
         printTable(
           ["queue", "rows", "epoch", "holder", "candidates", "void"],
-          answer.queues.map((each) => [
+          found.map((each) => [
             each.queue?.queue ?? "",
-            String(each.nextRow),
-            String(each.epoch),
+            String(each.state?.nextRow ?? 0),
+            String(each.state?.epoch ?? 0),
             each.holderSessionId || "-",
             String(each.candidates),
             String(each.voidRecords),
@@ -61,9 +65,9 @@ export function addQueuesCommands(program: Command): void {
         const query = { tags: nameList(tags), matchAll: options.all === true };
         if (query.tags.length === 0) throw new CommandError("name at least one tag");
         const asked = { query, intervalSeconds: BigInt(options.interval), pageSize: 1000 };
-        const gateway = session.client(GatewayService);
+        const client = session.client(QueueService);
         const queues = await allOf(
-          (pageToken) => gateway.listQueuesByTag({ ...asked, pageToken }),
+          (pageToken) => client.listQueuesByTag({ ...asked, pageToken }),
           (page) => page.queues,
         );
         const answer = create(ListQueuesByTagResponseSchema, { queues });
@@ -81,19 +85,22 @@ export function addQueuesCommands(program: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl queues replay sp500")
     .action(
       withSession(async (session, source: string) => {
-        const replay = await session.client(QueueService).getReplay({ source });
-        if (session.asJson) return printJson(jsonOf(GetReplayResponseSchema, replay));
+        const feed = await feedOf(session.client(QueueService), source);
+        if (session.asJson) return printJson(jsonOf(FeedStateSchema, feed));
         console.log(
-          `${source}: row ${replay.passedRow} (${isoTime(replay.passedBucketEndMs)}), may run up to ${holdText(replay.untilMs)}${replay.settled ? ", settled" : ""}`,
+          `${source}: row ${feed.passedRow} (${timeText(feed.passedBucketEndTime)}), may run up to ${holdText(feed.untilTime)}${feed.settled ? ", settled" : ""}`,
         );
         printTable(
           ["session", "world", "ended row", "dropped"],
-          replay.runners.map((each) => [
-            each.sessionId,
-            each.worldId,
-            String(each.endedRow),
-            each.dropped ? "yes" : "",
-          ]),
+          [
+            ...feed.runners.map((each) => [
+              each.sessionId,
+              each.worldId,
+              String(each.endedRow),
+              "",
+            ]),
+            ...feed.droppedSessionIds.map((sessionId) => [sessionId, "", "", "yes"]),
+          ],
         );
       }),
     );

@@ -1,5 +1,6 @@
+import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { Command } from "commander";
-import { printJson, printTable } from "../print.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import type { SubmittedStrategy } from "../submit-strategy.ts";
 
@@ -28,20 +29,24 @@ export function addSubmitCommand(program: Command): void {
 }
 
 function print(session: CommandSession, submitted: SubmittedStrategy): void {
-  const { submission, duplicate, nodeNames } = submitted;
-  const queues = submission.assignments.map(({ nodeId, worldId, queue, reused }) => ({
-    node: nodeNames.get(nodeId) ?? nodeId,
-    node_id: nodeId,
-    world_id: worldId,
-    queue: queue?.queue ?? "",
-    compute_key: queue?.computeKey ?? "",
-    reused,
-  }));
+  const { submission, duplicate, nodeNames, assignments } = submitted;
+  const state = enumName(SubmissionState, submission.state);
+  const queues = assignments.map(({ queue, nodeReused }) => {
+    const nodeId = queue?.nodeId ?? "";
+    return {
+      node: nodeNames.get(nodeId) ?? nodeId,
+      node_id: nodeId,
+      world_id: queue?.context?.worldId ?? "",
+      queue: queue?.queue ?? "",
+      compute_key: queue?.computeKey ?? "",
+      reused: nodeReused,
+    };
+  });
   if (session.asJson) {
     printJson({
       submission_id: submission.submissionId,
       strategy_id: submission.strategyId,
-      state: submission.state,
+      state,
       duplicate,
       new_nodes: submission.newNodes,
       reused_nodes: submission.reusedNodes,
@@ -50,7 +55,7 @@ function print(session: CommandSession, submitted: SubmittedStrategy): void {
     return;
   }
   console.log(
-    `submission ${submission.submissionId} ${submission.state}${duplicate ? " (handed in before)" : ""}`,
+    `submission ${submission.submissionId} ${state}${duplicate ? " (handed in before)" : ""}`,
   );
   console.log(
     `strategy ${submission.strategyId}: ${submission.newNodes} new nodes, ${submission.reusedNodes} reused`,

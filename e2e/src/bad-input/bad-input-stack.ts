@@ -115,7 +115,7 @@ async function storedOf(connection: Connection): Promise<string> {
     .listAuditEntries({ worldId, pageSize: 1_000 });
   const policies = await connection.client(PolicyService).listPolicies({ worldId });
   const runs = await connection.client(ActivationService).listApplyRuns({ worldId });
-  const queues = await connection.client(QueueService).getQueueStats({});
+  const queues = await connection.client(QueueService).listQueueStats({});
   const journal = await connection
     .client(AccountService)
     .listJournal({ accountId: "main", pageSize: 1_000 });

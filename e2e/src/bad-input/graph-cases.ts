@@ -3,6 +3,7 @@ import {
   GatewayService,
   type SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ColumnKind, Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
 import { describe, expect, test } from "vitest";
 import type { BadInputStack } from "./bad-input-stack.ts";
@@ -19,6 +20,8 @@ interface NodeInit {
   readonly schemaCompatId: string;
   readonly codeHash: string;
   readonly name: string;
+  readonly columns: { name: string; kind: ColumnKind }[];
+  readonly source?: { source: string; schedule: Schedule };
 }
 type Submission = MessageInitShape<typeof SubmitStrategyRequestSchema>;
 
@@ -44,12 +47,14 @@ function node(name: string, inputs: readonly NodeInit[] = [], params: object = {
     schemaCompatId: "f64:a",
     codeHash: "h",
     name,
+    columns: [{ name: "a", kind: ColumnKind.F64 }],
   };
 }
 
 /** A submission of some nodes, right but for what `change` says. */
 function submission(nodes: readonly NodeInit[], change: Change = {}): Submission {
   return {
+    requestId: "bad",
     strategyName: "Bad",
     graph: { nodes: [...nodes], nodeIdsCrc32: nodeIdsCrc32(nodes.map((each) => each.nodeId)) },
     worldIds: ["w"],
@@ -60,6 +65,7 @@ function submission(nodes: readonly NodeInit[], change: Change = {}): Submission
 
 const bars = node("bars");
 const mean = node("mean", [bars]);
+const feed = { ...bars, source: { source: "day", schedule: Schedule.OBSERVED } };
 const good = [bars, mean];
 const other = node("other", [mean]);
 
@@ -127,13 +133,38 @@ const CASES: readonly Case[] = [
   },
   {
     what: "a submission without a graph",
-    sent: () => ({ strategyName: "Bad", worldIds: ["w"], asOf: "snapshot-1" }),
+    sent: () => ({ requestId: "bad", strategyName: "Bad", worldIds: ["w"], asOf: "snapshot-1" }),
     refused: { status: INVALID, reason: "INVALID_FIELD", fields: ["graph"] },
   },
   {
-    what: "a submission without a data snapshot",
-    sent: () => submission(good, { asOf: "" }),
-    refused: { status: INVALID, reason: "CONTEXT_INCOMPLETE", fields: ["as_of"] },
+    what: "a submission without a request id",
+    sent: () => submission(good, { requestId: "" }),
+    refused: { status: INVALID, reason: "INVALID_FIELD", fields: ["request_id"] },
+  },
+  {
+    what: "a submission that does not pin what it reads",
+    sent: () => submission([feed], { asOf: "" }),
+    refused: { status: INVALID, reason: "CONTEXT_INCOMPLETE", fields: ["pins"] },
+  },
+  {
+    what: "a pin of a source it does not read",
+    sent: () => submission(good, { asOf: "", pins: [{ source: "day", fingerprint: "f" }] }),
+    refused: { status: INVALID, reason: "INVALID_FIELD", fields: ["pins[0].source"] },
+  },
+  {
+    what: "a source whose buckets are not said",
+    sent: () =>
+      submission([{ ...feed, source: { source: "day", schedule: Schedule.UNSPECIFIED } }]),
+    refused: {
+      status: INVALID,
+      reason: "INVALID_FIELD",
+      fields: ["graph.nodes[0].source.schedule"],
+    },
+  },
+  {
+    what: "a node without columns",
+    sent: () => submission([{ ...bars, columns: [] }]),
+    refused: { status: INVALID, reason: "INVALID_FIELD", fields: ["graph.nodes[0].columns"] },
   },
   {
     what: "a graph of more than 10,000 nodes",

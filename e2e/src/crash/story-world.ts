@@ -1,4 +1,4 @@
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
   ApplyPhase,
   Gate,
@@ -90,17 +90,21 @@ export class StoryWorld {
   /** Lets the feed pass its n-th bar and waits until everybody has booked it. */
   async passBar(n: number): Promise<void> {
     const queues = this.#connection.client(QueueService);
-    const untilMs = BigInt(endOfFeedBar(n));
-    await queues.advanceReplay({ source: "flips", untilMs, toEnd: false }, this.#call());
+    const untilMs = endOfFeedBar(n);
+    const scope = { scope: { case: "source" as const, value: "flips" } };
+    const to = { case: "untilTime" as const, value: timestampFromMs(untilMs) };
+    await queues.advanceFeed({ scope, to }, this.#call());
     let seen = "";
     await this.#until(
       () => `bar ${n} is booked; ${seen}`,
       async () => {
-        const replay = await queues.getReplay({ source: "flips" }, this.#call());
-        const { passedRow, settled, runners } = replay;
-        const ends = runners.map((each) => `${each.endedRow}${each.dropped ? " dropped" : ""}`);
-        seen = `row ${passedRow} passed, settled ${settled}, ended by its runners: ${ends.join()}`;
-        return replay.passedBucketEndMs >= untilMs && settled ? true : undefined;
+        const [feed] = (await queues.listFeeds({ scope }, this.#call())).feeds;
+        if (feed === undefined) return undefined;
+        const { passedRow, passedBucketEndTime, settled, runners, droppedSessionIds } = feed;
+        const ends = runners.map((each) => String(each.endedRow));
+        seen = `row ${passedRow} passed, settled ${settled}, ended by its runners: ${ends.join()}, ${droppedSessionIds.length} dropped`;
+        const passedMs = passedBucketEndTime === undefined ? 0 : timestampMs(passedBucketEndTime);
+        return passedMs >= untilMs && settled ? true : undefined;
       },
     );
   }

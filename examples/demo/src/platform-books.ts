@@ -1,8 +1,10 @@
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Connection, connectTo } from "@qmtl/sdk/rpc";
 import {
   AccountService,
   ActivationService,
   type ApplyRun,
+  type FeedState,
   type Order,
   OrderService,
   type Position,
@@ -58,15 +60,16 @@ export class PlatformBooks {
     const queues = this.#connection.client(QueueService);
     const toEnd = untilMs === "end";
     const end = performance.now() + settleMsMax;
-    await queues.advanceReplay({
-      source: SOURCE,
-      untilMs: toEnd ? 0n : BigInt(untilMs),
-      toEnd,
+    const scope = { scope: { case: "source" as const, value: SOURCE } };
+    await queues.advanceFeed({
+      scope,
+      to: toEnd
+        ? { case: "toEnd", value: true }
+        : { case: "untilTime", value: timestampFromMs(untilMs) },
     });
     for (;;) {
-      const { ended, passedBucketEndMs, settled } = await queues.getReplay({ source: SOURCE });
-      const isThere = ended || (!toEnd && Number(passedBucketEndMs) >= untilMs);
-      if (isThere && settled) return;
+      const [feed] = (await queues.listFeeds({ scope })).feeds;
+      if (feed?.settled && (feed.ended || (!toEnd && passedMs(feed) >= untilMs))) return;
       if (performance.now() > end) throw new Error(`the feed did not settle at ${untilMs}`);
       await pause();
     }
@@ -80,4 +83,8 @@ export class PlatformBooks {
 /** Time between two looks. */
 export function pause(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, lookIntervalMs));
+}
+
+function passedMs({ passedBucketEndTime }: FeedState): number {
+  return passedBucketEndTime === undefined ? 0 : timestampMs(passedBucketEndTime);
 }

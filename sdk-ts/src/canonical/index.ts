@@ -1,3 +1,16 @@
+export {
+  asOfNone,
+  asOfPins,
+  type ConeNode,
+  coneOfEach,
+  dataOfCone,
+  doPinsConflict,
+  type PinnedData,
+  pinsEverySource,
+  type SourceCone,
+  type SourcePins,
+  unpinnedSources,
+} from "./as-of.ts";
 export { type Blake3Stream, blake3Hex, initCanonical, openBlake3 } from "./blake3.ts";
 export { CodeHashError, type CodeHashErrorReason } from "./code-hash/code-hash-error.ts";
 export {

@@ -175,8 +175,8 @@ describe("an offline run of several targets", () => {
     await run.stop();
 
     const offline = await Runner.offline(Several, { config, returnsSource: "half" });
-    const { backtest, maxTarget } = submitted[0]!;
-    expect({ maxTarget }).toEqual({ maxTarget: 0.75 });
+    const { backtest, targets } = submitted[0]!;
+    expect(targets.map(({ maxWeight }) => maxWeight)).toEqual([0.5, 0.25]);
     const domain = ExecutionDomain.BACKTEST;
     expect(backtest).toMatchObject({ interval: { seconds: 43_200n }, domain });
     expect(backtest!.returns).toHaveLength(99);

@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
-import { QueueDescriptorSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { ColumnKind, QueueDescriptorSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { nodeIdsCrc32 } from "../canonical/index.ts";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
@@ -75,7 +75,7 @@ const queueOf = (source: string) =>
     queue: `q-${source}`,
     nodeId: `blake3:${source.toLowerCase().repeat(64)}`,
     source,
-    columns: 1,
+    columns: [{ name: "close", kind: ColumnKind.F64 }],
   });
 const asked = { node: query, intervalSeconds: 86_400 };
 

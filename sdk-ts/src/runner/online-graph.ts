@@ -1,4 +1,3 @@
-import { blake3Hex, jcs } from "../canonical/index.ts";
 import type { QmtlConfig } from "../config/index.ts";
 import { type ClockSpec, continuousClock } from "../dataflow/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../sources/replay-feed.ts";
@@ -43,8 +42,6 @@ export interface OnlineGraph {
   /** Rows of each `sources:` entry a stream is bound to. */
   readonly feeds: ReadonlyMap<string, ReplayRows>;
   readonly targets: readonly OnlineTarget[];
-  /** Names what the strategy reads: the fingerprint of its feed, or of all of them. */
-  readonly fingerprint: string;
 }
 
 /**
@@ -89,7 +86,6 @@ export async function onlineGraph(
     })),
     computed: graph.nodes.filter(({ declared }) => !(declared.node instanceof StreamInput)),
     targets: targetsOf(identified, config),
-    fingerprint: fingerprintOf(feeds),
   };
 }
 
@@ -145,11 +141,4 @@ function targetsOf(
 function largestTarget(params: Readonly<Record<string, unknown>>): number {
   const weights = [params.long_weight, params.short_weight, params.hold_weight];
   return Math.max(...weights.map((weight) => (typeof weight === "number" ? Math.abs(weight) : 0)));
-}
-
-function fingerprintOf(feeds: ReadonlyMap<string, ReplayRows>): string {
-  const [only, ...others] = feeds.values();
-  if (only !== undefined && others.length === 0) return only.fingerprint;
-  const byName = [...feeds].map(([name, { fingerprint }]) => [name, fingerprint]);
-  return `blake3:${blake3Hex(jcs(Object.fromEntries(byName)))}`;
 }

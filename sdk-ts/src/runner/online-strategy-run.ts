@@ -172,22 +172,21 @@ export class OnlineStrategyRun implements OnlineRun {
   async #run(): Promise<void> {
     const { worldId, backtest } = this.#options;
     await this.#graph.identified.strategy.onStart();
-    const submission = await submitGraph(this.#graph, {
+    const submitted = await submitGraph(this.#graph, {
       gateway: this.#services.gateway,
       system: this.#services.system,
       clock: this.#clock,
       worldId,
-      asOf: this.#graph.fingerprint,
       backtest,
       requestId: randomUUID(),
       signal: this.#stopping.signal,
       onOutage: (failure) => this.#reach.lost(failure),
     });
-    if (submission === undefined || this.#stopping.signal.aborted) return;
+    if (submitted === undefined || this.#stopping.signal.aborted) return;
     this.#reach.reached();
-    const { strategyId, newNodes, reusedNodes } = submission;
+    const { strategyId, newNodes, reusedNodes } = submitted.submission;
     if (!(await this.#openSession(strategyId))) return;
-    const parts = makeRunParts(this.#host(), submission);
+    const parts = makeRunParts(this.#host(), submitted);
     this.#parts = parts;
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
     this.#teller.event("submitted", `${strategyId}: ${nodes}`);

@@ -1,11 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import type {
-  GatewayService,
-  NodeAssignment,
-  Submission,
-} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import type { NodeSchema, StrategyGraphSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import type { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import {
+  ColumnKind,
+  type NodeSchema,
+  Schedule,
+  type StrategyGraphSchema,
+} from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { type Submission, SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { ReturnSeriesSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
@@ -24,13 +26,22 @@ export interface SubmitOptions {
   readonly system: Client<typeof SystemService>;
   readonly clock: SdkClock;
   readonly worldId: string;
-  readonly asOf: string;
   readonly backtest: BacktestSeries | undefined;
   readonly requestId: string;
   readonly signal: AbortSignal;
   /** The gateway could not be reached, or not all behind it; it is tried again. */
   readonly onOutage: (failure: unknown) => void;
 }
+
+/** A graph that was handed in, with the queue of each node. */
+export interface SubmittedGraph {
+  readonly submission: Submission;
+  /** Compute keys by node: of the run's world, and of the sources. */
+  readonly computeKeys: ReadonlyMap<string, string>;
+}
+
+/** Assignments of one page. */
+const pageSize = 5_000;
 
 /**
  * Submits the graph and waits until every node has its queue. An outage is waited out for as long as it lasts.
@@ -40,7 +51,7 @@ export interface SubmitOptions {
 export async function submitGraph(
   graph: OnlineGraph,
   options: SubmitOptions,
-): Promise<Submission | undefined> {
+): Promise<SubmittedGraph | undefined> {
   const { signal, clock, onOutage } = options;
   const message = graphMessage(graph);
   for (let failures = 1; !signal.aborted; failures++) {
@@ -76,11 +87,12 @@ async function submitOnce(
   graph: OnlineGraph,
   message: GraphMessage,
   options: SubmitOptions,
-): Promise<Submission> {
+): Promise<SubmittedGraph> {
   const answered = new AbortController();
   watchSilence(options, answered.signal);
   try {
-    return await submitAndWatch(graph, message, options);
+    const submission = await submitAndWatch(graph, message, options);
+    return { submission, computeKeys: await keysOf(submission, options) };
   } finally {
     answered.abort();
   }
@@ -99,38 +111,33 @@ async function submitAndWatch(
   message: GraphMessage,
   options: SubmitOptions,
 ): Promise<Submission> {
-  const { gateway, worldId, asOf, backtest, requestId, signal } = options;
-  const { identified, targets } = graph;
-  const [target] = targets;
+  const { gateway, worldId, backtest, requestId, signal } = options;
+  const { identified, targets, feeds } = graph;
   const answer = await gateway.submitStrategy(
     {
       requestId,
       strategyName: identified.strategy.name,
       graph: message,
       worldIds: [worldId],
-      asOf,
+      pins: [...feeds].map(([source, { fingerprint }]) => ({ source, fingerprint })),
       ...(backtest === undefined ? {} : { backtest }),
-      ...(target === undefined
-        ? {}
-        : {
-            maxTarget: targets.reduce((sum, { max }) => sum + max, 0),
-            targetNodeId: target.nodeId,
-            instrument: target.instrument,
-          }),
+      targets: targets.map(({ nodeId, instrument, max }) => {
+        return { nodeId, instrument, maxWeight: max };
+      }),
     },
     { signal, timeoutMs: 30_000 },
   );
   let submission = answer.submission;
   if (submission === undefined) throw new QmtlError("BUG", "the gateway answered no submission");
-  if (submission.state === "completed") return submission;
+  if (submission.state === SubmissionState.COMPLETED) return submission;
   const { submissionId } = submission;
   for await (const { submission: next } of gateway.watchSubmission({ submissionId }, { signal })) {
     if (next === undefined) continue;
     submission = next;
-    if (next.state === "failed") throw refusalOf(next);
-    if (next.state === "completed") return next;
+    if (next.state === SubmissionState.FAILED) throw refusalOf(next);
+    if (next.state === SubmissionState.COMPLETED) return next;
   }
-  throw new QmtlError("PEER_UNAVAILABLE", `submission ${submissionId} is ${submission.state}`);
+  throw new QmtlError("PEER_UNAVAILABLE", `submission ${submissionId} is not completed yet`);
 }
 
 function refusalOf(submission: Submission): QmtlError {
@@ -138,24 +145,25 @@ function refusalOf(submission: Submission): QmtlError {
   return new QmtlError("CONFLICT", `submission ${submissionId} failed: ${stateReason}`);
 }
 
-/** Compute keys by node: of this world, and of the sources. */
-export function keysOf(
-  assignments: readonly NodeAssignment[],
-  worldId: string,
-): ReadonlyMap<string, string> {
+async function keysOf(
+  { submissionId }: Submission,
+  { gateway, worldId, signal }: SubmitOptions,
+): Promise<ReadonlyMap<string, string>> {
   const keys = new Map<string, string>();
-  for (const { nodeId, worldId: of, queue } of assignments) {
-    if (queue !== undefined && (of === "" || of === worldId)) keys.set(nodeId, queue.computeKey);
+  const asked = { submissionId, worldId, pageSize };
+  for (let pageToken = ""; ; ) {
+    const page = await gateway.listNodeAssignments({ ...asked, pageToken }, { signal });
+    for (const { queue } of page.assignments) {
+      if (queue !== undefined) keys.set(queue.nodeId, queue.computeKey);
+    }
+    pageToken = page.nextPageToken;
+    if (pageToken === "") return keys;
   }
-  return keys;
 }
 
-/** Context of the strategy's computed nodes in a world; undefined when it has none. */
-export function contextOf(
-  assignments: readonly NodeAssignment[],
-  worldId: string,
-): ComputeContext | undefined {
-  return assignments.find((each) => each.worldId === worldId)?.queue?.context;
+/** Context of the strategy in a world, with all its pins. */
+export function contextIn(submission: Submission, worldId: string): ComputeContext | undefined {
+  return submission.contexts.find((context) => context.worldId === worldId);
 }
 
 function graphMessage(graph: OnlineGraph): GraphMessage {
@@ -165,6 +173,8 @@ function graphMessage(graph: OnlineGraph): GraphMessage {
     nodeIdsCrc32: nodeIdsCrc32(nodes.map((node) => node.id)),
   };
 }
+
+const schedules = { observed: Schedule.OBSERVED, continuous: Schedule.CONTINUOUS };
 
 function nodeMessage(
   graph: OnlineGraph,
@@ -182,7 +192,7 @@ function nodeMessage(
           tags: [...node.tags],
           source: {
             source: node.source,
-            schedule: node.schedule,
+            schedule: schedules[node.schedule],
             adapter: "csv-replay",
             instrument: node.instrument ?? "",
           },
@@ -202,7 +212,7 @@ function nodeMessage(
     schemaCompatId: hashable.schema_compat_id,
     codeHash: graph.identified.hashCode(hashable.code),
     name: declared.name,
-    columns: node.outputs.length,
+    columns: node.outputs.map((name) => ({ name, kind: ColumnKind.F64 })),
     hasState: kernel !== undefined && kernel.create().save().length > 0,
     // What a query finds is in no log, so its rows cannot be computed again.
     deterministic: !(node instanceof TagQueryNode),

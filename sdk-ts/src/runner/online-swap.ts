@@ -220,19 +220,23 @@ export class OnlineSwap {
     this.#telling = this.#telling.then(async () => {
       for (let failures = 0; !signal.aborted && swap.told === told; failures++) {
         const endedRow = this.#handed?.row ?? this.#endedRow;
+        const answering = {
+          swapId: swap.id,
+          phase,
+          endedRow: BigInt(endedRow),
+          warmRow: BigInt(warmRow),
+          fromRow: BigInt(fromRow),
+        };
         try {
-          const answer = await ports.queues.ackSwap({
-            sessionId: ports.sessionId,
-            swapId: swap.id,
-            phase,
-            endedRow: BigInt(endedRow),
-            warmRow: BigInt(warmRow),
-            fromRow: BigInt(fromRow),
-          });
+          const answer = await ports.tickets.call(
+            (ticket) => ports.queues.answerSwap({ ticket, answer: answering }),
+            signal,
+          );
           const isOpen = phase !== SwapPhase.COMMIT;
           if (isOpen && answer.swap !== undefined && swap.told === told) this.phase(answer.swap);
           return;
         } catch (failure) {
+          if (signal.aborted) return;
           ports.onProblem(String(failure));
           await pause(ports.clock, Math.min(2_000, 100 * 2 ** failures), signal);
         }

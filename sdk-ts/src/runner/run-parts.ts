@@ -1,4 +1,3 @@
-import type { Submission } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { TicketKeeper } from "../control/index.ts";
 import type { ExecutionDomain } from "../gate/index.ts";
@@ -11,7 +10,7 @@ import type { OnlineEvent, OnlineOptions } from "./online-run.ts";
 import type { OnlineRunState } from "./online-run-state.ts";
 import type { OnlineServices } from "./online-services.ts";
 import { OnlineSources } from "./online-sources.ts";
-import { contextOf, keysOf } from "./online-submission.ts";
+import { contextIn, type SubmittedGraph } from "./online-submission.ts";
 import { OnlineSwap } from "./online-swap.ts";
 import { TagDesk } from "./online-tag-desk.ts";
 import type { ReachWatch } from "./reach-watch.ts";
@@ -57,10 +56,11 @@ export interface RunHost {
  *
  * @throws {QmtlError} QUEUE_NOT_FOUND when a node was given no queue
  */
-export function makeRunParts(host: RunHost, { strategyId, assignments }: Submission): RunParts {
+export function makeRunParts(host: RunHost, submitted: SubmittedGraph): RunParts {
   const { graph, options, ports, state } = host;
   const { worldId, config } = options;
-  const computeKeys = keysOf(assignments, worldId);
+  const { submission, computeKeys } = submitted;
+  const { strategyId } = submission;
   for (const { id, declared } of graph.identified.graph.nodes) {
     if (computeKeys.has(id)) continue;
     throw new QmtlError("QUEUE_NOT_FOUND", `node "${declared.name}" was given no queue`);
@@ -76,19 +76,10 @@ export function makeRunParts(host: RunHost, { strategyId, assignments }: Submiss
     onChange: () => host.pump(),
   });
   const watch = openGate(host, strategyId);
-  const { queues, clock, sessionId, onProblem } = ports;
-  const sets = new RunnerSets({
-    queues,
-    clock,
-    sessionId,
-    worldId,
-    strategyId,
-    onEntered: (source) => sources.claim(source),
-    onProblem,
-  });
+  const sets = new RunnerSets({ ports, onEntered: (source) => sources.claim(source) });
   const edge = openEdge(host, strategyId, watch);
   const swap = new OnlineSwap(
-    openContext(host, sources, computeKeys, contextOf(assignments, worldId)),
+    openContext(host, sources, computeKeys, contextIn(submission, worldId)),
     {
       ports,
       open: (keys, context) => openContext(host, sources, keys, context),

@@ -1,21 +1,15 @@
-import type { Client } from "@connectrpc/connect";
-import type { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { pause, type SdkClock } from "../control/index.ts";
+import { pause } from "../control/index.ts";
+import type { RunPorts } from "./run-ports.ts";
 
 export interface RunnerSetsOptions {
-  readonly queues: Client<typeof QueueService>;
-  readonly clock: SdkClock;
-  readonly sessionId: string;
-  readonly worldId: string;
-  readonly strategyId: string;
+  readonly ports: Pick<RunPorts, "queues" | "clock" | "tickets" | "onProblem">;
   /** This session is in the feed's set: no row of it passes unseen from now on. */
   readonly onEntered: (source: string) => void;
-  readonly onProblem: (problem: string) => void;
 }
 
 const againMs = 100;
 const againMsMax = 2_000;
-/** How long leaving a set may take, milliseconds. */
+/** How long leaving the sets may take, milliseconds. */
 const leaveMsMax = 2_000;
 
 /** This session's places in the runner sets of the feeds it reads. */
@@ -52,26 +46,29 @@ export class RunnerSets {
   /** Leaves all sets. */
   async leave(): Promise<void> {
     this.#stop.abort();
-    const { queues, sessionId } = this.#options;
-    const call = { timeoutMs: leaveMsMax };
-    await Promise.all(
-      [...this.#entering].map(async ([source, entering]) => {
-        await entering;
-        await queues.deleteReplayRunner({ source, sessionId }, call).catch(() => undefined);
-      }),
-    );
+    const sources = [...this.#entering.keys()];
+    await Promise.all(this.#entering.values());
+    const { queues, tickets } = this.#options.ports;
+    if (sources.length === 0) return;
+    const limit = { timeoutMs: leaveMsMax };
+    await tickets
+      .call((ticket) => queues.deleteReplayRunner({ ticket, sources }, limit))
+      .catch(() => undefined);
   }
 
   async #enter(source: string): Promise<void> {
-    const { queues, clock, sessionId, worldId, strategyId, onEntered, onProblem } = this.#options;
-    const runner = { sessionId, worldId, strategyIds: [strategyId] };
+    const { ports, onEntered } = this.#options;
+    const { queues, tickets, clock, onProblem } = ports;
     const { signal } = this.#stop;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
-        await queues.createReplayRunner({ source, runner });
+        const enter = (ticket: string) => queues.createReplayRunner({ ticket, sources: [source] });
+        await tickets.call(enter, signal);
         onEntered(source);
         return;
       } catch (failure) {
+        // Whoever is leaving has no problem with what it gives up.
+        if (signal.aborted) return;
         onProblem(String(failure));
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
       }

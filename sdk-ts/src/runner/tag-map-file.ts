@@ -61,7 +61,7 @@ export class TagMapFile {
       delete mappings[old];
     }
     mappings[key] = queues.map(({ queue, nodeId, source, columns }) => {
-      return { queue, node_id: nodeId, source, columns };
+      return { queue, node_id: nodeId, source, columns: columns.length };
     });
     const text = `${JSON.stringify({ version: 1, mappings, crc32: tagMapCrc32(mappings) })}\n`;
     const draft = `${this.#path}.${process.pid}.tmp`;

@@ -2,6 +2,7 @@
  * The services behind a gateway's address, for `connectTo(url).client(OrderService)` of `@qmtl/sdk/rpc`, with the
  * messages and enumerations that programs beside a strategy most often need.
  */
+export type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 export { ApplyPhase, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 export { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 export {

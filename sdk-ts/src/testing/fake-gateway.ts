@@ -24,6 +24,7 @@ import {
   OrderService,
   type SetTargetsRequest,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { dressTransport } from "../rpc/index.ts";
 import { FakeBarrier } from "./fake-barrier.ts";
@@ -177,7 +178,10 @@ export class FakeGateway {
   }
 
   #serveGateway({ service }: ConnectRouter, peer: Peer): void {
-    service(GatewayService, { submitStrategy: (request) => this.#submit(request) });
+    service(GatewayService, {
+      submitStrategy: (request) => this.#submit(request),
+      listNodeAssignments: ({ submissionId }) => this.#assignments(submissionId),
+    });
     service(ControlStreamService, {
       issueTicket: ({ sessionId: stated, strategyIds }) => {
         const sessionId = stated || `session-${this.#sessions.size + 1}`;
@@ -242,20 +246,20 @@ export class FakeGateway {
         this.#check("");
         return { schemaVersion, snapshots: this.snapshots.get(computeKeys) };
       },
-      createReplayRunner: ({ source, runner }) => {
-        this.#check(runner!.sessionId);
-        this.barrier.enter(source, runner!.sessionId);
-        return { schemaVersion, runner };
+      createReplayRunner: ({ ticket, sources }) => {
+        this.#check(ticket);
+        for (const source of sources) this.barrier.enter(source, ticket);
+        return { schemaVersion };
       },
-      deleteReplayRunner: ({ source, sessionId }) => {
-        this.#check(sessionId);
-        this.barrier.leave(source, sessionId);
+      deleteReplayRunner: ({ ticket, sources }) => {
+        this.#check(ticket);
+        for (const source of sources) this.barrier.leave(source, ticket);
         this.#notify();
         return { schemaVersion };
       },
-      ackSwap: (request) => {
-        this.#check(request.sessionId);
-        const swap = this.#swaps.answer(request, this.barrier.passedRow());
+      answerSwap: ({ ticket, answer }) => {
+        this.#check(ticket);
+        const swap = this.#swaps.answer(answer!, this.barrier.passedRow());
         this.#notify();
         return { schemaVersion, swap };
       },
@@ -297,13 +301,19 @@ export class FakeGateway {
     this.#graphs.put(strategyId, graph!);
     for (const { tags } of graph!.nodes) if (tags.length > 0) this.#control.tagged(tags);
     this.#notify();
-    const assignments = graph!.nodes.map((node) => ({
-      nodeId: node.nodeId,
-      worldId: node.source === undefined ? this.worldId : "",
-      queue: { computeKey: this.key(node.nodeId), nodeId: node.nodeId },
-    }));
-    const submission = { submissionId: "sub", strategyId, state: "completed", assignments };
+    const { COMPLETED: state } = SubmissionState;
+    const contexts = [{ worldId: this.worldId }];
+    const submission = { submissionId: strategyId, strategyId, state, contexts };
     return { schemaVersion, submission };
+  }
+
+  /** A submission has the id of its strategy here. */
+  #assignments(submissionId: string) {
+    this.#check("");
+    const assignments = this.#graphs.graph(submissionId).nodes.map(({ nodeId }) => ({
+      queue: { computeKey: this.key(nodeId), nodeId },
+    }));
+    return { schemaVersion, assignments };
   }
 
   #setTargets(request: SetTargetsRequest) {

@@ -71,7 +71,7 @@ export class FakeGraphs {
         queue: `${node.source!.source}.${node.nodeId.slice(7, 13)}`,
         source: node.source!.source,
         intervalSeconds: node.intervalSeconds,
-        columns: node.columns,
+        columns: [...node.columns],
         tags: [...node.tags],
       }))
       .sort((a, b) => (a.queue < b.queue ? -1 : 1));

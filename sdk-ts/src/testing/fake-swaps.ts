@@ -2,9 +2,9 @@ import { create } from "@bufbuild/protobuf";
 import {
   type ContextSwap,
   ContextSwapSchema,
+  type SwapAnswer,
   SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
-import type { AckSwapRequest } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { FakeGraphs } from "./fake-graphs.ts";
 
 /** Changes of context in memory, with one runner a strategy. */
@@ -45,7 +45,7 @@ export class FakeSwaps {
   }
 
   /** OPENING is warm with its first answer, PREPARE asks once, then it is decided. */
-  answer(request: AckSwapRequest, passedRow: number): ContextSwap {
+  answer(request: SwapAnswer, passedRow: number): ContextSwap {
     const swap = [...this.#swaps.values()].find((one) => one.swapId === request.swapId)!;
     const isWarm = Number(request.warmRow) >= passedRow - 2;
     if (swap.phase === SwapPhase.OPENING && request.phase === SwapPhase.OPENING && isWarm) {

@@ -4,7 +4,6 @@ create table dag.node (
   node_type text not null,
   interval_seconds bigint not null,
   tags text[] not null,
-  columns integer not null,
   source text not null,
   encoded bytea not null,
   submission_id text not null,
@@ -19,12 +18,13 @@ create table dag.strategy_node (
 );
 create index strategy_node_by_node on dag.strategy_node (node_id);
 
--- Contexts a strategy is computed in; at most one in force per world.
+-- Contexts a strategy is computed in; at most one in force per world. `pins`: fingerprint by source.
 create table dag.strategy_context (
   strategy_id text not null,
   world_id text not null,
   execution_domain text not null,
   as_of text not null,
+  pins jsonb not null,
   partition text not null,
   is_current boolean not null,
   created_ms bigint not null,

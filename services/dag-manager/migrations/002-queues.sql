@@ -1,4 +1,5 @@
--- One queue per compute key. `is_source`: context "" shared by all worlds.
+-- One queue per compute key. `is_source`: context "" shared by all worlds. `pins`: fingerprint by source, of the node's
+-- cone. `columns`: name and kind of each.
 create table dag.queue (
   compute_key text primary key,
   node_id text not null references dag.node (node_id),
@@ -6,16 +7,14 @@ create table dag.queue (
   world_id text not null,
   execution_domain text not null,
   as_of text not null,
+  pins jsonb not null,
   partition text not null,
   is_source boolean not null,
   interval_seconds bigint not null,
-  columns integer not null,
+  columns jsonb not null,
   tags text[] not null,
   source text not null,
-  transport text not null,
-  topic text not null,
-  partition_number integer not null,
-  direct_publish boolean not null,
+  gateway_only boolean not null,
   submission_id text not null,
   created_ms bigint not null,
   constraint queue_name unique (name)

@@ -3,8 +3,10 @@ create table {{schema}}.submission (
   submission_id text primary key,
   strategy_id text not null,
   strategy_name text not null,
+  strategy_version text not null,
   world_ids text[] not null,
   principal jsonb not null,
+  first_principal text not null,
   request bytea not null,
   state text not null check (state in ('queued', 'processing', 'completed', 'failed')),
   state_reason text not null default '',
@@ -18,6 +20,18 @@ create table {{schema}}.submission (
 );
 create index submission_strategy on {{schema}}.submission (strategy_id);
 create index submission_open on {{schema}}.submission (updated_ms) where state in ('queued', 'processing');
+
+create index submission_name on {{schema}}.submission (strategy_name);
+
+-- What the last completed round of a submission found: one queue per node and context, inputs before readers. Source
+-- queues have no world.
+create table {{schema}}.node_assignment (
+  submission_id text not null references {{schema}}.submission (submission_id),
+  position integer not null,
+  world_id text not null,
+  encoded bytea not null,
+  primary key (submission_id, position)
+);
 
 create table {{schema}}.request_id (
   request_id text primary key,

@@ -234,12 +234,12 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const explain = { world, gates, orderFacts };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
-    serve(GatewayService, gatewayHandlers({ submissions: parts, explain, watch, dag, hub })),
+    serve(GatewayService, gatewayHandlers({ submissions: parts, explain, watch, hub })),
     serve(
       ControlStreamService,
       controlHandlers({ ...parts, replaySources: replaySourcesOf(config) }),
     ),
-    ...queueServices({ dag, keys, feeds, booker }),
+    ...queueServices({ dag, world, keys, feeds, booker }),
     ...worldServices({
       world,
       config,

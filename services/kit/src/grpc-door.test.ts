@@ -206,7 +206,7 @@ test("it stops with an idle client and an open stream, and its port is free agai
   const [port = 0] = await freePorts(1);
   const handlers: GatewayHandlers = {
     async *watchSubmission(_, { signal }) {
-      yield { submission: { state: "queued" } };
+      yield { submission: { stateReason: "queued" } };
       await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
     },
   };
@@ -338,7 +338,7 @@ test("an encoded message passes byte for byte, unknown fields and all", async ()
     WatchSubmissionResponseSchema,
     create(WatchSubmissionResponseSchema, {
       schemaVersion: { version: 7 },
-      submission: { state: "queued" },
+      submission: { stateReason: "queued" },
     }),
   );
   const bytes = Buffer.concat([encoded, Buffer.from([0xa2, 0x06, 2, 104, 105])]);

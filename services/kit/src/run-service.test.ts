@@ -14,7 +14,7 @@ import { runService } from "./run-service.ts";
 
 const services = [
   serve(GatewayService, {
-    getSubmission: async (_, { principal }) => ({ submission: { state: principal.name } }),
+    getSubmission: async (_, { principal }) => ({ submission: { stateReason: principal.name } }),
   }),
 ];
 
@@ -47,7 +47,7 @@ describe("a running service", () => {
         body: '{"submissionId":"a"}',
       },
     );
-    expect(await answer.json()).toMatchObject({ submission: { state: "local" } });
+    expect(await answer.json()).toMatchObject({ submission: { stateReason: "local" } });
 
     await Promise.all([running.stop(), running.stop(), running.stopped]);
 
@@ -113,7 +113,7 @@ describe("a running service", () => {
 
     expect([error.reason, error.code]).toEqual(["PRINCIPAL_UNKNOWN", Code.Unauthenticated]);
     const answer = await ann.client(GatewayService).getSubmission({ submissionId: "a" });
-    expect(answer.submission?.state).toBe("ann");
+    expect(answer.submission?.stateReason).toBe("ann");
   });
 });
 

@@ -1,5 +1,5 @@
-import type { DiffAssignment } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
-import type { StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import type { NodeAssignment, StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { asOfPins } from "@qmtl/sdk/canonical";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import {
@@ -25,7 +25,7 @@ interface Ask {
 async function submit(dag: TestDag, strategyId: string, of: StrategyGraph, ask: Ask = {}) {
   const { submissionId = `sub-${strategyId}`, contexts = [backtest], ...rest } = ask;
   const request = { strategyId, graph: of, contexts: [...contexts], submissionId, ...rest };
-  const assignments: DiffAssignment[] = [];
+  const assignments: NodeAssignment[] = [];
   const chunks: number[] = [];
   let sentinelId = "";
   for await (const chunk of dag.diff.diff(request)) {
@@ -34,7 +34,7 @@ async function submit(dag: TestDag, strategyId: string, of: StrategyGraph, ask: 
     sentinelId = chunk.sentinelId;
     expect(chunk.nodeIdsCrc32).toBe(of.nodeIdsCrc32);
   }
-  const reused = assignments.filter((assignment) => assignment.reused).length;
+  const reused = assignments.filter((assignment) => assignment.queueReused).length;
   return { assignments, chunks, sentinelId, reused, added: assignments.length - reused };
 }
 
@@ -91,11 +91,11 @@ describeEachDatabase("diff", (databases) => {
     const other = await submit(dag, "A", demoGraphs.a, { submissionId: "2", contexts: [dryrun] });
 
     expect(other.reused).toBe(1);
-    expect(other.assignments.every((assignment) => assignment.nodeKnown)).toBe(true);
+    expect(other.assignments.every((assignment) => assignment.nodeReused)).toBe(true);
     expect(other.assignments[0]!.queue).toMatchObject({
       computeKey: sourceKeyOf("bars"),
       queue: `asset_streaminput_${idOf("bars").slice(7, 15)}_v1`,
-      directPublish: false,
+      gatewayOnly: true,
       source: "feed",
     });
     expect(other.assignments[1]!.queue!.queue).toBe(
@@ -110,7 +110,7 @@ describeEachDatabase("diff", (databases) => {
     const { assignments } = await submit(dag, "A", graph(nodes));
 
     const seen = new Set<string>();
-    for (const { nodeId } of assignments) {
+    for (const { nodeId } of assignments.map(({ queue }) => queue!)) {
       const inputs = nodes.find((one) => one.nodeId === nodeId)!.inputs;
       expect(inputs.every((input) => seen.has(input.nodeId))).toBe(true);
       seen.add(nodeId);
@@ -140,7 +140,7 @@ describeEachDatabase("diff", (databases) => {
       fields: [{ field: "graph.nodes[1].inputs" }, { field: "graph.nodes[2].inputs" }],
     });
 
-    expect((await dag.queues.getQueueStats({})).queues).toEqual([]);
+    expect((await dag.queues.listQueueStats({})).queues).toEqual([]);
   });
 
   test("an input that is not in the graph is refused by the name of its field", async () => {
@@ -202,7 +202,7 @@ describeEachDatabase("diff", (databases) => {
     ]);
 
     expect(both.map((one) => one.added).sort()).toEqual([3, 7]);
-    expect((await dag.queues.getQueueStats({})).queues).toHaveLength(10);
+    expect((await dag.queues.listQueueStats({})).queues).toHaveLength(10);
   });
 
   test("events carry gap-free revisions per world, and tell of tag queries and their matches", async () => {
@@ -260,5 +260,82 @@ describeEachDatabase("diff", (databases) => {
     const first = await dag.queues.listQueuesByTag(base);
     const second = await dag.queues.listQueuesByTag({ ...base, pageToken: first.nextPageToken });
     expect([first.queues.length, second.queues.length, second.nextPageToken]).toEqual([2, 1, ""]);
+  });
+
+  test("a node's context has the pins of its own cone, and nodes of one cone are shared", async () => {
+    await using dag = await openDag(databases());
+    const sources = [source("bars"), source("flow", "flows")];
+    const sma = node("sma", ["bars"]);
+    const both = node("both", ["sma", "flow"]);
+    const clock = node("clock", []);
+    const pinned = { ...backtest, asOf: "" };
+    const barsPin = { source: "feed", fingerprint: "f1" };
+    const pins = [barsPin, { source: "flows", fingerprint: "f2" }];
+
+    const one = await submit(dag, "one", graph([sources[0]!, sma]), {
+      contexts: [{ ...pinned, pins: [barsPin] }],
+    });
+    const two = await submit(dag, "two", graph([...sources, sma, both, clock]), {
+      contexts: [{ ...pinned, pins }],
+    });
+
+    const contexts = new Map(
+      two.assignments.map(({ queue }) => [queue!.nodeId, queue!.context!] as const),
+    );
+    const { asOf } = contexts.get(idOf("both"))!;
+    expect(asOf).toBe(asOfPins({ feed: "f1", flows: "f2" }));
+    expect(contexts.get(idOf("sma"))).toMatchObject({ asOf: "f1", pins: [barsPin] });
+    expect(contexts.get(idOf("both"))!.pins).toMatchObject(pins);
+    expect(contexts.get(idOf("clock"))).toMatchObject({ asOf: "none", pins: [] });
+    expect(contexts.get(idOf("bars"))).toMatchObject({ asOf: "", worldId: "", pins: [] });
+    const keyOfSma = ({ assignments }: typeof one) =>
+      assignments.find(({ queue }) => queue!.nodeId === idOf("sma"))!.queue!.computeKey;
+    expect(keyOfSma(two)).toBe(keyOfSma(one));
+  });
+
+  test("a source that is not pinned, or pinned twice, is refused and nothing is stored", async () => {
+    await using dag = await openDag(databases());
+    const pin = { source: "feed", fingerprint: "f1" };
+    const of = graph([source("bars"), source("flow", "flows"), node("both", ["bars", "flow"])]);
+    const context = { ...backtest, asOf: "" };
+
+    await expect(
+      submit(dag, "A", of, { contexts: [{ ...context, pins: [pin] }] }),
+    ).rejects.toMatchObject({ reason: "CONTEXT_INCOMPLETE", metadata: { source: "flows" } });
+    await expect(
+      submit(dag, "A", of, { contexts: [{ ...context, pins: [pin, pin] }] }),
+    ).rejects.toMatchObject({ reason: "INVALID_FIELD", fields: [{ field: "contexts[0].pins" }] });
+
+    expect((await dag.queues.listQueueStats({})).queues).toEqual([]);
+  });
+
+  test("figures are listed by strategy and world, page by page; what is unknown is not found", async () => {
+    await using dag = await openDag(databases());
+    await submit(dag, "A", demoGraphs.a);
+    await submit(dag, "B", demoGraphs.b, { contexts: [{ ...backtest, worldId: "w2" }] });
+    const { queues } = dag;
+
+    const names: string[] = [];
+    for (let pageToken = ""; ; ) {
+      const page = await queues.listQueueStats({ strategyId: "A", pageSize: 3, pageToken });
+      names.push(...page.queues.map((each) => each.queue!.queue));
+      pageToken = page.nextPageToken;
+      if (pageToken === "") break;
+    }
+    // The three nodes that B has, too, have queues in both worlds.
+    expect(names).toHaveLength(7 + 3);
+    expect(names).toEqual([...new Set(names)].sort());
+    const inWorld = await queues.listQueueStats({ strategyId: "A", worldId: "w1" });
+    expect(inWorld.queues).toHaveLength(6);
+    const { nextPageToken } = await queues.listQueueStats({ strategyId: "A", pageSize: 3 });
+    await expect(
+      queues.listQueueStats({ strategyId: "B", pageToken: nextPageToken }),
+    ).rejects.toMatchObject({ reason: "PAGE_TOKEN_INVALID" });
+    await expect(queues.listQueueStats({ strategyId: "nobody" })).rejects.toMatchObject({
+      reason: "STRATEGY_NOT_FOUND",
+    });
+    await expect(queues.listQueueStats({ computeKeys: ["nokey"] })).rejects.toMatchObject({
+      reason: "QUEUE_NOT_FOUND",
+    });
   });
 });

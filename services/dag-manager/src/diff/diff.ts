@@ -97,10 +97,9 @@ function checkedContexts(request: DiffRequest): QueueContext[] {
 
 function assignmentMessage(assignment: PlannedAssignment) {
   return {
-    nodeId: assignment.node.nodeId,
     queue: queueDescriptor(assignment.queue),
-    reused: assignment.isReused,
-    nodeKnown: assignment.isNodeKnown,
+    queueReused: assignment.isReused,
+    nodeReused: assignment.isNodeKnown,
   };
 }
 

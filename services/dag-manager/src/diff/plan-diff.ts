@@ -1,7 +1,13 @@
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { coneOfEach } from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Queryable } from "@qmtl/service-kit/db";
-import { isSourceNode, type QueueContext, sourceContext } from "../graph/queue-context.ts";
+import {
+  isSourceNode,
+  nodeContext,
+  type QueueContext,
+  sourceContext,
+} from "../graph/queue-context.ts";
 import { queueNames } from "../graph/queue-name.ts";
 import { plannedQueue, type QueueRow } from "../queues/queue-row.ts";
 import { knownNodes } from "../store/graph-store.ts";
@@ -14,6 +20,8 @@ export const diffQueuesMax = 100_000;
 export interface PlannedAssignment {
   readonly node: Node;
   readonly queue: QueueRow;
+  /** Context of the strategy it belongs to; undefined for a source, which belongs to all. */
+  readonly of: QueueContext | undefined;
   /** Node and queue were there before this submission. */
   readonly isReused: boolean;
   /** The node was there before this submission. */
@@ -29,8 +37,10 @@ export interface DiffPlan {
 }
 
 /**
- * Compares ordered nodes with the global graph. What an earlier try of the same submission added counts as
- * new, so that a retry answers the same.
+ * Compares ordered nodes with the global graph, in contexts of their strategy: each node's own has the pins of its cone.
+ * What an earlier try of the same submission added counts as new, so that a retry answers the same.
+ *
+ * @throws {QmtlError} GRAPH_TOO_LARGE; CONTEXT_INCOMPLETE when a source is not pinned.
  */
 export async function planDiff(
   db: Queryable,
@@ -38,9 +48,11 @@ export async function planDiff(
   contexts: readonly QueueContext[],
   submissionId: string,
 ): Promise<DiffPlan> {
+  const cones = coneOfEach(nodes);
   const wanted = nodes.flatMap((node) => {
-    const of = isSourceNode(node) ? [sourceContext] : contexts;
-    return of.map((context) => ({ node, context, queue: plannedQueue(node, context) }));
+    if (isSourceNode(node)) return [wantedQueue(node, sourceContext, undefined)];
+    const cone = cones.get(node.nodeId)!;
+    return contexts.map((of) => wantedQueue(node, nodeContext(of, cone), of));
   });
   if (wanted.length > diffQueuesMax) {
     const message = `${wanted.length} queues wanted by one diff, at most ${diffQueuesMax}`;
@@ -59,11 +71,12 @@ export async function planDiff(
     wanted.filter(({ queue }) => !there.has(queue.computeKey)),
   );
   const isOwn = (by: string): boolean => submissionId !== "" && by === submissionId;
-  const assignments = wanted.map(({ node, queue }): PlannedAssignment => {
+  const assignments = wanted.map(({ node, queue, of }): PlannedAssignment => {
     const known = there.get(queue.computeKey);
     const nodeBy = nodesThere.get(node.nodeId);
     return {
       node,
+      of,
       queue: known?.queue ?? named.get(queue.computeKey)!,
       isReused: known !== undefined && !isOwn(known.submissionId),
       isNodeKnown: nodeBy !== undefined && !isOwn(nodeBy),
@@ -73,10 +86,21 @@ export async function planDiff(
   return { assignments, newNodes, newQueues: [...named.values()] };
 }
 
+interface WantedQueue {
+  readonly node: Node;
+  readonly context: QueueContext;
+  readonly queue: Omit<QueueRow, "name">;
+  readonly of: QueueContext | undefined;
+}
+
+function wantedQueue(node: Node, context: QueueContext, of: QueueContext | undefined): WantedQueue {
+  return { node, context, queue: plannedQueue(node, context), of };
+}
+
 /** Gives each new queue the first of its names that nobody has. */
 async function nameQueues(
   db: Queryable,
-  wanted: readonly { node: Node; context: QueueContext; queue: Omit<QueueRow, "name"> }[],
+  wanted: readonly WantedQueue[],
 ): Promise<Map<string, QueueRow>> {
   const named = new Map<string, QueueRow>();
   const given = new Set<string>();

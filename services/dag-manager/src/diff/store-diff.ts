@@ -1,8 +1,8 @@
 import type { QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { appendControlEvent, worldTopicKey } from "@qmtl/service-kit/control";
 import type { Tx } from "@qmtl/service-kit/db";
-import { isSameContext, type QueueContext } from "../graph/queue-context.ts";
-import { queueDescriptor } from "../queues/queue-row.ts";
+import type { QueueContext } from "../graph/queue-context.ts";
+import { type QueueRow, queueDescriptor } from "../queues/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
 import { insertNodes, insertSentinel, tieNodes } from "../store/graph-store.ts";
 import { insertQueues } from "../store/queue-store.ts";
@@ -34,19 +34,22 @@ export async function storeDiff(
   const nodeIds = [...new Set(plan.assignments.map(({ node }) => node.nodeId))];
   const tied = await tieNodes(tx, strategyId, nodeIds);
   await insertSentinel(tx, origin, nowMs);
+  const inForceAnew: QueueRow[] = [];
   for (const context of [...contexts].sort(byWorld)) {
     const isSwapping = await hasOpenSwap(tx, strategyId, context.worldId);
     const isMoved = !isSwapping && (await setCurrentContext(tx, strategyId, context, nowMs));
     const isAdded = plan.newQueues.some((queue) => queue.context.worldId === context.worldId);
     if (!isMoved && !isAdded && tied === 0) continue;
     const queues = plan.assignments
-      .filter(({ queue }) => queue.isSource || isSameContext(queue.context, context))
-      .map(({ queue }) => queueDescriptor(queue));
-    await tellWorld(tx, context.worldId, strategyId, queues, nowMs);
+      .filter(({ of }) => of === undefined || of === context)
+      .map(({ queue }) => queue);
+    inForceAnew.push(...queues.filter(({ isSource }) => !isSource));
+    await tellWorld(tx, context.worldId, strategyId, queues.map(queueDescriptor), nowMs);
   }
   const queries = plan.assignments.map(({ node }) => node).filter((node) => node.tagQuery);
   const worldIds = contexts.map(({ worldId }) => worldId);
-  await tellTagQueries(tx, queries, worldIds, plan.newQueues, nowMs);
+  const newSources = plan.newQueues.filter(({ isSource }) => isSource);
+  await tellTagQueries(tx, queries, worldIds, [...newSources, ...inForceAnew], nowMs);
 }
 
 /** Tells the queues of a strategy in the context that is in force in its world. */

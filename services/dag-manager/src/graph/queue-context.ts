@@ -5,14 +5,27 @@ import {
   type ComputeContextSchema,
   ExecutionDomain,
 } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { computeKey, globalPartition, parseNodeId, sourceComputeKey } from "@qmtl/sdk/canonical";
+import {
+  asOfNone,
+  asOfPins,
+  computeKey,
+  dataOfCone,
+  globalPartition,
+  type PinnedData,
+  parseNodeId,
+  type SourceCone,
+  sourceComputeKey,
+  unpinnedSources,
+} from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
-/** The part of a compute context that makes a key. Source nodes have world, domain and as-of `""`. */
-export interface QueueContext {
+/**
+ * A compute context: of a strategy, with all its pins, or of a node, with those of its cone. All but the pins makes the
+ * key. Source nodes have world, domain and as-of `""`.
+ */
+export interface QueueContext extends PinnedData {
   readonly worldId: string;
   readonly domain: "" | "backtest" | "dryrun" | "live" | "shadow";
-  readonly asOf: string;
   readonly partition: string;
 }
 
@@ -21,6 +34,7 @@ export const sourceContext: QueueContext = {
   worldId: "",
   domain: "",
   asOf: "",
+  pins: {},
   partition: globalPartition,
 };
 
@@ -41,10 +55,10 @@ const domainNumbers: Readonly<Record<QueueContext["domain"], ExecutionDomain>> =
 };
 
 /**
- * A context as asked for: an unspecified domain reads as backtest, an empty partition as `global`; live
- * and shadow have no as-of.
+ * A context as asked for: an unspecified domain reads as backtest, an empty partition as `global`. Its as-of is made
+ * from its pins; without pins it is the text that was given, or `none`. Live and shadow have neither.
  *
- * @throws {QmtlError} CONTEXT_INCOMPLETE without a world.
+ * @throws {QmtlError} CONTEXT_INCOMPLETE without a world; INVALID_FIELD for a source that is pinned twice.
  */
 export function queueContext(context: ComputeContext, field: string): QueueContext {
   if (context.worldId === "") {
@@ -53,17 +67,50 @@ export function queueContext(context: ComputeContext, field: string): QueueConte
     });
   }
   const domain = domainNames[context.executionDomain] ?? "backtest";
-  const asOf = domain === "live" || domain === "shadow" ? "" : context.asOf;
   const partition = context.partition === "" ? globalPartition : context.partition;
-  return { worldId: context.worldId, domain, asOf, partition };
+  const data = domain === "live" || domain === "shadow" ? noData : dataOf(context, field);
+  return { worldId: context.worldId, domain, partition, ...data };
 }
 
-/** The context as a message. */
+const noData: PinnedData = { asOf: "", pins: {} };
+
+function dataOf(context: ComputeContext, field: string): PinnedData {
+  const pins = Object.fromEntries(context.pins.map((pin) => [pin.source, pin.fingerprint]));
+  if (Object.keys(pins).length < context.pins.length) {
+    throw new QmtlError("INVALID_FIELD", "a compute context pins a source twice", {
+      fields: [{ field: `${field}.pins`, description: "names a source twice" }],
+    });
+  }
+  if (context.pins.length > 0) return { asOf: asOfPins(pins), pins };
+  return { asOf: context.asOf === "" ? asOfNone : context.asOf, pins };
+}
+
+/**
+ * The context of a node of a strategy: world, domain and partition of the strategy's, with what the node's cone may see.
+ *
+ * @throws {QmtlError} CONTEXT_INCOMPLETE when a source of the cone is not pinned.
+ */
+export function nodeContext(of: QueueContext, cone: SourceCone): QueueContext {
+  const [unpinned] = unpinnedSources(of, cone);
+  if (unpinned !== undefined) {
+    const message = `the context in world ${of.worldId} does not pin source ${unpinned}`;
+    throw new QmtlError("CONTEXT_INCOMPLETE", message, {
+      fields: [{ field: "contexts.pins", description: `has no entry for ${unpinned}` }],
+      metadata: { source: unpinned },
+    });
+  }
+  return { ...of, ...dataOfCone(of, cone) };
+}
+
+/** The context as a message; its pins ordered by source. */
 export function contextMessage(
   context: QueueContext,
 ): MessageInitShape<typeof ComputeContextSchema> {
   const { worldId, domain, asOf, partition } = context;
-  return { worldId, executionDomain: domainNumbers[domain], asOf, partition };
+  const pins = Object.entries(context.pins)
+    .map(([source, fingerprint]) => ({ source, fingerprint }))
+    .sort((a, b) => (a.source < b.source ? -1 : 1));
+  return { worldId, executionDomain: domainNumbers[domain], asOf, partition, pins };
 }
 
 /** Reads the stored name of a domain. */
@@ -73,7 +120,13 @@ export function domainOf(name: string): QueueContext["domain"] {
 
 export function isSameContext(a: QueueContext, b: QueueContext): boolean {
   const isSameWorld = a.worldId === b.worldId && a.partition === b.partition;
-  return isSameWorld && a.domain === b.domain && a.asOf === b.asOf;
+  return isSameWorld && a.domain === b.domain && a.asOf === b.asOf && areSamePins(a, b);
+}
+
+function areSamePins(a: QueueContext, b: QueueContext): boolean {
+  const pins = Object.entries(a.pins);
+  if (pins.length !== Object.keys(b.pins).length) return false;
+  return pins.every(([source, fingerprint]) => b.pins[source] === fingerprint);
 }
 
 /** A pure source node: its rows are shared by all worlds. */
@@ -81,7 +134,7 @@ export function isSourceNode(node: Node): boolean {
   return node.source !== undefined && node.inputs.length === 0;
 }
 
-/** The compute key of a node in a context; of a source node, whatever the context. */
+/** The compute key of a node in its own context; of a source node, whatever the context. */
 export function computeKeyOf(node: Node, context: QueueContext): string {
   const nodeId = parseNodeId(node.nodeId, "node_id");
   if (isSourceNode(node) || context.domain === "") return sourceComputeKey(nodeId);

@@ -24,7 +24,7 @@ async function waitFor(dag: TestDag, sessionId: string, build = "b1") {
 }
 
 async function candidates(dag: TestDag): Promise<number> {
-  const { queues } = await dag.queues.getQueueStats({ computeKeys: [close] });
+  const { queues } = await dag.queues.listQueueStats({ computeKeys: [close] });
   return queues[0]!.candidates;
 }
 

@@ -14,7 +14,7 @@ const bars = sourceKeyOf("bars");
 const [computing, feeding] = [["observe", "compute"] as const, ["observe", "feed"] as const];
 
 async function holder(dag: TestDag, computeKey: string): Promise<string> {
-  const { queues } = await dag.queues.getQueueStats({ computeKeys: [computeKey] });
+  const { queues } = await dag.queues.listQueueStats({ computeKeys: [computeKey] });
   return queues[0]!.holderSessionId;
 }
 

@@ -59,7 +59,13 @@ export async function feedHolds(
   return new Map(rows.map((row) => [row.source, row.until_ms]));
 }
 
-export function foldOfHead(head: HeadRow): FoldState {
+/** Columns of a head that its fold is made of. */
+export type FoldColumns = Pick<
+  HeadRow,
+  "epoch" | "next_seq" | "next_row" | "known_at_ms" | "watermark_ms" | "is_ended"
+>;
+
+export function foldOfHead(head: FoldColumns): FoldState {
   return {
     epoch: head.epoch,
     seq: head.next_seq,

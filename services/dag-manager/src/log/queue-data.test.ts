@@ -1,5 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ReleaseReason } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { ConsumeRequestSchema } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import {
@@ -135,8 +135,10 @@ describeEachDatabase("queue data", (databases) => {
     const knownAtMs = firstBucketEndMs + 4 * 86_400_000;
     expect(results[0]!.state).toMatchObject({ epoch: 1n, nextSeq: 5n, nextRow: 5n, knownAtMs });
     expect(results[0]!.state?.watermarkMs).toBeUndefined();
-    const { queues } = await dag.queues.getQueueStats({ computeKeys: [close] });
-    expect(queues[0]).toMatchObject({ nextSeq: 5n, voidRecords: 5n, holderSessionId: "s1" });
+    const { queues } = await dag.queues.listQueueStats({ computeKeys: [close] });
+    expect(queues[0]).toMatchObject({ voidRecords: 5n, holderSessionId: "s1" });
+    expect(queues[0]!.state).toEqual(results[0]!.state);
+    expect(timestampMs(queues[0]!.lastBucketEndTime!)).toBe(knownAtMs);
   });
 
   test("a run that overlaps what is there is taken from where the log ends", async () => {

@@ -3,33 +3,50 @@ import type {
   ListQueuesByTagRequest,
   ListQueuesByTagResponseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { Queryable } from "@qmtl/service-kit/db";
-import { queueContext } from "../graph/queue-context.ts";
-import { queuesByTag } from "../store/queue-store.ts";
+import {
+  cutPage,
+  makePageToken,
+  type PageFilters,
+  pageSizeOf,
+  readPageToken,
+} from "@qmtl/service-kit";
+import type { DagStore } from "../dag-store.ts";
+import { contextMessage, type QueueContext, queueContext } from "../graph/queue-context.ts";
+import { countIncompatible, queuesByTag } from "../store/tag-match-store.ts";
 import { queueDescriptor } from "./queue-row.ts";
 
-const pageDefault = 100;
-
-/** Queues whose tags match, ordered by name; a page token is the last name of the page before. */
+/**
+ * Queues whose tags match and whose context does not conflict with the one asked for, ordered by name.
+ *
+ * @throws {QmtlError} PAGE_TOKEN_INVALID; CONTEXT_INCOMPLETE for a context without a world.
+ */
 export async function listQueuesByTag(
-  db: Queryable,
+  { db, clock }: Pick<DagStore, "db" | "clock">,
   request: ListQueuesByTagRequest,
 ): Promise<MessageInitShape<typeof ListQueuesByTagResponseSchema>> {
-  const limit = request.pageSize === 0 ? pageDefault : request.pageSize;
-  const { context, query } = request;
-  const match = {
-    tags: query!.tags,
-    matchAll: query!.matchAll,
-    intervalSeconds: Number(request.intervalSeconds),
-    context:
-      context === undefined || context.worldId === ""
-        ? undefined
-        : queueContext(context, "context"),
+  const { query, intervalSeconds } = request;
+  const context =
+    request.context === undefined ? undefined : queueContext(request.context, "context");
+  const { tags, matchAll } = query!;
+  const match = { tags, matchAll, intervalSeconds: Number(intervalSeconds), context };
+  const filters: PageFilters = {
+    method: "QueueService.ListQueuesByTag",
+    tags,
+    matchAll,
+    intervalSeconds,
+    context: contextText(context),
   };
-  const queues = await queuesByTag(db, match, { after: request.pageToken, limit: limit + 1 });
-  const page = queues.slice(0, limit);
-  return {
-    queues: page.map(queueDescriptor),
-    nextPageToken: queues.length > limit ? page.at(-1)!.name : "",
-  };
+  const size = pageSizeOf(request.pageSize);
+  const nowMs = clock.nowMs();
+  const [after] = readPageToken(request.pageToken, filters, ["string"], nowMs) ?? [""];
+  const queues = await queuesByTag(db, match, { after, limit: size + 1 });
+  const { page, nextPageToken } = cutPage(queues, size, ({ name }) =>
+    makePageToken(filters, [name], nowMs),
+  );
+  const incompatibleQueues = context === undefined ? 0 : await countIncompatible(db, match);
+  return { queues: page.map(queueDescriptor), nextPageToken, incompatibleQueues };
+}
+
+function contextText(context: QueueContext | undefined): string {
+  return context === undefined ? "" : JSON.stringify(contextMessage(context));
 }

@@ -1,9 +1,11 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
+  ColumnKind,
   type Node,
   type QueueDescriptor,
   QueueDescriptorSchema,
 } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   computeKeyOf,
   contextMessage,
@@ -11,6 +13,14 @@ import {
   type QueueContext,
   sourceContext,
 } from "../graph/queue-context.ts";
+
+/** Name and kind of one column. */
+export interface QueueColumn {
+  readonly name: string;
+  readonly kind: QueueColumnKind;
+}
+
+export type QueueColumnKind = "f64" | "bytes";
 
 /** A queue: where the output of one compute key lies. */
 export interface QueueRow {
@@ -20,14 +30,11 @@ export interface QueueRow {
   readonly context: QueueContext;
   readonly isSource: boolean;
   readonly intervalSeconds: number;
-  readonly columns: number;
+  readonly columns: readonly QueueColumn[];
   readonly tags: readonly string[];
   readonly source: string;
-  /** "log" or "kafka". */
-  readonly transport: string;
-  readonly topic: string;
-  readonly partition: number;
-  readonly directPublish: boolean;
+  /** Records are accepted only through a gateway. */
+  readonly gatewayOnly: boolean;
 }
 
 /** The queue of a node in a context, without its name. Replay sources publish through a gateway only. */
@@ -39,15 +46,25 @@ export function plannedQueue(node: Node, context: QueueContext): Omit<QueueRow, 
     context: isSource ? sourceContext : context,
     isSource,
     intervalSeconds: Number(node.intervalSeconds),
-    columns: node.columns,
+    columns: node.columns.map(({ name, kind }) => ({ name, kind: columnKindName(kind, node) })),
     tags: node.tags,
     source: node.source?.source ?? "",
-    transport: "log",
-    topic: "",
-    partition: 0,
-    directPublish: !isReplayAdapter(node.source?.adapter ?? ""),
+    gatewayOnly: isReplayAdapter(node.source?.adapter ?? ""),
   };
 }
+
+function columnKindName(kind: ColumnKind, node: Node): QueueColumnKind {
+  if (kind === ColumnKind.F64) return "f64";
+  if (kind === ColumnKind.BYTES) return "bytes";
+  throw new QmtlError("INVALID_FIELD", `node ${node.nodeId} has a column of no known kind`, {
+    fields: [{ field: "graph.nodes.columns.kind", description: "must be F64 or BYTES" }],
+  });
+}
+
+const columnKinds: Readonly<Record<QueueColumnKind, ColumnKind>> = {
+  f64: ColumnKind.F64,
+  bytes: ColumnKind.BYTES,
+};
 
 /** An adapter whose rows pass a barrier. */
 export function isReplayAdapter(adapter: string): boolean {
@@ -59,13 +76,11 @@ export function queueDescriptor(queue: QueueRow): QueueDescriptor {
     computeKey: queue.computeKey,
     nodeId: queue.nodeId,
     queue: queue.name,
-    transport: queue.transport,
-    topic: queue.topic,
-    partition: queue.partition,
-    directPublish: queue.directPublish,
+    location: { case: "log", value: {} },
+    gatewayOnly: queue.gatewayOnly,
     context: contextMessage(queue.context),
     intervalSeconds: BigInt(queue.intervalSeconds),
-    columns: queue.columns,
+    columns: queue.columns.map(({ name, kind }) => ({ name, kind: columnKinds[kind] })),
     tags: [...queue.tags],
     source: queue.source,
   };

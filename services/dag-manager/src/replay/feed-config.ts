@@ -12,8 +12,8 @@ export interface SourceEntry {
   readonly until: string | null;
 }
 
-/** Before any bar: the earliest time a `Date` can hold. */
-const beforeAllMs = -8_640_000_000_000_000;
+/** Before any bar: the earliest time the contract can state, the begin of year 1. */
+const beforeAllMs = -62_135_596_800_000;
 const dayMs = 86_400_000;
 
 /**

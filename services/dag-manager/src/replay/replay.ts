@@ -1,94 +1,167 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type {
-  AdvanceReplayRequest,
-  AdvanceReplayResponseSchema,
-  CreateReplayRunnerRequest,
-  CreateReplayRunnerResponseSchema,
+  AdvanceFeedRequest,
   DeleteReplayRunnerRequest,
-  GetReplayResponseSchema,
+  FeedScope,
+  ListFeedsRequest,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { failpoints } from "@qmtl/service-kit";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import {
+  type CallContext,
+  cutPage,
+  failpoints,
+  makePageToken,
+  type PageFilters,
+  pageSizeOf,
+  readPageToken,
+  type SessionScope,
+} from "@qmtl/service-kit";
+import type { Queryable } from "@qmtl/service-kit/db";
 import type { DagStore } from "../dag-store.ts";
 import {
   addRunner,
   advanceFeed,
-  type FeedState,
-  feedRunners,
-  feedState,
-  type RunnerRow,
+  type FeedMessage,
+  feedNames,
+  feedStates,
+  lockFeeds,
   removeRunner,
+  runnerSources,
   tellFeed,
+  worldFeeds,
 } from "../store/replay-store.ts";
 
-/** Moves the hold of a feed forward; a time that is not later changes nothing. */
-export async function advanceReplay(
+/** Last moment the contract can state: the end of year 9999. */
+const timeMsMax = 253_402_300_799_999;
+const timeMsMin = -62_135_596_800_000;
+
+/**
+ * Moves the hold of feeds forward, all in one transaction; a time that is not later changes nothing.
+ *
+ * @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD for a time that cannot be.
+ */
+export async function advanceFeeds(
   store: DagStore,
-  request: AdvanceReplayRequest,
-): Promise<MessageInitShape<typeof AdvanceReplayResponseSchema>> {
-  const { source } = request;
-  const untilMs = request.toEnd ? null : Number(request.untilMs);
-  const state = await store.write(async (tx) => {
-    const isMoved = await advanceFeed(tx, source, untilMs);
-    if (isMoved) await tellFeed(tx, source, store.clock.nowMs());
+  request: AdvanceFeedRequest,
+): Promise<{ feeds: FeedMessage[] }> {
+  const { to } = request;
+  const untilMs = to.case === "untilTime" ? timeMsOf(to.value, "until_time") : null;
+  const feeds = await store.write(async (tx) => {
+    const sources = await sourcesIn(tx, request.scope);
+    await lockFeeds(tx, sources);
+    for (const source of sources) {
+      const isMoved = await advanceFeed(tx, source, untilMs);
+      if (isMoved) await tellFeed(tx, source, store.clock.nowMs());
+    }
     await failpoints.hit("dag.advance.before_commit");
-    return feedState(tx, source);
+    return feedStates(tx, sources);
   });
   store.changed();
-  return standing(state);
+  return { feeds };
 }
 
 /**
- * Where a feed stands, as far as the graph's store knows: hold, last row, runner set. Which rows the runners
- * have ended is known to the barrier's owner alone, so `settled` is false and `ended_row` 0 here.
+ * Where feeds stand, as far as the graph's store knows: hold, last row, runner sets. Which rows the runners have ended
+ * is known to the barrier's owner alone, so `settled` is false and `ended_row` −1 here.
+ *
+ * @throws {QmtlError} SOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.
  */
-export async function getReplay(
+export async function listFeeds(
   store: DagStore,
-  source: string,
-): Promise<MessageInitShape<typeof GetReplayResponseSchema>> {
-  const state = await feedState(store.db, source);
-  const runners = await feedRunners(store.db, source);
-  return { ...standing(state), runners: runners.map(runnerMessage), ended: state.isEnded };
+  request: ListFeedsRequest,
+): Promise<{ feeds: FeedMessage[]; nextPageToken: string }> {
+  const { db, clock } = store;
+  const { scope, pageSize, pageToken } = request;
+  const filters: PageFilters = {
+    method: "QueueService.ListFeeds",
+    scope: scope?.scope.case ?? "",
+    of: scope?.scope.value ?? "",
+  };
+  const size = pageSizeOf(pageSize);
+  const [after] = readPageToken(pageToken, filters, ["string"], clock.nowMs()) ?? [""];
+  const all = scope === undefined ? await feedNames(db) : await sourcesIn(db, scope);
+  const rest = all.filter((source) => source > after);
+  const { page, nextPageToken } = cutPage(rest, size, (source) =>
+    makePageToken(filters, [source], clock.nowMs()),
+  );
+  return { feeds: await feedStates(db, page), nextPageToken };
 }
 
-/** Enters a warm runner, counted from the feed's next row. */
+/** Enters a session into the runner sets of feeds, counted from the next row of each. */
 export async function createReplayRunner(
   store: DagStore,
-  request: CreateReplayRunnerRequest,
-): Promise<MessageInitShape<typeof CreateReplayRunnerResponseSchema>> {
-  const { source } = request;
-  const { sessionId, worldId, strategyIds } = request.runner!;
-  const runners = await store.write(async (tx) => {
+  session: SessionScope,
+  sources: readonly string[],
+): Promise<{ feeds: FeedMessage[] }> {
+  const { sessionId, worldId, strategyIds } = session;
+  const ordered = sources.toSorted(byText);
+  const feeds = await store.write(async (tx) => {
     const nowMs = store.clock.nowMs();
-    const isAdded = await addRunner(tx, source, { sessionId, worldId, strategyIds }, nowMs);
-    if (isAdded) await tellFeed(tx, source, nowMs);
-    return feedRunners(tx, source);
+    await lockFeeds(tx, ordered);
+    for (const source of ordered) {
+      const isAdded = await addRunner(tx, source, { sessionId, worldId, strategyIds }, nowMs);
+      if (isAdded) await tellFeed(tx, source, nowMs);
+    }
+    return feedStates(tx, ordered);
   });
   store.changed();
-  return { runner: runnerMessage(runners.find((runner) => runner.sessionId === sessionId)!) };
+  return { feeds };
 }
 
-/** Takes a runner out of the set of a feed. */
+/**
+ * Takes a session out of the runner sets of feeds, of all without names; which session it was. A call without a ticket
+ * names it.
+ *
+ * @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD when the session is not clear.
+ */
 export async function deleteReplayRunner(
   store: DagStore,
   request: DeleteReplayRunnerRequest,
-): Promise<void> {
-  const { source, sessionId } = request;
+  { session }: CallContext,
+): Promise<string> {
+  const sessionId = leavingSession(request, session);
   await store.write(async (tx) => {
-    const isRemoved = await removeRunner(tx, source, sessionId);
-    if (isRemoved) await tellFeed(tx, source, store.clock.nowMs());
+    const named = request.sources.toSorted(byText);
+    const sources = named.length === 0 ? await runnerSources(tx, sessionId) : named;
+    await lockFeeds(tx, sources);
+    for (const source of sources) {
+      const isRemoved = await removeRunner(tx, source, sessionId);
+      if (isRemoved) await tellFeed(tx, source, store.clock.nowMs());
+    }
   });
   store.changed();
+  return sessionId;
 }
 
-function standing(state: FeedState) {
-  return {
-    ...(state.untilMs === null ? {} : { untilMs: BigInt(state.untilMs) }),
-    passedRow: BigInt(state.passedRow),
-    passedBucketEndMs: BigInt(Math.trunc(state.passedBucketEndMs)),
-  };
+function leavingSession(
+  { sessionId }: DeleteReplayRunnerRequest,
+  session: SessionScope | undefined,
+): string {
+  if ((session === undefined) !== (sessionId === "")) return session?.sessionId ?? sessionId;
+  const description =
+    session === undefined ? "is needed without a ticket" : "is for calls without a ticket";
+  throw new QmtlError("INVALID_FIELD", `session_id ${description}`, {
+    fields: [{ field: "session_id", description }],
+  });
 }
 
-function runnerMessage(runner: RunnerRow) {
-  const { sessionId, worldId, strategyIds, fromRow } = runner;
-  return { sessionId, worldId, strategyIds: [...strategyIds], fromRow: BigInt(fromRow) };
+/** Feeds of a scope, ordered. Which exist is looked at when they are locked or read. */
+async function sourcesIn(db: Queryable, scope: FeedScope | undefined): Promise<string[]> {
+  if (scope?.scope.case === "source") return [scope.scope.value];
+  if (scope?.scope.case === "worldId") return worldFeeds(db, scope.scope.value);
+  throw new QmtlError("INVALID_FIELD", "the scope names neither a source nor a world", {
+    fields: [{ field: "scope", description: "must name a source or a world" }],
+  });
+}
+
+function timeMsOf(time: Timestamp, field: string): number {
+  const ms = timestampMs(time);
+  if (ms >= timeMsMin && ms <= timeMsMax) return ms;
+  throw new QmtlError("INVALID_FIELD", `${field} is not within the years 1 to 9999`, {
+    fields: [{ field, description: "must be within the years 1 to 9999" }],
+  });
+}
+
+function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

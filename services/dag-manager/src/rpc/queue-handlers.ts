@@ -1,4 +1,4 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
@@ -12,13 +12,13 @@ import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messag
 import { renewLeases } from "../leases/renew-leases.ts";
 import { type SessionRights, sessionOf } from "../leases/session-rights.ts";
 import { listQueuesByTag } from "../queues/list-queues.ts";
-import { queueStats } from "../queues/queue-stats.ts";
+import { listQueueStats } from "../queues/queue-stats.ts";
 import { getSnapshots, putSnapshots } from "../queues/snapshots.ts";
 import {
-  advanceReplay,
+  advanceFeeds,
   createReplayRunner,
   deleteReplayRunner,
-  getReplay,
+  listFeeds,
 } from "../replay/replay.ts";
 import type { SwapDesk } from "../swap/swap-desk.ts";
 
@@ -31,7 +31,7 @@ export interface QueuePorts {
   readonly leadership: Leadership;
 }
 
-/** Who computes what, feeds, and changes of context. ReportDivergence is left out. */
+/** Who computes what, feeds, and changes of context. */
 export function queueHandlers(ports: QueuePorts): ServedService {
   return serve(QueueService, {
     ...reads(ports),
@@ -43,10 +43,10 @@ export function queueHandlers(ports: QueuePorts): ServedService {
 
 function reads({ store, desk }: QueuePorts): Handlers<typeof QueueService> {
   return {
-    listQueuesByTag: (request) => listQueuesByTag(store.db, request),
-    getQueueStats: (request) => queueStats(store.db, desk, request),
+    listQueuesByTag: (request) => listQueuesByTag(store, request),
+    listQueueStats: (request) => listQueueStats(store, desk, request),
     getSnapshots: (request) => getSnapshots(store, request.computeKeys),
-    getReplay: (request) => getReplay(store, request.source),
+    listFeeds: (request) => listFeeds(store, request),
   };
 }
 
@@ -84,18 +84,17 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
 
 function replay({ store, swaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
   return {
-    async advanceReplay(request) {
+    async advanceFeed(request) {
       mustLead(leadership);
-      return advanceReplay(store, request);
+      return advanceFeeds(store, request);
     },
-    async createReplayRunner(request) {
+    async createReplayRunner(request, context) {
       mustLead(leadership);
-      return createReplayRunner(store, request);
+      return createReplayRunner(store, sessionOf(context), request.sources);
     },
-    async deleteReplayRunner(request) {
+    async deleteReplayRunner(request, context) {
       mustLead(leadership);
-      await deleteReplayRunner(store, request);
-      await swaps.lose(request.sessionId);
+      await swaps.lose(await deleteReplayRunner(store, request, context));
       return {};
     },
   };
@@ -106,11 +105,12 @@ function swaps({ swaps: desk, leadership }: QueuePorts): Handlers<typeof QueueSe
     async openContext(request, { signal }) {
       mustLead(leadership);
       const to = queueContext(request.context!, "context");
-      return desk.open(request.strategyId, to, request.waitMs, signal);
+      const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
+      return desk.open(request.strategyId, to, waitMs, signal);
     },
-    async ackSwap(request) {
+    async answerSwap(request, context) {
       mustLead(leadership);
-      return { swap: await desk.ack(request) };
+      return { swap: await desk.answer(sessionOf(context), request.answer!) };
     },
   };
 }

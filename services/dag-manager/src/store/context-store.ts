@@ -5,6 +5,7 @@ interface ContextRow {
   world_id: string;
   execution_domain: string;
   as_of: string;
+  pins: Record<string, string>;
   partition: string;
 }
 
@@ -15,7 +16,7 @@ export async function currentContext(
   worldId: string,
 ): Promise<QueueContext | undefined> {
   const [row] = await db.query<ContextRow>(
-    `select world_id, execution_domain, as_of, partition from dag.strategy_context
+    `select world_id, execution_domain, as_of, pins, partition from dag.strategy_context
      where strategy_id = $1 and world_id = $2 and is_current`,
     [strategyId, worldId],
   );
@@ -30,11 +31,11 @@ export async function setCurrentContext(
   context: QueueContext,
   nowMs: number,
 ): Promise<boolean> {
-  const { worldId, domain, asOf, partition } = context;
-  const key = [strategyId, worldId, domain, asOf, partition];
+  const { worldId, domain, asOf, pins, partition } = context;
+  const key = [strategyId, worldId, domain, asOf, partition, JSON.stringify(pins)];
   const [found] = await tx.query(
     `select 1 as one from dag.strategy_context where is_current and strategy_id = $1 and world_id = $2
-       and execution_domain = $3 and as_of = $4 and partition = $5`,
+       and execution_domain = $3 and as_of = $4 and partition = $5 and pins = $6::jsonb`,
     key,
   );
   if (found !== undefined) return false;
@@ -44,9 +45,10 @@ export async function setCurrentContext(
   );
   await tx.query(
     `insert into dag.strategy_context
-       (strategy_id, world_id, execution_domain, as_of, partition, is_current, created_ms)
-     values ($1, $2, $3, $4, $5, true, $6)
-     on conflict (strategy_id, world_id, execution_domain, as_of, partition) do update set is_current = true`,
+       (strategy_id, world_id, execution_domain, as_of, partition, pins, is_current, created_ms)
+     values ($1, $2, $3, $4, $5, $6::jsonb, true, $7)
+     on conflict (strategy_id, world_id, execution_domain, as_of, partition)
+       do update set is_current = true, pins = excluded.pins`,
     [...key, nowMs],
   );
   return true;
@@ -57,6 +59,7 @@ export function contextFromRow(row: ContextRow): QueueContext {
     worldId: row.world_id,
     domain: row.world_id === "" ? "" : domainOf(row.execution_domain),
     asOf: row.as_of,
+    pins: row.pins,
     partition: row.partition,
   };
 }

@@ -30,17 +30,16 @@ export async function insertNodes(
       node_type: node.nodeType,
       interval_seconds: Number(node.intervalSeconds),
       tags: node.tags,
-      columns: node.columns,
       source: node.source?.source ?? "",
       encoded: Buffer.from(toBinary(NodeSchema, node)).toString("base64"),
     }));
     await tx.query(
       `insert into dag.node
-         (node_id, node_type, interval_seconds, tags, columns, source, encoded, submission_id, created_ms)
-       select n.node_id, n.node_type, n.interval_seconds, n.tags, n.columns, n.source,
+         (node_id, node_type, interval_seconds, tags, source, encoded, submission_id, created_ms)
+       select n.node_id, n.node_type, n.interval_seconds, n.tags, n.source,
               decode(n.encoded, 'base64'), $2, $3
        from jsonb_to_recordset($1::jsonb) as n(node_id text, node_type text, interval_seconds bigint,
-              tags text[], columns integer, source text, encoded text)`,
+              tags text[], source text, encoded text)`,
       [JSON.stringify(batch), submissionId, nowMs],
     );
   }

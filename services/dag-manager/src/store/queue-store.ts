@@ -1,6 +1,5 @@
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import type { QueueContext } from "../graph/queue-context.ts";
-import type { QueueRow } from "../queues/queue-row.ts";
+import type { QueueColumn, QueueRow } from "../queues/queue-row.ts";
 import { contextFromRow } from "./context-store.ts";
 
 /** Queues written by one statement. */
@@ -13,23 +12,20 @@ export interface StoredQueue {
   world_id: string;
   execution_domain: string;
   as_of: string;
+  pins: Record<string, string>;
   partition: string;
   is_source: boolean;
   interval_seconds: number;
-  columns: number;
+  columns: QueueColumn[];
   tags: string[];
   source: string;
-  transport: string;
-  topic: string;
-  partition_number: number;
-  direct_publish: boolean;
+  gateway_only: boolean;
   submission_id: string;
 }
 
 /** Columns of `StoredQueue`, of a table named q. */
-export const queueColumns = `q.compute_key, q.node_id, q.name, q.world_id, q.execution_domain, q.as_of, q.partition,
-  q.is_source, q.interval_seconds, q.columns, q.tags, q.source, q.transport, q.topic, q.partition_number,
-  q.direct_publish, q.submission_id`;
+export const queueColumns = `q.compute_key, q.node_id, q.name, q.world_id, q.execution_domain, q.as_of, q.pins, q.partition,
+  q.is_source, q.interval_seconds, q.columns, q.tags, q.source, q.gateway_only, q.submission_id`;
 
 export function queueFromRow(row: StoredQueue): QueueRow {
   return {
@@ -42,10 +38,7 @@ export function queueFromRow(row: StoredQueue): QueueRow {
     columns: row.columns,
     tags: row.tags,
     source: row.source,
-    transport: row.transport,
-    topic: row.topic,
-    partition: row.partition_number,
-    directPublish: row.direct_publish,
+    gatewayOnly: row.gateway_only,
   };
 }
 
@@ -90,30 +83,26 @@ export async function insertQueues(
       world_id: queue.context.worldId,
       execution_domain: queue.context.domain,
       as_of: queue.context.asOf,
+      pins: queue.context.pins,
       partition: queue.context.partition,
       is_source: queue.isSource,
       interval_seconds: queue.intervalSeconds,
       columns: queue.columns,
       tags: queue.tags,
       source: queue.source,
-      transport: queue.transport,
-      topic: queue.topic,
-      partition_number: queue.partition,
-      direct_publish: queue.directPublish,
+      gateway_only: queue.gatewayOnly,
     }));
     await tx.query(
-      `insert into dag.queue (compute_key, node_id, name, world_id, execution_domain, as_of, partition, is_source,
-         interval_seconds, columns, tags, source, transport, topic, partition_number, direct_publish,
-         submission_id, created_ms)
+      `insert into dag.queue (compute_key, node_id, name, world_id, execution_domain, as_of, pins, partition,
+         is_source, interval_seconds, columns, tags, source, gateway_only, submission_id, created_ms)
        select q.*, $2, $3 from jsonb_to_recordset($1::jsonb) as q(compute_key text, node_id text, name text,
-         world_id text, execution_domain text, as_of text, partition text, is_source boolean,
-         interval_seconds bigint, columns integer, tags text[], source text, transport text, topic text,
-         partition_number integer, direct_publish boolean)`,
+         world_id text, execution_domain text, as_of text, pins jsonb, partition text, is_source boolean,
+         interval_seconds bigint, columns jsonb, tags text[], source text, gateway_only boolean)`,
       [JSON.stringify(batch), submissionId, nowMs],
     );
     await tx.query(
       `insert into dag.queue_head (compute_key, columns, source, is_source)
-       select compute_key, columns, source, is_source from dag.queue where compute_key = any($1::text[])`,
+       select compute_key, jsonb_array_length(columns), source, is_source from dag.queue where compute_key = any($1::text[])`,
       [batch.map((queue) => queue.compute_key)],
     );
     await beginAboveFloor(
@@ -130,58 +119,4 @@ async function beginAboveFloor(tx: Tx, keys: readonly string[]): Promise<void> {
      select k, f.floor from dag.restore_floor f, unnest($1::text[]) as k`,
     [keys],
   );
-}
-
-export interface TagMatch {
-  readonly tags: readonly string[];
-  readonly matchAll: boolean;
-  readonly intervalSeconds: number;
-  /** Source queues always match, too. */
-  readonly context: QueueContext | undefined;
-}
-
-/** Queues that match, ordered by name, after the name `after`. */
-export async function queuesByTag(
-  db: Queryable,
-  match: TagMatch,
-  page: { readonly after: string; readonly limit: number },
-): Promise<QueueRow[]> {
-  const { context } = match;
-  const operator = match.matchAll ? "@>" : "&&";
-  const rows = await db.query<StoredQueue>(
-    `select ${queueColumns} from dag.queue q
-     where q.tags ${operator} $1::text[] and q.interval_seconds = $2 and q.name > $3
-       and (q.is_source or ($4::boolean and q.world_id = $5 and q.execution_domain = $6 and q.as_of = $7
-            and q.partition = $8))
-     order by q.name limit $9`,
-    [
-      match.tags,
-      match.intervalSeconds,
-      page.after,
-      context !== undefined,
-      context?.worldId ?? "",
-      context?.domain ?? "",
-      context?.asOf ?? "",
-      context?.partition ?? "",
-      page.limit,
-    ],
-  );
-  return rows.map(queueFromRow);
-}
-
-/** Queues of a world that match, whatever their context, and the source queues that do; ordered by name. */
-export async function queuesByTagInWorld(
-  db: Queryable,
-  match: Omit<TagMatch, "context">,
-  worldId: string,
-  limit: number,
-): Promise<QueueRow[]> {
-  const operator = match.matchAll ? "@>" : "&&";
-  const rows = await db.query<StoredQueue>(
-    `select ${queueColumns} from dag.queue q
-     where q.tags ${operator} $1::text[] and q.interval_seconds = $2 and (q.is_source or q.world_id = $3)
-     order by q.name limit $4`,
-    [match.tags, match.intervalSeconds, worldId, limit],
-  );
-  return rows.map(queueFromRow);
 }

@@ -1,20 +1,24 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendControlEvent, feedTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { FeedConfig } from "../replay/feed-config.ts";
 
+export type FeedMessage = MessageInitShape<typeof FeedStateSchema>;
+
 /** Where a feed stands. */
-export interface FeedState {
+export interface FeedRow {
   readonly source: string;
   /** Null: no hold. */
   readonly untilMs: number | null;
   /** Last row in the log of any of its queues; −1 before the first. */
   readonly passedRow: number;
-  /** Bucket end of the last row; 0 before the first. */
-  readonly passedBucketEndMs: number;
+  /** Bucket end of the last row; null before the first. */
+  readonly passedBucketEndMs: number | null;
   readonly isEnded: boolean;
-  /** Names the feed's data, as its last START did; empty before the first. */
+  /** Data its last START named; empty before the first. */
   readonly fingerprint: string;
 }
 
@@ -44,40 +48,65 @@ export async function ensureFeeds(
   }
 }
 
-/** @throws {QmtlError} SOURCE_NOT_FOUND. */
-export async function feedState(db: Queryable, source: string): Promise<FeedState> {
-  const [row] = await db.query<{
+/** Names of all feeds, ordered. */
+export async function feedNames(db: Queryable): Promise<string[]> {
+  const rows = await db.query<{ source: string }>(
+    `select source from dag.feed order by source collate "C"`,
+  );
+  return rows.map((row) => row.source);
+}
+
+/** Feeds that the strategies in force in a world read, ordered. */
+export async function worldFeeds(db: Queryable, worldId: string): Promise<string[]> {
+  const rows = await db.query<{ source: string }>(
+    `select distinct f.source collate "C" as source from dag.strategy_context c
+       join dag.strategy_node s using (strategy_id)
+       join dag.queue q on q.node_id = s.node_id and q.is_source
+       join dag.feed f on f.source = q.source
+     where c.world_id = $1 and c.is_current order by 1`,
+    [worldId],
+  );
+  return rows.map((row) => row.source);
+}
+
+/** Where feeds stand, ordered by source. @throws {QmtlError} SOURCE_NOT_FOUND for one that is not there. */
+export async function feedRows(db: Queryable, sources: readonly string[]): Promise<FeedRow[]> {
+  const rows = await db.query<{
+    source: string;
     until_ms: number | null;
     passed_row: number | null;
     passed_bucket_end_ms: number | null;
     is_ended: boolean | null;
     fingerprint: string | null;
   }>(
-    `select f.until_ms, max(h.next_row - 1) as passed_row, max(h.last_bucket_end_ms) as passed_bucket_end_ms,
-       bool_or(h.is_ended) as is_ended, max(h.feed_fingerprint) as fingerprint
+    `select f.source, f.until_ms, max(h.next_row - 1) as passed_row,
+       max(h.last_bucket_end_ms) as passed_bucket_end_ms, bool_or(h.is_ended) as is_ended,
+       max(h.feed_fingerprint) as fingerprint
      from dag.feed f left join dag.queue q on q.source = f.source and q.is_source
        left join dag.queue_head h on h.compute_key = q.compute_key and h.epoch > 0
-     where f.source = $1 group by f.source, f.until_ms`,
-    [source],
+     where f.source = any($1::text[]) group by f.source, f.until_ms order by f.source collate "C"`,
+    [sources],
   );
-  if (row === undefined) throw unknownSource(source);
-  return {
-    source,
+  mustHave(
+    sources,
+    rows.map((row) => row.source),
+  );
+  return rows.map((row) => ({
+    source: row.source,
     untilMs: row.until_ms,
     passedRow: row.passed_row ?? -1,
-    passedBucketEndMs: row.passed_bucket_end_ms ?? 0,
+    passedBucketEndMs: row.passed_bucket_end_ms,
     isEnded: row.is_ended ?? false,
     fingerprint: row.fingerprint ?? "",
-  };
+  }));
 }
 
-/** Locks a feed and moves its hold forward; true when it moved. Null lifts it. */
+/** Moves the hold of a feed that is locked forward; true when it moved. Null lifts it. */
 export async function advanceFeed(
   tx: Tx,
   source: string,
   untilMs: number | null,
 ): Promise<boolean> {
-  await lockFeed(tx, source);
   const moved = await tx.query(
     `update dag.feed set until_ms = $2
      where source = $1 and until_ms is not null and ($2::bigint is null or until_ms < $2::bigint)
@@ -87,28 +116,49 @@ export async function advanceFeed(
   return moved.length > 0;
 }
 
-export async function feedRunners(db: Queryable, source: string): Promise<RunnerRow[]> {
+/** Runner sets by feed, ordered by session. */
+export async function feedRunners(
+  db: Queryable,
+  sources: readonly string[],
+): Promise<ReadonlyMap<string, readonly RunnerRow[]>> {
   const rows = await db.query<{
+    source: string;
     session_id: string;
     world_id: string;
     strategy_ids: string[];
     from_row: number;
   }>(
-    `select session_id, world_id, strategy_ids, from_row from dag.replay_runner
-     where source = $1 order by session_id`,
-    [source],
+    `select source, session_id, world_id, strategy_ids, from_row from dag.replay_runner
+     where source = any($1::text[]) order by session_id`,
+    [sources],
   );
-  return rows.map((row) => ({
-    sessionId: row.session_id,
-    worldId: row.world_id,
-    strategyIds: row.strategy_ids,
-    fromRow: row.from_row,
-  }));
+  const sets = new Map<string, RunnerRow[]>();
+  for (const row of rows) {
+    const runner = {
+      sessionId: row.session_id,
+      worldId: row.world_id,
+      strategyIds: row.strategy_ids,
+      fromRow: row.from_row,
+    };
+    const set = sets.get(row.source);
+    if (set === undefined) sets.set(row.source, [runner]);
+    else set.push(runner);
+  }
+  return sets;
+}
+
+/** Feeds a session is in the runner set of, ordered. */
+export async function runnerSources(db: Queryable, sessionId: string): Promise<string[]> {
+  const rows = await db.query<{ source: string }>(
+    `select source from dag.replay_runner where session_id = $1 order by source collate "C"`,
+    [sessionId],
+  );
+  return rows.map((row) => row.source);
 }
 
 /**
- * Enters a runner, counted from the feed's next row; one that is in it already stays as it is. True when it
- * was added.
+ * Enters a runner into the set of a feed that is locked, counted from the feed's next row; one that is in it already
+ * stays as it is. True when it was added.
  *
  * @throws {QmtlError} SOURCE_NOT_FOUND; TOO_MANY_REQUESTS when the set is full.
  */
@@ -118,8 +168,8 @@ export async function addRunner(
   runner: Omit<RunnerRow, "fromRow">,
   nowMs: number,
 ): Promise<boolean> {
-  await lockFeed(tx, source);
-  const fromRow = (await feedState(tx, source)).passedRow + 1;
+  const [feed] = await feedRows(tx, [source]);
+  const fromRow = feed!.passedRow + 1;
   const others = await tx.query<{ count: number }>(
     "select count(*) as count from dag.replay_runner where source = $1 and session_id <> $2",
     [source, runner.sessionId],
@@ -136,9 +186,8 @@ export async function addRunner(
   return added.length > 0;
 }
 
-/** Takes a runner out; true when it was in. */
+/** Takes a runner out of the set of a feed that is locked; true when it was in. */
 export async function removeRunner(tx: Tx, source: string, sessionId: string): Promise<boolean> {
-  await lockFeed(tx, source);
   const removed = await tx.query(
     "delete from dag.replay_runner where source = $1 and session_id = $2 returning session_id",
     [source, sessionId],
@@ -184,34 +233,61 @@ export async function feedsOf(
   return new Map(rows.map(({ compute_key, source }) => [compute_key, source]));
 }
 
-/** Tells where a feed stands, as far as the graph's store knows it: ends of rows are the barrier's owner's. */
+/** Tells where a feed stands. */
 export async function tellFeed(tx: Tx, source: string, nowMs: number): Promise<void> {
-  const state = await feedState(tx, source);
-  const runners = await feedRunners(tx, source);
-  const value = {
-    source,
-    ...(state.untilMs === null ? {} : { untilTime: timestampFromMs(state.untilMs) }),
-    passedRow: BigInt(state.passedRow),
-    ...(state.passedRow < 0
-      ? {}
-      : { passedBucketEndTime: timestampFromMs(state.passedBucketEndMs) }),
-    runners: runners.map(({ sessionId, worldId, strategyIds, fromRow }) => {
-      const ids = { sessionId, worldId, strategyIds: [...strategyIds] };
-      return { ...ids, fromRow: BigInt(fromRow), endedRow: -1n };
-    }),
-    ended: state.isEnded,
-    fingerprint: state.fingerprint,
-  };
-  const payload = { case: "feedUpdated" as const, value };
+  const [value] = await feedStates(tx, [source]);
+  const payload = { case: "feedUpdated" as const, value: value! };
   const topicKey = feedTopicKey(source);
   await appendControlEvent(tx, "dag", { topicKey, subject: source, payload }, nowMs);
 }
 
-async function lockFeed(tx: Tx, source: string): Promise<void> {
-  const found = await tx.query("select 1 as one from dag.feed where source = $1 for update", [
+/** Where feeds stand, as far as the graph's store knows, ordered by source. Ends of rows are the barrier's owner's. */
+export async function feedStates(
+  db: Queryable,
+  sources: readonly string[],
+): Promise<FeedMessage[]> {
+  const feeds = await feedRows(db, sources);
+  const runners = await feedRunners(db, sources);
+  return feeds.map((feed) => feedMessage(feed, runners.get(feed.source) ?? []));
+}
+
+function feedMessage(feed: FeedRow, runners: readonly RunnerRow[]): FeedMessage {
+  const { source, untilMs, passedRow, passedBucketEndMs, isEnded, fingerprint } = feed;
+  return {
     source,
-  ]);
-  if (found.length === 0) throw unknownSource(source);
+    ...(untilMs === null ? {} : { untilTime: timestampFromMs(untilMs) }),
+    passedRow: BigInt(passedRow),
+    ...(passedBucketEndMs === null
+      ? {}
+      : { passedBucketEndTime: timestampFromMs(Math.trunc(passedBucketEndMs)) }),
+    runners: runners.map(({ sessionId, worldId, strategyIds, fromRow }) => ({
+      sessionId,
+      worldId,
+      strategyIds: [...strategyIds],
+      fromRow: BigInt(fromRow),
+      endedRow: -1n,
+    })),
+    ended: isEnded,
+    fingerprint,
+  };
+}
+
+/** Locks feeds, always in the same order. @throws {QmtlError} SOURCE_NOT_FOUND for one that is not there. */
+export async function lockFeeds(tx: Tx, sources: readonly string[]): Promise<void> {
+  const found = await tx.query<{ source: string }>(
+    `select source from dag.feed where source = any($1::text[]) order by source collate "C" for update`,
+    [sources],
+  );
+  mustHave(
+    sources,
+    found.map((row) => row.source),
+  );
+}
+
+function mustHave(wanted: readonly string[], found: readonly string[]): void {
+  const there = new Set(found);
+  const missing = wanted.find((source) => !there.has(source));
+  if (missing !== undefined) throw unknownSource(missing);
 }
 
 function unknownSource(source: string): QmtlError {

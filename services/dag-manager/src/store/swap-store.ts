@@ -8,12 +8,17 @@ import { appendControlEvent, worldTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 
 const phaseNames: Readonly<Record<number, string>> = {
-  [SwapPhase.UNSPECIFIED]: "OPENING",
   [SwapPhase.OPENING]: "OPENING",
   [SwapPhase.PREPARE]: "PREPARE",
   [SwapPhase.COMMIT]: "COMMIT",
   [SwapPhase.ABORTED]: "ABORTED",
 };
+
+function phaseNameOf({ swapId, phase }: ContextSwap): string {
+  const name = phaseNames[phase];
+  if (name === undefined) throw new Error(`swap ${swapId} has no known phase: ${phase}`);
+  return name;
+}
 
 /** Writes a swap as it stands now, and tells of it. */
 export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promise<void> {
@@ -27,7 +32,7 @@ export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promi
       swapId,
       strategyId,
       worldId,
-      phaseNames[swap.phase] ?? "OPENING",
+      phaseNameOf(swap),
       swap.fromRow,
       toBinary(ContextSwapSchema, swap),
       nowMs,

@@ -3,7 +3,7 @@ import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
 import { appendControlEvent, tagTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import { type QueueRow, queueDescriptor } from "../queues/queue-row.ts";
-import { queuesByTagInWorld } from "./queue-store.ts";
+import { queuesByTagInWorld } from "./tag-match-store.ts";
 
 /** Queues listed in one event at most. */
 const listedMax = 1_000;
@@ -19,13 +19,14 @@ interface TagQueryRow {
 
 /**
  * Stores the tag queries among `nodes` that are new, or new to a world, then tells what matches each query whose matches
- * change: of those, and of every query that one of `newQueues` matches, in each world it is asked in.
+ * change: of those, and of every query that one of `changed` matches, in each world it is asked in. `changed` are queues
+ * that come into force or go out of it.
  */
 export async function tellTagQueries(
   tx: Tx,
   nodes: readonly Node[],
   worldIds: readonly string[],
-  newQueues: readonly QueueRow[],
+  changed: readonly QueueRow[],
   nowMs: number,
 ): Promise<void> {
   const told = new Map<string, { query: TagQueryRow; worldId: string }>();
@@ -35,8 +36,9 @@ export async function tellTagQueries(
     const { query, newWorldIds } = await upsertTagQuery(tx, node, worldIds, nowMs);
     for (const worldId of newWorldIds) add(query, worldId);
   }
-  for (const query of await queriesMatching(tx, newQueues)) {
-    for (const queue of newQueues) {
+  const tagged = changed.filter(({ tags }) => tags.length > 0);
+  for (const query of await queriesMatching(tx, tagged)) {
+    for (const queue of tagged) {
       if (!doesMatch(query, queue)) continue;
       const { worldId } = queue.context;
       for (const each of queue.isSource ? query.world_ids : [worldId]) {

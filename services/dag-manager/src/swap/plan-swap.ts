@@ -5,12 +5,14 @@ import {
   SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { coneOfEach } from "@qmtl/sdk/canonical";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import { planDiff } from "../diff/plan-diff.ts";
 import {
   computeKeyOf,
   contextMessage,
   isSourceNode,
+  nodeContext,
   type QueueContext,
 } from "../graph/queue-context.ts";
 import { insertQueues } from "../store/queue-store.ts";
@@ -31,7 +33,8 @@ export async function planSwap(
   const plan = await planDiff(tx, nodes, [to], "");
   await insertQueues(tx, plan.newQueues, "", nowMs);
   const [row] = await tx.query<{ count: number }>("select count(*) as count from dag.context_swap");
-  const computed = nodes.filter((node) => !isSourceNode(node));
+  const oldKeys = keysIn(nodes, from);
+  const newKeys = keysIn(nodes, to);
   return create(ContextSwapSchema, {
     swapId: `swap-${row!.count + 1}`,
     strategyId,
@@ -39,12 +42,24 @@ export async function planSwap(
     phase: SwapPhase.OPENING,
     oldContext: contextMessage(from),
     newContext: contextMessage(to),
-    keys: computed.map((node) => ({
-      nodeId: node.nodeId,
-      oldComputeKey: computeKeyOf(node, from),
-      newComputeKey: computeKeyOf(node, to),
+    keys: [...newKeys].map(([nodeId, newComputeKey]) => ({
+      nodeId,
+      oldComputeKey: oldKeys.get(nodeId)!,
+      newComputeKey,
     })),
   });
+}
+
+/** Keys of a strategy's computed nodes, inputs before readers, in a context of the strategy. */
+function keysIn(nodes: readonly Node[], context: QueueContext): ReadonlyMap<string, string> {
+  const cones = coneOfEach(nodes);
+  const computed = nodes.filter((node) => !isSourceNode(node));
+  return new Map(
+    computed.map((node) => [
+      node.nodeId,
+      computeKeyOf(node, nodeContext(context, cones.get(node.nodeId)!)),
+    ]),
+  );
 }
 
 /** Last effective row of the sources a strategy reads; −1 before the first. */
@@ -72,7 +87,5 @@ export async function ownKeys(
     [strategyId],
   );
   const own = new Set(rows.map((row) => row.node_id));
-  return nodes
-    .filter((node) => own.has(node.nodeId) && !isSourceNode(node))
-    .map((node) => computeKeyOf(node, context));
+  return [...keysIn(nodes, context)].flatMap(([nodeId, key]) => (own.has(nodeId) ? [key] : []));
 }

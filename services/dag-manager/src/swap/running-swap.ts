@@ -15,12 +15,13 @@ import { failpoints } from "@qmtl/service-kit";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { DagStore } from "../dag-store.ts";
 import { tellWorld } from "../diff/store-diff.ts";
-import { computeKeyOf, type QueueContext } from "../graph/queue-context.ts";
-import { queueDescriptor } from "../queues/queue-row.ts";
+import { computeKeyOf, type QueueContext, sourceContext } from "../graph/queue-context.ts";
+import { type QueueRow, queueDescriptor } from "../queues/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
 import { knownQueues } from "../store/queue-store.ts";
 import { swapById, writeSwap } from "../store/swap-store.ts";
+import { tellTagQueries } from "../store/tag-query-store.ts";
 
 /**
  * One swap on its way: the machine of the queue protocol, driven by what runners say, with each phase
@@ -121,8 +122,9 @@ export class RunningSwap {
   /** From now on the strategy's queues in its world are those of the new context. */
   async #tellQueues(tx: Tx): Promise<void> {
     const { strategyId, worldId } = this.#message;
+    const newKeys = new Map(this.#message.keys.map((one) => [one.nodeId, one.newComputeKey]));
     const nodes = await strategyNodes(tx, strategyId);
-    const keys = nodes.map((node) => computeKeyOf(node, this.#to));
+    const keys = nodes.map((node) => newKeys.get(node.nodeId) ?? computeKeyOf(node, sourceContext));
     const known = await knownQueues(tx, keys);
     const queues = keys.flatMap((key) => known.get(key)?.queue ?? []).map(queueDescriptor);
     await tellWorld(tx, worldId, strategyId, queues, this.#store.clock.nowMs());
@@ -136,6 +138,7 @@ export class RunningSwap {
       await this.#store.write(async (tx) => {
         await setCurrentContext(tx, message.strategyId, this.#to, clock.nowMs());
         await writeSwap(tx, message, clock.nowMs());
+        await tellTagQueries(tx, [], [], await swappedQueues(tx, message), clock.nowMs());
         await this.#tellQueues(tx);
         await failpoints.hit("dag.swap.before_commit");
       });
@@ -149,4 +152,10 @@ export class RunningSwap {
     this.#message = message;
     this.#state = swapStep(state, { kind: "committed" }).state;
   }
+}
+
+/** Queues that go out of force and come into force with a swap. */
+async function swappedQueues(tx: Tx, { keys }: ContextSwap): Promise<QueueRow[]> {
+  const all = keys.flatMap(({ oldComputeKey, newComputeKey }) => [oldComputeKey, newComputeKey]);
+  return [...(await knownQueues(tx, all)).values()].map(({ queue }) => queue);
 }

@@ -2,11 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import {
   type ContextSwap,
   ContextSwapSchema,
+  type SwapAnswer,
   SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
-import type { AckSwapRequest } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { sleep } from "@qmtl/service-kit";
+import { type SessionScope, sleep } from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";
 import {
   contextMessage,
@@ -83,26 +83,33 @@ export class SwapDesk {
     return { swap: opened.message, warmKeys: opened.warmKeys };
   }
 
-  /** A runner's answer; resolves to the swap as it stands then. */
-  ack(request: AckSwapRequest): Promise<ContextSwap> {
+  /**
+   * A runner's answer; resolves to the swap as it stands then.
+   *
+   * @throws {QmtlError} RUN_NOT_FOUND; TICKET_SCOPE when the session does not run the strategy.
+   */
+  answer(session: SessionScope, answer: SwapAnswer): Promise<ContextSwap> {
     return this.#inTurn(async () => {
-      const { swapId, sessionId } = request;
+      const { swapId } = answer;
+      const { sessionId } = session;
       const swap = [...this.#running.values()].find(({ message }) => message.swapId === swapId);
-      if (swap === undefined) return this.#stored(swapId);
-      if (request.refused) {
+      const message = swap?.message ?? (await this.#stored(swapId));
+      mustCover(session, message);
+      if (swap === undefined) return message;
+      if (answer.refused) {
         await swap.take({ kind: "abort", reason: `${sessionId} refused` });
         return swap.message;
       }
       await swap.join(sessionId);
       const row = await strategySourceRow(this.#store.db, swap.message.strategyId);
       await swap.take({ kind: "source_row", row });
-      const endedRow = Number(request.endedRow);
-      if (request.phase === SwapPhase.OPENING) {
-        await swap.take({ kind: "key_warm", key: sessionId, row: Number(request.warmRow) });
-      } else if (request.phase === SwapPhase.PREPARE) {
-        const fromRow = Number(request.fromRow);
+      const endedRow = Number(answer.endedRow);
+      if (answer.phase === SwapPhase.OPENING) {
+        await swap.take({ kind: "key_warm", key: sessionId, row: Number(answer.warmRow) });
+      } else if (answer.phase === SwapPhase.PREPARE) {
+        const fromRow = Number(answer.fromRow);
         await swap.take({ kind: "ack", sessionId, fromRow, endedRow });
-      } else if (request.phase === SwapPhase.COMMIT) {
+      } else if (answer.phase === SwapPhase.COMMIT) {
         await swap.take({ kind: "runner_passed", sessionId, row: endedRow });
       }
       if (swap.isOver) this.#forget(swap);
@@ -167,13 +174,12 @@ export class SwapDesk {
   async #inForce(strategyId: string, context: QueueContext): Promise<ContextSwap> {
     const last = await lastCommittedSwap(this.#store.db, strategyId, context.worldId);
     const { worldId } = context;
-    const message = contextMessage(context);
-    const both = { oldContext: message, newContext: message };
-    const plain = { strategyId, worldId, phase: SwapPhase.COMMIT, ...both };
-    const lastContext = last?.newContext;
+    const to = contextMessage(context);
+    const plain = { strategyId, worldId, phase: SwapPhase.COMMIT, oldContext: to, newContext: to };
+    const { newContext } = last ?? {};
     const isLast =
-      lastContext !== undefined && isSameContext(queueContext(lastContext, "new_context"), context);
-    return isLast && last !== undefined ? last : create(ContextSwapSchema, plain);
+      newContext !== undefined && isSameContext(queueContext(newContext, "new_context"), context);
+    return isLast ? last! : create(ContextSwapSchema, plain);
   }
 
   async #liveRunners(strategyId: string, from: QueueContext | undefined): Promise<string[]> {
@@ -218,4 +224,13 @@ export class SwapDesk {
     );
     return done;
   }
+}
+
+/** Only who runs the strategy may answer for it. */
+function mustCover({ worldId, strategyIds }: SessionScope, swap: ContextSwap): void {
+  if (worldId === swap.worldId && strategyIds.includes(swap.strategyId)) return;
+  const { swapId, strategyId } = swap;
+  throw new QmtlError("TICKET_SCOPE", `the ticket does not cover strategy ${strategyId}`, {
+    metadata: { swap_id: swapId, strategy_id: strategyId, world_id: swap.worldId },
+  });
 }

@@ -1,3 +1,4 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
@@ -5,6 +6,7 @@ import { backtest, type ContextInit, dryrun, keyOf, sourceKeyOf } from "../testi
 import { openDag, type TestDag } from "../testing/open-dag.ts";
 import { rows, start } from "../testing/records.ts";
 import { lease, submitGraph } from "../testing/submit.ts";
+import { ticketOf } from "../testing/test-tickets.ts";
 
 const bars = sourceKeyOf("bars");
 
@@ -17,13 +19,15 @@ async function running(dag: TestDag, ...sessions: string[]): Promise<void> {
     records: [start(bars, 1), ...rows(bars, 1, 0, 10)],
   });
   for (const sessionId of sessions) {
-    const runner = { sessionId, worldId: "w1", strategyIds: ["A"] };
-    await dag.queues.createReplayRunner({ source: "feed", runner });
+    await dag.queues.createReplayRunner({ ticket: ticketOfRunner(sessionId), sources: ["feed"] });
   }
 }
 
 const open = (dag: TestDag, context: ContextInit, waitMs = 0) =>
-  dag.gatewayQueues.openContext({ strategyId: "A", context, waitMs });
+  dag.gatewayQueues.openContext({ strategyId: "A", context, wait: durationFromMs(waitMs) });
+
+/** A ticket of a session that runs strategy A in world w1. */
+const ticketOfRunner = (sessionId: string) => ticketOf({ sessionId, strategyIds: ["A"] });
 
 const phaseNames = new Map<number, string>(
   Object.entries(SwapPhase).map(([name, at]) => [at, name]),
@@ -31,7 +35,10 @@ const phaseNames = new Map<number, string>(
 const phaseOf = ({ swap }: { swap?: ContextSwap | undefined }) => phaseNames.get(swap!.phase);
 
 const warm = (dag: TestDag, sessionId: string, swapId: string, warmRow: number) =>
-  dag.queues.ackSwap({ sessionId, swapId, phase: SwapPhase.OPENING, warmRow: BigInt(warmRow) });
+  dag.queues.answerSwap({
+    ticket: ticketOfRunner(sessionId),
+    answer: { swapId, phase: SwapPhase.OPENING, warmRow: BigInt(warmRow) },
+  });
 
 /** Answers the newest PREPARE that was told, or the one of `fromRow`. */
 async function prepared(
@@ -43,8 +50,13 @@ async function prepared(
 ) {
   const told = (await phases(dag)).filter((each) => each.startsWith("PREPARE")).at(-1);
   const row = fromRow ?? Number(told?.split(" ")[1] ?? 0);
-  const answer = { fromRow: BigInt(row), endedRow: BigInt(endedRow) };
-  return dag.queues.ackSwap({ sessionId, swapId, phase: SwapPhase.PREPARE, ...answer });
+  const answer = {
+    swapId,
+    phase: SwapPhase.PREPARE,
+    fromRow: BigInt(row),
+    endedRow: BigInt(endedRow),
+  };
+  return dag.queues.answerSwap({ ticket: ticketOfRunner(sessionId), answer });
 }
 
 async function phases(dag: TestDag): Promise<string[]> {
@@ -132,7 +144,10 @@ describeEachDatabase("change of context", (databases) => {
     await running(dag, "r1");
     const { swapId } = (await open(dag, dryrun)).swap!;
 
-    const answer = await dag.queues.ackSwap({ sessionId: "r1", swapId, refused: true });
+    const answer = await dag.queues.answerSwap({
+      ticket: ticketOfRunner("r1"),
+      answer: { swapId, phase: SwapPhase.OPENING, refused: true },
+    });
 
     expect(phaseOf(answer)).toBe("ABORTED");
     expect(phaseOf(await open(dag, backtest))).toBe("COMMIT");
@@ -194,7 +209,7 @@ describeEachDatabase("change of context", (databases) => {
     const { swapId } = (await open(dag, dryrun)).swap!;
     await warm(dag, "r1", swapId, 9);
 
-    await dag.queues.deleteReplayRunner({ source: "feed", sessionId: "gone" });
+    await dag.queues.deleteReplayRunner({ ticket: ticketOfRunner("gone"), sources: ["feed"] });
 
     expect(phaseOf(await prepared(dag, "r1", swapId, 9))).toBe("COMMIT");
   });

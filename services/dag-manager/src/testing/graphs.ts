@@ -1,10 +1,13 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
+  ColumnKind,
   type Node,
   type NodeSchema,
+  Schedule,
   StrategyGraphSchema,
 } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import {
+  type ComputeContext,
   type ComputeContextSchema,
   ExecutionDomain,
 } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
@@ -17,7 +20,7 @@ import {
 } from "@qmtl/sdk/canonical";
 
 type NodeInit = Exclude<MessageInitShape<typeof NodeSchema>, Node>;
-export type ContextInit = MessageInitShape<typeof ComputeContextSchema>;
+export type ContextInit = Exclude<MessageInitShape<typeof ComputeContextSchema>, ComputeContext>;
 
 /** The id of the test node of a name. */
 export const idOf = (name: string): string => `blake3:${blake3Hex(name)}`;
@@ -33,7 +36,7 @@ export function node(name: string, inputs: readonly string[], more: NodeInit = {
     schemaCompatId: "float64",
     codeHash: "h",
     name,
-    columns: 1,
+    columns: [{ name: "value", kind: ColumnKind.F64 }],
     hasState: false,
     deterministic: true,
     ...more,
@@ -41,7 +44,7 @@ export function node(name: string, inputs: readonly string[], more: NodeInit = {
 }
 
 export function source(name: string, feed = "feed", more: NodeInit = {}): NodeInit {
-  const binding = { source: feed, schedule: "observed", adapter: "csv-replay" };
+  const binding = { source: feed, schedule: Schedule.OBSERVED, adapter: "csv-replay" };
   return node(name, [], { nodeType: "StreamInput", source: binding, ...more });
 }
 

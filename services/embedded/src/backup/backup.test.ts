@@ -86,11 +86,12 @@ async function addOddRows(db: Db): Promise<void> {
       );
     }
     await tx.query(
-      `insert into dag.node values ('n', 't', 60, $1::text[], 1, 's', $2, 'sub', 9007199254740993)`,
+      `insert into dag.node values ('n', 't', 60, $1::text[], 's', $2, 'sub', 9007199254740993)`,
       [[text, 'x,"y"', "", "NULL"], bytes],
     );
     await tx.query(
-      `insert into dag.queue values ('k', 'n', 'q', 'demo', 'live', '', '', true, 60, 1, '{}', 's', 'embedded', 't', 0, false, 'sub', 1)`,
+      `insert into dag.queue values ('k', 'n', 'q', 'demo', 'live', '', '{"s": "f"}', '', true, 60,
+         '[{"name": "value", "kind": "f64"}]', '{}', 's', false, 'sub', 1)`,
     );
     await tx.query(
       `insert into dag.queue_head (compute_key, columns, source, is_source, next_offset, known_at_ms, watermark_ms)

@@ -107,7 +107,7 @@ test("events are written behind, by the clock, and again after the database fail
 test("a page token of nobody's is refused with its field", async () => {
   const { log } = await emptyLog();
   await expect(log.page("", 10, "-3")).rejects.toMatchObject({
-    reason: "INVALID_FIELD",
+    reason: "PAGE_TOKEN_INVALID",
     fields: [{ field: "page_token" }],
   });
   await log.close();

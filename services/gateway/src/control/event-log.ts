@@ -4,8 +4,14 @@ import {
   type ControlEvent,
   ControlEventSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Clock, ClockTimer, Logger } from "@qmtl/service-kit";
+import {
+  type Clock,
+  type ClockTimer,
+  cutPage,
+  type Logger,
+  makePageToken,
+  readPageToken,
+} from "@qmtl/service-kit";
 import type { BusEvent } from "@qmtl/service-kit/bus";
 import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
 import {
@@ -93,20 +99,27 @@ export class EventLog {
     this.#timer?.cancel();
   }
 
-  /** A page of one topic key, or of all when it is empty; the token is empty at the end. */
+  /**
+   * A page of one topic key, or of all when it is empty; the token is empty at the end.
+   *
+   * @throws {QmtlError} PAGE_TOKEN_INVALID.
+   */
   async page(
     topicKey: string,
     size: number,
     token: string,
   ): Promise<{ events: ControlEvent[]; nextPageToken: string }> {
-    const after = token === "" ? 0 : numberOf(token);
+    const filters = { method: "GatewayService.ListEvents", topicKey };
+    const nowMs = this.#ports.clock.nowMs();
+    const [after] = readPageToken(token, filters, ["number"], nowMs) ?? [0];
     await this.flush();
     const rows = await this.#store.read(topicKey, after, size + 1);
-    const page = rows.slice(0, size);
-    const last = rows.length > size ? page.at(-1) : undefined;
+    const { page, nextPageToken } = cutPage(rows, size, ({ id }) =>
+      makePageToken(filters, [id], nowMs),
+    );
     return {
       events: page.map(({ event }) => fromBinary(ControlEventSchema, event)),
-      nextPageToken: last === undefined ? "" : String(last.id),
+      nextPageToken,
     };
   }
 
@@ -127,11 +140,4 @@ export class EventLog {
     this.#untilDrop = dropStep;
     await this.#store.keepNewest(eventsMax - dropStep);
   }
-}
-
-function numberOf(token: string): number {
-  const value = Number(token);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  const fields = [{ field: "page_token", description: "is not one of an answer" }];
-  throw new QmtlError("INVALID_FIELD", "the page token cannot be read", { fields });
 }

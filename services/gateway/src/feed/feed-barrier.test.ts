@@ -181,3 +181,22 @@ test("the gate of another world holds no runner of this one", async () => {
   await settle();
   expect(passed).toEqual(["k/11"]);
 });
+
+test("a hold at a time without a row is reached when the next row lies behind it", async () => {
+  const { barrier, stored, passed, publish, settle } = rig([], 10_500);
+  publish(10);
+  await settle();
+  barrier.rowEffective(10);
+  expect(passed).toEqual(["k/10"]);
+  expect(barrier.isAtHold(10_000)).toBe(false);
+
+  publish(11);
+  await settle();
+  expect(barrier.isAtHold(10_000)).toBe(true);
+
+  barrier.sync({ ...stored, untilMs: 11_500 });
+  await settle();
+  expect(barrier.isAtHold(10_000)).toBe(false);
+  barrier.rowEffective(11);
+  expect([barrier.isAtHold(11_500), barrier.isAtHold(11_000)]).toEqual([true, false]);
+});

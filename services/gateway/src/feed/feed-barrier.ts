@@ -79,6 +79,16 @@ export class FeedBarrier {
   }
 
   /**
+   * Whether the hold lets no further row pass, as far as is known: it stands at the bucket end of the last row, or the
+   * next row, which waits, lies behind it. True without a hold.
+   */
+  isAtHold(passedMs: number | null): boolean {
+    const { untilMs, held: next, logRow } = this.#state;
+    if (untilMs === null || (passedMs !== null && passedMs >= untilMs)) return true;
+    return next !== null && next.row > logRow && next.timeMs > untilMs;
+  }
+
+  /**
    * Resolves when `row` may pass. `name` tells publishes of one record from others: a repeated one replaces the one
    * that waits.
    *

@@ -23,9 +23,14 @@ async function openRig() {
   const runners = new Set<string>();
   const services = [
     serve(QueueService, {
-      getReplay: async () => ({
-        passedRow: 5n,
-        runners: [...runners].map((sessionId) => ({ sessionId, fromRow: 0n })),
+      listFeeds: async () => ({
+        feeds: [
+          {
+            source: "day",
+            passedRow: 5n,
+            runners: [...runners].map((sessionId) => ({ sessionId, fromRow: 0n })),
+          },
+        ],
       }),
       deleteReplayRunner: async ({ sessionId }) => {
         runners.delete(sessionId);

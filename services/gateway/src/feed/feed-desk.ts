@@ -1,10 +1,8 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
-import {
-  type GetReplayResponse,
-  QueueService,
-} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { hasReason } from "@qmtl/sdk/rpc";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallPrincipal, Clock, CounterMetric, Logger, Metrics } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, RunnerEnd } from "../ports.ts";
@@ -96,12 +94,14 @@ export class FeedDesk implements BarrierEnds {
     state.droppedSessionIds = [...(this.#silent.get(source) ?? [])];
     const barrier = this.#barriers.get(source);
     if (barrier === undefined) return;
-    const { runners, logRow } = barrier.state;
+    const { runners, logRow, untilMs } = barrier.state;
+    state.runners = state.runners.filter(({ sessionId }) => !barrier.dropped.has(sessionId));
     for (const runner of state.runners) {
       runner.endedRow = BigInt(runners.get(runner.sessionId)?.endedRow ?? -1);
     }
-    const isCurrent = logRow >= Number(state.passedRow);
-    state.settled = isCurrent && barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
+    const isCurrent = logRow >= Number(state.passedRow) && untilMs === untilMsOf(state);
+    const isBooked = barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
+    state.settled = isCurrent && isBooked && (state.ended || barrier.isAtHold(passedMsOf(state)));
   }
 
   /** A session sent a heartbeat. */
@@ -145,17 +145,22 @@ export class FeedDesk implements BarrierEnds {
     });
   }
 
-  /** What only the owner knows: ends, dropped runners, whether the last row is settled. */
-  async describe(answer: GetReplayResponse, source: string): Promise<GetReplayResponse> {
-    const barrier = await this.barrier(source);
-    const { runners, logRow } = barrier.state;
-    for (const runner of answer.runners) {
-      runner.endedRow = BigInt(runners.get(runner.sessionId)?.endedRow ?? -1);
-      runner.dropped = barrier.dropped.has(runner.sessionId);
-    }
-    const isCurrent = logRow >= Number(answer.passedRow);
-    answer.settled = isCurrent && barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
-    return answer;
+  /** Feeds that wait for a session, as far as their barriers are set up. */
+  feedsOf(sessionId: string): string[] {
+    const all = [...this.#barriers];
+    return all.flatMap(([source, { state }]) => (state.runners.has(sessionId) ? [source] : []));
+  }
+
+  /** A session leaves for good: it is not asked to register again. */
+  forget(sessionId: string): void {
+    this.#unregistered.delete(sessionId);
+  }
+
+  /** `complete`, with the barrier set up if it was not yet. */
+  async describe(feed: FeedState): Promise<FeedState> {
+    await this.barrier(feed.source);
+    this.complete(feed);
+    return feed;
   }
 
   close(): void {
@@ -200,9 +205,13 @@ export class FeedDesk implements BarrierEnds {
     }
   }
 
-  #read(source: string): Promise<GetReplayResponse> {
+  async #read(source: string): Promise<FeedState> {
     const call = { principal: this.#ports.gateway, timeoutMs: 5_000 };
-    return this.#ports.dag.unary(QueueService.method.getReplay, { source }, call);
+    const scope = { scope: { case: "source" as const, value: source } };
+    const answer = await this.#ports.dag.unary(QueueService.method.listFeeds, { scope }, call);
+    const [feed] = answer.feeds;
+    if (feed !== undefined) return feed;
+    throw new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`, { metadata: { source } });
   }
 
   #onDropped(source: string, sessionId: string): void {
@@ -216,7 +225,7 @@ export class FeedDesk implements BarrierEnds {
     this.#dropped.inc({ source });
     const call = { principal: gateway, timeoutMs: 5_000 };
     dag
-      .unary(QueueService.method.deleteReplayRunner, { source, sessionId }, call)
+      .unary(QueueService.method.deleteReplayRunner, { sources: [source], sessionId }, call)
       .then(() => this.refresh(source))
       .catch((error: unknown) => {
         if (hasReason(error, "SOURCE_NOT_FOUND")) return;
@@ -225,13 +234,21 @@ export class FeedDesk implements BarrierEnds {
   }
 }
 
-function storedOf(answer: GetReplayResponse): StoredFeed {
+function storedOf(feed: FeedState): StoredFeed {
   return {
-    passedRow: Number(answer.passedRow),
-    untilMs: answer.untilMs === undefined ? null : Number(answer.untilMs),
-    runners: answer.runners.map(({ sessionId, fromRow }) => ({
+    passedRow: Number(feed.passedRow),
+    untilMs: untilMsOf(feed),
+    runners: feed.runners.map(({ sessionId, fromRow }) => ({
       sessionId,
       fromRow: Number(fromRow),
     })),
   };
+}
+
+function untilMsOf({ untilTime }: FeedState): number | null {
+  return untilTime === undefined ? null : timestampMs(untilTime);
+}
+
+function passedMsOf({ passedBucketEndTime }: FeedState): number | null {
+  return passedBucketEndTime === undefined ? null : timestampMs(passedBucketEndTime);
 }

@@ -1,16 +1,21 @@
-import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type FeedScope, QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
-import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
-import type { FeedDesk } from "../feed/feed-desk.ts";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { type CallContext, type Handlers, type ServedService, serve } from "@qmtl/service-kit";
 import { type PublishPorts, publishRows } from "../feed/publish-rows.ts";
-import { forwardEncoded, forwardService, forwardUnary } from "../peers/forward.ts";
+import { callOf, forwardEncoded, forwardService, forwardUnary } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 
+export interface QueueServicePorts extends PublishPorts {
+  readonly world: Peer;
+}
+
 /** The DAG Manager's contracts under the gateway's address; this gateway owns the replay barriers. */
-export function queueServices(ports: PublishPorts): ServedService[] {
-  const { dag, feeds } = ports;
+export function queueServices(ports: QueueServicePorts): ServedService[] {
+  const { dag } = ports;
   return [
-    forwardService(QueueService, dag, replay(dag, feeds)),
+    forwardService(QueueService, dag, { ...figures(ports), ...replay(ports) }),
     serve(QueueDataService, {
       publish: (request, context) => publishRows(ports, request, context),
       consume: (request, context) =>
@@ -19,31 +24,65 @@ export function queueServices(ports: PublishPorts): ServedService[] {
   ];
 }
 
+/** Which worlds there are, the DAG Manager does not know. */
+function figures({ dag, world }: QueueServicePorts): Handlers<typeof QueueService> {
+  const listStats = forwardUnary(QueueService.method.listQueueStats, dag);
+  return {
+    async listQueueStats(request, context) {
+      if (request.worldId !== "") await mustBeWorld(world, request.worldId, context);
+      return listStats(request, context);
+    },
+  };
+}
+
 /** What changes a runner set or a hold is in force at the barrier before it is answered. */
-function replay(dag: Peer, feeds: FeedDesk): Handlers<typeof QueueService> {
+function replay({ dag, world, feeds }: QueueServicePorts): Handlers<typeof QueueService> {
   const { method } = QueueService;
-  const getReplay = forwardUnary(method.getReplay, dag);
-  const advance = forwardUnary(method.advanceReplay, dag);
+  const listFeeds = forwardUnary(method.listFeeds, dag);
+  const advance = forwardUnary(method.advanceFeed, dag);
   const createRunner = forwardUnary(method.createReplayRunner, dag);
   const deleteRunner = forwardUnary(method.deleteReplayRunner, dag);
+  const describe = (states: FeedState[]) =>
+    Promise.all(states.map((state) => feeds.describe(state)));
+  const inForce = async (states: FeedState[]) => {
+    await Promise.all(states.map(({ source }) => feeds.refresh(source)));
+    return describe(states);
+  };
   return {
-    async getReplay(request, context) {
-      return feeds.describe(await getReplay(request, context), request.source);
+    async listFeeds(request, context) {
+      await mustBeScope(world, request.scope, context);
+      const answer = await listFeeds(request, context);
+      return { ...answer, feeds: await describe(answer.feeds) };
     },
-    async advanceReplay(request, context) {
+    async advanceFeed(request, context) {
+      await mustBeScope(world, request.scope, context);
       const answer = await advance(request, context);
-      await feeds.refresh(request.source);
-      return answer;
+      return { ...answer, feeds: await inForce(answer.feeds) };
     },
     async createReplayRunner(request, context) {
       const answer = await createRunner(request, context);
-      await feeds.refresh(request.source);
-      return answer;
+      return { ...answer, feeds: await inForce(answer.feeds) };
     },
     async deleteReplayRunner(request, context) {
       const answer = await deleteRunner(request, context);
-      await feeds.refresh(request.source);
+      const sessionId = context.session?.sessionId ?? request.sessionId;
+      const sources = request.sources.length > 0 ? request.sources : feeds.feedsOf(sessionId);
+      feeds.forget(sessionId);
+      await Promise.all(sources.map((source) => feeds.refresh(source)));
       return answer;
     },
   };
+}
+
+async function mustBeScope(
+  world: Peer,
+  scope: FeedScope | undefined,
+  context: CallContext,
+): Promise<void> {
+  if (scope?.scope.case === "worldId") await mustBeWorld(world, scope.scope.value, context);
+}
+
+/** @throws {QmtlError} WORLD_NOT_FOUND. */
+async function mustBeWorld(world: Peer, worldId: string, context: CallContext): Promise<void> {
+  await world.unary(WorldService.method.getWorld, { worldId }, callOf(context));
 }

@@ -1,14 +1,22 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
-  type Submission,
-  SubmissionSchema,
   type SubmitStrategyRequest,
   SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { type Submission, SubmissionSchema } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import { putAssignments } from "./assignment-store.ts";
 
-export type SubmissionState = "queued" | "processing" | "completed" | "failed";
+export type SubmissionStateName = "queued" | "processing" | "completed" | "failed";
+
+/** What a completed round found. */
+export interface SubmissionResult {
+  readonly submission: Submission;
+  /** Inputs before readers. */
+  readonly assignments: readonly NodeAssignment[];
+}
 
 /** A submission as stored. */
 export interface SubmissionRow {
@@ -17,7 +25,7 @@ export interface SubmissionRow {
   readonly worldIds: readonly string[];
   readonly principal: CallPrincipal;
   readonly request: SubmitStrategyRequest;
-  readonly state: SubmissionState;
+  readonly state: SubmissionStateName;
   readonly stateReason: string;
   readonly attempts: number;
   /** Raised when the same graph is handed in again; what an older round found is dropped. */
@@ -33,7 +41,7 @@ interface SubmissionRecord {
   world_ids: string[];
   principal: CallPrincipal;
   request: Uint8Array;
-  state: SubmissionState;
+  state: SubmissionStateName;
   state_reason: string;
   attempts: number;
   round: number;
@@ -60,10 +68,10 @@ export async function putSubmission(
   const { submissionId, strategyId, worldIds, principal, request } = row;
   const [written] = await tx.query<{ round: number }>(
     `insert into gateway.submission as s (submission_id, strategy_id, strategy_name, world_ids, principal,
-       request, state, created_ms, updated_ms)
-     values ($1, $2, $3, $4, $5::jsonb, $6, 'queued', $7, $7)
+       request, state, created_ms, updated_ms, strategy_version, first_principal)
+     values ($1, $2, $3, $4, $5::jsonb, $6, 'queued', $7, $7, $8, $9)
      on conflict (submission_id) do update set request = excluded.request, principal = excluded.principal,
-       state = 'queued', state_reason = '', attempts = 0, round = s.round + 1, owner = null,
+       strategy_version = excluded.strategy_version, state = 'queued', state_reason = '', attempts = 0, round = s.round + 1, owner = null,
        owned_until_ms = 0, updated_ms = excluded.updated_ms
      returning round`,
     [
@@ -74,9 +82,16 @@ export async function putSubmission(
       JSON.stringify(principal),
       toBinary(SubmitStrategyRequestSchema, request),
       nowMs,
+      versionOf(request),
+      principal.name,
     ],
   );
   return written!.round > 1;
+}
+
+/** Version label of a strategy; "v1" unless stated. */
+export function versionOf({ strategyVersion }: SubmitStrategyRequest): string {
+  return strategyVersion === "" ? "v1" : strategyVersion;
 }
 
 /** Takes a submission that waits, for `ownMs`; undefined when it is done or another process has it. */
@@ -118,20 +133,23 @@ export async function writeOutcome(
   row: Pick<SubmissionRow, "submissionId" | "round">,
   owner: string,
   outcome: {
-    readonly state: SubmissionState;
+    readonly state: SubmissionStateName;
     readonly reason: string;
-    readonly result?: Submission;
+    readonly result?: SubmissionResult;
     readonly nowMs: number;
   },
 ): Promise<boolean> {
-  const result = outcome.result === undefined ? null : toBinary(SubmissionSchema, outcome.result);
+  const found = outcome.result;
+  const result = found === undefined ? null : toBinary(SubmissionSchema, found.submission);
   const written = await tx.query(
     `update gateway.submission set state = $3, state_reason = $4, result = coalesce($5::bytea, result),
        owner = null, owned_until_ms = 0, updated_ms = $6
      where submission_id = $1 and round = $2 and owner = $7 returning submission_id`,
     [row.submissionId, row.round, outcome.state, outcome.reason, result, outcome.nowMs, owner],
   );
-  return written.length === 1;
+  if (written.length === 0) return false;
+  if (found !== undefined) await putAssignments(tx, row.submissionId, found.assignments);
+  return true;
 }
 
 /** Ids of submissions that are not done and that nobody but `owner` works on, oldest first, at most 1,000. */

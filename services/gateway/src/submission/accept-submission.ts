@@ -1,11 +1,10 @@
 import { toBinary } from "@bufbuild/protobuf";
 import {
-  type Submission,
   type SubmitStrategyRequest,
   SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Clock, failpoints } from "@qmtl/service-kit";
 import { appendControlEvent } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
@@ -15,6 +14,7 @@ import type { Peer } from "../peers/peer.ts";
 import { rememberRequest } from "../store/request-store.ts";
 import { addSourceKeys } from "../store/source-key-store.ts";
 import { putSubmission, readSubmission, type SubmissionRow } from "../store/submission-store.ts";
+import { checkData, checkTargets, refusal } from "./check-data.ts";
 import { checkGraph, submissionBytesMax } from "./check-graph.ts";
 import { submissionEvent } from "./submission-event.ts";
 import { contentHashOf, strategyIdOf, submissionIdOf } from "./submission-ids.ts";
@@ -95,14 +95,8 @@ function checkRequest(request: SubmitStrategyRequest): void {
   if (bytes > metadataBytesMax) {
     throw refusal("INVALID_FIELD", "metadata", `${bytes} bytes, at most ${metadataBytesMax}`);
   }
-  const isPinned = request.asOf !== "" || request.datasetFingerprint !== "";
-  if (request.worldIds.length > 0 && !isPinned) {
-    throw refusal("CONTEXT_INCOMPLETE", "as_of", "as_of or dataset_fingerprint must be there");
-  }
-  const { targetNodeId, graph } = request;
-  if (targetNodeId !== "" && !graph!.nodes.some((node) => node.nodeId === targetNodeId)) {
-    throw refusal("INVALID_FIELD", "target_node_id", "is not part of the graph");
-  }
+  checkData(request);
+  checkTargets(request);
 }
 
 async function checkWorlds(world: Peer, worldIds: readonly string[], context: CallContext) {
@@ -119,13 +113,4 @@ async function dryRun(
   const known = await readSubmission(ports.db, row.submissionId);
   const submission = await ports.worker.preview(row, context.signal);
   return { submission, duplicate: known !== undefined };
-}
-
-function refusal(
-  reason: "GRAPH_TOO_LARGE" | "INVALID_FIELD" | "CONTEXT_INCOMPLETE",
-  field: string,
-  description: string,
-): QmtlError {
-  const fields: FieldViolation[] = [{ field, description }];
-  return new QmtlError(reason, `${field}: ${description}`, { fields });
 }

@@ -1,10 +1,12 @@
 import { create } from "@bufbuild/protobuf";
+import type { SubmitStrategyRequest } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import {
   type ComputeContext,
   ComputeContextSchema,
   EffectiveMode,
   ExecutionDomain,
 } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { asOfPins } from "@qmtl/sdk/canonical";
 
 /** Domain of a mode, by the fixed mapping; what cannot be read is backtest. */
 export function domainOf(mode: EffectiveMode): ExecutionDomain {
@@ -20,15 +22,26 @@ export function domainOf(mode: EffectiveMode): ExecutionDomain {
   }
 }
 
-/** The compute context of a strategy at a stage; live and shadow have no data snapshot. */
-export function contextAt(worldId: string, stage: EffectiveMode, asOf: string): ComputeContext {
+/**
+ * The compute context of a strategy at a stage, with all its pins: as-of is the text it was handed in with, or made from
+ * them. Live and shadow have no data snapshot.
+ */
+export function contextAt(
+  worldId: string,
+  stage: EffectiveMode,
+  { asOf, pins }: Pick<SubmitStrategyRequest, "asOf" | "pins">,
+): ComputeContext {
   const executionDomain = domainOf(stage);
+  const partition = "global";
   const isPinned =
     executionDomain === ExecutionDomain.BACKTEST || executionDomain === ExecutionDomain.DRYRUN;
+  if (!isPinned) return create(ComputeContextSchema, { worldId, executionDomain, partition });
+  const bySource = Object.fromEntries(pins.map((pin) => [pin.source, pin.fingerprint]));
   return create(ComputeContextSchema, {
     worldId,
     executionDomain,
-    asOf: isPinned ? asOf : "",
-    partition: "global",
+    asOf: asOf === "" ? asOfPins(bySource) : asOf,
+    partition,
+    pins: pins.toSorted((a, b) => (a.source < b.source ? -1 : 1)),
   });
 }

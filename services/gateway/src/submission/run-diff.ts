@@ -1,18 +1,13 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  type DiffAssignment,
-  DiffService,
-} from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
-import {
-  type Submission,
-  SubmissionSchema,
-} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
+import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { SubmissionSchema } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { isTransient } from "../peers/breaker.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";
-import type { SubmissionRow } from "../store/submission-store.ts";
+import { type SubmissionResult, type SubmissionRow, versionOf } from "../store/submission-store.ts";
 
 /** Times a broken stream of assignments is taken up again within one attempt. */
 const resumesMax = 3;
@@ -23,10 +18,10 @@ export async function runDiff(
   row: Pick<SubmissionRow, "submissionId" | "strategyId" | "request">,
   contexts: readonly ComputeContext[],
   call: PeerCall,
-): Promise<Submission> {
+): Promise<SubmissionResult> {
   const graph = row.request.graph!;
   const crc = nodeIdsCrc32(graph.nodes.map((node) => node.nodeId));
-  const assignments: DiffAssignment[] = [];
+  const assignments: NodeAssignment[] = [];
   let sentinelId = "";
   let chunk = 0;
   for (let resumes = 0; ; resumes += 1) {
@@ -35,7 +30,7 @@ export async function runDiff(
         strategyId: row.strategyId,
         graph,
         contexts: [...contexts],
-        strategyVersion: row.request.strategyVersion || "v1",
+        strategyVersion: versionOf(row.request),
         fromChunk: chunk,
         validateOnly: row.request.validateOnly,
         submissionId: row.submissionId,
@@ -60,22 +55,15 @@ export async function runDiff(
 }
 
 function resultOf(
-  assignments: readonly DiffAssignment[],
+  assignments: readonly NodeAssignment[],
   sentinelId: string,
   contexts: readonly ComputeContext[],
-): Submission {
-  const known = new Map(assignments.map((each) => [each.nodeId, each.nodeKnown]));
+): SubmissionResult {
+  const known = new Map(
+    assignments.map(({ queue, nodeReused }) => [queue?.nodeId ?? "", nodeReused]),
+  );
   const reusedNodes = [...known.values()].filter(Boolean).length;
-  return create(SubmissionSchema, {
-    assignments: assignments.map(({ nodeId, queue, nodeKnown }) => ({
-      nodeId,
-      worldId: queue?.context?.worldId ?? "",
-      ...(queue === undefined ? {} : { queue }),
-      reused: nodeKnown,
-    })),
-    newNodes: known.size - reusedNodes,
-    reusedNodes,
-    sentinelId,
-    contexts: [...contexts],
-  });
+  const newNodes = known.size - reusedNodes;
+  const counts = { newNodes, reusedNodes, sentinelId, contexts: [...contexts] };
+  return { submission: create(SubmissionSchema, counts), assignments };
 }

@@ -3,17 +3,26 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Submission,
   SubmissionSchema,
-} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import type { SubmissionRow } from "../store/submission-store.ts";
+  SubmissionState,
+} from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import type { SubmissionRow, SubmissionStateName } from "../store/submission-store.ts";
 
-/** A stored submission as clients see it. Assignments are there once the present round is completed. */
+const states: Readonly<Record<SubmissionStateName, SubmissionState>> = {
+  queued: SubmissionState.QUEUED,
+  processing: SubmissionState.PROCESSING,
+  completed: SubmissionState.COMPLETED,
+  failed: SubmissionState.FAILED,
+};
+
+/** A stored submission as clients see it. What it came to is there once the present round is completed. */
 export function submissionMessage(row: SubmissionRow): Submission {
   const done = row.state === "completed" ? row.result : undefined;
   const base = done ?? create(SubmissionSchema);
   return Object.assign(base, {
     submissionId: row.submissionId,
     strategyId: row.strategyId,
-    state: row.state,
+    strategyName: row.request.strategyName,
+    state: states[row.state],
     stateReason: row.stateReason,
     attempts: row.attempts,
     createTime: timestampFromMs(row.createdMs),

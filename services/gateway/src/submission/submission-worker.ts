@@ -2,7 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import {
   type Submission,
   SubmissionSchema,
-} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+  SubmissionState,
+} from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
@@ -25,6 +26,7 @@ import {
   openSubmissions,
   readSubmission,
   renewClaim,
+  type SubmissionResult,
   type SubmissionRow,
   writeOutcome,
 } from "../store/submission-store.ts";
@@ -115,11 +117,14 @@ export class SubmissionWorker {
         call,
       );
       const known = decision?.strategies.find((each) => each.strategyId === job.strategyId);
-      contexts.push(contextAt(worldId, known?.stage ?? EffectiveMode.VALIDATE, asOfOf(job)));
+      contexts.push(contextAt(worldId, known?.stage ?? EffectiveMode.VALIDATE, job.request));
     }
-    const result = await runDiff(this.#ports.dag, job, contexts, call);
+    const { submission } = await runDiff(this.#ports.dag, job, contexts, call);
     const { submissionId, strategyId } = job;
-    return create(SubmissionSchema, { ...result, submissionId, strategyId, state: "completed" });
+    const { strategyName } = job.request;
+    const state = SubmissionState.COMPLETED;
+    const named = { submissionId, strategyId, strategyName, state };
+    return create(SubmissionSchema, { ...submission, ...named });
   }
 
   async #sweep(): Promise<void> {
@@ -225,7 +230,7 @@ export class SubmissionWorker {
   }
 
   /** Acts as the gateway, which may bind; the submitter's name stands in the audit. */
-  async #work(row: SubmissionRow): Promise<Submission> {
+  async #work(row: SubmissionRow): Promise<SubmissionResult> {
     const { world, dag, gateway } = this.#ports;
     const { signal } = this.#stopping;
     const forSubmitter: CallPrincipal = { name: row.principal.name, role: "gateway" };
@@ -234,7 +239,7 @@ export class SubmissionWorker {
     for (const worldId of row.worldIds) {
       const stage = await bind(world, row, worldId, call);
       await reportBacktest(world, row, worldId, call);
-      contexts.push(contextAt(worldId, stage, asOfOf(row)));
+      contexts.push(contextAt(worldId, stage, row.request));
     }
     return runDiff(dag, row, contexts, { principal: gateway, signal });
   }
@@ -243,7 +248,7 @@ export class SubmissionWorker {
     row: SubmissionRow,
     state: SubmissionRow["state"],
     reason: string,
-    result: Submission | undefined,
+    result: SubmissionResult | undefined,
   ): Promise<void> {
     const { db, clock, gatewayId, poke, changed } = this.#ports;
     await failpoints.hit("gw.submission.before_commit");
@@ -264,10 +269,6 @@ export class SubmissionWorker {
     const tracked = work.finally(() => this.#running.delete(tracked));
     this.#running.add(tracked);
   }
-}
-
-function asOfOf(job: Job): string {
-  return job.request.asOf || job.request.datasetFingerprint;
 }
 
 /** Binds the strategy; its stage decides the context, so that a restarted runner finds the one it had. */

@@ -1,7 +1,10 @@
+import { Code } from "@connectrpc/connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { type Submission, SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { node, openGatewayRig, submission } from "../testing/gateway-rig.ts";
+import { node, openGatewayRig, submission, type TestNode } from "../testing/gateway-rig.ts";
 
 type Rig = Awaited<ReturnType<typeof openGatewayRig>>;
 let rig: Rig;
@@ -12,10 +15,13 @@ afterAll(() => rig[Symbol.asyncDispose]());
 
 const source = node("StreamInput");
 const reader = node("sma", [source], { n: 3 });
+const feed = { ...source, source: { source: "feed", schedule: Schedule.OBSERVED } };
+const pin = { source: "feed", fingerprint: "f1" };
+const target = { nodeId: source.nodeId, instrument: "SPX", maxWeight: 1 };
 const gatewayOf = () => rig.client(GatewayService);
 
 async function completed(submissionId: string) {
-  let last: { state: string; assignments: readonly unknown[]; stateReason: string } | undefined;
+  let last: Submission | undefined;
   for await (const { submission: now } of gatewayOf().watchSubmission({ submissionId })) last = now;
   return last!;
 }
@@ -25,21 +31,21 @@ test("a submission is completed with a queue for every node, and handing it in a
   expect(first.duplicate).toBe(false);
   expect(first.submission?.strategyId).toMatch(/^s-[0-9a-f]{16}$/);
   const done = await completed(first.submission!.submissionId);
-  expect(done).toMatchObject({ state: "completed", newNodes: 2, reusedNodes: 0 });
-  expect(done.assignments).toHaveLength(2);
+  const { COMPLETED: state } = SubmissionState;
+  expect(done).toMatchObject({ state, newNodes: 2, reusedNodes: 0, strategyName: "A" });
+  expect(done.contexts).toMatchObject([{ worldId: "w1", asOf: "snap", pins: [] }]);
   expect(rig.world.bound).toContain(first.submission!.strategyId);
 
   const again = await gatewayOf().submitStrategy(submission([reader, source]));
   expect(again.duplicate).toBe(true);
   expect(again.submission?.strategyId).toBe(first.submission?.strategyId);
-  expect(await completed(again.submission!.submissionId)).toMatchObject({ state: "completed" });
+  expect(await completed(again.submission!.submissionId)).toMatchObject({ state });
 });
 
-test("a dry run answers the queues and stores nothing", async () => {
+test("a dry run answers what would come and stores nothing", async () => {
   const request = submission([source, node("ema", [source])], { validateOnly: true });
   const { submission: seen } = await gatewayOf().submitStrategy(request);
-  expect(seen).toMatchObject({ state: "completed" });
-  expect(seen?.assignments).toHaveLength(2);
+  expect(seen).toMatchObject({ state: SubmissionState.COMPLETED, contexts: [{ asOf: "snap" }] });
   await expect(
     gatewayOf().getSubmission({ submissionId: seen!.submissionId }),
   ).rejects.toMatchObject({ reason: "SUBMISSION_NOT_FOUND" });
@@ -55,7 +61,10 @@ test("an outage of the DAG Manager is told in the state's reason and tried again
     return now?.stateReason !== "" && now!.attempts > 0;
   });
   rig.dag.isDown = false;
-  expect(await completed(submissionId)).toMatchObject({ state: "completed", stateReason: "" });
+  expect(await completed(submissionId)).toMatchObject({
+    state: SubmissionState.COMPLETED,
+    stateReason: "",
+  });
 }, 40_000);
 
 test("the same request id is answered again for the same content, and refused for other content", async () => {
@@ -104,7 +113,37 @@ describe("a bad submission is refused whole", () => {
       "INVALID_FIELD",
       "metadata",
     ],
-    "no data snapshot": [submission([source], { asOf: "" }), "CONTEXT_INCOMPLETE", "as_of"],
+    "a source without a pin": [submission([feed], { asOf: "" }), "CONTEXT_INCOMPLETE", "pins"],
+    "a pin of a source it does not read": [
+      submission([feed], { asOf: "", pins: [pin, { source: "other", fingerprint: "f" }] }),
+      "INVALID_FIELD",
+      "pins[1].source",
+    ],
+    "a source pinned twice": [
+      submission([feed], { asOf: "", pins: [pin, pin] }),
+      "INVALID_FIELD",
+      "pins[1].source",
+    ],
+    "pins beside a text that pins every source": [
+      submission([feed], { pins: [pin] }),
+      "INVALID_FIELD",
+      "pins",
+    ],
+    "the as-of of what reads no source": [
+      submission([feed], { asOf: "none" }),
+      "INVALID_FIELD",
+      "as_of",
+    ],
+    "a target that is no node of it": [
+      submission([source], { targets: [{ ...target, nodeId: reader.nodeId }] }),
+      "INVALID_FIELD",
+      "targets[0].node_id",
+    ],
+    "two targets of one instrument": [
+      submission([source], { targets: [target, target] }),
+      "INVALID_FIELD",
+      "targets[1].instrument",
+    ],
   } as const;
   for (const [name, [request, reason, field]] of Object.entries(cases)) {
     test(name, async () => {
@@ -120,4 +159,114 @@ describe("a bad submission is refused whole", () => {
       gatewayOf().submitStrategy(submission([source], { worldIds: ["w9"] })),
     ).rejects.toMatchObject({ reason: "WORLD_NOT_FOUND" });
   });
+});
+
+describe("what strategies read is pinned", () => {
+  const contextsOf = async (
+    over: Parameters<typeof submission>[1],
+    nodes: readonly TestNode[] = [feed],
+  ) => {
+    const request = submission(nodes, over);
+    const { submission: taken } = await gatewayOf().submitStrategy(request);
+    return (await completed(taken!.submissionId)).contexts;
+  };
+
+  test("by a pin for each source, which makes the as-of", async () => {
+    const contexts = await contextsOf({ strategyName: "pinned", asOf: "", pins: [pin] });
+    expect(contexts).toMatchObject([{ asOf: "f1", pins: [pin] }]);
+  });
+
+  test("by nothing where no source is read", async () => {
+    const contexts = await contextsOf({ strategyName: "free", asOf: "" }, [source]);
+    expect(contexts).toMatchObject([{ asOf: "none", pins: [] }]);
+  });
+});
+
+describe("the queues of a submission", () => {
+  const chain = [source];
+  for (let at = 0; at < 9; at += 1) chain.push(node("chain", [chain.at(-1)!], { at }));
+
+  test("come page by page, inputs before readers; a token belongs to its filters", async () => {
+    const request = submission(chain, { strategyName: "pages" });
+    const { submission: taken } = await gatewayOf().submitStrategy(request);
+    const { submissionId } = taken!;
+    await completed(submissionId);
+    const list = (over: object) => gatewayOf().listNodeAssignments({ submissionId, ...over });
+
+    const ids: string[] = [];
+    let pageToken = "";
+    do {
+      const page = await list({ pageSize: 4, pageToken });
+      ids.push(...page.assignments.map(({ queue }) => queue!.nodeId));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    expect(ids).toEqual(chain.map(({ nodeId }) => nodeId));
+    expect((await list({ worldId: "w1" })).assignments).toHaveLength(10);
+
+    const { nextPageToken } = await list({ pageSize: 4 });
+    await expect(list({ worldId: "w1", pageToken: nextPageToken })).rejects.toMatchObject({
+      reason: "PAGE_TOKEN_INVALID",
+    });
+    await expect(list({ worldId: "w9" })).rejects.toMatchObject({ reason: "WORLD_NOT_FOUND" });
+    await expect(list({ submissionId: "none" })).rejects.toMatchObject({
+      reason: "SUBMISSION_NOT_FOUND",
+    });
+  });
+
+  test("are not there before it is completed", async () => {
+    rig.dag.isDown = true;
+    const request = submission(chain, { strategyName: "waiting" });
+    const { submission: taken } = await gatewayOf().submitStrategy(request);
+    const { submissionId } = taken!;
+    await expect(gatewayOf().listNodeAssignments({ submissionId })).rejects.toMatchObject({
+      reason: "CONFLICT",
+      code: Code.FailedPrecondition,
+    });
+    rig.dag.isDown = false;
+    await completed(submissionId);
+  }, 40_000);
+});
+
+test("strategies are listed newest first, by name and world, with who handed them in first", async () => {
+  const client = gatewayOf();
+  for (const [strategyName, strategyVersion] of [
+    ["listed", "v1"],
+    ["listed", "v2"],
+    ["listed too", "v1"],
+  ] as const) {
+    const of = strategyVersion === "v2" ? [source, reader] : [source];
+    const request = { ...submission(of, { strategyName }), strategyVersion };
+    const { submission: taken } = await client.submitStrategy(request);
+    await completed(taken!.submissionId);
+  }
+  const { strategies } = await client.listStrategies({ strategyName: "listed" });
+  expect(strategies.map(({ strategyVersion }) => strategyVersion)).toEqual(["v2", "v1"]);
+  expect(strategies[0]).toMatchObject({
+    strategyName: "listed",
+    worldIds: ["w1"],
+    principal: "local",
+  });
+
+  const first = await client.listStrategies({ worldId: "w1", pageSize: 2 });
+  expect(first.strategies.map(({ strategyName }) => strategyName)).toEqual([
+    "listed too",
+    "listed",
+  ]);
+  const next = { worldId: "w1", pageSize: 2, pageToken: first.nextPageToken };
+  expect((await client.listStrategies(next)).strategies[0]!.strategyVersion).toBe("v1");
+  await expect(client.listStrategies({ pageToken: first.nextPageToken })).rejects.toMatchObject({
+    reason: "PAGE_TOKEN_INVALID",
+  });
+  await expect(client.listStrategies({ worldId: "w9" })).rejects.toMatchObject({
+    reason: "WORLD_NOT_FOUND",
+  });
+  expect((await client.listStrategies({ strategyName: "nobody" })).strategies).toEqual([]);
+});
+
+test("the gateway binds, in the submitter's name", async () => {
+  const { submission: taken } = await gatewayOf().submitStrategy(
+    submission([source], { strategyName: "bound" }),
+  );
+  await completed(taken!.submissionId);
+  expect(rig.world.binders.at(-1)).toEqual({ name: "local", role: "gateway" });
 });

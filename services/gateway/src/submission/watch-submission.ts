@@ -1,4 +1,4 @@
-import type { Submission } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, sleep } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";

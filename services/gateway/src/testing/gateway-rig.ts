@@ -9,6 +9,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { ColumnKind, type Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   ActivationService,
@@ -47,6 +48,8 @@ export interface TestNode {
   readonly schemaCompatId: string;
   readonly codeHash: string;
   readonly name: string;
+  readonly columns: { name: string; kind: ColumnKind }[];
+  readonly source?: { source: string; schedule: Schedule };
 }
 
 /** A submission as a test writes it. */
@@ -55,6 +58,8 @@ export interface TestSubmission {
   readonly strategyName?: string;
   readonly worldIds?: string[];
   readonly asOf?: string;
+  readonly pins?: { source: string; fingerprint: string }[];
+  readonly targets?: { nodeId: string; instrument: string; maxWeight: number }[];
   readonly metadata?: Record<string, string>;
   readonly validateOnly?: boolean;
   readonly graph?: { nodes: TestNode[]; nodeIdsCrc32: number };
@@ -86,8 +91,11 @@ export function node(
     schemaCompatId: "f64:a",
     codeHash: "h",
     name: type,
+    columns: [{ name: "a", kind: ColumnKind.F64 }],
   };
 }
+
+let submissions = 0;
 
 /** A submission of some nodes to world w1. */
 export function submission(nodes: readonly TestNode[], over: TestSubmission = {}): TestSubmission {
@@ -95,7 +103,9 @@ export function submission(nodes: readonly TestNode[], over: TestSubmission = {}
     nodes: [...nodes],
     nodeIdsCrc32: nodeIdsCrc32(nodes.map((each) => each.nodeId)),
   };
-  return { strategyName: "A", graph, worldIds: ["w1"], asOf: "snap", ...over };
+  submissions += 1;
+  const requestId = `test-${submissions}`;
+  return { requestId, strategyName: "A", graph, worldIds: ["w1"], asOf: "snap", ...over };
 }
 
 /** WorldService as far as these tests ask it: world w1, and a switch that takes it down. */
@@ -245,9 +255,8 @@ export class FakeDag {
     this.diffs.push(submissionId);
     const assignments = nodes.flatMap(({ nodeId: id }) =>
       contexts.map((context) => ({
-        nodeId: id,
-        nodeKnown: this.diffs.length > 1,
-        queue: { computeKey: keyOf(id, context.worldId), context },
+        nodeReused: this.diffs.length > 1,
+        queue: { nodeId: id, computeKey: keyOf(id, context.worldId), context },
       })),
     );
     const crc = nodeIdsCrc32(nodes.map((each) => each.nodeId));

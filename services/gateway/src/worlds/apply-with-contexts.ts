@@ -1,3 +1,4 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
@@ -156,8 +157,7 @@ async function contextsOf(db: Db, worldId: string, promotions: readonly Promotio
     );
     // Bound by hand, never handed in here: there is nothing to compute.
     if (row === undefined) return [];
-    const asOf = row.request.asOf || row.request.datasetFingerprint;
-    return [{ strategyId, to: contextAt(worldId, stage, asOf) }];
+    return [{ strategyId, to: contextAt(worldId, stage, row.request) }];
   });
 }
 
@@ -168,12 +168,12 @@ async function openOne(
   signal: AbortSignal | undefined,
 ): Promise<ContextSwap> {
   const call = { principal: ports.gateway, signal, timeoutMs: openMsMax + 5_000 };
-  const request = { strategyId, context: to, waitMs: openMsMax };
+  const request = { strategyId, context: to, wait: durationFromMs(openMsMax) };
   const { swap } = await ports.dag.unary(QueueService.method.openContext, request, call);
   if (swap?.phase === SwapPhase.COMMIT) return swap;
   // The old context goes on; asking for it ends the swap that did not come about.
   if (swap?.oldContext !== undefined) {
-    const back = { strategyId, context: swap.oldContext, waitMs: 0 };
+    const back = { strategyId, context: swap.oldContext };
     await ports.dag.unary(QueueService.method.openContext, back, { principal: ports.gateway });
   }
   const message = `the new context of ${strategyId} is not in force`;

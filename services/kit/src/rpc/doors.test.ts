@@ -38,7 +38,8 @@ function demo(seen: Seen): ServedService[] {
     async *watchSubmission({ submissionId }, context) {
       seen.contexts.push(context);
       try {
-        for (const state of ["queued", "processing"]) yield { submission: { submissionId, state } };
+        for (const stateReason of ["queued", "processing"])
+          yield { submission: { submissionId, stateReason } };
         if (submissionId === "gone") throw refusal();
         if (submissionId === "slow") await forever(context);
       } finally {
@@ -143,7 +144,7 @@ describe.each(wires)("%s", (_, opener) => {
   test("each message of a stream states the version", async () => {
     const messages = await collect(open.gateway.watchSubmission({ submissionId: "a" }));
 
-    expect(messages.map((m) => [m.submission?.state, m.schemaVersion?.version])).toEqual([
+    expect(messages.map((m) => [m.submission?.stateReason, m.schemaVersion?.version])).toEqual([
       ["queued", 2],
       ["processing", 2],
     ]);
@@ -189,7 +190,7 @@ describe.each(wires)("%s", (_, opener) => {
     const states: string[] = [];
     const read = async () => {
       for await (const { submission } of open.gateway.watchSubmission({ submissionId: "gone" })) {
-        states.push(submission?.state ?? "");
+        states.push(submission?.stateReason ?? "");
       }
     };
     const error = await failureOf(read());
@@ -274,7 +275,7 @@ describe.each(wires)("%s", (_, opener) => {
     const states: string[] = [];
     const read = async () => {
       for await (const { submission } of open.gateway.watchSubmission({ submissionId: "slow" })) {
-        states.push(submission?.state ?? "");
+        states.push(submission?.stateReason ?? "");
       }
     };
     const failure = failureOf(read());

@@ -26,7 +26,11 @@ if _version_not_supported:
 
 
 class DiffServiceStub:
-    """Graph in, queues out. Called by the Gateway.
+    """Graph in, queues out.
+
+    | method | role              | ticket | internal |
+    | ------ | ----------------- | ------ | -------- |
+    | Diff   | operator; gateway | –      | yes      |
     """
 
     def __init__(self, channel):
@@ -43,12 +47,16 @@ class DiffServiceStub:
 
 
 class DiffServiceServicer:
-    """Graph in, queues out. Called by the Gateway.
+    """Graph in, queues out.
+
+    | method | role              | ticket | internal |
+    | ------ | ----------------- | ------ | -------- |
+    | Diff   | operator; gateway | –      | yes      |
     """
 
     def Diff(self, request, context):
-        """Adds a graph in one transaction, then streams its assignments; idempotent. INVALID_ARGUMENT
-        GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY. Safe to retry, also from a chunk.
+        """Adds a graph in one transaction, then streams its assignments. INVALID_ARGUMENT GRAPH_HAS_CYCLE,
+        UNKNOWN_DEPENDENCY. Repeated, also from a chunk, it answers the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +79,11 @@ def add_DiffServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DiffService:
-    """Graph in, queues out. Called by the Gateway.
+    """Graph in, queues out.
+
+    | method | role              | ticket | internal |
+    | ------ | ----------------- | ------ | -------- |
+    | Diff   | operator; gateway | –      | yes      |
     """
 
     @staticmethod

@@ -26,7 +26,24 @@ if _version_not_supported:
 
 
 class QueueServiceStub:
-    """Who computes what. Called by the Gateway for SDKs.
+    """Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+    and passes its claims on in the signed principal.
+
+    | method             | role                                        | ticket              |
+    | ------------------ | ------------------------------------------- | ------------------- |
+    | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+    | ListQueueStats     | viewer                                      | –                   |
+    | AcquireLeases      | researcher; adapter                         | compute or feed     |
+    | RenewLeases        | researcher; adapter                         | compute or feed     |
+    | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+    | PutSnapshots       | researcher                                  | compute             |
+    | GetSnapshots       | viewer                                      | –                   |
+    | ListFeeds          | viewer; adapter, gateway                    | –                   |
+    | AdvanceFeed        | operator                                    | –                   |
+    | CreateReplayRunner | researcher                                  | compute             |
+    | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+    | AnswerSwap         | researcher                                  | compute             |
+    | OpenContext        | gateway (internal)                          | –                   |
     """
 
     def __init__(self, channel):
@@ -40,10 +57,10 @@ class QueueServiceStub:
                 request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueuesByTagRequest.SerializeToString,
                 response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueuesByTagResponse.FromString,
                 _registered_method=True)
-        self.GetQueueStats = channel.unary_unary(
-                '/qmtl.dagmanager.v1.QueueService/GetQueueStats',
-                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetQueueStatsRequest.SerializeToString,
-                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetQueueStatsResponse.FromString,
+        self.ListQueueStats = channel.unary_unary(
+                '/qmtl.dagmanager.v1.QueueService/ListQueueStats',
+                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueueStatsRequest.SerializeToString,
+                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueueStatsResponse.FromString,
                 _registered_method=True)
         self.AcquireLeases = channel.unary_unary(
                 '/qmtl.dagmanager.v1.QueueService/AcquireLeases',
@@ -70,15 +87,15 @@ class QueueServiceStub:
                 request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsRequest.SerializeToString,
                 response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsResponse.FromString,
                 _registered_method=True)
-        self.AdvanceReplay = channel.unary_unary(
-                '/qmtl.dagmanager.v1.QueueService/AdvanceReplay',
-                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceReplayRequest.SerializeToString,
-                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceReplayResponse.FromString,
+        self.ListFeeds = channel.unary_unary(
+                '/qmtl.dagmanager.v1.QueueService/ListFeeds',
+                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListFeedsRequest.SerializeToString,
+                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListFeedsResponse.FromString,
                 _registered_method=True)
-        self.GetReplay = channel.unary_unary(
-                '/qmtl.dagmanager.v1.QueueService/GetReplay',
-                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetReplayRequest.SerializeToString,
-                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetReplayResponse.FromString,
+        self.AdvanceFeed = channel.unary_unary(
+                '/qmtl.dagmanager.v1.QueueService/AdvanceFeed',
+                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceFeedRequest.SerializeToString,
+                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceFeedResponse.FromString,
                 _registered_method=True)
         self.CreateReplayRunner = channel.unary_unary(
                 '/qmtl.dagmanager.v1.QueueService/CreateReplayRunner',
@@ -90,31 +107,48 @@ class QueueServiceStub:
                 request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.DeleteReplayRunnerRequest.SerializeToString,
                 response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.DeleteReplayRunnerResponse.FromString,
                 _registered_method=True)
+        self.AnswerSwap = channel.unary_unary(
+                '/qmtl.dagmanager.v1.QueueService/AnswerSwap',
+                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AnswerSwapRequest.SerializeToString,
+                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AnswerSwapResponse.FromString,
+                _registered_method=True)
         self.OpenContext = channel.unary_unary(
                 '/qmtl.dagmanager.v1.QueueService/OpenContext',
                 request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextRequest.SerializeToString,
                 response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextResponse.FromString,
                 _registered_method=True)
-        self.AckSwap = channel.unary_unary(
-                '/qmtl.dagmanager.v1.QueueService/AckSwap',
-                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AckSwapRequest.SerializeToString,
-                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AckSwapResponse.FromString,
-                _registered_method=True)
 
 
 class QueueServiceServicer:
-    """Who computes what. Called by the Gateway for SDKs.
+    """Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+    and passes its claims on in the signed principal.
+
+    | method             | role                                        | ticket              |
+    | ------------------ | ------------------------------------------- | ------------------- |
+    | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+    | ListQueueStats     | viewer                                      | –                   |
+    | AcquireLeases      | researcher; adapter                         | compute or feed     |
+    | RenewLeases        | researcher; adapter                         | compute or feed     |
+    | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+    | PutSnapshots       | researcher                                  | compute             |
+    | GetSnapshots       | viewer                                      | –                   |
+    | ListFeeds          | viewer; adapter, gateway                    | –                   |
+    | AdvanceFeed        | operator                                    | –                   |
+    | CreateReplayRunner | researcher                                  | compute             |
+    | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+    | AnswerSwap         | researcher                                  | compute             |
+    | OpenContext        | gateway (internal)                          | –                   |
     """
 
     def ListQueuesByTag(self, request, context):
-        """Queues by tag. Safe to retry.
+        """Queues by tag.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetQueueStats(self, request, context):
-        """Figures. Safe to retry.
+    def ListQueueStats(self, request, context):
+        """Figures of queues.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,43 +190,44 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def AdvanceReplay(self, request, context):
-        """Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry.
+    def ListFeeds(self, request, context):
+        """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetReplay(self, request, context):
-        """Where a feed stands. Safe to retry.
+    def AdvanceFeed(self, request, context):
+        """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateReplayRunner(self, request, context):
-        """Enters a runner. Safe to retry.
+        """Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
+        SOURCE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteReplayRunner(self, request, context):
-        """Takes a runner out. Safe to retry.
+        """Takes a runner out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerSwap(self, request, context):
+        """A runner's answer to a phase of a swap.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def OpenContext(self, request, context):
-        """Opens a context; idempotent per strategy and context. Called by the Gateway before an Apply. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def AckSwap(self, request, context):
-        """A runner's answer. Safe to retry.
+        """Opens a context; once per strategy and context. Called by the gateway before an Apply.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -206,10 +241,10 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueuesByTagRequest.FromString,
                     response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueuesByTagResponse.SerializeToString,
             ),
-            'GetQueueStats': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetQueueStats,
-                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetQueueStatsRequest.FromString,
-                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetQueueStatsResponse.SerializeToString,
+            'ListQueueStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueueStats,
+                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueueStatsRequest.FromString,
+                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueueStatsResponse.SerializeToString,
             ),
             'AcquireLeases': grpc.unary_unary_rpc_method_handler(
                     servicer.AcquireLeases,
@@ -236,15 +271,15 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsRequest.FromString,
                     response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetSnapshotsResponse.SerializeToString,
             ),
-            'AdvanceReplay': grpc.unary_unary_rpc_method_handler(
-                    servicer.AdvanceReplay,
-                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceReplayRequest.FromString,
-                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceReplayResponse.SerializeToString,
+            'ListFeeds': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFeeds,
+                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListFeedsRequest.FromString,
+                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListFeedsResponse.SerializeToString,
             ),
-            'GetReplay': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetReplay,
-                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetReplayRequest.FromString,
-                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetReplayResponse.SerializeToString,
+            'AdvanceFeed': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdvanceFeed,
+                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceFeedRequest.FromString,
+                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceFeedResponse.SerializeToString,
             ),
             'CreateReplayRunner': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateReplayRunner,
@@ -256,15 +291,15 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.DeleteReplayRunnerRequest.FromString,
                     response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.DeleteReplayRunnerResponse.SerializeToString,
             ),
+            'AnswerSwap': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerSwap,
+                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AnswerSwapRequest.FromString,
+                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AnswerSwapResponse.SerializeToString,
+            ),
             'OpenContext': grpc.unary_unary_rpc_method_handler(
                     servicer.OpenContext,
                     request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextRequest.FromString,
                     response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextResponse.SerializeToString,
-            ),
-            'AckSwap': grpc.unary_unary_rpc_method_handler(
-                    servicer.AckSwap,
-                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AckSwapRequest.FromString,
-                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AckSwapResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -275,7 +310,24 @@ def add_QueueServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class QueueService:
-    """Who computes what. Called by the Gateway for SDKs.
+    """Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+    and passes its claims on in the signed principal.
+
+    | method             | role                                        | ticket              |
+    | ------------------ | ------------------------------------------- | ------------------- |
+    | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+    | ListQueueStats     | viewer                                      | –                   |
+    | AcquireLeases      | researcher; adapter                         | compute or feed     |
+    | RenewLeases        | researcher; adapter                         | compute or feed     |
+    | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+    | PutSnapshots       | researcher                                  | compute             |
+    | GetSnapshots       | viewer                                      | –                   |
+    | ListFeeds          | viewer; adapter, gateway                    | –                   |
+    | AdvanceFeed        | operator                                    | –                   |
+    | CreateReplayRunner | researcher                                  | compute             |
+    | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+    | AnswerSwap         | researcher                                  | compute             |
+    | OpenContext        | gateway (internal)                          | –                   |
     """
 
     @staticmethod
@@ -306,7 +358,7 @@ class QueueService:
             _registered_method=True)
 
     @staticmethod
-    def GetQueueStats(request,
+    def ListQueueStats(request,
             target,
             options=(),
             channel_credentials=None,
@@ -319,9 +371,9 @@ class QueueService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/qmtl.dagmanager.v1.QueueService/GetQueueStats',
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetQueueStatsRequest.SerializeToString,
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetQueueStatsResponse.FromString,
+            '/qmtl.dagmanager.v1.QueueService/ListQueueStats',
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueueStatsRequest.SerializeToString,
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListQueueStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -468,7 +520,7 @@ class QueueService:
             _registered_method=True)
 
     @staticmethod
-    def AdvanceReplay(request,
+    def ListFeeds(request,
             target,
             options=(),
             channel_credentials=None,
@@ -481,9 +533,9 @@ class QueueService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/qmtl.dagmanager.v1.QueueService/AdvanceReplay',
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceReplayRequest.SerializeToString,
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceReplayResponse.FromString,
+            '/qmtl.dagmanager.v1.QueueService/ListFeeds',
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListFeedsRequest.SerializeToString,
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.ListFeedsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -495,7 +547,7 @@ class QueueService:
             _registered_method=True)
 
     @staticmethod
-    def GetReplay(request,
+    def AdvanceFeed(request,
             target,
             options=(),
             channel_credentials=None,
@@ -508,9 +560,9 @@ class QueueService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/qmtl.dagmanager.v1.QueueService/GetReplay',
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetReplayRequest.SerializeToString,
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.GetReplayResponse.FromString,
+            '/qmtl.dagmanager.v1.QueueService/AdvanceFeed',
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceFeedRequest.SerializeToString,
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AdvanceFeedResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -576,6 +628,33 @@ class QueueService:
             _registered_method=True)
 
     @staticmethod
+    def AnswerSwap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.dagmanager.v1.QueueService/AnswerSwap',
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AnswerSwapRequest.SerializeToString,
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AnswerSwapResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def OpenContext(request,
             target,
             options=(),
@@ -592,33 +671,6 @@ class QueueService:
             '/qmtl.dagmanager.v1.QueueService/OpenContext',
             qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextRequest.SerializeToString,
             qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def AckSwap(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.dagmanager.v1.QueueService/AckSwap',
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AckSwapRequest.SerializeToString,
-            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.AckSwapResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,16 +23,16 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
-from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from qmtl.control.v1 import control_event_pb2 as qmtl_dot_control_dot_v1_dot_control__event__pb2
 from qmtl.graph.v1 import graph_pb2 as qmtl_dot_graph_dot_v1_dot_graph__pb2
+from qmtl.graph.v1 import submission_pb2 as qmtl_dot_graph_dot_v1_dot_submission__pb2
 from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 from qmtl.type.v1 import value_pb2 as qmtl_dot_type_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/gateway/v1/gateway_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\x81\x06\n\x15SubmitStrategyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\nrequest_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\trequestId\x12/\n\rstrategy_name\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x0cstrategyName\x12:\n\x05graph\x18\x04 \x01(\x0b\x32\x1c.qmtl.graph.v1.StrategyGraphB\x06\xbaH\x03\xc8\x01\x01R\x05graph\x12\'\n\tworld_ids\x18\x05 \x03(\tB\n\xbaH\x07\x92\x01\x04\x10\x64\x18\x01R\x08worldIds\x12\x1d\n\x05\x61s_of\x18\x06 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04\x61sOf\x12\x39\n\x13\x64\x61taset_fingerprint\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x12\x64\x61tasetFingerprint\x12\x32\n\x10strategy_version\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0fstrategyVersion\x12Z\n\x08metadata\x18\t \x03(\x0b\x32\x34.qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x64R\x08metadata\x12#\n\rvalidate_only\x18\n \x01(\x08R\x0cvalidateOnly\x12\x36\n\x08\x62\x61\x63ktest\x18\x0b \x01(\x0b\x32\x1a.qmtl.type.v1.ReturnSeriesR\x08\x62\x61\x63ktest\x12\x1d\n\nmax_target\x18\x0c \x01(\x01R\tmaxTarget\x12$\n\x0etarget_node_id\x18\r \x01(\tR\x0ctargetNodeId\x12\x1e\n\ninstrument\x18\x0e \x01(\tR\ninstrument\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\x92\x01\n\x0eNodeAssignment\x12\x17\n\x07node_id\x18\x01 \x01(\tR\x06nodeId\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\x12\x34\n\x05queue\x18\x03 \x01(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12\x16\n\x06reused\x18\x04 \x01(\x08R\x06reused\"\xc2\x03\n\nSubmission\x12#\n\rsubmission_id\x18\x01 \x01(\tR\x0csubmissionId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x14\n\x05state\x18\x03 \x01(\tR\x05state\x12!\n\x0cstate_reason\x18\x04 \x01(\tR\x0bstateReason\x12\x41\n\x0b\x61ssignments\x18\x05 \x03(\x0b\x32\x1f.qmtl.gateway.v1.NodeAssignmentR\x0b\x61ssignments\x12\x1b\n\tnew_nodes\x18\x06 \x01(\rR\x08newNodes\x12!\n\x0creused_nodes\x18\x07 \x01(\rR\x0breusedNodes\x12\x1f\n\x0bsentinel_id\x18\x08 \x01(\tR\nsentinelId\x12\x38\n\x08\x63ontexts\x18\t \x03(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\x08\x63ontexts\x12;\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1a\n\x08\x61ttempts\x18\x0b \x01(\rR\x08\x61ttempts\"\xb7\x01\n\x16SubmitStrategyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\nsubmission\x18\x02 \x01(\x0b\x32\x1b.qmtl.gateway.v1.SubmissionR\nsubmission\x12\x1c\n\tduplicate\x18\x03 \x01(\x08R\tduplicate\"\x87\x01\n\x14GetSubmissionRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n\rsubmission_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x0csubmissionId\"\x98\x01\n\x15GetSubmissionResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\nsubmission\x18\x02 \x01(\x0b\x32\x1b.qmtl.gateway.v1.SubmissionR\nsubmission\"\x89\x01\n\x16WatchSubmissionRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n\rsubmission_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x0csubmissionId\"\x9a\x01\n\x17WatchSubmissionResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\nsubmission\x18\x02 \x01(\x0b\x32\x1b.qmtl.gateway.v1.SubmissionR\nsubmission\"\xc6\x02\n\x16ListQueuesByTagRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x35\n\x05query\x18\x02 \x01(\x0b\x32\x17.qmtl.graph.v1.TagQueryB\x06\xbaH\x03\xc8\x01\x01R\x05query\x12\x32\n\x10interval_seconds\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00R\x0fintervalSeconds\x12\x36\n\x07\x63ontext\x18\x04 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\x07\x63ontext\x12\'\n\tpage_size\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x06 \x01(\tR\tpageToken\"\xbd\x01\n\x17ListQueuesByTagResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x36\n\x06queues\x18\x02 \x03(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa9\x01\n\x16\x45xplainStrategyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12(\n\x0bstrategy_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\"\x85\x01\n\x08ModeTerm\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x33\n\x06\x61llows\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\x06\x61llows\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail\x12\x18\n\x07\x62inding\x18\x04 \x01(\x08R\x07\x62inding\"\xf7\x01\n\x0bRuleVerdict\x12\x12\n\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n\x06metric\x18\x02 \x01(\tR\x06metric\x12\x19\n\x05value\x18\x03 \x01(\x01H\x00R\x05value\x88\x01\x01\x12\x19\n\x05\x62ound\x18\x04 \x01(\x01H\x01R\x05\x62ound\x88\x01\x01\x12\x12\n\x04kind\x18\x05 \x01(\tR\x04kind\x12\x18\n\x07verdict\x18\x06 \x01(\tR\x07verdict\x12\x16\n\x06\x64omain\x18\x07 \x01(\tR\x06\x64omain\x12\x18\n\x07samples\x18\x08 \x01(\rR\x07samples\x12\x12\n\x04text\x18\t \x01(\tR\x04textB\x08\n\x06_valueB\x08\n\x06_bound\"\xc1\x04\n\x17\x45xplainStrategyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x42\n\x0e\x65\x66\x66\x65\x63tive_mode\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\x12H\n\x10\x65xecution_domain\x18\x03 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainR\x0f\x65xecutionDomain\x12/\n\x05terms\x18\x04 \x03(\x0b\x32\x19.qmtl.gateway.v1.ModeTermR\x05terms\x12\x32\n\x05rules\x18\x05 \x03(\x0b\x32\x1c.qmtl.gateway.v1.RuleVerdictR\x05rules\x12#\n\rwanted_orders\x18\x06 \x01(\x04R\x0cwantedOrders\x12\x1f\n\x0bsent_orders\x18\x07 \x01(\x04R\nsentOrders\x12\x12\n\x04tier\x18\x08 \x01(\tR\x04tier\x12\x12\n\x04gate\x18\t \x01(\tR\x04gate\x12,\n\x12\x65mitter_session_id\x18\n \x01(\tR\x10\x65mitterSessionId\x12\x14\n\x05halts\x18\x0b \x03(\tR\x05halts\x12\x18\n\x07summary\x18\x0c \x01(\tR\x07summary\x12#\n\revaluation_id\x18\r \x01(\tR\x0c\x65valuationId\"\xbb\x01\n\x11ListEventsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n\ttopic_key\x18\x02 \x01(\tR\x08topicKey\x12\'\n\tpage_size\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"\xb7\x01\n\x12ListEventsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.qmtl.control.v1.ControlEventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xa4\x05\n\x0eGatewayService\x12l\n\x0eSubmitStrategy\x12&.qmtl.gateway.v1.SubmitStrategyRequest\x1a\'.qmtl.gateway.v1.SubmitStrategyResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x02\x12i\n\rGetSubmission\x12%.qmtl.gateway.v1.GetSubmissionRequest\x1a&.qmtl.gateway.v1.GetSubmissionResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12q\n\x0fWatchSubmission\x12\'.qmtl.gateway.v1.WatchSubmissionRequest\x1a(.qmtl.gateway.v1.WatchSubmissionResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x30\x01\x12s\n\x0fListQueuesByTag\x12\'.qmtl.gateway.v1.ListQueuesByTagRequest\x1a(.qmtl.gateway.v1.ListQueuesByTagResponse\"\r\x90\x02\x01\xa2\xbb\x18\x06\x08\x01\x12\x02\x05\x06\x12o\n\x0f\x45xplainStrategy\x12\'.qmtl.gateway.v1.ExplainStrategyRequest\x1a(.qmtl.gateway.v1.ExplainStrategyResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12`\n\nListEvents\x12\".qmtl.gateway.v1.ListEventsRequest\x1a#.qmtl.gateway.v1.ListEventsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/gateway/v1/gateway_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1eqmtl/graph/v1/submission.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xa6\x01\n\x11TargetDeclaration\x12\x35\n\x07node_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12)\n\ninstrument\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\ninstrument\x12/\n\nmax_weight\x18\x03 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\tmaxWeight\"\xe4\x05\n\x15SubmitStrategyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n\nrequest_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\trequestId\x12/\n\rstrategy_name\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x0cstrategyName\x12:\n\x05graph\x18\x04 \x01(\x0b\x32\x1c.qmtl.graph.v1.StrategyGraphB\x06\xbaH\x03\xc8\x01\x01R\x05graph\x12\'\n\tworld_ids\x18\x05 \x03(\tB\n\xbaH\x07\x92\x01\x04\x10\x64\x18\x01R\x08worldIds\x12\x36\n\x04pins\x18\x06 \x03(\x0b\x32\x17.qmtl.type.v1.SourcePinB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x04pins\x12\x1d\n\x05\x61s_of\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04\x61sOf\x12\x32\n\x10strategy_version\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0fstrategyVersion\x12Z\n\x08metadata\x18\t \x03(\x0b\x32\x34.qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x64R\x08metadata\x12#\n\rvalidate_only\x18\n \x01(\x08R\x0cvalidateOnly\x12\x36\n\x08\x62\x61\x63ktest\x18\x0b \x01(\x0b\x32\x1a.qmtl.type.v1.ReturnSeriesR\x08\x62\x61\x63ktest\x12G\n\x07targets\x18\x0c \x03(\x0b\x32\".qmtl.gateway.v1.TargetDeclarationB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x07targets\x1a;\n\rMetadataEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xb5\x01\n\x16SubmitStrategyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\nsubmission\x18\x02 \x01(\x0b\x32\x19.qmtl.graph.v1.SubmissionR\nsubmission\x12\x1c\n\tduplicate\x18\x03 \x01(\x08R\tduplicate\"\x87\x01\n\x14GetSubmissionRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n\rsubmission_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x0csubmissionId\"\x96\x01\n\x15GetSubmissionResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\nsubmission\x18\x02 \x01(\x0b\x32\x19.qmtl.graph.v1.SubmissionR\nsubmission\"\x89\x01\n\x16WatchSubmissionRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n\rsubmission_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x0csubmissionId\"\x98\x01\n\x17WatchSubmissionResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\nsubmission\x18\x02 \x01(\x0b\x32\x19.qmtl.graph.v1.SubmissionR\nsubmission\"\xed\x01\n\x1aListNodeAssignmentsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n\rsubmission_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x0csubmissionId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12$\n\tpage_size\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"\xca\x01\n\x1bListNodeAssignmentsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12?\n\x0b\x61ssignments\x18\x02 \x03(\x0b\x32\x1d.qmtl.graph.v1.NodeAssignmentR\x0b\x61ssignments\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xdf\x01\n\x15ListStrategiesRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12#\n\rstrategy_name\x18\x02 \x01(\tR\x0cstrategyName\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12$\n\tpage_size\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"\xc1\x01\n\x16ListStrategiesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n\nstrategies\x18\x02 \x03(\x0b\x32\x1b.qmtl.graph.v1.StrategyInfoR\nstrategies\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa9\x01\n\x16\x45xplainStrategyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12(\n\x0bstrategy_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\"\x85\x01\n\x08ModeTerm\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x33\n\x06\x61llows\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\x06\x61llows\x12\x16\n\x06\x64\x65tail\x18\x03 \x01(\tR\x06\x64\x65tail\x12\x18\n\x07\x62inding\x18\x04 \x01(\x08R\x07\x62inding\"\xf7\x01\n\x0bRuleVerdict\x12\x12\n\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n\x06metric\x18\x02 \x01(\tR\x06metric\x12\x19\n\x05value\x18\x03 \x01(\x01H\x00R\x05value\x88\x01\x01\x12\x19\n\x05\x62ound\x18\x04 \x01(\x01H\x01R\x05\x62ound\x88\x01\x01\x12\x12\n\x04kind\x18\x05 \x01(\tR\x04kind\x12\x18\n\x07verdict\x18\x06 \x01(\tR\x07verdict\x12\x16\n\x06\x64omain\x18\x07 \x01(\tR\x06\x64omain\x12\x18\n\x07samples\x18\x08 \x01(\rR\x07samples\x12\x12\n\x04text\x18\t \x01(\tR\x04textB\x08\n\x06_valueB\x08\n\x06_bound\"\xc1\x04\n\x17\x45xplainStrategyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x42\n\x0e\x65\x66\x66\x65\x63tive_mode\x18\x02 \x01(\x0e\x32\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\x12H\n\x10\x65xecution_domain\x18\x03 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainR\x0f\x65xecutionDomain\x12/\n\x05terms\x18\x04 \x03(\x0b\x32\x19.qmtl.gateway.v1.ModeTermR\x05terms\x12\x32\n\x05rules\x18\x05 \x03(\x0b\x32\x1c.qmtl.gateway.v1.RuleVerdictR\x05rules\x12#\n\rwanted_orders\x18\x06 \x01(\x04R\x0cwantedOrders\x12\x1f\n\x0bsent_orders\x18\x07 \x01(\x04R\nsentOrders\x12\x12\n\x04tier\x18\x08 \x01(\tR\x04tier\x12\x12\n\x04gate\x18\t \x01(\tR\x04gate\x12,\n\x12\x65mitter_session_id\x18\n \x01(\tR\x10\x65mitterSessionId\x12\x14\n\x05halts\x18\x0b \x03(\tR\x05halts\x12\x18\n\x07summary\x18\x0c \x01(\tR\x07summary\x12#\n\revaluation_id\x18\r \x01(\tR\x0c\x65valuationId\"\xb8\x01\n\x11ListEventsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n\ttopic_key\x18\x02 \x01(\tR\x08topicKey\x12$\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"\xb7\x01\n\x12ListEventsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.qmtl.control.v1.ControlEventR\x06\x65vents\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\x9a\x06\n\x0eGatewayService\x12l\n\x0eSubmitStrategy\x12&.qmtl.gateway.v1.SubmitStrategyRequest\x1a\'.qmtl.gateway.v1.SubmitStrategyResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x02\x12i\n\rGetSubmission\x12%.qmtl.gateway.v1.GetSubmissionRequest\x1a&.qmtl.gateway.v1.GetSubmissionResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12q\n\x0fWatchSubmission\x12\'.qmtl.gateway.v1.WatchSubmissionRequest\x1a(.qmtl.gateway.v1.WatchSubmissionResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x30\x01\x12{\n\x13ListNodeAssignments\x12+.qmtl.gateway.v1.ListNodeAssignmentsRequest\x1a,.qmtl.gateway.v1.ListNodeAssignmentsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12l\n\x0eListStrategies\x12&.qmtl.gateway.v1.ListStrategiesRequest\x1a\'.qmtl.gateway.v1.ListStrategiesResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12o\n\x0f\x45xplainStrategy\x12\'.qmtl.gateway.v1.ExplainStrategyRequest\x1a(.qmtl.gateway.v1.ExplainStrategyResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12`\n\nListEvents\x12\".qmtl.gateway.v1.ListEventsRequest\x1a#.qmtl.gateway.v1.ListEventsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,86 +40,98 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.gateway.v1.gateway_ser
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.gateway.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1'
+  _globals['_TARGETDECLARATION'].fields_by_name['node_id']._loaded_options = None
+  _globals['_TARGETDECLARATION'].fields_by_name['node_id']._serialized_options = b'\272H\031r\0272\025^blake3:[0-9a-f]{64}$'
+  _globals['_TARGETDECLARATION'].fields_by_name['instrument']._loaded_options = None
+  _globals['_TARGETDECLARATION'].fields_by_name['instrument']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_TARGETDECLARATION'].fields_by_name['max_weight']._loaded_options = None
+  _globals['_TARGETDECLARATION'].fields_by_name['max_weight']._serialized_options = b'\272H\r\022\013)\000\000\000\000\000\000\000\000@\001'
   _globals['_SUBMITSTRATEGYREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_SUBMITSTRATEGYREQUEST_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['strategy_name']._loaded_options = None
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['strategy_name']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['graph']._loaded_options = None
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['graph']._serialized_options = b'\272H\003\310\001\001'
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['world_ids']._loaded_options = None
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['world_ids']._serialized_options = b'\272H\007\222\001\004\020d\030\001'
+  _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['pins']._loaded_options = None
+  _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['pins']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['as_of']._loaded_options = None
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['as_of']._serialized_options = b'\272H\005r\003\030\310\001'
-  _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['dataset_fingerprint']._loaded_options = None
-  _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['dataset_fingerprint']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['strategy_version']._loaded_options = None
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['strategy_version']._serialized_options = b'\272H\004r\002\030d'
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['metadata']._loaded_options = None
   _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['metadata']._serialized_options = b'\272H\005\232\001\002\020d'
+  _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['targets']._loaded_options = None
+  _globals['_SUBMITSTRATEGYREQUEST'].fields_by_name['targets']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_GETSUBMISSIONREQUEST'].fields_by_name['submission_id']._loaded_options = None
   _globals['_GETSUBMISSIONREQUEST'].fields_by_name['submission_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_WATCHSUBMISSIONREQUEST'].fields_by_name['submission_id']._loaded_options = None
   _globals['_WATCHSUBMISSIONREQUEST'].fields_by_name['submission_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['query']._loaded_options = None
-  _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['query']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['interval_seconds']._loaded_options = None
-  _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['interval_seconds']._serialized_options = b'\272H\004\"\002 \000'
-  _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTQUEUESBYTAGREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_LISTNODEASSIGNMENTSREQUEST'].fields_by_name['submission_id']._loaded_options = None
+  _globals['_LISTNODEASSIGNMENTSREQUEST'].fields_by_name['submission_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_LISTNODEASSIGNMENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTNODEASSIGNMENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTSTRATEGIESREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTSTRATEGIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_EXPLAINSTRATEGYREQUEST'].fields_by_name['world_id']._loaded_options = None
   _globals['_EXPLAINSTRATEGYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_EXPLAINSTRATEGYREQUEST'].fields_by_name['strategy_id']._loaded_options = None
   _globals['_EXPLAINSTRATEGYREQUEST'].fields_by_name['strategy_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_GATEWAYSERVICE'].methods_by_name['SubmitStrategy']._loaded_options = None
   _globals['_GATEWAYSERVICE'].methods_by_name['SubmitStrategy']._serialized_options = b'\220\002\002\242\273\030\002\010\002'
   _globals['_GATEWAYSERVICE'].methods_by_name['GetSubmission']._loaded_options = None
   _globals['_GATEWAYSERVICE'].methods_by_name['GetSubmission']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_GATEWAYSERVICE'].methods_by_name['WatchSubmission']._loaded_options = None
   _globals['_GATEWAYSERVICE'].methods_by_name['WatchSubmission']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
-  _globals['_GATEWAYSERVICE'].methods_by_name['ListQueuesByTag']._loaded_options = None
-  _globals['_GATEWAYSERVICE'].methods_by_name['ListQueuesByTag']._serialized_options = b'\220\002\001\242\273\030\006\010\001\022\002\005\006'
+  _globals['_GATEWAYSERVICE'].methods_by_name['ListNodeAssignments']._loaded_options = None
+  _globals['_GATEWAYSERVICE'].methods_by_name['ListNodeAssignments']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
+  _globals['_GATEWAYSERVICE'].methods_by_name['ListStrategies']._loaded_options = None
+  _globals['_GATEWAYSERVICE'].methods_by_name['ListStrategies']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_GATEWAYSERVICE'].methods_by_name['ExplainStrategy']._loaded_options = None
   _globals['_GATEWAYSERVICE'].methods_by_name['ExplainStrategy']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_GATEWAYSERVICE'].methods_by_name['ListEvents']._loaded_options = None
   _globals['_GATEWAYSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
-  _globals['_SUBMITSTRATEGYREQUEST']._serialized_start=303
-  _globals['_SUBMITSTRATEGYREQUEST']._serialized_end=1072
-  _globals['_SUBMITSTRATEGYREQUEST_METADATAENTRY']._serialized_start=1013
-  _globals['_SUBMITSTRATEGYREQUEST_METADATAENTRY']._serialized_end=1072
-  _globals['_NODEASSIGNMENT']._serialized_start=1075
-  _globals['_NODEASSIGNMENT']._serialized_end=1221
-  _globals['_SUBMISSION']._serialized_start=1224
-  _globals['_SUBMISSION']._serialized_end=1674
-  _globals['_SUBMITSTRATEGYRESPONSE']._serialized_start=1677
-  _globals['_SUBMITSTRATEGYRESPONSE']._serialized_end=1860
-  _globals['_GETSUBMISSIONREQUEST']._serialized_start=1863
-  _globals['_GETSUBMISSIONREQUEST']._serialized_end=1998
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=2001
-  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=2153
-  _globals['_WATCHSUBMISSIONREQUEST']._serialized_start=2156
-  _globals['_WATCHSUBMISSIONREQUEST']._serialized_end=2293
-  _globals['_WATCHSUBMISSIONRESPONSE']._serialized_start=2296
-  _globals['_WATCHSUBMISSIONRESPONSE']._serialized_end=2450
-  _globals['_LISTQUEUESBYTAGREQUEST']._serialized_start=2453
-  _globals['_LISTQUEUESBYTAGREQUEST']._serialized_end=2779
-  _globals['_LISTQUEUESBYTAGRESPONSE']._serialized_start=2782
-  _globals['_LISTQUEUESBYTAGRESPONSE']._serialized_end=2971
-  _globals['_EXPLAINSTRATEGYREQUEST']._serialized_start=2974
-  _globals['_EXPLAINSTRATEGYREQUEST']._serialized_end=3143
-  _globals['_MODETERM']._serialized_start=3146
-  _globals['_MODETERM']._serialized_end=3279
-  _globals['_RULEVERDICT']._serialized_start=3282
-  _globals['_RULEVERDICT']._serialized_end=3529
-  _globals['_EXPLAINSTRATEGYRESPONSE']._serialized_start=3532
-  _globals['_EXPLAINSTRATEGYRESPONSE']._serialized_end=4109
-  _globals['_LISTEVENTSREQUEST']._serialized_start=4112
-  _globals['_LISTEVENTSREQUEST']._serialized_end=4299
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=4302
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=4485
-  _globals['_GATEWAYSERVICE']._serialized_start=4488
-  _globals['_GATEWAYSERVICE']._serialized_end=5164
+  _globals['_TARGETDECLARATION']._serialized_start=302
+  _globals['_TARGETDECLARATION']._serialized_end=468
+  _globals['_SUBMITSTRATEGYREQUEST']._serialized_start=471
+  _globals['_SUBMITSTRATEGYREQUEST']._serialized_end=1211
+  _globals['_SUBMITSTRATEGYREQUEST_METADATAENTRY']._serialized_start=1152
+  _globals['_SUBMITSTRATEGYREQUEST_METADATAENTRY']._serialized_end=1211
+  _globals['_SUBMITSTRATEGYRESPONSE']._serialized_start=1214
+  _globals['_SUBMITSTRATEGYRESPONSE']._serialized_end=1395
+  _globals['_GETSUBMISSIONREQUEST']._serialized_start=1398
+  _globals['_GETSUBMISSIONREQUEST']._serialized_end=1533
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_start=1536
+  _globals['_GETSUBMISSIONRESPONSE']._serialized_end=1686
+  _globals['_WATCHSUBMISSIONREQUEST']._serialized_start=1689
+  _globals['_WATCHSUBMISSIONREQUEST']._serialized_end=1826
+  _globals['_WATCHSUBMISSIONRESPONSE']._serialized_start=1829
+  _globals['_WATCHSUBMISSIONRESPONSE']._serialized_end=1981
+  _globals['_LISTNODEASSIGNMENTSREQUEST']._serialized_start=1984
+  _globals['_LISTNODEASSIGNMENTSREQUEST']._serialized_end=2221
+  _globals['_LISTNODEASSIGNMENTSRESPONSE']._serialized_start=2224
+  _globals['_LISTNODEASSIGNMENTSRESPONSE']._serialized_end=2426
+  _globals['_LISTSTRATEGIESREQUEST']._serialized_start=2429
+  _globals['_LISTSTRATEGIESREQUEST']._serialized_end=2652
+  _globals['_LISTSTRATEGIESRESPONSE']._serialized_start=2655
+  _globals['_LISTSTRATEGIESRESPONSE']._serialized_end=2848
+  _globals['_EXPLAINSTRATEGYREQUEST']._serialized_start=2851
+  _globals['_EXPLAINSTRATEGYREQUEST']._serialized_end=3020
+  _globals['_MODETERM']._serialized_start=3023
+  _globals['_MODETERM']._serialized_end=3156
+  _globals['_RULEVERDICT']._serialized_start=3159
+  _globals['_RULEVERDICT']._serialized_end=3406
+  _globals['_EXPLAINSTRATEGYRESPONSE']._serialized_start=3409
+  _globals['_EXPLAINSTRATEGYRESPONSE']._serialized_end=3986
+  _globals['_LISTEVENTSREQUEST']._serialized_start=3989
+  _globals['_LISTEVENTSREQUEST']._serialized_end=4173
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=4176
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=4359
+  _globals['_GATEWAYSERVICE']._serialized_start=4362
+  _globals['_GATEWAYSERVICE']._serialized_end=5156
 # @@protoc_insertion_point(module_scope)

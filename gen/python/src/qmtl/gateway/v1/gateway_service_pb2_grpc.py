@@ -26,7 +26,17 @@ if _version_not_supported:
 
 
 class GatewayServiceStub:
-    """The public door for submissions and lookups. Called by SDKs, the CLI and operators.
+    """Submissions and lookups. Called by SDKs, the CLI and operators.
+
+    | method              | role       | ticket |
+    | ------------------- | ---------- | ------ |
+    | SubmitStrategy      | researcher | –      |
+    | GetSubmission       | viewer     | –      |
+    | WatchSubmission     | viewer     | –      |
+    | ListNodeAssignments | viewer     | –      |
+    | ListStrategies      | viewer     | –      |
+    | ExplainStrategy     | viewer     | –      |
+    | ListEvents          | viewer     | –      |
     """
 
     def __init__(self, channel):
@@ -50,10 +60,15 @@ class GatewayServiceStub:
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchSubmissionRequest.SerializeToString,
                 response_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchSubmissionResponse.FromString,
                 _registered_method=True)
-        self.ListQueuesByTag = channel.unary_unary(
-                '/qmtl.gateway.v1.GatewayService/ListQueuesByTag',
-                request_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagRequest.SerializeToString,
-                response_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagResponse.FromString,
+        self.ListNodeAssignments = channel.unary_unary(
+                '/qmtl.gateway.v1.GatewayService/ListNodeAssignments',
+                request_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListNodeAssignmentsRequest.SerializeToString,
+                response_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListNodeAssignmentsResponse.FromString,
+                _registered_method=True)
+        self.ListStrategies = channel.unary_unary(
+                '/qmtl.gateway.v1.GatewayService/ListStrategies',
+                request_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListStrategiesRequest.SerializeToString,
+                response_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListStrategiesResponse.FromString,
                 _registered_method=True)
         self.ExplainStrategy = channel.unary_unary(
                 '/qmtl.gateway.v1.GatewayService/ExplainStrategy',
@@ -68,49 +83,65 @@ class GatewayServiceStub:
 
 
 class GatewayServiceServicer:
-    """The public door for submissions and lookups. Called by SDKs, the CLI and operators.
+    """Submissions and lookups. Called by SDKs, the CLI and operators.
+
+    | method              | role       | ticket |
+    | ------------------- | ---------- | ------ |
+    | SubmitStrategy      | researcher | –      |
+    | GetSubmission       | viewer     | –      |
+    | WatchSubmission     | viewer     | –      |
+    | ListNodeAssignments | viewer     | –      |
+    | ListStrategies      | viewer     | –      |
+    | ExplainStrategy     | viewer     | –      |
+    | ListEvents          | viewer     | –      |
     """
 
     def SubmitStrategy(self, request, context):
         """Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
-        INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH,
-        CRC_MISMATCH, GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED
-        REQUEST_ID_REUSED. Safe to retry.
+        INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
+        GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSubmission(self, request, context):
-        """One submission. NOT_FOUND SUBMISSION_NOT_FOUND. Safe to retry.
+        """One submission. NOT_FOUND SUBMISSION_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchSubmission(self, request, context):
-        """The submission after each change; ends when it is completed or failed. Safe to retry.
+        """The submission as it is and after each change; ends when it is completed or failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListQueuesByTag(self, request, context):
-        """Queues by tag. Safe to retry.
+    def ListNodeAssignments(self, request, context):
+        """Queues of a completed submission. FAILED_PRECONDITION CONFLICT while it is not completed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListStrategies(self, request, context):
+        """Strategies, by name or world.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ExplainStrategy(self, request, context):
-        """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry.
+        """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Control events kept, oldest first. Safe to retry.
+        """Control events kept, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,10 +165,15 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchSubmissionRequest.FromString,
                     response_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchSubmissionResponse.SerializeToString,
             ),
-            'ListQueuesByTag': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListQueuesByTag,
-                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagRequest.FromString,
-                    response_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagResponse.SerializeToString,
+            'ListNodeAssignments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNodeAssignments,
+                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListNodeAssignmentsRequest.FromString,
+                    response_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListNodeAssignmentsResponse.SerializeToString,
+            ),
+            'ListStrategies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStrategies,
+                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListStrategiesRequest.FromString,
+                    response_serializer=qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListStrategiesResponse.SerializeToString,
             ),
             'ExplainStrategy': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainStrategy,
@@ -158,7 +194,17 @@ def add_GatewayServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GatewayService:
-    """The public door for submissions and lookups. Called by SDKs, the CLI and operators.
+    """Submissions and lookups. Called by SDKs, the CLI and operators.
+
+    | method              | role       | ticket |
+    | ------------------- | ---------- | ------ |
+    | SubmitStrategy      | researcher | –      |
+    | GetSubmission       | viewer     | –      |
+    | WatchSubmission     | viewer     | –      |
+    | ListNodeAssignments | viewer     | –      |
+    | ListStrategies      | viewer     | –      |
+    | ExplainStrategy     | viewer     | –      |
+    | ListEvents          | viewer     | –      |
     """
 
     @staticmethod
@@ -243,7 +289,7 @@ class GatewayService:
             _registered_method=True)
 
     @staticmethod
-    def ListQueuesByTag(request,
+    def ListNodeAssignments(request,
             target,
             options=(),
             channel_credentials=None,
@@ -256,9 +302,36 @@ class GatewayService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/qmtl.gateway.v1.GatewayService/ListQueuesByTag',
-            qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagRequest.SerializeToString,
-            qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListQueuesByTagResponse.FromString,
+            '/qmtl.gateway.v1.GatewayService/ListNodeAssignments',
+            qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListNodeAssignmentsRequest.SerializeToString,
+            qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListNodeAssignmentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStrategies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.gateway.v1.GatewayService/ListStrategies',
+            qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListStrategiesRequest.SerializeToString,
+            qmtl_dot_gateway_dot_v1_dot_gateway__service__pb2.ListStrategiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

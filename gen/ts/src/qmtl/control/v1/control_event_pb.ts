@@ -436,7 +436,8 @@ export type FeedState = Message<"qmtl.control.v1.FeedState"> & {
   droppedSessionIds: string[];
 
   /**
-   * True: every runner has ended the passed row and the router has booked it.
+   * True: every runner has ended the passed row, the router has booked it, and the hold lets no further row pass: it
+   * stands at the end of the passed row, or the next row lies behind it. Without a hold the first two.
    *
    * @generated from field: bool settled = 7;
    */

@@ -5,7 +5,7 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { QueueDescriptor, StrategyGraph } from "../../graph/v1/graph_pb.ts";
+import type { NodeAssignment, StrategyGraph } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { ComputeContext } from "../../type/v1/execution_pb.ts";
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/dagmanager/v1/diff_service.proto.
  */
 export const file_qmtl_dagmanager_v1_diff_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2RhZ21hbmFnZXIvdjEvZGlmZl9zZXJ2aWNlLnByb3RvEhJxbXRsLmRhZ21hbmFnZXIudjEiqgIKC0RpZmZSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIcCgtzdHJhdGVneV9pZBgCIAEoCUIHukgEcgIQARIzCgVncmFwaBgDIAEoCzIcLnFtdGwuZ3JhcGgudjEuU3RyYXRlZ3lHcmFwaEIGukgDyAEBEjgKCGNvbnRleHRzGAQgAygLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0Qgi6SAWSAQIQZBIYChBzdHJhdGVneV92ZXJzaW9uGAUgASgJEhIKCmZyb21fY2h1bmsYBiABKA0SFQoNdmFsaWRhdGVfb25seRgHIAEoCBIVCg1zdWJtaXNzaW9uX2lkGAggASgJInQKDkRpZmZBc3NpZ25tZW50Eg8KB25vZGVfaWQYASABKAkSLQoFcXVldWUYAiABKAsyHi5xbXRsLmdyYXBoLnYxLlF1ZXVlRGVzY3JpcHRvchIOCgZyZXVzZWQYAyABKAgSEgoKbm9kZV9rbm93bhgEIAEoCCLIAQoMRGlmZlJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SDQoFY2h1bmsYAiABKA0SDgoGY2h1bmtzGAMgASgNEjcKC2Fzc2lnbm1lbnRzGAQgAygLMiIucW10bC5kYWdtYW5hZ2VyLnYxLkRpZmZBc3NpZ25tZW50EhMKC3NlbnRpbmVsX2lkGAUgASgJEhYKDm5vZGVfaWRzX2NyYzMyGAYgASgNMmoKC0RpZmZTZXJ2aWNlElsKBERpZmYSHy5xbXRsLmRhZ21hbmFnZXIudjEuRGlmZlJlcXVlc3QaIC5xbXRsLmRhZ21hbmFnZXIudjEuRGlmZlJlc3BvbnNlIg6QAgKiuxgHCAMSAQYoATABQlYKFWlvLnFtdGwuZGFnbWFuYWdlci52MVABWjtnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9kYWdtYW5hZ2VyL3YxO2RhZ21hbmFnZXJ2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiVxbXRsL2RhZ21hbmFnZXIvdjEvZGlmZl9zZXJ2aWNlLnByb3RvEhJxbXRsLmRhZ21hbmFnZXIudjEiqgIKC0RpZmZSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIcCgtzdHJhdGVneV9pZBgCIAEoCUIHukgEcgIQARIzCgVncmFwaBgDIAEoCzIcLnFtdGwuZ3JhcGgudjEuU3RyYXRlZ3lHcmFwaEIGukgDyAEBEjgKCGNvbnRleHRzGAQgAygLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0Qgi6SAWSAQIQZBIYChBzdHJhdGVneV92ZXJzaW9uGAUgASgJEhIKCmZyb21fY2h1bmsYBiABKA0SFQoNdmFsaWRhdGVfb25seRgHIAEoCBIVCg1zdWJtaXNzaW9uX2lkGAggASgJIsMBCgxEaWZmUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhINCgVjaHVuaxgCIAEoDRIOCgZjaHVua3MYAyABKA0SMgoLYXNzaWdubWVudHMYBCADKAsyHS5xbXRsLmdyYXBoLnYxLk5vZGVBc3NpZ25tZW50EhMKC3NlbnRpbmVsX2lkGAUgASgJEhYKDm5vZGVfaWRzX2NyYzMyGAYgASgNMmoKC0RpZmZTZXJ2aWNlElsKBERpZmYSHy5xbXRsLmRhZ21hbmFnZXIudjEuRGlmZlJlcXVlc3QaIC5xbXRsLmRhZ21hbmFnZXIudjEuRGlmZlJlc3BvbnNlIg6QAgKiuxgHCAMSAQYoATABQlYKFWlvLnFtdGwuZGFnbWFuYWdlci52MVABWjtnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9kYWdtYW5hZ2VyL3YxO2RhZ21hbmFnZXJ2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
  * Compares a graph with the global one and adds what is new.
@@ -27,7 +27,7 @@ export const file_qmtl_dagmanager_v1_diff_service: GenFile = /*@__PURE__*/
  */
 export type DiffRequest = Message<"qmtl.dagmanager.v1.DiffRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts; governs every message of the stream.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -48,14 +48,14 @@ export type DiffRequest = Message<"qmtl.dagmanager.v1.DiffRequest"> & {
   graph?: StrategyGraph | undefined;
 
   /**
-   * One per world.
+   * Context of the strategy, one per world, with all its pins. The DAG Manager makes each node's own context from it.
    *
    * @generated from field: repeated qmtl.type.v1.ComputeContext contexts = 4;
    */
   contexts: ComputeContext[];
 
   /**
-   * Version label; default "v1".
+   * Version label; empty: "v1".
    *
    * @generated from field: string strategy_version = 5;
    */
@@ -76,7 +76,7 @@ export type DiffRequest = Message<"qmtl.dagmanager.v1.DiffRequest"> & {
   validateOnly: boolean;
 
   /**
-   * Submission it belongs to.
+   * Submission it belongs to; empty with validate_only.
    *
    * @generated from field: string submission_id = 8;
    */
@@ -91,62 +91,20 @@ export const DiffRequestSchema: GenMessage<DiffRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_diff_service, 0);
 
 /**
- * One node in one context.
- *
- * @generated from message qmtl.dagmanager.v1.DiffAssignment
- */
-export type DiffAssignment = Message<"qmtl.dagmanager.v1.DiffAssignment"> & {
-  /**
-   * Node.
-   *
-   * @generated from field: string node_id = 1;
-   */
-  nodeId: string;
-
-  /**
-   * Its queue.
-   *
-   * @generated from field: qmtl.graph.v1.QueueDescriptor queue = 2;
-   */
-  queue?: QueueDescriptor | undefined;
-
-  /**
-   * True: node and queue were there.
-   *
-   * @generated from field: bool reused = 3;
-   */
-  reused: boolean;
-
-  /**
-   * True: the node was in the global graph before, whatever the queue.
-   *
-   * @generated from field: bool node_known = 4;
-   */
-  nodeKnown: boolean;
-};
-
-/**
- * Describes the message qmtl.dagmanager.v1.DiffAssignment.
- * Use `create(DiffAssignmentSchema)` to create a new message.
- */
-export const DiffAssignmentSchema: GenMessage<DiffAssignment> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_diff_service, 1);
-
-/**
- * A chunk of assignments, in topological order.
+ * A chunk of assignments, inputs before readers.
  *
  * @generated from message qmtl.dagmanager.v1.DiffResponse
  */
 export type DiffResponse = Message<"qmtl.dagmanager.v1.DiffResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * From 0.
+   * Number of the chunk, from 0.
    *
    * @generated from field: uint32 chunk = 2;
    */
@@ -162,12 +120,12 @@ export type DiffResponse = Message<"qmtl.dagmanager.v1.DiffResponse"> & {
   /**
    * At most 100 nodes.
    *
-   * @generated from field: repeated qmtl.dagmanager.v1.DiffAssignment assignments = 4;
+   * @generated from field: repeated qmtl.graph.v1.NodeAssignment assignments = 4;
    */
-  assignments: DiffAssignment[];
+  assignments: NodeAssignment[];
 
   /**
-   * Sentinel of the submission.
+   * Marks this version of the strategy in the global graph.
    *
    * @generated from field: string sentinel_id = 5;
    */
@@ -186,17 +144,21 @@ export type DiffResponse = Message<"qmtl.dagmanager.v1.DiffResponse"> & {
  * Use `create(DiffResponseSchema)` to create a new message.
  */
 export const DiffResponseSchema: GenMessage<DiffResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_diff_service, 2);
+  messageDesc(file_qmtl_dagmanager_v1_diff_service, 1);
 
 /**
- * Graph in, queues out. Called by the Gateway.
+ * Graph in, queues out.
+ *
+ * | method | role              | ticket | internal |
+ * | ------ | ----------------- | ------ | -------- |
+ * | Diff   | operator; gateway | –      | yes      |
  *
  * @generated from service qmtl.dagmanager.v1.DiffService
  */
 export const DiffService: GenService<{
   /**
-   * Adds a graph in one transaction, then streams its assignments; idempotent. INVALID_ARGUMENT
-   * GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY. Safe to retry, also from a chunk.
+   * Adds a graph in one transaction, then streams its assignments. INVALID_ARGUMENT GRAPH_HAS_CYCLE,
+   * UNKNOWN_DEPENDENCY. Repeated, also from a chunk, it answers the same.
    *
    * @generated from rpc qmtl.dagmanager.v1.DiffService.Diff
    */

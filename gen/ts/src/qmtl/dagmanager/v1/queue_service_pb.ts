@@ -7,8 +7,10 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { ContextSwap, SwapPhase } from "../../control/v1/context_swap_pb.ts";
+import type { ContextSwap, SwapAnswer } from "../../control/v1/context_swap_pb.ts";
 import { file_qmtl_control_v1_context_swap } from "../../control/v1/context_swap_pb.ts";
+import type { FeedState } from "../../control/v1/control_event_pb.ts";
+import { file_qmtl_control_v1_control_event } from "../../control/v1/control_event_pb.ts";
 import type { FoldState, Origin } from "../../data/v1/queue_record_pb.ts";
 import { file_qmtl_data_v1_queue_record } from "../../data/v1/queue_record_pb.ts";
 import type { QueueDescriptor, TagQuery } from "../../graph/v1/graph_pb.ts";
@@ -24,16 +26,16 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/dagmanager/v1/queue_service.proto.
  */
 export const file_qmtl_dagmanager_v1_queue_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZxbXRsL2RhZ21hbmFnZXIvdjEvcXVldWVfc2VydmljZS5wcm90bxIScW10bC5kYWdtYW5hZ2VyLnYxIoECChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIuCgVxdWVyeRgCIAEoCzIXLnFtdGwuZ3JhcGgudjEuVGFnUXVlcnlCBrpIA8gBARIhChBpbnRlcnZhbF9zZWNvbmRzGAMgASgDQge6SAQiAiAAEi0KB2NvbnRleHQYBCABKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSHQoJcGFnZV9zaXplGAUgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBiABKAkilwEKF0xpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUCCgpRdWV1ZVN0YXRzEi0KBXF1ZXVlGAEgASgLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISEAoIbmV4dF9zZXEYAiABKAQSEAoIbmV4dF9yb3cYAyABKAMSDQoFZXBvY2gYBCABKAQSGQoRaG9sZGVyX3Nlc3Npb25faWQYBSABKAkSFAoMdm9pZF9yZWNvcmRzGAYgASgEEg0KBWVuZGVkGAcgASgIEg8KB2Jsb2NrZWQYCCABKAgSGgoSbGFzdF9idWNrZXRfZW5kX21zGAkgASgDEhQKDHN0cmF0ZWd5X2lkcxgKIAMoCRISCgpjYW5kaWRhdGVzGAsgASgNIoABChRHZXRRdWV1ZVN0YXRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHwoMY29tcHV0ZV9rZXlzGAIgAygJQgm6SAaSAQMQ6AcSEwoLc3RyYXRlZ3lfaWQYAyABKAkifAoVR2V0UXVldWVTdGF0c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5kYWdtYW5hZ2VyLnYxLlF1ZXVlU3RhdHMicQoITGVhc2VBc2sSMQoLY29tcHV0ZV9rZXkYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSGQoFYnVpbGQYAiABKAlCCrpIB3IFEAEYyAESFwoPdXBzdHJlYW1zX2xvY2FsGAMgASgIItYBChRBY3F1aXJlTGVhc2VzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEjcKBGtleXMYAyADKAsyHC5xbXRsLmRhZ21hbmFnZXIudjEuTGVhc2VBc2tCC7pICJIBBQgBEOgHEjUKBHdhaXQYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CDLpICaoBBiICCB4yACKqAgoJTm9kZUxlYXNlEhMKC2NvbXB1dGVfa2V5GAEgASgJEhMKC2xlYXNlX2Vwb2NoGAIgASgEEigKBWxlYXNlGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEikKBm1hcmdpbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIxCg5yZW5ld19pbnRlcnZhbBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIkCgZvcmlnaW4YBiABKAsyFC5xbXRsLmRhdGEudjEuT3JpZ2luEisKCmNoZWNrcG9pbnQYByABKAsyFy5xbXRsLmRhdGEudjEuRm9sZFN0YXRlEhgKEGZlZWRfZmluZ2VycHJpbnQYCCABKAkirAEKFUFjcXVpcmVMZWFzZXNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KBmxlYXNlcxgCIAMoCzIdLnFtdGwuZGFnbWFuYWdlci52MS5Ob2RlTGVhc2USLwoLc2VydmVyX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIlsKCExlYXNlUmVmEjEKC2NvbXB1dGVfa2V5GAEgASgJQhy6SBlyFzIVXmJsYWtlMzpbMC05YS1mXXs2NH0kEhwKC2xlYXNlX2Vwb2NoGAIgASgEQge6SAQyAiAAIp8BChJSZW5ld0xlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKBnRpY2tldBgCIAEoCUIKgAEBukgEcgIQARI5CgZsZWFzZXMYAyADKAsyHC5xbXRsLmRhZ21hbmFnZXIudjEuTGVhc2VSZWZCC7pICJIBBQgBEOgHIksKDExlYXNlUmVuZXdhbBITCgtjb21wdXRlX2tleRgBIAEoCRIPCgdyZW5ld2VkGAIgASgIEhUKDWN1cnJlbnRfZXBvY2gYAyABKAQirwEKE1JlbmV3TGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIyCghyZW5ld2FscxgCIAMoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5MZWFzZVJlbmV3YWwSLwoLc2VydmVyX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIuABChRSZWxlYXNlTGVhc2VzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEjkKBmxlYXNlcxgDIAMoCzIcLnFtdGwuZGFnbWFuYWdlci52MS5MZWFzZVJlZkILukgIkgEFCAEQ6AcSPQoGcmVhc29uGAQgASgOMiEucW10bC5kYWdtYW5hZ2VyLnYxLlJlbGVhc2VSZWFzb25CCrpIB4IBBBABIAAiTAoVUmVsZWFzZUxlYXNlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24ikgEKDE5vZGVTbmFwc2hvdBIxCgtjb21wdXRlX2tleRgBIAEoCUIcukgZchcyFV5ibGFrZTM6WzAtOWEtZl17NjR9JBILCgNzZXEYAiABKAQSCwoDcm93GAMgASgDEhsKCnN0YXRlX2hhc2gYBCABKAxCB7pIBHoCGCASGAoFc3RhdGUYBSABKAxCCbpIBnoEGICAQCKnAQoTUHV0U25hcHNob3RzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEkAKCXNuYXBzaG90cxgDIAMoCzIgLnFtdGwuZGFnbWFuYWdlci52MS5Ob2RlU25hcHNob3RCC7pICJIBBQgBEOgHImwKFFB1dFNuYXBzaG90c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SDgoGc3RvcmVkGAIgASgNEg8KB2lnbm9yZWQYAyABKA0ibAoTR2V0U25hcHNob3RzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USIQoMY29tcHV0ZV9rZXlzGAIgAygJQgu6SAiSAQUIARDoByKYAQoUR2V0U25hcHNob3RzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIzCglzbmFwc2hvdHMYAiADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZVNuYXBzaG90EhYKDnJlbWFpbmluZ19rZXlzGAMgAygJIoUBChRBZHZhbmNlUmVwbGF5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USFwoGc291cmNlGAIgASgJQge6SARyAhABEhAKCHVudGlsX21zGAMgASgDEg4KBnRvX2VuZBgEIAEoCCKiAQoVQWR2YW5jZVJlcGxheVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFQoIdW50aWxfbXMYAiABKANIAIgBARISCgpwYXNzZWRfcm93GAMgASgDEhwKFHBhc3NlZF9idWNrZXRfZW5kX21zGAQgASgDQgsKCV91bnRpbF9tcyJfChBHZXRSZXBsYXlSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZzb3VyY2UYAiABKAlCB7pIBHICEAEi8QEKEUdldFJlcGxheVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFQoIdW50aWxfbXMYAiABKANIAIgBARISCgpwYXNzZWRfcm93GAMgASgDEhwKFHBhc3NlZF9idWNrZXRfZW5kX21zGAQgASgDEjEKB3J1bm5lcnMYBSADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuUmVwbGF5UnVubmVyEg8KB3NldHRsZWQYBiABKAgSDQoFZW5kZWQYByABKAhCCwoJX3VudGlsX21zIokBCgxSZXBsYXlSdW5uZXISGwoKc2Vzc2lvbl9pZBgBIAEoCUIHukgEcgIQARIQCgh3b3JsZF9pZBgCIAEoCRIUCgxzdHJhdGVneV9pZHMYAyADKAkSEAoIZnJvbV9yb3cYBCABKAMSEQoJZW5kZWRfcm93GAUgASgDEg8KB2Ryb3BwZWQYBiABKAgiogEKGUNyZWF0ZVJlcGxheVJ1bm5lclJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhcKBnNvdXJjZRgCIAEoCUIHukgEcgIQARI4CgZydW5uZXIYAyABKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuUmVwbGF5UnVubmVyQga6SAPIAQEigwEKGkNyZWF0ZVJlcGxheVJ1bm5lclJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMAoGcnVubmVyGAIgASgLMiAucW10bC5kYWdtYW5hZ2VyLnYxLlJlcGxheVJ1bm5lciKFAQoZRGVsZXRlUmVwbGF5UnVubmVyUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USFwoGc291cmNlGAIgASgJQge6SARyAhABEhsKCnNlc3Npb25faWQYAyABKAlCB7pIBHICEAEiUQoaRGVsZXRlUmVwbGF5UnVubmVyUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbiK5AQoST3BlbkNvbnRleHRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIcCgtzdHJhdGVneV9pZBgCIAEoCUIHukgEcgIQARI1Cgdjb250ZXh0GAMgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0Qga6SAPIAQESGgoHd2FpdF9tcxgEIAEoDUIJukgGKgQY4NQDIokBChNPcGVuQ29udGV4dFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKgoEc3dhcBgCIAEoCzIcLnFtdGwuY29udHJvbC52MS5Db250ZXh0U3dhcBIRCgl3YXJtX2tleXMYAyABKA0i7gEKDkFja1N3YXBSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIbCgpzZXNzaW9uX2lkGAIgASgJQge6SARyAhABEhgKB3N3YXBfaWQYAyABKAlCB7pIBHICEAESKQoFcGhhc2UYBCABKA4yGi5xbXRsLmNvbnRyb2wudjEuU3dhcFBoYXNlEhEKCWVuZGVkX3JvdxgFIAEoAxIQCgh3YXJtX3JvdxgGIAEoAxIPCgdyZWZ1c2VkGAcgASgIEhAKCGZyb21fcm93GAggASgDInIKD0Fja1N3YXBSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHN3YXAYAiABKAsyHC5xbXRsLmNvbnRyb2wudjEuQ29udGV4dFN3YXAqZQoNUmVsZWFzZVJlYXNvbhIeChpSRUxFQVNFX1JFQVNPTl9VTlNQRUNJRklFRBAAEhcKE1JFTEVBU0VfUkVBU09OX1NUT1AQARIbChdSRUxFQVNFX1JFQVNPTl9ESVZFUkdFRBACMuYLCgxRdWV1ZVNlcnZpY2USeQoPTGlzdFF1ZXVlc0J5VGFnEioucW10bC5kYWdtYW5hZ2VyLnYxLkxpc3RRdWV1ZXNCeVRhZ1JlcXVlc3QaKy5xbXRsLmRhZ21hbmFnZXIudjEuTGlzdFF1ZXVlc0J5VGFnUmVzcG9uc2UiDZACAaK7GAYIARICBQYSbwoNR2V0UXVldWVTdGF0cxIoLnFtdGwuZGFnbWFuYWdlci52MS5HZXRRdWV1ZVN0YXRzUmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5HZXRRdWV1ZVN0YXRzUmVzcG9uc2UiCZACAaK7GAIIARJ2Cg1BY3F1aXJlTGVhc2VzEigucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXF1ZXN0GikucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJwCgtSZW5ld0xlYXNlcxImLnFtdGwuZGFnbWFuYWdlci52MS5SZW5ld0xlYXNlc1JlcXVlc3QaJy5xbXRsLmRhZ21hbmFnZXIudjEuUmVuZXdMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJ2Cg1SZWxlYXNlTGVhc2VzEigucW10bC5kYWdtYW5hZ2VyLnYxLlJlbGVhc2VMZWFzZXNSZXF1ZXN0GikucW10bC5kYWdtYW5hZ2VyLnYxLlJlbGVhc2VMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJvCgxQdXRTbmFwc2hvdHMSJy5xbXRsLmRhZ21hbmFnZXIudjEuUHV0U25hcHNob3RzUmVxdWVzdBooLnFtdGwuZGFnbWFuYWdlci52MS5QdXRTbmFwc2hvdHNSZXNwb25zZSIMkAICorsYBQgCGgECEmwKDEdldFNuYXBzaG90cxInLnFtdGwuZGFnbWFuYWdlci52MS5HZXRTbmFwc2hvdHNSZXF1ZXN0GigucW10bC5kYWdtYW5hZ2VyLnYxLkdldFNuYXBzaG90c1Jlc3BvbnNlIgmQAgGiuxgCCAESbwoNQWR2YW5jZVJlcGxheRIoLnFtdGwuZGFnbWFuYWdlci52MS5BZHZhbmNlUmVwbGF5UmVxdWVzdBopLnFtdGwuZGFnbWFuYWdlci52MS5BZHZhbmNlUmVwbGF5UmVzcG9uc2UiCZACAqK7GAIIAxJnCglHZXRSZXBsYXkSJC5xbXRsLmRhZ21hbmFnZXIudjEuR2V0UmVwbGF5UmVxdWVzdBolLnFtdGwuZGFnbWFuYWdlci52MS5HZXRSZXBsYXlSZXNwb25zZSINkAIBorsYBggBEgIFBhJ+ChJDcmVhdGVSZXBsYXlSdW5uZXISLS5xbXRsLmRhZ21hbmFnZXIudjEuQ3JlYXRlUmVwbGF5UnVubmVyUmVxdWVzdBouLnFtdGwuZGFnbWFuYWdlci52MS5DcmVhdGVSZXBsYXlSdW5uZXJSZXNwb25zZSIJkAICorsYAggCEoEBChJEZWxldGVSZXBsYXlSdW5uZXISLS5xbXRsLmRhZ21hbmFnZXIudjEuRGVsZXRlUmVwbGF5UnVubmVyUmVxdWVzdBouLnFtdGwuZGFnbWFuYWdlci52MS5EZWxldGVSZXBsYXlSdW5uZXJSZXNwb25zZSIMkAICorsYBQgCEgEGEmwKC09wZW5Db250ZXh0EiYucW10bC5kYWdtYW5hZ2VyLnYxLk9wZW5Db250ZXh0UmVxdWVzdBonLnFtdGwuZGFnbWFuYWdlci52MS5PcGVuQ29udGV4dFJlc3BvbnNlIgyQAgKiuxgFEgEGKAESXQoHQWNrU3dhcBIiLnFtdGwuZGFnbWFuYWdlci52MS5BY2tTd2FwUmVxdWVzdBojLnFtdGwuZGFnbWFuYWdlci52MS5BY2tTd2FwUmVzcG9uc2UiCZACAqK7GAIIAkJWChVpby5xbXRsLmRhZ21hbmFnZXIudjFQAVo7Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZGFnbWFuYWdlci92MTtkYWdtYW5hZ2VydjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_control_v1_context_swap, file_qmtl_data_v1_queue_record, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
+  fileDesc("CiZxbXRsL2RhZ21hbmFnZXIvdjEvcXVldWVfc2VydmljZS5wcm90bxIScW10bC5kYWdtYW5hZ2VyLnYxIv4BChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIuCgVxdWVyeRgCIAEoCzIXLnFtdGwuZ3JhcGgudjEuVGFnUXVlcnlCBrpIA8gBARIhChBpbnRlcnZhbF9zZWNvbmRzGAMgASgDQge6SAQiAiAAEi0KB2NvbnRleHQYBCABKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSGgoJcGFnZV9zaXplGAUgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBiABKAkitAEKF0xpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEhsKE2luY29tcGF0aWJsZV9xdWV1ZXMYBCABKA0iiQIKClF1ZXVlU3RhdHMSLQoFcXVldWUYASABKAsyHi5xbXRsLmdyYXBoLnYxLlF1ZXVlRGVzY3JpcHRvchImCgVzdGF0ZRgCIAEoCzIXLnFtdGwuZGF0YS52MS5Gb2xkU3RhdGUSGQoRaG9sZGVyX3Nlc3Npb25faWQYAyABKAkSFAoMdm9pZF9yZWNvcmRzGAQgASgEEg8KB2Jsb2NrZWQYBSABKAgSOAoUbGFzdF9idWNrZXRfZW5kX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDHN0cmF0ZWd5X2lkcxgHIAMoCRISCgpjYW5kaWRhdGVzGAggASgNIsMBChVMaXN0UXVldWVTdGF0c1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEh8KDGNvbXB1dGVfa2V5cxgCIAMoCUIJukgGkgEDEOgHEhMKC3N0cmF0ZWd5X2lkGAMgASgJEhAKCHdvcmxkX2lkGAQgASgJEhoKCXBhZ2Vfc2l6ZRgFIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAYgASgJIpYBChZMaXN0UXVldWVTdGF0c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5kYWdtYW5hZ2VyLnYxLlF1ZXVlU3RhdHMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJInEKCExlYXNlQXNrEjEKC2NvbXB1dGVfa2V5GAEgASgJQhy6SBlyFzIVXmJsYWtlMzpbMC05YS1mXXs2NH0kEhkKBWJ1aWxkGAIgASgJQgq6SAdyBRABGMgBEhcKD3Vwc3RyZWFtc19sb2NhbBgDIAEoCCLWAQoUQWNxdWlyZUxlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKBnRpY2tldBgCIAEoCUIKgAEBukgEcgIQARI3CgRrZXlzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlQXNrQgu6SAiSAQUIARDoBxI1CgR3YWl0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgy6SAmqAQYiAggeMgAiqgIKCU5vZGVMZWFzZRITCgtjb21wdXRlX2tleRgBIAEoCRITCgtsZWFzZV9lcG9jaBgCIAEoBBIoCgVsZWFzZRgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIpCgZtYXJnaW4YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMQoOcmVuZXdfaW50ZXJ2YWwYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SJAoGb3JpZ2luGAYgASgLMhQucW10bC5kYXRhLnYxLk9yaWdpbhIrCgpjaGVja3BvaW50GAcgASgLMhcucW10bC5kYXRhLnYxLkZvbGRTdGF0ZRIYChBmZWVkX2ZpbmdlcnByaW50GAggASgJIqwBChVBY3F1aXJlTGVhc2VzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgZsZWFzZXMYAiADKAsyHS5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZUxlYXNlEi8KC3NlcnZlcl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJbCghMZWFzZVJlZhIxCgtjb21wdXRlX2tleRgBIAEoCUIcukgZchcyFV5ibGFrZTM6WzAtOWEtZl17NjR9JBIcCgtsZWFzZV9lcG9jaBgCIAEoBEIHukgEMgIgACKfAQoSUmVuZXdMZWFzZXNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIaCgZ0aWNrZXQYAiABKAlCCoABAbpIBHICEAESOQoGbGVhc2VzGAMgAygLMhwucW10bC5kYWdtYW5hZ2VyLnYxLkxlYXNlUmVmQgu6SAiSAQUIARDoByJLCgxMZWFzZVJlbmV3YWwSEwoLY29tcHV0ZV9rZXkYASABKAkSDwoHcmVuZXdlZBgCIAEoCBIVCg1jdXJyZW50X2Vwb2NoGAMgASgEIq8BChNSZW5ld0xlYXNlc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMgoIcmVuZXdhbHMYAiADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuTGVhc2VSZW5ld2FsEi8KC3NlcnZlcl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLgAQoUUmVsZWFzZUxlYXNlc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKBnRpY2tldBgCIAEoCUIKgAEBukgEcgIQARI5CgZsZWFzZXMYAyADKAsyHC5xbXRsLmRhZ21hbmFnZXIudjEuTGVhc2VSZWZCC7pICJIBBQgBEOgHEj0KBnJlYXNvbhgEIAEoDjIhLnFtdGwuZGFnbWFuYWdlci52MS5SZWxlYXNlUmVhc29uQgq6SAeCAQQQASAAIkwKFVJlbGVhc2VMZWFzZXNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uIpIBCgxOb2RlU25hcHNob3QSMQoLY29tcHV0ZV9rZXkYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSCwoDc2VxGAIgASgEEgsKA3JvdxgDIAEoAxIbCgpzdGF0ZV9oYXNoGAQgASgMQge6SAR6AhggEhgKBXN0YXRlGAUgASgMQgm6SAZ6BBiAgEAipwEKE1B1dFNuYXBzaG90c1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKBnRpY2tldBgCIAEoCUIKgAEBukgEcgIQARJACglzbmFwc2hvdHMYAyADKAsyIC5xbXRsLmRhZ21hbmFnZXIudjEuTm9kZVNuYXBzaG90Qgu6SAiSAQUIARDoByJsChRQdXRTbmFwc2hvdHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg4KBnN0b3JlZBgCIAEoDRIPCgdpZ25vcmVkGAMgASgNImwKE0dldFNuYXBzaG90c1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEiEKDGNvbXB1dGVfa2V5cxgCIAMoCUILukgIkgEFCAEQ6AcimAEKFEdldFNuYXBzaG90c1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SMwoJc25hcHNob3RzGAIgAygLMiAucW10bC5kYWdtYW5hZ2VyLnYxLk5vZGVTbmFwc2hvdBIWCg5yZW1haW5pbmdfa2V5cxgDIAMoCSJYCglGZWVkU2NvcGUSHAoGc291cmNlGAEgASgJQgq6SAdyBRABGMgBSAASHQoId29ybGRfaWQYAiABKAlCCbpIBnIEEAEYZEgAQg4KBXNjb3BlEgW6SAIIASLYAQoSQWR2YW5jZUZlZWRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRI0CgVzY29wZRgCIAEoCzIdLnFtdGwuZGFnbWFuYWdlci52MS5GZWVkU2NvcGVCBrpIA8gBARIwCgp1bnRpbF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEgAEhkKBnRvX2VuZBgEIAEoCEIHukgEagIIAUgAQgsKAnRvEgW6SAIIASJ1ChNBZHZhbmNlRmVlZFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKQoFZmVlZHMYAiADKAsyGi5xbXRsLmNvbnRyb2wudjEuRmVlZFN0YXRlIqQBChBMaXN0RmVlZHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIsCgVzY29wZRgCIAEoCzIdLnFtdGwuZGFnbWFuYWdlci52MS5GZWVkU2NvcGUSGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBCABKAkijAEKEUxpc3RGZWVkc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SKQoFZmVlZHMYAiADKAsyGi5xbXRsLmNvbnRyb2wudjEuRmVlZFN0YXRlEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSKKAQoZQ3JlYXRlUmVwbGF5UnVubmVyUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEh0KB3NvdXJjZXMYAyADKAlCDLpICZIBBggBEGQYASJ8ChpDcmVhdGVSZXBsYXlSdW5uZXJSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEikKBWZlZWRzGAIgAygLMhoucW10bC5jb250cm9sLnYxLkZlZWRTdGF0ZSKcAQoZRGVsZXRlUmVwbGF5UnVubmVyUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USEwoGdGlja2V0GAIgASgJQgOAAQESGwoKc2Vzc2lvbl9pZBgDIAEoCUIHukgEcgIYZBIZCgdzb3VyY2VzGAQgAygJQgi6SAWSAQIQZCJRChpEZWxldGVSZXBsYXlSdW5uZXJSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uItQBChJPcGVuQ29udGV4dFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhwKC3N0cmF0ZWd5X2lkGAIgASgJQge6SARyAhABEjUKB2NvbnRleHQYAyABKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHRCBrpIA8gBARI1CgR3YWl0GAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgy6SAmqAQYiAgg8MgAiiQEKE09wZW5Db250ZXh0UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCgRzd2FwGAIgASgLMhwucW10bC5jb250cm9sLnYxLkNvbnRleHRTd2FwEhEKCXdhcm1fa2V5cxgDIAEoDSKYAQoRQW5zd2VyU3dhcFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKBnRpY2tldBgCIAEoCUIKgAEBukgEcgIQARIzCgZhbnN3ZXIYAyABKAsyGy5xbXRsLmNvbnRyb2wudjEuU3dhcEFuc3dlckIGukgDyAEBInUKEkFuc3dlclN3YXBSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHN3YXAYAiABKAsyHC5xbXRsLmNvbnRyb2wudjEuQ29udGV4dFN3YXAqZQoNUmVsZWFzZVJlYXNvbhIeChpSRUxFQVNFX1JFQVNPTl9VTlNQRUNJRklFRBAAEhcKE1JFTEVBU0VfUkVBU09OX1NUT1AQARIbChdSRUxFQVNFX1JFQVNPTl9ESVZFUkdFRBACMvgLCgxRdWV1ZVNlcnZpY2USeQoPTGlzdFF1ZXVlc0J5VGFnEioucW10bC5kYWdtYW5hZ2VyLnYxLkxpc3RRdWV1ZXNCeVRhZ1JlcXVlc3QaKy5xbXRsLmRhZ21hbmFnZXIudjEuTGlzdFF1ZXVlc0J5VGFnUmVzcG9uc2UiDZACAaK7GAYIARICBQYScgoOTGlzdFF1ZXVlU3RhdHMSKS5xbXRsLmRhZ21hbmFnZXIudjEuTGlzdFF1ZXVlU3RhdHNSZXF1ZXN0GioucW10bC5kYWdtYW5hZ2VyLnYxLkxpc3RRdWV1ZVN0YXRzUmVzcG9uc2UiCZACAaK7GAIIARJ2Cg1BY3F1aXJlTGVhc2VzEigucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXF1ZXN0GikucW10bC5kYWdtYW5hZ2VyLnYxLkFjcXVpcmVMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJwCgtSZW5ld0xlYXNlcxImLnFtdGwuZGFnbWFuYWdlci52MS5SZW5ld0xlYXNlc1JlcXVlc3QaJy5xbXRsLmRhZ21hbmFnZXIudjEuUmVuZXdMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJ2Cg1SZWxlYXNlTGVhc2VzEigucW10bC5kYWdtYW5hZ2VyLnYxLlJlbGVhc2VMZWFzZXNSZXF1ZXN0GikucW10bC5kYWdtYW5hZ2VyLnYxLlJlbGVhc2VMZWFzZXNSZXNwb25zZSIQkAICorsYCQgCEgEFGgICBBJvCgxQdXRTbmFwc2hvdHMSJy5xbXRsLmRhZ21hbmFnZXIudjEuUHV0U25hcHNob3RzUmVxdWVzdBooLnFtdGwuZGFnbWFuYWdlci52MS5QdXRTbmFwc2hvdHNSZXNwb25zZSIMkAICorsYBQgCGgECEmwKDEdldFNuYXBzaG90cxInLnFtdGwuZGFnbWFuYWdlci52MS5HZXRTbmFwc2hvdHNSZXF1ZXN0GigucW10bC5kYWdtYW5hZ2VyLnYxLkdldFNuYXBzaG90c1Jlc3BvbnNlIgmQAgGiuxgCCAESZwoJTGlzdEZlZWRzEiQucW10bC5kYWdtYW5hZ2VyLnYxLkxpc3RGZWVkc1JlcXVlc3QaJS5xbXRsLmRhZ21hbmFnZXIudjEuTGlzdEZlZWRzUmVzcG9uc2UiDZACAaK7GAYIARICBQYSaQoLQWR2YW5jZUZlZWQSJi5xbXRsLmRhZ21hbmFnZXIudjEuQWR2YW5jZUZlZWRSZXF1ZXN0GicucW10bC5kYWdtYW5hZ2VyLnYxLkFkdmFuY2VGZWVkUmVzcG9uc2UiCZACAqK7GAIIAxKBAQoSQ3JlYXRlUmVwbGF5UnVubmVyEi0ucW10bC5kYWdtYW5hZ2VyLnYxLkNyZWF0ZVJlcGxheVJ1bm5lclJlcXVlc3QaLi5xbXRsLmRhZ21hbmFnZXIudjEuQ3JlYXRlUmVwbGF5UnVubmVyUmVzcG9uc2UiDJACAqK7GAUIAhoBAhKGAQoSRGVsZXRlUmVwbGF5UnVubmVyEi0ucW10bC5kYWdtYW5hZ2VyLnYxLkRlbGV0ZVJlcGxheVJ1bm5lclJlcXVlc3QaLi5xbXRsLmRhZ21hbmFnZXIudjEuRGVsZXRlUmVwbGF5UnVubmVyUmVzcG9uc2UiEZACAqK7GAoIAhIBBhoBAiADEmkKCkFuc3dlclN3YXASJS5xbXRsLmRhZ21hbmFnZXIudjEuQW5zd2VyU3dhcFJlcXVlc3QaJi5xbXRsLmRhZ21hbmFnZXIudjEuQW5zd2VyU3dhcFJlc3BvbnNlIgyQAgKiuxgFCAIaAQISbAoLT3BlbkNvbnRleHQSJi5xbXRsLmRhZ21hbmFnZXIudjEuT3BlbkNvbnRleHRSZXF1ZXN0GicucW10bC5kYWdtYW5hZ2VyLnYxLk9wZW5Db250ZXh0UmVzcG9uc2UiDJACAqK7GAUSAQYoAUJWChVpby5xbXRsLmRhZ21hbmFnZXIudjFQAVo7Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZGFnbWFuYWdlci92MTtkYWdtYW5hZ2VydjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_timestamp, file_qmtl_control_v1_context_swap, file_qmtl_control_v1_control_event, file_qmtl_data_v1_queue_record, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version]);
 
 /**
- * Asks which queues match.
+ * Asks which queues match a tag query.
  *
  * @generated from message qmtl.dagmanager.v1.ListQueuesByTagRequest
  */
 export type ListQueuesByTagRequest = Message<"qmtl.dagmanager.v1.ListQueuesByTagRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -47,28 +49,28 @@ export type ListQueuesByTagRequest = Message<"qmtl.dagmanager.v1.ListQueuesByTag
   query?: TagQuery | undefined;
 
   /**
-   * Interval must be equal; seconds.
+   * Interval, which must be equal; seconds.
    *
    * @generated from field: int64 interval_seconds = 3;
    */
   intervalSeconds: bigint;
 
   /**
-   * Context whose queues count; source queues always do.
+   * Context the queues must be compatible with. Absent: source queues only.
    *
    * @generated from field: qmtl.type.v1.ComputeContext context = 4;
    */
   context?: ComputeContext | undefined;
 
   /**
-   * At most this many; 0 = 100, limit 1,000.
+   * At most this many; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * From the answer before.
+   * `next_page_token` of the answer before; the other fields must be the same.
    *
    * @generated from field: string page_token = 6;
    */
@@ -89,7 +91,7 @@ export const ListQueuesByTagRequestSchema: GenMessage<ListQueuesByTagRequest> = 
  */
 export type ListQueuesByTagResponse = Message<"qmtl.dagmanager.v1.ListQueuesByTagResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -108,6 +110,13 @@ export type ListQueuesByTagResponse = Message<"qmtl.dagmanager.v1.ListQueuesByTa
    * @generated from field: string next_page_token = 3;
    */
   nextPageToken: string;
+
+  /**
+   * Queues that have the tags and are left out because they pin a source to other data.
+   *
+   * @generated from field: uint32 incompatible_queues = 4;
+   */
+  incompatibleQueues: number;
 };
 
 /**
@@ -131,72 +140,51 @@ export type QueueStats = Message<"qmtl.dagmanager.v1.QueueStats"> & {
   queue?: QueueDescriptor | undefined;
 
   /**
-   * Effective records.
+   * State of its fold.
    *
-   * @generated from field: uint64 next_seq = 2;
+   * @generated from field: qmtl.data.v1.FoldState state = 2;
    */
-  nextSeq: bigint;
-
-  /**
-   * Next row.
-   *
-   * @generated from field: int64 next_row = 3;
-   */
-  nextRow: bigint;
-
-  /**
-   * Epoch in force.
-   *
-   * @generated from field: uint64 epoch = 4;
-   */
-  epoch: bigint;
+  state?: FoldState | undefined;
 
   /**
    * Session that computes it; empty for none.
    *
-   * @generated from field: string holder_session_id = 5;
+   * @generated from field: string holder_session_id = 3;
    */
   holderSessionId: string;
 
   /**
    * Void records so far.
    *
-   * @generated from field: uint64 void_records = 6;
+   * @generated from field: uint64 void_records = 4;
    */
   voidRecords: bigint;
 
   /**
-   * True: it has ended.
-   *
-   * @generated from field: bool ended = 7;
-   */
-  ended: boolean;
-
-  /**
    * True: stopped by a divergence or loss.
    *
-   * @generated from field: bool blocked = 8;
+   * @generated from field: bool blocked = 5;
    */
   blocked: boolean;
 
   /**
-   * Bucket end of the last row, milliseconds since the epoch.
+   * Bucket end of the last row. Absent: no row yet.
    *
-   * @generated from field: int64 last_bucket_end_ms = 9;
+   * @generated from field: google.protobuf.Timestamp last_bucket_end_time = 6;
    */
-  lastBucketEndMs: bigint;
+  lastBucketEndTime?: Timestamp | undefined;
 
   /**
    * Strategies that use it.
    *
-   * @generated from field: repeated string strategy_ids = 10;
+   * @generated from field: repeated string strategy_ids = 7;
    */
   strategyIds: string[];
 
   /**
    * Candidates waiting for its lease.
    *
-   * @generated from field: uint32 candidates = 11;
+   * @generated from field: uint32 candidates = 8;
    */
   candidates: number;
 };
@@ -211,64 +199,92 @@ export const QueueStatsSchema: GenMessage<QueueStats> = /*@__PURE__*/
 /**
  * Asks for figures.
  *
- * @generated from message qmtl.dagmanager.v1.GetQueueStatsRequest
+ * @generated from message qmtl.dagmanager.v1.ListQueueStatsRequest
  */
-export type GetQueueStatsRequest = Message<"qmtl.dagmanager.v1.GetQueueStatsRequest"> & {
+export type ListQueueStatsRequest = Message<"qmtl.dagmanager.v1.ListQueueStatsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Keys; empty for all.
+   * Keys; empty: all.
    *
    * @generated from field: repeated string compute_keys = 2;
    */
   computeKeys: string[];
 
   /**
-   * Strategy; empty for any.
+   * Strategy; empty: any. An unknown one is NOT_FOUND.
    *
    * @generated from field: string strategy_id = 3;
    */
   strategyId: string;
+
+  /**
+   * World; empty: any.
+   *
+   * @generated from field: string world_id = 4;
+   */
+  worldId: string;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 5;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 6;
+   */
+  pageToken: string;
 };
 
 /**
- * Describes the message qmtl.dagmanager.v1.GetQueueStatsRequest.
- * Use `create(GetQueueStatsRequestSchema)` to create a new message.
+ * Describes the message qmtl.dagmanager.v1.ListQueueStatsRequest.
+ * Use `create(ListQueueStatsRequestSchema)` to create a new message.
  */
-export const GetQueueStatsRequestSchema: GenMessage<GetQueueStatsRequest> = /*@__PURE__*/
+export const ListQueueStatsRequestSchema: GenMessage<ListQueueStatsRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 3);
 
 /**
  * Figures, ordered by queue name.
  *
- * @generated from message qmtl.dagmanager.v1.GetQueueStatsResponse
+ * @generated from message qmtl.dagmanager.v1.ListQueueStatsResponse
  */
-export type GetQueueStatsResponse = Message<"qmtl.dagmanager.v1.GetQueueStatsResponse"> & {
+export type ListQueueStatsResponse = Message<"qmtl.dagmanager.v1.ListQueueStatsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * At most 1,000.
+   * The figures.
    *
    * @generated from field: repeated qmtl.dagmanager.v1.QueueStats queues = 2;
    */
   queues: QueueStats[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
- * Describes the message qmtl.dagmanager.v1.GetQueueStatsResponse.
- * Use `create(GetQueueStatsResponseSchema)` to create a new message.
+ * Describes the message qmtl.dagmanager.v1.ListQueueStatsResponse.
+ * Use `create(ListQueueStatsResponseSchema)` to create a new message.
  */
-export const GetQueueStatsResponseSchema: GenMessage<GetQueueStatsResponse> = /*@__PURE__*/
+export const ListQueueStatsResponseSchema: GenMessage<ListQueueStatsResponse> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 4);
 
 /**
@@ -832,262 +848,224 @@ export const GetSnapshotsResponseSchema: GenMessage<GetSnapshotsResponse> = /*@_
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 19);
 
 /**
- * Moves the hold of a replay feed forward.
+ * Which feeds. Several are moved in one transaction.
  *
- * @generated from message qmtl.dagmanager.v1.AdvanceReplayRequest
+ * @generated from message qmtl.dagmanager.v1.FeedScope
  */
-export type AdvanceReplayRequest = Message<"qmtl.dagmanager.v1.AdvanceReplayRequest"> & {
+export type FeedScope = Message<"qmtl.dagmanager.v1.FeedScope"> & {
   /**
-   * Range of versions the caller accepts.
+   * Exactly one.
    *
-   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   * @generated from oneof qmtl.dagmanager.v1.FeedScope.scope
    */
-  schemaVersion?: VersionRange | undefined;
-
-  /**
-   * Source entry of qmtl.yml.
-   *
-   * @generated from field: string source = 2;
-   */
-  source: string;
-
-  /**
-   * Last time that may pass, milliseconds since the epoch; 0 with `to_end`.
-   *
-   * @generated from field: int64 until_ms = 3;
-   */
-  untilMs: bigint;
-
-  /**
-   * True: no hold from now on.
-   *
-   * @generated from field: bool to_end = 4;
-   */
-  toEnd: boolean;
+  scope: {
+    /**
+     * Entry under `sources:` of qmtl.yml.
+     *
+     * @generated from field: string source = 1;
+     */
+    value: string;
+    case: "source";
+  } | {
+    /**
+     * Every replay feed the strategies of this world read.
+     *
+     * @generated from field: string world_id = 2;
+     */
+    value: string;
+    case: "worldId";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
- * Describes the message qmtl.dagmanager.v1.AdvanceReplayRequest.
- * Use `create(AdvanceReplayRequestSchema)` to create a new message.
+ * Describes the message qmtl.dagmanager.v1.FeedScope.
+ * Use `create(FeedScopeSchema)` to create a new message.
  */
-export const AdvanceReplayRequestSchema: GenMessage<AdvanceReplayRequest> = /*@__PURE__*/
+export const FeedScopeSchema: GenMessage<FeedScope> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 20);
 
 /**
- * Where the hold stands.
+ * Moves the hold of replay feeds forward.
  *
- * @generated from message qmtl.dagmanager.v1.AdvanceReplayResponse
+ * @generated from message qmtl.dagmanager.v1.AdvanceFeedRequest
  */
-export type AdvanceReplayResponse = Message<"qmtl.dagmanager.v1.AdvanceReplayResponse"> & {
+export type AdvanceFeedRequest = Message<"qmtl.dagmanager.v1.AdvanceFeedRequest"> & {
   /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * Last time that may pass, milliseconds since the epoch; absent for none.
-   *
-   * @generated from field: optional int64 until_ms = 2;
-   */
-  untilMs?: bigint | undefined;
-
-  /**
-   * Last row passed.
-   *
-   * @generated from field: int64 passed_row = 3;
-   */
-  passedRow: bigint;
-
-  /**
-   * Bucket end of it, milliseconds since the epoch.
-   *
-   * @generated from field: int64 passed_bucket_end_ms = 4;
-   */
-  passedBucketEndMs: bigint;
-};
-
-/**
- * Describes the message qmtl.dagmanager.v1.AdvanceReplayResponse.
- * Use `create(AdvanceReplayResponseSchema)` to create a new message.
- */
-export const AdvanceReplayResponseSchema: GenMessage<AdvanceReplayResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 21);
-
-/**
- * Asks where a feed stands.
- *
- * @generated from message qmtl.dagmanager.v1.GetReplayRequest
- */
-export type GetReplayRequest = Message<"qmtl.dagmanager.v1.GetReplayRequest"> & {
-  /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Source entry of qmtl.yml.
+   * Which.
    *
-   * @generated from field: string source = 2;
+   * @generated from field: qmtl.dagmanager.v1.FeedScope scope = 2;
    */
-  source: string;
+  scope?: FeedScope | undefined;
+
+  /**
+   * To where. An earlier time than the hold stands at changes nothing.
+   *
+   * @generated from oneof qmtl.dagmanager.v1.AdvanceFeedRequest.to
+   */
+  to: {
+    /**
+     * Last bucket end that may pass. It need not be one: a date without a row is passed when the next row lies behind it.
+     *
+     * @generated from field: google.protobuf.Timestamp until_time = 3;
+     */
+    value: Timestamp;
+    case: "untilTime";
+  } | {
+    /**
+     * True: no hold from now on.
+     *
+     * @generated from field: bool to_end = 4;
+     */
+    value: boolean;
+    case: "toEnd";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
- * Describes the message qmtl.dagmanager.v1.GetReplayRequest.
- * Use `create(GetReplayRequestSchema)` to create a new message.
+ * Describes the message qmtl.dagmanager.v1.AdvanceFeedRequest.
+ * Use `create(AdvanceFeedRequestSchema)` to create a new message.
  */
-export const GetReplayRequestSchema: GenMessage<GetReplayRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_dagmanager_v1_queue_service, 22);
+export const AdvanceFeedRequestSchema: GenMessage<AdvanceFeedRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 21);
 
 /**
- * Where a feed stands.
+ * Where the feeds stand.
  *
- * @generated from message qmtl.dagmanager.v1.GetReplayResponse
+ * @generated from message qmtl.dagmanager.v1.AdvanceFeedResponse
  */
-export type GetReplayResponse = Message<"qmtl.dagmanager.v1.GetReplayResponse"> & {
+export type AdvanceFeedResponse = Message<"qmtl.dagmanager.v1.AdvanceFeedResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Last time that may pass, milliseconds since the epoch; absent for none.
+   * The feeds, ordered by source.
    *
-   * @generated from field: optional int64 until_ms = 2;
+   * @generated from field: repeated qmtl.control.v1.FeedState feeds = 2;
    */
-  untilMs?: bigint | undefined;
-
-  /**
-   * Last row passed.
-   *
-   * @generated from field: int64 passed_row = 3;
-   */
-  passedRow: bigint;
-
-  /**
-   * Bucket end of it, milliseconds since the epoch.
-   *
-   * @generated from field: int64 passed_bucket_end_ms = 4;
-   */
-  passedBucketEndMs: bigint;
-
-  /**
-   * Runners the barrier waits for.
-   *
-   * @generated from field: repeated qmtl.dagmanager.v1.ReplayRunner runners = 5;
-   */
-  runners: ReplayRunner[];
-
-  /**
-   * True: every runner has ended the passed row and the router has booked it.
-   *
-   * @generated from field: bool settled = 6;
-   */
-  settled: boolean;
-
-  /**
-   * True: the feed has ended.
-   *
-   * @generated from field: bool ended = 7;
-   */
-  ended: boolean;
+  feeds: FeedState[];
 };
 
 /**
- * Describes the message qmtl.dagmanager.v1.GetReplayResponse.
- * Use `create(GetReplayResponseSchema)` to create a new message.
+ * Describes the message qmtl.dagmanager.v1.AdvanceFeedResponse.
+ * Use `create(AdvanceFeedResponseSchema)` to create a new message.
  */
-export const GetReplayResponseSchema: GenMessage<GetReplayResponse> = /*@__PURE__*/
+export const AdvanceFeedResponseSchema: GenMessage<AdvanceFeedResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_dagmanager_v1_queue_service, 22);
+
+/**
+ * Asks where replay feeds stand.
+ *
+ * @generated from message qmtl.dagmanager.v1.ListFeedsRequest
+ */
+export type ListFeedsRequest = Message<"qmtl.dagmanager.v1.ListFeedsRequest"> & {
+  /**
+   * Versions the caller accepts.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   */
+  schemaVersion?: VersionRange | undefined;
+
+  /**
+   * Which; absent: all.
+   *
+   * @generated from field: qmtl.dagmanager.v1.FeedScope scope = 2;
+   */
+  scope?: FeedScope | undefined;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message qmtl.dagmanager.v1.ListFeedsRequest.
+ * Use `create(ListFeedsRequestSchema)` to create a new message.
+ */
+export const ListFeedsRequestSchema: GenMessage<ListFeedsRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 23);
 
 /**
- * A runner the barrier of a feed waits for.
+ * Feeds, ordered by source.
  *
- * @generated from message qmtl.dagmanager.v1.ReplayRunner
+ * @generated from message qmtl.dagmanager.v1.ListFeedsResponse
  */
-export type ReplayRunner = Message<"qmtl.dagmanager.v1.ReplayRunner"> & {
+export type ListFeedsResponse = Message<"qmtl.dagmanager.v1.ListFeedsResponse"> & {
   /**
-   * Session.
+   * Version of this message, and what the server supports.
    *
-   * @generated from field: string session_id = 1;
+   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
-  sessionId: string;
+  schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * World.
+   * The feeds.
    *
-   * @generated from field: string world_id = 2;
+   * @generated from field: repeated qmtl.control.v1.FeedState feeds = 2;
    */
-  worldId: string;
+  feeds: FeedState[];
 
   /**
-   * Strategies it runs.
+   * Empty at the end.
    *
-   * @generated from field: repeated string strategy_ids = 3;
+   * @generated from field: string next_page_token = 3;
    */
-  strategyIds: string[];
-
-  /**
-   * First row it is counted from.
-   *
-   * @generated from field: int64 from_row = 4;
-   */
-  fromRow: bigint;
-
-  /**
-   * Last row it ended.
-   *
-   * @generated from field: int64 ended_row = 5;
-   */
-  endedRow: bigint;
-
-  /**
-   * True: silent for too long; not waited for.
-   *
-   * @generated from field: bool dropped = 6;
-   */
-  dropped: boolean;
+  nextPageToken: string;
 };
 
 /**
- * Describes the message qmtl.dagmanager.v1.ReplayRunner.
- * Use `create(ReplayRunnerSchema)` to create a new message.
+ * Describes the message qmtl.dagmanager.v1.ListFeedsResponse.
+ * Use `create(ListFeedsResponseSchema)` to create a new message.
  */
-export const ReplayRunnerSchema: GenMessage<ReplayRunner> = /*@__PURE__*/
+export const ListFeedsResponseSchema: GenMessage<ListFeedsResponse> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 24);
 
 /**
- * Enters a warm runner into the set.
+ * Enters a warm runner into the runner sets of feeds. The barrier of a feed waits for it from its next row on.
  *
  * @generated from message qmtl.dagmanager.v1.CreateReplayRunnerRequest
  */
 export type CreateReplayRunnerRequest = Message<"qmtl.dagmanager.v1.CreateReplayRunnerRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Source entry of qmtl.yml.
+   * Says session, world and strategies.
    *
-   * @generated from field: string source = 2;
+   * @generated from field: string ticket = 2;
    */
-  source: string;
+  ticket: string;
 
   /**
-   * The runner; `from_row` is set by the server.
+   * Feeds it reads, entered together.
    *
-   * @generated from field: qmtl.dagmanager.v1.ReplayRunner runner = 3;
+   * @generated from field: repeated string sources = 3;
    */
-  runner?: ReplayRunner | undefined;
+  sources: string[];
 };
 
 /**
@@ -1098,24 +1076,24 @@ export const CreateReplayRunnerRequestSchema: GenMessage<CreateReplayRunnerReque
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 25);
 
 /**
- * The runner as entered.
+ * The first row it is counted from, per feed.
  *
  * @generated from message qmtl.dagmanager.v1.CreateReplayRunnerResponse
  */
 export type CreateReplayRunnerResponse = Message<"qmtl.dagmanager.v1.CreateReplayRunnerResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The runner.
+   * The feeds as they stand.
    *
-   * @generated from field: qmtl.dagmanager.v1.ReplayRunner runner = 2;
+   * @generated from field: repeated qmtl.control.v1.FeedState feeds = 2;
    */
-  runner?: ReplayRunner | undefined;
+  feeds: FeedState[];
 };
 
 /**
@@ -1126,31 +1104,38 @@ export const CreateReplayRunnerResponseSchema: GenMessage<CreateReplayRunnerResp
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 26);
 
 /**
- * Takes a runner out of the set.
+ * Takes a runner out of the runner sets it is in.
  *
  * @generated from message qmtl.dagmanager.v1.DeleteReplayRunnerRequest
  */
 export type DeleteReplayRunnerRequest = Message<"qmtl.dagmanager.v1.DeleteReplayRunnerRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Source entry of qmtl.yml.
+   * Names the session that is taken out.
    *
-   * @generated from field: string source = 2;
+   * @generated from field: string ticket = 2;
    */
-  source: string;
+  ticket: string;
 
   /**
-   * Session.
+   * Without a ticket: the session that is taken out. For OPERATOR.
    *
    * @generated from field: string session_id = 3;
    */
   sessionId: string;
+
+  /**
+   * Feeds; empty: all.
+   *
+   * @generated from field: repeated string sources = 4;
+   */
+  sources: string[];
 };
 
 /**
@@ -1161,13 +1146,13 @@ export const DeleteReplayRunnerRequestSchema: GenMessage<DeleteReplayRunnerReque
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 27);
 
 /**
- * Done.
+ * Taken out.
  *
  * @generated from message qmtl.dagmanager.v1.DeleteReplayRunnerResponse
  */
 export type DeleteReplayRunnerResponse = Message<"qmtl.dagmanager.v1.DeleteReplayRunnerResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -1188,7 +1173,7 @@ export const DeleteReplayRunnerResponseSchema: GenMessage<DeleteReplayRunnerResp
  */
 export type OpenContextRequest = Message<"qmtl.dagmanager.v1.OpenContextRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -1202,18 +1187,18 @@ export type OpenContextRequest = Message<"qmtl.dagmanager.v1.OpenContextRequest"
   strategyId: string;
 
   /**
-   * The new context.
+   * The new context of the strategy.
    *
    * @generated from field: qmtl.type.v1.ComputeContext context = 3;
    */
   context?: ComputeContext | undefined;
 
   /**
-   * Longest wait for every key to be warm, milliseconds; 0 = do not wait; at most 60,000.
+   * Longest wait for every key to be warm; absent: do not wait; at most 60 s.
    *
-   * @generated from field: uint32 wait_ms = 4;
+   * @generated from field: google.protobuf.Duration wait = 4;
    */
-  waitMs: number;
+  wait?: Duration | undefined;
 };
 
 /**
@@ -1230,7 +1215,7 @@ export const OpenContextRequestSchema: GenMessage<OpenContextRequest> = /*@__PUR
  */
 export type OpenContextResponse = Message<"qmtl.dagmanager.v1.OpenContextResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -1261,81 +1246,46 @@ export const OpenContextResponseSchema: GenMessage<OpenContextResponse> = /*@__P
 /**
  * A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING).
  *
- * @generated from message qmtl.dagmanager.v1.AckSwapRequest
+ * @generated from message qmtl.dagmanager.v1.AnswerSwapRequest
  */
-export type AckSwapRequest = Message<"qmtl.dagmanager.v1.AckSwapRequest"> & {
+export type AnswerSwapRequest = Message<"qmtl.dagmanager.v1.AnswerSwapRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Session.
+   * Names the session; it must cover the strategy of the swap.
    *
-   * @generated from field: string session_id = 2;
+   * @generated from field: string ticket = 2;
    */
-  sessionId: string;
+  ticket: string;
 
   /**
-   * Swap.
+   * The answer.
    *
-   * @generated from field: string swap_id = 3;
+   * @generated from field: qmtl.control.v1.SwapAnswer answer = 3;
    */
-  swapId: string;
-
-  /**
-   * Phase that is answered.
-   *
-   * @generated from field: qmtl.control.v1.SwapPhase phase = 4;
-   */
-  phase: SwapPhase;
-
-  /**
-   * Last row it ended.
-   *
-   * @generated from field: int64 ended_row = 5;
-   */
-  endedRow: bigint;
-
-  /**
-   * Rows the new keys are warm up to (OPENING).
-   *
-   * @generated from field: int64 warm_row = 6;
-   */
-  warmRow: bigint;
-
-  /**
-   * True: it refuses; the swap is aborted.
-   *
-   * @generated from field: bool refused = 7;
-   */
-  refused: boolean;
-
-  /**
-   * `from_row` of the PREPARE that is answered; an answer to an older one does not count.
-   *
-   * @generated from field: int64 from_row = 8;
-   */
-  fromRow: bigint;
+  answer?: SwapAnswer | undefined;
 };
 
 /**
- * Describes the message qmtl.dagmanager.v1.AckSwapRequest.
- * Use `create(AckSwapRequestSchema)` to create a new message.
+ * Describes the message qmtl.dagmanager.v1.AnswerSwapRequest.
+ * Use `create(AnswerSwapRequestSchema)` to create a new message.
  */
-export const AckSwapRequestSchema: GenMessage<AckSwapRequest> = /*@__PURE__*/
+export const AnswerSwapRequestSchema: GenMessage<AnswerSwapRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 31);
 
 /**
  * The swap now.
  *
- * @generated from message qmtl.dagmanager.v1.AckSwapResponse
+ * @generated from message qmtl.dagmanager.v1.AnswerSwapResponse
  */
-export type AckSwapResponse = Message<"qmtl.dagmanager.v1.AckSwapResponse"> & {
+export type AnswerSwapResponse = Message<"qmtl.dagmanager.v1.AnswerSwapResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -1350,10 +1300,10 @@ export type AckSwapResponse = Message<"qmtl.dagmanager.v1.AckSwapResponse"> & {
 };
 
 /**
- * Describes the message qmtl.dagmanager.v1.AckSwapResponse.
- * Use `create(AckSwapResponseSchema)` to create a new message.
+ * Describes the message qmtl.dagmanager.v1.AnswerSwapResponse.
+ * Use `create(AnswerSwapResponseSchema)` to create a new message.
  */
-export const AckSwapResponseSchema: GenMessage<AckSwapResponse> = /*@__PURE__*/
+export const AnswerSwapResponseSchema: GenMessage<AnswerSwapResponse> = /*@__PURE__*/
   messageDesc(file_qmtl_dagmanager_v1_queue_service, 32);
 
 /**
@@ -1398,13 +1348,30 @@ export const ReleaseReasonSchema: GenEnum<ReleaseReason> = /*@__PURE__*/
   enumDesc(file_qmtl_dagmanager_v1_queue_service, 0);
 
 /**
- * Who computes what. Called by the Gateway for SDKs.
+ * Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+ * and passes its claims on in the signed principal.
+ *
+ * | method             | role                                        | ticket              |
+ * | ------------------ | ------------------------------------------- | ------------------- |
+ * | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+ * | ListQueueStats     | viewer                                      | –                   |
+ * | AcquireLeases      | researcher; adapter                         | compute or feed     |
+ * | RenewLeases        | researcher; adapter                         | compute or feed     |
+ * | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+ * | PutSnapshots       | researcher                                  | compute             |
+ * | GetSnapshots       | viewer                                      | –                   |
+ * | ListFeeds          | viewer; adapter, gateway                    | –                   |
+ * | AdvanceFeed        | operator                                    | –                   |
+ * | CreateReplayRunner | researcher                                  | compute             |
+ * | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+ * | AnswerSwap         | researcher                                  | compute             |
+ * | OpenContext        | gateway (internal)                          | –                   |
  *
  * @generated from service qmtl.dagmanager.v1.QueueService
  */
 export const QueueService: GenService<{
   /**
-   * Queues by tag. Safe to retry.
+   * Queues by tag.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.ListQueuesByTag
    */
@@ -1414,14 +1381,14 @@ export const QueueService: GenService<{
     output: typeof ListQueuesByTagResponseSchema;
   },
   /**
-   * Figures. Safe to retry.
+   * Figures of queues.
    *
-   * @generated from rpc qmtl.dagmanager.v1.QueueService.GetQueueStats
+   * @generated from rpc qmtl.dagmanager.v1.QueueService.ListQueueStats
    */
-  getQueueStats: {
+  listQueueStats: {
     methodKind: "unary";
-    input: typeof GetQueueStatsRequestSchema;
-    output: typeof GetQueueStatsResponseSchema;
+    input: typeof ListQueueStatsRequestSchema;
+    output: typeof ListQueueStatsResponseSchema;
   },
   /**
    * Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
@@ -1475,27 +1442,28 @@ export const QueueService: GenService<{
     output: typeof GetSnapshotsResponseSchema;
   },
   /**
-   * Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry.
+   * Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
    *
-   * @generated from rpc qmtl.dagmanager.v1.QueueService.AdvanceReplay
+   * @generated from rpc qmtl.dagmanager.v1.QueueService.ListFeeds
    */
-  advanceReplay: {
+  listFeeds: {
     methodKind: "unary";
-    input: typeof AdvanceReplayRequestSchema;
-    output: typeof AdvanceReplayResponseSchema;
+    input: typeof ListFeedsRequestSchema;
+    output: typeof ListFeedsResponseSchema;
   },
   /**
-   * Where a feed stands. Safe to retry.
+   * Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
    *
-   * @generated from rpc qmtl.dagmanager.v1.QueueService.GetReplay
+   * @generated from rpc qmtl.dagmanager.v1.QueueService.AdvanceFeed
    */
-  getReplay: {
+  advanceFeed: {
     methodKind: "unary";
-    input: typeof GetReplayRequestSchema;
-    output: typeof GetReplayResponseSchema;
+    input: typeof AdvanceFeedRequestSchema;
+    output: typeof AdvanceFeedResponseSchema;
   },
   /**
-   * Enters a runner. Safe to retry.
+   * Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
+   * SOURCE_NOT_FOUND.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.CreateReplayRunner
    */
@@ -1505,7 +1473,7 @@ export const QueueService: GenService<{
     output: typeof CreateReplayRunnerResponseSchema;
   },
   /**
-   * Takes a runner out. Safe to retry.
+   * Takes a runner out.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.DeleteReplayRunner
    */
@@ -1515,7 +1483,17 @@ export const QueueService: GenService<{
     output: typeof DeleteReplayRunnerResponseSchema;
   },
   /**
-   * Opens a context; idempotent per strategy and context. Called by the Gateway before an Apply. Safe to retry.
+   * A runner's answer to a phase of a swap.
+   *
+   * @generated from rpc qmtl.dagmanager.v1.QueueService.AnswerSwap
+   */
+  answerSwap: {
+    methodKind: "unary";
+    input: typeof AnswerSwapRequestSchema;
+    output: typeof AnswerSwapResponseSchema;
+  },
+  /**
+   * Opens a context; once per strategy and context. Called by the gateway before an Apply.
    *
    * @generated from rpc qmtl.dagmanager.v1.QueueService.OpenContext
    */
@@ -1523,16 +1501,6 @@ export const QueueService: GenService<{
     methodKind: "unary";
     input: typeof OpenContextRequestSchema;
     output: typeof OpenContextResponseSchema;
-  },
-  /**
-   * A runner's answer. Safe to retry.
-   *
-   * @generated from rpc qmtl.dagmanager.v1.QueueService.AckSwap
-   */
-  ackSwap: {
-    methodKind: "unary";
-    input: typeof AckSwapRequestSchema;
-    output: typeof AckSwapResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_qmtl_dagmanager_v1_queue_service, 0);

@@ -5,14 +5,14 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { ControlEvent } from "../../control/v1/control_event_pb.ts";
 import { file_qmtl_control_v1_control_event } from "../../control/v1/control_event_pb.ts";
-import type { QueueDescriptor, StrategyGraph, TagQuery } from "../../graph/v1/graph_pb.ts";
+import type { NodeAssignment, StrategyGraph } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
+import type { StrategyInfo, Submission } from "../../graph/v1/submission_pb.ts";
+import { file_qmtl_graph_v1_submission } from "../../graph/v1/submission_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
-import type { ComputeContext, EffectiveMode, ExecutionDomain } from "../../type/v1/execution_pb.ts";
+import type { EffectiveMode, ExecutionDomain, SourcePin } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
@@ -24,7 +24,42 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/gateway/v1/gateway_service.proto.
  */
 export const file_qmtl_gateway_v1_gateway_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvZ2F0ZXdheV9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEiygQKFVN1Ym1pdFN0cmF0ZWd5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKcmVxdWVzdF9pZBgCIAEoCUIHukgEcgIYZBIhCg1zdHJhdGVneV9uYW1lGAMgASgJQgq6SAdyBRABGMgBEjMKBWdyYXBoGAQgASgLMhwucW10bC5ncmFwaC52MS5TdHJhdGVneUdyYXBoQga6SAPIAQESHQoJd29ybGRfaWRzGAUgAygJQgq6SAeSAQQQZBgBEhcKBWFzX29mGAYgASgJQgi6SAVyAxjIARIlChNkYXRhc2V0X2ZpbmdlcnByaW50GAcgASgJQgi6SAVyAxjIARIhChBzdHJhdGVneV92ZXJzaW9uGAggASgJQge6SARyAhhkElAKCG1ldGFkYXRhGAkgAygLMjQucW10bC5nYXRld2F5LnYxLlN1Ym1pdFN0cmF0ZWd5UmVxdWVzdC5NZXRhZGF0YUVudHJ5Qgi6SAWaAQIQZBIVCg12YWxpZGF0ZV9vbmx5GAogASgIEiwKCGJhY2t0ZXN0GAsgASgLMhoucW10bC50eXBlLnYxLlJldHVyblNlcmllcxISCgptYXhfdGFyZ2V0GAwgASgBEhYKDnRhcmdldF9ub2RlX2lkGA0gASgJEhIKCmluc3RydW1lbnQYDiABKAkaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBInIKDk5vZGVBc3NpZ25tZW50Eg8KB25vZGVfaWQYASABKAkSEAoId29ybGRfaWQYAiABKAkSLQoFcXVldWUYAyABKAsyHi5xbXRsLmdyYXBoLnYxLlF1ZXVlRGVzY3JpcHRvchIOCgZyZXVzZWQYBCABKAgixAIKClN1Ym1pc3Npb24SFQoNc3VibWlzc2lvbl9pZBgBIAEoCRITCgtzdHJhdGVneV9pZBgCIAEoCRINCgVzdGF0ZRgDIAEoCRIUCgxzdGF0ZV9yZWFzb24YBCABKAkSNAoLYXNzaWdubWVudHMYBSADKAsyHy5xbXRsLmdhdGV3YXkudjEuTm9kZUFzc2lnbm1lbnQSEQoJbmV3X25vZGVzGAYgASgNEhQKDHJldXNlZF9ub2RlcxgHIAEoDRITCgtzZW50aW5lbF9pZBgIIAEoCRIuCghjb250ZXh0cxgJIAMoCzIcLnFtdGwudHlwZS52MS5Db21wdXRlQ29udGV4dBIvCgtjcmVhdGVfdGltZRgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYXR0ZW1wdHMYCyABKA0ikQEKFlN1Ym1pdFN0cmF0ZWd5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIvCgpzdWJtaXNzaW9uGAIgASgLMhsucW10bC5nYXRld2F5LnYxLlN1Ym1pc3Npb24SEQoJZHVwbGljYXRlGAMgASgIImoKFEdldFN1Ym1pc3Npb25SZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABIn0KFUdldFN1Ym1pc3Npb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi8KCnN1Ym1pc3Npb24YAiABKAsyGy5xbXRsLmdhdGV3YXkudjEuU3VibWlzc2lvbiJsChZXYXRjaFN1Ym1pc3Npb25SZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABIn8KF1dhdGNoU3VibWlzc2lvblJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLwoKc3VibWlzc2lvbhgCIAEoCzIbLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXNzaW9uIoECChZMaXN0UXVldWVzQnlUYWdSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIuCgVxdWVyeRgCIAEoCzIXLnFtdGwuZ3JhcGgudjEuVGFnUXVlcnlCBrpIA8gBARIhChBpbnRlcnZhbF9zZWNvbmRzGAMgASgDQge6SAQiAiAAEi0KB2NvbnRleHQYBCABKAsyHC5xbXRsLnR5cGUudjEuQ29tcHV0ZUNvbnRleHQSHQoJcGFnZV9zaXplGAUgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBiABKAkilwEKF0xpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoGcXVldWVzGAIgAygLMh4ucW10bC5ncmFwaC52MS5RdWV1ZURlc2NyaXB0b3ISFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUBChZFeHBsYWluU3RyYXRlZ3lSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQASJmCghNb2RlVGVybRIMCgRuYW1lGAEgASgJEisKBmFsbG93cxgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEg4KBmRldGFpbBgDIAEoCRIPCgdiaW5kaW5nGAQgASgIIrUBCgtSdWxlVmVyZGljdBIMCgRydWxlGAEgASgJEg4KBm1ldHJpYxgCIAEoCRISCgV2YWx1ZRgDIAEoAUgAiAEBEhIKBWJvdW5kGAQgASgBSAGIAQESDAoEa2luZBgFIAEoCRIPCgd2ZXJkaWN0GAYgASgJEg4KBmRvbWFpbhgHIAEoCRIPCgdzYW1wbGVzGAggASgNEgwKBHRleHQYCSABKAlCCAoGX3ZhbHVlQggKBl9ib3VuZCKuAwoXRXhwbGFpblN0cmF0ZWd5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIzCg5lZmZlY3RpdmVfbW9kZRgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEjcKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEigKBXRlcm1zGAQgAygLMhkucW10bC5nYXRld2F5LnYxLk1vZGVUZXJtEisKBXJ1bGVzGAUgAygLMhwucW10bC5nYXRld2F5LnYxLlJ1bGVWZXJkaWN0EhUKDXdhbnRlZF9vcmRlcnMYBiABKAQSEwoLc2VudF9vcmRlcnMYByABKAQSDAoEdGllchgIIAEoCRIMCgRnYXRlGAkgASgJEhoKEmVtaXR0ZXJfc2Vzc2lvbl9pZBgKIAEoCRINCgVoYWx0cxgLIAMoCRIPCgdzdW1tYXJ5GAwgASgJEhUKDWV2YWx1YXRpb25faWQYDSABKAkijQEKEUxpc3RFdmVudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIRCgl0b3BpY19rZXkYAiABKAkSHQoJcGFnZV9zaXplGAMgASgFQgq6SAcaBRjoBygAEhIKCnBhZ2VfdG9rZW4YBCABKAkikQEKEkxpc3RFdmVudHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KBmV2ZW50cxgCIAMoCzIdLnFtdGwuY29udHJvbC52MS5Db250cm9sRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJMqQFCg5HYXRld2F5U2VydmljZRJsCg5TdWJtaXRTdHJhdGVneRImLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QaJy5xbXRsLmdhdGV3YXkudjEuU3VibWl0U3RyYXRlZ3lSZXNwb25zZSIJkAICorsYAggCEmkKDUdldFN1Ym1pc3Npb24SJS5xbXRsLmdhdGV3YXkudjEuR2V0U3VibWlzc2lvblJlcXVlc3QaJi5xbXRsLmdhdGV3YXkudjEuR2V0U3VibWlzc2lvblJlc3BvbnNlIgmQAgGiuxgCCAEScQoPV2F0Y2hTdWJtaXNzaW9uEicucW10bC5nYXRld2F5LnYxLldhdGNoU3VibWlzc2lvblJlcXVlc3QaKC5xbXRsLmdhdGV3YXkudjEuV2F0Y2hTdWJtaXNzaW9uUmVzcG9uc2UiCZACAaK7GAIIATABEnMKD0xpc3RRdWV1ZXNCeVRhZxInLnFtdGwuZ2F0ZXdheS52MS5MaXN0UXVldWVzQnlUYWdSZXF1ZXN0GigucW10bC5nYXRld2F5LnYxLkxpc3RRdWV1ZXNCeVRhZ1Jlc3BvbnNlIg2QAgGiuxgGCAESAgUGEm8KD0V4cGxhaW5TdHJhdGVneRInLnFtdGwuZ2F0ZXdheS52MS5FeHBsYWluU3RyYXRlZ3lSZXF1ZXN0GigucW10bC5nYXRld2F5LnYxLkV4cGxhaW5TdHJhdGVneVJlc3BvbnNlIgmQAgGiuxgCCAESYAoKTGlzdEV2ZW50cxIiLnFtdGwuZ2F0ZXdheS52MS5MaXN0RXZlbnRzUmVxdWVzdBojLnFtdGwuZ2F0ZXdheS52MS5MaXN0RXZlbnRzUmVzcG9uc2UiCZACAaK7GAIIAUJNChJpby5xbXRsLmdhdGV3YXkudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ2F0ZXdheS92MTtnYXRld2F5djFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_qmtl_control_v1_control_event, file_qmtl_graph_v1_graph, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
+  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvZ2F0ZXdheV9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEihwEKEVRhcmdldERlY2xhcmF0aW9uEi0KB25vZGVfaWQYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSHQoKaW5zdHJ1bWVudBgCIAEoCUIJukgGcgQQARhkEiQKCm1heF93ZWlnaHQYAyABKAFCELpIDRILQAEpAAAAAAAAAAAi1wQKFVN1Ym1pdFN0cmF0ZWd5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHQoKcmVxdWVzdF9pZBgCIAEoCUIJukgGcgQQARhkEiEKDXN0cmF0ZWd5X25hbWUYAyABKAlCCrpIB3IFEAEYyAESMwoFZ3JhcGgYBCABKAsyHC5xbXRsLmdyYXBoLnYxLlN0cmF0ZWd5R3JhcGhCBrpIA8gBARIdCgl3b3JsZF9pZHMYBSADKAlCCrpIB5IBBBBkGAESMAoEcGlucxgGIAMoCzIXLnFtdGwudHlwZS52MS5Tb3VyY2VQaW5CCbpIBpIBAxDoBxIXCgVhc19vZhgHIAEoCUIIukgFcgMYyAESIQoQc3RyYXRlZ3lfdmVyc2lvbhgIIAEoCUIHukgEcgIYZBJQCghtZXRhZGF0YRgJIAMoCzI0LnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QuTWV0YWRhdGFFbnRyeUIIukgFmgECEGQSFQoNdmFsaWRhdGVfb25seRgKIAEoCBIsCghiYWNrdGVzdBgLIAEoCzIaLnFtdGwudHlwZS52MS5SZXR1cm5TZXJpZXMSPgoHdGFyZ2V0cxgMIAMoCzIiLnFtdGwuZ2F0ZXdheS52MS5UYXJnZXREZWNsYXJhdGlvbkIJukgGkgEDEOgHGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKPAQoWU3VibWl0U3RyYXRlZ3lSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24SEQoJZHVwbGljYXRlGAMgASgIImoKFEdldFN1Ym1pc3Npb25SZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABInsKFUdldFN1Ym1pc3Npb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24ibAoWV2F0Y2hTdWJtaXNzaW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHgoNc3VibWlzc2lvbl9pZBgCIAEoCUIHukgEcgIQASJ9ChdXYXRjaFN1Ym1pc3Npb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24isgEKGkxpc3ROb2RlQXNzaWdubWVudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABEhAKCHdvcmxkX2lkGAMgASgJEhoKCXBhZ2Vfc2l6ZRgEIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAUgASgJIp8BChtMaXN0Tm9kZUFzc2lnbm1lbnRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIyCgthc3NpZ25tZW50cxgCIAMoCzIdLnFtdGwuZ3JhcGgudjEuTm9kZUFzc2lnbm1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIqQBChVMaXN0U3RyYXRlZ2llc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhUKDXN0cmF0ZWd5X25hbWUYAiABKAkSEAoId29ybGRfaWQYAyABKAkSGgoJcGFnZV9zaXplGAQgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBSABKAkilwEKFkxpc3RTdHJhdGVnaWVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIvCgpzdHJhdGVnaWVzGAIgAygLMhsucW10bC5ncmFwaC52MS5TdHJhdGVneUluZm8SFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUBChZFeHBsYWluU3RyYXRlZ3lSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQASJmCghNb2RlVGVybRIMCgRuYW1lGAEgASgJEisKBmFsbG93cxgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEg4KBmRldGFpbBgDIAEoCRIPCgdiaW5kaW5nGAQgASgIIrUBCgtSdWxlVmVyZGljdBIMCgRydWxlGAEgASgJEg4KBm1ldHJpYxgCIAEoCRISCgV2YWx1ZRgDIAEoAUgAiAEBEhIKBWJvdW5kGAQgASgBSAGIAQESDAoEa2luZBgFIAEoCRIPCgd2ZXJkaWN0GAYgASgJEg4KBmRvbWFpbhgHIAEoCRIPCgdzYW1wbGVzGAggASgNEgwKBHRleHQYCSABKAlCCAoGX3ZhbHVlQggKBl9ib3VuZCKuAwoXRXhwbGFpblN0cmF0ZWd5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIzCg5lZmZlY3RpdmVfbW9kZRgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEjcKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEigKBXRlcm1zGAQgAygLMhkucW10bC5nYXRld2F5LnYxLk1vZGVUZXJtEisKBXJ1bGVzGAUgAygLMhwucW10bC5nYXRld2F5LnYxLlJ1bGVWZXJkaWN0EhUKDXdhbnRlZF9vcmRlcnMYBiABKAQSEwoLc2VudF9vcmRlcnMYByABKAQSDAoEdGllchgIIAEoCRIMCgRnYXRlGAkgASgJEhoKEmVtaXR0ZXJfc2Vzc2lvbl9pZBgKIAEoCRINCgVoYWx0cxgLIAMoCRIPCgdzdW1tYXJ5GAwgASgJEhUKDWV2YWx1YXRpb25faWQYDSABKAkiigEKEUxpc3RFdmVudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIRCgl0b3BpY19rZXkYAiABKAkSGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBCABKAkikQEKEkxpc3RFdmVudHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KBmV2ZW50cxgCIAMoCzIdLnFtdGwuY29udHJvbC52MS5Db250cm9sRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJMpoGCg5HYXRld2F5U2VydmljZRJsCg5TdWJtaXRTdHJhdGVneRImLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QaJy5xbXRsLmdhdGV3YXkudjEuU3VibWl0U3RyYXRlZ3lSZXNwb25zZSIJkAICorsYAggCEmkKDUdldFN1Ym1pc3Npb24SJS5xbXRsLmdhdGV3YXkudjEuR2V0U3VibWlzc2lvblJlcXVlc3QaJi5xbXRsLmdhdGV3YXkudjEuR2V0U3VibWlzc2lvblJlc3BvbnNlIgmQAgGiuxgCCAEScQoPV2F0Y2hTdWJtaXNzaW9uEicucW10bC5nYXRld2F5LnYxLldhdGNoU3VibWlzc2lvblJlcXVlc3QaKC5xbXRsLmdhdGV3YXkudjEuV2F0Y2hTdWJtaXNzaW9uUmVzcG9uc2UiCZACAaK7GAIIATABEnsKE0xpc3ROb2RlQXNzaWdubWVudHMSKy5xbXRsLmdhdGV3YXkudjEuTGlzdE5vZGVBc3NpZ25tZW50c1JlcXVlc3QaLC5xbXRsLmdhdGV3YXkudjEuTGlzdE5vZGVBc3NpZ25tZW50c1Jlc3BvbnNlIgmQAgGiuxgCCAESbAoOTGlzdFN0cmF0ZWdpZXMSJi5xbXRsLmdhdGV3YXkudjEuTGlzdFN0cmF0ZWdpZXNSZXF1ZXN0GicucW10bC5nYXRld2F5LnYxLkxpc3RTdHJhdGVnaWVzUmVzcG9uc2UiCZACAaK7GAIIARJvCg9FeHBsYWluU3RyYXRlZ3kSJy5xbXRsLmdhdGV3YXkudjEuRXhwbGFpblN0cmF0ZWd5UmVxdWVzdBooLnFtdGwuZ2F0ZXdheS52MS5FeHBsYWluU3RyYXRlZ3lSZXNwb25zZSIJkAIBorsYAggBEmAKCkxpc3RFdmVudHMSIi5xbXRsLmdhdGV3YXkudjEuTGlzdEV2ZW50c1JlcXVlc3QaIy5xbXRsLmdhdGV3YXkudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgmQAgGiuxgCCAFCTQoSaW8ucW10bC5nYXRld2F5LnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2dhdGV3YXkvdjE7Z2F0ZXdheXYxYgZwcm90bzM", [file_buf_validate_validate, file_qmtl_control_v1_control_event, file_qmtl_graph_v1_graph, file_qmtl_graph_v1_submission, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
+
+/**
+ * One target node of a strategy. At most one per instrument.
+ *
+ * @generated from message qmtl.gateway.v1.TargetDeclaration
+ */
+export type TargetDeclaration = Message<"qmtl.gateway.v1.TargetDeclaration"> & {
+  /**
+   * Node, part of the graph.
+   *
+   * @generated from field: string node_id = 1;
+   */
+  nodeId: string;
+
+  /**
+   * Instrument it is for.
+   *
+   * @generated from field: string instrument = 2;
+   */
+  instrument: string;
+
+  /**
+   * The most a target of it may be, as a share of capital, without sign.
+   *
+   * @generated from field: double max_weight = 3;
+   */
+  maxWeight: number;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.TargetDeclaration.
+ * Use `create(TargetDeclarationSchema)` to create a new message.
+ */
+export const TargetDeclarationSchema: GenMessage<TargetDeclaration> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 0);
 
 /**
  * Hands a strategy in.
@@ -33,7 +68,7 @@ export const file_qmtl_gateway_v1_gateway_service: GenFile = /*@__PURE__*/
  */
 export type SubmitStrategyRequest = Message<"qmtl.gateway.v1.SubmitStrategyRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -68,21 +103,21 @@ export type SubmitStrategyRequest = Message<"qmtl.gateway.v1.SubmitStrategyReque
   worldIds: string[];
 
   /**
-   * Data snapshot a backtest or dryrun may see; as_of or dataset_fingerprint must be there.
+   * Data each source of the graph is pinned to: one entry per source, no other. A graph without sources has none.
    *
-   * @generated from field: string as_of = 6;
+   * @generated from field: repeated qmtl.type.v1.SourcePin pins = 6;
+   */
+  pins: SourcePin[];
+
+  /**
+   * Knowledge time or snapshot name that pins every source at once, instead of `pins`. Opaque.
+   *
+   * @generated from field: string as_of = 7;
    */
   asOf: string;
 
   /**
-   * Hash naming that snapshot.
-   *
-   * @generated from field: string dataset_fingerprint = 7;
-   */
-  datasetFingerprint: string;
-
-  /**
-   * Version label of the strategy; default "v1".
+   * Version label of the strategy; empty: "v1".
    *
    * @generated from field: string strategy_version = 8;
    */
@@ -110,25 +145,11 @@ export type SubmitStrategyRequest = Message<"qmtl.gateway.v1.SubmitStrategyReque
   backtest?: ReturnSeries | undefined;
 
   /**
-   * What the target node declares: the most a target may be, as a share of capital.
+   * Its targets; empty for a strategy that only computes.
    *
-   * @generated from field: double max_target = 12;
+   * @generated from field: repeated qmtl.gateway.v1.TargetDeclaration targets = 12;
    */
-  maxTarget: number;
-
-  /**
-   * Id of the target node, empty for strategies without one.
-   *
-   * @generated from field: string target_node_id = 13;
-   */
-  targetNodeId: string;
-
-  /**
-   * Instrument of the target node.
-   *
-   * @generated from field: string instrument = 14;
-   */
-  instrument: string;
+  targets: TargetDeclaration[];
 };
 
 /**
@@ -136,149 +157,16 @@ export type SubmitStrategyRequest = Message<"qmtl.gateway.v1.SubmitStrategyReque
  * Use `create(SubmitStrategyRequestSchema)` to create a new message.
  */
 export const SubmitStrategyRequestSchema: GenMessage<SubmitStrategyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 0);
-
-/**
- * One node of a submission and the queue it was given.
- *
- * @generated from message qmtl.gateway.v1.NodeAssignment
- */
-export type NodeAssignment = Message<"qmtl.gateway.v1.NodeAssignment"> & {
-  /**
-   * Node.
-   *
-   * @generated from field: string node_id = 1;
-   */
-  nodeId: string;
-
-  /**
-   * World; empty for source nodes.
-   *
-   * @generated from field: string world_id = 2;
-   */
-  worldId: string;
-
-  /**
-   * Its queue.
-   *
-   * @generated from field: qmtl.graph.v1.QueueDescriptor queue = 3;
-   */
-  queue?: QueueDescriptor | undefined;
-
-  /**
-   * True: the node was in the global graph before.
-   *
-   * @generated from field: bool reused = 4;
-   */
-  reused: boolean;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.NodeAssignment.
- * Use `create(NodeAssignmentSchema)` to create a new message.
- */
-export const NodeAssignmentSchema: GenMessage<NodeAssignment> = /*@__PURE__*/
   messageDesc(file_qmtl_gateway_v1_gateway_service, 1);
 
 /**
- * Where a submission stands.
- *
- * @generated from message qmtl.gateway.v1.Submission
- */
-export type Submission = Message<"qmtl.gateway.v1.Submission"> & {
-  /**
-   * Id of the submission.
-   *
-   * @generated from field: string submission_id = 1;
-   */
-  submissionId: string;
-
-  /**
-   * Same graph and name, same id.
-   *
-   * @generated from field: string strategy_id = 2;
-   */
-  strategyId: string;
-
-  /**
-   * queued, processing, completed, failed.
-   *
-   * @generated from field: string state = 3;
-   */
-  state: string;
-
-  /**
-   * Why it is not completed, for people.
-   *
-   * @generated from field: string state_reason = 4;
-   */
-  stateReason: string;
-
-  /**
-   * Queues, one per node and world.
-   *
-   * @generated from field: repeated qmtl.gateway.v1.NodeAssignment assignments = 5;
-   */
-  assignments: NodeAssignment[];
-
-  /**
-   * Nodes that were new to the global graph.
-   *
-   * @generated from field: uint32 new_nodes = 6;
-   */
-  newNodes: number;
-
-  /**
-   * Nodes that were there.
-   *
-   * @generated from field: uint32 reused_nodes = 7;
-   */
-  reusedNodes: number;
-
-  /**
-   * Version sentinel.
-   *
-   * @generated from field: string sentinel_id = 8;
-   */
-  sentinelId: string;
-
-  /**
-   * Context per world.
-   *
-   * @generated from field: repeated qmtl.type.v1.ComputeContext contexts = 9;
-   */
-  contexts: ComputeContext[];
-
-  /**
-   * When it was accepted.
-   *
-   * @generated from field: google.protobuf.Timestamp create_time = 10;
-   */
-  createTime?: Timestamp | undefined;
-
-  /**
-   * Diff attempts so far.
-   *
-   * @generated from field: uint32 attempts = 11;
-   */
-  attempts: number;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.Submission.
- * Use `create(SubmissionSchema)` to create a new message.
- */
-export const SubmissionSchema: GenMessage<Submission> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 2);
-
-/**
- * Answer to SubmitStrategy; the submission is durable.
+ * The submission is durable.
  *
  * @generated from message qmtl.gateway.v1.SubmitStrategyResponse
  */
 export type SubmitStrategyResponse = Message<"qmtl.gateway.v1.SubmitStrategyResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -287,7 +175,7 @@ export type SubmitStrategyResponse = Message<"qmtl.gateway.v1.SubmitStrategyResp
   /**
    * The submission.
    *
-   * @generated from field: qmtl.gateway.v1.Submission submission = 2;
+   * @generated from field: qmtl.graph.v1.Submission submission = 2;
    */
   submission?: Submission | undefined;
 
@@ -304,7 +192,7 @@ export type SubmitStrategyResponse = Message<"qmtl.gateway.v1.SubmitStrategyResp
  * Use `create(SubmitStrategyResponseSchema)` to create a new message.
  */
 export const SubmitStrategyResponseSchema: GenMessage<SubmitStrategyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 3);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 2);
 
 /**
  * Asks for one submission.
@@ -313,14 +201,14 @@ export const SubmitStrategyResponseSchema: GenMessage<SubmitStrategyResponse> = 
  */
 export type GetSubmissionRequest = Message<"qmtl.gateway.v1.GetSubmissionRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Id of the submission.
+   * Submission.
    *
    * @generated from field: string submission_id = 2;
    */
@@ -332,7 +220,7 @@ export type GetSubmissionRequest = Message<"qmtl.gateway.v1.GetSubmissionRequest
  * Use `create(GetSubmissionRequestSchema)` to create a new message.
  */
 export const GetSubmissionRequestSchema: GenMessage<GetSubmissionRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 4);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 3);
 
 /**
  * One submission.
@@ -341,7 +229,7 @@ export const GetSubmissionRequestSchema: GenMessage<GetSubmissionRequest> = /*@_
  */
 export type GetSubmissionResponse = Message<"qmtl.gateway.v1.GetSubmissionResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -350,7 +238,7 @@ export type GetSubmissionResponse = Message<"qmtl.gateway.v1.GetSubmissionRespon
   /**
    * The submission.
    *
-   * @generated from field: qmtl.gateway.v1.Submission submission = 2;
+   * @generated from field: qmtl.graph.v1.Submission submission = 2;
    */
   submission?: Submission | undefined;
 };
@@ -360,23 +248,23 @@ export type GetSubmissionResponse = Message<"qmtl.gateway.v1.GetSubmissionRespon
  * Use `create(GetSubmissionResponseSchema)` to create a new message.
  */
 export const GetSubmissionResponseSchema: GenMessage<GetSubmissionResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 5);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 4);
 
 /**
- * Asks for one submission until it is completed.
+ * Asks for one submission until it is completed or failed.
  *
  * @generated from message qmtl.gateway.v1.WatchSubmissionRequest
  */
 export type WatchSubmissionRequest = Message<"qmtl.gateway.v1.WatchSubmissionRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Id of the submission.
+   * Submission.
    *
    * @generated from field: string submission_id = 2;
    */
@@ -388,16 +276,16 @@ export type WatchSubmissionRequest = Message<"qmtl.gateway.v1.WatchSubmissionReq
  * Use `create(WatchSubmissionRequestSchema)` to create a new message.
  */
 export const WatchSubmissionRequestSchema: GenMessage<WatchSubmissionRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 6);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 5);
 
 /**
- * The submission after each change.
+ * The submission: first as it is, then after each change.
  *
  * @generated from message qmtl.gateway.v1.WatchSubmissionResponse
  */
 export type WatchSubmissionResponse = Message<"qmtl.gateway.v1.WatchSubmissionResponse"> & {
   /**
-   * Version this message is written in.
+   * Version of this message.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -406,7 +294,7 @@ export type WatchSubmissionResponse = Message<"qmtl.gateway.v1.WatchSubmissionRe
   /**
    * The submission.
    *
-   * @generated from field: qmtl.gateway.v1.Submission submission = 2;
+   * @generated from field: qmtl.graph.v1.Submission submission = 2;
    */
   submission?: Submission | undefined;
 };
@@ -416,83 +304,76 @@ export type WatchSubmissionResponse = Message<"qmtl.gateway.v1.WatchSubmissionRe
  * Use `create(WatchSubmissionResponseSchema)` to create a new message.
  */
 export const WatchSubmissionResponseSchema: GenMessage<WatchSubmissionResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 7);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 6);
 
 /**
- * Asks which queues match a tag query.
+ * Asks for the queues a submission was given.
  *
- * @generated from message qmtl.gateway.v1.ListQueuesByTagRequest
+ * @generated from message qmtl.gateway.v1.ListNodeAssignmentsRequest
  */
-export type ListQueuesByTagRequest = Message<"qmtl.gateway.v1.ListQueuesByTagRequest"> & {
+export type ListNodeAssignmentsRequest = Message<"qmtl.gateway.v1.ListNodeAssignmentsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * The query.
+   * Submission.
    *
-   * @generated from field: qmtl.graph.v1.TagQuery query = 2;
+   * @generated from field: string submission_id = 2;
    */
-  query?: TagQuery | undefined;
+  submissionId: string;
 
   /**
-   * Interval must be equal; seconds.
+   * World; empty: all. Source nodes belong to every world.
    *
-   * @generated from field: int64 interval_seconds = 3;
+   * @generated from field: string world_id = 3;
    */
-  intervalSeconds: bigint;
+  worldId: string;
 
   /**
-   * Context whose queues count; source queues always do.
+   * At most this many; 0: 1,000; above 5,000: 5,000.
    *
-   * @generated from field: qmtl.type.v1.ComputeContext context = 4;
-   */
-  context?: ComputeContext | undefined;
-
-  /**
-   * At most this many; 0 = 100, limit 1,000.
-   *
-   * @generated from field: int32 page_size = 5;
+   * @generated from field: int32 page_size = 4;
    */
   pageSize: number;
 
   /**
-   * From the answer before.
+   * `next_page_token` of the answer before; the other fields must be the same.
    *
-   * @generated from field: string page_token = 6;
+   * @generated from field: string page_token = 5;
    */
   pageToken: string;
 };
 
 /**
- * Describes the message qmtl.gateway.v1.ListQueuesByTagRequest.
- * Use `create(ListQueuesByTagRequestSchema)` to create a new message.
+ * Describes the message qmtl.gateway.v1.ListNodeAssignmentsRequest.
+ * Use `create(ListNodeAssignmentsRequestSchema)` to create a new message.
  */
-export const ListQueuesByTagRequestSchema: GenMessage<ListQueuesByTagRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 8);
+export const ListNodeAssignmentsRequestSchema: GenMessage<ListNodeAssignmentsRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 7);
 
 /**
- * Queues that match, ordered by queue name.
+ * Assignments, inputs before readers.
  *
- * @generated from message qmtl.gateway.v1.ListQueuesByTagResponse
+ * @generated from message qmtl.gateway.v1.ListNodeAssignmentsResponse
  */
-export type ListQueuesByTagResponse = Message<"qmtl.gateway.v1.ListQueuesByTagResponse"> & {
+export type ListNodeAssignmentsResponse = Message<"qmtl.gateway.v1.ListNodeAssignmentsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The queues.
+   * One per node and context.
    *
-   * @generated from field: repeated qmtl.graph.v1.QueueDescriptor queues = 2;
+   * @generated from field: repeated qmtl.graph.v1.NodeAssignment assignments = 2;
    */
-  queues: QueueDescriptor[];
+  assignments: NodeAssignment[];
 
   /**
    * Empty at the end.
@@ -503,11 +384,95 @@ export type ListQueuesByTagResponse = Message<"qmtl.gateway.v1.ListQueuesByTagRe
 };
 
 /**
- * Describes the message qmtl.gateway.v1.ListQueuesByTagResponse.
- * Use `create(ListQueuesByTagResponseSchema)` to create a new message.
+ * Describes the message qmtl.gateway.v1.ListNodeAssignmentsResponse.
+ * Use `create(ListNodeAssignmentsResponseSchema)` to create a new message.
  */
-export const ListQueuesByTagResponseSchema: GenMessage<ListQueuesByTagResponse> = /*@__PURE__*/
+export const ListNodeAssignmentsResponseSchema: GenMessage<ListNodeAssignmentsResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 8);
+
+/**
+ * Asks for strategies.
+ *
+ * @generated from message qmtl.gateway.v1.ListStrategiesRequest
+ */
+export type ListStrategiesRequest = Message<"qmtl.gateway.v1.ListStrategiesRequest"> & {
+  /**
+   * Versions the caller accepts.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   */
+  schemaVersion?: VersionRange | undefined;
+
+  /**
+   * Author's name; empty: any.
+   *
+   * @generated from field: string strategy_name = 2;
+   */
+  strategyName: string;
+
+  /**
+   * World it was handed in to; empty: any.
+   *
+   * @generated from field: string world_id = 3;
+   */
+  worldId: string;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.ListStrategiesRequest.
+ * Use `create(ListStrategiesRequestSchema)` to create a new message.
+ */
+export const ListStrategiesRequestSchema: GenMessage<ListStrategiesRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_gateway_v1_gateway_service, 9);
+
+/**
+ * Strategies, newest first.
+ *
+ * @generated from message qmtl.gateway.v1.ListStrategiesResponse
+ */
+export type ListStrategiesResponse = Message<"qmtl.gateway.v1.ListStrategiesResponse"> & {
+  /**
+   * Version of this message, and what the server supports.
+   *
+   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   */
+  schemaVersion?: SchemaVersion | undefined;
+
+  /**
+   * The strategies.
+   *
+   * @generated from field: repeated qmtl.graph.v1.StrategyInfo strategies = 2;
+   */
+  strategies: StrategyInfo[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.ListStrategiesResponse.
+ * Use `create(ListStrategiesResponseSchema)` to create a new message.
+ */
+export const ListStrategiesResponseSchema: GenMessage<ListStrategiesResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 10);
 
 /**
  * Asks why a strategy is where it is.
@@ -516,7 +481,7 @@ export const ListQueuesByTagResponseSchema: GenMessage<ListQueuesByTagResponse> 
  */
 export type ExplainStrategyRequest = Message<"qmtl.gateway.v1.ExplainStrategyRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -542,7 +507,7 @@ export type ExplainStrategyRequest = Message<"qmtl.gateway.v1.ExplainStrategyReq
  * Use `create(ExplainStrategyRequestSchema)` to create a new message.
  */
 export const ExplainStrategyRequestSchema: GenMessage<ExplainStrategyRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 10);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 11);
 
 /**
  * One term of the effective mode.
@@ -584,7 +549,7 @@ export type ModeTerm = Message<"qmtl.gateway.v1.ModeTerm"> & {
  * Use `create(ModeTermSchema)` to create a new message.
  */
 export const ModeTermSchema: GenMessage<ModeTerm> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 11);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 12);
 
 /**
  * One rule of a policy as judged.
@@ -661,7 +626,7 @@ export type RuleVerdict = Message<"qmtl.gateway.v1.RuleVerdict"> & {
  * Use `create(RuleVerdictSchema)` to create a new message.
  */
 export const RuleVerdictSchema: GenMessage<RuleVerdict> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 12);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 13);
 
 /**
  * Why a strategy is where it is.
@@ -766,37 +731,37 @@ export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyRe
  * Use `create(ExplainStrategyResponseSchema)` to create a new message.
  */
 export const ExplainStrategyResponseSchema: GenMessage<ExplainStrategyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 13);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 14);
 
 /**
- * Asks for the event history of one or all topic keys.
+ * Asks for control events kept.
  *
  * @generated from message qmtl.gateway.v1.ListEventsRequest
  */
 export type ListEventsRequest = Message<"qmtl.gateway.v1.ListEventsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Topic key, such as "world/w1/gate"; empty for all.
+   * Topic key, such as "world/w1/gate"; empty: all.
    *
    * @generated from field: string topic_key = 2;
    */
   topicKey: string;
 
   /**
-   * At most this many; 0 = 100, limit 1,000.
+   * At most this many; 0: 100; above 1,000: 1,000.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * From the answer before.
+   * `next_page_token` of the answer before; the other fields must be the same.
    *
    * @generated from field: string page_token = 4;
    */
@@ -808,7 +773,7 @@ export type ListEventsRequest = Message<"qmtl.gateway.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 14);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 15);
 
 /**
  * Events, oldest first.
@@ -817,7 +782,7 @@ export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE_
  */
 export type ListEventsResponse = Message<"qmtl.gateway.v1.ListEventsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -843,19 +808,28 @@ export type ListEventsResponse = Message<"qmtl.gateway.v1.ListEventsResponse"> &
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 15);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 16);
 
 /**
- * The public door for submissions and lookups. Called by SDKs, the CLI and operators.
+ * Submissions and lookups. Called by SDKs, the CLI and operators.
+ *
+ * | method              | role       | ticket |
+ * | ------------------- | ---------- | ------ |
+ * | SubmitStrategy      | researcher | –      |
+ * | GetSubmission       | viewer     | –      |
+ * | WatchSubmission     | viewer     | –      |
+ * | ListNodeAssignments | viewer     | –      |
+ * | ListStrategies      | viewer     | –      |
+ * | ExplainStrategy     | viewer     | –      |
+ * | ListEvents          | viewer     | –      |
  *
  * @generated from service qmtl.gateway.v1.GatewayService
  */
 export const GatewayService: GenService<{
   /**
    * Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
-   * INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH,
-   * CRC_MISMATCH, GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED
-   * REQUEST_ID_REUSED. Safe to retry.
+   * INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
+   * GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.gateway.v1.GatewayService.SubmitStrategy
    */
@@ -865,7 +839,7 @@ export const GatewayService: GenService<{
     output: typeof SubmitStrategyResponseSchema;
   },
   /**
-   * One submission. NOT_FOUND SUBMISSION_NOT_FOUND. Safe to retry.
+   * One submission. NOT_FOUND SUBMISSION_NOT_FOUND.
    *
    * @generated from rpc qmtl.gateway.v1.GatewayService.GetSubmission
    */
@@ -875,7 +849,7 @@ export const GatewayService: GenService<{
     output: typeof GetSubmissionResponseSchema;
   },
   /**
-   * The submission after each change; ends when it is completed or failed. Safe to retry.
+   * The submission as it is and after each change; ends when it is completed or failed.
    *
    * @generated from rpc qmtl.gateway.v1.GatewayService.WatchSubmission
    */
@@ -885,17 +859,27 @@ export const GatewayService: GenService<{
     output: typeof WatchSubmissionResponseSchema;
   },
   /**
-   * Queues by tag. Safe to retry.
+   * Queues of a completed submission. FAILED_PRECONDITION CONFLICT while it is not completed.
    *
-   * @generated from rpc qmtl.gateway.v1.GatewayService.ListQueuesByTag
+   * @generated from rpc qmtl.gateway.v1.GatewayService.ListNodeAssignments
    */
-  listQueuesByTag: {
+  listNodeAssignments: {
     methodKind: "unary";
-    input: typeof ListQueuesByTagRequestSchema;
-    output: typeof ListQueuesByTagResponseSchema;
+    input: typeof ListNodeAssignmentsRequestSchema;
+    output: typeof ListNodeAssignmentsResponseSchema;
   },
   /**
-   * Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry.
+   * Strategies, by name or world.
+   *
+   * @generated from rpc qmtl.gateway.v1.GatewayService.ListStrategies
+   */
+  listStrategies: {
+    methodKind: "unary";
+    input: typeof ListStrategiesRequestSchema;
+    output: typeof ListStrategiesResponseSchema;
+  },
+  /**
+   * Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
    *
    * @generated from rpc qmtl.gateway.v1.GatewayService.ExplainStrategy
    */
@@ -905,7 +889,7 @@ export const GatewayService: GenService<{
     output: typeof ExplainStrategyResponseSchema;
   },
   /**
-   * Control events kept, oldest first. Safe to retry.
+   * Control events kept, oldest first.
    *
    * @generated from rpc qmtl.gateway.v1.GatewayService.ListEvents
    */

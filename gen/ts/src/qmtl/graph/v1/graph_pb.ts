@@ -2,18 +2,19 @@
 // @generated from file qmtl/graph/v1/graph.proto (package qmtl.graph.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { ComputeContext } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/graph/v1/graph.proto.
  */
 export const file_qmtl_graph_v1_graph: GenFile = /*@__PURE__*/
-  fileDesc("ChlxbXRsL2dyYXBoL3YxL2dyYXBoLnByb3RvEg1xbXRsLmdyYXBoLnYxIlMKCU5vZGVJbnB1dBIXCgRwb3J0GAEgASgJQgm6SAZyBBABGGQSLQoHbm9kZV9pZBgCIAEoCUIcukgZchcyFV5ibGFrZTM6WzAtOWEtZl17NjR9JCI3CghUYWdRdWVyeRIYCgR0YWdzGAEgAygJQgq6SAeSAQQIARBkEhEKCW1hdGNoX2FsbBgCIAEoCCJWCg1Tb3VyY2VCaW5kaW5nEg4KBnNvdXJjZRgBIAEoCRIQCghzY2hlZHVsZRgCIAEoCRIPCgdhZGFwdGVyGAMgASgJEhIKCmluc3RydW1lbnQYBCABKAkiowQKBE5vZGUSLQoHbm9kZV9pZBgBIAEoCUIcukgZchcyFV5ibGFrZTM6WzAtOWEtZl17NjR9JBIcCglub2RlX3R5cGUYAiABKAlCCbpIBnIEEAEYZBIlChBpbnRlcnZhbF9zZWNvbmRzGAMgASgDQgu6SAgiBhiAowUoARIaCgZwZXJpb2QYBCABKA1CCrpIByoFGJBOKAESIAoLcGFyYW1zX2pzb24YBSABKAlCC7pICHIGEAIogIAEEjMKBmlucHV0cxgGIAMoCzIYLnFtdGwuZ3JhcGgudjEuTm9kZUlucHV0Qgm6SAaSAQMQ6AcSJAoQc2NoZW1hX2NvbXBhdF9pZBgHIAEoCUIKukgHcgUQARjIARIcCgljb2RlX2hhc2gYCCABKAlCCbpIBnIEEAEYZBIWCgRuYW1lGAkgASgJQgi6SAVyAxjIARIWCgR0YWdzGAogAygJQgi6SAWSAQIQZBIZCgdjb2x1bW5zGAsgASgNQgi6SAUqAxjoBxIsCgZzb3VyY2UYDCABKAsyHC5xbXRsLmdyYXBoLnYxLlNvdXJjZUJpbmRpbmcSKgoJdGFnX3F1ZXJ5GA0gASgLMhcucW10bC5ncmFwaC52MS5UYWdRdWVyeRIRCgloYXNfc3RhdGUYDiABKAgSFQoNZGV0ZXJtaW5pc3RpYxgPIAEoCBIQCghsb29rYmFjaxgQIAEoDRIPCgd3YXJtX3VwGBEgASgNIlUKDVN0cmF0ZWd5R3JhcGgSLAoFbm9kZXMYASADKAsyEy5xbXRsLmdyYXBoLnYxLk5vZGVCCLpIBZIBAggBEhYKDm5vZGVfaWRzX2NyYzMyGAIgASgNIi8KB05vZGVSZWYSDwoHbm9kZV9pZBgBIAEoCRITCgtjb21wdXRlX2tleRgCIAEoCSKLAgoPUXVldWVEZXNjcmlwdG9yEhMKC2NvbXB1dGVfa2V5GAEgASgJEg8KB25vZGVfaWQYAiABKAkSDQoFcXVldWUYAyABKAkSEQoJdHJhbnNwb3J0GAQgASgJEg0KBXRvcGljGAUgASgJEhEKCXBhcnRpdGlvbhgGIAEoBRIWCg5kaXJlY3RfcHVibGlzaBgHIAEoCBItCgdjb250ZXh0GAggASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0EhgKEGludGVydmFsX3NlY29uZHMYCSABKAMSDwoHY29sdW1ucxgKIAEoDRIMCgR0YWdzGAsgAygJEg4KBnNvdXJjZRgMIAEoCUJHChBpby5xbXRsLmdyYXBoLnYxUAFaMWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2dyYXBoL3YxO2dyYXBodjFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_type_v1_execution]);
+  fileDesc("ChlxbXRsL2dyYXBoL3YxL2dyYXBoLnByb3RvEg1xbXRsLmdyYXBoLnYxIlMKCU5vZGVJbnB1dBIXCgRwb3J0GAEgASgJQgm6SAZyBBABGGQSLQoHbm9kZV9pZBgCIAEoCUIcukgZchcyFV5ibGFrZTM6WzAtOWEtZl17NjR9JCI/CghUYWdRdWVyeRIgCgR0YWdzGAEgAygJQhK6SA+SAQwIARBkIgZyBBABGGQSEQoJbWF0Y2hfYWxsGAIgASgIIpkBCg1Tb3VyY2VCaW5kaW5nEhoKBnNvdXJjZRgBIAEoCUIKukgHcgUQARjIARI1CghzY2hlZHVsZRgCIAEoDjIXLnFtdGwuZ3JhcGgudjEuU2NoZWR1bGVCCrpIB4IBBBABIAASGAoHYWRhcHRlchgDIAEoCUIHukgEcgIYZBIbCgppbnN0cnVtZW50GAQgASgJQge6SARyAhhkIlsKCkNvbHVtblNwZWMSGAoEbmFtZRgBIAEoCUIKukgHcgUQARjIARIzCgRraW5kGAIgASgOMhkucW10bC5ncmFwaC52MS5Db2x1bW5LaW5kQgq6SAeCAQQQASAAIsMECgROb2RlEi0KB25vZGVfaWQYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSHAoJbm9kZV90eXBlGAIgASgJQgm6SAZyBBABGGQSJQoQaW50ZXJ2YWxfc2Vjb25kcxgDIAEoA0ILukgIIgYYgPUkKAESGgoGcGVyaW9kGAQgASgNQgq6SAcqBRiQTigBEiAKC3BhcmFtc19qc29uGAUgASgJQgu6SAhyBhACKICABBIzCgZpbnB1dHMYBiADKAsyGC5xbXRsLmdyYXBoLnYxLk5vZGVJbnB1dEIJukgGkgEDEOgHEiQKEHNjaGVtYV9jb21wYXRfaWQYByABKAlCCrpIB3IFEAEYyAESHAoJY29kZV9oYXNoGAggASgJQgm6SAZyBBABGGQSFgoEbmFtZRgJIAEoCUIIukgFcgMYyAESGAoEdGFncxgKIAMoCUIKukgHkgEEEGQYARI3Cgdjb2x1bW5zGAsgAygLMhkucW10bC5ncmFwaC52MS5Db2x1bW5TcGVjQgu6SAiSAQUIARCQThIsCgZzb3VyY2UYDCABKAsyHC5xbXRsLmdyYXBoLnYxLlNvdXJjZUJpbmRpbmcSKgoJdGFnX3F1ZXJ5GA0gASgLMhcucW10bC5ncmFwaC52MS5UYWdRdWVyeRIRCgloYXNfc3RhdGUYDiABKAgSFQoNZGV0ZXJtaW5pc3RpYxgPIAEoCBIQCghsb29rYmFjaxgQIAEoDRIPCgd3YXJtX3VwGBEgASgNIlUKDVN0cmF0ZWd5R3JhcGgSLAoFbm9kZXMYASADKAsyEy5xbXRsLmdyYXBoLnYxLk5vZGVCCLpIBZIBAggBEhYKDm5vZGVfaWRzX2NyYzMyGAIgASgNIg0KC0xvZ0xvY2F0aW9uIkIKDUthZmthTG9jYXRpb24SDQoFdG9waWMYASABKAkSEQoJcGFydGl0aW9uGAIgASgFEg8KB2Jyb2tlcnMYAyADKAki2wIKD1F1ZXVlRGVzY3JpcHRvchITCgtjb21wdXRlX2tleRgBIAEoCRIPCgdub2RlX2lkGAIgASgJEg0KBXF1ZXVlGAMgASgJEikKA2xvZxgEIAEoCzIaLnFtdGwuZ3JhcGgudjEuTG9nTG9jYXRpb25IABIzCgVrYWZrYRgFIAEoCzIcLnFtdGwuZ3JhcGgudjEuS2Fma2FMb2NhdGlvbkIEqLsYAUgAEhQKDGdhdGV3YXlfb25seRgGIAEoCBItCgdjb250ZXh0GAcgASgLMhwucW10bC50eXBlLnYxLkNvbXB1dGVDb250ZXh0EhgKEGludGVydmFsX3NlY29uZHMYCCABKAMSKgoHY29sdW1ucxgJIAMoCzIZLnFtdGwuZ3JhcGgudjEuQ29sdW1uU3BlYxIMCgR0YWdzGAogAygJEg4KBnNvdXJjZRgLIAEoCUIKCghsb2NhdGlvbiJqCg5Ob2RlQXNzaWdubWVudBItCgVxdWV1ZRgBIAEoCzIeLnFtdGwuZ3JhcGgudjEuUXVldWVEZXNjcmlwdG9yEhQKDHF1ZXVlX3JldXNlZBgCIAEoCBITCgtub2RlX3JldXNlZBgDIAEoCCpxCghTY2hlZHVsZRIYChRTQ0hFRFVMRV9VTlNQRUNJRklFRBAAEhUKEVNDSEVEVUxFX09CU0VSVkVEEAESFwoTU0NIRURVTEVfQ09OVElOVU9VUxACEhsKEVNDSEVEVUxFX0NBTEVOREFSEAMaBLC7GAEqdwoKQ29sdW1uS2luZBIbChdDT0xVTU5fS0lORF9VTlNQRUNJRklFRBAAEhMKD0NPTFVNTl9LSU5EX0Y2NBABEiAKFkNPTFVNTl9LSU5EX0RJQ1RJT05BUlkQAhoEsLsYARIVChFDT0xVTU5fS0lORF9CWVRFUxADQkcKEGlvLnFtdGwuZ3JhcGgudjFQAVoxZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ3JhcGgvdjE7Z3JhcGh2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_type_v1_access, file_qmtl_type_v1_execution]);
 
 /**
  * One input of a node: which port, and the node it reads.
@@ -22,7 +23,7 @@ export const file_qmtl_graph_v1_graph: GenFile = /*@__PURE__*/
  */
 export type NodeInput = Message<"qmtl.graph.v1.NodeInput"> & {
   /**
-   * Name of the port in the node's declaration.
+   * Name of the port in the node's declaration; unique within the node.
    *
    * @generated from field: string port = 1;
    */
@@ -44,7 +45,9 @@ export const NodeInputSchema: GenMessage<NodeInput> = /*@__PURE__*/
   messageDesc(file_qmtl_graph_v1_graph, 0);
 
 /**
- * What a TagQueryNode asks for.
+ * What a TagQueryNode asks for. It matches queues of the same interval whose context has the same world, domain and
+ * partition and compatible pins (qmtl.type.v1.ComputeContext), whatever strategy computes them, and the queues of
+ * sources. Queues of strategies that were unbound, and of contexts no longer in force, do not match.
  *
  * @generated from message qmtl.graph.v1.TagQuery
  */
@@ -78,21 +81,21 @@ export const TagQuerySchema: GenMessage<TagQuery> = /*@__PURE__*/
  */
 export type SourceBinding = Message<"qmtl.graph.v1.SourceBinding"> & {
   /**
-   * Name of the entry under `sources:` of qmtl.yml.
+   * Entry under `sources:` of qmtl.yml.
    *
    * @generated from field: string source = 1;
    */
   source: string;
 
   /**
-   * Schedule: observed, continuous or calendar.
+   * Its buckets.
    *
-   * @generated from field: string schedule = 2;
+   * @generated from field: qmtl.graph.v1.Schedule schedule = 2;
    */
-  schedule: string;
+  schedule: Schedule;
 
   /**
-   * Adapter that publishes the rows, such as "csv-replay"; replay adapters publish through the Gateway only.
+   * Adapter that publishes the rows, such as "csv-replay". An open set.
    *
    * @generated from field: string adapter = 3;
    */
@@ -114,88 +117,118 @@ export const SourceBindingSchema: GenMessage<SourceBinding> = /*@__PURE__*/
   messageDesc(file_qmtl_graph_v1_graph, 2);
 
 /**
- * One node of a strategy graph. The id covers node_type, interval_seconds, period, params, inputs,
- * schema_compat_id and code_hash; never the name, the tags or where it runs.
+ * One output column of a node.
+ *
+ * @generated from message qmtl.graph.v1.ColumnSpec
+ */
+export type ColumnSpec = Message<"qmtl.graph.v1.ColumnSpec"> & {
+  /**
+   * Name, unique within the node, such as "close".
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What its values are.
+   *
+   * @generated from field: qmtl.graph.v1.ColumnKind kind = 2;
+   */
+  kind: ColumnKind;
+};
+
+/**
+ * Describes the message qmtl.graph.v1.ColumnSpec.
+ * Use `create(ColumnSpecSchema)` to create a new message.
+ */
+export const ColumnSpecSchema: GenMessage<ColumnSpec> = /*@__PURE__*/
+  messageDesc(file_qmtl_graph_v1_graph, 3);
+
+/**
+ * One node of a strategy graph. Its id is
+ * "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
+ * see PROTOCOL.md; the name, the tags and where it runs are no part of it.
  *
  * @generated from message qmtl.graph.v1.Node
  */
 export type Node = Message<"qmtl.graph.v1.Node"> & {
   /**
-   * "blake3:" and 64 hex digits. The Gateway recomputes it and refuses a mismatch.
+   * "blake3:" and 64 hex digits. The gateway recomputes it and refuses a mismatch.
    *
    * @generated from field: string node_id = 1;
    */
   nodeId: string;
 
   /**
-   * Kind of node, such as "StreamInput", "sma", "ProcessingNode".
+   * Kind of node, such as "StreamInput", "sma", "ProcessingNode". Part of the id.
    *
    * @generated from field: string node_type = 2;
    */
   nodeType: string;
 
   /**
-   * Length of its bucket in seconds.
+   * Length of its bucket in whole seconds. Part of the id, hence no Duration.
    *
    * @generated from field: int64 interval_seconds = 3;
    */
   intervalSeconds: bigint;
 
   /**
-   * Window length in buckets.
+   * Window length in buckets. Part of the id.
    *
    * @generated from field: uint32 period = 4;
    */
   period: number;
 
   /**
-   * Canonical JSON (RFC 8785) of the params.
+   * Canonical JSON (RFC 8785) of the params. Part of the id.
    *
    * @generated from field: string params_json = 5;
    */
   paramsJson: string;
 
   /**
-   * Ordered by declaration: a − b is not b − a.
+   * Ordered by declaration: a − b is not b − a. Part of the id.
    *
    * @generated from field: repeated qmtl.graph.v1.NodeInput inputs = 6;
    */
   inputs: NodeInput[];
 
   /**
-   * Identity of the schema of its output.
+   * Identity of the schema of its output. Part of the id.
    *
    * @generated from field: string schema_compat_id = 7;
    */
   schemaCompatId: string;
 
   /**
-   * Hash of the compute function's meaning.
+   * Hash of the compute function's meaning; what another language than TypeScript puts here stands in PROTOCOL.md. Part
+   * of the id.
    *
    * @generated from field: string code_hash = 8;
    */
   codeHash: string;
 
   /**
-   * Author's name for it; not part of the id.
+   * Author's name for it.
    *
    * @generated from field: string name = 9;
    */
   name: string;
 
   /**
-   * Tags other strategies may query for; not part of the id, except for what the params carry.
+   * Tags other strategies may query for, on any node.
    *
    * @generated from field: repeated string tags = 10;
    */
   tags: string[];
 
   /**
-   * Number of float64 columns of one row.
+   * Columns of one row, in order.
    *
-   * @generated from field: uint32 columns = 11;
+   * @generated from field: repeated qmtl.graph.v1.ColumnSpec columns = 11;
    */
-  columns: number;
+  columns: ColumnSpec[];
 
   /**
    * Set for source nodes.
@@ -233,7 +266,7 @@ export type Node = Message<"qmtl.graph.v1.Node"> & {
   lookback: number;
 
   /**
-   * Rows after which the start's effect is below 1e-9; 0 = none needed.
+   * Rows after which the effect of the start is below 1e-9; 0: none needed.
    *
    * @generated from field: uint32 warm_up = 17;
    */
@@ -245,7 +278,7 @@ export type Node = Message<"qmtl.graph.v1.Node"> & {
  * Use `create(NodeSchema)` to create a new message.
  */
 export const NodeSchema: GenMessage<Node> = /*@__PURE__*/
-  messageDesc(file_qmtl_graph_v1_graph, 3);
+  messageDesc(file_qmtl_graph_v1_graph, 4);
 
 /**
  * All nodes of one strategy, in any order; edges are the inputs.
@@ -261,7 +294,7 @@ export type StrategyGraph = Message<"qmtl.graph.v1.StrategyGraph"> & {
   nodes: Node[];
 
   /**
-   * CRC-32 (zlib) continued over the UTF-8 bytes of every node id, in the order sent.
+   * CRC-32 (that of zlib) continued over the UTF-8 bytes of every node id, in the order sent.
    *
    * @generated from field: uint32 node_ids_crc32 = 2;
    */
@@ -273,35 +306,57 @@ export type StrategyGraph = Message<"qmtl.graph.v1.StrategyGraph"> & {
  * Use `create(StrategyGraphSchema)` to create a new message.
  */
 export const StrategyGraphSchema: GenMessage<StrategyGraph> = /*@__PURE__*/
-  messageDesc(file_qmtl_graph_v1_graph, 4);
+  messageDesc(file_qmtl_graph_v1_graph, 5);
 
 /**
- * A node in a context.
+ * The queue lies in the DAG Manager's log and is read and written through qmtl.data.v1.QueueDataService.
  *
- * @generated from message qmtl.graph.v1.NodeRef
+ * @generated from message qmtl.graph.v1.LogLocation
  */
-export type NodeRef = Message<"qmtl.graph.v1.NodeRef"> & {
-  /**
-   * See Node.
-   *
-   * @generated from field: string node_id = 1;
-   */
-  nodeId: string;
-
-  /**
-   * "blake3:" and 64 hex digits over node id and context.
-   *
-   * @generated from field: string compute_key = 2;
-   */
-  computeKey: string;
+export type LogLocation = Message<"qmtl.graph.v1.LogLocation"> & {
 };
 
 /**
- * Describes the message qmtl.graph.v1.NodeRef.
- * Use `create(NodeRefSchema)` to create a new message.
+ * Describes the message qmtl.graph.v1.LogLocation.
+ * Use `create(LogLocationSchema)` to create a new message.
  */
-export const NodeRefSchema: GenMessage<NodeRef> = /*@__PURE__*/
-  messageDesc(file_qmtl_graph_v1_graph, 5);
+export const LogLocationSchema: GenMessage<LogLocation> = /*@__PURE__*/
+  messageDesc(file_qmtl_graph_v1_graph, 6);
+
+/**
+ * The queue lies in Kafka. Writers and readers use the partition named here, never a partitioner of their own.
+ *
+ * @generated from message qmtl.graph.v1.KafkaLocation
+ */
+export type KafkaLocation = Message<"qmtl.graph.v1.KafkaLocation"> & {
+  /**
+   * Topic.
+   *
+   * @generated from field: string topic = 1;
+   */
+  topic: string;
+
+  /**
+   * Partition.
+   *
+   * @generated from field: int32 partition = 2;
+   */
+  partition: number;
+
+  /**
+   * "host:port" of each broker.
+   *
+   * @generated from field: repeated string brokers = 3;
+   */
+  brokers: string[];
+};
+
+/**
+ * Describes the message qmtl.graph.v1.KafkaLocation.
+ * Use `create(KafkaLocationSchema)` to create a new message.
+ */
+export const KafkaLocationSchema: GenMessage<KafkaLocation> = /*@__PURE__*/
+  messageDesc(file_qmtl_graph_v1_graph, 7);
 
 /**
  * Where the output of a compute key lies.
@@ -324,72 +379,74 @@ export type QueueDescriptor = Message<"qmtl.graph.v1.QueueDescriptor"> & {
   nodeId: string;
 
   /**
-   * Human-readable unique name.
+   * Readable unique name.
    *
    * @generated from field: string queue = 3;
    */
   queue: string;
 
   /**
-   * "log" (read through QueueDataService) or "kafka".
+   * Where it lies. A reader that knows none of the members uses QueueDataService, which serves every queue.
    *
-   * @generated from field: string transport = 4;
+   * @generated from oneof qmtl.graph.v1.QueueDescriptor.location
    */
-  transport: string;
+  location: {
+    /**
+     * In the DAG Manager's log.
+     *
+     * @generated from field: qmtl.graph.v1.LogLocation log = 4;
+     */
+    value: LogLocation;
+    case: "log";
+  } | {
+    /**
+     * In Kafka.
+     *
+     * @generated from field: qmtl.graph.v1.KafkaLocation kafka = 5;
+     */
+    value: KafkaLocation;
+    case: "kafka";
+  } | { case: undefined; value?: undefined };
 
   /**
-   * Kafka topic; empty for "log".
+   * True: records are accepted only through a gateway (replay sources: the barrier).
    *
-   * @generated from field: string topic = 5;
+   * @generated from field: bool gateway_only = 6;
    */
-  topic: string;
-
-  /**
-   * Partition named by the DAG Manager.
-   *
-   * @generated from field: int32 partition = 6;
-   */
-  partition: number;
-
-  /**
-   * False: rows are accepted only through a gateway (replay sources).
-   *
-   * @generated from field: bool direct_publish = 7;
-   */
-  directPublish: boolean;
+  gatewayOnly: boolean;
 
   /**
    * Context the key was made from.
    *
-   * @generated from field: qmtl.type.v1.ComputeContext context = 8;
+   * @generated from field: qmtl.type.v1.ComputeContext context = 7;
    */
   context?: ComputeContext | undefined;
 
   /**
    * Length of its bucket in seconds.
    *
-   * @generated from field: int64 interval_seconds = 9;
+   * @generated from field: int64 interval_seconds = 8;
    */
   intervalSeconds: bigint;
 
   /**
-   * Number of float64 columns of one row.
+   * Columns of one row, in order.
    *
-   * @generated from field: uint32 columns = 10;
+   * @generated from field: repeated qmtl.graph.v1.ColumnSpec columns = 9;
    */
-  columns: number;
+  columns: ColumnSpec[];
 
   /**
    * Tags of the node.
    *
-   * @generated from field: repeated string tags = 11;
+   * @generated from field: repeated string tags = 10;
    */
   tags: string[];
 
   /**
-   * Source entry the rows come from, for source nodes.
+   * Source entry the rows come from; empty for computed nodes.
    *
-   * @generated from field: string source = 12;
+   * @generated from field: string source = 11;
    */
   source: string;
 };
@@ -399,5 +456,136 @@ export type QueueDescriptor = Message<"qmtl.graph.v1.QueueDescriptor"> & {
  * Use `create(QueueDescriptorSchema)` to create a new message.
  */
 export const QueueDescriptorSchema: GenMessage<QueueDescriptor> = /*@__PURE__*/
-  messageDesc(file_qmtl_graph_v1_graph, 6);
+  messageDesc(file_qmtl_graph_v1_graph, 8);
+
+/**
+ * One node in one context, and its queue.
+ *
+ * @generated from message qmtl.graph.v1.NodeAssignment
+ */
+export type NodeAssignment = Message<"qmtl.graph.v1.NodeAssignment"> & {
+  /**
+   * Its queue. `queue.node_id` names the node, `queue.context` the context.
+   *
+   * @generated from field: qmtl.graph.v1.QueueDescriptor queue = 1;
+   */
+  queue?: QueueDescriptor | undefined;
+
+  /**
+   * True: node and queue were there before this submission.
+   *
+   * @generated from field: bool queue_reused = 2;
+   */
+  queueReused: boolean;
+
+  /**
+   * True: the node was there before this submission, in whatever context.
+   *
+   * @generated from field: bool node_reused = 3;
+   */
+  nodeReused: boolean;
+};
+
+/**
+ * Describes the message qmtl.graph.v1.NodeAssignment.
+ * Use `create(NodeAssignmentSchema)` to create a new message.
+ */
+export const NodeAssignmentSchema: GenMessage<NodeAssignment> = /*@__PURE__*/
+  messageDesc(file_qmtl_graph_v1_graph, 9);
+
+/**
+ * Which buckets a source has.
+ *
+ * @generated from enum qmtl.graph.v1.Schedule
+ */
+export const Schedule = {
+  /**
+   * Not stated. Refused.
+   *
+   * @generated from enum value: SCHEDULE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The rows are the sequence; windows count rows.
+   *
+   * @generated from enum value: SCHEDULE_OBSERVED = 1;
+   */
+  OBSERVED: 1,
+
+  /**
+   * Every bucket of the interval exists.
+   *
+   * @generated from enum value: SCHEDULE_CONTINUOUS = 2;
+   */
+  CONTINUOUS: 2,
+
+  /**
+   * The sessions of a calendar.
+   *
+   * @generated from enum value: SCHEDULE_CALENDAR = 3;
+   */
+  CALENDAR: 3,
+} as const;
+
+/**
+ * Which buckets a source has.
+ *
+ * @generated from enum qmtl.graph.v1.Schedule
+ */
+export type Schedule = (typeof Schedule)[keyof typeof Schedule] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.graph.v1.Schedule.
+ */
+export const ScheduleSchema: GenEnum<Schedule> = /*@__PURE__*/
+  enumDesc(file_qmtl_graph_v1_graph, 0);
+
+/**
+ * What the values of an output column are.
+ *
+ * @generated from enum qmtl.graph.v1.ColumnKind
+ */
+export const ColumnKind = {
+  /**
+   * Not stated. Refused.
+   *
+   * @generated from enum value: COLUMN_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Numbers, float64; NaN: no value.
+   *
+   * @generated from enum value: COLUMN_KIND_F64 = 1;
+   */
+  F64: 1,
+
+  /**
+   * Texts of a small set, sent as codes of a dictionary.
+   *
+   * @generated from enum value: COLUMN_KIND_DICTIONARY = 2;
+   */
+  DICTIONARY: 2,
+
+  /**
+   * Opaque bytes, one value per row; only the SDK that wrote them can read them.
+   *
+   * @generated from enum value: COLUMN_KIND_BYTES = 3;
+   */
+  BYTES: 3,
+} as const;
+
+/**
+ * What the values of an output column are.
+ *
+ * @generated from enum qmtl.graph.v1.ColumnKind
+ */
+export type ColumnKind = (typeof ColumnKind)[keyof typeof ColumnKind] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.graph.v1.ColumnKind.
+ */
+export const ColumnKindSchema: GenEnum<ColumnKind> = /*@__PURE__*/
+  enumDesc(file_qmtl_graph_v1_graph, 1);
 

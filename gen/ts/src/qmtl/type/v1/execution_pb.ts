@@ -64,7 +64,8 @@ export type ComputeContext = Message<"qmtl.type.v1.ComputeContext"> & {
   /**
    * Data the node may see; part of the compute key. Made from the pins of the sources in the node's own cone (the nodes
    * it reads, directly or not): no source: "none"; one source: its fingerprint; several: "blake3:" and the hash of the
-   * canonical JSON object {source: fingerprint, …}. A knowledge time given at submission replaces it for every node.
+   * canonical JSON object {source: fingerprint, …}. What reads a tag query has all pins of its strategy, under their hash
+   * even when it is one. A knowledge time given at submission replaces it for every node.
    * Empty in LIVE and SHADOW, and for source nodes.
    *
    * @generated from field: string as_of = 3;
@@ -80,7 +81,7 @@ export type ComputeContext = Message<"qmtl.type.v1.ComputeContext"> & {
 
   /**
    * Pins behind `as_of`, ordered by source. Two contexts are compatible when no source is pinned to different data in
-   * them; tag queries match compatible contexts.
+   * them; a knowledge time pins every source. Tag queries match compatible contexts.
    *
    * @generated from field: repeated qmtl.type.v1.SourcePin pins = 5;
    */

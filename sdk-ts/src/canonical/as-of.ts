@@ -1,0 +1,117 @@
+import { blake3Hex } from "./blake3.ts";
+import { jcs } from "./jcs.ts";
+
+/** Fingerprint of the data of each source, by the source's name. */
+export type SourcePins = Readonly<Record<string, string>>;
+
+/** Which data a compute context may see. */
+export interface PinnedData {
+  /** Part of the compute key. `""`: live and shadow, which have no snapshot. */
+  readonly asOf: string;
+  /** Pins behind `asOf`. Empty for a text that pins every source at once, and where nothing is pinned. */
+  readonly pins: SourcePins;
+}
+
+/** As-of of what reads no source. */
+export const asOfNone = "none";
+
+/** Sources a node reads, directly or not. */
+export interface SourceCone {
+  readonly sources: ReadonlySet<string>;
+  /** A tag query is among what it reads: what that finds depends on every pin of the strategy. */
+  readonly isOpen: boolean;
+}
+
+/** What `coneOfEach` needs of a node. */
+export interface ConeNode {
+  readonly nodeId: string;
+  readonly inputs: readonly { readonly nodeId: string }[];
+  /** Name of the source a source node reads. */
+  readonly source?: { readonly source: string } | undefined;
+  readonly tagQuery?: object | undefined;
+}
+
+const emptyCone: SourceCone = { sources: new Set(), isOpen: false };
+
+/** The cone of each node by id. Nodes come after their inputs; an input that is not there reads nothing. */
+export function coneOfEach(nodes: Iterable<ConeNode>): ReadonlyMap<string, SourceCone> {
+  const cones = new Map<string, SourceCone>();
+  for (const { nodeId, inputs, source, tagQuery } of nodes) {
+    let cone = emptyCone;
+    for (const input of inputs) cone = joined(cone, cones.get(input.nodeId) ?? emptyCone);
+    if (source !== undefined) {
+      cone = joined(cone, { sources: new Set([source.source]), isOpen: false });
+    }
+    if (tagQuery !== undefined) cone = joined(cone, { sources: new Set(), isOpen: true });
+    cones.set(nodeId, cone);
+  }
+  return cones;
+}
+
+/** One of the two where it holds the other, so that a deep graph does not copy its sources node by node. */
+function joined(a: SourceCone, b: SourceCone): SourceCone {
+  if (a === b || holds(a, b)) return a;
+  if (holds(b, a)) return b;
+  return { sources: new Set([...a.sources, ...b.sources]), isOpen: a.isOpen || b.isOpen };
+}
+
+function holds(whole: SourceCone, part: SourceCone): boolean {
+  if (part.sources.size > whole.sources.size || (part.isOpen && !whole.isOpen)) return false;
+  for (const source of part.sources) if (!whole.sources.has(source)) return false;
+  return true;
+}
+
+/**
+ * As-of made from the pins of what is read: `none` without any, the fingerprint of one, else
+ * `"blake3:" + hex(BLAKE3(JCS({source: fingerprint, …})))`.
+ */
+export function asOfPins(pins: SourcePins): string {
+  const fingerprints = Object.values(pins);
+  if (fingerprints.length === 0) return asOfNone;
+  return fingerprints.length === 1 ? fingerprints[0]! : pinsHash(pins);
+}
+
+/**
+ * What a node of a strategy may see, of what the strategy as a whole may. A node that reads a tag query has all pins of
+ * the strategy, under their hash even when it is one: its id does not say which sources it reads.
+ */
+export function dataOfCone(of: PinnedData, cone: SourceCone): PinnedData {
+  if (of.asOf === "" || pinsEverySource(of)) return of;
+  if (cone.isOpen) {
+    const isUnpinned = Object.keys(of.pins).length === 0;
+    return { asOf: isUnpinned ? asOfNone : pinsHash(of.pins), pins: of.pins };
+  }
+  const own = Object.entries(of.pins).filter(([source]) => cone.sources.has(source));
+  const pins = Object.fromEntries(own);
+  return { asOf: asOfPins(pins), pins };
+}
+
+/** Sources of a cone that the data of a strategy should pin, and does not. */
+export function unpinnedSources(of: PinnedData, cone: SourceCone): readonly string[] {
+  if (of.asOf === "" || pinsEverySource(of)) return [];
+  return [...cone.sources].filter((source) => !Object.hasOwn(of.pins, source));
+}
+
+/** An as-of that was given as a text: it stands for the data of every source. */
+export function pinsEverySource({ asOf, pins }: PinnedData): boolean {
+  return asOf !== "" && asOf !== asOfNone && Object.keys(pins).length === 0;
+}
+
+/** Two contexts conflict where they pin one source to different data. */
+export function doPinsConflict(a: PinnedData, b: PinnedData): boolean {
+  if (pinsEverySource(a)) {
+    return pinsEverySource(b) ? a.asOf !== b.asOf : isOtherThan(a.asOf, b.pins);
+  }
+  if (pinsEverySource(b)) return isOtherThan(b.asOf, a.pins);
+  return Object.entries(a.pins).some(
+    ([source, fingerprint]) => Object.hasOwn(b.pins, source) && b.pins[source] !== fingerprint,
+  );
+}
+
+function isOtherThan(asOf: string, pins: SourcePins): boolean {
+  return Object.values(pins).some((fingerprint) => fingerprint !== asOf);
+}
+
+function pinsHash(pins: SourcePins): string {
+  return `blake3:${blake3Hex(jcs({ ...pins }))}`;
+}

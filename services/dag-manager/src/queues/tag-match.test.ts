@@ -1,0 +1,131 @@
+import { doPinsConflict } from "@qmtl/sdk/canonical";
+import { expect, test } from "vitest";
+import { describeEachDatabase } from "../testing/each-database.ts";
+import {
+  backtest,
+  type ContextInit,
+  dryrun,
+  graph,
+  idOf,
+  node,
+  source,
+} from "../testing/graphs.ts";
+import { openDag, type TestDag } from "../testing/open-dag.ts";
+import { submitGraph } from "../testing/submit.ts";
+
+const pinned = (pins: Readonly<Record<string, string>>): ContextInit => ({
+  ...backtest,
+  asOf: "",
+  pins: Object.entries(pins).map(([of, fingerprint]) => ({ source: of, fingerprint })),
+});
+
+/** A strategy with one tagged node over some feeds. */
+const reading = (name: string, feeds: readonly string[]) =>
+  graph([
+    ...feeds.map((feed) => source(`${feed}-bars`, feed)),
+    node(
+      name,
+      feeds.map((feed) => `${feed}-bars`),
+      { tags: ["signal"] },
+    ),
+  ]);
+
+async function ask(dag: TestDag, context: ContextInit) {
+  const query = { tags: ["signal"], matchAll: false };
+  const answer = await dag.queues.listQueuesByTag({ query, intervalSeconds: 86_400n, context });
+  const ids = new Map(["one", "other", "wide", "free", "text"].map((name) => [idOf(name), name]));
+  return {
+    found: answer.queues.map(({ nodeId }) => ids.get(nodeId)!).sort(),
+    left: answer.incompatibleQueues,
+  };
+}
+
+describeEachDatabase("tag queries over contexts", (databases) => {
+  test("match what pins no source to other data, and count what does", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag, "one", reading("one", ["a"]), pinned({ a: "1" }));
+    await submitGraph(dag, "other", reading("other", ["a"]), pinned({ a: "2" }));
+    await submitGraph(dag, "wide", reading("wide", ["a", "b"]), pinned({ a: "1", b: "1" }));
+    await submitGraph(dag, "free", reading("free", []), pinned({}));
+    await submitGraph(dag, "text", reading("text", ["b"]), { ...backtest, asOf: "1" });
+
+    expect(await ask(dag, pinned({}))).toEqual({
+      found: ["free", "one", "other", "text", "wide"],
+      left: 0,
+    });
+    expect(await ask(dag, pinned({ a: "1" }))).toEqual({
+      found: ["free", "one", "text", "wide"],
+      left: 1,
+    });
+    expect(await ask(dag, pinned({ a: "2" }))).toEqual({ found: ["free", "other"], left: 3 });
+    expect(await ask(dag, pinned({ b: "2" }))).toEqual({
+      found: ["free", "one", "other"],
+      left: 2,
+    });
+    expect(await ask(dag, pinned({ c: "1" }))).toEqual({
+      found: ["free", "one", "other", "text", "wide"],
+      left: 0,
+    });
+    expect(await ask(dag, { ...backtest, asOf: "1" })).toEqual({
+      found: ["free", "one", "text", "wide"],
+      left: 1,
+    });
+    expect(await ask(dag, { ...backtest, asOf: "9" })).toEqual({ found: ["free"], left: 4 });
+    expect(await ask(dag, { ...pinned({}), worldId: "w2" })).toEqual({ found: [], left: 0 });
+  });
+
+  test("the database decides about a conflict as the rule does", async () => {
+    await using dag = await openDag(databases());
+    const data = [
+      { asOf: "none", pins: {} },
+      { asOf: "1", pins: {} },
+      { asOf: "2", pins: {} },
+      { asOf: "", pins: { a: "1" } },
+      { asOf: "", pins: { a: "2" } },
+      { asOf: "", pins: { a: "1", b: "2" } },
+      { asOf: "", pins: { b: "1", c: "1" } },
+    ];
+    const contextOf = ({ asOf, pins }: (typeof data)[number]): ContextInit => ({
+      ...pinned(pins),
+      asOf,
+    });
+    const ids: string[] = [];
+    for (const [at, each] of data.entries()) {
+      const of = reading(`node ${at}`, Object.keys(each.pins));
+      ids.push(of.nodes.at(-1)!.nodeId);
+      await submitGraph(dag, `s${at}`, of, contextOf(each));
+    }
+    for (const asking of data) {
+      const answer = await dag.queues.listQueuesByTag({
+        query: { tags: ["signal"], matchAll: false },
+        intervalSeconds: 86_400n,
+        context: contextOf(asking),
+      });
+
+      const rule = ids.filter((_, at) => !doPinsConflict(known(asking), known(data[at]!)));
+      expect(answer.queues.map(({ nodeId }) => nodeId).sort()).toEqual(rule.sort());
+      expect(answer.incompatibleQueues).toBe(ids.length - rule.length);
+    }
+  });
+
+  test("queues of a context that is no longer in force do not match", async () => {
+    await using dag = await openDag(databases());
+    const of = reading("one", ["a"]);
+    await submitGraph(dag, "one", of, pinned({ a: "1" }));
+    await submitGraph(dag, "one", of, pinned({ a: "2" }));
+
+    expect(await ask(dag, pinned({}))).toEqual({ found: ["one"], left: 0 });
+    expect(await ask(dag, pinned({ a: "1" }))).toEqual({ found: [], left: 1 });
+
+    const { swap } = await dag.gatewayQueues.openContext({ strategyId: "one", context: dryrun });
+    expect(swap!.keys).toHaveLength(1);
+    expect(await ask(dag, pinned({}))).toEqual({ found: [], left: 0 });
+    const told = (await dag.events()).filter(({ topicKey }) => topicKey === "tags/queue");
+    expect(told).toEqual([]);
+  });
+});
+
+/** As the DAG Manager reads it: pins make the as-of. */
+function known({ asOf, pins }: { readonly asOf: string; readonly pins: Record<string, string> }) {
+  return Object.keys(pins).length === 0 ? { asOf, pins } : { asOf: "pinned", pins };
+}

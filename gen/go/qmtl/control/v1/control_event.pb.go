@@ -784,7 +784,8 @@ type FeedState struct {
 	// Sessions that were dropped because they fell silent, since this gateway started; at most 100, newest first. A
 	// session that is heard again registers again.
 	DroppedSessionIds []string `protobuf:"bytes,6,rep,name=dropped_session_ids,json=droppedSessionIds,proto3" json:"dropped_session_ids,omitempty"`
-	// True: every runner has ended the passed row and the router has booked it.
+	// True: every runner has ended the passed row, the router has booked it, and the hold lets no further row pass: it
+	// stands at the end of the passed row, or the next row lies behind it. Without a hold the first two.
 	Settled bool `protobuf:"varint,7,opt,name=settled,proto3" json:"settled,omitempty"`
 	// True: the feed has ended.
 	Ended bool `protobuf:"varint,8,opt,name=ended,proto3" json:"ended,omitempty"`

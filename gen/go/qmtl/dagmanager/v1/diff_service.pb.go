@@ -27,21 +27,21 @@ const (
 // Compares a graph with the global one and adds what is new.
 type DiffRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts; governs every message of the stream.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Strategy.
 	StrategyId string `protobuf:"bytes,2,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
 	// The graph.
 	Graph *v11.StrategyGraph `protobuf:"bytes,3,opt,name=graph,proto3" json:"graph,omitempty"`
-	// One per world.
+	// Context of the strategy, one per world, with all its pins. The DAG Manager makes each node's own context from it.
 	Contexts []*v1.ComputeContext `protobuf:"bytes,4,rep,name=contexts,proto3" json:"contexts,omitempty"`
-	// Version label; default "v1".
+	// Version label; empty: "v1".
 	StrategyVersion string `protobuf:"bytes,5,opt,name=strategy_version,json=strategyVersion,proto3" json:"strategy_version,omitempty"`
 	// First chunk wanted, to go on after a break.
 	FromChunk uint32 `protobuf:"varint,6,opt,name=from_chunk,json=fromChunk,proto3" json:"from_chunk,omitempty"`
 	// True: answers what would happen; nothing is stored.
 	ValidateOnly bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// Submission it belongs to.
+	// Submission it belongs to; empty with validate_only.
 	SubmissionId  string `protobuf:"bytes,8,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -133,91 +133,18 @@ func (x *DiffRequest) GetSubmissionId() string {
 	return ""
 }
 
-// One node in one context.
-type DiffAssignment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Node.
-	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	// Its queue.
-	Queue *v11.QueueDescriptor `protobuf:"bytes,2,opt,name=queue,proto3" json:"queue,omitempty"`
-	// True: node and queue were there.
-	Reused bool `protobuf:"varint,3,opt,name=reused,proto3" json:"reused,omitempty"`
-	// True: the node was in the global graph before, whatever the queue.
-	NodeKnown     bool `protobuf:"varint,4,opt,name=node_known,json=nodeKnown,proto3" json:"node_known,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DiffAssignment) Reset() {
-	*x = DiffAssignment{}
-	mi := &file_qmtl_dagmanager_v1_diff_service_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DiffAssignment) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DiffAssignment) ProtoMessage() {}
-
-func (x *DiffAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_dagmanager_v1_diff_service_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DiffAssignment.ProtoReflect.Descriptor instead.
-func (*DiffAssignment) Descriptor() ([]byte, []int) {
-	return file_qmtl_dagmanager_v1_diff_service_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *DiffAssignment) GetNodeId() string {
-	if x != nil {
-		return x.NodeId
-	}
-	return ""
-}
-
-func (x *DiffAssignment) GetQueue() *v11.QueueDescriptor {
-	if x != nil {
-		return x.Queue
-	}
-	return nil
-}
-
-func (x *DiffAssignment) GetReused() bool {
-	if x != nil {
-		return x.Reused
-	}
-	return false
-}
-
-func (x *DiffAssignment) GetNodeKnown() bool {
-	if x != nil {
-		return x.NodeKnown
-	}
-	return false
-}
-
-// A chunk of assignments, in topological order.
+// A chunk of assignments, inputs before readers.
 type DiffResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// From 0.
+	// Number of the chunk, from 0.
 	Chunk uint32 `protobuf:"varint,2,opt,name=chunk,proto3" json:"chunk,omitempty"`
 	// Chunks in all.
 	Chunks uint32 `protobuf:"varint,3,opt,name=chunks,proto3" json:"chunks,omitempty"`
 	// At most 100 nodes.
-	Assignments []*DiffAssignment `protobuf:"bytes,4,rep,name=assignments,proto3" json:"assignments,omitempty"`
-	// Sentinel of the submission.
+	Assignments []*v11.NodeAssignment `protobuf:"bytes,4,rep,name=assignments,proto3" json:"assignments,omitempty"`
+	// Marks this version of the strategy in the global graph.
 	SentinelId string `protobuf:"bytes,5,opt,name=sentinel_id,json=sentinelId,proto3" json:"sentinel_id,omitempty"`
 	// CRC-32 over the node ids of the whole graph, on every chunk.
 	NodeIdsCrc32  uint32 `protobuf:"varint,6,opt,name=node_ids_crc32,json=nodeIdsCrc32,proto3" json:"node_ids_crc32,omitempty"`
@@ -227,7 +154,7 @@ type DiffResponse struct {
 
 func (x *DiffResponse) Reset() {
 	*x = DiffResponse{}
-	mi := &file_qmtl_dagmanager_v1_diff_service_proto_msgTypes[2]
+	mi := &file_qmtl_dagmanager_v1_diff_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -239,7 +166,7 @@ func (x *DiffResponse) String() string {
 func (*DiffResponse) ProtoMessage() {}
 
 func (x *DiffResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_dagmanager_v1_diff_service_proto_msgTypes[2]
+	mi := &file_qmtl_dagmanager_v1_diff_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -252,7 +179,7 @@ func (x *DiffResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DiffResponse.ProtoReflect.Descriptor instead.
 func (*DiffResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_dagmanager_v1_diff_service_proto_rawDescGZIP(), []int{2}
+	return file_qmtl_dagmanager_v1_diff_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *DiffResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -276,7 +203,7 @@ func (x *DiffResponse) GetChunks() uint32 {
 	return 0
 }
 
-func (x *DiffResponse) GetAssignments() []*DiffAssignment {
+func (x *DiffResponse) GetAssignments() []*v11.NodeAssignment {
 	if x != nil {
 		return x.Assignments
 	}
@@ -312,18 +239,12 @@ const file_qmtl_dagmanager_v1_diff_service_proto_rawDesc = "" +
 	"\n" +
 	"from_chunk\x18\x06 \x01(\rR\tfromChunk\x12#\n" +
 	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x12#\n" +
-	"\rsubmission_id\x18\b \x01(\tR\fsubmissionId\"\x96\x01\n" +
-	"\x0eDiffAssignment\x12\x17\n" +
-	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x124\n" +
-	"\x05queue\x18\x02 \x01(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12\x16\n" +
-	"\x06reused\x18\x03 \x01(\bR\x06reused\x12\x1d\n" +
-	"\n" +
-	"node_known\x18\x04 \x01(\bR\tnodeKnown\"\x8d\x02\n" +
+	"\rsubmission_id\x18\b \x01(\tR\fsubmissionId\"\x88\x02\n" +
 	"\fDiffResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x14\n" +
 	"\x05chunk\x18\x02 \x01(\rR\x05chunk\x12\x16\n" +
-	"\x06chunks\x18\x03 \x01(\rR\x06chunks\x12D\n" +
-	"\vassignments\x18\x04 \x03(\v2\".qmtl.dagmanager.v1.DiffAssignmentR\vassignments\x12\x1f\n" +
+	"\x06chunks\x18\x03 \x01(\rR\x06chunks\x12?\n" +
+	"\vassignments\x18\x04 \x03(\v2\x1d.qmtl.graph.v1.NodeAssignmentR\vassignments\x12\x1f\n" +
 	"\vsentinel_id\x18\x05 \x01(\tR\n" +
 	"sentinelId\x12$\n" +
 	"\x0enode_ids_crc32\x18\x06 \x01(\rR\fnodeIdsCrc322j\n" +
@@ -343,31 +264,29 @@ func file_qmtl_dagmanager_v1_diff_service_proto_rawDescGZIP() []byte {
 	return file_qmtl_dagmanager_v1_diff_service_proto_rawDescData
 }
 
-var file_qmtl_dagmanager_v1_diff_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_qmtl_dagmanager_v1_diff_service_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_qmtl_dagmanager_v1_diff_service_proto_goTypes = []any{
-	(*DiffRequest)(nil),         // 0: qmtl.dagmanager.v1.DiffRequest
-	(*DiffAssignment)(nil),      // 1: qmtl.dagmanager.v1.DiffAssignment
-	(*DiffResponse)(nil),        // 2: qmtl.dagmanager.v1.DiffResponse
-	(*v1.VersionRange)(nil),     // 3: qmtl.type.v1.VersionRange
-	(*v11.StrategyGraph)(nil),   // 4: qmtl.graph.v1.StrategyGraph
-	(*v1.ComputeContext)(nil),   // 5: qmtl.type.v1.ComputeContext
-	(*v11.QueueDescriptor)(nil), // 6: qmtl.graph.v1.QueueDescriptor
-	(*v1.SchemaVersion)(nil),    // 7: qmtl.type.v1.SchemaVersion
+	(*DiffRequest)(nil),        // 0: qmtl.dagmanager.v1.DiffRequest
+	(*DiffResponse)(nil),       // 1: qmtl.dagmanager.v1.DiffResponse
+	(*v1.VersionRange)(nil),    // 2: qmtl.type.v1.VersionRange
+	(*v11.StrategyGraph)(nil),  // 3: qmtl.graph.v1.StrategyGraph
+	(*v1.ComputeContext)(nil),  // 4: qmtl.type.v1.ComputeContext
+	(*v1.SchemaVersion)(nil),   // 5: qmtl.type.v1.SchemaVersion
+	(*v11.NodeAssignment)(nil), // 6: qmtl.graph.v1.NodeAssignment
 }
 var file_qmtl_dagmanager_v1_diff_service_proto_depIdxs = []int32{
-	3, // 0: qmtl.dagmanager.v1.DiffRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	4, // 1: qmtl.dagmanager.v1.DiffRequest.graph:type_name -> qmtl.graph.v1.StrategyGraph
-	5, // 2: qmtl.dagmanager.v1.DiffRequest.contexts:type_name -> qmtl.type.v1.ComputeContext
-	6, // 3: qmtl.dagmanager.v1.DiffAssignment.queue:type_name -> qmtl.graph.v1.QueueDescriptor
-	7, // 4: qmtl.dagmanager.v1.DiffResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	1, // 5: qmtl.dagmanager.v1.DiffResponse.assignments:type_name -> qmtl.dagmanager.v1.DiffAssignment
-	0, // 6: qmtl.dagmanager.v1.DiffService.Diff:input_type -> qmtl.dagmanager.v1.DiffRequest
-	2, // 7: qmtl.dagmanager.v1.DiffService.Diff:output_type -> qmtl.dagmanager.v1.DiffResponse
-	7, // [7:8] is the sub-list for method output_type
-	6, // [6:7] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	2, // 0: qmtl.dagmanager.v1.DiffRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	3, // 1: qmtl.dagmanager.v1.DiffRequest.graph:type_name -> qmtl.graph.v1.StrategyGraph
+	4, // 2: qmtl.dagmanager.v1.DiffRequest.contexts:type_name -> qmtl.type.v1.ComputeContext
+	5, // 3: qmtl.dagmanager.v1.DiffResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	6, // 4: qmtl.dagmanager.v1.DiffResponse.assignments:type_name -> qmtl.graph.v1.NodeAssignment
+	0, // 5: qmtl.dagmanager.v1.DiffService.Diff:input_type -> qmtl.dagmanager.v1.DiffRequest
+	1, // 6: qmtl.dagmanager.v1.DiffService.Diff:output_type -> qmtl.dagmanager.v1.DiffResponse
+	6, // [6:7] is the sub-list for method output_type
+	5, // [5:6] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_dagmanager_v1_diff_service_proto_init() }
@@ -381,7 +300,7 @@ func file_qmtl_dagmanager_v1_diff_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_dagmanager_v1_diff_service_proto_rawDesc), len(file_qmtl_dagmanager_v1_diff_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

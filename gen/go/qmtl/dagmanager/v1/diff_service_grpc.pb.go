@@ -26,10 +26,14 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Graph in, queues out. Called by the Gateway.
+// Graph in, queues out.
+//
+// | method | role              | ticket | internal |
+// | ------ | ----------------- | ------ | -------- |
+// | Diff   | operator; gateway | –      | yes      |
 type DiffServiceClient interface {
-	// Adds a graph in one transaction, then streams its assignments; idempotent. INVALID_ARGUMENT
-	// GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY. Safe to retry, also from a chunk.
+	// Adds a graph in one transaction, then streams its assignments. INVALID_ARGUMENT GRAPH_HAS_CYCLE,
+	// UNKNOWN_DEPENDENCY. Repeated, also from a chunk, it answers the same.
 	Diff(ctx context.Context, in *DiffRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DiffResponse], error)
 }
 
@@ -64,10 +68,14 @@ type DiffService_DiffClient = grpc.ServerStreamingClient[DiffResponse]
 // All implementations must embed UnimplementedDiffServiceServer
 // for forward compatibility.
 //
-// Graph in, queues out. Called by the Gateway.
+// Graph in, queues out.
+//
+// | method | role              | ticket | internal |
+// | ------ | ----------------- | ------ | -------- |
+// | Diff   | operator; gateway | –      | yes      |
 type DiffServiceServer interface {
-	// Adds a graph in one transaction, then streams its assignments; idempotent. INVALID_ARGUMENT
-	// GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY. Safe to retry, also from a chunk.
+	// Adds a graph in one transaction, then streams its assignments. INVALID_ARGUMENT GRAPH_HAS_CYCLE,
+	// UNKNOWN_DEPENDENCY. Repeated, also from a chunk, it answers the same.
 	Diff(*DiffRequest, grpc.ServerStreamingServer[DiffResponse]) error
 	mustEmbedUnimplementedDiffServiceServer()
 }

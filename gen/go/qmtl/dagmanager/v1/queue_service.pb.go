@@ -81,20 +81,20 @@ func (ReleaseReason) EnumDescriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{0}
 }
 
-// Asks which queues match.
+// Asks which queues match a tag query.
 type ListQueuesByTagRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The query.
 	Query *v11.TagQuery `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
-	// Interval must be equal; seconds.
+	// Interval, which must be equal; seconds.
 	IntervalSeconds int64 `protobuf:"varint,3,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"`
-	// Context whose queues count; source queues always do.
+	// Context the queues must be compatible with. Absent: source queues only.
 	Context *v1.ComputeContext `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
-	// At most this many; 0 = 100, limit 1,000.
+	// At most this many; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the answer before.
+	// `next_page_token` of the answer before; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -175,14 +175,16 @@ func (x *ListQueuesByTagRequest) GetPageToken() string {
 // Queues that match, ordered by name.
 type ListQueuesByTagResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The queues.
 	Queues []*v11.QueueDescriptor `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// Queues that have the tags and are left out because they pin a source to other data.
+	IncompatibleQueues uint32 `protobuf:"varint,4,opt,name=incompatible_queues,json=incompatibleQueues,proto3" json:"incompatible_queues,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *ListQueuesByTagResponse) Reset() {
@@ -236,31 +238,32 @@ func (x *ListQueuesByTagResponse) GetNextPageToken() string {
 	return ""
 }
 
+func (x *ListQueuesByTagResponse) GetIncompatibleQueues() uint32 {
+	if x != nil {
+		return x.IncompatibleQueues
+	}
+	return 0
+}
+
 // Figures of one queue.
 type QueueStats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The queue.
 	Queue *v11.QueueDescriptor `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
-	// Effective records.
-	NextSeq uint64 `protobuf:"varint,2,opt,name=next_seq,json=nextSeq,proto3" json:"next_seq,omitempty"`
-	// Next row.
-	NextRow int64 `protobuf:"varint,3,opt,name=next_row,json=nextRow,proto3" json:"next_row,omitempty"`
-	// Epoch in force.
-	Epoch uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// State of its fold.
+	State *v12.FoldState `protobuf:"bytes,2,opt,name=state,proto3" json:"state,omitempty"`
 	// Session that computes it; empty for none.
-	HolderSessionId string `protobuf:"bytes,5,opt,name=holder_session_id,json=holderSessionId,proto3" json:"holder_session_id,omitempty"`
+	HolderSessionId string `protobuf:"bytes,3,opt,name=holder_session_id,json=holderSessionId,proto3" json:"holder_session_id,omitempty"`
 	// Void records so far.
-	VoidRecords uint64 `protobuf:"varint,6,opt,name=void_records,json=voidRecords,proto3" json:"void_records,omitempty"`
-	// True: it has ended.
-	Ended bool `protobuf:"varint,7,opt,name=ended,proto3" json:"ended,omitempty"`
+	VoidRecords uint64 `protobuf:"varint,4,opt,name=void_records,json=voidRecords,proto3" json:"void_records,omitempty"`
 	// True: stopped by a divergence or loss.
-	Blocked bool `protobuf:"varint,8,opt,name=blocked,proto3" json:"blocked,omitempty"`
-	// Bucket end of the last row, milliseconds since the epoch.
-	LastBucketEndMs int64 `protobuf:"varint,9,opt,name=last_bucket_end_ms,json=lastBucketEndMs,proto3" json:"last_bucket_end_ms,omitempty"`
+	Blocked bool `protobuf:"varint,5,opt,name=blocked,proto3" json:"blocked,omitempty"`
+	// Bucket end of the last row. Absent: no row yet.
+	LastBucketEndTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=last_bucket_end_time,json=lastBucketEndTime,proto3" json:"last_bucket_end_time,omitempty"`
 	// Strategies that use it.
-	StrategyIds []string `protobuf:"bytes,10,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
+	StrategyIds []string `protobuf:"bytes,7,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
 	// Candidates waiting for its lease.
-	Candidates    uint32 `protobuf:"varint,11,opt,name=candidates,proto3" json:"candidates,omitempty"`
+	Candidates    uint32 `protobuf:"varint,8,opt,name=candidates,proto3" json:"candidates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -302,25 +305,11 @@ func (x *QueueStats) GetQueue() *v11.QueueDescriptor {
 	return nil
 }
 
-func (x *QueueStats) GetNextSeq() uint64 {
+func (x *QueueStats) GetState() *v12.FoldState {
 	if x != nil {
-		return x.NextSeq
+		return x.State
 	}
-	return 0
-}
-
-func (x *QueueStats) GetNextRow() int64 {
-	if x != nil {
-		return x.NextRow
-	}
-	return 0
-}
-
-func (x *QueueStats) GetEpoch() uint64 {
-	if x != nil {
-		return x.Epoch
-	}
-	return 0
+	return nil
 }
 
 func (x *QueueStats) GetHolderSessionId() string {
@@ -337,13 +326,6 @@ func (x *QueueStats) GetVoidRecords() uint64 {
 	return 0
 }
 
-func (x *QueueStats) GetEnded() bool {
-	if x != nil {
-		return x.Ended
-	}
-	return false
-}
-
 func (x *QueueStats) GetBlocked() bool {
 	if x != nil {
 		return x.Blocked
@@ -351,11 +333,11 @@ func (x *QueueStats) GetBlocked() bool {
 	return false
 }
 
-func (x *QueueStats) GetLastBucketEndMs() int64 {
+func (x *QueueStats) GetLastBucketEndTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.LastBucketEndMs
+		return x.LastBucketEndTime
 	}
-	return 0
+	return nil
 }
 
 func (x *QueueStats) GetStrategyIds() []string {
@@ -373,32 +355,38 @@ func (x *QueueStats) GetCandidates() uint32 {
 }
 
 // Asks for figures.
-type GetQueueStatsRequest struct {
+type ListQueueStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Keys; empty for all.
+	// Keys; empty: all.
 	ComputeKeys []string `protobuf:"bytes,2,rep,name=compute_keys,json=computeKeys,proto3" json:"compute_keys,omitempty"`
-	// Strategy; empty for any.
-	StrategyId    string `protobuf:"bytes,3,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
+	// Strategy; empty: any. An unknown one is NOT_FOUND.
+	StrategyId string `protobuf:"bytes,3,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
+	// World; empty: any.
+	WorldId string `protobuf:"bytes,4,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// At most this many; 0: 100; above 1,000: 1,000.
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before; the other fields must be the same.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GetQueueStatsRequest) Reset() {
-	*x = GetQueueStatsRequest{}
+func (x *ListQueueStatsRequest) Reset() {
+	*x = ListQueueStatsRequest{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetQueueStatsRequest) String() string {
+func (x *ListQueueStatsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetQueueStatsRequest) ProtoMessage() {}
+func (*ListQueueStatsRequest) ProtoMessage() {}
 
-func (x *GetQueueStatsRequest) ProtoReflect() protoreflect.Message {
+func (x *ListQueueStatsRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -410,57 +398,80 @@ func (x *GetQueueStatsRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetQueueStatsRequest.ProtoReflect.Descriptor instead.
-func (*GetQueueStatsRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListQueueStatsRequest.ProtoReflect.Descriptor instead.
+func (*ListQueueStatsRequest) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *GetQueueStatsRequest) GetSchemaVersion() *v1.VersionRange {
+func (x *ListQueueStatsRequest) GetSchemaVersion() *v1.VersionRange {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *GetQueueStatsRequest) GetComputeKeys() []string {
+func (x *ListQueueStatsRequest) GetComputeKeys() []string {
 	if x != nil {
 		return x.ComputeKeys
 	}
 	return nil
 }
 
-func (x *GetQueueStatsRequest) GetStrategyId() string {
+func (x *ListQueueStatsRequest) GetStrategyId() string {
 	if x != nil {
 		return x.StrategyId
 	}
 	return ""
 }
 
+func (x *ListQueueStatsRequest) GetWorldId() string {
+	if x != nil {
+		return x.WorldId
+	}
+	return ""
+}
+
+func (x *ListQueueStatsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListQueueStatsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 // Figures, ordered by queue name.
-type GetQueueStatsResponse struct {
+type ListQueueStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// At most 1,000.
-	Queues        []*QueueStats `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
+	// The figures.
+	Queues []*QueueStats `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GetQueueStatsResponse) Reset() {
-	*x = GetQueueStatsResponse{}
+func (x *ListQueueStatsResponse) Reset() {
+	*x = ListQueueStatsResponse{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetQueueStatsResponse) String() string {
+func (x *ListQueueStatsResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetQueueStatsResponse) ProtoMessage() {}
+func (*ListQueueStatsResponse) ProtoMessage() {}
 
-func (x *GetQueueStatsResponse) ProtoReflect() protoreflect.Message {
+func (x *ListQueueStatsResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -472,23 +483,30 @@ func (x *GetQueueStatsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetQueueStatsResponse.ProtoReflect.Descriptor instead.
-func (*GetQueueStatsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListQueueStatsResponse.ProtoReflect.Descriptor instead.
+func (*ListQueueStatsResponse) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *GetQueueStatsResponse) GetSchemaVersion() *v1.SchemaVersion {
+func (x *ListQueueStatsResponse) GetSchemaVersion() *v1.SchemaVersion {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *GetQueueStatsResponse) GetQueues() []*QueueStats {
+func (x *ListQueueStatsResponse) GetQueues() []*QueueStats {
 	if x != nil {
 		return x.Queues
 	}
 	return nil
+}
+
+func (x *ListQueueStatsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
 }
 
 // One key of an acquire.
@@ -1496,35 +1514,34 @@ func (x *GetSnapshotsResponse) GetRemainingKeys() []string {
 	return nil
 }
 
-// Moves the hold of a replay feed forward.
-type AdvanceReplayRequest struct {
+// Which feeds. Several are moved in one transaction.
+type FeedScope struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
-	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Source entry of qmtl.yml.
-	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// Last time that may pass, milliseconds since the epoch; 0 with `to_end`.
-	UntilMs int64 `protobuf:"varint,3,opt,name=until_ms,json=untilMs,proto3" json:"until_ms,omitempty"`
-	// True: no hold from now on.
-	ToEnd         bool `protobuf:"varint,4,opt,name=to_end,json=toEnd,proto3" json:"to_end,omitempty"`
+	// Exactly one.
+	//
+	// Types that are valid to be assigned to Scope:
+	//
+	//	*FeedScope_Source
+	//	*FeedScope_WorldId
+	Scope         isFeedScope_Scope `protobuf_oneof:"scope"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *AdvanceReplayRequest) Reset() {
-	*x = AdvanceReplayRequest{}
+func (x *FeedScope) Reset() {
+	*x = FeedScope{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AdvanceReplayRequest) String() string {
+func (x *FeedScope) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AdvanceReplayRequest) ProtoMessage() {}
+func (*FeedScope) ProtoMessage() {}
 
-func (x *AdvanceReplayRequest) ProtoReflect() protoreflect.Message {
+func (x *FeedScope) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1536,68 +1553,86 @@ func (x *AdvanceReplayRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AdvanceReplayRequest.ProtoReflect.Descriptor instead.
-func (*AdvanceReplayRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use FeedScope.ProtoReflect.Descriptor instead.
+func (*FeedScope) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{20}
 }
 
-func (x *AdvanceReplayRequest) GetSchemaVersion() *v1.VersionRange {
+func (x *FeedScope) GetScope() isFeedScope_Scope {
 	if x != nil {
-		return x.SchemaVersion
+		return x.Scope
 	}
 	return nil
 }
 
-func (x *AdvanceReplayRequest) GetSource() string {
+func (x *FeedScope) GetSource() string {
 	if x != nil {
-		return x.Source
+		if x, ok := x.Scope.(*FeedScope_Source); ok {
+			return x.Source
+		}
 	}
 	return ""
 }
 
-func (x *AdvanceReplayRequest) GetUntilMs() int64 {
+func (x *FeedScope) GetWorldId() string {
 	if x != nil {
-		return x.UntilMs
+		if x, ok := x.Scope.(*FeedScope_WorldId); ok {
+			return x.WorldId
+		}
 	}
-	return 0
+	return ""
 }
 
-func (x *AdvanceReplayRequest) GetToEnd() bool {
-	if x != nil {
-		return x.ToEnd
-	}
-	return false
+type isFeedScope_Scope interface {
+	isFeedScope_Scope()
 }
 
-// Where the hold stands.
-type AdvanceReplayResponse struct {
+type FeedScope_Source struct {
+	// Entry under `sources:` of qmtl.yml.
+	Source string `protobuf:"bytes,1,opt,name=source,proto3,oneof"`
+}
+
+type FeedScope_WorldId struct {
+	// Every replay feed the strategies of this world read.
+	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3,oneof"`
+}
+
+func (*FeedScope_Source) isFeedScope_Scope() {}
+
+func (*FeedScope_WorldId) isFeedScope_Scope() {}
+
+// Moves the hold of replay feeds forward.
+type AdvanceFeedRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
-	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Last time that may pass, milliseconds since the epoch; absent for none.
-	UntilMs *int64 `protobuf:"varint,2,opt,name=until_ms,json=untilMs,proto3,oneof" json:"until_ms,omitempty"`
-	// Last row passed.
-	PassedRow int64 `protobuf:"varint,3,opt,name=passed_row,json=passedRow,proto3" json:"passed_row,omitempty"`
-	// Bucket end of it, milliseconds since the epoch.
-	PassedBucketEndMs int64 `protobuf:"varint,4,opt,name=passed_bucket_end_ms,json=passedBucketEndMs,proto3" json:"passed_bucket_end_ms,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Versions the caller accepts.
+	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Which.
+	Scope *FeedScope `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// To where. An earlier time than the hold stands at changes nothing.
+	//
+	// Types that are valid to be assigned to To:
+	//
+	//	*AdvanceFeedRequest_UntilTime
+	//	*AdvanceFeedRequest_ToEnd
+	To            isAdvanceFeedRequest_To `protobuf_oneof:"to"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
-func (x *AdvanceReplayResponse) Reset() {
-	*x = AdvanceReplayResponse{}
+func (x *AdvanceFeedRequest) Reset() {
+	*x = AdvanceFeedRequest{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AdvanceReplayResponse) String() string {
+func (x *AdvanceFeedRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AdvanceReplayResponse) ProtoMessage() {}
+func (*AdvanceFeedRequest) ProtoMessage() {}
 
-func (x *AdvanceReplayResponse) ProtoReflect() protoreflect.Message {
+func (x *AdvanceFeedRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1609,64 +1644,93 @@ func (x *AdvanceReplayResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AdvanceReplayResponse.ProtoReflect.Descriptor instead.
-func (*AdvanceReplayResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use AdvanceFeedRequest.ProtoReflect.Descriptor instead.
+func (*AdvanceFeedRequest) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{21}
 }
 
-func (x *AdvanceReplayResponse) GetSchemaVersion() *v1.SchemaVersion {
+func (x *AdvanceFeedRequest) GetSchemaVersion() *v1.VersionRange {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *AdvanceReplayResponse) GetUntilMs() int64 {
-	if x != nil && x.UntilMs != nil {
-		return *x.UntilMs
-	}
-	return 0
-}
-
-func (x *AdvanceReplayResponse) GetPassedRow() int64 {
+func (x *AdvanceFeedRequest) GetScope() *FeedScope {
 	if x != nil {
-		return x.PassedRow
+		return x.Scope
 	}
-	return 0
+	return nil
 }
 
-func (x *AdvanceReplayResponse) GetPassedBucketEndMs() int64 {
+func (x *AdvanceFeedRequest) GetTo() isAdvanceFeedRequest_To {
 	if x != nil {
-		return x.PassedBucketEndMs
+		return x.To
 	}
-	return 0
+	return nil
 }
 
-// Asks where a feed stands.
-type GetReplayRequest struct {
+func (x *AdvanceFeedRequest) GetUntilTime() *timestamppb.Timestamp {
+	if x != nil {
+		if x, ok := x.To.(*AdvanceFeedRequest_UntilTime); ok {
+			return x.UntilTime
+		}
+	}
+	return nil
+}
+
+func (x *AdvanceFeedRequest) GetToEnd() bool {
+	if x != nil {
+		if x, ok := x.To.(*AdvanceFeedRequest_ToEnd); ok {
+			return x.ToEnd
+		}
+	}
+	return false
+}
+
+type isAdvanceFeedRequest_To interface {
+	isAdvanceFeedRequest_To()
+}
+
+type AdvanceFeedRequest_UntilTime struct {
+	// Last bucket end that may pass. It need not be one: a date without a row is passed when the next row lies behind it.
+	UntilTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until_time,json=untilTime,proto3,oneof"`
+}
+
+type AdvanceFeedRequest_ToEnd struct {
+	// True: no hold from now on.
+	ToEnd bool `protobuf:"varint,4,opt,name=to_end,json=toEnd,proto3,oneof"`
+}
+
+func (*AdvanceFeedRequest_UntilTime) isAdvanceFeedRequest_To() {}
+
+func (*AdvanceFeedRequest_ToEnd) isAdvanceFeedRequest_To() {}
+
+// Where the feeds stand.
+type AdvanceFeedResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
-	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Source entry of qmtl.yml.
-	Source        string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Version of this message, and what the server supports.
+	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// The feeds, ordered by source.
+	Feeds         []*v13.FeedState `protobuf:"bytes,2,rep,name=feeds,proto3" json:"feeds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GetReplayRequest) Reset() {
-	*x = GetReplayRequest{}
+func (x *AdvanceFeedResponse) Reset() {
+	*x = AdvanceFeedResponse{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetReplayRequest) String() string {
+func (x *AdvanceFeedResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetReplayRequest) ProtoMessage() {}
+func (*AdvanceFeedResponse) ProtoMessage() {}
 
-func (x *GetReplayRequest) ProtoReflect() protoreflect.Message {
+func (x *AdvanceFeedResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1678,60 +1742,54 @@ func (x *GetReplayRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetReplayRequest.ProtoReflect.Descriptor instead.
-func (*GetReplayRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use AdvanceFeedResponse.ProtoReflect.Descriptor instead.
+func (*AdvanceFeedResponse) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{22}
 }
 
-func (x *GetReplayRequest) GetSchemaVersion() *v1.VersionRange {
+func (x *AdvanceFeedResponse) GetSchemaVersion() *v1.SchemaVersion {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *GetReplayRequest) GetSource() string {
+func (x *AdvanceFeedResponse) GetFeeds() []*v13.FeedState {
 	if x != nil {
-		return x.Source
+		return x.Feeds
 	}
-	return ""
+	return nil
 }
 
-// Where a feed stands.
-type GetReplayResponse struct {
+// Asks where replay feeds stand.
+type ListFeedsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
-	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Last time that may pass, milliseconds since the epoch; absent for none.
-	UntilMs *int64 `protobuf:"varint,2,opt,name=until_ms,json=untilMs,proto3,oneof" json:"until_ms,omitempty"`
-	// Last row passed.
-	PassedRow int64 `protobuf:"varint,3,opt,name=passed_row,json=passedRow,proto3" json:"passed_row,omitempty"`
-	// Bucket end of it, milliseconds since the epoch.
-	PassedBucketEndMs int64 `protobuf:"varint,4,opt,name=passed_bucket_end_ms,json=passedBucketEndMs,proto3" json:"passed_bucket_end_ms,omitempty"`
-	// Runners the barrier waits for.
-	Runners []*ReplayRunner `protobuf:"bytes,5,rep,name=runners,proto3" json:"runners,omitempty"`
-	// True: every runner has ended the passed row and the router has booked it.
-	Settled bool `protobuf:"varint,6,opt,name=settled,proto3" json:"settled,omitempty"`
-	// True: the feed has ended.
-	Ended         bool `protobuf:"varint,7,opt,name=ended,proto3" json:"ended,omitempty"`
+	// Versions the caller accepts.
+	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Which; absent: all.
+	Scope *FeedScope `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// At most this many; 0: 100; above 1,000: 1,000.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before; the other fields must be the same.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *GetReplayResponse) Reset() {
-	*x = GetReplayResponse{}
+func (x *ListFeedsRequest) Reset() {
+	*x = ListFeedsRequest{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *GetReplayResponse) String() string {
+func (x *ListFeedsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*GetReplayResponse) ProtoMessage() {}
+func (*ListFeedsRequest) ProtoMessage() {}
 
-func (x *GetReplayResponse) ProtoReflect() protoreflect.Message {
+func (x *ListFeedsRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1743,93 +1801,66 @@ func (x *GetReplayResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use GetReplayResponse.ProtoReflect.Descriptor instead.
-func (*GetReplayResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListFeedsRequest.ProtoReflect.Descriptor instead.
+func (*ListFeedsRequest) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{23}
 }
 
-func (x *GetReplayResponse) GetSchemaVersion() *v1.SchemaVersion {
+func (x *ListFeedsRequest) GetSchemaVersion() *v1.VersionRange {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *GetReplayResponse) GetUntilMs() int64 {
-	if x != nil && x.UntilMs != nil {
-		return *x.UntilMs
-	}
-	return 0
-}
-
-func (x *GetReplayResponse) GetPassedRow() int64 {
+func (x *ListFeedsRequest) GetScope() *FeedScope {
 	if x != nil {
-		return x.PassedRow
-	}
-	return 0
-}
-
-func (x *GetReplayResponse) GetPassedBucketEndMs() int64 {
-	if x != nil {
-		return x.PassedBucketEndMs
-	}
-	return 0
-}
-
-func (x *GetReplayResponse) GetRunners() []*ReplayRunner {
-	if x != nil {
-		return x.Runners
+		return x.Scope
 	}
 	return nil
 }
 
-func (x *GetReplayResponse) GetSettled() bool {
+func (x *ListFeedsRequest) GetPageSize() int32 {
 	if x != nil {
-		return x.Settled
+		return x.PageSize
 	}
-	return false
+	return 0
 }
 
-func (x *GetReplayResponse) GetEnded() bool {
+func (x *ListFeedsRequest) GetPageToken() string {
 	if x != nil {
-		return x.Ended
+		return x.PageToken
 	}
-	return false
+	return ""
 }
 
-// A runner the barrier of a feed waits for.
-type ReplayRunner struct {
+// Feeds, ordered by source.
+type ListFeedsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Session.
-	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// World.
-	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Strategies it runs.
-	StrategyIds []string `protobuf:"bytes,3,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
-	// First row it is counted from.
-	FromRow int64 `protobuf:"varint,4,opt,name=from_row,json=fromRow,proto3" json:"from_row,omitempty"`
-	// Last row it ended.
-	EndedRow int64 `protobuf:"varint,5,opt,name=ended_row,json=endedRow,proto3" json:"ended_row,omitempty"`
-	// True: silent for too long; not waited for.
-	Dropped       bool `protobuf:"varint,6,opt,name=dropped,proto3" json:"dropped,omitempty"`
+	// Version of this message, and what the server supports.
+	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// The feeds.
+	Feeds []*v13.FeedState `protobuf:"bytes,2,rep,name=feeds,proto3" json:"feeds,omitempty"`
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReplayRunner) Reset() {
-	*x = ReplayRunner{}
+func (x *ListFeedsResponse) Reset() {
+	*x = ListFeedsResponse{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReplayRunner) String() string {
+func (x *ListFeedsResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReplayRunner) ProtoMessage() {}
+func (*ListFeedsResponse) ProtoMessage() {}
 
-func (x *ReplayRunner) ProtoReflect() protoreflect.Message {
+func (x *ListFeedsResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1841,62 +1872,41 @@ func (x *ReplayRunner) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReplayRunner.ProtoReflect.Descriptor instead.
-func (*ReplayRunner) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListFeedsResponse.ProtoReflect.Descriptor instead.
+func (*ListFeedsResponse) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *ReplayRunner) GetSessionId() string {
+func (x *ListFeedsResponse) GetSchemaVersion() *v1.SchemaVersion {
 	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *ReplayRunner) GetWorldId() string {
-	if x != nil {
-		return x.WorldId
-	}
-	return ""
-}
-
-func (x *ReplayRunner) GetStrategyIds() []string {
-	if x != nil {
-		return x.StrategyIds
+		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *ReplayRunner) GetFromRow() int64 {
+func (x *ListFeedsResponse) GetFeeds() []*v13.FeedState {
 	if x != nil {
-		return x.FromRow
+		return x.Feeds
 	}
-	return 0
+	return nil
 }
 
-func (x *ReplayRunner) GetEndedRow() int64 {
+func (x *ListFeedsResponse) GetNextPageToken() string {
 	if x != nil {
-		return x.EndedRow
+		return x.NextPageToken
 	}
-	return 0
+	return ""
 }
 
-func (x *ReplayRunner) GetDropped() bool {
-	if x != nil {
-		return x.Dropped
-	}
-	return false
-}
-
-// Enters a warm runner into the set.
+// Enters a warm runner into the runner sets of feeds. The barrier of a feed waits for it from its next row on.
 type CreateReplayRunnerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Source entry of qmtl.yml.
-	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// The runner; `from_row` is set by the server.
-	Runner        *ReplayRunner `protobuf:"bytes,3,opt,name=runner,proto3" json:"runner,omitempty"`
+	// Says session, world and strategies.
+	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// Feeds it reads, entered together.
+	Sources       []string `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1938,27 +1948,27 @@ func (x *CreateReplayRunnerRequest) GetSchemaVersion() *v1.VersionRange {
 	return nil
 }
 
-func (x *CreateReplayRunnerRequest) GetSource() string {
+func (x *CreateReplayRunnerRequest) GetTicket() string {
 	if x != nil {
-		return x.Source
+		return x.Ticket
 	}
 	return ""
 }
 
-func (x *CreateReplayRunnerRequest) GetRunner() *ReplayRunner {
+func (x *CreateReplayRunnerRequest) GetSources() []string {
 	if x != nil {
-		return x.Runner
+		return x.Sources
 	}
 	return nil
 }
 
-// The runner as entered.
+// The first row it is counted from, per feed.
 type CreateReplayRunnerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The runner.
-	Runner        *ReplayRunner `protobuf:"bytes,2,opt,name=runner,proto3" json:"runner,omitempty"`
+	// The feeds as they stand.
+	Feeds         []*v13.FeedState `protobuf:"bytes,2,rep,name=feeds,proto3" json:"feeds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2000,22 +2010,24 @@ func (x *CreateReplayRunnerResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *CreateReplayRunnerResponse) GetRunner() *ReplayRunner {
+func (x *CreateReplayRunnerResponse) GetFeeds() []*v13.FeedState {
 	if x != nil {
-		return x.Runner
+		return x.Feeds
 	}
 	return nil
 }
 
-// Takes a runner out of the set.
+// Takes a runner out of the runner sets it is in.
 type DeleteReplayRunnerRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Source entry of qmtl.yml.
-	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// Session.
-	SessionId     string `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Names the session that is taken out.
+	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// Without a ticket: the session that is taken out. For OPERATOR.
+	SessionId string `protobuf:"bytes,3,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	// Feeds; empty: all.
+	Sources       []string `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2057,9 +2069,9 @@ func (x *DeleteReplayRunnerRequest) GetSchemaVersion() *v1.VersionRange {
 	return nil
 }
 
-func (x *DeleteReplayRunnerRequest) GetSource() string {
+func (x *DeleteReplayRunnerRequest) GetTicket() string {
 	if x != nil {
-		return x.Source
+		return x.Ticket
 	}
 	return ""
 }
@@ -2071,10 +2083,17 @@ func (x *DeleteReplayRunnerRequest) GetSessionId() string {
 	return ""
 }
 
-// Done.
+func (x *DeleteReplayRunnerRequest) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+// Taken out.
 type DeleteReplayRunnerResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2120,14 +2139,14 @@ func (x *DeleteReplayRunnerResponse) GetSchemaVersion() *v1.SchemaVersion {
 // Opens a new compute context of a strategy beside the old one.
 type OpenContextRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Strategy.
 	StrategyId string `protobuf:"bytes,2,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// The new context.
+	// The new context of the strategy.
 	Context *v1.ComputeContext `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
-	// Longest wait for every key to be warm, milliseconds; 0 = do not wait; at most 60,000.
-	WaitMs        uint32 `protobuf:"varint,4,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	// Longest wait for every key to be warm; absent: do not wait; at most 60 s.
+	Wait          *durationpb.Duration `protobuf:"bytes,4,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2183,17 +2202,17 @@ func (x *OpenContextRequest) GetContext() *v1.ComputeContext {
 	return nil
 }
 
-func (x *OpenContextRequest) GetWaitMs() uint32 {
+func (x *OpenContextRequest) GetWait() *durationpb.Duration {
 	if x != nil {
-		return x.WaitMs
+		return x.Wait
 	}
-	return 0
+	return nil
 }
 
 // Where the change of context stands.
 type OpenContextResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The swap.
 	Swap *v13.ContextSwap `protobuf:"bytes,2,opt,name=swap,proto3" json:"swap,omitempty"`
@@ -2255,42 +2274,32 @@ func (x *OpenContextResponse) GetWarmKeys() uint32 {
 }
 
 // A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING).
-type AckSwapRequest struct {
+type AnswerSwapRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Session.
-	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Swap.
-	SwapId string `protobuf:"bytes,3,opt,name=swap_id,json=swapId,proto3" json:"swap_id,omitempty"`
-	// Phase that is answered.
-	Phase v13.SwapPhase `protobuf:"varint,4,opt,name=phase,proto3,enum=qmtl.control.v1.SwapPhase" json:"phase,omitempty"`
-	// Last row it ended.
-	EndedRow int64 `protobuf:"varint,5,opt,name=ended_row,json=endedRow,proto3" json:"ended_row,omitempty"`
-	// Rows the new keys are warm up to (OPENING).
-	WarmRow int64 `protobuf:"varint,6,opt,name=warm_row,json=warmRow,proto3" json:"warm_row,omitempty"`
-	// True: it refuses; the swap is aborted.
-	Refused bool `protobuf:"varint,7,opt,name=refused,proto3" json:"refused,omitempty"`
-	// `from_row` of the PREPARE that is answered; an answer to an older one does not count.
-	FromRow       int64 `protobuf:"varint,8,opt,name=from_row,json=fromRow,proto3" json:"from_row,omitempty"`
+	// Names the session; it must cover the strategy of the swap.
+	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// The answer.
+	Answer        *v13.SwapAnswer `protobuf:"bytes,3,opt,name=answer,proto3" json:"answer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *AckSwapRequest) Reset() {
-	*x = AckSwapRequest{}
+func (x *AnswerSwapRequest) Reset() {
+	*x = AnswerSwapRequest{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AckSwapRequest) String() string {
+func (x *AnswerSwapRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AckSwapRequest) ProtoMessage() {}
+func (*AnswerSwapRequest) ProtoMessage() {}
 
-func (x *AckSwapRequest) ProtoReflect() protoreflect.Message {
+func (x *AnswerSwapRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2302,71 +2311,36 @@ func (x *AckSwapRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AckSwapRequest.ProtoReflect.Descriptor instead.
-func (*AckSwapRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use AnswerSwapRequest.ProtoReflect.Descriptor instead.
+func (*AnswerSwapRequest) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{31}
 }
 
-func (x *AckSwapRequest) GetSchemaVersion() *v1.VersionRange {
+func (x *AnswerSwapRequest) GetSchemaVersion() *v1.VersionRange {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *AckSwapRequest) GetSessionId() string {
+func (x *AnswerSwapRequest) GetTicket() string {
 	if x != nil {
-		return x.SessionId
+		return x.Ticket
 	}
 	return ""
 }
 
-func (x *AckSwapRequest) GetSwapId() string {
+func (x *AnswerSwapRequest) GetAnswer() *v13.SwapAnswer {
 	if x != nil {
-		return x.SwapId
+		return x.Answer
 	}
-	return ""
-}
-
-func (x *AckSwapRequest) GetPhase() v13.SwapPhase {
-	if x != nil {
-		return x.Phase
-	}
-	return v13.SwapPhase(0)
-}
-
-func (x *AckSwapRequest) GetEndedRow() int64 {
-	if x != nil {
-		return x.EndedRow
-	}
-	return 0
-}
-
-func (x *AckSwapRequest) GetWarmRow() int64 {
-	if x != nil {
-		return x.WarmRow
-	}
-	return 0
-}
-
-func (x *AckSwapRequest) GetRefused() bool {
-	if x != nil {
-		return x.Refused
-	}
-	return false
-}
-
-func (x *AckSwapRequest) GetFromRow() int64 {
-	if x != nil {
-		return x.FromRow
-	}
-	return 0
+	return nil
 }
 
 // The swap now.
-type AckSwapResponse struct {
+type AnswerSwapResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The swap.
 	Swap          *v13.ContextSwap `protobuf:"bytes,2,opt,name=swap,proto3" json:"swap,omitempty"`
@@ -2374,20 +2348,20 @@ type AckSwapResponse struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *AckSwapResponse) Reset() {
-	*x = AckSwapResponse{}
+func (x *AnswerSwapResponse) Reset() {
+	*x = AnswerSwapResponse{}
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *AckSwapResponse) String() string {
+func (x *AnswerSwapResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*AckSwapResponse) ProtoMessage() {}
+func (*AnswerSwapResponse) ProtoMessage() {}
 
-func (x *AckSwapResponse) ProtoReflect() protoreflect.Message {
+func (x *AnswerSwapResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2399,19 +2373,19 @@ func (x *AckSwapResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use AckSwapResponse.ProtoReflect.Descriptor instead.
-func (*AckSwapResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use AnswerSwapResponse.ProtoReflect.Descriptor instead.
+func (*AnswerSwapResponse) Descriptor() ([]byte, []int) {
 	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{32}
 }
 
-func (x *AckSwapResponse) GetSchemaVersion() *v1.SchemaVersion {
+func (x *AnswerSwapResponse) GetSchemaVersion() *v1.SchemaVersion {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *AckSwapResponse) GetSwap() *v13.ContextSwap {
+func (x *AnswerSwapResponse) GetSwap() *v13.ContextSwap {
 	if x != nil {
 		return x.Swap
 	}
@@ -2422,44 +2396,45 @@ var File_qmtl_dagmanager_v1_queue_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\n" +
-	"&qmtl/dagmanager/v1/queue_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"qmtl/control/v1/context_swap.proto\x1a\x1fqmtl/data/v1/queue_record.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xc6\x02\n" +
+	"&qmtl/dagmanager/v1/queue_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"qmtl/control/v1/context_swap.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1fqmtl/data/v1/queue_record.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xc3\x02\n" +
 	"\x16ListQueuesByTagRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x125\n" +
 	"\x05query\x18\x02 \x01(\v2\x17.qmtl.graph.v1.TagQueryB\x06\xbaH\x03\xc8\x01\x01R\x05query\x122\n" +
 	"\x10interval_seconds\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x0fintervalSeconds\x126\n" +
-	"\acontext\x18\x04 \x01(\v2\x1c.qmtl.type.v1.ComputeContextR\acontext\x12'\n" +
-	"\tpage_size\x18\x05 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\acontext\x18\x04 \x01(\v2\x1c.qmtl.type.v1.ComputeContextR\acontext\x12$\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\xbd\x01\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\xee\x01\n" +
 	"\x17ListQueuesByTagResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x126\n" +
 	"\x06queues\x18\x02 \x03(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xfd\x02\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12/\n" +
+	"\x13incompatible_queues\x18\x04 \x01(\rR\x12incompatibleQueues\"\xea\x02\n" +
 	"\n" +
 	"QueueStats\x124\n" +
-	"\x05queue\x18\x01 \x01(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12\x19\n" +
-	"\bnext_seq\x18\x02 \x01(\x04R\anextSeq\x12\x19\n" +
-	"\bnext_row\x18\x03 \x01(\x03R\anextRow\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12*\n" +
-	"\x11holder_session_id\x18\x05 \x01(\tR\x0fholderSessionId\x12!\n" +
-	"\fvoid_records\x18\x06 \x01(\x04R\vvoidRecords\x12\x14\n" +
-	"\x05ended\x18\a \x01(\bR\x05ended\x12\x18\n" +
-	"\ablocked\x18\b \x01(\bR\ablocked\x12+\n" +
-	"\x12last_bucket_end_ms\x18\t \x01(\x03R\x0flastBucketEndMs\x12!\n" +
-	"\fstrategy_ids\x18\n" +
-	" \x03(\tR\vstrategyIds\x12\x1e\n" +
+	"\x05queue\x18\x01 \x01(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12-\n" +
+	"\x05state\x18\x02 \x01(\v2\x17.qmtl.data.v1.FoldStateR\x05state\x12*\n" +
+	"\x11holder_session_id\x18\x03 \x01(\tR\x0fholderSessionId\x12!\n" +
+	"\fvoid_records\x18\x04 \x01(\x04R\vvoidRecords\x12\x18\n" +
+	"\ablocked\x18\x05 \x01(\bR\ablocked\x12K\n" +
+	"\x14last_bucket_end_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x11lastBucketEndTime\x12!\n" +
+	"\fstrategy_ids\x18\a \x03(\tR\vstrategyIds\x12\x1e\n" +
 	"\n" +
-	"candidates\x18\v \x01(\rR\n" +
-	"candidates\"\xa8\x01\n" +
-	"\x14GetQueueStatsRequest\x12A\n" +
+	"candidates\x18\b \x01(\rR\n" +
+	"candidates\"\x89\x02\n" +
+	"\x15ListQueueStatsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n" +
 	"\fcompute_keys\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vcomputeKeys\x12\x1f\n" +
 	"\vstrategy_id\x18\x03 \x01(\tR\n" +
-	"strategyId\"\x93\x01\n" +
-	"\x15GetQueueStatsResponse\x12B\n" +
+	"strategyId\x12\x19\n" +
+	"\bworld_id\x18\x04 \x01(\tR\aworldId\x12$\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\xbc\x01\n" +
+	"\x16ListQueueStatsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x126\n" +
-	"\x06queues\x18\x02 \x03(\v2\x1e.qmtl.dagmanager.v1.QueueStatsR\x06queues\"\x94\x01\n" +
+	"\x06queues\x18\x02 \x03(\v2\x1e.qmtl.dagmanager.v1.QueueStatsR\x06queues\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x94\x01\n" +
 	"\bLeaseAsk\x12=\n" +
 	"\vcompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\n" +
 	"computeKey\x12 \n" +
@@ -2542,95 +2517,86 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\x14GetSnapshotsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12>\n" +
 	"\tsnapshots\x18\x02 \x03(\v2 .qmtl.dagmanager.v1.NodeSnapshotR\tsnapshots\x12%\n" +
-	"\x0eremaining_keys\x18\x03 \x03(\tR\rremainingKeys\"\xac\x01\n" +
-	"\x14AdvanceReplayRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n" +
-	"\x06source\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06source\x12\x19\n" +
-	"\buntil_ms\x18\x03 \x01(\x03R\auntilMs\x12\x15\n" +
-	"\x06to_end\x18\x04 \x01(\bR\x05toEnd\"\xd8\x01\n" +
-	"\x15AdvanceReplayResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1e\n" +
-	"\buntil_ms\x18\x02 \x01(\x03H\x00R\auntilMs\x88\x01\x01\x12\x1d\n" +
+	"\x0eremaining_keys\x18\x03 \x03(\tR\rremainingKeys\"i\n" +
+	"\tFeedScope\x12$\n" +
+	"\x06source\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01H\x00R\x06source\x12&\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dH\x00R\aworldIdB\x0e\n" +
+	"\x05scope\x12\x05\xbaH\x02\b\x01\"\x80\x02\n" +
+	"\x12AdvanceFeedRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12;\n" +
+	"\x05scope\x18\x02 \x01(\v2\x1d.qmtl.dagmanager.v1.FeedScopeB\x06\xbaH\x03\xc8\x01\x01R\x05scope\x12;\n" +
 	"\n" +
-	"passed_row\x18\x03 \x01(\x03R\tpassedRow\x12/\n" +
-	"\x14passed_bucket_end_ms\x18\x04 \x01(\x03R\x11passedBucketEndMsB\v\n" +
-	"\t_until_ms\"v\n" +
-	"\x10GetReplayRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n" +
-	"\x06source\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06source\"\xc0\x02\n" +
-	"\x11GetReplayResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1e\n" +
-	"\buntil_ms\x18\x02 \x01(\x03H\x00R\auntilMs\x88\x01\x01\x12\x1d\n" +
+	"until_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\tuntilTime\x12 \n" +
+	"\x06to_end\x18\x04 \x01(\bB\a\xbaH\x04j\x02\b\x01H\x00R\x05toEndB\v\n" +
+	"\x02to\x12\x05\xbaH\x02\b\x01\"\x8b\x01\n" +
+	"\x13AdvanceFeedResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
+	"\x05feeds\x18\x02 \x03(\v2\x1a.qmtl.control.v1.FeedStateR\x05feeds\"\xcf\x01\n" +
+	"\x10ListFeedsRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x123\n" +
+	"\x05scope\x18\x02 \x01(\v2\x1d.qmtl.dagmanager.v1.FeedScopeR\x05scope\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"passed_row\x18\x03 \x01(\x03R\tpassedRow\x12/\n" +
-	"\x14passed_bucket_end_ms\x18\x04 \x01(\x03R\x11passedBucketEndMs\x12:\n" +
-	"\arunners\x18\x05 \x03(\v2 .qmtl.dagmanager.v1.ReplayRunnerR\arunners\x12\x18\n" +
-	"\asettled\x18\x06 \x01(\bR\asettled\x12\x14\n" +
-	"\x05ended\x18\a \x01(\bR\x05endedB\v\n" +
-	"\t_until_ms\"\xc6\x01\n" +
-	"\fReplayRunner\x12&\n" +
-	"\n" +
-	"session_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tsessionId\x12\x19\n" +
-	"\bworld_id\x18\x02 \x01(\tR\aworldId\x12!\n" +
-	"\fstrategy_ids\x18\x03 \x03(\tR\vstrategyIds\x12\x19\n" +
-	"\bfrom_row\x18\x04 \x01(\x03R\afromRow\x12\x1b\n" +
-	"\tended_row\x18\x05 \x01(\x03R\bendedRow\x12\x18\n" +
-	"\adropped\x18\x06 \x01(\bR\adropped\"\xc1\x01\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\xb1\x01\n" +
+	"\x11ListFeedsResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
+	"\x05feeds\x18\x02 \x03(\v2\x1a.qmtl.control.v1.FeedStateR\x05feeds\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xaa\x01\n" +
 	"\x19CreateReplayRunnerRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n" +
-	"\x06source\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06source\x12@\n" +
-	"\x06runner\x18\x03 \x01(\v2 .qmtl.dagmanager.v1.ReplayRunnerB\x06\xbaH\x03\xc8\x01\x01R\x06runner\"\x9a\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
+	"\x06ticket\x18\x02 \x01(\tB\n" +
+	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12&\n" +
+	"\asources\x18\x03 \x03(\tB\f\xbaH\t\x92\x01\x06\b\x01\x10d\x18\x01R\asources\"\x92\x01\n" +
 	"\x1aCreateReplayRunnerResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x128\n" +
-	"\x06runner\x18\x02 \x01(\v2 .qmtl.dagmanager.v1.ReplayRunnerR\x06runner\"\xa7\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
+	"\x05feeds\x18\x02 \x03(\v2\x1a.qmtl.control.v1.FeedStateR\x05feeds\"\xc7\x01\n" +
 	"\x19DeleteReplayRunnerRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n" +
-	"\x06source\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06source\x12&\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12&\n" +
 	"\n" +
-	"session_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tsessionId\"`\n" +
+	"session_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\tsessionId\x12\"\n" +
+	"\asources\x18\x04 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\asources\"`\n" +
 	"\x1aDeleteReplayRunnerResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\xe5\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\xfe\x01\n" +
 	"\x12OpenContextRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\vstrategy_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
 	"strategyId\x12>\n" +
-	"\acontext\x18\x03 \x01(\v2\x1c.qmtl.type.v1.ComputeContextB\x06\xbaH\x03\xc8\x01\x01R\acontext\x12\"\n" +
-	"\await_ms\x18\x04 \x01(\rB\t\xbaH\x06*\x04\x18\xe0\xd4\x03R\x06waitMs\"\xa8\x01\n" +
+	"\acontext\x18\x03 \x01(\v2\x1c.qmtl.type.v1.ComputeContextB\x06\xbaH\x03\xc8\x01\x01R\acontext\x12;\n" +
+	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b<2\x00R\x04wait\"\xa8\x01\n" +
 	"\x13OpenContextResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
 	"\x04swap\x18\x02 \x01(\v2\x1c.qmtl.control.v1.ContextSwapR\x04swap\x12\x1b\n" +
-	"\twarm_keys\x18\x03 \x01(\rR\bwarmKeys\"\xbc\x02\n" +
-	"\x0eAckSwapRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
-	"\n" +
-	"session_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\tsessionId\x12 \n" +
-	"\aswap_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06swapId\x120\n" +
-	"\x05phase\x18\x04 \x01(\x0e2\x1a.qmtl.control.v1.SwapPhaseR\x05phase\x12\x1b\n" +
-	"\tended_row\x18\x05 \x01(\x03R\bendedRow\x12\x19\n" +
-	"\bwarm_row\x18\x06 \x01(\x03R\awarmRow\x12\x18\n" +
-	"\arefused\x18\a \x01(\bR\arefused\x12\x19\n" +
-	"\bfrom_row\x18\b \x01(\x03R\afromRow\"\x87\x01\n" +
-	"\x0fAckSwapResponse\x12B\n" +
+	"\twarm_keys\x18\x03 \x01(\rR\bwarmKeys\"\xb7\x01\n" +
+	"\x11AnswerSwapRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
+	"\x06ticket\x18\x02 \x01(\tB\n" +
+	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12;\n" +
+	"\x06answer\x18\x03 \x01(\v2\x1b.qmtl.control.v1.SwapAnswerB\x06\xbaH\x03\xc8\x01\x01R\x06answer\"\x8a\x01\n" +
+	"\x12AnswerSwapResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
 	"\x04swap\x18\x02 \x01(\v2\x1c.qmtl.control.v1.ContextSwapR\x04swap*e\n" +
 	"\rReleaseReason\x12\x1e\n" +
 	"\x1aRELEASE_REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13RELEASE_REASON_STOP\x10\x01\x12\x1b\n" +
-	"\x17RELEASE_REASON_DIVERGED\x10\x022\xe6\v\n" +
+	"\x17RELEASE_REASON_DIVERGED\x10\x022\xf8\v\n" +
 	"\fQueueService\x12y\n" +
-	"\x0fListQueuesByTag\x12*.qmtl.dagmanager.v1.ListQueuesByTagRequest\x1a+.qmtl.dagmanager.v1.ListQueuesByTagResponse\"\r\xa2\xbb\x18\x06\b\x01\x12\x02\x05\x06\x90\x02\x01\x12o\n" +
-	"\rGetQueueStats\x12(.qmtl.dagmanager.v1.GetQueueStatsRequest\x1a).qmtl.dagmanager.v1.GetQueueStatsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12v\n" +
+	"\x0fListQueuesByTag\x12*.qmtl.dagmanager.v1.ListQueuesByTagRequest\x1a+.qmtl.dagmanager.v1.ListQueuesByTagResponse\"\r\xa2\xbb\x18\x06\b\x01\x12\x02\x05\x06\x90\x02\x01\x12r\n" +
+	"\x0eListQueueStats\x12).qmtl.dagmanager.v1.ListQueueStatsRequest\x1a*.qmtl.dagmanager.v1.ListQueueStatsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12v\n" +
 	"\rAcquireLeases\x12(.qmtl.dagmanager.v1.AcquireLeasesRequest\x1a).qmtl.dagmanager.v1.AcquireLeasesResponse\"\x10\xa2\xbb\x18\t\b\x02\x12\x01\x05\x1a\x02\x02\x04\x90\x02\x02\x12p\n" +
 	"\vRenewLeases\x12&.qmtl.dagmanager.v1.RenewLeasesRequest\x1a'.qmtl.dagmanager.v1.RenewLeasesResponse\"\x10\xa2\xbb\x18\t\b\x02\x12\x01\x05\x1a\x02\x02\x04\x90\x02\x02\x12v\n" +
 	"\rReleaseLeases\x12(.qmtl.dagmanager.v1.ReleaseLeasesRequest\x1a).qmtl.dagmanager.v1.ReleaseLeasesResponse\"\x10\xa2\xbb\x18\t\b\x02\x12\x01\x05\x1a\x02\x02\x04\x90\x02\x02\x12o\n" +
 	"\fPutSnapshots\x12'.qmtl.dagmanager.v1.PutSnapshotsRequest\x1a(.qmtl.dagmanager.v1.PutSnapshotsResponse\"\f\xa2\xbb\x18\x05\b\x02\x1a\x01\x02\x90\x02\x02\x12l\n" +
-	"\fGetSnapshots\x12'.qmtl.dagmanager.v1.GetSnapshotsRequest\x1a(.qmtl.dagmanager.v1.GetSnapshotsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12o\n" +
-	"\rAdvanceReplay\x12(.qmtl.dagmanager.v1.AdvanceReplayRequest\x1a).qmtl.dagmanager.v1.AdvanceReplayResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12g\n" +
-	"\tGetReplay\x12$.qmtl.dagmanager.v1.GetReplayRequest\x1a%.qmtl.dagmanager.v1.GetReplayResponse\"\r\xa2\xbb\x18\x06\b\x01\x12\x02\x05\x06\x90\x02\x01\x12~\n" +
-	"\x12CreateReplayRunner\x12-.qmtl.dagmanager.v1.CreateReplayRunnerRequest\x1a..qmtl.dagmanager.v1.CreateReplayRunnerResponse\"\t\xa2\xbb\x18\x02\b\x02\x90\x02\x02\x12\x81\x01\n" +
-	"\x12DeleteReplayRunner\x12-.qmtl.dagmanager.v1.DeleteReplayRunnerRequest\x1a..qmtl.dagmanager.v1.DeleteReplayRunnerResponse\"\f\xa2\xbb\x18\x05\b\x02\x12\x01\x06\x90\x02\x02\x12l\n" +
-	"\vOpenContext\x12&.qmtl.dagmanager.v1.OpenContextRequest\x1a'.qmtl.dagmanager.v1.OpenContextResponse\"\f\xa2\xbb\x18\x05\x12\x01\x06(\x01\x90\x02\x02\x12]\n" +
-	"\aAckSwap\x12\".qmtl.dagmanager.v1.AckSwapRequest\x1a#.qmtl.dagmanager.v1.AckSwapResponse\"\t\xa2\xbb\x18\x02\b\x02\x90\x02\x02BV\n" +
+	"\fGetSnapshots\x12'.qmtl.dagmanager.v1.GetSnapshotsRequest\x1a(.qmtl.dagmanager.v1.GetSnapshotsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12g\n" +
+	"\tListFeeds\x12$.qmtl.dagmanager.v1.ListFeedsRequest\x1a%.qmtl.dagmanager.v1.ListFeedsResponse\"\r\xa2\xbb\x18\x06\b\x01\x12\x02\x05\x06\x90\x02\x01\x12i\n" +
+	"\vAdvanceFeed\x12&.qmtl.dagmanager.v1.AdvanceFeedRequest\x1a'.qmtl.dagmanager.v1.AdvanceFeedResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12\x81\x01\n" +
+	"\x12CreateReplayRunner\x12-.qmtl.dagmanager.v1.CreateReplayRunnerRequest\x1a..qmtl.dagmanager.v1.CreateReplayRunnerResponse\"\f\xa2\xbb\x18\x05\b\x02\x1a\x01\x02\x90\x02\x02\x12\x86\x01\n" +
+	"\x12DeleteReplayRunner\x12-.qmtl.dagmanager.v1.DeleteReplayRunnerRequest\x1a..qmtl.dagmanager.v1.DeleteReplayRunnerResponse\"\x11\xa2\xbb\x18\n" +
+	"\b\x02\x12\x01\x06\x1a\x01\x02 \x03\x90\x02\x02\x12i\n" +
+	"\n" +
+	"AnswerSwap\x12%.qmtl.dagmanager.v1.AnswerSwapRequest\x1a&.qmtl.dagmanager.v1.AnswerSwapResponse\"\f\xa2\xbb\x18\x05\b\x02\x1a\x01\x02\x90\x02\x02\x12l\n" +
+	"\vOpenContext\x12&.qmtl.dagmanager.v1.OpenContextRequest\x1a'.qmtl.dagmanager.v1.OpenContextResponse\"\f\xa2\xbb\x18\x05\x12\x01\x06(\x01\x90\x02\x02BV\n" +
 	"\x15io.qmtl.dagmanager.v1P\x01Z;github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1;dagmanagerv1b\x06proto3"
 
 var (
@@ -2652,8 +2618,8 @@ var file_qmtl_dagmanager_v1_queue_service_proto_goTypes = []any{
 	(*ListQueuesByTagRequest)(nil),     // 1: qmtl.dagmanager.v1.ListQueuesByTagRequest
 	(*ListQueuesByTagResponse)(nil),    // 2: qmtl.dagmanager.v1.ListQueuesByTagResponse
 	(*QueueStats)(nil),                 // 3: qmtl.dagmanager.v1.QueueStats
-	(*GetQueueStatsRequest)(nil),       // 4: qmtl.dagmanager.v1.GetQueueStatsRequest
-	(*GetQueueStatsResponse)(nil),      // 5: qmtl.dagmanager.v1.GetQueueStatsResponse
+	(*ListQueueStatsRequest)(nil),      // 4: qmtl.dagmanager.v1.ListQueueStatsRequest
+	(*ListQueueStatsResponse)(nil),     // 5: qmtl.dagmanager.v1.ListQueueStatsResponse
 	(*LeaseAsk)(nil),                   // 6: qmtl.dagmanager.v1.LeaseAsk
 	(*AcquireLeasesRequest)(nil),       // 7: qmtl.dagmanager.v1.AcquireLeasesRequest
 	(*NodeLease)(nil),                  // 8: qmtl.dagmanager.v1.NodeLease
@@ -2669,30 +2635,31 @@ var file_qmtl_dagmanager_v1_queue_service_proto_goTypes = []any{
 	(*PutSnapshotsResponse)(nil),       // 18: qmtl.dagmanager.v1.PutSnapshotsResponse
 	(*GetSnapshotsRequest)(nil),        // 19: qmtl.dagmanager.v1.GetSnapshotsRequest
 	(*GetSnapshotsResponse)(nil),       // 20: qmtl.dagmanager.v1.GetSnapshotsResponse
-	(*AdvanceReplayRequest)(nil),       // 21: qmtl.dagmanager.v1.AdvanceReplayRequest
-	(*AdvanceReplayResponse)(nil),      // 22: qmtl.dagmanager.v1.AdvanceReplayResponse
-	(*GetReplayRequest)(nil),           // 23: qmtl.dagmanager.v1.GetReplayRequest
-	(*GetReplayResponse)(nil),          // 24: qmtl.dagmanager.v1.GetReplayResponse
-	(*ReplayRunner)(nil),               // 25: qmtl.dagmanager.v1.ReplayRunner
+	(*FeedScope)(nil),                  // 21: qmtl.dagmanager.v1.FeedScope
+	(*AdvanceFeedRequest)(nil),         // 22: qmtl.dagmanager.v1.AdvanceFeedRequest
+	(*AdvanceFeedResponse)(nil),        // 23: qmtl.dagmanager.v1.AdvanceFeedResponse
+	(*ListFeedsRequest)(nil),           // 24: qmtl.dagmanager.v1.ListFeedsRequest
+	(*ListFeedsResponse)(nil),          // 25: qmtl.dagmanager.v1.ListFeedsResponse
 	(*CreateReplayRunnerRequest)(nil),  // 26: qmtl.dagmanager.v1.CreateReplayRunnerRequest
 	(*CreateReplayRunnerResponse)(nil), // 27: qmtl.dagmanager.v1.CreateReplayRunnerResponse
 	(*DeleteReplayRunnerRequest)(nil),  // 28: qmtl.dagmanager.v1.DeleteReplayRunnerRequest
 	(*DeleteReplayRunnerResponse)(nil), // 29: qmtl.dagmanager.v1.DeleteReplayRunnerResponse
 	(*OpenContextRequest)(nil),         // 30: qmtl.dagmanager.v1.OpenContextRequest
 	(*OpenContextResponse)(nil),        // 31: qmtl.dagmanager.v1.OpenContextResponse
-	(*AckSwapRequest)(nil),             // 32: qmtl.dagmanager.v1.AckSwapRequest
-	(*AckSwapResponse)(nil),            // 33: qmtl.dagmanager.v1.AckSwapResponse
+	(*AnswerSwapRequest)(nil),          // 32: qmtl.dagmanager.v1.AnswerSwapRequest
+	(*AnswerSwapResponse)(nil),         // 33: qmtl.dagmanager.v1.AnswerSwapResponse
 	(*v1.VersionRange)(nil),            // 34: qmtl.type.v1.VersionRange
 	(*v11.TagQuery)(nil),               // 35: qmtl.graph.v1.TagQuery
 	(*v1.ComputeContext)(nil),          // 36: qmtl.type.v1.ComputeContext
 	(*v1.SchemaVersion)(nil),           // 37: qmtl.type.v1.SchemaVersion
 	(*v11.QueueDescriptor)(nil),        // 38: qmtl.graph.v1.QueueDescriptor
-	(*durationpb.Duration)(nil),        // 39: google.protobuf.Duration
-	(*v12.Origin)(nil),                 // 40: qmtl.data.v1.Origin
-	(*v12.FoldState)(nil),              // 41: qmtl.data.v1.FoldState
-	(*timestamppb.Timestamp)(nil),      // 42: google.protobuf.Timestamp
-	(*v13.ContextSwap)(nil),            // 43: qmtl.control.v1.ContextSwap
-	(v13.SwapPhase)(0),                 // 44: qmtl.control.v1.SwapPhase
+	(*v12.FoldState)(nil),              // 39: qmtl.data.v1.FoldState
+	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 41: google.protobuf.Duration
+	(*v12.Origin)(nil),                 // 42: qmtl.data.v1.Origin
+	(*v13.FeedState)(nil),              // 43: qmtl.control.v1.FeedState
+	(*v13.ContextSwap)(nil),            // 44: qmtl.control.v1.ContextSwap
+	(*v13.SwapAnswer)(nil),             // 45: qmtl.control.v1.SwapAnswer
 }
 var file_qmtl_dagmanager_v1_queue_service_proto_depIdxs = []int32{
 	34, // 0: qmtl.dagmanager.v1.ListQueuesByTagRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
@@ -2701,85 +2668,91 @@ var file_qmtl_dagmanager_v1_queue_service_proto_depIdxs = []int32{
 	37, // 3: qmtl.dagmanager.v1.ListQueuesByTagResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
 	38, // 4: qmtl.dagmanager.v1.ListQueuesByTagResponse.queues:type_name -> qmtl.graph.v1.QueueDescriptor
 	38, // 5: qmtl.dagmanager.v1.QueueStats.queue:type_name -> qmtl.graph.v1.QueueDescriptor
-	34, // 6: qmtl.dagmanager.v1.GetQueueStatsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 7: qmtl.dagmanager.v1.GetQueueStatsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	3,  // 8: qmtl.dagmanager.v1.GetQueueStatsResponse.queues:type_name -> qmtl.dagmanager.v1.QueueStats
-	34, // 9: qmtl.dagmanager.v1.AcquireLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	6,  // 10: qmtl.dagmanager.v1.AcquireLeasesRequest.keys:type_name -> qmtl.dagmanager.v1.LeaseAsk
-	39, // 11: qmtl.dagmanager.v1.AcquireLeasesRequest.wait:type_name -> google.protobuf.Duration
-	39, // 12: qmtl.dagmanager.v1.NodeLease.lease:type_name -> google.protobuf.Duration
-	39, // 13: qmtl.dagmanager.v1.NodeLease.margin:type_name -> google.protobuf.Duration
-	39, // 14: qmtl.dagmanager.v1.NodeLease.renew_interval:type_name -> google.protobuf.Duration
-	40, // 15: qmtl.dagmanager.v1.NodeLease.origin:type_name -> qmtl.data.v1.Origin
-	41, // 16: qmtl.dagmanager.v1.NodeLease.checkpoint:type_name -> qmtl.data.v1.FoldState
-	37, // 17: qmtl.dagmanager.v1.AcquireLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	8,  // 18: qmtl.dagmanager.v1.AcquireLeasesResponse.leases:type_name -> qmtl.dagmanager.v1.NodeLease
-	42, // 19: qmtl.dagmanager.v1.AcquireLeasesResponse.server_time:type_name -> google.protobuf.Timestamp
-	34, // 20: qmtl.dagmanager.v1.RenewLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	10, // 21: qmtl.dagmanager.v1.RenewLeasesRequest.leases:type_name -> qmtl.dagmanager.v1.LeaseRef
-	37, // 22: qmtl.dagmanager.v1.RenewLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	12, // 23: qmtl.dagmanager.v1.RenewLeasesResponse.renewals:type_name -> qmtl.dagmanager.v1.LeaseRenewal
-	42, // 24: qmtl.dagmanager.v1.RenewLeasesResponse.server_time:type_name -> google.protobuf.Timestamp
-	34, // 25: qmtl.dagmanager.v1.ReleaseLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	10, // 26: qmtl.dagmanager.v1.ReleaseLeasesRequest.leases:type_name -> qmtl.dagmanager.v1.LeaseRef
-	0,  // 27: qmtl.dagmanager.v1.ReleaseLeasesRequest.reason:type_name -> qmtl.dagmanager.v1.ReleaseReason
-	37, // 28: qmtl.dagmanager.v1.ReleaseLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 29: qmtl.dagmanager.v1.PutSnapshotsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	16, // 30: qmtl.dagmanager.v1.PutSnapshotsRequest.snapshots:type_name -> qmtl.dagmanager.v1.NodeSnapshot
-	37, // 31: qmtl.dagmanager.v1.PutSnapshotsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 32: qmtl.dagmanager.v1.GetSnapshotsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 33: qmtl.dagmanager.v1.GetSnapshotsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	16, // 34: qmtl.dagmanager.v1.GetSnapshotsResponse.snapshots:type_name -> qmtl.dagmanager.v1.NodeSnapshot
-	34, // 35: qmtl.dagmanager.v1.AdvanceReplayRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 36: qmtl.dagmanager.v1.AdvanceReplayResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 37: qmtl.dagmanager.v1.GetReplayRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 38: qmtl.dagmanager.v1.GetReplayResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	25, // 39: qmtl.dagmanager.v1.GetReplayResponse.runners:type_name -> qmtl.dagmanager.v1.ReplayRunner
-	34, // 40: qmtl.dagmanager.v1.CreateReplayRunnerRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	25, // 41: qmtl.dagmanager.v1.CreateReplayRunnerRequest.runner:type_name -> qmtl.dagmanager.v1.ReplayRunner
-	37, // 42: qmtl.dagmanager.v1.CreateReplayRunnerResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	25, // 43: qmtl.dagmanager.v1.CreateReplayRunnerResponse.runner:type_name -> qmtl.dagmanager.v1.ReplayRunner
-	34, // 44: qmtl.dagmanager.v1.DeleteReplayRunnerRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 45: qmtl.dagmanager.v1.DeleteReplayRunnerResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 46: qmtl.dagmanager.v1.OpenContextRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	36, // 47: qmtl.dagmanager.v1.OpenContextRequest.context:type_name -> qmtl.type.v1.ComputeContext
-	37, // 48: qmtl.dagmanager.v1.OpenContextResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	43, // 49: qmtl.dagmanager.v1.OpenContextResponse.swap:type_name -> qmtl.control.v1.ContextSwap
-	34, // 50: qmtl.dagmanager.v1.AckSwapRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	44, // 51: qmtl.dagmanager.v1.AckSwapRequest.phase:type_name -> qmtl.control.v1.SwapPhase
-	37, // 52: qmtl.dagmanager.v1.AckSwapResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	43, // 53: qmtl.dagmanager.v1.AckSwapResponse.swap:type_name -> qmtl.control.v1.ContextSwap
-	1,  // 54: qmtl.dagmanager.v1.QueueService.ListQueuesByTag:input_type -> qmtl.dagmanager.v1.ListQueuesByTagRequest
-	4,  // 55: qmtl.dagmanager.v1.QueueService.GetQueueStats:input_type -> qmtl.dagmanager.v1.GetQueueStatsRequest
-	7,  // 56: qmtl.dagmanager.v1.QueueService.AcquireLeases:input_type -> qmtl.dagmanager.v1.AcquireLeasesRequest
-	11, // 57: qmtl.dagmanager.v1.QueueService.RenewLeases:input_type -> qmtl.dagmanager.v1.RenewLeasesRequest
-	14, // 58: qmtl.dagmanager.v1.QueueService.ReleaseLeases:input_type -> qmtl.dagmanager.v1.ReleaseLeasesRequest
-	17, // 59: qmtl.dagmanager.v1.QueueService.PutSnapshots:input_type -> qmtl.dagmanager.v1.PutSnapshotsRequest
-	19, // 60: qmtl.dagmanager.v1.QueueService.GetSnapshots:input_type -> qmtl.dagmanager.v1.GetSnapshotsRequest
-	21, // 61: qmtl.dagmanager.v1.QueueService.AdvanceReplay:input_type -> qmtl.dagmanager.v1.AdvanceReplayRequest
-	23, // 62: qmtl.dagmanager.v1.QueueService.GetReplay:input_type -> qmtl.dagmanager.v1.GetReplayRequest
-	26, // 63: qmtl.dagmanager.v1.QueueService.CreateReplayRunner:input_type -> qmtl.dagmanager.v1.CreateReplayRunnerRequest
-	28, // 64: qmtl.dagmanager.v1.QueueService.DeleteReplayRunner:input_type -> qmtl.dagmanager.v1.DeleteReplayRunnerRequest
-	30, // 65: qmtl.dagmanager.v1.QueueService.OpenContext:input_type -> qmtl.dagmanager.v1.OpenContextRequest
-	32, // 66: qmtl.dagmanager.v1.QueueService.AckSwap:input_type -> qmtl.dagmanager.v1.AckSwapRequest
-	2,  // 67: qmtl.dagmanager.v1.QueueService.ListQueuesByTag:output_type -> qmtl.dagmanager.v1.ListQueuesByTagResponse
-	5,  // 68: qmtl.dagmanager.v1.QueueService.GetQueueStats:output_type -> qmtl.dagmanager.v1.GetQueueStatsResponse
-	9,  // 69: qmtl.dagmanager.v1.QueueService.AcquireLeases:output_type -> qmtl.dagmanager.v1.AcquireLeasesResponse
-	13, // 70: qmtl.dagmanager.v1.QueueService.RenewLeases:output_type -> qmtl.dagmanager.v1.RenewLeasesResponse
-	15, // 71: qmtl.dagmanager.v1.QueueService.ReleaseLeases:output_type -> qmtl.dagmanager.v1.ReleaseLeasesResponse
-	18, // 72: qmtl.dagmanager.v1.QueueService.PutSnapshots:output_type -> qmtl.dagmanager.v1.PutSnapshotsResponse
-	20, // 73: qmtl.dagmanager.v1.QueueService.GetSnapshots:output_type -> qmtl.dagmanager.v1.GetSnapshotsResponse
-	22, // 74: qmtl.dagmanager.v1.QueueService.AdvanceReplay:output_type -> qmtl.dagmanager.v1.AdvanceReplayResponse
-	24, // 75: qmtl.dagmanager.v1.QueueService.GetReplay:output_type -> qmtl.dagmanager.v1.GetReplayResponse
-	27, // 76: qmtl.dagmanager.v1.QueueService.CreateReplayRunner:output_type -> qmtl.dagmanager.v1.CreateReplayRunnerResponse
-	29, // 77: qmtl.dagmanager.v1.QueueService.DeleteReplayRunner:output_type -> qmtl.dagmanager.v1.DeleteReplayRunnerResponse
-	31, // 78: qmtl.dagmanager.v1.QueueService.OpenContext:output_type -> qmtl.dagmanager.v1.OpenContextResponse
-	33, // 79: qmtl.dagmanager.v1.QueueService.AckSwap:output_type -> qmtl.dagmanager.v1.AckSwapResponse
-	67, // [67:80] is the sub-list for method output_type
-	54, // [54:67] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	39, // 6: qmtl.dagmanager.v1.QueueStats.state:type_name -> qmtl.data.v1.FoldState
+	40, // 7: qmtl.dagmanager.v1.QueueStats.last_bucket_end_time:type_name -> google.protobuf.Timestamp
+	34, // 8: qmtl.dagmanager.v1.ListQueueStatsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	37, // 9: qmtl.dagmanager.v1.ListQueueStatsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	3,  // 10: qmtl.dagmanager.v1.ListQueueStatsResponse.queues:type_name -> qmtl.dagmanager.v1.QueueStats
+	34, // 11: qmtl.dagmanager.v1.AcquireLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	6,  // 12: qmtl.dagmanager.v1.AcquireLeasesRequest.keys:type_name -> qmtl.dagmanager.v1.LeaseAsk
+	41, // 13: qmtl.dagmanager.v1.AcquireLeasesRequest.wait:type_name -> google.protobuf.Duration
+	41, // 14: qmtl.dagmanager.v1.NodeLease.lease:type_name -> google.protobuf.Duration
+	41, // 15: qmtl.dagmanager.v1.NodeLease.margin:type_name -> google.protobuf.Duration
+	41, // 16: qmtl.dagmanager.v1.NodeLease.renew_interval:type_name -> google.protobuf.Duration
+	42, // 17: qmtl.dagmanager.v1.NodeLease.origin:type_name -> qmtl.data.v1.Origin
+	39, // 18: qmtl.dagmanager.v1.NodeLease.checkpoint:type_name -> qmtl.data.v1.FoldState
+	37, // 19: qmtl.dagmanager.v1.AcquireLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	8,  // 20: qmtl.dagmanager.v1.AcquireLeasesResponse.leases:type_name -> qmtl.dagmanager.v1.NodeLease
+	40, // 21: qmtl.dagmanager.v1.AcquireLeasesResponse.server_time:type_name -> google.protobuf.Timestamp
+	34, // 22: qmtl.dagmanager.v1.RenewLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	10, // 23: qmtl.dagmanager.v1.RenewLeasesRequest.leases:type_name -> qmtl.dagmanager.v1.LeaseRef
+	37, // 24: qmtl.dagmanager.v1.RenewLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	12, // 25: qmtl.dagmanager.v1.RenewLeasesResponse.renewals:type_name -> qmtl.dagmanager.v1.LeaseRenewal
+	40, // 26: qmtl.dagmanager.v1.RenewLeasesResponse.server_time:type_name -> google.protobuf.Timestamp
+	34, // 27: qmtl.dagmanager.v1.ReleaseLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	10, // 28: qmtl.dagmanager.v1.ReleaseLeasesRequest.leases:type_name -> qmtl.dagmanager.v1.LeaseRef
+	0,  // 29: qmtl.dagmanager.v1.ReleaseLeasesRequest.reason:type_name -> qmtl.dagmanager.v1.ReleaseReason
+	37, // 30: qmtl.dagmanager.v1.ReleaseLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	34, // 31: qmtl.dagmanager.v1.PutSnapshotsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	16, // 32: qmtl.dagmanager.v1.PutSnapshotsRequest.snapshots:type_name -> qmtl.dagmanager.v1.NodeSnapshot
+	37, // 33: qmtl.dagmanager.v1.PutSnapshotsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	34, // 34: qmtl.dagmanager.v1.GetSnapshotsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	37, // 35: qmtl.dagmanager.v1.GetSnapshotsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	16, // 36: qmtl.dagmanager.v1.GetSnapshotsResponse.snapshots:type_name -> qmtl.dagmanager.v1.NodeSnapshot
+	34, // 37: qmtl.dagmanager.v1.AdvanceFeedRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 38: qmtl.dagmanager.v1.AdvanceFeedRequest.scope:type_name -> qmtl.dagmanager.v1.FeedScope
+	40, // 39: qmtl.dagmanager.v1.AdvanceFeedRequest.until_time:type_name -> google.protobuf.Timestamp
+	37, // 40: qmtl.dagmanager.v1.AdvanceFeedResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	43, // 41: qmtl.dagmanager.v1.AdvanceFeedResponse.feeds:type_name -> qmtl.control.v1.FeedState
+	34, // 42: qmtl.dagmanager.v1.ListFeedsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 43: qmtl.dagmanager.v1.ListFeedsRequest.scope:type_name -> qmtl.dagmanager.v1.FeedScope
+	37, // 44: qmtl.dagmanager.v1.ListFeedsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	43, // 45: qmtl.dagmanager.v1.ListFeedsResponse.feeds:type_name -> qmtl.control.v1.FeedState
+	34, // 46: qmtl.dagmanager.v1.CreateReplayRunnerRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	37, // 47: qmtl.dagmanager.v1.CreateReplayRunnerResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	43, // 48: qmtl.dagmanager.v1.CreateReplayRunnerResponse.feeds:type_name -> qmtl.control.v1.FeedState
+	34, // 49: qmtl.dagmanager.v1.DeleteReplayRunnerRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	37, // 50: qmtl.dagmanager.v1.DeleteReplayRunnerResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	34, // 51: qmtl.dagmanager.v1.OpenContextRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	36, // 52: qmtl.dagmanager.v1.OpenContextRequest.context:type_name -> qmtl.type.v1.ComputeContext
+	41, // 53: qmtl.dagmanager.v1.OpenContextRequest.wait:type_name -> google.protobuf.Duration
+	37, // 54: qmtl.dagmanager.v1.OpenContextResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	44, // 55: qmtl.dagmanager.v1.OpenContextResponse.swap:type_name -> qmtl.control.v1.ContextSwap
+	34, // 56: qmtl.dagmanager.v1.AnswerSwapRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	45, // 57: qmtl.dagmanager.v1.AnswerSwapRequest.answer:type_name -> qmtl.control.v1.SwapAnswer
+	37, // 58: qmtl.dagmanager.v1.AnswerSwapResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	44, // 59: qmtl.dagmanager.v1.AnswerSwapResponse.swap:type_name -> qmtl.control.v1.ContextSwap
+	1,  // 60: qmtl.dagmanager.v1.QueueService.ListQueuesByTag:input_type -> qmtl.dagmanager.v1.ListQueuesByTagRequest
+	4,  // 61: qmtl.dagmanager.v1.QueueService.ListQueueStats:input_type -> qmtl.dagmanager.v1.ListQueueStatsRequest
+	7,  // 62: qmtl.dagmanager.v1.QueueService.AcquireLeases:input_type -> qmtl.dagmanager.v1.AcquireLeasesRequest
+	11, // 63: qmtl.dagmanager.v1.QueueService.RenewLeases:input_type -> qmtl.dagmanager.v1.RenewLeasesRequest
+	14, // 64: qmtl.dagmanager.v1.QueueService.ReleaseLeases:input_type -> qmtl.dagmanager.v1.ReleaseLeasesRequest
+	17, // 65: qmtl.dagmanager.v1.QueueService.PutSnapshots:input_type -> qmtl.dagmanager.v1.PutSnapshotsRequest
+	19, // 66: qmtl.dagmanager.v1.QueueService.GetSnapshots:input_type -> qmtl.dagmanager.v1.GetSnapshotsRequest
+	24, // 67: qmtl.dagmanager.v1.QueueService.ListFeeds:input_type -> qmtl.dagmanager.v1.ListFeedsRequest
+	22, // 68: qmtl.dagmanager.v1.QueueService.AdvanceFeed:input_type -> qmtl.dagmanager.v1.AdvanceFeedRequest
+	26, // 69: qmtl.dagmanager.v1.QueueService.CreateReplayRunner:input_type -> qmtl.dagmanager.v1.CreateReplayRunnerRequest
+	28, // 70: qmtl.dagmanager.v1.QueueService.DeleteReplayRunner:input_type -> qmtl.dagmanager.v1.DeleteReplayRunnerRequest
+	32, // 71: qmtl.dagmanager.v1.QueueService.AnswerSwap:input_type -> qmtl.dagmanager.v1.AnswerSwapRequest
+	30, // 72: qmtl.dagmanager.v1.QueueService.OpenContext:input_type -> qmtl.dagmanager.v1.OpenContextRequest
+	2,  // 73: qmtl.dagmanager.v1.QueueService.ListQueuesByTag:output_type -> qmtl.dagmanager.v1.ListQueuesByTagResponse
+	5,  // 74: qmtl.dagmanager.v1.QueueService.ListQueueStats:output_type -> qmtl.dagmanager.v1.ListQueueStatsResponse
+	9,  // 75: qmtl.dagmanager.v1.QueueService.AcquireLeases:output_type -> qmtl.dagmanager.v1.AcquireLeasesResponse
+	13, // 76: qmtl.dagmanager.v1.QueueService.RenewLeases:output_type -> qmtl.dagmanager.v1.RenewLeasesResponse
+	15, // 77: qmtl.dagmanager.v1.QueueService.ReleaseLeases:output_type -> qmtl.dagmanager.v1.ReleaseLeasesResponse
+	18, // 78: qmtl.dagmanager.v1.QueueService.PutSnapshots:output_type -> qmtl.dagmanager.v1.PutSnapshotsResponse
+	20, // 79: qmtl.dagmanager.v1.QueueService.GetSnapshots:output_type -> qmtl.dagmanager.v1.GetSnapshotsResponse
+	25, // 80: qmtl.dagmanager.v1.QueueService.ListFeeds:output_type -> qmtl.dagmanager.v1.ListFeedsResponse
+	23, // 81: qmtl.dagmanager.v1.QueueService.AdvanceFeed:output_type -> qmtl.dagmanager.v1.AdvanceFeedResponse
+	27, // 82: qmtl.dagmanager.v1.QueueService.CreateReplayRunner:output_type -> qmtl.dagmanager.v1.CreateReplayRunnerResponse
+	29, // 83: qmtl.dagmanager.v1.QueueService.DeleteReplayRunner:output_type -> qmtl.dagmanager.v1.DeleteReplayRunnerResponse
+	33, // 84: qmtl.dagmanager.v1.QueueService.AnswerSwap:output_type -> qmtl.dagmanager.v1.AnswerSwapResponse
+	31, // 85: qmtl.dagmanager.v1.QueueService.OpenContext:output_type -> qmtl.dagmanager.v1.OpenContextResponse
+	73, // [73:86] is the sub-list for method output_type
+	60, // [60:73] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_dagmanager_v1_queue_service_proto_init() }
@@ -2787,8 +2760,14 @@ func file_qmtl_dagmanager_v1_queue_service_proto_init() {
 	if File_qmtl_dagmanager_v1_queue_service_proto != nil {
 		return
 	}
-	file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[21].OneofWrappers = []any{}
-	file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[23].OneofWrappers = []any{}
+	file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[20].OneofWrappers = []any{
+		(*FeedScope_Source)(nil),
+		(*FeedScope_WorldId)(nil),
+	}
+	file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[21].OneofWrappers = []any{
+		(*AdvanceFeedRequest_UntilTime)(nil),
+		(*AdvanceFeedRequest_ToEnd)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

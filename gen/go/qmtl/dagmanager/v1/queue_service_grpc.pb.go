@@ -20,30 +20,47 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	QueueService_ListQueuesByTag_FullMethodName    = "/qmtl.dagmanager.v1.QueueService/ListQueuesByTag"
-	QueueService_GetQueueStats_FullMethodName      = "/qmtl.dagmanager.v1.QueueService/GetQueueStats"
+	QueueService_ListQueueStats_FullMethodName     = "/qmtl.dagmanager.v1.QueueService/ListQueueStats"
 	QueueService_AcquireLeases_FullMethodName      = "/qmtl.dagmanager.v1.QueueService/AcquireLeases"
 	QueueService_RenewLeases_FullMethodName        = "/qmtl.dagmanager.v1.QueueService/RenewLeases"
 	QueueService_ReleaseLeases_FullMethodName      = "/qmtl.dagmanager.v1.QueueService/ReleaseLeases"
 	QueueService_PutSnapshots_FullMethodName       = "/qmtl.dagmanager.v1.QueueService/PutSnapshots"
 	QueueService_GetSnapshots_FullMethodName       = "/qmtl.dagmanager.v1.QueueService/GetSnapshots"
-	QueueService_AdvanceReplay_FullMethodName      = "/qmtl.dagmanager.v1.QueueService/AdvanceReplay"
-	QueueService_GetReplay_FullMethodName          = "/qmtl.dagmanager.v1.QueueService/GetReplay"
+	QueueService_ListFeeds_FullMethodName          = "/qmtl.dagmanager.v1.QueueService/ListFeeds"
+	QueueService_AdvanceFeed_FullMethodName        = "/qmtl.dagmanager.v1.QueueService/AdvanceFeed"
 	QueueService_CreateReplayRunner_FullMethodName = "/qmtl.dagmanager.v1.QueueService/CreateReplayRunner"
 	QueueService_DeleteReplayRunner_FullMethodName = "/qmtl.dagmanager.v1.QueueService/DeleteReplayRunner"
+	QueueService_AnswerSwap_FullMethodName         = "/qmtl.dagmanager.v1.QueueService/AnswerSwap"
 	QueueService_OpenContext_FullMethodName        = "/qmtl.dagmanager.v1.QueueService/OpenContext"
-	QueueService_AckSwap_FullMethodName            = "/qmtl.dagmanager.v1.QueueService/AckSwap"
 )
 
 // QueueServiceClient is the client API for QueueService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Who computes what. Called by the Gateway for SDKs.
+// Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+// and passes its claims on in the signed principal.
+//
+// | method             | role                                        | ticket              |
+// | ------------------ | ------------------------------------------- | ------------------- |
+// | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+// | ListQueueStats     | viewer                                      | –                   |
+// | AcquireLeases      | researcher; adapter                         | compute or feed     |
+// | RenewLeases        | researcher; adapter                         | compute or feed     |
+// | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+// | PutSnapshots       | researcher                                  | compute             |
+// | GetSnapshots       | viewer                                      | –                   |
+// | ListFeeds          | viewer; adapter, gateway                    | –                   |
+// | AdvanceFeed        | operator                                    | –                   |
+// | CreateReplayRunner | researcher                                  | compute             |
+// | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+// | AnswerSwap         | researcher                                  | compute             |
+// | OpenContext        | gateway (internal)                          | –                   |
 type QueueServiceClient interface {
-	// Queues by tag. Safe to retry.
+	// Queues by tag.
 	ListQueuesByTag(ctx context.Context, in *ListQueuesByTagRequest, opts ...grpc.CallOption) (*ListQueuesByTagResponse, error)
-	// Figures. Safe to retry.
-	GetQueueStats(ctx context.Context, in *GetQueueStatsRequest, opts ...grpc.CallOption) (*GetQueueStatsResponse, error)
+	// Figures of queues.
+	ListQueueStats(ctx context.Context, in *ListQueueStatsRequest, opts ...grpc.CallOption) (*ListQueueStatsResponse, error)
 	// Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
 	// TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
 	AcquireLeases(ctx context.Context, in *AcquireLeasesRequest, opts ...grpc.CallOption) (*AcquireLeasesResponse, error)
@@ -55,18 +72,19 @@ type QueueServiceClient interface {
 	PutSnapshots(ctx context.Context, in *PutSnapshotsRequest, opts ...grpc.CallOption) (*PutSnapshotsResponse, error)
 	// Snapshots.
 	GetSnapshots(ctx context.Context, in *GetSnapshotsRequest, opts ...grpc.CallOption) (*GetSnapshotsResponse, error)
-	// Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry.
-	AdvanceReplay(ctx context.Context, in *AdvanceReplayRequest, opts ...grpc.CallOption) (*AdvanceReplayResponse, error)
-	// Where a feed stands. Safe to retry.
-	GetReplay(ctx context.Context, in *GetReplayRequest, opts ...grpc.CallOption) (*GetReplayResponse, error)
-	// Enters a runner. Safe to retry.
+	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	ListFeeds(ctx context.Context, in *ListFeedsRequest, opts ...grpc.CallOption) (*ListFeedsResponse, error)
+	// Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	AdvanceFeed(ctx context.Context, in *AdvanceFeedRequest, opts ...grpc.CallOption) (*AdvanceFeedResponse, error)
+	// Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
+	// SOURCE_NOT_FOUND.
 	CreateReplayRunner(ctx context.Context, in *CreateReplayRunnerRequest, opts ...grpc.CallOption) (*CreateReplayRunnerResponse, error)
-	// Takes a runner out. Safe to retry.
+	// Takes a runner out.
 	DeleteReplayRunner(ctx context.Context, in *DeleteReplayRunnerRequest, opts ...grpc.CallOption) (*DeleteReplayRunnerResponse, error)
-	// Opens a context; idempotent per strategy and context. Called by the Gateway before an Apply. Safe to retry.
+	// A runner's answer to a phase of a swap.
+	AnswerSwap(ctx context.Context, in *AnswerSwapRequest, opts ...grpc.CallOption) (*AnswerSwapResponse, error)
+	// Opens a context; once per strategy and context. Called by the gateway before an Apply.
 	OpenContext(ctx context.Context, in *OpenContextRequest, opts ...grpc.CallOption) (*OpenContextResponse, error)
-	// A runner's answer. Safe to retry.
-	AckSwap(ctx context.Context, in *AckSwapRequest, opts ...grpc.CallOption) (*AckSwapResponse, error)
 }
 
 type queueServiceClient struct {
@@ -87,10 +105,10 @@ func (c *queueServiceClient) ListQueuesByTag(ctx context.Context, in *ListQueues
 	return out, nil
 }
 
-func (c *queueServiceClient) GetQueueStats(ctx context.Context, in *GetQueueStatsRequest, opts ...grpc.CallOption) (*GetQueueStatsResponse, error) {
+func (c *queueServiceClient) ListQueueStats(ctx context.Context, in *ListQueueStatsRequest, opts ...grpc.CallOption) (*ListQueueStatsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetQueueStatsResponse)
-	err := c.cc.Invoke(ctx, QueueService_GetQueueStats_FullMethodName, in, out, cOpts...)
+	out := new(ListQueueStatsResponse)
+	err := c.cc.Invoke(ctx, QueueService_ListQueueStats_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -147,20 +165,20 @@ func (c *queueServiceClient) GetSnapshots(ctx context.Context, in *GetSnapshotsR
 	return out, nil
 }
 
-func (c *queueServiceClient) AdvanceReplay(ctx context.Context, in *AdvanceReplayRequest, opts ...grpc.CallOption) (*AdvanceReplayResponse, error) {
+func (c *queueServiceClient) ListFeeds(ctx context.Context, in *ListFeedsRequest, opts ...grpc.CallOption) (*ListFeedsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(AdvanceReplayResponse)
-	err := c.cc.Invoke(ctx, QueueService_AdvanceReplay_FullMethodName, in, out, cOpts...)
+	out := new(ListFeedsResponse)
+	err := c.cc.Invoke(ctx, QueueService_ListFeeds_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-func (c *queueServiceClient) GetReplay(ctx context.Context, in *GetReplayRequest, opts ...grpc.CallOption) (*GetReplayResponse, error) {
+func (c *queueServiceClient) AdvanceFeed(ctx context.Context, in *AdvanceFeedRequest, opts ...grpc.CallOption) (*AdvanceFeedResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetReplayResponse)
-	err := c.cc.Invoke(ctx, QueueService_GetReplay_FullMethodName, in, out, cOpts...)
+	out := new(AdvanceFeedResponse)
+	err := c.cc.Invoke(ctx, QueueService_AdvanceFeed_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +205,16 @@ func (c *queueServiceClient) DeleteReplayRunner(ctx context.Context, in *DeleteR
 	return out, nil
 }
 
+func (c *queueServiceClient) AnswerSwap(ctx context.Context, in *AnswerSwapRequest, opts ...grpc.CallOption) (*AnswerSwapResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AnswerSwapResponse)
+	err := c.cc.Invoke(ctx, QueueService_AnswerSwap_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *queueServiceClient) OpenContext(ctx context.Context, in *OpenContextRequest, opts ...grpc.CallOption) (*OpenContextResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(OpenContextResponse)
@@ -197,26 +225,33 @@ func (c *queueServiceClient) OpenContext(ctx context.Context, in *OpenContextReq
 	return out, nil
 }
 
-func (c *queueServiceClient) AckSwap(ctx context.Context, in *AckSwapRequest, opts ...grpc.CallOption) (*AckSwapResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(AckSwapResponse)
-	err := c.cc.Invoke(ctx, QueueService_AckSwap_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // QueueServiceServer is the server API for QueueService service.
 // All implementations must embed UnimplementedQueueServiceServer
 // for forward compatibility.
 //
-// Who computes what. Called by the Gateway for SDKs.
+// Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+// and passes its claims on in the signed principal.
+//
+// | method             | role                                        | ticket              |
+// | ------------------ | ------------------------------------------- | ------------------- |
+// | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+// | ListQueueStats     | viewer                                      | –                   |
+// | AcquireLeases      | researcher; adapter                         | compute or feed     |
+// | RenewLeases        | researcher; adapter                         | compute or feed     |
+// | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+// | PutSnapshots       | researcher                                  | compute             |
+// | GetSnapshots       | viewer                                      | –                   |
+// | ListFeeds          | viewer; adapter, gateway                    | –                   |
+// | AdvanceFeed        | operator                                    | –                   |
+// | CreateReplayRunner | researcher                                  | compute             |
+// | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+// | AnswerSwap         | researcher                                  | compute             |
+// | OpenContext        | gateway (internal)                          | –                   |
 type QueueServiceServer interface {
-	// Queues by tag. Safe to retry.
+	// Queues by tag.
 	ListQueuesByTag(context.Context, *ListQueuesByTagRequest) (*ListQueuesByTagResponse, error)
-	// Figures. Safe to retry.
-	GetQueueStats(context.Context, *GetQueueStatsRequest) (*GetQueueStatsResponse, error)
+	// Figures of queues.
+	ListQueueStats(context.Context, *ListQueueStatsRequest) (*ListQueueStatsResponse, error)
 	// Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
 	// TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
 	AcquireLeases(context.Context, *AcquireLeasesRequest) (*AcquireLeasesResponse, error)
@@ -228,18 +263,19 @@ type QueueServiceServer interface {
 	PutSnapshots(context.Context, *PutSnapshotsRequest) (*PutSnapshotsResponse, error)
 	// Snapshots.
 	GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error)
-	// Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry.
-	AdvanceReplay(context.Context, *AdvanceReplayRequest) (*AdvanceReplayResponse, error)
-	// Where a feed stands. Safe to retry.
-	GetReplay(context.Context, *GetReplayRequest) (*GetReplayResponse, error)
-	// Enters a runner. Safe to retry.
+	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	ListFeeds(context.Context, *ListFeedsRequest) (*ListFeedsResponse, error)
+	// Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
+	AdvanceFeed(context.Context, *AdvanceFeedRequest) (*AdvanceFeedResponse, error)
+	// Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
+	// SOURCE_NOT_FOUND.
 	CreateReplayRunner(context.Context, *CreateReplayRunnerRequest) (*CreateReplayRunnerResponse, error)
-	// Takes a runner out. Safe to retry.
+	// Takes a runner out.
 	DeleteReplayRunner(context.Context, *DeleteReplayRunnerRequest) (*DeleteReplayRunnerResponse, error)
-	// Opens a context; idempotent per strategy and context. Called by the Gateway before an Apply. Safe to retry.
+	// A runner's answer to a phase of a swap.
+	AnswerSwap(context.Context, *AnswerSwapRequest) (*AnswerSwapResponse, error)
+	// Opens a context; once per strategy and context. Called by the gateway before an Apply.
 	OpenContext(context.Context, *OpenContextRequest) (*OpenContextResponse, error)
-	// A runner's answer. Safe to retry.
-	AckSwap(context.Context, *AckSwapRequest) (*AckSwapResponse, error)
 	mustEmbedUnimplementedQueueServiceServer()
 }
 
@@ -253,8 +289,8 @@ type UnimplementedQueueServiceServer struct{}
 func (UnimplementedQueueServiceServer) ListQueuesByTag(context.Context, *ListQueuesByTagRequest) (*ListQueuesByTagResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListQueuesByTag not implemented")
 }
-func (UnimplementedQueueServiceServer) GetQueueStats(context.Context, *GetQueueStatsRequest) (*GetQueueStatsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetQueueStats not implemented")
+func (UnimplementedQueueServiceServer) ListQueueStats(context.Context, *ListQueueStatsRequest) (*ListQueueStatsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListQueueStats not implemented")
 }
 func (UnimplementedQueueServiceServer) AcquireLeases(context.Context, *AcquireLeasesRequest) (*AcquireLeasesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AcquireLeases not implemented")
@@ -271,11 +307,11 @@ func (UnimplementedQueueServiceServer) PutSnapshots(context.Context, *PutSnapsho
 func (UnimplementedQueueServiceServer) GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetSnapshots not implemented")
 }
-func (UnimplementedQueueServiceServer) AdvanceReplay(context.Context, *AdvanceReplayRequest) (*AdvanceReplayResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method AdvanceReplay not implemented")
+func (UnimplementedQueueServiceServer) ListFeeds(context.Context, *ListFeedsRequest) (*ListFeedsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListFeeds not implemented")
 }
-func (UnimplementedQueueServiceServer) GetReplay(context.Context, *GetReplayRequest) (*GetReplayResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetReplay not implemented")
+func (UnimplementedQueueServiceServer) AdvanceFeed(context.Context, *AdvanceFeedRequest) (*AdvanceFeedResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AdvanceFeed not implemented")
 }
 func (UnimplementedQueueServiceServer) CreateReplayRunner(context.Context, *CreateReplayRunnerRequest) (*CreateReplayRunnerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateReplayRunner not implemented")
@@ -283,11 +319,11 @@ func (UnimplementedQueueServiceServer) CreateReplayRunner(context.Context, *Crea
 func (UnimplementedQueueServiceServer) DeleteReplayRunner(context.Context, *DeleteReplayRunnerRequest) (*DeleteReplayRunnerResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteReplayRunner not implemented")
 }
+func (UnimplementedQueueServiceServer) AnswerSwap(context.Context, *AnswerSwapRequest) (*AnswerSwapResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AnswerSwap not implemented")
+}
 func (UnimplementedQueueServiceServer) OpenContext(context.Context, *OpenContextRequest) (*OpenContextResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method OpenContext not implemented")
-}
-func (UnimplementedQueueServiceServer) AckSwap(context.Context, *AckSwapRequest) (*AckSwapResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method AckSwap not implemented")
 }
 func (UnimplementedQueueServiceServer) mustEmbedUnimplementedQueueServiceServer() {}
 func (UnimplementedQueueServiceServer) testEmbeddedByValue()                      {}
@@ -328,20 +364,20 @@ func _QueueService_ListQueuesByTag_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
-func _QueueService_GetQueueStats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetQueueStatsRequest)
+func _QueueService_ListQueueStats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListQueueStatsRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(QueueServiceServer).GetQueueStats(ctx, in)
+		return srv.(QueueServiceServer).ListQueueStats(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: QueueService_GetQueueStats_FullMethodName,
+		FullMethod: QueueService_ListQueueStats_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(QueueServiceServer).GetQueueStats(ctx, req.(*GetQueueStatsRequest))
+		return srv.(QueueServiceServer).ListQueueStats(ctx, req.(*ListQueueStatsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -436,38 +472,38 @@ func _QueueService_GetSnapshots_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
-func _QueueService_AdvanceReplay_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(AdvanceReplayRequest)
+func _QueueService_ListFeeds_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListFeedsRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(QueueServiceServer).AdvanceReplay(ctx, in)
+		return srv.(QueueServiceServer).ListFeeds(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: QueueService_AdvanceReplay_FullMethodName,
+		FullMethod: QueueService_ListFeeds_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(QueueServiceServer).AdvanceReplay(ctx, req.(*AdvanceReplayRequest))
+		return srv.(QueueServiceServer).ListFeeds(ctx, req.(*ListFeedsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
 
-func _QueueService_GetReplay_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetReplayRequest)
+func _QueueService_AdvanceFeed_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AdvanceFeedRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(QueueServiceServer).GetReplay(ctx, in)
+		return srv.(QueueServiceServer).AdvanceFeed(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: QueueService_GetReplay_FullMethodName,
+		FullMethod: QueueService_AdvanceFeed_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(QueueServiceServer).GetReplay(ctx, req.(*GetReplayRequest))
+		return srv.(QueueServiceServer).AdvanceFeed(ctx, req.(*AdvanceFeedRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -508,6 +544,24 @@ func _QueueService_DeleteReplayRunner_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueueService_AnswerSwap_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AnswerSwapRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueueServiceServer).AnswerSwap(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueueService_AnswerSwap_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueueServiceServer).AnswerSwap(ctx, req.(*AnswerSwapRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _QueueService_OpenContext_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(OpenContextRequest)
 	if err := dec(in); err != nil {
@@ -526,24 +580,6 @@ func _QueueService_OpenContext_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
-func _QueueService_AckSwap_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(AckSwapRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(QueueServiceServer).AckSwap(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: QueueService_AckSwap_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(QueueServiceServer).AckSwap(ctx, req.(*AckSwapRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 // QueueService_ServiceDesc is the grpc.ServiceDesc for QueueService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -556,8 +592,8 @@ var QueueService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _QueueService_ListQueuesByTag_Handler,
 		},
 		{
-			MethodName: "GetQueueStats",
-			Handler:    _QueueService_GetQueueStats_Handler,
+			MethodName: "ListQueueStats",
+			Handler:    _QueueService_ListQueueStats_Handler,
 		},
 		{
 			MethodName: "AcquireLeases",
@@ -580,12 +616,12 @@ var QueueService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _QueueService_GetSnapshots_Handler,
 		},
 		{
-			MethodName: "AdvanceReplay",
-			Handler:    _QueueService_AdvanceReplay_Handler,
+			MethodName: "ListFeeds",
+			Handler:    _QueueService_ListFeeds_Handler,
 		},
 		{
-			MethodName: "GetReplay",
-			Handler:    _QueueService_GetReplay_Handler,
+			MethodName: "AdvanceFeed",
+			Handler:    _QueueService_AdvanceFeed_Handler,
 		},
 		{
 			MethodName: "CreateReplayRunner",
@@ -596,12 +632,12 @@ var QueueService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _QueueService_DeleteReplayRunner_Handler,
 		},
 		{
-			MethodName: "OpenContext",
-			Handler:    _QueueService_OpenContext_Handler,
+			MethodName: "AnswerSwap",
+			Handler:    _QueueService_AnswerSwap_Handler,
 		},
 		{
-			MethodName: "AckSwap",
-			Handler:    _QueueService_AckSwap_Handler,
+			MethodName: "OpenContext",
+			Handler:    _QueueService_OpenContext_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -13,7 +13,6 @@ import (
 	v1 "github.com/qmtl/qmtl/gen/go/qmtl/type/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
-	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -26,10 +25,74 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// One target node of a strategy. At most one per instrument.
+type TargetDeclaration struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Node, part of the graph.
+	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
+	// Instrument it is for.
+	Instrument string `protobuf:"bytes,2,opt,name=instrument,proto3" json:"instrument,omitempty"`
+	// The most a target of it may be, as a share of capital, without sign.
+	MaxWeight     float64 `protobuf:"fixed64,3,opt,name=max_weight,json=maxWeight,proto3" json:"max_weight,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetDeclaration) Reset() {
+	*x = TargetDeclaration{}
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetDeclaration) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetDeclaration) ProtoMessage() {}
+
+func (x *TargetDeclaration) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetDeclaration.ProtoReflect.Descriptor instead.
+func (*TargetDeclaration) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *TargetDeclaration) GetNodeId() string {
+	if x != nil {
+		return x.NodeId
+	}
+	return ""
+}
+
+func (x *TargetDeclaration) GetInstrument() string {
+	if x != nil {
+		return x.Instrument
+	}
+	return ""
+}
+
+func (x *TargetDeclaration) GetMaxWeight() float64 {
+	if x != nil {
+		return x.MaxWeight
+	}
+	return 0
+}
+
 // Hands a strategy in.
 type SubmitStrategyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED.
 	RequestId string `protobuf:"bytes,2,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
@@ -39,11 +102,11 @@ type SubmitStrategyRequest struct {
 	Graph *v11.StrategyGraph `protobuf:"bytes,4,opt,name=graph,proto3" json:"graph,omitempty"`
 	// Worlds it shall run in; each gets its own compute context. Empty: registered only.
 	WorldIds []string `protobuf:"bytes,5,rep,name=world_ids,json=worldIds,proto3" json:"world_ids,omitempty"`
-	// Data snapshot a backtest or dryrun may see; as_of or dataset_fingerprint must be there.
-	AsOf string `protobuf:"bytes,6,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
-	// Hash naming that snapshot.
-	DatasetFingerprint string `protobuf:"bytes,7,opt,name=dataset_fingerprint,json=datasetFingerprint,proto3" json:"dataset_fingerprint,omitempty"`
-	// Version label of the strategy; default "v1".
+	// Data each source of the graph is pinned to: one entry per source, no other. A graph without sources has none.
+	Pins []*v1.SourcePin `protobuf:"bytes,6,rep,name=pins,proto3" json:"pins,omitempty"`
+	// Knowledge time or snapshot name that pins every source at once, instead of `pins`. Opaque.
+	AsOf string `protobuf:"bytes,7,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
+	// Version label of the strategy; empty: "v1".
 	StrategyVersion string `protobuf:"bytes,8,opt,name=strategy_version,json=strategyVersion,proto3" json:"strategy_version,omitempty"`
 	// Free notes, at most 16 KiB.
 	Metadata map[string]string `protobuf:"bytes,9,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
@@ -51,19 +114,15 @@ type SubmitStrategyRequest struct {
 	ValidateOnly bool `protobuf:"varint,10,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	// Returns of the strategy's own backtest of the declared history.
 	Backtest *v1.ReturnSeries `protobuf:"bytes,11,opt,name=backtest,proto3" json:"backtest,omitempty"`
-	// What the target node declares: the most a target may be, as a share of capital.
-	MaxTarget float64 `protobuf:"fixed64,12,opt,name=max_target,json=maxTarget,proto3" json:"max_target,omitempty"`
-	// Id of the target node, empty for strategies without one.
-	TargetNodeId string `protobuf:"bytes,13,opt,name=target_node_id,json=targetNodeId,proto3" json:"target_node_id,omitempty"`
-	// Instrument of the target node.
-	Instrument    string `protobuf:"bytes,14,opt,name=instrument,proto3" json:"instrument,omitempty"`
+	// Its targets; empty for a strategy that only computes.
+	Targets       []*TargetDeclaration `protobuf:"bytes,12,rep,name=targets,proto3" json:"targets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SubmitStrategyRequest) Reset() {
 	*x = SubmitStrategyRequest{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[0]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -75,7 +134,7 @@ func (x *SubmitStrategyRequest) String() string {
 func (*SubmitStrategyRequest) ProtoMessage() {}
 
 func (x *SubmitStrategyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[0]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -88,7 +147,7 @@ func (x *SubmitStrategyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitStrategyRequest.ProtoReflect.Descriptor instead.
 func (*SubmitStrategyRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{0}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *SubmitStrategyRequest) GetSchemaVersion() *v1.VersionRange {
@@ -126,16 +185,16 @@ func (x *SubmitStrategyRequest) GetWorldIds() []string {
 	return nil
 }
 
+func (x *SubmitStrategyRequest) GetPins() []*v1.SourcePin {
+	if x != nil {
+		return x.Pins
+	}
+	return nil
+}
+
 func (x *SubmitStrategyRequest) GetAsOf() string {
 	if x != nil {
 		return x.AsOf
-	}
-	return ""
-}
-
-func (x *SubmitStrategyRequest) GetDatasetFingerprint() string {
-	if x != nil {
-		return x.DatasetFingerprint
 	}
 	return ""
 }
@@ -168,243 +227,20 @@ func (x *SubmitStrategyRequest) GetBacktest() *v1.ReturnSeries {
 	return nil
 }
 
-func (x *SubmitStrategyRequest) GetMaxTarget() float64 {
+func (x *SubmitStrategyRequest) GetTargets() []*TargetDeclaration {
 	if x != nil {
-		return x.MaxTarget
-	}
-	return 0
-}
-
-func (x *SubmitStrategyRequest) GetTargetNodeId() string {
-	if x != nil {
-		return x.TargetNodeId
-	}
-	return ""
-}
-
-func (x *SubmitStrategyRequest) GetInstrument() string {
-	if x != nil {
-		return x.Instrument
-	}
-	return ""
-}
-
-// One node of a submission and the queue it was given.
-type NodeAssignment struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Node.
-	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	// World; empty for source nodes.
-	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Its queue.
-	Queue *v11.QueueDescriptor `protobuf:"bytes,3,opt,name=queue,proto3" json:"queue,omitempty"`
-	// True: the node was in the global graph before.
-	Reused        bool `protobuf:"varint,4,opt,name=reused,proto3" json:"reused,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *NodeAssignment) Reset() {
-	*x = NodeAssignment{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *NodeAssignment) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*NodeAssignment) ProtoMessage() {}
-
-func (x *NodeAssignment) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use NodeAssignment.ProtoReflect.Descriptor instead.
-func (*NodeAssignment) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *NodeAssignment) GetNodeId() string {
-	if x != nil {
-		return x.NodeId
-	}
-	return ""
-}
-
-func (x *NodeAssignment) GetWorldId() string {
-	if x != nil {
-		return x.WorldId
-	}
-	return ""
-}
-
-func (x *NodeAssignment) GetQueue() *v11.QueueDescriptor {
-	if x != nil {
-		return x.Queue
+		return x.Targets
 	}
 	return nil
 }
 
-func (x *NodeAssignment) GetReused() bool {
-	if x != nil {
-		return x.Reused
-	}
-	return false
-}
-
-// Where a submission stands.
-type Submission struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id of the submission.
-	SubmissionId string `protobuf:"bytes,1,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
-	// Same graph and name, same id.
-	StrategyId string `protobuf:"bytes,2,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// queued, processing, completed, failed.
-	State string `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	// Why it is not completed, for people.
-	StateReason string `protobuf:"bytes,4,opt,name=state_reason,json=stateReason,proto3" json:"state_reason,omitempty"`
-	// Queues, one per node and world.
-	Assignments []*NodeAssignment `protobuf:"bytes,5,rep,name=assignments,proto3" json:"assignments,omitempty"`
-	// Nodes that were new to the global graph.
-	NewNodes uint32 `protobuf:"varint,6,opt,name=new_nodes,json=newNodes,proto3" json:"new_nodes,omitempty"`
-	// Nodes that were there.
-	ReusedNodes uint32 `protobuf:"varint,7,opt,name=reused_nodes,json=reusedNodes,proto3" json:"reused_nodes,omitempty"`
-	// Version sentinel.
-	SentinelId string `protobuf:"bytes,8,opt,name=sentinel_id,json=sentinelId,proto3" json:"sentinel_id,omitempty"`
-	// Context per world.
-	Contexts []*v1.ComputeContext `protobuf:"bytes,9,rep,name=contexts,proto3" json:"contexts,omitempty"`
-	// When it was accepted.
-	CreateTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// Diff attempts so far.
-	Attempts      uint32 `protobuf:"varint,11,opt,name=attempts,proto3" json:"attempts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Submission) Reset() {
-	*x = Submission{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Submission) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Submission) ProtoMessage() {}
-
-func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Submission.ProtoReflect.Descriptor instead.
-func (*Submission) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *Submission) GetSubmissionId() string {
-	if x != nil {
-		return x.SubmissionId
-	}
-	return ""
-}
-
-func (x *Submission) GetStrategyId() string {
-	if x != nil {
-		return x.StrategyId
-	}
-	return ""
-}
-
-func (x *Submission) GetState() string {
-	if x != nil {
-		return x.State
-	}
-	return ""
-}
-
-func (x *Submission) GetStateReason() string {
-	if x != nil {
-		return x.StateReason
-	}
-	return ""
-}
-
-func (x *Submission) GetAssignments() []*NodeAssignment {
-	if x != nil {
-		return x.Assignments
-	}
-	return nil
-}
-
-func (x *Submission) GetNewNodes() uint32 {
-	if x != nil {
-		return x.NewNodes
-	}
-	return 0
-}
-
-func (x *Submission) GetReusedNodes() uint32 {
-	if x != nil {
-		return x.ReusedNodes
-	}
-	return 0
-}
-
-func (x *Submission) GetSentinelId() string {
-	if x != nil {
-		return x.SentinelId
-	}
-	return ""
-}
-
-func (x *Submission) GetContexts() []*v1.ComputeContext {
-	if x != nil {
-		return x.Contexts
-	}
-	return nil
-}
-
-func (x *Submission) GetCreateTime() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CreateTime
-	}
-	return nil
-}
-
-func (x *Submission) GetAttempts() uint32 {
-	if x != nil {
-		return x.Attempts
-	}
-	return 0
-}
-
-// Answer to SubmitStrategy; the submission is durable.
+// The submission is durable.
 type SubmitStrategyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The submission.
-	Submission *Submission `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`
+	Submission *v11.Submission `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`
 	// True: the same graph was handed in to the same worlds before.
 	Duplicate     bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -413,7 +249,7 @@ type SubmitStrategyResponse struct {
 
 func (x *SubmitStrategyResponse) Reset() {
 	*x = SubmitStrategyResponse{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[3]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -425,7 +261,7 @@ func (x *SubmitStrategyResponse) String() string {
 func (*SubmitStrategyResponse) ProtoMessage() {}
 
 func (x *SubmitStrategyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[3]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -438,7 +274,7 @@ func (x *SubmitStrategyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitStrategyResponse.ProtoReflect.Descriptor instead.
 func (*SubmitStrategyResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{3}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SubmitStrategyResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -448,7 +284,7 @@ func (x *SubmitStrategyResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *SubmitStrategyResponse) GetSubmission() *Submission {
+func (x *SubmitStrategyResponse) GetSubmission() *v11.Submission {
 	if x != nil {
 		return x.Submission
 	}
@@ -465,9 +301,9 @@ func (x *SubmitStrategyResponse) GetDuplicate() bool {
 // Asks for one submission.
 type GetSubmissionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Id of the submission.
+	// Submission.
 	SubmissionId  string `protobuf:"bytes,2,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -475,7 +311,7 @@ type GetSubmissionRequest struct {
 
 func (x *GetSubmissionRequest) Reset() {
 	*x = GetSubmissionRequest{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[4]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -487,7 +323,7 @@ func (x *GetSubmissionRequest) String() string {
 func (*GetSubmissionRequest) ProtoMessage() {}
 
 func (x *GetSubmissionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[4]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -500,7 +336,7 @@ func (x *GetSubmissionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubmissionRequest.ProtoReflect.Descriptor instead.
 func (*GetSubmissionRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{4}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *GetSubmissionRequest) GetSchemaVersion() *v1.VersionRange {
@@ -520,17 +356,17 @@ func (x *GetSubmissionRequest) GetSubmissionId() string {
 // One submission.
 type GetSubmissionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The submission.
-	Submission    *Submission `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`
+	Submission    *v11.Submission `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetSubmissionResponse) Reset() {
 	*x = GetSubmissionResponse{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[5]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -542,7 +378,7 @@ func (x *GetSubmissionResponse) String() string {
 func (*GetSubmissionResponse) ProtoMessage() {}
 
 func (x *GetSubmissionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[5]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -555,7 +391,7 @@ func (x *GetSubmissionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubmissionResponse.ProtoReflect.Descriptor instead.
 func (*GetSubmissionResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{5}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *GetSubmissionResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -565,19 +401,19 @@ func (x *GetSubmissionResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *GetSubmissionResponse) GetSubmission() *Submission {
+func (x *GetSubmissionResponse) GetSubmission() *v11.Submission {
 	if x != nil {
 		return x.Submission
 	}
 	return nil
 }
 
-// Asks for one submission until it is completed.
+// Asks for one submission until it is completed or failed.
 type WatchSubmissionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Id of the submission.
+	// Submission.
 	SubmissionId  string `protobuf:"bytes,2,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -585,7 +421,7 @@ type WatchSubmissionRequest struct {
 
 func (x *WatchSubmissionRequest) Reset() {
 	*x = WatchSubmissionRequest{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[6]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -597,7 +433,7 @@ func (x *WatchSubmissionRequest) String() string {
 func (*WatchSubmissionRequest) ProtoMessage() {}
 
 func (x *WatchSubmissionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[6]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -610,7 +446,7 @@ func (x *WatchSubmissionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSubmissionRequest.ProtoReflect.Descriptor instead.
 func (*WatchSubmissionRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{6}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *WatchSubmissionRequest) GetSchemaVersion() *v1.VersionRange {
@@ -627,20 +463,20 @@ func (x *WatchSubmissionRequest) GetSubmissionId() string {
 	return ""
 }
 
-// The submission after each change.
+// The submission: first as it is, then after each change.
 type WatchSubmissionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version this message is written in.
+	// Version of this message.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The submission.
-	Submission    *Submission `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`
+	Submission    *v11.Submission `protobuf:"bytes,2,opt,name=submission,proto3" json:"submission,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchSubmissionResponse) Reset() {
 	*x = WatchSubmissionResponse{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[7]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -652,7 +488,7 @@ func (x *WatchSubmissionResponse) String() string {
 func (*WatchSubmissionResponse) ProtoMessage() {}
 
 func (x *WatchSubmissionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[7]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -665,7 +501,7 @@ func (x *WatchSubmissionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchSubmissionResponse.ProtoReflect.Descriptor instead.
 func (*WatchSubmissionResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{7}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *WatchSubmissionResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -675,47 +511,45 @@ func (x *WatchSubmissionResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *WatchSubmissionResponse) GetSubmission() *Submission {
+func (x *WatchSubmissionResponse) GetSubmission() *v11.Submission {
 	if x != nil {
 		return x.Submission
 	}
 	return nil
 }
 
-// Asks which queues match a tag query.
-type ListQueuesByTagRequest struct {
+// Asks for the queues a submission was given.
+type ListNodeAssignmentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The query.
-	Query *v11.TagQuery `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
-	// Interval must be equal; seconds.
-	IntervalSeconds int64 `protobuf:"varint,3,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"`
-	// Context whose queues count; source queues always do.
-	Context *v1.ComputeContext `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
-	// At most this many; 0 = 100, limit 1,000.
-	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the answer before.
-	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Submission.
+	SubmissionId string `protobuf:"bytes,2,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// World; empty: all. Source nodes belong to every world.
+	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// At most this many; 0: 1,000; above 5,000: 5,000.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before; the other fields must be the same.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListQueuesByTagRequest) Reset() {
-	*x = ListQueuesByTagRequest{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[8]
+func (x *ListNodeAssignmentsRequest) Reset() {
+	*x = ListNodeAssignmentsRequest{}
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListQueuesByTagRequest) String() string {
+func (x *ListNodeAssignmentsRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListQueuesByTagRequest) ProtoMessage() {}
+func (*ListNodeAssignmentsRequest) ProtoMessage() {}
 
-func (x *ListQueuesByTagRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[8]
+func (x *ListNodeAssignmentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -726,80 +560,141 @@ func (x *ListQueuesByTagRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListQueuesByTagRequest.ProtoReflect.Descriptor instead.
-func (*ListQueuesByTagRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{8}
+// Deprecated: Use ListNodeAssignmentsRequest.ProtoReflect.Descriptor instead.
+func (*ListNodeAssignmentsRequest) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *ListQueuesByTagRequest) GetSchemaVersion() *v1.VersionRange {
+func (x *ListNodeAssignmentsRequest) GetSchemaVersion() *v1.VersionRange {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *ListQueuesByTagRequest) GetQuery() *v11.TagQuery {
+func (x *ListNodeAssignmentsRequest) GetSubmissionId() string {
 	if x != nil {
-		return x.Query
+		return x.SubmissionId
 	}
-	return nil
+	return ""
 }
 
-func (x *ListQueuesByTagRequest) GetIntervalSeconds() int64 {
+func (x *ListNodeAssignmentsRequest) GetWorldId() string {
 	if x != nil {
-		return x.IntervalSeconds
+		return x.WorldId
 	}
-	return 0
+	return ""
 }
 
-func (x *ListQueuesByTagRequest) GetContext() *v1.ComputeContext {
-	if x != nil {
-		return x.Context
-	}
-	return nil
-}
-
-func (x *ListQueuesByTagRequest) GetPageSize() int32 {
+func (x *ListNodeAssignmentsRequest) GetPageSize() int32 {
 	if x != nil {
 		return x.PageSize
 	}
 	return 0
 }
 
-func (x *ListQueuesByTagRequest) GetPageToken() string {
+func (x *ListNodeAssignmentsRequest) GetPageToken() string {
 	if x != nil {
 		return x.PageToken
 	}
 	return ""
 }
 
-// Queues that match, ordered by queue name.
-type ListQueuesByTagResponse struct {
+// Assignments, inputs before readers.
+type ListNodeAssignmentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The queues.
-	Queues []*v11.QueueDescriptor `protobuf:"bytes,2,rep,name=queues,proto3" json:"queues,omitempty"`
+	// One per node and context.
+	Assignments []*v11.NodeAssignment `protobuf:"bytes,2,rep,name=assignments,proto3" json:"assignments,omitempty"`
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListQueuesByTagResponse) Reset() {
-	*x = ListQueuesByTagResponse{}
+func (x *ListNodeAssignmentsResponse) Reset() {
+	*x = ListNodeAssignmentsResponse{}
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListNodeAssignmentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListNodeAssignmentsResponse) ProtoMessage() {}
+
+func (x *ListNodeAssignmentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListNodeAssignmentsResponse.ProtoReflect.Descriptor instead.
+func (*ListNodeAssignmentsResponse) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListNodeAssignmentsResponse) GetSchemaVersion() *v1.SchemaVersion {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *ListNodeAssignmentsResponse) GetAssignments() []*v11.NodeAssignment {
+	if x != nil {
+		return x.Assignments
+	}
+	return nil
+}
+
+func (x *ListNodeAssignmentsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Asks for strategies.
+type ListStrategiesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Versions the caller accepts.
+	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Author's name; empty: any.
+	StrategyName string `protobuf:"bytes,2,opt,name=strategy_name,json=strategyName,proto3" json:"strategy_name,omitempty"`
+	// World it was handed in to; empty: any.
+	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// At most this many; 0: 100; above 1,000: 1,000.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before; the other fields must be the same.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStrategiesRequest) Reset() {
+	*x = ListStrategiesRequest{}
 	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListQueuesByTagResponse) String() string {
+func (x *ListStrategiesRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListQueuesByTagResponse) ProtoMessage() {}
+func (*ListStrategiesRequest) ProtoMessage() {}
 
-func (x *ListQueuesByTagResponse) ProtoReflect() protoreflect.Message {
+func (x *ListStrategiesRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -811,26 +706,104 @@ func (x *ListQueuesByTagResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListQueuesByTagResponse.ProtoReflect.Descriptor instead.
-func (*ListQueuesByTagResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListStrategiesRequest.ProtoReflect.Descriptor instead.
+func (*ListStrategiesRequest) Descriptor() ([]byte, []int) {
 	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *ListQueuesByTagResponse) GetSchemaVersion() *v1.SchemaVersion {
+func (x *ListStrategiesRequest) GetSchemaVersion() *v1.VersionRange {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *ListQueuesByTagResponse) GetQueues() []*v11.QueueDescriptor {
+func (x *ListStrategiesRequest) GetStrategyName() string {
 	if x != nil {
-		return x.Queues
+		return x.StrategyName
+	}
+	return ""
+}
+
+func (x *ListStrategiesRequest) GetWorldId() string {
+	if x != nil {
+		return x.WorldId
+	}
+	return ""
+}
+
+func (x *ListStrategiesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListStrategiesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Strategies, newest first.
+type ListStrategiesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of this message, and what the server supports.
+	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// The strategies.
+	Strategies []*v11.StrategyInfo `protobuf:"bytes,2,rep,name=strategies,proto3" json:"strategies,omitempty"`
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListStrategiesResponse) Reset() {
+	*x = ListStrategiesResponse{}
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListStrategiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListStrategiesResponse) ProtoMessage() {}
+
+func (x *ListStrategiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListStrategiesResponse.ProtoReflect.Descriptor instead.
+func (*ListStrategiesResponse) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListStrategiesResponse) GetSchemaVersion() *v1.SchemaVersion {
+	if x != nil {
+		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *ListQueuesByTagResponse) GetNextPageToken() string {
+func (x *ListStrategiesResponse) GetStrategies() []*v11.StrategyInfo {
+	if x != nil {
+		return x.Strategies
+	}
+	return nil
+}
+
+func (x *ListStrategiesResponse) GetNextPageToken() string {
 	if x != nil {
 		return x.NextPageToken
 	}
@@ -840,7 +813,7 @@ func (x *ListQueuesByTagResponse) GetNextPageToken() string {
 // Asks why a strategy is where it is.
 type ExplainStrategyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// World.
 	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
@@ -852,7 +825,7 @@ type ExplainStrategyRequest struct {
 
 func (x *ExplainStrategyRequest) Reset() {
 	*x = ExplainStrategyRequest{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[10]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +837,7 @@ func (x *ExplainStrategyRequest) String() string {
 func (*ExplainStrategyRequest) ProtoMessage() {}
 
 func (x *ExplainStrategyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[10]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +850,7 @@ func (x *ExplainStrategyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainStrategyRequest.ProtoReflect.Descriptor instead.
 func (*ExplainStrategyRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{10}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ExplainStrategyRequest) GetSchemaVersion() *v1.VersionRange {
@@ -918,7 +891,7 @@ type ModeTerm struct {
 
 func (x *ModeTerm) Reset() {
 	*x = ModeTerm{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[11]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +903,7 @@ func (x *ModeTerm) String() string {
 func (*ModeTerm) ProtoMessage() {}
 
 func (x *ModeTerm) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[11]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +916,7 @@ func (x *ModeTerm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModeTerm.ProtoReflect.Descriptor instead.
 func (*ModeTerm) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{11}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ModeTerm) GetName() string {
@@ -1001,7 +974,7 @@ type RuleVerdict struct {
 
 func (x *RuleVerdict) Reset() {
 	*x = RuleVerdict{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +986,7 @@ func (x *RuleVerdict) String() string {
 func (*RuleVerdict) ProtoMessage() {}
 
 func (x *RuleVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +999,7 @@ func (x *RuleVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RuleVerdict.ProtoReflect.Descriptor instead.
 func (*RuleVerdict) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{12}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RuleVerdict) GetRule() string {
@@ -1127,7 +1100,7 @@ type ExplainStrategyResponse struct {
 
 func (x *ExplainStrategyResponse) Reset() {
 	*x = ExplainStrategyResponse{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1112,7 @@ func (x *ExplainStrategyResponse) String() string {
 func (*ExplainStrategyResponse) ProtoMessage() {}
 
 func (x *ExplainStrategyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1125,7 @@ func (x *ExplainStrategyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainStrategyResponse.ProtoReflect.Descriptor instead.
 func (*ExplainStrategyResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{13}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExplainStrategyResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1246,16 +1219,16 @@ func (x *ExplainStrategyResponse) GetEvaluationId() string {
 	return ""
 }
 
-// Asks for the event history of one or all topic keys.
+// Asks for control events kept.
 type ListEventsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Topic key, such as "world/w1/gate"; empty for all.
+	// Topic key, such as "world/w1/gate"; empty: all.
 	TopicKey string `protobuf:"bytes,2,opt,name=topic_key,json=topicKey,proto3" json:"topic_key,omitempty"`
-	// At most this many; 0 = 100, limit 1,000.
+	// At most this many; 0: 100; above 1,000: 1,000.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the answer before.
+	// `next_page_token` of the answer before; the other fields must be the same.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1263,7 +1236,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[14]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1248,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[14]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1261,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{14}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListEventsRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1322,7 +1295,7 @@ func (x *ListEventsRequest) GetPageToken() string {
 // Events, oldest first.
 type ListEventsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The events.
 	Events []*v12.ControlEvent `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
@@ -1334,7 +1307,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[15]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +1319,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[15]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +1332,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{15}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListEventsResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1387,88 +1360,79 @@ var File_qmtl_gateway_v1_gateway_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"%qmtl/gateway/v1/gateway_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\x81\x06\n" +
-	"\x15SubmitStrategyRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"%qmtl/gateway/v1/gateway_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1eqmtl/graph/v1/submission.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xa6\x01\n" +
+	"\x11TargetDeclaration\x125\n" +
+	"\anode_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12)\n" +
 	"\n" +
-	"request_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\trequestId\x12/\n" +
+	"instrument\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
+	"instrument\x12/\n" +
+	"\n" +
+	"max_weight\x18\x03 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\tmaxWeight\"\xe4\x05\n" +
+	"\x15SubmitStrategyRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
+	"\n" +
+	"request_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\x12/\n" +
 	"\rstrategy_name\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\fstrategyName\x12:\n" +
 	"\x05graph\x18\x04 \x01(\v2\x1c.qmtl.graph.v1.StrategyGraphB\x06\xbaH\x03\xc8\x01\x01R\x05graph\x12'\n" +
 	"\tworld_ids\x18\x05 \x03(\tB\n" +
-	"\xbaH\a\x92\x01\x04\x10d\x18\x01R\bworldIds\x12\x1d\n" +
-	"\x05as_of\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04asOf\x129\n" +
-	"\x13dataset_fingerprint\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x12datasetFingerprint\x122\n" +
+	"\xbaH\a\x92\x01\x04\x10d\x18\x01R\bworldIds\x126\n" +
+	"\x04pins\x18\x06 \x03(\v2\x17.qmtl.type.v1.SourcePinB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x04pins\x12\x1d\n" +
+	"\x05as_of\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04asOf\x122\n" +
 	"\x10strategy_version\x18\b \x01(\tB\a\xbaH\x04r\x02\x18dR\x0fstrategyVersion\x12Z\n" +
 	"\bmetadata\x18\t \x03(\v24.qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\bmetadata\x12#\n" +
 	"\rvalidate_only\x18\n" +
 	" \x01(\bR\fvalidateOnly\x126\n" +
-	"\bbacktest\x18\v \x01(\v2\x1a.qmtl.type.v1.ReturnSeriesR\bbacktest\x12\x1d\n" +
-	"\n" +
-	"max_target\x18\f \x01(\x01R\tmaxTarget\x12$\n" +
-	"\x0etarget_node_id\x18\r \x01(\tR\ftargetNodeId\x12\x1e\n" +
-	"\n" +
-	"instrument\x18\x0e \x01(\tR\n" +
-	"instrument\x1a;\n" +
+	"\bbacktest\x18\v \x01(\v2\x1a.qmtl.type.v1.ReturnSeriesR\bbacktest\x12G\n" +
+	"\atargets\x18\f \x03(\v2\".qmtl.gateway.v1.TargetDeclarationB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\atargets\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x92\x01\n" +
-	"\x0eNodeAssignment\x12\x17\n" +
-	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x19\n" +
-	"\bworld_id\x18\x02 \x01(\tR\aworldId\x124\n" +
-	"\x05queue\x18\x03 \x01(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12\x16\n" +
-	"\x06reused\x18\x04 \x01(\bR\x06reused\"\xc2\x03\n" +
-	"\n" +
-	"Submission\x12#\n" +
-	"\rsubmission_id\x18\x01 \x01(\tR\fsubmissionId\x12\x1f\n" +
-	"\vstrategy_id\x18\x02 \x01(\tR\n" +
-	"strategyId\x12\x14\n" +
-	"\x05state\x18\x03 \x01(\tR\x05state\x12!\n" +
-	"\fstate_reason\x18\x04 \x01(\tR\vstateReason\x12A\n" +
-	"\vassignments\x18\x05 \x03(\v2\x1f.qmtl.gateway.v1.NodeAssignmentR\vassignments\x12\x1b\n" +
-	"\tnew_nodes\x18\x06 \x01(\rR\bnewNodes\x12!\n" +
-	"\freused_nodes\x18\a \x01(\rR\vreusedNodes\x12\x1f\n" +
-	"\vsentinel_id\x18\b \x01(\tR\n" +
-	"sentinelId\x128\n" +
-	"\bcontexts\x18\t \x03(\v2\x1c.qmtl.type.v1.ComputeContextR\bcontexts\x12;\n" +
-	"\vcreate_time\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"createTime\x12\x1a\n" +
-	"\battempts\x18\v \x01(\rR\battempts\"\xb7\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb5\x01\n" +
 	"\x16SubmitStrategyResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x129\n" +
 	"\n" +
-	"submission\x18\x02 \x01(\v2\x1b.qmtl.gateway.v1.SubmissionR\n" +
+	"submission\x18\x02 \x01(\v2\x19.qmtl.graph.v1.SubmissionR\n" +
 	"submission\x12\x1c\n" +
 	"\tduplicate\x18\x03 \x01(\bR\tduplicate\"\x87\x01\n" +
 	"\x14GetSubmissionRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n" +
-	"\rsubmission_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fsubmissionId\"\x98\x01\n" +
+	"\rsubmission_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fsubmissionId\"\x96\x01\n" +
 	"\x15GetSubmissionResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x129\n" +
 	"\n" +
-	"submission\x18\x02 \x01(\v2\x1b.qmtl.gateway.v1.SubmissionR\n" +
+	"submission\x18\x02 \x01(\v2\x19.qmtl.graph.v1.SubmissionR\n" +
 	"submission\"\x89\x01\n" +
 	"\x16WatchSubmissionRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n" +
-	"\rsubmission_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fsubmissionId\"\x9a\x01\n" +
+	"\rsubmission_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fsubmissionId\"\x98\x01\n" +
 	"\x17WatchSubmissionResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x129\n" +
+	"\n" +
+	"submission\x18\x02 \x01(\v2\x19.qmtl.graph.v1.SubmissionR\n" +
+	"submission\"\xed\x01\n" +
+	"\x1aListNodeAssignmentsRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n" +
+	"\rsubmission_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fsubmissionId\x12\x19\n" +
+	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12$\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"\xca\x01\n" +
+	"\x1bListNodeAssignmentsResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12?\n" +
+	"\vassignments\x18\x02 \x03(\v2\x1d.qmtl.graph.v1.NodeAssignmentR\vassignments\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xdf\x01\n" +
+	"\x15ListStrategiesRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12#\n" +
+	"\rstrategy_name\x18\x02 \x01(\tR\fstrategyName\x12\x19\n" +
+	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12$\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"\xc1\x01\n" +
+	"\x16ListStrategiesResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
 	"\n" +
-	"submission\x18\x02 \x01(\v2\x1b.qmtl.gateway.v1.SubmissionR\n" +
-	"submission\"\xc6\x02\n" +
-	"\x16ListQueuesByTagRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x125\n" +
-	"\x05query\x18\x02 \x01(\v2\x17.qmtl.graph.v1.TagQueryB\x06\xbaH\x03\xc8\x01\x01R\x05query\x122\n" +
-	"\x10interval_seconds\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x0fintervalSeconds\x126\n" +
-	"\acontext\x18\x04 \x01(\v2\x1c.qmtl.type.v1.ComputeContextR\acontext\x12'\n" +
-	"\tpage_size\x18\x05 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
-	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\xbd\x01\n" +
-	"\x17ListQueuesByTagResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x126\n" +
-	"\x06queues\x18\x02 \x03(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12&\n" +
+	"strategies\x18\x02 \x03(\v2\x1b.qmtl.graph.v1.StrategyInfoR\n" +
+	"strategies\x12&\n" +
 	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa9\x01\n" +
 	"\x16ExplainStrategyRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
@@ -1507,23 +1471,23 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	" \x01(\tR\x10emitterSessionId\x12\x14\n" +
 	"\x05halts\x18\v \x03(\tR\x05halts\x12\x18\n" +
 	"\asummary\x18\f \x01(\tR\asummary\x12#\n" +
-	"\revaluation_id\x18\r \x01(\tR\fevaluationId\"\xbb\x01\n" +
+	"\revaluation_id\x18\r \x01(\tR\fevaluationId\"\xb8\x01\n" +
 	"\x11ListEventsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n" +
-	"\ttopic_key\x18\x02 \x01(\tR\btopicKey\x12'\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\ttopic_key\x18\x02 \x01(\tR\btopicKey\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x04 \x01(\tR\tpageToken\"\xb7\x01\n" +
 	"\x12ListEventsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
 	"\x06events\x18\x02 \x03(\v2\x1d.qmtl.control.v1.ControlEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xa4\x05\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\x9a\x06\n" +
 	"\x0eGatewayService\x12l\n" +
 	"\x0eSubmitStrategy\x12&.qmtl.gateway.v1.SubmitStrategyRequest\x1a'.qmtl.gateway.v1.SubmitStrategyResponse\"\t\xa2\xbb\x18\x02\b\x02\x90\x02\x02\x12i\n" +
 	"\rGetSubmission\x12%.qmtl.gateway.v1.GetSubmissionRequest\x1a&.qmtl.gateway.v1.GetSubmissionResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12q\n" +
-	"\x0fWatchSubmission\x12'.qmtl.gateway.v1.WatchSubmissionRequest\x1a(.qmtl.gateway.v1.WatchSubmissionResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x010\x01\x12s\n" +
-	"\x0fListQueuesByTag\x12'.qmtl.gateway.v1.ListQueuesByTagRequest\x1a(.qmtl.gateway.v1.ListQueuesByTagResponse\"\r\xa2\xbb\x18\x06\b\x01\x12\x02\x05\x06\x90\x02\x01\x12o\n" +
+	"\x0fWatchSubmission\x12'.qmtl.gateway.v1.WatchSubmissionRequest\x1a(.qmtl.gateway.v1.WatchSubmissionResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x010\x01\x12{\n" +
+	"\x13ListNodeAssignments\x12+.qmtl.gateway.v1.ListNodeAssignmentsRequest\x1a,.qmtl.gateway.v1.ListNodeAssignmentsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12l\n" +
+	"\x0eListStrategies\x12&.qmtl.gateway.v1.ListStrategiesRequest\x1a'.qmtl.gateway.v1.ListStrategiesResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12o\n" +
 	"\x0fExplainStrategy\x12'.qmtl.gateway.v1.ExplainStrategyRequest\x1a(.qmtl.gateway.v1.ExplainStrategyResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12`\n" +
 	"\n" +
 	"ListEvents\x12\".qmtl.gateway.v1.ListEventsRequest\x1a#.qmtl.gateway.v1.ListEventsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01BM\n" +
@@ -1541,86 +1505,88 @@ func file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP() []byte {
 	return file_qmtl_gateway_v1_gateway_service_proto_rawDescData
 }
 
-var file_qmtl_gateway_v1_gateway_service_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_qmtl_gateway_v1_gateway_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_qmtl_gateway_v1_gateway_service_proto_goTypes = []any{
-	(*SubmitStrategyRequest)(nil),   // 0: qmtl.gateway.v1.SubmitStrategyRequest
-	(*NodeAssignment)(nil),          // 1: qmtl.gateway.v1.NodeAssignment
-	(*Submission)(nil),              // 2: qmtl.gateway.v1.Submission
-	(*SubmitStrategyResponse)(nil),  // 3: qmtl.gateway.v1.SubmitStrategyResponse
-	(*GetSubmissionRequest)(nil),    // 4: qmtl.gateway.v1.GetSubmissionRequest
-	(*GetSubmissionResponse)(nil),   // 5: qmtl.gateway.v1.GetSubmissionResponse
-	(*WatchSubmissionRequest)(nil),  // 6: qmtl.gateway.v1.WatchSubmissionRequest
-	(*WatchSubmissionResponse)(nil), // 7: qmtl.gateway.v1.WatchSubmissionResponse
-	(*ListQueuesByTagRequest)(nil),  // 8: qmtl.gateway.v1.ListQueuesByTagRequest
-	(*ListQueuesByTagResponse)(nil), // 9: qmtl.gateway.v1.ListQueuesByTagResponse
-	(*ExplainStrategyRequest)(nil),  // 10: qmtl.gateway.v1.ExplainStrategyRequest
-	(*ModeTerm)(nil),                // 11: qmtl.gateway.v1.ModeTerm
-	(*RuleVerdict)(nil),             // 12: qmtl.gateway.v1.RuleVerdict
-	(*ExplainStrategyResponse)(nil), // 13: qmtl.gateway.v1.ExplainStrategyResponse
-	(*ListEventsRequest)(nil),       // 14: qmtl.gateway.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),      // 15: qmtl.gateway.v1.ListEventsResponse
-	nil,                             // 16: qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntry
-	(*v1.VersionRange)(nil),         // 17: qmtl.type.v1.VersionRange
-	(*v11.StrategyGraph)(nil),       // 18: qmtl.graph.v1.StrategyGraph
-	(*v1.ReturnSeries)(nil),         // 19: qmtl.type.v1.ReturnSeries
-	(*v11.QueueDescriptor)(nil),     // 20: qmtl.graph.v1.QueueDescriptor
-	(*v1.ComputeContext)(nil),       // 21: qmtl.type.v1.ComputeContext
-	(*timestamppb.Timestamp)(nil),   // 22: google.protobuf.Timestamp
-	(*v1.SchemaVersion)(nil),        // 23: qmtl.type.v1.SchemaVersion
-	(*v11.TagQuery)(nil),            // 24: qmtl.graph.v1.TagQuery
-	(v1.EffectiveMode)(0),           // 25: qmtl.type.v1.EffectiveMode
-	(v1.ExecutionDomain)(0),         // 26: qmtl.type.v1.ExecutionDomain
-	(*v12.ControlEvent)(nil),        // 27: qmtl.control.v1.ControlEvent
+	(*TargetDeclaration)(nil),           // 0: qmtl.gateway.v1.TargetDeclaration
+	(*SubmitStrategyRequest)(nil),       // 1: qmtl.gateway.v1.SubmitStrategyRequest
+	(*SubmitStrategyResponse)(nil),      // 2: qmtl.gateway.v1.SubmitStrategyResponse
+	(*GetSubmissionRequest)(nil),        // 3: qmtl.gateway.v1.GetSubmissionRequest
+	(*GetSubmissionResponse)(nil),       // 4: qmtl.gateway.v1.GetSubmissionResponse
+	(*WatchSubmissionRequest)(nil),      // 5: qmtl.gateway.v1.WatchSubmissionRequest
+	(*WatchSubmissionResponse)(nil),     // 6: qmtl.gateway.v1.WatchSubmissionResponse
+	(*ListNodeAssignmentsRequest)(nil),  // 7: qmtl.gateway.v1.ListNodeAssignmentsRequest
+	(*ListNodeAssignmentsResponse)(nil), // 8: qmtl.gateway.v1.ListNodeAssignmentsResponse
+	(*ListStrategiesRequest)(nil),       // 9: qmtl.gateway.v1.ListStrategiesRequest
+	(*ListStrategiesResponse)(nil),      // 10: qmtl.gateway.v1.ListStrategiesResponse
+	(*ExplainStrategyRequest)(nil),      // 11: qmtl.gateway.v1.ExplainStrategyRequest
+	(*ModeTerm)(nil),                    // 12: qmtl.gateway.v1.ModeTerm
+	(*RuleVerdict)(nil),                 // 13: qmtl.gateway.v1.RuleVerdict
+	(*ExplainStrategyResponse)(nil),     // 14: qmtl.gateway.v1.ExplainStrategyResponse
+	(*ListEventsRequest)(nil),           // 15: qmtl.gateway.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),          // 16: qmtl.gateway.v1.ListEventsResponse
+	nil,                                 // 17: qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntry
+	(*v1.VersionRange)(nil),             // 18: qmtl.type.v1.VersionRange
+	(*v11.StrategyGraph)(nil),           // 19: qmtl.graph.v1.StrategyGraph
+	(*v1.SourcePin)(nil),                // 20: qmtl.type.v1.SourcePin
+	(*v1.ReturnSeries)(nil),             // 21: qmtl.type.v1.ReturnSeries
+	(*v1.SchemaVersion)(nil),            // 22: qmtl.type.v1.SchemaVersion
+	(*v11.Submission)(nil),              // 23: qmtl.graph.v1.Submission
+	(*v11.NodeAssignment)(nil),          // 24: qmtl.graph.v1.NodeAssignment
+	(*v11.StrategyInfo)(nil),            // 25: qmtl.graph.v1.StrategyInfo
+	(v1.EffectiveMode)(0),               // 26: qmtl.type.v1.EffectiveMode
+	(v1.ExecutionDomain)(0),             // 27: qmtl.type.v1.ExecutionDomain
+	(*v12.ControlEvent)(nil),            // 28: qmtl.control.v1.ControlEvent
 }
 var file_qmtl_gateway_v1_gateway_service_proto_depIdxs = []int32{
-	17, // 0: qmtl.gateway.v1.SubmitStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	18, // 1: qmtl.gateway.v1.SubmitStrategyRequest.graph:type_name -> qmtl.graph.v1.StrategyGraph
-	16, // 2: qmtl.gateway.v1.SubmitStrategyRequest.metadata:type_name -> qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntry
-	19, // 3: qmtl.gateway.v1.SubmitStrategyRequest.backtest:type_name -> qmtl.type.v1.ReturnSeries
-	20, // 4: qmtl.gateway.v1.NodeAssignment.queue:type_name -> qmtl.graph.v1.QueueDescriptor
-	1,  // 5: qmtl.gateway.v1.Submission.assignments:type_name -> qmtl.gateway.v1.NodeAssignment
-	21, // 6: qmtl.gateway.v1.Submission.contexts:type_name -> qmtl.type.v1.ComputeContext
-	22, // 7: qmtl.gateway.v1.Submission.create_time:type_name -> google.protobuf.Timestamp
-	23, // 8: qmtl.gateway.v1.SubmitStrategyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	2,  // 9: qmtl.gateway.v1.SubmitStrategyResponse.submission:type_name -> qmtl.gateway.v1.Submission
-	17, // 10: qmtl.gateway.v1.GetSubmissionRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	23, // 11: qmtl.gateway.v1.GetSubmissionResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	2,  // 12: qmtl.gateway.v1.GetSubmissionResponse.submission:type_name -> qmtl.gateway.v1.Submission
-	17, // 13: qmtl.gateway.v1.WatchSubmissionRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	23, // 14: qmtl.gateway.v1.WatchSubmissionResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	2,  // 15: qmtl.gateway.v1.WatchSubmissionResponse.submission:type_name -> qmtl.gateway.v1.Submission
-	17, // 16: qmtl.gateway.v1.ListQueuesByTagRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	24, // 17: qmtl.gateway.v1.ListQueuesByTagRequest.query:type_name -> qmtl.graph.v1.TagQuery
-	21, // 18: qmtl.gateway.v1.ListQueuesByTagRequest.context:type_name -> qmtl.type.v1.ComputeContext
-	23, // 19: qmtl.gateway.v1.ListQueuesByTagResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	20, // 20: qmtl.gateway.v1.ListQueuesByTagResponse.queues:type_name -> qmtl.graph.v1.QueueDescriptor
-	17, // 21: qmtl.gateway.v1.ExplainStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	25, // 22: qmtl.gateway.v1.ModeTerm.allows:type_name -> qmtl.type.v1.EffectiveMode
-	23, // 23: qmtl.gateway.v1.ExplainStrategyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	25, // 24: qmtl.gateway.v1.ExplainStrategyResponse.effective_mode:type_name -> qmtl.type.v1.EffectiveMode
-	26, // 25: qmtl.gateway.v1.ExplainStrategyResponse.execution_domain:type_name -> qmtl.type.v1.ExecutionDomain
-	11, // 26: qmtl.gateway.v1.ExplainStrategyResponse.terms:type_name -> qmtl.gateway.v1.ModeTerm
-	12, // 27: qmtl.gateway.v1.ExplainStrategyResponse.rules:type_name -> qmtl.gateway.v1.RuleVerdict
-	17, // 28: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	23, // 29: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	27, // 30: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
-	0,  // 31: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
-	4,  // 32: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
-	6,  // 33: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
-	8,  // 34: qmtl.gateway.v1.GatewayService.ListQueuesByTag:input_type -> qmtl.gateway.v1.ListQueuesByTagRequest
-	10, // 35: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
-	14, // 36: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
-	3,  // 37: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
-	5,  // 38: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
-	7,  // 39: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
-	9,  // 40: qmtl.gateway.v1.GatewayService.ListQueuesByTag:output_type -> qmtl.gateway.v1.ListQueuesByTagResponse
-	13, // 41: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
-	15, // 42: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
-	37, // [37:43] is the sub-list for method output_type
-	31, // [31:37] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	18, // 0: qmtl.gateway.v1.SubmitStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	19, // 1: qmtl.gateway.v1.SubmitStrategyRequest.graph:type_name -> qmtl.graph.v1.StrategyGraph
+	20, // 2: qmtl.gateway.v1.SubmitStrategyRequest.pins:type_name -> qmtl.type.v1.SourcePin
+	17, // 3: qmtl.gateway.v1.SubmitStrategyRequest.metadata:type_name -> qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntry
+	21, // 4: qmtl.gateway.v1.SubmitStrategyRequest.backtest:type_name -> qmtl.type.v1.ReturnSeries
+	0,  // 5: qmtl.gateway.v1.SubmitStrategyRequest.targets:type_name -> qmtl.gateway.v1.TargetDeclaration
+	22, // 6: qmtl.gateway.v1.SubmitStrategyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	23, // 7: qmtl.gateway.v1.SubmitStrategyResponse.submission:type_name -> qmtl.graph.v1.Submission
+	18, // 8: qmtl.gateway.v1.GetSubmissionRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	22, // 9: qmtl.gateway.v1.GetSubmissionResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	23, // 10: qmtl.gateway.v1.GetSubmissionResponse.submission:type_name -> qmtl.graph.v1.Submission
+	18, // 11: qmtl.gateway.v1.WatchSubmissionRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	22, // 12: qmtl.gateway.v1.WatchSubmissionResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	23, // 13: qmtl.gateway.v1.WatchSubmissionResponse.submission:type_name -> qmtl.graph.v1.Submission
+	18, // 14: qmtl.gateway.v1.ListNodeAssignmentsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	22, // 15: qmtl.gateway.v1.ListNodeAssignmentsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	24, // 16: qmtl.gateway.v1.ListNodeAssignmentsResponse.assignments:type_name -> qmtl.graph.v1.NodeAssignment
+	18, // 17: qmtl.gateway.v1.ListStrategiesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	22, // 18: qmtl.gateway.v1.ListStrategiesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	25, // 19: qmtl.gateway.v1.ListStrategiesResponse.strategies:type_name -> qmtl.graph.v1.StrategyInfo
+	18, // 20: qmtl.gateway.v1.ExplainStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	26, // 21: qmtl.gateway.v1.ModeTerm.allows:type_name -> qmtl.type.v1.EffectiveMode
+	22, // 22: qmtl.gateway.v1.ExplainStrategyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	26, // 23: qmtl.gateway.v1.ExplainStrategyResponse.effective_mode:type_name -> qmtl.type.v1.EffectiveMode
+	27, // 24: qmtl.gateway.v1.ExplainStrategyResponse.execution_domain:type_name -> qmtl.type.v1.ExecutionDomain
+	12, // 25: qmtl.gateway.v1.ExplainStrategyResponse.terms:type_name -> qmtl.gateway.v1.ModeTerm
+	13, // 26: qmtl.gateway.v1.ExplainStrategyResponse.rules:type_name -> qmtl.gateway.v1.RuleVerdict
+	18, // 27: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	22, // 28: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	28, // 29: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
+	1,  // 30: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
+	3,  // 31: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
+	5,  // 32: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
+	7,  // 33: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
+	9,  // 34: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
+	11, // 35: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
+	15, // 36: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
+	2,  // 37: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
+	4,  // 38: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
+	6,  // 39: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
+	8,  // 40: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
+	10, // 41: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
+	14, // 42: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
+	16, // 43: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
+	37, // [37:44] is the sub-list for method output_type
+	30, // [30:37] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_gateway_service_proto_init() }
@@ -1628,14 +1594,14 @@ func file_qmtl_gateway_v1_gateway_service_proto_init() {
 	if File_qmtl_gateway_v1_gateway_service_proto != nil {
 		return
 	}
-	file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12].OneofWrappers = []any{}
+	file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_gateway_v1_gateway_service_proto_rawDesc), len(file_qmtl_gateway_v1_gateway_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

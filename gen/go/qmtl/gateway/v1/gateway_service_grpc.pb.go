@@ -19,34 +19,46 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	GatewayService_SubmitStrategy_FullMethodName  = "/qmtl.gateway.v1.GatewayService/SubmitStrategy"
-	GatewayService_GetSubmission_FullMethodName   = "/qmtl.gateway.v1.GatewayService/GetSubmission"
-	GatewayService_WatchSubmission_FullMethodName = "/qmtl.gateway.v1.GatewayService/WatchSubmission"
-	GatewayService_ListQueuesByTag_FullMethodName = "/qmtl.gateway.v1.GatewayService/ListQueuesByTag"
-	GatewayService_ExplainStrategy_FullMethodName = "/qmtl.gateway.v1.GatewayService/ExplainStrategy"
-	GatewayService_ListEvents_FullMethodName      = "/qmtl.gateway.v1.GatewayService/ListEvents"
+	GatewayService_SubmitStrategy_FullMethodName      = "/qmtl.gateway.v1.GatewayService/SubmitStrategy"
+	GatewayService_GetSubmission_FullMethodName       = "/qmtl.gateway.v1.GatewayService/GetSubmission"
+	GatewayService_WatchSubmission_FullMethodName     = "/qmtl.gateway.v1.GatewayService/WatchSubmission"
+	GatewayService_ListNodeAssignments_FullMethodName = "/qmtl.gateway.v1.GatewayService/ListNodeAssignments"
+	GatewayService_ListStrategies_FullMethodName      = "/qmtl.gateway.v1.GatewayService/ListStrategies"
+	GatewayService_ExplainStrategy_FullMethodName     = "/qmtl.gateway.v1.GatewayService/ExplainStrategy"
+	GatewayService_ListEvents_FullMethodName          = "/qmtl.gateway.v1.GatewayService/ListEvents"
 )
 
 // GatewayServiceClient is the client API for GatewayService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// The public door for submissions and lookups. Called by SDKs, the CLI and operators.
+// Submissions and lookups. Called by SDKs, the CLI and operators.
+//
+// | method              | role       | ticket |
+// | ------------------- | ---------- | ------ |
+// | SubmitStrategy      | researcher | –      |
+// | GetSubmission       | viewer     | –      |
+// | WatchSubmission     | viewer     | –      |
+// | ListNodeAssignments | viewer     | –      |
+// | ListStrategies      | viewer     | –      |
+// | ExplainStrategy     | viewer     | –      |
+// | ListEvents          | viewer     | –      |
 type GatewayServiceClient interface {
 	// Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
-	// INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH,
-	// CRC_MISMATCH, GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED
-	// REQUEST_ID_REUSED. Safe to retry.
+	// INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
+	// GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
 	SubmitStrategy(ctx context.Context, in *SubmitStrategyRequest, opts ...grpc.CallOption) (*SubmitStrategyResponse, error)
-	// One submission. NOT_FOUND SUBMISSION_NOT_FOUND. Safe to retry.
+	// One submission. NOT_FOUND SUBMISSION_NOT_FOUND.
 	GetSubmission(ctx context.Context, in *GetSubmissionRequest, opts ...grpc.CallOption) (*GetSubmissionResponse, error)
-	// The submission after each change; ends when it is completed or failed. Safe to retry.
+	// The submission as it is and after each change; ends when it is completed or failed.
 	WatchSubmission(ctx context.Context, in *WatchSubmissionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchSubmissionResponse], error)
-	// Queues by tag. Safe to retry.
-	ListQueuesByTag(ctx context.Context, in *ListQueuesByTagRequest, opts ...grpc.CallOption) (*ListQueuesByTagResponse, error)
-	// Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry.
+	// Queues of a completed submission. FAILED_PRECONDITION CONFLICT while it is not completed.
+	ListNodeAssignments(ctx context.Context, in *ListNodeAssignmentsRequest, opts ...grpc.CallOption) (*ListNodeAssignmentsResponse, error)
+	// Strategies, by name or world.
+	ListStrategies(ctx context.Context, in *ListStrategiesRequest, opts ...grpc.CallOption) (*ListStrategiesResponse, error)
+	// Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
 	ExplainStrategy(ctx context.Context, in *ExplainStrategyRequest, opts ...grpc.CallOption) (*ExplainStrategyResponse, error)
-	// Control events kept, oldest first. Safe to retry.
+	// Control events kept, oldest first.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 }
 
@@ -97,10 +109,20 @@ func (c *gatewayServiceClient) WatchSubmission(ctx context.Context, in *WatchSub
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type GatewayService_WatchSubmissionClient = grpc.ServerStreamingClient[WatchSubmissionResponse]
 
-func (c *gatewayServiceClient) ListQueuesByTag(ctx context.Context, in *ListQueuesByTagRequest, opts ...grpc.CallOption) (*ListQueuesByTagResponse, error) {
+func (c *gatewayServiceClient) ListNodeAssignments(ctx context.Context, in *ListNodeAssignmentsRequest, opts ...grpc.CallOption) (*ListNodeAssignmentsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(ListQueuesByTagResponse)
-	err := c.cc.Invoke(ctx, GatewayService_ListQueuesByTag_FullMethodName, in, out, cOpts...)
+	out := new(ListNodeAssignmentsResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListNodeAssignments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *gatewayServiceClient) ListStrategies(ctx context.Context, in *ListStrategiesRequest, opts ...grpc.CallOption) (*ListStrategiesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListStrategiesResponse)
+	err := c.cc.Invoke(ctx, GatewayService_ListStrategies_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -131,22 +153,33 @@ func (c *gatewayServiceClient) ListEvents(ctx context.Context, in *ListEventsReq
 // All implementations must embed UnimplementedGatewayServiceServer
 // for forward compatibility.
 //
-// The public door for submissions and lookups. Called by SDKs, the CLI and operators.
+// Submissions and lookups. Called by SDKs, the CLI and operators.
+//
+// | method              | role       | ticket |
+// | ------------------- | ---------- | ------ |
+// | SubmitStrategy      | researcher | –      |
+// | GetSubmission       | viewer     | –      |
+// | WatchSubmission     | viewer     | –      |
+// | ListNodeAssignments | viewer     | –      |
+// | ListStrategies      | viewer     | –      |
+// | ExplainStrategy     | viewer     | –      |
+// | ListEvents          | viewer     | –      |
 type GatewayServiceServer interface {
 	// Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
-	// INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH,
-	// CRC_MISMATCH, GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED
-	// REQUEST_ID_REUSED. Safe to retry.
+	// INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
+	// GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
 	SubmitStrategy(context.Context, *SubmitStrategyRequest) (*SubmitStrategyResponse, error)
-	// One submission. NOT_FOUND SUBMISSION_NOT_FOUND. Safe to retry.
+	// One submission. NOT_FOUND SUBMISSION_NOT_FOUND.
 	GetSubmission(context.Context, *GetSubmissionRequest) (*GetSubmissionResponse, error)
-	// The submission after each change; ends when it is completed or failed. Safe to retry.
+	// The submission as it is and after each change; ends when it is completed or failed.
 	WatchSubmission(*WatchSubmissionRequest, grpc.ServerStreamingServer[WatchSubmissionResponse]) error
-	// Queues by tag. Safe to retry.
-	ListQueuesByTag(context.Context, *ListQueuesByTagRequest) (*ListQueuesByTagResponse, error)
-	// Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry.
+	// Queues of a completed submission. FAILED_PRECONDITION CONFLICT while it is not completed.
+	ListNodeAssignments(context.Context, *ListNodeAssignmentsRequest) (*ListNodeAssignmentsResponse, error)
+	// Strategies, by name or world.
+	ListStrategies(context.Context, *ListStrategiesRequest) (*ListStrategiesResponse, error)
+	// Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
 	ExplainStrategy(context.Context, *ExplainStrategyRequest) (*ExplainStrategyResponse, error)
-	// Control events kept, oldest first. Safe to retry.
+	// Control events kept, oldest first.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	mustEmbedUnimplementedGatewayServiceServer()
 }
@@ -167,8 +200,11 @@ func (UnimplementedGatewayServiceServer) GetSubmission(context.Context, *GetSubm
 func (UnimplementedGatewayServiceServer) WatchSubmission(*WatchSubmissionRequest, grpc.ServerStreamingServer[WatchSubmissionResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchSubmission not implemented")
 }
-func (UnimplementedGatewayServiceServer) ListQueuesByTag(context.Context, *ListQueuesByTagRequest) (*ListQueuesByTagResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method ListQueuesByTag not implemented")
+func (UnimplementedGatewayServiceServer) ListNodeAssignments(context.Context, *ListNodeAssignmentsRequest) (*ListNodeAssignmentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListNodeAssignments not implemented")
+}
+func (UnimplementedGatewayServiceServer) ListStrategies(context.Context, *ListStrategiesRequest) (*ListStrategiesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListStrategies not implemented")
 }
 func (UnimplementedGatewayServiceServer) ExplainStrategy(context.Context, *ExplainStrategyRequest) (*ExplainStrategyResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExplainStrategy not implemented")
@@ -244,20 +280,38 @@ func _GatewayService_WatchSubmission_Handler(srv interface{}, stream grpc.Server
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type GatewayService_WatchSubmissionServer = grpc.ServerStreamingServer[WatchSubmissionResponse]
 
-func _GatewayService_ListQueuesByTag_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(ListQueuesByTagRequest)
+func _GatewayService_ListNodeAssignments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListNodeAssignmentsRequest)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
 	if interceptor == nil {
-		return srv.(GatewayServiceServer).ListQueuesByTag(ctx, in)
+		return srv.(GatewayServiceServer).ListNodeAssignments(ctx, in)
 	}
 	info := &grpc.UnaryServerInfo{
 		Server:     srv,
-		FullMethod: GatewayService_ListQueuesByTag_FullMethodName,
+		FullMethod: GatewayService_ListNodeAssignments_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(GatewayServiceServer).ListQueuesByTag(ctx, req.(*ListQueuesByTagRequest))
+		return srv.(GatewayServiceServer).ListNodeAssignments(ctx, req.(*ListNodeAssignmentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _GatewayService_ListStrategies_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListStrategiesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(GatewayServiceServer).ListStrategies(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: GatewayService_ListStrategies_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(GatewayServiceServer).ListStrategies(ctx, req.(*ListStrategiesRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -314,8 +368,12 @@ var GatewayService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _GatewayService_GetSubmission_Handler,
 		},
 		{
-			MethodName: "ListQueuesByTag",
-			Handler:    _GatewayService_ListQueuesByTag_Handler,
+			MethodName: "ListNodeAssignments",
+			Handler:    _GatewayService_ListNodeAssignments_Handler,
+		},
+		{
+			MethodName: "ListStrategies",
+			Handler:    _GatewayService_ListStrategies_Handler,
 		},
 		{
 			MethodName: "ExplainStrategy",

@@ -23,10 +23,124 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Which buckets a source has.
+type Schedule int32
+
+const (
+	// Not stated. Refused.
+	Schedule_SCHEDULE_UNSPECIFIED Schedule = 0
+	// The rows are the sequence; windows count rows.
+	Schedule_SCHEDULE_OBSERVED Schedule = 1
+	// Every bucket of the interval exists.
+	Schedule_SCHEDULE_CONTINUOUS Schedule = 2
+	// The sessions of a calendar.
+	Schedule_SCHEDULE_CALENDAR Schedule = 3
+)
+
+// Enum value maps for Schedule.
+var (
+	Schedule_name = map[int32]string{
+		0: "SCHEDULE_UNSPECIFIED",
+		1: "SCHEDULE_OBSERVED",
+		2: "SCHEDULE_CONTINUOUS",
+		3: "SCHEDULE_CALENDAR",
+	}
+	Schedule_value = map[string]int32{
+		"SCHEDULE_UNSPECIFIED": 0,
+		"SCHEDULE_OBSERVED":    1,
+		"SCHEDULE_CONTINUOUS":  2,
+		"SCHEDULE_CALENDAR":    3,
+	}
+)
+
+func (x Schedule) Enum() *Schedule {
+	p := new(Schedule)
+	*p = x
+	return p
+}
+
+func (x Schedule) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Schedule) Descriptor() protoreflect.EnumDescriptor {
+	return file_qmtl_graph_v1_graph_proto_enumTypes[0].Descriptor()
+}
+
+func (Schedule) Type() protoreflect.EnumType {
+	return &file_qmtl_graph_v1_graph_proto_enumTypes[0]
+}
+
+func (x Schedule) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Schedule.Descriptor instead.
+func (Schedule) EnumDescriptor() ([]byte, []int) {
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{0}
+}
+
+// What the values of an output column are.
+type ColumnKind int32
+
+const (
+	// Not stated. Refused.
+	ColumnKind_COLUMN_KIND_UNSPECIFIED ColumnKind = 0
+	// Numbers, float64; NaN: no value.
+	ColumnKind_COLUMN_KIND_F64 ColumnKind = 1
+	// Texts of a small set, sent as codes of a dictionary.
+	ColumnKind_COLUMN_KIND_DICTIONARY ColumnKind = 2
+	// Opaque bytes, one value per row; only the SDK that wrote them can read them.
+	ColumnKind_COLUMN_KIND_BYTES ColumnKind = 3
+)
+
+// Enum value maps for ColumnKind.
+var (
+	ColumnKind_name = map[int32]string{
+		0: "COLUMN_KIND_UNSPECIFIED",
+		1: "COLUMN_KIND_F64",
+		2: "COLUMN_KIND_DICTIONARY",
+		3: "COLUMN_KIND_BYTES",
+	}
+	ColumnKind_value = map[string]int32{
+		"COLUMN_KIND_UNSPECIFIED": 0,
+		"COLUMN_KIND_F64":         1,
+		"COLUMN_KIND_DICTIONARY":  2,
+		"COLUMN_KIND_BYTES":       3,
+	}
+)
+
+func (x ColumnKind) Enum() *ColumnKind {
+	p := new(ColumnKind)
+	*p = x
+	return p
+}
+
+func (x ColumnKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ColumnKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_qmtl_graph_v1_graph_proto_enumTypes[1].Descriptor()
+}
+
+func (ColumnKind) Type() protoreflect.EnumType {
+	return &file_qmtl_graph_v1_graph_proto_enumTypes[1]
+}
+
+func (x ColumnKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ColumnKind.Descriptor instead.
+func (ColumnKind) EnumDescriptor() ([]byte, []int) {
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{1}
+}
+
 // One input of a node: which port, and the node it reads.
 type NodeInput struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the port in the node's declaration.
+	// Name of the port in the node's declaration; unique within the node.
 	Port string `protobuf:"bytes,1,opt,name=port,proto3" json:"port,omitempty"`
 	// Id of the upstream node, part of the same graph.
 	NodeId        string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
@@ -78,7 +192,9 @@ func (x *NodeInput) GetNodeId() string {
 	return ""
 }
 
-// What a TagQueryNode asks for.
+// What a TagQueryNode asks for. It matches queues of the same interval whose context has the same world, domain and
+// partition and compatible pins (qmtl.type.v1.ComputeContext), whatever strategy computes them, and the queues of
+// sources. Queues of strategies that were unbound, and of contexts no longer in force, do not match.
 type TagQuery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Tags to match; order does not matter.
@@ -136,11 +252,11 @@ func (x *TagQuery) GetMatchAll() bool {
 // Where a source node's rows come from.
 type SourceBinding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the entry under `sources:` of qmtl.yml.
+	// Entry under `sources:` of qmtl.yml.
 	Source string `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
-	// Schedule: observed, continuous or calendar.
-	Schedule string `protobuf:"bytes,2,opt,name=schedule,proto3" json:"schedule,omitempty"`
-	// Adapter that publishes the rows, such as "csv-replay"; replay adapters publish through the Gateway only.
+	// Its buckets.
+	Schedule Schedule `protobuf:"varint,2,opt,name=schedule,proto3,enum=qmtl.graph.v1.Schedule" json:"schedule,omitempty"`
+	// Adapter that publishes the rows, such as "csv-replay". An open set.
 	Adapter string `protobuf:"bytes,3,opt,name=adapter,proto3" json:"adapter,omitempty"`
 	// Instrument the stream is of; empty for none.
 	Instrument    string `protobuf:"bytes,4,opt,name=instrument,proto3" json:"instrument,omitempty"`
@@ -185,11 +301,11 @@ func (x *SourceBinding) GetSource() string {
 	return ""
 }
 
-func (x *SourceBinding) GetSchedule() string {
+func (x *SourceBinding) GetSchedule() Schedule {
 	if x != nil {
 		return x.Schedule
 	}
-	return ""
+	return Schedule_SCHEDULE_UNSPECIFIED
 }
 
 func (x *SourceBinding) GetAdapter() string {
@@ -206,32 +322,89 @@ func (x *SourceBinding) GetInstrument() string {
 	return ""
 }
 
-// One node of a strategy graph. The id covers node_type, interval_seconds, period, params, inputs,
-// schema_compat_id and code_hash; never the name, the tags or where it runs.
+// One output column of a node.
+type ColumnSpec struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name, unique within the node, such as "close".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What its values are.
+	Kind          ColumnKind `protobuf:"varint,2,opt,name=kind,proto3,enum=qmtl.graph.v1.ColumnKind" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ColumnSpec) Reset() {
+	*x = ColumnSpec{}
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ColumnSpec) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ColumnSpec) ProtoMessage() {}
+
+func (x *ColumnSpec) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ColumnSpec.ProtoReflect.Descriptor instead.
+func (*ColumnSpec) Descriptor() ([]byte, []int) {
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ColumnSpec) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ColumnSpec) GetKind() ColumnKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ColumnKind_COLUMN_KIND_UNSPECIFIED
+}
+
+// One node of a strategy graph. Its id is
+// "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
+// see PROTOCOL.md; the name, the tags and where it runs are no part of it.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "blake3:" and 64 hex digits. The Gateway recomputes it and refuses a mismatch.
+	// "blake3:" and 64 hex digits. The gateway recomputes it and refuses a mismatch.
 	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	// Kind of node, such as "StreamInput", "sma", "ProcessingNode".
+	// Kind of node, such as "StreamInput", "sma", "ProcessingNode". Part of the id.
 	NodeType string `protobuf:"bytes,2,opt,name=node_type,json=nodeType,proto3" json:"node_type,omitempty"`
-	// Length of its bucket in seconds.
+	// Length of its bucket in whole seconds. Part of the id, hence no Duration.
 	IntervalSeconds int64 `protobuf:"varint,3,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"`
-	// Window length in buckets.
+	// Window length in buckets. Part of the id.
 	Period uint32 `protobuf:"varint,4,opt,name=period,proto3" json:"period,omitempty"`
-	// Canonical JSON (RFC 8785) of the params.
+	// Canonical JSON (RFC 8785) of the params. Part of the id.
 	ParamsJson string `protobuf:"bytes,5,opt,name=params_json,json=paramsJson,proto3" json:"params_json,omitempty"`
-	// Ordered by declaration: a − b is not b − a.
+	// Ordered by declaration: a − b is not b − a. Part of the id.
 	Inputs []*NodeInput `protobuf:"bytes,6,rep,name=inputs,proto3" json:"inputs,omitempty"`
-	// Identity of the schema of its output.
+	// Identity of the schema of its output. Part of the id.
 	SchemaCompatId string `protobuf:"bytes,7,opt,name=schema_compat_id,json=schemaCompatId,proto3" json:"schema_compat_id,omitempty"`
-	// Hash of the compute function's meaning.
+	// Hash of the compute function's meaning; what another language than TypeScript puts here stands in PROTOCOL.md. Part
+	// of the id.
 	CodeHash string `protobuf:"bytes,8,opt,name=code_hash,json=codeHash,proto3" json:"code_hash,omitempty"`
-	// Author's name for it; not part of the id.
+	// Author's name for it.
 	Name string `protobuf:"bytes,9,opt,name=name,proto3" json:"name,omitempty"`
-	// Tags other strategies may query for; not part of the id, except for what the params carry.
+	// Tags other strategies may query for, on any node.
 	Tags []string `protobuf:"bytes,10,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Number of float64 columns of one row.
-	Columns uint32 `protobuf:"varint,11,opt,name=columns,proto3" json:"columns,omitempty"`
+	// Columns of one row, in order.
+	Columns []*ColumnSpec `protobuf:"bytes,11,rep,name=columns,proto3" json:"columns,omitempty"`
 	// Set for source nodes.
 	Source *SourceBinding `protobuf:"bytes,12,opt,name=source,proto3" json:"source,omitempty"`
 	// Set for TagQueryNodes.
@@ -242,7 +415,7 @@ type Node struct {
 	Deterministic bool `protobuf:"varint,15,opt,name=deterministic,proto3" json:"deterministic,omitempty"`
 	// Rows before a row that must be read again to restore it.
 	Lookback uint32 `protobuf:"varint,16,opt,name=lookback,proto3" json:"lookback,omitempty"`
-	// Rows after which the start's effect is below 1e-9; 0 = none needed.
+	// Rows after which the effect of the start is below 1e-9; 0: none needed.
 	WarmUp        uint32 `protobuf:"varint,17,opt,name=warm_up,json=warmUp,proto3" json:"warm_up,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -250,7 +423,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[3]
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -262,7 +435,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[3]
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -275,7 +448,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{3}
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Node) GetNodeId() string {
@@ -348,11 +521,11 @@ func (x *Node) GetTags() []string {
 	return nil
 }
 
-func (x *Node) GetColumns() uint32 {
+func (x *Node) GetColumns() []*ColumnSpec {
 	if x != nil {
 		return x.Columns
 	}
-	return 0
+	return nil
 }
 
 func (x *Node) GetSource() *SourceBinding {
@@ -402,7 +575,7 @@ type StrategyGraph struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 10,000; more are refused as GRAPH_TOO_LARGE.
 	Nodes []*Node `protobuf:"bytes,1,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	// CRC-32 (zlib) continued over the UTF-8 bytes of every node id, in the order sent.
+	// CRC-32 (that of zlib) continued over the UTF-8 bytes of every node id, in the order sent.
 	NodeIdsCrc32  uint32 `protobuf:"varint,2,opt,name=node_ids_crc32,json=nodeIdsCrc32,proto3" json:"node_ids_crc32,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,7 +583,7 @@ type StrategyGraph struct {
 
 func (x *StrategyGraph) Reset() {
 	*x = StrategyGraph{}
-	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[4]
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +595,7 @@ func (x *StrategyGraph) String() string {
 func (*StrategyGraph) ProtoMessage() {}
 
 func (x *StrategyGraph) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[4]
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +608,7 @@ func (x *StrategyGraph) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrategyGraph.ProtoReflect.Descriptor instead.
 func (*StrategyGraph) Descriptor() ([]byte, []int) {
-	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{4}
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *StrategyGraph) GetNodes() []*Node {
@@ -452,32 +625,28 @@ func (x *StrategyGraph) GetNodeIdsCrc32() uint32 {
 	return 0
 }
 
-// A node in a context.
-type NodeRef struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// See Node.
-	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	// "blake3:" and 64 hex digits over node id and context.
-	ComputeKey    string `protobuf:"bytes,2,opt,name=compute_key,json=computeKey,proto3" json:"compute_key,omitempty"`
+// The queue lies in the DAG Manager's log and is read and written through qmtl.data.v1.QueueDataService.
+type LogLocation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *NodeRef) Reset() {
-	*x = NodeRef{}
-	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[5]
+func (x *LogLocation) Reset() {
+	*x = LogLocation{}
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *NodeRef) String() string {
+func (x *LogLocation) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*NodeRef) ProtoMessage() {}
+func (*LogLocation) ProtoMessage() {}
 
-func (x *NodeRef) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[5]
+func (x *LogLocation) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -488,23 +657,73 @@ func (x *NodeRef) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use NodeRef.ProtoReflect.Descriptor instead.
-func (*NodeRef) Descriptor() ([]byte, []int) {
-	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{5}
+// Deprecated: Use LogLocation.ProtoReflect.Descriptor instead.
+func (*LogLocation) Descriptor() ([]byte, []int) {
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *NodeRef) GetNodeId() string {
+// The queue lies in Kafka. Writers and readers use the partition named here, never a partitioner of their own.
+type KafkaLocation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Topic.
+	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	// Partition.
+	Partition int32 `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// "host:port" of each broker.
+	Brokers       []string `protobuf:"bytes,3,rep,name=brokers,proto3" json:"brokers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KafkaLocation) Reset() {
+	*x = KafkaLocation{}
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KafkaLocation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KafkaLocation) ProtoMessage() {}
+
+func (x *KafkaLocation) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[7]
 	if x != nil {
-		return x.NodeId
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KafkaLocation.ProtoReflect.Descriptor instead.
+func (*KafkaLocation) Descriptor() ([]byte, []int) {
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *KafkaLocation) GetTopic() string {
+	if x != nil {
+		return x.Topic
 	}
 	return ""
 }
 
-func (x *NodeRef) GetComputeKey() string {
+func (x *KafkaLocation) GetPartition() int32 {
 	if x != nil {
-		return x.ComputeKey
+		return x.Partition
 	}
-	return ""
+	return 0
+}
+
+func (x *KafkaLocation) GetBrokers() []string {
+	if x != nil {
+		return x.Brokers
+	}
+	return nil
 }
 
 // Where the output of a compute key lies.
@@ -514,33 +733,34 @@ type QueueDescriptor struct {
 	ComputeKey string `protobuf:"bytes,1,opt,name=compute_key,json=computeKey,proto3" json:"compute_key,omitempty"`
 	// Node whose output it is.
 	NodeId string `protobuf:"bytes,2,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
-	// Human-readable unique name.
+	// Readable unique name.
 	Queue string `protobuf:"bytes,3,opt,name=queue,proto3" json:"queue,omitempty"`
-	// "log" (read through QueueDataService) or "kafka".
-	Transport string `protobuf:"bytes,4,opt,name=transport,proto3" json:"transport,omitempty"`
-	// Kafka topic; empty for "log".
-	Topic string `protobuf:"bytes,5,opt,name=topic,proto3" json:"topic,omitempty"`
-	// Partition named by the DAG Manager.
-	Partition int32 `protobuf:"varint,6,opt,name=partition,proto3" json:"partition,omitempty"`
-	// False: rows are accepted only through a gateway (replay sources).
-	DirectPublish bool `protobuf:"varint,7,opt,name=direct_publish,json=directPublish,proto3" json:"direct_publish,omitempty"`
+	// Where it lies. A reader that knows none of the members uses QueueDataService, which serves every queue.
+	//
+	// Types that are valid to be assigned to Location:
+	//
+	//	*QueueDescriptor_Log
+	//	*QueueDescriptor_Kafka
+	Location isQueueDescriptor_Location `protobuf_oneof:"location"`
+	// True: records are accepted only through a gateway (replay sources: the barrier).
+	GatewayOnly bool `protobuf:"varint,6,opt,name=gateway_only,json=gatewayOnly,proto3" json:"gateway_only,omitempty"`
 	// Context the key was made from.
-	Context *v1.ComputeContext `protobuf:"bytes,8,opt,name=context,proto3" json:"context,omitempty"`
+	Context *v1.ComputeContext `protobuf:"bytes,7,opt,name=context,proto3" json:"context,omitempty"`
 	// Length of its bucket in seconds.
-	IntervalSeconds int64 `protobuf:"varint,9,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"`
-	// Number of float64 columns of one row.
-	Columns uint32 `protobuf:"varint,10,opt,name=columns,proto3" json:"columns,omitempty"`
+	IntervalSeconds int64 `protobuf:"varint,8,opt,name=interval_seconds,json=intervalSeconds,proto3" json:"interval_seconds,omitempty"`
+	// Columns of one row, in order.
+	Columns []*ColumnSpec `protobuf:"bytes,9,rep,name=columns,proto3" json:"columns,omitempty"`
 	// Tags of the node.
-	Tags []string `protobuf:"bytes,11,rep,name=tags,proto3" json:"tags,omitempty"`
-	// Source entry the rows come from, for source nodes.
-	Source        string `protobuf:"bytes,12,opt,name=source,proto3" json:"source,omitempty"`
+	Tags []string `protobuf:"bytes,10,rep,name=tags,proto3" json:"tags,omitempty"`
+	// Source entry the rows come from; empty for computed nodes.
+	Source        string `protobuf:"bytes,11,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QueueDescriptor) Reset() {
 	*x = QueueDescriptor{}
-	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[6]
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -552,7 +772,7 @@ func (x *QueueDescriptor) String() string {
 func (*QueueDescriptor) ProtoMessage() {}
 
 func (x *QueueDescriptor) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[6]
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -565,7 +785,7 @@ func (x *QueueDescriptor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueDescriptor.ProtoReflect.Descriptor instead.
 func (*QueueDescriptor) Descriptor() ([]byte, []int) {
-	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{6}
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *QueueDescriptor) GetComputeKey() string {
@@ -589,30 +809,34 @@ func (x *QueueDescriptor) GetQueue() string {
 	return ""
 }
 
-func (x *QueueDescriptor) GetTransport() string {
+func (x *QueueDescriptor) GetLocation() isQueueDescriptor_Location {
 	if x != nil {
-		return x.Transport
+		return x.Location
 	}
-	return ""
+	return nil
 }
 
-func (x *QueueDescriptor) GetTopic() string {
+func (x *QueueDescriptor) GetLog() *LogLocation {
 	if x != nil {
-		return x.Topic
+		if x, ok := x.Location.(*QueueDescriptor_Log); ok {
+			return x.Log
+		}
 	}
-	return ""
+	return nil
 }
 
-func (x *QueueDescriptor) GetPartition() int32 {
+func (x *QueueDescriptor) GetKafka() *KafkaLocation {
 	if x != nil {
-		return x.Partition
+		if x, ok := x.Location.(*QueueDescriptor_Kafka); ok {
+			return x.Kafka
+		}
 	}
-	return 0
+	return nil
 }
 
-func (x *QueueDescriptor) GetDirectPublish() bool {
+func (x *QueueDescriptor) GetGatewayOnly() bool {
 	if x != nil {
-		return x.DirectPublish
+		return x.GatewayOnly
 	}
 	return false
 }
@@ -631,11 +855,11 @@ func (x *QueueDescriptor) GetIntervalSeconds() int64 {
 	return 0
 }
 
-func (x *QueueDescriptor) GetColumns() uint32 {
+func (x *QueueDescriptor) GetColumns() []*ColumnSpec {
 	if x != nil {
 		return x.Columns
 	}
-	return 0
+	return nil
 }
 
 func (x *QueueDescriptor) GetTags() []string {
@@ -652,29 +876,118 @@ func (x *QueueDescriptor) GetSource() string {
 	return ""
 }
 
+type isQueueDescriptor_Location interface {
+	isQueueDescriptor_Location()
+}
+
+type QueueDescriptor_Log struct {
+	// In the DAG Manager's log.
+	Log *LogLocation `protobuf:"bytes,4,opt,name=log,proto3,oneof"`
+}
+
+type QueueDescriptor_Kafka struct {
+	// In Kafka.
+	Kafka *KafkaLocation `protobuf:"bytes,5,opt,name=kafka,proto3,oneof"`
+}
+
+func (*QueueDescriptor_Log) isQueueDescriptor_Location() {}
+
+func (*QueueDescriptor_Kafka) isQueueDescriptor_Location() {}
+
+// One node in one context, and its queue.
+type NodeAssignment struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its queue. `queue.node_id` names the node, `queue.context` the context.
+	Queue *QueueDescriptor `protobuf:"bytes,1,opt,name=queue,proto3" json:"queue,omitempty"`
+	// True: node and queue were there before this submission.
+	QueueReused bool `protobuf:"varint,2,opt,name=queue_reused,json=queueReused,proto3" json:"queue_reused,omitempty"`
+	// True: the node was there before this submission, in whatever context.
+	NodeReused    bool `protobuf:"varint,3,opt,name=node_reused,json=nodeReused,proto3" json:"node_reused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NodeAssignment) Reset() {
+	*x = NodeAssignment{}
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NodeAssignment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeAssignment) ProtoMessage() {}
+
+func (x *NodeAssignment) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_graph_v1_graph_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeAssignment.ProtoReflect.Descriptor instead.
+func (*NodeAssignment) Descriptor() ([]byte, []int) {
+	return file_qmtl_graph_v1_graph_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *NodeAssignment) GetQueue() *QueueDescriptor {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+func (x *NodeAssignment) GetQueueReused() bool {
+	if x != nil {
+		return x.QueueReused
+	}
+	return false
+}
+
+func (x *NodeAssignment) GetNodeReused() bool {
+	if x != nil {
+		return x.NodeReused
+	}
+	return false
+}
+
 var File_qmtl_graph_v1_graph_proto protoreflect.FileDescriptor
 
 const file_qmtl_graph_v1_graph_proto_rawDesc = "" +
 	"\n" +
-	"\x19qmtl/graph/v1/graph.proto\x12\rqmtl.graph.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cqmtl/type/v1/execution.proto\"a\n" +
+	"\x19qmtl/graph/v1/graph.proto\x12\rqmtl.graph.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\"a\n" +
 	"\tNodeInput\x12\x1d\n" +
 	"\x04port\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04port\x125\n" +
-	"\anode_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\x06nodeId\"G\n" +
-	"\bTagQuery\x12\x1e\n" +
-	"\x04tags\x18\x01 \x03(\tB\n" +
-	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x04tags\x12\x1b\n" +
-	"\tmatch_all\x18\x02 \x01(\bR\bmatchAll\"}\n" +
-	"\rSourceBinding\x12\x16\n" +
-	"\x06source\x18\x01 \x01(\tR\x06source\x12\x1a\n" +
-	"\bschedule\x18\x02 \x01(\tR\bschedule\x12\x18\n" +
-	"\aadapter\x18\x03 \x01(\tR\aadapter\x12\x1e\n" +
+	"\anode_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\x06nodeId\"O\n" +
+	"\bTagQuery\x12&\n" +
+	"\x04tags\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\b\x01\x10d\"\x06r\x04\x10\x01\x18dR\x04tags\x12\x1b\n" +
+	"\tmatch_all\x18\x02 \x01(\bR\bmatchAll\"\xc0\x01\n" +
+	"\rSourceBinding\x12\"\n" +
+	"\x06source\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x06source\x12?\n" +
+	"\bschedule\x18\x02 \x01(\x0e2\x17.qmtl.graph.v1.ScheduleB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\bschedule\x12!\n" +
+	"\aadapter\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aadapter\x12'\n" +
 	"\n" +
-	"instrument\x18\x04 \x01(\tR\n" +
-	"instrument\"\xce\x05\n" +
+	"instrument\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
+	"instrument\"g\n" +
+	"\n" +
+	"ColumnSpec\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x129\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x19.qmtl.graph.v1.ColumnKindB\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\"\xee\x05\n" +
 	"\x04Node\x125\n" +
 	"\anode_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12&\n" +
 	"\tnode_type\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\bnodeType\x126\n" +
-	"\x10interval_seconds\x18\x03 \x01(\x03B\v\xbaH\b\"\x06\x18\x80\xa3\x05(\x01R\x0fintervalSeconds\x12\"\n" +
+	"\x10interval_seconds\x18\x03 \x01(\x03B\v\xbaH\b\"\x06\x18\x80\xf5$(\x01R\x0fintervalSeconds\x12\"\n" +
 	"\x06period\x18\x04 \x01(\rB\n" +
 	"\xbaH\a*\x05\x18\x90N(\x01R\x06period\x12,\n" +
 	"\vparams_json\x18\x05 \x01(\tB\v\xbaH\br\x06\x10\x02(\x80\x80\x04R\n" +
@@ -683,10 +996,11 @@ const file_qmtl_graph_v1_graph_proto_rawDesc = "" +
 	"\x10schema_compat_id\x18\a \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x0eschemaCompatId\x12&\n" +
 	"\tcode_hash\x18\b \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\bcodeHash\x12\x1c\n" +
-	"\x04name\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x1c\n" +
+	"\x04name\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x1e\n" +
 	"\x04tags\x18\n" +
-	" \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x04tags\x12\"\n" +
-	"\acolumns\x18\v \x01(\rB\b\xbaH\x05*\x03\x18\xe8\aR\acolumns\x124\n" +
+	" \x03(\tB\n" +
+	"\xbaH\a\x92\x01\x04\x10d\x18\x01R\x04tags\x12@\n" +
+	"\acolumns\x18\v \x03(\v2\x19.qmtl.graph.v1.ColumnSpecB\v\xbaH\b\x92\x01\x05\b\x01\x10\x90NR\acolumns\x124\n" +
 	"\x06source\x18\f \x01(\v2\x1c.qmtl.graph.v1.SourceBindingR\x06source\x124\n" +
 	"\ttag_query\x18\r \x01(\v2\x17.qmtl.graph.v1.TagQueryR\btagQuery\x12\x1b\n" +
 	"\thas_state\x18\x0e \x01(\bR\bhasState\x12$\n" +
@@ -695,26 +1009,44 @@ const file_qmtl_graph_v1_graph_proto_rawDesc = "" +
 	"\awarm_up\x18\x11 \x01(\rR\x06warmUp\"j\n" +
 	"\rStrategyGraph\x123\n" +
 	"\x05nodes\x18\x01 \x03(\v2\x13.qmtl.graph.v1.NodeB\b\xbaH\x05\x92\x01\x02\b\x01R\x05nodes\x12$\n" +
-	"\x0enode_ids_crc32\x18\x02 \x01(\rR\fnodeIdsCrc32\"C\n" +
-	"\aNodeRef\x12\x17\n" +
-	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x1f\n" +
-	"\vcompute_key\x18\x02 \x01(\tR\n" +
-	"computeKey\"\x83\x03\n" +
+	"\x0enode_ids_crc32\x18\x02 \x01(\rR\fnodeIdsCrc32\"\r\n" +
+	"\vLogLocation\"]\n" +
+	"\rKafkaLocation\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x18\n" +
+	"\abrokers\x18\x03 \x03(\tR\abrokers\"\xc0\x03\n" +
 	"\x0fQueueDescriptor\x12\x1f\n" +
 	"\vcompute_key\x18\x01 \x01(\tR\n" +
 	"computeKey\x12\x17\n" +
 	"\anode_id\x18\x02 \x01(\tR\x06nodeId\x12\x14\n" +
-	"\x05queue\x18\x03 \x01(\tR\x05queue\x12\x1c\n" +
-	"\ttransport\x18\x04 \x01(\tR\ttransport\x12\x14\n" +
-	"\x05topic\x18\x05 \x01(\tR\x05topic\x12\x1c\n" +
-	"\tpartition\x18\x06 \x01(\x05R\tpartition\x12%\n" +
-	"\x0edirect_publish\x18\a \x01(\bR\rdirectPublish\x126\n" +
-	"\acontext\x18\b \x01(\v2\x1c.qmtl.type.v1.ComputeContextR\acontext\x12)\n" +
-	"\x10interval_seconds\x18\t \x01(\x03R\x0fintervalSeconds\x12\x18\n" +
-	"\acolumns\x18\n" +
-	" \x01(\rR\acolumns\x12\x12\n" +
-	"\x04tags\x18\v \x03(\tR\x04tags\x12\x16\n" +
-	"\x06source\x18\f \x01(\tR\x06sourceBG\n" +
+	"\x05queue\x18\x03 \x01(\tR\x05queue\x12.\n" +
+	"\x03log\x18\x04 \x01(\v2\x1a.qmtl.graph.v1.LogLocationH\x00R\x03log\x12:\n" +
+	"\x05kafka\x18\x05 \x01(\v2\x1c.qmtl.graph.v1.KafkaLocationB\x04\xa8\xbb\x18\x01H\x00R\x05kafka\x12!\n" +
+	"\fgateway_only\x18\x06 \x01(\bR\vgatewayOnly\x126\n" +
+	"\acontext\x18\a \x01(\v2\x1c.qmtl.type.v1.ComputeContextR\acontext\x12)\n" +
+	"\x10interval_seconds\x18\b \x01(\x03R\x0fintervalSeconds\x123\n" +
+	"\acolumns\x18\t \x03(\v2\x19.qmtl.graph.v1.ColumnSpecR\acolumns\x12\x12\n" +
+	"\x04tags\x18\n" +
+	" \x03(\tR\x04tags\x12\x16\n" +
+	"\x06source\x18\v \x01(\tR\x06sourceB\n" +
+	"\n" +
+	"\blocation\"\x8a\x01\n" +
+	"\x0eNodeAssignment\x124\n" +
+	"\x05queue\x18\x01 \x01(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12!\n" +
+	"\fqueue_reused\x18\x02 \x01(\bR\vqueueReused\x12\x1f\n" +
+	"\vnode_reused\x18\x03 \x01(\bR\n" +
+	"nodeReused*q\n" +
+	"\bSchedule\x12\x18\n" +
+	"\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11SCHEDULE_OBSERVED\x10\x01\x12\x17\n" +
+	"\x13SCHEDULE_CONTINUOUS\x10\x02\x12\x1b\n" +
+	"\x11SCHEDULE_CALENDAR\x10\x03\x1a\x04\xb0\xbb\x18\x01*w\n" +
+	"\n" +
+	"ColumnKind\x12\x1b\n" +
+	"\x17COLUMN_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fCOLUMN_KIND_F64\x10\x01\x12 \n" +
+	"\x16COLUMN_KIND_DICTIONARY\x10\x02\x1a\x04\xb0\xbb\x18\x01\x12\x15\n" +
+	"\x11COLUMN_KIND_BYTES\x10\x03BG\n" +
 	"\x10io.qmtl.graph.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/graph/v1;graphv1b\x06proto3"
 
 var (
@@ -729,28 +1061,41 @@ func file_qmtl_graph_v1_graph_proto_rawDescGZIP() []byte {
 	return file_qmtl_graph_v1_graph_proto_rawDescData
 }
 
-var file_qmtl_graph_v1_graph_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_qmtl_graph_v1_graph_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_qmtl_graph_v1_graph_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_qmtl_graph_v1_graph_proto_goTypes = []any{
-	(*NodeInput)(nil),         // 0: qmtl.graph.v1.NodeInput
-	(*TagQuery)(nil),          // 1: qmtl.graph.v1.TagQuery
-	(*SourceBinding)(nil),     // 2: qmtl.graph.v1.SourceBinding
-	(*Node)(nil),              // 3: qmtl.graph.v1.Node
-	(*StrategyGraph)(nil),     // 4: qmtl.graph.v1.StrategyGraph
-	(*NodeRef)(nil),           // 5: qmtl.graph.v1.NodeRef
-	(*QueueDescriptor)(nil),   // 6: qmtl.graph.v1.QueueDescriptor
-	(*v1.ComputeContext)(nil), // 7: qmtl.type.v1.ComputeContext
+	(Schedule)(0),             // 0: qmtl.graph.v1.Schedule
+	(ColumnKind)(0),           // 1: qmtl.graph.v1.ColumnKind
+	(*NodeInput)(nil),         // 2: qmtl.graph.v1.NodeInput
+	(*TagQuery)(nil),          // 3: qmtl.graph.v1.TagQuery
+	(*SourceBinding)(nil),     // 4: qmtl.graph.v1.SourceBinding
+	(*ColumnSpec)(nil),        // 5: qmtl.graph.v1.ColumnSpec
+	(*Node)(nil),              // 6: qmtl.graph.v1.Node
+	(*StrategyGraph)(nil),     // 7: qmtl.graph.v1.StrategyGraph
+	(*LogLocation)(nil),       // 8: qmtl.graph.v1.LogLocation
+	(*KafkaLocation)(nil),     // 9: qmtl.graph.v1.KafkaLocation
+	(*QueueDescriptor)(nil),   // 10: qmtl.graph.v1.QueueDescriptor
+	(*NodeAssignment)(nil),    // 11: qmtl.graph.v1.NodeAssignment
+	(*v1.ComputeContext)(nil), // 12: qmtl.type.v1.ComputeContext
 }
 var file_qmtl_graph_v1_graph_proto_depIdxs = []int32{
-	0, // 0: qmtl.graph.v1.Node.inputs:type_name -> qmtl.graph.v1.NodeInput
-	2, // 1: qmtl.graph.v1.Node.source:type_name -> qmtl.graph.v1.SourceBinding
-	1, // 2: qmtl.graph.v1.Node.tag_query:type_name -> qmtl.graph.v1.TagQuery
-	3, // 3: qmtl.graph.v1.StrategyGraph.nodes:type_name -> qmtl.graph.v1.Node
-	7, // 4: qmtl.graph.v1.QueueDescriptor.context:type_name -> qmtl.type.v1.ComputeContext
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	0,  // 0: qmtl.graph.v1.SourceBinding.schedule:type_name -> qmtl.graph.v1.Schedule
+	1,  // 1: qmtl.graph.v1.ColumnSpec.kind:type_name -> qmtl.graph.v1.ColumnKind
+	2,  // 2: qmtl.graph.v1.Node.inputs:type_name -> qmtl.graph.v1.NodeInput
+	5,  // 3: qmtl.graph.v1.Node.columns:type_name -> qmtl.graph.v1.ColumnSpec
+	4,  // 4: qmtl.graph.v1.Node.source:type_name -> qmtl.graph.v1.SourceBinding
+	3,  // 5: qmtl.graph.v1.Node.tag_query:type_name -> qmtl.graph.v1.TagQuery
+	6,  // 6: qmtl.graph.v1.StrategyGraph.nodes:type_name -> qmtl.graph.v1.Node
+	8,  // 7: qmtl.graph.v1.QueueDescriptor.log:type_name -> qmtl.graph.v1.LogLocation
+	9,  // 8: qmtl.graph.v1.QueueDescriptor.kafka:type_name -> qmtl.graph.v1.KafkaLocation
+	12, // 9: qmtl.graph.v1.QueueDescriptor.context:type_name -> qmtl.type.v1.ComputeContext
+	5,  // 10: qmtl.graph.v1.QueueDescriptor.columns:type_name -> qmtl.graph.v1.ColumnSpec
+	10, // 11: qmtl.graph.v1.NodeAssignment.queue:type_name -> qmtl.graph.v1.QueueDescriptor
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_graph_v1_graph_proto_init() }
@@ -758,18 +1103,23 @@ func file_qmtl_graph_v1_graph_proto_init() {
 	if File_qmtl_graph_v1_graph_proto != nil {
 		return
 	}
+	file_qmtl_graph_v1_graph_proto_msgTypes[8].OneofWrappers = []any{
+		(*QueueDescriptor_Log)(nil),
+		(*QueueDescriptor_Kafka)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_graph_v1_graph_proto_rawDesc), len(file_qmtl_graph_v1_graph_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   7,
+			NumEnums:      2,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_qmtl_graph_v1_graph_proto_goTypes,
 		DependencyIndexes: file_qmtl_graph_v1_graph_proto_depIdxs,
+		EnumInfos:         file_qmtl_graph_v1_graph_proto_enumTypes,
 		MessageInfos:      file_qmtl_graph_v1_graph_proto_msgTypes,
 	}.Build()
 	File_qmtl_graph_v1_graph_proto = out.File

@@ -265,13 +265,14 @@ type ComputeContext struct {
 	ExecutionDomain ExecutionDomain `protobuf:"varint,2,opt,name=execution_domain,json=executionDomain,proto3,enum=qmtl.type.v1.ExecutionDomain" json:"execution_domain,omitempty"`
 	// Data the node may see; part of the compute key. Made from the pins of the sources in the node's own cone (the nodes
 	// it reads, directly or not): no source: "none"; one source: its fingerprint; several: "blake3:" and the hash of the
-	// canonical JSON object {source: fingerprint, …}. A knowledge time given at submission replaces it for every node.
+	// canonical JSON object {source: fingerprint, …}. What reads a tag query has all pins of its strategy, under their hash
+	// even when it is one. A knowledge time given at submission replaces it for every node.
 	// Empty in LIVE and SHADOW, and for source nodes.
 	AsOf string `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	// Shard of the data; "global" unless stated.
 	Partition string `protobuf:"bytes,4,opt,name=partition,proto3" json:"partition,omitempty"`
 	// Pins behind `as_of`, ordered by source. Two contexts are compatible when no source is pinned to different data in
-	// them; tag queries match compatible contexts.
+	// them; a knowledge time pins every source. Tag queries match compatible contexts.
 	Pins          []*SourcePin `protobuf:"bytes,5,rep,name=pins,proto3" json:"pins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -440,7 +440,9 @@ class FeedState(_message.Message):
     passed_row: _builtins.int
     """Last row passed; −1 for none."""
     settled: _builtins.bool
-    """True: every runner has ended the passed row and the router has booked it."""
+    """True: every runner has ended the passed row, the router has booked it, and the hold lets no further row pass: it
+    stands at the end of the passed row, or the next row lies behind it. Without a hold the first two.
+    """
     ended: _builtins.bool
     """True: the feed has ended."""
     fingerprint: _builtins.str

@@ -38,16 +38,16 @@ class DiffRequest(_message.Message):
     strategy_id: _builtins.str
     """Strategy."""
     strategy_version: _builtins.str
-    """Version label; default "v1"."""
+    """Version label; empty: "v1"."""
     from_chunk: _builtins.int
     """First chunk wanted, to go on after a break."""
     validate_only: _builtins.bool
     """True: answers what would happen; nothing is stored."""
     submission_id: _builtins.str
-    """Submission it belongs to."""
+    """Submission it belongs to; empty with validate_only."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts; governs every message of the stream."""
 
     @_builtins.property
     def graph(self) -> _graph_pb2.StrategyGraph:
@@ -55,7 +55,7 @@ class DiffRequest(_message.Message):
 
     @_builtins.property
     def contexts(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.ComputeContext]:
-        """One per world."""
+        """Context of the strategy, one per world, with all its pins. The DAG Manager makes each node's own context from it."""
 
     def __init__(
         self,
@@ -78,44 +78,8 @@ class DiffRequest(_message.Message):
 Global___DiffRequest: _TypeAlias = DiffRequest  # noqa: Y015
 
 @_typing.final
-class DiffAssignment(_message.Message):
-    """One node in one context."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NODE_ID_FIELD_NUMBER: _builtins.int
-    QUEUE_FIELD_NUMBER: _builtins.int
-    REUSED_FIELD_NUMBER: _builtins.int
-    NODE_KNOWN_FIELD_NUMBER: _builtins.int
-    node_id: _builtins.str
-    """Node."""
-    reused: _builtins.bool
-    """True: node and queue were there."""
-    node_known: _builtins.bool
-    """True: the node was in the global graph before, whatever the queue."""
-    @_builtins.property
-    def queue(self) -> _graph_pb2.QueueDescriptor:
-        """Its queue."""
-
-    def __init__(
-        self,
-        *,
-        node_id: _builtins.str = ...,
-        queue: _graph_pb2.QueueDescriptor | None = ...,
-        reused: _builtins.bool = ...,
-        node_known: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id", "node_known", b"node_known", "queue", b"queue", "reused", b"reused"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___DiffAssignment: _TypeAlias = DiffAssignment  # noqa: Y015
-
-@_typing.final
 class DiffResponse(_message.Message):
-    """A chunk of assignments, in topological order."""
+    """A chunk of assignments, inputs before readers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -126,19 +90,19 @@ class DiffResponse(_message.Message):
     SENTINEL_ID_FIELD_NUMBER: _builtins.int
     NODE_IDS_CRC32_FIELD_NUMBER: _builtins.int
     chunk: _builtins.int
-    """From 0."""
+    """Number of the chunk, from 0."""
     chunks: _builtins.int
     """Chunks in all."""
     sentinel_id: _builtins.str
-    """Sentinel of the submission."""
+    """Marks this version of the strategy in the global graph."""
     node_ids_crc32: _builtins.int
     """CRC-32 over the node ids of the whole graph, on every chunk."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message."""
 
     @_builtins.property
-    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___DiffAssignment]:
+    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[_graph_pb2.NodeAssignment]:
         """At most 100 nodes."""
 
     def __init__(
@@ -147,7 +111,7 @@ class DiffResponse(_message.Message):
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
         chunk: _builtins.int = ...,
         chunks: _builtins.int = ...,
-        assignments: _abc.Iterable[Global___DiffAssignment] | None = ...,
+        assignments: _abc.Iterable[_graph_pb2.NodeAssignment] | None = ...,
         sentinel_id: _builtins.str = ...,
         node_ids_crc32: _builtins.int = ...,
     ) -> None: ...

@@ -27,29 +27,44 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DiffServiceStub:
-    """Graph in, queues out. Called by the Gateway."""
+    """Graph in, queues out.
+
+    | method | role              | ticket | internal |
+    | ------ | ----------------- | ------ | -------- |
+    | Diff   | operator; gateway | –      | yes      |
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DiffServiceAsyncStub: ...
     Diff: _grpc.UnaryStreamMultiCallable[_diff_service_pb2.DiffRequest, _diff_service_pb2.DiffResponse]
-    """Adds a graph in one transaction, then streams its assignments; idempotent. INVALID_ARGUMENT
-    GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY. Safe to retry, also from a chunk.
+    """Adds a graph in one transaction, then streams its assignments. INVALID_ARGUMENT GRAPH_HAS_CYCLE,
+    UNKNOWN_DEPENDENCY. Repeated, also from a chunk, it answers the same.
     """
 
 @_typing.type_check_only
 class DiffServiceAsyncStub(DiffServiceStub):
-    """Graph in, queues out. Called by the Gateway."""
+    """Graph in, queues out.
+
+    | method | role              | ticket | internal |
+    | ------ | ----------------- | ------ | -------- |
+    | Diff   | operator; gateway | –      | yes      |
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Diff: _aio.UnaryStreamMultiCallable[_diff_service_pb2.DiffRequest, _diff_service_pb2.DiffResponse]  # type: ignore[assignment]
-    """Adds a graph in one transaction, then streams its assignments; idempotent. INVALID_ARGUMENT
-    GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY. Safe to retry, also from a chunk.
+    """Adds a graph in one transaction, then streams its assignments. INVALID_ARGUMENT GRAPH_HAS_CYCLE,
+    UNKNOWN_DEPENDENCY. Repeated, also from a chunk, it answers the same.
     """
 
 class DiffServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Graph in, queues out. Called by the Gateway."""
+    """Graph in, queues out.
+
+    | method | role              | ticket | internal |
+    | ------ | ----------------- | ------ | -------- |
+    | Diff   | operator; gateway | –      | yes      |
+    """
 
     @_abc_1.abstractmethod
     def Diff(
@@ -57,8 +72,8 @@ class DiffServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _diff_service_pb2.DiffRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_diff_service_pb2.DiffResponse], _abc.AsyncIterator[_diff_service_pb2.DiffResponse]]:
-        """Adds a graph in one transaction, then streams its assignments; idempotent. INVALID_ARGUMENT
-        GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY. Safe to retry, also from a chunk.
+        """Adds a graph in one transaction, then streams its assignments. INVALID_ARGUMENT GRAPH_HAS_CYCLE,
+        UNKNOWN_DEPENDENCY. Repeated, also from a chunk, it answers the same.
         """
 
 def add_DiffServiceServicer_to_server(servicer: DiffServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from qmtl.control.v1 import context_swap_pb2 as _context_swap_pb2
+from qmtl.control.v1 import control_event_pb2 as _control_event_pb2
 from qmtl.data.v1 import queue_record_pb2 as _queue_record_pb2
 from qmtl.graph.v1 import graph_pb2 as _graph_pb2
 from qmtl.type.v1 import execution_pb2 as _execution_pb2
@@ -52,7 +53,7 @@ Global___ReleaseReason: _TypeAlias = ReleaseReason  # noqa: Y015
 
 @_typing.final
 class ListQueuesByTagRequest(_message.Message):
-    """Asks which queues match."""
+    """Asks which queues match a tag query."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -63,14 +64,14 @@ class ListQueuesByTagRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     interval_seconds: _builtins.int
-    """Interval must be equal; seconds."""
+    """Interval, which must be equal; seconds."""
     page_size: _builtins.int
-    """At most this many; 0 = 100, limit 1,000."""
+    """At most this many; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """From the answer before."""
+    """`next_page_token` of the answer before; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
     def query(self) -> _graph_pb2.TagQuery:
@@ -78,7 +79,7 @@ class ListQueuesByTagRequest(_message.Message):
 
     @_builtins.property
     def context(self) -> _execution_pb2.ComputeContext:
-        """Context whose queues count; source queues always do."""
+        """Context the queues must be compatible with. Absent: source queues only."""
 
     def __init__(
         self,
@@ -107,11 +108,14 @@ class ListQueuesByTagResponse(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    INCOMPATIBLE_QUEUES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty at the end."""
+    incompatible_queues: _builtins.int
+    """Queues that have the tags and are left out because they pin a source to other data."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[_graph_pb2.QueueDescriptor]:
@@ -123,10 +127,11 @@ class ListQueuesByTagResponse(_message.Message):
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
         queues: _abc.Iterable[_graph_pb2.QueueDescriptor] | None = ...,
         next_page_token: _builtins.str = ...,
+        incompatible_queues: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "queues", b"queues", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["incompatible_queues", b"incompatible_queues", "next_page_token", b"next_page_token", "queues", b"queues", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -139,37 +144,32 @@ class QueueStats(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     QUEUE_FIELD_NUMBER: _builtins.int
-    NEXT_SEQ_FIELD_NUMBER: _builtins.int
-    NEXT_ROW_FIELD_NUMBER: _builtins.int
-    EPOCH_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     HOLDER_SESSION_ID_FIELD_NUMBER: _builtins.int
     VOID_RECORDS_FIELD_NUMBER: _builtins.int
-    ENDED_FIELD_NUMBER: _builtins.int
     BLOCKED_FIELD_NUMBER: _builtins.int
-    LAST_BUCKET_END_MS_FIELD_NUMBER: _builtins.int
+    LAST_BUCKET_END_TIME_FIELD_NUMBER: _builtins.int
     STRATEGY_IDS_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
-    next_seq: _builtins.int
-    """Effective records."""
-    next_row: _builtins.int
-    """Next row."""
-    epoch: _builtins.int
-    """Epoch in force."""
     holder_session_id: _builtins.str
     """Session that computes it; empty for none."""
     void_records: _builtins.int
     """Void records so far."""
-    ended: _builtins.bool
-    """True: it has ended."""
     blocked: _builtins.bool
     """True: stopped by a divergence or loss."""
-    last_bucket_end_ms: _builtins.int
-    """Bucket end of the last row, milliseconds since the epoch."""
     candidates: _builtins.int
     """Candidates waiting for its lease."""
     @_builtins.property
     def queue(self) -> _graph_pb2.QueueDescriptor:
         """The queue."""
+
+    @_builtins.property
+    def state(self) -> _queue_record_pb2.FoldState:
+        """State of its fold."""
+
+    @_builtins.property
+    def last_bucket_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Bucket end of the last row. Absent: no row yet."""
 
     @_builtins.property
     def strategy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -179,27 +179,24 @@ class QueueStats(_message.Message):
         self,
         *,
         queue: _graph_pb2.QueueDescriptor | None = ...,
-        next_seq: _builtins.int = ...,
-        next_row: _builtins.int = ...,
-        epoch: _builtins.int = ...,
+        state: _queue_record_pb2.FoldState | None = ...,
         holder_session_id: _builtins.str = ...,
         void_records: _builtins.int = ...,
-        ended: _builtins.bool = ...,
         blocked: _builtins.bool = ...,
-        last_bucket_end_ms: _builtins.int = ...,
+        last_bucket_end_time: _timestamp_pb2.Timestamp | None = ...,
         strategy_ids: _abc.Iterable[_builtins.str] | None = ...,
         candidates: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_bucket_end_time", b"last_bucket_end_time", "queue", b"queue", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "candidates", b"candidates", "ended", b"ended", "epoch", b"epoch", "holder_session_id", b"holder_session_id", "last_bucket_end_ms", b"last_bucket_end_ms", "next_row", b"next_row", "next_seq", b"next_seq", "queue", b"queue", "strategy_ids", b"strategy_ids", "void_records", b"void_records"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "candidates", b"candidates", "holder_session_id", b"holder_session_id", "last_bucket_end_time", b"last_bucket_end_time", "queue", b"queue", "state", b"state", "strategy_ids", b"strategy_ids", "void_records", b"void_records"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueueStats: _TypeAlias = QueueStats  # noqa: Y015
 
 @_typing.final
-class GetQueueStatsRequest(_message.Message):
+class ListQueueStatsRequest(_message.Message):
     """Asks for figures."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -207,15 +204,24 @@ class GetQueueStatsRequest(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     COMPUTE_KEYS_FIELD_NUMBER: _builtins.int
     STRATEGY_ID_FIELD_NUMBER: _builtins.int
+    WORLD_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     strategy_id: _builtins.str
-    """Strategy; empty for any."""
+    """Strategy; empty: any. An unknown one is NOT_FOUND."""
+    world_id: _builtins.str
+    """World; empty: any."""
+    page_size: _builtins.int
+    """At most this many; 0: 100; above 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
     def compute_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Keys; empty for all."""
+        """Keys; empty: all."""
 
     def __init__(
         self,
@@ -223,44 +229,51 @@ class GetQueueStatsRequest(_message.Message):
         schema_version: _schema_version_pb2.VersionRange | None = ...,
         compute_keys: _abc.Iterable[_builtins.str] | None = ...,
         strategy_id: _builtins.str = ...,
+        world_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_keys", b"compute_keys", "schema_version", b"schema_version", "strategy_id", b"strategy_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_keys", b"compute_keys", "page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version", "strategy_id", b"strategy_id", "world_id", b"world_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetQueueStatsRequest: _TypeAlias = GetQueueStatsRequest  # noqa: Y015
+Global___ListQueueStatsRequest: _TypeAlias = ListQueueStatsRequest  # noqa: Y015
 
 @_typing.final
-class GetQueueStatsResponse(_message.Message):
+class ListQueueStatsResponse(_message.Message):
     """Figures, ordered by queue name."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     QUEUES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
     def queues(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueueStats]:
-        """At most 1,000."""
+        """The figures."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
         queues: _abc.Iterable[Global___QueueStats] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["queues", b"queues", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "queues", b"queues", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetQueueStatsResponse: _TypeAlias = GetQueueStatsResponse  # noqa: Y015
+Global___ListQueueStatsResponse: _TypeAlias = ListQueueStatsResponse  # noqa: Y015
 
 @_typing.final
 class LeaseAsk(_message.Message):
@@ -787,232 +800,206 @@ class GetSnapshotsResponse(_message.Message):
 Global___GetSnapshotsResponse: _TypeAlias = GetSnapshotsResponse  # noqa: Y015
 
 @_typing.final
-class AdvanceReplayRequest(_message.Message):
-    """Moves the hold of a replay feed forward."""
+class FeedScope(_message.Message):
+    """Which feeds. Several are moved in one transaction."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    WORLD_ID_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """Entry under `sources:` of qmtl.yml."""
+    world_id: _builtins.str
+    """Every replay feed the strategies of this world read."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        world_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope", "source", b"source", "world_id", b"world_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope", "source", b"source", "world_id", b"world_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["source", "world_id"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
+
+Global___FeedScope: _TypeAlias = FeedScope  # noqa: Y015
+
+@_typing.final
+class AdvanceFeedRequest(_message.Message):
+    """Moves the hold of replay feeds forward."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
-    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
     TO_END_FIELD_NUMBER: _builtins.int
-    source: _builtins.str
-    """Source entry of qmtl.yml."""
-    until_ms: _builtins.int
-    """Last time that may pass, milliseconds since the epoch; 0 with `to_end`."""
     to_end: _builtins.bool
     """True: no hold from now on."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def scope(self) -> Global___FeedScope:
+        """Which."""
+
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """Last bucket end that may pass. It need not be one: a date without a row is passed when the next row lies behind it."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        source: _builtins.str = ...,
-        until_ms: _builtins.int = ...,
+        scope: Global___FeedScope | None = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
         to_end: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "scope", b"scope", "to", b"to", "to_end", b"to_end", "until_time", b"until_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "source", b"source", "to_end", b"to_end", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "scope", b"scope", "to", b"to", "to_end", b"to_end", "until_time", b"until_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_to: _TypeAlias = _typing.Literal["until_time", "to_end"]  # noqa: Y015
+    _WhichOneofArgType_to: _TypeAlias = _typing.Literal["to", b"to"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_to) -> _WhichOneofReturnType_to | None: ...
 
-Global___AdvanceReplayRequest: _TypeAlias = AdvanceReplayRequest  # noqa: Y015
+Global___AdvanceFeedRequest: _TypeAlias = AdvanceFeedRequest  # noqa: Y015
 
 @_typing.final
-class AdvanceReplayResponse(_message.Message):
-    """Where the hold stands."""
+class AdvanceFeedResponse(_message.Message):
+    """Where the feeds stand."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    UNTIL_MS_FIELD_NUMBER: _builtins.int
-    PASSED_ROW_FIELD_NUMBER: _builtins.int
-    PASSED_BUCKET_END_MS_FIELD_NUMBER: _builtins.int
-    until_ms: _builtins.int
-    """Last time that may pass, milliseconds since the epoch; absent for none."""
-    passed_row: _builtins.int
-    """Last row passed."""
-    passed_bucket_end_ms: _builtins.int
-    """Bucket end of it, milliseconds since the epoch."""
+    FEEDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
+
+    @_builtins.property
+    def feeds(self) -> _containers.RepeatedCompositeFieldContainer[_control_event_pb2.FeedState]:
+        """The feeds, ordered by source."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        until_ms: _builtins.int | None = ...,
-        passed_row: _builtins.int = ...,
-        passed_bucket_end_ms: _builtins.int = ...,
+        feeds: _abc.Iterable[_control_event_pb2.FeedState] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms", "schema_version", b"schema_version", "until_ms", b"until_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms", "passed_bucket_end_ms", b"passed_bucket_end_ms", "passed_row", b"passed_row", "schema_version", b"schema_version", "until_ms", b"until_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feeds", b"feeds", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__until_ms: _TypeAlias = _typing.Literal["until_ms"]  # noqa: Y015
-    _WhichOneofArgType__until_ms: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__until_ms) -> _WhichOneofReturnType__until_ms | None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AdvanceReplayResponse: _TypeAlias = AdvanceReplayResponse  # noqa: Y015
+Global___AdvanceFeedResponse: _TypeAlias = AdvanceFeedResponse  # noqa: Y015
 
 @_typing.final
-class GetReplayRequest(_message.Message):
-    """Asks where a feed stands."""
+class ListFeedsRequest(_message.Message):
+    """Asks where replay feeds stand."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
-    source: _builtins.str
-    """Source entry of qmtl.yml."""
+    SCOPE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many; 0: 100; above 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def scope(self) -> Global___FeedScope:
+        """Which; absent: all."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        source: _builtins.str = ...,
+        scope: Global___FeedScope | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetReplayRequest: _TypeAlias = GetReplayRequest  # noqa: Y015
+Global___ListFeedsRequest: _TypeAlias = ListFeedsRequest  # noqa: Y015
 
 @_typing.final
-class GetReplayResponse(_message.Message):
-    """Where a feed stands."""
+class ListFeedsResponse(_message.Message):
+    """Feeds, ordered by source."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    UNTIL_MS_FIELD_NUMBER: _builtins.int
-    PASSED_ROW_FIELD_NUMBER: _builtins.int
-    PASSED_BUCKET_END_MS_FIELD_NUMBER: _builtins.int
-    RUNNERS_FIELD_NUMBER: _builtins.int
-    SETTLED_FIELD_NUMBER: _builtins.int
-    ENDED_FIELD_NUMBER: _builtins.int
-    until_ms: _builtins.int
-    """Last time that may pass, milliseconds since the epoch; absent for none."""
-    passed_row: _builtins.int
-    """Last row passed."""
-    passed_bucket_end_ms: _builtins.int
-    """Bucket end of it, milliseconds since the epoch."""
-    settled: _builtins.bool
-    """True: every runner has ended the passed row and the router has booked it."""
-    ended: _builtins.bool
-    """True: the feed has ended."""
+    FEEDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def runners(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplayRunner]:
-        """Runners the barrier waits for."""
+    def feeds(self) -> _containers.RepeatedCompositeFieldContainer[_control_event_pb2.FeedState]:
+        """The feeds."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        until_ms: _builtins.int | None = ...,
-        passed_row: _builtins.int = ...,
-        passed_bucket_end_ms: _builtins.int = ...,
-        runners: _abc.Iterable[Global___ReplayRunner] | None = ...,
-        settled: _builtins.bool = ...,
-        ended: _builtins.bool = ...,
+        feeds: _abc.Iterable[_control_event_pb2.FeedState] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms", "schema_version", b"schema_version", "until_ms", b"until_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms", "ended", b"ended", "passed_bucket_end_ms", b"passed_bucket_end_ms", "passed_row", b"passed_row", "runners", b"runners", "schema_version", b"schema_version", "settled", b"settled", "until_ms", b"until_ms"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__until_ms: _TypeAlias = _typing.Literal["until_ms"]  # noqa: Y015
-    _WhichOneofArgType__until_ms: _TypeAlias = _typing.Literal["_until_ms", b"_until_ms"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__until_ms) -> _WhichOneofReturnType__until_ms | None: ...
-
-Global___GetReplayResponse: _TypeAlias = GetReplayResponse  # noqa: Y015
-
-@_typing.final
-class ReplayRunner(_message.Message):
-    """A runner the barrier of a feed waits for."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SESSION_ID_FIELD_NUMBER: _builtins.int
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    STRATEGY_IDS_FIELD_NUMBER: _builtins.int
-    FROM_ROW_FIELD_NUMBER: _builtins.int
-    ENDED_ROW_FIELD_NUMBER: _builtins.int
-    DROPPED_FIELD_NUMBER: _builtins.int
-    session_id: _builtins.str
-    """Session."""
-    world_id: _builtins.str
-    """World."""
-    from_row: _builtins.int
-    """First row it is counted from."""
-    ended_row: _builtins.int
-    """Last row it ended."""
-    dropped: _builtins.bool
-    """True: silent for too long; not waited for."""
-    @_builtins.property
-    def strategy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Strategies it runs."""
-
-    def __init__(
-        self,
-        *,
-        session_id: _builtins.str = ...,
-        world_id: _builtins.str = ...,
-        strategy_ids: _abc.Iterable[_builtins.str] | None = ...,
-        from_row: _builtins.int = ...,
-        ended_row: _builtins.int = ...,
-        dropped: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "ended_row", b"ended_row", "from_row", b"from_row", "session_id", b"session_id", "strategy_ids", b"strategy_ids", "world_id", b"world_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feeds", b"feeds", "next_page_token", b"next_page_token", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ReplayRunner: _TypeAlias = ReplayRunner  # noqa: Y015
+Global___ListFeedsResponse: _TypeAlias = ListFeedsResponse  # noqa: Y015
 
 @_typing.final
 class CreateReplayRunnerRequest(_message.Message):
-    """Enters a warm runner into the set."""
+    """Enters a warm runner into the runner sets of feeds. The barrier of a feed waits for it from its next row on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
-    RUNNER_FIELD_NUMBER: _builtins.int
-    source: _builtins.str
-    """Source entry of qmtl.yml."""
+    TICKET_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """Says session, world and strategies."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
-    def runner(self) -> Global___ReplayRunner:
-        """The runner; `from_row` is set by the server."""
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Feeds it reads, entered together."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        source: _builtins.str = ...,
-        runner: Global___ReplayRunner | None = ...,
+        ticket: _builtins.str = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["runner", b"runner", "schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["runner", b"runner", "schema_version", b"schema_version", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "sources", b"sources", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1020,29 +1007,29 @@ Global___CreateReplayRunnerRequest: _TypeAlias = CreateReplayRunnerRequest  # no
 
 @_typing.final
 class CreateReplayRunnerResponse(_message.Message):
-    """The runner as entered."""
+    """The first row it is counted from, per feed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    RUNNER_FIELD_NUMBER: _builtins.int
+    FEEDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def runner(self) -> Global___ReplayRunner:
-        """The runner."""
+    def feeds(self) -> _containers.RepeatedCompositeFieldContainer[_control_event_pb2.FeedState]:
+        """The feeds as they stand."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        runner: Global___ReplayRunner | None = ...,
+        feeds: _abc.Iterable[_control_event_pb2.FeedState] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["runner", b"runner", "schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["runner", b"runner", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feeds", b"feeds", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1050,31 +1037,37 @@ Global___CreateReplayRunnerResponse: _TypeAlias = CreateReplayRunnerResponse  # 
 
 @_typing.final
 class DeleteReplayRunnerRequest(_message.Message):
-    """Takes a runner out of the set."""
+    """Takes a runner out of the runner sets it is in."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
-    source: _builtins.str
-    """Source entry of qmtl.yml."""
+    SOURCES_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """Names the session that is taken out."""
     session_id: _builtins.str
-    """Session."""
+    """Without a ticket: the session that is taken out. For OPERATOR."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Feeds; empty: all."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        source: _builtins.str = ...,
+        ticket: _builtins.str = ...,
         session_id: _builtins.str = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "session_id", b"session_id", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "session_id", b"session_id", "sources", b"sources", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1082,14 +1075,14 @@ Global___DeleteReplayRunnerRequest: _TypeAlias = DeleteReplayRunnerRequest  # no
 
 @_typing.final
 class DeleteReplayRunnerResponse(_message.Message):
-    """Done."""
+    """Taken out."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     def __init__(
         self,
@@ -1113,18 +1106,20 @@ class OpenContextRequest(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     STRATEGY_ID_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
-    WAIT_MS_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
     strategy_id: _builtins.str
     """Strategy."""
-    wait_ms: _builtins.int
-    """Longest wait for every key to be warm, milliseconds; 0 = do not wait; at most 60,000."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
     def context(self) -> _execution_pb2.ComputeContext:
-        """The new context."""
+        """The new context of the strategy."""
+
+    @_builtins.property
+    def wait(self) -> _duration_pb2.Duration:
+        """Longest wait for every key to be warm; absent: do not wait; at most 60 s."""
 
     def __init__(
         self,
@@ -1132,11 +1127,11 @@ class OpenContextRequest(_message.Message):
         schema_version: _schema_version_pb2.VersionRange | None = ...,
         strategy_id: _builtins.str = ...,
         context: _execution_pb2.ComputeContext | None = ...,
-        wait_ms: _builtins.int = ...,
+        wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "schema_version", b"schema_version", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "schema_version", b"schema_version", "strategy_id", b"strategy_id", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "schema_version", b"schema_version", "strategy_id", b"strategy_id", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1155,7 +1150,7 @@ class OpenContextResponse(_message.Message):
     """Keys that are warm."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
     def swap(self) -> _context_swap_pb2.ContextSwap:
@@ -1177,59 +1172,41 @@ class OpenContextResponse(_message.Message):
 Global___OpenContextResponse: _TypeAlias = OpenContextResponse  # noqa: Y015
 
 @_typing.final
-class AckSwapRequest(_message.Message):
+class AnswerSwapRequest(_message.Message):
     """A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    SESSION_ID_FIELD_NUMBER: _builtins.int
-    SWAP_ID_FIELD_NUMBER: _builtins.int
-    PHASE_FIELD_NUMBER: _builtins.int
-    ENDED_ROW_FIELD_NUMBER: _builtins.int
-    WARM_ROW_FIELD_NUMBER: _builtins.int
-    REFUSED_FIELD_NUMBER: _builtins.int
-    FROM_ROW_FIELD_NUMBER: _builtins.int
-    session_id: _builtins.str
-    """Session."""
-    swap_id: _builtins.str
-    """Swap."""
-    phase: _context_swap_pb2.SwapPhase.ValueType
-    """Phase that is answered."""
-    ended_row: _builtins.int
-    """Last row it ended."""
-    warm_row: _builtins.int
-    """Rows the new keys are warm up to (OPENING)."""
-    refused: _builtins.bool
-    """True: it refuses; the swap is aborted."""
-    from_row: _builtins.int
-    """`from_row` of the PREPARE that is answered; an answer to an older one does not count."""
+    TICKET_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    ticket: _builtins.str
+    """Names the session; it must cover the strategy of the swap."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def answer(self) -> _context_swap_pb2.SwapAnswer:
+        """The answer."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        session_id: _builtins.str = ...,
-        swap_id: _builtins.str = ...,
-        phase: _context_swap_pb2.SwapPhase.ValueType = ...,
-        ended_row: _builtins.int = ...,
-        warm_row: _builtins.int = ...,
-        refused: _builtins.bool = ...,
-        from_row: _builtins.int = ...,
+        ticket: _builtins.str = ...,
+        answer: _context_swap_pb2.SwapAnswer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended_row", b"ended_row", "from_row", b"from_row", "phase", b"phase", "refused", b"refused", "schema_version", b"schema_version", "session_id", b"session_id", "swap_id", b"swap_id", "warm_row", b"warm_row"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "schema_version", b"schema_version", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AckSwapRequest: _TypeAlias = AckSwapRequest  # noqa: Y015
+Global___AnswerSwapRequest: _TypeAlias = AnswerSwapRequest  # noqa: Y015
 
 @_typing.final
-class AckSwapResponse(_message.Message):
+class AnswerSwapResponse(_message.Message):
     """The swap now."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1238,7 +1215,7 @@ class AckSwapResponse(_message.Message):
     SWAP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
     def swap(self) -> _context_swap_pb2.ContextSwap:
@@ -1256,4 +1233,4 @@ class AckSwapResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AckSwapResponse: _TypeAlias = AckSwapResponse  # noqa: Y015
+Global___AnswerSwapResponse: _TypeAlias = AnswerSwapResponse  # noqa: Y015

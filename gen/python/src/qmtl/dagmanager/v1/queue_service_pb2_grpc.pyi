@@ -27,16 +27,34 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QueueServiceStub:
-    """Who computes what. Called by the Gateway for SDKs."""
+    """Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+    and passes its claims on in the signed principal.
+
+    | method             | role                                        | ticket              |
+    | ------------------ | ------------------------------------------- | ------------------- |
+    | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+    | ListQueueStats     | viewer                                      | –                   |
+    | AcquireLeases      | researcher; adapter                         | compute or feed     |
+    | RenewLeases        | researcher; adapter                         | compute or feed     |
+    | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+    | PutSnapshots       | researcher                                  | compute             |
+    | GetSnapshots       | viewer                                      | –                   |
+    | ListFeeds          | viewer; adapter, gateway                    | –                   |
+    | AdvanceFeed        | operator                                    | –                   |
+    | CreateReplayRunner | researcher                                  | compute             |
+    | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+    | AnswerSwap         | researcher                                  | compute             |
+    | OpenContext        | gateway (internal)                          | –                   |
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> QueueServiceAsyncStub: ...
     ListQueuesByTag: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuesByTagRequest, _queue_service_pb2.ListQueuesByTagResponse]
-    """Queues by tag. Safe to retry."""
-    GetQueueStats: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueueStatsRequest, _queue_service_pb2.GetQueueStatsResponse]
-    """Figures. Safe to retry."""
+    """Queues by tag."""
+    ListQueueStats: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueueStatsRequest, _queue_service_pb2.ListQueueStatsResponse]
+    """Figures of queues."""
     AcquireLeases: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AcquireLeasesRequest, _queue_service_pb2.AcquireLeasesResponse]
     """Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
     TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
@@ -49,28 +67,48 @@ class QueueServiceStub:
     """Stores snapshots of keys the session holds. FAILED_PRECONDITION LEASE_LOST."""
     GetSnapshots: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetSnapshotsRequest, _queue_service_pb2.GetSnapshotsResponse]
     """Snapshots."""
-    AdvanceReplay: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceReplayRequest, _queue_service_pb2.AdvanceReplayResponse]
-    """Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry."""
-    GetReplay: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetReplayRequest, _queue_service_pb2.GetReplayResponse]
-    """Where a feed stands. Safe to retry."""
+    ListFeeds: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]
+    """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+    AdvanceFeed: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]
+    """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     CreateReplayRunner: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.CreateReplayRunnerRequest, _queue_service_pb2.CreateReplayRunnerResponse]
-    """Enters a runner. Safe to retry."""
+    """Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
+    SOURCE_NOT_FOUND.
+    """
     DeleteReplayRunner: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.DeleteReplayRunnerRequest, _queue_service_pb2.DeleteReplayRunnerResponse]
-    """Takes a runner out. Safe to retry."""
+    """Takes a runner out."""
+    AnswerSwap: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AnswerSwapRequest, _queue_service_pb2.AnswerSwapResponse]
+    """A runner's answer to a phase of a swap."""
     OpenContext: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.OpenContextRequest, _queue_service_pb2.OpenContextResponse]
-    """Opens a context; idempotent per strategy and context. Called by the Gateway before an Apply. Safe to retry."""
-    AckSwap: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AckSwapRequest, _queue_service_pb2.AckSwapResponse]
-    """A runner's answer. Safe to retry."""
+    """Opens a context; once per strategy and context. Called by the gateway before an Apply."""
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
-    """Who computes what. Called by the Gateway for SDKs."""
+    """Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+    and passes its claims on in the signed principal.
+
+    | method             | role                                        | ticket              |
+    | ------------------ | ------------------------------------------- | ------------------- |
+    | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+    | ListQueueStats     | viewer                                      | –                   |
+    | AcquireLeases      | researcher; adapter                         | compute or feed     |
+    | RenewLeases        | researcher; adapter                         | compute or feed     |
+    | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+    | PutSnapshots       | researcher                                  | compute             |
+    | GetSnapshots       | viewer                                      | –                   |
+    | ListFeeds          | viewer; adapter, gateway                    | –                   |
+    | AdvanceFeed        | operator                                    | –                   |
+    | CreateReplayRunner | researcher                                  | compute             |
+    | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+    | AnswerSwap         | researcher                                  | compute             |
+    | OpenContext        | gateway (internal)                          | –                   |
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListQueuesByTag: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueuesByTagRequest, _queue_service_pb2.ListQueuesByTagResponse]  # type: ignore[assignment]
-    """Queues by tag. Safe to retry."""
-    GetQueueStats: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetQueueStatsRequest, _queue_service_pb2.GetQueueStatsResponse]  # type: ignore[assignment]
-    """Figures. Safe to retry."""
+    """Queues by tag."""
+    ListQueueStats: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListQueueStatsRequest, _queue_service_pb2.ListQueueStatsResponse]  # type: ignore[assignment]
+    """Figures of queues."""
     AcquireLeases: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AcquireLeasesRequest, _queue_service_pb2.AcquireLeasesResponse]  # type: ignore[assignment]
     """Waits for vacant leases. A session is given the lease it holds again. NOT_FOUND QUEUE_NOT_FOUND; PERMISSION_DENIED
     TICKET_SCOPE; UNAVAILABLE NOT_LEADER.
@@ -83,21 +121,41 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """Stores snapshots of keys the session holds. FAILED_PRECONDITION LEASE_LOST."""
     GetSnapshots: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetSnapshotsRequest, _queue_service_pb2.GetSnapshotsResponse]  # type: ignore[assignment]
     """Snapshots."""
-    AdvanceReplay: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceReplayRequest, _queue_service_pb2.AdvanceReplayResponse]  # type: ignore[assignment]
-    """Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry."""
-    GetReplay: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetReplayRequest, _queue_service_pb2.GetReplayResponse]  # type: ignore[assignment]
-    """Where a feed stands. Safe to retry."""
+    ListFeeds: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
+    """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
+    AdvanceFeed: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]  # type: ignore[assignment]
+    """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     CreateReplayRunner: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.CreateReplayRunnerRequest, _queue_service_pb2.CreateReplayRunnerResponse]  # type: ignore[assignment]
-    """Enters a runner. Safe to retry."""
+    """Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
+    SOURCE_NOT_FOUND.
+    """
     DeleteReplayRunner: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.DeleteReplayRunnerRequest, _queue_service_pb2.DeleteReplayRunnerResponse]  # type: ignore[assignment]
-    """Takes a runner out. Safe to retry."""
+    """Takes a runner out."""
+    AnswerSwap: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AnswerSwapRequest, _queue_service_pb2.AnswerSwapResponse]  # type: ignore[assignment]
+    """A runner's answer to a phase of a swap."""
     OpenContext: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.OpenContextRequest, _queue_service_pb2.OpenContextResponse]  # type: ignore[assignment]
-    """Opens a context; idempotent per strategy and context. Called by the Gateway before an Apply. Safe to retry."""
-    AckSwap: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AckSwapRequest, _queue_service_pb2.AckSwapResponse]  # type: ignore[assignment]
-    """A runner's answer. Safe to retry."""
+    """Opens a context; once per strategy and context. Called by the gateway before an Apply."""
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Who computes what. Called by the Gateway for SDKs."""
+    """Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
+    and passes its claims on in the signed principal.
+
+    | method             | role                                        | ticket              |
+    | ------------------ | ------------------------------------------- | ------------------- |
+    | ListQueuesByTag    | viewer; adapter, gateway                    | –                   |
+    | ListQueueStats     | viewer                                      | –                   |
+    | AcquireLeases      | researcher; adapter                         | compute or feed     |
+    | RenewLeases        | researcher; adapter                         | compute or feed     |
+    | ReleaseLeases      | researcher; adapter                         | compute or feed     |
+    | PutSnapshots       | researcher                                  | compute             |
+    | GetSnapshots       | viewer                                      | –                   |
+    | ListFeeds          | viewer; adapter, gateway                    | –                   |
+    | AdvanceFeed        | operator                                    | –                   |
+    | CreateReplayRunner | researcher                                  | compute             |
+    | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
+    | AnswerSwap         | researcher                                  | compute             |
+    | OpenContext        | gateway (internal)                          | –                   |
+    """
 
     @_abc_1.abstractmethod
     def ListQueuesByTag(
@@ -105,15 +163,15 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.ListQueuesByTagRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.ListQueuesByTagResponse, _abc.Awaitable[_queue_service_pb2.ListQueuesByTagResponse]]:
-        """Queues by tag. Safe to retry."""
+        """Queues by tag."""
 
     @_abc_1.abstractmethod
-    def GetQueueStats(
+    def ListQueueStats(
         self,
-        request: _queue_service_pb2.GetQueueStatsRequest,
+        request: _queue_service_pb2.ListQueueStatsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_queue_service_pb2.GetQueueStatsResponse, _abc.Awaitable[_queue_service_pb2.GetQueueStatsResponse]]:
-        """Figures. Safe to retry."""
+    ) -> _typing.Union[_queue_service_pb2.ListQueueStatsResponse, _abc.Awaitable[_queue_service_pb2.ListQueueStatsResponse]]:
+        """Figures of queues."""
 
     @_abc_1.abstractmethod
     def AcquireLeases(
@@ -158,20 +216,20 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         """Snapshots."""
 
     @_abc_1.abstractmethod
-    def AdvanceReplay(
+    def ListFeeds(
         self,
-        request: _queue_service_pb2.AdvanceReplayRequest,
+        request: _queue_service_pb2.ListFeedsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_queue_service_pb2.AdvanceReplayResponse, _abc.Awaitable[_queue_service_pb2.AdvanceReplayResponse]]:
-        """Moves the hold of a replay feed, forward only. NOT_FOUND SOURCE_NOT_FOUND. Safe to retry."""
+    ) -> _typing.Union[_queue_service_pb2.ListFeedsResponse, _abc.Awaitable[_queue_service_pb2.ListFeedsResponse]]:
+        """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
 
     @_abc_1.abstractmethod
-    def GetReplay(
+    def AdvanceFeed(
         self,
-        request: _queue_service_pb2.GetReplayRequest,
+        request: _queue_service_pb2.AdvanceFeedRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_queue_service_pb2.GetReplayResponse, _abc.Awaitable[_queue_service_pb2.GetReplayResponse]]:
-        """Where a feed stands. Safe to retry."""
+    ) -> _typing.Union[_queue_service_pb2.AdvanceFeedResponse, _abc.Awaitable[_queue_service_pb2.AdvanceFeedResponse]]:
+        """Moves the hold of replay feeds, forward only. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def CreateReplayRunner(
@@ -179,7 +237,9 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.CreateReplayRunnerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.CreateReplayRunnerResponse, _abc.Awaitable[_queue_service_pb2.CreateReplayRunnerResponse]]:
-        """Enters a runner. Safe to retry."""
+        """Enters a runner; a session that was dropped, or is told so by a heartbeat, does it again. NOT_FOUND
+        SOURCE_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def DeleteReplayRunner(
@@ -187,7 +247,15 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.DeleteReplayRunnerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.DeleteReplayRunnerResponse, _abc.Awaitable[_queue_service_pb2.DeleteReplayRunnerResponse]]:
-        """Takes a runner out. Safe to retry."""
+        """Takes a runner out."""
+
+    @_abc_1.abstractmethod
+    def AnswerSwap(
+        self,
+        request: _queue_service_pb2.AnswerSwapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.AnswerSwapResponse, _abc.Awaitable[_queue_service_pb2.AnswerSwapResponse]]:
+        """A runner's answer to a phase of a swap."""
 
     @_abc_1.abstractmethod
     def OpenContext(
@@ -195,14 +263,6 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.OpenContextRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.OpenContextResponse, _abc.Awaitable[_queue_service_pb2.OpenContextResponse]]:
-        """Opens a context; idempotent per strategy and context. Called by the Gateway before an Apply. Safe to retry."""
-
-    @_abc_1.abstractmethod
-    def AckSwap(
-        self,
-        request: _queue_service_pb2.AckSwapRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_queue_service_pb2.AckSwapResponse, _abc.Awaitable[_queue_service_pb2.AckSwapResponse]]:
-        """A runner's answer. Safe to retry."""
+        """Opens a context; once per strategy and context. Called by the gateway before an Apply."""
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

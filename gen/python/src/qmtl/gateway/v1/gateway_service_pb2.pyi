@@ -6,10 +6,10 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from qmtl.control.v1 import control_event_pb2 as _control_event_pb2
 from qmtl.graph.v1 import graph_pb2 as _graph_pb2
+from qmtl.graph.v1 import submission_pb2 as _submission_pb2
 from qmtl.type.v1 import execution_pb2 as _execution_pb2
 from qmtl.type.v1 import schema_version_pb2 as _schema_version_pb2
 from qmtl.type.v1 import value_pb2 as _value_pb2
@@ -23,6 +23,36 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class TargetDeclaration(_message.Message):
+    """One target node of a strategy. At most one per instrument."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_ID_FIELD_NUMBER: _builtins.int
+    INSTRUMENT_FIELD_NUMBER: _builtins.int
+    MAX_WEIGHT_FIELD_NUMBER: _builtins.int
+    node_id: _builtins.str
+    """Node, part of the graph."""
+    instrument: _builtins.str
+    """Instrument it is for."""
+    max_weight: _builtins.float
+    """The most a target of it may be, as a share of capital, without sign."""
+    def __init__(
+        self,
+        *,
+        node_id: _builtins.str = ...,
+        instrument: _builtins.str = ...,
+        max_weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["instrument", b"instrument", "max_weight", b"max_weight", "node_id", b"node_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TargetDeclaration: _TypeAlias = TargetDeclaration  # noqa: Y015
 
 @_typing.final
 class SubmitStrategyRequest(_message.Message):
@@ -55,36 +85,26 @@ class SubmitStrategyRequest(_message.Message):
     STRATEGY_NAME_FIELD_NUMBER: _builtins.int
     GRAPH_FIELD_NUMBER: _builtins.int
     WORLD_IDS_FIELD_NUMBER: _builtins.int
+    PINS_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
-    DATASET_FINGERPRINT_FIELD_NUMBER: _builtins.int
     STRATEGY_VERSION_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     BACKTEST_FIELD_NUMBER: _builtins.int
-    MAX_TARGET_FIELD_NUMBER: _builtins.int
-    TARGET_NODE_ID_FIELD_NUMBER: _builtins.int
-    INSTRUMENT_FIELD_NUMBER: _builtins.int
+    TARGETS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED."""
     strategy_name: _builtins.str
     """Author's name of the strategy; with the graph it makes the strategy id."""
     as_of: _builtins.str
-    """Data snapshot a backtest or dryrun may see; as_of or dataset_fingerprint must be there."""
-    dataset_fingerprint: _builtins.str
-    """Hash naming that snapshot."""
+    """Knowledge time or snapshot name that pins every source at once, instead of `pins`. Opaque."""
     strategy_version: _builtins.str
-    """Version label of the strategy; default "v1"."""
+    """Version label of the strategy; empty: "v1"."""
     validate_only: _builtins.bool
     """True: answers what would happen; nothing is stored."""
-    max_target: _builtins.float
-    """What the target node declares: the most a target may be, as a share of capital."""
-    target_node_id: _builtins.str
-    """Id of the target node, empty for strategies without one."""
-    instrument: _builtins.str
-    """Instrument of the target node."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
     def graph(self) -> _graph_pb2.StrategyGraph:
@@ -95,12 +115,20 @@ class SubmitStrategyRequest(_message.Message):
         """Worlds it shall run in; each gets its own compute context. Empty: registered only."""
 
     @_builtins.property
+    def pins(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.SourcePin]:
+        """Data each source of the graph is pinned to: one entry per source, no other. A graph without sources has none."""
+
+    @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """Free notes, at most 16 KiB."""
 
     @_builtins.property
     def backtest(self) -> _value_pb2.ReturnSeries:
         """Returns of the strategy's own backtest of the declared history."""
+
+    @_builtins.property
+    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetDeclaration]:
+        """Its targets; empty for a strategy that only computes."""
 
     def __init__(
         self,
@@ -110,131 +138,25 @@ class SubmitStrategyRequest(_message.Message):
         strategy_name: _builtins.str = ...,
         graph: _graph_pb2.StrategyGraph | None = ...,
         world_ids: _abc.Iterable[_builtins.str] | None = ...,
+        pins: _abc.Iterable[_execution_pb2.SourcePin] | None = ...,
         as_of: _builtins.str = ...,
-        dataset_fingerprint: _builtins.str = ...,
         strategy_version: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         validate_only: _builtins.bool = ...,
         backtest: _value_pb2.ReturnSeries | None = ...,
-        max_target: _builtins.float = ...,
-        target_node_id: _builtins.str = ...,
-        instrument: _builtins.str = ...,
+        targets: _abc.Iterable[Global___TargetDeclaration] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["backtest", b"backtest", "graph", b"graph", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "backtest", b"backtest", "dataset_fingerprint", b"dataset_fingerprint", "graph", b"graph", "instrument", b"instrument", "max_target", b"max_target", "metadata", b"metadata", "request_id", b"request_id", "schema_version", b"schema_version", "strategy_name", b"strategy_name", "strategy_version", b"strategy_version", "target_node_id", b"target_node_id", "validate_only", b"validate_only", "world_ids", b"world_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "backtest", b"backtest", "graph", b"graph", "metadata", b"metadata", "pins", b"pins", "request_id", b"request_id", "schema_version", b"schema_version", "strategy_name", b"strategy_name", "strategy_version", b"strategy_version", "targets", b"targets", "validate_only", b"validate_only", "world_ids", b"world_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubmitStrategyRequest: _TypeAlias = SubmitStrategyRequest  # noqa: Y015
 
 @_typing.final
-class NodeAssignment(_message.Message):
-    """One node of a submission and the queue it was given."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NODE_ID_FIELD_NUMBER: _builtins.int
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    QUEUE_FIELD_NUMBER: _builtins.int
-    REUSED_FIELD_NUMBER: _builtins.int
-    node_id: _builtins.str
-    """Node."""
-    world_id: _builtins.str
-    """World; empty for source nodes."""
-    reused: _builtins.bool
-    """True: the node was in the global graph before."""
-    @_builtins.property
-    def queue(self) -> _graph_pb2.QueueDescriptor:
-        """Its queue."""
-
-    def __init__(
-        self,
-        *,
-        node_id: _builtins.str = ...,
-        world_id: _builtins.str = ...,
-        queue: _graph_pb2.QueueDescriptor | None = ...,
-        reused: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id", "queue", b"queue", "reused", b"reused", "world_id", b"world_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___NodeAssignment: _TypeAlias = NodeAssignment  # noqa: Y015
-
-@_typing.final
-class Submission(_message.Message):
-    """Where a submission stands."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SUBMISSION_ID_FIELD_NUMBER: _builtins.int
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    STATE_REASON_FIELD_NUMBER: _builtins.int
-    ASSIGNMENTS_FIELD_NUMBER: _builtins.int
-    NEW_NODES_FIELD_NUMBER: _builtins.int
-    REUSED_NODES_FIELD_NUMBER: _builtins.int
-    SENTINEL_ID_FIELD_NUMBER: _builtins.int
-    CONTEXTS_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_FIELD_NUMBER: _builtins.int
-    ATTEMPTS_FIELD_NUMBER: _builtins.int
-    submission_id: _builtins.str
-    """Id of the submission."""
-    strategy_id: _builtins.str
-    """Same graph and name, same id."""
-    state: _builtins.str
-    """queued, processing, completed, failed."""
-    state_reason: _builtins.str
-    """Why it is not completed, for people."""
-    new_nodes: _builtins.int
-    """Nodes that were new to the global graph."""
-    reused_nodes: _builtins.int
-    """Nodes that were there."""
-    sentinel_id: _builtins.str
-    """Version sentinel."""
-    attempts: _builtins.int
-    """Diff attempts so far."""
-    @_builtins.property
-    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeAssignment]:
-        """Queues, one per node and world."""
-
-    @_builtins.property
-    def contexts(self) -> _containers.RepeatedCompositeFieldContainer[_execution_pb2.ComputeContext]:
-        """Context per world."""
-
-    @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was accepted."""
-
-    def __init__(
-        self,
-        *,
-        submission_id: _builtins.str = ...,
-        strategy_id: _builtins.str = ...,
-        state: _builtins.str = ...,
-        state_reason: _builtins.str = ...,
-        assignments: _abc.Iterable[Global___NodeAssignment] | None = ...,
-        new_nodes: _builtins.int = ...,
-        reused_nodes: _builtins.int = ...,
-        sentinel_id: _builtins.str = ...,
-        contexts: _abc.Iterable[_execution_pb2.ComputeContext] | None = ...,
-        create_time: _timestamp_pb2.Timestamp | None = ...,
-        attempts: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "attempts", b"attempts", "contexts", b"contexts", "create_time", b"create_time", "new_nodes", b"new_nodes", "reused_nodes", b"reused_nodes", "sentinel_id", b"sentinel_id", "state", b"state", "state_reason", b"state_reason", "strategy_id", b"strategy_id", "submission_id", b"submission_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Submission: _TypeAlias = Submission  # noqa: Y015
-
-@_typing.final
 class SubmitStrategyResponse(_message.Message):
-    """Answer to SubmitStrategy; the submission is durable."""
+    """The submission is durable."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -245,17 +167,17 @@ class SubmitStrategyResponse(_message.Message):
     """True: the same graph was handed in to the same worlds before."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def submission(self) -> Global___Submission:
+    def submission(self) -> _submission_pb2.Submission:
         """The submission."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        submission: Global___Submission | None = ...,
+        submission: _submission_pb2.Submission | None = ...,
         duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "submission", b"submission"]  # noqa: Y015
@@ -275,10 +197,10 @@ class GetSubmissionRequest(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     SUBMISSION_ID_FIELD_NUMBER: _builtins.int
     submission_id: _builtins.str
-    """Id of the submission."""
+    """Submission."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
@@ -304,17 +226,17 @@ class GetSubmissionResponse(_message.Message):
     SUBMISSION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def submission(self) -> Global___Submission:
+    def submission(self) -> _submission_pb2.Submission:
         """The submission."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        submission: Global___Submission | None = ...,
+        submission: _submission_pb2.Submission | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "submission", b"submission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -326,17 +248,17 @@ Global___GetSubmissionResponse: _TypeAlias = GetSubmissionResponse  # noqa: Y015
 
 @_typing.final
 class WatchSubmissionRequest(_message.Message):
-    """Asks for one submission until it is completed."""
+    """Asks for one submission until it is completed or failed."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     SUBMISSION_ID_FIELD_NUMBER: _builtins.int
     submission_id: _builtins.str
-    """Id of the submission."""
+    """Submission."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
@@ -354,7 +276,7 @@ Global___WatchSubmissionRequest: _TypeAlias = WatchSubmissionRequest  # noqa: Y0
 
 @_typing.final
 class WatchSubmissionResponse(_message.Message):
-    """The submission after each change."""
+    """The submission: first as it is, then after each change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -362,17 +284,17 @@ class WatchSubmissionResponse(_message.Message):
     SUBMISSION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version this message is written in."""
+        """Version of this message."""
 
     @_builtins.property
-    def submission(self) -> Global___Submission:
+    def submission(self) -> _submission_pb2.Submission:
         """The submission."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        submission: Global___Submission | None = ...,
+        submission: _submission_pb2.Submission | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "submission", b"submission"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -383,86 +305,152 @@ class WatchSubmissionResponse(_message.Message):
 Global___WatchSubmissionResponse: _TypeAlias = WatchSubmissionResponse  # noqa: Y015
 
 @_typing.final
-class ListQueuesByTagRequest(_message.Message):
-    """Asks which queues match a tag query."""
+class ListNodeAssignmentsRequest(_message.Message):
+    """Asks for the queues a submission was given."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    QUERY_FIELD_NUMBER: _builtins.int
-    INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
-    CONTEXT_FIELD_NUMBER: _builtins.int
+    SUBMISSION_ID_FIELD_NUMBER: _builtins.int
+    WORLD_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    interval_seconds: _builtins.int
-    """Interval must be equal; seconds."""
+    submission_id: _builtins.str
+    """Submission."""
+    world_id: _builtins.str
+    """World; empty: all. Source nodes belong to every world."""
     page_size: _builtins.int
-    """At most this many; 0 = 100, limit 1,000."""
+    """At most this many; 0: 1,000; above 5,000: 5,000."""
     page_token: _builtins.str
-    """From the answer before."""
+    """`next_page_token` of the answer before; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
-
-    @_builtins.property
-    def query(self) -> _graph_pb2.TagQuery:
-        """The query."""
-
-    @_builtins.property
-    def context(self) -> _execution_pb2.ComputeContext:
-        """Context whose queues count; source queues always do."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        query: _graph_pb2.TagQuery | None = ...,
-        interval_seconds: _builtins.int = ...,
-        context: _execution_pb2.ComputeContext | None = ...,
+        submission_id: _builtins.str = ...,
+        world_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "query", b"query", "schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "interval_seconds", b"interval_seconds", "page_size", b"page_size", "page_token", b"page_token", "query", b"query", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version", "submission_id", b"submission_id", "world_id", b"world_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListQueuesByTagRequest: _TypeAlias = ListQueuesByTagRequest  # noqa: Y015
+Global___ListNodeAssignmentsRequest: _TypeAlias = ListNodeAssignmentsRequest  # noqa: Y015
 
 @_typing.final
-class ListQueuesByTagResponse(_message.Message):
-    """Queues that match, ordered by queue name."""
+class ListNodeAssignmentsResponse(_message.Message):
+    """Assignments, inputs before readers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    QUEUES_FIELD_NUMBER: _builtins.int
+    ASSIGNMENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty at the end."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def queues(self) -> _containers.RepeatedCompositeFieldContainer[_graph_pb2.QueueDescriptor]:
-        """The queues."""
+    def assignments(self) -> _containers.RepeatedCompositeFieldContainer[_graph_pb2.NodeAssignment]:
+        """One per node and context."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        queues: _abc.Iterable[_graph_pb2.QueueDescriptor] | None = ...,
+        assignments: _abc.Iterable[_graph_pb2.NodeAssignment] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "queues", b"queues", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "next_page_token", b"next_page_token", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ListQueuesByTagResponse: _TypeAlias = ListQueuesByTagResponse  # noqa: Y015
+Global___ListNodeAssignmentsResponse: _TypeAlias = ListNodeAssignmentsResponse  # noqa: Y015
+
+@_typing.final
+class ListStrategiesRequest(_message.Message):
+    """Asks for strategies."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    STRATEGY_NAME_FIELD_NUMBER: _builtins.int
+    WORLD_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    strategy_name: _builtins.str
+    """Author's name; empty: any."""
+    world_id: _builtins.str
+    """World it was handed in to; empty: any."""
+    page_size: _builtins.int
+    """At most this many; 0: 100; above 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before; the other fields must be the same."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.VersionRange:
+        """Versions the caller accepts."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.VersionRange | None = ...,
+        strategy_name: _builtins.str = ...,
+        world_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version", "strategy_name", b"strategy_name", "world_id", b"world_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStrategiesRequest: _TypeAlias = ListStrategiesRequest  # noqa: Y015
+
+@_typing.final
+class ListStrategiesResponse(_message.Message):
+    """Strategies, newest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    STRATEGIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.SchemaVersion:
+        """Version of this message, and what the server supports."""
+
+    @_builtins.property
+    def strategies(self) -> _containers.RepeatedCompositeFieldContainer[_submission_pb2.StrategyInfo]:
+        """The strategies."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.SchemaVersion | None = ...,
+        strategies: _abc.Iterable[_submission_pb2.StrategyInfo] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "schema_version", b"schema_version", "strategies", b"strategies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStrategiesResponse: _TypeAlias = ListStrategiesResponse  # noqa: Y015
 
 @_typing.final
 class ExplainStrategyRequest(_message.Message):
@@ -479,7 +467,7 @@ class ExplainStrategyRequest(_message.Message):
     """Strategy."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
@@ -671,7 +659,7 @@ Global___ExplainStrategyResponse: _TypeAlias = ExplainStrategyResponse  # noqa: 
 
 @_typing.final
 class ListEventsRequest(_message.Message):
-    """Asks for the event history of one or all topic keys."""
+    """Asks for control events kept."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -680,14 +668,14 @@ class ListEventsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     topic_key: _builtins.str
-    """Topic key, such as "world/w1/gate"; empty for all."""
+    """Topic key, such as "world/w1/gate"; empty: all."""
     page_size: _builtins.int
-    """At most this many; 0 = 100, limit 1,000."""
+    """At most this many; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """From the answer before."""
+    """`next_page_token` of the answer before; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
@@ -718,7 +706,7 @@ class ListEventsResponse(_message.Message):
     """Empty at the end."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_control_event_pb2.ControlEvent]:

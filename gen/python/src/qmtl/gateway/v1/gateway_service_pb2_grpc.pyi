@@ -27,7 +27,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GatewayServiceStub:
-    """The public door for submissions and lookups. Called by SDKs, the CLI and operators."""
+    """Submissions and lookups. Called by SDKs, the CLI and operators.
+
+    | method              | role       | ticket |
+    | ------------------- | ---------- | ------ |
+    | SubmitStrategy      | researcher | –      |
+    | GetSubmission       | viewer     | –      |
+    | WatchSubmission     | viewer     | –      |
+    | ListNodeAssignments | viewer     | –      |
+    | ListStrategies      | viewer     | –      |
+    | ExplainStrategy     | viewer     | –      |
+    | ListEvents          | viewer     | –      |
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -35,45 +46,69 @@ class GatewayServiceStub:
     def __new__(cls, channel: _aio.Channel) -> GatewayServiceAsyncStub: ...
     SubmitStrategy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.SubmitStrategyRequest, _gateway_service_pb2.SubmitStrategyResponse]
     """Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
-    INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH,
-    CRC_MISMATCH, GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED
-    REQUEST_ID_REUSED. Safe to retry.
+    INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
+    GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
     """
     GetSubmission: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetSubmissionRequest, _gateway_service_pb2.GetSubmissionResponse]
-    """One submission. NOT_FOUND SUBMISSION_NOT_FOUND. Safe to retry."""
+    """One submission. NOT_FOUND SUBMISSION_NOT_FOUND."""
     WatchSubmission: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.WatchSubmissionRequest, _gateway_service_pb2.WatchSubmissionResponse]
-    """The submission after each change; ends when it is completed or failed. Safe to retry."""
-    ListQueuesByTag: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListQueuesByTagRequest, _gateway_service_pb2.ListQueuesByTagResponse]
-    """Queues by tag. Safe to retry."""
+    """The submission as it is and after each change; ends when it is completed or failed."""
+    ListNodeAssignments: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListNodeAssignmentsRequest, _gateway_service_pb2.ListNodeAssignmentsResponse]
+    """Queues of a completed submission. FAILED_PRECONDITION CONFLICT while it is not completed."""
+    ListStrategies: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListStrategiesRequest, _gateway_service_pb2.ListStrategiesResponse]
+    """Strategies, by name or world."""
     ExplainStrategy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainStrategyRequest, _gateway_service_pb2.ExplainStrategyResponse]
-    """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry."""
+    """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListEventsRequest, _gateway_service_pb2.ListEventsResponse]
-    """Control events kept, oldest first. Safe to retry."""
+    """Control events kept, oldest first."""
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
-    """The public door for submissions and lookups. Called by SDKs, the CLI and operators."""
+    """Submissions and lookups. Called by SDKs, the CLI and operators.
+
+    | method              | role       | ticket |
+    | ------------------- | ---------- | ------ |
+    | SubmitStrategy      | researcher | –      |
+    | GetSubmission       | viewer     | –      |
+    | WatchSubmission     | viewer     | –      |
+    | ListNodeAssignments | viewer     | –      |
+    | ListStrategies      | viewer     | –      |
+    | ExplainStrategy     | viewer     | –      |
+    | ListEvents          | viewer     | –      |
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitStrategy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.SubmitStrategyRequest, _gateway_service_pb2.SubmitStrategyResponse]  # type: ignore[assignment]
     """Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
-    INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH,
-    CRC_MISMATCH, GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED
-    REQUEST_ID_REUSED. Safe to retry.
+    INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
+    GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
     """
     GetSubmission: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetSubmissionRequest, _gateway_service_pb2.GetSubmissionResponse]  # type: ignore[assignment]
-    """One submission. NOT_FOUND SUBMISSION_NOT_FOUND. Safe to retry."""
+    """One submission. NOT_FOUND SUBMISSION_NOT_FOUND."""
     WatchSubmission: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.WatchSubmissionRequest, _gateway_service_pb2.WatchSubmissionResponse]  # type: ignore[assignment]
-    """The submission after each change; ends when it is completed or failed. Safe to retry."""
-    ListQueuesByTag: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListQueuesByTagRequest, _gateway_service_pb2.ListQueuesByTagResponse]  # type: ignore[assignment]
-    """Queues by tag. Safe to retry."""
+    """The submission as it is and after each change; ends when it is completed or failed."""
+    ListNodeAssignments: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListNodeAssignmentsRequest, _gateway_service_pb2.ListNodeAssignmentsResponse]  # type: ignore[assignment]
+    """Queues of a completed submission. FAILED_PRECONDITION CONFLICT while it is not completed."""
+    ListStrategies: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListStrategiesRequest, _gateway_service_pb2.ListStrategiesResponse]  # type: ignore[assignment]
+    """Strategies, by name or world."""
     ExplainStrategy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainStrategyRequest, _gateway_service_pb2.ExplainStrategyResponse]  # type: ignore[assignment]
-    """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry."""
+    """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListEventsRequest, _gateway_service_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """Control events kept, oldest first. Safe to retry."""
+    """Control events kept, oldest first."""
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The public door for submissions and lookups. Called by SDKs, the CLI and operators."""
+    """Submissions and lookups. Called by SDKs, the CLI and operators.
+
+    | method              | role       | ticket |
+    | ------------------- | ---------- | ------ |
+    | SubmitStrategy      | researcher | –      |
+    | GetSubmission       | viewer     | –      |
+    | WatchSubmission     | viewer     | –      |
+    | ListNodeAssignments | viewer     | –      |
+    | ListStrategies      | viewer     | –      |
+    | ExplainStrategy     | viewer     | –      |
+    | ListEvents          | viewer     | –      |
+    """
 
     @_abc_1.abstractmethod
     def SubmitStrategy(
@@ -82,9 +117,8 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.SubmitStrategyResponse, _abc.Awaitable[_gateway_service_pb2.SubmitStrategyResponse]]:
         """Takes a strategy in. Durable before it is acknowledged; the diff follows and is retried until it is done.
-        INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH,
-        CRC_MISMATCH, GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED
-        REQUEST_ID_REUSED. Safe to retry.
+        INVALID_ARGUMENT with field violations (GRAPH_HAS_CYCLE, UNKNOWN_DEPENDENCY, NODE_ID_MISMATCH, CRC_MISMATCH,
+        GRAPH_TOO_LARGE, CONTEXT_INCOMPLETE); NOT_FOUND WORLD_NOT_FOUND; ABORTED REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -93,7 +127,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.GetSubmissionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.GetSubmissionResponse, _abc.Awaitable[_gateway_service_pb2.GetSubmissionResponse]]:
-        """One submission. NOT_FOUND SUBMISSION_NOT_FOUND. Safe to retry."""
+        """One submission. NOT_FOUND SUBMISSION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def WatchSubmission(
@@ -101,15 +135,23 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.WatchSubmissionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_gateway_service_pb2.WatchSubmissionResponse], _abc.AsyncIterator[_gateway_service_pb2.WatchSubmissionResponse]]:
-        """The submission after each change; ends when it is completed or failed. Safe to retry."""
+        """The submission as it is and after each change; ends when it is completed or failed."""
 
     @_abc_1.abstractmethod
-    def ListQueuesByTag(
+    def ListNodeAssignments(
         self,
-        request: _gateway_service_pb2.ListQueuesByTagRequest,
+        request: _gateway_service_pb2.ListNodeAssignmentsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_gateway_service_pb2.ListQueuesByTagResponse, _abc.Awaitable[_gateway_service_pb2.ListQueuesByTagResponse]]:
-        """Queues by tag. Safe to retry."""
+    ) -> _typing.Union[_gateway_service_pb2.ListNodeAssignmentsResponse, _abc.Awaitable[_gateway_service_pb2.ListNodeAssignmentsResponse]]:
+        """Queues of a completed submission. FAILED_PRECONDITION CONFLICT while it is not completed."""
+
+    @_abc_1.abstractmethod
+    def ListStrategies(
+        self,
+        request: _gateway_service_pb2.ListStrategiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListStrategiesResponse, _abc.Awaitable[_gateway_service_pb2.ListStrategiesResponse]]:
+        """Strategies, by name or world."""
 
     @_abc_1.abstractmethod
     def ExplainStrategy(
@@ -117,7 +159,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.ExplainStrategyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.ExplainStrategyResponse, _abc.Awaitable[_gateway_service_pb2.ExplainStrategyResponse]]:
-        """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. Safe to retry."""
+        """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListEvents(
@@ -125,6 +167,6 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.ListEventsResponse, _abc.Awaitable[_gateway_service_pb2.ListEventsResponse]]:
-        """Control events kept, oldest first. Safe to retry."""
+        """Control events kept, oldest first."""
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from qmtl.type.v1 import execution_pb2 as _execution_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,62 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Schedule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ScheduleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Schedule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCHEDULE_UNSPECIFIED: _Schedule.ValueType  # 0
+    """Not stated. Refused."""
+    SCHEDULE_OBSERVED: _Schedule.ValueType  # 1
+    """The rows are the sequence; windows count rows."""
+    SCHEDULE_CONTINUOUS: _Schedule.ValueType  # 2
+    """Every bucket of the interval exists."""
+    SCHEDULE_CALENDAR: _Schedule.ValueType  # 3
+    """The sessions of a calendar."""
+
+class Schedule(_Schedule, metaclass=_ScheduleEnumTypeWrapper):
+    """Which buckets a source has."""
+
+SCHEDULE_UNSPECIFIED: Schedule.ValueType  # 0
+"""Not stated. Refused."""
+SCHEDULE_OBSERVED: Schedule.ValueType  # 1
+"""The rows are the sequence; windows count rows."""
+SCHEDULE_CONTINUOUS: Schedule.ValueType  # 2
+"""Every bucket of the interval exists."""
+SCHEDULE_CALENDAR: Schedule.ValueType  # 3
+"""The sessions of a calendar."""
+Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
+
+class _ColumnKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ColumnKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ColumnKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COLUMN_KIND_UNSPECIFIED: _ColumnKind.ValueType  # 0
+    """Not stated. Refused."""
+    COLUMN_KIND_F64: _ColumnKind.ValueType  # 1
+    """Numbers, float64; NaN: no value."""
+    COLUMN_KIND_DICTIONARY: _ColumnKind.ValueType  # 2
+    """Texts of a small set, sent as codes of a dictionary."""
+    COLUMN_KIND_BYTES: _ColumnKind.ValueType  # 3
+    """Opaque bytes, one value per row; only the SDK that wrote them can read them."""
+
+class ColumnKind(_ColumnKind, metaclass=_ColumnKindEnumTypeWrapper):
+    """What the values of an output column are."""
+
+COLUMN_KIND_UNSPECIFIED: ColumnKind.ValueType  # 0
+"""Not stated. Refused."""
+COLUMN_KIND_F64: ColumnKind.ValueType  # 1
+"""Numbers, float64; NaN: no value."""
+COLUMN_KIND_DICTIONARY: ColumnKind.ValueType  # 2
+"""Texts of a small set, sent as codes of a dictionary."""
+COLUMN_KIND_BYTES: ColumnKind.ValueType  # 3
+"""Opaque bytes, one value per row; only the SDK that wrote them can read them."""
+Global___ColumnKind: _TypeAlias = ColumnKind  # noqa: Y015
+
 @_typing.final
 class NodeInput(_message.Message):
     """One input of a node: which port, and the node it reads."""
@@ -28,7 +85,7 @@ class NodeInput(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     NODE_ID_FIELD_NUMBER: _builtins.int
     port: _builtins.str
-    """Name of the port in the node's declaration."""
+    """Name of the port in the node's declaration; unique within the node."""
     node_id: _builtins.str
     """Id of the upstream node, part of the same graph."""
     def __init__(
@@ -47,7 +104,10 @@ Global___NodeInput: _TypeAlias = NodeInput  # noqa: Y015
 
 @_typing.final
 class TagQuery(_message.Message):
-    """What a TagQueryNode asks for."""
+    """What a TagQueryNode asks for. It matches queues of the same interval whose context has the same world, domain and
+    partition and compatible pins (qmtl.type.v1.ComputeContext), whatever strategy computes them, and the queues of
+    sources. Queues of strategies that were unbound, and of contexts no longer in force, do not match.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -84,18 +144,18 @@ class SourceBinding(_message.Message):
     ADAPTER_FIELD_NUMBER: _builtins.int
     INSTRUMENT_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """Name of the entry under `sources:` of qmtl.yml."""
-    schedule: _builtins.str
-    """Schedule: observed, continuous or calendar."""
+    """Entry under `sources:` of qmtl.yml."""
+    schedule: Global___Schedule.ValueType
+    """Its buckets."""
     adapter: _builtins.str
-    """Adapter that publishes the rows, such as "csv-replay"; replay adapters publish through the Gateway only."""
+    """Adapter that publishes the rows, such as "csv-replay". An open set."""
     instrument: _builtins.str
     """Instrument the stream is of; empty for none."""
     def __init__(
         self,
         *,
         source: _builtins.str = ...,
-        schedule: _builtins.str = ...,
+        schedule: Global___Schedule.ValueType = ...,
         adapter: _builtins.str = ...,
         instrument: _builtins.str = ...,
     ) -> None: ...
@@ -108,9 +168,36 @@ class SourceBinding(_message.Message):
 Global___SourceBinding: _TypeAlias = SourceBinding  # noqa: Y015
 
 @_typing.final
+class ColumnSpec(_message.Message):
+    """One output column of a node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Name, unique within the node, such as "close"."""
+    kind: Global___ColumnKind.ValueType
+    """What its values are."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___ColumnKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ColumnSpec: _TypeAlias = ColumnSpec  # noqa: Y015
+
+@_typing.final
 class Node(_message.Message):
-    """One node of a strategy graph. The id covers node_type, interval_seconds, period, params, inputs,
-    schema_compat_id and code_hash; never the name, the tags or where it runs.
+    """One node of a strategy graph. Its id is
+    "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
+    see PROTOCOL.md; the name, the tags and where it runs are no part of it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -133,23 +220,23 @@ class Node(_message.Message):
     LOOKBACK_FIELD_NUMBER: _builtins.int
     WARM_UP_FIELD_NUMBER: _builtins.int
     node_id: _builtins.str
-    """"blake3:" and 64 hex digits. The Gateway recomputes it and refuses a mismatch."""
+    """"blake3:" and 64 hex digits. The gateway recomputes it and refuses a mismatch."""
     node_type: _builtins.str
-    """Kind of node, such as "StreamInput", "sma", "ProcessingNode"."""
+    """Kind of node, such as "StreamInput", "sma", "ProcessingNode". Part of the id."""
     interval_seconds: _builtins.int
-    """Length of its bucket in seconds."""
+    """Length of its bucket in whole seconds. Part of the id, hence no Duration."""
     period: _builtins.int
-    """Window length in buckets."""
+    """Window length in buckets. Part of the id."""
     params_json: _builtins.str
-    """Canonical JSON (RFC 8785) of the params."""
+    """Canonical JSON (RFC 8785) of the params. Part of the id."""
     schema_compat_id: _builtins.str
-    """Identity of the schema of its output."""
+    """Identity of the schema of its output. Part of the id."""
     code_hash: _builtins.str
-    """Hash of the compute function's meaning."""
+    """Hash of the compute function's meaning; what another language than TypeScript puts here stands in PROTOCOL.md. Part
+    of the id.
+    """
     name: _builtins.str
-    """Author's name for it; not part of the id."""
-    columns: _builtins.int
-    """Number of float64 columns of one row."""
+    """Author's name for it."""
     has_state: _builtins.bool
     """True when the node carries state from row to row."""
     deterministic: _builtins.bool
@@ -157,14 +244,18 @@ class Node(_message.Message):
     lookback: _builtins.int
     """Rows before a row that must be read again to restore it."""
     warm_up: _builtins.int
-    """Rows after which the start's effect is below 1e-9; 0 = none needed."""
+    """Rows after which the effect of the start is below 1e-9; 0: none needed."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeInput]:
-        """Ordered by declaration: a − b is not b − a."""
+        """Ordered by declaration: a − b is not b − a. Part of the id."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Tags other strategies may query for; not part of the id, except for what the params carry."""
+        """Tags other strategies may query for, on any node."""
+
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ColumnSpec]:
+        """Columns of one row, in order."""
 
     @_builtins.property
     def source(self) -> Global___SourceBinding:
@@ -187,7 +278,7 @@ class Node(_message.Message):
         code_hash: _builtins.str = ...,
         name: _builtins.str = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
-        columns: _builtins.int = ...,
+        columns: _abc.Iterable[Global___ColumnSpec] | None = ...,
         source: Global___SourceBinding | None = ...,
         tag_query: Global___TagQuery | None = ...,
         has_state: _builtins.bool = ...,
@@ -212,7 +303,7 @@ class StrategyGraph(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     NODE_IDS_CRC32_FIELD_NUMBER: _builtins.int
     node_ids_crc32: _builtins.int
-    """CRC-32 (zlib) continued over the UTF-8 bytes of every node id, in the order sent."""
+    """CRC-32 (that of zlib) continued over the UTF-8 bytes of every node id, in the order sent."""
     @_builtins.property
     def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Node]:
         """At most 10,000; more are refused as GRAPH_TOO_LARGE."""
@@ -232,30 +323,53 @@ class StrategyGraph(_message.Message):
 Global___StrategyGraph: _TypeAlias = StrategyGraph  # noqa: Y015
 
 @_typing.final
-class NodeRef(_message.Message):
-    """A node in a context."""
+class LogLocation(_message.Message):
+    """The queue lies in the DAG Manager's log and is read and written through qmtl.data.v1.QueueDataService."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NODE_ID_FIELD_NUMBER: _builtins.int
-    COMPUTE_KEY_FIELD_NUMBER: _builtins.int
-    node_id: _builtins.str
-    """See Node."""
-    compute_key: _builtins.str
-    """"blake3:" and 64 hex digits over node id and context."""
     def __init__(
         self,
-        *,
-        node_id: _builtins.str = ...,
-        compute_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_key", b"compute_key", "node_id", b"node_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___NodeRef: _TypeAlias = NodeRef  # noqa: Y015
+Global___LogLocation: _TypeAlias = LogLocation  # noqa: Y015
+
+@_typing.final
+class KafkaLocation(_message.Message):
+    """The queue lies in Kafka. Writers and readers use the partition named here, never a partitioner of their own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
+    BROKERS_FIELD_NUMBER: _builtins.int
+    topic: _builtins.str
+    """Topic."""
+    partition: _builtins.int
+    """Partition."""
+    @_builtins.property
+    def brokers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"host:port" of each broker."""
+
+    def __init__(
+        self,
+        *,
+        topic: _builtins.str = ...,
+        partition: _builtins.int = ...,
+        brokers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brokers", b"brokers", "partition", b"partition", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KafkaLocation: _TypeAlias = KafkaLocation  # noqa: Y015
 
 @_typing.final
 class QueueDescriptor(_message.Message):
@@ -266,10 +380,9 @@ class QueueDescriptor(_message.Message):
     COMPUTE_KEY_FIELD_NUMBER: _builtins.int
     NODE_ID_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
-    TRANSPORT_FIELD_NUMBER: _builtins.int
-    TOPIC_FIELD_NUMBER: _builtins.int
-    PARTITION_FIELD_NUMBER: _builtins.int
-    DIRECT_PUBLISH_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    KAFKA_FIELD_NUMBER: _builtins.int
+    GATEWAY_ONLY_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
@@ -280,24 +393,28 @@ class QueueDescriptor(_message.Message):
     node_id: _builtins.str
     """Node whose output it is."""
     queue: _builtins.str
-    """Human-readable unique name."""
-    transport: _builtins.str
-    """"log" (read through QueueDataService) or "kafka"."""
-    topic: _builtins.str
-    """Kafka topic; empty for "log"."""
-    partition: _builtins.int
-    """Partition named by the DAG Manager."""
-    direct_publish: _builtins.bool
-    """False: rows are accepted only through a gateway (replay sources)."""
+    """Readable unique name."""
+    gateway_only: _builtins.bool
+    """True: records are accepted only through a gateway (replay sources: the barrier)."""
     interval_seconds: _builtins.int
     """Length of its bucket in seconds."""
-    columns: _builtins.int
-    """Number of float64 columns of one row."""
     source: _builtins.str
-    """Source entry the rows come from, for source nodes."""
+    """Source entry the rows come from; empty for computed nodes."""
+    @_builtins.property
+    def log(self) -> Global___LogLocation:
+        """In the DAG Manager's log."""
+
+    @_builtins.property
+    def kafka(self) -> Global___KafkaLocation:
+        """In Kafka."""
+
     @_builtins.property
     def context(self) -> _execution_pb2.ComputeContext:
         """Context the key was made from."""
+
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ColumnSpec]:
+        """Columns of one row, in order."""
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -309,20 +426,53 @@ class QueueDescriptor(_message.Message):
         compute_key: _builtins.str = ...,
         node_id: _builtins.str = ...,
         queue: _builtins.str = ...,
-        transport: _builtins.str = ...,
-        topic: _builtins.str = ...,
-        partition: _builtins.int = ...,
-        direct_publish: _builtins.bool = ...,
+        log: Global___LogLocation | None = ...,
+        kafka: Global___KafkaLocation | None = ...,
+        gateway_only: _builtins.bool = ...,
         context: _execution_pb2.ComputeContext | None = ...,
         interval_seconds: _builtins.int = ...,
-        columns: _builtins.int = ...,
+        columns: _abc.Iterable[Global___ColumnSpec] | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
         source: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "kafka", b"kafka", "location", b"location", "log", b"log"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "compute_key", b"compute_key", "context", b"context", "direct_publish", b"direct_publish", "interval_seconds", b"interval_seconds", "node_id", b"node_id", "partition", b"partition", "queue", b"queue", "source", b"source", "tags", b"tags", "topic", b"topic", "transport", b"transport"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "compute_key", b"compute_key", "context", b"context", "gateway_only", b"gateway_only", "interval_seconds", b"interval_seconds", "kafka", b"kafka", "location", b"location", "log", b"log", "node_id", b"node_id", "queue", b"queue", "source", b"source", "tags", b"tags"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_location: _TypeAlias = _typing.Literal["log", "kafka"]  # noqa: Y015
+    _WhichOneofArgType_location: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_location) -> _WhichOneofReturnType_location | None: ...
+
+Global___QueueDescriptor: _TypeAlias = QueueDescriptor  # noqa: Y015
+
+@_typing.final
+class NodeAssignment(_message.Message):
+    """One node in one context, and its queue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUEUE_FIELD_NUMBER: _builtins.int
+    QUEUE_REUSED_FIELD_NUMBER: _builtins.int
+    NODE_REUSED_FIELD_NUMBER: _builtins.int
+    queue_reused: _builtins.bool
+    """True: node and queue were there before this submission."""
+    node_reused: _builtins.bool
+    """True: the node was there before this submission, in whatever context."""
+    @_builtins.property
+    def queue(self) -> Global___QueueDescriptor:
+        """Its queue. `queue.node_id` names the node, `queue.context` the context."""
+
+    def __init__(
+        self,
+        *,
+        queue: Global___QueueDescriptor | None = ...,
+        queue_reused: _builtins.bool = ...,
+        node_reused: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["queue", b"queue"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_reused", b"node_reused", "queue", b"queue", "queue_reused", b"queue_reused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___QueueDescriptor: _TypeAlias = QueueDescriptor  # noqa: Y015
+Global___NodeAssignment: _TypeAlias = NodeAssignment  # noqa: Y015

@@ -155,7 +155,8 @@ class ComputeContext(_message.Message):
     as_of: _builtins.str
     """Data the node may see; part of the compute key. Made from the pins of the sources in the node's own cone (the nodes
     it reads, directly or not): no source: "none"; one source: its fingerprint; several: "blake3:" and the hash of the
-    canonical JSON object {source: fingerprint, …}. A knowledge time given at submission replaces it for every node.
+    canonical JSON object {source: fingerprint, …}. What reads a tag query has all pins of its strategy, under their hash
+    even when it is one. A knowledge time given at submission replaces it for every node.
     Empty in LIVE and SHADOW, and for source nodes.
     """
     partition: _builtins.str
@@ -163,7 +164,7 @@ class ComputeContext(_message.Message):
     @_builtins.property
     def pins(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourcePin]:
         """Pins behind `as_of`, ordered by source. Two contexts are compatible when no source is pinned to different data in
-        them; tag queries match compatible contexts.
+        them; a knowledge time pins every source. Tag queries match compatible contexts.
         """
 
     def __init__(

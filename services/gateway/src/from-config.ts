@@ -234,7 +234,16 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const explain = { world, gates, orderFacts };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
-    serve(GatewayService, gatewayHandlers({ submissions: parts, explain, watch, hub })),
+    serve(
+      GatewayService,
+      gatewayHandlers({
+        submissions: parts,
+        explain,
+        watch,
+        hub,
+        sources: Object.keys(config.sources),
+      }),
+    ),
     serve(
       ControlStreamService,
       controlHandlers({ ...parts, replaySources: replaySourcesOf(config) }),
@@ -243,6 +252,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
     ...worldServices({
       world,
       config,
+      db: parts.db,
       apply: { ...parts, enforceLiveGuard },
       decisions: new DecisionCache(world, metrics),
     }),

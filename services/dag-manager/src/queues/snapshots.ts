@@ -6,9 +6,11 @@ import type {
   PutSnapshotsResponseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { DagStore } from "../dag-store.ts";
 import { isRows, KINDS, sliceRun } from "../log/record-run.ts";
+import { knownQueues } from "../store/queue-store.ts";
 
 /** Snapshots kept per key. */
 const snapshotsKept = 3;
@@ -32,11 +34,21 @@ export async function putSnapshots(
   return { stored, ignored: snapshots.length - stored };
 }
 
-/** Snapshots of as many keys as fit into one answer, newest first per key; the other keys that have some are named. */
+/**
+ * Snapshots of as many keys as fit into one answer, newest first per key; the other keys that have some are named.
+ *
+ * @throws {QmtlError} QUEUE_NOT_FOUND naming the first key without a queue.
+ */
 export async function getSnapshots(
   store: DagStore,
   keys: readonly string[],
 ): Promise<MessageInitShape<typeof GetSnapshotsResponseSchema>> {
+  const known = await knownQueues(store.db, keys);
+  const missing = keys.find((key) => !known.has(key));
+  if (missing !== undefined) {
+    const metadata = { compute_key: missing };
+    throw new QmtlError("QUEUE_NOT_FOUND", `no queue of key ${missing}`, { metadata });
+  }
   const rows = await store.db.query<{
     compute_key: string;
     seq: number;

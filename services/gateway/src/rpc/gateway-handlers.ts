@@ -1,6 +1,13 @@
-import type { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type {
+  GatewayService,
+  ListEventsRequest,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Handlers, pageSizeOf } from "@qmtl/service-kit";
+import { topicOfKey } from "@qmtl/service-kit/control";
 import type { ControlHub } from "../control/control-hub.ts";
+import { callOf } from "../peers/forward.ts";
 import { acceptSubmission, type SubmissionPorts } from "../submission/accept-submission.ts";
 import {
   getSubmission,
@@ -15,11 +22,13 @@ export interface GatewayHandlerPorts {
   readonly watch: SubmissionWatch;
   readonly explain: ExplainPorts;
   readonly hub: ControlHub;
+  /** Sources of the configuration. */
+  readonly sources: readonly string[];
 }
 
 /** Submissions and lookups. */
 export function gatewayHandlers(ports: GatewayHandlerPorts): Handlers<typeof GatewayService> {
-  const { submissions, hub } = ports;
+  const { submissions } = ports;
   return {
     submitStrategy: (request, context) => acceptSubmission(submissions, request, context),
     getSubmission: ({ submissionId }) => getSubmission(submissions, submissionId),
@@ -28,7 +37,34 @@ export function gatewayHandlers(ports: GatewayHandlerPorts): Handlers<typeof Gat
     listNodeAssignments: (request) => listNodeAssignments(submissions, request),
     listStrategies: (request, context) => listStrategies(submissions, request, context),
     explainStrategy: (request, context) => explainStrategy(ports.explain, request, context),
-    listEvents: async ({ topicKey, pageSize, pageToken }) =>
-      hub.events.page(topicKey, pageSizeOf(pageSize), pageToken),
+    listEvents: (request, context) => listEvents(ports, request, context),
   };
+}
+
+/** What a key was about may be gone and its events still there: whether it is there is asked where there are none. */
+async function listEvents(
+  { hub, submissions, explain, sources }: GatewayHandlerPorts,
+  { topicKey, pageSize, pageToken }: ListEventsRequest,
+  context: CallContext,
+) {
+  const subject = topicKey === "" ? undefined : topicOfKey(topicKey);
+  if (topicKey !== "" && subject === undefined) {
+    const description = "is no topic key, such as world/w1/gate or feed/sp500";
+    const fields = [{ field: "topic_key", description }];
+    throw new QmtlError("INVALID_FIELD", `topic_key: ${topicKey} ${description}`, { fields });
+  }
+  const page = await hub.events.page(topicKey, pageSizeOf(pageSize), pageToken);
+  if (page.events.length > 0 || subject === undefined || subject.id === "") return page;
+  if (subject.topic === "submission") await getSubmission(submissions, subject.id);
+  else if (subject.topic === "feed") {
+    if (sources.includes(subject.id)) return page;
+    const metadata = { source: subject.id };
+    throw new QmtlError("SOURCE_NOT_FOUND", `no source named ${subject.id}`, { metadata });
+  } else
+    await explain.world.unary(
+      WorldService.method.getWorld,
+      { worldId: subject.id },
+      callOf(context),
+    );
+  return page;
 }

@@ -27,7 +27,13 @@ export function queueServices(ports: QueueServicePorts): ServedService[] {
 /** Which worlds there are, the DAG Manager does not know. */
 function figures({ dag, world }: QueueServicePorts): Handlers<typeof QueueService> {
   const listStats = forwardUnary(QueueService.method.listQueueStats, dag);
+  const listByTag = forwardUnary(QueueService.method.listQueuesByTag, dag);
   return {
+    async listQueuesByTag(request, context) {
+      const worldId = request.context?.worldId ?? "";
+      if (worldId !== "") await mustBeWorld(world, worldId, context);
+      return listByTag(request, context);
+    },
     async listQueueStats(request, context) {
       if (request.worldId !== "") await mustBeWorld(world, request.worldId, context);
       return listStats(request, context);

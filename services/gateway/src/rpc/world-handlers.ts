@@ -6,8 +6,10 @@ import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Handlers, ServedService } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
 import { forwardService, forwardUnary } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
+import { knownStrategies } from "../store/submission-store.ts";
 import { type ApplyPorts, applyWithContexts } from "../worlds/apply-with-contexts.ts";
 import type { DecisionCache } from "../worlds/decision-cache.ts";
 import { fillActivations, fillDecision } from "../worlds/envelopes.ts";
@@ -16,6 +18,8 @@ export interface WorldHandlerPorts {
   readonly world: Peer;
   /** Accounts and sources of the configuration; a world may name no others. */
   readonly config: Pick<QmtlConfig, "accounts" | "sources">;
+  /** Submissions: only a strategy that was handed in can be bound. */
+  readonly db: Db;
   readonly apply: ApplyPorts;
   readonly decisions: DecisionCache;
 }
@@ -32,10 +36,11 @@ export function worldServices(ports: WorldHandlerPorts): ServedService[] {
   ];
 }
 
-/** WorldService knows neither accounts nor sources: what a world names is looked up here. */
-function worlds({ world: peer, config }: WorldHandlerPorts): Handlers<typeof WorldService> {
+/** WorldService knows neither accounts, sources nor submissions: what a world names is looked up here. */
+function worlds({ world: peer, config, db }: WorldHandlerPorts): Handlers<typeof WorldService> {
   const createWorld = forwardUnary(WorldService.method.createWorld, peer);
   const updateWorld = forwardUnary(WorldService.method.updateWorld, peer);
+  const createBindings = forwardUnary(WorldService.method.createBindings, peer);
   const checkAccount = (accountId: string) => {
     if (accountId === "" || Object.hasOwn(config.accounts, accountId)) return;
     throw notConfigured("ACCOUNT_NOT_FOUND", "account_id", accountId);
@@ -55,6 +60,18 @@ function worlds({ world: peer, config }: WorldHandlerPorts): Handlers<typeof Wor
       const isMeant = paths.length === 0 || paths.includes("account_id");
       if (isMeant) checkAccount(request.world?.accountId ?? "");
       return updateWorld(request, context);
+    },
+    async createBindings(request, context) {
+      const ids = request.strategies.map(({ strategyId }) => strategyId);
+      const known = new Set(await knownStrategies(db, ids));
+      const at = ids.findIndex((id) => !known.has(id));
+      if (at < 0) return createBindings(request, context);
+      const strategyId = ids[at] ?? "";
+      const fields = [
+        { field: `strategies[${at}].strategy_id`, description: "was never submitted here" },
+      ];
+      const metadata = { strategy_id: strategyId };
+      throw new QmtlError("STRATEGY_NOT_FOUND", `no strategy ${strategyId}`, { metadata, fields });
     },
   };
 }

@@ -8,7 +8,7 @@ import { auditOf } from "../world/audit-of.ts";
 import { hashText } from "../world/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { boundStrategies, composeWorld, stagesOf } from "../world/world-state.ts";
+import { boundStrategies, composeWorld, stagesOf, type WorldState } from "../world/world-state.ts";
 import { switchedOff, withModes } from "./activations.ts";
 import type { Composition } from "./compose-decision.ts";
 
@@ -55,12 +55,7 @@ export async function setDecisions(
       metadata: { etag: current },
     });
   }
-  const unknown = strategyIds.filter((id) => state.bindings.get(id)?.removed !== false);
-  if (unknown.length > 0) {
-    throw new QmtlError("STRATEGY_NOT_FOUND", `not bound: ${unknown.join(", ")}`, {
-      metadata: { strategy_ids: unknown.join(",") },
-    });
-  }
+  mustBeBound(state, strategyIds);
   const bindings = boundStrategies(state).map((binding): BindingRow => {
     const picked = strategyIds.includes(binding.strategyId);
     return { ...binding, picked, stage: picked ? binding.stage : "validate" };
@@ -106,4 +101,13 @@ export async function setDecisions(
     });
   }
   for (const binding of bindings) state.bindings.set(binding.strategyId, binding);
+}
+
+/** @throws {QmtlError} STRATEGY_NOT_FOUND naming those that are not bound. */
+export function mustBeBound({ bindings }: WorldState, strategyIds: readonly string[]): void {
+  const unknown = strategyIds.filter((id) => bindings.get(id)?.removed !== false);
+  if (unknown.length === 0) return;
+  throw new QmtlError("STRATEGY_NOT_FOUND", `not bound: ${unknown.join(", ")}`, {
+    metadata: { strategy_ids: unknown.join(",") },
+  });
 }

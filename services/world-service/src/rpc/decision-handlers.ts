@@ -10,7 +10,7 @@ import { type CallContext, type Handlers, requireRole } from "@qmtl/service-kit"
 import { evaluateWorld } from "../decide/evaluate-world.ts";
 import type { EvaluationRow } from "../decide/evaluation.ts";
 import { type ReportedReturns, reportReturns } from "../decide/report-returns.ts";
-import { setDecisions } from "../decide/set-decisions.ts";
+import { mustBeBound, setDecisions } from "../decide/set-decisions.ts";
 import { readEvaluation } from "../store/decision-table.ts";
 import { readRequest, writeRequest } from "../store/request-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
@@ -34,9 +34,11 @@ export function decisionHandlers(worlds: Worlds): Handlers<typeof DecisionServic
   const effectiveTime = (actor: WorldActor) =>
     timestampFromMs(clock.nowMs() + actor.row.maxLeaseMs);
   return {
-    decide: async ({ worldId, strategyIds }) => ({
-      decision: decide(worlds.get(worldId), strategyIds),
-    }),
+    decide: async ({ worldId, strategyIds }) => {
+      const actor = worlds.get(worldId);
+      mustBeBound(actor.state, strategyIds);
+      return { decision: decide(actor, strategyIds) };
+    },
     setDecisions: async ({ worldId, strategyIds, etag, reason }, context) => {
       const actor = worlds.get(worldId);
       const selection = { strategyIds, etag, reason, principal: context.principal.name };

@@ -1400,7 +1400,7 @@ type GetSnapshotsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Keys.
+	// Keys. One without a queue is NOT_FOUND; one without snapshots is left out of the answer.
 	ComputeKeys   []string `protobuf:"bytes,2,rep,name=compute_keys,json=computeKeys,proto3" json:"compute_keys,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2510,10 +2510,10 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\x14PutSnapshotsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x16\n" +
 	"\x06stored\x18\x02 \x01(\rR\x06stored\x12\x18\n" +
-	"\aignored\x18\x03 \x01(\rR\aignored\"\x88\x01\n" +
+	"\aignored\x18\x03 \x01(\rR\aignored\"\xa3\x01\n" +
 	"\x13GetSnapshotsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12.\n" +
-	"\fcompute_keys\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vcomputeKeys\"\xc1\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12I\n" +
+	"\fcompute_keys\x18\x02 \x03(\tB&\xbaH#\x92\x01 \b\x01\x10\xe8\a\"\x19r\x172\x15^blake3:[0-9a-f]{64}$R\vcomputeKeys\"\xc1\x01\n" +
 	"\x14GetSnapshotsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12>\n" +
 	"\tsnapshots\x18\x02 \x03(\v2 .qmtl.dagmanager.v1.NodeSnapshotR\tsnapshots\x12%\n" +

@@ -70,7 +70,7 @@ type QueueServiceClient interface {
 	ReleaseLeases(ctx context.Context, in *ReleaseLeasesRequest, opts ...grpc.CallOption) (*ReleaseLeasesResponse, error)
 	// Stores snapshots of keys the session holds. FAILED_PRECONDITION LEASE_LOST.
 	PutSnapshots(ctx context.Context, in *PutSnapshotsRequest, opts ...grpc.CallOption) (*PutSnapshotsResponse, error)
-	// Snapshots.
+	// Snapshots. NOT_FOUND QUEUE_NOT_FOUND.
 	GetSnapshots(ctx context.Context, in *GetSnapshotsRequest, opts ...grpc.CallOption) (*GetSnapshotsResponse, error)
 	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	ListFeeds(ctx context.Context, in *ListFeedsRequest, opts ...grpc.CallOption) (*ListFeedsResponse, error)
@@ -261,7 +261,7 @@ type QueueServiceServer interface {
 	ReleaseLeases(context.Context, *ReleaseLeasesRequest) (*ReleaseLeasesResponse, error)
 	// Stores snapshots of keys the session holds. FAILED_PRECONDITION LEASE_LOST.
 	PutSnapshots(context.Context, *PutSnapshotsRequest) (*PutSnapshotsResponse, error)
-	// Snapshots.
+	// Snapshots. NOT_FOUND QUEUE_NOT_FOUND.
 	GetSnapshots(context.Context, *GetSnapshotsRequest) (*GetSnapshotsResponse, error)
 	// Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND.
 	ListFeeds(context.Context, *ListFeedsRequest) (*ListFeedsResponse, error)

@@ -58,7 +58,8 @@ type GatewayServiceClient interface {
 	ListStrategies(ctx context.Context, in *ListStrategiesRequest, opts ...grpc.CallOption) (*ListStrategiesResponse, error)
 	// Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
 	ExplainStrategy(ctx context.Context, in *ExplainStrategyRequest, opts ...grpc.CallOption) (*ExplainStrategyResponse, error)
-	// Control events kept, oldest first.
+	// Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
+	// never was there.
 	ListEvents(ctx context.Context, in *ListEventsRequest, opts ...grpc.CallOption) (*ListEventsResponse, error)
 }
 
@@ -179,7 +180,8 @@ type GatewayServiceServer interface {
 	ListStrategies(context.Context, *ListStrategiesRequest) (*ListStrategiesResponse, error)
 	// Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND.
 	ExplainStrategy(context.Context, *ExplainStrategyRequest) (*ExplainStrategyResponse, error)
-	// Control events kept, oldest first.
+	// Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
+	// never was there.
 	ListEvents(context.Context, *ListEventsRequest) (*ListEventsResponse, error)
 	mustEmbedUnimplementedGatewayServiceServer()
 }

@@ -202,7 +202,7 @@ type DecideRequest struct {
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// World.
 	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Strategies of interest; empty: all.
+	// Strategies of interest; empty: all. One that is not bound is NOT_FOUND.
 	StrategyIds   []string `protobuf:"bytes,3,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

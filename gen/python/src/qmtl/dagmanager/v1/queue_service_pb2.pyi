@@ -747,7 +747,7 @@ class GetSnapshotsRequest(_message.Message):
 
     @_builtins.property
     def compute_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Keys."""
+        """Keys. One without a queue is NOT_FOUND; one without snapshots is left out of the answer."""
 
     def __init__(
         self,

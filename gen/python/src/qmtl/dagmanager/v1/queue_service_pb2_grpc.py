@@ -184,7 +184,7 @@ class QueueServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSnapshots(self, request, context):
-        """Snapshots.
+        """Snapshots. NOT_FOUND QUEUE_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

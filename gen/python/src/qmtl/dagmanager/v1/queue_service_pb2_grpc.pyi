@@ -66,7 +66,7 @@ class QueueServiceStub:
     PutSnapshots: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.PutSnapshotsRequest, _queue_service_pb2.PutSnapshotsResponse]
     """Stores snapshots of keys the session holds. FAILED_PRECONDITION LEASE_LOST."""
     GetSnapshots: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.GetSnapshotsRequest, _queue_service_pb2.GetSnapshotsResponse]
-    """Snapshots."""
+    """Snapshots. NOT_FOUND QUEUE_NOT_FOUND."""
     ListFeeds: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]
     """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     AdvanceFeed: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]
@@ -120,7 +120,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     PutSnapshots: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.PutSnapshotsRequest, _queue_service_pb2.PutSnapshotsResponse]  # type: ignore[assignment]
     """Stores snapshots of keys the session holds. FAILED_PRECONDITION LEASE_LOST."""
     GetSnapshots: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.GetSnapshotsRequest, _queue_service_pb2.GetSnapshotsResponse]  # type: ignore[assignment]
-    """Snapshots."""
+    """Snapshots. NOT_FOUND QUEUE_NOT_FOUND."""
     ListFeeds: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.ListFeedsRequest, _queue_service_pb2.ListFeedsResponse]  # type: ignore[assignment]
     """Where replay feeds stand. NOT_FOUND SOURCE_NOT_FOUND, WORLD_NOT_FOUND."""
     AdvanceFeed: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.AdvanceFeedRequest, _queue_service_pb2.AdvanceFeedResponse]  # type: ignore[assignment]
@@ -213,7 +213,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _queue_service_pb2.GetSnapshotsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.GetSnapshotsResponse, _abc.Awaitable[_queue_service_pb2.GetSnapshotsResponse]]:
-        """Snapshots."""
+        """Snapshots. NOT_FOUND QUEUE_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListFeeds(

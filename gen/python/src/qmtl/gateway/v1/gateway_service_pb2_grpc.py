@@ -141,7 +141,8 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """Control events kept, oldest first.
+        """Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
+        never was there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,7 +60,9 @@ class GatewayServiceStub:
     ExplainStrategy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainStrategyRequest, _gateway_service_pb2.ExplainStrategyResponse]
     """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListEventsRequest, _gateway_service_pb2.ListEventsResponse]
-    """Control events kept, oldest first."""
+    """Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
+    never was there.
+    """
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
@@ -94,7 +96,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     ExplainStrategy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainStrategyRequest, _gateway_service_pb2.ExplainStrategyResponse]  # type: ignore[assignment]
     """Why a strategy is where it is. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListEventsRequest, _gateway_service_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """Control events kept, oldest first."""
+    """Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
+    never was there.
+    """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     """Submissions and lookups. Called by SDKs, the CLI and operators.
@@ -167,6 +171,8 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.ListEventsResponse, _abc.Awaitable[_gateway_service_pb2.ListEventsResponse]]:
-        """Control events kept, oldest first."""
+        """Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
+        never was there.
+        """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

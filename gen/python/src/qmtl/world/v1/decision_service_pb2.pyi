@@ -125,7 +125,7 @@ class DecideRequest(_message.Message):
 
     @_builtins.property
     def strategy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Strategies of interest; empty: all."""
+        """Strategies of interest; empty: all. One that is not bound is NOT_FOUND."""
 
     def __init__(
         self,

@@ -889,7 +889,8 @@ export const GatewayService: GenService<{
     output: typeof ExplainStrategyResponseSchema;
   },
   /**
-   * Control events kept, oldest first.
+   * Control events kept, oldest first. NOT_FOUND WORLD_NOT_FOUND, SUBMISSION_NOT_FOUND, SOURCE_NOT_FOUND for a key of what
+   * never was there.
    *
    * @generated from rpc qmtl.gateway.v1.GatewayService.ListEvents
    */

@@ -120,7 +120,7 @@ export type DecideRequest = Message<"qmtl.world.v1.DecideRequest"> & {
   worldId: string;
 
   /**
-   * Strategies of interest; empty: all.
+   * Strategies of interest; empty: all. One that is not bound is NOT_FOUND.
    *
    * @generated from field: repeated string strategy_ids = 3;
    */

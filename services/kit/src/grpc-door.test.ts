@@ -7,6 +7,7 @@ import {
   GatewayService,
   WatchSubmissionResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ColumnKind } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { service as healthService } from "grpc-health-check";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
@@ -397,9 +398,15 @@ test("messages up to 16 MiB pass both ways, larger ones are refused without harm
     paramsJson: "{}",
     schemaCompatId: "f64:a",
     codeHash: "h",
+    columns: [{ name: "a", kind: ColumnKind.F64 }],
   };
   const submit = (note: string) =>
-    gateway.submitStrategy({ strategyName: "s", graph: { nodes: [node] }, metadata: { note } });
+    gateway.submitStrategy({
+      requestId: "r",
+      strategyName: "s",
+      graph: { nodes: [node] },
+      metadata: { note },
+    });
   const large = "x".repeat(15 * 1024 * 1024);
   const answer = await submit(large);
   expect(answer.submission?.stateReason.length).toBe(large.length);

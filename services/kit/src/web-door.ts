@@ -1,5 +1,4 @@
 import { createContextValues } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { cannotListen } from "./rpc/cannot-listen.ts";
 import { type Door, type DoorOptions, type DoorSetup, drainCalls, setUpDoor } from "./rpc/door.ts";
 import {
@@ -8,6 +7,7 @@ import {
   type WebGuardOptions,
   type WebHandler,
 } from "./rpc/web-guard.ts";
+import { webHandler } from "./rpc/web-handler.ts";
 import { WebListener } from "./rpc/web-listener.ts";
 import { peerIsLoopback, webRoutes } from "./rpc/web-routes.ts";
 
@@ -35,16 +35,19 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
     origins: options.origins ?? [],
     loopbackOnly: options.loopbackOnly ?? options.principalOf === undefined,
   };
-  const adapter = connectNodeAdapter({
-    routes: webRoutes(setup),
-    // An unknown field or enum name is a mistake of the caller: it would be dropped before any rule could see it.
-    jsonOptions: { ignoreUnknownFields: false },
-    readMaxBytes: Math.min(setup.messageBytesMax, WEB_REQUEST_BYTES_MAX),
-    writeMaxBytes: setup.messageBytesMax,
-    contextValues: (request) =>
-      createContextValues().set(peerIsLoopback, isLoopbackRequest(request)),
-    ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
-  });
+  const adapter = webHandler(
+    {
+      routes: webRoutes(setup),
+      // An unknown field or enum name is a mistake of the caller: it would be dropped before any rule could see it.
+      jsonOptions: { ignoreUnknownFields: false },
+      readMaxBytes: Math.min(setup.messageBytesMax, WEB_REQUEST_BYTES_MAX),
+      writeMaxBytes: setup.messageBytesMax,
+      contextValues: (request) =>
+        createContextValues().set(peerIsLoopback, isLoopbackRequest(request)),
+      ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
+    },
+    setup.logger,
+  );
   const listener = new WebListener((request, response) => {
     if (!guardWeb(request, response, guard)) adapter(request, response);
   }, setup.tls);

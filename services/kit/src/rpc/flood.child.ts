@@ -2,6 +2,7 @@ import { connect, type IncomingHttpHeaders } from "node:http2";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import { SubmitStrategyRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ColumnKind } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 
 /** Sends many large requests at once to a server; prints how many calls ended with which status. */
 const [port = "", kind = "", count = "0"] = process.argv.slice(2);
@@ -31,9 +32,10 @@ const bodies: Record<string, () => Uint8Array> = {
       paramsJson: "{}",
       schemaCompatId: "f64:a",
       codeHash: "h",
+      columns: [{ name: "a", kind: ColumnKind.F64 }],
     };
     const metadata = { note: "x".repeat(bytesWanted) };
-    return submission({ strategyName: "s", graph: { nodes: [node] }, metadata });
+    return submission({ requestId: "r", strategyName: "s", graph: { nodes: [node] }, metadata });
   },
 };
 

@@ -1,5 +1,8 @@
+import { ConnectError } from "@connectrpc/connect";
+import { endStreamFromJson, errorFromJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { serve } from "../handlers.ts";
 import { openWebDoor } from "../web-door.ts";
@@ -21,14 +24,15 @@ beforeAll(async () => {
 });
 afterAll(() => door.close());
 
-async function post(method: string, body: unknown): Promise<{ status: number; message: string }> {
+async function post(method: string, body: unknown) {
   const answer = await fetch(`http://127.0.0.1:${door.port}/${method}`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
   });
-  const { message } = (await answer.json()) as { message: string };
-  return { status: answer.status, message };
+  const error = errorFromJsonBytes(await answer.bytes(), undefined, new ConnectError("none"));
+  const { reason, fields } = qmtlErrorFrom(error);
+  return { status: answer.status, message: error.rawMessage, reason, fields };
 }
 
 test("a misspelt field of a JSON request is refused by its name, and nothing is called", async () => {
@@ -39,6 +43,7 @@ test("a misspelt field of a JSON request is refused by its name, and nothing is 
 
   expect(answer.status).toBe(400);
   expect(answer.message).toContain('"submisionId" is unknown');
+  expect(answer).toMatchObject({ reason: "INVALID_FIELD", fields: [{ field: "submisionId" }] });
   expect(calls).toBe(0);
 });
 
@@ -49,5 +54,27 @@ test("a misspelt enum name of a JSON request is refused, not dropped", async () 
 
   expect(answer.status).toBe(400);
   expect(answer.message).toContain("WORLD_CLOCK_REPLEY");
+  expect(answer.reason).toBe("INVALID_FIELD");
   expect(calls).toBe(0);
+});
+
+test("a misspelt field of a JSON stream is refused with a reason, too", async () => {
+  const body = Buffer.from(JSON.stringify({ submisionId: "b" }));
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(body.length, 1);
+  const answer = await fetch(
+    `http://127.0.0.1:${door.port}/qmtl.gateway.v1.GatewayService/WatchSubmission`,
+    {
+      method: "POST",
+      headers: { "content-type": "application/connect+json" },
+      body: Buffer.concat([head, body]),
+    },
+  );
+  const envelope = await answer.bytes();
+
+  const { error } = endStreamFromJson(envelope.subarray(5));
+  expect(qmtlErrorFrom(error)).toMatchObject({
+    reason: "INVALID_FIELD",
+    fields: [{ field: "submisionId" }],
+  });
 });

@@ -9,7 +9,7 @@ import type { GatewayOrders } from "./router/order-path.ts";
 
 /** The order path over the accounts of the configuration. */
 export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
-  const { db, paperDb, config, clock, logger, world, gateway, verifyTicket } = deps;
+  const { db, paperDb, config, clock, logger, world, gateway } = deps;
   const { gates, leases, barrier } = deps;
   const clients = {
     worlds: world.client(WorldService, gateway),
@@ -17,7 +17,7 @@ export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
     rebalancing: world.client(RebalancingService, gateway),
   };
   const { orders, services } = await openOrders(
-    { db, paperDb, config, clock, logger, world: clients, verifyTicket, env: faultsOf(config) },
+    { db, paperDb, config, clock, logger, world: clients, env: faultsOf(config) },
     { gates, leases, barrier },
   );
   return {

@@ -1,3 +1,4 @@
+import { hasReason } from "@qmtl/sdk/rpc";
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import fc from "fast-check";
@@ -78,10 +79,12 @@ async function perform(bench: OrderBench, one: Step, row: number): Promise<numbe
       await bench.orders.reconcile(bench.router);
       break;
     case "halt":
-      await bench.orders.halt(halt, { cancel: true, flatten: row % 2 === 0 }, "local");
+      await bench.halt(halt, { cancel: true, flatten: row % 2 === 0 });
       break;
     case "resume":
-      await bench.orders.resume(halt, "local");
+      await bench.resume(halt).catch((failure: unknown) => {
+        if (!hasReason(failure, "HALT_NOT_FOUND")) throw failure;
+      });
       break;
     default:
       world.modes.set("A", one.kind === "demote" ? "compute-only" : "paper");

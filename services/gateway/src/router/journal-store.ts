@@ -45,9 +45,38 @@ export function bookingWrites(
       ...[one.bodyJson, one.timeMs],
     ]),
   );
-  writes.addRows(insertOrders, madeOrders(account, booking, nowMs));
-  writes.addRows(updateOrders, changedOrders(booking, core));
+  const entryOf = lastEntries(booking, entries);
+  writes.addRows(insertOrders, madeOrders(account, booking, entryOf, nowMs));
+  writes.addRows(updateOrders, changedOrders(booking, core, entryOf, nowMs));
   return writes;
+}
+
+/** Entry of the last change of each order that a booking made or changed. */
+function lastEntries(
+  booking: Booking,
+  entries: readonly JournalEntryRow[],
+): (orderId: string) => number {
+  const found = new Map<string, number>();
+  booking.lines.forEach(({ body }, index) => {
+    const entry = entries[index]?.entry;
+    if (entry !== undefined) for (const id of ordersOf(body)) found.set(id, entry);
+  });
+  const last = entries.at(-1)?.entry ?? 0;
+  // An order that no line names changed with what the booking did as a whole.
+  return (orderId) => found.get(orderId) ?? last;
+}
+
+/** Orders an entry is about. */
+export function ordersOf(body: object): string[] {
+  if ("fill" in body) return textOf(body.fill, "orderId");
+  if (!("order" in body)) return [];
+  return typeof body.order === "string" ? [body.order] : textOf(body.order, "id");
+}
+
+function textOf(value: unknown, key: string): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  const found: unknown = Reflect.get(value, key);
+  return typeof found === "string" ? [found] : [];
 }
 
 const insertEntries = rowsStatement(
@@ -61,40 +90,55 @@ const insertOrders = rowsStatement(
   [
     ...["text", "text", "text", "text", "text", "bigint", "text", "text", "boolean", "text"],
     ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint", "text"],
+    ...["double precision", "double precision", "bigint", "bigint"],
   ],
   (list) =>
     `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
        state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
-       reason, create_time_ms, order_type)
+       reason, create_time_ms, order_type, limit_price, stop_price, update_time_ms, entry)
      SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
-function madeOrders(account: string, booking: Booking, nowMs: number): SqlParam[][] {
+function madeOrders(
+  account: string,
+  booking: Booking,
+  entryOf: (orderId: string) => number,
+  nowMs: number,
+): SqlParam[][] {
   return booking.made.map(({ order, context }) => [
     ...[order.id, account, order.world, order.strategy, order.instrument, order.lots],
     ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, context.row],
     ...[order.bucket, context.fence, context.decisionId, context.sessionId, context.domain],
     ...[order.reason, nowMs, order.terms?.type ?? "market"],
+    order.terms?.type === "limit" ? order.terms.price : null,
+    order.terms?.type === "stop" ? order.terms.price : null,
+    ...[nowMs, entryOf(order.id)],
   ]);
 }
 
 const updateOrders = rowsStatement(
-  ["text", "text", "bigint", "text", "double precision"],
+  ["text", "text", "bigint", "text", "double precision", "bigint", "bigint"],
   (list) =>
     `UPDATE gateway.client_order o SET state = r.state, filled_lots = r.filled_lots, reason = r.reason,
-       filled_value = o.filled_value + r.filled_value
-     FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value)
+       filled_value = o.filled_value + r.filled_value, update_time_ms = r.update_time_ms, entry = r.entry
+     FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value, update_time_ms, entry)
      WHERE o.client_order_id = r.id`,
 );
 
-function changedOrders(booking: Booking, core: AccountCore): SqlParam[][] {
+function changedOrders(
+  booking: Booking,
+  core: AccountCore,
+  entryOf: (orderId: string) => number,
+  nowMs: number,
+): SqlParam[][] {
   const made = new Set(booking.made.map(({ order }) => order.id));
   return [...booking.touched].flatMap((id) => {
     if (made.has(id)) return [];
     const order = core.order(id);
     if (order === undefined) return [];
     const { state, filledLots, reason } = order;
-    return [[id, state, filledLots, reason, booking.filledValue.get(id) ?? 0]];
+    const filledValue = booking.filledValue.get(id) ?? 0;
+    return [[id, state, filledLots, reason, filledValue, nowMs, entryOf(id)]];
   });
 }
 

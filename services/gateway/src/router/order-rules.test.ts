@@ -118,14 +118,16 @@ test("a world without an account here takes no target, and its buckets end all t
   expect(bench.ended).toEqual(["sp500 session-A 0"]);
 });
 
-test("targets on a feed whose rows cannot be booked are refused at once, with what to set", async () => {
+test("targets on a feed whose rows cannot be booked are refused at once, and what to set is logged", async () => {
   bench = await OrderBench.open(host);
   bench.unbooked = "set instrument on the StreamInput of sp500";
 
   const answer = await bench.end("A", 0, 1);
 
-  const reason = "CONFIG_INVALID: set instrument on the StreamInput of sp500";
-  expect(answer.results?.[0]).toMatchObject({ accepted: false, reason });
+  expect(answer.results?.[0]).toMatchObject({ accepted: false, reason: "CONFIG_INVALID" });
+  expect(bench.warnings).toEqual([
+    "rows cannot be booked: set instrument on the StreamInput of sp500",
+  ]);
   expect(bench.ended).toEqual(["sp500 session-A 0"]);
 });
 

@@ -1,14 +1,18 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { HaltSchema, HaltTarget } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import {
-  HaltScope as HaltScopeCode,
   type OrderSchema,
   OrderType,
   OrderOrigin as OriginCode,
   OrderState as StateCode,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+  TimeInForce,
+} from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { quantityFromLots } from "@qmtl/sdk/execution";
-import type { HaltScope } from "../router/halts.ts";
+import { reasonToProto } from "@qmtl/sdk/rpc";
+import type { Halt, HaltPlace } from "../router/halts.ts";
+import type { GatewayOrders } from "../router/order-path.ts";
 import type { StoredOrder } from "../router/order-table.ts";
 import { decimalOf } from "./order-decimal.ts";
 import { domainToProto } from "./order-gate-state.ts";
@@ -18,7 +22,7 @@ const STATES: Readonly<Record<string, StateCode>> = {
   sent: StateCode.SENT,
   unknown: StateCode.UNKNOWN,
   accepted: StateCode.ACCEPTED,
-  partial: StateCode.PARTIAL,
+  partial: StateCode.PARTIALLY_FILLED,
   filled: StateCode.FILLED,
   cancelled: StateCode.CANCELLED,
   rejected: StateCode.REJECTED,
@@ -29,9 +33,9 @@ const ORIGINS: Readonly<Record<string, OriginCode>> = {
   target: OriginCode.TARGET,
   rearm: OriginCode.TARGET,
   reconcile: OriginCode.TARGET,
-  plain: OriginCode.PLAIN,
+  plain: OriginCode.DIRECT,
   rebalance: OriginCode.REBALANCE,
-  demote: OriginCode.DEMOTE,
+  demote: OriginCode.DEMOTION,
   halt_flatten: OriginCode.HALT,
   lease_lost: OriginCode.LEASE_LOST,
 };
@@ -42,18 +46,15 @@ const TYPES: Readonly<Record<string, OrderType>> = {
   stop: OrderType.STOP,
 };
 
-const SCOPES: Readonly<Record<number, HaltScope>> = {
-  [HaltScopeCode.ALL]: "all",
-  [HaltScopeCode.ACCOUNT]: "account",
-  [HaltScopeCode.WORLD]: "world",
-  [HaltScopeCode.STRATEGY]: "strategy",
-};
+/** An order on the wire, with the lots of its account. */
+export function orderMessage(orders: GatewayOrders, order: StoredOrder) {
+  const instruments = orders.accounts.get(order.account)?.deps.settings.instruments ?? [];
+  const lotSize = instruments.find((one) => one.symbol === order.instrument)?.lotSize ?? "1";
+  return orderToProto(order, lotSize);
+}
 
 /** An order on the wire; `lotSize` is that of its instrument. */
-export function orderToProto(
-  order: StoredOrder,
-  lotSize: string,
-): MessageInitShape<typeof OrderSchema> {
+function orderToProto(order: StoredOrder, lotSize: string): MessageInitShape<typeof OrderSchema> {
   const { filledLots, filledValue } = order;
   return {
     clientOrderId: order.id,
@@ -71,17 +72,61 @@ export function orderToProto(
     side: order.side === "long" ? Side.LONG : Side.SHORT,
     opening: order.opening,
     row: BigInt(order.row),
-    bucketEndMs: BigInt(order.bucket),
+    ...(order.limitPrice === null ? {} : { limitPrice: decimalOf(order.limitPrice) }),
+    ...(order.stopPrice === null ? {} : { stopPrice: decimalOf(order.stopPrice) }),
+    timeInForce: order.type === "market" ? TimeInForce.UNSPECIFIED : TimeInForce.GOOD_TILL_CANCEL,
+    bucketEndTime: timestampFromMs(order.bucket),
     fence: BigInt(order.fence),
     decisionId: order.decisionId,
     sessionId: order.sessionId,
     domain: domainToProto(order.domain),
-    createTimeMs: BigInt(order.createTimeMs),
-    reason: order.reason,
+    createTime: timestampFromMs(order.createTimeMs),
+    updateTime: timestampFromMs(order.updateTimeMs),
+    reason: reasonToProto(order.reason),
+    reasonText: order.reason,
+    entry: BigInt(order.entry),
   };
 }
 
-/** A scope of a halt; the request check has refused unknown ones. */
-export function haltScopeFrom(code: HaltScopeCode): HaltScope {
-  return SCOPES[code] ?? "all";
+/** What a halt covers; the request check has refused a target without one. */
+export function haltPlaceFrom({ target }: HaltTarget): HaltPlace {
+  switch (target.case) {
+    case "accountId":
+      return { scope: "account", target: target.value };
+    case "worldId":
+      return { scope: "world", target: target.value };
+    case "strategyId":
+      return { scope: "strategy", target: target.value };
+    default:
+      return { scope: "all", target: "" };
+  }
+}
+
+/** The same on the wire. */
+export function haltTargetToProto({
+  scope,
+  target,
+}: HaltPlace): MessageInitShape<typeof HaltSchema>["target"] {
+  switch (scope) {
+    case "all":
+      return { target: { case: "everything", value: {} } };
+    case "account":
+      return { target: { case: "accountId", value: target } };
+    case "world":
+      return { target: { case: "worldId", value: target } };
+    case "strategy":
+      return { target: { case: "strategyId", value: target } };
+  }
+}
+
+/** A halt on the wire. */
+export function haltToProto(halt: Halt, stored: boolean): MessageInitShape<typeof HaltSchema> {
+  return {
+    haltId: halt.haltId,
+    target: haltTargetToProto(halt),
+    reason: halt.reason,
+    principal: halt.principal,
+    createTime: timestampFromMs(halt.timeMs),
+    stored,
+  };
 }

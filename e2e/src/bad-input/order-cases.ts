@@ -1,4 +1,5 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type ControlEvent, Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { HaltTarget } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
@@ -261,6 +262,50 @@ function haltCases(now: () => Emitter): void {
       ["INVALID_FIELD", "scope"],
     ]);
     expect(await inForce()).toEqual([]);
+  });
+
+  test("who subscribes to halts and orders is told what is so, then each change", async () => {
+    const { at, strategyId } = now();
+    const streams = at.connection.client(ControlStreamService);
+    const { ticket, topicKeys } = await streams.issueTicket({
+      worldId: "w",
+      strategyIds: [strategyId],
+      rights: [TicketRight.OBSERVE],
+      topics: [Topic.HALT, Topic.ORDER],
+    });
+    const world = { target: { case: "worldId", value: "w" } } as const;
+    const first = await service().halt({ target: world, reason });
+    const stop = new AbortController();
+    const told: ControlEvent[] = [];
+    const reading = (async () => {
+      for await (const { event } of streams.subscribe({ ticket }, { signal: stop.signal })) {
+        if (event !== undefined && event.topicKey !== "") told.push(event);
+      }
+    })().catch(() => {});
+    const of = (key: string) => told.filter(({ topicKey }) => topicKey === key);
+    try {
+      await expect.poll(() => told.length, { timeout: 20_000 }).toBe(2);
+      const second = await service().halt({ target: world, reason: "another reason" });
+      await service().resume({ which: { case: "target", value: world }, reason });
+      await expect.poll(() => of("halt").length, { timeout: 20_000 }).toBe(3);
+
+      expect([...topicKeys].sort()).toEqual(["halt", "world/w/order"]);
+      expect(of("world/w/order")[0]?.payload).toMatchObject({
+        case: "snapshot",
+        value: { state: { case: "orders" } },
+      });
+      const [state, changed, ended] = of("halt").map(({ payload }) => payload);
+      expect(state).toMatchObject({
+        value: { state: { case: "halts", value: { halts: [first.halt] } } },
+      });
+      expect(changed).toMatchObject({ case: "haltsUpdated", value: { halts: [second.halt] } });
+      expect(ended).toMatchObject({ case: "haltsUpdated", value: { halts: [] } });
+      const [at0, at1, at2] = of("halt").map(({ revision }) => revision);
+      expect([at1, at2]).toEqual([at0! + 1n, at0! + 2n]);
+    } finally {
+      stop.abort();
+      await reading;
+    }
   });
 
   test("the halt of everything keeps a target from acting and names itself, until it is ended", async () => {

@@ -35,6 +35,8 @@ export interface OrderHalfDeps {
   readonly gates: GateView;
   readonly leases: LeaseRelay;
   readonly barrier: BarrierEnds;
+  /** Control events wait in the outbox. */
+  readonly poke: () => void;
 }
 
 /** The order path as the gateway runs it. */

@@ -1,12 +1,13 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
-import type { Db } from "@qmtl/service-kit/db";
+import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { LeaseRelay } from "../ports.ts";
 import { isStoreOutage } from "../store/store-outage.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { Door } from "./door.ts";
 import { type HaltActions, haltAccount, resumeAccount } from "./halt-account.ts";
-import { deleteHalt, type Halt, type HaltPlace, type Halts, insertHalt } from "./halts.ts";
+import { removeHalt, storeHalt } from "./halt-store.ts";
+import type { Halt, HaltPlace, Halts } from "./halts.ts";
 import { lastOrderPosition, rearmedAfter } from "./order-table.ts";
 
 export interface HaltServicePorts {
@@ -24,6 +25,8 @@ export interface HaltServicePorts {
   readonly checkPlace: (place: HaltPlace) => Promise<void>;
   /** Alone on the account: what is missing to the standing targets. */
   readonly catchUp: (router: AccountRouter) => Promise<unknown>;
+  /** Control events wait in the outbox. */
+  readonly poke: () => void;
   /** Aborts when the order path stops. */
   readonly stopped: AbortSignal;
 }
@@ -99,22 +102,32 @@ export class HaltService {
   }
 
   async #carryOut(halt: Halt, actions: HaltActions): Promise<Omit<HaltDone, "halt">> {
+    const { db, poke } = this.#ports;
     const done = await Promise.all(
       this.#accountsOf(halt).map(async (router) => {
         const one = await router.exclusive(async () => {
           // Ended while it waited for its turn: nothing is left to do.
           if (this.#ports.halts().byId(halt.haltId) === undefined) return nothing;
-          return haltAccount(router, halt, actions, (tx) => insertHalt(tx, halt));
+          return haltAccount(router, halt, actions, (tx) => this.#store(tx, halt));
         });
         await router.stored(); // who looks next sees what came of it
         return one;
       }),
     );
-    if (done.length === 0) await insertHalt(this.#ports.db, halt);
+    if (done.length === 0) await db.transaction((tx) => this.#store(tx, halt));
+    poke();
     return {
       cancelled: done.flatMap((one) => one.cancelled),
       flattened: done.flatMap((one) => one.flattened),
     };
+  }
+
+  #store(tx: Tx, halt: Halt): Promise<void> {
+    return storeHalt(tx, halt, this.#ports.clock.nowMs());
+  }
+
+  #remove(tx: Tx, halt: Halt): Promise<void> {
+    return removeHalt(tx, halt, this.#ports.clock.nowMs());
   }
 
   #owe({ haltId }: Halt, { cancel, flatten }: HaltActions): void {
@@ -155,9 +168,9 @@ export class HaltService {
 
   /** Ends a halt and catches up with the standing targets; resolves to the orders that made. */
   async resume(halt: Halt, cause: HaltCause): Promise<string[]> {
-    const { db, leases, halts, doors, catchUp } = this.#ports;
+    const { db, leases, halts, doors, catchUp, poke } = this.#ports;
     const before = await lastOrderPosition(db);
-    await deleteHalt(db, halt);
+    await db.transaction((tx) => this.#remove(tx, halt));
     halts().delete(halt);
     if (halt.scope === "all") {
       leases.setStopped(false);
@@ -167,11 +180,12 @@ export class HaltService {
     await Promise.all(
       this.#accountsOf(halt).map((router) =>
         router.exclusive(async () => {
-          await resumeAccount(router, halt, cause, (tx) => deleteHalt(tx, halt));
+          await resumeAccount(router, halt, cause, (tx) => this.#remove(tx, halt));
           await catchUp(router);
         }),
       ),
     );
+    poke();
     return rearmedAfter(db, before);
   }
 

@@ -97,20 +97,26 @@ export class Halts {
   }
 }
 
-export async function insertHalt(db: Queryable, halt: Halt): Promise<void> {
-  await db.query(
+/** Resolves to false when it is stored as it is already. */
+export async function insertHalt(db: Queryable, halt: Halt): Promise<boolean> {
+  const rows = await db.query(
     `INSERT INTO gateway.halt (scope, target, halt_id, reason, principal, time_ms)
      VALUES ($1, $2, $3, $4, $5, $6)
-     ON CONFLICT (scope, target) DO UPDATE SET reason = excluded.reason`,
+     ON CONFLICT (scope, target) DO UPDATE SET reason = excluded.reason
+       WHERE halt.reason <> excluded.reason
+     RETURNING halt_id`,
     [halt.scope, halt.target, halt.haltId, halt.reason, halt.principal, halt.timeMs],
   );
+  return rows.length > 0;
 }
 
-export async function deleteHalt(db: Queryable, halt: HaltPlace): Promise<void> {
-  await db.query("DELETE FROM gateway.halt WHERE scope = $1 AND target = $2", [
-    halt.scope,
-    halt.target,
-  ]);
+/** Resolves to false when there is none. */
+export async function deleteHalt(db: Queryable, { scope, target }: HaltPlace): Promise<boolean> {
+  const rows = await db.query(
+    "DELETE FROM gateway.halt WHERE scope = $1 AND target = $2 RETURNING halt_id",
+    [scope, target],
+  );
+  return rows.length > 0;
 }
 
 /** True when a stored halt covers any of the subjects. */

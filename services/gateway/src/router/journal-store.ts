@@ -4,6 +4,7 @@ import type { Queryable, SqlParam } from "@qmtl/service-kit/db";
 import { rowsStatement, Writes } from "../store/writes.ts";
 import type { Booking } from "./booking.ts";
 import type { JournalKind, JournalOp } from "./journal-op.ts";
+import type { OrderAfter, OrderChange } from "./order-topic.ts";
 
 /** A stored entry. */
 export interface JournalEntryRow {
@@ -29,13 +30,26 @@ export function entriesOf(booking: Booking, head: number, nowMs: number): Journa
   }));
 }
 
-/** What stores a booking: its entries, the orders it made as they are now, and those it changed. */
-export function bookingWrites(
+/** The orders that a booking made, and what it changed of others. */
+export function ordersAfter(
   account: string,
   booking: Booking,
   core: AccountCore,
   entries: readonly JournalEntryRow[],
   nowMs: number,
+): { readonly made: readonly OrderAfter[]; readonly changed: readonly OrderChange[] } {
+  const entryOf = lastEntries(booking, entries);
+  return {
+    made: madeOrders(account, booking, entryOf, nowMs),
+    changed: changedOrders(booking, core, entryOf, nowMs),
+  };
+}
+
+/** What stores a booking: its entries, and the orders it made or changed. */
+export function bookingWrites(
+  account: string,
+  { made, changed }: ReturnType<typeof ordersAfter>,
+  entries: readonly JournalEntryRow[],
 ): Writes {
   const writes = new Writes();
   writes.addRows(
@@ -45,9 +59,8 @@ export function bookingWrites(
       ...[one.bodyJson, one.timeMs],
     ]),
   );
-  const entryOf = lastEntries(booking, entries);
-  writes.addRows(insertOrders, madeOrders(account, booking, entryOf, nowMs));
-  writes.addRows(updateOrders, changedOrders(booking, core, entryOf, nowMs));
+  writes.addRows(insertOrders, made.map(madeRow));
+  writes.addRows(updateOrders, changed.map(changedRow));
   return writes;
 }
 
@@ -104,16 +117,38 @@ function madeOrders(
   booking: Booking,
   entryOf: (orderId: string) => number,
   nowMs: number,
-): SqlParam[][] {
-  return booking.made.map(({ order, context }) => [
-    ...[order.id, account, order.world, order.strategy, order.instrument, order.lots],
-    ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, context.row],
-    ...[order.bucket, context.fence, context.decisionId, context.sessionId, context.domain],
-    ...[order.reason, nowMs, order.terms?.type ?? "market"],
-    order.terms?.type === "limit" ? order.terms.price : null,
-    order.terms?.type === "stop" ? order.terms.price : null,
-    ...[nowMs, entryOf(order.id)],
-  ]);
+): OrderAfter[] {
+  return booking.made.map(({ order, context }) => {
+    const { id, world, strategy, instrument, lots, state, origin, reduceOnly } = order;
+    const { side, opening, bucket, reason, terms } = order;
+    return {
+      ...{ id, account, world, strategy, instrument, lots, filledLots: 0, filledValue: 0 },
+      ...{
+        state,
+        origin,
+        type: terms?.type ?? "market",
+        reduceOnly,
+        side,
+        opening,
+        bucket,
+        reason,
+      },
+      ...context,
+      limitPrice: terms?.type === "limit" ? terms.price : null,
+      stopPrice: terms?.type === "stop" ? terms.price : null,
+      ...{ createTimeMs: nowMs, updateTimeMs: nowMs, entry: entryOf(id) },
+    };
+  });
+}
+
+function madeRow(order: OrderAfter): SqlParam[] {
+  return [
+    ...[order.id, order.account, order.world, order.strategy, order.instrument, order.lots],
+    ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, order.row],
+    ...[order.bucket, order.fence, order.decisionId, order.sessionId, order.domain],
+    ...[order.reason, order.createTimeMs, order.type, order.limitPrice, order.stopPrice],
+    ...[order.updateTimeMs, order.entry],
+  ];
 }
 
 const updateOrders = rowsStatement(
@@ -130,7 +165,7 @@ function changedOrders(
   core: AccountCore,
   entryOf: (orderId: string) => number,
   nowMs: number,
-): SqlParam[][] {
+): OrderChange[] {
   const made = new Set(booking.made.map(({ order }) => order.id));
   return [...booking.touched].flatMap((id) => {
     if (made.has(id)) return [];
@@ -138,8 +173,14 @@ function changedOrders(
     if (order === undefined) return [];
     const { state, filledLots, reason } = order;
     const filledValue = booking.filledValue.get(id) ?? 0;
-    return [[id, state, filledLots, reason, filledValue, nowMs, entryOf(id)]];
+    const entry = entryOf(id);
+    return [{ id, state, filledLots, reason, filledValue, updateTimeMs: nowMs, entry }];
   });
+}
+
+function changedRow(change: OrderChange): SqlParam[] {
+  const { id, state, filledLots, reason, filledValue, updateTimeMs, entry } = change;
+  return [id, state, filledLots, reason, filledValue, updateTimeMs, entry];
 }
 
 /** Entries after one, in order, at most `limit`; `kinds` empty for all. */

@@ -17,6 +17,8 @@ export interface OrderSeams {
   readonly gates: GateView;
   readonly leases: LeaseRelay;
   readonly barrier: BarrierEnds;
+  /** Control events wait in the outbox. */
+  readonly poke: () => void;
 }
 
 export interface OrderPathDeps extends OrderSeams {

@@ -19,6 +19,7 @@ import type { Door } from "./door.ts";
 import { Ends } from "./ends.ts";
 import { FeedRows } from "./feed-rows.ts";
 import { HaltService } from "./halt-service.ts";
+import { tellOldHalts } from "./halt-store.ts";
 import { type HaltPlace, Halts } from "./halts.ts";
 import { JournalHub } from "./journal-hub.ts";
 import type { OrderPathDeps } from "./order-path-deps.ts";
@@ -104,6 +105,7 @@ export class GatewayOrders implements OrderPath {
     const { db, accounts, leases, logger } = this.deps;
     const folder = fileURLToPath(new URL("../../migrations-orders", import.meta.url));
     await applyMigrations(db, "orders", await readMigrations(folder));
+    await tellOldHalts(db, this.deps.clock.nowMs());
     this.halts = await Halts.load(db);
     await this.ends.load();
     await this.#desk.load();
@@ -229,6 +231,7 @@ export class GatewayOrders implements OrderPath {
       worldOf: (worldId) => this.worlds.get(worldId),
       storedFenceOf: (worldId) => this.#desk.storedFenceOf(worldId),
       onJournal: (account, rows) => this.journal.tell(account, rows),
+      onNews: this.deps.poke,
     });
     this.accounts.set(settings.account, router);
     await router.exclusive(async () => {

@@ -11,6 +11,7 @@ import {
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { quantityFromLots } from "@qmtl/sdk/execution";
 import { reasonToProto } from "@qmtl/sdk/rpc";
+import type { AccountSettings } from "../router/account-settings.ts";
 import type { Halt, HaltPlace } from "../router/halts.ts";
 import type { GatewayOrders } from "../router/order-path.ts";
 import type { StoredOrder } from "../router/order-table.ts";
@@ -46,15 +47,28 @@ const TYPES: Readonly<Record<string, OrderType>> = {
   stop: OrderType.STOP,
 };
 
-/** An order on the wire, with the lots of its account. */
-export function orderMessage(orders: GatewayOrders, order: StoredOrder) {
-  const instruments = orders.accounts.get(order.account)?.deps.settings.instruments ?? [];
+/** Instruments of an order's account. */
+export function instrumentsOf(
+  orders: Pick<GatewayOrders, "accounts">,
+  { account }: Pick<StoredOrder, "account">,
+): AccountSettings["instruments"] {
+  return orders.accounts.get(account)?.deps.settings.instruments ?? [];
+}
+
+/** An order on the wire, with the lots of its account's instruments. */
+export function orderMessage(
+  instruments: AccountSettings["instruments"],
+  order: Omit<StoredOrder, "position">,
+) {
   const lotSize = instruments.find((one) => one.symbol === order.instrument)?.lotSize ?? "1";
   return orderToProto(order, lotSize);
 }
 
 /** An order on the wire; `lotSize` is that of its instrument. */
-function orderToProto(order: StoredOrder, lotSize: string): MessageInitShape<typeof OrderSchema> {
+function orderToProto(
+  order: Omit<StoredOrder, "position">,
+  lotSize: string,
+): MessageInitShape<typeof OrderSchema> {
   const { filledLots, filledValue } = order;
   return {
     clientOrderId: order.id,

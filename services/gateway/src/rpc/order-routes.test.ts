@@ -129,7 +129,9 @@ test("halt and resume of a world tell what they did, and what is in force", asyn
   );
 
   expect(halted.cancelled).toHaveLength(1);
-  expect(toBinary(HaltResponseSchema, create(HaltResponseSchema, halted)).length).toBeGreaterThan(0);
+  expect(toBinary(HaltResponseSchema, create(HaltResponseSchema, halted)).length).toBeGreaterThan(
+    0,
+  );
   expect(halted.halt).toMatchObject({ target: world, stored: true, principal: "local" });
   expect(again.halt).toMatchObject({ haltId: halted.halt.haltId, reason: "still" });
   expect(again.inForce).toHaveLength(1);

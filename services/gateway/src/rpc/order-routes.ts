@@ -29,7 +29,7 @@ import {
   type StoredOrder,
 } from "../router/order-table.ts";
 import { namingField } from "./naming-field.ts";
-import { haltPlaceFrom, haltToProto, orderMessage } from "./order-messages.ts";
+import { haltPlaceFrom, haltToProto, instrumentsOf, orderMessage } from "./order-messages.ts";
 import { watchOrders } from "./watch-orders.ts";
 
 /** Who may cancel any order. */
@@ -45,7 +45,7 @@ export function orderRoutes(orders: GatewayOrders): ServedService {
 /** Its methods. */
 export function orderHandlers(orders: GatewayOrders) {
   const { clock, db } = orders.deps;
-  const toProto = (order: StoredOrder) => orderMessage(orders, order);
+  const toProto = (order: StoredOrder) => orderMessage(instrumentsOf(orders, order), order);
   const haltMessage = (halt: ReturnType<typeof orders.halts.list>[number]) =>
     haltToProto(halt, orders.halts.isStored(halt.haltId));
   const inForce = () => orders.halts.list().slice(0, haltsToldMax).map(haltMessage);

@@ -4,7 +4,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { ordersOf, readJournal } from "../router/journal-store.ts";
 import type { GatewayOrders } from "../router/order-path.ts";
 import { listOrders, type OrderFilter, readOrders } from "../router/order-table.ts";
-import { orderMessage } from "./order-messages.ts";
+import { instrumentsOf, orderMessage } from "./order-messages.ts";
 
 type Answer = MessageInitShape<typeof WatchOrdersResponseSchema>;
 
@@ -40,7 +40,9 @@ export async function* watchOrders(
   const told = async (ids: ReadonlySet<string>): Promise<NonNullable<Answer["orders"]>> => {
     if (ids.size === 0) return [];
     const changed = await readOrders(db, [...ids]);
-    return changed.filter(isWanted).map((order) => orderMessage(orders, order));
+    return changed
+      .filter(isWanted)
+      .map((order) => orderMessage(instrumentsOf(orders, order), order));
   };
   try {
     const heads: Heads = cursor === "" ? new Map() : readCursor(cursor, filter);
@@ -88,7 +90,9 @@ async function* initialOrders(
       after,
       pageRows + 1,
     );
-    const page = rows.slice(0, pageRows).map((order) => orderMessage(orders, order));
+    const page = rows
+      .slice(0, pageRows)
+      .map((order) => orderMessage(instrumentsOf(orders, order), order));
     const isEnd = rows.length <= pageRows;
     yield {
       orders: page,

@@ -9,7 +9,14 @@ import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { reasonName } from "@qmtl/sdk/rpc";
 import { type SessionScope, silentLogger, systemClock } from "@qmtl/service-kit";
-import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
+import { migrateTopics } from "@qmtl/service-kit/control";
+import {
+  applyMigrations,
+  type Db,
+  migrateOutbox,
+  type PgliteHost,
+  readMigrations,
+} from "@qmtl/service-kit/db";
 import { waitUntil } from "@qmtl/service-kit/testing";
 import { PaperBroker } from "../../paper/paper-broker.ts";
 import type { PaperFault } from "../../paper/paper-fault.ts";
@@ -19,6 +26,7 @@ import type { HaltPlace } from "../halts.ts";
 import { GatewayOrders } from "../order-path.ts";
 import type { OrderWorld } from "../order-world.ts";
 import { FakeWorld } from "./fake-world.ts";
+import { OutageDb } from "./outage-db.ts";
 
 export const dayMs = 86_400_000;
 export const startMs = Date.UTC(2015, 0, 1);
@@ -79,14 +87,14 @@ export class OrderBench {
   /** Why rows of the feed cannot be booked; undefined when they can. */
   unbooked: string | undefined;
   orders: GatewayOrders;
-  readonly #db: Db;
+  readonly #db: OutageDb;
   readonly #paperDb: Db;
   readonly #settings: AccountSettings;
   fault: PaperFault = () => false;
   #requests = 0;
 
   private constructor(host: PgliteHost, settings: AccountSettings, world: OrderWorld) {
-    this.#db = host.db("gateway");
+    this.#db = new OutageDb(host.db("gateway"));
     this.#paperDb = host.db("paper");
     this.#settings = settings;
     this.world = new FakeWorld(world);
@@ -106,7 +114,7 @@ export class OrderBench {
     return bench;
   }
 
-  get db(): Db {
+  get db(): OutageDb {
     return this.#db;
   }
 
@@ -307,6 +315,8 @@ export class OrderBench {
 
   async #start(): Promise<void> {
     const folder = fileURLToPath(new URL("../../../migrations-paper", import.meta.url));
+    await migrateOutbox(this.#db);
+    await migrateTopics(this.#db);
     await applyMigrations(this.#paperDb, "paper", await readMigrations(folder));
     await this.orders.start();
   }
@@ -327,11 +337,13 @@ export class OrderBench {
         }),
       peer: this.world,
       findStrategy: async (id) => {
+        await this.#db.query("SELECT 1");
         const found = id.replace("name of ", "");
         return ["A", "B"].includes(found) ? found : undefined;
       },
       gates: this.world,
       leases: this.world,
+      poke: () => {},
       barrier: {
         ended: (source, { sessionId, row }) =>
           void this.ended.push(`${source} ${sessionId} ${row}`),

@@ -1,8 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { type ControlEvent, Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import type { HaltTarget } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import { OrderType, TimeInForce } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
@@ -10,6 +8,7 @@ import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_serv
 import { reasonName } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type BadInputStack, bucketEndOf } from "./bad-input-stack.ts";
+import { haltCases } from "./halt-cases.ts";
 import { booked, type Emitter, LAST_ROW, reachPaper, state } from "./paper-emitter.ts";
 import { refusalOf } from "./refusals.ts";
 
@@ -226,103 +225,6 @@ interface DirectChange {
   readonly type?: OrderType;
   readonly timeInForce?: TimeInForce;
   readonly quantity?: { readonly value: string };
-}
-
-function haltCases(now: () => Emitter): void {
-  const service = () => now().at.connection.client(OrderService);
-  const reason = "the test";
-  const inForce = async () => (await service().listHalts({})).halts;
-  const typos: readonly [HaltTarget["target"], string, string][] = [
-    [{ case: "worldId", value: "typo" }, "WORLD_NOT_FOUND", "target.world_id"],
-    [{ case: "accountId", value: "typo" }, "ACCOUNT_NOT_FOUND", "target.account_id"],
-    [{ case: "strategyId", value: "typo" }, "STRATEGY_NOT_FOUND", "target.strategy_id"],
-  ];
-  test.each(typos)("a halt of %o is %s, and nothing is halted", async (target, name, field) => {
-    const before = await booked(now().at);
-
-    const refusal = await refusalOf(service().halt({ target: { target }, reason }));
-
-    expect(refusal).toMatchObject({ status: "NotFound", reason: name, fields: [field] });
-    expect(await inForce()).toEqual([]);
-    expect(await booked(now().at)).toEqual(before);
-  });
-
-  test("a halt of nothing, and a resume or cancel of nothing, are refused with the field", async () => {
-    const refusals = [
-      await refusalOf(service().halt({ reason })),
-      await refusalOf(service().halt({ target: {}, reason })),
-      await refusalOf(service().resume({ reason })),
-      await refusalOf(service().cancelOrders({ reason })),
-    ];
-
-    expect(refusals.map(({ reason: name, fields }) => [name, fields[0]])).toEqual([
-      ["INVALID_FIELD", "target"],
-      ["INVALID_FIELD", "target.target"],
-      ["INVALID_FIELD", "which"],
-      ["INVALID_FIELD", "scope"],
-    ]);
-    expect(await inForce()).toEqual([]);
-  });
-
-  test("who subscribes to halts and orders is told what is so, then each change", async () => {
-    const { at, strategyId } = now();
-    const streams = at.connection.client(ControlStreamService);
-    const { ticket, topicKeys } = await streams.issueTicket({
-      worldId: "w",
-      strategyIds: [strategyId],
-      rights: [TicketRight.OBSERVE],
-      topics: [Topic.HALT, Topic.ORDER],
-    });
-    const world = { target: { case: "worldId", value: "w" } } as const;
-    const first = await service().halt({ target: world, reason });
-    const stop = new AbortController();
-    const told: ControlEvent[] = [];
-    const reading = (async () => {
-      for await (const { event } of streams.subscribe({ ticket }, { signal: stop.signal })) {
-        if (event !== undefined && event.topicKey !== "") told.push(event);
-      }
-    })().catch(() => {});
-    const of = (key: string) => told.filter(({ topicKey }) => topicKey === key);
-    try {
-      await expect.poll(() => told.length, { timeout: 20_000 }).toBe(2);
-      const second = await service().halt({ target: world, reason: "another reason" });
-      await service().resume({ which: { case: "target", value: world }, reason });
-      await expect.poll(() => of("halt").length, { timeout: 20_000 }).toBe(3);
-
-      expect([...topicKeys].sort()).toEqual(["halt", "world/w/order"]);
-      expect(of("world/w/order")[0]?.payload).toMatchObject({
-        case: "snapshot",
-        value: { state: { case: "orders" } },
-      });
-      const [state, changed, ended] = of("halt").map(({ payload }) => payload);
-      expect(state).toMatchObject({
-        value: { state: { case: "halts", value: { halts: [first.halt] } } },
-      });
-      expect(changed).toMatchObject({ case: "haltsUpdated", value: { halts: [second.halt] } });
-      expect(ended).toMatchObject({ case: "haltsUpdated", value: { halts: [] } });
-      const [at0, at1, at2] = of("halt").map(({ revision }) => revision);
-      expect([at1, at2]).toEqual([at0! + 1n, at0! + 2n]);
-    } finally {
-      stop.abort();
-      await reading;
-    }
-  });
-
-  test("the halt of everything keeps a target from acting and names itself, until it is ended", async () => {
-    const target = { target: { case: "everything", value: {} } } as const;
-    const { halt } = await service().halt({ target, reason });
-    const before = await booked(now().at);
-
-    const { results } = await state(now(), { value: 0.004 });
-
-    expect(results).toMatchObject([{ reason: "HALTED", haltIds: [halt?.haltId] }]);
-    expect((await booked(now().at)).orders).toEqual(before.orders);
-    await state(now(), { value: 0 });
-    const ended = await service().resume({ which: { case: "target", value: target }, reason });
-    const again = service().resume({ which: { case: "haltId", value: halt!.haltId }, reason });
-    expect(ended).toMatchObject({ inForce: [], clientOrderIds: [] });
-    expect(await refusalOf(again)).toMatchObject({ status: "NotFound", reason: "HALT_NOT_FOUND" });
-  });
 }
 
 function limitCases(now: () => Emitter): void {

@@ -235,7 +235,7 @@ describe("against a platform", () => {
     ["rebalance allocations", ""],
     ["rebalance plan", "--account main --world demo=0.5"],
     ["rebalance apply", "--account main --world demo=0.5 --run second"],
-    ["rebalance execute", "--account main --world demo=0.5 --batch b-1"],
+    ["rebalance execute", "--account main --world demo=0.5 --batch b-1 --reason why"],
     ["account adjust", "main --quantity 1 --reason why"], // the books differ from here on
     ["config validate", ""],
     ["config generate", ""],

@@ -46,6 +46,7 @@ export const REPEATABLE_METHODS: readonly string[] = [
   "qmtl.gateway.v1.OrderService/Halt",
   "qmtl.gateway.v1.OrderService/Resume",
   "qmtl.gateway.v1.OrderService/ListHalts",
+  "qmtl.gateway.v1.RebalancingExecutionService/PreviewRebalance",
   "qmtl.gateway.v1.RebalancingExecutionService/ExecuteRebalance",
   "qmtl.system.v1.SystemService/GetCapabilities",
   "qmtl.world.v1.ActivationService/GetActivation",

@@ -109,6 +109,23 @@ test("wanted orders of a shut gate are kept across restarts", async () => {
   expect(bench.orders.ends.wantedOf("w1", "A").wanted).toBe(8);
 });
 
+test("a target of a strategy without capital is taken, and says why it makes no order", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0, B: 0.5 });
+
+  const none = await bench.end("A", 0, 1);
+  const flat = await bench.end("A", 0, 0);
+  const some = await bench.end("B", 0, 1);
+
+  const told = [none, flat, some].map(({ results }) => results?.[0]);
+  expect(told.map((one) => [one?.accepted, one?.reason, one?.clientOrderIds?.length])).toEqual([
+    [true, "NO_CAPITAL", 0],
+    [true, "", 0],
+    [true, "", 1],
+  ]);
+});
+
 test("a world without an account here takes no target, and its buckets end all the same", async () => {
   bench = await OrderBench.open(host, paperAccount, { ...replayWorld, accountId: "none" });
 

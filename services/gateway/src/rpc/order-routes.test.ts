@@ -234,6 +234,44 @@ test("a cursor of another filter, and a filter that hides ends, are refused", as
   );
 });
 
+test("below an operator a cancel takes orders of the ticket's strategies only, whatever names them", async () => {
+  const session = {
+    ...{ sessionId: "s", worldId: "w1", strategyIds: ["B"], sources: [] },
+    rights: ["trade"],
+  } as const;
+  const [known] = (await orders().listOrders(create(ListOrdersRequestSchema))).orders ?? [];
+  const clientOrderIds = [known?.clientOrderId ?? ""];
+  const scopes = [
+    { case: "orders", value: { clientOrderIds } },
+    { case: "strategy", value: { worldId: "w1", strategyId: "A" } },
+    { case: "strategy", value: { worldId: "w1", strategyId: "" } },
+    { case: "accountId", value: "paper" },
+  ] as const;
+  const cancel = (scope: (typeof scopes)[number], role: "researcher" | "operator") =>
+    orders().cancelOrders(create(CancelOrdersRequestSchema, { scope, reason: "test" }), {
+      ...context,
+      principal: { name: "ann", role },
+      session,
+    });
+
+  for (const scope of scopes) {
+    await expect(cancel(scope, "researcher")).rejects.toSatisfy(
+      (error) => hasReason(error, "TICKET_SCOPE") && error.fields.length === 1,
+    );
+  }
+  const own = { case: "strategy", value: { worldId: "w1", strategyId: "B" } } as const;
+  await expect(
+    orders().cancelOrders(create(CancelOrdersRequestSchema, { scope: own, reason: "test" }), {
+      ...context,
+      principal: { name: "ann", role: "researcher" },
+      session,
+    }),
+  ).resolves.toEqual({ results: [] });
+  expect((await cancel(scopes[0], "operator")).results).toMatchObject([
+    { sent: false, reason: Reason.CONFLICT },
+  ]);
+});
+
 test("a cancel takes every working order of its scope, and says of each named one what became of it", async () => {
   await bench.end("A", 4, 0.5);
   const scope = { case: "strategy", value: { worldId: "w1", strategyId: "" } } as const;

@@ -63,7 +63,7 @@ function timing(
     const answer = await inner.setTargets(...args);
     const end = stopwatchMs();
     const orders = answer.results.flatMap(({ clientOrderIds }) => clientOrderIds);
-    const came = barMs.get(Number(args[0].endRow ?? -1));
+    const came = barMs.get(Number(args[0].update?.ends?.[0]?.row ?? -1));
     if (orders.length === 0) times.endAnswered.push(end - start);
     else {
       times.targetToAccepted.push(end - start);

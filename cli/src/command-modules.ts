@@ -29,6 +29,7 @@ export const commandModules = {
   journal,
   halt,
   resume: halt,
+  halts: async () => (await import("./commands/halts.ts")).addHaltsCommand,
   rebalance: async () => (await import("./commands/rebalance.ts")).addRebalanceCommands,
   config: async () => (await import("./commands/config.ts")).addConfigCommands,
   backup: async () => (await import("./commands/backup.ts")).addBackupCommand,

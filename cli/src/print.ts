@@ -1,3 +1,4 @@
+import { type Duration, durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { QmtlError } from "@qmtl/sdk/errors";
 import { CommandError, reasonOf } from "./exit-codes.ts";
 
@@ -40,6 +41,16 @@ export function isoTime(milliseconds: number | bigint): string {
   return ms === 0 ? "-" : new Date(ms).toISOString();
 }
 
+/** ISO time of a moment; `-` for none. */
+export function timeText(time: Timestamp | undefined): string {
+  return time === undefined ? "-" : new Date(timestampMs(time)).toISOString();
+}
+
+/** A span in milliseconds; 0 for none. */
+export function millisecondsOf(span: Duration | undefined): number {
+  return span === undefined ? 0 : durationMs(span);
+}
+
 const HINTS: Readonly<Record<string, string>> = {
   PEER_UNAVAILABLE: "is the platform running? start it with `qmtl up`, or set --gateway-url",
   STORE_UNAVAILABLE:
@@ -57,6 +68,8 @@ const HINTS: Readonly<Record<string, string>> = {
   APPLY_IN_PROGRESS:
     "`qmtl world runs WORLD` shows the run; `qmtl world cancel WORLD RUN` rolls it back",
   ACCOUNT_NOT_FOUND: "`qmtl account list` shows the accounts there are",
+  ORDER_NOT_FOUND: "`qmtl orders` shows the orders there are",
+  HALT_NOT_FOUND: "`qmtl halts` shows the halts in force",
   ACCOUNT_UNRECONCILED:
     "`qmtl account reconcile ACCOUNT` compares again; `qmtl account adjust` books what is explained",
   POLICY_NOT_FOUND: "`qmtl policy list WORLD` shows the versions there are",

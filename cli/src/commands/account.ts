@@ -1,19 +1,23 @@
 import { randomUUID } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
 import {
-  type Account,
-  AccountSchema,
   AccountService,
   BookAdjustmentResponseSchema,
   GetAccountResponseSchema,
-  GetLimitsResponseSchema,
-  type Limits,
   ReconcileResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import {
+  type Account,
+  AccountSchema,
+  type Limits,
+  LimitsSchema,
+} from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import type { Command } from "commander";
 import { ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
 import { decimalText } from "../option-values.ts";
-import { isoTime, printJson, printTable } from "../print.ts";
+import { allOf } from "../pages-of.ts";
+import { printJson, printTable, timeText } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 /** `qmtl account …`: cash, equity, limits, and whether the books agree. */
@@ -69,7 +73,11 @@ function addReadCommands(account: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl account list")
     .action(
       withSession(async (session) => {
-        const { accounts } = await session.client(AccountService).listAccounts({});
+        const service = session.client(AccountService);
+        const accounts = await allOf(
+          (pageToken) => service.listAccounts({ pageSize: 1000, pageToken }),
+          (page) => page.accounts,
+        );
         if (session.asJson) return printJson(accounts.map((each) => jsonOf(AccountSchema, each)));
         printTable(
           ["account", "broker", "cash", "equity", "currency", "worlds", "books", "checked"],
@@ -81,7 +89,7 @@ function addReadCommands(account: Command): void {
             each.currency,
             each.worldIds.join(",") || "-",
             each.reconciled ? "agree" : "differ",
-            isoTime(each.reconcileTimeMs),
+            timeText(each.reconcileTime),
           ]),
         );
       }),
@@ -95,9 +103,10 @@ function addLimitCommands(account: Command): void {
     .addHelpText("after", "\nExample:\n  qmtl account limits main")
     .action(
       withSession(async (session, accountId: string) => {
-        const answer = await session.client(AccountService).getLimits({ accountId });
-        if (session.asJson) return printJson(jsonOf(GetLimitsResponseSchema, answer));
-        printLimits(answer.limits);
+        const answer = await session.client(AccountService).getAccount({ accountId });
+        const limits = answer.account?.limits ?? create(LimitsSchema);
+        if (session.asJson) return printJson(jsonOf(LimitsSchema, limits));
+        printLimits(limits);
       }),
     );
 }
@@ -132,9 +141,9 @@ async function adjust(
   );
 }
 
-function printLimits(limits: Limits | undefined): void {
-  console.log(`one order at most ${limits?.maxOrderNotional?.value ?? "(no limit)"}`);
-  console.log(`gross at most     ${limits?.maxGross?.value ?? "(no limit)"}`);
+function printLimits(limits: Limits): void {
+  console.log(`one order at most ${limits.maxOrderNotional?.value ?? "(no limit)"}`);
+  console.log(`gross at most     ${limits.maxGrossNotional?.value ?? "(no limit)"}`);
 }
 
 function textOf({ cash, currency, equity, revision, reconciled, difference }: Account): string {

@@ -1,14 +1,25 @@
 import {
   HaltResponseSchema,
-  HaltScope,
   OrderService,
   ResumeResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Command } from "commander";
-import { CommandError } from "../exit-codes.ts";
+import { type HaltPlace, haltedText, haltTarget } from "../halt-place.ts";
 import { jsonOf } from "../json-of.ts";
-import { printJson } from "../print.ts";
-import { withSession } from "../session.ts";
+import { millisecondsOf, printJson, printNote } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
+import { type CommandSession, withSession } from "../session.ts";
+
+interface HaltOptions extends HaltPlace {
+  reason: string;
+  cancel?: boolean;
+  flatten?: boolean;
+}
+
+interface ResumeOptions extends HaltPlace {
+  halt?: string;
+  reason: string;
+}
 
 /** `qmtl halt` and `qmtl resume`: stop the router, and let it go on. */
 export function addHaltCommands(program: Command): void {
@@ -17,73 +28,69 @@ export function addHaltCommands(program: Command): void {
     .description("stop orders; works with the other services down; survives restarts")
     .option("--account <account>", "only an account")
     .option("--world <world>", "only a world")
-    .option("--strategy <id>", "only a strategy")
+    .option("--strategy <id>", "only a strategy, in every world")
     .requiredOption("--reason <text>", "why; kept in the journal")
     .option("--cancel", "cancel working opening orders")
     .option("--flatten", "close positions with reduce-only orders")
     .addHelpText("after", "\nExample:\n  qmtl halt --world demo --reason 'bad feed' --cancel")
-    .action(
-      withSession(
-        async (
-          session,
-          options: {
-            account?: string;
-            world?: string;
-            strategy?: string;
-            reason: string;
-            cancel?: boolean;
-            flatten?: boolean;
-          },
-        ) => {
-          const answer = await session.client(OrderService).halt({
-            ...haltScope(options),
-            reason: options.reason,
-            cancel: options.cancel === true,
-            flatten: options.flatten === true,
-          });
-          if (session.asJson) return printJson(jsonOf(HaltResponseSchema, answer));
-          console.log(
-            `halted; ${answer.cancelled.length} orders cancelled, the last after ${answer.elapsedMs.toFixed(1)} ms; ${answer.flattened.length} sent to flatten`,
-          );
-        },
-      ),
-    );
+    .action(withSession(halt));
 
   program
     .command("resume")
-    .description("clear a halt; orders that catch up with the targets leave at once")
-    .addHelpText("after", "\nExample:\n  qmtl resume --world demo --reason 'feed is good'")
-    .option("--account <account>", "only an account")
-    .option("--world <world>", "only a world")
-    .option("--strategy <id>", "only a strategy")
+    .description("end a halt; orders that catch up with the targets leave at once")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  qmtl resume --world demo --reason 'feed is good'\n" +
+        "  qmtl resume --reason 'all is well'\n\n" +
+        "Without an option the halt of everything ends; others stand. `qmtl halts` shows them.",
+    )
+    .option("--halt <id>", "the halt, by its id")
+    .option("--account <account>", "the halt of an account")
+    .option("--world <world>", "the halt of a world")
+    .option("--strategy <id>", "the halt of a strategy")
     .requiredOption("--reason <text>", "why; kept in the journal")
-    .action(
-      withSession(
-        async (
-          session,
-          options: { account?: string; world?: string; strategy?: string; reason: string },
-        ) => {
-          const answer = await session
-            .client(OrderService)
-            .resume({ ...haltScope(options), reason: options.reason });
-          if (session.asJson) return printJson(jsonOf(ResumeResponseSchema, answer));
-          console.log(`resumed; ${answer.clientOrderIds.length} catch-up orders sent`);
-        },
-      ),
-    );
+    .action(withSession(resume));
 }
 
-function haltScope(target: { account?: string; world?: string; strategy?: string }): {
-  scope: HaltScope;
-  target: string;
-} {
-  const given = [target.account, target.world, target.strategy].filter(
-    (each) => each !== undefined,
+async function halt(session: CommandSession, options: HaltOptions): Promise<void> {
+  const answer = await session.client(OrderService).halt({
+    target: haltTarget(options),
+    reason: options.reason,
+    cancel: options.cancel === true,
+    flatten: options.flatten === true,
+  });
+  if (answer.halt?.stored === false) {
+    printNote(
+      "the database does not answer: the halt is in force in the gateway, and stored as soon as it does; " +
+        "a restart before that loses it",
+      session.asJson,
+    );
+  }
+  if (session.asJson) return printJson(jsonOf(HaltResponseSchema, answer));
+  const { cancelled, flattened } = answer;
+  console.log(
+    `halted ${haltedText(answer.halt)} as ${answer.halt?.haltId}; ${cancelled.length} orders cancelled, ` +
+      `the last after ${millisecondsOf(answer.elapsed).toFixed(1)} ms; ${flattened.length} sent to flatten`,
   );
-  if (given.length > 1)
-    throw new CommandError("name one of --account, --world, --strategy, or none for everything");
-  if (target.account !== undefined) return { scope: HaltScope.ACCOUNT, target: target.account };
-  if (target.world !== undefined) return { scope: HaltScope.WORLD, target: target.world };
-  if (target.strategy !== undefined) return { scope: HaltScope.STRATEGY, target: target.strategy };
-  return { scope: HaltScope.ALL, target: "" };
+}
+
+async function resume(session: CommandSession, options: ResumeOptions): Promise<void> {
+  const { halt: haltId, reason, ...place } = options;
+  if (haltId !== undefined) {
+    const { account, world, strategy } = place;
+    refuseIdle({ "--account": account, "--world": world, "--strategy": strategy }, "with --halt");
+  }
+  const answer = await session.client(OrderService).resume({
+    which:
+      haltId === undefined
+        ? { case: "target", value: haltTarget(place) }
+        : { case: "haltId", value: haltId },
+    reason,
+  });
+  if (session.asJson) return printJson(jsonOf(ResumeResponseSchema, answer));
+  console.log(
+    `resumed ${haltedText(answer.halt)}; ${answer.clientOrderIds.length} catch-up orders sent`,
+  );
+  for (const each of answer.inForce)
+    console.log(`still halted: ${haltedText(each)} (${each.haltId})`);
 }

@@ -1,13 +1,19 @@
+import { create } from "@bufbuild/protobuf";
 import {
   AccountService,
-  type JournalEntry,
-  JournalEntrySchema,
   ListPositionsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import {
+  type JournalEntry,
+  JournalEntrySchema,
+  JournalKind,
+} from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import type { Command } from "commander";
+import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
 import { integerIn, nameList } from "../option-values.ts";
-import { printJson, printTable } from "../print.ts";
+import { allOf, pagesOf } from "../pages-of.ts";
+import { enumName, printJson, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
 interface JournalOptions {
@@ -26,13 +32,19 @@ export function addJournalCommands(program: Command): void {
     .option("--world <world>", "only of a world")
     .action(
       withSession(async (session, options: { account?: string; world?: string }) => {
-        const answer = await session
-          .client(AccountService)
-          .listPositions({ accountId: options.account ?? "", worldId: options.world ?? "" });
-        if (session.asJson) return printJson(jsonOf(ListPositionsResponseSchema, answer));
+        const service = session.client(AccountService);
+        const { account: accountId = "", world: worldId = "" } = options;
+        const positions = await allOf(
+          (pageToken) => service.listPositions({ accountId, worldId, pageSize: 5000, pageToken }),
+          (page) => page.positions,
+        );
+        if (session.asJson) {
+          const whole = create(ListPositionsResponseSchema, { positions });
+          return printJson(jsonOf(ListPositionsResponseSchema, whole));
+        }
         printTable(
           ["account", "world", "strategy", "instrument", "quantity", "broker", "mark", "capital"],
-          answer.positions.map((each) => [
+          positions.map((each) => [
             each.accountId,
             each.worldId || "(all)",
             each.strategyId || "(all)",
@@ -68,13 +80,9 @@ async function listJournal(
   { after, kinds = [] }: JournalOptions,
 ): Promise<void> {
   const accounts = session.client(AccountService);
-  let afterEntry = BigInt(after);
-  for (;;) {
-    const page = await accounts.listJournal({ accountId, afterEntry, pageSize: 1000, kinds });
-    for (const entry of page.entries) print(session, entry);
-    afterEntry = page.entries.at(-1)?.entry ?? afterEntry;
-    if (page.atEnd || page.entries.length === 0) return;
-  }
+  const asked = { accountId, afterEntry: BigInt(after), kinds: kinds.map(kindOf), pageSize: 1000 };
+  const pages = pagesOf((pageToken) => accounts.listJournal({ ...asked, pageToken }));
+  for await (const { entries } of pages) for (const entry of entries) print(session, entry);
 }
 
 /** What is stored after the entry, then what comes, each entry once. */
@@ -83,18 +91,30 @@ async function followJournal(
   accountId: string,
   { after, kinds = [] }: JournalOptions,
 ): Promise<void> {
-  const afterEntry = BigInt(after);
-  const stream = session.client(AccountService).watchJournal({ accountId, afterEntry });
-  for await (const { entries } of stream) {
-    for (const entry of entries)
-      if (kinds.length === 0 || kinds.includes(entry.kind)) print(session, entry);
-  }
+  const asked = { accountId, afterEntry: BigInt(after), kinds: kinds.map(kindOf) };
+  const stream = session.client(AccountService).watchJournal(asked);
+  for await (const { entries } of stream) for (const entry of entries) print(session, entry);
+}
+
+/** Kind of a name such as `order_state`. */
+function kindOf(name: string): JournalKind {
+  const kinds = Object.entries(JournalKind).flatMap(([key, kind]) =>
+    typeof kind === "number" && kind !== JournalKind.UNSPECIFIED ? [{ key, kind }] : [],
+  );
+  const found = kinds.find(({ key }) => key === name.toUpperCase());
+  if (found !== undefined) return found.kind;
+  const names = kinds.map(({ key }) => key.toLowerCase()).join(", ");
+  throw new CommandError(
+    `${name} is no kind of a journal entry`,
+    ExitCode.usage,
+    `kinds are ${names}`,
+  );
 }
 
 function print(session: CommandSession, entry: JournalEntry): void {
   if (session.asJson) printJson(jsonOf(JournalEntrySchema, entry));
   else
     console.log(
-      `${entry.entry}  ${entry.kind}  row ${entry.row}  ${entry.strategyId}  ${entry.bodyJson}`,
+      `${entry.entry}  ${enumName(JournalKind, entry.kind)}  row ${entry.row}  ${entry.strategyId}  ${entry.bodyJson}`,
     );
 }

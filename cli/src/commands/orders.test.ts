@@ -1,6 +1,9 @@
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
-import { OrderService, OrderState } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
+import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
+import { Reason } from "@qmtl/contracts/qmtl/type/v1/reason_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
@@ -20,32 +23,52 @@ function pageOf<T>(items: readonly T[], pageToken: string): { page: T[]; nextPag
 
 const orders = ["o-1", "o-2", "o-3", "o-4", "o-5"].map((clientOrderId) => ({ clientOrderId }));
 
+function worldNotFound(worldId: string): QmtlError {
+  return new QmtlError("WORLD_NOT_FOUND", `there is no world ${worldId}`, {
+    metadata: { world_id: worldId },
+  });
+}
+
 /** Allocations set, newest last. */
 const allocated: { worldId: string; ratio: number }[] = [];
 
 const services = [
   serve(OrderService, {
-    listOrders: async ({ pageToken, worldId }) => {
-      if (worldId !== "") return { orders: [] };
+    listOrders: async ({ pageToken, filter }) => {
+      const worldId = filter?.worldId ?? "";
+      if (worldId === "b") return { orders: [] };
+      if (worldId !== "") throw worldNotFound(worldId);
       const { page, nextPageToken } = pageOf(orders, pageToken);
       return { orders: page, nextPageToken };
     },
-    async *watchOrders({ worldId, accountId }) {
-      const order = { worldId, accountId, clientOrderId: "o-6", strategyId: trend };
-      yield { order: { ...order, state: OrderState.SENT } };
-      yield { order: { ...order, strategyId: "s-00000000000000bb" } };
-      yield { order: { ...order, state: OrderState.FILLED } };
+    async *watchOrders({ filter }) {
+      const { worldId, accountId, strategyId } = filter!;
+      const order = { worldId, accountId, strategyId, clientOrderId: "o-6" };
+      yield { orders: [{ ...order, state: OrderState.SENT }], initial: true, initialEnd: true };
+      yield { orders: [] };
+      yield { orders: [{ ...order, state: OrderState.FILLED }] };
     },
-    cancelOrders: async ({ clientOrderIds }) => ({
-      clientOrderIds: clientOrderIds.filter((id) => id !== "o-1"),
-    }),
+    cancelOrders: async ({ scope }) => {
+      const ids = scope.case === "orders" ? scope.value.clientOrderIds : ["o-1", "o-2"];
+      const refused = new Map([
+        ["o-1", Reason.CONFLICT],
+        ["o-0", Reason.ORDER_NOT_FOUND],
+      ]);
+      const results = ids.map((clientOrderId) => {
+        const reason = refused.get(clientOrderId) ?? Reason.UNSPECIFIED;
+        return { clientOrderId, sent: reason === Reason.UNSPECIFIED, reason };
+      });
+      return { results };
+    },
   }),
   serve(AccountService, {
     listAccounts: async () => ({ accounts: [{ accountId: "main" }] }),
-    async *watchJournal({ afterEntry }) {
-      const entry = (after: bigint, kind: string) => ({ entry: afterEntry + after, kind });
-      yield { entries: [entry(1n, "order"), entry(2n, "bar")] };
-      yield { entries: [entry(3n, "fill")] };
+    async *watchJournal({ afterEntry, kinds }) {
+      const all = [JournalKind.ORDER, JournalKind.BAR, JournalKind.FILL];
+      for (const [at, kind] of all.entries()) {
+        if (kinds.includes(kind))
+          yield { entries: [{ entry: afterEntry + BigInt(at) + 1n, kind }] };
+      }
     },
   }),
   serve(QueueService, {
@@ -65,9 +88,7 @@ const services = [
     },
     getWorld: async ({ worldId }) => {
       if (["a", "b", "c", "w"].includes(worldId)) return { world: { worldId } };
-      throw new QmtlError("WORLD_NOT_FOUND", `there is no world ${worldId}`, {
-        metadata: { world_id: worldId },
-      });
+      throw worldNotFound(worldId);
     },
     listWorlds: async ({ pageToken }) => {
       const { page, nextPageToken } = pageOf(["a", "b", "c"], pageToken);
@@ -174,21 +195,48 @@ describe("what is followed is printed as it comes", () => {
     );
 
     expect(out.map((line) => JSON.parse(line))).toMatchObject([
-      { entry: "8", kind: "order" },
-      { entry: "10", kind: "fill" },
+      { entry: "8", kind: "JOURNAL_KIND_ORDER" },
+      { entry: "10", kind: "JOURNAL_KIND_FILL" },
     ]);
+  });
+
+  test("a kind that is none is a usage error that names the kinds there are", async () => {
+    const { exitCode, err } = await qmtl("journal", "main", "--kinds", "fills");
+
+    expect(exitCode).toBe(2);
+    expect(err[0]).toBe("error: fills is no kind of a journal entry");
+    expect(err[1]).toContain("order_state, fill, target");
   });
 });
 
 test("a cancel tells what it was sent for and what was not working", async () => {
-  const { exitCode, out, err } = await qmtl("orders", "cancel", "o-1", "o-2", "--reason", "x");
+  const words = ["orders", "cancel", "o-1", "o-2", "o-0", "--reason", "x"];
+  const { exitCode, out, err } = await qmtl(...words);
 
   expect(exitCode).toBe(1);
   expect(out).toEqual(["o-2", "a cancel was sent for 1 orders"]);
   expect(err).toEqual([
-    "error: not working: o-1",
+    "error: not working: o-1; not there: o-0",
     "hint: `qmtl orders --working` shows what can be cancelled",
   ]);
+});
+
+test("a cancel of all of a world takes it that some ended meanwhile", async () => {
+  const { exitCode, out } = await qmtl("orders", "cancel", "--world", "b", "--reason", "x");
+
+  expect(exitCode).toBe(0);
+  expect(out).toEqual(["o-2", "a cancel was sent for 1 orders"]);
+});
+
+test.each([
+  [[]],
+  [["o-1", "--world", "b"]],
+  [["--world", "b", "--account", "main"]],
+  [["--strategy", trend]],
+])("a cancel of %j says neither one scope nor the other, and asks nobody", async (words) => {
+  const { exitCode } = await qmtl("orders", "cancel", ...words, "--reason", "x");
+
+  expect(exitCode).toBe(2);
 });
 
 test("a name of two strategies is a usage error that names their ids", async () => {

@@ -1,12 +1,16 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import {
+  type CancelOrdersRequestSchema,
   CancelOrdersResponseSchema,
+  OrderService,
+} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import {
   type Order,
   OrderOrigin,
   OrderSchema,
-  OrderService,
   OrderState,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+} from "@qmtl/contracts/qmtl/order/v1/order_pb";
+import { Reason } from "@qmtl/contracts/qmtl/type/v1/reason_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
@@ -34,7 +38,7 @@ export function addOrderCommands(program: Command): void {
     .option("--account <account>", "only of an account")
     .option("--strategy <strategy>", "only of a strategy: its id, or its name with --world")
     .option("--working", "only working ones")
-    .option("--follow", "print each order that changes from now on, until Ctrl-C")
+    .option("--follow", "print the working orders, then each that changes, until Ctrl-C")
     .addHelpText(
       "after",
       "\nExamples:\n  qmtl orders list --world demo --working\n  qmtl orders --world demo",
@@ -46,10 +50,17 @@ export function addOrderCommands(program: Command): void {
     );
 
   orders
+    .command("show <order>")
+    .description("one order, as JSON")
+    .addHelpText("after", "\nExample:\n  qmtl orders show ORDER")
+    .action(withSession(showOrder));
+
+  orders
     .command("cancel [orders...]")
-    .description("cancel working orders: those named, or all of a world or strategy")
-    .option("--world <world>", "only of a world")
-    .option("--strategy <strategy>", "only of a strategy: its id, or its name with --world")
+    .description("cancel working orders: those named, or all of a world, strategy or account")
+    .option("--world <world>", "all of a world")
+    .option("--strategy <strategy>", "with --world: all of a strategy, by its id or name")
+    .option("--account <account>", "all of an account")
     .requiredOption("--reason <text>", "why; kept in the journal")
     .addHelpText(
       "after",
@@ -74,18 +85,13 @@ async function listOrders(session: CommandSession, filter: OrderFilter): Promise
   const scope = await scopeOf(session, filter);
   const service = session.client(OrderService);
   const asked = {
-    ...scope,
-    accountId: filter.account ?? "",
-    workingOnly: filter.working === true,
+    filter: { ...scope, accountId: filter.account ?? "", workingOnly: filter.working === true },
     pageSize: 1000,
   };
   const orders = await allOf(
     (pageToken) => service.listOrders({ ...asked, pageToken }),
     (page) => page.orders,
   );
-  // None at all may be a world that is misspelt: then that is the answer.
-  if (orders.length === 0 && scope.worldId !== "")
-    await session.client(WorldService).getWorld({ worldId: scope.worldId });
   if (session.asJson) return printJson(orders.map((order) => jsonOf(OrderSchema, order)));
   printTable(
     ["order", "strategy", "row", "quantity", "filled", "price", "state", "origin", "fence"],
@@ -95,38 +101,85 @@ async function listOrders(session: CommandSession, filter: OrderFilter): Promise
 
 async function followOrders(session: CommandSession, filter: OrderFilter): Promise<void> {
   refuseIdle({ "--working": filter.working }, "with --follow, which tells every change");
-  const { worldId, strategyId } = await scopeOf(session, filter);
-  const accountId = filter.account ?? "";
-  for await (const { order } of session.client(OrderService).watchOrders({ accountId, worldId })) {
-    if (order === undefined || (strategyId !== "" && order.strategyId !== strategyId)) continue;
-    if (session.asJson) printJson(jsonOf(OrderSchema, order));
-    else console.log(cellsOf(order).join("  "));
+  const scope = await scopeOf(session, filter);
+  const asked = { filter: { ...scope, accountId: filter.account ?? "" } };
+  for await (const { orders } of session.client(OrderService).watchOrders(asked)) {
+    for (const order of orders) {
+      if (session.asJson) printJson(jsonOf(OrderSchema, order));
+      else console.log(cellsOf(order).join("  "));
+    }
   }
+}
+
+async function showOrder(session: CommandSession, clientOrderId: string): Promise<void> {
+  const { order } = await session.client(OrderService).getOrder({ clientOrderId });
+  if (order !== undefined) printJson(jsonOf(OrderSchema, order));
+}
+
+interface CancelOptions {
+  world?: string;
+  strategy?: string;
+  account?: string;
+  reason: string;
 }
 
 async function cancelOrders(
   session: CommandSession,
   clientOrderIds: string[],
-  options: { world?: string; strategy?: string; reason: string },
+  options: CancelOptions,
 ): Promise<void> {
-  if (clientOrderIds.length === 0 && options.world === undefined && options.strategy === undefined)
-    throw new CommandError("name orders, or say --world or --strategy");
-  const scope = await scopeOf(session, options);
-  const answer = await session
-    .client(OrderService)
-    .cancelOrders({ ...scope, clientOrderIds, reason: options.reason });
-  const missing = clientOrderIds.filter((id) => !answer.clientOrderIds.includes(id));
+  const answer = await session.client(OrderService).cancelOrders({
+    scope: await cancelScopeOf(session, clientOrderIds, options),
+    reason: options.reason,
+  });
+  const sent = answer.results.filter((result) => result.sent);
   if (session.asJson) printJson(jsonOf(CancelOrdersResponseSchema, answer));
   else {
-    for (const id of answer.clientOrderIds) console.log(id);
-    console.log(`a cancel was sent for ${answer.clientOrderIds.length} orders`);
+    for (const { clientOrderId } of sent) console.log(clientOrderId);
+    console.log(`a cancel was sent for ${sent.length} orders`);
   }
-  if (missing.length > 0)
-    throw new CommandError(
-      `not working: ${missing.join(", ")}`,
-      ExitCode.refused,
-      "`qmtl orders --working` shows what can be cancelled",
-    );
+  const unsent = answer.results.filter((result) => !result.sent);
+  // An order that ended while all of a place were cancelled is none that somebody named.
+  if (clientOrderIds.length === 0 || unsent.length === 0) return;
+  const idsOf = (isUnknown: boolean): string[] =>
+    unsent
+      .filter(({ reason }) => (reason === Reason.ORDER_NOT_FOUND) === isUnknown)
+      .map(({ clientOrderId }) => clientOrderId);
+  const ended = idsOf(false);
+  const unknown = idsOf(true);
+  const told = [
+    ...(ended.length === 0 ? [] : [`not working: ${ended.join(", ")}`]),
+    ...(unknown.length === 0 ? [] : [`not there: ${unknown.join(", ")}`]),
+  ];
+  throw new CommandError(
+    told.join("; "),
+    ExitCode.refused,
+    "`qmtl orders --working` shows what can be cancelled",
+  );
+}
+
+type CancelScope = NonNullable<MessageInitShape<typeof CancelOrdersRequestSchema>["scope"]>;
+
+/** Exactly one of: orders named, a world or a strategy of it, an account. */
+async function cancelScopeOf(
+  session: CommandSession,
+  clientOrderIds: readonly string[],
+  { world, strategy, account }: CancelOptions,
+): Promise<CancelScope> {
+  const ways = [
+    clientOrderIds.length > 0,
+    (world ?? strategy) !== undefined,
+    account !== undefined,
+  ];
+  if (ways.filter(Boolean).length !== 1)
+    throw new CommandError("name orders, or say --world with or without --strategy, or --account");
+  if (clientOrderIds.length > 0)
+    return { case: "orders", value: { clientOrderIds: [...clientOrderIds] } };
+  if (account !== undefined) return { case: "accountId", value: account };
+  if (world === undefined)
+    throw new CommandError("--strategy needs --world: a strategy may trade in several");
+  const strategyId = strategy === undefined ? "" : await session.strategyId(world, strategy);
+  return { case: "strategy", value: { worldId: world, strategyId } };
 }
 
 function cellsOf(order: Order): string[] {

@@ -14,7 +14,7 @@ import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import { printAllocations } from "./rebalance-allocations.ts";
 import { addSchemaVersionOption, worldOption } from "./rebalance-options.ts";
-import { executeRebalance } from "./rebalance-plan.ts";
+import { previewRebalance } from "./rebalance-plan.ts";
 
 interface ApplyOptions {
   file?: string;
@@ -71,11 +71,10 @@ async function planOf(
   if ((file === undefined) !== isNow)
     throw new CommandError("say --file, or --account and --world");
   if (file !== undefined) return messageFromJson(RebalancePlanSchema, planIn(file), file);
-  const { plan } = await executeRebalance(session, {
+  const { plan } = await previewRebalance(session, {
     account: account ?? "",
     world: world ?? [],
     schemaVersion,
-    submit: false,
   });
   if (plan === undefined) throw new CommandError("the answer holds no plan");
   return plan;

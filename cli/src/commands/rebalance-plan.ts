@@ -2,6 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import {
   type ExecuteRebalanceResponse,
   ExecuteRebalanceResponseSchema,
+  type PreviewRebalanceResponse,
+  PreviewRebalanceResponseSchema,
   RebalancingExecutionService,
 } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 import { VersionRangeSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
@@ -37,19 +39,15 @@ interface ExecuteOptions {
   account: string;
   world: string[];
   batch: string;
-  reason?: string;
+  reason: string;
   schemaVersion: string;
 }
 
-/** What the gateway is asked for: to show the orders of a change, or to send them. */
+/** A change of capital that the gateway is asked about. */
 export interface Rebalance {
   readonly account: string;
   readonly world: readonly string[];
   readonly schemaVersion: string;
-  /** Executed once, whatever is sent again. @default made from the allocations, for a dry run */
-  readonly batch?: string;
-  readonly reason?: string;
-  readonly submit: boolean;
 }
 
 /** `qmtl rebalance plan|execute`. */
@@ -76,13 +74,13 @@ export function addRebalancePlanCommands(group: Command): void {
         const { account, world, schemaVersion } = options;
         if (account === undefined || world === undefined)
           throw new CommandError("say --account and --world, or --file");
-        const answer = await executeRebalance(session, {
-          account,
-          world,
-          schemaVersion,
-          submit: false,
-        });
-        printOutcome(session, answer, schemaVersion);
+        const answer = await previewRebalance(session, { account, world, schemaVersion });
+        noteVersion(session, Number(schemaVersion), answer.schemaVersion?.version, answer.plan);
+        if (session.asJson) return printJson(jsonOf(PreviewRebalanceResponseSchema, answer));
+        printParts(answer);
+        console.log(
+          `a preview at account revision ${answer.plan?.accountRevision}; nothing was stored or sent`,
+        );
       }),
     );
 
@@ -93,36 +91,47 @@ export function addRebalancePlanCommands(group: Command): void {
       .requiredOption("--account <account>", "account")
       .addOption(worldOption().makeOptionMandatory())
       .requiredOption("--batch <id>", "executed once, whatever is sent again")
-      .option("--reason <text>", "why; kept in the journal"),
+      .requiredOption("--reason <text>", "why; kept in the journal and the audit"),
   )
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl rebalance execute --batch move-1 --account paper --world demo=0.9:trend=0.5,swing=0.5",
+      "\nExample:\n  qmtl rebalance execute --batch move-1 --account paper --world demo=0.9:trend=0.5,swing=0.5 --reason 'more for both'",
     )
-    .action(
-      withSession(async (session, options: ExecuteOptions) => {
-        const answer = await executeRebalance(session, { ...options, submit: true });
-        printOutcome(session, answer, options.schemaVersion);
-      }),
-    );
+    .action(withSession(execute));
 }
 
 /** Asks the gateway, which plans with the account's own books. */
-export async function executeRebalance(
+export async function previewRebalance(
   session: CommandSession,
-  { account: accountId, world, schemaVersion, batch, reason = "", submit }: Rebalance,
-): Promise<ExecuteRebalanceResponse> {
+  { account: accountId, world, schemaVersion }: Rebalance,
+): Promise<PreviewRebalanceResponse> {
   const allocations = await allocationsFrom(session, world);
-  const dryRun = `plan-${allocations.map((each) => `${each.worldId}-${each.ratio}`).join("-")}`;
-  return session.client(RebalancingExecutionService).executeRebalance({
+  return session.client(RebalancingExecutionService).previewRebalance({
     schemaVersion: schemaRange(schemaVersion),
-    batchId: batch ?? dryRun.slice(0, 100),
-    accountId,
-    allocations,
-    submit,
+    order: { accountId, allocations },
     perStrategy: true,
+  });
+}
+
+async function execute(
+  session: CommandSession,
+  { account: accountId, world, batch: batchId, reason, schemaVersion }: ExecuteOptions,
+): Promise<void> {
+  const allocations = await allocationsFrom(session, world);
+  const answer = await session.client(RebalancingExecutionService).executeRebalance({
+    schemaVersion: schemaRange(schemaVersion),
+    batchId,
+    order: { accountId, allocations },
     reason,
   });
+  noteVersion(session, Number(schemaVersion), answer.schemaVersion?.version, answer.plan);
+  if (session.asJson) return printJson(jsonOf(ExecuteRebalanceResponseSchema, answer));
+  printParts(answer);
+  console.log(
+    answer.duplicate
+      ? "this batch was executed before"
+      : `executed; costs saved by crossing: ${answer.costsSaved?.value}`,
+  );
 }
 
 /** A what-if: the books stand in the file, WorldService plans. */
@@ -148,27 +157,11 @@ async function planFile(
   console.log(`${plan.planId}: a what-if; nothing was stored or sent`);
 }
 
-function printOutcome(
-  session: CommandSession,
-  answer: ExecuteRebalanceResponse,
-  schemaVersion: string,
-): void {
-  noteVersion(session, Number(schemaVersion), answer.schemaVersion?.version, answer.plan);
-  if (session.asJson) {
-    printJson(jsonOf(ExecuteRebalanceResponseSchema, answer));
-    return;
-  }
+function printParts(answer: PreviewRebalanceResponse | ExecuteRebalanceResponse): void {
   printDeltas("strategy", answer.plan?.deltas ?? []);
   printCrosses(answer.crosses);
   printOrders(answer.orders);
   printAlphaMetrics(answer.plan?.alphaMetrics);
-  console.log(
-    answer.duplicate
-      ? "this batch was executed before"
-      : answer.submitted
-        ? `executed; costs saved by crossing: ${answer.costsSaved?.value}`
-        : "dry run; nothing was sent",
-  );
 }
 
 /** Who asked for version 2 must not take the absence of metrics for worlds without any. */

@@ -51,14 +51,18 @@ const rebalancing = serve(RebalancingService, {
     allocations: allocations.filter((each) => worldId === "" || each.worldId === worldId),
   }),
 });
+const plannedOrders = [
+  { worldId: "demo", strategyId: trend, instrument: "X", quantity: { value: "0.5" } },
+  NET_ORDER,
+];
 const execution = serve(RebalancingExecutionService, {
-  executeRebalance: async ({ submit, batchId }, { schemaVersion }) => {
-    asked.push({ method: "execute", submit, batchId });
-    const orders = [
-      { worldId: "demo", strategyId: trend, instrument: "X", quantity: { value: "0.5" } },
-      NET_ORDER,
-    ];
-    return { plan: planFor(schemaVersion), submitted: submit, orders };
+  previewRebalance: async ({ order, perStrategy }, { schemaVersion }) => {
+    asked.push({ method: "preview", account: order?.accountId, perStrategy });
+    return { plan: planFor(schemaVersion), orders: plannedOrders };
+  },
+  executeRebalance: async ({ batchId, reason }, { schemaVersion }) => {
+    asked.push({ method: "execute", batchId, reason });
+    return { plan: planFor(schemaVersion), orders: plannedOrders };
   },
 });
 
@@ -127,10 +131,10 @@ describe("a plan of a file", () => {
   });
 });
 
-test("a plan with the account's own books is a dry run of the gateway", async () => {
+test("a plan with the account's own books is a preview of the gateway", async () => {
   const { out } = await rebalance(2, "plan", ...ofBooks, "--schema-version", "2", "--json");
 
-  expect(asked).toMatchObject([{ method: "execute", submit: false }]);
+  expect(asked).toMatchObject([{ method: "preview", account: "main", perStrategy: true }]);
   const { per_world } = JSON.parse(out[0]!).plan.alpha_metrics;
   expect(per_world.demo.values["alpha_performance.sharpe"]).toBe(1.25);
 });
@@ -184,7 +188,7 @@ test.each([
 ])("--world %s is refused before anybody is asked", async (world, why) => {
   for (const words of [
     ["plan", "--account", "main"],
-    ["execute", "--account", "main", "--batch", "b"],
+    ["execute", "--account", "main", "--batch", "b", "--reason", "x"],
     ["allocate", "--run", "r"],
     ["apply", "--account", "main", "--run", "r"],
   ]) {
@@ -215,4 +219,14 @@ test.each([
   expect(exitCode).toBe(2);
   expect(err[0]).toMatch(error);
   expect(asked).toEqual([]);
+});
+
+test("a batch is executed under its id, with its reason", async () => {
+  const { exitCode, out } = await rebalance(
+    ...([1, "execute", ...ofBooks, "--batch", "b-1", "--reason", "more for trend"] as const),
+  );
+
+  expect(exitCode).toBe(0);
+  expect(asked).toEqual([{ method: "execute", batchId: "b-1", reason: "more for trend" }]);
+  expect(out.at(-1)).toMatch(/^executed; costs saved by crossing/);
 });

@@ -1,10 +1,14 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { OrderType, TimeInForce } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { reasonName } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { BadInputStack } from "./bad-input-stack.ts";
+import { type BadInputStack, bucketEndOf } from "./bad-input-stack.ts";
+import { haltCases } from "./halt-cases.ts";
 import { booked, type Emitter, LAST_ROW, reachPaper, state } from "./paper-emitter.ts";
 import { refusalOf } from "./refusals.ts";
 
@@ -22,8 +26,10 @@ export function orderCases(at: () => BadInputStack): void {
     });
     const now = () => emitter;
     claimCases(now);
+    formCases(now);
     senderCases(now);
-    plainCases(now);
+    directCases(now);
+    haltCases(now);
     limitCases(now);
     applyCases(now);
   });
@@ -49,11 +55,6 @@ function claimCases(now: () => Emitter): void {
       change: () => ({ domain: ExecutionDomain.LIVE }),
     },
     {
-      what: "of no domain",
-      reason: "DOMAIN_MISMATCH",
-      change: () => ({ domain: ExecutionDomain.UNSPECIFIED }),
-    },
-    {
       what: "of an unknown instrument",
       reason: "INSTRUMENT_NOT_FOUND",
       change: () => ({ instrument: "Y" }),
@@ -69,26 +70,62 @@ function claimCases(now: () => Emitter): void {
   });
 }
 
+function formCases(now: () => Emitter): void {
+  const cases: readonly {
+    what: string;
+    reason: string;
+    field: string;
+    change: Parameters<typeof state>[1];
+  }[] = [
+    {
+      what: "of no domain",
+      reason: "INVALID_FIELD",
+      field: "update.claim.domain",
+      change: { domain: ExecutionDomain.UNSPECIFIED },
+    },
+    {
+      what: "without a strategy",
+      reason: "INVALID_FIELD",
+      field: "update.targets[0].strategy_id",
+      change: { strategyId: "" },
+    },
+    {
+      what: "in a unit that is not built",
+      reason: "FEATURE_NOT_BUILT",
+      field: "update.targets[0].quantity",
+      change: { size: { case: "quantity", value: { value: "1" } } },
+    },
+  ];
+  test.each(cases)("a target $what is $reason, and nothing is booked", async (each) => {
+    const before = await booked(now().at);
+
+    const refusal = await refusalOf(state(now(), each.change));
+
+    expect(refusal).toMatchObject({ reason: each.reason, fields: [each.field] });
+    expect(await booked(now().at)).toEqual(before);
+  });
+}
+
 function senderCases(now: () => Emitter): void {
   test("a target of another session than the emitter is NOT_EMITTER", async () => {
     const { at, strategyId } = now();
-    const { ticket, sessionId } = await at.connection.client(ControlStreamService).issueTicket({
+    const { ticket } = await at.connection.client(ControlStreamService).issueTicket({
       worldId: "w",
       strategyIds: [strategyId],
       rights: [TicketRight.TRADE],
     });
     const before = await booked(at);
 
-    const { results } = await state(now(), { sessionId, ticket });
+    const { results } = await state(now(), { ticket });
 
     expect(results).toMatchObject([{ accepted: false, reason: "NOT_EMITTER" }]);
     expect(await booked(at)).toEqual(before);
   });
 
-  test("a target under the ticket of another session is refused whole", async () => {
+  test("a target of a strategy that the ticket does not cover is refused whole", async () => {
     const before = await booked(now().at);
 
-    expect(await refusalOf(state(now(), { sessionId: "somebody-else" }))).toMatchObject({
+    expect(await refusalOf(state(now(), { strategyId: "somebody-else" }))).toMatchObject({
       status: "PermissionDenied",
       reason: "TICKET_SCOPE",
     });
@@ -96,19 +133,29 @@ function senderCases(now: () => Emitter): void {
   });
 }
 
-function plainCases(now: () => Emitter): void {
-  const plain = (change: PlainChange = {}) => {
-    const { at, ticket, sessionId, fence, strategyId } = now();
-    const { requestId = "plain", leaseId = "stated", ...order } = change;
-    return at.connection.client(OrderService).submitOrders({
+function directCases(now: () => Emitter): void {
+  const direct = async (change: DirectChange = {}) => {
+    const { at, ticket, fence, strategyId } = now();
+    const { requestId = "direct", leaseId = "stated", row = 0, ...order } = change;
+    const { results } = await at.connection.client(OrderService).submitOrders({
       ticket,
-      claim: { worldId: "w", sessionId, leaseId, fence, domain: ExecutionDomain.DRYRUN },
-      orders: [{ strategyId, instrument: "X", quantity: { value: "1" }, ...order }],
+      claim: { leaseId, fence, domain: ExecutionDomain.DRYRUN },
+      orders: [
+        {
+          strategyId,
+          instrument: "X",
+          quantity: { value: "1" },
+          type: OrderType.MARKET,
+          bucketEndTime: timestampFromMs(bucketEndOf(row)),
+          ...order,
+        },
+      ],
       requestId,
     });
+    return { results: results.map((one) => ({ ...one, reason: reasonName(one.reason) ?? "" })) };
   };
 
-  const cases: readonly { what: string; reason: string; change: PlainChange }[] = [
+  const cases: readonly { what: string; reason: string; change: DirectChange }[] = [
     { what: "without a lease", reason: "GATE_SHUT", change: { leaseId: "" } },
     {
       what: "of an unknown instrument",
@@ -117,34 +164,51 @@ function plainCases(now: () => Emitter): void {
     },
     { what: "of a bucket from before the gate opened", reason: "BUCKET_STALE", change: {} },
   ];
-  test.each(cases)("a plain order $what is $reason, and nothing is booked", async (each) => {
+  test.each(cases)("a direct order $what is $reason, and nothing is booked", async (each) => {
     const { at } = now();
     const before = await booked(at);
 
-    const { results } = await plain({ requestId: each.what, ...each.change });
+    const { results } = await direct({ requestId: each.what, ...each.change });
 
-    const empty = { clientOrderId: "", clientOrderIds: [] };
-    expect(results).toMatchObject([{ accepted: false, reason: each.reason, ...empty }]);
+    expect(results).toMatchObject([{ accepted: false, reason: each.reason, clientOrderIds: [] }]);
     expect(await booked(at)).toEqual(before);
   });
 
-  test("plain orders under a request id that stood for others are REQUEST_ID_REUSED", async () => {
+  test.each([
+    ["type", { type: OrderType.UNSPECIFIED }, "INVALID_FIELD"],
+    ["time_in_force", { timeInForce: TimeInForce.DAY }, "FEATURE_NOT_BUILT"],
+  ])(
+    "direct orders without a %s that is served are refused whole",
+    async (field, change, reason) => {
+      const before = await booked(now().at);
+
+      const refusal = await refusalOf(direct({ requestId: field, ...change }));
+
+      expect(refusal).toMatchObject({
+        reason,
+        fields: [`orders[0].${field}`],
+      });
+      expect(await booked(now().at)).toEqual(before);
+    },
+  );
+
+  test("direct orders under a request id that stood for others are REQUEST_ID_REUSED", async () => {
     const { at } = now();
-    const first = await plain();
+    const first = await direct();
     const before = await booked(at);
 
-    expect((await plain()).results).toEqual(first.results);
-    expect(await refusalOf(plain({ quantity: { value: "2" } }))).toMatchObject({
+    expect((await direct()).results).toEqual(first.results);
+    expect(await refusalOf(direct({ quantity: { value: "2" } }))).toMatchObject({
       status: "Aborted",
       reason: "REQUEST_ID_REUSED",
     });
     expect(await booked(at)).toEqual(before);
   });
 
-  test("a plain order for a strategy that the ticket does not cover is TICKET_SCOPE", async () => {
+  test("a direct order for a strategy that the ticket does not cover is TICKET_SCOPE", async () => {
     const before = await booked(now().at);
 
-    expect(await refusalOf(plain({ strategyId: "somebody-else" }))).toMatchObject({
+    expect(await refusalOf(direct({ strategyId: "somebody-else" }))).toMatchObject({
       status: "PermissionDenied",
       reason: "TICKET_SCOPE",
     });
@@ -152,11 +216,14 @@ function plainCases(now: () => Emitter): void {
   });
 }
 
-interface PlainChange {
+interface DirectChange {
   readonly requestId?: string;
   readonly leaseId?: string;
   readonly strategyId?: string;
   readonly instrument?: string;
+  readonly row?: number;
+  readonly type?: OrderType;
+  readonly timeInForce?: TimeInForce;
   readonly quantity?: { readonly value: string };
 }
 

@@ -1,3 +1,4 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
@@ -5,6 +6,7 @@ import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
+import { reasonName } from "@qmtl/sdk/rpc";
 import type { LongCommand } from "../../../examples/demo/src/qmtl-command.ts";
 import { type BadInputStack, bucketEndOf, dateOf, HISTORY } from "./bad-input-stack.ts";
 
@@ -19,7 +21,6 @@ export interface Emitter {
   readonly sessionId: string;
   readonly ticket: string;
   readonly fence: bigint;
-  readonly revision: bigint;
 }
 
 /** What a test changes in a good statement of one target. */
@@ -27,7 +28,8 @@ export interface Statement {
   readonly value?: number;
   readonly fence?: bigint;
   readonly domain?: ExecutionDomain;
-  readonly sessionId?: string;
+  readonly strategyId?: string;
+  readonly size?: { readonly case: "quantity"; readonly value: { readonly value: string } };
   readonly ticket?: string;
   readonly instrument?: string;
   readonly row?: number;
@@ -54,35 +56,32 @@ export async function reachPaper(at: BadInputStack): Promise<Emitter> {
     sessionId,
     rights: [TicketRight.TRADE],
   });
-  const { fence = 0n, revision = 0n } = gate ?? {};
-  return { at, runner, strategyId, sessionId, ticket, fence, revision };
+  return { at, runner, strategyId, sessionId, ticket, fence: gate?.fence ?? 0n };
 }
 
 /** States one target as the emitter's session would: right but for what `change` says. */
-export function state(emitter: Emitter, change: Statement = {}) {
-  const { at, strategyId, revision } = emitter;
+export async function state(emitter: Emitter, change: Statement = {}) {
+  const { at, strategyId } = emitter;
   const claim = {
-    worldId: "w",
-    sessionId: change.sessionId ?? emitter.sessionId,
     leaseId: "stated",
     fence: change.fence ?? emitter.fence,
-    revision,
     domain: change.domain ?? ExecutionDomain.DRYRUN,
-    validForMs: 1_000,
   };
   const target = {
-    strategyId,
+    strategyId: change.strategyId ?? strategyId,
     instrument: change.instrument ?? "X",
-    value: change.value ?? 0.001,
-    bucketEndMs: BigInt(bucketEndOf(change.row ?? LAST_ROW)),
+    size: change.size ?? { case: "weight" as const, value: change.value ?? 0.001 },
+    bucketEndTime: timestampFromMs(bucketEndOf(change.row ?? LAST_ROW)),
   };
   const ticket = change.ticket ?? emitter.ticket;
-  return at.connection.client(OrderService).setTargets({ ticket, claim, targets: [target] });
+  const update = { claim, targets: [target] };
+  const { results } = await at.connection.client(OrderService).setTargets({ ticket, update });
+  return { results: results.map((one) => ({ ...one, reason: reasonName(one.reason) ?? "" })) };
 }
 
 /** What the router has booked: its orders, and the length of its journal. */
 export async function booked({ connection }: BadInputStack) {
-  const { orders } = await connection.client(OrderService).listOrders({ worldId: "w" });
+  const { orders } = await connection.client(OrderService).listOrders({ filter: { worldId: "w" } });
   const { entries } = await connection
     .client(AccountService)
     .listJournal({ accountId: "main", pageSize: 1_000 });

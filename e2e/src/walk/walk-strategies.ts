@@ -103,11 +103,9 @@ import { connectTo } from "@qmtl/sdk/rpc";
 import { RebalancingExecutionService } from "@qmtl/sdk/services";
 
 const connection = connectTo(loadConfig().sdk.gateway_url);
-const { plan } = await connection.client(RebalancingExecutionService).executeRebalance({
+const { plan } = await connection.client(RebalancingExecutionService).previewRebalance({
   schemaVersion: { min: 1, max: 2 },
-  batchId: "look",
-  accountId: "main",
-  allocations: [{ worldId: "paper", ratio: 0.5 }],
+  order: { accountId: "main", allocations: [{ worldId: "paper", ratio: 0.5 }] },
 });
 connection.close();
 if (plan === undefined) throw new Error("no plan");

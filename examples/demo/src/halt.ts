@@ -5,7 +5,8 @@ import { demand, type Stage } from "./stage.ts";
 
 interface Halted {
   readonly cancelled: readonly string[];
-  readonly elapsed_ms: number;
+  /** Seconds, such as `0.0109s`. */
+  readonly elapsed: string;
 }
 
 /** Step 7: a halt between a decision and the next open; nothing opens until somebody resumes. */
@@ -18,7 +19,7 @@ export async function haltAndResume(stage: Stage): Promise<void> {
     `the last opening order is cancelled, not ${halted.cancelled.length}`,
   );
   stage.say(
-    `${stage.dateOf(156)}: halt: the working opening order was cancelled in ${halted.elapsed_ms.toFixed(1)} ms`,
+    `${stage.dateOf(156)}: halt: the working opening order was cancelled in ${(Number.parseFloat(halted.elapsed) * 1_000).toFixed(1)} ms`,
   );
   const known = (await stage.books.orders()).length;
   const resumed = await stage.qmtl.one<{ client_order_ids: string[] }>(

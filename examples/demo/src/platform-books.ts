@@ -35,7 +35,7 @@ export class PlatformBooks {
     do {
       const page = await this.#connection
         .client(OrderService)
-        .listOrders({ worldId: WORLD, pageSize: pageSizeMax, pageToken });
+        .listOrders({ filter: { worldId: WORLD }, pageSize: pageSizeMax, pageToken });
       orders.push(...page.orders);
       pageToken = page.nextPageToken;
     } while (pageToken !== "");

@@ -22,10 +22,7 @@ import { hashText } from "./gate-from-proto.ts";
 export interface GateWord {
   readonly leaseId: string;
   readonly fence: number;
-  readonly revision: number;
-  readonly decisionId: string;
   readonly domain: "backtest" | "dryrun" | "live" | "shadow";
-  readonly validForMs: number;
 }
 
 /** Why an order would not leave: the gate's own refusals, and the limit this side has set itself. */
@@ -128,11 +125,11 @@ export class OrderGate {
         continue;
       }
       this.#state = begun.state;
-      const { leaseId, fence, revision, decisionId, validForMs } = begun.permit;
+      const { leaseId, fence } = begun.permit;
       let effects: readonly SessionEffect[] = [];
       let result: T;
       try {
-        result = write({ leaseId, fence, revision, decisionId, domain, validForMs });
+        result = write({ leaseId, fence, domain });
       } finally {
         const reading = this.#clock.reading();
         const ended = endOrder(this.#state, begun.permit, reading, emitMaxMs, { hash: hashText });
@@ -146,14 +143,7 @@ export class OrderGate {
 
   /** What an empty bucket end states: no lease is claimed. */
   shutWord(): GateWord {
-    const applied = this.#state.applied;
-    return {
-      leaseId: "",
-      fence: applied?.fence ?? 0,
-      revision: applied?.revision ?? 0,
-      decisionId: applied?.decision.id ?? "",
-      domain: domainOfMode(this.mode()),
-      validForMs: 0,
-    };
+    const fence = this.#state.applied?.fence ?? 0;
+    return { leaseId: "", fence, domain: domainOfMode(this.mode()) };
   }
 }

@@ -26,7 +26,13 @@ export { heartbeatToProto, nackToProto, replyFromProto } from "./heartbeat-messa
 export { isAnswer } from "./is-answer.ts";
 export { createGrpcTransport } from "./leader-transport.ts";
 export { isLoopbackHost } from "./loopback-host.ts";
-export { codeOfReason, isReasonName, reasonOfCode } from "./reason-code.ts";
+export {
+  codeOfReason,
+  isReasonName,
+  reasonName,
+  reasonOfCode,
+  reasonToProto,
+} from "./reason-code.ts";
 export { REPEATABLE_METHODS } from "./repeatable-methods.ts";
 export {
   FIRST_VERSION,

@@ -1,4 +1,5 @@
 import type { Code } from "@connectrpc/connect";
+import { Reason } from "@qmtl/contracts/qmtl/type/v1/reason_pb";
 import type { ReasonName } from "./qmtl-error.ts";
 import { StatusCode } from "./status-code.ts";
 
@@ -132,4 +133,23 @@ export function reasonOfCode(code: Code): ReasonName {
     default:
       return "BUG";
   }
+}
+
+const NAME_OF_REASON: ReadonlyMap<Reason, ReasonName> = new Map(
+  Object.entries(Reason).flatMap(([name, reason]) => (isReasonName(name) ? [[reason, name]] : [])),
+);
+
+/** Name of a reason in a result; undefined for unspecified, and for one that this software does not know. */
+export function reasonName(reason: Reason): ReasonName | undefined {
+  return NAME_OF_REASON.get(reason);
+}
+
+/**
+ * The reason of a result from its text: the name, or a name and what is to be said about it (`OVER_LIMIT: …`). A text
+ * that begins with no name, such as a broker's own words, is a CONFLICT; the empty text is unspecified.
+ */
+export function reasonToProto(text: string): Reason {
+  if (text === "") return Reason.UNSPECIFIED;
+  const [name = ""] = text.split(":", 1);
+  return isReasonName(name) ? Reason[name] : Reason.CONFLICT;
 }

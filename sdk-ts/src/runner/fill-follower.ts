@@ -1,8 +1,7 @@
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
-import type {
-  AccountService,
-  JournalEntry,
-} from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import type { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import { type JournalEntry, JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import type { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { z } from "zod";
 import { pause, type SdkClock } from "../control/index.ts";
@@ -35,6 +34,7 @@ const fillSchema = z.object({
   }),
 });
 
+const kinds = [JournalKind.ORDER, JournalKind.FILL] as const;
 const pageRows = 1_000;
 /** Orders whose instrument is remembered at most; the oldest make room. */
 const ordersMax = 10_000;
@@ -94,14 +94,14 @@ export class FillFollower {
     this.#accountId = world?.accountId ?? "";
     this.#source = world?.source ?? "";
     if (this.#accountId === "") return false;
-    const asked = { accountId: this.#accountId, pageSize: pageRows, kinds: ["order", "fill"] };
+    const asked = { accountId: this.#accountId, pageSize: pageRows, kinds: [...kinds] };
     for (let isEnd = false; !isEnd; ) {
       const page = await accounts.listJournal({ ...asked, afterEntry: this.#entry }, { signal });
       for (const entry of page.entries) {
         this.#entry = entry.entry;
         if (this.#isOwn(entry)) this.#learn(entry);
       }
-      isEnd = page.atEnd || page.entries.length === 0;
+      isEnd = page.nextPageToken === "";
     }
     this.#isCurrent = true;
     return true;
@@ -109,7 +109,7 @@ export class FillFollower {
 
   async #watch(onUp: () => void): Promise<void> {
     const { accounts } = this.#options;
-    const from = { accountId: this.#accountId, afterEntry: this.#entry };
+    const from = { accountId: this.#accountId, afterEntry: this.#entry, kinds: [...kinds] };
     for await (const { entries } of accounts.watchJournal(from, { signal: this.#stop.signal })) {
       onUp();
       for (const entry of entries) {
@@ -125,7 +125,7 @@ export class FillFollower {
   }
 
   #learn({ kind, bodyJson }: JournalEntry): void {
-    if (kind !== "order") return;
+    if (kind !== JournalKind.ORDER) return;
     const { success, data } = orderSchema.safeParse(JSON.parse(bodyJson));
     if (!success) return;
     this.#instruments.set(data.order.id, data.order.instrument);
@@ -137,7 +137,7 @@ export class FillFollower {
 
   async #take(entry: JournalEntry): Promise<void> {
     this.#learn(entry);
-    if (entry.kind !== "fill") return;
+    if (entry.kind !== JournalKind.FILL) return;
     const { onFill, onProblem, lotOf, endMsOf } = this.#options;
     const { success, data } = fillSchema.safeParse(JSON.parse(entry.bodyJson));
     const instrument = data && this.#instruments.get(data.fill.orderId);
@@ -157,7 +157,7 @@ export class FillFollower {
         quantity: quantityFromLots(Math.abs(lots), lotOf(instrument)),
         price,
         fee,
-        eventTimeMs: Number.isNaN(endMs) ? Number(entry.timeMs) : endMs,
+        eventTimeMs: Number.isNaN(endMs) ? timestampMs(entry.createTime!) : endMs,
       });
     } catch (failure) {
       onProblem(`onFill failed: ${String(failure)}`);

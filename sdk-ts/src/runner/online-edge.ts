@@ -6,6 +6,7 @@ import type {
 import { type GateWord, type OrderGate, pause, type SdkClock } from "../control/index.ts";
 import type { SessionEffect } from "../gate/index.ts";
 import { hasReason } from "../rpc/qmtl-error.ts";
+import { reasonName } from "../rpc/reason-code.ts";
 import type { ComputedBucket } from "./computed-bucket.ts";
 import { type EdgeTarget, EdgeTargets, type StatedTargets, sidesOf } from "./edge-targets.ts";
 import type { FeedEnd } from "./online-clocks.ts";
@@ -18,8 +19,6 @@ export interface OnlineEdgeOptions {
   readonly orders: Client<typeof OrderService>;
   readonly clock: SdkClock;
   readonly gate: OrderGate;
-  readonly sessionId: string;
-  readonly worldId: string;
   readonly strategyId: string;
   readonly targets: readonly OnlineTarget[];
   readonly ticket: () => string;
@@ -224,8 +223,10 @@ export class OnlineEdge {
     stated.targets.forEach((each, at) => {
       const result = results[at];
       if (result?.accepted !== true) {
-        refused.push(result?.reason ?? "no result");
-        onRefused(result?.reason ?? "no result");
+        const reason =
+          result === undefined ? "no result" : (reasonName(result.reason) ?? "unknown");
+        refused.push(reason);
+        onRefused(reason);
         return;
       }
       this.#targets.taken(at, stated);

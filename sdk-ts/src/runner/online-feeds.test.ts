@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadConfig } from "../config/index.ts";
 import { singleRecords } from "../sources/queue-row.ts";
@@ -142,8 +143,10 @@ describe("a strategy of two feeds and two targets", () => {
       ["A", rowsA],
       ["B", rowsB],
     ] as const) {
-      const ends = gateway.targets.filter((one) => one.source === source);
-      expect(ends.map(({ endRow }) => Number(endRow))).toEqual(
+      const ends = gateway.targets.flatMap(({ update }) =>
+        update.ends.filter((end) => end.source === source),
+      );
+      expect(ends.map(({ row }) => Number(row))).toEqual(
         Array.from({ length: rows.endRow - rows.startRow }, (_, k) => rows.startRow + k),
       );
     }
@@ -162,9 +165,9 @@ describe("a strategy of two feeds and two targets", () => {
     gateway.setGate(true, "paper");
     await waitUntil(() => run.status().sentOrders >= 2, "both targets");
 
-    const sent = gateway.targets.filter(({ targets }) => targets.length > 0);
-    const stated = sent.flatMap(({ source, targets }) =>
-      targets.map(({ instrument, value }) => [source, instrument, value]),
+    const sent = gateway.targets.filter(({ update }) => update.targets.length > 0);
+    const stated = sent.flatMap(({ update: { ends, targets } }) =>
+      targets.map(({ instrument, size }) => [ends[0]?.source, instrument, size.value]),
     );
     expect(stated).toEqual(
       expect.arrayContaining([
@@ -205,14 +208,14 @@ describe("fills", () => {
     gateway.advance(historyRows + 1);
     const order = (id: string, strategyId: string, instrument = "X") =>
       gateway.journal({
-        kind: "order",
+        kind: JournalKind.ORDER,
         strategyId,
         row: 11,
         body: { op: "note", order: { id, instrument } },
       });
     const fill = (orderId: string, strategyId: string, lots: number) =>
       gateway.journal({
-        kind: "fill",
+        kind: JournalKind.FILL,
         strategyId,
         row: 11,
         body: { op: "fill", fill: { orderId, executionId: `e${lots}`, lots, price: 7, fee: 0.5 } },

@@ -100,7 +100,7 @@ async function start(options: Partial<OnlineOptions>): Promise<Started> {
   return { run, events, of };
 }
 
-const targetsOf = (gateway: FakeGateway) => gateway.targets.flatMap(({ targets }) => targets);
+const targetsOf = (gateway: FakeGateway) => gateway.targets.flatMap(({ update }) => update.targets);
 
 describe("the execution domain of a run", () => {
   async function playUnder(

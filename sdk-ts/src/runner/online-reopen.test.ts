@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DescService } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { expect, onTestFinished, test } from "vitest";
@@ -94,8 +95,12 @@ sdk: {stream_total_ms_max: 100}
   gateway.advance(Number.POSITIVE_INFINITY);
   await run.done;
 
-  const stated = gateway.targets.flatMap(({ claim, targets }) =>
-    targets.map(({ bucketEndMs, value }) => ({ fence: claim?.fence ?? 0n, bucketEndMs, value })),
+  const stated = gateway.targets.flatMap(({ update: { claim, targets } }) =>
+    targets.map(({ bucketEndTime, size }) => ({
+      fence: claim?.fence ?? 0n,
+      bucketEndMs: timestampMs(bucketEndTime!),
+      value: size.value,
+    })),
   );
   const at = stated.map(({ fence, bucketEndMs }) => `${bucketEndMs} under ${fence}`);
   expect(stated.length).toBeGreaterThan(turns);

@@ -112,6 +112,11 @@ async function undisturbed(): Promise<Map<string, unknown[]>> {
   return new Map(graphOf("A").graph.nodes.map(({ id }) => [id, valuesOf(gateway, id)]));
 }
 
+/** Rows of the feed that were ended, in order. */
+function endedRows(gateway: FakeGateway): number[] {
+  return gateway.targets.flatMap(({ update }) => update.ends.map(({ row }) => Number(row)));
+}
+
 describe("an online run", () => {
   test("plays the feed to its end, publishes each row once and ends each bucket once", async () => {
     const gateway = new FakeGateway();
@@ -121,7 +126,7 @@ describe("an online run", () => {
 
     const { nodes } = graphOf("A").graph;
     for (const { id } of nodes) expect(valuesOf(gateway, id)).toHaveLength(feedRows);
-    expect(gateway.targets.map((one) => Number(one.endRow))).toEqual(
+    expect(endedRows(gateway)).toEqual(
       Array.from({ length: feedRows }, (_, at) => historyRows + at),
     );
     expect(gateway.log.voidRecords).toBe(0);
@@ -139,9 +144,9 @@ describe("an online run", () => {
     const { run: only } = await run(gateway, "A", "a");
     await only.done;
 
-    expect(gateway.targets.flatMap((one) => one.targets)).toEqual([]);
+    expect(gateway.targets.flatMap((one) => one.update.targets)).toEqual([]);
     expect(only.status().wantedOrders).toBeGreaterThan(3);
-    expect(Number(gateway.targets.at(-1)!.wantedOrders)).toBe(only.status().wantedOrders);
+    expect(Number(gateway.targets.at(-1)!.update.wantedOrders)).toBe(only.status().wantedOrders);
   });
 
   test("two runs share what they have in common: each node is computed in one of them only", async () => {
@@ -222,13 +227,16 @@ describe("an online run", () => {
     const wanted = only.status().wantedOrders;
 
     gateway.setGate(true, "paper");
-    await waitUntil(() => gateway.targets.some((one) => one.targets.length > 0), "the target");
-    const stated = gateway.targets.find((one) => one.targets.length > 0)!;
+    await waitUntil(
+      () => gateway.targets.some((one) => one.update.targets.length > 0),
+      "the target",
+    );
+    const stated = gateway.targets.find((one) => one.update.targets.length > 0)!;
     gateway.advance(historyRows + 20);
     await waitUntil(() => gateway.runners.get("a") === historyRows + 20, "row 20 ended");
 
-    expect(Number(stated.endRow)).toBe(historyRows + 10);
-    expect(stated.claim).toMatchObject({ fence: 1n, sessionId: "a" });
+    expect(Number(stated.update.ends[0]?.row)).toBe(historyRows + 10);
+    expect(stated).toMatchObject({ sessionId: "a", update: { claim: { fence: 1n } } });
     expect(only.status()).toMatchObject({ gate: "ARMED", armed: true, mode: "paper" });
     expect(only.status().wantedOrders).toBe(wanted);
 
@@ -238,7 +246,7 @@ describe("an online run", () => {
     gateway.advance(Number.POSITIVE_INFINITY);
     await only.done;
 
-    expect(gateway.targets.slice(sent).flatMap((one) => one.targets)).toEqual([]);
+    expect(gateway.targets.slice(sent).flatMap((one) => one.update.targets)).toEqual([]);
     expect(events.map((event) => event.kind)).toContain("gate_shut");
   });
 
@@ -280,7 +288,7 @@ describe("an online run", () => {
       expect(valuesOf(gateway, id, "dryrun")).toEqual(later);
     }
     expect(leaves.length).toBe(2);
-    expect(gateway.targets.map((one) => Number(one.endRow))).toEqual(
+    expect(endedRows(gateway)).toEqual(
       Array.from({ length: feedRows }, (_, at) => historyRows + at),
     );
     const { shared, swap } = only.status().evaluations;

@@ -134,8 +134,10 @@ describe("a tag query", () => {
     expect(answers.at(-1)).toEqual([lastRow, close(lastRow)]);
     for (const [row, value] of answers) expect(value).toBe(close(row));
     expect(answers.length).toBeGreaterThanOrEqual(feedRows - 1);
-    const ends = gateway.targets.filter(({ claim }) => claim?.sessionId === "asker");
-    expect(ends.map(({ source, endRow }) => [source, Number(endRow)])).toEqual(
+    const ends = gateway.targets
+      .filter(({ sessionId }) => sessionId === "asker")
+      .flatMap(({ update }) => update.ends);
+    expect(ends.map(({ source, row }) => [source, Number(row)])).toEqual(
       Array.from({ length: feedRows }, (_, at) => ["A", historyRows + at]),
     );
     expect(gateway.log.voidRecords).toBe(0);

@@ -122,13 +122,11 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
 }
 
 function openEdge(host: RunHost, strategyId: string, { gate, session }: GateWatch): OnlineEdge {
-  const { ports, services, options, graph, state, calls } = host;
+  const { ports, services, graph, state, calls } = host;
   return new OnlineEdge({
     orders: services.orders,
     clock: ports.clock,
     gate,
-    sessionId: ports.sessionId,
-    worldId: options.worldId,
     strategyId,
     targets: graph.targets,
     ticket: () => session.ticket,

@@ -2,6 +2,7 @@ import { closeSync, fsyncSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 import type { Client } from "@connectrpc/connect";
 import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import { JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
@@ -140,14 +141,14 @@ export class FileSessionRecorder implements SessionRecorder {
   async #writeJournal(): Promise<void> {
     const accountId = this.#account ?? "";
     for (let afterEntry = 0n; ; ) {
-      const { entries, atEnd } = await this.#repeat(() =>
+      const { entries, nextPageToken } = await this.#repeat(() =>
         this.#accounts.listJournal({ accountId, afterEntry, pageSize: journalPage }),
       );
       for (const { entry, kind, worldId, strategyId, row, bodyJson } of entries) {
         this.#write({
           type: "journal",
           entry: Number(entry),
-          kind,
+          kind: nameOfKind(kind),
           world_id: worldId,
           strategy_id: strategyId,
           row: Number(row),
@@ -155,7 +156,7 @@ export class FileSessionRecorder implements SessionRecorder {
         });
         afterEntry = entry;
       }
-      if (atEnd || entries.length === 0) return;
+      if (nextPageToken === "") return;
     }
   }
 
@@ -263,4 +264,10 @@ function headerOf(
       ...(gross === null ? {} : { grossNotionalMax: Number(gross) }),
     },
   };
+}
+
+/** The kind as records name it: `order_state`. */
+function nameOfKind(kind: JournalKind): string {
+  const found = Object.entries(JournalKind).find(([, number]) => number === kind);
+  return (found?.[0] ?? "unspecified").toLowerCase();
 }

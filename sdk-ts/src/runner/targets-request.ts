@@ -1,4 +1,5 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type SetTargetsRequest,
   SetTargetsRequestSchema,
@@ -10,8 +11,6 @@ import type { Evaluations } from "./online-evaluations.ts";
 
 /** Who states targets, and what it has counted so far. */
 export interface TargetsCaller {
-  readonly sessionId: string;
-  readonly worldId: string;
   readonly strategyId: string;
   readonly ticket: string;
   readonly wantedOrders: number;
@@ -26,34 +25,31 @@ export function targetsRequest(
   { source, row }: FeedEnd,
   targets: readonly EdgeTarget[],
 ): SetTargetsRequest {
-  const { sessionId, worldId, strategyId, ticket, wantedOrders, evaluations } = caller;
+  const { strategyId, ticket, wantedOrders, evaluations } = caller;
+  const bucketEndTime = timestampFromMs(bucketEndMs);
   const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
     ticket,
-    claim: {
-      worldId,
-      sessionId,
-      leaseId: word.leaseId,
-      fence: BigInt(word.fence),
-      revision: BigInt(word.revision),
-      decisionId: word.decisionId,
-      domain: domainToProto(word.domain),
-      validForMs: Math.max(0, Math.floor(word.validForMs)),
+    update: {
+      claim: {
+        leaseId: word.leaseId,
+        fence: BigInt(word.fence),
+        domain: domainToProto(word.domain),
+      },
+      targets: targets.map(({ target, value }) => ({
+        strategyId,
+        instrument: target.instrument,
+        size: { case: "weight", value },
+        row: BigInt(row),
+        bucketEndTime,
+        inputWatermarkTime: bucketEndTime,
+      })),
+      // A bucket of computed queues alone ends no row of a feed.
+      ends: source === "" ? [] : [{ source, row: BigInt(row) }],
+      strategyIds: [strategyId],
+      wantedOrders: BigInt(wantedOrders),
+      sharedEvaluations: BigInt(evaluations.shared),
+      ownEvaluations: BigInt(evaluations.own),
     },
-    targets: targets.map(({ target, value }) => ({
-      strategyId,
-      instrument: target.instrument,
-      value,
-      row: BigInt(row),
-      bucketEndMs: BigInt(bucketEndMs),
-      inputWatermarkMs: BigInt(bucketEndMs),
-    })),
-    source,
-    endRow: BigInt(row),
-    wantedOrders: BigInt(wantedOrders),
-    strategyIds: [strategyId],
-    evaluations: Object.fromEntries(
-      Object.entries(evaluations).map(([kind, count]) => [kind, BigInt(count)]),
-    ),
   };
   return create(SetTargetsRequestSchema, request);
 }

@@ -5,19 +5,14 @@
 export type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 export { ApplyPhase, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 export { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-export {
-  AccountService,
-  type Position,
-} from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+export { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 export { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 export { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-export {
-  type Order,
-  OrderOrigin,
-  OrderService,
-  OrderState,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+export { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 export { RebalancingExecutionService } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
+export { JournalKind, type Position } from "@qmtl/contracts/qmtl/order/v1/account_pb";
+export type { Halt } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
+export { type Order, OrderOrigin, OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 export { EffectiveMode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 export {
   ActivationService,

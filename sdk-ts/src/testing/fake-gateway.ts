@@ -14,7 +14,10 @@ import {
   type ConsumeRequest,
   QueueDataService,
 } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
-import { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import {
+  AccountService,
+  type WatchJournalRequest,
+} from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import {
   GatewayService,
@@ -25,6 +28,8 @@ import {
   type SetTargetsRequest,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import type { TargetUpdate } from "@qmtl/contracts/qmtl/order/v1/target_pb";
+import { Reason } from "@qmtl/contracts/qmtl/type/v1/reason_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { dressTransport } from "../rpc/index.ts";
 import { FakeBarrier } from "./fake-barrier.ts";
@@ -44,6 +49,12 @@ interface Peer {
   sessionId: string;
 }
 
+/** What a session said with SetTargets. */
+export interface FakeStatement {
+  readonly sessionId: string;
+  readonly update: TargetUpdate;
+}
+
 /** Version every message states. */
 const schemaVersion = { version: 1, supported: { min: 1, max: 1 } };
 
@@ -59,7 +70,7 @@ export class FakeGateway {
   /** What holders left behind. */
   readonly snapshots = new FakeSnapshots();
   /** Calls of SetTargets in order. */
-  readonly targets: SetTargetsRequest[] = [];
+  readonly targets: FakeStatement[] = [];
   /** Calls of Consume in order. */
   readonly reads: ConsumeRequest[] = [];
   /** Who waits for whom at each bucket of a feed. */
@@ -282,15 +293,15 @@ export class FakeGateway {
     service(AccountService, {
       listJournal: ({ afterEntry, kinds }) => {
         this.#check("");
-        return { schemaVersion, entries: this.#journal.list(afterEntry, kinds), atEnd: true };
+        return { schemaVersion, entries: this.#journal.list(afterEntry, kinds) };
       },
-      watchJournal: ({ afterEntry }, { signal }) => this.#watchJournal(afterEntry, signal),
+      watchJournal: (request, { signal }) => this.#watchJournal(request, signal),
     });
   }
 
-  async *#watchJournal(afterEntry: bigint, signal: AbortSignal) {
+  async *#watchJournal(request: WatchJournalRequest, signal: AbortSignal) {
     const check = (): void => this.#check("");
-    for await (const entries of this.#journal.watch(afterEntry, this.#changed, check, signal)) {
+    for await (const entries of this.#journal.watch(request, this.#changed, check, signal)) {
       yield { schemaVersion, entries };
     }
   }
@@ -316,20 +327,20 @@ export class FakeGateway {
     return { schemaVersion, assignments };
   }
 
-  #setTargets(request: SetTargetsRequest) {
-    const { sessionId } = request.claim!;
+  #setTargets({ ticket: sessionId, update }: SetTargetsRequest) {
     this.#check(sessionId);
-    this.targets.push(request);
-    this.barrier.ended(request.source, sessionId, Number(request.endRow));
+    const { claim, ends, targets } = update!;
+    this.targets.push({ sessionId, update: update! });
+    for (const { source, row } of ends) this.barrier.ended(source, sessionId, Number(row));
     this.#notify();
-    const isCurrent = this.#control.isCurrent(request.claim!.fence);
-    const results = request.targets.map(({ strategyId, instrument }) => ({
+    const isCurrent = this.#control.isCurrent(claim!.fence);
+    const results = targets.map(({ strategyId, instrument }) => ({
       strategyId,
       instrument,
       accepted: isCurrent,
-      reason: isCurrent ? "" : "GATE_SHUT",
+      reason: isCurrent ? Reason.UNSPECIFIED : Reason.GATE_SHUT,
       clientOrderIds: isCurrent ? ["o1"] : [],
     }));
-    return { schemaVersion, results, bookedRow: request.endRow };
+    return { schemaVersion, results, booked: ends };
   }
 }

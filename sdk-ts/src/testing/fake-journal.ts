@@ -1,8 +1,13 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { WatchJournalRequest } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import type { JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import type { Pulse } from "./pulse.ts";
+
+const createTime = timestampFromMs(Date.UTC(2020, 0, 1));
 
 /** One entry of a journal in memory. */
 export interface FakeEntry {
-  readonly kind: string;
+  readonly kind: JournalKind;
   readonly strategyId: string;
   readonly row: number;
   readonly body: unknown;
@@ -24,23 +29,29 @@ export class FakeJournal {
     this.#entries.push(entry);
   }
 
-  list(afterEntry: bigint, kinds: readonly string[]) {
+  list(afterEntry: bigint, kinds: readonly JournalKind[]) {
     return this.#entries.flatMap(({ kind, strategyId, row, body }, at) => {
       const entry = BigInt(at + 1);
       if (entry <= afterEntry || (kinds.length > 0 && !kinds.includes(kind))) return [];
       const place = { accountId: this.accountId, worldId: this.#worldId, strategyId };
-      return [{ entry, kind, ...place, row: BigInt(row), bodyJson: JSON.stringify(body) }];
+      const told = { row: BigInt(row), bodyJson: JSON.stringify(body), createTime };
+      return [{ entry, kind, ...place, ...told }];
     });
   }
 
-  async *watch(afterEntry: bigint, changed: Pulse, check: () => void, signal: AbortSignal) {
+  async *watch(
+    { afterEntry, kinds }: Pick<WatchJournalRequest, "afterEntry" | "kinds">,
+    changed: Pulse,
+    check: () => void,
+    signal: AbortSignal,
+  ) {
     let head = afterEntry;
     this.watching++;
     try {
       while (!signal.aborted) {
         check();
         const next = changed.changed(signal);
-        const entries = this.list(head, []);
+        const entries = this.list(head, kinds);
         head = entries.at(-1)?.entry ?? head;
         if (entries.length > 0) yield entries;
         else await next;

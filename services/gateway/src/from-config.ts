@@ -203,7 +203,7 @@ async function openFeeds(
   const { clock, logger, config } = deps;
   const guarded = (db: Db): Db => deps.accounts?.guarded(db) ?? db;
   const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
-  const { dag, gateway, metrics, keys, gates, leases, world, tickets } = base;
+  const { dag, gateway, metrics, keys, gates, leases, world, poke } = base;
   let path: Pick<OrderPath, "onBars" | "bookedRow"> = unopened;
   const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
@@ -217,10 +217,9 @@ async function openFeeds(
     gates,
     sessionDeadMs,
   });
-  const seams = { metrics, world, gateway, gates, leases, barrier: feeds };
-  const verifyTicket = (ticket: string) => tickets.verify(ticket);
+  const seams = { metrics, world, gateway, gates, leases, barrier: feeds, poke };
   const open = deps.openOrders ?? openOrderHalf;
-  const orders = await open({ db, paperDb, clock, logger, config, ...seams, verifyTicket });
+  const orders = await open({ db, paperDb, clock, logger, config, ...seams });
   path = orders.path;
   return { feeds, booker, orders };
 }

@@ -2,7 +2,7 @@ import type { QmtlConfig } from "@qmtl/sdk/config";
 import type { CallPrincipal, Clock, Logger, Metrics, ServedService } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import type { Peer } from "./peers/peer.ts";
-import type { BarrierEnds, GateView, LeaseRelay, OrderPath, TicketClaims } from "./ports.ts";
+import type { BarrierEnds, GateView, LeaseRelay, OrderPath } from "./ports.ts";
 
 /** What the order path knows of one strategy in one world, for people. */
 export interface StrategyOrderFacts {
@@ -35,8 +35,8 @@ export interface OrderHalfDeps {
   readonly gates: GateView;
   readonly leases: LeaseRelay;
   readonly barrier: BarrierEnds;
-  /** What a ticket covers. @throws {QmtlError} TICKET_INVALID, TICKET_EXPIRED */
-  readonly verifyTicket: (ticket: string) => TicketClaims;
+  /** Control events wait in the outbox. */
+  readonly poke: () => void;
 }
 
 /** The order path as the gateway runs it. */

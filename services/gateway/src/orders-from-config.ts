@@ -9,16 +9,16 @@ import type { GatewayOrders } from "./router/order-path.ts";
 
 /** The order path over the accounts of the configuration. */
 export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
-  const { db, paperDb, config, clock, logger, world, gateway, verifyTicket } = deps;
-  const { gates, leases, barrier } = deps;
+  const { db, paperDb, config, clock, logger, world, gateway } = deps;
+  const { gates, leases, barrier, poke } = deps;
   const clients = {
     worlds: world.client(WorldService, gateway),
     decisions: world.client(DecisionService, gateway),
     rebalancing: world.client(RebalancingService, gateway),
   };
   const { orders, services } = await openOrders(
-    { db, paperDb, config, clock, logger, world: clients, verifyTicket, env: faultsOf(config) },
-    { gates, leases, barrier },
+    { db, paperDb, config, clock, logger, world: clients, env: faultsOf(config) },
+    { gates, leases, barrier, poke },
   );
   return {
     path: orders,

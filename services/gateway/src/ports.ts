@@ -71,11 +71,11 @@ export interface TicketClaims extends SessionScope {
 export interface OrderPath {
   /**
    * Takes targets and ends a bucket. Resolves when everything in the call is booked or refused.
-   * Waits until the feed's bars up to `end_row` are booked, so that a target never meets an older book.
+   * Waits until the bars of every row that ends are booked, so that a target never meets an older book.
    */
   setTargets(
     request: SetTargetsRequest,
-    claims: TicketClaims,
+    session: SessionScope,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>>;
   /** Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves when durable. */
   onBars(bars: readonly SourceBar[]): Promise<void>;

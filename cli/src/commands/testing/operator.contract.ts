@@ -203,9 +203,9 @@ function moneyAndOrders(rig: OperatorRig): void {
     const unknown = await qmtl("orders", "cancel", "no-order", "--reason", "x");
 
     expect(unknown.exitCode).toBe(1);
-    expect(unknown.err[0]).toBe("error: not working: no-order");
+    expect(unknown.err[0]).toBe("error: not there: no-order");
     const scoped = await answer("orders", "cancel", "--world", "omega", "--reason", "x");
-    expect(scoped.client_order_ids).toEqual([]);
+    expect(scoped.results).toEqual([]);
     expect((await refusal("orders", "cancel", "--reason", "x")).exitCode).toBe(2);
     expect((await refusal("orders", "cancel", "--world", "omega")).exitCode).toBe(2);
     expect((await refusal("orders", "--strategy", "Crossing")).exitCode).toBe(2);

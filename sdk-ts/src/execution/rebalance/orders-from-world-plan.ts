@@ -69,7 +69,7 @@ export interface WorldPlanOrder {
 
 /**
  * The orders a rebalance plan asks for, reductions first, each group in the plan's order. Pure: it sends nothing, and
- * the same plan gives the same orders. Takes the plan of a `PlanRebalance` or `ExecuteRebalance` answer as it is.
+ * the same plan gives the same orders. Takes the plan of a `PlanRebalance` or `PreviewRebalance` answer as it is.
  *
  * A quantity is rounded to whole lots toward zero, in decimals; what becomes 0 is left out. An order is reduce-only
  * where the plan says that its delta only reduces, and the venue knows such orders; a plan that does not say it is read

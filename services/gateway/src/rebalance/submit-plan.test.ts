@@ -1,6 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { createClient, createRouterTransport } from "@connectrpc/connect";
-import { ExecuteRebalanceRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
+import {
+  ExecuteRebalanceRequestSchema,
+  PreviewRebalanceRequestSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 import {
   ListAllocationsResponseSchema,
   type PlanRebalanceRequest,
@@ -15,7 +18,7 @@ import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { OrderBench } from "../router/testing/order-bench.ts";
-import { executeRebalance } from "../rpc/rebalancing-routes.ts";
+import { executeRebalance, previewRebalance } from "../rpc/rebalancing-routes.ts";
 
 const mark = 2127.83;
 const context = { principal: { name: "local", role: "owner" } } as const;
@@ -96,26 +99,31 @@ function planner() {
   };
 }
 
-function execute(
-  init: { batchId?: string; submit: boolean; accountRevision?: bigint },
-  schemaVersion = 1,
-) {
+const order = { accountId: "paper", allocations: [{ worldId: "w1", ratio: 0.9 }] };
+
+function client() {
   const transport = createRouterTransport(({ service }) => service(RebalancingService, planner()));
-  const client = createClient(RebalancingService, transport);
+  return createClient(RebalancingService, transport);
+}
+
+function execute(init: { reason?: string; accountRevision?: bigint } = {}) {
   const request = create(ExecuteRebalanceRequestSchema, {
-    batchId: "b1",
-    accountId: "paper",
-    allocations: [{ worldId: "w1", ratio: 0.9 }],
+    ...{ batchId: "b1", order, reason: "the test" },
     ...init,
   });
-  return executeRebalance(bench.orders, client, request, { ...context, schemaVersion });
+  return executeRebalance(bench.orders, client(), request, { ...context, schemaVersion: 1 });
+}
+
+function preview(schemaVersion = 1, accountId = "paper") {
+  const request = create(PreviewRebalanceRequestSchema, { order: { ...order, accountId } });
+  return previewRebalance(bench.orders, client(), request, { schemaVersion });
 }
 
 describe("executing a rebalance", () => {
-  test("a dry run shows what would go outside and sends nothing", async () => {
+  test("a preview shows what would go outside and sends nothing", async () => {
     const before = (await bench.list()).length;
 
-    const answer = await execute({ submit: false });
+    const answer = await preview();
 
     expect(answer.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
     expect(Number(answer.costsSaved?.value)).toBeCloseTo(52.0, 2);
@@ -123,9 +131,9 @@ describe("executing a rebalance", () => {
   });
 
   test("the plan is asked for in the version the caller speaks", async () => {
-    await execute({ submit: false });
+    await preview();
     const first = askedMax;
-    await execute({ submit: false }, 2);
+    await preview(2);
 
     expect([first, askedMax]).toEqual([1, 2]);
   });
@@ -134,7 +142,7 @@ describe("executing a rebalance", () => {
     const [a, b] = [bench.lots("A"), bench.lots("B")];
     const equity = bench.router.core.equity();
 
-    const answer = await execute({ submit: true });
+    const answer = await execute();
 
     expect([bench.lots("A") - a, bench.lots("B") - b]).toEqual([611, -611]);
     expect(bench.router.core.equity()).toBeCloseTo(equity, 6);
@@ -147,12 +155,12 @@ describe("executing a rebalance", () => {
   });
 
   test("a batch is executed once, also after a restart", async () => {
-    await execute({ submit: true });
+    await execute();
     const orders = (await bench.list()).length;
     const lots = bench.lots("A");
 
     await bench.restart();
-    const again = await execute({ submit: true });
+    const again = await execute();
 
     expect(again.duplicate).toBe(true);
     expect(again.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
@@ -163,8 +171,29 @@ describe("executing a rebalance", () => {
     expect(new Set(stored.map(({ requestId }) => requestId)).size).toBe(1);
   });
 
+  test("a batch id that stood for something else, and an account that is not there, are refused", async () => {
+    await execute();
+
+    await expect(execute({ reason: "another" })).rejects.toSatisfy((error) =>
+      hasReason(error, "REQUEST_ID_REUSED"),
+    );
+    await expect(preview(1, "typo")).rejects.toMatchObject({
+      reason: "ACCOUNT_NOT_FOUND",
+      fields: [{ field: "order.account_id" }],
+    });
+  });
+
+  test("the revision that a preview was made at is the one a batch can be bound to", async () => {
+    const { plan } = await preview();
+
+    const done = await execute({ accountRevision: plan?.accountRevision ?? 0n });
+
+    expect(done.orders).toHaveLength(1);
+    expect(stored[0]?.reason).toBe("rebalance b1, p: the test");
+  });
+
   test("a plan of a stale revision is aborted", async () => {
-    const call = execute({ submit: true, accountRevision: 1n });
+    const call = execute({ accountRevision: 1n });
 
     await expect(call).rejects.toSatisfy((error) => hasReason(error, "ACCOUNT_REVISION_STALE"));
   });
@@ -173,13 +202,13 @@ describe("executing a rebalance", () => {
     bench.world.setGate("CLOSING");
     await bench.applied();
 
-    const call = execute({ submit: true });
+    const call = execute();
 
     await expect(call).rejects.toSatisfy((error) => hasReason(error, "GATE_SHUT"));
   });
 
   test("the same targets after a rebalance keep the new quantities", async () => {
-    await execute({ submit: true });
+    await execute();
     await bench.bar(2, mark);
     const orders = (await bench.list()).length;
 

@@ -9,6 +9,9 @@ import type { PlannedCross, RebalancePlan } from "./rebalance-plan.ts";
 export interface SubmittedPlan {
   readonly batchId: string;
   readonly plan: RebalancePlan;
+  /** Why and by whom, for the journal. */
+  readonly reason: string;
+  readonly principal: string;
   /** Worlds whose capital moves. */
   readonly worlds: readonly string[];
   /** Stores the answer in the transaction of the batch. */
@@ -22,12 +25,13 @@ export interface SubmittedPlan {
  */
 export async function submitPlan(
   router: AccountRouter,
-  { batchId, plan, worlds, keep }: SubmittedPlan,
+  { batchId, plan, reason, principal, worlds, keep }: SubmittedPlan,
 ): Promise<OutgoingOrder[]> {
   refuse(router, plan, worlds);
   const bucket = Math.max(...worlds.map((world) => router.bucketOf(world)));
   const booking = router.booking();
   const equity = router.core.equity();
+  booking.note("allocation", router.place(worlds[0] ?? ""), { batch: batchId, reason, principal });
   for (const { world, strategy, share } of plan.shares) {
     const input = { world, strategy, share, equity };
     const place = router.place(world, strategy);

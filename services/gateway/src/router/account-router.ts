@@ -8,9 +8,16 @@ import { Booking, type Permission, type Place } from "./booking.ts";
 import type { Door } from "./door.ts";
 import type { Halts } from "./halts.ts";
 import type { JournalOp } from "./journal-op.ts";
-import { bookingWrites, entriesOf, type JournalEntryRow, replayJournal } from "./journal-store.ts";
+import {
+  bookingWrites,
+  entriesOf,
+  type JournalEntryRow,
+  ordersAfter,
+  replayJournal,
+} from "./journal-store.ts";
 import { Market } from "./market.ts";
 import { OrderPermission } from "./order-permission.ts";
+import { type OrderNews, OrderTopic } from "./order-topic.ts";
 import type { OrderWorld } from "./order-world.ts";
 import { OwedReports } from "./owed-reports.ts";
 import { sendOrders } from "./send-orders.ts";
@@ -30,6 +37,8 @@ export interface AccountRouterDeps {
   readonly storedFenceOf: (worldId: string) => number;
   /** Entries that are durable now. */
   readonly onJournal: (account: string, rows: readonly JournalEntryRow[]) => void;
+  /** Control events wait in the outbox. */
+  readonly onNews: () => void;
 }
 
 /** What replay found that must be told again after a restart. */
@@ -68,6 +77,7 @@ export class AccountRouter {
   rebalances: Extract<JournalOp, { op: "rebalance" }>["input"][] = [];
   readonly permission: Permission;
   readonly #permission: OrderPermission;
+  readonly #topic: OrderTopic;
   readonly #owed = new OwedReports();
   #storeTimer: ClockTimer | undefined;
   #head = 0;
@@ -77,6 +87,7 @@ export class AccountRouter {
   constructor(deps: AccountRouterDeps) {
     this.deps = deps;
     this.core = this.#newCore();
+    this.#topic = new OrderTopic(deps.db, deps.settings);
     const { account } = deps.settings;
     this.#permission = new OrderPermission({
       ...deps,
@@ -112,6 +123,7 @@ export class AccountRouter {
       this.sealedBars.push({ ...op, sealed });
       if (this.sealedBars.length > sealedBarsMax) this.sealedBars.shift();
     });
+    await this.#topic.load();
     // A transaction whose end was not heard of may have been stored after all, with everything that was owed.
     if (this.#head > before) this.#owed.clear();
     this.#owed.applyTo(core);
@@ -179,10 +191,14 @@ export class AccountRouter {
     const isOrder = booking.made.length > 0;
     const isFill = booking.filledValue.size > 0;
     let rows: JournalEntryRow[];
+    let news: OrderNews;
     try {
       const nowMs = clock.nowMs();
       rows = entriesOf(booking, this.#head, nowMs);
-      const writes = bookingWrites(this.account, booking, this.core, rows, nowMs);
+      const orders = ordersAfter(this.account, booking, this.core, rows, nowMs);
+      const writes = bookingWrites(this.account, orders, rows);
+      news = await this.#topic.news(orders.made, orders.changed, nowMs);
+      for (const { sql, params } of news.writes) writes.add(sql, params);
       await storeBooking(db, this.#permission, booking, writes, alongside);
     } catch (failure) {
       this.#isStale = true;
@@ -195,6 +211,8 @@ export class AccountRouter {
     if (isFill) await failpoints.hit("gw.fill.after_commit");
     this.#owed.clear();
     this.#head += rows.length;
+    this.#topic.stored(news);
+    if (news.writes.length > 0) this.deps.onNews();
     if (rows.length > 0) this.deps.onJournal(this.account, rows);
   }
 

@@ -1,8 +1,10 @@
+import { hasReason } from "@qmtl/sdk/rpc";
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { OrderBench } from "./testing/order-bench.ts";
+import { toldTopic } from "./testing/told-topics.ts";
 
 let host: PgliteHost;
 
@@ -78,10 +80,12 @@ async function perform(bench: OrderBench, one: Step, row: number): Promise<numbe
       await bench.orders.reconcile(bench.router);
       break;
     case "halt":
-      await bench.orders.halt(halt, { cancel: true, flatten: row % 2 === 0 }, "local");
+      await bench.halt(halt, { cancel: true, flatten: row % 2 === 0 });
       break;
     case "resume":
-      await bench.orders.resume(halt, "local");
+      await bench.resume(halt).catch((failure: unknown) => {
+        if (!hasReason(failure, "HALT_NOT_FOUND")) throw failure;
+      });
       break;
     default:
       world.modes.set("A", one.kind === "demote" ? "compute-only" : "paper");
@@ -109,6 +113,8 @@ test("whatever happens, books, fills and broker agree, and nothing opens while t
         }
         await bench.orders.reconcile(bench.router);
         await agree(bench);
+        await expectToldWhole(bench, "world/w1/order");
+        await expectToldWhole(bench, "halt");
       } finally {
         await bench.orders.stop();
       }
@@ -116,6 +122,14 @@ test("whatever happens, books, fills and broker agree, and nothing opens while t
     { numRuns: 12, seed: 20_150_203 },
   );
 }, 120_000);
+
+/** Each change was told once, in order, and what was told adds up to what is so. */
+async function expectToldWhole(bench: OrderBench, key: "world/w1/order" | "halt"): Promise<void> {
+  const { revisions, revision, folded, stored, truth } = await toldTopic(bench, key);
+  expect(revisions).toEqual(Array.from({ length: revision }, (_, at) => at + 1));
+  expect([key, stored]).toEqual([key, truth]);
+  expect([key, folded]).toEqual([key, truth]);
+}
 
 async function agree(bench: OrderBench): Promise<void> {
   const { core } = bench.router;

@@ -1,34 +1,54 @@
+import type { ReasonName } from "@qmtl/sdk/rpc";
 import type { AccountRouter } from "./account-router.ts";
 
-/** Which orders to cancel: the named ones, or with none named every working one of the scope. */
-export interface CancelWish {
-  readonly clientOrderIds: readonly string[];
-  /** Empty for any. */
-  readonly worldId: string;
-  /** Empty for any. */
-  readonly strategyId: string;
+/** Which orders to cancel: those named, or every working one of the places given. */
+export type CancelScope =
+  | { readonly orders: readonly string[] }
+  | { readonly world: string; readonly strategy: string }
+  | { readonly account: string };
+
+/** What became of one cancel. */
+export interface CancelVerdict {
+  readonly order: string;
+  /** A cancel was sent. */
+  readonly sent: boolean;
+  /** Why not; empty when it was sent. */
+  readonly reason: ReasonName | "";
 }
 
-/** Cancels working orders; never gated. Call it alone on the account. Resolves to the orders a cancel was sent for. */
+interface OpenOrder {
+  readonly id: string;
+  readonly world: string;
+  readonly strategy: string;
+}
+
+/** Cancels working orders of one account; never gated. Call it alone on the account. */
 export async function cancelOrders(
   router: AccountRouter,
-  wish: CancelWish,
+  scope: CancelScope,
   reason: string,
   principal: string,
-): Promise<string[]> {
+): Promise<CancelVerdict[]> {
   const booking = router.booking();
-  const isScoped = wish.worldId !== "" || wish.strategyId !== "";
-  for (const { id, world, strategy } of router.core.openOrders()) {
-    const isNamed = wish.clientOrderIds.includes(id);
-    const isInScope =
-      (wish.worldId === "" || world === wish.worldId) &&
-      (wish.strategyId === "" || strategy === wish.strategyId);
-    const isMeant = wish.clientOrderIds.length > 0 ? isNamed && isInScope : isScoped && isInScope;
-    if (!isMeant) continue;
+  const meant = router.core.openOrders().filter((order) => isMeant(router, scope, order));
+  for (const { id, world, strategy } of meant) {
     const place = router.place(world, strategy);
     booking.note("order_state", place, { cancel: id, reason, principal });
     booking.apply("order_state", { op: "cancel_order", order: id }, place, router.permission);
   }
   await router.settle(booking);
-  return booking.cancels;
+  const sent = new Set(booking.cancels);
+  return meant.map(({ id }) => ({
+    order: id,
+    sent: sent.has(id),
+    reason: sent.has(id) ? "" : "CONFLICT",
+  }));
+}
+
+function isMeant(router: AccountRouter, scope: CancelScope, order: OpenOrder): boolean {
+  if ("orders" in scope) return scope.orders.includes(order.id);
+  if ("account" in scope) return router.account === scope.account;
+  return (
+    order.world === scope.world && (scope.strategy === "" || order.strategy === scope.strategy)
+  );
 }

@@ -1,9 +1,10 @@
 import type { RouterScope } from "@qmtl/sdk/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "./account-router.ts";
-import type { Halt } from "./halts.ts";
+import type { Halt, HaltPlace } from "./halts.ts";
 
-export interface HaltWish {
+/** What a halt does besides refusing opening orders. */
+export interface HaltActions {
   /** Cancel working opening orders. */
   readonly cancel: boolean;
   /** Close positions with reduce-only orders. */
@@ -14,19 +15,18 @@ export interface HaltWish {
 export async function haltAccount(
   router: AccountRouter,
   halt: Halt,
-  wish: HaltWish,
-  principal: string,
+  actions: HaltActions,
   alongside: (tx: Tx) => Promise<void>,
 ): Promise<{ cancelled: string[]; flattened: string[] }> {
   const booking = router.booking();
   const scope = scopeOf(halt);
   const place = router.place(scope.world ?? "", scope.strategy ?? "");
-  const { scope: covers, target, reason } = halt;
-  booking.note("halt", place, { scope: covers, target, reason, principal, ...wish });
-  if (wish.cancel) {
+  const { haltId, scope: covers, target, reason, principal } = halt;
+  booking.note("halt", place, { haltId, scope: covers, target, reason, principal, ...actions });
+  if (actions.cancel) {
     booking.apply("halt", { op: "cancel", scope, protective: false }, place, router.permission);
   }
-  if (wish.flatten) {
+  if (actions.flatten) {
     for (const world of worldsOf(router, scope)) {
       const bucket = router.bucketOf(world);
       const part = { ...scope, world };
@@ -42,17 +42,17 @@ export async function haltAccount(
 /** Journals that a halt ended. */
 export async function resumeAccount(
   router: AccountRouter,
-  halt: Pick<Halt, "scope" | "target" | "reason">,
-  principal: string,
+  halt: Halt,
+  { reason, principal }: { readonly reason: string; readonly principal: string },
   alongside: (tx: Tx) => Promise<void>,
 ): Promise<void> {
   const booking = router.booking();
-  const { scope, target, reason } = halt;
-  booking.note("resume", router.place(""), { scope, target, reason, principal });
+  const { haltId, scope, target } = halt;
+  booking.note("resume", router.place(""), { haltId, scope, target, reason, principal });
   await router.commit(booking, alongside);
 }
 
-function scopeOf(halt: Halt): RouterScope {
+function scopeOf(halt: HaltPlace): RouterScope {
   if (halt.scope === "world") return { world: halt.target };
   return halt.scope === "strategy" ? { strategy: halt.target } : {};
 }

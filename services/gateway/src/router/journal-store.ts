@@ -4,6 +4,7 @@ import type { Queryable, SqlParam } from "@qmtl/service-kit/db";
 import { rowsStatement, Writes } from "../store/writes.ts";
 import type { Booking } from "./booking.ts";
 import type { JournalKind, JournalOp } from "./journal-op.ts";
+import type { OrderAfter, OrderChange } from "./order-topic.ts";
 
 /** A stored entry. */
 export interface JournalEntryRow {
@@ -29,13 +30,26 @@ export function entriesOf(booking: Booking, head: number, nowMs: number): Journa
   }));
 }
 
-/** What stores a booking: its entries, the orders it made as they are now, and those it changed. */
-export function bookingWrites(
+/** The orders that a booking made, and what it changed of others. */
+export function ordersAfter(
   account: string,
   booking: Booking,
   core: AccountCore,
   entries: readonly JournalEntryRow[],
   nowMs: number,
+): { readonly made: readonly OrderAfter[]; readonly changed: readonly OrderChange[] } {
+  const entryOf = lastEntries(booking, entries);
+  return {
+    made: madeOrders(account, booking, entryOf, nowMs),
+    changed: changedOrders(booking, core, entryOf, nowMs),
+  };
+}
+
+/** What stores a booking: its entries, and the orders it made or changed. */
+export function bookingWrites(
+  account: string,
+  { made, changed }: ReturnType<typeof ordersAfter>,
+  entries: readonly JournalEntryRow[],
 ): Writes {
   const writes = new Writes();
   writes.addRows(
@@ -45,9 +59,37 @@ export function bookingWrites(
       ...[one.bodyJson, one.timeMs],
     ]),
   );
-  writes.addRows(insertOrders, madeOrders(account, booking, nowMs));
-  writes.addRows(updateOrders, changedOrders(booking, core));
+  writes.addRows(insertOrders, made.map(madeRow));
+  writes.addRows(updateOrders, changed.map(changedRow));
   return writes;
+}
+
+/** Entry of the last change of each order that a booking made or changed. */
+function lastEntries(
+  booking: Booking,
+  entries: readonly JournalEntryRow[],
+): (orderId: string) => number {
+  const found = new Map<string, number>();
+  booking.lines.forEach(({ body }, index) => {
+    const entry = entries[index]?.entry;
+    if (entry !== undefined) for (const id of ordersOf(body)) found.set(id, entry);
+  });
+  const last = entries.at(-1)?.entry ?? 0;
+  // An order that no line names changed with what the booking did as a whole.
+  return (orderId) => found.get(orderId) ?? last;
+}
+
+/** Orders an entry is about. */
+export function ordersOf(body: object): string[] {
+  if ("fill" in body) return textOf(body.fill, "orderId");
+  if (!("order" in body)) return [];
+  return typeof body.order === "string" ? [body.order] : textOf(body.order, "id");
+}
+
+function textOf(value: unknown, key: string): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  const found: unknown = Reflect.get(value, key);
+  return typeof found === "string" ? [found] : [];
 }
 
 const insertEntries = rowsStatement(
@@ -61,41 +103,84 @@ const insertOrders = rowsStatement(
   [
     ...["text", "text", "text", "text", "text", "bigint", "text", "text", "boolean", "text"],
     ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint", "text"],
+    ...["double precision", "double precision", "bigint", "bigint"],
   ],
   (list) =>
     `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
        state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
-       reason, create_time_ms, order_type)
+       reason, create_time_ms, order_type, limit_price, stop_price, update_time_ms, entry)
      SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
-function madeOrders(account: string, booking: Booking, nowMs: number): SqlParam[][] {
-  return booking.made.map(({ order, context }) => [
-    ...[order.id, account, order.world, order.strategy, order.instrument, order.lots],
-    ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, context.row],
-    ...[order.bucket, context.fence, context.decisionId, context.sessionId, context.domain],
-    ...[order.reason, nowMs, order.terms?.type ?? "market"],
-  ]);
+function madeOrders(
+  account: string,
+  booking: Booking,
+  entryOf: (orderId: string) => number,
+  nowMs: number,
+): OrderAfter[] {
+  return booking.made.map(({ order, context }) => {
+    const { id, world, strategy, instrument, lots, state, origin, reduceOnly } = order;
+    const { side, opening, bucket, reason, terms } = order;
+    return {
+      ...{ id, account, world, strategy, instrument, lots, filledLots: 0, filledValue: 0 },
+      ...{
+        state,
+        origin,
+        type: terms?.type ?? "market",
+        reduceOnly,
+        side,
+        opening,
+        bucket,
+        reason,
+      },
+      ...context,
+      limitPrice: terms?.type === "limit" ? terms.price : null,
+      stopPrice: terms?.type === "stop" ? terms.price : null,
+      ...{ createTimeMs: nowMs, updateTimeMs: nowMs, entry: entryOf(id) },
+    };
+  });
+}
+
+function madeRow(order: OrderAfter): SqlParam[] {
+  return [
+    ...[order.id, order.account, order.world, order.strategy, order.instrument, order.lots],
+    ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, order.row],
+    ...[order.bucket, order.fence, order.decisionId, order.sessionId, order.domain],
+    ...[order.reason, order.createTimeMs, order.type, order.limitPrice, order.stopPrice],
+    ...[order.updateTimeMs, order.entry],
+  ];
 }
 
 const updateOrders = rowsStatement(
-  ["text", "text", "bigint", "text", "double precision"],
+  ["text", "text", "bigint", "text", "double precision", "bigint", "bigint"],
   (list) =>
     `UPDATE gateway.client_order o SET state = r.state, filled_lots = r.filled_lots, reason = r.reason,
-       filled_value = o.filled_value + r.filled_value
-     FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value)
+       filled_value = o.filled_value + r.filled_value, update_time_ms = r.update_time_ms, entry = r.entry
+     FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value, update_time_ms, entry)
      WHERE o.client_order_id = r.id`,
 );
 
-function changedOrders(booking: Booking, core: AccountCore): SqlParam[][] {
+function changedOrders(
+  booking: Booking,
+  core: AccountCore,
+  entryOf: (orderId: string) => number,
+  nowMs: number,
+): OrderChange[] {
   const made = new Set(booking.made.map(({ order }) => order.id));
   return [...booking.touched].flatMap((id) => {
     if (made.has(id)) return [];
     const order = core.order(id);
     if (order === undefined) return [];
     const { state, filledLots, reason } = order;
-    return [[id, state, filledLots, reason, booking.filledValue.get(id) ?? 0]];
+    const filledValue = booking.filledValue.get(id) ?? 0;
+    const entry = entryOf(id);
+    return [{ id, state, filledLots, reason, filledValue, updateTimeMs: nowMs, entry }];
   });
+}
+
+function changedRow(change: OrderChange): SqlParam[] {
+  const { id, state, filledLots, reason, filledValue, updateTimeMs, entry } = change;
+  return [id, state, filledLots, reason, filledValue, updateTimeMs, entry];
 }
 
 /** Entries after one, in order, at most `limit`; `kinds` empty for all. */

@@ -98,7 +98,7 @@ test("what a halt closes is closed on bars that begin after it, though the world
   const decided = { source: "hours", bucket: hourEnd(2) };
   await bench.end("A", 2, 0.5, { ...decided, instrument: "BTC" });
   await hours(3, 10);
-  await bench.orders.halt(halt, { cancel: true, flatten: true }, "local");
+  await bench.halt(halt, { cancel: true, flatten: true });
   const before = await fills();
   await hours(11, 11);
 

@@ -5,9 +5,10 @@ import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
 import { PaperBroker } from "../paper/paper-broker.ts";
 import { PAPER_FAULT_ENV, readPaperFault } from "../paper/paper-fault.ts";
 import { accountRoutes } from "../rpc/account-routes.ts";
-import { orderRoutes, type VerifyTicket } from "../rpc/order-routes.ts";
+import { orderRoutes } from "../rpc/order-routes.ts";
 import { type WorldClients, worldPeerOf } from "../rpc/order-world-peer.ts";
 import { rebalancingRoutes } from "../rpc/rebalancing-routes.ts";
+import { strategyIdOf } from "../store/submission-store.ts";
 import { unguarded } from "../store/writes.ts";
 import { accountsOf, feedsOf } from "./account-config.ts";
 import { GatewayOrders, type OrderSeams } from "./order-path.ts";
@@ -22,7 +23,6 @@ export interface OpenOrdersDeps {
   readonly logger: Logger;
   /** Clients that speak as this gateway, role `gateway`. */
   readonly world: WorldClients;
-  readonly verifyTicket: VerifyTicket;
   /** @default the environment of the process */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
@@ -40,7 +40,7 @@ const paperMigrations = fileURLToPath(new URL("../../migrations-paper", import.m
  * `orders.start()` rebuilds the books and reconciles them; call it before any bar is booked and the doors open.
  */
 export async function openOrders(deps: OpenOrdersDeps, seams: OrderSeams): Promise<OpenedOrders> {
-  const { db, paperDb, config, clock, logger, world, verifyTicket } = deps;
+  const { db, paperDb, config, clock, logger, world } = deps;
   await applyMigrations(unguarded(paperDb), "paper", await readMigrations(paperMigrations));
   const fault = readPaperFault((deps.env ?? process.env)[PAPER_FAULT_ENV], config.test.test_mode);
   const orders = new GatewayOrders({
@@ -51,10 +51,11 @@ export async function openOrders(deps: OpenOrdersDeps, seams: OrderSeams): Promi
     accounts: accountsOf(config),
     feeds: feedsOf(config),
     peer: worldPeerOf(world),
+    findStrategy: (idOrName) => strategyIdOf(db, idOrName),
     openBroker: (settings) => new PaperBroker(paperDb, { ...settings, clock, fault }),
   });
   const services = [
-    orderRoutes(orders, verifyTicket),
+    orderRoutes(orders),
     accountRoutes(orders),
     rebalancingRoutes(orders, world.rebalancing),
   ];

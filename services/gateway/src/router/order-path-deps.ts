@@ -17,6 +17,8 @@ export interface OrderSeams {
   readonly gates: GateView;
   readonly leases: LeaseRelay;
   readonly barrier: BarrierEnds;
+  /** Control events wait in the outbox. */
+  readonly poke: () => void;
 }
 
 export interface OrderPathDeps extends OrderSeams {
@@ -26,6 +28,8 @@ export interface OrderPathDeps extends OrderSeams {
   readonly feeds: ReadonlyMap<string, FeedSettings>;
   readonly openBroker: (settings: AccountSettings) => Broker;
   readonly peer: WorldPeer;
+  /** Id of the strategy of this id or, for want of one, of this name; undefined for neither. */
+  readonly findStrategy: (idOrName: string) => Promise<string | undefined>;
   readonly clock: Clock;
   readonly logger: Logger;
   /** @default the clocks of the machine */

@@ -225,7 +225,7 @@ describe("shutting", () => {
     await bench.end("A", 0, 1);
     const halt = { scope: "all", target: "", reason: "test", timeMs: 1 } as const;
 
-    const done = await bench.orders.halt(halt, { cancel: true, flatten: false }, "local");
+    const done = await bench.halt(halt, { cancel: true });
 
     expect(done.cancelled).toHaveLength(1);
     expect(bench.world.stopped).toBe(true);
@@ -239,7 +239,7 @@ describe("shutting", () => {
     await bench.applied();
     expect(bench.world.stopped).toBe(true);
     expect(await bench.list()).toHaveLength(1);
-    await bench.orders.resume(halt, "local");
+    await bench.resume(halt);
     await bench.armed();
     await waitUntil(async () => (await bench.accepted()).length === 2);
     await bench.bar(1, 100);
@@ -254,7 +254,7 @@ describe("shutting", () => {
     bench.world.isDown = true;
     const halt = { scope: "strategy", target: "A", reason: "test", timeMs: 1 } as const;
 
-    const done = await bench.orders.halt(halt, { cancel: true, flatten: true }, "local");
+    const done = await bench.halt(halt, { cancel: true, flatten: true });
     await bench.bar(2, 100);
 
     expect(done.flattened).toHaveLength(1);

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
@@ -7,19 +8,19 @@ import type {
   SubmitOrdersResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { sleep } from "@qmtl/service-kit";
+import { type SessionScope, sleep } from "@qmtl/service-kit";
 import { applyMigrations, readMigrations } from "@qmtl/service-kit/db";
-import type { OrderPath, SourceBar, TicketClaims } from "../ports.ts";
+import type { OrderPath, SourceBar } from "../ports.ts";
 import { AccountRouter } from "./account-router.ts";
 import type { AccountSettings } from "./account-settings.ts";
-import { type CancelWish, cancelOrders } from "./cancel-orders.ts";
+import { type CancelScope, type CancelVerdict, cancelOrders } from "./cancel-orders.ts";
 import { catchUp } from "./catch-up.ts";
 import type { Door } from "./door.ts";
 import { Ends } from "./ends.ts";
 import { FeedRows } from "./feed-rows.ts";
-import type { HaltWish } from "./halt-account.ts";
-import { HaltDesk } from "./halt-desk.ts";
-import { type Halt, Halts } from "./halts.ts";
+import { HaltService } from "./halt-service.ts";
+import { tellOldHalts } from "./halt-store.ts";
+import { type HaltPlace, Halts } from "./halts.ts";
 import { JournalHub } from "./journal-hub.ts";
 import type { OrderPathDeps } from "./order-path-deps.ts";
 import type { OrderWorld } from "./order-world.ts";
@@ -34,19 +35,20 @@ export type { FeedSettings, OrderPathDeps, OrderSeams } from "./order-path-deps.
 export class GatewayOrders implements OrderPath {
   readonly deps: OrderPathDeps;
   readonly accounts = new Map<string, AccountRouter>();
-  readonly journal = new JournalHub();
+  readonly journal: JournalHub;
   readonly ends: Ends;
   halts = new Halts();
   readonly #desk: WorldDesk;
   readonly #feeds: FeedRows;
   readonly #targets: TargetsDesk;
   readonly #plain: PlainDesk;
-  readonly #halting: HaltDesk;
+  readonly halting: HaltService;
   readonly #stopped = new AbortController();
   #loops: Promise<void>[] = [];
 
   constructor(deps: OrderPathDeps) {
     this.deps = deps;
+    this.journal = new JournalHub(deps.clock);
     this.ends = new Ends(deps.db);
     this.#desk = new WorldDesk({
       ...deps,
@@ -62,14 +64,16 @@ export class GatewayOrders implements OrderPath {
         this.doors.get(world)?.modeOf(strategy) === "live" ? "live" : "dryrun",
       heardOf: (world) => this.ends.heardOf(world),
     });
-    this.#halting = new HaltDesk({
-      db: deps.db,
-      leases: deps.leases,
+    this.halting = new HaltService({
+      ...deps,
+      newId: randomUUID,
       halts: () => this.halts,
       doors: () => this.doors.values(),
       routers: () => this.accounts.values(),
       accountOf: (worldId) => this.worlds.get(worldId)?.accountId,
+      checkPlace: (place) => this.checkPlace(place),
       catchUp: (router) => this.catchUp(router),
+      stopped: this.#stopped.signal,
     });
     this.#plain = new PlainDesk({
       db: deps.db,
@@ -83,6 +87,7 @@ export class GatewayOrders implements OrderPath {
       feeds: this.#feeds,
       ends: this.ends,
       barrier: deps.barrier,
+      logger: deps.logger,
       routerOfAccount: (accountId) => this.routerOfAccount(accountId),
     });
   }
@@ -100,6 +105,7 @@ export class GatewayOrders implements OrderPath {
     const { db, accounts, leases, logger } = this.deps;
     const folder = fileURLToPath(new URL("../../migrations-orders", import.meta.url));
     await applyMigrations(db, "orders", await readMigrations(folder));
+    await tellOldHalts(db, this.deps.clock.nowMs());
     this.halts = await Halts.load(db);
     await this.ends.load();
     await this.#desk.load();
@@ -113,6 +119,7 @@ export class GatewayOrders implements OrderPath {
 
   async stop(): Promise<void> {
     this.#stopped.abort();
+    await this.halting.stop();
     await this.#desk.stop();
     await this.#feeds.stop();
     await Promise.all(this.#loops);
@@ -134,17 +141,17 @@ export class GatewayOrders implements OrderPath {
 
   setTargets(
     request: SetTargetsRequest,
-    claims: TicketClaims,
+    session: SessionScope,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
-    return this.#targets.set(request, claims);
+    return this.#targets.set(request, session);
   }
 
   /** See `PlainDesk.submit`. */
   submitOrders(
     request: SubmitOrdersRequest,
-    claims: TicketClaims,
+    session: SessionScope,
   ): Promise<MessageInitShape<typeof SubmitOrdersResponseSchema>> {
-    return this.#plain.submit(request, claims);
+    return this.#plain.submit(request, session);
   }
 
   /** Throws ACCOUNT_NOT_FOUND. */
@@ -171,28 +178,44 @@ export class GatewayOrders implements OrderPath {
     return catchUp(router, restated, onlyWorld);
   }
 
-  /** See `HaltDesk.halt`. */
-  halt(halt: Halt, wish: HaltWish, principal: string) {
-    return this.#halting.halt(halt, wish, principal);
+  /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND for what is not there. */
+  async checkPlace({ scope, target }: HaltPlace): Promise<void> {
+    if (scope === "account") this.routerOfAccount(target);
+    if (scope === "world" && !this.worlds.has(target)) await this.deps.peer.world(target);
+    if (scope === "strategy") await this.checkStrategy(target);
   }
 
-  /** See `HaltDesk.resume`. */
-  resume(halt: Pick<Halt, "scope" | "target" | "reason">, principal: string): Promise<string[]> {
-    return this.#halting.resume(halt, principal);
+  /** Throws STRATEGY_NOT_FOUND, with the id of a strategy of this name in the metadata. */
+  async checkStrategy(strategyId: string): Promise<void> {
+    const trades = ({ core }: AccountRouter) =>
+      core.strategies().some(({ strategy }) => strategy === strategyId);
+    if ([...this.accounts.values()].some(trades)) return;
+    const idOfName = await this.deps.findStrategy(strategyId);
+    if (idOfName === strategyId) return;
+    throw new QmtlError("STRATEGY_NOT_FOUND", `no strategy ${strategyId}`, {
+      metadata: {
+        strategy: strategyId,
+        ...(idOfName === undefined ? {} : { strategy_id: idOfName }),
+      },
+    });
   }
 
-  /** Cancels orders, gate or no gate: the named ones, or with none named every working one of the scope. */
-  async cancel(wish: CancelWish, reason: string, principal: string): Promise<string[]> {
-    const sent = await Promise.all(
+  /** Cancels working orders, gate or no gate; one verdict per order of the scope. */
+  async cancel(
+    scope: CancelScope,
+    reason: string,
+    principal: string,
+  ): Promise<readonly CancelVerdict[]> {
+    const done = await Promise.all(
       [...this.accounts.values()].map(async (router) => {
-        const cancelled = await router.exclusive(() =>
-          cancelOrders(router, wish, reason, principal),
+        const verdicts = await router.exclusive(() =>
+          cancelOrders(router, scope, reason, principal),
         );
-        if (cancelled.length > 0) await router.stored(); // who looks next sees what came of it
-        return cancelled;
+        if (verdicts.some(({ sent }) => sent)) await router.stored(); // who looks next sees what came of it
+        return verdicts;
       }),
     );
-    return sent.flat();
+    return done.flat();
   }
 
   async #openAccount(settings: AccountSettings): Promise<void> {
@@ -208,6 +231,7 @@ export class GatewayOrders implements OrderPath {
       worldOf: (worldId) => this.worlds.get(worldId),
       storedFenceOf: (worldId) => this.#desk.storedFenceOf(worldId),
       onJournal: (account, rows) => this.journal.tell(account, rows),
+      onNews: this.deps.poke,
     });
     this.accounts.set(settings.account, router);
     await router.exclusive(async () => {

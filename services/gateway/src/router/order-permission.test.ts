@@ -79,7 +79,10 @@ test("what one statement asks is what the comparison under locks asks", async ()
       async (gateRows, halted, sends) => {
         await given(
           gateRows,
-          halted.map((halt) => ({ ...halt, reason: "test", timeMs: 1 })),
+          halted.map((halt, at) => ({
+            ...{ ...halt, haltId: `h-${at}`, reason: "test" },
+            ...{ principal: "ann", timeMs: 1 },
+          })),
         );
         const compared = await db
           .transaction((tx) => permission.compare(tx, sends))

@@ -109,6 +109,23 @@ test("wanted orders of a shut gate are kept across restarts", async () => {
   expect(bench.orders.ends.wantedOf("w1", "A").wanted).toBe(8);
 });
 
+test("a target of a strategy without capital is taken, and says why it makes no order", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0, B: 0.5 });
+
+  const none = await bench.end("A", 0, 1);
+  const flat = await bench.end("A", 0, 0);
+  const some = await bench.end("B", 0, 1);
+
+  const told = [none, flat, some].map(({ results }) => results?.[0]);
+  expect(told.map((one) => [one?.accepted, one?.reason, one?.clientOrderIds?.length])).toEqual([
+    [true, "NO_CAPITAL", 0],
+    [true, "", 0],
+    [true, "", 1],
+  ]);
+});
+
 test("a world without an account here takes no target, and its buckets end all the same", async () => {
   bench = await OrderBench.open(host, paperAccount, { ...replayWorld, accountId: "none" });
 
@@ -118,14 +135,16 @@ test("a world without an account here takes no target, and its buckets end all t
   expect(bench.ended).toEqual(["sp500 session-A 0"]);
 });
 
-test("targets on a feed whose rows cannot be booked are refused at once, with what to set", async () => {
+test("targets on a feed whose rows cannot be booked are refused at once, and what to set is logged", async () => {
   bench = await OrderBench.open(host);
   bench.unbooked = "set instrument on the StreamInput of sp500";
 
   const answer = await bench.end("A", 0, 1);
 
-  const reason = "CONFIG_INVALID: set instrument on the StreamInput of sp500";
-  expect(answer.results?.[0]).toMatchObject({ accepted: false, reason });
+  expect(answer.results?.[0]).toMatchObject({ accepted: false, reason: "CONFIG_INVALID" });
+  expect(bench.warnings).toEqual([
+    "rows cannot be booked: set instrument on the StreamInput of sp500",
+  ]);
   expect(bench.ended).toEqual(["sp500 session-A 0"]);
 });
 

@@ -26,7 +26,13 @@ export interface StoredOrder {
   readonly decisionId: string;
   readonly sessionId: string;
   readonly domain: string;
+  /** Null unless the type has one. */
+  readonly limitPrice: number | null;
+  readonly stopPrice: number | null;
   readonly createTimeMs: number;
+  readonly updateTimeMs: number;
+  /** Journal entry of its last change. */
+  readonly entry: number;
   readonly reason: string;
 }
 
@@ -41,7 +47,8 @@ export interface OrderFilter {
 const COLUMNS = `position, client_order_id AS id, account_id AS account, world_id AS world,
   strategy_id AS strategy, instrument, lots, filled_lots AS "filledLots", filled_value AS "filledValue", state,
   origin, order_type AS type, reduce_only AS "reduceOnly", side, opening, source_row AS "row", bucket_end_ms AS bucket, fence,
-  decision_id AS "decisionId", session_id AS "sessionId", domain, create_time_ms AS "createTimeMs", reason`;
+  decision_id AS "decisionId", session_id AS "sessionId", domain, create_time_ms AS "createTimeMs", reason,
+  limit_price AS "limitPrice", stop_price AS "stopPrice", update_time_ms AS "updateTimeMs", entry`;
 
 /** Orders after a position, oldest first. */
 export function listOrders(

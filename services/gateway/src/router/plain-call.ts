@@ -35,4 +35,6 @@ export interface PlainVerdict {
   readonly reason: string;
   /** What it became in the journal: two orders when it goes through zero. */
   readonly orders: readonly string[];
+  /** Halts that keep it from leaving. */
+  readonly haltIds?: readonly string[];
 }

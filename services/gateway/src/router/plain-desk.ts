@@ -4,9 +4,8 @@ import type {
   SubmitOrdersResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { hasReason } from "@qmtl/sdk/rpc";
-import type { Clock } from "@qmtl/service-kit";
+import type { Clock, SessionScope } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
-import type { TicketClaims } from "../ports.ts";
 import {
   decodePlainAnswer,
   encodePlainAnswer,
@@ -43,11 +42,10 @@ export class PlainDesk {
     this.#ports = ports;
   }
 
-  async submit(request: SubmitOrdersRequest, claims: TicketClaims): Promise<Answer> {
-    const call = plainCallFrom(request);
+  async submit(request: SubmitOrdersRequest, session: SessionScope): Promise<Answer> {
+    const call = plainCallFrom(request, session);
     const strategies = call.orders.map((one) => one.strategy);
-    const { sessionId } = call.claim;
-    checkTicketCovers({ world: call.world, sessionId, strategies }, claims);
+    checkTicketCovers(session, "trade", strategies);
     const verdicts = await this.#submit(call).catch((failure: unknown) => {
       // A world without an account here takes no order.
       if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;

@@ -1,10 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import {
-  ListOrdersRequestSchema,
-  OrderOrigin,
-  OrderSchema,
-  OrderType,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { ListOrdersRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { OrderOrigin, OrderSchema, OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
@@ -36,9 +32,7 @@ async function only(order: BenchOrder, how?: Parameters<OrderBench["submit"]>[3]
 }
 
 const workingTypes = async () => {
-  const handlers = orderHandlers(bench.orders, () => {
-    throw new Error("no ticket is checked here");
-  });
+  const handlers = orderHandlers(bench.orders);
   const { orders = [] } = await handlers.listOrders(create(ListOrdersRequestSchema));
   return orders.map((one) => create(OrderSchema, one)).map(({ type, origin }) => [type, origin]);
 };
@@ -54,13 +48,13 @@ test("orders are journaled and sent in their order, and a later target counts wh
   await bench.bar(2, 101);
   await bench.end("A", 2, 0.5);
 
-  const ids = results.map((one) => one.clientOrderId);
+  const ids = results.map((one) => one.clientOrderIds?.[0]);
   expect(results.map(({ accepted, reason }) => [accepted, reason])).toEqual([
     [true, ""],
     [false, "INVALID_FIELD"],
     [true, ""],
   ]);
-  expect(ids[1]).toBe("");
+  expect(ids[1]).toBeUndefined();
   const held = bench.lots("A");
   const listed = await bench.list();
   expect(listed.slice(0, 2)).toMatchObject([
@@ -83,8 +77,8 @@ test("limit and stop orders wait at the broker, through a restart, until their p
   await bench.armed();
 
   expect(await workingTypes()).toEqual([
-    [OrderType.LIMIT, OrderOrigin.PLAIN],
-    [OrderType.STOP, OrderOrigin.PLAIN],
+    [OrderType.LIMIT, OrderOrigin.DIRECT],
+    [OrderType.STOP, OrderOrigin.DIRECT],
   ]);
   expect(bench.lots("A")).toBe(0);
   await bench.bar(3, 89);
@@ -105,7 +99,7 @@ test("an order through zero names the close and the open that it became", async 
     [-100, true],
     [-50, false],
   ]);
-  expect(results[0]).toMatchObject({ accepted: true, clientOrderId: made[0]?.id });
+  expect(results[0]).toMatchObject({ accepted: true, reason: "" });
   expect(results[0]?.clientOrderIds).toEqual(made.map(({ id }) => id));
 });
 
@@ -119,7 +113,7 @@ test.each([
 
   const result = await only({ quantity: "1" }, how);
 
-  expect(result).toMatchObject({ accepted: false, reason, clientOrderId: "", clientOrderIds: [] });
+  expect(result).toMatchObject({ accepted: false, reason, clientOrderIds: [] });
   expect(bench.router.head).toBe(before);
   expect(await bench.accepted()).toEqual([]);
 });
@@ -178,11 +172,11 @@ test("a bucket that closed before the gate opened, or has not closed yet, gives 
 
 test("a halt refuses, and what it refused is not sent when it is cleared", async () => {
   await open();
-  const scope = { scope: "strategy", target: "A", reason: "test" } as const;
-  await bench.orders.halt({ ...scope, timeMs: 1 }, { cancel: false, flatten: false }, "local");
+  const scope = { scope: "strategy", target: "A" } as const;
+  await bench.halt(scope);
 
   const result = await only({ quantity: "1" }, { requestId: "halted" });
-  await bench.orders.resume(scope, "local");
+  await bench.resume(scope);
 
   expect(result).toMatchObject({ accepted: false, reason: "HALTED" });
   expect(await only({ quantity: "1" }, { requestId: "halted" })).toMatchObject({
@@ -193,7 +187,10 @@ test("a halt refuses, and what it refused is not sent when it is cleared", async
 
 test("a halt stored meanwhile stops the transaction: the answer says so, and stays", async () => {
   await open();
-  await insertHalt(bench.db, { scope: "world", target: "w1", reason: "test", timeMs: 1 });
+  await insertHalt(bench.db, {
+    ...{ haltId: "h-1", scope: "world", target: "w1", reason: "test" },
+    ...{ principal: "ann", timeMs: 1 },
+  });
   const before = bench.router.head;
 
   const result = await only({ quantity: "1" }, { requestId: "lost" });

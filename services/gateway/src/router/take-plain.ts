@@ -9,6 +9,7 @@ import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";
 import type { Door } from "./door.ts";
 import { reasonOfHeld, reasonOfRefusal } from "./gate-reasons.ts";
+import type { Halt } from "./halts.ts";
 import { PermissionLost } from "./order-permission.ts";
 import type { OrderWorld } from "./order-world.ts";
 import type { PlainVerdict, StatedOrder } from "./plain-call.ts";
@@ -59,6 +60,10 @@ function takeOne(
   const door = router.deps.doorOf(world.worldId);
   if (door === undefined) return refused("GATE_SHUT");
   const reason = refuse(router, door, turn, order) ?? refuseBucket(router, door, turn, order);
+  if (reason === "HALTED") {
+    const haltIds = haltsOf(router, world.worldId, strategy).map(({ haltId }) => haltId);
+    return { ...refused(reason), haltIds };
+  }
   if (reason !== undefined) return refused(reason);
   const read = readOrder(router, order);
   if (read === undefined) return refused("INVALID_FIELD");
@@ -84,14 +89,17 @@ function takeOne(
   };
 }
 
+function haltsOf(router: AccountRouter, world: string, strategy: string): readonly Halt[] {
+  return router.deps.halts.allCovering({ account: router.account, world, strategy });
+}
+
 function refuse(
   router: AccountRouter,
   door: Door,
   { world, claim, isArmed }: PlainTurn,
   { strategy, instrument }: StatedOrder,
 ): string | undefined {
-  const id = { world: world.worldId, strategy };
-  if (router.deps.halts.covering({ account: router.account, ...id }) !== undefined) return "HALTED";
+  if (haltsOf(router, world.worldId, strategy).length > 0) return "HALTED";
   const refusal = door.checkStrategy({ strategyId: strategy, ...claim });
   if (refusal !== null) return reasonOfRefusal[refusal];
   if (!isArmed) return "GATE_SHUT";

@@ -31,6 +31,8 @@ export interface TargetVerdict {
   /** Empty when accepted and acted upon. */
   readonly reason: string;
   readonly orders: readonly string[];
+  /** Halts that keep it from acting. */
+  readonly haltIds?: readonly string[];
 }
 
 /** One call's targets, with what else is to be stored with them. */
@@ -105,7 +107,7 @@ function takeOne(
   if (refusal !== undefined) return { accepted: false, reason: refusal, orders: [] };
   const mark = router.market.closeAt(instrument, bucket);
   if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
-  const halt = router.deps.halts.covering({ account: router.account, ...id });
+  const halts = router.deps.halts.allCovering({ account: router.account, ...id });
   const weight = router.deps.doorOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
   const before = booking.made.length;
   const refusedBefore = booking.refused.length;
@@ -117,7 +119,7 @@ function takeOne(
       value: target.value * weight,
       bucket,
       mark,
-      act: halt === undefined,
+      act: halts.length === 0,
       session: claim.sessionId,
       reason: target.reason,
     },
@@ -128,13 +130,13 @@ function takeOne(
   const held = booking.refused.slice(refusedBefore)[0];
   const rejected = made.find(({ order }) => order.state === "rejected")?.order;
   if (outcome !== "applied") return { accepted: false, reason: "NOT_ACTIVE", orders: [] };
-  const reason =
-    halt !== undefined
-      ? "HALTED"
-      : held !== undefined
-        ? reasonOfHeld(held.reason)
-        : (rejected?.reason ?? "");
-  return { accepted: true, reason, orders: made.map(({ order }) => order.id) };
+  const orders = made.map(({ order }) => order.id);
+  if (halts.length > 0) {
+    return { accepted: true, reason: "HALTED", orders, haltIds: halts.map(({ haltId }) => haltId) };
+  }
+  if (held !== undefined) return { accepted: true, reason: reasonOfHeld(held.reason), orders };
+  const hasCapital = target.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
+  return { accepted: true, reason: rejected?.reason ?? (hasCapital ? "" : "NO_CAPITAL"), orders };
 }
 
 function refuse(

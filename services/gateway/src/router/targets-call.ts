@@ -1,5 +1,11 @@
 import type { StatedClaim, StatedTarget } from "./take-targets.ts";
 
+/** A row of a feed that a runner has ended. */
+export interface EndedRow {
+  readonly source: string;
+  readonly row: number;
+}
+
 /** A SetTargets call. */
 export interface TargetsCall {
   readonly world: string;
@@ -7,8 +13,8 @@ export interface TargetsCall {
   /** The sender holds a lease. */
   readonly isArmed: boolean;
   readonly targets: readonly StatedTarget[];
-  readonly source: string;
-  readonly endRow: number;
+  /** Rows that end with the call; empty for none. */
+  readonly ends: readonly EndedRow[];
   readonly wanted: number;
   readonly strategies: readonly string[];
   readonly evaluations: Readonly<Record<string, number>>;

@@ -4,7 +4,8 @@ import type {
   SetTargetsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { hasReason } from "@qmtl/sdk/rpc";
-import type { BarrierEnds, TicketClaims } from "../ports.ts";
+import type { Logger, SessionScope } from "@qmtl/service-kit";
+import type { BarrierEnds } from "../ports.ts";
 import { targetsAnswer, targetsCallFrom } from "../rpc/order-targets.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { Ends } from "./ends.ts";
@@ -20,6 +21,7 @@ export interface TargetsDeskPorts {
   readonly feeds: FeedRows;
   readonly ends: Ends;
   readonly barrier: BarrierEnds;
+  readonly logger: Logger;
   /** Throws ACCOUNT_NOT_FOUND. */
   readonly routerOfAccount: (accountId: string) => AccountRouter;
 }
@@ -27,6 +29,7 @@ export interface TargetsDeskPorts {
 /** SetTargets: a runner's targets, and its end of a bucket, which counts whatever becomes of them. */
 export class TargetsDesk {
   readonly #ports: TargetsDeskPorts;
+  readonly #unbookedTold = new Set<string>();
   readonly #intakes = new Map<AccountRouter, TargetsIntake>();
 
   constructor(ports: TargetsDeskPorts) {
@@ -35,35 +38,32 @@ export class TargetsDesk {
 
   async set(
     request: SetTargetsRequest,
-    claims: TicketClaims,
+    session: SessionScope,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
     const { barrier, feeds } = this.#ports;
-    const call = targetsCallFrom(request);
-    const { world, claim, targets } = call;
-    const strategies = [...call.strategies, ...targets.map((one) => one.strategy)];
-    checkTicketCovers({ world, sessionId: claim.sessionId, strategies }, claims);
+    const call = targetsCallFrom(request, session);
+    const strategies = [...call.strategies, ...call.targets.map((one) => one.strategy)];
+    checkTicketCovers(session, call.targets.length > 0 ? "trade" : "compute", strategies);
     const verdicts = await this.#take(call).catch((failure: unknown) => {
       // A world without an account here takes no target; its buckets end all the same.
       if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
       return call.targets.map(() => refused(failure.reason));
     });
-    if (call.source !== "") {
-      const { world: worldId, isArmed, endRow: row } = call;
-      const { sessionId } = call.claim;
-      barrier.ended(call.source, { sessionId, worldId, row, isArmed });
-    }
-    return targetsAnswer(request, verdicts, call.source === "" ? 0 : feeds.bookedRow(call.source));
+    const { world: worldId, isArmed, ends } = call;
+    const { sessionId } = session;
+    for (const { source, row } of ends) barrier.ended(source, { sessionId, worldId, row, isArmed });
+    const booked = ends.map(({ source }) => ({ source, row: feeds.bookedRow(source) }));
+    return targetsAnswer(request, verdicts, booked);
   }
 
   async #take(call: TargetsCall): Promise<readonly TargetVerdict[]> {
-    const { desk, feeds, ends, barrier, routerOfAccount } = this.#ports;
+    const { desk, feeds, ends, routerOfAccount } = this.#ports;
     const world = await desk.open(call.world);
     const router = routerOfAccount(world.accountId);
     const { claim, targets } = call;
-    const why = feeds.isMarked(call.source) ? barrier.whyUnbooked(call.source) : undefined;
-    // Its rows are never booked: waiting for them would end in a refusal that explains nothing.
-    if (why !== undefined) return targets.map(() => refused(`CONFIG_INVALID: ${why}`));
-    await feeds.settled(call.source, call.endRow);
+    // Rows that are never booked are not waited for: that would end in a refusal that explains nothing.
+    if (this.#isUnbooked(call)) return targets.map(() => refused("CONFIG_INVALID"));
+    await Promise.all(call.ends.map(({ source, row }) => feeds.settled(source, row)));
     if (targets.length > 0 && call.isArmed) await desk.ready(call.world, claim, targets);
     const verdicts = await this.#intakeOf(router).take(() => ({
       world,
@@ -73,6 +73,20 @@ export class TargetsDesk {
     }));
     this.#restate(call, router);
     return verdicts;
+  }
+
+  /** True when rows of a feed of the call can never be booked; what to set is logged, once a feed. */
+  #isUnbooked({ ends }: TargetsCall): boolean {
+    const { feeds, barrier, logger } = this.#ports;
+    const reasons = ends.flatMap(({ source }) => {
+      const reason = feeds.isMarked(source) ? barrier.whyUnbooked(source) : undefined;
+      return reason === undefined ? [] : [{ source, reason }];
+    });
+    for (const { source, reason } of reasons) {
+      if (!this.#unbookedTold.has(source)) logger.warn("rows cannot be booked", { source, reason });
+      this.#unbookedTold.add(source);
+    }
+    return reasons.length > 0;
   }
 
   #intakeOf(router: AccountRouter): TargetsIntake {
@@ -87,12 +101,14 @@ export class TargetsDesk {
   #restate(call: TargetsCall, router: AccountRouter): void {
     const { desk, ends } = this.#ports;
     const door = desk.doors.get(call.world);
-    const edge = router.market.edge(call.source);
-    if (edge === undefined || call.endRow > edge.row) return;
-    for (const strategy of call.strategies) {
-      ends.heard(call.world, strategy, edge.bucket);
-      if (door?.emitterOf(strategy) === call.claim.sessionId) {
-        ends.restated(call.world, strategy, edge.bucket);
+    for (const { source, row } of call.ends) {
+      const edge = router.market.edge(source);
+      if (edge === undefined || row > edge.row) continue;
+      for (const strategy of call.strategies) {
+        ends.heard(call.world, strategy, edge.bucket);
+        if (door?.emitterOf(strategy) === call.claim.sessionId) {
+          ends.restated(call.world, strategy, edge.bucket);
+        }
       }
     }
   }

@@ -1,25 +1,21 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { TicketClaims } from "../ports.ts";
+import type { SessionScope, TicketRightName } from "@qmtl/service-kit";
 
-/** What a call acts for. */
-export interface TicketScope {
-  readonly world: string;
-  readonly sessionId: string;
-  readonly strategies: readonly string[];
-}
-
-/** Throws TICKET_SCOPE unless the ticket covers the session, the world and every strategy named. */
-export function checkTicketCovers(scope: TicketScope, claims: TicketClaims): void {
-  const isCovered =
-    claims.worldId === scope.world &&
-    claims.sessionId === scope.sessionId &&
-    scope.strategies.every((strategy) => claims.strategyIds.includes(strategy));
-  if (isCovered) return;
-  throw new QmtlError(
-    "TICKET_SCOPE",
-    "the ticket does not cover this session, world and strategies",
-    {
-      metadata: { world_id: scope.world, session_id: scope.sessionId },
-    },
-  );
+/** Throws TICKET_SCOPE unless the session's ticket covers every strategy named and carries the right. */
+export function checkTicketCovers(
+  session: SessionScope,
+  right: TicketRightName,
+  strategies: readonly string[],
+): void {
+  const metadata = { world_id: session.worldId, session_id: session.sessionId };
+  if (!session.rights.includes(right)) {
+    throw new QmtlError("TICKET_SCOPE", `the ticket does not carry ${right}`, {
+      metadata: { ...metadata, required: right },
+    });
+  }
+  const beyond = strategies.find((strategy) => !session.strategyIds.includes(strategy));
+  if (beyond === undefined) return;
+  throw new QmtlError("TICKET_SCOPE", `the ticket does not cover strategy ${beyond}`, {
+    metadata: { ...metadata, strategy_id: beyond },
+  });
 }

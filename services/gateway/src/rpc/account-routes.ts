@@ -1,21 +1,34 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
-  type AccountSchema,
   AccountService,
-  type JournalEntrySchema,
-  type PositionSchema,
   type WatchJournalResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
+import {
+  AccountKind,
+  type AccountSchema,
+  type PositionSchema,
+} from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
-import { type Handlers, requireRole, type ServedService, serve } from "@qmtl/service-kit";
+import {
+  cutPage,
+  type Handlers,
+  makePageToken,
+  pageSizeOf,
+  readPageToken,
+  type ServedService,
+  serve,
+} from "@qmtl/service-kit";
 import { type PositionView, viewPositions } from "../account/account-view.ts";
 import { bookAdjustment } from "../account/book-adjustment.ts";
 import type { AccountRouter } from "../router/account-router.ts";
 import { type JournalEntryRow, readJournal } from "../router/journal-store.ts";
 import type { GatewayOrders } from "../router/order-path.ts";
+import { entryToProto, storedKinds } from "./journal-messages.ts";
+import { namingField } from "./naming-field.ts";
 import { decimalOf } from "./order-decimal.ts";
 
-const pageDefault = 100;
+const positionPages = { usual: 1_000, max: 5_000 };
 const watchPage = 1_000;
 
 /** AccountService over the order path. */
@@ -25,45 +38,49 @@ export function accountRoutes(orders: GatewayOrders): ServedService {
 
 /** Its methods. */
 export function accountHandlers(orders: GatewayOrders) {
+  const routerOf = (accountId: string): Promise<AccountRouter> =>
+    namingField("account_id", () => orders.routerOfAccount(accountId));
   return {
     async getAccount({ accountId }) {
-      return { account: accountToProto(orders, orders.routerOfAccount(accountId)) };
+      return { account: accountToProto(orders, await routerOf(accountId)) };
     },
-    async listAccounts() {
-      const routers = [...orders.accounts.values()].sort((a, b) =>
-        a.account < b.account ? -1 : 1,
+    async listAccounts({ pageSize, pageToken }) {
+      const filters = { method: "AccountService.ListAccounts" };
+      const nowMs = orders.deps.clock.nowMs();
+      const [after = ""] = readPageToken(pageToken, filters, ["string"], nowMs) ?? [];
+      const size = pageSizeOf(pageSize);
+      const routers = [...orders.accounts.values()]
+        .filter(({ account }) => account > after)
+        .sort((a, b) => (a.account < b.account ? -1 : 1));
+      const { page, nextPageToken } = cutPage(routers, size, ({ account }) =>
+        makePageToken(filters, [account], nowMs),
       );
-      return { accounts: routers.map((router) => accountToProto(orders, router)) };
+      return { accounts: page.map((router) => accountToProto(orders, router)), nextPageToken };
     },
-    async getLimits({ accountId }) {
-      const { limits } = orders.routerOfAccount(accountId).deps.settings;
-      const { orderNotionalMax, grossNotionalMax } = limits;
-      return {
-        limits: {
-          ...(orderNotionalMax === undefined
-            ? {}
-            : { maxOrderNotional: decimalOf(orderNotionalMax) }),
-          ...(grossNotionalMax === undefined ? {} : { maxGross: decimalOf(grossNotionalMax) }),
-        },
-        etag: blake3Hex(jcs(limits)).slice(0, 16),
-      };
-    },
-    async listPositions({ accountId, worldId }) {
+    async listPositions({ accountId, worldId, pageSize, pageToken }) {
+      const filters = { method: "AccountService.ListPositions", accountId, worldId };
+      const nowMs = orders.deps.clock.nowMs();
+      const [from = 0] = readPageToken(pageToken, filters, ["number"], nowMs) ?? [];
+      const size = pageSizeOf(pageSize, positionPages);
+      if (worldId !== "")
+        await namingField("world_id", () => orders.checkPlace({ scope: "world", target: worldId }));
       const routers =
-        accountId === "" ? [...orders.accounts.values()] : [orders.routerOfAccount(accountId)];
+        accountId === "" ? [...orders.accounts.values()] : [await routerOf(accountId)];
       const views = await Promise.all(
         routers.map((router) => router.exclusive(() => viewPositions(router, worldId))),
       );
-      return { positions: views.flat().map(positionToProto) };
+      const rest = views.flat().slice(from);
+      const { page, nextPageToken } = cutPage(rest, size, () =>
+        makePageToken(filters, [from + size], nowMs),
+      );
+      return { positions: page.map(positionToProto), nextPageToken };
     },
-    async reconcile({ accountId }, context) {
-      requireRole(context, "owner", "operator");
-      const done = await orders.reconcile(orders.routerOfAccount(accountId));
+    async reconcile({ accountId }) {
+      const done = await orders.reconcile(await routerOf(accountId));
       return { ...done, reconciled: done.difference === "" };
     },
     async bookAdjustment(request, context) {
-      requireRole(context, "owner", "operator");
-      const router = orders.routerOfAccount(request.accountId);
+      const router = await routerOf(request.accountId);
       const { instrument, reason, requestId } = request;
       const quantity = request.quantity?.value || "0";
       const requestHash = blake3Hex(jcs({ account: router.account, instrument, quantity, reason }));
@@ -73,38 +90,32 @@ export function accountHandlers(orders: GatewayOrders) {
       await router.exclusive(() => orders.catchUp(router));
       return { entry: BigInt(entry) };
     },
-    async listJournal(request) {
-      const router = orders.routerOfAccount(request.accountId);
-      const limit = request.pageSize === 0 ? pageDefault : request.pageSize;
-      const after = Number(request.afterEntry);
-      const rows = await readJournal(
-        orders.deps.db,
-        router.account,
-        after,
-        limit + 1,
-        request.kinds,
+    async listJournal({ accountId, afterEntry, kinds, pageSize, pageToken }) {
+      const { account } = await routerOf(accountId);
+      const filters = { method: "AccountService.ListJournal", accountId, afterEntry, kinds };
+      const nowMs = orders.deps.clock.nowMs();
+      const [after = Number(afterEntry)] =
+        readPageToken(pageToken, filters, ["number"], nowMs) ?? [];
+      const size = pageSizeOf(pageSize);
+      const wanted = storedKinds(kinds);
+      const rows = await readJournal(orders.deps.db, account, after, size + 1, wanted);
+      const { page, nextPageToken } = cutPage(rows, size, ({ entry }) =>
+        makePageToken(filters, [entry], nowMs),
       );
-      const page = rows.slice(0, limit);
-      return {
-        entries: page.map((row) => entryToProto(router.account, row)),
-        atEnd: rows.length <= limit,
-      };
+      return { entries: page.map((row) => entryToProto(account, row)), nextPageToken };
     },
-    watchJournal: (request, context) =>
-      watchJournal(
-        orders,
-        orders.routerOfAccount(request.accountId),
-        Number(request.afterEntry),
-        context.signal,
-      ),
+    async *watchJournal({ accountId, afterEntry, kinds }, { signal }) {
+      const from = { afterEntry: Number(afterEntry), kinds: storedKinds(kinds) };
+      yield* watchJournal(orders, await routerOf(accountId), from, signal);
+    },
   } satisfies Handlers<typeof AccountService>;
 }
 
-/** What is stored after an entry, then what comes, each entry once and in order. */
+/** What is stored after an entry, then what comes, each entry once and in order; empty answers say that it is alive. */
 async function* watchJournal(
   orders: GatewayOrders,
   router: AccountRouter,
-  afterEntry: number,
+  { afterEntry, kinds }: { readonly afterEntry: number; readonly kinds: readonly string[] },
   signal: AbortSignal,
 ): AsyncGenerator<MessageInitShape<typeof WatchJournalResponseSchema>> {
   const { account } = router;
@@ -114,7 +125,8 @@ async function* watchJournal(
   const answer = (rows: readonly JournalEntryRow[]) => {
     const fresh = rows.filter((row) => row.entry > head);
     head = fresh.at(-1)?.entry ?? head;
-    return { entries: fresh.map((row) => entryToProto(account, row)) };
+    const wanted = fresh.filter(({ kind }) => kinds.length === 0 || kinds.includes(kind));
+    return { entries: wanted.map((row) => entryToProto(account, row)), lastEntry: BigInt(head) };
   };
   try {
     for (;;) {
@@ -122,8 +134,8 @@ async function* watchJournal(
       if (rows.length > 0) yield answer(rows);
       if (rows.length < watchPage) break;
     }
-    for await (const rows of stream) {
-      if (rows.some((row) => row.entry > head)) yield answer(rows);
+    for await (const { rows } of stream) {
+      if (rows.length === 0 || rows.some((row) => row.entry > head)) yield answer(rows);
     }
   } finally {
     stream.end();
@@ -139,13 +151,18 @@ function accountToProto(
   return {
     accountId: account,
     broker: deps.settings.broker,
+    // The one broker there is simulates.
+    kind: AccountKind.PAPER,
+    limits: limitsToProto(router),
     currency: deps.settings.currency,
     cash: decimalOf(core.cash),
     equity: decimalOf(core.equity()),
     revision: BigInt(router.head),
     reconciled: difference === "",
     difference,
-    reconcileTimeMs: BigInt(router.reconcileTimeMs),
+    ...(router.reconcileTimeMs === 0
+      ? {}
+      : { reconcileTime: timestampFromMs(router.reconcileTimeMs) }),
     worldIds: worlds.map((world) => world.worldId).sort(),
   };
 }
@@ -163,23 +180,15 @@ function positionToProto(view: PositionView): MessageInitShape<typeof PositionSc
     costs: decimalOf(view.costs),
     ...(mark === undefined ? {} : { mark: decimalOf(mark) }),
     ...(capital === undefined ? {} : { capital: decimalOf(capital) }),
-    ...(target === undefined ? {} : { target }),
+    ...(target === undefined ? {} : { targetWeight: target }),
     ...(brokerQuantity === undefined ? {} : { brokerQuantity: { value: brokerQuantity } }),
   };
 }
 
-function entryToProto(
-  account: string,
-  row: JournalEntryRow,
-): MessageInitShape<typeof JournalEntrySchema> {
+function limitsToProto({ deps }: AccountRouter): MessageInitShape<typeof AccountSchema>["limits"] {
+  const { orderNotionalMax, grossNotionalMax } = deps.settings.limits;
   return {
-    entry: BigInt(row.entry),
-    accountId: account,
-    kind: row.kind,
-    worldId: row.worldId,
-    strategyId: row.strategyId,
-    row: BigInt(row.row),
-    bodyJson: row.bodyJson,
-    timeMs: BigInt(row.timeMs),
+    ...(orderNotionalMax === undefined ? {} : { maxOrderNotional: decimalOf(orderNotionalMax) }),
+    ...(grossNotionalMax === undefined ? {} : { maxGrossNotional: decimalOf(grossNotionalMax) }),
   };
 }

@@ -4,6 +4,7 @@ import {
   type GateState as GateStateMessage,
   HoldKind,
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import type { GateClaim } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import {
   ExecutionDomain as DomainCode,
   EffectiveMode as ModeCode,
@@ -17,6 +18,9 @@ import type {
   GateState,
   Hold,
 } from "@qmtl/sdk/gate";
+
+import type { SessionScope } from "@qmtl/service-kit";
+import type { StatedClaim } from "../router/take-targets.ts";
 
 const GATES: Readonly<Record<number, Gate>> = {
   [GateCode.OPEN]: "OPEN",
@@ -90,4 +94,13 @@ export function domainFrom(code: DomainCode): ExecutionDomain {
 export function domainToProto(domain: string): DomainCode {
   const found = Object.entries(DOMAINS).find(([, name]) => name === domain);
   return found === undefined ? DomainCode.UNSPECIFIED : (Number(found[0]) as DomainCode);
+}
+
+/** What the sender's gate rests on: its session is that of the ticket. */
+export function claimFrom(claim: GateClaim | undefined, session: SessionScope): StatedClaim {
+  return {
+    sessionId: session.sessionId,
+    fence: Number(claim?.fence ?? 0n),
+    domain: domainFrom(claim?.domain ?? DomainCode.UNSPECIFIED),
+  };
 }

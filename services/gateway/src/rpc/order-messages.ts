@@ -1,14 +1,19 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { HaltSchema, HaltTarget } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import {
-  HaltScope as HaltScopeCode,
   type OrderSchema,
   OrderType,
   OrderOrigin as OriginCode,
   OrderState as StateCode,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+  TimeInForce,
+} from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { quantityFromLots } from "@qmtl/sdk/execution";
-import type { HaltScope } from "../router/halts.ts";
+import { reasonToProto } from "@qmtl/sdk/rpc";
+import type { AccountSettings } from "../router/account-settings.ts";
+import type { Halt, HaltPlace } from "../router/halts.ts";
+import type { GatewayOrders } from "../router/order-path.ts";
 import type { StoredOrder } from "../router/order-table.ts";
 import { decimalOf } from "./order-decimal.ts";
 import { domainToProto } from "./order-gate-state.ts";
@@ -18,7 +23,7 @@ const STATES: Readonly<Record<string, StateCode>> = {
   sent: StateCode.SENT,
   unknown: StateCode.UNKNOWN,
   accepted: StateCode.ACCEPTED,
-  partial: StateCode.PARTIAL,
+  partial: StateCode.PARTIALLY_FILLED,
   filled: StateCode.FILLED,
   cancelled: StateCode.CANCELLED,
   rejected: StateCode.REJECTED,
@@ -29,9 +34,9 @@ const ORIGINS: Readonly<Record<string, OriginCode>> = {
   target: OriginCode.TARGET,
   rearm: OriginCode.TARGET,
   reconcile: OriginCode.TARGET,
-  plain: OriginCode.PLAIN,
+  plain: OriginCode.DIRECT,
   rebalance: OriginCode.REBALANCE,
-  demote: OriginCode.DEMOTE,
+  demote: OriginCode.DEMOTION,
   halt_flatten: OriginCode.HALT,
   lease_lost: OriginCode.LEASE_LOST,
 };
@@ -42,16 +47,26 @@ const TYPES: Readonly<Record<string, OrderType>> = {
   stop: OrderType.STOP,
 };
 
-const SCOPES: Readonly<Record<number, HaltScope>> = {
-  [HaltScopeCode.ALL]: "all",
-  [HaltScopeCode.ACCOUNT]: "account",
-  [HaltScopeCode.WORLD]: "world",
-  [HaltScopeCode.STRATEGY]: "strategy",
-};
+/** Instruments of an order's account. */
+export function instrumentsOf(
+  orders: Pick<GatewayOrders, "accounts">,
+  { account }: Pick<StoredOrder, "account">,
+): AccountSettings["instruments"] {
+  return orders.accounts.get(account)?.deps.settings.instruments ?? [];
+}
+
+/** An order on the wire, with the lots of its account's instruments. */
+export function orderMessage(
+  instruments: AccountSettings["instruments"],
+  order: Omit<StoredOrder, "position">,
+) {
+  const lotSize = instruments.find((one) => one.symbol === order.instrument)?.lotSize ?? "1";
+  return orderToProto(order, lotSize);
+}
 
 /** An order on the wire; `lotSize` is that of its instrument. */
-export function orderToProto(
-  order: StoredOrder,
+function orderToProto(
+  order: Omit<StoredOrder, "position">,
   lotSize: string,
 ): MessageInitShape<typeof OrderSchema> {
   const { filledLots, filledValue } = order;
@@ -71,17 +86,61 @@ export function orderToProto(
     side: order.side === "long" ? Side.LONG : Side.SHORT,
     opening: order.opening,
     row: BigInt(order.row),
-    bucketEndMs: BigInt(order.bucket),
+    ...(order.limitPrice === null ? {} : { limitPrice: decimalOf(order.limitPrice) }),
+    ...(order.stopPrice === null ? {} : { stopPrice: decimalOf(order.stopPrice) }),
+    timeInForce: order.type === "market" ? TimeInForce.UNSPECIFIED : TimeInForce.GOOD_TILL_CANCEL,
+    bucketEndTime: timestampFromMs(order.bucket),
     fence: BigInt(order.fence),
     decisionId: order.decisionId,
     sessionId: order.sessionId,
     domain: domainToProto(order.domain),
-    createTimeMs: BigInt(order.createTimeMs),
-    reason: order.reason,
+    createTime: timestampFromMs(order.createTimeMs),
+    updateTime: timestampFromMs(order.updateTimeMs),
+    reason: reasonToProto(order.reason),
+    reasonText: order.reason,
+    entry: BigInt(order.entry),
   };
 }
 
-/** A scope of a halt; the request check has refused unknown ones. */
-export function haltScopeFrom(code: HaltScopeCode): HaltScope {
-  return SCOPES[code] ?? "all";
+/** What a halt covers; the request check has refused a target without one. */
+export function haltPlaceFrom({ target }: HaltTarget): HaltPlace {
+  switch (target.case) {
+    case "accountId":
+      return { scope: "account", target: target.value };
+    case "worldId":
+      return { scope: "world", target: target.value };
+    case "strategyId":
+      return { scope: "strategy", target: target.value };
+    default:
+      return { scope: "all", target: "" };
+  }
+}
+
+/** The same on the wire. */
+export function haltTargetToProto({
+  scope,
+  target,
+}: HaltPlace): MessageInitShape<typeof HaltSchema>["target"] {
+  switch (scope) {
+    case "all":
+      return { target: { case: "everything", value: {} } };
+    case "account":
+      return { target: { case: "accountId", value: target } };
+    case "world":
+      return { target: { case: "worldId", value: target } };
+    case "strategy":
+      return { target: { case: "strategyId", value: target } };
+  }
+}
+
+/** A halt on the wire. */
+export function haltToProto(halt: Halt, stored: boolean): MessageInitShape<typeof HaltSchema> {
+  return {
+    haltId: halt.haltId,
+    target: haltTargetToProto(halt),
+    reason: halt.reason,
+    principal: halt.principal,
+    createTime: timestampFromMs(halt.timeMs),
+    stored,
+  };
 }

@@ -5,28 +5,26 @@ import {
   toBinary,
   toJsonString,
 } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
-  OrderType,
-  type PlainOrder,
   type SubmitOrdersRequest,
   SubmitOrdersRequestSchema,
   SubmitOrdersResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { blake3Hex } from "@qmtl/sdk/canonical";
+import { type DirectOrder, OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
+import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
 import type { OrderTerms } from "@qmtl/sdk/execution";
+import { reasonName, reasonToProto } from "@qmtl/sdk/rpc";
+import type { SessionScope } from "@qmtl/service-kit";
 import type { PlainCall, PlainVerdict } from "../router/plain-call.ts";
-import { domainFrom } from "./order-gate-state.ts";
+import { claimFrom } from "./order-gate-state.ts";
 
-/** A SubmitOrders call in the router's words. */
-export function plainCallFrom(request: SubmitOrdersRequest): PlainCall {
+/** Converts a SubmitOrders request of a session into the router's types. */
+export function plainCallFrom(request: SubmitOrdersRequest, session: SessionScope): PlainCall {
   const { claim, requestId } = request;
   return {
-    world: claim?.worldId ?? "",
-    claim: {
-      sessionId: claim?.sessionId ?? "",
-      fence: Number(claim?.fence ?? 0n),
-      domain: domainFrom(claim?.domain ?? 0),
-    },
+    world: session.worldId,
+    claim: claimFrom(claim, session),
     isArmed: (claim?.leaseId ?? "") !== "",
     orders: request.orders.map((one) => ({
       strategy: one.strategyId,
@@ -35,10 +33,10 @@ export function plainCallFrom(request: SubmitOrdersRequest): PlainCall {
       terms: termsFrom(one),
       reduceOnly: one.reduceOnly,
       row: Number(one.row),
-      bucket: Number(one.bucketEndMs),
+      bucket: timestampMs(one.bucketEndTime!),
     })),
     requestId,
-    requestHash: hashOf(request),
+    requestHash: hashOf(session.worldId, request),
   };
 }
 
@@ -47,11 +45,11 @@ export function plainAnswer(
   verdicts: readonly PlainVerdict[],
 ): MessageInitShape<typeof SubmitOrdersResponseSchema> {
   return {
-    results: verdicts.map(({ accepted, reason, orders }) => ({
+    results: verdicts.map(({ accepted, reason, orders, haltIds = [] }) => ({
       accepted,
-      reason,
-      clientOrderId: orders[0] ?? "",
+      reason: reasonToProto(reason),
       clientOrderIds: [...orders],
+      haltIds: [...haltIds],
     })),
   };
 }
@@ -64,19 +62,19 @@ export function encodePlainAnswer(verdicts: readonly PlainVerdict[]): Uint8Array
 
 export function decodePlainAnswer(kept: Uint8Array): PlainVerdict[] {
   const { results } = fromBinary(SubmitOrdersResponseSchema, kept);
-  return results.map(({ accepted, reason, clientOrderIds: orders }) => ({
+  return results.map(({ accepted, reason, clientOrderIds: orders, haltIds }) => ({
     accepted,
-    reason,
+    reason: reasonName(reason) ?? "",
     orders,
+    haltIds,
   }));
 }
 
 /** Undefined for a market order, null when type and prices contradict each other. */
-function termsFrom({ type, limitPrice, stopPrice }: PlainOrder): OrderTerms | null | undefined {
+function termsFrom({ type, limitPrice, stopPrice }: DirectOrder): OrderTerms | null | undefined {
   const limit = limitPrice?.value ?? "";
   const stop = stopPrice?.value ?? "";
-  const isMarket = type === OrderType.UNSPECIFIED || type === OrderType.MARKET;
-  if (isMarket && limit === "" && stop === "") return undefined;
+  if (type === OrderType.MARKET && limit === "" && stop === "") return undefined;
   if (type === OrderType.LIMIT && limit !== "" && stop === "") {
     return { type: "limit", price: Number(limit) };
   }
@@ -87,10 +85,7 @@ function termsFrom({ type, limitPrice, stopPrice }: PlainOrder): OrderTerms | nu
 }
 
 /** Of world and orders alone: a retry may come under another ticket, session or lease. */
-function hashOf({ claim, orders }: SubmitOrdersRequest): string {
-  const content = create(SubmitOrdersRequestSchema, {
-    claim: { worldId: claim?.worldId ?? "" },
-    orders,
-  });
-  return blake3Hex(toJsonString(SubmitOrdersRequestSchema, content));
+function hashOf(worldId: string, { orders }: SubmitOrdersRequest): string {
+  const content = create(SubmitOrdersRequestSchema, { orders });
+  return blake3Hex(jcs([worldId, toJsonString(SubmitOrdersRequestSchema, content)]));
 }

@@ -1,38 +1,41 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import type {
   SetTargetsRequest,
   SetTargetsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { reasonToProto } from "@qmtl/sdk/rpc";
+import type { SessionScope } from "@qmtl/service-kit";
 import type { TargetVerdict } from "../router/take-targets.ts";
-import type { TargetsCall } from "../router/targets-call.ts";
-import { domainFrom } from "./order-gate-state.ts";
+import type { EndedRow, TargetsCall } from "../router/targets-call.ts";
+import { claimFrom } from "./order-gate-state.ts";
 
-/** A SetTargets call in the router's words. */
-export function targetsCallFrom(request: SetTargetsRequest): TargetsCall {
-  const { claim } = request;
+/** Converts a SetTargets request of a session into the router's types. */
+export function targetsCallFrom(request: SetTargetsRequest, session: SessionScope): TargetsCall {
+  const update = request.update!;
   return {
-    world: claim?.worldId ?? "",
-    claim: {
-      sessionId: claim?.sessionId ?? "",
-      fence: Number(claim?.fence ?? 0n),
-      domain: domainFrom(claim?.domain ?? 0),
+    world: session.worldId,
+    claim: claimFrom(update.claim, session),
+    isArmed: (update.claim?.leaseId ?? "") !== "",
+    targets: update.targets.map((one) => {
+      const bucket = timestampMs(one.bucketEndTime!);
+      return {
+        strategy: one.strategyId,
+        instrument: one.instrument,
+        // Quantity and notional are planned: the server has refused them.
+        value: one.size.case === "weight" ? one.size.value : 0,
+        bucket,
+        inputWatermark: one.inputWatermarkTime ? timestampMs(one.inputWatermarkTime) : bucket,
+        reason: one.reason,
+      };
+    }),
+    ends: update.ends.map(({ source, row }) => ({ source, row: Number(row) })),
+    wanted: Number(update.wantedOrders),
+    strategies: update.strategyIds,
+    evaluations: {
+      shared: Number(update.sharedEvaluations),
+      own: Number(update.ownEvaluations),
     },
-    isArmed: (claim?.leaseId ?? "") !== "",
-    targets: request.targets.map((one) => ({
-      strategy: one.strategyId,
-      instrument: one.instrument,
-      value: one.value,
-      bucket: Number(one.bucketEndMs),
-      inputWatermark: Number(one.inputWatermarkMs),
-      reason: one.reason,
-    })),
-    source: request.source,
-    endRow: Number(request.endRow),
-    wanted: Number(request.wantedOrders),
-    strategies: request.strategyIds,
-    evaluations: Object.fromEntries(
-      Object.entries(request.evaluations).map(([kind, count]) => [kind, Number(count)]),
-    ),
   };
 }
 
@@ -40,18 +43,19 @@ export function targetsCallFrom(request: SetTargetsRequest): TargetsCall {
 export function targetsAnswer(
   request: SetTargetsRequest,
   verdicts: readonly TargetVerdict[],
-  bookedRow: number,
+  booked: readonly EndedRow[],
 ): MessageInitShape<typeof SetTargetsResponseSchema> {
   return {
-    bookedRow: BigInt(bookedRow),
-    results: request.targets.map((target, index) => {
+    booked: booked.map(({ source, row }) => ({ source, row: BigInt(row) })),
+    results: request.update!.targets.map((target, index) => {
       const verdict = verdicts[index];
       return {
         strategyId: target.strategyId,
         instrument: target.instrument,
         accepted: verdict?.accepted ?? false,
-        reason: verdict?.reason ?? "",
+        reason: reasonToProto(verdict?.reason ?? ""),
         clientOrderIds: [...(verdict?.orders ?? [])],
+        haltIds: [...(verdict?.haltIds ?? [])],
       };
     }),
   };

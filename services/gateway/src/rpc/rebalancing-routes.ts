@@ -9,6 +9,10 @@ import {
   type ExecuteRebalanceRequest,
   ExecuteRebalanceRequestSchema,
   ExecuteRebalanceResponseSchema,
+  type PlannedOrderSchema,
+  type PreviewRebalanceRequest,
+  type PreviewRebalanceResponseSchema,
+  type RebalanceOrder,
   RebalancingExecutionService,
 } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 import {
@@ -18,13 +22,14 @@ import {
 import { blake3Hex } from "@qmtl/sdk/canonical";
 import { ordersFromWorldPlan, quantityFromLots } from "@qmtl/sdk/execution";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type CallContext, requireRole, type ServedService, serve } from "@qmtl/service-kit";
+import { type CallContext, type ServedService, serve } from "@qmtl/service-kit";
 import type { RebalancePlan } from "../rebalance/rebalance-plan.ts";
 import { submitPlan } from "../rebalance/submit-plan.ts";
 import type { AccountRouter } from "../router/account-router.ts";
 import type { OutgoingOrder } from "../router/booking.ts";
 import { keepAnswer, keptAnswer } from "../router/kept-answers.ts";
 import type { GatewayOrders } from "../router/order-path.ts";
+import { namingField } from "./naming-field.ts";
 import { decimalOf } from "./order-decimal.ts";
 import type { WorldClients } from "./order-world-peer.ts";
 import { booksOf, planFrom } from "./rebalancing-plan.ts";
@@ -32,6 +37,8 @@ import { booksOf, planFrom } from "./rebalancing-plan.ts";
 type Answer = MessageInitShape<typeof ExecuteRebalanceResponseSchema>;
 
 const batchKind = "rebalance";
+/** Length of the reason an allocation is stored with at most. */
+const reasonMax = 1_000;
 
 /** RebalancingExecutionService over the order path; plans are asked for as this gateway. */
 export function rebalancingRoutes(
@@ -39,39 +46,63 @@ export function rebalancingRoutes(
   rebalancing: WorldClients["rebalancing"],
 ): ServedService {
   return serve(RebalancingExecutionService, {
+    previewRebalance: (request, context) => previewRebalance(orders, rebalancing, request, context),
     executeRebalance: (request, context) => executeRebalance(orders, rebalancing, request, context),
   });
 }
 
-/** Plans with the account's own books and, when asked, executes once per batch id. */
+/** Plans with the account's own books; stores and sends nothing. */
+export async function previewRebalance(
+  orders: GatewayOrders,
+  rebalancing: WorldClients["rebalancing"],
+  { order, perStrategy }: PreviewRebalanceRequest,
+  context: Pick<CallContext, "schemaVersion">,
+): Promise<MessageInitShape<typeof PreviewRebalanceResponseSchema>> {
+  const router = await routerOf(orders, order!);
+  const { difference } = router;
+  if (difference !== "") throw new QmtlError("ACCOUNT_UNRECONCILED", difference);
+  const message = await planOf(router, order!, rebalancing, context);
+  const plan = planFrom(router, message, order!.allocations);
+  return {
+    ...partsOf(router, message, plan),
+    orders: [
+      ...ordersFromWorldPlan(message, { per: "account" }),
+      ...(perStrategy ? ordersFromWorldPlan(message) : []),
+    ].map(({ worldId, strategyId, instrument, quantity: value, reduceOnly }) => ({
+      ...{ worldId, strategyId, instrument, reduceOnly },
+      quantity: { value },
+    })),
+  };
+}
+
+/** Plans with the account's own books, and executes once per batch id. */
 export async function executeRebalance(
   orders: GatewayOrders,
   rebalancing: WorldClients["rebalancing"],
   request: ExecuteRebalanceRequest,
   context: Pick<CallContext, "principal" | "schemaVersion">,
 ): Promise<Answer> {
-  requireRole(context, "owner", "operator");
-  const router = orders.routerOfAccount(request.accountId);
+  const { batchId, reason } = request;
+  const order = request.order!;
+  const router = await routerOf(orders, order);
   const requestHash = hashOf(request);
-  const { db } = router.deps;
-  const kept = await keptAnswer(db, batchKind, request.batchId, requestHash);
-  if (kept !== undefined) return repeat(kept, request.batchId, rebalancing);
-  const version = context.schemaVersion ?? 1;
-  const message = await planOf(router, request, rebalancing, version);
-  const plan = planFrom(router, message, request.allocations);
-  if (!request.submit) return answerOf(router, request, message, plan, []);
-  const worlds = request.allocations.map((one) => one.worldId);
-  const answer = (sent: readonly OutgoingOrder[]): Answer =>
-    answerOf(router, request, message, plan, sent);
+  const kept = await keptAnswer(router.deps.db, batchKind, batchId, requestHash);
+  if (kept !== undefined) return repeat(kept, request, rebalancing);
+  checkRevision(router, request.accountRevision);
+  const message = await planOf(router, order, rebalancing, context);
+  const plan = planFrom(router, message, order.allocations);
+  const answer = (sent: readonly OutgoingOrder[]): Answer => ({
+    ...partsOf(router, message, plan),
+    orders: sent.map((one) => sentToProto(router, one)),
+  });
   const sent = await router.exclusive(() =>
     submitPlan(router, {
-      batchId: request.batchId,
-      plan,
-      worlds,
+      ...{ batchId, plan, reason, principal: context.principal.name },
+      worlds: order.allocations.map((one) => one.worldId),
       keep: (made) => (tx) =>
         keepAnswer(tx, {
           kind: batchKind,
-          requestId: request.batchId,
+          requestId: batchId,
           requestHash,
           answer: toBinary(
             ExecuteRebalanceResponseSchema,
@@ -81,115 +112,105 @@ export async function executeRebalance(
         }),
     }),
   );
-  await storeAllocations(rebalancing, message, request.batchId);
+  await storeAllocations(rebalancing, message, request);
   return answer(sent);
+}
+
+function routerOf(orders: GatewayOrders, { accountId }: RebalanceOrder): Promise<AccountRouter> {
+  return namingField("order.account_id", () => orders.routerOfAccount(accountId));
 }
 
 /** The allocations of an executed plan stand from now on, stored once for each batch. */
 async function storeAllocations(
   rebalancing: WorldClients["rebalancing"],
   { allocations, planId }: PlanMessage,
-  batchId: string,
+  { batchId, reason }: Pick<ExecuteRebalanceRequest, "batchId" | "reason">,
 ): Promise<void> {
   if (allocations.length === 0) return;
   // Of its own kind: an operator may have used the batch's id for a request of his own.
   const requestId = `batch-${blake3Hex(batchId).slice(0, 40)}`;
-  const reason = `rebalance ${batchId}, ${planId}`;
-  await rebalancing.upsertAllocations({ requestId, allocations, reason });
+  const cause = `rebalance ${batchId}, ${planId}: ${reason}`.slice(0, reasonMax);
+  await rebalancing.upsertAllocations({ requestId, allocations, reason: cause });
 }
 
 /** Executed before: nothing is sent, but what WorldService may not have stored is told again. */
 async function repeat(
   kept: Uint8Array,
-  batchId: string,
+  request: ExecuteRebalanceRequest,
   rebalancing: WorldClients["rebalancing"],
 ): Promise<Answer> {
   const answer = fromBinary(ExecuteRebalanceResponseSchema, kept);
   if (answer.plan !== undefined) {
-    await storeAllocations(rebalancing, answer.plan, batchId);
+    await storeAllocations(rebalancing, answer.plan, request);
   }
   answer.duplicate = true;
   return answer;
 }
 
+function checkRevision({ head }: AccountRouter, wanted: bigint | undefined): void {
+  if (wanted === undefined || Number(wanted) === head) return;
+  throw new QmtlError(
+    "ACCOUNT_REVISION_STALE",
+    `the account is at revision ${head}, not ${wanted}`,
+    {
+      fields: [{ field: "account_revision", description: `the account is at ${head}` }],
+      metadata: { account_revision: String(head) },
+    },
+  );
+}
+
 async function planOf(
   router: AccountRouter,
-  request: ExecuteRebalanceRequest,
+  { allocations, minTradeNotional }: RebalanceOrder,
   rebalancing: WorldClients["rebalancing"],
-  version: number,
+  { schemaVersion = 1 }: Pick<CallContext, "schemaVersion">,
 ): Promise<PlanMessage> {
-  const revision = Number(request.accountRevision);
-  if (revision !== 0 && revision !== router.head) {
-    throw new QmtlError(
-      "ACCOUNT_REVISION_STALE",
-      `the account is at revision ${router.head}, not ${revision}`,
-      { metadata: { account_revision: String(router.head) } },
-    );
-  }
-  const worlds = request.allocations.map((one) => one.worldId);
+  const worlds = allocations.map((one) => one.worldId);
   const { plan } = await rebalancing.planRebalance({
     // What the caller speaks: alpha metrics are of version 2.
-    schemaVersion: { min: 1, max: version },
+    schemaVersion: { min: 1, max: schemaVersion },
     mode: RebalanceMode.TARGETS,
-    allocations: request.allocations,
+    allocations,
     books: booksOf(router, worlds),
+    ...(minTradeNotional === undefined ? {} : { minTradeNotional }),
   });
   if (plan !== undefined) return plan;
   throw new QmtlError("PLAN_NOT_EXECUTABLE", "no plan was made");
 }
 
-function answerOf(
-  router: AccountRouter,
-  request: ExecuteRebalanceRequest,
-  message: PlanMessage,
-  plan: RebalancePlan,
-  sent: readonly OutgoingOrder[],
-): Answer {
-  const { costs, instruments } = router.deps.settings;
-  const lotOf = new Map(instruments.map((one) => [one.symbol, one.lotSize]));
-  const quantity = (instrument: string, lots: number) => ({
-    value: quantityFromLots(lots, lotOf.get(instrument) ?? "1"),
-  });
-  const planned = [
-    ...ordersFromWorldPlan(message, { per: "account" }),
-    ...(request.perStrategy ? ordersFromWorldPlan(message) : []),
-  ];
-  const rate = (costs.feeBps + costs.halfSpreadBps) * 1e-4;
+/** What a preview and an execution have in common. */
+function partsOf(router: AccountRouter, message: PlanMessage, plan: RebalancePlan) {
+  const { feeBps, halfSpreadBps } = router.deps.settings.costs;
+  const rate = (feeBps + halfSpreadBps) * 1e-4;
   const saved = plan.crosses.reduce(
     (sum, one) => sum + 2 * one.lots * router.core.lotUnit(one.instrument) * one.price * rate,
     0,
   );
+  return { plan: message, crosses: message.crosses, costsSaved: decimalOf(saved.toFixed(6)) };
+}
+
+function sentToProto(
+  router: AccountRouter,
+  { order }: OutgoingOrder,
+): MessageInitShape<typeof PlannedOrderSchema> {
+  const { instruments } = router.deps.settings;
+  const lotSize = instruments.find(({ symbol }) => symbol === order.instrument)?.lotSize ?? "1";
   return {
-    plan: message,
-    crosses: message.crosses,
-    submitted: request.submit,
-    duplicate: false,
-    costsSaved: decimalOf(saved.toFixed(6)),
-    orders:
-      sent.length > 0
-        ? sent.map(({ order }) => ({
-            worldId: order.world,
-            strategyId: order.strategy,
-            instrument: order.instrument,
-            quantity: quantity(order.instrument, order.lots),
-            reduceOnly: order.reduceOnly,
-            clientOrderId: order.id,
-          }))
-        : planned.map(({ worldId, strategyId, instrument, quantity: value, reduceOnly }) => ({
-            worldId,
-            strategyId,
-            instrument,
-            quantity: { value },
-            reduceOnly,
-          })),
+    worldId: order.world,
+    strategyId: order.strategy,
+    instrument: order.instrument,
+    quantity: { value: quantityFromLots(order.lots, lotSize) },
+    reduceOnly: order.reduceOnly,
+    clientOrderId: order.id,
   };
 }
 
-function hashOf(request: ExecuteRebalanceRequest): string {
+/** Of all that a request says but the versions its caller speaks. */
+function hashOf({ batchId, order, accountRevision, reason }: ExecuteRebalanceRequest): string {
   const content = create(ExecuteRebalanceRequestSchema, {
-    accountId: request.accountId,
-    allocations: request.allocations,
-    submit: request.submit,
+    ...{ batchId, reason },
+    ...(order === undefined ? {} : { order }),
+    ...(accountRevision === undefined ? {} : { accountRevision }),
   });
   return blake3Hex(toJsonString(ExecuteRebalanceRequestSchema, content));
 }

@@ -207,3 +207,13 @@ function rowOf(record: SubmissionRecord): SubmissionRow {
     createdMs: record.created_ms,
   };
 }
+
+/** Id of the strategy of this id or, for want of one, of the one submitted last under this name. */
+export async function strategyIdOf(db: Queryable, idOrName: string): Promise<string | undefined> {
+  const [row] = await db.query<{ strategy_id: string }>(
+    `select strategy_id from gateway.submission where strategy_id = $1 or strategy_name = $1
+     order by strategy_id = $1 desc, updated_ms desc limit 1`,
+    [idOrName],
+  );
+  return row?.strategy_id;
+}

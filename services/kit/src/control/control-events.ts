@@ -14,6 +14,8 @@ import { isTopicChange, itemOf } from "./topic-state.ts";
 export const controlTopic = "control";
 /** Version control events are written in. */
 const eventVersion = 1;
+/** Length of a halt's reason at most in an event that would be too large. */
+const reasonMax = 512;
 
 /** Services that write control events, by the schema they write in. */
 const sources = {
@@ -45,20 +47,29 @@ export async function appendControlEvent(
   nowMs: number,
 ): Promise<void> {
   const target = quotedSchema(schema);
-  const { topicKey, subject, payload } = change;
+  const { topicKey } = change;
   const [place] = await tx.query<{ revision: number; store_epoch: number }>(
     `insert into ${target}.topic_revision as t (topic_key, revision) values ($1, 1)
      on conflict (topic_key) do update set revision = t.revision + 1
      returning revision, coalesce((select store_epoch from ${target}.topic_store), 1) as store_epoch`,
     [topicKey],
   );
-  const revision = BigInt(place!.revision);
-  const storeEpoch = BigInt(place!.store_epoch);
-  const at = { topicKey, subject, revision, storeEpoch, nowMs };
-  const event = shortened(eventOf(schema, at, payload));
+  const at = { revision: place!.revision, storeEpoch: place!.store_epoch };
+  const event = changeEvent(schema, { ...change, ...at }, nowMs);
   const bytes = toBinary(ControlEventSchema, event);
   await writeItem(tx, target, event, bytes);
   await publish(tx, schema, event, bytes);
+}
+
+/** The event that a change is told with, short enough for the bus. */
+export function changeEvent(
+  schema: ControlSchema,
+  change: ControlChange & { readonly revision: number; readonly storeEpoch: number },
+  nowMs: number,
+): ControlEvent {
+  const { topicKey, subject, payload } = change;
+  const place = { revision: BigInt(change.revision), storeEpoch: BigInt(change.storeEpoch) };
+  return shortened(eventOf(schema, { topicKey, subject, ...place, nowMs }, payload));
 }
 
 /** Writes a change of a world's gate: its revision, store epoch and state hash are those of the state. */
@@ -118,7 +129,7 @@ async function publish(tx: Tx, schema: ControlSchema, event: ControlEvent, paylo
 }
 
 /**
- * The event, without its lists of queues or keys when it would be too large for the bus: who needs them asks for them,
+ * The event, with shorter reasons of halts, or without its lists of queues or keys, when it would be too large for the bus: who needs them asks for them,
  * and the state of the key says that it is truncated.
  */
 function shortened(event: ControlEvent): ControlEvent {
@@ -132,6 +143,10 @@ function shortened(event: ControlEvent): ControlEvent {
     if (payload.value.strategy !== undefined) payload.value.strategy.queues = [];
   } else if (payload.case === "swapUpdated" && isTooLarge()) {
     payload.value.keys = [];
+  } else if (payload.case === "haltsUpdated") {
+    for (let most = reasonMax; most > 1 && isTooLarge(); most /= 2) {
+      for (const halt of payload.value.halts) halt.reason = halt.reason.slice(0, most);
+    }
   }
   return event;
 }

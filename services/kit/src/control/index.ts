@@ -5,6 +5,12 @@ export {
   type ControlSchema,
   controlTopic,
 } from "./control-events.ts";
+export {
+  type CountedChange,
+  countedChangeWrites,
+  countTopics,
+  type TopicCount,
+} from "./counted-changes.ts";
 export * from "./topic-keys.ts";
 export { readTopic, type StoredTopic, topicService } from "./topic-service.ts";
 export {

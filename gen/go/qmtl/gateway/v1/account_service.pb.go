@@ -8,6 +8,7 @@ package gatewayv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v11 "github.com/qmtl/qmtl/gen/go/qmtl/order/v1"
 	v1 "github.com/qmtl/qmtl/gen/go/qmtl/type/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -23,282 +24,10 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// An account at a broker.
-type Account struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Id, as in qmtl.yml.
-	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// Broker adapter, such as "paper".
-	Broker string `protobuf:"bytes,2,opt,name=broker,proto3" json:"broker,omitempty"`
-	// Currency of cash and equity.
-	Currency string `protobuf:"bytes,3,opt,name=currency,proto3" json:"currency,omitempty"`
-	// Cash.
-	Cash *v1.Decimal `protobuf:"bytes,4,opt,name=cash,proto3" json:"cash,omitempty"`
-	// Cash and positions at the last marks.
-	Equity *v1.Decimal `protobuf:"bytes,5,opt,name=equity,proto3" json:"equity,omitempty"`
-	// Raised by every booking; plans are bound to it.
-	Revision uint64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
-	// False: a difference is unexplained; opening orders are shut.
-	Reconciled bool `protobuf:"varint,7,opt,name=reconciled,proto3" json:"reconciled,omitempty"`
-	// What is unexplained, for people.
-	Difference string `protobuf:"bytes,8,opt,name=difference,proto3" json:"difference,omitempty"`
-	// Last time it was compared, milliseconds since the epoch.
-	ReconcileTimeMs int64 `protobuf:"varint,9,opt,name=reconcile_time_ms,json=reconcileTimeMs,proto3" json:"reconcile_time_ms,omitempty"`
-	// Worlds that trade on it.
-	WorldIds      []string `protobuf:"bytes,10,rep,name=world_ids,json=worldIds,proto3" json:"world_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Account) Reset() {
-	*x = Account{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Account) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Account) ProtoMessage() {}
-
-func (x *Account) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Account.ProtoReflect.Descriptor instead.
-func (*Account) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *Account) GetAccountId() string {
-	if x != nil {
-		return x.AccountId
-	}
-	return ""
-}
-
-func (x *Account) GetBroker() string {
-	if x != nil {
-		return x.Broker
-	}
-	return ""
-}
-
-func (x *Account) GetCurrency() string {
-	if x != nil {
-		return x.Currency
-	}
-	return ""
-}
-
-func (x *Account) GetCash() *v1.Decimal {
-	if x != nil {
-		return x.Cash
-	}
-	return nil
-}
-
-func (x *Account) GetEquity() *v1.Decimal {
-	if x != nil {
-		return x.Equity
-	}
-	return nil
-}
-
-func (x *Account) GetRevision() uint64 {
-	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *Account) GetReconciled() bool {
-	if x != nil {
-		return x.Reconciled
-	}
-	return false
-}
-
-func (x *Account) GetDifference() string {
-	if x != nil {
-		return x.Difference
-	}
-	return ""
-}
-
-func (x *Account) GetReconcileTimeMs() int64 {
-	if x != nil {
-		return x.ReconcileTimeMs
-	}
-	return 0
-}
-
-func (x *Account) GetWorldIds() []string {
-	if x != nil {
-		return x.WorldIds
-	}
-	return nil
-}
-
-// A position of a strategy, and what the broker says of the whole account.
-type Position struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Account.
-	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// World; empty in rows for the whole account.
-	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Strategy; empty in rows for the whole account.
-	StrategyId string `protobuf:"bytes,3,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// Instrument.
-	Instrument string `protobuf:"bytes,4,opt,name=instrument,proto3" json:"instrument,omitempty"`
-	// Signed quantity by the journal.
-	Quantity *v1.Decimal `protobuf:"bytes,5,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	// Mean cost of it.
-	AverageCost *v1.Decimal `protobuf:"bytes,6,opt,name=average_cost,json=averageCost,proto3" json:"average_cost,omitempty"`
-	// Last mark.
-	Mark *v1.Decimal `protobuf:"bytes,7,opt,name=mark,proto3" json:"mark,omitempty"`
-	// Profit of closed parts after costs.
-	RealisedPnl *v1.Decimal `protobuf:"bytes,8,opt,name=realised_pnl,json=realisedPnl,proto3" json:"realised_pnl,omitempty"`
-	// Quantity the broker reports; only in rows for the whole account.
-	BrokerQuantity *v1.Decimal `protobuf:"bytes,9,opt,name=broker_quantity,json=brokerQuantity,proto3" json:"broker_quantity,omitempty"`
-	// Capital of the strategy.
-	Capital *v1.Decimal `protobuf:"bytes,10,opt,name=capital,proto3" json:"capital,omitempty"`
-	// Latest target; absent for none.
-	Target *float64 `protobuf:"fixed64,11,opt,name=target,proto3,oneof" json:"target,omitempty"`
-	// Fees and spread paid.
-	Costs         *v1.Decimal `protobuf:"bytes,12,opt,name=costs,proto3" json:"costs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Position) Reset() {
-	*x = Position{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Position) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Position) ProtoMessage() {}
-
-func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Position.ProtoReflect.Descriptor instead.
-func (*Position) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Position) GetAccountId() string {
-	if x != nil {
-		return x.AccountId
-	}
-	return ""
-}
-
-func (x *Position) GetWorldId() string {
-	if x != nil {
-		return x.WorldId
-	}
-	return ""
-}
-
-func (x *Position) GetStrategyId() string {
-	if x != nil {
-		return x.StrategyId
-	}
-	return ""
-}
-
-func (x *Position) GetInstrument() string {
-	if x != nil {
-		return x.Instrument
-	}
-	return ""
-}
-
-func (x *Position) GetQuantity() *v1.Decimal {
-	if x != nil {
-		return x.Quantity
-	}
-	return nil
-}
-
-func (x *Position) GetAverageCost() *v1.Decimal {
-	if x != nil {
-		return x.AverageCost
-	}
-	return nil
-}
-
-func (x *Position) GetMark() *v1.Decimal {
-	if x != nil {
-		return x.Mark
-	}
-	return nil
-}
-
-func (x *Position) GetRealisedPnl() *v1.Decimal {
-	if x != nil {
-		return x.RealisedPnl
-	}
-	return nil
-}
-
-func (x *Position) GetBrokerQuantity() *v1.Decimal {
-	if x != nil {
-		return x.BrokerQuantity
-	}
-	return nil
-}
-
-func (x *Position) GetCapital() *v1.Decimal {
-	if x != nil {
-		return x.Capital
-	}
-	return nil
-}
-
-func (x *Position) GetTarget() float64 {
-	if x != nil && x.Target != nil {
-		return *x.Target
-	}
-	return 0
-}
-
-func (x *Position) GetCosts() *v1.Decimal {
-	if x != nil {
-		return x.Costs
-	}
-	return nil
-}
-
 // Asks for an account.
 type GetAccountRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Account.
 	AccountId     string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
@@ -308,7 +37,7 @@ type GetAccountRequest struct {
 
 func (x *GetAccountRequest) Reset() {
 	*x = GetAccountRequest{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[2]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -320,7 +49,7 @@ func (x *GetAccountRequest) String() string {
 func (*GetAccountRequest) ProtoMessage() {}
 
 func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[2]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -333,7 +62,7 @@ func (x *GetAccountRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountRequest.ProtoReflect.Descriptor instead.
 func (*GetAccountRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{2}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *GetAccountRequest) GetSchemaVersion() *v1.VersionRange {
@@ -353,17 +82,17 @@ func (x *GetAccountRequest) GetAccountId() string {
 // An account.
 type GetAccountResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The account.
-	Account       *Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
+	Account       *v11.Account `protobuf:"bytes,2,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetAccountResponse) Reset() {
 	*x = GetAccountResponse{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[3]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -375,7 +104,7 @@ func (x *GetAccountResponse) String() string {
 func (*GetAccountResponse) ProtoMessage() {}
 
 func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[3]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -388,7 +117,7 @@ func (x *GetAccountResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAccountResponse.ProtoReflect.Descriptor instead.
 func (*GetAccountResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{3}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *GetAccountResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -398,7 +127,7 @@ func (x *GetAccountResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *GetAccountResponse) GetAccount() *Account {
+func (x *GetAccountResponse) GetAccount() *v11.Account {
 	if x != nil {
 		return x.Account
 	}
@@ -408,15 +137,19 @@ func (x *GetAccountResponse) GetAccount() *Account {
 // Asks for accounts.
 type ListAccountsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// At most this many; 0: 100; above 1,000: 1,000.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListAccountsRequest) Reset() {
 	*x = ListAccountsRequest{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[4]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +161,7 @@ func (x *ListAccountsRequest) String() string {
 func (*ListAccountsRequest) ProtoMessage() {}
 
 func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[4]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +174,7 @@ func (x *ListAccountsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsRequest.ProtoReflect.Descriptor instead.
 func (*ListAccountsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{4}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ListAccountsRequest) GetSchemaVersion() *v1.VersionRange {
@@ -451,20 +184,36 @@ func (x *ListAccountsRequest) GetSchemaVersion() *v1.VersionRange {
 	return nil
 }
 
-// All accounts.
+func (x *ListAccountsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAccountsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Accounts, ordered by id.
 type ListAccountsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Ordered by id.
-	Accounts      []*Account `protobuf:"bytes,2,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// The accounts.
+	Accounts []*v11.Account `protobuf:"bytes,2,rep,name=accounts,proto3" json:"accounts,omitempty"`
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListAccountsResponse) Reset() {
 	*x = ListAccountsResponse{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[5]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -476,7 +225,7 @@ func (x *ListAccountsResponse) String() string {
 func (*ListAccountsResponse) ProtoMessage() {}
 
 func (x *ListAccountsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[5]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -489,7 +238,7 @@ func (x *ListAccountsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAccountsResponse.ProtoReflect.Descriptor instead.
 func (*ListAccountsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{5}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListAccountsResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -499,183 +248,16 @@ func (x *ListAccountsResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *ListAccountsResponse) GetAccounts() []*Account {
+func (x *ListAccountsResponse) GetAccounts() []*v11.Account {
 	if x != nil {
 		return x.Accounts
 	}
 	return nil
 }
 
-// Limits of an account.
-type Limits struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Most notional of one order.
-	MaxOrderNotional *v1.Decimal `protobuf:"bytes,1,opt,name=max_order_notional,json=maxOrderNotional,proto3" json:"max_order_notional,omitempty"`
-	// Most gross notional of the account.
-	MaxGross      *v1.Decimal `protobuf:"bytes,2,opt,name=max_gross,json=maxGross,proto3" json:"max_gross,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Limits) Reset() {
-	*x = Limits{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Limits) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Limits) ProtoMessage() {}
-
-func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[6]
+func (x *ListAccountsResponse) GetNextPageToken() string {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Limits.ProtoReflect.Descriptor instead.
-func (*Limits) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{6}
-}
-
-func (x *Limits) GetMaxOrderNotional() *v1.Decimal {
-	if x != nil {
-		return x.MaxOrderNotional
-	}
-	return nil
-}
-
-func (x *Limits) GetMaxGross() *v1.Decimal {
-	if x != nil {
-		return x.MaxGross
-	}
-	return nil
-}
-
-// Asks for the limits.
-type GetLimitsRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
-	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Account.
-	AccountId     string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetLimitsRequest) Reset() {
-	*x = GetLimitsRequest{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetLimitsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetLimitsRequest) ProtoMessage() {}
-
-func (x *GetLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetLimitsRequest.ProtoReflect.Descriptor instead.
-func (*GetLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *GetLimitsRequest) GetSchemaVersion() *v1.VersionRange {
-	if x != nil {
-		return x.SchemaVersion
-	}
-	return nil
-}
-
-func (x *GetLimitsRequest) GetAccountId() string {
-	if x != nil {
-		return x.AccountId
-	}
-	return ""
-}
-
-// The limits.
-type GetLimitsResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
-	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The limits.
-	Limits *Limits `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
-	// For SetLimits.
-	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GetLimitsResponse) Reset() {
-	*x = GetLimitsResponse{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GetLimitsResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GetLimitsResponse) ProtoMessage() {}
-
-func (x *GetLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GetLimitsResponse.ProtoReflect.Descriptor instead.
-func (*GetLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *GetLimitsResponse) GetSchemaVersion() *v1.SchemaVersion {
-	if x != nil {
-		return x.SchemaVersion
-	}
-	return nil
-}
-
-func (x *GetLimitsResponse) GetLimits() *Limits {
-	if x != nil {
-		return x.Limits
-	}
-	return nil
-}
-
-func (x *GetLimitsResponse) GetEtag() string {
-	if x != nil {
-		return x.Etag
+		return x.NextPageToken
 	}
 	return ""
 }
@@ -683,19 +265,23 @@ func (x *GetLimitsResponse) GetEtag() string {
 // Asks for positions.
 type ListPositionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Account; empty for any.
+	// Account; empty: any. An unknown one is NOT_FOUND.
 	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// World; empty for any.
-	WorldId       string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// World; empty: any. An unknown one is NOT_FOUND.
+	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// At most this many; 0: 1,000; above 5,000: 5,000.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before; the other fields must be the same.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPositionsRequest) Reset() {
 	*x = ListPositionsRequest{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[9]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -707,7 +293,7 @@ func (x *ListPositionsRequest) String() string {
 func (*ListPositionsRequest) ProtoMessage() {}
 
 func (x *ListPositionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[9]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -720,7 +306,7 @@ func (x *ListPositionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPositionsRequest.ProtoReflect.Descriptor instead.
 func (*ListPositionsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{9}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ListPositionsRequest) GetSchemaVersion() *v1.VersionRange {
@@ -744,20 +330,36 @@ func (x *ListPositionsRequest) GetWorldId() string {
 	return ""
 }
 
+func (x *ListPositionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListPositionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
 // Positions: a row per strategy and instrument, then one per account and instrument.
 type ListPositionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The rows.
-	Positions     []*Position `protobuf:"bytes,2,rep,name=positions,proto3" json:"positions,omitempty"`
+	Positions []*v11.Position `protobuf:"bytes,2,rep,name=positions,proto3" json:"positions,omitempty"`
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListPositionsResponse) Reset() {
 	*x = ListPositionsResponse{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[10]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -769,7 +371,7 @@ func (x *ListPositionsResponse) String() string {
 func (*ListPositionsResponse) ProtoMessage() {}
 
 func (x *ListPositionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[10]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -782,7 +384,7 @@ func (x *ListPositionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPositionsResponse.ProtoReflect.Descriptor instead.
 func (*ListPositionsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{10}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListPositionsResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -792,17 +394,24 @@ func (x *ListPositionsResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *ListPositionsResponse) GetPositions() []*Position {
+func (x *ListPositionsResponse) GetPositions() []*v11.Position {
 	if x != nil {
 		return x.Positions
 	}
 	return nil
 }
 
+func (x *ListPositionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Compares the journal with the broker now.
 type ReconcileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Account.
 	AccountId     string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
@@ -812,7 +421,7 @@ type ReconcileRequest struct {
 
 func (x *ReconcileRequest) Reset() {
 	*x = ReconcileRequest{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[11]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +433,7 @@ func (x *ReconcileRequest) String() string {
 func (*ReconcileRequest) ProtoMessage() {}
 
 func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[11]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +446,7 @@ func (x *ReconcileRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileRequest.ProtoReflect.Descriptor instead.
 func (*ReconcileRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{11}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ReconcileRequest) GetSchemaVersion() *v1.VersionRange {
@@ -857,13 +466,13 @@ func (x *ReconcileRequest) GetAccountId() string {
 // What came of it.
 type ReconcileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Fills imported that no report had told.
 	ImportedFills uint32 `protobuf:"varint,2,opt,name=imported_fills,json=importedFills,proto3" json:"imported_fills,omitempty"`
-	// Unknown orders that were settled.
+	// Orders of unknown outcome that were settled.
 	SettledOrders uint32 `protobuf:"varint,3,opt,name=settled_orders,json=settledOrders,proto3" json:"settled_orders,omitempty"`
-	// True: books agree.
+	// True: the books agree.
 	Reconciled bool `protobuf:"varint,4,opt,name=reconciled,proto3" json:"reconciled,omitempty"`
 	// What does not, for people.
 	Difference    string `protobuf:"bytes,5,opt,name=difference,proto3" json:"difference,omitempty"`
@@ -873,7 +482,7 @@ type ReconcileResponse struct {
 
 func (x *ReconcileResponse) Reset() {
 	*x = ReconcileResponse{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[12]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -885,7 +494,7 @@ func (x *ReconcileResponse) String() string {
 func (*ReconcileResponse) ProtoMessage() {}
 
 func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[12]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -898,7 +507,7 @@ func (x *ReconcileResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReconcileResponse.ProtoReflect.Descriptor instead.
 func (*ReconcileResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{12}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReconcileResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -939,17 +548,17 @@ func (x *ReconcileResponse) GetDifference() string {
 // Books an adjustment for an unexplained difference.
 type BookAdjustmentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Account.
 	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// Instrument; empty for cash.
+	// Instrument; empty: cash.
 	Instrument string `protobuf:"bytes,3,opt,name=instrument,proto3" json:"instrument,omitempty"`
 	// Signed quantity, or cash.
 	Quantity *v1.Decimal `protobuf:"bytes,4,opt,name=quantity,proto3" json:"quantity,omitempty"`
 	// Why; kept in the journal.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Idempotency key.
+	// Idempotency key, kept for ever with the entry. The same id with other content is ABORTED REQUEST_ID_REUSED.
 	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -957,7 +566,7 @@ type BookAdjustmentRequest struct {
 
 func (x *BookAdjustmentRequest) Reset() {
 	*x = BookAdjustmentRequest{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[13]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -969,7 +578,7 @@ func (x *BookAdjustmentRequest) String() string {
 func (*BookAdjustmentRequest) ProtoMessage() {}
 
 func (x *BookAdjustmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[13]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -982,7 +591,7 @@ func (x *BookAdjustmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BookAdjustmentRequest.ProtoReflect.Descriptor instead.
 func (*BookAdjustmentRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{13}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BookAdjustmentRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1030,7 +639,7 @@ func (x *BookAdjustmentRequest) GetRequestId() string {
 // The adjustment is in the journal.
 type BookAdjustmentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Its entry.
 	Entry         uint64 `protobuf:"varint,2,opt,name=entry,proto3" json:"entry,omitempty"`
@@ -1040,7 +649,7 @@ type BookAdjustmentResponse struct {
 
 func (x *BookAdjustmentResponse) Reset() {
 	*x = BookAdjustmentResponse{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[14]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +661,7 @@ func (x *BookAdjustmentResponse) String() string {
 func (*BookAdjustmentResponse) ProtoMessage() {}
 
 func (x *BookAdjustmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[14]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +674,7 @@ func (x *BookAdjustmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BookAdjustmentResponse.ProtoReflect.Descriptor instead.
 func (*BookAdjustmentResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{14}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BookAdjustmentResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1082,136 +691,28 @@ func (x *BookAdjustmentResponse) GetEntry() uint64 {
 	return 0
 }
 
-// One entry of the journal: append-only, in the order things took effect.
-type JournalEntry struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Gap-free per account, from 1.
-	Entry uint64 `protobuf:"varint,1,opt,name=entry,proto3" json:"entry,omitempty"`
-	// Account.
-	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// order, order_state, fill, target, plain, gate, halt, resume, allocation, capital, cross, demote, adjustment,
-	// reconcile, bar.
-	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
-	// World; may be empty.
-	WorldId string `protobuf:"bytes,4,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Strategy; may be empty.
-	StrategyId string `protobuf:"bytes,5,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// Row of the feed it took effect on.
-	Row int64 `protobuf:"varint,6,opt,name=row,proto3" json:"row,omitempty"`
-	// Canonical JSON of the entry.
-	BodyJson string `protobuf:"bytes,7,opt,name=body_json,json=bodyJson,proto3" json:"body_json,omitempty"`
-	// When, milliseconds since the epoch.
-	TimeMs        int64 `protobuf:"varint,8,opt,name=time_ms,json=timeMs,proto3" json:"time_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *JournalEntry) Reset() {
-	*x = JournalEntry{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[15]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *JournalEntry) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*JournalEntry) ProtoMessage() {}
-
-func (x *JournalEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[15]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use JournalEntry.ProtoReflect.Descriptor instead.
-func (*JournalEntry) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{15}
-}
-
-func (x *JournalEntry) GetEntry() uint64 {
-	if x != nil {
-		return x.Entry
-	}
-	return 0
-}
-
-func (x *JournalEntry) GetAccountId() string {
-	if x != nil {
-		return x.AccountId
-	}
-	return ""
-}
-
-func (x *JournalEntry) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *JournalEntry) GetWorldId() string {
-	if x != nil {
-		return x.WorldId
-	}
-	return ""
-}
-
-func (x *JournalEntry) GetStrategyId() string {
-	if x != nil {
-		return x.StrategyId
-	}
-	return ""
-}
-
-func (x *JournalEntry) GetRow() int64 {
-	if x != nil {
-		return x.Row
-	}
-	return 0
-}
-
-func (x *JournalEntry) GetBodyJson() string {
-	if x != nil {
-		return x.BodyJson
-	}
-	return ""
-}
-
-func (x *JournalEntry) GetTimeMs() int64 {
-	if x != nil {
-		return x.TimeMs
-	}
-	return 0
-}
-
 // Asks for the journal.
 type ListJournalRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Account.
 	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
 	// Only entries after this one.
 	AfterEntry uint64 `protobuf:"varint,3,opt,name=after_entry,json=afterEntry,proto3" json:"after_entry,omitempty"`
-	// At most this many; 0 = 100, limit 1,000.
-	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Kinds wanted; empty for all.
-	Kinds         []string `protobuf:"bytes,5,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Kinds wanted; empty: all.
+	Kinds []v11.JournalKind `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=qmtl.order.v1.JournalKind" json:"kinds,omitempty"`
+	// At most this many; 0: 100; above 1,000: 1,000.
+	PageSize int32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before; the other fields must be the same.
+	PageToken     string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListJournalRequest) Reset() {
 	*x = ListJournalRequest{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[16]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1223,7 +724,7 @@ func (x *ListJournalRequest) String() string {
 func (*ListJournalRequest) ProtoMessage() {}
 
 func (x *ListJournalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[16]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1236,7 +737,7 @@ func (x *ListJournalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJournalRequest.ProtoReflect.Descriptor instead.
 func (*ListJournalRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{16}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListJournalRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1260,6 +761,13 @@ func (x *ListJournalRequest) GetAfterEntry() uint64 {
 	return 0
 }
 
+func (x *ListJournalRequest) GetKinds() []v11.JournalKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
 func (x *ListJournalRequest) GetPageSize() int32 {
 	if x != nil {
 		return x.PageSize
@@ -1267,29 +775,29 @@ func (x *ListJournalRequest) GetPageSize() int32 {
 	return 0
 }
 
-func (x *ListJournalRequest) GetKinds() []string {
+func (x *ListJournalRequest) GetPageToken() string {
 	if x != nil {
-		return x.Kinds
+		return x.PageToken
 	}
-	return nil
+	return ""
 }
 
 // Entries in order.
 type ListJournalResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The entries.
-	Entries []*JournalEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
-	// True: there are no more now.
-	AtEnd         bool `protobuf:"varint,3,opt,name=at_end,json=atEnd,proto3" json:"at_end,omitempty"`
+	Entries []*v11.JournalEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Empty when there are no more now; go on later with `after_entry`.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListJournalResponse) Reset() {
 	*x = ListJournalResponse{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[17]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +809,7 @@ func (x *ListJournalResponse) String() string {
 func (*ListJournalResponse) ProtoMessage() {}
 
 func (x *ListJournalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[17]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +822,7 @@ func (x *ListJournalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJournalResponse.ProtoReflect.Descriptor instead.
 func (*ListJournalResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{17}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListJournalResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1324,36 +832,38 @@ func (x *ListJournalResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *ListJournalResponse) GetEntries() []*JournalEntry {
+func (x *ListJournalResponse) GetEntries() []*v11.JournalEntry {
 	if x != nil {
 		return x.Entries
 	}
 	return nil
 }
 
-func (x *ListJournalResponse) GetAtEnd() bool {
+func (x *ListJournalResponse) GetNextPageToken() string {
 	if x != nil {
-		return x.AtEnd
+		return x.NextPageToken
 	}
-	return false
+	return ""
 }
 
 // Asks for the journal as it grows.
 type WatchJournalRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts; governs every message of the stream.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Account.
 	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// Only entries after this one.
-	AfterEntry    uint64 `protobuf:"varint,3,opt,name=after_entry,json=afterEntry,proto3" json:"after_entry,omitempty"`
+	// Only entries after this one. Entries are gap-free, so the last one received goes on without loss.
+	AfterEntry uint64 `protobuf:"varint,3,opt,name=after_entry,json=afterEntry,proto3" json:"after_entry,omitempty"`
+	// Kinds wanted; empty: all.
+	Kinds         []v11.JournalKind `protobuf:"varint,4,rep,packed,name=kinds,proto3,enum=qmtl.order.v1.JournalKind" json:"kinds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchJournalRequest) Reset() {
 	*x = WatchJournalRequest{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[18]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1365,7 +875,7 @@ func (x *WatchJournalRequest) String() string {
 func (*WatchJournalRequest) ProtoMessage() {}
 
 func (x *WatchJournalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[18]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1378,7 +888,7 @@ func (x *WatchJournalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchJournalRequest.ProtoReflect.Descriptor instead.
 func (*WatchJournalRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{18}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchJournalRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1402,20 +912,29 @@ func (x *WatchJournalRequest) GetAfterEntry() uint64 {
 	return 0
 }
 
+func (x *WatchJournalRequest) GetKinds() []v11.JournalKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
 // Entries in order.
 type WatchJournalResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The entries.
-	Entries       []*JournalEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Entries; empty in a keep-alive, which comes at least every 2 s.
+	Entries []*v11.JournalEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Last entry of the journal looked at, of whatever kind: `after_entry` for the next call.
+	LastEntry     uint64 `protobuf:"varint,3,opt,name=last_entry,json=lastEntry,proto3" json:"last_entry,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchJournalResponse) Reset() {
 	*x = WatchJournalResponse{}
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[19]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1427,7 +946,7 @@ func (x *WatchJournalResponse) String() string {
 func (*WatchJournalResponse) ProtoMessage() {}
 
 func (x *WatchJournalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[19]
+	mi := &file_qmtl_gateway_v1_account_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1440,7 +959,7 @@ func (x *WatchJournalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchJournalResponse.ProtoReflect.Descriptor instead.
 func (*WatchJournalResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{19}
+	return file_qmtl_gateway_v1_account_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchJournalResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1450,85 +969,53 @@ func (x *WatchJournalResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *WatchJournalResponse) GetEntries() []*JournalEntry {
+func (x *WatchJournalResponse) GetEntries() []*v11.JournalEntry {
 	if x != nil {
 		return x.Entries
 	}
 	return nil
 }
 
+func (x *WatchJournalResponse) GetLastEntry() uint64 {
+	if x != nil {
+		return x.LastEntry
+	}
+	return 0
+}
+
 var File_qmtl_gateway_v1_account_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_gateway_v1_account_service_proto_rawDesc = "" +
 	"\n" +
-	"%qmtl/gateway/v1/account_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xdb\x02\n" +
-	"\aAccount\x12\x1d\n" +
-	"\n" +
-	"account_id\x18\x01 \x01(\tR\taccountId\x12\x16\n" +
-	"\x06broker\x18\x02 \x01(\tR\x06broker\x12\x1a\n" +
-	"\bcurrency\x18\x03 \x01(\tR\bcurrency\x12)\n" +
-	"\x04cash\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalR\x04cash\x12-\n" +
-	"\x06equity\x18\x05 \x01(\v2\x15.qmtl.type.v1.DecimalR\x06equity\x12\x1a\n" +
-	"\brevision\x18\x06 \x01(\x04R\brevision\x12\x1e\n" +
-	"\n" +
-	"reconciled\x18\a \x01(\bR\n" +
-	"reconciled\x12\x1e\n" +
-	"\n" +
-	"difference\x18\b \x01(\tR\n" +
-	"difference\x12*\n" +
-	"\x11reconcile_time_ms\x18\t \x01(\x03R\x0freconcileTimeMs\x12\x1b\n" +
-	"\tworld_ids\x18\n" +
-	" \x03(\tR\bworldIds\"\x9d\x04\n" +
-	"\bPosition\x12\x1d\n" +
-	"\n" +
-	"account_id\x18\x01 \x01(\tR\taccountId\x12\x19\n" +
-	"\bworld_id\x18\x02 \x01(\tR\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x03 \x01(\tR\n" +
-	"strategyId\x12\x1e\n" +
-	"\n" +
-	"instrument\x18\x04 \x01(\tR\n" +
-	"instrument\x121\n" +
-	"\bquantity\x18\x05 \x01(\v2\x15.qmtl.type.v1.DecimalR\bquantity\x128\n" +
-	"\faverage_cost\x18\x06 \x01(\v2\x15.qmtl.type.v1.DecimalR\vaverageCost\x12)\n" +
-	"\x04mark\x18\a \x01(\v2\x15.qmtl.type.v1.DecimalR\x04mark\x128\n" +
-	"\frealised_pnl\x18\b \x01(\v2\x15.qmtl.type.v1.DecimalR\vrealisedPnl\x12>\n" +
-	"\x0fbroker_quantity\x18\t \x01(\v2\x15.qmtl.type.v1.DecimalR\x0ebrokerQuantity\x12/\n" +
-	"\acapital\x18\n" +
-	" \x01(\v2\x15.qmtl.type.v1.DecimalR\acapital\x12\x1b\n" +
-	"\x06target\x18\v \x01(\x01H\x00R\x06target\x88\x01\x01\x12+\n" +
-	"\x05costs\x18\f \x01(\v2\x15.qmtl.type.v1.DecimalR\x05costsB\t\n" +
-	"\a_target\"~\n" +
+	"%qmtl/gateway/v1/account_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bqmtl/order/v1/account.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"~\n" +
 	"\x11GetAccountRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\"\x8c\x01\n" +
+	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\"\x8a\x01\n" +
 	"\x12GetAccountResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x122\n" +
-	"\aaccount\x18\x02 \x01(\v2\x18.qmtl.gateway.v1.AccountR\aaccount\"X\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
+	"\aaccount\x18\x02 \x01(\v2\x16.qmtl.order.v1.AccountR\aaccount\"\x9d\x01\n" +
 	"\x13ListAccountsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\"\x90\x01\n" +
-	"\x14ListAccountsResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x124\n" +
-	"\baccounts\x18\x02 \x03(\v2\x18.qmtl.gateway.v1.AccountR\baccounts\"\x81\x01\n" +
-	"\x06Limits\x12C\n" +
-	"\x12max_order_notional\x18\x01 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10maxOrderNotional\x122\n" +
-	"\tmax_gross\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\bmaxGross\"}\n" +
-	"\x10GetLimitsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\"\x9c\x01\n" +
-	"\x11GetLimitsResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12/\n" +
-	"\x06limits\x18\x02 \x01(\v2\x17.qmtl.gateway.v1.LimitsR\x06limits\x12\x12\n" +
-	"\x04etag\x18\x03 \x01(\tR\x04etag\"\x93\x01\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\xb6\x01\n" +
+	"\x14ListAccountsResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x122\n" +
+	"\baccounts\x18\x02 \x03(\v2\x16.qmtl.order.v1.AccountR\baccounts\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xd8\x01\n" +
 	"\x14ListPositionsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1d\n" +
 	"\n" +
 	"account_id\x18\x02 \x01(\tR\taccountId\x12\x19\n" +
-	"\bworld_id\x18\x03 \x01(\tR\aworldId\"\x94\x01\n" +
+	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12$\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"\xba\x01\n" +
 	"\x15ListPositionsResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x127\n" +
-	"\tpositions\x18\x02 \x03(\v2\x19.qmtl.gateway.v1.PositionR\tpositions\"}\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
+	"\tpositions\x18\x02 \x03(\v2\x17.qmtl.order.v1.PositionR\tpositions\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"}\n" +
 	"\x10ReconcileRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
 	"\n" +
@@ -1542,7 +1029,7 @@ const file_qmtl_gateway_v1_account_service_proto_rawDesc = "" +
 	"reconciled\x12\x1e\n" +
 	"\n" +
 	"difference\x18\x05 \x01(\tR\n" +
-	"difference\"\xa6\x02\n" +
+	"difference\"\xab\x02\n" +
 	"\x15BookAdjustmentRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
 	"\n" +
@@ -1550,51 +1037,44 @@ const file_qmtl_gateway_v1_account_service_proto_rawDesc = "" +
 	"\n" +
 	"instrument\x18\x03 \x01(\tR\n" +
 	"instrument\x129\n" +
-	"\bquantity\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalB\x06\xbaH\x03\xc8\x01\x01R\bquantity\x12\x1f\n" +
-	"\x06reason\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06reason\x12&\n" +
+	"\bquantity\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalB\x06\xbaH\x03\xc8\x01\x01R\bquantity\x12\"\n" +
+	"\x06reason\x18\x05 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12(\n" +
 	"\n" +
-	"request_id\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\trequestId\"r\n" +
+	"request_id\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\"r\n" +
 	"\x16BookAdjustmentResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x14\n" +
-	"\x05entry\x18\x02 \x01(\x04R\x05entry\"\xdb\x01\n" +
-	"\fJournalEntry\x12\x14\n" +
-	"\x05entry\x18\x01 \x01(\x04R\x05entry\x12\x1d\n" +
-	"\n" +
-	"account_id\x18\x02 \x01(\tR\taccountId\x12\x12\n" +
-	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x19\n" +
-	"\bworld_id\x18\x04 \x01(\tR\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x05 \x01(\tR\n" +
-	"strategyId\x12\x10\n" +
-	"\x03row\x18\x06 \x01(\x03R\x03row\x12\x1b\n" +
-	"\tbody_json\x18\a \x01(\tR\bbodyJson\x12\x17\n" +
-	"\atime_ms\x18\b \x01(\x03R\x06timeMs\"\xe9\x01\n" +
+	"\x05entry\x18\x02 \x01(\x04R\x05entry\"\xac\x02\n" +
 	"\x12ListJournalRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
 	"\n" +
 	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1f\n" +
 	"\vafter_entry\x18\x03 \x01(\x04R\n" +
-	"afterEntry\x12'\n" +
-	"\tpage_size\x18\x04 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1e\n" +
-	"\x05kinds\x18\x05 \x03(\tB\b\xbaH\x05\x92\x01\x02\x102R\x05kinds\"\xa9\x01\n" +
+	"afterEntry\x12E\n" +
+	"\x05kinds\x18\x04 \x03(\x0e2\x1a.qmtl.order.v1.JournalKindB\x13\xbaH\x10\x92\x01\r\x102\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x05kinds\x12$\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\xb8\x01\n" +
 	"\x13ListJournalResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x127\n" +
-	"\aentries\x18\x02 \x03(\v2\x1d.qmtl.gateway.v1.JournalEntryR\aentries\x12\x15\n" +
-	"\x06at_end\x18\x03 \x01(\bR\x05atEnd\"\xa1\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
+	"\aentries\x18\x02 \x03(\v2\x1b.qmtl.order.v1.JournalEntryR\aentries\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xe8\x01\n" +
 	"\x13WatchJournalRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
 	"\n" +
 	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1f\n" +
 	"\vafter_entry\x18\x03 \x01(\x04R\n" +
-	"afterEntry\"\x93\x01\n" +
+	"afterEntry\x12E\n" +
+	"\x05kinds\x18\x04 \x03(\x0e2\x1a.qmtl.order.v1.JournalKindB\x13\xbaH\x10\x92\x01\r\x102\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x05kinds\"\xb0\x01\n" +
 	"\x14WatchJournalResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x127\n" +
-	"\aentries\x18\x02 \x03(\v2\x1d.qmtl.gateway.v1.JournalEntryR\aentries2\xc0\x06\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
+	"\aentries\x18\x02 \x03(\v2\x1b.qmtl.order.v1.JournalEntryR\aentries\x12\x1d\n" +
+	"\n" +
+	"last_entry\x18\x03 \x01(\x04R\tlastEntry2\xe1\x05\n" +
 	"\x0eAccountService\x12`\n" +
 	"\n" +
 	"GetAccount\x12\".qmtl.gateway.v1.GetAccountRequest\x1a#.qmtl.gateway.v1.GetAccountResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12f\n" +
-	"\fListAccounts\x12$.qmtl.gateway.v1.ListAccountsRequest\x1a%.qmtl.gateway.v1.ListAccountsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12]\n" +
-	"\tGetLimits\x12!.qmtl.gateway.v1.GetLimitsRequest\x1a\".qmtl.gateway.v1.GetLimitsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12i\n" +
+	"\fListAccounts\x12$.qmtl.gateway.v1.ListAccountsRequest\x1a%.qmtl.gateway.v1.ListAccountsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12i\n" +
 	"\rListPositions\x12%.qmtl.gateway.v1.ListPositionsRequest\x1a&.qmtl.gateway.v1.ListPositionsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12]\n" +
 	"\tReconcile\x12!.qmtl.gateway.v1.ReconcileRequest\x1a\".qmtl.gateway.v1.ReconcileResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12l\n" +
 	"\x0eBookAdjustment\x12&.qmtl.gateway.v1.BookAdjustmentRequest\x1a'.qmtl.gateway.v1.BookAdjustmentResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12c\n" +
@@ -1614,88 +1094,72 @@ func file_qmtl_gateway_v1_account_service_proto_rawDescGZIP() []byte {
 	return file_qmtl_gateway_v1_account_service_proto_rawDescData
 }
 
-var file_qmtl_gateway_v1_account_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_qmtl_gateway_v1_account_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_qmtl_gateway_v1_account_service_proto_goTypes = []any{
-	(*Account)(nil),                // 0: qmtl.gateway.v1.Account
-	(*Position)(nil),               // 1: qmtl.gateway.v1.Position
-	(*GetAccountRequest)(nil),      // 2: qmtl.gateway.v1.GetAccountRequest
-	(*GetAccountResponse)(nil),     // 3: qmtl.gateway.v1.GetAccountResponse
-	(*ListAccountsRequest)(nil),    // 4: qmtl.gateway.v1.ListAccountsRequest
-	(*ListAccountsResponse)(nil),   // 5: qmtl.gateway.v1.ListAccountsResponse
-	(*Limits)(nil),                 // 6: qmtl.gateway.v1.Limits
-	(*GetLimitsRequest)(nil),       // 7: qmtl.gateway.v1.GetLimitsRequest
-	(*GetLimitsResponse)(nil),      // 8: qmtl.gateway.v1.GetLimitsResponse
-	(*ListPositionsRequest)(nil),   // 9: qmtl.gateway.v1.ListPositionsRequest
-	(*ListPositionsResponse)(nil),  // 10: qmtl.gateway.v1.ListPositionsResponse
-	(*ReconcileRequest)(nil),       // 11: qmtl.gateway.v1.ReconcileRequest
-	(*ReconcileResponse)(nil),      // 12: qmtl.gateway.v1.ReconcileResponse
-	(*BookAdjustmentRequest)(nil),  // 13: qmtl.gateway.v1.BookAdjustmentRequest
-	(*BookAdjustmentResponse)(nil), // 14: qmtl.gateway.v1.BookAdjustmentResponse
-	(*JournalEntry)(nil),           // 15: qmtl.gateway.v1.JournalEntry
-	(*ListJournalRequest)(nil),     // 16: qmtl.gateway.v1.ListJournalRequest
-	(*ListJournalResponse)(nil),    // 17: qmtl.gateway.v1.ListJournalResponse
-	(*WatchJournalRequest)(nil),    // 18: qmtl.gateway.v1.WatchJournalRequest
-	(*WatchJournalResponse)(nil),   // 19: qmtl.gateway.v1.WatchJournalResponse
-	(*v1.Decimal)(nil),             // 20: qmtl.type.v1.Decimal
-	(*v1.VersionRange)(nil),        // 21: qmtl.type.v1.VersionRange
-	(*v1.SchemaVersion)(nil),       // 22: qmtl.type.v1.SchemaVersion
+	(*GetAccountRequest)(nil),      // 0: qmtl.gateway.v1.GetAccountRequest
+	(*GetAccountResponse)(nil),     // 1: qmtl.gateway.v1.GetAccountResponse
+	(*ListAccountsRequest)(nil),    // 2: qmtl.gateway.v1.ListAccountsRequest
+	(*ListAccountsResponse)(nil),   // 3: qmtl.gateway.v1.ListAccountsResponse
+	(*ListPositionsRequest)(nil),   // 4: qmtl.gateway.v1.ListPositionsRequest
+	(*ListPositionsResponse)(nil),  // 5: qmtl.gateway.v1.ListPositionsResponse
+	(*ReconcileRequest)(nil),       // 6: qmtl.gateway.v1.ReconcileRequest
+	(*ReconcileResponse)(nil),      // 7: qmtl.gateway.v1.ReconcileResponse
+	(*BookAdjustmentRequest)(nil),  // 8: qmtl.gateway.v1.BookAdjustmentRequest
+	(*BookAdjustmentResponse)(nil), // 9: qmtl.gateway.v1.BookAdjustmentResponse
+	(*ListJournalRequest)(nil),     // 10: qmtl.gateway.v1.ListJournalRequest
+	(*ListJournalResponse)(nil),    // 11: qmtl.gateway.v1.ListJournalResponse
+	(*WatchJournalRequest)(nil),    // 12: qmtl.gateway.v1.WatchJournalRequest
+	(*WatchJournalResponse)(nil),   // 13: qmtl.gateway.v1.WatchJournalResponse
+	(*v1.VersionRange)(nil),        // 14: qmtl.type.v1.VersionRange
+	(*v1.SchemaVersion)(nil),       // 15: qmtl.type.v1.SchemaVersion
+	(*v11.Account)(nil),            // 16: qmtl.order.v1.Account
+	(*v11.Position)(nil),           // 17: qmtl.order.v1.Position
+	(*v1.Decimal)(nil),             // 18: qmtl.type.v1.Decimal
+	(v11.JournalKind)(0),           // 19: qmtl.order.v1.JournalKind
+	(*v11.JournalEntry)(nil),       // 20: qmtl.order.v1.JournalEntry
 }
 var file_qmtl_gateway_v1_account_service_proto_depIdxs = []int32{
-	20, // 0: qmtl.gateway.v1.Account.cash:type_name -> qmtl.type.v1.Decimal
-	20, // 1: qmtl.gateway.v1.Account.equity:type_name -> qmtl.type.v1.Decimal
-	20, // 2: qmtl.gateway.v1.Position.quantity:type_name -> qmtl.type.v1.Decimal
-	20, // 3: qmtl.gateway.v1.Position.average_cost:type_name -> qmtl.type.v1.Decimal
-	20, // 4: qmtl.gateway.v1.Position.mark:type_name -> qmtl.type.v1.Decimal
-	20, // 5: qmtl.gateway.v1.Position.realised_pnl:type_name -> qmtl.type.v1.Decimal
-	20, // 6: qmtl.gateway.v1.Position.broker_quantity:type_name -> qmtl.type.v1.Decimal
-	20, // 7: qmtl.gateway.v1.Position.capital:type_name -> qmtl.type.v1.Decimal
-	20, // 8: qmtl.gateway.v1.Position.costs:type_name -> qmtl.type.v1.Decimal
-	21, // 9: qmtl.gateway.v1.GetAccountRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 10: qmtl.gateway.v1.GetAccountResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	0,  // 11: qmtl.gateway.v1.GetAccountResponse.account:type_name -> qmtl.gateway.v1.Account
-	21, // 12: qmtl.gateway.v1.ListAccountsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 13: qmtl.gateway.v1.ListAccountsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	0,  // 14: qmtl.gateway.v1.ListAccountsResponse.accounts:type_name -> qmtl.gateway.v1.Account
-	20, // 15: qmtl.gateway.v1.Limits.max_order_notional:type_name -> qmtl.type.v1.Decimal
-	20, // 16: qmtl.gateway.v1.Limits.max_gross:type_name -> qmtl.type.v1.Decimal
-	21, // 17: qmtl.gateway.v1.GetLimitsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 18: qmtl.gateway.v1.GetLimitsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	6,  // 19: qmtl.gateway.v1.GetLimitsResponse.limits:type_name -> qmtl.gateway.v1.Limits
-	21, // 20: qmtl.gateway.v1.ListPositionsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 21: qmtl.gateway.v1.ListPositionsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	1,  // 22: qmtl.gateway.v1.ListPositionsResponse.positions:type_name -> qmtl.gateway.v1.Position
-	21, // 23: qmtl.gateway.v1.ReconcileRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 24: qmtl.gateway.v1.ReconcileResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	21, // 25: qmtl.gateway.v1.BookAdjustmentRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	20, // 26: qmtl.gateway.v1.BookAdjustmentRequest.quantity:type_name -> qmtl.type.v1.Decimal
-	22, // 27: qmtl.gateway.v1.BookAdjustmentResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	21, // 28: qmtl.gateway.v1.ListJournalRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 29: qmtl.gateway.v1.ListJournalResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	15, // 30: qmtl.gateway.v1.ListJournalResponse.entries:type_name -> qmtl.gateway.v1.JournalEntry
-	21, // 31: qmtl.gateway.v1.WatchJournalRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 32: qmtl.gateway.v1.WatchJournalResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	15, // 33: qmtl.gateway.v1.WatchJournalResponse.entries:type_name -> qmtl.gateway.v1.JournalEntry
-	2,  // 34: qmtl.gateway.v1.AccountService.GetAccount:input_type -> qmtl.gateway.v1.GetAccountRequest
-	4,  // 35: qmtl.gateway.v1.AccountService.ListAccounts:input_type -> qmtl.gateway.v1.ListAccountsRequest
-	7,  // 36: qmtl.gateway.v1.AccountService.GetLimits:input_type -> qmtl.gateway.v1.GetLimitsRequest
-	9,  // 37: qmtl.gateway.v1.AccountService.ListPositions:input_type -> qmtl.gateway.v1.ListPositionsRequest
-	11, // 38: qmtl.gateway.v1.AccountService.Reconcile:input_type -> qmtl.gateway.v1.ReconcileRequest
-	13, // 39: qmtl.gateway.v1.AccountService.BookAdjustment:input_type -> qmtl.gateway.v1.BookAdjustmentRequest
-	16, // 40: qmtl.gateway.v1.AccountService.ListJournal:input_type -> qmtl.gateway.v1.ListJournalRequest
-	18, // 41: qmtl.gateway.v1.AccountService.WatchJournal:input_type -> qmtl.gateway.v1.WatchJournalRequest
-	3,  // 42: qmtl.gateway.v1.AccountService.GetAccount:output_type -> qmtl.gateway.v1.GetAccountResponse
-	5,  // 43: qmtl.gateway.v1.AccountService.ListAccounts:output_type -> qmtl.gateway.v1.ListAccountsResponse
-	8,  // 44: qmtl.gateway.v1.AccountService.GetLimits:output_type -> qmtl.gateway.v1.GetLimitsResponse
-	10, // 45: qmtl.gateway.v1.AccountService.ListPositions:output_type -> qmtl.gateway.v1.ListPositionsResponse
-	12, // 46: qmtl.gateway.v1.AccountService.Reconcile:output_type -> qmtl.gateway.v1.ReconcileResponse
-	14, // 47: qmtl.gateway.v1.AccountService.BookAdjustment:output_type -> qmtl.gateway.v1.BookAdjustmentResponse
-	17, // 48: qmtl.gateway.v1.AccountService.ListJournal:output_type -> qmtl.gateway.v1.ListJournalResponse
-	19, // 49: qmtl.gateway.v1.AccountService.WatchJournal:output_type -> qmtl.gateway.v1.WatchJournalResponse
-	42, // [42:50] is the sub-list for method output_type
-	34, // [34:42] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	14, // 0: qmtl.gateway.v1.GetAccountRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	15, // 1: qmtl.gateway.v1.GetAccountResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	16, // 2: qmtl.gateway.v1.GetAccountResponse.account:type_name -> qmtl.order.v1.Account
+	14, // 3: qmtl.gateway.v1.ListAccountsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	15, // 4: qmtl.gateway.v1.ListAccountsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	16, // 5: qmtl.gateway.v1.ListAccountsResponse.accounts:type_name -> qmtl.order.v1.Account
+	14, // 6: qmtl.gateway.v1.ListPositionsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	15, // 7: qmtl.gateway.v1.ListPositionsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	17, // 8: qmtl.gateway.v1.ListPositionsResponse.positions:type_name -> qmtl.order.v1.Position
+	14, // 9: qmtl.gateway.v1.ReconcileRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	15, // 10: qmtl.gateway.v1.ReconcileResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	14, // 11: qmtl.gateway.v1.BookAdjustmentRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	18, // 12: qmtl.gateway.v1.BookAdjustmentRequest.quantity:type_name -> qmtl.type.v1.Decimal
+	15, // 13: qmtl.gateway.v1.BookAdjustmentResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	14, // 14: qmtl.gateway.v1.ListJournalRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	19, // 15: qmtl.gateway.v1.ListJournalRequest.kinds:type_name -> qmtl.order.v1.JournalKind
+	15, // 16: qmtl.gateway.v1.ListJournalResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	20, // 17: qmtl.gateway.v1.ListJournalResponse.entries:type_name -> qmtl.order.v1.JournalEntry
+	14, // 18: qmtl.gateway.v1.WatchJournalRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	19, // 19: qmtl.gateway.v1.WatchJournalRequest.kinds:type_name -> qmtl.order.v1.JournalKind
+	15, // 20: qmtl.gateway.v1.WatchJournalResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	20, // 21: qmtl.gateway.v1.WatchJournalResponse.entries:type_name -> qmtl.order.v1.JournalEntry
+	0,  // 22: qmtl.gateway.v1.AccountService.GetAccount:input_type -> qmtl.gateway.v1.GetAccountRequest
+	2,  // 23: qmtl.gateway.v1.AccountService.ListAccounts:input_type -> qmtl.gateway.v1.ListAccountsRequest
+	4,  // 24: qmtl.gateway.v1.AccountService.ListPositions:input_type -> qmtl.gateway.v1.ListPositionsRequest
+	6,  // 25: qmtl.gateway.v1.AccountService.Reconcile:input_type -> qmtl.gateway.v1.ReconcileRequest
+	8,  // 26: qmtl.gateway.v1.AccountService.BookAdjustment:input_type -> qmtl.gateway.v1.BookAdjustmentRequest
+	10, // 27: qmtl.gateway.v1.AccountService.ListJournal:input_type -> qmtl.gateway.v1.ListJournalRequest
+	12, // 28: qmtl.gateway.v1.AccountService.WatchJournal:input_type -> qmtl.gateway.v1.WatchJournalRequest
+	1,  // 29: qmtl.gateway.v1.AccountService.GetAccount:output_type -> qmtl.gateway.v1.GetAccountResponse
+	3,  // 30: qmtl.gateway.v1.AccountService.ListAccounts:output_type -> qmtl.gateway.v1.ListAccountsResponse
+	5,  // 31: qmtl.gateway.v1.AccountService.ListPositions:output_type -> qmtl.gateway.v1.ListPositionsResponse
+	7,  // 32: qmtl.gateway.v1.AccountService.Reconcile:output_type -> qmtl.gateway.v1.ReconcileResponse
+	9,  // 33: qmtl.gateway.v1.AccountService.BookAdjustment:output_type -> qmtl.gateway.v1.BookAdjustmentResponse
+	11, // 34: qmtl.gateway.v1.AccountService.ListJournal:output_type -> qmtl.gateway.v1.ListJournalResponse
+	13, // 35: qmtl.gateway.v1.AccountService.WatchJournal:output_type -> qmtl.gateway.v1.WatchJournalResponse
+	29, // [29:36] is the sub-list for method output_type
+	22, // [22:29] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_account_service_proto_init() }
@@ -1703,14 +1167,13 @@ func file_qmtl_gateway_v1_account_service_proto_init() {
 	if File_qmtl_gateway_v1_account_service_proto != nil {
 		return
 	}
-	file_qmtl_gateway_v1_account_service_proto_msgTypes[1].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_gateway_v1_account_service_proto_rawDesc), len(file_qmtl_gateway_v1_account_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   20,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -21,7 +21,6 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	AccountService_GetAccount_FullMethodName     = "/qmtl.gateway.v1.AccountService/GetAccount"
 	AccountService_ListAccounts_FullMethodName   = "/qmtl.gateway.v1.AccountService/ListAccounts"
-	AccountService_GetLimits_FullMethodName      = "/qmtl.gateway.v1.AccountService/GetLimits"
 	AccountService_ListPositions_FullMethodName  = "/qmtl.gateway.v1.AccountService/ListPositions"
 	AccountService_Reconcile_FullMethodName      = "/qmtl.gateway.v1.AccountService/Reconcile"
 	AccountService_BookAdjustment_FullMethodName = "/qmtl.gateway.v1.AccountService/BookAdjustment"
@@ -33,23 +32,31 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Money and positions. Called by operators and consoles.
+// Money and positions.
+//
+// | method         | role     | ticket |
+// | -------------- | -------- | ------ |
+// | GetAccount     | viewer   | –      |
+// | ListAccounts   | viewer   | –      |
+// | ListPositions  | viewer   | –      |
+// | Reconcile      | operator | –      |
+// | BookAdjustment | operator | –      |
+// | ListJournal    | viewer   | –      |
+// | WatchJournal   | viewer   | –      |
 type AccountServiceClient interface {
-	// An account. NOT_FOUND ACCOUNT_NOT_FOUND. Safe to retry.
+	// An account, with its limits. NOT_FOUND ACCOUNT_NOT_FOUND.
 	GetAccount(ctx context.Context, in *GetAccountRequest, opts ...grpc.CallOption) (*GetAccountResponse, error)
-	// All accounts. Safe to retry.
+	// Accounts.
 	ListAccounts(ctx context.Context, in *ListAccountsRequest, opts ...grpc.CallOption) (*ListAccountsResponse, error)
-	// Limits. Safe to retry.
-	GetLimits(ctx context.Context, in *GetLimitsRequest, opts ...grpc.CallOption) (*GetLimitsResponse, error)
-	// Positions by strategy and by account. Safe to retry.
+	// Positions by strategy and by account.
 	ListPositions(ctx context.Context, in *ListPositionsRequest, opts ...grpc.CallOption) (*ListPositionsResponse, error)
-	// Compares with the broker now. Safe to retry.
+	// Compares with the broker now. NOT_FOUND ACCOUNT_NOT_FOUND; UNAVAILABLE PEER_UNAVAILABLE.
 	Reconcile(ctx context.Context, in *ReconcileRequest, opts ...grpc.CallOption) (*ReconcileResponse, error)
-	// Books an adjustment, which is what clears an unexplained difference. Safe to retry.
+	// Books an adjustment, which is what clears an unexplained difference. ABORTED REQUEST_ID_REUSED.
 	BookAdjustment(ctx context.Context, in *BookAdjustmentRequest, opts ...grpc.CallOption) (*BookAdjustmentResponse, error)
-	// The journal. Safe to retry.
+	// The journal.
 	ListJournal(ctx context.Context, in *ListJournalRequest, opts ...grpc.CallOption) (*ListJournalResponse, error)
-	// The journal as it grows. Safe to retry.
+	// The journal as it grows.
 	WatchJournal(ctx context.Context, in *WatchJournalRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchJournalResponse], error)
 }
 
@@ -75,16 +82,6 @@ func (c *accountServiceClient) ListAccounts(ctx context.Context, in *ListAccount
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAccountsResponse)
 	err := c.cc.Invoke(ctx, AccountService_ListAccounts_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (c *accountServiceClient) GetLimits(ctx context.Context, in *GetLimitsRequest, opts ...grpc.CallOption) (*GetLimitsResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(GetLimitsResponse)
-	err := c.cc.Invoke(ctx, AccountService_GetLimits_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -154,23 +151,31 @@ type AccountService_WatchJournalClient = grpc.ServerStreamingClient[WatchJournal
 // All implementations must embed UnimplementedAccountServiceServer
 // for forward compatibility.
 //
-// Money and positions. Called by operators and consoles.
+// Money and positions.
+//
+// | method         | role     | ticket |
+// | -------------- | -------- | ------ |
+// | GetAccount     | viewer   | –      |
+// | ListAccounts   | viewer   | –      |
+// | ListPositions  | viewer   | –      |
+// | Reconcile      | operator | –      |
+// | BookAdjustment | operator | –      |
+// | ListJournal    | viewer   | –      |
+// | WatchJournal   | viewer   | –      |
 type AccountServiceServer interface {
-	// An account. NOT_FOUND ACCOUNT_NOT_FOUND. Safe to retry.
+	// An account, with its limits. NOT_FOUND ACCOUNT_NOT_FOUND.
 	GetAccount(context.Context, *GetAccountRequest) (*GetAccountResponse, error)
-	// All accounts. Safe to retry.
+	// Accounts.
 	ListAccounts(context.Context, *ListAccountsRequest) (*ListAccountsResponse, error)
-	// Limits. Safe to retry.
-	GetLimits(context.Context, *GetLimitsRequest) (*GetLimitsResponse, error)
-	// Positions by strategy and by account. Safe to retry.
+	// Positions by strategy and by account.
 	ListPositions(context.Context, *ListPositionsRequest) (*ListPositionsResponse, error)
-	// Compares with the broker now. Safe to retry.
+	// Compares with the broker now. NOT_FOUND ACCOUNT_NOT_FOUND; UNAVAILABLE PEER_UNAVAILABLE.
 	Reconcile(context.Context, *ReconcileRequest) (*ReconcileResponse, error)
-	// Books an adjustment, which is what clears an unexplained difference. Safe to retry.
+	// Books an adjustment, which is what clears an unexplained difference. ABORTED REQUEST_ID_REUSED.
 	BookAdjustment(context.Context, *BookAdjustmentRequest) (*BookAdjustmentResponse, error)
-	// The journal. Safe to retry.
+	// The journal.
 	ListJournal(context.Context, *ListJournalRequest) (*ListJournalResponse, error)
-	// The journal as it grows. Safe to retry.
+	// The journal as it grows.
 	WatchJournal(*WatchJournalRequest, grpc.ServerStreamingServer[WatchJournalResponse]) error
 	mustEmbedUnimplementedAccountServiceServer()
 }
@@ -187,9 +192,6 @@ func (UnimplementedAccountServiceServer) GetAccount(context.Context, *GetAccount
 }
 func (UnimplementedAccountServiceServer) ListAccounts(context.Context, *ListAccountsRequest) (*ListAccountsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAccounts not implemented")
-}
-func (UnimplementedAccountServiceServer) GetLimits(context.Context, *GetLimitsRequest) (*GetLimitsResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method GetLimits not implemented")
 }
 func (UnimplementedAccountServiceServer) ListPositions(context.Context, *ListPositionsRequest) (*ListPositionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListPositions not implemented")
@@ -259,24 +261,6 @@ func _AccountService_ListAccounts_Handler(srv interface{}, ctx context.Context, 
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(AccountServiceServer).ListAccounts(ctx, req.(*ListAccountsRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
-func _AccountService_GetLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(GetLimitsRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(AccountServiceServer).GetLimits(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: AccountService_GetLimits_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(AccountServiceServer).GetLimits(ctx, req.(*GetLimitsRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -378,10 +362,6 @@ var AccountService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAccounts",
 			Handler:    _AccountService_ListAccounts_Handler,
-		},
-		{
-			MethodName: "GetLimits",
-			Handler:    _AccountService_GetLimits_Handler,
 		},
 		{
 			MethodName: "ListPositions",

@@ -8,9 +8,11 @@ package gatewayv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	v11 "github.com/qmtl/qmtl/gen/go/qmtl/order/v1"
 	v1 "github.com/qmtl/qmtl/gen/go/qmtl/type/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -23,494 +25,23 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// State of an order.
-type OrderState int32
-
-const (
-	OrderState_ORDER_STATE_UNSPECIFIED OrderState = 0
-	// In the journal, not sent yet.
-	OrderState_ORDER_STATE_PENDING OrderState = 1
-	OrderState_ORDER_STATE_SENT    OrderState = 2
-	// No answer in time: looked up by id before anything else; counted as working.
-	OrderState_ORDER_STATE_UNKNOWN   OrderState = 3
-	OrderState_ORDER_STATE_ACCEPTED  OrderState = 4
-	OrderState_ORDER_STATE_PARTIAL   OrderState = 5
-	OrderState_ORDER_STATE_FILLED    OrderState = 6
-	OrderState_ORDER_STATE_CANCELLED OrderState = 7
-	OrderState_ORDER_STATE_REJECTED  OrderState = 8
-	OrderState_ORDER_STATE_EXPIRED   OrderState = 9
-)
-
-// Enum value maps for OrderState.
-var (
-	OrderState_name = map[int32]string{
-		0: "ORDER_STATE_UNSPECIFIED",
-		1: "ORDER_STATE_PENDING",
-		2: "ORDER_STATE_SENT",
-		3: "ORDER_STATE_UNKNOWN",
-		4: "ORDER_STATE_ACCEPTED",
-		5: "ORDER_STATE_PARTIAL",
-		6: "ORDER_STATE_FILLED",
-		7: "ORDER_STATE_CANCELLED",
-		8: "ORDER_STATE_REJECTED",
-		9: "ORDER_STATE_EXPIRED",
-	}
-	OrderState_value = map[string]int32{
-		"ORDER_STATE_UNSPECIFIED": 0,
-		"ORDER_STATE_PENDING":     1,
-		"ORDER_STATE_SENT":        2,
-		"ORDER_STATE_UNKNOWN":     3,
-		"ORDER_STATE_ACCEPTED":    4,
-		"ORDER_STATE_PARTIAL":     5,
-		"ORDER_STATE_FILLED":      6,
-		"ORDER_STATE_CANCELLED":   7,
-		"ORDER_STATE_REJECTED":    8,
-		"ORDER_STATE_EXPIRED":     9,
-	}
-)
-
-func (x OrderState) Enum() *OrderState {
-	p := new(OrderState)
-	*p = x
-	return p
-}
-
-func (x OrderState) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (OrderState) Descriptor() protoreflect.EnumDescriptor {
-	return file_qmtl_gateway_v1_order_service_proto_enumTypes[0].Descriptor()
-}
-
-func (OrderState) Type() protoreflect.EnumType {
-	return &file_qmtl_gateway_v1_order_service_proto_enumTypes[0]
-}
-
-func (x OrderState) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use OrderState.Descriptor instead.
-func (OrderState) EnumDescriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{0}
-}
-
-// Why an order exists.
-type OrderOrigin int32
-
-const (
-	OrderOrigin_ORDER_ORIGIN_UNSPECIFIED OrderOrigin = 0
-	// A strategy's target.
-	OrderOrigin_ORDER_ORIGIN_TARGET OrderOrigin = 1
-	// A strategy's plain order.
-	OrderOrigin_ORDER_ORIGIN_PLAIN OrderOrigin = 2
-	// An executed rebalance.
-	OrderOrigin_ORDER_ORIGIN_REBALANCE OrderOrigin = 3
-	// A demotion closed the position.
-	OrderOrigin_ORDER_ORIGIN_DEMOTE OrderOrigin = 4
-	// A halt flattened.
-	OrderOrigin_ORDER_ORIGIN_HALT OrderOrigin = 5
-	// A lost order lease flattened.
-	OrderOrigin_ORDER_ORIGIN_LEASE_LOST OrderOrigin = 6
-)
-
-// Enum value maps for OrderOrigin.
-var (
-	OrderOrigin_name = map[int32]string{
-		0: "ORDER_ORIGIN_UNSPECIFIED",
-		1: "ORDER_ORIGIN_TARGET",
-		2: "ORDER_ORIGIN_PLAIN",
-		3: "ORDER_ORIGIN_REBALANCE",
-		4: "ORDER_ORIGIN_DEMOTE",
-		5: "ORDER_ORIGIN_HALT",
-		6: "ORDER_ORIGIN_LEASE_LOST",
-	}
-	OrderOrigin_value = map[string]int32{
-		"ORDER_ORIGIN_UNSPECIFIED": 0,
-		"ORDER_ORIGIN_TARGET":      1,
-		"ORDER_ORIGIN_PLAIN":       2,
-		"ORDER_ORIGIN_REBALANCE":   3,
-		"ORDER_ORIGIN_DEMOTE":      4,
-		"ORDER_ORIGIN_HALT":        5,
-		"ORDER_ORIGIN_LEASE_LOST":  6,
-	}
-)
-
-func (x OrderOrigin) Enum() *OrderOrigin {
-	p := new(OrderOrigin)
-	*p = x
-	return p
-}
-
-func (x OrderOrigin) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (OrderOrigin) Descriptor() protoreflect.EnumDescriptor {
-	return file_qmtl_gateway_v1_order_service_proto_enumTypes[1].Descriptor()
-}
-
-func (OrderOrigin) Type() protoreflect.EnumType {
-	return &file_qmtl_gateway_v1_order_service_proto_enumTypes[1]
-}
-
-func (x OrderOrigin) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use OrderOrigin.Descriptor instead.
-func (OrderOrigin) EnumDescriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{1}
-}
-
-// Order type.
-type OrderType int32
-
-const (
-	OrderType_ORDER_TYPE_UNSPECIFIED OrderType = 0
-	OrderType_ORDER_TYPE_MARKET      OrderType = 1
-	OrderType_ORDER_TYPE_LIMIT       OrderType = 2
-	OrderType_ORDER_TYPE_STOP        OrderType = 3
-)
-
-// Enum value maps for OrderType.
-var (
-	OrderType_name = map[int32]string{
-		0: "ORDER_TYPE_UNSPECIFIED",
-		1: "ORDER_TYPE_MARKET",
-		2: "ORDER_TYPE_LIMIT",
-		3: "ORDER_TYPE_STOP",
-	}
-	OrderType_value = map[string]int32{
-		"ORDER_TYPE_UNSPECIFIED": 0,
-		"ORDER_TYPE_MARKET":      1,
-		"ORDER_TYPE_LIMIT":       2,
-		"ORDER_TYPE_STOP":        3,
-	}
-)
-
-func (x OrderType) Enum() *OrderType {
-	p := new(OrderType)
-	*p = x
-	return p
-}
-
-func (x OrderType) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (OrderType) Descriptor() protoreflect.EnumDescriptor {
-	return file_qmtl_gateway_v1_order_service_proto_enumTypes[2].Descriptor()
-}
-
-func (OrderType) Type() protoreflect.EnumType {
-	return &file_qmtl_gateway_v1_order_service_proto_enumTypes[2]
-}
-
-func (x OrderType) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use OrderType.Descriptor instead.
-func (OrderType) EnumDescriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{2}
-}
-
-// What a halt covers.
-type HaltScope int32
-
-const (
-	HaltScope_HALT_SCOPE_UNSPECIFIED HaltScope = 0
-	HaltScope_HALT_SCOPE_ALL         HaltScope = 1
-	HaltScope_HALT_SCOPE_ACCOUNT     HaltScope = 2
-	HaltScope_HALT_SCOPE_WORLD       HaltScope = 3
-	HaltScope_HALT_SCOPE_STRATEGY    HaltScope = 4
-)
-
-// Enum value maps for HaltScope.
-var (
-	HaltScope_name = map[int32]string{
-		0: "HALT_SCOPE_UNSPECIFIED",
-		1: "HALT_SCOPE_ALL",
-		2: "HALT_SCOPE_ACCOUNT",
-		3: "HALT_SCOPE_WORLD",
-		4: "HALT_SCOPE_STRATEGY",
-	}
-	HaltScope_value = map[string]int32{
-		"HALT_SCOPE_UNSPECIFIED": 0,
-		"HALT_SCOPE_ALL":         1,
-		"HALT_SCOPE_ACCOUNT":     2,
-		"HALT_SCOPE_WORLD":       3,
-		"HALT_SCOPE_STRATEGY":    4,
-	}
-)
-
-func (x HaltScope) Enum() *HaltScope {
-	p := new(HaltScope)
-	*p = x
-	return p
-}
-
-func (x HaltScope) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (HaltScope) Descriptor() protoreflect.EnumDescriptor {
-	return file_qmtl_gateway_v1_order_service_proto_enumTypes[3].Descriptor()
-}
-
-func (HaltScope) Type() protoreflect.EnumType {
-	return &file_qmtl_gateway_v1_order_service_proto_enumTypes[3]
-}
-
-func (x HaltScope) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use HaltScope.Descriptor instead.
-func (HaltScope) EnumDescriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{3}
-}
-
-// What the sender's gate rested on; compared by the router in the journal's transaction.
-type GateClaim struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// World.
-	WorldId string `protobuf:"bytes,1,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Session that sends.
-	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Its lease; empty when its gate is shut.
-	LeaseId string `protobuf:"bytes,3,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
-	// Fence of the lease.
-	Fence uint64 `protobuf:"varint,4,opt,name=fence,proto3" json:"fence,omitempty"`
-	// Revision applied.
-	Revision uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Decision applied.
-	DecisionId string `protobuf:"bytes,6,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
-	// Domain the sender believes it is in.
-	Domain v1.ExecutionDomain `protobuf:"varint,7,opt,name=domain,proto3,enum=qmtl.type.v1.ExecutionDomain" json:"domain,omitempty"`
-	// Usable time left when sent.
-	ValidForMs    uint32 `protobuf:"varint,8,opt,name=valid_for_ms,json=validForMs,proto3" json:"valid_for_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GateClaim) Reset() {
-	*x = GateClaim{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GateClaim) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GateClaim) ProtoMessage() {}
-
-func (x *GateClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GateClaim.ProtoReflect.Descriptor instead.
-func (*GateClaim) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{0}
-}
-
-func (x *GateClaim) GetWorldId() string {
-	if x != nil {
-		return x.WorldId
-	}
-	return ""
-}
-
-func (x *GateClaim) GetSessionId() string {
-	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *GateClaim) GetLeaseId() string {
-	if x != nil {
-		return x.LeaseId
-	}
-	return ""
-}
-
-func (x *GateClaim) GetFence() uint64 {
-	if x != nil {
-		return x.Fence
-	}
-	return 0
-}
-
-func (x *GateClaim) GetRevision() uint64 {
-	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *GateClaim) GetDecisionId() string {
-	if x != nil {
-		return x.DecisionId
-	}
-	return ""
-}
-
-func (x *GateClaim) GetDomain() v1.ExecutionDomain {
-	if x != nil {
-		return x.Domain
-	}
-	return v1.ExecutionDomain(0)
-}
-
-func (x *GateClaim) GetValidForMs() uint32 {
-	if x != nil {
-		return x.ValidForMs
-	}
-	return 0
-}
-
-// The latest target of a strategy for an instrument. State, not an event.
-type Target struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Strategy.
-	StrategyId string `protobuf:"bytes,1,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// Instrument.
-	Instrument string `protobuf:"bytes,2,opt,name=instrument,proto3" json:"instrument,omitempty"`
-	// Share of the strategy's capital, signed: 1 = fully long.
-	Value float64 `protobuf:"fixed64,3,opt,name=value,proto3" json:"value,omitempty"`
-	// Row of the bucket it was decided on; an older one is dropped.
-	Row int64 `protobuf:"varint,4,opt,name=row,proto3" json:"row,omitempty"`
-	// End of that bucket, milliseconds since the epoch.
-	BucketEndMs int64 `protobuf:"varint,5,opt,name=bucket_end_ms,json=bucketEndMs,proto3" json:"bucket_end_ms,omitempty"`
-	// Event-time watermark of the inputs, milliseconds since the epoch.
-	InputWatermarkMs int64 `protobuf:"varint,6,opt,name=input_watermark_ms,json=inputWatermarkMs,proto3" json:"input_watermark_ms,omitempty"`
-	// Why, for people.
-	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Target) Reset() {
-	*x = Target{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Target) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Target) ProtoMessage() {}
-
-func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Target.ProtoReflect.Descriptor instead.
-func (*Target) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *Target) GetStrategyId() string {
-	if x != nil {
-		return x.StrategyId
-	}
-	return ""
-}
-
-func (x *Target) GetInstrument() string {
-	if x != nil {
-		return x.Instrument
-	}
-	return ""
-}
-
-func (x *Target) GetValue() float64 {
-	if x != nil {
-		return x.Value
-	}
-	return 0
-}
-
-func (x *Target) GetRow() int64 {
-	if x != nil {
-		return x.Row
-	}
-	return 0
-}
-
-func (x *Target) GetBucketEndMs() int64 {
-	if x != nil {
-		return x.BucketEndMs
-	}
-	return 0
-}
-
-func (x *Target) GetInputWatermarkMs() int64 {
-	if x != nil {
-		return x.InputWatermarkMs
-	}
-	return 0
-}
-
-func (x *Target) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-// Ends a bucket, and states the targets that changed. Sent once per bucket by each runner of a replay world,
-// empty if unchanged; each time the gate arms; and on every change.
+// Ends a bucket, and states the targets that changed. Sent once per bucket by each runner of a replay world, empty if
+// unchanged; each time the gate arms; and on every change.
 type SetTargetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Covers the session, world and strategies.
+	// Says session, world and strategies.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
-	// What the sender's gate rests on.
-	Claim *GateClaim `protobuf:"bytes,3,opt,name=claim,proto3" json:"claim,omitempty"`
-	// Changed or re-stated targets.
-	Targets []*Target `protobuf:"bytes,4,rep,name=targets,proto3" json:"targets,omitempty"`
-	// Feed whose row ends with this call; empty for none.
-	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
-	// The row that ends.
-	EndRow int64 `protobuf:"varint,6,opt,name=end_row,json=endRow,proto3" json:"end_row,omitempty"`
-	// Orders this runner wanted while its gate was shut, since its start.
-	WantedOrders uint64 `protobuf:"varint,7,opt,name=wanted_orders,json=wantedOrders,proto3" json:"wanted_orders,omitempty"`
-	// Strategies the end is for.
-	StrategyIds []string `protobuf:"bytes,8,rep,name=strategy_ids,json=strategyIds,proto3" json:"strategy_ids,omitempty"`
-	// Row evaluations so far, per kind: "shared" (nodes up to the target) and "own" (steps after it).
-	Evaluations   map[string]uint64 `protobuf:"bytes,9,rep,name=evaluations,proto3" json:"evaluations,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Targets and ends.
+	Update        *v11.TargetUpdate `protobuf:"bytes,3,opt,name=update,proto3" json:"update,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetTargetsRequest) Reset() {
 	*x = SetTargetsRequest{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[2]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -522,7 +53,7 @@ func (x *SetTargetsRequest) String() string {
 func (*SetTargetsRequest) ProtoMessage() {}
 
 func (x *SetTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[2]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -535,7 +66,7 @@ func (x *SetTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTargetsRequest.ProtoReflect.Descriptor instead.
 func (*SetTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{2}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *SetTargetsRequest) GetSchemaVersion() *v1.VersionRange {
@@ -552,153 +83,29 @@ func (x *SetTargetsRequest) GetTicket() string {
 	return ""
 }
 
-func (x *SetTargetsRequest) GetClaim() *GateClaim {
+func (x *SetTargetsRequest) GetUpdate() *v11.TargetUpdate {
 	if x != nil {
-		return x.Claim
+		return x.Update
 	}
 	return nil
 }
 
-func (x *SetTargetsRequest) GetTargets() []*Target {
-	if x != nil {
-		return x.Targets
-	}
-	return nil
-}
-
-func (x *SetTargetsRequest) GetSource() string {
-	if x != nil {
-		return x.Source
-	}
-	return ""
-}
-
-func (x *SetTargetsRequest) GetEndRow() int64 {
-	if x != nil {
-		return x.EndRow
-	}
-	return 0
-}
-
-func (x *SetTargetsRequest) GetWantedOrders() uint64 {
-	if x != nil {
-		return x.WantedOrders
-	}
-	return 0
-}
-
-func (x *SetTargetsRequest) GetStrategyIds() []string {
-	if x != nil {
-		return x.StrategyIds
-	}
-	return nil
-}
-
-func (x *SetTargetsRequest) GetEvaluations() map[string]uint64 {
-	if x != nil {
-		return x.Evaluations
-	}
-	return nil
-}
-
-// What became of one target.
-type TargetResult struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Strategy.
-	StrategyId string `protobuf:"bytes,1,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// Instrument.
-	Instrument string `protobuf:"bytes,2,opt,name=instrument,proto3" json:"instrument,omitempty"`
-	// True: it is the router's latest target now.
-	Accepted bool `protobuf:"varint,3,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	// Reason when not accepted: GATE_SHUT, FENCE_STALE, BUCKET_STALE, …
-	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Orders it caused.
-	ClientOrderIds []string `protobuf:"bytes,5,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *TargetResult) Reset() {
-	*x = TargetResult{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *TargetResult) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*TargetResult) ProtoMessage() {}
-
-func (x *TargetResult) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use TargetResult.ProtoReflect.Descriptor instead.
-func (*TargetResult) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *TargetResult) GetStrategyId() string {
-	if x != nil {
-		return x.StrategyId
-	}
-	return ""
-}
-
-func (x *TargetResult) GetInstrument() string {
-	if x != nil {
-		return x.Instrument
-	}
-	return ""
-}
-
-func (x *TargetResult) GetAccepted() bool {
-	if x != nil {
-		return x.Accepted
-	}
-	return false
-}
-
-func (x *TargetResult) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *TargetResult) GetClientOrderIds() []string {
-	if x != nil {
-		return x.ClientOrderIds
-	}
-	return nil
-}
-
-// The router has booked (or refused) everything in the call.
+// The router has booked, or refused, everything in the call.
 type SetTargetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Same order as the targets sent.
-	Results []*TargetResult `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
-	// Last row of the feed the router has booked.
-	BookedRow     int64 `protobuf:"varint,3,opt,name=booked_row,json=bookedRow,proto3" json:"booked_row,omitempty"`
+	// One per target, same order.
+	Results []*v11.TargetResult `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
+	// Last row the router has booked, per feed that was ended.
+	Booked        []*v11.FeedRow `protobuf:"bytes,3,rep,name=booked,proto3" json:"booked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SetTargetsResponse) Reset() {
 	*x = SetTargetsResponse{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[4]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -710,7 +117,7 @@ func (x *SetTargetsResponse) String() string {
 func (*SetTargetsResponse) ProtoMessage() {}
 
 func (x *SetTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[4]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -723,7 +130,7 @@ func (x *SetTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTargetsResponse.ProtoReflect.Descriptor instead.
 func (*SetTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{4}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *SetTargetsResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -733,150 +140,32 @@ func (x *SetTargetsResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *SetTargetsResponse) GetResults() []*TargetResult {
+func (x *SetTargetsResponse) GetResults() []*v11.TargetResult {
 	if x != nil {
 		return x.Results
 	}
 	return nil
 }
 
-func (x *SetTargetsResponse) GetBookedRow() int64 {
+func (x *SetTargetsResponse) GetBooked() []*v11.FeedRow {
 	if x != nil {
-		return x.BookedRow
-	}
-	return 0
-}
-
-// A plain order.
-type PlainOrder struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Strategy.
-	StrategyId string `protobuf:"bytes,1,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// Instrument.
-	Instrument string `protobuf:"bytes,2,opt,name=instrument,proto3" json:"instrument,omitempty"`
-	// Signed quantity in whole lots: positive buys. What opens is reduced by the weight of its side.
-	Quantity *v1.Decimal `protobuf:"bytes,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	// Market unless stated.
-	Type OrderType `protobuf:"varint,4,opt,name=type,proto3,enum=qmtl.gateway.v1.OrderType" json:"type,omitempty"`
-	// For LIMIT.
-	LimitPrice *v1.Decimal `protobuf:"bytes,5,opt,name=limit_price,json=limitPrice,proto3" json:"limit_price,omitempty"`
-	// For STOP.
-	StopPrice *v1.Decimal `protobuf:"bytes,6,opt,name=stop_price,json=stopPrice,proto3" json:"stop_price,omitempty"`
-	// True: only if it reduces; OVER_LIMIT when it is beyond what is left to reduce.
-	ReduceOnly bool `protobuf:"varint,7,opt,name=reduce_only,json=reduceOnly,proto3" json:"reduce_only,omitempty"`
-	// Row of the bucket it was decided on.
-	Row int64 `protobuf:"varint,8,opt,name=row,proto3" json:"row,omitempty"`
-	// End of that bucket, milliseconds since the epoch. BUCKET_STALE unless it closed after the gate opened.
-	BucketEndMs   int64 `protobuf:"varint,9,opt,name=bucket_end_ms,json=bucketEndMs,proto3" json:"bucket_end_ms,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *PlainOrder) Reset() {
-	*x = PlainOrder{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *PlainOrder) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*PlainOrder) ProtoMessage() {}
-
-func (x *PlainOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use PlainOrder.ProtoReflect.Descriptor instead.
-func (*PlainOrder) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *PlainOrder) GetStrategyId() string {
-	if x != nil {
-		return x.StrategyId
-	}
-	return ""
-}
-
-func (x *PlainOrder) GetInstrument() string {
-	if x != nil {
-		return x.Instrument
-	}
-	return ""
-}
-
-func (x *PlainOrder) GetQuantity() *v1.Decimal {
-	if x != nil {
-		return x.Quantity
+		return x.Booked
 	}
 	return nil
 }
 
-func (x *PlainOrder) GetType() OrderType {
-	if x != nil {
-		return x.Type
-	}
-	return OrderType_ORDER_TYPE_UNSPECIFIED
-}
-
-func (x *PlainOrder) GetLimitPrice() *v1.Decimal {
-	if x != nil {
-		return x.LimitPrice
-	}
-	return nil
-}
-
-func (x *PlainOrder) GetStopPrice() *v1.Decimal {
-	if x != nil {
-		return x.StopPrice
-	}
-	return nil
-}
-
-func (x *PlainOrder) GetReduceOnly() bool {
-	if x != nil {
-		return x.ReduceOnly
-	}
-	return false
-}
-
-func (x *PlainOrder) GetRow() int64 {
-	if x != nil {
-		return x.Row
-	}
-	return 0
-}
-
-func (x *PlainOrder) GetBucketEndMs() int64 {
-	if x != nil {
-		return x.BucketEndMs
-	}
-	return 0
-}
-
-// Sends plain orders.
+// Sends direct orders.
 type SubmitOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Covers the session, world and strategies.
+	// Says session, world and strategies.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// What the sender's gate rests on.
-	Claim *GateClaim `protobuf:"bytes,3,opt,name=claim,proto3" json:"claim,omitempty"`
+	Claim *v11.GateClaim `protobuf:"bytes,3,opt,name=claim,proto3" json:"claim,omitempty"`
 	// The orders.
-	Orders []*PlainOrder `protobuf:"bytes,4,rep,name=orders,proto3" json:"orders,omitempty"`
-	// Idempotency key, kept 24 h.
+	Orders []*v11.DirectOrder `protobuf:"bytes,4,rep,name=orders,proto3" json:"orders,omitempty"`
+	// Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED.
 	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -884,7 +173,7 @@ type SubmitOrdersRequest struct {
 
 func (x *SubmitOrdersRequest) Reset() {
 	*x = SubmitOrdersRequest{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[6]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -896,7 +185,7 @@ func (x *SubmitOrdersRequest) String() string {
 func (*SubmitOrdersRequest) ProtoMessage() {}
 
 func (x *SubmitOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[6]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -909,7 +198,7 @@ func (x *SubmitOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitOrdersRequest.ProtoReflect.Descriptor instead.
 func (*SubmitOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{6}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *SubmitOrdersRequest) GetSchemaVersion() *v1.VersionRange {
@@ -926,14 +215,14 @@ func (x *SubmitOrdersRequest) GetTicket() string {
 	return ""
 }
 
-func (x *SubmitOrdersRequest) GetClaim() *GateClaim {
+func (x *SubmitOrdersRequest) GetClaim() *v11.GateClaim {
 	if x != nil {
 		return x.Claim
 	}
 	return nil
 }
 
-func (x *SubmitOrdersRequest) GetOrders() []*PlainOrder {
+func (x *SubmitOrdersRequest) GetOrders() []*v11.DirectOrder {
 	if x != nil {
 		return x.Orders
 	}
@@ -947,24 +236,24 @@ func (x *SubmitOrdersRequest) GetRequestId() string {
 	return ""
 }
 
-// What became of one plain order.
+// What became of one direct order.
 type OrderResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Set when it is in the journal: the first of client_order_ids.
-	ClientOrderId string `protobuf:"bytes,1,opt,name=client_order_id,json=clientOrderId,proto3" json:"client_order_id,omitempty"`
 	// True: in the journal, and it or a part of it may leave.
-	Accepted bool `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	// Reason when it, or a part of it, may not: GATE_SHUT, FENCE_STALE, HALTED, BUCKET_STALE, OVER_LIMIT, …
-	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// What it became in the journal: two when it goes through zero, the close and then the open.
-	ClientOrderIds []string `protobuf:"bytes,4,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Accepted bool `protobuf:"varint,1,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// Why it, or a part of it, may not. Unspecified: all of it may.
+	Reason v1.Reason `protobuf:"varint,2,opt,name=reason,proto3,enum=qmtl.type.v1.Reason" json:"reason,omitempty"`
+	// What it became in the journal: two when it goes through zero, the close and then the open. Empty when refused.
+	ClientOrderIds []string `protobuf:"bytes,3,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
+	// Halts that keep it from leaving.
+	HaltIds       []string `protobuf:"bytes,4,rep,name=halt_ids,json=haltIds,proto3" json:"halt_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OrderResult) Reset() {
 	*x = OrderResult{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[7]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -976,7 +265,7 @@ func (x *OrderResult) String() string {
 func (*OrderResult) ProtoMessage() {}
 
 func (x *OrderResult) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[7]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -989,14 +278,7 @@ func (x *OrderResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderResult.ProtoReflect.Descriptor instead.
 func (*OrderResult) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *OrderResult) GetClientOrderId() string {
-	if x != nil {
-		return x.ClientOrderId
-	}
-	return ""
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *OrderResult) GetAccepted() bool {
@@ -1006,11 +288,11 @@ func (x *OrderResult) GetAccepted() bool {
 	return false
 }
 
-func (x *OrderResult) GetReason() string {
+func (x *OrderResult) GetReason() v1.Reason {
 	if x != nil {
 		return x.Reason
 	}
-	return ""
+	return v1.Reason(0)
 }
 
 func (x *OrderResult) GetClientOrderIds() []string {
@@ -1020,12 +302,19 @@ func (x *OrderResult) GetClientOrderIds() []string {
 	return nil
 }
 
-// Same order as the orders sent.
+func (x *OrderResult) GetHaltIds() []string {
+	if x != nil {
+		return x.HaltIds
+	}
+	return nil
+}
+
+// One result per order, same order.
 type SubmitOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Results.
+	// The results.
 	Results       []*OrderResult `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1033,7 +322,7 @@ type SubmitOrdersResponse struct {
 
 func (x *SubmitOrdersResponse) Reset() {
 	*x = SubmitOrdersResponse{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[8]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +334,7 @@ func (x *SubmitOrdersResponse) String() string {
 func (*SubmitOrdersResponse) ProtoMessage() {}
 
 func (x *SubmitOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[8]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +347,7 @@ func (x *SubmitOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitOrdersResponse.ProtoReflect.Descriptor instead.
 func (*SubmitOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{8}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SubmitOrdersResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1075,26 +364,131 @@ func (x *SubmitOrdersResponse) GetResults() []*OrderResult {
 	return nil
 }
 
+// Orders by id.
+type OrderIds struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At least one.
+	ClientOrderIds []string `protobuf:"bytes,1,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *OrderIds) Reset() {
+	*x = OrderIds{}
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderIds) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderIds) ProtoMessage() {}
+
+func (x *OrderIds) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderIds.ProtoReflect.Descriptor instead.
+func (*OrderIds) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *OrderIds) GetClientOrderIds() []string {
+	if x != nil {
+		return x.ClientOrderIds
+	}
+	return nil
+}
+
+// Working orders of a strategy in a world.
+type StrategyOrders struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// World.
+	WorldId string `protobuf:"bytes,1,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// Strategy; empty: all of the world.
+	StrategyId    string `protobuf:"bytes,2,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StrategyOrders) Reset() {
+	*x = StrategyOrders{}
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StrategyOrders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StrategyOrders) ProtoMessage() {}
+
+func (x *StrategyOrders) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StrategyOrders.ProtoReflect.Descriptor instead.
+func (*StrategyOrders) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *StrategyOrders) GetWorldId() string {
+	if x != nil {
+		return x.WorldId
+	}
+	return ""
+}
+
+func (x *StrategyOrders) GetStrategyId() string {
+	if x != nil {
+		return x.StrategyId
+	}
+	return ""
+}
+
 // Cancels orders. Never gated.
 type CancelOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Orders to cancel; empty with a scope: all working ones in it.
-	ClientOrderIds []string `protobuf:"bytes,2,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
-	// World; empty for any.
-	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Strategy; empty for any.
-	StrategyId string `protobuf:"bytes,4,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// Why, for the journal.
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Of a caller below OPERATOR: only orders of the strategies it names are cancelled, others are TICKET_SCOPE.
+	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// What. A call without a scope is refused.
+	//
+	// Types that are valid to be assigned to Scope:
+	//
+	//	*CancelOrdersRequest_Orders
+	//	*CancelOrdersRequest_Strategy
+	//	*CancelOrdersRequest_AccountId
+	Scope isCancelOrdersRequest_Scope `protobuf_oneof:"scope"`
+	// Why; kept in the journal.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CancelOrdersRequest) Reset() {
 	*x = CancelOrdersRequest{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[9]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +500,7 @@ func (x *CancelOrdersRequest) String() string {
 func (*CancelOrdersRequest) ProtoMessage() {}
 
 func (x *CancelOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[9]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +513,7 @@ func (x *CancelOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrdersRequest.ProtoReflect.Descriptor instead.
 func (*CancelOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{9}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CancelOrdersRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1129,23 +523,43 @@ func (x *CancelOrdersRequest) GetSchemaVersion() *v1.VersionRange {
 	return nil
 }
 
-func (x *CancelOrdersRequest) GetClientOrderIds() []string {
+func (x *CancelOrdersRequest) GetTicket() string {
 	if x != nil {
-		return x.ClientOrderIds
-	}
-	return nil
-}
-
-func (x *CancelOrdersRequest) GetWorldId() string {
-	if x != nil {
-		return x.WorldId
+		return x.Ticket
 	}
 	return ""
 }
 
-func (x *CancelOrdersRequest) GetStrategyId() string {
+func (x *CancelOrdersRequest) GetScope() isCancelOrdersRequest_Scope {
 	if x != nil {
-		return x.StrategyId
+		return x.Scope
+	}
+	return nil
+}
+
+func (x *CancelOrdersRequest) GetOrders() *OrderIds {
+	if x != nil {
+		if x, ok := x.Scope.(*CancelOrdersRequest_Orders); ok {
+			return x.Orders
+		}
+	}
+	return nil
+}
+
+func (x *CancelOrdersRequest) GetStrategy() *StrategyOrders {
+	if x != nil {
+		if x, ok := x.Scope.(*CancelOrdersRequest_Strategy); ok {
+			return x.Strategy
+		}
+	}
+	return nil
+}
+
+func (x *CancelOrdersRequest) GetAccountId() string {
+	if x != nil {
+		if x, ok := x.Scope.(*CancelOrdersRequest_AccountId); ok {
+			return x.AccountId
+		}
 	}
 	return ""
 }
@@ -1157,20 +571,109 @@ func (x *CancelOrdersRequest) GetReason() string {
 	return ""
 }
 
-// Orders a cancel was sent for.
+type isCancelOrdersRequest_Scope interface {
+	isCancelOrdersRequest_Scope()
+}
+
+type CancelOrdersRequest_Orders struct {
+	// These.
+	Orders *OrderIds `protobuf:"bytes,3,opt,name=orders,proto3,oneof"`
+}
+
+type CancelOrdersRequest_Strategy struct {
+	// Working ones of a world or strategy.
+	Strategy *StrategyOrders `protobuf:"bytes,4,opt,name=strategy,proto3,oneof"`
+}
+
+type CancelOrdersRequest_AccountId struct {
+	// Working ones of an account.
+	AccountId string `protobuf:"bytes,5,opt,name=account_id,json=accountId,proto3,oneof"`
+}
+
+func (*CancelOrdersRequest_Orders) isCancelOrdersRequest_Scope() {}
+
+func (*CancelOrdersRequest_Strategy) isCancelOrdersRequest_Scope() {}
+
+func (*CancelOrdersRequest_AccountId) isCancelOrdersRequest_Scope() {}
+
+// What became of one cancel.
+type CancelResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Order.
+	ClientOrderId string `protobuf:"bytes,1,opt,name=client_order_id,json=clientOrderId,proto3" json:"client_order_id,omitempty"`
+	// True: a cancel was sent.
+	Sent bool `protobuf:"varint,2,opt,name=sent,proto3" json:"sent,omitempty"`
+	// Why not: ORDER_NOT_FOUND; CONFLICT for an order that has ended.
+	Reason        v1.Reason `protobuf:"varint,3,opt,name=reason,proto3,enum=qmtl.type.v1.Reason" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelResult) Reset() {
+	*x = CancelResult{}
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelResult) ProtoMessage() {}
+
+func (x *CancelResult) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelResult.ProtoReflect.Descriptor instead.
+func (*CancelResult) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CancelResult) GetClientOrderId() string {
+	if x != nil {
+		return x.ClientOrderId
+	}
+	return ""
+}
+
+func (x *CancelResult) GetSent() bool {
+	if x != nil {
+		return x.Sent
+	}
+	return false
+}
+
+func (x *CancelResult) GetReason() v1.Reason {
+	if x != nil {
+		return x.Reason
+	}
+	return v1.Reason(0)
+}
+
+// One result per order named, or per order found.
 type CancelOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The orders.
-	ClientOrderIds []string `protobuf:"bytes,2,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The results.
+	Results       []*CancelResult `protobuf:"bytes,2,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CancelOrdersResponse) Reset() {
 	*x = CancelOrdersResponse{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[10]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1182,7 +685,7 @@ func (x *CancelOrdersResponse) String() string {
 func (*CancelOrdersResponse) ProtoMessage() {}
 
 func (x *CancelOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[10]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1195,7 +698,7 @@ func (x *CancelOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOrdersResponse.ProtoReflect.Descriptor instead.
 func (*CancelOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{10}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CancelOrdersResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1205,78 +708,93 @@ func (x *CancelOrdersResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *CancelOrdersResponse) GetClientOrderIds() []string {
+func (x *CancelOrdersResponse) GetResults() []*CancelResult {
 	if x != nil {
-		return x.ClientOrderIds
+		return x.Results
 	}
 	return nil
 }
 
-// An order as the journal has it.
-type Order struct {
+// Asks for one order.
+type GetOrderRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Made from account, world, strategy, instrument, bucket and intent sequence.
-	ClientOrderId string `protobuf:"bytes,1,opt,name=client_order_id,json=clientOrderId,proto3" json:"client_order_id,omitempty"`
-	// Account.
-	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// World.
-	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Strategy.
-	StrategyId string `protobuf:"bytes,4,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// Instrument.
-	Instrument string `protobuf:"bytes,5,opt,name=instrument,proto3" json:"instrument,omitempty"`
-	// Signed quantity: positive buys.
-	Quantity *v1.Decimal `protobuf:"bytes,6,opt,name=quantity,proto3" json:"quantity,omitempty"`
-	// Filled part, signed.
-	FilledQuantity *v1.Decimal `protobuf:"bytes,7,opt,name=filled_quantity,json=filledQuantity,proto3" json:"filled_quantity,omitempty"`
-	// Mean price of the filled part.
-	AveragePrice *v1.Decimal `protobuf:"bytes,8,opt,name=average_price,json=averagePrice,proto3" json:"average_price,omitempty"`
-	// Its state.
-	State OrderState `protobuf:"varint,9,opt,name=state,proto3,enum=qmtl.gateway.v1.OrderState" json:"state,omitempty"`
-	// Why it exists.
-	Origin OrderOrigin `protobuf:"varint,10,opt,name=origin,proto3,enum=qmtl.gateway.v1.OrderOrigin" json:"origin,omitempty"`
-	// Type.
-	Type OrderType `protobuf:"varint,11,opt,name=type,proto3,enum=qmtl.gateway.v1.OrderType" json:"type,omitempty"`
-	// True: only if it reduces.
-	ReduceOnly bool `protobuf:"varint,12,opt,name=reduce_only,json=reduceOnly,proto3" json:"reduce_only,omitempty"`
-	// Side of the position affected.
-	Side v1.Side `protobuf:"varint,13,opt,name=side,proto3,enum=qmtl.type.v1.Side" json:"side,omitempty"`
-	// True: opens or adds to a position.
-	Opening bool `protobuf:"varint,14,opt,name=opening,proto3" json:"opening,omitempty"`
-	// Row it was decided on.
-	Row int64 `protobuf:"varint,15,opt,name=row,proto3" json:"row,omitempty"`
-	// End of that bucket, milliseconds since the epoch.
-	BucketEndMs int64 `protobuf:"varint,16,opt,name=bucket_end_ms,json=bucketEndMs,proto3" json:"bucket_end_ms,omitempty"`
-	// Fence it left under.
-	Fence uint64 `protobuf:"varint,17,opt,name=fence,proto3" json:"fence,omitempty"`
-	// Decision it left under.
-	DecisionId string `protobuf:"bytes,18,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
-	// Session that wanted it; empty for the router's own.
-	SessionId string `protobuf:"bytes,19,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// Domain it was sent in.
-	Domain v1.ExecutionDomain `protobuf:"varint,20,opt,name=domain,proto3,enum=qmtl.type.v1.ExecutionDomain" json:"domain,omitempty"`
-	// When it entered the journal, milliseconds since the epoch.
-	CreateTimeMs int64 `protobuf:"varint,21,opt,name=create_time_ms,json=createTimeMs,proto3" json:"create_time_ms,omitempty"`
-	// Last reason, such as a rejection.
-	Reason        string `protobuf:"bytes,22,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Versions the caller accepts.
+	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Order.
+	ClientOrderId string `protobuf:"bytes,2,opt,name=client_order_id,json=clientOrderId,proto3" json:"client_order_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Order) Reset() {
-	*x = Order{}
+func (x *GetOrderRequest) Reset() {
+	*x = GetOrderRequest{}
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOrderRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOrderRequest) ProtoMessage() {}
+
+func (x *GetOrderRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOrderRequest.ProtoReflect.Descriptor instead.
+func (*GetOrderRequest) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetOrderRequest) GetSchemaVersion() *v1.VersionRange {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *GetOrderRequest) GetClientOrderId() string {
+	if x != nil {
+		return x.ClientOrderId
+	}
+	return ""
+}
+
+// One order.
+type GetOrderResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of this message, and what the server supports.
+	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// The order.
+	Order         *v11.Order `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOrderResponse) Reset() {
+	*x = GetOrderResponse{}
 	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Order) String() string {
+func (x *GetOrderResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Order) ProtoMessage() {}
+func (*GetOrderResponse) ProtoMessage() {}
 
-func (x *Order) ProtoReflect() protoreflect.Message {
+func (x *GetOrderResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -1288,189 +806,116 @@ func (x *Order) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Order.ProtoReflect.Descriptor instead.
-func (*Order) Descriptor() ([]byte, []int) {
+// Deprecated: Use GetOrderResponse.ProtoReflect.Descriptor instead.
+func (*GetOrderResponse) Descriptor() ([]byte, []int) {
 	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *Order) GetClientOrderId() string {
+func (x *GetOrderResponse) GetSchemaVersion() *v1.SchemaVersion {
 	if x != nil {
-		return x.ClientOrderId
+		return x.SchemaVersion
 	}
-	return ""
+	return nil
 }
 
-func (x *Order) GetAccountId() string {
+func (x *GetOrderResponse) GetOrder() *v11.Order {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+// Which orders.
+type OrderFilter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Account; empty: any. An unknown one is NOT_FOUND.
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// World; empty: any. An unknown one is NOT_FOUND.
+	WorldId string `protobuf:"bytes,2,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// Strategy; empty: any. An unknown one is NOT_FOUND.
+	StrategyId string `protobuf:"bytes,3,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
+	// True: only working ones.
+	WorkingOnly   bool `protobuf:"varint,4,opt,name=working_only,json=workingOnly,proto3" json:"working_only,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderFilter) Reset() {
+	*x = OrderFilter{}
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderFilter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderFilter) ProtoMessage() {}
+
+func (x *OrderFilter) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderFilter.ProtoReflect.Descriptor instead.
+func (*OrderFilter) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *OrderFilter) GetAccountId() string {
 	if x != nil {
 		return x.AccountId
 	}
 	return ""
 }
 
-func (x *Order) GetWorldId() string {
+func (x *OrderFilter) GetWorldId() string {
 	if x != nil {
 		return x.WorldId
 	}
 	return ""
 }
 
-func (x *Order) GetStrategyId() string {
+func (x *OrderFilter) GetStrategyId() string {
 	if x != nil {
 		return x.StrategyId
 	}
 	return ""
 }
 
-func (x *Order) GetInstrument() string {
+func (x *OrderFilter) GetWorkingOnly() bool {
 	if x != nil {
-		return x.Instrument
-	}
-	return ""
-}
-
-func (x *Order) GetQuantity() *v1.Decimal {
-	if x != nil {
-		return x.Quantity
-	}
-	return nil
-}
-
-func (x *Order) GetFilledQuantity() *v1.Decimal {
-	if x != nil {
-		return x.FilledQuantity
-	}
-	return nil
-}
-
-func (x *Order) GetAveragePrice() *v1.Decimal {
-	if x != nil {
-		return x.AveragePrice
-	}
-	return nil
-}
-
-func (x *Order) GetState() OrderState {
-	if x != nil {
-		return x.State
-	}
-	return OrderState_ORDER_STATE_UNSPECIFIED
-}
-
-func (x *Order) GetOrigin() OrderOrigin {
-	if x != nil {
-		return x.Origin
-	}
-	return OrderOrigin_ORDER_ORIGIN_UNSPECIFIED
-}
-
-func (x *Order) GetType() OrderType {
-	if x != nil {
-		return x.Type
-	}
-	return OrderType_ORDER_TYPE_UNSPECIFIED
-}
-
-func (x *Order) GetReduceOnly() bool {
-	if x != nil {
-		return x.ReduceOnly
+		return x.WorkingOnly
 	}
 	return false
-}
-
-func (x *Order) GetSide() v1.Side {
-	if x != nil {
-		return x.Side
-	}
-	return v1.Side(0)
-}
-
-func (x *Order) GetOpening() bool {
-	if x != nil {
-		return x.Opening
-	}
-	return false
-}
-
-func (x *Order) GetRow() int64 {
-	if x != nil {
-		return x.Row
-	}
-	return 0
-}
-
-func (x *Order) GetBucketEndMs() int64 {
-	if x != nil {
-		return x.BucketEndMs
-	}
-	return 0
-}
-
-func (x *Order) GetFence() uint64 {
-	if x != nil {
-		return x.Fence
-	}
-	return 0
-}
-
-func (x *Order) GetDecisionId() string {
-	if x != nil {
-		return x.DecisionId
-	}
-	return ""
-}
-
-func (x *Order) GetSessionId() string {
-	if x != nil {
-		return x.SessionId
-	}
-	return ""
-}
-
-func (x *Order) GetDomain() v1.ExecutionDomain {
-	if x != nil {
-		return x.Domain
-	}
-	return v1.ExecutionDomain(0)
-}
-
-func (x *Order) GetCreateTimeMs() int64 {
-	if x != nil {
-		return x.CreateTimeMs
-	}
-	return 0
-}
-
-func (x *Order) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
 }
 
 // Asks for orders.
 type ListOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Account; empty for any.
-	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// World; empty for any.
-	WorldId string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
-	// Strategy; empty for any.
-	StrategyId string `protobuf:"bytes,4,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// True: only working ones (pending, sent, unknown, accepted, partial).
-	WorkingOnly bool `protobuf:"varint,5,opt,name=working_only,json=workingOnly,proto3" json:"working_only,omitempty"`
-	// At most this many; 0 = 100, limit 1,000.
-	PageSize int32 `protobuf:"varint,6,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// From the answer before.
-	PageToken     string `protobuf:"bytes,7,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Which; absent: all.
+	Filter *OrderFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most this many; 0: 100; above 1,000: 1,000.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before; the other fields must be the same.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListOrdersRequest) Reset() {
 	*x = ListOrdersRequest{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[12]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +927,7 @@ func (x *ListOrdersRequest) String() string {
 func (*ListOrdersRequest) ProtoMessage() {}
 
 func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[12]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +940,7 @@ func (x *ListOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersRequest.ProtoReflect.Descriptor instead.
 func (*ListOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{12}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListOrdersRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1505,32 +950,11 @@ func (x *ListOrdersRequest) GetSchemaVersion() *v1.VersionRange {
 	return nil
 }
 
-func (x *ListOrdersRequest) GetAccountId() string {
+func (x *ListOrdersRequest) GetFilter() *OrderFilter {
 	if x != nil {
-		return x.AccountId
+		return x.Filter
 	}
-	return ""
-}
-
-func (x *ListOrdersRequest) GetWorldId() string {
-	if x != nil {
-		return x.WorldId
-	}
-	return ""
-}
-
-func (x *ListOrdersRequest) GetStrategyId() string {
-	if x != nil {
-		return x.StrategyId
-	}
-	return ""
-}
-
-func (x *ListOrdersRequest) GetWorkingOnly() bool {
-	if x != nil {
-		return x.WorkingOnly
-	}
-	return false
+	return nil
 }
 
 func (x *ListOrdersRequest) GetPageSize() int32 {
@@ -1550,10 +974,10 @@ func (x *ListOrdersRequest) GetPageToken() string {
 // Orders, oldest first.
 type ListOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The orders.
-	Orders []*Order `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
+	Orders []*v11.Order `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1562,7 +986,7 @@ type ListOrdersResponse struct {
 
 func (x *ListOrdersResponse) Reset() {
 	*x = ListOrdersResponse{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[13]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1574,7 +998,7 @@ func (x *ListOrdersResponse) String() string {
 func (*ListOrdersResponse) ProtoMessage() {}
 
 func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[13]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1587,7 +1011,7 @@ func (x *ListOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListOrdersResponse.ProtoReflect.Descriptor instead.
 func (*ListOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{13}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListOrdersResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1597,7 +1021,7 @@ func (x *ListOrdersResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *ListOrdersResponse) GetOrders() []*Order {
+func (x *ListOrdersResponse) GetOrders() []*v11.Order {
 	if x != nil {
 		return x.Orders
 	}
@@ -1614,19 +1038,20 @@ func (x *ListOrdersResponse) GetNextPageToken() string {
 // Asks for orders as they change.
 type WatchOrdersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts; governs every message of the stream.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Account; empty for any.
-	AccountId string `protobuf:"bytes,2,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// World; empty for any.
-	WorldId       string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	// Which; absent: all. `working_only` is refused: an order that ends is a change, too.
+	Filter *OrderFilter `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
+	// changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
+	Cursor        string `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchOrdersRequest) Reset() {
 	*x = WatchOrdersRequest{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[14]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1063,7 @@ func (x *WatchOrdersRequest) String() string {
 func (*WatchOrdersRequest) ProtoMessage() {}
 
 func (x *WatchOrdersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[14]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1076,7 @@ func (x *WatchOrdersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrdersRequest.ProtoReflect.Descriptor instead.
 func (*WatchOrdersRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{14}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchOrdersRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1661,34 +1086,40 @@ func (x *WatchOrdersRequest) GetSchemaVersion() *v1.VersionRange {
 	return nil
 }
 
-func (x *WatchOrdersRequest) GetAccountId() string {
+func (x *WatchOrdersRequest) GetFilter() *OrderFilter {
 	if x != nil {
-		return x.AccountId
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *WatchOrdersRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
 	}
 	return ""
 }
 
-func (x *WatchOrdersRequest) GetWorldId() string {
-	if x != nil {
-		return x.WorldId
-	}
-	return ""
-}
-
-// An order after a change.
+// Orders: first the working ones, page by page, then each after a change.
 type WatchOrdersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// The order.
-	Order         *Order `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	// Orders; empty in a keep-alive, which comes at least every 2 s.
+	Orders []*v11.Order `protobuf:"bytes,2,rep,name=orders,proto3" json:"orders,omitempty"`
+	// True: these belong to the first state.
+	Initial bool `protobuf:"varint,3,opt,name=initial,proto3" json:"initial,omitempty"`
+	// True on the last message of the first state.
+	InitialEnd bool `protobuf:"varint,4,opt,name=initial_end,json=initialEnd,proto3" json:"initial_end,omitempty"`
+	// Position after this message; empty before `initial_end`. Opaque.
+	Cursor        string `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchOrdersResponse) Reset() {
 	*x = WatchOrdersResponse{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[15]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1700,7 +1131,7 @@ func (x *WatchOrdersResponse) String() string {
 func (*WatchOrdersResponse) ProtoMessage() {}
 
 func (x *WatchOrdersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[15]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1713,7 +1144,7 @@ func (x *WatchOrdersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchOrdersResponse.ProtoReflect.Descriptor instead.
 func (*WatchOrdersResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{15}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchOrdersResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1723,35 +1154,56 @@ func (x *WatchOrdersResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *WatchOrdersResponse) GetOrder() *Order {
+func (x *WatchOrdersResponse) GetOrders() []*v11.Order {
 	if x != nil {
-		return x.Order
+		return x.Orders
 	}
 	return nil
 }
 
-// Stops the router. Works with WorldService and bus down; survives restarts; only Resume clears it.
+func (x *WatchOrdersResponse) GetInitial() bool {
+	if x != nil {
+		return x.Initial
+	}
+	return false
+}
+
+func (x *WatchOrdersResponse) GetInitialEnd() bool {
+	if x != nil {
+		return x.InitialEnd
+	}
+	return false
+}
+
+func (x *WatchOrdersResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+// Stops orders.
 type HaltRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// What.
-	Scope HaltScope `protobuf:"varint,2,opt,name=scope,proto3,enum=qmtl.gateway.v1.HaltScope" json:"scope,omitempty"`
-	// Id of the account, world or strategy; empty for ALL.
-	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	Target *v11.HaltTarget `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
 	// Why; kept in the journal.
-	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Cancel working opening orders. Reduce-only protective ones stay.
-	Cancel bool `protobuf:"varint,5,opt,name=cancel,proto3" json:"cancel,omitempty"`
-	// Close positions with reduce-only orders.
-	Flatten       bool `protobuf:"varint,6,opt,name=flatten,proto3" json:"flatten,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// True: cancel working opening orders. Reduce-only protective ones stay.
+	Cancel bool `protobuf:"varint,4,opt,name=cancel,proto3" json:"cancel,omitempty"`
+	// True: close positions with reduce-only orders.
+	Flatten bool `protobuf:"varint,5,opt,name=flatten,proto3" json:"flatten,omitempty"`
+	// True: cancel protective orders, too.
+	CancelProtective bool `protobuf:"varint,6,opt,name=cancel_protective,json=cancelProtective,proto3" json:"cancel_protective,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *HaltRequest) Reset() {
 	*x = HaltRequest{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[16]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1763,7 +1215,7 @@ func (x *HaltRequest) String() string {
 func (*HaltRequest) ProtoMessage() {}
 
 func (x *HaltRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[16]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1776,7 +1228,7 @@ func (x *HaltRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaltRequest.ProtoReflect.Descriptor instead.
 func (*HaltRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{16}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *HaltRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1786,18 +1238,11 @@ func (x *HaltRequest) GetSchemaVersion() *v1.VersionRange {
 	return nil
 }
 
-func (x *HaltRequest) GetScope() HaltScope {
-	if x != nil {
-		return x.Scope
-	}
-	return HaltScope_HALT_SCOPE_UNSPECIFIED
-}
-
-func (x *HaltRequest) GetTarget() string {
+func (x *HaltRequest) GetTarget() *v11.HaltTarget {
 	if x != nil {
 		return x.Target
 	}
-	return ""
+	return nil
 }
 
 func (x *HaltRequest) GetReason() string {
@@ -1821,24 +1266,35 @@ func (x *HaltRequest) GetFlatten() bool {
 	return false
 }
 
-// The halt is in the journal.
+func (x *HaltRequest) GetCancelProtective() bool {
+	if x != nil {
+		return x.CancelProtective
+	}
+	return false
+}
+
+// The halt is in force.
 type HaltResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// The halt. One that was in force before is answered as it was, with the new reason.
+	Halt *v11.Halt `protobuf:"bytes,2,opt,name=halt,proto3" json:"halt,omitempty"`
+	// All halts in force now, oldest first; at most 1,000, the rest is read with ListHalts.
+	InForce []*v11.Halt `protobuf:"bytes,3,rep,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
 	// Orders cancelled.
-	Cancelled []string `protobuf:"bytes,2,rep,name=cancelled,proto3" json:"cancelled,omitempty"`
+	Cancelled []string `protobuf:"bytes,4,rep,name=cancelled,proto3" json:"cancelled,omitempty"`
 	// Orders sent to flatten.
-	Flattened []string `protobuf:"bytes,3,rep,name=flattened,proto3" json:"flattened,omitempty"`
-	// Time from the call to the last cancel confirmed, milliseconds.
-	ElapsedMs     float64 `protobuf:"fixed64,4,opt,name=elapsed_ms,json=elapsedMs,proto3" json:"elapsed_ms,omitempty"`
+	Flattened []string `protobuf:"bytes,5,rep,name=flattened,proto3" json:"flattened,omitempty"`
+	// Time from the call to the last cancel confirmed.
+	Elapsed       *durationpb.Duration `protobuf:"bytes,6,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HaltResponse) Reset() {
 	*x = HaltResponse{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[17]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1850,7 +1306,7 @@ func (x *HaltResponse) String() string {
 func (*HaltResponse) ProtoMessage() {}
 
 func (x *HaltResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[17]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1863,12 +1319,26 @@ func (x *HaltResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HaltResponse.ProtoReflect.Descriptor instead.
 func (*HaltResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{17}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *HaltResponse) GetSchemaVersion() *v1.SchemaVersion {
 	if x != nil {
 		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *HaltResponse) GetHalt() *v11.Halt {
+	if x != nil {
+		return x.Halt
+	}
+	return nil
+}
+
+func (x *HaltResponse) GetInForce() []*v11.Halt {
+	if x != nil {
+		return x.InForce
 	}
 	return nil
 }
@@ -1887,22 +1357,25 @@ func (x *HaltResponse) GetFlattened() []string {
 	return nil
 }
 
-func (x *HaltResponse) GetElapsedMs() float64 {
+func (x *HaltResponse) GetElapsed() *durationpb.Duration {
 	if x != nil {
-		return x.ElapsedMs
+		return x.Elapsed
 	}
-	return 0
+	return nil
 }
 
-// Clears a halt.
+// Ends a halt.
 type ResumeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
+	// Versions the caller accepts.
 	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// What.
-	Scope HaltScope `protobuf:"varint,2,opt,name=scope,proto3,enum=qmtl.gateway.v1.HaltScope" json:"scope,omitempty"`
-	// Id of the account, world or strategy; empty for ALL.
-	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	// Which. A call without one is refused.
+	//
+	// Types that are valid to be assigned to Which:
+	//
+	//	*ResumeRequest_HaltId
+	//	*ResumeRequest_Target
+	Which isResumeRequest_Which `protobuf_oneof:"which"`
 	// Why; kept in the journal.
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1911,7 +1384,7 @@ type ResumeRequest struct {
 
 func (x *ResumeRequest) Reset() {
 	*x = ResumeRequest{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[18]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +1396,7 @@ func (x *ResumeRequest) String() string {
 func (*ResumeRequest) ProtoMessage() {}
 
 func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[18]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +1409,7 @@ func (x *ResumeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{18}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ResumeRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1946,18 +1419,29 @@ func (x *ResumeRequest) GetSchemaVersion() *v1.VersionRange {
 	return nil
 }
 
-func (x *ResumeRequest) GetScope() HaltScope {
+func (x *ResumeRequest) GetWhich() isResumeRequest_Which {
 	if x != nil {
-		return x.Scope
+		return x.Which
 	}
-	return HaltScope_HALT_SCOPE_UNSPECIFIED
+	return nil
 }
 
-func (x *ResumeRequest) GetTarget() string {
+func (x *ResumeRequest) GetHaltId() string {
 	if x != nil {
-		return x.Target
+		if x, ok := x.Which.(*ResumeRequest_HaltId); ok {
+			return x.HaltId
+		}
 	}
 	return ""
+}
+
+func (x *ResumeRequest) GetTarget() *v11.HaltTarget {
+	if x != nil {
+		if x, ok := x.Which.(*ResumeRequest_Target); ok {
+			return x.Target
+		}
+	}
+	return nil
 }
 
 func (x *ResumeRequest) GetReason() string {
@@ -1967,20 +1451,42 @@ func (x *ResumeRequest) GetReason() string {
 	return ""
 }
 
-// The halt is cleared.
+type isResumeRequest_Which interface {
+	isResumeRequest_Which()
+}
+
+type ResumeRequest_HaltId struct {
+	// By id.
+	HaltId string `protobuf:"bytes,2,opt,name=halt_id,json=haltId,proto3,oneof"`
+}
+
+type ResumeRequest_Target struct {
+	// By what it covers, exactly. `everything` ends the halt of everything, not every halt.
+	Target *v11.HaltTarget `protobuf:"bytes,3,opt,name=target,proto3,oneof"`
+}
+
+func (*ResumeRequest_HaltId) isResumeRequest_Which() {}
+
+func (*ResumeRequest_Target) isResumeRequest_Which() {}
+
+// The halt has ended.
 type ResumeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// The halt that ended.
+	Halt *v11.Halt `protobuf:"bytes,2,opt,name=halt,proto3" json:"halt,omitempty"`
+	// All halts still in force, oldest first; at most 1,000, the rest is read with ListHalts.
+	InForce []*v11.Halt `protobuf:"bytes,3,rep,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
 	// Orders sent at once to catch up with the targets.
-	ClientOrderIds []string `protobuf:"bytes,2,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
+	ClientOrderIds []string `protobuf:"bytes,4,rep,name=client_order_ids,json=clientOrderIds,proto3" json:"client_order_ids,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ResumeResponse) Reset() {
 	*x = ResumeResponse{}
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[19]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1992,7 +1498,7 @@ func (x *ResumeResponse) String() string {
 func (*ResumeResponse) ProtoMessage() {}
 
 func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[19]
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2005,12 +1511,26 @@ func (x *ResumeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeResponse.ProtoReflect.Descriptor instead.
 func (*ResumeResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{19}
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ResumeResponse) GetSchemaVersion() *v1.SchemaVersion {
 	if x != nil {
 		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *ResumeResponse) GetHalt() *v11.Halt {
+	if x != nil {
+		return x.Halt
+	}
+	return nil
+}
+
+func (x *ResumeResponse) GetInForce() []*v11.Halt {
+	if x != nil {
+		return x.InForce
 	}
 	return nil
 }
@@ -2022,225 +1542,281 @@ func (x *ResumeResponse) GetClientOrderIds() []string {
 	return nil
 }
 
+// Asks for halts in force.
+type ListHaltsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Versions the caller accepts.
+	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Only halts that cover this; absent: all.
+	Covering *v11.HaltTarget `protobuf:"bytes,2,opt,name=covering,proto3" json:"covering,omitempty"`
+	// At most this many; 0: 100; above 1,000: 1,000.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// `next_page_token` of the answer before; the other fields must be the same.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHaltsRequest) Reset() {
+	*x = ListHaltsRequest{}
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHaltsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHaltsRequest) ProtoMessage() {}
+
+func (x *ListHaltsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHaltsRequest.ProtoReflect.Descriptor instead.
+func (*ListHaltsRequest) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *ListHaltsRequest) GetSchemaVersion() *v1.VersionRange {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *ListHaltsRequest) GetCovering() *v11.HaltTarget {
+	if x != nil {
+		return x.Covering
+	}
+	return nil
+}
+
+func (x *ListHaltsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListHaltsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Halts in force, oldest first.
+type ListHaltsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of this message, and what the server supports.
+	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// The halts.
+	Halts []*v11.Halt `protobuf:"bytes,2,rep,name=halts,proto3" json:"halts,omitempty"`
+	// Empty at the end.
+	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListHaltsResponse) Reset() {
+	*x = ListHaltsResponse{}
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListHaltsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListHaltsResponse) ProtoMessage() {}
+
+func (x *ListHaltsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_order_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListHaltsResponse.ProtoReflect.Descriptor instead.
+func (*ListHaltsResponse) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_order_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ListHaltsResponse) GetSchemaVersion() *v1.SchemaVersion {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *ListHaltsResponse) GetHalts() []*v11.Halt {
+	if x != nil {
+		return x.Halts
+	}
+	return nil
+}
+
+func (x *ListHaltsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 var File_qmtl_gateway_v1_order_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_gateway_v1_order_service_proto_rawDesc = "" +
 	"\n" +
-	"#qmtl/gateway/v1/order_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xa2\x02\n" +
-	"\tGateClaim\x12$\n" +
-	"\bworld_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12(\n" +
-	"\n" +
-	"session_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\tsessionId\x12\x19\n" +
-	"\blease_id\x18\x03 \x01(\tR\aleaseId\x12\x14\n" +
-	"\x05fence\x18\x04 \x01(\x04R\x05fence\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\x12\x1f\n" +
-	"\vdecision_id\x18\x06 \x01(\tR\n" +
-	"decisionId\x125\n" +
-	"\x06domain\x18\a \x01(\x0e2\x1d.qmtl.type.v1.ExecutionDomainR\x06domain\x12 \n" +
-	"\fvalid_for_ms\x18\b \x01(\rR\n" +
-	"validForMs\"\xf6\x01\n" +
-	"\x06Target\x12(\n" +
-	"\vstrategy_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
-	"strategyId\x12'\n" +
-	"\n" +
-	"instrument\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
-	"instrument\x12\x1d\n" +
-	"\x05value\x18\x03 \x01(\x01B\a\xbaH\x04\x12\x02@\x01R\x05value\x12\x10\n" +
-	"\x03row\x18\x04 \x01(\x03R\x03row\x12\"\n" +
-	"\rbucket_end_ms\x18\x05 \x01(\x03R\vbucketEndMs\x12,\n" +
-	"\x12input_watermark_ms\x18\x06 \x01(\x03R\x10inputWatermarkMs\x12\x16\n" +
-	"\x06reason\x18\a \x01(\tR\x06reason\"\x8a\x04\n" +
+	"#qmtl/gateway/v1/order_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x18qmtl/order/v1/halt.proto\x1a\x19qmtl/order/v1/order.proto\x1a\x1aqmtl/order/v1/target.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x19qmtl/type/v1/reason.proto\x1a!qmtl/type/v1/schema_version.proto\"\xb7\x01\n" +
 	"\x11SetTargetsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n" +
-	"\x06ticket\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06ticket\x128\n" +
-	"\x05claim\x18\x03 \x01(\v2\x1a.qmtl.gateway.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05claim\x12<\n" +
-	"\atargets\x18\x04 \x03(\v2\x17.qmtl.gateway.v1.TargetB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\atargets\x12\x16\n" +
-	"\x06source\x18\x05 \x01(\tR\x06source\x12\x17\n" +
-	"\aend_row\x18\x06 \x01(\x03R\x06endRow\x12#\n" +
-	"\rwanted_orders\x18\a \x01(\x04R\fwantedOrders\x12,\n" +
-	"\fstrategy_ids\x18\b \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vstrategyIds\x12U\n" +
-	"\vevaluations\x18\t \x03(\v23.qmtl.gateway.v1.SetTargetsRequest.EvaluationsEntryR\vevaluations\x1a>\n" +
-	"\x10EvaluationsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"\xad\x01\n" +
-	"\fTargetResult\x12\x1f\n" +
-	"\vstrategy_id\x18\x01 \x01(\tR\n" +
-	"strategyId\x12\x1e\n" +
-	"\n" +
-	"instrument\x18\x02 \x01(\tR\n" +
-	"instrument\x12\x1a\n" +
-	"\baccepted\x18\x03 \x01(\bR\baccepted\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\x12(\n" +
-	"\x10client_order_ids\x18\x05 \x03(\tR\x0eclientOrderIds\"\xb0\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
+	"\x06ticket\x18\x02 \x01(\tB\n" +
+	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12;\n" +
+	"\x06update\x18\x03 \x01(\v2\x1b.qmtl.order.v1.TargetUpdateB\x06\xbaH\x03\xc8\x01\x01R\x06update\"\xbf\x01\n" +
 	"\x12SetTargetsResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x127\n" +
-	"\aresults\x18\x02 \x03(\v2\x1d.qmtl.gateway.v1.TargetResultR\aresults\x12\x1d\n" +
-	"\n" +
-	"booked_row\x18\x03 \x01(\x03R\tbookedRow\"\x8f\x03\n" +
-	"\n" +
-	"PlainOrder\x12(\n" +
-	"\vstrategy_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
-	"strategyId\x12'\n" +
-	"\n" +
-	"instrument\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
-	"instrument\x129\n" +
-	"\bquantity\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalB\x06\xbaH\x03\xc8\x01\x01R\bquantity\x12.\n" +
-	"\x04type\x18\x04 \x01(\x0e2\x1a.qmtl.gateway.v1.OrderTypeR\x04type\x126\n" +
-	"\vlimit_price\x18\x05 \x01(\v2\x15.qmtl.type.v1.DecimalR\n" +
-	"limitPrice\x124\n" +
-	"\n" +
-	"stop_price\x18\x06 \x01(\v2\x15.qmtl.type.v1.DecimalR\tstopPrice\x12\x1f\n" +
-	"\vreduce_only\x18\a \x01(\bR\n" +
-	"reduceOnly\x12\x10\n" +
-	"\x03row\x18\b \x01(\x03R\x03row\x12\"\n" +
-	"\rbucket_end_ms\x18\t \x01(\x03R\vbucketEndMs\"\x9e\x02\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
+	"\aresults\x18\x02 \x03(\v2\x1b.qmtl.order.v1.TargetResultR\aresults\x12.\n" +
+	"\x06booked\x18\x03 \x03(\v2\x16.qmtl.order.v1.FeedRowR\x06booked\"\x9e\x02\n" +
 	"\x13SubmitOrdersRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n" +
-	"\x06ticket\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06ticket\x128\n" +
-	"\x05claim\x18\x03 \x01(\v2\x1a.qmtl.gateway.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05claim\x12?\n" +
-	"\x06orders\x18\x04 \x03(\v2\x1b.qmtl.gateway.v1.PlainOrderB\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
+	"\x06ticket\x18\x02 \x01(\tB\n" +
+	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x126\n" +
+	"\x05claim\x18\x03 \x01(\v2\x18.qmtl.order.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05claim\x12>\n" +
+	"\x06orders\x18\x04 \x03(\v2\x1a.qmtl.order.v1.DirectOrderB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x06orders\x12(\n" +
 	"\n" +
-	"request_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\"\x93\x01\n" +
-	"\vOrderResult\x12&\n" +
-	"\x0fclient_order_id\x18\x01 \x01(\tR\rclientOrderId\x12\x1a\n" +
-	"\baccepted\x18\x02 \x01(\bR\baccepted\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12(\n" +
-	"\x10client_order_ids\x18\x04 \x03(\tR\x0eclientOrderIds\"\x92\x01\n" +
+	"request_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\"\x9c\x01\n" +
+	"\vOrderResult\x12\x1a\n" +
+	"\baccepted\x18\x01 \x01(\bR\baccepted\x12,\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x14.qmtl.type.v1.ReasonR\x06reason\x12(\n" +
+	"\x10client_order_ids\x18\x03 \x03(\tR\x0eclientOrderIds\x12\x19\n" +
+	"\bhalt_ids\x18\x04 \x03(\tR\ahaltIds\"\x92\x01\n" +
 	"\x14SubmitOrdersResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x126\n" +
-	"\aresults\x18\x02 \x03(\v2\x1c.qmtl.gateway.v1.OrderResultR\aresults\"\xe1\x01\n" +
+	"\aresults\x18\x02 \x03(\v2\x1c.qmtl.gateway.v1.OrderResultR\aresults\"C\n" +
+	"\bOrderIds\x127\n" +
+	"\x10client_order_ids\x18\x01 \x03(\tB\r\xbaH\n" +
+	"\x92\x01\a\b\x01\x10\xe8\a\x18\x01R\x0eclientOrderIds\"U\n" +
+	"\x0eStrategyOrders\x12\"\n" +
+	"\bworld_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x1f\n" +
+	"\vstrategy_id\x18\x02 \x01(\tR\n" +
+	"strategyId\"\xc7\x02\n" +
 	"\x13CancelOrdersRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x123\n" +
-	"\x10client_order_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x0eclientOrderIds\x12\x19\n" +
-	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x04 \x01(\tR\n" +
-	"strategyId\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x84\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x123\n" +
+	"\x06orders\x18\x03 \x01(\v2\x19.qmtl.gateway.v1.OrderIdsH\x00R\x06orders\x12=\n" +
+	"\bstrategy\x18\x04 \x01(\v2\x1f.qmtl.gateway.v1.StrategyOrdersH\x00R\bstrategy\x12(\n" +
+	"\n" +
+	"account_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x10\x01H\x00R\taccountId\x12\"\n" +
+	"\x06reason\x18\x06 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reasonB\x0e\n" +
+	"\x05scope\x12\x05\xbaH\x02\b\x01\"x\n" +
+	"\fCancelResult\x12&\n" +
+	"\x0fclient_order_id\x18\x01 \x01(\tR\rclientOrderId\x12\x12\n" +
+	"\x04sent\x18\x02 \x01(\bR\x04sent\x12,\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\x14.qmtl.type.v1.ReasonR\x06reason\"\x93\x01\n" +
 	"\x14CancelOrdersResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12(\n" +
-	"\x10client_order_ids\x18\x02 \x03(\tR\x0eclientOrderIds\"\xd6\x06\n" +
-	"\x05Order\x12&\n" +
-	"\x0fclient_order_id\x18\x01 \x01(\tR\rclientOrderId\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x127\n" +
+	"\aresults\x18\x02 \x03(\v2\x1d.qmtl.gateway.v1.CancelResultR\aresults\"\x85\x01\n" +
+	"\x0fGetOrderRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12/\n" +
+	"\x0fclient_order_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\rclientOrderId\"\x82\x01\n" +
+	"\x10GetOrderResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12*\n" +
+	"\x05order\x18\x02 \x01(\v2\x14.qmtl.order.v1.OrderR\x05order\"\x8b\x01\n" +
+	"\vOrderFilter\x12\x1d\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tR\taccountId\x12\x19\n" +
-	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x04 \x01(\tR\n" +
-	"strategyId\x12\x1e\n" +
-	"\n" +
-	"instrument\x18\x05 \x01(\tR\n" +
-	"instrument\x121\n" +
-	"\bquantity\x18\x06 \x01(\v2\x15.qmtl.type.v1.DecimalR\bquantity\x12>\n" +
-	"\x0ffilled_quantity\x18\a \x01(\v2\x15.qmtl.type.v1.DecimalR\x0efilledQuantity\x12:\n" +
-	"\raverage_price\x18\b \x01(\v2\x15.qmtl.type.v1.DecimalR\faveragePrice\x121\n" +
-	"\x05state\x18\t \x01(\x0e2\x1b.qmtl.gateway.v1.OrderStateR\x05state\x124\n" +
-	"\x06origin\x18\n" +
-	" \x01(\x0e2\x1c.qmtl.gateway.v1.OrderOriginR\x06origin\x12.\n" +
-	"\x04type\x18\v \x01(\x0e2\x1a.qmtl.gateway.v1.OrderTypeR\x04type\x12\x1f\n" +
-	"\vreduce_only\x18\f \x01(\bR\n" +
-	"reduceOnly\x12&\n" +
-	"\x04side\x18\r \x01(\x0e2\x12.qmtl.type.v1.SideR\x04side\x12\x18\n" +
-	"\aopening\x18\x0e \x01(\bR\aopening\x12\x10\n" +
-	"\x03row\x18\x0f \x01(\x03R\x03row\x12\"\n" +
-	"\rbucket_end_ms\x18\x10 \x01(\x03R\vbucketEndMs\x12\x14\n" +
-	"\x05fence\x18\x11 \x01(\x04R\x05fence\x12\x1f\n" +
-	"\vdecision_id\x18\x12 \x01(\tR\n" +
-	"decisionId\x12\x1d\n" +
-	"\n" +
-	"session_id\x18\x13 \x01(\tR\tsessionId\x125\n" +
-	"\x06domain\x18\x14 \x01(\x0e2\x1d.qmtl.type.v1.ExecutionDomainR\x06domain\x12$\n" +
-	"\x0ecreate_time_ms\x18\x15 \x01(\x03R\fcreateTimeMs\x12\x16\n" +
-	"\x06reason\x18\x16 \x01(\tR\x06reason\"\x9c\x02\n" +
-	"\x11ListOrdersRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1d\n" +
-	"\n" +
-	"account_id\x18\x02 \x01(\tR\taccountId\x12\x19\n" +
-	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x04 \x01(\tR\n" +
+	"account_id\x18\x01 \x01(\tR\taccountId\x12\x19\n" +
+	"\bworld_id\x18\x02 \x01(\tR\aworldId\x12\x1f\n" +
+	"\vstrategy_id\x18\x03 \x01(\tR\n" +
 	"strategyId\x12!\n" +
-	"\fworking_only\x18\x05 \x01(\bR\vworkingOnly\x12'\n" +
-	"\tpage_size\x18\x06 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\fworking_only\x18\x04 \x01(\bR\vworkingOnly\"\xd1\x01\n" +
+	"\x11ListOrdersRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x124\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1c.qmtl.gateway.v1.OrderFilterR\x06filter\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\a \x01(\tR\tpageToken\"\xb0\x01\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\xae\x01\n" +
 	"\x12ListOrdersResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12.\n" +
-	"\x06orders\x18\x02 \x03(\v2\x16.qmtl.gateway.v1.OrderR\x06orders\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x91\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n" +
+	"\x06orders\x18\x02 \x03(\v2\x14.qmtl.order.v1.OrderR\x06orders\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa5\x01\n" +
 	"\x12WatchOrdersRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1d\n" +
-	"\n" +
-	"account_id\x18\x02 \x01(\tR\taccountId\x12\x19\n" +
-	"\bworld_id\x18\x03 \x01(\tR\aworldId\"\x87\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x124\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1c.qmtl.gateway.v1.OrderFilterR\x06filter\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"\xda\x01\n" +
 	"\x13WatchOrdersResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n" +
-	"\x05order\x18\x02 \x01(\v2\x16.qmtl.gateway.v1.OrderR\x05order\"\xfc\x01\n" +
+	"\x06orders\x18\x02 \x03(\v2\x14.qmtl.order.v1.OrderR\x06orders\x12\x18\n" +
+	"\ainitial\x18\x03 \x01(\bR\ainitial\x12\x1f\n" +
+	"\vinitial_end\x18\x04 \x01(\bR\n" +
+	"initialEnd\x12\x16\n" +
+	"\x06cursor\x18\x05 \x01(\tR\x06cursor\"\x94\x02\n" +
 	"\vHaltRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12<\n" +
-	"\x05scope\x18\x02 \x01(\x0e2\x1a.qmtl.gateway.v1.HaltScopeB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05scope\x12\x16\n" +
-	"\x06target\x18\x03 \x01(\tR\x06target\x12\"\n" +
-	"\x06reason\x18\x04 \x01(\tB\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x129\n" +
+	"\x06target\x18\x02 \x01(\v2\x19.qmtl.order.v1.HaltTargetB\x06\xbaH\x03\xc8\x01\x01R\x06target\x12\"\n" +
+	"\x06reason\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x12\x16\n" +
-	"\x06cancel\x18\x05 \x01(\bR\x06cancel\x12\x18\n" +
-	"\aflatten\x18\x06 \x01(\bR\aflatten\"\xad\x01\n" +
+	"\x06cancel\x18\x04 \x01(\bR\x06cancel\x12\x18\n" +
+	"\aflatten\x18\x05 \x01(\bR\aflatten\x121\n" +
+	"\x11cancel_protective\x18\x06 \x01(\bB\x04\xa8\xbb\x18\x01R\x10cancelProtective\"\x9c\x02\n" +
 	"\fHaltResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1c\n" +
-	"\tcancelled\x18\x02 \x03(\tR\tcancelled\x12\x1c\n" +
-	"\tflattened\x18\x03 \x03(\tR\tflattened\x12\x1d\n" +
-	"\n" +
-	"elapsed_ms\x18\x04 \x01(\x01R\telapsedMs\"\xcc\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12'\n" +
+	"\x04halt\x18\x02 \x01(\v2\x13.qmtl.order.v1.HaltR\x04halt\x12.\n" +
+	"\bin_force\x18\x03 \x03(\v2\x13.qmtl.order.v1.HaltR\ainForce\x12\x1c\n" +
+	"\tcancelled\x18\x04 \x03(\tR\tcancelled\x12\x1c\n" +
+	"\tflattened\x18\x05 \x03(\tR\tflattened\x123\n" +
+	"\aelapsed\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"\xdf\x01\n" +
 	"\rResumeRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12<\n" +
-	"\x05scope\x18\x02 \x01(\x0e2\x1a.qmtl.gateway.v1.HaltScopeB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05scope\x12\x16\n" +
-	"\x06target\x18\x03 \x01(\tR\x06target\x12\"\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
+	"\ahalt_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01H\x00R\x06haltId\x123\n" +
+	"\x06target\x18\x03 \x01(\v2\x19.qmtl.order.v1.HaltTargetH\x00R\x06target\x12\"\n" +
 	"\x06reason\x18\x04 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"~\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reasonB\x0e\n" +
+	"\x05which\x12\x05\xbaH\x02\b\x01\"\xd7\x01\n" +
 	"\x0eResumeResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12(\n" +
-	"\x10client_order_ids\x18\x02 \x03(\tR\x0eclientOrderIds*\x8a\x02\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12'\n" +
+	"\x04halt\x18\x02 \x01(\v2\x13.qmtl.order.v1.HaltR\x04halt\x12.\n" +
+	"\bin_force\x18\x03 \x03(\v2\x13.qmtl.order.v1.HaltR\ainForce\x12(\n" +
+	"\x10client_order_ids\x18\x04 \x03(\tR\x0eclientOrderIds\"\xd1\x01\n" +
+	"\x10ListHaltsRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x125\n" +
+	"\bcovering\x18\x02 \x01(\v2\x19.qmtl.order.v1.HaltTargetR\bcovering\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
 	"\n" +
-	"OrderState\x12\x1b\n" +
-	"\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13ORDER_STATE_PENDING\x10\x01\x12\x14\n" +
-	"\x10ORDER_STATE_SENT\x10\x02\x12\x17\n" +
-	"\x13ORDER_STATE_UNKNOWN\x10\x03\x12\x18\n" +
-	"\x14ORDER_STATE_ACCEPTED\x10\x04\x12\x17\n" +
-	"\x13ORDER_STATE_PARTIAL\x10\x05\x12\x16\n" +
-	"\x12ORDER_STATE_FILLED\x10\x06\x12\x19\n" +
-	"\x15ORDER_STATE_CANCELLED\x10\a\x12\x18\n" +
-	"\x14ORDER_STATE_REJECTED\x10\b\x12\x17\n" +
-	"\x13ORDER_STATE_EXPIRED\x10\t*\xc5\x01\n" +
-	"\vOrderOrigin\x12\x1c\n" +
-	"\x18ORDER_ORIGIN_UNSPECIFIED\x10\x00\x12\x17\n" +
-	"\x13ORDER_ORIGIN_TARGET\x10\x01\x12\x16\n" +
-	"\x12ORDER_ORIGIN_PLAIN\x10\x02\x12\x1a\n" +
-	"\x16ORDER_ORIGIN_REBALANCE\x10\x03\x12\x17\n" +
-	"\x13ORDER_ORIGIN_DEMOTE\x10\x04\x12\x15\n" +
-	"\x11ORDER_ORIGIN_HALT\x10\x05\x12\x1b\n" +
-	"\x17ORDER_ORIGIN_LEASE_LOST\x10\x06*i\n" +
-	"\tOrderType\x12\x1a\n" +
-	"\x16ORDER_TYPE_UNSPECIFIED\x10\x00\x12\x15\n" +
-	"\x11ORDER_TYPE_MARKET\x10\x01\x12\x14\n" +
-	"\x10ORDER_TYPE_LIMIT\x10\x02\x12\x13\n" +
-	"\x0fORDER_TYPE_STOP\x10\x03*\x82\x01\n" +
-	"\tHaltScope\x12\x1a\n" +
-	"\x16HALT_SCOPE_UNSPECIFIED\x10\x00\x12\x12\n" +
-	"\x0eHALT_SCOPE_ALL\x10\x01\x12\x16\n" +
-	"\x12HALT_SCOPE_ACCOUNT\x10\x02\x12\x14\n" +
-	"\x10HALT_SCOPE_WORLD\x10\x03\x12\x17\n" +
-	"\x13HALT_SCOPE_STRATEGY\x10\x042\xb6\x05\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"\xaa\x01\n" +
+	"\x11ListHaltsResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12)\n" +
+	"\x05halts\x18\x02 \x03(\v2\x13.qmtl.order.v1.HaltR\x05halts\x12&\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xf6\x06\n" +
 	"\fOrderService\x12d\n" +
 	"\n" +
 	"SetTargets\x12\".qmtl.gateway.v1.SetTargetsRequest\x1a#.qmtl.gateway.v1.SetTargetsResponse\"\r\xa2\xbb\x18\x06\b\x02\x1a\x02\x02\x03\x90\x02\x02\x12i\n" +
-	"\fSubmitOrders\x12$.qmtl.gateway.v1.SubmitOrdersRequest\x1a%.qmtl.gateway.v1.SubmitOrdersResponse\"\f\xa2\xbb\x18\x05\b\x02\x1a\x01\x03\x90\x02\x02\x12f\n" +
-	"\fCancelOrders\x12$.qmtl.gateway.v1.CancelOrdersRequest\x1a%.qmtl.gateway.v1.CancelOrdersResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12`\n" +
+	"\fSubmitOrders\x12$.qmtl.gateway.v1.SubmitOrdersRequest\x1a%.qmtl.gateway.v1.SubmitOrdersResponse\"\f\xa2\xbb\x18\x05\b\x02\x1a\x01\x03\x90\x02\x02\x12k\n" +
+	"\fCancelOrders\x12$.qmtl.gateway.v1.CancelOrdersRequest\x1a%.qmtl.gateway.v1.CancelOrdersResponse\"\x0e\xa2\xbb\x18\a\b\x02\x1a\x01\x03 \x03\x90\x02\x02\x12Z\n" +
+	"\bGetOrder\x12 .qmtl.gateway.v1.GetOrderRequest\x1a!.qmtl.gateway.v1.GetOrderResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12`\n" +
 	"\n" +
 	"ListOrders\x12\".qmtl.gateway.v1.ListOrdersRequest\x1a#.qmtl.gateway.v1.ListOrdersResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12e\n" +
 	"\vWatchOrders\x12#.qmtl.gateway.v1.WatchOrdersRequest\x1a$.qmtl.gateway.v1.WatchOrdersResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x010\x01\x12N\n" +
 	"\x04Halt\x12\x1c.qmtl.gateway.v1.HaltRequest\x1a\x1d.qmtl.gateway.v1.HaltResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12T\n" +
-	"\x06Resume\x12\x1e.qmtl.gateway.v1.ResumeRequest\x1a\x1f.qmtl.gateway.v1.ResumeResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02BM\n" +
+	"\x06Resume\x12\x1e.qmtl.gateway.v1.ResumeRequest\x1a\x1f.qmtl.gateway.v1.ResumeResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12]\n" +
+	"\tListHalts\x12!.qmtl.gateway.v1.ListHaltsRequest\x1a\".qmtl.gateway.v1.ListHaltsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01BM\n" +
 	"\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3"
 
 var (
@@ -2255,98 +1831,111 @@ func file_qmtl_gateway_v1_order_service_proto_rawDescGZIP() []byte {
 	return file_qmtl_gateway_v1_order_service_proto_rawDescData
 }
 
-var file_qmtl_gateway_v1_order_service_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_qmtl_gateway_v1_order_service_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_qmtl_gateway_v1_order_service_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_qmtl_gateway_v1_order_service_proto_goTypes = []any{
-	(OrderState)(0),              // 0: qmtl.gateway.v1.OrderState
-	(OrderOrigin)(0),             // 1: qmtl.gateway.v1.OrderOrigin
-	(OrderType)(0),               // 2: qmtl.gateway.v1.OrderType
-	(HaltScope)(0),               // 3: qmtl.gateway.v1.HaltScope
-	(*GateClaim)(nil),            // 4: qmtl.gateway.v1.GateClaim
-	(*Target)(nil),               // 5: qmtl.gateway.v1.Target
-	(*SetTargetsRequest)(nil),    // 6: qmtl.gateway.v1.SetTargetsRequest
-	(*TargetResult)(nil),         // 7: qmtl.gateway.v1.TargetResult
-	(*SetTargetsResponse)(nil),   // 8: qmtl.gateway.v1.SetTargetsResponse
-	(*PlainOrder)(nil),           // 9: qmtl.gateway.v1.PlainOrder
-	(*SubmitOrdersRequest)(nil),  // 10: qmtl.gateway.v1.SubmitOrdersRequest
-	(*OrderResult)(nil),          // 11: qmtl.gateway.v1.OrderResult
-	(*SubmitOrdersResponse)(nil), // 12: qmtl.gateway.v1.SubmitOrdersResponse
-	(*CancelOrdersRequest)(nil),  // 13: qmtl.gateway.v1.CancelOrdersRequest
-	(*CancelOrdersResponse)(nil), // 14: qmtl.gateway.v1.CancelOrdersResponse
-	(*Order)(nil),                // 15: qmtl.gateway.v1.Order
-	(*ListOrdersRequest)(nil),    // 16: qmtl.gateway.v1.ListOrdersRequest
-	(*ListOrdersResponse)(nil),   // 17: qmtl.gateway.v1.ListOrdersResponse
-	(*WatchOrdersRequest)(nil),   // 18: qmtl.gateway.v1.WatchOrdersRequest
-	(*WatchOrdersResponse)(nil),  // 19: qmtl.gateway.v1.WatchOrdersResponse
-	(*HaltRequest)(nil),          // 20: qmtl.gateway.v1.HaltRequest
-	(*HaltResponse)(nil),         // 21: qmtl.gateway.v1.HaltResponse
-	(*ResumeRequest)(nil),        // 22: qmtl.gateway.v1.ResumeRequest
-	(*ResumeResponse)(nil),       // 23: qmtl.gateway.v1.ResumeResponse
-	nil,                          // 24: qmtl.gateway.v1.SetTargetsRequest.EvaluationsEntry
-	(v1.ExecutionDomain)(0),      // 25: qmtl.type.v1.ExecutionDomain
-	(*v1.VersionRange)(nil),      // 26: qmtl.type.v1.VersionRange
-	(*v1.SchemaVersion)(nil),     // 27: qmtl.type.v1.SchemaVersion
-	(*v1.Decimal)(nil),           // 28: qmtl.type.v1.Decimal
-	(v1.Side)(0),                 // 29: qmtl.type.v1.Side
+	(*SetTargetsRequest)(nil),    // 0: qmtl.gateway.v1.SetTargetsRequest
+	(*SetTargetsResponse)(nil),   // 1: qmtl.gateway.v1.SetTargetsResponse
+	(*SubmitOrdersRequest)(nil),  // 2: qmtl.gateway.v1.SubmitOrdersRequest
+	(*OrderResult)(nil),          // 3: qmtl.gateway.v1.OrderResult
+	(*SubmitOrdersResponse)(nil), // 4: qmtl.gateway.v1.SubmitOrdersResponse
+	(*OrderIds)(nil),             // 5: qmtl.gateway.v1.OrderIds
+	(*StrategyOrders)(nil),       // 6: qmtl.gateway.v1.StrategyOrders
+	(*CancelOrdersRequest)(nil),  // 7: qmtl.gateway.v1.CancelOrdersRequest
+	(*CancelResult)(nil),         // 8: qmtl.gateway.v1.CancelResult
+	(*CancelOrdersResponse)(nil), // 9: qmtl.gateway.v1.CancelOrdersResponse
+	(*GetOrderRequest)(nil),      // 10: qmtl.gateway.v1.GetOrderRequest
+	(*GetOrderResponse)(nil),     // 11: qmtl.gateway.v1.GetOrderResponse
+	(*OrderFilter)(nil),          // 12: qmtl.gateway.v1.OrderFilter
+	(*ListOrdersRequest)(nil),    // 13: qmtl.gateway.v1.ListOrdersRequest
+	(*ListOrdersResponse)(nil),   // 14: qmtl.gateway.v1.ListOrdersResponse
+	(*WatchOrdersRequest)(nil),   // 15: qmtl.gateway.v1.WatchOrdersRequest
+	(*WatchOrdersResponse)(nil),  // 16: qmtl.gateway.v1.WatchOrdersResponse
+	(*HaltRequest)(nil),          // 17: qmtl.gateway.v1.HaltRequest
+	(*HaltResponse)(nil),         // 18: qmtl.gateway.v1.HaltResponse
+	(*ResumeRequest)(nil),        // 19: qmtl.gateway.v1.ResumeRequest
+	(*ResumeResponse)(nil),       // 20: qmtl.gateway.v1.ResumeResponse
+	(*ListHaltsRequest)(nil),     // 21: qmtl.gateway.v1.ListHaltsRequest
+	(*ListHaltsResponse)(nil),    // 22: qmtl.gateway.v1.ListHaltsResponse
+	(*v1.VersionRange)(nil),      // 23: qmtl.type.v1.VersionRange
+	(*v11.TargetUpdate)(nil),     // 24: qmtl.order.v1.TargetUpdate
+	(*v1.SchemaVersion)(nil),     // 25: qmtl.type.v1.SchemaVersion
+	(*v11.TargetResult)(nil),     // 26: qmtl.order.v1.TargetResult
+	(*v11.FeedRow)(nil),          // 27: qmtl.order.v1.FeedRow
+	(*v11.GateClaim)(nil),        // 28: qmtl.order.v1.GateClaim
+	(*v11.DirectOrder)(nil),      // 29: qmtl.order.v1.DirectOrder
+	(v1.Reason)(0),               // 30: qmtl.type.v1.Reason
+	(*v11.Order)(nil),            // 31: qmtl.order.v1.Order
+	(*v11.HaltTarget)(nil),       // 32: qmtl.order.v1.HaltTarget
+	(*v11.Halt)(nil),             // 33: qmtl.order.v1.Halt
+	(*durationpb.Duration)(nil),  // 34: google.protobuf.Duration
 }
 var file_qmtl_gateway_v1_order_service_proto_depIdxs = []int32{
-	25, // 0: qmtl.gateway.v1.GateClaim.domain:type_name -> qmtl.type.v1.ExecutionDomain
-	26, // 1: qmtl.gateway.v1.SetTargetsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	4,  // 2: qmtl.gateway.v1.SetTargetsRequest.claim:type_name -> qmtl.gateway.v1.GateClaim
-	5,  // 3: qmtl.gateway.v1.SetTargetsRequest.targets:type_name -> qmtl.gateway.v1.Target
-	24, // 4: qmtl.gateway.v1.SetTargetsRequest.evaluations:type_name -> qmtl.gateway.v1.SetTargetsRequest.EvaluationsEntry
-	27, // 5: qmtl.gateway.v1.SetTargetsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	7,  // 6: qmtl.gateway.v1.SetTargetsResponse.results:type_name -> qmtl.gateway.v1.TargetResult
-	28, // 7: qmtl.gateway.v1.PlainOrder.quantity:type_name -> qmtl.type.v1.Decimal
-	2,  // 8: qmtl.gateway.v1.PlainOrder.type:type_name -> qmtl.gateway.v1.OrderType
-	28, // 9: qmtl.gateway.v1.PlainOrder.limit_price:type_name -> qmtl.type.v1.Decimal
-	28, // 10: qmtl.gateway.v1.PlainOrder.stop_price:type_name -> qmtl.type.v1.Decimal
-	26, // 11: qmtl.gateway.v1.SubmitOrdersRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	4,  // 12: qmtl.gateway.v1.SubmitOrdersRequest.claim:type_name -> qmtl.gateway.v1.GateClaim
-	9,  // 13: qmtl.gateway.v1.SubmitOrdersRequest.orders:type_name -> qmtl.gateway.v1.PlainOrder
-	27, // 14: qmtl.gateway.v1.SubmitOrdersResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	11, // 15: qmtl.gateway.v1.SubmitOrdersResponse.results:type_name -> qmtl.gateway.v1.OrderResult
-	26, // 16: qmtl.gateway.v1.CancelOrdersRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	27, // 17: qmtl.gateway.v1.CancelOrdersResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	28, // 18: qmtl.gateway.v1.Order.quantity:type_name -> qmtl.type.v1.Decimal
-	28, // 19: qmtl.gateway.v1.Order.filled_quantity:type_name -> qmtl.type.v1.Decimal
-	28, // 20: qmtl.gateway.v1.Order.average_price:type_name -> qmtl.type.v1.Decimal
-	0,  // 21: qmtl.gateway.v1.Order.state:type_name -> qmtl.gateway.v1.OrderState
-	1,  // 22: qmtl.gateway.v1.Order.origin:type_name -> qmtl.gateway.v1.OrderOrigin
-	2,  // 23: qmtl.gateway.v1.Order.type:type_name -> qmtl.gateway.v1.OrderType
-	29, // 24: qmtl.gateway.v1.Order.side:type_name -> qmtl.type.v1.Side
-	25, // 25: qmtl.gateway.v1.Order.domain:type_name -> qmtl.type.v1.ExecutionDomain
-	26, // 26: qmtl.gateway.v1.ListOrdersRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	27, // 27: qmtl.gateway.v1.ListOrdersResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	15, // 28: qmtl.gateway.v1.ListOrdersResponse.orders:type_name -> qmtl.gateway.v1.Order
-	26, // 29: qmtl.gateway.v1.WatchOrdersRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	27, // 30: qmtl.gateway.v1.WatchOrdersResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	15, // 31: qmtl.gateway.v1.WatchOrdersResponse.order:type_name -> qmtl.gateway.v1.Order
-	26, // 32: qmtl.gateway.v1.HaltRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	3,  // 33: qmtl.gateway.v1.HaltRequest.scope:type_name -> qmtl.gateway.v1.HaltScope
-	27, // 34: qmtl.gateway.v1.HaltResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	26, // 35: qmtl.gateway.v1.ResumeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	3,  // 36: qmtl.gateway.v1.ResumeRequest.scope:type_name -> qmtl.gateway.v1.HaltScope
-	27, // 37: qmtl.gateway.v1.ResumeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	6,  // 38: qmtl.gateway.v1.OrderService.SetTargets:input_type -> qmtl.gateway.v1.SetTargetsRequest
-	10, // 39: qmtl.gateway.v1.OrderService.SubmitOrders:input_type -> qmtl.gateway.v1.SubmitOrdersRequest
-	13, // 40: qmtl.gateway.v1.OrderService.CancelOrders:input_type -> qmtl.gateway.v1.CancelOrdersRequest
-	16, // 41: qmtl.gateway.v1.OrderService.ListOrders:input_type -> qmtl.gateway.v1.ListOrdersRequest
-	18, // 42: qmtl.gateway.v1.OrderService.WatchOrders:input_type -> qmtl.gateway.v1.WatchOrdersRequest
-	20, // 43: qmtl.gateway.v1.OrderService.Halt:input_type -> qmtl.gateway.v1.HaltRequest
-	22, // 44: qmtl.gateway.v1.OrderService.Resume:input_type -> qmtl.gateway.v1.ResumeRequest
-	8,  // 45: qmtl.gateway.v1.OrderService.SetTargets:output_type -> qmtl.gateway.v1.SetTargetsResponse
-	12, // 46: qmtl.gateway.v1.OrderService.SubmitOrders:output_type -> qmtl.gateway.v1.SubmitOrdersResponse
-	14, // 47: qmtl.gateway.v1.OrderService.CancelOrders:output_type -> qmtl.gateway.v1.CancelOrdersResponse
-	17, // 48: qmtl.gateway.v1.OrderService.ListOrders:output_type -> qmtl.gateway.v1.ListOrdersResponse
-	19, // 49: qmtl.gateway.v1.OrderService.WatchOrders:output_type -> qmtl.gateway.v1.WatchOrdersResponse
-	21, // 50: qmtl.gateway.v1.OrderService.Halt:output_type -> qmtl.gateway.v1.HaltResponse
-	23, // 51: qmtl.gateway.v1.OrderService.Resume:output_type -> qmtl.gateway.v1.ResumeResponse
-	45, // [45:52] is the sub-list for method output_type
-	38, // [38:45] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	23, // 0: qmtl.gateway.v1.SetTargetsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	24, // 1: qmtl.gateway.v1.SetTargetsRequest.update:type_name -> qmtl.order.v1.TargetUpdate
+	25, // 2: qmtl.gateway.v1.SetTargetsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	26, // 3: qmtl.gateway.v1.SetTargetsResponse.results:type_name -> qmtl.order.v1.TargetResult
+	27, // 4: qmtl.gateway.v1.SetTargetsResponse.booked:type_name -> qmtl.order.v1.FeedRow
+	23, // 5: qmtl.gateway.v1.SubmitOrdersRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	28, // 6: qmtl.gateway.v1.SubmitOrdersRequest.claim:type_name -> qmtl.order.v1.GateClaim
+	29, // 7: qmtl.gateway.v1.SubmitOrdersRequest.orders:type_name -> qmtl.order.v1.DirectOrder
+	30, // 8: qmtl.gateway.v1.OrderResult.reason:type_name -> qmtl.type.v1.Reason
+	25, // 9: qmtl.gateway.v1.SubmitOrdersResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	3,  // 10: qmtl.gateway.v1.SubmitOrdersResponse.results:type_name -> qmtl.gateway.v1.OrderResult
+	23, // 11: qmtl.gateway.v1.CancelOrdersRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	5,  // 12: qmtl.gateway.v1.CancelOrdersRequest.orders:type_name -> qmtl.gateway.v1.OrderIds
+	6,  // 13: qmtl.gateway.v1.CancelOrdersRequest.strategy:type_name -> qmtl.gateway.v1.StrategyOrders
+	30, // 14: qmtl.gateway.v1.CancelResult.reason:type_name -> qmtl.type.v1.Reason
+	25, // 15: qmtl.gateway.v1.CancelOrdersResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	8,  // 16: qmtl.gateway.v1.CancelOrdersResponse.results:type_name -> qmtl.gateway.v1.CancelResult
+	23, // 17: qmtl.gateway.v1.GetOrderRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	25, // 18: qmtl.gateway.v1.GetOrderResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	31, // 19: qmtl.gateway.v1.GetOrderResponse.order:type_name -> qmtl.order.v1.Order
+	23, // 20: qmtl.gateway.v1.ListOrdersRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	12, // 21: qmtl.gateway.v1.ListOrdersRequest.filter:type_name -> qmtl.gateway.v1.OrderFilter
+	25, // 22: qmtl.gateway.v1.ListOrdersResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	31, // 23: qmtl.gateway.v1.ListOrdersResponse.orders:type_name -> qmtl.order.v1.Order
+	23, // 24: qmtl.gateway.v1.WatchOrdersRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	12, // 25: qmtl.gateway.v1.WatchOrdersRequest.filter:type_name -> qmtl.gateway.v1.OrderFilter
+	25, // 26: qmtl.gateway.v1.WatchOrdersResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	31, // 27: qmtl.gateway.v1.WatchOrdersResponse.orders:type_name -> qmtl.order.v1.Order
+	23, // 28: qmtl.gateway.v1.HaltRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	32, // 29: qmtl.gateway.v1.HaltRequest.target:type_name -> qmtl.order.v1.HaltTarget
+	25, // 30: qmtl.gateway.v1.HaltResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	33, // 31: qmtl.gateway.v1.HaltResponse.halt:type_name -> qmtl.order.v1.Halt
+	33, // 32: qmtl.gateway.v1.HaltResponse.in_force:type_name -> qmtl.order.v1.Halt
+	34, // 33: qmtl.gateway.v1.HaltResponse.elapsed:type_name -> google.protobuf.Duration
+	23, // 34: qmtl.gateway.v1.ResumeRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	32, // 35: qmtl.gateway.v1.ResumeRequest.target:type_name -> qmtl.order.v1.HaltTarget
+	25, // 36: qmtl.gateway.v1.ResumeResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	33, // 37: qmtl.gateway.v1.ResumeResponse.halt:type_name -> qmtl.order.v1.Halt
+	33, // 38: qmtl.gateway.v1.ResumeResponse.in_force:type_name -> qmtl.order.v1.Halt
+	23, // 39: qmtl.gateway.v1.ListHaltsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	32, // 40: qmtl.gateway.v1.ListHaltsRequest.covering:type_name -> qmtl.order.v1.HaltTarget
+	25, // 41: qmtl.gateway.v1.ListHaltsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	33, // 42: qmtl.gateway.v1.ListHaltsResponse.halts:type_name -> qmtl.order.v1.Halt
+	0,  // 43: qmtl.gateway.v1.OrderService.SetTargets:input_type -> qmtl.gateway.v1.SetTargetsRequest
+	2,  // 44: qmtl.gateway.v1.OrderService.SubmitOrders:input_type -> qmtl.gateway.v1.SubmitOrdersRequest
+	7,  // 45: qmtl.gateway.v1.OrderService.CancelOrders:input_type -> qmtl.gateway.v1.CancelOrdersRequest
+	10, // 46: qmtl.gateway.v1.OrderService.GetOrder:input_type -> qmtl.gateway.v1.GetOrderRequest
+	13, // 47: qmtl.gateway.v1.OrderService.ListOrders:input_type -> qmtl.gateway.v1.ListOrdersRequest
+	15, // 48: qmtl.gateway.v1.OrderService.WatchOrders:input_type -> qmtl.gateway.v1.WatchOrdersRequest
+	17, // 49: qmtl.gateway.v1.OrderService.Halt:input_type -> qmtl.gateway.v1.HaltRequest
+	19, // 50: qmtl.gateway.v1.OrderService.Resume:input_type -> qmtl.gateway.v1.ResumeRequest
+	21, // 51: qmtl.gateway.v1.OrderService.ListHalts:input_type -> qmtl.gateway.v1.ListHaltsRequest
+	1,  // 52: qmtl.gateway.v1.OrderService.SetTargets:output_type -> qmtl.gateway.v1.SetTargetsResponse
+	4,  // 53: qmtl.gateway.v1.OrderService.SubmitOrders:output_type -> qmtl.gateway.v1.SubmitOrdersResponse
+	9,  // 54: qmtl.gateway.v1.OrderService.CancelOrders:output_type -> qmtl.gateway.v1.CancelOrdersResponse
+	11, // 55: qmtl.gateway.v1.OrderService.GetOrder:output_type -> qmtl.gateway.v1.GetOrderResponse
+	14, // 56: qmtl.gateway.v1.OrderService.ListOrders:output_type -> qmtl.gateway.v1.ListOrdersResponse
+	16, // 57: qmtl.gateway.v1.OrderService.WatchOrders:output_type -> qmtl.gateway.v1.WatchOrdersResponse
+	18, // 58: qmtl.gateway.v1.OrderService.Halt:output_type -> qmtl.gateway.v1.HaltResponse
+	20, // 59: qmtl.gateway.v1.OrderService.Resume:output_type -> qmtl.gateway.v1.ResumeResponse
+	22, // 60: qmtl.gateway.v1.OrderService.ListHalts:output_type -> qmtl.gateway.v1.ListHaltsResponse
+	52, // [52:61] is the sub-list for method output_type
+	43, // [43:52] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_order_service_proto_init() }
@@ -2354,19 +1943,27 @@ func file_qmtl_gateway_v1_order_service_proto_init() {
 	if File_qmtl_gateway_v1_order_service_proto != nil {
 		return
 	}
+	file_qmtl_gateway_v1_order_service_proto_msgTypes[7].OneofWrappers = []any{
+		(*CancelOrdersRequest_Orders)(nil),
+		(*CancelOrdersRequest_Strategy)(nil),
+		(*CancelOrdersRequest_AccountId)(nil),
+	}
+	file_qmtl_gateway_v1_order_service_proto_msgTypes[19].OneofWrappers = []any{
+		(*ResumeRequest_HaltId)(nil),
+		(*ResumeRequest_Target)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_gateway_v1_order_service_proto_rawDesc), len(file_qmtl_gateway_v1_order_service_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   21,
+			NumEnums:      0,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_qmtl_gateway_v1_order_service_proto_goTypes,
 		DependencyIndexes: file_qmtl_gateway_v1_order_service_proto_depIdxs,
-		EnumInfos:         file_qmtl_gateway_v1_order_service_proto_enumTypes,
 		MessageInfos:      file_qmtl_gateway_v1_order_service_proto_msgTypes,
 	}.Build()
 	File_qmtl_gateway_v1_order_service_proto = out.File

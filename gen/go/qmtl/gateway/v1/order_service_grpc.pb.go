@@ -22,34 +22,57 @@ const (
 	OrderService_SetTargets_FullMethodName   = "/qmtl.gateway.v1.OrderService/SetTargets"
 	OrderService_SubmitOrders_FullMethodName = "/qmtl.gateway.v1.OrderService/SubmitOrders"
 	OrderService_CancelOrders_FullMethodName = "/qmtl.gateway.v1.OrderService/CancelOrders"
+	OrderService_GetOrder_FullMethodName     = "/qmtl.gateway.v1.OrderService/GetOrder"
 	OrderService_ListOrders_FullMethodName   = "/qmtl.gateway.v1.OrderService/ListOrders"
 	OrderService_WatchOrders_FullMethodName  = "/qmtl.gateway.v1.OrderService/WatchOrders"
 	OrderService_Halt_FullMethodName         = "/qmtl.gateway.v1.OrderService/Halt"
 	OrderService_Resume_FullMethodName       = "/qmtl.gateway.v1.OrderService/Resume"
+	OrderService_ListHalts_FullMethodName    = "/qmtl.gateway.v1.OrderService/ListHalts"
 )
 
 // OrderServiceClient is the client API for OrderService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt).
+// The one way out: every order passes here.
+//
+// | method       | role                                                  | ticket |
+// | ------------ | ----------------------------------------------------- | ------ |
+// | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+// | SubmitOrders | researcher                                            | trade  |
+// | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+// | GetOrder     | viewer                                                | –      |
+// | ListOrders   | viewer                                                | –      |
+// | WatchOrders  | viewer                                                | –      |
+// | Halt         | operator                                              | –      |
+// | Resume       | operator                                              | –      |
+// | ListHalts    | viewer                                                | –      |
 type OrderServiceClient interface {
-	// Takes targets and ends a bucket. Always OK for a good ticket; refusals stand in the results, and the end
-	// counts all the same. PERMISSION_DENIED TICKET_SCOPE. Safe to retry.
+	// Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+	// Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
+	// planned field.
 	SetTargets(ctx context.Context, in *SetTargetsRequest, opts ...grpc.CallOption) (*SetTargetsResponse, error)
-	// Takes plain orders, each once; refusals stand in the results, and a refused order is forgotten.
-	// PERMISSION_DENIED TICKET_SCOPE. ABORTED REQUEST_ID_REUSED. Safe to retry.
+	// Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+	// TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
 	SubmitOrders(ctx context.Context, in *SubmitOrdersRequest, opts ...grpc.CallOption) (*SubmitOrdersResponse, error)
-	// Cancels. Never gated. Safe to retry.
+	// Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
+	// order is told in its result.
 	CancelOrders(ctx context.Context, in *CancelOrdersRequest, opts ...grpc.CallOption) (*CancelOrdersResponse, error)
-	// Orders of the journal. Safe to retry.
+	// One order. NOT_FOUND ORDER_NOT_FOUND.
+	GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderResponse, error)
+	// Orders of the journal.
 	ListOrders(ctx context.Context, in *ListOrdersRequest, opts ...grpc.CallOption) (*ListOrdersResponse, error)
-	// Orders as they change. Safe to retry.
+	// Working orders, then every change, without gap across reconnects.
 	WatchOrders(ctx context.Context, in *WatchOrdersRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchOrdersResponse], error)
-	// Stops orders. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+	// Stops orders. In force when it answers, also with WorldService, bus or store down; survives restarts once stored;
+	// only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
+	// target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
 	Halt(ctx context.Context, in *HaltRequest, opts ...grpc.CallOption) (*HaltResponse, error)
-	// Clears a halt. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+	// Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
+	// was done.
 	Resume(ctx context.Context, in *ResumeRequest, opts ...grpc.CallOption) (*ResumeResponse, error)
+	// Halts in force.
+	ListHalts(ctx context.Context, in *ListHaltsRequest, opts ...grpc.CallOption) (*ListHaltsResponse, error)
 }
 
 type orderServiceClient struct {
@@ -84,6 +107,16 @@ func (c *orderServiceClient) CancelOrders(ctx context.Context, in *CancelOrdersR
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelOrdersResponse)
 	err := c.cc.Invoke(ctx, OrderService_CancelOrders_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *orderServiceClient) GetOrder(ctx context.Context, in *GetOrderRequest, opts ...grpc.CallOption) (*GetOrderResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetOrderResponse)
+	err := c.cc.Invoke(ctx, OrderService_GetOrder_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -139,28 +172,59 @@ func (c *orderServiceClient) Resume(ctx context.Context, in *ResumeRequest, opts
 	return out, nil
 }
 
+func (c *orderServiceClient) ListHalts(ctx context.Context, in *ListHaltsRequest, opts ...grpc.CallOption) (*ListHaltsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListHaltsResponse)
+	err := c.cc.Invoke(ctx, OrderService_ListHalts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // OrderServiceServer is the server API for OrderService service.
 // All implementations must embed UnimplementedOrderServiceServer
 // for forward compatibility.
 //
-// The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt).
+// The one way out: every order passes here.
+//
+// | method       | role                                                  | ticket |
+// | ------------ | ----------------------------------------------------- | ------ |
+// | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+// | SubmitOrders | researcher                                            | trade  |
+// | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+// | GetOrder     | viewer                                                | –      |
+// | ListOrders   | viewer                                                | –      |
+// | WatchOrders  | viewer                                                | –      |
+// | Halt         | operator                                              | –      |
+// | Resume       | operator                                              | –      |
+// | ListHalts    | viewer                                                | –      |
 type OrderServiceServer interface {
-	// Takes targets and ends a bucket. Always OK for a good ticket; refusals stand in the results, and the end
-	// counts all the same. PERMISSION_DENIED TICKET_SCOPE. Safe to retry.
+	// Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+	// Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
+	// planned field.
 	SetTargets(context.Context, *SetTargetsRequest) (*SetTargetsResponse, error)
-	// Takes plain orders, each once; refusals stand in the results, and a refused order is forgotten.
-	// PERMISSION_DENIED TICKET_SCOPE. ABORTED REQUEST_ID_REUSED. Safe to retry.
+	// Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+	// TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
 	SubmitOrders(context.Context, *SubmitOrdersRequest) (*SubmitOrdersResponse, error)
-	// Cancels. Never gated. Safe to retry.
+	// Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
+	// order is told in its result.
 	CancelOrders(context.Context, *CancelOrdersRequest) (*CancelOrdersResponse, error)
-	// Orders of the journal. Safe to retry.
+	// One order. NOT_FOUND ORDER_NOT_FOUND.
+	GetOrder(context.Context, *GetOrderRequest) (*GetOrderResponse, error)
+	// Orders of the journal.
 	ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error)
-	// Orders as they change. Safe to retry.
+	// Working orders, then every change, without gap across reconnects.
 	WatchOrders(*WatchOrdersRequest, grpc.ServerStreamingServer[WatchOrdersResponse]) error
-	// Stops orders. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+	// Stops orders. In force when it answers, also with WorldService, bus or store down; survives restarts once stored;
+	// only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
+	// target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
 	Halt(context.Context, *HaltRequest) (*HaltResponse, error)
-	// Clears a halt. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+	// Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
+	// was done.
 	Resume(context.Context, *ResumeRequest) (*ResumeResponse, error)
+	// Halts in force.
+	ListHalts(context.Context, *ListHaltsRequest) (*ListHaltsResponse, error)
 	mustEmbedUnimplementedOrderServiceServer()
 }
 
@@ -180,6 +244,9 @@ func (UnimplementedOrderServiceServer) SubmitOrders(context.Context, *SubmitOrde
 func (UnimplementedOrderServiceServer) CancelOrders(context.Context, *CancelOrdersRequest) (*CancelOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelOrders not implemented")
 }
+func (UnimplementedOrderServiceServer) GetOrder(context.Context, *GetOrderRequest) (*GetOrderResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOrder not implemented")
+}
 func (UnimplementedOrderServiceServer) ListOrders(context.Context, *ListOrdersRequest) (*ListOrdersResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListOrders not implemented")
 }
@@ -191,6 +258,9 @@ func (UnimplementedOrderServiceServer) Halt(context.Context, *HaltRequest) (*Hal
 }
 func (UnimplementedOrderServiceServer) Resume(context.Context, *ResumeRequest) (*ResumeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Resume not implemented")
+}
+func (UnimplementedOrderServiceServer) ListHalts(context.Context, *ListHaltsRequest) (*ListHaltsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListHalts not implemented")
 }
 func (UnimplementedOrderServiceServer) mustEmbedUnimplementedOrderServiceServer() {}
 func (UnimplementedOrderServiceServer) testEmbeddedByValue()                      {}
@@ -267,6 +337,24 @@ func _OrderService_CancelOrders_Handler(srv interface{}, ctx context.Context, de
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderService_GetOrder_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOrderRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).GetOrder(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_GetOrder_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).GetOrder(ctx, req.(*GetOrderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _OrderService_ListOrders_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListOrdersRequest)
 	if err := dec(in); err != nil {
@@ -332,6 +420,24 @@ func _OrderService_Resume_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _OrderService_ListHalts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListHaltsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(OrderServiceServer).ListHalts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: OrderService_ListHalts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(OrderServiceServer).ListHalts(ctx, req.(*ListHaltsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // OrderService_ServiceDesc is the grpc.ServiceDesc for OrderService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -352,6 +458,10 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _OrderService_CancelOrders_Handler,
 		},
 		{
+			MethodName: "GetOrder",
+			Handler:    _OrderService_GetOrder_Handler,
+		},
+		{
 			MethodName: "ListOrders",
 			Handler:    _OrderService_ListOrders_Handler,
 		},
@@ -362,6 +472,10 @@ var OrderService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Resume",
 			Handler:    _OrderService_Resume_Handler,
+		},
+		{
+			MethodName: "ListHalts",
+			Handler:    _OrderService_ListHalts_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -8,8 +8,8 @@ package gatewayv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
-	v1 "github.com/qmtl/qmtl/gen/go/qmtl/type/v1"
-	v11 "github.com/qmtl/qmtl/gen/go/qmtl/world/v1"
+	v11 "github.com/qmtl/qmtl/gen/go/qmtl/type/v1"
+	v1 "github.com/qmtl/qmtl/gen/go/qmtl/world/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -24,45 +24,33 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Turns a plan into orders. A dry run unless `submit` is set.
-type ExecuteRebalanceRequest struct {
+// What a rebalance moves.
+type RebalanceOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Range of versions the caller accepts.
-	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// Batch id: executed once, whatever is sent again.
-	BatchId string `protobuf:"bytes,2,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
 	// Account.
-	AccountId string `protobuf:"bytes,3,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
-	// Allocations wanted; the Gateway asks WorldService for the plan with its own books.
-	Allocations []*v11.Allocation `protobuf:"bytes,4,rep,name=allocations,proto3" json:"allocations,omitempty"`
-	// False: shows the orders, sends nothing.
-	Submit bool `protobuf:"varint,5,opt,name=submit,proto3" json:"submit,omitempty"`
-	// Orders per strategy besides the net ones.
-	PerStrategy bool `protobuf:"varint,6,opt,name=per_strategy,json=perStrategy,proto3" json:"per_strategy,omitempty"`
-	// Net over all worlds of the account.
-	SharedAccount bool `protobuf:"varint,7,opt,name=shared_account,json=sharedAccount,proto3" json:"shared_account,omitempty"`
-	// Account revision the plan must be bound to; 0 = now. A stale one is ABORTED.
-	AccountRevision uint64 `protobuf:"varint,8,opt,name=account_revision,json=accountRevision,proto3" json:"account_revision,omitempty"`
-	// Why, for the journal.
-	Reason        string `protobuf:"bytes,9,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	AccountId string `protobuf:"bytes,1,opt,name=account_id,json=accountId,proto3" json:"account_id,omitempty"`
+	// Allocations wanted; the gateway asks WorldService for the plan with its own books.
+	Allocations []*v1.Allocation `protobuf:"bytes,2,rep,name=allocations,proto3" json:"allocations,omitempty"`
+	// Changes below this notional are left out. Absent: the least notional of each instrument.
+	MinTradeNotional *v11.Decimal `protobuf:"bytes,3,opt,name=min_trade_notional,json=minTradeNotional,proto3" json:"min_trade_notional,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
-func (x *ExecuteRebalanceRequest) Reset() {
-	*x = ExecuteRebalanceRequest{}
+func (x *RebalanceOrder) Reset() {
+	*x = RebalanceOrder{}
 	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ExecuteRebalanceRequest) String() string {
+func (x *RebalanceOrder) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ExecuteRebalanceRequest) ProtoMessage() {}
+func (*RebalanceOrder) ProtoMessage() {}
 
-func (x *ExecuteRebalanceRequest) ProtoReflect() protoreflect.Message {
+func (x *RebalanceOrder) ProtoReflect() protoreflect.Message {
 	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -74,88 +62,46 @@ func (x *ExecuteRebalanceRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ExecuteRebalanceRequest.ProtoReflect.Descriptor instead.
-func (*ExecuteRebalanceRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use RebalanceOrder.ProtoReflect.Descriptor instead.
+func (*RebalanceOrder) Descriptor() ([]byte, []int) {
 	return file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *ExecuteRebalanceRequest) GetSchemaVersion() *v1.VersionRange {
-	if x != nil {
-		return x.SchemaVersion
-	}
-	return nil
-}
-
-func (x *ExecuteRebalanceRequest) GetBatchId() string {
-	if x != nil {
-		return x.BatchId
-	}
-	return ""
-}
-
-func (x *ExecuteRebalanceRequest) GetAccountId() string {
+func (x *RebalanceOrder) GetAccountId() string {
 	if x != nil {
 		return x.AccountId
 	}
 	return ""
 }
 
-func (x *ExecuteRebalanceRequest) GetAllocations() []*v11.Allocation {
+func (x *RebalanceOrder) GetAllocations() []*v1.Allocation {
 	if x != nil {
 		return x.Allocations
 	}
 	return nil
 }
 
-func (x *ExecuteRebalanceRequest) GetSubmit() bool {
+func (x *RebalanceOrder) GetMinTradeNotional() *v11.Decimal {
 	if x != nil {
-		return x.Submit
+		return x.MinTradeNotional
 	}
-	return false
+	return nil
 }
 
-func (x *ExecuteRebalanceRequest) GetPerStrategy() bool {
-	if x != nil {
-		return x.PerStrategy
-	}
-	return false
-}
-
-func (x *ExecuteRebalanceRequest) GetSharedAccount() bool {
-	if x != nil {
-		return x.SharedAccount
-	}
-	return false
-}
-
-func (x *ExecuteRebalanceRequest) GetAccountRevision() uint64 {
-	if x != nil {
-		return x.AccountRevision
-	}
-	return 0
-}
-
-func (x *ExecuteRebalanceRequest) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-// An order of the batch.
+// An order of a rebalance.
 type PlannedOrder struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// World.
+	// World; empty for net orders.
 	WorldId string `protobuf:"bytes,1,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
 	// Strategy; empty for net orders.
 	StrategyId string `protobuf:"bytes,2,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
 	// Instrument.
 	Instrument string `protobuf:"bytes,3,opt,name=instrument,proto3" json:"instrument,omitempty"`
 	// Signed quantity.
-	Quantity *v1.Decimal `protobuf:"bytes,4,opt,name=quantity,proto3" json:"quantity,omitempty"`
+	Quantity *v11.Decimal `protobuf:"bytes,4,opt,name=quantity,proto3" json:"quantity,omitempty"`
 	// True when it only reduces.
 	ReduceOnly bool `protobuf:"varint,5,opt,name=reduce_only,json=reduceOnly,proto3" json:"reduce_only,omitempty"`
-	// Set when it was submitted.
+	// Id in the journal; empty in a preview.
 	ClientOrderId string `protobuf:"bytes,6,opt,name=client_order_id,json=clientOrderId,proto3" json:"client_order_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -212,7 +158,7 @@ func (x *PlannedOrder) GetInstrument() string {
 	return ""
 }
 
-func (x *PlannedOrder) GetQuantity() *v1.Decimal {
+func (x *PlannedOrder) GetQuantity() *v11.Decimal {
 	if x != nil {
 		return x.Quantity
 	}
@@ -233,30 +179,257 @@ func (x *PlannedOrder) GetClientOrderId() string {
 	return ""
 }
 
-// What was planned, and done when submitted.
+// Shows what a rebalance would do.
+type PreviewRebalanceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Versions the caller accepts.
+	SchemaVersion *v11.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// What is moved.
+	Order *RebalanceOrder `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	// True: also the orders each strategy would need alone.
+	PerStrategy   bool `protobuf:"varint,3,opt,name=per_strategy,json=perStrategy,proto3" json:"per_strategy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRebalanceRequest) Reset() {
+	*x = PreviewRebalanceRequest{}
+	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRebalanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRebalanceRequest) ProtoMessage() {}
+
+func (x *PreviewRebalanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRebalanceRequest.ProtoReflect.Descriptor instead.
+func (*PreviewRebalanceRequest) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PreviewRebalanceRequest) GetSchemaVersion() *v11.VersionRange {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *PreviewRebalanceRequest) GetOrder() *RebalanceOrder {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *PreviewRebalanceRequest) GetPerStrategy() bool {
+	if x != nil {
+		return x.PerStrategy
+	}
+	return false
+}
+
+// What it would do; nothing is stored or sent.
+type PreviewRebalanceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of this message, and what the server supports.
+	SchemaVersion *v11.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// The plan, bound to the account revision it was made from.
+	Plan *v1.RebalancePlan `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
+	// Orders that would go outside.
+	Orders []*PlannedOrder `protobuf:"bytes,3,rep,name=orders,proto3" json:"orders,omitempty"`
+	// Crosses that would be booked inside.
+	Crosses []*v1.Cross `protobuf:"bytes,4,rep,name=crosses,proto3" json:"crosses,omitempty"`
+	// Costs the crosses would save, at the account's cost rates.
+	CostsSaved    *v11.Decimal `protobuf:"bytes,5,opt,name=costs_saved,json=costsSaved,proto3" json:"costs_saved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewRebalanceResponse) Reset() {
+	*x = PreviewRebalanceResponse{}
+	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewRebalanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewRebalanceResponse) ProtoMessage() {}
+
+func (x *PreviewRebalanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewRebalanceResponse.ProtoReflect.Descriptor instead.
+func (*PreviewRebalanceResponse) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PreviewRebalanceResponse) GetSchemaVersion() *v11.SchemaVersion {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *PreviewRebalanceResponse) GetPlan() *v1.RebalancePlan {
+	if x != nil {
+		return x.Plan
+	}
+	return nil
+}
+
+func (x *PreviewRebalanceResponse) GetOrders() []*PlannedOrder {
+	if x != nil {
+		return x.Orders
+	}
+	return nil
+}
+
+func (x *PreviewRebalanceResponse) GetCrosses() []*v1.Cross {
+	if x != nil {
+		return x.Crosses
+	}
+	return nil
+}
+
+func (x *PreviewRebalanceResponse) GetCostsSaved() *v11.Decimal {
+	if x != nil {
+		return x.CostsSaved
+	}
+	return nil
+}
+
+// Moves capital: stores the allocations and sends the orders.
+type ExecuteRebalanceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Versions the caller accepts.
+	SchemaVersion *v11.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Id of the batch: executed once, for ever, whatever is sent again. Other content under the same id is ABORTED
+	// REQUEST_ID_REUSED.
+	BatchId string `protobuf:"bytes,2,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
+	// What is moved.
+	Order *RebalanceOrder `protobuf:"bytes,3,opt,name=order,proto3" json:"order,omitempty"`
+	// Account revision the plan must be bound to, from a preview; absent: as the account is now.
+	AccountRevision *uint64 `protobuf:"varint,4,opt,name=account_revision,json=accountRevision,proto3,oneof" json:"account_revision,omitempty"`
+	// Why; kept in the journal and the audit.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecuteRebalanceRequest) Reset() {
+	*x = ExecuteRebalanceRequest{}
+	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecuteRebalanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecuteRebalanceRequest) ProtoMessage() {}
+
+func (x *ExecuteRebalanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecuteRebalanceRequest.ProtoReflect.Descriptor instead.
+func (*ExecuteRebalanceRequest) Descriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ExecuteRebalanceRequest) GetSchemaVersion() *v11.VersionRange {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *ExecuteRebalanceRequest) GetBatchId() string {
+	if x != nil {
+		return x.BatchId
+	}
+	return ""
+}
+
+func (x *ExecuteRebalanceRequest) GetOrder() *RebalanceOrder {
+	if x != nil {
+		return x.Order
+	}
+	return nil
+}
+
+func (x *ExecuteRebalanceRequest) GetAccountRevision() uint64 {
+	if x != nil && x.AccountRevision != nil {
+		return *x.AccountRevision
+	}
+	return 0
+}
+
+func (x *ExecuteRebalanceRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// What was done.
 type ExecuteRebalanceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
-	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Version of this message, and what the server supports.
+	SchemaVersion *v11.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The plan.
-	Plan *v11.RebalancePlan `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
-	// Orders that go outside.
+	Plan *v1.RebalancePlan `protobuf:"bytes,2,opt,name=plan,proto3" json:"plan,omitempty"`
+	// Orders that went outside.
 	Orders []*PlannedOrder `protobuf:"bytes,3,rep,name=orders,proto3" json:"orders,omitempty"`
 	// Crosses booked inside.
-	Crosses []*v11.Cross `protobuf:"bytes,4,rep,name=crosses,proto3" json:"crosses,omitempty"`
-	// True: orders were sent.
-	Submitted bool `protobuf:"varint,5,opt,name=submitted,proto3" json:"submitted,omitempty"`
-	// True: this batch was executed before; nothing was sent now.
-	Duplicate bool `protobuf:"varint,6,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	Crosses []*v1.Cross `protobuf:"bytes,4,rep,name=crosses,proto3" json:"crosses,omitempty"`
 	// Costs the crosses saved, at the account's cost rates.
-	CostsSaved    *v1.Decimal `protobuf:"bytes,7,opt,name=costs_saved,json=costsSaved,proto3" json:"costs_saved,omitempty"`
+	CostsSaved *v11.Decimal `protobuf:"bytes,5,opt,name=costs_saved,json=costsSaved,proto3" json:"costs_saved,omitempty"`
+	// True: this batch was executed before; this is what was done then.
+	Duplicate     bool `protobuf:"varint,6,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExecuteRebalanceResponse) Reset() {
 	*x = ExecuteRebalanceResponse{}
-	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[2]
+	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -268,7 +441,7 @@ func (x *ExecuteRebalanceResponse) String() string {
 func (*ExecuteRebalanceResponse) ProtoMessage() {}
 
 func (x *ExecuteRebalanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[2]
+	mi := &file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -281,17 +454,17 @@ func (x *ExecuteRebalanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExecuteRebalanceResponse.ProtoReflect.Descriptor instead.
 func (*ExecuteRebalanceResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDescGZIP(), []int{2}
+	return file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ExecuteRebalanceResponse) GetSchemaVersion() *v1.SchemaVersion {
+func (x *ExecuteRebalanceResponse) GetSchemaVersion() *v11.SchemaVersion {
 	if x != nil {
 		return x.SchemaVersion
 	}
 	return nil
 }
 
-func (x *ExecuteRebalanceResponse) GetPlan() *v11.RebalancePlan {
+func (x *ExecuteRebalanceResponse) GetPlan() *v1.RebalancePlan {
 	if x != nil {
 		return x.Plan
 	}
@@ -305,18 +478,18 @@ func (x *ExecuteRebalanceResponse) GetOrders() []*PlannedOrder {
 	return nil
 }
 
-func (x *ExecuteRebalanceResponse) GetCrosses() []*v11.Cross {
+func (x *ExecuteRebalanceResponse) GetCrosses() []*v1.Cross {
 	if x != nil {
 		return x.Crosses
 	}
 	return nil
 }
 
-func (x *ExecuteRebalanceResponse) GetSubmitted() bool {
+func (x *ExecuteRebalanceResponse) GetCostsSaved() *v11.Decimal {
 	if x != nil {
-		return x.Submitted
+		return x.CostsSaved
 	}
-	return false
+	return nil
 }
 
 func (x *ExecuteRebalanceResponse) GetDuplicate() bool {
@@ -326,29 +499,16 @@ func (x *ExecuteRebalanceResponse) GetDuplicate() bool {
 	return false
 }
 
-func (x *ExecuteRebalanceResponse) GetCostsSaved() *v1.Decimal {
-	if x != nil {
-		return x.CostsSaved
-	}
-	return nil
-}
-
 var File_qmtl_gateway_v1_rebalancing_execution_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDesc = "" +
 	"\n" +
-	"3qmtl/gateway/v1/rebalancing_execution_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a'qmtl/world/v1/rebalancing_service.proto\"\x99\x03\n" +
-	"\x17ExecuteRebalanceRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
-	"\bbatch_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\abatchId\x12&\n" +
+	"3qmtl/gateway/v1/rebalancing_execution_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a'qmtl/world/v1/rebalancing_service.proto\"\xc7\x01\n" +
+	"\x0eRebalanceOrder\x12&\n" +
 	"\n" +
-	"account_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\x12H\n" +
-	"\vallocations\x18\x04 \x03(\v2\x19.qmtl.world.v1.AllocationB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vallocations\x12\x16\n" +
-	"\x06submit\x18\x05 \x01(\bR\x06submit\x12!\n" +
-	"\fper_strategy\x18\x06 \x01(\bR\vperStrategy\x12%\n" +
-	"\x0eshared_account\x18\a \x01(\bR\rsharedAccount\x12)\n" +
-	"\x10account_revision\x18\b \x01(\x04R\x0faccountRevision\x12\x16\n" +
-	"\x06reason\x18\t \x01(\tR\x06reason\"\xe6\x01\n" +
+	"account_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\x12H\n" +
+	"\vallocations\x18\x02 \x03(\v2\x19.qmtl.world.v1.AllocationB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vallocations\x12C\n" +
+	"\x12min_trade_notional\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10minTradeNotional\"\xe6\x01\n" +
 	"\fPlannedOrder\x12\x19\n" +
 	"\bworld_id\x18\x01 \x01(\tR\aworldId\x12\x1f\n" +
 	"\vstrategy_id\x18\x02 \x01(\tR\n" +
@@ -359,17 +519,36 @@ const file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDesc = "" +
 	"\bquantity\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalR\bquantity\x12\x1f\n" +
 	"\vreduce_only\x18\x05 \x01(\bR\n" +
 	"reduceOnly\x12&\n" +
-	"\x0fclient_order_id\x18\x06 \x01(\tR\rclientOrderId\"\xeb\x02\n" +
+	"\x0fclient_order_id\x18\x06 \x01(\tR\rclientOrderId\"\xbe\x01\n" +
+	"\x17PreviewRebalanceRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12=\n" +
+	"\x05order\x18\x02 \x01(\v2\x1f.qmtl.gateway.v1.RebalanceOrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12!\n" +
+	"\fper_strategy\x18\x03 \x01(\bR\vperStrategy\"\xaf\x02\n" +
+	"\x18PreviewRebalanceResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
+	"\x04plan\x18\x02 \x01(\v2\x1c.qmtl.world.v1.RebalancePlanR\x04plan\x125\n" +
+	"\x06orders\x18\x03 \x03(\v2\x1d.qmtl.gateway.v1.PlannedOrderR\x06orders\x12.\n" +
+	"\acrosses\x18\x04 \x03(\v2\x14.qmtl.world.v1.CrossR\acrosses\x126\n" +
+	"\vcosts_saved\x18\x05 \x01(\v2\x15.qmtl.type.v1.DecimalR\n" +
+	"costsSaved\"\xaa\x02\n" +
+	"\x17ExecuteRebalanceRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bbatch_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\abatchId\x12=\n" +
+	"\x05order\x18\x03 \x01(\v2\x1f.qmtl.gateway.v1.RebalanceOrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12.\n" +
+	"\x10account_revision\x18\x04 \x01(\x04H\x00R\x0faccountRevision\x88\x01\x01\x12\"\n" +
+	"\x06reason\x18\x05 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reasonB\x13\n" +
+	"\x11_account_revision\"\xcd\x02\n" +
 	"\x18ExecuteRebalanceResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
 	"\x04plan\x18\x02 \x01(\v2\x1c.qmtl.world.v1.RebalancePlanR\x04plan\x125\n" +
 	"\x06orders\x18\x03 \x03(\v2\x1d.qmtl.gateway.v1.PlannedOrderR\x06orders\x12.\n" +
-	"\acrosses\x18\x04 \x03(\v2\x14.qmtl.world.v1.CrossR\acrosses\x12\x1c\n" +
-	"\tsubmitted\x18\x05 \x01(\bR\tsubmitted\x12\x1c\n" +
-	"\tduplicate\x18\x06 \x01(\bR\tduplicate\x126\n" +
-	"\vcosts_saved\x18\a \x01(\v2\x15.qmtl.type.v1.DecimalR\n" +
-	"costsSaved2\x91\x01\n" +
+	"\acrosses\x18\x04 \x03(\v2\x14.qmtl.world.v1.CrossR\acrosses\x126\n" +
+	"\vcosts_saved\x18\x05 \x01(\v2\x15.qmtl.type.v1.DecimalR\n" +
+	"costsSaved\x12\x1c\n" +
+	"\tduplicate\x18\x06 \x01(\bR\tduplicate2\x85\x02\n" +
 	"\x1bRebalancingExecutionService\x12r\n" +
+	"\x10PreviewRebalance\x12(.qmtl.gateway.v1.PreviewRebalanceRequest\x1a).qmtl.gateway.v1.PreviewRebalanceResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12r\n" +
 	"\x10ExecuteRebalance\x12(.qmtl.gateway.v1.ExecuteRebalanceRequest\x1a).qmtl.gateway.v1.ExecuteRebalanceResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02BM\n" +
 	"\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3"
 
@@ -385,34 +564,48 @@ func file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDescGZIP() []by
 	return file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDescData
 }
 
-var file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_qmtl_gateway_v1_rebalancing_execution_service_proto_goTypes = []any{
-	(*ExecuteRebalanceRequest)(nil),  // 0: qmtl.gateway.v1.ExecuteRebalanceRequest
+	(*RebalanceOrder)(nil),           // 0: qmtl.gateway.v1.RebalanceOrder
 	(*PlannedOrder)(nil),             // 1: qmtl.gateway.v1.PlannedOrder
-	(*ExecuteRebalanceResponse)(nil), // 2: qmtl.gateway.v1.ExecuteRebalanceResponse
-	(*v1.VersionRange)(nil),          // 3: qmtl.type.v1.VersionRange
-	(*v11.Allocation)(nil),           // 4: qmtl.world.v1.Allocation
-	(*v1.Decimal)(nil),               // 5: qmtl.type.v1.Decimal
-	(*v1.SchemaVersion)(nil),         // 6: qmtl.type.v1.SchemaVersion
-	(*v11.RebalancePlan)(nil),        // 7: qmtl.world.v1.RebalancePlan
-	(*v11.Cross)(nil),                // 8: qmtl.world.v1.Cross
+	(*PreviewRebalanceRequest)(nil),  // 2: qmtl.gateway.v1.PreviewRebalanceRequest
+	(*PreviewRebalanceResponse)(nil), // 3: qmtl.gateway.v1.PreviewRebalanceResponse
+	(*ExecuteRebalanceRequest)(nil),  // 4: qmtl.gateway.v1.ExecuteRebalanceRequest
+	(*ExecuteRebalanceResponse)(nil), // 5: qmtl.gateway.v1.ExecuteRebalanceResponse
+	(*v1.Allocation)(nil),            // 6: qmtl.world.v1.Allocation
+	(*v11.Decimal)(nil),              // 7: qmtl.type.v1.Decimal
+	(*v11.VersionRange)(nil),         // 8: qmtl.type.v1.VersionRange
+	(*v11.SchemaVersion)(nil),        // 9: qmtl.type.v1.SchemaVersion
+	(*v1.RebalancePlan)(nil),         // 10: qmtl.world.v1.RebalancePlan
+	(*v1.Cross)(nil),                 // 11: qmtl.world.v1.Cross
 }
 var file_qmtl_gateway_v1_rebalancing_execution_service_proto_depIdxs = []int32{
-	3, // 0: qmtl.gateway.v1.ExecuteRebalanceRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	4, // 1: qmtl.gateway.v1.ExecuteRebalanceRequest.allocations:type_name -> qmtl.world.v1.Allocation
-	5, // 2: qmtl.gateway.v1.PlannedOrder.quantity:type_name -> qmtl.type.v1.Decimal
-	6, // 3: qmtl.gateway.v1.ExecuteRebalanceResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	7, // 4: qmtl.gateway.v1.ExecuteRebalanceResponse.plan:type_name -> qmtl.world.v1.RebalancePlan
-	1, // 5: qmtl.gateway.v1.ExecuteRebalanceResponse.orders:type_name -> qmtl.gateway.v1.PlannedOrder
-	8, // 6: qmtl.gateway.v1.ExecuteRebalanceResponse.crosses:type_name -> qmtl.world.v1.Cross
-	5, // 7: qmtl.gateway.v1.ExecuteRebalanceResponse.costs_saved:type_name -> qmtl.type.v1.Decimal
-	0, // 8: qmtl.gateway.v1.RebalancingExecutionService.ExecuteRebalance:input_type -> qmtl.gateway.v1.ExecuteRebalanceRequest
-	2, // 9: qmtl.gateway.v1.RebalancingExecutionService.ExecuteRebalance:output_type -> qmtl.gateway.v1.ExecuteRebalanceResponse
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	6,  // 0: qmtl.gateway.v1.RebalanceOrder.allocations:type_name -> qmtl.world.v1.Allocation
+	7,  // 1: qmtl.gateway.v1.RebalanceOrder.min_trade_notional:type_name -> qmtl.type.v1.Decimal
+	7,  // 2: qmtl.gateway.v1.PlannedOrder.quantity:type_name -> qmtl.type.v1.Decimal
+	8,  // 3: qmtl.gateway.v1.PreviewRebalanceRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	0,  // 4: qmtl.gateway.v1.PreviewRebalanceRequest.order:type_name -> qmtl.gateway.v1.RebalanceOrder
+	9,  // 5: qmtl.gateway.v1.PreviewRebalanceResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	10, // 6: qmtl.gateway.v1.PreviewRebalanceResponse.plan:type_name -> qmtl.world.v1.RebalancePlan
+	1,  // 7: qmtl.gateway.v1.PreviewRebalanceResponse.orders:type_name -> qmtl.gateway.v1.PlannedOrder
+	11, // 8: qmtl.gateway.v1.PreviewRebalanceResponse.crosses:type_name -> qmtl.world.v1.Cross
+	7,  // 9: qmtl.gateway.v1.PreviewRebalanceResponse.costs_saved:type_name -> qmtl.type.v1.Decimal
+	8,  // 10: qmtl.gateway.v1.ExecuteRebalanceRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	0,  // 11: qmtl.gateway.v1.ExecuteRebalanceRequest.order:type_name -> qmtl.gateway.v1.RebalanceOrder
+	9,  // 12: qmtl.gateway.v1.ExecuteRebalanceResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	10, // 13: qmtl.gateway.v1.ExecuteRebalanceResponse.plan:type_name -> qmtl.world.v1.RebalancePlan
+	1,  // 14: qmtl.gateway.v1.ExecuteRebalanceResponse.orders:type_name -> qmtl.gateway.v1.PlannedOrder
+	11, // 15: qmtl.gateway.v1.ExecuteRebalanceResponse.crosses:type_name -> qmtl.world.v1.Cross
+	7,  // 16: qmtl.gateway.v1.ExecuteRebalanceResponse.costs_saved:type_name -> qmtl.type.v1.Decimal
+	2,  // 17: qmtl.gateway.v1.RebalancingExecutionService.PreviewRebalance:input_type -> qmtl.gateway.v1.PreviewRebalanceRequest
+	4,  // 18: qmtl.gateway.v1.RebalancingExecutionService.ExecuteRebalance:input_type -> qmtl.gateway.v1.ExecuteRebalanceRequest
+	3,  // 19: qmtl.gateway.v1.RebalancingExecutionService.PreviewRebalance:output_type -> qmtl.gateway.v1.PreviewRebalanceResponse
+	5,  // 20: qmtl.gateway.v1.RebalancingExecutionService.ExecuteRebalance:output_type -> qmtl.gateway.v1.ExecuteRebalanceResponse
+	19, // [19:21] is the sub-list for method output_type
+	17, // [17:19] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_rebalancing_execution_service_proto_init() }
@@ -420,13 +613,14 @@ func file_qmtl_gateway_v1_rebalancing_execution_service_proto_init() {
 	if File_qmtl_gateway_v1_rebalancing_execution_service_proto != nil {
 		return
 	}
+	file_qmtl_gateway_v1_rebalancing_execution_service_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDesc), len(file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

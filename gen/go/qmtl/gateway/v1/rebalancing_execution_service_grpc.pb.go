@@ -19,6 +19,7 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
+	RebalancingExecutionService_PreviewRebalance_FullMethodName = "/qmtl.gateway.v1.RebalancingExecutionService/PreviewRebalance"
 	RebalancingExecutionService_ExecuteRebalance_FullMethodName = "/qmtl.gateway.v1.RebalancingExecutionService/ExecuteRebalance"
 )
 
@@ -26,11 +27,18 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Capital moves. Called by operators.
+// Capital moves.
+//
+// | method           | role     | ticket |
+// | ---------------- | -------- | ------ |
+// | PreviewRebalance | viewer   | –      |
+// | ExecuteRebalance | operator | –      |
 type RebalancingExecutionServiceClient interface {
-	// Plans with the account's own books and, when asked, executes once per batch id. ABORTED
-	// ACCOUNT_REVISION_STALE; FAILED_PRECONDITION PLAN_NOT_EXECUTABLE, GATE_SHUT, HALTED; UNIMPLEMENTED for
-	// live accounts. Safe to retry with the same batch id.
+	// Plans with the account's own books; stores and sends nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID;
+	// FAILED_PRECONDITION ACCOUNT_UNRECONCILED.
+	PreviewRebalance(ctx context.Context, in *PreviewRebalanceRequest, opts ...grpc.CallOption) (*PreviewRebalanceResponse, error)
+	// Plans and executes. ABORTED ACCOUNT_REVISION_STALE, REQUEST_ID_REUSED; FAILED_PRECONDITION GATE_SHUT, HALTED,
+	// ACCOUNT_UNRECONCILED; UNIMPLEMENTED FEATURE_NOT_BUILT for live accounts.
 	ExecuteRebalance(ctx context.Context, in *ExecuteRebalanceRequest, opts ...grpc.CallOption) (*ExecuteRebalanceResponse, error)
 }
 
@@ -40,6 +48,16 @@ type rebalancingExecutionServiceClient struct {
 
 func NewRebalancingExecutionServiceClient(cc grpc.ClientConnInterface) RebalancingExecutionServiceClient {
 	return &rebalancingExecutionServiceClient{cc}
+}
+
+func (c *rebalancingExecutionServiceClient) PreviewRebalance(ctx context.Context, in *PreviewRebalanceRequest, opts ...grpc.CallOption) (*PreviewRebalanceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PreviewRebalanceResponse)
+	err := c.cc.Invoke(ctx, RebalancingExecutionService_PreviewRebalance_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 func (c *rebalancingExecutionServiceClient) ExecuteRebalance(ctx context.Context, in *ExecuteRebalanceRequest, opts ...grpc.CallOption) (*ExecuteRebalanceResponse, error) {
@@ -56,11 +74,18 @@ func (c *rebalancingExecutionServiceClient) ExecuteRebalance(ctx context.Context
 // All implementations must embed UnimplementedRebalancingExecutionServiceServer
 // for forward compatibility.
 //
-// Capital moves. Called by operators.
+// Capital moves.
+//
+// | method           | role     | ticket |
+// | ---------------- | -------- | ------ |
+// | PreviewRebalance | viewer   | –      |
+// | ExecuteRebalance | operator | –      |
 type RebalancingExecutionServiceServer interface {
-	// Plans with the account's own books and, when asked, executes once per batch id. ABORTED
-	// ACCOUNT_REVISION_STALE; FAILED_PRECONDITION PLAN_NOT_EXECUTABLE, GATE_SHUT, HALTED; UNIMPLEMENTED for
-	// live accounts. Safe to retry with the same batch id.
+	// Plans with the account's own books; stores and sends nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID;
+	// FAILED_PRECONDITION ACCOUNT_UNRECONCILED.
+	PreviewRebalance(context.Context, *PreviewRebalanceRequest) (*PreviewRebalanceResponse, error)
+	// Plans and executes. ABORTED ACCOUNT_REVISION_STALE, REQUEST_ID_REUSED; FAILED_PRECONDITION GATE_SHUT, HALTED,
+	// ACCOUNT_UNRECONCILED; UNIMPLEMENTED FEATURE_NOT_BUILT for live accounts.
 	ExecuteRebalance(context.Context, *ExecuteRebalanceRequest) (*ExecuteRebalanceResponse, error)
 	mustEmbedUnimplementedRebalancingExecutionServiceServer()
 }
@@ -72,6 +97,9 @@ type RebalancingExecutionServiceServer interface {
 // pointer dereference when methods are called.
 type UnimplementedRebalancingExecutionServiceServer struct{}
 
+func (UnimplementedRebalancingExecutionServiceServer) PreviewRebalance(context.Context, *PreviewRebalanceRequest) (*PreviewRebalanceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PreviewRebalance not implemented")
+}
 func (UnimplementedRebalancingExecutionServiceServer) ExecuteRebalance(context.Context, *ExecuteRebalanceRequest) (*ExecuteRebalanceResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ExecuteRebalance not implemented")
 }
@@ -95,6 +123,24 @@ func RegisterRebalancingExecutionServiceServer(s grpc.ServiceRegistrar, srv Reba
 		t.testEmbeddedByValue()
 	}
 	s.RegisterService(&RebalancingExecutionService_ServiceDesc, srv)
+}
+
+func _RebalancingExecutionService_PreviewRebalance_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PreviewRebalanceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RebalancingExecutionServiceServer).PreviewRebalance(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RebalancingExecutionService_PreviewRebalance_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RebalancingExecutionServiceServer).PreviewRebalance(ctx, req.(*PreviewRebalanceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
 }
 
 func _RebalancingExecutionService_ExecuteRebalance_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
@@ -122,6 +168,10 @@ var RebalancingExecutionService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "qmtl.gateway.v1.RebalancingExecutionService",
 	HandlerType: (*RebalancingExecutionServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "PreviewRebalance",
+			Handler:    _RebalancingExecutionService_PreviewRebalance_Handler,
+		},
 		{
 			MethodName: "ExecuteRebalance",
 			Handler:    _RebalancingExecutionService_ExecuteRebalance_Handler,

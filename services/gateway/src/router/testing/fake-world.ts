@@ -15,6 +15,7 @@ import {
 import { EffectiveMode as ModeCode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { blake3Hex } from "@qmtl/sdk/canonical";
 import { stateHash } from "@qmtl/sdk/gate";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import type { ClaimedHeartbeat, GateListener, GateView, LeaseRelay } from "../../ports.ts";
 import { gateStateFrom } from "../../rpc/order-gate-state.ts";
 import type { OrderWorld, WorldShares } from "../order-world.ts";
@@ -99,8 +100,9 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
     this.stopped = stopped;
   }
 
-  async world(): Promise<OrderWorld> {
-    return this.settings;
+  async world(worldId: string): Promise<OrderWorld> {
+    if (worldId === this.settings.worldId) return this.settings;
+    throw new QmtlError("WORLD_NOT_FOUND", `no world ${worldId}`);
   }
 
   async shares(): Promise<WorldShares> {

@@ -1,20 +1,32 @@
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
-  OrderType,
   SetTargetsRequestSchema,
   SubmitOrdersRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { silentLogger, systemClock } from "@qmtl/service-kit";
-import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
+import { reasonName } from "@qmtl/sdk/rpc";
+import { type SessionScope, silentLogger, systemClock } from "@qmtl/service-kit";
+import { migrateTopics } from "@qmtl/service-kit/control";
+import {
+  applyMigrations,
+  type Db,
+  migrateOutbox,
+  type PgliteHost,
+  readMigrations,
+} from "@qmtl/service-kit/db";
 import { waitUntil } from "@qmtl/service-kit/testing";
 import { PaperBroker } from "../../paper/paper-broker.ts";
 import type { PaperFault } from "../../paper/paper-fault.ts";
 import type { AccountSettings } from "../account-settings.ts";
+import type { HaltActions } from "../halt-account.ts";
+import type { HaltPlace } from "../halts.ts";
 import { GatewayOrders } from "../order-path.ts";
 import type { OrderWorld } from "../order-world.ts";
 import { FakeWorld } from "./fake-world.ts";
+import { OutageDb } from "./outage-db.ts";
 
 export const dayMs = 86_400_000;
 export const startMs = Date.UTC(2015, 0, 1);
@@ -70,17 +82,19 @@ export interface BenchOrder {
 export class OrderBench {
   readonly world: FakeWorld;
   readonly ended: string[] = [];
+  /** What was logged as a warning. */
+  readonly warnings: string[] = [];
   /** Why rows of the feed cannot be booked; undefined when they can. */
   unbooked: string | undefined;
   orders: GatewayOrders;
-  readonly #db: Db;
+  readonly #db: OutageDb;
   readonly #paperDb: Db;
   readonly #settings: AccountSettings;
   fault: PaperFault = () => false;
   #requests = 0;
 
   private constructor(host: PgliteHost, settings: AccountSettings, world: OrderWorld) {
-    this.#db = host.db("gateway");
+    this.#db = new OutageDb(host.db("gateway"));
     this.#paperDb = host.db("paper");
     this.#settings = settings;
     this.world = new FakeWorld(world);
@@ -100,7 +114,7 @@ export class OrderBench {
     return bench;
   }
 
-  get db(): Db {
+  get db(): OutageDb {
     return this.#db;
   }
 
@@ -191,40 +205,32 @@ export class OrderBench {
     const sessionId = claim.sessionId ?? `session-${strategy}`;
     const request = create(SetTargetsRequestSchema, {
       ticket: "t",
-      claim: {
-        worldId: "w1",
-        sessionId,
-        leaseId: "l",
-        fence: BigInt(claim.fence ?? this.world.fence),
-        domain: ExecutionDomain.DRYRUN,
+      update: {
+        claim: {
+          leaseId: "l",
+          fence: BigInt(claim.fence ?? this.world.fence),
+          domain: ExecutionDomain.DRYRUN,
+        },
+        targets:
+          value === undefined
+            ? []
+            : [
+                {
+                  strategyId: strategy,
+                  instrument: claim.instrument ?? "SPX",
+                  size: { case: "weight", value },
+                  row: BigInt(row),
+                  bucketEndTime: timestampFromMs(claim.bucket ?? bucketOf(row)),
+                },
+              ],
+        ends: [{ source: claim.source ?? "sp500", row: BigInt(row) }],
+        strategyIds: [strategy],
+        wantedOrders: BigInt(claim.wanted ?? 0),
       },
-      targets:
-        value === undefined
-          ? []
-          : [
-              {
-                strategyId: strategy,
-                instrument: claim.instrument ?? "SPX",
-                value,
-                row: BigInt(row),
-                bucketEndMs: BigInt(claim.bucket ?? bucketOf(row)),
-              },
-            ],
-      source: claim.source ?? "sp500",
-      endRow: BigInt(row),
-      strategyIds: [strategy],
-      wantedOrders: BigInt(claim.wanted ?? 0),
     });
-    const claims = {
-      sessionId,
-      worldId: "w1",
-      strategyIds: claim.ticketStrategies ?? [strategy],
-      topics: [],
-      rights: ["observe", "compute", "trade"] as const,
-      sources: [],
-      principal: "local",
-    };
-    return this.orders.setTargets(request, claims);
+    const session = sessionOf(sessionId, claim.ticketStrategies ?? [strategy]);
+    const answer = await this.orders.setTargets(request, session);
+    return { ...answer, results: answer.results?.map((one) => named(one)) };
   }
 
   /** Plain orders of a strategy's runner, decided on a row; quantities in units. */
@@ -246,8 +252,6 @@ export class OrderBench {
     const request = create(SubmitOrdersRequestSchema, {
       ticket: "t",
       claim: {
-        worldId: "w1",
-        sessionId,
         leaseId: how.leaseId ?? "l",
         fence: BigInt(how.fence ?? this.world.fence),
         domain: ExecutionDomain.DRYRUN,
@@ -256,18 +260,29 @@ export class OrderBench {
         strategyId: strategy,
         instrument,
         quantity: { value: quantity },
+        type: OrderType.MARKET,
         ...(limit === undefined ? {} : { type: OrderType.LIMIT, limitPrice: { value: limit } }),
         ...(stop === undefined ? {} : { type: OrderType.STOP, stopPrice: { value: stop } }),
         reduceOnly,
         row: BigInt(row),
-        bucketEndMs: BigInt(how.bucket ?? bucketOf(row)),
+        bucketEndTime: timestampFromMs(how.bucket ?? bucketOf(row)),
       })),
       requestId: how.requestId ?? `request-${this.#requests}`,
     });
     const ticketed = how.ticketStrategies ?? [strategy];
-    const claims = { sessionId, worldId: "w1", strategyIds: ticketed, topics: [], sources: [] };
-    const rights = ["observe", "compute", "trade"] as const;
-    return this.orders.submitOrders(request, { ...claims, rights, principal: "local" });
+    const answer = await this.orders.submitOrders(request, sessionOf(sessionId, ticketed));
+    return { ...answer, results: answer.results?.map((one) => named(one)) };
+  }
+
+  /** Sets a halt as the local owner. */
+  halt(place: HaltPlace, actions: Partial<HaltActions> = {}) {
+    const all = { cancel: false, flatten: false, ...actions };
+    return this.orders.halting.halt(place, all, cause);
+  }
+
+  /** Ends the halt of a place; resolves to the orders that caught up. */
+  async resume(place: HaltPlace): Promise<string[]> {
+    return this.orders.halting.resume(this.orders.halting.find(place), cause);
   }
 
   lots(strategy: string): number {
@@ -300,6 +315,8 @@ export class OrderBench {
 
   async #start(): Promise<void> {
     const folder = fileURLToPath(new URL("../../../migrations-paper", import.meta.url));
+    await migrateOutbox(this.#db);
+    await migrateTopics(this.#db);
     await applyMigrations(this.#paperDb, "paper", await readMigrations(folder));
     await this.orders.start();
   }
@@ -319,15 +336,39 @@ export class OrderBench {
           fault: (order) => this.fault(order),
         }),
       peer: this.world,
+      findStrategy: async (id) => {
+        await this.#db.query("SELECT 1");
+        const found = id.replace("name of ", "");
+        return ["A", "B"].includes(found) ? found : undefined;
+      },
       gates: this.world,
       leases: this.world,
+      poke: () => {},
       barrier: {
         ended: (source, { sessionId, row }) =>
           void this.ended.push(`${source} ${sessionId} ${row}`),
         whyUnbooked: () => this.unbooked,
       },
       clock: systemClock,
-      logger: silentLogger,
+      logger: {
+        ...silentLogger,
+        warn: (message, fields) =>
+          void this.warnings.push(`${message}: ${String(fields?.reason ?? "")}`),
+      },
     });
   }
+}
+
+const cause = { reason: "test", principal: "local" };
+
+function sessionOf(sessionId: string, strategyIds: readonly string[]): SessionScope {
+  const rights = ["observe", "compute", "trade"] as const;
+  return { sessionId, worldId: "w1", strategyIds, sources: [], rights };
+}
+
+/** A result with the name of its reason, empty for none. */
+function named<R extends { reason?: Parameters<typeof reasonName>[0] }>(
+  result: R,
+): Omit<R, "reason"> & { reason: string } {
+  return { ...result, reason: reasonName(result.reason ?? 0) ?? "" };
 }

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from qmtl.order.v1 import account_pb2 as qmtl_dot_order_dot_v1_dot_account__pb2
 from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 from qmtl.type.v1 import value_pb2 as qmtl_dot_type_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/gateway/v1/account_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xdb\x02\n\x07\x41\x63\x63ount\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x16\n\x06\x62roker\x18\x02 \x01(\tR\x06\x62roker\x12\x1a\n\x08\x63urrency\x18\x03 \x01(\tR\x08\x63urrency\x12)\n\x04\x63\x61sh\x18\x04 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x04\x63\x61sh\x12-\n\x06\x65quity\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x06\x65quity\x12\x1a\n\x08revision\x18\x06 \x01(\x04R\x08revision\x12\x1e\n\nreconciled\x18\x07 \x01(\x08R\nreconciled\x12\x1e\n\ndifference\x18\x08 \x01(\tR\ndifference\x12*\n\x11reconcile_time_ms\x18\t \x01(\x03R\x0freconcileTimeMs\x12\x1b\n\tworld_ids\x18\n \x03(\tR\x08worldIds\"\x9d\x04\n\x08Position\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x03 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x04 \x01(\tR\ninstrument\x12\x31\n\x08quantity\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12\x38\n\x0c\x61verage_cost\x18\x06 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x0b\x61verageCost\x12)\n\x04mark\x18\x07 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x04mark\x12\x38\n\x0crealised_pnl\x18\x08 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x0brealisedPnl\x12>\n\x0f\x62roker_quantity\x18\t \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x0e\x62rokerQuantity\x12/\n\x07\x63\x61pital\x18\n \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x07\x63\x61pital\x12\x1b\n\x06target\x18\x0b \x01(\x01H\x00R\x06target\x88\x01\x01\x12+\n\x05\x63osts\x18\x0c \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x05\x63ostsB\t\n\x07_target\"~\n\x11GetAccountRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\"\x8c\x01\n\x12GetAccountResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x32\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x18.qmtl.gateway.v1.AccountR\x07\x61\x63\x63ount\"X\n\x13ListAccountsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\"\x90\x01\n\x14ListAccountsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x34\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x18.qmtl.gateway.v1.AccountR\x08\x61\x63\x63ounts\"\x81\x01\n\x06Limits\x12\x43\n\x12max_order_notional\x18\x01 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x10maxOrderNotional\x12\x32\n\tmax_gross\x18\x02 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08maxGross\"}\n\x10GetLimitsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\"\x9c\x01\n\x11GetLimitsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12/\n\x06limits\x18\x02 \x01(\x0b\x32\x17.qmtl.gateway.v1.LimitsR\x06limits\x12\x12\n\x04\x65tag\x18\x03 \x01(\tR\x04\x65tag\"\x93\x01\n\x14ListPositionsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\"\x94\x01\n\x15ListPositionsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x37\n\tpositions\x18\x02 \x03(\x0b\x32\x19.qmtl.gateway.v1.PositionR\tpositions\"}\n\x10ReconcileRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\"\xe5\x01\n\x11ReconcileResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12%\n\x0eimported_fills\x18\x02 \x01(\rR\rimportedFills\x12%\n\x0esettled_orders\x18\x03 \x01(\rR\rsettledOrders\x12\x1e\n\nreconciled\x18\x04 \x01(\x08R\nreconciled\x12\x1e\n\ndifference\x18\x05 \x01(\tR\ndifference\"\xa6\x02\n\x15\x42ookAdjustmentRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1e\n\ninstrument\x18\x03 \x01(\tR\ninstrument\x12\x39\n\x08quantity\x18\x04 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalB\x06\xbaH\x03\xc8\x01\x01R\x08quantity\x12\x1f\n\x06reason\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06reason\x12&\n\nrequest_id\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\trequestId\"r\n\x16\x42ookAdjustmentResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x14\n\x05\x65ntry\x18\x02 \x01(\x04R\x05\x65ntry\"\xdb\x01\n\x0cJournalEntry\x12\x14\n\x05\x65ntry\x18\x01 \x01(\x04R\x05\x65ntry\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x12\n\x04kind\x18\x03 \x01(\tR\x04kind\x12\x19\n\x08world_id\x18\x04 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x05 \x01(\tR\nstrategyId\x12\x10\n\x03row\x18\x06 \x01(\x03R\x03row\x12\x1b\n\tbody_json\x18\x07 \x01(\tR\x08\x62odyJson\x12\x17\n\x07time_ms\x18\x08 \x01(\x03R\x06timeMs\"\xe9\x01\n\x12ListJournalRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1f\n\x0b\x61\x66ter_entry\x18\x03 \x01(\x04R\nafterEntry\x12\'\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1e\n\x05kinds\x18\x05 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x32R\x05kinds\"\xa9\x01\n\x13ListJournalResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x37\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1d.qmtl.gateway.v1.JournalEntryR\x07\x65ntries\x12\x15\n\x06\x61t_end\x18\x03 \x01(\x08R\x05\x61tEnd\"\xa1\x01\n\x13WatchJournalRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1f\n\x0b\x61\x66ter_entry\x18\x03 \x01(\x04R\nafterEntry\"\x93\x01\n\x14WatchJournalResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x37\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1d.qmtl.gateway.v1.JournalEntryR\x07\x65ntries2\xc0\x06\n\x0e\x41\x63\x63ountService\x12`\n\nGetAccount\x12\".qmtl.gateway.v1.GetAccountRequest\x1a#.qmtl.gateway.v1.GetAccountResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12\x66\n\x0cListAccounts\x12$.qmtl.gateway.v1.ListAccountsRequest\x1a%.qmtl.gateway.v1.ListAccountsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12]\n\tGetLimits\x12!.qmtl.gateway.v1.GetLimitsRequest\x1a\".qmtl.gateway.v1.GetLimitsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12i\n\rListPositions\x12%.qmtl.gateway.v1.ListPositionsRequest\x1a&.qmtl.gateway.v1.ListPositionsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12]\n\tReconcile\x12!.qmtl.gateway.v1.ReconcileRequest\x1a\".qmtl.gateway.v1.ReconcileResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12l\n\x0e\x42ookAdjustment\x12&.qmtl.gateway.v1.BookAdjustmentRequest\x1a\'.qmtl.gateway.v1.BookAdjustmentResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12\x63\n\x0bListJournal\x12#.qmtl.gateway.v1.ListJournalRequest\x1a$.qmtl.gateway.v1.ListJournalResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12h\n\x0cWatchJournal\x12$.qmtl.gateway.v1.WatchJournalRequest\x1a%.qmtl.gateway.v1.WatchJournalResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x30\x01\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/gateway/v1/account_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1bqmtl/order/v1/account.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"~\n\x11GetAccountRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\"\x8a\x01\n\x12GetAccountResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x07\x61\x63\x63ount\x18\x02 \x01(\x0b\x32\x16.qmtl.order.v1.AccountR\x07\x61\x63\x63ount\"\x9d\x01\n\x13ListAccountsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\tpage_size\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x03 \x01(\tR\tpageToken\"\xb6\x01\n\x14ListAccountsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x32\n\x08\x61\x63\x63ounts\x18\x02 \x03(\x0b\x32\x16.qmtl.order.v1.AccountR\x08\x61\x63\x63ounts\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xd8\x01\n\x14ListPositionsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12$\n\tpage_size\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x05 \x01(\tR\tpageToken\"\xba\x01\n\x15ListPositionsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\tpositions\x18\x02 \x03(\x0b\x32\x17.qmtl.order.v1.PositionR\tpositions\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"}\n\x10ReconcileRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\"\xe5\x01\n\x11ReconcileResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12%\n\x0eimported_fills\x18\x02 \x01(\rR\rimportedFills\x12%\n\x0esettled_orders\x18\x03 \x01(\rR\rsettledOrders\x12\x1e\n\nreconciled\x18\x04 \x01(\x08R\nreconciled\x12\x1e\n\ndifference\x18\x05 \x01(\tR\ndifference\"\xab\x02\n\x15\x42ookAdjustmentRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1e\n\ninstrument\x18\x03 \x01(\tR\ninstrument\x12\x39\n\x08quantity\x18\x04 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalB\x06\xbaH\x03\xc8\x01\x01R\x08quantity\x12\"\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x06reason\x12(\n\nrequest_id\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\trequestId\"r\n\x16\x42ookAdjustmentResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x14\n\x05\x65ntry\x18\x02 \x01(\x04R\x05\x65ntry\"\xac\x02\n\x12ListJournalRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1f\n\x0b\x61\x66ter_entry\x18\x03 \x01(\x04R\nafterEntry\x12\x45\n\x05kinds\x18\x04 \x03(\x0e\x32\x1a.qmtl.order.v1.JournalKindB\x13\xbaH\x10\x92\x01\r\x10\x32\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x05kinds\x12$\n\tpage_size\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x06 \x01(\tR\tpageToken\"\xb8\x01\n\x13ListJournalResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.qmtl.order.v1.JournalEntryR\x07\x65ntries\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xe8\x01\n\x13WatchJournalRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\naccount_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1f\n\x0b\x61\x66ter_entry\x18\x03 \x01(\x04R\nafterEntry\x12\x45\n\x05kinds\x18\x04 \x03(\x0e\x32\x1a.qmtl.order.v1.JournalKindB\x13\xbaH\x10\x92\x01\r\x10\x32\x18\x01\"\x07\x82\x01\x04\x10\x01 \x00R\x05kinds\"\xb0\x01\n\x14WatchJournalResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1b.qmtl.order.v1.JournalEntryR\x07\x65ntries\x12\x1d\n\nlast_entry\x18\x03 \x01(\x04R\tlastEntry2\xe1\x05\n\x0e\x41\x63\x63ountService\x12`\n\nGetAccount\x12\".qmtl.gateway.v1.GetAccountRequest\x1a#.qmtl.gateway.v1.GetAccountResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12\x66\n\x0cListAccounts\x12$.qmtl.gateway.v1.ListAccountsRequest\x1a%.qmtl.gateway.v1.ListAccountsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12i\n\rListPositions\x12%.qmtl.gateway.v1.ListPositionsRequest\x1a&.qmtl.gateway.v1.ListPositionsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12]\n\tReconcile\x12!.qmtl.gateway.v1.ReconcileRequest\x1a\".qmtl.gateway.v1.ReconcileResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12l\n\x0e\x42ookAdjustment\x12&.qmtl.gateway.v1.BookAdjustmentRequest\x1a\'.qmtl.gateway.v1.BookAdjustmentResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12\x63\n\x0bListJournal\x12#.qmtl.gateway.v1.ListJournalRequest\x1a$.qmtl.gateway.v1.ListJournalResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12h\n\x0cWatchJournal\x12$.qmtl.gateway.v1.WatchJournalRequest\x1a%.qmtl.gateway.v1.WatchJournalResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x30\x01\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +39,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.gateway.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1'
   _globals['_GETACCOUNTREQUEST'].fields_by_name['account_id']._loaded_options = None
   _globals['_GETACCOUNTREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_GETLIMITSREQUEST'].fields_by_name['account_id']._loaded_options = None
-  _globals['_GETLIMITSREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_LISTACCOUNTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTACCOUNTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTPOSITIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTPOSITIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_RECONCILEREQUEST'].fields_by_name['account_id']._loaded_options = None
   _globals['_RECONCILEREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['account_id']._loaded_options = None
@@ -47,23 +50,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['quantity']._loaded_options = None
   _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['quantity']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['reason']._loaded_options = None
-  _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
   _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_BOOKADJUSTMENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_LISTJOURNALREQUEST'].fields_by_name['account_id']._loaded_options = None
   _globals['_LISTJOURNALREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_LISTJOURNALREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTJOURNALREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTJOURNALREQUEST'].fields_by_name['kinds']._loaded_options = None
-  _globals['_LISTJOURNALREQUEST'].fields_by_name['kinds']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_LISTJOURNALREQUEST'].fields_by_name['kinds']._serialized_options = b'\272H\020\222\001\r\0202\030\001\"\007\202\001\004\020\001 \000'
+  _globals['_LISTJOURNALREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTJOURNALREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_WATCHJOURNALREQUEST'].fields_by_name['account_id']._loaded_options = None
   _globals['_WATCHJOURNALREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_WATCHJOURNALREQUEST'].fields_by_name['kinds']._loaded_options = None
+  _globals['_WATCHJOURNALREQUEST'].fields_by_name['kinds']._serialized_options = b'\272H\020\222\001\r\0202\030\001\"\007\202\001\004\020\001 \000'
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['GetAccount']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccounts']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListAccounts']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
-  _globals['_ACCOUNTSERVICE'].methods_by_name['GetLimits']._loaded_options = None
-  _globals['_ACCOUNTSERVICE'].methods_by_name['GetLimits']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListPositions']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListPositions']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_ACCOUNTSERVICE'].methods_by_name['Reconcile']._loaded_options = None
@@ -74,46 +77,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListJournal']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_ACCOUNTSERVICE'].methods_by_name['WatchJournal']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['WatchJournal']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
-  _globals['_ACCOUNT']._serialized_start=176
-  _globals['_ACCOUNT']._serialized_end=523
-  _globals['_POSITION']._serialized_start=526
-  _globals['_POSITION']._serialized_end=1067
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1069
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1195
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=1198
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=1338
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1340
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1428
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1431
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1575
-  _globals['_LIMITS']._serialized_start=1578
-  _globals['_LIMITS']._serialized_end=1707
-  _globals['_GETLIMITSREQUEST']._serialized_start=1709
-  _globals['_GETLIMITSREQUEST']._serialized_end=1834
-  _globals['_GETLIMITSRESPONSE']._serialized_start=1837
-  _globals['_GETLIMITSRESPONSE']._serialized_end=1993
-  _globals['_LISTPOSITIONSREQUEST']._serialized_start=1996
-  _globals['_LISTPOSITIONSREQUEST']._serialized_end=2143
-  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=2146
-  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=2294
-  _globals['_RECONCILEREQUEST']._serialized_start=2296
-  _globals['_RECONCILEREQUEST']._serialized_end=2421
-  _globals['_RECONCILERESPONSE']._serialized_start=2424
-  _globals['_RECONCILERESPONSE']._serialized_end=2653
-  _globals['_BOOKADJUSTMENTREQUEST']._serialized_start=2656
-  _globals['_BOOKADJUSTMENTREQUEST']._serialized_end=2950
-  _globals['_BOOKADJUSTMENTRESPONSE']._serialized_start=2952
-  _globals['_BOOKADJUSTMENTRESPONSE']._serialized_end=3066
-  _globals['_JOURNALENTRY']._serialized_start=3069
-  _globals['_JOURNALENTRY']._serialized_end=3288
-  _globals['_LISTJOURNALREQUEST']._serialized_start=3291
-  _globals['_LISTJOURNALREQUEST']._serialized_end=3524
-  _globals['_LISTJOURNALRESPONSE']._serialized_start=3527
-  _globals['_LISTJOURNALRESPONSE']._serialized_end=3696
-  _globals['_WATCHJOURNALREQUEST']._serialized_start=3699
-  _globals['_WATCHJOURNALREQUEST']._serialized_end=3860
-  _globals['_WATCHJOURNALRESPONSE']._serialized_start=3863
-  _globals['_WATCHJOURNALRESPONSE']._serialized_end=4010
-  _globals['_ACCOUNTSERVICE']._serialized_start=4013
-  _globals['_ACCOUNTSERVICE']._serialized_end=4845
+  _globals['_GETACCOUNTREQUEST']._serialized_start=204
+  _globals['_GETACCOUNTREQUEST']._serialized_end=330
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=333
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=471
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=474
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=631
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=634
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=816
+  _globals['_LISTPOSITIONSREQUEST']._serialized_start=819
+  _globals['_LISTPOSITIONSREQUEST']._serialized_end=1035
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_start=1038
+  _globals['_LISTPOSITIONSRESPONSE']._serialized_end=1224
+  _globals['_RECONCILEREQUEST']._serialized_start=1226
+  _globals['_RECONCILEREQUEST']._serialized_end=1351
+  _globals['_RECONCILERESPONSE']._serialized_start=1354
+  _globals['_RECONCILERESPONSE']._serialized_end=1583
+  _globals['_BOOKADJUSTMENTREQUEST']._serialized_start=1586
+  _globals['_BOOKADJUSTMENTREQUEST']._serialized_end=1885
+  _globals['_BOOKADJUSTMENTRESPONSE']._serialized_start=1887
+  _globals['_BOOKADJUSTMENTRESPONSE']._serialized_end=2001
+  _globals['_LISTJOURNALREQUEST']._serialized_start=2004
+  _globals['_LISTJOURNALREQUEST']._serialized_end=2304
+  _globals['_LISTJOURNALRESPONSE']._serialized_start=2307
+  _globals['_LISTJOURNALRESPONSE']._serialized_end=2491
+  _globals['_WATCHJOURNALREQUEST']._serialized_start=2494
+  _globals['_WATCHJOURNALREQUEST']._serialized_end=2726
+  _globals['_WATCHJOURNALRESPONSE']._serialized_start=2729
+  _globals['_WATCHJOURNALRESPONSE']._serialized_end=2905
+  _globals['_ACCOUNTSERVICE']._serialized_start=2908
+  _globals['_ACCOUNTSERVICE']._serialized_end=3645
 # @@protoc_insertion_point(module_scope)

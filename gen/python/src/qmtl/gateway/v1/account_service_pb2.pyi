@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from qmtl.order.v1 import account_pb2 as _account_pb2
 from qmtl.type.v1 import schema_version_pb2 as _schema_version_pb2
 from qmtl.type.v1 import value_pb2 as _value_pb2
 import builtins as _builtins
@@ -21,152 +22,6 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class Account(_message.Message):
-    """An account at a broker."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
-    BROKER_FIELD_NUMBER: _builtins.int
-    CURRENCY_FIELD_NUMBER: _builtins.int
-    CASH_FIELD_NUMBER: _builtins.int
-    EQUITY_FIELD_NUMBER: _builtins.int
-    REVISION_FIELD_NUMBER: _builtins.int
-    RECONCILED_FIELD_NUMBER: _builtins.int
-    DIFFERENCE_FIELD_NUMBER: _builtins.int
-    RECONCILE_TIME_MS_FIELD_NUMBER: _builtins.int
-    WORLD_IDS_FIELD_NUMBER: _builtins.int
-    account_id: _builtins.str
-    """Id, as in qmtl.yml."""
-    broker: _builtins.str
-    """Broker adapter, such as "paper"."""
-    currency: _builtins.str
-    """Currency of cash and equity."""
-    revision: _builtins.int
-    """Raised by every booking; plans are bound to it."""
-    reconciled: _builtins.bool
-    """False: a difference is unexplained; opening orders are shut."""
-    difference: _builtins.str
-    """What is unexplained, for people."""
-    reconcile_time_ms: _builtins.int
-    """Last time it was compared, milliseconds since the epoch."""
-    @_builtins.property
-    def cash(self) -> _value_pb2.Decimal:
-        """Cash."""
-
-    @_builtins.property
-    def equity(self) -> _value_pb2.Decimal:
-        """Cash and positions at the last marks."""
-
-    @_builtins.property
-    def world_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Worlds that trade on it."""
-
-    def __init__(
-        self,
-        *,
-        account_id: _builtins.str = ...,
-        broker: _builtins.str = ...,
-        currency: _builtins.str = ...,
-        cash: _value_pb2.Decimal | None = ...,
-        equity: _value_pb2.Decimal | None = ...,
-        revision: _builtins.int = ...,
-        reconciled: _builtins.bool = ...,
-        difference: _builtins.str = ...,
-        reconcile_time_ms: _builtins.int = ...,
-        world_ids: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cash", b"cash", "equity", b"equity"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "broker", b"broker", "cash", b"cash", "currency", b"currency", "difference", b"difference", "equity", b"equity", "reconcile_time_ms", b"reconcile_time_ms", "reconciled", b"reconciled", "revision", b"revision", "world_ids", b"world_ids"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Account: _TypeAlias = Account  # noqa: Y015
-
-@_typing.final
-class Position(_message.Message):
-    """A position of a strategy, and what the broker says of the whole account."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
-    INSTRUMENT_FIELD_NUMBER: _builtins.int
-    QUANTITY_FIELD_NUMBER: _builtins.int
-    AVERAGE_COST_FIELD_NUMBER: _builtins.int
-    MARK_FIELD_NUMBER: _builtins.int
-    REALISED_PNL_FIELD_NUMBER: _builtins.int
-    BROKER_QUANTITY_FIELD_NUMBER: _builtins.int
-    CAPITAL_FIELD_NUMBER: _builtins.int
-    TARGET_FIELD_NUMBER: _builtins.int
-    COSTS_FIELD_NUMBER: _builtins.int
-    account_id: _builtins.str
-    """Account."""
-    world_id: _builtins.str
-    """World; empty in rows for the whole account."""
-    strategy_id: _builtins.str
-    """Strategy; empty in rows for the whole account."""
-    instrument: _builtins.str
-    """Instrument."""
-    target: _builtins.float
-    """Latest target; absent for none."""
-    @_builtins.property
-    def quantity(self) -> _value_pb2.Decimal:
-        """Signed quantity by the journal."""
-
-    @_builtins.property
-    def average_cost(self) -> _value_pb2.Decimal:
-        """Mean cost of it."""
-
-    @_builtins.property
-    def mark(self) -> _value_pb2.Decimal:
-        """Last mark."""
-
-    @_builtins.property
-    def realised_pnl(self) -> _value_pb2.Decimal:
-        """Profit of closed parts after costs."""
-
-    @_builtins.property
-    def broker_quantity(self) -> _value_pb2.Decimal:
-        """Quantity the broker reports; only in rows for the whole account."""
-
-    @_builtins.property
-    def capital(self) -> _value_pb2.Decimal:
-        """Capital of the strategy."""
-
-    @_builtins.property
-    def costs(self) -> _value_pb2.Decimal:
-        """Fees and spread paid."""
-
-    def __init__(
-        self,
-        *,
-        account_id: _builtins.str = ...,
-        world_id: _builtins.str = ...,
-        strategy_id: _builtins.str = ...,
-        instrument: _builtins.str = ...,
-        quantity: _value_pb2.Decimal | None = ...,
-        average_cost: _value_pb2.Decimal | None = ...,
-        mark: _value_pb2.Decimal | None = ...,
-        realised_pnl: _value_pb2.Decimal | None = ...,
-        broker_quantity: _value_pb2.Decimal | None = ...,
-        capital: _value_pb2.Decimal | None = ...,
-        target: _builtins.float | None = ...,
-        costs: _value_pb2.Decimal | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_target", b"_target", "average_cost", b"average_cost", "broker_quantity", b"broker_quantity", "capital", b"capital", "costs", b"costs", "mark", b"mark", "quantity", b"quantity", "realised_pnl", b"realised_pnl", "target", b"target"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_target", b"_target", "account_id", b"account_id", "average_cost", b"average_cost", "broker_quantity", b"broker_quantity", "capital", b"capital", "costs", b"costs", "instrument", b"instrument", "mark", b"mark", "quantity", b"quantity", "realised_pnl", b"realised_pnl", "strategy_id", b"strategy_id", "target", b"target", "world_id", b"world_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__target: _TypeAlias = _typing.Literal["target"]  # noqa: Y015
-    _WhichOneofArgType__target: _TypeAlias = _typing.Literal["_target", b"_target"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__target) -> _WhichOneofReturnType__target | None: ...
-
-Global___Position: _TypeAlias = Position  # noqa: Y015
-
-@_typing.final
 class GetAccountRequest(_message.Message):
     """Asks for an account."""
 
@@ -178,7 +33,7 @@ class GetAccountRequest(_message.Message):
     """Account."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
@@ -204,17 +59,17 @@ class GetAccountResponse(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def account(self) -> Global___Account:
+    def account(self) -> _account_pb2.Account:
         """The account."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        account: Global___Account | None = ...,
+        account: _account_pb2.Account | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -231,18 +86,26 @@ class ListAccountsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many; 0: 100; above 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -250,125 +113,37 @@ Global___ListAccountsRequest: _TypeAlias = ListAccountsRequest  # noqa: Y015
 
 @_typing.final
 class ListAccountsResponse(_message.Message):
-    """All accounts."""
+    """Accounts, ordered by id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     ACCOUNTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Account]:
-        """Ordered by id."""
+    def accounts(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Account]:
+        """The accounts."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        accounts: _abc.Iterable[Global___Account] | None = ...,
+        accounts: _abc.Iterable[_account_pb2.Account] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "next_page_token", b"next_page_token", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAccountsResponse: _TypeAlias = ListAccountsResponse  # noqa: Y015
-
-@_typing.final
-class Limits(_message.Message):
-    """Limits of an account."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MAX_ORDER_NOTIONAL_FIELD_NUMBER: _builtins.int
-    MAX_GROSS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def max_order_notional(self) -> _value_pb2.Decimal:
-        """Most notional of one order."""
-
-    @_builtins.property
-    def max_gross(self) -> _value_pb2.Decimal:
-        """Most gross notional of the account."""
-
-    def __init__(
-        self,
-        *,
-        max_order_notional: _value_pb2.Decimal | None = ...,
-        max_gross: _value_pb2.Decimal | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["max_gross", b"max_gross", "max_order_notional", b"max_order_notional"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_gross", b"max_gross", "max_order_notional", b"max_order_notional"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Limits: _TypeAlias = Limits  # noqa: Y015
-
-@_typing.final
-class GetLimitsRequest(_message.Message):
-    """Asks for the limits."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
-    account_id: _builtins.str
-    """Account."""
-    @_builtins.property
-    def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
-
-    def __init__(
-        self,
-        *,
-        schema_version: _schema_version_pb2.VersionRange | None = ...,
-        account_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "schema_version", b"schema_version"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetLimitsRequest: _TypeAlias = GetLimitsRequest  # noqa: Y015
-
-@_typing.final
-class GetLimitsResponse(_message.Message):
-    """The limits."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    LIMITS_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
-    etag: _builtins.str
-    """For SetLimits."""
-    @_builtins.property
-    def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
-
-    @_builtins.property
-    def limits(self) -> Global___Limits:
-        """The limits."""
-
-    def __init__(
-        self,
-        *,
-        schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        limits: Global___Limits | None = ...,
-        etag: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "schema_version", b"schema_version"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "limits", b"limits", "schema_version", b"schema_version"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetLimitsResponse: _TypeAlias = GetLimitsResponse  # noqa: Y015
 
 @_typing.final
 class ListPositionsRequest(_message.Message):
@@ -379,13 +154,19 @@ class ListPositionsRequest(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     WORLD_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
-    """Account; empty for any."""
+    """Account; empty: any. An unknown one is NOT_FOUND."""
     world_id: _builtins.str
-    """World; empty for any."""
+    """World; empty: any. An unknown one is NOT_FOUND."""
+    page_size: _builtins.int
+    """At most this many; 0: 1,000; above 5,000: 5,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
@@ -393,10 +174,12 @@ class ListPositionsRequest(_message.Message):
         schema_version: _schema_version_pb2.VersionRange | None = ...,
         account_id: _builtins.str = ...,
         world_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "schema_version", b"schema_version", "world_id", b"world_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version", "world_id", b"world_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,23 +193,27 @@ class ListPositionsResponse(_message.Message):
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Position]:
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.Position]:
         """The rows."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        positions: _abc.Iterable[Global___Position] | None = ...,
+        positions: _abc.Iterable[_account_pb2.Position] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "positions", b"positions", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -444,7 +231,7 @@ class ReconcileRequest(_message.Message):
     """Account."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     def __init__(
         self,
@@ -474,14 +261,14 @@ class ReconcileResponse(_message.Message):
     imported_fills: _builtins.int
     """Fills imported that no report had told."""
     settled_orders: _builtins.int
-    """Unknown orders that were settled."""
+    """Orders of unknown outcome that were settled."""
     reconciled: _builtins.bool
-    """True: books agree."""
+    """True: the books agree."""
     difference: _builtins.str
     """What does not, for people."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     def __init__(
         self,
@@ -515,14 +302,14 @@ class BookAdjustmentRequest(_message.Message):
     account_id: _builtins.str
     """Account."""
     instrument: _builtins.str
-    """Instrument; empty for cash."""
+    """Instrument; empty: cash."""
     reason: _builtins.str
     """Why; kept in the journal."""
     request_id: _builtins.str
-    """Idempotency key."""
+    """Idempotency key, kept for ever with the entry. The same id with other content is ABORTED REQUEST_ID_REUSED."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
     def quantity(self) -> _value_pb2.Decimal:
@@ -558,7 +345,7 @@ class BookAdjustmentResponse(_message.Message):
     """Its entry."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     def __init__(
         self,
@@ -575,58 +362,6 @@ class BookAdjustmentResponse(_message.Message):
 Global___BookAdjustmentResponse: _TypeAlias = BookAdjustmentResponse  # noqa: Y015
 
 @_typing.final
-class JournalEntry(_message.Message):
-    """One entry of the journal: append-only, in the order things took effect."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ENTRY_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
-    ROW_FIELD_NUMBER: _builtins.int
-    BODY_JSON_FIELD_NUMBER: _builtins.int
-    TIME_MS_FIELD_NUMBER: _builtins.int
-    entry: _builtins.int
-    """Gap-free per account, from 1."""
-    account_id: _builtins.str
-    """Account."""
-    kind: _builtins.str
-    """order, order_state, fill, target, plain, gate, halt, resume, allocation, capital, cross, demote, adjustment,
-    reconcile, bar.
-    """
-    world_id: _builtins.str
-    """World; may be empty."""
-    strategy_id: _builtins.str
-    """Strategy; may be empty."""
-    row: _builtins.int
-    """Row of the feed it took effect on."""
-    body_json: _builtins.str
-    """Canonical JSON of the entry."""
-    time_ms: _builtins.int
-    """When, milliseconds since the epoch."""
-    def __init__(
-        self,
-        *,
-        entry: _builtins.int = ...,
-        account_id: _builtins.str = ...,
-        kind: _builtins.str = ...,
-        world_id: _builtins.str = ...,
-        strategy_id: _builtins.str = ...,
-        row: _builtins.int = ...,
-        body_json: _builtins.str = ...,
-        time_ms: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "body_json", b"body_json", "entry", b"entry", "kind", b"kind", "row", b"row", "strategy_id", b"strategy_id", "time_ms", b"time_ms", "world_id", b"world_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___JournalEntry: _TypeAlias = JournalEntry  # noqa: Y015
-
-@_typing.final
 class ListJournalRequest(_message.Message):
     """Asks for the journal."""
 
@@ -635,21 +370,24 @@ class ListJournalRequest(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     AFTER_ENTRY_FIELD_NUMBER: _builtins.int
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """Account."""
     after_entry: _builtins.int
     """Only entries after this one."""
     page_size: _builtins.int
-    """At most this many; 0 = 100, limit 1,000."""
+    """At most this many; 0: 100; above 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
-    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Kinds wanted; empty for all."""
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_account_pb2.JournalKind.ValueType]:
+        """Kinds wanted; empty: all."""
 
     def __init__(
         self,
@@ -657,12 +395,13 @@ class ListJournalRequest(_message.Message):
         schema_version: _schema_version_pb2.VersionRange | None = ...,
         account_id: _builtins.str = ...,
         after_entry: _builtins.int = ...,
+        kinds: _abc.Iterable[_account_pb2.JournalKind.ValueType] | None = ...,
         page_size: _builtins.int = ...,
-        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "after_entry", b"after_entry", "kinds", b"kinds", "page_size", b"page_size", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "after_entry", b"after_entry", "kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -676,27 +415,27 @@ class ListJournalResponse(_message.Message):
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
-    AT_END_FIELD_NUMBER: _builtins.int
-    at_end: _builtins.bool
-    """True: there are no more now."""
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty when there are no more now; go on later with `after_entry`."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalEntry]:
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.JournalEntry]:
         """The entries."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        entries: _abc.Iterable[Global___JournalEntry] | None = ...,
-        at_end: _builtins.bool = ...,
+        entries: _abc.Iterable[_account_pb2.JournalEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_end", b"at_end", "entries", b"entries", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_page_token", b"next_page_token", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -711,13 +450,18 @@ class WatchJournalRequest(_message.Message):
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     AFTER_ENTRY_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """Account."""
     after_entry: _builtins.int
-    """Only entries after this one."""
+    """Only entries after this one. Entries are gap-free, so the last one received goes on without loss."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts; governs every message of the stream."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_account_pb2.JournalKind.ValueType]:
+        """Kinds wanted; empty: all."""
 
     def __init__(
         self,
@@ -725,10 +469,11 @@ class WatchJournalRequest(_message.Message):
         schema_version: _schema_version_pb2.VersionRange | None = ...,
         account_id: _builtins.str = ...,
         after_entry: _builtins.int = ...,
+        kinds: _abc.Iterable[_account_pb2.JournalKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "after_entry", b"after_entry", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "after_entry", b"after_entry", "kinds", b"kinds", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -742,23 +487,27 @@ class WatchJournalResponse(_message.Message):
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    LAST_ENTRY_FIELD_NUMBER: _builtins.int
+    last_entry: _builtins.int
+    """Last entry of the journal looked at, of whatever kind: `after_entry` for the next call."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message."""
 
     @_builtins.property
-    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___JournalEntry]:
-        """The entries."""
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[_account_pb2.JournalEntry]:
+        """Entries; empty in a keep-alive, which comes at least every 2 s."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        entries: _abc.Iterable[Global___JournalEntry] | None = ...,
+        entries: _abc.Iterable[_account_pb2.JournalEntry] | None = ...,
+        last_entry: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "last_entry", b"last_entry", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

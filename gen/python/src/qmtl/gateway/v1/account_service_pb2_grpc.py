@@ -26,7 +26,17 @@ if _version_not_supported:
 
 
 class AccountServiceStub:
-    """Money and positions. Called by operators and consoles.
+    """Money and positions.
+
+    | method         | role     | ticket |
+    | -------------- | -------- | ------ |
+    | GetAccount     | viewer   | –      |
+    | ListAccounts   | viewer   | –      |
+    | ListPositions  | viewer   | –      |
+    | Reconcile      | operator | –      |
+    | BookAdjustment | operator | –      |
+    | ListJournal    | viewer   | –      |
+    | WatchJournal   | viewer   | –      |
     """
 
     def __init__(self, channel):
@@ -44,11 +54,6 @@ class AccountServiceStub:
                 '/qmtl.gateway.v1.AccountService/ListAccounts',
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.ListAccountsRequest.SerializeToString,
                 response_deserializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.ListAccountsResponse.FromString,
-                _registered_method=True)
-        self.GetLimits = channel.unary_unary(
-                '/qmtl.gateway.v1.AccountService/GetLimits',
-                request_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsRequest.SerializeToString,
-                response_deserializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsResponse.FromString,
                 _registered_method=True)
         self.ListPositions = channel.unary_unary(
                 '/qmtl.gateway.v1.AccountService/ListPositions',
@@ -78,60 +83,63 @@ class AccountServiceStub:
 
 
 class AccountServiceServicer:
-    """Money and positions. Called by operators and consoles.
+    """Money and positions.
+
+    | method         | role     | ticket |
+    | -------------- | -------- | ------ |
+    | GetAccount     | viewer   | –      |
+    | ListAccounts   | viewer   | –      |
+    | ListPositions  | viewer   | –      |
+    | Reconcile      | operator | –      |
+    | BookAdjustment | operator | –      |
+    | ListJournal    | viewer   | –      |
+    | WatchJournal   | viewer   | –      |
     """
 
     def GetAccount(self, request, context):
-        """An account. NOT_FOUND ACCOUNT_NOT_FOUND. Safe to retry.
+        """An account, with its limits. NOT_FOUND ACCOUNT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAccounts(self, request, context):
-        """All accounts. Safe to retry.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def GetLimits(self, request, context):
-        """Limits. Safe to retry.
+        """Accounts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListPositions(self, request, context):
-        """Positions by strategy and by account. Safe to retry.
+        """Positions by strategy and by account.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reconcile(self, request, context):
-        """Compares with the broker now. Safe to retry.
+        """Compares with the broker now. NOT_FOUND ACCOUNT_NOT_FOUND; UNAVAILABLE PEER_UNAVAILABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BookAdjustment(self, request, context):
-        """Books an adjustment, which is what clears an unexplained difference. Safe to retry.
+        """Books an adjustment, which is what clears an unexplained difference. ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJournal(self, request, context):
-        """The journal. Safe to retry.
+        """The journal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchJournal(self, request, context):
-        """The journal as it grows. Safe to retry.
+        """The journal as it grows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,11 +157,6 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.ListAccounts,
                     request_deserializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.ListAccountsRequest.FromString,
                     response_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.ListAccountsResponse.SerializeToString,
-            ),
-            'GetLimits': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetLimits,
-                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsRequest.FromString,
-                    response_serializer=qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsResponse.SerializeToString,
             ),
             'ListPositions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPositions,
@@ -189,7 +192,17 @@ def add_AccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccountService:
-    """Money and positions. Called by operators and consoles.
+    """Money and positions.
+
+    | method         | role     | ticket |
+    | -------------- | -------- | ------ |
+    | GetAccount     | viewer   | –      |
+    | ListAccounts   | viewer   | –      |
+    | ListPositions  | viewer   | –      |
+    | Reconcile      | operator | –      |
+    | BookAdjustment | operator | –      |
+    | ListJournal    | viewer   | –      |
+    | WatchJournal   | viewer   | –      |
     """
 
     @staticmethod
@@ -236,33 +249,6 @@ class AccountService:
             '/qmtl.gateway.v1.AccountService/ListAccounts',
             qmtl_dot_gateway_dot_v1_dot_account__service__pb2.ListAccountsRequest.SerializeToString,
             qmtl_dot_gateway_dot_v1_dot_account__service__pb2.ListAccountsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def GetLimits(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/qmtl.gateway.v1.AccountService/GetLimits',
-            qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsRequest.SerializeToString,
-            qmtl_dot_gateway_dot_v1_dot_account__service__pb2.GetLimitsResponse.FromString,
             options,
             channel_credentials,
             insecure,

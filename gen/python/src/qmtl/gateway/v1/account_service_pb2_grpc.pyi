@@ -27,53 +27,82 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccountServiceStub:
-    """Money and positions. Called by operators and consoles."""
+    """Money and positions.
+
+    | method         | role     | ticket |
+    | -------------- | -------- | ------ |
+    | GetAccount     | viewer   | –      |
+    | ListAccounts   | viewer   | –      |
+    | ListPositions  | viewer   | –      |
+    | Reconcile      | operator | –      |
+    | BookAdjustment | operator | –      |
+    | ListJournal    | viewer   | –      |
+    | WatchJournal   | viewer   | –      |
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
-    """An account. NOT_FOUND ACCOUNT_NOT_FOUND. Safe to retry."""
+    """An account, with its limits. NOT_FOUND ACCOUNT_NOT_FOUND."""
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]
-    """All accounts. Safe to retry."""
-    GetLimits: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetLimitsRequest, _account_service_pb2.GetLimitsResponse]
-    """Limits. Safe to retry."""
+    """Accounts."""
     ListPositions: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListPositionsRequest, _account_service_pb2.ListPositionsResponse]
-    """Positions by strategy and by account. Safe to retry."""
+    """Positions by strategy and by account."""
     Reconcile: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ReconcileRequest, _account_service_pb2.ReconcileResponse]
-    """Compares with the broker now. Safe to retry."""
+    """Compares with the broker now. NOT_FOUND ACCOUNT_NOT_FOUND; UNAVAILABLE PEER_UNAVAILABLE."""
     BookAdjustment: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.BookAdjustmentRequest, _account_service_pb2.BookAdjustmentResponse]
-    """Books an adjustment, which is what clears an unexplained difference. Safe to retry."""
+    """Books an adjustment, which is what clears an unexplained difference. ABORTED REQUEST_ID_REUSED."""
     ListJournal: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.ListJournalRequest, _account_service_pb2.ListJournalResponse]
-    """The journal. Safe to retry."""
+    """The journal."""
     WatchJournal: _grpc.UnaryStreamMultiCallable[_account_service_pb2.WatchJournalRequest, _account_service_pb2.WatchJournalResponse]
-    """The journal as it grows. Safe to retry."""
+    """The journal as it grows."""
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
-    """Money and positions. Called by operators and consoles."""
+    """Money and positions.
+
+    | method         | role     | ticket |
+    | -------------- | -------- | ------ |
+    | GetAccount     | viewer   | –      |
+    | ListAccounts   | viewer   | –      |
+    | ListPositions  | viewer   | –      |
+    | Reconcile      | operator | –      |
+    | BookAdjustment | operator | –      |
+    | ListJournal    | viewer   | –      |
+    | WatchJournal   | viewer   | –      |
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
-    """An account. NOT_FOUND ACCOUNT_NOT_FOUND. Safe to retry."""
+    """An account, with its limits. NOT_FOUND ACCOUNT_NOT_FOUND."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListAccountsRequest, _account_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
-    """All accounts. Safe to retry."""
-    GetLimits: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetLimitsRequest, _account_service_pb2.GetLimitsResponse]  # type: ignore[assignment]
-    """Limits. Safe to retry."""
+    """Accounts."""
     ListPositions: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListPositionsRequest, _account_service_pb2.ListPositionsResponse]  # type: ignore[assignment]
-    """Positions by strategy and by account. Safe to retry."""
+    """Positions by strategy and by account."""
     Reconcile: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ReconcileRequest, _account_service_pb2.ReconcileResponse]  # type: ignore[assignment]
-    """Compares with the broker now. Safe to retry."""
+    """Compares with the broker now. NOT_FOUND ACCOUNT_NOT_FOUND; UNAVAILABLE PEER_UNAVAILABLE."""
     BookAdjustment: _aio.UnaryUnaryMultiCallable[_account_service_pb2.BookAdjustmentRequest, _account_service_pb2.BookAdjustmentResponse]  # type: ignore[assignment]
-    """Books an adjustment, which is what clears an unexplained difference. Safe to retry."""
+    """Books an adjustment, which is what clears an unexplained difference. ABORTED REQUEST_ID_REUSED."""
     ListJournal: _aio.UnaryUnaryMultiCallable[_account_service_pb2.ListJournalRequest, _account_service_pb2.ListJournalResponse]  # type: ignore[assignment]
-    """The journal. Safe to retry."""
+    """The journal."""
     WatchJournal: _aio.UnaryStreamMultiCallable[_account_service_pb2.WatchJournalRequest, _account_service_pb2.WatchJournalResponse]  # type: ignore[assignment]
-    """The journal as it grows. Safe to retry."""
+    """The journal as it grows."""
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Money and positions. Called by operators and consoles."""
+    """Money and positions.
+
+    | method         | role     | ticket |
+    | -------------- | -------- | ------ |
+    | GetAccount     | viewer   | –      |
+    | ListAccounts   | viewer   | –      |
+    | ListPositions  | viewer   | –      |
+    | Reconcile      | operator | –      |
+    | BookAdjustment | operator | –      |
+    | ListJournal    | viewer   | –      |
+    | WatchJournal   | viewer   | –      |
+    """
 
     @_abc_1.abstractmethod
     def GetAccount(
@@ -81,7 +110,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.GetAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.GetAccountResponse, _abc.Awaitable[_account_service_pb2.GetAccountResponse]]:
-        """An account. NOT_FOUND ACCOUNT_NOT_FOUND. Safe to retry."""
+        """An account, with its limits. NOT_FOUND ACCOUNT_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListAccounts(
@@ -89,15 +118,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.ListAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ListAccountsResponse, _abc.Awaitable[_account_service_pb2.ListAccountsResponse]]:
-        """All accounts. Safe to retry."""
-
-    @_abc_1.abstractmethod
-    def GetLimits(
-        self,
-        request: _account_service_pb2.GetLimitsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_account_service_pb2.GetLimitsResponse, _abc.Awaitable[_account_service_pb2.GetLimitsResponse]]:
-        """Limits. Safe to retry."""
+        """Accounts."""
 
     @_abc_1.abstractmethod
     def ListPositions(
@@ -105,7 +126,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.ListPositionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ListPositionsResponse, _abc.Awaitable[_account_service_pb2.ListPositionsResponse]]:
-        """Positions by strategy and by account. Safe to retry."""
+        """Positions by strategy and by account."""
 
     @_abc_1.abstractmethod
     def Reconcile(
@@ -113,7 +134,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.ReconcileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ReconcileResponse, _abc.Awaitable[_account_service_pb2.ReconcileResponse]]:
-        """Compares with the broker now. Safe to retry."""
+        """Compares with the broker now. NOT_FOUND ACCOUNT_NOT_FOUND; UNAVAILABLE PEER_UNAVAILABLE."""
 
     @_abc_1.abstractmethod
     def BookAdjustment(
@@ -121,7 +142,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.BookAdjustmentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.BookAdjustmentResponse, _abc.Awaitable[_account_service_pb2.BookAdjustmentResponse]]:
-        """Books an adjustment, which is what clears an unexplained difference. Safe to retry."""
+        """Books an adjustment, which is what clears an unexplained difference. ABORTED REQUEST_ID_REUSED."""
 
     @_abc_1.abstractmethod
     def ListJournal(
@@ -129,7 +150,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.ListJournalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.ListJournalResponse, _abc.Awaitable[_account_service_pb2.ListJournalResponse]]:
-        """The journal. Safe to retry."""
+        """The journal."""
 
     @_abc_1.abstractmethod
     def WatchJournal(
@@ -137,6 +158,6 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.WatchJournalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_account_service_pb2.WatchJournalResponse], _abc.AsyncIterator[_account_service_pb2.WatchJournalResponse]]:
-        """The journal as it grows. Safe to retry."""
+        """The journal as it grows."""
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,13 +23,16 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from qmtl.order.v1 import halt_pb2 as qmtl_dot_order_dot_v1_dot_halt__pb2
+from qmtl.order.v1 import order_pb2 as qmtl_dot_order_dot_v1_dot_order__pb2
+from qmtl.order.v1 import target_pb2 as qmtl_dot_order_dot_v1_dot_target__pb2
 from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
-from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
+from qmtl.type.v1 import reason_pb2 as qmtl_dot_type_dot_v1_dot_reason__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
-from qmtl.type.v1 import value_pb2 as qmtl_dot_type_dot_v1_dot_value__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#qmtl/gateway/v1/order_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xa2\x02\n\tGateClaim\x12$\n\x08world_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07worldId\x12(\n\nsession_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\tsessionId\x12\x19\n\x08lease_id\x18\x03 \x01(\tR\x07leaseId\x12\x14\n\x05\x66\x65nce\x18\x04 \x01(\x04R\x05\x66\x65nce\x12\x1a\n\x08revision\x18\x05 \x01(\x04R\x08revision\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x06 \x01(\tR\ndecisionId\x12\x35\n\x06\x64omain\x18\x07 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainR\x06\x64omain\x12 \n\x0cvalid_for_ms\x18\x08 \x01(\rR\nvalidForMs\"\xf6\x01\n\x06Target\x12(\n\x0bstrategy_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12\'\n\ninstrument\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ninstrument\x12\x1d\n\x05value\x18\x03 \x01(\x01\x42\x07\xbaH\x04\x12\x02@\x01R\x05value\x12\x10\n\x03row\x18\x04 \x01(\x03R\x03row\x12\"\n\rbucket_end_ms\x18\x05 \x01(\x03R\x0b\x62ucketEndMs\x12,\n\x12input_watermark_ms\x18\x06 \x01(\x03R\x10inputWatermarkMs\x12\x16\n\x06reason\x18\x07 \x01(\tR\x06reason\"\x8a\x04\n\x11SetTargetsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n\x06ticket\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06ticket\x12\x38\n\x05\x63laim\x18\x03 \x01(\x0b\x32\x1a.qmtl.gateway.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\x12<\n\x07targets\x18\x04 \x03(\x0b\x32\x17.qmtl.gateway.v1.TargetB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x07targets\x12\x16\n\x06source\x18\x05 \x01(\tR\x06source\x12\x17\n\x07\x65nd_row\x18\x06 \x01(\x03R\x06\x65ndRow\x12#\n\rwanted_orders\x18\x07 \x01(\x04R\x0cwantedOrders\x12,\n\x0cstrategy_ids\x18\x08 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0bstrategyIds\x12U\n\x0b\x65valuations\x18\t \x03(\x0b\x32\x33.qmtl.gateway.v1.SetTargetsRequest.EvaluationsEntryR\x0b\x65valuations\x1a>\n\x10\x45valuationsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\x04R\x05value:\x02\x38\x01\"\xad\x01\n\x0cTargetResult\x12\x1f\n\x0bstrategy_id\x18\x01 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x02 \x01(\tR\ninstrument\x12\x1a\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08R\x08\x61\x63\x63\x65pted\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12(\n\x10\x63lient_order_ids\x18\x05 \x03(\tR\x0e\x63lientOrderIds\"\xb0\x01\n\x12SetTargetsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x37\n\x07results\x18\x02 \x03(\x0b\x32\x1d.qmtl.gateway.v1.TargetResultR\x07results\x12\x1d\n\nbooked_row\x18\x03 \x01(\x03R\tbookedRow\"\x8f\x03\n\nPlainOrder\x12(\n\x0bstrategy_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12\'\n\ninstrument\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\ninstrument\x12\x39\n\x08quantity\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalB\x06\xbaH\x03\xc8\x01\x01R\x08quantity\x12.\n\x04type\x18\x04 \x01(\x0e\x32\x1a.qmtl.gateway.v1.OrderTypeR\x04type\x12\x36\n\x0blimit_price\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\nlimitPrice\x12\x34\n\nstop_price\x18\x06 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\tstopPrice\x12\x1f\n\x0breduce_only\x18\x07 \x01(\x08R\nreduceOnly\x12\x10\n\x03row\x18\x08 \x01(\x03R\x03row\x12\"\n\rbucket_end_ms\x18\t \x01(\x03R\x0b\x62ucketEndMs\"\x9e\x02\n\x13SubmitOrdersRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1f\n\x06ticket\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06ticket\x12\x38\n\x05\x63laim\x18\x03 \x01(\x0b\x32\x1a.qmtl.gateway.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\x12?\n\x06orders\x18\x04 \x03(\x0b\x32\x1b.qmtl.gateway.v1.PlainOrderB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64R\x06orders\x12(\n\nrequest_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\trequestId\"\x93\x01\n\x0bOrderResult\x12&\n\x0f\x63lient_order_id\x18\x01 \x01(\tR\rclientOrderId\x12\x1a\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x08R\x08\x61\x63\x63\x65pted\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12(\n\x10\x63lient_order_ids\x18\x04 \x03(\tR\x0e\x63lientOrderIds\"\x92\x01\n\x14SubmitOrdersResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x36\n\x07results\x18\x02 \x03(\x0b\x32\x1c.qmtl.gateway.v1.OrderResultR\x07results\"\xe1\x01\n\x13\x43\x61ncelOrdersRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x33\n\x10\x63lient_order_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0e\x63lientOrderIds\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x04 \x01(\tR\nstrategyId\x12\x16\n\x06reason\x18\x05 \x01(\tR\x06reason\"\x84\x01\n\x14\x43\x61ncelOrdersResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12(\n\x10\x63lient_order_ids\x18\x02 \x03(\tR\x0e\x63lientOrderIds\"\xd6\x06\n\x05Order\x12&\n\x0f\x63lient_order_id\x18\x01 \x01(\tR\rclientOrderId\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x04 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x05 \x01(\tR\ninstrument\x12\x31\n\x08quantity\x18\x06 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12>\n\x0f\x66illed_quantity\x18\x07 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x0e\x66illedQuantity\x12:\n\raverage_price\x18\x08 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x0c\x61veragePrice\x12\x31\n\x05state\x18\t \x01(\x0e\x32\x1b.qmtl.gateway.v1.OrderStateR\x05state\x12\x34\n\x06origin\x18\n \x01(\x0e\x32\x1c.qmtl.gateway.v1.OrderOriginR\x06origin\x12.\n\x04type\x18\x0b \x01(\x0e\x32\x1a.qmtl.gateway.v1.OrderTypeR\x04type\x12\x1f\n\x0breduce_only\x18\x0c \x01(\x08R\nreduceOnly\x12&\n\x04side\x18\r \x01(\x0e\x32\x12.qmtl.type.v1.SideR\x04side\x12\x18\n\x07opening\x18\x0e \x01(\x08R\x07opening\x12\x10\n\x03row\x18\x0f \x01(\x03R\x03row\x12\"\n\rbucket_end_ms\x18\x10 \x01(\x03R\x0b\x62ucketEndMs\x12\x14\n\x05\x66\x65nce\x18\x11 \x01(\x04R\x05\x66\x65nce\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x12 \x01(\tR\ndecisionId\x12\x1d\n\nsession_id\x18\x13 \x01(\tR\tsessionId\x12\x35\n\x06\x64omain\x18\x14 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainR\x06\x64omain\x12$\n\x0e\x63reate_time_ms\x18\x15 \x01(\x03R\x0c\x63reateTimeMs\x12\x16\n\x06reason\x18\x16 \x01(\tR\x06reason\"\x9c\x02\n\x11ListOrdersRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x04 \x01(\tR\nstrategyId\x12!\n\x0cworking_only\x18\x05 \x01(\x08R\x0bworkingOnly\x12\'\n\tpage_size\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x07 \x01(\tR\tpageToken\"\xb0\x01\n\x12ListOrdersResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12.\n\x06orders\x18\x02 \x03(\x0b\x32\x16.qmtl.gateway.v1.OrderR\x06orders\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x91\x01\n\x12WatchOrdersRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1d\n\naccount_id\x18\x02 \x01(\tR\taccountId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\"\x87\x01\n\x13WatchOrdersResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n\x05order\x18\x02 \x01(\x0b\x32\x16.qmtl.gateway.v1.OrderR\x05order\"\xfc\x01\n\x0bHaltRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12<\n\x05scope\x18\x02 \x01(\x0e\x32\x1a.qmtl.gateway.v1.HaltScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05scope\x12\x16\n\x06target\x18\x03 \x01(\tR\x06target\x12\"\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x06reason\x12\x16\n\x06\x63\x61ncel\x18\x05 \x01(\x08R\x06\x63\x61ncel\x12\x18\n\x07\x66latten\x18\x06 \x01(\x08R\x07\x66latten\"\xad\x01\n\x0cHaltResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1c\n\tcancelled\x18\x02 \x03(\tR\tcancelled\x12\x1c\n\tflattened\x18\x03 \x03(\tR\tflattened\x12\x1d\n\nelapsed_ms\x18\x04 \x01(\x01R\telapsedMs\"\xcc\x01\n\rResumeRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12<\n\x05scope\x18\x02 \x01(\x0e\x32\x1a.qmtl.gateway.v1.HaltScopeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05scope\x12\x16\n\x06target\x18\x03 \x01(\tR\x06target\x12\"\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x06reason\"~\n\x0eResumeResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12(\n\x10\x63lient_order_ids\x18\x02 \x03(\tR\x0e\x63lientOrderIds*\x8a\x02\n\nOrderState\x12\x1b\n\x17ORDER_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_STATE_PENDING\x10\x01\x12\x14\n\x10ORDER_STATE_SENT\x10\x02\x12\x17\n\x13ORDER_STATE_UNKNOWN\x10\x03\x12\x18\n\x14ORDER_STATE_ACCEPTED\x10\x04\x12\x17\n\x13ORDER_STATE_PARTIAL\x10\x05\x12\x16\n\x12ORDER_STATE_FILLED\x10\x06\x12\x19\n\x15ORDER_STATE_CANCELLED\x10\x07\x12\x18\n\x14ORDER_STATE_REJECTED\x10\x08\x12\x17\n\x13ORDER_STATE_EXPIRED\x10\t*\xc5\x01\n\x0bOrderOrigin\x12\x1c\n\x18ORDER_ORIGIN_UNSPECIFIED\x10\x00\x12\x17\n\x13ORDER_ORIGIN_TARGET\x10\x01\x12\x16\n\x12ORDER_ORIGIN_PLAIN\x10\x02\x12\x1a\n\x16ORDER_ORIGIN_REBALANCE\x10\x03\x12\x17\n\x13ORDER_ORIGIN_DEMOTE\x10\x04\x12\x15\n\x11ORDER_ORIGIN_HALT\x10\x05\x12\x1b\n\x17ORDER_ORIGIN_LEASE_LOST\x10\x06*i\n\tOrderType\x12\x1a\n\x16ORDER_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11ORDER_TYPE_MARKET\x10\x01\x12\x14\n\x10ORDER_TYPE_LIMIT\x10\x02\x12\x13\n\x0fORDER_TYPE_STOP\x10\x03*\x82\x01\n\tHaltScope\x12\x1a\n\x16HALT_SCOPE_UNSPECIFIED\x10\x00\x12\x12\n\x0eHALT_SCOPE_ALL\x10\x01\x12\x16\n\x12HALT_SCOPE_ACCOUNT\x10\x02\x12\x14\n\x10HALT_SCOPE_WORLD\x10\x03\x12\x17\n\x13HALT_SCOPE_STRATEGY\x10\x04\x32\xb6\x05\n\x0cOrderService\x12\x64\n\nSetTargets\x12\".qmtl.gateway.v1.SetTargetsRequest\x1a#.qmtl.gateway.v1.SetTargetsResponse\"\r\x90\x02\x02\xa2\xbb\x18\x06\x08\x02\x1a\x02\x02\x03\x12i\n\x0cSubmitOrders\x12$.qmtl.gateway.v1.SubmitOrdersRequest\x1a%.qmtl.gateway.v1.SubmitOrdersResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x1a\x01\x03\x12\x66\n\x0c\x43\x61ncelOrders\x12$.qmtl.gateway.v1.CancelOrdersRequest\x1a%.qmtl.gateway.v1.CancelOrdersResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12`\n\nListOrders\x12\".qmtl.gateway.v1.ListOrdersRequest\x1a#.qmtl.gateway.v1.ListOrdersResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12\x65\n\x0bWatchOrders\x12#.qmtl.gateway.v1.WatchOrdersRequest\x1a$.qmtl.gateway.v1.WatchOrdersResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x30\x01\x12N\n\x04Halt\x12\x1c.qmtl.gateway.v1.HaltRequest\x1a\x1d.qmtl.gateway.v1.HaltResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12T\n\x06Resume\x12\x1e.qmtl.gateway.v1.ResumeRequest\x1a\x1f.qmtl.gateway.v1.ResumeResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#qmtl/gateway/v1/order_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x18qmtl/order/v1/halt.proto\x1a\x19qmtl/order/v1/order.proto\x1a\x1aqmtl/order/v1/target.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x19qmtl/type/v1/reason.proto\x1a!qmtl/type/v1/schema_version.proto\"\xb7\x01\n\x11SetTargetsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x06ticket\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x10\x01R\x06ticket\x12;\n\x06update\x18\x03 \x01(\x0b\x32\x1b.qmtl.order.v1.TargetUpdateB\x06\xbaH\x03\xc8\x01\x01R\x06update\"\xbf\x01\n\x12SetTargetsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32\x1b.qmtl.order.v1.TargetResultR\x07results\x12.\n\x06\x62ooked\x18\x03 \x03(\x0b\x32\x16.qmtl.order.v1.FeedRowR\x06\x62ooked\"\x9e\x02\n\x13SubmitOrdersRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x06ticket\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x10\x01R\x06ticket\x12\x36\n\x05\x63laim\x18\x03 \x01(\x0b\x32\x18.qmtl.order.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\x12>\n\x06orders\x18\x04 \x03(\x0b\x32\x1a.qmtl.order.v1.DirectOrderB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x64R\x06orders\x12(\n\nrequest_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\trequestId\"\x9c\x01\n\x0bOrderResult\x12\x1a\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x08R\x08\x61\x63\x63\x65pted\x12,\n\x06reason\x18\x02 \x01(\x0e\x32\x14.qmtl.type.v1.ReasonR\x06reason\x12(\n\x10\x63lient_order_ids\x18\x03 \x03(\tR\x0e\x63lientOrderIds\x12\x19\n\x08halt_ids\x18\x04 \x03(\tR\x07haltIds\"\x92\x01\n\x14SubmitOrdersResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x36\n\x07results\x18\x02 \x03(\x0b\x32\x1c.qmtl.gateway.v1.OrderResultR\x07results\"C\n\x08OrderIds\x12\x37\n\x10\x63lient_order_ids\x18\x01 \x03(\tB\r\xbaH\n\x92\x01\x07\x08\x01\x10\xe8\x07\x18\x01R\x0e\x63lientOrderIds\"U\n\x0eStrategyOrders\x12\"\n\x08world_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\"\xc7\x02\n\x13\x43\x61ncelOrdersRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12\x33\n\x06orders\x18\x03 \x01(\x0b\x32\x19.qmtl.gateway.v1.OrderIdsH\x00R\x06orders\x12=\n\x08strategy\x18\x04 \x01(\x0b\x32\x1f.qmtl.gateway.v1.StrategyOrdersH\x00R\x08strategy\x12(\n\naccount_id\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x10\x01H\x00R\taccountId\x12\"\n\x06reason\x18\x06 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x06reasonB\x0e\n\x05scope\x12\x05\xbaH\x02\x08\x01\"x\n\x0c\x43\x61ncelResult\x12&\n\x0f\x63lient_order_id\x18\x01 \x01(\tR\rclientOrderId\x12\x12\n\x04sent\x18\x02 \x01(\x08R\x04sent\x12,\n\x06reason\x18\x03 \x01(\x0e\x32\x14.qmtl.type.v1.ReasonR\x06reason\"\x93\x01\n\x14\x43\x61ncelOrdersResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x37\n\x07results\x18\x02 \x03(\x0b\x32\x1d.qmtl.gateway.v1.CancelResultR\x07results\"\x85\x01\n\x0fGetOrderRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12/\n\x0f\x63lient_order_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\rclientOrderId\"\x82\x01\n\x10GetOrderResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12*\n\x05order\x18\x02 \x01(\x0b\x32\x14.qmtl.order.v1.OrderR\x05order\"\x8b\x01\n\x0bOrderFilter\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08world_id\x18\x02 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x03 \x01(\tR\nstrategyId\x12!\n\x0cworking_only\x18\x04 \x01(\x08R\x0bworkingOnly\"\xd1\x01\n\x11ListOrdersRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x34\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1c.qmtl.gateway.v1.OrderFilterR\x06\x66ilter\x12$\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"\xae\x01\n\x12ListOrdersResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n\x06orders\x18\x02 \x03(\x0b\x32\x14.qmtl.order.v1.OrderR\x06orders\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa5\x01\n\x12WatchOrdersRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x34\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1c.qmtl.gateway.v1.OrderFilterR\x06\x66ilter\x12\x16\n\x06\x63ursor\x18\x03 \x01(\tR\x06\x63ursor\"\xda\x01\n\x13WatchOrdersResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n\x06orders\x18\x02 \x03(\x0b\x32\x14.qmtl.order.v1.OrderR\x06orders\x12\x18\n\x07initial\x18\x03 \x01(\x08R\x07initial\x12\x1f\n\x0binitial_end\x18\x04 \x01(\x08R\ninitialEnd\x12\x16\n\x06\x63ursor\x18\x05 \x01(\tR\x06\x63ursor\"\x94\x02\n\x0bHaltRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x39\n\x06target\x18\x02 \x01(\x0b\x32\x19.qmtl.order.v1.HaltTargetB\x06\xbaH\x03\xc8\x01\x01R\x06target\x12\"\n\x06reason\x18\x03 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x06reason\x12\x16\n\x06\x63\x61ncel\x18\x04 \x01(\x08R\x06\x63\x61ncel\x12\x18\n\x07\x66latten\x18\x05 \x01(\x08R\x07\x66latten\x12\x31\n\x11\x63\x61ncel_protective\x18\x06 \x01(\x08\x42\x04\xa8\xbb\x18\x01R\x10\x63\x61ncelProtective\"\x9c\x02\n\x0cHaltResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\'\n\x04halt\x18\x02 \x01(\x0b\x32\x13.qmtl.order.v1.HaltR\x04halt\x12.\n\x08in_force\x18\x03 \x03(\x0b\x32\x13.qmtl.order.v1.HaltR\x07inForce\x12\x1c\n\tcancelled\x18\x04 \x03(\tR\tcancelled\x12\x1c\n\tflattened\x18\x05 \x03(\tR\tflattened\x12\x33\n\x07\x65lapsed\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationR\x07\x65lapsed\"\xdf\x01\n\rResumeRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x07halt_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01H\x00R\x06haltId\x12\x33\n\x06target\x18\x03 \x01(\x0b\x32\x19.qmtl.order.v1.HaltTargetH\x00R\x06target\x12\"\n\x06reason\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x06reasonB\x0e\n\x05which\x12\x05\xbaH\x02\x08\x01\"\xd7\x01\n\x0eResumeResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\'\n\x04halt\x18\x02 \x01(\x0b\x32\x13.qmtl.order.v1.HaltR\x04halt\x12.\n\x08in_force\x18\x03 \x03(\x0b\x32\x13.qmtl.order.v1.HaltR\x07inForce\x12(\n\x10\x63lient_order_ids\x18\x04 \x03(\tR\x0e\x63lientOrderIds\"\xd1\x01\n\x10ListHaltsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x35\n\x08\x63overing\x18\x02 \x01(\x0b\x32\x19.qmtl.order.v1.HaltTargetR\x08\x63overing\x12$\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"\xaa\x01\n\x11ListHaltsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12)\n\x05halts\x18\x02 \x03(\x0b\x32\x13.qmtl.order.v1.HaltR\x05halts\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\xf6\x06\n\x0cOrderService\x12\x64\n\nSetTargets\x12\".qmtl.gateway.v1.SetTargetsRequest\x1a#.qmtl.gateway.v1.SetTargetsResponse\"\r\x90\x02\x02\xa2\xbb\x18\x06\x08\x02\x1a\x02\x02\x03\x12i\n\x0cSubmitOrders\x12$.qmtl.gateway.v1.SubmitOrdersRequest\x1a%.qmtl.gateway.v1.SubmitOrdersResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x08\x02\x1a\x01\x03\x12k\n\x0c\x43\x61ncelOrders\x12$.qmtl.gateway.v1.CancelOrdersRequest\x1a%.qmtl.gateway.v1.CancelOrdersResponse\"\x0e\x90\x02\x02\xa2\xbb\x18\x07\x08\x02\x1a\x01\x03 \x03\x12Z\n\x08GetOrder\x12 .qmtl.gateway.v1.GetOrderRequest\x1a!.qmtl.gateway.v1.GetOrderResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12`\n\nListOrders\x12\".qmtl.gateway.v1.ListOrdersRequest\x1a#.qmtl.gateway.v1.ListOrdersResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12\x65\n\x0bWatchOrders\x12#.qmtl.gateway.v1.WatchOrdersRequest\x1a$.qmtl.gateway.v1.WatchOrdersResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x30\x01\x12N\n\x04Halt\x12\x1c.qmtl.gateway.v1.HaltRequest\x1a\x1d.qmtl.gateway.v1.HaltResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12T\n\x06Resume\x12\x1e.qmtl.gateway.v1.ResumeRequest\x1a\x1f.qmtl.gateway.v1.ResumeResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12]\n\tListHalts\x12!.qmtl.gateway.v1.ListHaltsRequest\x1a\".qmtl.gateway.v1.ListHaltsResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,58 +40,56 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.gateway.v1.order_servi
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.gateway.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1'
-  _globals['_GATECLAIM'].fields_by_name['world_id']._loaded_options = None
-  _globals['_GATECLAIM'].fields_by_name['world_id']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_GATECLAIM'].fields_by_name['session_id']._loaded_options = None
-  _globals['_GATECLAIM'].fields_by_name['session_id']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_TARGET'].fields_by_name['strategy_id']._loaded_options = None
-  _globals['_TARGET'].fields_by_name['strategy_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_TARGET'].fields_by_name['instrument']._loaded_options = None
-  _globals['_TARGET'].fields_by_name['instrument']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_TARGET'].fields_by_name['value']._loaded_options = None
-  _globals['_TARGET'].fields_by_name['value']._serialized_options = b'\272H\004\022\002@\001'
-  _globals['_SETTARGETSREQUEST_EVALUATIONSENTRY']._loaded_options = None
-  _globals['_SETTARGETSREQUEST_EVALUATIONSENTRY']._serialized_options = b'8\001'
   _globals['_SETTARGETSREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_SETTARGETSREQUEST'].fields_by_name['ticket']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_SETTARGETSREQUEST'].fields_by_name['claim']._loaded_options = None
-  _globals['_SETTARGETSREQUEST'].fields_by_name['claim']._serialized_options = b'\272H\003\310\001\001'
-  _globals['_SETTARGETSREQUEST'].fields_by_name['targets']._loaded_options = None
-  _globals['_SETTARGETSREQUEST'].fields_by_name['targets']._serialized_options = b'\272H\006\222\001\003\020\350\007'
-  _globals['_SETTARGETSREQUEST'].fields_by_name['strategy_ids']._loaded_options = None
-  _globals['_SETTARGETSREQUEST'].fields_by_name['strategy_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
-  _globals['_PLAINORDER'].fields_by_name['strategy_id']._loaded_options = None
-  _globals['_PLAINORDER'].fields_by_name['strategy_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_PLAINORDER'].fields_by_name['instrument']._loaded_options = None
-  _globals['_PLAINORDER'].fields_by_name['instrument']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_PLAINORDER'].fields_by_name['quantity']._loaded_options = None
-  _globals['_PLAINORDER'].fields_by_name['quantity']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_SETTARGETSREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\004r\002\020\001'
+  _globals['_SETTARGETSREQUEST'].fields_by_name['update']._loaded_options = None
+  _globals['_SETTARGETSREQUEST'].fields_by_name['update']._serialized_options = b'\272H\003\310\001\001'
   _globals['_SUBMITORDERSREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_SUBMITORDERSREQUEST'].fields_by_name['ticket']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_SUBMITORDERSREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\004r\002\020\001'
   _globals['_SUBMITORDERSREQUEST'].fields_by_name['claim']._loaded_options = None
   _globals['_SUBMITORDERSREQUEST'].fields_by_name['claim']._serialized_options = b'\272H\003\310\001\001'
   _globals['_SUBMITORDERSREQUEST'].fields_by_name['orders']._loaded_options = None
   _globals['_SUBMITORDERSREQUEST'].fields_by_name['orders']._serialized_options = b'\272H\007\222\001\004\010\001\020d'
   _globals['_SUBMITORDERSREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_SUBMITORDERSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_CANCELORDERSREQUEST'].fields_by_name['client_order_ids']._loaded_options = None
-  _globals['_CANCELORDERSREQUEST'].fields_by_name['client_order_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
+  _globals['_ORDERIDS'].fields_by_name['client_order_ids']._loaded_options = None
+  _globals['_ORDERIDS'].fields_by_name['client_order_ids']._serialized_options = b'\272H\n\222\001\007\010\001\020\350\007\030\001'
+  _globals['_STRATEGYORDERS'].fields_by_name['world_id']._loaded_options = None
+  _globals['_STRATEGYORDERS'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_CANCELORDERSREQUEST'].oneofs_by_name['scope']._loaded_options = None
+  _globals['_CANCELORDERSREQUEST'].oneofs_by_name['scope']._serialized_options = b'\272H\002\010\001'
+  _globals['_CANCELORDERSREQUEST'].fields_by_name['ticket']._loaded_options = None
+  _globals['_CANCELORDERSREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001'
+  _globals['_CANCELORDERSREQUEST'].fields_by_name['account_id']._loaded_options = None
+  _globals['_CANCELORDERSREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_CANCELORDERSREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_CANCELORDERSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
+  _globals['_GETORDERREQUEST'].fields_by_name['client_order_id']._loaded_options = None
+  _globals['_GETORDERREQUEST'].fields_by_name['client_order_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._loaded_options = None
-  _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
-  _globals['_HALTREQUEST'].fields_by_name['scope']._loaded_options = None
-  _globals['_HALTREQUEST'].fields_by_name['scope']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_LISTORDERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_HALTREQUEST'].fields_by_name['target']._loaded_options = None
+  _globals['_HALTREQUEST'].fields_by_name['target']._serialized_options = b'\272H\003\310\001\001'
   _globals['_HALTREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_HALTREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
-  _globals['_RESUMEREQUEST'].fields_by_name['scope']._loaded_options = None
-  _globals['_RESUMEREQUEST'].fields_by_name['scope']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_HALTREQUEST'].fields_by_name['cancel_protective']._loaded_options = None
+  _globals['_HALTREQUEST'].fields_by_name['cancel_protective']._serialized_options = b'\250\273\030\001'
+  _globals['_RESUMEREQUEST'].oneofs_by_name['which']._loaded_options = None
+  _globals['_RESUMEREQUEST'].oneofs_by_name['which']._serialized_options = b'\272H\002\010\001'
+  _globals['_RESUMEREQUEST'].fields_by_name['halt_id']._loaded_options = None
+  _globals['_RESUMEREQUEST'].fields_by_name['halt_id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_RESUMEREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_RESUMEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
+  _globals['_LISTHALTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTHALTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
   _globals['_ORDERSERVICE'].methods_by_name['SetTargets']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['SetTargets']._serialized_options = b'\220\002\002\242\273\030\006\010\002\032\002\002\003'
   _globals['_ORDERSERVICE'].methods_by_name['SubmitOrders']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['SubmitOrders']._serialized_options = b'\220\002\002\242\273\030\005\010\002\032\001\003'
   _globals['_ORDERSERVICE'].methods_by_name['CancelOrders']._loaded_options = None
-  _globals['_ORDERSERVICE'].methods_by_name['CancelOrders']._serialized_options = b'\220\002\002\242\273\030\002\010\003'
+  _globals['_ORDERSERVICE'].methods_by_name['CancelOrders']._serialized_options = b'\220\002\002\242\273\030\007\010\002\032\001\003 \003'
+  _globals['_ORDERSERVICE'].methods_by_name['GetOrder']._loaded_options = None
+  _globals['_ORDERSERVICE'].methods_by_name['GetOrder']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_ORDERSERVICE'].methods_by_name['ListOrders']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['ListOrders']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_ORDERSERVICE'].methods_by_name['WatchOrders']._loaded_options = None
@@ -97,56 +98,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERSERVICE'].methods_by_name['Halt']._serialized_options = b'\220\002\002\242\273\030\002\010\003'
   _globals['_ORDERSERVICE'].methods_by_name['Resume']._loaded_options = None
   _globals['_ORDERSERVICE'].methods_by_name['Resume']._serialized_options = b'\220\002\002\242\273\030\002\010\003'
-  _globals['_ORDERSTATE']._serialized_start=5354
-  _globals['_ORDERSTATE']._serialized_end=5620
-  _globals['_ORDERORIGIN']._serialized_start=5623
-  _globals['_ORDERORIGIN']._serialized_end=5820
-  _globals['_ORDERTYPE']._serialized_start=5822
-  _globals['_ORDERTYPE']._serialized_end=5927
-  _globals['_HALTSCOPE']._serialized_start=5930
-  _globals['_HALTSCOPE']._serialized_end=6060
-  _globals['_GATECLAIM']._serialized_start=204
-  _globals['_GATECLAIM']._serialized_end=494
-  _globals['_TARGET']._serialized_start=497
-  _globals['_TARGET']._serialized_end=743
-  _globals['_SETTARGETSREQUEST']._serialized_start=746
-  _globals['_SETTARGETSREQUEST']._serialized_end=1268
-  _globals['_SETTARGETSREQUEST_EVALUATIONSENTRY']._serialized_start=1206
-  _globals['_SETTARGETSREQUEST_EVALUATIONSENTRY']._serialized_end=1268
-  _globals['_TARGETRESULT']._serialized_start=1271
-  _globals['_TARGETRESULT']._serialized_end=1444
-  _globals['_SETTARGETSRESPONSE']._serialized_start=1447
-  _globals['_SETTARGETSRESPONSE']._serialized_end=1623
-  _globals['_PLAINORDER']._serialized_start=1626
-  _globals['_PLAINORDER']._serialized_end=2025
-  _globals['_SUBMITORDERSREQUEST']._serialized_start=2028
-  _globals['_SUBMITORDERSREQUEST']._serialized_end=2314
-  _globals['_ORDERRESULT']._serialized_start=2317
-  _globals['_ORDERRESULT']._serialized_end=2464
-  _globals['_SUBMITORDERSRESPONSE']._serialized_start=2467
-  _globals['_SUBMITORDERSRESPONSE']._serialized_end=2613
-  _globals['_CANCELORDERSREQUEST']._serialized_start=2616
-  _globals['_CANCELORDERSREQUEST']._serialized_end=2841
-  _globals['_CANCELORDERSRESPONSE']._serialized_start=2844
-  _globals['_CANCELORDERSRESPONSE']._serialized_end=2976
-  _globals['_ORDER']._serialized_start=2979
-  _globals['_ORDER']._serialized_end=3833
-  _globals['_LISTORDERSREQUEST']._serialized_start=3836
-  _globals['_LISTORDERSREQUEST']._serialized_end=4120
-  _globals['_LISTORDERSRESPONSE']._serialized_start=4123
-  _globals['_LISTORDERSRESPONSE']._serialized_end=4299
-  _globals['_WATCHORDERSREQUEST']._serialized_start=4302
-  _globals['_WATCHORDERSREQUEST']._serialized_end=4447
-  _globals['_WATCHORDERSRESPONSE']._serialized_start=4450
-  _globals['_WATCHORDERSRESPONSE']._serialized_end=4585
-  _globals['_HALTREQUEST']._serialized_start=4588
-  _globals['_HALTREQUEST']._serialized_end=4840
-  _globals['_HALTRESPONSE']._serialized_start=4843
-  _globals['_HALTRESPONSE']._serialized_end=5016
-  _globals['_RESUMEREQUEST']._serialized_start=5019
-  _globals['_RESUMEREQUEST']._serialized_end=5223
-  _globals['_RESUMERESPONSE']._serialized_start=5225
-  _globals['_RESUMERESPONSE']._serialized_end=5351
-  _globals['_ORDERSERVICE']._serialized_start=6063
-  _globals['_ORDERSERVICE']._serialized_end=6757
+  _globals['_ORDERSERVICE'].methods_by_name['ListHalts']._loaded_options = None
+  _globals['_ORDERSERVICE'].methods_by_name['ListHalts']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
+  _globals['_SETTARGETSREQUEST']._serialized_start=288
+  _globals['_SETTARGETSREQUEST']._serialized_end=471
+  _globals['_SETTARGETSRESPONSE']._serialized_start=474
+  _globals['_SETTARGETSRESPONSE']._serialized_end=665
+  _globals['_SUBMITORDERSREQUEST']._serialized_start=668
+  _globals['_SUBMITORDERSREQUEST']._serialized_end=954
+  _globals['_ORDERRESULT']._serialized_start=957
+  _globals['_ORDERRESULT']._serialized_end=1113
+  _globals['_SUBMITORDERSRESPONSE']._serialized_start=1116
+  _globals['_SUBMITORDERSRESPONSE']._serialized_end=1262
+  _globals['_ORDERIDS']._serialized_start=1264
+  _globals['_ORDERIDS']._serialized_end=1331
+  _globals['_STRATEGYORDERS']._serialized_start=1333
+  _globals['_STRATEGYORDERS']._serialized_end=1418
+  _globals['_CANCELORDERSREQUEST']._serialized_start=1421
+  _globals['_CANCELORDERSREQUEST']._serialized_end=1748
+  _globals['_CANCELRESULT']._serialized_start=1750
+  _globals['_CANCELRESULT']._serialized_end=1870
+  _globals['_CANCELORDERSRESPONSE']._serialized_start=1873
+  _globals['_CANCELORDERSRESPONSE']._serialized_end=2020
+  _globals['_GETORDERREQUEST']._serialized_start=2023
+  _globals['_GETORDERREQUEST']._serialized_end=2156
+  _globals['_GETORDERRESPONSE']._serialized_start=2159
+  _globals['_GETORDERRESPONSE']._serialized_end=2289
+  _globals['_ORDERFILTER']._serialized_start=2292
+  _globals['_ORDERFILTER']._serialized_end=2431
+  _globals['_LISTORDERSREQUEST']._serialized_start=2434
+  _globals['_LISTORDERSREQUEST']._serialized_end=2643
+  _globals['_LISTORDERSRESPONSE']._serialized_start=2646
+  _globals['_LISTORDERSRESPONSE']._serialized_end=2820
+  _globals['_WATCHORDERSREQUEST']._serialized_start=2823
+  _globals['_WATCHORDERSREQUEST']._serialized_end=2988
+  _globals['_WATCHORDERSRESPONSE']._serialized_start=2991
+  _globals['_WATCHORDERSRESPONSE']._serialized_end=3209
+  _globals['_HALTREQUEST']._serialized_start=3212
+  _globals['_HALTREQUEST']._serialized_end=3488
+  _globals['_HALTRESPONSE']._serialized_start=3491
+  _globals['_HALTRESPONSE']._serialized_end=3775
+  _globals['_RESUMEREQUEST']._serialized_start=3778
+  _globals['_RESUMEREQUEST']._serialized_end=4001
+  _globals['_RESUMERESPONSE']._serialized_start=4004
+  _globals['_RESUMERESPONSE']._serialized_end=4219
+  _globals['_LISTHALTSREQUEST']._serialized_start=4222
+  _globals['_LISTHALTSREQUEST']._serialized_end=4431
+  _globals['_LISTHALTSRESPONSE']._serialized_start=4434
+  _globals['_LISTHALTSRESPONSE']._serialized_end=4604
+  _globals['_ORDERSERVICE']._serialized_start=4607
+  _globals['_ORDERSERVICE']._serialized_end=5493
 # @@protoc_insertion_point(module_scope)

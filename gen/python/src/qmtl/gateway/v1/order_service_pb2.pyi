@@ -5,12 +5,14 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from qmtl.type.v1 import execution_pb2 as _execution_pb2
+from qmtl.order.v1 import halt_pb2 as _halt_pb2
+from qmtl.order.v1 import order_pb2 as _order_pb2
+from qmtl.order.v1 import target_pb2 as _target_pb2
+from qmtl.type.v1 import reason_pb2 as _reason_pb2
 from qmtl.type.v1 import schema_version_pb2 as _schema_version_pb2
-from qmtl.type.v1 import value_pb2 as _value_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -22,441 +24,81 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _OrderState:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OrderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderState.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ORDER_STATE_UNSPECIFIED: _OrderState.ValueType  # 0
-    ORDER_STATE_PENDING: _OrderState.ValueType  # 1
-    """In the journal, not sent yet."""
-    ORDER_STATE_SENT: _OrderState.ValueType  # 2
-    ORDER_STATE_UNKNOWN: _OrderState.ValueType  # 3
-    """No answer in time: looked up by id before anything else; counted as working."""
-    ORDER_STATE_ACCEPTED: _OrderState.ValueType  # 4
-    ORDER_STATE_PARTIAL: _OrderState.ValueType  # 5
-    ORDER_STATE_FILLED: _OrderState.ValueType  # 6
-    ORDER_STATE_CANCELLED: _OrderState.ValueType  # 7
-    ORDER_STATE_REJECTED: _OrderState.ValueType  # 8
-    ORDER_STATE_EXPIRED: _OrderState.ValueType  # 9
-
-class OrderState(_OrderState, metaclass=_OrderStateEnumTypeWrapper):
-    """State of an order."""
-
-ORDER_STATE_UNSPECIFIED: OrderState.ValueType  # 0
-ORDER_STATE_PENDING: OrderState.ValueType  # 1
-"""In the journal, not sent yet."""
-ORDER_STATE_SENT: OrderState.ValueType  # 2
-ORDER_STATE_UNKNOWN: OrderState.ValueType  # 3
-"""No answer in time: looked up by id before anything else; counted as working."""
-ORDER_STATE_ACCEPTED: OrderState.ValueType  # 4
-ORDER_STATE_PARTIAL: OrderState.ValueType  # 5
-ORDER_STATE_FILLED: OrderState.ValueType  # 6
-ORDER_STATE_CANCELLED: OrderState.ValueType  # 7
-ORDER_STATE_REJECTED: OrderState.ValueType  # 8
-ORDER_STATE_EXPIRED: OrderState.ValueType  # 9
-Global___OrderState: _TypeAlias = OrderState  # noqa: Y015
-
-class _OrderOrigin:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OrderOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderOrigin.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ORDER_ORIGIN_UNSPECIFIED: _OrderOrigin.ValueType  # 0
-    ORDER_ORIGIN_TARGET: _OrderOrigin.ValueType  # 1
-    """A strategy's target."""
-    ORDER_ORIGIN_PLAIN: _OrderOrigin.ValueType  # 2
-    """A strategy's plain order."""
-    ORDER_ORIGIN_REBALANCE: _OrderOrigin.ValueType  # 3
-    """An executed rebalance."""
-    ORDER_ORIGIN_DEMOTE: _OrderOrigin.ValueType  # 4
-    """A demotion closed the position."""
-    ORDER_ORIGIN_HALT: _OrderOrigin.ValueType  # 5
-    """A halt flattened."""
-    ORDER_ORIGIN_LEASE_LOST: _OrderOrigin.ValueType  # 6
-    """A lost order lease flattened."""
-
-class OrderOrigin(_OrderOrigin, metaclass=_OrderOriginEnumTypeWrapper):
-    """Why an order exists."""
-
-ORDER_ORIGIN_UNSPECIFIED: OrderOrigin.ValueType  # 0
-ORDER_ORIGIN_TARGET: OrderOrigin.ValueType  # 1
-"""A strategy's target."""
-ORDER_ORIGIN_PLAIN: OrderOrigin.ValueType  # 2
-"""A strategy's plain order."""
-ORDER_ORIGIN_REBALANCE: OrderOrigin.ValueType  # 3
-"""An executed rebalance."""
-ORDER_ORIGIN_DEMOTE: OrderOrigin.ValueType  # 4
-"""A demotion closed the position."""
-ORDER_ORIGIN_HALT: OrderOrigin.ValueType  # 5
-"""A halt flattened."""
-ORDER_ORIGIN_LEASE_LOST: OrderOrigin.ValueType  # 6
-"""A lost order lease flattened."""
-Global___OrderOrigin: _TypeAlias = OrderOrigin  # noqa: Y015
-
-class _OrderType:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _OrderTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderType.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    ORDER_TYPE_UNSPECIFIED: _OrderType.ValueType  # 0
-    ORDER_TYPE_MARKET: _OrderType.ValueType  # 1
-    ORDER_TYPE_LIMIT: _OrderType.ValueType  # 2
-    ORDER_TYPE_STOP: _OrderType.ValueType  # 3
-
-class OrderType(_OrderType, metaclass=_OrderTypeEnumTypeWrapper):
-    """Order type."""
-
-ORDER_TYPE_UNSPECIFIED: OrderType.ValueType  # 0
-ORDER_TYPE_MARKET: OrderType.ValueType  # 1
-ORDER_TYPE_LIMIT: OrderType.ValueType  # 2
-ORDER_TYPE_STOP: OrderType.ValueType  # 3
-Global___OrderType: _TypeAlias = OrderType  # noqa: Y015
-
-class _HaltScope:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _HaltScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HaltScope.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    HALT_SCOPE_UNSPECIFIED: _HaltScope.ValueType  # 0
-    HALT_SCOPE_ALL: _HaltScope.ValueType  # 1
-    HALT_SCOPE_ACCOUNT: _HaltScope.ValueType  # 2
-    HALT_SCOPE_WORLD: _HaltScope.ValueType  # 3
-    HALT_SCOPE_STRATEGY: _HaltScope.ValueType  # 4
-
-class HaltScope(_HaltScope, metaclass=_HaltScopeEnumTypeWrapper):
-    """What a halt covers."""
-
-HALT_SCOPE_UNSPECIFIED: HaltScope.ValueType  # 0
-HALT_SCOPE_ALL: HaltScope.ValueType  # 1
-HALT_SCOPE_ACCOUNT: HaltScope.ValueType  # 2
-HALT_SCOPE_WORLD: HaltScope.ValueType  # 3
-HALT_SCOPE_STRATEGY: HaltScope.ValueType  # 4
-Global___HaltScope: _TypeAlias = HaltScope  # noqa: Y015
-
-@_typing.final
-class GateClaim(_message.Message):
-    """What the sender's gate rested on; compared by the router in the journal's transaction."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    SESSION_ID_FIELD_NUMBER: _builtins.int
-    LEASE_ID_FIELD_NUMBER: _builtins.int
-    FENCE_FIELD_NUMBER: _builtins.int
-    REVISION_FIELD_NUMBER: _builtins.int
-    DECISION_ID_FIELD_NUMBER: _builtins.int
-    DOMAIN_FIELD_NUMBER: _builtins.int
-    VALID_FOR_MS_FIELD_NUMBER: _builtins.int
-    world_id: _builtins.str
-    """World."""
-    session_id: _builtins.str
-    """Session that sends."""
-    lease_id: _builtins.str
-    """Its lease; empty when its gate is shut."""
-    fence: _builtins.int
-    """Fence of the lease."""
-    revision: _builtins.int
-    """Revision applied."""
-    decision_id: _builtins.str
-    """Decision applied."""
-    domain: _execution_pb2.ExecutionDomain.ValueType
-    """Domain the sender believes it is in."""
-    valid_for_ms: _builtins.int
-    """Usable time left when sent."""
-    def __init__(
-        self,
-        *,
-        world_id: _builtins.str = ...,
-        session_id: _builtins.str = ...,
-        lease_id: _builtins.str = ...,
-        fence: _builtins.int = ...,
-        revision: _builtins.int = ...,
-        decision_id: _builtins.str = ...,
-        domain: _execution_pb2.ExecutionDomain.ValueType = ...,
-        valid_for_ms: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_id", b"decision_id", "domain", b"domain", "fence", b"fence", "lease_id", b"lease_id", "revision", b"revision", "session_id", b"session_id", "valid_for_ms", b"valid_for_ms", "world_id", b"world_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GateClaim: _TypeAlias = GateClaim  # noqa: Y015
-
-@_typing.final
-class Target(_message.Message):
-    """The latest target of a strategy for an instrument. State, not an event."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
-    INSTRUMENT_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
-    ROW_FIELD_NUMBER: _builtins.int
-    BUCKET_END_MS_FIELD_NUMBER: _builtins.int
-    INPUT_WATERMARK_MS_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    strategy_id: _builtins.str
-    """Strategy."""
-    instrument: _builtins.str
-    """Instrument."""
-    value: _builtins.float
-    """Share of the strategy's capital, signed: 1 = fully long."""
-    row: _builtins.int
-    """Row of the bucket it was decided on; an older one is dropped."""
-    bucket_end_ms: _builtins.int
-    """End of that bucket, milliseconds since the epoch."""
-    input_watermark_ms: _builtins.int
-    """Event-time watermark of the inputs, milliseconds since the epoch."""
-    reason: _builtins.str
-    """Why, for people."""
-    def __init__(
-        self,
-        *,
-        strategy_id: _builtins.str = ...,
-        instrument: _builtins.str = ...,
-        value: _builtins.float = ...,
-        row: _builtins.int = ...,
-        bucket_end_ms: _builtins.int = ...,
-        input_watermark_ms: _builtins.int = ...,
-        reason: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_end_ms", b"bucket_end_ms", "input_watermark_ms", b"input_watermark_ms", "instrument", b"instrument", "reason", b"reason", "row", b"row", "strategy_id", b"strategy_id", "value", b"value"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Target: _TypeAlias = Target  # noqa: Y015
-
 @_typing.final
 class SetTargetsRequest(_message.Message):
-    """Ends a bucket, and states the targets that changed. Sent once per bucket by each runner of a replay world,
-    empty if unchanged; each time the gate arms; and on every change.
+    """Ends a bucket, and states the targets that changed. Sent once per bucket by each runner of a replay world, empty if
+    unchanged; each time the gate arms; and on every change.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    @_typing.final
-    class EvaluationsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     TICKET_FIELD_NUMBER: _builtins.int
-    CLAIM_FIELD_NUMBER: _builtins.int
-    TARGETS_FIELD_NUMBER: _builtins.int
-    SOURCE_FIELD_NUMBER: _builtins.int
-    END_ROW_FIELD_NUMBER: _builtins.int
-    WANTED_ORDERS_FIELD_NUMBER: _builtins.int
-    STRATEGY_IDS_FIELD_NUMBER: _builtins.int
-    EVALUATIONS_FIELD_NUMBER: _builtins.int
+    UPDATE_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """Covers the session, world and strategies."""
-    source: _builtins.str
-    """Feed whose row ends with this call; empty for none."""
-    end_row: _builtins.int
-    """The row that ends."""
-    wanted_orders: _builtins.int
-    """Orders this runner wanted while its gate was shut, since its start."""
+    """Says session, world and strategies."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
-    def claim(self) -> Global___GateClaim:
-        """What the sender's gate rests on."""
-
-    @_builtins.property
-    def targets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Target]:
-        """Changed or re-stated targets."""
-
-    @_builtins.property
-    def strategy_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Strategies the end is for."""
-
-    @_builtins.property
-    def evaluations(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Row evaluations so far, per kind: "shared" (nodes up to the target) and "own" (steps after it)."""
+    def update(self) -> _target_pb2.TargetUpdate:
+        """Targets and ends."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
         ticket: _builtins.str = ...,
-        claim: Global___GateClaim | None = ...,
-        targets: _abc.Iterable[Global___Target] | None = ...,
-        source: _builtins.str = ...,
-        end_row: _builtins.int = ...,
-        wanted_orders: _builtins.int = ...,
-        strategy_ids: _abc.Iterable[_builtins.str] | None = ...,
-        evaluations: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        update: _target_pb2.TargetUpdate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "update", b"update"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "end_row", b"end_row", "evaluations", b"evaluations", "schema_version", b"schema_version", "source", b"source", "strategy_ids", b"strategy_ids", "targets", b"targets", "ticket", b"ticket", "wanted_orders", b"wanted_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "ticket", b"ticket", "update", b"update"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetTargetsRequest: _TypeAlias = SetTargetsRequest  # noqa: Y015
 
 @_typing.final
-class TargetResult(_message.Message):
-    """What became of one target."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
-    INSTRUMENT_FIELD_NUMBER: _builtins.int
-    ACCEPTED_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    CLIENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
-    strategy_id: _builtins.str
-    """Strategy."""
-    instrument: _builtins.str
-    """Instrument."""
-    accepted: _builtins.bool
-    """True: it is the router's latest target now."""
-    reason: _builtins.str
-    """Reason when not accepted: GATE_SHUT, FENCE_STALE, BUCKET_STALE, …"""
-    @_builtins.property
-    def client_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Orders it caused."""
-
-    def __init__(
-        self,
-        *,
-        strategy_id: _builtins.str = ...,
-        instrument: _builtins.str = ...,
-        accepted: _builtins.bool = ...,
-        reason: _builtins.str = ...,
-        client_order_ids: _abc.Iterable[_builtins.str] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "client_order_ids", b"client_order_ids", "instrument", b"instrument", "reason", b"reason", "strategy_id", b"strategy_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___TargetResult: _TypeAlias = TargetResult  # noqa: Y015
-
-@_typing.final
 class SetTargetsResponse(_message.Message):
-    """The router has booked (or refused) everything in the call."""
+    """The router has booked, or refused, everything in the call."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
-    BOOKED_ROW_FIELD_NUMBER: _builtins.int
-    booked_row: _builtins.int
-    """Last row of the feed the router has booked."""
+    BOOKED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetResult]:
-        """Same order as the targets sent."""
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[_target_pb2.TargetResult]:
+        """One per target, same order."""
+
+    @_builtins.property
+    def booked(self) -> _containers.RepeatedCompositeFieldContainer[_target_pb2.FeedRow]:
+        """Last row the router has booked, per feed that was ended."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        results: _abc.Iterable[Global___TargetResult] | None = ...,
-        booked_row: _builtins.int = ...,
+        results: _abc.Iterable[_target_pb2.TargetResult] | None = ...,
+        booked: _abc.Iterable[_target_pb2.FeedRow] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_row", b"booked_row", "results", b"results", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked", b"booked", "results", b"results", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SetTargetsResponse: _TypeAlias = SetTargetsResponse  # noqa: Y015
 
 @_typing.final
-class PlainOrder(_message.Message):
-    """A plain order."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
-    INSTRUMENT_FIELD_NUMBER: _builtins.int
-    QUANTITY_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    LIMIT_PRICE_FIELD_NUMBER: _builtins.int
-    STOP_PRICE_FIELD_NUMBER: _builtins.int
-    REDUCE_ONLY_FIELD_NUMBER: _builtins.int
-    ROW_FIELD_NUMBER: _builtins.int
-    BUCKET_END_MS_FIELD_NUMBER: _builtins.int
-    strategy_id: _builtins.str
-    """Strategy."""
-    instrument: _builtins.str
-    """Instrument."""
-    type: Global___OrderType.ValueType
-    """Market unless stated."""
-    reduce_only: _builtins.bool
-    """True: only if it reduces; OVER_LIMIT when it is beyond what is left to reduce."""
-    row: _builtins.int
-    """Row of the bucket it was decided on."""
-    bucket_end_ms: _builtins.int
-    """End of that bucket, milliseconds since the epoch. BUCKET_STALE unless it closed after the gate opened."""
-    @_builtins.property
-    def quantity(self) -> _value_pb2.Decimal:
-        """Signed quantity in whole lots: positive buys. What opens is reduced by the weight of its side."""
-
-    @_builtins.property
-    def limit_price(self) -> _value_pb2.Decimal:
-        """For LIMIT."""
-
-    @_builtins.property
-    def stop_price(self) -> _value_pb2.Decimal:
-        """For STOP."""
-
-    def __init__(
-        self,
-        *,
-        strategy_id: _builtins.str = ...,
-        instrument: _builtins.str = ...,
-        quantity: _value_pb2.Decimal | None = ...,
-        type: Global___OrderType.ValueType = ...,
-        limit_price: _value_pb2.Decimal | None = ...,
-        stop_price: _value_pb2.Decimal | None = ...,
-        reduce_only: _builtins.bool = ...,
-        row: _builtins.int = ...,
-        bucket_end_ms: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limit_price", b"limit_price", "quantity", b"quantity", "stop_price", b"stop_price"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_end_ms", b"bucket_end_ms", "instrument", b"instrument", "limit_price", b"limit_price", "quantity", b"quantity", "reduce_only", b"reduce_only", "row", b"row", "stop_price", b"stop_price", "strategy_id", b"strategy_id", "type", b"type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PlainOrder: _TypeAlias = PlainOrder  # noqa: Y015
-
-@_typing.final
 class SubmitOrdersRequest(_message.Message):
-    """Sends plain orders."""
+    """Sends direct orders."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -466,19 +108,19 @@ class SubmitOrdersRequest(_message.Message):
     ORDERS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """Covers the session, world and strategies."""
+    """Says session, world and strategies."""
     request_id: _builtins.str
-    """Idempotency key, kept 24 h."""
+    """Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
-    def claim(self) -> Global___GateClaim:
+    def claim(self) -> _order_pb2.GateClaim:
         """What the sender's gate rests on."""
 
     @_builtins.property
-    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlainOrder]:
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.DirectOrder]:
         """The orders."""
 
     def __init__(
@@ -486,8 +128,8 @@ class SubmitOrdersRequest(_message.Message):
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
         ticket: _builtins.str = ...,
-        claim: Global___GateClaim | None = ...,
-        orders: _abc.Iterable[Global___PlainOrder] | None = ...,
+        claim: _order_pb2.GateClaim | None = ...,
+        orders: _abc.Iterable[_order_pb2.DirectOrder] | None = ...,
         request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "schema_version", b"schema_version"]  # noqa: Y015
@@ -500,35 +142,37 @@ Global___SubmitOrdersRequest: _TypeAlias = SubmitOrdersRequest  # noqa: Y015
 
 @_typing.final
 class OrderResult(_message.Message):
-    """What became of one plain order."""
+    """What became of one direct order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     ACCEPTED_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
-    client_order_id: _builtins.str
-    """Set when it is in the journal: the first of client_order_ids."""
+    HALT_IDS_FIELD_NUMBER: _builtins.int
     accepted: _builtins.bool
     """True: in the journal, and it or a part of it may leave."""
-    reason: _builtins.str
-    """Reason when it, or a part of it, may not: GATE_SHUT, FENCE_STALE, HALTED, BUCKET_STALE, OVER_LIMIT, …"""
+    reason: _reason_pb2.Reason.ValueType
+    """Why it, or a part of it, may not. Unspecified: all of it may."""
     @_builtins.property
     def client_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What it became in the journal: two when it goes through zero, the close and then the open."""
+        """What it became in the journal: two when it goes through zero, the close and then the open. Empty when refused."""
+
+    @_builtins.property
+    def halt_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Halts that keep it from leaving."""
 
     def __init__(
         self,
         *,
-        client_order_id: _builtins.str = ...,
         accepted: _builtins.bool = ...,
-        reason: _builtins.str = ...,
+        reason: _reason_pb2.Reason.ValueType = ...,
         client_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        halt_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "client_order_id", b"client_order_id", "client_order_ids", b"client_order_ids", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "client_order_ids", b"client_order_ids", "halt_ids", b"halt_ids", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -536,7 +180,7 @@ Global___OrderResult: _TypeAlias = OrderResult  # noqa: Y015
 
 @_typing.final
 class SubmitOrdersResponse(_message.Message):
-    """Same order as the orders sent."""
+    """One result per order, same order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -544,11 +188,11 @@ class SubmitOrdersResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderResult]:
-        """Results."""
+        """The results."""
 
     def __init__(
         self,
@@ -565,188 +209,256 @@ class SubmitOrdersResponse(_message.Message):
 Global___SubmitOrdersResponse: _TypeAlias = SubmitOrdersResponse  # noqa: Y015
 
 @_typing.final
+class OrderIds(_message.Message):
+    """Orders by id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def client_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At least one."""
+
+    def __init__(
+        self,
+        *,
+        client_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_ids", b"client_order_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderIds: _TypeAlias = OrderIds  # noqa: Y015
+
+@_typing.final
+class StrategyOrders(_message.Message):
+    """Working orders of a strategy in a world."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORLD_ID_FIELD_NUMBER: _builtins.int
+    STRATEGY_ID_FIELD_NUMBER: _builtins.int
+    world_id: _builtins.str
+    """World."""
+    strategy_id: _builtins.str
+    """Strategy; empty: all of the world."""
+    def __init__(
+        self,
+        *,
+        world_id: _builtins.str = ...,
+        strategy_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["strategy_id", b"strategy_id", "world_id", b"world_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StrategyOrders: _TypeAlias = StrategyOrders  # noqa: Y015
+
+@_typing.final
 class CancelOrdersRequest(_message.Message):
     """Cancels orders. Never gated."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    CLIENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
+    TICKET_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    world_id: _builtins.str
-    """World; empty for any."""
-    strategy_id: _builtins.str
-    """Strategy; empty for any."""
+    ticket: _builtins.str
+    """Of a caller below OPERATOR: only orders of the strategies it names are cancelled, others are TICKET_SCOPE."""
+    account_id: _builtins.str
+    """Working ones of an account."""
     reason: _builtins.str
-    """Why, for the journal."""
+    """Why; kept in the journal."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
 
     @_builtins.property
-    def client_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Orders to cancel; empty with a scope: all working ones in it."""
+    def orders(self) -> Global___OrderIds:
+        """These."""
+
+    @_builtins.property
+    def strategy(self) -> Global___StrategyOrders:
+        """Working ones of a world or strategy."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        client_order_ids: _abc.Iterable[_builtins.str] | None = ...,
-        world_id: _builtins.str = ...,
-        strategy_id: _builtins.str = ...,
+        ticket: _builtins.str = ...,
+        orders: Global___OrderIds | None = ...,
+        strategy: Global___StrategyOrders | None = ...,
+        account_id: _builtins.str = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "orders", b"orders", "schema_version", b"schema_version", "scope", b"scope", "strategy", b"strategy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_ids", b"client_order_ids", "reason", b"reason", "schema_version", b"schema_version", "strategy_id", b"strategy_id", "world_id", b"world_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "orders", b"orders", "reason", b"reason", "schema_version", b"schema_version", "scope", b"scope", "strategy", b"strategy", "ticket", b"ticket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_scope: _TypeAlias = _typing.Literal["orders", "strategy", "account_id"]  # noqa: Y015
+    _WhichOneofArgType_scope: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_scope) -> _WhichOneofReturnType_scope | None: ...
 
 Global___CancelOrdersRequest: _TypeAlias = CancelOrdersRequest  # noqa: Y015
 
 @_typing.final
+class CancelResult(_message.Message):
+    """What became of one cancel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    client_order_id: _builtins.str
+    """Order."""
+    sent: _builtins.bool
+    """True: a cancel was sent."""
+    reason: _reason_pb2.Reason.ValueType
+    """Why not: ORDER_NOT_FOUND; CONFLICT for an order that has ended."""
+    def __init__(
+        self,
+        *,
+        client_order_id: _builtins.str = ...,
+        sent: _builtins.bool = ...,
+        reason: _reason_pb2.Reason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "reason", b"reason", "sent", b"sent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelResult: _TypeAlias = CancelResult  # noqa: Y015
+
+@_typing.final
 class CancelOrdersResponse(_message.Message):
-    """Orders a cancel was sent for."""
+    """One result per order named, or per order found."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    CLIENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def client_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The orders."""
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CancelResult]:
+        """The results."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        client_order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        results: _abc.Iterable[Global___CancelResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_ids", b"client_order_ids", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelOrdersResponse: _TypeAlias = CancelOrdersResponse  # noqa: Y015
 
 @_typing.final
-class Order(_message.Message):
-    """An order as the journal has it."""
+class GetOrderRequest(_message.Message):
+    """Asks for one order."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
-    INSTRUMENT_FIELD_NUMBER: _builtins.int
-    QUANTITY_FIELD_NUMBER: _builtins.int
-    FILLED_QUANTITY_FIELD_NUMBER: _builtins.int
-    AVERAGE_PRICE_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    ORIGIN_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    REDUCE_ONLY_FIELD_NUMBER: _builtins.int
-    SIDE_FIELD_NUMBER: _builtins.int
-    OPENING_FIELD_NUMBER: _builtins.int
-    ROW_FIELD_NUMBER: _builtins.int
-    BUCKET_END_MS_FIELD_NUMBER: _builtins.int
-    FENCE_FIELD_NUMBER: _builtins.int
-    DECISION_ID_FIELD_NUMBER: _builtins.int
-    SESSION_ID_FIELD_NUMBER: _builtins.int
-    DOMAIN_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_MS_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
     client_order_id: _builtins.str
-    """Made from account, world, strategy, instrument, bucket and intent sequence."""
-    account_id: _builtins.str
-    """Account."""
-    world_id: _builtins.str
-    """World."""
-    strategy_id: _builtins.str
-    """Strategy."""
-    instrument: _builtins.str
-    """Instrument."""
-    state: Global___OrderState.ValueType
-    """Its state."""
-    origin: Global___OrderOrigin.ValueType
-    """Why it exists."""
-    type: Global___OrderType.ValueType
-    """Type."""
-    reduce_only: _builtins.bool
-    """True: only if it reduces."""
-    side: _execution_pb2.Side.ValueType
-    """Side of the position affected."""
-    opening: _builtins.bool
-    """True: opens or adds to a position."""
-    row: _builtins.int
-    """Row it was decided on."""
-    bucket_end_ms: _builtins.int
-    """End of that bucket, milliseconds since the epoch."""
-    fence: _builtins.int
-    """Fence it left under."""
-    decision_id: _builtins.str
-    """Decision it left under."""
-    session_id: _builtins.str
-    """Session that wanted it; empty for the router's own."""
-    domain: _execution_pb2.ExecutionDomain.ValueType
-    """Domain it was sent in."""
-    create_time_ms: _builtins.int
-    """When it entered the journal, milliseconds since the epoch."""
-    reason: _builtins.str
-    """Last reason, such as a rejection."""
+    """Order."""
     @_builtins.property
-    def quantity(self) -> _value_pb2.Decimal:
-        """Signed quantity: positive buys."""
-
-    @_builtins.property
-    def filled_quantity(self) -> _value_pb2.Decimal:
-        """Filled part, signed."""
-
-    @_builtins.property
-    def average_price(self) -> _value_pb2.Decimal:
-        """Mean price of the filled part."""
+    def schema_version(self) -> _schema_version_pb2.VersionRange:
+        """Versions the caller accepts."""
 
     def __init__(
         self,
         *,
+        schema_version: _schema_version_pb2.VersionRange | None = ...,
         client_order_id: _builtins.str = ...,
-        account_id: _builtins.str = ...,
-        world_id: _builtins.str = ...,
-        strategy_id: _builtins.str = ...,
-        instrument: _builtins.str = ...,
-        quantity: _value_pb2.Decimal | None = ...,
-        filled_quantity: _value_pb2.Decimal | None = ...,
-        average_price: _value_pb2.Decimal | None = ...,
-        state: Global___OrderState.ValueType = ...,
-        origin: Global___OrderOrigin.ValueType = ...,
-        type: Global___OrderType.ValueType = ...,
-        reduce_only: _builtins.bool = ...,
-        side: _execution_pb2.Side.ValueType = ...,
-        opening: _builtins.bool = ...,
-        row: _builtins.int = ...,
-        bucket_end_ms: _builtins.int = ...,
-        fence: _builtins.int = ...,
-        decision_id: _builtins.str = ...,
-        session_id: _builtins.str = ...,
-        domain: _execution_pb2.ExecutionDomain.ValueType = ...,
-        create_time_ms: _builtins.int = ...,
-        reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["average_price", b"average_price", "filled_quantity", b"filled_quantity", "quantity", b"quantity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "bucket_end_ms", b"bucket_end_ms", "client_order_id", b"client_order_id", "create_time_ms", b"create_time_ms", "decision_id", b"decision_id", "domain", b"domain", "fence", b"fence", "filled_quantity", b"filled_quantity", "instrument", b"instrument", "opening", b"opening", "origin", b"origin", "quantity", b"quantity", "reason", b"reason", "reduce_only", b"reduce_only", "row", b"row", "session_id", b"session_id", "side", b"side", "state", b"state", "strategy_id", b"strategy_id", "type", b"type", "world_id", b"world_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_id", b"client_order_id", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Order: _TypeAlias = Order  # noqa: Y015
+Global___GetOrderRequest: _TypeAlias = GetOrderRequest  # noqa: Y015
+
+@_typing.final
+class GetOrderResponse(_message.Message):
+    """One order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.SchemaVersion:
+        """Version of this message, and what the server supports."""
+
+    @_builtins.property
+    def order(self) -> _order_pb2.Order:
+        """The order."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.SchemaVersion | None = ...,
+        order: _order_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetOrderResponse: _TypeAlias = GetOrderResponse  # noqa: Y015
+
+@_typing.final
+class OrderFilter(_message.Message):
+    """Which orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    WORLD_ID_FIELD_NUMBER: _builtins.int
+    STRATEGY_ID_FIELD_NUMBER: _builtins.int
+    WORKING_ONLY_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """Account; empty: any. An unknown one is NOT_FOUND."""
+    world_id: _builtins.str
+    """World; empty: any. An unknown one is NOT_FOUND."""
+    strategy_id: _builtins.str
+    """Strategy; empty: any. An unknown one is NOT_FOUND."""
+    working_only: _builtins.bool
+    """True: only working ones."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        world_id: _builtins.str = ...,
+        strategy_id: _builtins.str = ...,
+        working_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "strategy_id", b"strategy_id", "working_only", b"working_only", "world_id", b"world_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrderFilter: _TypeAlias = OrderFilter  # noqa: Y015
 
 @_typing.final
 class ListOrdersRequest(_message.Message):
@@ -755,42 +467,32 @@ class ListOrdersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    STRATEGY_ID_FIELD_NUMBER: _builtins.int
-    WORKING_ONLY_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    account_id: _builtins.str
-    """Account; empty for any."""
-    world_id: _builtins.str
-    """World; empty for any."""
-    strategy_id: _builtins.str
-    """Strategy; empty for any."""
-    working_only: _builtins.bool
-    """True: only working ones (pending, sent, unknown, accepted, partial)."""
     page_size: _builtins.int
-    """At most this many; 0 = 100, limit 1,000."""
+    """At most this many; 0: 100; above 1,000: 1,000."""
     page_token: _builtins.str
-    """From the answer before."""
+    """`next_page_token` of the answer before; the other fields must be the same."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def filter(self) -> Global___OrderFilter:
+        """Which; absent: all."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        account_id: _builtins.str = ...,
-        world_id: _builtins.str = ...,
-        strategy_id: _builtins.str = ...,
-        working_only: _builtins.bool = ...,
+        filter: Global___OrderFilter | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version", "strategy_id", b"strategy_id", "working_only", b"working_only", "world_id", b"world_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -809,17 +511,17 @@ class ListOrdersResponse(_message.Message):
     """Empty at the end."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Order]:
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
         """The orders."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        orders: _abc.Iterable[Global___Order] | None = ...,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
@@ -837,26 +539,30 @@ class WatchOrdersRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
-    WORLD_ID_FIELD_NUMBER: _builtins.int
-    account_id: _builtins.str
-    """Account; empty for any."""
-    world_id: _builtins.str
-    """World; empty for any."""
+    FILTER_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
+    changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
+    """
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts; governs every message of the stream."""
+
+    @_builtins.property
+    def filter(self) -> Global___OrderFilter:
+        """Which; absent: all. `working_only` is refused: an order that ends is a change, too."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        account_id: _builtins.str = ...,
-        world_id: _builtins.str = ...,
+        filter: Global___OrderFilter | None = ...,
+        cursor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "schema_version", b"schema_version", "world_id", b"world_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "filter", b"filter", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -864,29 +570,41 @@ Global___WatchOrdersRequest: _TypeAlias = WatchOrdersRequest  # noqa: Y015
 
 @_typing.final
 class WatchOrdersResponse(_message.Message):
-    """An order after a change."""
+    """Orders: first the working ones, page by page, then each after a change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    ORDER_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    INITIAL_FIELD_NUMBER: _builtins.int
+    INITIAL_END_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    initial: _builtins.bool
+    """True: these belong to the first state."""
+    initial_end: _builtins.bool
+    """True on the last message of the first state."""
+    cursor: _builtins.str
+    """Position after this message; empty before `initial_end`. Opaque."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message."""
 
     @_builtins.property
-    def order(self) -> Global___Order:
-        """The order."""
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
+        """Orders; empty in a keep-alive, which comes at least every 2 s."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
-        order: Global___Order | None = ...,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+        initial: _builtins.bool = ...,
+        initial_end: _builtins.bool = ...,
+        cursor: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "initial", b"initial", "initial_end", b"initial_end", "orders", b"orders", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -894,43 +612,45 @@ Global___WatchOrdersResponse: _TypeAlias = WatchOrdersResponse  # noqa: Y015
 
 @_typing.final
 class HaltRequest(_message.Message):
-    """Stops the router. Works with WorldService and bus down; survives restarts; only Resume clears it."""
+    """Stops orders."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    SCOPE_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
     FLATTEN_FIELD_NUMBER: _builtins.int
-    scope: Global___HaltScope.ValueType
-    """What."""
-    target: _builtins.str
-    """Id of the account, world or strategy; empty for ALL."""
+    CANCEL_PROTECTIVE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Why; kept in the journal."""
     cancel: _builtins.bool
-    """Cancel working opening orders. Reduce-only protective ones stay."""
+    """True: cancel working opening orders. Reduce-only protective ones stay."""
     flatten: _builtins.bool
-    """Close positions with reduce-only orders."""
+    """True: close positions with reduce-only orders."""
+    cancel_protective: _builtins.bool
+    """True: cancel protective orders, too."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def target(self) -> _halt_pb2.HaltTarget:
+        """What."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        scope: Global___HaltScope.ValueType = ...,
-        target: _builtins.str = ...,
+        target: _halt_pb2.HaltTarget | None = ...,
         reason: _builtins.str = ...,
         cancel: _builtins.bool = ...,
         flatten: _builtins.bool = ...,
+        cancel_protective: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "target", b"target"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "flatten", b"flatten", "reason", b"reason", "schema_version", b"schema_version", "scope", b"scope", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel", b"cancel", "cancel_protective", b"cancel_protective", "flatten", b"flatten", "reason", b"reason", "schema_version", b"schema_version", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -938,19 +658,27 @@ Global___HaltRequest: _TypeAlias = HaltRequest  # noqa: Y015
 
 @_typing.final
 class HaltResponse(_message.Message):
-    """The halt is in the journal."""
+    """The halt is in force."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    HALT_FIELD_NUMBER: _builtins.int
+    IN_FORCE_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
     FLATTENED_FIELD_NUMBER: _builtins.int
-    ELAPSED_MS_FIELD_NUMBER: _builtins.int
-    elapsed_ms: _builtins.float
-    """Time from the call to the last cancel confirmed, milliseconds."""
+    ELAPSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
+
+    @_builtins.property
+    def halt(self) -> _halt_pb2.Halt:
+        """The halt. One that was in force before is answered as it was, with the new reason."""
+
+    @_builtins.property
+    def in_force(self) -> _containers.RepeatedCompositeFieldContainer[_halt_pb2.Halt]:
+        """All halts in force now, oldest first; at most 1,000, the rest is read with ListHalts."""
 
     @_builtins.property
     def cancelled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -960,17 +688,23 @@ class HaltResponse(_message.Message):
     def flattened(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Orders sent to flatten."""
 
+    @_builtins.property
+    def elapsed(self) -> _duration_pb2.Duration:
+        """Time from the call to the last cancel confirmed."""
+
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
+        halt: _halt_pb2.Halt | None = ...,
+        in_force: _abc.Iterable[_halt_pb2.Halt] | None = ...,
         cancelled: _abc.Iterable[_builtins.str] | None = ...,
         flattened: _abc.Iterable[_builtins.str] | None = ...,
-        elapsed_ms: _builtins.float = ...,
+        elapsed: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["elapsed", b"elapsed", "halt", b"halt", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "elapsed_ms", b"elapsed_ms", "flattened", b"flattened", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled", b"cancelled", "elapsed", b"elapsed", "flattened", b"flattened", "halt", b"halt", "in_force", b"in_force", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -978,51 +712,65 @@ Global___HaltResponse: _TypeAlias = HaltResponse  # noqa: Y015
 
 @_typing.final
 class ResumeRequest(_message.Message):
-    """Clears a halt."""
+    """Ends a halt."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    SCOPE_FIELD_NUMBER: _builtins.int
+    HALT_ID_FIELD_NUMBER: _builtins.int
     TARGET_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    scope: Global___HaltScope.ValueType
-    """What."""
-    target: _builtins.str
-    """Id of the account, world or strategy; empty for ALL."""
+    halt_id: _builtins.str
+    """By id."""
     reason: _builtins.str
     """Why; kept in the journal."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def target(self) -> _halt_pb2.HaltTarget:
+        """By what it covers, exactly. `everything` ends the halt of everything, not every halt."""
 
     def __init__(
         self,
         *,
         schema_version: _schema_version_pb2.VersionRange | None = ...,
-        scope: Global___HaltScope.ValueType = ...,
-        target: _builtins.str = ...,
+        halt_id: _builtins.str = ...,
+        target: _halt_pb2.HaltTarget | None = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["halt_id", b"halt_id", "schema_version", b"schema_version", "target", b"target", "which", b"which"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "schema_version", b"schema_version", "scope", b"scope", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halt_id", b"halt_id", "reason", b"reason", "schema_version", b"schema_version", "target", b"target", "which", b"which"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_which: _TypeAlias = _typing.Literal["halt_id", "target"]  # noqa: Y015
+    _WhichOneofArgType_which: _TypeAlias = _typing.Literal["which", b"which"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_which) -> _WhichOneofReturnType_which | None: ...
 
 Global___ResumeRequest: _TypeAlias = ResumeRequest  # noqa: Y015
 
 @_typing.final
 class ResumeResponse(_message.Message):
-    """The halt is cleared."""
+    """The halt has ended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    HALT_FIELD_NUMBER: _builtins.int
+    IN_FORCE_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
+
+    @_builtins.property
+    def halt(self) -> _halt_pb2.Halt:
+        """The halt that ended."""
+
+    @_builtins.property
+    def in_force(self) -> _containers.RepeatedCompositeFieldContainer[_halt_pb2.Halt]:
+        """All halts still in force, oldest first; at most 1,000, the rest is read with ListHalts."""
 
     @_builtins.property
     def client_order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1032,12 +780,86 @@ class ResumeResponse(_message.Message):
         self,
         *,
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
+        halt: _halt_pb2.Halt | None = ...,
+        in_force: _abc.Iterable[_halt_pb2.Halt] | None = ...,
         client_order_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["halt", b"halt", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_ids", b"client_order_ids", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_order_ids", b"client_order_ids", "halt", b"halt", "in_force", b"in_force", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResumeResponse: _TypeAlias = ResumeResponse  # noqa: Y015
+
+@_typing.final
+class ListHaltsRequest(_message.Message):
+    """Asks for halts in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    COVERING_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many; 0: 100; above 1,000: 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before; the other fields must be the same."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.VersionRange:
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def covering(self) -> _halt_pb2.HaltTarget:
+        """Only halts that cover this; absent: all."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.VersionRange | None = ...,
+        covering: _halt_pb2.HaltTarget | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["covering", b"covering", "schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["covering", b"covering", "page_size", b"page_size", "page_token", b"page_token", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHaltsRequest: _TypeAlias = ListHaltsRequest  # noqa: Y015
+
+@_typing.final
+class ListHaltsResponse(_message.Message):
+    """Halts in force, oldest first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    HALTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty at the end."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.SchemaVersion:
+        """Version of this message, and what the server supports."""
+
+    @_builtins.property
+    def halts(self) -> _containers.RepeatedCompositeFieldContainer[_halt_pb2.Halt]:
+        """The halts."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.SchemaVersion | None = ...,
+        halts: _abc.Iterable[_halt_pb2.Halt] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["halts", b"halts", "next_page_token", b"next_page_token", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHaltsResponse: _TypeAlias = ListHaltsResponse  # noqa: Y015

@@ -26,7 +26,19 @@ if _version_not_supported:
 
 
 class OrderServiceStub:
-    """The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt).
+    """The one way out: every order passes here.
+
+    | method       | role                                                  | ticket |
+    | ------------ | ----------------------------------------------------- | ------ |
+    | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+    | SubmitOrders | researcher                                            | trade  |
+    | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+    | GetOrder     | viewer                                                | –      |
+    | ListOrders   | viewer                                                | –      |
+    | WatchOrders  | viewer                                                | –      |
+    | Halt         | operator                                              | –      |
+    | Resume       | operator                                              | –      |
+    | ListHalts    | viewer                                                | –      |
     """
 
     def __init__(self, channel):
@@ -50,6 +62,11 @@ class OrderServiceStub:
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.CancelOrdersRequest.SerializeToString,
                 response_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.CancelOrdersResponse.FromString,
                 _registered_method=True)
+        self.GetOrder = channel.unary_unary(
+                '/qmtl.gateway.v1.OrderService/GetOrder',
+                request_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.GetOrderRequest.SerializeToString,
+                response_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.GetOrderResponse.FromString,
+                _registered_method=True)
         self.ListOrders = channel.unary_unary(
                 '/qmtl.gateway.v1.OrderService/ListOrders',
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ListOrdersRequest.SerializeToString,
@@ -70,58 +87,94 @@ class OrderServiceStub:
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ResumeRequest.SerializeToString,
                 response_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ResumeResponse.FromString,
                 _registered_method=True)
+        self.ListHalts = channel.unary_unary(
+                '/qmtl.gateway.v1.OrderService/ListHalts',
+                request_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ListHaltsRequest.SerializeToString,
+                response_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ListHaltsResponse.FromString,
+                _registered_method=True)
 
 
 class OrderServiceServicer:
-    """The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt).
+    """The one way out: every order passes here.
+
+    | method       | role                                                  | ticket |
+    | ------------ | ----------------------------------------------------- | ------ |
+    | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+    | SubmitOrders | researcher                                            | trade  |
+    | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+    | GetOrder     | viewer                                                | –      |
+    | ListOrders   | viewer                                                | –      |
+    | WatchOrders  | viewer                                                | –      |
+    | Halt         | operator                                              | –      |
+    | Resume       | operator                                              | –      |
+    | ListHalts    | viewer                                                | –      |
     """
 
     def SetTargets(self, request, context):
-        """Takes targets and ends a bucket. Always OK for a good ticket; refusals stand in the results, and the end
-        counts all the same. PERMISSION_DENIED TICKET_SCOPE. Safe to retry.
+        """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+        Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
+        planned field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitOrders(self, request, context):
-        """Takes plain orders, each once; refusals stand in the results, and a refused order is forgotten.
-        PERMISSION_DENIED TICKET_SCOPE. ABORTED REQUEST_ID_REUSED. Safe to retry.
+        """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+        TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelOrders(self, request, context):
-        """Cancels. Never gated. Safe to retry.
+        """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
+        order is told in its result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOrder(self, request, context):
+        """One order. NOT_FOUND ORDER_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListOrders(self, request, context):
-        """Orders of the journal. Safe to retry.
+        """Orders of the journal.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchOrders(self, request, context):
-        """Orders as they change. Safe to retry.
+        """Working orders, then every change, without gap across reconnects.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Halt(self, request, context):
-        """Stops orders. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+        """Stops orders. In force when it answers, also with WorldService, bus or store down; survives restarts once stored;
+        only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
+        target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Resume(self, request, context):
-        """Clears a halt. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+        """Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
+        was done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHalts(self, request, context):
+        """Halts in force.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +198,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.CancelOrdersRequest.FromString,
                     response_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.CancelOrdersResponse.SerializeToString,
             ),
+            'GetOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOrder,
+                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.GetOrderRequest.FromString,
+                    response_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.GetOrderResponse.SerializeToString,
+            ),
             'ListOrders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOrders,
                     request_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ListOrdersRequest.FromString,
@@ -165,6 +223,11 @@ def add_OrderServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ResumeRequest.FromString,
                     response_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ResumeResponse.SerializeToString,
             ),
+            'ListHalts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHalts,
+                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ListHaltsRequest.FromString,
+                    response_serializer=qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ListHaltsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'qmtl.gateway.v1.OrderService', rpc_method_handlers)
@@ -174,7 +237,19 @@ def add_OrderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OrderService:
-    """The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt).
+    """The one way out: every order passes here.
+
+    | method       | role                                                  | ticket |
+    | ------------ | ----------------------------------------------------- | ------ |
+    | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+    | SubmitOrders | researcher                                            | trade  |
+    | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+    | GetOrder     | viewer                                                | –      |
+    | ListOrders   | viewer                                                | –      |
+    | WatchOrders  | viewer                                                | –      |
+    | Halt         | operator                                              | –      |
+    | Resume       | operator                                              | –      |
+    | ListHalts    | viewer                                                | –      |
     """
 
     @staticmethod
@@ -248,6 +323,33 @@ class OrderService:
             '/qmtl.gateway.v1.OrderService/CancelOrders',
             qmtl_dot_gateway_dot_v1_dot_order__service__pb2.CancelOrdersRequest.SerializeToString,
             qmtl_dot_gateway_dot_v1_dot_order__service__pb2.CancelOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.gateway.v1.OrderService/GetOrder',
+            qmtl_dot_gateway_dot_v1_dot_order__service__pb2.GetOrderRequest.SerializeToString,
+            qmtl_dot_gateway_dot_v1_dot_order__service__pb2.GetOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -356,6 +458,33 @@ class OrderService:
             '/qmtl.gateway.v1.OrderService/Resume',
             qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ResumeRequest.SerializeToString,
             qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ResumeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHalts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.gateway.v1.OrderService/ListHalts',
+            qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ListHaltsRequest.SerializeToString,
+            qmtl_dot_gateway_dot_v1_dot_order__service__pb2.ListHaltsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,57 +27,120 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OrderServiceStub:
-    """The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt)."""
+    """The one way out: every order passes here.
+
+    | method       | role                                                  | ticket |
+    | ------------ | ----------------------------------------------------- | ------ |
+    | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+    | SubmitOrders | researcher                                            | trade  |
+    | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+    | GetOrder     | viewer                                                | –      |
+    | ListOrders   | viewer                                                | –      |
+    | WatchOrders  | viewer                                                | –      |
+    | Halt         | operator                                              | –      |
+    | Resume       | operator                                              | –      |
+    | ListHalts    | viewer                                                | –      |
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrderServiceAsyncStub: ...
     SetTargets: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SetTargetsRequest, _order_service_pb2.SetTargetsResponse]
-    """Takes targets and ends a bucket. Always OK for a good ticket; refusals stand in the results, and the end
-    counts all the same. PERMISSION_DENIED TICKET_SCOPE. Safe to retry.
+    """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+    Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
+    planned field.
     """
     SubmitOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SubmitOrdersRequest, _order_service_pb2.SubmitOrdersResponse]
-    """Takes plain orders, each once; refusals stand in the results, and a refused order is forgotten.
-    PERMISSION_DENIED TICKET_SCOPE. ABORTED REQUEST_ID_REUSED. Safe to retry.
+    """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+    TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
     """
     CancelOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrdersRequest, _order_service_pb2.CancelOrdersResponse]
-    """Cancels. Never gated. Safe to retry."""
+    """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
+    order is told in its result.
+    """
+    GetOrder: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]
+    """One order. NOT_FOUND ORDER_NOT_FOUND."""
     ListOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]
-    """Orders of the journal. Safe to retry."""
+    """Orders of the journal."""
     WatchOrders: _grpc.UnaryStreamMultiCallable[_order_service_pb2.WatchOrdersRequest, _order_service_pb2.WatchOrdersResponse]
-    """Orders as they change. Safe to retry."""
+    """Working orders, then every change, without gap across reconnects."""
     Halt: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.HaltRequest, _order_service_pb2.HaltResponse]
-    """Stops orders. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry."""
+    """Stops orders. In force when it answers, also with WorldService, bus or store down; survives restarts once stored;
+    only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
+    target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
+    """
     Resume: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ResumeRequest, _order_service_pb2.ResumeResponse]
-    """Clears a halt. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry."""
+    """Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
+    was done.
+    """
+    ListHalts: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.ListHaltsRequest, _order_service_pb2.ListHaltsResponse]
+    """Halts in force."""
 
 @_typing.type_check_only
 class OrderServiceAsyncStub(OrderServiceStub):
-    """The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt)."""
+    """The one way out: every order passes here.
+
+    | method       | role                                                  | ticket |
+    | ------------ | ----------------------------------------------------- | ------ |
+    | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+    | SubmitOrders | researcher                                            | trade  |
+    | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+    | GetOrder     | viewer                                                | –      |
+    | ListOrders   | viewer                                                | –      |
+    | WatchOrders  | viewer                                                | –      |
+    | Halt         | operator                                              | –      |
+    | Resume       | operator                                              | –      |
+    | ListHalts    | viewer                                                | –      |
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetTargets: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SetTargetsRequest, _order_service_pb2.SetTargetsResponse]  # type: ignore[assignment]
-    """Takes targets and ends a bucket. Always OK for a good ticket; refusals stand in the results, and the end
-    counts all the same. PERMISSION_DENIED TICKET_SCOPE. Safe to retry.
+    """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+    Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
+    planned field.
     """
     SubmitOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SubmitOrdersRequest, _order_service_pb2.SubmitOrdersResponse]  # type: ignore[assignment]
-    """Takes plain orders, each once; refusals stand in the results, and a refused order is forgotten.
-    PERMISSION_DENIED TICKET_SCOPE. ABORTED REQUEST_ID_REUSED. Safe to retry.
+    """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+    TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
     """
     CancelOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.CancelOrdersRequest, _order_service_pb2.CancelOrdersResponse]  # type: ignore[assignment]
-    """Cancels. Never gated. Safe to retry."""
+    """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
+    order is told in its result.
+    """
+    GetOrder: _aio.UnaryUnaryMultiCallable[_order_service_pb2.GetOrderRequest, _order_service_pb2.GetOrderResponse]  # type: ignore[assignment]
+    """One order. NOT_FOUND ORDER_NOT_FOUND."""
     ListOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListOrdersRequest, _order_service_pb2.ListOrdersResponse]  # type: ignore[assignment]
-    """Orders of the journal. Safe to retry."""
+    """Orders of the journal."""
     WatchOrders: _aio.UnaryStreamMultiCallable[_order_service_pb2.WatchOrdersRequest, _order_service_pb2.WatchOrdersResponse]  # type: ignore[assignment]
-    """Orders as they change. Safe to retry."""
+    """Working orders, then every change, without gap across reconnects."""
     Halt: _aio.UnaryUnaryMultiCallable[_order_service_pb2.HaltRequest, _order_service_pb2.HaltResponse]  # type: ignore[assignment]
-    """Stops orders. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry."""
+    """Stops orders. In force when it answers, also with WorldService, bus or store down; survives restarts once stored;
+    only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
+    target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
+    """
     Resume: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ResumeRequest, _order_service_pb2.ResumeResponse]  # type: ignore[assignment]
-    """Clears a halt. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry."""
+    """Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
+    was done.
+    """
+    ListHalts: _aio.UnaryUnaryMultiCallable[_order_service_pb2.ListHaltsRequest, _order_service_pb2.ListHaltsResponse]  # type: ignore[assignment]
+    """Halts in force."""
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt)."""
+    """The one way out: every order passes here.
+
+    | method       | role                                                  | ticket |
+    | ------------ | ----------------------------------------------------- | ------ |
+    | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+    | SubmitOrders | researcher                                            | trade  |
+    | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+    | GetOrder     | viewer                                                | –      |
+    | ListOrders   | viewer                                                | –      |
+    | WatchOrders  | viewer                                                | –      |
+    | Halt         | operator                                              | –      |
+    | Resume       | operator                                              | –      |
+    | ListHalts    | viewer                                                | –      |
+    """
 
     @_abc_1.abstractmethod
     def SetTargets(
@@ -85,8 +148,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.SetTargetsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.SetTargetsResponse, _abc.Awaitable[_order_service_pb2.SetTargetsResponse]]:
-        """Takes targets and ends a bucket. Always OK for a good ticket; refusals stand in the results, and the end
-        counts all the same. PERMISSION_DENIED TICKET_SCOPE. Safe to retry.
+        """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+        Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
+        planned field.
         """
 
     @_abc_1.abstractmethod
@@ -95,8 +159,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.SubmitOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.SubmitOrdersResponse, _abc.Awaitable[_order_service_pb2.SubmitOrdersResponse]]:
-        """Takes plain orders, each once; refusals stand in the results, and a refused order is forgotten.
-        PERMISSION_DENIED TICKET_SCOPE. ABORTED REQUEST_ID_REUSED. Safe to retry.
+        """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+        TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -105,7 +169,17 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.CancelOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.CancelOrdersResponse, _abc.Awaitable[_order_service_pb2.CancelOrdersResponse]]:
-        """Cancels. Never gated. Safe to retry."""
+        """Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
+        order is told in its result.
+        """
+
+    @_abc_1.abstractmethod
+    def GetOrder(
+        self,
+        request: _order_service_pb2.GetOrderRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.GetOrderResponse, _abc.Awaitable[_order_service_pb2.GetOrderResponse]]:
+        """One order. NOT_FOUND ORDER_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListOrders(
@@ -113,7 +187,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.ListOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.ListOrdersResponse, _abc.Awaitable[_order_service_pb2.ListOrdersResponse]]:
-        """Orders of the journal. Safe to retry."""
+        """Orders of the journal."""
 
     @_abc_1.abstractmethod
     def WatchOrders(
@@ -121,7 +195,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.WatchOrdersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_order_service_pb2.WatchOrdersResponse], _abc.AsyncIterator[_order_service_pb2.WatchOrdersResponse]]:
-        """Orders as they change. Safe to retry."""
+        """Working orders, then every change, without gap across reconnects."""
 
     @_abc_1.abstractmethod
     def Halt(
@@ -129,7 +203,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.HaltRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.HaltResponse, _abc.Awaitable[_order_service_pb2.HaltResponse]]:
-        """Stops orders. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry."""
+        """Stops orders. In force when it answers, also with WorldService, bus or store down; survives restarts once stored;
+        only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
+        target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
+        """
 
     @_abc_1.abstractmethod
     def Resume(
@@ -137,6 +214,16 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_service_pb2.ResumeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.ResumeResponse, _abc.Awaitable[_order_service_pb2.ResumeResponse]]:
-        """Clears a halt. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry."""
+        """Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
+        was done.
+        """
+
+    @_abc_1.abstractmethod
+    def ListHalts(
+        self,
+        request: _order_service_pb2.ListHaltsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_service_pb2.ListHaltsResponse, _abc.Awaitable[_order_service_pb2.ListHaltsResponse]]:
+        """Halts in force."""
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,7 +29,7 @@ from qmtl.type.v1 import value_pb2 as qmtl_dot_type_dot_v1_dot_value__pb2
 from qmtl.world.v1 import rebalancing_service_pb2 as qmtl_dot_world_dot_v1_dot_rebalancing__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3qmtl/gateway/v1/rebalancing_execution_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a\'qmtl/world/v1/rebalancing_service.proto\"\x99\x03\n\x17\x45xecuteRebalanceRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\x08\x62\x61tch_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07\x62\x61tchId\x12&\n\naccount_id\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\x12H\n\x0b\x61llocations\x18\x04 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x0b\x61llocations\x12\x16\n\x06submit\x18\x05 \x01(\x08R\x06submit\x12!\n\x0cper_strategy\x18\x06 \x01(\x08R\x0bperStrategy\x12%\n\x0eshared_account\x18\x07 \x01(\x08R\rsharedAccount\x12)\n\x10\x61\x63\x63ount_revision\x18\x08 \x01(\x04R\x0f\x61\x63\x63ountRevision\x12\x16\n\x06reason\x18\t \x01(\tR\x06reason\"\xe6\x01\n\x0cPlannedOrder\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x03 \x01(\tR\ninstrument\x12\x31\n\x08quantity\x18\x04 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12\x1f\n\x0breduce_only\x18\x05 \x01(\x08R\nreduceOnly\x12&\n\x0f\x63lient_order_id\x18\x06 \x01(\tR\rclientOrderId\"\xeb\x02\n\x18\x45xecuteRebalanceResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04plan\x18\x02 \x01(\x0b\x32\x1c.qmtl.world.v1.RebalancePlanR\x04plan\x12\x35\n\x06orders\x18\x03 \x03(\x0b\x32\x1d.qmtl.gateway.v1.PlannedOrderR\x06orders\x12.\n\x07\x63rosses\x18\x04 \x03(\x0b\x32\x14.qmtl.world.v1.CrossR\x07\x63rosses\x12\x1c\n\tsubmitted\x18\x05 \x01(\x08R\tsubmitted\x12\x1c\n\tduplicate\x18\x06 \x01(\x08R\tduplicate\x12\x36\n\x0b\x63osts_saved\x18\x07 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\ncostsSaved2\x91\x01\n\x1bRebalancingExecutionService\x12r\n\x10\x45xecuteRebalance\x12(.qmtl.gateway.v1.ExecuteRebalanceRequest\x1a).qmtl.gateway.v1.ExecuteRebalanceResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3qmtl/gateway/v1/rebalancing_execution_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a\'qmtl/world/v1/rebalancing_service.proto\"\xc7\x01\n\x0eRebalanceOrder\x12&\n\naccount_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\taccountId\x12H\n\x0b\x61llocations\x18\x02 \x03(\x0b\x32\x19.qmtl.world.v1.AllocationB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x0b\x61llocations\x12\x43\n\x12min_trade_notional\x18\x03 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x10minTradeNotional\"\xe6\x01\n\x0cPlannedOrder\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x1e\n\ninstrument\x18\x03 \x01(\tR\ninstrument\x12\x31\n\x08quantity\x18\x04 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\x08quantity\x12\x1f\n\x0breduce_only\x18\x05 \x01(\x08R\nreduceOnly\x12&\n\x0f\x63lient_order_id\x18\x06 \x01(\tR\rclientOrderId\"\xbe\x01\n\x17PreviewRebalanceRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12=\n\x05order\x18\x02 \x01(\x0b\x32\x1f.qmtl.gateway.v1.RebalanceOrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12!\n\x0cper_strategy\x18\x03 \x01(\x08R\x0bperStrategy\"\xaf\x02\n\x18PreviewRebalanceResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04plan\x18\x02 \x01(\x0b\x32\x1c.qmtl.world.v1.RebalancePlanR\x04plan\x12\x35\n\x06orders\x18\x03 \x03(\x0b\x32\x1d.qmtl.gateway.v1.PlannedOrderR\x06orders\x12.\n\x07\x63rosses\x18\x04 \x03(\x0b\x32\x14.qmtl.world.v1.CrossR\x07\x63rosses\x12\x36\n\x0b\x63osts_saved\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\ncostsSaved\"\xaa\x02\n\x17\x45xecuteRebalanceRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\x08\x62\x61tch_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07\x62\x61tchId\x12=\n\x05order\x18\x03 \x01(\x0b\x32\x1f.qmtl.gateway.v1.RebalanceOrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12.\n\x10\x61\x63\x63ount_revision\x18\x04 \x01(\x04H\x00R\x0f\x61\x63\x63ountRevision\x88\x01\x01\x12\"\n\x06reason\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xe8\x07R\x06reasonB\x13\n\x11_account_revision\"\xcd\x02\n\x18\x45xecuteRebalanceResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x30\n\x04plan\x18\x02 \x01(\x0b\x32\x1c.qmtl.world.v1.RebalancePlanR\x04plan\x12\x35\n\x06orders\x18\x03 \x03(\x0b\x32\x1d.qmtl.gateway.v1.PlannedOrderR\x06orders\x12.\n\x07\x63rosses\x18\x04 \x03(\x0b\x32\x14.qmtl.world.v1.CrossR\x07\x63rosses\x12\x36\n\x0b\x63osts_saved\x18\x05 \x01(\x0b\x32\x15.qmtl.type.v1.DecimalR\ncostsSaved\x12\x1c\n\tduplicate\x18\x06 \x01(\x08R\tduplicate2\x85\x02\n\x1bRebalancingExecutionService\x12r\n\x10PreviewRebalance\x12(.qmtl.gateway.v1.PreviewRebalanceRequest\x1a).qmtl.gateway.v1.PreviewRebalanceResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12r\n\x10\x45xecuteRebalance\x12(.qmtl.gateway.v1.ExecuteRebalanceRequest\x1a).qmtl.gateway.v1.ExecuteRebalanceResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x42M\n\x12io.qmtl.gateway.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,20 +37,34 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.gateway.v1.rebalancing
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.gateway.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/gateway/v1;gatewayv1'
+  _globals['_REBALANCEORDER'].fields_by_name['account_id']._loaded_options = None
+  _globals['_REBALANCEORDER'].fields_by_name['account_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_REBALANCEORDER'].fields_by_name['allocations']._loaded_options = None
+  _globals['_REBALANCEORDER'].fields_by_name['allocations']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_PREVIEWREBALANCEREQUEST'].fields_by_name['order']._loaded_options = None
+  _globals['_PREVIEWREBALANCEREQUEST'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
   _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['batch_id']._loaded_options = None
   _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['batch_id']._serialized_options = b'\272H\006r\004\020\001\030d'
-  _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['account_id']._loaded_options = None
-  _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['account_id']._serialized_options = b'\272H\004r\002\020\001'
-  _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['allocations']._loaded_options = None
-  _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['allocations']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
+  _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['order']._loaded_options = None
+  _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['reason']._loaded_options = None
+  _globals['_EXECUTEREBALANCEREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\350\007'
+  _globals['_REBALANCINGEXECUTIONSERVICE'].methods_by_name['PreviewRebalance']._loaded_options = None
+  _globals['_REBALANCINGEXECUTIONSERVICE'].methods_by_name['PreviewRebalance']._serialized_options = b'\220\002\001\242\273\030\002\010\001'
   _globals['_REBALANCINGEXECUTIONSERVICE'].methods_by_name['ExecuteRebalance']._loaded_options = None
   _globals['_REBALANCINGEXECUTIONSERVICE'].methods_by_name['ExecuteRebalance']._serialized_options = b'\220\002\002\242\273\030\002\010\003'
-  _globals['_EXECUTEREBALANCEREQUEST']._serialized_start=231
-  _globals['_EXECUTEREBALANCEREQUEST']._serialized_end=640
-  _globals['_PLANNEDORDER']._serialized_start=643
-  _globals['_PLANNEDORDER']._serialized_end=873
-  _globals['_EXECUTEREBALANCERESPONSE']._serialized_start=876
-  _globals['_EXECUTEREBALANCERESPONSE']._serialized_end=1239
-  _globals['_REBALANCINGEXECUTIONSERVICE']._serialized_start=1242
-  _globals['_REBALANCINGEXECUTIONSERVICE']._serialized_end=1387
+  _globals['_REBALANCEORDER']._serialized_start=231
+  _globals['_REBALANCEORDER']._serialized_end=430
+  _globals['_PLANNEDORDER']._serialized_start=433
+  _globals['_PLANNEDORDER']._serialized_end=663
+  _globals['_PREVIEWREBALANCEREQUEST']._serialized_start=666
+  _globals['_PREVIEWREBALANCEREQUEST']._serialized_end=856
+  _globals['_PREVIEWREBALANCERESPONSE']._serialized_start=859
+  _globals['_PREVIEWREBALANCERESPONSE']._serialized_end=1162
+  _globals['_EXECUTEREBALANCEREQUEST']._serialized_start=1165
+  _globals['_EXECUTEREBALANCEREQUEST']._serialized_end=1463
+  _globals['_EXECUTEREBALANCERESPONSE']._serialized_start=1466
+  _globals['_EXECUTEREBALANCERESPONSE']._serialized_end=1799
+  _globals['_REBALANCINGEXECUTIONSERVICE']._serialized_start=1802
+  _globals['_REBALANCINGEXECUTIONSERVICE']._serialized_end=2063
 # @@protoc_insertion_point(module_scope)

@@ -22,66 +22,42 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class ExecuteRebalanceRequest(_message.Message):
-    """Turns a plan into orders. A dry run unless `submit` is set."""
+class RebalanceOrder(_message.Message):
+    """What a rebalance moves."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
-    BATCH_ID_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     ALLOCATIONS_FIELD_NUMBER: _builtins.int
-    SUBMIT_FIELD_NUMBER: _builtins.int
-    PER_STRATEGY_FIELD_NUMBER: _builtins.int
-    SHARED_ACCOUNT_FIELD_NUMBER: _builtins.int
-    ACCOUNT_REVISION_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    batch_id: _builtins.str
-    """Batch id: executed once, whatever is sent again."""
+    MIN_TRADE_NOTIONAL_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """Account."""
-    submit: _builtins.bool
-    """False: shows the orders, sends nothing."""
-    per_strategy: _builtins.bool
-    """Orders per strategy besides the net ones."""
-    shared_account: _builtins.bool
-    """Net over all worlds of the account."""
-    account_revision: _builtins.int
-    """Account revision the plan must be bound to; 0 = now. A stale one is ABORTED."""
-    reason: _builtins.str
-    """Why, for the journal."""
-    @_builtins.property
-    def schema_version(self) -> _schema_version_pb2.VersionRange:
-        """Range of versions the caller accepts."""
-
     @_builtins.property
     def allocations(self) -> _containers.RepeatedCompositeFieldContainer[_rebalancing_service_pb2.Allocation]:
-        """Allocations wanted; the Gateway asks WorldService for the plan with its own books."""
+        """Allocations wanted; the gateway asks WorldService for the plan with its own books."""
+
+    @_builtins.property
+    def min_trade_notional(self) -> _value_pb2.Decimal:
+        """Changes below this notional are left out. Absent: the least notional of each instrument."""
 
     def __init__(
         self,
         *,
-        schema_version: _schema_version_pb2.VersionRange | None = ...,
-        batch_id: _builtins.str = ...,
         account_id: _builtins.str = ...,
         allocations: _abc.Iterable[_rebalancing_service_pb2.Allocation] | None = ...,
-        submit: _builtins.bool = ...,
-        per_strategy: _builtins.bool = ...,
-        shared_account: _builtins.bool = ...,
-        account_revision: _builtins.int = ...,
-        reason: _builtins.str = ...,
+        min_trade_notional: _value_pb2.Decimal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["min_trade_notional", b"min_trade_notional"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "account_revision", b"account_revision", "allocations", b"allocations", "batch_id", b"batch_id", "per_strategy", b"per_strategy", "reason", b"reason", "schema_version", b"schema_version", "shared_account", b"shared_account", "submit", b"submit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "allocations", b"allocations", "min_trade_notional", b"min_trade_notional"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ExecuteRebalanceRequest: _TypeAlias = ExecuteRebalanceRequest  # noqa: Y015
+Global___RebalanceOrder: _TypeAlias = RebalanceOrder  # noqa: Y015
 
 @_typing.final
 class PlannedOrder(_message.Message):
-    """An order of the batch."""
+    """An order of a rebalance."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -92,7 +68,7 @@ class PlannedOrder(_message.Message):
     REDUCE_ONLY_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     world_id: _builtins.str
-    """World."""
+    """World; empty for net orders."""
     strategy_id: _builtins.str
     """Strategy; empty for net orders."""
     instrument: _builtins.str
@@ -100,7 +76,7 @@ class PlannedOrder(_message.Message):
     reduce_only: _builtins.bool
     """True when it only reduces."""
     client_order_id: _builtins.str
-    """Set when it was submitted."""
+    """Id in the journal; empty in a preview."""
     @_builtins.property
     def quantity(self) -> _value_pb2.Decimal:
         """Signed quantity."""
@@ -124,8 +100,42 @@ class PlannedOrder(_message.Message):
 Global___PlannedOrder: _TypeAlias = PlannedOrder  # noqa: Y015
 
 @_typing.final
-class ExecuteRebalanceResponse(_message.Message):
-    """What was planned, and done when submitted."""
+class PreviewRebalanceRequest(_message.Message):
+    """Shows what a rebalance would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    PER_STRATEGY_FIELD_NUMBER: _builtins.int
+    per_strategy: _builtins.bool
+    """True: also the orders each strategy would need alone."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.VersionRange:
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def order(self) -> Global___RebalanceOrder:
+        """What is moved."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.VersionRange | None = ...,
+        order: Global___RebalanceOrder | None = ...,
+        per_strategy: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "per_strategy", b"per_strategy", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewRebalanceRequest: _TypeAlias = PreviewRebalanceRequest  # noqa: Y015
+
+@_typing.final
+class PreviewRebalanceResponse(_message.Message):
+    """What it would do; nothing is stored or sent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -133,16 +143,107 @@ class ExecuteRebalanceResponse(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     ORDERS_FIELD_NUMBER: _builtins.int
     CROSSES_FIELD_NUMBER: _builtins.int
-    SUBMITTED_FIELD_NUMBER: _builtins.int
-    DUPLICATE_FIELD_NUMBER: _builtins.int
     COSTS_SAVED_FIELD_NUMBER: _builtins.int
-    submitted: _builtins.bool
-    """True: orders were sent."""
-    duplicate: _builtins.bool
-    """True: this batch was executed before; nothing was sent now."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
+
+    @_builtins.property
+    def plan(self) -> _rebalancing_service_pb2.RebalancePlan:
+        """The plan, bound to the account revision it was made from."""
+
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedOrder]:
+        """Orders that would go outside."""
+
+    @_builtins.property
+    def crosses(self) -> _containers.RepeatedCompositeFieldContainer[_rebalancing_service_pb2.Cross]:
+        """Crosses that would be booked inside."""
+
+    @_builtins.property
+    def costs_saved(self) -> _value_pb2.Decimal:
+        """Costs the crosses would save, at the account's cost rates."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.SchemaVersion | None = ...,
+        plan: _rebalancing_service_pb2.RebalancePlan | None = ...,
+        orders: _abc.Iterable[Global___PlannedOrder] | None = ...,
+        crosses: _abc.Iterable[_rebalancing_service_pb2.Cross] | None = ...,
+        costs_saved: _value_pb2.Decimal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["costs_saved", b"costs_saved", "plan", b"plan", "schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["costs_saved", b"costs_saved", "crosses", b"crosses", "orders", b"orders", "plan", b"plan", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewRebalanceResponse: _TypeAlias = PreviewRebalanceResponse  # noqa: Y015
+
+@_typing.final
+class ExecuteRebalanceRequest(_message.Message):
+    """Moves capital: stores the allocations and sends the orders."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """Id of the batch: executed once, for ever, whatever is sent again. Other content under the same id is ABORTED
+    REQUEST_ID_REUSED.
+    """
+    account_revision: _builtins.int
+    """Account revision the plan must be bound to, from a preview; absent: as the account is now."""
+    reason: _builtins.str
+    """Why; kept in the journal and the audit."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.VersionRange:
+        """Versions the caller accepts."""
+
+    @_builtins.property
+    def order(self) -> Global___RebalanceOrder:
+        """What is moved."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.VersionRange | None = ...,
+        batch_id: _builtins.str = ...,
+        order: Global___RebalanceOrder | None = ...,
+        account_revision: _builtins.int | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_account_revision", b"_account_revision", "account_revision", b"account_revision", "order", b"order", "schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_account_revision", b"_account_revision", "account_revision", b"account_revision", "batch_id", b"batch_id", "order", b"order", "reason", b"reason", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__account_revision: _TypeAlias = _typing.Literal["account_revision"]  # noqa: Y015
+    _WhichOneofArgType__account_revision: _TypeAlias = _typing.Literal["_account_revision", b"_account_revision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__account_revision) -> _WhichOneofReturnType__account_revision | None: ...
+
+Global___ExecuteRebalanceRequest: _TypeAlias = ExecuteRebalanceRequest  # noqa: Y015
+
+@_typing.final
+class ExecuteRebalanceResponse(_message.Message):
+    """What was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    CROSSES_FIELD_NUMBER: _builtins.int
+    COSTS_SAVED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
+    duplicate: _builtins.bool
+    """True: this batch was executed before; this is what was done then."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.SchemaVersion:
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
     def plan(self) -> _rebalancing_service_pb2.RebalancePlan:
@@ -150,7 +251,7 @@ class ExecuteRebalanceResponse(_message.Message):
 
     @_builtins.property
     def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedOrder]:
-        """Orders that go outside."""
+        """Orders that went outside."""
 
     @_builtins.property
     def crosses(self) -> _containers.RepeatedCompositeFieldContainer[_rebalancing_service_pb2.Cross]:
@@ -167,13 +268,12 @@ class ExecuteRebalanceResponse(_message.Message):
         plan: _rebalancing_service_pb2.RebalancePlan | None = ...,
         orders: _abc.Iterable[Global___PlannedOrder] | None = ...,
         crosses: _abc.Iterable[_rebalancing_service_pb2.Cross] | None = ...,
-        submitted: _builtins.bool = ...,
-        duplicate: _builtins.bool = ...,
         costs_saved: _value_pb2.Decimal | None = ...,
+        duplicate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["costs_saved", b"costs_saved", "plan", b"plan", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["costs_saved", b"costs_saved", "crosses", b"crosses", "duplicate", b"duplicate", "orders", b"orders", "plan", b"plan", "schema_version", b"schema_version", "submitted", b"submitted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["costs_saved", b"costs_saved", "crosses", b"crosses", "duplicate", b"duplicate", "orders", b"orders", "plan", b"plan", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

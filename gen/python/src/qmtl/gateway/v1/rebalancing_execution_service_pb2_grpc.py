@@ -26,7 +26,12 @@ if _version_not_supported:
 
 
 class RebalancingExecutionServiceStub:
-    """Capital moves. Called by operators.
+    """Capital moves.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | PreviewRebalance | viewer   | –      |
+    | ExecuteRebalance | operator | –      |
     """
 
     def __init__(self, channel):
@@ -35,6 +40,11 @@ class RebalancingExecutionServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.PreviewRebalance = channel.unary_unary(
+                '/qmtl.gateway.v1.RebalancingExecutionService/PreviewRebalance',
+                request_serializer=qmtl_dot_gateway_dot_v1_dot_rebalancing__execution__service__pb2.PreviewRebalanceRequest.SerializeToString,
+                response_deserializer=qmtl_dot_gateway_dot_v1_dot_rebalancing__execution__service__pb2.PreviewRebalanceResponse.FromString,
+                _registered_method=True)
         self.ExecuteRebalance = channel.unary_unary(
                 '/qmtl.gateway.v1.RebalancingExecutionService/ExecuteRebalance',
                 request_serializer=qmtl_dot_gateway_dot_v1_dot_rebalancing__execution__service__pb2.ExecuteRebalanceRequest.SerializeToString,
@@ -43,13 +53,25 @@ class RebalancingExecutionServiceStub:
 
 
 class RebalancingExecutionServiceServicer:
-    """Capital moves. Called by operators.
+    """Capital moves.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | PreviewRebalance | viewer   | –      |
+    | ExecuteRebalance | operator | –      |
     """
 
+    def PreviewRebalance(self, request, context):
+        """Plans with the account's own books; stores and sends nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID;
+        FAILED_PRECONDITION ACCOUNT_UNRECONCILED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExecuteRebalance(self, request, context):
-        """Plans with the account's own books and, when asked, executes once per batch id. ABORTED
-        ACCOUNT_REVISION_STALE; FAILED_PRECONDITION PLAN_NOT_EXECUTABLE, GATE_SHUT, HALTED; UNIMPLEMENTED for
-        live accounts. Safe to retry with the same batch id.
+        """Plans and executes. ABORTED ACCOUNT_REVISION_STALE, REQUEST_ID_REUSED; FAILED_PRECONDITION GATE_SHUT, HALTED,
+        ACCOUNT_UNRECONCILED; UNIMPLEMENTED FEATURE_NOT_BUILT for live accounts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -58,6 +80,11 @@ class RebalancingExecutionServiceServicer:
 
 def add_RebalancingExecutionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'PreviewRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewRebalance,
+                    request_deserializer=qmtl_dot_gateway_dot_v1_dot_rebalancing__execution__service__pb2.PreviewRebalanceRequest.FromString,
+                    response_serializer=qmtl_dot_gateway_dot_v1_dot_rebalancing__execution__service__pb2.PreviewRebalanceResponse.SerializeToString,
+            ),
             'ExecuteRebalance': grpc.unary_unary_rpc_method_handler(
                     servicer.ExecuteRebalance,
                     request_deserializer=qmtl_dot_gateway_dot_v1_dot_rebalancing__execution__service__pb2.ExecuteRebalanceRequest.FromString,
@@ -72,8 +99,40 @@ def add_RebalancingExecutionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RebalancingExecutionService:
-    """Capital moves. Called by operators.
+    """Capital moves.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | PreviewRebalance | viewer   | –      |
+    | ExecuteRebalance | operator | –      |
     """
+
+    @staticmethod
+    def PreviewRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.gateway.v1.RebalancingExecutionService/PreviewRebalance',
+            qmtl_dot_gateway_dot_v1_dot_rebalancing__execution__service__pb2.PreviewRebalanceRequest.SerializeToString,
+            qmtl_dot_gateway_dot_v1_dot_rebalancing__execution__service__pb2.PreviewRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ExecuteRebalance(request,

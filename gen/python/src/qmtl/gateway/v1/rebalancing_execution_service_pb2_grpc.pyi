@@ -27,31 +27,65 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RebalancingExecutionServiceStub:
-    """Capital moves. Called by operators."""
+    """Capital moves.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | PreviewRebalance | viewer   | –      |
+    | ExecuteRebalance | operator | –      |
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RebalancingExecutionServiceAsyncStub: ...
+    PreviewRebalance: _grpc.UnaryUnaryMultiCallable[_rebalancing_execution_service_pb2.PreviewRebalanceRequest, _rebalancing_execution_service_pb2.PreviewRebalanceResponse]
+    """Plans with the account's own books; stores and sends nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID;
+    FAILED_PRECONDITION ACCOUNT_UNRECONCILED.
+    """
     ExecuteRebalance: _grpc.UnaryUnaryMultiCallable[_rebalancing_execution_service_pb2.ExecuteRebalanceRequest, _rebalancing_execution_service_pb2.ExecuteRebalanceResponse]
-    """Plans with the account's own books and, when asked, executes once per batch id. ABORTED
-    ACCOUNT_REVISION_STALE; FAILED_PRECONDITION PLAN_NOT_EXECUTABLE, GATE_SHUT, HALTED; UNIMPLEMENTED for
-    live accounts. Safe to retry with the same batch id.
+    """Plans and executes. ABORTED ACCOUNT_REVISION_STALE, REQUEST_ID_REUSED; FAILED_PRECONDITION GATE_SHUT, HALTED,
+    ACCOUNT_UNRECONCILED; UNIMPLEMENTED FEATURE_NOT_BUILT for live accounts.
     """
 
 @_typing.type_check_only
 class RebalancingExecutionServiceAsyncStub(RebalancingExecutionServiceStub):
-    """Capital moves. Called by operators."""
+    """Capital moves.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | PreviewRebalance | viewer   | –      |
+    | ExecuteRebalance | operator | –      |
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    PreviewRebalance: _aio.UnaryUnaryMultiCallable[_rebalancing_execution_service_pb2.PreviewRebalanceRequest, _rebalancing_execution_service_pb2.PreviewRebalanceResponse]  # type: ignore[assignment]
+    """Plans with the account's own books; stores and sends nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID;
+    FAILED_PRECONDITION ACCOUNT_UNRECONCILED.
+    """
     ExecuteRebalance: _aio.UnaryUnaryMultiCallable[_rebalancing_execution_service_pb2.ExecuteRebalanceRequest, _rebalancing_execution_service_pb2.ExecuteRebalanceResponse]  # type: ignore[assignment]
-    """Plans with the account's own books and, when asked, executes once per batch id. ABORTED
-    ACCOUNT_REVISION_STALE; FAILED_PRECONDITION PLAN_NOT_EXECUTABLE, GATE_SHUT, HALTED; UNIMPLEMENTED for
-    live accounts. Safe to retry with the same batch id.
+    """Plans and executes. ABORTED ACCOUNT_REVISION_STALE, REQUEST_ID_REUSED; FAILED_PRECONDITION GATE_SHUT, HALTED,
+    ACCOUNT_UNRECONCILED; UNIMPLEMENTED FEATURE_NOT_BUILT for live accounts.
     """
 
 class RebalancingExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Capital moves. Called by operators."""
+    """Capital moves.
+
+    | method           | role     | ticket |
+    | ---------------- | -------- | ------ |
+    | PreviewRebalance | viewer   | –      |
+    | ExecuteRebalance | operator | –      |
+    """
+
+    @_abc_1.abstractmethod
+    def PreviewRebalance(
+        self,
+        request: _rebalancing_execution_service_pb2.PreviewRebalanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rebalancing_execution_service_pb2.PreviewRebalanceResponse, _abc.Awaitable[_rebalancing_execution_service_pb2.PreviewRebalanceResponse]]:
+        """Plans with the account's own books; stores and sends nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID;
+        FAILED_PRECONDITION ACCOUNT_UNRECONCILED.
+        """
 
     @_abc_1.abstractmethod
     def ExecuteRebalance(
@@ -59,9 +93,8 @@ class RebalancingExecutionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rebalancing_execution_service_pb2.ExecuteRebalanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rebalancing_execution_service_pb2.ExecuteRebalanceResponse, _abc.Awaitable[_rebalancing_execution_service_pb2.ExecuteRebalanceResponse]]:
-        """Plans with the account's own books and, when asked, executes once per batch id. ABORTED
-        ACCOUNT_REVISION_STALE; FAILED_PRECONDITION PLAN_NOT_EXECUTABLE, GATE_SHUT, HALTED; UNIMPLEMENTED for
-        live accounts. Safe to retry with the same batch id.
+        """Plans and executes. ABORTED ACCOUNT_REVISION_STALE, REQUEST_ID_REUSED; FAILED_PRECONDITION GATE_SHUT, HALTED,
+        ACCOUNT_UNRECONCILED; UNIMPLEMENTED FEATURE_NOT_BUILT for live accounts.
         """
 
 def add_RebalancingExecutionServiceServicer_to_server(servicer: RebalancingExecutionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -5,6 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import type { Account, JournalEntry, JournalKind, Position } from "../../order/v1/account_pb.ts";
+import { file_qmtl_order_v1_account } from "../../order/v1/account_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
@@ -16,189 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/gateway/v1/account_service.proto.
  */
 export const file_qmtl_gateway_v1_account_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvYWNjb3VudF9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEi8wEKB0FjY291bnQSEgoKYWNjb3VudF9pZBgBIAEoCRIOCgZicm9rZXIYAiABKAkSEAoIY3VycmVuY3kYAyABKAkSIwoEY2FzaBgEIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEiUKBmVxdWl0eRgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEhAKCHJldmlzaW9uGAYgASgEEhIKCnJlY29uY2lsZWQYByABKAgSEgoKZGlmZmVyZW5jZRgIIAEoCRIZChFyZWNvbmNpbGVfdGltZV9tcxgJIAEoAxIRCgl3b3JsZF9pZHMYCiADKAkinwMKCFBvc2l0aW9uEhIKCmFjY291bnRfaWQYASABKAkSEAoId29ybGRfaWQYAiABKAkSEwoLc3RyYXRlZ3lfaWQYAyABKAkSEgoKaW5zdHJ1bWVudBgEIAEoCRInCghxdWFudGl0eRgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEisKDGF2ZXJhZ2VfY29zdBgGIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEiMKBG1hcmsYByABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIrCgxyZWFsaXNlZF9wbmwYCCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBIuCg9icm9rZXJfcXVhbnRpdHkYCSABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBImCgdjYXBpdGFsGAogASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSEwoGdGFyZ2V0GAsgASgBSACIAQESJAoFY29zdHMYDCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbEIJCgdfdGFyZ2V0ImQKEUdldEFjY291bnRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIbCgphY2NvdW50X2lkGAIgASgJQge6SARyAhABInQKEkdldEFjY291bnRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEikKB2FjY291bnQYAiABKAsyGC5xbXRsLmdhdGV3YXkudjEuQWNjb3VudCJJChNMaXN0QWNjb3VudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZSJ3ChRMaXN0QWNjb3VudHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKCGFjY291bnRzGAIgAygLMhgucW10bC5nYXRld2F5LnYxLkFjY291bnQiZQoGTGltaXRzEjEKEm1heF9vcmRlcl9ub3Rpb25hbBgBIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEigKCW1heF9ncm9zcxgCIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsImMKEEdldExpbWl0c1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAEifwoRR2V0TGltaXRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhInCgZsaW1pdHMYAiABKAsyFy5xbXRsLmdhdGV3YXkudjEuTGltaXRzEgwKBGV0YWcYAyABKAkicAoUTGlzdFBvc2l0aW9uc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhIKCmFjY291bnRfaWQYAiABKAkSEAoId29ybGRfaWQYAyABKAkiegoVTGlzdFBvc2l0aW9uc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLAoJcG9zaXRpb25zGAIgAygLMhkucW10bC5nYXRld2F5LnYxLlBvc2l0aW9uImMKEFJlY29uY2lsZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAEioAEKEVJlY29uY2lsZVJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SFgoOaW1wb3J0ZWRfZmlsbHMYAiABKA0SFgoOc2V0dGxlZF9vcmRlcnMYAyABKA0SEgoKcmVjb25jaWxlZBgEIAEoCBISCgpkaWZmZXJlbmNlGAUgASgJIuMBChVCb29rQWRqdXN0bWVudFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAESEgoKaW5zdHJ1bWVudBgDIAEoCRIvCghxdWFudGl0eRgEIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsQga6SAPIAQESFwoGcmVhc29uGAUgASgJQge6SARyAhABEhsKCnJlcXVlc3RfaWQYBiABKAlCB7pIBHICEAEiXAoWQm9va0FkanVzdG1lbnRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg0KBWVudHJ5GAIgASgEIpcBCgxKb3VybmFsRW50cnkSDQoFZW50cnkYASABKAQSEgoKYWNjb3VudF9pZBgCIAEoCRIMCgRraW5kGAMgASgJEhAKCHdvcmxkX2lkGAQgASgJEhMKC3N0cmF0ZWd5X2lkGAUgASgJEgsKA3JvdxgGIAEoAxIRCglib2R5X2pzb24YByABKAkSDwoHdGltZV9tcxgIIAEoAyKyAQoSTGlzdEpvdXJuYWxSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIbCgphY2NvdW50X2lkGAIgASgJQge6SARyAhABEhMKC2FmdGVyX2VudHJ5GAMgASgEEh0KCXBhZ2Vfc2l6ZRgEIAEoBUIKukgHGgUY6AcoABIXCgVraW5kcxgFIAMoCUIIukgFkgECEDIiigEKE0xpc3RKb3VybmFsUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgdlbnRyaWVzGAIgAygLMh0ucW10bC5nYXRld2F5LnYxLkpvdXJuYWxFbnRyeRIOCgZhdF9lbmQYAyABKAgiewoTV2F0Y2hKb3VybmFsUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKYWNjb3VudF9pZBgCIAEoCUIHukgEcgIQARITCgthZnRlcl9lbnRyeRgDIAEoBCJ7ChRXYXRjaEpvdXJuYWxSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi4KB2VudHJpZXMYAiADKAsyHS5xbXRsLmdhdGV3YXkudjEuSm91cm5hbEVudHJ5MsAGCg5BY2NvdW50U2VydmljZRJgCgpHZXRBY2NvdW50EiIucW10bC5nYXRld2F5LnYxLkdldEFjY291bnRSZXF1ZXN0GiMucW10bC5nYXRld2F5LnYxLkdldEFjY291bnRSZXNwb25zZSIJkAIBorsYAggBEmYKDExpc3RBY2NvdW50cxIkLnFtdGwuZ2F0ZXdheS52MS5MaXN0QWNjb3VudHNSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLkxpc3RBY2NvdW50c1Jlc3BvbnNlIgmQAgGiuxgCCAESXQoJR2V0TGltaXRzEiEucW10bC5nYXRld2F5LnYxLkdldExpbWl0c1JlcXVlc3QaIi5xbXRsLmdhdGV3YXkudjEuR2V0TGltaXRzUmVzcG9uc2UiCZACAaK7GAIIARJpCg1MaXN0UG9zaXRpb25zEiUucW10bC5nYXRld2F5LnYxLkxpc3RQb3NpdGlvbnNSZXF1ZXN0GiYucW10bC5nYXRld2F5LnYxLkxpc3RQb3NpdGlvbnNSZXNwb25zZSIJkAIBorsYAggBEl0KCVJlY29uY2lsZRIhLnFtdGwuZ2F0ZXdheS52MS5SZWNvbmNpbGVSZXF1ZXN0GiIucW10bC5nYXRld2F5LnYxLlJlY29uY2lsZVJlc3BvbnNlIgmQAgKiuxgCCAMSbAoOQm9va0FkanVzdG1lbnQSJi5xbXRsLmdhdGV3YXkudjEuQm9va0FkanVzdG1lbnRSZXF1ZXN0GicucW10bC5nYXRld2F5LnYxLkJvb2tBZGp1c3RtZW50UmVzcG9uc2UiCZACAqK7GAIIAxJjCgtMaXN0Sm91cm5hbBIjLnFtdGwuZ2F0ZXdheS52MS5MaXN0Sm91cm5hbFJlcXVlc3QaJC5xbXRsLmdhdGV3YXkudjEuTGlzdEpvdXJuYWxSZXNwb25zZSIJkAIBorsYAggBEmgKDFdhdGNoSm91cm5hbBIkLnFtdGwuZ2F0ZXdheS52MS5XYXRjaEpvdXJuYWxSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLldhdGNoSm91cm5hbFJlc3BvbnNlIgmQAgGiuxgCCAEwAUJNChJpby5xbXRsLmdhdGV3YXkudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ2F0ZXdheS92MTtnYXRld2F5djFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
-
-/**
- * An account at a broker.
- *
- * @generated from message qmtl.gateway.v1.Account
- */
-export type Account = Message<"qmtl.gateway.v1.Account"> & {
-  /**
-   * Id, as in qmtl.yml.
-   *
-   * @generated from field: string account_id = 1;
-   */
-  accountId: string;
-
-  /**
-   * Broker adapter, such as "paper".
-   *
-   * @generated from field: string broker = 2;
-   */
-  broker: string;
-
-  /**
-   * Currency of cash and equity.
-   *
-   * @generated from field: string currency = 3;
-   */
-  currency: string;
-
-  /**
-   * Cash.
-   *
-   * @generated from field: qmtl.type.v1.Decimal cash = 4;
-   */
-  cash?: Decimal | undefined;
-
-  /**
-   * Cash and positions at the last marks.
-   *
-   * @generated from field: qmtl.type.v1.Decimal equity = 5;
-   */
-  equity?: Decimal | undefined;
-
-  /**
-   * Raised by every booking; plans are bound to it.
-   *
-   * @generated from field: uint64 revision = 6;
-   */
-  revision: bigint;
-
-  /**
-   * False: a difference is unexplained; opening orders are shut.
-   *
-   * @generated from field: bool reconciled = 7;
-   */
-  reconciled: boolean;
-
-  /**
-   * What is unexplained, for people.
-   *
-   * @generated from field: string difference = 8;
-   */
-  difference: string;
-
-  /**
-   * Last time it was compared, milliseconds since the epoch.
-   *
-   * @generated from field: int64 reconcile_time_ms = 9;
-   */
-  reconcileTimeMs: bigint;
-
-  /**
-   * Worlds that trade on it.
-   *
-   * @generated from field: repeated string world_ids = 10;
-   */
-  worldIds: string[];
-};
-
-/**
- * Describes the message qmtl.gateway.v1.Account.
- * Use `create(AccountSchema)` to create a new message.
- */
-export const AccountSchema: GenMessage<Account> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 0);
-
-/**
- * A position of a strategy, and what the broker says of the whole account.
- *
- * @generated from message qmtl.gateway.v1.Position
- */
-export type Position = Message<"qmtl.gateway.v1.Position"> & {
-  /**
-   * Account.
-   *
-   * @generated from field: string account_id = 1;
-   */
-  accountId: string;
-
-  /**
-   * World; empty in rows for the whole account.
-   *
-   * @generated from field: string world_id = 2;
-   */
-  worldId: string;
-
-  /**
-   * Strategy; empty in rows for the whole account.
-   *
-   * @generated from field: string strategy_id = 3;
-   */
-  strategyId: string;
-
-  /**
-   * Instrument.
-   *
-   * @generated from field: string instrument = 4;
-   */
-  instrument: string;
-
-  /**
-   * Signed quantity by the journal.
-   *
-   * @generated from field: qmtl.type.v1.Decimal quantity = 5;
-   */
-  quantity?: Decimal | undefined;
-
-  /**
-   * Mean cost of it.
-   *
-   * @generated from field: qmtl.type.v1.Decimal average_cost = 6;
-   */
-  averageCost?: Decimal | undefined;
-
-  /**
-   * Last mark.
-   *
-   * @generated from field: qmtl.type.v1.Decimal mark = 7;
-   */
-  mark?: Decimal | undefined;
-
-  /**
-   * Profit of closed parts after costs.
-   *
-   * @generated from field: qmtl.type.v1.Decimal realised_pnl = 8;
-   */
-  realisedPnl?: Decimal | undefined;
-
-  /**
-   * Quantity the broker reports; only in rows for the whole account.
-   *
-   * @generated from field: qmtl.type.v1.Decimal broker_quantity = 9;
-   */
-  brokerQuantity?: Decimal | undefined;
-
-  /**
-   * Capital of the strategy.
-   *
-   * @generated from field: qmtl.type.v1.Decimal capital = 10;
-   */
-  capital?: Decimal | undefined;
-
-  /**
-   * Latest target; absent for none.
-   *
-   * @generated from field: optional double target = 11;
-   */
-  target?: number | undefined;
-
-  /**
-   * Fees and spread paid.
-   *
-   * @generated from field: qmtl.type.v1.Decimal costs = 12;
-   */
-  costs?: Decimal | undefined;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.Position.
- * Use `create(PositionSchema)` to create a new message.
- */
-export const PositionSchema: GenMessage<Position> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 1);
+  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvYWNjb3VudF9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEiZAoRR2V0QWNjb3VudFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAEicgoSR2V0QWNjb3VudFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJwoHYWNjb3VudBgCIAEoCzIWLnFtdGwub3JkZXIudjEuQWNjb3VudCJ5ChNMaXN0QWNjb3VudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIaCglwYWdlX3NpemUYAiABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgDIAEoCSKOAQoUTGlzdEFjY291bnRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIoCghhY2NvdW50cxgCIAMoCzIWLnFtdGwub3JkZXIudjEuQWNjb3VudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkioAEKFExpc3RQb3NpdGlvbnNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRISCgphY2NvdW50X2lkGAIgASgJEhAKCHdvcmxkX2lkGAMgASgJEhoKCXBhZ2Vfc2l6ZRgEIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAUgASgJIpEBChVMaXN0UG9zaXRpb25zUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIqCglwb3NpdGlvbnMYAiADKAsyFy5xbXRsLm9yZGVyLnYxLlBvc2l0aW9uEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSJjChBSZWNvbmNpbGVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIbCgphY2NvdW50X2lkGAIgASgJQge6SARyAhABIqABChFSZWNvbmNpbGVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhYKDmltcG9ydGVkX2ZpbGxzGAIgASgNEhYKDnNldHRsZWRfb3JkZXJzGAMgASgNEhIKCnJlY29uY2lsZWQYBCABKAgSEgoKZGlmZmVyZW5jZRgFIAEoCSLoAQoVQm9va0FkanVzdG1lbnRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIbCgphY2NvdW50X2lkGAIgASgJQge6SARyAhABEhIKCmluc3RydW1lbnQYAyABKAkSLwoIcXVhbnRpdHkYBCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbEIGukgDyAEBEhoKBnJlYXNvbhgFIAEoCUIKukgHcgUQARjoBxIdCgpyZXF1ZXN0X2lkGAYgASgJQgm6SAZyBBABGGQiXAoWQm9va0FkanVzdG1lbnRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEg0KBWVudHJ5GAIgASgEIuoBChJMaXN0Sm91cm5hbFJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCmFjY291bnRfaWQYAiABKAlCB7pIBHICEAESEwoLYWZ0ZXJfZW50cnkYAyABKAQSPgoFa2luZHMYBCADKA4yGi5xbXRsLm9yZGVyLnYxLkpvdXJuYWxLaW5kQhO6SBCSAQ0QMhgBIgeCAQQQASAAEhoKCXBhZ2Vfc2l6ZRgFIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAYgASgJIpEBChNMaXN0Sm91cm5hbFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLAoHZW50cmllcxgCIAMoCzIbLnFtdGwub3JkZXIudjEuSm91cm5hbEVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSK7AQoTV2F0Y2hKb3VybmFsUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoKYWNjb3VudF9pZBgCIAEoCUIHukgEcgIQARITCgthZnRlcl9lbnRyeRgDIAEoBBI+CgVraW5kcxgEIAMoDjIaLnFtdGwub3JkZXIudjEuSm91cm5hbEtpbmRCE7pIEJIBDRAyGAEiB4IBBBABIAAijQEKFFdhdGNoSm91cm5hbFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLAoHZW50cmllcxgCIAMoCzIbLnFtdGwub3JkZXIudjEuSm91cm5hbEVudHJ5EhIKCmxhc3RfZW50cnkYAyABKAQy4QUKDkFjY291bnRTZXJ2aWNlEmAKCkdldEFjY291bnQSIi5xbXRsLmdhdGV3YXkudjEuR2V0QWNjb3VudFJlcXVlc3QaIy5xbXRsLmdhdGV3YXkudjEuR2V0QWNjb3VudFJlc3BvbnNlIgmQAgGiuxgCCAESZgoMTGlzdEFjY291bnRzEiQucW10bC5nYXRld2F5LnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaJS5xbXRsLmdhdGV3YXkudjEuTGlzdEFjY291bnRzUmVzcG9uc2UiCZACAaK7GAIIARJpCg1MaXN0UG9zaXRpb25zEiUucW10bC5nYXRld2F5LnYxLkxpc3RQb3NpdGlvbnNSZXF1ZXN0GiYucW10bC5nYXRld2F5LnYxLkxpc3RQb3NpdGlvbnNSZXNwb25zZSIJkAIBorsYAggBEl0KCVJlY29uY2lsZRIhLnFtdGwuZ2F0ZXdheS52MS5SZWNvbmNpbGVSZXF1ZXN0GiIucW10bC5nYXRld2F5LnYxLlJlY29uY2lsZVJlc3BvbnNlIgmQAgKiuxgCCAMSbAoOQm9va0FkanVzdG1lbnQSJi5xbXRsLmdhdGV3YXkudjEuQm9va0FkanVzdG1lbnRSZXF1ZXN0GicucW10bC5nYXRld2F5LnYxLkJvb2tBZGp1c3RtZW50UmVzcG9uc2UiCZACAqK7GAIIAxJjCgtMaXN0Sm91cm5hbBIjLnFtdGwuZ2F0ZXdheS52MS5MaXN0Sm91cm5hbFJlcXVlc3QaJC5xbXRsLmdhdGV3YXkudjEuTGlzdEpvdXJuYWxSZXNwb25zZSIJkAIBorsYAggBEmgKDFdhdGNoSm91cm5hbBIkLnFtdGwuZ2F0ZXdheS52MS5XYXRjaEpvdXJuYWxSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLldhdGNoSm91cm5hbFJlc3BvbnNlIgmQAgGiuxgCCAEwAUJNChJpby5xbXRsLmdhdGV3YXkudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ2F0ZXdheS92MTtnYXRld2F5djFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_order_v1_account, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
 
 /**
  * Asks for an account.
@@ -207,7 +27,7 @@ export const PositionSchema: GenMessage<Position> = /*@__PURE__*/
  */
 export type GetAccountRequest = Message<"qmtl.gateway.v1.GetAccountRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -226,7 +46,7 @@ export type GetAccountRequest = Message<"qmtl.gateway.v1.GetAccountRequest"> & {
  * Use `create(GetAccountRequestSchema)` to create a new message.
  */
 export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 2);
+  messageDesc(file_qmtl_gateway_v1_account_service, 0);
 
 /**
  * An account.
@@ -235,7 +55,7 @@ export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE_
  */
 export type GetAccountResponse = Message<"qmtl.gateway.v1.GetAccountResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -244,7 +64,7 @@ export type GetAccountResponse = Message<"qmtl.gateway.v1.GetAccountResponse"> &
   /**
    * The account.
    *
-   * @generated from field: qmtl.gateway.v1.Account account = 2;
+   * @generated from field: qmtl.order.v1.Account account = 2;
    */
   account?: Account | undefined;
 };
@@ -254,7 +74,7 @@ export type GetAccountResponse = Message<"qmtl.gateway.v1.GetAccountResponse"> &
  * Use `create(GetAccountResponseSchema)` to create a new message.
  */
 export const GetAccountResponseSchema: GenMessage<GetAccountResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 3);
+  messageDesc(file_qmtl_gateway_v1_account_service, 1);
 
 /**
  * Asks for accounts.
@@ -263,11 +83,25 @@ export const GetAccountResponseSchema: GenMessage<GetAccountResponse> = /*@__PUR
  */
 export type ListAccountsRequest = Message<"qmtl.gateway.v1.ListAccountsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
 };
 
 /**
@@ -275,27 +109,34 @@ export type ListAccountsRequest = Message<"qmtl.gateway.v1.ListAccountsRequest">
  * Use `create(ListAccountsRequestSchema)` to create a new message.
  */
 export const ListAccountsRequestSchema: GenMessage<ListAccountsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 4);
+  messageDesc(file_qmtl_gateway_v1_account_service, 2);
 
 /**
- * All accounts.
+ * Accounts, ordered by id.
  *
  * @generated from message qmtl.gateway.v1.ListAccountsResponse
  */
 export type ListAccountsResponse = Message<"qmtl.gateway.v1.ListAccountsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Ordered by id.
+   * The accounts.
    *
-   * @generated from field: repeated qmtl.gateway.v1.Account accounts = 2;
+   * @generated from field: repeated qmtl.order.v1.Account accounts = 2;
    */
   accounts: Account[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -303,98 +144,7 @@ export type ListAccountsResponse = Message<"qmtl.gateway.v1.ListAccountsResponse
  * Use `create(ListAccountsResponseSchema)` to create a new message.
  */
 export const ListAccountsResponseSchema: GenMessage<ListAccountsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 5);
-
-/**
- * Limits of an account.
- *
- * @generated from message qmtl.gateway.v1.Limits
- */
-export type Limits = Message<"qmtl.gateway.v1.Limits"> & {
-  /**
-   * Most notional of one order.
-   *
-   * @generated from field: qmtl.type.v1.Decimal max_order_notional = 1;
-   */
-  maxOrderNotional?: Decimal | undefined;
-
-  /**
-   * Most gross notional of the account.
-   *
-   * @generated from field: qmtl.type.v1.Decimal max_gross = 2;
-   */
-  maxGross?: Decimal | undefined;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.Limits.
- * Use `create(LimitsSchema)` to create a new message.
- */
-export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 6);
-
-/**
- * Asks for the limits.
- *
- * @generated from message qmtl.gateway.v1.GetLimitsRequest
- */
-export type GetLimitsRequest = Message<"qmtl.gateway.v1.GetLimitsRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
-   */
-  schemaVersion?: VersionRange | undefined;
-
-  /**
-   * Account.
-   *
-   * @generated from field: string account_id = 2;
-   */
-  accountId: string;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.GetLimitsRequest.
- * Use `create(GetLimitsRequestSchema)` to create a new message.
- */
-export const GetLimitsRequestSchema: GenMessage<GetLimitsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 7);
-
-/**
- * The limits.
- *
- * @generated from message qmtl.gateway.v1.GetLimitsResponse
- */
-export type GetLimitsResponse = Message<"qmtl.gateway.v1.GetLimitsResponse"> & {
-  /**
-   * Version spoken and supported.
-   *
-   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
-   */
-  schemaVersion?: SchemaVersion | undefined;
-
-  /**
-   * The limits.
-   *
-   * @generated from field: qmtl.gateway.v1.Limits limits = 2;
-   */
-  limits?: Limits | undefined;
-
-  /**
-   * For SetLimits.
-   *
-   * @generated from field: string etag = 3;
-   */
-  etag: string;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.GetLimitsResponse.
- * Use `create(GetLimitsResponseSchema)` to create a new message.
- */
-export const GetLimitsResponseSchema: GenMessage<GetLimitsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 8);
+  messageDesc(file_qmtl_gateway_v1_account_service, 3);
 
 /**
  * Asks for positions.
@@ -403,25 +153,39 @@ export const GetLimitsResponseSchema: GenMessage<GetLimitsResponse> = /*@__PURE_
  */
 export type ListPositionsRequest = Message<"qmtl.gateway.v1.ListPositionsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Account; empty for any.
+   * Account; empty: any. An unknown one is NOT_FOUND.
    *
    * @generated from field: string account_id = 2;
    */
   accountId: string;
 
   /**
-   * World; empty for any.
+   * World; empty: any. An unknown one is NOT_FOUND.
    *
    * @generated from field: string world_id = 3;
    */
   worldId: string;
+
+  /**
+   * At most this many; 0: 1,000; above 5,000: 5,000.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
 };
 
 /**
@@ -429,7 +193,7 @@ export type ListPositionsRequest = Message<"qmtl.gateway.v1.ListPositionsRequest
  * Use `create(ListPositionsRequestSchema)` to create a new message.
  */
 export const ListPositionsRequestSchema: GenMessage<ListPositionsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 9);
+  messageDesc(file_qmtl_gateway_v1_account_service, 4);
 
 /**
  * Positions: a row per strategy and instrument, then one per account and instrument.
@@ -438,7 +202,7 @@ export const ListPositionsRequestSchema: GenMessage<ListPositionsRequest> = /*@_
  */
 export type ListPositionsResponse = Message<"qmtl.gateway.v1.ListPositionsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -447,9 +211,16 @@ export type ListPositionsResponse = Message<"qmtl.gateway.v1.ListPositionsRespon
   /**
    * The rows.
    *
-   * @generated from field: repeated qmtl.gateway.v1.Position positions = 2;
+   * @generated from field: repeated qmtl.order.v1.Position positions = 2;
    */
   positions: Position[];
+
+  /**
+   * Empty at the end.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -457,7 +228,7 @@ export type ListPositionsResponse = Message<"qmtl.gateway.v1.ListPositionsRespon
  * Use `create(ListPositionsResponseSchema)` to create a new message.
  */
 export const ListPositionsResponseSchema: GenMessage<ListPositionsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 10);
+  messageDesc(file_qmtl_gateway_v1_account_service, 5);
 
 /**
  * Compares the journal with the broker now.
@@ -466,7 +237,7 @@ export const ListPositionsResponseSchema: GenMessage<ListPositionsResponse> = /*
  */
 export type ReconcileRequest = Message<"qmtl.gateway.v1.ReconcileRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -485,7 +256,7 @@ export type ReconcileRequest = Message<"qmtl.gateway.v1.ReconcileRequest"> & {
  * Use `create(ReconcileRequestSchema)` to create a new message.
  */
 export const ReconcileRequestSchema: GenMessage<ReconcileRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 11);
+  messageDesc(file_qmtl_gateway_v1_account_service, 6);
 
 /**
  * What came of it.
@@ -494,7 +265,7 @@ export const ReconcileRequestSchema: GenMessage<ReconcileRequest> = /*@__PURE__*
  */
 export type ReconcileResponse = Message<"qmtl.gateway.v1.ReconcileResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -508,14 +279,14 @@ export type ReconcileResponse = Message<"qmtl.gateway.v1.ReconcileResponse"> & {
   importedFills: number;
 
   /**
-   * Unknown orders that were settled.
+   * Orders of unknown outcome that were settled.
    *
    * @generated from field: uint32 settled_orders = 3;
    */
   settledOrders: number;
 
   /**
-   * True: books agree.
+   * True: the books agree.
    *
    * @generated from field: bool reconciled = 4;
    */
@@ -534,7 +305,7 @@ export type ReconcileResponse = Message<"qmtl.gateway.v1.ReconcileResponse"> & {
  * Use `create(ReconcileResponseSchema)` to create a new message.
  */
 export const ReconcileResponseSchema: GenMessage<ReconcileResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 12);
+  messageDesc(file_qmtl_gateway_v1_account_service, 7);
 
 /**
  * Books an adjustment for an unexplained difference.
@@ -543,7 +314,7 @@ export const ReconcileResponseSchema: GenMessage<ReconcileResponse> = /*@__PURE_
  */
 export type BookAdjustmentRequest = Message<"qmtl.gateway.v1.BookAdjustmentRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -557,7 +328,7 @@ export type BookAdjustmentRequest = Message<"qmtl.gateway.v1.BookAdjustmentReque
   accountId: string;
 
   /**
-   * Instrument; empty for cash.
+   * Instrument; empty: cash.
    *
    * @generated from field: string instrument = 3;
    */
@@ -578,7 +349,7 @@ export type BookAdjustmentRequest = Message<"qmtl.gateway.v1.BookAdjustmentReque
   reason: string;
 
   /**
-   * Idempotency key.
+   * Idempotency key, kept for ever with the entry. The same id with other content is ABORTED REQUEST_ID_REUSED.
    *
    * @generated from field: string request_id = 6;
    */
@@ -590,7 +361,7 @@ export type BookAdjustmentRequest = Message<"qmtl.gateway.v1.BookAdjustmentReque
  * Use `create(BookAdjustmentRequestSchema)` to create a new message.
  */
 export const BookAdjustmentRequestSchema: GenMessage<BookAdjustmentRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 13);
+  messageDesc(file_qmtl_gateway_v1_account_service, 8);
 
 /**
  * The adjustment is in the journal.
@@ -599,7 +370,7 @@ export const BookAdjustmentRequestSchema: GenMessage<BookAdjustmentRequest> = /*
  */
 export type BookAdjustmentResponse = Message<"qmtl.gateway.v1.BookAdjustmentResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -618,78 +389,7 @@ export type BookAdjustmentResponse = Message<"qmtl.gateway.v1.BookAdjustmentResp
  * Use `create(BookAdjustmentResponseSchema)` to create a new message.
  */
 export const BookAdjustmentResponseSchema: GenMessage<BookAdjustmentResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 14);
-
-/**
- * One entry of the journal: append-only, in the order things took effect.
- *
- * @generated from message qmtl.gateway.v1.JournalEntry
- */
-export type JournalEntry = Message<"qmtl.gateway.v1.JournalEntry"> & {
-  /**
-   * Gap-free per account, from 1.
-   *
-   * @generated from field: uint64 entry = 1;
-   */
-  entry: bigint;
-
-  /**
-   * Account.
-   *
-   * @generated from field: string account_id = 2;
-   */
-  accountId: string;
-
-  /**
-   * order, order_state, fill, target, plain, gate, halt, resume, allocation, capital, cross, demote, adjustment,
-   * reconcile, bar.
-   *
-   * @generated from field: string kind = 3;
-   */
-  kind: string;
-
-  /**
-   * World; may be empty.
-   *
-   * @generated from field: string world_id = 4;
-   */
-  worldId: string;
-
-  /**
-   * Strategy; may be empty.
-   *
-   * @generated from field: string strategy_id = 5;
-   */
-  strategyId: string;
-
-  /**
-   * Row of the feed it took effect on.
-   *
-   * @generated from field: int64 row = 6;
-   */
-  row: bigint;
-
-  /**
-   * Canonical JSON of the entry.
-   *
-   * @generated from field: string body_json = 7;
-   */
-  bodyJson: string;
-
-  /**
-   * When, milliseconds since the epoch.
-   *
-   * @generated from field: int64 time_ms = 8;
-   */
-  timeMs: bigint;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.JournalEntry.
- * Use `create(JournalEntrySchema)` to create a new message.
- */
-export const JournalEntrySchema: GenMessage<JournalEntry> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 15);
+  messageDesc(file_qmtl_gateway_v1_account_service, 9);
 
 /**
  * Asks for the journal.
@@ -698,7 +398,7 @@ export const JournalEntrySchema: GenMessage<JournalEntry> = /*@__PURE__*/
  */
 export type ListJournalRequest = Message<"qmtl.gateway.v1.ListJournalRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -719,18 +419,25 @@ export type ListJournalRequest = Message<"qmtl.gateway.v1.ListJournalRequest"> &
   afterEntry: bigint;
 
   /**
-   * At most this many; 0 = 100, limit 1,000.
+   * Kinds wanted; empty: all.
    *
-   * @generated from field: int32 page_size = 4;
+   * @generated from field: repeated qmtl.order.v1.JournalKind kinds = 4;
+   */
+  kinds: JournalKind[];
+
+  /**
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * Kinds wanted; empty for all.
+   * `next_page_token` of the answer before; the other fields must be the same.
    *
-   * @generated from field: repeated string kinds = 5;
+   * @generated from field: string page_token = 6;
    */
-  kinds: string[];
+  pageToken: string;
 };
 
 /**
@@ -738,7 +445,7 @@ export type ListJournalRequest = Message<"qmtl.gateway.v1.ListJournalRequest"> &
  * Use `create(ListJournalRequestSchema)` to create a new message.
  */
 export const ListJournalRequestSchema: GenMessage<ListJournalRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 16);
+  messageDesc(file_qmtl_gateway_v1_account_service, 10);
 
 /**
  * Entries in order.
@@ -747,7 +454,7 @@ export const ListJournalRequestSchema: GenMessage<ListJournalRequest> = /*@__PUR
  */
 export type ListJournalResponse = Message<"qmtl.gateway.v1.ListJournalResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -756,16 +463,16 @@ export type ListJournalResponse = Message<"qmtl.gateway.v1.ListJournalResponse">
   /**
    * The entries.
    *
-   * @generated from field: repeated qmtl.gateway.v1.JournalEntry entries = 2;
+   * @generated from field: repeated qmtl.order.v1.JournalEntry entries = 2;
    */
   entries: JournalEntry[];
 
   /**
-   * True: there are no more now.
+   * Empty when there are no more now; go on later with `after_entry`.
    *
-   * @generated from field: bool at_end = 3;
+   * @generated from field: string next_page_token = 3;
    */
-  atEnd: boolean;
+  nextPageToken: string;
 };
 
 /**
@@ -773,7 +480,7 @@ export type ListJournalResponse = Message<"qmtl.gateway.v1.ListJournalResponse">
  * Use `create(ListJournalResponseSchema)` to create a new message.
  */
 export const ListJournalResponseSchema: GenMessage<ListJournalResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 17);
+  messageDesc(file_qmtl_gateway_v1_account_service, 11);
 
 /**
  * Asks for the journal as it grows.
@@ -782,7 +489,7 @@ export const ListJournalResponseSchema: GenMessage<ListJournalResponse> = /*@__P
  */
 export type WatchJournalRequest = Message<"qmtl.gateway.v1.WatchJournalRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts; governs every message of the stream.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -796,11 +503,18 @@ export type WatchJournalRequest = Message<"qmtl.gateway.v1.WatchJournalRequest">
   accountId: string;
 
   /**
-   * Only entries after this one.
+   * Only entries after this one. Entries are gap-free, so the last one received goes on without loss.
    *
    * @generated from field: uint64 after_entry = 3;
    */
   afterEntry: bigint;
+
+  /**
+   * Kinds wanted; empty: all.
+   *
+   * @generated from field: repeated qmtl.order.v1.JournalKind kinds = 4;
+   */
+  kinds: JournalKind[];
 };
 
 /**
@@ -808,7 +522,7 @@ export type WatchJournalRequest = Message<"qmtl.gateway.v1.WatchJournalRequest">
  * Use `create(WatchJournalRequestSchema)` to create a new message.
  */
 export const WatchJournalRequestSchema: GenMessage<WatchJournalRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 18);
+  messageDesc(file_qmtl_gateway_v1_account_service, 12);
 
 /**
  * Entries in order.
@@ -817,18 +531,25 @@ export const WatchJournalRequestSchema: GenMessage<WatchJournalRequest> = /*@__P
  */
 export type WatchJournalResponse = Message<"qmtl.gateway.v1.WatchJournalResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The entries.
+   * Entries; empty in a keep-alive, which comes at least every 2 s.
    *
-   * @generated from field: repeated qmtl.gateway.v1.JournalEntry entries = 2;
+   * @generated from field: repeated qmtl.order.v1.JournalEntry entries = 2;
    */
   entries: JournalEntry[];
+
+  /**
+   * Last entry of the journal looked at, of whatever kind: `after_entry` for the next call.
+   *
+   * @generated from field: uint64 last_entry = 3;
+   */
+  lastEntry: bigint;
 };
 
 /**
@@ -836,16 +557,26 @@ export type WatchJournalResponse = Message<"qmtl.gateway.v1.WatchJournalResponse
  * Use `create(WatchJournalResponseSchema)` to create a new message.
  */
 export const WatchJournalResponseSchema: GenMessage<WatchJournalResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_account_service, 19);
+  messageDesc(file_qmtl_gateway_v1_account_service, 13);
 
 /**
- * Money and positions. Called by operators and consoles.
+ * Money and positions.
+ *
+ * | method         | role     | ticket |
+ * | -------------- | -------- | ------ |
+ * | GetAccount     | viewer   | –      |
+ * | ListAccounts   | viewer   | –      |
+ * | ListPositions  | viewer   | –      |
+ * | Reconcile      | operator | –      |
+ * | BookAdjustment | operator | –      |
+ * | ListJournal    | viewer   | –      |
+ * | WatchJournal   | viewer   | –      |
  *
  * @generated from service qmtl.gateway.v1.AccountService
  */
 export const AccountService: GenService<{
   /**
-   * An account. NOT_FOUND ACCOUNT_NOT_FOUND. Safe to retry.
+   * An account, with its limits. NOT_FOUND ACCOUNT_NOT_FOUND.
    *
    * @generated from rpc qmtl.gateway.v1.AccountService.GetAccount
    */
@@ -855,7 +586,7 @@ export const AccountService: GenService<{
     output: typeof GetAccountResponseSchema;
   },
   /**
-   * All accounts. Safe to retry.
+   * Accounts.
    *
    * @generated from rpc qmtl.gateway.v1.AccountService.ListAccounts
    */
@@ -865,17 +596,7 @@ export const AccountService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * Limits. Safe to retry.
-   *
-   * @generated from rpc qmtl.gateway.v1.AccountService.GetLimits
-   */
-  getLimits: {
-    methodKind: "unary";
-    input: typeof GetLimitsRequestSchema;
-    output: typeof GetLimitsResponseSchema;
-  },
-  /**
-   * Positions by strategy and by account. Safe to retry.
+   * Positions by strategy and by account.
    *
    * @generated from rpc qmtl.gateway.v1.AccountService.ListPositions
    */
@@ -885,7 +606,7 @@ export const AccountService: GenService<{
     output: typeof ListPositionsResponseSchema;
   },
   /**
-   * Compares with the broker now. Safe to retry.
+   * Compares with the broker now. NOT_FOUND ACCOUNT_NOT_FOUND; UNAVAILABLE PEER_UNAVAILABLE.
    *
    * @generated from rpc qmtl.gateway.v1.AccountService.Reconcile
    */
@@ -895,7 +616,7 @@ export const AccountService: GenService<{
     output: typeof ReconcileResponseSchema;
   },
   /**
-   * Books an adjustment, which is what clears an unexplained difference. Safe to retry.
+   * Books an adjustment, which is what clears an unexplained difference. ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.gateway.v1.AccountService.BookAdjustment
    */
@@ -905,7 +626,7 @@ export const AccountService: GenService<{
     output: typeof BookAdjustmentResponseSchema;
   },
   /**
-   * The journal. Safe to retry.
+   * The journal.
    *
    * @generated from rpc qmtl.gateway.v1.AccountService.ListJournal
    */
@@ -915,7 +636,7 @@ export const AccountService: GenService<{
     output: typeof ListJournalResponseSchema;
   },
   /**
-   * The journal as it grows. Safe to retry.
+   * The journal as it grows.
    *
    * @generated from rpc qmtl.gateway.v1.AccountService.WatchJournal
    */

@@ -2,226 +2,57 @@
 // @generated from file qmtl/gateway/v1/order_service.proto (package qmtl.gateway.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
+import type { Halt, HaltTarget } from "../../order/v1/halt_pb.ts";
+import { file_qmtl_order_v1_halt } from "../../order/v1/halt_pb.ts";
+import type { DirectOrder, GateClaim, Order } from "../../order/v1/order_pb.ts";
+import { file_qmtl_order_v1_order } from "../../order/v1/order_pb.ts";
+import type { FeedRow, TargetResult, TargetUpdate } from "../../order/v1/target_pb.ts";
+import { file_qmtl_order_v1_target } from "../../order/v1/target_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
-import type { ExecutionDomain, Side } from "../../type/v1/execution_pb.ts";
-import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
+import type { Reason } from "../../type/v1/reason_pb.ts";
+import { file_qmtl_type_v1_reason } from "../../type/v1/reason_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
-import type { Decimal } from "../../type/v1/value_pb.ts";
-import { file_qmtl_type_v1_value } from "../../type/v1/value_pb.ts";
-import type { Message, UnknownEnum } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/gateway/v1/order_service.proto.
  */
 export const file_qmtl_gateway_v1_order_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNxbXRsL2dhdGV3YXkvdjEvb3JkZXJfc2VydmljZS5wcm90bxIPcW10bC5nYXRld2F5LnYxItQBCglHYXRlQ2xhaW0SGwoId29ybGRfaWQYASABKAlCCbpIBnIEEAEYZBIdCgpzZXNzaW9uX2lkGAIgASgJQgm6SAZyBBABGGQSEAoIbGVhc2VfaWQYAyABKAkSDQoFZmVuY2UYBCABKAQSEAoIcmV2aXNpb24YBSABKAQSEwoLZGVjaXNpb25faWQYBiABKAkSLQoGZG9tYWluGAcgASgOMh0ucW10bC50eXBlLnYxLkV4ZWN1dGlvbkRvbWFpbhIUCgx2YWxpZF9mb3JfbXMYCCABKA0iqwEKBlRhcmdldBIcCgtzdHJhdGVneV9pZBgBIAEoCUIHukgEcgIQARIbCgppbnN0cnVtZW50GAIgASgJQge6SARyAhABEhYKBXZhbHVlGAMgASgBQge6SAQSAkABEgsKA3JvdxgEIAEoAxIVCg1idWNrZXRfZW5kX21zGAUgASgDEhoKEmlucHV0X3dhdGVybWFya19tcxgGIAEoAxIOCgZyZWFzb24YByABKAkinwMKEVNldFRhcmdldHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAESMQoFY2xhaW0YAyABKAsyGi5xbXRsLmdhdGV3YXkudjEuR2F0ZUNsYWltQga6SAPIAQESMwoHdGFyZ2V0cxgEIAMoCzIXLnFtdGwuZ2F0ZXdheS52MS5UYXJnZXRCCbpIBpIBAxDoBxIOCgZzb3VyY2UYBSABKAkSDwoHZW5kX3JvdxgGIAEoAxIVCg13YW50ZWRfb3JkZXJzGAcgASgEEh8KDHN0cmF0ZWd5X2lkcxgIIAMoCUIJukgGkgEDEOgHEkgKC2V2YWx1YXRpb25zGAkgAygLMjMucW10bC5nYXRld2F5LnYxLlNldFRhcmdldHNSZXF1ZXN0LkV2YWx1YXRpb25zRW50cnkaMgoQRXZhbHVhdGlvbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAQ6AjgBInMKDFRhcmdldFJlc3VsdBITCgtzdHJhdGVneV9pZBgBIAEoCRISCgppbnN0cnVtZW50GAIgASgJEhAKCGFjY2VwdGVkGAMgASgIEg4KBnJlYXNvbhgEIAEoCRIYChBjbGllbnRfb3JkZXJfaWRzGAUgAygJIo0BChJTZXRUYXJnZXRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIuCgdyZXN1bHRzGAIgAygLMh0ucW10bC5nYXRld2F5LnYxLlRhcmdldFJlc3VsdBISCgpib29rZWRfcm93GAMgASgDIrICCgpQbGFpbk9yZGVyEhwKC3N0cmF0ZWd5X2lkGAEgASgJQge6SARyAhABEhsKCmluc3RydW1lbnQYAiABKAlCB7pIBHICEAESLwoIcXVhbnRpdHkYAyABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbEIGukgDyAEBEigKBHR5cGUYBCABKA4yGi5xbXRsLmdhdGV3YXkudjEuT3JkZXJUeXBlEioKC2xpbWl0X3ByaWNlGAUgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSKQoKc3RvcF9wcmljZRgGIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEhMKC3JlZHVjZV9vbmx5GAcgASgIEgsKA3JvdxgIIAEoAxIVCg1idWNrZXRfZW5kX21zGAkgASgDIu0BChNTdWJtaXRPcmRlcnNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIXCgZ0aWNrZXQYAiABKAlCB7pIBHICEAESMQoFY2xhaW0YAyABKAsyGi5xbXRsLmdhdGV3YXkudjEuR2F0ZUNsYWltQga6SAPIAQESNwoGb3JkZXJzGAQgAygLMhsucW10bC5nYXRld2F5LnYxLlBsYWluT3JkZXJCCrpIB5IBBAgBEGQSHQoKcmVxdWVzdF9pZBgFIAEoCUIJukgGcgQQARhkImIKC09yZGVyUmVzdWx0EhcKD2NsaWVudF9vcmRlcl9pZBgBIAEoCRIQCghhY2NlcHRlZBgCIAEoCBIOCgZyZWFzb24YAyABKAkSGAoQY2xpZW50X29yZGVyX2lkcxgEIAMoCSJ6ChRTdWJtaXRPcmRlcnNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KB3Jlc3VsdHMYAiADKAsyHC5xbXRsLmdhdGV3YXkudjEuT3JkZXJSZXN1bHQipQEKE0NhbmNlbE9yZGVyc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEiMKEGNsaWVudF9vcmRlcl9pZHMYAiADKAlCCbpIBpIBAxDoBxIQCgh3b3JsZF9pZBgDIAEoCRITCgtzdHJhdGVneV9pZBgEIAEoCRIOCgZyZWFzb24YBSABKAkiZQoUQ2FuY2VsT3JkZXJzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIYChBjbGllbnRfb3JkZXJfaWRzGAIgAygJIvUECgVPcmRlchIXCg9jbGllbnRfb3JkZXJfaWQYASABKAkSEgoKYWNjb3VudF9pZBgCIAEoCRIQCgh3b3JsZF9pZBgDIAEoCRITCgtzdHJhdGVneV9pZBgEIAEoCRISCgppbnN0cnVtZW50GAUgASgJEicKCHF1YW50aXR5GAYgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSLgoPZmlsbGVkX3F1YW50aXR5GAcgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSLAoNYXZlcmFnZV9wcmljZRgIIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEioKBXN0YXRlGAkgASgOMhsucW10bC5nYXRld2F5LnYxLk9yZGVyU3RhdGUSLAoGb3JpZ2luGAogASgOMhwucW10bC5nYXRld2F5LnYxLk9yZGVyT3JpZ2luEigKBHR5cGUYCyABKA4yGi5xbXRsLmdhdGV3YXkudjEuT3JkZXJUeXBlEhMKC3JlZHVjZV9vbmx5GAwgASgIEiAKBHNpZGUYDSABKA4yEi5xbXRsLnR5cGUudjEuU2lkZRIPCgdvcGVuaW5nGA4gASgIEgsKA3JvdxgPIAEoAxIVCg1idWNrZXRfZW5kX21zGBAgASgDEg0KBWZlbmNlGBEgASgEEhMKC2RlY2lzaW9uX2lkGBIgASgJEhIKCnNlc3Npb25faWQYEyABKAkSLQoGZG9tYWluGBQgASgOMh0ucW10bC50eXBlLnYxLkV4ZWN1dGlvbkRvbWFpbhIWCg5jcmVhdGVfdGltZV9tcxgVIAEoAxIOCgZyZWFzb24YFiABKAkiywEKEUxpc3RPcmRlcnNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRISCgphY2NvdW50X2lkGAIgASgJEhAKCHdvcmxkX2lkGAMgASgJEhMKC3N0cmF0ZWd5X2lkGAQgASgJEhQKDHdvcmtpbmdfb25seRgFIAEoCBIdCglwYWdlX3NpemUYBiABKAVCCrpIBxoFGOgHKAASEgoKcGFnZV90b2tlbhgHIAEoCSKKAQoSTGlzdE9yZGVyc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJgoGb3JkZXJzGAIgAygLMhYucW10bC5nYXRld2F5LnYxLk9yZGVyEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSJuChJXYXRjaE9yZGVyc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhIKCmFjY291bnRfaWQYAiABKAkSEAoId29ybGRfaWQYAyABKAkicQoTV2F0Y2hPcmRlcnNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiUKBW9yZGVyGAIgASgLMhYucW10bC5nYXRld2F5LnYxLk9yZGVyIsUBCgtIYWx0UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USNQoFc2NvcGUYAiABKA4yGi5xbXRsLmdhdGV3YXkudjEuSGFsdFNjb3BlQgq6SAeCAQQQASAAEg4KBnRhcmdldBgDIAEoCRIaCgZyZWFzb24YBCABKAlCCrpIB3IFEAEY6AcSDgoGY2FuY2VsGAUgASgIEg8KB2ZsYXR0ZW4YBiABKAgifQoMSGFsdFJlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SEQoJY2FuY2VsbGVkGAIgAygJEhEKCWZsYXR0ZW5lZBgDIAMoCRISCgplbGFwc2VkX21zGAQgASgBIqYBCg1SZXN1bWVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRI1CgVzY29wZRgCIAEoDjIaLnFtdGwuZ2F0ZXdheS52MS5IYWx0U2NvcGVCCrpIB4IBBBABIAASDgoGdGFyZ2V0GAMgASgJEhoKBnJlYXNvbhgEIAEoCUIKukgHcgUQARjoByJfCg5SZXN1bWVSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEhgKEGNsaWVudF9vcmRlcl9pZHMYAiADKAkqigIKCk9yZGVyU3RhdGUSGwoXT1JERVJfU1RBVEVfVU5TUEVDSUZJRUQQABIXChNPUkRFUl9TVEFURV9QRU5ESU5HEAESFAoQT1JERVJfU1RBVEVfU0VOVBACEhcKE09SREVSX1NUQVRFX1VOS05PV04QAxIYChRPUkRFUl9TVEFURV9BQ0NFUFRFRBAEEhcKE09SREVSX1NUQVRFX1BBUlRJQUwQBRIWChJPUkRFUl9TVEFURV9GSUxMRUQQBhIZChVPUkRFUl9TVEFURV9DQU5DRUxMRUQQBxIYChRPUkRFUl9TVEFURV9SRUpFQ1RFRBAIEhcKE09SREVSX1NUQVRFX0VYUElSRUQQCSrFAQoLT3JkZXJPcmlnaW4SHAoYT1JERVJfT1JJR0lOX1VOU1BFQ0lGSUVEEAASFwoTT1JERVJfT1JJR0lOX1RBUkdFVBABEhYKEk9SREVSX09SSUdJTl9QTEFJThACEhoKFk9SREVSX09SSUdJTl9SRUJBTEFOQ0UQAxIXChNPUkRFUl9PUklHSU5fREVNT1RFEAQSFQoRT1JERVJfT1JJR0lOX0hBTFQQBRIbChdPUkRFUl9PUklHSU5fTEVBU0VfTE9TVBAGKmkKCU9yZGVyVHlwZRIaChZPUkRFUl9UWVBFX1VOU1BFQ0lGSUVEEAASFQoRT1JERVJfVFlQRV9NQVJLRVQQARIUChBPUkRFUl9UWVBFX0xJTUlUEAISEwoPT1JERVJfVFlQRV9TVE9QEAMqggEKCUhhbHRTY29wZRIaChZIQUxUX1NDT1BFX1VOU1BFQ0lGSUVEEAASEgoOSEFMVF9TQ09QRV9BTEwQARIWChJIQUxUX1NDT1BFX0FDQ09VTlQQAhIUChBIQUxUX1NDT1BFX1dPUkxEEAMSFwoTSEFMVF9TQ09QRV9TVFJBVEVHWRAEMrYFCgxPcmRlclNlcnZpY2USZAoKU2V0VGFyZ2V0cxIiLnFtdGwuZ2F0ZXdheS52MS5TZXRUYXJnZXRzUmVxdWVzdBojLnFtdGwuZ2F0ZXdheS52MS5TZXRUYXJnZXRzUmVzcG9uc2UiDZACAqK7GAYIAhoCAgMSaQoMU3VibWl0T3JkZXJzEiQucW10bC5nYXRld2F5LnYxLlN1Ym1pdE9yZGVyc1JlcXVlc3QaJS5xbXRsLmdhdGV3YXkudjEuU3VibWl0T3JkZXJzUmVzcG9uc2UiDJACAqK7GAUIAhoBAxJmCgxDYW5jZWxPcmRlcnMSJC5xbXRsLmdhdGV3YXkudjEuQ2FuY2VsT3JkZXJzUmVxdWVzdBolLnFtdGwuZ2F0ZXdheS52MS5DYW5jZWxPcmRlcnNSZXNwb25zZSIJkAICorsYAggDEmAKCkxpc3RPcmRlcnMSIi5xbXRsLmdhdGV3YXkudjEuTGlzdE9yZGVyc1JlcXVlc3QaIy5xbXRsLmdhdGV3YXkudjEuTGlzdE9yZGVyc1Jlc3BvbnNlIgmQAgGiuxgCCAESZQoLV2F0Y2hPcmRlcnMSIy5xbXRsLmdhdGV3YXkudjEuV2F0Y2hPcmRlcnNSZXF1ZXN0GiQucW10bC5nYXRld2F5LnYxLldhdGNoT3JkZXJzUmVzcG9uc2UiCZACAaK7GAIIATABEk4KBEhhbHQSHC5xbXRsLmdhdGV3YXkudjEuSGFsdFJlcXVlc3QaHS5xbXRsLmdhdGV3YXkudjEuSGFsdFJlc3BvbnNlIgmQAgKiuxgCCAMSVAoGUmVzdW1lEh4ucW10bC5nYXRld2F5LnYxLlJlc3VtZVJlcXVlc3QaHy5xbXRsLmdhdGV3YXkudjEuUmVzdW1lUmVzcG9uc2UiCZACAqK7GAIIA0JNChJpby5xbXRsLmdhdGV3YXkudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ2F0ZXdheS92MTtnYXRld2F5djFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
+  fileDesc("CiNxbXRsL2dhdGV3YXkvdjEvb3JkZXJfc2VydmljZS5wcm90bxIPcW10bC5nYXRld2F5LnYxIpgBChFTZXRUYXJnZXRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGgoGdGlja2V0GAIgASgJQgqAAQG6SARyAhABEjMKBnVwZGF0ZRgDIAEoCzIbLnFtdGwub3JkZXIudjEuVGFyZ2V0VXBkYXRlQga6SAPIAQEinwEKElNldFRhcmdldHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiwKB3Jlc3VsdHMYAiADKAsyGy5xbXRsLm9yZGVyLnYxLlRhcmdldFJlc3VsdBImCgZib29rZWQYAyADKAsyFi5xbXRsLm9yZGVyLnYxLkZlZWRSb3ci7QEKE1N1Ym1pdE9yZGVyc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhoKBnRpY2tldBgCIAEoCUIKgAEBukgEcgIQARIvCgVjbGFpbRgDIAEoCzIYLnFtdGwub3JkZXIudjEuR2F0ZUNsYWltQga6SAPIAQESNgoGb3JkZXJzGAQgAygLMhoucW10bC5vcmRlci52MS5EaXJlY3RPcmRlckIKukgHkgEECAEQZBIdCgpyZXF1ZXN0X2lkGAUgASgJQgm6SAZyBBABGGQicQoLT3JkZXJSZXN1bHQSEAoIYWNjZXB0ZWQYASABKAgSJAoGcmVhc29uGAIgASgOMhQucW10bC50eXBlLnYxLlJlYXNvbhIYChBjbGllbnRfb3JkZXJfaWRzGAMgAygJEhAKCGhhbHRfaWRzGAQgAygJInoKFFN1Ym1pdE9yZGVyc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLQoHcmVzdWx0cxgCIAMoCzIcLnFtdGwuZ2F0ZXdheS52MS5PcmRlclJlc3VsdCIzCghPcmRlcklkcxInChBjbGllbnRfb3JkZXJfaWRzGAEgAygJQg26SAqSAQcIARDoBxgBIkAKDlN0cmF0ZWd5T3JkZXJzEhkKCHdvcmxkX2lkGAEgASgJQge6SARyAhABEhMKC3N0cmF0ZWd5X2lkGAIgASgJIosCChNDYW5jZWxPcmRlcnNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRITCgZ0aWNrZXQYAiABKAlCA4ABARIrCgZvcmRlcnMYAyABKAsyGS5xbXRsLmdhdGV3YXkudjEuT3JkZXJJZHNIABIzCghzdHJhdGVneRgEIAEoCzIfLnFtdGwuZ2F0ZXdheS52MS5TdHJhdGVneU9yZGVyc0gAEh0KCmFjY291bnRfaWQYBSABKAlCB7pIBHICEAFIABIaCgZyZWFzb24YBiABKAlCCrpIB3IFEAEY6AdCDgoFc2NvcGUSBbpIAggBIlsKDENhbmNlbFJlc3VsdBIXCg9jbGllbnRfb3JkZXJfaWQYASABKAkSDAoEc2VudBgCIAEoCBIkCgZyZWFzb24YAyABKA4yFC5xbXRsLnR5cGUudjEuUmVhc29uInsKFENhbmNlbE9yZGVyc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SLgoHcmVzdWx0cxgCIAMoCzIdLnFtdGwuZ2F0ZXdheS52MS5DYW5jZWxSZXN1bHQiZwoPR2V0T3JkZXJSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIgCg9jbGllbnRfb3JkZXJfaWQYAiABKAlCB7pIBHICEAEibAoQR2V0T3JkZXJSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiMKBW9yZGVyGAIgASgLMhQucW10bC5vcmRlci52MS5PcmRlciJeCgtPcmRlckZpbHRlchISCgphY2NvdW50X2lkGAEgASgJEhAKCHdvcmxkX2lkGAIgASgJEhMKC3N0cmF0ZWd5X2lkGAMgASgJEhQKDHdvcmtpbmdfb25seRgEIAEoCCKlAQoRTGlzdE9yZGVyc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEiwKBmZpbHRlchgCIAEoCzIcLnFtdGwuZ2F0ZXdheS52MS5PcmRlckZpbHRlchIaCglwYWdlX3NpemUYAyABKAVCB7pIBBoCKAASEgoKcGFnZV90b2tlbhgEIAEoCSKIAQoSTGlzdE9yZGVyc1Jlc3BvbnNlEjMKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhsucW10bC50eXBlLnYxLlNjaGVtYVZlcnNpb24SJAoGb3JkZXJzGAIgAygLMhQucW10bC5vcmRlci52MS5PcmRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkihgEKEldhdGNoT3JkZXJzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USLAoGZmlsdGVyGAIgASgLMhwucW10bC5nYXRld2F5LnYxLk9yZGVyRmlsdGVyEg4KBmN1cnNvchgDIAEoCSKmAQoTV2F0Y2hPcmRlcnNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiQKBm9yZGVycxgCIAMoCzIULnFtdGwub3JkZXIudjEuT3JkZXISDwoHaW5pdGlhbBgDIAEoCBITCgtpbml0aWFsX2VuZBgEIAEoCBIOCgZjdXJzb3IYBSABKAki0gEKC0hhbHRSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIxCgZ0YXJnZXQYAiABKAsyGS5xbXRsLm9yZGVyLnYxLkhhbHRUYXJnZXRCBrpIA8gBARIaCgZyZWFzb24YAyABKAlCCrpIB3IFEAEY6AcSDgoGY2FuY2VsGAQgASgIEg8KB2ZsYXR0ZW4YBSABKAgSHwoRY2FuY2VsX3Byb3RlY3RpdmUYBiABKAhCBKi7GAEi3wEKDEhhbHRSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiEKBGhhbHQYAiABKAsyEy5xbXRsLm9yZGVyLnYxLkhhbHQSJQoIaW5fZm9yY2UYAyADKAsyEy5xbXRsLm9yZGVyLnYxLkhhbHQSEQoJY2FuY2VsbGVkGAQgAygJEhEKCWZsYXR0ZW5lZBgFIAMoCRIqCgdlbGFwc2VkGAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIrgBCg1SZXN1bWVSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIaCgdoYWx0X2lkGAIgASgJQge6SARyAhABSAASKwoGdGFyZ2V0GAMgASgLMhkucW10bC5vcmRlci52MS5IYWx0VGFyZ2V0SAASGgoGcmVhc29uGAQgASgJQgq6SAdyBRABGOgHQg4KBXdoaWNoEgW6SAIIASKpAQoOUmVzdW1lUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIhCgRoYWx0GAIgASgLMhMucW10bC5vcmRlci52MS5IYWx0EiUKCGluX2ZvcmNlGAMgAygLMhMucW10bC5vcmRlci52MS5IYWx0EhgKEGNsaWVudF9vcmRlcl9pZHMYBCADKAkiowEKEExpc3RIYWx0c1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEisKCGNvdmVyaW5nGAIgASgLMhkucW10bC5vcmRlci52MS5IYWx0VGFyZ2V0EhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIoUBChFMaXN0SGFsdHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEiIKBWhhbHRzGAIgAygLMhMucW10bC5vcmRlci52MS5IYWx0EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCTL2BgoMT3JkZXJTZXJ2aWNlEmQKClNldFRhcmdldHMSIi5xbXRsLmdhdGV3YXkudjEuU2V0VGFyZ2V0c1JlcXVlc3QaIy5xbXRsLmdhdGV3YXkudjEuU2V0VGFyZ2V0c1Jlc3BvbnNlIg2QAgKiuxgGCAIaAgIDEmkKDFN1Ym1pdE9yZGVycxIkLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRPcmRlcnNSZXF1ZXN0GiUucW10bC5nYXRld2F5LnYxLlN1Ym1pdE9yZGVyc1Jlc3BvbnNlIgyQAgKiuxgFCAIaAQMSawoMQ2FuY2VsT3JkZXJzEiQucW10bC5nYXRld2F5LnYxLkNhbmNlbE9yZGVyc1JlcXVlc3QaJS5xbXRsLmdhdGV3YXkudjEuQ2FuY2VsT3JkZXJzUmVzcG9uc2UiDpACAqK7GAcIAhoBAyADEloKCEdldE9yZGVyEiAucW10bC5nYXRld2F5LnYxLkdldE9yZGVyUmVxdWVzdBohLnFtdGwuZ2F0ZXdheS52MS5HZXRPcmRlclJlc3BvbnNlIgmQAgGiuxgCCAESYAoKTGlzdE9yZGVycxIiLnFtdGwuZ2F0ZXdheS52MS5MaXN0T3JkZXJzUmVxdWVzdBojLnFtdGwuZ2F0ZXdheS52MS5MaXN0T3JkZXJzUmVzcG9uc2UiCZACAaK7GAIIARJlCgtXYXRjaE9yZGVycxIjLnFtdGwuZ2F0ZXdheS52MS5XYXRjaE9yZGVyc1JlcXVlc3QaJC5xbXRsLmdhdGV3YXkudjEuV2F0Y2hPcmRlcnNSZXNwb25zZSIJkAIBorsYAggBMAESTgoESGFsdBIcLnFtdGwuZ2F0ZXdheS52MS5IYWx0UmVxdWVzdBodLnFtdGwuZ2F0ZXdheS52MS5IYWx0UmVzcG9uc2UiCZACAqK7GAIIAxJUCgZSZXN1bWUSHi5xbXRsLmdhdGV3YXkudjEuUmVzdW1lUmVxdWVzdBofLnFtdGwuZ2F0ZXdheS52MS5SZXN1bWVSZXNwb25zZSIJkAICorsYAggDEl0KCUxpc3RIYWx0cxIhLnFtdGwuZ2F0ZXdheS52MS5MaXN0SGFsdHNSZXF1ZXN0GiIucW10bC5nYXRld2F5LnYxLkxpc3RIYWx0c1Jlc3BvbnNlIgmQAgGiuxgCCAFCTQoSaW8ucW10bC5nYXRld2F5LnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2dhdGV3YXkvdjE7Z2F0ZXdheXYxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_duration, file_qmtl_order_v1_halt, file_qmtl_order_v1_order, file_qmtl_order_v1_target, file_qmtl_type_v1_access, file_qmtl_type_v1_reason, file_qmtl_type_v1_schema_version]);
 
 /**
- * What the sender's gate rested on; compared by the router in the journal's transaction.
- *
- * @generated from message qmtl.gateway.v1.GateClaim
- */
-export type GateClaim = Message<"qmtl.gateway.v1.GateClaim"> & {
-  /**
-   * World.
-   *
-   * @generated from field: string world_id = 1;
-   */
-  worldId: string;
-
-  /**
-   * Session that sends.
-   *
-   * @generated from field: string session_id = 2;
-   */
-  sessionId: string;
-
-  /**
-   * Its lease; empty when its gate is shut.
-   *
-   * @generated from field: string lease_id = 3;
-   */
-  leaseId: string;
-
-  /**
-   * Fence of the lease.
-   *
-   * @generated from field: uint64 fence = 4;
-   */
-  fence: bigint;
-
-  /**
-   * Revision applied.
-   *
-   * @generated from field: uint64 revision = 5;
-   */
-  revision: bigint;
-
-  /**
-   * Decision applied.
-   *
-   * @generated from field: string decision_id = 6;
-   */
-  decisionId: string;
-
-  /**
-   * Domain the sender believes it is in.
-   *
-   * @generated from field: qmtl.type.v1.ExecutionDomain domain = 7;
-   */
-  domain: ExecutionDomain;
-
-  /**
-   * Usable time left when sent.
-   *
-   * @generated from field: uint32 valid_for_ms = 8;
-   */
-  validForMs: number;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.GateClaim.
- * Use `create(GateClaimSchema)` to create a new message.
- */
-export const GateClaimSchema: GenMessage<GateClaim> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 0);
-
-/**
- * The latest target of a strategy for an instrument. State, not an event.
- *
- * @generated from message qmtl.gateway.v1.Target
- */
-export type Target = Message<"qmtl.gateway.v1.Target"> & {
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 1;
-   */
-  strategyId: string;
-
-  /**
-   * Instrument.
-   *
-   * @generated from field: string instrument = 2;
-   */
-  instrument: string;
-
-  /**
-   * Share of the strategy's capital, signed: 1 = fully long.
-   *
-   * @generated from field: double value = 3;
-   */
-  value: number;
-
-  /**
-   * Row of the bucket it was decided on; an older one is dropped.
-   *
-   * @generated from field: int64 row = 4;
-   */
-  row: bigint;
-
-  /**
-   * End of that bucket, milliseconds since the epoch.
-   *
-   * @generated from field: int64 bucket_end_ms = 5;
-   */
-  bucketEndMs: bigint;
-
-  /**
-   * Event-time watermark of the inputs, milliseconds since the epoch.
-   *
-   * @generated from field: int64 input_watermark_ms = 6;
-   */
-  inputWatermarkMs: bigint;
-
-  /**
-   * Why, for people.
-   *
-   * @generated from field: string reason = 7;
-   */
-  reason: string;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.Target.
- * Use `create(TargetSchema)` to create a new message.
- */
-export const TargetSchema: GenMessage<Target> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 1);
-
-/**
- * Ends a bucket, and states the targets that changed. Sent once per bucket by each runner of a replay world,
- * empty if unchanged; each time the gate arms; and on every change.
+ * Ends a bucket, and states the targets that changed. Sent once per bucket by each runner of a replay world, empty if
+ * unchanged; each time the gate arms; and on every change.
  *
  * @generated from message qmtl.gateway.v1.SetTargetsRequest
  */
 export type SetTargetsRequest = Message<"qmtl.gateway.v1.SetTargetsRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Covers the session, world and strategies.
+   * Says session, world and strategies.
    *
    * @generated from field: string ticket = 2;
    */
   ticket: string;
 
   /**
-   * What the sender's gate rests on.
+   * Targets and ends.
    *
-   * @generated from field: qmtl.gateway.v1.GateClaim claim = 3;
+   * @generated from field: qmtl.order.v1.TargetUpdate update = 3;
    */
-  claim?: GateClaim | undefined;
-
-  /**
-   * Changed or re-stated targets.
-   *
-   * @generated from field: repeated qmtl.gateway.v1.Target targets = 4;
-   */
-  targets: Target[];
-
-  /**
-   * Feed whose row ends with this call; empty for none.
-   *
-   * @generated from field: string source = 5;
-   */
-  source: string;
-
-  /**
-   * The row that ends.
-   *
-   * @generated from field: int64 end_row = 6;
-   */
-  endRow: bigint;
-
-  /**
-   * Orders this runner wanted while its gate was shut, since its start.
-   *
-   * @generated from field: uint64 wanted_orders = 7;
-   */
-  wantedOrders: bigint;
-
-  /**
-   * Strategies the end is for.
-   *
-   * @generated from field: repeated string strategy_ids = 8;
-   */
-  strategyIds: string[];
-
-  /**
-   * Row evaluations so far, per kind: "shared" (nodes up to the target) and "own" (steps after it).
-   *
-   * @generated from field: map<string, uint64> evaluations = 9;
-   */
-  evaluations: { [key: string]: bigint };
+  update?: TargetUpdate | undefined;
 };
 
 /**
@@ -229,83 +60,34 @@ export type SetTargetsRequest = Message<"qmtl.gateway.v1.SetTargetsRequest"> & {
  * Use `create(SetTargetsRequestSchema)` to create a new message.
  */
 export const SetTargetsRequestSchema: GenMessage<SetTargetsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 2);
+  messageDesc(file_qmtl_gateway_v1_order_service, 0);
 
 /**
- * What became of one target.
- *
- * @generated from message qmtl.gateway.v1.TargetResult
- */
-export type TargetResult = Message<"qmtl.gateway.v1.TargetResult"> & {
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 1;
-   */
-  strategyId: string;
-
-  /**
-   * Instrument.
-   *
-   * @generated from field: string instrument = 2;
-   */
-  instrument: string;
-
-  /**
-   * True: it is the router's latest target now.
-   *
-   * @generated from field: bool accepted = 3;
-   */
-  accepted: boolean;
-
-  /**
-   * Reason when not accepted: GATE_SHUT, FENCE_STALE, BUCKET_STALE, …
-   *
-   * @generated from field: string reason = 4;
-   */
-  reason: string;
-
-  /**
-   * Orders it caused.
-   *
-   * @generated from field: repeated string client_order_ids = 5;
-   */
-  clientOrderIds: string[];
-};
-
-/**
- * Describes the message qmtl.gateway.v1.TargetResult.
- * Use `create(TargetResultSchema)` to create a new message.
- */
-export const TargetResultSchema: GenMessage<TargetResult> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 3);
-
-/**
- * The router has booked (or refused) everything in the call.
+ * The router has booked, or refused, everything in the call.
  *
  * @generated from message qmtl.gateway.v1.SetTargetsResponse
  */
 export type SetTargetsResponse = Message<"qmtl.gateway.v1.SetTargetsResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Same order as the targets sent.
+   * One per target, same order.
    *
-   * @generated from field: repeated qmtl.gateway.v1.TargetResult results = 2;
+   * @generated from field: repeated qmtl.order.v1.TargetResult results = 2;
    */
   results: TargetResult[];
 
   /**
-   * Last row of the feed the router has booked.
+   * Last row the router has booked, per feed that was ended.
    *
-   * @generated from field: int64 booked_row = 3;
+   * @generated from field: repeated qmtl.order.v1.FeedRow booked = 3;
    */
-  bookedRow: bigint;
+  booked: FeedRow[];
 };
 
 /**
@@ -313,100 +95,23 @@ export type SetTargetsResponse = Message<"qmtl.gateway.v1.SetTargetsResponse"> &
  * Use `create(SetTargetsResponseSchema)` to create a new message.
  */
 export const SetTargetsResponseSchema: GenMessage<SetTargetsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 4);
+  messageDesc(file_qmtl_gateway_v1_order_service, 1);
 
 /**
- * A plain order.
- *
- * @generated from message qmtl.gateway.v1.PlainOrder
- */
-export type PlainOrder = Message<"qmtl.gateway.v1.PlainOrder"> & {
-  /**
-   * Strategy.
-   *
-   * @generated from field: string strategy_id = 1;
-   */
-  strategyId: string;
-
-  /**
-   * Instrument.
-   *
-   * @generated from field: string instrument = 2;
-   */
-  instrument: string;
-
-  /**
-   * Signed quantity in whole lots: positive buys. What opens is reduced by the weight of its side.
-   *
-   * @generated from field: qmtl.type.v1.Decimal quantity = 3;
-   */
-  quantity?: Decimal | undefined;
-
-  /**
-   * Market unless stated.
-   *
-   * @generated from field: qmtl.gateway.v1.OrderType type = 4;
-   */
-  type: OrderType;
-
-  /**
-   * For LIMIT.
-   *
-   * @generated from field: qmtl.type.v1.Decimal limit_price = 5;
-   */
-  limitPrice?: Decimal | undefined;
-
-  /**
-   * For STOP.
-   *
-   * @generated from field: qmtl.type.v1.Decimal stop_price = 6;
-   */
-  stopPrice?: Decimal | undefined;
-
-  /**
-   * True: only if it reduces; OVER_LIMIT when it is beyond what is left to reduce.
-   *
-   * @generated from field: bool reduce_only = 7;
-   */
-  reduceOnly: boolean;
-
-  /**
-   * Row of the bucket it was decided on.
-   *
-   * @generated from field: int64 row = 8;
-   */
-  row: bigint;
-
-  /**
-   * End of that bucket, milliseconds since the epoch. BUCKET_STALE unless it closed after the gate opened.
-   *
-   * @generated from field: int64 bucket_end_ms = 9;
-   */
-  bucketEndMs: bigint;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.PlainOrder.
- * Use `create(PlainOrderSchema)` to create a new message.
- */
-export const PlainOrderSchema: GenMessage<PlainOrder> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 5);
-
-/**
- * Sends plain orders.
+ * Sends direct orders.
  *
  * @generated from message qmtl.gateway.v1.SubmitOrdersRequest
  */
 export type SubmitOrdersRequest = Message<"qmtl.gateway.v1.SubmitOrdersRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Covers the session, world and strategies.
+   * Says session, world and strategies.
    *
    * @generated from field: string ticket = 2;
    */
@@ -415,19 +120,19 @@ export type SubmitOrdersRequest = Message<"qmtl.gateway.v1.SubmitOrdersRequest">
   /**
    * What the sender's gate rests on.
    *
-   * @generated from field: qmtl.gateway.v1.GateClaim claim = 3;
+   * @generated from field: qmtl.order.v1.GateClaim claim = 3;
    */
   claim?: GateClaim | undefined;
 
   /**
    * The orders.
    *
-   * @generated from field: repeated qmtl.gateway.v1.PlainOrder orders = 4;
+   * @generated from field: repeated qmtl.order.v1.DirectOrder orders = 4;
    */
-  orders: PlainOrder[];
+  orders: DirectOrder[];
 
   /**
-   * Idempotency key, kept 24 h.
+   * Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED.
    *
    * @generated from field: string request_id = 5;
    */
@@ -439,41 +144,41 @@ export type SubmitOrdersRequest = Message<"qmtl.gateway.v1.SubmitOrdersRequest">
  * Use `create(SubmitOrdersRequestSchema)` to create a new message.
  */
 export const SubmitOrdersRequestSchema: GenMessage<SubmitOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 6);
+  messageDesc(file_qmtl_gateway_v1_order_service, 2);
 
 /**
- * What became of one plain order.
+ * What became of one direct order.
  *
  * @generated from message qmtl.gateway.v1.OrderResult
  */
 export type OrderResult = Message<"qmtl.gateway.v1.OrderResult"> & {
   /**
-   * Set when it is in the journal: the first of client_order_ids.
-   *
-   * @generated from field: string client_order_id = 1;
-   */
-  clientOrderId: string;
-
-  /**
    * True: in the journal, and it or a part of it may leave.
    *
-   * @generated from field: bool accepted = 2;
+   * @generated from field: bool accepted = 1;
    */
   accepted: boolean;
 
   /**
-   * Reason when it, or a part of it, may not: GATE_SHUT, FENCE_STALE, HALTED, BUCKET_STALE, OVER_LIMIT, …
+   * Why it, or a part of it, may not. Unspecified: all of it may.
    *
-   * @generated from field: string reason = 3;
+   * @generated from field: qmtl.type.v1.Reason reason = 2;
    */
-  reason: string;
+  reason: Reason;
 
   /**
-   * What it became in the journal: two when it goes through zero, the close and then the open.
+   * What it became in the journal: two when it goes through zero, the close and then the open. Empty when refused.
    *
-   * @generated from field: repeated string client_order_ids = 4;
+   * @generated from field: repeated string client_order_ids = 3;
    */
   clientOrderIds: string[];
+
+  /**
+   * Halts that keep it from leaving.
+   *
+   * @generated from field: repeated string halt_ids = 4;
+   */
+  haltIds: string[];
 };
 
 /**
@@ -481,23 +186,23 @@ export type OrderResult = Message<"qmtl.gateway.v1.OrderResult"> & {
  * Use `create(OrderResultSchema)` to create a new message.
  */
 export const OrderResultSchema: GenMessage<OrderResult> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 7);
+  messageDesc(file_qmtl_gateway_v1_order_service, 3);
 
 /**
- * Same order as the orders sent.
+ * One result per order, same order.
  *
  * @generated from message qmtl.gateway.v1.SubmitOrdersResponse
  */
 export type SubmitOrdersResponse = Message<"qmtl.gateway.v1.SubmitOrdersResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Results.
+   * The results.
    *
    * @generated from field: repeated qmtl.gateway.v1.OrderResult results = 2;
    */
@@ -509,7 +214,56 @@ export type SubmitOrdersResponse = Message<"qmtl.gateway.v1.SubmitOrdersResponse
  * Use `create(SubmitOrdersResponseSchema)` to create a new message.
  */
 export const SubmitOrdersResponseSchema: GenMessage<SubmitOrdersResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 8);
+  messageDesc(file_qmtl_gateway_v1_order_service, 4);
+
+/**
+ * Orders by id.
+ *
+ * @generated from message qmtl.gateway.v1.OrderIds
+ */
+export type OrderIds = Message<"qmtl.gateway.v1.OrderIds"> & {
+  /**
+   * At least one.
+   *
+   * @generated from field: repeated string client_order_ids = 1;
+   */
+  clientOrderIds: string[];
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.OrderIds.
+ * Use `create(OrderIdsSchema)` to create a new message.
+ */
+export const OrderIdsSchema: GenMessage<OrderIds> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_order_service, 5);
+
+/**
+ * Working orders of a strategy in a world.
+ *
+ * @generated from message qmtl.gateway.v1.StrategyOrders
+ */
+export type StrategyOrders = Message<"qmtl.gateway.v1.StrategyOrders"> & {
+  /**
+   * World.
+   *
+   * @generated from field: string world_id = 1;
+   */
+  worldId: string;
+
+  /**
+   * Strategy; empty: all of the world.
+   *
+   * @generated from field: string strategy_id = 2;
+   */
+  strategyId: string;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.StrategyOrders.
+ * Use `create(StrategyOrdersSchema)` to create a new message.
+ */
+export const StrategyOrdersSchema: GenMessage<StrategyOrders> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_order_service, 6);
 
 /**
  * Cancels orders. Never gated.
@@ -518,37 +272,54 @@ export const SubmitOrdersResponseSchema: GenMessage<SubmitOrdersResponse> = /*@_
  */
 export type CancelOrdersRequest = Message<"qmtl.gateway.v1.CancelOrdersRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Orders to cancel; empty with a scope: all working ones in it.
+   * Of a caller below OPERATOR: only orders of the strategies it names are cancelled, others are TICKET_SCOPE.
    *
-   * @generated from field: repeated string client_order_ids = 2;
+   * @generated from field: string ticket = 2;
    */
-  clientOrderIds: string[];
+  ticket: string;
 
   /**
-   * World; empty for any.
+   * What. A call without a scope is refused.
    *
-   * @generated from field: string world_id = 3;
+   * @generated from oneof qmtl.gateway.v1.CancelOrdersRequest.scope
    */
-  worldId: string;
+  scope: {
+    /**
+     * These.
+     *
+     * @generated from field: qmtl.gateway.v1.OrderIds orders = 3;
+     */
+    value: OrderIds;
+    case: "orders";
+  } | {
+    /**
+     * Working ones of a world or strategy.
+     *
+     * @generated from field: qmtl.gateway.v1.StrategyOrders strategy = 4;
+     */
+    value: StrategyOrders;
+    case: "strategy";
+  } | {
+    /**
+     * Working ones of an account.
+     *
+     * @generated from field: string account_id = 5;
+     */
+    value: string;
+    case: "accountId";
+  } | { case: undefined; value?: undefined };
 
   /**
-   * Strategy; empty for any.
+   * Why; kept in the journal.
    *
-   * @generated from field: string strategy_id = 4;
-   */
-  strategyId: string;
-
-  /**
-   * Why, for the journal.
-   *
-   * @generated from field: string reason = 5;
+   * @generated from field: string reason = 6;
    */
   reason: string;
 };
@@ -558,27 +329,62 @@ export type CancelOrdersRequest = Message<"qmtl.gateway.v1.CancelOrdersRequest">
  * Use `create(CancelOrdersRequestSchema)` to create a new message.
  */
 export const CancelOrdersRequestSchema: GenMessage<CancelOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 9);
+  messageDesc(file_qmtl_gateway_v1_order_service, 7);
 
 /**
- * Orders a cancel was sent for.
+ * What became of one cancel.
+ *
+ * @generated from message qmtl.gateway.v1.CancelResult
+ */
+export type CancelResult = Message<"qmtl.gateway.v1.CancelResult"> & {
+  /**
+   * Order.
+   *
+   * @generated from field: string client_order_id = 1;
+   */
+  clientOrderId: string;
+
+  /**
+   * True: a cancel was sent.
+   *
+   * @generated from field: bool sent = 2;
+   */
+  sent: boolean;
+
+  /**
+   * Why not: ORDER_NOT_FOUND; CONFLICT for an order that has ended.
+   *
+   * @generated from field: qmtl.type.v1.Reason reason = 3;
+   */
+  reason: Reason;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.CancelResult.
+ * Use `create(CancelResultSchema)` to create a new message.
+ */
+export const CancelResultSchema: GenMessage<CancelResult> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_order_service, 8);
+
+/**
+ * One result per order named, or per order found.
  *
  * @generated from message qmtl.gateway.v1.CancelOrdersResponse
  */
 export type CancelOrdersResponse = Message<"qmtl.gateway.v1.CancelOrdersResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The orders.
+   * The results.
    *
-   * @generated from field: repeated string client_order_ids = 2;
+   * @generated from field: repeated qmtl.gateway.v1.CancelResult results = 2;
    */
-  clientOrderIds: string[];
+  results: CancelResult[];
 };
 
 /**
@@ -586,175 +392,105 @@ export type CancelOrdersResponse = Message<"qmtl.gateway.v1.CancelOrdersResponse
  * Use `create(CancelOrdersResponseSchema)` to create a new message.
  */
 export const CancelOrdersResponseSchema: GenMessage<CancelOrdersResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_order_service, 9);
+
+/**
+ * Asks for one order.
+ *
+ * @generated from message qmtl.gateway.v1.GetOrderRequest
+ */
+export type GetOrderRequest = Message<"qmtl.gateway.v1.GetOrderRequest"> & {
+  /**
+   * Versions the caller accepts.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   */
+  schemaVersion?: VersionRange | undefined;
+
+  /**
+   * Order.
+   *
+   * @generated from field: string client_order_id = 2;
+   */
+  clientOrderId: string;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.GetOrderRequest.
+ * Use `create(GetOrderRequestSchema)` to create a new message.
+ */
+export const GetOrderRequestSchema: GenMessage<GetOrderRequest> = /*@__PURE__*/
   messageDesc(file_qmtl_gateway_v1_order_service, 10);
 
 /**
- * An order as the journal has it.
+ * One order.
  *
- * @generated from message qmtl.gateway.v1.Order
+ * @generated from message qmtl.gateway.v1.GetOrderResponse
  */
-export type Order = Message<"qmtl.gateway.v1.Order"> & {
+export type GetOrderResponse = Message<"qmtl.gateway.v1.GetOrderResponse"> & {
   /**
-   * Made from account, world, strategy, instrument, bucket and intent sequence.
+   * Version of this message, and what the server supports.
    *
-   * @generated from field: string client_order_id = 1;
+   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
-  clientOrderId: string;
+  schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * Account.
+   * The order.
    *
-   * @generated from field: string account_id = 2;
+   * @generated from field: qmtl.order.v1.Order order = 2;
+   */
+  order?: Order | undefined;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.GetOrderResponse.
+ * Use `create(GetOrderResponseSchema)` to create a new message.
+ */
+export const GetOrderResponseSchema: GenMessage<GetOrderResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_order_service, 11);
+
+/**
+ * Which orders.
+ *
+ * @generated from message qmtl.gateway.v1.OrderFilter
+ */
+export type OrderFilter = Message<"qmtl.gateway.v1.OrderFilter"> & {
+  /**
+   * Account; empty: any. An unknown one is NOT_FOUND.
+   *
+   * @generated from field: string account_id = 1;
    */
   accountId: string;
 
   /**
-   * World.
+   * World; empty: any. An unknown one is NOT_FOUND.
    *
-   * @generated from field: string world_id = 3;
+   * @generated from field: string world_id = 2;
    */
   worldId: string;
 
   /**
-   * Strategy.
+   * Strategy; empty: any. An unknown one is NOT_FOUND.
    *
-   * @generated from field: string strategy_id = 4;
+   * @generated from field: string strategy_id = 3;
    */
   strategyId: string;
 
   /**
-   * Instrument.
+   * True: only working ones.
    *
-   * @generated from field: string instrument = 5;
+   * @generated from field: bool working_only = 4;
    */
-  instrument: string;
-
-  /**
-   * Signed quantity: positive buys.
-   *
-   * @generated from field: qmtl.type.v1.Decimal quantity = 6;
-   */
-  quantity?: Decimal | undefined;
-
-  /**
-   * Filled part, signed.
-   *
-   * @generated from field: qmtl.type.v1.Decimal filled_quantity = 7;
-   */
-  filledQuantity?: Decimal | undefined;
-
-  /**
-   * Mean price of the filled part.
-   *
-   * @generated from field: qmtl.type.v1.Decimal average_price = 8;
-   */
-  averagePrice?: Decimal | undefined;
-
-  /**
-   * Its state.
-   *
-   * @generated from field: qmtl.gateway.v1.OrderState state = 9;
-   */
-  state: OrderState;
-
-  /**
-   * Why it exists.
-   *
-   * @generated from field: qmtl.gateway.v1.OrderOrigin origin = 10;
-   */
-  origin: OrderOrigin;
-
-  /**
-   * Type.
-   *
-   * @generated from field: qmtl.gateway.v1.OrderType type = 11;
-   */
-  type: OrderType;
-
-  /**
-   * True: only if it reduces.
-   *
-   * @generated from field: bool reduce_only = 12;
-   */
-  reduceOnly: boolean;
-
-  /**
-   * Side of the position affected.
-   *
-   * @generated from field: qmtl.type.v1.Side side = 13;
-   */
-  side: Side;
-
-  /**
-   * True: opens or adds to a position.
-   *
-   * @generated from field: bool opening = 14;
-   */
-  opening: boolean;
-
-  /**
-   * Row it was decided on.
-   *
-   * @generated from field: int64 row = 15;
-   */
-  row: bigint;
-
-  /**
-   * End of that bucket, milliseconds since the epoch.
-   *
-   * @generated from field: int64 bucket_end_ms = 16;
-   */
-  bucketEndMs: bigint;
-
-  /**
-   * Fence it left under.
-   *
-   * @generated from field: uint64 fence = 17;
-   */
-  fence: bigint;
-
-  /**
-   * Decision it left under.
-   *
-   * @generated from field: string decision_id = 18;
-   */
-  decisionId: string;
-
-  /**
-   * Session that wanted it; empty for the router's own.
-   *
-   * @generated from field: string session_id = 19;
-   */
-  sessionId: string;
-
-  /**
-   * Domain it was sent in.
-   *
-   * @generated from field: qmtl.type.v1.ExecutionDomain domain = 20;
-   */
-  domain: ExecutionDomain;
-
-  /**
-   * When it entered the journal, milliseconds since the epoch.
-   *
-   * @generated from field: int64 create_time_ms = 21;
-   */
-  createTimeMs: bigint;
-
-  /**
-   * Last reason, such as a rejection.
-   *
-   * @generated from field: string reason = 22;
-   */
-  reason: string;
+  workingOnly: boolean;
 };
 
 /**
- * Describes the message qmtl.gateway.v1.Order.
- * Use `create(OrderSchema)` to create a new message.
+ * Describes the message qmtl.gateway.v1.OrderFilter.
+ * Use `create(OrderFilterSchema)` to create a new message.
  */
-export const OrderSchema: GenMessage<Order> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 11);
+export const OrderFilterSchema: GenMessage<OrderFilter> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_order_service, 12);
 
 /**
  * Asks for orders.
@@ -763,51 +499,30 @@ export const OrderSchema: GenMessage<Order> = /*@__PURE__*/
  */
 export type ListOrdersRequest = Message<"qmtl.gateway.v1.ListOrdersRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Account; empty for any.
+   * Which; absent: all.
    *
-   * @generated from field: string account_id = 2;
+   * @generated from field: qmtl.gateway.v1.OrderFilter filter = 2;
    */
-  accountId: string;
+  filter?: OrderFilter | undefined;
 
   /**
-   * World; empty for any.
+   * At most this many; 0: 100; above 1,000: 1,000.
    *
-   * @generated from field: string world_id = 3;
-   */
-  worldId: string;
-
-  /**
-   * Strategy; empty for any.
-   *
-   * @generated from field: string strategy_id = 4;
-   */
-  strategyId: string;
-
-  /**
-   * True: only working ones (pending, sent, unknown, accepted, partial).
-   *
-   * @generated from field: bool working_only = 5;
-   */
-  workingOnly: boolean;
-
-  /**
-   * At most this many; 0 = 100, limit 1,000.
-   *
-   * @generated from field: int32 page_size = 6;
+   * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * From the answer before.
+   * `next_page_token` of the answer before; the other fields must be the same.
    *
-   * @generated from field: string page_token = 7;
+   * @generated from field: string page_token = 4;
    */
   pageToken: string;
 };
@@ -817,7 +532,7 @@ export type ListOrdersRequest = Message<"qmtl.gateway.v1.ListOrdersRequest"> & {
  * Use `create(ListOrdersRequestSchema)` to create a new message.
  */
 export const ListOrdersRequestSchema: GenMessage<ListOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 12);
+  messageDesc(file_qmtl_gateway_v1_order_service, 13);
 
 /**
  * Orders, oldest first.
@@ -826,7 +541,7 @@ export const ListOrdersRequestSchema: GenMessage<ListOrdersRequest> = /*@__PURE_
  */
 export type ListOrdersResponse = Message<"qmtl.gateway.v1.ListOrdersResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -835,7 +550,7 @@ export type ListOrdersResponse = Message<"qmtl.gateway.v1.ListOrdersResponse"> &
   /**
    * The orders.
    *
-   * @generated from field: repeated qmtl.gateway.v1.Order orders = 2;
+   * @generated from field: repeated qmtl.order.v1.Order orders = 2;
    */
   orders: Order[];
 
@@ -852,7 +567,7 @@ export type ListOrdersResponse = Message<"qmtl.gateway.v1.ListOrdersResponse"> &
  * Use `create(ListOrdersResponseSchema)` to create a new message.
  */
 export const ListOrdersResponseSchema: GenMessage<ListOrdersResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 13);
+  messageDesc(file_qmtl_gateway_v1_order_service, 14);
 
 /**
  * Asks for orders as they change.
@@ -861,25 +576,26 @@ export const ListOrdersResponseSchema: GenMessage<ListOrdersResponse> = /*@__PUR
  */
 export type WatchOrdersRequest = Message<"qmtl.gateway.v1.WatchOrdersRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts; governs every message of the stream.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * Account; empty for any.
+   * Which; absent: all. `working_only` is refused: an order that ends is a change, too.
    *
-   * @generated from field: string account_id = 2;
+   * @generated from field: qmtl.gateway.v1.OrderFilter filter = 2;
    */
-  accountId: string;
+  filter?: OrderFilter | undefined;
 
   /**
-   * World; empty for any.
+   * Last cursor received, to go on without gap; the filter must be the same. Empty: first all working orders, then
+   * changes. FAILED_PRECONDITION TRIMMED when it is too old: begin anew.
    *
-   * @generated from field: string world_id = 3;
+   * @generated from field: string cursor = 3;
    */
-  worldId: string;
+  cursor: string;
 };
 
 /**
@@ -887,27 +603,48 @@ export type WatchOrdersRequest = Message<"qmtl.gateway.v1.WatchOrdersRequest"> &
  * Use `create(WatchOrdersRequestSchema)` to create a new message.
  */
 export const WatchOrdersRequestSchema: GenMessage<WatchOrdersRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 14);
+  messageDesc(file_qmtl_gateway_v1_order_service, 15);
 
 /**
- * An order after a change.
+ * Orders: first the working ones, page by page, then each after a change.
  *
  * @generated from message qmtl.gateway.v1.WatchOrdersResponse
  */
 export type WatchOrdersResponse = Message<"qmtl.gateway.v1.WatchOrdersResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * The order.
+   * Orders; empty in a keep-alive, which comes at least every 2 s.
    *
-   * @generated from field: qmtl.gateway.v1.Order order = 2;
+   * @generated from field: repeated qmtl.order.v1.Order orders = 2;
    */
-  order?: Order | undefined;
+  orders: Order[];
+
+  /**
+   * True: these belong to the first state.
+   *
+   * @generated from field: bool initial = 3;
+   */
+  initial: boolean;
+
+  /**
+   * True on the last message of the first state.
+   *
+   * @generated from field: bool initial_end = 4;
+   */
+  initialEnd: boolean;
+
+  /**
+   * Position after this message; empty before `initial_end`. Opaque.
+   *
+   * @generated from field: string cursor = 5;
+   */
+  cursor: string;
 };
 
 /**
@@ -915,16 +652,16 @@ export type WatchOrdersResponse = Message<"qmtl.gateway.v1.WatchOrdersResponse">
  * Use `create(WatchOrdersResponseSchema)` to create a new message.
  */
 export const WatchOrdersResponseSchema: GenMessage<WatchOrdersResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 15);
+  messageDesc(file_qmtl_gateway_v1_order_service, 16);
 
 /**
- * Stops the router. Works with WorldService and bus down; survives restarts; only Resume clears it.
+ * Stops orders.
  *
  * @generated from message qmtl.gateway.v1.HaltRequest
  */
 export type HaltRequest = Message<"qmtl.gateway.v1.HaltRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
@@ -933,37 +670,37 @@ export type HaltRequest = Message<"qmtl.gateway.v1.HaltRequest"> & {
   /**
    * What.
    *
-   * @generated from field: qmtl.gateway.v1.HaltScope scope = 2;
+   * @generated from field: qmtl.order.v1.HaltTarget target = 2;
    */
-  scope: HaltScope;
-
-  /**
-   * Id of the account, world or strategy; empty for ALL.
-   *
-   * @generated from field: string target = 3;
-   */
-  target: string;
+  target?: HaltTarget | undefined;
 
   /**
    * Why; kept in the journal.
    *
-   * @generated from field: string reason = 4;
+   * @generated from field: string reason = 3;
    */
   reason: string;
 
   /**
-   * Cancel working opening orders. Reduce-only protective ones stay.
+   * True: cancel working opening orders. Reduce-only protective ones stay.
    *
-   * @generated from field: bool cancel = 5;
+   * @generated from field: bool cancel = 4;
    */
   cancel: boolean;
 
   /**
-   * Close positions with reduce-only orders.
+   * True: close positions with reduce-only orders.
    *
-   * @generated from field: bool flatten = 6;
+   * @generated from field: bool flatten = 5;
    */
   flatten: boolean;
+
+  /**
+   * True: cancel protective orders, too.
+   *
+   * @generated from field: bool cancel_protective = 6;
+   */
+  cancelProtective: boolean;
 };
 
 /**
@@ -971,41 +708,55 @@ export type HaltRequest = Message<"qmtl.gateway.v1.HaltRequest"> & {
  * Use `create(HaltRequestSchema)` to create a new message.
  */
 export const HaltRequestSchema: GenMessage<HaltRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 16);
+  messageDesc(file_qmtl_gateway_v1_order_service, 17);
 
 /**
- * The halt is in the journal.
+ * The halt is in force.
  *
  * @generated from message qmtl.gateway.v1.HaltResponse
  */
 export type HaltResponse = Message<"qmtl.gateway.v1.HaltResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
+   * The halt. One that was in force before is answered as it was, with the new reason.
+   *
+   * @generated from field: qmtl.order.v1.Halt halt = 2;
+   */
+  halt?: Halt | undefined;
+
+  /**
+   * All halts in force now, oldest first; at most 1,000, the rest is read with ListHalts.
+   *
+   * @generated from field: repeated qmtl.order.v1.Halt in_force = 3;
+   */
+  inForce: Halt[];
+
+  /**
    * Orders cancelled.
    *
-   * @generated from field: repeated string cancelled = 2;
+   * @generated from field: repeated string cancelled = 4;
    */
   cancelled: string[];
 
   /**
    * Orders sent to flatten.
    *
-   * @generated from field: repeated string flattened = 3;
+   * @generated from field: repeated string flattened = 5;
    */
   flattened: string[];
 
   /**
-   * Time from the call to the last cancel confirmed, milliseconds.
+   * Time from the call to the last cancel confirmed.
    *
-   * @generated from field: double elapsed_ms = 4;
+   * @generated from field: google.protobuf.Duration elapsed = 6;
    */
-  elapsedMs: number;
+  elapsed?: Duration | undefined;
 };
 
 /**
@@ -1013,34 +764,43 @@ export type HaltResponse = Message<"qmtl.gateway.v1.HaltResponse"> & {
  * Use `create(HaltResponseSchema)` to create a new message.
  */
 export const HaltResponseSchema: GenMessage<HaltResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 17);
+  messageDesc(file_qmtl_gateway_v1_order_service, 18);
 
 /**
- * Clears a halt.
+ * Ends a halt.
  *
  * @generated from message qmtl.gateway.v1.ResumeRequest
  */
 export type ResumeRequest = Message<"qmtl.gateway.v1.ResumeRequest"> & {
   /**
-   * Range of versions the caller accepts.
+   * Versions the caller accepts.
    *
    * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
   schemaVersion?: VersionRange | undefined;
 
   /**
-   * What.
+   * Which. A call without one is refused.
    *
-   * @generated from field: qmtl.gateway.v1.HaltScope scope = 2;
+   * @generated from oneof qmtl.gateway.v1.ResumeRequest.which
    */
-  scope: HaltScope;
-
-  /**
-   * Id of the account, world or strategy; empty for ALL.
-   *
-   * @generated from field: string target = 3;
-   */
-  target: string;
+  which: {
+    /**
+     * By id.
+     *
+     * @generated from field: string halt_id = 2;
+     */
+    value: string;
+    case: "haltId";
+  } | {
+    /**
+     * By what it covers, exactly. `everything` ends the halt of everything, not every halt.
+     *
+     * @generated from field: qmtl.order.v1.HaltTarget target = 3;
+     */
+    value: HaltTarget;
+    case: "target";
+  } | { case: undefined; value?: undefined };
 
   /**
    * Why; kept in the journal.
@@ -1055,25 +815,39 @@ export type ResumeRequest = Message<"qmtl.gateway.v1.ResumeRequest"> & {
  * Use `create(ResumeRequestSchema)` to create a new message.
  */
 export const ResumeRequestSchema: GenMessage<ResumeRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 18);
+  messageDesc(file_qmtl_gateway_v1_order_service, 19);
 
 /**
- * The halt is cleared.
+ * The halt has ended.
  *
  * @generated from message qmtl.gateway.v1.ResumeResponse
  */
 export type ResumeResponse = Message<"qmtl.gateway.v1.ResumeResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
   schemaVersion?: SchemaVersion | undefined;
 
   /**
+   * The halt that ended.
+   *
+   * @generated from field: qmtl.order.v1.Halt halt = 2;
+   */
+  halt?: Halt | undefined;
+
+  /**
+   * All halts still in force, oldest first; at most 1,000, the rest is read with ListHalts.
+   *
+   * @generated from field: repeated qmtl.order.v1.Halt in_force = 3;
+   */
+  inForce: Halt[];
+
+  /**
    * Orders sent at once to catch up with the targets.
    *
-   * @generated from field: repeated string client_order_ids = 2;
+   * @generated from field: repeated string client_order_ids = 4;
    */
   clientOrderIds: string[];
 };
@@ -1083,243 +857,107 @@ export type ResumeResponse = Message<"qmtl.gateway.v1.ResumeResponse"> & {
  * Use `create(ResumeResponseSchema)` to create a new message.
  */
 export const ResumeResponseSchema: GenMessage<ResumeResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_order_service, 19);
+  messageDesc(file_qmtl_gateway_v1_order_service, 20);
 
 /**
- * State of an order.
+ * Asks for halts in force.
  *
- * @generated from enum qmtl.gateway.v1.OrderState
+ * @generated from message qmtl.gateway.v1.ListHaltsRequest
  */
-export const OrderState = {
+export type ListHaltsRequest = Message<"qmtl.gateway.v1.ListHaltsRequest"> & {
   /**
-   * @generated from enum value: ORDER_STATE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * In the journal, not sent yet.
+   * Versions the caller accepts.
    *
-   * @generated from enum value: ORDER_STATE_PENDING = 1;
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
    */
-  PENDING: 1,
+  schemaVersion?: VersionRange | undefined;
 
   /**
-   * @generated from enum value: ORDER_STATE_SENT = 2;
-   */
-  SENT: 2,
-
-  /**
-   * No answer in time: looked up by id before anything else; counted as working.
+   * Only halts that cover this; absent: all.
    *
-   * @generated from enum value: ORDER_STATE_UNKNOWN = 3;
+   * @generated from field: qmtl.order.v1.HaltTarget covering = 2;
    */
-  UNKNOWN: 3,
+  covering?: HaltTarget | undefined;
 
   /**
-   * @generated from enum value: ORDER_STATE_ACCEPTED = 4;
+   * At most this many; 0: 100; above 1,000: 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
    */
-  ACCEPTED: 4,
+  pageSize: number;
 
   /**
-   * @generated from enum value: ORDER_STATE_PARTIAL = 5;
+   * `next_page_token` of the answer before; the other fields must be the same.
+   *
+   * @generated from field: string page_token = 4;
    */
-  PARTIAL: 5,
-
-  /**
-   * @generated from enum value: ORDER_STATE_FILLED = 6;
-   */
-  FILLED: 6,
-
-  /**
-   * @generated from enum value: ORDER_STATE_CANCELLED = 7;
-   */
-  CANCELLED: 7,
-
-  /**
-   * @generated from enum value: ORDER_STATE_REJECTED = 8;
-   */
-  REJECTED: 8,
-
-  /**
-   * @generated from enum value: ORDER_STATE_EXPIRED = 9;
-   */
-  EXPIRED: 9,
-} as const;
+  pageToken: string;
+};
 
 /**
- * State of an order.
+ * Describes the message qmtl.gateway.v1.ListHaltsRequest.
+ * Use `create(ListHaltsRequestSchema)` to create a new message.
+ */
+export const ListHaltsRequestSchema: GenMessage<ListHaltsRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_order_service, 21);
+
+/**
+ * Halts in force, oldest first.
  *
- * @generated from enum qmtl.gateway.v1.OrderState
+ * @generated from message qmtl.gateway.v1.ListHaltsResponse
  */
-export type OrderState = (typeof OrderState)[keyof typeof OrderState] | UnknownEnum;
-
-/**
- * Describes the enum qmtl.gateway.v1.OrderState.
- */
-export const OrderStateSchema: GenEnum<OrderState> = /*@__PURE__*/
-  enumDesc(file_qmtl_gateway_v1_order_service, 0);
-
-/**
- * Why an order exists.
- *
- * @generated from enum qmtl.gateway.v1.OrderOrigin
- */
-export const OrderOrigin = {
+export type ListHaltsResponse = Message<"qmtl.gateway.v1.ListHaltsResponse"> & {
   /**
-   * @generated from enum value: ORDER_ORIGIN_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * A strategy's target.
+   * Version of this message, and what the server supports.
    *
-   * @generated from enum value: ORDER_ORIGIN_TARGET = 1;
+   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
-  TARGET: 1,
+  schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * A strategy's plain order.
+   * The halts.
    *
-   * @generated from enum value: ORDER_ORIGIN_PLAIN = 2;
+   * @generated from field: repeated qmtl.order.v1.Halt halts = 2;
    */
-  PLAIN: 2,
+  halts: Halt[];
 
   /**
-   * An executed rebalance.
+   * Empty at the end.
    *
-   * @generated from enum value: ORDER_ORIGIN_REBALANCE = 3;
+   * @generated from field: string next_page_token = 3;
    */
-  REBALANCE: 3,
-
-  /**
-   * A demotion closed the position.
-   *
-   * @generated from enum value: ORDER_ORIGIN_DEMOTE = 4;
-   */
-  DEMOTE: 4,
-
-  /**
-   * A halt flattened.
-   *
-   * @generated from enum value: ORDER_ORIGIN_HALT = 5;
-   */
-  HALT: 5,
-
-  /**
-   * A lost order lease flattened.
-   *
-   * @generated from enum value: ORDER_ORIGIN_LEASE_LOST = 6;
-   */
-  LEASE_LOST: 6,
-} as const;
+  nextPageToken: string;
+};
 
 /**
- * Why an order exists.
+ * Describes the message qmtl.gateway.v1.ListHaltsResponse.
+ * Use `create(ListHaltsResponseSchema)` to create a new message.
+ */
+export const ListHaltsResponseSchema: GenMessage<ListHaltsResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_order_service, 22);
+
+/**
+ * The one way out: every order passes here.
  *
- * @generated from enum qmtl.gateway.v1.OrderOrigin
- */
-export type OrderOrigin = (typeof OrderOrigin)[keyof typeof OrderOrigin] | UnknownEnum;
-
-/**
- * Describes the enum qmtl.gateway.v1.OrderOrigin.
- */
-export const OrderOriginSchema: GenEnum<OrderOrigin> = /*@__PURE__*/
-  enumDesc(file_qmtl_gateway_v1_order_service, 1);
-
-/**
- * Order type.
- *
- * @generated from enum qmtl.gateway.v1.OrderType
- */
-export const OrderType = {
-  /**
-   * @generated from enum value: ORDER_TYPE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * @generated from enum value: ORDER_TYPE_MARKET = 1;
-   */
-  MARKET: 1,
-
-  /**
-   * @generated from enum value: ORDER_TYPE_LIMIT = 2;
-   */
-  LIMIT: 2,
-
-  /**
-   * @generated from enum value: ORDER_TYPE_STOP = 3;
-   */
-  STOP: 3,
-} as const;
-
-/**
- * Order type.
- *
- * @generated from enum qmtl.gateway.v1.OrderType
- */
-export type OrderType = (typeof OrderType)[keyof typeof OrderType] | UnknownEnum;
-
-/**
- * Describes the enum qmtl.gateway.v1.OrderType.
- */
-export const OrderTypeSchema: GenEnum<OrderType> = /*@__PURE__*/
-  enumDesc(file_qmtl_gateway_v1_order_service, 2);
-
-/**
- * What a halt covers.
- *
- * @generated from enum qmtl.gateway.v1.HaltScope
- */
-export const HaltScope = {
-  /**
-   * @generated from enum value: HALT_SCOPE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED: 0,
-
-  /**
-   * @generated from enum value: HALT_SCOPE_ALL = 1;
-   */
-  ALL: 1,
-
-  /**
-   * @generated from enum value: HALT_SCOPE_ACCOUNT = 2;
-   */
-  ACCOUNT: 2,
-
-  /**
-   * @generated from enum value: HALT_SCOPE_WORLD = 3;
-   */
-  WORLD: 3,
-
-  /**
-   * @generated from enum value: HALT_SCOPE_STRATEGY = 4;
-   */
-  STRATEGY: 4,
-} as const;
-
-/**
- * What a halt covers.
- *
- * @generated from enum qmtl.gateway.v1.HaltScope
- */
-export type HaltScope = (typeof HaltScope)[keyof typeof HaltScope] | UnknownEnum;
-
-/**
- * Describes the enum qmtl.gateway.v1.HaltScope.
- */
-export const HaltScopeSchema: GenEnum<HaltScope> = /*@__PURE__*/
-  enumDesc(file_qmtl_gateway_v1_order_service, 3);
-
-/**
- * The one way out: every order passes here. Called by SDKs (targets, orders) and operators (cancel, halt).
+ * | method       | role                                                  | ticket |
+ * | ------------ | ----------------------------------------------------- | ------ |
+ * | SetTargets   | researcher                                            | trade; compute to end rows without targets |
+ * | SubmitOrders | researcher                                            | trade  |
+ * | CancelOrders | researcher with the ticket of the orders' strategies; operator without | trade, or operator |
+ * | GetOrder     | viewer                                                | –      |
+ * | ListOrders   | viewer                                                | –      |
+ * | WatchOrders  | viewer                                                | –      |
+ * | Halt         | operator                                              | –      |
+ * | Resume       | operator                                              | –      |
+ * | ListHalts    | viewer                                                | –      |
  *
  * @generated from service qmtl.gateway.v1.OrderService
  */
 export const OrderService: GenService<{
   /**
-   * Takes targets and ends a bucket. Always OK for a good ticket; refusals stand in the results, and the end
-   * counts all the same. PERMISSION_DENIED TICKET_SCOPE. Safe to retry.
+   * Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
+   * Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
+   * planned field.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.SetTargets
    */
@@ -1329,8 +967,8 @@ export const OrderService: GenService<{
     output: typeof SetTargetsResponseSchema;
   },
   /**
-   * Takes plain orders, each once; refusals stand in the results, and a refused order is forgotten.
-   * PERMISSION_DENIED TICKET_SCOPE. ABORTED REQUEST_ID_REUSED. Safe to retry.
+   * Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
+   * TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.SubmitOrders
    */
@@ -1340,7 +978,8 @@ export const OrderService: GenService<{
     output: typeof SubmitOrdersResponseSchema;
   },
   /**
-   * Cancels. Never gated. Safe to retry.
+   * Cancels. Never gated. NOT_FOUND WORLD_NOT_FOUND, STRATEGY_NOT_FOUND, ACCOUNT_NOT_FOUND for the scope; an unknown
+   * order is told in its result.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.CancelOrders
    */
@@ -1350,7 +989,17 @@ export const OrderService: GenService<{
     output: typeof CancelOrdersResponseSchema;
   },
   /**
-   * Orders of the journal. Safe to retry.
+   * One order. NOT_FOUND ORDER_NOT_FOUND.
+   *
+   * @generated from rpc qmtl.gateway.v1.OrderService.GetOrder
+   */
+  getOrder: {
+    methodKind: "unary";
+    input: typeof GetOrderRequestSchema;
+    output: typeof GetOrderResponseSchema;
+  },
+  /**
+   * Orders of the journal.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.ListOrders
    */
@@ -1360,7 +1009,7 @@ export const OrderService: GenService<{
     output: typeof ListOrdersResponseSchema;
   },
   /**
-   * Orders as they change. Safe to retry.
+   * Working orders, then every change, without gap across reconnects.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.WatchOrders
    */
@@ -1370,7 +1019,9 @@ export const OrderService: GenService<{
     output: typeof WatchOrdersResponseSchema;
   },
   /**
-   * Stops orders. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+   * Stops orders. In force when it answers, also with WorldService, bus or store down; survives restarts once stored;
+   * only Resume ends it. NOT_FOUND ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND. While the store is down a
+   * target that is not known to the gateway is UNAVAILABLE STORE_UNAVAILABLE; `everything` always works.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.Halt
    */
@@ -1380,7 +1031,8 @@ export const OrderService: GenService<{
     output: typeof HaltResponseSchema;
   },
   /**
-   * Clears a halt. PERMISSION_DENIED ROLE_REQUIRED. Safe to retry.
+   * Ends one halt. NOT_FOUND HALT_NOT_FOUND, with the ids in force in the metadata; also for a retry whose first try
+   * was done.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.Resume
    */
@@ -1388,6 +1040,16 @@ export const OrderService: GenService<{
     methodKind: "unary";
     input: typeof ResumeRequestSchema;
     output: typeof ResumeResponseSchema;
+  },
+  /**
+   * Halts in force.
+   *
+   * @generated from rpc qmtl.gateway.v1.OrderService.ListHalts
+   */
+  listHalts: {
+    methodKind: "unary";
+    input: typeof ListHaltsRequestSchema;
+    output: typeof ListHaltsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_qmtl_gateway_v1_order_service, 0);

@@ -18,93 +18,51 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file qmtl/gateway/v1/rebalancing_execution_service.proto.
  */
 export const file_qmtl_gateway_v1_rebalancing_execution_service: GenFile = /*@__PURE__*/
-  fileDesc("CjNxbXRsL2dhdGV3YXkvdjEvcmViYWxhbmNpbmdfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SD3FtdGwuZ2F0ZXdheS52MSKsAgoXRXhlY3V0ZVJlYmFsYW5jZVJlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhsKCGJhdGNoX2lkGAIgASgJQgm6SAZyBBABGGQSGwoKYWNjb3VudF9pZBgDIAEoCUIHukgEcgIQARI7CgthbGxvY2F0aW9ucxgEIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbkILukgIkgEFCAEQ6AcSDgoGc3VibWl0GAUgASgIEhQKDHBlcl9zdHJhdGVneRgGIAEoCBIWCg5zaGFyZWRfYWNjb3VudBgHIAEoCBIYChBhY2NvdW50X3JldmlzaW9uGAggASgEEg4KBnJlYXNvbhgJIAEoCSKgAQoMUGxhbm5lZE9yZGVyEhAKCHdvcmxkX2lkGAEgASgJEhMKC3N0cmF0ZWd5X2lkGAIgASgJEhIKCmluc3RydW1lbnQYAyABKAkSJwoIcXVhbnRpdHkYBCABKAsyFS5xbXRsLnR5cGUudjEuRGVjaW1hbBITCgtyZWR1Y2Vfb25seRgFIAEoCBIXCg9jbGllbnRfb3JkZXJfaWQYBiABKAkiowIKGEV4ZWN1dGVSZWJhbGFuY2VSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHBsYW4YAiABKAsyHC5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZVBsYW4SLQoGb3JkZXJzGAMgAygLMh0ucW10bC5nYXRld2F5LnYxLlBsYW5uZWRPcmRlchIlCgdjcm9zc2VzGAQgAygLMhQucW10bC53b3JsZC52MS5Dcm9zcxIRCglzdWJtaXR0ZWQYBSABKAgSEQoJZHVwbGljYXRlGAYgASgIEioKC2Nvc3RzX3NhdmVkGAcgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwykQEKG1JlYmFsYW5jaW5nRXhlY3V0aW9uU2VydmljZRJyChBFeGVjdXRlUmViYWxhbmNlEigucW10bC5nYXRld2F5LnYxLkV4ZWN1dGVSZWJhbGFuY2VSZXF1ZXN0GikucW10bC5nYXRld2F5LnYxLkV4ZWN1dGVSZWJhbGFuY2VSZXNwb25zZSIJkAICorsYAggDQk0KEmlvLnFtdGwuZ2F0ZXdheS52MVABWjVnaXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC9nYXRld2F5L3YxO2dhdGV3YXl2MWIGcHJvdG8z", [file_buf_validate_validate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value, file_qmtl_world_v1_rebalancing_service]);
+  fileDesc("CjNxbXRsL2dhdGV3YXkvdjEvcmViYWxhbmNpbmdfZXhlY3V0aW9uX3NlcnZpY2UucHJvdG8SD3FtdGwuZ2F0ZXdheS52MSKdAQoOUmViYWxhbmNlT3JkZXISGwoKYWNjb3VudF9pZBgBIAEoCUIHukgEcgIQARI7CgthbGxvY2F0aW9ucxgCIAMoCzIZLnFtdGwud29ybGQudjEuQWxsb2NhdGlvbkILukgIkgEFCAEQ6AcSMQoSbWluX3RyYWRlX25vdGlvbmFsGAMgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwioAEKDFBsYW5uZWRPcmRlchIQCgh3b3JsZF9pZBgBIAEoCRITCgtzdHJhdGVneV9pZBgCIAEoCRISCgppbnN0cnVtZW50GAMgASgJEicKCHF1YW50aXR5GAQgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSEwoLcmVkdWNlX29ubHkYBSABKAgSFwoPY2xpZW50X29yZGVyX2lkGAYgASgJIpsBChdQcmV2aWV3UmViYWxhbmNlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USNgoFb3JkZXIYAiABKAsyHy5xbXRsLmdhdGV3YXkudjEuUmViYWxhbmNlT3JkZXJCBrpIA8gBARIUCgxwZXJfc3RyYXRlZ3kYAyABKAgi/QEKGFByZXZpZXdSZWJhbGFuY2VSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHBsYW4YAiABKAsyHC5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZVBsYW4SLQoGb3JkZXJzGAMgAygLMh0ucW10bC5nYXRld2F5LnYxLlBsYW5uZWRPcmRlchIlCgdjcm9zc2VzGAQgAygLMhQucW10bC53b3JsZC52MS5Dcm9zcxIqCgtjb3N0c19zYXZlZBgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsIvIBChdFeGVjdXRlUmViYWxhbmNlUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USGwoIYmF0Y2hfaWQYAiABKAlCCbpIBnIEEAEYZBI2CgVvcmRlchgDIAEoCzIfLnFtdGwuZ2F0ZXdheS52MS5SZWJhbGFuY2VPcmRlckIGukgDyAEBEh0KEGFjY291bnRfcmV2aXNpb24YBCABKARIAIgBARIaCgZyZWFzb24YBSABKAlCCrpIB3IFEAEY6AdCEwoRX2FjY291bnRfcmV2aXNpb24ikAIKGEV4ZWN1dGVSZWJhbGFuY2VSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEioKBHBsYW4YAiABKAsyHC5xbXRsLndvcmxkLnYxLlJlYmFsYW5jZVBsYW4SLQoGb3JkZXJzGAMgAygLMh0ucW10bC5nYXRld2F5LnYxLlBsYW5uZWRPcmRlchIlCgdjcm9zc2VzGAQgAygLMhQucW10bC53b3JsZC52MS5Dcm9zcxIqCgtjb3N0c19zYXZlZBgFIAEoCzIVLnFtdGwudHlwZS52MS5EZWNpbWFsEhEKCWR1cGxpY2F0ZRgGIAEoCDKFAgobUmViYWxhbmNpbmdFeGVjdXRpb25TZXJ2aWNlEnIKEFByZXZpZXdSZWJhbGFuY2USKC5xbXRsLmdhdGV3YXkudjEuUHJldmlld1JlYmFsYW5jZVJlcXVlc3QaKS5xbXRsLmdhdGV3YXkudjEuUHJldmlld1JlYmFsYW5jZVJlc3BvbnNlIgmQAgGiuxgCCAEScgoQRXhlY3V0ZVJlYmFsYW5jZRIoLnFtdGwuZ2F0ZXdheS52MS5FeGVjdXRlUmViYWxhbmNlUmVxdWVzdBopLnFtdGwuZ2F0ZXdheS52MS5FeGVjdXRlUmViYWxhbmNlUmVzcG9uc2UiCZACAqK7GAIIA0JNChJpby5xbXRsLmdhdGV3YXkudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ2F0ZXdheS92MTtnYXRld2F5djFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_type_v1_access, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value, file_qmtl_world_v1_rebalancing_service]);
 
 /**
- * Turns a plan into orders. A dry run unless `submit` is set.
+ * What a rebalance moves.
  *
- * @generated from message qmtl.gateway.v1.ExecuteRebalanceRequest
+ * @generated from message qmtl.gateway.v1.RebalanceOrder
  */
-export type ExecuteRebalanceRequest = Message<"qmtl.gateway.v1.ExecuteRebalanceRequest"> & {
-  /**
-   * Range of versions the caller accepts.
-   *
-   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
-   */
-  schemaVersion?: VersionRange | undefined;
-
-  /**
-   * Batch id: executed once, whatever is sent again.
-   *
-   * @generated from field: string batch_id = 2;
-   */
-  batchId: string;
-
+export type RebalanceOrder = Message<"qmtl.gateway.v1.RebalanceOrder"> & {
   /**
    * Account.
    *
-   * @generated from field: string account_id = 3;
+   * @generated from field: string account_id = 1;
    */
   accountId: string;
 
   /**
-   * Allocations wanted; the Gateway asks WorldService for the plan with its own books.
+   * Allocations wanted; the gateway asks WorldService for the plan with its own books.
    *
-   * @generated from field: repeated qmtl.world.v1.Allocation allocations = 4;
+   * @generated from field: repeated qmtl.world.v1.Allocation allocations = 2;
    */
   allocations: Allocation[];
 
   /**
-   * False: shows the orders, sends nothing.
+   * Changes below this notional are left out. Absent: the least notional of each instrument.
    *
-   * @generated from field: bool submit = 5;
+   * @generated from field: qmtl.type.v1.Decimal min_trade_notional = 3;
    */
-  submit: boolean;
-
-  /**
-   * Orders per strategy besides the net ones.
-   *
-   * @generated from field: bool per_strategy = 6;
-   */
-  perStrategy: boolean;
-
-  /**
-   * Net over all worlds of the account.
-   *
-   * @generated from field: bool shared_account = 7;
-   */
-  sharedAccount: boolean;
-
-  /**
-   * Account revision the plan must be bound to; 0 = now. A stale one is ABORTED.
-   *
-   * @generated from field: uint64 account_revision = 8;
-   */
-  accountRevision: bigint;
-
-  /**
-   * Why, for the journal.
-   *
-   * @generated from field: string reason = 9;
-   */
-  reason: string;
+  minTradeNotional?: Decimal | undefined;
 };
 
 /**
- * Describes the message qmtl.gateway.v1.ExecuteRebalanceRequest.
- * Use `create(ExecuteRebalanceRequestSchema)` to create a new message.
+ * Describes the message qmtl.gateway.v1.RebalanceOrder.
+ * Use `create(RebalanceOrderSchema)` to create a new message.
  */
-export const ExecuteRebalanceRequestSchema: GenMessage<ExecuteRebalanceRequest> = /*@__PURE__*/
+export const RebalanceOrderSchema: GenMessage<RebalanceOrder> = /*@__PURE__*/
   messageDesc(file_qmtl_gateway_v1_rebalancing_execution_service, 0);
 
 /**
- * An order of the batch.
+ * An order of a rebalance.
  *
  * @generated from message qmtl.gateway.v1.PlannedOrder
  */
 export type PlannedOrder = Message<"qmtl.gateway.v1.PlannedOrder"> & {
   /**
-   * World.
+   * World; empty for net orders.
    *
    * @generated from field: string world_id = 1;
    */
@@ -139,7 +97,7 @@ export type PlannedOrder = Message<"qmtl.gateway.v1.PlannedOrder"> & {
   reduceOnly: boolean;
 
   /**
-   * Set when it was submitted.
+   * Id in the journal; empty in a preview.
    *
    * @generated from field: string client_order_id = 6;
    */
@@ -154,13 +112,147 @@ export const PlannedOrderSchema: GenMessage<PlannedOrder> = /*@__PURE__*/
   messageDesc(file_qmtl_gateway_v1_rebalancing_execution_service, 1);
 
 /**
- * What was planned, and done when submitted.
+ * Shows what a rebalance would do.
+ *
+ * @generated from message qmtl.gateway.v1.PreviewRebalanceRequest
+ */
+export type PreviewRebalanceRequest = Message<"qmtl.gateway.v1.PreviewRebalanceRequest"> & {
+  /**
+   * Versions the caller accepts.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   */
+  schemaVersion?: VersionRange | undefined;
+
+  /**
+   * What is moved.
+   *
+   * @generated from field: qmtl.gateway.v1.RebalanceOrder order = 2;
+   */
+  order?: RebalanceOrder | undefined;
+
+  /**
+   * True: also the orders each strategy would need alone.
+   *
+   * @generated from field: bool per_strategy = 3;
+   */
+  perStrategy: boolean;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.PreviewRebalanceRequest.
+ * Use `create(PreviewRebalanceRequestSchema)` to create a new message.
+ */
+export const PreviewRebalanceRequestSchema: GenMessage<PreviewRebalanceRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_rebalancing_execution_service, 2);
+
+/**
+ * What it would do; nothing is stored or sent.
+ *
+ * @generated from message qmtl.gateway.v1.PreviewRebalanceResponse
+ */
+export type PreviewRebalanceResponse = Message<"qmtl.gateway.v1.PreviewRebalanceResponse"> & {
+  /**
+   * Version of this message, and what the server supports.
+   *
+   * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
+   */
+  schemaVersion?: SchemaVersion | undefined;
+
+  /**
+   * The plan, bound to the account revision it was made from.
+   *
+   * @generated from field: qmtl.world.v1.RebalancePlan plan = 2;
+   */
+  plan?: RebalancePlan | undefined;
+
+  /**
+   * Orders that would go outside.
+   *
+   * @generated from field: repeated qmtl.gateway.v1.PlannedOrder orders = 3;
+   */
+  orders: PlannedOrder[];
+
+  /**
+   * Crosses that would be booked inside.
+   *
+   * @generated from field: repeated qmtl.world.v1.Cross crosses = 4;
+   */
+  crosses: Cross[];
+
+  /**
+   * Costs the crosses would save, at the account's cost rates.
+   *
+   * @generated from field: qmtl.type.v1.Decimal costs_saved = 5;
+   */
+  costsSaved?: Decimal | undefined;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.PreviewRebalanceResponse.
+ * Use `create(PreviewRebalanceResponseSchema)` to create a new message.
+ */
+export const PreviewRebalanceResponseSchema: GenMessage<PreviewRebalanceResponse> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_rebalancing_execution_service, 3);
+
+/**
+ * Moves capital: stores the allocations and sends the orders.
+ *
+ * @generated from message qmtl.gateway.v1.ExecuteRebalanceRequest
+ */
+export type ExecuteRebalanceRequest = Message<"qmtl.gateway.v1.ExecuteRebalanceRequest"> & {
+  /**
+   * Versions the caller accepts.
+   *
+   * @generated from field: qmtl.type.v1.VersionRange schema_version = 1;
+   */
+  schemaVersion?: VersionRange | undefined;
+
+  /**
+   * Id of the batch: executed once, for ever, whatever is sent again. Other content under the same id is ABORTED
+   * REQUEST_ID_REUSED.
+   *
+   * @generated from field: string batch_id = 2;
+   */
+  batchId: string;
+
+  /**
+   * What is moved.
+   *
+   * @generated from field: qmtl.gateway.v1.RebalanceOrder order = 3;
+   */
+  order?: RebalanceOrder | undefined;
+
+  /**
+   * Account revision the plan must be bound to, from a preview; absent: as the account is now.
+   *
+   * @generated from field: optional uint64 account_revision = 4;
+   */
+  accountRevision?: bigint | undefined;
+
+  /**
+   * Why; kept in the journal and the audit.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message qmtl.gateway.v1.ExecuteRebalanceRequest.
+ * Use `create(ExecuteRebalanceRequestSchema)` to create a new message.
+ */
+export const ExecuteRebalanceRequestSchema: GenMessage<ExecuteRebalanceRequest> = /*@__PURE__*/
+  messageDesc(file_qmtl_gateway_v1_rebalancing_execution_service, 4);
+
+/**
+ * What was done.
  *
  * @generated from message qmtl.gateway.v1.ExecuteRebalanceResponse
  */
 export type ExecuteRebalanceResponse = Message<"qmtl.gateway.v1.ExecuteRebalanceResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -174,7 +266,7 @@ export type ExecuteRebalanceResponse = Message<"qmtl.gateway.v1.ExecuteRebalance
   plan?: RebalancePlan | undefined;
 
   /**
-   * Orders that go outside.
+   * Orders that went outside.
    *
    * @generated from field: repeated qmtl.gateway.v1.PlannedOrder orders = 3;
    */
@@ -188,25 +280,18 @@ export type ExecuteRebalanceResponse = Message<"qmtl.gateway.v1.ExecuteRebalance
   crosses: Cross[];
 
   /**
-   * True: orders were sent.
+   * Costs the crosses saved, at the account's cost rates.
    *
-   * @generated from field: bool submitted = 5;
+   * @generated from field: qmtl.type.v1.Decimal costs_saved = 5;
    */
-  submitted: boolean;
+  costsSaved?: Decimal | undefined;
 
   /**
-   * True: this batch was executed before; nothing was sent now.
+   * True: this batch was executed before; this is what was done then.
    *
    * @generated from field: bool duplicate = 6;
    */
   duplicate: boolean;
-
-  /**
-   * Costs the crosses saved, at the account's cost rates.
-   *
-   * @generated from field: qmtl.type.v1.Decimal costs_saved = 7;
-   */
-  costsSaved?: Decimal | undefined;
 };
 
 /**
@@ -214,18 +299,33 @@ export type ExecuteRebalanceResponse = Message<"qmtl.gateway.v1.ExecuteRebalance
  * Use `create(ExecuteRebalanceResponseSchema)` to create a new message.
  */
 export const ExecuteRebalanceResponseSchema: GenMessage<ExecuteRebalanceResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_rebalancing_execution_service, 2);
+  messageDesc(file_qmtl_gateway_v1_rebalancing_execution_service, 5);
 
 /**
- * Capital moves. Called by operators.
+ * Capital moves.
+ *
+ * | method           | role     | ticket |
+ * | ---------------- | -------- | ------ |
+ * | PreviewRebalance | viewer   | –      |
+ * | ExecuteRebalance | operator | –      |
  *
  * @generated from service qmtl.gateway.v1.RebalancingExecutionService
  */
 export const RebalancingExecutionService: GenService<{
   /**
-   * Plans with the account's own books and, when asked, executes once per batch id. ABORTED
-   * ACCOUNT_REVISION_STALE; FAILED_PRECONDITION PLAN_NOT_EXECUTABLE, GATE_SHUT, HALTED; UNIMPLEMENTED for
-   * live accounts. Safe to retry with the same batch id.
+   * Plans with the account's own books; stores and sends nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID;
+   * FAILED_PRECONDITION ACCOUNT_UNRECONCILED.
+   *
+   * @generated from rpc qmtl.gateway.v1.RebalancingExecutionService.PreviewRebalance
+   */
+  previewRebalance: {
+    methodKind: "unary";
+    input: typeof PreviewRebalanceRequestSchema;
+    output: typeof PreviewRebalanceResponseSchema;
+  },
+  /**
+   * Plans and executes. ABORTED ACCOUNT_REVISION_STALE, REQUEST_ID_REUSED; FAILED_PRECONDITION GATE_SHUT, HALTED,
+   * ACCOUNT_UNRECONCILED; UNIMPLEMENTED FEATURE_NOT_BUILT for live accounts.
    *
    * @generated from rpc qmtl.gateway.v1.RebalancingExecutionService.ExecuteRebalance
    */

@@ -1,0 +1,103 @@
+import { toJson } from "@bufbuild/protobuf";
+import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Db, migrateOutbox, type PgliteHost } from "../db/index.ts";
+import { openTestPglite } from "../testing/index.ts";
+import { appendControlEvent } from "./control-events.ts";
+import { type CountedChange, countedChangeWrites, countTopics } from "./counted-changes.ts";
+import { readTopic } from "./topic-service.ts";
+import { migrateTopics, raiseStoreEpoch } from "./topic-tables.ts";
+
+let host: PgliteHost;
+beforeAll(async () => {
+  host = await openTestPglite();
+});
+afterAll(() => host.close());
+
+async function emptyDb(): Promise<Db> {
+  const db = host.db("gateway");
+  await db.script("drop schema if exists gateway cascade");
+  await migrateOutbox(db);
+  await migrateTopics(db);
+  return db;
+}
+
+const change = (world: string, clientOrderId: string, state: OrderState) => ({
+  topicKey: `world/${world}/order`,
+  subject: clientOrderId,
+  payload: { case: "orderUpdated", value: { clientOrderId, state } } as const,
+});
+const first = [
+  change("a", "o1", OrderState.SENT),
+  change("b", "o3", OrderState.SENT),
+  change("a", "o2", OrderState.SENT),
+];
+const second = [change("a", "o1", OrderState.FILLED), change("a", "o2", OrderState.ACCEPTED)];
+
+/** Counts on from what is stored, and writes. */
+async function write(db: Db, changes: typeof first): Promise<void> {
+  const counts = await countTopics(db, "gateway", ["world/a/order", "world/b/order"]);
+  const counted = changes.map((one): CountedChange => {
+    const { revision, storeEpoch } = counts.get(one.topicKey)!;
+    const next = { revision: revision + 1, storeEpoch };
+    counts.set(one.topicKey, next);
+    return { ...one, ...next };
+  });
+  const parts = countedChangeWrites("gateway", counted, 7);
+  await db.transaction(async (tx) => {
+    for (const { sql, params } of parts) await tx.query(sql, params);
+  });
+}
+
+async function told(db: Db) {
+  const topics = [];
+  for (const key of ["world/a/order", "world/b/order"]) {
+    const { changes, ...place } = await readTopic(db, "gateway", key);
+    topics.push({ ...place, changes: changes.map((event) => toJson(ControlEventSchema, event)) });
+  }
+  const outbox = await db.query<{ payload: Uint8Array }>(
+    "select topic, key, type, payload, revision from gateway.outbox order by id",
+  );
+  return { topics, outbox };
+}
+
+test("what is counted by its writer is written as if each change were appended", async () => {
+  const appended = await emptyDb();
+  for (const one of [...first, ...second]) {
+    await appended.transaction((tx) => appendControlEvent(tx, "gateway", one, 7));
+  }
+  const wanted = await told(appended);
+
+  const db = await emptyDb();
+  await write(db, first);
+  await write(db, second);
+
+  expect(await told(db)).toEqual(wanted);
+});
+
+test("a store that was restored is counted on in its new epoch", async () => {
+  const db = await emptyDb();
+  await write(db, first);
+  await db.transaction((tx) => raiseStoreEpoch(tx, "gateway", 0));
+
+  await write(db, second);
+
+  const { topics } = await told(db);
+  expect(topics[0]).toMatchObject({ storeEpoch: 2, revision: 4 });
+});
+
+test("a key that somebody else has written is left as it is", async () => {
+  const db = await emptyDb();
+  await write(db, first);
+  const before = await told(db);
+  const stale = { ...change("a", "o9", OrderState.SENT), revision: 2, storeEpoch: 1 };
+
+  const parts = countedChangeWrites("gateway", [stale], 7);
+  const late = db.transaction(async (tx) => {
+    for (const { sql, params } of parts) await tx.query(sql, params);
+  });
+
+  await expect(late).rejects.toMatchObject({ sqlState: "22012" });
+  expect(await told(db)).toEqual(before);
+});

@@ -1,0 +1,108 @@
+import { toBinary } from "@bufbuild/protobuf";
+import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type Queryable, quotedSchema, type SqlParam } from "../db/index.ts";
+import {
+  type ControlChange,
+  type ControlSchema,
+  changeEvent,
+  controlTopic,
+} from "./control-events.ts";
+import { isTopicChange, itemOf } from "./topic-state.ts";
+
+/** Where a topic key stands. */
+export interface TopicCount {
+  readonly revision: number;
+  readonly storeEpoch: number;
+}
+
+/** A change whose revision its writer has counted: the next one of its key. */
+export interface CountedChange extends ControlChange, TopicCount {}
+
+/** Where topic keys stand, for a process that alone writes them and counts on from there. */
+export async function countTopics(
+  db: Queryable,
+  schema: ControlSchema,
+  topicKeys: readonly string[],
+): Promise<Map<string, TopicCount>> {
+  const target = quotedSchema(schema);
+  const rows = await db.query<{ topic_key: string; revision: number; store_epoch: number }>(
+    `insert into ${target}.topic_revision as t (topic_key, revision) select k, 0 from unnest($1::text[]) as k
+     on conflict (topic_key) do update set revision = t.revision
+     returning topic_key, revision, coalesce((select store_epoch from ${target}.topic_store), 1) as store_epoch`,
+    [[...topicKeys]],
+  );
+  return new Map(
+    rows.map(({ topic_key, revision, store_epoch }) => [
+      topic_key,
+      { revision, storeEpoch: store_epoch },
+    ]),
+  );
+}
+
+/**
+ * What writes counted changes, as `appendControlEvent` would one after the other: parts for one statement, or for one
+ * transaction, together with what they tell of. Changes of one key come in order, and no two of them are of one thing.
+ * A division by zero undoes all of it when a key is not where it was counted from: somebody else writes it.
+ */
+export function countedChangeWrites(
+  schema: ControlSchema,
+  changes: readonly CountedChange[],
+  nowMs: number,
+): { readonly sql: string; readonly params: readonly SqlParam[] }[] {
+  if (changes.length === 0) return [];
+  const target = quotedSchema(schema);
+  const events = changes.map((change) => {
+    const event = changeEvent(schema, change, nowMs);
+    return { ...change, type: event.type, bytes: toBinary(ControlEventSchema, event), event };
+  });
+  const items = events.flatMap(({ event, ...one }) =>
+    isTopicChange(event.payload) ? [{ ...one, ...itemOf(event.payload) }] : [],
+  );
+  const standing = items.filter(({ isOver }) => !isOver);
+  const over = items.filter(({ isOver }) => isOver);
+  const last = new Map(events.map(({ topicKey, revision }) => [topicKey, revision]));
+  const before = (key: string): number =>
+    (events.find(({ topicKey }) => topicKey === key)?.revision ?? 0) - 1;
+  const parts = [
+    {
+      sql: `update ${target}.topic_revision t set revision = u.revision / (t.revision = u.before)::int
+        from unnest($1::text[], $2::bigint[], $3::bigint[]) as u (topic_key, before, revision)
+        where t.topic_key = u.topic_key`,
+      params: [[...last.keys()], [...last.keys()].map(before), [...last.values()]],
+    },
+    {
+      sql: `insert into ${target}.outbox (topic, key, type, payload, revision)
+        select $1, key, type, payload, revision
+        from unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[])
+          with ordinality as u (key, type, payload, revision, place) order by place`,
+      params: [
+        controlTopic,
+        events.map(({ topicKey }) => topicKey),
+        events.map(({ type }) => type),
+        events.map(({ bytes }) => bytes),
+        events.map(({ revision }) => revision),
+      ],
+    },
+  ];
+  if (standing.length > 0) {
+    parts.push({
+      sql: `insert into ${target}.topic_item (topic_key, item, first_revision, event)
+        select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[])
+        on conflict (topic_key, item) do update set event = excluded.event`,
+      params: [
+        standing.map(({ topicKey }) => topicKey),
+        standing.map(({ name }) => name),
+        standing.map(({ revision }) => revision),
+        standing.map(({ bytes }) => bytes),
+      ],
+    });
+  }
+  if (over.length > 0) {
+    parts.push({
+      sql: `delete from ${target}.topic_item t using unnest($1::text[], $2::text[]) as u (topic_key, item)
+        where t.topic_key = u.topic_key and t.item = u.item`,
+      params: [over.map(({ topicKey }) => topicKey), over.map(({ name }) => name)],
+    });
+  }
+  return parts;
+}

@@ -1,0 +1,90 @@
+import type { DescField, DescMessage, DescMethod, JsonObject, JsonValue } from "@bufbuild/protobuf";
+import { accessOf } from "@qmtl/service-kit";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { gatewayContracts } from "./testing/gateway-contracts.ts";
+import { type KeyedPlatform, startKeyedPlatform } from "./testing/keyed-platform.ts";
+import { minimalRequest } from "./testing/minimal-request.ts";
+
+/** What is there, by the name of the field that names it. */
+const THERE = { world_id: "w", account_id: "main", source: "day", sources: "day", instrument: "X" };
+const ABSENT = "no-such-name";
+/** Fields that name something. */
+const NAMING = /^(source|sources|instrument|.*_ids?|.*_keys?)$/;
+
+/** Names that the caller gives, so that nothing has to be there; and what was deleted may be deleted again. */
+const FREE = new Set([
+  "AccountService.BookAdjustment request_id",
+  "RebalancingService.UpsertAllocations request_id",
+  "RebalancingExecutionService.ExecuteRebalance batch_id",
+  // Each order has a result of its own, NOT_FOUND among them.
+  "OrderService.CancelOrders orders.client_order_ids",
+  // Nodes of any strategy, which WorldService does not know.
+  "WorldService.UpsertEdgeOverride edge.source",
+  "QueueService.DeleteReplayRunner session_id",
+]);
+
+/** Ends what the others need. */
+const LAST: ReadonlySet<string> = new Set(["DeleteWorld", "Halt"]);
+
+let platform: KeyedPlatform;
+beforeAll(async () => {
+  platform = await startKeyedPlatform();
+}, 120_000);
+afterAll(() => platform?.[Symbol.asyncDispose]());
+
+type Path = readonly DescField[];
+
+function namesOf(message: DescMessage, above: Path = []): Path[] {
+  return message.fields.flatMap((field): Path[] => {
+    const path = [...above, field];
+    const inner = field.message;
+    if (inner === undefined) return NAMING.test(field.name) ? [path] : [];
+    const isKnown = above.some((each) => each.message === inner);
+    return isKnown || inner.typeName.startsWith("google.") ? [] : namesOf(inner, path);
+  });
+}
+
+/** The message with a value at the end of the path; what lies on the way is as small as its rules allow. */
+function withValue(message: JsonObject, [field, ...rest]: Path, value: JsonValue): JsonObject {
+  if (field === undefined) return message;
+  const others = new Set(field.oneof?.fields.map(({ jsonName }) => jsonName));
+  const kept = Object.fromEntries(Object.entries(message).filter(([name]) => !others.has(name)));
+  const inner = (): JsonObject => {
+    const there = [message[field.jsonName]].flat()[0];
+    const isObject = typeof there === "object" && there !== null && !Array.isArray(there);
+    return isObject ? there : minimalRequest(field.message!, THERE);
+  };
+  const own = rest.length === 0 ? value : withValue(inner(), rest, value);
+  return { ...kept, [field.jsonName]: field.fieldKind === "list" ? [own] : own };
+}
+
+const callerOf = (method: DescMethod) => {
+  const { roles } = accessOf(method);
+  return (["owner", "adapter"] as const).find((role) => roles.has(role));
+};
+
+test("no call that is answered is answered with a name in it that names nothing", async () => {
+  const answered: string[] = [];
+  const refused: string[] = [];
+  const methods = gatewayContracts.flatMap((service) => service.methods as readonly DescMethod[]);
+  for (const method of methods.filter(({ name }) => !LAST.has(name))) {
+    const caller = callerOf(method);
+    if (caller === undefined) continue;
+    const minimal = minimalRequest(method.input, THERE);
+    for (const path of namesOf(method.input)) {
+      const [name, known] = [path.map((each) => each.name).join("."), path.at(-1)!.name];
+      const label = `${method.parent.name}.${method.name} ${name}`;
+      const isThere = Object.hasOwn(THERE, known);
+      const right = isThere
+        ? withValue(minimal, path, THERE[known as keyof typeof THERE])
+        : minimal;
+      // Where even names that are there are refused, a refusal would prove nothing.
+      if (FREE.has(label) || (await platform.call(caller, method, right)).refusal) continue;
+      const outcome = await platform.call(caller, method, withValue(minimal, path, ABSENT));
+      (outcome.refusal === undefined ? answered : refused).push(label);
+    }
+  }
+
+  expect(answered).toEqual([]);
+  expect(refused.length).toBeGreaterThan(20);
+}, 300_000);

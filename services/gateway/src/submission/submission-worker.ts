@@ -110,12 +110,9 @@ export class SubmissionWorker {
     const call = { principal: this.#ports.gateway, signal };
     const contexts: ComputeContext[] = [];
     for (const worldId of job.worldIds) {
-      const request = { worldId, strategyIds: [job.strategyId] };
-      const { decision } = await this.#ports.world.unary(
-        DecisionService.method.decide,
-        request,
-        call,
-      );
+      // Of all strategies: this one may not be bound yet.
+      const decide = DecisionService.method.decide;
+      const { decision } = await this.#ports.world.unary(decide, { worldId }, call);
       const known = decision?.strategies.find((each) => each.strategyId === job.strategyId);
       contexts.push(contextAt(worldId, known?.stage ?? EffectiveMode.VALIDATE, job.request));
     }

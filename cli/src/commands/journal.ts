@@ -10,6 +10,7 @@ import {
 } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
+import { journalSentence } from "../journal-sentence.ts";
 import { jsonOf } from "../json-of.ts";
 import { integerIn, nameList } from "../option-values.ts";
 import { allOf, pagesOf } from "../pages-of.ts";
@@ -115,6 +116,6 @@ function print(session: CommandSession, entry: JournalEntry): void {
   if (session.asJson) printJson(jsonOf(JournalEntrySchema, entry));
   else
     console.log(
-      `${entry.entry}  ${enumName(JournalKind, entry.kind)}  row ${entry.row}  ${entry.strategyId}  ${entry.bodyJson}`,
+      `${entry.entry}  row ${entry.row}  ${enumName(JournalKind, entry.kind).toLowerCase()}: ${journalSentence(entry)}`,
     );
 }

@@ -1,0 +1,59 @@
+import { expect, test } from "vitest";
+import { journalSentence } from "./journal-sentence.ts";
+
+const told = (body: object): string =>
+  journalSentence({ worldId: "demo", strategyId: "s-1", bodyJson: JSON.stringify(body) });
+
+const order = {
+  ...{ id: "o-7", world: "demo", strategy: "s-1", instrument: "SPX", lots: -3, origin: "target" },
+};
+
+test.each([
+  [
+    { op: "set_target", value: 0.25, instrument: "SPX", act: true, reason: "" },
+    "s-1 in demo wants 25 % of its capital in SPX",
+  ],
+  [
+    { op: "set_target", value: 1, instrument: "SPX", act: false, reason: "" },
+    "s-1 in demo wants 100 % of its capital in SPX; no order is made while a halt is in force",
+  ],
+  [
+    { op: "note", order },
+    "order o-7 of s-1 in demo is to sell 3 lots of SPX at the market (target)",
+  ],
+  [
+    { op: "fill", fill: { orderId: "o-7", lots: -1, price: 101.5, fee: 0.02 } },
+    "order o-7 sold 1 lot at 101.5, fee 0.02",
+  ],
+  [
+    { op: "state", order: "o-7", state: "REJECTED", reason: "OVER_LIMIT" },
+    "order o-7 is REJECTED: OVER_LIMIT",
+  ],
+  [
+    {
+      op: "note",
+      haltId: "h-1",
+      scope: "world",
+      target: "demo",
+      principal: "kim",
+      reason: "to look",
+      cancel: true,
+      flatten: false,
+    },
+    "kim halts world demo, cancelling: to look",
+  ],
+  [
+    { op: "note", haltId: "h-1", scope: "all", target: "", principal: "kim", reason: "looked at" },
+    "kim lets everything trade again: looked at",
+  ],
+  [
+    { op: "note", batch: "r-1", reason: "monthly", principal: "kim" },
+    "kim executes rebalance r-1: monthly",
+  ],
+])("%j is told as a sentence", (body, sentence) => {
+  expect(told(body)).toBe(sentence);
+});
+
+test("an entry of a later version is told as it is, not guessed at", () => {
+  expect(told({ op: "teleport", to: "Mars" })).toBe('{"op":"teleport","to":"Mars"}');
+});

@@ -2,6 +2,7 @@ import { symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+const ownModules = fileURLToPath(new URL("../../../node_modules", import.meta.url));
 const DAY = 86_400_000;
 const FIRST_DAY = Date.UTC(2020, 0, 1);
 
@@ -33,8 +34,8 @@ export interface SwingerProject {
   readonly config: string;
   /** Date of a row, from 0. */
   dateOf(row: number): string;
-  /** Writes strategy, `policy.yml` and feed into a folder, with the repository's packages. */
-  write(folder: string): Promise<void>;
+  /** Writes strategy, `policy.yml` and feed into a folder, with the packages of `modules`. @default the repository's */
+  write(folder: string, modules?: string): Promise<void>;
 }
 
 /** `history` rows before the feed begins, then `rows` that it plays. */
@@ -55,11 +56,10 @@ export function swingerProject(history: number, rows: number): SwingerProject {
   return {
     config,
     dateOf,
-    write: async (folder) => {
+    write: async (folder, modules = ownModules) => {
       await writeFile(join(folder, "feed.csv"), `date,open,high,low,close\n${lines.join("\n")}\n`);
       await writeFile(join(folder, "swinger.ts"), STRATEGY);
       await writeFile(join(folder, "policy.yml"), POLICY);
-      const modules = fileURLToPath(new URL("../../../node_modules", import.meta.url));
       await symlink(modules, join(folder, "node_modules"));
     },
   };

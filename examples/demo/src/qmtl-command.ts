@@ -2,7 +2,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { endWithUs } from "./end-with-us.ts";
 
-const program = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
+const programHere = fileURLToPath(new URL("../../../cli/bin/qmtl.js", import.meta.url));
 
 /** A command that said no: its exit code and what it printed. */
 export class CommandRefused extends Error {
@@ -33,6 +33,8 @@ export interface LongCommand {
 export interface QmtlRuntime {
   /** @default the Node of this process */
   readonly node?: string;
+  /** Its `qmtl.js`. @default that of this repository */
+  readonly program?: string;
   /** The whole environment. @default that of this process */
   readonly env?: Readonly<Record<string, string | undefined>>;
 }
@@ -47,13 +49,16 @@ export class QmtlCommand {
   constructor(config: string | undefined, folder: string, runtime: QmtlRuntime = {}) {
     this.#options = [...(config === undefined ? [] : ["--config", config]), "--json"];
     this.#folder = folder;
-    this.#runtime = { node: process.execPath, env: process.env, ...runtime };
+    this.#runtime = {
+      ...{ node: process.execPath, program: programHere, env: process.env },
+      ...runtime,
+    };
   }
 
   /** Runs a command to its end; the JSON values it printed, one a line. */
   lines<T = CommandEvent>(...args: readonly string[]): Promise<T[]> {
+    const { node, program, env } = this.#runtime;
     const all = [program, ...this.#options, ...args];
-    const { node, env } = this.#runtime;
     return new Promise((resolve, reject) => {
       const options = { cwd: this.#folder, maxBuffer: 1 << 28, env: { ...env } };
       execFile(node, all, options, (failure, stdout, stderr) => {
@@ -72,7 +77,7 @@ export class QmtlCommand {
 
   /** Starts a command that stays; it ends with this process at the latest. */
   start(args: readonly string[], env: Readonly<Record<string, string>> = {}): LongCommand {
-    const all = [program, ...this.#options, ...args];
+    const all = [this.#runtime.program, ...this.#options, ...args];
     const child = spawn(this.#runtime.node, all, {
       cwd: this.#folder,
       stdio: ["ignore", "pipe", "pipe"],

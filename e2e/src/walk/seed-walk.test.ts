@@ -251,16 +251,20 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     const made = await json(`${plan} --schema-version 2`);
     await writeFile(at("orders.ts"), ORDERS);
     const orders = await desk.type("npx node orders.ts", project);
-    const done = await json(`${plan.replace("plan", "execute")} --batch move-1 --schema-version 2`);
+    const execute = `${plan.replace("plan", "execute")} --batch move-1 --reason moved`;
+    const before = await json("orders --world paper");
+    const done = await json(`${execute} --schema-version 2`);
+    const again = await json(`${execute} --schema-version 2`);
+    const after = await json("orders --world paper");
 
     expect(early).toMatchObject({ reason: "SCHEMA_VERSION_REQUIRED" });
     expect(Object.keys(made.plan.alpha_metrics.per_strategy)).toHaveLength(2);
-    expect(made).toMatchObject({ submitted: false });
     expect(orders.stderr).toBe("");
     const planned = JSON.parse(orders.stdout);
     expect(planned.length).toBeGreaterThan(0);
     expect(planned[0]).toMatchObject({ worldId: "paper", instrument: "DEMO", reduceOnly: true });
-    expect(done).toMatchObject({ submitted: true });
+    expect([done.duplicate, again.duplicate]).toEqual([undefined, true]);
+    expect(after.length).toBe(before.length + planned.length);
   });
 
   test("5: a run ends with its scope, or by a helper that may be called twice", async () => {

@@ -263,7 +263,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     const planned = JSON.parse(orders.stdout);
     expect(planned.length).toBeGreaterThan(0);
     expect(planned[0]).toMatchObject({ worldId: "paper", instrument: "DEMO", reduceOnly: true });
-    expect([done.duplicate, again.duplicate]).toEqual([undefined, true]);
+    expect([done.duplicate, again.duplicate]).toEqual([false, true]);
     expect(after.length).toBe(before.length + planned.length);
   });
 

@@ -147,6 +147,8 @@ function feed(): string {
 describe("against a platform", () => {
   let folder: string;
   let platform: Platform;
+  /** A strategy of another world. */
+  let otherId: string;
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "qmtl-cli-"));
     vi.stubEnv("XDG_STATE_HOME", join(folder, "state"));
@@ -161,7 +163,15 @@ describe("against a platform", () => {
       fileURLToPath(new URL("../../node_modules", import.meta.url)),
       join(folder, "node_modules"),
     );
+    writeFileSync(join(folder, "other.ts"), STRATEGY.replaceAll("Crosser", "Other"));
     platform = await startPlatform(loadConfig({ path: join(folder, "qmtl.yml") }));
+    await qmtl(
+      ..."world create others --clock replay --source day --account spare --allocation 0".split(
+        " ",
+      ),
+    );
+    const { out } = await qmtl("submit", "$/other.ts", "--world", "others", "--json");
+    otherId = JSON.parse(out[0]!).strategy_id;
   });
   afterAll(async () => {
     await platform?.stop();
@@ -169,7 +179,11 @@ describe("against a platform", () => {
     rmSync(folder, { recursive: true, force: true });
   });
   const qmtl = (...args: readonly string[]) =>
-    run("--config", join(folder, "qmtl.yml"), ...args.map((word) => word.replaceAll("$", folder)));
+    run(
+      "--config",
+      join(folder, "qmtl.yml"),
+      ...args.map((word) => word.replaceAll("$", folder).replace("%other", otherId)),
+    );
 
   /** Commands in an order in which each finds what it needs, with the exit code where that is not 0. */
   const CALLS: readonly (readonly [string, string, number?])[] = [
@@ -190,7 +204,7 @@ describe("against a platform", () => {
     ["world show", "demo"],
     ["world update", "demo --max-lag-days 3"],
     ["world delete", "nowhere --yes", 1],
-    ["world bind", "demo s-0123456789abcdef --name Other"],
+    ["world bind", "demo %other --name Other"],
     ["world bindings", "demo"],
     ["world nodes", "demo"],
     ["world set-node", `demo blake3:${"0".repeat(64)} --status valid`],

@@ -9,6 +9,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ColumnKind, type Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
@@ -285,9 +286,10 @@ const noOrders: OpenOrderHalf = () => ({
   facts: async () => ({
     wantedOrders: 0,
     sentOrders: 0,
-    tier: "T3",
+    tier: OrderTier.UNSPECIFIED,
     emitterSessionId: "",
     halts: [],
+    capital: undefined,
   }),
   start: async () => {},
   stop: async () => {},

@@ -1,9 +1,14 @@
+import { Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import {
+  type ExplainStrategyResponse,
   ExplainStrategyResponseSchema,
   GatewayService,
+  OrderTier,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { RuleKind, RuleVerdict, TermName } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import type { Command } from "commander";
+import { haltedText } from "../halt-place.ts";
 import { jsonOf } from "../json-of.ts";
 import { enumName, printJson } from "../print.ts";
 import { ruleText } from "../rule-text.ts";
@@ -23,21 +28,28 @@ export function addExplainCommand(program: Command): void {
           .explainStrategy({ worldId, strategyId });
         if (session.asJson) return printJson(jsonOf(ExplainStrategyResponseSchema, answer));
         console.log(answer.summary || `${name} in ${worldId}`);
-        console.log(
-          `mode ${enumName(EffectiveMode, answer.effectiveMode)}, domain ${enumName(ExecutionDomain, answer.executionDomain)}, gate ${answer.gate}, tier ${answer.tier}`,
-        );
-        console.log(
-          `orders: ${answer.sentOrders} sent, ${answer.wantedOrders} wanted while the gate was shut`,
-        );
-        for (const term of answer.terms)
-          console.log(
-            `${term.binding ? "*" : " "} ${term.name}: at most ${enumName(EffectiveMode, term.allows)}  ${term.detail}`,
-          );
-        for (const rule of answer.rules)
-          console.log(
-            `  ${rule.verdict.padEnd(14)} ${ruleText(rule)}  (${rule.domain}, ${rule.samples} samples)`,
-          );
-        for (const halt of answer.halts) console.log(`halted: ${halt}`);
+        for (const line of linesOf(answer)) console.log(line);
       }),
     );
+}
+
+function* linesOf(answer: ExplainStrategyResponse): Generator<string> {
+  const { effectiveMode, executionDomain, gate, tier, capital } = answer;
+  const mode = enumName(EffectiveMode, effectiveMode);
+  const domain = enumName(ExecutionDomain, executionDomain);
+  yield `mode ${mode}, domain ${domain}, gate ${enumName(Gate, gate)}, tier ${enumName(OrderTier, tier)}`;
+  yield `orders: ${answer.sentOrders} sent, ${answer.wantedOrders} wanted while the gate was shut`;
+  if (capital !== undefined) yield `capital: ${capital.value}`;
+  for (const term of answer.terms) {
+    const allowed = enumName(EffectiveMode, term.allows);
+    yield `${term.binding ? "*" : " "} ${enumName(TermName, term.name)}: at most ${allowed}  ${term.detail}`;
+  }
+  for (const rule of answer.rules) {
+    const verdict = enumName(RuleVerdict, rule.verdict).padEnd(14);
+    const text = ruleText({ kind: enumName(RuleKind, rule.kind), text: rule.text });
+    yield `  ${verdict} ${text}  (${enumName(ExecutionDomain, rule.domain)}, ${rule.samples} samples)`;
+  }
+  for (const { kind, reason } of answer.holds) yield `held: ${enumName(HoldKind, kind)} ${reason}`;
+  for (const halt of answer.halts)
+    yield `halted: ${haltedText(halt)}  ${halt.haltId}  ${halt.reason}`;
 }

@@ -1,5 +1,7 @@
 import { type ControlEvent, Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
+import { GatewayService, OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { HaltTarget } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
@@ -61,7 +63,37 @@ export function haltCases(now: () => Emitter): void {
     expect(ended).toMatchObject({ inForce: [], clientOrderIds: [] });
     expect(await refusalOf(again)).toMatchObject({ status: "NotFound", reason: "HALT_NOT_FOUND" });
   });
+  explainCase(now);
   followCases(now);
+}
+
+function explainCase(now: () => Emitter): void {
+  test("a halted strategy is explained with the halts that cover it, its gate, its tier and its capital", async () => {
+    const { at, strategyId, sessionId } = now();
+    const service = serviceOf(now());
+    const explain = () =>
+      at.connection.client(GatewayService).explainStrategy({ worldId: "w", strategyId });
+    const target = { target: { case: "strategyId", value: strategyId } } as const;
+    const { halt } = await service.halt({ target, reason });
+
+    const halted = await explain();
+    await service.resume({ which: { case: "haltId", value: halt!.haltId }, reason });
+
+    expect(halted).toMatchObject({
+      gate: Gate.OPEN,
+      holds: [],
+      halts: [halt],
+      tier: OrderTier.T3,
+      emitterSessionId: sessionId,
+    });
+    expect(Number(halted.capital?.value)).toBeGreaterThan(0);
+    expect(halted.summary).toContain(
+      `Halted: strategy ${strategyId} (${halt?.haltId}: ${reason}).`,
+    );
+    const { halts, summary } = await explain();
+    expect(halts).toEqual([]);
+    expect(summary).not.toContain("Halted");
+  });
 }
 
 function followCases(now: () => Emitter): void {

@@ -39,7 +39,9 @@ export async function catchTheCheat(stage: Stage): Promise<void> {
     "demo",
     stage.idOf("flow"),
   );
-  const caught = explained.rules.filter((rule) => rule.verdict === "fail").map((rule) => rule.text);
+  const caught = explained.rules
+    .filter((rule) => rule.verdict === "RULE_VERDICT_FAIL")
+    .map((rule) => rule.text);
   stage.say(`${stage.dateOf(63)}: flow demoted: ${caught.join("; ")}`);
   demand(
     caught.some((text) => text.startsWith("shortfall 9.03 > 3")),

@@ -17,6 +17,7 @@ export const REPEATABLE_METHODS: readonly string[] = [
   "qmtl.dagmanager.v1.QueueService/DeleteReplayRunner",
   "qmtl.dagmanager.v1.QueueService/AnswerSwap",
   "qmtl.dagmanager.v1.QueueService/OpenContext",
+  "qmtl.dagmanager.v1.QueueService/CloseContext",
   "qmtl.data.v1.QueueDataService/Publish",
   "qmtl.gateway.v1.AccountService/GetAccount",
   "qmtl.gateway.v1.AccountService/ListAccounts",

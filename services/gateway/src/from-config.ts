@@ -49,6 +49,7 @@ import { ticketKeys } from "./store/ticket-key-store.ts";
 import { SubmissionWorker } from "./submission/submission-worker.ts";
 import { SubmissionWatch } from "./submission/watch-submission.ts";
 import { DecisionCache } from "./worlds/decision-cache.ts";
+import { UnboundContexts } from "./worlds/unbound-contexts.ts";
 
 /** Version of this software. */
 const serverVersion = "0.1.0";
@@ -102,12 +103,13 @@ export interface Gateway {
 /** The Gateway over its database, bus and peers: migrates the schema, and wires everything. */
 export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   const parts = await openParts(deps);
-  const { feeds, worker, hub, orders, relay, dag, world, keys, probe } = parts;
+  const { feeds, worker, unbound, hub, orders, relay, dag, world, keys, probe } = parts;
   const services = servicesOf(deps, parts);
   const stop = async () => {
     await probe.stop();
     feeds.close();
     await worker.stop();
+    await unbound.stop();
     await hub.stop();
     await orders.stop();
     await relay.close();
@@ -132,6 +134,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       await orders.start();
       await prepare();
       await worker.start();
+      unbound.start();
       openBarriers(deps.config, feeds, deps.logger);
       probe.start();
     },
@@ -157,7 +160,8 @@ async function openParts(deps: GatewayDeps) {
   const watch = new SubmissionWatch(db, clock);
   const changed = (submissionId: string) => watch.changed(submissionId);
   const worker = new SubmissionWorker({ ...base, changed });
-  return { ...base, ...(await openFeeds(deps, base)), watch, worker };
+  const unbound = new UnboundContexts(base);
+  return { ...base, ...(await openFeeds(deps, base)), watch, worker, unbound };
 }
 
 type Base = Awaited<ReturnType<typeof openBase>>;
@@ -254,6 +258,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
       db: parts.db,
       apply: { ...parts, enforceLiveGuard },
       decisions: new DecisionCache(world, metrics),
+      unbound: parts.unbound,
     }),
     ...orders.services,
   ];

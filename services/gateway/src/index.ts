@@ -6,5 +6,11 @@ export {
   type LeasedGatewayDeps,
   openAccountLeases,
 } from "./instances/leased-gateway.ts";
-export type { OpenOrderHalf, OrderHalf, OrderHalfDeps, StrategyOrderFacts } from "./order-half.ts";
+export type {
+  OpenOrderHalf,
+  OrderHalf,
+  OrderHalfDeps,
+  StandingHalt,
+  StrategyOrderFacts,
+} from "./order-half.ts";
 export type { OrderPath, SourceBar, TicketClaims } from "./ports.ts";

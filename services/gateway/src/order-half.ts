@@ -1,8 +1,15 @@
+import type { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import type { CallPrincipal, Clock, Logger, Metrics, ServedService } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import type { Peer } from "./peers/peer.ts";
 import type { BarrierEnds, GateView, LeaseRelay, OrderPath } from "./ports.ts";
+import type { Halt } from "./router/halts.ts";
+
+/** A halt in force, and whether the store has it already. */
+export interface StandingHalt extends Halt {
+  readonly stored: boolean;
+}
 
 /** What the order path knows of one strategy in one world, for people. */
 export interface StrategyOrderFacts {
@@ -10,12 +17,14 @@ export interface StrategyOrderFacts {
   readonly wantedOrders: number;
   /** Orders that left. */
   readonly sentOrders: number;
-  /** Tier of the path: "T2" or "T3". */
-  readonly tier: string;
+  /** Tier of the path; unspecified when the world trades on no account here. */
+  readonly tier: OrderTier;
   /** Session that may emit; empty for none. */
   readonly emitterSessionId: string;
-  /** Halts in force, such as "world w1: reason". */
-  readonly halts: readonly string[];
+  /** Halts in force that cover it, oldest first. */
+  readonly halts: readonly StandingHalt[];
+  /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
+  readonly capital: number | undefined;
 }
 
 /** What the order path is made from. */

@@ -5,7 +5,7 @@ import type { QmtlConfig } from "@qmtl/sdk/config";
 import type { OrderHalf, OrderHalfDeps } from "./order-half.ts";
 import { PAPER_FAULT_ENV } from "./paper/paper-fault.ts";
 import { openOrders } from "./router/open-orders.ts";
-import type { GatewayOrders } from "./router/order-path.ts";
+import { strategyFacts } from "./router/strategy-facts.ts";
 
 /** The order path over the accounts of the configuration. */
 export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
@@ -23,7 +23,7 @@ export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
   return {
     path: orders,
     services,
-    facts: (worldId, strategyId) => factsOf(orders, db, worldId, strategyId),
+    facts: (worldId, strategyId) => strategyFacts(orders, worldId, strategyId),
     start: () => orders.start(),
     stop: () => orders.stop(),
   };
@@ -33,32 +33,4 @@ export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
 function faultsOf(config: QmtlConfig): Readonly<Record<string, string | undefined>> {
   const [planted] = Object.values(config.accounts).flatMap(({ faults }) => faults);
   return { [PAPER_FAULT_ENV]: process.env[PAPER_FAULT_ENV] ?? planted };
-}
-
-async function factsOf(
-  orders: GatewayOrders,
-  db: OrderHalfDeps["db"],
-  worldId: string,
-  strategyId: string,
-) {
-  const [sent] = await db.query<{ count: number }>(
-    `select count(*) as count from gateway.client_order
-     where world_id = $1 and strategy_id = $2 and state not in ('pending', 'rejected')`,
-    [worldId, strategyId],
-  );
-  const account = orders.worlds.get(worldId)?.accountId ?? "";
-  const own: Readonly<Record<string, string>> = { account, world: worldId, strategy: strategyId };
-  const halts = orders.halts
-    .list()
-    .filter(({ scope, target }) => scope === "all" || own[scope] === target);
-  return {
-    wantedOrders: orders.ends.wantedOf(worldId, strategyId).wanted,
-    sentOrders: sent?.count ?? 0,
-    // The paper broker compares the fence in the transaction that accepts.
-    tier: "T3",
-    emitterSessionId: orders.doors.get(worldId)?.emitterOf(strategyId) ?? "",
-    halts: halts.map(({ scope, target, reason }) =>
-      [scope, target, reason].filter(Boolean).join(" "),
-    ),
-  };
 }

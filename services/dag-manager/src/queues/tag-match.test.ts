@@ -30,6 +30,12 @@ const reading = (name: string, feeds: readonly string[]) =>
     ),
   ]);
 
+/** A strategy that asks for what carries the tag. */
+const asking = graph([node("asker", [], { tagQuery: { tags: ["signal"], matchAll: false } })]);
+
+const nameOfQueue = ({ nodeId }: { readonly nodeId: string }): string | undefined =>
+  ["one", "other", "a-bars"].find((name) => idOf(name) === nodeId);
+
 async function ask(dag: TestDag, context: ContextInit) {
   const query = { tags: ["signal"], matchAll: false };
   const answer = await dag.queues.listQueuesByTag({ query, intervalSeconds: 86_400n, context });
@@ -122,6 +128,48 @@ describeEachDatabase("tag queries over contexts", (databases) => {
     expect(await ask(dag, pinned({}))).toEqual({ found: [], left: 0 });
     const told = (await dag.events()).filter(({ topicKey }) => topicKey === "tags/queue");
     expect(told).toEqual([]);
+  });
+
+  test("queues of a strategy that was unbound do not match, and who asks the query is told", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag, "one", reading("one", ["a"]), pinned({ a: "1" }));
+    await submitGraph(dag, "other", reading("other", ["a"]), pinned({ a: "1" }));
+    await submitGraph(dag, "asks", asking, pinned({}));
+    await submitGraph(dag, "one", reading("one", ["a"]), { ...pinned({ a: "1" }), worldId: "w2" });
+    const tag = { strategyId: "one", worldId: "w1" };
+
+    expect(await dag.gatewayQueues.closeContext(tag)).toMatchObject({ closed: true });
+
+    expect(await ask(dag, pinned({}))).toEqual({ found: ["other"], left: 0 });
+    expect(await ask(dag, { ...pinned({}), worldId: "w2" })).toMatchObject({ found: ["one"] });
+    const told = (await dag.events()).flatMap(({ payload }) =>
+      payload.case === "tagQueryUpdated" ? [payload.value] : [],
+    );
+    expect(told.map(({ worldId, queues }) => [worldId, queues.map(nameOfQueue).sort()])).toEqual([
+      ["w1", ["one", "other"]],
+      ["w1", ["other"]],
+    ]);
+    const queues = (await dag.events()).flatMap(({ payload }) =>
+      payload.case === "queuesUpdated" ? [payload.value] : [],
+    );
+    expect(queues.at(-1)).toMatchObject({ worldId: "w1", strategy: { strategyId: "one" } });
+    expect(queues.at(-1)?.strategy?.queues.map(nameOfQueue)).toEqual(["a-bars"]);
+
+    const events = (await dag.events()).length;
+    expect(await dag.gatewayQueues.closeContext(tag)).toMatchObject({ closed: false });
+    expect(await dag.events()).toHaveLength(events);
+    await submitGraph(dag, "one", reading("one", ["a"]), pinned({ a: "1" }));
+    expect(await ask(dag, pinned({}))).toEqual({ found: ["one", "other"], left: 0 });
+  });
+
+  test("a queue that another strategy has too goes on matching", async () => {
+    await using dag = await openDag(databases());
+    await submitGraph(dag, "one", reading("one", ["a"]), pinned({ a: "1" }));
+    await submitGraph(dag, "twin", reading("one", ["a"]), pinned({ a: "1" }));
+
+    await dag.gatewayQueues.closeContext({ strategyId: "one", worldId: "w1" });
+
+    expect(await ask(dag, pinned({}))).toEqual({ found: ["one"], left: 0 });
   });
 });
 

@@ -108,6 +108,10 @@ function swaps({ swaps: desk, leadership }: QueuePorts): Handlers<typeof QueueSe
       const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
       return desk.open(request.strategyId, to, waitMs, signal);
     },
+    async closeContext({ strategyId, worldId }) {
+      mustLead(leadership);
+      return { closed: await desk.close(strategyId, worldId) };
+    },
     async answerSwap(request, context) {
       mustLead(leadership);
       return { swap: await desk.answer(sessionOf(context), request.answer!) };

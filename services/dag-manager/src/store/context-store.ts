@@ -39,10 +39,7 @@ export async function setCurrentContext(
     key,
   );
   if (found !== undefined) return false;
-  await tx.query(
-    "update dag.strategy_context set is_current = false where strategy_id = $1 and world_id = $2 and is_current",
-    [strategyId, worldId],
-  );
+  await closeCurrentContext(tx, strategyId, worldId);
   await tx.query(
     `insert into dag.strategy_context
        (strategy_id, world_id, execution_domain, as_of, partition, pins, is_current, created_ms)
@@ -52,6 +49,18 @@ export async function setCurrentContext(
     [...key, nowMs],
   );
   return true;
+}
+
+/** Takes the context of a strategy in a world out of force. */
+export async function closeCurrentContext(
+  tx: Tx,
+  strategyId: string,
+  worldId: string,
+): Promise<void> {
+  await tx.query(
+    "update dag.strategy_context set is_current = false where strategy_id = $1 and world_id = $2 and is_current",
+    [strategyId, worldId],
+  );
 }
 
 export function contextFromRow(row: ContextRow): QueueContext {

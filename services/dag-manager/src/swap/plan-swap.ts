@@ -51,7 +51,7 @@ export async function planSwap(
 }
 
 /** Keys of a strategy's computed nodes, inputs before readers, in a context of the strategy. */
-function keysIn(nodes: readonly Node[], context: QueueContext): ReadonlyMap<string, string> {
+export function keysIn(nodes: readonly Node[], context: QueueContext): ReadonlyMap<string, string> {
   const cones = coneOfEach(nodes);
   const computed = nodes.filter((node) => !isSourceNode(node));
   return new Map(

@@ -19,6 +19,7 @@ import { currentContext } from "../store/context-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
 import { runnerSessions } from "../store/replay-store.ts";
 import { lastCommittedSwap, openSwaps, swapById, writeSwap } from "../store/swap-store.ts";
+import { closeContext } from "./close-context.ts";
 import { ownKeys, planSwap, strategySourceRow } from "./plan-swap.ts";
 import { RunningSwap } from "./running-swap.ts";
 
@@ -117,6 +118,18 @@ export class SwapDesk {
     });
   }
 
+  /** Ends the context of a strategy in a world, and a swap of it under way; false when there was none. */
+  close(strategyId: string, worldId: string): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const running = this.#running.get(nameOf(strategyId, worldId));
+      if (running !== undefined) {
+        if (!running.isDecided) await running.take({ kind: "abort", reason: "it was unbound" });
+        this.#forget(running);
+      }
+      return closeContext(this.#store, strategyId, worldId);
+    });
+  }
+
   /** A session left: no swap waits for it. */
   lose(sessionId: string): Promise<void> {
     return this.#inTurn(async () => {
@@ -133,7 +146,7 @@ export class SwapDesk {
       const metadata = { strategy_id: strategyId };
       throw new QmtlError("STRATEGY_NOT_FOUND", `no strategy ${strategyId}`, { metadata });
     }
-    const name = JSON.stringify([strategyId, to.worldId]);
+    const name = nameOf(strategyId, to.worldId);
     const running = this.#running.get(name);
     if (running !== undefined && !running.isDecided) {
       if (isSameContext(running.to, to)) return running;
@@ -224,6 +237,10 @@ export class SwapDesk {
     );
     return done;
   }
+}
+
+function nameOf(strategyId: string, worldId: string): string {
+  return JSON.stringify([strategyId, worldId]);
 }
 
 /** Only who runs the strategy may answer for it. */

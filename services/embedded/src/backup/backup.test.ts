@@ -177,6 +177,22 @@ describe("a backup", () => {
     await expect(none).rejects.toMatchObject({ reason: "STORE_EMPTY" });
     expect([existsSync(at("none")), existsSync(at("none.tgz"))]).toEqual([false, false]);
   });
+
+  test("of services in processes of their own is refused, and tells their folders", async () => {
+    for (const service of ["dag-manager", "world-service"]) {
+      mkdirSync(at(`split-${service}/pgdata`), { recursive: true });
+    }
+
+    const none = backup(inFolder("split"), at("none.tgz"));
+
+    await expect(none).rejects.toMatchObject({
+      reason: "STORE_EMPTY",
+      message: expect.stringContaining(
+        `${at("split-dag-manager")}, ${at("split-world-service")} are of services in processes of their own`,
+      ),
+    });
+    expect([existsSync(at("split")), existsSync(at("none.tgz"))]).toEqual([false, false]);
+  });
 });
 
 describe("verifying", () => {

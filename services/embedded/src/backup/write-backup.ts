@@ -4,6 +4,8 @@ import { rename, rm } from "node:fs/promises";
 import type { QmtlConfig } from "@qmtl/sdk/config";
 import type { Clock } from "@qmtl/service-kit";
 import type { Tx } from "@qmtl/service-kit/db";
+import { serviceNames } from "../start-service.ts";
+import { serviceFolder } from "../storage.ts";
 import { BackupError } from "./backup-error.ts";
 import type { BackupProgress } from "./backup-progress.ts";
 import { countRows, dumpTable } from "./dump-table.ts";
@@ -91,16 +93,17 @@ function isThere(path: string): BackupError {
   return new BackupError("FILE_EXISTS", `${path} is there already`);
 }
 
-async function openSource({ storage }: QmtlConfig): Promise<Store> {
+async function openSource(config: QmtlConfig): Promise<Store> {
+  const { storage } = config;
   if (storage.kind === "postgres") return openServer(storage);
-  if (!holdsDatabase(storage.data_dir)) {
-    const beside = `${storage.data_dir}-gateway`;
-    const more = holdsDatabase(beside)
-      ? `; ${beside} and the like are of services in processes of their own: stop those and copy the folders`
-      : "";
-    throw new BackupError("STORE_EMPTY", `there is no database in ${storage.data_dir}${more}`);
-  }
-  return openFolder(storage.data_dir);
+  if (holdsDatabase(storage.data_dir)) return openFolder(storage.data_dir);
+  const beside = serviceNames.map((name) => serviceFolder(config, name)).filter(holdsDatabase);
+  const which = beside.length === 1 ? "is of a service" : "are of services";
+  const more =
+    beside.length === 0
+      ? ""
+      : `; ${beside.join(", ")} ${which} in processes of their own, which this does not back up: stop all three services and copy their folders together`;
+  throw new BackupError("STORE_EMPTY", `there is no database in ${storage.data_dir}${more}`);
 }
 
 /** What goes into the archive, made as it is written. */

@@ -13,6 +13,7 @@ import { knownStrategies } from "../store/submission-store.ts";
 import { type ApplyPorts, applyWithContexts } from "../worlds/apply-with-contexts.ts";
 import type { DecisionCache } from "../worlds/decision-cache.ts";
 import { fillActivations, fillDecision } from "../worlds/envelopes.ts";
+import type { UnboundContexts } from "../worlds/unbound-contexts.ts";
 
 export interface WorldHandlerPorts {
   readonly world: Peer;
@@ -22,6 +23,8 @@ export interface WorldHandlerPorts {
   readonly db: Db;
   readonly apply: ApplyPorts;
   readonly decisions: DecisionCache;
+  /** Compute contexts follow what is bound. */
+  readonly unbound: UnboundContexts;
 }
 
 /** WorldService's contracts under the gateway's address: passed on, domains filled, safe when it is down. */
@@ -37,10 +40,16 @@ export function worldServices(ports: WorldHandlerPorts): ServedService[] {
 }
 
 /** WorldService knows neither accounts, sources nor submissions: what a world names is looked up here. */
-function worlds({ world: peer, config, db }: WorldHandlerPorts): Handlers<typeof WorldService> {
+function worlds({
+  world: peer,
+  config,
+  db,
+  unbound,
+}: WorldHandlerPorts): Handlers<typeof WorldService> {
   const createWorld = forwardUnary(WorldService.method.createWorld, peer);
   const updateWorld = forwardUnary(WorldService.method.updateWorld, peer);
   const createBindings = forwardUnary(WorldService.method.createBindings, peer);
+  const deleteBinding = forwardUnary(WorldService.method.deleteBinding, peer);
   const checkAccount = (accountId: string) => {
     if (accountId === "" || Object.hasOwn(config.accounts, accountId)) return;
     throw notConfigured("ACCOUNT_NOT_FOUND", "account_id", accountId);
@@ -65,13 +74,19 @@ function worlds({ world: peer, config, db }: WorldHandlerPorts): Handlers<typeof
       const ids = request.strategies.map(({ strategyId }) => strategyId);
       const known = new Set(await knownStrategies(db, ids));
       const at = ids.findIndex((id) => !known.has(id));
-      if (at < 0) return createBindings(request, context);
+      if (at < 0) {
+        return unbound.bind(request.worldId, ids, () => createBindings(request, context));
+      }
       const strategyId = ids[at] ?? "";
       const fields = [
         { field: `strategies[${at}].strategy_id`, description: "was never submitted here" },
       ];
       const metadata = { strategy_id: strategyId };
       throw new QmtlError("STRATEGY_NOT_FOUND", `no strategy ${strategyId}`, { metadata, fields });
+    },
+    deleteBinding(request, context) {
+      const { worldId, strategyId } = request;
+      return unbound.unbind({ worldId, strategyId }, () => deleteBinding(request, context));
     },
   };
 }

@@ -30,6 +30,7 @@ import {
   type SubmissionRow,
   writeOutcome,
 } from "../store/submission-store.ts";
+import { forgetClosed } from "../store/unbinding-store.ts";
 import { contextAt } from "./plan-contexts.ts";
 import { runDiff } from "./run-diff.ts";
 import { submissionEvent } from "./submission-event.ts";
@@ -255,6 +256,7 @@ export class SubmissionWorker {
       if (await writeOutcome(tx, row, gatewayId, outcome)) {
         const stored = await readSubmission(tx, row.submissionId);
         await appendControlEvent(tx, "gateway", submissionEvent(stored!), nowMs);
+        if (state === "completed") await forgetClosed(tx, row.strategyId, row.worldIds);
       }
     });
     await failpoints.hit("gw.submission.after_commit");

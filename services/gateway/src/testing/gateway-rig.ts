@@ -9,6 +9,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ColumnKind, type Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
@@ -120,6 +121,10 @@ export class FakeWorld {
     stateHash: "blake3:one",
   });
   readonly bound: string[] = [];
+  /** Taken out since they were bound last. */
+  readonly unbound = new Set<string>();
+  /** Why no binding is removed. */
+  unbindRefusal: QmtlError | undefined;
   /** Claims of heartbeats, in order. */
   readonly claims: SessionClaim[] = [];
   /** What an apply would switch; a refusal instead, where that is set. */
@@ -145,12 +150,24 @@ export class FakeWorld {
           known(worldId);
           return { world: { worldId } };
         },
+        listBindings: async ({ worldId }) => {
+          known(worldId);
+          const ids = new Set(this.bound.filter((id) => !this.unbound.has(id)));
+          return { bindings: [...ids].map((strategyId) => ({ worldId, strategyId })) };
+        },
+        deleteBinding: async ({ worldId, strategyId }) => {
+          known(worldId);
+          if (this.unbindRefusal !== undefined) throw this.unbindRefusal;
+          this.unbound.add(strategyId);
+          return {};
+        },
         createWorld: async ({ world }) => ({ world: world! }),
         updateWorld: async ({ world }) => ({ world: world! }),
         createBindings: async ({ worldId, strategies }, { principal }) => {
           known(worldId);
           this.binders.push(principal);
           this.bound.push(...strategies.map(({ strategyId }) => strategyId));
+          for (const { strategyId } of strategies) this.unbound.delete(strategyId);
           return {
             bindings: strategies.map(({ strategyId, strategyName }) => ({
               worldId,
@@ -217,6 +234,8 @@ export interface StageChange {
 export class FakeDag {
   isDown = false;
   readonly diffs: string[] = [];
+  /** Strategies whose context was closed, in order. */
+  readonly closed: string[] = [];
   /** Domains that contexts were opened in, in order; the first context of a strategy is backtest. */
   readonly opened: ExecutionDomain[] = [];
 
@@ -238,6 +257,11 @@ export class FakeDag {
             newContext: { worldId, asOf, executionDomain },
           };
           return { swap };
+        },
+        closeContext: async ({ strategyId }) => {
+          if (this.isDown) throw new QmtlError("PEER_UNAVAILABLE", "down for a test");
+          this.closed.push(strategyId);
+          return { closed: true };
         },
       }),
       serve(DiffService, {
@@ -285,9 +309,10 @@ const noOrders: OpenOrderHalf = () => ({
   facts: async () => ({
     wantedOrders: 0,
     sentOrders: 0,
-    tier: "T3",
+    tier: OrderTier.UNSPECIFIED,
     emitterSessionId: "",
     halts: [],
+    capital: undefined,
   }),
   start: async () => {},
   stop: async () => {},
@@ -335,6 +360,7 @@ export async function openGatewayRig() {
     world,
     dag,
     bus,
+    db: host.db("gateway"),
     make,
     client: connection.client.bind(connection),
     [Symbol.asyncDispose]: () => all.disposeAsync(),

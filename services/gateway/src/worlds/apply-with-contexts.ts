@@ -19,6 +19,7 @@ import type { Peer, PeerCall } from "../peers/peer.ts";
 import { submissionsOf } from "../store/submission-store.ts";
 import { contextAt } from "../submission/plan-contexts.ts";
 import { type Promotion, promotionsOf } from "./promotion.ts";
+import type { UnboundContexts } from "./unbound-contexts.ts";
 
 /** Longest wait for the new contexts to be warm and agreed on, milliseconds. */
 const openMsMax = 60_000;
@@ -33,6 +34,7 @@ export interface ApplyPorts {
   readonly dag: Peer;
   readonly gateway: CallPrincipal;
   readonly logger: Logger;
+  readonly unbound: Pick<UnboundContexts, "recheck">;
   /** `gateway.enforce_live_guard`. */
   readonly enforceLiveGuard: boolean;
 }
@@ -194,4 +196,10 @@ async function swapBack(ports: ApplyPorts, swaps: readonly ContextSwap[]): Promi
       });
     }),
   );
+  // One that was unbound meanwhile has a context again: it is closed again.
+  const worldId = swaps[0]?.worldId ?? "";
+  const strategyIds = swaps.map(({ strategyId }) => strategyId);
+  await ports.unbound.recheck(worldId, strategyIds).catch((error: unknown) => {
+    ports.logger.warn("contexts that were swapped back are not looked at", { worldId, error });
+  });
 }

@@ -5,11 +5,10 @@ import {
   type ExplainStrategyResponse,
   ExplainStrategyResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   type DecisionTerm,
   type Evaluation,
-  RuleKind,
   type RuleTrace,
   RuleVerdict,
   type StrategyDecision,
@@ -22,6 +21,9 @@ import type { StrategyOrderFacts } from "../order-half.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { GateView } from "../ports.ts";
+import type { Halt } from "../router/halts.ts";
+import { decimalOf } from "../rpc/order-decimal.ts";
+import { haltToProto } from "../rpc/order-messages.ts";
 import { domainOf } from "../submission/plan-contexts.ts";
 import { bindingsOf } from "./bindings-of.ts";
 
@@ -68,25 +70,21 @@ export async function explainStrategy(
   }
   const mode = strategy?.effectiveMode ?? binding?.effectiveMode ?? EffectiveMode.VALIDATE;
   const rules = evaluation?.strategies.find((each) => each.strategyId === strategyId)?.rules ?? [];
-  const gateName = GATE_NAMES[gate.gate] ?? "CLOSED";
   return create(ExplainStrategyResponseSchema, {
     effectiveMode: mode,
     executionDomain: domainOf(mode),
-    terms: (strategy?.terms ?? []).map(({ name, allows, detail, binding: isBinding }) => ({
-      name: nameOf(TermName, name),
-      allows,
-      detail,
-      binding: isBinding,
-    })),
-    rules: rules.map(ruleToProto),
+    terms: strategy?.terms ?? [],
+    rules,
+    evaluationId: evaluation?.evaluationId ?? "",
+    gate: gate.gate,
+    holds: gate.holds,
+    halts: facts.halts.map((halt) => haltToProto(halt, halt.stored)),
+    emitterSessionId: facts.emitterSessionId,
+    tier: facts.tier,
+    ...(facts.capital === undefined ? {} : { capital: decimalOf(facts.capital) }),
     wantedOrders: BigInt(facts.wantedOrders),
     sentOrders: BigInt(facts.sentOrders),
-    tier: facts.tier,
-    gate: gateName,
-    emitterSessionId: facts.emitterSessionId,
-    halts: [...facts.halts],
-    summary: summaryOf(mode, strategy, { gateName, facts, failed: failedRule(rules) }),
-    evaluationId: evaluation?.evaluationId ?? "",
+    summary: summaryOf(mode, strategy, { gate: gate.gate, facts, failed: failedRule(rules) }),
   });
 }
 
@@ -112,20 +110,6 @@ function failedRule(rules: readonly RuleTrace[]): string | undefined {
   return rules.find((rule) => rule.verdict === RuleVerdict.FAIL)?.text;
 }
 
-function ruleToProto({ rule, metric, value, bound, samples, text, ...enums }: RuleTrace) {
-  return {
-    rule,
-    metric,
-    ...(value === undefined ? {} : { value }),
-    ...(bound === undefined ? {} : { bound }),
-    kind: nameOf(RuleKind, enums.kind),
-    verdict: nameOf(RuleVerdict, enums.verdict),
-    domain: nameOf(ExecutionDomain, enums.domain),
-    samples,
-    text,
-  };
-}
-
 /** Name of a value, as people read it: `not_yet_judged`. */
 function nameOf(values: Readonly<Record<string, number>>, value: number): string {
   const name = Object.entries(values).find(([, number]) => number === value)?.[0];
@@ -135,17 +119,32 @@ function nameOf(values: Readonly<Record<string, number>>, value: number): string
 function summaryOf(
   mode: EffectiveMode,
   strategy: StrategyDecision | undefined,
-  about: { gateName: string; facts: StrategyOrderFacts; failed: string | undefined },
+  about: { gate: Gate; facts: StrategyOrderFacts; failed: string | undefined },
 ): string {
-  const { gateName, facts, failed } = about;
+  const { facts, failed } = about;
   const name = modeName(mode);
   const bound = strategy?.terms.filter((term) => term.binding).map(termText) ?? [];
   const why = failed ?? (bound.length > 0 ? bound.join(" and ") : "it is not selected");
-  const mode1 = mode === EffectiveMode.LIVE ? `It is ${name}.` : `It is ${name}: ${why}.`;
-  const halts = facts.halts.length > 0 ? ` Halted: ${facts.halts.join(", ")}.` : "";
-  const gate = gateName === "OPEN" ? "" : ` The world's gate is ${gateName}.`;
-  const { wantedOrders, sentOrders } = facts;
-  return `${mode1}${gate}${halts} ${sentOrders} orders left, ${wantedOrders} were wanted while shut.`;
+  const gate = GATE_NAMES[about.gate] ?? "CLOSED";
+  const sentences = [
+    mode === EffectiveMode.LIVE ? `It is ${name}.` : `It is ${name}: ${why}.`,
+    gate === "OPEN" ? "" : `The world's gate is ${gate}.`,
+    facts.halts.length === 0 ? "" : `Halted: ${facts.halts.map(haltText).join(", ")}.`,
+    `${facts.sentOrders} orders left, ${facts.wantedOrders} were wanted while shut.`,
+    capitalText(facts.capital),
+  ];
+  return sentences.filter(Boolean).join(" ");
+}
+
+/** Why no order can come of its targets, if so. */
+function capitalText(capital: number | undefined): string {
+  if (capital === undefined) return "Its world trades on no account here.";
+  return capital > 0 ? "" : "It has no capital: no order can come of its targets.";
+}
+
+function haltText({ haltId, scope, target, reason }: Halt): string {
+  const place = scope === "all" ? "everything" : `${scope} ${target}`;
+  return reason === "" ? `${place} (${haltId})` : `${place} (${haltId}: ${reason})`;
 }
 
 function termText({ name, allows, detail }: DecisionTerm): string {

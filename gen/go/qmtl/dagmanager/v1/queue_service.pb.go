@@ -2273,6 +2273,125 @@ func (x *OpenContextResponse) GetWarmKeys() uint32 {
 	return 0
 }
 
+// Takes a strategy's context in a world out of force: the strategy was unbound.
+type CloseContextRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Versions the caller accepts.
+	SchemaVersion *v1.VersionRange `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// Strategy.
+	StrategyId string `protobuf:"bytes,2,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
+	// World.
+	WorldId       string `protobuf:"bytes,3,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseContextRequest) Reset() {
+	*x = CloseContextRequest{}
+	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseContextRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseContextRequest) ProtoMessage() {}
+
+func (x *CloseContextRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseContextRequest.ProtoReflect.Descriptor instead.
+func (*CloseContextRequest) Descriptor() ([]byte, []int) {
+	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *CloseContextRequest) GetSchemaVersion() *v1.VersionRange {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *CloseContextRequest) GetStrategyId() string {
+	if x != nil {
+		return x.StrategyId
+	}
+	return ""
+}
+
+func (x *CloseContextRequest) GetWorldId() string {
+	if x != nil {
+		return x.WorldId
+	}
+	return ""
+}
+
+// No context of the strategy is in force in the world.
+type CloseContextResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of this message, and what the server supports.
+	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
+	// False: none was.
+	Closed        bool `protobuf:"varint,2,opt,name=closed,proto3" json:"closed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseContextResponse) Reset() {
+	*x = CloseContextResponse{}
+	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseContextResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseContextResponse) ProtoMessage() {}
+
+func (x *CloseContextResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseContextResponse.ProtoReflect.Descriptor instead.
+func (*CloseContextResponse) Descriptor() ([]byte, []int) {
+	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *CloseContextResponse) GetSchemaVersion() *v1.SchemaVersion {
+	if x != nil {
+		return x.SchemaVersion
+	}
+	return nil
+}
+
+func (x *CloseContextResponse) GetClosed() bool {
+	if x != nil {
+		return x.Closed
+	}
+	return false
+}
+
 // A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING).
 type AnswerSwapRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2288,7 +2407,7 @@ type AnswerSwapRequest struct {
 
 func (x *AnswerSwapRequest) Reset() {
 	*x = AnswerSwapRequest{}
-	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[31]
+	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2300,7 +2419,7 @@ func (x *AnswerSwapRequest) String() string {
 func (*AnswerSwapRequest) ProtoMessage() {}
 
 func (x *AnswerSwapRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[31]
+	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +2432,7 @@ func (x *AnswerSwapRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerSwapRequest.ProtoReflect.Descriptor instead.
 func (*AnswerSwapRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{31}
+	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *AnswerSwapRequest) GetSchemaVersion() *v1.VersionRange {
@@ -2350,7 +2469,7 @@ type AnswerSwapResponse struct {
 
 func (x *AnswerSwapResponse) Reset() {
 	*x = AnswerSwapResponse{}
-	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[32]
+	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2481,7 @@ func (x *AnswerSwapResponse) String() string {
 func (*AnswerSwapResponse) ProtoMessage() {}
 
 func (x *AnswerSwapResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[32]
+	mi := &file_qmtl_dagmanager_v1_queue_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2494,7 @@ func (x *AnswerSwapResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnswerSwapResponse.ProtoReflect.Descriptor instead.
 func (*AnswerSwapResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{32}
+	return file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *AnswerSwapResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -2568,7 +2687,15 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\x13OpenContextResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
 	"\x04swap\x18\x02 \x01(\v2\x1c.qmtl.control.v1.ContextSwapR\x04swap\x12\x1b\n" +
-	"\twarm_keys\x18\x03 \x01(\rR\bwarmKeys\"\xb7\x01\n" +
+	"\twarm_keys\x18\x03 \x01(\rR\bwarmKeys\"\xa6\x01\n" +
+	"\x13CloseContextRequest\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
+	"\vstrategy_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"strategyId\x12\"\n" +
+	"\bworld_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\"r\n" +
+	"\x14CloseContextResponse\x12B\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x16\n" +
+	"\x06closed\x18\x02 \x01(\bR\x06closed\"\xb7\x01\n" +
 	"\x11AnswerSwapRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
 	"\x06ticket\x18\x02 \x01(\tB\n" +
@@ -2580,7 +2707,7 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\rReleaseReason\x12\x1e\n" +
 	"\x1aRELEASE_REASON_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13RELEASE_REASON_STOP\x10\x01\x12\x1b\n" +
-	"\x17RELEASE_REASON_DIVERGED\x10\x022\xf8\v\n" +
+	"\x17RELEASE_REASON_DIVERGED\x10\x022\xe9\f\n" +
 	"\fQueueService\x12y\n" +
 	"\x0fListQueuesByTag\x12*.qmtl.dagmanager.v1.ListQueuesByTagRequest\x1a+.qmtl.dagmanager.v1.ListQueuesByTagResponse\"\r\xa2\xbb\x18\x06\b\x01\x12\x02\x05\x06\x90\x02\x01\x12r\n" +
 	"\x0eListQueueStats\x12).qmtl.dagmanager.v1.ListQueueStatsRequest\x1a*.qmtl.dagmanager.v1.ListQueueStatsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12v\n" +
@@ -2596,7 +2723,8 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\b\x02\x12\x01\x06\x1a\x01\x02 \x03\x90\x02\x02\x12i\n" +
 	"\n" +
 	"AnswerSwap\x12%.qmtl.dagmanager.v1.AnswerSwapRequest\x1a&.qmtl.dagmanager.v1.AnswerSwapResponse\"\f\xa2\xbb\x18\x05\b\x02\x1a\x01\x02\x90\x02\x02\x12l\n" +
-	"\vOpenContext\x12&.qmtl.dagmanager.v1.OpenContextRequest\x1a'.qmtl.dagmanager.v1.OpenContextResponse\"\f\xa2\xbb\x18\x05\x12\x01\x06(\x01\x90\x02\x02BV\n" +
+	"\vOpenContext\x12&.qmtl.dagmanager.v1.OpenContextRequest\x1a'.qmtl.dagmanager.v1.OpenContextResponse\"\f\xa2\xbb\x18\x05\x12\x01\x06(\x01\x90\x02\x02\x12o\n" +
+	"\fCloseContext\x12'.qmtl.dagmanager.v1.CloseContextRequest\x1a(.qmtl.dagmanager.v1.CloseContextResponse\"\f\xa2\xbb\x18\x05\x12\x01\x06(\x01\x90\x02\x02BV\n" +
 	"\x15io.qmtl.dagmanager.v1P\x01Z;github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1;dagmanagerv1b\x06proto3"
 
 var (
@@ -2612,7 +2740,7 @@ func file_qmtl_dagmanager_v1_queue_service_proto_rawDescGZIP() []byte {
 }
 
 var file_qmtl_dagmanager_v1_queue_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_qmtl_dagmanager_v1_queue_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_qmtl_dagmanager_v1_queue_service_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_qmtl_dagmanager_v1_queue_service_proto_goTypes = []any{
 	(ReleaseReason)(0),                 // 0: qmtl.dagmanager.v1.ReleaseReason
 	(*ListQueuesByTagRequest)(nil),     // 1: qmtl.dagmanager.v1.ListQueuesByTagRequest
@@ -2646,113 +2774,119 @@ var file_qmtl_dagmanager_v1_queue_service_proto_goTypes = []any{
 	(*DeleteReplayRunnerResponse)(nil), // 29: qmtl.dagmanager.v1.DeleteReplayRunnerResponse
 	(*OpenContextRequest)(nil),         // 30: qmtl.dagmanager.v1.OpenContextRequest
 	(*OpenContextResponse)(nil),        // 31: qmtl.dagmanager.v1.OpenContextResponse
-	(*AnswerSwapRequest)(nil),          // 32: qmtl.dagmanager.v1.AnswerSwapRequest
-	(*AnswerSwapResponse)(nil),         // 33: qmtl.dagmanager.v1.AnswerSwapResponse
-	(*v1.VersionRange)(nil),            // 34: qmtl.type.v1.VersionRange
-	(*v11.TagQuery)(nil),               // 35: qmtl.graph.v1.TagQuery
-	(*v1.ComputeContext)(nil),          // 36: qmtl.type.v1.ComputeContext
-	(*v1.SchemaVersion)(nil),           // 37: qmtl.type.v1.SchemaVersion
-	(*v11.QueueDescriptor)(nil),        // 38: qmtl.graph.v1.QueueDescriptor
-	(*v12.FoldState)(nil),              // 39: qmtl.data.v1.FoldState
-	(*timestamppb.Timestamp)(nil),      // 40: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),        // 41: google.protobuf.Duration
-	(*v12.Origin)(nil),                 // 42: qmtl.data.v1.Origin
-	(*v13.FeedState)(nil),              // 43: qmtl.control.v1.FeedState
-	(*v13.ContextSwap)(nil),            // 44: qmtl.control.v1.ContextSwap
-	(*v13.SwapAnswer)(nil),             // 45: qmtl.control.v1.SwapAnswer
+	(*CloseContextRequest)(nil),        // 32: qmtl.dagmanager.v1.CloseContextRequest
+	(*CloseContextResponse)(nil),       // 33: qmtl.dagmanager.v1.CloseContextResponse
+	(*AnswerSwapRequest)(nil),          // 34: qmtl.dagmanager.v1.AnswerSwapRequest
+	(*AnswerSwapResponse)(nil),         // 35: qmtl.dagmanager.v1.AnswerSwapResponse
+	(*v1.VersionRange)(nil),            // 36: qmtl.type.v1.VersionRange
+	(*v11.TagQuery)(nil),               // 37: qmtl.graph.v1.TagQuery
+	(*v1.ComputeContext)(nil),          // 38: qmtl.type.v1.ComputeContext
+	(*v1.SchemaVersion)(nil),           // 39: qmtl.type.v1.SchemaVersion
+	(*v11.QueueDescriptor)(nil),        // 40: qmtl.graph.v1.QueueDescriptor
+	(*v12.FoldState)(nil),              // 41: qmtl.data.v1.FoldState
+	(*timestamppb.Timestamp)(nil),      // 42: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),        // 43: google.protobuf.Duration
+	(*v12.Origin)(nil),                 // 44: qmtl.data.v1.Origin
+	(*v13.FeedState)(nil),              // 45: qmtl.control.v1.FeedState
+	(*v13.ContextSwap)(nil),            // 46: qmtl.control.v1.ContextSwap
+	(*v13.SwapAnswer)(nil),             // 47: qmtl.control.v1.SwapAnswer
 }
 var file_qmtl_dagmanager_v1_queue_service_proto_depIdxs = []int32{
-	34, // 0: qmtl.dagmanager.v1.ListQueuesByTagRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	35, // 1: qmtl.dagmanager.v1.ListQueuesByTagRequest.query:type_name -> qmtl.graph.v1.TagQuery
-	36, // 2: qmtl.dagmanager.v1.ListQueuesByTagRequest.context:type_name -> qmtl.type.v1.ComputeContext
-	37, // 3: qmtl.dagmanager.v1.ListQueuesByTagResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	38, // 4: qmtl.dagmanager.v1.ListQueuesByTagResponse.queues:type_name -> qmtl.graph.v1.QueueDescriptor
-	38, // 5: qmtl.dagmanager.v1.QueueStats.queue:type_name -> qmtl.graph.v1.QueueDescriptor
-	39, // 6: qmtl.dagmanager.v1.QueueStats.state:type_name -> qmtl.data.v1.FoldState
-	40, // 7: qmtl.dagmanager.v1.QueueStats.last_bucket_end_time:type_name -> google.protobuf.Timestamp
-	34, // 8: qmtl.dagmanager.v1.ListQueueStatsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 9: qmtl.dagmanager.v1.ListQueueStatsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	36, // 0: qmtl.dagmanager.v1.ListQueuesByTagRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	37, // 1: qmtl.dagmanager.v1.ListQueuesByTagRequest.query:type_name -> qmtl.graph.v1.TagQuery
+	38, // 2: qmtl.dagmanager.v1.ListQueuesByTagRequest.context:type_name -> qmtl.type.v1.ComputeContext
+	39, // 3: qmtl.dagmanager.v1.ListQueuesByTagResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	40, // 4: qmtl.dagmanager.v1.ListQueuesByTagResponse.queues:type_name -> qmtl.graph.v1.QueueDescriptor
+	40, // 5: qmtl.dagmanager.v1.QueueStats.queue:type_name -> qmtl.graph.v1.QueueDescriptor
+	41, // 6: qmtl.dagmanager.v1.QueueStats.state:type_name -> qmtl.data.v1.FoldState
+	42, // 7: qmtl.dagmanager.v1.QueueStats.last_bucket_end_time:type_name -> google.protobuf.Timestamp
+	36, // 8: qmtl.dagmanager.v1.ListQueueStatsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	39, // 9: qmtl.dagmanager.v1.ListQueueStatsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
 	3,  // 10: qmtl.dagmanager.v1.ListQueueStatsResponse.queues:type_name -> qmtl.dagmanager.v1.QueueStats
-	34, // 11: qmtl.dagmanager.v1.AcquireLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	36, // 11: qmtl.dagmanager.v1.AcquireLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	6,  // 12: qmtl.dagmanager.v1.AcquireLeasesRequest.keys:type_name -> qmtl.dagmanager.v1.LeaseAsk
-	41, // 13: qmtl.dagmanager.v1.AcquireLeasesRequest.wait:type_name -> google.protobuf.Duration
-	41, // 14: qmtl.dagmanager.v1.NodeLease.lease:type_name -> google.protobuf.Duration
-	41, // 15: qmtl.dagmanager.v1.NodeLease.margin:type_name -> google.protobuf.Duration
-	41, // 16: qmtl.dagmanager.v1.NodeLease.renew_interval:type_name -> google.protobuf.Duration
-	42, // 17: qmtl.dagmanager.v1.NodeLease.origin:type_name -> qmtl.data.v1.Origin
-	39, // 18: qmtl.dagmanager.v1.NodeLease.checkpoint:type_name -> qmtl.data.v1.FoldState
-	37, // 19: qmtl.dagmanager.v1.AcquireLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	43, // 13: qmtl.dagmanager.v1.AcquireLeasesRequest.wait:type_name -> google.protobuf.Duration
+	43, // 14: qmtl.dagmanager.v1.NodeLease.lease:type_name -> google.protobuf.Duration
+	43, // 15: qmtl.dagmanager.v1.NodeLease.margin:type_name -> google.protobuf.Duration
+	43, // 16: qmtl.dagmanager.v1.NodeLease.renew_interval:type_name -> google.protobuf.Duration
+	44, // 17: qmtl.dagmanager.v1.NodeLease.origin:type_name -> qmtl.data.v1.Origin
+	41, // 18: qmtl.dagmanager.v1.NodeLease.checkpoint:type_name -> qmtl.data.v1.FoldState
+	39, // 19: qmtl.dagmanager.v1.AcquireLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
 	8,  // 20: qmtl.dagmanager.v1.AcquireLeasesResponse.leases:type_name -> qmtl.dagmanager.v1.NodeLease
-	40, // 21: qmtl.dagmanager.v1.AcquireLeasesResponse.server_time:type_name -> google.protobuf.Timestamp
-	34, // 22: qmtl.dagmanager.v1.RenewLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	42, // 21: qmtl.dagmanager.v1.AcquireLeasesResponse.server_time:type_name -> google.protobuf.Timestamp
+	36, // 22: qmtl.dagmanager.v1.RenewLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	10, // 23: qmtl.dagmanager.v1.RenewLeasesRequest.leases:type_name -> qmtl.dagmanager.v1.LeaseRef
-	37, // 24: qmtl.dagmanager.v1.RenewLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	39, // 24: qmtl.dagmanager.v1.RenewLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
 	12, // 25: qmtl.dagmanager.v1.RenewLeasesResponse.renewals:type_name -> qmtl.dagmanager.v1.LeaseRenewal
-	40, // 26: qmtl.dagmanager.v1.RenewLeasesResponse.server_time:type_name -> google.protobuf.Timestamp
-	34, // 27: qmtl.dagmanager.v1.ReleaseLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	42, // 26: qmtl.dagmanager.v1.RenewLeasesResponse.server_time:type_name -> google.protobuf.Timestamp
+	36, // 27: qmtl.dagmanager.v1.ReleaseLeasesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	10, // 28: qmtl.dagmanager.v1.ReleaseLeasesRequest.leases:type_name -> qmtl.dagmanager.v1.LeaseRef
 	0,  // 29: qmtl.dagmanager.v1.ReleaseLeasesRequest.reason:type_name -> qmtl.dagmanager.v1.ReleaseReason
-	37, // 30: qmtl.dagmanager.v1.ReleaseLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 31: qmtl.dagmanager.v1.PutSnapshotsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	39, // 30: qmtl.dagmanager.v1.ReleaseLeasesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	36, // 31: qmtl.dagmanager.v1.PutSnapshotsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	16, // 32: qmtl.dagmanager.v1.PutSnapshotsRequest.snapshots:type_name -> qmtl.dagmanager.v1.NodeSnapshot
-	37, // 33: qmtl.dagmanager.v1.PutSnapshotsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 34: qmtl.dagmanager.v1.GetSnapshotsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 35: qmtl.dagmanager.v1.GetSnapshotsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	39, // 33: qmtl.dagmanager.v1.PutSnapshotsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	36, // 34: qmtl.dagmanager.v1.GetSnapshotsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	39, // 35: qmtl.dagmanager.v1.GetSnapshotsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
 	16, // 36: qmtl.dagmanager.v1.GetSnapshotsResponse.snapshots:type_name -> qmtl.dagmanager.v1.NodeSnapshot
-	34, // 37: qmtl.dagmanager.v1.AdvanceFeedRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	36, // 37: qmtl.dagmanager.v1.AdvanceFeedRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	21, // 38: qmtl.dagmanager.v1.AdvanceFeedRequest.scope:type_name -> qmtl.dagmanager.v1.FeedScope
-	40, // 39: qmtl.dagmanager.v1.AdvanceFeedRequest.until_time:type_name -> google.protobuf.Timestamp
-	37, // 40: qmtl.dagmanager.v1.AdvanceFeedResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	43, // 41: qmtl.dagmanager.v1.AdvanceFeedResponse.feeds:type_name -> qmtl.control.v1.FeedState
-	34, // 42: qmtl.dagmanager.v1.ListFeedsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	42, // 39: qmtl.dagmanager.v1.AdvanceFeedRequest.until_time:type_name -> google.protobuf.Timestamp
+	39, // 40: qmtl.dagmanager.v1.AdvanceFeedResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	45, // 41: qmtl.dagmanager.v1.AdvanceFeedResponse.feeds:type_name -> qmtl.control.v1.FeedState
+	36, // 42: qmtl.dagmanager.v1.ListFeedsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	21, // 43: qmtl.dagmanager.v1.ListFeedsRequest.scope:type_name -> qmtl.dagmanager.v1.FeedScope
-	37, // 44: qmtl.dagmanager.v1.ListFeedsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	43, // 45: qmtl.dagmanager.v1.ListFeedsResponse.feeds:type_name -> qmtl.control.v1.FeedState
-	34, // 46: qmtl.dagmanager.v1.CreateReplayRunnerRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 47: qmtl.dagmanager.v1.CreateReplayRunnerResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	43, // 48: qmtl.dagmanager.v1.CreateReplayRunnerResponse.feeds:type_name -> qmtl.control.v1.FeedState
-	34, // 49: qmtl.dagmanager.v1.DeleteReplayRunnerRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	37, // 50: qmtl.dagmanager.v1.DeleteReplayRunnerResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	34, // 51: qmtl.dagmanager.v1.OpenContextRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	36, // 52: qmtl.dagmanager.v1.OpenContextRequest.context:type_name -> qmtl.type.v1.ComputeContext
-	41, // 53: qmtl.dagmanager.v1.OpenContextRequest.wait:type_name -> google.protobuf.Duration
-	37, // 54: qmtl.dagmanager.v1.OpenContextResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	44, // 55: qmtl.dagmanager.v1.OpenContextResponse.swap:type_name -> qmtl.control.v1.ContextSwap
-	34, // 56: qmtl.dagmanager.v1.AnswerSwapRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	45, // 57: qmtl.dagmanager.v1.AnswerSwapRequest.answer:type_name -> qmtl.control.v1.SwapAnswer
-	37, // 58: qmtl.dagmanager.v1.AnswerSwapResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	44, // 59: qmtl.dagmanager.v1.AnswerSwapResponse.swap:type_name -> qmtl.control.v1.ContextSwap
-	1,  // 60: qmtl.dagmanager.v1.QueueService.ListQueuesByTag:input_type -> qmtl.dagmanager.v1.ListQueuesByTagRequest
-	4,  // 61: qmtl.dagmanager.v1.QueueService.ListQueueStats:input_type -> qmtl.dagmanager.v1.ListQueueStatsRequest
-	7,  // 62: qmtl.dagmanager.v1.QueueService.AcquireLeases:input_type -> qmtl.dagmanager.v1.AcquireLeasesRequest
-	11, // 63: qmtl.dagmanager.v1.QueueService.RenewLeases:input_type -> qmtl.dagmanager.v1.RenewLeasesRequest
-	14, // 64: qmtl.dagmanager.v1.QueueService.ReleaseLeases:input_type -> qmtl.dagmanager.v1.ReleaseLeasesRequest
-	17, // 65: qmtl.dagmanager.v1.QueueService.PutSnapshots:input_type -> qmtl.dagmanager.v1.PutSnapshotsRequest
-	19, // 66: qmtl.dagmanager.v1.QueueService.GetSnapshots:input_type -> qmtl.dagmanager.v1.GetSnapshotsRequest
-	24, // 67: qmtl.dagmanager.v1.QueueService.ListFeeds:input_type -> qmtl.dagmanager.v1.ListFeedsRequest
-	22, // 68: qmtl.dagmanager.v1.QueueService.AdvanceFeed:input_type -> qmtl.dagmanager.v1.AdvanceFeedRequest
-	26, // 69: qmtl.dagmanager.v1.QueueService.CreateReplayRunner:input_type -> qmtl.dagmanager.v1.CreateReplayRunnerRequest
-	28, // 70: qmtl.dagmanager.v1.QueueService.DeleteReplayRunner:input_type -> qmtl.dagmanager.v1.DeleteReplayRunnerRequest
-	32, // 71: qmtl.dagmanager.v1.QueueService.AnswerSwap:input_type -> qmtl.dagmanager.v1.AnswerSwapRequest
-	30, // 72: qmtl.dagmanager.v1.QueueService.OpenContext:input_type -> qmtl.dagmanager.v1.OpenContextRequest
-	2,  // 73: qmtl.dagmanager.v1.QueueService.ListQueuesByTag:output_type -> qmtl.dagmanager.v1.ListQueuesByTagResponse
-	5,  // 74: qmtl.dagmanager.v1.QueueService.ListQueueStats:output_type -> qmtl.dagmanager.v1.ListQueueStatsResponse
-	9,  // 75: qmtl.dagmanager.v1.QueueService.AcquireLeases:output_type -> qmtl.dagmanager.v1.AcquireLeasesResponse
-	13, // 76: qmtl.dagmanager.v1.QueueService.RenewLeases:output_type -> qmtl.dagmanager.v1.RenewLeasesResponse
-	15, // 77: qmtl.dagmanager.v1.QueueService.ReleaseLeases:output_type -> qmtl.dagmanager.v1.ReleaseLeasesResponse
-	18, // 78: qmtl.dagmanager.v1.QueueService.PutSnapshots:output_type -> qmtl.dagmanager.v1.PutSnapshotsResponse
-	20, // 79: qmtl.dagmanager.v1.QueueService.GetSnapshots:output_type -> qmtl.dagmanager.v1.GetSnapshotsResponse
-	25, // 80: qmtl.dagmanager.v1.QueueService.ListFeeds:output_type -> qmtl.dagmanager.v1.ListFeedsResponse
-	23, // 81: qmtl.dagmanager.v1.QueueService.AdvanceFeed:output_type -> qmtl.dagmanager.v1.AdvanceFeedResponse
-	27, // 82: qmtl.dagmanager.v1.QueueService.CreateReplayRunner:output_type -> qmtl.dagmanager.v1.CreateReplayRunnerResponse
-	29, // 83: qmtl.dagmanager.v1.QueueService.DeleteReplayRunner:output_type -> qmtl.dagmanager.v1.DeleteReplayRunnerResponse
-	33, // 84: qmtl.dagmanager.v1.QueueService.AnswerSwap:output_type -> qmtl.dagmanager.v1.AnswerSwapResponse
-	31, // 85: qmtl.dagmanager.v1.QueueService.OpenContext:output_type -> qmtl.dagmanager.v1.OpenContextResponse
-	73, // [73:86] is the sub-list for method output_type
-	60, // [60:73] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	39, // 44: qmtl.dagmanager.v1.ListFeedsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	45, // 45: qmtl.dagmanager.v1.ListFeedsResponse.feeds:type_name -> qmtl.control.v1.FeedState
+	36, // 46: qmtl.dagmanager.v1.CreateReplayRunnerRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	39, // 47: qmtl.dagmanager.v1.CreateReplayRunnerResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	45, // 48: qmtl.dagmanager.v1.CreateReplayRunnerResponse.feeds:type_name -> qmtl.control.v1.FeedState
+	36, // 49: qmtl.dagmanager.v1.DeleteReplayRunnerRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	39, // 50: qmtl.dagmanager.v1.DeleteReplayRunnerResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	36, // 51: qmtl.dagmanager.v1.OpenContextRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	38, // 52: qmtl.dagmanager.v1.OpenContextRequest.context:type_name -> qmtl.type.v1.ComputeContext
+	43, // 53: qmtl.dagmanager.v1.OpenContextRequest.wait:type_name -> google.protobuf.Duration
+	39, // 54: qmtl.dagmanager.v1.OpenContextResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	46, // 55: qmtl.dagmanager.v1.OpenContextResponse.swap:type_name -> qmtl.control.v1.ContextSwap
+	36, // 56: qmtl.dagmanager.v1.CloseContextRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	39, // 57: qmtl.dagmanager.v1.CloseContextResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	36, // 58: qmtl.dagmanager.v1.AnswerSwapRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	47, // 59: qmtl.dagmanager.v1.AnswerSwapRequest.answer:type_name -> qmtl.control.v1.SwapAnswer
+	39, // 60: qmtl.dagmanager.v1.AnswerSwapResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	46, // 61: qmtl.dagmanager.v1.AnswerSwapResponse.swap:type_name -> qmtl.control.v1.ContextSwap
+	1,  // 62: qmtl.dagmanager.v1.QueueService.ListQueuesByTag:input_type -> qmtl.dagmanager.v1.ListQueuesByTagRequest
+	4,  // 63: qmtl.dagmanager.v1.QueueService.ListQueueStats:input_type -> qmtl.dagmanager.v1.ListQueueStatsRequest
+	7,  // 64: qmtl.dagmanager.v1.QueueService.AcquireLeases:input_type -> qmtl.dagmanager.v1.AcquireLeasesRequest
+	11, // 65: qmtl.dagmanager.v1.QueueService.RenewLeases:input_type -> qmtl.dagmanager.v1.RenewLeasesRequest
+	14, // 66: qmtl.dagmanager.v1.QueueService.ReleaseLeases:input_type -> qmtl.dagmanager.v1.ReleaseLeasesRequest
+	17, // 67: qmtl.dagmanager.v1.QueueService.PutSnapshots:input_type -> qmtl.dagmanager.v1.PutSnapshotsRequest
+	19, // 68: qmtl.dagmanager.v1.QueueService.GetSnapshots:input_type -> qmtl.dagmanager.v1.GetSnapshotsRequest
+	24, // 69: qmtl.dagmanager.v1.QueueService.ListFeeds:input_type -> qmtl.dagmanager.v1.ListFeedsRequest
+	22, // 70: qmtl.dagmanager.v1.QueueService.AdvanceFeed:input_type -> qmtl.dagmanager.v1.AdvanceFeedRequest
+	26, // 71: qmtl.dagmanager.v1.QueueService.CreateReplayRunner:input_type -> qmtl.dagmanager.v1.CreateReplayRunnerRequest
+	28, // 72: qmtl.dagmanager.v1.QueueService.DeleteReplayRunner:input_type -> qmtl.dagmanager.v1.DeleteReplayRunnerRequest
+	34, // 73: qmtl.dagmanager.v1.QueueService.AnswerSwap:input_type -> qmtl.dagmanager.v1.AnswerSwapRequest
+	30, // 74: qmtl.dagmanager.v1.QueueService.OpenContext:input_type -> qmtl.dagmanager.v1.OpenContextRequest
+	32, // 75: qmtl.dagmanager.v1.QueueService.CloseContext:input_type -> qmtl.dagmanager.v1.CloseContextRequest
+	2,  // 76: qmtl.dagmanager.v1.QueueService.ListQueuesByTag:output_type -> qmtl.dagmanager.v1.ListQueuesByTagResponse
+	5,  // 77: qmtl.dagmanager.v1.QueueService.ListQueueStats:output_type -> qmtl.dagmanager.v1.ListQueueStatsResponse
+	9,  // 78: qmtl.dagmanager.v1.QueueService.AcquireLeases:output_type -> qmtl.dagmanager.v1.AcquireLeasesResponse
+	13, // 79: qmtl.dagmanager.v1.QueueService.RenewLeases:output_type -> qmtl.dagmanager.v1.RenewLeasesResponse
+	15, // 80: qmtl.dagmanager.v1.QueueService.ReleaseLeases:output_type -> qmtl.dagmanager.v1.ReleaseLeasesResponse
+	18, // 81: qmtl.dagmanager.v1.QueueService.PutSnapshots:output_type -> qmtl.dagmanager.v1.PutSnapshotsResponse
+	20, // 82: qmtl.dagmanager.v1.QueueService.GetSnapshots:output_type -> qmtl.dagmanager.v1.GetSnapshotsResponse
+	25, // 83: qmtl.dagmanager.v1.QueueService.ListFeeds:output_type -> qmtl.dagmanager.v1.ListFeedsResponse
+	23, // 84: qmtl.dagmanager.v1.QueueService.AdvanceFeed:output_type -> qmtl.dagmanager.v1.AdvanceFeedResponse
+	27, // 85: qmtl.dagmanager.v1.QueueService.CreateReplayRunner:output_type -> qmtl.dagmanager.v1.CreateReplayRunnerResponse
+	29, // 86: qmtl.dagmanager.v1.QueueService.DeleteReplayRunner:output_type -> qmtl.dagmanager.v1.DeleteReplayRunnerResponse
+	35, // 87: qmtl.dagmanager.v1.QueueService.AnswerSwap:output_type -> qmtl.dagmanager.v1.AnswerSwapResponse
+	31, // 88: qmtl.dagmanager.v1.QueueService.OpenContext:output_type -> qmtl.dagmanager.v1.OpenContextResponse
+	33, // 89: qmtl.dagmanager.v1.QueueService.CloseContext:output_type -> qmtl.dagmanager.v1.CloseContextResponse
+	76, // [76:90] is the sub-list for method output_type
+	62, // [62:76] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_dagmanager_v1_queue_service_proto_init() }
@@ -2774,7 +2908,7 @@ func file_qmtl_dagmanager_v1_queue_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_dagmanager_v1_queue_service_proto_rawDesc), len(file_qmtl_dagmanager_v1_queue_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   33,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	QueueService_DeleteReplayRunner_FullMethodName = "/qmtl.dagmanager.v1.QueueService/DeleteReplayRunner"
 	QueueService_AnswerSwap_FullMethodName         = "/qmtl.dagmanager.v1.QueueService/AnswerSwap"
 	QueueService_OpenContext_FullMethodName        = "/qmtl.dagmanager.v1.QueueService/OpenContext"
+	QueueService_CloseContext_FullMethodName       = "/qmtl.dagmanager.v1.QueueService/CloseContext"
 )
 
 // QueueServiceClient is the client API for QueueService service.
@@ -56,6 +57,7 @@ const (
 // | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
 // | AnswerSwap         | researcher                                  | compute             |
 // | OpenContext        | gateway (internal)                          | –                   |
+// | CloseContext       | gateway (internal)                          | –                   |
 type QueueServiceClient interface {
 	// Queues by tag.
 	ListQueuesByTag(ctx context.Context, in *ListQueuesByTagRequest, opts ...grpc.CallOption) (*ListQueuesByTagResponse, error)
@@ -85,6 +87,9 @@ type QueueServiceClient interface {
 	AnswerSwap(ctx context.Context, in *AnswerSwapRequest, opts ...grpc.CallOption) (*AnswerSwapResponse, error)
 	// Opens a context; once per strategy and context. Called by the gateway before an Apply.
 	OpenContext(ctx context.Context, in *OpenContextRequest, opts ...grpc.CallOption) (*OpenContextResponse, error)
+	// Closes a context, whoever runs it: its queues no longer match tag queries. Called by the gateway after a strategy was
+	// unbound; a context that is closed, or never was, stays so.
+	CloseContext(ctx context.Context, in *CloseContextRequest, opts ...grpc.CallOption) (*CloseContextResponse, error)
 }
 
 type queueServiceClient struct {
@@ -225,6 +230,16 @@ func (c *queueServiceClient) OpenContext(ctx context.Context, in *OpenContextReq
 	return out, nil
 }
 
+func (c *queueServiceClient) CloseContext(ctx context.Context, in *CloseContextRequest, opts ...grpc.CallOption) (*CloseContextResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseContextResponse)
+	err := c.cc.Invoke(ctx, QueueService_CloseContext_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueueServiceServer is the server API for QueueService service.
 // All implementations must embed UnimplementedQueueServiceServer
 // for forward compatibility.
@@ -247,6 +262,7 @@ func (c *queueServiceClient) OpenContext(ctx context.Context, in *OpenContextReq
 // | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
 // | AnswerSwap         | researcher                                  | compute             |
 // | OpenContext        | gateway (internal)                          | –                   |
+// | CloseContext       | gateway (internal)                          | –                   |
 type QueueServiceServer interface {
 	// Queues by tag.
 	ListQueuesByTag(context.Context, *ListQueuesByTagRequest) (*ListQueuesByTagResponse, error)
@@ -276,6 +292,9 @@ type QueueServiceServer interface {
 	AnswerSwap(context.Context, *AnswerSwapRequest) (*AnswerSwapResponse, error)
 	// Opens a context; once per strategy and context. Called by the gateway before an Apply.
 	OpenContext(context.Context, *OpenContextRequest) (*OpenContextResponse, error)
+	// Closes a context, whoever runs it: its queues no longer match tag queries. Called by the gateway after a strategy was
+	// unbound; a context that is closed, or never was, stays so.
+	CloseContext(context.Context, *CloseContextRequest) (*CloseContextResponse, error)
 	mustEmbedUnimplementedQueueServiceServer()
 }
 
@@ -324,6 +343,9 @@ func (UnimplementedQueueServiceServer) AnswerSwap(context.Context, *AnswerSwapRe
 }
 func (UnimplementedQueueServiceServer) OpenContext(context.Context, *OpenContextRequest) (*OpenContextResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method OpenContext not implemented")
+}
+func (UnimplementedQueueServiceServer) CloseContext(context.Context, *CloseContextRequest) (*CloseContextResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseContext not implemented")
 }
 func (UnimplementedQueueServiceServer) mustEmbedUnimplementedQueueServiceServer() {}
 func (UnimplementedQueueServiceServer) testEmbeddedByValue()                      {}
@@ -580,6 +602,24 @@ func _QueueService_OpenContext_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueueService_CloseContext_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseContextRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueueServiceServer).CloseContext(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueueService_CloseContext_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueueServiceServer).CloseContext(ctx, req.(*CloseContextRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // QueueService_ServiceDesc is the grpc.ServiceDesc for QueueService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -638,6 +678,10 @@ var QueueService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "OpenContext",
 			Handler:    _QueueService_OpenContext_Handler,
+		},
+		{
+			MethodName: "CloseContext",
+			Handler:    _QueueService_CloseContext_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -8,9 +8,11 @@ package gatewayv1
 
 import (
 	_ "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
-	v12 "github.com/qmtl/qmtl/gen/go/qmtl/control/v1"
+	v13 "github.com/qmtl/qmtl/gen/go/qmtl/control/v1"
 	v11 "github.com/qmtl/qmtl/gen/go/qmtl/graph/v1"
+	v14 "github.com/qmtl/qmtl/gen/go/qmtl/order/v1"
 	v1 "github.com/qmtl/qmtl/gen/go/qmtl/type/v1"
+	v12 "github.com/qmtl/qmtl/gen/go/qmtl/world/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -24,6 +26,59 @@ const (
 	// Verify that runtime/protoimpl is sufficiently up-to-date.
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
+
+// What the order path promises about a freeze; see PROTOCOL.md.
+type OrderTier int32
+
+const (
+	// Not stated.
+	OrderTier_ORDER_TIER_UNSPECIFIED OrderTier = 0
+	// The router checks its own gate before it writes to the venue.
+	OrderTier_ORDER_TIER_T2 OrderTier = 2
+	// The acceptor compares the fence in the transaction that accepts: the journal, the paper broker.
+	OrderTier_ORDER_TIER_T3 OrderTier = 3
+)
+
+// Enum value maps for OrderTier.
+var (
+	OrderTier_name = map[int32]string{
+		0: "ORDER_TIER_UNSPECIFIED",
+		2: "ORDER_TIER_T2",
+		3: "ORDER_TIER_T3",
+	}
+	OrderTier_value = map[string]int32{
+		"ORDER_TIER_UNSPECIFIED": 0,
+		"ORDER_TIER_T2":          2,
+		"ORDER_TIER_T3":          3,
+	}
+)
+
+func (x OrderTier) Enum() *OrderTier {
+	p := new(OrderTier)
+	*p = x
+	return p
+}
+
+func (x OrderTier) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (OrderTier) Descriptor() protoreflect.EnumDescriptor {
+	return file_qmtl_gateway_v1_gateway_service_proto_enumTypes[0].Descriptor()
+}
+
+func (OrderTier) Type() protoreflect.EnumType {
+	return &file_qmtl_gateway_v1_gateway_service_proto_enumTypes[0]
+}
+
+func (x OrderTier) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use OrderTier.Descriptor instead.
+func (OrderTier) EnumDescriptor() ([]byte, []int) {
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{0}
+}
 
 // One target node of a strategy. At most one per instrument.
 type TargetDeclaration struct {
@@ -874,233 +929,47 @@ func (x *ExplainStrategyRequest) GetStrategyId() string {
 	return ""
 }
 
-// One term of the effective mode.
-type ModeTerm struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// world_stage, strategy_stage, data_currency, samples, allow_live, breaker, decision_ttl.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The most it allows.
-	Allows v1.EffectiveMode `protobuf:"varint,2,opt,name=allows,proto3,enum=qmtl.type.v1.EffectiveMode" json:"allows,omitempty"`
-	// Facts behind it.
-	Detail string `protobuf:"bytes,3,opt,name=detail,proto3" json:"detail,omitempty"`
-	// True: it is what holds the mode down.
-	Binding       bool `protobuf:"varint,4,opt,name=binding,proto3" json:"binding,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ModeTerm) Reset() {
-	*x = ModeTerm{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ModeTerm) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ModeTerm) ProtoMessage() {}
-
-func (x *ModeTerm) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ModeTerm.ProtoReflect.Descriptor instead.
-func (*ModeTerm) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{12}
-}
-
-func (x *ModeTerm) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *ModeTerm) GetAllows() v1.EffectiveMode {
-	if x != nil {
-		return x.Allows
-	}
-	return v1.EffectiveMode(0)
-}
-
-func (x *ModeTerm) GetDetail() string {
-	if x != nil {
-		return x.Detail
-	}
-	return ""
-}
-
-func (x *ModeTerm) GetBinding() bool {
-	if x != nil {
-		return x.Binding
-	}
-	return false
-}
-
-// One rule of a policy as judged.
-type RuleVerdict struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the rule.
-	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	// Metric read.
-	Metric string `protobuf:"bytes,2,opt,name=metric,proto3" json:"metric,omitempty"`
-	// Its value; absent when undefined.
-	Value *float64 `protobuf:"fixed64,3,opt,name=value,proto3,oneof" json:"value,omitempty"`
-	// Bound, if any.
-	Bound *float64 `protobuf:"fixed64,4,opt,name=bound,proto3,oneof" json:"bound,omitempty"`
-	// min, max, enter, exit, top_k, correlation.
-	Kind string `protobuf:"bytes,5,opt,name=kind,proto3" json:"kind,omitempty"`
-	// pass, fail, not_yet_judged.
-	Verdict string `protobuf:"bytes,6,opt,name=verdict,proto3" json:"verdict,omitempty"`
-	// Domain the metric was read from.
-	Domain string `protobuf:"bytes,7,opt,name=domain,proto3" json:"domain,omitempty"`
-	// Samples of the series.
-	Samples uint32 `protobuf:"varint,8,opt,name=samples,proto3" json:"samples,omitempty"`
-	// For people: `shortfall 9.03 > 3`.
-	Text          string `protobuf:"bytes,9,opt,name=text,proto3" json:"text,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RuleVerdict) Reset() {
-	*x = RuleVerdict{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RuleVerdict) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RuleVerdict) ProtoMessage() {}
-
-func (x *RuleVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RuleVerdict.ProtoReflect.Descriptor instead.
-func (*RuleVerdict) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *RuleVerdict) GetRule() string {
-	if x != nil {
-		return x.Rule
-	}
-	return ""
-}
-
-func (x *RuleVerdict) GetMetric() string {
-	if x != nil {
-		return x.Metric
-	}
-	return ""
-}
-
-func (x *RuleVerdict) GetValue() float64 {
-	if x != nil && x.Value != nil {
-		return *x.Value
-	}
-	return 0
-}
-
-func (x *RuleVerdict) GetBound() float64 {
-	if x != nil && x.Bound != nil {
-		return *x.Bound
-	}
-	return 0
-}
-
-func (x *RuleVerdict) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *RuleVerdict) GetVerdict() string {
-	if x != nil {
-		return x.Verdict
-	}
-	return ""
-}
-
-func (x *RuleVerdict) GetDomain() string {
-	if x != nil {
-		return x.Domain
-	}
-	return ""
-}
-
-func (x *RuleVerdict) GetSamples() uint32 {
-	if x != nil {
-		return x.Samples
-	}
-	return 0
-}
-
-func (x *RuleVerdict) GetText() string {
-	if x != nil {
-		return x.Text
-	}
-	return ""
-}
-
 // Why a strategy is where it is.
 type ExplainStrategyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version spoken and supported.
+	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Mode in force.
 	EffectiveMode v1.EffectiveMode `protobuf:"varint,2,opt,name=effective_mode,json=effectiveMode,proto3,enum=qmtl.type.v1.EffectiveMode" json:"effective_mode,omitempty"`
 	// Domain orders may go to.
 	ExecutionDomain v1.ExecutionDomain `protobuf:"varint,3,opt,name=execution_domain,json=executionDomain,proto3,enum=qmtl.type.v1.ExecutionDomain" json:"execution_domain,omitempty"`
 	// Terms; the lowest binds.
-	Terms []*ModeTerm `protobuf:"bytes,4,rep,name=terms,proto3" json:"terms,omitempty"`
+	Terms []*v12.DecisionTerm `protobuf:"bytes,4,rep,name=terms,proto3" json:"terms,omitempty"`
 	// Rules of the last evaluation.
-	Rules []*RuleVerdict `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
-	// Orders the strategy wanted while its gate was shut.
-	WantedOrders uint64 `protobuf:"varint,6,opt,name=wanted_orders,json=wantedOrders,proto3" json:"wanted_orders,omitempty"`
-	// Orders that left.
-	SentOrders uint64 `protobuf:"varint,7,opt,name=sent_orders,json=sentOrders,proto3" json:"sent_orders,omitempty"`
-	// Tier of the order path: T2 or T3.
-	Tier string `protobuf:"bytes,8,opt,name=tier,proto3" json:"tier,omitempty"`
-	// Gate of the world: OPEN, CLOSING, CLOSED.
-	Gate string `protobuf:"bytes,9,opt,name=gate,proto3" json:"gate,omitempty"`
+	Rules []*v12.RuleTrace `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
+	// Evaluation the rules come from; empty for none.
+	EvaluationId string `protobuf:"bytes,6,opt,name=evaluation_id,json=evaluationId,proto3" json:"evaluation_id,omitempty"`
+	// Gate of the world.
+	Gate v13.Gate `protobuf:"varint,7,opt,name=gate,proto3,enum=qmtl.control.v1.Gate" json:"gate,omitempty"`
+	// Holds that keep it shut.
+	Holds []*v13.Hold `protobuf:"bytes,8,rep,name=holds,proto3" json:"holds,omitempty"`
+	// Halts in force that cover the strategy.
+	Halts []*v14.Halt `protobuf:"bytes,9,rep,name=halts,proto3" json:"halts,omitempty"`
 	// Session that may emit; empty for none.
 	EmitterSessionId string `protobuf:"bytes,10,opt,name=emitter_session_id,json=emitterSessionId,proto3" json:"emitter_session_id,omitempty"`
-	// Halts in force.
-	Halts []string `protobuf:"bytes,11,rep,name=halts,proto3" json:"halts,omitempty"`
+	// Tier of the order path; unspecified when the world trades on no account here.
+	Tier OrderTier `protobuf:"varint,11,opt,name=tier,proto3,enum=qmtl.gateway.v1.OrderTier" json:"tier,omitempty"`
+	// Capital of the strategy, in the account's currency. Zero: no order can come of its targets. Absent: the world trades
+	// on no account here.
+	Capital *v1.Decimal `protobuf:"bytes,12,opt,name=capital,proto3" json:"capital,omitempty"`
+	// Orders the strategy wanted while its gate was shut.
+	WantedOrders uint64 `protobuf:"varint,13,opt,name=wanted_orders,json=wantedOrders,proto3" json:"wanted_orders,omitempty"`
+	// Orders that left.
+	SentOrders uint64 `protobuf:"varint,14,opt,name=sent_orders,json=sentOrders,proto3" json:"sent_orders,omitempty"`
 	// One sentence for people.
-	Summary string `protobuf:"bytes,12,opt,name=summary,proto3" json:"summary,omitempty"`
-	// Id of the evaluation the rules come from.
-	EvaluationId  string `protobuf:"bytes,13,opt,name=evaluation_id,json=evaluationId,proto3" json:"evaluation_id,omitempty"`
+	Summary       string `protobuf:"bytes,15,opt,name=summary,proto3" json:"summary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainStrategyResponse) Reset() {
 	*x = ExplainStrategyResponse{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[14]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +981,7 @@ func (x *ExplainStrategyResponse) String() string {
 func (*ExplainStrategyResponse) ProtoMessage() {}
 
 func (x *ExplainStrategyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[14]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +994,7 @@ func (x *ExplainStrategyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainStrategyResponse.ProtoReflect.Descriptor instead.
 func (*ExplainStrategyResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{14}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExplainStrategyResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1149,16 +1018,65 @@ func (x *ExplainStrategyResponse) GetExecutionDomain() v1.ExecutionDomain {
 	return v1.ExecutionDomain(0)
 }
 
-func (x *ExplainStrategyResponse) GetTerms() []*ModeTerm {
+func (x *ExplainStrategyResponse) GetTerms() []*v12.DecisionTerm {
 	if x != nil {
 		return x.Terms
 	}
 	return nil
 }
 
-func (x *ExplainStrategyResponse) GetRules() []*RuleVerdict {
+func (x *ExplainStrategyResponse) GetRules() []*v12.RuleTrace {
 	if x != nil {
 		return x.Rules
+	}
+	return nil
+}
+
+func (x *ExplainStrategyResponse) GetEvaluationId() string {
+	if x != nil {
+		return x.EvaluationId
+	}
+	return ""
+}
+
+func (x *ExplainStrategyResponse) GetGate() v13.Gate {
+	if x != nil {
+		return x.Gate
+	}
+	return v13.Gate(0)
+}
+
+func (x *ExplainStrategyResponse) GetHolds() []*v13.Hold {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *ExplainStrategyResponse) GetHalts() []*v14.Halt {
+	if x != nil {
+		return x.Halts
+	}
+	return nil
+}
+
+func (x *ExplainStrategyResponse) GetEmitterSessionId() string {
+	if x != nil {
+		return x.EmitterSessionId
+	}
+	return ""
+}
+
+func (x *ExplainStrategyResponse) GetTier() OrderTier {
+	if x != nil {
+		return x.Tier
+	}
+	return OrderTier_ORDER_TIER_UNSPECIFIED
+}
+
+func (x *ExplainStrategyResponse) GetCapital() *v1.Decimal {
+	if x != nil {
+		return x.Capital
 	}
 	return nil
 }
@@ -1177,44 +1095,9 @@ func (x *ExplainStrategyResponse) GetSentOrders() uint64 {
 	return 0
 }
 
-func (x *ExplainStrategyResponse) GetTier() string {
-	if x != nil {
-		return x.Tier
-	}
-	return ""
-}
-
-func (x *ExplainStrategyResponse) GetGate() string {
-	if x != nil {
-		return x.Gate
-	}
-	return ""
-}
-
-func (x *ExplainStrategyResponse) GetEmitterSessionId() string {
-	if x != nil {
-		return x.EmitterSessionId
-	}
-	return ""
-}
-
-func (x *ExplainStrategyResponse) GetHalts() []string {
-	if x != nil {
-		return x.Halts
-	}
-	return nil
-}
-
 func (x *ExplainStrategyResponse) GetSummary() string {
 	if x != nil {
 		return x.Summary
-	}
-	return ""
-}
-
-func (x *ExplainStrategyResponse) GetEvaluationId() string {
-	if x != nil {
-		return x.EvaluationId
 	}
 	return ""
 }
@@ -1236,7 +1119,7 @@ type ListEventsRequest struct {
 
 func (x *ListEventsRequest) Reset() {
 	*x = ListEventsRequest{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[15]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1131,7 @@ func (x *ListEventsRequest) String() string {
 func (*ListEventsRequest) ProtoMessage() {}
 
 func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[15]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1144,7 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{15}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListEventsRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1298,7 +1181,7 @@ type ListEventsResponse struct {
 	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// The events.
-	Events []*v12.ControlEvent `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	Events []*v13.ControlEvent `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
 	// Empty at the end.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1307,7 +1190,7 @@ type ListEventsResponse struct {
 
 func (x *ListEventsResponse) Reset() {
 	*x = ListEventsResponse{}
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[16]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1202,7 @@ func (x *ListEventsResponse) String() string {
 func (*ListEventsResponse) ProtoMessage() {}
 
 func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[16]
+	mi := &file_qmtl_gateway_v1_gateway_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1215,7 @@ func (x *ListEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListEventsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{16}
+	return file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListEventsResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1342,7 +1225,7 @@ func (x *ListEventsResponse) GetSchemaVersion() *v1.SchemaVersion {
 	return nil
 }
 
-func (x *ListEventsResponse) GetEvents() []*v12.ControlEvent {
+func (x *ListEventsResponse) GetEvents() []*v13.ControlEvent {
 	if x != nil {
 		return x.Events
 	}
@@ -1360,7 +1243,7 @@ var File_qmtl_gateway_v1_gateway_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\n" +
-	"%qmtl/gateway/v1/gateway_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1eqmtl/graph/v1/submission.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xa6\x01\n" +
+	"%qmtl/gateway/v1/gateway_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1aqmtl/control/v1/gate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x1eqmtl/graph/v1/submission.proto\x1a\x18qmtl/order/v1/halt.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a\x1cqmtl/world/v1/decision.proto\"\xa6\x01\n" +
 	"\x11TargetDeclaration\x125\n" +
 	"\anode_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12)\n" +
 	"\n" +
@@ -1438,40 +1321,25 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
 	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12(\n" +
 	"\vstrategy_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
-	"strategyId\"\x85\x01\n" +
-	"\bModeTerm\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x123\n" +
-	"\x06allows\x18\x02 \x01(\x0e2\x1b.qmtl.type.v1.EffectiveModeR\x06allows\x12\x16\n" +
-	"\x06detail\x18\x03 \x01(\tR\x06detail\x12\x18\n" +
-	"\abinding\x18\x04 \x01(\bR\abinding\"\xf7\x01\n" +
-	"\vRuleVerdict\x12\x12\n" +
-	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x16\n" +
-	"\x06metric\x18\x02 \x01(\tR\x06metric\x12\x19\n" +
-	"\x05value\x18\x03 \x01(\x01H\x00R\x05value\x88\x01\x01\x12\x19\n" +
-	"\x05bound\x18\x04 \x01(\x01H\x01R\x05bound\x88\x01\x01\x12\x12\n" +
-	"\x04kind\x18\x05 \x01(\tR\x04kind\x12\x18\n" +
-	"\averdict\x18\x06 \x01(\tR\averdict\x12\x16\n" +
-	"\x06domain\x18\a \x01(\tR\x06domain\x12\x18\n" +
-	"\asamples\x18\b \x01(\rR\asamples\x12\x12\n" +
-	"\x04text\x18\t \x01(\tR\x04textB\b\n" +
-	"\x06_valueB\b\n" +
-	"\x06_bound\"\xc1\x04\n" +
+	"strategyId\"\xe5\x05\n" +
 	"\x17ExplainStrategyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12B\n" +
 	"\x0eeffective_mode\x18\x02 \x01(\x0e2\x1b.qmtl.type.v1.EffectiveModeR\reffectiveMode\x12H\n" +
-	"\x10execution_domain\x18\x03 \x01(\x0e2\x1d.qmtl.type.v1.ExecutionDomainR\x0fexecutionDomain\x12/\n" +
-	"\x05terms\x18\x04 \x03(\v2\x19.qmtl.gateway.v1.ModeTermR\x05terms\x122\n" +
-	"\x05rules\x18\x05 \x03(\v2\x1c.qmtl.gateway.v1.RuleVerdictR\x05rules\x12#\n" +
-	"\rwanted_orders\x18\x06 \x01(\x04R\fwantedOrders\x12\x1f\n" +
-	"\vsent_orders\x18\a \x01(\x04R\n" +
-	"sentOrders\x12\x12\n" +
-	"\x04tier\x18\b \x01(\tR\x04tier\x12\x12\n" +
-	"\x04gate\x18\t \x01(\tR\x04gate\x12,\n" +
+	"\x10execution_domain\x18\x03 \x01(\x0e2\x1d.qmtl.type.v1.ExecutionDomainR\x0fexecutionDomain\x121\n" +
+	"\x05terms\x18\x04 \x03(\v2\x1b.qmtl.world.v1.DecisionTermR\x05terms\x12.\n" +
+	"\x05rules\x18\x05 \x03(\v2\x18.qmtl.world.v1.RuleTraceR\x05rules\x12#\n" +
+	"\revaluation_id\x18\x06 \x01(\tR\fevaluationId\x12)\n" +
+	"\x04gate\x18\a \x01(\x0e2\x15.qmtl.control.v1.GateR\x04gate\x12+\n" +
+	"\x05holds\x18\b \x03(\v2\x15.qmtl.control.v1.HoldR\x05holds\x12)\n" +
+	"\x05halts\x18\t \x03(\v2\x13.qmtl.order.v1.HaltR\x05halts\x12,\n" +
 	"\x12emitter_session_id\x18\n" +
-	" \x01(\tR\x10emitterSessionId\x12\x14\n" +
-	"\x05halts\x18\v \x03(\tR\x05halts\x12\x18\n" +
-	"\asummary\x18\f \x01(\tR\asummary\x12#\n" +
-	"\revaluation_id\x18\r \x01(\tR\fevaluationId\"\xb8\x01\n" +
+	" \x01(\tR\x10emitterSessionId\x12.\n" +
+	"\x04tier\x18\v \x01(\x0e2\x1a.qmtl.gateway.v1.OrderTierR\x04tier\x12/\n" +
+	"\acapital\x18\f \x01(\v2\x15.qmtl.type.v1.DecimalR\acapital\x12#\n" +
+	"\rwanted_orders\x18\r \x01(\x04R\fwantedOrders\x12\x1f\n" +
+	"\vsent_orders\x18\x0e \x01(\x04R\n" +
+	"sentOrders\x12\x18\n" +
+	"\asummary\x18\x0f \x01(\tR\asummary\"\xb8\x01\n" +
 	"\x11ListEventsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n" +
 	"\ttopic_key\x18\x02 \x01(\tR\btopicKey\x12$\n" +
@@ -1481,7 +1349,11 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\x12ListEventsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
 	"\x06events\x18\x02 \x03(\v2\x1d.qmtl.control.v1.ControlEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken2\x9a\x06\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken*M\n" +
+	"\tOrderTier\x12\x1a\n" +
+	"\x16ORDER_TIER_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rORDER_TIER_T2\x10\x02\x12\x11\n" +
+	"\rORDER_TIER_T3\x10\x032\x9a\x06\n" +
 	"\x0eGatewayService\x12l\n" +
 	"\x0eSubmitStrategy\x12&.qmtl.gateway.v1.SubmitStrategyRequest\x1a'.qmtl.gateway.v1.SubmitStrategyResponse\"\t\xa2\xbb\x18\x02\b\x02\x90\x02\x02\x12i\n" +
 	"\rGetSubmission\x12%.qmtl.gateway.v1.GetSubmissionRequest\x1a&.qmtl.gateway.v1.GetSubmissionResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12q\n" +
@@ -1505,88 +1377,98 @@ func file_qmtl_gateway_v1_gateway_service_proto_rawDescGZIP() []byte {
 	return file_qmtl_gateway_v1_gateway_service_proto_rawDescData
 }
 
-var file_qmtl_gateway_v1_gateway_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_qmtl_gateway_v1_gateway_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_qmtl_gateway_v1_gateway_service_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_qmtl_gateway_v1_gateway_service_proto_goTypes = []any{
-	(*TargetDeclaration)(nil),           // 0: qmtl.gateway.v1.TargetDeclaration
-	(*SubmitStrategyRequest)(nil),       // 1: qmtl.gateway.v1.SubmitStrategyRequest
-	(*SubmitStrategyResponse)(nil),      // 2: qmtl.gateway.v1.SubmitStrategyResponse
-	(*GetSubmissionRequest)(nil),        // 3: qmtl.gateway.v1.GetSubmissionRequest
-	(*GetSubmissionResponse)(nil),       // 4: qmtl.gateway.v1.GetSubmissionResponse
-	(*WatchSubmissionRequest)(nil),      // 5: qmtl.gateway.v1.WatchSubmissionRequest
-	(*WatchSubmissionResponse)(nil),     // 6: qmtl.gateway.v1.WatchSubmissionResponse
-	(*ListNodeAssignmentsRequest)(nil),  // 7: qmtl.gateway.v1.ListNodeAssignmentsRequest
-	(*ListNodeAssignmentsResponse)(nil), // 8: qmtl.gateway.v1.ListNodeAssignmentsResponse
-	(*ListStrategiesRequest)(nil),       // 9: qmtl.gateway.v1.ListStrategiesRequest
-	(*ListStrategiesResponse)(nil),      // 10: qmtl.gateway.v1.ListStrategiesResponse
-	(*ExplainStrategyRequest)(nil),      // 11: qmtl.gateway.v1.ExplainStrategyRequest
-	(*ModeTerm)(nil),                    // 12: qmtl.gateway.v1.ModeTerm
-	(*RuleVerdict)(nil),                 // 13: qmtl.gateway.v1.RuleVerdict
-	(*ExplainStrategyResponse)(nil),     // 14: qmtl.gateway.v1.ExplainStrategyResponse
-	(*ListEventsRequest)(nil),           // 15: qmtl.gateway.v1.ListEventsRequest
-	(*ListEventsResponse)(nil),          // 16: qmtl.gateway.v1.ListEventsResponse
-	nil,                                 // 17: qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntry
-	(*v1.VersionRange)(nil),             // 18: qmtl.type.v1.VersionRange
-	(*v11.StrategyGraph)(nil),           // 19: qmtl.graph.v1.StrategyGraph
-	(*v1.SourcePin)(nil),                // 20: qmtl.type.v1.SourcePin
-	(*v1.ReturnSeries)(nil),             // 21: qmtl.type.v1.ReturnSeries
-	(*v1.SchemaVersion)(nil),            // 22: qmtl.type.v1.SchemaVersion
-	(*v11.Submission)(nil),              // 23: qmtl.graph.v1.Submission
-	(*v11.NodeAssignment)(nil),          // 24: qmtl.graph.v1.NodeAssignment
-	(*v11.StrategyInfo)(nil),            // 25: qmtl.graph.v1.StrategyInfo
-	(v1.EffectiveMode)(0),               // 26: qmtl.type.v1.EffectiveMode
-	(v1.ExecutionDomain)(0),             // 27: qmtl.type.v1.ExecutionDomain
-	(*v12.ControlEvent)(nil),            // 28: qmtl.control.v1.ControlEvent
+	(OrderTier)(0),                      // 0: qmtl.gateway.v1.OrderTier
+	(*TargetDeclaration)(nil),           // 1: qmtl.gateway.v1.TargetDeclaration
+	(*SubmitStrategyRequest)(nil),       // 2: qmtl.gateway.v1.SubmitStrategyRequest
+	(*SubmitStrategyResponse)(nil),      // 3: qmtl.gateway.v1.SubmitStrategyResponse
+	(*GetSubmissionRequest)(nil),        // 4: qmtl.gateway.v1.GetSubmissionRequest
+	(*GetSubmissionResponse)(nil),       // 5: qmtl.gateway.v1.GetSubmissionResponse
+	(*WatchSubmissionRequest)(nil),      // 6: qmtl.gateway.v1.WatchSubmissionRequest
+	(*WatchSubmissionResponse)(nil),     // 7: qmtl.gateway.v1.WatchSubmissionResponse
+	(*ListNodeAssignmentsRequest)(nil),  // 8: qmtl.gateway.v1.ListNodeAssignmentsRequest
+	(*ListNodeAssignmentsResponse)(nil), // 9: qmtl.gateway.v1.ListNodeAssignmentsResponse
+	(*ListStrategiesRequest)(nil),       // 10: qmtl.gateway.v1.ListStrategiesRequest
+	(*ListStrategiesResponse)(nil),      // 11: qmtl.gateway.v1.ListStrategiesResponse
+	(*ExplainStrategyRequest)(nil),      // 12: qmtl.gateway.v1.ExplainStrategyRequest
+	(*ExplainStrategyResponse)(nil),     // 13: qmtl.gateway.v1.ExplainStrategyResponse
+	(*ListEventsRequest)(nil),           // 14: qmtl.gateway.v1.ListEventsRequest
+	(*ListEventsResponse)(nil),          // 15: qmtl.gateway.v1.ListEventsResponse
+	nil,                                 // 16: qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntry
+	(*v1.VersionRange)(nil),             // 17: qmtl.type.v1.VersionRange
+	(*v11.StrategyGraph)(nil),           // 18: qmtl.graph.v1.StrategyGraph
+	(*v1.SourcePin)(nil),                // 19: qmtl.type.v1.SourcePin
+	(*v1.ReturnSeries)(nil),             // 20: qmtl.type.v1.ReturnSeries
+	(*v1.SchemaVersion)(nil),            // 21: qmtl.type.v1.SchemaVersion
+	(*v11.Submission)(nil),              // 22: qmtl.graph.v1.Submission
+	(*v11.NodeAssignment)(nil),          // 23: qmtl.graph.v1.NodeAssignment
+	(*v11.StrategyInfo)(nil),            // 24: qmtl.graph.v1.StrategyInfo
+	(v1.EffectiveMode)(0),               // 25: qmtl.type.v1.EffectiveMode
+	(v1.ExecutionDomain)(0),             // 26: qmtl.type.v1.ExecutionDomain
+	(*v12.DecisionTerm)(nil),            // 27: qmtl.world.v1.DecisionTerm
+	(*v12.RuleTrace)(nil),               // 28: qmtl.world.v1.RuleTrace
+	(v13.Gate)(0),                       // 29: qmtl.control.v1.Gate
+	(*v13.Hold)(nil),                    // 30: qmtl.control.v1.Hold
+	(*v14.Halt)(nil),                    // 31: qmtl.order.v1.Halt
+	(*v1.Decimal)(nil),                  // 32: qmtl.type.v1.Decimal
+	(*v13.ControlEvent)(nil),            // 33: qmtl.control.v1.ControlEvent
 }
 var file_qmtl_gateway_v1_gateway_service_proto_depIdxs = []int32{
-	18, // 0: qmtl.gateway.v1.SubmitStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	19, // 1: qmtl.gateway.v1.SubmitStrategyRequest.graph:type_name -> qmtl.graph.v1.StrategyGraph
-	20, // 2: qmtl.gateway.v1.SubmitStrategyRequest.pins:type_name -> qmtl.type.v1.SourcePin
-	17, // 3: qmtl.gateway.v1.SubmitStrategyRequest.metadata:type_name -> qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntry
-	21, // 4: qmtl.gateway.v1.SubmitStrategyRequest.backtest:type_name -> qmtl.type.v1.ReturnSeries
-	0,  // 5: qmtl.gateway.v1.SubmitStrategyRequest.targets:type_name -> qmtl.gateway.v1.TargetDeclaration
-	22, // 6: qmtl.gateway.v1.SubmitStrategyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	23, // 7: qmtl.gateway.v1.SubmitStrategyResponse.submission:type_name -> qmtl.graph.v1.Submission
-	18, // 8: qmtl.gateway.v1.GetSubmissionRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 9: qmtl.gateway.v1.GetSubmissionResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	23, // 10: qmtl.gateway.v1.GetSubmissionResponse.submission:type_name -> qmtl.graph.v1.Submission
-	18, // 11: qmtl.gateway.v1.WatchSubmissionRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 12: qmtl.gateway.v1.WatchSubmissionResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	23, // 13: qmtl.gateway.v1.WatchSubmissionResponse.submission:type_name -> qmtl.graph.v1.Submission
-	18, // 14: qmtl.gateway.v1.ListNodeAssignmentsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 15: qmtl.gateway.v1.ListNodeAssignmentsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	24, // 16: qmtl.gateway.v1.ListNodeAssignmentsResponse.assignments:type_name -> qmtl.graph.v1.NodeAssignment
-	18, // 17: qmtl.gateway.v1.ListStrategiesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 18: qmtl.gateway.v1.ListStrategiesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	25, // 19: qmtl.gateway.v1.ListStrategiesResponse.strategies:type_name -> qmtl.graph.v1.StrategyInfo
-	18, // 20: qmtl.gateway.v1.ExplainStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	26, // 21: qmtl.gateway.v1.ModeTerm.allows:type_name -> qmtl.type.v1.EffectiveMode
-	22, // 22: qmtl.gateway.v1.ExplainStrategyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	26, // 23: qmtl.gateway.v1.ExplainStrategyResponse.effective_mode:type_name -> qmtl.type.v1.EffectiveMode
-	27, // 24: qmtl.gateway.v1.ExplainStrategyResponse.execution_domain:type_name -> qmtl.type.v1.ExecutionDomain
-	12, // 25: qmtl.gateway.v1.ExplainStrategyResponse.terms:type_name -> qmtl.gateway.v1.ModeTerm
-	13, // 26: qmtl.gateway.v1.ExplainStrategyResponse.rules:type_name -> qmtl.gateway.v1.RuleVerdict
-	18, // 27: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	22, // 28: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	28, // 29: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
-	1,  // 30: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
-	3,  // 31: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
-	5,  // 32: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
-	7,  // 33: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
-	9,  // 34: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
-	11, // 35: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
-	15, // 36: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
-	2,  // 37: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
-	4,  // 38: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
-	6,  // 39: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
-	8,  // 40: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
-	10, // 41: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
-	14, // 42: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
-	16, // 43: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
-	37, // [37:44] is the sub-list for method output_type
-	30, // [30:37] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	17, // 0: qmtl.gateway.v1.SubmitStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	18, // 1: qmtl.gateway.v1.SubmitStrategyRequest.graph:type_name -> qmtl.graph.v1.StrategyGraph
+	19, // 2: qmtl.gateway.v1.SubmitStrategyRequest.pins:type_name -> qmtl.type.v1.SourcePin
+	16, // 3: qmtl.gateway.v1.SubmitStrategyRequest.metadata:type_name -> qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntry
+	20, // 4: qmtl.gateway.v1.SubmitStrategyRequest.backtest:type_name -> qmtl.type.v1.ReturnSeries
+	1,  // 5: qmtl.gateway.v1.SubmitStrategyRequest.targets:type_name -> qmtl.gateway.v1.TargetDeclaration
+	21, // 6: qmtl.gateway.v1.SubmitStrategyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	22, // 7: qmtl.gateway.v1.SubmitStrategyResponse.submission:type_name -> qmtl.graph.v1.Submission
+	17, // 8: qmtl.gateway.v1.GetSubmissionRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 9: qmtl.gateway.v1.GetSubmissionResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	22, // 10: qmtl.gateway.v1.GetSubmissionResponse.submission:type_name -> qmtl.graph.v1.Submission
+	17, // 11: qmtl.gateway.v1.WatchSubmissionRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 12: qmtl.gateway.v1.WatchSubmissionResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	22, // 13: qmtl.gateway.v1.WatchSubmissionResponse.submission:type_name -> qmtl.graph.v1.Submission
+	17, // 14: qmtl.gateway.v1.ListNodeAssignmentsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 15: qmtl.gateway.v1.ListNodeAssignmentsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	23, // 16: qmtl.gateway.v1.ListNodeAssignmentsResponse.assignments:type_name -> qmtl.graph.v1.NodeAssignment
+	17, // 17: qmtl.gateway.v1.ListStrategiesRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 18: qmtl.gateway.v1.ListStrategiesResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	24, // 19: qmtl.gateway.v1.ListStrategiesResponse.strategies:type_name -> qmtl.graph.v1.StrategyInfo
+	17, // 20: qmtl.gateway.v1.ExplainStrategyRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 21: qmtl.gateway.v1.ExplainStrategyResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	25, // 22: qmtl.gateway.v1.ExplainStrategyResponse.effective_mode:type_name -> qmtl.type.v1.EffectiveMode
+	26, // 23: qmtl.gateway.v1.ExplainStrategyResponse.execution_domain:type_name -> qmtl.type.v1.ExecutionDomain
+	27, // 24: qmtl.gateway.v1.ExplainStrategyResponse.terms:type_name -> qmtl.world.v1.DecisionTerm
+	28, // 25: qmtl.gateway.v1.ExplainStrategyResponse.rules:type_name -> qmtl.world.v1.RuleTrace
+	29, // 26: qmtl.gateway.v1.ExplainStrategyResponse.gate:type_name -> qmtl.control.v1.Gate
+	30, // 27: qmtl.gateway.v1.ExplainStrategyResponse.holds:type_name -> qmtl.control.v1.Hold
+	31, // 28: qmtl.gateway.v1.ExplainStrategyResponse.halts:type_name -> qmtl.order.v1.Halt
+	0,  // 29: qmtl.gateway.v1.ExplainStrategyResponse.tier:type_name -> qmtl.gateway.v1.OrderTier
+	32, // 30: qmtl.gateway.v1.ExplainStrategyResponse.capital:type_name -> qmtl.type.v1.Decimal
+	17, // 31: qmtl.gateway.v1.ListEventsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	21, // 32: qmtl.gateway.v1.ListEventsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	33, // 33: qmtl.gateway.v1.ListEventsResponse.events:type_name -> qmtl.control.v1.ControlEvent
+	2,  // 34: qmtl.gateway.v1.GatewayService.SubmitStrategy:input_type -> qmtl.gateway.v1.SubmitStrategyRequest
+	4,  // 35: qmtl.gateway.v1.GatewayService.GetSubmission:input_type -> qmtl.gateway.v1.GetSubmissionRequest
+	6,  // 36: qmtl.gateway.v1.GatewayService.WatchSubmission:input_type -> qmtl.gateway.v1.WatchSubmissionRequest
+	8,  // 37: qmtl.gateway.v1.GatewayService.ListNodeAssignments:input_type -> qmtl.gateway.v1.ListNodeAssignmentsRequest
+	10, // 38: qmtl.gateway.v1.GatewayService.ListStrategies:input_type -> qmtl.gateway.v1.ListStrategiesRequest
+	12, // 39: qmtl.gateway.v1.GatewayService.ExplainStrategy:input_type -> qmtl.gateway.v1.ExplainStrategyRequest
+	14, // 40: qmtl.gateway.v1.GatewayService.ListEvents:input_type -> qmtl.gateway.v1.ListEventsRequest
+	3,  // 41: qmtl.gateway.v1.GatewayService.SubmitStrategy:output_type -> qmtl.gateway.v1.SubmitStrategyResponse
+	5,  // 42: qmtl.gateway.v1.GatewayService.GetSubmission:output_type -> qmtl.gateway.v1.GetSubmissionResponse
+	7,  // 43: qmtl.gateway.v1.GatewayService.WatchSubmission:output_type -> qmtl.gateway.v1.WatchSubmissionResponse
+	9,  // 44: qmtl.gateway.v1.GatewayService.ListNodeAssignments:output_type -> qmtl.gateway.v1.ListNodeAssignmentsResponse
+	11, // 45: qmtl.gateway.v1.GatewayService.ListStrategies:output_type -> qmtl.gateway.v1.ListStrategiesResponse
+	13, // 46: qmtl.gateway.v1.GatewayService.ExplainStrategy:output_type -> qmtl.gateway.v1.ExplainStrategyResponse
+	15, // 47: qmtl.gateway.v1.GatewayService.ListEvents:output_type -> qmtl.gateway.v1.ListEventsResponse
+	41, // [41:48] is the sub-list for method output_type
+	34, // [34:41] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_gateway_v1_gateway_service_proto_init() }
@@ -1594,19 +1476,19 @@ func file_qmtl_gateway_v1_gateway_service_proto_init() {
 	if File_qmtl_gateway_v1_gateway_service_proto != nil {
 		return
 	}
-	file_qmtl_gateway_v1_gateway_service_proto_msgTypes[13].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_gateway_v1_gateway_service_proto_rawDesc), len(file_qmtl_gateway_v1_gateway_service_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   18,
+			NumEnums:      1,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_qmtl_gateway_v1_gateway_service_proto_goTypes,
 		DependencyIndexes: file_qmtl_gateway_v1_gateway_service_proto_depIdxs,
+		EnumInfos:         file_qmtl_gateway_v1_gateway_service_proto_enumTypes,
 		MessageInfos:      file_qmtl_gateway_v1_gateway_service_proto_msgTypes,
 	}.Build()
 	File_qmtl_gateway_v1_gateway_service_proto = out.File

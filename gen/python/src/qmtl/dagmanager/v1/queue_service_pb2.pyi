@@ -1172,6 +1172,66 @@ class OpenContextResponse(_message.Message):
 Global___OpenContextResponse: _TypeAlias = OpenContextResponse  # noqa: Y015
 
 @_typing.final
+class CloseContextRequest(_message.Message):
+    """Takes a strategy's context in a world out of force: the strategy was unbound."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    STRATEGY_ID_FIELD_NUMBER: _builtins.int
+    WORLD_ID_FIELD_NUMBER: _builtins.int
+    strategy_id: _builtins.str
+    """Strategy."""
+    world_id: _builtins.str
+    """World."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.VersionRange:
+        """Versions the caller accepts."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.VersionRange | None = ...,
+        strategy_id: _builtins.str = ...,
+        world_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version", "strategy_id", b"strategy_id", "world_id", b"world_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseContextRequest: _TypeAlias = CloseContextRequest  # noqa: Y015
+
+@_typing.final
+class CloseContextResponse(_message.Message):
+    """No context of the strategy is in force in the world."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    closed: _builtins.bool
+    """False: none was."""
+    @_builtins.property
+    def schema_version(self) -> _schema_version_pb2.SchemaVersion:
+        """Version of this message, and what the server supports."""
+
+    def __init__(
+        self,
+        *,
+        schema_version: _schema_version_pb2.SchemaVersion | None = ...,
+        closed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CloseContextResponse: _TypeAlias = CloseContextResponse  # noqa: Y015
+
+@_typing.final
 class AnswerSwapRequest(_message.Message):
     """A runner says what it can do with a PREPARE, or that its new keys are warm (OPENING)."""
 

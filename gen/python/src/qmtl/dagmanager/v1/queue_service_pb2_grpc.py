@@ -44,6 +44,7 @@ class QueueServiceStub:
     | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
     | AnswerSwap         | researcher                                  | compute             |
     | OpenContext        | gateway (internal)                          | –                   |
+    | CloseContext       | gateway (internal)                          | –                   |
     """
 
     def __init__(self, channel):
@@ -117,6 +118,11 @@ class QueueServiceStub:
                 request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextRequest.SerializeToString,
                 response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextResponse.FromString,
                 _registered_method=True)
+        self.CloseContext = channel.unary_unary(
+                '/qmtl.dagmanager.v1.QueueService/CloseContext',
+                request_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.CloseContextRequest.SerializeToString,
+                response_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.CloseContextResponse.FromString,
+                _registered_method=True)
 
 
 class QueueServiceServicer:
@@ -138,6 +144,7 @@ class QueueServiceServicer:
     | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
     | AnswerSwap         | researcher                                  | compute             |
     | OpenContext        | gateway (internal)                          | –                   |
+    | CloseContext       | gateway (internal)                          | –                   |
     """
 
     def ListQueuesByTag(self, request, context):
@@ -233,6 +240,14 @@ class QueueServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CloseContext(self, request, context):
+        """Closes a context, whoever runs it: its queues no longer match tag queries. Called by the gateway after a strategy was
+        unbound; a context that is closed, or never was, stays so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_QueueServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -301,6 +316,11 @@ def add_QueueServiceServicer_to_server(servicer, server):
                     request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextRequest.FromString,
                     response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextResponse.SerializeToString,
             ),
+            'CloseContext': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseContext,
+                    request_deserializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.CloseContextRequest.FromString,
+                    response_serializer=qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.CloseContextResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'qmtl.dagmanager.v1.QueueService', rpc_method_handlers)
@@ -328,6 +348,7 @@ class QueueService:
     | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
     | AnswerSwap         | researcher                                  | compute             |
     | OpenContext        | gateway (internal)                          | –                   |
+    | CloseContext       | gateway (internal)                          | –                   |
     """
 
     @staticmethod
@@ -671,6 +692,33 @@ class QueueService:
             '/qmtl.dagmanager.v1.QueueService/OpenContext',
             qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextRequest.SerializeToString,
             qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.OpenContextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseContext(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/qmtl.dagmanager.v1.QueueService/CloseContext',
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.CloseContextRequest.SerializeToString,
+            qmtl_dot_dagmanager_dot_v1_dot_queue__service__pb2.CloseContextResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,7 @@ class QueueServiceStub:
     | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
     | AnswerSwap         | researcher                                  | compute             |
     | OpenContext        | gateway (internal)                          | –                   |
+    | CloseContext       | gateway (internal)                          | –                   |
     """
 
     @_typing.overload
@@ -81,6 +82,10 @@ class QueueServiceStub:
     """A runner's answer to a phase of a swap."""
     OpenContext: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.OpenContextRequest, _queue_service_pb2.OpenContextResponse]
     """Opens a context; once per strategy and context. Called by the gateway before an Apply."""
+    CloseContext: _grpc.UnaryUnaryMultiCallable[_queue_service_pb2.CloseContextRequest, _queue_service_pb2.CloseContextResponse]
+    """Closes a context, whoever runs it: its queues no longer match tag queries. Called by the gateway after a strategy was
+    unbound; a context that is closed, or never was, stays so.
+    """
 
 @_typing.type_check_only
 class QueueServiceAsyncStub(QueueServiceStub):
@@ -102,6 +107,7 @@ class QueueServiceAsyncStub(QueueServiceStub):
     | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
     | AnswerSwap         | researcher                                  | compute             |
     | OpenContext        | gateway (internal)                          | –                   |
+    | CloseContext       | gateway (internal)                          | –                   |
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -135,6 +141,10 @@ class QueueServiceAsyncStub(QueueServiceStub):
     """A runner's answer to a phase of a swap."""
     OpenContext: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.OpenContextRequest, _queue_service_pb2.OpenContextResponse]  # type: ignore[assignment]
     """Opens a context; once per strategy and context. Called by the gateway before an Apply."""
+    CloseContext: _aio.UnaryUnaryMultiCallable[_queue_service_pb2.CloseContextRequest, _queue_service_pb2.CloseContextResponse]  # type: ignore[assignment]
+    """Closes a context, whoever runs it: its queues no longer match tag queries. Called by the gateway after a strategy was
+    unbound; a context that is closed, or never was, stays so.
+    """
 
 class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who computes what, and replay feeds. Hosted by the DAG Manager, served through the gateway, which checks the ticket
@@ -155,6 +165,7 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
     | DeleteReplayRunner | researcher for its own session; operator; gateway | compute, or operator |
     | AnswerSwap         | researcher                                  | compute             |
     | OpenContext        | gateway (internal)                          | –                   |
+    | CloseContext       | gateway (internal)                          | –                   |
     """
 
     @_abc_1.abstractmethod
@@ -264,5 +275,15 @@ class QueueServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_queue_service_pb2.OpenContextResponse, _abc.Awaitable[_queue_service_pb2.OpenContextResponse]]:
         """Opens a context; once per strategy and context. Called by the gateway before an Apply."""
+
+    @_abc_1.abstractmethod
+    def CloseContext(
+        self,
+        request: _queue_service_pb2.CloseContextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_queue_service_pb2.CloseContextResponse, _abc.Awaitable[_queue_service_pb2.CloseContextResponse]]:
+        """Closes a context, whoever runs it: its queues no longer match tag queries. Called by the gateway after a strategy was
+        unbound; a context that is closed, or never was, stays so.
+        """
 
 def add_QueueServiceServicer_to_server(servicer: QueueServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,12 +7,16 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from qmtl.control.v1 import control_event_pb2 as _control_event_pb2
+from qmtl.control.v1 import gate_pb2 as _gate_pb2
 from qmtl.graph.v1 import graph_pb2 as _graph_pb2
 from qmtl.graph.v1 import submission_pb2 as _submission_pb2
+from qmtl.order.v1 import halt_pb2 as _halt_pb2
 from qmtl.type.v1 import execution_pb2 as _execution_pb2
 from qmtl.type.v1 import schema_version_pb2 as _schema_version_pb2
 from qmtl.type.v1 import value_pb2 as _value_pb2
+from qmtl.world.v1 import decision_pb2 as _decision_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -23,6 +27,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _OrderTier:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OrderTierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderTier.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ORDER_TIER_UNSPECIFIED: _OrderTier.ValueType  # 0
+    """Not stated."""
+    ORDER_TIER_T2: _OrderTier.ValueType  # 2
+    """The router checks its own gate before it writes to the venue."""
+    ORDER_TIER_T3: _OrderTier.ValueType  # 3
+    """The acceptor compares the fence in the transaction that accepts: the journal, the paper broker."""
+
+class OrderTier(_OrderTier, metaclass=_OrderTierEnumTypeWrapper):
+    """What the order path promises about a freeze; see PROTOCOL.md."""
+
+ORDER_TIER_UNSPECIFIED: OrderTier.ValueType  # 0
+"""Not stated."""
+ORDER_TIER_T2: OrderTier.ValueType  # 2
+"""The router checks its own gate before it writes to the venue."""
+ORDER_TIER_T3: OrderTier.ValueType  # 3
+"""The acceptor compares the fence in the transaction that accepts: the journal, the paper broker."""
+Global___OrderTier: _TypeAlias = OrderTier  # noqa: Y015
 
 @_typing.final
 class TargetDeclaration(_message.Message):
@@ -485,101 +513,6 @@ class ExplainStrategyRequest(_message.Message):
 Global___ExplainStrategyRequest: _TypeAlias = ExplainStrategyRequest  # noqa: Y015
 
 @_typing.final
-class ModeTerm(_message.Message):
-    """One term of the effective mode."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    ALLOWS_FIELD_NUMBER: _builtins.int
-    DETAIL_FIELD_NUMBER: _builtins.int
-    BINDING_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """world_stage, strategy_stage, data_currency, samples, allow_live, breaker, decision_ttl."""
-    allows: _execution_pb2.EffectiveMode.ValueType
-    """The most it allows."""
-    detail: _builtins.str
-    """Facts behind it."""
-    binding: _builtins.bool
-    """True: it is what holds the mode down."""
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        allows: _execution_pb2.EffectiveMode.ValueType = ...,
-        detail: _builtins.str = ...,
-        binding: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allows", b"allows", "binding", b"binding", "detail", b"detail", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ModeTerm: _TypeAlias = ModeTerm  # noqa: Y015
-
-@_typing.final
-class RuleVerdict(_message.Message):
-    """One rule of a policy as judged."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    RULE_FIELD_NUMBER: _builtins.int
-    METRIC_FIELD_NUMBER: _builtins.int
-    VALUE_FIELD_NUMBER: _builtins.int
-    BOUND_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
-    VERDICT_FIELD_NUMBER: _builtins.int
-    DOMAIN_FIELD_NUMBER: _builtins.int
-    SAMPLES_FIELD_NUMBER: _builtins.int
-    TEXT_FIELD_NUMBER: _builtins.int
-    rule: _builtins.str
-    """Name of the rule."""
-    metric: _builtins.str
-    """Metric read."""
-    value: _builtins.float
-    """Its value; absent when undefined."""
-    bound: _builtins.float
-    """Bound, if any."""
-    kind: _builtins.str
-    """min, max, enter, exit, top_k, correlation."""
-    verdict: _builtins.str
-    """pass, fail, not_yet_judged."""
-    domain: _builtins.str
-    """Domain the metric was read from."""
-    samples: _builtins.int
-    """Samples of the series."""
-    text: _builtins.str
-    """For people: `shortfall 9.03 > 3`."""
-    def __init__(
-        self,
-        *,
-        rule: _builtins.str = ...,
-        metric: _builtins.str = ...,
-        value: _builtins.float | None = ...,
-        bound: _builtins.float | None = ...,
-        kind: _builtins.str = ...,
-        verdict: _builtins.str = ...,
-        domain: _builtins.str = ...,
-        samples: _builtins.int = ...,
-        text: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_bound", b"_bound", "_value", b"_value", "bound", b"bound", "value", b"value"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_bound", b"_bound", "_value", b"_value", "bound", b"bound", "domain", b"domain", "kind", b"kind", "metric", b"metric", "rule", b"rule", "samples", b"samples", "text", b"text", "value", b"value", "verdict", b"verdict"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__bound: _TypeAlias = _typing.Literal["bound"]  # noqa: Y015
-    _WhichOneofArgType__bound: _TypeAlias = _typing.Literal["_bound", b"_bound"]  # noqa: Y015
-    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
-    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__bound) -> _WhichOneofReturnType__bound | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
-
-Global___RuleVerdict: _TypeAlias = RuleVerdict  # noqa: Y015
-
-@_typing.final
 class ExplainStrategyResponse(_message.Message):
     """Why a strategy is where it is."""
 
@@ -590,47 +523,59 @@ class ExplainStrategyResponse(_message.Message):
     EXECUTION_DOMAIN_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
+    EVALUATION_ID_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
+    HOLDS_FIELD_NUMBER: _builtins.int
+    HALTS_FIELD_NUMBER: _builtins.int
+    EMITTER_SESSION_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    CAPITAL_FIELD_NUMBER: _builtins.int
     WANTED_ORDERS_FIELD_NUMBER: _builtins.int
     SENT_ORDERS_FIELD_NUMBER: _builtins.int
-    TIER_FIELD_NUMBER: _builtins.int
-    GATE_FIELD_NUMBER: _builtins.int
-    EMITTER_SESSION_ID_FIELD_NUMBER: _builtins.int
-    HALTS_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
-    EVALUATION_ID_FIELD_NUMBER: _builtins.int
     effective_mode: _execution_pb2.EffectiveMode.ValueType
     """Mode in force."""
     execution_domain: _execution_pb2.ExecutionDomain.ValueType
     """Domain orders may go to."""
+    evaluation_id: _builtins.str
+    """Evaluation the rules come from; empty for none."""
+    gate: _gate_pb2.Gate.ValueType
+    """Gate of the world."""
+    emitter_session_id: _builtins.str
+    """Session that may emit; empty for none."""
+    tier: Global___OrderTier.ValueType
+    """Tier of the order path; unspecified when the world trades on no account here."""
     wanted_orders: _builtins.int
     """Orders the strategy wanted while its gate was shut."""
     sent_orders: _builtins.int
     """Orders that left."""
-    tier: _builtins.str
-    """Tier of the order path: T2 or T3."""
-    gate: _builtins.str
-    """Gate of the world: OPEN, CLOSING, CLOSED."""
-    emitter_session_id: _builtins.str
-    """Session that may emit; empty for none."""
     summary: _builtins.str
     """One sentence for people."""
-    evaluation_id: _builtins.str
-    """Id of the evaluation the rules come from."""
     @_builtins.property
     def schema_version(self) -> _schema_version_pb2.SchemaVersion:
-        """Version spoken and supported."""
+        """Version of this message, and what the server supports."""
 
     @_builtins.property
-    def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModeTerm]:
+    def terms(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.DecisionTerm]:
         """Terms; the lowest binds."""
 
     @_builtins.property
-    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleVerdict]:
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[_decision_pb2.RuleTrace]:
         """Rules of the last evaluation."""
 
     @_builtins.property
-    def halts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Halts in force."""
+    def holds(self) -> _containers.RepeatedCompositeFieldContainer[_gate_pb2.Hold]:
+        """Holds that keep it shut."""
+
+    @_builtins.property
+    def halts(self) -> _containers.RepeatedCompositeFieldContainer[_halt_pb2.Halt]:
+        """Halts in force that cover the strategy."""
+
+    @_builtins.property
+    def capital(self) -> _value_pb2.Decimal:
+        """Capital of the strategy, in the account's currency. Zero: no order can come of its targets. Absent: the world trades
+        on no account here.
+        """
 
     def __init__(
         self,
@@ -638,20 +583,22 @@ class ExplainStrategyResponse(_message.Message):
         schema_version: _schema_version_pb2.SchemaVersion | None = ...,
         effective_mode: _execution_pb2.EffectiveMode.ValueType = ...,
         execution_domain: _execution_pb2.ExecutionDomain.ValueType = ...,
-        terms: _abc.Iterable[Global___ModeTerm] | None = ...,
-        rules: _abc.Iterable[Global___RuleVerdict] | None = ...,
+        terms: _abc.Iterable[_decision_pb2.DecisionTerm] | None = ...,
+        rules: _abc.Iterable[_decision_pb2.RuleTrace] | None = ...,
+        evaluation_id: _builtins.str = ...,
+        gate: _gate_pb2.Gate.ValueType = ...,
+        holds: _abc.Iterable[_gate_pb2.Hold] | None = ...,
+        halts: _abc.Iterable[_halt_pb2.Halt] | None = ...,
+        emitter_session_id: _builtins.str = ...,
+        tier: Global___OrderTier.ValueType = ...,
+        capital: _value_pb2.Decimal | None = ...,
         wanted_orders: _builtins.int = ...,
         sent_orders: _builtins.int = ...,
-        tier: _builtins.str = ...,
-        gate: _builtins.str = ...,
-        emitter_session_id: _builtins.str = ...,
-        halts: _abc.Iterable[_builtins.str] | None = ...,
         summary: _builtins.str = ...,
-        evaluation_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_mode", b"effective_mode", "emitter_session_id", b"emitter_session_id", "evaluation_id", b"evaluation_id", "execution_domain", b"execution_domain", "gate", b"gate", "halts", b"halts", "rules", b"rules", "schema_version", b"schema_version", "sent_orders", b"sent_orders", "summary", b"summary", "terms", b"terms", "tier", b"tier", "wanted_orders", b"wanted_orders"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capital", b"capital", "effective_mode", b"effective_mode", "emitter_session_id", b"emitter_session_id", "evaluation_id", b"evaluation_id", "execution_domain", b"execution_domain", "gate", b"gate", "halts", b"halts", "holds", b"holds", "rules", b"rules", "schema_version", b"schema_version", "sent_orders", b"sent_orders", "summary", b"summary", "terms", b"terms", "tier", b"tier", "wanted_orders", b"wanted_orders"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

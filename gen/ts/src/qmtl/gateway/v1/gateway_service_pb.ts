@@ -2,29 +2,35 @@
 // @generated from file qmtl/gateway/v1/gateway_service.proto (package qmtl.gateway.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { ControlEvent } from "../../control/v1/control_event_pb.ts";
 import { file_qmtl_control_v1_control_event } from "../../control/v1/control_event_pb.ts";
+import type { Gate, Hold } from "../../control/v1/gate_pb.ts";
+import { file_qmtl_control_v1_gate } from "../../control/v1/gate_pb.ts";
 import type { NodeAssignment, StrategyGraph } from "../../graph/v1/graph_pb.ts";
 import { file_qmtl_graph_v1_graph } from "../../graph/v1/graph_pb.ts";
 import type { StrategyInfo, Submission } from "../../graph/v1/submission_pb.ts";
 import { file_qmtl_graph_v1_submission } from "../../graph/v1/submission_pb.ts";
+import type { Halt } from "../../order/v1/halt_pb.ts";
+import { file_qmtl_order_v1_halt } from "../../order/v1/halt_pb.ts";
 import { file_qmtl_type_v1_access } from "../../type/v1/access_pb.ts";
 import type { EffectiveMode, ExecutionDomain, SourcePin } from "../../type/v1/execution_pb.ts";
 import { file_qmtl_type_v1_execution } from "../../type/v1/execution_pb.ts";
 import type { SchemaVersion, VersionRange } from "../../type/v1/schema_version_pb.ts";
 import { file_qmtl_type_v1_schema_version } from "../../type/v1/schema_version_pb.ts";
-import type { ReturnSeries } from "../../type/v1/value_pb.ts";
+import type { Decimal, ReturnSeries } from "../../type/v1/value_pb.ts";
 import { file_qmtl_type_v1_value } from "../../type/v1/value_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { DecisionTerm, RuleTrace } from "../../world/v1/decision_pb.ts";
+import { file_qmtl_world_v1_decision } from "../../world/v1/decision_pb.ts";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file qmtl/gateway/v1/gateway_service.proto.
  */
 export const file_qmtl_gateway_v1_gateway_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvZ2F0ZXdheV9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEihwEKEVRhcmdldERlY2xhcmF0aW9uEi0KB25vZGVfaWQYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSHQoKaW5zdHJ1bWVudBgCIAEoCUIJukgGcgQQARhkEiQKCm1heF93ZWlnaHQYAyABKAFCELpIDRILQAEpAAAAAAAAAAAi1wQKFVN1Ym1pdFN0cmF0ZWd5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHQoKcmVxdWVzdF9pZBgCIAEoCUIJukgGcgQQARhkEiEKDXN0cmF0ZWd5X25hbWUYAyABKAlCCrpIB3IFEAEYyAESMwoFZ3JhcGgYBCABKAsyHC5xbXRsLmdyYXBoLnYxLlN0cmF0ZWd5R3JhcGhCBrpIA8gBARIdCgl3b3JsZF9pZHMYBSADKAlCCrpIB5IBBBBkGAESMAoEcGlucxgGIAMoCzIXLnFtdGwudHlwZS52MS5Tb3VyY2VQaW5CCbpIBpIBAxDoBxIXCgVhc19vZhgHIAEoCUIIukgFcgMYyAESIQoQc3RyYXRlZ3lfdmVyc2lvbhgIIAEoCUIHukgEcgIYZBJQCghtZXRhZGF0YRgJIAMoCzI0LnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QuTWV0YWRhdGFFbnRyeUIIukgFmgECEGQSFQoNdmFsaWRhdGVfb25seRgKIAEoCBIsCghiYWNrdGVzdBgLIAEoCzIaLnFtdGwudHlwZS52MS5SZXR1cm5TZXJpZXMSPgoHdGFyZ2V0cxgMIAMoCzIiLnFtdGwuZ2F0ZXdheS52MS5UYXJnZXREZWNsYXJhdGlvbkIJukgGkgEDEOgHGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKPAQoWU3VibWl0U3RyYXRlZ3lSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24SEQoJZHVwbGljYXRlGAMgASgIImoKFEdldFN1Ym1pc3Npb25SZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABInsKFUdldFN1Ym1pc3Npb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24ibAoWV2F0Y2hTdWJtaXNzaW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHgoNc3VibWlzc2lvbl9pZBgCIAEoCUIHukgEcgIQASJ9ChdXYXRjaFN1Ym1pc3Npb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24isgEKGkxpc3ROb2RlQXNzaWdubWVudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABEhAKCHdvcmxkX2lkGAMgASgJEhoKCXBhZ2Vfc2l6ZRgEIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAUgASgJIp8BChtMaXN0Tm9kZUFzc2lnbm1lbnRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIyCgthc3NpZ25tZW50cxgCIAMoCzIdLnFtdGwuZ3JhcGgudjEuTm9kZUFzc2lnbm1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIqQBChVMaXN0U3RyYXRlZ2llc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhUKDXN0cmF0ZWd5X25hbWUYAiABKAkSEAoId29ybGRfaWQYAyABKAkSGgoJcGFnZV9zaXplGAQgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBSABKAkilwEKFkxpc3RTdHJhdGVnaWVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIvCgpzdHJhdGVnaWVzGAIgAygLMhsucW10bC5ncmFwaC52MS5TdHJhdGVneUluZm8SFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUBChZFeHBsYWluU3RyYXRlZ3lSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQASJmCghNb2RlVGVybRIMCgRuYW1lGAEgASgJEisKBmFsbG93cxgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEg4KBmRldGFpbBgDIAEoCRIPCgdiaW5kaW5nGAQgASgIIrUBCgtSdWxlVmVyZGljdBIMCgRydWxlGAEgASgJEg4KBm1ldHJpYxgCIAEoCRISCgV2YWx1ZRgDIAEoAUgAiAEBEhIKBWJvdW5kGAQgASgBSAGIAQESDAoEa2luZBgFIAEoCRIPCgd2ZXJkaWN0GAYgASgJEg4KBmRvbWFpbhgHIAEoCRIPCgdzYW1wbGVzGAggASgNEgwKBHRleHQYCSABKAlCCAoGX3ZhbHVlQggKBl9ib3VuZCKuAwoXRXhwbGFpblN0cmF0ZWd5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIzCg5lZmZlY3RpdmVfbW9kZRgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEjcKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEigKBXRlcm1zGAQgAygLMhkucW10bC5nYXRld2F5LnYxLk1vZGVUZXJtEisKBXJ1bGVzGAUgAygLMhwucW10bC5nYXRld2F5LnYxLlJ1bGVWZXJkaWN0EhUKDXdhbnRlZF9vcmRlcnMYBiABKAQSEwoLc2VudF9vcmRlcnMYByABKAQSDAoEdGllchgIIAEoCRIMCgRnYXRlGAkgASgJEhoKEmVtaXR0ZXJfc2Vzc2lvbl9pZBgKIAEoCRINCgVoYWx0cxgLIAMoCRIPCgdzdW1tYXJ5GAwgASgJEhUKDWV2YWx1YXRpb25faWQYDSABKAkiigEKEUxpc3RFdmVudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIRCgl0b3BpY19rZXkYAiABKAkSGgoJcGFnZV9zaXplGAMgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBCABKAkikQEKEkxpc3RFdmVudHNSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KBmV2ZW50cxgCIAMoCzIdLnFtdGwuY29udHJvbC52MS5Db250cm9sRXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJMpoGCg5HYXRld2F5U2VydmljZRJsCg5TdWJtaXRTdHJhdGVneRImLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QaJy5xbXRsLmdhdGV3YXkudjEuU3VibWl0U3RyYXRlZ3lSZXNwb25zZSIJkAICorsYAggCEmkKDUdldFN1Ym1pc3Npb24SJS5xbXRsLmdhdGV3YXkudjEuR2V0U3VibWlzc2lvblJlcXVlc3QaJi5xbXRsLmdhdGV3YXkudjEuR2V0U3VibWlzc2lvblJlc3BvbnNlIgmQAgGiuxgCCAEScQoPV2F0Y2hTdWJtaXNzaW9uEicucW10bC5nYXRld2F5LnYxLldhdGNoU3VibWlzc2lvblJlcXVlc3QaKC5xbXRsLmdhdGV3YXkudjEuV2F0Y2hTdWJtaXNzaW9uUmVzcG9uc2UiCZACAaK7GAIIATABEnsKE0xpc3ROb2RlQXNzaWdubWVudHMSKy5xbXRsLmdhdGV3YXkudjEuTGlzdE5vZGVBc3NpZ25tZW50c1JlcXVlc3QaLC5xbXRsLmdhdGV3YXkudjEuTGlzdE5vZGVBc3NpZ25tZW50c1Jlc3BvbnNlIgmQAgGiuxgCCAESbAoOTGlzdFN0cmF0ZWdpZXMSJi5xbXRsLmdhdGV3YXkudjEuTGlzdFN0cmF0ZWdpZXNSZXF1ZXN0GicucW10bC5nYXRld2F5LnYxLkxpc3RTdHJhdGVnaWVzUmVzcG9uc2UiCZACAaK7GAIIARJvCg9FeHBsYWluU3RyYXRlZ3kSJy5xbXRsLmdhdGV3YXkudjEuRXhwbGFpblN0cmF0ZWd5UmVxdWVzdBooLnFtdGwuZ2F0ZXdheS52MS5FeHBsYWluU3RyYXRlZ3lSZXNwb25zZSIJkAIBorsYAggBEmAKCkxpc3RFdmVudHMSIi5xbXRsLmdhdGV3YXkudjEuTGlzdEV2ZW50c1JlcXVlc3QaIy5xbXRsLmdhdGV3YXkudjEuTGlzdEV2ZW50c1Jlc3BvbnNlIgmQAgGiuxgCCAFCTQoSaW8ucW10bC5nYXRld2F5LnYxUAFaNWdpdGh1Yi5jb20vcW10bC9xbXRsL2dlbi9nby9xbXRsL2dhdGV3YXkvdjE7Z2F0ZXdheXYxYgZwcm90bzM", [file_buf_validate_validate, file_qmtl_control_v1_control_event, file_qmtl_graph_v1_graph, file_qmtl_graph_v1_submission, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value]);
+  fileDesc("CiVxbXRsL2dhdGV3YXkvdjEvZ2F0ZXdheV9zZXJ2aWNlLnByb3RvEg9xbXRsLmdhdGV3YXkudjEihwEKEVRhcmdldERlY2xhcmF0aW9uEi0KB25vZGVfaWQYASABKAlCHLpIGXIXMhVeYmxha2UzOlswLTlhLWZdezY0fSQSHQoKaW5zdHJ1bWVudBgCIAEoCUIJukgGcgQQARhkEiQKCm1heF93ZWlnaHQYAyABKAFCELpIDRILQAEpAAAAAAAAAAAi1wQKFVN1Ym1pdFN0cmF0ZWd5UmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHQoKcmVxdWVzdF9pZBgCIAEoCUIJukgGcgQQARhkEiEKDXN0cmF0ZWd5X25hbWUYAyABKAlCCrpIB3IFEAEYyAESMwoFZ3JhcGgYBCABKAsyHC5xbXRsLmdyYXBoLnYxLlN0cmF0ZWd5R3JhcGhCBrpIA8gBARIdCgl3b3JsZF9pZHMYBSADKAlCCrpIB5IBBBBkGAESMAoEcGlucxgGIAMoCzIXLnFtdGwudHlwZS52MS5Tb3VyY2VQaW5CCbpIBpIBAxDoBxIXCgVhc19vZhgHIAEoCUIIukgFcgMYyAESIQoQc3RyYXRlZ3lfdmVyc2lvbhgIIAEoCUIHukgEcgIYZBJQCghtZXRhZGF0YRgJIAMoCzI0LnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlcXVlc3QuTWV0YWRhdGFFbnRyeUIIukgFmgECEGQSFQoNdmFsaWRhdGVfb25seRgKIAEoCBIsCghiYWNrdGVzdBgLIAEoCzIaLnFtdGwudHlwZS52MS5SZXR1cm5TZXJpZXMSPgoHdGFyZ2V0cxgMIAMoCzIiLnFtdGwuZ2F0ZXdheS52MS5UYXJnZXREZWNsYXJhdGlvbkIJukgGkgEDEOgHGi8KDU1ldGFkYXRhRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKPAQoWU3VibWl0U3RyYXRlZ3lSZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24SEQoJZHVwbGljYXRlGAMgASgIImoKFEdldFN1Ym1pc3Npb25SZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABInsKFUdldFN1Ym1pc3Npb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24ibAoWV2F0Y2hTdWJtaXNzaW9uUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USHgoNc3VibWlzc2lvbl9pZBgCIAEoCUIHukgEcgIQASJ9ChdXYXRjaFN1Ym1pc3Npb25SZXNwb25zZRIzCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIbLnFtdGwudHlwZS52MS5TY2hlbWFWZXJzaW9uEi0KCnN1Ym1pc3Npb24YAiABKAsyGS5xbXRsLmdyYXBoLnYxLlN1Ym1pc3Npb24isgEKGkxpc3ROb2RlQXNzaWdubWVudHNSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIeCg1zdWJtaXNzaW9uX2lkGAIgASgJQge6SARyAhABEhAKCHdvcmxkX2lkGAMgASgJEhoKCXBhZ2Vfc2l6ZRgEIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAUgASgJIp8BChtMaXN0Tm9kZUFzc2lnbm1lbnRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIyCgthc3NpZ25tZW50cxgCIAMoCzIdLnFtdGwuZ3JhcGgudjEuTm9kZUFzc2lnbm1lbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIqQBChVMaXN0U3RyYXRlZ2llc1JlcXVlc3QSMgoOc2NoZW1hX3ZlcnNpb24YASABKAsyGi5xbXRsLnR5cGUudjEuVmVyc2lvblJhbmdlEhUKDXN0cmF0ZWd5X25hbWUYAiABKAkSEAoId29ybGRfaWQYAyABKAkSGgoJcGFnZV9zaXplGAQgASgFQge6SAQaAigAEhIKCnBhZ2VfdG9rZW4YBSABKAkilwEKFkxpc3RTdHJhdGVnaWVzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIvCgpzdHJhdGVnaWVzGAIgAygLMhsucW10bC5ncmFwaC52MS5TdHJhdGVneUluZm8SFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIoUBChZFeHBsYWluU3RyYXRlZ3lSZXF1ZXN0EjIKDnNjaGVtYV92ZXJzaW9uGAEgASgLMhoucW10bC50eXBlLnYxLlZlcnNpb25SYW5nZRIZCgh3b3JsZF9pZBgCIAEoCUIHukgEcgIQARIcCgtzdHJhdGVneV9pZBgDIAEoCUIHukgEcgIQASLCBAoXRXhwbGFpblN0cmF0ZWd5UmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhIzCg5lZmZlY3RpdmVfbW9kZRgCIAEoDjIbLnFtdGwudHlwZS52MS5FZmZlY3RpdmVNb2RlEjcKEGV4ZWN1dGlvbl9kb21haW4YAyABKA4yHS5xbXRsLnR5cGUudjEuRXhlY3V0aW9uRG9tYWluEioKBXRlcm1zGAQgAygLMhsucW10bC53b3JsZC52MS5EZWNpc2lvblRlcm0SJwoFcnVsZXMYBSADKAsyGC5xbXRsLndvcmxkLnYxLlJ1bGVUcmFjZRIVCg1ldmFsdWF0aW9uX2lkGAYgASgJEiMKBGdhdGUYByABKA4yFS5xbXRsLmNvbnRyb2wudjEuR2F0ZRIkCgVob2xkcxgIIAMoCzIVLnFtdGwuY29udHJvbC52MS5Ib2xkEiIKBWhhbHRzGAkgAygLMhMucW10bC5vcmRlci52MS5IYWx0EhoKEmVtaXR0ZXJfc2Vzc2lvbl9pZBgKIAEoCRIoCgR0aWVyGAsgASgOMhoucW10bC5nYXRld2F5LnYxLk9yZGVyVGllchImCgdjYXBpdGFsGAwgASgLMhUucW10bC50eXBlLnYxLkRlY2ltYWwSFQoNd2FudGVkX29yZGVycxgNIAEoBBITCgtzZW50X29yZGVycxgOIAEoBBIPCgdzdW1tYXJ5GA8gASgJIooBChFMaXN0RXZlbnRzUmVxdWVzdBIyCg5zY2hlbWFfdmVyc2lvbhgBIAEoCzIaLnFtdGwudHlwZS52MS5WZXJzaW9uUmFuZ2USEQoJdG9waWNfa2V5GAIgASgJEhoKCXBhZ2Vfc2l6ZRgDIAEoBUIHukgEGgIoABISCgpwYWdlX3Rva2VuGAQgASgJIpEBChJMaXN0RXZlbnRzUmVzcG9uc2USMwoOc2NoZW1hX3ZlcnNpb24YASABKAsyGy5xbXRsLnR5cGUudjEuU2NoZW1hVmVyc2lvbhItCgZldmVudHMYAiADKAsyHS5xbXRsLmNvbnRyb2wudjEuQ29udHJvbEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgDIAEoCSpNCglPcmRlclRpZXISGgoWT1JERVJfVElFUl9VTlNQRUNJRklFRBAAEhEKDU9SREVSX1RJRVJfVDIQAhIRCg1PUkRFUl9USUVSX1QzEAMymgYKDkdhdGV3YXlTZXJ2aWNlEmwKDlN1Ym1pdFN0cmF0ZWd5EiYucW10bC5nYXRld2F5LnYxLlN1Ym1pdFN0cmF0ZWd5UmVxdWVzdBonLnFtdGwuZ2F0ZXdheS52MS5TdWJtaXRTdHJhdGVneVJlc3BvbnNlIgmQAgKiuxgCCAISaQoNR2V0U3VibWlzc2lvbhIlLnFtdGwuZ2F0ZXdheS52MS5HZXRTdWJtaXNzaW9uUmVxdWVzdBomLnFtdGwuZ2F0ZXdheS52MS5HZXRTdWJtaXNzaW9uUmVzcG9uc2UiCZACAaK7GAIIARJxCg9XYXRjaFN1Ym1pc3Npb24SJy5xbXRsLmdhdGV3YXkudjEuV2F0Y2hTdWJtaXNzaW9uUmVxdWVzdBooLnFtdGwuZ2F0ZXdheS52MS5XYXRjaFN1Ym1pc3Npb25SZXNwb25zZSIJkAIBorsYAggBMAESewoTTGlzdE5vZGVBc3NpZ25tZW50cxIrLnFtdGwuZ2F0ZXdheS52MS5MaXN0Tm9kZUFzc2lnbm1lbnRzUmVxdWVzdBosLnFtdGwuZ2F0ZXdheS52MS5MaXN0Tm9kZUFzc2lnbm1lbnRzUmVzcG9uc2UiCZACAaK7GAIIARJsCg5MaXN0U3RyYXRlZ2llcxImLnFtdGwuZ2F0ZXdheS52MS5MaXN0U3RyYXRlZ2llc1JlcXVlc3QaJy5xbXRsLmdhdGV3YXkudjEuTGlzdFN0cmF0ZWdpZXNSZXNwb25zZSIJkAIBorsYAggBEm8KD0V4cGxhaW5TdHJhdGVneRInLnFtdGwuZ2F0ZXdheS52MS5FeHBsYWluU3RyYXRlZ3lSZXF1ZXN0GigucW10bC5nYXRld2F5LnYxLkV4cGxhaW5TdHJhdGVneVJlc3BvbnNlIgmQAgGiuxgCCAESYAoKTGlzdEV2ZW50cxIiLnFtdGwuZ2F0ZXdheS52MS5MaXN0RXZlbnRzUmVxdWVzdBojLnFtdGwuZ2F0ZXdheS52MS5MaXN0RXZlbnRzUmVzcG9uc2UiCZACAaK7GAIIAUJNChJpby5xbXRsLmdhdGV3YXkudjFQAVo1Z2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvZ2F0ZXdheS92MTtnYXRld2F5djFiBnByb3RvMw", [file_buf_validate_validate, file_qmtl_control_v1_control_event, file_qmtl_control_v1_gate, file_qmtl_graph_v1_graph, file_qmtl_graph_v1_submission, file_qmtl_order_v1_halt, file_qmtl_type_v1_access, file_qmtl_type_v1_execution, file_qmtl_type_v1_schema_version, file_qmtl_type_v1_value, file_qmtl_world_v1_decision]);
 
 /**
  * One target node of a strategy. At most one per instrument.
@@ -510,132 +516,13 @@ export const ExplainStrategyRequestSchema: GenMessage<ExplainStrategyRequest> = 
   messageDesc(file_qmtl_gateway_v1_gateway_service, 11);
 
 /**
- * One term of the effective mode.
- *
- * @generated from message qmtl.gateway.v1.ModeTerm
- */
-export type ModeTerm = Message<"qmtl.gateway.v1.ModeTerm"> & {
-  /**
-   * world_stage, strategy_stage, data_currency, samples, allow_live, breaker, decision_ttl.
-   *
-   * @generated from field: string name = 1;
-   */
-  name: string;
-
-  /**
-   * The most it allows.
-   *
-   * @generated from field: qmtl.type.v1.EffectiveMode allows = 2;
-   */
-  allows: EffectiveMode;
-
-  /**
-   * Facts behind it.
-   *
-   * @generated from field: string detail = 3;
-   */
-  detail: string;
-
-  /**
-   * True: it is what holds the mode down.
-   *
-   * @generated from field: bool binding = 4;
-   */
-  binding: boolean;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.ModeTerm.
- * Use `create(ModeTermSchema)` to create a new message.
- */
-export const ModeTermSchema: GenMessage<ModeTerm> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 12);
-
-/**
- * One rule of a policy as judged.
- *
- * @generated from message qmtl.gateway.v1.RuleVerdict
- */
-export type RuleVerdict = Message<"qmtl.gateway.v1.RuleVerdict"> & {
-  /**
-   * Name of the rule.
-   *
-   * @generated from field: string rule = 1;
-   */
-  rule: string;
-
-  /**
-   * Metric read.
-   *
-   * @generated from field: string metric = 2;
-   */
-  metric: string;
-
-  /**
-   * Its value; absent when undefined.
-   *
-   * @generated from field: optional double value = 3;
-   */
-  value?: number | undefined;
-
-  /**
-   * Bound, if any.
-   *
-   * @generated from field: optional double bound = 4;
-   */
-  bound?: number | undefined;
-
-  /**
-   * min, max, enter, exit, top_k, correlation.
-   *
-   * @generated from field: string kind = 5;
-   */
-  kind: string;
-
-  /**
-   * pass, fail, not_yet_judged.
-   *
-   * @generated from field: string verdict = 6;
-   */
-  verdict: string;
-
-  /**
-   * Domain the metric was read from.
-   *
-   * @generated from field: string domain = 7;
-   */
-  domain: string;
-
-  /**
-   * Samples of the series.
-   *
-   * @generated from field: uint32 samples = 8;
-   */
-  samples: number;
-
-  /**
-   * For people: `shortfall 9.03 > 3`.
-   *
-   * @generated from field: string text = 9;
-   */
-  text: string;
-};
-
-/**
- * Describes the message qmtl.gateway.v1.RuleVerdict.
- * Use `create(RuleVerdictSchema)` to create a new message.
- */
-export const RuleVerdictSchema: GenMessage<RuleVerdict> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 13);
-
-/**
  * Why a strategy is where it is.
  *
  * @generated from message qmtl.gateway.v1.ExplainStrategyResponse
  */
 export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyResponse"> & {
   /**
-   * Version spoken and supported.
+   * Version of this message, and what the server supports.
    *
    * @generated from field: qmtl.type.v1.SchemaVersion schema_version = 1;
    */
@@ -658,44 +545,44 @@ export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyRe
   /**
    * Terms; the lowest binds.
    *
-   * @generated from field: repeated qmtl.gateway.v1.ModeTerm terms = 4;
+   * @generated from field: repeated qmtl.world.v1.DecisionTerm terms = 4;
    */
-  terms: ModeTerm[];
+  terms: DecisionTerm[];
 
   /**
    * Rules of the last evaluation.
    *
-   * @generated from field: repeated qmtl.gateway.v1.RuleVerdict rules = 5;
+   * @generated from field: repeated qmtl.world.v1.RuleTrace rules = 5;
    */
-  rules: RuleVerdict[];
+  rules: RuleTrace[];
 
   /**
-   * Orders the strategy wanted while its gate was shut.
+   * Evaluation the rules come from; empty for none.
    *
-   * @generated from field: uint64 wanted_orders = 6;
+   * @generated from field: string evaluation_id = 6;
    */
-  wantedOrders: bigint;
+  evaluationId: string;
 
   /**
-   * Orders that left.
+   * Gate of the world.
    *
-   * @generated from field: uint64 sent_orders = 7;
+   * @generated from field: qmtl.control.v1.Gate gate = 7;
    */
-  sentOrders: bigint;
+  gate: Gate;
 
   /**
-   * Tier of the order path: T2 or T3.
+   * Holds that keep it shut.
    *
-   * @generated from field: string tier = 8;
+   * @generated from field: repeated qmtl.control.v1.Hold holds = 8;
    */
-  tier: string;
+  holds: Hold[];
 
   /**
-   * Gate of the world: OPEN, CLOSING, CLOSED.
+   * Halts in force that cover the strategy.
    *
-   * @generated from field: string gate = 9;
+   * @generated from field: repeated qmtl.order.v1.Halt halts = 9;
    */
-  gate: string;
+  halts: Halt[];
 
   /**
    * Session that may emit; empty for none.
@@ -705,25 +592,40 @@ export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyRe
   emitterSessionId: string;
 
   /**
-   * Halts in force.
+   * Tier of the order path; unspecified when the world trades on no account here.
    *
-   * @generated from field: repeated string halts = 11;
+   * @generated from field: qmtl.gateway.v1.OrderTier tier = 11;
    */
-  halts: string[];
+  tier: OrderTier;
+
+  /**
+   * Capital of the strategy, in the account's currency. Zero: no order can come of its targets. Absent: the world trades
+   * on no account here.
+   *
+   * @generated from field: qmtl.type.v1.Decimal capital = 12;
+   */
+  capital?: Decimal | undefined;
+
+  /**
+   * Orders the strategy wanted while its gate was shut.
+   *
+   * @generated from field: uint64 wanted_orders = 13;
+   */
+  wantedOrders: bigint;
+
+  /**
+   * Orders that left.
+   *
+   * @generated from field: uint64 sent_orders = 14;
+   */
+  sentOrders: bigint;
 
   /**
    * One sentence for people.
    *
-   * @generated from field: string summary = 12;
+   * @generated from field: string summary = 15;
    */
   summary: string;
-
-  /**
-   * Id of the evaluation the rules come from.
-   *
-   * @generated from field: string evaluation_id = 13;
-   */
-  evaluationId: string;
 };
 
 /**
@@ -731,7 +633,7 @@ export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyRe
  * Use `create(ExplainStrategyResponseSchema)` to create a new message.
  */
 export const ExplainStrategyResponseSchema: GenMessage<ExplainStrategyResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 14);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 12);
 
 /**
  * Asks for control events kept.
@@ -773,7 +675,7 @@ export type ListEventsRequest = Message<"qmtl.gateway.v1.ListEventsRequest"> & {
  * Use `create(ListEventsRequestSchema)` to create a new message.
  */
 export const ListEventsRequestSchema: GenMessage<ListEventsRequest> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 15);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 13);
 
 /**
  * Events, oldest first.
@@ -808,7 +710,48 @@ export type ListEventsResponse = Message<"qmtl.gateway.v1.ListEventsResponse"> &
  * Use `create(ListEventsResponseSchema)` to create a new message.
  */
 export const ListEventsResponseSchema: GenMessage<ListEventsResponse> = /*@__PURE__*/
-  messageDesc(file_qmtl_gateway_v1_gateway_service, 16);
+  messageDesc(file_qmtl_gateway_v1_gateway_service, 14);
+
+/**
+ * What the order path promises about a freeze; see PROTOCOL.md.
+ *
+ * @generated from enum qmtl.gateway.v1.OrderTier
+ */
+export const OrderTier = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: ORDER_TIER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The router checks its own gate before it writes to the venue.
+   *
+   * @generated from enum value: ORDER_TIER_T2 = 2;
+   */
+  T2: 2,
+
+  /**
+   * The acceptor compares the fence in the transaction that accepts: the journal, the paper broker.
+   *
+   * @generated from enum value: ORDER_TIER_T3 = 3;
+   */
+  T3: 3,
+} as const;
+
+/**
+ * What the order path promises about a freeze; see PROTOCOL.md.
+ *
+ * @generated from enum qmtl.gateway.v1.OrderTier
+ */
+export type OrderTier = (typeof OrderTier)[keyof typeof OrderTier] | UnknownEnum;
+
+/**
+ * Describes the enum qmtl.gateway.v1.OrderTier.
+ */
+export const OrderTierSchema: GenEnum<OrderTier> = /*@__PURE__*/
+  enumDesc(file_qmtl_gateway_v1_gateway_service, 0);
 
 /**
  * Submissions and lookups. Called by SDKs, the CLI and operators.

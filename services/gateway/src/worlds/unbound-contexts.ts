@@ -1,0 +1,211 @@
+import { Code } from "@connectrpc/connect";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { Binding } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import {
+  type CallPrincipal,
+  type Clock,
+  type ClockTimer,
+  failpoints,
+  type Logger,
+} from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import { isTransient } from "../peers/breaker.ts";
+import type { Peer } from "../peers/peer.ts";
+import { submissionsOf } from "../store/submission-store.ts";
+import {
+  type ClaimedUnbinding,
+  claimUnbinding,
+  dueUnbindings,
+  noteUnbinding,
+  recheckUnbindings,
+  releaseUnbinding,
+  setMayBeClosed,
+  type Unbinding,
+  withdrawUnbinding,
+} from "../store/unbinding-store.ts";
+import { contextAt } from "../submission/plan-contexts.ts";
+import { bindingsOf } from "./bindings-of.ts";
+
+/** Longest wait for a peer, milliseconds; three calls fit into the time that one is claimed for. */
+const callMs = 2_000;
+const ownMs = 10_000;
+/** How often to look for what a process left open, milliseconds. */
+const sweepMs = 2_000;
+/** A call that removes a binding is over after this time, milliseconds: until then one that is still there may go. */
+const inFlightMsMax = 120_000;
+
+export interface UnboundContextsPorts {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly world: Peer;
+  readonly dag: Peer;
+  /** Acts for the gateway itself. */
+  readonly gateway: CallPrincipal;
+  readonly gatewayId: string;
+}
+
+/**
+ * Closes the compute context of a strategy in a world once its binding is gone, and opens it when it is bound again. The
+ * binding is the fact: a row is written before it is removed, and whoever finds the row, now or after a crash, asks
+ * WorldService and has the DAG Manager follow.
+ */
+export class UnboundContexts {
+  readonly #ports: UnboundContextsPorts;
+  /** One at a time for a strategy of a world. */
+  readonly #turns = new Map<string, Promise<void>>();
+  #timer: ClockTimer | undefined;
+  #sweeping: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(ports: UnboundContextsPorts) {
+    this.#ports = ports;
+  }
+
+  start(): void {
+    this.#sweeping = this.#sweep();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    await this.#sweeping;
+    await Promise.all(this.#turns.values());
+  }
+
+  /** Removes a binding; its context is closed then, or soon when the DAG Manager does not answer. */
+  async unbind<T>(unbinding: Unbinding, remove: () => Promise<T>): Promise<T> {
+    const { db, clock } = this.#ports;
+    const asked = await noteUnbinding(db, unbinding, clock.nowMs());
+    try {
+      const answer = await remove();
+      await failpoints.hit("gw.unbind.after_removal");
+      await this.settle(unbinding);
+      return answer;
+    } catch (failure) {
+      if (hasReason(failure, "BINDING_NOT_FOUND")) await this.settle(unbinding);
+      else if (isRefusal(failure)) await withdrawUnbinding(db, unbinding, asked);
+      throw failure;
+    }
+  }
+
+  /** Binds strategies; the contexts of those that were taken out before are opened. */
+  async bind<T>(
+    worldId: string,
+    strategyIds: readonly string[],
+    bind: () => Promise<T>,
+  ): Promise<T> {
+    const known = await this.recheck(worldId, strategyIds);
+    const answer = await bind();
+    await Promise.all(known.map((each) => this.settle(each)));
+    return answer;
+  }
+
+  /** Has those among strategies looked at again that were taken out before: a context of theirs may have been opened. */
+  recheck(worldId: string, strategyIds: readonly string[]): Promise<Unbinding[]> {
+    const { db, clock } = this.#ports;
+    return recheckUnbindings(db, worldId, strategyIds, clock.nowMs());
+  }
+
+  /** The context follows the binding; where that fails now, the sweep does it. */
+  settle(unbinding: Unbinding): Promise<void> {
+    const key = JSON.stringify([unbinding.worldId, unbinding.strategyId]);
+    const before = this.#turns.get(key) ?? Promise.resolve();
+    const turn = before.then(() => this.#settle(unbinding));
+    this.#turns.set(key, turn);
+    return turn.finally(() => {
+      if (this.#turns.get(key) === turn) this.#turns.delete(key);
+    });
+  }
+
+  async #sweep(): Promise<void> {
+    const { db, clock, logger } = this.#ports;
+    try {
+      for (const due of await dueUnbindings(db, clock.nowMs())) {
+        if (this.#isStopped) return;
+        await this.settle(due);
+      }
+    } catch (error) {
+      logger.warn("looking for unbound strategies failed", { error });
+    }
+    if (this.#isStopped) return;
+    this.#timer = clock.setTimer(() => {
+      this.#sweeping = this.#sweep();
+    }, sweepMs);
+  }
+
+  async #settle(unbinding: Unbinding): Promise<void> {
+    const { db, clock, logger, gatewayId } = this.#ports;
+    try {
+      const times = { nowMs: clock.nowMs(), ownMs };
+      const claimed = await claimUnbinding(db, unbinding, gatewayId, times);
+      if (claimed === undefined) return;
+      let end: Parameters<typeof releaseUnbinding>[3] = "again";
+      try {
+        end = await this.#follow(claimed);
+      } finally {
+        await releaseUnbinding(db, claimed, gatewayId, end);
+      }
+    } catch (error) {
+      logger.warn("the context of a strategy does not follow its binding yet", {
+        ...unbinding,
+        error,
+      });
+    }
+  }
+
+  async #follow(claimed: ClaimedUnbinding): Promise<"done" | "again" | "closed"> {
+    const { db, dag, gateway, clock } = this.#ports;
+    const binding = await this.#bindingOf(claimed);
+    if (binding !== undefined) {
+      if (claimed.mayBeClosed) await this.#open(claimed, binding);
+      return clock.nowMs() - claimed.askedMs > inFlightMsMax ? "done" : "again";
+    }
+    await setMayBeClosed(db, claimed, true);
+    const { worldId, strategyId } = claimed;
+    const request = { worldId, strategyId };
+    await failpoints.hit("gw.unbind.before_close");
+    const call = { principal: gateway, timeoutMs: callMs };
+    const { closed } = await dag.unary(QueueService.method.closeContext, request, call);
+    // Bound again meanwhile: its submission may have opened the context before it was closed.
+    const again = await this.#bindingOf(claimed);
+    if (again === undefined) return closed || claimed.mayBeClosed ? "closed" : "done";
+    await this.#open(claimed, again);
+    return "again";
+  }
+
+  async #bindingOf({ worldId, strategyId }: Unbinding): Promise<Binding | undefined> {
+    const { world, gateway } = this.#ports;
+    const call = { principal: gateway, timeoutMs: callMs };
+    try {
+      const bindings = await bindingsOf(world, worldId, call);
+      return bindings.find((each) => each.strategyId === strategyId);
+    } catch (failure) {
+      if (hasReason(failure, "WORLD_NOT_FOUND")) return undefined;
+      throw failure;
+    }
+  }
+
+  async #open({ worldId, strategyId }: Unbinding, { stage }: Binding): Promise<void> {
+    const { db, dag, gateway } = this.#ports;
+    const rows = await submissionsOf(db, [strategyId]);
+    const row = rows.find((each) => each.worldIds.includes(worldId));
+    // Bound by hand, never handed in here: there is nothing to compute.
+    if (row === undefined) return;
+    const request = { strategyId, context: contextAt(worldId, stage, row.request) };
+    const call = { principal: gateway, timeoutMs: callMs };
+    try {
+      await dag.unary(QueueService.method.openContext, request, call);
+    } catch (failure) {
+      // Its submission is still on its way, and opens it.
+      if (!hasReason(failure, "STRATEGY_NOT_FOUND")) throw failure;
+    }
+    await setMayBeClosed(db, { worldId, strategyId }, false);
+  }
+}
+
+/** The peer has answered, so that nothing was removed. */
+function isRefusal(failure: unknown): boolean {
+  return failure instanceof QmtlError && !isTransient(failure) && failure.code !== Code.Internal;
+}

@@ -1,5 +1,9 @@
-import { equals } from "@bufbuild/protobuf";
-import { FeedStateSchema, type Snapshot } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type DescMessage, equals, type MessageShape, toJsonString } from "@bufbuild/protobuf";
+import {
+  type FeedState,
+  FeedStateSchema,
+  type Snapshot,
+} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
@@ -23,7 +27,7 @@ export async function isAsStored(connection: Connection, held: HeldTopic): Promi
   switch (state.case) {
     case "gate": {
       const { gate } = await connection.client(ActivationService).getActivation({ worldId });
-      return gate !== undefined && equals(GateStateSchema, gate, state.value);
+      return isSame(GateStateSchema, gate, state.value);
     }
     case "policy": {
       const { policies } = await connection
@@ -51,16 +55,33 @@ export async function isAsStored(connection: Connection, held: HeldTopic): Promi
       const { submission } = await connection
         .client(GatewayService)
         .getSubmission({ submissionId });
-      return submission !== undefined && equals(SubmissionSchema, submission, state.value);
+      return isSame(SubmissionSchema, submission, state.value);
     }
     case "feed": {
       const scope = { scope: { case: "source" as const, value: state.value.source } };
       const [feed] = (await connection.client(QueueService).listFeeds({ scope })).feeds;
-      return feed !== undefined && equals(FeedStateSchema, feed, state.value);
+      return feed !== undefined && isSame(FeedStateSchema, storedOf(feed), storedOf(state.value));
     }
     default:
       throw new Error(`a state nobody asks for: ${state.case}`);
   }
+}
+
+/** A feed as its writer knows it. What the barrier's owner adds to an event is as of when it was told. */
+function storedOf(feed: FeedState): FeedState {
+  const runners = feed.runners.map((one) => ({ ...one, endedRow: -1n }));
+  return { ...feed, runners, settled: false, droppedSessionIds: [] };
+}
+
+/** Says both where they differ. */
+function isSame<T extends DescMessage>(
+  schema: T,
+  stored: MessageShape<T> | undefined,
+  held: MessageShape<T>,
+): boolean {
+  if (stored === undefined) return false;
+  if (equals(schema, stored, held)) return true;
+  throw new Error(`stored ${toJsonString(schema, stored)}, held ${toJsonString(schema, held)}`);
 }
 
 type Queues = Extract<Snapshot["state"], { case: "queues" }>["value"];

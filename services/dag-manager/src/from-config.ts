@@ -111,6 +111,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
       await leadership.start(async () => {
         await desk.start();
         await swaps.start();
+        await progress.start();
         // Only the leader writes events: it must not wait for a relay elsewhere to look for them.
         relay.start();
         if (isShared) await relay.takeOver();

@@ -1,14 +1,17 @@
+import { create, equals } from "@bufbuild/protobuf";
+import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { ClockTimer, Logger } from "@qmtl/service-kit";
+import { feedTopicKey, readTopic } from "@qmtl/service-kit/control";
 import type { DagStore } from "../dag-store.ts";
-import { feedsOf, tellFeed } from "../store/replay-store.ts";
+import { feedNames, feedStates, feedsOf, tellFeed } from "../store/replay-store.ts";
 
 /** A feed whose rows move is told of this often at most, milliseconds. */
 const tellMs = 1_000;
 /** Keys remembered that are of no feed, at most; beyond it they are looked up again. */
 const otherKeysMax = 100_000;
 
-/** Tells where feeds stand as their rows pass: not for every row, and once more after the last. */
+/** Tells where feeds stand as their rows pass: not for every row, and once more after the last, in the next life if need be. */
 export class FeedProgress {
   readonly #store: DagStore;
   readonly #logger: Logger;
@@ -22,6 +25,21 @@ export class FeedProgress {
   constructor(store: DagStore, logger: Logger) {
     this.#store = store;
     this.#logger = logger;
+  }
+
+  /** Tells of feeds whose last rows passed in a life that ended before it told them. Call it once this process leads. */
+  async start(): Promise<void> {
+    const { clock, write } = this.#store;
+    await write(async (tx) => {
+      for (const source of await feedNames(tx)) {
+        const [state] = await feedStates(tx, [source]);
+        const { changes } = await readTopic(tx, "dag", feedTopicKey(source));
+        const told = changes.at(-1)?.payload;
+        const now = create(FeedStateSchema, state!);
+        const isTold = told?.case === "feedUpdated" && equals(FeedStateSchema, told.value, now);
+        if (!isTold) await tellFeed(tx, source, clock.nowMs());
+      }
+    });
   }
 
   /** Records of a key were appended. */

@@ -122,6 +122,30 @@ describeEachDatabase("replay feeds", (databases) => {
     ]);
   });
 
+  test("a row that passed in the last second of a process is told by the next one, once", async () => {
+    {
+      await using dag = await openDag(databases());
+      await heldFeed(dag);
+      const to = until(firstBucketEndMs + dayMs);
+      await dag.queues.advanceFeed({ scope: of("held"), to });
+      expect(await publish(dag, [start(bars, 1), ...rows(bars, 1, 0, 2)])).not.toContain("HELD");
+    }
+    const toldOf = async (dag: TestDag) =>
+      (await dag.events()).flatMap(({ topicKey, payload }) =>
+        topicKey === "feed/held" && payload.case === "feedUpdated" ? [payload.value] : [],
+      );
+    let told = 0;
+    {
+      await using dag = await openDag(databases());
+      const all = await toldOf(dag);
+      expect(all.at(-1)).toEqual(await held(dag));
+      expect(all.at(-1)?.passedRow).toBe(1n);
+      told = all.length;
+    }
+    await using dag = await openDag(databases());
+    expect(await toldOf(dag)).toHaveLength(told);
+  });
+
   test("a source that is not configured is not found", async () => {
     await using dag = await openDag(databases());
 

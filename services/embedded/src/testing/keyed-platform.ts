@@ -37,6 +37,8 @@ export interface KeyedPlatform extends AsyncDisposable {
 export interface KeyedPlatformOptions {
   /** Life of a ticket, seconds. @default 300 */
   readonly ticketSeconds?: number;
+  /** A second source `night`, with its instrument `Y`, and a second account `spare`. @default false */
+  readonly isDoubled?: boolean;
 }
 
 /** Starts it in a folder of its own. */
@@ -50,6 +52,12 @@ export async function startKeyedPlatform(
     (role) => `${role}: {principal: ${role}, role: ${role}, secret: {file: ${role}}}`,
   );
   const [gateway, web, dag, world] = await freePorts(4);
+  const isDoubled = options.isDoubled ?? false;
+  const source =
+    "{adapter: csv-replay, file: feed.csv, interval: 1d, start: 2020-01-02, until: start}";
+  const instrumentOf = (feed: string) =>
+    `{venue: paper, tick: "0.01", lot: "0.1", quote_currency: USD, mark_source: ${feed}}`;
+  const account = `{broker: paper, currency: USD, initial_cash: "1000", instruments: [X${isDoubled ? ", Y" : ""}]}`;
   const file = join(folder, "qmtl.yml");
   const text = `storage: {kind: embedded, data_dir: data}
 telemetry: {log_level: error}
@@ -57,9 +65,9 @@ gateway: {port: ${gateway}, web_port: ${web}, ticket_ttl_seconds: ${options.tick
 dag_manager: {port: ${dag}}
 world_service: {port: ${world}}
 security: {keys: {${keys.join(", ")}}}
-sources: {day: {adapter: csv-replay, file: feed.csv, interval: 1d, start: 2020-01-02, until: start}}
-instruments: {X: {venue: paper, tick: "0.01", lot: "0.1", quote_currency: USD, mark_source: day}}
-accounts: {main: {broker: paper, currency: USD, initial_cash: "1000", instruments: [X]}}
+sources: {day: ${source}${isDoubled ? `, night: ${source}` : ""}}
+instruments: {X: ${instrumentOf("day")}${isDoubled ? `, Y: ${instrumentOf("night")}` : ""}}
+accounts: {main: ${account}${isDoubled ? `, spare: ${account}` : ""}}
 `;
   writeFileSync(join(folder, "feed.csv"), FEED);
   writeFileSync(file, text);

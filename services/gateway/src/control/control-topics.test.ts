@@ -297,7 +297,7 @@ test("who comes back after a restart of the gateway goes on with each change, wi
   await order(2, 0);
   await heldTo(2n);
   await subscriber.cut();
-  const { snapshots, changes } = subscriber;
+  const { snapshots, changes } = subscriber.held;
   for (let at = 3; at < 8; at += 1) await order(at, 0);
   await platform.restart();
   await waitUntil(() => platform.hub.revisionOf(writer.key) === 7, {
@@ -307,6 +307,8 @@ test("who comes back after a restart of the gateway goes on with each change, wi
   subscriber.connect(platform.hub);
   await heldTo(7n);
 
-  expect([subscriber.snapshots - snapshots, subscriber.changes - changes]).toEqual([0, 5]);
+  expect([subscriber.held.snapshots - snapshots, subscriber.held.changes - changes]).toEqual([
+    0, 5,
+  ]);
   await subscriber.cut();
 });

@@ -169,6 +169,8 @@ describe("executing a rebalance", () => {
     // What WorldService may not have stored is told again, under the same request id.
     expect(stored.map(({ allocations }) => allocations[0]?.ratio)).toEqual([0.9, 0.9]);
     expect(new Set(stored.map(({ requestId }) => requestId)).size).toBe(1);
+    const batch = { batchId: "b1", deltasByWorld: { w1: 2 } };
+    expect(stored).toMatchObject([{ batch }, { batch }]);
   });
 
   test("a batch id that stood for something else, and an account that is not there, are refused", async () => {

@@ -123,14 +123,17 @@ function routerOf(orders: GatewayOrders, { accountId }: RebalanceOrder): Promise
 /** The allocations of an executed plan stand from now on, stored once for each batch. */
 async function storeAllocations(
   rebalancing: WorldClients["rebalancing"],
-  { allocations, planId }: PlanMessage,
+  { allocations, deltas, planId }: PlanMessage,
   { batchId, reason }: Pick<ExecuteRebalanceRequest, "batchId" | "reason">,
 ): Promise<void> {
   if (allocations.length === 0) return;
   // Of its own kind: an operator may have used the batch's id for a request of his own.
   const requestId = `batch-${blake3Hex(batchId).slice(0, 40)}`;
   const cause = `rebalance ${batchId}, ${planId}: ${reason}`.slice(0, reasonMax);
-  await rebalancing.upsertAllocations({ requestId, allocations, reason: cause });
+  const deltasByWorld: Record<string, number> = {};
+  for (const { worldId } of deltas) deltasByWorld[worldId] = (deltasByWorld[worldId] ?? 0) + 1;
+  const batch = { batchId, deltasByWorld };
+  await rebalancing.upsertAllocations({ requestId, allocations, reason: cause, batch });
 }
 
 /** Executed before: nothing is sent, but what WorldService may not have stored is told again. */

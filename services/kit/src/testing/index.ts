@@ -7,6 +7,7 @@ export {
   type TestPostgres,
 } from "./describe-servers.ts";
 export { freePorts } from "./free-port.ts";
+export { type HeldTopic, HeldTopics } from "./held-topics.ts";
 export { fetchKafkaJars, hasKafkaJars, kafkaJarsFolder, kafkaVersion } from "./kafka-jars.ts";
 export { ManualClock } from "./manual-clock.ts";
 export { openTestPglite } from "./open-test-pglite.ts";

@@ -3,6 +3,7 @@ import { GateChange as GateChangeCode } from "@qmtl/contracts/qmtl/control/v1/ga
 import {
   appendControlEvent,
   appendGateEvent as appendGate,
+  readTopic,
   worldTopicKey,
 } from "@qmtl/service-kit/control";
 import type { Tx } from "@qmtl/service-kit/db";
@@ -61,10 +62,19 @@ export function appendPolicyEvent(
   return appendControlEvent(tx, "world", { topicKey, subject: worldId, payload }, nowMs);
 }
 
+/** A batch that a gateway executed, as topic REBALANCING tells it of one world. */
+export interface ToldBatch {
+  readonly batchId: string;
+  /** Position changes of the batch in this world. */
+  readonly deltas: number;
+}
+
 /** A world's share of equity as it was just set. */
 export interface ChangedAllocation {
   readonly worldId: string;
   readonly ratio: number;
+  /** Executed last in this world; absent for none. */
+  readonly batch?: ToldBatch | undefined;
 }
 
 /** Says that allocations of worlds changed; one event per world. */
@@ -75,10 +85,19 @@ export async function appendRebalancingEvents(
 ): Promise<void> {
   // In one order of keys, whatever the order of the request: transactions that meet do not wait for each other.
   const sorted = [...allocations].sort((a, b) => (a.worldId < b.worldId ? -1 : 1));
-  for (const { worldId, ratio } of sorted) {
+  for (const { worldId, ratio, batch } of sorted) {
     const topicKey = worldTopicKey(worldId, "rebalancing");
-    const value = { worldId, allocation: ratio, updateTime: timestampFromMs(nowMs) };
+    const value = { worldId, allocation: ratio, ...batch, updateTime: timestampFromMs(nowMs) };
     const payload = { case: "rebalancingUpdated" as const, value };
     await appendControlEvent(tx, "world", { topicKey, subject: worldId, payload }, nowMs);
   }
+}
+
+/** The batch that topic REBALANCING told last of a world. */
+export async function lastToldBatch(tx: Tx, worldId: string): Promise<ToldBatch | undefined> {
+  const { changes } = await readTopic(tx, "world", worldTopicKey(worldId, "rebalancing"));
+  const payload = changes.at(-1)?.payload;
+  if (payload?.case !== "rebalancingUpdated" || payload.value.batchId === "") return undefined;
+  const { batchId, deltas } = payload.value;
+  return { batchId, deltas };
 }

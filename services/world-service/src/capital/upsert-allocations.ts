@@ -1,7 +1,7 @@
 import { jcs } from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
-import { appendRebalancingEvents } from "../bus/control-events.ts";
+import { appendRebalancingEvents, lastToldBatch } from "../bus/control-events.ts";
 import { appendAllocation, writeShares } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { readRequest, writeRequest } from "../store/request-table.ts";
@@ -22,6 +22,13 @@ export interface WantedAllocation {
   readonly shares: ReadonlyMap<string, number>;
 }
 
+/** What a gateway executed before it set the allocations it leads to. */
+export interface ExecutedBatch {
+  readonly batchId: string;
+  /** Position changes; a world without any may be left out. */
+  readonly deltasByWorld: Readonly<Record<string, number>>;
+}
+
 /** A change of allocations. */
 export interface AllocationChange {
   readonly allocations: readonly WantedAllocation[];
@@ -31,6 +38,8 @@ export interface AllocationChange {
   readonly etag: string;
   readonly principal: string;
   readonly reason: string;
+  /** Absent: capital moved without a batch. */
+  readonly batch?: ExecutedBatch | undefined;
 }
 
 /**
@@ -58,7 +67,7 @@ export function upsertAllocations(worlds: Worlds, wanted: AllocationChange): Pro
         await worlds.ports.leadership.assertLeads(tx);
         for (const one of wanted.allocations)
           await writeOne(tx, worlds.get(one.worldId), one, wanted, nowMs);
-        await appendRebalancingEvents(tx, wanted.allocations, nowMs);
+        await appendRebalancingEvents(tx, await changesOf(tx, wanted), nowMs);
         await writeRequest(tx, key, "done", nowMs);
       });
     } catch (error) {
@@ -132,6 +141,19 @@ async function writeOne(
   await appendAudit(tx, auditOf(actor, "world_allocation_upserted", principal, nowMs, body));
 }
 
+/** With the batch executed last: this one, or the one before that stays the last. */
+async function changesOf(tx: Tx, { allocations, batch }: AllocationChange) {
+  const changes = [];
+  for (const { worldId, ratio } of allocations) {
+    const told =
+      batch === undefined
+        ? await lastToldBatch(tx, worldId)
+        : { batchId: batch.batchId, deltas: batch.deltasByWorld[worldId] ?? 0 };
+    changes.push({ worldId, ratio, batch: told });
+  }
+  return changes;
+}
+
 function adopt(actor: WorldActor, one: WantedAllocation): void {
   const { state } = actor;
   state.world = { ...state.world, allocation: one.ratio };
@@ -141,8 +163,9 @@ function adopt(actor: WorldActor, one: WantedAllocation): void {
   }
 }
 
-function hashOf({ allocations }: AllocationChange): string {
-  return hashText(jcs({ allocations: allocations.map(plain) }));
+function hashOf({ allocations, batch }: AllocationChange): string {
+  const executed = batch === undefined ? {} : { batch };
+  return hashText(jcs({ allocations: allocations.map(plain), ...executed }));
 }
 
 function plain(one: WantedAllocation): Record<string, unknown> {

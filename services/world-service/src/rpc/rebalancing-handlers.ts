@@ -52,6 +52,12 @@ export function rebalancingHandlers(
       return { plan: await planFor(worlds, request, context, version) };
     },
     upsertAllocations: async (request, context) => {
+      const { batch } = request;
+      if (batch !== undefined && context.principal.role !== "gateway") {
+        throw new QmtlError("ROLE_REQUIRED", "only a gateway says what it executed", {
+          fields: [{ field: "batch", description: "must not be set" }],
+        });
+      }
       const allocations = request.allocations.map(allocationFromProto);
       await upsertAllocations(worlds, {
         allocations,
@@ -59,6 +65,9 @@ export function rebalancingHandlers(
         etag: request.etag,
         principal: context.principal.name,
         reason: request.reason,
+        ...(batch === undefined
+          ? {}
+          : { batch: { batchId: batch.batchId, deltasByWorld: { ...batch.deltasByWorld } } }),
       });
       const all = listAllocations(worlds, "");
       const named = all.filter((one) => allocations.some((a) => a.worldId === one.worldId));

@@ -1209,6 +1209,61 @@ func (x *PlanRebalanceResponse) GetPlan() *RebalancePlan {
 	return nil
 }
 
+// What a gateway executed before it set the allocations it leads to.
+type ExecutedBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the batch, from ExecuteRebalance.
+	BatchId string `protobuf:"bytes,1,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
+	// Position changes per world.
+	DeltasByWorld map[string]uint32 `protobuf:"bytes,2,rep,name=deltas_by_world,json=deltasByWorld,proto3" json:"deltas_by_world,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExecutedBatch) Reset() {
+	*x = ExecutedBatch{}
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExecutedBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExecutedBatch) ProtoMessage() {}
+
+func (x *ExecutedBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExecutedBatch.ProtoReflect.Descriptor instead.
+func (*ExecutedBatch) Descriptor() ([]byte, []int) {
+	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ExecutedBatch) GetBatchId() string {
+	if x != nil {
+		return x.BatchId
+	}
+	return ""
+}
+
+func (x *ExecutedBatch) GetDeltasByWorld() map[string]uint32 {
+	if x != nil {
+		return x.DeltasByWorld
+	}
+	return nil
+}
+
 // Sets allocations and says so to watchers. Worlds not named keep theirs.
 type UpsertAllocationsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1221,14 +1276,17 @@ type UpsertAllocationsRequest struct {
 	// From ListAllocations; empty: unconditional.
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
 	// Why; audited.
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The batch these allocations were executed by; topic REBALANCING tells it. Of a gateway only, of anybody else
+	// PERMISSION_DENIED ROLE_REQUIRED. Absent: the capital moves without a batch.
+	Batch         *ExecutedBatch `protobuf:"bytes,6,opt,name=batch,proto3" json:"batch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpsertAllocationsRequest) Reset() {
 	*x = UpsertAllocationsRequest{}
-	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[14]
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1298,7 @@ func (x *UpsertAllocationsRequest) String() string {
 func (*UpsertAllocationsRequest) ProtoMessage() {}
 
 func (x *UpsertAllocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[14]
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1311,7 @@ func (x *UpsertAllocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertAllocationsRequest.ProtoReflect.Descriptor instead.
 func (*UpsertAllocationsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{14}
+	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *UpsertAllocationsRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1291,6 +1349,13 @@ func (x *UpsertAllocationsRequest) GetReason() string {
 	return ""
 }
 
+func (x *UpsertAllocationsRequest) GetBatch() *ExecutedBatch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
 // The allocations now.
 type UpsertAllocationsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1306,7 +1371,7 @@ type UpsertAllocationsResponse struct {
 
 func (x *UpsertAllocationsResponse) Reset() {
 	*x = UpsertAllocationsResponse{}
-	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[15]
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1383,7 @@ func (x *UpsertAllocationsResponse) String() string {
 func (*UpsertAllocationsResponse) ProtoMessage() {}
 
 func (x *UpsertAllocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[15]
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1396,7 @@ func (x *UpsertAllocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpsertAllocationsResponse.ProtoReflect.Descriptor instead.
 func (*UpsertAllocationsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{15}
+	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *UpsertAllocationsResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1372,7 +1437,7 @@ type ListAllocationsRequest struct {
 
 func (x *ListAllocationsRequest) Reset() {
 	*x = ListAllocationsRequest{}
-	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[16]
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +1449,7 @@ func (x *ListAllocationsRequest) String() string {
 func (*ListAllocationsRequest) ProtoMessage() {}
 
 func (x *ListAllocationsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[16]
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +1462,7 @@ func (x *ListAllocationsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAllocationsRequest.ProtoReflect.Descriptor instead.
 func (*ListAllocationsRequest) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{16}
+	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListAllocationsRequest) GetSchemaVersion() *v1.VersionRange {
@@ -1445,7 +1510,7 @@ type ListAllocationsResponse struct {
 
 func (x *ListAllocationsResponse) Reset() {
 	*x = ListAllocationsResponse{}
-	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[17]
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1457,7 +1522,7 @@ func (x *ListAllocationsResponse) String() string {
 func (*ListAllocationsResponse) ProtoMessage() {}
 
 func (x *ListAllocationsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[17]
+	mi := &file_qmtl_world_v1_rebalancing_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1470,7 +1535,7 @@ func (x *ListAllocationsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAllocationsResponse.ProtoReflect.Descriptor instead.
 func (*ListAllocationsResponse) Descriptor() ([]byte, []int) {
-	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{17}
+	return file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListAllocationsResponse) GetSchemaVersion() *v1.SchemaVersion {
@@ -1634,7 +1699,13 @@ const file_qmtl_world_v1_rebalancing_service_proto_rawDesc = "" +
 	"\x10rebalance_intent\x18\a \x01(\v2\x1e.qmtl.world.v1.RebalanceIntentB\x04\xb8\xbb\x18\x02R\x0frebalanceIntent\"\x8d\x01\n" +
 	"\x15PlanRebalanceResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
-	"\x04plan\x18\x02 \x01(\v2\x1c.qmtl.world.v1.RebalancePlanR\x04plan\"\x89\x02\n" +
+	"\x04plan\x18\x02 \x01(\v2\x1c.qmtl.world.v1.RebalancePlanR\x04plan\"\xdb\x01\n" +
+	"\rExecutedBatch\x12$\n" +
+	"\bbatch_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\abatchId\x12b\n" +
+	"\x0fdeltas_by_world\x18\x02 \x03(\v2/.qmtl.world.v1.ExecutedBatch.DeltasByWorldEntryB\t\xbaH\x06\x9a\x01\x03\x10\xe8\aR\rdeltasByWorld\x1a@\n" +
+	"\x12DeltasByWorldEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xbd\x02\n" +
 	"\x18UpsertAllocationsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\n" +
@@ -1642,7 +1713,8 @@ const file_qmtl_world_v1_rebalancing_service_proto_rawDesc = "" +
 	"\vallocations\x18\x03 \x03(\v2\x19.qmtl.world.v1.AllocationB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vallocations\x12\x12\n" +
 	"\x04etag\x18\x04 \x01(\tR\x04etag\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
-	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\xb0\x01\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x122\n" +
+	"\x05batch\x18\x06 \x01(\v2\x1c.qmtl.world.v1.ExecutedBatchR\x05batch\"\xb0\x01\n" +
 	"\x19UpsertAllocationsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
 	"\vallocations\x18\x02 \x03(\v2\x19.qmtl.world.v1.AllocationR\vallocations\x12\x12\n" +
@@ -1681,7 +1753,7 @@ func file_qmtl_world_v1_rebalancing_service_proto_rawDescGZIP() []byte {
 }
 
 var file_qmtl_world_v1_rebalancing_service_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_qmtl_world_v1_rebalancing_service_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_qmtl_world_v1_rebalancing_service_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_qmtl_world_v1_rebalancing_service_proto_goTypes = []any{
 	(RebalanceMode)(0),                // 0: qmtl.world.v1.RebalanceMode
 	(*Allocation)(nil),                // 1: qmtl.world.v1.Allocation
@@ -1698,82 +1770,86 @@ var file_qmtl_world_v1_rebalancing_service_proto_goTypes = []any{
 	(*RebalancePlan)(nil),             // 12: qmtl.world.v1.RebalancePlan
 	(*PlanRebalanceRequest)(nil),      // 13: qmtl.world.v1.PlanRebalanceRequest
 	(*PlanRebalanceResponse)(nil),     // 14: qmtl.world.v1.PlanRebalanceResponse
-	(*UpsertAllocationsRequest)(nil),  // 15: qmtl.world.v1.UpsertAllocationsRequest
-	(*UpsertAllocationsResponse)(nil), // 16: qmtl.world.v1.UpsertAllocationsResponse
-	(*ListAllocationsRequest)(nil),    // 17: qmtl.world.v1.ListAllocationsRequest
-	(*ListAllocationsResponse)(nil),   // 18: qmtl.world.v1.ListAllocationsResponse
-	nil,                               // 19: qmtl.world.v1.AlphaMetricsEnvelope.PerWorldEntry
-	nil,                               // 20: qmtl.world.v1.AlphaMetricsEnvelope.PerStrategyEntry
-	nil,                               // 21: qmtl.world.v1.AlphaMetrics.ValuesEntry
-	nil,                               // 22: qmtl.world.v1.RebalanceIntent.MetaEntry
-	nil,                               // 23: qmtl.world.v1.RebalancePlan.ScaleByWorldEntry
-	nil,                               // 24: qmtl.world.v1.RebalancePlan.ScaleByStrategyEntry
-	(*v1.Decimal)(nil),                // 25: qmtl.type.v1.Decimal
-	(*timestamppb.Timestamp)(nil),     // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),       // 27: google.protobuf.Duration
-	(*v1.VersionRange)(nil),           // 28: qmtl.type.v1.VersionRange
-	(*v1.SchemaVersion)(nil),          // 29: qmtl.type.v1.SchemaVersion
+	(*ExecutedBatch)(nil),             // 15: qmtl.world.v1.ExecutedBatch
+	(*UpsertAllocationsRequest)(nil),  // 16: qmtl.world.v1.UpsertAllocationsRequest
+	(*UpsertAllocationsResponse)(nil), // 17: qmtl.world.v1.UpsertAllocationsResponse
+	(*ListAllocationsRequest)(nil),    // 18: qmtl.world.v1.ListAllocationsRequest
+	(*ListAllocationsResponse)(nil),   // 19: qmtl.world.v1.ListAllocationsResponse
+	nil,                               // 20: qmtl.world.v1.AlphaMetricsEnvelope.PerWorldEntry
+	nil,                               // 21: qmtl.world.v1.AlphaMetricsEnvelope.PerStrategyEntry
+	nil,                               // 22: qmtl.world.v1.AlphaMetrics.ValuesEntry
+	nil,                               // 23: qmtl.world.v1.RebalanceIntent.MetaEntry
+	nil,                               // 24: qmtl.world.v1.RebalancePlan.ScaleByWorldEntry
+	nil,                               // 25: qmtl.world.v1.RebalancePlan.ScaleByStrategyEntry
+	nil,                               // 26: qmtl.world.v1.ExecutedBatch.DeltasByWorldEntry
+	(*v1.Decimal)(nil),                // 27: qmtl.type.v1.Decimal
+	(*timestamppb.Timestamp)(nil),     // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),       // 29: google.protobuf.Duration
+	(*v1.VersionRange)(nil),           // 30: qmtl.type.v1.VersionRange
+	(*v1.SchemaVersion)(nil),          // 31: qmtl.type.v1.SchemaVersion
 }
 var file_qmtl_world_v1_rebalancing_service_proto_depIdxs = []int32{
 	2,  // 0: qmtl.world.v1.Allocation.strategies:type_name -> qmtl.world.v1.StrategyShare
-	25, // 1: qmtl.world.v1.PlanPosition.quantity:type_name -> qmtl.type.v1.Decimal
-	25, // 2: qmtl.world.v1.PlanPosition.working:type_name -> qmtl.type.v1.Decimal
-	25, // 3: qmtl.world.v1.PriceMark.price:type_name -> qmtl.type.v1.Decimal
-	26, // 4: qmtl.world.v1.PriceMark.time:type_name -> google.protobuf.Timestamp
-	25, // 5: qmtl.world.v1.InstrumentRule.lot:type_name -> qmtl.type.v1.Decimal
-	25, // 6: qmtl.world.v1.InstrumentRule.multiplier:type_name -> qmtl.type.v1.Decimal
-	25, // 7: qmtl.world.v1.InstrumentRule.min_notional:type_name -> qmtl.type.v1.Decimal
-	25, // 8: qmtl.world.v1.PlanBooks.equity:type_name -> qmtl.type.v1.Decimal
+	27, // 1: qmtl.world.v1.PlanPosition.quantity:type_name -> qmtl.type.v1.Decimal
+	27, // 2: qmtl.world.v1.PlanPosition.working:type_name -> qmtl.type.v1.Decimal
+	27, // 3: qmtl.world.v1.PriceMark.price:type_name -> qmtl.type.v1.Decimal
+	28, // 4: qmtl.world.v1.PriceMark.time:type_name -> google.protobuf.Timestamp
+	27, // 5: qmtl.world.v1.InstrumentRule.lot:type_name -> qmtl.type.v1.Decimal
+	27, // 6: qmtl.world.v1.InstrumentRule.multiplier:type_name -> qmtl.type.v1.Decimal
+	27, // 7: qmtl.world.v1.InstrumentRule.min_notional:type_name -> qmtl.type.v1.Decimal
+	27, // 8: qmtl.world.v1.PlanBooks.equity:type_name -> qmtl.type.v1.Decimal
 	3,  // 9: qmtl.world.v1.PlanBooks.positions:type_name -> qmtl.world.v1.PlanPosition
 	4,  // 10: qmtl.world.v1.PlanBooks.marks:type_name -> qmtl.world.v1.PriceMark
 	5,  // 11: qmtl.world.v1.PlanBooks.instruments:type_name -> qmtl.world.v1.InstrumentRule
-	26, // 12: qmtl.world.v1.PlanBooks.world_time:type_name -> google.protobuf.Timestamp
-	27, // 13: qmtl.world.v1.PlanBooks.max_mark_age:type_name -> google.protobuf.Duration
-	25, // 14: qmtl.world.v1.PositionDelta.quantity:type_name -> qmtl.type.v1.Decimal
-	25, // 15: qmtl.world.v1.Cross.quantity:type_name -> qmtl.type.v1.Decimal
-	25, // 16: qmtl.world.v1.Cross.price:type_name -> qmtl.type.v1.Decimal
-	19, // 17: qmtl.world.v1.AlphaMetricsEnvelope.per_world:type_name -> qmtl.world.v1.AlphaMetricsEnvelope.PerWorldEntry
-	20, // 18: qmtl.world.v1.AlphaMetricsEnvelope.per_strategy:type_name -> qmtl.world.v1.AlphaMetricsEnvelope.PerStrategyEntry
-	21, // 19: qmtl.world.v1.AlphaMetrics.values:type_name -> qmtl.world.v1.AlphaMetrics.ValuesEntry
-	22, // 20: qmtl.world.v1.RebalanceIntent.meta:type_name -> qmtl.world.v1.RebalanceIntent.MetaEntry
+	28, // 12: qmtl.world.v1.PlanBooks.world_time:type_name -> google.protobuf.Timestamp
+	29, // 13: qmtl.world.v1.PlanBooks.max_mark_age:type_name -> google.protobuf.Duration
+	27, // 14: qmtl.world.v1.PositionDelta.quantity:type_name -> qmtl.type.v1.Decimal
+	27, // 15: qmtl.world.v1.Cross.quantity:type_name -> qmtl.type.v1.Decimal
+	27, // 16: qmtl.world.v1.Cross.price:type_name -> qmtl.type.v1.Decimal
+	20, // 17: qmtl.world.v1.AlphaMetricsEnvelope.per_world:type_name -> qmtl.world.v1.AlphaMetricsEnvelope.PerWorldEntry
+	21, // 18: qmtl.world.v1.AlphaMetricsEnvelope.per_strategy:type_name -> qmtl.world.v1.AlphaMetricsEnvelope.PerStrategyEntry
+	22, // 19: qmtl.world.v1.AlphaMetrics.values:type_name -> qmtl.world.v1.AlphaMetrics.ValuesEntry
+	23, // 20: qmtl.world.v1.RebalanceIntent.meta:type_name -> qmtl.world.v1.RebalanceIntent.MetaEntry
 	0,  // 21: qmtl.world.v1.RebalancePlan.mode:type_name -> qmtl.world.v1.RebalanceMode
-	23, // 22: qmtl.world.v1.RebalancePlan.scale_by_world:type_name -> qmtl.world.v1.RebalancePlan.ScaleByWorldEntry
-	24, // 23: qmtl.world.v1.RebalancePlan.scale_by_strategy:type_name -> qmtl.world.v1.RebalancePlan.ScaleByStrategyEntry
+	24, // 22: qmtl.world.v1.RebalancePlan.scale_by_world:type_name -> qmtl.world.v1.RebalancePlan.ScaleByWorldEntry
+	25, // 23: qmtl.world.v1.RebalancePlan.scale_by_strategy:type_name -> qmtl.world.v1.RebalancePlan.ScaleByStrategyEntry
 	7,  // 24: qmtl.world.v1.RebalancePlan.deltas:type_name -> qmtl.world.v1.PositionDelta
 	7,  // 25: qmtl.world.v1.RebalancePlan.net_deltas:type_name -> qmtl.world.v1.PositionDelta
 	8,  // 26: qmtl.world.v1.RebalancePlan.crosses:type_name -> qmtl.world.v1.Cross
 	9,  // 27: qmtl.world.v1.RebalancePlan.alpha_metrics:type_name -> qmtl.world.v1.AlphaMetricsEnvelope
 	11, // 28: qmtl.world.v1.RebalancePlan.rebalance_intent:type_name -> qmtl.world.v1.RebalanceIntent
 	1,  // 29: qmtl.world.v1.RebalancePlan.allocations:type_name -> qmtl.world.v1.Allocation
-	28, // 30: qmtl.world.v1.PlanRebalanceRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	30, // 30: qmtl.world.v1.PlanRebalanceRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
 	0,  // 31: qmtl.world.v1.PlanRebalanceRequest.mode:type_name -> qmtl.world.v1.RebalanceMode
 	1,  // 32: qmtl.world.v1.PlanRebalanceRequest.allocations:type_name -> qmtl.world.v1.Allocation
 	1,  // 33: qmtl.world.v1.PlanRebalanceRequest.allocations_before:type_name -> qmtl.world.v1.Allocation
 	6,  // 34: qmtl.world.v1.PlanRebalanceRequest.books:type_name -> qmtl.world.v1.PlanBooks
-	25, // 35: qmtl.world.v1.PlanRebalanceRequest.min_trade_notional:type_name -> qmtl.type.v1.Decimal
+	27, // 35: qmtl.world.v1.PlanRebalanceRequest.min_trade_notional:type_name -> qmtl.type.v1.Decimal
 	11, // 36: qmtl.world.v1.PlanRebalanceRequest.rebalance_intent:type_name -> qmtl.world.v1.RebalanceIntent
-	29, // 37: qmtl.world.v1.PlanRebalanceResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	31, // 37: qmtl.world.v1.PlanRebalanceResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
 	12, // 38: qmtl.world.v1.PlanRebalanceResponse.plan:type_name -> qmtl.world.v1.RebalancePlan
-	28, // 39: qmtl.world.v1.UpsertAllocationsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	1,  // 40: qmtl.world.v1.UpsertAllocationsRequest.allocations:type_name -> qmtl.world.v1.Allocation
-	29, // 41: qmtl.world.v1.UpsertAllocationsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	1,  // 42: qmtl.world.v1.UpsertAllocationsResponse.allocations:type_name -> qmtl.world.v1.Allocation
-	28, // 43: qmtl.world.v1.ListAllocationsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
-	29, // 44: qmtl.world.v1.ListAllocationsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
-	1,  // 45: qmtl.world.v1.ListAllocationsResponse.allocations:type_name -> qmtl.world.v1.Allocation
-	10, // 46: qmtl.world.v1.AlphaMetricsEnvelope.PerWorldEntry.value:type_name -> qmtl.world.v1.AlphaMetrics
-	10, // 47: qmtl.world.v1.AlphaMetricsEnvelope.PerStrategyEntry.value:type_name -> qmtl.world.v1.AlphaMetrics
-	13, // 48: qmtl.world.v1.RebalancingService.PlanRebalance:input_type -> qmtl.world.v1.PlanRebalanceRequest
-	15, // 49: qmtl.world.v1.RebalancingService.UpsertAllocations:input_type -> qmtl.world.v1.UpsertAllocationsRequest
-	17, // 50: qmtl.world.v1.RebalancingService.ListAllocations:input_type -> qmtl.world.v1.ListAllocationsRequest
-	14, // 51: qmtl.world.v1.RebalancingService.PlanRebalance:output_type -> qmtl.world.v1.PlanRebalanceResponse
-	16, // 52: qmtl.world.v1.RebalancingService.UpsertAllocations:output_type -> qmtl.world.v1.UpsertAllocationsResponse
-	18, // 53: qmtl.world.v1.RebalancingService.ListAllocations:output_type -> qmtl.world.v1.ListAllocationsResponse
-	51, // [51:54] is the sub-list for method output_type
-	48, // [48:51] is the sub-list for method input_type
-	48, // [48:48] is the sub-list for extension type_name
-	48, // [48:48] is the sub-list for extension extendee
-	0,  // [0:48] is the sub-list for field type_name
+	26, // 39: qmtl.world.v1.ExecutedBatch.deltas_by_world:type_name -> qmtl.world.v1.ExecutedBatch.DeltasByWorldEntry
+	30, // 40: qmtl.world.v1.UpsertAllocationsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	1,  // 41: qmtl.world.v1.UpsertAllocationsRequest.allocations:type_name -> qmtl.world.v1.Allocation
+	15, // 42: qmtl.world.v1.UpsertAllocationsRequest.batch:type_name -> qmtl.world.v1.ExecutedBatch
+	31, // 43: qmtl.world.v1.UpsertAllocationsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	1,  // 44: qmtl.world.v1.UpsertAllocationsResponse.allocations:type_name -> qmtl.world.v1.Allocation
+	30, // 45: qmtl.world.v1.ListAllocationsRequest.schema_version:type_name -> qmtl.type.v1.VersionRange
+	31, // 46: qmtl.world.v1.ListAllocationsResponse.schema_version:type_name -> qmtl.type.v1.SchemaVersion
+	1,  // 47: qmtl.world.v1.ListAllocationsResponse.allocations:type_name -> qmtl.world.v1.Allocation
+	10, // 48: qmtl.world.v1.AlphaMetricsEnvelope.PerWorldEntry.value:type_name -> qmtl.world.v1.AlphaMetrics
+	10, // 49: qmtl.world.v1.AlphaMetricsEnvelope.PerStrategyEntry.value:type_name -> qmtl.world.v1.AlphaMetrics
+	13, // 50: qmtl.world.v1.RebalancingService.PlanRebalance:input_type -> qmtl.world.v1.PlanRebalanceRequest
+	16, // 51: qmtl.world.v1.RebalancingService.UpsertAllocations:input_type -> qmtl.world.v1.UpsertAllocationsRequest
+	18, // 52: qmtl.world.v1.RebalancingService.ListAllocations:input_type -> qmtl.world.v1.ListAllocationsRequest
+	14, // 53: qmtl.world.v1.RebalancingService.PlanRebalance:output_type -> qmtl.world.v1.PlanRebalanceResponse
+	17, // 54: qmtl.world.v1.RebalancingService.UpsertAllocations:output_type -> qmtl.world.v1.UpsertAllocationsResponse
+	19, // 55: qmtl.world.v1.RebalancingService.ListAllocations:output_type -> qmtl.world.v1.ListAllocationsResponse
+	53, // [53:56] is the sub-list for method output_type
+	50, // [50:53] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_world_v1_rebalancing_service_proto_init() }
@@ -1788,7 +1864,7 @@ func file_qmtl_world_v1_rebalancing_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_world_v1_rebalancing_service_proto_rawDesc), len(file_qmtl_world_v1_rebalancing_service_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   24,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -39,7 +39,8 @@ type RebalancingServiceClient interface {
 	// Plans; stores nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID; FAILED_PRECONDITION
 	// SCHEMA_VERSION_REQUIRED.
 	PlanRebalance(ctx context.Context, in *PlanRebalanceRequest, opts ...grpc.CallOption) (*PlanRebalanceResponse, error)
-	// Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED REQUEST_ID_REUSED, ETAG_MISMATCH.
+	// Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; PERMISSION_DENIED ROLE_REQUIRED; ABORTED REQUEST_ID_REUSED,
+	// ETAG_MISMATCH.
 	UpsertAllocations(ctx context.Context, in *UpsertAllocationsRequest, opts ...grpc.CallOption) (*UpsertAllocationsResponse, error)
 	// Allocations.
 	ListAllocations(ctx context.Context, in *ListAllocationsRequest, opts ...grpc.CallOption) (*ListAllocationsResponse, error)
@@ -98,7 +99,8 @@ type RebalancingServiceServer interface {
 	// Plans; stores nothing. INVALID_ARGUMENT ALLOCATION_INVALID, MARK_INVALID; FAILED_PRECONDITION
 	// SCHEMA_VERSION_REQUIRED.
 	PlanRebalance(context.Context, *PlanRebalanceRequest) (*PlanRebalanceResponse, error)
-	// Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED REQUEST_ID_REUSED, ETAG_MISMATCH.
+	// Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; PERMISSION_DENIED ROLE_REQUIRED; ABORTED REQUEST_ID_REUSED,
+	// ETAG_MISMATCH.
 	UpsertAllocations(context.Context, *UpsertAllocationsRequest) (*UpsertAllocationsResponse, error)
 	// Allocations.
 	ListAllocations(context.Context, *ListAllocationsRequest) (*ListAllocationsResponse, error)

@@ -772,6 +772,54 @@ class PlanRebalanceResponse(_message.Message):
 Global___PlanRebalanceResponse: _TypeAlias = PlanRebalanceResponse  # noqa: Y015
 
 @_typing.final
+class ExecutedBatch(_message.Message):
+    """What a gateway executed before it set the allocations it leads to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DeltasByWorldEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    DELTAS_BY_WORLD_FIELD_NUMBER: _builtins.int
+    batch_id: _builtins.str
+    """Id of the batch, from ExecuteRebalance."""
+    @_builtins.property
+    def deltas_by_world(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Position changes per world."""
+
+    def __init__(
+        self,
+        *,
+        batch_id: _builtins.str = ...,
+        deltas_by_world: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_id", b"batch_id", "deltas_by_world", b"deltas_by_world"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExecutedBatch: _TypeAlias = ExecutedBatch  # noqa: Y015
+
+@_typing.final
 class UpsertAllocationsRequest(_message.Message):
     """Sets allocations and says so to watchers. Worlds not named keep theirs."""
 
@@ -782,6 +830,7 @@ class UpsertAllocationsRequest(_message.Message):
     ALLOCATIONS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    BATCH_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Idempotency key, kept 24 h. The same id with other content is ABORTED REQUEST_ID_REUSED."""
     etag: _builtins.str
@@ -796,6 +845,12 @@ class UpsertAllocationsRequest(_message.Message):
     def allocations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Allocation]:
         """The allocations."""
 
+    @_builtins.property
+    def batch(self) -> Global___ExecutedBatch:
+        """The batch these allocations were executed by; topic REBALANCING tells it. Of a gateway only, of anybody else
+        PERMISSION_DENIED ROLE_REQUIRED. Absent: the capital moves without a batch.
+        """
+
     def __init__(
         self,
         *,
@@ -804,10 +859,11 @@ class UpsertAllocationsRequest(_message.Message):
         allocations: _abc.Iterable[Global___Allocation] | None = ...,
         etag: _builtins.str = ...,
         reason: _builtins.str = ...,
+        batch: Global___ExecutedBatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["schema_version", b"schema_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "schema_version", b"schema_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "etag", b"etag", "reason", b"reason", "request_id", b"request_id", "schema_version", b"schema_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocations", b"allocations", "batch", b"batch", "etag", b"etag", "reason", b"reason", "request_id", b"request_id", "schema_version", b"schema_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

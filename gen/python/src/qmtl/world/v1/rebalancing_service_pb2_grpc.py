@@ -77,7 +77,8 @@ class RebalancingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpsertAllocations(self, request, context):
-        """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED REQUEST_ID_REUSED, ETAG_MISMATCH.
+        """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; PERMISSION_DENIED ROLE_REQUIRED; ABORTED REQUEST_ID_REUSED,
+        ETAG_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,9 @@ class RebalancingServiceStub:
     SCHEMA_VERSION_REQUIRED.
     """
     UpsertAllocations: _grpc.UnaryUnaryMultiCallable[_rebalancing_service_pb2.UpsertAllocationsRequest, _rebalancing_service_pb2.UpsertAllocationsResponse]
-    """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED REQUEST_ID_REUSED, ETAG_MISMATCH."""
+    """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; PERMISSION_DENIED ROLE_REQUIRED; ABORTED REQUEST_ID_REUSED,
+    ETAG_MISMATCH.
+    """
     ListAllocations: _grpc.UnaryUnaryMultiCallable[_rebalancing_service_pb2.ListAllocationsRequest, _rebalancing_service_pb2.ListAllocationsResponse]
     """Allocations."""
 
@@ -66,7 +68,9 @@ class RebalancingServiceAsyncStub(RebalancingServiceStub):
     SCHEMA_VERSION_REQUIRED.
     """
     UpsertAllocations: _aio.UnaryUnaryMultiCallable[_rebalancing_service_pb2.UpsertAllocationsRequest, _rebalancing_service_pb2.UpsertAllocationsResponse]  # type: ignore[assignment]
-    """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED REQUEST_ID_REUSED, ETAG_MISMATCH."""
+    """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; PERMISSION_DENIED ROLE_REQUIRED; ABORTED REQUEST_ID_REUSED,
+    ETAG_MISMATCH.
+    """
     ListAllocations: _aio.UnaryUnaryMultiCallable[_rebalancing_service_pb2.ListAllocationsRequest, _rebalancing_service_pb2.ListAllocationsResponse]  # type: ignore[assignment]
     """Allocations."""
 
@@ -96,7 +100,9 @@ class RebalancingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rebalancing_service_pb2.UpsertAllocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rebalancing_service_pb2.UpsertAllocationsResponse, _abc.Awaitable[_rebalancing_service_pb2.UpsertAllocationsResponse]]:
-        """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; ABORTED REQUEST_ID_REUSED, ETAG_MISMATCH."""
+        """Sets allocations. INVALID_ARGUMENT ALLOCATION_INVALID; PERMISSION_DENIED ROLE_REQUIRED; ABORTED REQUEST_ID_REUSED,
+        ETAG_MISMATCH.
+        """
 
     @_abc_1.abstractmethod
     def ListAllocations(

@@ -21,7 +21,7 @@ const plugins = [
     version: "1.6.2",
   },
 ] as const;
-const modules = ["gen/go", "examples/go-client"];
+const modules = ["gen/go", "examples/go-client", "e2e/src/conformance/go"];
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const stepMsMax = 600_000;
 

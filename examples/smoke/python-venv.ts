@@ -9,13 +9,16 @@ import { cacheFolder } from "./cache-folder.ts";
 import { isProgram, programOnPath } from "./program-on-path.ts";
 import type { Tool } from "./suite-of-tool.ts";
 
-const requirements = fileURLToPath(new URL("../python-client/requirements.txt", import.meta.url));
+const requirements = ["../python-client/requirements.txt", "../python-node/requirements.txt"].map(
+  (path) => fileURLToPath(new URL(path, import.meta.url)),
+);
 const installMsMax = 300_000;
 
-/** Folder of the virtual environment with what `python-client/requirements.txt` pins; another one for other pins. */
+/** Folder of the virtual environment with what the `requirements.txt` of the examples pin; another one for other pins. */
 function venvFolder(): string {
-  const pins = createHash("sha256").update(readFileSync(requirements)).digest("hex").slice(0, 12);
-  return join(cacheFolder(), `python-${pins}`);
+  const pins = createHash("sha256");
+  for (const file of requirements) pins.update(readFileSync(file));
+  return join(cacheFolder(), `python-${pins.digest("hex").slice(0, 12)}`);
 }
 
 /** The Python of the virtual environment. */
@@ -57,7 +60,11 @@ export async function setUpPython(): Promise<void> {
     const made = join(unfinished, "bin", "python");
     const wheels = join(unfinished, "wheels");
     const pip = (...args: readonly string[]) =>
-      run(made, ["-m", "pip", ...args, "--quiet", "-r", requirements], options);
+      run(
+        made,
+        ["-m", "pip", ...args, "--quiet", ...requirements.flatMap((file) => ["-r", file])],
+        options,
+      );
     await pip("download", "--only-binary", ":all:", "--dest", wheels);
     await pip("install", "--no-index", "--find-links", wheels);
     await rename(unfinished, folder).catch((cause: unknown) => {

@@ -20,9 +20,13 @@ export interface WheelInstallation {
 
 /**
  * Builds the wheel of `gen/python` with `tools`, the Python that has what is pinned, and installs it in `folder` with the types
- * of what it needs. From the pinned wheels alone: no registry is asked.
+ * of what it needs, and what `more` names. From the pinned wheels alone: no registry is asked.
  */
-export async function installWheel(tools: string, folder: string): Promise<WheelInstallation> {
+export async function installWheel(
+  tools: string,
+  folder: string,
+  more: readonly string[] = [],
+): Promise<WheelInstallation> {
   const run = (program: string, ...args: readonly string[]) =>
     promisify(execFile)(program, args, { timeout: stepMsMax, maxBuffer: 16 * 1024 * 1024 });
   const out = join(folder, "dist");
@@ -34,7 +38,7 @@ export async function installWheel(tools: string, folder: string): Promise<Wheel
   const bin = join(folder, "venv", "bin");
   const python = join(bin, "python");
   const installing = ["--quiet", "--no-index", "--find-links", wheelsFolder()];
-  await run(python, "-m", "pip", "install", ...installing, `${wheel}[types]`);
+  await run(python, "-m", "pip", "install", ...installing, `${wheel}[types]`, ...more);
   const terminal = {
     PATH: `${bin}${delimiter}${process.env.PATH}`,
     PYTHONDONTWRITEBYTECODE: "1",

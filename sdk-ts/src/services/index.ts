@@ -5,6 +5,7 @@
 export type { FeedState } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 export { ApplyPhase, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 export { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+export { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 export { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 export { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 export { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";

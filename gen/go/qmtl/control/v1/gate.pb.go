@@ -521,8 +521,8 @@ type GateState struct {
 	Activations []*GateActivation `protobuf:"bytes,10,rep,name=activations,proto3" json:"activations,omitempty"`
 	// Revision of the last restrictive change; no session that applied less is renewed.
 	RequiredRevision uint64 `protobuf:"varint,11,opt,name=required_revision,json=requiredRevision,proto3" json:"required_revision,omitempty"`
-	// "blake3:…" over the canonical JSON of all of the above; the object stands in PROTOCOL.md. A session states the hash
-	// of the part its ticket covers.
+	// "blake3:…" over the canonical JSON of all of the above; the object stands in docs/protocol.md. A session states the
+	// hash of the part its ticket covers.
 	StateHash     string `protobuf:"bytes,12,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

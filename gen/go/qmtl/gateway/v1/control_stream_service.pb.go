@@ -147,7 +147,7 @@ type IssueTicketResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version of this message, and what the server supports.
 	SchemaVersion *v1.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
-	// A JWT signed by the gateway; its claims stand in PROTOCOL.md. A secret of the session. Only the principal it was
+	// A JWT signed by the gateway; its claims stand in docs/protocol.md. A secret of the session. Only the principal it was
 	// issued to can use it.
 	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
 	// Session it is for.

@@ -379,7 +379,7 @@ func (x *ColumnSpec) GetKind() ColumnKind {
 
 // One node of a strategy graph. Its id is
 // "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
-// see PROTOCOL.md; the name, the tags and where it runs are no part of it.
+// see docs/protocol.md; the name, the tags and where it runs are no part of it.
 type Node struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "blake3:" and 64 hex digits. The gateway recomputes it and refuses a mismatch.
@@ -396,8 +396,8 @@ type Node struct {
 	Inputs []*NodeInput `protobuf:"bytes,6,rep,name=inputs,proto3" json:"inputs,omitempty"`
 	// Identity of the schema of its output. Part of the id.
 	SchemaCompatId string `protobuf:"bytes,7,opt,name=schema_compat_id,json=schemaCompatId,proto3" json:"schema_compat_id,omitempty"`
-	// Hash of the compute function's meaning; what another language than TypeScript puts here stands in PROTOCOL.md. Part
-	// of the id.
+	// Hash of the compute function's meaning; what another language than TypeScript puts here stands in docs/protocol.md.
+	// Part of the id.
 	CodeHash string `protobuf:"bytes,8,opt,name=code_hash,json=codeHash,proto3" json:"code_hash,omitempty"`
 	// Author's name for it.
 	Name string `protobuf:"bytes,9,opt,name=name,proto3" json:"name,omitempty"`

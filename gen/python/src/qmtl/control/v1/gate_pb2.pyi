@@ -301,8 +301,8 @@ class GateState(_message.Message):
     required_revision: _builtins.int
     """Revision of the last restrictive change; no session that applied less is renewed."""
     state_hash: _builtins.str
-    """"blake3:…" over the canonical JSON of all of the above; the object stands in PROTOCOL.md. A session states the hash
-    of the part its ticket covers.
+    """"blake3:…" over the canonical JSON of all of the above; the object stands in docs/protocol.md. A session states the
+    hash of the part its ticket covers.
     """
     @_builtins.property
     def holds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hold]:

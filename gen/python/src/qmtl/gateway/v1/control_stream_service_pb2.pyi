@@ -107,7 +107,7 @@ class IssueTicketResponse(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     TOPIC_KEYS_FIELD_NUMBER: _builtins.int
     ticket: _builtins.str
-    """A JWT signed by the gateway; its claims stand in PROTOCOL.md. A secret of the session. Only the principal it was
+    """A JWT signed by the gateway; its claims stand in docs/protocol.md. A secret of the session. Only the principal it was
     issued to can use it.
     """
     session_id: _builtins.str

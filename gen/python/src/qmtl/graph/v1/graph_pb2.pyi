@@ -197,7 +197,7 @@ Global___ColumnSpec: _TypeAlias = ColumnSpec  # noqa: Y015
 class Node(_message.Message):
     """One node of a strategy graph. Its id is
     "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
-    see PROTOCOL.md; the name, the tags and where it runs are no part of it.
+    see docs/protocol.md; the name, the tags and where it runs are no part of it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -232,8 +232,8 @@ class Node(_message.Message):
     schema_compat_id: _builtins.str
     """Identity of the schema of its output. Part of the id."""
     code_hash: _builtins.str
-    """Hash of the compute function's meaning; what another language than TypeScript puts here stands in PROTOCOL.md. Part
-    of the id.
+    """Hash of the compute function's meaning; what another language than TypeScript puts here stands in docs/protocol.md.
+    Part of the id.
     """
     name: _builtins.str
     """Author's name for it."""

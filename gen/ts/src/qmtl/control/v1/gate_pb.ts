@@ -217,8 +217,8 @@ export type GateState = Message<"qmtl.control.v1.GateState"> & {
   requiredRevision: bigint;
 
   /**
-   * "blake3:…" over the canonical JSON of all of the above; the object stands in PROTOCOL.md. A session states the hash
-   * of the part its ticket covers.
+   * "blake3:…" over the canonical JSON of all of the above; the object stands in docs/protocol.md. A session states the
+   * hash of the part its ticket covers.
    *
    * @generated from field: string state_hash = 12;
    */

@@ -115,7 +115,7 @@ export type IssueTicketResponse = Message<"qmtl.gateway.v1.IssueTicketResponse">
   schemaVersion?: SchemaVersion | undefined;
 
   /**
-   * A JWT signed by the gateway; its claims stand in PROTOCOL.md. A secret of the session. Only the principal it was
+   * A JWT signed by the gateway; its claims stand in docs/protocol.md. A secret of the session. Only the principal it was
    * issued to can use it.
    *
    * @generated from field: string ticket = 2;

@@ -147,7 +147,7 @@ export const ColumnSpecSchema: GenMessage<ColumnSpec> = /*@__PURE__*/
 /**
  * One node of a strategy graph. Its id is
  * "blake3:" + hex(BLAKE3(JCS({node_type, interval_seconds, period, params, inputs, schema_compat_id, code_hash}))),
- * see PROTOCOL.md; the name, the tags and where it runs are no part of it.
+ * see docs/protocol.md; the name, the tags and where it runs are no part of it.
  *
  * @generated from message qmtl.graph.v1.Node
  */
@@ -202,8 +202,8 @@ export type Node = Message<"qmtl.graph.v1.Node"> & {
   schemaCompatId: string;
 
   /**
-   * Hash of the compute function's meaning; what another language than TypeScript puts here stands in PROTOCOL.md. Part
-   * of the id.
+   * Hash of the compute function's meaning; what another language than TypeScript puts here stands in docs/protocol.md.
+   * Part of the id.
    *
    * @generated from field: string code_hash = 8;
    */

@@ -8,6 +8,7 @@ import {
   ActivationService,
   type ApplyRequest,
   type ApplyResponse,
+  type PlanApplyResponse,
   type StageChange,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
@@ -60,11 +61,7 @@ export async function* applyWithContexts(
   }
   for (let tries = 1; ; tries += 1) {
     const headers = guardHeaders(ports, request);
-    const plan = await ports.world.unary(
-      ActivationService.method.planApply,
-      { apply: request },
-      { ...callOf(context), headers },
-    );
+    const plan = await planOf(ports, request, { ...callOf(context), headers });
     const swaps = await openContexts(ports, request.worldId, plan.changes, context.signal);
     await failpoints.hit("gw.apply.after_contexts");
     if (plan.planId !== "") headers[applyPlanHeader] = plan.planId;
@@ -80,6 +77,26 @@ export async function* applyWithContexts(
       const isOutdated = !hasBegun && plan.planId !== "" && hasReason(failure, "CONFLICT");
       if (!isOutdated || tries === plansMax) throw failure;
     }
+  }
+}
+
+/** Plan of an apply that WorldService refuses: whatever it would do by then is something else. */
+const refusedPlan = { planId: "refused", changes: [] };
+
+/**
+ * What an apply would switch. One that the evaluation refuses is passed on all the same: WorldService judges it once
+ * more, keeps the evaluation, which explains why, and refuses it.
+ */
+async function planOf(
+  ports: ApplyPorts,
+  apply: ApplyRequest,
+  call: PeerCall,
+): Promise<Pick<PlanApplyResponse, "planId" | "changes">> {
+  try {
+    return await ports.world.unary(ActivationService.method.planApply, { apply }, call);
+  } catch (failure) {
+    if (hasReason(failure, "MODE_NOT_REACHABLE")) return refusedPlan;
+    throw failure;
   }
 }
 

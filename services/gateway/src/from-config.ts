@@ -234,7 +234,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const { world, dag, gates, hub, keys, feeds, booker, orders, metrics, watch } = parts;
   const schemaRange = schemaRangeOf(config);
   const orderFacts = (worldId: string, strategyId: string) => orders.facts(worldId, strategyId);
-  const explain = { world, gates, orderFacts };
+  const explain = { world, gateway: parts.gateway, gates, orderFacts };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
     serve(

@@ -16,7 +16,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import type { CallContext } from "@qmtl/service-kit";
+import type { CallContext, CallPrincipal } from "@qmtl/service-kit";
 import type { StrategyOrderFacts } from "../order-half.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
@@ -29,6 +29,8 @@ import { bindingsOf } from "./bindings-of.ts";
 
 export interface ExplainPorts {
   readonly world: Peer;
+  /** Acts for the gateway itself. */
+  readonly gateway: CallPrincipal;
   readonly gates: GateView;
   /** What the order path knows of a strategy. */
   readonly orderFacts: (worldId: string, strategyId: string) => Promise<StrategyOrderFacts>;
@@ -56,7 +58,7 @@ export async function explainStrategy(
   const [{ decision }, bindings, evaluation, gate, facts] = await Promise.all([
     ports.world.unary(DecisionService.method.decide, { worldId, strategyIds: [strategyId] }, call),
     bindingsOf(ports.world, worldId, call),
-    lastEvaluation(ports.world, worldId, context),
+    lastEvaluation(ports, worldId, context),
     ports.gates.ensure(worldId),
     ports.orderFacts(worldId, strategyId),
   ]);
@@ -89,19 +91,35 @@ export async function explainStrategy(
 }
 
 async function lastEvaluation(
-  world: Peer,
+  ports: ExplainPorts,
   worldId: string,
   context: CallContext,
 ): Promise<Evaluation | undefined> {
   try {
-    const answer = await world.unary(
+    const answer = await ports.world.unary(
       DecisionService.method.getEvaluation,
       { worldId },
       callOf(context),
     );
     return answer.evaluation;
   } catch (failure) {
-    if (hasReason(failure, "EVALUATION_NOT_FOUND", "POLICY_NOT_FOUND")) return undefined;
+    if (hasReason(failure, "EVALUATION_NOT_FOUND")) return judgedNow(ports, worldId, context);
+    throw failure;
+  }
+}
+
+/** None is stored: how the world's strategies would be judged now. Nothing is stored or lowered. */
+async function judgedNow(
+  { world, gateway }: ExplainPorts,
+  worldId: string,
+  { signal }: CallContext,
+): Promise<Evaluation | undefined> {
+  const { evaluate } = DecisionService.method;
+  const request = { worldId, validateOnly: true, requestId: "explain" };
+  try {
+    return (await world.unary(evaluate, request, { principal: gateway, signal })).evaluation;
+  } catch (failure) {
+    if (hasReason(failure, "POLICY_NOT_FOUND")) return undefined;
     throw failure;
   }
 }

@@ -46,6 +46,7 @@ export function decisionHandlers(worlds: Worlds): Handlers<typeof DecisionServic
       return { decision: decide(actor, []), effectiveTime: effectiveTime(actor) };
     },
     evaluate: async ({ worldId, validateOnly, policyDocument, requestId }, context) => {
+      if (!validateOnly) requireRole(context, "operator", "owner");
       const actor = worlds.get(worldId);
       const what = { validateOnly, policyDocument, principal: context.principal.name };
       const evaluation = await evaluateOnce(worlds, actor, requestId, what);

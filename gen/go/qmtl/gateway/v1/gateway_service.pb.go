@@ -942,7 +942,7 @@ type ExplainStrategyResponse struct {
 	Terms []*v12.DecisionTerm `protobuf:"bytes,4,rep,name=terms,proto3" json:"terms,omitempty"`
 	// Rules of the last evaluation.
 	Rules []*v12.RuleTrace `protobuf:"bytes,5,rep,name=rules,proto3" json:"rules,omitempty"`
-	// Evaluation the rules come from; empty for none.
+	// Evaluation the rules come from; empty: none is stored, and they tell how it would be judged now.
 	EvaluationId string `protobuf:"bytes,6,opt,name=evaluation_id,json=evaluationId,proto3" json:"evaluation_id,omitempty"`
 	// Gate of the world.
 	Gate v13.Gate `protobuf:"varint,7,opt,name=gate,proto3,enum=qmtl.control.v1.Gate" json:"gate,omitempty"`

@@ -1132,11 +1132,11 @@ const file_qmtl_world_v1_decision_service_proto_rawDesc = "" +
 	"\x0fMetricDirection\x12 \n" +
 	"\x1cMETRIC_DIRECTION_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17METRIC_DIRECTION_HIGHER\x10\x01\x12\x1a\n" +
-	"\x16METRIC_DIRECTION_LOWER\x10\x022\xd7\x04\n" +
+	"\x16METRIC_DIRECTION_LOWER\x10\x022\xda\x04\n" +
 	"\x0fDecisionService\x12S\n" +
 	"\x06Decide\x12\x1c.qmtl.world.v1.DecideRequest\x1a\x1d.qmtl.world.v1.DecideResponse\"\f\xa2\xbb\x18\x05\b\x01\x12\x01\x06\x90\x02\x01\x12b\n" +
-	"\fSetDecisions\x12\".qmtl.world.v1.SetDecisionsRequest\x1a#.qmtl.world.v1.SetDecisionsResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12V\n" +
-	"\bEvaluate\x12\x1e.qmtl.world.v1.EvaluateRequest\x1a\x1f.qmtl.world.v1.EvaluateResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12h\n" +
+	"\fSetDecisions\x12\".qmtl.world.v1.SetDecisionsRequest\x1a#.qmtl.world.v1.SetDecisionsResponse\"\t\xa2\xbb\x18\x02\b\x03\x90\x02\x02\x12Y\n" +
+	"\bEvaluate\x12\x1e.qmtl.world.v1.EvaluateRequest\x1a\x1f.qmtl.world.v1.EvaluateResponse\"\f\xa2\xbb\x18\x05\b\x03\x12\x01\x06\x90\x02\x02\x12h\n" +
 	"\rReportReturns\x12#.qmtl.world.v1.ReportReturnsRequest\x1a$.qmtl.world.v1.ReportReturnsResponse\"\f\xa2\xbb\x18\x05\b\x02\x12\x01\x06\x90\x02\x02\x12_\n" +
 	"\vListMetrics\x12!.qmtl.world.v1.ListMetricsRequest\x1a\".qmtl.world.v1.ListMetricsResponse\"\t\xa2\xbb\x18\x02\b\x01\x90\x02\x01\x12h\n" +
 	"\rGetEvaluation\x12#.qmtl.world.v1.GetEvaluationRequest\x1a$.qmtl.world.v1.GetEvaluationResponse\"\f\xa2\xbb\x18\x05\b\x01\x12\x01\x06\x90\x02\x01BG\n" +

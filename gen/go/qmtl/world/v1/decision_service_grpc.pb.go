@@ -38,7 +38,7 @@ const (
 // | ------------- | ------------------------------------------ | ------ |
 // | Decide        | viewer; gateway                            | –      |
 // | SetDecisions  | operator                                   | –      |
-// | Evaluate      | operator                                   | –      |
+// | Evaluate      | operator; gateway with validate_only       | –      |
 // | ReportReturns | researcher for backtests; gateway          | –      |
 // | ListMetrics   | viewer                                     | –      |
 // | GetEvaluation | viewer; gateway                            | –      |
@@ -48,7 +48,7 @@ type DecisionServiceClient interface {
 	// Sets the selected strategies by hand. NOT_FOUND STRATEGY_NOT_FOUND; ABORTED ETAG_MISMATCH.
 	SetDecisions(ctx context.Context, in *SetDecisionsRequest, opts ...grpc.CallOption) (*SetDecisionsResponse, error)
 	// Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
-	// REQUEST_ID_REUSED.
+	// REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
 	Evaluate(ctx context.Context, in *EvaluateRequest, opts ...grpc.CallOption) (*EvaluateResponse, error)
 	// Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway.
 	ReportReturns(ctx context.Context, in *ReportReturnsRequest, opts ...grpc.CallOption) (*ReportReturnsResponse, error)
@@ -137,7 +137,7 @@ func (c *decisionServiceClient) GetEvaluation(ctx context.Context, in *GetEvalua
 // | ------------- | ------------------------------------------ | ------ |
 // | Decide        | viewer; gateway                            | –      |
 // | SetDecisions  | operator                                   | –      |
-// | Evaluate      | operator                                   | –      |
+// | Evaluate      | operator; gateway with validate_only       | –      |
 // | ReportReturns | researcher for backtests; gateway          | –      |
 // | ListMetrics   | viewer                                     | –      |
 // | GetEvaluation | viewer; gateway                            | –      |
@@ -147,7 +147,7 @@ type DecisionServiceServer interface {
 	// Sets the selected strategies by hand. NOT_FOUND STRATEGY_NOT_FOUND; ABORTED ETAG_MISMATCH.
 	SetDecisions(context.Context, *SetDecisionsRequest) (*SetDecisionsResponse, error)
 	// Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
-	// REQUEST_ID_REUSED.
+	// REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
 	Evaluate(context.Context, *EvaluateRequest) (*EvaluateResponse, error)
 	// Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway.
 	ReportReturns(context.Context, *ReportReturnsRequest) (*ReportReturnsResponse, error)

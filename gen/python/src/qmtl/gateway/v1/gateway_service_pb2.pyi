@@ -538,7 +538,7 @@ class ExplainStrategyResponse(_message.Message):
     execution_domain: _execution_pb2.ExecutionDomain.ValueType
     """Domain orders may go to."""
     evaluation_id: _builtins.str
-    """Evaluation the rules come from; empty for none."""
+    """Evaluation the rules come from; empty: none is stored, and they tell how it would be judged now."""
     gate: _gate_pb2.Gate.ValueType
     """Gate of the world."""
     emitter_session_id: _builtins.str

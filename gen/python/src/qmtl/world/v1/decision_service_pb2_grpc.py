@@ -33,7 +33,7 @@ class DecisionServiceStub:
     | ------------- | ------------------------------------------ | ------ |
     | Decide        | viewer; gateway                            | –      |
     | SetDecisions  | operator                                   | –      |
-    | Evaluate      | operator                                   | –      |
+    | Evaluate      | operator; gateway with validate_only       | –      |
     | ReportReturns | researcher for backtests; gateway          | –      |
     | ListMetrics   | viewer                                     | –      |
     | GetEvaluation | viewer; gateway                            | –      |
@@ -85,7 +85,7 @@ class DecisionServiceServicer:
     | ------------- | ------------------------------------------ | ------ |
     | Decide        | viewer; gateway                            | –      |
     | SetDecisions  | operator                                   | –      |
-    | Evaluate      | operator                                   | –      |
+    | Evaluate      | operator; gateway with validate_only       | –      |
     | ReportReturns | researcher for backtests; gateway          | –      |
     | ListMetrics   | viewer                                     | –      |
     | GetEvaluation | viewer; gateway                            | –      |
@@ -107,7 +107,7 @@ class DecisionServiceServicer:
 
     def Evaluate(self, request, context):
         """Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
-        REQUEST_ID_REUSED.
+        REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,7 +183,7 @@ class DecisionService:
     | ------------- | ------------------------------------------ | ------ |
     | Decide        | viewer; gateway                            | –      |
     | SetDecisions  | operator                                   | –      |
-    | Evaluate      | operator                                   | –      |
+    | Evaluate      | operator; gateway with validate_only       | –      |
     | ReportReturns | researcher for backtests; gateway          | –      |
     | ListMetrics   | viewer                                     | –      |
     | GetEvaluation | viewer; gateway                            | –      |

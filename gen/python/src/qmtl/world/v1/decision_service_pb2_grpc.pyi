@@ -34,7 +34,7 @@ class DecisionServiceStub:
     | ------------- | ------------------------------------------ | ------ |
     | Decide        | viewer; gateway                            | –      |
     | SetDecisions  | operator                                   | –      |
-    | Evaluate      | operator                                   | –      |
+    | Evaluate      | operator; gateway with validate_only       | –      |
     | ReportReturns | researcher for backtests; gateway          | –      |
     | ListMetrics   | viewer                                     | –      |
     | GetEvaluation | viewer; gateway                            | –      |
@@ -50,7 +50,7 @@ class DecisionServiceStub:
     """Sets the selected strategies by hand. NOT_FOUND STRATEGY_NOT_FOUND; ABORTED ETAG_MISMATCH."""
     Evaluate: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.EvaluateRequest, _decision_service_pb2.EvaluateResponse]
     """Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
-    REQUEST_ID_REUSED.
+    REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
     """
     ReportReturns: _grpc.UnaryUnaryMultiCallable[_decision_service_pb2.ReportReturnsRequest, _decision_service_pb2.ReportReturnsResponse]
     """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway."""
@@ -68,7 +68,7 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     | ------------- | ------------------------------------------ | ------ |
     | Decide        | viewer; gateway                            | –      |
     | SetDecisions  | operator                                   | –      |
-    | Evaluate      | operator                                   | –      |
+    | Evaluate      | operator; gateway with validate_only       | –      |
     | ReportReturns | researcher for backtests; gateway          | –      |
     | ListMetrics   | viewer                                     | –      |
     | GetEvaluation | viewer; gateway                            | –      |
@@ -81,7 +81,7 @@ class DecisionServiceAsyncStub(DecisionServiceStub):
     """Sets the selected strategies by hand. NOT_FOUND STRATEGY_NOT_FOUND; ABORTED ETAG_MISMATCH."""
     Evaluate: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.EvaluateRequest, _decision_service_pb2.EvaluateResponse]  # type: ignore[assignment]
     """Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
-    REQUEST_ID_REUSED.
+    REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
     """
     ReportReturns: _aio.UnaryUnaryMultiCallable[_decision_service_pb2.ReportReturnsRequest, _decision_service_pb2.ReportReturnsResponse]  # type: ignore[assignment]
     """Takes returns. PERMISSION_DENIED ROLE_REQUIRED for paper and live from anyone but a gateway."""
@@ -98,7 +98,7 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
     | ------------- | ------------------------------------------ | ------ |
     | Decide        | viewer; gateway                            | –      |
     | SetDecisions  | operator                                   | –      |
-    | Evaluate      | operator                                   | –      |
+    | Evaluate      | operator; gateway with validate_only       | –      |
     | ReportReturns | researcher for backtests; gateway          | –      |
     | ListMetrics   | viewer                                     | –      |
     | GetEvaluation | viewer; gateway                            | –      |
@@ -127,7 +127,7 @@ class DecisionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_decision_service_pb2.EvaluateResponse, _abc.Awaitable[_decision_service_pb2.EvaluateResponse]]:
         """Judges; what no longer passes is lowered at once. Raising needs Apply. NOT_FOUND POLICY_NOT_FOUND; ABORTED
-        REQUEST_ID_REUSED.
+        REQUEST_ID_REUSED. PERMISSION_DENIED ROLE_REQUIRED for a gateway without validate_only.
         """
 
     @_abc_1.abstractmethod

@@ -557,7 +557,7 @@ export type ExplainStrategyResponse = Message<"qmtl.gateway.v1.ExplainStrategyRe
   rules: RuleTrace[];
 
   /**
-   * Evaluation the rules come from; empty for none.
+   * Evaluation the rules come from; empty: none is stored, and they tell how it would be judged now.
    *
    * @generated from field: string evaluation_id = 6;
    */

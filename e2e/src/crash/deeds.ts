@@ -40,6 +40,10 @@ export class Deeds {
     rejoin: () => this.#runners.rejoin(),
     resume: (life) => life.end(OWN_MS_MAX),
     submit: (life) => this.#runners.submitAnother(life.ended),
+    unbind: async (life) => {
+      await this.#runners.submitAnother(life.ended);
+      await life.world.unbind(this.#runners.told.at(-1) ?? "");
+    },
   };
 
   constructor(runners: StoryRunners) {

@@ -12,7 +12,8 @@ export type Deed =
   | "refresh"
   | "rejoin"
   | "resume"
-  | "submit";
+  | "submit"
+  | "unbind";
 
 /** One death: at a failpoint, or after a random time. */
 export interface Kill {
@@ -54,6 +55,7 @@ export const FAILPOINTS: Readonly<Record<Deed, readonly string[]>> = {
   // The recovery of a run that the death before it left in flight.
   resume: both("w.resume_run"),
   submit: both("gw.submit", "gw.submission", "dag.diff"),
+  unbind: ["gw.unbind.after_removal", "gw.unbind.before_close"],
 };
 
 /** Kills per story. */

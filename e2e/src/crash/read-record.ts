@@ -55,7 +55,7 @@ async function read(query: Query, world: string): Promise<StoredRecord> {
   const decisions = await query("SELECT decision_id, created_ms FROM world.decision");
   const submissions = await query(
     `SELECT DISTINCT b.strategy_id FROM world.binding b JOIN gateway.submission s USING (strategy_id)
-     WHERE s.state = 'completed' AND NOT b.removed`,
+     WHERE s.state = 'completed'`,
   );
   return {
     accepted: accepted.map((row) => ({

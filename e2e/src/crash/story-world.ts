@@ -135,6 +135,11 @@ export class StoryWorld {
     await this.#activation.cancelApply(ask, this.#call());
   }
 
+  async unbind(strategyId: string): Promise<void> {
+    const ask = { worldId: STORY_WORLD, strategyId, reason: REASON };
+    await this.#connection.client(WorldService).deleteBinding(ask, this.#call());
+  }
+
   async freeze(): Promise<void> {
     const ask = { worldId: STORY_WORLD, hold: HoldKind.MANUAL, reason: REASON };
     await this.#activation.freeze(ask, this.#call());

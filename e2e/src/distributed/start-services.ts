@@ -1,7 +1,7 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { freePorts } from "@qmtl/service-kit/testing";
+import { freePorts, waitUntil } from "@qmtl/service-kit/testing";
 import { type LongCommand, QmtlCommand } from "../../../examples/demo/src/qmtl-command.ts";
 
 /** In the order in which the guide prints them. */
@@ -49,7 +49,7 @@ export async function startServices(setup: ServicesSetup): Promise<Services> {
     };
     const kill = async (service: Service) => {
       const pid = await setup.pidOf?.(service, folder);
-      if (pid !== undefined) process.kill(pid, "SIGKILL");
+      if (pid !== undefined) await killWhole(pid);
       await running.get(service)?.end("SIGKILL");
       running.delete(service);
     };
@@ -59,6 +59,15 @@ export async function startServices(setup: ServicesSetup): Promise<Services> {
     await end();
     throw failure;
   }
+}
+
+/** Resolves when the process runs no more: a killed one takes a moment to let go of what it had. */
+async function killWhole(pid: number): Promise<void> {
+  process.kill(pid, "SIGKILL");
+  await waitUntil(async () => {
+    const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+    return stat === "" || /\) [ZX] /.test(stat);
+  });
 }
 
 /** Writes `qmtl.yml` with ports that are free, and the files of its secrets. */

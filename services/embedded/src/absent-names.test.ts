@@ -1,9 +1,9 @@
 import type { DescField, DescMessage, DescMethod, JsonObject, JsonValue } from "@bufbuild/protobuf";
 import { accessOf } from "@qmtl/service-kit";
+import { minimalRequest } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { gatewayContracts } from "./testing/gateway-contracts.ts";
 import { type KeyedPlatform, startKeyedPlatform } from "./testing/keyed-platform.ts";
-import { minimalRequest } from "./testing/minimal-request.ts";
 
 /** What is there, by the name of the field that names it. */
 const THERE = { world_id: "w", account_id: "main", source: "day", sources: "day", instrument: "X" };

@@ -2,10 +2,10 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { accessOf } from "@qmtl/service-kit";
+import { minimalRequest } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gatewayContracts } from "./testing/gateway-contracts.ts";
 import { type KeyedPlatform, type KeyRole, startKeyedPlatform } from "./testing/keyed-platform.ts";
-import { minimalRequest } from "./testing/minimal-request.ts";
 
 /** Calls that carry a ticket, each with the lowest role that makes it. */
 const ticketed = gatewayContracts.flatMap((service) =>

@@ -1,4 +1,4 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -49,6 +49,25 @@ it("is taken over from a dead process, from a reused pid and from an earlier boo
     expect(readdirSync(folder)).toEqual([]);
   }
 });
+
+it.runIf(process.platform === "linux")(
+  "is taken over from a process that has ended and whose parent never asked for it",
+  async () => {
+    // What `sleep` takes the place of has started `true`, and `sleep` asks for no child.
+    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"]);
+    onTestFinished(() => void parent.kill("SIGKILL"));
+    const pid = Number(await new Promise((resolve) => parent.stdout.once("data", resolve)));
+    const stat = () => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];
+    await waitUntil(async () => stat()[0] === "Z");
+    const folder = temporaryFolder();
+    writeLock(folder, "lock", { pid, startTicks: stat()[19] });
+
+    const lock = lockDataFolder(folder);
+
+    expect(JSON.parse(readFileSync(join(folder, "lock"), "utf8"))).toMatchObject(thisProcess());
+    lock.release();
+  },
+);
 
 it("is not taken from a process that cannot be judged from here", () => {
   for (const change of [

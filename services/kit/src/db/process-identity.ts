@@ -23,11 +23,17 @@ function read(path: string): string {
   }
 }
 
-/** Field 22 of /proc/PID/stat, counted after the command name, which may hold blanks. */
-function startTicksOf(pid: number): string {
+/** Fields of /proc/PID/stat from the third on, behind the command name, which may hold blanks; none where it cannot be read. */
+function statOf(pid: number): readonly string[] {
   const stat = read(`/proc/${pid}/stat`);
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  return stat === "" ? [] : stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
+
+/** Field 22. */
+const startTicksOf = (pid: number): string => statOf(pid)[19] ?? "";
+
+/** Ended, and only kept until its parent asks how: that may be never, where the parent was killed, too. */
+const isZombie = (pid: number): boolean => ["Z", "X"].includes(statOf(pid)[0] ?? "");
 
 function pidSpaceOf(pid: number): string {
   try {
@@ -55,7 +61,7 @@ export function livenessOf(other: ProcessIdentity): Liveness {
   const self = thisProcess();
   if (other.bootId !== self.bootId) return other.host === self.host ? "dead" : "unknown";
   if (other.pidSpace !== self.pidSpace || other.host !== self.host) return "unknown";
-  if (!isRunning(other.pid)) return "dead";
+  if (!isRunning(other.pid) || isZombie(other.pid)) return "dead";
   const startTicks = startTicksOf(other.pid);
   return startTicks === "" || startTicks === other.startTicks ? "alive" : "dead";
 }

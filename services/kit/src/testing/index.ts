@@ -10,6 +10,7 @@ export { freePorts } from "./free-port.ts";
 export { type HeldTopic, HeldTopics } from "./held-topics.ts";
 export { fetchKafkaJars, hasKafkaJars, kafkaJarsFolder, kafkaVersion } from "./kafka-jars.ts";
 export { ManualClock } from "./manual-clock.ts";
+export { minimalRequest, type Names } from "./minimal-request.ts";
 export { openTestPglite } from "./open-test-pglite.ts";
 export { type PrivateKafka, startPrivateKafka } from "./private-kafka.ts";
 export {

@@ -53,8 +53,8 @@ it("is taken over from a dead process, from a reused pid and from an earlier boo
 it.runIf(process.platform === "linux")(
   "is taken over from a process that has ended and whose parent never asked for it",
   async () => {
-    // What `sleep` takes the place of has started `true`, and `sleep` asks for no child.
-    const parent = spawn("sh", ["-c", "true & echo $!; exec sleep 60"]);
+    // The long sleep takes the shell's place while the short one runs, and asks for no child.
+    const parent = spawn("sh", ["-c", "sleep 0.3 & echo $!; exec sleep 60"]);
     onTestFinished(() => void parent.kill("SIGKILL"));
     const pid = Number(await new Promise((resolve) => parent.stdout.once("data", resolve)));
     const stat = () => readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]?.split(" ") ?? [];

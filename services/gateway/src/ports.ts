@@ -7,7 +7,7 @@ import type {
   SetTargetsResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { RelayedHeartbeatSchema } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
-import type { SessionScope } from "@qmtl/service-kit";
+import type { SessionOrigin, SessionScope } from "@qmtl/service-kit";
 import type { TopicName } from "@qmtl/service-kit/control";
 
 /** What this gateway knows of each world's gate: the last revision it applied, in order and without gap. */
@@ -48,14 +48,6 @@ export interface SourceBar {
   readonly high: number;
   readonly low: number;
   readonly close: number;
-}
-
-/** Where a session runs, for people. */
-export interface SessionOrigin {
-  /** Such as `trader-3:4711`. */
-  readonly process: string;
-  /** When the process started, milliseconds since the epoch by its own clock; 0: not told. */
-  readonly startMs: number;
 }
 
 /** What a ticket says. */

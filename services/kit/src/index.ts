@@ -67,5 +67,6 @@ export {
   runService,
   type ServiceState,
 } from "./run-service.ts";
+export { originField, originFromProto, type SessionOrigin } from "./session-origin.ts";
 export type { SessionScope, TicketRightName } from "./session-scope.ts";
 export { openWebDoor, type WebDoorOptions } from "./web-door.ts";

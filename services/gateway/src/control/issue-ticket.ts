@@ -1,10 +1,16 @@
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { CallContext, CallPrincipal, RoleName, TicketRightName } from "@qmtl/service-kit";
+import type {
+  CallContext,
+  CallPrincipal,
+  RoleName,
+  SessionOrigin,
+  TicketRightName,
+} from "@qmtl/service-kit";
 import type { TopicName } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 import type { Peer } from "../peers/peer.ts";
-import type { GateView, SessionOrigin, TicketClaims } from "../ports.ts";
+import type { GateView, TicketClaims } from "../ports.ts";
 import { knownStrategies } from "../store/submission-store.ts";
 import { checkSessionIsOwn, newSessionId } from "./session-id.ts";
 import type { Tickets } from "./tickets.ts";

@@ -9,12 +9,13 @@ import type {
 import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type {
-  CallContext,
-  EncodedMessage,
-  Handlers,
-  SessionScope,
-  TicketRightName,
+import {
+  type CallContext,
+  type EncodedMessage,
+  type Handlers,
+  originFromProto,
+  type SessionScope,
+  type TicketRightName,
 } from "@qmtl/service-kit";
 import type { ControlHub } from "../control/control-hub.ts";
 import { issueTicket, refreshTicket, type TicketPorts } from "../control/issue-ticket.ts";
@@ -22,7 +23,7 @@ import { topicKeysOf, topicsFromProto } from "../control/topic-keys.ts";
 import type { FeedDesk } from "../feed/feed-desk.ts";
 import type { LeaseRelay, TicketClaims } from "../ports.ts";
 import { submissionsOf } from "../store/submission-store.ts";
-import { claimToProto, originFromProto } from "./session-claim.ts";
+import { claimToProto } from "./session-claim.ts";
 
 export interface ControlPorts extends TicketPorts {
   readonly hub: ControlHub;

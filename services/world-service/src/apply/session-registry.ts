@@ -1,12 +1,5 @@
 import type { GateScope, Heartbeat, SessionKind } from "@qmtl/sdk/gate";
-
-/** Where a session runs, as its client says: for people. */
-export interface SessionOrigin {
-  /** Such as `trader-3:4711`. */
-  readonly process: string;
-  /** When the process started, milliseconds since the epoch by its own clock; 0: not told. */
-  readonly startMs: number;
-}
+import type { SessionOrigin } from "@qmtl/service-kit";
 
 /** What a ticket says of a session. */
 export interface SessionClaim {

@@ -11,8 +11,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import type { PositionSide } from "@qmtl/sdk/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { CallContext, Handlers } from "@qmtl/service-kit";
-import type { SessionOrigin } from "../apply/index.ts";
+import { type CallContext, type Handlers, originField } from "@qmtl/service-kit";
 import { activationToProto, gateToProto, phaseToProto } from "../bus/gate-to-proto.ts";
 import { followRun, type RunStep } from "../promote/follow-run.ts";
 import { cancelApply, findRun, freezeWorld, resumeWorld } from "../promote/hold-world.ts";
@@ -173,10 +172,6 @@ function orderFromProto(request: ApplyRequest, context: CallContext): ApplyOrder
   };
 }
 
-function originToProto({ process, startMs }: SessionOrigin) {
-  return { process, ...(startMs === 0 ? {} : { startTime: timestampFromMs(startMs) }) };
-}
-
 function stepToProto({ stored, phase }: RunStep) {
   const { run } = stored;
   const isRolledBack = phase.state === "ROLLED_BACK";
@@ -189,9 +184,10 @@ function stepToProto({ stored, phase }: RunStep) {
     elapsed: durationFromMs(phase.elapsedMs),
     sessions: phase.sessions,
     acknowledged: phase.acknowledged,
-    waitingSessions: phase.waiting.map(({ sessionId, origin }) => {
-      return { sessionId, ...(origin === undefined ? {} : { origin: originToProto(origin) }) };
-    }),
+    waitingSessions: phase.waiting.map(({ sessionId, origin }) => ({
+      sessionId,
+      ...originField(origin),
+    })),
     reason: isRolledBack ? (run.reason ?? "") : "",
     activations: hasSwitched ? run.plan.activations.map(activationToProto) : [],
   };

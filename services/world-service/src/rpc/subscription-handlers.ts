@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type Heartbeat as HeartbeatMessage,
   type HeartbeatReply as HeartbeatReplyMessage,
@@ -16,7 +16,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import type { Heartbeat, HeartbeatReply, LeaseRefusal, Nack, NackReason } from "@qmtl/sdk/gate";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import type { Handlers } from "@qmtl/service-kit";
+import { type Handlers, originFromProto } from "@qmtl/service-kit";
 import type { SessionClaim } from "../apply/index.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
@@ -72,7 +72,8 @@ async function answer(worlds: Worlds, relayed: RelayedHeartbeat): Promise<Heartb
 /** The claim as the gate machine takes it. A router's lease is for the whole world. */
 function claimFromProto(message: SessionClaimMessage): SessionClaim {
   const { sessionId, kind, strategyIds } = message;
-  const session = { sessionId, ...originFromProto(message) };
+  const origin = originFromProto(message.origin);
+  const session = { sessionId, ...(origin === undefined ? {} : { origin }) };
   switch (kind) {
     case SessionKind.OBSERVER:
       // A ticket that names no strategy watches all of them.
@@ -86,12 +87,6 @@ function claimFromProto(message: SessionClaimMessage): SessionClaim {
       throw new QmtlError("INVALID_FIELD", "the kind of the session is not known", { fields });
     }
   }
-}
-
-function originFromProto({ origin }: SessionClaimMessage): Pick<SessionClaim, "origin"> {
-  if (origin === undefined) return {};
-  const { process, startTime } = origin;
-  return { origin: { process, startMs: startTime === undefined ? 0 : timestampMs(startTime) } };
 }
 
 function nackFromProto(sessionId: string, message: NackMessage): Nack {

@@ -1,6 +1,7 @@
 import type { Hold } from "@qmtl/sdk/gate";
+import type { SessionOrigin } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { ApplyRun, EmitterRow, GateRow, RunState, SessionOrigin } from "../apply/index.ts";
+import type { ApplyRun, EmitterRow, GateRow, RunState } from "../apply/index.ts";
 import type { StageSet } from "./world-rows.ts";
 
 /** Why each hold was set. */

@@ -56,6 +56,8 @@ const serverVersion = "0.1.0";
 /** Names of the services behind, in refusals, logs and health. */
 const dagManagerName = "dag-manager";
 const worldServiceName = "world-service";
+/** What a gateway tells, of orders above all, is for onlookers: nobody waits for it in order to act. */
+const gatherMs = 50;
 
 export interface GatewayDeps {
   /** Database with schema `gateway`. */
@@ -180,7 +182,7 @@ async function openBase(deps: GatewayDeps) {
   await bus.ensureTopics([{ topic: controlTopic }]);
   const ttlSeconds = config.gateway.ticket_ttl_seconds;
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
-  const relay = new OutboxRelay({ db, bus, ownerId: newId(), logger, metrics, clock });
+  const relay = new OutboxRelay({ db, bus, ownerId: newId(), gatherMs, logger, metrics, clock });
   const peerAt = (name: string, url: string) => {
     const monitor = deps.outages?.monitor(name);
     return new Peer(name, url, { clock, gatewayKey, ca, ...(monitor && { monitor }) });

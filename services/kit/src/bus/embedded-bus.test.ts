@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Db } from "../db/db.ts";
 import type { PgliteHost } from "../db/pglite-db.ts";
 import { openPostgres } from "../db/postgres-db.ts";
 import { describePostgres } from "../testing/describe-servers.ts";
@@ -6,6 +7,7 @@ import { openTestPglite } from "../testing/open-test-pglite.ts";
 import { waitUntil } from "../testing/wait-until.ts";
 import { openEmbeddedBus } from "./embedded-bus.ts";
 import { eventBusContract } from "./event-bus.contract.ts";
+import type { BusEvent } from "./event-bus.ts";
 
 describe("EventBus embedded in PGlite", () => {
   let host: PgliteHost;
@@ -32,6 +34,9 @@ describe("EventBus embedded in PGlite", () => {
     stop.abort();
   });
 
+  it("gives each subscriber every event once and in order, whichever of two processes sent it", () =>
+    sharedByTwo(() => host.db("shared")));
+
   it("keeps no more than its retention allows", async () => {
     await using bus = await openEmbeddedBus({ db: host.db("kept"), retentionEventsMax: 100 });
     await bus.ensureTopics([{ topic: "t" }]);
@@ -55,4 +60,60 @@ describePostgres("EventBus embedded", (server) => {
     const close = bus.close.bind(bus);
     return Object.assign(bus, { close: () => close().then(() => db.close()) });
   });
+
+  it("gives each subscriber every event once and in order, whichever of two processes sent it", async () => {
+    const own = await server().createDatabase();
+    await using opened = new AsyncDisposableStack();
+    const dbs = await Promise.all(
+      [1, 2].map(() => openPostgres({ dsn: own, schema: "bus", connectionsMax: 3 })),
+    );
+    for (const db of dbs) opened.defer(() => db.close());
+    await sharedByTwo((at) => dbs[at]!);
+  });
 });
+
+/** Two buses over one log, as two processes have them: each sends, alone and both at once, and each listens. */
+async function sharedByTwo(dbOf: (at: number) => Db): Promise<void> {
+  const buses = [
+    await openEmbeddedBus({ db: dbOf(0), pollMs: 20 }),
+    await openEmbeddedBus({ db: dbOf(1), pollMs: 20 }),
+  ];
+  await using opened = new AsyncDisposableStack();
+  for (const bus of buses) opened.use(bus);
+  const stop = new AbortController();
+  opened.defer(() => stop.abort());
+  const topics = ["t", "u"];
+  for (const bus of buses) await bus.ensureTopics(topics.map((topic) => ({ topic })));
+  const seen: BusEvent[][] = [[], [], []];
+  for (const [at, events] of seen.entries()) {
+    const onEvent = async (event: BusEvent) => {
+      events.push(event);
+    };
+    const own = { topics: at === 2 ? ["u"] : topics, fromBeginning: false, onEvent };
+    await buses[at % 2]!.subscribe({ ...own, signal: stop.signal });
+  }
+  const rounds = 60;
+  for (let round = 0; round < rounds; round += 1) {
+    const senders = round % 3 === 2 ? [0, 1] : [round % 3];
+    await Promise.all(
+      senders.flatMap((sender) =>
+        topics.map((topic) => {
+          const payload = new TextEncoder().encode(`${topic}${round}.${sender}`);
+          return buses[sender]!.publish(topic, String(sender), payload, { n: String(round) });
+        }),
+      ),
+    );
+  }
+  const sent = (rounds / 3) * 4 * topics.length;
+  await waitUntil(() => seen[0]!.length >= sent && seen[1]!.length >= sent);
+  await waitUntil(() => seen[2]!.length >= sent / 2);
+  const first = seen[0]!;
+  const positions = first.map(({ position }) => position);
+  expect(positions).toEqual([...positions].sort((a, b) => a - b));
+  expect(new Set(first.map(textOf)).size).toBe(sent);
+  expect(first).toHaveLength(sent);
+  expect(seen[1]).toEqual(first);
+  expect(seen[2]).toEqual(first.filter(({ topic }) => topic === "u"));
+}
+
+const textOf = ({ payload }: BusEvent): string => new TextDecoder().decode(payload);

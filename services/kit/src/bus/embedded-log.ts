@@ -48,8 +48,8 @@ export class EmbeddedLog {
     );
   }
 
-  /** Appends in order, all or none. Returns the last position. @throws {BusError} UNKNOWN_TOPIC */
-  async append(events: readonly OutgoingEvent[]): Promise<number> {
+  /** Appends in order, all or none. Returns their positions, rising. @throws {BusError} UNKNOWN_TOPIC */
+  async append(events: readonly OutgoingEvent[]): Promise<number[]> {
     try {
       const rows = await this.#db.query<{ position: number }>(
         `with locked as materialized (select 1 from pg_advisory_xact_lock(${APPEND_LOCK}))
@@ -66,7 +66,7 @@ export class EmbeddedLog {
           events.map((event) => JSON.stringify(event.headers ?? {})),
         ],
       );
-      return rows.at(-1)?.position ?? 0;
+      return rows.map(({ position }) => position).sort((a, b) => a - b);
     } catch (cause) {
       if (!(cause instanceof ConstraintViolation)) throw cause;
       throw new BusError("UNKNOWN_TOPIC", "a topic was not made with ensureTopics", cause);

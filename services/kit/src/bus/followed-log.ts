@@ -2,6 +2,7 @@ import { type Clock, sleep } from "../clock.ts";
 import type { Logger } from "../logger.ts";
 import type { EmbeddedLog } from "./embedded-log.ts";
 import { type BusEvent, type OutgoingEvent, payloadBytesMax } from "./event-bus.ts";
+import { RecentEvents } from "./recent-events.ts";
 
 export interface FollowedLogOptions {
   /** Newest events kept, over all topics; older ones are deleted, read or not. */
@@ -25,6 +26,7 @@ const TRIM_EVERY = 1_000;
 export class FollowedLog {
   readonly #log: EmbeddedLog;
   readonly #options: FollowedLogOptions;
+  readonly #recent = new RecentEvents();
   /** Wakes a sleeping reader. */
   readonly #wakers = new Set<() => void>();
   #appendedSinceTrim = 0;
@@ -36,14 +38,17 @@ export class FollowedLog {
 
   /** Appends in order, all or none. @throws {BusError} UNKNOWN_TOPIC */
   async append(events: readonly OutgoingEvent[]): Promise<void> {
-    const last = await this.#log.append(events);
+    const positions = await this.#log.append(events);
+    this.#recent.add(events, positions);
     for (const wake of this.#wakers) wake();
     this.#appendedSinceTrim += events.length;
     if (this.#appendedSinceTrim < TRIM_EVERY) return;
     this.#appendedSinceTrim = 0;
-    await this.#trim(last - this.#options.retentionEventsMax).catch((error: unknown) => {
-      this.#options.logger.warn("trimming the bus failed", { error });
-    });
+    await this.#trim(this.#recent.newest - this.#options.retentionEventsMax).catch(
+      (error: unknown) => {
+        this.#options.logger.warn("trimming the bus failed", { error });
+      },
+    );
   }
 
   /**
@@ -56,16 +61,22 @@ export class FollowedLog {
   ): AsyncGenerator<BusEvent[]> {
     const positions = new Map(start);
     let failures = 0;
+    /** Whatever this process appended up to here is read. */
+    let readTo: number | undefined;
     while (!signal.aborted) {
       const waker = this.#waker(signal);
       try {
-        const events = await this.#read(positions, failures);
+        const { newest } = this.#recent;
+        const recent = this.#recent.after(readTo, positions);
+        const events = recent ?? (await this.#read(positions, failures));
         failures = events === undefined ? failures + 1 : 0;
+        const isAll = events !== undefined && (recent !== undefined || !mayBeMore(events));
+        readTo = isAll ? newest : undefined;
         if (events !== undefined && events.length > 0) {
           yield events;
           for (const { topic, position } of events) positions.set(topic, position);
         }
-        if (events === undefined || !mayBeMore(events)) await waker.woken();
+        if (events === undefined || isAll) await waker.woken();
       } finally {
         waker.dispose();
       }

@@ -15,6 +15,11 @@ export interface OutboxRelayOptions {
   /** Milliseconds between looks when nobody pokes. @default 1000 */
   pollMs?: number;
   /**
+   * Milliseconds from one batch to the next, in which events gather. The first after a pause goes at once. For events
+   * that come many per second and that nobody acts upon. @default 0
+   */
+  gatherMs?: number;
+  /**
    * Milliseconds after which another process may relay if this one is silent. Shorter than any wait for an
    * acknowledgement: after a crash the events of a freeze lie here until then.
    * @default 2000; 0 on PGlite, whose folder has one process at a time
@@ -53,6 +58,7 @@ export class OutboxRelay implements AsyncDisposable {
     this.#options = {
       batchMax: 500,
       pollMs: 1_000,
+      gatherMs: 0,
       leaseMs: options.db.kind === "pglite" ? 0 : 2_000,
       sentRetentionMs: 86_400_000,
       logger: silentLogger,
@@ -127,7 +133,7 @@ export class OutboxRelay implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { clock, pollMs, batchMax } = this.#options;
+    const { clock, pollMs, gatherMs, batchMax } = this.#options;
     let retryMs = RETRY_MS_MIN;
     while (!this.#stopping.signal.aborted) {
       this.#wake = new AbortController(); // before the look: a poke during it is kept
@@ -136,6 +142,7 @@ export class OutboxRelay implements AsyncDisposable {
         retryMs = RETRY_MS_MIN;
         if (count === batchMax) continue;
         await this.#prune();
+        if (count > 0 && gatherMs > 0) await sleep(clock, gatherMs, this.#stopping.signal);
         await sleep(clock, pollMs, this.#wake.signal);
       } catch (error) {
         this.#failures.inc({ schema: this.#options.db.schema });

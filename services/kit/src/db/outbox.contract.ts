@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { openEmbeddedBus } from "../bus/embedded-bus.ts";
 import type { BusEvent, EventBus, OutgoingEvent } from "../bus/event-bus.ts";
 import { createMetrics } from "../metrics.ts";
+import { ManualClock } from "../testing/manual-clock.ts";
 import { waitUntil } from "../testing/wait-until.ts";
 import type { Db } from "./db.ts";
 import { appendOutbox, migrateOutbox } from "./outbox.ts";
@@ -11,6 +12,8 @@ import { OutboxRelay } from "./outbox-relay.ts";
 class FaultyBus {
   readonly inner: EventBus;
   fault: "none" | "before" | "after" = "none";
+  /** Batches that were sent. */
+  batches = 0;
 
   constructor(inner: EventBus) {
     this.inner = inner;
@@ -19,6 +22,7 @@ class FaultyBus {
   asBus(): EventBus {
     const publishBatch = async (events: readonly OutgoingEvent[]) => {
       if (this.fault === "before") throw new Error("bus down");
+      this.batches += 1;
       await this.inner.publishBatch(events);
       if (this.fault === "after") throw new Error("acknowledgement lost");
     };
@@ -113,6 +117,27 @@ export function outboxContract(open: (schema: string) => Promise<Db>): void {
     relay.poke();
     await waitUntil(() => seen.length === 7);
     expect(revisions("a")).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it("sends the first event at once, and what comes soon after it together", async () => {
+    const clock = new ManualClock();
+    const metrics = createMetrics();
+    const gathering = { pollMs: 600_000, gatherMs: 50, clock, metrics };
+    await using relay = new OutboxRelay({ db, bus: bus.asBus(), ownerId: "x", ...gathering });
+    const published = bus.batches;
+    await append("a", 1);
+    relay.start();
+    await waitUntil(() => seen.length === 1);
+    await waitUntil(() => clock.timersPending > 0);
+    for (const revision of [2, 3]) {
+      await append("a", revision);
+      relay.poke();
+    }
+    expect(revisions("a")).toEqual([1]);
+    clock.advance(50);
+    await waitUntil(() => seen.length === 3);
+    expect(revisions("a")).toEqual([1, 2, 3]);
+    expect(bus.batches - published).toBe(2);
   });
 
   it("keeps trying while the bus is down, then publishes all in order", async () => {

@@ -91,7 +91,7 @@ async function told(): Promise<string[] | undefined> {
     : undefined;
 }
 
-test("queues of a strategy match tag queries while it is bound, and again once it is bound by hand", async () => {
+test("queues of a strategy match tag queries while it is bound, again once it is bound by hand, and not once its world is deleted", async () => {
   const tagged = { ...node("Signal", bars), tags: ["signal"] };
   const asker = { ...node("Asker"), tagQuery: query };
   const strategyId = await submit("tagged", [bars, tagged]);
@@ -109,4 +109,8 @@ test("queues of a strategy match tag queries while it is bound, and again once i
 
   expect(await matching()).toEqual([tagged.nodeId]);
   await expect.poll(told, { timeout: 20_000 }).toEqual([tagged.nodeId]);
+
+  await worlds.deleteWorld({ worldId });
+
+  await expect.poll(told, { timeout: 20_000 }).toEqual([]);
 });

@@ -48,6 +48,7 @@ function worlds({
 }: WorldHandlerPorts): Handlers<typeof WorldService> {
   const createWorld = forwardUnary(WorldService.method.createWorld, peer);
   const updateWorld = forwardUnary(WorldService.method.updateWorld, peer);
+  const deleteWorld = forwardUnary(WorldService.method.deleteWorld, peer);
   const createBindings = forwardUnary(WorldService.method.createBindings, peer);
   const deleteBinding = forwardUnary(WorldService.method.deleteBinding, peer);
   const checkAccount = (accountId: string) => {
@@ -70,6 +71,8 @@ function worlds({
       if (isMeant) checkAccount(request.world?.accountId ?? "");
       return updateWorld(request, context);
     },
+    deleteWorld: (request, context) =>
+      unbound.unbindAll(request.worldId, () => deleteWorld(request, context)),
     async createBindings(request, context) {
       const ids = request.strategies.map(({ strategyId }) => strategyId);
       const known = new Set(await knownStrategies(db, ids));

@@ -123,6 +123,8 @@ export class FakeWorld {
   readonly bound: string[] = [];
   /** Taken out since they were bound last. */
   readonly unbound = new Set<string>();
+  /** Worlds that were deleted. */
+  readonly deleted = new Set<string>();
   /** Why no binding is removed. */
   unbindRefusal: QmtlError | undefined;
   /** Claims of heartbeats, in order. */
@@ -142,7 +144,8 @@ export class FakeWorld {
     };
     const known = (worldId: string) => {
       up();
-      if (worldId !== "w1") throw new QmtlError("WORLD_NOT_FOUND", `no world ${worldId}`);
+      const isThere = worldId === "w1" && !this.deleted.has(worldId);
+      if (!isThere) throw new QmtlError("WORLD_NOT_FOUND", `no world ${worldId}`);
     };
     return [
       serve(WorldService, {
@@ -159,6 +162,12 @@ export class FakeWorld {
           known(worldId);
           if (this.unbindRefusal !== undefined) throw this.unbindRefusal;
           this.unbound.add(strategyId);
+          return {};
+        },
+        deleteWorld: async ({ worldId }) => {
+          known(worldId);
+          if (this.unbindRefusal !== undefined) throw this.unbindRefusal;
+          this.deleted.add(worldId);
           return {};
         },
         createWorld: async ({ world }) => ({ world: world! }),

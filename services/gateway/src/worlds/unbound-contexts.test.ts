@@ -14,6 +14,7 @@ afterAll(() => rig[Symbol.asyncDispose]());
 beforeEach(async () => {
   await rig.db.query("delete from gateway.unbinding");
   rig.world.unbindRefusal = undefined;
+  rig.world.deleted.clear();
   rig.dag.isDown = false;
   const handedIn = submission([node("StreamInput")]);
   const taken = await rig.client(GatewayService).submitStrategy(handedIn);
@@ -53,6 +54,34 @@ test("a removal that is refused closes nothing and leaves nothing", async () => 
 
   expect(rig.dag.closed).toEqual([]);
   expect(await rows()).toEqual([]);
+});
+
+test("a world that is deleted has the contexts of all its strategies closed", async () => {
+  await rig.client(WorldService).deleteWorld({ worldId: "w1" });
+
+  expect(rig.dag.closed).toContain(strategyId);
+  expect(rig.dag.closed.toSorted()).toEqual([...new Set(rig.world.bound)].toSorted());
+});
+
+test("a world whose deletion is refused keeps its contexts", async () => {
+  rig.world.unbindRefusal = new QmtlError("CONFLICT", "a side of it is active");
+
+  await expect(rig.client(WorldService).deleteWorld({ worldId: "w1" })).rejects.toMatchObject({
+    reason: "CONFLICT",
+  });
+
+  expect(rig.dag.closed).toEqual([]);
+  expect(await rows()).toEqual([]);
+});
+
+test("a world that was deleted while the answer was lost has its contexts closed all the same", async () => {
+  rig.world.unbindRefusal = new QmtlError("PEER_UNAVAILABLE", "the answer was lost");
+  const lost = rig.client(WorldService).deleteWorld({ worldId: "w1" });
+  await expect(lost).rejects.toMatchObject({ reason: "PEER_UNAVAILABLE" });
+
+  rig.world.deleted.add("w1");
+
+  await waitUntil(() => rig.dag.closed.includes(strategyId), { what: "the context is closed" });
 });
 
 test("a removal stands while the DAG Manager is down, and its context is closed once that is back", async () => {

@@ -75,17 +75,35 @@ export class UnboundContexts {
   }
 
   /** Removes a binding; its context is closed then, or soon when the DAG Manager does not answer. */
-  async unbind<T>(unbinding: Unbinding, remove: () => Promise<T>): Promise<T> {
+  unbind<T>(unbinding: Unbinding, remove: () => Promise<T>): Promise<T> {
+    return this.#remove([unbinding], remove);
+  }
+
+  /** Removes a world, and with it every binding of it. */
+  async unbindAll<T>(worldId: string, remove: () => Promise<T>): Promise<T> {
+    const { world, gateway } = this.#ports;
+    const bindings = await bindingsOf(world, worldId, { principal: gateway, timeoutMs: callMs });
+    const gone = bindings.map(({ strategyId }) => ({ worldId, strategyId }));
+    return this.#remove(gone, remove);
+  }
+
+  async #remove<T>(unbindings: readonly Unbinding[], remove: () => Promise<T>): Promise<T> {
     const { db, clock } = this.#ports;
-    const asked = await noteUnbinding(db, unbinding, clock.nowMs());
+    const noted: { readonly unbinding: Unbinding; readonly asked: number }[] = [];
+    for (const unbinding of unbindings) {
+      noted.push({ unbinding, asked: await noteUnbinding(db, unbinding, clock.nowMs()) });
+    }
+    const settleAll = () => Promise.all(unbindings.map((each) => this.settle(each)));
     try {
       const answer = await remove();
       await failpoints.hit("gw.unbind.after_removal");
-      await this.settle(unbinding);
+      await settleAll();
       return answer;
     } catch (failure) {
-      if (hasReason(failure, "BINDING_NOT_FOUND")) await this.settle(unbinding);
-      else if (isRefusal(failure)) await withdrawUnbinding(db, unbinding, asked);
+      if (hasReason(failure, "BINDING_NOT_FOUND", "WORLD_NOT_FOUND")) await settleAll();
+      else if (isRefusal(failure)) {
+        for (const { unbinding, asked } of noted) await withdrawUnbinding(db, unbinding, asked);
+      }
       throw failure;
     }
   }

@@ -82,3 +82,15 @@ describe("returns", () => {
     });
   });
 });
+
+test("a gateway may look at an evaluation, but have nobody judged by one", async () => {
+  const worldId = await all.make("a");
+  const evaluate = (validateOnly: boolean) =>
+    all.wire
+      .as("gateway")
+      .client(DecisionService)
+      .evaluate({ worldId, validateOnly, policyDocument: document, requestId: "judge" });
+
+  expect(await reasonOf(evaluate(false))).toBe("ROLE_REQUIRED");
+  expect((await evaluate(true)).evaluation?.strategies).toHaveLength(1);
+});

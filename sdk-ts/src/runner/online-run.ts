@@ -106,7 +106,7 @@ export interface OnlineOptions {
   readonly backtest?: BacktestSeries | undefined;
   /** Told what happens. For people. */
   readonly onEvent?: ((event: OnlineEvent) => void) | undefined;
-  /** Outages on the way, one text each; they heal by themselves. For logs. */
+  /** Outages on the way; they heal by themselves. One that goes on is told again once a minute. For logs. */
   readonly onProblem?: ((problem: string) => void) | undefined;
   /** Takes the consumed rows. @default none */
   readonly recorder?: SessionRecorder | undefined;

@@ -73,7 +73,7 @@ export class OnlineStrategyRun implements OnlineRun {
     const { queues, data, url } = this.#services;
     const onProblem = (problem: string): void => this.#problem(problem);
     this.#tasks = new RunTasks(onProblem);
-    this.#teller = new RunTeller(options);
+    this.#teller = new RunTeller(options, () => clock.nowMs());
     this.#reach = new ReachWatch({
       url,
       nowMs: () => clock.nowMs(),

@@ -1,11 +1,20 @@
 import type { OnlineEvent, OnlineOptions } from "./online-run.ts";
 
+/** A problem that goes on is told again after this time at the earliest, milliseconds. */
+const againMs = 60_000;
+/** Problems remembered at most; beyond it the oldest may be told again. */
+const problemsMax = 64;
+
 /** Tells the caller of a run what happens. What the caller's own functions throw is a problem, and ends nothing. */
 export class RunTeller {
   readonly #options: Pick<OnlineOptions, "onEvent" | "onProblem">;
+  readonly #nowMs: () => number;
+  /** Problems told lately: when, and how often each came since. */
+  readonly #told = new Map<string, { atMs: number; more: number }>();
 
-  constructor(options: Pick<OnlineOptions, "onEvent" | "onProblem">) {
+  constructor(options: Pick<OnlineOptions, "onEvent" | "onProblem">, nowMs: () => number) {
     this.#options = options;
+    this.#nowMs = nowMs;
   }
 
   /** @param row the row it happened at; left out, or negative, for none */
@@ -17,9 +26,21 @@ export class RunTeller {
     }
   }
 
+  /** Told once; while it comes again and again, once a minute with its count. */
   problem(problem: string): void {
+    const nowMs = this.#nowMs();
+    const told = this.#told.get(problem);
+    if (told !== undefined && nowMs - told.atMs < againMs) {
+      told.more += 1;
+      return;
+    }
+    const more = told?.more ?? 0;
+    this.#told.delete(problem);
+    this.#told.set(problem, { atMs: nowMs, more: 0 });
+    if (this.#told.size > problemsMax) this.#told.delete(this.#told.keys().next().value ?? "");
+    const times = more === 0 ? "" : ` (and ${more} more ${more === 1 ? "time" : "times"} before)`;
     try {
-      this.#options.onProblem?.(problem);
+      this.#options.onProblem?.(problem + times);
     } catch {
       // Nobody is left to be told.
     }

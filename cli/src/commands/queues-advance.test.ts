@@ -75,3 +75,14 @@ test("a feed settles at a day without a row", async () => {
   expect(exitCode).toBe(0);
   expect(out).toEqual(["held at row 9, 1970-01-13T00:00:00.000Z"]);
 });
+
+test.each(["2021-04-31", "2021-02-30", "Apr 7 2020", "2020-05-06T00:00:00", "yesterday", "2020"])(
+  "%s is no time a hold could move to: it is refused, and the hold stays",
+  async (text) => {
+    const { err, exitCode } = await advance("held", "--to", text);
+
+    expect(exitCode).toBe(2);
+    expect(err.join(" ")).toContain(`${text} is not a date or RFC 3339 time`);
+    expect(holds.get("held")).toBe(10 * day);
+  },
+);

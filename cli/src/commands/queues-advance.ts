@@ -2,6 +2,7 @@ import { type Timestamp, timestampFromMs, timestampMs } from "@bufbuild/protobuf
 import type { Client } from "@connectrpc/connect";
 import { type FeedState, FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { parseTimeText } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { jsonOf } from "../json-of.ts";
@@ -31,10 +32,13 @@ interface AdvanceOptions {
   timeout?: number;
 }
 
-/** Milliseconds since the epoch of a date or RFC 3339 time; a bare date means the end of its daily bucket. */
+/** Milliseconds since the epoch of a time; a bare date means the end of its daily bucket. */
 function timeFromText(text: string): number {
-  const ms = Date.parse(/^\d{4}-\d{2}-\d{2}$/.test(text) ? `${text}T00:00:00Z` : text);
-  if (Number.isNaN(ms)) throw new CommandError(`${text} is not a date or RFC 3339 time`);
+  const ms = parseTimeText(text);
+  if (Number.isNaN(ms)) {
+    const hint = "write YYYY-MM-DD, or a time with its zone such as 2015-02-03T21:00:00Z";
+    throw new CommandError(`${text} is not a date or RFC 3339 time`, ExitCode.usage, hint);
+  }
   return /^\d{4}-\d{2}-\d{2}$/.test(text) ? ms + 86_400_000 : ms;
 }
 

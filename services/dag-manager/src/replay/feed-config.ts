@@ -1,3 +1,5 @@
+import { parseTimeText } from "@qmtl/sdk/config";
+
 /** What the configuration says of a replay feed. */
 export interface FeedConfig {
   readonly source: string;
@@ -28,7 +30,8 @@ export function feedConfigs(sources: Readonly<Record<string, SourceEntry>>): Fee
 
 function untilMs(entry: SourceEntry): number | null {
   if (entry.until === null) return null;
-  if (entry.until === "start") return entry.start === null ? beforeAllMs : Date.parse(entry.start);
+  if (entry.until === "start")
+    return entry.start === null ? beforeAllMs : parseTimeText(entry.start);
   const isDate = /^\d{4}-\d{2}-\d{2}$/.test(entry.until);
-  return Date.parse(entry.until) + (isDate ? dayMs : 0);
+  return parseTimeText(entry.until) + (isDate ? dayMs : 0);
 }

@@ -10,6 +10,10 @@ const order = {
 
 test.each([
   [
+    { op: "compare", positions: [["SPX", 0]], cash: 1_000 },
+    "books are compared with the broker, which holds 0 positions and 1,000 in cash",
+  ],
+  [
     { op: "set_target", value: 0.25, instrument: "SPX", act: true, reason: "" },
     "s-1 in demo wants 25 % of its capital in SPX",
   ],

@@ -27,7 +27,7 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
   cancel: (body) => `working orders of ${scope(body.scope)} are cancelled`,
   cancel_order: (body) => `order ${textOf(body.order)} is to be cancelled`,
   compare: (body) =>
-    `books are compared with the broker, which holds ${count(body.positions, "position")} and ${money(body.cash)} in cash`,
+    `books are compared with the broker, which holds ${count(held(body.positions), "position")} and ${money(body.cash)} in cash`,
   allocate: (body) => {
     const { share, equity, beginsStage } = fieldsOf(body.input);
     const capital = Number(share) * Number(equity);
@@ -150,6 +150,11 @@ function money(value: unknown): string {
 function count(value: unknown, one: string, many = `${one}s`): string {
   const { length } = listOf(value);
   return `${length} ${length === 1 ? one : many}`;
+}
+
+/** A broker may list what it holds nothing of. */
+function held(positions: unknown): readonly unknown[] {
+  return listOf(positions).filter((each) => Number(listOf(each)[1]) !== 0);
 }
 
 function time(value: unknown): string {

@@ -188,8 +188,9 @@ export class OnlineStrategyRun implements OnlineRun {
     if (!(await this.#openSession(strategyId))) return;
     const parts = makeRunParts(this.#host(), submitted);
     this.#parts = parts;
+    const before = submitted.isDuplicate ? " (handed in before)" : "";
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
-    this.#teller.event("submitted", `${strategyId}: ${nodes}`);
+    this.#teller.event("submitted", `${strategyId}: ${nodes}${before}`);
     parts.watch.session.start();
     this.#leases.start();
     this.#calls.follow(strategyId);

@@ -36,6 +36,8 @@ export interface SubmitOptions {
 /** A graph that was handed in, with the queue of each node. */
 export interface SubmittedGraph {
   readonly submission: Submission;
+  /** The same had been handed in before: its counts of nodes are those of then. */
+  readonly isDuplicate: boolean;
   /** Compute keys by node: of the run's world, and of the sources. */
   readonly computeKeys: ReadonlyMap<string, string>;
 }
@@ -91,8 +93,8 @@ async function submitOnce(
   const answered = new AbortController();
   watchSilence(options, answered.signal);
   try {
-    const submission = await submitAndWatch(graph, message, options);
-    return { submission, computeKeys: await keysOf(submission, options) };
+    const submitted = await submitAndWatch(graph, message, options);
+    return { ...submitted, computeKeys: await keysOf(submitted.submission, options) };
   } finally {
     answered.abort();
   }
@@ -110,7 +112,7 @@ async function submitAndWatch(
   graph: OnlineGraph,
   message: GraphMessage,
   options: SubmitOptions,
-): Promise<Submission> {
+): Promise<Pick<SubmittedGraph, "submission" | "isDuplicate">> {
   const { gateway, worldId, backtest, requestId, signal } = options;
   const { identified, targets, feeds } = graph;
   const answer = await gateway.submitStrategy(
@@ -129,13 +131,14 @@ async function submitAndWatch(
   );
   let submission = answer.submission;
   if (submission === undefined) throw new QmtlError("BUG", "the gateway answered no submission");
-  if (submission.state === SubmissionState.COMPLETED) return submission;
+  const isDuplicate = answer.duplicate;
+  if (submission.state === SubmissionState.COMPLETED) return { submission, isDuplicate };
   const { submissionId } = submission;
   for await (const { submission: next } of gateway.watchSubmission({ submissionId }, { signal })) {
     if (next === undefined) continue;
     submission = next;
     if (next.state === SubmissionState.FAILED) throw refusalOf(next);
-    if (next.state === SubmissionState.COMPLETED) return next;
+    if (next.state === SubmissionState.COMPLETED) return { submission, isDuplicate };
   }
   throw new QmtlError("PEER_UNAVAILABLE", `submission ${submissionId} is not completed yet`);
 }

@@ -24,6 +24,15 @@ beforeAll(async () => {
 });
 afterAll(() => all[Symbol.asyncDispose]());
 
+test("a world of the wall clock is made without a source, and one of a replay with it", async () => {
+  const make = (worldId: string, clock: WorldClock, source: string) =>
+    refusalOf(all.worlds().createWorld({ world: { worldId, clock, source }, requestId: worldId }));
+  const refusal = { reason: "INVALID_FIELD", fields: ["world.source"] };
+
+  expect(await make("wall-with", WorldClock.WALL, "day")).toEqual(refusal);
+  expect(await make("replay-without", WorldClock.REPLAY, "")).toEqual(refusal);
+});
+
 describe("UpdateWorld", () => {
   test("of a client that knows nothing of a setting leaves it", async () => {
     const worldId = await all.make();

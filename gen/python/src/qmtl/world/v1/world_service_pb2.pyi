@@ -239,7 +239,9 @@ class World(_message.Message):
     clock: Global___WorldClock.ValueType
     """Its clock. Needed to create."""
     source: _builtins.str
-    """Source whose rows are the time of the world and seal its returns; needed with REPLAY. An unknown one is NOT_FOUND."""
+    """Source whose rows are the time of the world and seal its returns; needed with REPLAY, refused without. An unknown one
+    is NOT_FOUND.
+    """
     account_id: _builtins.str
     """Account it trades on; empty: none. An unknown one is NOT_FOUND."""
     allow_live: _builtins.bool

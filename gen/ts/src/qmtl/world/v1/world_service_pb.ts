@@ -112,7 +112,8 @@ export type World = Message<"qmtl.world.v1.World"> & {
   clock: WorldClock;
 
   /**
-   * Source whose rows are the time of the world and seal its returns; needed with REPLAY. An unknown one is NOT_FOUND.
+   * Source whose rows are the time of the world and seal its returns; needed with REPLAY, refused without. An unknown one
+   * is NOT_FOUND.
    *
    * @generated from field: string source = 4;
    */

@@ -32,6 +32,8 @@ export interface Heartbeat {
   readonly wantLease: boolean;
   /** Late writes since the process started. */
   readonly lateWrites: number;
+  /** The session ends now. @default false */
+  readonly release?: boolean;
 }
 
 /** Why a heartbeat got no lease. A closed set, equal to the one on the wire. */

@@ -257,6 +257,53 @@ describe("apply", () => {
   });
 });
 
+describe("a session that takes its leave", () => {
+  const leave = { release: true, wantLease: false, gateShut: true } as const;
+  /** Until the switch of a run waits for its members. */
+  const switched = (m: GateMachine): GateMachine => {
+    order(m, apply(), 300);
+    hear(m, sdk("s1"), 310);
+    expect(commit(m, m.tick(at(320)), 320).kind).toBe("switch");
+    hear(m, sdk("s1"), 330);
+    return m;
+  };
+
+  test("is not waited for, though it was heard a moment ago", () => {
+    const m = create();
+    hear(m, sdk("s1"), 100);
+    hear(m, sdk("s2"), 100);
+    hear(m, sdk("s2"), 200, leave);
+
+    expect(commit(switched(m), m.tick(at(340)), 340).kind).toBe("unfreeze");
+  });
+
+  test("does not take it with an order in flight, and not for what it only stops to want", () => {
+    for (const halted of [
+      { ...leave, inFlight: 1 },
+      { ...leave, release: false },
+    ]) {
+      const m = create();
+      hear(m, sdk("s1"), 100);
+      hear(m, sdk("s2"), 200, halted);
+
+      expect(switched(m).tick(at(340))).toBeNull();
+    }
+  });
+
+  test("is back with a later heartbeat, and not with an earlier one that comes late", () => {
+    const m = create();
+    hear(m, sdk("s1"), 100);
+    const late = beat(m, { sessionId: "s2" });
+    hear(m, sdk("s2"), 200, leave);
+    m.heartbeat(sdk("s2"), late, at(210));
+    expect(m.desk.registry.get("s2")?.hasEnded).toBe(true);
+
+    hear(m, sdk("s2"), 220, { wantLease: false });
+
+    expect(switched(m).tick(at(340))).toBeNull();
+  });
+});
+
 describe("freeze and holds", () => {
   test("a manual freeze opens again only from CLOSED and when its hold is removed", () => {
     const m = create();

@@ -125,6 +125,7 @@ export class LeaseDesk {
   #release(claim: SessionClaim, heartbeat: Heartbeat): EmitterRow[] {
     if (!heartbeat.gateShut || heartbeat.inFlight > 0) return [];
     this.registry.released(claim.sessionId);
+    if (heartbeat.release === true) this.registry.ended(claim.sessionId);
     const held = this.emitters.rows().filter((row) => row.sessionId === claim.sessionId);
     return held.map(({ strategyId }) => ({ strategyId, sessionId: null }));
   }

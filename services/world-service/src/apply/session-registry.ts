@@ -31,6 +31,8 @@ export interface RegisteredSession extends SessionClaim {
   readonly grantedRevision: number;
   /** Highest revision it stated in a heartbeat that was answered, with a lease or a refusal; 0 = none. */
   readonly answeredRevision: number;
+  /** It took its leave with the newest of its heartbeats: nobody waits for it. */
+  readonly hasEnded: boolean;
 }
 
 /** Sessions remembered for one world at most; a new one beyond is refused. */
@@ -79,6 +81,7 @@ export class SessionRegistry {
       ackedRevision: Math.max(known?.ackedRevision ?? 0, acks.revision),
       grantedRevision: known?.grantedRevision ?? 0,
       answeredRevision: known?.answeredRevision ?? 0,
+      hasEnded: isNews ? false : known.hasEnded,
     };
     this.#sessions.set(claim.sessionId, session);
     return session;
@@ -107,6 +110,12 @@ export class SessionRegistry {
     }
   }
 
+  /** The session takes its leave; a heartbeat that comes after it brings it back. */
+  ended(sessionId: string): void {
+    const known = this.#sessions.get(sessionId);
+    if (known !== undefined) this.#sessions.set(sessionId, { ...known, hasEnded: true });
+  }
+
   /** Forgets sessions that are silent for `silentMs` and whose lease cannot be alive. */
   prune(nowMs: number, silentMs: number): void {
     for (const [id, session] of this.#sessions) {
@@ -116,9 +125,9 @@ export class SessionRegistry {
   }
 }
 
-/** Whether a session heartbeats: not silent for `sessionDeadMs` or longer. */
+/** Whether a session heartbeats: it has not ended, and is not silent for `sessionDeadMs` or longer. */
 export function isLive(session: RegisteredSession, nowMs: number, sessionDeadMs: number): boolean {
-  return nowMs - session.lastHeartbeatMs < sessionDeadMs;
+  return !session.hasEnded && nowMs - session.lastHeartbeatMs < sessionDeadMs;
 }
 
 /** Whether a session can send orders at all; observers are never waited for. */

@@ -119,6 +119,7 @@ function heartbeatFromProto(
     inFlight: message.inFlight,
     wantLease: message.wantLease && !message.release,
     lateWrites: message.lateWrites,
+    release: message.release,
   };
 }
 

@@ -8,6 +8,7 @@ import {
   type GateMachine,
   type GateRow,
   isInFlight,
+  isOrderCapable,
   type Proposal,
   type SessionClaim,
   type WorldTime,
@@ -233,7 +234,9 @@ export class WorldActor {
     const context = {
       lastRun: this.state.lastRun,
       holdReasons: this.state.holdReasons,
-      sessions: this.#machine.desk.registry.all().filter((s) => s.kind !== "observer"),
+      sessions: this.#machine.desk.registry
+        .all()
+        .filter((session) => isOrderCapable(session) && !session.hasEnded),
     };
     const work = commitProposal(this.#ports, proposal, extra, context);
     let release = (): void => {};

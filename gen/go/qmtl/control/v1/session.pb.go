@@ -244,7 +244,7 @@ type Heartbeat struct {
 	WantLease bool `protobuf:"varint,8,opt,name=want_lease,json=wantLease,proto3" json:"want_lease,omitempty"`
 	// Orders written later than allowed since the start; must be 0.
 	LateWrites uint32 `protobuf:"varint,9,opt,name=late_writes,json=lateWrites,proto3" json:"late_writes,omitempty"`
-	// True: the session ends now; it gives up its order leases.
+	// True: the session ends now; it gives up its order leases, and no apply waits for it.
 	Release       bool `protobuf:"varint,10,opt,name=release,proto3" json:"release,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

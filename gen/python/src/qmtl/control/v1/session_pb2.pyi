@@ -172,7 +172,7 @@ class Heartbeat(_message.Message):
     late_writes: _builtins.int
     """Orders written later than allowed since the start; must be 0."""
     release: _builtins.bool
-    """True: the session ends now; it gives up its order leases."""
+    """True: the session ends now; it gives up its order leases, and no apply waits for it."""
     def __init__(
         self,
         *,

@@ -115,7 +115,7 @@ export type Heartbeat = Message<"qmtl.control.v1.Heartbeat"> & {
   lateWrites: number;
 
   /**
-   * True: the session ends now; it gives up its order leases.
+   * True: the session ends now; it gives up its order leases, and no apply waits for it.
    *
    * @generated from field: bool release = 10;
    */

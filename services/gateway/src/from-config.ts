@@ -221,6 +221,7 @@ async function openFeeds(
     metrics,
     booker,
     gates,
+    sources: replaySourcesOf(config),
     sessionDeadMs,
   });
   const seams = { metrics, world, gateway, gates, leases, barrier: feeds, poke };

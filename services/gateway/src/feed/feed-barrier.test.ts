@@ -26,7 +26,7 @@ function rig(runners: readonly string[], untilMs: number | null = null) {
   const passed: string[] = [];
   const refused: string[] = [];
   const publish = (row: number, name = `k/${row}`): void => {
-    const options = { signal: never };
+    const options = { sessionId: "s", signal: never };
     barrier.wait(name, { row, toRow: row, timeMs: row * 1_000 }, options).then(
       () => passed.push(name),
       (error: { reason: string }) => refused.push(`${name} ${error.reason}`),
@@ -104,6 +104,48 @@ test("a publish that is held for too long, or sent again, is answered so", async
   expect(refused).toHaveLength(2);
   expect(passed).toEqual([]);
   expect(barrier.state.logRow).toBe(9);
+});
+
+test("a row of one session does not push out that of another, nor take all the places", async () => {
+  const { barrier, passed, publish, settle } = rig(["a"]);
+  barrier.rowEffective(10);
+  publish(11);
+  const refused: string[] = [];
+  const row = (at: number) => ({ row: at, toRow: at, timeMs: at * 1_000 });
+  const forge = (record: string, at: number) => {
+    const options = { sessionId: "other", signal: never };
+    const forged = (async () => barrier.wait(record, row(at), options))();
+    forged.catch((error: { reason: string }) => refused.push(error.reason));
+  };
+  forge("k/11", 11);
+  for (let at = 0; at < 2_000; at += 1) forge(`forged/${at}`, 4_200 + at);
+  await settle();
+  expect(refused).toEqual(Array.from({ length: 2_000 - 63 }, () => "TOO_MANY_REQUESTS"));
+
+  barrier.ended(end("a", 10));
+  await settle();
+
+  expect(passed).toEqual(["k/11"]);
+});
+
+test("a row that is held for too long is told what it waits for: the hold, runners, or a row before it", async () => {
+  const told = async (setUp: ReturnType<typeof rig>, at: number): Promise<string> => {
+    const { barrier, clock } = setUp;
+    const timeMs = at * 1_000;
+    const options = { sessionId: "s", signal: never, holdMs: 1_000 };
+    const waiting = barrier.wait("k", { row: at, toRow: at, timeMs }, options);
+    const message = waiting.catch((error: Error) => error.message);
+    clock.advance(1_000);
+    return (await message) ?? "";
+  };
+  expect(await told(rig([], 5_000), 10)).toBe(
+    "the row is held: the hold of the feed stands at 1970-01-01T00:00:05.000Z; AdvanceFeed moves it",
+  );
+  const waited = rig(["a", "b", "c", "d", "e"]);
+  waited.barrier.rowEffective(10);
+  waited.barrier.ended(end("b", 10));
+  expect(await told(waited, 11)).toBe("the row is held: row 10 is not ended by a, c, d and 1 more");
+  expect(await told(rig([]), 12)).toBe("the row is held: row 10 comes first");
 });
 
 test("an end that comes before its runner is known counts once it is", async () => {

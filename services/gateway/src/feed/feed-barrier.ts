@@ -15,6 +15,10 @@ import { Restating } from "./restating.ts";
 export const holdMsMax = 20_000;
 /** Rows that wait at one feed at most. */
 const waitersMax = 1_024;
+/** Of these, rows of one session at most. */
+const sessionWaitersMax = 64;
+/** Runners named as those that a row waits for, at most. */
+const namedMax = 3;
 /** Ends of sessions that are not in the runner set yet, at most. */
 const earlyEndsMax = 1_024;
 
@@ -36,11 +40,14 @@ export interface FeedBarrierPorts {
 export interface WaitOptions {
   /** Longest wait, milliseconds. @default holdMsMax */
   readonly holdMs?: number;
+  /** Whose row it is. */
+  readonly sessionId: string;
   readonly signal: AbortSignal;
 }
 
 interface Waiter {
   readonly row: HeldRow;
+  readonly sessionId: string;
   readonly timer: ClockTimer;
   pass(): void;
   refuse(error: QmtlError): void;
@@ -89,18 +96,16 @@ export class FeedBarrier {
   }
 
   /**
-   * Resolves when `row` may pass. `name` tells publishes of one record from others: a repeated one replaces the one
-   * that waits.
+   * Resolves when `row` may pass. `record` tells publishes of one record from others: one that its session repeats
+   * replaces the one that waits. Whether the session may publish it at all, the log decides.
    *
-   * @throws {QmtlError} BARRIER_HELD after `holdMs`, or when it was sent again.
+   * @throws {QmtlError} BARRIER_HELD after `holdMs`, or when it was sent again. TOO_MANY_REQUESTS.
    */
-  wait(name: string, row: HeldRow, options: WaitOptions): Promise<void> {
-    const { holdMs = holdMsMax, signal } = options;
+  wait(record: string, row: HeldRow, options: WaitOptions): Promise<void> {
+    const { holdMs = holdMsMax, sessionId, signal } = options;
+    const name = `${sessionId}\n${record}`;
     this.#waiters.get(name)?.refuse(held("it was sent again"));
-    if (this.#waiters.size >= waitersMax) {
-      const message = `${waitersMax} rows wait at feed ${this.#ports.source}`;
-      throw new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100 });
-    }
+    this.#checkRoom(sessionId);
     return new Promise((resolve, reject) => {
       const end = (finish: () => void) => {
         if (this.#waiters.get(name) === waiter) this.#waiters.delete(name);
@@ -110,11 +115,8 @@ export class FeedBarrier {
       };
       const refuse = (error: QmtlError) => end(() => reject(error));
       const gone = () => refuse(held("the caller went away"));
-      const timer = this.#ports.clock.setTimer(
-        () => refuse(held(`runners have not ended row ${this.#state.logRow}`)),
-        holdMs,
-      );
-      const waiter: Waiter = { row, timer, refuse, pass: () => end(resolve) };
+      const timer = this.#ports.clock.setTimer(() => refuse(held(this.#whyHeld(row))), holdMs);
+      const waiter: Waiter = { row, sessionId, timer, refuse, pass: () => end(resolve) };
       this.#waiters.set(name, waiter);
       signal.addEventListener("abort", gone, { once: true });
       if (signal.aborted) gone();
@@ -180,6 +182,34 @@ export class FeedBarrier {
     this.#timer?.cancel();
     this.#restating.close();
     for (const waiter of [...this.#waiters.values()]) waiter.refuse(held("the gateway stops"));
+  }
+
+  #checkRoom(sessionId: string): void {
+    const { source } = this.#ports;
+    let own = 0;
+    for (const waiter of this.#waiters.values()) if (waiter.sessionId === sessionId) own += 1;
+    const isFull = this.#waiters.size >= waitersMax;
+    if (!isFull && own < sessionWaitersMax) return;
+    const message = isFull
+      ? `${waitersMax} rows wait at feed ${source}`
+      : `${sessionWaitersMax} rows of one session wait at feed ${source}`;
+    throw new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100 });
+  }
+
+  /** What a row that waits is waiting for. */
+  #whyHeld({ row, timeMs }: HeldRow): string {
+    const { logRow, untilMs, runners } = this.#state;
+    if (untilMs !== null && timeMs > untilMs) {
+      return `the hold of the feed stands at ${new Date(untilMs).toISOString()}; AdvanceFeed moves it`;
+    }
+    const open = [...runners]
+      .filter(([, { endedRow, fromRow }]) => fromRow <= logRow && (endedRow ?? -1) < logRow)
+      .map(([sessionId]) => sessionId);
+    if (open.length > 0) {
+      const more = open.length > namedMax ? ` and ${open.length - namedMax} more` : "";
+      return `row ${logRow} is not ended by ${open.slice(0, namedMax).join(", ")}${more}`;
+    }
+    return row > logRow + 1 ? `row ${logRow + 1} comes first` : `row ${logRow} is not settled yet`;
   }
 
   #join(sessionId: string, fromRow: number): void {

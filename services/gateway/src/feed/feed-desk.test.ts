@@ -52,6 +52,10 @@ async function openRig() {
     metrics: createMetrics(),
     booker: { catchUp: async () => {}, isBooked: () => true, whyUnbooked: () => undefined },
     gates: { onApplied: () => () => {} },
+    sources: new Map([
+      ["day", true],
+      ["wall", false],
+    ]),
     sessionDeadMs,
   });
   opened.defer(() => feeds.close());
@@ -68,7 +72,7 @@ test("a runner that fell silent is told which feeds dropped it, until it is in t
   // A row that waits makes the barrier look at who is silent.
   const waiting = new AbortController();
   const row = { row: 6, toRow: 6, timeMs: 0 };
-  const wait = barrier.wait("w", row, { signal: waiting.signal }).catch(() => {});
+  const wait = barrier.wait("w", row, { sessionId: "s", signal: waiting.signal }).catch(() => {});
 
   for (let passedMs = 0; passedMs < sessionDeadMs * 2; passedMs += 500) {
     feeds.heard("heard");
@@ -93,4 +97,18 @@ test("a runner that fell silent is told which feeds dropped it, until it is in t
   expect(feeds.unregistered("silent")).toEqual([]);
   waiting.abort();
   await wait;
+});
+
+test("an end of a row that the log does not have is refused, of the next one it is not looked up", async () => {
+  await using rig = await openRig();
+  const { feeds } = rig;
+  await feeds.barrier("day");
+
+  await feeds.checkEnd("day", 5);
+  await feeds.checkEnd("day", 6);
+  const far = feeds.checkEnd("day", 1_000_000_000);
+
+  await expect(far).rejects.toMatchObject({ reason: "INVALID_FIELD" });
+  await expect(feeds.checkEnd("nosuch", 5)).rejects.toMatchObject({ reason: "SOURCE_NOT_FOUND" });
+  await feeds.checkEnd("wall", 1_000_000_000);
 });

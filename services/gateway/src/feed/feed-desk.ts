@@ -7,7 +7,7 @@ import type { CallPrincipal, Clock, CounterMetric, Logger, Metrics } from "@qmtl
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, RunnerEnd } from "../ports.ts";
 import type { BarBooker } from "./bar-booker.ts";
-import { FeedBarrier, type StoredFeed } from "./feed-barrier.ts";
+import { FeedBarrier, type StoredFeed, type WaitOptions } from "./feed-barrier.ts";
 import type { PartWait } from "./publish-plan.ts";
 
 /** Dropped sessions listed per feed at most. */
@@ -23,6 +23,8 @@ export interface FeedDeskPorts {
   readonly metrics: Metrics;
   readonly booker: Pick<BarBooker, "catchUp" | "isBooked" | "whyUnbooked">;
   readonly gates: Pick<GateView, "onApplied">;
+  /** Sources of the configuration: true for those that are replayed. */
+  readonly sources: ReadonlyMap<string, boolean>;
   readonly sessionDeadMs: number;
 }
 
@@ -63,12 +65,30 @@ export class FeedDesk implements BarrierEnds {
   }
 
   /** Waits at the barrier of a feed; see `FeedBarrier.wait`. */
-  async wait(wait: PartWait, holdMs: number, signal: AbortSignal): Promise<void> {
+  async wait(wait: PartWait, options: WaitOptions): Promise<void> {
     const barrier = await this.barrier(wait.source);
-    await barrier.wait(wait.name, wait.row, { holdMs, signal });
+    await barrier.wait(wait.record, wait.row, options);
+  }
+
+  /**
+   * Refuses an end that cannot be one. Only a row far ahead is looked up: the log may be a row further than its barrier.
+   *
+   * @throws {QmtlError} SOURCE_NOT_FOUND, INVALID_FIELD.
+   */
+  async checkEnd(source: string, row: number): Promise<void> {
+    if (!this.#ports.sources.has(source)) throw noFeed(source);
+    const barrier = this.#barriers.get(source);
+    if (barrier === undefined || row <= barrier.state.logRow + 1) return;
+    const passedRow = Number((await this.#read(source)).passedRow);
+    if (row <= passedRow) return;
+    throw new QmtlError("INVALID_FIELD", `row ${row} of ${source} is not in the log`, {
+      fields: [{ field: "row", description: `the last row of ${source} is ${passedRow}` }],
+    });
   }
 
   ended(source: string, end: RunnerEnd): void {
+    // Only a feed that is replayed waits for anybody.
+    if (this.#ports.sources.get(source) !== true) return;
     const barrier = this.#barriers.get(source);
     if (barrier !== undefined) barrier.ended(end);
     else {
@@ -211,7 +231,7 @@ export class FeedDesk implements BarrierEnds {
     const answer = await this.#ports.dag.unary(QueueService.method.listFeeds, { scope }, call);
     const [feed] = answer.feeds;
     if (feed !== undefined) return feed;
-    throw new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`, { metadata: { source } });
+    throw noFeed(source);
   }
 
   #onDropped(source: string, sessionId: string): void {
@@ -232,6 +252,10 @@ export class FeedDesk implements BarrierEnds {
         logger.warn("a silent runner was not taken out", { source, sessionId, error });
       });
   }
+}
+
+function noFeed(source: string): QmtlError {
+  return new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`, { metadata: { source } });
 }
 
 function storedOf(feed: FeedState): StoredFeed {

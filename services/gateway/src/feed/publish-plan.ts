@@ -19,7 +19,8 @@ export interface PublishPart {
 
 export interface PartWait {
   readonly source: string;
-  readonly name: string;
+  /** Tells the record from others that wait. */
+  readonly record: string;
   readonly row: HeldRow;
 }
 
@@ -50,15 +51,15 @@ export function planPublish(
 function waitOf(key: SourceKey, { computeKey, body }: QueueRecord): PartWait | undefined {
   if (body.case !== "rows" && body.case !== "empty") return undefined;
   const row = Number(body.value.row);
-  const name = `${computeKey}/${body.case}/${row}`;
+  const record = `${computeKey}/${body.case}/${row}`;
   const { source } = key;
   if (body.case === "rows") {
     const timeMs = reader(body.value.bucketEndMs)(0);
-    return { source, name, row: { row, toRow: row, timeMs } };
+    return { source, record, row: { row, toRow: row, timeMs } };
   }
   // Rows without a bucket of their own: known when they were written.
   const { toRow, knownAtMs: timeMs = Number.NEGATIVE_INFINITY } = body.value;
-  return { source, name, row: { row, toRow: Number(toRow), timeMs } };
+  return { source, record, row: { row, toRow: Number(toRow), timeMs } };
 }
 
 /** The single records of a run; one that is single stays as it is. */

@@ -81,7 +81,8 @@ function checkFeed(key: SourceKey | undefined, { session }: CallContext): void {
 function hold(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
   const leftMs = context.timeoutMs ?? Number.POSITIVE_INFINITY;
   const holdMs = Math.max(Math.min(holdMsMax, leftMs - answerMs), 0);
-  return ports.feeds.wait(wait, holdMs, context.signal);
+  const { signal, session } = context;
+  return ports.feeds.wait(wait, { holdMs, signal, sessionId: session?.sessionId ?? "" });
 }
 
 /** Books what became effective, and lets the barrier move on. */

@@ -58,17 +58,18 @@ export class FeedRows {
 
   /**
    * Resolves when a row is booked and its returns were answered: a target never meets an older book, and what
-   * follows the end of a row finds its returns. BARRIER_HELD after 20 s.
+   * follows the end of a row finds its returns. BARRIER_HELD after 20 s, or `waitMsMax` if that is less.
    */
-  async settled(source: string, row: number): Promise<void> {
+  async settled(source: string, row: number, waitMsMax: number): Promise<void> {
     if (row < 0 || !this.isMarked(source)) return;
     const { clock } = this.#ports;
     const gate = this.#gateOf(source);
-    const waitMs = gate.row < 0 ? firstRowWaitMsMax : rowWaitMsMax;
+    const longestMs = Math.min(rowWaitMsMax, waitMsMax);
+    const waitMs = gate.row < 0 ? Math.min(firstRowWaitMsMax, longestMs) : longestMs;
     const isBooked = await gate.reached(row, clock, waitMs);
     if (!isBooked && gate.row < 0) return;
     const reported = this.#reporterOf(source)?.reported;
-    const isReported = isBooked && ((await reported?.reached(row, clock, rowWaitMsMax)) ?? true);
+    const isReported = isBooked && ((await reported?.reached(row, clock, longestMs)) ?? true);
     if (isReported) return;
     const what = isBooked ? "returns were not answered" : "bars are not booked";
     throw new QmtlError("BARRIER_HELD", `row ${row} of ${source}: its ${what} yet`, {

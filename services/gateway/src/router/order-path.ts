@@ -80,6 +80,7 @@ export class GatewayOrders implements OrderPath {
       clock: deps.clock,
       desk: this.#desk,
       feeds: this.#feeds,
+      barrier: deps.barrier,
       routerOfAccount: (accountId) => this.routerOfAccount(accountId),
     });
     this.#targets = new TargetsDesk({
@@ -142,16 +143,18 @@ export class GatewayOrders implements OrderPath {
   setTargets(
     request: SetTargetsRequest,
     session: SessionScope,
+    timeoutMs?: number,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
-    return this.#targets.set(request, session);
+    return this.#targets.set(request, session, timeoutMs);
   }
 
   /** See `PlainDesk.submit`. */
   submitOrders(
     request: SubmitOrdersRequest,
     session: SessionScope,
+    timeoutMs?: number,
   ): Promise<MessageInitShape<typeof SubmitOrdersResponseSchema>> {
-    return this.#plain.submit(request, session);
+    return this.#plain.submit(request, session, timeoutMs);
   }
 
   /** Throws ACCOUNT_NOT_FOUND. */

@@ -148,6 +148,30 @@ test("targets on a feed whose rows cannot be booked are refused at once, and wha
   expect(bench.ended).toEqual(["sp500 session-A 0"]);
 });
 
+test("an end of a feed or a row that is not there is refused by its field, and ends nothing", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  bench.logRow = 0;
+  const before = bench.ended.length;
+
+  await expect(bench.end("A", 0, 1, { source: "nosuch" })).rejects.toMatchObject({
+    reason: "SOURCE_NOT_FOUND",
+    fields: [{ field: "update.ends[0].source" }],
+  });
+  await expect(bench.end("A", 1_000_000_000, 1)).rejects.toMatchObject({
+    reason: "INVALID_FIELD",
+    fields: [{ field: "update.ends[0].row" }],
+  });
+  await expect(bench.submit("A", 7, [{ quantity: "1" }])).rejects.toMatchObject({
+    reason: "INVALID_FIELD",
+    fields: [{ field: "orders[0].row" }],
+  });
+
+  expect(bench.ended.slice(before)).toEqual([]);
+  expect(await bench.accepted()).toEqual([]);
+});
+
 test("targets that come together are journaled together, before any of their orders is answered", async () => {
   bench = await OrderBench.open(host);
   await bench.bar(0, 100);

@@ -6,6 +6,7 @@ import type {
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { Clock, SessionScope } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
+import type { BarrierEnds } from "../ports.ts";
 import {
   decodePlainAnswer,
   encodePlainAnswer,
@@ -16,16 +17,21 @@ import { requestKeptMs } from "../store/request-store.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { forgetAnswers, keepAnswer, keptAnswer } from "./kept-answers.ts";
+import { checkKnownRow } from "./known-row.ts";
 import type { PlainCall, PlainVerdict } from "./plain-call.ts";
 import { takePlain } from "./take-plain.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
 import type { WorldDesk } from "./world-desk.ts";
+
+/** Kept of the caller's time for the answer, milliseconds. */
+const answerMs = 500;
 
 export interface PlainDeskPorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly desk: WorldDesk;
   readonly feeds: FeedRows;
+  readonly barrier: BarrierEnds;
   /** Throws ACCOUNT_NOT_FOUND. */
   readonly routerOfAccount: (accountId: string) => AccountRouter;
 }
@@ -42,27 +48,40 @@ export class PlainDesk {
     this.#ports = ports;
   }
 
-  async submit(request: SubmitOrdersRequest, session: SessionScope): Promise<Answer> {
+  async submit(
+    request: SubmitOrdersRequest,
+    session: SessionScope,
+    timeoutMs = Number.POSITIVE_INFINITY,
+  ): Promise<Answer> {
     const call = plainCallFrom(request, session);
     const strategies = call.orders.map((one) => one.strategy);
     checkTicketCovers(session, "trade", strategies);
-    const verdicts = await this.#submit(call).catch((failure: unknown) => {
-      // A world without an account here takes no order.
-      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
-      const { reason } = failure;
-      return call.orders.map((): PlainVerdict => ({ accepted: false, reason, orders: [] }));
-    });
+    const verdicts = await this.#submit(call, Math.max(timeoutMs - answerMs, 0)).catch(
+      (failure: unknown) => {
+        // A world without an account here takes no order.
+        if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
+        const { reason } = failure;
+        return call.orders.map((): PlainVerdict => ({ accepted: false, reason, orders: [] }));
+      },
+    );
     return plainAnswer(verdicts);
   }
 
-  async #submit(call: PlainCall): Promise<readonly PlainVerdict[]> {
-    const { desk, feeds, routerOfAccount } = this.#ports;
+  async #submit(call: PlainCall, waitMs: number): Promise<readonly PlainVerdict[]> {
+    const { barrier, desk, feeds, routerOfAccount } = this.#ports;
     const kept = await this.#kept(call);
     if (kept !== undefined) return kept;
     const { source, accountId } = await desk.open(call.world);
     const router = routerOfAccount(accountId);
+    const rows = call.orders.map((one) => one.row);
+    if (source !== "") {
+      const checks = rows.map((row, at) =>
+        checkKnownRow(barrier, { source, row }, { source: "ticket", row: `orders[${at}].row` }),
+      );
+      await Promise.all(checks);
+    }
     // An order never meets an older book than the one it was decided on.
-    await feeds.settled(source, Math.max(...call.orders.map((one) => one.row)));
+    await feeds.settled(source, Math.max(...rows), waitMs);
     if (call.isArmed) await desk.ready(call.world, call.claim, call.orders);
     return router.exclusive(async () => {
       const before = await this.#kept(call);

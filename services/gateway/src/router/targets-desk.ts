@@ -10,11 +10,15 @@ import { targetsAnswer, targetsCallFrom } from "../rpc/order-targets.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { Ends } from "./ends.ts";
 import type { FeedRows } from "./feed-rows.ts";
+import { checkKnownRow } from "./known-row.ts";
 import type { TargetVerdict } from "./take-targets.ts";
 import type { TargetsCall } from "./targets-call.ts";
 import { TargetsIntake } from "./targets-intake.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
 import type { WorldDesk } from "./world-desk.ts";
+
+/** Kept of the caller's time for the answer, milliseconds. */
+const answerMs = 500;
 
 export interface TargetsDeskPorts {
   readonly desk: WorldDesk;
@@ -39,12 +43,19 @@ export class TargetsDesk {
   async set(
     request: SetTargetsRequest,
     session: SessionScope,
+    timeoutMs = Number.POSITIVE_INFINITY,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
     const { barrier, feeds } = this.#ports;
     const call = targetsCallFrom(request, session);
+    const waitMs = Math.max(timeoutMs - answerMs, 0);
     const strategies = [...call.strategies, ...call.targets.map((one) => one.strategy)];
     checkTicketCovers(session, call.targets.length > 0 ? "trade" : "compute", strategies);
-    const verdicts = await this.#take(call).catch((failure: unknown) => {
+    const checks = call.ends.map((end, at) => {
+      const field = `update.ends[${at}]`;
+      return checkKnownRow(barrier, end, { source: `${field}.source`, row: `${field}.row` });
+    });
+    await Promise.all(checks);
+    const verdicts = await this.#take(call, waitMs).catch((failure: unknown) => {
       // A world without an account here takes no target; its buckets end all the same.
       if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
       return call.targets.map(() => refused(failure.reason));
@@ -56,14 +67,14 @@ export class TargetsDesk {
     return targetsAnswer(request, verdicts, booked);
   }
 
-  async #take(call: TargetsCall): Promise<readonly TargetVerdict[]> {
+  async #take(call: TargetsCall, waitMs: number): Promise<readonly TargetVerdict[]> {
     const { desk, feeds, ends, routerOfAccount } = this.#ports;
     const world = await desk.open(call.world);
     const router = routerOfAccount(world.accountId);
     const { claim, targets } = call;
     // Rows that are never booked are not waited for: that would end in a refusal that explains nothing.
     if (this.#isUnbooked(call)) return targets.map(() => refused("CONFIG_INVALID"));
-    await Promise.all(call.ends.map(({ source, row }) => feeds.settled(source, row)));
+    await Promise.all(call.ends.map(({ source, row }) => feeds.settled(source, row, waitMs)));
     if (targets.length > 0 && call.isArmed) await desk.ready(call.world, claim, targets);
     const verdicts = await this.#intakeOf(router).take(() => ({
       world,

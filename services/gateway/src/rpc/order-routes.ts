@@ -51,10 +51,10 @@ export function orderHandlers(orders: GatewayOrders) {
   const inForce = () => orders.halts.list().slice(0, haltsToldMax).map(haltMessage);
   return {
     async setTargets(request, context) {
-      return orders.setTargets(request, sessionOf(context));
+      return orders.setTargets(request, sessionOf(context), context.timeoutMs);
     },
     async submitOrders(request, context) {
-      return orders.submitOrders(request, sessionOf(context));
+      return orders.submitOrders(request, sessionOf(context), context.timeoutMs);
     },
     cancelOrders: (request, context) => cancelOrders(orders, request, context),
     async getOrder({ clientOrderId }) {

@@ -49,8 +49,10 @@ const (
 // | ListHalts    | viewer                                                | –      |
 type OrderServiceClient interface {
 	// Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
-	// Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
-	// planned field.
+	// Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
+	// UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
+	// there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
+	// a planned field.
 	SetTargets(ctx context.Context, in *SetTargetsRequest, opts ...grpc.CallOption) (*SetTargetsResponse, error)
 	// Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
 	// TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.
@@ -201,8 +203,10 @@ func (c *orderServiceClient) ListHalts(ctx context.Context, in *ListHaltsRequest
 // | ListHalts    | viewer                                                | –      |
 type OrderServiceServer interface {
 	// Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
-	// Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
-	// planned field.
+	// Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
+	// UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
+	// there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
+	// a planned field.
 	SetTargets(context.Context, *SetTargetsRequest) (*SetTargetsResponse, error)
 	// Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
 	// TICKET_SCOPE; ABORTED REQUEST_ID_REUSED.

@@ -7,7 +7,7 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { reasonName } from "@qmtl/sdk/rpc";
+import { QmtlError, reasonName } from "@qmtl/sdk/rpc";
 import { type SessionScope, silentLogger, systemClock } from "@qmtl/service-kit";
 import { migrateTopics } from "@qmtl/service-kit/control";
 import {
@@ -86,6 +86,8 @@ export class OrderBench {
   readonly warnings: string[] = [];
   /** Why rows of the feed cannot be booked; undefined when they can. */
   unbooked: string | undefined;
+  /** Last row of the log, as the barrier knows it. */
+  logRow = Number.POSITIVE_INFINITY;
   orders: GatewayOrders;
   readonly #db: OutageDb;
   readonly #paperDb: Db;
@@ -345,6 +347,12 @@ export class OrderBench {
       leases: this.world,
       poke: () => {},
       barrier: {
+        checkEnd: async (source, row) => {
+          if (source === "nosuch") throw new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`);
+          if (row <= this.logRow) return;
+          const fields = [{ field: "row", description: `the last row is ${this.logRow}` }];
+          throw new QmtlError("INVALID_FIELD", `row ${row} is not in the log`, { fields });
+        },
         ended: (source, { sessionId, row }) =>
           void this.ended.push(`${source} ${sessionId} ${row}`),
         whyUnbooked: () => this.unbooked,

@@ -112,8 +112,10 @@ class OrderServiceServicer:
 
     def SetTargets(self, request, context):
         """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
-        Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
-        planned field.
+        Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
+        UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
+        there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
+        a planned field.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

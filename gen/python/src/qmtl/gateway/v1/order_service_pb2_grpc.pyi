@@ -48,8 +48,10 @@ class OrderServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OrderServiceAsyncStub: ...
     SetTargets: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SetTargetsRequest, _order_service_pb2.SetTargetsResponse]
     """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
-    Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
-    planned field.
+    Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
+    UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
+    there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
+    a planned field.
     """
     SubmitOrders: _grpc.UnaryUnaryMultiCallable[_order_service_pb2.SubmitOrdersRequest, _order_service_pb2.SubmitOrdersResponse]
     """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
@@ -97,8 +99,10 @@ class OrderServiceAsyncStub(OrderServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetTargets: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SetTargetsRequest, _order_service_pb2.SetTargetsResponse]  # type: ignore[assignment]
     """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
-    Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
-    planned field.
+    Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
+    UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
+    there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
+    a planned field.
     """
     SubmitOrders: _aio.UnaryUnaryMultiCallable[_order_service_pb2.SubmitOrdersRequest, _order_service_pb2.SubmitOrdersResponse]  # type: ignore[assignment]
     """Takes direct orders, each once; refusals stand in the results, and a refused order is forgotten. PERMISSION_DENIED
@@ -149,8 +153,10 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_service_pb2.SetTargetsResponse, _abc.Awaitable[_order_service_pb2.SetTargetsResponse]]:
         """Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
-        Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
-        planned field.
+        Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
+        UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
+        there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
+        a planned field.
         """
 
     @_abc_1.abstractmethod

@@ -956,8 +956,10 @@ export const ListHaltsResponseSchema: GenMessage<ListHaltsResponse> = /*@__PURE_
 export const OrderService: GenService<{
   /**
    * Takes targets and ends rows. OK for a good ticket; refusals stand in the results, and the end counts all the same.
-   * Targets need TRADE; ends alone COMPUTE. PERMISSION_DENIED TICKET_SCOPE; UNIMPLEMENTED FEATURE_NOT_BUILT for a
-   * planned field.
+   * Targets need TRADE; ends alone COMPUTE. Waits up to 20 s until the bars of the rows that end are booked: then
+   * UNAVAILABLE BARRIER_HELD. PERMISSION_DENIED TICKET_SCOPE; NOT_FOUND SOURCE_NOT_FOUND for an end of a feed that is not
+   * there, INVALID_ARGUMENT INVALID_FIELD for one of a row that the log does not have; UNIMPLEMENTED FEATURE_NOT_BUILT for
+   * a planned field.
    *
    * @generated from rpc qmtl.gateway.v1.OrderService.SetTargets
    */

@@ -855,7 +855,7 @@ type ApplyResponse struct {
 	Revision uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Since the freeze commit.
 	Elapsed *durationpb.Duration `protobuf:"bytes,6,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
-	// Sessions waited for.
+	// Sessions waited for, the gateway's own among them.
 	Sessions uint32 `protobuf:"varint,7,opt,name=sessions,proto3" json:"sessions,omitempty"`
 	// Sessions that have acknowledged.
 	Acknowledged uint32 `protobuf:"varint,8,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`

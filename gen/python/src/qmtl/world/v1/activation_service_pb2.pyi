@@ -485,7 +485,7 @@ class ApplyResponse(_message.Message):
     revision: _builtins.int
     """Gate revision after it."""
     sessions: _builtins.int
-    """Sessions waited for."""
+    """Sessions waited for, the gateway's own among them."""
     acknowledged: _builtins.int
     """Sessions that have acknowledged."""
     reason: _builtins.str

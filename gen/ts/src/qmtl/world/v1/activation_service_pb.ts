@@ -544,7 +544,7 @@ export type ApplyResponse = Message<"qmtl.world.v1.ApplyResponse"> & {
   elapsed?: Duration | undefined;
 
   /**
-   * Sessions waited for.
+   * Sessions waited for, the gateway's own among them.
    *
    * @generated from field: uint32 sessions = 7;
    */

@@ -2,7 +2,6 @@ import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_servic
 import type { CallPrincipal } from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { OrderPath, SourceBar } from "../ports.ts";
-import { barsOf, hasBars } from "./source-bars.ts";
 import type { SourceKeys } from "./source-keys.ts";
 
 /** Bars handed to the order path at once when many were missed. */
@@ -34,7 +33,7 @@ export class BarBooker {
   catchUp(source: string): Promise<void> {
     return this.#inTurn(source, async () => {
       const { dag, gateway, keys, orders } = this.#ports;
-      const own = keys.ofSource(source).filter(hasBars);
+      const own = keys.booked(source);
       if (own.length === 0) return;
       const fromRow = BigInt(orders().bookedRow(source) + 1);
       const request = {
@@ -49,7 +48,7 @@ export class BarBooker {
       for await (const { records } of dag.stream(QueueDataService.method.consume, request, call)) {
         for (const record of records) {
           const key = own.find(({ computeKey }) => computeKey === record.computeKey);
-          if (key !== undefined) missed.push(...barsOf(key, record));
+          if (key !== undefined) missed.push(...keys.barsOf(key, record));
         }
       }
       missed.sort((a, b) => a.row - b.row);
@@ -66,7 +65,7 @@ export class BarBooker {
   isBooked(source: string, row: number): boolean {
     const { keys, orders } = this.#ports;
     const booked = orders().bookedRow(source);
-    return row <= booked || booked < 0 || !keys.ofSource(source).some(hasBars);
+    return row <= booked || booked < 0 || keys.booked(source).length === 0;
   }
 
   /** See `SourceKeys.whyUnbooked`. */

@@ -51,8 +51,10 @@ test("a run of rows is cut into single ones, and each is its bar", () => {
   expect(parts.map(({ indexes, wait }) => [indexes, wait?.row])).toEqual(
     [7, 8, 9].map((at) => [[0], { row: at, toRow: at, timeMs: at * 1_000 }]),
   );
-  const bars = parts.flatMap(({ records }) => records.flatMap((record) => barsOf(key, record)));
-  expect(bars).toEqual(barsOf(key, row("bars", 7, 3)));
+  const bars = parts.flatMap(({ records }) =>
+    records.flatMap((record) => barsOf(key, record, ["SPX"])),
+  );
+  expect(bars).toEqual(barsOf(key, row("bars", 7, 3), ["SPX"]));
   expect(bars[1]).toEqual({
     source: "spx",
     instrument: "SPX",

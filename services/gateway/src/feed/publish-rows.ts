@@ -14,7 +14,6 @@ import type { BarBooker } from "./bar-booker.ts";
 import { holdMsMax } from "./feed-barrier.ts";
 import type { FeedDesk } from "./feed-desk.ts";
 import { type PartWait, type PublishPart, planPublish } from "./publish-plan.ts";
-import { barsOf } from "./source-bars.ts";
 import type { SourceKeys } from "./source-keys.ts";
 
 /** Kept of the caller's time for the answer, milliseconds. */
@@ -99,7 +98,7 @@ async function settle(
     if (key === undefined || results[at]?.effective !== true) return;
     if (record.body.case === "start") begun.add(key.source);
     else if (part.wait !== undefined) isEffective = true;
-    bars.push(...barsOf(key, record));
+    bars.push(...ports.keys.barsOf(key, record));
   });
   // The first START of a feed tells where its rows begin.
   for (const source of begun) await ports.feeds.refresh(source);

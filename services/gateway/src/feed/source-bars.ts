@@ -5,14 +5,18 @@ import type { SourceKey } from "../store/source-key-store.ts";
 /** Columns that make a bar. */
 export const BAR_COLUMNS = ["open", "high", "low", "close"] as const;
 
-/** True when the rows of a key are bars of an instrument. */
-export function hasBars(key: SourceKey): boolean {
-  return key.instrument !== "" && BAR_COLUMNS.every((name) => key.columns.includes(name));
+/** True when the rows of a key have the columns of a bar. */
+export function hasBarColumns(key: SourceKey): boolean {
+  return BAR_COLUMNS.every((name) => key.columns.includes(name));
 }
 
-/** The bars of a record of rows; none for other records and other keys. */
-export function barsOf(key: SourceKey, { body }: QueueRecord): SourceBar[] {
-  if (body.case !== "rows" || !hasBars(key)) return [];
+/** The bars of a record of rows, one per row and instrument; none for other records and other keys. */
+export function barsOf(
+  key: SourceKey,
+  { body }: QueueRecord,
+  instruments: readonly string[],
+): SourceBar[] {
+  if (body.case !== "rows" || !hasBarColumns(key)) return [];
   const { value: rows } = body;
   const ends = reader(rows.bucketEndMs);
   const [open, high, low, close] = BAR_COLUMNS.map((name) =>
@@ -20,14 +24,13 @@ export function barsOf(key: SourceKey, { body }: QueueRecord): SourceBar[] {
   );
   return Array.from({ length: rows.count }, (_, at) => ({
     source: key.source,
-    instrument: key.instrument,
     row: Number(rows.row) + at,
     bucketEndMs: ends(at),
     open: open!(at),
     high: high!(at),
     low: low!(at),
     close: close!(at),
-  }));
+  })).flatMap((bar) => instruments.map((instrument) => ({ ...bar, instrument })));
 }
 
 /** Little-endian float64 values; NaN beyond the end. */

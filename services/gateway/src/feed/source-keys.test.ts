@@ -1,3 +1,5 @@
+import { create } from "@bufbuild/protobuf";
+import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { Queryable } from "@qmtl/service-kit/db";
 import { expect, test } from "vitest";
 import type { SourceKey } from "../store/source-key-store.ts";
@@ -26,33 +28,53 @@ function keysOf(
   return known;
 }
 
-test("a source node without an instrument stands for the only one that its feed marks", () => {
-  const keys = keysOf({ feed: ["X"] }, {});
-  expect(keys.replayKey("k0")?.instrument).toBe("X");
-  expect(keys.whyUnbooked("feed")).toBeUndefined();
+const float = (value: number) => new Uint8Array(new Float64Array([value]).buffer);
+const record = create(QueueRecordSchema, {
+  computeKey: "k0",
+  body: {
+    case: "rows",
+    value: {
+      row: 7n,
+      count: 1,
+      bucketEndMs: float(86_400_000),
+      columns: [1, 3, 0.5, 2].map(float),
+    },
+  },
 });
 
-test("a source node that names its instrument keeps it", () => {
-  const keys = keysOf({ feed: ["X"] }, { instrument: "Y" });
-  expect(keys.replayKey("k0")?.instrument).toBe("Y");
-});
+test.each([undefined, "X", "not configured"])(
+  "a row marks every instrument of its feed, though its node is about %s",
+  (instrument) => {
+    const keys = keysOf({ feed: ["X", "Y"], other: ["Z"] }, { instrument: instrument ?? "" });
 
-test("a feed that marks two instruments is explained, with what to set", () => {
-  const keys = keysOf({ feed: ["X", "Y"] }, {});
-  expect(keys.replayKey("k0")?.instrument).toBe("");
-  expect(keys.whyUnbooked("feed")).toBe(
-    "set instrument on the StreamInput of feed: it is the mark_source of X, Y",
-  );
-});
+    const bars = keys.barsOf(keys.replayKey("k0")!, record);
+
+    const bar = {
+      source: "feed",
+      row: 7,
+      bucketEndMs: 86_400_000,
+      open: 1,
+      high: 3,
+      low: 0.5,
+      close: 2,
+    };
+    expect(bars).toEqual([
+      { ...bar, instrument: "X" },
+      { ...bar, instrument: "Y" },
+    ]);
+    expect(keys.whyUnbooked("feed")).toBeUndefined();
+  },
+);
 
 test("a feed that marks nothing, or lacks columns of a bar, is explained", () => {
-  expect(keysOf({}, {}).whyUnbooked("feed")).toContain("set mark_source: feed");
+  expect(keysOf({}, {}).whyUnbooked("feed")).toBe("set mark_source: feed on an instrument");
   const closes = keysOf({ feed: ["X"] }, { columns: ["close"] });
   expect(closes.whyUnbooked("feed")).toContain("needs the columns open, high, low, close");
+  expect(closes.barsOf(closes.replayKey("k0")!, record)).toEqual([]);
 });
 
 test("one bookable source node of a feed is enough, and an unknown feed is not explained", () => {
-  const keys = keysOf({ feed: ["X", "Y"] }, {}, { instrument: "X" });
+  const keys = keysOf({ feed: ["X"] }, { columns: ["close"] }, {});
   expect(keys.whyUnbooked("feed")).toBeUndefined();
   expect(keys.whyUnbooked("other")).toBeUndefined();
 });

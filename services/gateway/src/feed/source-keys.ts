@@ -1,9 +1,11 @@
+import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { parseNodeId, sourceComputeKey } from "@qmtl/sdk/canonical";
 import type { Queryable } from "@qmtl/service-kit/db";
+import type { SourceBar } from "../ports.ts";
 import { allSourceKeys, findSourceKeys, type SourceKey } from "../store/source-key-store.ts";
 import type { MarkedInstruments } from "./marked-instruments.ts";
-import { BAR_COLUMNS, hasBars } from "./source-bars.ts";
+import { BAR_COLUMNS, barsOf, hasBarColumns } from "./source-bars.ts";
 
 /** Keys known not to be sources at most; beyond it the oldest is forgotten and looked up again. */
 const plainKeysMax = 100_000;
@@ -40,7 +42,6 @@ export class SourceKeys {
   readonly #known = new Map<string, SourceKey>();
   readonly #plain = new Set<string>();
 
-  /** A source node that names no instrument stands for the one that `marked` has for its feed, if it is the only one. */
   constructor(db: Queryable, marked: MarkedInstruments) {
     this.#db = db;
     this.#marked = marked;
@@ -52,7 +53,7 @@ export class SourceKeys {
 
   add(keys: readonly SourceKey[]): void {
     for (const key of keys) {
-      this.#known.set(key.computeKey, this.#withInstrument(key));
+      this.#known.set(key.computeKey, key);
       this.#plain.delete(key.computeKey);
     }
   }
@@ -69,25 +70,27 @@ export class SourceKeys {
   }
 
   /**
+   * The bars of a record: each row marks every instrument whose `mark_source` is the feed, whatever instrument the node
+   * that reads it is about.
+   */
+  barsOf(key: SourceKey, record: QueueRecord): SourceBar[] {
+    return barsOf(key, record, this.#marked.get(key.source) ?? []);
+  }
+
+  /** Keys of a feed whose rows can be booked. */
+  booked(source: string): SourceKey[] {
+    return this.#marked.has(source) ? this.ofSource(source).filter(hasBarColumns) : [];
+  }
+
+  /**
    * What to set so that rows of a feed can be booked; undefined when they can be, or when no graph that reads it is
    * known here.
    */
   whyUnbooked(source: string): string | undefined {
-    const own = this.ofSource(source);
-    if (own.length === 0 || own.some(hasBars)) return undefined;
-    const marked = this.#marked.get(source) ?? [];
-    if (own.every(({ instrument }) => instrument === "")) {
-      return marked.length > 1
-        ? `set instrument on the StreamInput of ${source}: it is the mark_source of ${marked.join(", ")}`
-        : `set mark_source: ${source} on an instrument, or instrument on the StreamInput of ${source}`;
-    }
-    return `the StreamInput of ${source} needs the columns ${BAR_COLUMNS.join(", ")}`;
-  }
-
-  #withInstrument(key: SourceKey): SourceKey {
-    const [only, ...others] = this.#marked.get(key.source) ?? [];
-    if (key.instrument !== "" || only === undefined || others.length > 0) return key;
-    return { ...key, instrument: only };
+    if (this.ofSource(source).length === 0 || this.booked(source).length > 0) return undefined;
+    return this.#marked.has(source)
+      ? `the StreamInput of ${source} needs the columns ${BAR_COLUMNS.join(", ")}`
+      : `set mark_source: ${source} on an instrument`;
   }
 
   /** Looks up keys that were never seen. Costs nothing for known ones. */

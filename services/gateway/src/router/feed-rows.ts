@@ -137,7 +137,10 @@ function groupRows(bars: readonly SourceBar[], intervalMsOf: (source: string) =>
     const { source, row, bucketEndMs: bucket } = bar;
     const key = `${row}\n${source}`;
     const found = rows.get(key) ?? { source, row, bucket, bars: [] };
-    found.bars.push({ ...bar, openTimeMs: bucket - intervalMsOf(source) });
+    // Several queues may bring the rows of one feed.
+    if (!found.bars.some(({ instrument }) => instrument === bar.instrument)) {
+      found.bars.push({ ...bar, openTimeMs: bucket - intervalMsOf(source) });
+    }
     rows.set(key, found);
   }
   return [...rows.values()].sort((a, b) => a.row - b.row);

@@ -14,20 +14,23 @@ export const timeText = z
     "not an ISO date or an RFC 3339 time with zone",
   );
 
-const interval = z.union([z.string(), z.number()]).refine((value) => {
+const interval = z.union([z.string(), z.number()]).superRefine((value, context) => {
   try {
-    return parseInterval(value) > 0;
-  } catch {
-    return false;
+    parseInterval(value);
+  } catch (failure) {
+    if (!(failure instanceof RangeError)) throw failure;
+    context.addIssue({ code: "custom", message: failure.message });
   }
-}, 'not an interval: seconds, or text such as "60s", "1m", "1h", "1d"');
+});
 
+const plainDecimal = /^-?\d+(\.\d+)?$/;
 const decimal = z
-  .union([z.number(), z.string().regex(/^\d+(\.\d+)?$/, "not a decimal number")])
+  .union([z.number(), z.string().regex(plainDecimal, "not a decimal number")])
   .transform((value) => String(value))
-  .refine((text) => /^\d+(\.\d+)?$/.test(text), "not a plain decimal number; put it in quotes");
+  .refine((text) => plainDecimal.test(text), "not a plain decimal number; put it in quotes")
+  .refine((text) => !text.startsWith("-"), "must not be below 0");
 
-const positive = decimal.refine((text) => Number(text) > 0, "must be above 0");
+const positive = decimal.refine((text) => !(Number(text) <= 0), "must be above 0");
 
 /** One feed of bars. */
 export const sourceSchema = z.strictObject({

@@ -31,12 +31,14 @@ export interface OnlineEdgeOptions {
     isGateShut: boolean,
   ) => void;
   readonly counts: () => { readonly wantedOrders: number; readonly evaluations: Evaluations };
+  /** `reason`: why an accepted target makes no order, or fewer; empty for none. */
   readonly onSent: (
     target: EdgeTarget,
     bucket: ComputedBucket,
     orderIds: readonly string[],
+    reason: string,
   ) => void;
-  readonly onRefused: (reason: string) => void;
+  readonly onRefused: (target: EdgeTarget, reason: string) => void;
   readonly onEnded: (bucket: ComputedBucket) => void;
   readonly onProblem: (problem: string) => void;
 }
@@ -226,12 +228,12 @@ export class OnlineEdge {
         const reason =
           result === undefined ? "no result" : (reasonName(result.reason) ?? "unknown");
         refused.push(reason);
-        onRefused(reason);
+        onRefused(each, reason);
         return;
       }
       this.#targets.taken(at, stated);
       this.#sentOrders += result.clientOrderIds.length;
-      onSent(each, bucket, result.clientOrderIds);
+      onSent(each, bucket, result.clientOrderIds, reasonName(result.reason) ?? "");
     });
     if (!this.#stop.signal.aborted) this.#restatement.answered(refused);
   }

@@ -18,6 +18,7 @@ import type { RunPorts } from "./run-ports.ts";
 import { RunnerSets } from "./runner-sets.ts";
 import type { StrategyCalls } from "./strategy-calls.ts";
 import { TagMapFile } from "./tag-map-file.ts";
+import { targetReason } from "./target-reason.ts";
 
 /** What of a run there is once its strategy was submitted. */
 export interface RunParts {
@@ -138,9 +139,15 @@ function openEdge(host: RunHost, strategyId: string, { gate, session }: GateWatc
         calls.decided(bucket, values);
       }),
     counts: () => state.counts(),
-    onSent: ({ value }, { row }, ids) =>
-      host.tell("target_sent", `target ${value}, ${ids.length} orders`, row),
-    onRefused: (reason) => host.tell("target_refused", reason),
+    onSent: ({ value }, { row }, ids, reason) => {
+      const why = reason === "" ? "" : `: ${targetReason(reason)}`;
+      host.tell("target_sent", `target ${value}, ${ids.length} orders${why}`, row);
+    },
+    onRefused: ({ target, value }, reason) =>
+      host.tell(
+        "target_refused",
+        `target ${value} of ${target.instrument}: ${targetReason(reason)}`,
+      ),
     onEnded: ({ row }) => {
       host.guard(() => host.parts()?.swap.ended(row));
       host.pump();

@@ -94,7 +94,7 @@ export class ChannelTransport implements GrpcTransport {
     });
   }
 
-  /** Whether the server there serves, or waits to take over. Connects if need be. */
+  /** Whether the server there serves, or does not lead. Connects if need be. */
   health(timeoutMs: number): Promise<ServerState> {
     return this.#closed ? Promise.resolve("down") : checkHealth(this.#client, timeoutMs);
   }

@@ -21,8 +21,11 @@ export {
 export type { HealthSource } from "./health.ts";
 export {
   joinedHealth,
+  LEADER_HEALTH,
   LeadershipMonitor,
   type LeadershipMonitorOptions,
+  leaderUnknown,
+  type Standing,
 } from "./leadership-monitor.ts";
 export * from "./logger.ts";
 export * from "./metrics.ts";

@@ -184,8 +184,12 @@ async function openBase(deps: GatewayDeps) {
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
   const relay = new OutboxRelay({ db, bus, ownerId: newId(), gatherMs, logger, metrics, clock });
   const peerAt = (name: string, url: string) => {
-    const monitor = deps.outages?.monitor(name);
-    return new Peer(name, url, { clock, gatewayKey, ca, ...(monitor && { monitor }) });
+    const { outages } = deps;
+    const monitors = outages && {
+      monitor: outages.monitorPeer(name),
+      work: outages.monitorWork(name),
+    };
+    return new Peer(name, url, { clock, gatewayKey, ca, ...monitors });
   };
   const dag = peerAt(dagManagerName, deps.peers.dagManagerUrl);
   const world = peerAt(worldServiceName, deps.peers.worldServiceUrl);

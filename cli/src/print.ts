@@ -87,7 +87,7 @@ const HINTS: Readonly<Record<string, string>> = {
   STORE_FORMAT_REFUSED:
     "nothing was changed, and nothing converts them: name another folder (storage.data_dir) or database, or go on with that version",
   DATA_FOLDER_LOCKED: "stop that process first; a lock of a dead process is taken over by itself",
-  PORT_TAKEN: "set another port in qmtl.yml, or stop what listens there",
+  PORT_TAKEN: "stop what listens there, or set another port in qmtl.yml",
 };
 
 /** Prints a failure on standard error: what, which fields, what to do next; one JSON object for programs. */
@@ -112,7 +112,10 @@ function hintOf(error: Error, reason: string | undefined): string | undefined {
   if (error instanceof CommandError) return error.hint;
   // An address that is none; of a file that does not hold, the configuration itself tells.
   if (reason === undefined || (reason === "CONFIG_INVALID" && error instanceof QmtlError)) return;
-  const { next, peer } = error instanceof QmtlError ? error.metadata : {};
+  const { next, peer, key } = error instanceof QmtlError ? error.metadata : {};
+  if (reason === "PORT_TAKEN" && key !== undefined) {
+    return `stop what listens there, or set another port: ${key} in qmtl.yml`;
+  }
   if (reason === "PEER_UNAVAILABLE" && peer !== undefined) return peerHint(peer);
   if (reason === "MODE_NOT_REACHABLE" && next !== undefined) {
     return `one stage at a time: \`qmtl world apply WORLD --run ID --to ${next}\` comes first`;

@@ -35,6 +35,12 @@ test("a port that is taken names its key, and a service that does not answer how
   expect(told(silent).at(-1)).toMatch(/^hint: start it: `qmtl service world-service`/);
 });
 
+test("a call whose outcome is not known is told what may be repeated", () => {
+  const late = new QmtlError("OUTCOME_UNKNOWN", "no answer within 10 s");
+
+  expect(told(late)[1]).toMatch(/^hint: .*what only reads may be repeated/);
+});
+
 test("several fields have a line each, and the message does not repeat them", () => {
   const failure = new QmtlError("POLICY_INVALID", '2:1 unknown key "a"; 3:1 unknown key "b"', {
     fields: [

@@ -190,7 +190,7 @@ export class Peer {
 }
 
 /** What a peer says that is there, and cannot do its work. */
-const cannotWork = ["STORE_UNAVAILABLE", "NOT_LEADER", "PEER_UNAVAILABLE"] as const;
+const cannotWork = ["STORE_UNAVAILABLE", "NOT_LEADER"] as const;
 
 /** Whether a name of health is that of a contract, not of something the peer stands on. */
 const isContract = (name: string): boolean => name.includes(".");

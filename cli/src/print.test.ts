@@ -23,6 +23,24 @@ test("a field that the message repeats is told once, and a pattern in words", ()
   ]);
 });
 
+test("a port that is taken names its key, and a service that does not answer how it is started", () => {
+  const taken = new QmtlError("PORT_TAKEN", "port 9464 on 127.0.0.1 is in use", {
+    metadata: { key: "telemetry.metrics_port", host: "127.0.0.1", port: "9464" },
+  });
+  const silent = new QmtlError("PEER_UNAVAILABLE", "world-service does not answer", {
+    metadata: { peer: "world-service" },
+  });
+
+  expect(told(taken)[1]).toContain("telemetry.metrics_port");
+  expect(told(silent).at(-1)).toMatch(/^hint: start it: `qmtl service world-service`/);
+});
+
+test("a call whose outcome is not known is told what may be repeated", () => {
+  const late = new QmtlError("OUTCOME_UNKNOWN", "no answer within 10 s");
+
+  expect(told(late)[1]).toMatch(/^hint: .*what only reads may be repeated/);
+});
+
 test("several fields have a line each, and the message does not repeat them", () => {
   const failure = new QmtlError("POLICY_INVALID", '2:1 unknown key "a"; 3:1 unknown key "b"', {
     fields: [

@@ -1,6 +1,7 @@
 import { type Duration, durationMs, type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import { QmtlError } from "@qmtl/sdk/errors";
 import { CommandError, reasonOf } from "./exit-codes.ts";
+import { peerHint } from "./no-answer.ts";
 
 export function printJson(value: unknown): void {
   console.log(JSON.stringify(value));
@@ -53,6 +54,8 @@ export function millisecondsOf(span: Duration | undefined): number {
 
 const HINTS: Readonly<Record<string, string>> = {
   PEER_UNAVAILABLE: "is the platform running? start it with `qmtl up`, or set --gateway-url",
+  OUTCOME_UNKNOWN:
+    "it may have been done: look before you repeat what changes something; what only reads may be repeated. `qmtl doctor` says what does not answer",
   STORE_UNAVAILABLE:
     "start the database again, then repeat the command; `qmtl doctor` knocks at it",
   DB_UNAVAILABLE: "start the database of storage.dsn, or set storage.kind: embedded",
@@ -84,7 +87,7 @@ const HINTS: Readonly<Record<string, string>> = {
   STORE_FORMAT_REFUSED:
     "nothing was changed, and nothing converts them: name another folder (storage.data_dir) or database, or go on with that version",
   DATA_FOLDER_LOCKED: "stop that process first; a lock of a dead process is taken over by itself",
-  PORT_TAKEN: "set another port in qmtl.yml, or stop what listens there",
+  PORT_TAKEN: "stop what listens there, or set another port in qmtl.yml",
 };
 
 /** Prints a failure on standard error: what, which fields, what to do next; one JSON object for programs. */
@@ -109,7 +112,11 @@ function hintOf(error: Error, reason: string | undefined): string | undefined {
   if (error instanceof CommandError) return error.hint;
   // An address that is none; of a file that does not hold, the configuration itself tells.
   if (reason === undefined || (reason === "CONFIG_INVALID" && error instanceof QmtlError)) return;
-  const next = error instanceof QmtlError ? error.metadata.next : undefined;
+  const { next, peer, key } = error instanceof QmtlError ? error.metadata : {};
+  if (reason === "PORT_TAKEN" && key !== undefined) {
+    return `stop what listens there, or set another port: ${key} in qmtl.yml`;
+  }
+  if (reason === "PEER_UNAVAILABLE" && peer !== undefined) return peerHint(peer);
   if (reason === "MODE_NOT_REACHABLE" && next !== undefined) {
     return `one stage at a time: \`qmtl world apply WORLD --run ID --to ${next}\` comes first`;
   }

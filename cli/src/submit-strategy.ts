@@ -1,13 +1,12 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { type Submission, SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { assignmentsOf } from "./assignments-of.ts";
-import { CommandError, ExitCode } from "./exit-codes.ts";
+import { awaitSubmission } from "./await-submission.ts";
+import { CommandError } from "./exit-codes.ts";
+import { printNote } from "./print.ts";
 import type { CommandSession } from "./session.ts";
 import { submissionRequest } from "./submission-request.ts";
-
-/** Longest wait for the queues of a submission, milliseconds. The submission itself is durable before that. */
-const queuesWaitMsMax = 60_000;
 
 /** A submission whose nodes have their queues. */
 export interface SubmittedStrategy {
@@ -24,7 +23,8 @@ export interface SubmittedStrategy {
  * Backtests a strategy's declared history and hands its graph in with the series, as a run does first. Nothing runs
  * after that: no lease is taken, no gate opened, no node computed.
  *
- * @throws {QmtlError} what the gateway refuses. Nothing is waited out: an outage is told at once.
+ * @throws {QmtlError} what the gateway refuses. An outage before it is handed in is told at once; one after that is
+ * waited out for a minute.
  */
 export async function submitStrategy(
   session: CommandSession,
@@ -36,21 +36,8 @@ export async function submitStrategy(
   const gateway = session.client(GatewayService);
   const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });
   if (submission === undefined) throw new CommandError("the answer holds no submission");
-  const { submissionId } = submission;
-  const done = async (completed: Submission): Promise<SubmittedStrategy> => {
-    const assignments = await assignmentsOf(gateway, submissionId);
-    return { submission: completed, duplicate, nodeNames, assignments };
-  };
-  if (submission.state === SubmissionState.COMPLETED) return done(submission);
-  const watch = gateway.watchSubmission({ submissionId }, { timeoutMs: queuesWaitMsMax });
-  for await (const { submission: now } of watch) {
-    if (now?.state === SubmissionState.COMPLETED) return done(now);
-    if (now?.state === SubmissionState.FAILED)
-      throw notDone(submissionId, `has failed: ${now.stateReason}`);
-  }
-  throw notDone(submissionId, "has no queues yet");
-}
-
-function notDone(submissionId: string, what: string): CommandError {
-  return new CommandError(`submission ${submissionId} ${what}`, ExitCode.refused);
+  const onWaiting = (note: string): void => printNote(note, session.asJson);
+  const completed = await awaitSubmission(gateway, submission, { onWaiting });
+  const assignments = await assignmentsOf(gateway, completed.submissionId);
+  return { submission: completed, duplicate, nodeNames, assignments };
 }

@@ -4,9 +4,13 @@ import { freePorts } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { checkLeaders } from "./check-leaders.ts";
 
-/** A process that leads, or stands by; its address. */
-async function openProcess(isLeading: boolean): Promise<string> {
-  const health = { states: () => new Map([["", isLeading]]), onChange: () => () => {} };
+/** A process that leads, or does not; its address. */
+async function openProcess(isLeading: boolean, hasStore = true): Promise<string> {
+  const states = new Map([
+    ["leader", isLeading],
+    ["store/postgres", hasStore],
+  ]);
+  const health = { states: () => states, onChange: () => () => {} };
   const door = await openGrpcDoor({ services: [], health });
   onTestFinished(() => door.close());
   return `http://127.0.0.1:${door.port}`;
@@ -39,6 +43,37 @@ test("each address of a service is told as the leader, a standby, or one that do
     ["WorldService instances", "warning", `${standby} standby; ${nobody} does not answer`],
   ]);
   expect(checks[2]?.fix).toContain("gateway.world_service_url");
+});
+
+test("an address of several that does not answer is lost redundancy: a warning, although another one leads", async () => {
+  const leader = await openProcess(true);
+  const [port] = await freePorts(1);
+  const gone = `http://127.0.0.1:${port}`;
+  const config = configOf({ gateway: [gone, leader], dag: [leader], world: [leader] });
+
+  const [gateway, dag] = await checkLeaders(config);
+
+  expect(gateway).toMatchObject({
+    status: "warning",
+    detail: `${gone} does not answer; ${leader} leads`,
+    fix: expect.stringContaining("sdk.gateway_url"),
+  });
+  expect(dag).toMatchObject({ status: "ok" });
+});
+
+test("the only process, whose database is dead, is no standby of another: the database is to be started", async () => {
+  const unsure = await openProcess(false, false);
+  const config = configOf({ gateway: [unsure], dag: [unsure], world: [unsure] });
+
+  const checks = await checkLeaders(config);
+
+  for (const check of checks) {
+    expect(check).toMatchObject({
+      status: "warning",
+      detail: `${unsure} does not know who leads: its store does not answer`,
+      fix: expect.stringContaining("start the database"),
+    });
+  }
 });
 
 test("one process over a data folder has no instances to tell of", async () => {

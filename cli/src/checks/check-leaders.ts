@@ -1,5 +1,5 @@
 import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
-import { addressesOf, ChannelTransport, type ServerState } from "@qmtl/sdk/rpc";
+import { addressesOf, connectTo } from "@qmtl/sdk/rpc";
 import type { Check } from "./check.ts";
 
 /** Milliseconds a server may take to say whether it serves. */
@@ -12,12 +12,12 @@ interface Service {
   readonly urls: readonly string[];
 }
 
-/** What each state means where one of several processes leads. */
-const words: Readonly<Record<ServerState, string>> = {
-  serving: "leads",
-  "not serving": "standby",
-  down: "does not answer",
-};
+/** How the process at an address stands, in the words of the table. */
+type InstanceState =
+  | "leads"
+  | "standby"
+  | "does not know who leads: its store does not answer"
+  | "does not answer";
 
 /**
  * Which of the processes of each service leads, and which stand by: by the health of each address. Looked at where
@@ -43,19 +43,37 @@ function serviceOf(name: string, key: string, urls: string): Service {
 
 async function checkService({ name, key, urls }: Service, config: QmtlConfig): Promise<Check> {
   const states = await Promise.all(urls.map((url) => stateOf(url, config)));
-  const detail = urls.map((url, at) => `${url} ${words[states[at] ?? "down"]}`).join("; ");
-  if (states.includes("serving")) return { name, status: "ok", detail };
-  const fix = states.includes("not serving")
-    ? `another process leads: put its address into ${key}, too; if none does, one of these takes over by itself`
-    : `start one, or set ${key}`;
-  return { name, status: "warning", detail, fix };
+  const detail = urls.map((url, at) => `${url} ${states[at]}`).join("; ");
+  const fix = fixOf(key, states);
+  return fix === undefined
+    ? { name, status: "ok", detail }
+    : { name, status: "warning", detail, fix };
 }
 
-async function stateOf(url: string, config: QmtlConfig): Promise<ServerState> {
-  const transport = new ChannelTransport(url, url.startsWith("https:") ? clientTls(config) : {});
+/** What to do where not every address leads or stands by; undefined where all is well. */
+function fixOf(key: string, states: readonly InstanceState[]): string | undefined {
+  if (states.every((state) => state === "does not answer")) return `start one, or set ${key}`;
+  if (states.some((state) => state.startsWith("does not know")))
+    return "start the database; they agree on a leader by themselves";
+  if (!states.includes("leads"))
+    return `another process leads: put its address into ${key}, too; if none does, one of these takes over by itself`;
+  if (states.includes("does not answer"))
+    return `start the one that does not answer, or take it out of ${key}: one fewer can take over`;
+  return undefined;
+}
+
+async function stateOf(url: string, config: QmtlConfig): Promise<InstanceState> {
+  const connection = connectTo(url, url.startsWith("https:") ? clientTls(config) : {});
   try {
-    return await transport.health(answerMsMax);
+    const { LEADER_HEALTH, readHealth } = await import("@qmtl/service-kit");
+    const health = await readHealth(connection, answerMsMax);
+    // A process that can be the only one says nothing of a leader: it serves while it lives.
+    if (health.get(LEADER_HEALTH) ?? health.get("") ?? false) return "leads";
+    const isStoreDown = [...health].some(([part, serves]) => part.startsWith("store/") && !serves);
+    return isStoreDown ? "does not know who leads: its store does not answer" : "standby";
+  } catch {
+    return "does not answer";
   } finally {
-    transport.close();
+    connection.close();
   }
 }

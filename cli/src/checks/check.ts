@@ -1,3 +1,5 @@
+import { ConnectError } from "@connectrpc/connect";
+import { QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { printJson, printTable } from "../print.ts";
 
 /** `warning`: it works, or need not work yet, but somebody should know. `error`: broken. */
@@ -30,8 +32,10 @@ export function printChecks(checks: readonly Check[], asJson: boolean): void {
   for (const { name, fix } of checks) if (fix !== undefined) console.log(`${name}: ${fix}`);
 }
 
-/** The first line of what went wrong, and of what caused it. */
+/** The first line of what went wrong, and of what caused it; of a call, what the channel or the server said. */
 export function messageOf(failure: unknown): string {
+  if (failure instanceof ConnectError) return lineOf(qmtlErrorFrom(failure));
+  if (failure instanceof QmtlError && failure.cause instanceof ConnectError) return lineOf(failure);
   const line = lineOf(failure);
   const cause = failure instanceof Error ? failure.cause : undefined;
   // Several addresses were tried, and each has a failure of its own.

@@ -163,7 +163,7 @@ telemetry: {log_level: silent}
     const [patient, stopped] = [node(...args), node(...args)];
 
     for (const each of [patient, stopped]) {
-      await told(each, /unreachable .*no gateway at http:\S+ \(connect ECONNREFUSED/);
+      await told(each, /unreachable .*no gateway at http:\S+ \(connection refused\)/);
       for (const way of ["qmtl up", "--gateway-url", "sdk.gateway_url", "--offline"])
         expect(each.text).toContain(way);
     }

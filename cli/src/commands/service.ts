@@ -29,11 +29,14 @@ async function runUntilStopped(name: ServiceName, command: Command): Promise<voi
   const { address } = service;
   const role = roleOf(service);
   if (options.json) printJson({ event: "ready", service: name, address, ...(role && { role }) });
-  else console.log(`${name} ready at ${address}${standbyNote(role)}; Ctrl-C stops`);
+  else
+    console.log(
+      `${name} ready at ${address}${role === undefined ? "" : READY[role]}; Ctrl-C stops`,
+    );
   service.leading?.onChange(() => {
     const now = roleOf(service);
     if (options.json) printJson({ event: now, service: name, address });
-    else console.log(`${name} at ${address} ${now === "leader" ? "leads" : "stands by"} now`);
+    else if (now !== undefined) console.log(`${name} at ${address} ${CHANGED[now]}`);
   });
   const deposed = await Promise.race([stopped.then(() => undefined), service.lost]);
   await service.stop();
@@ -44,15 +47,25 @@ function refuseHeld(failure: unknown): never {
   throw accountHeldRefusal(failure);
 }
 
-/** Whether a process leads, where another one could. */
-function roleOf({ leading }: Pick<StartedService, "leading">): "leader" | "standby" | undefined {
+type Role = "leader" | "standby" | "unsure";
+
+/** How a process stands, where another one could lead. */
+function roleOf({ leading }: Pick<StartedService, "leading">): Role | undefined {
   if (leading === undefined) return undefined;
-  return leading.isLeading ? "leader" : "standby";
+  return leading.standing === "leads" ? "leader" : leading.standing;
 }
 
-function standbyNote(role: ReturnType<typeof roleOf>): string {
-  return role === "standby" ? ", a standby: another process leads" : "";
-}
+const READY: Readonly<Record<Role, string>> = {
+  leader: "",
+  standby: ", a standby: another process leads",
+  unsure: ", not as leader: the database does not say who leads",
+};
+
+const CHANGED: Readonly<Record<Role, string>> = {
+  leader: "leads now",
+  standby: "stands by now",
+  unsure: "does not act as leader now: the database does not say who leads",
+};
 
 const more = `
 Started as it stands, a service keeps its data in a folder of its own (.qmtl/data-gateway, …), the gateway follows the

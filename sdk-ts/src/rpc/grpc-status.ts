@@ -2,6 +2,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { Metadata, type StatusObject } from "@grpc/grpc-js";
 import { StatusSchema } from "@qmtl/contracts/google/rpc/status_pb";
+import { channelWords } from "./channel-words.ts";
 import { headersFromMetadata } from "./grpc-metadata.ts";
 
 const DETAILS_KEY = "grpc-status-details-bin";
@@ -51,11 +52,14 @@ function codeOf({ code, details }: GrpcStatus): Code {
   return isBroken ? Code.Unavailable : code;
 }
 
-/** A failed grpc-js call as ConnectError with its details. The text of the details wins: it was never escaped. */
+/**
+ * A failed grpc-js call as ConnectError with its details. The text of the details wins: it was never escaped. What the
+ * channel itself says is put into words for people; the cause keeps its own.
+ */
 export function connectErrorFromGrpc(failure: GrpcStatus): ConnectError {
   const code = codeOf(failure);
   const error = new ConnectError(
-    decodedText(failure.details),
+    channelWords(decodedText(failure.details)),
     code,
     headersFromMetadata(failure.metadata),
     undefined,

@@ -1,27 +1,52 @@
-import { type Client, Metadata } from "@grpc/grpc-js";
+import { type Client, Metadata, status } from "@grpc/grpc-js";
 import { wallClockMs } from "./system-clock.ts";
+
+/** The name under which health says whether a process leads; not known where no other process can. */
+const LEADER = "leader";
 
 /** Field 1 of `grpc.health.v1.HealthCheckResponse` with the value SERVING. */
 const serving = Buffer.from([0x08, 0x01]);
 
-const emptyRequest = Buffer.alloc(0);
 const pass = (bytes: Buffer): Buffer => bytes;
 
-/** What `grpc.health.v1` says of a whole server: "down" when it does not answer within `timeoutMs`. */
+/** A `grpc.health.v1.HealthCheckRequest`. */
+function requestFor(service: string): Buffer {
+  const name = Buffer.from(service);
+  return Buffer.concat([Buffer.from(name.length === 0 ? [] : [0x0a, name.length]), name]);
+}
+
+/** What a server says of itself: "down" when it does not answer within `timeoutMs`. */
 export type ServerState = "serving" | "not serving" | "down";
 
-/** Asks a server whether it serves: a process that waits to take over answers, and does not. */
-export function checkHealth(client: Client, timeoutMs: number): Promise<ServerState> {
+/**
+ * Asks a server whether calls may go to it: one of several processes that does not lead answers, and does not serve,
+ * nor does one that stops.
+ */
+export async function checkHealth(client: Client, timeoutMs: number): Promise<ServerState> {
+  const deadline = wallClockMs() + timeoutMs;
+  const state = await ask(client, LEADER, deadline);
+  // The only process there can be: it serves while it lives.
+  return state === "unknown name" ? knownState(await ask(client, "", deadline)) : state;
+}
+
+const knownState = (state: ServerState | "unknown name"): ServerState =>
+  state === "unknown name" ? "down" : state;
+
+function ask(
+  client: Client,
+  service: string,
+  deadline: number,
+): Promise<ServerState | "unknown name"> {
   return new Promise((resolve) => {
     client.makeUnaryRequest(
       "/grpc.health.v1.Health/Check",
       pass,
       pass,
-      emptyRequest,
+      requestFor(service),
       new Metadata(),
-      { deadline: wallClockMs() + timeoutMs },
+      { deadline },
       (failure, answer) => {
-        if (failure !== null) resolve("down");
+        if (failure !== null) resolve(failure.code === status.NOT_FOUND ? "unknown name" : "down");
         else resolve(answer?.equals(serving) === true ? "serving" : "not serving");
       },
     );

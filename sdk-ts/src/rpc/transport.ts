@@ -66,6 +66,9 @@ function refuseIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw ConnectError.from(signal.reason, Code.Canceled);
 }
 
+/** The client library has no code for it, so it would pass for a bug. */
+const closed = () => new ConnectError("this connection was closed here", Code.Canceled);
+
 /** The channel of one address; the connection itself is made by the first call. CONFIG_INVALID for a bad address. */
 export class ChannelTransport implements GrpcTransport {
   readonly #client: Client;
@@ -94,7 +97,7 @@ export class ChannelTransport implements GrpcTransport {
     });
   }
 
-  /** Whether the server there serves, or waits to take over. Connects if need be. */
+  /** Whether the server there serves, or does not lead. Connects if need be. */
   health(timeoutMs: number): Promise<ServerState> {
     return this.#closed ? Promise.resolve("down") : checkHealth(this.#client, timeoutMs);
   }
@@ -120,6 +123,7 @@ export class ChannelTransport implements GrpcTransport {
       }
     >((resolve, reject) => {
       refuseIfAborted(signal);
+      if (this.#closed) throw closed();
       const { encode, decode } = codec(method);
       let initial: Metadata | undefined;
       let trailing: Metadata | undefined;
@@ -173,6 +177,7 @@ export class ChannelTransport implements GrpcTransport {
     input: AsyncIterable<MessageInitShape<I>>,
   ) {
     refuseIfAborted(signal);
+    if (this.#closed) throw closed();
     const { encode, decode } = codec(method);
     const wire = this.#client.makeBidiStreamRequest(
       pathOf(method),

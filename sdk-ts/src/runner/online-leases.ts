@@ -9,6 +9,7 @@ import { pause, type SdkClock } from "../control/clock.ts";
 import type { TicketedCalls } from "../control/ticket-keeper.ts";
 import { leaseKeysMax, QUEUE_TIMERS, usableUntil } from "../queues/index.ts";
 import type { OnlineKey } from "./online-key.ts";
+import type { QueueReach } from "./queue-reach.ts";
 
 export interface LeaseKeeperOptions {
   readonly queues: Client<typeof QueueService>;
@@ -19,6 +20,8 @@ export interface LeaseKeeperOptions {
   readonly onGranted: (key: OnlineKey, lease: NodeLease) => boolean;
   /** An acquire was answered, with or without grants. */
   readonly onAnswer: () => void;
+  /** Told how each call for leases ends. @default nobody */
+  readonly reach?: Pick<QueueReach, "answered" | "failed">;
   readonly onProblem: (problem: string) => void;
 }
 
@@ -124,7 +127,7 @@ export class LeaseKeeper {
   }
 
   async #acquireLoop(): Promise<void> {
-    const { clock, onProblem } = this.#options;
+    const { clock } = this.#options;
     const signal = this.#stop.signal;
     let failures = 0;
     while (!signal.aborted) {
@@ -141,7 +144,7 @@ export class LeaseKeeper {
       } catch (failure) {
         if (signal.aborted || call.signal.aborted) continue;
         failures++;
-        onProblem(failure instanceof Error ? failure.message : String(failure));
+        this.#failed(failure);
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
       }
     }
@@ -186,6 +189,7 @@ export class LeaseKeeper {
         { signal, timeoutMs: waitMs + 10_000 },
       );
     }, signal);
+    this.#options.reach?.answered();
     const byKey = new Map(wanted.map((key) => [key.computeKey, key]));
     // A long poll is answered long after it was sent: the lease counts from its end at the server, and the
     // first renewal, sent at once, gives it a start of its own.
@@ -221,7 +225,7 @@ export class LeaseKeeper {
   }
 
   async #renewLoop(): Promise<void> {
-    const { clock, onProblem } = this.#options;
+    const { clock } = this.#options;
     const signal = this.#stop.signal;
     while (!signal.aborted) {
       await pause(clock, this.#renewMs, signal);
@@ -229,7 +233,7 @@ export class LeaseKeeper {
       try {
         await this.#renew();
       } catch (failure) {
-        onProblem(failure instanceof Error ? failure.message : String(failure));
+        this.#failed(failure);
       }
     }
   }
@@ -250,6 +254,7 @@ export class LeaseKeeper {
       sentAtMs = elapsedMs();
       return queues.renewLeases({ ticket, leases }, { timeoutMs: this.#renewMs });
     });
+    this.#options.reach?.answered();
     const until = usableUntil(sentAtMs, this.#leaseMs, this.#marginMs);
     let isLost = false;
     renewals.forEach((renewal, at) => {
@@ -264,6 +269,12 @@ export class LeaseKeeper {
     });
     if (isLost) this.poke();
     onAnswer();
+  }
+
+  #failed(failure: unknown): void {
+    const { reach, onProblem } = this.#options;
+    reach?.failed(failure);
+    onProblem(failure instanceof Error ? failure.message : String(failure));
   }
 
   async #tickLoop(): Promise<void> {

@@ -301,6 +301,31 @@ describe("a living gateway with WorldService away", () => {
   });
 });
 
+describe("a living gateway with the DAG Manager away", () => {
+  test("is told once when leases are not renewed, and once when the DAG Manager answers again", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 2);
+    const away = { is: false };
+    const connection = answering(gateway, QueueService.typeName, "renewLeases", async () => {
+      const metadata = { peer: "dag-manager" };
+      if (away.is)
+        throw new QmtlError("PEER_UNAVAILABLE", "dag-manager does not answer", { metadata });
+    });
+    const { run, of } = await start({ connection });
+    await waitUntil(() => run.status().holderOf > 0, "a lease");
+    const connectedBefore = of("connected").length;
+
+    away.is = true;
+    await waitUntil(() => of("unreachable").length === 1, "the outage");
+    expect(of("unreachable")[0]).toMatch(/^the DAG Manager cannot work \(dag-manager does not/);
+    away.is = false;
+    await waitUntil(() => of("connected").length > connectedBefore, "the end of the outage");
+
+    expect(of("connected").at(-1)).toBe("the DAG Manager answers again");
+    expect(of("unreachable")).toHaveLength(1);
+  });
+});
+
 describe("the queues of a tag query", () => {
   test("are asked for at the interval of the configuration, told of a change or not", async () => {
     const gateway = new FakeGateway();

@@ -19,6 +19,7 @@ import type { OnlineOptions, OnlineRun, RunStatus } from "./online-run.ts";
 import { OnlineRunState } from "./online-run-state.ts";
 import { type OnlineServices, onlineServices } from "./online-services.ts";
 import { isOutage, submitGraph } from "./online-submission.ts";
+import { QueueReach } from "./queue-reach.ts";
 import { ReachWatch } from "./reach-watch.ts";
 import { makeRunParts, type RunHost, type RunParts } from "./run-parts.ts";
 import type { RunPorts } from "./run-ports.ts";
@@ -91,6 +92,7 @@ export class OnlineStrategyRun implements OnlineRun {
       elapsedMs,
       onGranted: (key, lease) => this.#mayHold(key, lease),
       onAnswer: () => this.#leasesAnswered(),
+      reach: new QueueReach((kind, message) => this.#teller.event(kind, message)),
       onProblem,
     });
     this.#publishers = new RunPublishers({

@@ -113,7 +113,7 @@ async function submitAndWatch(
   message: GraphMessage,
   options: SubmitOptions,
 ): Promise<Pick<SubmittedGraph, "submission" | "isDuplicate">> {
-  const { gateway, worldId, backtest, requestId, signal } = options;
+  const { gateway, worldId, backtest, requestId, signal, onOutage } = options;
   const { identified, targets, feeds } = graph;
   const answer = await gateway.submitStrategy(
     {
@@ -139,6 +139,8 @@ async function submitAndWatch(
     submission = next;
     if (next.state === SubmissionState.FAILED) throw refusalOf(next);
     if (next.state === SubmissionState.COMPLETED) return { submission, isDuplicate };
+    // It is kept, and tried again by the gateway; the run waits for what is out.
+    if (next.stateReason !== "") onOutage(new QmtlError("PEER_UNAVAILABLE", next.stateReason));
   }
   throw new QmtlError("PEER_UNAVAILABLE", `submission ${submissionId} is not completed yet`);
 }

@@ -97,8 +97,8 @@ function problemOf(state: ReachState, url: string, cause: string): string {
   return `no gateway at ${where} (${cause}): ${safe}; ${fix}`;
 }
 
-/** The system's own words: the channel tells them three times over. */
+/** Why; where nothing answers at the gateway's address, that is named already. */
 function causeOf(failure: unknown): string {
   const message = failure instanceof Error ? failure.message : String(failure);
-  return /connect E[A-Z]+ [^\s,]*[^\s,.]/.exec(message)?.[0] ?? message;
+  return /^nothing answers at \S+ \((.*)\)$/.exec(message)?.[1] ?? message;
 }

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { OnlineEvent } from "./online-run.ts";
 import { RunTeller } from "./run-teller.ts";
 
 test("a problem that comes with each retry is told once, then once a minute with its count", () => {
@@ -25,4 +26,37 @@ test("problems that each differ are all told, and few of them are remembered", (
   teller.problem("row 0 differs");
 
   expect(told.slice(200)).toEqual(["row 0 differs"]);
+});
+
+test("the same event seventy times in a row is told once, and counted before the next one", () => {
+  const told: string[] = [];
+  const onEvent = ({ kind, message }: OnlineEvent) => void told.push(`${kind} ${message}`);
+  const teller = new RunTeller({ onEvent }, () => 0);
+
+  for (let at = 0; at < 70; at += 1) teller.event("target_refused", "BUCKET_STALE");
+  teller.event("gate_opened", "orders may leave (paper)");
+
+  expect(told).toEqual([
+    "target_refused BUCKET_STALE",
+    "target_refused BUCKET_STALE (69 more times)",
+    "gate_opened orders may leave (paper)",
+  ]);
+});
+
+test("an event that goes on is told once a minute, and one of a row each time", () => {
+  let nowMs = 0;
+  const told: string[] = [];
+  const onEvent = ({ message }: OnlineEvent) => void told.push(message);
+  const teller = new RunTeller({ onEvent }, () => nowMs);
+
+  for (; nowMs <= 60_000; nowMs += 20_000) teller.event("target_refused", "BUCKET_STALE");
+  teller.event("target_sent", "target 1, 1 orders", 7);
+  teller.event("target_sent", "target 1, 1 orders", 8);
+
+  expect(told).toEqual([
+    "BUCKET_STALE",
+    "BUCKET_STALE (3 more times)",
+    "target 1, 1 orders",
+    "target 1, 1 orders",
+  ]);
 });

@@ -5,10 +5,19 @@ const againMs = 60_000;
 /** Problems remembered at most; beyond it the oldest may be told again. */
 const problemsMax = 64;
 
+/** An event of no row: when it was told, and how often it came since. */
+interface RepeatedEvent {
+  readonly kind: OnlineEvent["kind"];
+  readonly message: string;
+  atMs: number;
+  more: number;
+}
+
 /** Tells the caller of a run what happens. What the caller's own functions throw is a problem, and ends nothing. */
 export class RunTeller {
   readonly #options: Pick<OnlineOptions, "onEvent" | "onProblem">;
   readonly #nowMs: () => number;
+  #lastEvent: RepeatedEvent | undefined;
   /** Problems told lately: when, and how often each came since. */
   readonly #told = new Map<string, { atMs: number; more: number }>();
 
@@ -17,8 +26,33 @@ export class RunTeller {
     this.#nowMs = nowMs;
   }
 
-  /** @param row the row it happened at; left out, or negative, for none */
+  /**
+   * What is of no row and comes several times in a row is told once, then once a minute, and before anything else, with
+   * its count.
+   *
+   * @param row the row it happened at; left out, or negative, for none
+   */
   event(kind: OnlineEvent["kind"], message: string, row = -1): void {
+    const last = this.#lastEvent;
+    const nowMs = this.#nowMs();
+    if (last !== undefined && row < 0 && last.kind === kind && last.message === message) {
+      last.more += 1;
+      if (nowMs - last.atMs >= againMs) this.#tellRepeated(last, nowMs);
+      return;
+    }
+    if (last !== undefined && last.more > 0) this.#tellRepeated(last, nowMs);
+    this.#lastEvent = row < 0 ? { kind, message, atMs: nowMs, more: 0 } : undefined;
+    this.#tell(kind, message, row);
+  }
+
+  #tellRepeated(last: RepeatedEvent, nowMs: number): void {
+    const { kind, message, more } = last;
+    last.atMs = nowMs;
+    last.more = 0;
+    this.#tell(kind, `${message} (${more} more ${more === 1 ? "time" : "times"})`, -1);
+  }
+
+  #tell(kind: OnlineEvent["kind"], message: string, row: number): void {
     try {
       this.#options.onEvent?.(row < 0 ? { kind, message } : { kind, message, row });
     } catch (error) {

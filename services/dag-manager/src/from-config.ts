@@ -8,6 +8,7 @@ import {
   type Metrics,
   processName,
   type ServedService,
+  type Standing,
   systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
@@ -53,7 +54,7 @@ export interface DagManager {
   readonly services: ServedService[];
   /** Whether this process leads, where several may run; undefined where it is the only one. */
   readonly leading: LeadershipMonitor | undefined;
-  /** Reads the leases and begins to answer; before it every call is refused as NOT_LEADER where several may run. */
+  /** Reads the leases and begins to answer; before it every call that needs the leader is refused where several may run. */
   start(): Promise<void>;
   /** Ends waits and the relay; what was taken in is stored. May be called twice. */
   stop(): Promise<void>;
@@ -77,7 +78,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const leading = isShared
     ? new LeadershipMonitor({ part: "dag-manager", logger, metrics })
     : undefined;
-  const onChange = (isLeading: boolean) => leading?.set(isLeading);
+  const onChange = (standing: Standing) => leading?.set(standing);
   const leadership: Leadership = isShared
     ? new SharedLeadership({ db, clock, logger, owner: ownerId, onChange, ...deps.leaderTimes })
     : soleLeadership();

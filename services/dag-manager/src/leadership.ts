@@ -1,5 +1,5 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
+import { type Clock, type Logger, leaderUnknown, type Standing, sleep } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 
 /** How long a leader leads without renewing, and how often it renews, milliseconds. */
@@ -14,14 +14,18 @@ const timesDefault: LeaderTimes = { leaderMs: 2_000, renewMs: 500 };
 export interface WriteRight {
   /** Who must lead, by the row in the database, for a write to stand; undefined when nobody else can. */
   readonly leaderId: string | undefined;
-  /** Refuses, in a transaction, when another process leads. @throws {QmtlError} NOT_LEADER. */
+  /** Refuses, in a transaction, when this process does not lead. @throws {QmtlError} NOT_LEADER. */
   check(tx: Tx): Promise<void>;
 }
 
 /** Whether this process may grant leases and take records. */
 export interface Leadership extends WriteRight {
-  /** As far as it knows; the database has the last word in `check`. */
-  readonly isLeader: boolean;
+  /**
+   * Refuses unless this process leads, as far as it knows; the database has the last word in `check`.
+   *
+   * @throws {QmtlError} NOT_LEADER when another one does; STORE_UNAVAILABLE when the database did not say who.
+   */
+  mustLead(): void;
   /** Resolves when leading began, where that is at once; else tries in the background. */
   start(onGained: () => Promise<void>): Promise<void>;
   stop(): Promise<void>;
@@ -30,7 +34,7 @@ export interface Leadership extends WriteRight {
 /** The only process there can be: the data folder is locked. */
 export function soleLeadership(): Leadership {
   return {
-    isLeader: true,
+    mustLead: () => {},
     leaderId: undefined,
     start: (onGained) => onGained(),
     check: async () => {},
@@ -47,8 +51,8 @@ export interface SharedLeadershipOptions extends Partial<LeaderTimes> {
   readonly logger: Logger;
   /** Names this process, unique for ever. */
   readonly owner: string;
-  /** Told whether it leads, once it has tried, and at each change. */
-  readonly onChange: (isLeading: boolean) => void;
+  /** Told how it stands, once it has tried, and at each change. */
+  readonly onChange: (standing: Standing) => void;
 }
 
 /**
@@ -59,7 +63,7 @@ export class SharedLeadership implements Leadership {
   readonly #options: Required<SharedLeadershipOptions>;
   readonly #stopping = new AbortController();
   #running: Promise<void> | undefined;
-  #leads = false;
+  #standing: Standing = "unsure";
   /** When to look next, milliseconds: a standby looks as soon as the leader's time is over. */
   #lookMs: number;
 
@@ -72,8 +76,9 @@ export class SharedLeadership implements Leadership {
     return this.#options.owner;
   }
 
-  get isLeader(): boolean {
-    return this.#leads;
+  mustLead(): void {
+    if (this.#standing === "standby") throw notLeader("another DAG Manager leads");
+    if (this.#standing === "unsure") throw leaderUnknown("the DAG Manager");
   }
 
   async start(onGained: () => Promise<void>): Promise<void> {
@@ -86,16 +91,20 @@ export class SharedLeadership implements Leadership {
       "select 1 as one from dag.leadership where owner = $1 and until > now() for share",
       [this.#options.owner],
     );
-    if (rows.length === 0) throw notLeader();
+    if (rows.length === 0) throw notLeader("this DAG Manager does not lead any more");
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
     await this.#running;
-    if (!this.#leads) return;
-    this.#leads = false;
-    const { db, owner } = this.#options;
-    await db.query("delete from dag.leadership where owner = $1", [owner]);
+    if (this.#standing !== "leads") return;
+    this.#standing = "unsure";
+    const { db, owner, logger } = this.#options;
+    await db
+      .query("delete from dag.leadership where owner = $1", [owner])
+      .catch((error: unknown) =>
+        logger.warn("leadership of the DAG Manager was not given back", { error }),
+      );
   }
 
   async #run(onGained: () => Promise<void>): Promise<void> {
@@ -111,18 +120,18 @@ export class SharedLeadership implements Leadership {
     this.#lookMs = renewMs;
     try {
       const won = await this.#renew();
-      if (won && !this.#leads) await onGained();
-      this.#set(won);
+      if (won && this.#standing !== "leads") await onGained();
+      this.#set(won ? "leads" : "standby");
       if (!won) this.#lookMs = Math.min(renewMs, (await this.#untilFreeMs()) + 1);
     } catch (error) {
-      this.#set(false);
+      this.#set("unsure");
       logger.warn("leadership of the DAG Manager could not be renewed", { error });
     }
   }
 
-  #set(leads: boolean): void {
-    this.#leads = leads;
-    this.#options.onChange(leads);
+  #set(standing: Standing): void {
+    this.#standing = standing;
+    this.#options.onChange(standing);
   }
 
   async #renew(): Promise<boolean> {
@@ -148,6 +157,6 @@ export class SharedLeadership implements Leadership {
   }
 }
 
-export function notLeader(): QmtlError {
-  return new QmtlError("NOT_LEADER", "another DAG Manager leads", { retryAfterMs: 500 });
+function notLeader(message: string): QmtlError {
+  return new QmtlError("NOT_LEADER", message, { retryAfterMs: 500 });
 }

@@ -7,6 +7,7 @@ import {
   type HealthSource,
   type OutageLog,
   type ServedService,
+  workOf,
 } from "@qmtl/service-kit";
 import type { Storage } from "./storage.ts";
 
@@ -33,7 +34,7 @@ export interface ServiceHealthDeps {
 
 /**
  * Health of a service: `store/KIND`, `bus/KIND`, `peer/NAME` and `disk` besides its contracts, which do not serve while
- * the store is down, or the peer they are passed on to.
+ * the store is down, or the peer they are passed on to is, or cannot work.
  */
 export class ServiceHealth implements HealthSource, Disposable {
   readonly #deps: ServiceHealthDeps;
@@ -66,7 +67,10 @@ export class ServiceHealth implements HealthSource, Disposable {
       const { typeName } = service;
       const [, peer] = peerOfPackage.find(([start]) => typeName.startsWith(start)) ?? [];
       const isForwarded = peer !== undefined && peers.includes(peer);
-      states.set(typeName, hasStore && !(isForwarded && down.has(peer)));
+      states.set(
+        typeName,
+        hasStore && !(isForwarded && (down.has(peer) || down.has(workOf(peer)))),
+      );
     }
     return states;
   }

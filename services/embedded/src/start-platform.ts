@@ -16,6 +16,7 @@ import { apiKeysFromConfig } from "./api-keys.ts";
 import { invalidConfig } from "./invalid-config.ts";
 import { openPage } from "./open-page.ts";
 import { refuseStandbyOfFolder } from "./refuse-standby.ts";
+import { refuseTakenPorts } from "./refuse-taken-ports.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
   type StartContext,
@@ -23,6 +24,7 @@ import {
   startGateway,
   startWorldService,
 } from "./service-starters.ts";
+import { serviceNames } from "./start-service.ts";
 import { openStorage, type Storage } from "./storage.ts";
 
 /** Where the started platform answers. */
@@ -72,6 +74,8 @@ export async function startPlatform(
   const logger = outages.quiet();
   const storage = await openStorage(config, outages);
   started.defer(() => storage.close());
+  // After the lock of a data folder, which says more of who is there.
+  await refuseTakenPorts(config, serviceNames);
   // Before anything else: a DAG Manager that took the lead here would be of no use to the gateway elsewhere.
   const leases = await takeAccounts(config, storage, logger, options);
   started.defer(() => leases.stop());

@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
@@ -38,6 +39,29 @@ describe("a service in a process of its own", () => {
     await expect(startService("world-service", config)).rejects.toMatchObject({
       reason: "DATA_FOLDER_LOCKED",
     });
+  });
+
+  it("is refused where a port is taken, the one of the metrics, too, naming its key", async () => {
+    const [gateway = 0, web = 0] = await freePorts(2);
+    const taken = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => taken.once("listening", resolve));
+    onTestFinished(() => void taken.close());
+    const address = taken.address();
+    const port = typeof address === "object" && address !== null ? address.port : 0;
+    const doors = `gateway: {port: ${gateway}, web_port: ${web}}`;
+    const cases = [
+      ["telemetry.metrics_port", `${doors}\ntelemetry: {metrics_port: ${port}}`],
+      ["gateway.port", `gateway: {port: ${port}, web_port: ${web}}`],
+      ["gateway.web_port", `gateway: {port: ${gateway}, web_port: ${port}}`],
+    ] as const;
+    for (const [key, text] of cases) {
+      const path = join(root, `taken-${key}.yml`);
+      writeFileSync(path, `storage: {data_dir: data-${key}}\n${text}\n`);
+      await expect(startService("gateway", loadConfig({ path, env: {} }))).rejects.toMatchObject({
+        reason: "PORT_TAKEN",
+        metadata: { key, port: String(port) },
+      });
+    }
   });
 
   it.each<[string, string, string]>([

@@ -14,6 +14,7 @@ import { apiKeysFromConfig } from "./api-keys.ts";
 import { gatewayKeysOfMachine } from "./gateway-keys.ts";
 import { openPage } from "./open-page.ts";
 import { refuseStandbyOfFolder } from "./refuse-standby.ts";
+import { refuseTakenPorts } from "./refuse-taken-ports.ts";
 import { serverTlsFromConfig } from "./server-tls.ts";
 import {
   type RunningGateway,
@@ -78,6 +79,8 @@ export async function startService(
     ...kept[name],
   });
   started.defer(() => storage.close());
+  // After the lock of a data folder, which says more of who is there; before accounts are taken and work begins.
+  await refuseTakenPorts(config, [name]);
   const clock = systemClock;
   const metrics = createMetrics({
     service: name,

@@ -137,7 +137,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
       await prepare();
       await worker.start();
       unbound.start();
-      openBarriers(deps.config, feeds, deps.logger);
+      feeds.openAll(Object.keys(deps.config.sources));
       probe.start();
     },
     stop() {
@@ -184,8 +184,12 @@ async function openBase(deps: GatewayDeps) {
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
   const relay = new OutboxRelay({ db, bus, ownerId: newId(), gatherMs, logger, metrics, clock });
   const peerAt = (name: string, url: string) => {
-    const monitor = deps.outages?.monitor(name);
-    return new Peer(name, url, { clock, gatewayKey, ca, ...(monitor && { monitor }) });
+    const { outages } = deps;
+    const monitors = outages && {
+      monitor: outages.monitorPeer(name),
+      work: outages.monitorWork(name),
+    };
+    return new Peer(name, url, { clock, gatewayKey, ca, ...monitors });
   };
   const dag = peerAt(dagManagerName, deps.peers.dagManagerUrl);
   const world = peerAt(worldServiceName, deps.peers.worldServiceUrl);
@@ -275,15 +279,6 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
     systemService({ services: [...services], schemaRange, flags, serverVersion, behind }),
   );
   return services;
-}
-
-/** Bars that a former process did not book are booked now, not when the next row comes. */
-function openBarriers(config: QmtlConfig, feeds: FeedDesk, logger: Logger): void {
-  for (const source of Object.keys(config.sources)) {
-    feeds.barrier(source).catch((error: unknown) => {
-      logger.warn("the barrier of a feed is not set up yet", { source, error });
-    });
-  }
 }
 
 /** Stands in until the order path is opened, which is before the first call. */

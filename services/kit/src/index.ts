@@ -21,13 +21,21 @@ export {
 export type { HealthSource } from "./health.ts";
 export {
   joinedHealth,
+  LEADER_HEALTH,
   LeadershipMonitor,
   type LeadershipMonitorOptions,
+  leaderUnknown,
+  type Standing,
 } from "./leadership-monitor.ts";
 export * from "./logger.ts";
 export * from "./metrics.ts";
 export { type MetricsPage, openMetricsPage } from "./metrics-page.ts";
-export { type DependencyMonitor, type DependencyState, OutageLog } from "./outages/outage-log.ts";
+export {
+  type DependencyMonitor,
+  type DependencyState,
+  OutageLog,
+  workOf,
+} from "./outages/outage-log.ts";
 export { DATABASE, EVENT_BUS, isDatabaseOutage, outageOf } from "./outages/outage-of.ts";
 export { OUTAGE_RETRY_MS, refusalFrom } from "./outages/outage-refusal.ts";
 export {

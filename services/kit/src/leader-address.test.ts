@@ -23,7 +23,7 @@ async function openInstance(name: string, isLeading: boolean): Promise<Instance>
     logger: silentLogger,
     metrics: createMetrics(),
   });
-  leading.set(isLeading);
+  leading.set(isLeading ? "leads" : "standby");
   const refuse = () => {
     instance.asked += 1;
     if (!leading.isLeading) throw new QmtlError("NOT_LEADER", "another process leads");
@@ -46,7 +46,7 @@ async function openInstance(name: string, isLeading: boolean): Promise<Instance>
     door,
     url: `http://127.0.0.1:${door.port}`,
     asked: 0,
-    leads: (is) => leading.set(is),
+    leads: (is) => leading.set(is ? "leads" : "standby"),
   };
   return instance;
 }

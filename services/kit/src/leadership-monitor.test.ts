@@ -1,11 +1,18 @@
+import { Code } from "@connectrpc/connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { ChannelTransport } from "@qmtl/sdk/rpc";
+import { ChannelTransport, connectTo } from "@qmtl/sdk/rpc";
 import { expect, onTestFinished, test } from "vitest";
 import { openGrpcDoor } from "./grpc-door.ts";
 import { serve } from "./handlers.ts";
-import { joinedHealth, LeadershipMonitor } from "./leadership-monitor.ts";
+import {
+  joinedHealth,
+  LEADER_HEALTH,
+  LeadershipMonitor,
+  leaderUnknown,
+} from "./leadership-monitor.ts";
 import { createLogger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
+import { readHealth } from "./rpc/read-health.ts";
 
 function monitor() {
   const lines: string[] = [];
@@ -19,7 +26,8 @@ function monitor() {
 test("a standby says so once in the log, however often it looks, and again only after it led", () => {
   const { leading, lines } = monitor();
 
-  for (const isLeading of [false, false, false, true, true, false, false]) leading.set(isLeading);
+  const standings = ["standby", "standby", "standby", "leads", "leads", "standby"] as const;
+  for (const standing of standings) leading.set(standing);
 
   const standby = "standby: another process leads";
   expect(lines).toEqual([standby, "leads", standby]);
@@ -27,10 +35,50 @@ test("a standby says so once in the log, however often it looks, and again only 
 
 test("the gauge is 1 for a standby and 0 for the process that leads", async () => {
   const { leading, metrics } = monitor();
+  leading.set("standby");
   expect(await metrics.metricsText()).toContain('standby{part="dag-manager"} 1');
 
-  leading.set(true);
+  leading.set("leads");
   expect(await metrics.metricsText()).toContain('standby{part="dag-manager"} 0');
+});
+
+test("a process whose database does not say who leads tells of no other leader: not in the log, the gauge or a refusal", async () => {
+  const { leading, lines, metrics } = monitor();
+  leading.set("leads");
+
+  leading.set("unsure");
+
+  expect(lines).toEqual(["leads", "does not act as leader: the database does not say who leads"]);
+  expect(await metrics.metricsText()).toContain('standby{part="dag-manager"} 0');
+  expect(leading.isLeading).toBe(false);
+  expect(leaderUnknown("the DAG Manager")).toMatchObject({
+    reason: "STORE_UNAVAILABLE",
+    code: Code.Unavailable,
+    retryAfterMs: expect.any(Number),
+  });
+});
+
+test("the empty name of health serves while the process lives, whoever leads; the contracts do not on a standby", async () => {
+  const { leading } = monitor();
+  const services = [serve(GatewayService, {})];
+  const door = await openGrpcDoor({ services, health: leading.healthOf(services) });
+  const connection = connectTo(`http://127.0.0.1:${door.port}`);
+  onTestFinished(async () => {
+    connection.close();
+    await door.close();
+  });
+  const namesThatServe = async () => {
+    const health = await readHealth(connection, 5_000);
+    return [...health].filter(([, serves]) => serves).map(([name]) => name);
+  };
+
+  for (const standing of ["standby", "unsure"] as const) {
+    leading.set(standing);
+    expect(await namesThatServe()).toEqual([""]);
+  }
+  leading.set("leads");
+
+  expect((await namesThatServe()).sort()).toEqual(["", LEADER_HEALTH, GatewayService.typeName]);
 });
 
 test("a server that stands by answers health with NOT_SERVING until it leads", async () => {
@@ -42,10 +90,10 @@ test("a server that stands by answers health with NOT_SERVING until it leads", a
     channel.close();
     await door.close();
   });
-  leading.set(false);
+  leading.set("standby");
   expect(await channel.health(5_000)).toBe("not serving");
 
-  leading.set(true);
+  leading.set("leads");
   expect(await channel.health(5_000)).toBe("serving");
 
   await door.close();

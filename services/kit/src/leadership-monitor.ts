@@ -1,7 +1,18 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
 import type { ServedService } from "./handlers.ts";
 import type { HealthSource } from "./health.ts";
 import type { Logger } from "./logger.ts";
 import type { GaugeMetric, Metrics } from "./metrics.ts";
+import { OUTAGE_RETRY_MS } from "./outages/outage-refusal.ts";
+
+/** The name under which health says whether this process leads; where no other process can, it is not listed. */
+export const LEADER_HEALTH = "leader";
+
+/**
+ * How a process stands among those of its service. `unsure`: the database did not say who leads, so nobody is said to,
+ * and this process does not act as one who does.
+ */
+export type Standing = "leads" | "standby" | "unsure";
 
 export interface LeadershipMonitorOptions {
   /** The service, as its label in the metric and in the log: "dag-manager". */
@@ -11,37 +22,43 @@ export interface LeadershipMonitorOptions {
 }
 
 /**
- * Whether this process leads, for whoever watches it: its health, the gauge `standby`, and one line of the log at each
- * change. A process that waits to take over is a standby: it answers health with NOT_SERVING.
+ * How this process stands, for whoever watches it: its health, the gauge `standby`, and one line of the log at each
+ * change. A process that does not lead answers health of its contracts with NOT_SERVING.
  */
 export class LeadershipMonitor {
   readonly #part: string;
   readonly #logger: Logger;
   readonly #gauge: GaugeMetric;
   readonly #listeners = new Set<() => void>();
-  #isLeading: boolean | undefined;
+  #standing: Standing | undefined;
 
   constructor(options: LeadershipMonitorOptions) {
     const { part, logger, metrics } = options;
     this.#part = part;
     this.#logger = logger;
-    const help = "1 while this process waits to take over, 0 while it leads";
+    const help =
+      "1 while another process leads and this one waits to take over, 0 while it leads, or nobody is known to";
     this.#gauge = metrics.gauge("standby", help, ["part"]);
-    this.#gauge.set(1, { part });
+    this.#gauge.set(0, { part });
   }
 
   /** False until it was said that it leads. */
   get isLeading(): boolean {
-    return this.#isLeading === true;
+    return this.#standing === "leads";
+  }
+
+  /** `unsure` until it was said how it stands. */
+  get standing(): Standing {
+    return this.#standing ?? "unsure";
   }
 
   /** Says how it is now; the same again changes nothing. `why` stands in the log. */
-  set(isLeading: boolean, why = ""): void {
-    if (this.#isLeading === isLeading) return;
-    this.#isLeading = isLeading;
-    this.#gauge.set(isLeading ? 0 : 1, { part: this.#part });
+  set(now: Standing, why = ""): void {
+    if (this.#standing === now) return;
+    this.#standing = now;
+    this.#gauge.set(now === "standby" ? 1 : 0, { part: this.#part });
     const fields = { part: this.#part, ...(why === "" ? {} : { why }) };
-    this.#logger.info(isLeading ? "leads" : "standby: another process leads", fields);
+    this.#logger.info(LINES[now], fields);
     for (const listener of this.#listeners) listener();
   }
 
@@ -51,14 +68,26 @@ export class LeadershipMonitor {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Health of a server with these services: none of them serves, nor the server itself, while this process does not lead. */
+  /** Health of a server with these services: none of them serves while this process does not lead. The process lives all the same. */
   healthOf(services: readonly ServedService[]): HealthSource {
-    const names = ["", ...services.map(({ service }) => service.typeName)];
+    const names = [LEADER_HEALTH, ...services.map(({ service }) => service.typeName)];
     return {
       states: () => new Map(names.map((name) => [name, this.isLeading])),
       onChange: (listener) => this.onChange(listener),
     };
   }
+}
+
+const LINES: Readonly<Record<Standing, string>> = {
+  leads: "leads",
+  standby: "standby: another process leads",
+  unsure: "does not act as leader: the database does not say who leads",
+};
+
+/** The refusal of a process that cannot tell whether it leads: nothing was done. */
+export function leaderUnknown(service: string): QmtlError {
+  const message = `the database does not answer, so ${service} does not know whether it leads; try again`;
+  return new QmtlError("STORE_UNAVAILABLE", message, { retryAfterMs: OUTAGE_RETRY_MS });
 }
 
 /** Health of several sources: a name serves where all that speak of it say so. */

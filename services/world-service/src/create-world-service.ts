@@ -11,6 +11,7 @@ import {
   processName,
   type SchemaRangeOf,
   type ServedService,
+  type Standing,
   systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
@@ -82,15 +83,15 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   const leading = isShared
     ? new LeadershipMonitor({ part: "world-service", logger, metrics })
     : undefined;
-  const onLeading = async (isLeading: boolean): Promise<void> => {
-    if (isLeading) {
+  const onStanding = async (standing: Standing): Promise<void> => {
+    if (standing === "leads") {
       // Only the leader writes events: it must not wait for a relay elsewhere to look for them.
       relay.start();
       if (isShared) await relay.takeOver();
     }
-    leading?.set(isLeading);
+    leading?.set(standing);
   };
-  const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports), onLeading);
+  const worlds = new Worlds(ports, (actor) => keepDecisionAlive(actor, ports), onStanding);
   const schemaRange = schemaRangeOf(max);
   const timerDefaults = timersFromConfig(config);
   const own = [

@@ -2,13 +2,13 @@ import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb"
 import { type ServedService, serve } from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";
 import { diff } from "../diff/diff.ts";
-import { type Leadership, notLeader } from "../leadership.ts";
+import type { Leadership } from "../leadership.ts";
 
 /** Graph in, queues out. */
 export function diffHandlers(store: DagStore, leadership: Leadership): ServedService {
   return serve(DiffService, {
     diff(request) {
-      if (!leadership.isLeader) throw notLeader();
+      leadership.mustLead();
       return diff(store, request);
     },
   });

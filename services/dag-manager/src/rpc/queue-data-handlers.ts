@@ -1,6 +1,6 @@
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { type Clock, type ServedService, serve } from "@qmtl/service-kit";
-import { type Leadership, notLeader } from "../leadership.ts";
+import type { Leadership } from "../leadership.ts";
 import { sessionOf } from "../leases/session-rights.ts";
 import { type ConsumeOptions, consume } from "../log/consume.ts";
 import type { LogTail } from "../log/log-tail.ts";
@@ -17,7 +17,7 @@ export interface QueueDataPorts extends PublishPorts {
 export function queueDataHandlers(ports: QueueDataPorts): ServedService {
   return serve(QueueDataService, {
     async publish(request, context) {
-      if (!ports.leadership.isLeader) throw notLeader();
+      ports.leadership.mustLead();
       return publish(ports, request, sessionOf(context));
     },
     consume: (request, context) => consume(ports, ports.consume, request, context.signal),

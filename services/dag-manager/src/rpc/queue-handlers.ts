@@ -5,7 +5,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";
 import { queueContext } from "../graph/queue-context.ts";
-import { type Leadership, notLeader } from "../leadership.ts";
+import type { Leadership } from "../leadership.ts";
 import { acquireLeases } from "../leases/acquire-leases.ts";
 import type { LeaseDesk } from "../leases/lease-desk.ts";
 import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
@@ -54,11 +54,11 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
   const { store, desk, rights, leadership } = ports;
   return {
     async acquireLeases(request, context) {
-      mustLead(leadership);
+      leadership.mustLead();
       return acquireLeases(ports, request, sessionOf(context), context.signal);
     },
     async renewLeases(request, context) {
-      mustLead(leadership);
+      leadership.mustLead();
       const renewals = await renewLeases(ports, leaseRefs(request.leases), sessionOf(context));
       return {
         serverTime: timestampFromMs(store.clock.nowMs()),
@@ -66,13 +66,13 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
       };
     },
     async releaseLeases(request, context) {
-      mustLead(leadership);
+      leadership.mustLead();
       const { sessionId } = sessionOf(context);
       await desk.release(sessionId, leaseRefs(request.leases), releaseReason(request.reason));
       return {};
     },
     async putSnapshots({ snapshots }, context) {
-      mustLead(leadership);
+      leadership.mustLead();
       const scope = sessionOf(context);
       const keys = snapshots.map(({ computeKey }) => computeKey);
       await rights.check(scope, keys);
@@ -85,15 +85,15 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
 function replay({ store, swaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
   return {
     async advanceFeed(request) {
-      mustLead(leadership);
+      leadership.mustLead();
       return advanceFeeds(store, request);
     },
     async createReplayRunner(request, context) {
-      mustLead(leadership);
+      leadership.mustLead();
       return createReplayRunner(store, sessionOf(context), request.sources);
     },
     async deleteReplayRunner(request, context) {
-      mustLead(leadership);
+      leadership.mustLead();
       await swaps.lose(await deleteReplayRunner(store, request, context));
       return {};
     },
@@ -103,17 +103,17 @@ function replay({ store, swaps, leadership }: QueuePorts): Handlers<typeof Queue
 function swaps({ swaps: desk, leadership }: QueuePorts): Handlers<typeof QueueService> {
   return {
     async openContext(request, { signal }) {
-      mustLead(leadership);
+      leadership.mustLead();
       const to = queueContext(request.context!, "context");
       const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
       return desk.open(request.strategyId, to, waitMs, signal);
     },
     async closeContext({ strategyId, worldId }) {
-      mustLead(leadership);
+      leadership.mustLead();
       return { closed: await desk.close(strategyId, worldId) };
     },
     async answerSwap(request, context) {
-      mustLead(leadership);
+      leadership.mustLead();
       return { swap: await desk.answer(sessionOf(context), request.answer!) };
     },
   };
@@ -126,8 +126,4 @@ function mustHold(desk: LeaseDesk, computeKeys: readonly string[], sessionId: st
   throw new QmtlError("LEASE_LOST", `the session does not hold ${lost}`, {
     metadata: { compute_key: lost },
   });
-}
-
-function mustLead(leadership: Leadership): void {
-  if (!leadership.isLeader) throw notLeader();
 }

@@ -1,9 +1,12 @@
 import { create } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import {
+  createLogger,
   createMetrics,
   createPrincipalCheck,
+  type Logger,
   openGrpcDoor,
   serve,
   silentLogger,
@@ -18,7 +21,7 @@ const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
 const sessionDeadMs = 4_000;
 
 /** The desk over a DAG Manager that keeps the runner set of one feed, at row 5. */
-async function openRig() {
+async function openRig(logger: Logger = silentLogger) {
   await using opened = new AsyncDisposableStack();
   const runners = new Set<string>();
   const services = [
@@ -48,7 +51,7 @@ async function openRig() {
     dag,
     gateway: { name: "gw-test", role: "gateway" },
     clock,
-    logger: silentLogger,
+    logger,
     metrics: createMetrics(),
     booker: { catchUp: async () => {}, isBooked: () => true, whyUnbooked: () => undefined },
     gates: { onApplied: () => () => {} },
@@ -60,7 +63,7 @@ async function openRig() {
   });
   opened.defer(() => feeds.close());
   const all = opened.move();
-  return { feeds, runners, clock, [Symbol.asyncDispose]: () => all.disposeAsync() };
+  return { feeds, dag, runners, clock, [Symbol.asyncDispose]: () => all.disposeAsync() };
 }
 
 test("a runner that fell silent is told which feeds dropped it, until it is in their sets again", async () => {
@@ -111,4 +114,19 @@ test("an end of a row that the log does not have is refused, of the next one it 
   await expect(far).rejects.toMatchObject({ reason: "INVALID_FIELD" });
   await expect(feeds.checkEnd("nosuch", 5)).rejects.toMatchObject({ reason: "SOURCE_NOT_FOUND" });
   await feeds.checkEnd("wall", 1_000_000_000);
+});
+
+test("what a gateway that stops cannot ask any more is no warning, and no bug", async () => {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  await using rig = await openRig(createLogger({ name: "gateway", destination }));
+  const { feeds, dag } = rig;
+
+  feeds.openAll(["day"]);
+  feeds.close();
+  dag.close();
+  const late = feeds.barrier("other");
+
+  await expect(late).rejects.toMatchObject({ code: Code.Canceled, reason: "OUTCOME_UNKNOWN" });
+  expect(lines).toEqual([]);
 });

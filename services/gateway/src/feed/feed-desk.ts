@@ -3,7 +3,14 @@ import type { ControlEvent, FeedState } from "@qmtl/contracts/qmtl/control/v1/co
 import { Gate } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
-import type { CallPrincipal, Clock, CounterMetric, Logger, Metrics } from "@qmtl/service-kit";
+import type {
+  CallPrincipal,
+  Clock,
+  CounterMetric,
+  LogFields,
+  Logger,
+  Metrics,
+} from "@qmtl/service-kit";
 import type { Peer } from "../peers/peer.ts";
 import type { BarrierEnds, GateView, RunnerEnd } from "../ports.ts";
 import type { BarBooker } from "./bar-booker.ts";
@@ -47,12 +54,22 @@ export class FeedDesk implements BarrierEnds {
   /** Feeds that a session is not counted in any more although it registered. */
   readonly #unregistered = new Map<string, Set<string>>();
   readonly #unfollow: () => void;
+  #isClosed = false;
 
   constructor(ports: FeedDeskPorts) {
     this.#ports = ports;
     const help = "Runners a replay barrier stopped waiting for";
     this.#dropped = ports.metrics.counter("barrier_dropped_total", help, ["source"]);
     this.#unfollow = ports.gates.onApplied((worldId, state) => this.#onGate(worldId, state.gate));
+  }
+
+  /** Sets these up: bars that a former process did not book are booked now, not when the next row comes. */
+  openAll(sources: readonly string[]): void {
+    for (const source of sources) {
+      this.barrier(source).catch((error: unknown) => {
+        this.#warn("the barrier of a feed is not set up yet", { source, error });
+      });
+    }
   }
 
   /** The barrier of a feed. @throws {QmtlError} SOURCE_NOT_FOUND, PEER_UNAVAILABLE. */
@@ -95,7 +112,7 @@ export class FeedDesk implements BarrierEnds {
       // The end came before the barrier was set up: it counts as soon as it is.
       this.barrier(source)
         .then((opened) => opened.ended(end))
-        .catch((error: unknown) => this.#ports.logger.warn("no barrier", { source, error }));
+        .catch((error: unknown) => this.#warn("no barrier", { source, error }));
     }
   }
 
@@ -161,7 +178,7 @@ export class FeedDesk implements BarrierEnds {
     const source = event.topicKey.slice("feed/".length);
     if (!this.#barriers.has(source) && !this.#opening.has(source)) return;
     this.refresh(source).catch((error: unknown) => {
-      this.#ports.logger.warn("a feed could not be read again", { source, error });
+      this.#warn("a feed could not be read again", { source, error });
     });
   }
 
@@ -184,8 +201,14 @@ export class FeedDesk implements BarrierEnds {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#unfollow();
     for (const barrier of this.#barriers.values()) barrier.close();
+  }
+
+  /** Tells what failed; calls of a desk that is closed fail because it is. */
+  #warn(message: string, fields: LogFields): void {
+    if (!this.#isClosed) this.#ports.logger.warn(message, fields);
   }
 
   async #setUp(source: string): Promise<FeedBarrier> {
@@ -249,7 +272,7 @@ export class FeedDesk implements BarrierEnds {
       .then(() => this.refresh(source))
       .catch((error: unknown) => {
         if (hasReason(error, "SOURCE_NOT_FOUND")) return;
-        logger.warn("a silent runner was not taken out", { source, sessionId, error });
+        this.#warn("a silent runner was not taken out", { source, sessionId, error });
       });
   }
 }

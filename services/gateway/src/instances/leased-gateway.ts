@@ -108,7 +108,7 @@ class GatewayUnderLease implements LeasedGateway {
     const holder = leases.isHeld ? undefined : await leases.take();
     if (holder === undefined) return this.#lead();
     if (this.#deps.standby !== true) throw accountHeld(holder);
-    this.leading?.set(false, accountHeld(holder).message);
+    this.leading?.set("standby", accountHeld(holder).message);
     this.#waiting = this.#standBy();
   }
 
@@ -138,12 +138,12 @@ class GatewayUnderLease implements LeasedGateway {
       this.#waiting = this.#deposed(refusal);
     });
     await this.#current.start();
-    if (leases.isHeld) this.leading?.set(true);
+    if (leases.isHeld) this.leading?.set("leads");
   }
 
   async #deposed(refusal: QmtlError): Promise<void> {
     const { logger, standby } = this.#deps;
-    this.leading?.set(false, refusal.message);
+    this.leading?.set("standby", refusal.message);
     logger.error("another gateway took the accounts", { error: refusal });
     await this.#gateway?.stop().catch((error: unknown) => {
       logger.warn("the gateway did not end cleanly", { error });

@@ -17,9 +17,11 @@ export function peerFailure(peer: string, method: DescMethod, failure: unknown):
   const metadata = { peer, ...error.metadata };
   const retryAfterMs = error.retryAfterMs ?? OUTAGE_RETRY_MS;
   const options = { fields, metadata, cause, retryAfterMs };
+  const isTold = isAnswer(error);
   const canRepeat = method.idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN;
-  if (isLate && canRepeat && !isAnswer(error)) {
+  if (isLate && canRepeat && !isTold) {
     return new QmtlError("PEER_UNAVAILABLE", `${peer} gave no answer in time`, options);
   }
-  return new QmtlError(error.reason, error.message, { ...options, code });
+  const message = isTold ? error.message : `${peer} does not answer: ${error.message}`;
+  return new QmtlError(error.reason, message, { ...options, code });
 }

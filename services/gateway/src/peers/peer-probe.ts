@@ -7,7 +7,7 @@ const everyMs = 2_000;
 /** Longest wait for its answer, milliseconds. */
 const answerMs = 2_000;
 
-/** Asks each peer every two seconds whether it is there, so that health knows a dead one although nobody called it. */
+/** Asks each peer every two seconds whether it is there, so that health knows a dead one although nobody called it, and one that could not work whether it can again. */
 export class PeerProbe {
   readonly #peers: readonly Peer[];
   readonly #gateway: CallPrincipal;
@@ -37,7 +37,10 @@ export class PeerProbe {
     while (!signal.aborted) {
       const call = { principal: this.#gateway, signal, timeoutMs: answerMs };
       // The peer's monitor hears how it ends.
-      await peer.unary(SystemService.method.getCapabilities, {}, call).catch(() => {});
+      await peer
+        .unary(SystemService.method.getCapabilities, {}, call)
+        .then(() => peer.lookAgain(answerMs))
+        .catch(() => {});
       await sleep(this.#clock, everyMs, signal);
     }
   }

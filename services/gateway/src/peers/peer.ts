@@ -8,7 +8,14 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { type Client, Code, createClient, type Transport } from "@connectrpc/connect";
-import { type Connection, connectTo, dressTransport, type QmtlError } from "@qmtl/sdk/rpc";
+import {
+  type Connection,
+  connectTo,
+  dressTransport,
+  hasReason,
+  isAnswer,
+  type QmtlError,
+} from "@qmtl/sdk/rpc";
 import {
   type CallPrincipal,
   type Clock,
@@ -16,6 +23,7 @@ import {
   type GatewayKey,
   PRINCIPAL_HEADER,
   PrincipalSigner,
+  readHealth,
 } from "@qmtl/service-kit";
 import { Breaker, isOutage } from "./breaker.ts";
 import { peerFailure } from "./peer-failure.ts";
@@ -41,6 +49,9 @@ export class Peer {
   readonly #breaker: Breaker;
   readonly #clock: Clock;
   readonly #monitor: DependencyMonitor | undefined;
+  readonly #work: DependencyMonitor | undefined;
+  /** It answered that it cannot work, and has not said since that it can. */
+  #isIdle = false;
   readonly #sign: (principal: CallPrincipal) => Record<string, string>;
 
   constructor(
@@ -52,12 +63,15 @@ export class Peer {
       ca?: Uint8Array | undefined;
       /** Told whether it answers. @default nobody */
       monitor?: DependencyMonitor;
+      /** Told whether it can do its work while it answers. @default nobody */
+      work?: DependencyMonitor;
     },
   ) {
     const { clock, gatewayKey, ca } = deps;
     this.name = name;
     this.#clock = clock;
     this.#monitor = deps.monitor;
+    this.#work = deps.work;
     this.#connection = connectTo(url, {
       reconnectDelayMsMax,
       onMoved: () => this.#breaker.answered(),
@@ -131,6 +145,17 @@ export class Peer {
     return createClient(service, transport);
   }
 
+  /** Asks a peer that could not work whether it can by now: an answer alone does not say so. */
+  async lookAgain(timeoutMs: number): Promise<void> {
+    if (!this.#isIdle) return;
+    const health = await readHealth(this.#connection, timeoutMs);
+    const isServing = [...health].every(([name, serves]) => serves || !isContract(name));
+    if (!isServing) return;
+    this.#isIdle = false;
+    this.#breaker.answered();
+    this.#work?.answered();
+  }
+
   close(): void {
     this.#connection.close();
   }
@@ -151,12 +176,24 @@ export class Peer {
     const error = peerFailure(this.name, method, failure);
     // A call that the caller gave up says nothing.
     if (error.code === Code.Canceled) return error;
-    const isOut = error.reason === "NOT_LEADER" || isOutage(error);
-    if (isOut) this.#monitor?.failed(error, beganAtMs);
-    else this.#monitor?.answered();
+    if (!isAnswer(error) && isOutage(error)) {
+      this.#monitor?.failed(error, beganAtMs);
+      return error;
+    }
+    this.#monitor?.answered();
+    if (hasReason(error, ...cannotWork)) {
+      this.#isIdle = true;
+      this.#work?.failed(error, beganAtMs);
+    }
     return error;
   }
 }
+
+/** What a peer says that is there, and cannot do its work. */
+const cannotWork = ["STORE_UNAVAILABLE", "NOT_LEADER"] as const;
+
+/** Whether a name of health is that of a contract, not of something the peer stands on. */
+const isContract = (name: string): boolean => name.includes(".");
 
 async function* once<T>(value: T): AsyncGenerator<T> {
   yield value;

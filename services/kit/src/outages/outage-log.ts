@@ -16,6 +16,26 @@ export interface DependencyState {
   readonly downSinceMs: number | undefined;
 }
 
+/** What is reported apart from a peer that does not answer: one that answers, and cannot work. */
+export const workOf = (peer: string): string => `work of ${peer}`;
+
+/** The lines of an outage. */
+interface OutageWords {
+  readonly begins: string;
+  readonly ends: string;
+}
+
+/** How the outages of a dependency are told. */
+interface DependencyWords extends OutageWords {
+  /** Lines of an outage before the first answer: whoever was started first waits. @default an outage like any other */
+  readonly atStart?: OutageWords;
+}
+
+const silence = (name: string): OutageWords => ({
+  begins: `the ${name} does not answer; failures are counted until it does`,
+  ends: `the ${name} answers again`,
+});
+
 /** Reports how calls to one dependency end. */
 export interface DependencyMonitor {
   /** A call was answered, be it with a refusal. */
@@ -30,13 +50,16 @@ export interface DependencyMonitor {
 class Dependency implements DependencyMonitor {
   readonly name: string;
   readonly #owner: OutageLog;
+  readonly #words: DependencyWords;
   readonly #lines = new Map<string, number>();
+  #hasAnswered = false;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #down: { readonly sinceMs: number; readonly atMs: number } | undefined;
   #failures = 0;
 
-  constructor(name: string, owner: OutageLog) {
+  constructor(name: string, words: DependencyWords, owner: OutageLog) {
     this.name = name;
+    this.#words = words;
     this.#owner = owner;
   }
 
@@ -47,12 +70,17 @@ class Dependency implements DependencyMonitor {
 
   answered(): void {
     // Every call comes here: two comparisons while all is well.
-    if (this.#down === undefined) return;
+    if (this.#down === undefined) {
+      this.#hasAnswered = true;
+      return;
+    }
     const { atMs } = this.#down;
+    const { ends } = this.#lasting;
     const { clock, logger } = this.#owner;
     this.#answeredAtMs = clock.monotonicMs();
     this.#down = undefined;
-    logger.info(`the ${this.name} answers again`, {
+    this.#hasAnswered = true;
+    logger.info(ends, {
       dependency: this.name,
       failedCalls: this.#failures,
       downMs: Math.round(this.#answeredAtMs - atMs),
@@ -69,11 +97,19 @@ class Dependency implements DependencyMonitor {
     if (this.#down !== undefined) return;
     const { clock, logger } = this.#owner;
     this.#down = { sinceMs: clock.nowMs(), atMs: clock.monotonicMs() };
-    logger.error(`the ${this.name} does not answer; failures are counted until it does`, {
-      dependency: this.name,
-      failure,
-    });
+    const { begins } = this.#lasting;
+    const fields = { dependency: this.name, ...shortCause(failure) };
+    if (this.#isStarting) logger.info(begins, fields);
+    else logger.error(begins, fields);
     this.#owner.changed();
+  }
+
+  get #isStarting(): boolean {
+    return !this.#hasAnswered && this.#words.atStart !== undefined;
+  }
+
+  get #lasting(): OutageWords {
+    return (this.#isStarting ? this.#words.atStart : undefined) ?? this.#words;
   }
 
   /** Counts a line that only repeats what was said; false while nothing is down. */
@@ -104,9 +140,26 @@ export class OutageLog {
 
   /** What reports about a dependency; the same one for the same name. */
   monitor(name: string): DependencyMonitor {
+    return this.#monitor(name, silence(name));
+  }
+
+  /** What reports whether a service behind this one answers, which may be started later. */
+  monitorPeer(name: string): DependencyMonitor {
+    const begins = `the ${name} does not answer yet; failures are counted until it does`;
+    const atStart = { begins, ends: `the ${name} answers` };
+    return this.#monitor(name, { ...silence(name), atStart });
+  }
+
+  /** What reports whether a service that answers can do its work: its own store may be down, or nobody leads. */
+  monitorWork(peer: string): DependencyMonitor {
+    const begins = `the ${peer} answers, but cannot work; failures are counted until it can`;
+    return this.#monitor(workOf(peer), { begins, ends: `the ${peer} can work again` });
+  }
+
+  #monitor(name: string, words: DependencyWords): DependencyMonitor {
     const known = this.#dependencies.get(name);
     if (known !== undefined) return known;
-    const made = new Dependency(name, this);
+    const made = new Dependency(name, words, this);
     this.#dependencies.set(name, made);
     this.changed();
     return made;
@@ -123,30 +176,51 @@ export class OutageLog {
     return () => this.#listeners.delete(listener);
   }
 
-  /** `inner`, but for warnings and errors whose `error` or `failure` is an outage that was logged: those are counted. */
+  /**
+   * `inner`, but for warnings and errors whose `error` or `failure` is an outage: one that was logged is counted, any
+   * other is told by its reason and a short text. A stack says nothing of what is down.
+   */
   quiet(inner: Logger = this.logger): Logger {
-    const isTold = (message: string, fields: LogFields | undefined): boolean => {
+    const tell = (
+      level: "warn" | "error",
+      message: string,
+      fields: LogFields | undefined,
+    ): void => {
       const outage = outageOf(fields?.error ?? fields?.failure);
-      if (outage === undefined) return false;
-      return this.#dependencies.get(outage.subject)?.cover(message) ?? false;
+      if (outage === undefined) inner[level](message, fields);
+      else if (this.#isTold(outage.subject, message)) inner.debug(message, fields);
+      else {
+        const { error: _error, failure: _failure, ...others } = fields ?? {};
+        inner[level](message, { ...others, ...shortCause(outage.failure) });
+      }
     };
     return {
       debug: (message, fields) => inner.debug(message, fields),
       info: (message, fields) => inner.info(message, fields),
-      warn: (message, fields) => {
-        if (isTold(message, fields)) inner.debug(message, fields);
-        else inner.warn(message, fields);
-      },
-      error: (message, fields) => {
-        if (isTold(message, fields)) inner.debug(message, fields);
-        else inner.error(message, fields);
-      },
+      warn: (message, fields) => tell("warn", message, fields),
+      error: (message, fields) => tell("error", message, fields),
       child: (fields) => this.quiet(inner.child(fields)),
     };
+  }
+
+  #isTold(subject: string, message: string): boolean {
+    const names = [subject, workOf(subject)];
+    return names.some((name) => this.#dependencies.get(name)?.cover(message) ?? false);
   }
 
   /** @internal */
   changed(): void {
     for (const listener of this.#listeners) listener();
   }
+}
+
+/** Longest text of a failure in a line, characters. */
+const WHY_CHARS_MAX = 300;
+
+/** A failure as an outage is told: its stable reason and the first line of its text. */
+function shortCause(failure: unknown): LogFields {
+  if (!(failure instanceof Error)) return { why: String(failure).slice(0, WHY_CHARS_MAX) };
+  const [why = ""] = failure.message.split("\n");
+  const reason = "reason" in failure ? { reason: failure.reason } : {};
+  return { ...reason, why: why.slice(0, WHY_CHARS_MAX) };
 }

@@ -1,5 +1,5 @@
 import { type PhaseTime, readRun, type StoredRun } from "../store/gate-table.ts";
-import { notLeader } from "../world/leadership.ts";
+import { notLeading } from "../world/leadership.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
@@ -13,7 +13,7 @@ export interface RunStep {
  * The phases of a run from its first, each as soon as it is committed, to the last. Ends early when
  * `signal` aborts: the run goes on.
  *
- * @throws {QmtlError} NOT_LEADER when the world stops in the middle
+ * @throws {QmtlError} NOT_LEADER or STORE_UNAVAILABLE when the world stops in the middle
  */
 export async function* followRun(
   actor: WorldActor,
@@ -30,7 +30,7 @@ export async function* followRun(
     for (const phase of stored.phases.slice(shown)) yield { stored, phase };
     shown = stored.phases.length;
     if (stored.run.state === "COMPLETED" || stored.run.state === "ROLLED_BACK") return;
-    if (actor.isStopped) throw notLeader();
+    if (actor.isStopped) throw notLeading(ports.leadership.standing);
     await waiting;
   }
 }

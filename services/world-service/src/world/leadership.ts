@@ -1,16 +1,18 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Clock, Logger } from "@qmtl/service-kit";
+import { type Clock, type Logger, leaderUnknown, type Standing } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 
 /** Who may write and grant. */
 export interface Leadership {
-  /** When this leadership began, monotonic; undefined while another process leads. */
+  /** How this process stands, as far as it knows. */
+  readonly standing: Standing;
+  /** When this leadership began, monotonic; undefined while this process does not lead. */
   readonly beganAtMs: number | undefined;
   /** Grants end then, monotonic; `Infinity` when nobody else can lead. */
   readonly grantUntilMs: number;
   /** First statement of every writing transaction. @throws {QmtlError} NOT_LEADER */
   assertLeads(tx: Tx): Promise<void>;
-  /** Takes the lead or begins to wait for it. `onChange` is called when it is won, lost or renewed. */
+  /** Takes the lead or begins to wait for it. `onChange` is called when it is renewed, and when `standing` changes. */
   start(onChange: () => void): Promise<void>;
   /** Gives it up. */
   stop(): Promise<void>;
@@ -18,6 +20,7 @@ export interface Leadership {
 
 /** Embedded: the lock on the data folder already says that nobody else leads. */
 export class SoleLeadership implements Leadership {
+  readonly standing = "leads";
   readonly #clock: Clock;
   #beganAtMs: number | undefined;
 
@@ -34,7 +37,7 @@ export class SoleLeadership implements Leadership {
   }
 
   assertLeads(): Promise<void> {
-    return this.#beganAtMs === undefined ? Promise.reject(notLeader()) : Promise.resolve();
+    return this.#beganAtMs === undefined ? Promise.reject(notLeader(lostText)) : Promise.resolve();
   }
 
   start(onChange: () => void): Promise<void> {
@@ -48,6 +51,8 @@ export class SoleLeadership implements Leadership {
     return Promise.resolve();
   }
 }
+
+const lostText = "this WorldService does not lead any more";
 
 /** How long a leader may be silent before another takes over, milliseconds. */
 export const leaderMsDefault = 1_000;
@@ -78,6 +83,7 @@ export class RowLeadership implements Leadership {
   #beganAtMs: number | undefined;
   #grantUntilMs = Number.NEGATIVE_INFINITY;
   #epoch = 0;
+  #standing: Standing = "unsure";
   #isStopped = false;
   #renewing: Promise<void> = Promise.resolve();
   #timer: { cancel(): void } | undefined;
@@ -85,6 +91,10 @@ export class RowLeadership implements Leadership {
 
   constructor(options: RowLeadershipOptions) {
     this.#options = { leaderMs: leaderMsDefault, ...options };
+  }
+
+  get standing(): Standing {
+    return this.#standing;
   }
 
   get beganAtMs(): number | undefined {
@@ -100,7 +110,7 @@ export class RowLeadership implements Leadership {
       "SELECT epoch FROM world.leadership WHERE holder = $1 AND epoch = $2 AND expires_at > now() FOR SHARE",
       [this.#options.holder, this.#epoch],
     );
-    if (row === undefined) throw notLeader();
+    if (row === undefined) throw notLeader(lostText);
   }
 
   async start(onChange: () => void): Promise<void> {
@@ -113,7 +123,7 @@ export class RowLeadership implements Leadership {
     this.#isStopped = true;
     this.#timer?.cancel();
     await this.#renewing;
-    this.#lose();
+    this.#lose("standby");
     await this.#options.db
       .query("DELETE FROM world.leadership WHERE holder = $1", [this.#options.holder])
       .catch((error: unknown) =>
@@ -141,29 +151,39 @@ export class RowLeadership implements Leadership {
          WHERE l.holder = $1 OR l.expires_at <= now() RETURNING epoch`,
         [holder, leaderMs],
       );
-      if (row === undefined) return this.#lose();
+      if (row === undefined) return this.#lose("standby");
       const isNew = this.#beganAtMs === undefined || row.epoch !== this.#epoch;
       this.#epoch = row.epoch;
       if (isNew) this.#beganAtMs = clock.monotonicMs();
       this.#grantUntilMs = sentAtMs + leaderMs - grantMarginMs;
+      this.#standing = "leads";
       this.#onChange();
     } catch (error) {
       logger.warn("leadership was not renewed", { error });
-      if (clock.monotonicMs() >= this.#grantUntilMs) this.#lose();
+      // The row may still be its own, and nobody else is known to lead.
+      if (clock.monotonicMs() >= this.#grantUntilMs) this.#lose("unsure");
     }
   }
 
-  #lose(): void {
+  #lose(standing: Exclude<Standing, "leads">): void {
     this.#grantUntilMs = Number.NEGATIVE_INFINITY;
-    if (this.#beganAtMs === undefined) return;
+    if (this.#standing === standing) return;
+    this.#standing = standing;
     this.#beganAtMs = undefined;
     this.#onChange();
   }
 }
 
-/** The refusal of a process that does not lead. */
-export function notLeader(): QmtlError {
-  return new QmtlError("NOT_LEADER", "another process of the world service leads", {
-    retryAfterMs: 500,
-  });
+/** The refusal of a process that stands like this, or leads and has not read its worlds yet. */
+export function notLeading(standing: Standing): QmtlError {
+  if (standing === "unsure") return leaderUnknown("WorldService");
+  return notLeader(
+    standing === "standby"
+      ? "another process of the world service leads"
+      : "this WorldService takes the lead just now; try again",
+  );
+}
+
+function notLeader(message: string): QmtlError {
+  return new QmtlError("NOT_LEADER", message, { retryAfterMs: 500 });
 }

@@ -1,7 +1,8 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Standing } from "@qmtl/service-kit";
 import { readWorldState } from "../store/read-world-state.ts";
 import { readWorlds } from "../store/world-table.ts";
-import { notLeader } from "./leadership.ts";
+import { notLeading } from "./leadership.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import type { ServicePorts } from "./service-ports.ts";
 import { WorldActor } from "./world-actor.ts";
@@ -12,22 +13,24 @@ export class Worlds {
   /** Operations over several worlds: making one, sums of allocations. */
   readonly across = new SerialQueue();
   readonly #onIdle: (actor: WorldActor) => Promise<void>;
-  readonly #onLeading: (isLeading: boolean) => Promise<void>;
+  readonly #onStanding: (standing: Standing) => Promise<void>;
   readonly #actors = new Map<string, WorldActor>();
   #leadingSinceMs: number | undefined;
   #changing: Promise<void> = Promise.resolve();
   #isReady = false;
+  /** The database did not say who leads, or did not give the worlds. */
+  #isUnsure = false;
   #isStopping = false;
 
-  /** `onLeading` is told whether worlds are answered for here, after the first try and at each change. */
+  /** `onStanding` is told how this process stands, "leads" once it answers for its worlds: after the first try and at each change. */
   constructor(
     ports: ServicePorts,
     onIdle: (actor: WorldActor) => Promise<void>,
-    onLeading: (isLeading: boolean) => Promise<void> = async () => {},
+    onStanding: (standing: Standing) => Promise<void> = async () => {},
   ) {
     this.ports = ports;
     this.#onIdle = onIdle;
-    this.#onLeading = onLeading;
+    this.#onStanding = onStanding;
   }
 
   /** Takes the lead, if it is free, and loads the worlds. */
@@ -38,7 +41,7 @@ export class Worlds {
       this.#changing.catch(() => undefined);
     });
     await this.#changing;
-    if (!this.#isReady) await this.#onLeading(false);
+    if (!this.#isReady) await this.#onStanding(this.#standing);
   }
 
   /** Gives the lead up. */
@@ -49,7 +52,13 @@ export class Worlds {
     await this.#drop();
   }
 
-  /** A world. @throws {QmtlError} NOT_LEADER, WORLD_NOT_FOUND */
+  /** How this process stands; unsure where it leads, and the outage before that lasts until its worlds are read. */
+  get #standing(): Standing {
+    const { standing } = this.ports.leadership;
+    return standing === "leads" && this.#isUnsure ? "unsure" : standing;
+  }
+
+  /** A world. @throws {QmtlError} NOT_LEADER, STORE_UNAVAILABLE, WORLD_NOT_FOUND */
   get(worldId: string): WorldActor {
     const actor = this.find(worldId);
     if (actor !== undefined) return actor;
@@ -58,15 +67,15 @@ export class Worlds {
     });
   }
 
-  /** A world, or undefined. @throws {QmtlError} NOT_LEADER */
+  /** A world, or undefined. @throws {QmtlError} NOT_LEADER, STORE_UNAVAILABLE */
   find(worldId: string): WorldActor | undefined {
-    if (!this.#isReady) throw notLeader();
+    if (!this.#isReady) throw notLeading(this.#standing);
     return this.#actors.get(worldId);
   }
 
-  /** All worlds, ordered by id. @throws {QmtlError} NOT_LEADER */
+  /** All worlds, ordered by id. @throws {QmtlError} NOT_LEADER, STORE_UNAVAILABLE */
   all(): WorldActor[] {
-    if (!this.#isReady) throw notLeader();
+    if (!this.#isReady) throw notLeading(this.#standing);
     return [...this.#actors.values()].sort((a, b) => (a.worldId < b.worldId ? -1 : 1));
   }
 
@@ -87,23 +96,28 @@ export class Worlds {
   /** Loads or drops the worlds when leadership was won or lost. */
   async #follow(): Promise<void> {
     const { leadership, db, logger } = this.ports;
-    const since = leadership.beganAtMs;
-    if (since === this.#leadingSinceMs) return;
+    const { beganAtMs: since, standing } = leadership;
+    if (since !== undefined && since === this.#leadingSinceMs) return;
     this.#leadingSinceMs = since;
     await this.#drop();
     if (this.#isStopping) return;
-    if (since === undefined) return this.#onLeading(false);
+    if (since === undefined) {
+      this.#isUnsure = standing === "unsure";
+      return this.#onStanding(standing);
+    }
     try {
       for (const { settings } of await readWorlds(db)) {
         const loaded = await readWorldState(db, settings.worldId);
         if (loaded === undefined) continue;
         this.add(new WorldActor(this.ports, loaded.state, loaded, false));
       }
-      await this.#onLeading(true);
+      await this.#onStanding("leads");
+      this.#isUnsure = false;
       this.#isReady = true;
     } catch (error) {
       logger.error("the worlds could not be loaded", { error });
       this.#leadingSinceMs = undefined;
+      this.#isUnsure = true;
       throw error;
     }
   }

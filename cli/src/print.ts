@@ -75,7 +75,8 @@ const HINTS: Readonly<Record<string, string>> = {
   HALT_NOT_FOUND: "`qmtl halts` shows the halts in force",
   ACCOUNT_UNRECONCILED:
     "`qmtl account reconcile ACCOUNT` compares again; `qmtl account adjust` books what is explained",
-  POLICY_NOT_FOUND: "`qmtl policy list WORLD` shows the versions there are",
+  POLICY_NOT_FOUND:
+    "`qmtl policy list WORLD` shows the versions there are, `qmtl policy add WORLD FILE` adds one",
   RUN_NOT_FOUND: "`qmtl world runs WORLD` shows the runs there are",
   EVALUATION_NOT_FOUND: "`qmtl world evaluate WORLD` makes one",
   ACTIVATION_NOT_FOUND: "only an apply switches on: `qmtl world apply WORLD --run ID --to MODE`",

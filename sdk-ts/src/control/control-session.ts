@@ -225,6 +225,10 @@ export class ControlSession {
 
   #take(event: ControlEvent): void {
     const { payload, topicKey, revision, storeEpoch } = event;
+    const known = this.#applied.get(topicKey);
+    if (known !== undefined && known.storeEpoch !== storeEpoch && topicKey.endsWith(queueTopic)) {
+      this.#options.listener.onQueuesRestored();
+    }
     if (topicKey !== "") {
       // A key that nothing has happened to has nothing to go on from.
       if (revision > 0n) this.#applied.set(topicKey, { revision, storeEpoch });
@@ -318,6 +322,9 @@ export class ControlSession {
     );
   }
 }
+
+/** Topics of the DAG Manager: `world/…/queue` and `tags/queue`. */
+const queueTopic = "/queue";
 
 function worldGone(worldId: string): QmtlError {
   const metadata = { world_id: worldId };

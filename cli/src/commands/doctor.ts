@@ -3,9 +3,10 @@ import type { Command } from "commander";
 import { type Check, isHealthy, messageOf, printChecks } from "../checks/check.ts";
 import { checkAddresses } from "../checks/check-addresses.ts";
 import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
-import { checkDataFolder } from "../checks/check-data-folder.ts";
+import { checkDataFolders } from "../checks/check-data-folder.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkEnvironment } from "../checks/check-environment.ts";
+import { checkFiles } from "../checks/check-files.ts";
 import { checkHealth } from "../checks/check-health.ts";
 import { checkLeaders } from "../checks/check-leaders.ts";
 import { checkNode } from "../checks/check-node.ts";
@@ -44,18 +45,22 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
   const gateway = await knockGateway(config, { apiKey: process.env.QMTL_API_KEY });
   const database = await knockDatabase(config, Date.now);
   const gatewayClock = gateway.isThere ? await readGatewayClock(config, Date.now) : undefined;
+  const file = options.config === undefined ? {} : { path: options.config };
   const readings = [database.reading, gatewayClock].filter((reading) => reading !== undefined);
   return [
     ...machine,
     { name: "configuration", status: "ok", detail: "holds" },
     ...checkEnvironment(process.env),
     ...checkAddresses(config),
-    ...checkDeprecated(config, options.config === undefined ? {} : { path: options.config }),
+    ...checkDeprecated(config, file),
+    ...checkFiles(config, file),
     platformCheck(gateway),
     ...(await checkLeaders(config)),
     ...(gateway.isThere ? await checkHealth(config) : []),
     ...(await checkPorts(config, gateway.isThere)),
-    config.storage.kind === "embedded" ? checkDataFolder(config, gateway.isThere) : database.check,
+    ...(config.storage.kind === "embedded"
+      ? checkDataFolders(config, gateway.isThere)
+      : [database.check]),
     ...(database.leaders ?? []),
     await knockBrokers(config),
     checkClock(Date.now(), readings),

@@ -2,6 +2,7 @@ import { ConfigError, loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { type Check, isHealthy, messageOf, printChecks } from "../checks/check.ts";
 import { checkAddresses } from "../checks/check-addresses.ts";
+import { checkAgreement } from "../checks/check-agreement.ts";
 import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
 import { checkDataFolders } from "../checks/check-data-folder.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
@@ -42,7 +43,8 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
   if (config instanceof ConfigError) {
     return [...machine, brokenConfig(config), checkClock(Date.now(), [])];
   }
-  const gateway = await knockGateway(config, { apiKey: process.env.QMTL_API_KEY });
+  const apiKey = process.env.QMTL_API_KEY;
+  const gateway = await knockGateway(config, { apiKey });
   const database = await knockDatabase(config, Date.now);
   const gatewayClock = gateway.isThere ? await readGatewayClock(config, Date.now) : undefined;
   const file = options.config === undefined ? {} : { path: options.config };
@@ -57,6 +59,7 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
     platformCheck(gateway),
     ...(await checkLeaders(config)),
     ...(gateway.isThere ? await checkHealth(config) : []),
+    ...(gateway.isThere ? await checkAgreement(config, { apiKey }) : []),
     ...(await checkPorts(config, gateway.isThere)),
     ...(config.storage.kind === "embedded"
       ? checkDataFolders(config, gateway.isThere)

@@ -49,6 +49,17 @@ test("a world that is not there is refused under its reason, with the nearest of
   });
 });
 
+test("a name where the id of a strategy is wanted is answered with its id", async () => {
+  const failure = new QmtlError("STRATEGY_NOT_FOUND", "no strategy Momentum", {
+    metadata: { strategy: "Momentum", strategy_id: "s-0123456789abcdef" },
+  });
+
+  expect(await withSuggestion(sessionWith([]), failure)).toMatchObject({
+    reason: "STRATEGY_NOT_FOUND",
+    hint: "the last strategy submitted under the name Momentum is s-0123456789abcdef: give that id",
+  });
+});
+
 test("a hint that cannot be had hides no failure, and no other failure gets one", async () => {
   const broken = createRouterTransport((router) => {
     router.service(WorldService, {});

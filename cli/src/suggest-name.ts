@@ -32,13 +32,19 @@ export function unknownStrategy(
   );
 }
 
-/** A failure, with the nearest name in its hint when it is that there is no such world or account. */
+/** A failure, with the nearest name, or the id of a name, in its hint when there is no such world, account or strategy. */
 export async function withSuggestion(
   session: Pick<CommandSession, "client">,
   failure: unknown,
 ): Promise<unknown> {
   if (!(failure instanceof QmtlError)) return failure;
-  const { world_id: worldId, account_id: accountId } = failure.metadata;
+  const { world_id: worldId, account_id: accountId, strategy, strategy_id: id } = failure.metadata;
+  if (failure.reason === "STRATEGY_NOT_FOUND" && strategy !== undefined && id !== undefined) {
+    return refusal(
+      failure,
+      `the last strategy submitted under the name ${strategy} is ${id}: give that id`,
+    );
+  }
   try {
     if (failure.reason === "WORLD_NOT_FOUND" && worldId !== undefined) {
       const shown = "`qmtl world list` shows the worlds there are";

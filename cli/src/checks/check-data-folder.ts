@@ -6,10 +6,33 @@ import { type Check, messageOf } from "./check.ts";
 /** Less free space than this is told. */
 const freeBytesMin = 1024 ** 3;
 
-/** The folder of the embedded database can be written, has room, and is not another process's. Changes nothing. */
-export function checkDataFolder(config: QmtlConfig, isRunning: boolean): Check {
-  const name = "data folder";
-  const folder = config.storage.data_dir;
+/** Services that have a folder of their own beside the one of `qmtl up` when each is a process. */
+const services = ["gateway", "dag-manager", "world-service"] as const;
+
+/**
+ * The folders of embedded databases that are in use can be written, have room, and are not another process's: the one of
+ * `qmtl up`, and those of services in processes of their own. Changes nothing.
+ *
+ * @param isRunning a gateway answers
+ */
+export function checkDataFolders({ storage }: QmtlConfig, isRunning: boolean): Check[] {
+  const common = storage.data_dir;
+  const split = services
+    .map((service) => ({ service, folder: `${common}-${service}` }))
+    .filter(({ folder }) => isMade(folder));
+  // The services behind a gateway may run before it does.
+  const checks = split.map(({ service, folder }) =>
+    checkFolder(`data folder of ${service}`, folder, service !== "gateway" || isRunning),
+  );
+  if (split.length > 0 && !isMade(common)) return checks;
+  return [checkFolder("data folder", common, isRunning), ...checks];
+}
+
+function isMade(folder: string): boolean {
+  return existsSync(join(folder, "pgdata"));
+}
+
+function checkFolder(name: string, folder: string, isRunning: boolean): Check {
   const holder = holderOf(folder);
   if (holder !== undefined && !isRunning) {
     const detail = `${folder} is held by process ${holder}, and no gateway answers`;
@@ -30,7 +53,7 @@ export function checkDataFolder(config: QmtlConfig, isRunning: boolean): Check {
     const fix = "make room, or set storage.data_dir to another disk";
     return { name, status: "warning", detail: `${folder}: only ${room}`, fix };
   }
-  const state = existsSync(join(folder, "pgdata")) ? "" : ", made at the first start";
+  const state = isMade(folder) ? "" : ", made at the first start";
   return { name, status: "ok", detail: `${folder}: ${room}${state}` };
 }
 

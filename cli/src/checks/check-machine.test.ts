@@ -7,7 +7,7 @@ import { loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import { freePorts } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { checkAddresses } from "./check-addresses.ts";
-import { checkDataFolder } from "./check-data-folder.ts";
+import { checkDataFolders } from "./check-data-folder.ts";
 import { checkNode } from "./check-node.ts";
 import { checkPorts } from "./check-ports.ts";
 import { checkProtobuf, checkVersions } from "./check-versions.ts";
@@ -132,37 +132,52 @@ describe("the data folder", () => {
   const config = configOf({ QMTL__STORAGE__DATA_DIR: data });
 
   test("holds when it can be made and has room", () => {
-    expect(checkDataFolder(config, false)).toMatchObject({
-      name: "data folder",
-      detail: expect.stringContaining("made at the first start"),
-    });
+    expect(checkDataFolders(config, false)).toMatchObject([
+      { name: "data folder", detail: expect.stringContaining("made at the first start") },
+    ]);
   });
 
   test("is broken while a living process holds it that does not answer", () => {
     mkdirSync(join(data, "pgdata"), { recursive: true });
     writeFileSync(join(data, "lock"), JSON.stringify({ pid: process.pid }));
 
-    expect(checkDataFolder(config, false)).toMatchObject({
-      status: "error",
-      detail: expect.stringContaining(`held by process ${process.pid}`),
-    });
-    expect(checkDataFolder(config, true).status).not.toBe("error");
+    expect(checkDataFolders(config, false)).toMatchObject([
+      { status: "error", detail: expect.stringContaining(`held by process ${process.pid}`) },
+    ]);
+    expect(checkDataFolders(config, true)).toMatchObject([{ status: "ok" }]);
   });
 
   test("of a dead process is nobody's", () => {
     writeFileSync(join(data, "lock"), JSON.stringify({ pid: 2 ** 30 }));
 
-    expect(checkDataFolder(config, false).status).not.toBe("error");
+    expect(checkDataFolders(config, false)).toMatchObject([{ status: "ok" }]);
+  });
+
+  test("of services in processes of their own are looked at, and not one that nobody uses", () => {
+    const split = join(folder, "split");
+    mkdirSync(join(`${split}-gateway`, "pgdata"), { recursive: true });
+    mkdirSync(join(`${split}-world-service`, "pgdata"), { recursive: true });
+    for (const service of ["gateway", "world-service"])
+      writeFileSync(join(`${split}-${service}`, "lock"), JSON.stringify({ pid: process.pid }));
+    const checks = checkDataFolders(configOf({ QMTL__STORAGE__DATA_DIR: split }), false);
+
+    expect(checks).toMatchObject([
+      { name: "data folder of gateway", status: "error" },
+      {
+        name: "data folder of world-service",
+        status: "ok",
+        detail: expect.stringContaining(`${split}-world-service: `),
+      },
+    ]);
   });
 
   test("below a file is broken", () => {
     writeFileSync(join(folder, "file"), "");
     const below = configOf({ QMTL__STORAGE__DATA_DIR: join(folder, "file", "data") });
 
-    expect(checkDataFolder(below, false)).toMatchObject({
-      status: "error",
-      fix: expect.stringContaining("storage.data_dir"),
-    });
+    expect(checkDataFolders(below, false)).toMatchObject([
+      { status: "error", fix: expect.stringContaining("storage.data_dir") },
+    ]);
   });
 });
 

@@ -2,10 +2,12 @@ import { ConfigError, loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import type { Command } from "commander";
 import { type Check, isHealthy, messageOf, printChecks } from "../checks/check.ts";
 import { checkAddresses } from "../checks/check-addresses.ts";
+import { checkAgreement } from "../checks/check-agreement.ts";
 import { checkClock, readGatewayClock } from "../checks/check-clock.ts";
-import { checkDataFolder } from "../checks/check-data-folder.ts";
+import { checkDataFolders } from "../checks/check-data-folder.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkEnvironment } from "../checks/check-environment.ts";
+import { checkFiles } from "../checks/check-files.ts";
 import { checkHealth } from "../checks/check-health.ts";
 import { checkLeaders } from "../checks/check-leaders.ts";
 import { checkNode } from "../checks/check-node.ts";
@@ -41,21 +43,27 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
   if (config instanceof ConfigError) {
     return [...machine, brokenConfig(config), checkClock(Date.now(), [])];
   }
-  const gateway = await knockGateway(config, { apiKey: process.env.QMTL_API_KEY });
+  const apiKey = process.env.QMTL_API_KEY;
+  const gateway = await knockGateway(config, { apiKey });
   const database = await knockDatabase(config, Date.now);
   const gatewayClock = gateway.isThere ? await readGatewayClock(config, Date.now) : undefined;
+  const file = options.config === undefined ? {} : { path: options.config };
   const readings = [database.reading, gatewayClock].filter((reading) => reading !== undefined);
   return [
     ...machine,
     { name: "configuration", status: "ok", detail: "holds" },
     ...checkEnvironment(process.env),
     ...checkAddresses(config),
-    ...checkDeprecated(config, options.config === undefined ? {} : { path: options.config }),
+    ...checkDeprecated(config, file),
+    ...checkFiles(config, file),
     platformCheck(gateway),
     ...(await checkLeaders(config)),
     ...(gateway.isThere ? await checkHealth(config) : []),
+    ...(gateway.isThere ? await checkAgreement(config, { apiKey }) : []),
     ...(await checkPorts(config, gateway.isThere)),
-    config.storage.kind === "embedded" ? checkDataFolder(config, gateway.isThere) : database.check,
+    ...(config.storage.kind === "embedded"
+      ? checkDataFolders(config, gateway.isThere)
+      : [database.check]),
     ...(database.leaders ?? []),
     await knockBrokers(config),
     checkClock(Date.now(), readings),

@@ -8,7 +8,7 @@ import {
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { RuleKind, RuleVerdict, TermName } from "@qmtl/contracts/qmtl/world/v1/decision_pb";
 import type { Command } from "commander";
-import { haltedText } from "../halt-place.ts";
+import { haltLine } from "../halts-of-world.ts";
 import { jsonOf } from "../json-of.ts";
 import { enumName, printJson } from "../print.ts";
 import { ruleText } from "../rule-text.ts";
@@ -38,6 +38,8 @@ function* linesOf(answer: ExplainStrategyResponse): Generator<string> {
   const mode = enumName(EffectiveMode, effectiveMode);
   const domain = enumName(ExecutionDomain, executionDomain);
   yield `mode ${mode}, domain ${domain}, gate ${enumName(Gate, gate)}, tier ${enumName(OrderTier, tier)}`;
+  const { emitterSessionId } = answer;
+  yield `order lease: ${emitterSessionId === "" ? "held by no session, so no runner may send" : `session ${emitterSessionId}`}`;
   yield `orders: ${answer.sentOrders} sent, ${answer.wantedOrders} wanted while the gate was shut`;
   if (capital !== undefined) yield `capital: ${capital.value}`;
   for (const term of answer.terms) {
@@ -50,6 +52,5 @@ function* linesOf(answer: ExplainStrategyResponse): Generator<string> {
     yield `  ${verdict} ${text}  (${enumName(ExecutionDomain, rule.domain)}, ${rule.samples} samples)`;
   }
   for (const { kind, reason } of answer.holds) yield `held: ${enumName(HoldKind, kind)} ${reason}`;
-  for (const halt of answer.halts)
-    yield `halted: ${haltedText(halt)}  ${halt.haltId}  ${halt.reason}`;
+  for (const halt of answer.halts) yield haltLine(halt);
 }

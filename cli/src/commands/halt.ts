@@ -32,7 +32,12 @@ export function addHaltCommands(program: Command): void {
     .requiredOption("--reason <text>", "why; kept in the journal")
     .option("--cancel", "cancel working opening orders")
     .option("--flatten", "close positions with reduce-only orders")
-    .addHelpText("after", "\nExample:\n  qmtl halt --world demo --reason 'bad feed' --cancel")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  qmtl halt --world demo --reason 'bad feed' --cancel\n" +
+        "  qmtl halt --reason 'stop it all'\n\n" +
+        "Without --account, --world or --strategy everything is halted. `qmtl halts` shows what is in force.",
+    )
     .action(withSession(halt));
 
   program

@@ -23,7 +23,8 @@ export function addAllocationCommands(group: Command): void {
     .option("--reason <text>", "why; audited", "allocated by the operator")
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl rebalance allocate --world demo=0.9:trend=0.5,swing=0.5 --run first",
+      "\nUntil a share is set, the strategies of a world have equal parts of it. Strategies that are not named keep the share in\nforce; the call is refused when they would have more than 1 together.\n\n" +
+        "Example:\n  qmtl rebalance allocate --world demo=0.9:trend=0.5,swing=0.5 --run first",
     )
     .action(
       withSession(async (session, options: { world: string[]; run: string; reason: string }) => {
@@ -66,7 +67,9 @@ export function addAllocationCommands(group: Command): void {
 /** One line a world. */
 export function printAllocations(allocations: readonly Allocation[]): void {
   for (const { worldId, ratio, strategies } of allocations) {
-    const shares = strategies.map((one) => `${one.strategyId} ${one.share}`).join(", ");
+    const shares = strategies
+      .map((one) => `${one.strategyId} ${Number(one.share.toFixed(6))}`)
+      .join(", ");
     console.log(`${worldId}: ${ratio} of equity${shares ? ` (${shares})` : ""}`);
   }
 }

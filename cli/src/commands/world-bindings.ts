@@ -42,7 +42,7 @@ export function addBindingCommands(world: Command): void {
           if (session.asJson) return printJson(bindings.map((each) => jsonOf(BindingSchema, each)));
           for (const each of bindings)
             console.log(
-              `${each.strategyName || each.strategyId} is bound to ${worldId}, stage ${enumName(EffectiveMode, each.stage)}, share ${each.share}`,
+              `${each.strategyName || each.strategyId} is bound to ${worldId}, stage ${enumName(EffectiveMode, each.stage)}, share ${Number(each.share.toFixed(6))}`,
             );
         },
       ),

@@ -12,6 +12,7 @@ import {
   WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Command } from "commander";
+import { haltLine, haltsJson, haltsOfWorld } from "../halts-of-world.ts";
 import { jsonOf } from "../json-of.ts";
 import { integerIn } from "../option-values.ts";
 import { allOf } from "../pages-of.ts";
@@ -66,7 +67,7 @@ function addReadCommands(world: Command): void {
 
   world
     .command("show <world>")
-    .description("settings, gate, holds and strategies of a world")
+    .description("settings, gate, holds, halts and strategies of a world")
     .addHelpText("after", "\nExample:\n  qmtl world show demo")
     .action(
       withSession(async (session, worldId: string) => {
@@ -77,11 +78,17 @@ function addReadCommands(world: Command): void {
           (page) => page.bindings,
         );
         const activation = await session.client(ActivationService).getActivation({ worldId });
+        const halts = await haltsOfWorld(
+          session,
+          { worldId, accountId: found?.accountId ?? "" },
+          bindings.map(({ strategyId }) => strategyId),
+        );
         if (session.asJson)
           return printJson({
             ...(found === undefined ? {} : { world: jsonOf(WorldSchema, found) }),
             bindings: bindings.map((each) => jsonOf(BindingSchema, each)),
             activation: jsonOf(GetActivationResponseSchema, activation),
+            halts: haltsJson(halts),
           });
         if (found !== undefined)
           console.log(
@@ -94,6 +101,7 @@ function addReadCommands(world: Command): void {
         console.log(
           `gate ${enumName(Gate, gate?.gate ?? 0)}, fence ${gate?.fence}, revision ${gate?.revision}, mode ${enumName(EffectiveMode, gate?.decision?.mode ?? 0)}${holds ? `, held: ${holds}` : ""}`,
         );
+        for (const halt of halts) console.log(haltLine(halt));
         printBindings(bindings);
       }),
     );

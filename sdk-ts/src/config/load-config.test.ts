@@ -446,6 +446,16 @@ describe("secrets", () => {
     expect(resolveSecret(file("y", 0o640))).toBe("y");
   });
 
+  test("whose path is a directory are refused as that, not as a file to chmod", () => {
+    const directory = folder({});
+
+    const refused = refusal(() => resolveSecret({ file: directory }));
+
+    expect(refused.reason).toBe("SECRET_UNAVAILABLE");
+    expect(refused.message).toContain(`${directory} is a directory, not a file`);
+    expect(refused.message).not.toContain("chmod");
+  });
+
   test("that are shorter than asked for are refused with their length, in bytes", () => {
     const options = { env: { A: "ü".repeat(7), B: "ü".repeat(8) }, bytesMin: secretBytesMin };
 

@@ -12,16 +12,26 @@ export class ExposedFile extends Error {
   }
 }
 
+/** A directory lies where the file of a secret should. */
+export class FolderForFile extends Error {
+  override readonly name = "FolderForFile";
+
+  constructor(path: string) {
+    super(`${path} is a directory, not a file`);
+  }
+}
+
 /**
  * Bytes of a file that must not be readable by everybody. Windows has no such mode; there it is not looked at.
  *
- * @throws {ExposedFile} before anything is read; and as `readFileSync`.
+ * @throws {FolderForFile | ExposedFile} before anything is read; and as `readFileSync`.
  */
 export function readPrivateFile(path: string): Buffer {
   const file = openSync(path, "r");
   try {
-    const isExposed =
-      process.platform !== "win32" && (fstatSync(file).mode & READABLE_BY_ALL) !== 0;
+    const stats = fstatSync(file);
+    if (stats.isDirectory()) throw new FolderForFile(path);
+    const isExposed = process.platform !== "win32" && (stats.mode & READABLE_BY_ALL) !== 0;
     if (isExposed) throw new ExposedFile(path);
     return readFileSync(file);
   } finally {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ConfigError, type ConfigErrorReason } from "./config-error.ts";
-import { ExposedFile, readPrivateFile } from "./private-file.ts";
+import { ExposedFile, FolderForFile, readPrivateFile } from "./private-file.ts";
 
 /** Shortest key or secret that is taken, bytes: fewer can be guessed. */
 export const secretBytesMin = 16;
@@ -49,6 +49,8 @@ export function resolveSecret(ref: SecretRef, options: ResolveSecretOptions = {}
   } catch (cause) {
     if (cause instanceof ExposedFile)
       throw refuse("SECRET_EXPOSED", `the secret in ${cause.message}`);
+    if (cause instanceof FolderForFile)
+      throw refuse("SECRET_UNAVAILABLE", `the secret cannot be read: ${cause.message}`);
     secret = undefined;
   }
   if (secret === undefined || secret === "") {

@@ -12,6 +12,8 @@ export interface ControlListener {
   onConnected(): void;
   /** The stream broke, or could not be opened; it is tried again. Not told of a stream closed here. */
   onLost(failure: unknown): void;
+  /** The queues are of another store than before: what was read of them may be gone. */
+  onQueuesRestored(): void;
   /** Replay feeds whose runner set does not have this session although it registered; empty when all do. */
   onUnregistered(sources: readonly string[]): void;
   /** A heartbeat was answered, or failed. */

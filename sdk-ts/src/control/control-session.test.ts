@@ -25,6 +25,8 @@ interface Seen {
   /** New streams say nothing. */
   isSilent: boolean;
   revision: number;
+  /** Of the queues. */
+  storeEpoch: bigint;
   /** Ends the stream. */
   end(failure: Error): void;
 }
@@ -33,7 +35,15 @@ interface Seen {
 function session({ revision = 0, refusal, ...times }: Times) {
   const clock = new ManualClock();
   const told: string[] = [];
-  const seen: Seen = { streams: 0, tickets: 0, isDown: false, isSilent: false, revision, end() {} };
+  const seen: Seen = {
+    streams: 0,
+    tickets: 0,
+    isDown: false,
+    isSilent: false,
+    revision,
+    storeEpoch: 1n,
+    end() {},
+  };
   const transport = createRouterTransport(({ service }) => {
     service(ControlStreamService, {
       issueTicket: () => {
@@ -49,6 +59,7 @@ function session({ revision = 0, refusal, ...times }: Times) {
         });
         if (refusal !== undefined) throw connectErrorFrom(new QmtlError(refusal, "no"));
         if (!seen.isSilent) yield seen.revision === 0 ? { schemaVersion } : gateAt(seen.revision);
+        if (!seen.isSilent) yield queuesIn(seen.storeEpoch);
         await ended.catch((failure: QmtlError) => {
           throw connectErrorFrom(failure);
         });
@@ -73,6 +84,7 @@ function session({ revision = 0, refusal, ...times }: Times) {
       onSwap: () => {},
       onTags: () => {},
       onUnregistered: () => {},
+      onQueuesRestored: () => told.push("restored"),
       onHeartbeat: () => {},
       onConnected: () => told.push("connected"),
       onLost: () => told.push("lost"),
@@ -100,6 +112,15 @@ function gateAt(revision: number) {
   return { schemaVersion, event: { topicKey, storeEpoch, revision: at, stateHash, payload } };
 }
 
+/** The state of the world's queues in a store. */
+function queuesIn(storeEpoch: bigint) {
+  const payload = { case: "snapshot", value: { state: { case: "queues", value: {} } } } as const;
+  return {
+    schemaVersion,
+    event: { topicKey: "world/w/queue", storeEpoch, revision: 1n, payload },
+  };
+}
+
 const open: ControlSession[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((each) => each.stop()));
@@ -118,6 +139,21 @@ describe("a control session", () => {
     await pass(1_500);
     await waitUntil(() => told.length === 3, "the second stream");
     expect(seen.streams).toBe(2);
+  });
+
+  test("tells that the queues are of another store when their store epoch is another than before", async () => {
+    const { told, seen, pass } = session({});
+    await waitUntil(() => told.length === 1, "the first stream");
+    seen.end(new QmtlError("DRAINING", "stops"));
+    await pass(1_500);
+    await waitUntil(() => told.length === 3, "the second stream");
+    expect(told).toEqual(["connected", "lost", "connected"]);
+
+    seen.storeEpoch = 1_000n;
+    seen.end(new QmtlError("DRAINING", "stops"));
+    await pass(1_500);
+
+    await waitUntil(() => told.includes("restored"), "the other store");
   });
 
   test("is patient for 6 s when it was given no time", async () => {

@@ -5,7 +5,14 @@ import type { ControlEvent, Snapshot } from "@qmtl/contracts/qmtl/control/v1/con
 import { GateChange, type GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import type { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { makeHeartbeat, makeNack, type SessionEffect } from "../gate/index.ts";
-import { hasReason, heartbeatToProto, nackToProto, replyFromProto } from "../rpc/index.ts";
+import {
+  hasReason,
+  heartbeatToProto,
+  isWorldGone,
+  nackToProto,
+  QmtlError,
+  replyFromProto,
+} from "../rpc/index.ts";
 import { pause, type SdkClock, type SdkTimer, stopwatch } from "./clock.ts";
 import type { ControlListener } from "./control-listener.ts";
 import { gateInput } from "./gate-from-proto.ts";
@@ -218,6 +225,10 @@ export class ControlSession {
 
   #take(event: ControlEvent): void {
     const { payload, topicKey, revision, storeEpoch } = event;
+    const known = this.#applied.get(topicKey);
+    if (known !== undefined && known.storeEpoch !== storeEpoch && topicKey.endsWith(queueTopic)) {
+      this.#options.listener.onQueuesRestored();
+    }
     if (topicKey !== "") {
       // A key that nothing has happened to has nothing to go on from.
       if (revision > 0n) this.#applied.set(topicKey, { revision, storeEpoch });
@@ -293,7 +304,7 @@ export class ControlSession {
       ({ reply, unregisteredSources }) => {
         this.#underWay--;
         if (reply === undefined || this.#stop.signal.aborted) return;
-        listener.onHeartbeat(undefined);
+        listener.onHeartbeat(isWorldGone(reply) ? worldGone(this.#options.worldId) : undefined);
         listener.onUnregistered(unregisteredSources);
         const renewMs = reply.renewInterval === undefined ? 0 : durationMs(reply.renewInterval);
         if (renewMs > 0) this.#renewMs = renewMs;
@@ -310,6 +321,14 @@ export class ControlSession {
       },
     );
   }
+}
+
+/** Topics of the DAG Manager: `world/…/queue` and `tags/queue`. */
+const queueTopic = "/queue";
+
+function worldGone(worldId: string): QmtlError {
+  const metadata = { world_id: worldId };
+  return new QmtlError("WORLD_NOT_FOUND", `there is no world ${worldId}`, { metadata });
 }
 
 /** A change of the gate as people read it. */

@@ -20,6 +20,7 @@ const refusals: Readonly<Record<number, LeaseRefusal>> = {
   [RefuseReason.NOT_LEADER]: "NOT_LEADER",
   [RefuseReason.EXCLUDED]: "EXCLUDED",
   [RefuseReason.NOT_EMITTER]: "NOT_EMITTER",
+  [RefuseReason.WORLD_NOT_FOUND]: "NOT_ACTIVE",
 };
 
 const nackReasons = {
@@ -90,6 +91,11 @@ export function replyFromProto(message: HeartbeatReplyMessage, sessionId: string
     marginMs: msOf(message.margin),
     decisionRemainingMs: msOf(message.decisionRemaining),
   };
+}
+
+/** WorldService knows no such world: it was deleted, or its store is another one than before. */
+export function isWorldGone({ granted, refuseReason }: HeartbeatReplyMessage): boolean {
+  return !granted && refuseReason === RefuseReason.WORLD_NOT_FOUND;
 }
 
 /** A duration that is not stated gives no time. */

@@ -22,7 +22,12 @@ export {
 } from "./error-details.ts";
 export * from "./errors.ts";
 export type { ServerState } from "./health-check.ts";
-export { heartbeatToProto, nackToProto, replyFromProto } from "./heartbeat-messages.ts";
+export {
+  heartbeatToProto,
+  isWorldGone,
+  nackToProto,
+  replyFromProto,
+} from "./heartbeat-messages.ts";
 export { isAnswer } from "./is-answer.ts";
 export { createGrpcTransport } from "./leader-transport.ts";
 export { isLoopbackHost } from "./loopback-host.ts";

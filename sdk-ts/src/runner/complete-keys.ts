@@ -17,6 +17,7 @@ export async function completeKeys(
       for (const record of records) whole.get(record.computeKey)?.read(record);
     },
     onProblem: ports.onProblem,
+    onGone: ports.onGone,
   });
   const end = (): void => void reader.stop();
   signal.addEventListener("abort", end);

@@ -26,6 +26,8 @@ export interface GateWatchOptions {
   readonly onTags: (matches: TagMatches) => void;
   /** Feeds that dropped this session. */
   readonly onUnregistered: (sources: readonly string[]) => void;
+  /** The queues are of another store than before. */
+  readonly onQueuesRestored: () => void;
   /** The stream stands again after a break. */
   readonly onReconnected: () => void;
 }
@@ -62,6 +64,7 @@ export class GateWatch {
         onSwap,
         onTags,
         onUnregistered: options.onUnregistered,
+        onQueuesRestored: options.onQueuesRestored,
         onConnected: () => this.#connected(`control stream of ${services.url}`),
         onLost: (failure) => {
           this.#isStreamUp = false;

@@ -71,6 +71,7 @@ export class OnlineContext {
       keys: [...this.keys.values()],
       onRecords: (records) => this.#read(records),
       onProblem: ports.onProblem,
+      onGone: ports.onGone,
     });
   }
 

@@ -5,7 +5,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { DescService } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
+import { RefuseReason } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
@@ -326,6 +328,64 @@ describe("a living gateway with the DAG Manager away", () => {
   });
 });
 
+describe("a run whose platform came back with less than it had", () => {
+  test.each([
+    ["TRIMMED", "the log of k ends before what was read of it"],
+    ["QUEUE_NOT_FOUND", "no queue for k"],
+  ] as const)(
+    "ends with %s and says to start it again, so that no feed waits for it",
+    async (reason, message) => {
+      const gateway = new FakeGateway();
+      gateway.advance(historyRows + 2);
+      const log = { isGone: false };
+      const connection = replacing(gateway, QueueDataService.typeName, "consume", (made) => {
+        if (!log.isGone) return made();
+        return (async function* () {
+          yield* [];
+          throw new QmtlError(reason, message);
+        })();
+      });
+      const { run, of } = await start({ connection });
+      await waitUntil(() => run.status().row === historyRows + 2, "the rows");
+
+      log.isGone = true;
+      gateway.setDown(true);
+      await waitUntil(() => of("unreachable").length === 1, "the outage");
+      gateway.setDown(false);
+
+      await expect(run.done).rejects.toMatchObject({
+        reason,
+        message: expect.stringMatching(
+          new RegExp(`^${message}: .*older backup.*start this run again$`),
+        ),
+      });
+    },
+  );
+
+  test("says that its world is gone, and what to do, while its gate is shut", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 2);
+    const world = { isGone: false };
+    const refuseReason = RefuseReason.WORLD_NOT_FOUND;
+    const connection = replacing(gateway, ControlStreamService.typeName, "heartbeat", (made) =>
+      world.isGone ? Promise.resolve({ reply: { refuseReason }, unregisteredSources: [] }) : made(),
+    );
+    const { run, of } = await start({ connection });
+    await waitUntil(() => gateway.runners.has("a"), "the run in the runner set");
+    gateway.setGate(true, "paper");
+    await waitUntil(() => run.status().armed, "the gate open");
+
+    world.isGone = true;
+    await waitUntil(() => of("unreachable").length === 1, "the refusal");
+
+    expect(of("unreachable")[0]).toMatch(
+      /^WORLD_NOT_FOUND \(there is no world w1\): no order leaves/,
+    );
+    expect(of("unreachable")[0]).toContain("start this run again");
+    expect(run.status().connection.state).toBe("refused");
+  });
+});
+
 describe("the queues of a tag query", () => {
   test("are asked for at the interval of the configuration, told of a change or not", async () => {
     const gateway = new FakeGateway();
@@ -365,6 +425,29 @@ function answering(
             await answer();
             return Reflect.apply(call, target, args);
           };
+        },
+      });
+    },
+  };
+}
+
+/** A connection on which calls of one method of one service are made by `answer`, or not at all. */
+function replacing(
+  gateway: FakeGateway,
+  typeName: string,
+  method: string,
+  answer: (made: () => unknown) => unknown,
+): OnlyClients {
+  const inner = gateway.connection();
+  return {
+    client: <S extends DescService>(service: S): Client<S> => {
+      const client = inner.client(service);
+      if (service.typeName !== typeName) return client;
+      return new Proxy(client, {
+        get: (target, name, receiver) => {
+          const call: unknown = Reflect.get(target, name, receiver);
+          if (name !== method || typeof call !== "function") return call;
+          return (...args: unknown[]) => answer(() => Reflect.apply(call, target, args));
         },
       });
     },

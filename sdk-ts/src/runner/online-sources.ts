@@ -50,6 +50,7 @@ export class OnlineSources {
       keys: [...this.keys.values()],
       onRecords: (records) => this.#read(records),
       onProblem: ports.onProblem,
+      onGone: ports.onGone,
     });
   }
 

@@ -125,6 +125,7 @@ export class OnlineStrategyRun implements OnlineRun {
       keyPort,
       leases,
       onProblem,
+      onGone: (failure) => this.#fail(failure),
       track,
     };
   }
@@ -246,7 +247,7 @@ export class OnlineStrategyRun implements OnlineRun {
       await sources.readAgain();
       await context.readAgain();
     }
-    if (this.#stopping.signal.aborted) return;
+    if (this.#stopping.signal.aborted || this.#stopped !== undefined) return;
     sources.follow();
     context.follow();
     this.#pump();

@@ -57,7 +57,9 @@ export class ReachWatch {
   lost(failure: unknown): void {
     const state = stateAfter(failure);
     if (state === this.#now.state) return;
-    const problem = problemOf(state, this.#options.url, causeOf(failure));
+    const { url } = this.#options;
+    const isGone = hasReason(failure, "WORLD_NOT_FOUND");
+    const problem = isGone ? worldGone(failure) : problemOf(state, url, causeOf(failure));
     this.#now = { state, sinceMs: this.#options.nowMs(), problem };
     this.#options.tell("unreachable", problem);
   }
@@ -95,6 +97,13 @@ function problemOf(state: ReachState, url: string, cause: string): string {
   const fix =
     'start one with "qmtl up", or name another with --gateway-url, the option gatewayUrl or sdk.gateway_url; without any, use --offline or Runner.offline()';
   return `no gateway at ${where} (${cause}): ${safe}; ${fix}`;
+}
+
+/** Also what a WorldService says that came up without the store it had. */
+function worldGone(failure: unknown): string {
+  const fix =
+    "if it was deleted, stop this run; if WorldService lost its store, restore it, or make the world again and start this run again";
+  return `WORLD_NOT_FOUND (${causeOf(failure)}): no order leaves, and it is tried again; ${fix}`;
 }
 
 /** Why; where nothing answers at the gateway's address, that is named already. */

@@ -2,6 +2,7 @@ import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { TicketKeeper } from "../control/index.ts";
 import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/qmtl-error.ts";
+import { logGone } from "../sources/queue-reader.ts";
 import { GateWatch } from "./gate-watch.ts";
 import { OnlineContext } from "./online-context.ts";
 import { OnlineEdge } from "./online-edge.ts";
@@ -111,6 +112,7 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
       onSwap: (swap) => host.guard(() => host.parts()?.swap.phase(swap)),
       onTags: askTags,
       onUnregistered: (sources) => host.parts()?.sets.dropped(sources),
+      onQueuesRestored: () => ports.onGone(logGone("the queues were restored")),
       onReconnected: () => {
         state.reconnects++;
         host.parts()?.edge.reconnected();

@@ -2,6 +2,7 @@ import type { Client } from "@connectrpc/connect";
 import type { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { SdkClock, TicketedCalls } from "../control/index.ts";
+import type { QmtlError } from "../rpc/index.ts";
 import type { KeyPort } from "./online-key.ts";
 import type { LeaseKeeper } from "./online-leases.ts";
 
@@ -17,6 +18,8 @@ export interface RunPorts {
   readonly keyPort: KeyPort;
   readonly leases: LeaseKeeper;
   readonly onProblem: (problem: string) => void;
+  /** The log has lost what this run has read: it ends. */
+  readonly onGone: (failure: QmtlError) => void;
   /** A call nobody waits for now; a stop does. Its failure is told as a problem. */
   readonly track: (call: Promise<unknown>) => void;
 }

@@ -2,6 +2,7 @@ import type { Client } from "@connectrpc/connect";
 import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { pause, type SdkClock } from "../control/clock.ts";
+import { hasReason, QmtlError } from "../rpc/index.ts";
 
 /** A key that is read: the reader's place in it is the fold's. */
 export interface ReadKey {
@@ -19,6 +20,12 @@ export interface QueueReaderOptions {
   /** Takes the records of one message, in order. */
   readonly onRecords: (records: readonly WireRecord[]) => void;
   readonly onProblem: (problem: string) => void;
+  /**
+   * The log does not hold what was read of it, or none of a key: reading again cannot help, and the reader stops.
+   *
+   * @default a problem like any other
+   */
+  readonly onGone?: (failure: QmtlError) => void;
 }
 
 /** First and longest wait before reading again, milliseconds. */
@@ -79,6 +86,12 @@ export class QueueReader {
 
   async #wait(failure: unknown, failures: number): Promise<void> {
     if (this.#stop.signal.aborted) return;
+    const { onGone } = this.#options;
+    if (onGone !== undefined && hasReason(failure, "QUEUE_NOT_FOUND", "TRIMMED")) {
+      this.#stop.abort();
+      onGone(logGone(failure));
+      return;
+    }
     this.#options.onProblem(failure instanceof Error ? failure.message : String(failure));
     const delayMs = Math.min(againMsMax, againMs * 2 ** (failures - 1));
     await pause(this.#options.clock, delayMs, this.#stop.signal);
@@ -113,4 +126,12 @@ export class QueueReader {
       call.abort();
     }
   }
+}
+
+/** Ends a run that has read of a store which is no longer there. */
+export function logGone(why: string | QmtlError): QmtlError {
+  const failure = typeof why === "string" ? new QmtlError("TRIMMED", why) : why;
+  const message = `${failure.message}: the DAG Manager has another store than this run began with, as after a restore of an older backup or the loss of its data; start this run again`;
+  const { reason, metadata } = failure;
+  return new QmtlError(reason, message, { metadata, cause: failure });
 }

@@ -1,5 +1,13 @@
 import { execFile } from "node:child_process";
-import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -49,6 +57,14 @@ describe("the secret that services of a machine share", () => {
         message: expect.stringMatching(/gateway-secret .*chmod 600/),
         fields: [expect.objectContaining({ field: "security.gateways" })],
       }),
+    );
+  });
+
+  it("is refused as a directory when one lies in its place", () => {
+    const folder = newFolder();
+    mkdirSync(join(folder, "gateway-secret"), { recursive: true });
+    expect(() => madeGatewaySecret(folder)).toThrow(
+      expect.objectContaining({ message: expect.stringContaining("is a directory, not a file") }),
     );
   });
 

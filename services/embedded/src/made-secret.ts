@@ -50,8 +50,14 @@ function readSecret(path: string): Buffer | undefined {
     throw cause;
   }
   try {
-    const { mode } = fstatSync(file);
-    if (process.platform !== "win32" && (mode & OTHERS) !== 0) {
+    const stats = fstatSync(file);
+    if (stats.isDirectory()) {
+      throw invalidConfig(
+        field,
+        `${path} is a directory, not a file; remove it, and a secret is made`,
+      );
+    }
+    if (process.platform !== "win32" && (stats.mode & OTHERS) !== 0) {
       throw invalidConfig(field, `${path} is not its owner's alone; chmod 600 it`);
     }
     const text = readFileSync(file, "utf8").trim();

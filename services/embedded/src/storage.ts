@@ -116,11 +116,36 @@ async function openDatabases(
       dbs.set(schema, db);
     }
   }
+  await reportNewStore(dbs, storage.kind === "embedded" ? dataDir : "PostgreSQL", outages);
   return (schema) => {
     const found = dbs.get(schema);
     if (!found) throw new Error(`no database for schema ${schema}`);
     return found;
   };
+}
+
+/**
+ * Says so when nothing was ever kept in a place: at the first start that is as it should be, and after a folder or a
+ * database was lost nothing else would tell.
+ */
+async function reportNewStore(
+  dbs: ReadonlyMap<string, Db>,
+  place: string,
+  outages: OutageLog,
+): Promise<void> {
+  const [any] = dbs.values();
+  const names = [...dbs.keys()];
+  const there = await any?.query<{ nspname: string }>(
+    "select nspname from pg_namespace where nspname in (select jsonb_array_elements_text($1::jsonb))",
+    [JSON.stringify(names)],
+  );
+  const missing = names.filter((name) => there?.every(({ nspname }) => nspname !== name));
+  if (missing.length === 0) return;
+  outages
+    .quiet()
+    .info(`a new store was made in ${place}; if there was one before, stop and restore it`, {
+      schemas: missing,
+    });
 }
 
 function openKafka({ bus }: QmtlConfig, outages: OutageLog): Promise<EventBus> {

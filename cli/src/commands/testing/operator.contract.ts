@@ -246,6 +246,39 @@ function moneyAndOrders(rig: OperatorRig): void {
     ]);
   });
 
+  test("the halts that touch a world stand in its decision, in what is shown of it, and in an explanation", async () => {
+    const { strategy_id: strategyId } = await answer("submit", "$/crossing.ts", "--world", "omega");
+    const places = [
+      ["--account", "spare"],
+      ["--world", "omega"],
+      ["--strategy", strategyId],
+    ];
+    const halted: string[] = [];
+    for (const place of [...places, ["--world", "sigma"]])
+      halted.push((await answer("halt", ...place, "--reason", "why not")).halt.halt_id);
+    const touching = halted.slice(0, 3);
+    const idsIn = ({ halts }: { halts: { halt_id: string }[] }) =>
+      halts.map(({ halt_id }) => halt_id);
+
+    expect(idsIn(await answer("world", "decide", "omega"))).toEqual(touching);
+    expect(idsIn(await answer("world", "show", "omega"))).toEqual(touching);
+    for (const words of [
+      ["world", "decide", "omega"],
+      ["world", "show", "omega"],
+      ["explain", "omega", "Crossing"],
+    ]) {
+      const { out } = await qmtl(...words);
+      const lines = out.filter((line) => line.startsWith("halted: "));
+      expect(lines).toHaveLength(3);
+      expect(lines[0]).toMatch(/^halted: account spare {2}h-\S+ {2}why not {2}by \S+$/);
+    }
+    const { out } = await qmtl("explain", "omega", "Crossing");
+    expect(out).toContain("order lease: held by no session, so no runner may send");
+
+    for (const id of halted) await answer("resume", "--halt", id, "--reason", "done");
+    expect(idsIn(await answer("world", "show", "omega"))).toEqual([]);
+  });
+
   test("an adjustment is booked once per request id; books that differ end a reconciliation with 1", async () => {
     const adjust = ["account", "adjust", "spare", "--reason", "test", "--request", "r-1"];
     const first = await answer(...adjust, "--quantity", "5");

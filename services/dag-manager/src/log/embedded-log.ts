@@ -103,6 +103,7 @@ export class EmbeddedLog implements QueueLog {
         metadata: { compute_key: computeKey },
       });
     }
+    if (position.kind === "seq" && position.seq > head.nextSeq) throw beyondLog(computeKey, head);
     let offset = 0;
     if (position.kind === "tail") offset = head.nextOffset;
     // Before the first record lies every START, and the first of them alone tells where the rows begin.
@@ -221,4 +222,11 @@ function tooLarge(field: string, size: number, max: number): never {
   throw new QmtlError("RECORD_TOO_LARGE", "more than one Publish takes", {
     fields: [{ field, description: `${size}, at most ${max}` }],
   });
+}
+
+/** Records are given to a reader once they are stored, so one that asks for more has read of a store that is gone. */
+function beyondLog(computeKey: string, { nextSeq }: LogHead): QmtlError {
+  const message = `the log of ${computeKey} ends before what was read of it`;
+  const metadata = { compute_key: computeKey, seq: String(nextSeq) };
+  return new QmtlError("TRIMMED", message, { metadata });
 }

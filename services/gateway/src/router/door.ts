@@ -30,6 +30,8 @@ export interface DoorReply {
   readonly reply: HeartbeatReply;
   readonly renewMs: number;
   readonly leaseMs: number;
+  /** WorldService knows no such world. */
+  readonly isWorldGone?: boolean;
 }
 
 export interface DoorPorts {
@@ -75,6 +77,7 @@ export class Door {
   #leaseMs = leaseMsDefault;
   #isStopped = false;
   #wasArmed = false;
+  #isWorldGone = false;
   #opened: { readonly fence: number; readonly ms: number } | undefined;
   readonly #lostSince = new Map<string, ClockReading>();
 
@@ -187,7 +190,13 @@ export class Door {
     const made = makeHeartbeat(this.#state, this.#ports.readClocks());
     this.#state = made.state;
     try {
-      const { reply, renewMs, leaseMs } = await this.#ports.relay(made.heartbeat, false);
+      const {
+        reply,
+        renewMs,
+        leaseMs,
+        isWorldGone = false,
+      } = await this.#ports.relay(made.heartbeat, false);
+      this.#noteWorld(isWorldGone);
       if (renewMs > 0) this.#renewMs = renewMs;
       if (leaseMs > 0) this.#leaseMs = leaseMs;
       this.#step(
@@ -215,6 +224,17 @@ export class Door {
     const made = makeHeartbeat(this.#state, this.#ports.readClocks());
     const told = this.#ports.relay(made.heartbeat, true).catch(() => undefined);
     await Promise.race([told, sleep(this.#ports.clock, releaseMsMax)]);
+  }
+
+  /** Warns once that WorldService contradicts this gateway, which was given the gate of the world before. */
+  #noteWorld(isGone: boolean): void {
+    const wasGone = this.#isWorldGone;
+    this.#isWorldGone = isGone;
+    if (!isGone || wasGone) return;
+    this.#ports.logger.warn(
+      "WorldService knows no such world any more, and this gateway does; no order leaves. Unless it was deleted: WorldService has another store than before, restore it",
+      { world: this.#ports.worldId },
+    );
   }
 
   #plan(): void {

@@ -61,6 +61,26 @@ test("of a halt set twice while the database is down both wishes are carried out
   expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
 });
 
+test("a halt that is not stored when the gateway stops is named as lost at error, one that is stored is not", async () => {
+  await openWorking();
+  const kept = await bench.halt(world);
+  bench.db.isDown = true;
+  const { halt } = await bench.halt({ scope: "all", target: "" });
+
+  await bench.orders.stop();
+
+  const { haltId, scope, reason, principal } = halt;
+  const lost = bench.errors.filter(({ text }) => text.startsWith("halt lost"));
+  expect(lost).toMatchObject([
+    {
+      text: "halt lost: it was never stored and ends with this process; halt again",
+      fields: { haltId, scope, reason, principal },
+    },
+  ]);
+  bench.db.isDown = false;
+  expect((await Halts.load(bench.db)).list()).toEqual([kept.halt]);
+});
+
 test("a halt that is not stored is not ended either until the database is back", async () => {
   await openWorking();
   bench.db.isDown = true;

@@ -96,9 +96,21 @@ export class HaltService {
     }
   }
 
-  /** Waits for halts that are still to be stored; they give up when the order path stops. */
+  /** Waits for halts that are still to be stored; they give up when the order path stops, and are named as lost. */
   async stop(): Promise<void> {
     await Promise.all(this.#storing);
+    const { halts, logger } = this.#ports;
+    for (const halt of halts().list()) {
+      if (halts().isStored(halt.haltId)) continue;
+      const { haltId, scope, target, reason, principal } = halt;
+      logger.error("halt lost: it was never stored and ends with this process; halt again", {
+        haltId,
+        scope,
+        target,
+        reason,
+        principal,
+      });
+    }
   }
 
   async #carryOut(halt: Halt, actions: HaltActions): Promise<Omit<HaltDone, "halt">> {

@@ -1,7 +1,7 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { HeartbeatReply as HeartbeatReplyMessage } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import type { Heartbeat } from "@qmtl/sdk/gate";
-import { heartbeatToProto, replyFromProto } from "@qmtl/sdk/rpc";
+import { heartbeatToProto, isWorldGone, replyFromProto } from "@qmtl/sdk/rpc";
 import type { ClaimedHeartbeat } from "../ports.ts";
 import type { DoorReply } from "../router/door.ts";
 import { routerClaim } from "./session-claim.ts";
@@ -18,6 +18,7 @@ export function doorReplyFrom(message: HeartbeatReplyMessage, sessionId: string)
   return {
     renewMs: renewInterval === undefined ? 0 : durationMs(renewInterval),
     leaseMs: lease === undefined ? 0 : durationMs(lease),
+    isWorldGone: isWorldGone(message),
     reply: replyFromProto(message, sessionId),
   };
 }

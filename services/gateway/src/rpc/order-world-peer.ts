@@ -10,13 +10,12 @@ import {
   type WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { allPages } from "@qmtl/service-kit";
 import type { OrderWorld, WorldShares } from "../router/order-world.ts";
 import type { ReturnsReport, WorldPeer } from "../router/world-peer.ts";
 
 /** Clients of WorldService that speak as this gateway (role `gateway`). */
 export interface WorldClients {
-  readonly worlds: Pick<Client<typeof WorldService>, "getWorld" | "listBindings">;
+  readonly worlds: Pick<Client<typeof WorldService>, "getWorld">;
   readonly decisions: Pick<Client<typeof DecisionService>, "reportReturns">;
   readonly rebalancing: Pick<
     Client<typeof RebalancingService>,
@@ -67,21 +66,12 @@ function leaseLostFromProto(policy: LeaseLostPolicy): OrderWorld["onLeaseLost"] 
   return policy === LeaseLostPolicy.FLATTEN ? "flatten" : "cancel_opening";
 }
 
-/** Shares as allocated; without any set, the bound strategies share the world equally. */
+/** Shares in force, as WorldService decides and shows them: nothing is made up here for one that it does not name. */
 async function readShares(clients: WorldClients, worldId: string): Promise<WorldShares> {
-  const [{ allocations }, bindings] = await Promise.all([
-    clients.rebalancing.listAllocations({ worldId }),
-    allPages(
-      (page) => clients.worlds.listBindings({ worldId, ...page }),
-      (answer) => answer.bindings,
-    ),
-  ]);
+  const { allocations } = await clients.rebalancing.listAllocations({ worldId });
   const own = allocations.find((one) => one.worldId === worldId);
-  const given = new Map(bindings.map((one) => [one.strategyId, one.share] as const));
-  for (const one of own?.strategies ?? []) given.set(one.strategyId, one.share);
-  const total = [...given.values()].reduce((sum, share) => sum + share, 0);
-  const equal = new Map(bindings.map((one) => [one.strategyId, 1 / bindings.length] as const));
-  return { ratio: own?.ratio ?? 0, strategies: total > 0 ? given : equal };
+  const strategies = new Map(own?.strategies.map((one) => [one.strategyId, one.share]));
+  return { ratio: own?.ratio ?? 0, strategies };
 }
 
 function seriesOf(one: ReturnsReport, intervalSeconds: number, periodsPerYear: number) {

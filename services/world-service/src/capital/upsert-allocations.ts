@@ -18,7 +18,7 @@ import { shareTolerance } from "./share-tolerance.ts";
 export interface WantedAllocation {
   readonly worldId: string;
   readonly ratio: number;
-  /** Empty: unchanged; a strategy left out of a split that is not empty keeps its share. */
+  /** Empty: unchanged; a strategy left out of a split that is not empty keeps the share in force. */
   readonly shares: ReadonlyMap<string, number>;
 }
 
@@ -62,11 +62,14 @@ export function upsertAllocations(worlds: Worlds, wanted: AllocationChange): Pro
     }
     checkAllocations(worlds, wanted.allocations);
     const worldIds = wanted.allocations.map((one) => one.worldId);
+    // What is set for one strategy must not change what another has: a split is stored whole.
+    const whole = wanted.allocations.map((one) =>
+      one.shares.size === 0 ? one : withAllShares(worlds.get(one.worldId), one),
+    );
     try {
       await db.transaction(async (tx) => {
         await worlds.ports.leadership.assertLeads(tx);
-        for (const one of wanted.allocations)
-          await writeOne(tx, worlds.get(one.worldId), one, wanted, nowMs);
+        for (const one of whole) await writeOne(tx, worlds.get(one.worldId), one, wanted, nowMs);
         await appendRebalancingEvents(tx, await changesOf(tx, wanted), nowMs);
         await writeRequest(tx, key, "done", nowMs);
       });
@@ -75,11 +78,11 @@ export function upsertAllocations(worlds: Worlds, wanted: AllocationChange): Pro
       throw storeError(error);
     }
     worlds.ports.poke();
-    for (const one of wanted.allocations) adopt(worlds.get(one.worldId), one);
+    for (const one of whole) adopt(worlds.get(one.worldId), one);
   });
 }
 
-/** Allocations as they stand, ordered by world. */
+/** Allocations in force, ordered by world. */
 export function listAllocations(worlds: Worlds, worldId: string): WantedAllocation[] {
   const actors = worldId === "" ? worlds.all() : [worlds.get(worldId)];
   return actors.map((actor) => ({
@@ -87,6 +90,12 @@ export function listAllocations(worlds: Worlds, worldId: string): WantedAllocati
     ratio: actor.state.world.allocation,
     shares: new Map(boundStrategies(actor.state).map((b) => [b.strategyId, b.share])),
   }));
+}
+
+/** A wanted allocation with the share of every bound strategy: those left out keep the one in force. */
+export function withAllShares(actor: WorldActor, wanted: WantedAllocation): WantedAllocation {
+  const inForce = boundStrategies(actor.state).map((b) => [b.strategyId, b.share] as const);
+  return { ...wanted, shares: new Map([...inForce, ...wanted.shares]) };
 }
 
 /** Changes with the content of allocations. */
@@ -99,9 +108,9 @@ export function checkAllocations(worlds: Worlds, allocations: readonly WantedAll
   const ids = allocations.map((one) => one.worldId);
   if (new Set(ids).size !== ids.length) throw invalid("a world may stand in a request once");
   const byAccount = new Map<string, Map<string, number>>();
-  for (const one of allocations) {
+  for (const [index, one] of allocations.entries()) {
     const actor = worlds.get(one.worldId);
-    checkSplit(actor, one);
+    checkSplit(actor, one, `allocations[${index}].strategies`);
     const { accountId } = actor.state.world.settings;
     const ratios = byAccount.get(accountId) ?? new Map<string, number>();
     byAccount.set(accountId, ratios.set(one.worldId, one.ratio));
@@ -109,7 +118,7 @@ export function checkAllocations(worlds: Worlds, allocations: readonly WantedAll
   for (const [accountId, ratios] of byAccount) checkAccountSum(worlds, accountId, ratios);
 }
 
-function checkSplit(actor: WorldActor, one: WantedAllocation): void {
+function checkSplit(actor: WorldActor, one: WantedAllocation, field: string): void {
   const bound = boundStrategies(actor.state);
   const unknown = [...one.shares.keys()].filter((id) => !bound.some((b) => b.strategyId === id));
   if (unknown.length > 0) {
@@ -121,8 +130,15 @@ function checkSplit(actor: WorldActor, one: WantedAllocation): void {
       },
     );
   }
+  if (one.shares.size === 0) return;
   const sum = bound.reduce((total, b) => total + (one.shares.get(b.strategyId) ?? b.share), 0);
-  if (sum > 1 + shareTolerance) throw invalid(`shares of world ${one.worldId} would sum to ${sum}`);
+  if (sum <= 1 + shareTolerance) return;
+  const kept = bound
+    .filter((b) => b.share > 0 && !one.shares.has(b.strategyId))
+    .map((b) => `${b.strategyName || b.strategyId} ${readable(b.share)}`);
+  const why =
+    kept.length === 0 ? "" : `: strategies not named keep what they have (${kept.join(", ")})`;
+  throw invalid(`shares of world ${one.worldId} would sum to ${readable(sum)}${why}`, field);
 }
 
 async function writeOne(
@@ -159,7 +175,7 @@ function adopt(actor: WorldActor, one: WantedAllocation): void {
   state.world = { ...state.world, allocation: one.ratio };
   for (const [strategyId, share] of one.shares) {
     const binding = state.bindings.get(strategyId);
-    if (binding !== undefined) state.bindings.set(strategyId, { ...binding, share });
+    if (binding !== undefined) state.bindings.set(strategyId, { ...binding, ownShare: share });
   }
 }
 
@@ -172,8 +188,13 @@ function plain(one: WantedAllocation): Record<string, unknown> {
   return { world: one.worldId, ratio: one.ratio, shares: Object.fromEntries(one.shares) };
 }
 
-function invalid(message: string): QmtlError {
+/** A share as people read it: 0.3333, not 0.33333333333333331. */
+function readable(share: number): number {
+  return Number(share.toPrecision(4));
+}
+
+function invalid(message: string, field = "allocations"): QmtlError {
   return new QmtlError("ALLOCATION_INVALID", message, {
-    fields: [{ field: "allocations", description: message }],
+    fields: [{ field, description: message }],
   });
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { SharedBinding } from "../capital/shares-in-force.ts";
 import type { Stage } from "../policy/policy.ts";
-import type { BindingRow, SeriesHead, WorldRow } from "../store/world-rows.ts";
+import type { SeriesHead, WorldRow } from "../store/world-rows.ts";
 import { composeDecision, type DecisionFacts } from "./compose-decision.ts";
 
 const dayMs = 86_400_000;
@@ -30,8 +31,15 @@ const world: WorldRow = {
   createdMs: 0,
 };
 
-function binding(stage: Stage): BindingRow {
-  const fixed = { strategyId: "a", strategyName: "a", share: 1, demotedFrom: [], picked: null };
+function binding(stage: Stage): SharedBinding {
+  const fixed = {
+    strategyId: "a",
+    strategyName: "a",
+    share: 1,
+    ownShare: 1,
+    demotedFrom: [],
+    picked: null,
+  };
   return { ...fixed, stage, removed: false, boundOrder: 0, createdMs: 0 };
 }
 

@@ -1,4 +1,5 @@
 import { type EffectiveMode, effectiveMode } from "@qmtl/sdk/gate";
+import type { SharedBinding } from "../capital/shares-in-force.ts";
 import {
   enterDomain,
   METRICS_FROM_DEFAULT,
@@ -32,6 +33,7 @@ export interface ComposedStrategy {
   readonly stage: Stage;
   readonly mode: EffectiveMode;
   readonly terms: readonly DecisionTermRow[];
+  /** Of the world's capital, in force. */
   readonly share: number;
 }
 
@@ -47,7 +49,7 @@ export interface Composition {
 export interface DecisionFacts {
   readonly world: WorldRow;
   /** In order of binding, removed ones left out. */
-  readonly bindings: readonly BindingRow[];
+  readonly bindings: readonly SharedBinding[];
   readonly policy: Policy | undefined;
   readonly hasBreaker: boolean;
   /** "Now" of the world, or undefined before its feed has reported. */
@@ -84,7 +86,7 @@ export function reasonOf(terms: readonly DecisionTermRow[]): string {
 
 function composeStrategy(
   facts: DecisionFacts,
-  binding: BindingRow,
+  binding: SharedBinding,
   worldTerms: readonly DecisionTermRow[],
 ): ComposedStrategy {
   const terms = markBinding([

@@ -18,7 +18,6 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, Handlers } from "@qmtl/service-kit";
 import { alphaEnvelope } from "../capital/alpha-envelope.ts";
 import { type Books, markAgeMsMaxDefault } from "../capital/books.ts";
-import { completeShares } from "../capital/complete-shares.ts";
 import {
   type Delta,
   type DraftPlan,
@@ -31,6 +30,7 @@ import {
   listAllocations,
   upsertAllocations,
   type WantedAllocation,
+  withAllShares,
 } from "../capital/upsert-allocations.ts";
 import { hashText } from "../world/hash-text.ts";
 import type { Worlds } from "../world/worlds.ts";
@@ -94,7 +94,7 @@ async function planFor(
   const wanted = request.allocations.map(allocationFromProto);
   checkAllocations(worlds, wanted);
   const standing = wanted.flatMap((one) => listAllocations(worlds, one.worldId));
-  const after = wanted.map((one) => completeShares(one, standing));
+  const after = wanted.map((one) => withAllShares(worlds.get(one.worldId), one));
   const books = booksFromProto(request.books, worlds.ports.clock.nowMs());
   const draft = draftFor(request, books, standing, after);
   const isExecutable = context.principal.role === "gateway" && books.accountId !== "";

@@ -57,7 +57,7 @@ async function answer(worlds: Worlds, relayed: RelayedHeartbeat): Promise<Heartb
   const claim = relayed.claim!;
   const message = relayed.heartbeat!;
   const actor = worlds.find(claim.worldId);
-  if (actor === undefined) return refused(message, RefuseReason.NOT_ACTIVE);
+  if (actor === undefined) return refused(message, RefuseReason.WORLD_NOT_FOUND);
   try {
     const reply = await actor.heartbeat(claimFromProto(claim), heartbeatFromProto(claim, message));
     return replyToProto(actor, message, reply);

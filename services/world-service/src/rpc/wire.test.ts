@@ -1,5 +1,6 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { RefuseReason } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
@@ -76,6 +77,12 @@ test("a world is made, judged and promoted over the wire, and refusals name thei
     .client(SubscriptionService)
     .relayHeartbeats({ heartbeats: [{ claim, heartbeat }] });
   expect(replies[0]).toMatchObject({ granted: false, heartbeatSeq: 1n });
+  const elsewhere = { ...claim, worldId: "none" };
+  const unknown = await wire
+    .as("gateway")
+    .client(SubscriptionService)
+    .relayHeartbeats({ heartbeats: [{ claim: elsewhere, heartbeat }] });
+  expect(unknown.replies[0]?.refuseReason).toBe(RefuseReason.WORLD_NOT_FOUND);
 
   const { capabilities } = await wire.as("owner").client(SystemService).getCapabilities({});
   const rebalancing = capabilities?.contracts.find(

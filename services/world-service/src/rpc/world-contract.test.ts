@@ -251,7 +251,7 @@ describe("a binding", () => {
     expect(decision).toMatchObject({ effectiveMode: EffectiveMode.VALIDATE, strategies: [] });
   });
 
-  test("made anew after it was taken out begins at validate, without capital", async () => {
+  test("made anew after it was taken out begins at validate, without the share it had", async () => {
     const worldId = await all.makeActive();
     const binding = { worldId, strategyId: "a", reason };
     await all.rebalancing.upsertAllocations({
@@ -270,12 +270,72 @@ describe("a binding", () => {
     const fresh = {
       stage: EffectiveMode.VALIDATE,
       effectiveMode: EffectiveMode.VALIDATE,
-      share: 0,
+      share: 0.5, // none was set since: both have the world in equal parts
     };
     expect(bindings).toMatchObject([
       { strategyId: "a", strategyName: "a", ...fresh },
       { strategyId: "b", ...fresh },
     ]);
+  });
+});
+
+describe("shares that nobody has set", () => {
+  const set = (worldId: string, shares: Readonly<Record<string, number>>, requestId: string) =>
+    all.rebalancing.upsertAllocations({
+      requestId: `${worldId}-${requestId}`,
+      allocations: [
+        {
+          worldId,
+          ratio: 0.9,
+          strategies: Object.entries(shares).map(([strategyId, share]) => ({ strategyId, share })),
+        },
+      ],
+      reason,
+    });
+
+  /** What each answer says of the shares of a world. */
+  async function shown(worldId: string): Promise<Record<string, number>[]> {
+    const { allocations } = await all.rebalancing.listAllocations({ worldId });
+    const { bindings } = await all.worlds().listBindings({ worldId });
+    return [allocations[0]?.strategies ?? [], bindings].map((rows) =>
+      Object.fromEntries(rows.map(({ strategyId, share }) => [strategyId, share])),
+    );
+  }
+
+  test("are shown as the equal parts that are traded, not as 0", async () => {
+    const worldId = await all.make("a", "b", "c");
+
+    const third = 1 / 3;
+    const parts = { a: third, b: third, c: third };
+    expect(await shown(worldId)).toEqual([parts, parts]);
+
+    await set(worldId, {}, "ratio");
+    expect(await shown(worldId)).toEqual([parts, parts]);
+  });
+
+  test("are kept by those that are not named when one is set, or the call is refused", async () => {
+    const worldId = await all.make("a", "b", "c");
+
+    const refused = set(worldId, { a: 0.5 }, "too much");
+    await expect(refused).rejects.toThrow("keep what they have (b 0.3333, c 0.3333)");
+    expect(await refusalOf(refused)).toEqual({
+      reason: "ALLOCATION_INVALID",
+      fields: ["allocations[0].strategies"],
+    });
+    await set(worldId, { a: 0.2 }, "fits");
+
+    const third = 1 / 3;
+    const parts = { a: 0.2, b: third, c: third };
+    expect(await shown(worldId)).toEqual([parts, parts]);
+  });
+
+  test("are 0 where all of them were set to 0, and for one bound after the split", async () => {
+    const worldId = await all.make("a", "b");
+    await set(worldId, { a: 0, b: 0 }, "none");
+    await all.worlds().createBindings({ worldId, strategies: [{ strategyId: "c" }] });
+
+    const parts = { a: 0, b: 0, c: 0 };
+    expect(await shown(worldId)).toEqual([parts, parts]);
   });
 });
 

@@ -8,6 +8,7 @@ import {
 import { jcs } from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Handlers, requireRole } from "@qmtl/service-kit";
+import type { SharedBinding } from "../capital/shares-in-force.ts";
 import { readAudit } from "../store/audit-table.ts";
 import type { RequestKey } from "../store/request-table.ts";
 import type { BindingRow } from "../store/world-rows.ts";
@@ -61,7 +62,7 @@ export function worldHandlers(
     createBindings: async ({ worldId, strategies }, context) => {
       const bound = await bindStrategies(worlds, worldId, strategies, context.principal.name);
       const actor = worlds.get(worldId);
-      return { bindings: bound.map((row) => shownBinding(actor, row)) };
+      return { bindings: boundAmong(actor, bound).map((row) => shownBinding(actor, row)) };
     },
     deleteBinding: async ({ worldId, strategyId, reason }, context) => {
       const why = { principal: context.principal.name, reason };
@@ -159,8 +160,14 @@ export function worldScope(method: string, actor: WorldActor): string {
   return `${method}/${actor.worldId}/${actor.state.world.createdMs}`;
 }
 
+/** The rows just bound, with the shares that are now in force. */
+function boundAmong(actor: WorldActor, rows: readonly BindingRow[]): SharedBinding[] {
+  const bound = boundStrategies(actor.state);
+  return rows.flatMap((row) => bound.filter((one) => one.strategyId === row.strategyId));
+}
+
 /** A binding with the mode in force of its strategy, as its activation says; validate without one. */
-function shownBinding(actor: WorldActor, row: BindingRow) {
+function shownBinding(actor: WorldActor, row: SharedBinding) {
   const activation = actor.row.activations.find((a) => a.strategyId === row.strategyId);
   return bindingToProto(actor.worldId, row, activation?.effectiveMode ?? "validate");
 }

@@ -12,8 +12,8 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { EffectiveMode, GateTimers } from "@qmtl/sdk/gate";
 import { modeToProto } from "../bus/gate-to-proto.ts";
+import type { SharedBinding } from "../capital/shares-in-force.ts";
 import type { AuditRow } from "../store/audit-table.ts";
-import type { BindingRow } from "../store/world-rows.ts";
 import { worldEtag } from "../world/change-world.ts";
 import { leaderMsDefault } from "../world/leadership.ts";
 import { timersOf } from "../world/world-settings.ts";
@@ -46,7 +46,7 @@ export function worldToProto(state: WorldState): World {
 }
 
 /** A binding on the wire. */
-export function bindingToProto(worldId: string, row: BindingRow, mode: EffectiveMode): Binding {
+export function bindingToProto(worldId: string, row: SharedBinding, mode: EffectiveMode): Binding {
   return create(BindingSchema, {
     worldId,
     strategyId: row.strategyId,

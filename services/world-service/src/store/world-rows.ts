@@ -22,8 +22,8 @@ export interface BindingRow {
   readonly strategyId: string;
   readonly strategyName: string;
   readonly stage: Stage;
-  /** Share of the world's capital. */
-  readonly share: number;
+  /** Share of the world's capital that was set for it; null: none was. `withSharesInForce` says what it has. */
+  readonly ownShare: number | null;
   /** Stages it was demoted from on their own series. */
   readonly demotedFrom: readonly Stage[];
   /** Chosen by hand, left out by hand, or null for neither. */

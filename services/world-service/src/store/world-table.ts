@@ -18,7 +18,7 @@ interface BindingRecord {
   strategy_id: string;
   strategy_name: string;
   stage: Stage;
-  share: number;
+  share: number | null;
   demoted_from: Stage[];
   picked: boolean | null;
   removed: boolean;
@@ -140,7 +140,7 @@ export async function upsertBindings(
     strategy_id: b.strategyId,
     strategy_name: b.strategyName,
     stage: b.stage,
-    share: b.share,
+    share: b.ownShare,
     demoted_from: b.demotedFrom,
     picked: b.picked,
     removed: b.removed,
@@ -179,7 +179,7 @@ function bindingOf(record: BindingRecord): BindingRow {
     strategyId: record.strategy_id,
     strategyName: record.strategy_name,
     stage: record.stage,
-    share: record.share,
+    ownShare: record.share,
     demotedFrom: record.demoted_from,
     picked: record.picked,
     removed: record.removed,

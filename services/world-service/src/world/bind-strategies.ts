@@ -16,7 +16,7 @@ export interface NewBinding {
 
 /**
  * Binds strategies to a world; binding again is no error and keeps stage, share and place. One that was taken out
- * begins anew, at validate and without capital.
+ * begins anew, at validate and without a share of its own.
  */
 export function bindStrategies(
   worlds: Worlds,
@@ -77,7 +77,7 @@ export function unbindStrategy(
     const removed: BindingRow = {
       ...binding,
       stage: "validate",
-      share: 0,
+      ownShare: null,
       picked: null,
       removed: true,
     };
@@ -106,7 +106,7 @@ function nextBinding(
     strategyId,
     strategyName: name,
     stage: "validate",
-    share: 0,
+    ownShare: null,
     demotedFrom: known?.demotedFrom ?? [],
     picked: null,
     removed: false,

@@ -1,4 +1,5 @@
 import type { Hold } from "@qmtl/sdk/gate";
+import { type SharedBinding, withSharesInForce } from "../capital/shares-in-force.ts";
 import { type Composition, composeDecision } from "../decide/compose-decision.ts";
 import type { EvaluationRow } from "../decide/evaluation.ts";
 import type { Policy, SeriesDomain } from "../policy/policy.ts";
@@ -33,9 +34,9 @@ export function seriesKey(strategyId: string, domain: SeriesDomain): string {
   return `${domain}/${strategyId}`;
 }
 
-/** Bindings that were not taken out, in order of binding. */
-export function boundStrategies(state: WorldState): BindingRow[] {
-  return [...state.bindings.values()].filter((binding) => !binding.removed);
+/** Bindings that were not taken out, in order of binding, with the shares in force. */
+export function boundStrategies(state: WorldState): SharedBinding[] {
+  return withSharesInForce([...state.bindings.values()].filter((binding) => !binding.removed));
 }
 
 /** "Now" of the world for data currency: the feed's watermark in a replay, else the wall clock. */

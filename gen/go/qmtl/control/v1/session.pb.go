@@ -48,21 +48,24 @@ const (
 	RefuseReason_REFUSE_REASON_NOT_EMITTER RefuseReason = 8
 	// It did not ask for one.
 	RefuseReason_REFUSE_REASON_NOT_ASKED RefuseReason = 9
+	// There is no such world, or none any more.
+	RefuseReason_REFUSE_REASON_WORLD_NOT_FOUND RefuseReason = 10
 )
 
 // Enum value maps for RefuseReason.
 var (
 	RefuseReason_name = map[int32]string{
-		0: "REFUSE_REASON_UNSPECIFIED",
-		1: "REFUSE_REASON_FROZEN",
-		2: "REFUSE_REASON_BEHIND",
-		3: "REFUSE_REASON_HASH_MISMATCH",
-		4: "REFUSE_REASON_DECISION_EXPIRED",
-		5: "REFUSE_REASON_NOT_ACTIVE",
-		6: "REFUSE_REASON_NOT_LEADER",
-		7: "REFUSE_REASON_EXCLUDED",
-		8: "REFUSE_REASON_NOT_EMITTER",
-		9: "REFUSE_REASON_NOT_ASKED",
+		0:  "REFUSE_REASON_UNSPECIFIED",
+		1:  "REFUSE_REASON_FROZEN",
+		2:  "REFUSE_REASON_BEHIND",
+		3:  "REFUSE_REASON_HASH_MISMATCH",
+		4:  "REFUSE_REASON_DECISION_EXPIRED",
+		5:  "REFUSE_REASON_NOT_ACTIVE",
+		6:  "REFUSE_REASON_NOT_LEADER",
+		7:  "REFUSE_REASON_EXCLUDED",
+		8:  "REFUSE_REASON_NOT_EMITTER",
+		9:  "REFUSE_REASON_NOT_ASKED",
+		10: "REFUSE_REASON_WORLD_NOT_FOUND",
 	}
 	RefuseReason_value = map[string]int32{
 		"REFUSE_REASON_UNSPECIFIED":      0,
@@ -75,6 +78,7 @@ var (
 		"REFUSE_REASON_EXCLUDED":         7,
 		"REFUSE_REASON_NOT_EMITTER":      8,
 		"REFUSE_REASON_NOT_ASKED":        9,
+		"REFUSE_REASON_WORLD_NOT_FOUND":  10,
 	}
 )
 
@@ -682,7 +686,7 @@ const file_qmtl_control_v1_session_proto_rawDesc = "" +
 	"\x06run_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\x05runId\x12?\n" +
 	"\x06reason\x18\x05 \x01(\x0e2\x1b.qmtl.control.v1.NackReasonB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06reason\x12,\n" +
-	"\x12last_good_revision\x18\x06 \x01(\x04R\x10lastGoodRevision*\xba\x02\n" +
+	"\x12last_good_revision\x18\x06 \x01(\x04R\x10lastGoodRevision*\xdd\x02\n" +
 	"\fRefuseReason\x12\x1d\n" +
 	"\x19REFUSE_REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REFUSE_REASON_FROZEN\x10\x01\x12\x18\n" +
@@ -693,7 +697,9 @@ const file_qmtl_control_v1_session_proto_rawDesc = "" +
 	"\x18REFUSE_REASON_NOT_LEADER\x10\x06\x12\x1a\n" +
 	"\x16REFUSE_REASON_EXCLUDED\x10\a\x12\x1d\n" +
 	"\x19REFUSE_REASON_NOT_EMITTER\x10\b\x12\x1b\n" +
-	"\x17REFUSE_REASON_NOT_ASKED\x10\t*\x91\x01\n" +
+	"\x17REFUSE_REASON_NOT_ASKED\x10\t\x12!\n" +
+	"\x1dREFUSE_REASON_WORLD_NOT_FOUND\x10\n" +
+	"*\x91\x01\n" +
 	"\n" +
 	"NackReason\x12\x1b\n" +
 	"\x17NACK_REASON_UNSPECIFIED\x10\x00\x12\x13\n" +

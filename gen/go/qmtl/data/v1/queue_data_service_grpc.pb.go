@@ -43,7 +43,8 @@ type QueueDataServiceClient interface {
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 	// Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
 	// RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
-	// longer kept.
+	// longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
+	// NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
 	Consume(ctx context.Context, in *ConsumeRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ConsumeResponse], error)
 }
 
@@ -104,7 +105,8 @@ type QueueDataServiceServer interface {
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	// Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
 	// RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
-	// longer kept.
+	// longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
+	// NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
 	Consume(*ConsumeRequest, grpc.ServerStreamingServer[ConsumeResponse]) error
 	mustEmbedUnimplementedQueueDataServiceServer()
 }

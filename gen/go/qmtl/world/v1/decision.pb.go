@@ -705,7 +705,7 @@ type StrategyDecision struct {
 	EffectiveMode v1.EffectiveMode `protobuf:"varint,3,opt,name=effective_mode,json=effectiveMode,proto3,enum=qmtl.type.v1.EffectiveMode" json:"effective_mode,omitempty"`
 	// Terms of the mode; the lowest binds.
 	Terms []*DecisionTerm `protobuf:"bytes,4,rep,name=terms,proto3" json:"terms,omitempty"`
-	// Share of the world's capital, 0..1.
+	// Share of the world's capital in force, 0..1.
 	Share         float64 `protobuf:"fixed64,5,opt,name=share,proto3" json:"share,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -85,7 +85,9 @@ type Allocation struct {
 	WorldId string `protobuf:"bytes,1,opt,name=world_id,json=worldId,proto3" json:"world_id,omitempty"`
 	// Share of equity, 0..1; shares of one account must not sum above 1.
 	Ratio float64 `protobuf:"fixed64,2,opt,name=ratio,proto3" json:"ratio,omitempty"`
-	// Shares of the world's capital per strategy; empty: unchanged. Strategies not named keep theirs.
+	// Shares of the world's capital per strategy, as they are in force in an answer: until one was set, all bound
+	// strategies have equal parts. In a request: empty = unchanged; strategies not named keep the share in force, and
+	// ALLOCATION_INVALID names this field when that sums above 1.
 	Strategies    []*StrategyShare `protobuf:"bytes,3,rep,name=strategies,proto3" json:"strategies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -147,7 +149,7 @@ type StrategyShare struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Strategy.
 	StrategyId string `protobuf:"bytes,1,opt,name=strategy_id,json=strategyId,proto3" json:"strategy_id,omitempty"`
-	// 0..1; shares of one world must not sum above 1.
+	// 0..1; shares of one world must not sum above 1. 0: no capital.
 	Share         float64 `protobuf:"fixed64,2,opt,name=share,proto3" json:"share,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -580,7 +580,7 @@ type Binding struct {
 	Stage v1.EffectiveMode `protobuf:"varint,4,opt,name=stage,proto3,enum=qmtl.type.v1.EffectiveMode" json:"stage,omitempty"`
 	// Mode in force, lowest of all terms.
 	EffectiveMode v1.EffectiveMode `protobuf:"varint,5,opt,name=effective_mode,json=effectiveMode,proto3,enum=qmtl.type.v1.EffectiveMode" json:"effective_mode,omitempty"`
-	// Share of the world's capital, 0..1.
+	// Share of the world's capital in force, 0..1: an equal part until a share was set in the world.
 	Share float64 `protobuf:"fixed64,6,opt,name=share,proto3" json:"share,omitempty"`
 	// When it was bound.
 	CreateTime    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

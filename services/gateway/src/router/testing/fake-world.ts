@@ -11,6 +11,7 @@ import {
   type HeartbeatReply,
   HeartbeatReplySchema,
   HeartbeatSchema,
+  RefuseReason,
 } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { EffectiveMode as ModeCode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { blake3Hex } from "@qmtl/sdk/canonical";
@@ -35,6 +36,8 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   readonly heartbeats: ClaimedHeartbeat[] = [];
   stopped = false;
   isDown = false;
+  /** It lost its store: heartbeats are answered as of a world it never had. */
+  isGone = false;
   grants = true;
   leaseMs = 10_000;
   fence = 1;
@@ -80,6 +83,10 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
     if (this.isDown || this.stopped) throw new Error("no answer");
     this.heartbeats.push(claimed);
     const heartbeat = create(HeartbeatSchema, claimed.heartbeat);
+    if (this.isGone) {
+      const refuseReason = RefuseReason.WORLD_NOT_FOUND;
+      return create(HeartbeatReplySchema, { heartbeatSeq: heartbeat.heartbeatSeq, refuseReason });
+    }
     const isCurrent = heartbeat.revision === this.#state.revision;
     const granted = this.grants && this.gate === "OPEN" && isCurrent && heartbeat.wantLease;
     return create(HeartbeatReplySchema, {

@@ -8,7 +8,7 @@ import {
 import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { QmtlError, reasonName } from "@qmtl/sdk/rpc";
-import { type SessionScope, silentLogger, systemClock } from "@qmtl/service-kit";
+import { type LogFields, type SessionScope, silentLogger, systemClock } from "@qmtl/service-kit";
 import { migrateTopics } from "@qmtl/service-kit/control";
 import {
   applyMigrations,
@@ -84,6 +84,7 @@ export class OrderBench {
   readonly ended: string[] = [];
   /** What was logged as a warning. */
   readonly warnings: string[] = [];
+  readonly errors: { readonly text: string; readonly fields: LogFields }[] = [];
   /** Why rows of the feed cannot be booked; undefined when they can. */
   unbooked: string | undefined;
   /** Last row of the log, as the barrier knows it. */
@@ -362,6 +363,7 @@ export class OrderBench {
         ...silentLogger,
         warn: (message, fields) =>
           void this.warnings.push(`${message}: ${String(fields?.reason ?? "")}`),
+        error: (text, fields = {}) => void this.errors.push({ text, fields }),
       },
     });
   }

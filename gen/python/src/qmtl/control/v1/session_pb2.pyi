@@ -47,6 +47,8 @@ class _RefuseReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RefuseRe
     """Another session is the emitter of all its strategies."""
     REFUSE_REASON_NOT_ASKED: _RefuseReason.ValueType  # 9
     """It did not ask for one."""
+    REFUSE_REASON_WORLD_NOT_FOUND: _RefuseReason.ValueType  # 10
+    """There is no such world, or none any more."""
 
 class RefuseReason(_RefuseReason, metaclass=_RefuseReasonEnumTypeWrapper):
     """Why no lease was granted."""
@@ -71,6 +73,8 @@ REFUSE_REASON_NOT_EMITTER: RefuseReason.ValueType  # 8
 """Another session is the emitter of all its strategies."""
 REFUSE_REASON_NOT_ASKED: RefuseReason.ValueType  # 9
 """It did not ask for one."""
+REFUSE_REASON_WORLD_NOT_FOUND: RefuseReason.ValueType  # 10
+"""There is no such world, or none any more."""
 Global___RefuseReason: _TypeAlias = RefuseReason  # noqa: Y015
 
 class _NackReason:

@@ -79,7 +79,8 @@ class QueueDataServiceServicer:
     def Consume(self, request, context):
         """Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
         RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
-        longer kept.
+        longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
+        NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

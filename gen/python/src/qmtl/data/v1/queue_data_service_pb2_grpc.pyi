@@ -50,7 +50,8 @@ class QueueDataServiceStub:
     Consume: _grpc.UnaryStreamMultiCallable[_queue_data_service_pb2.ConsumeRequest, _queue_data_service_pb2.ConsumeResponse]
     """Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
     RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
-    longer kept.
+    longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
+    NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
     """
 
 @_typing.type_check_only
@@ -75,7 +76,8 @@ class QueueDataServiceAsyncStub(QueueDataServiceStub):
     Consume: _aio.UnaryStreamMultiCallable[_queue_data_service_pb2.ConsumeRequest, _queue_data_service_pb2.ConsumeResponse]  # type: ignore[assignment]
     """Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
     RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
-    longer kept.
+    longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
+    NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
     """
 
 class QueueDataServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -109,7 +111,8 @@ class QueueDataServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_queue_data_service_pb2.ConsumeResponse], _abc.AsyncIterator[_queue_data_service_pb2.ConsumeResponse]]:
         """Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
         RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
-        longer kept.
+        longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
+        NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
         """
 
 def add_QueueDataServiceServicer_to_server(servicer: QueueDataServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

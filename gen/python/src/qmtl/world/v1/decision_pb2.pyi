@@ -409,7 +409,7 @@ class StrategyDecision(_message.Message):
     effective_mode: _execution_pb2.EffectiveMode.ValueType
     """Mode in force."""
     share: _builtins.float
-    """Share of the world's capital, 0..1."""
+    """Share of the world's capital in force, 0..1."""
     @_builtins.property
     def terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___DecisionTerm]:
         """Terms of the mode; the lowest binds."""

@@ -62,7 +62,10 @@ class Allocation(_message.Message):
     """Share of equity, 0..1; shares of one account must not sum above 1."""
     @_builtins.property
     def strategies(self) -> _containers.RepeatedCompositeFieldContainer[Global___StrategyShare]:
-        """Shares of the world's capital per strategy; empty: unchanged. Strategies not named keep theirs."""
+        """Shares of the world's capital per strategy, as they are in force in an answer: until one was set, all bound
+        strategies have equal parts. In a request: empty = unchanged; strategies not named keep the share in force, and
+        ALLOCATION_INVALID names this field when that sums above 1.
+        """
 
     def __init__(
         self,
@@ -90,7 +93,7 @@ class StrategyShare(_message.Message):
     strategy_id: _builtins.str
     """Strategy."""
     share: _builtins.float
-    """0..1; shares of one world must not sum above 1."""
+    """0..1; shares of one world must not sum above 1. 0: no capital."""
     def __init__(
         self,
         *,

@@ -334,7 +334,7 @@ class Binding(_message.Message):
     effective_mode: _execution_pb2.EffectiveMode.ValueType
     """Mode in force, lowest of all terms."""
     share: _builtins.float
-    """Share of the world's capital, 0..1."""
+    """Share of the world's capital in force, 0..1: an equal part until a share was set in the world."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was bound."""

@@ -270,7 +270,8 @@ export const QueueDataService: GenService<{
   /**
    * Streams effective records. A reader that falls more than 4,096 records behind is ended with FAILED_PRECONDITION
    * RESUME_FROM and goes on from its next seq; nothing is skipped. FAILED_PRECONDITION TRIMMED when the position is no
-   * longer kept.
+   * longer kept, or lies beyond the end of the log: what was read there is gone, as after a restore of an older backup.
+   * NOT_FOUND QUEUE_NOT_FOUND for a key that this store never had.
    *
    * @generated from rpc qmtl.data.v1.QueueDataService.Consume
    */

@@ -317,7 +317,7 @@ export type StrategyDecision = Message<"qmtl.world.v1.StrategyDecision"> & {
   terms: DecisionTerm[];
 
   /**
-   * Share of the world's capital, 0..1.
+   * Share of the world's capital in force, 0..1.
    *
    * @generated from field: double share = 5;
    */

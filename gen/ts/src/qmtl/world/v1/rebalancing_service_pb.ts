@@ -41,7 +41,9 @@ export type Allocation = Message<"qmtl.world.v1.Allocation"> & {
   ratio: number;
 
   /**
-   * Shares of the world's capital per strategy; empty: unchanged. Strategies not named keep theirs.
+   * Shares of the world's capital per strategy, as they are in force in an answer: until one was set, all bound
+   * strategies have equal parts. In a request: empty = unchanged; strategies not named keep the share in force, and
+   * ALLOCATION_INVALID names this field when that sums above 1.
    *
    * @generated from field: repeated qmtl.world.v1.StrategyShare strategies = 3;
    */
@@ -69,7 +71,7 @@ export type StrategyShare = Message<"qmtl.world.v1.StrategyShare"> & {
   strategyId: string;
 
   /**
-   * 0..1; shares of one world must not sum above 1.
+   * 0..1; shares of one world must not sum above 1. 0: no capital.
    *
    * @generated from field: double share = 2;
    */

@@ -267,7 +267,7 @@ export type Binding = Message<"qmtl.world.v1.Binding"> & {
   effectiveMode: EffectiveMode;
 
   /**
-   * Share of the world's capital, 0..1.
+   * Share of the world's capital in force, 0..1: an equal part until a share was set in the world.
    *
    * @generated from field: double share = 6;
    */

@@ -1,0 +1,79 @@
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
+import { type Connection, connectTo, hasReason } from "@qmtl/sdk/rpc";
+import { allOf } from "../pages-of.ts";
+import { type Check, messageOf } from "./check.ts";
+
+/** Milliseconds each answer may take. */
+const answerMsMax = 3_000;
+
+/** Whether the services behind the gateway know what the gateway does: one that lost its store answers, and is empty. */
+export async function checkAgreement(
+  config: QmtlConfig,
+  { apiKey }: { readonly apiKey: string | undefined },
+): Promise<Check[]> {
+  const url = config.sdk.gateway_url;
+  const connection = connectTo(url, {
+    timeoutMs: answerMsMax,
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...(url.startsWith("https:") ? clientTls(config) : {}),
+  });
+  try {
+    return await contradictions(connection);
+  } catch (failure) {
+    const detail = `whether they agree cannot be asked: ${messageOf(failure)}`;
+    return [{ name: "stores", status: "warning", detail }];
+  } finally {
+    connection.close();
+  }
+}
+
+/** What the gateway knows and a service behind it does not, although nothing that was deleted is forgotten there. */
+export async function contradictions(connection: Pick<Connection, "client">): Promise<Check[]> {
+  const gateway = connection.client(GatewayService);
+  const strategies = await allOf(
+    (pageToken) => gateway.listStrategies({ pageSize: 1000, pageToken }),
+    (page) => page.strategies,
+  );
+  if (strategies.length === 0) return [];
+  const { queues } = await connection.client(QueueService).listQueueStats({ pageSize: 1 });
+  const worldIds = [...new Set(strategies.flatMap((one) => one.worldIds))].sort();
+  const gone = await worldsUnheardOf(connection, worldIds);
+  return [
+    ...(queues.length > 0 ? [] : [lost("DAG Manager", "has no queue")]),
+    ...(gone.length === 0 ? [] : [lost("WorldService", `knows no world ${gone.join(", ")}`)]),
+  ];
+}
+
+/** Worlds without an audit; that of a deleted one is kept. */
+async function worldsUnheardOf(
+  connection: Pick<Connection, "client">,
+  worldIds: readonly string[],
+): Promise<string[]> {
+  const service = connection.client(WorldService);
+  const known = await allOf(
+    (pageToken) => service.listWorlds({ pageSize: 1000, pageToken }),
+    (page) => page.worlds.map(({ worldId }) => worldId),
+  );
+  const gone: string[] = [];
+  for (const worldId of worldIds.filter((id) => !known.includes(id))) {
+    try {
+      await service.listAuditEntries({ worldId, pageSize: 1 });
+    } catch (failure) {
+      if (!hasReason(failure, "WORLD_NOT_FOUND")) throw failure;
+      gone.push(worldId);
+    }
+  }
+  return gone;
+}
+
+function lost(service: string, what: string): Check {
+  return {
+    name: `${service} store`,
+    status: "warning",
+    detail: `${service} ${what}, and the gateway has strategies there: its store is another one than before`,
+    fix: `stop the platform and restore the data of ${service}; without a backup make the worlds again and submit the strategies again`,
+  };
+}

@@ -58,6 +58,13 @@ describe("each problem names its line and column", () => {
       2,
       31,
     ],
+    [
+      "entry by returns that nobody has before it",
+      "metrics_from: {enter_paper: dryrun}\n",
+      "BOUND_NEVER_BINDS",
+      1,
+      29,
+    ],
     ["a wrong type", "min_samples: soon\n", "POLICY_INVALID", 1, 14],
     ["k of zero", "top_k:\n  metric: sharpe\n  k: 0\n", "POLICY_INVALID", 3, 6],
     [

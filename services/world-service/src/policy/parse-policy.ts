@@ -68,6 +68,12 @@ export function parsePolicy(text: string, find: FindMetric = findMetric): Policy
   return policy;
 }
 
+/** Series that a strategy cannot have when it is to enter a stage for the first time. */
+const NOT_YET: Readonly<Record<string, readonly MetricsFrom[keyof MetricsFrom][]>> = {
+  enter_paper: ["dryrun", "live"],
+  enter_live: ["live"],
+};
+
 function readMetricsFrom(reader: YamlReader, value: YamlValue | undefined): MetricsFrom {
   if (value === undefined) return METRICS_FROM_DEFAULT;
   const keys = ["enter_paper", "stay_paper", "enter_live", "stay_live"];
@@ -75,7 +81,13 @@ function readMetricsFrom(reader: YamlReader, value: YamlValue | undefined): Metr
   const read = (key: string, otherwise: MetricsFrom[keyof MetricsFrom]) => {
     const member = members.get(key);
     if (member === undefined) return otherwise;
-    return reader.word(member, ["backtest", "dryrun", "live"]) ?? otherwise;
+    const domain = reader.word(member, ["backtest", "dryrun", "live"]) ?? otherwise;
+    if (NOT_YET[key]?.includes(domain) === true) {
+      const stage = key.slice("enter_".length);
+      const message = `${key} ${domain} can never be met: there are no ${domain} returns before ${stage} is entered`;
+      reader.complain(member, message, "BOUND_NEVER_BINDS");
+    }
+    return domain;
   };
   return {
     enterPaper: read("enter_paper", METRICS_FROM_DEFAULT.enterPaper),

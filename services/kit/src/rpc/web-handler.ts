@@ -66,11 +66,17 @@ export function webHandler(options: WebHandlerOptions): WebHandler {
   };
 }
 
-/** An HTTP/2 stream that is answered ends, also when its request is not there whole. HTTP/1.1 reads it, for a while. */
+/** How long an answered caller may go on sending, milliseconds. */
+const REST_MS_MAX = 1_000;
+
+/** An HTTP/2 stream that is answered ends, also when its request is not there whole. HTTP/1.1 has a bound of its own. */
 function endWithAnswer(request: WebRequest): void {
   if (!("stream" in request)) return;
   const { stream } = request;
   stream.once("finish", () => {
-    if (!stream.readableEnded) stream.close();
+    if (stream.readableEnded) return;
+    const timer = setTimeout(() => stream.close(), REST_MS_MAX);
+    timer.unref();
+    stream.once("close", () => clearTimeout(timer));
   });
 }

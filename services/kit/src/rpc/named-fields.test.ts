@@ -1,5 +1,6 @@
 import type { HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ColumnKind } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
@@ -18,7 +19,13 @@ let connection: ReturnType<typeof connectTo>;
 beforeAll(async () => {
   door = await openGrpcDoor({
     services: [
-      serve(GatewayService, { submitStrategy: async () => ({}) }),
+      serve(GatewayService, {
+        submitStrategy: async () => {
+          const { reason, message, metadata } = noWorld("nowhere");
+          const fields = [{ field: "world_id", description: message }];
+          throw new QmtlError(reason, message, { metadata, fields });
+        },
+      }),
       serve(ActivationService, { freeze: async () => ({}) }),
       serve(WorldService, {
         getWorld: async ({ worldId }) => {
@@ -62,6 +69,27 @@ test("a world that the request did not name is no fault of its fields", async ()
   const worlds = connection.client(WorldService);
 
   expect(await fieldsOf(worlds.deleteWorld({ worldId: "w", etag: "e" }))).toEqual([]);
+});
+
+test("a field that a service behind named in its own request is told as the one of the caller's", async () => {
+  const node = {
+    nodeId: `blake3:${"0".repeat(64)}`,
+    nodeType: "price",
+    intervalSeconds: 60n,
+    period: 1,
+    paramsJson: "{}",
+    schemaCompatId: "f64:a",
+    codeHash: "h",
+    columns: [{ name: "a", kind: ColumnKind.F64 }],
+  };
+  const call = connection.client(GatewayService).submitStrategy({
+    requestId: "r",
+    strategyName: "s",
+    worldIds: ["w", "nowhere"],
+    graph: { nodes: [node] },
+  });
+
+  expect(await fieldsOf(call)).toEqual(["world_ids[1]"]);
 });
 
 test("a field that breaks two rules is named once", async () => {

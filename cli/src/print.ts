@@ -84,6 +84,9 @@ const HINTS: Readonly<Record<string, string>> = {
   ETAG_MISMATCH: "somebody else changed it meanwhile; look at it, then try again",
   SCHEMA_VERSION_REQUIRED: "say --schema-version 2",
   FEATURE_NOT_BUILT: "it stands in the contract, this version does not serve it; nothing was done",
+  METHOD_NOT_SERVED:
+    "this port does not serve it: look at the address, or at the version behind it",
+  MESSAGE_TOO_LARGE: "send less at once; the same message again is refused again",
   PRINCIPAL_UNKNOWN: "put the key of an entry of security.keys into QMTL_API_KEY",
   STORE_FORMAT_REFUSED:
     "nothing was changed, and nothing converts them: name another folder (storage.data_dir) or database, or go on with that version",

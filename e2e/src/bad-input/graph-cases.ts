@@ -179,7 +179,7 @@ const CASES: readonly Case[] = [
   {
     what: "a world that is not there",
     sent: () => submission(good, { worldIds: ["w", "nowhere"] }),
-    refused: { status: "NotFound", reason: "WORLD_NOT_FOUND", fields: [] },
+    refused: { status: "NotFound", reason: "WORLD_NOT_FOUND", fields: ["world_ids[1]"] },
   },
   {
     what: "no common schema version",

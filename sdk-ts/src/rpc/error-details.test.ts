@@ -94,6 +94,12 @@ describe("qmtlErrorFrom", () => {
     expect([error.code, error.reason]).toEqual([code, reason]);
   });
 
+  test("a message that the transport itself does not send for its size is told as too large, not as too much at once", () => {
+    const text = "Attempted to send message with a size larger than 16777216";
+    const error = qmtlErrorFrom(new ConnectError(text, Code.ResourceExhausted));
+    expect([error.code, error.reason]).toEqual([Code.ResourceExhausted, "MESSAGE_TOO_LARGE"]);
+  });
+
   test("a reason this version does not know is kept in the metadata", () => {
     const sent = new ConnectError("later", Code.FailedPrecondition);
     const known = connectErrorFrom(new QmtlError("HALTED", "x"));

@@ -8,8 +8,9 @@ import {
 } from "@qmtl/contracts/google/rpc/error_details_pb";
 import { StatusSchema } from "@qmtl/contracts/google/rpc/status_pb";
 import { connectErrorFromGrpc, isGrpcStatus } from "./grpc-status.ts";
-import { QmtlError } from "./qmtl-error.ts";
+import { QmtlError, type ReasonName } from "./qmtl-error.ts";
 import { isReasonName, reasonOfCode } from "./reason-code.ts";
+import { StatusCode } from "./status-code.ts";
 
 /** `domain` of every ErrorInfo of this product. */
 export const ERROR_DOMAIN = "qmtl";
@@ -141,11 +142,17 @@ function fromConnectError(error: ConnectError): QmtlError {
       detail.fieldViolations.map(({ field, description }) => ({ field, description })),
     );
   const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
-  return new QmtlError(known ?? reasonOfCode(error.code), error.rawMessage, {
+  return new QmtlError(known ?? reasonWithout(error), error.rawMessage, {
     fields,
     metadata,
     code: error.code,
     cause: error,
     ...(delay === undefined ? {} : { retryAfterMs: durationMs(delay) }),
   });
+}
+
+/** Reason of an error that came without one. What the transport itself finds too large is not too much at once: it stays so. */
+function reasonWithout({ code, rawMessage }: ConnectError): ReasonName {
+  const isSize = code === StatusCode.ResourceExhausted && /larger than/.test(rawMessage);
+  return isSize ? "MESSAGE_TOO_LARGE" : reasonOfCode(code);
 }

@@ -23,6 +23,7 @@ const CODE_OF_REASON = {
   RESERVED_PARAM: StatusCode.InvalidArgument,
   PAGE_TOKEN_INVALID: StatusCode.InvalidArgument,
   PRICE_INVALID: StatusCode.InvalidArgument,
+  MESSAGE_TOO_LARGE: StatusCode.InvalidArgument,
   WORLD_NOT_FOUND: StatusCode.NotFound,
   STRATEGY_NOT_FOUND: StatusCode.NotFound,
   POLICY_NOT_FOUND: StatusCode.NotFound,
@@ -96,6 +97,7 @@ const CODE_OF_REASON = {
   BARRIER_HELD: StatusCode.Unavailable,
   BUFFER_FULL: StatusCode.ResourceExhausted,
   FEATURE_NOT_BUILT: StatusCode.Unimplemented,
+  METHOD_NOT_SERVED: StatusCode.Unimplemented,
   BUG: StatusCode.Internal,
 } as const satisfies Record<ReasonName, Code>;
 

@@ -6,8 +6,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gatewayContracts } from "./testing/gateway-contracts.ts";
 import { type KeyedPlatform, keyRoles, startKeyedPlatform } from "./testing/keyed-platform.ts";
 
+const isInternal = (method: DescMethod) => accessOf(method).isInternal;
 const methods = gatewayContracts.flatMap((service) =>
-  service.methods.map((each) => [each] as const),
+  service.methods.filter((each) => !isInternal(each)).map((each) => [each] as const),
 );
 let platform: KeyedPlatform;
 beforeAll(async () => {
@@ -40,11 +41,12 @@ describe.each(methods)("$parent.name.$name", (method) => {
   });
 });
 
-test.each([DiffService, SubscriptionService])(
-  "$name is not served at the gateway",
+test.each([DiffService, SubscriptionService, ...gatewayContracts])(
+  "internal methods of $name are not served at the gateway, whoever asks",
   async (service) => {
-    for (const method of service.methods) {
-      expect(await reasonFor("owner", method)).toBe("FEATURE_NOT_BUILT");
+    for (const method of service.methods.filter(isInternal)) {
+      for (const caller of ["owner", "viewer", "none"] as const)
+        expect(await reasonFor(caller, method)).toBe("METHOD_NOT_SERVED");
     }
   },
 );

@@ -38,10 +38,10 @@ const nameOf = (path: Path): string => path.map(({ name }) => name).join(".");
 /** Path of a violation without the places in lists and maps. */
 const plain = (field: string): string => field.replaceAll(/\[[^\]]*\]/g, "");
 
-/** Who may call it; undefined for what gateways alone may. */
+/** Who may call it; undefined for what gateways alone may, or is not served here. */
 const callerOf = (method: DescMethod) => {
-  const { roles } = accessOf(method);
-  return callers.find((role) => roles.has(role));
+  const { roles, isInternal } = accessOf(method);
+  return isInternal ? undefined : callers.find((role) => roles.has(role));
 };
 
 const cases = gatewayContracts.flatMap((service) =>

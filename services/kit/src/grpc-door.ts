@@ -16,6 +16,7 @@ import { addReflection } from "./rpc/reflection.ts";
 import { RequestIntake } from "./rpc/request-intake.ts";
 import type { ServedMethod } from "./rpc/served-method.ts";
 import { ServerHealth } from "./rpc/server-health.ts";
+import { refuseUnknownMethods } from "./rpc/unknown-method.ts";
 import { callInterceptor, type OutgoingMessage } from "./rpc/write-through.ts";
 
 const HEALTH_SERVICE = "grpc.health.v1.Health";
@@ -39,11 +40,12 @@ export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
     "grpc.max_send_message_length": setup.messageBytesMax,
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
-    interceptors: [callInterceptor(intake)],
+    interceptors: [callInterceptor(intake, setup.messageBytesMax)],
   });
   for (const { service } of setup.services) {
     const methods = setup.methods.filter(({ desc }) => desc.parent === service);
-    server.addService(definitionOf(methods), implementationOf(setup, methods));
+    if (methods.length > 0)
+      server.addService(definitionOf(methods), implementationOf(setup, methods));
   }
   const names = setup.services.map(({ service }) => service.typeName);
   const health = new ServerHealth(names, setup.health);
@@ -51,6 +53,7 @@ export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
   addReflection(server, [...names, HEALTH_SERVICE], setup.logger);
   const port = await listen(server, setup);
   closeUnusedSessions(server);
+  refuseUnknownMethods(server);
   return new GrpcDoor(setup, server, { health, intake, port });
 }
 

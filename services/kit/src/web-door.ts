@@ -1,6 +1,7 @@
 import { createContextValues } from "@connectrpc/connect";
 import { cannotListen } from "./rpc/cannot-listen.ts";
 import { type Door, type DoorOptions, type DoorSetup, drainCalls, setUpDoor } from "./rpc/door.ts";
+import { RequestIntake } from "./rpc/request-intake.ts";
 import {
   guardWeb,
   isLoopbackRequest,
@@ -9,7 +10,7 @@ import {
 } from "./rpc/web-guard.ts";
 import { webHandler } from "./rpc/web-handler.ts";
 import { WebListener } from "./rpc/web-listener.ts";
-import { peerIsLoopback, webRoutes } from "./rpc/web-routes.ts";
+import { arrivalOfCall, callerGate, peerIsLoopback, webRoutes } from "./rpc/web-routes.ts";
 
 export interface WebDoorOptions extends DoorOptions {
   /** Origins of web pages that may call besides the door's own. @default none */
@@ -20,7 +21,7 @@ export interface WebDoorOptions extends DoorOptions {
   fallback?: WebHandler;
 }
 
-/** Largest request at the web door: JSON is read whole, and nothing comes between. Larger ones are for gRPC. */
+/** Largest request at the web door: JSON is read whole, and nothing comes between. Larger ones are for the gRPC port. */
 const WEB_REQUEST_BYTES_MAX = 1024 * 1024;
 
 /**
@@ -35,24 +36,28 @@ export async function openWebDoor(options: WebDoorOptions): Promise<Door> {
     origins: options.origins ?? [],
     loopbackOnly: options.loopbackOnly ?? options.principalOf === undefined,
   };
-  const adapter = webHandler(
-    {
-      routes: webRoutes(setup),
-      // An unknown field or enum name is a mistake of the caller: it would be dropped before any rule could see it.
-      jsonOptions: { ignoreUnknownFields: false },
-      readMaxBytes: Math.min(setup.messageBytesMax, WEB_REQUEST_BYTES_MAX),
-      writeMaxBytes: setup.messageBytesMax,
-      contextValues: (request) =>
-        createContextValues().set(peerIsLoopback, isLoopbackRequest(request)),
-      ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
-    },
-    setup.logger,
-  );
+  const intake = new RequestIntake(setup.clock);
+  const adapter = webHandler({
+    routes: webRoutes(setup),
+    requestGate: callerGate(setup),
+    // An unknown field or enum name is a mistake of the caller: it would be dropped before any rule could see it.
+    jsonOptions: { ignoreUnknownFields: false },
+    readMaxBytes: Math.min(setup.messageBytesMax, WEB_REQUEST_BYTES_MAX),
+    writeMaxBytes: setup.messageBytesMax,
+    contextOf: (request, arrival) =>
+      createContextValues()
+        .set(peerIsLoopback, isLoopbackRequest(request))
+        .set(arrivalOfCall, arrival),
+    intake,
+    logger: setup.logger,
+    ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
+  });
   const listener = new WebListener((request, response) => {
     if (!guardWeb(request, response, guard)) adapter(request, response);
   }, setup.tls);
   try {
-    return new WebDoor(setup, listener, await listener.listen(setup.host, setup.port));
+    const port = await listener.listen(setup.host, setup.port);
+    return new WebDoor(setup, { listener, intake, port });
   } catch (failure) {
     throw cannotListen(setup.host, setup.port, failure);
   }
@@ -65,13 +70,18 @@ class WebDoor implements Door {
   readonly port: number;
   readonly #setup: DoorSetup;
   readonly #listener: WebListener;
+  readonly #intake: RequestIntake;
   #drained: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(setup: DoorSetup, listener: WebListener, port: number) {
+  constructor(
+    setup: DoorSetup,
+    parts: { listener: WebListener; intake: RequestIntake; port: number },
+  ) {
     this.#setup = setup;
-    this.#listener = listener;
-    this.port = port;
+    this.#listener = parts.listener;
+    this.#intake = parts.intake;
+    this.port = parts.port;
   }
 
   get calls(): number {
@@ -97,5 +107,6 @@ class WebDoor implements Door {
     const timer = this.#setup.clock.setTimer(() => this.#listener.cut(), GOODBYE_MS_MAX);
     await this.#listener.goodbye();
     timer.cancel();
+    this.#intake.close();
   }
 }

@@ -137,6 +137,21 @@ describe("a ticket", () => {
     expect(await outcomes(ask)).toEqual(granted);
   });
 
+  test.each([
+    ["a replay source", "replay", "adapter,researcher"],
+    ["another source", "live-feed", "adapter,operator"],
+  ])(
+    "with FEED of %s that a viewer asks for names the roles that may",
+    async (_, source, required) => {
+      const ask = wanted(["feed"], feedOf(source));
+
+      await expect(issueTicket(rig.ports, ask, caller("viewer"))).rejects.toMatchObject({
+        reason: "ROLE_REQUIRED",
+        metadata: { required, right: "feed" },
+      });
+    },
+  );
+
   test("keeps where its session runs when it is refreshed", async () => {
     const origin = { process: "trader-3:4711", startMs: 1_700_000_000_000 };
     const first = await issueTicket(rig.ports, wanted(["observe"], { origin }), caller("viewer"));

@@ -58,8 +58,10 @@ const LEAST: Readonly<Record<TicketRightName, string>> = {
   observe: "viewer,adapter",
   compute: "researcher",
   trade: "researcher",
-  feed: "adapter,operator",
+  feed: "adapter,researcher",
 };
+/** The same for FEED of a source that is not a replay. */
+const LEAST_OF_LIVE_FEED = "adapter,operator";
 
 /**
  * A ticket for one session, as `IssueTicketRequest` says: the role must allow every right, and world, strategies and
@@ -138,19 +140,19 @@ async function checkRights(
   { worldId, sources, rights }: Scope,
   principal: CallPrincipal,
 ): Promise<void> {
-  for (const right of rights) {
-    if (!ROLES[right].includes(principal.role)) throw roleRequired(principal, right, LEAST[right]);
-  }
   const { role } = principal;
+  const isReplay = sources.every((source) => ports.replaySources.get(source) === true);
+  const needed = isReplay ? LEAST : { ...LEAST, feed: LEAST_OF_LIVE_FEED };
+  for (const right of rights) {
+    if (!ROLES[right].includes(role)) throw roleRequired(principal, right, needed[right]);
+  }
   if (rights.includes("trade") && !OPERATORS.includes(role)) {
     const call = { principal: ports.gateway };
     const { world } = await ports.world.unary(WorldService.method.getWorld, { worldId }, call);
     if (world?.allowLive !== false) throw roleRequired(principal, "trade", "operator");
   }
-  if (rights.includes("feed") && role === "researcher") {
-    const isReplay = sources.every((source) => ports.replaySources.get(source) === true);
-    if (!isReplay) throw roleRequired(principal, "feed", LEAST.feed);
-  }
+  if (rights.includes("feed") && role === "researcher" && !isReplay)
+    throw roleRequired(principal, "feed", needed.feed);
 }
 
 function roleRequired(principal: CallPrincipal, right: TicketRightName, required: string) {

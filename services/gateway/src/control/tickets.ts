@@ -88,7 +88,7 @@ export class Tickets {
     }
     if (this.#clock.nowMs() < checked.expireMs) return checked;
     this.#checked.delete(ticket);
-    throw new QmtlError("TICKET_EXPIRED", "the ticket has ended; issue or refresh one");
+    throw new QmtlError("TICKET_EXPIRED", "the ticket has ended; IssueTicket gives a new one");
   }
 
   /** What a call with this ticket acts for; for the doors. See `check`. */

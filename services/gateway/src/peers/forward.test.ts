@@ -89,7 +89,7 @@ test("a range that is none is refused by the proxy already", async () => {
 test("an internal method is not served at the proxy, not even to an owner", async () => {
   const call = caller.client(QueueService).openContext({});
 
-  await expect(call).rejects.toMatchObject({ reason: "ROLE_REQUIRED" });
+  await expect(call).rejects.toMatchObject({ reason: "METHOD_NOT_SERVED" });
   expect(opened).toBe(0);
 });
 

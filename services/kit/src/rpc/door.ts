@@ -77,7 +77,10 @@ export interface Door extends AsyncDisposable {
 
 export function setUpDoor(options: DoorOptions): DoorSetup {
   return {
-    methods: servedMethods(options.services, options.schemaRange),
+    // An internal method that is not here is none of this port's: it is refused as one that does not exist.
+    methods: servedMethods(options.services, options.schemaRange).filter(
+      ({ access, call }) => call !== undefined || !access.isInternal,
+    ),
     services: options.services,
     host: options.host ?? "127.0.0.1",
     port: options.port ?? 0,

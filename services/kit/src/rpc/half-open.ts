@@ -17,20 +17,17 @@ export function closeUnlessUsed(session: ServerHttp2Session): void {
   session.once("close", settle);
 }
 
-/**
- * The same for a server of grpc-js, which does not give its sessions away: its HTTP/2 servers are looked up by the name of
- * the field that holds them. Returns how many were found, for a test to notice a version that names it otherwise.
- */
+/** The same for a server of grpc-js. Returns for how many HTTP/2 servers, for a test to notice a version that names them otherwise. */
 export function closeUnusedSessions(server: Server): number {
+  const servers = http2ServersOf(server);
+  for (const one of servers) one.on("session", closeUnlessUsed);
+  return servers.length;
+}
+
+/** The HTTP/2 servers of grpc-js, which does not give them away: looked up by the name of the field that holds them. */
+export function http2ServersOf(server: Server): readonly EventEmitter[] {
   const found: unknown = Reflect.get(server, "http2Servers");
-  if (!(found instanceof Map)) return 0;
-  let servers = 0;
-  for (const one of found.keys()) {
-    if (!isEmitter(one)) continue;
-    one.on("session", closeUnlessUsed);
-    servers += 1;
-  }
-  return servers;
+  return found instanceof Map ? [...found.keys()].filter(isEmitter) : [];
 }
 
 function isEmitter(value: unknown): value is EventEmitter {

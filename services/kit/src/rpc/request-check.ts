@@ -56,8 +56,8 @@ export interface CheckedCall {
  * Agrees on the schema version, then checks the marks and the rules of the contract, then the ticket. The role was
  * checked before the request was decoded.
  *
- * SCHEMA_VERSION_UNSUPPORTED; FEATURE_NOT_BUILT naming what is planned; INVALID_FIELD with one violation per broken
- * rule; TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
+ * SCHEMA_VERSION_UNSUPPORTED; FEATURE_NOT_BUILT naming what is planned; INVALID_FIELD with one violation per field
+ * that breaks a rule; TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
  */
 export function checkCall(
   setup: Pick<DoorSetup, "checkTicket">,
@@ -85,10 +85,12 @@ function checkRules(desc: DescMessage, request: Message): void {
   const result = validator.validate(desc, request);
   if (result.kind === "valid") return;
   if (result.kind === "error") throw result.error;
-  const fields = result.violations.map(({ field, message }) => ({
-    field: pathToString(field),
-    description: message,
-  }));
+  const descriptions = new Map<string, string[]>();
+  for (const { field, message } of result.violations) {
+    const path = pathToString(field);
+    descriptions.set(path, [...(descriptions.get(path) ?? []), message]);
+  }
+  const fields = [...descriptions].map(([field, all]) => ({ field, description: all.join("; ") }));
   const named = fields.map(({ field, description }) => `${field}: ${description}`).join("; ");
   throw new QmtlError("INVALID_FIELD", named, { fields });
 }

@@ -17,14 +17,27 @@ const LOOK_EVERY_MS = 5_000;
 /** Requests of this many bytes are handled one in a turn of the event loop. */
 const LARGE_BYTES = 128 * 1024;
 
+/** A request on its way in. */
+export interface Arriving {
+  /** Memory it takes so far, bytes; counted by the intake. */
+  bytes: number;
+  /** Ends it: it takes too much, or too long. */
+  refuse(why: string): void;
+}
+
+/** What a request is refused with that takes too much or too long while it comes in. */
+export function refusedIntake(why: string): QmtlError {
+  return new QmtlError("TOO_MANY_REQUESTS", why, { retryAfterMs: 1_000 });
+}
+
 /**
  * The requests that one server is receiving: how much memory they may take together, and how long. Large ones are handed
  * on one in a turn of the event loop, so that timers and small calls come between.
  */
 export class RequestIntake {
   readonly #clock: Clock;
-  /** Calls whose request is not handled yet, and since when, oldest first. */
-  readonly #arriving = new Map<ArrivingCall, number>();
+  /** Those that are not handled yet, and since when, oldest first. */
+  readonly #arriving = new Map<Arriving, number>();
   readonly #large: (() => void)[] = [];
   #bytes = 0;
   #timer: ClockTimer | undefined;
@@ -34,13 +47,13 @@ export class RequestIntake {
   }
 
   /** A call begins; its request is still to come. */
-  enter(call: ArrivingCall): void {
+  enter(call: Arriving): void {
     this.#arriving.set(call, this.#clock.monotonicMs());
     this.#timer ??= this.#clock.setTimer(this.#look, LOOK_EVERY_MS);
   }
 
   /** Some of the call's request came in. */
-  take(call: ArrivingCall, bytes: number): void {
+  take(call: Arriving, bytes: number): void {
     if (!this.#arriving.has(call)) return;
     call.bytes += bytes;
     this.#bytes += bytes;
@@ -51,7 +64,7 @@ export class RequestIntake {
   }
 
   /** The call's request was handed on, or will never come. */
-  leave(call: ArrivingCall): void {
+  leave(call: Arriving): void {
     if (this.#arriving.delete(call)) this.#bytes -= call.bytes;
   }
 
@@ -95,7 +108,7 @@ export class RequestIntake {
 type Listener = Parameters<ServerInterceptingCallInterface["start"]>[0];
 
 /** A call whose request is counted while it comes in. */
-export class ArrivingCall extends ServerInterceptingCall {
+export class ArrivingCall extends ServerInterceptingCall implements Arriving {
   /** Bytes of the request that came in so far. */
   bytes = 0;
   readonly #intake: RequestIntake;
@@ -149,7 +162,6 @@ export class ArrivingCall extends ServerInterceptingCall {
   /** Ends the call: its request takes too much, or too long. */
   refuse(why: string): void {
     this.#intake.leave(this);
-    const failure = grpcFailure(new QmtlError("TOO_MANY_REQUESTS", why, { retryAfterMs: 1_000 }));
-    super.sendStatus({ ...failure });
+    super.sendStatus({ ...grpcFailure(refusedIntake(why)) });
   }
 }

@@ -61,8 +61,9 @@ export function checkItemCounts(desc: DescMessage, message: object, path = ""): 
     const itemsMax = rule?.itemsMax ?? ITEMS_MAX;
     if (items.length > itemsMax) throw tooMany(at, itemsMax);
     if (rule?.message === undefined || field.fieldKind === "map") continue;
-    for (const item of items) {
-      if (typeof item === "object" && item !== null) checkItemCounts(rule.message, item, `${at}.`);
+    for (const [index, item] of items.entries()) {
+      if (typeof item !== "object" || item === null) continue;
+      checkItemCounts(rule.message, item, `${at}[${index}].`);
     }
   }
 }
@@ -99,6 +100,17 @@ const FIXED64 = 1;
 const DELIMITED = 2;
 const FIXED32 = 5;
 
+/** A field as it comes on the wire. */
+interface FieldAt {
+  readonly wireType: number;
+  readonly rule: FieldRule | undefined;
+  /** Which element of a list or map it is; undefined for a field that is neither. */
+  readonly index: number | undefined;
+}
+
+const nameAt = ({ name }: FieldRule, index: number | undefined): string =>
+  index === undefined ? name : `${name}[${index}]`;
+
 /** One walk over the bytes of a request. */
 class Scan {
   readonly #bytes: Uint8Array;
@@ -128,23 +140,19 @@ class Scan {
           throw tooLarge(`more than ${UNKNOWN_FIELDS_MAX} fields that are not known here`);
         }
       }
+      let index: number | undefined;
       if (rule?.itemsMax !== undefined && wireType === DELIMITED) {
         const count = (counts.get(number) ?? 0) + 1;
         if (count > rule.itemsMax) throw tooMany(path + rule.name, rule.itemsMax);
         counts.set(number, count);
+        index = count - 1;
       }
-      if (!this.#value(wireType, rule, end, path, depth)) return false;
+      if (!this.#value({ wireType, rule, index }, end, path, depth)) return false;
     }
     return this.#at === end;
   }
 
-  #value(
-    wireType: number,
-    rule: FieldRule | undefined,
-    end: number,
-    path: string,
-    depth: number,
-  ): boolean {
+  #value({ wireType, rule, index }: FieldAt, end: number, path: string, depth: number): boolean {
     if (wireType === VARINT) this.#varint();
     else if (wireType === FIXED64) this.#at += 8;
     else if (wireType === FIXED32) this.#at += 4;
@@ -155,10 +163,10 @@ class Scan {
       if (valueEnd > end) return false;
       if (rule?.bytesMax !== undefined && length > rule.bytesMax) {
         const description = `is longer than ${rule.bytesMax} bytes`;
-        throw refusal(path + rule.name, description);
+        throw refusal(path + nameAt(rule, index), description);
       }
       if (rule?.message !== undefined && depth < DEPTH_MAX) {
-        const inner = `${path}${rule.name}.`;
+        const inner = `${path}${nameAt(rule, index)}.`;
         if (!this.message(rule.message, this.#at, valueEnd, inner, depth + 1)) return false;
       }
       this.#at = valueEnd;

@@ -1,15 +1,4 @@
-import type { DescMessage } from "@bufbuild/protobuf";
-import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
-import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
-import {
-  contentTypeStreamJson,
-  contentTypeUnaryJson,
-  endStreamFlag,
-  endStreamFromJson,
-  endStreamToJson,
-  errorFromJsonBytes,
-  errorToJsonBytes,
-} from "@connectrpc/connect/protocol-connect";
+import { Code, ConnectError, type ContextValues, createConnectRouter } from "@connectrpc/connect";
 import {
   type ConnectNodeAdapterOptions,
   compressionBrotli,
@@ -17,37 +6,59 @@ import {
   universalRequestFromNodeRequest,
   universalResponseToNodeResponse,
 } from "@connectrpc/connect-node";
-import { connectErrorFrom, QmtlError } from "@qmtl/sdk/rpc";
 import type { Logger } from "../logger.ts";
-import type { WebHandler } from "./web-guard.ts";
+import type { RequestIntake } from "./request-intake.ts";
+import { WebArrival } from "./web-arrival.ts";
+import type { WebHandler, WebRequest } from "./web-guard.ts";
+import { refuseMethod, withReason } from "./web-refusals.ts";
+
+export interface WebHandlerOptions
+  extends Omit<ConnectNodeAdapterOptions, "contextValues" | "readMaxBytes"> {
+  /** Largest request, bytes. */
+  readonly readMaxBytes: number;
+  /** What the calls have besides; `requestGate` is to take the arrival in. */
+  readonly contextOf: (request: WebRequest, arrival: WebArrival) => ContextValues;
+  /** Counts the bodies that are on their way in. */
+  readonly intake: RequestIntake;
+  readonly logger: Logger;
+}
+
+/** `/qmtl.world.v1.WorldService/GetWorld`: no file is named like this. */
+const METHOD_PATH = /^\/\w+(?:\.\w+)+\/\w+$/;
 
 /**
- * As `connectNodeAdapter`, but a request whose JSON cannot be read is refused as any other bad input is: with a reason,
- * and the field where it is known. The library refuses it before anything of ours is called.
+ * As `connectNodeAdapter`, but the body of a call is read under bounds, when the gate asks for it, and every refusal has a
+ * reason.
  */
-export function webHandler(options: ConnectNodeAdapterOptions, logger: Logger): WebHandler {
+export function webHandler(options: WebHandlerOptions): WebHandler {
   const acceptCompression = [compressionGzip, compressionBrotli];
   const router = createConnectRouter({ acceptCompression, ...options });
   options.routes(router);
   const handlers = new Map(router.handlers.map((each) => [each.requestPath, each]));
+  const { fallback, intake, logger, readMaxBytes: bytesMax } = options;
   return (request, response) => {
     const [path = ""] = (request.url ?? "").split("?", 1);
+    endWithAnswer(request);
     const handler = handlers.get(path);
     if (handler === undefined) {
-      if (options.fallback !== undefined) options.fallback(request, response);
-      else {
-        response.statusCode = 404;
-        response.end();
-      }
+      if (fallback !== undefined && !METHOD_PATH.test(path)) fallback(request, response);
+      else refuseMethod(request, response, path);
       return;
     }
-    const values = options.contextValues?.(request);
+    const arrival = new WebArrival(request, response, { intake, bytesMax });
+    const values = options.contextOf(request, arrival);
     const call = universalRequestFromNodeRequest(request, response, undefined, values);
-    handler(call)
-      .then((answer) => {
-        const told = withReason(call, answer, handler.method.input);
-        return universalResponseToNodeResponse(told, response);
-      })
+    const asked = {
+      request: call,
+      body: () => arrival.body,
+      path,
+      allowed: handler.allowedMethods,
+      input: handler.method.input,
+      bytesMax,
+    };
+    handler({ ...call, body: arrival })
+      .then((answer) => withReason(asked, answer))
+      .then((answer) => universalResponseToNodeResponse(answer, response))
       .catch((error: unknown) => {
         if (ConnectError.from(error).code === Code.Aborted) return;
         logger.error("a call at the web door failed", { method: path, error });
@@ -55,90 +66,17 @@ export function webHandler(options: ConnectNodeAdapterOptions, logger: Logger): 
   };
 }
 
-function withReason(
-  { header }: UniversalServerRequest,
-  answer: UniversalServerResponse,
-  input: DescMessage,
-): UniversalServerResponse {
-  const { body } = answer;
-  if (body === undefined) return answer;
-  const asked = header.get("content-type") ?? "";
-  const isPlain = answer.header?.has("content-encoding") !== true;
-  if (answer.status === 400 && asked.startsWith(contentTypeUnaryJson) && isPlain) {
-    const own = new Headers(answer.header);
-    own.delete("content-length");
-    return { ...answer, header: own, body: mapped(body, (chunk) => ownError(chunk, input)) };
-  }
-  if (!asked.startsWith(contentTypeStreamJson)) return answer;
-  return { ...answer, body: mapped(body, (chunk) => ownEndOfStream(chunk, input)) };
-}
+/** How long an answered caller may go on sending, milliseconds. */
+const REST_MS_MAX = 1_000;
 
-/** The first chunk changed: a refusal of the whole call has no other. */
-async function* mapped(
-  chunks: AsyncIterable<Uint8Array>,
-  change: (chunk: Uint8Array) => Uint8Array,
-): AsyncIterable<Uint8Array> {
-  let isFirst = true;
-  for await (const chunk of chunks) {
-    yield isFirst ? change(chunk) : chunk;
-    isFirst = false;
-  }
-}
-
-function ownError(bytes: Uint8Array, input: DescMessage): Uint8Array {
-  const fallback = new ConnectError("", Code.InvalidArgument);
-  const error = errorFromJsonBytes(bytes, undefined, fallback);
-  return isOfTheLibrary(error) ? errorToJsonBytes(refusalOf(error, input), undefined) : bytes;
-}
-
-/** Envelopes have a byte of flags and four of length. */
-const ENVELOPE_HEAD = 5;
-
-function ownEndOfStream(envelope: Uint8Array, input: DescMessage): Uint8Array {
-  if (envelope[0] !== endStreamFlag) return envelope;
-  const { error, metadata } = endStreamFromJson(envelope.subarray(ENVELOPE_HEAD));
-  if (error === undefined || !isOfTheLibrary(error)) return envelope;
-  const text = JSON.stringify(endStreamToJson(metadata, refusalOf(error, input), undefined));
-  const bytes = new TextEncoder().encode(text);
-  const own = new Uint8Array(ENVELOPE_HEAD + bytes.length);
-  own[0] = endStreamFlag;
-  new DataView(own.buffer).setUint32(1, bytes.length);
-  own.set(bytes, ENVELOPE_HEAD);
-  return own;
-}
-
-/** Every refusal of ours has details. */
-const isOfTheLibrary = ({ code, details }: ConnectError): boolean =>
-  code === Code.InvalidArgument && details.length === 0;
-
-function refusalOf({ rawMessage }: ConnectError, input: DescMessage): ConnectError {
-  const [, unknown, typed, enumType] =
-    /key "([^"]*)" is unknown|cannot decode (?:field|list|map) [\w.]*\.(\w+) from JSON|cannot decode enum ([\w.]+) from JSON/.exec(
-      rawMessage,
-    ) ?? [];
-  const field = unknown ?? typed ?? (enumType && onlyFieldOf(input, enumType));
-  const description = unknown === undefined ? rawMessage : "is not known";
-  const fields = field === undefined ? [] : [{ field, description }];
-  return connectErrorFrom(new QmtlError("INVALID_FIELD", rawMessage, { fields }));
-}
-
-/**
- * Path of the field of an enum in a request: of an unknown value the library tells the enum alone. Undefined when the
- * request has several.
- */
-function onlyFieldOf(input: DescMessage, enumType: string): string | undefined {
-  const found = fieldsOf(input, enumType, new Set());
-  return found.length === 1 ? found[0] : undefined;
-}
-
-function fieldsOf(message: DescMessage, enumType: string, within: Set<DescMessage>): string[] {
-  if (within.has(message)) return [];
-  within.add(message);
-  const found = message.fields.flatMap((field) => {
-    if (field.enum?.typeName === enumType) return [field.name];
-    if (field.message === undefined) return [];
-    return fieldsOf(field.message, enumType, within).map((path) => `${field.name}.${path}`);
+/** An HTTP/2 stream that is answered ends, also when its request is not there whole. HTTP/1.1 has a bound of its own. */
+function endWithAnswer(request: WebRequest): void {
+  if (!("stream" in request)) return;
+  const { stream } = request;
+  stream.once("finish", () => {
+    if (stream.readableEnded) return;
+    const timer = setTimeout(() => stream.close(), REST_MS_MAX);
+    timer.unref();
+    stream.once("close", () => clearTimeout(timer));
   });
-  within.delete(message);
-  return found;
 }

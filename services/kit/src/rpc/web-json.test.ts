@@ -1,6 +1,8 @@
+import { gzipSync } from "node:zlib";
 import { ConnectError } from "@connectrpc/connect";
 import { endStreamFromJson, errorFromJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -19,16 +21,22 @@ beforeAll(async () => {
     services: [
       serve(GatewayService, { getSubmission: counted }),
       serve(WorldService, { createWorld: counted }),
+      serve(OrderService, { setTargets: counted, halt: counted }),
     ],
   });
 });
 afterAll(() => door.close());
 
-async function post(method: string, body: unknown) {
+const post = (method: string, body: unknown) => postText(method, JSON.stringify(body));
+
+async function postText(method: string, body: string, isGzipped = false) {
   const answer = await fetch(`http://127.0.0.1:${door.port}/${method}`, {
     method: "POST",
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify(body),
+    headers: {
+      "content-type": "application/json",
+      ...(isGzipped ? { "content-encoding": "gzip" } : {}),
+    },
+    body: isGzipped ? new Uint8Array(gzipSync(body)) : body,
   });
   const error = errorFromJsonBytes(await answer.bytes(), undefined, new ConnectError("none"));
   const { reason, fields } = qmtlErrorFrom(error);
@@ -55,6 +63,53 @@ test("a misspelt enum name of a JSON request is refused, not dropped", async () 
   expect(answer.status).toBe(400);
   expect(answer.message).toContain("WORLD_CLOCK_REPLEY");
   expect(answer).toMatchObject({ reason: "INVALID_FIELD", fields: [{ field: "world.clock" }] });
+  expect(calls).toBe(0);
+});
+
+const SET_TARGETS = "qmtl.gateway.v1.OrderService/SetTargets";
+const HALT = "qmtl.gateway.v1.OrderService/Halt";
+const CREATE_WORLD = "qmtl.world.v1.WorldService/CreateWorld";
+
+test.each([
+  ["a nested unknown key", HALT, '{"target":{"worldID":"w"}}', "target.worldID"],
+  [
+    "an unknown key in a list",
+    SET_TARGETS,
+    '{"update":{"targets":[{},{"wieght":1}]}}',
+    "update.targets[1].wieght",
+  ],
+  [
+    "two members of a oneof",
+    SET_TARGETS,
+    '{"update":{"targets":[{"weight":1,"quantity":"2"}]}}',
+    "update.targets[0].quantity",
+  ],
+  [
+    "a key that is there twice",
+    CREATE_WORLD,
+    '{"world":{"worldId":"a","worldId":"b"}}',
+    "world.world_id",
+  ],
+  [
+    "a field by both its names",
+    CREATE_WORLD,
+    '{"world":{"worldId":"a","world_id":"b"}}',
+    "world.world_id",
+  ],
+  ["a value of another type", CREATE_WORLD, '{"world":{"allowLive":"yes"}}', "world.allow_live"],
+  [
+    "a broken duration",
+    CREATE_WORLD,
+    '{"world":{"paperTimers":{"lease":"x"}}}',
+    "world.paper_timers.lease",
+  ],
+])("%s in JSON is refused with its whole path, packed or not", async (_, method, body, field) => {
+  for (const isGzipped of [false, true]) {
+    const answer = await postText(method, body, isGzipped);
+
+    expect(answer.status).toBe(400);
+    expect(answer).toMatchObject({ reason: "INVALID_FIELD", fields: [{ field }] });
+  }
   expect(calls).toBe(0);
 });
 

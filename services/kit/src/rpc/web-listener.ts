@@ -1,18 +1,30 @@
 import { createServer as createHttpServer, type Server as HttpServer } from "node:http";
 import {
   createServer as createHttp2Server,
-  createSecureServer,
+  type Http2Server,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from "node:http2";
 import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
 import type { ServerTls } from "./door.ts";
 import { closeUnlessUsed } from "./half-open.ts";
 import type { WebHandler } from "./web-guard.ts";
 
 /** First bytes of an HTTP/2 connection; no HTTP/1.1 method starts like this. */
 const HTTP2_PREFACE = Buffer.from("PRI * HTTP/2.0");
-/** A connection that sends nothing for this long at its start is dropped, milliseconds. */
+/** A connection that sends nothing for this long at its start, or does not finish its handshake, is dropped, milliseconds. */
 const FIRST_BYTES_MS_MAX = 10_000;
+
+/**
+ * Bounds of HTTP/1.1, milliseconds. Node's own are minutes. A request of a method has a shorter one, which refuses with a
+ * reason: this one is for requests that nobody reads.
+ */
+const HTTP1_BOUNDS = {
+  headersTimeout: 10_000,
+  requestTimeout: 40_000,
+  connectionsCheckingInterval: 5_000,
+};
 
 /**
  * HTTP/1.1 and HTTP/2 on one port. With TLS the handshake settles which; without, the first bytes of the
@@ -21,34 +33,23 @@ const FIRST_BYTES_MS_MAX = 10_000;
 export class WebListener {
   readonly #server: NetServer;
   readonly #http1: HttpServer;
+  readonly #http2: Http2Server;
   readonly #sockets = new Set<Socket>();
   readonly #sessions = new Set<ServerHttp2Session>();
 
   constructor(handle: WebHandler, tls: ServerTls | undefined) {
-    const onSession = (session: ServerHttp2Session) => {
-      this.#sessions.add(session);
-      closeUnlessUsed(session);
-      session.on("close", () => this.#sessions.delete(session));
-      session.on("error", () => session.destroy());
-    };
-    this.#http1 = createHttpServer(handle);
-    // It never listens itself, but only then would it watch for slow headers and know its idle connections.
-    if (tls === undefined) this.#http1.emit("listening");
-    if (tls === undefined) {
-      const http2 = createHttp2Server(handle).on("session", onSession);
-      this.#server = createNetServer((socket) => this.#dispatch(socket, http2));
-    } else {
-      const { cert, key, clientCa } = tls;
-      this.#server = createSecureServer(
-        {
-          allowHTTP1: true,
-          cert: Buffer.from(cert),
-          key: Buffer.from(key),
-          ...(clientCa === undefined ? {} : { ca: Buffer.from(clientCa), requestCert: true }),
-        },
-        handle,
-      ).on("session", onSession);
-    }
+    this.#http1 = createHttpServer(HTTP1_BOUNDS, handle);
+    // It never listens itself, but only then would it watch for slow requests and know its idle connections.
+    this.#http1.emit("listening");
+    this.#http2 = createHttp2Server(handle).on("session", (session) => this.#enter(session));
+    passOverResetStreams(this.#http2);
+    this.#server =
+      tls === undefined
+        ? createNetServer((socket) => this.#dispatch(socket))
+        : createTlsServer({ ...tlsOptions(tls), ALPNProtocols: ["h2", "http/1.1"] }, (socket) => {
+            socket.on("error", () => socket.destroy());
+            this.#begin(socket, socket.alpnProtocol === "h2");
+          });
     this.#server.on("connection", (socket: Socket) => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
@@ -80,17 +81,63 @@ export class WebListener {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  #dispatch(socket: Socket, http2: NetServer): void {
-    socket.on("error", () => socket.destroy());
-    socket.setTimeout(FIRST_BYTES_MS_MAX, () => socket.destroy());
+  #enter(session: ServerHttp2Session): void {
+    this.#sessions.add(session);
+    closeUnlessUsed(session);
+    session.on("close", () => this.#sessions.delete(session));
+    session.on("error", () => session.destroy());
+  }
+
+  #dispatch(socket: Socket): void {
+    const drop = () => socket.destroy();
+    socket.on("error", drop);
+    socket.setTimeout(FIRST_BYTES_MS_MAX, drop);
     socket.once("data", (first: Buffer) => {
       socket.setTimeout(0);
       socket.pause();
       socket.unshift(first);
       const start = first.subarray(0, HTTP2_PREFACE.length);
       const isHttp2 = start.equals(HTTP2_PREFACE.subarray(0, start.length)) && start.length > 2;
-      (isHttp2 ? http2 : this.#http1).emit("connection", socket);
+      this.#begin(socket, isHttp2);
       if (!isHttp2) socket.resume();
     });
   }
+
+  #begin(socket: Socket, isHttp2: boolean): void {
+    (isHttp2 ? this.#http2 : this.#http1).emit("connection", socket);
+  }
 }
+
+function tlsOptions({ cert, key, clientCa }: ServerTls) {
+  const clients = clientCa === undefined ? {} : { ca: Buffer.from(clientCa), requestCert: true };
+  return {
+    cert: Buffer.from(cert),
+    key: Buffer.from(key),
+    handshakeTimeout: FIRST_BYTES_MS_MAX,
+    ...clients,
+  };
+}
+
+type StreamListener = (stream: ServerHttp2Stream, ...rest: readonly unknown[]) => void;
+
+/**
+ * Lets a stream that was reset at once cost next to nothing: request and response are made for it, and the handler is
+ * called, only when it is still there after what came in with it was read. Whoever begins streams and resets them as
+ * fast as the connection takes it asks for no key, and would hold up everybody else.
+ */
+function passOverResetStreams(server: Http2Server): void {
+  const listeners = server.listeners("stream") as StreamListener[];
+  server.removeAllListeners("stream");
+  server.on("stream", (stream: ServerHttp2Stream, ...rest: readonly unknown[]) => {
+    if (isOver(stream)) return;
+    const ignore = () => {};
+    stream.on("error", ignore);
+    setImmediate(() => {
+      if (isOver(stream)) return;
+      for (const listener of listeners) listener.call(server, stream, ...rest);
+      stream.off("error", ignore);
+    });
+  });
+}
+
+const isOver = (stream: ServerHttp2Stream): boolean => stream.destroyed || stream.closed;

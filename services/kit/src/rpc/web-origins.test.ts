@@ -82,7 +82,10 @@ describe("a page of an allowed origin", () => {
     expect(answer.status).toBe(404);
     expect(await answer.json()).toMatchObject({
       code: "not_found",
-      details: [{ debug: { reason: "SUBMISSION_NOT_FOUND" } }],
+      details: [
+        { debug: { reason: "SUBMISSION_NOT_FOUND" } },
+        { debug: { fieldViolations: [{ field: "submission_id" }] } },
+      ],
     });
   });
 

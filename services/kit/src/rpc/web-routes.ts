@@ -14,17 +14,50 @@ import {
   type HandlerContext,
 } from "@connectrpc/connect";
 import { connectErrorFrom, QmtlError } from "@qmtl/sdk/rpc";
-import type { CallContext, EncodedMessage } from "../handlers.ts";
+import type { CallContext, CallPrincipal, EncodedMessage } from "../handlers.ts";
 import { type ActiveCall, callCancelled } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
 import type { DoorSetup } from "./door.ts";
+import { namingField } from "./not-found-field.ts";
 import { answerMessage, checkCall } from "./request-check.ts";
 import { checkItemCounts } from "./request-size.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
+import type { WebArrival } from "./web-arrival.ts";
 import { refusalOf } from "./wire-error.ts";
 
 /** Whether the peer of a call is on this machine; set by the web door for each request. */
 export const peerIsLoopback = createContextKey(false, { description: "peer is on loopback" });
+/** The body of a call that is still to come in; set by the web door for each request. */
+export const arrivalOfCall = createContextKey<WebArrival | undefined>(undefined, {
+  description: "body on its way in",
+});
+/** Who calls; set by `callerGate`. */
+const callerOfCall = createContextKey<CallPrincipal | undefined>(undefined, {
+  description: "caller",
+});
+
+/**
+ * Checks the caller and the role before anything of the body is read, then takes the body in. Throws as PrincipalCheck,
+ * `checkRole`, `WebArrival.read`.
+ */
+export function callerGate(setup: DoorSetup): (context: HandlerContext) => Promise<void> {
+  const methods = new Map(setup.methods.map((method) => [method.desc, method]));
+  return async ({ method: desc, requestHeader, values }) => {
+    const method = methods.get(desc);
+    if (method === undefined) return;
+    try {
+      const principal = setup.principalOf({
+        header: (name) => requestHeader.get(name) ?? undefined,
+        isLoopback: values.get(peerIsLoopback),
+      });
+      checkRole(method.access, principal, method.feature);
+      values.set(callerOfCall, principal);
+      await values.get(arrivalOfCall)?.read();
+    } catch (failure) {
+      throw connectErrorFrom(refusalOf(failure, method, setup.logger));
+    }
+  };
+}
 
 /** Routes of all services for connect-node, over the same handlers as the gRPC door. */
 export function webRoutes(setup: DoorSetup): (router: ConnectRouter) => void {
@@ -59,7 +92,7 @@ async function unary(
     const answer = await call.orInterrupted(method.call.invoke(request, own));
     return answerMessage(method, answer, own.schemaVersion);
   } catch (failure) {
-    throw call.refusal(failure);
+    throw call.refusal(namingField(failure, method.desc.input, request));
   } finally {
     call.end();
   }
@@ -83,7 +116,7 @@ async function* serverStream(
       yield answerMessage(method, step.value, own.schemaVersion);
     }
   } catch (failure) {
-    throw call.refusal(failure);
+    throw call.refusal(namingField(failure, method.desc.input, request));
   } finally {
     call.end();
     // Not awaited: a handler that waits for something else would hold the answer back.
@@ -117,15 +150,12 @@ class WebCall {
     context.signal.addEventListener("abort", this.#onAbort, { once: true });
   }
 
-  /** Tells who calls, checks the request, and makes the context. Throws as PrincipalCheck, `checkRole`, `checkCall`. */
+  /** Checks the request and makes the context. Throws as `checkCall`. */
   context(request: Message): CallContext & { readonly schemaVersion: number } {
     const { requestHeader, values, timeoutMs } = this.#connect;
-    const principal = this.#setup.principalOf({
-      header: (name) => requestHeader.get(name) ?? undefined,
-      isLoopback: values.get(peerIsLoopback),
-    });
+    const principal = values.get(callerOfCall);
+    if (principal === undefined) throw new Error("a call that passed no gate");
     const method = this.#method;
-    checkRole(method.access, principal, method.feature);
     checkItemCounts(method.desc.input, request);
     const { session, version } = checkCall(this.#setup, method, request, principal);
     const active = this.#active;

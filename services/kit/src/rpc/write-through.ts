@@ -1,9 +1,13 @@
+import { Code } from "@connectrpc/connect";
 import {
   ServerInterceptingCall,
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
+  status,
 } from "@grpc/grpc-js";
+import { refusalOfLibrary } from "./library-refusal.ts";
 import { ArrivingCall, type RequestIntake } from "./request-intake.ts";
+import { grpcFailure } from "./wire-error.ts";
 
 /** A message of a server stream on its way to the reader. */
 export class OutgoingMessage {
@@ -41,12 +45,37 @@ class WriteThrough extends ArrivingCall {
 }
 
 /**
+ * What grpc-js refuses by itself, such as a message that is too large or whose compression is broken, gets a reason. It speaks to the
+ * innermost call, past every wrapper.
+ */
+function tellReasons(call: ServerInterceptingCallInterface, bytesMax: number): void {
+  const send = call.sendStatus.bind(call);
+  call.sendStatus = ({ code = status.UNKNOWN, details = "", metadata = null, ...rest }) => {
+    const isTold = metadata !== null && metadata.get("grpc-status-details-bin").length > 0;
+    const refused = isTold ? undefined : REFUSED_BY_LIBRARY.get(code);
+    const own =
+      refused === undefined
+        ? { code, details, metadata }
+        : grpcFailure(refusalOfLibrary({ code: refused, message: details }, bytesMax));
+    send({ ...rest, ...own });
+  };
+}
+
+const REFUSED_BY_LIBRARY: ReadonlyMap<number, Code> = new Map([
+  [status.RESOURCE_EXHAUSTED, Code.ResourceExhausted],
+  [status.INTERNAL, Code.Internal],
+  [status.UNIMPLEMENTED, Code.Unimplemented],
+  [status.DEADLINE_EXCEEDED, Code.DeadlineExceeded],
+]);
+
+/**
  * One wrapper for each call: requests are counted as they come in, and our server streams are written through. Methods with a stream
  * of requests, such as those of reflection, are left as they are.
  */
 export const callInterceptor =
-  (intake: RequestIntake): ServerInterceptor =>
+  (intake: RequestIntake, bytesMax: number): ServerInterceptor =>
   (method, call) => {
+    tellReasons(call, bytesMax);
     if (method.requestStream) return new ServerInterceptingCall(call);
     return method.responseStream ? new WriteThrough(call, intake) : new ArrivingCall(call, intake);
   };

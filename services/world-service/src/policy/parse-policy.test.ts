@@ -100,3 +100,13 @@ test("the full form is refused by name", () => {
 test("several problems come together", () => {
   expect(problemsOf("min_samples: 1\nmax_lag: never\ntop_k: {k: 2}\n")).toHaveLength(3);
 });
+
+test.each([
+  ["lists that are not closed", "a: ".concat("[".repeat(20_000))],
+  ["lists", `a: ${"[".repeat(20_000)}${"]".repeat(20_000)}`],
+  ["block lists", `a:\n  ${"- ".repeat(20_000)}1`],
+])("%s within each other without end are told as that", (_, text) => {
+  expect(problemsOf(text).map(({ message }) => message)).toEqual([
+    "the document is nested too deep",
+  ]);
+});

@@ -17,9 +17,13 @@ export class YamlReader {
   /** @throws {PolicyError} when the text is not one YAML document. */
   constructor(text: string) {
     const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false });
-    for (const error of [...document.errors, ...document.warnings]) {
-      this.#add("POLICY_INVALID", "", error.pos[0], `not valid YAML: ${error.message}`);
-    }
+    const errors = [...document.errors, ...document.warnings];
+    // The library goes down one call per level, and tells of the machine's stack, level by level, where that ends.
+    const tooDeep = errors.find(({ message }) => /call stack/i.test(message));
+    if (tooDeep === undefined) {
+      for (const { message, pos } of errors)
+        this.#add("POLICY_INVALID", "", pos[0], `not valid YAML: ${message}`);
+    } else this.#add("POLICY_INVALID", "", tooDeep.pos[0], "the document is nested too deep");
     this.finish();
     this.root = { path: "", node: document.contents, offset: 0 };
   }

@@ -59,7 +59,10 @@ describe("UpdateWorld", () => {
       fields: ["update_mask"],
     });
     const tooShort = { worldId, paperTimers: { lease: durationFromMs(10) } };
-    expect(await reasonOf(all.worlds().updateWorld({ world: tooShort }))).toBe("TIMERS_INVALID");
+    expect(await refusalOf(all.worlds().updateWorld({ world: tooShort }))).toEqual({
+      reason: "TIMERS_INVALID",
+      fields: ["world.paper_timers.lease", "world.paper_timers.renew_interval"],
+    });
   });
 
   test("and CreateWorld let a world go live for an owner only; an operator may take it back", async () => {

@@ -1,4 +1,4 @@
-import { checkTimers } from "@qmtl/sdk/gate";
+import { type BrokenTimerRule, checkTimers, type GateTimers } from "@qmtl/sdk/gate";
 import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
 import { leaderMsDefault } from "./leadership.ts";
 import { timersOf, type WorldSettings } from "./world-settings.ts";
@@ -17,15 +17,40 @@ export function checkSettings(settings: WorldSettings): void {
   if (isReplay && settings.allowLive) {
     fields.push({ field: "world.allow_live", description: "a replay world is never live" });
   }
-  if (fields.length > 0) throw new QmtlError("INVALID_FIELD", "the world is not valid", { fields });
+  if (fields.length > 0) throw new QmtlError("INVALID_FIELD", sentence(fields), { fields });
   for (const [name, isLive] of [
     ["paper_timers", false],
     ["live_timers", true],
   ] as const) {
     const broken = checkTimers(timersOf(settings, isLive, leaderMsDefault), { isLive });
     if (broken.length === 0) continue;
-    throw new QmtlError("TIMERS_INVALID", broken.map((b) => b.message).join("; "), {
-      fields: broken.map((b) => ({ field: `world.${name}`, description: b.message })),
-    });
+    const brokenFields = broken.map((rule) => violationOf(`world.${name}`, rule));
+    throw new QmtlError("TIMERS_INVALID", sentence(brokenFields), { fields: brokenFields });
   }
+}
+
+/** What the contract calls the timers; those that a world does not set are named as they are. */
+const FIELD_OF_TIMER: Readonly<Partial<Record<keyof GateTimers, string>>> = {
+  leaseMs: "lease",
+  renewMs: "renew_interval",
+  marginMs: "margin",
+  emitMaxMs: "emit_max",
+  freezeTimeoutMs: "freeze_timeout",
+  switchAckMs: "switch_ack",
+  sessionDeadMs: "session_dead",
+};
+
+function violationOf(timers: string, { timer, message }: BrokenTimerRule): FieldViolation {
+  let description = message;
+  for (const [name, field] of Object.entries(FIELD_OF_TIMER))
+    description = description.replaceAll(name, field);
+  const field = FIELD_OF_TIMER[timer];
+  return {
+    field: field === undefined ? timers : `${timers}.${field}`,
+    description: `${description} (milliseconds)`,
+  };
+}
+
+function sentence(fields: readonly FieldViolation[]): string {
+  return fields.map(({ field, description }) => `${field}: ${description}`).join("; ");
 }

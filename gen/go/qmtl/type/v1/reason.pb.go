@@ -69,6 +69,8 @@ const (
 	Reason_REASON_PAGE_TOKEN_INVALID Reason = 17
 	// A price of the order cannot be used: not on the tick, missing for its type, or on the wrong side.
 	Reason_REASON_PRICE_INVALID Reason = 18
+	// The message is larger than the port takes; the metadata says how many bytes it takes.
+	Reason_REASON_MESSAGE_TOO_LARGE Reason = 19
 	// No such world.
 	Reason_REASON_WORLD_NOT_FOUND Reason = 30
 	// No such strategy; the metadata names the id when a strategy of this name exists.
@@ -215,6 +217,8 @@ const (
 	Reason_REASON_BUFFER_FULL Reason = 167
 	// Not built in this release.
 	Reason_REASON_FEATURE_NOT_BUILT Reason = 180
+	// No such method at this port: there is none of this name, or it is for the services among themselves.
+	Reason_REASON_METHOD_NOT_SERVED Reason = 181
 	// A fault of the server.
 	Reason_REASON_BUG Reason = 190
 )
@@ -241,6 +245,7 @@ var (
 		16:  "REASON_RESERVED_PARAM",
 		17:  "REASON_PAGE_TOKEN_INVALID",
 		18:  "REASON_PRICE_INVALID",
+		19:  "REASON_MESSAGE_TOO_LARGE",
 		30:  "REASON_WORLD_NOT_FOUND",
 		31:  "REASON_STRATEGY_NOT_FOUND",
 		32:  "REASON_POLICY_NOT_FOUND",
@@ -314,6 +319,7 @@ var (
 		166: "REASON_BARRIER_HELD",
 		167: "REASON_BUFFER_FULL",
 		180: "REASON_FEATURE_NOT_BUILT",
+		181: "REASON_METHOD_NOT_SERVED",
 		190: "REASON_BUG",
 	}
 	Reason_value = map[string]int32{
@@ -336,6 +342,7 @@ var (
 		"REASON_RESERVED_PARAM":             16,
 		"REASON_PAGE_TOKEN_INVALID":         17,
 		"REASON_PRICE_INVALID":              18,
+		"REASON_MESSAGE_TOO_LARGE":          19,
 		"REASON_WORLD_NOT_FOUND":            30,
 		"REASON_STRATEGY_NOT_FOUND":         31,
 		"REASON_POLICY_NOT_FOUND":           32,
@@ -409,6 +416,7 @@ var (
 		"REASON_BARRIER_HELD":               166,
 		"REASON_BUFFER_FULL":                167,
 		"REASON_FEATURE_NOT_BUILT":          180,
+		"REASON_METHOD_NOT_SERVED":          181,
 		"REASON_BUG":                        190,
 	}
 )
@@ -444,7 +452,7 @@ var File_qmtl_type_v1_reason_proto protoreflect.FileDescriptor
 
 const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\n" +
-	"\x19qmtl/type/v1/reason.proto\x12\fqmtl.type.v1*\x96\x14\n" +
+	"\x19qmtl/type/v1/reason.proto\x12\fqmtl.type.v1*\xd3\x14\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_INVALID_FIELD\x10\x01\x12\x1a\n" +
@@ -465,7 +473,8 @@ const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\x15REASON_TIMERS_INVALID\x10\x0f\x12\x19\n" +
 	"\x15REASON_RESERVED_PARAM\x10\x10\x12\x1d\n" +
 	"\x19REASON_PAGE_TOKEN_INVALID\x10\x11\x12\x18\n" +
-	"\x14REASON_PRICE_INVALID\x10\x12\x12\x1a\n" +
+	"\x14REASON_PRICE_INVALID\x10\x12\x12\x1c\n" +
+	"\x18REASON_MESSAGE_TOO_LARGE\x10\x13\x12\x1a\n" +
 	"\x16REASON_WORLD_NOT_FOUND\x10\x1e\x12\x1d\n" +
 	"\x19REASON_STRATEGY_NOT_FOUND\x10\x1f\x12\x1b\n" +
 	"\x17REASON_POLICY_NOT_FOUND\x10 \x12\x1a\n" +
@@ -538,7 +547,8 @@ const file_qmtl_type_v1_reason_proto_rawDesc = "" +
 	"\x16REASON_OUTCOME_UNKNOWN\x10\xa5\x01\x12\x18\n" +
 	"\x13REASON_BARRIER_HELD\x10\xa6\x01\x12\x17\n" +
 	"\x12REASON_BUFFER_FULL\x10\xa7\x01\x12\x1d\n" +
-	"\x18REASON_FEATURE_NOT_BUILT\x10\xb4\x01\x12\x0f\n" +
+	"\x18REASON_FEATURE_NOT_BUILT\x10\xb4\x01\x12\x1d\n" +
+	"\x18REASON_METHOD_NOT_SERVED\x10\xb5\x01\x12\x0f\n" +
 	"\n" +
 	"REASON_BUG\x10\xbe\x01BD\n" +
 	"\x0fio.qmtl.type.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1b\x06proto3"

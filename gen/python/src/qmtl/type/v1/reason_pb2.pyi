@@ -60,6 +60,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The page token is not one of this server, or belongs to a request with other filters."""
     REASON_PRICE_INVALID: _Reason.ValueType  # 18
     """A price of the order cannot be used: not on the tick, missing for its type, or on the wrong side."""
+    REASON_MESSAGE_TOO_LARGE: _Reason.ValueType  # 19
+    """The message is larger than the port takes; the metadata says how many bytes it takes."""
     REASON_WORLD_NOT_FOUND: _Reason.ValueType  # 30
     """No such world."""
     REASON_STRATEGY_NOT_FOUND: _Reason.ValueType  # 31
@@ -206,6 +208,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A bounded buffer is full."""
     REASON_FEATURE_NOT_BUILT: _Reason.ValueType  # 180
     """Not built in this release."""
+    REASON_METHOD_NOT_SERVED: _Reason.ValueType  # 181
+    """No such method at this port: there is none of this name, or it is for the services among themselves."""
     REASON_BUG: _Reason.ValueType  # 190
     """A fault of the server."""
 
@@ -257,6 +261,8 @@ REASON_PAGE_TOKEN_INVALID: Reason.ValueType  # 17
 """The page token is not one of this server, or belongs to a request with other filters."""
 REASON_PRICE_INVALID: Reason.ValueType  # 18
 """A price of the order cannot be used: not on the tick, missing for its type, or on the wrong side."""
+REASON_MESSAGE_TOO_LARGE: Reason.ValueType  # 19
+"""The message is larger than the port takes; the metadata says how many bytes it takes."""
 REASON_WORLD_NOT_FOUND: Reason.ValueType  # 30
 """No such world."""
 REASON_STRATEGY_NOT_FOUND: Reason.ValueType  # 31
@@ -403,6 +409,8 @@ REASON_BUFFER_FULL: Reason.ValueType  # 167
 """A bounded buffer is full."""
 REASON_FEATURE_NOT_BUILT: Reason.ValueType  # 180
 """Not built in this release."""
+REASON_METHOD_NOT_SERVED: Reason.ValueType  # 181
+"""No such method at this port: there is none of this name, or it is for the services among themselves."""
 REASON_BUG: Reason.ValueType  # 190
 """A fault of the server."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015

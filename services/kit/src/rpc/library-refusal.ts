@@ -1,0 +1,43 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
+
+/** What a message is refused with that is larger than the port takes. */
+export function tooLarge(bytesMax: number): QmtlError {
+  const message = `the message is larger than the ${bytesMax} bytes that this port takes`;
+  return new QmtlError("MESSAGE_TOO_LARGE", message, { metadata: { max_bytes: String(bytesMax) } });
+}
+
+/** What a call is answered whose method is not there. */
+export function notServed(path: string): QmtlError {
+  const method = path.replace(/^\//, "");
+  return new QmtlError("METHOD_NOT_SERVED", `${method} is not served at this port`, {
+    metadata: { method },
+  });
+}
+
+/** What a library that speaks the protocol for us refused a call with. */
+export interface LibraryRefusal {
+  readonly code: Code;
+  readonly message: string;
+}
+
+/** The same as a refusal of ours. The libraries have no reasons, and call what the caller did wrong a fault of the server. */
+export function refusalOfLibrary({ code, message }: LibraryRefusal, bytesMax: number): QmtlError {
+  switch (code) {
+    case Code.ResourceExhausted:
+      if (!/sent message|writeMaxBytes/i.test(message)) return tooLarge(bytesMax);
+      return new QmtlError("MESSAGE_TOO_LARGE", "the answer is too large: ask for less at once");
+    case Code.Unimplemented:
+      return new QmtlError("FEATURE_NOT_BUILT", message, { metadata: { feature: "compression" } });
+    case Code.Internal:
+      if (/compress/i.test(message))
+        return new QmtlError("INVALID_FIELD", "the message is not compressed as its headers say");
+      if (/timeout/i.test(message)) return new QmtlError("INVALID_FIELD", message);
+      break;
+    case Code.InvalidArgument:
+      return new QmtlError("INVALID_FIELD", message);
+    default:
+      break;
+  }
+  return qmtlErrorFrom(new ConnectError(message, code));
+}

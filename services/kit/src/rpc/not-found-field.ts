@@ -1,0 +1,77 @@
+import type { DescMessage, Message } from "@bufbuild/protobuf";
+import { QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
+
+/** What the fields are called that name a thing, and under which key a refusal says which thing is not there. */
+const FIELD_OF_REASON: Readonly<Partial<Record<ReasonName, string>>> = {
+  WORLD_NOT_FOUND: "world_id",
+  STRATEGY_NOT_FOUND: "strategy_id",
+  ACTIVATION_NOT_FOUND: "strategy_id",
+  BINDING_NOT_FOUND: "strategy_id",
+  ACCOUNT_NOT_FOUND: "account_id",
+  ORDER_NOT_FOUND: "order_id",
+  SUBMISSION_NOT_FOUND: "submission_id",
+  EVALUATION_NOT_FOUND: "evaluation_id",
+  RUN_NOT_FOUND: "run_id",
+  SOURCE_NOT_FOUND: "source",
+};
+
+/**
+ * A failure as it came; of a thing that is not there, with the field of the request that named it, unless the handler said so
+ * itself. What a service behind this one named is a field of the request that was made there, and of no use to the caller.
+ */
+export function namingField(failure: unknown, desc: DescMessage, request: Message): unknown {
+  if (!(failure instanceof QmtlError)) return failure;
+  const name = FIELD_OF_REASON[failure.reason];
+  if (name === undefined) return failure;
+  const own = failure.fields.filter(({ field }) => isFieldOf(desc, field));
+  if (own.length > 0) return failure;
+  // The metadata of a strategy that is not there may name the one that was meant.
+  const known = name === "strategy_id" ? undefined : failure.metadata[name];
+  const field = pathTo({ name, value: known }, desc, request);
+  if (field === undefined && failure.fields.length === 0) return failure;
+  const { message, reason, code, metadata, retryAfterMs } = failure;
+  return new QmtlError(reason, message, {
+    fields: field === undefined ? [] : [{ field, description: message }],
+    code,
+    metadata,
+    cause: failure,
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}
+
+function isFieldOf(desc: DescMessage, path: string): boolean {
+  const [first] = path.split(/[.[]/, 1);
+  return desc.fields.some(({ name }) => name === first);
+}
+
+interface Wanted {
+  readonly name: string;
+  /** Which thing is not there; undefined where that is not known. */
+  readonly value: string | undefined;
+}
+
+/** Path of a set field of this name and value, or of the element of a list of such; the outermost one. */
+function pathTo(wanted: Wanted, desc: DescMessage, message: object, depth = 0): string | undefined {
+  const { name, value } = wanted;
+  for (const field of desc.fields) {
+    const set = memberOf(message, field.localName);
+    if (field.name === name && typeof set === "string" && set !== "") {
+      if (value === undefined || set === value) return name;
+    }
+    if (field.name === `${name}s` && Array.isArray(set) && value !== undefined) {
+      const index = set.indexOf(value);
+      if (index >= 0) return `${field.name}[${index}]`;
+    }
+  }
+  if (depth > 1) return undefined;
+  for (const field of desc.fields) {
+    if (field.fieldKind !== "message" || !field.message.typeName.startsWith("qmtl.")) continue;
+    const inner = memberOf(message, field.localName);
+    if (typeof inner !== "object" || inner === null) continue;
+    const path = pathTo(wanted, field.message, inner, depth + 1);
+    if (path !== undefined) return `${field.name}.${path}`;
+  }
+  return undefined;
+}
+
+const memberOf = (message: object, name: string): unknown => Reflect.get(message, name);

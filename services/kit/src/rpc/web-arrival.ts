@@ -1,0 +1,102 @@
+import type { QmtlError } from "@qmtl/sdk/rpc";
+import { callCancelled } from "./active-calls.ts";
+import { tooLarge } from "./library-refusal.ts";
+import { type Arriving, type RequestIntake, refusedIntake } from "./request-intake.ts";
+import type { WebRequest, WebResponse } from "./web-guard.ts";
+
+/** What a body may have besides its message: the head of an envelope, bytes. */
+const ENVELOPE_BYTES = 5;
+/** Room for the body of most requests, bytes; doubled as more comes in. */
+const FIRST_ROOM_BYTES = 4 * 1024;
+
+/**
+ * The body of one request at the web door, read whole before it is handed on: how much it may be, how long it may take, and
+ * how much all of them may take together is bounded. What it says of its own length takes no memory.
+ */
+export class WebArrival implements Arriving, AsyncIterable<Uint8Array> {
+  bytes = 0;
+  readonly #request: WebRequest;
+  readonly #response: WebResponse;
+  readonly #intake: RequestIntake;
+  readonly #bytesMax: number;
+  #body: Buffer = Buffer.alloc(0);
+  #length = 0;
+  #settle: ((failure?: QmtlError) => void) | undefined;
+
+  constructor(
+    request: WebRequest,
+    response: WebResponse,
+    bounds: { intake: RequestIntake; bytesMax: number },
+  ) {
+    this.#request = request;
+    this.#response = response;
+    this.#intake = bounds.intake;
+    this.#bytesMax = bounds.bytesMax;
+  }
+
+  /** Resolves when the body is there. TOO_MANY_REQUESTS when it takes too much or too long, MESSAGE_TOO_LARGE. */
+  read(): Promise<void> {
+    const request = this.#request;
+    return new Promise<void>((resolve, reject) => {
+      this.#settle = (failure) => {
+        this.#settle = undefined;
+        request.off("data", this.#take);
+        this.#intake.leave(this);
+        if (failure === undefined) {
+          resolve();
+          return;
+        }
+        this.#body = Buffer.alloc(0);
+        this.#length = 0;
+        // What still comes is read and forgotten: a caller in the middle of sending hears the answer.
+        request.resume();
+        reject(failure);
+      };
+      this.#intake.enter(this);
+      request.on("error", () => {});
+      request.once("end", () => this.#settle?.());
+      request.once("close", () => this.#settle?.(callCancelled()));
+      request.on("data", this.#take);
+      if (this.#isTooLarge(Number(request.headers["content-length"] ?? 0)))
+        this.#settle(tooLarge(this.#bytesMax));
+    });
+  }
+
+  refuse(why: string): void {
+    // HTTP/1.1 has no other way to say that the rest is not wanted.
+    if (this.#request.httpVersionMajor === 1) this.#response.setHeader("connection", "close");
+    this.#settle?.(refusedIntake(why));
+  }
+
+  /** What came in. */
+  get body(): Uint8Array {
+    return this.#body.subarray(0, this.#length);
+  }
+
+  async *[Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    yield this.body;
+  }
+
+  #isTooLarge(length: number): boolean {
+    return length > this.#bytesMax + ENVELOPE_BYTES;
+  }
+
+  readonly #take = (chunk: Buffer): void => {
+    const length = this.#length + chunk.length;
+    if (this.#isTooLarge(length)) {
+      this.#settle?.(tooLarge(this.#bytesMax));
+      return;
+    }
+    let room = Math.max(this.#body.length, FIRST_ROOM_BYTES);
+    while (room < length) room *= 2;
+    if (room > this.#body.length) {
+      this.#intake.take(this, room - this.#body.length);
+      if (this.#settle === undefined) return;
+      const body = Buffer.allocUnsafeSlow(room);
+      this.#body.copy(body, 0, 0, this.#length);
+      this.#body = body;
+    }
+    chunk.copy(this.#body, this.#length);
+    this.#length = length;
+  };
+}

@@ -41,6 +41,8 @@ import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import { PeerProbe } from "./peers/peer-probe.ts";
 import type { OrderPath } from "./ports.ts";
+import { accountsOf } from "./router/account-config.ts";
+import { readOrderTopic } from "./router/order-topic.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
 import { queueServices } from "./rpc/queue-handlers.ts";
@@ -56,8 +58,8 @@ const serverVersion = "0.1.0";
 /** Names of the services behind, in refusals, logs and health. */
 const dagManagerName = "dag-manager";
 const worldServiceName = "world-service";
-/** What a gateway tells, of orders above all, is for onlookers: nobody waits for it in order to act. */
-const gatherMs = 50;
+/** Events of orders gather for this time, milliseconds: nobody waits for them in order to act. */
+const gatherMs = 100;
 
 export interface GatewayDeps {
   /** Database with schema `gateway`. */
@@ -182,7 +184,7 @@ async function openBase(deps: GatewayDeps) {
   await bus.ensureTopics([{ topic: controlTopic }]);
   const ttlSeconds = config.gateway.ticket_ttl_seconds;
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
-  const relay = new OutboxRelay({ db, bus, ownerId: newId(), gatherMs, logger, metrics, clock });
+  const relay = new OutboxRelay({ db, bus, ownerId: newId(), logger, metrics, clock });
   const peerAt = (name: string, url: string) => {
     const { outages } = deps;
     const monitors = outages && {
@@ -196,12 +198,15 @@ async function openBase(deps: GatewayDeps) {
   const probe = new PeerProbe([dag, world], gateway, clock);
   const gates = new GateBook({ world, gateway, logger });
   const events = await EventLog.open(db, { clock, logger });
-  const topics = new TopicBook({ db, dag, world, gateway });
+  const accounts = accountsOf(config);
+  const orderTopic = (worldId: string) => readOrderTopic(db, accounts, worldId);
+  const topics = new TopicBook({ db, dag, world, gateway, orderTopic });
   const hub = new ControlHub({ bus, gates, topics, clock, logger, metrics, events });
   const leases = new BatchedLeaseRelay({ world, clock, gateway });
   const keys = new SourceKeys(db, markedInstrumentsOf(config));
   const poke = () => relay.poke();
-  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke };
+  const onOrderNews = () => relay.pokeGathering(gatherMs);
+  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke, onOrderNews };
   return { ...own, world, dag, gates, hub, leases, keys, tickets, relay, probe };
 }
 
@@ -213,7 +218,7 @@ async function openFeeds(
   const { clock, logger, config } = deps;
   const guarded = (db: Db): Db => deps.accounts?.guarded(db) ?? db;
   const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
-  const { dag, gateway, metrics, keys, gates, leases, world, poke } = base;
+  const { dag, gateway, metrics, keys, gates, leases, world, poke, onOrderNews } = base;
   let path: Pick<OrderPath, "onBars" | "bookedRow"> = unopened;
   const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
@@ -228,7 +233,7 @@ async function openFeeds(
     sources: replaySourcesOf(config),
     sessionDeadMs,
   });
-  const seams = { metrics, world, gateway, gates, leases, barrier: feeds, poke };
+  const seams = { metrics, world, gateway, gates, leases, barrier: feeds, poke, onOrderNews };
   const open = deps.openOrders ?? openOrderHalf;
   const orders = await open({ db, paperDb, clock, logger, config, ...seams });
   path = orders.path;

@@ -46,6 +46,8 @@ export interface OrderHalfDeps {
   readonly barrier: BarrierEnds;
   /** Control events wait in the outbox. */
   readonly poke: () => void;
+  /** The same of events of orders, which come many per second. */
+  readonly onOrderNews: () => void;
 }
 
 /** The order path as the gateway runs it. */

@@ -22,6 +22,8 @@ export interface TopicBookPorts {
   readonly dag: Peer;
   readonly world: Peer;
   readonly gateway: CallPrincipal;
+  /** The state of topic ORDER of a world. @default read as that of any other key of this gateway */
+  readonly orderTopic?: (worldId: string) => Promise<StoredTopic>;
 }
 
 /** What a subscriber has applied of a topic key. */
@@ -114,7 +116,13 @@ export class TopicBook {
   async #ask(topicKey: string): Promise<StoredTopic> {
     const { db, gateway } = this.#ports;
     const peer = this.#writerOf(topicKey);
-    if (peer === undefined) return readTopic(db, "gateway", topicKey);
+    if (peer === undefined) {
+      const { orderTopic } = this.#ports;
+      const subject = topicOfKey(topicKey);
+      return subject?.topic === "order" && orderTopic !== undefined
+        ? orderTopic(subject.id)
+        : readTopic(db, "gateway", topicKey);
+    }
     const call = { principal: gateway, timeoutMs: loadMs };
     const answer = await peer.unary(TopicService.method.getTopicState, { topicKey }, call);
     const { storeEpoch, revision, changes } = answer;

@@ -19,6 +19,8 @@ export interface OrderSeams {
   readonly barrier: BarrierEnds;
   /** Control events wait in the outbox. */
   readonly poke: () => void;
+  /** The same of events of orders, which come many per second. */
+  readonly onOrderNews: () => void;
 }
 
 export interface OrderPathDeps extends OrderSeams {

@@ -234,7 +234,7 @@ export class GatewayOrders implements OrderPath {
       worldOf: (worldId) => this.worlds.get(worldId),
       storedFenceOf: (worldId) => this.#desk.storedFenceOf(worldId),
       onJournal: (account, rows) => this.journal.tell(account, rows),
-      onNews: this.deps.poke,
+      onNews: this.deps.onOrderNews,
     });
     this.accounts.set(settings.account, router);
     await router.exclusive(async () => {

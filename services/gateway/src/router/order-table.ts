@@ -1,4 +1,5 @@
 import type { OrderState } from "@qmtl/sdk/execution";
+import { worldTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable } from "@qmtl/service-kit/db";
 
 /** An order as the journal has it. */
@@ -50,6 +51,9 @@ const COLUMNS = `position, client_order_id AS id, account_id AS account, world_i
   decision_id AS "decisionId", session_id AS "sessionId", domain, create_time_ms AS "createTimeMs", reason,
   limit_price AS "limitPrice", stop_price AS "stopPrice", update_time_ms AS "updateTimeMs", entry`;
 
+/** States of an order that has not ended, as SQL. */
+const WORKING = "'pending', 'sent', 'unknown', 'accepted', 'partial'";
+
 /** Orders after a position, oldest first. */
 export function listOrders(
   db: Queryable,
@@ -61,10 +65,44 @@ export function listOrders(
     `SELECT ${COLUMNS} FROM gateway.client_order
      WHERE position > $1 AND ($2 = '' OR account_id = $2) AND ($3 = '' OR world_id = $3)
        AND ($4 = '' OR strategy_id = $4)
-       AND (NOT $5 OR state IN ('pending', 'sent', 'unknown', 'accepted', 'partial'))
+       AND (NOT $5 OR state IN (${WORKING}))
      ORDER BY position LIMIT $6`,
     [afterPosition, filter.account, filter.world, filter.strategy, filter.workingOnly, limit],
   );
+}
+
+/** Working orders of a world with the place of its topic ORDER, which is stored together with them. */
+export interface WorkingOrders {
+  readonly storeEpoch: number;
+  /** 0: nothing was told yet. */
+  readonly revision: number;
+  readonly orders: readonly StoredOrder[];
+}
+
+/** Reads them in one statement, oldest order first, at most `limit`. */
+export async function readWorkingOrders(
+  db: Queryable,
+  worldId: string,
+  limit: number,
+): Promise<WorkingOrders> {
+  type Row = Partial<StoredOrder> & { storeEpoch: number | null; revision: number | null };
+  const rows = await db.query<Row>(
+    `SELECT s.store_epoch AS "storeEpoch", r.revision, o.*
+     FROM (VALUES ($1::text)) k (topic_key)
+       LEFT JOIN gateway.topic_store s ON true
+       LEFT JOIN gateway.topic_revision r USING (topic_key)
+       LEFT JOIN LATERAL (SELECT ${COLUMNS} FROM gateway.client_order
+         WHERE world_id = $2 AND state IN (${WORKING}) ORDER BY position LIMIT $3) o ON true
+     ORDER BY o.position`,
+    [worldTopicKey(worldId, "order"), worldId, limit],
+  );
+  const isOrder = (row: Row): row is Row & StoredOrder => typeof row.position === "number";
+  const [first] = rows;
+  return {
+    storeEpoch: first?.storeEpoch ?? 1,
+    revision: first?.revision ?? 0,
+    orders: rows.filter(isOrder),
+  };
 }
 
 /** Orders by id. */

@@ -1,15 +1,20 @@
+import { create } from "@bufbuild/protobuf";
+import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { OrderSchema } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import {
   type CountedChange,
   countedChangeWrites,
   countTopics,
+  type StoredTopic,
+  stateOrdersMax,
   type TopicCount,
   worldTopicKey,
 } from "@qmtl/service-kit/control";
-import type { Db } from "@qmtl/service-kit/db";
+import type { Db, Queryable } from "@qmtl/service-kit/db";
 import { orderMessage } from "../rpc/order-messages.ts";
 import type { SqlWrite } from "../store/writes.ts";
 import type { AccountSettings } from "./account-settings.ts";
-import { listOrders, readOrders, type StoredOrder } from "./order-table.ts";
+import { listOrders, readOrders, readWorkingOrders, type StoredOrder } from "./order-table.ts";
 
 /** What a booking leaves an order as. Of one it made, nothing but the position is missing. */
 export type OrderAfter = Omit<StoredOrder, "position">;
@@ -111,4 +116,22 @@ export class OrderTopic {
     const found = await countTopics(this.#db, "gateway", unknown);
     for (const [key, count] of found) this.#counts.set(key, count);
   }
+}
+
+/**
+ * The state of a world's topic ORDER: its working orders, as the store has them. Orders of accounts that the
+ * configuration does not name any more are told in lots of 1.
+ */
+export async function readOrderTopic(
+  db: Queryable,
+  accounts: readonly AccountSettings[],
+  worldId: string,
+): Promise<StoredTopic> {
+  const { storeEpoch, revision, orders } = await readWorkingOrders(db, worldId, stateOrdersMax + 1);
+  const changes = orders.map((order) => {
+    const instruments = accounts.find((one) => one.account === order.account)?.instruments ?? [];
+    const value = create(OrderSchema, orderMessage(instruments, order));
+    return create(ControlEventSchema, { payload: { case: "orderUpdated", value } });
+  });
+  return { storeEpoch, revision, changes };
 }

@@ -108,7 +108,7 @@ export class FollowedLog {
   /** Made before reading, so that what is appended during the read is not slept over. */
   #waker(signal: AbortSignal): { woken(): Promise<void>; dispose(): void } {
     const wakened = new AbortController();
-    const wake = () => wakened.abort();
+    const wake = () => wakened.abort("events were appended");
     this.#wakers.add(wake);
     signal.addEventListener("abort", wake, { once: true });
     return {

@@ -7,7 +7,6 @@ import {
   changeEvent,
   controlTopic,
 } from "./control-events.ts";
-import { isTopicChange, itemOf } from "./topic-state.ts";
 
 /** Where a topic key stands. */
 export interface TopicCount {
@@ -40,9 +39,10 @@ export async function countTopics(
 }
 
 /**
- * What writes counted changes, as `appendControlEvent` would one after the other: parts for one statement, or for one
- * transaction, together with what they tell of. Changes of one key come in order, and no two of them are of one thing.
- * A division by zero undoes all of it when a key is not where it was counted from: somebody else writes it.
+ * What writes counted changes: parts for one statement, or for one transaction, together with what they tell of. They are
+ * told as `appendControlEvent` would tell them one after the other; the state of their keys is left to their writer, who
+ * makes it of its own tables. Changes of one key come in order. A division by zero undoes all of it when a key is not
+ * where it was counted from: somebody else writes it.
  */
 export function countedChangeWrites(
   schema: ControlSchema,
@@ -53,17 +53,12 @@ export function countedChangeWrites(
   const target = quotedSchema(schema);
   const events = changes.map((change) => {
     const event = changeEvent(schema, change, nowMs);
-    return { ...change, type: event.type, bytes: toBinary(ControlEventSchema, event), event };
+    return { ...change, type: event.type, bytes: toBinary(ControlEventSchema, event) };
   });
-  const items = events.flatMap(({ event, ...one }) =>
-    isTopicChange(event.payload) ? [{ ...one, ...itemOf(event.payload) }] : [],
-  );
-  const standing = items.filter(({ isOver }) => !isOver);
-  const over = items.filter(({ isOver }) => isOver);
   const last = new Map(events.map(({ topicKey, revision }) => [topicKey, revision]));
   const before = (key: string): number =>
     (events.find(({ topicKey }) => topicKey === key)?.revision ?? 0) - 1;
-  const parts = [
+  return [
     {
       sql: `update ${target}.topic_revision t set revision = u.revision / (t.revision = u.before)::int
         from unnest($1::text[], $2::bigint[], $3::bigint[]) as u (topic_key, before, revision)
@@ -84,25 +79,4 @@ export function countedChangeWrites(
       ],
     },
   ];
-  if (standing.length > 0) {
-    parts.push({
-      sql: `insert into ${target}.topic_item (topic_key, item, first_revision, event)
-        select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[])
-        on conflict (topic_key, item) do update set event = excluded.event`,
-      params: [
-        standing.map(({ topicKey }) => topicKey),
-        standing.map(({ name }) => name),
-        standing.map(({ revision }) => revision),
-        standing.map(({ bytes }) => bytes),
-      ],
-    });
-  }
-  if (over.length > 0) {
-    parts.push({
-      sql: `delete from ${target}.topic_item t using unnest($1::text[], $2::text[]) as u (topic_key, item)
-        where t.topic_key = u.topic_key and t.item = u.item`,
-      params: [over.map(({ topicKey }) => topicKey), over.map(({ name }) => name)],
-    });
-  }
-  return parts;
 }

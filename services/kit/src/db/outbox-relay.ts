@@ -1,5 +1,5 @@
 import type { EventBus } from "../bus/event-bus.ts";
-import { type Clock, sleep, systemClock } from "../clock.ts";
+import { type Clock, type ClockTimer, sleep, systemClock } from "../clock.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { type CounterMetric, createMetrics, type Metrics } from "../metrics.ts";
 import { type Db, quotedSchema } from "./db.ts";
@@ -15,11 +15,6 @@ export interface OutboxRelayOptions {
   /** Milliseconds between looks when nobody pokes. @default 1000 */
   pollMs?: number;
   /**
-   * Milliseconds from one batch to the next, in which events gather. The first after a pause goes at once. For events
-   * that come many per second and that nobody acts upon. @default 0
-   */
-  gatherMs?: number;
-  /**
    * Milliseconds after which another process may relay if this one is silent. Shorter than any wait for an
    * acknowledgement: after a crash the events of a freeze lie here until then.
    * @default 2000; 0 on PGlite, whose folder has one process at a time
@@ -34,6 +29,8 @@ export interface OutboxRelayOptions {
 
 type OutboxRow = OutboxEvent & { id: number };
 
+/** Why the relay looks before its time. */
+const woken = "something was committed";
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 10_000;
 /** Sent events deleted at once. */
@@ -53,12 +50,14 @@ export class OutboxRelay implements AsyncDisposable {
   #wake = new AbortController();
   #running: Promise<void> | undefined;
   #prunedAtMs = Number.NEGATIVE_INFINITY;
+  #publishedAtMs = Number.NEGATIVE_INFINITY;
+  /** Pokes once events have gathered. */
+  #gathering: ClockTimer | undefined;
 
   constructor(options: OutboxRelayOptions) {
     this.#options = {
       batchMax: 500,
       pollMs: 1_000,
-      gatherMs: 0,
       leaseMs: options.db.kind === "pglite" ? 0 : 2_000,
       sentRetentionMs: 86_400_000,
       logger: silentLogger,
@@ -85,7 +84,22 @@ export class OutboxRelay implements AsyncDisposable {
 
   /** Tells that something was committed. Costs nothing; may be called at any time. */
   poke(): void {
-    this.#wake.abort();
+    this.#gathering?.cancel();
+    this.#gathering = undefined;
+    // Not again: each abort makes a reason of its own, with a stack.
+    if (!this.#wake.signal.aborted) this.#wake.abort(woken);
+  }
+
+  /**
+   * As `poke`, for events that come many per second and that nobody waits for in order to act: not sooner than `gatherMs`
+   * after the batch before, so that they go together. The first after a pause goes at once.
+   */
+  pokeGathering(gatherMs: number): void {
+    if (this.#gathering !== undefined) return;
+    const { clock } = this.#options;
+    const waitMs = this.#publishedAtMs + gatherMs - clock.monotonicMs();
+    if (waitMs <= 0) this.poke();
+    else this.#gathering = clock.setTimer(() => this.poke(), waitMs);
   }
 
   /**
@@ -115,7 +129,7 @@ export class OutboxRelay implements AsyncDisposable {
 
   /** Publishes one batch; the number of events in it, 0 when there are none or another process relays. */
   async relayBatch(): Promise<number> {
-    const { bus, db } = this.#options;
+    const { bus, clock, db } = this.#options;
     const rows = await this.#claim();
     if (rows.length === 0) return 0;
     await bus.publishBatch(
@@ -128,12 +142,13 @@ export class OutboxRelay implements AsyncDisposable {
       `update ${this.#schema}.outbox set sent_at = now() where id = any($1::bigint[])`,
       [rows.map(({ id }) => id)],
     );
+    this.#publishedAtMs = clock.monotonicMs();
     this.#published.inc({ schema: db.schema }, rows.length);
     return rows.length;
   }
 
   async #run(): Promise<void> {
-    const { clock, pollMs, gatherMs, batchMax } = this.#options;
+    const { clock, pollMs, batchMax } = this.#options;
     let retryMs = RETRY_MS_MIN;
     while (!this.#stopping.signal.aborted) {
       this.#wake = new AbortController(); // before the look: a poke during it is kept
@@ -142,7 +157,6 @@ export class OutboxRelay implements AsyncDisposable {
         retryMs = RETRY_MS_MIN;
         if (count === batchMax) continue;
         await this.#prune();
-        if (count > 0 && gatherMs > 0) await sleep(clock, gatherMs, this.#stopping.signal);
         await sleep(clock, pollMs, this.#wake.signal);
       } catch (error) {
         this.#failures.inc({ schema: this.#options.db.schema });

@@ -119,25 +119,32 @@ export function outboxContract(open: (schema: string) => Promise<Db>): void {
     expect(revisions("a")).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it("sends the first event at once, and what comes soon after it together", async () => {
+  it("sends the first gathering event at once, what comes soon after it together, and others at once", async () => {
     const clock = new ManualClock();
-    const metrics = createMetrics();
-    const gathering = { pollMs: 600_000, gatherMs: 50, clock, metrics };
-    await using relay = new OutboxRelay({ db, bus: bus.asBus(), ownerId: "x", ...gathering });
+    const quiet = { pollMs: 600_000, clock };
+    await using relay = new OutboxRelay({ db, bus: bus.asBus(), ownerId: "x", ...quiet });
     const published = bus.batches;
-    await append("a", 1);
     relay.start();
+    await append("a", 1);
+    relay.pokeGathering(50);
     await waitUntil(() => seen.length === 1);
-    await waitUntil(() => clock.timersPending > 0);
     for (const revision of [2, 3]) {
       await append("a", revision);
-      relay.poke();
+      relay.pokeGathering(50);
     }
+    clock.advance(49);
     expect(revisions("a")).toEqual([1]);
-    clock.advance(50);
+    clock.advance(1);
     await waitUntil(() => seen.length === 3);
     expect(revisions("a")).toEqual([1, 2, 3]);
     expect(bus.batches - published).toBe(2);
+
+    await append("a", 4);
+    relay.pokeGathering(50);
+    await append("b", 1);
+    relay.poke();
+
+    await waitUntil(() => seen.length === 5);
   });
 
   it("keeps trying while the bus is down, then publishes all in order", async () => {

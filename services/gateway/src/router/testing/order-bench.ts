@@ -347,6 +347,7 @@ export class OrderBench {
       gates: this.world,
       leases: this.world,
       poke: () => {},
+      onOrderNews: () => {},
       barrier: {
         checkEnd: async (source, row) => {
           if (source === "nosuch") throw new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`);

@@ -8,6 +8,7 @@ import { isTopicChange, readTopic, TopicState, topicOfKey } from "@qmtl/service-
 import { haltToProto, instrumentsOf, orderMessage } from "../../rpc/order-messages.ts";
 import { Halts } from "../halts.ts";
 import { listOrders } from "../order-table.ts";
+import { readOrderTopic } from "../order-topic.ts";
 import type { OrderBench } from "./order-bench.ts";
 
 type Key = "halt" | "world/w1/order";
@@ -16,7 +17,10 @@ type Key = "halt" | "world/w1/order";
 export async function toldTopic(bench: OrderBench, topicKey: Key) {
   await bench.router.stored();
   const { db } = bench;
-  const stored = await readTopic(db, "gateway", topicKey);
+  const stored =
+    topicKey === "halt"
+      ? await readTopic(db, "gateway", topicKey)
+      : await readOrderTopic(db, [bench.router.deps.settings], topicOfKey(topicKey)!.id);
   const outbox = await db.query<{ revision: number; payload: Uint8Array }>(
     "select revision, payload from gateway.outbox where key = $1 order by id",
     [topicKey],

@@ -155,6 +155,19 @@ export class FeedBarrier {
     this.#take({ kind: "heartbeat", sessionId, nowMs: this.#now() });
   }
 
+  /** Whether the hold and the runners are what was taken over last, dropped ones aside. */
+  isAsStored({ passedRow, untilMs, runners }: StoredFeed): boolean {
+    if (this.#state.logRow < 0 && passedRow >= 0) return false;
+    const known = this.#state.runners;
+    const counted = runners.filter(({ sessionId }) => !this.#dropped.has(sessionId));
+    return (
+      untilMs === this.#state.untilMs &&
+      counted.length === known.size &&
+      counted.length === runners.length &&
+      counted.every(({ sessionId, fromRow }) => known.get(sessionId)?.fromRow === fromRow)
+    );
+  }
+
   /** Takes over what the DAG Manager stores now: the hold, and runners that came, went, or count from a later row. */
   sync(stored: StoredFeed): void {
     const listed = new Set(stored.runners.map((runner) => runner.sessionId));

@@ -176,7 +176,11 @@ export class FeedDesk implements BarrierEnds {
   onEvent(event: ControlEvent): void {
     if (!event.topicKey.startsWith("feed/")) return;
     const source = event.topicKey.slice("feed/".length);
-    if (!this.#barriers.has(source) && !this.#opening.has(source)) return;
+    const barrier = this.#barriers.get(source);
+    if (barrier === undefined && !this.#opening.has(source)) return;
+    const { payload } = event;
+    // Most events tell that rows have passed, which passed here.
+    if (payload.case === "feedUpdated" && barrier?.isAsStored(storedOf(payload.value))) return;
     this.refresh(source).catch((error: unknown) => {
       this.#warn("a feed could not be read again", { source, error });
     });

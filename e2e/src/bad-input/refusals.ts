@@ -34,9 +34,12 @@ export async function commandRefusal(
     await command;
   } catch (failure) {
     if (!(failure instanceof CommandRefused)) throw failure;
-    const line = failure.output.split("\n").find((each) => each.startsWith("{"));
-    if (line === undefined) throw failure;
-    return { ...(JSON.parse(line) as Record<string, unknown>), exitCode: failure.exitCode };
+    const lines = failure.output.split("\n").filter((each) => each.startsWith("{"));
+    const values = lines.map((each) => JSON.parse(each) as Record<string, unknown>);
+    // Lines of a log have a level.
+    const refusal = values.find((each) => !("level" in each));
+    if (refusal === undefined) throw failure;
+    return { ...refusal, exitCode: failure.exitCode };
   }
   throw new Error("the command was not refused");
 }

@@ -56,7 +56,7 @@ export function addSettingsCommands(world: Command): void {
         .choices(["wall", "replay"])
         .default("wall"),
     )
-    .option("--source <name>", "feed of a replay world, an entry of sources: in qmtl.yml");
+    .option("--source <name>", "feed whose bars seal returns, and the clock of a replay world");
   addSettingOptions(create)
     .addHelpText(
       "after",

@@ -10,10 +10,6 @@ export function checkSettings(settings: WorldSettings): void {
   if (isReplay && settings.source === "") {
     fields.push({ field: "world.source", description: "a replay world names its source" });
   }
-  if (!isReplay && settings.source !== "") {
-    const description = "is the clock of a replay world; one that lives by the wall clock has none";
-    fields.push({ field: "world.source", description });
-  }
   if (isReplay && settings.allowLive) {
     fields.push({ field: "world.allow_live", description: "a replay world is never live" });
   }

@@ -376,7 +376,7 @@ type World struct {
 	DisplayName string `protobuf:"bytes,2,opt,name=display_name,json=displayName,proto3" json:"display_name,omitempty"`
 	// Its clock. Needed to create.
 	Clock WorldClock `protobuf:"varint,3,opt,name=clock,proto3,enum=qmtl.world.v1.WorldClock" json:"clock,omitempty"`
-	// Source whose rows are the time of the world and seal its returns; needed with REPLAY, refused without. An unknown one
+	// Source whose rows seal the returns of the world. With REPLAY, which needs it, they are its time as well. An unknown one
 	// is NOT_FOUND.
 	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
 	// Account it trades on; empty: none. An unknown one is NOT_FOUND.

@@ -239,7 +239,7 @@ class World(_message.Message):
     clock: Global___WorldClock.ValueType
     """Its clock. Needed to create."""
     source: _builtins.str
-    """Source whose rows are the time of the world and seal its returns; needed with REPLAY, refused without. An unknown one
+    """Source whose rows seal the returns of the world. With REPLAY, which needs it, they are its time as well. An unknown one
     is NOT_FOUND.
     """
     account_id: _builtins.str

@@ -112,7 +112,7 @@ export type World = Message<"qmtl.world.v1.World"> & {
   clock: WorldClock;
 
   /**
-   * Source whose rows are the time of the world and seal its returns; needed with REPLAY, refused without. An unknown one
+   * Source whose rows seal the returns of the world. With REPLAY, which needs it, they are its time as well. An unknown one
    * is NOT_FOUND.
    *
    * @generated from field: string source = 4;

@@ -412,23 +412,10 @@ function answering(
   method: string,
   answer: () => Promise<void>,
 ): OnlyClients {
-  const inner = gateway.connection();
-  return {
-    client: <S extends DescService>(service: S): Client<S> => {
-      const client = inner.client(service);
-      if (service.typeName !== typeName) return client;
-      return new Proxy(client, {
-        get: (target, name, receiver) => {
-          const call: unknown = Reflect.get(target, name, receiver);
-          if (name !== method || typeof call !== "function") return call;
-          return async (...args: unknown[]) => {
-            await answer();
-            return Reflect.apply(call, target, args);
-          };
-        },
-      });
-    },
-  };
+  return replacing(gateway, typeName, method, async (made) => {
+    await answer();
+    return made();
+  });
 }
 
 /** A connection on which calls of one method of one service are made by `answer`, or not at all. */

@@ -64,12 +64,12 @@ export interface OrderPath {
   /**
    * Takes targets and ends a bucket. Resolves when everything in the call is booked or refused.
    * Waits until the bars of every row that ends are booked, so that a target never meets an older book; not longer than
-   * its caller does, which is `timeoutMs`.
+   * `waitMs`.
    */
   setTargets(
     request: SetTargetsRequest,
     session: SessionScope,
-    timeoutMs?: number,
+    waitMs: number,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>>;
   /** Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves when durable. */
   onBars(bars: readonly SourceBar[]): Promise<void>;
@@ -80,7 +80,7 @@ export interface OrderPath {
 /** The replay barrier of this gateway, told by the order path that a session has ended a row. */
 export interface BarrierEnds {
   /** @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD for a row that the log does not have. */
-  checkEnd(source: string, row: number): Promise<void>;
+  checkRow(source: string, row: number): Promise<void>;
   ended(source: string, end: RunnerEnd): void;
   /** What to set so that rows of a feed can be booked; undefined when they can be, or nothing is known of it. */
   whyUnbooked(source: string): string | undefined;

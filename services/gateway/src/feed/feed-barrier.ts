@@ -155,16 +155,14 @@ export class FeedBarrier {
     this.#take({ kind: "heartbeat", sessionId, nowMs: this.#now() });
   }
 
-  /** Whether the hold and the runners are what was taken over last, dropped ones aside. */
+  /** Whether the hold and the runners are those that count here; a dropped one that is still listed is none of them. */
   isAsStored({ passedRow, untilMs, runners }: StoredFeed): boolean {
     if (this.#state.logRow < 0 && passedRow >= 0) return false;
     const known = this.#state.runners;
-    const counted = runners.filter(({ sessionId }) => !this.#dropped.has(sessionId));
     return (
       untilMs === this.#state.untilMs &&
-      counted.length === known.size &&
-      counted.length === runners.length &&
-      counted.every(({ sessionId, fromRow }) => known.get(sessionId)?.fromRow === fromRow)
+      runners.length === known.size &&
+      runners.every(({ sessionId, fromRow }) => known.get(sessionId)?.fromRow === fromRow)
     );
   }
 

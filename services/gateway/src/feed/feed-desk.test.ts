@@ -107,13 +107,13 @@ test("an end of a row that the log does not have is refused, of the next one it 
   const { feeds } = rig;
   await feeds.barrier("day");
 
-  await feeds.checkEnd("day", 5);
-  await feeds.checkEnd("day", 6);
-  const far = feeds.checkEnd("day", 1_000_000_000);
+  await feeds.checkRow("day", 5);
+  await feeds.checkRow("day", 6);
+  const far = feeds.checkRow("day", 1_000_000_000);
 
   await expect(far).rejects.toMatchObject({ reason: "INVALID_FIELD" });
-  await expect(feeds.checkEnd("nosuch", 5)).rejects.toMatchObject({ reason: "SOURCE_NOT_FOUND" });
-  await feeds.checkEnd("wall", 1_000_000_000);
+  await expect(feeds.checkRow("nosuch", 5)).rejects.toMatchObject({ reason: "SOURCE_NOT_FOUND" });
+  await feeds.checkRow("wall", 1_000_000_000);
 });
 
 test("what a gateway that stops cannot ask any more is no warning, and no bug", async () => {

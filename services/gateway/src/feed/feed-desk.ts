@@ -88,11 +88,11 @@ export class FeedDesk implements BarrierEnds {
   }
 
   /**
-   * Refuses an end that cannot be one. Only a row far ahead is looked up: the log may be a row further than its barrier.
+   * Refuses a row that the log does not have. Only one far ahead is looked up: the log may be a row further than its barrier.
    *
    * @throws {QmtlError} SOURCE_NOT_FOUND, INVALID_FIELD.
    */
-  async checkEnd(source: string, row: number): Promise<void> {
+  async checkRow(source: string, row: number): Promise<void> {
     if (!this.#ports.sources.has(source)) throw noFeed(source);
     const barrier = this.#barriers.get(source);
     if (barrier === undefined || row <= barrier.state.logRow + 1) return;

@@ -10,14 +10,12 @@ import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { SourceBar } from "../ports.ts";
 import type { SourceKey } from "../store/source-key-store.ts";
+import { waitingTime } from "../waiting-time.ts";
 import type { BarBooker } from "./bar-booker.ts";
 import { holdMsMax } from "./feed-barrier.ts";
 import type { FeedDesk } from "./feed-desk.ts";
 import { type PartWait, type PublishPart, planPublish } from "./publish-plan.ts";
 import type { SourceKeys } from "./source-keys.ts";
-
-/** Kept of the caller's time for the answer, milliseconds. */
-const answerMs = 500;
 
 export interface PublishPorts {
   readonly dag: Peer;
@@ -78,8 +76,7 @@ function checkFeed(key: SourceKey | undefined, { session }: CallContext): void {
 
 /** Waits at the barrier, but not so long that the caller's deadline passes first. */
 function hold(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
-  const leftMs = context.timeoutMs ?? Number.POSITIVE_INFINITY;
-  const holdMs = Math.max(Math.min(holdMsMax, leftMs - answerMs), 0);
+  const holdMs = Math.min(holdMsMax, waitingTime(context.timeoutMs));
   const { signal, session } = context;
   return ports.feeds.wait(wait, { holdMs, signal, sessionId: session?.sessionId ?? "" });
 }

@@ -7,7 +7,10 @@ const everyMs = 2_000;
 /** Longest wait for its answer, milliseconds. */
 const answerMs = 2_000;
 
-/** Asks each peer every two seconds whether it is there, so that health knows a dead one although nobody called it, and one that could not work whether it can again. */
+/**
+ * Asks each peer every two seconds whether it is there, so that health knows a dead one although nobody called it, and
+ * one that could not work whether it can again.
+ */
 export class PeerProbe {
   readonly #peers: readonly Peer[];
   readonly #gateway: CallPrincipal;

@@ -14,7 +14,7 @@ export async function checkKnownRow(
   fields: { readonly source: string; readonly row: string },
 ): Promise<void> {
   try {
-    await barrier.checkEnd(source, row);
+    await barrier.checkRow(source, row);
   } catch (failure) {
     if (!hasReason(failure, "SOURCE_NOT_FOUND", "INVALID_FIELD")) throw failure;
     const { reason, message, metadata } = failure;

@@ -143,18 +143,18 @@ export class GatewayOrders implements OrderPath {
   setTargets(
     request: SetTargetsRequest,
     session: SessionScope,
-    timeoutMs?: number,
+    waitMs: number,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
-    return this.#targets.set(request, session, timeoutMs);
+    return this.#targets.set(request, session, waitMs);
   }
 
   /** See `PlainDesk.submit`. */
   submitOrders(
     request: SubmitOrdersRequest,
     session: SessionScope,
-    timeoutMs?: number,
+    waitMs: number,
   ): Promise<MessageInitShape<typeof SubmitOrdersResponseSchema>> {
-    return this.#plain.submit(request, session, timeoutMs);
+    return this.#plain.submit(request, session, waitMs);
   }
 
   /** Throws ACCOUNT_NOT_FOUND. */

@@ -23,9 +23,6 @@ import { takePlain } from "./take-plain.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
 import type { WorldDesk } from "./world-desk.ts";
 
-/** Kept of the caller's time for the answer, milliseconds. */
-const answerMs = 500;
-
 export interface PlainDeskPorts {
   readonly db: Db;
   readonly clock: Clock;
@@ -51,19 +48,17 @@ export class PlainDesk {
   async submit(
     request: SubmitOrdersRequest,
     session: SessionScope,
-    timeoutMs = Number.POSITIVE_INFINITY,
+    waitMs: number,
   ): Promise<Answer> {
     const call = plainCallFrom(request, session);
     const strategies = call.orders.map((one) => one.strategy);
     checkTicketCovers(session, "trade", strategies);
-    const verdicts = await this.#submit(call, Math.max(timeoutMs - answerMs, 0)).catch(
-      (failure: unknown) => {
-        // A world without an account here takes no order.
-        if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
-        const { reason } = failure;
-        return call.orders.map((): PlainVerdict => ({ accepted: false, reason, orders: [] }));
-      },
-    );
+    const verdicts = await this.#submit(call, waitMs).catch((failure: unknown) => {
+      // A world without an account here takes no order.
+      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
+      const { reason } = failure;
+      return call.orders.map((): PlainVerdict => ({ accepted: false, reason, orders: [] }));
+    });
     return plainAnswer(verdicts);
   }
 

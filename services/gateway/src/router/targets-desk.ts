@@ -17,9 +17,6 @@ import { TargetsIntake } from "./targets-intake.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
 import type { WorldDesk } from "./world-desk.ts";
 
-/** Kept of the caller's time for the answer, milliseconds. */
-const answerMs = 500;
-
 export interface TargetsDeskPorts {
   readonly desk: WorldDesk;
   readonly feeds: FeedRows;
@@ -43,11 +40,10 @@ export class TargetsDesk {
   async set(
     request: SetTargetsRequest,
     session: SessionScope,
-    timeoutMs = Number.POSITIVE_INFINITY,
+    waitMs: number,
   ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
     const { barrier, feeds } = this.#ports;
     const call = targetsCallFrom(request, session);
-    const waitMs = Math.max(timeoutMs - answerMs, 0);
     const strategies = [...call.strategies, ...call.targets.map((one) => one.strategy)];
     checkTicketCovers(session, call.targets.length > 0 ? "trade" : "compute", strategies);
     const checks = call.ends.map((end, at) => {

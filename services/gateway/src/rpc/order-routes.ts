@@ -28,6 +28,7 @@ import {
   readOrders,
   type StoredOrder,
 } from "../router/order-table.ts";
+import { waitingTime } from "../waiting-time.ts";
 import { namingField } from "./naming-field.ts";
 import { haltPlaceFrom, haltToProto, instrumentsOf, orderMessage } from "./order-messages.ts";
 import { watchOrders } from "./watch-orders.ts";
@@ -51,10 +52,10 @@ export function orderHandlers(orders: GatewayOrders) {
   const inForce = () => orders.halts.list().slice(0, haltsToldMax).map(haltMessage);
   return {
     async setTargets(request, context) {
-      return orders.setTargets(request, sessionOf(context), context.timeoutMs);
+      return orders.setTargets(request, sessionOf(context), waitingTime(context.timeoutMs));
     },
     async submitOrders(request, context) {
-      return orders.submitOrders(request, sessionOf(context), context.timeoutMs);
+      return orders.submitOrders(request, sessionOf(context), waitingTime(context.timeoutMs));
     },
     cancelOrders: (request, context) => cancelOrders(orders, request, context),
     async getOrder({ clientOrderId }) {

@@ -5,7 +5,7 @@ import type { ActiveCall } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
 import type { DoorSetup } from "./door.ts";
 import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
-import { namingField } from "./not-found-field.ts";
+import { withFieldNamed } from "./not-found-field.ts";
 import { answerBytes, checkCall, decodeRequest } from "./request-check.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
 import { StreamWriter } from "./stream-writer.ts";
@@ -72,7 +72,7 @@ class OutgoingStream {
       const context = new GrpcCallContext(this.#setup, this.#call, this.#active, checked);
       const answers = this.#method.call.invoke(request, context);
       this.#pump(answers[Symbol.asyncIterator](), checked.version).catch((failure: unknown) =>
-        this.#end(namingField(failure, this.#method.desc.input, request)),
+        this.#end(withFieldNamed(failure, this.#method.desc.input, request)),
       );
     } catch (failure) {
       this.#end(failure);

@@ -2,7 +2,7 @@ import type { handleUnaryCall } from "@grpc/grpc-js";
 import { checkRole } from "./call-access.ts";
 import type { DoorSetup } from "./door.ts";
 import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
-import { namingField } from "./not-found-field.ts";
+import { withFieldNamed } from "./not-found-field.ts";
 import { answerBytes, checkCall, decodeRequest } from "./request-check.ts";
 import { notBuilt, type ServedMethod } from "./served-method.ts";
 import { grpcFailure, refusalOf } from "./wire-error.ts";
@@ -36,7 +36,7 @@ export function unaryAtGrpcDoor(
             active.finish();
             callback(null, bytes);
           })
-          .catch((failure: unknown) => end(namingField(failure, method.desc.input, request)));
+          .catch((failure: unknown) => end(withFieldNamed(failure, method.desc.input, request)));
       } catch (failure) {
         end(failure);
       }

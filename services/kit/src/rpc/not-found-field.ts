@@ -19,7 +19,7 @@ const FIELD_OF_REASON: Readonly<Partial<Record<ReasonName, string>>> = {
  * A failure as it came; of a thing that is not there, with the field of the request that named it, unless the handler said so
  * itself. What a service behind this one named is a field of the request that was made there, and of no use to the caller.
  */
-export function namingField(failure: unknown, desc: DescMessage, request: Message): unknown {
+export function withFieldNamed(failure: unknown, desc: DescMessage, request: Message): unknown {
   if (!(failure instanceof QmtlError)) return failure;
   const name = FIELD_OF_REASON[failure.reason];
   if (name === undefined) return failure;

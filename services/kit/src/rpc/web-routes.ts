@@ -18,7 +18,7 @@ import type { CallContext, CallPrincipal, EncodedMessage } from "../handlers.ts"
 import { type ActiveCall, callCancelled } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
 import type { DoorSetup } from "./door.ts";
-import { namingField } from "./not-found-field.ts";
+import { withFieldNamed } from "./not-found-field.ts";
 import { answerMessage, checkCall } from "./request-check.ts";
 import { checkItemCounts } from "./request-size.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
@@ -92,7 +92,7 @@ async function unary(
     const answer = await call.orInterrupted(method.call.invoke(request, own));
     return answerMessage(method, answer, own.schemaVersion);
   } catch (failure) {
-    throw call.refusal(namingField(failure, method.desc.input, request));
+    throw call.refusal(withFieldNamed(failure, method.desc.input, request));
   } finally {
     call.end();
   }
@@ -116,7 +116,7 @@ async function* serverStream(
       yield answerMessage(method, step.value, own.schemaVersion);
     }
   } catch (failure) {
-    throw call.refusal(namingField(failure, method.desc.input, request));
+    throw call.refusal(withFieldNamed(failure, method.desc.input, request));
   } finally {
     call.end();
     // Not awaited: a handler that waits for something else would hold the answer back.

@@ -232,7 +232,7 @@ export class OrderBench {
       },
     });
     const session = sessionOf(sessionId, claim.ticketStrategies ?? [strategy]);
-    const answer = await this.orders.setTargets(request, session);
+    const answer = await this.orders.setTargets(request, session, Number.POSITIVE_INFINITY);
     return { ...answer, results: answer.results?.map((one) => named(one)) };
   }
 
@@ -273,7 +273,11 @@ export class OrderBench {
       requestId: how.requestId ?? `request-${this.#requests}`,
     });
     const ticketed = how.ticketStrategies ?? [strategy];
-    const answer = await this.orders.submitOrders(request, sessionOf(sessionId, ticketed));
+    const answer = await this.orders.submitOrders(
+      request,
+      sessionOf(sessionId, ticketed),
+      Number.POSITIVE_INFINITY,
+    );
     return { ...answer, results: answer.results?.map((one) => named(one)) };
   }
 
@@ -349,7 +353,7 @@ export class OrderBench {
       poke: () => {},
       onOrderNews: () => {},
       barrier: {
-        checkEnd: async (source, row) => {
+        checkRow: async (source, row) => {
           if (source === "nosuch") throw new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`);
           if (row <= this.logRow) return;
           const fields = [{ field: "row", description: `the last row is ${this.logRow}` }];

@@ -48,6 +48,7 @@ import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
 import { queueServices } from "./rpc/queue-handlers.ts";
 import { worldServices } from "./rpc/world-handlers.ts";
 import { ticketKeys } from "./store/ticket-key-store.ts";
+import { readSubmissionTopic } from "./submission/submission-topic.ts";
 import { SubmissionWorker } from "./submission/submission-worker.ts";
 import { SubmissionWatch } from "./submission/watch-submission.ts";
 import { DecisionCache } from "./worlds/decision-cache.ts";
@@ -199,8 +200,11 @@ async function openBase(deps: GatewayDeps) {
   const gates = new GateBook({ world, gateway, logger });
   const events = await EventLog.open(db, { clock, logger });
   const accounts = accountsOf(config);
-  const orderTopic = (worldId: string) => readOrderTopic(db, accounts, worldId);
-  const topics = new TopicBook({ db, dag, world, gateway, orderTopic });
+  const readers = {
+    order: (worldId: string) => readOrderTopic(db, accounts, worldId),
+    submission: (submissionId: string) => readSubmissionTopic(db, submissionId),
+  };
+  const topics = new TopicBook({ db, dag, world, gateway, readers });
   const hub = new ControlHub({ bus, gates, topics, clock, logger, metrics, events });
   const leases = new BatchedLeaseRelay({ world, clock, gateway });
   const keys = new SourceKeys(db, markedInstrumentsOf(config));

@@ -1,7 +1,9 @@
-import { toJson } from "@bufbuild/protobuf";
+import { fileURLToPath } from "node:url";
+import { create, toJson } from "@bufbuild/protobuf";
 import { SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { SnapshotSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import { SubmitStrategyRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { SubmissionSchema } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import {
   createMetrics,
@@ -13,6 +15,7 @@ import {
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import {
   appendControlEvent,
+  appendCountedEvent,
   type ControlChange,
   type ControlSchema,
   controlTopic,
@@ -24,11 +27,19 @@ import {
   topicOfKey,
   topicService,
 } from "@qmtl/service-kit/control";
-import { type Db, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
+import { type Db, migrate, migrateOutbox, OutboxRelay, type Tx } from "@qmtl/service-kit/db";
 import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Peer } from "../peers/peer.ts";
+import {
+  type ChangedSubmission,
+  claimSubmission,
+  putSubmission,
+  readSubmission,
+  writeOutcome,
+} from "../store/submission-store.ts";
+import { readSubmissionTopic, submissionChange } from "../submission/submission-topic.ts";
 import { ControlHub } from "./control-hub.ts";
 import { EventLog } from "./event-log.ts";
 import { GateBook } from "./gate-book.ts";
@@ -71,10 +82,12 @@ async function openPlatform() {
   const dag = await peerOf("dag");
   const world = await peerOf("world");
   const db = dbs.get("gateway")!;
+  await migrate(db, fileURLToPath(new URL("../../migrations/", import.meta.url)));
+  const readers = { submission: (id: string) => readSubmissionTopic(db, id) };
   const startHub = async () => {
     const events = await EventLog.open(db, ports);
     const gates = new GateBook({ world, gateway, logger: silentLogger });
-    const topics = new TopicBook({ db, dag, world, gateway });
+    const topics = new TopicBook({ db, dag, world, gateway, readers });
     const hub = new ControlHub({ bus, gates, topics, events, ...ports });
     await hub.start();
     return hub;
@@ -90,25 +103,33 @@ async function openPlatform() {
       await hub.stop();
       hub = await startHub();
     },
-    async write(schema: ControlSchema, change: ControlChange) {
-      await dbs.get(schema)!.transaction((tx) => appendControlEvent(tx, schema, change, 0));
+    async write({ schema, key, ...writer }: Writer, a: number, b: number) {
+      await dbs.get(schema)!.transaction((tx) => {
+        if ("write" in writer) return writer.write(tx, a, b);
+        const change = { topicKey: key, subject: key, payload: writer.payload(a, b) };
+        return appendControlEvent(tx, schema, change, 0);
+      });
       for (const relay of relays) relay.poke();
     },
     restore: (schema: ControlSchema) =>
       dbs.get(schema)!.transaction((tx) => raiseStoreEpoch(tx, schema, 0)),
-    stored: (schema: ControlSchema, key: string) => readTopic(dbs.get(schema)!, schema, key),
+    stored({ schema, key }: Writer) {
+      const subject = topicOfKey(key);
+      return subject?.topic === "submission"
+        ? readSubmissionTopic(db, subject.id)
+        : readTopic(dbs.get(schema)!, schema, key);
+    },
     [Symbol.asyncDispose]: () => all.disposeAsync(),
   };
 }
 
 type Platform = Awaited<ReturnType<typeof openPlatform>>;
 
-interface Writer {
-  readonly schema: ControlSchema;
-  readonly key: string;
-  /** A change that two small numbers choose. */
-  payload(a: number, b: number): ControlChange["payload"];
-}
+/** Writes a change that two small numbers choose. */
+type Writer = { readonly schema: ControlSchema; readonly key: string } & (
+  | { payload(a: number, b: number): ControlChange["payload"] }
+  | { write(tx: Tx, a: number, b: number): Promise<void> }
+);
 
 const phases = [SwapPhase.OPENING, SwapPhase.PREPARE, SwapPhase.COMMIT, SwapPhase.ABORTED];
 const orderStates = [OrderState.PENDING, OrderState.ACCEPTED, OrderState.FILLED];
@@ -161,10 +182,10 @@ const writersOf = (worldId: string): readonly Writer[] => [
   {
     schema: "gateway",
     key: `submission/${worldId}`,
-    payload: (a, b) => ({
-      case: "submissionUpdated",
-      value: { submissionId: worldId, state: SubmissionState.PROCESSING, attempts: a * 10 + b },
-    }),
+    write: async (tx, a, b) => {
+      const row = await changeSubmission(tx, worldId, a, b);
+      if (row !== undefined) await appendCountedEvent(tx, "gateway", submissionChange(row), 0);
+    },
   },
   {
     schema: "world",
@@ -184,10 +205,31 @@ const writersOf = (worldId: string): readonly Writer[] => [
   },
 ];
 
+/** Hands a submission in, claims it, or ends its round, as its two numbers say; some of it comes to nothing. */
+async function changeSubmission(
+  tx: Tx,
+  submissionId: string,
+  a: number,
+  b: number,
+): Promise<ChangedSubmission | undefined> {
+  const known = await readSubmission(tx, submissionId);
+  if (b < 2) return claimSubmission(tx, submissionId, "gw", { nowMs: 0, ownMs: 0 });
+  if (b > 3 && known !== undefined) {
+    const submission = create(SubmissionSchema, { newNodes: a, sentinelId: `s${a}` });
+    const state = a < 4 ? "completed" : "queued";
+    const result = a < 4 ? { result: { submission, assignments: [] } } : {};
+    return writeOutcome(tx, known, "gw", { state, reason: `r${a}`, nowMs: 0, ...result });
+  }
+  const request = create(SubmitStrategyRequestSchema, { strategyName: `n${a}` });
+  const principal = { name: "quant", role: "researcher" } as const;
+  const row = { submissionId, strategyId: "st", worldIds: [], principal, request };
+  return putSubmission(tx, row, 0);
+}
+
 /** What a key's writer has stored, as a snapshot of it. */
-async function truth(platform: Platform, { schema, key }: Writer) {
-  const { storeEpoch, revision, changes } = await platform.stored(schema, key);
-  const state = new TopicState(topicOfKey(key)!);
+async function truth(platform: Platform, writer: Writer) {
+  const { storeEpoch, revision, changes } = await platform.stored(writer);
+  const state = new TopicState(topicOfKey(writer.key)!);
   for (const { payload } of changes) if (isTopicChange(payload)) state.apply(payload);
   return { storeEpoch, revision, state: toJson(SnapshotSchema, state.snapshot()) };
 }
@@ -248,9 +290,7 @@ async function play(platform: Platform, worldId: string, deeds: readonly Deed[])
   try {
     for (const deed of deeds) {
       if (deed.kind === "write") {
-        const { schema, key, payload } = writers[deed.at]!;
-        const change = { topicKey: key, subject: key, payload: payload(deed.a, deed.b) };
-        await platform.write(schema, change);
+        await platform.write(writers[deed.at]!, deed.a, deed.b);
       } else if (deed.kind === "cut") await cut();
       else if (deed.kind === "reconnect") connect();
       else if (deed.kind === "restore") await platform.restore(schemas[deed.at]!);
@@ -280,12 +320,7 @@ test("whatever is written, cut, restarted or restored, no change is missed and t
 test("who comes back after a restart of the gateway goes on with each change, without a snapshot", async () => {
   await using platform = await openPlatform();
   const writer = writersOf("w1").find(({ key }) => key === "world/w1/order")!;
-  const order = (a: number, b: number) =>
-    platform.write(writer.schema, {
-      topicKey: writer.key,
-      subject: "o",
-      payload: writer.payload(a, b),
-    });
+  const order = (a: number, b: number) => platform.write(writer, a, b);
   const subscriber = new ModelSubscriber([writer.key]);
   await order(1, 1);
   subscriber.connect(platform.hub);

@@ -6,6 +6,7 @@ import {
   isTopicChange,
   readTopic,
   type StoredTopic,
+  type TopicName,
   TopicState,
   topicOfKey,
 } from "@qmtl/service-kit/control";
@@ -22,8 +23,8 @@ export interface TopicBookPorts {
   readonly dag: Peer;
   readonly world: Peer;
   readonly gateway: CallPrincipal;
-  /** The state of topic ORDER of a world. @default read as that of any other key of this gateway */
-  readonly orderTopic?: (worldId: string) => Promise<StoredTopic>;
+  /** Topics whose state this gateway makes of other tables, by world or submission. @default read as any other key */
+  readonly readers?: Readonly<Partial<Record<TopicName, (id: string) => Promise<StoredTopic>>>>;
 }
 
 /** What a subscriber has applied of a topic key. */
@@ -117,11 +118,9 @@ export class TopicBook {
     const { db, gateway } = this.#ports;
     const peer = this.#writerOf(topicKey);
     if (peer === undefined) {
-      const { orderTopic } = this.#ports;
       const subject = topicOfKey(topicKey);
-      return subject?.topic === "order" && orderTopic !== undefined
-        ? orderTopic(subject.id)
-        : readTopic(db, "gateway", topicKey);
+      const read = subject && this.#ports.readers?.[subject.topic];
+      return read === undefined ? readTopic(db, "gateway", topicKey) : read(subject!.id);
     }
     const call = { principal: gateway, timeoutMs: loadMs };
     const answer = await peer.unary(TopicService.method.getTopicState, { topicKey }, call);

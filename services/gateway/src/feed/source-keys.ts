@@ -21,7 +21,6 @@ export function sourceKeysOf(nodes: readonly Node[]): SourceKey[] {
         computeKey: sourceComputeKey(parseNodeId(node.nodeId)),
         nodeId: node.nodeId,
         source: source.source,
-        instrument: source.instrument,
         columns: columnsOf(params),
         isReplay: source.adapter.endsWith("-replay"),
       },

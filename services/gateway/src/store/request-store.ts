@@ -20,19 +20,24 @@ export async function rememberRequest(
   nowMs: number,
 ): Promise<boolean> {
   if (request.requestId === "") return false;
-  await tx.query("delete from gateway.request_id where created_ms < $1", [nowMs - requestKeptMs]);
+  const { requestId, contentHash, submissionId } = request;
   const added = await tx.query(
-    `insert into gateway.request_id (request_id, content_hash, submission_id, created_ms)
-     values ($1, $2, $3, $4) on conflict do nothing returning request_id`,
-    [request.requestId, request.contentHash, request.submissionId, nowMs],
+    `with forgotten as (delete from gateway.request_id where created_ms < $5 and request_id <> $1)
+     insert into gateway.request_id as r (request_id, content_hash, submission_id, created_ms)
+     values ($1, $2, $3, $4)
+     on conflict (request_id) do update set content_hash = excluded.content_hash,
+       submission_id = excluded.submission_id, created_ms = excluded.created_ms
+       where r.created_ms < $5
+     returning request_id`,
+    [requestId, contentHash, submissionId, nowMs, nowMs - requestKeptMs],
   );
   if (added.length === 1) return false;
   const [known] = await tx.query<{ content_hash: string }>(
     "select content_hash from gateway.request_id where request_id = $1",
-    [request.requestId],
+    [requestId],
   );
-  if (known?.content_hash === request.contentHash) return true;
+  if (known?.content_hash === contentHash) return true;
   throw new QmtlError("REQUEST_ID_REUSED", "the request id stood for another request", {
-    metadata: { request_id: request.requestId },
+    metadata: { request_id: requestId },
   });
 }

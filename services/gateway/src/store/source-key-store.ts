@@ -6,8 +6,6 @@ export interface SourceKey {
   readonly nodeId: string;
   /** Entry of `sources:`. */
   readonly source: string;
-  /** Empty for none. */
-  readonly instrument: string;
   /** Names of its columns, in order. */
   readonly columns: readonly string[];
   /** Its rows pass the feed's barrier. */
@@ -18,7 +16,6 @@ interface SourceKeyRecord {
   compute_key: string;
   node_id: string;
   source: string;
-  instrument: string;
   columns: string[];
   is_replay: boolean;
 }
@@ -27,9 +24,9 @@ interface SourceKeyRecord {
 export async function addSourceKeys(tx: Tx, keys: readonly SourceKey[]): Promise<void> {
   for (const key of keys) {
     await tx.query(
-      `insert into gateway.source_key (compute_key, node_id, source, instrument, columns, is_replay)
-       values ($1, $2, $3, $4, $5, $6) on conflict do nothing`,
-      [key.computeKey, key.nodeId, key.source, key.instrument, key.columns, key.isReplay],
+      `insert into gateway.source_key (compute_key, node_id, source, columns, is_replay)
+       values ($1, $2, $3, $4, $5) on conflict do nothing`,
+      [key.computeKey, key.nodeId, key.source, key.columns, key.isReplay],
     );
   }
 }
@@ -54,7 +51,6 @@ function keyOf(record: SourceKeyRecord): SourceKey {
     computeKey: record.compute_key,
     nodeId: record.node_id,
     source: record.source,
-    instrument: record.instrument,
     columns: record.columns,
     isReplay: record.is_replay,
   };

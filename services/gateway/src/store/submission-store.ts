@@ -33,6 +33,13 @@ export interface SubmissionRow {
   /** What the last completed round found. */
   readonly result: Submission | undefined;
   readonly createdMs: number;
+  /** Of its key of topic SUBMISSION: raised by each change that is told. */
+  readonly revision: number;
+}
+
+/** A submission that was changed, with the store epoch that its revision counts in. */
+export interface ChangedSubmission extends SubmissionRow {
+  readonly storeEpoch: number;
 }
 
 interface SubmissionRecord {
@@ -47,7 +54,14 @@ interface SubmissionRecord {
   round: number;
   result: Uint8Array | null;
   created_ms: number;
+  revision: number;
 }
+
+interface ChangedRecord extends SubmissionRecord {
+  store_epoch: number;
+}
+
+const storeEpochSql = "coalesce((select store_epoch from gateway.topic_store), 1) as store_epoch";
 
 /** A submission; undefined when there is none. */
 export async function readSubmission(
@@ -59,21 +73,37 @@ export async function readSubmission(
   return record && rowOf(record);
 }
 
-/** Adds a submission, or begins another round of the one that is there. True when it was there. */
+/** A submission and the store epoch of the gateway's topics, in one statement. */
+export async function readSubmissionWithEpoch(
+  db: Queryable,
+  submissionId: string,
+): Promise<{ readonly storeEpoch: number; readonly row: SubmissionRow | undefined }> {
+  const [record] = await db.query<
+    { store_epoch: number } & (SubmissionRecord | { submission_id: null })
+  >(
+    `select ${storeEpochSql}, s.* from (values ($1::text)) k (id)
+       left join gateway.submission s on s.submission_id = k.id`,
+    [submissionId],
+  );
+  const isThere = record !== undefined && record.submission_id !== null;
+  return { storeEpoch: record?.store_epoch ?? 1, row: isThere ? rowOf(record) : undefined };
+}
+
+/** Adds a submission, or begins another round of the one that is there. */
 export async function putSubmission(
   tx: Tx,
   row: Pick<SubmissionRow, "submissionId" | "strategyId" | "worldIds" | "principal" | "request">,
   nowMs: number,
-): Promise<boolean> {
+): Promise<ChangedSubmission> {
   const { submissionId, strategyId, worldIds, principal, request } = row;
-  const [written] = await tx.query<{ round: number }>(
+  const [written] = await tx.query<ChangedRecord>(
     `insert into gateway.submission as s (submission_id, strategy_id, strategy_name, world_ids, principal,
        request, state, created_ms, updated_ms, strategy_version, first_principal)
      values ($1, $2, $3, $4, $5::jsonb, $6, 'queued', $7, $7, $8, $9)
      on conflict (submission_id) do update set request = excluded.request, principal = excluded.principal,
        strategy_version = excluded.strategy_version, state = 'queued', state_reason = '', attempts = 0, round = s.round + 1, owner = null,
-       owned_until_ms = 0, updated_ms = excluded.updated_ms
-     returning round`,
+       owned_until_ms = 0, updated_ms = excluded.updated_ms, revision = s.revision + 1
+     returning *, ${storeEpochSql}`,
     [
       submissionId,
       strategyId,
@@ -86,7 +116,7 @@ export async function putSubmission(
       principal.name,
     ],
   );
-  return written!.round > 1;
+  return changedOf(written!);
 }
 
 /** Version label of a strategy; "v1" unless stated. */
@@ -100,16 +130,16 @@ export async function claimSubmission(
   submissionId: string,
   owner: string,
   times: { readonly nowMs: number; readonly ownMs: number },
-): Promise<SubmissionRow | undefined> {
-  const [record] = await db.query<SubmissionRecord>(
+): Promise<ChangedSubmission | undefined> {
+  const [record] = await db.query<ChangedRecord>(
     `update gateway.submission set state = 'processing', owner = $2, owned_until_ms = $3::bigint + $4::bigint,
-       attempts = attempts + 1, updated_ms = $3::bigint
+       attempts = attempts + 1, updated_ms = $3::bigint, revision = revision + 1
      where submission_id = $1 and state in ('queued', 'processing')
        and (owner is null or owner = $2 or owned_until_ms < $3::bigint)
-     returning *`,
+     returning *, ${storeEpochSql}`,
     [submissionId, owner, times.nowMs, times.ownMs],
   );
-  return record && rowOf(record);
+  return record && changedOf(record);
 }
 
 /** Prolongs a claim by `ownMs`; false when another process has it, or the round is over. */
@@ -127,7 +157,7 @@ export async function renewClaim(
   return renewed.length === 1;
 }
 
-/** Writes where a round stands; false when a newer round began meanwhile, or another process took this one over. */
+/** Writes where a round stands; undefined when a newer round began meanwhile, or another process took this one over. */
 export async function writeOutcome(
   tx: Tx,
   row: Pick<SubmissionRow, "submissionId" | "round">,
@@ -138,18 +168,18 @@ export async function writeOutcome(
     readonly result?: SubmissionResult;
     readonly nowMs: number;
   },
-): Promise<boolean> {
+): Promise<ChangedSubmission | undefined> {
   const found = outcome.result;
   const result = found === undefined ? null : toBinary(SubmissionSchema, found.submission);
-  const written = await tx.query(
+  const [written] = await tx.query<ChangedRecord>(
     `update gateway.submission set state = $3, state_reason = $4, result = coalesce($5::bytea, result),
-       owner = null, owned_until_ms = 0, updated_ms = $6
-     where submission_id = $1 and round = $2 and owner = $7 returning submission_id`,
+       owner = null, owned_until_ms = 0, updated_ms = $6, revision = revision + 1
+     where submission_id = $1 and round = $2 and owner = $7 returning *, ${storeEpochSql}`,
     [row.submissionId, row.round, outcome.state, outcome.reason, result, outcome.nowMs, owner],
   );
-  if (written.length === 0) return false;
+  if (written === undefined) return undefined;
   if (found !== undefined) await putAssignments(tx, row.submissionId, found.assignments);
-  return true;
+  return changedOf(written);
 }
 
 /** Ids of submissions that are not done and that nobody but `owner` works on, oldest first, at most 1,000. */
@@ -205,7 +235,12 @@ function rowOf(record: SubmissionRecord): SubmissionRow {
     round: record.round,
     result: record.result === null ? undefined : fromBinary(SubmissionSchema, record.result),
     createdMs: record.created_ms,
+    revision: record.revision,
   };
+}
+
+function changedOf(record: ChangedRecord): ChangedSubmission {
+  return { ...rowOf(record), storeEpoch: record.store_epoch };
 }
 
 /** Id of the strategy of this id or, for want of one, of the one submitted last under this name. */

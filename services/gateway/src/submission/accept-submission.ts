@@ -6,7 +6,7 @@ import {
 import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type CallContext, type Clock, failpoints } from "@qmtl/service-kit";
-import { appendControlEvent } from "@qmtl/service-kit/control";
+import { appendCountedEvent } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 import { type SourceKeys, sourceKeysOf } from "../feed/source-keys.ts";
 import { callOf } from "../peers/forward.ts";
@@ -16,9 +16,9 @@ import { addSourceKeys } from "../store/source-key-store.ts";
 import { putSubmission, readSubmission, type SubmissionRow } from "../store/submission-store.ts";
 import { checkData, checkTargets, refusal } from "./check-data.ts";
 import { checkGraph, submissionBytesMax } from "./check-graph.ts";
-import { submissionEvent } from "./submission-event.ts";
 import { contentHashOf, strategyIdOf, submissionIdOf } from "./submission-ids.ts";
 import { submissionMessage } from "./submission-message.ts";
+import { submissionChange } from "./submission-topic.ts";
 import type { SubmissionWorker } from "./submission-worker.ts";
 
 /** Bytes of a submission's metadata at most, keys and values together. */
@@ -66,24 +66,24 @@ export async function acceptSubmission(
   const sourceKeys = sourceKeysOf(nodes);
   const { requestId } = request;
   await failpoints.hit("gw.submit.before_commit");
-  const duplicate = await ports.db.transaction(async (tx) => {
+  const { stored, duplicate } = await ports.db.transaction(async (tx) => {
     const nowMs = ports.clock.nowMs();
     const isRepeat = await rememberRequest(tx, { requestId, contentHash, submissionId }, nowMs);
     const known = isRepeat ? await readSubmission(tx, submissionId) : undefined;
     // A repeated call whose first one is still being worked on joins it.
-    if (known !== undefined && known.state !== "completed" && known.state !== "failed") return true;
+    if (known !== undefined && known.state !== "completed" && known.state !== "failed") {
+      return { stored: known, duplicate: true };
+    }
     await addSourceKeys(tx, sourceKeys);
-    const wasThere = await putSubmission(tx, row, nowMs);
-    const stored = await readSubmission(tx, submissionId);
-    await appendControlEvent(tx, "gateway", submissionEvent(stored!), nowMs);
-    return wasThere;
+    const put = await putSubmission(tx, row, nowMs);
+    await appendCountedEvent(tx, "gateway", submissionChange(put), nowMs);
+    return { stored: put, duplicate: put.round > 1 };
   });
   await failpoints.hit("gw.submit.after_commit");
   ports.keys.add(sourceKeys);
   ports.poke();
   ports.worker.take(submissionId);
-  const stored = await readSubmission(ports.db, submissionId);
-  return { submission: submissionMessage(stored!), duplicate };
+  return { submission: submissionMessage(stored), duplicate };
 }
 
 function checkRequest(request: SubmitStrategyRequest): void {

@@ -17,14 +17,13 @@ import {
   type Logger,
   sleep,
 } from "@qmtl/service-kit";
-import { appendControlEvent } from "@qmtl/service-kit/control";
+import { appendCountedEvent } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 import { isTransient } from "../peers/breaker.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";
 import {
   claimSubmission,
   openSubmissions,
-  readSubmission,
   renewClaim,
   type SubmissionResult,
   type SubmissionRow,
@@ -33,7 +32,7 @@ import {
 import { forgetClosed } from "../store/unbinding-store.ts";
 import { contextAt } from "./plan-contexts.ts";
 import { runDiff } from "./run-diff.ts";
-import { submissionEvent } from "./submission-event.ts";
+import { submissionChange } from "./submission-topic.ts";
 
 /** Submissions worked on at once. */
 const parallelMax = 4;
@@ -183,7 +182,7 @@ export class SubmissionWorker {
       const nowMs = clock.nowMs();
       const claimed = await claimSubmission(tx, submissionId, gatewayId, { nowMs, ownMs });
       if (claimed !== undefined) {
-        await appendControlEvent(tx, "gateway", submissionEvent(claimed), nowMs);
+        await appendCountedEvent(tx, "gateway", submissionChange(claimed), nowMs);
       }
       return claimed;
     });
@@ -253,9 +252,9 @@ export class SubmissionWorker {
     await db.transaction(async (tx) => {
       const nowMs = clock.nowMs();
       const outcome = { state, reason, nowMs, ...(result === undefined ? {} : { result }) };
-      if (await writeOutcome(tx, row, gatewayId, outcome)) {
-        const stored = await readSubmission(tx, row.submissionId);
-        await appendControlEvent(tx, "gateway", submissionEvent(stored!), nowMs);
+      const written = await writeOutcome(tx, row, gatewayId, outcome);
+      if (written !== undefined) {
+        await appendCountedEvent(tx, "gateway", submissionChange(written), nowMs);
         if (state === "completed") await forgetClosed(tx, row.strategyId, row.worldIds);
       }
     });

@@ -36,6 +36,15 @@ export interface ControlChange {
   readonly payload: Exclude<PayloadInit, { case: "snapshot" | "progressMark" | "gateEvent" }>;
 }
 
+/** Where a topic key stands. */
+export interface TopicCount {
+  readonly revision: number;
+  readonly storeEpoch: number;
+}
+
+/** A change whose revision its writer has counted: the next one of its key. */
+export interface CountedChange extends ControlChange, TopicCount {}
+
 /**
  * Writes a change of a topic key in the transaction that makes it: the key's next revision, the state of the key, and
  * the event in the outbox. The key is locked until the transaction ends. After the commit: `relay.poke()`.
@@ -61,10 +70,24 @@ export async function appendControlEvent(
   await publish(tx, schema, event, bytes);
 }
 
+/**
+ * Writes the event of a change whose revision stands in a row that this transaction changed: the row is locked, and the
+ * state of the key is made of it. After the commit: `relay.poke()`.
+ */
+export async function appendCountedEvent(
+  tx: Tx,
+  schema: ControlSchema,
+  change: CountedChange,
+  nowMs: number,
+): Promise<void> {
+  const event = changeEvent(schema, change, nowMs);
+  await publish(tx, schema, event, toBinary(ControlEventSchema, event));
+}
+
 /** The event that a change is told with, short enough for the bus. */
 export function changeEvent(
   schema: ControlSchema,
-  change: ControlChange & { readonly revision: number; readonly storeEpoch: number },
+  change: CountedChange,
   nowMs: number,
 ): ControlEvent {
   const { topicKey, subject, payload } = change;

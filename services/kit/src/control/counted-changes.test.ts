@@ -2,8 +2,8 @@ import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type Db, migrateOutbox, type PgliteHost } from "../db/index.ts";
 import { openTestPglite } from "../testing/index.ts";
-import { appendControlEvent } from "./control-events.ts";
-import { type CountedChange, countedChangeWrites, countTopics } from "./counted-changes.ts";
+import { appendControlEvent, type CountedChange } from "./control-events.ts";
+import { countedChangeWrites, countTopics } from "./counted-changes.ts";
 import { readTopic } from "./topic-service.ts";
 import { migrateTopics, raiseStoreEpoch } from "./topic-tables.ts";
 

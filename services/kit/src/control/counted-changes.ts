@@ -2,20 +2,12 @@ import { toBinary } from "@bufbuild/protobuf";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { type Queryable, quotedSchema, type SqlParam } from "../db/index.ts";
 import {
-  type ControlChange,
   type ControlSchema,
+  type CountedChange,
   changeEvent,
   controlTopic,
+  type TopicCount,
 } from "./control-events.ts";
-
-/** Where a topic key stands. */
-export interface TopicCount {
-  readonly revision: number;
-  readonly storeEpoch: number;
-}
-
-/** A change whose revision its writer has counted: the next one of its key. */
-export interface CountedChange extends ControlChange, TopicCount {}
 
 /** Where topic keys stand, for a process that alone writes them and counts on from there. */
 export async function countTopics(

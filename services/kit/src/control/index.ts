@@ -1,16 +1,14 @@
 export {
   appendControlEvent,
+  appendCountedEvent,
   appendGateEvent,
   type ControlChange,
   type ControlSchema,
-  controlTopic,
-} from "./control-events.ts";
-export {
   type CountedChange,
-  countedChangeWrites,
-  countTopics,
+  controlTopic,
   type TopicCount,
-} from "./counted-changes.ts";
+} from "./control-events.ts";
+export { countedChangeWrites, countTopics } from "./counted-changes.ts";
 export * from "./topic-keys.ts";
 export { readTopic, type StoredTopic, topicService } from "./topic-service.ts";
 export {

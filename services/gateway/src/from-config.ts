@@ -60,7 +60,7 @@ const serverVersion = "0.1.0";
 const dagManagerName = "dag-manager";
 const worldServiceName = "world-service";
 /** Events of orders gather for this time, milliseconds: nobody waits for them in order to act. */
-const gatherMs = 200;
+const gatherMs = 500;
 
 export interface GatewayDeps {
   /** Database with schema `gateway`. */

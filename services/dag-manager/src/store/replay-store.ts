@@ -9,7 +9,7 @@ import type { FeedConfig } from "../replay/feed-config.ts";
 export type FeedMessage = MessageInitShape<typeof FeedStateSchema>;
 
 /** Where a feed stands. */
-export interface FeedRow {
+interface FeedRow {
   readonly source: string;
   /** Null: no hold. */
   readonly untilMs: number | null;
@@ -20,9 +20,11 @@ export interface FeedRow {
   readonly isEnded: boolean;
   /** Data its last START named; empty before the first. */
   readonly fingerprint: string;
+  /** Ordered by session. */
+  readonly runners: readonly RunnerRow[];
 }
 
-export interface RunnerRow {
+interface RunnerRow {
   readonly sessionId: string;
   readonly worldId: string;
   readonly strategyIds: readonly string[];
@@ -70,7 +72,7 @@ export async function worldFeeds(db: Queryable, worldId: string): Promise<string
 }
 
 /** Where feeds stand, ordered by source. @throws {QmtlError} SOURCE_NOT_FOUND for one that is not there. */
-export async function feedRows(db: Queryable, sources: readonly string[]): Promise<FeedRow[]> {
+async function feedRows(db: Queryable, sources: readonly string[]): Promise<FeedRow[]> {
   const rows = await db.query<{
     source: string;
     until_ms: number | null;
@@ -78,10 +80,14 @@ export async function feedRows(db: Queryable, sources: readonly string[]): Promi
     passed_bucket_end_ms: number | null;
     is_ended: boolean | null;
     fingerprint: string | null;
+    runners: FeedRow["runners"];
   }>(
     `select f.source, f.until_ms, max(h.next_row - 1) as passed_row,
        max(h.last_bucket_end_ms) as passed_bucket_end_ms, bool_or(h.is_ended) as is_ended,
-       max(h.feed_fingerprint) as fingerprint
+       max(h.feed_fingerprint) as fingerprint,
+       (select coalesce(jsonb_agg(jsonb_build_object('sessionId', r.session_id, 'worldId', r.world_id,
+            'strategyIds', r.strategy_ids, 'fromRow', r.from_row) order by r.session_id), '[]')
+          from dag.replay_runner r where r.source = f.source) as runners
      from dag.feed f left join dag.queue q on q.source = f.source and q.is_source
        left join dag.queue_head h on h.compute_key = q.compute_key and h.epoch > 0
      where f.source = any($1::text[]) group by f.source, f.until_ms order by f.source collate "C"`,
@@ -98,6 +104,7 @@ export async function feedRows(db: Queryable, sources: readonly string[]): Promi
     passedBucketEndMs: row.passed_bucket_end_ms,
     isEnded: row.is_ended ?? false,
     fingerprint: row.fingerprint ?? "",
+    runners: row.runners,
   }));
 }
 
@@ -114,37 +121,6 @@ export async function advanceFeed(
     [source, untilMs],
   );
   return moved.length > 0;
-}
-
-/** Runner sets by feed, ordered by session. */
-export async function feedRunners(
-  db: Queryable,
-  sources: readonly string[],
-): Promise<ReadonlyMap<string, readonly RunnerRow[]>> {
-  const rows = await db.query<{
-    source: string;
-    session_id: string;
-    world_id: string;
-    strategy_ids: string[];
-    from_row: number;
-  }>(
-    `select source, session_id, world_id, strategy_ids, from_row from dag.replay_runner
-     where source = any($1::text[]) order by session_id`,
-    [sources],
-  );
-  const sets = new Map<string, RunnerRow[]>();
-  for (const row of rows) {
-    const runner = {
-      sessionId: row.session_id,
-      worldId: row.world_id,
-      strategyIds: row.strategy_ids,
-      fromRow: row.from_row,
-    };
-    const set = sets.get(row.source);
-    if (set === undefined) sets.set(row.source, [runner]);
-    else set.push(runner);
-  }
-  return sets;
 }
 
 /** Feeds a session is in the runner set of, ordered. */
@@ -246,13 +222,11 @@ export async function feedStates(
   db: Queryable,
   sources: readonly string[],
 ): Promise<FeedMessage[]> {
-  const feeds = await feedRows(db, sources);
-  const runners = await feedRunners(db, sources);
-  return feeds.map((feed) => feedMessage(feed, runners.get(feed.source) ?? []));
+  return (await feedRows(db, sources)).map(feedMessage);
 }
 
-function feedMessage(feed: FeedRow, runners: readonly RunnerRow[]): FeedMessage {
-  const { source, untilMs, passedRow, passedBucketEndMs, isEnded, fingerprint } = feed;
+function feedMessage(feed: FeedRow): FeedMessage {
+  const { source, untilMs, passedRow, passedBucketEndMs, isEnded, fingerprint, runners } = feed;
   return {
     source,
     ...(untilMs === null ? {} : { untilTime: timestampFromMs(untilMs) }),

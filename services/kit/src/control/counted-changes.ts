@@ -47,16 +47,18 @@ export function countedChangeWrites(
     const event = changeEvent(schema, change, nowMs);
     return { ...change, type: event.type, bytes: toBinary(ControlEventSchema, event) };
   });
-  const last = new Map(events.map(({ topicKey, revision }) => [topicKey, revision]));
-  const before = (key: string): number =>
-    (events.find(({ topicKey }) => topicKey === key)?.revision ?? 0) - 1;
+  const places = new Map<string, { before: number; last: number }>();
+  for (const { topicKey, revision } of events) {
+    const before = places.get(topicKey)?.before ?? revision - 1;
+    places.set(topicKey, { before, last: revision });
+  }
   return [
-    {
-      sql: `update ${target}.topic_revision t set revision = u.revision / (t.revision = u.before)::int
-        from unnest($1::text[], $2::bigint[], $3::bigint[]) as u (topic_key, before, revision)
-        where t.topic_key = u.topic_key`,
-      params: [[...last.keys()], [...last.keys()].map(before), [...last.values()]],
-    },
+    // A key in a statement of its own is found by its index; a list of them is joined, which costs twice as much.
+    ...[...places].map(([key, { before, last }]) => ({
+      sql: `update ${target}.topic_revision set revision = $3::bigint / (revision = $2::bigint)::int
+        where topic_key = $1::text`,
+      params: [key, before, last],
+    })),
     {
       sql: `insert into ${target}.outbox (topic, key, type, payload, revision)
         select $1, key, type, payload, revision

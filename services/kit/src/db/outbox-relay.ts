@@ -168,19 +168,27 @@ export class OutboxRelay implements AsyncDisposable {
     await this.#release();
   }
 
-  /** Takes or renews the lease and reads the oldest unsent events, in one statement. */
+  /**
+   * Takes the lease, or renews it once half of it is over, and reads the oldest unsent events, in one statement. A lease
+   * of no time lasts until another takes it: there is no other process.
+   */
   #claim(): Promise<OutboxRow[]> {
     const { db, ownerId, leaseMs, batchMax } = this.#options;
+    const relay = `${this.#schema}.outbox_relay`;
     return db.query<OutboxRow>(
-      `with lease as (
-         insert into ${this.#schema}.outbox_relay as held (owner, until)
-         values ($1, now() + $2 * interval '1 millisecond')
+      `with held as (
+         select 1 from ${relay} where owner = $1
+           and ($2 = 0 or until > now() + $2 / 2 * interval '1 millisecond')),
+       lease as (
+         insert into ${relay} as relay (owner, until)
+         select $1, now() + $2 * interval '1 millisecond' where not exists (select from held)
          on conflict (only_row) do update set owner = excluded.owner, until = excluded.until
-         where held.owner = excluded.owner or held.until <= now()
+         where relay.owner = excluded.owner or relay.until <= now()
          returning 1)
        select o.id, o.topic, o.key, o.type, o.payload, o.revision
-       from ${this.#schema}.outbox o, lease
-       where o.sent_at is null order by o.id limit $3`,
+       from ${this.#schema}.outbox o
+       where o.sent_at is null and (exists (select from held) or exists (select from lease))
+       order by o.id limit $3`,
       [ownerId, leaseMs, batchMax],
     );
   }

@@ -124,6 +124,18 @@ describe("promotion", () => {
     expect([contextOfRow(state, 11), contextOfRow(state, 12)]).toEqual(["old", "new"]);
   });
 
+  test("a runner that is warm beyond the log, from the file of a feed that has not begun, is given a row ahead of it", () => {
+    const out: string[] = [];
+    let state = openSwap(["a"], ["a"], -1);
+    for (const input of [{ kind: "key_warm", key: "a", row: 199 } as const, ack("a", -1, 201)]) {
+      const step = swapStep(state, input);
+      state = step.state;
+      for (const e of step.effects) out.push("fromRow" in e ? `${e.kind} ${e.fromRow}` : e.kind);
+    }
+
+    expect(out).toEqual(["prepare 201", "commit 201"]);
+  });
+
   test("a runner that is already past from_row makes it later, and earlier answers do not count", () => {
     const { out } = drive([warm, ack("a", 10), ack("b", 12), ack("a", 10, 14), ack("b", 12, 14)]);
 

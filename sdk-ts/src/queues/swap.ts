@@ -18,7 +18,10 @@ export type SwapPhase = "OPENING" | "PREPARE" | "COMMITTING" | "COMMITTED" | "DO
 
 export interface SwapState {
   readonly phase: SwapPhase;
-  /** Last effective row of the sources. */
+  /**
+   * Last effective row of the sources, as far as is known: a key that is warm may know of more rows than the log has,
+   * from the file behind a feed that has not begun.
+   */
   readonly sourceRow: number;
   /** Per new key the last row it is warm up to, or null while warming up. */
   readonly keys: ReadonlyMap<string, number | null>;
@@ -81,7 +84,11 @@ export function swapStep(state: SwapState, input: SwapInput): SwapStep {
   switch (input.kind) {
     case "key_warm":
       if (!state.keys.has(input.key)) return same(state);
-      return advance({ ...state, keys: new Map(state.keys).set(input.key, input.row) });
+      return advance({
+        ...state,
+        sourceRow: Math.max(state.sourceRow, input.row),
+        keys: new Map(state.keys).set(input.key, input.row),
+      });
     case "source_row":
       return advance({ ...state, sourceRow: Math.max(state.sourceRow, input.row) });
     case "runner_joined":

@@ -90,6 +90,11 @@ export class OnlineContext {
     return this.#compute?.lastRow ?? Number.NaN;
   }
 
+  /** End of the last bucket computed, milliseconds; NaN before it stands anywhere. */
+  get endMs(): number {
+    return this.#compute?.endMs ?? Number.NaN;
+  }
+
   /** Every input has ended, and everything of them is computed. */
   get isEnded(): boolean {
     const inputs = this.#wiring?.inputs ?? [];

@@ -181,7 +181,8 @@ export class OnlineSwap {
       const isNewTurn =
         swap !== undefined && swap.phase >= SwapPhase.PREPARE && row >= swap.fromRow;
       if (isNewTurn && swap.phase === SwapPhase.PREPARE) return;
-      const bucket = isNewTurn ? other : own;
+      const isOwn = !isNewTurn || this.#isPassedOver(swap.to, own, other);
+      const bucket = isOwn ? own : other;
       if (bucket === undefined) return;
       this.#handed = bucket;
       for (const rows of this.#rows.values()) {
@@ -197,7 +198,21 @@ export class OnlineSwap {
   #next(context: OnlineContext): ComputedBucket | undefined {
     const rows = this.#rows.get(context);
     if (this.#handed !== undefined) return rows?.get(this.#handed.bucketEndMs);
-    return context === this.#current ? rows?.values().next().value : undefined;
+    return rows?.values().next().value;
+  }
+
+  /**
+   * The new context began after a bucket of the old one, so it will never have it. The old one's is taken then: a bucket
+   * that nobody ends holds its feed, and the next one would never come.
+   */
+  #isPassedOver(
+    to: OnlineContext,
+    own: ComputedBucket | undefined,
+    other: ComputedBucket | undefined,
+  ): boolean {
+    if (own === undefined) return false;
+    if (other !== undefined) return other.bucketEndMs > own.bucketEndMs;
+    return to.isWarm && to.endMs >= own.bucketEndMs;
   }
 
   #finish(swap: Swap): void {

@@ -44,6 +44,8 @@ export function lotsTowardZero(quantity: Decimal.Value, lotSize: string): number
 
 /** Decimal string of a number of lots, without exponent: `quantityFromLots(-376, "0.1")` is `"-37.6"`. */
 export function quantityFromLots(lots: number, lotSize: string): string {
+  // Whole units, the usual case, need no decimals: safe integers are written digit by digit.
+  if (lotSize === "1" && Number.isSafeInteger(lots)) return String(lots);
   return new Decimal(lots).mul(checkedLotSize(lotSize)).toFixed();
 }
 

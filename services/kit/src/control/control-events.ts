@@ -123,7 +123,7 @@ function eventOf(
     schemaVersion: { version: eventVersion },
     id: `${at.topicKey}/${at.storeEpoch}/${at.revision}`,
     source: sources[schema],
-    type: snakeCase(payload.case ?? ""),
+    type: typeOf(payload.case ?? ""),
     time: timestampFromMs(nowMs),
     payload,
   });
@@ -174,6 +174,14 @@ function shortened(event: ControlEvent): ControlEvent {
   return event;
 }
 
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+const typeNames = new Map<string, string>();
+
+/** Type of an event: the name of its payload's field, as the contract spells it. */
+function typeOf(payloadCase: string): string {
+  let type = typeNames.get(payloadCase);
+  if (type === undefined) {
+    type = payloadCase.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    typeNames.set(payloadCase, type);
+  }
+  return type;
 }

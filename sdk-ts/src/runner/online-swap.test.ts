@@ -4,7 +4,7 @@ import {
   ContextSwapSchema,
   SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { ComputedBucket } from "./computed-bucket.ts";
 import type { OnlineContext } from "./online-context.ts";
 import { OnlineSwap } from "./online-swap.ts";
@@ -29,12 +29,30 @@ class FakeContext {
   }
 }
 
-function openSwap() {
+/** Answers of the DAG Manager, one after the other; then nothing more is said. */
+function openSwap(...answers: ContextSwap[]) {
   const from = new FakeContext();
   const to = new FakeContext();
   const handed: [number, number][] = [];
-  const tickets: RunPorts["tickets"] = { call: async () => ({}) as never };
-  const ports = { tickets, track: () => {}, onProblem: () => {} } as unknown as RunPorts;
+  const asked: SwapPhase[] = [];
+  const answerSwap = async ({ answer }: { answer: { phase: SwapPhase } }) => {
+    asked.push(answer.phase);
+    return { swap: answers.shift() };
+  };
+  // Its pauses end at once, as long as there is an answer left to ask for.
+  const clock = {
+    setTimer: (wake: () => void) => {
+      if (answers.length > 0) setImmediate(wake);
+      return { cancel: () => {} };
+    },
+  };
+  const ports = {
+    tickets: { call: (call: (ticket: string) => unknown) => call("ticket") },
+    queues: { answerSwap },
+    clock,
+    track: () => {},
+    onProblem: () => {},
+  } as unknown as RunPorts;
   const swap = new OnlineSwap(from as unknown as OnlineContext, {
     ports,
     open: () => to as unknown as OnlineContext,
@@ -44,7 +62,7 @@ function openSwap() {
   });
   const compute = (context: FakeContext, row: number, target: number) =>
     swap.take(context as unknown as OnlineContext, context.bucket(row, target));
-  return { swap, from, to, handed, compute };
+  return { swap, from, to, handed, compute, asked };
 }
 
 /** Target 1 comes from the old context, 2 from the new one. */
@@ -105,4 +123,32 @@ test("a bucket that the new context began after comes from the old one: nobody e
   swap.ended(200);
   compute(to, 201, 2);
   expect(handed.at(-1)).toEqual([201, 2]);
+});
+
+test("a commit whose event was lost on the stream is learnt from the answer, which is repeated", async () => {
+  const { swap, from, to, handed, compute, asked } = openSwap(
+    phase(SwapPhase.PREPARE, 201),
+    phase(SwapPhase.PREPARE, 201),
+    phase(SwapPhase.COMMIT, 201),
+  );
+  compute(from, 200, 1);
+  compute(to, 200, 2);
+  swap.phase(phase(SwapPhase.OPENING, 0));
+  await vi.waitFor(() => expect(asked).toContain(SwapPhase.PREPARE));
+  compute(from, 201, 1);
+  compute(to, 201, 2);
+
+  await vi.waitFor(() => expect(handed.at(-1)).toEqual([201, 2]));
+  await swap.stop();
+  expect(asked).toEqual([SwapPhase.OPENING, SwapPhase.PREPARE, SwapPhase.PREPARE]);
+});
+
+test("answers end once the change is decided, given up or stopped", async () => {
+  const { swap, asked } = openSwap(phase(SwapPhase.OPENING, 0), phase(SwapPhase.ABORTED, 0));
+  swap.phase(phase(SwapPhase.OPENING, 0));
+
+  await vi.waitFor(() => expect(swap.contexts).toHaveLength(1));
+  await swap.stop();
+
+  expect(asked).toEqual([SwapPhase.OPENING, SwapPhase.OPENING]);
 });

@@ -18,6 +18,8 @@ export interface OnlineSwapOptions {
   readonly onChange: () => void;
 }
 
+/** How often an answer is repeated until the change is decided, milliseconds: the event that tells of it may be lost. */
+const answerAgainMs = 2_000;
 /** Buckets of a context that wait for their turn at most. */
 export const waitingRowsMax = 64;
 
@@ -47,6 +49,8 @@ export class OnlineSwap {
   #endedRow = -1;
   /** Answers, one call at a time. */
   #telling: Promise<void> = Promise.resolve();
+  /** Ends the wait before an answer is repeated: there is another to give. */
+  #another = new AbortController();
 
   constructor(current: OnlineContext, options: OnlineSwapOptions) {
     this.#current = current;
@@ -139,6 +143,7 @@ export class OnlineSwap {
   /** Ends everything, each context with its leases given up. */
   async stop(): Promise<void> {
     this.#stop.abort();
+    this.#another.abort();
     await Promise.all([...this.contexts.map((context) => context.stop()), ...this.#leaving]);
     await this.#telling;
   }
@@ -162,6 +167,7 @@ export class OnlineSwap {
 
   #drop(swap: Swap): void {
     this.#swap = undefined;
+    this.#another.abort();
     this.#rows.delete(swap.to);
     this.#leave(swap.to);
   }
@@ -224,16 +230,23 @@ export class OnlineSwap {
     this.#tell(swap, SwapPhase.COMMIT, 0);
   }
 
-  /** Answers a phase; repeated until it is taken or no longer the phase. */
+  /** Answers a phase; repeated until it is taken and the phase is over. */
   #tell(swap: Swap, phase: SwapPhase, warmRow: number): void {
     const { fromRow } = swap;
     const told = `${phase}/${fromRow}/${warmRow}`;
     if (told === swap.told) return;
     swap.told = told;
+    this.#another.abort();
+    const another = new AbortController();
+    this.#another = another;
     const { ports } = this.#options;
     const signal = this.#stop.signal;
     this.#telling = this.#telling.then(async () => {
-      for (let failures = 0; !signal.aborted && swap.told === told; failures++) {
+      const isDue = () =>
+        !signal.aborted &&
+        swap.told === told &&
+        (phase === SwapPhase.COMMIT || (this.#swap === swap && swap.phase === phase));
+      for (let failures = 0; isDue(); failures++) {
         const endedRow = this.#handed?.row ?? this.#endedRow;
         const answering = {
           swapId: swap.id,
@@ -247,9 +260,10 @@ export class OnlineSwap {
             (ticket) => ports.queues.answerSwap({ ticket, answer: answering }),
             signal,
           );
-          const isOpen = phase !== SwapPhase.COMMIT;
-          if (isOpen && answer.swap !== undefined && swap.told === told) this.phase(answer.swap);
-          return;
+          if (phase === SwapPhase.COMMIT) return;
+          if (answer.swap !== undefined && isDue()) this.phase(answer.swap);
+          failures = -1;
+          if (isDue()) await pause(ports.clock, answerAgainMs, another.signal);
         } catch (failure) {
           if (signal.aborted) return;
           ports.onProblem(String(failure));

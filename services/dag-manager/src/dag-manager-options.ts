@@ -22,7 +22,7 @@ export interface DagManagerOptions {
   readonly flags: readonly string[];
 }
 
-const keepAliveMs = 5_000;
+const keepAliveMs = 1_500;
 
 /** @throws {QmtlError} TIMERS_INVALID with every rule that is broken. */
 export function dagManagerOptions(config: DagManagerConfig): DagManagerOptions {

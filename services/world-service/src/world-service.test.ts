@@ -551,6 +551,16 @@ function suite(
     );
     expect(second.plan?.rebalanceIntent?.meta).toEqual({ t: "x" });
     expect(second.plan?.alphaMetrics?.perStrategy["cross/a"]?.samples).toBe(3772);
+    const planWith = (more: object) =>
+      w.call(RebalancingService.method.planRebalance, { ...request, ...more }, "gateway");
+    const least = await planWith({ minTradeNotional: lots("1000000000") });
+    expect(least.plan?.deltas).toEqual([]);
+    for (const [field, more] of [
+      ["allocations_before", { allocationsBefore: request.allocations }],
+      ["min_trade_notional", { minTradeNotional: lots("-1") }],
+    ] as const) {
+      await expect(planWith(more)).rejects.toMatchObject({ fields: [{ field }] });
+    }
   });
 
   test("heartbeats are answered from memory", async () => {

@@ -54,6 +54,22 @@ test("the story's rebalance crosses 61.1 inside and sells 37.6 outside", () => {
   ]);
 });
 
+test("a change below the least notional leaves its book as it is, and an exit is never left out", () => {
+  const instruments = (notionalMin: number) => [
+    { venue: "v", symbol: "SPX", lotSize: 0.1, multiplier: 1, fxRate: 1, notionalMin },
+  ];
+  const deltas = (more: Partial<TargetsPlanInput>) => {
+    const plan = planTargets(input(more));
+    return plan.ok ? plan.books.map((one) => one.deltaLots) : plan.reason;
+  };
+
+  // 61.1 × 2127.83 is 130,010; 98.7 × 2127.83 is 210,017.
+  expect(deltas({ instruments: instruments(150_000) })).toEqual([0, -987]);
+  expect(deltas({ instruments: instruments(150_000), tradeNotionalMin: 0 })).toEqual([611, -987]);
+  expect(deltas({ tradeNotionalMin: 1e9 })).toEqual([0, 0]);
+  expect(deltas({ tradeNotionalMin: 1e9, worldShares: new Map() })).toEqual([-1503, 1127]);
+});
+
 test.each<[string, Partial<TargetsPlanInput>]>([
   ["ACCOUNT_REVISION_STALE", { expectedAccountRevision: 3 }],
   ["EQUITY_NOT_POSITIVE", { equity: 0 }],

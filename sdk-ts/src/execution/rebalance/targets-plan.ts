@@ -23,6 +23,8 @@ export interface PlanInstrument {
   readonly multiplier: number;
   /** Account currency a unit of the quote currency. */
   readonly fxRate: number;
+  /** Least notional of a change of one book, account currency. @default 0 */
+  readonly notionalMin?: number;
 }
 
 export interface TargetsPlanInput {
@@ -39,6 +41,8 @@ export interface TargetsPlanInput {
   readonly marks: readonly PlanMark[];
   readonly nowMs: number;
   readonly markAgeMsMax: number;
+  /** Least notional of a change of one book, account currency. @default that of each instrument */
+  readonly tradeNotionalMin?: number;
 }
 
 export type TargetsRefusal =
@@ -87,6 +91,8 @@ const RATIO_TOLERANCE = 1e-9;
  * Rebalances to targets: desired = target × strategy share × world share × equity ÷ (mark × lot × multiplier ×
  * FX), whole lots toward zero, exactly 0 for a target or share of 0. It funds a world from nothing as well.
  *
+ * A book whose change is worth less than the least notional stays as it is; an exit is never left out.
+ *
  * delta = desired − position − working. Deltas of one instrument that oppose each other are crossed inside, at
  * the mark; the rest, all of one sign, is external, and Σ crosses + external = Σ deltas for every book.
  */
@@ -110,7 +116,8 @@ export function planTargets(input: TargetsPlanInput): TargetsPlan {
       const detail = `lot size, multiplier or FX rate of ${book.venue} ${book.symbol}`;
       return { ok: false, reason: "TERM_MISSING", detail };
     }
-    books.push(planBook(book, input, notional));
+    const notionalMin = input.tradeNotionalMin ?? instruments.get(key)?.notionalMin ?? 0;
+    books.push(planBook(book, input, { ofLot: notional, min: notionalMin }));
   }
   return {
     ok: true,
@@ -158,18 +165,24 @@ function notionalOfLot(
   return notional > 0 && Number.isFinite(notional) ? notional : undefined;
 }
 
-function planBook(book: TargetBook, input: TargetsPlanInput, notional: number): PlannedBook {
+function planBook(
+  book: TargetBook,
+  input: TargetsPlanInput,
+  notional: { readonly ofLot: number; readonly min: number },
+): PlannedBook {
   const { worldId, strategyId, venue, symbol, positionLots, workingLots, targetValue } = book;
   const share =
     (input.worldShares.get(worldId) ?? 0) *
     (input.strategyShares.get(worldId)?.get(strategyId) ?? 0);
   const now = positionLots + workingLots;
-  const desiredLots =
+  const wanted =
     share === 0
       ? 0
       : targetValue === undefined
         ? now
-        : wholeLots((targetValue * share * input.equity) / notional);
+        : wholeLots((targetValue * share * input.equity) / notional.ofLot);
+  const isTooSmall = wanted !== 0 && Math.abs(wanted - now) * notional.ofLot < notional.min;
+  const desiredLots = isTooSmall ? now : wanted;
   return { worldId, strategyId, venue, symbol, desiredLots, deltaLots: desiredLots - now };
 }
 

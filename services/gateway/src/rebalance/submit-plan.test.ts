@@ -154,6 +154,18 @@ describe("executing a rebalance", () => {
     expect((await bench.orders.reconcile(bench.router)).difference).toBe("");
   });
 
+  test("what the plan sells of a strategy that states no target any more is sold outside as well", async () => {
+    const b = bench.lots("B");
+    const books = bench.router.core.books().filter(({ strategy }) => strategy === "B");
+    for (const book of books) Object.assign(book, { target: null });
+
+    const answer = await execute();
+    await bench.bar(2, mark);
+
+    expect(answer.orders?.map((order) => order.quantity?.value)).toEqual(["-37.6"]);
+    expect(bench.lots("B") - b).toBe(-987);
+  });
+
   test("a batch is executed once, also after a restart", async () => {
     await execute();
     const orders = (await bench.list()).length;

@@ -56,16 +56,18 @@ export async function submitPlan(
   return booking.sends;
 }
 
-/** What every book of the plan is to hold. */
+/** What every book of the plan is to hold: those with a target, and those without that the plan changes. */
 function quantitiesOf(router: AccountRouter, plan: RebalancePlan, worlds: readonly string[]) {
   const { core } = router;
   return core
     .books()
-    .filter((book) => worlds.includes(book.world) && book.target !== null)
-    .map((book) => {
+    .filter((book) => worlds.includes(book.world))
+    .flatMap((book) => {
       const delta = plan.deltas.find((one) => isOf(one, book))?.lots ?? 0;
+      if (book.target === null && delta === 0) return [];
       const { world, strategy, instrument } = book;
-      return { world, strategy, instrument, lots: book.quantity + core.workingLots(book) + delta };
+      const lots = book.quantity + core.workingLots(book) + delta;
+      return [{ world, strategy, instrument, lots }];
     });
 }
 

@@ -24,6 +24,8 @@ export interface BookInstrument {
   /** Quantity step, decimal text above 0. */
   readonly lot: string;
   readonly multiplier: number;
+  /** Least notional of a change. */
+  readonly notionalMin: number;
 }
 
 /** The books of an account a plan is made from. */

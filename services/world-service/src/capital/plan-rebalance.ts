@@ -41,8 +41,15 @@ export interface DraftPlan {
   readonly scaleByStrategy: Readonly<Record<string, number>>;
 }
 
-/** Plans to targets: desired = latest target × strategy share × world share × equity. */
-export function draftTargets(books: Books, allocations: readonly WantedAllocation[]): DraftPlan {
+/**
+ * Plans to targets: desired = latest target × strategy share × world share × equity. Changes below `tradeNotionalMin`,
+ * or below the least notional of their instrument where it is undefined, are left out.
+ */
+export function draftTargets(
+  books: Books,
+  allocations: readonly WantedAllocation[],
+  tradeNotionalMin: number | undefined,
+): DraftPlan {
   const instruments = books.instruments.map(
     (i): PlanInstrument => ({ ...i, lotSize: Number(i.lot), fxRate: 1 }),
   );
@@ -63,6 +70,7 @@ export function draftTargets(books: Books, allocations: readonly WantedAllocatio
     marks: books.marks,
     nowMs: books.nowMs,
     markAgeMsMax: books.markAgeMsMax,
+    ...(tradeNotionalMin === undefined ? {} : { tradeNotionalMin }),
   });
   if (!plan.ok) throw refused(plan.reason, plan.detail);
   return fromTargets(plan, books, lotOf);

@@ -137,17 +137,20 @@ function draftFor(
   standing: readonly WantedAllocation[],
   after: readonly WantedAllocation[],
 ): DraftPlan {
-  if (request.mode === RebalanceMode.TARGETS) return draftTargets(books, after);
+  const notional = notionalOf(request.minTradeNotional, "min_trade_notional");
+  if (request.mode === RebalanceMode.TARGETS) {
+    if (request.allocationsBefore.length > 0) throw invalid("allocations_before", "is of SCALING");
+    return draftTargets(books, after, notional);
+  }
   if (request.mode !== RebalanceMode.SCALING) throw invalid("mode", "must be TARGETS or SCALING");
   const given = request.allocationsBefore.map(allocationFromProto);
   const before = given.length > 0 ? given : standing;
   const split = request.allocations.some((one) => one.strategies.length > 0);
   const strip = (all: readonly WantedAllocation[]) =>
     all.map((one) => ({ ...one, shares: new Map() }));
-  const notional = Number(text(request.minTradeNotional, "0"));
   return split
-    ? draftScaling(books, before, after, notional)
-    : draftScaling(books, strip(before), strip(after), notional);
+    ? draftScaling(books, before, after, notional ?? 0)
+    : draftScaling(books, strip(before), strip(after), notional ?? 0);
 }
 
 /** The same books and wishes give the same id: a batch is executed once. */
@@ -192,6 +195,7 @@ function booksFromProto(books: PlanBooks | undefined, wallMs: number): Books {
       venue: venues.get(i.instrument) ?? "",
       lot: lotOf(i.lot, index),
       multiplier: Number(text(i.multiplier, "1")),
+      notionalMin: notionalOf(i.minNotional, `books.instruments[${index}].min_notional`) ?? 0,
     })),
     nowMs: books.worldTime === undefined ? wallMs : timestampMs(books.worldTime),
     markAgeMsMax:
@@ -203,6 +207,14 @@ function lotOf(lot: DecimalMessage | undefined, index: number): string {
   const value = text(lot, "");
   if (Number(value) > 0) return value;
   throw invalid(`books.instruments[${index}].lot`, "must be above 0");
+}
+
+/** A least notional; undefined when none is stated. */
+function notionalOf(decimal: DecimalMessage | undefined, field: string): number | undefined {
+  if (decimal === undefined) return undefined;
+  const value = Number(decimal.value);
+  if (value >= 0 && Number.isFinite(value)) return value;
+  throw invalid(field, "must be 0 or above");
 }
 
 function text(decimal: DecimalMessage | undefined, otherwise: string): string {

@@ -12,13 +12,13 @@ const pages = execFileSync("git", ["ls-files", "--cached", "--others", "--exclud
   .split("\n")
   .filter((file) => file.endsWith(".md") && existsSync(join(root, file)));
 
-const withoutCode = (text: string): string =>
-  text.replace(/^```[\s\S]*?^```/gm, "").replace(/`[^`\n]*`/g, "");
+const withoutFences = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, "");
+const withoutCode = (text: string): string => withoutFences(text).replace(/`[^`\n]*`/g, "");
 
 /** Names of a page's headings in links: lower case, words joined by hyphens, a repeated one numbered. */
 function anchorsOf(text: string): ReadonlySet<string> {
   const anchors = new Set<string>();
-  for (const [, heading = ""] of text.replace(/^```[\s\S]*?^```/gm, "").matchAll(/^#+ (.+)$/gm)) {
+  for (const [, heading = ""] of withoutFences(text).matchAll(/^#+ (.+)$/gm)) {
     const plain = heading
       .replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
       .trim()

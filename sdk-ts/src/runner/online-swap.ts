@@ -49,8 +49,8 @@ export class OnlineSwap {
   #endedRow = -1;
   /** Answers, one call at a time. */
   #telling: Promise<void> = Promise.resolve();
-  /** Ends the wait before an answer is repeated: there is another to give. */
-  #another = new AbortController();
+  /** The wait before an answer is repeated: aborted when there is a newer one to give, or none. */
+  #repeatWait = new AbortController();
 
   constructor(current: OnlineContext, options: OnlineSwapOptions) {
     this.#current = current;
@@ -143,7 +143,7 @@ export class OnlineSwap {
   /** Ends everything, each context with its leases given up. */
   async stop(): Promise<void> {
     this.#stop.abort();
-    this.#another.abort();
+    this.#repeatWait.abort();
     await Promise.all([...this.contexts.map((context) => context.stop()), ...this.#leaving]);
     await this.#telling;
   }
@@ -167,7 +167,7 @@ export class OnlineSwap {
 
   #drop(swap: Swap): void {
     this.#swap = undefined;
-    this.#another.abort();
+    this.#repeatWait.abort();
     this.#rows.delete(swap.to);
     this.#leave(swap.to);
   }
@@ -236,9 +236,9 @@ export class OnlineSwap {
     const told = `${phase}/${fromRow}/${warmRow}`;
     if (told === swap.told) return;
     swap.told = told;
-    this.#another.abort();
-    const another = new AbortController();
-    this.#another = another;
+    this.#repeatWait.abort();
+    const repeatWait = new AbortController();
+    this.#repeatWait = repeatWait;
     const { ports } = this.#options;
     const signal = this.#stop.signal;
     this.#telling = this.#telling.then(async () => {
@@ -263,7 +263,7 @@ export class OnlineSwap {
           if (phase === SwapPhase.COMMIT) return;
           if (answer.swap !== undefined && isDue()) this.phase(answer.swap);
           failures = -1;
-          if (isDue()) await pause(ports.clock, answerAgainMs, another.signal);
+          if (isDue()) await pause(ports.clock, answerAgainMs, repeatWait.signal);
         } catch (failure) {
           if (signal.aborted) return;
           ports.onProblem(String(failure));

@@ -22,6 +22,7 @@ export interface DagManagerOptions {
   readonly flags: readonly string[];
 }
 
+/** Below the 2 s that the contract promises, so that a late timer keeps the promise. */
 const keepAliveMs = 1_500;
 
 /** @throws {QmtlError} TIMERS_INVALID with every rule that is broken. */

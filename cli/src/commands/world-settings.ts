@@ -125,7 +125,10 @@ function addSettingOptions(command: Command): Command {
       integerIn({ min: 1, max: 86_400 }),
     )
     .option("--allow-live", "let policies reach live; takes an owner")
-    .option("--reduce-only-when-shut", "what only reduces may leave while the gate is shut");
+    .option(
+      "--reduce-only-when-shut",
+      "direct orders that say reduce_only may leave while the gate is shut; a halt refuses them",
+    );
 }
 
 async function createWorld(

@@ -1,5 +1,5 @@
 import { blake3Hex } from "@qmtl/sdk/canonical";
-import { AccountCore, type RouterOrder, type SealedReturn } from "@qmtl/sdk/execution";
+import { AccountCore, type SealedReturn } from "@qmtl/sdk/execution";
 import { type Clock, type ClockTimer, failpoints, type Logger } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { Broker } from "../paper/broker-port.ts";
@@ -76,6 +76,8 @@ export class AccountRouter {
   /** Executed rebalances of the journal, for the broker's sub-accounts. */
   rebalances: Extract<JournalOp, { op: "rebalance" }>["input"][] = [];
   readonly permission: Permission;
+  /** For direct orders that say reduce_only, of a world that lets those leave a shut gate. */
+  readonly reducingPermission: Permission;
   readonly #permission: OrderPermission;
   readonly #topic: OrderTopic;
   readonly #owed = new OwedReports();
@@ -95,6 +97,7 @@ export class AccountRouter {
       rowOf: (world) => this.rowOf(world),
     });
     this.permission = this.#permission.of;
+    this.reducingPermission = this.#permission.ofReducing;
   }
 
   get account(): string {
@@ -214,11 +217,6 @@ export class AccountRouter {
     this.#topic.stored(news);
     if (news.writes.length > 0) this.deps.onNews();
     if (rows.length > 0) this.deps.onJournal(this.account, rows);
-  }
-
-  /** True when an order needs no open gate: it only reduces, and nobody trades by it. */
-  isExempt(order: Readonly<RouterOrder>): boolean {
-    return this.#permission.isExempt(order);
   }
 
   /** Stored with the next booking, or by itself if none comes soon. */

@@ -9,15 +9,20 @@ import type {
 import type { JournalKind, JournalLine, JournalOp } from "./journal-op.ts";
 import type { OrderContext } from "./order-context.ts";
 
+/** What must hold for an order to leave: the gate is open and no halt covers it, no halt covers it, or nothing. */
+export type LeaveCondition = "gate" | "no_halt" | "nothing";
+
 /** An order that is to be sent, with what it leaves under. */
 export interface OutgoingOrder {
   readonly order: Readonly<RouterOrder>;
   readonly context: OrderContext;
+  readonly needs: LeaveCondition;
 }
 
 /** Says whether an order may leave and under what; the reason it may not. */
 export type Permission = (order: Readonly<RouterOrder>) => {
   readonly context: OrderContext;
+  readonly needs: LeaveCondition;
   readonly refusal: string | undefined;
 };
 
@@ -107,8 +112,8 @@ export class Booking {
   }
 
   #take(order: Readonly<RouterOrder>, row: number, permission: Permission): void {
-    const { context, refusal } = permission(order);
-    const made = { order, context };
+    const { context, needs, refusal } = permission(order);
+    const made = { order, context, needs };
     this.made.push(made);
     this.touched.add(order.id);
     const { world, strategy } = order;

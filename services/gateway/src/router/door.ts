@@ -79,6 +79,8 @@ export class Door {
   #wasArmed = false;
   #isWorldGone = false;
   #opened: { readonly fence: number; readonly ms: number } | undefined;
+  /** Strategy → its emitter as the last lease told it; while the gate is shut nobody becomes one. */
+  #lastEmitters: ReadonlyMap<string, string> = new Map();
   readonly #lostSince = new Map<string, ClockReading>();
 
   constructor(ports: DoorPorts) {
@@ -113,6 +115,11 @@ export class Door {
   /** Emitter of a strategy as WorldService told it last, while the door has a lease. */
   emitterOf(strategyId: string): string | undefined {
     return this.#state.lease?.emitterFor.get(strategyId);
+  }
+
+  /** Its emitter now, or while the gate is shut the last one. */
+  lastEmitterOf(strategyId: string): string | undefined {
+    return this.#lastEmitters.get(strategyId);
   }
 
   /** Highest mode among a strategy's active sides; undefined when it has none. */
@@ -161,6 +168,18 @@ export class Door {
   checkStrategy(order: Omit<DoorOrder, "side">): GateRefusal | null {
     const long = this.check({ ...order, side: "long" });
     return long === null || long !== "NOT_ACTIVE" ? long : this.check({ ...order, side: "short" });
+  }
+
+  /**
+   * Reason a strategy's order may not leave although it needs no open gate: it comes from another session than the one
+   * that was its emitter last, or that believes in another domain. Null when it may.
+   */
+  checkSender(order: Omit<DoorOrder, "side" | "fence">): GateRefusal | null {
+    const { strategyId, sessionId, domain } = order;
+    if (this.#state.latched !== null) return "HALTED";
+    if (this.applied === null) return "NO_STATE";
+    if (this.#lastEmitters.get(strategyId) !== sessionId) return "NOT_EMITTER";
+    return this.domainOf(strategyId) === domain ? null : "DOMAIN_MISMATCH";
   }
 
   /** The domain of a strategy's own mode. */
@@ -244,6 +263,7 @@ export class Door {
 
   #step(step: SessionStep): void {
     this.#state = step.state;
+    this.#lastEmitters = this.#state.lease?.emitterFor ?? this.#lastEmitters;
     if (this.#isStopped) return;
     for (const effect of step.effects) {
       if (effect.kind === "send_heartbeat") void this.beat();

@@ -3,7 +3,7 @@ import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "./account-router.ts";
 import type { Halt, HaltPlace } from "./halts.ts";
 
-/** What a halt does besides refusing opening orders. */
+/** What a halt does besides keeping new orders from leaving. */
 export interface HaltActions {
   /** Cancel working opening orders. */
   readonly cancel: boolean;

@@ -5,7 +5,7 @@ import { openTestPglite } from "@qmtl/service-kit/testing";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Writes } from "../store/writes.ts";
-import type { OutgoingOrder } from "./booking.ts";
+import type { LeaveCondition, OutgoingOrder } from "./booking.ts";
 import { type Halt, Halts, insertHalt } from "./halts.ts";
 import { OrderPermission, PermissionLost } from "./order-permission.ts";
 
@@ -23,7 +23,6 @@ const permission = new OrderPermission({
   account: "main",
   halts: new Halts(),
   doorOf: () => undefined,
-  worldOf: () => undefined,
   storedFenceOf: () => 0,
   rowOf: () => -1,
 });
@@ -35,12 +34,12 @@ const outgoing = fc
   .record({
     world: worlds,
     strategy: strategies,
-    origin: fc.constantFrom("target", "halt_flatten"),
+    needs: fc.constantFrom<LeaveCondition>("gate", "no_halt", "nothing"),
     fence: fences,
   })
-  .map(({ fence, ...order }) => {
+  .map(({ fence, needs, ...order }) => {
     const whole = { id: "o", instrument: "X", lots: 1, reduceOnly: false, ...order };
-    return { order: whole as Partial<RouterOrder>, context: { fence } } as OutgoingOrder;
+    return { order: whole as Partial<RouterOrder>, context: { fence }, needs } as OutgoingOrder;
   });
 const gates = fc.uniqueArray(
   fc.record({ world: worlds, fence: fences, gate: fc.constantFrom("OPEN", "OPEN", "SHUT") }),

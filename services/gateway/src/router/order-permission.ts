@@ -6,10 +6,10 @@ import type { Door } from "./door.ts";
 import { lockGateFence } from "./gate-fence.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
 import { type Halts, isHalted } from "./halts.ts";
-import type { OrderWorld } from "./order-world.ts";
+import type { OrderContext } from "./order-context.ts";
 
-/** Origins that may leave while the gate is shut: they only reduce. */
-const EXEMPT: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([
+/** Origins by which the router itself closes positions: neither a gate nor a halt stops them. */
+const CLOSING: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([
   "demote",
   "halt_flatten",
   "lease_lost",
@@ -30,13 +30,12 @@ const condition = `(
   (SELECT count(*) FROM gateway.gate_fence JOIN unnest($1::text[], $2::bigint[]) AS u (world_id, fence)
      USING (world_id, fence) WHERE gate = 'OPEN') = $3::int
   AND NOT EXISTS (SELECT FROM gateway.halt WHERE scope = 'all' OR (scope = 'account' AND target = $4::text)
-    OR (scope = 'world' AND target = ANY($1::text[])) OR (scope = 'strategy' AND target = ANY($5::text[]))))`;
+    OR (scope = 'world' AND target = ANY($5::text[])) OR (scope = 'strategy' AND target = ANY($6::text[]))))`;
 
 export interface OrderPermissionPorts {
   readonly account: string;
   readonly halts: Halts;
   readonly doorOf: (worldId: string) => Door | undefined;
-  readonly worldOf: (worldId: string) => OrderWorld | undefined;
   /** Fence stored for a world, while no state is applied. */
   readonly storedFenceOf: (worldId: string) => number;
   readonly rowOf: (worldId: string) => number;
@@ -50,50 +49,64 @@ export class OrderPermission {
     this.#ports = ports;
   }
 
-  /** True when an order needs no open gate: it only reduces, and nobody trades by it. */
-  isExempt(order: Readonly<RouterOrder>): boolean {
-    if (EXEMPT.has(order.origin)) return true;
-    return order.reduceOnly && this.#ports.worldOf(order.world)?.reduceOnlyWhenShut === true;
-  }
-
   /** By the door and the halts in memory. */
   readonly of: Permission = (order) => {
-    const { account, halts, doorOf, storedFenceOf, rowOf } = this.#ports;
-    const { world, strategy } = order;
+    const context = this.#contextOf(order);
+    if (CLOSING.has(order.origin)) return { context, refusal: undefined, needs: "nothing" };
+    if (this.#isHalted(order)) return { context, refusal: "HALTED", needs: "gate" };
+    const { world, strategy, side } = order;
+    const door = this.#ports.doorOf(world);
+    if (door === undefined) return { context, refusal: "GATE_SHUT", needs: "gate" };
+    const refusal = door.check({ ...context, strategyId: strategy, side });
+    const reason = refusal === null ? undefined : reasonOfRefusal[refusal];
+    return { context, refusal: reason, needs: "gate" };
+  };
+
+  /** The same for a direct order that says reduce_only, where those may leave a shut gate: the halts alone count. */
+  readonly ofReducing: Permission = (order) => {
+    if (!order.reduceOnly) return this.of(order);
+    const sessionId = this.#ports.doorOf(order.world)?.lastEmitterOf(order.strategy) ?? "";
+    const context = { ...this.#contextOf(order), sessionId };
+    return { context, refusal: this.#isHalted(order) ? "HALTED" : undefined, needs: "no_halt" };
+  };
+
+  #isHalted({ world, strategy }: Readonly<RouterOrder>): boolean {
+    const { account, halts } = this.#ports;
+    return halts.covering({ account, world, strategy }) !== undefined;
+  }
+
+  #contextOf({ world, strategy }: Readonly<RouterOrder>): OrderContext {
+    const { doorOf, storedFenceOf, rowOf } = this.#ports;
     const door = doorOf(world);
     const applied = door?.applied ?? undefined;
-    const context = {
+    return {
       fence: applied?.fence ?? storedFenceOf(world),
       decisionId: applied?.decision.id ?? "",
       sessionId: door?.emitterOf(strategy) ?? "",
-      domain: door?.domainOf(strategy) ?? ("backtest" as const),
+      domain: door?.domainOf(strategy) ?? "backtest",
       row: rowOf(world),
     };
-    if (this.isExempt(order)) return { context, refusal: undefined };
-    if (halts.covering({ account, world, strategy }) !== undefined) {
-      return { context, refusal: "HALTED" };
-    }
-    const refusal = door?.check({ ...context, strategyId: strategy, side: order.side }) ?? null;
-    if (door === undefined) return { context, refusal: "GATE_SHUT" };
-    return { context, refusal: refusal === null ? undefined : reasonOfRefusal[refusal] };
-  };
+  }
 
   /**
    * What `compare` asks, as an SQL condition for a database that nobody else writes meanwhile; undefined when nothing
    * needs permission.
    */
   condition(sends: readonly OutgoingOrder[]): SqlWrite | undefined {
-    const gated = sends.filter(({ order }) => !this.isExempt(order));
-    if (gated.length === 0) return undefined;
+    const haltable = sends.filter(({ needs }) => needs !== "nothing");
+    if (haltable.length === 0) return undefined;
     const { account } = this.#ports;
+    const gated = haltable.filter(({ needs }) => needs === "gate");
     // A world under two fences is in it twice, and one of the two finds no match.
     const under = new Map(
       gated.map(({ order, context }) => [`${context.fence} ${order.world}`, { order, context }]),
     );
     const worlds = [...under.values()].map(({ order }) => order.world);
     const fences = [...under.values()].map(({ context }) => context.fence);
-    const strategies = [...new Set(gated.map(({ order }) => order.strategy))];
-    return { sql: condition, params: [worlds, fences, worlds.length, account, strategies] };
+    const haltWorlds = [...new Set(haltable.map(({ order }) => order.world))];
+    const strategies = [...new Set(haltable.map(({ order }) => order.strategy))];
+    const params = [worlds, fences, worlds.length, account, haltWorlds, strategies];
+    return { sql: condition, params };
   }
 
   /**
@@ -102,12 +115,13 @@ export class OrderPermission {
    * @throws {PermissionLost} when they differ from what the orders were decided under.
    */
   async compare(tx: Tx, sends: readonly OutgoingOrder[]): Promise<void> {
-    const gated = sends.filter(({ order }) => !this.isExempt(order));
-    if (gated.length === 0) return;
+    const haltable = sends.filter(({ needs }) => needs !== "nothing");
+    if (haltable.length === 0) return;
+    const gated = haltable.filter(({ needs }) => needs === "gate");
     // Sorted: transactions that lock several rows take them in one order.
     const worlds = [...new Set(gated.map(({ order }) => order.world))].sort();
     const { account } = this.#ports;
-    const subjects = gated.map(({ order }) => ({ ...order, account }));
+    const subjects = haltable.map(({ order }) => ({ ...order, account }));
     const [gates, halted] = await Promise.all([
       Promise.all(worlds.map((world) => lockGateFence(tx, world))),
       isHalted(tx, subjects),

@@ -38,9 +38,14 @@ async function sendOne(
   outgoing: OutgoingOrder,
   reports: Booking,
 ): Promise<void> {
-  const { order, context } = outgoing;
-  const { broker, logger } = router.deps;
-  const door = router.isExempt(order) ? undefined : router.deps.doorOf(order.world);
+  const { order, context, needs } = outgoing;
+  const { broker, halts, logger } = router.deps;
+  // A halt counts from the moment it is set, stored or not.
+  if (needs !== "nothing" && halts.covering(order) !== undefined) {
+    reports.report(order.id, "rejected", context.row, "HALTED");
+    return;
+  }
+  const door = needs === "gate" ? router.deps.doorOf(order.world) : undefined;
   const permit = door?.begin({ ...context, strategyId: order.strategy, side: order.side });
   if (typeof permit === "string") {
     reports.report(order.id, "rejected", context.row, reasonOfRefusal[permit]);

@@ -30,7 +30,8 @@ export interface PlainTurn {
  * Makes plain orders, once, in one transaction with the answer, and sends them. What may not leave now never does:
  * unlike a target a refused order is forgotten. Refused are orders under another fence, from another session than
  * the emitter, while a halt covers the strategy, of a bucket that closed before the gate opened, that is older than
- * `max_lag` or has not closed yet. Call it alone on the account.
+ * `max_lag` or has not closed yet. A reduce-only order of a world that lets those leave a shut gate needs neither lease
+ * nor fence, nor a bucket that closed after the gate opened. Call it alone on the account.
  */
 export async function takePlain(router: AccountRouter, turn: PlainTurn): Promise<PlainVerdict[]> {
   const booking = router.booking();
@@ -78,7 +79,8 @@ function takeOne(
     ...{ session: claim.sessionId, request: requestId },
   } as const;
   const place = router.place(world.worldId, strategy);
-  booking.apply("plain", op, place, router.permission);
+  const permission = needsGate(world, order) ? router.permission : router.reducingPermission;
+  booking.apply("plain", op, place, permission);
   const made = booking.made.slice(before).map((outgoing) => outgoing.order);
   const [held] = booking.refused.slice(refusedBefore);
   const rejected = made.find(({ state }) => state === "rejected");
@@ -93,16 +95,23 @@ function haltsOf(router: AccountRouter, world: string, strategy: string): readon
   return router.deps.halts.allCovering({ account: router.account, world, strategy });
 }
 
+function needsGate(world: OrderWorld, { reduceOnly }: StatedOrder): boolean {
+  return !(reduceOnly && world.reduceOnlyWhenShut);
+}
+
 function refuse(
   router: AccountRouter,
   door: Door,
   { world, claim, isArmed }: PlainTurn,
-  { strategy, instrument }: StatedOrder,
+  order: StatedOrder,
 ): string | undefined {
+  const { strategy, instrument } = order;
   if (haltsOf(router, world.worldId, strategy).length > 0) return "HALTED";
-  const refusal = door.checkStrategy({ strategyId: strategy, ...claim });
+  const isGated = needsGate(world, order);
+  const sender = { strategyId: strategy, ...claim };
+  const refusal = isGated ? door.checkStrategy(sender) : door.checkSender(sender);
   if (refusal !== null) return reasonOfRefusal[refusal];
-  if (!isArmed) return "GATE_SHUT";
+  if (isGated && !isArmed) return "GATE_SHUT";
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
   const account = router.core
     .strategies()
@@ -110,16 +119,20 @@ function refuse(
   return account === undefined || account.demoted !== null ? "NOT_ACTIVE" : undefined;
 }
 
-/** A bucket must have closed after the gate opened, within `max_lag`, and have a mark. */
+/** A bucket must have closed within `max_lag`, have a mark and, if its order needs the gate, have closed after that opened. */
 function refuseBucket(
   router: AccountRouter,
   door: Door,
   { world }: PlainTurn,
-  { instrument, bucket }: StatedOrder,
+  order: StatedOrder,
 ): string | undefined {
+  const { instrument, bucket } = order;
   const now = router.dataNow(world);
-  if (door.openedMs === undefined) return "GATE_SHUT";
-  if (bucket <= door.openedMs || now - bucket > world.maxLagMs) return "BUCKET_STALE";
+  if (needsGate(world, order)) {
+    if (door.openedMs === undefined) return "GATE_SHUT";
+    if (bucket <= door.openedMs) return "BUCKET_STALE";
+  }
+  if (now - bucket > world.maxLagMs) return "BUCKET_STALE";
   const hasMark =
     bucket <= Math.max(now, router.market.lastEndMs) &&
     router.market.closeAt(instrument, bucket) !== undefined;
@@ -143,14 +156,15 @@ function readOrder(
   }
 }
 
-/** What takes the position toward zero whole, the rest by the weight of its side. */
+/** What takes the position toward zero whole, the rest by the weight of its side; a reduce-only order as it is stated. */
 function weightedLots(
   router: AccountRouter,
   door: Door,
   world: OrderWorld,
-  { strategy, instrument }: StatedOrder,
+  { strategy, instrument, reduceOnly }: StatedOrder,
   lots: number,
 ): number {
+  if (reduceOnly) return lots;
   const id = { world: world.worldId, strategy, instrument };
   const expected = (router.core.book(id)?.quantity ?? 0) + router.core.workingLots(id);
   const closes = expected !== 0 && lots > 0 !== expected > 0;

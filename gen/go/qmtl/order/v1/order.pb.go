@@ -571,7 +571,8 @@ type DirectOrder struct {
 	TimeInForce TimeInForce `protobuf:"varint,8,opt,name=time_in_force,json=timeInForce,proto3,enum=qmtl.order.v1.TimeInForce" json:"time_in_force,omitempty"`
 	// GOOD_TILL_DATE.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// True: only if it reduces; refused with OVER_LIMIT when it is beyond what is left to reduce.
+	// True: only if it reduces; refused with OVER_LIMIT when it is beyond what is left to reduce. Not reduced by a weight.
+	// It may leave a shut gate in a world with reduce_only_when_shut.
 	ReduceOnly bool `protobuf:"varint,10,opt,name=reduce_only,json=reduceOnly,proto3" json:"reduce_only,omitempty"`
 	// True: refused when it would trade at once.
 	PostOnly bool `protobuf:"varint,11,opt,name=post_only,json=postOnly,proto3" json:"post_only,omitempty"`
@@ -1079,7 +1080,7 @@ func (x *Order) GetAmbiguous() bool {
 // come from the ticket; decision and activation are the router's own.
 type GateClaim struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its order lease; empty while the gate is shut.
+	// Its order lease; empty while the gate is shut: then only an order that may leave a shut gate is taken.
 	LeaseId string `protobuf:"bytes,1,opt,name=lease_id,json=leaseId,proto3" json:"lease_id,omitempty"`
 	// Fence of the lease.
 	Fence uint64 `protobuf:"varint,2,opt,name=fence,proto3" json:"fence,omitempty"`

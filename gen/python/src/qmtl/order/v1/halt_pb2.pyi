@@ -74,7 +74,9 @@ Global___HaltTarget: _TypeAlias = HaltTarget  # noqa: Y015
 
 @_typing.final
 class Halt(_message.Message):
-    """A halt in force: opening orders it covers are refused. Only Resume ends it."""
+    """A halt in force: no new order that it covers leaves, a reduction neither; what works stays unless Halt cancels it, and
+    Halt with flatten closes. Targets it covers are kept, and caught up with after Resume, which alone ends it.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

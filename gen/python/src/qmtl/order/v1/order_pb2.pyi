@@ -348,7 +348,9 @@ class DirectOrder(_message.Message):
     time_in_force: Global___TimeInForce.ValueType
     """How long it works."""
     reduce_only: _builtins.bool
-    """True: only if it reduces; refused with OVER_LIMIT when it is beyond what is left to reduce."""
+    """True: only if it reduces; refused with OVER_LIMIT when it is beyond what is left to reduce. Not reduced by a weight.
+    It may leave a shut gate in a world with reduce_only_when_shut.
+    """
     post_only: _builtins.bool
     """True: refused when it would trade at once."""
     trigger: Global___TriggerPrice.ValueType
@@ -599,7 +601,7 @@ class GateClaim(_message.Message):
     FENCE_FIELD_NUMBER: _builtins.int
     DOMAIN_FIELD_NUMBER: _builtins.int
     lease_id: _builtins.str
-    """Its order lease; empty while the gate is shut."""
+    """Its order lease; empty while the gate is shut: then only an order that may leave a shut gate is taken."""
     fence: _builtins.int
     """Fence of the lease."""
     domain: _execution_pb2.ExecutionDomain.ValueType

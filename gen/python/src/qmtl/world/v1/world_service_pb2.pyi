@@ -251,7 +251,9 @@ class World(_message.Message):
     on_lease_lost: Global___LeaseLostPolicy.ValueType
     """What happens when an order lease is lost."""
     reduce_only_when_shut: _builtins.bool
-    """True: verified reduce-only orders may leave while the gate is shut."""
+    """True: direct orders that say reduce_only, and that holdings cover, may leave while the gate is shut; of the session
+    that is, or was last, the emitter of their strategy. Halts still refuse them. Targets stay gated.
+    """
     cancel_protective: _builtins.bool
     """True: a freeze cancels protective orders, too."""
     allocation: _builtins.float

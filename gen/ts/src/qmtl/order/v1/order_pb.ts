@@ -129,7 +129,8 @@ export type DirectOrder = Message<"qmtl.order.v1.DirectOrder"> & {
   expireTime?: Timestamp | undefined;
 
   /**
-   * True: only if it reduces; refused with OVER_LIMIT when it is beyond what is left to reduce.
+   * True: only if it reduces; refused with OVER_LIMIT when it is beyond what is left to reduce. Not reduced by a weight.
+   * It may leave a shut gate in a world with reduce_only_when_shut.
    *
    * @generated from field: bool reduce_only = 10;
    */
@@ -446,7 +447,7 @@ export const OrderSchema: GenMessage<Order> = /*@__PURE__*/
  */
 export type GateClaim = Message<"qmtl.order.v1.GateClaim"> & {
   /**
-   * Its order lease; empty while the gate is shut.
+   * Its order lease; empty while the gate is shut: then only an order that may leave a shut gate is taken.
    *
    * @generated from field: string lease_id = 1;
    */

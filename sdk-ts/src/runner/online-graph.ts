@@ -128,7 +128,7 @@ function targetsOf(
     nodeId,
     name,
     instrument: node.instrument,
-    max: largestTarget(node.params),
+    max: node.largestWeight,
     markSource: config.instruments[node.instrument]?.mark_source,
   }));
   const instruments = found.map(({ instrument }) => instrument);
@@ -136,9 +136,4 @@ function targetsOf(
   if (twice === undefined) return found;
   const message = `strategy "${strategy.name}" has two targets for ${twice}; one position has one target`;
   throw new StrategyRunError("TARGET_AMBIGUOUS", message);
-}
-
-function largestTarget(params: Readonly<Record<string, unknown>>): number {
-  const weights = [params.long_weight, params.short_weight, params.hold_weight];
-  return Math.max(...weights.map((weight) => (typeof weight === "number" ? Math.abs(weight) : 0)));
 }

@@ -7,7 +7,8 @@ const MEANINGS: Readonly<Record<string, string>> = {
   INSTRUMENT_NOT_FOUND: "the world's account does not list the instrument",
   MARK_INVALID: "the instrument has no mark yet",
   NO_CAPITAL: "the strategy's share, or the world's allocation, is 0",
-  OVER_LIMIT: "beyond a limit of the account",
+  OVER_LIMIT:
+    "beyond a limit of the account, or above the largest weight that its submission declares",
 };
 
 /** A reason for people: what it means, where that is known, and its name. */

@@ -50,6 +50,23 @@ class VolatilityTarget extends Strategy {
   }
 }
 
+test.each([
+  { weightMin: -2, weightMax: 0.5, most: 2 },
+  { weightMin: 0, weightMax: 0.3, most: 0.3 },
+])("the most it can be is declared: $most of $weightMin..$weightMax", ({ most, ...weights }) => {
+  const bars = new StreamInput({ source: "x", columns: ["close"], ...day });
+  const signal = column(bars, "close");
+  const node = new WeightTargetNode({ signal, instrument: "X", ...weights });
+  const thresholds = { longEnter: 1 };
+  const position = new PositionTargetNode({
+    ...{ signal, instrument: "X", thresholds },
+    ...{ longWeight: weights.weightMax, shortWeight: weights.weightMin },
+  });
+
+  expect(node.largestWeight).toBe(most);
+  expect(position.largestWeight).toBe(most);
+});
+
 test("the signal is the target: what is held follows it in steps", async () => {
   const weights = [Number.NaN, 0.25, 0.3, 0.5, -0.1, 0];
   const bars = withColumn(constantBars({ count: 7 }), "weight", (row) => weights[row] ?? 0);

@@ -37,6 +37,7 @@ export interface PositionTargetNodeOptions extends BuiltinOptions {
 /** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
 export class PositionTargetNode extends TargetNode<PositionTargetParams> {
   readonly instrument: string;
+  readonly largestWeight: number;
 
   /** @throws {DeclarationError} naming the field. */
   constructor(options: PositionTargetNodeOptions) {
@@ -77,6 +78,7 @@ export class PositionTargetNode extends TargetNode<PositionTargetParams> {
     };
     super(catalogue.position_target, [signal], bounds, params, options);
     this.instrument = instrument;
+    this.largestWeight = Math.max(...[longWeight, shortWeight, holdWeight].map(Math.abs));
   }
 
   whatMoves(): string {

@@ -5,6 +5,8 @@ import type { StrategyNode } from "./strategy-node.ts";
 export abstract class TargetNode<P = unknown> extends BuiltinNode<P> {
   /** Instrument the target is for. */
   abstract readonly instrument: string;
+  /** The most the target can be, without sign. */
+  abstract readonly largestWeight: number;
 
   /** What a signal must be for the target to change, for messages: `at longEnter 0.6 or above`. */
   abstract whatMoves(): string;

@@ -26,6 +26,7 @@ export interface WeightTargetNodeOptions extends BuiltinOptions {
  */
 export class WeightTargetNode extends TargetNode<WeightTargetParams> {
   readonly instrument: string;
+  readonly largestWeight: number;
 
   /** @throws {DeclarationError} naming the field. */
   constructor(options: WeightTargetNodeOptions) {
@@ -49,6 +50,7 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
     };
     super(catalogue.weight_target, [signal], { weightMin, weightMax, step }, params, options);
     this.instrument = instrument;
+    this.largestWeight = Math.max(-weightMin, weightMax);
   }
 
   whatMoves(): string {

@@ -8,7 +8,7 @@ import { accountRoutes } from "../rpc/account-routes.ts";
 import { orderRoutes } from "../rpc/order-routes.ts";
 import { type WorldClients, worldPeerOf } from "../rpc/order-world-peer.ts";
 import { rebalancingRoutes } from "../rpc/rebalancing-routes.ts";
-import { strategyIdOf } from "../store/submission-store.ts";
+import { strategyIdOf, weightBoundsOf } from "../store/submission-store.ts";
 import { unguarded } from "../store/writes.ts";
 import { accountsOf, feedsOf } from "./account-config.ts";
 import { GatewayOrders, type OrderSeams } from "./order-path.ts";
@@ -52,6 +52,7 @@ export async function openOrders(deps: OpenOrdersDeps, seams: OrderSeams): Promi
     feeds: feedsOf(config),
     peer: worldPeerOf(world),
     findStrategy: (idOrName) => strategyIdOf(db, idOrName),
+    weightBounds: (worldId, strategyIds) => weightBoundsOf(db, worldId, strategyIds),
     openBroker: (settings) => new PaperBroker(paperDb, { ...settings, clock, fault }),
   });
   const services = [

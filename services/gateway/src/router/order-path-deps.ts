@@ -4,6 +4,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import type { Broker } from "../paper/broker-port.ts";
 import type { BarrierEnds, GateView, LeaseRelay } from "../ports.ts";
 import type { AccountSettings } from "./account-settings.ts";
+import type { ReadWeightBounds } from "./declared-weights.ts";
 import type { WorldPeer } from "./world-peer.ts";
 
 /** A feed as the order path must know it. */
@@ -32,6 +33,7 @@ export interface OrderPathDeps extends OrderSeams {
   readonly peer: WorldPeer;
   /** Id of the strategy of this id or, for want of one, of this name; undefined for neither. */
   readonly findStrategy: (idOrName: string) => Promise<string | undefined>;
+  readonly weightBounds: ReadWeightBounds;
   readonly clock: Clock;
   readonly logger: Logger;
   /** @default the clocks of the machine */

@@ -89,6 +89,7 @@ export class GatewayOrders implements OrderPath {
       ends: this.ends,
       barrier: deps.barrier,
       logger: deps.logger,
+      weightBounds: deps.weightBounds,
       routerOfAccount: (accountId) => this.routerOfAccount(accountId),
     });
   }

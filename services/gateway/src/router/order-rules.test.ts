@@ -30,6 +30,40 @@ test("an order over the account's limit is refused and named, and the target sta
   expect(await bench.accepted()).toEqual([]);
 });
 
+test("a target above the weight its submission declares is refused and not booked, after a restart too", async () => {
+  bench = await OrderBench.open(host);
+  bench.bounds = new Map([["A", new Map([["SPX", 0.5]])]]);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  const before = bench.router.head;
+
+  const refused = { accepted: false, reason: "OVER_LIMIT", clientOrderIds: [] };
+  expect((await bench.end("A", 0, -0.5000001)).results?.[0]).toMatchObject(refused);
+  expect((await bench.end("A", 0, 0.75)).results?.[0]).toMatchObject(refused);
+  expect(bench.router.head).toBe(before);
+  expect((await bench.end("A", 0, -0.5)).results?.[0]).toMatchObject({ accepted: true });
+  expect(bench.boundsRead).toEqual(["A"]);
+
+  await bench.restart();
+  await bench.armed();
+  expect((await bench.end("A", 0, 0.75)).results?.[0]).toMatchObject(refused);
+  expect(bench.boundsRead).toEqual(["A", "A"]);
+});
+
+test("a target of an instrument without a declared weight has no bound, and each session finds its own", async () => {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  expect((await bench.end("A", 0, 3)).results?.[0]).toMatchObject({ accepted: true });
+
+  bench.bounds = new Map([["A", new Map([["SPX", 1]])]]);
+  bench.world.emitters.set("A", "later");
+  await bench.orders.doors.get("w1")?.beat();
+
+  const later = await bench.end("A", 0, 3, { sessionId: "later" });
+  expect(later.results?.[0]).toMatchObject({ accepted: false, reason: "OVER_LIMIT" });
+});
+
 test("a target older than the world's max_lag is refused", async () => {
   bench = await OrderBench.open(host);
   for (let row = 0; row < 10; row += 1) await bench.bar(row, 100);

@@ -2,6 +2,7 @@ import type { ExecutionDomain } from "@qmtl/sdk/gate";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";
+import type { WeightBounds } from "./declared-weights.ts";
 import { reasonOfHeld, reasonOfRefusal } from "./gate-reasons.ts";
 import { PermissionLost } from "./order-permission.ts";
 import type { OrderWorld } from "./order-world.ts";
@@ -40,6 +41,8 @@ export interface TargetsTurn {
   readonly world: OrderWorld;
   readonly claim: StatedClaim;
   readonly targets: readonly StatedTarget[];
+  /** The most that its submission declares for each of them. */
+  readonly bounds: WeightBounds;
   /** Undefined for nothing. */
   readonly alongside: ((tx: Tx) => Promise<void>) | undefined;
 }
@@ -47,7 +50,8 @@ export interface TargetsTurn {
 /**
  * Takes the targets of calls that came together in one transaction and sends what they need; the verdicts are in the
  * order of the calls. The router keeps the latest per strategy and instrument; one under another fence, from another
- * session than the strategy's emitter, of an older bucket, or older than `max_lag` is refused. While a halt covers a
+ * session than the strategy's emitter, above the weight its submission declares, of an older bucket, or older than
+ * `max_lag` is refused. While a halt covers a
  * strategy its target is kept and no order made. If the gate of one world changed meanwhile, each call is taken alone.
  * Call it alone on the account.
  */
@@ -56,8 +60,8 @@ export async function takeTargets(
   turns: readonly TargetsTurn[],
 ): Promise<TargetVerdict[][]> {
   const booking = router.booking();
-  const verdicts = turns.map(({ world, claim, targets }) =>
-    targets.map((target) => takeOne(router, world, claim, target, booking)),
+  const verdicts = turns.map((turn) =>
+    turn.targets.map((target) => takeOne(router, turn, target, booking)),
   );
   const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
   const alongside = storingAll(stores);
@@ -96,14 +100,14 @@ function storingAll(
 
 function takeOne(
   router: AccountRouter,
-  world: OrderWorld,
-  claim: StatedClaim,
+  turn: TargetsTurn,
   target: StatedTarget,
   booking: Booking,
 ): TargetVerdict {
+  const { world, claim } = turn;
   const { strategy, instrument, bucket } = target;
   const id = { world: world.worldId, strategy, instrument };
-  const refusal = refuse(router, world, claim, target);
+  const refusal = refuse(router, turn, target);
   if (refusal !== undefined) return { accepted: false, reason: refusal, orders: [] };
   const mark = router.market.closeAt(instrument, bucket);
   if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
@@ -141,8 +145,7 @@ function takeOne(
 
 function refuse(
   router: AccountRouter,
-  world: OrderWorld,
-  claim: StatedClaim,
+  { world, claim, bounds }: TargetsTurn,
   target: StatedTarget,
 ): string | undefined {
   const { strategy, instrument, bucket } = target;
@@ -158,6 +161,8 @@ function refuse(
   const isLatched = refusal === "HALTED" && halt !== undefined;
   if (refusal !== null && !isLatched) return reasonOfRefusal[refusal];
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
+  const weightMax = bounds.get(strategy)?.get(instrument);
+  if (weightMax !== undefined && Math.abs(target.value) > weightMax) return "OVER_LIMIT";
   const account = router.core
     .strategies()
     .find((one) => one.world === world.worldId && one.strategy === strategy);

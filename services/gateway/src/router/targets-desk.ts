@@ -8,6 +8,7 @@ import type { Logger, SessionScope } from "@qmtl/service-kit";
 import type { BarrierEnds } from "../ports.ts";
 import { targetsAnswer, targetsCallFrom } from "../rpc/order-targets.ts";
 import type { AccountRouter } from "./account-router.ts";
+import { DeclaredWeights, type ReadWeightBounds } from "./declared-weights.ts";
 import type { Ends } from "./ends.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { checkKnownRow } from "./known-row.ts";
@@ -23,6 +24,7 @@ export interface TargetsDeskPorts {
   readonly ends: Ends;
   readonly barrier: BarrierEnds;
   readonly logger: Logger;
+  readonly weightBounds: ReadWeightBounds;
   /** Throws ACCOUNT_NOT_FOUND. */
   readonly routerOfAccount: (accountId: string) => AccountRouter;
 }
@@ -32,9 +34,11 @@ export class TargetsDesk {
   readonly #ports: TargetsDeskPorts;
   readonly #unbookedTold = new Set<string>();
   readonly #intakes = new Map<AccountRouter, TargetsIntake>();
+  readonly #declared: DeclaredWeights;
 
   constructor(ports: TargetsDeskPorts) {
     this.#ports = ports;
+    this.#declared = new DeclaredWeights(ports.weightBounds);
   }
 
   async set(
@@ -72,10 +76,12 @@ export class TargetsDesk {
     if (this.#isUnbooked(call)) return targets.map(() => refused("CONFIG_INVALID"));
     await Promise.all(call.ends.map(({ source, row }) => feeds.settled(source, row, waitMs)));
     if (targets.length > 0 && call.isArmed) await desk.ready(call.world, claim, targets);
+    const bounds = await this.#declared.of(claim.sessionId, call.world, targets);
     const verdicts = await this.#intakeOf(router).take(() => ({
       world,
       claim,
       targets,
+      bounds,
       alongside: ends.plan({ ...call, sessionId: claim.sessionId }),
     }));
     this.#restate(call, router);

@@ -209,6 +209,30 @@ export async function knownStrategies(
   return rows.map((row) => row.strategy_id);
 }
 
+/**
+ * The most that targets of some strategies may be in a world, by instrument, as the submission says that was handed in
+ * last; one that names the world goes before the others. A declared 0 is no bound.
+ */
+export async function weightBoundsOf(
+  db: Queryable,
+  worldId: string,
+  strategyIds: readonly string[],
+): Promise<Map<string, ReadonlyMap<string, number>>> {
+  const rows = await db.query<Pick<SubmissionRecord, "strategy_id" | "request">>(
+    `select distinct on (strategy_id) strategy_id, request from gateway.submission
+     where strategy_id = any($1::text[]) order by strategy_id, $2 = any(world_ids) desc, updated_ms desc`,
+    [strategyIds, worldId],
+  );
+  return new Map(
+    rows.map((row) => {
+      const { targets } = fromBinary(SubmitStrategyRequestSchema, row.request);
+      const bounded = targets.filter(({ maxWeight }) => maxWeight > 0);
+      const bounds = bounded.map(({ instrument, maxWeight }) => [instrument, maxWeight] as const);
+      return [row.strategy_id, new Map(bounds)];
+    }),
+  );
+}
+
 /** Submissions of some strategies, newest first, at most 100. */
 export async function submissionsOf(
   db: Queryable,

@@ -4,6 +4,7 @@ import { Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { type Submission, SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { weightBoundsOf } from "../store/submission-store.ts";
 import { node, openGatewayRig, submission, type TestNode } from "../testing/gateway-rig.ts";
 
 type Rig = Awaited<ReturnType<typeof openGatewayRig>>;
@@ -40,6 +41,29 @@ test("a submission is completed with a queue for every node, and handing it in a
   expect(again.duplicate).toBe(true);
   expect(again.submission?.strategyId).toBe(first.submission?.strategyId);
   expect(await completed(again.submission!.submissionId)).toMatchObject({ state });
+});
+
+test("the weights that targets declare are found again, those handed in for the world before others", async () => {
+  const nodes = [source, node("ema", [source], { n: 7 })];
+  const bound = (instrument: string, maxWeight: number) => ({ ...target, instrument, maxWeight });
+  const hand = async (over: Parameters<typeof submission>[1]) => {
+    const request = submission(nodes, { strategyName: "bounds", ...over });
+    const { submission: taken } = await gatewayOf().submitStrategy(request);
+    await completed(taken!.submissionId);
+    return taken!.strategyId;
+  };
+  const id = await hand({ targets: [bound("SPX", 0.5), bound("NDX", 0)] });
+  const boundsIn = async (world: string) => {
+    const bounds = await weightBoundsOf(rig.db, world, [id, "s-unknown"]);
+    return [...bounds].map(([strategy, of]) => [strategy, [...of]]);
+  };
+
+  expect(await boundsIn("w1")).toEqual([[id, [["SPX", 0.5]]]]);
+  await hand({ worldIds: [], targets: [bound("SPX", 2)] });
+  expect(await boundsIn("w1")).toEqual([[id, [["SPX", 0.5]]]]);
+  expect(await boundsIn("w2")).toEqual([[id, [["SPX", 2]]]]);
+  await hand({ targets: [bound("SPX", 0.75)] });
+  expect(await boundsIn("w1")).toEqual([[id, [["SPX", 0.75]]]]);
 });
 
 test("a dry run answers what would come and stores nothing", async () => {

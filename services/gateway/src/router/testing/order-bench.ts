@@ -21,6 +21,7 @@ import { waitUntil } from "@qmtl/service-kit/testing";
 import { PaperBroker } from "../../paper/paper-broker.ts";
 import type { PaperFault } from "../../paper/paper-fault.ts";
 import type { AccountSettings } from "../account-settings.ts";
+import type { WeightBounds } from "../declared-weights.ts";
 import type { HaltActions } from "../halt-account.ts";
 import type { HaltPlace } from "../halts.ts";
 import { GatewayOrders } from "../order-path.ts";
@@ -87,6 +88,10 @@ export class OrderBench {
   readonly errors: { readonly text: string; readonly fields: LogFields }[] = [];
   /** Why rows of the feed cannot be booked; undefined when they can. */
   unbooked: string | undefined;
+  /** What submissions declare as the most of a target: strategy → instrument → weight. */
+  bounds: WeightBounds = new Map();
+  /** Strategies whose bounds were read, in order. */
+  readonly boundsRead: string[] = [];
   /** Last row of the log, as the barrier knows it. */
   logRow = Number.POSITIVE_INFINITY;
   orders: GatewayOrders;
@@ -347,6 +352,10 @@ export class OrderBench {
         await this.#db.query("SELECT 1");
         const found = id.replace("name of ", "");
         return ["A", "B"].includes(found) ? found : undefined;
+      },
+      weightBounds: async (_worldId, strategyIds) => {
+        this.boundsRead.push(...strategyIds);
+        return this.bounds;
       },
       gates: this.world,
       leases: this.world,

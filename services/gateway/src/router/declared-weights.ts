@@ -1,0 +1,53 @@
+/** The most a target may be: strategy → instrument → weight without sign. What is not in it has no bound. */
+export type WeightBounds = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+/** Reads what the submissions of some strategies declare in a world; strategies without bounds may be left out. */
+export type ReadWeightBounds = (
+  worldId: string,
+  strategyIds: readonly string[],
+) => Promise<WeightBounds>;
+
+/** Sessions whose bounds are kept; those of the one heard of first are read again when it states a target. */
+const sessionsMax = 1_000;
+
+const NONE: ReadonlyMap<string, number> = new Map();
+
+/**
+ * The bounds that submissions declare for their targets, read once per session and strategy: a session begins after its
+ * strategy was handed in, so every gateway finds them, after a restart too, and a target costs no read.
+ */
+export class DeclaredWeights {
+  readonly #read: ReadWeightBounds;
+  readonly #bySession = new Map<string, Map<string, ReadonlyMap<string, number>>>();
+
+  constructor(read: ReadWeightBounds) {
+    this.#read = read;
+  }
+
+  /** Bounds of the strategies that a session states targets of. */
+  async of(
+    sessionId: string,
+    worldId: string,
+    targets: readonly { readonly strategy: string }[],
+  ): Promise<WeightBounds> {
+    const known = this.#bySession.get(sessionId);
+    const isKnown = known !== undefined && targets.every(({ strategy }) => known.has(strategy));
+    if (isKnown) return known;
+    const wanted = [...new Set(targets.map(({ strategy }) => strategy))];
+    const missing = wanted.filter((strategy) => known?.has(strategy) !== true);
+    const read = await this.#read(worldId, missing);
+    const bounds = this.#ofSession(sessionId);
+    for (const strategy of missing) bounds.set(strategy, read.get(strategy) ?? NONE);
+    return bounds;
+  }
+
+  #ofSession(sessionId: string): Map<string, ReadonlyMap<string, number>> {
+    const known = this.#bySession.get(sessionId);
+    if (known !== undefined) return known;
+    const [first] = this.#bySession.keys();
+    if (first !== undefined && this.#bySession.size >= sessionsMax) this.#bySession.delete(first);
+    const bounds = new Map<string, ReadonlyMap<string, number>>();
+    this.#bySession.set(sessionId, bounds);
+    return bounds;
+  }
+}

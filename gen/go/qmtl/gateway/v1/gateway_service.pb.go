@@ -87,7 +87,8 @@ type TargetDeclaration struct {
 	NodeId string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"node_id,omitempty"`
 	// Instrument it is for.
 	Instrument string `protobuf:"bytes,2,opt,name=instrument,proto3" json:"instrument,omitempty"`
-	// The most a target of it may be, as a share of capital, without sign.
+	// The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
+	// bound, as without a declaration. The submission counts that was handed in last before a session's first target.
 	MaxWeight     float64 `protobuf:"fixed64,3,opt,name=max_weight,json=maxWeight,proto3" json:"max_weight,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -139,7 +139,7 @@ const (
 	Reason_REASON_HALTED Reason = 100
 	// Decided on a bucket that is too old.
 	Reason_REASON_BUCKET_STALE Reason = 101
-	// Above a limit of the account.
+	// Above a limit of the account, above the weight that a submission declares, or beyond what is left to reduce.
 	Reason_REASON_OVER_LIMIT Reason = 102
 	// An unexplained difference shuts opening orders.
 	Reason_REASON_ACCOUNT_UNRECONCILED Reason = 103

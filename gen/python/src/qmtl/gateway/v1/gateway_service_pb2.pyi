@@ -66,7 +66,9 @@ class TargetDeclaration(_message.Message):
     instrument: _builtins.str
     """Instrument it is for."""
     max_weight: _builtins.float
-    """The most a target of it may be, as a share of capital, without sign."""
+    """The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
+    bound, as without a declaration. The submission counts that was handed in last before a session's first target.
+    """
     def __init__(
         self,
         *,

@@ -131,7 +131,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_BUCKET_STALE: _Reason.ValueType  # 101
     """Decided on a bucket that is too old."""
     REASON_OVER_LIMIT: _Reason.ValueType  # 102
-    """Above a limit of the account."""
+    """Above a limit of the account, above the weight that a submission declares, or beyond what is left to reduce."""
     REASON_ACCOUNT_UNRECONCILED: _Reason.ValueType  # 103
     """An unexplained difference shuts opening orders."""
     REASON_LEASE_LOST: _Reason.ValueType  # 104
@@ -332,7 +332,7 @@ REASON_HALTED: Reason.ValueType  # 100
 REASON_BUCKET_STALE: Reason.ValueType  # 101
 """Decided on a bucket that is too old."""
 REASON_OVER_LIMIT: Reason.ValueType  # 102
-"""Above a limit of the account."""
+"""Above a limit of the account, above the weight that a submission declares, or beyond what is left to reduce."""
 REASON_ACCOUNT_UNRECONCILED: Reason.ValueType  # 103
 """An unexplained difference shuts opening orders."""
 REASON_LEASE_LOST: Reason.ValueType  # 104

@@ -53,7 +53,8 @@ export type TargetDeclaration = Message<"qmtl.gateway.v1.TargetDeclaration"> & {
   instrument: string;
 
   /**
-   * The most a target of it may be, as a share of capital, without sign.
+   * The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
+   * bound, as without a declaration. The submission counts that was handed in last before a session's first target.
    *
    * @generated from field: double max_weight = 3;
    */

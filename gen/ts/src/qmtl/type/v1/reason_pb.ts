@@ -403,7 +403,7 @@ export const Reason = {
   BUCKET_STALE: 101,
 
   /**
-   * Above a limit of the account.
+   * Above a limit of the account, above the weight that a submission declares, or beyond what is left to reduce.
    *
    * @generated from enum value: REASON_OVER_LIMIT = 102;
    */

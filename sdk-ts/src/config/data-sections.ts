@@ -82,7 +82,11 @@ export const instrumentSchema = z.strictObject({
   venue: z.string().min(1).max(100).default("paper").describe("Where it is traded."),
   tick: positive.default("0.01").describe("Smallest step of the price, in quote currency."),
   lot: positive.default("1").describe("Smallest step of the quantity."),
-  min_notional: decimal.default("0").describe("Smallest value of an order, in quote currency."),
+  min_notional: decimal
+    .default("0")
+    .describe(
+      "Smallest value of an order at the mark, in quote currency; what leaves nothing held is exempt.",
+    ),
   multiplier: positive.default("1").describe("Value of one unit per point of price."),
   quote_currency: z
     .string()

@@ -6,7 +6,7 @@ import {
   planIntents,
   planOrder,
 } from "./order-intents.ts";
-import { checkPretrade, type PretradeLimits } from "./pretrade.ts";
+import { checkPretrade, isBelowNotional, type PretradeLimits } from "./pretrade.ts";
 import type { RouterLedger } from "./router-ledger.ts";
 import type {
   PlainOrderInput,
@@ -29,6 +29,8 @@ interface OrderWish {
   readonly bucket: number;
   readonly origin: OrderOrigin;
   readonly terms?: OrderTerms | undefined;
+  /** @default 0 */
+  readonly notionalMin?: number | undefined;
 }
 
 /** Turns the difference between a book and its target, or a plain order, into orders, once. Used by the router alone. */
@@ -64,18 +66,24 @@ export class IntentWriter {
     }
     const working = this.#orders.openOf(book);
     const plan = planIntents(book.quantity, working, book.target.lots);
-    return this.#carryOut(book, plan, { bucket, origin }, openingShut);
+    // A rebalance has left out what is worth too little by its own rules.
+    const notionalMin = origin === "rebalance" ? 0 : book.target.notionalMin;
+    const result = this.#carryOut(book, plan, { bucket, origin, notionalMin }, openingShut);
+    const dropped = belowMinimum(result.refused);
+    if (dropped !== 0) book.target = { ...book.target, lots: book.target.lots - dropped };
+    return result;
   }
 
   /** Makes a plain order on top of what works already: a close and an open when it goes through zero. */
   submit(book: Book, order: PlainOrderInput, openingShut: boolean): RouterResult {
-    const { lots, bucket, terms, reduceOnly = false } = order;
+    const { lots, bucket, terms, reduceOnly = false, notionalMin } = order;
     const plan = planOrder(book.quantity, this.#orders.openOf(book), lots);
     const reducing = plan.intents.reduce((sum, one) => sum + (one.opening ? 0 : one.lots), 0);
     if (reduceOnly && reducing !== lots) {
       return { effects: [], refused: [refusal(book, lots, "NOT_REDUCING")] };
     }
-    return this.#carryOut(book, plan, { bucket, origin: "plain", terms }, openingShut);
+    const wish = { bucket, origin: "plain", terms, notionalMin } as const;
+    return this.#carryOut(book, plan, wish, openingShut);
   }
 
   /** One reduce-only order for what confirmed holdings still cover. */
@@ -100,7 +108,7 @@ export class IntentWriter {
       refused.push(refusal(book, heldLots, "ORDER_UNKNOWN"));
     }
     for (const intent of intents) {
-      const reason = this.#reasonAgainst(book, intent, wish.terms, openingShut);
+      const reason = this.#reasonAgainst(book, intent, wish, openingShut);
       if (reason === undefined) {
         effects.push({ kind: "send", order: this.#write(book, intent, wish) });
       } else {
@@ -113,11 +121,15 @@ export class IntentWriter {
   #reasonAgainst(
     book: Book,
     intent: OrderIntent,
-    terms: OrderTerms | undefined,
+    { terms, notionalMin = 0 }: OrderWish,
     openingShut: boolean,
   ): RefusedIntent["reason"] | undefined {
     if (intent.opening && openingShut) {
       return "OPENING_SHUT";
+    }
+    const worth = notionalMin > 0 ? this.#reasonOfValue(book, intent, notionalMin) : undefined;
+    if (worth !== undefined) {
+      return worth;
     }
     const { orderNotionalMax, grossNotionalMax } = this.#limits;
     if (orderNotionalMax === undefined && grossNotionalMax === undefined) {
@@ -134,6 +146,23 @@ export class IntentWriter {
       },
       this.#limits,
     );
+  }
+
+  /** Against an order that is worth too little; what leaves nothing held is never. */
+  #reasonOfValue(
+    book: Book,
+    { lots, closesAll }: OrderIntent,
+    notionalMin: number,
+  ): RefusedIntent["reason"] | undefined {
+    if (closesAll) {
+      return undefined;
+    }
+    const mark = this.#ledger.marks.get(book.instrument);
+    if (mark === undefined) {
+      return "MARK_MISSING";
+    }
+    const instrument = this.#ledger.instrument(book.instrument);
+    return isBelowNotional(lots, instrument, mark, notionalMin) ? "BELOW_MINIMUM" : undefined;
   }
 
   /** Σ over instruments of |net held and working lots| × lot unit × mark, with `lots` more of one. */
@@ -190,6 +219,13 @@ export class IntentWriter {
     this.#orders.add(order);
     return order;
   }
+}
+
+/** Lots that were not sent because they are worth too little. */
+function belowMinimum(refused: readonly RefusedIntent[]): number {
+  let lots = 0;
+  for (const one of refused) if (one.reason === "BELOW_MINIMUM") lots += one.lots;
+  return lots;
 }
 
 function refusal(book: Book, lots: number, reason: RefusedIntent["reason"]): RefusedIntent {

@@ -10,6 +10,8 @@ export type OfflineInstrument = InstrumentSpec &
   CostOptions & {
     /** Market-on-close fills on the deciding bar. Off unless named. @default false */
     readonly sameBarClose?: boolean;
+    /** Orders worth less at the mark are not made, but for those that leave nothing held. @default 0 */
+    readonly notionalMin?: number;
   };
 
 export interface OfflineAccountOptions {
@@ -56,6 +58,7 @@ export interface OfflineHolding {
 interface Line {
   readonly id: BookId;
   readonly lotUnit: number;
+  readonly notionalMin: number;
   readonly sameBarClose: boolean;
   readonly broker: SimulatedBroker;
   units: number;
@@ -157,6 +160,7 @@ export class OfflineAccount {
       value: target,
       bucket: row,
       mark: line.mark,
+      notionalMin: line.notionalMin,
     });
     for (const effect of effects) {
       this.#send(line, effect);
@@ -277,6 +281,7 @@ function lineOf(instrument: OfflineInstrument, world: string, strategy: string):
   return {
     id: { world, strategy, instrument: instrument.symbol },
     lotUnit: Number(instrument.lotSize) * (instrument.multiplier ?? 1),
+    notionalMin: instrument.notionalMin ?? 0,
     sameBarClose: instrument.sameBarClose ?? false,
     broker: new SimulatedBroker({
       ...instrument,

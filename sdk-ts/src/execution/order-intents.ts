@@ -6,6 +6,8 @@ export interface OrderIntent {
   readonly side: PositionSide;
   readonly opening: boolean;
   readonly reduceOnly: boolean;
+  /** It belongs to what leaves nothing held and working. */
+  readonly closesAll: boolean;
 }
 
 /** Intents, and the lots held back because an order of the instrument is `unknown`. */
@@ -48,19 +50,21 @@ export function planIntents(
   const opening = !closes ? delta : throughZero ? wantLots : 0;
   const intents: OrderIntent[] = [];
   const side = sideOf(expected);
+  const closesAll = closes && closing === -expected;
   const reducing = reducibleLots(positionLots, working, closing);
   if (reducing !== 0) {
-    intents.push({ lots: reducing, side, opening: false, reduceOnly: true });
+    intents.push({ lots: reducing, side, opening: false, reduceOnly: true, closesAll });
   }
   const uncovered = closing - reducing;
   if (hasUnknown) {
     return { intents, heldLots: uncovered + opening };
   }
   if (uncovered !== 0) {
-    intents.push({ lots: uncovered, side, opening: true, reduceOnly: false });
+    intents.push({ lots: uncovered, side, opening: true, reduceOnly: false, closesAll });
   }
   if (opening !== 0) {
-    intents.push({ lots: opening, side: sideOf(opening), opening: true, reduceOnly: false });
+    const open = { opening: true, reduceOnly: false, closesAll: false };
+    intents.push({ lots: opening, side: sideOf(opening), ...open });
   }
   return { intents, heldLots: 0 };
 }
@@ -89,7 +93,7 @@ export function planFlatten(
   const lots = reducibleLots(positionLots, covering, -positionLots);
   return lots === 0
     ? undefined
-    : { lots, side: sideOf(positionLots), opening: false, reduceOnly: true };
+    : { lots, side: sideOf(positionLots), opening: false, reduceOnly: true, closesAll: true };
 }
 
 /** The part of `lots` that confirmed holdings still cover, given what working orders already take away. */

@@ -59,7 +59,8 @@ export class OrderRouter extends RouterCore {
   /**
    * Takes a target: fixes its quantity if its value changed, and sends what is missing, once.
    *
-   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity.
+   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity. What is not sent
+   * because it is worth less than `notionalMin` is taken off the quantity: a price that moves later is no reason to send it.
    * @throws {RangeError} for a value that is not finite or an unconfigured instrument
    */
   setTarget(input: TargetInput): RouterResult & { readonly outcome: TargetOutcome } {
@@ -87,7 +88,8 @@ export class OrderRouter extends RouterCore {
     const isSame = latest !== null && latest.value === value;
     const capital = isSame ? 0 : this.ledger.capital(account);
     const lots = isSame ? latest.lots : targetLots(value, capital, mark, lotUnit);
-    book.target = { value, bucket, lots };
+    const { notionalMin = 0 } = input;
+    book.target = { value, bucket, lots, ...(notionalMin > 0 ? { notionalMin } : {}) };
     const { effects, refused } =
       input.act === false ? NOTHING : this.#writer.settle(book, bucket, "target", this.openingShut);
     return { outcome: "applied", effects, refused };
@@ -97,7 +99,7 @@ export class OrderRouter extends RouterCore {
    * Takes a plain order: it is made once, now, or refused; a target stated later counts its position and what works.
    *
    * Through zero it becomes two orders, a close and an open, each checked by itself. It needs no mark unless a
-   * limit is set.
+   * limit or `notionalMin` is set.
    * @throws {RangeError} for lots that are not a whole number or 0, a price not above 0, an unconfigured instrument
    */
   submitOrder(input: PlainOrderInput): RouterResult & { readonly outcome: PlainOrderOutcome } {
@@ -165,8 +167,8 @@ export class OrderRouter extends RouterCore {
     const books: Book[] = [];
     for (const quantity of input.quantities) {
       const book = this.ledger.book(quantity);
-      const { value, bucket } = book.target ?? { value: 0, bucket: input.bucket };
-      book.target = { value, bucket, lots: quantity.lots };
+      const before = book.target ?? { value: 0, bucket: input.bucket };
+      book.target = { ...before, lots: quantity.lots };
       books.push(book);
     }
     return { executed: true, ...this.#settle(books, input.bucket, "rebalance") };

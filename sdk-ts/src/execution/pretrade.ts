@@ -1,3 +1,6 @@
+import { Decimal } from "decimal.js";
+import type { CompiledInstrument } from "./instrument-spec.ts";
+
 /** Limits of one account, in its currency. An unset limit does not bind. */
 export interface PretradeLimits {
   /** Largest notional of one opening order. */
@@ -16,6 +19,16 @@ export interface PretradeOrder {
   readonly opening: boolean;
   /** The account's gross exposure as it would be with this order filled. */
   readonly grossAfter: number;
+}
+
+/** Whether an order is worth less than `notionalMin`, above 0, at a price: |lots| × lot × multiplier × price, in decimals. */
+export function isBelowNotional(
+  lots: number,
+  { lotSize, multiplier }: Pick<CompiledInstrument, "lotSize" | "multiplier">,
+  price: number,
+  notionalMin: number,
+): boolean {
+  return new Decimal(lots).abs().mul(lotSize).mul(multiplier).mul(price).lt(notionalMin);
 }
 
 /** Relative slack of the limits, for float noise. */

@@ -32,6 +32,8 @@ export interface TargetInput extends BookId {
   readonly mark: number;
   /** False: keep the target but make no order (a gate is shut). @default true */
   readonly act?: boolean;
+  /** Its orders that are worth less, at the mark, are not made, but for those that leave nothing held. @default 0 */
+  readonly notionalMin?: number | undefined;
 }
 
 /**
@@ -50,6 +52,8 @@ export interface PlainOrderInput extends BookId {
   readonly terms?: OrderTerms | undefined;
   /** True: made only if confirmed holdings cover all of it. @default false */
   readonly reduceOnly?: boolean;
+  /** Not made when it is worth less at the last mark, unless it leaves nothing held. @default 0 */
+  readonly notionalMin?: number | undefined;
 }
 
 /** What became of a plain order; see {@link TargetOutcome}. */
@@ -60,9 +64,14 @@ export interface RefusedIntent extends BookId {
   readonly lots: number;
   /**
    * `ORDER_UNKNOWN`: held until an unknown order is looked up. `OPENING_SHUT`: reconciliation found a difference.
-   * `NOT_REDUCING`: a reduce-only order beyond what is left to reduce.
+   * `NOT_REDUCING`: a reduce-only order beyond what is left to reduce. `BELOW_MINIMUM`: worth less than `notionalMin`.
    */
-  readonly reason: PretradeReason | "ORDER_UNKNOWN" | "OPENING_SHUT" | "NOT_REDUCING";
+  readonly reason:
+    | PretradeReason
+    | "ORDER_UNKNOWN"
+    | "OPENING_SHUT"
+    | "NOT_REDUCING"
+    | "BELOW_MINIMUM";
 }
 
 /** What an operation wants done, and what it wanted but may not. */

@@ -8,6 +8,8 @@ export interface BookTarget {
   readonly bucket: number;
   /** Quantity fixed when `value` last changed, or by an executed rebalance. */
   readonly lots: number;
+  /** As the target was taken with; absent for 0. */
+  readonly notionalMin?: number;
 }
 
 /** A strategy's position in one instrument, with what the router must remember of its orders. */

@@ -150,6 +150,7 @@ function instrumentOf(
       lotSize: spec.lot,
       tick: Number(spec.tick),
       multiplier: Number(spec.multiplier),
+      notionalMin: Number(spec.min_notional),
       sameBarClose: options.sameBarClose || execution?.sameBarClose === true,
       ...(isFree ? { noCosts: true as const } : { costs }),
     },

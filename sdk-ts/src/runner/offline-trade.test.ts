@@ -56,6 +56,7 @@ interface Traded {
   readonly costs?: TradingCosts;
   readonly lotSize?: string;
   readonly sameBarClose?: boolean;
+  readonly notionalMin?: number;
 }
 
 const capital = 10_000;
@@ -67,7 +68,7 @@ function marketOf(
 ): OfflineMarket {
   return {
     instruments: traded.map(
-      ({ symbol, source, costs, lotSize = "0.000001", sameBarClose = false }) => {
+      ({ symbol, source, costs, lotSize = "0.000001", sameBarClose = false, notionalMin = 0 }) => {
         const signal = new StreamInput({ source, columns: ["close"] });
         const node = new PositionTargetNode({
           signal,
@@ -80,7 +81,7 @@ function marketOf(
             ...{ nodeId: symbol, name: `target of ${symbol}`, node },
             ...{ signalId: source, signalName: source },
           },
-          traded: { symbol, lotSize, sameBarClose, ...money },
+          traded: { symbol, lotSize, sameBarClose, notionalMin, ...money },
           markSource: source,
         };
       },
@@ -298,7 +299,9 @@ function tradedOnPaper(
       const value = values[endMs.indexOf(bucket)] ?? Number.NaN;
       if (Number.isNaN(value)) continue;
       const mark = core.mark(instrument)!;
-      const { effects } = core.apply({ op: "set_target", ...own, instrument, value, bucket, mark });
+      const { notionalMin } = instruments.find(({ symbol }) => symbol === instrument)!;
+      const stated = { ...own, instrument, value, bucket, mark, notionalMin };
+      const { effects } = core.apply({ op: "set_target", ...stated });
       for (const effect of effects) {
         if (effect.kind !== "send") continue;
         const { id, lots, reduceOnly } = effect.order;
@@ -311,6 +314,7 @@ function tradedOnPaper(
 }
 
 const price = fc.integer({ min: 50, max: 200 });
+const least = fc.constantFrom(0, 500, 3_000);
 const weight = fc.constantFrom(-1, -0.4, 0, 0.25, 0.5, 1, Number.NaN);
 
 /** A feed with gaps, its own interval and its own beginning. */
@@ -491,7 +495,7 @@ describe("whatever is traded", () => {
       return feedOf(name, intervalMs, bars);
     };
     fc.assert(
-      fc.property(anyBars, anyBars, fc.boolean(), (barsA, barsB, crossed) => {
+      fc.property(anyBars, anyBars, fc.boolean(), least, (barsA, barsB, crossed, notionalMin) => {
         const a = made("A", barsA);
         const b = made("B", barsB);
         // From when on both have a mark: paper refuses a target before, offline keeps it.
@@ -510,7 +514,8 @@ describe("whatever is traded", () => {
           onY,
           (crossed ? barsA : barsB).rows.map((row) => row[4]),
         );
-        const market = marketOf(pair(costly), "B");
+        const traded = pair(costly).map((one) => ({ ...one, notionalMin }));
+        const market = marketOf(traded, "B");
 
         const offline = tradeOffline(market, [x, y], rowsOf(a, b));
         const paper = tradedOnPaper(market, { X: x, Y: y }, { X: a, Y: b });

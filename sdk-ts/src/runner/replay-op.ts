@@ -18,6 +18,7 @@ const opSchema = z.discriminatedUnion("op", [
     bucket: number,
     mark: number,
     act: z.boolean(),
+    notionalMin: number.optional(),
   }),
   z.object({
     op: z.literal("submit_order"),
@@ -26,6 +27,7 @@ const opSchema = z.discriminatedUnion("op", [
     bucket: number,
     terms: z.object({ type: z.enum(["limit", "stop"]), price: number }).optional(),
     reduceOnly: z.boolean(),
+    notionalMin: number.optional(),
   }),
   z.object({ op: z.literal("rearm"), world: text, strategy: text, bucket: number }),
   z.object({ op: z.literal("cancel"), scope, protective: z.boolean() }),

@@ -1,6 +1,7 @@
 /** What the reasons that are met most mean for whoever runs the strategy. */
 const MEANINGS: Readonly<Record<string, string>> = {
   ACCOUNT_NOT_FOUND: "the world has no account at this gateway",
+  BELOW_MINIMUM: "its order would be worth less than the instrument's min_notional",
   BUCKET_STALE: "it is older than the world's max_lag allows, or than one that was taken",
   CONFIG_INVALID: "rows of its feed cannot be booked; the log of the gateway says what to set",
   HALTED: "a halt is in force",

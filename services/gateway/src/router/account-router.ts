@@ -81,6 +81,7 @@ export class AccountRouter {
   readonly #permission: OrderPermission;
   readonly #topic: OrderTopic;
   readonly #owed = new OwedReports();
+  readonly #notionalMins: ReadonlyMap<string, number>;
   #storeTimer: ClockTimer | undefined;
   #head = 0;
   /** The core holds what could not be stored: it must be rebuilt before anything else. */
@@ -90,7 +91,13 @@ export class AccountRouter {
     this.deps = deps;
     this.core = this.#newCore();
     this.#topic = new OrderTopic(deps.db, deps.settings);
-    const { account } = deps.settings;
+    const { account, instruments } = deps.settings;
+    this.#notionalMins = new Map(
+      instruments.flatMap(({ symbol, minNotional }) => {
+        const least = Number(minNotional);
+        return least > 0 ? [[symbol, least] as const] : [];
+      }),
+    );
     this.#permission = new OrderPermission({
       ...deps,
       account,
@@ -154,6 +161,14 @@ export class AccountRouter {
   /** What is now in the data of a world: the last bucket of a replay, the clock otherwise. */
   dataNow(world: OrderWorld): number {
     return world.isReplay ? this.bucketOf(world.worldId) : this.deps.clock.nowMs();
+  }
+
+  /**
+   * Least value of an instrument's orders as it is configured now; undefined for none. The operation that is bound by it
+   * carries it, so that the journal gives the same orders under another configuration.
+   */
+  notionalMinOf(instrument: string): number | undefined {
+    return this.#notionalMins.get(instrument);
   }
 
   booking(): Booking {

@@ -9,6 +9,8 @@ export interface StatedOrder {
   readonly quantity: string;
   /** Undefined for a market order, null when type and prices contradict each other. */
   readonly terms: OrderTerms | null | undefined;
+  /** Price of the terms as it was stated, decimal; empty for a market order. */
+  readonly price: string;
   readonly reduceOnly: boolean;
   readonly row: number;
   /** End of the bucket it was decided on, epoch milliseconds. */

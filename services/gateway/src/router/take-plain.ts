@@ -4,7 +4,9 @@ import {
   weightedQuantity,
   wholeLots,
 } from "@qmtl/sdk/execution";
+import type { ReasonName } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
+import { Decimal } from "decimal.js";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";
 import type { Door } from "./door.ts";
@@ -67,15 +69,17 @@ function takeOne(
   }
   if (reason !== undefined) return refused(reason);
   const read = readOrder(router, order);
-  if (read === undefined) return refused("INVALID_FIELD");
+  if (typeof read === "string") return refused(read);
   const lots = weightedLots(router, door, world, order, read.lots);
   if (lots === 0) return refused("NOT_ACTIVE");
   const before = booking.made.length;
   const refusedBefore = booking.refused.length;
+  const notionalMin = router.notionalMinOf(instrument);
   const op = {
     op: "submit_order",
     ...{ world: world.worldId, strategy, instrument, lots, bucket, reduceOnly },
     ...(read.terms === undefined ? {} : { terms: read.terms }),
+    ...(notionalMin === undefined ? {} : { notionalMin }),
     ...{ session: claim.sessionId, request: requestId },
   } as const;
   const place = router.place(world.worldId, strategy);
@@ -139,21 +143,29 @@ function refuseBucket(
   return hasMark ? undefined : "MARK_INVALID";
 }
 
-/** Whole lots and terms; undefined when they are no order. */
+/** Whole lots and terms, or why they are no order. */
 function readOrder(
   router: AccountRouter,
-  { instrument, quantity, terms }: StatedOrder,
-): { readonly lots: number; readonly terms: OrderTerms | undefined } | undefined {
+  { instrument, quantity, terms, price }: StatedOrder,
+): { readonly lots: number; readonly terms: OrderTerms | undefined } | ReasonName {
   const spec = router.deps.settings.instruments.find((one) => one.symbol === instrument);
-  if (spec === undefined || terms === null || quantity === "") return undefined;
-  if (terms !== undefined && !(terms.price > 0 && Number.isFinite(terms.price))) return undefined;
+  if (spec === undefined || terms === null || quantity === "") return "INVALID_FIELD";
+  if (terms !== undefined) {
+    if (!(terms.price > 0 && Number.isFinite(terms.price))) return "INVALID_FIELD";
+    if (!isOnTick(price, spec.tick ?? 0)) return "PRICE_INVALID";
+  }
   try {
     const lots = lotsFromQuantity(quantity, spec.lotSize);
-    return lots === 0 ? undefined : { lots, terms };
+    return lots === 0 ? "INVALID_FIELD" : { lots, terms };
   } catch (failure) {
-    if (failure instanceof RangeError) return undefined;
+    if (failure instanceof RangeError) return "INVALID_FIELD";
     throw failure;
   }
+}
+
+/** Whether a price is a whole number of ticks, in decimals; any is without a tick. */
+function isOnTick(price: string, tick: number): boolean {
+  return tick === 0 || new Decimal(price).mod(tick).isZero();
 }
 
 /** What takes the position toward zero whole, the rest by the weight of its side; a reduce-only order as it is stated. */

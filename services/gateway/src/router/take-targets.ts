@@ -113,6 +113,7 @@ function takeOne(
   if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
   const halts = router.deps.halts.allCovering({ account: router.account, ...id });
   const weight = router.deps.doorOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
+  const notionalMin = router.notionalMinOf(instrument);
   const before = booking.made.length;
   const refusedBefore = booking.refused.length;
   const { target: outcome } = booking.apply(
@@ -124,6 +125,7 @@ function takeOne(
       bucket,
       mark,
       act: halts.length === 0,
+      ...(notionalMin === undefined ? {} : { notionalMin }),
       session: claim.sessionId,
       reason: target.reason,
     },

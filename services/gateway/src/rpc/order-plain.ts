@@ -31,6 +31,7 @@ export function plainCallFrom(request: SubmitOrdersRequest, session: SessionScop
       instrument: one.instrument,
       quantity: one.quantity?.value ?? "",
       terms: termsFrom(one),
+      price: one.limitPrice?.value || one.stopPrice?.value || "",
       reduceOnly: one.reduceOnly,
       row: Number(one.row),
       bucket: timestampMs(one.bucketEndTime!),

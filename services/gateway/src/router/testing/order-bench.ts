@@ -97,7 +97,7 @@ export class OrderBench {
   orders: GatewayOrders;
   readonly #db: OutageDb;
   readonly #paperDb: Db;
-  readonly #settings: AccountSettings;
+  #settings: AccountSettings;
   fault: PaperFault = () => false;
   #requests = 0;
 
@@ -130,9 +130,10 @@ export class OrderBench {
     return this.orders.routerOfAccount("paper");
   }
 
-  /** As after a crash and a new start: nothing but the tables stays. */
-  async restart(): Promise<void> {
+  /** As after a crash and a new start, maybe of another configuration: nothing but the tables stays. */
+  async restart(settings = this.#settings): Promise<void> {
     await this.orders.stop();
+    this.#settings = settings;
     this.orders = this.#new();
     await this.#start();
   }

@@ -1,0 +1,145 @@
+import { expect, test } from "vitest";
+import { OfflineAccount } from "./offline-account.ts";
+import { OrderRouter } from "./order-router.ts";
+import type { RouterResult } from "./router-options.ts";
+import type { RouterOrder } from "./router-order.ts";
+
+const ID = { world: "w", strategy: "s", instrument: "X" };
+
+/** One strategy with 1,000 of capital, in lots of 0.1. */
+function newRouter(): OrderRouter {
+  let orders = 0;
+  const router = new OrderRouter({
+    account: "a",
+    instruments: [{ symbol: "X", lotSize: "0.1" }],
+    initialCash: 1_000,
+    hashHex: String,
+    orderId: () => `o${++orders}`,
+  });
+  router.setAllocation({ world: "w", strategy: "s", share: 1, equity: 1_000 });
+  return router;
+}
+
+function sent(result: RouterResult): RouterOrder[] {
+  return result.effects.flatMap((effect) => (effect.kind === "send" ? [effect.order] : []));
+}
+
+/** Lots sent and lots refused, with their reasons, of a target at a price. */
+function target(router: OrderRouter, value: number, mark = 10, notionalMin = 50) {
+  const result = router.setTarget({ ...ID, value, bucket: 1, mark, notionalMin });
+  return {
+    sent: sent(result).map(({ lots }) => lots),
+    refused: result.refused.map(({ lots, reason }) => [lots, reason]),
+    orders: sent(result),
+  };
+}
+
+let executions = 0;
+function fill(router: OrderRouter, orders: readonly RouterOrder[]): void {
+  for (const { id: orderId, lots } of orders) {
+    executions += 1;
+    router.onFill({ orderId, executionId: `e${executions}`, lots, price: 10, fee: 0 });
+  }
+}
+
+const below = (lots: number) => [[lots, "BELOW_MINIMUM"]];
+
+test("an order that is worth less than the least is not made, one worth just that much is", () => {
+  const router = newRouter();
+  expect(target(router, 0.049)).toMatchObject({ sent: [], refused: below(49) });
+  const { sent: lots, orders } = target(router, 0.05);
+  expect(lots).toEqual([50]);
+  fill(router, orders);
+  expect(target(router, 0.099)).toMatchObject({ sent: [], refused: below(49) });
+  expect(target(router, 0.001)).toMatchObject({ sent: [], refused: below(-49) });
+});
+
+test("the value is compared in decimals", () => {
+  const router = newRouter();
+  router.onMark("X", 0.7);
+  const order = { ...ID, lots: 2, bucket: 1 }; // 2 × 0.1 × 0.7 is 0.13999999999999999 in floats
+  expect(sent(router.submitOrder({ ...order, notionalMin: 0.14 }))).toHaveLength(1);
+  expect(router.submitOrder({ ...order, notionalMin: 0.1400001 }).refused).toMatchObject([
+    { lots: 2, reason: "BELOW_MINIMUM" },
+  ]);
+});
+
+test("what leaves nothing held is made however little it is worth, through zero the close alone", () => {
+  const router = newRouter();
+  fill(router, target(router, 0.05).orders);
+
+  expect(target(router, -0.02, 1, 50)).toMatchObject({ sent: [-50], refused: below(-191) });
+  expect(router.openOrders().map(({ opening }) => opening)).toEqual([false]);
+  fill(router, router.openOrders());
+  expect(target(router, 0, 1, 50)).toMatchObject({ sent: [], refused: [] });
+
+  fill(router, target(router, 0.05).orders);
+  expect(target(router, 0, 0.01)).toMatchObject({ sent: [-50], refused: [] });
+});
+
+test("what was too little is not sent later because the price moved, nor by a re-arm", () => {
+  const router = newRouter();
+  target(router, 0.04);
+
+  expect(target(router, 0.04, 10_000)).toMatchObject({ sent: [], refused: [] });
+  expect(router.rearm({ world: "w", strategy: "s", bucket: 2 })).toEqual({
+    effects: [],
+    refused: [],
+  });
+  expect(target(router, 0.06)).toMatchObject({ sent: [60], refused: [] });
+});
+
+test("a target that was only kept is bound when it is acted on, and not by the orders of a rebalance", () => {
+  const router = newRouter();
+  router.setTarget({ ...ID, value: 0.04, bucket: 1, mark: 10, notionalMin: 50, act: false });
+
+  const rearmed = router.rearm({ world: "w", strategy: "s", bucket: 2 });
+  const quantities = [{ ...ID, lots: 5 }];
+  const rebalanced = router.executeRebalance({ batchId: "b", bucket: 3, crosses: [], quantities });
+
+  expect(rearmed).toMatchObject({ effects: [], refused: [{ lots: 40, reason: "BELOW_MINIMUM" }] });
+  expect(sent(rebalanced).map(({ lots }) => lots)).toEqual([5]);
+});
+
+test("closing at once is never bound", () => {
+  const router = newRouter();
+  fill(router, target(router, 0.05).orders);
+  router.onMark("X", 0.01);
+
+  const demoted = router.demote({ world: "w", strategy: "s", onDemote: "flat", bucket: 2 });
+
+  expect(sent(demoted).map(({ lots }) => lots)).toEqual([-50]);
+});
+
+test("a direct order is bound, its closing of all that is held is not", () => {
+  const router = newRouter();
+  fill(router, target(router, 0.05).orders);
+  const submit = (lots: number) =>
+    router.submitOrder({ ...ID, lots, bucket: 2, notionalMin: 50, reduceOnly: lots < 0 });
+
+  expect(submit(40).refused).toMatchObject([{ lots: 40, reason: "BELOW_MINIMUM" }]);
+  expect(submit(-40).refused).toMatchObject([{ lots: -40, reason: "BELOW_MINIMUM" }]);
+  router.onMark("X", 1);
+  expect(sent(submit(-50))).toMatchObject([{ lots: -50, reduceOnly: true }]);
+});
+
+test("a direct order whose value nobody knows is not made", () => {
+  const router = newRouter();
+
+  const { refused } = router.submitOrder({ ...ID, lots: 1, bucket: 1, notionalMin: 50 });
+
+  expect(refused).toMatchObject([{ reason: "MARK_MISSING" }]);
+});
+
+test("a backtest makes no order below the least notional of its instrument", () => {
+  const run = new OfflineAccount({
+    instruments: [{ symbol: "X", lotSize: "1", noCosts: true, notionalMin: 300 }],
+    capital: 1_000,
+  });
+  const targets = [0.5, 0.6, 0.75, 0.8, 0, 0];
+  targets.forEach((value, row) => {
+    run.step(row, 10, 10, 10, 10, value);
+  });
+
+  expect(run.orders.map(({ lots }) => lots)).toEqual([50, 30, -80]);
+});

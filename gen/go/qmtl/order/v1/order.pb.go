@@ -561,9 +561,9 @@ type DirectOrder struct {
 	Quantity *v1.Decimal `protobuf:"bytes,3,opt,name=quantity,proto3" json:"quantity,omitempty"`
 	// Type.
 	Type OrderType `protobuf:"varint,4,opt,name=type,proto3,enum=qmtl.order.v1.OrderType" json:"type,omitempty"`
-	// LIMIT, STOP_LIMIT.
+	// LIMIT, STOP_LIMIT. Whole ticks of the instrument, else PRICE_INVALID.
 	LimitPrice *v1.Decimal `protobuf:"bytes,5,opt,name=limit_price,json=limitPrice,proto3" json:"limit_price,omitempty"`
-	// STOP, STOP_LIMIT, MARKET_IF_TOUCHED.
+	// STOP, STOP_LIMIT, MARKET_IF_TOUCHED. Whole ticks of the instrument, else PRICE_INVALID.
 	StopPrice *v1.Decimal `protobuf:"bytes,6,opt,name=stop_price,json=stopPrice,proto3" json:"stop_price,omitempty"`
 	// TRAILING_STOP.
 	Trailing *TrailingDistance `protobuf:"bytes,7,opt,name=trailing,proto3" json:"trailing,omitempty"`

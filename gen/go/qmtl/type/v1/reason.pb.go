@@ -67,7 +67,7 @@ const (
 	Reason_REASON_RESERVED_PARAM Reason = 16
 	// The page token is not one of this server, or belongs to a request with other filters.
 	Reason_REASON_PAGE_TOKEN_INVALID Reason = 17
-	// A price of the order cannot be used: not on the tick, missing for its type, or on the wrong side.
+	// The limit or stop price of a direct order is not a whole number of the instrument's ticks.
 	Reason_REASON_PRICE_INVALID Reason = 18
 	// The message is larger than the port takes; the metadata says how many bytes it takes.
 	Reason_REASON_MESSAGE_TOO_LARGE Reason = 19
@@ -183,7 +183,7 @@ const (
 	Reason_REASON_ORDER_UNKNOWN_PENDING Reason = 122
 	// The strategy has no capital: its share, or the allocation of its world, is 0.
 	Reason_REASON_NO_CAPITAL Reason = 123
-	// The change is below the lot or the least notional of the instrument.
+	// The order would be worth less than the least notional of the instrument. One that leaves nothing held never is.
 	Reason_REASON_BELOW_MINIMUM Reason = 124
 	// The ticket does not cover this.
 	Reason_REASON_TICKET_SCOPE Reason = 140

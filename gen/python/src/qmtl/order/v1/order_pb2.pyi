@@ -369,11 +369,11 @@ class DirectOrder(_message.Message):
 
     @_builtins.property
     def limit_price(self) -> _value_pb2.Decimal:
-        """LIMIT, STOP_LIMIT."""
+        """LIMIT, STOP_LIMIT. Whole ticks of the instrument, else PRICE_INVALID."""
 
     @_builtins.property
     def stop_price(self) -> _value_pb2.Decimal:
-        """STOP, STOP_LIMIT, MARKET_IF_TOUCHED."""
+        """STOP, STOP_LIMIT, MARKET_IF_TOUCHED. Whole ticks of the instrument, else PRICE_INVALID."""
 
     @_builtins.property
     def trailing(self) -> Global___TrailingDistance:

@@ -59,7 +59,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_PAGE_TOKEN_INVALID: _Reason.ValueType  # 17
     """The page token is not one of this server, or belongs to a request with other filters."""
     REASON_PRICE_INVALID: _Reason.ValueType  # 18
-    """A price of the order cannot be used: not on the tick, missing for its type, or on the wrong side."""
+    """The limit or stop price of a direct order is not a whole number of the instrument's ticks."""
     REASON_MESSAGE_TOO_LARGE: _Reason.ValueType  # 19
     """The message is larger than the port takes; the metadata says how many bytes it takes."""
     REASON_WORLD_NOT_FOUND: _Reason.ValueType  # 30
@@ -175,7 +175,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_NO_CAPITAL: _Reason.ValueType  # 123
     """The strategy has no capital: its share, or the allocation of its world, is 0."""
     REASON_BELOW_MINIMUM: _Reason.ValueType  # 124
-    """The change is below the lot or the least notional of the instrument."""
+    """The order would be worth less than the least notional of the instrument. One that leaves nothing held never is."""
     REASON_TICKET_SCOPE: _Reason.ValueType  # 140
     """The ticket does not cover this."""
     REASON_TICKET_INVALID: _Reason.ValueType  # 141
@@ -260,7 +260,7 @@ REASON_RESERVED_PARAM: Reason.ValueType  # 16
 REASON_PAGE_TOKEN_INVALID: Reason.ValueType  # 17
 """The page token is not one of this server, or belongs to a request with other filters."""
 REASON_PRICE_INVALID: Reason.ValueType  # 18
-"""A price of the order cannot be used: not on the tick, missing for its type, or on the wrong side."""
+"""The limit or stop price of a direct order is not a whole number of the instrument's ticks."""
 REASON_MESSAGE_TOO_LARGE: Reason.ValueType  # 19
 """The message is larger than the port takes; the metadata says how many bytes it takes."""
 REASON_WORLD_NOT_FOUND: Reason.ValueType  # 30
@@ -376,7 +376,7 @@ REASON_ORDER_UNKNOWN_PENDING: Reason.ValueType  # 122
 REASON_NO_CAPITAL: Reason.ValueType  # 123
 """The strategy has no capital: its share, or the allocation of its world, is 0."""
 REASON_BELOW_MINIMUM: Reason.ValueType  # 124
-"""The change is below the lot or the least notional of the instrument."""
+"""The order would be worth less than the least notional of the instrument. One that leaves nothing held never is."""
 REASON_TICKET_SCOPE: Reason.ValueType  # 140
 """The ticket does not cover this."""
 REASON_TICKET_INVALID: Reason.ValueType  # 141

@@ -94,14 +94,14 @@ export type DirectOrder = Message<"qmtl.order.v1.DirectOrder"> & {
   type: OrderType;
 
   /**
-   * LIMIT, STOP_LIMIT.
+   * LIMIT, STOP_LIMIT. Whole ticks of the instrument, else PRICE_INVALID.
    *
    * @generated from field: qmtl.type.v1.Decimal limit_price = 5;
    */
   limitPrice?: Decimal | undefined;
 
   /**
-   * STOP, STOP_LIMIT, MARKET_IF_TOUCHED.
+   * STOP, STOP_LIMIT, MARKET_IF_TOUCHED. Whole ticks of the instrument, else PRICE_INVALID.
    *
    * @generated from field: qmtl.type.v1.Decimal stop_price = 6;
    */

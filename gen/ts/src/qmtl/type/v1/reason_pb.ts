@@ -151,7 +151,7 @@ export const Reason = {
   PAGE_TOKEN_INVALID: 17,
 
   /**
-   * A price of the order cannot be used: not on the tick, missing for its type, or on the wrong side.
+   * The limit or stop price of a direct order is not a whole number of the instrument's ticks.
    *
    * @generated from enum value: REASON_PRICE_INVALID = 18;
    */
@@ -557,7 +557,7 @@ export const Reason = {
   NO_CAPITAL: 123,
 
   /**
-   * The change is below the lot or the least notional of the instrument.
+   * The order would be worth less than the least notional of the instrument. One that leaves nothing held never is.
    *
    * @generated from enum value: REASON_BELOW_MINIMUM = 124;
    */

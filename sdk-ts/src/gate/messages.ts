@@ -69,6 +69,8 @@ export type HeartbeatReply =
       readonly fence: number;
       readonly requiredRevision: number;
       readonly refusal: LeaseRefusal;
+      /** Door: strategy → its emitter, or its last one; absent: not told. */
+      readonly emitterFor?: ReadonlyMap<string, string>;
     };
 
 /** A session's complaint about an event it could not apply. */

@@ -75,18 +75,18 @@ export function replyFromProto(message: HeartbeatReplyMessage, sessionId: string
     fence: Number(message.fence),
     requiredRevision: Number(message.requiredRevision),
   };
+  const emitters = message.emitters.filter((one) => one.sessionId !== "");
+  const emitterFor = new Map(emitters.map((one) => [one.strategyId, one.sessionId]));
   if (!message.granted) {
-    return { ...base, granted: false, refusal: refusals[message.refuseReason] ?? "NOT_ACTIVE" };
+    const refusal = refusals[message.refuseReason] ?? "NOT_ACTIVE";
+    const told = emitterFor.size === 0 ? {} : { emitterFor };
+    return { ...base, granted: false, refusal, ...told };
   }
   return {
     ...base,
     granted: true,
     leaseId: message.leaseId,
-    emitterFor: new Map(
-      message.emitters
-        .filter((one) => one.sessionId !== "")
-        .map((one) => [one.strategyId, one.sessionId]),
-    ),
+    emitterFor,
     leaseMs: msOf(message.lease),
     marginMs: msOf(message.margin),
     decisionRemainingMs: msOf(message.decisionRemaining),

@@ -3,9 +3,9 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { DescService } from "@bufbuild/protobuf";
+import { create, type DescService } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import { RefuseReason } from "@qmtl/contracts/qmtl/control/v1/session_pb";
+import { HeartbeatReplySchema, RefuseReason } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { ControlStreamService } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
@@ -366,9 +366,9 @@ describe("a run whose platform came back with less than it had", () => {
     const gateway = new FakeGateway();
     gateway.advance(historyRows + 2);
     const world = { isGone: false };
-    const refuseReason = RefuseReason.WORLD_NOT_FOUND;
+    const reply = create(HeartbeatReplySchema, { refuseReason: RefuseReason.WORLD_NOT_FOUND });
     const connection = replacing(gateway, ControlStreamService.typeName, "heartbeat", (made) =>
-      world.isGone ? Promise.resolve({ reply: { refuseReason }, unregisteredSources: [] }) : made(),
+      world.isGone ? Promise.resolve({ reply, unregisteredSources: [] }) : made(),
     );
     const { run, of } = await start({ connection });
     await waitUntil(() => gateway.runners.has("a"), "the run in the runner set");

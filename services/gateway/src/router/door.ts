@@ -79,8 +79,10 @@ export class Door {
   #wasArmed = false;
   #isWorldGone = false;
   #opened: { readonly fence: number; readonly ms: number } | undefined;
-  /** Strategy → its emitter as the last lease told it; while the gate is shut nobody becomes one. */
+  /** Strategy → its emitter as WorldService told it last; while the gate is shut nobody becomes one. */
   #lastEmitters: ReadonlyMap<string, string> = new Map();
+  /** Heartbeat that was answered with them. */
+  #emittersSeq = 0;
   readonly #lostSince = new Map<string, ClockReading>();
 
   constructor(ports: DoorPorts) {
@@ -117,7 +119,7 @@ export class Door {
     return this.#state.lease?.emitterFor.get(strategyId);
   }
 
-  /** Its emitter now, or while the gate is shut the last one. */
+  /** Its emitter as WorldService told it last, with a lease or without. */
   lastEmitterOf(strategyId: string): string | undefined {
     return this.#lastEmitters.get(strategyId);
   }
@@ -216,6 +218,10 @@ export class Door {
         isWorldGone = false,
       } = await this.#ports.relay(made.heartbeat, false);
       this.#noteWorld(isWorldGone);
+      if (reply.emitterFor !== undefined && reply.heartbeatSeq > this.#emittersSeq) {
+        this.#lastEmitters = reply.emitterFor;
+        this.#emittersSeq = reply.heartbeatSeq;
+      }
       if (renewMs > 0) this.#renewMs = renewMs;
       if (leaseMs > 0) this.#leaseMs = leaseMs;
       this.#step(
@@ -263,7 +269,6 @@ export class Door {
 
   #step(step: SessionStep): void {
     this.#state = step.state;
-    this.#lastEmitters = this.#state.lease?.emitterFor ?? this.#lastEmitters;
     if (this.#isStopped) return;
     for (const effect of step.effects) {
       if (effect.kind === "send_heartbeat") void this.beat();

@@ -104,14 +104,18 @@ test("without reduce_only_when_shut a reduce-only order is refused like any othe
   expect(await bench.accepted()).toHaveLength(1);
 });
 
-test("another session than the last emitter, or none that this router knows of, is refused", async () => {
+test("another session than the last emitter is refused, and so is any while nobody told who that is", async () => {
   await shut();
   const refused = { accepted: false, reason: "NOT_EMITTER" };
 
   expect(await submit(reducing, { sessionId: "other" })).toMatchObject(refused);
+  bench.world.emitters.clear();
   await bench.restart();
   await bench.applied();
   expect(await submit(reducing)).toMatchObject(refused);
+  bench.world.emitters.set("A", "session-A");
+  await bench.orders.doors.get("w1")?.beat();
+  expect(await submit(reducing)).toMatchObject({ accepted: true, reason: "" });
 });
 
 test("a target of less is refused while the gate is shut", async () => {

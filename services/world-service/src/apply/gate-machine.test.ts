@@ -405,6 +405,22 @@ describe("grants", () => {
     expect(hear(m, sdk("s1"), 400 + G)).toBe("granted");
   });
 
+  test("a door is told the last emitters while the gate is shut, by who leads; a runner is not", () => {
+    const m = create();
+    hear(m, sdk("s1"), 100);
+    order(m, { kind: "freeze", hold: "manual", reason: "look" }, 200);
+    const reply = (claim: SessionClaim, ms: number) => {
+      const answer = m.heartbeat(claim, beat(m, { sessionId: claim.sessionId }), at(ms));
+      return answer.kind === "reply" ? answer.reply : undefined;
+    };
+
+    const emitterFor = new Map([["momentum", "s1"]]);
+    expect(reply(door, 300)).toMatchObject({ granted: false, refusal: "FROZEN", emitterFor });
+    expect(reply(sdk("s1"), 300)).not.toHaveProperty("emitterFor");
+    m.setGrantUntil(400);
+    expect(reply(door, 400)).not.toHaveProperty("emitterFor");
+  });
+
   test("while a takeover of the emitter is being committed, the old holder gets no grant", () => {
     const m = create();
     hear(m, sdk("s1"), 100);

@@ -78,7 +78,12 @@ export class LeaseDesk {
       if (rows.length > 0 && !facts.isBusy) return { kind: "commit_first", emitters: rows, reason };
     }
     const refusal = refuseLease({ ...facts, history: this.history }, session, heartbeat);
-    if (refusal !== null) return refused(facts, heartbeat, refusal);
+    if (refusal !== null) {
+      const answer = refused(facts, heartbeat, refusal);
+      if (claim.kind !== "door" || !facts.mayGrant) return answer;
+      // It must know whose reduce-only orders may leave while the gate is shut.
+      return { ...answer, reply: { ...answer.reply, emitterFor: this.emitters.all() } };
+    }
     if (claim.kind === "door") return this.#grant(facts, claim, heartbeat, this.emitters.all());
     return this.#grantEmitter(facts, claim, heartbeat);
   }

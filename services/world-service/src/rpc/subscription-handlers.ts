@@ -139,17 +139,22 @@ function replyToProto(
   if (!reply.granted) {
     const isUnasked = !message.wantLease && reply.refusal === "NOT_ACTIVE";
     const refuseReason = isUnasked ? RefuseReason.NOT_ASKED : REFUSALS[reply.refusal];
-    return create(HeartbeatReplySchema, { ...base, refuseReason });
+    const emitters = emittersOf(reply.emitterFor ?? new Map());
+    return create(HeartbeatReplySchema, { ...base, refuseReason, emitters });
   }
   return create(HeartbeatReplySchema, {
     ...base,
     granted: true,
     leaseId: reply.leaseId,
-    emitters: [...reply.emitterFor].map(([strategyId, sessionId]) => ({ strategyId, sessionId })),
+    emitters: emittersOf(reply.emitterFor),
     lease: durationFromMs(reply.leaseMs),
     margin: durationFromMs(reply.marginMs),
     decisionRemaining: durationFromMs(Math.max(0, Math.floor(reply.decisionRemainingMs))),
   });
+}
+
+function emittersOf(emitterFor: ReadonlyMap<string, string>) {
+  return [...emitterFor].map(([strategyId, sessionId]) => ({ strategyId, sessionId }));
 }
 
 function refused(message: HeartbeatMessage, refuseReason: RefuseReason): HeartbeatReplyMessage {

@@ -422,7 +422,8 @@ type HeartbeatReply struct {
 	Fence uint64 `protobuf:"varint,4,opt,name=fence,proto3" json:"fence,omitempty"`
 	// See GateState.
 	RequiredRevision uint64 `protobuf:"varint,5,opt,name=required_revision,json=requiredRevision,proto3" json:"required_revision,omitempty"`
-	// Strategies the session is the emitter of.
+	// Strategies the session is the emitter of. To a router: the emitter of every strategy that has one, also without a
+	// lease: then the last one.
 	Emitters []*Emitter `protobuf:"bytes,6,rep,name=emitters,proto3" json:"emitters,omitempty"`
 	// Length of the lease, counted by the session from before it sent the heartbeat.
 	Lease *durationpb.Duration `protobuf:"bytes,7,opt,name=lease,proto3" json:"lease,omitempty"`

@@ -256,7 +256,9 @@ class HeartbeatReply(_message.Message):
     """Why not granted."""
     @_builtins.property
     def emitters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Emitter]:
-        """Strategies the session is the emitter of."""
+        """Strategies the session is the emitter of. To a router: the emitter of every strategy that has one, also without a
+        lease: then the last one.
+        """
 
     @_builtins.property
     def lease(self) -> _duration_pb2.Duration:

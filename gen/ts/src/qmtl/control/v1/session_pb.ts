@@ -199,7 +199,8 @@ export type HeartbeatReply = Message<"qmtl.control.v1.HeartbeatReply"> & {
   requiredRevision: bigint;
 
   /**
-   * Strategies the session is the emitter of.
+   * Strategies the session is the emitter of. To a router: the emitter of every strategy that has one, also without a
+   * lease: then the last one.
    *
    * @generated from field: repeated qmtl.control.v1.Emitter emitters = 6;
    */

@@ -55,6 +55,11 @@ function claimCases(now: () => Emitter): void {
       change: () => ({ domain: ExecutionDomain.LIVE }),
     },
     {
+      what: "above the weight that its submission declares",
+      reason: "OVER_LIMIT",
+      change: () => ({ value: -1.001 }),
+    },
+    {
       what: "of an unknown instrument",
       reason: "INSTRUMENT_NOT_FOUND",
       change: () => ({ instrument: "Y" }),

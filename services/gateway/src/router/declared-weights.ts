@@ -11,6 +11,7 @@ export type ReadWeightBounds = (
 const sessionsMax = 1_000;
 
 const NONE: ReadonlyMap<string, number> = new Map();
+const NO_BOUNDS: WeightBounds = new Map();
 
 /**
  * The bounds that submissions declare for their targets, read once per session and strategy: a session begins after its
@@ -30,6 +31,7 @@ export class DeclaredWeights {
     worldId: string,
     targets: readonly { readonly strategy: string }[],
   ): Promise<WeightBounds> {
+    if (targets.length === 0) return NO_BOUNDS;
     const known = this.#bySession.get(sessionId);
     const isKnown = known !== undefined && targets.every(({ strategy }) => known.has(strategy));
     if (isKnown) return known;

@@ -35,6 +35,7 @@ test("a target above the weight its submission declares is refused and not booke
   bench.bounds = new Map([["A", new Map([["SPX", 0.5]])]]);
   await bench.bar(0, 100);
   await bench.promote({ A: 0.4 });
+  await bench.end("A", 0);
   const before = bench.router.head;
 
   const refused = { accepted: false, reason: "OVER_LIMIT", clientOrderIds: [] };

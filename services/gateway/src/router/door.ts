@@ -57,7 +57,6 @@ export interface DoorPorts {
 
 const renewMsDefault = 2_000;
 const leaseMsDefault = 10_000;
-const emitMsMax = 300;
 /** How long a stop waits for its farewell to be answered. */
 const releaseMsMax = 500;
 /** Nothing is later than this: a loss is told once. */
@@ -178,7 +177,7 @@ export class Door {
 
   /** True when the order was written too late: it is cancelled and the door is shut. */
   end(permit: OrderPermit): boolean {
-    const ended = endOrder(this.#state, permit, this.#ports.readClocks(), emitMsMax, this.#ports);
+    const ended = endOrder(this.#state, permit, this.#ports.readClocks(), this.#ports);
     this.#step(ended);
     return ended.isLate;
   }

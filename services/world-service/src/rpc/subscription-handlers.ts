@@ -148,6 +148,7 @@ function replyToProto(
     emitters: [...reply.emitterFor].map(([strategyId, sessionId]) => ({ strategyId, sessionId })),
     lease: durationFromMs(reply.leaseMs),
     margin: durationFromMs(reply.marginMs),
+    emitMax: durationFromMs(reply.emitMaxMs),
     decisionRemaining: durationFromMs(Math.max(0, Math.floor(reply.decisionRemainingMs))),
   });
 }

@@ -167,9 +167,16 @@ describe("an activation", () => {
   test("changes in the fields that are named, and says until when the old ones may rest on a lease", async () => {
     const worldId = await all.makeActive();
     const update = { worldId, strategyId: "a", sides: [Side.LONG, Side.SHORT], reason };
-    const drained = await all.activations.updateActivation({ ...update, drain: true });
-    const lighter = await all.activations.updateActivation({ ...update, weight: 0.25 });
-    const heavier = await all.activations.updateActivation({ ...update, weight: 1, drain: false });
+    const isRequired: boolean[] = [];
+    const change = async (fields: { drain?: boolean; weight?: number }) => {
+      const changed = await all.activations.updateActivation({ ...update, ...fields });
+      const { gate } = await all.activations.getActivation({ worldId });
+      isRequired.push(gate?.requiredRevision === gate?.revision);
+      return changed;
+    };
+    const drained = await change({ drain: true });
+    const lighter = await change({ weight: 0.25 });
+    const heavier = await change({ weight: 1, drain: false });
 
     const states = [drained, lighter, heavier].map(({ activations: all }) =>
       all.map(({ activation: a }) => [a?.active, a?.drain, a?.freeze, a?.weight]),
@@ -190,6 +197,7 @@ describe("an activation", () => {
     ]);
     const isTold = [drained, lighter, heavier].map((each) => each.effectiveTime !== undefined);
     expect(isTold).toEqual([true, true, false]);
+    expect(isRequired).toEqual(isTold);
   });
 
   test("of one side is switched off alone; without a side both are", async () => {

@@ -286,7 +286,7 @@ function suite(
     await session.beat();
     const running = begin("cancel", "r3", EffectiveMode.PAPER);
     await advance(clock, actorOf("cancel"), 50);
-    await expect(apply("cancel", "r4", EffectiveMode.PAPER)).rejects.toMatchObject({
+    await expect(begin("cancel", "r4", EffectiveMode.PAPER)).rejects.toMatchObject({
       reason: "APPLY_IN_PROGRESS",
     });
 

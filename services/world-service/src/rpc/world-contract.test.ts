@@ -370,7 +370,7 @@ describe("a value nobody knows, or none,", () => {
         returns: [{ strategyId: "a", series: { ...goodSeries, domain } }],
       });
     const calls: [string, () => Promise<unknown>][] = [
-      ...[EffectiveMode.UNSPECIFIED, odd<EffectiveMode>(), EffectiveMode.SHADOW].map(
+      ...[EffectiveMode.UNSPECIFIED, odd<EffectiveMode>()].map(
         (mode): [string, () => Promise<unknown>] => ["target_mode", () => apply(mode)],
       ),
       ...[HoldKind.UNSPECIFIED, odd<HoldKind>(), HoldKind.ROLLBACK].map(
@@ -419,12 +419,24 @@ describe("a value nobody knows, or none,", () => {
       ["mode", () => all.rebalancing.planRebalance({ allocations })],
       ["mode", () => all.rebalancing.planRebalance({ mode: 3 as RebalanceMode, allocations })],
       ["returns[0].series.domain", () => report(ExecutionDomain.UNSPECIFIED)],
-      ["returns[0].series.domain", () => report(ExecutionDomain.SHADOW)],
       ["returns[0].series.domain", () => report(odd())],
     ];
     for (const [field, call] of calls) {
       const { reason: why, fields } = await refusalOf(call());
       expect([why, ...new Set(fields)]).toEqual(["INVALID_FIELD", field]);
+    }
+    const executionDomain = ExecutionDomain.SHADOW;
+    const shadows: [string, () => Promise<unknown>][] = [
+      ["target_mode", () => apply(EffectiveMode.SHADOW)],
+      ["returns[0].series.domain", () => report(executionDomain)],
+      [
+        "node.execution_domain",
+        () => all.worlds().upsertWorldNode({ node: { ...node, executionDomain } }),
+      ],
+    ];
+    for (const [field, call] of shadows) {
+      const { reason: why, fields } = await refusalOf(call());
+      expect([why, ...fields]).toEqual(["FEATURE_NOT_BUILT", field]);
     }
     expect(await all.auditTypes(worldId)).toEqual(before);
     expect(await runs()).toBe(1);

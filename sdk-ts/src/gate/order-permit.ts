@@ -61,7 +61,7 @@ export function beginOrder<Order extends GateOrder>(
 /** The state after an order was written or given up, and whether the write came too late. */
 export interface EndedOrder {
   readonly state: SessionState;
-  /** The caller cancels the order, reports it and counts `order_late_total`. */
+  /** The session is shut now. The router cancels the order, logs it and counts `order_late_total`. */
   readonly isLate: boolean;
   readonly effects: readonly SessionEffect[];
 }

@@ -109,6 +109,11 @@ export class Door {
     return this.#state.lateWrites;
   }
 
+  /** An order was written too late: nothing leaves until a halt of everything is ended, or in another process. */
+  get isShutByLateOrder(): boolean {
+    return this.#state.latched === "late_write";
+  }
+
   /** Emitter of a strategy as WorldService told it last, while the door has a lease. */
   emitterOf(strategyId: string): string | undefined {
     return this.#state.lease?.emitterFor.get(strategyId);
@@ -141,7 +146,7 @@ export class Door {
     );
   }
 
-  /** Shuts the door until `clearHalt`. */
+  /** Shuts the door until `clearHalt`, also where a late order had shut it. */
   halt(): void {
     this.#step(sessionStep(this.#state, { kind: "halt", reason: "halt" }, this.#ports));
   }

@@ -303,6 +303,24 @@ function suite(
     expect((await running).at(-1)?.phase).toBe(ApplyPhase.ROLLED_BACK);
   });
 
+  test("a freeze that comes between two commits of an apply waits for both, and is not refused as busy", async () => {
+    const worldId = "between";
+    await makeWorld(worldId);
+    const actor = actorOf(worldId)();
+    const running = begin(worldId, "r1", EffectiveMode.COMPUTE_ONLY);
+    while (actor.row.phase !== "FREEZING") await actor.changed(AbortSignal.timeout(10_000));
+    clock.advance(25); // nobody has a lease: the switch is being committed, and the unfreeze is due right after
+
+    const { gate } = await w.call(ActivationService.method.freeze, {
+      ...{ worldId, reason: "stop" },
+      hold: HoldKind.MANUAL,
+    });
+
+    expect(gate?.holds.map(({ kind }) => kind)).toContain(HoldKind.MANUAL);
+    expect(gate?.gate).not.toBe(Gate.OPEN);
+    await running;
+  });
+
   test("a held world takes no apply; the freeze raises the fence", async () => {
     await makeWorld("held");
     const freeze = { worldId: "held", hold: HoldKind.MANUAL, reason: "lunch" };

@@ -16,7 +16,6 @@ const DOMAINS: Readonly<Record<string, ExecutionDomain>> = {
   backtest: ExecutionDomain.BACKTEST,
   dryrun: ExecutionDomain.DRYRUN,
   live: ExecutionDomain.LIVE,
-  shadow: ExecutionDomain.SHADOW,
 };
 const STATUSES: Readonly<Record<string, NodeStatus>> = {
   unknown: NodeStatus.UNKNOWN,

@@ -18,6 +18,8 @@ export class ClockPortOracle {
   runStartedMs: number | null = null;
   #requiredFloor = 0;
   readonly #lastSender = new Map<string, string>();
+  /** Last lowering of the weight of each strategy. */
+  readonly #lighter = new Map<string, { readonly revision: number; readonly atMs: number }>();
   readonly #timers: GateTimers;
 
   constructor(stored: StoredWorld, timers: GateTimers) {
@@ -38,6 +40,11 @@ export class ClockPortOracle {
       this.openFence = proposal.row.fence;
     } else if (before.row.gate === "OPEN") this.closedAtMs = this.nowMs;
     if (proposal.kind === "apply") this.runStartedMs = this.nowMs;
+    for (const { strategyId, weight } of before.row.activations) {
+      const now = proposal.row.activations.find((a) => a.strategyId === strategyId);
+      if (now === undefined || now.weight >= weight) continue;
+      this.#lighter.set(strategyId, { revision: proposal.row.revision, atMs: this.nowMs });
+    }
   }
 
   /** An order leaves now. `isDoor`: it is the door that sends it. */
@@ -55,6 +62,9 @@ export class ClockPortOracle {
       bad("I1a: a decision of before");
     if (old(this.closedAtMs)) bad("I1b: G after the freeze commit");
     if (old(this.downAtMs)) bad("I1b: G after W stopped");
+    const lighter = this.#lighter.get(strategyId);
+    if (lighter !== undefined && permit.revision < lighter.revision && old(lighter.atMs))
+      bad("I1b: G after a weight was lowered, sized by the one before");
     if (isDoor) return;
     const last = this.#lastSender.get(strategyId);
     const isOther = last !== undefined && last !== permit.sessionId;

@@ -89,6 +89,13 @@ export class ClockPortService {
     this.command({ kind: "change", change: { activations }, reason: "test" });
   }
 
+  setWeight(strategyId: string, weight: number): void {
+    const activations = this.oracle.stored.row.activations.map((a) =>
+      a.strategyId === strategyId ? { ...a, weight } : a,
+    );
+    this.command({ kind: "change", change: { activations }, reason: "test" });
+  }
+
   /** A commit that was open may or may not have reached the store. */
   crash(): void {
     if (this.#machine === null) return;

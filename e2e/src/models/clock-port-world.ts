@@ -254,13 +254,7 @@ export class ClockPortWorld {
     client.order = null;
     const isFrozenProcess = client.pausedUntilMs > this.nowMs;
     if (isFrozenProcess) return;
-    const ended = endOrder(
-      client.state,
-      order.permit,
-      clientClock(client, this.nowMs),
-      this.#timers.emitMaxMs,
-      ports,
-    );
+    const ended = endOrder(client.state, order.permit, clientClock(client, this.nowMs), ports);
     client.state = ended.state;
     this.#perform(client, ended.effects);
     if (!ended.isLate)

@@ -18,6 +18,9 @@ const fault = fc.oneof(
     ),
   fc.constant((w: ClockPortWorld) => w.service.command({ kind: "cancel", reason: "test" })),
   fc.boolean().map((isActive) => (w: ClockPortWorld) => w.service.switchActive("alpha", isActive)),
+  fc
+    .constantFrom(0, 0.5, 1)
+    .map((weight) => (w: ClockPortWorld) => w.service.setWeight("alpha", weight)),
   fc.constant((w: ClockPortWorld) => w.service.crash()),
   fc.constant((w: ClockPortWorld) => w.service.restart()),
   slot.map((s) => (w: ClockPortWorld) => w.crashClient(s)),

@@ -89,6 +89,7 @@ export const GATE_MUTANTS: readonly GateMutant[] = [
                 fence: state.applied.fence,
                 sentAt: { monotonicMs: 0, uptimeMs: 0, wallMs: 0 },
                 usableMs: Number.POSITIVE_INFINITY,
+                emitMaxMs: Number.POSITIVE_INFINITY,
                 emitterFor: new Map([["strategy-0", state.identity.sessionId]]),
               },
             },

@@ -188,6 +188,7 @@ function cachedGrant(
   const times = {
     leaseMs: config.lease * tickMs,
     marginMs: config.margin * tickMs,
+    emitMaxMs: tickMs,
     decisionRemainingMs: longTtlMs,
   };
   return {
@@ -228,7 +229,7 @@ function orderSteps(
   const now = readingAt(s.local * tickMs);
   if (s.order !== null) {
     const { permit } = s.order;
-    const ended = endOrder(s.state, permit, now, tickMs, modelSessionPorts);
+    const ended = endOrder(s.state, permit, now, modelSessionPorts);
     const label = `${who}: ORDER LEAVES (fence ${permit.fence}, ${permit.decisionId})`;
     const next = put({ ...s, state: { ...ended.state, latched: null }, order: null });
     return [{ label, next, violation: orderViolation(x, permit.fence, permit.decisionId) }];

@@ -90,7 +90,6 @@ describe("a configuration that holds", () => {
       stream_silence_ms_max: 6_000,
       stream_total_ms_max: null,
       poll_interval_ms: 10_000,
-      takeover: "hot",
     });
     expect(config.sources).toEqual({});
   });
@@ -215,6 +214,13 @@ describe("a value that does not hold is reported with line and column", () => {
   test.each([
     ["gatewey:\n  port: 1\n", { path: "gatewey", line: 1, column: 1, suggestion: "gateway" }],
     ["gateway:\n  prot: 1\n", { path: "gateway.prot", line: 2, column: 3, suggestion: "port" }],
+    [
+      "sdk:\n  takeover: hot\n",
+      {
+        ...{ path: "sdk.takeover", line: 2, column: 3 },
+        message: expect.stringMatching(/^unknown key; known are gateway_url, /),
+      },
+    ],
     [
       "accounts:\n  a:\n    limits:\n      max_order: 1\n",
       { path: "accounts.a.limits.max_order", line: 4, column: 7 },
@@ -606,9 +612,9 @@ describe("explaining", () => {
       value: 1,
       origin: "QMTL__GATEWAY__PORT",
     });
-    expect(at("sdk.takeover")).toMatchObject({
-      type: '"hot" | "cold"',
-      value: "hot",
+    expect(at("storage.kind")).toMatchObject({
+      type: '"embedded" | "postgres"',
+      value: "embedded",
       origin: "default",
     });
     expect(at("telemetry.metrics_port").type).toBe("integer | null");

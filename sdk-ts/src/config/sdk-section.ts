@@ -37,10 +37,4 @@ export const sdkSchema = z.strictObject({
   poll_interval_ms: timeoutMs(3_600_000)
     .default(10_000)
     .describe("How often a tag query asks for its queues without being told of a change, ms."),
-  takeover: z
-    .enum(["hot", "cold"])
-    .default("hot")
-    .describe(
-      "No effect yet: a node is always restored from its last snapshot and the log when it is taken over. `hot` is to keep it up to date beforehand.",
-    ),
 });

@@ -144,7 +144,7 @@ export const worldServiceSchema = z.strictObject({
         .min(1)
         .max(10_000)
         .default(300)
-        .describe("Longest pause between gate check and write that is tolerated, ms."),
+        .describe("Longest pause between gate check and write, of runners and of the router, ms."),
       freeze_timeout_ms: z
         .int()
         .min(1_000)

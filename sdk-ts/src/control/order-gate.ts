@@ -31,9 +31,6 @@ export type OrderRefusal = GateRefusal | "ABOVE_EXECUTION_DOMAIN";
 /** How much a domain lets out. */
 const reachOf: Readonly<Record<string, number>> = { backtest: 0, shadow: 0, dryrun: 1, live: 2 };
 
-/** Longest pause between gate check and write that is tolerated, milliseconds. */
-const emitMaxMs = 300;
-
 /** The first gate of one strategy: the session machine with the current time put in. Holds no timer. */
 export class OrderGate {
   readonly #clock: SdkClock;
@@ -132,7 +129,7 @@ export class OrderGate {
         result = write({ leaseId, fence, domain });
       } finally {
         const reading = this.#clock.reading();
-        const ended = endOrder(this.#state, begun.permit, reading, emitMaxMs, { hash: hashText });
+        const ended = endOrder(this.#state, begun.permit, reading, { hash: hashText });
         this.#state = ended.state;
         effects = ended.effects;
       }

@@ -20,6 +20,7 @@ export interface DoorOrder extends GateOrder {
 /** Why the gate refused an order, in the order in which they are checked. */
 export type GateRefusal =
   | "HALTED"
+  | "LATE_WRITE"
   | "NO_STATE"
   | "GATE_NOT_OPEN"
   | "NO_LEASE"
@@ -36,7 +37,7 @@ export type GateRefusal =
  * The gate check of an SDK session, per order and per retry. It must stand in one synchronous block
  * with the write, after all logging: no queue, wait, DNS, connect or timer between the two.
  *
- * Passes (null) iff: no halt; gate OPEN; ARMED with usable lease left; the fence of the applied state
+ * Passes (null) iff: no halt and no late write before; gate OPEN; ARMED with usable lease left; the fence of the applied state
  * equals the lease's; the session is the strategy's emitter; the activation of (strategy, side) is
  * active without freeze or drain; the strategy's own mode lets orders out; the order's domain is the
  * domain of that mode.
@@ -71,7 +72,7 @@ export function checkDoorOrder(
 }
 
 function checkLease(state: SessionState, now: ClockReading): GateRefusal | null {
-  if (state.latched !== null) return "HALTED";
+  if (state.latched !== null) return state.latched === "late_write" ? "LATE_WRITE" : "HALTED";
   if (state.applied === null) return "NO_STATE";
   if (state.applied.gate !== "OPEN") return "GATE_NOT_OPEN";
   if (state.lease === null) return "NO_LEASE";

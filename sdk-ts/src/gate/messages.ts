@@ -60,6 +60,8 @@ export type HeartbeatReply =
       readonly emitterFor: ReadonlyMap<string, string>;
       readonly leaseMs: number;
       readonly marginMs: number;
+      /** Longest pause between gate check and write; goes with the margin, which covers it. */
+      readonly emitMaxMs: number;
       readonly decisionRemainingMs: number;
     }
   | {

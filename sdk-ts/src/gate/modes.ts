@@ -9,8 +9,8 @@
  * | live         | live     | on     |
  * | shadow       | shadow   | off    |
  *
- * Modes are ordered validate < compute-only < paper < live; shadow stands apart and only an operator
- * sets it. Whatever cannot be read lands on the safest branch: validate, backtest, orders off.
+ * Modes are ordered validate < compute-only < paper < live; shadow stands apart and is planned: no
+ * service sets it. Whatever cannot be read lands on the safest branch: validate, backtest, orders off.
  */
 export type EffectiveMode = "validate" | "compute-only" | "paper" | "live" | "shadow";
 

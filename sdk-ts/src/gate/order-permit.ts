@@ -20,6 +20,8 @@ export interface OrderPermit {
   readonly validForMs: number;
   readonly checkedAt: ClockReading;
   readonly usableUntil: { readonly sentAt: ClockReading; readonly usableMs: number };
+  /** Longest pause between this check and the write, as the lease grants it. */
+  readonly emitMaxMs: number;
 }
 
 /** The gate check to run: `checkOrder` for an SDK session, `checkDoorOrder` for a door. */
@@ -51,6 +53,7 @@ export function beginOrder<Order extends GateOrder>(
     validForMs: usableLeft(state, now),
     checkedAt: now,
     usableUntil: { sentAt: lease.sentAt, usableMs: lease.usableMs },
+    emitMaxMs: lease.emitMaxMs,
   };
   return { state: { ...state, inFlight: state.inFlight + 1 }, permit };
 }
@@ -58,25 +61,24 @@ export function beginOrder<Order extends GateOrder>(
 /** The state after an order was written or given up, and whether the write came too late. */
 export interface EndedOrder {
   readonly state: SessionState;
-  /** The caller cancels the order, reports it and counts `order_late_total`. */
+  /** The session is shut now. The router cancels the order, logs it and counts `order_late_total`. */
   readonly isLate: boolean;
   readonly effects: readonly SessionEffect[];
 }
 
 /**
  * Closes an order opened by `beginOrder`. `now` is read after the write. A write is late when more
- * than `emitMaxMs` passed since the check and the lease's usable time is over; a late write latches
- * the session shut. Events that came meanwhile are applied now.
+ * than the permit's `emitMaxMs` passed since the check and the lease's usable time is over; a late write
+ * latches the session shut. Events that came meanwhile are applied now.
  */
 export function endOrder(
   state: SessionState,
   permit: OrderPermit,
   now: ClockReading,
-  emitMaxMs: number,
   ports: SessionPorts,
 ): EndedOrder {
   const { sentAt, usableMs } = permit.usableUntil;
-  const isSlow = elapsedMs(permit.checkedAt, now) > emitMaxMs;
+  const isSlow = elapsedMs(permit.checkedAt, now) > permit.emitMaxMs;
   const isLate = isSlow && elapsedMs(sentAt, now) >= usableMs;
   const written: SessionState = {
     ...state,

@@ -70,6 +70,7 @@ export function takeReply(
     fence: reply.fence,
     sentAt: sent.sentAt,
     usableMs: Math.min(reply.leaseMs, reply.decisionRemainingMs) - reply.marginMs,
+    emitMaxMs: reply.emitMaxMs,
     emitterFor: reply.emitterFor,
   };
   const left = lease.usableMs - elapsedMs(lease.sentAt, now);

@@ -19,6 +19,8 @@ export interface HeldLease {
   readonly sentAt: ClockReading;
   /** `min(lease, decision remaining) − margin`, counted from `sentAt` on the elapsed clock. */
   readonly usableMs: number;
+  /** Longest pause between gate check and write under this lease. */
+  readonly emitMaxMs: number;
   readonly emitterFor: ReadonlyMap<string, string>;
 }
 

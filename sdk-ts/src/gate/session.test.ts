@@ -73,6 +73,7 @@ const grant = (
   emitterFor: new Map([["momentum", "s1"]]),
   leaseMs: 5_000,
   marginMs: 500,
+  emitMaxMs: 300,
   decisionRemainingMs: 300_000,
   ...change,
 });
@@ -159,7 +160,7 @@ describe("control events", () => {
       revision: 5,
     });
 
-    const ended = endOrder(waiting, begun.permit, readingAt(1_320), 300, ports);
+    const ended = endOrder(waiting, begun.permit, readingAt(1_320), ports);
     expect(ended.isLate).toBe(false);
     expect(ended.state.applied?.revision).toBe(6);
     expect(ended.effects.map((e) => e.kind)).toContain("send_heartbeat");
@@ -301,7 +302,7 @@ describe("gate check", () => {
     if ("refusal" in begun) throw new Error(begun.refusal);
     expect(begun.permit.validForMs).toBe(100);
 
-    const ended = endOrder(begun.state, begun.permit, readingAt(5_800), 300, ports);
+    const ended = endOrder(begun.state, begun.permit, readingAt(5_800), ports);
 
     expect(ended.isLate).toBe(true);
     expect(ended.state).toMatchObject({ latched: "late_write", lateWrites: 1, inFlight: 0 });

@@ -89,6 +89,7 @@ export function replyFromProto(message: HeartbeatReplyMessage, sessionId: string
     emitterFor,
     leaseMs: msOf(message.lease),
     marginMs: msOf(message.margin),
+    emitMaxMs: message.emitMax === undefined ? emitMaxMsUnstated : durationMs(message.emitMax),
     decisionRemainingMs: msOf(message.decisionRemaining),
   };
 }
@@ -97,6 +98,9 @@ export function replyFromProto(message: HeartbeatReplyMessage, sessionId: string
 export function isWorldGone({ granted, refuseReason }: HeartbeatReplyMessage): boolean {
   return !granted && refuseReason === RefuseReason.WORLD_NOT_FOUND;
 }
+
+/** What a WorldService that states no pause between check and write reckons with, in its margin too. */
+const emitMaxMsUnstated = 300;
 
 /** A duration that is not stated gives no time. */
 function msOf(duration: Duration | undefined): number {

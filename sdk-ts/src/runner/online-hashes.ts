@@ -18,7 +18,10 @@ export function windowHash(executor: StepExecutor, handle: number): Uint8Array {
   return shortHash(float64Bytes(windows));
 }
 
-/** Whether two rows say the same, bit for bit: values, and state where both have one. */
+/**
+ * Whether two rows say the same, bit for bit: values, and state where both have one. Their windows are for audits: they
+ * may reach back before the log, where one process has other rows than another and computes the same from them.
+ */
 export function isSameRow(a: RowContent | undefined, b: RowContent | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
   if (!Buffer.from(float64Bytes(a.values)).equals(float64Bytes(b.values))) return false;

@@ -21,6 +21,8 @@ export interface StrategyOrderFacts {
   readonly tier: OrderTier;
   /** Session that may emit; empty for none. */
   readonly emitterSessionId: string;
+  /** An order of its world was written past its lease: the world's orders are shut here until an operator acts. */
+  readonly isShutByLateOrder: boolean;
   /** Halts in force that cover it, oldest first. */
   readonly halts: readonly StandingHalt[];
   /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */

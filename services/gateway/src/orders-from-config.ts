@@ -10,7 +10,7 @@ import { strategyFacts } from "./router/strategy-facts.ts";
 /** The order path over the accounts of the configuration. */
 export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
   const { db, paperDb, config, clock, logger, world, gateway } = deps;
-  const { gates, leases, barrier, poke, onOrderNews } = deps;
+  const { metrics, gates, leases, barrier, poke, onOrderNews } = deps;
   const clients = {
     worlds: world.client(WorldService, gateway),
     decisions: world.client(DecisionService, gateway),
@@ -18,7 +18,7 @@ export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
   };
   const { orders, services } = await openOrders(
     { db, paperDb, config, clock, logger, world: clients, env: faultsOf(config) },
-    { gates, leases, barrier, poke, onOrderNews },
+    { metrics, gates, leases, barrier, poke, onOrderNews },
   );
   return {
     path: orders,

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { fromBinary } from "@bufbuild/protobuf";
-import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { ApplyPhase, Gate, GateChange, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { NackReason } from "@qmtl/contracts/qmtl/control/v1/session_pb";
@@ -18,6 +18,7 @@ import {
   SubscriptionService,
 } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { heartbeatToProto } from "@qmtl/sdk/rpc";
 import { silentLogger, systemClock } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import { migrate, openPostgres } from "@qmtl/service-kit/db";
@@ -285,7 +286,7 @@ function suite(
     await session.beat();
     const running = begin("cancel", "r3", EffectiveMode.PAPER);
     await advance(clock, actorOf("cancel"), 50);
-    await expect(apply("cancel", "r4", EffectiveMode.PAPER)).rejects.toMatchObject({
+    await expect(begin("cancel", "r4", EffectiveMode.PAPER)).rejects.toMatchObject({
       reason: "APPLY_IN_PROGRESS",
     });
 
@@ -300,6 +301,24 @@ function suite(
       reason: "cancelled: changed my mind",
     });
     expect((await running).at(-1)?.phase).toBe(ApplyPhase.ROLLED_BACK);
+  });
+
+  test("a freeze that comes between two commits of an apply waits for both, and is not refused as busy", async () => {
+    const worldId = "between";
+    await makeWorld(worldId);
+    const actor = actorOf(worldId)();
+    const running = begin(worldId, "r1", EffectiveMode.COMPUTE_ONLY);
+    while (actor.row.phase !== "FREEZING") await actor.changed(AbortSignal.timeout(10_000));
+    clock.advance(25); // nobody has a lease: the switch is being committed, and the unfreeze is due right after
+
+    const { gate } = await w.call(ActivationService.method.freeze, {
+      ...{ worldId, reason: "stop" },
+      hold: HoldKind.MANUAL,
+    });
+
+    expect(gate?.holds.map(({ kind }) => kind)).toContain(HoldKind.MANUAL);
+    expect(gate?.gate).not.toBe(Gate.OPEN);
+    await running;
   });
 
   test("a held world takes no apply; the freeze raises the fence", async () => {
@@ -575,6 +594,35 @@ function suite(
       expect(call).not.toHaveBeenCalled();
       call.mockRestore();
     }
+  });
+
+  test("a lease carries the longest pause between check and write that the world allows in its stage", async () => {
+    const worldId = "pause";
+    await makeWorld(worldId, { a: 0.6 });
+    await toPaper(worldId);
+    const session = new FakeSession(actorOf(worldId), "s-pause", ["a"]);
+    const emitMax = async () => {
+      const claim = { ...{ sessionId: "s-pause", worldId }, kind: SessionKind.TRADER };
+      const heartbeat = heartbeatToProto(session.heartbeat(), { release: false });
+      const { replies } = await w.call(SubscriptionService.method.relayHeartbeats, {
+        heartbeats: [{ claim: { ...claim, strategyIds: ["a"] }, heartbeat }],
+      });
+      return replies[0]?.emitMax && durationMs(replies[0].emitMax);
+    };
+    expect(await emitMax()).toBe(300);
+
+    await w.call(WorldService.method.updateWorld, {
+      world: {
+        worldId,
+        paperTimers: { emitMax: durationFromMs(50) },
+        liveTimers: { emitMax: durationFromMs(80) },
+      },
+    });
+
+    expect(await emitMax()).toBe(50);
+    const actor = actorOf(worldId)();
+    actor.state.world = { ...actor.state.world, stage: "live" };
+    expect(await emitMax()).toBe(80);
   });
 
   test("sessions that heartbeat at the same time become emitters at once, each of its own strategy", async () => {

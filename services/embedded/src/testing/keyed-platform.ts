@@ -94,6 +94,28 @@ accounts: {main: ${account}${isDoubled ? `, spare: ${account}` : ""}}
   };
 }
 
+/** Calls the gateway's web port in JSON, as a browser does. */
+export function postJson(
+  platform: KeyedPlatform,
+  role: KeyRole,
+  method: DescMethod,
+  request: JsonValue,
+): Promise<Response> {
+  const body = Buffer.from(JSON.stringify(request));
+  const isUnary = method.methodKind === "unary";
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(body.length, 1);
+  return fetch(`${platform.web}/${method.parent.typeName}/${method.name}`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${platform.keyOf(role)}`,
+      "content-type": isUnary ? "application/json" : "application/connect+json",
+      "connect-protocol-version": "1",
+    },
+    body: isUnary ? body : Buffer.concat([head, body]),
+  });
+}
+
 async function callWith(
   connection: Connection,
   method: DescMethod,

@@ -1,6 +1,12 @@
 import { blake3Hex } from "@qmtl/sdk/canonical";
 import { AccountCore, type SealedReturn } from "@qmtl/sdk/execution";
-import { type Clock, type ClockTimer, failpoints, type Logger } from "@qmtl/service-kit";
+import {
+  type Clock,
+  type ClockTimer,
+  type CounterMetric,
+  failpoints,
+  type Logger,
+} from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { Broker } from "../paper/broker-port.ts";
 import type { AccountSettings } from "./account-settings.ts";
@@ -31,6 +37,8 @@ export interface AccountRouterDeps {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly halts: Halts;
+  /** Orders written too late, by account and world. */
+  readonly lateOrders: CounterMetric;
   readonly doorOf: (worldId: string) => Door | undefined;
   readonly worldOf: (worldId: string) => OrderWorld | undefined;
   /** Fence stored for a world, while no state is applied. */

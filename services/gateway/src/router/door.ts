@@ -57,7 +57,6 @@ export interface DoorPorts {
 
 const renewMsDefault = 2_000;
 const leaseMsDefault = 10_000;
-const emitMsMax = 300;
 /** How long a stop waits for its farewell to be answered. */
 const releaseMsMax = 500;
 /** Nothing is later than this: a loss is told once. */
@@ -114,6 +113,11 @@ export class Door {
     return this.#state.lateWrites;
   }
 
+  /** An order was written too late: nothing leaves until a halt of everything is ended, or in another process. */
+  get isShutByLateOrder(): boolean {
+    return this.#state.latched === "late_write";
+  }
+
   /** Emitter of a strategy as WorldService told it last, while the door has a lease. */
   emitterOf(strategyId: string): string | undefined {
     return this.#state.lease?.emitterFor.get(strategyId);
@@ -151,7 +155,7 @@ export class Door {
     );
   }
 
-  /** Shuts the door until `clearHalt`. */
+  /** Shuts the door until `clearHalt`, also where a late order had shut it. */
   halt(): void {
     this.#step(sessionStep(this.#state, { kind: "halt", reason: "halt" }, this.#ports));
   }
@@ -199,7 +203,7 @@ export class Door {
 
   /** True when the order was written too late: it is cancelled and the door is shut. */
   end(permit: OrderPermit): boolean {
-    const ended = endOrder(this.#state, permit, this.#ports.readClocks(), emitMsMax, this.#ports);
+    const ended = endOrder(this.#state, permit, this.#ports.readClocks(), this.#ports);
     this.#step(ended);
     return ended.isLate;
   }

@@ -5,6 +5,7 @@ import type { ReasonName } from "@qmtl/sdk/rpc";
 /** The stable reason a refusal of the gate travels under. */
 export const reasonOfRefusal = {
   HALTED: "HALTED",
+  LATE_WRITE: "GATE_SHUT",
   NO_STATE: "GATE_SHUT",
   GATE_NOT_OPEN: "GATE_SHUT",
   NO_LEASE: "LEASE_MISSING",

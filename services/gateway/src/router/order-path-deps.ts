@@ -1,5 +1,5 @@
 import type { ClockReading } from "@qmtl/sdk/gate";
-import type { Clock, Logger } from "@qmtl/service-kit";
+import type { Clock, Logger, Metrics } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import type { Broker } from "../paper/broker-port.ts";
 import type { BarrierEnds, GateView, LeaseRelay } from "../ports.ts";
@@ -15,6 +15,7 @@ export interface FeedSettings {
 
 /** What the rest of the gateway gives the order path. */
 export interface OrderSeams {
+  readonly metrics: Metrics;
   readonly gates: GateView;
   readonly leases: LeaseRelay;
   readonly barrier: BarrierEnds;

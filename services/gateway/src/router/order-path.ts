@@ -8,7 +8,7 @@ import type {
   SubmitOrdersResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type SessionScope, sleep } from "@qmtl/service-kit";
+import { type CounterMetric, type SessionScope, sleep } from "@qmtl/service-kit";
 import { applyMigrations, readMigrations } from "@qmtl/service-kit/db";
 import type { OrderPath, SourceBar } from "../ports.ts";
 import { AccountRouter } from "./account-router.ts";
@@ -43,6 +43,7 @@ export class GatewayOrders implements OrderPath {
   readonly #targets: TargetsDesk;
   readonly #plain: PlainDesk;
   readonly halting: HaltService;
+  readonly #lateOrders: CounterMetric;
   readonly #stopped = new AbortController();
   #loops: Promise<void>[] = [];
 
@@ -50,6 +51,8 @@ export class GatewayOrders implements OrderPath {
     this.deps = deps;
     this.journal = new JournalHub(deps.clock);
     this.ends = new Ends(deps.db);
+    const help = "Orders written past their lease; each shuts the router's session of its world";
+    this.#lateOrders = deps.metrics.counter("order_late_total", help, ["account", "world"]);
     this.#desk = new WorldDesk({
       ...deps,
       routerOfAccount: (accountId) => this.routerOfAccount(accountId),
@@ -231,6 +234,7 @@ export class GatewayOrders implements OrderPath {
       clock,
       logger,
       halts: this.halts,
+      lateOrders: this.#lateOrders,
       doorOf: (worldId) => this.doors.get(worldId),
       worldOf: (worldId) => this.worlds.get(worldId),
       storedFenceOf: (worldId) => this.#desk.storedFenceOf(worldId),

@@ -72,7 +72,11 @@ async function sendOne(
     if (permit !== undefined) isLate = door?.end(permit) ?? false;
   }
   if (isLate) {
-    logger.error("order written too late", { order: order.id });
+    router.deps.lateOrders.inc({ account: router.account, world: order.world });
+    logger.error(
+      "order written too late: it is cancelled, and orders of its world that need an open gate are refused until the gateway is started again, or everything is halted and resumed",
+      { order: order.id, account: router.account, world: order.world },
+    );
     await cancelOne(router, order.id, reports);
   }
 }

@@ -24,6 +24,7 @@ export async function strategyFacts(
     // The paper broker compares the fence in the transaction that accepts.
     tier: router === undefined ? OrderTier.UNSPECIFIED : OrderTier.T3,
     emitterSessionId: orders.doors.get(worldId)?.emitterOf(strategyId) ?? "",
+    isShutByLateOrder: orders.doors.get(worldId)?.isShutByLateOrder ?? false,
     halts: orders.halts
       .allCovering(subject)
       .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),

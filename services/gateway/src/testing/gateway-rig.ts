@@ -320,6 +320,7 @@ const noOrders: OpenOrderHalf = () => ({
     sentOrders: 0,
     tier: OrderTier.UNSPECIFIED,
     emitterSessionId: "",
+    isShutByLateOrder: false,
     halts: [],
     capital: undefined,
   }),

@@ -147,12 +147,16 @@ function summaryOf(
   const sentences = [
     mode === EffectiveMode.LIVE ? `It is ${name}.` : `It is ${name}: ${why}.`,
     gate === "OPEN" ? "" : `The world's gate is ${gate}.`,
+    facts.isShutByLateOrder ? lateText : "",
     facts.halts.length === 0 ? "" : `Halted: ${facts.halts.map(haltText).join(", ")}.`,
     `${facts.sentOrders} orders left, ${facts.wantedOrders} were wanted while shut.`,
     capitalText(facts.capital),
   ];
   return sentences.filter(Boolean).join(" ");
 }
+
+const lateText =
+  "An order of its world was written too late: those that need an open gate are refused until the gateway is started again, or everything is halted and resumed.";
 
 /** Why no order can come of its targets, if so. */
 function capitalText(capital: number | undefined): string {

@@ -389,6 +389,27 @@ describe("grants", () => {
     expect(hear(m, door, 300_300)).toBe("NOT_LEADER");
   });
 
+  test("a lowered weight stops the renewal of whoever has not applied it, from before it is committed", () => {
+    const m = create();
+    const old = { revision: m.row.revision, stateHash: hashState(gateStateOf(m.row)) };
+    expect(hear(m, door, 100)).toBe("granted");
+    const to = (weight: number): GateCommand => {
+      const activations = [{ ...activation, weight }];
+      return { kind: "change", change: { activations }, reason: "test" };
+    };
+
+    const lighter = m.command(to(0.25), at(200));
+    if (lighter.kind !== "propose") throw new Error(lighter.kind);
+    expect(hear(m, door, 210)).toBe("FROZEN");
+    m.settle(lighter.proposal, "committed", at(220));
+
+    expect(hear(m, door, 230, old)).toBe("BEHIND");
+    expect(hear(m, door, 240)).toBe("granted");
+    const required = m.row.requiredRevision;
+    expect(required).toBe(m.row.revision);
+    expect(order(m, to(1), 300).row.requiredRevision).toBe(required);
+  });
+
   test("one emitter: another session waits for a clean release or G, the door is told who it is", () => {
     const m = create();
     expect(hear(m, sdk("s1"), 100)).toBe("granted");

@@ -210,6 +210,7 @@ export class GateMachine {
         changingHands: this.#pending?.emitters.map((row) => row.strategyId) ?? [],
         decisionRemainingMs: this.decisionRemainingMs(now.monotonicMs),
         marginMs: this.#ports.timers.marginMs,
+        emitMaxMs: this.#ports.timers.emitMaxMs,
         nowMs: now.monotonicMs,
       },
       claim,

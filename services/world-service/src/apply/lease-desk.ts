@@ -19,6 +19,7 @@ export interface DeskFacts {
   readonly changingHands: readonly string[];
   readonly decisionRemainingMs: number;
   readonly marginMs: number;
+  readonly emitMaxMs: number;
   readonly nowMs: number;
 }
 
@@ -120,9 +121,9 @@ export class LeaseDesk {
   ): DeskAnswer {
     const { leaseMs } = facts.row;
     this.registry.granted(claim.sessionId, facts.nowMs + leaseMs, heartbeat.revision);
-    const { decisionRemainingMs, marginMs } = facts;
+    const { decisionRemainingMs, marginMs, emitMaxMs } = facts;
     const leaseId = `${claim.sessionId}/${heartbeat.heartbeatSeq}`;
-    const lease = { leaseId, emitterFor, leaseMs, marginMs, decisionRemainingMs };
+    const lease = { leaseId, emitterFor, leaseMs, marginMs, emitMaxMs, decisionRemainingMs };
     return { kind: "reply", reply: { ...replyBase(facts, heartbeat), granted: true, ...lease } };
   }
 

@@ -123,7 +123,7 @@ export interface ContentChange {
   readonly decision?: GateDecision & { readonly ttlMs: number };
 }
 
-/** Whether a change allows less than before anywhere: a leaf off, removed, frozen, drained, lowered. */
+/** Whether a change allows less than before anywhere: a leaf off, removed, frozen, drained, of less weight or mode. */
 export function isRestrictive(row: GateRow, change: ContentChange): boolean {
   const { decision, activations } = change;
   if (decision !== undefined && isRestrictiveModeChange(row.decision.mode, decision.mode))
@@ -134,7 +134,8 @@ export function isRestrictive(row: GateRow, change: ContentChange): boolean {
     if (next === undefined) return old.active;
     const isStopped =
       (old.active && !next.active) || (!old.freeze && next.freeze) || (!old.drain && next.drain);
-    return isStopped || isRestrictiveModeChange(old.effectiveMode, next.effectiveMode);
+    const isLighter = next.weight < old.weight;
+    return isStopped || isLighter || isRestrictiveModeChange(old.effectiveMode, next.effectiveMode);
   });
 }
 

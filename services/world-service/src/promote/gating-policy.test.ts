@@ -50,6 +50,7 @@ describe("refused, with line and column", () => {
     ["a missing fingerprint", good.replace(/^dataset.*\n/, ""), "dataset_fingerprint is missing"],
     ["another share policy", good.replace("feature-artifacts-only", "all"), "2:15 share_policy"],
     ["an unknown domain", good.replace("[live]", "[mars]"), "5:38"],
+    ["a domain that is planned", good.replace("[live]", "[shadow]"), "5:38"],
     ["a cache hit above 0", good.replace("hit: 0", "hit: 1"), "must be 0"],
     ["an unknown key", `${good}extra: 1\n`, '8:1 unknown key "extra"'],
     ["rules that nobody would evaluate", `${good}risk_limits: {}\n`, "not built yet"],

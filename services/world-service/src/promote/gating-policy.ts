@@ -1,7 +1,7 @@
 import type { EdgeOverride } from "../apply/index.ts";
 import { YamlReader, type YamlValue } from "../policy/yaml-reader.ts";
 
-const DOMAINS = ["backtest", "dryrun", "live", "shadow"] as const;
+const DOMAINS = ["backtest", "dryrun", "live"] as const;
 type Domain = (typeof DOMAINS)[number];
 
 /** Rules of one promotion, checked whole. */

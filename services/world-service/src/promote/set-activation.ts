@@ -58,7 +58,7 @@ export function updateActivation(
         metadata: { etag: current },
       });
     }
-    await actor.propose(
+    const answer = await actor.propose(
       (row) => {
         const activations = row.activations.map((a) => (isMeant(a) ? { ...a, ...change } : a));
         return { kind: "change", change: { activations }, reason };
@@ -72,7 +72,9 @@ export function updateActivation(
         },
       },
     );
-    const isLess = before.some((a) => takesAway(a, change));
+    if (answer.kind !== "propose") return undefined;
+    // No session of an older revision is renewed from here on: its lease is over within the longest one.
+    const isLess = answer.proposal.row.requiredRevision > answer.proposal.before.requiredRevision;
     return isLess ? ports.clock.nowMs() + actor.row.maxLeaseMs : undefined;
   });
 }
@@ -80,13 +82,4 @@ export function updateActivation(
 /** Activations of a strategy, of both sides. */
 export function activationsOf(actor: WorldActor, strategyId: string): readonly Activation[] {
   return actor.row.activations.filter((a) => a.strategyId === strategyId);
-}
-
-function takesAway(before: Activation, change: ActivationChange): boolean {
-  return (
-    (before.active && change.active === false) ||
-    (change.weight ?? before.weight) < before.weight ||
-    (!before.freeze && change.freeze === true) ||
-    (!before.drain && change.drain === true)
-  );
 }

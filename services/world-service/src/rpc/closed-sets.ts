@@ -89,7 +89,6 @@ export const nodeDomains = new ClosedSet<NodeDomain, ExecutionDomain>("domain", 
   backtest: ExecutionDomain.BACKTEST,
   dryrun: ExecutionDomain.DRYRUN,
   live: ExecutionDomain.LIVE,
-  shadow: ExecutionDomain.SHADOW,
 });
 
 export const seriesDomains = new ClosedSet<SeriesDomain, ExecutionDomain>("domain", {

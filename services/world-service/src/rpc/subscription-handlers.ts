@@ -149,6 +149,7 @@ function replyToProto(
     emitters: emittersOf(reply.emitterFor),
     lease: durationFromMs(reply.leaseMs),
     margin: durationFromMs(reply.marginMs),
+    emitMax: durationFromMs(reply.emitMaxMs),
     decisionRemaining: durationFromMs(Math.max(0, Math.floor(reply.decisionRemainingMs))),
   });
 }

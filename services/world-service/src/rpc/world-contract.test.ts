@@ -167,9 +167,16 @@ describe("an activation", () => {
   test("changes in the fields that are named, and says until when the old ones may rest on a lease", async () => {
     const worldId = await all.makeActive();
     const update = { worldId, strategyId: "a", sides: [Side.LONG, Side.SHORT], reason };
-    const drained = await all.activations.updateActivation({ ...update, drain: true });
-    const lighter = await all.activations.updateActivation({ ...update, weight: 0.25 });
-    const heavier = await all.activations.updateActivation({ ...update, weight: 1, drain: false });
+    const isRequired: boolean[] = [];
+    const change = async (fields: { drain?: boolean; weight?: number }) => {
+      const changed = await all.activations.updateActivation({ ...update, ...fields });
+      const { gate } = await all.activations.getActivation({ worldId });
+      isRequired.push(gate?.requiredRevision === gate?.revision);
+      return changed;
+    };
+    const drained = await change({ drain: true });
+    const lighter = await change({ weight: 0.25 });
+    const heavier = await change({ weight: 1, drain: false });
 
     const states = [drained, lighter, heavier].map(({ activations: all }) =>
       all.map(({ activation: a }) => [a?.active, a?.drain, a?.freeze, a?.weight]),
@@ -190,6 +197,7 @@ describe("an activation", () => {
     ]);
     const isTold = [drained, lighter, heavier].map((each) => each.effectiveTime !== undefined);
     expect(isTold).toEqual([true, true, false]);
+    expect(isRequired).toEqual(isTold);
   });
 
   test("of one side is switched off alone; without a side both are", async () => {
@@ -362,7 +370,7 @@ describe("a value nobody knows, or none,", () => {
         returns: [{ strategyId: "a", series: { ...goodSeries, domain } }],
       });
     const calls: [string, () => Promise<unknown>][] = [
-      ...[EffectiveMode.UNSPECIFIED, odd<EffectiveMode>(), EffectiveMode.SHADOW].map(
+      ...[EffectiveMode.UNSPECIFIED, odd<EffectiveMode>()].map(
         (mode): [string, () => Promise<unknown>] => ["target_mode", () => apply(mode)],
       ),
       ...[HoldKind.UNSPECIFIED, odd<HoldKind>(), HoldKind.ROLLBACK].map(
@@ -411,12 +419,24 @@ describe("a value nobody knows, or none,", () => {
       ["mode", () => all.rebalancing.planRebalance({ allocations })],
       ["mode", () => all.rebalancing.planRebalance({ mode: 3 as RebalanceMode, allocations })],
       ["returns[0].series.domain", () => report(ExecutionDomain.UNSPECIFIED)],
-      ["returns[0].series.domain", () => report(ExecutionDomain.SHADOW)],
       ["returns[0].series.domain", () => report(odd())],
     ];
     for (const [field, call] of calls) {
       const { reason: why, fields } = await refusalOf(call());
       expect([why, ...new Set(fields)]).toEqual(["INVALID_FIELD", field]);
+    }
+    const executionDomain = ExecutionDomain.SHADOW;
+    const shadows: [string, () => Promise<unknown>][] = [
+      ["target_mode", () => apply(EffectiveMode.SHADOW)],
+      ["returns[0].series.domain", () => report(executionDomain)],
+      [
+        "node.execution_domain",
+        () => all.worlds().upsertWorldNode({ node: { ...node, executionDomain } }),
+      ],
+    ];
+    for (const [field, call] of shadows) {
+      const { reason: why, fields } = await refusalOf(call());
+      expect([why, ...fields]).toEqual(["FEATURE_NOT_BUILT", field]);
     }
     expect(await all.auditTypes(worldId)).toEqual(before);
     expect(await runs()).toBe(1);

@@ -6,7 +6,7 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { loadConfig } from "@qmtl/sdk/config";
-import { stateHash } from "@qmtl/sdk/gate";
+import { type Heartbeat, stateHash } from "@qmtl/sdk/gate";
 import { type CallContext, type CallPrincipal, silentLogger } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import type { Db } from "@qmtl/service-kit/db";
@@ -102,10 +102,15 @@ export class FakeSession {
 
   /** One heartbeat with the state as the world has it now. */
   beat(wantLease = true) {
+    return this.#actorOf().heartbeat(this.claim, this.heartbeat(wantLease));
+  }
+
+  /** The next heartbeat, not sent. */
+  heartbeat(wantLease = true): Heartbeat {
     const actor = this.#actorOf();
     const state = gateStateOf(actor.row);
     this.#seq += 1;
-    return actor.heartbeat(this.claim, {
+    return {
       sessionId: this.claim.sessionId,
       worldId: actor.worldId,
       heartbeatSeq: this.#seq,
@@ -117,7 +122,7 @@ export class FakeSession {
       inFlight: 0,
       wantLease,
       lateWrites: 0,
-    });
+    };
   }
 }
 

@@ -127,7 +127,7 @@ export class WorldActor {
     ask: (row: GateRow) => GateCommand,
     extra: CommitExtra | (() => CommitExtra) = {},
   ): Promise<Exclude<Answer, { kind: "refuse" }>> {
-    await this.settled();
+    while (!this.#isSettled) await this.settled();
     const answer = this.#machine.command(ask(this.row), this.now());
     if (answer.kind === "refuse") throw refusalError(answer.refusal, this.row);
     if (answer.kind === "propose") {
@@ -138,7 +138,7 @@ export class WorldActor {
 
   /** A transaction that does not touch the gate. Call it inside `exclusive`. */
   async write(statements: (tx: Tx) => Promise<void>): Promise<void> {
-    await this.settled();
+    while (!this.#isSettled) await this.settled();
     try {
       await this.#ports.db.transaction(async (tx) => {
         await this.#ports.leadership.assertLeads(tx);
@@ -164,7 +164,7 @@ export class WorldActor {
     change: (row: GateRow) => GateRow,
     statements: (tx: Tx, row: GateRow) => Promise<void>,
   ): Promise<void> {
-    await this.settled();
+    while (!this.#isSettled) await this.settled();
     const row = change(this.row);
     const work = this.write((tx) => statements(tx, row));
     this.#committing = work.catch(() => undefined);
@@ -228,6 +228,14 @@ export class WorldActor {
   async settled(): Promise<void> {
     while (this.#committing !== undefined) await this.#committing;
     if (this.#mustReload) await this.#reload();
+  }
+
+  /**
+   * Asked in the same turn in which a commit begins: after `settled` others that waited as well may have begun one,
+   * such as the next step of an apply.
+   */
+  get #isSettled(): boolean {
+    return this.#committing === undefined && !this.#mustReload;
   }
 
   async #commit(proposal: Proposal, extra: CommitExtra): Promise<void> {

@@ -8,7 +8,7 @@ import { auditOf } from "./audit-of.ts";
 import type { Worlds } from "./worlds.ts";
 
 /** Domain a node is in. */
-export type NodeDomain = "backtest" | "dryrun" | "live" | "shadow";
+export type NodeDomain = "backtest" | "dryrun" | "live";
 
 /** What a node is doing in a world. */
 export type NodeState =

@@ -435,6 +435,10 @@ type HeartbeatReply struct {
 	RefuseReason RefuseReason `protobuf:"varint,10,opt,name=refuse_reason,json=refuseReason,proto3,enum=qmtl.control.v1.RefuseReason" json:"refuse_reason,omitempty"`
 	// How often to renew.
 	RenewInterval *durationpb.Duration `protobuf:"bytes,11,opt,name=renew_interval,json=renewInterval,proto3" json:"renew_interval,omitempty"`
+	// Longest pause between gate check and write under this lease: `emit_max` of the world's timers, for its stage. A write
+	// that took longer and ended when the lease was no longer usable is late, and shuts the session until its process is
+	// started again. Covered by `margin`. Absent: 300 ms.
+	EmitMax       *durationpb.Duration `protobuf:"bytes,12,opt,name=emit_max,json=emitMax,proto3" json:"emit_max,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -542,6 +546,13 @@ func (x *HeartbeatReply) GetRefuseReason() RefuseReason {
 func (x *HeartbeatReply) GetRenewInterval() *durationpb.Duration {
 	if x != nil {
 		return x.RenewInterval
+	}
+	return nil
+}
+
+func (x *HeartbeatReply) GetEmitMax() *durationpb.Duration {
+	if x != nil {
+		return x.EmitMax
 	}
 	return nil
 }
@@ -666,7 +677,7 @@ const file_qmtl_control_v1_session_proto_rawDesc = "" +
 	"\vstrategy_id\x18\x01 \x01(\tR\n" +
 	"strategyId\x12\x1d\n" +
 	"\n" +
-	"session_id\x18\x02 \x01(\tR\tsessionId\"\x97\x04\n" +
+	"session_id\x18\x02 \x01(\tR\tsessionId\"\xcd\x04\n" +
 	"\x0eHeartbeatReply\x12#\n" +
 	"\rheartbeat_seq\x18\x01 \x01(\x04R\fheartbeatSeq\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\bR\agranted\x12\x19\n" +
@@ -679,7 +690,8 @@ const file_qmtl_control_v1_session_proto_rawDesc = "" +
 	"\x12decision_remaining\x18\t \x01(\v2\x19.google.protobuf.DurationR\x11decisionRemaining\x12B\n" +
 	"\rrefuse_reason\x18\n" +
 	" \x01(\x0e2\x1d.qmtl.control.v1.RefuseReasonR\frefuseReason\x12@\n" +
-	"\x0erenew_interval\x18\v \x01(\v2\x19.google.protobuf.DurationR\rrenewInterval\"\xec\x01\n" +
+	"\x0erenew_interval\x18\v \x01(\v2\x19.google.protobuf.DurationR\rrenewInterval\x124\n" +
+	"\bemit_max\x18\f \x01(\v2\x19.google.protobuf.DurationR\aemitMax\"\xec\x01\n" +
 	"\x04Nack\x12#\n" +
 	"\rheartbeat_seq\x18\x01 \x01(\x04R\fheartbeatSeq\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
@@ -743,12 +755,13 @@ var file_qmtl_control_v1_session_proto_depIdxs = []int32{
 	8, // 4: qmtl.control.v1.HeartbeatReply.decision_remaining:type_name -> google.protobuf.Duration
 	0, // 5: qmtl.control.v1.HeartbeatReply.refuse_reason:type_name -> qmtl.control.v1.RefuseReason
 	8, // 6: qmtl.control.v1.HeartbeatReply.renew_interval:type_name -> google.protobuf.Duration
-	1, // 7: qmtl.control.v1.Nack.reason:type_name -> qmtl.control.v1.NackReason
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	8, // 7: qmtl.control.v1.HeartbeatReply.emit_max:type_name -> google.protobuf.Duration
+	1, // 8: qmtl.control.v1.Nack.reason:type_name -> qmtl.control.v1.NackReason
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_control_v1_session_proto_init() }

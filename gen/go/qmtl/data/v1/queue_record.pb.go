@@ -513,11 +513,13 @@ type Rows struct {
 	// One entry per F64 column, in the order of the node's columns: little-endian float64 per row, NaN canonical
 	// (0x7ff8000000000000). One entry per BYTES column: the value; such rows come alone.
 	Columns [][]byte `protobuf:"bytes,5,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Per row, per input port in declared order: the upstream seq up to which the row was computed.
+	// Per row, per input port in declared order: the upstream seq up to which the row was computed. For audits: stored and
+	// handed on; nothing is compared with it.
 	InputSeq []uint64 `protobuf:"varint,6,rep,packed,name=input_seq,json=inputSeq,proto3" json:"input_seq,omitempty"`
 	// 8 bytes per row: hash of the node's state after the row; empty for nodes without state.
 	StateHash []byte `protobuf:"bytes,7,opt,name=state_hash,json=stateHash,proto3" json:"state_hash,omitempty"`
-	// 8 bytes: hash of the input windows, on each 64th row of a node without state; such rows come alone. Else empty.
+	// 8 bytes: hash of the input windows, on each 64th row of a node without state; such rows come alone. Else empty. For
+	// audits, not compared: a window may reach back before the log, where one process has other rows than another.
 	WindowHash []byte `protobuf:"bytes,8,opt,name=window_hash,json=windowHash,proto3" json:"window_hash,omitempty"`
 	// 0: the rows are new. From 1: a later revision of rows that are there.
 	Revision uint32 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`

@@ -34,7 +34,7 @@ const (
 	ExecutionDomain_EXECUTION_DOMAIN_DRYRUN ExecutionDomain = 2
 	// Orders to a venue.
 	ExecutionDomain_EXECUTION_DOMAIN_LIVE ExecutionDomain = 3
-	// Follows another domain; orders off.
+	// Planned: follows another domain; orders off.
 	ExecutionDomain_EXECUTION_DOMAIN_SHADOW ExecutionDomain = 4
 )
 
@@ -97,7 +97,7 @@ const (
 	EffectiveMode_EFFECTIVE_MODE_PAPER EffectiveMode = 3
 	// Domain LIVE.
 	EffectiveMode_EFFECTIVE_MODE_LIVE EffectiveMode = 4
-	// Domain SHADOW; set by an operator only.
+	// Planned: domain SHADOW; for an operator to set.
 	EffectiveMode_EFFECTIVE_MODE_SHADOW EffectiveMode = 5
 )
 
@@ -347,7 +347,7 @@ var File_qmtl_type_v1_execution_proto protoreflect.FileDescriptor
 
 const file_qmtl_type_v1_execution_proto_rawDesc = "" +
 	"\n" +
-	"\x1cqmtl/type/v1/execution.proto\x12\fqmtl.type.v1\x1a\x1bbuf/validate/validate.proto\"]\n" +
+	"\x1cqmtl/type/v1/execution.proto\x12\fqmtl.type.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\"]\n" +
 	"\tSourcePin\x12\"\n" +
 	"\x06source\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x06source\x12,\n" +
@@ -358,20 +358,20 @@ const file_qmtl_type_v1_execution_proto_rawDesc = "" +
 	"\x10execution_domain\x18\x02 \x01(\x0e2\x1d.qmtl.type.v1.ExecutionDomainB\b\xbaH\x05\x82\x01\x02\x10\x01R\x0fexecutionDomain\x12\x1d\n" +
 	"\x05as_of\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04asOf\x12%\n" +
 	"\tpartition\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\tpartition\x126\n" +
-	"\x04pins\x18\x05 \x03(\v2\x17.qmtl.type.v1.SourcePinB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x04pins*\xa7\x01\n" +
+	"\x04pins\x18\x05 \x03(\v2\x17.qmtl.type.v1.SourcePinB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x04pins*\xad\x01\n" +
 	"\x0fExecutionDomain\x12 \n" +
 	"\x1cEXECUTION_DOMAIN_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19EXECUTION_DOMAIN_BACKTEST\x10\x01\x12\x1b\n" +
 	"\x17EXECUTION_DOMAIN_DRYRUN\x10\x02\x12\x19\n" +
-	"\x15EXECUTION_DOMAIN_LIVE\x10\x03\x12\x1b\n" +
-	"\x17EXECUTION_DOMAIN_SHADOW\x10\x04*\xbb\x01\n" +
+	"\x15EXECUTION_DOMAIN_LIVE\x10\x03\x12!\n" +
+	"\x17EXECUTION_DOMAIN_SHADOW\x10\x04\x1a\x04\xb0\xbb\x18\x01*\xc1\x01\n" +
 	"\rEffectiveMode\x12\x1e\n" +
 	"\x1aEFFECTIVE_MODE_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17EFFECTIVE_MODE_VALIDATE\x10\x01\x12\x1f\n" +
 	"\x1bEFFECTIVE_MODE_COMPUTE_ONLY\x10\x02\x12\x18\n" +
 	"\x14EFFECTIVE_MODE_PAPER\x10\x03\x12\x17\n" +
-	"\x13EFFECTIVE_MODE_LIVE\x10\x04\x12\x19\n" +
-	"\x15EFFECTIVE_MODE_SHADOW\x10\x05*;\n" +
+	"\x13EFFECTIVE_MODE_LIVE\x10\x04\x12\x1f\n" +
+	"\x15EFFECTIVE_MODE_SHADOW\x10\x05\x1a\x04\xb0\xbb\x18\x01*;\n" +
 	"\x04Side\x12\x14\n" +
 	"\x10SIDE_UNSPECIFIED\x10\x00\x12\r\n" +
 	"\tSIDE_LONG\x10\x01\x12\x0e\n" +
@@ -415,6 +415,7 @@ func file_qmtl_type_v1_execution_proto_init() {
 	if File_qmtl_type_v1_execution_proto != nil {
 		return
 	}
+	file_qmtl_type_v1_access_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -562,7 +562,8 @@ type UpdateActivationResponse struct {
 	SchemaVersion *v11.SchemaVersion `protobuf:"bytes,1,opt,name=schema_version,json=schemaVersion,proto3" json:"schema_version,omitempty"`
 	// Both sides.
 	Activations []*ActivationEnvelope `protobuf:"bytes,2,rep,name=activations,proto3" json:"activations,omitempty"`
-	// Past this time no lease rests on what was taken away. Absent: nothing was.
+	// Past this time no lease rests on what was taken away, a higher weight included. Absent: nothing was. A target that was
+	// taken under the higher weight keeps its size until it is stated again.
 	EffectiveTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=effective_time,json=effectiveTime,proto3" json:"effective_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

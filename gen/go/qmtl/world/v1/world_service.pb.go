@@ -276,7 +276,8 @@ type LeaseTimers struct {
 	RenewInterval *durationpb.Duration `protobuf:"bytes,2,opt,name=renew_interval,json=renewInterval,proto3" json:"renew_interval,omitempty"`
 	// ≥ 0.02·lease + emit_max.
 	Margin *durationpb.Duration `protobuf:"bytes,3,opt,name=margin,proto3" json:"margin,omitempty"`
-	// Longest check-to-write pause that is tolerated.
+	// Longest pause between gate check and write, of runners and of the router. Goes out with each lease: a change acts from
+	// the next one.
 	EmitMax *durationpb.Duration `protobuf:"bytes,4,opt,name=emit_max,json=emitMax,proto3" json:"emit_max,omitempty"`
 	// From freeze commit to unfreeze commit.
 	FreezeTimeout *durationpb.Duration `protobuf:"bytes,5,opt,name=freeze_timeout,json=freezeTimeout,proto3" json:"freeze_timeout,omitempty"`

@@ -40,6 +40,8 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
   isGone = false;
   grants = true;
   leaseMs = 10_000;
+  /** Undefined: as a WorldService that does not state it. */
+  emitMaxMs: number | undefined = undefined;
   fence = 1;
   gate: "OPEN" | "CLOSING" | "CLOSED" = "OPEN";
   #revision = 1;
@@ -98,6 +100,7 @@ export class FakeWorld implements GateView, LeaseRelay, WorldPeer {
       emitters: [...this.emitters].map(([strategyId, sessionId]) => ({ strategyId, sessionId })),
       lease: durationFromMs(this.leaseMs),
       margin: durationFromMs(1_000),
+      ...(this.emitMaxMs === undefined ? {} : { emitMax: durationFromMs(this.emitMaxMs) }),
       decisionRemaining: durationFromMs(300_000),
       renewInterval: durationFromMs(2_000),
     });

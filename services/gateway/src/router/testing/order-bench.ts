@@ -7,8 +7,15 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { readingAt } from "@qmtl/sdk/gate";
 import { QmtlError, reasonName } from "@qmtl/sdk/rpc";
-import { type LogFields, type SessionScope, silentLogger, systemClock } from "@qmtl/service-kit";
+import {
+  createMetrics,
+  type LogFields,
+  type SessionScope,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
 import { migrateTopics } from "@qmtl/service-kit/control";
 import {
   applyMigrations,
@@ -99,6 +106,9 @@ export class OrderBench {
   readonly #paperDb: Db;
   #settings: AccountSettings;
   fault: PaperFault = () => false;
+  /** How far the clocks that leases are counted on are ahead. */
+  aheadMs = 0;
+  readonly metrics = createMetrics();
   #requests = 0;
 
   private constructor(host: PgliteHost, settings: AccountSettings, world: OrderWorld) {
@@ -362,6 +372,8 @@ export class OrderBench {
       leases: this.world,
       poke: () => {},
       onOrderNews: () => {},
+      metrics: this.metrics,
+      readClocks: () => readingAt(systemClock.monotonicMs() + this.aheadMs),
       barrier: {
         checkRow: async (source, row) => {
           if (source === "nosuch") throw new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`);

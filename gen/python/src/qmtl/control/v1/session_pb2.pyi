@@ -242,6 +242,7 @@ class HeartbeatReply(_message.Message):
     DECISION_REMAINING_FIELD_NUMBER: _builtins.int
     REFUSE_REASON_FIELD_NUMBER: _builtins.int
     RENEW_INTERVAL_FIELD_NUMBER: _builtins.int
+    EMIT_MAX_FIELD_NUMBER: _builtins.int
     heartbeat_seq: _builtins.int
     """Heartbeat it answers."""
     granted: _builtins.bool
@@ -276,6 +277,13 @@ class HeartbeatReply(_message.Message):
     def renew_interval(self) -> _duration_pb2.Duration:
         """How often to renew."""
 
+    @_builtins.property
+    def emit_max(self) -> _duration_pb2.Duration:
+        """Longest pause between gate check and write under this lease: `emit_max` of the world's timers, for its stage. A write
+        that took longer and ended when the lease was no longer usable is late, and shuts the session until its process is
+        started again. Covered by `margin`. Absent: 300 ms.
+        """
+
     def __init__(
         self,
         *,
@@ -290,10 +298,11 @@ class HeartbeatReply(_message.Message):
         decision_remaining: _duration_pb2.Duration | None = ...,
         refuse_reason: Global___RefuseReason.ValueType = ...,
         renew_interval: _duration_pb2.Duration | None = ...,
+        emit_max: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decision_remaining", b"decision_remaining", "lease", b"lease", "margin", b"margin", "renew_interval", b"renew_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision_remaining", b"decision_remaining", "emit_max", b"emit_max", "lease", b"lease", "margin", b"margin", "renew_interval", b"renew_interval"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_remaining", b"decision_remaining", "emitters", b"emitters", "fence", b"fence", "granted", b"granted", "heartbeat_seq", b"heartbeat_seq", "lease", b"lease", "lease_id", b"lease_id", "margin", b"margin", "refuse_reason", b"refuse_reason", "renew_interval", b"renew_interval", "required_revision", b"required_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision_remaining", b"decision_remaining", "emit_max", b"emit_max", "emitters", b"emitters", "fence", b"fence", "granted", b"granted", "heartbeat_seq", b"heartbeat_seq", "lease", b"lease", "lease_id", b"lease_id", "margin", b"margin", "refuse_reason", b"refuse_reason", "renew_interval", b"renew_interval", "required_revision", b"required_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -308,7 +308,9 @@ class Rows(_message.Message):
     state_hash: _builtins.bytes
     """8 bytes per row: hash of the node's state after the row; empty for nodes without state."""
     window_hash: _builtins.bytes
-    """8 bytes: hash of the input windows, on each 64th row of a node without state; such rows come alone. Else empty."""
+    """8 bytes: hash of the input windows, on each 64th row of a node without state; such rows come alone. Else empty. For
+    audits, not compared: a window may reach back before the log, where one process has other rows than another.
+    """
     revision: _builtins.int
     """0: the rows are new. From 1: a later revision of rows that are there."""
     @_builtins.property
@@ -319,7 +321,9 @@ class Rows(_message.Message):
 
     @_builtins.property
     def input_seq(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Per row, per input port in declared order: the upstream seq up to which the row was computed."""
+        """Per row, per input port in declared order: the upstream seq up to which the row was computed. For audits: stored and
+        handed on; nothing is compared with it.
+        """
 
     @_builtins.property
     def dictionaries(self) -> _containers.RepeatedCompositeFieldContainer[Global___DictionaryColumn]:

@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cqmtl/type/v1/execution.proto\x12\x0cqmtl.type.v1\x1a\x1b\x62uf/validate/validate.proto\"]\n\tSourcePin\x12\"\n\x06source\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x06source\x12,\n\x0b\x66ingerprint\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x0b\x66ingerprint\"\x86\x02\n\x0e\x43omputeContext\x12\"\n\x08world_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x07worldId\x12R\n\x10\x65xecution_domain\x18\x02 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0f\x65xecutionDomain\x12\x1d\n\x05\x61s_of\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04\x61sOf\x12%\n\tpartition\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\tpartition\x12\x36\n\x04pins\x18\x05 \x03(\x0b\x32\x17.qmtl.type.v1.SourcePinB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x04pins*\xa7\x01\n\x0f\x45xecutionDomain\x12 \n\x1c\x45XECUTION_DOMAIN_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45XECUTION_DOMAIN_BACKTEST\x10\x01\x12\x1b\n\x17\x45XECUTION_DOMAIN_DRYRUN\x10\x02\x12\x19\n\x15\x45XECUTION_DOMAIN_LIVE\x10\x03\x12\x1b\n\x17\x45XECUTION_DOMAIN_SHADOW\x10\x04*\xbb\x01\n\rEffectiveMode\x12\x1e\n\x1a\x45\x46\x46\x45\x43TIVE_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45\x46\x46\x45\x43TIVE_MODE_VALIDATE\x10\x01\x12\x1f\n\x1b\x45\x46\x46\x45\x43TIVE_MODE_COMPUTE_ONLY\x10\x02\x12\x18\n\x14\x45\x46\x46\x45\x43TIVE_MODE_PAPER\x10\x03\x12\x17\n\x13\x45\x46\x46\x45\x43TIVE_MODE_LIVE\x10\x04\x12\x19\n\x15\x45\x46\x46\x45\x43TIVE_MODE_SHADOW\x10\x05*;\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\r\n\tSIDE_LONG\x10\x01\x12\x0e\n\nSIDE_SHORT\x10\x02\x42\x44\n\x0fio.qmtl.type.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cqmtl/type/v1/execution.proto\x12\x0cqmtl.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\"]\n\tSourcePin\x12\"\n\x06source\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x06source\x12,\n\x0b\x66ingerprint\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x0b\x66ingerprint\"\x86\x02\n\x0e\x43omputeContext\x12\"\n\x08world_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x07worldId\x12R\n\x10\x65xecution_domain\x18\x02 \x01(\x0e\x32\x1d.qmtl.type.v1.ExecutionDomainB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x0f\x65xecutionDomain\x12\x1d\n\x05\x61s_of\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04\x61sOf\x12%\n\tpartition\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\tpartition\x12\x36\n\x04pins\x18\x05 \x03(\x0b\x32\x17.qmtl.type.v1.SourcePinB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x04pins*\xad\x01\n\x0f\x45xecutionDomain\x12 \n\x1c\x45XECUTION_DOMAIN_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x45XECUTION_DOMAIN_BACKTEST\x10\x01\x12\x1b\n\x17\x45XECUTION_DOMAIN_DRYRUN\x10\x02\x12\x19\n\x15\x45XECUTION_DOMAIN_LIVE\x10\x03\x12!\n\x17\x45XECUTION_DOMAIN_SHADOW\x10\x04\x1a\x04\xb0\xbb\x18\x01*\xc1\x01\n\rEffectiveMode\x12\x1e\n\x1a\x45\x46\x46\x45\x43TIVE_MODE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45\x46\x46\x45\x43TIVE_MODE_VALIDATE\x10\x01\x12\x1f\n\x1b\x45\x46\x46\x45\x43TIVE_MODE_COMPUTE_ONLY\x10\x02\x12\x18\n\x14\x45\x46\x46\x45\x43TIVE_MODE_PAPER\x10\x03\x12\x17\n\x13\x45\x46\x46\x45\x43TIVE_MODE_LIVE\x10\x04\x12\x1f\n\x15\x45\x46\x46\x45\x43TIVE_MODE_SHADOW\x10\x05\x1a\x04\xb0\xbb\x18\x01*;\n\x04Side\x12\x14\n\x10SIDE_UNSPECIFIED\x10\x00\x12\r\n\tSIDE_LONG\x10\x01\x12\x0e\n\nSIDE_SHORT\x10\x02\x42\x44\n\x0fio.qmtl.type.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +34,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qmtl.type.v1.execution_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017io.qmtl.type.v1P\001Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1'
+  _globals['_EXECUTIONDOMAIN'].values_by_name["EXECUTION_DOMAIN_SHADOW"]._loaded_options = None
+  _globals['_EXECUTIONDOMAIN'].values_by_name["EXECUTION_DOMAIN_SHADOW"]._serialized_options = b'\260\273\030\001'
+  _globals['_EFFECTIVEMODE'].values_by_name["EFFECTIVE_MODE_SHADOW"]._loaded_options = None
+  _globals['_EFFECTIVEMODE'].values_by_name["EFFECTIVE_MODE_SHADOW"]._serialized_options = b'\260\273\030\001'
   _globals['_SOURCEPIN'].fields_by_name['source']._loaded_options = None
   _globals['_SOURCEPIN'].fields_by_name['source']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_SOURCEPIN'].fields_by_name['fingerprint']._loaded_options = None
@@ -47,14 +52,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPUTECONTEXT'].fields_by_name['partition']._serialized_options = b'\272H\004r\002\030d'
   _globals['_COMPUTECONTEXT'].fields_by_name['pins']._loaded_options = None
   _globals['_COMPUTECONTEXT'].fields_by_name['pins']._serialized_options = b'\272H\006\222\001\003\020\350\007'
-  _globals['_EXECUTIONDOMAIN']._serialized_start=436
-  _globals['_EXECUTIONDOMAIN']._serialized_end=603
-  _globals['_EFFECTIVEMODE']._serialized_start=606
-  _globals['_EFFECTIVEMODE']._serialized_end=793
-  _globals['_SIDE']._serialized_start=795
-  _globals['_SIDE']._serialized_end=854
-  _globals['_SOURCEPIN']._serialized_start=75
-  _globals['_SOURCEPIN']._serialized_end=168
-  _globals['_COMPUTECONTEXT']._serialized_start=171
-  _globals['_COMPUTECONTEXT']._serialized_end=433
+  _globals['_EXECUTIONDOMAIN']._serialized_start=463
+  _globals['_EXECUTIONDOMAIN']._serialized_end=636
+  _globals['_EFFECTIVEMODE']._serialized_start=639
+  _globals['_EFFECTIVEMODE']._serialized_end=832
+  _globals['_SIDE']._serialized_start=834
+  _globals['_SIDE']._serialized_end=893
+  _globals['_SOURCEPIN']._serialized_start=102
+  _globals['_SOURCEPIN']._serialized_end=195
+  _globals['_COMPUTECONTEXT']._serialized_start=198
+  _globals['_COMPUTECONTEXT']._serialized_end=460
 # @@protoc_insertion_point(module_scope)

@@ -34,7 +34,7 @@ class _ExecutionDomainEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Execu
     EXECUTION_DOMAIN_LIVE: _ExecutionDomain.ValueType  # 3
     """Orders to a venue."""
     EXECUTION_DOMAIN_SHADOW: _ExecutionDomain.ValueType  # 4
-    """Follows another domain; orders off."""
+    """Planned: follows another domain; orders off."""
 
 class ExecutionDomain(_ExecutionDomain, metaclass=_ExecutionDomainEnumTypeWrapper):
     """Where orders of a computation may go."""
@@ -48,7 +48,7 @@ EXECUTION_DOMAIN_DRYRUN: ExecutionDomain.ValueType  # 2
 EXECUTION_DOMAIN_LIVE: ExecutionDomain.ValueType  # 3
 """Orders to a venue."""
 EXECUTION_DOMAIN_SHADOW: ExecutionDomain.ValueType  # 4
-"""Follows another domain; orders off."""
+"""Planned: follows another domain; orders off."""
 Global___ExecutionDomain: _TypeAlias = ExecutionDomain  # noqa: Y015
 
 class _EffectiveMode:
@@ -68,7 +68,7 @@ class _EffectiveModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Effecti
     EFFECTIVE_MODE_LIVE: _EffectiveMode.ValueType  # 4
     """Domain LIVE."""
     EFFECTIVE_MODE_SHADOW: _EffectiveMode.ValueType  # 5
-    """Domain SHADOW; set by an operator only."""
+    """Planned: domain SHADOW; for an operator to set."""
 
 class EffectiveMode(_EffectiveMode, metaclass=_EffectiveModeEnumTypeWrapper):
     """What a world's policy allows. VALIDATE < COMPUTE_ONLY < PAPER < LIVE; SHADOW stands apart."""
@@ -84,7 +84,7 @@ EFFECTIVE_MODE_PAPER: EffectiveMode.ValueType  # 3
 EFFECTIVE_MODE_LIVE: EffectiveMode.ValueType  # 4
 """Domain LIVE."""
 EFFECTIVE_MODE_SHADOW: EffectiveMode.ValueType  # 5
-"""Domain SHADOW; set by an operator only."""
+"""Planned: domain SHADOW; for an operator to set."""
 Global___EffectiveMode: _TypeAlias = EffectiveMode  # noqa: Y015
 
 class _Side:

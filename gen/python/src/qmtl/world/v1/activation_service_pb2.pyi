@@ -324,7 +324,9 @@ class UpdateActivationResponse(_message.Message):
 
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
-        """Past this time no lease rests on what was taken away. Absent: nothing was."""
+        """Past this time no lease rests on what was taken away, a higher weight included. Absent: nothing was. A target that was
+        taken under the higher weight keeps its size until it is stated again.
+        """
 
     def __init__(
         self,

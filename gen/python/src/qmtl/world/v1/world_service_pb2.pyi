@@ -175,7 +175,9 @@ class LeaseTimers(_message.Message):
 
     @_builtins.property
     def emit_max(self) -> _duration_pb2.Duration:
-        """Longest check-to-write pause that is tolerated."""
+        """Longest pause between gate check and write, of runners and of the router. Goes out with each lease: a change acts from
+        the next one.
+        """
 
     @_builtins.property
     def freeze_timeout(self) -> _duration_pb2.Duration:

@@ -198,7 +198,8 @@ export type Rows = Message<"qmtl.data.v1.Rows"> & {
   columns: Uint8Array[];
 
   /**
-   * Per row, per input port in declared order: the upstream seq up to which the row was computed.
+   * Per row, per input port in declared order: the upstream seq up to which the row was computed. For audits: stored and
+   * handed on; nothing is compared with it.
    *
    * @generated from field: repeated uint64 input_seq = 6;
    */
@@ -212,7 +213,8 @@ export type Rows = Message<"qmtl.data.v1.Rows"> & {
   stateHash: Uint8Array;
 
   /**
-   * 8 bytes: hash of the input windows, on each 64th row of a node without state; such rows come alone. Else empty.
+   * 8 bytes: hash of the input windows, on each 64th row of a node without state; such rows come alone. Else empty. For
+   * audits, not compared: a window may reach back before the log, where one process has other rows than another.
    *
    * @generated from field: bytes window_hash = 8;
    */

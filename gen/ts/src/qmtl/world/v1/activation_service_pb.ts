@@ -353,7 +353,8 @@ export type UpdateActivationResponse = Message<"qmtl.world.v1.UpdateActivationRe
   activations: ActivationEnvelope[];
 
   /**
-   * Past this time no lease rests on what was taken away. Absent: nothing was.
+   * Past this time no lease rests on what was taken away, a higher weight included. Absent: nothing was. A target that was
+   * taken under the higher weight keeps its size until it is stated again.
    *
    * @generated from field: google.protobuf.Timestamp effective_time = 3;
    */

@@ -49,7 +49,8 @@ export type LeaseTimers = Message<"qmtl.world.v1.LeaseTimers"> & {
   margin?: Duration | undefined;
 
   /**
-   * Longest check-to-write pause that is tolerated.
+   * Longest pause between gate check and write, of runners and of the router. Goes out with each lease: a change acts from
+   * the next one.
    *
    * @generated from field: google.protobuf.Duration emit_max = 4;
    */

@@ -86,7 +86,13 @@ test("who comes back to a gate that is ahead of the events kept gets it whole, n
     const place = { id: `e${revision}`, topicKey, storeEpoch: 1n, revision };
     const event = create(ControlEventSchema, { ...place, payload });
     const bytes = toBinary(ControlEventSchema, event);
-    hub.take({ key: topicKey, payload: bytes, partition: 0, position: Number(revision) });
+    hub.take({
+      key: topicKey,
+      payload: bytes,
+      headers: {},
+      partition: 0,
+      position: Number(revision),
+    });
   }
   const stream = hub.subscribe({
     topicKeys: [topicKey],

@@ -1,7 +1,6 @@
-import { clone, fromBinary } from "@bufbuild/protobuf";
+import { clone } from "@bufbuild/protobuf";
 import {
   type ControlEvent,
-  ControlEventSchema,
   type FeedState,
   FeedStateSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
@@ -9,7 +8,7 @@ import type { GateEvent, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, ClockTimer, EncodedMessage, Logger, Metrics } from "@qmtl/service-kit";
 import type { BusEvent, Subscription as BusSubscription, EventBus } from "@qmtl/service-kit/bus";
-import { controlTopic, topicOfKey } from "@qmtl/service-kit/control";
+import { controlTopic, eventsOf, topicOfKey } from "@qmtl/service-kit/control";
 import { isTransient } from "../peers/breaker.ts";
 import type { EventLog } from "./event-log.ts";
 import type { GateBook } from "./gate-book.ts";
@@ -191,21 +190,25 @@ export class ControlHub implements SnapshotSource {
     this.#completeFeed = complete;
   }
 
-  /** One event of the bus. What cannot be read is logged and left out: it must not stop those behind it. */
-  take(busEvent: Omit<BusEvent, "headers" | "topic">): void {
-    let event: ControlEvent;
+  /** A message of the bus. What cannot be read is logged and left out: it must not stop those behind it. */
+  take(message: Omit<BusEvent, "topic">): void {
+    let events: ControlEvent[];
     try {
-      event = fromBinary(ControlEventSchema, busEvent.payload);
+      events = eventsOf(message.headers["type"], message.payload);
     } catch (error) {
-      this.#ports.logger.error("a control event cannot be decoded", { key: busEvent.key, error });
+      this.#ports.logger.error("a control event cannot be decoded", { key: message.key, error });
       return;
     }
+    const added = events.filter((event) => this.#take(event));
+    if (added.length > 0) this.#ports.events.add(message, events.length);
+  }
+
+  /** False for an event that was here before. */
+  #take(event: ControlEvent): boolean {
     const { payload, topicKey } = event;
     if (payload.case === "feedUpdated") this.#completeFeed(payload.value);
-    const window = this.#window(topicKey);
-    const outcome = window.add(event);
-    if (outcome === "repeated") return;
-    this.#ports.events.add(topicKey, busEvent);
+    const outcome = this.#window(topicKey).add(event);
+    if (outcome === "repeated") return false;
     if (payload.case === "gateEvent") this.#applyGate(payload.value);
     else this.#ports.topics.apply(event);
     for (const subscription of this.#subscriptions) {
@@ -213,6 +216,7 @@ export class ControlHub implements SnapshotSource {
       else subscription.offer(event);
     }
     for (const listener of this.#listeners) listener(event);
+    return true;
   }
 
   async *#stream(subscription: Subscription, signal: AbortSignal): AsyncGenerator<EncodedMessage> {

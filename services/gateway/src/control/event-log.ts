@@ -1,9 +1,5 @@
 import { fileURLToPath } from "node:url";
-import { fromBinary } from "@bufbuild/protobuf";
-import {
-  type ControlEvent,
-  ControlEventSchema,
-} from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import {
   type Clock,
   type ClockTimer,
@@ -13,14 +9,15 @@ import {
   readPageToken,
 } from "@qmtl/service-kit";
 import type { BusEvent } from "@qmtl/service-kit/bus";
+import { eventsOf } from "@qmtl/service-kit/control";
 import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
 import {
   controlEventStore,
   type EventStore,
-  type StoredEvent,
+  type StoredMessage,
 } from "../store/control-event-store.ts";
 
-/** Events kept over all topic keys, at most; the oldest go first. */
+/** Messages of events kept over all topic keys, at most; the oldest go first. */
 export const eventsMax = 200_000;
 /** Events are dropped in steps, so that dropping costs little. */
 const dropStep = 4_096;
@@ -48,7 +45,7 @@ export class EventLog {
   readonly #ports: EventLogPorts;
   /** Newest position written, per partition of the bus. */
   readonly #written: Map<number, number>;
-  #pending: StoredEvent[] = [];
+  #pending: StoredMessage[] = [];
   #timer: ClockTimer | undefined;
   #writing: Promise<void> | undefined;
   #untilDrop = 0;
@@ -71,12 +68,13 @@ export class EventLog {
     return this.#pending.length >= pendingMax;
   }
 
-  /** Takes an event of the bus; one that is written already is left out. */
-  add(topicKey: string, at: Pick<BusEvent, "partition" | "position" | "payload">): void {
-    const { partition, position, payload } = at;
+  /** Takes a message of the bus with `count` events; one that is written already is left out. */
+  add(message: Omit<BusEvent, "topic">, count: number): void {
+    const { key: topicKey, partition, position, headers, payload } = message;
     if (position <= (this.#written.get(partition) ?? -1)) return;
     this.#written.set(partition, position);
-    this.#pending.push({ partition, position, topicKey, event: payload });
+    const type = headers["type"] ?? "";
+    this.#pending.push({ partition, position, topicKey, type, count, payload });
     this.#timer ??= this.#ports.clock.setTimer(() => this.#writeLater(), writeDelayMs);
   }
 
@@ -111,16 +109,18 @@ export class EventLog {
   ): Promise<{ events: ControlEvent[]; nextPageToken: string }> {
     const filters = { method: "GatewayService.ListEvents", topicKey };
     const nowMs = this.#ports.clock.nowMs();
-    const [after] = readPageToken(token, filters, ["number"], nowMs) ?? [0];
+    const [id, taken] = readPageToken(token, filters, ["number", "number"], nowMs) ?? [0, 0];
     await this.flush();
-    const rows = await this.#store.read(topicKey, after, size + 1);
-    const { page, nextPageToken } = cutPage(rows, size, ({ id }) =>
-      makePageToken(filters, [id], nowMs),
+    const messages = await this.#store.read(topicKey, id, taken, size + 1);
+    const rows = messages.flatMap((message) =>
+      eventsOf(message.type, message.payload)
+        .map((event, at) => ({ id: message.id, taken: at + 1, event }))
+        .slice(message.id === id ? taken : 0),
     );
-    return {
-      events: page.map(({ event }) => fromBinary(ControlEventSchema, event)),
-      nextPageToken,
-    };
+    const { page, nextPageToken } = cutPage(rows, size, (last) =>
+      makePageToken(filters, [last.id, last.taken], nowMs),
+    );
+    return { events: page.map(({ event }) => event), nextPageToken };
   }
 
   #writeLater(): void {

@@ -1,26 +1,33 @@
 import type { Db } from "@qmtl/service-kit/db";
 
-/** An event of the bus with its place there. */
-export interface StoredEvent {
+/** A message of the bus with its place there. */
+export interface StoredMessage {
   readonly partition: number;
   readonly position: number;
   readonly topicKey: string;
-  /** An encoded ControlEvent. */
-  readonly event: Uint8Array;
+  /** How the payload is to be read. */
+  readonly type: string;
+  /** Events in it. */
+  readonly count: number;
+  readonly payload: Uint8Array;
 }
 
 /** Where the control events of ListEvents lie. */
 export interface EventStore {
   /** Newest position stored, per partition of the bus. */
   newest(): Promise<Map<number, number>>;
-  /** Adds events in order, all or none; those that are there are left out. */
-  append(events: readonly StoredEvent[]): Promise<void>;
-  /** Events after an id, of one topic key or of all when it is empty, oldest first. */
+  /** Adds messages in order, all or none; those that are there are left out. */
+  append(messages: readonly StoredMessage[]): Promise<void>;
+  /**
+   * Messages with events after the first `taken` of message `id`, of one topic key or of all when it is empty, oldest
+   * first; no more of them than `limit` events need.
+   */
   read(
     topicKey: string,
-    afterId: number,
+    id: number,
+    taken: number,
     limit: number,
-  ): Promise<{ id: number; event: Uint8Array }[]>;
+  ): Promise<(Pick<StoredMessage, "type" | "payload"> & { readonly id: number })[]>;
   /** Deletes all but about the newest `count`. */
   keepNewest(count: number): Promise<void>;
 }
@@ -37,34 +44,36 @@ export function controlEventStore(db: Db): EventStore {
       );
       return new Map(rows.map(({ partition, position }) => [partition, position]));
     },
-    async append(events) {
+    async append(messages) {
       await db.query(
         `with locked as materialized (select 1 from pg_advisory_xact_lock(${appendLock}))
-         insert into gateway.control_event (partition, position, topic_key, event)
-         select partition, position, topic_key, event
-         from locked, unnest($1::int[], $2::bigint[], $3::text[], $4::bytea[])
-           with ordinality as e (partition, position, topic_key, event, n)
+         insert into gateway.control_event (partition, position, topic_key, type, count, payload)
+         select partition, position, topic_key, type, count, payload
+         from locked, unnest($1::int[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::bytea[])
+           with ordinality as e (partition, position, topic_key, type, count, payload, n)
          order by n
          on conflict (partition, position) do nothing`,
         [
-          events.map(({ partition }) => partition),
-          events.map(({ position }) => position),
-          events.map(({ topicKey }) => topicKey),
-          events.map(({ event }) => event),
+          messages.map(({ partition }) => partition),
+          messages.map(({ position }) => position),
+          messages.map(({ topicKey }) => topicKey),
+          messages.map(({ type }) => type),
+          messages.map(({ count }) => count),
+          messages.map(({ payload }) => payload),
         ],
       );
     },
-    read: (topicKey, afterId, limit) =>
-      topicKey === ""
-        ? db.query(
-            "select id, event from gateway.control_event where id > $1 order by id limit $2",
-            [afterId, limit],
-          )
-        : db.query(
-            `select id, event from gateway.control_event
-             where topic_key = $1 and id > $2 order by id limit $3`,
-            [topicKey, afterId, limit],
-          ),
+    read: (topicKey, id, taken, limit) =>
+      db.query(
+        `select id, type, payload from (
+           select id, type, payload, sum(count) over (order by id) - count as before from (
+             select id, type, payload, count - case when id = $1::bigint then $2::int else 0 end as count
+             from gateway.control_event
+             where id >= $1::bigint ${topicKey === "" ? "" : "and topic_key = $4"} order by id limit $3::int + 1) as next
+           where count > 0) as counted
+         where before < $3::int order by id`,
+        [id, taken, limit, ...(topicKey === "" ? [] : [topicKey])],
+      ),
     async keepNewest(count) {
       await db.query(
         `delete from gateway.control_event

@@ -4,6 +4,7 @@ import { type Db, migrateOutbox, type PgliteHost } from "../db/index.ts";
 import { openTestPglite } from "../testing/index.ts";
 import { appendControlEvent, type CountedChange } from "./control-events.ts";
 import { countedChangeWrites, countTopics } from "./counted-changes.ts";
+import { eventsOf } from "./event-messages.ts";
 import { readTopic } from "./topic-service.ts";
 import { migrateTopics, raiseStoreEpoch } from "./topic-tables.ts";
 
@@ -54,10 +55,13 @@ async function told(db: Db) {
     const { storeEpoch, revision } = await readTopic(db, "gateway", key);
     topics.push({ storeEpoch, revision });
   }
-  const outbox = await db.query<{ payload: Uint8Array }>(
-    "select topic, key, type, payload, revision from gateway.outbox order by id",
+  const outbox = await db.query<{ topic: string; key: string; type: string; payload: Uint8Array }>(
+    "select topic, key, type, payload from gateway.outbox order by key, id",
   );
-  return { topics, outbox };
+  const events = outbox.flatMap(({ topic, key, type, payload }) =>
+    eventsOf(type, payload).map((event) => ({ topic, key, event })),
+  );
+  return { topics, events };
 }
 
 test("what is counted by its writer is told as if each change were appended", async () => {

@@ -8,6 +8,7 @@ import {
   controlTopic,
   type TopicCount,
 } from "./control-events.ts";
+import { type EncodedEvent, eventMessages } from "./event-messages.ts";
 
 /** Where topic keys stand, for a process that alone writes them and counts on from there. */
 export async function countTopics(
@@ -32,9 +33,9 @@ export async function countTopics(
 
 /**
  * What writes counted changes: parts for one statement, or for one transaction, together with what they tell of. They are
- * told as `appendControlEvent` would tell them one after the other; the state of their keys is left to their writer, who
- * makes it of its own tables. Changes of one key come in order. A division by zero undoes all of it when a key is not
- * where it was counted from: somebody else writes it.
+ * told as `appendControlEvent` would tell them one after the other, but those of one key in one message; the state of
+ * their keys is left to their writer, who makes it of its own tables. Changes of one key come in order. A division by zero
+ * undoes all of it when a key is not where it was counted from: somebody else writes it.
  */
 export function countedChangeWrites(
   schema: ControlSchema,
@@ -43,34 +44,36 @@ export function countedChangeWrites(
 ): { readonly sql: string; readonly params: readonly SqlParam[] }[] {
   if (changes.length === 0) return [];
   const target = quotedSchema(schema);
-  const events = changes.map((change) => {
+  const byKey = new Map<string, EncodedEvent[]>();
+  for (const change of changes) {
     const event = changeEvent(schema, change, nowMs);
-    return { ...change, type: event.type, bytes: toBinary(ControlEventSchema, event) };
-  });
-  const places = new Map<string, { before: number; last: number }>();
-  for (const { topicKey, revision } of events) {
-    const before = places.get(topicKey)?.before ?? revision - 1;
-    places.set(topicKey, { before, last: revision });
+    const { type, topicKey } = event;
+    const bytes = toBinary(ControlEventSchema, event);
+    const events = byKey.get(topicKey);
+    if (events === undefined) byKey.set(topicKey, [{ type, revision: change.revision, bytes }]);
+    else events.push({ type, revision: change.revision, bytes });
   }
+  const rows = [...byKey].flatMap(([key, events]) =>
+    eventMessages(events).map(({ type, payload, revision }) => [key, type, payload, revision]),
+  );
   return [
     // A key in a statement of its own is found by its index; a list of them is joined, which costs twice as much.
-    ...[...places].map(([key, { before, last }]) => ({
+    ...[...byKey].map(([key, events]) => ({
       sql: `update ${target}.topic_revision set revision = $3::bigint / (revision = $2::bigint)::int
         where topic_key = $1::text`,
-      params: [key, before, last],
+      params: [key, events[0]!.revision - 1, events.at(-1)!.revision],
     })),
     {
-      sql: `insert into ${target}.outbox (topic, key, type, payload, revision)
-        select $1, key, type, payload, revision
-        from unnest($2::text[], $3::text[], $4::bytea[], $5::bigint[])
-          with ordinality as u (key, type, payload, revision, place) order by place`,
-      params: [
-        controlTopic,
-        events.map(({ topicKey }) => topicKey),
-        events.map(({ type }) => type),
-        events.map(({ bytes }) => bytes),
-        events.map(({ revision }) => revision),
-      ],
+      sql: `insert into ${target}.outbox (topic, key, type, payload, revision) values ${placesOf(rows.length)}`,
+      params: [controlTopic, ...rows.flat()],
     },
   ];
+}
+
+/** `($1, $2, …), …`: the topic, and the four other values of each row. */
+function placesOf(rows: number): string {
+  return Array.from({ length: rows }, (_, row) => {
+    const [key, type, payload, revision] = [2, 3, 4, 5].map((place) => `$${4 * row + place}`);
+    return `($1::text, ${key}::text, ${type}::text, ${payload}::bytea, ${revision}::bigint)`;
+  }).join(", ");
 }

@@ -9,6 +9,7 @@ export {
   type TopicCount,
 } from "./control-events.ts";
 export { countedChangeWrites, countTopics } from "./counted-changes.ts";
+export { type EventMessage, eventMessages, eventsOf } from "./event-messages.ts";
 export * from "./topic-keys.ts";
 export { readTopic, type StoredTopic, topicService } from "./topic-service.ts";
 export {

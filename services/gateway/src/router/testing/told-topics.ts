@@ -1,10 +1,16 @@
-import { create, fromBinary, toJson } from "@bufbuild/protobuf";
+import { create, toJson } from "@bufbuild/protobuf";
 import {
   type ControlEvent,
   ControlEventSchema,
   SnapshotSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { isTopicChange, readTopic, TopicState, topicOfKey } from "@qmtl/service-kit/control";
+import {
+  eventsOf,
+  isTopicChange,
+  readTopic,
+  TopicState,
+  topicOfKey,
+} from "@qmtl/service-kit/control";
 import { haltToProto, instrumentsOf, orderMessage } from "../../rpc/order-messages.ts";
 import { Halts } from "../halts.ts";
 import { listOrders } from "../order-table.ts";
@@ -21,19 +27,20 @@ export async function toldTopic(bench: OrderBench, topicKey: Key) {
     topicKey === "halt"
       ? await readTopic(db, "gateway", topicKey)
       : await readOrderTopic(db, [bench.router.deps.settings], topicOfKey(topicKey)!.id);
-  const outbox = await db.query<{ revision: number; payload: Uint8Array }>(
-    "select revision, payload from gateway.outbox where key = $1 order by id",
+  const outbox = await db.query<{ type: string; payload: Uint8Array }>(
+    "select type, payload from gateway.outbox where key = $1 order by id",
     [topicKey],
   );
+  const told = outbox.flatMap(({ type, payload }) => eventsOf(type, payload));
   const shown = (events: readonly ControlEvent[]) => {
     const state = new TopicState(topicOfKey(topicKey)!);
     for (const { payload } of events) if (isTopicChange(payload)) state.apply(payload);
     return toJson(SnapshotSchema, state.snapshot());
   };
   return {
-    revisions: outbox.map((event) => event.revision),
+    revisions: told.map((event) => Number(event.revision)),
     revision: stored.revision,
-    folded: shown(outbox.map(({ payload }) => fromBinary(ControlEventSchema, payload))),
+    folded: shown(told),
     stored: shown(stored.changes),
     truth: shown(topicKey === "halt" ? await haltEvents(bench) : await orderEvents(bench)),
   };

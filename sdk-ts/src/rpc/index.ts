@@ -21,6 +21,7 @@ export {
   qmtlErrorFrom,
 } from "./error-details.ts";
 export * from "./errors.ts";
+export { metadataFromHeaders } from "./grpc-metadata.ts";
 export type { ServerState } from "./health-check.ts";
 export {
   heartbeatToProto,

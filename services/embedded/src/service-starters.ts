@@ -8,6 +8,7 @@ import {
   type GatewayKey,
   joinedHealth,
   type LeadershipMonitor,
+  type LocalDoor,
   type Logger,
   type Metrics,
   type OutageLog,
@@ -45,6 +46,8 @@ export interface GatewayPeers {
   readonly dagManagerUrl: string;
   readonly worldServiceUrl: string;
   readonly ca: Uint8Array | undefined;
+  /** Doors of those that run in this process. @default none does */
+  readonly local?: { readonly dagManager: LocalDoor; readonly worldService: LocalDoor };
 }
 
 /** A service that runs, of which this process may be one of several. */

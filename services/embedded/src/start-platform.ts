@@ -53,8 +53,9 @@ export interface Platform {
 }
 
 /**
- * Starts all services in this process. They speak gRPC to one another over loopback all the same, so nothing
- * here is a second mechanism: only storage and bus are the embedded ones unless the configuration says otherwise.
+ * Starts all services in this process. They listen for one another on loopback as they do apart, and streams go that way;
+ * the gateway's unary calls reach their doors directly, through the same checks. Storage and bus are the embedded ones unless
+ * the configuration says otherwise.
  * Only the gateway may be reached from other machines.
  *
  * DATA_FOLDER_LOCKED, PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when a gateway elsewhere holds an
@@ -96,7 +97,8 @@ export async function startPlatform(
   const { service: world } = await startWorldService(context);
   started.defer(() => world.stop());
   const [dagManagerUrl, worldServiceUrl] = [urlOf(dag), urlOf(world)];
-  const peers = { key, dagManagerUrl, worldServiceUrl, ca: undefined };
+  const local = { dagManager: dag.local, worldService: world.local };
+  const peers = { key, dagManagerUrl, worldServiceUrl, ca: undefined, local };
   const { service: gateway, lost } = await startGateway({ ...context, tls }, peers, { leases });
   started.defer(() => gateway.stop());
   const page = await openPage(config, context.metrics);

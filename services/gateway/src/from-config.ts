@@ -12,6 +12,7 @@ import {
   type Clock,
   createMetrics,
   type GatewayKey,
+  type LocalDoor,
   type Logger,
   type Metrics,
   type OutageLog,
@@ -78,6 +79,8 @@ export interface GatewayDeps {
     readonly worldServiceUrl: string;
     /** Certificate authorities to trust at https addresses. @default those of the system */
     readonly ca?: Uint8Array | undefined;
+    /** Doors of those that run in this process. @default none does */
+    readonly local?: { readonly dagManager: LocalDoor; readonly worldService: LocalDoor };
   };
   readonly metrics?: Metrics;
   /** Told when a peer is down. @default nobody */
@@ -177,7 +180,7 @@ async function openBase(deps: GatewayDeps) {
   const metrics = deps.metrics ?? createMetrics();
   const newId = deps.newId ?? randomUUID;
   const { gatewayId } = gatewayKey;
-  const { ca } = deps.peers;
+  const { ca, local } = deps.peers;
   const gateway: CallPrincipal = { name: gatewayId, role: "gateway" };
   await migrate(db, fileURLToPath(new URL("../migrations/", import.meta.url)));
   await migrateOutbox(db);
@@ -186,16 +189,16 @@ async function openBase(deps: GatewayDeps) {
   const ttlSeconds = config.gateway.ticket_ttl_seconds;
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
   const relay = new OutboxRelay({ db, bus, ownerId: newId(), logger, metrics, clock });
-  const peerAt = (name: string, url: string) => {
+  const peerAt = (name: string, url: string, door: LocalDoor | undefined) => {
     const { outages } = deps;
     const monitors = outages && {
       monitor: outages.monitorPeer(name),
       work: outages.monitorWork(name),
     };
-    return new Peer(name, url, { clock, gatewayKey, ca, ...monitors });
+    return new Peer(name, url, { clock, gatewayKey, ca, local: door, ...monitors });
   };
-  const dag = peerAt(dagManagerName, deps.peers.dagManagerUrl);
-  const world = peerAt(worldServiceName, deps.peers.worldServiceUrl);
+  const dag = peerAt(dagManagerName, deps.peers.dagManagerUrl, local?.dagManager);
+  const world = peerAt(worldServiceName, deps.peers.worldServiceUrl, local?.worldService);
   const probe = new PeerProbe([dag, world], gateway, clock);
   const gates = new GateBook({ world, gateway, logger });
   const events = await EventLog.open(db, { clock, logger });

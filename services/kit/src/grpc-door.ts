@@ -12,6 +12,7 @@ import { type Door, type DoorOptions, type DoorSetup, drainCalls, setUpDoor } fr
 import { serverStreamAtGrpcDoor } from "./rpc/grpc-server-stream.ts";
 import { unaryAtGrpcDoor } from "./rpc/grpc-unary.ts";
 import { closeUnusedSessions } from "./rpc/half-open.ts";
+import type { LocalDoor } from "./rpc/local-calls.ts";
 import { addReflection } from "./rpc/reflection.ts";
 import { RequestIntake } from "./rpc/request-intake.ts";
 import type { ServedMethod } from "./rpc/served-method.ts";
@@ -32,7 +33,7 @@ if (!("GRPC_VERBOSITY" in process.env || "GRPC_NODE_VERBOSITY" in process.env)) 
  * Each request is decoded once, its schema version agreed on, its rules checked; answers get their schema
  * version. Every failure carries an ErrorInfo. PORT_TAKEN when the port is in use.
  */
-export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
+export async function openGrpcDoor(options: DoorOptions): Promise<GrpcDoor> {
   const setup = setUpDoor(options);
   const intake = new RequestIntake(setup.clock);
   const server = new Server({
@@ -54,11 +55,17 @@ export async function openGrpcDoor(options: DoorOptions): Promise<Door> {
   const port = await listen(server, setup);
   closeUnusedSessions(server);
   refuseUnknownMethods(server);
-  return new GrpcDoor(setup, server, { health, intake, port });
+  return new OpenGrpcDoor(setup, server, { health, intake, port });
 }
 
-class GrpcDoor implements Door {
+/** An open gRPC door, and the way to it within the process. */
+export interface GrpcDoor extends Door {
+  readonly local: LocalDoor;
+}
+
+class OpenGrpcDoor implements GrpcDoor {
   readonly port: number;
+  readonly local: LocalDoor;
   readonly #setup: DoorSetup;
   readonly #server: Server;
   readonly #health: ServerHealth;
@@ -76,6 +83,7 @@ class GrpcDoor implements Door {
     this.#health = parts.health;
     this.#intake = parts.intake;
     this.port = parts.port;
+    this.local = localDoor(setup);
   }
 
   get calls(): number {
@@ -114,6 +122,12 @@ class GrpcDoor implements Door {
     this.#server.forceShutdown();
     this.#intake.close();
   }
+}
+
+function localDoor(setup: DoorSetup): LocalDoor {
+  const unary = setup.methods.filter(({ desc }) => desc.methodKind === "unary");
+  const handlers = new Map(unary.map((method) => [method.path, unaryAtGrpcDoor(setup, method)]));
+  return { unary: (path) => (setup.calls.isDraining ? undefined : handlers.get(path)) };
 }
 
 /** Time for connections to take leave after their calls are over, milliseconds. */

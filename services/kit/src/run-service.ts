@@ -1,8 +1,9 @@
 import { isLoopbackHost, QmtlError } from "@qmtl/sdk/rpc";
 import { sleep, systemClock } from "./clock.ts";
-import { openGrpcDoor } from "./grpc-door.ts";
+import { type GrpcDoor, openGrpcDoor } from "./grpc-door.ts";
 import { silentLogger } from "./logger.ts";
 import type { Door, DoorOptions } from "./rpc/door.ts";
+import type { LocalDoor } from "./rpc/local-calls.ts";
 import { openWebDoor, type WebDoorOptions } from "./web-door.ts";
 
 /** Where a service stands. */
@@ -27,6 +28,8 @@ export interface RunServiceOptions extends DoorOptions {
 export interface RunningService extends AsyncDisposable {
   readonly state: ServiceState;
   readonly port: number;
+  /** The gRPC door for callers in this process. */
+  readonly local: LocalDoor;
   /** Undefined without a web door. */
   readonly webPort: number | undefined;
   /** Resolves when it has stopped, by whatever cause. */
@@ -80,6 +83,7 @@ const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
 class Service implements RunningService {
   readonly port: number;
+  readonly local: LocalDoor;
   readonly webPort: number | undefined;
   readonly stopped: Promise<void>;
   readonly #options: RunServiceOptions;
@@ -88,10 +92,11 @@ class Service implements RunningService {
   #state: ServiceState = "serving";
   #stopping: Promise<void> | undefined;
 
-  constructor(options: RunServiceOptions, grpc: Door, web: Door | undefined) {
+  constructor(options: RunServiceOptions, grpc: GrpcDoor, web: Door | undefined) {
     this.#options = options;
     this.#doors = web === undefined ? [grpc] : [grpc, web];
     this.port = grpc.port;
+    this.local = grpc.local;
     this.webPort = web?.port;
     let whenStopped = () => {};
     this.stopped = new Promise((resolve) => {

@@ -21,6 +21,8 @@ import {
   type Clock,
   type DependencyMonitor,
   type GatewayKey,
+  type LocalDoor,
+  localTransport,
   PRINCIPAL_HEADER,
   PrincipalSigner,
   readHealth,
@@ -61,6 +63,8 @@ export class Peer {
       clock: Clock;
       gatewayKey: GatewayKey;
       ca?: Uint8Array | undefined;
+      /** Its door, if it runs in this process. @default it is called over its connection */
+      local?: LocalDoor | undefined;
       /** Told whether it answers. @default nobody */
       monitor?: DependencyMonitor;
       /** Told whether it can do its work while it answers. @default nobody */
@@ -77,7 +81,10 @@ export class Peer {
       onMoved: () => this.#breaker.answered(),
       ...(ca === undefined ? {} : { tls: { ca } }),
     });
-    this.#transport = dressTransport(this.#connection.transport, {});
+    const { transport } = this.#connection;
+    const { local } = deps;
+    const inner = local === undefined ? transport : localTransport(transport, local, clock);
+    this.#transport = dressTransport(inner, {});
     this.#breaker = new Breaker(name, clock);
     const signer = new PrincipalSigner(gatewayKey, clock);
     this.#sign = (principal) => ({ [PRINCIPAL_HEADER]: signer.sign(principal) });

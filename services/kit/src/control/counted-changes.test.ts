@@ -1,10 +1,10 @@
 import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { eventsOf } from "../bus/event-messages.ts";
 import { type Db, migrateOutbox, type PgliteHost } from "../db/index.ts";
 import { openTestPglite } from "../testing/index.ts";
 import { appendControlEvent, type CountedChange } from "./control-events.ts";
 import { countedChangeWrites, countTopics } from "./counted-changes.ts";
-import { eventsOf } from "./event-messages.ts";
 import { readTopic } from "./topic-service.ts";
 import { migrateTopics, raiseStoreEpoch } from "./topic-tables.ts";
 

@@ -1,5 +1,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { type EncodedEvent, eventMessages } from "../bus/event-messages.ts";
 import { type Queryable, quotedSchema, type SqlParam } from "../db/index.ts";
 import {
   type ControlSchema,
@@ -8,7 +9,6 @@ import {
   controlTopic,
   type TopicCount,
 } from "./control-events.ts";
-import { type EncodedEvent, eventMessages } from "./event-messages.ts";
 
 /** Where topic keys stand, for a process that alone writes them and counts on from there. */
 export async function countTopics(

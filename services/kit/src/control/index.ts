@@ -1,3 +1,4 @@
+export { type EventMessage, eventMessages, eventsOf } from "../bus/event-messages.ts";
 export {
   appendControlEvent,
   appendCountedEvent,
@@ -9,7 +10,6 @@ export {
   type TopicCount,
 } from "./control-events.ts";
 export { countedChangeWrites, countTopics } from "./counted-changes.ts";
-export { type EventMessage, eventMessages, eventsOf } from "./event-messages.ts";
 export * from "./topic-keys.ts";
 export { readTopic, type StoredTopic, topicService } from "./topic-service.ts";
 export {

@@ -1,4 +1,5 @@
 import type { EventBus } from "../bus/event-bus.ts";
+import { joinMessages } from "../bus/event-messages.ts";
 import { type Clock, type ClockTimer, sleep, systemClock } from "../clock.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { type CounterMetric, createMetrics, type Metrics } from "../metrics.ts";
@@ -133,7 +134,7 @@ export class OutboxRelay implements AsyncDisposable {
     const rows = await this.#claim();
     if (rows.length === 0) return 0;
     await bus.publishBatch(
-      rows.map(({ id, topic, key, type, payload, revision }) => {
+      joinMessages(rows).map(({ id, topic, key, type, payload, revision }) => {
         const headers = { type, revision: String(revision), "outbox-id": `${db.schema}:${id}` };
         return { topic, key, payload, headers };
       }),

@@ -3,10 +3,12 @@ import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/conn
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { clientOf, connectTo, dressTransport, QmtlError, type VersionRange } from "@qmtl/sdk/rpc";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { systemClock } from "../clock.ts";
 import { openGrpcDoor } from "../grpc-door.ts";
 import { type CallContext, type ServedService, serve } from "../handlers.ts";
 import { openWebDoor } from "../web-door.ts";
 import type { Door, DoorOptions } from "./door.ts";
+import { localTransport } from "./local-calls.ts";
 
 /** What the demo handlers saw. */
 interface Seen {
@@ -94,8 +96,27 @@ const overWeb =
     };
   };
 
+const withinProcess: Opener = async (options, range) => {
+  const door = await openGrpcDoor(options);
+  const connection = connectTo(`http://127.0.0.1:${door.port}`);
+  const transport = localTransport(connection.transport, door.local, systemClock);
+  const dressed = dressTransport(
+    transport,
+    range === undefined ? {} : { schemaRange: () => range },
+  );
+  return {
+    door,
+    gateway: clientOf(GatewayService, dressed),
+    async close() {
+      connection.close();
+      await door.close();
+    },
+  };
+};
+
 const wires: [string, Opener][] = [
   ["the gRPC door", overGrpc],
+  ["the gRPC door, called in its own process", withinProcess],
   ["the web door, Connect JSON over HTTP/1.1", overWeb("connect-json")],
   ["the web door, Connect over HTTP/2 without TLS", overWeb("connect-h2")],
   ["the web door, gRPC-Web over HTTP/1.1", overWeb("grpc-web")],

@@ -4,12 +4,14 @@ import {
   type ControlEvent,
   ControlEventSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { payloadBytesMax } from "../bus/event-bus.ts";
+import { payloadBytesMax } from "./event-bus.ts";
 
 /** Type of a message of the bus that holds several control events: each one's length, then its bytes. */
 const severalType = "control_events";
 /** Bytes of several events in one message at most. */
 const severalBytesMax = payloadBytesMax / 2;
+/** Types of messages that go on together with others of their key: nobody waits for them in order to act. */
+const joined: ReadonlySet<string> = new Set([severalType, "order_updated"]);
 
 /** A control event as it is encoded. */
 export interface EncodedEvent {
@@ -41,6 +43,34 @@ export function eventMessages(events: readonly EncodedEvent[]): EventMessage[] {
   return messages;
 }
 
+/** Messages in order, those of one key that may go together joined at the place of the first. */
+export function joinMessages<
+  M extends EventMessage & { readonly topic: string; readonly key: string },
+>(messages: readonly M[]): M[] {
+  const parts = new Map<M, M[]>();
+  const open = new Map<string, { readonly first: M; bytes: number }>();
+  for (const message of messages) {
+    const key = `${message.topic} ${message.key}`;
+    const { length } = message.payload;
+    const before = joined.has(message.type) ? open.get(key) : undefined;
+    if (before !== undefined && before.bytes + length <= severalBytesMax) {
+      parts.get(before.first)!.push(message);
+      before.bytes += length;
+      continue;
+    }
+    parts.set(message, [message]);
+    open.delete(key);
+    if (joined.has(message.type)) open.set(key, { first: message, bytes: length });
+  }
+  return [...parts].map(([first, all]) => {
+    if (all.length === 1) return first;
+    const encoded = all.map(({ type, payload }) =>
+      type === severalType ? payload : several([payload]),
+    );
+    return { ...all.at(-1)!, type: severalType, payload: Buffer.concat(encoded) };
+  });
+}
+
 /** The events of a message of the bus, by its header `type`. @throws {Error} when the bytes are none. */
 export function eventsOf(type: string | undefined, payload: Uint8Array): ControlEvent[] {
   if (type !== severalType) return [fromBinary(ControlEventSchema, payload)];
@@ -53,7 +83,12 @@ export function eventsOf(type: string | undefined, payload: Uint8Array): Control
 function messageOf(events: readonly EncodedEvent[]): EventMessage {
   const last = events.at(-1)!;
   if (events.length === 1) return { type: last.type, revision: last.revision, payload: last.bytes };
+  const payload = several(events.map(({ bytes }) => bytes));
+  return { type: severalType, revision: last.revision, payload };
+}
+
+function several(events: readonly Uint8Array[]): Uint8Array {
   const writer = new BinaryWriter();
-  for (const { bytes } of events) writer.bytes(bytes);
-  return { type: severalType, revision: last.revision, payload: writer.finish() };
+  for (const bytes of events) writer.bytes(bytes);
+  return writer.finish();
 }

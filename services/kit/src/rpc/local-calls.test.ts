@@ -1,0 +1,114 @@
+import { Code } from "@connectrpc/connect";
+import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { clientOf, connectTo, dressTransport, QmtlError } from "@qmtl/sdk/rpc";
+import { afterEach, expect, test } from "vitest";
+import { systemClock } from "../clock.ts";
+import { openGrpcDoor } from "../grpc-door.ts";
+import { type CallContext, type Handlers, serve } from "../handlers.ts";
+import { ManualClock } from "../testing/index.ts";
+import type { DoorOptions } from "./door.ts";
+import { type LocalDoor, localTransport } from "./local-calls.ts";
+
+const opened: AsyncDisposableStack[] = [];
+afterEach(async () => {
+  for (const each of opened.splice(0)) await each.disposeAsync();
+});
+
+/** A client that calls the door of its own process. */
+async function openLocal(
+  handlers: Handlers<typeof GatewayService>,
+  options: Partial<DoorOptions> = {},
+  clock = systemClock,
+) {
+  const stack = new AsyncDisposableStack();
+  opened.push(stack);
+  const door = await openGrpcDoor({ services: [serve(GatewayService, handlers)], ...options });
+  stack.defer(() => door.close());
+  const connection = connectTo(`http://127.0.0.1:${door.port}`);
+  stack.defer(() => connection.close());
+  const asked: string[] = [];
+  const local: LocalDoor = {
+    unary(path) {
+      asked.push(path);
+      return door.local.unary(path);
+    },
+  };
+  const transport = dressTransport(localTransport(connection.transport, local, clock), {});
+  const gateway = clientOf(GatewayService, transport);
+  return { door, gateway, asked, connection: connection.transport };
+}
+
+const waiting = ({ signal }: CallContext) =>
+  new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+
+test("a unary call makes no connection, and neither side holds the other's message", async () => {
+  const submission = { submissionId: "s1", stateReason: "queued" };
+  const { gateway, connection } = await openLocal({ getSubmission: async () => ({ submission }) });
+
+  const first = await gateway.getSubmission({ submissionId: "s1" });
+  if (first.submission !== undefined) first.submission.stateReason = "changed by the caller";
+  const second = await gateway.getSubmission({ submissionId: "s1" });
+
+  expect(second.submission?.stateReason).toBe("queued");
+  expect(connection.state()).toBe("idle");
+});
+
+test("a call that is answered too late is DEADLINE_EXCEEDED, and its handler is told", async () => {
+  const clock = new ManualClock();
+  const contexts: CallContext[] = [];
+  const { gateway, door } = await openLocal(
+    {
+      getSubmission: (_, context) => {
+        contexts.push(context);
+        return waiting(context);
+      },
+    },
+    {},
+    clock,
+  );
+
+  const call = gateway.getSubmission({ submissionId: "s1" }, { timeoutMs: 5_000 });
+  const failure = call.catch((reason: unknown) => reason);
+  await Promise.resolve();
+  clock.advance(5_000);
+
+  expect(await failure).toMatchObject({ code: Code.DeadlineExceeded });
+  expect(contexts[0]?.signal.aborted).toBe(true);
+  expect(door.calls).toBe(0);
+});
+
+test("a request too large for one turn goes over the connection, which takes such in one by one", async () => {
+  const { gateway, connection } = await openLocal({ getSubmission: async () => ({}) });
+
+  await gateway.getSubmission({ submissionId: "s".repeat(200_000) });
+
+  expect(connection.state()).toBe("ready");
+});
+
+test("a door that drains is asked over the connection, which says so", async () => {
+  const { gateway, door, asked } = await openLocal({ getSubmission: async () => ({}) });
+  await door.drain();
+
+  await expect(gateway.getSubmission({ submissionId: "s1" })).rejects.toMatchObject({
+    reason: "DRAINING",
+  });
+  expect(asked).toHaveLength(1);
+});
+
+test("an outage is asked again over the connection where a call may arrive twice", async () => {
+  let calls = 0;
+  const { gateway } = await openLocal({
+    async getSubmission() {
+      calls += 1;
+      if (calls === 1) throw new QmtlError("STORE_UNAVAILABLE", "no database");
+      return { submission: { submissionId: "s1" } };
+    },
+  });
+
+  const { submission } = await gateway.getSubmission({ submissionId: "s1" });
+
+  expect(submission?.submissionId).toBe("s1");
+  expect(calls).toBe(2);
+});

@@ -211,7 +211,7 @@ export async function knownStrategies(
 
 /**
  * The most that targets of some strategies may be in a world, by instrument, as the submission says that was handed in
- * last; one that names the world goes before the others. A declared 0 is no bound.
+ * last; one that names the world goes before the others, and one that failed behind them. A declared 0 is no bound.
  */
 export async function weightBoundsOf(
   db: Queryable,
@@ -220,7 +220,7 @@ export async function weightBoundsOf(
 ): Promise<Map<string, ReadonlyMap<string, number>>> {
   const rows = await db.query<Pick<SubmissionRecord, "strategy_id" | "request">>(
     `select distinct on (strategy_id) strategy_id, request from gateway.submission
-     where strategy_id = any($1::text[]) order by strategy_id, $2 = any(world_ids) desc, updated_ms desc`,
+     where strategy_id = any($1::text[]) order by strategy_id, $2 = any(world_ids) desc, (state = 'failed'), updated_ms desc`,
     [strategyIds, worldId],
   );
   return new Map(

@@ -67,7 +67,7 @@ export { processName } from "./process-name.ts";
 export { PushStream } from "./push-stream.ts";
 export { accessOf, type TicketCheck } from "./rpc/call-access.ts";
 export type { Door, DoorOptions, ServerTls } from "./rpc/door.ts";
-export { type LocalDoor, localTransport } from "./rpc/local-calls.ts";
+export { type LocalDoor, LocalTransport } from "./rpc/local-calls.ts";
 export { readHealth } from "./rpc/read-health.ts";
 export type { SchemaRangeOf } from "./rpc/served-method.ts";
 export {

@@ -4,7 +4,7 @@ import { GateChange, GateStateSchema } from "@qmtl/contracts/qmtl/control/v1/gat
 import { SubscribeResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { createMetrics, silentLogger } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
-import { controlTopic, migrateTopics } from "@qmtl/service-kit/control";
+import { controlTopic, eventMessages, migrateTopics } from "@qmtl/service-kit/control";
 import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { expect, test, vi } from "vitest";
 import { Peer } from "../peers/peer.ts";
@@ -107,4 +107,42 @@ test("who comes back to a gate that is ahead of the events kept gets it whole, n
   const { event } = fromBinary(SubscribeResponseSchema, value!.bytes);
   expect(event).toMatchObject({ revision: 4n, payload: { case: "snapshot" } });
   await stream.return(undefined);
+});
+
+const orderKey = "world/w1/order";
+
+function orderEvent(revision: number) {
+  const place = { id: `e${revision}`, topicKey: orderKey, storeEpoch: 1n };
+  const payload = { case: "orderUpdated" as const, value: { clientOrderId: `o${revision}` } };
+  const event = create(ControlEventSchema, { ...place, revision: BigInt(revision), payload });
+  return { type: "order_updated", revision, bytes: toBinary(ControlEventSchema, event) };
+}
+
+/** A message of the bus as the relay joins these. */
+function orderMessage(position: number, events: ReturnType<typeof orderEvent>[]) {
+  const [message] = eventMessages(events);
+  const { type, payload } = message!;
+  return { key: orderKey, partition: 0, position, headers: { type }, payload };
+}
+
+const listed = async ({ events }: ControlHub) =>
+  (await events.page(orderKey, 100, "")).events.map(({ id }) => id);
+
+test("what a relay repeats, joined with what has come since, is listed once", async () => {
+  await using rig = await openHub();
+  const { hub } = rig;
+  hub.take(orderMessage(1, [1, 2, 3].map(orderEvent)));
+  hub.take(orderMessage(2, [1, 2, 3, 4].map(orderEvent)));
+  hub.take(orderMessage(3, [4].map(orderEvent)));
+
+  expect(await listed(hub)).toEqual(["e1", "e2", "e3", "e4"]);
+});
+
+test("an event that cannot be read is left out, and those that travel with it are not", async () => {
+  await using rig = await openHub();
+  const { hub } = rig;
+  const poison = { ...orderEvent(2), bytes: new Uint8Array([0xff, 0xff, 0xff]) };
+  hub.take(orderMessage(1, [orderEvent(1), poison, orderEvent(3)]));
+
+  expect(await listed(hub)).toEqual(["e1", "e3"]);
 });

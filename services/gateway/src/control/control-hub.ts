@@ -1,6 +1,7 @@
-import { clone } from "@bufbuild/protobuf";
+import { clone, fromBinary } from "@bufbuild/protobuf";
 import {
   type ControlEvent,
+  ControlEventSchema,
   type FeedState,
   FeedStateSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
@@ -8,7 +9,13 @@ import type { GateEvent, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, ClockTimer, EncodedMessage, Logger, Metrics } from "@qmtl/service-kit";
 import type { BusEvent, Subscription as BusSubscription, EventBus } from "@qmtl/service-kit/bus";
-import { controlTopic, eventsOf, topicOfKey } from "@qmtl/service-kit/control";
+import {
+  controlTopic,
+  type EncodedEvent,
+  encodedEventsOf,
+  eventMessages,
+  topicOfKey,
+} from "@qmtl/service-kit/control";
 import { isTransient } from "../peers/breaker.ts";
 import type { EventLog } from "./event-log.ts";
 import type { GateBook } from "./gate-book.ts";
@@ -192,15 +199,30 @@ export class ControlHub implements SnapshotSource {
 
   /** A message of the bus. What cannot be read is logged and left out: it must not stop those behind it. */
   take(message: Omit<BusEvent, "topic">): void {
-    let events: ControlEvent[];
-    try {
-      events = eventsOf(message.headers["type"], message.payload);
-    } catch (error) {
-      this.#ports.logger.error("a control event cannot be decoded", { key: message.key, error });
-      return;
+    const { key, headers, payload } = message;
+    const all = this.#read(key, () => encodedEventsOf(headers["type"], payload)) ?? [];
+    const added: EncodedEvent[] = [];
+    for (const bytes of all) {
+      const event = this.#read(key, () => fromBinary(ControlEventSchema, bytes));
+      if (event === undefined || !this.#take(event)) continue;
+      added.push({ type: event.type, revision: Number(event.revision), bytes });
     }
-    const added = events.filter((event) => this.#take(event));
-    if (added.length > 0) this.#ports.events.add(message, events.length);
+    if (added.length === 0) return;
+    // A relay that repeats what it had sent joins it with what has come since: that is kept once.
+    const [kept] =
+      added.length === all.length ? [{ type: headers["type"], payload }] : eventMessages(added);
+    if (kept === undefined) return;
+    const place = { ...message, payload: kept.payload };
+    this.#ports.events.add({ ...place, headers: { type: kept.type ?? "" } }, added.length);
+  }
+
+  #read<T>(key: string, decode: () => T): T | undefined {
+    try {
+      return decode();
+    } catch (error) {
+      this.#ports.logger.error("a control event cannot be decoded", { key, error });
+      return undefined;
+    }
   }
 
   /** False for an event that was here before. */

@@ -22,7 +22,7 @@ import {
   type DependencyMonitor,
   type GatewayKey,
   type LocalDoor,
-  localTransport,
+  LocalTransport,
   PRINCIPAL_HEADER,
   PrincipalSigner,
   readHealth,
@@ -48,6 +48,7 @@ export class Peer {
   readonly name: string;
   readonly #connection: Connection;
   readonly #transport: Transport;
+  readonly #local: LocalTransport | undefined;
   readonly #breaker: Breaker;
   readonly #clock: Clock;
   readonly #monitor: DependencyMonitor | undefined;
@@ -83,8 +84,8 @@ export class Peer {
     });
     const { transport } = this.#connection;
     const { local } = deps;
-    const inner = local === undefined ? transport : localTransport(transport, local, clock);
-    this.#transport = dressTransport(inner, {});
+    this.#local = local && new LocalTransport(transport, local, clock);
+    this.#transport = dressTransport(this.#local ?? transport, {});
     this.#breaker = new Breaker(name, clock);
     const signer = new PrincipalSigner(gatewayKey, clock);
     this.#sign = (principal) => ({ [PRINCIPAL_HEADER]: signer.sign(principal) });
@@ -164,6 +165,7 @@ export class Peer {
   }
 
   close(): void {
+    this.#local?.close();
     this.#connection.close();
   }
 

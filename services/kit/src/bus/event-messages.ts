@@ -4,12 +4,11 @@ import {
   type ControlEvent,
   ControlEventSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { payloadBytesMax } from "./event-bus.ts";
 
 /** Type of a message of the bus that holds several control events: each one's length, then its bytes. */
 const severalType = "control_events";
-/** Bytes of several events in one message at most. */
-const severalBytesMax = payloadBytesMax / 2;
+/** Bytes of several events in one message at most: a log keeps so many messages, however many events they hold. */
+const severalBytesMax = 8 * 1024;
 /** Types of messages that go on together with others of their key: nobody waits for them in order to act. */
 const joined: ReadonlySet<string> = new Set([severalType, "order_updated"]);
 
@@ -73,10 +72,15 @@ export function joinMessages<
 
 /** The events of a message of the bus, by its header `type`. @throws {Error} when the bytes are none. */
 export function eventsOf(type: string | undefined, payload: Uint8Array): ControlEvent[] {
-  if (type !== severalType) return [fromBinary(ControlEventSchema, payload)];
+  return encodedEventsOf(type, payload).map((bytes) => fromBinary(ControlEventSchema, bytes));
+}
+
+/** As `eventsOf`, each still encoded. @throws {Error} when the payload ends in the middle of one. */
+export function encodedEventsOf(type: string | undefined, payload: Uint8Array): Uint8Array[] {
+  if (type !== severalType) return [payload];
   const reader = new BinaryReader(payload);
-  const events: ControlEvent[] = [];
-  while (reader.pos < reader.len) events.push(fromBinary(ControlEventSchema, reader.bytes()));
+  const events: Uint8Array[] = [];
+  while (reader.pos < reader.len) events.push(reader.bytes());
   return events;
 }
 

@@ -1,4 +1,10 @@
-export { type EventMessage, eventMessages, eventsOf } from "../bus/event-messages.ts";
+export {
+  type EncodedEvent,
+  type EventMessage,
+  encodedEventsOf,
+  eventMessages,
+  eventsOf,
+} from "../bus/event-messages.ts";
 export {
   appendControlEvent,
   appendCountedEvent,

@@ -68,7 +68,7 @@ export class OutboxRelay implements AsyncDisposable {
     };
     this.#schema = quotedSchema(options.db.schema);
     const { metrics } = this.#options;
-    this.#published = metrics.counter("outbox_published_total", "Outbox events published", [
+    this.#published = metrics.counter("outbox_published_total", "Outbox rows published", [
       "schema",
     ]);
     this.#failures = metrics.counter(

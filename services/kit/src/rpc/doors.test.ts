@@ -8,7 +8,7 @@ import { openGrpcDoor } from "../grpc-door.ts";
 import { type CallContext, type ServedService, serve } from "../handlers.ts";
 import { openWebDoor } from "../web-door.ts";
 import type { Door, DoorOptions } from "./door.ts";
-import { localTransport } from "./local-calls.ts";
+import { LocalTransport } from "./local-calls.ts";
 
 /** What the demo handlers saw. */
 interface Seen {
@@ -99,7 +99,7 @@ const overWeb =
 const withinProcess: Opener = async (options, range) => {
   const door = await openGrpcDoor(options);
   const connection = connectTo(`http://127.0.0.1:${door.port}`);
-  const transport = localTransport(connection.transport, door.local, systemClock);
+  const transport = new LocalTransport(connection.transport, door.local, systemClock);
   const dressed = dressTransport(
     transport,
     range === undefined ? {} : { schemaRange: () => range },

@@ -7,7 +7,7 @@ import { openGrpcDoor } from "../grpc-door.ts";
 import { type CallContext, type Handlers, serve } from "../handlers.ts";
 import { ManualClock } from "../testing/index.ts";
 import type { DoorOptions } from "./door.ts";
-import { type LocalDoor, localTransport } from "./local-calls.ts";
+import { type LocalDoor, LocalTransport } from "./local-calls.ts";
 
 const opened: AsyncDisposableStack[] = [];
 afterEach(async () => {
@@ -33,9 +33,9 @@ async function openLocal(
       return door.local.unary(path);
     },
   };
-  const transport = dressTransport(localTransport(connection.transport, local, clock), {});
-  const gateway = clientOf(GatewayService, transport);
-  return { door, gateway, asked, connection: connection.transport };
+  const transport = new LocalTransport(connection.transport, local, clock);
+  const gateway = clientOf(GatewayService, dressTransport(transport, {}));
+  return { door, gateway, asked, transport, connection: connection.transport };
 }
 
 const waiting = ({ signal }: CallContext) =>
@@ -111,4 +111,74 @@ test("an outage is asked again over the connection where a call may arrive twice
 
   expect(submission?.submissionId).toBe("s1");
   expect(calls).toBe(2);
+});
+
+test("an outage is not asked again once the time of the call is over", async () => {
+  let calls = 0;
+  const { gateway } = await openLocal({
+    async getSubmission() {
+      calls += 1;
+      throw new QmtlError("STORE_UNAVAILABLE", "no database");
+    },
+  });
+
+  const call = gateway.getSubmission({ submissionId: "s1" }, { timeoutMs: 50 });
+
+  await expect(call).rejects.toMatchObject({ reason: "STORE_UNAVAILABLE" });
+  expect(calls).toBe(1);
+});
+
+test("a call that is given up is CANCELED, whatever the reason of its signal says", async () => {
+  const { gateway, door } = await openLocal({ getSubmission: (_, context) => waiting(context) });
+  const controller = new AbortController();
+
+  const { signal } = controller;
+  const call = gateway.getSubmission({ submissionId: "s1" }, { signal });
+  const failure = call.catch((reason: unknown) => reason);
+  await new Promise((resolve) => setImmediate(resolve));
+  controller.abort(new QmtlError("DRAINING", "the gateway stops"));
+
+  expect(await failure).toMatchObject({ code: Code.Canceled });
+  expect(door.calls).toBe(0);
+});
+
+test("closing ends the calls in flight, and later ones are refused as on a closed connection", async () => {
+  const { gateway, transport, connection } = await openLocal({
+    getSubmission: (_, context) => waiting(context),
+  });
+  const failure = gateway.getSubmission({ submissionId: "s1" }).catch((reason: unknown) => reason);
+  await new Promise((resolve) => setImmediate(resolve));
+
+  transport.close();
+  connection.close();
+
+  expect(await failure).toMatchObject({ code: Code.Canceled });
+  await expect(gateway.getSubmission({ submissionId: "s1" })).rejects.toMatchObject({
+    code: Code.Canceled,
+  });
+});
+
+test("an answer that the connection would not send is not handed over either", async () => {
+  const submission = { stateReason: "x".repeat(17 * 1024 * 1024) };
+  const { gateway } = await openLocal({ getSubmission: async () => ({ submission }) });
+
+  await expect(gateway.getSubmission({ submissionId: "s1" })).rejects.toMatchObject({
+    reason: "MESSAGE_TOO_LARGE",
+  });
+});
+
+test("calls that are answered from memory leave timers their turns", async () => {
+  const { gateway } = await openLocal({ getSubmission: async () => ({}) });
+  let isTicking = true;
+  let ticks = 0;
+  const tick = () => {
+    ticks += 1;
+    if (isTicking) setImmediate(tick);
+  };
+  setImmediate(tick);
+
+  for (let n = 0; n < 1_000; n += 1) await gateway.getSubmission({ submissionId: "s1" });
+  isTicking = false;
+
+  expect(ticks).toBeGreaterThanOrEqual(9);
 });

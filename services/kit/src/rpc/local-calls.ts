@@ -1,8 +1,13 @@
 import { create, type DescMethod, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import type { Metadata, StatusObject } from "@grpc/grpc-js";
-import { metadataFromHeaders, qmtlErrorFrom, REPEATABLE_METHODS } from "@qmtl/sdk/rpc";
-import type { Clock } from "../clock.ts";
+import {
+  MESSAGE_BYTES_MAX,
+  metadataFromHeaders,
+  qmtlErrorFrom,
+  REPEATABLE_METHODS,
+} from "@qmtl/sdk/rpc";
+import { type Clock, sleep } from "../clock.ts";
 import type { SurfaceCall } from "./grpc-call.ts";
 
 /** A unary call as a door takes it. */
@@ -25,37 +30,115 @@ export interface LocalDoor {
 
 /** Requests above this go over the connection, which takes them in one after the other, bytes. */
 const localBytesMax = 128 * 1024;
+/** Calls that may follow one another before timers and connections have a turn. */
+const callsInTurnMax = 100;
+/** Wait before an outage is asked again over the connection: as long as that waits before its own second try, milliseconds. */
+const outageWaitMs = 100;
 const repeatable = new Set(REPEATABLE_METHODS);
+
+let callsInTurn = 0;
+
+/** A turn of the event loop once many calls were answered in one. */
+async function turn(): Promise<void> {
+  callsInTurn += 1;
+  if (callsInTurn === 1) setImmediate(() => (callsInTurn = 0));
+  if (callsInTurn > callsInTurnMax) await new Promise((resolve) => setImmediate(resolve));
+}
 
 /**
  * Calls a door of this process directly: unary requests and answers are encoded, checked and refused as on the wire, but
  * pass through no connection, which costs more than most of our handlers. Streams, large requests, and whatever the
  * connection would repeat by itself, go over `wire`.
  */
-export function localTransport(wire: Transport, door: LocalDoor, clock: Clock): Transport {
-  return {
-    stream: (method, signal, timeoutMs, header, input) =>
-      wire.stream(method, signal, timeoutMs, header, input),
-    async unary(method, signal, timeoutMs, header, input) {
-      const name = `${method.parent.typeName}/${method.name}`;
-      const handler = door.unary(`/${name}`);
-      const bytes = toBinary(method.input, create(method.input, input));
-      if (handler === undefined || bytes.length > localBytesMax) {
-        return wire.unary(method, signal, timeoutMs, header, input);
-      }
-      const request = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      const call = new LocalCall(request, metadataFromHeaders(header), timeoutMs, clock);
-      try {
-        const answer = await answerOf(handler, call, signal, clock);
-        return answered(method, fromBinary(method.output, answer));
-      } catch (failure) {
-        const isOutage = qmtlErrorFrom(failure).code === Code.Unavailable;
-        if (!isOutage || !repeatable.has(name)) throw failure;
-        return wire.unary(method, signal, timeoutMs, header, input);
-      }
-    },
+export class LocalTransport implements Transport {
+  readonly #wire: Transport;
+  readonly #door: LocalDoor;
+  readonly #clock: Clock;
+  readonly #calls = new Set<(failure: ConnectError) => void>();
+  #isClosed = false;
+
+  constructor(wire: Transport, door: LocalDoor, clock: Clock) {
+    this.#wire = wire;
+    this.#door = door;
+    this.#clock = clock;
+  }
+
+  /** Ends the calls in flight as CANCELED; later ones are for the wire to refuse. */
+  close(): void {
+    this.#isClosed = true;
+    for (const giveUp of [...this.#calls]) giveUp(givenUp("this connection was closed here"));
+  }
+
+  readonly stream: Transport["stream"] = (method, signal, timeoutMs, header, input) =>
+    this.#wire.stream(method, signal, timeoutMs, header, input);
+
+  readonly unary: Transport["unary"] = async (method, signal, timeoutMs, header, input) => {
+    const name = `${method.parent.typeName}/${method.name}`;
+    const handler = this.#isClosed ? undefined : this.#door.unary(`/${name}`);
+    const bytes = toBinary(method.input, create(method.input, input));
+    if (handler === undefined || bytes.length > localBytesMax) {
+      return this.#wire.unary(method, signal, timeoutMs, header, input);
+    }
+    await turn();
+    const request = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const call = new LocalCall(request, metadataFromHeaders(header), timeoutMs, this.#clock);
+    try {
+      const answer = await this.#answer(handler, call, signal);
+      return answered(method, fromBinary(method.output, answer));
+    } catch (failure) {
+      const isOutage = qmtlErrorFrom(failure).code === Code.Unavailable;
+      const leftMs = call.timeLeftMs(this.#clock) - outageWaitMs;
+      if (!isOutage || !repeatable.has(name) || leftMs <= 0) throw failure;
+      await sleep(this.#clock, outageWaitMs, signal);
+      const restMs = timeoutMs === undefined ? undefined : leftMs;
+      return this.#wire.unary(method, signal, restMs, header, input);
+    }
   };
+
+  /** Rejects with what the handler refused with, or once the time is over or the signal aborts; then the handler is told. */
+  #answer(
+    handler: UnaryHandler,
+    call: LocalCall,
+    signal: AbortSignal | undefined,
+  ): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) throw givenUp("the call was given up before it began");
+      const giveUp = (failure: ConnectError) => {
+        forget();
+        reject(failure);
+        call.cancel();
+      };
+      const late = () => giveUp(new ConnectError("no answer in time", Code.DeadlineExceeded));
+      const aborted = () => giveUp(givenUp("the call was given up"));
+      const { timeoutMs } = call;
+      const timer = timeoutMs === undefined ? undefined : this.#clock.setTimer(late, timeoutMs);
+      signal?.addEventListener("abort", aborted, { once: true });
+      this.#calls.add(giveUp);
+      const forget = () => {
+        timer?.cancel();
+        signal?.removeEventListener("abort", aborted);
+        this.#calls.delete(giveUp);
+      };
+      handler(call, (failure, answer) => {
+        forget();
+        if (failure !== null) reject(failure);
+        else if (answer === undefined || answer === null)
+          reject(new ConnectError("no message in the answer", Code.Internal));
+        else if (answer.length > MESSAGE_BYTES_MAX) reject(tooLarge(answer.length));
+        else resolve(answer);
+      });
+    });
+  }
 }
+
+const givenUp = (why: string) => new ConnectError(why, Code.Canceled);
+
+/** In the words of the connection, which sends no more either. */
+const tooLarge = (bytes: number) =>
+  new ConnectError(
+    `Attempted to send message with a size larger than ${MESSAGE_BYTES_MAX}: ${bytes}`,
+    Code.ResourceExhausted,
+  );
 
 class LocalCall implements UnaryCall {
   readonly request: Buffer;
@@ -79,6 +162,10 @@ class LocalCall implements UnaryCall {
     return this.#deadline;
   }
 
+  timeLeftMs(clock: Clock): number {
+    return this.#deadline - clock.nowMs();
+  }
+
   on(_event: "cancelled", listener: () => void): void {
     this.#cancel = listener;
   }
@@ -86,39 +173,6 @@ class LocalCall implements UnaryCall {
   cancel(): void {
     this.#cancel?.();
   }
-}
-
-/** Rejects with what the handler refused with, or once the time is over or the signal aborts; then the handler is told. */
-function answerOf(
-  handler: UnaryHandler,
-  call: LocalCall,
-  signal: AbortSignal | undefined,
-  clock: Clock,
-): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    if (signal?.aborted) throw ConnectError.from(signal.reason, Code.Canceled);
-    const { timeoutMs } = call;
-    const giveUp = (failure: ConnectError) => {
-      forget();
-      reject(failure);
-      call.cancel();
-    };
-    const late = () => giveUp(new ConnectError("no answer in time", Code.DeadlineExceeded));
-    const aborted = () => giveUp(ConnectError.from(signal?.reason, Code.Canceled));
-    const timer = timeoutMs === undefined ? undefined : clock.setTimer(late, timeoutMs);
-    signal?.addEventListener("abort", aborted, { once: true });
-    const forget = () => {
-      timer?.cancel();
-      signal?.removeEventListener("abort", aborted);
-    };
-    handler(call, (failure, answer) => {
-      forget();
-      if (failure !== null) reject(failure);
-      else if (answer === undefined || answer === null)
-        reject(new ConnectError("no message in the answer", Code.Internal));
-      else resolve(answer);
-    });
-  });
 }
 
 /** An answer in the form of a transport. Its headers are empty: a door sends none. */

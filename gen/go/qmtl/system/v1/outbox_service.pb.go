@@ -30,7 +30,8 @@ type OutboxEvent struct {
 	Topic string `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
 	// Key within the topic. Events of one (topic, key) come in the order in which they were stored.
 	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
-	// The event itself, a message of the contract that `headers` name.
+	// The event itself, a message of the contract that `headers` name. With `type` "control_events": several
+	// ControlEvents of one key in order, each after its length as a varint; 8 KiB at most.
 	Payload []byte `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
 	// Short texts beside the payload, such as `type` and `revision`.
 	Headers map[string]string `protobuf:"bytes,4,rep,name=headers,proto3" json:"headers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`

@@ -55,7 +55,9 @@ class OutboxEvent(_message.Message):
     key: _builtins.str
     """Key within the topic. Events of one (topic, key) come in the order in which they were stored."""
     payload: _builtins.bytes
-    """The event itself, a message of the contract that `headers` name."""
+    """The event itself, a message of the contract that `headers` name. With `type` "control_events": several
+    ControlEvents of one key in order, each after its length as a varint; 8 KiB at most.
+    """
     position: _builtins.int
     """Place in the log, rising with gaps. The same event always has the same one."""
     @_builtins.property

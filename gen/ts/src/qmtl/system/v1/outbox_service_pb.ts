@@ -37,7 +37,8 @@ export type OutboxEvent = Message<"qmtl.system.v1.OutboxEvent"> & {
   key: string;
 
   /**
-   * The event itself, a message of the contract that `headers` name.
+   * The event itself, a message of the contract that `headers` name. With `type` "control_events": several
+   * ControlEvents of one key in order, each after its length as a varint; 8 KiB at most.
    *
    * @generated from field: bytes payload = 3;
    */

@@ -90,6 +90,8 @@ class _JournalKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalKi
     """A bar was booked."""
     JOURNAL_KIND_FINANCING: _JournalKind.ValueType  # 16
     """Interest, borrow fees, funding or dividends were booked."""
+    JOURNAL_KIND_SETTINGS: _JournalKind.ValueType  # 17
+    """Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
 
 class JournalKind(_JournalKind, metaclass=_JournalKindEnumTypeWrapper):
     """Kind of a journal entry."""
@@ -128,6 +130,8 @@ JOURNAL_KIND_BAR: JournalKind.ValueType  # 15
 """A bar was booked."""
 JOURNAL_KIND_FINANCING: JournalKind.ValueType  # 16
 """Interest, borrow fees, funding or dividends were booked."""
+JOURNAL_KIND_SETTINGS: JournalKind.ValueType  # 17
+"""Settings of the account that its books rest on were taken, or have changed: limits, lots, initial cash."""
 Global___JournalKind: _TypeAlias = JournalKind  # noqa: Y015
 
 @_typing.final

@@ -22,6 +22,24 @@ test.each([
     "s-1 in demo wants 100 % of its capital in SPX; no order is made while a halt is in force",
   ],
   [
+    {
+      op: "settings",
+      initialCash: 1_000,
+      currency: "USD",
+      limits: { orderNotionalMax: 500 },
+      instruments: [{ symbol: "SPX", lotSize: "0.1", multiplier: 1 }],
+    },
+    "from here on: it begins with 1,000 in cash; its currency is USD; one order may be worth 500, all together any amount; a lot of SPX is 0.1",
+  ],
+  [
+    { op: "settings", instruments: Array(6).fill({ symbol: "SPX", lotSize: "1", multiplier: 1 }) },
+    "from here on: it has lots of 6 instruments",
+  ],
+  [
+    { op: "settings", limits: {} },
+    "from here on: one order may be worth any amount, all together any amount",
+  ],
+  [
     { op: "note", order },
     "order o-7 of s-1 in demo is to sell 3 lots of SPX at the market (target)",
   ],

@@ -50,11 +50,38 @@ const SENTENCES: Readonly<Record<string, (body: Body) => string | undefined>> = 
     const closes = marks.map((mark) => `${textOf(mark.instrument)} at ${textOf(mark.close)}`);
     return `the bar of ${textOf(body.source)} until ${time(body.bucket)} closes ${closes.join(", ") || "without a mark"}`;
   },
+  settings: settingsSentence,
   adjust_cash: (body) => `cash is adjusted by ${money(body.cash)}`,
   adjust_position: (body) =>
     `the position is adjusted: ${trade(body.lots, body.instrument)} at ${textOf(body.price)}`,
   note: noteSentence,
 };
+
+/** The first entry of a kind tells all, a later one what has changed. */
+function settingsSentence(body: Body): string | undefined {
+  const { initialCash, currency, limits, instruments } = body;
+  const { orderNotionalMax, grossNotionalMax } = fieldsOf(limits);
+  const most = (value: unknown): string => (value === undefined ? "any amount" : money(value));
+  const parts = [
+    ...(initialCash === undefined ? [] : [`it begins with ${money(initialCash)} in cash`]),
+    ...(currency === undefined ? [] : [`its currency is ${textOf(currency)}`]),
+    ...(limits === undefined
+      ? []
+      : [
+          `one order may be worth ${most(orderNotionalMax)}, all together ${most(grossNotionalMax)}`,
+        ]),
+    ...lotsOf(listOf(instruments)),
+  ];
+  return parts.length === 0 ? undefined : `from here on: ${parts.join("; ")}`;
+}
+
+/** Lots of a few instruments, and how many there are of many. */
+function lotsOf(instruments: readonly unknown[]): string[] {
+  if (instruments.length > 5) return [`it has lots of ${instruments.length} instruments`];
+  return instruments
+    .map(fieldsOf)
+    .map(({ symbol, lotSize }) => `a lot of ${textOf(symbol)} is ${textOf(lotSize)}`);
+}
 
 /** Notes say what followed from an operation. */
 function noteSentence(body: Body): string | undefined {

@@ -81,13 +81,19 @@ export const sourceSchema = z.strictObject({
 export const instrumentSchema = z.strictObject({
   venue: z.string().min(1).max(100).default("paper").describe("Where it is traded."),
   tick: positive.default("0.01").describe("Smallest step of the price, in quote currency."),
-  lot: positive.default("1").describe("Smallest step of the quantity."),
+  lot: positive
+    .default("1")
+    .describe("Smallest step of the quantity; stays as it is once an account has traded it."),
   min_notional: decimal
     .default("0")
     .describe(
       "Smallest value of an order at the mark, in quote currency; what leaves nothing held is exempt.",
     ),
-  multiplier: positive.default("1").describe("Value of one unit per point of price."),
+  multiplier: positive
+    .default("1")
+    .describe(
+      "Value of one unit per point of price; stays as it is once an account has traded it.",
+    ),
   quote_currency: z
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
@@ -103,8 +109,10 @@ export const accountSchema = z.strictObject({
     .string()
     .regex(/^[A-Z0-9]{2,12}$/, "not a currency code")
     .default("USD")
-    .describe("Currency of cash and equity."),
-  initial_cash: decimal.default("1000000").describe("Cash of a new paper account."),
+    .describe("Currency of cash and equity; stays as it is once the account was opened."),
+  initial_cash: decimal
+    .default("1000000")
+    .describe("Cash of a new paper account; stays as it is once the account was opened."),
   fee_bps: z
     .number()
     .min(0)
@@ -117,7 +125,11 @@ export const accountSchema = z.strictObject({
     .max(10_000)
     .default(1)
     .describe("Half spread a market order pays, basis points of notional."),
-  instruments: z.array(nameSchema).max(10_000).default([]).describe("Symbols it may trade."),
+  instruments: z
+    .array(nameSchema)
+    .max(10_000)
+    .default([])
+    .describe("Symbols it may trade; one that was traded stays."),
   limits: z
     .strictObject({
       max_order_notional: positive
@@ -130,7 +142,9 @@ export const accountSchema = z.strictObject({
         .describe("Largest gross exposure; null: none set."),
     })
     .prefault({})
-    .describe("Limits checked before each order, in account currency."),
+    .describe(
+      "Limits checked before each order, in account currency; a change counts from the next start.",
+    ),
   reconcile_interval_ms: z
     .int()
     .min(1_000)

@@ -123,6 +123,10 @@ describe("the core of an account", () => {
       fc.record({ kind: fc.constant("fill" as const), close: fc.integer({ min: 5, max: 20 }) }),
       fc.record({ kind: fc.constant("cancel" as const), protective: fc.boolean() }),
       fc.constant({ kind: "flatten" as const }),
+      fc.record({
+        kind: fc.constant("settings" as const),
+        limits: fc.constantFrom({}, { orderNotionalMax: 300 }, { grossNotionalMax: 500 }),
+      }),
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
@@ -137,6 +141,7 @@ describe("the core of an account", () => {
           if (one.kind === "target") account.do(target(one.value, bucket, one.instrument));
           else if (one.kind === "bar") account.do(bar(bucket, one.close));
           else if (one.kind === "fill") account.fillAll(one.close);
+          else if (one.kind === "settings") account.do({ op: "settings", limits: one.limits });
           else if (one.kind === "flatten")
             account.do({ op: "flatten", scope: own, bucket, origin: "halt_flatten" });
           else account.do({ op: "cancel", scope: own, protective: one.protective });

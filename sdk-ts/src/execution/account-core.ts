@@ -76,6 +76,9 @@ export class AccountCore extends OrderRouter {
       case "adjust_position":
         this.bookAdjustment({ ...UNASSIGNED, ...op });
         return NOTHING;
+      case "settings":
+        if (op.limits !== undefined) this.setLimits(op.limits);
+        return NOTHING;
       case "note":
         return NOTHING;
     }

@@ -1,4 +1,5 @@
 import type { AllocationInput, RebalanceInput } from "./order-router.ts";
+import type { PretradeLimits } from "./pretrade.ts";
 import type { FillReport, PlainOrderInput, RouterScope, TargetInput } from "./router-options.ts";
 import type { OrderOrigin } from "./router-order.ts";
 import type { OnDemote } from "./router-state.ts";
@@ -68,4 +69,6 @@ export type AccountOp =
       readonly lots: number;
       readonly price: number;
     }
+  /** Settings of the account that hold from here on; limits that are absent stay as they are. */
+  | { readonly op: "settings"; readonly limits?: PretradeLimits }
   | { readonly op: "note" };

@@ -22,7 +22,7 @@ export type {
   WorldPlanCross,
   WorldPlanDelta,
 } from "./rebalance/world-plan.ts";
-export type { SealedReturn } from "./router-ledger.ts";
+export { type SealedReturn, UnknownInstrument } from "./router-ledger.ts";
 export type * from "./router-options.ts";
 export type * from "./router-order.ts";
 export { isFinal, remainingLots } from "./router-order.ts";

@@ -6,7 +6,7 @@ import {
   planIntents,
   planOrder,
 } from "./order-intents.ts";
-import { checkPretrade, isBelowNotional, type PretradeLimits } from "./pretrade.ts";
+import { checkPretrade, isBelowNotional } from "./pretrade.ts";
 import type { RouterLedger } from "./router-ledger.ts";
 import type {
   PlainOrderInput,
@@ -37,18 +37,16 @@ interface OrderWish {
 export class IntentWriter {
   readonly #account: string;
   readonly #orderId: (identity: OrderIdentity) => string;
-  readonly #limits: PretradeLimits;
   readonly #ledger: RouterLedger;
   readonly #orders: RouterOrders;
 
   constructor(
-    options: Pick<RouterOptions, "account" | "hashHex" | "orderId" | "limits">,
+    options: Pick<RouterOptions, "account" | "hashHex" | "orderId">,
     ledger: RouterLedger,
     orders: RouterOrders,
   ) {
     this.#account = options.account;
     this.#orderId = options.orderId ?? ((identity) => clientOrderId(identity, options.hashHex));
-    this.#limits = options.limits ?? {};
     this.#ledger = ledger;
     this.#orders = orders;
   }
@@ -131,7 +129,8 @@ export class IntentWriter {
     if (worth !== undefined) {
       return worth;
     }
-    const { orderNotionalMax, grossNotionalMax } = this.#limits;
+    const { limits } = this.#ledger;
+    const { orderNotionalMax, grossNotionalMax } = limits;
     if (orderNotionalMax === undefined && grossNotionalMax === undefined) {
       return undefined;
     }
@@ -144,7 +143,7 @@ export class IntentWriter {
         opening: intent.opening,
         grossAfter: this.#grossWith(book.instrument, intent.lots),
       },
-      this.#limits,
+      limits,
     );
   }
 

@@ -1,4 +1,5 @@
 import { IntentWriter } from "./intent-writer.ts";
+import type { PretradeLimits } from "./pretrade.ts";
 import { findDifferences } from "./reconcile-positions.ts";
 import { RouterCore } from "./router-core.ts";
 import {
@@ -142,6 +143,11 @@ export class OrderRouter extends RouterCore {
   /** An operator's journaled adjustment: moves a book without touching cash beyond `lots × price`. */
   bookAdjustment(input: BookId & { lots: number; price: number }): void {
     this.ledger.trade(this.ledger.book(input), input.lots, input.price, 0, false);
+  }
+
+  /** Limits of the orders that are made from here on; what is made stays. */
+  setLimits(limits: PretradeLimits): void {
+    this.ledger.limits = limits;
   }
 
   /** Sets a strategy's capital base to share × equity. Quantities of standing targets stay. */

@@ -20,7 +20,11 @@ export abstract class RouterCore {
   constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
     const compiled = options.instruments.map((spec) => compileInstrument(spec));
     const instruments = new Map(compiled.map((spec) => [spec.symbol, spec]));
-    this.ledger = new RouterLedger(instruments, snapshot?.accountCash ?? options.initialCash);
+    this.ledger = new RouterLedger(
+      instruments,
+      snapshot?.accountCash ?? options.initialCash,
+      snapshot?.limits ?? options.limits ?? {},
+    );
     this.orders = new RouterOrders(options.closedOrdersMax ?? 10_000, (id) => this.ledger.book(id));
     this.#fills = new BoundedLog(options.executionsMax ?? 50_000);
     this.batches = new BoundedLog(options.batchesMax ?? 1_000);
@@ -35,6 +39,7 @@ export abstract class RouterCore {
       version: 1,
       accountCash: this.ledger.accountCash,
       openingShut: this.openingShut,
+      limits: this.ledger.limits,
       marks: [...this.ledger.marks],
       strategies: [...this.ledger.strategies.values()],
       books: [...this.ledger.books.values()],

@@ -1,7 +1,19 @@
 import type { CompiledInstrument } from "./instrument-spec.ts";
 import { applyTrade } from "./position.ts";
+import type { PretradeLimits } from "./pretrade.ts";
 import type { BookId } from "./router-order.ts";
 import { type Book, newBook, type StrategyAccount } from "./router-state.ts";
+
+/** An instrument that the router was not configured with. */
+export class UnknownInstrument extends RangeError {
+  override readonly name = "UnknownInstrument";
+  readonly symbol: string;
+
+  constructor(symbol: string) {
+    super(`instrument ${symbol} is not configured for this account`);
+    this.symbol = symbol;
+  }
+}
 
 /** A strategy's capital and return at a sealed bucket. */
 export interface SealedReturn {
@@ -17,11 +29,12 @@ export interface SealedReturn {
 }
 
 /**
- * The money side of the router: books, strategy accounts, marks, account cash. Knows no orders.
+ * The money side of the router: books, strategy accounts, marks, cash and limits of the account. Knows no orders.
  * Keys carry the lengths of their parts, so no choice of names collides.
  */
 export class RouterLedger {
   accountCash: number;
+  limits: PretradeLimits;
   readonly marks = new Map<string, number>();
   readonly strategies = new Map<string, StrategyAccount>();
   readonly books = new Map<string, Book>();
@@ -29,16 +42,21 @@ export class RouterLedger {
   readonly #lines = new Map<string, Map<string, Line>>();
   readonly #instruments: ReadonlyMap<string, CompiledInstrument>;
 
-  constructor(instruments: ReadonlyMap<string, CompiledInstrument>, accountCash: number) {
+  constructor(
+    instruments: ReadonlyMap<string, CompiledInstrument>,
+    accountCash: number,
+    limits: PretradeLimits,
+  ) {
     this.#instruments = instruments;
     this.accountCash = accountCash;
+    this.limits = limits;
   }
 
-  /** @throws {RangeError} for an instrument the router was not configured with. */
+  /** @throws {UnknownInstrument} for one the router was not configured with. */
   instrument(symbol: string): CompiledInstrument {
     const found = this.#instruments.get(symbol);
     if (found === undefined) {
-      throw new RangeError(`instrument ${symbol} is not configured for this account`);
+      throw new UnknownInstrument(symbol);
     }
     return found;
   }

@@ -12,7 +12,7 @@ export interface RouterOptions {
   readonly hashHex: HashHex;
   /** Names an order; must be a function of its identity wherever an order may be sent twice. @default clientOrderId with `hashHex` */
   readonly orderId?: (identity: OrderIdentity) => string;
-  /** @default no limits */
+  /** In force until others are set. @default no limits */
   readonly limits?: PretradeLimits;
   /** Final orders remembered for late fills; the oldest is forgotten first. @default 10000 */
   readonly closedOrdersMax?: number;

@@ -1,3 +1,4 @@
+import type { PretradeLimits } from "./pretrade.ts";
 import type { BookId, RouterOrder } from "./router-order.ts";
 
 /** The latest target of a book. */
@@ -59,6 +60,7 @@ export interface RouterSnapshot {
   readonly version: 1;
   readonly accountCash: number;
   readonly openingShut: boolean;
+  readonly limits: PretradeLimits;
   readonly marks: readonly (readonly [instrument: string, price: number])[];
   readonly strategies: readonly StrategyAccount[];
   readonly books: readonly Book[];

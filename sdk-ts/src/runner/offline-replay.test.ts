@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { blake3Hex } from "../canonical/index.ts";
 import { loadConfig, type QmtlConfig } from "../config/index.ts";
-import { SimulatedBroker } from "../execution/index.ts";
+import { type PretradeLimits, SimulatedBroker } from "../execution/index.ts";
 import { column, PositionTargetNode, Strategy, StreamInput, sma } from "../strategy/index.ts";
 import { identifyStrategy } from "./identify-strategy.ts";
 import { replaySession } from "./offline-replay.ts";
@@ -56,8 +56,11 @@ const meanTarget = (side: number, row: number): number => {
   return mean >= 105 ? 1 : mean <= 103 ? -1 : 0;
 };
 
-/** A session as router and journal would have it; `weight` is the activation's. */
-function record(weight = 1): SessionRecordLine[] {
+/** A session as router and journal would have it; `weight` is the activation's, `limits` those that hold from a row on. */
+function record(
+  weight = 1,
+  limits: ReadonlyMap<number, PretradeLimits> = new Map(),
+): SessionRecordLine[] {
   const lines: SessionRecordLine[] = [
     {
       type: "session",
@@ -77,6 +80,7 @@ function record(weight = 1): SessionRecordLine[] {
     instruments: [instrument],
     initialCash: 10_000,
     hashHex: blake3Hex,
+    limits: [...limits.values()][0] ?? {},
   });
   const broker = new SimulatedBroker({ instruments: [instrument], noCosts: true });
   let entry = 0;
@@ -104,6 +108,8 @@ function record(weight = 1): SessionRecordLine[] {
   for (let row = 2; row < BARS; row++) {
     side = meanTarget(side, row);
     if (row < FIRST) continue;
+    const settings = limits.get(row);
+    if (settings !== undefined) journal(row, { op: "settings", limits: settings, currency: "USD" });
     const price = close(row);
     const prices = { open: price, high: price + 1, low: price - 1, close: price };
     const span = { openTimeMs: endOf(row - 1), bucketEndMs: endOf(row) };
@@ -163,6 +169,31 @@ test("a session replayed offline makes the same orders, through plain orders, a 
   expect(total).toBeGreaterThan(3);
   expect(origins).toContain("demote");
   expect(origins.filter((origin) => origin === "plain")).toHaveLength(2);
+});
+
+test("a session whose limits were changed between two starts is replayed under those of each", async () => {
+  const originsOf = (lines: readonly SessionRecordLine[]) =>
+    lines.flatMap((line) =>
+      line.type === "journal" && line.body.op === "note"
+        ? [(line.body.order as { origin: string }).origin]
+        : [],
+    );
+  const limits = new Map([
+    [FIRST + 4, {}],
+    [18, { orderNotionalMax: 1 }],
+    [34, { orderNotionalMax: 1_000_000 }],
+  ]);
+  const lines = record(1, limits);
+  // The header tells the limits of one start only.
+  const [header, ...rest] = lines;
+  if (header?.type !== "session") throw new Error("no header was recorded");
+  const told = [{ ...header, limits: { orderNotionalMax: 2 } }, ...rest];
+
+  const outcome = await replaySession(Cross, parsed(told), { config });
+
+  expect(outcome).toMatchObject({ identical: true, differences: [] });
+  expect(outcome.total).toBeGreaterThan(2);
+  expect(originsOf(lines)).not.toEqual(originsOf(record()));
 });
 
 test("the weights of the activation are applied to recomputed targets", async () => {

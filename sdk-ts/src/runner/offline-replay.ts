@@ -1,5 +1,6 @@
 import { blake3Hex } from "../canonical/index.ts";
 import { type BatchInput, compilePlan, runBatch } from "../dataflow/index.ts";
+import type { PretradeLimits } from "../execution/index.ts";
 import { type Strategy, toRuntimeGraph } from "../strategy/index.ts";
 import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
 import { sourcesOf, streamRows } from "./offline-compute.ts";
@@ -150,9 +151,7 @@ function rerun(
     })),
     initialCash: header.initial_cash,
     hashHex: blake3Hex,
-    limits: Object.fromEntries(
-      Object.entries(header.limits).filter(([, limit]) => limit !== undefined),
-    ),
+    limits: limitsBefore(journal) ?? definedOf(header.limits),
   });
   const missing: string[] = [];
   for (const op of journal) {
@@ -170,6 +169,21 @@ function rerun(
     router.apply({ ...op, value: stated === 0 ? 0 : stated * share });
   }
   return { made: router.made, missing };
+}
+
+/**
+ * Limits that bound the entries before the first that tells some: a journal that was begun without telling them had
+ * those it tells first. Undefined for a journal that tells none.
+ */
+function limitsBefore(journal: readonly ReplayOp[]): PretradeLimits | undefined {
+  for (const op of journal) {
+    if (op.op === "settings" && op.limits !== undefined) return op.limits;
+  }
+  return undefined;
+}
+
+function definedOf(limits: SessionRecord["header"]["limits"]): PretradeLimits {
+  return Object.fromEntries(Object.entries(limits).filter(([, limit]) => limit !== undefined));
 }
 
 function isOwn(record: SessionRecord, of: { world: string; strategy: string }): boolean {

@@ -98,6 +98,15 @@ const opSchema = z.discriminatedUnion("op", [
     worlds: z.array(text),
     marks: z.array(z.object({ instrument: text, close: number })),
   }),
+  z.object({
+    op: z.literal("settings"),
+    limits: z
+      .object({
+        orderNotionalMax: number.exactOptional(),
+        grossNotionalMax: number.exactOptional(),
+      })
+      .exactOptional(),
+  }),
   z.object({ op: z.literal("adjust_cash"), cash: number }),
   z.object({ op: z.literal("adjust_position"), instrument: text, lots: number, price: number }),
   z.object({

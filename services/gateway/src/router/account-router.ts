@@ -1,5 +1,4 @@
-import { blake3Hex } from "@qmtl/sdk/canonical";
-import { AccountCore, type SealedReturn } from "@qmtl/sdk/execution";
+import type { AccountCore } from "@qmtl/sdk/execution";
 import {
   type Clock,
   type ClockTimer,
@@ -13,19 +12,14 @@ import type { AccountSettings } from "./account-settings.ts";
 import { Booking, type Permission, type Place } from "./booking.ts";
 import type { Door } from "./door.ts";
 import type { Halts } from "./halts.ts";
-import type { JournalOp } from "./journal-op.ts";
-import {
-  bookingWrites,
-  entriesOf,
-  type JournalEntryRow,
-  ordersAfter,
-  replayJournal,
-} from "./journal-store.ts";
+import { bookingWrites, entriesOf, type JournalEntryRow, ordersAfter } from "./journal-store.ts";
 import { Market } from "./market.ts";
 import { OrderPermission } from "./order-permission.ts";
 import { type OrderNews, OrderTopic } from "./order-topic.ts";
 import type { OrderWorld } from "./order-world.ts";
 import { OwedReports } from "./owed-reports.ts";
+import { emptyCore, type RebuiltBooks, rebuildBooks, type SealedBar } from "./rebuild-books.ts";
+import { RecordedSettings } from "./recorded-settings.ts";
 import { sendOrders } from "./send-orders.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { storeBooking } from "./store-booking.ts";
@@ -49,16 +43,6 @@ export interface AccountRouterDeps {
   readonly onNews: () => void;
 }
 
-/** What replay found that must be told again after a restart. */
-export interface SealedBar {
-  readonly source: string;
-  readonly row: number;
-  readonly bucket: number;
-  readonly worlds: readonly string[];
-  readonly sealed: readonly SealedReturn[];
-}
-
-const sealedBarsMax = 64;
 /** Longest that what a broker answered waits for a booking to be stored with, milliseconds. */
 const owedMsMax = 25;
 
@@ -82,7 +66,7 @@ export class AccountRouter {
   /** Last bars of the journal, newest last. */
   sealedBars: SealedBar[] = [];
   /** Executed rebalances of the journal, for the broker's sub-accounts. */
-  rebalances: Extract<JournalOp, { op: "rebalance" }>["input"][] = [];
+  rebalances: RebuiltBooks["rebalances"] = [];
   readonly permission: Permission;
   /** For direct orders that say reduce_only, of a world that lets those leave a shut gate. */
   readonly reducingPermission: Permission;
@@ -92,12 +76,13 @@ export class AccountRouter {
   readonly #notionalMins: ReadonlyMap<string, number>;
   #storeTimer: ClockTimer | undefined;
   #head = 0;
+  #recorded = new RecordedSettings();
   /** The core holds what could not be stored: it must be rebuilt before anything else. */
   #isStale = false;
 
   constructor(deps: AccountRouterDeps) {
     this.deps = deps;
-    this.core = this.#newCore();
+    this.core = emptyCore(deps.settings);
     this.#topic = new OrderTopic(deps.db, deps.settings);
     const { account, instruments } = deps.settings;
     this.#notionalMins = new Map(
@@ -124,23 +109,23 @@ export class AccountRouter {
     return this.#head;
   }
 
-  /** Rebuilds everything from the journal, and from what is not stored there yet. */
+  /**
+   * Rebuilds everything from the journal, and from what is not stored there yet.
+   *
+   * @throws {QmtlError} CONFIG_INVALID when the configuration contradicts the journal
+   */
   async rebuild(): Promise<void> {
     const before = this.#head;
-    const core = this.#newCore();
-    const market = new Market();
-    this.sealedBars = [];
-    this.rebalances = [];
+    const { core, market, recorded, sealedBars, rebalances, difference, head } = await rebuildBooks(
+      this.deps.db,
+      this.deps.settings,
+    );
+    this.sealedBars = sealedBars;
+    this.rebalances = rebalances;
     this.sequence = 0;
-    this.#head = await replayJournal(this.deps.db, this.account, (op) => {
-      const { sealed = [], difference } = core.apply(op);
-      if (difference !== undefined) this.difference = difference;
-      if (op.op === "rebalance") this.rebalances.push(op.input);
-      if (op.op !== "bar") return;
-      market.take(op);
-      this.sealedBars.push({ ...op, sealed });
-      if (this.sealedBars.length > sealedBarsMax) this.sealedBars.shift();
-    });
+    this.difference = difference ?? this.difference;
+    this.#head = head;
+    this.#recorded = recorded;
     await this.#topic.load();
     // A transaction whose end was not heard of may have been stored after all, with everything that was owed.
     if (this.#head > before) this.#owed.clear();
@@ -148,6 +133,16 @@ export class AccountRouter {
     this.core = core;
     this.market = market;
     this.#isStale = false;
+  }
+
+  /** Journals which settings hold from here on, if others did before. Call it alone on the account. */
+  async recordSettings(): Promise<void> {
+    const op = this.#recorded.changeTo(this.deps.settings);
+    if (op === undefined) return;
+    const booking = this.booking();
+    booking.apply("settings", op, this.place(""), this.permission);
+    await this.commit(booking);
+    this.#recorded.take(op);
   }
 
   /** Runs alone on this account, with everything stored that is in memory. */
@@ -263,10 +258,5 @@ export class AccountRouter {
   async #store(): Promise<void> {
     if (this.#isStale) await this.rebuild();
     if (!this.#owed.isEmpty) await this.commit(this.booking());
-  }
-
-  #newCore(): AccountCore {
-    const { account, instruments, initialCash, limits } = this.deps.settings;
-    return new AccountCore({ account, instruments, initialCash, limits, hashHex: blake3Hex });
   }
 }

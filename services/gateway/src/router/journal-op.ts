@@ -8,6 +8,16 @@ interface JournaledOf {
     readonly session: string;
     readonly request: string;
   };
+  readonly settings: {
+    readonly initialCash?: number;
+    readonly currency?: string;
+    /** Those that are new, or have other lots or another multiplier. */
+    readonly instruments?: readonly {
+      readonly symbol: string;
+      readonly lotSize: string;
+      readonly multiplier: number;
+    }[];
+  };
   readonly bar: { readonly source: string; readonly row: number };
   readonly note: { readonly [field: string]: unknown };
 }
@@ -39,7 +49,8 @@ export type JournalKind =
   | "demote"
   | "adjustment"
   | "reconcile"
-  | "bar";
+  | "bar"
+  | "settings";
 
 /** One entry before it has its number. */
 export interface JournalLine {

@@ -206,7 +206,7 @@ const replayPage = 2_000;
 export async function replayJournal(
   db: Queryable,
   account: string,
-  take: (op: JournalOp) => void,
+  take: (op: JournalOp, entry: number) => void,
 ): Promise<number> {
   let head = 0;
   for (;;) {
@@ -214,7 +214,7 @@ export async function replayJournal(
     for (const row of rows) {
       if (row.entry !== head + 1) throw new Error(`journal of ${account}: gap after entry ${head}`);
       head = row.entry;
-      take(JSON.parse(row.bodyJson) as JournalOp);
+      take(JSON.parse(row.bodyJson) as JournalOp, row.entry);
     }
     if (rows.length < replayPage) return head;
   }

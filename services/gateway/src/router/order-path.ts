@@ -244,6 +244,7 @@ export class GatewayOrders implements OrderPath {
     this.accounts.set(settings.account, router);
     await router.exclusive(async () => {
       await router.rebuild();
+      await router.recordSettings();
       for (const { batchId, crosses } of router.rebalances) {
         await router.deps.broker.transfer(batchId, crosses);
       }

@@ -1,6 +1,6 @@
 import { hasReason } from "@qmtl/sdk/rpc";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
-import type { SealedBar } from "./account-router.ts";
+import type { SealedBar } from "./rebuild-books.ts";
 import type { RowGate } from "./row-gate.ts";
 import type { ReturnsReport, WorldPeer } from "./world-peer.ts";
 

@@ -1,5 +1,6 @@
 import type { BrokerBar } from "../paper/broker-port.ts";
-import type { AccountRouter, SealedBar } from "./account-router.ts";
+import type { AccountRouter } from "./account-router.ts";
+import type { SealedBar } from "./rebuild-books.ts";
 import { reconcileAccount } from "./reconcile-account.ts";
 import { takeReport } from "./send-orders.ts";
 

@@ -20,6 +20,7 @@ const KINDS: Readonly<Record<StoredKind, JournalKind>> = {
   adjustment: JournalKind.ADJUSTMENT,
   reconcile: JournalKind.RECONCILE,
   bar: JournalKind.BAR,
+  settings: JournalKind.SETTINGS,
 };
 
 const STORED: ReadonlyMap<JournalKind, string> = new Map(

@@ -86,7 +86,10 @@ export interface BenchOrder {
   readonly reduceOnly?: boolean;
 }
 
-/** An order path over PGlite and the paper broker, with a world that the test moves. */
+/** Databases by schema: a PGlite, or connections to a PostgreSQL. */
+export type BenchHost = Pick<PgliteHost, "db">;
+
+/** An order path over a database and the paper broker, with a world that the test moves. */
 export class OrderBench {
   readonly world: FakeWorld;
   readonly ended: string[] = [];
@@ -111,7 +114,7 @@ export class OrderBench {
   readonly metrics = createMetrics();
   #requests = 0;
 
-  private constructor(host: PgliteHost, settings: AccountSettings, world: OrderWorld) {
+  private constructor(host: BenchHost, settings: AccountSettings, world: OrderWorld) {
     this.#db = new OutageDb(host.db("gateway"));
     this.#paperDb = host.db("paper");
     this.#settings = settings;
@@ -120,7 +123,7 @@ export class OrderBench {
   }
 
   static async open(
-    host: PgliteHost,
+    host: BenchHost,
     settings: AccountSettings = paperAccount,
     world: OrderWorld = replayWorld,
   ): Promise<OrderBench> {

@@ -141,3 +141,32 @@ describe("a platform that cannot be started safely", () => {
     ).rejects.toMatchObject({ reason: "CONFIG_INVALID", fields: [{ field: "security.tls.cert" }] });
   });
 });
+
+describe("a platform whose configuration was changed", () => {
+  const folder = mkdtempSync(join(tmpdir(), "qmtl-changed-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it("is refused with other money than its books count in, and starts with the former", async () => {
+    const [gateway, web, dag, world] = await freePorts(4);
+    const startWith = (cash: string): Promise<Platform> => {
+      const more = `gateway: {port: ${gateway}, web_port: ${web}}
+dag_manager: {port: ${dag}}
+world_service: {port: ${world}}
+accounts: {main: {initial_cash: "${cash}"}}`;
+      return startPlatform(loadConfig({ path: configIn(folder, more) }));
+    };
+    await (await startWith("1000")).stop();
+
+    await expect(startWith("2000")).rejects.toMatchObject({
+      reason: "CONFIG_INVALID",
+      fields: [
+        {
+          field: "accounts.main.initial_cash",
+          description: expect.stringContaining("put 1000 back"),
+        },
+      ],
+    });
+
+    await (await startWith("1000.00")).stop();
+  });
+});

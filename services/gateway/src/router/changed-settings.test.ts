@@ -2,7 +2,7 @@ import { type Db, openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import type { AccountInstrument, AccountSettings } from "./account-settings.ts";
-import { type BenchHost, OrderBench, paperAccount } from "./testing/order-bench.ts";
+import { type BenchHost, bucketOf, OrderBench, paperAccount } from "./testing/order-bench.ts";
 
 const [spx] = paperAccount.instruments as [AccountInstrument];
 const ndx: AccountInstrument = { ...spx, symbol: "NDX" };
@@ -271,6 +271,27 @@ function restartSuite(opened: () => BenchHost): void {
       expect(bench.router.difference).toBe("");
     },
   );
+
+  test("the rows of another source of the mark do not take it back to what it was before", async () => {
+    await trade();
+    const marks = async (bucketEndMs: number, row: number) => {
+      const prices = { open: 50, high: 50, low: 50, close: 50 };
+      await bench.orders.onBars([
+        { source: "hours", instrument: "SPX", row, bucketEndMs, ...prices },
+      ]);
+      return bench.router.core.mark("SPX");
+    };
+
+    await bench.restart(withSpx({ markSource: "hours" }));
+
+    expect(await marks(bucketOf(0), 0)).toBe(101);
+    expect(bench.router.market.closeAt("SPX", bucketOf(0))).toBe(100);
+    expect(await marks(bucketOf(2), 1)).toBe(101);
+    expect(await marks(bucketOf(3), 2)).toBe(50);
+    const before = books();
+    await bench.restart();
+    expect(books()).toEqual(before);
+  });
 
   test.each([
     "onDemote",

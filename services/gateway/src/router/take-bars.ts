@@ -14,8 +14,8 @@ export interface BarRow {
 
 /**
  * Books one row on one account: the broker's fills at the open, marks at the close, then capital and return of every
- * strategy of the worlds that live by this feed. A row that was booked before does nothing. Call it alone on the
- * account.
+ * strategy of the worlds that live by this feed. A row that was booked before does nothing. An instrument that was marked
+ * at this time or later keeps that mark, as after its `mark_source` was changed. Call it alone on the account.
  */
 export async function takeBars(
   router: AccountRouter,
@@ -33,6 +33,10 @@ export async function takeBars(
   takeReport(router, report, booking);
   const marks = bars
     .filter(({ close }) => close > 0 && Number.isFinite(close))
+    .filter(({ instrument }) => {
+      const last = router.market.last(instrument);
+      return last === undefined || row.bucket > last.bucket;
+    })
     .map(({ instrument, close }) => ({ instrument, close }));
   const { source, bucket } = row;
   const op = { op: "bar", source, row: row.row, bucket, marks, worlds } as const;

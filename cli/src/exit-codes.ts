@@ -7,7 +7,7 @@ export const ExitCode = {
   refused: 1,
   /** Bad usage, configuration or input file; nothing was done. */
   usage: 2,
-  /** The platform could not be reached. */
+  /** The platform could not be reached; of one that runs here: its database was lost, the next start has it back. */
   unreachable: 3,
   /** The feature is in the contract but not built yet. */
   notBuilt: 4,

@@ -10,7 +10,7 @@ Exit codes:
   0  done
   1  refused, or what was asked for did not happen
   2  bad usage, configuration or input file; nothing was done
-  3  the platform could not be reached
+  3  the platform could not be reached; of \`up\` and \`service\`: the database was lost, start it again
   4  the feature is in the contract but not built yet
   130  interrupted`;
 

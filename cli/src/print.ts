@@ -58,7 +58,8 @@ const HINTS: Readonly<Record<string, string>> = {
     "it may have been done: look before you repeat what changes something; what only reads may be repeated. `qmtl doctor` says what does not answer",
   STORE_UNAVAILABLE:
     "start the database again, then repeat the command; `qmtl doctor` knocks at it",
-  DB_UNAVAILABLE: "start the database of storage.dsn, or set storage.kind: embedded",
+  DB_UNAVAILABLE:
+    "start the database of storage.dsn; with storage.kind: embedded start this again, what was stored is in its folder",
   BUS_UNAVAILABLE: "start the broker of bus.brokers, or set bus.kind: embedded",
   CONFIG_INVALID: "`qmtl config explain KEY` tells what a key takes, without KEY all there are",
   CONFIG_NOT_FOUND: "name another with --config, or leave it out: then qmtl.yml here is taken",

@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { accountHeldRefusal } from "../account-held.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { printJson } from "../print.ts";
+import { untilEnded } from "../until-ended.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
 
 const descriptions: Record<ServiceName, string> = {
@@ -38,9 +39,7 @@ async function runUntilStopped(name: ServiceName, command: Command): Promise<voi
     if (options.json) printJson({ event: now, service: name, address });
     else if (now !== undefined) console.log(`${name} at ${address} ${CHANGED[now]}`);
   });
-  const deposed = await Promise.race([stopped.then(() => undefined), service.lost]);
-  await service.stop();
-  if (deposed !== undefined) refuseHeld(deposed);
+  await untilEnded(service, stopped, options.json === true);
 }
 
 function refuseHeld(failure: unknown): never {

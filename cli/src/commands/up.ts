@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { accountHeldRefusal } from "../account-held.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { printJson, printNote } from "../print.ts";
+import { untilEnded } from "../until-ended.ts";
 import { endingAtOnce, untilStopped } from "../until-stopped.ts";
 
 /** Said once: nothing else would tell that another user of the machine may halt and trade. */
@@ -17,7 +18,7 @@ export function addUpCommand(program: Command): void {
     .option("--standby", "wait while another gateway holds the accounts (storage.kind: postgres)")
     .addHelpText(
       "after",
-      "\nExample:\n  qmtl up --config qmtl.yml\n\nStops on Ctrl-C or SIGTERM; while it still starts that ends it at once, with 130. Data stay in storage.data_dir; safe against kill -9, not against power loss.",
+      "\nExample:\n  qmtl up --config qmtl.yml\n\nStops on Ctrl-C or SIGTERM; while it still starts that ends it at once, with 130. Data stay in storage.data_dir; safe against kill -9, not against power loss. Ends with 3 when its own database is lost (a crash, no memory): start it again, it has everything that was stored.",
     )
     .action(async (_options: unknown, command: Command) => {
       const options = command.optsWithGlobals<GlobalOptions & { standby?: boolean }>();
@@ -49,8 +50,6 @@ export function addUpCommand(program: Command): void {
         if (metrics !== undefined) console.log(`metrics        ${metrics}`);
         console.log("ready; Ctrl-C stops");
       }
-      const deposed = await Promise.race([stopped.then(() => undefined), platform.lost]);
-      await platform.stop();
-      if (deposed !== undefined) throw accountHeldRefusal(deposed);
+      await untilEnded(platform, stopped, options.json === true);
     });
 }

@@ -12,6 +12,7 @@ import {
   type RunningService,
   systemClock,
 } from "@qmtl/service-kit";
+import type { DbUnavailable } from "@qmtl/service-kit/db";
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { invalidConfig } from "./invalid-config.ts";
 import { openPage } from "./open-page.ts";
@@ -46,8 +47,11 @@ export interface StartPlatformOptions {
 
 export interface Platform {
   readonly addresses: PlatformAddresses;
-  /** Resolves when another gateway took the accounts: this process has to end now. */
-  readonly lost: Promise<QmtlError>;
+  /**
+   * Resolves when this process has to end now: another gateway took the accounts (NOT_LEADER), or the embedded database
+   * is lost (DB_UNAVAILABLE).
+   */
+  readonly lost: Promise<QmtlError | DbUnavailable>;
   /** Drains and stops everything, the gateway first. May be called twice. */
   stop(): Promise<void>;
 }
@@ -99,7 +103,9 @@ export async function startPlatform(
   const [dagManagerUrl, worldServiceUrl] = [urlOf(dag), urlOf(world)];
   const local = { dagManager: dag.local, worldService: world.local };
   const peers = { key, dagManagerUrl, worldServiceUrl, ca: undefined, local };
-  const { service: gateway, lost } = await startGateway({ ...context, tls }, peers, { leases });
+  const { service: gateway, lost: deposed } = await startGateway({ ...context, tls }, peers, {
+    leases,
+  });
   started.defer(() => gateway.stop());
   const page = await openPage(config, context.metrics);
   started.defer(async () => page?.close());
@@ -111,6 +117,7 @@ export async function startPlatform(
     worldService: worldServiceUrl,
     metrics: page?.address,
   };
+  const lost = Promise.race([deposed, storage.lost]);
   const all = started.move();
   return { addresses, lost, stop: () => all.disposeAsync() };
 }

@@ -10,6 +10,7 @@ import {
   systemClock,
 } from "@qmtl/service-kit";
 import { connectOutboxPeer, type EventSource } from "@qmtl/service-kit/bus";
+import type { DbUnavailable } from "@qmtl/service-kit/db";
 import { apiKeysFromConfig } from "./api-keys.ts";
 import { gatewayKeysOfMachine } from "./gateway-keys.ts";
 import { openPage } from "./open-page.ts";
@@ -42,8 +43,11 @@ export interface StartedService {
   readonly address: string;
   /** Whether it leads, where several processes of it may run; undefined where no other can. */
   readonly leading: LeadershipMonitor | undefined;
-  /** Resolves when another process deposed this one for good, which has to end now. */
-  readonly lost: Promise<QmtlError>;
+  /**
+   * Resolves when this process has to end now: another gateway took the accounts (NOT_LEADER), or the embedded database
+   * is lost (DB_UNAVAILABLE).
+   */
+  readonly lost: Promise<QmtlError | DbUnavailable>;
   /** Drains and stops it, then its storage. May be called twice. */
   stop(): Promise<void>;
 }
@@ -87,12 +91,13 @@ export async function startService(
     processMetrics: config.telemetry.metrics_port !== null,
   });
   const context = { config, storage, clock, logger, outages, metrics, keys, gateways, tls };
-  const { service, leading, lost = never } = await starters[name](context, options);
+  const { service, leading, lost: deposed = never } = await starters[name](context, options);
   started.defer(() => service.stop());
   const page = await openPage(config, metrics);
   started.defer(async () => page?.close());
   const scheme = tls === undefined ? "http" : "https";
   const address = `${scheme}://${hostOf(name, config)}:${service.port}`;
+  const lost = Promise.race([deposed, storage.lost]);
   const all = started.move();
   return { name, address, leading, lost, stop: () => all.disposeAsync() };
 }

@@ -8,7 +8,13 @@ import {
   openEmbeddedBus,
   openKafkaBus,
 } from "@qmtl/service-kit/bus";
-import { type Db, openPglite, openPostgres } from "@qmtl/service-kit/db";
+import {
+  type Db,
+  DbUnavailable,
+  openPglite,
+  openPostgres,
+  type PgliteHost,
+} from "@qmtl/service-kit/db";
 
 /** Databases and bus of one process. */
 export interface Storage {
@@ -17,6 +23,8 @@ export interface Storage {
   readonly bus: EventBus;
   /** Folder of the embedded databases; undefined where a server keeps them. */
   readonly folder: string | undefined;
+  /** Resolves when the embedded database is lost, which was logged by then: this process has to end. Servers come back. */
+  readonly lost: Promise<DbUnavailable>;
   /** Closes the bus, then the databases. */
   close(): Promise<void>;
 }
@@ -30,12 +38,12 @@ const schemas = ["dag", "world", "gateway", "paper", "bus"] as const;
  */
 export function openStorage(config: QmtlConfig, outages: OutageLog): Promise<Storage> {
   return opened(config, config.storage.data_dir, async (place) => {
-    const db = await openDatabases(place, schemas, outages);
+    const { db, lost } = await openDatabases(place, schemas, outages);
     const bus =
       config.bus.kind === "kafka"
         ? await openKafka(config, outages)
         : await openEmbeddedBus({ db: db("bus"), logger: outages.quiet() });
-    return { db, bus };
+    return { db, lost, bus };
   });
 }
 
@@ -63,11 +71,11 @@ export function openServiceStorage(
     const { busSchema, peers } = service;
     const isKafka = config.bus.kind === "kafka";
     const own = isKafka ? service.schemas : [...service.schemas, busSchema];
-    const db = await openDatabases(place, own, outages);
+    const { db, lost } = await openDatabases(place, own, outages);
     const bus = isKafka
       ? await openKafka(config, outages)
       : await openDirectBus({ db: db(busSchema), peers: peers(), logger: outages.quiet() });
-    return { db, bus };
+    return { db, lost, bus };
   });
 }
 
@@ -86,25 +94,27 @@ interface Place {
 async function opened(
   { storage }: QmtlConfig,
   dataDir: string,
-  open: (place: Place) => Promise<Pick<Storage, "db" | "bus">>,
+  open: (place: Place) => Promise<Pick<Storage, "db" | "lost" | "bus">>,
 ): Promise<Storage> {
   await using stack = new AsyncDisposableStack();
-  const { db, bus } = await open({ storage, dataDir, stack });
+  const { db, lost, bus } = await open({ storage, dataDir, stack });
   stack.defer(() => bus.close());
   const all = stack.move();
   const folder = storage.kind === "embedded" ? dataDir : undefined;
-  return { db, bus, folder, close: () => all.disposeAsync() };
+  return { db, bus, folder, lost, close: () => all.disposeAsync() };
 }
 
 async function openDatabases(
   { storage, dataDir, stack }: Place,
   names: readonly string[],
   outages: OutageLog,
-): Promise<(schema: string) => Db> {
+): Promise<Pick<Storage, "db" | "lost">> {
   const dbs = new Map<string, Db>();
+  let lost: Promise<DbUnavailable> = never;
   if (storage.kind === "embedded") {
     const host = await openPglite({ dataDir });
     stack.defer(() => host.close());
+    lost = whenLost(host, dataDir, outages);
     for (const schema of names) dbs.set(schema, host.db(schema));
   } else {
     if (!storage.dsn) throw new QmtlError("CONFIG_INVALID", "storage.dsn is missing");
@@ -117,11 +127,34 @@ async function openDatabases(
     }
   }
   await reportNewStore(dbs, storage.kind === "embedded" ? dataDir : "PostgreSQL", outages);
-  return (schema) => {
+  const db = (schema: string): Db => {
     const found = dbs.get(schema);
     if (!found) throw new Error(`no database for schema ${schema}`);
     return found;
   };
+  return { db, lost };
+}
+
+/** A server that is gone comes back; then its connections are made anew. */
+const never = new Promise<never>(() => {});
+
+/** Tells the loss of an embedded database, in the log and to health, before anybody is refused for it. */
+function whenLost(
+  { failed }: PgliteHost,
+  folder: string,
+  outages: OutageLog,
+): Promise<DbUnavailable> {
+  const monitor = outages.monitorFolder(folder);
+  return new Promise((resolve) => {
+    const tell = () => {
+      const { reason } = failed;
+      monitor.failed(reason, outages.clock.monotonicMs());
+      const why = reason instanceof Error ? reason.message : String(reason);
+      resolve(new DbUnavailable(`the database of folder ${folder} was lost: ${why}`, reason));
+    };
+    if (failed.aborted) tell();
+    else failed.addEventListener("abort", tell, { once: true });
+  });
 }
 
 /**

@@ -28,7 +28,10 @@ export class PgliteConnection implements TransactionConnection {
     worker.on("message", (answers: PgliteAnswer<unknown>[]) => {
       for (const answer of answers) this.#take(answer);
     });
-    worker.on("error", (cause) => this.#fail("the database worker failed", cause));
+    worker.on("error", (cause) => {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      this.#fail(`the database worker failed: ${why}`, cause);
+    });
     worker.on("exit", (code) => this.#fail(`the database worker ended (${code})`, undefined));
   }
 

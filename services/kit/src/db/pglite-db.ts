@@ -25,7 +25,10 @@ export interface PgliteOptions {
 export interface PgliteHost extends AsyncDisposable {
   /** The database as the service that owns `schema` sees it. Closing it leaves the others open. */
   db(schema: string): Db;
-  /** Aborts when the database is lost (out of memory, a crash of the worker). Nothing brings it back. */
+  /**
+   * Aborts when the database is lost (out of memory, a crash of the worker), with a `DbUnavailable` that says why. What
+   * was committed is in the folder; only another process, or another opening, brings it back.
+   */
   readonly failed: AbortSignal;
   /** Finishes what was taken in, closes the database and gives the folder's lock back. May be called twice. */
   close(): Promise<void>;
@@ -80,7 +83,8 @@ class SharedPglite implements PgliteHost {
 
   close(): Promise<void> {
     this.#closed ??= (async () => {
-      await this.#queue.idle();
+      // A transaction of a lost database may still wait for something else, in vain.
+      if (!this.failed.aborted) await this.#queue.idle();
       await this.#connection.close();
       this.#lock.release();
     })();

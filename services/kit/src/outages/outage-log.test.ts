@@ -120,3 +120,29 @@ test("states say what is down and since when, and listeners hear each change", (
   expect(outages.states().every(({ isUp }) => isUp)).toBe(true);
   expect(changes).toBe(2);
 });
+
+test("the loss of the database in a folder is one error that names it, whatever fails after it", () => {
+  const clock = new ManualClock();
+  const { logger, lines } = recorded();
+  const outages = new OutageLog(logger, clock);
+  const database = outages.monitorFolder("/data");
+  const peer = outages.monitor("world-service");
+  expect(outages.states()).toContainEqual({ name: DATABASE, isUp: true, downSinceMs: undefined });
+
+  database.failed(new DbUnavailable("the database worker ended (1)"), clock.monotonicMs());
+  peer.failed(new Error("it cannot work"), clock.monotonicMs());
+  outages.quiet().error("relaying failed; trying again", { error: lost() });
+
+  expect(lines).toEqual([
+    {
+      level: "error",
+      message: expect.stringMatching(/folder \/data was lost.*nothing that was stored is lost/),
+      fields: {
+        dependency: DATABASE,
+        reason: "DB_UNAVAILABLE",
+        why: "the database worker ended (1)",
+      },
+    },
+  ]);
+  expect(outages.states().map(({ isUp }) => isUp)).toEqual([false, false]);
+});

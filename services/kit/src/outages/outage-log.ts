@@ -1,6 +1,6 @@
 import { type Clock, systemClock } from "../clock.ts";
 import type { LogFields, Logger } from "../logger.ts";
-import { outageOf } from "./outage-of.ts";
+import { DATABASE, outageOf } from "./outage-of.ts";
 
 /** Different lines of one outage that are counted each by itself; the others are counted together. */
 const LINES_MAX = 20;
@@ -29,6 +29,8 @@ interface OutageWords {
 interface DependencyWords extends OutageWords {
   /** Lines of an outage before the first answer: whoever was started first waits. @default an outage like any other */
   readonly atStart?: OutageWords;
+  /** Its outage ends the process: what else fails from then on fails for that. @default false */
+  readonly endsProcess?: boolean;
 }
 
 const silence = (name: string): OutageWords => ({
@@ -68,6 +70,11 @@ class Dependency implements DependencyMonitor {
     return { name: this.name, isUp: this.#down === undefined, downSinceMs };
   }
 
+  /** True when it is down and the process ends for that. */
+  get isEnd(): boolean {
+    return this.#down !== undefined && this.#words.endsProcess === true;
+  }
+
   answered(): void {
     // Every call comes here: two comparisons while all is well.
     if (this.#down === undefined) {
@@ -95,11 +102,12 @@ class Dependency implements DependencyMonitor {
     if (beganAtMs < this.#answeredAtMs) return;
     this.#failures += 1;
     if (this.#down !== undefined) return;
-    const { clock, logger } = this.#owner;
+    const { clock, logger, isEnding } = this.#owner;
     this.#down = { sinceMs: clock.nowMs(), atMs: clock.monotonicMs() };
     const { begins } = this.#lasting;
     const fields = { dependency: this.name, ...shortCause(failure) };
     if (this.#isStarting) logger.info(begins, fields);
+    else if (isEnding) logger.debug(begins, fields);
     else logger.error(begins, fields);
     this.#owner.changed();
   }
@@ -154,6 +162,17 @@ export class OutageLog {
   monitorWork(peer: string): DependencyMonitor {
     const begins = `the ${peer} answers, but cannot work; failures are counted until it can`;
     return this.#monitor(workOf(peer), { begins, ends: `the ${peer} can work again` });
+  }
+
+  /** What reports that the database in a folder was lost, which ends the process: told once, as an outage without end. */
+  monitorFolder(folder: string): DependencyMonitor {
+    const begins = `the database of folder ${folder} was lost, and this process ends; nothing that was stored is lost: start it again`;
+    return this.#monitor(DATABASE, { ...silence(DATABASE), begins, endsProcess: true });
+  }
+
+  /** True when something is down for which the process ends. */
+  get isEnding(): boolean {
+    return [...this.#dependencies.values()].some(({ isEnd }) => isEnd);
   }
 
   #monitor(name: string, words: DependencyWords): DependencyMonitor {

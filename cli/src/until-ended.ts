@@ -1,0 +1,39 @@
+import type { Platform } from "@qmtl/embedded";
+import { accountHeldRefusal } from "./account-held.ts";
+import { ExitCode, exitCodeOf, RefusalError, reasonOf } from "./exit-codes.ts";
+import { printNote } from "./print.ts";
+
+/** Longest time from what ends a process to its end, milliseconds; it guards against work that waits in vain. */
+const endMsMax = 10_000;
+
+/**
+ * Waits until what runs here is asked to stop, or cannot go on, and stops it.
+ *
+ * @throws why it could not go on. The process ends within ten seconds then, whatever still waits for something.
+ */
+export async function untilEnded(
+  running: Pick<Platform, "lost" | "stop">,
+  stopped: Promise<unknown>,
+  asJson: boolean,
+): Promise<void> {
+  const cause = await Promise.race([stopped.then(() => undefined), running.lost]);
+  if (cause === undefined) return running.stop();
+  const refusal = refusalOf(cause);
+  setTimeout(() => process.exit(exitCodeOf(refusal)), endMsMax).unref();
+  await running.stop().catch((failure: unknown) => {
+    printNote(`it did not stop cleanly: ${messageOf(failure)}`, asJson);
+  });
+  throw refusal;
+}
+
+/** Why a process could not go on, with what to do next. */
+function refusalOf(cause: Error): unknown {
+  const reason = reasonOf(cause);
+  if (reason !== "DB_UNAVAILABLE") return accountHeldRefusal(cause);
+  const hint = "start it again: what was stored is in the folder, and nothing of it is lost";
+  return new RefusalError(cause.message, ExitCode.unreachable, hint, reason);
+}
+
+function messageOf(failure: unknown): string {
+  return failure instanceof Error ? failure.message : String(failure);
+}

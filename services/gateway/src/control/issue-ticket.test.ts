@@ -108,6 +108,18 @@ describe("a ticket", () => {
   const live = { worldId: "live" };
   const feedOf = (source: string) => ({ sources: [source] });
 
+  test("that names so much that no call would take it is refused, not issued", async () => {
+    const sources = Array.from({ length: 1_000 }, (_, at) => String(at).padEnd(100, "x"));
+    const ports = { ...rig.ports, replaySources: new Map(sources.map((name) => [name, true])) };
+
+    const ask = issueTicket(ports, wanted(["feed"], { sources }), caller("owner"));
+
+    await expect(ask).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      fields: [{ field: "sources", description: expect.stringContaining("at most 65536") }],
+    });
+  });
+
   test.each([
     ["OBSERVE", wanted(["observe"]), ["viewer", "researcher", "operator", "owner", "adapter"]],
     ["COMPUTE", wanted(["compute"]), ["researcher", "operator", "owner"]],

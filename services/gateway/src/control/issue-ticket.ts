@@ -13,7 +13,7 @@ import type { Peer } from "../peers/peer.ts";
 import type { GateView, TicketClaims } from "../ports.ts";
 import { knownStrategies } from "../store/submission-store.ts";
 import { checkSessionIsOwn, newSessionId } from "./session-id.ts";
-import type { Tickets } from "./tickets.ts";
+import { type Tickets, ticketCharsMax } from "./tickets.ts";
 
 export interface TicketPorts {
   readonly db: Db;
@@ -79,13 +79,20 @@ export async function issueTicket(
   checkNamed(wanted, rights);
   if (wanted.sessionId !== "") checkSessionIsOwn(wanted.sessionId, principal.name);
   const { origin, ...asked } = wanted;
+  const { strategyIds, sources } = asked;
   const scope = { ...asked, rights };
   await checkThere(ports, scope);
   await checkRights(ports, scope, principal);
   const sessionId = wanted.sessionId || newSessionId(principal.name, ports.newId);
   const told = origin === undefined ? {} : { origin };
   const claims = { ...scope, ...told, sessionId, principal: principal.name };
-  return { claims, ...(await ports.tickets.issue(claims)) };
+  const issued = await ports.tickets.issue(claims);
+  if (issued.ticket.length <= ticketCharsMax) return { claims, ...issued };
+  const field = sources.length > strategyIds.length ? "sources" : "strategy_ids";
+  const description = `names so many that its ticket has ${issued.ticket.length} characters, at most ${ticketCharsMax}: take several sessions`;
+  throw new QmtlError("INVALID_FIELD", `${field} ${description}`, {
+    fields: [{ field, description }],
+  });
 }
 
 /** A new ticket of the same scope; whether the caller's role still allows it is checked again. */

@@ -9,7 +9,8 @@ import type { TicketKey } from "../store/ticket-key-store.ts";
 const audience = "qmtl-control";
 /** Tickets whose signature was checked and that are remembered, at most. */
 const checkedMax = 10_000;
-const ticketCharsMax = 64 * 1024;
+/** Characters of a ticket at most: what the contract takes. */
+export const ticketCharsMax = 64 * 1024;
 /** Rights as tickets name them. */
 const ticketRights = ["observe", "compute", "trade", "feed"] as const;
 

@@ -7,10 +7,12 @@ import {
   getOption,
   hasOption,
   isFieldSet,
+  ScalarType,
 } from "@bufbuild/protobuf";
 import { MethodOptions_IdempotencyLevel, MethodOptionsSchema } from "@bufbuild/protobuf/wkt";
 import {
   type EnumRules,
+  type FieldRules,
   field as fieldRules,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { FieldBehavior, field_behavior } from "@qmtl/contracts/google/api/field_behavior_pb";
@@ -46,6 +48,7 @@ const rules: Readonly<Record<string, (contracts: Contracts) => Iterable<Found>>>
   "viewer changes nothing": viewersChanges,
   "bare session": bareSessions,
   "closed enum": closedEnums,
+  "bounded text": boundedTexts,
   "time type": timeTypes,
   "access table": accessTables,
 };
@@ -193,6 +196,50 @@ function* closedEnums(contracts: Contracts): Generator<Found> {
     for (const field of fields)
       if (field.enum !== undefined && !isOutputOnly(field) && !enumRulesOf(field)?.definedOnly)
         yield [`${typeName}.${field.name}`, "is an enum of a request and not defined_only"];
+}
+
+/** Columns of bulk data: as long as their rows are many, which the record states; its bytes are bounded as a whole. */
+const bulkColumns = /^qmtl\.data\.v1\.(Rows|DictionaryColumn)\./;
+
+/** A pattern that a text of any length may match. */
+const isOpenPattern = (pattern: string): boolean =>
+  !/^\^.*\$$/.test(pattern) || /[*+]|\{\d+,\}/.test(pattern);
+
+/** Whether rules say how long a text, or bytes, may be. */
+function isBounded(rules: FieldRules | undefined): boolean {
+  const type = rules?.type;
+  if (type?.case === "bytes") return type.value.maxLen > 0n || type.value.len > 0n;
+  if (type?.case !== "string") return false;
+  const { maxLen, maxBytes, len, lenBytes, pattern } = type.value;
+  const isCounted = [maxLen, maxBytes, len, lenBytes].some((most) => most > 0n);
+  return isCounted || type.value.in.length > 0 || (pattern !== "" && !isOpenPattern(pattern));
+}
+
+/** What a field holds as text or bytes: the rules of each such part, which for a map are its keys and its values. */
+function textRules(field: DescField): readonly (FieldRules | undefined)[] {
+  const own = hasOption(field, fieldRules) ? getOption(field, fieldRules) : undefined;
+  const isText = (scalar: ScalarType | undefined): boolean =>
+    scalar === ScalarType.STRING || scalar === ScalarType.BYTES;
+  if (field.fieldKind === "map") {
+    const inside = own?.type.case === "map" ? own.type.value : undefined;
+    return [
+      ...(isText(field.mapKey) ? [inside?.keys] : []),
+      ...(isText(field.scalar) ? [inside?.values] : []),
+    ];
+  }
+  if (!isText(field.scalar)) return [];
+  if (field.fieldKind !== "list") return [own];
+  return [own?.type.case === "repeated" ? own.type.value.items : undefined];
+}
+
+function* boundedTexts(contracts: Contracts): Generator<Found> {
+  for (const { typeName, fields } of requestMessages(contracts))
+    for (const field of fields) {
+      const where = `${typeName}.${field.name}`;
+      const isOpen = textRules(field).some((rules) => !isBounded(rules));
+      if (isOpen && !isOutputOnly(field) && !bulkColumns.test(where))
+        yield [where, "is a text of a request of any length: say max_len (of items, keys, values)"];
+    }
 }
 
 /** Times are numbers only in records, in columns of bulk data, and where they are hashed. */

@@ -19,11 +19,15 @@ enum Sound {
 
 message SoundRequest {
   qmtl.type.v1.VersionRange schema_version = 1;
-  string ticket = 2;
+  string ticket = 2 [(buf.validate.field).string.max_len = 9];
   Sound sound = 3 [(buf.validate.field).enum.defined_only = true];
   repeated Sound sounds = 4 [(buf.validate.field).repeated.items.enum.defined_only = true];
   Sound answered = 5 [(google.api.field_behavior) = OUTPUT_ONLY];
   repeated int64 bucket_end_ms = 6;
+  string code = 7 [(buf.validate.field).string.pattern = "^[a-z]{1,9}$"];
+  repeated bytes parts = 8 [(buf.validate.field).repeated.items.bytes.max_len = 9];
+  map<string, uint32> counts = 9 [(buf.validate.field).map.keys.string.max_len = 9];
+  string told = 10 [(google.api.field_behavior) = OUTPUT_ONLY];
 }
 
 message Request {
@@ -58,6 +62,19 @@ const operator = "    option (qmtl.type.v1.access) = {least: ROLE_OPERATOR};";
 const trader =
   "    option (qmtl.type.v1.access) = {least: ROLE_RESEARCHER, tickets: [TICKET_RIGHT_TRADE], exempt: ROLE_OPERATOR};";
 
+/** Texts that may be of any length: the message, its field, and that as it is written. */
+const longTexts: readonly (readonly [message: string, field: string, text: string])[] = [
+  ["LongName", "name", "string name = 2 [(buf.validate.field).string.min_len = 1]"],
+  ["LongWord", "word", 'string word = 2 [(buf.validate.field).string.pattern = "^[a-z]+$"]'],
+  ["LongBlob", "blob", "bytes blob = 2"],
+  ["LongList", "names", "repeated string names = 2 [(buf.validate.field).repeated.max_items = 9]"],
+  [
+    "LongMap",
+    "notes",
+    "map<string, string> notes = 2 [(buf.validate.field).map.keys.string.max_len = 9]",
+  ],
+];
+
 /** Rule, the full name it has to find, and the contract. */
 const faults: readonly (readonly [rule: string, where: string, text: string])[] = [
   ["enum zero", "Zero", "\nenum Zero {\n  ZERO_RED = 0;\n}\n"],
@@ -85,7 +102,7 @@ const faults: readonly (readonly [rule: string, where: string, text: string])[] 
   [
     "schema version",
     "LateRequest",
-    `\nmessage LateRequest {\n  string name = 1;\n  qmtl.type.v1.VersionRange schema_version = 2;\n}\n${service("LateService", "// | GetOne | viewer | – |", "GetOne(LateRequest) returns (Response)", `${read}\n${viewer}`)}`,
+    `\nmessage LateRequest {\n  string name = 1 [(buf.validate.field).string.max_len = 9];\n  qmtl.type.v1.VersionRange schema_version = 2;\n}\n${service("LateService", "// | GetOne | viewer | – |", "GetOne(LateRequest) returns (Response)", `${read}\n${viewer}`)}`,
   ],
   [
     "schema version",
@@ -160,13 +177,21 @@ const faults: readonly (readonly [rule: string, where: string, text: string])[] 
   [
     "bare session",
     "SessionService/Change",
-    `\nmessage SessionRequest {\n  qmtl.type.v1.VersionRange schema_version = 1;\n  string session_id = 2;\n}\n${service("SessionService", "// | Change | operator | – |", "Change(SessionRequest) returns (Response)", `${change}\n${operator}`)}`,
+    `\nmessage SessionRequest {\n  qmtl.type.v1.VersionRange schema_version = 1;\n  string session_id = 2 [(buf.validate.field).string.max_len = 9];\n}\n${service("SessionService", "// | Change | operator | – |", "Change(SessionRequest) returns (Response)", `${change}\n${operator}`)}`,
   ],
   [
     "closed enum",
     "OpenPart.sound",
     `\nmessage OpenPart {\n  Sound sound = 1;\n}\n\nmessage OpenRequest {\n  qmtl.type.v1.VersionRange schema_version = 1;\n  repeated OpenPart parts = 2;\n}\n${service("OpenService", "// | Change | operator | – |", "Change(OpenRequest) returns (Response)", `${change}\n${operator}`)}`,
   ],
+  ...longTexts.map(
+    ([message, field, text]) =>
+      [
+        "bounded text",
+        `${message}.${field}`,
+        `\nmessage ${message} {\n  qmtl.type.v1.VersionRange schema_version = 1;\n  ${text};\n}\n${service(`${message}Service`, "// | Change | operator | – |", `Change(${message}) returns (Response)`, `${change}\n${operator}`)}`,
+      ] as const,
+  ),
   [
     "time type",
     "WaitRequest.wait_ms",

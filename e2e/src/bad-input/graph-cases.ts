@@ -172,9 +172,14 @@ const CASES: readonly Case[] = [
     refused: { status: INVALID, reason: "GRAPH_TOO_LARGE", fields: ["graph.nodes"] },
   },
   {
-    what: "notes of more than 16 KiB",
-    sent: () => submission(good, { metadata: { note: "x".repeat(17_000) } }),
+    what: "notes of more than 16 KiB together",
+    sent: () => submission(good, { metadata: { a: "x".repeat(9_000), b: "x".repeat(9_000) } }),
     refused: { status: INVALID, reason: "INVALID_FIELD", fields: ["metadata"] },
+  },
+  {
+    what: "one note of more than 16 KiB",
+    sent: () => submission(good, { metadata: { note: "x".repeat(17_000) } }),
+    refused: { status: INVALID, reason: "INVALID_FIELD", fields: ['metadata["note"]'] },
   },
   {
     what: "a world that is not there",

@@ -1,9 +1,10 @@
-import type { DescField, DescMessage, DescMethod, JsonObject, JsonValue } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethod } from "@bufbuild/protobuf";
 import { accessOf } from "@qmtl/service-kit";
 import { minimalRequest } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { gatewayContracts } from "./testing/gateway-contracts.ts";
 import { type KeyedPlatform, startKeyedPlatform } from "./testing/keyed-platform.ts";
+import { type Path, withValue } from "./testing/with-value.ts";
 
 /** What is there, by the name of the field that names it. */
 const THERE = { world_id: "w", account_id: "main", source: "day", sources: "day", instrument: "X" };
@@ -32,8 +33,6 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => platform?.[Symbol.asyncDispose]());
 
-type Path = readonly DescField[];
-
 function namesOf(message: DescMessage, above: Path = []): Path[] {
   return message.fields.flatMap((field): Path[] => {
     const path = [...above, field];
@@ -42,20 +41,6 @@ function namesOf(message: DescMessage, above: Path = []): Path[] {
     const isKnown = above.some((each) => each.message === inner);
     return isKnown || inner.typeName.startsWith("google.") ? [] : namesOf(inner, path);
   });
-}
-
-/** The message with a value at the end of the path; what lies on the way is as small as its rules allow. */
-function withValue(message: JsonObject, [field, ...rest]: Path, value: JsonValue): JsonObject {
-  if (field === undefined) return message;
-  const others = new Set(field.oneof?.fields.map(({ jsonName }) => jsonName));
-  const kept = Object.fromEntries(Object.entries(message).filter(([name]) => !others.has(name)));
-  const inner = (): JsonObject => {
-    const there = [message[field.jsonName]].flat()[0];
-    const isObject = typeof there === "object" && there !== null && !Array.isArray(there);
-    return isObject ? there : minimalRequest(field.message!, THERE);
-  };
-  const own = rest.length === 0 ? value : withValue(inner(), rest, value);
-  return { ...kept, [field.jsonName]: field.fieldKind === "list" ? [own] : own };
 }
 
 const callerOf = (method: DescMethod) => {
@@ -76,11 +61,11 @@ test("no call that is answered is answered with a name in it that names nothing"
       const label = `${method.parent.name}.${method.name} ${name}`;
       const isThere = Object.hasOwn(THERE, known);
       const right = isThere
-        ? withValue(minimal, path, THERE[known as keyof typeof THERE])
+        ? withValue(minimal, path, THERE[known as keyof typeof THERE], THERE)
         : minimal;
       // Where even names that are there are refused, a refusal would prove nothing.
       if (FREE.has(label) || (await platform.call(caller, method, right)).refusal) continue;
-      const outcome = await platform.call(caller, method, withValue(minimal, path, ABSENT));
+      const outcome = await platform.call(caller, method, withValue(minimal, path, ABSENT, THERE));
       (outcome.refusal === undefined ? answered : refused).push(label);
     }
   }

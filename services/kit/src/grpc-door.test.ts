@@ -387,7 +387,9 @@ test("bytes that are no such message are INVALID_FIELD, not a bug", async () => 
 
 test("messages up to 16 MiB pass both ways, larger ones are refused without harm to the connection", async () => {
   await using door = await open({
-    submitStrategy: async ({ metadata }) => ({ submission: { stateReason: metadata.note ?? "" } }),
+    submitStrategy: async ({ graph }) => ({
+      submission: { stateReason: graph?.nodes.map(({ paramsJson }) => paramsJson).join("") ?? "" },
+    }),
   });
   const { connection, gateway } = dial(door, { timeoutMs: 25_000 });
   const node = {
@@ -395,25 +397,23 @@ test("messages up to 16 MiB pass both ways, larger ones are refused without harm
     nodeType: "price",
     intervalSeconds: 60n,
     period: 1,
-    paramsJson: "{}",
+    paramsJson: "x".repeat(64 * 1024),
     schemaCompatId: "f64:a",
     codeHash: "h",
     columns: [{ name: "a", kind: ColumnKind.F64 }],
   };
-  const submit = (note: string) =>
+  const submit = (mebibytes: number) =>
     gateway.submitStrategy({
       requestId: "r",
       strategyName: "s",
-      graph: { nodes: [node] },
-      metadata: { note },
+      graph: { nodes: Array.from({ length: mebibytes * 16 }, () => node) },
     });
-  const large = "x".repeat(15 * 1024 * 1024);
-  const answer = await submit(large);
-  expect(answer.submission?.stateReason.length).toBe(large.length);
+  const answer = await submit(15);
+  expect(answer.submission?.stateReason.length).toBe(15 * 1024 * 1024);
 
-  const error = await refusalOf(submit("x".repeat(17 * 1024 * 1024)));
+  const error = await refusalOf(submit(17));
 
   expect(error.code).toBe(Code.ResourceExhausted);
-  await submit("a");
+  await submit(1);
   connection.close();
 });

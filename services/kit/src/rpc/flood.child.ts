@@ -29,13 +29,13 @@ const bodies: Record<string, () => Uint8Array> = {
       nodeType: "price",
       intervalSeconds: 60n,
       period: 1,
-      paramsJson: "{}",
+      paramsJson: "x".repeat(60_000),
       schemaCompatId: "f64:a",
       codeHash: "h",
       columns: [{ name: "a", kind: ColumnKind.F64 }],
     };
-    const metadata = { note: "x".repeat(bytesWanted) };
-    return submission({ requestId: "r", strategyName: "s", graph: { nodes: [node] }, metadata });
+    const nodes = Array.from({ length: 185 }, () => node);
+    return submission({ requestId: "r", strategyName: "s", graph: { nodes } });
   },
 };
 

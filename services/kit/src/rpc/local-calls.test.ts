@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ColumnKind } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { clientOf, connectTo, dressTransport, QmtlError } from "@qmtl/sdk/rpc";
 import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
@@ -80,9 +81,20 @@ test("a call that is answered too late is DEADLINE_EXCEEDED, and its handler is 
 });
 
 test("a request too large for one turn goes over the connection, which takes such in one by one", async () => {
-  const { gateway, connection } = await openLocal({ getSubmission: async () => ({}) });
+  const { gateway, connection } = await openLocal({ submitStrategy: async () => ({}) });
+  const node = {
+    nodeId: `blake3:${"0".repeat(64)}`,
+    nodeType: "price",
+    intervalSeconds: 60n,
+    period: 1,
+    paramsJson: "x".repeat(50_000),
+    schemaCompatId: "f64:a",
+    codeHash: "h",
+    columns: [{ name: "a", kind: ColumnKind.F64 }],
+  };
+  const graph = { nodes: [node, node, node, node] };
 
-  await gateway.getSubmission({ submissionId: "s".repeat(200_000) });
+  await gateway.submitStrategy({ requestId: "r", strategyName: "s", graph });
 
   expect(connection.state()).toBe("ready");
 });

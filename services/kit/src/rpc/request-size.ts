@@ -5,7 +5,10 @@ import {
   hasOption,
   ScalarType,
 } from "@bufbuild/protobuf";
-import { field as fieldOption } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import {
+  type FieldRules,
+  field as fieldOption,
+} from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
 /** Requests below this are not scanned: whatever they hold is read quickly. */
@@ -88,10 +91,16 @@ function ruleOf(field: DescField): FieldRule {
   const itemsMax = isMany ? Number(stated) || ITEMS_MAX : undefined;
   const message = field.fieldKind === "map" ? undefined : (field.message ?? undefined);
   const isText = field.scalar === ScalarType.STRING && field.fieldKind !== "map";
-  const charsMax = rules?.case === "string" ? Number(rules.value.maxLen) : undefined;
-  const bytesMax =
-    isText && charsMax !== undefined ? charsMax * CHAR_BYTES_MAX || TEXT_BYTES_MAX : undefined;
+  const bytesMax = isText ? textBytesMax(rules) : undefined;
   return { name: field.name, itemsMax, bytesMax, message };
+}
+
+/** Bytes that the rules of a text, or of the texts of a list, leave it at most; undefined without such rules. */
+function textBytesMax(rules: FieldRules["type"] | undefined): number | undefined {
+  const own = rules?.case === "repeated" ? rules.value.items?.type : rules;
+  if (own?.case !== "string") return undefined;
+  const { maxBytes, maxLen } = own.value;
+  return Number(maxBytes) || Number(maxLen) * CHAR_BYTES_MAX || TEXT_BYTES_MAX;
 }
 
 /** Wire types of the encoding. */

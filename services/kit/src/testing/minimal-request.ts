@@ -54,7 +54,8 @@ function needed(field: DescField, there: Names): JsonValue | undefined {
   if (field.fieldKind === "map") return undefined;
   const isNeeded =
     rules.required ||
-    (type.case === "string" && (type.value.minLen > 0n || isPatterned(type.value.pattern))) ||
+    (type.case === "string" &&
+      (type.value.minLen > 0n || type.value.minBytes > 0n || isPatterned(type.value.pattern))) ||
     (type.case === "bytes" && type.value.minLen > 0n) ||
     (type.case === "enum" && type.value.notIn.includes(0)) ||
     isAboveZero(type.value);

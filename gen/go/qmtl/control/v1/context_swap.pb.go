@@ -368,10 +368,10 @@ const file_qmtl_control_v1_context_swap_proto_rawDesc = "" +
 	"\aKeySwap\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12&\n" +
 	"\x0fold_compute_key\x18\x02 \x01(\tR\roldComputeKey\x12&\n" +
-	"\x0fnew_compute_key\x18\x03 \x01(\tR\rnewComputeKey\"\xd9\x01\n" +
+	"\x0fnew_compute_key\x18\x03 \x01(\tR\rnewComputeKey\"\xdb\x01\n" +
 	"\n" +
-	"SwapAnswer\x12 \n" +
-	"\aswap_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06swapId\x12<\n" +
+	"SwapAnswer\x12\"\n" +
+	"\aswap_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x06swapId\x12<\n" +
 	"\x05phase\x18\x02 \x01(\x0e2\x1a.qmtl.control.v1.SwapPhaseB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x05phase\x12\x1b\n" +
 	"\tended_row\x18\x03 \x01(\x03R\bendedRow\x12\x19\n" +

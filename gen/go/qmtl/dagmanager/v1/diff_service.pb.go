@@ -228,18 +228,18 @@ var File_qmtl_dagmanager_v1_diff_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_dagmanager_v1_diff_service_proto_rawDesc = "" +
 	"\n" +
-	"%qmtl/dagmanager/v1/diff_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\x8e\x03\n" +
+	"%qmtl/dagmanager/v1/diff_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xa2\x03\n" +
 	"\vDiffRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
-	"\vstrategy_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12*\n" +
+	"\vstrategy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12:\n" +
 	"\x05graph\x18\x03 \x01(\v2\x1c.qmtl.graph.v1.StrategyGraphB\x06\xbaH\x03\xc8\x01\x01R\x05graph\x12B\n" +
-	"\bcontexts\x18\x04 \x03(\v2\x1c.qmtl.type.v1.ComputeContextB\b\xbaH\x05\x92\x01\x02\x10dR\bcontexts\x12)\n" +
-	"\x10strategy_version\x18\x05 \x01(\tR\x0fstrategyVersion\x12\x1d\n" +
+	"\bcontexts\x18\x04 \x03(\v2\x1c.qmtl.type.v1.ComputeContextB\b\xbaH\x05\x92\x01\x02\x10dR\bcontexts\x122\n" +
+	"\x10strategy_version\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\x0fstrategyVersion\x12\x1d\n" +
 	"\n" +
 	"from_chunk\x18\x06 \x01(\rR\tfromChunk\x12#\n" +
-	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x12#\n" +
-	"\rsubmission_id\x18\b \x01(\tR\fsubmissionId\"\x88\x02\n" +
+	"\rvalidate_only\x18\a \x01(\bR\fvalidateOnly\x12,\n" +
+	"\rsubmission_id\x18\b \x01(\tB\a\xbaH\x04r\x02\x18dR\fsubmissionId\"\x88\x02\n" +
 	"\fDiffResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x14\n" +
 	"\x05chunk\x18\x02 \x01(\rR\x05chunk\x12\x16\n" +

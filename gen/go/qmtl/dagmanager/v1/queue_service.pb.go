@@ -2515,15 +2515,15 @@ var File_qmtl_dagmanager_v1_queue_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\n" +
-	"&qmtl/dagmanager/v1/queue_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"qmtl/control/v1/context_swap.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1fqmtl/data/v1/queue_record.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xc3\x02\n" +
+	"&qmtl/dagmanager/v1/queue_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"qmtl/control/v1/context_swap.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1fqmtl/data/v1/queue_record.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xcd\x02\n" +
 	"\x16ListQueuesByTagRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x125\n" +
 	"\x05query\x18\x02 \x01(\v2\x17.qmtl.graph.v1.TagQueryB\x06\xbaH\x03\xc8\x01\x01R\x05query\x122\n" +
 	"\x10interval_seconds\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02 \x00R\x0fintervalSeconds\x126\n" +
 	"\acontext\x18\x04 \x01(\v2\x1c.qmtl.type.v1.ComputeContextR\acontext\x12$\n" +
-	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\xee\x01\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xee\x01\n" +
 	"\x17ListQueuesByTagResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x126\n" +
 	"\x06queues\x18\x02 \x03(\v2\x1e.qmtl.graph.v1.QueueDescriptorR\x06queues\x12&\n" +
@@ -2540,16 +2540,16 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\fstrategy_ids\x18\a \x03(\tR\vstrategyIds\x12\x1e\n" +
 	"\n" +
 	"candidates\x18\b \x01(\rR\n" +
-	"candidates\"\x89\x02\n" +
+	"candidates\"\xab\x02\n" +
 	"\x15ListQueueStatsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n" +
-	"\fcompute_keys\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vcomputeKeys\x12\x1f\n" +
-	"\vstrategy_id\x18\x03 \x01(\tR\n" +
-	"strategyId\x12\x19\n" +
-	"\bworld_id\x18\x04 \x01(\tR\aworldId\x12$\n" +
-	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x122\n" +
+	"\fcompute_keys\x18\x02 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\xe8\a\"\x04r\x02\x18dR\vcomputeKeys\x12(\n" +
+	"\vstrategy_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
+	"strategyId\x12\"\n" +
+	"\bworld_id\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\xbc\x01\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xbc\x01\n" +
 	"\x16ListQueueStatsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x126\n" +
 	"\x06queues\x18\x02 \x03(\v2\x1e.qmtl.dagmanager.v1.QueueStatsR\x06queues\x12&\n" +
@@ -2559,11 +2559,10 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"computeKey\x12 \n" +
 	"\x05build\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x05build\x12'\n" +
-	"\x0fupstreams_local\x18\x03 \x01(\bR\x0eupstreamsLocal\"\xf9\x01\n" +
+	"\x0fupstreams_local\x18\x03 \x01(\bR\x0eupstreamsLocal\"\xfd\x01\n" +
 	"\x14AcquireLeasesRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12=\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12=\n" +
 	"\x04keys\x18\x03 \x03(\v2\x1c.qmtl.dagmanager.v1.LeaseAskB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x04keys\x12;\n" +
 	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b\x1e2\x00R\x04wait\"\x85\x03\n" +
 	"\tNodeLease\x12\x1f\n" +
@@ -2588,11 +2587,10 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\vcompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\n" +
 	"computeKey\x12(\n" +
 	"\vlease_epoch\x18\x02 \x01(\x04B\a\xbaH\x042\x02 \x00R\n" +
-	"leaseEpoch\"\xbe\x01\n" +
+	"leaseEpoch\"\xc2\x01\n" +
 	"\x12RenewLeasesRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12A\n" +
 	"\x06leases\x18\x03 \x03(\v2\x1c.qmtl.dagmanager.v1.LeaseRefB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x06leases\"n\n" +
 	"\fLeaseRenewal\x12\x1f\n" +
 	"\vcompute_key\x18\x01 \x01(\tR\n" +
@@ -2603,11 +2601,10 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12<\n" +
 	"\brenewals\x18\x02 \x03(\v2 .qmtl.dagmanager.v1.LeaseRenewalR\brenewals\x12;\n" +
 	"\vserver_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"serverTime\"\x87\x02\n" +
+	"serverTime\"\x8b\x02\n" +
 	"\x14ReleaseLeasesRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12A\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12A\n" +
 	"\x06leases\x18\x03 \x03(\v2\x1c.qmtl.dagmanager.v1.LeaseRefB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\x06leases\x12E\n" +
 	"\x06reason\x18\x04 \x01(\x0e2!.qmtl.dagmanager.v1.ReleaseReasonB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06reason\"[\n" +
@@ -2620,11 +2617,10 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\x03row\x18\x03 \x01(\x03R\x03row\x12&\n" +
 	"\n" +
 	"state_hash\x18\x04 \x01(\fB\a\xbaH\x04z\x02\x18 R\tstateHash\x12\x1f\n" +
-	"\x05state\x18\x05 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x05state\"\xc9\x01\n" +
+	"\x05state\x18\x05 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80@R\x05state\"\xcd\x01\n" +
 	"\x13PutSnapshotsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12K\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12K\n" +
 	"\tsnapshots\x18\x03 \x03(\v2 .qmtl.dagmanager.v1.NodeSnapshotB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\tsnapshots\"\x8c\x01\n" +
 	"\x14PutSnapshotsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x16\n" +
@@ -2651,55 +2647,53 @@ const file_qmtl_dagmanager_v1_queue_service_proto_rawDesc = "" +
 	"\x02to\x12\x05\xbaH\x02\b\x01\"\x8b\x01\n" +
 	"\x13AdvanceFeedResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
-	"\x05feeds\x18\x02 \x03(\v2\x1a.qmtl.control.v1.FeedStateR\x05feeds\"\xcf\x01\n" +
+	"\x05feeds\x18\x02 \x03(\v2\x1a.qmtl.control.v1.FeedStateR\x05feeds\"\xd9\x01\n" +
 	"\x10ListFeedsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x123\n" +
 	"\x05scope\x18\x02 \x01(\v2\x1d.qmtl.dagmanager.v1.FeedScopeR\x05scope\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xb1\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb1\x01\n" +
 	"\x11ListFeedsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
 	"\x05feeds\x18\x02 \x03(\v2\x1a.qmtl.control.v1.FeedStateR\x05feeds\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xaa\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xb5\x01\n" +
 	"\x19CreateReplayRunnerRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12&\n" +
-	"\asources\x18\x03 \x03(\tB\f\xbaH\t\x92\x01\x06\b\x01\x10d\x18\x01R\asources\"\x92\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12-\n" +
+	"\asources\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\b\x01\x10d\x18\x01\"\x05r\x03\x18\xc8\x01R\asources\"\x92\x01\n" +
 	"\x1aCreateReplayRunnerResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
-	"\x05feeds\x18\x02 \x03(\v2\x1a.qmtl.control.v1.FeedStateR\x05feeds\"\xc7\x01\n" +
+	"\x05feeds\x18\x02 \x03(\v2\x1a.qmtl.control.v1.FeedStateR\x05feeds\"\xd7\x01\n" +
 	"\x19DeleteReplayRunnerRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n" +
-	"\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12&\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\x06ticket\x18\x02 \x01(\tB\f\xbaH\x06r\x04\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12&\n" +
 	"\n" +
-	"session_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\tsessionId\x12\"\n" +
-	"\asources\x18\x04 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\asources\"`\n" +
+	"session_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\tsessionId\x12)\n" +
+	"\asources\x18\x04 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\xc8\x01R\asources\"`\n" +
 	"\x1aDeleteReplayRunnerResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\xfe\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\x80\x02\n" +
 	"\x12OpenContextRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
-	"\vstrategy_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12*\n" +
+	"\vstrategy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12>\n" +
 	"\acontext\x18\x03 \x01(\v2\x1c.qmtl.type.v1.ComputeContextB\x06\xbaH\x03\xc8\x01\x01R\acontext\x12;\n" +
 	"\x04wait\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\f\xbaH\t\xaa\x01\x06\"\x02\b<2\x00R\x04wait\"\xa8\x01\n" +
 	"\x13OpenContextResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
 	"\x04swap\x18\x02 \x01(\v2\x1c.qmtl.control.v1.ContextSwapR\x04swap\x12\x1b\n" +
-	"\twarm_keys\x18\x03 \x01(\rR\bwarmKeys\"\xa6\x01\n" +
+	"\twarm_keys\x18\x03 \x01(\rR\bwarmKeys\"\xaa\x01\n" +
 	"\x13CloseContextRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
-	"\vstrategy_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
-	"strategyId\x12\"\n" +
-	"\bworld_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\"r\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12*\n" +
+	"\vstrategy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
+	"strategyId\x12$\n" +
+	"\bworld_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\"r\n" +
 	"\x14CloseContextResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x16\n" +
-	"\x06closed\x18\x02 \x01(\bR\x06closed\"\xb7\x01\n" +
+	"\x06closed\x18\x02 \x01(\bR\x06closed\"\xbb\x01\n" +
 	"\x11AnswerSwapRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12;\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12;\n" +
 	"\x06answer\x18\x03 \x01(\v2\x1b.qmtl.control.v1.SwapAnswerB\x06\xbaH\x03\xc8\x01\x01R\x06answer\"\x8a\x01\n" +
 	"\x12AnswerSwapResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +

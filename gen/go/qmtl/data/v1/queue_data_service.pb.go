@@ -460,11 +460,10 @@ var File_qmtl_data_v1_queue_data_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_data_v1_queue_data_service_proto_rawDesc = "" +
 	"\n" +
-	"%qmtl/data/v1/queue_data_service.proto\x12\fqmtl.data.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fqmtl/data/v1/queue_record.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xb9\x01\n" +
+	"%qmtl/data/v1/queue_data_service.proto\x12\fqmtl.data.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fqmtl/data/v1/queue_record.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xbd\x01\n" +
 	"\x0ePublishRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12@\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12@\n" +
 	"\arecords\x18\x03 \x03(\v2\x19.qmtl.data.v1.QueueRecordB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\arecords\"\x8d\x01\n" +
 	"\rPublishResult\x12\x1c\n" +
 	"\teffective\x18\x01 \x01(\bR\teffective\x12/\n" +

@@ -987,39 +987,39 @@ var File_qmtl_gateway_v1_account_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_gateway_v1_account_service_proto_rawDesc = "" +
 	"\n" +
-	"%qmtl/gateway/v1/account_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bqmtl/order/v1/account.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"~\n" +
+	"%qmtl/gateway/v1/account_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1bqmtl/order/v1/account.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\x80\x01\n" +
 	"\x11GetAccountRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\"\x8a\x01\n" +
+	"account_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\taccountId\"\x8a\x01\n" +
 	"\x12GetAccountResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
-	"\aaccount\x18\x02 \x01(\v2\x16.qmtl.order.v1.AccountR\aaccount\"\x9d\x01\n" +
+	"\aaccount\x18\x02 \x01(\v2\x16.qmtl.order.v1.AccountR\aaccount\"\xa7\x01\n" +
 	"\x13ListAccountsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
-	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\xb6\x01\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb6\x01\n" +
 	"\x14ListAccountsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x122\n" +
 	"\baccounts\x18\x02 \x03(\v2\x16.qmtl.order.v1.AccountR\baccounts\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xd8\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xf4\x01\n" +
 	"\x14ListPositionsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tR\taccountId\x12\x19\n" +
-	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12$\n" +
-	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\taccountId\x12\"\n" +
+	"\bworld_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"\xba\x01\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xba\x01\n" +
 	"\x15ListPositionsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
 	"\tpositions\x18\x02 \x03(\v2\x17.qmtl.order.v1.PositionR\tpositions\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"}\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x7f\n" +
 	"\x10ReconcileRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\"\xe5\x01\n" +
+	"account_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\taccountId\"\xe5\x01\n" +
 	"\x11ReconcileResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12%\n" +
 	"\x0eimported_fills\x18\x02 \x01(\rR\rimportedFills\x12%\n" +
@@ -1029,13 +1029,13 @@ const file_qmtl_gateway_v1_account_service_proto_rawDesc = "" +
 	"reconciled\x12\x1e\n" +
 	"\n" +
 	"difference\x18\x05 \x01(\tR\n" +
-	"difference\"\xab\x02\n" +
+	"difference\"\xb6\x02\n" +
 	"\x15BookAdjustmentRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1e\n" +
+	"account_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\taccountId\x12'\n" +
 	"\n" +
-	"instrument\x18\x03 \x01(\tR\n" +
+	"instrument\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
 	"instrument\x129\n" +
 	"\bquantity\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalB\x06\xbaH\x03\xc8\x01\x01R\bquantity\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
@@ -1044,25 +1044,25 @@ const file_qmtl_gateway_v1_account_service_proto_rawDesc = "" +
 	"request_id\x18\x06 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\"r\n" +
 	"\x16BookAdjustmentResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x14\n" +
-	"\x05entry\x18\x02 \x01(\x04R\x05entry\"\xac\x02\n" +
+	"\x05entry\x18\x02 \x01(\x04R\x05entry\"\xb8\x02\n" +
 	"\x12ListJournalRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1f\n" +
+	"account_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\taccountId\x12\x1f\n" +
 	"\vafter_entry\x18\x03 \x01(\x04R\n" +
 	"afterEntry\x12E\n" +
 	"\x05kinds\x18\x04 \x03(\x0e2\x1a.qmtl.order.v1.JournalKindB\x13\xbaH\x10\x92\x01\r\x102\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x05kinds\x12$\n" +
-	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\xb8\x01\n" +
+	"page_token\x18\x06 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb8\x01\n" +
 	"\x13ListJournalResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
 	"\aentries\x18\x02 \x03(\v2\x1b.qmtl.order.v1.JournalEntryR\aentries\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xe8\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xea\x01\n" +
 	"\x13WatchJournalRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\n" +
-	"account_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\x12\x1f\n" +
+	"account_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\taccountId\x12\x1f\n" +
 	"\vafter_entry\x18\x03 \x01(\x04R\n" +
 	"afterEntry\x12E\n" +
 	"\x05kinds\x18\x04 \x03(\x0e2\x1a.qmtl.order.v1.JournalKindB\x13\xbaH\x10\x92\x01\r\x102\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x05kinds\"\xb0\x01\n" +

@@ -33,6 +33,9 @@ const (
 // | COMPUTE | researcher                                                     | strategies      |
 // | TRADE   | researcher; operator when the world has allow_live             | strategies      |
 // | FEED    | adapter, operator; researcher for sources of a replay adapter  | sources         |
+//
+// A ticket has 65,536 characters at most, and carries the names of its strategies and sources: more than it holds are
+// INVALID_ARGUMENT INVALID_FIELD.
 type IssueTicketRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Versions the caller accepts.
@@ -1008,12 +1011,12 @@ var File_qmtl_gateway_v1_control_stream_service_proto protoreflect.FileDescripto
 
 const file_qmtl_gateway_v1_control_stream_service_proto_rawDesc = "" +
 	"\n" +
-	",qmtl/gateway/v1/control_stream_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xc1\x03\n" +
+	",qmtl/gateway/v1/control_stream_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#qmtl/control/v1/control_event.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xce\x03\n" +
 	"\x12IssueTicketRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12.\n" +
-	"\fstrategy_ids\x18\x03 \x03(\tB\v\xbaH\b\x92\x01\x05\x10\xe8\a\x18\x01R\vstrategyIds\x12%\n" +
-	"\asources\x18\x04 \x03(\tB\v\xbaH\b\x92\x01\x05\x10\xe8\a\x18\x01R\asources\x12H\n" +
+	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x124\n" +
+	"\fstrategy_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\x18\x01\"\x04r\x02\x18dR\vstrategyIds\x12,\n" +
+	"\asources\x18\x04 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\xe8\a\x18\x01\"\x05r\x03\x18\xc8\x01R\asources\x12H\n" +
 	"\x06rights\x18\x05 \x03(\x0e2\x19.qmtl.type.v1.TicketRightB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10\n" +
 	"\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06rights\x12C\n" +
 	"\x06topics\x18\x06 \x03(\x0e2\x16.qmtl.control.v1.TopicB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x06topics\x12&\n" +
@@ -1028,41 +1031,37 @@ const file_qmtl_gateway_v1_control_stream_service_proto_rawDesc = "" +
 	"\vexpire_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"expireTime\x12\x1d\n" +
 	"\n" +
-	"topic_keys\x18\x05 \x03(\tR\ttopicKeys\"g\n" +
-	"\vLastApplied\x12\x1b\n" +
-	"\ttopic_key\x18\x01 \x01(\tR\btopicKey\x12\x1a\n" +
+	"topic_keys\x18\x05 \x03(\tR\ttopicKeys\"q\n" +
+	"\vLastApplied\x12%\n" +
+	"\ttopic_key\x18\x01 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\btopicKey\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1f\n" +
 	"\vstore_epoch\x18\x03 \x01(\x04R\n" +
-	"storeEpoch\"\xc5\x01\n" +
+	"storeEpoch\"\xc9\x01\n" +
 	"\x10SubscribeRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12J\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12J\n" +
 	"\flast_applied\x18\x03 \x03(\v2\x1c.qmtl.gateway.v1.LastAppliedB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vlastApplied\"\xa8\x01\n" +
 	"\x11SubscribeResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x123\n" +
 	"\x05event\x18\x02 \x01(\v2\x1d.qmtl.control.v1.ControlEventR\x05event\x12\x1a\n" +
-	"\bwithheld\x18\x03 \x01(\rR\bwithheld\"\xbb\x01\n" +
+	"\bwithheld\x18\x03 \x01(\rR\bwithheld\"\xbf\x01\n" +
 	"\x10HeartbeatRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12@\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12@\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x1a.qmtl.control.v1.HeartbeatB\x06\xbaH\x03\xc8\x01\x01R\theartbeat\"\xc1\x01\n" +
 	"\x11HeartbeatResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
 	"\x05reply\x18\x02 \x01(\v2\x1f.qmtl.control.v1.HeartbeatReplyR\x05reply\x121\n" +
-	"\x14unregistered_sources\x18\x03 \x03(\tR\x13unregisteredSources\"\xa7\x01\n" +
+	"\x14unregistered_sources\x18\x03 \x03(\tR\x13unregisteredSources\"\xab\x01\n" +
 	"\vNackRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x121\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x121\n" +
 	"\x04nack\x18\x03 \x01(\v2\x15.qmtl.control.v1.NackB\x06\xbaH\x03\xc8\x01\x01R\x04nack\"R\n" +
 	"\fNackResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"}\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\x81\x01\n" +
 	"\x14RefreshTicketRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\"\xb5\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\"\xb5\x01\n" +
 	"\x15RefreshTicketResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1b\n" +
 	"\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x12;\n" +
@@ -1072,10 +1071,11 @@ const file_qmtl_gateway_v1_control_stream_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\"y\n" +
 	"\x16GetSigningKeysResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1b\n" +
-	"\tjwks_json\x18\x02 \x01(\tR\bjwksJson\"~\n" +
+	"\tjwks_json\x18\x02 \x01(\tR\bjwksJson\"\x81\x01\n" +
 	"\x13GetStateHashRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
-	"\ttopic_key\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\btopicKey\"\xb6\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12'\n" +
+	"\ttopic_key\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xac\x02R\btopicKey\"\xb6\x01\n" +
 	"\x14GetStateHashResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1f\n" +
 	"\vstore_epoch\x18\x02 \x01(\x04R\n" +

@@ -1251,20 +1251,20 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"instrument\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"instrument\x12/\n" +
 	"\n" +
-	"max_weight\x18\x03 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\tmaxWeight\"\xe4\x05\n" +
+	"max_weight\x18\x03 \x01(\x01B\x10\xbaH\r\x12\v@\x01)\x00\x00\x00\x00\x00\x00\x00\x00R\tmaxWeight\"\xfa\x05\n" +
 	"\x15SubmitStrategyRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\x12/\n" +
 	"\rstrategy_name\x18\x03 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\fstrategyName\x12:\n" +
-	"\x05graph\x18\x04 \x01(\v2\x1c.qmtl.graph.v1.StrategyGraphB\x06\xbaH\x03\xc8\x01\x01R\x05graph\x12'\n" +
-	"\tworld_ids\x18\x05 \x03(\tB\n" +
-	"\xbaH\a\x92\x01\x04\x10d\x18\x01R\bworldIds\x126\n" +
+	"\x05graph\x18\x04 \x01(\v2\x1c.qmtl.graph.v1.StrategyGraphB\x06\xbaH\x03\xc8\x01\x01R\x05graph\x12-\n" +
+	"\tworld_ids\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n" +
+	"\x10d\x18\x01\"\x04r\x02\x18dR\bworldIds\x126\n" +
 	"\x04pins\x18\x06 \x03(\v2\x17.qmtl.type.v1.SourcePinB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x04pins\x12\x1d\n" +
 	"\x05as_of\x18\a \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x04asOf\x122\n" +
-	"\x10strategy_version\x18\b \x01(\tB\a\xbaH\x04r\x02\x18dR\x0fstrategyVersion\x12Z\n" +
-	"\bmetadata\x18\t \x03(\v24.qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\bmetadata\x12#\n" +
+	"\x10strategy_version\x18\b \x01(\tB\a\xbaH\x04r\x02\x18dR\x0fstrategyVersion\x12j\n" +
+	"\bmetadata\x18\t \x03(\v24.qmtl.gateway.v1.SubmitStrategyRequest.MetadataEntryB\x18\xbaH\x15\x9a\x01\x12\x10d\"\x06r\x04(\x80\x80\x01*\x06r\x04(\x80\x80\x01R\bmetadata\x12#\n" +
 	"\rvalidate_only\x18\n" +
 	" \x01(\bR\fvalidateOnly\x126\n" +
 	"\bbacktest\x18\v \x01(\v2\x1a.qmtl.type.v1.ReturnSeriesR\bbacktest\x12G\n" +
@@ -1277,51 +1277,51 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\n" +
 	"submission\x18\x02 \x01(\v2\x19.qmtl.graph.v1.SubmissionR\n" +
 	"submission\x12\x1c\n" +
-	"\tduplicate\x18\x03 \x01(\bR\tduplicate\"\x87\x01\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\"\x89\x01\n" +
 	"\x14GetSubmissionRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n" +
-	"\rsubmission_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fsubmissionId\"\x96\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12.\n" +
+	"\rsubmission_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\fsubmissionId\"\x96\x01\n" +
 	"\x15GetSubmissionResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x129\n" +
 	"\n" +
 	"submission\x18\x02 \x01(\v2\x19.qmtl.graph.v1.SubmissionR\n" +
-	"submission\"\x89\x01\n" +
+	"submission\"\x8b\x01\n" +
 	"\x16WatchSubmissionRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n" +
-	"\rsubmission_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fsubmissionId\"\x98\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12.\n" +
+	"\rsubmission_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\fsubmissionId\"\x98\x01\n" +
 	"\x17WatchSubmissionResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x129\n" +
 	"\n" +
 	"submission\x18\x02 \x01(\v2\x19.qmtl.graph.v1.SubmissionR\n" +
-	"submission\"\xed\x01\n" +
+	"submission\"\x82\x02\n" +
 	"\x1aListNodeAssignmentsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12,\n" +
-	"\rsubmission_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\fsubmissionId\x12\x19\n" +
-	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12$\n" +
-	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12.\n" +
+	"\rsubmission_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\fsubmissionId\x12\"\n" +
+	"\bworld_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"\xca\x01\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xca\x01\n" +
 	"\x1bListNodeAssignmentsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12?\n" +
 	"\vassignments\x18\x02 \x03(\v2\x1d.qmtl.graph.v1.NodeAssignmentR\vassignments\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xdf\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xfc\x01\n" +
 	"\x15ListStrategiesRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12#\n" +
-	"\rstrategy_name\x18\x02 \x01(\tR\fstrategyName\x12\x19\n" +
-	"\bworld_id\x18\x03 \x01(\tR\aworldId\x12$\n" +
-	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12-\n" +
+	"\rstrategy_name\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\fstrategyName\x12\"\n" +
+	"\bworld_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"\xc1\x01\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xc1\x01\n" +
 	"\x16ListStrategiesResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
 	"\n" +
 	"strategies\x18\x02 \x03(\v2\x1b.qmtl.graph.v1.StrategyInfoR\n" +
 	"strategies\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa9\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xad\x01\n" +
 	"\x16ExplainStrategyRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12(\n" +
-	"\vstrategy_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12*\n" +
+	"\vstrategy_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\"\xe5\x05\n" +
 	"\x17ExplainStrategyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12B\n" +
@@ -1340,13 +1340,13 @@ const file_qmtl_gateway_v1_gateway_service_proto_rawDesc = "" +
 	"\rwanted_orders\x18\r \x01(\x04R\fwantedOrders\x12\x1f\n" +
 	"\vsent_orders\x18\x0e \x01(\x04R\n" +
 	"sentOrders\x12\x18\n" +
-	"\asummary\x18\x0f \x01(\tR\asummary\"\xb8\x01\n" +
+	"\asummary\x18\x0f \x01(\tR\asummary\"\xcc\x01\n" +
 	"\x11ListEventsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n" +
-	"\ttopic_key\x18\x02 \x01(\tR\btopicKey\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12%\n" +
+	"\ttopic_key\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xac\x02R\btopicKey\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xb7\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb7\x01\n" +
 	"\x12ListEventsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
 	"\x06events\x18\x02 \x03(\v2\x1d.qmtl.control.v1.ControlEventR\x06events\x12&\n" +

@@ -1683,20 +1683,18 @@ var File_qmtl_gateway_v1_order_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_gateway_v1_order_service_proto_rawDesc = "" +
 	"\n" +
-	"#qmtl/gateway/v1/order_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x18qmtl/order/v1/halt.proto\x1a\x19qmtl/order/v1/order.proto\x1a\x1aqmtl/order/v1/target.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x19qmtl/type/v1/reason.proto\x1a!qmtl/type/v1/schema_version.proto\"\xb7\x01\n" +
+	"#qmtl/gateway/v1/order_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x18qmtl/order/v1/halt.proto\x1a\x19qmtl/order/v1/order.proto\x1a\x1aqmtl/order/v1/target.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x19qmtl/type/v1/reason.proto\x1a!qmtl/type/v1/schema_version.proto\"\xbb\x01\n" +
 	"\x11SetTargetsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x12;\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x12;\n" +
 	"\x06update\x18\x03 \x01(\v2\x1b.qmtl.order.v1.TargetUpdateB\x06\xbaH\x03\xc8\x01\x01R\x06update\"\xbf\x01\n" +
 	"\x12SetTargetsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x125\n" +
 	"\aresults\x18\x02 \x03(\v2\x1b.qmtl.order.v1.TargetResultR\aresults\x12.\n" +
-	"\x06booked\x18\x03 \x03(\v2\x16.qmtl.order.v1.FeedRowR\x06booked\"\x9e\x02\n" +
+	"\x06booked\x18\x03 \x03(\v2\x16.qmtl.order.v1.FeedRowR\x06booked\"\xa2\x02\n" +
 	"\x13SubmitOrdersRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\x06ticket\x18\x02 \x01(\tB\n" +
-	"\xbaH\x04r\x02\x10\x01\x80\x01\x01R\x06ticket\x126\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n" +
+	"\x06ticket\x18\x02 \x01(\tB\x0e\xbaH\br\x06\x10\x01\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x126\n" +
 	"\x05claim\x18\x03 \x01(\v2\x18.qmtl.order.v1.GateClaimB\x06\xbaH\x03\xc8\x01\x01R\x05claim\x12>\n" +
 	"\x06orders\x18\x04 \x03(\v2\x1a.qmtl.order.v1.DirectOrderB\n" +
 	"\xbaH\a\x92\x01\x04\b\x01\x10dR\x06orders\x12(\n" +
@@ -1709,21 +1707,20 @@ const file_qmtl_gateway_v1_order_service_proto_rawDesc = "" +
 	"\bhalt_ids\x18\x04 \x03(\tR\ahaltIds\"\x92\x01\n" +
 	"\x14SubmitOrdersResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x126\n" +
-	"\aresults\x18\x02 \x03(\v2\x1c.qmtl.gateway.v1.OrderResultR\aresults\"C\n" +
-	"\bOrderIds\x127\n" +
-	"\x10client_order_ids\x18\x01 \x03(\tB\r\xbaH\n" +
-	"\x92\x01\a\b\x01\x10\xe8\a\x18\x01R\x0eclientOrderIds\"U\n" +
-	"\x0eStrategyOrders\x12\"\n" +
-	"\bworld_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x02 \x01(\tR\n" +
-	"strategyId\"\xc7\x02\n" +
+	"\aresults\x18\x02 \x03(\v2\x1c.qmtl.gateway.v1.OrderResultR\aresults\"I\n" +
+	"\bOrderIds\x12=\n" +
+	"\x10client_order_ids\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\b\x01\x10\xe8\a\x18\x01\"\x04r\x02\x18dR\x0eclientOrderIds\"`\n" +
+	"\x0eStrategyOrders\x12$\n" +
+	"\bworld_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12(\n" +
+	"\vstrategy_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
+	"strategyId\"\xd2\x02\n" +
 	"\x13CancelOrdersRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x1b\n" +
-	"\x06ticket\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06ticket\x123\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\x06ticket\x18\x02 \x01(\tB\f\xbaH\x06r\x04\x18\x80\x80\x04\x80\x01\x01R\x06ticket\x123\n" +
 	"\x06orders\x18\x03 \x01(\v2\x19.qmtl.gateway.v1.OrderIdsH\x00R\x06orders\x12=\n" +
-	"\bstrategy\x18\x04 \x01(\v2\x1f.qmtl.gateway.v1.StrategyOrdersH\x00R\bstrategy\x12(\n" +
+	"\bstrategy\x18\x04 \x01(\v2\x1f.qmtl.gateway.v1.StrategyOrdersH\x00R\bstrategy\x12*\n" +
 	"\n" +
-	"account_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x10\x01H\x00R\taccountId\x12\"\n" +
+	"account_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dH\x00R\taccountId\x12\"\n" +
 	"\x06reason\x18\x06 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reasonB\x0e\n" +
 	"\x05scope\x12\x05\xbaH\x02\b\x01\"x\n" +
@@ -1733,34 +1730,34 @@ const file_qmtl_gateway_v1_order_service_proto_rawDesc = "" +
 	"\x06reason\x18\x03 \x01(\x0e2\x14.qmtl.type.v1.ReasonR\x06reason\"\x93\x01\n" +
 	"\x14CancelOrdersResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x127\n" +
-	"\aresults\x18\x02 \x03(\v2\x1d.qmtl.gateway.v1.CancelResultR\aresults\"\x85\x01\n" +
+	"\aresults\x18\x02 \x03(\v2\x1d.qmtl.gateway.v1.CancelResultR\aresults\"\x87\x01\n" +
 	"\x0fGetOrderRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12/\n" +
-	"\x0fclient_order_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\rclientOrderId\"\x82\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x121\n" +
+	"\x0fclient_order_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\rclientOrderId\"\x82\x01\n" +
 	"\x10GetOrderResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12*\n" +
-	"\x05order\x18\x02 \x01(\v2\x14.qmtl.order.v1.OrderR\x05order\"\x8b\x01\n" +
-	"\vOrderFilter\x12\x1d\n" +
+	"\x05order\x18\x02 \x01(\v2\x14.qmtl.order.v1.OrderR\x05order\"\xa6\x01\n" +
+	"\vOrderFilter\x12&\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tR\taccountId\x12\x19\n" +
-	"\bworld_id\x18\x02 \x01(\tR\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x03 \x01(\tR\n" +
+	"account_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\taccountId\x12\"\n" +
+	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12(\n" +
+	"\vstrategy_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
 	"strategyId\x12!\n" +
-	"\fworking_only\x18\x04 \x01(\bR\vworkingOnly\"\xd1\x01\n" +
+	"\fworking_only\x18\x04 \x01(\bR\vworkingOnly\"\xdb\x01\n" +
 	"\x11ListOrdersRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x124\n" +
 	"\x06filter\x18\x02 \x01(\v2\x1c.qmtl.gateway.v1.OrderFilterR\x06filter\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xae\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xae\x01\n" +
 	"\x12ListOrdersResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n" +
 	"\x06orders\x18\x02 \x03(\v2\x14.qmtl.order.v1.OrderR\x06orders\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa5\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xb0\x01\n" +
 	"\x12WatchOrdersRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x124\n" +
-	"\x06filter\x18\x02 \x01(\v2\x1c.qmtl.gateway.v1.OrderFilterR\x06filter\x12\x16\n" +
-	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"\xda\x01\n" +
+	"\x06filter\x18\x02 \x01(\v2\x1c.qmtl.gateway.v1.OrderFilterR\x06filter\x12!\n" +
+	"\x06cursor\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x10R\x06cursor\"\xda\x01\n" +
 	"\x13WatchOrdersResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n" +
 	"\x06orders\x18\x02 \x03(\v2\x14.qmtl.order.v1.OrderR\x06orders\x12\x18\n" +
@@ -1782,10 +1779,10 @@ const file_qmtl_gateway_v1_order_service_proto_rawDesc = "" +
 	"\bin_force\x18\x03 \x03(\v2\x13.qmtl.order.v1.HaltR\ainForce\x12\x1c\n" +
 	"\tcancelled\x18\x04 \x03(\tR\tcancelled\x12\x1c\n" +
 	"\tflattened\x18\x05 \x03(\tR\tflattened\x123\n" +
-	"\aelapsed\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"\xdf\x01\n" +
+	"\aelapsed\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"\xe1\x01\n" +
 	"\rResumeRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\ahalt_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01H\x00R\x06haltId\x123\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\ahalt_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dH\x00R\x06haltId\x123\n" +
 	"\x06target\x18\x03 \x01(\v2\x19.qmtl.order.v1.HaltTargetH\x00R\x06target\x12\"\n" +
 	"\x06reason\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reasonB\x0e\n" +
@@ -1794,13 +1791,13 @@ const file_qmtl_gateway_v1_order_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12'\n" +
 	"\x04halt\x18\x02 \x01(\v2\x13.qmtl.order.v1.HaltR\x04halt\x12.\n" +
 	"\bin_force\x18\x03 \x03(\v2\x13.qmtl.order.v1.HaltR\ainForce\x12(\n" +
-	"\x10client_order_ids\x18\x04 \x03(\tR\x0eclientOrderIds\"\xd1\x01\n" +
+	"\x10client_order_ids\x18\x04 \x03(\tR\x0eclientOrderIds\"\xdb\x01\n" +
 	"\x10ListHaltsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x125\n" +
 	"\bcovering\x18\x02 \x01(\v2\x19.qmtl.order.v1.HaltTargetR\bcovering\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xaa\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xaa\x01\n" +
 	"\x11ListHaltsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12)\n" +
 	"\x05halts\x18\x02 \x03(\v2\x13.qmtl.order.v1.HaltR\x05halts\x12&\n" +

@@ -503,10 +503,10 @@ var File_qmtl_gateway_v1_rebalancing_execution_service_proto protoreflect.FileDe
 
 const file_qmtl_gateway_v1_rebalancing_execution_service_proto_rawDesc = "" +
 	"\n" +
-	"3qmtl/gateway/v1/rebalancing_execution_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a'qmtl/world/v1/rebalancing_service.proto\"\xc7\x01\n" +
-	"\x0eRebalanceOrder\x12&\n" +
+	"3qmtl/gateway/v1/rebalancing_execution_service.proto\x12\x0fqmtl.gateway.v1\x1a\x1bbuf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\x1a'qmtl/world/v1/rebalancing_service.proto\"\xc9\x01\n" +
+	"\x0eRebalanceOrder\x12(\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\taccountId\x12H\n" +
+	"account_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\taccountId\x12H\n" +
 	"\vallocations\x18\x02 \x03(\v2\x19.qmtl.world.v1.AllocationB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vallocations\x12C\n" +
 	"\x12min_trade_notional\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\x10minTradeNotional\"\xe6\x01\n" +
 	"\fPlannedOrder\x12\x19\n" +

@@ -2012,11 +2012,11 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"activation\x18\x02 \x01(\v2\x1f.qmtl.control.v1.GateActivationR\n" +
 	"activation\x12H\n" +
 	"\x10execution_domain\x18\x03 \x01(\x0e2\x1d.qmtl.type.v1.ExecutionDomainR\x0fexecutionDomain\x12\x12\n" +
-	"\x04etag\x18\x04 \x01(\tR\x04etag\"\x9e\x01\n" +
+	"\x04etag\x18\x04 \x01(\tR\x04etag\"\xa9\x01\n" +
 	"\x14GetActivationRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x03 \x01(\tR\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12(\n" +
+	"\vstrategy_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
 	"strategyId\"g\n" +
 	"\x0eWaitingSession\x12\x1d\n" +
 	"\n" +
@@ -2025,30 +2025,30 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\x15GetActivationResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12.\n" +
 	"\x04gate\x18\x02 \x01(\v2\x1a.qmtl.control.v1.GateStateR\x04gate\x12C\n" +
-	"\vactivations\x18\x03 \x03(\v2!.qmtl.world.v1.ActivationEnvelopeR\vactivations\"\x8e\x02\n" +
+	"\vactivations\x18\x03 \x03(\v2!.qmtl.world.v1.ActivationEnvelopeR\vactivations\"\x9b\x02\n" +
 	"\x11DeactivateRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12(\n" +
-	"\vstrategy_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12*\n" +
+	"\vstrategy_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x120\n" +
-	"\x04side\x18\x04 \x01(\x0e2\x12.qmtl.type.v1.SideB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04side\x12\x12\n" +
-	"\x04etag\x18\x05 \x01(\tR\x04etag\x12\"\n" +
+	"\x04side\x18\x04 \x01(\x0e2\x12.qmtl.type.v1.SideB\b\xbaH\x05\x82\x01\x02\x10\x01R\x04side\x12\x1b\n" +
+	"\x04etag\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\x12\"\n" +
 	"\x06reason\x18\x06 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\xe0\x01\n" +
 	"\x12DeactivateResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12C\n" +
 	"\vactivations\x18\x02 \x03(\v2!.qmtl.world.v1.ActivationEnvelopeR\vactivations\x12A\n" +
-	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xb1\x03\n" +
+	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xbe\x03\n" +
 	"\x17UpdateActivationRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12(\n" +
-	"\vstrategy_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12*\n" +
+	"\vstrategy_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12?\n" +
 	"\x05sides\x18\x04 \x03(\x0e2\x12.qmtl.type.v1.SideB\x15\xbaH\x12\x92\x01\x0f\b\x01\x10\x02\x18\x01\"\a\x82\x01\x04\x10\x01 \x00R\x05sides\x124\n" +
 	"\x06weight\x18\x05 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00H\x00R\x06weight\x88\x01\x01\x12\x1b\n" +
 	"\x06freeze\x18\x06 \x01(\bH\x01R\x06freeze\x88\x01\x01\x12\x19\n" +
-	"\x05drain\x18\a \x01(\bH\x02R\x05drain\x88\x01\x01\x12\x12\n" +
-	"\x04etag\x18\b \x01(\tR\x04etag\x12\"\n" +
+	"\x05drain\x18\a \x01(\bH\x02R\x05drain\x88\x01\x01\x12\x1b\n" +
+	"\x04etag\x18\b \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\x12\"\n" +
 	"\x06reason\x18\t \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reasonB\t\n" +
 	"\a_weightB\t\n" +
@@ -2057,22 +2057,22 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\x18UpdateActivationResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12C\n" +
 	"\vactivations\x18\x02 \x03(\v2!.qmtl.world.v1.ActivationEnvelopeR\vactivations\x12A\n" +
-	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"a\n" +
-	"\tApplyPlan\x12'\n" +
-	"\bactivate\x18\x01 \x03(\tB\v\xbaH\b\x92\x01\x05\x10\xe8\a\x18\x01R\bactivate\x12+\n" +
+	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"m\n" +
+	"\tApplyPlan\x12-\n" +
+	"\bactivate\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\x18\x01\"\x04r\x02\x18dR\bactivate\x121\n" +
 	"\n" +
-	"deactivate\x18\x02 \x03(\tB\v\xbaH\b\x92\x01\x05\x10\xe8\a\x18\x01R\n" +
+	"deactivate\x18\x02 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\x18\x01\"\x04r\x02\x18dR\n" +
 	"deactivate\"7\n" +
 	"\fGatingPolicy\x12'\n" +
-	"\bdocument\x18\x01 \x01(\tB\v\xbaH\br\x06\x10\x01(\x80\x80\x04R\bdocument\"\xce\x03\n" +
+	"\bdocument\x18\x01 \x01(\tB\v\xbaH\br\x06\x10\x01(\x80\x80\x04R\bdocument\"\xd6\x03\n" +
 	"\fApplyRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12 \n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12 \n" +
 	"\x06run_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x05runId\x12J\n" +
 	"\vtarget_mode\x18\x04 \x01(\x0e2\x1b.qmtl.type.v1.EffectiveModeB\f\xbaH\t\x82\x01\x06\x10\x01 \x00 \x05R\n" +
 	"targetMode\x12,\n" +
-	"\x04plan\x18\x05 \x01(\v2\x18.qmtl.world.v1.ApplyPlanR\x04plan\x126\n" +
-	"\x10exclude_sessions\x18\x06 \x03(\tB\v\xbaH\b\x92\x01\x05\x10\xe8\a\x18\x01R\x0fexcludeSessions\x12@\n" +
+	"\x04plan\x18\x05 \x01(\v2\x18.qmtl.world.v1.ApplyPlanR\x04plan\x12<\n" +
+	"\x10exclude_sessions\x18\x06 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\x18\x01\"\x04r\x02\x18dR\x0fexcludeSessions\x12@\n" +
 	"\rgating_policy\x18\a \x01(\v2\x1b.qmtl.world.v1.GatingPolicyR\fgatingPolicy\x12\x1d\n" +
 	"\n" +
 	"allow_live\x18\b \x01(\bR\tallowLive\x12\"\n" +
@@ -2103,11 +2103,11 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x1b\n" +
 	"\thas_begun\x18\x02 \x01(\bR\bhasBegun\x12\x17\n" +
 	"\aplan_id\x18\x03 \x01(\tR\x06planId\x124\n" +
-	"\achanges\x18\x04 \x03(\v2\x1a.qmtl.world.v1.StageChangeR\achanges\"\xbf\x01\n" +
+	"\achanges\x18\x04 \x03(\v2\x1a.qmtl.world.v1.StageChangeR\achanges\"\xc3\x01\n" +
 	"\x12CancelApplyRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x1e\n" +
-	"\x06run_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\x12\"\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12 \n" +
+	"\x06run_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x05runId\x12\"\n" +
 	"\x06reason\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\x84\x01\n" +
 	"\x13CancelApplyResponse\x12B\n" +
@@ -2126,27 +2126,27 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x120\n" +
 	"\x06phases\x18\b \x03(\v2\x18.qmtl.world.v1.PhaseTimeR\x06phases\x12\x1c\n" +
-	"\tprincipal\x18\t \x01(\tR\tprincipal\"\x9b\x01\n" +
+	"\tprincipal\x18\t \x01(\tR\tprincipal\"\x9f\x01\n" +
 	"\x12GetApplyRunRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x1e\n" +
-	"\x06run_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x05runId\"\x84\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12 \n" +
+	"\x06run_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x05runId\"\x84\x01\n" +
 	"\x13GetApplyRunResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12)\n" +
-	"\x03run\x18\x02 \x01(\v2\x17.qmtl.world.v1.ApplyRunR\x03run\"\xc2\x01\n" +
+	"\x03run\x18\x02 \x01(\v2\x17.qmtl.world.v1.ApplyRunR\x03run\"\xce\x01\n" +
 	"\x14ListApplyRunsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xb0\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb0\x01\n" +
 	"\x15ListApplyRunsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12+\n" +
 	"\x04runs\x18\x02 \x03(\v2\x17.qmtl.world.v1.ApplyRunR\x04runs\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x8a\x02\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x8c\x02\n" +
 	"\rFreezeRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12;\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12;\n" +
 	"\x04hold\x18\x03 \x01(\x0e2\x19.qmtl.control.v1.HoldKindB\f\xbaH\t\x82\x01\x06\x10\x01\x18\x02\x18\x03R\x04hold\x12\"\n" +
 	"\x06reason\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x121\n" +
@@ -2154,10 +2154,10 @@ const file_qmtl_world_v1_activation_service_proto_rawDesc = "" +
 	"\x0eFreezeResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12.\n" +
 	"\x04gate\x18\x02 \x01(\v2\x1a.qmtl.control.v1.GateStateR\x04gate\x12A\n" +
-	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xd5\x01\n" +
+	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xd7\x01\n" +
 	"\rResumeRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x129\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x129\n" +
 	"\x04hold\x18\x03 \x01(\x0e2\x19.qmtl.control.v1.HoldKindB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04hold\x12\"\n" +
 	"\x06reason\x18\x04 \x01(\tB\n" +

@@ -1066,28 +1066,28 @@ const file_qmtl_world_v1_decision_service_proto_rawDesc = "" +
 	"comparison\x12 \n" +
 	"\vdescription\x18\t \x01(\tR\vdescriptionB\x06\n" +
 	"\x04_minB\x06\n" +
-	"\x04_max\"\xa4\x01\n" +
+	"\x04_max\"\xac\x01\n" +
 	"\rDecideRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12,\n" +
-	"\fstrategy_ids\x18\x03 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vstrategyIds\"\x91\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x122\n" +
+	"\fstrategy_ids\x18\x03 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\xe8\a\"\x04r\x02\x18dR\vstrategyIds\"\x91\x01\n" +
 	"\x0eDecideResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
-	"\bdecision\x18\x02 \x01(\v2\x1f.qmtl.world.v1.DecisionEnvelopeR\bdecision\"\xea\x01\n" +
+	"\bdecision\x18\x02 \x01(\v2\x1f.qmtl.world.v1.DecisionEnvelopeR\bdecision\"\xf7\x01\n" +
 	"\x13SetDecisionsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x124\n" +
-	"\fstrategy_ids\x18\x03 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10\xe8\a\x18\x01\"\x04r\x02\x10\x01R\vstrategyIds\x12\x12\n" +
-	"\x04etag\x18\x04 \x01(\tR\x04etag\x12\"\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x126\n" +
+	"\fstrategy_ids\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\xe8\a\x18\x01\"\x06r\x04\x10\x01\x18dR\vstrategyIds\x12\x1b\n" +
+	"\x04etag\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"\xda\x01\n" +
 	"\x14SetDecisionsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
 	"\bdecision\x18\x02 \x01(\v2\x1f.qmtl.world.v1.DecisionEnvelopeR\bdecision\x12A\n" +
-	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xfb\x01\n" +
+	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xfd\x01\n" +
 	"\x0fEvaluateRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12#\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12#\n" +
 	"\rvalidate_only\x18\x03 \x01(\bR\fvalidateOnly\x122\n" +
 	"\x0fpolicy_document\x18\x04 \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\x0epolicyDocument\x12(\n" +
 	"\n" +
@@ -1097,33 +1097,33 @@ const file_qmtl_world_v1_decision_service_proto_rawDesc = "" +
 	"\n" +
 	"evaluation\x18\x02 \x01(\v2\x19.qmtl.world.v1.EvaluationR\n" +
 	"evaluation\x12A\n" +
-	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xb7\x01\n" +
-	"\x0fStrategyReturns\x12(\n" +
-	"\vstrategy_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"\x0eeffective_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\reffectiveTime\"\xb9\x01\n" +
+	"\x0fStrategyReturns\x12*\n" +
+	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12:\n" +
 	"\x06series\x18\x02 \x01(\v2\x1a.qmtl.type.v1.ReturnSeriesB\x06\xbaH\x03\xc8\x01\x01R\x06series\x12>\n" +
-	"\rdata_end_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vdataEndTime\"\x85\x02\n" +
+	"\rdata_end_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vdataEndTime\"\x87\x02\n" +
 	"\x14ReportReturnsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12C\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12C\n" +
 	"\areturns\x18\x03 \x03(\v2\x1e.qmtl.world.v1.StrategyReturnsB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\areturns\x12A\n" +
 	"\x0ewatermark_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rwatermarkTime\"u\n" +
 	"\x15ReportReturnsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x18\n" +
-	"\asamples\x18\x02 \x03(\rR\asamples\"\x9c\x01\n" +
+	"\asamples\x18\x02 \x03(\rR\asamples\"\xa6\x01\n" +
 	"\x12ListMetricsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
-	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\xb6\x01\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb6\x01\n" +
 	"\x13ListMetricsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x123\n" +
 	"\ametrics\x18\x02 \x03(\v2\x19.qmtl.world.v1.MetricInfoR\ametrics\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xa2\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xad\x01\n" +
 	"\x14GetEvaluationRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12#\n" +
-	"\revaluation_id\x18\x03 \x01(\tR\fevaluationId\"\x96\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12,\n" +
+	"\revaluation_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\fevaluationId\"\x96\x01\n" +
 	"\x15GetEvaluationResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x129\n" +
 	"\n" +

@@ -669,39 +669,39 @@ const file_qmtl_world_v1_policy_service_proto_rawDesc = "" +
 	"\vcreate_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"createTime\x12\x1c\n" +
 	"\tprincipal\x18\a \x01(\tR\tprincipal\x12!\n" +
-	"\fdefault_etag\x18\b \x01(\tR\vdefaultEtag\"\xf4\x01\n" +
+	"\fdefault_etag\x18\b \x01(\tR\vdefaultEtag\"\xf6\x01\n" +
 	"\x13CreatePolicyRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12'\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12'\n" +
 	"\bdocument\x18\x03 \x01(\tB\v\xbaH\br\x06\x10\x01(\x80\x80\x04R\bdocument\x12#\n" +
 	"\rvalidate_only\x18\x04 \x01(\bR\fvalidateOnly\x12(\n" +
 	"\n" +
 	"request_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\"\x89\x01\n" +
 	"\x14CreatePolicyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n" +
-	"\x06policy\x18\x02 \x01(\v2\x15.qmtl.world.v1.PolicyR\x06policy\"\xc1\x01\n" +
+	"\x06policy\x18\x02 \x01(\v2\x15.qmtl.world.v1.PolicyR\x06policy\"\xcd\x01\n" +
 	"\x13ListPoliciesRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xb5\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb5\x01\n" +
 	"\x14ListPoliciesResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x121\n" +
 	"\bpolicies\x18\x02 \x03(\v2\x15.qmtl.world.v1.PolicyR\bpolicies\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x93\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x95\x01\n" +
 	"\x10GetPolicyRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x18\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\rR\aversion\"\x86\x01\n" +
 	"\x11GetPolicyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n" +
-	"\x06policy\x18\x02 \x01(\v2\x15.qmtl.world.v1.PolicyR\x06policy\"\xb7\x01\n" +
+	"\x06policy\x18\x02 \x01(\v2\x15.qmtl.world.v1.PolicyR\x06policy\"\xc2\x01\n" +
 	"\x17SetDefaultPolicyRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12!\n" +
-	"\aversion\x18\x03 \x01(\rB\a\xbaH\x04*\x02 \x00R\aversion\x12\x12\n" +
-	"\x04etag\x18\x04 \x01(\tR\x04etag\"\x8d\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12!\n" +
+	"\aversion\x18\x03 \x01(\rB\a\xbaH\x04*\x02 \x00R\aversion\x12\x1b\n" +
+	"\x04etag\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\"\x8d\x01\n" +
 	"\x18SetDefaultPolicyResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n" +
 	"\x06policy\x18\x02 \x01(\v2\x15.qmtl.world.v1.PolicyR\x06policy2\xa2\x03\n" +

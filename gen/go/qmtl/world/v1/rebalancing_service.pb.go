@@ -1572,49 +1572,49 @@ var File_qmtl_world_v1_rebalancing_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_world_v1_rebalancing_service_proto_rawDesc = "" +
 	"\n" +
-	"'qmtl/world/v1/rebalancing_service.proto\x12\rqmtl.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xa8\x01\n" +
+	"'qmtl/world/v1/rebalancing_service.proto\x12\rqmtl.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\x1a\x18qmtl/type/v1/value.proto\"\xaa\x01\n" +
 	"\n" +
-	"Allocation\x12\"\n" +
-	"\bworld_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12-\n" +
+	"Allocation\x12$\n" +
+	"\bworld_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12-\n" +
 	"\x05ratio\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05ratio\x12G\n" +
 	"\n" +
 	"strategies\x18\x03 \x03(\v2\x1c.qmtl.world.v1.StrategyShareB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\n" +
-	"strategies\"h\n" +
-	"\rStrategyShare\x12(\n" +
-	"\vstrategy_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"strategies\"j\n" +
+	"\rStrategyShare\x12*\n" +
+	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12-\n" +
-	"\x05share\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05share\"\x8c\x02\n" +
-	"\fPlanPosition\x12\x19\n" +
-	"\bworld_id\x18\x01 \x01(\tR\aworldId\x12\x1f\n" +
-	"\vstrategy_id\x18\x02 \x01(\tR\n" +
-	"strategyId\x12\x1e\n" +
+	"\x05share\x18\x02 \x01(\x01B\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00R\x05share\"\xb0\x02\n" +
+	"\fPlanPosition\x12\"\n" +
+	"\bworld_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12(\n" +
+	"\vstrategy_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
+	"strategyId\x12'\n" +
 	"\n" +
-	"instrument\x18\x03 \x01(\tR\n" +
-	"instrument\x12\x14\n" +
-	"\x05venue\x18\x04 \x01(\tR\x05venue\x121\n" +
+	"instrument\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
+	"instrument\x12\x1d\n" +
+	"\x05venue\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\x05venue\x121\n" +
 	"\bquantity\x18\x05 \x01(\v2\x15.qmtl.type.v1.DecimalR\bquantity\x12/\n" +
 	"\aworking\x18\x06 \x01(\v2\x15.qmtl.type.v1.DecimalR\aworking\x12\x1b\n" +
 	"\x06target\x18\a \x01(\x01H\x00R\x06target\x88\x01\x01B\t\n" +
-	"\a_target\"\xaf\x01\n" +
-	"\tPriceMark\x12\x14\n" +
-	"\x05venue\x18\x01 \x01(\tR\x05venue\x12'\n" +
+	"\a_target\"\xba\x01\n" +
+	"\tPriceMark\x12\x1d\n" +
+	"\x05venue\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\x05venue\x12)\n" +
 	"\n" +
-	"instrument\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"instrument\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"instrument\x123\n" +
 	"\x05price\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalB\x06\xbaH\x03\xc8\x01\x01R\x05price\x12.\n" +
-	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xd3\x01\n" +
-	"\x0eInstrumentRule\x12'\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\xd5\x01\n" +
+	"\x0eInstrumentRule\x12)\n" +
 	"\n" +
-	"instrument\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"instrument\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"instrument\x12'\n" +
 	"\x03lot\x18\x02 \x01(\v2\x15.qmtl.type.v1.DecimalR\x03lot\x125\n" +
 	"\n" +
 	"multiplier\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\n" +
 	"multiplier\x128\n" +
-	"\fmin_notional\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalR\vminNotional\"\xca\x03\n" +
-	"\tPlanBooks\x12\x1d\n" +
+	"\fmin_notional\x18\x04 \x01(\v2\x15.qmtl.type.v1.DecimalR\vminNotional\"\xd3\x03\n" +
+	"\tPlanBooks\x12&\n" +
 	"\n" +
-	"account_id\x18\x01 \x01(\tR\taccountId\x12)\n" +
+	"account_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\taccountId\x12)\n" +
 	"\x10account_revision\x18\x02 \x01(\x04R\x0faccountRevision\x12-\n" +
 	"\x06equity\x18\x03 \x01(\v2\x15.qmtl.type.v1.DecimalR\x06equity\x12E\n" +
 	"\tpositions\x18\x04 \x03(\v2\x1b.qmtl.world.v1.PlanPositionB\n" +
@@ -1659,9 +1659,9 @@ const file_qmtl_world_v1_rebalancing_service_proto_rawDesc = "" +
 	"\asamples\x18\x02 \x01(\rR\asamples\x1a9\n" +
 	"\vValuesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\x92\x01\n" +
-	"\x0fRebalanceIntent\x12F\n" +
-	"\x04meta\x18\x01 \x03(\v2(.qmtl.world.v1.RebalanceIntent.MetaEntryB\b\xbaH\x05\x9a\x01\x02\x10dR\x04meta\x1a7\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xa0\x01\n" +
+	"\x0fRebalanceIntent\x12T\n" +
+	"\x04meta\x18\x01 \x03(\v2(.qmtl.world.v1.RebalanceIntent.MetaEntryB\x16\xbaH\x13\x9a\x01\x10\x10d\"\x05r\x03\x18\xc8\x01*\x05r\x03\x18\xe8\aR\x04meta\x1a7\n" +
 	"\tMetaEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xff\x06\n" +
@@ -1701,32 +1701,32 @@ const file_qmtl_world_v1_rebalancing_service_proto_rawDesc = "" +
 	"\x10rebalance_intent\x18\a \x01(\v2\x1e.qmtl.world.v1.RebalanceIntentB\x04\xb8\xbb\x18\x02R\x0frebalanceIntent\"\x8d\x01\n" +
 	"\x15PlanRebalanceResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x120\n" +
-	"\x04plan\x18\x02 \x01(\v2\x1c.qmtl.world.v1.RebalancePlanR\x04plan\"\xdb\x01\n" +
+	"\x04plan\x18\x02 \x01(\v2\x1c.qmtl.world.v1.RebalancePlanR\x04plan\"\xe1\x01\n" +
 	"\rExecutedBatch\x12$\n" +
-	"\bbatch_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\abatchId\x12b\n" +
-	"\x0fdeltas_by_world\x18\x02 \x03(\v2/.qmtl.world.v1.ExecutedBatch.DeltasByWorldEntryB\t\xbaH\x06\x9a\x01\x03\x10\xe8\aR\rdeltasByWorld\x1a@\n" +
+	"\bbatch_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\abatchId\x12h\n" +
+	"\x0fdeltas_by_world\x18\x02 \x03(\v2/.qmtl.world.v1.ExecutedBatch.DeltasByWorldEntryB\x0f\xbaH\f\x9a\x01\t\x10\xe8\a\"\x04r\x02\x18dR\rdeltasByWorld\x1a@\n" +
 	"\x12DeltasByWorldEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xbd\x02\n" +
+	"\x05value\x18\x02 \x01(\rR\x05value:\x028\x01\"\xc6\x02\n" +
 	"\x18UpsertAllocationsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n" +
 	"\n" +
 	"request_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\x12H\n" +
-	"\vallocations\x18\x03 \x03(\v2\x19.qmtl.world.v1.AllocationB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vallocations\x12\x12\n" +
-	"\x04etag\x18\x04 \x01(\tR\x04etag\x12\"\n" +
+	"\vallocations\x18\x03 \x03(\v2\x19.qmtl.world.v1.AllocationB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\vallocations\x12\x1b\n" +
+	"\x04etag\x18\x04 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\x12\"\n" +
 	"\x06reason\x18\x05 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\x122\n" +
 	"\x05batch\x18\x06 \x01(\v2\x1c.qmtl.world.v1.ExecutedBatchR\x05batch\"\xb0\x01\n" +
 	"\x19UpsertAllocationsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
 	"\vallocations\x18\x02 \x03(\v2\x19.qmtl.world.v1.AllocationR\vallocations\x12\x12\n" +
-	"\x04etag\x18\x03 \x01(\tR\x04etag\"\xbb\x01\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\"\xce\x01\n" +
 	"\x16ListAllocationsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x19\n" +
-	"\bworld_id\x18\x02 \x01(\tR\aworldId\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
+	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xd6\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xd6\x01\n" +
 	"\x17ListAllocationsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12;\n" +
 	"\vallocations\x18\x02 \x03(\v2\x19.qmtl.world.v1.AllocationR\vallocations\x12&\n" +

@@ -442,14 +442,14 @@ var File_qmtl_world_v1_subscription_service_proto protoreflect.FileDescriptor
 
 const file_qmtl_world_v1_subscription_service_proto_rawDesc = "" +
 	"\n" +
-	"(qmtl/world/v1/subscription_service.proto\x12\rqmtl.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xfe\x01\n" +
+	"(qmtl/world/v1/subscription_service.proto\x12\rqmtl.world.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\x86\x02\n" +
 	"\fSessionClaim\x12(\n" +
 	"\n" +
-	"session_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\tsessionId\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12:\n" +
+	"session_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\tsessionId\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12:\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x1a.qmtl.world.v1.SessionKindB\n" +
-	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x12,\n" +
-	"\fstrategy_ids\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\vstrategyIds\x126\n" +
+	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x04kind\x122\n" +
+	"\fstrategy_ids\x18\x04 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10\xe8\a\"\x04r\x02\x18dR\vstrategyIds\x126\n" +
 	"\x06origin\x18\x05 \x01(\v2\x1e.qmtl.control.v1.SessionOriginR\x06origin\"\x8f\x01\n" +
 	"\x10RelayedHeartbeat\x129\n" +
 	"\x05claim\x18\x01 \x01(\v2\x1b.qmtl.world.v1.SessionClaimB\x06\xbaH\x03\xc8\x01\x01R\x05claim\x12@\n" +

@@ -2613,14 +2613,14 @@ const file_qmtl_world_v1_world_service_proto_rawDesc = "" +
 	"\x0efreeze_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\rfreezeTimeout\x128\n" +
 	"\n" +
 	"switch_ack\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tswitchAck\x12<\n" +
-	"\fsession_dead\x18\a \x01(\v2\x19.google.protobuf.DurationR\vsessionDead\"\xb5\a\n" +
+	"\fsession_dead\x18\a \x01(\v2\x19.google.protobuf.DurationR\vsessionDead\"\xcf\a\n" +
 	"\x05World\x12@\n" +
 	"\bworld_id\x18\x01 \x01(\tB%\xe2A\x01\b\xbaH\x1er\x1c2\x1a^[a-z0-9][a-z0-9_-]{0,62}$R\aworldId\x12+\n" +
 	"\fdisplay_name\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\vdisplayName\x12=\n" +
-	"\x05clock\x18\x03 \x01(\x0e2\x19.qmtl.world.v1.WorldClockB\f\xe2A\x01\x05\xbaH\x05\x82\x01\x02\x10\x01R\x05clock\x12\x1c\n" +
-	"\x06source\x18\x04 \x01(\tB\x04\xe2A\x01\x05R\x06source\x12\x1d\n" +
+	"\x05clock\x18\x03 \x01(\x0e2\x19.qmtl.world.v1.WorldClockB\f\xe2A\x01\x05\xbaH\x05\x82\x01\x02\x10\x01R\x05clock\x12$\n" +
+	"\x06source\x18\x04 \x01(\tB\f\xe2A\x01\x05\xbaH\x05r\x03\x18\xc8\x01R\x06source\x12&\n" +
 	"\n" +
-	"account_id\x18\x05 \x01(\tR\taccountId\x12\x1d\n" +
+	"account_id\x18\x05 \x01(\tB\a\xbaH\x04r\x02\x18dR\taccountId\x12\x1d\n" +
 	"\n" +
 	"allow_live\x18\x06 \x01(\bR\tallowLive\x12<\n" +
 	"\amax_lag\x18\a \x01(\v2\x19.google.protobuf.DurationB\b\xbaH\x05\xaa\x01\x02*\x00R\x06maxLag\x12L\n" +
@@ -2638,8 +2638,8 @@ const file_qmtl_world_v1_world_service_proto_rawDesc = "" +
 	"allocation\x12+\n" +
 	"\x0epolicy_version\x18\x10 \x01(\rB\x04\xe2A\x01\x03R\rpolicyVersion\x12A\n" +
 	"\vcreate_time\x18\x11 \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
-	"createTime\x12\x12\n" +
-	"\x04etag\x18\x12 \x01(\tR\x04etag\"\xcc\x02\n" +
+	"createTime\x12\x1b\n" +
+	"\x04etag\x18\x12 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\"\xcc\x02\n" +
 	"\aBinding\x12\x19\n" +
 	"\bworld_id\x18\x01 \x01(\tR\aworldId\x12\x1f\n" +
 	"\vstrategy_id\x18\x02 \x01(\tR\n" +
@@ -2649,19 +2649,21 @@ const file_qmtl_world_v1_world_service_proto_rawDesc = "" +
 	"\x0eeffective_mode\x18\x05 \x01(\x0e2\x1b.qmtl.type.v1.EffectiveModeB\x04\xe2A\x01\x03R\reffectiveMode\x12\x1a\n" +
 	"\x05share\x18\x06 \x01(\x01B\x04\xe2A\x01\x03R\x05share\x12A\n" +
 	"\vcreate_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampB\x04\xe2A\x01\x03R\n" +
-	"createTime\"\x9d\x02\n" +
-	"\tWorldNode\x12\"\n" +
-	"\bworld_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x125\n" +
+	"createTime\"\x9f\x02\n" +
+	"\tWorldNode\x12$\n" +
+	"\bworld_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x125\n" +
 	"\anode_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x172\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12T\n" +
 	"\x10execution_domain\x18\x03 \x01(\x0e2\x1d.qmtl.type.v1.ExecutionDomainB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x0fexecutionDomain\x12=\n" +
 	"\x06status\x18\x04 \x01(\x0e2\x19.qmtl.world.v1.NodeStatusB\n" +
 	"\xbaH\a\x82\x01\x04\x10\x01 \x00R\x06status\x12 \n" +
-	"\x06reason\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\xae\x01\n" +
-	"\fEdgeOverride\x12\"\n" +
-	"\bworld_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x1f\n" +
-	"\x06source\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06source\x12\x1f\n" +
-	"\x06target\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\x06target\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\xb6\x01\n" +
+	"\fEdgeOverride\x12$\n" +
+	"\bworld_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12\"\n" +
+	"\x06source\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x06source\x12\"\n" +
+	"\x06target\x18\x03 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x06target\x12\x16\n" +
 	"\x06active\x18\x04 \x01(\bR\x06active\x12 \n" +
 	"\x06reason\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\"\xfb\x01\n" +
 	"\n" +
@@ -2682,18 +2684,18 @@ const file_qmtl_world_v1_world_service_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\trequestId\"\x85\x01\n" +
 	"\x13CreateWorldResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12*\n" +
-	"\x05world\x18\x02 \x01(\v2\x14.qmtl.world.v1.WorldR\x05world\"x\n" +
+	"\x05world\x18\x02 \x01(\v2\x14.qmtl.world.v1.WorldR\x05world\"z\n" +
 	"\x0fGetWorldRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\"\x82\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\"\x82\x01\n" +
 	"\x10GetWorldResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12*\n" +
-	"\x05world\x18\x02 \x01(\v2\x14.qmtl.world.v1.WorldR\x05world\"\x9b\x01\n" +
+	"\x05world\x18\x02 \x01(\v2\x14.qmtl.world.v1.WorldR\x05world\"\xa5\x01\n" +
 	"\x11ListWorldsRequest\x12A\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
-	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\xae\x01\n" +
+	"page_token\x18\x03 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xae\x01\n" +
 	"\x12ListWorldsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n" +
 	"\x06worlds\x18\x02 \x03(\v2\x14.qmtl.world.v1.WorldR\x06worlds\x12&\n" +
@@ -2705,41 +2707,41 @@ const file_qmtl_world_v1_world_service_proto_rawDesc = "" +
 	"updateMask\"\x85\x01\n" +
 	"\x13UpdateWorldResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12*\n" +
-	"\x05world\x18\x02 \x01(\v2\x14.qmtl.world.v1.WorldR\x05world\"\x8f\x01\n" +
+	"\x05world\x18\x02 \x01(\v2\x14.qmtl.world.v1.WorldR\x05world\"\x9a\x01\n" +
 	"\x12DeleteWorldRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x12\n" +
-	"\x04etag\x18\x03 \x01(\tR\x04etag\"Y\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12\x1b\n" +
+	"\x04etag\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x04etag\"Y\n" +
 	"\x13DeleteWorldResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"f\n" +
-	"\vStrategyRef\x12(\n" +
-	"\vstrategy_id\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"h\n" +
+	"\vStrategyRef\x12*\n" +
+	"\vstrategy_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12-\n" +
-	"\rstrategy_name\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\fstrategyName\"\xc7\x01\n" +
+	"\rstrategy_name\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\fstrategyName\"\xc9\x01\n" +
 	"\x15CreateBindingsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12G\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12G\n" +
 	"\n" +
 	"strategies\x18\x03 \x03(\v2\x1a.qmtl.world.v1.StrategyRefB\v\xbaH\b\x92\x01\x05\b\x01\x10\xe8\aR\n" +
 	"strategies\"\x90\x01\n" +
 	"\x16CreateBindingsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x122\n" +
-	"\bbindings\x18\x02 \x03(\v2\x16.qmtl.world.v1.BindingR\bbindings\"\xcb\x01\n" +
+	"\bbindings\x18\x02 \x03(\v2\x16.qmtl.world.v1.BindingR\bbindings\"\xcf\x01\n" +
 	"\x14DeleteBindingRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12(\n" +
-	"\vstrategy_id\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12*\n" +
+	"\vstrategy_id\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\n" +
 	"strategyId\x12\"\n" +
 	"\x06reason\x18\x04 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xe8\aR\x06reason\"[\n" +
 	"\x15DeleteBindingResponse\x12B\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\xc1\x01\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\"\xcd\x01\n" +
 	"\x13ListBindingsRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xb6\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb6\x01\n" +
 	"\x14ListBindingsResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x122\n" +
 	"\bbindings\x18\x02 \x03(\v2\x16.qmtl.world.v1.BindingR\bbindings\x12&\n" +
@@ -2749,13 +2751,13 @@ const file_qmtl_world_v1_world_service_proto_rawDesc = "" +
 	"\x04node\x18\x02 \x01(\v2\x18.qmtl.world.v1.WorldNodeB\x06\xbaH\x03\xc8\x01\x01R\x04node\"\x8b\x01\n" +
 	"\x17UpsertWorldNodeResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12,\n" +
-	"\x04node\x18\x02 \x01(\v2\x18.qmtl.world.v1.WorldNodeR\x04node\"\xc3\x01\n" +
+	"\x04node\x18\x02 \x01(\v2\x18.qmtl.world.v1.WorldNodeR\x04node\"\xcf\x01\n" +
 	"\x15ListWorldNodesRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xb4\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb4\x01\n" +
 	"\x16ListWorldNodesResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12.\n" +
 	"\x05nodes\x18\x02 \x03(\v2\x18.qmtl.world.v1.WorldNodeR\x05nodes\x12&\n" +
@@ -2765,25 +2767,25 @@ const file_qmtl_world_v1_world_service_proto_rawDesc = "" +
 	"\x04edge\x18\x02 \x01(\v2\x1b.qmtl.world.v1.EdgeOverrideB\x06\xbaH\x03\xc8\x01\x01R\x04edge\"\x91\x01\n" +
 	"\x1aUpsertEdgeOverrideResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12/\n" +
-	"\x04edge\x18\x02 \x01(\v2\x1b.qmtl.world.v1.EdgeOverrideR\x04edge\"\xc6\x01\n" +
+	"\x04edge\x18\x02 \x01(\v2\x1b.qmtl.world.v1.EdgeOverrideR\x04edge\"\xd2\x01\n" +
 	"\x18ListEdgeOverridesRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12$\n" +
-	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12$\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\"\xba\x01\n" +
+	"page_token\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xba\x01\n" +
 	"\x19ListEdgeOverridesResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x121\n" +
 	"\x05edges\x18\x02 \x03(\v2\x1b.qmtl.world.v1.EdgeOverrideR\x05edges\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xe6\x01\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\xf2\x01\n" +
 	"\x17ListAuditEntriesRequest\x12A\n" +
-	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n" +
-	"\bworld_id\x18\x02 \x01(\tB\a\xbaH\x04r\x02\x10\x01R\aworldId\x12\x1f\n" +
+	"\x0eschema_version\x18\x01 \x01(\v2\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n" +
+	"\bworld_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\aworldId\x12\x1f\n" +
 	"\vafter_entry\x18\x03 \x01(\x04R\n" +
 	"afterEntry\x12$\n" +
-	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tR\tpageToken\"\xbb\x01\n" +
+	"page_token\x18\x05 \x01(\tB\b\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xbb\x01\n" +
 	"\x18ListAuditEntriesResponse\x12B\n" +
 	"\x0eschema_version\x18\x01 \x01(\v2\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x123\n" +
 	"\aentries\x18\x02 \x03(\v2\x19.qmtl.world.v1.AuditEntryR\aentries\x12&\n" +

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"qmtl/control/v1/context_swap.proto\x12\x0fqmtl.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cqmtl/type/v1/execution.proto\"\xdb\x02\n\x0b\x43ontextSwap\x12\x17\n\x07swap_id\x18\x01 \x01(\tR\x06swapId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12\x30\n\x05phase\x18\x04 \x01(\x0e\x32\x1a.qmtl.control.v1.SwapPhaseR\x05phase\x12\x19\n\x08\x66rom_row\x18\x05 \x01(\x03R\x07\x66romRow\x12=\n\x0bold_context\x18\x06 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\noldContext\x12=\n\x0bnew_context\x18\x07 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\nnewContext\x12,\n\x04keys\x18\x08 \x03(\x0b\x32\x18.qmtl.control.v1.KeySwapR\x04keys\"r\n\x07KeySwap\x12\x17\n\x07node_id\x18\x01 \x01(\tR\x06nodeId\x12&\n\x0fold_compute_key\x18\x02 \x01(\tR\roldComputeKey\x12&\n\x0fnew_compute_key\x18\x03 \x01(\tR\rnewComputeKey\"\xd9\x01\n\nSwapAnswer\x12 \n\x07swap_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x06swapId\x12<\n\x05phase\x18\x02 \x01(\x0e\x32\x1a.qmtl.control.v1.SwapPhaseB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05phase\x12\x1b\n\tended_row\x18\x03 \x01(\x03R\x08\x65ndedRow\x12\x19\n\x08warm_row\x18\x04 \x01(\x03R\x07warmRow\x12\x18\n\x07refused\x18\x05 \x01(\x08R\x07refused\x12\x19\n\x08\x66rom_row\x18\x06 \x01(\x03R\x07\x66romRow*\x86\x01\n\tSwapPhase\x12\x1a\n\x16SWAP_PHASE_UNSPECIFIED\x10\x00\x12\x16\n\x12SWAP_PHASE_OPENING\x10\x01\x12\x16\n\x12SWAP_PHASE_PREPARE\x10\x02\x12\x15\n\x11SWAP_PHASE_COMMIT\x10\x03\x12\x16\n\x12SWAP_PHASE_ABORTED\x10\x04\x42M\n\x12io.qmtl.control.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"qmtl/control/v1/context_swap.proto\x12\x0fqmtl.control.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cqmtl/type/v1/execution.proto\"\xdb\x02\n\x0b\x43ontextSwap\x12\x17\n\x07swap_id\x18\x01 \x01(\tR\x06swapId\x12\x1f\n\x0bstrategy_id\x18\x02 \x01(\tR\nstrategyId\x12\x19\n\x08world_id\x18\x03 \x01(\tR\x07worldId\x12\x30\n\x05phase\x18\x04 \x01(\x0e\x32\x1a.qmtl.control.v1.SwapPhaseR\x05phase\x12\x19\n\x08\x66rom_row\x18\x05 \x01(\x03R\x07\x66romRow\x12=\n\x0bold_context\x18\x06 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\noldContext\x12=\n\x0bnew_context\x18\x07 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\nnewContext\x12,\n\x04keys\x18\x08 \x03(\x0b\x32\x18.qmtl.control.v1.KeySwapR\x04keys\"r\n\x07KeySwap\x12\x17\n\x07node_id\x18\x01 \x01(\tR\x06nodeId\x12&\n\x0fold_compute_key\x18\x02 \x01(\tR\roldComputeKey\x12&\n\x0fnew_compute_key\x18\x03 \x01(\tR\rnewComputeKey\"\xdb\x01\n\nSwapAnswer\x12\"\n\x07swap_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x06swapId\x12<\n\x05phase\x18\x02 \x01(\x0e\x32\x1a.qmtl.control.v1.SwapPhaseB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x05phase\x12\x1b\n\tended_row\x18\x03 \x01(\x03R\x08\x65ndedRow\x12\x19\n\x08warm_row\x18\x04 \x01(\x03R\x07warmRow\x12\x18\n\x07refused\x18\x05 \x01(\x08R\x07refused\x12\x19\n\x08\x66rom_row\x18\x06 \x01(\x03R\x07\x66romRow*\x86\x01\n\tSwapPhase\x12\x1a\n\x16SWAP_PHASE_UNSPECIFIED\x10\x00\x12\x16\n\x12SWAP_PHASE_OPENING\x10\x01\x12\x16\n\x12SWAP_PHASE_PREPARE\x10\x02\x12\x15\n\x11SWAP_PHASE_COMMIT\x10\x03\x12\x16\n\x12SWAP_PHASE_ABORTED\x10\x04\x42M\n\x12io.qmtl.control.v1P\x01Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,15 +35,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\022io.qmtl.control.v1P\001Z5github.com/qmtl/qmtl/gen/go/qmtl/control/v1;controlv1'
   _globals['_SWAPANSWER'].fields_by_name['swap_id']._loaded_options = None
-  _globals['_SWAPANSWER'].fields_by_name['swap_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_SWAPANSWER'].fields_by_name['swap_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_SWAPANSWER'].fields_by_name['phase']._loaded_options = None
   _globals['_SWAPANSWER'].fields_by_name['phase']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_SWAPPHASE']._serialized_start=801
-  _globals['_SWAPPHASE']._serialized_end=935
+  _globals['_SWAPPHASE']._serialized_start=803
+  _globals['_SWAPPHASE']._serialized_end=937
   _globals['_CONTEXTSWAP']._serialized_start=115
   _globals['_CONTEXTSWAP']._serialized_end=462
   _globals['_KEYSWAP']._serialized_start=464
   _globals['_KEYSWAP']._serialized_end=578
   _globals['_SWAPANSWER']._serialized_start=581
-  _globals['_SWAPANSWER']._serialized_end=798
+  _globals['_SWAPANSWER']._serialized_end=800
 # @@protoc_insertion_point(module_scope)

@@ -29,7 +29,7 @@ from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/dagmanager/v1/diff_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\x8e\x03\n\x0b\x44iffRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12(\n\x0bstrategy_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\nstrategyId\x12:\n\x05graph\x18\x03 \x01(\x0b\x32\x1c.qmtl.graph.v1.StrategyGraphB\x06\xbaH\x03\xc8\x01\x01R\x05graph\x12\x42\n\x08\x63ontexts\x18\x04 \x03(\x0b\x32\x1c.qmtl.type.v1.ComputeContextB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x08\x63ontexts\x12)\n\x10strategy_version\x18\x05 \x01(\tR\x0fstrategyVersion\x12\x1d\n\nfrom_chunk\x18\x06 \x01(\rR\tfromChunk\x12#\n\rvalidate_only\x18\x07 \x01(\x08R\x0cvalidateOnly\x12#\n\rsubmission_id\x18\x08 \x01(\tR\x0csubmissionId\"\x88\x02\n\x0c\x44iffResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x14\n\x05\x63hunk\x18\x02 \x01(\rR\x05\x63hunk\x12\x16\n\x06\x63hunks\x18\x03 \x01(\rR\x06\x63hunks\x12?\n\x0b\x61ssignments\x18\x04 \x03(\x0b\x32\x1d.qmtl.graph.v1.NodeAssignmentR\x0b\x61ssignments\x12\x1f\n\x0bsentinel_id\x18\x05 \x01(\tR\nsentinelId\x12$\n\x0enode_ids_crc32\x18\x06 \x01(\rR\x0cnodeIdsCrc322j\n\x0b\x44iffService\x12[\n\x04\x44iff\x12\x1f.qmtl.dagmanager.v1.DiffRequest\x1a .qmtl.dagmanager.v1.DiffResponse\"\x0e\x90\x02\x02\xa2\xbb\x18\x07\x08\x03\x12\x01\x06(\x01\x30\x01\x42V\n\x15io.qmtl.dagmanager.v1P\x01Z;github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1;dagmanagerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/dagmanager/v1/diff_service.proto\x12\x12qmtl.dagmanager.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/graph/v1/graph.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\x1a!qmtl/type/v1/schema_version.proto\"\xa2\x03\n\x0b\x44iffRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12*\n\x0bstrategy_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\nstrategyId\x12:\n\x05graph\x18\x03 \x01(\x0b\x32\x1c.qmtl.graph.v1.StrategyGraphB\x06\xbaH\x03\xc8\x01\x01R\x05graph\x12\x42\n\x08\x63ontexts\x18\x04 \x03(\x0b\x32\x1c.qmtl.type.v1.ComputeContextB\x08\xbaH\x05\x92\x01\x02\x10\x64R\x08\x63ontexts\x12\x32\n\x10strategy_version\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0fstrategyVersion\x12\x1d\n\nfrom_chunk\x18\x06 \x01(\rR\tfromChunk\x12#\n\rvalidate_only\x18\x07 \x01(\x08R\x0cvalidateOnly\x12,\n\rsubmission_id\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x0csubmissionId\"\x88\x02\n\x0c\x44iffResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x14\n\x05\x63hunk\x18\x02 \x01(\rR\x05\x63hunk\x12\x16\n\x06\x63hunks\x18\x03 \x01(\rR\x06\x63hunks\x12?\n\x0b\x61ssignments\x18\x04 \x03(\x0b\x32\x1d.qmtl.graph.v1.NodeAssignmentR\x0b\x61ssignments\x12\x1f\n\x0bsentinel_id\x18\x05 \x01(\tR\nsentinelId\x12$\n\x0enode_ids_crc32\x18\x06 \x01(\rR\x0cnodeIdsCrc322j\n\x0b\x44iffService\x12[\n\x04\x44iff\x12\x1f.qmtl.dagmanager.v1.DiffRequest\x1a .qmtl.dagmanager.v1.DiffResponse\"\x0e\x90\x02\x02\xa2\xbb\x18\x07\x08\x03\x12\x01\x06(\x01\x30\x01\x42V\n\x15io.qmtl.dagmanager.v1P\x01Z;github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1;dagmanagerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,17 +38,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025io.qmtl.dagmanager.v1P\001Z;github.com/qmtl/qmtl/gen/go/qmtl/dagmanager/v1;dagmanagerv1'
   _globals['_DIFFREQUEST'].fields_by_name['strategy_id']._loaded_options = None
-  _globals['_DIFFREQUEST'].fields_by_name['strategy_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_DIFFREQUEST'].fields_by_name['strategy_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_DIFFREQUEST'].fields_by_name['graph']._loaded_options = None
   _globals['_DIFFREQUEST'].fields_by_name['graph']._serialized_options = b'\272H\003\310\001\001'
   _globals['_DIFFREQUEST'].fields_by_name['contexts']._loaded_options = None
   _globals['_DIFFREQUEST'].fields_by_name['contexts']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_DIFFREQUEST'].fields_by_name['strategy_version']._loaded_options = None
+  _globals['_DIFFREQUEST'].fields_by_name['strategy_version']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_DIFFREQUEST'].fields_by_name['submission_id']._loaded_options = None
+  _globals['_DIFFREQUEST'].fields_by_name['submission_id']._serialized_options = b'\272H\004r\002\030d'
   _globals['_DIFFSERVICE'].methods_by_name['Diff']._loaded_options = None
   _globals['_DIFFSERVICE'].methods_by_name['Diff']._serialized_options = b'\220\002\002\242\273\030\007\010\003\022\001\006(\001'
   _globals['_DIFFREQUEST']._serialized_start=210
-  _globals['_DIFFREQUEST']._serialized_end=608
-  _globals['_DIFFRESPONSE']._serialized_start=611
-  _globals['_DIFFRESPONSE']._serialized_end=875
-  _globals['_DIFFSERVICE']._serialized_start=877
-  _globals['_DIFFSERVICE']._serialized_end=983
+  _globals['_DIFFREQUEST']._serialized_end=628
+  _globals['_DIFFRESPONSE']._serialized_start=631
+  _globals['_DIFFRESPONSE']._serialized_end=895
+  _globals['_DIFFSERVICE']._serialized_start=897
+  _globals['_DIFFSERVICE']._serialized_end=1003
 # @@protoc_insertion_point(module_scope)

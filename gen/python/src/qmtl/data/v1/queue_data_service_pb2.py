@@ -29,7 +29,7 @@ from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/data/v1/queue_data_service.proto\x12\x0cqmtl.data.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fqmtl/data/v1/queue_record.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xb9\x01\n\x0ePublishRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x06ticket\x18\x02 \x01(\tB\n\x80\x01\x01\xbaH\x04r\x02\x10\x01R\x06ticket\x12@\n\x07records\x18\x03 \x03(\x0b\x32\x19.qmtl.data.v1.QueueRecordB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x07records\"\x8d\x01\n\rPublishResult\x12\x1c\n\teffective\x18\x01 \x01(\x08R\teffective\x12/\n\x05\x66\x61ult\x18\x02 \x01(\x0e\x32\x19.qmtl.data.v1.RecordFaultR\x05\x66\x61ult\x12-\n\x05state\x18\x03 \x01(\x0b\x32\x17.qmtl.data.v1.FoldStateR\x05state\"\x8c\x01\n\x0fPublishResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32\x1b.qmtl.data.v1.PublishResultR\x07results\"\xea\x01\n\x0b\x43onsumeFrom\x12=\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\ncomputeKey\x12\x1b\n\x08\x66rom_seq\x18\x02 \x01(\x04H\x00R\x07\x66romSeq\x12\x1b\n\x08\x66rom_row\x18\x03 \x01(\x03H\x00R\x07\x66romRow\x12@\n\rknown_at_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00R\x0bknownAtTime\x12\x14\n\x04tail\x18\x05 \x01(\x08H\x00R\x04tailB\n\n\x08position\"\xb2\x01\n\x0e\x43onsumeRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12:\n\x04keys\x18\x02 \x03(\x0b\x32\x19.qmtl.data.v1.ConsumeFromB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x04keys\x12!\n\x0chistory_only\x18\x03 \x01(\x08R\x0bhistoryOnly\"\x8a\x01\n\x0f\x43onsumeResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x33\n\x07records\x18\x02 \x03(\x0b\x32\x19.qmtl.data.v1.QueueRecordR\x07records2\xc5\x01\n\x10QueueDataService\x12X\n\x07Publish\x12\x1c.qmtl.data.v1.PublishRequest\x1a\x1d.qmtl.data.v1.PublishResponse\"\x10\x90\x02\x02\xa2\xbb\x18\t\x08\x02\x12\x01\x05\x1a\x02\x02\x04\x12W\n\x07\x43onsume\x12\x1c.qmtl.data.v1.ConsumeRequest\x1a\x1d.qmtl.data.v1.ConsumeResponse\"\r\x90\x02\x01\xa2\xbb\x18\x06\x08\x01\x12\x02\x05\x06\x30\x01\x42\x44\n\x0fio.qmtl.data.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/data/v1;datav1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%qmtl/data/v1/queue_data_service.proto\x12\x0cqmtl.data.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fqmtl/data/v1/queue_record.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xbd\x01\n\x0ePublishRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12&\n\x06ticket\x18\x02 \x01(\tB\x0e\x80\x01\x01\xbaH\x08r\x06\x10\x01\x18\x80\x80\x04R\x06ticket\x12@\n\x07records\x18\x03 \x03(\x0b\x32\x19.qmtl.data.v1.QueueRecordB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x07records\"\x8d\x01\n\rPublishResult\x12\x1c\n\teffective\x18\x01 \x01(\x08R\teffective\x12/\n\x05\x66\x61ult\x18\x02 \x01(\x0e\x32\x19.qmtl.data.v1.RecordFaultR\x05\x66\x61ult\x12-\n\x05state\x18\x03 \x01(\x0b\x32\x17.qmtl.data.v1.FoldStateR\x05state\"\x8c\x01\n\x0fPublishResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x35\n\x07results\x18\x02 \x03(\x0b\x32\x1b.qmtl.data.v1.PublishResultR\x07results\"\xea\x01\n\x0b\x43onsumeFrom\x12=\n\x0b\x63ompute_key\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\ncomputeKey\x12\x1b\n\x08\x66rom_seq\x18\x02 \x01(\x04H\x00R\x07\x66romSeq\x12\x1b\n\x08\x66rom_row\x18\x03 \x01(\x03H\x00R\x07\x66romRow\x12@\n\rknown_at_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00R\x0bknownAtTime\x12\x14\n\x04tail\x18\x05 \x01(\x08H\x00R\x04tailB\n\n\x08position\"\xb2\x01\n\x0e\x43onsumeRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12:\n\x04keys\x18\x02 \x03(\x0b\x32\x19.qmtl.data.v1.ConsumeFromB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\x04keys\x12!\n\x0chistory_only\x18\x03 \x01(\x08R\x0bhistoryOnly\"\x8a\x01\n\x0f\x43onsumeResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x33\n\x07records\x18\x02 \x03(\x0b\x32\x19.qmtl.data.v1.QueueRecordR\x07records2\xc5\x01\n\x10QueueDataService\x12X\n\x07Publish\x12\x1c.qmtl.data.v1.PublishRequest\x1a\x1d.qmtl.data.v1.PublishResponse\"\x10\x90\x02\x02\xa2\xbb\x18\t\x08\x02\x12\x01\x05\x1a\x02\x02\x04\x12W\n\x07\x43onsume\x12\x1c.qmtl.data.v1.ConsumeRequest\x1a\x1d.qmtl.data.v1.ConsumeResponse\"\r\x90\x02\x01\xa2\xbb\x18\x06\x08\x01\x12\x02\x05\x06\x30\x01\x42\x44\n\x0fio.qmtl.data.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/data/v1;datav1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +38,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017io.qmtl.data.v1P\001Z/github.com/qmtl/qmtl/gen/go/qmtl/data/v1;datav1'
   _globals['_PUBLISHREQUEST'].fields_by_name['ticket']._loaded_options = None
-  _globals['_PUBLISHREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\004r\002\020\001'
+  _globals['_PUBLISHREQUEST'].fields_by_name['ticket']._serialized_options = b'\200\001\001\272H\010r\006\020\001\030\200\200\004'
   _globals['_PUBLISHREQUEST'].fields_by_name['records']._loaded_options = None
   _globals['_PUBLISHREQUEST'].fields_by_name['records']._serialized_options = b'\272H\010\222\001\005\010\001\020\350\007'
   _globals['_CONSUMEFROM'].fields_by_name['compute_key']._loaded_options = None
@@ -50,17 +50,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUEDATASERVICE'].methods_by_name['Consume']._loaded_options = None
   _globals['_QUEUEDATASERVICE'].methods_by_name['Consume']._serialized_options = b'\220\002\001\242\273\030\006\010\001\022\002\005\006'
   _globals['_PUBLISHREQUEST']._serialized_start=213
-  _globals['_PUBLISHREQUEST']._serialized_end=398
-  _globals['_PUBLISHRESULT']._serialized_start=401
-  _globals['_PUBLISHRESULT']._serialized_end=542
-  _globals['_PUBLISHRESPONSE']._serialized_start=545
-  _globals['_PUBLISHRESPONSE']._serialized_end=685
-  _globals['_CONSUMEFROM']._serialized_start=688
-  _globals['_CONSUMEFROM']._serialized_end=922
-  _globals['_CONSUMEREQUEST']._serialized_start=925
-  _globals['_CONSUMEREQUEST']._serialized_end=1103
-  _globals['_CONSUMERESPONSE']._serialized_start=1106
-  _globals['_CONSUMERESPONSE']._serialized_end=1244
-  _globals['_QUEUEDATASERVICE']._serialized_start=1247
-  _globals['_QUEUEDATASERVICE']._serialized_end=1444
+  _globals['_PUBLISHREQUEST']._serialized_end=402
+  _globals['_PUBLISHRESULT']._serialized_start=405
+  _globals['_PUBLISHRESULT']._serialized_end=546
+  _globals['_PUBLISHRESPONSE']._serialized_start=549
+  _globals['_PUBLISHRESPONSE']._serialized_end=689
+  _globals['_CONSUMEFROM']._serialized_start=692
+  _globals['_CONSUMEFROM']._serialized_end=926
+  _globals['_CONSUMEREQUEST']._serialized_start=929
+  _globals['_CONSUMEREQUEST']._serialized_end=1107
+  _globals['_CONSUMERESPONSE']._serialized_start=1110
+  _globals['_CONSUMERESPONSE']._serialized_end=1248
+  _globals['_QUEUEDATASERVICE']._serialized_start=1251
+  _globals['_QUEUEDATASERVICE']._serialized_end=1448
 # @@protoc_insertion_point(module_scope)

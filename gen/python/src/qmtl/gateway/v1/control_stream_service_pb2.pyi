@@ -33,6 +33,9 @@ class IssueTicketRequest(_message.Message):
     | COMPUTE | researcher                                                     | strategies      |
     | TRADE   | researcher; operator when the world has allow_live             | strategies      |
     | FEED    | adapter, operator; researcher for sources of a replay adapter  | sources         |
+
+    A ticket has 65,536 characters at most, and carries the names of its strategies and sources: more than it holds are
+    INVALID_ARGUMENT INVALID_FIELD.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

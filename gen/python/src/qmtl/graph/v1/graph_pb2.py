@@ -27,7 +27,7 @@ from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import execution_pb2 as qmtl_dot_type_dot_v1_dot_execution__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19qmtl/graph/v1/graph.proto\x12\rqmtl.graph.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\"a\n\tNodeInput\x12\x1d\n\x04port\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x04port\x12\x35\n\x07node_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\x06nodeId\"O\n\x08TagQuery\x12&\n\x04tags\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\x64\"\x06r\x04\x10\x01\x18\x64R\x04tags\x12\x1b\n\tmatch_all\x18\x02 \x01(\x08R\x08matchAll\"\xc0\x01\n\rSourceBinding\x12\"\n\x06source\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x06source\x12?\n\x08schedule\x18\x02 \x01(\x0e\x32\x17.qmtl.graph.v1.ScheduleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x08schedule\x12!\n\x07\x61\x64\x61pter\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x07\x61\x64\x61pter\x12\'\n\ninstrument\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\ninstrument\"g\n\nColumnSpec\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x04name\x12\x39\n\x04kind\x18\x02 \x01(\x0e\x32\x19.qmtl.graph.v1.ColumnKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\"\xee\x05\n\x04Node\x12\x35\n\x07node_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12&\n\tnode_type\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x08nodeType\x12\x36\n\x10interval_seconds\x18\x03 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\x80\xf5$(\x01R\x0fintervalSeconds\x12\"\n\x06period\x18\x04 \x01(\rB\n\xbaH\x07*\x05\x18\x90N(\x01R\x06period\x12,\n\x0bparams_json\x18\x05 \x01(\tB\x0b\xbaH\x08r\x06\x10\x02(\x80\x80\x04R\nparamsJson\x12;\n\x06inputs\x18\x06 \x03(\x0b\x32\x18.qmtl.graph.v1.NodeInputB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x06inputs\x12\x34\n\x10schema_compat_id\x18\x07 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x0eschemaCompatId\x12&\n\tcode_hash\x18\x08 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x08\x63odeHash\x12\x1c\n\x04name\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12\x1e\n\x04tags\x18\n \x03(\tB\n\xbaH\x07\x92\x01\x04\x10\x64\x18\x01R\x04tags\x12@\n\x07\x63olumns\x18\x0b \x03(\x0b\x32\x19.qmtl.graph.v1.ColumnSpecB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x90NR\x07\x63olumns\x12\x34\n\x06source\x18\x0c \x01(\x0b\x32\x1c.qmtl.graph.v1.SourceBindingR\x06source\x12\x34\n\ttag_query\x18\r \x01(\x0b\x32\x17.qmtl.graph.v1.TagQueryR\x08tagQuery\x12\x1b\n\thas_state\x18\x0e \x01(\x08R\x08hasState\x12$\n\rdeterministic\x18\x0f \x01(\x08R\rdeterministic\x12\x1a\n\x08lookback\x18\x10 \x01(\rR\x08lookback\x12\x17\n\x07warm_up\x18\x11 \x01(\rR\x06warmUp\"j\n\rStrategyGraph\x12\x33\n\x05nodes\x18\x01 \x03(\x0b\x32\x13.qmtl.graph.v1.NodeB\x08\xbaH\x05\x92\x01\x02\x08\x01R\x05nodes\x12$\n\x0enode_ids_crc32\x18\x02 \x01(\rR\x0cnodeIdsCrc32\"\r\n\x0bLogLocation\"]\n\rKafkaLocation\x12\x14\n\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x18\n\x07\x62rokers\x18\x03 \x03(\tR\x07\x62rokers\"\xc0\x03\n\x0fQueueDescriptor\x12\x1f\n\x0b\x63ompute_key\x18\x01 \x01(\tR\ncomputeKey\x12\x17\n\x07node_id\x18\x02 \x01(\tR\x06nodeId\x12\x14\n\x05queue\x18\x03 \x01(\tR\x05queue\x12.\n\x03log\x18\x04 \x01(\x0b\x32\x1a.qmtl.graph.v1.LogLocationH\x00R\x03log\x12:\n\x05kafka\x18\x05 \x01(\x0b\x32\x1c.qmtl.graph.v1.KafkaLocationB\x04\xa8\xbb\x18\x01H\x00R\x05kafka\x12!\n\x0cgateway_only\x18\x06 \x01(\x08R\x0bgatewayOnly\x12\x36\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\x07\x63ontext\x12)\n\x10interval_seconds\x18\x08 \x01(\x03R\x0fintervalSeconds\x12\x33\n\x07\x63olumns\x18\t \x03(\x0b\x32\x19.qmtl.graph.v1.ColumnSpecR\x07\x63olumns\x12\x12\n\x04tags\x18\n \x03(\tR\x04tags\x12\x16\n\x06source\x18\x0b \x01(\tR\x06sourceB\n\n\x08location\"\x8a\x01\n\x0eNodeAssignment\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12!\n\x0cqueue_reused\x18\x02 \x01(\x08R\x0bqueueReused\x12\x1f\n\x0bnode_reused\x18\x03 \x01(\x08R\nnodeReused*q\n\x08Schedule\x12\x18\n\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCHEDULE_OBSERVED\x10\x01\x12\x17\n\x13SCHEDULE_CONTINUOUS\x10\x02\x12\x1b\n\x11SCHEDULE_CALENDAR\x10\x03\x1a\x04\xb0\xbb\x18\x01*w\n\nColumnKind\x12\x1b\n\x17\x43OLUMN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43OLUMN_KIND_F64\x10\x01\x12 \n\x16\x43OLUMN_KIND_DICTIONARY\x10\x02\x1a\x04\xb0\xbb\x18\x01\x12\x15\n\x11\x43OLUMN_KIND_BYTES\x10\x03\x42G\n\x10io.qmtl.graph.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/graph/v1;graphv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19qmtl/graph/v1/graph.proto\x12\rqmtl.graph.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19qmtl/type/v1/access.proto\x1a\x1cqmtl/type/v1/execution.proto\"a\n\tNodeInput\x12\x1d\n\x04port\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x04port\x12\x35\n\x07node_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\x06nodeId\"O\n\x08TagQuery\x12&\n\x04tags\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x08\x01\x10\x64\"\x06r\x04\x10\x01\x18\x64R\x04tags\x12\x1b\n\tmatch_all\x18\x02 \x01(\x08R\x08matchAll\"\xc0\x01\n\rSourceBinding\x12\"\n\x06source\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x06source\x12?\n\x08schedule\x18\x02 \x01(\x0e\x32\x17.qmtl.graph.v1.ScheduleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x08schedule\x12!\n\x07\x61\x64\x61pter\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x07\x61\x64\x61pter\x12\'\n\ninstrument\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\ninstrument\"g\n\nColumnSpec\x12\x1e\n\x04name\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x04name\x12\x39\n\x04kind\x18\x02 \x01(\x0e\x32\x19.qmtl.graph.v1.ColumnKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\"\xf4\x05\n\x04Node\x12\x35\n\x07node_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^blake3:[0-9a-f]{64}$R\x06nodeId\x12&\n\tnode_type\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x08nodeType\x12\x36\n\x10interval_seconds\x18\x03 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\x80\xf5$(\x01R\x0fintervalSeconds\x12\"\n\x06period\x18\x04 \x01(\rB\n\xbaH\x07*\x05\x18\x90N(\x01R\x06period\x12,\n\x0bparams_json\x18\x05 \x01(\tB\x0b\xbaH\x08r\x06 \x02(\x80\x80\x04R\nparamsJson\x12;\n\x06inputs\x18\x06 \x03(\x0b\x32\x18.qmtl.graph.v1.NodeInputB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x06inputs\x12\x34\n\x10schema_compat_id\x18\x07 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01R\x0eschemaCompatId\x12&\n\tcode_hash\x18\x08 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x08\x63odeHash\x12\x1c\n\x04name\x18\t \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01R\x04name\x12$\n\x04tags\x18\n \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x64\x18\x01\"\x04r\x02\x18\x64R\x04tags\x12@\n\x07\x63olumns\x18\x0b \x03(\x0b\x32\x19.qmtl.graph.v1.ColumnSpecB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x90NR\x07\x63olumns\x12\x34\n\x06source\x18\x0c \x01(\x0b\x32\x1c.qmtl.graph.v1.SourceBindingR\x06source\x12\x34\n\ttag_query\x18\r \x01(\x0b\x32\x17.qmtl.graph.v1.TagQueryR\x08tagQuery\x12\x1b\n\thas_state\x18\x0e \x01(\x08R\x08hasState\x12$\n\rdeterministic\x18\x0f \x01(\x08R\rdeterministic\x12\x1a\n\x08lookback\x18\x10 \x01(\rR\x08lookback\x12\x17\n\x07warm_up\x18\x11 \x01(\rR\x06warmUp\"j\n\rStrategyGraph\x12\x33\n\x05nodes\x18\x01 \x03(\x0b\x32\x13.qmtl.graph.v1.NodeB\x08\xbaH\x05\x92\x01\x02\x08\x01R\x05nodes\x12$\n\x0enode_ids_crc32\x18\x02 \x01(\rR\x0cnodeIdsCrc32\"\r\n\x0bLogLocation\"]\n\rKafkaLocation\x12\x14\n\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x18\n\x07\x62rokers\x18\x03 \x03(\tR\x07\x62rokers\"\xc0\x03\n\x0fQueueDescriptor\x12\x1f\n\x0b\x63ompute_key\x18\x01 \x01(\tR\ncomputeKey\x12\x17\n\x07node_id\x18\x02 \x01(\tR\x06nodeId\x12\x14\n\x05queue\x18\x03 \x01(\tR\x05queue\x12.\n\x03log\x18\x04 \x01(\x0b\x32\x1a.qmtl.graph.v1.LogLocationH\x00R\x03log\x12:\n\x05kafka\x18\x05 \x01(\x0b\x32\x1c.qmtl.graph.v1.KafkaLocationB\x04\xa8\xbb\x18\x01H\x00R\x05kafka\x12!\n\x0cgateway_only\x18\x06 \x01(\x08R\x0bgatewayOnly\x12\x36\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x1c.qmtl.type.v1.ComputeContextR\x07\x63ontext\x12)\n\x10interval_seconds\x18\x08 \x01(\x03R\x0fintervalSeconds\x12\x33\n\x07\x63olumns\x18\t \x03(\x0b\x32\x19.qmtl.graph.v1.ColumnSpecR\x07\x63olumns\x12\x12\n\x04tags\x18\n \x03(\tR\x04tags\x12\x16\n\x06source\x18\x0b \x01(\tR\x06sourceB\n\n\x08location\"\x8a\x01\n\x0eNodeAssignment\x12\x34\n\x05queue\x18\x01 \x01(\x0b\x32\x1e.qmtl.graph.v1.QueueDescriptorR\x05queue\x12!\n\x0cqueue_reused\x18\x02 \x01(\x08R\x0bqueueReused\x12\x1f\n\x0bnode_reused\x18\x03 \x01(\x08R\nnodeReused*q\n\x08Schedule\x12\x18\n\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x15\n\x11SCHEDULE_OBSERVED\x10\x01\x12\x17\n\x13SCHEDULE_CONTINUOUS\x10\x02\x12\x1b\n\x11SCHEDULE_CALENDAR\x10\x03\x1a\x04\xb0\xbb\x18\x01*w\n\nColumnKind\x12\x1b\n\x17\x43OLUMN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43OLUMN_KIND_F64\x10\x01\x12 \n\x16\x43OLUMN_KIND_DICTIONARY\x10\x02\x1a\x04\xb0\xbb\x18\x01\x12\x15\n\x11\x43OLUMN_KIND_BYTES\x10\x03\x42G\n\x10io.qmtl.graph.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/graph/v1;graphv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -66,7 +66,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODE'].fields_by_name['period']._loaded_options = None
   _globals['_NODE'].fields_by_name['period']._serialized_options = b'\272H\007*\005\030\220N(\001'
   _globals['_NODE'].fields_by_name['params_json']._loaded_options = None
-  _globals['_NODE'].fields_by_name['params_json']._serialized_options = b'\272H\010r\006\020\002(\200\200\004'
+  _globals['_NODE'].fields_by_name['params_json']._serialized_options = b'\272H\010r\006 \002(\200\200\004'
   _globals['_NODE'].fields_by_name['inputs']._loaded_options = None
   _globals['_NODE'].fields_by_name['inputs']._serialized_options = b'\272H\006\222\001\003\020\350\007'
   _globals['_NODE'].fields_by_name['schema_compat_id']._loaded_options = None
@@ -76,17 +76,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODE'].fields_by_name['name']._loaded_options = None
   _globals['_NODE'].fields_by_name['name']._serialized_options = b'\272H\005r\003\030\310\001'
   _globals['_NODE'].fields_by_name['tags']._loaded_options = None
-  _globals['_NODE'].fields_by_name['tags']._serialized_options = b'\272H\007\222\001\004\020d\030\001'
+  _globals['_NODE'].fields_by_name['tags']._serialized_options = b'\272H\r\222\001\n\020d\030\001\"\004r\002\030d'
   _globals['_NODE'].fields_by_name['columns']._loaded_options = None
   _globals['_NODE'].fields_by_name['columns']._serialized_options = b'\272H\010\222\001\005\010\001\020\220N'
   _globals['_STRATEGYGRAPH'].fields_by_name['nodes']._loaded_options = None
   _globals['_STRATEGYGRAPH'].fields_by_name['nodes']._serialized_options = b'\272H\005\222\001\002\010\001'
   _globals['_QUEUEDESCRIPTOR'].fields_by_name['kafka']._loaded_options = None
   _globals['_QUEUEDESCRIPTOR'].fields_by_name['kafka']._serialized_options = b'\250\273\030\001'
-  _globals['_SCHEDULE']._serialized_start=2173
-  _globals['_SCHEDULE']._serialized_end=2286
-  _globals['_COLUMNKIND']._serialized_start=2288
-  _globals['_COLUMNKIND']._serialized_end=2407
+  _globals['_SCHEDULE']._serialized_start=2179
+  _globals['_SCHEDULE']._serialized_end=2292
+  _globals['_COLUMNKIND']._serialized_start=2294
+  _globals['_COLUMNKIND']._serialized_end=2413
   _globals['_NODEINPUT']._serialized_start=130
   _globals['_NODEINPUT']._serialized_end=227
   _globals['_TAGQUERY']._serialized_start=229
@@ -96,15 +96,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COLUMNSPEC']._serialized_start=505
   _globals['_COLUMNSPEC']._serialized_end=608
   _globals['_NODE']._serialized_start=611
-  _globals['_NODE']._serialized_end=1361
-  _globals['_STRATEGYGRAPH']._serialized_start=1363
-  _globals['_STRATEGYGRAPH']._serialized_end=1469
-  _globals['_LOGLOCATION']._serialized_start=1471
-  _globals['_LOGLOCATION']._serialized_end=1484
-  _globals['_KAFKALOCATION']._serialized_start=1486
-  _globals['_KAFKALOCATION']._serialized_end=1579
-  _globals['_QUEUEDESCRIPTOR']._serialized_start=1582
-  _globals['_QUEUEDESCRIPTOR']._serialized_end=2030
-  _globals['_NODEASSIGNMENT']._serialized_start=2033
-  _globals['_NODEASSIGNMENT']._serialized_end=2171
+  _globals['_NODE']._serialized_end=1367
+  _globals['_STRATEGYGRAPH']._serialized_start=1369
+  _globals['_STRATEGYGRAPH']._serialized_end=1475
+  _globals['_LOGLOCATION']._serialized_start=1477
+  _globals['_LOGLOCATION']._serialized_end=1490
+  _globals['_KAFKALOCATION']._serialized_start=1492
+  _globals['_KAFKALOCATION']._serialized_end=1585
+  _globals['_QUEUEDESCRIPTOR']._serialized_start=1588
+  _globals['_QUEUEDESCRIPTOR']._serialized_end=2036
+  _globals['_NODEASSIGNMENT']._serialized_start=2039
+  _globals['_NODEASSIGNMENT']._serialized_end=2177
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"qmtl/world/v1/policy_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\x92\x02\n\x06Policy\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x18\n\x07version\x18\x02 \x01(\rR\x07version\x12\x1a\n\x08\x64ocument\x18\x03 \x01(\tR\x08\x64ocument\x12\x1a\n\x08\x63hecksum\x18\x04 \x01(\tR\x08\x63hecksum\x12\x1d\n\nis_default\x18\x05 \x01(\x08R\tisDefault\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1c\n\tprincipal\x18\x07 \x01(\tR\tprincipal\x12!\n\x0c\x64\x65\x66\x61ult_etag\x18\x08 \x01(\tR\x0b\x64\x65\x66\x61ultEtag\"\xf4\x01\n\x13\x43reatePolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\'\n\x08\x64ocument\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x04R\x08\x64ocument\x12#\n\rvalidate_only\x18\x04 \x01(\x08R\x0cvalidateOnly\x12(\n\nrequest_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\trequestId\"\x89\x01\n\x14\x43reatePolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy\"\xc1\x01\n\x13ListPoliciesRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12$\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\x1d\n\npage_token\x18\x04 \x01(\tR\tpageToken\"\xb5\x01\n\x14ListPoliciesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x31\n\x08policies\x18\x02 \x03(\x0b\x32\x15.qmtl.world.v1.PolicyR\x08policies\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x93\x01\n\x10GetPolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12\x18\n\x07version\x18\x03 \x01(\rR\x07version\"\x86\x01\n\x11GetPolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy\"\xb7\x01\n\x17SetDefaultPolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12!\n\x07version\x18\x03 \x01(\rB\x07\xbaH\x04*\x02 \x00R\x07version\x12\x12\n\x04\x65tag\x18\x04 \x01(\tR\x04\x65tag\"\x8d\x01\n\x18SetDefaultPolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy2\xa2\x03\n\rPolicyService\x12\x62\n\x0c\x43reatePolicy\x12\".qmtl.world.v1.CreatePolicyRequest\x1a#.qmtl.world.v1.CreatePolicyResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12\x62\n\x0cListPolicies\x12\".qmtl.world.v1.ListPoliciesRequest\x1a#.qmtl.world.v1.ListPoliciesResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12Y\n\tGetPolicy\x12\x1f.qmtl.world.v1.GetPolicyRequest\x1a .qmtl.world.v1.GetPolicyResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12n\n\x10SetDefaultPolicy\x12&.qmtl.world.v1.SetDefaultPolicyRequest\x1a\'.qmtl.world.v1.SetDefaultPolicyResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x42G\n\x10io.qmtl.world.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"qmtl/world/v1/policy_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\x92\x02\n\x06Policy\x12\x19\n\x08world_id\x18\x01 \x01(\tR\x07worldId\x12\x18\n\x07version\x18\x02 \x01(\rR\x07version\x12\x1a\n\x08\x64ocument\x18\x03 \x01(\tR\x08\x64ocument\x12\x1a\n\x08\x63hecksum\x18\x04 \x01(\tR\x08\x63hecksum\x12\x1d\n\nis_default\x18\x05 \x01(\x08R\tisDefault\x12;\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ncreateTime\x12\x1c\n\tprincipal\x18\x07 \x01(\tR\tprincipal\x12!\n\x0c\x64\x65\x66\x61ult_etag\x18\x08 \x01(\tR\x0b\x64\x65\x66\x61ultEtag\"\xf6\x01\n\x13\x43reatePolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\x08world_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07worldId\x12\'\n\x08\x64ocument\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x10\x01(\x80\x80\x04R\x08\x64ocument\x12#\n\rvalidate_only\x18\x04 \x01(\x08R\x0cvalidateOnly\x12(\n\nrequest_id\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\trequestId\"\x89\x01\n\x14\x43reatePolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy\"\xcd\x01\n\x13ListPoliciesRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\x08world_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07worldId\x12$\n\tpage_size\x18\x03 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x08pageSize\x12\'\n\npage_token\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80@R\tpageToken\"\xb5\x01\n\x14ListPoliciesResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x31\n\x08policies\x18\x02 \x03(\x0b\x32\x15.qmtl.world.v1.PolicyR\x08policies\x12&\n\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\"\x95\x01\n\x10GetPolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\x08world_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07worldId\x12\x18\n\x07version\x18\x03 \x01(\rR\x07version\"\x86\x01\n\x11GetPolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy\"\xc2\x01\n\x17SetDefaultPolicyRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12$\n\x08world_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07worldId\x12!\n\x07version\x18\x03 \x01(\rB\x07\xbaH\x04*\x02 \x00R\x07version\x12\x1b\n\x04\x65tag\x18\x04 \x01(\tB\x07\xbaH\x04r\x02\x18\x64R\x04\x65tag\"\x8d\x01\n\x18SetDefaultPolicyResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12-\n\x06policy\x18\x02 \x01(\x0b\x32\x15.qmtl.world.v1.PolicyR\x06policy2\xa2\x03\n\rPolicyService\x12\x62\n\x0c\x43reatePolicy\x12\".qmtl.world.v1.CreatePolicyRequest\x1a#.qmtl.world.v1.CreatePolicyResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x12\x62\n\x0cListPolicies\x12\".qmtl.world.v1.ListPoliciesRequest\x1a#.qmtl.world.v1.ListPoliciesResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12Y\n\tGetPolicy\x12\x1f.qmtl.world.v1.GetPolicyRequest\x1a .qmtl.world.v1.GetPolicyResponse\"\t\x90\x02\x01\xa2\xbb\x18\x02\x08\x01\x12n\n\x10SetDefaultPolicy\x12&.qmtl.world.v1.SetDefaultPolicyRequest\x1a\'.qmtl.world.v1.SetDefaultPolicyResponse\"\t\x90\x02\x02\xa2\xbb\x18\x02\x08\x03\x42G\n\x10io.qmtl.world.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,21 +37,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\020io.qmtl.world.v1P\001Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1'
   _globals['_CREATEPOLICYREQUEST'].fields_by_name['world_id']._loaded_options = None
-  _globals['_CREATEPOLICYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_CREATEPOLICYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_CREATEPOLICYREQUEST'].fields_by_name['document']._loaded_options = None
   _globals['_CREATEPOLICYREQUEST'].fields_by_name['document']._serialized_options = b'\272H\010r\006\020\001(\200\200\004'
   _globals['_CREATEPOLICYREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEPOLICYREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_LISTPOLICIESREQUEST'].fields_by_name['world_id']._loaded_options = None
-  _globals['_LISTPOLICIESREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_LISTPOLICIESREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_LISTPOLICIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTPOLICIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_LISTPOLICIESREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTPOLICIESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200@'
   _globals['_GETPOLICYREQUEST'].fields_by_name['world_id']._loaded_options = None
-  _globals['_GETPOLICYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_GETPOLICYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['world_id']._loaded_options = None
-  _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['world_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['version']._loaded_options = None
   _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['version']._serialized_options = b'\272H\004*\002 \000'
+  _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_SETDEFAULTPOLICYREQUEST'].fields_by_name['etag']._serialized_options = b'\272H\004r\002\030d'
   _globals['_POLICYSERVICE'].methods_by_name['CreatePolicy']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['CreatePolicy']._serialized_options = b'\220\002\002\242\273\030\002\010\003'
   _globals['_POLICYSERVICE'].methods_by_name['ListPolicies']._loaded_options = None
@@ -63,21 +67,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICY']._serialized_start=178
   _globals['_POLICY']._serialized_end=452
   _globals['_CREATEPOLICYREQUEST']._serialized_start=455
-  _globals['_CREATEPOLICYREQUEST']._serialized_end=699
-  _globals['_CREATEPOLICYRESPONSE']._serialized_start=702
-  _globals['_CREATEPOLICYRESPONSE']._serialized_end=839
-  _globals['_LISTPOLICIESREQUEST']._serialized_start=842
-  _globals['_LISTPOLICIESREQUEST']._serialized_end=1035
-  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1038
-  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1219
-  _globals['_GETPOLICYREQUEST']._serialized_start=1222
-  _globals['_GETPOLICYREQUEST']._serialized_end=1369
-  _globals['_GETPOLICYRESPONSE']._serialized_start=1372
-  _globals['_GETPOLICYRESPONSE']._serialized_end=1506
-  _globals['_SETDEFAULTPOLICYREQUEST']._serialized_start=1509
-  _globals['_SETDEFAULTPOLICYREQUEST']._serialized_end=1692
-  _globals['_SETDEFAULTPOLICYRESPONSE']._serialized_start=1695
-  _globals['_SETDEFAULTPOLICYRESPONSE']._serialized_end=1836
-  _globals['_POLICYSERVICE']._serialized_start=1839
-  _globals['_POLICYSERVICE']._serialized_end=2257
+  _globals['_CREATEPOLICYREQUEST']._serialized_end=701
+  _globals['_CREATEPOLICYRESPONSE']._serialized_start=704
+  _globals['_CREATEPOLICYRESPONSE']._serialized_end=841
+  _globals['_LISTPOLICIESREQUEST']._serialized_start=844
+  _globals['_LISTPOLICIESREQUEST']._serialized_end=1049
+  _globals['_LISTPOLICIESRESPONSE']._serialized_start=1052
+  _globals['_LISTPOLICIESRESPONSE']._serialized_end=1233
+  _globals['_GETPOLICYREQUEST']._serialized_start=1236
+  _globals['_GETPOLICYREQUEST']._serialized_end=1385
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1388
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1522
+  _globals['_SETDEFAULTPOLICYREQUEST']._serialized_start=1525
+  _globals['_SETDEFAULTPOLICYREQUEST']._serialized_end=1719
+  _globals['_SETDEFAULTPOLICYRESPONSE']._serialized_start=1722
+  _globals['_SETDEFAULTPOLICYRESPONSE']._serialized_end=1863
+  _globals['_POLICYSERVICE']._serialized_start=1866
+  _globals['_POLICYSERVICE']._serialized_end=2284
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from qmtl.type.v1 import access_pb2 as qmtl_dot_type_dot_v1_dot_access__pb2
 from qmtl.type.v1 import schema_version_pb2 as qmtl_dot_type_dot_v1_dot_schema__version__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(qmtl/world/v1/subscription_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\xfe\x01\n\x0cSessionClaim\x12(\n\nsession_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\tsessionId\x12\"\n\x08world_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01R\x07worldId\x12:\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.qmtl.world.v1.SessionKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12,\n\x0cstrategy_ids\x18\x04 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\x07R\x0bstrategyIds\x12\x36\n\x06origin\x18\x05 \x01(\x0b\x32\x1e.qmtl.control.v1.SessionOriginR\x06origin\"\x8f\x01\n\x10RelayedHeartbeat\x12\x39\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1b.qmtl.world.v1.SessionClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\x12@\n\theartbeat\x18\x02 \x01(\x0b\x32\x1a.qmtl.control.v1.HeartbeatB\x06\xbaH\x03\xc8\x01\x01R\theartbeat\"\xa9\x01\n\x16RelayHeartbeatsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12L\n\nheartbeats\x18\x02 \x03(\x0b\x32\x1f.qmtl.world.v1.RelayedHeartbeatB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\nheartbeats\"\x98\x01\n\x17RelayHeartbeatsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\x07replies\x18\x02 \x03(\x0b\x32\x1f.qmtl.control.v1.HeartbeatReplyR\x07replies\"\xc3\x01\n\x10RelayNackRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x39\n\x05\x63laim\x18\x02 \x01(\x0b\x32\x1b.qmtl.world.v1.SessionClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\x12\x31\n\x04nack\x18\x03 \x01(\x0b\x32\x15.qmtl.control.v1.NackB\x06\xbaH\x03\xc8\x01\x01R\x04nack\"W\n\x11RelayNackResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion*x\n\x0bSessionKind\x12\x1c\n\x18SESSION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_KIND_OBSERVER\x10\x01\x12\x17\n\x13SESSION_KIND_TRADER\x10\x02\x12\x17\n\x13SESSION_KIND_ROUTER\x10\x03\x32\xe3\x01\n\x13SubscriptionService\x12n\n\x0fRelayHeartbeats\x12%.qmtl.world.v1.RelayHeartbeatsRequest\x1a&.qmtl.world.v1.RelayHeartbeatsResponse\"\x0c\x90\x02\x00\xa2\xbb\x18\x05\x12\x01\x06(\x01\x12\\\n\tRelayNack\x12\x1f.qmtl.world.v1.RelayNackRequest\x1a .qmtl.world.v1.RelayNackResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x12\x01\x06(\x01\x42G\n\x10io.qmtl.world.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(qmtl/world/v1/subscription_service.proto\x12\rqmtl.world.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dqmtl/control/v1/session.proto\x1a\x19qmtl/type/v1/access.proto\x1a!qmtl/type/v1/schema_version.proto\"\x86\x02\n\x0cSessionClaim\x12(\n\nsession_id\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\tsessionId\x12$\n\x08world_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64R\x07worldId\x12:\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.qmtl.world.v1.SessionKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04kind\x12\x32\n\x0cstrategy_ids\x18\x04 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10\xe8\x07\"\x04r\x02\x18\x64R\x0bstrategyIds\x12\x36\n\x06origin\x18\x05 \x01(\x0b\x32\x1e.qmtl.control.v1.SessionOriginR\x06origin\"\x8f\x01\n\x10RelayedHeartbeat\x12\x39\n\x05\x63laim\x18\x01 \x01(\x0b\x32\x1b.qmtl.world.v1.SessionClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\x12@\n\theartbeat\x18\x02 \x01(\x0b\x32\x1a.qmtl.control.v1.HeartbeatB\x06\xbaH\x03\xc8\x01\x01R\theartbeat\"\xa9\x01\n\x16RelayHeartbeatsRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12L\n\nheartbeats\x18\x02 \x03(\x0b\x32\x1f.qmtl.world.v1.RelayedHeartbeatB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xe8\x07R\nheartbeats\"\x98\x01\n\x17RelayHeartbeatsResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion\x12\x39\n\x07replies\x18\x02 \x03(\x0b\x32\x1f.qmtl.control.v1.HeartbeatReplyR\x07replies\"\xc3\x01\n\x10RelayNackRequest\x12\x41\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1a.qmtl.type.v1.VersionRangeR\rschemaVersion\x12\x39\n\x05\x63laim\x18\x02 \x01(\x0b\x32\x1b.qmtl.world.v1.SessionClaimB\x06\xbaH\x03\xc8\x01\x01R\x05\x63laim\x12\x31\n\x04nack\x18\x03 \x01(\x0b\x32\x15.qmtl.control.v1.NackB\x06\xbaH\x03\xc8\x01\x01R\x04nack\"W\n\x11RelayNackResponse\x12\x42\n\x0eschema_version\x18\x01 \x01(\x0b\x32\x1b.qmtl.type.v1.SchemaVersionR\rschemaVersion*x\n\x0bSessionKind\x12\x1c\n\x18SESSION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_KIND_OBSERVER\x10\x01\x12\x17\n\x13SESSION_KIND_TRADER\x10\x02\x12\x17\n\x13SESSION_KIND_ROUTER\x10\x03\x32\xe3\x01\n\x13SubscriptionService\x12n\n\x0fRelayHeartbeats\x12%.qmtl.world.v1.RelayHeartbeatsRequest\x1a&.qmtl.world.v1.RelayHeartbeatsResponse\"\x0c\x90\x02\x00\xa2\xbb\x18\x05\x12\x01\x06(\x01\x12\\\n\tRelayNack\x12\x1f.qmtl.world.v1.RelayNackRequest\x1a .qmtl.world.v1.RelayNackResponse\"\x0c\x90\x02\x02\xa2\xbb\x18\x05\x12\x01\x06(\x01\x42G\n\x10io.qmtl.world.v1P\x01Z1github.com/qmtl/qmtl/gen/go/qmtl/world/v1;worldv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONCLAIM'].fields_by_name['session_id']._loaded_options = None
   _globals['_SESSIONCLAIM'].fields_by_name['session_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_SESSIONCLAIM'].fields_by_name['world_id']._loaded_options = None
-  _globals['_SESSIONCLAIM'].fields_by_name['world_id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_SESSIONCLAIM'].fields_by_name['world_id']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_SESSIONCLAIM'].fields_by_name['kind']._loaded_options = None
   _globals['_SESSIONCLAIM'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SESSIONCLAIM'].fields_by_name['strategy_ids']._loaded_options = None
-  _globals['_SESSIONCLAIM'].fields_by_name['strategy_ids']._serialized_options = b'\272H\006\222\001\003\020\350\007'
+  _globals['_SESSIONCLAIM'].fields_by_name['strategy_ids']._serialized_options = b'\272H\014\222\001\t\020\350\007\"\004r\002\030d'
   _globals['_RELAYEDHEARTBEAT'].fields_by_name['claim']._loaded_options = None
   _globals['_RELAYEDHEARTBEAT'].fields_by_name['claim']._serialized_options = b'\272H\003\310\001\001'
   _globals['_RELAYEDHEARTBEAT'].fields_by_name['heartbeat']._loaded_options = None
@@ -58,20 +58,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['RelayHeartbeats']._serialized_options = b'\220\002\000\242\273\030\005\022\001\006(\001'
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['RelayNack']._loaded_options = None
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['RelayNack']._serialized_options = b'\220\002\002\242\273\030\005\022\001\006(\001'
-  _globals['_SESSIONKIND']._serialized_start=1198
-  _globals['_SESSIONKIND']._serialized_end=1318
+  _globals['_SESSIONKIND']._serialized_start=1206
+  _globals['_SESSIONKIND']._serialized_end=1326
   _globals['_SESSIONCLAIM']._serialized_start=182
-  _globals['_SESSIONCLAIM']._serialized_end=436
-  _globals['_RELAYEDHEARTBEAT']._serialized_start=439
-  _globals['_RELAYEDHEARTBEAT']._serialized_end=582
-  _globals['_RELAYHEARTBEATSREQUEST']._serialized_start=585
-  _globals['_RELAYHEARTBEATSREQUEST']._serialized_end=754
-  _globals['_RELAYHEARTBEATSRESPONSE']._serialized_start=757
-  _globals['_RELAYHEARTBEATSRESPONSE']._serialized_end=909
-  _globals['_RELAYNACKREQUEST']._serialized_start=912
-  _globals['_RELAYNACKREQUEST']._serialized_end=1107
-  _globals['_RELAYNACKRESPONSE']._serialized_start=1109
-  _globals['_RELAYNACKRESPONSE']._serialized_end=1196
-  _globals['_SUBSCRIPTIONSERVICE']._serialized_start=1321
-  _globals['_SUBSCRIPTIONSERVICE']._serialized_end=1548
+  _globals['_SESSIONCLAIM']._serialized_end=444
+  _globals['_RELAYEDHEARTBEAT']._serialized_start=447
+  _globals['_RELAYEDHEARTBEAT']._serialized_end=590
+  _globals['_RELAYHEARTBEATSREQUEST']._serialized_start=593
+  _globals['_RELAYHEARTBEATSREQUEST']._serialized_end=762
+  _globals['_RELAYHEARTBEATSRESPONSE']._serialized_start=765
+  _globals['_RELAYHEARTBEATSRESPONSE']._serialized_end=917
+  _globals['_RELAYNACKREQUEST']._serialized_start=920
+  _globals['_RELAYNACKREQUEST']._serialized_end=1115
+  _globals['_RELAYNACKRESPONSE']._serialized_start=1117
+  _globals['_RELAYNACKRESPONSE']._serialized_end=1204
+  _globals['_SUBSCRIPTIONSERVICE']._serialized_start=1329
+  _globals['_SUBSCRIPTIONSERVICE']._serialized_end=1556
 # @@protoc_insertion_point(module_scope)

@@ -4,7 +4,7 @@ import { failpoints } from "@qmtl/service-kit";
 import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { makeWorld } from "../testing/make-world.ts";
-import { advance, type OpenWorldService, openWorldService } from "../testing/open-world-service.ts";
+import { advance, openWorldService } from "../testing/open-world-service.ts";
 
 let host: Awaited<ReturnType<typeof openTestPglite>>;
 beforeAll(async () => {

@@ -1,12 +1,13 @@
-import { HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
+import { ApplyPhase, Gate, HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { type Db, DbUnavailable, UnknownOutcome } from "@qmtl/service-kit/db";
-import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
+import { ManualClock, openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { makeWorld } from "../testing/make-world.ts";
 import {
+  advance,
   drive,
   FakeSession,
   type OpenWorldService,
@@ -46,6 +47,11 @@ class HeldTransactions {
     });
   }
 
+  /** Ends those that wait, and holds those to come. */
+  endAll(): void {
+    for (const go of this.#held.splice(0)) go({});
+  }
+
   /** Ends the one that waits longest. */
   end(how: End = {}): void {
     const go = this.#held.shift();
@@ -56,7 +62,7 @@ class HeldTransactions {
   /** Holds none any more. */
   free(): void {
     this.#isFree = true;
-    for (const go of this.#held.splice(0)) go({});
+    this.endAll();
   }
 }
 
@@ -190,5 +196,60 @@ describe("commits of one world", () => {
 
     expect((await session.beat()).granted).toBe(true);
     expect(await cutEdges(worldId)).toEqual([1, 1]);
+  });
+});
+
+describe("what an operator asks while a run is passing its point of no return", () => {
+  /** An apply whose unfreeze is being committed. */
+  async function unfreezing(worldId: string, runId: string): Promise<{ run: Promise<unknown> }> {
+    held = new HeldTransactions(w.db);
+    const ask = { worldId, runId, targetMode: EffectiveMode.COMPUTE_ONLY };
+    const run = w.collect(ActivationService.method.apply, ask);
+    const reach = async (phase: "FREEZING" | "SWITCHED") => {
+      for (; actorOf(worldId)().row.phase !== phase; await turn()) held.endAll();
+    };
+    await reach("FREEZING");
+    clock.advance(25); // nobody has a lease
+    await reach("SWITCHED");
+    await turn();
+    return { run };
+  }
+
+  test("to cancel it answers the run as it stands then, and is not refused", async () => {
+    const worldId = "cancel-late";
+    await makeWorld(w, worldId, ["a"]);
+    const { run } = await unfreezing(worldId, "r1");
+    const cancelled = w.call(ActivationService.method.cancelApply, {
+      ...{ worldId, runId: "r1", reason: "too late" },
+    });
+    await turn();
+    held.free();
+
+    const phase = (await cancelled).run?.phase;
+    expect([ApplyPhase.UNFROZEN, ApplyPhase.COMPLETED]).toContain(phase);
+    await drive(clock, actorOf(worldId), run);
+    expect(actorOf(worldId)().row.gate).toBe("OPEN");
+  });
+
+  test("to take the hold of a rollback away is done when the run took it away, and is not refused", async () => {
+    const worldId = "resume-late";
+    await makeWorld(w, worldId, ["a"]);
+    const ask = { worldId, runId: "r1", targetMode: EffectiveMode.COMPUTE_ONLY };
+    const rolledBack = w.collect(ActivationService.method.apply, ask);
+    await waitUntil(() => actorOf(worldId)().row.phase === "FREEZING");
+    await w.call(ActivationService.method.cancelApply, { worldId, runId: "r1", reason: "test" });
+    await rolledBack;
+    await advance(clock, actorOf(worldId), 50);
+    expect(actorOf(worldId)().row).toMatchObject({ gate: "CLOSED", holds: ["rollback"] });
+    const { run } = await unfreezing(worldId, "r2");
+    const resumed = w.call(ActivationService.method.resume, {
+      ...{ worldId, reason: "go on" },
+      hold: HoldKind.ROLLBACK,
+    });
+    await turn();
+    held.free();
+
+    expect((await resumed).gate).toMatchObject({ gate: Gate.OPEN, holds: [] });
+    await drive(clock, actorOf(worldId), run);
   });
 });

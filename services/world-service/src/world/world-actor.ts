@@ -34,6 +34,9 @@ const idleTickMs = 500;
 /** Sessions silent this long, without a lease, are forgotten. */
 const sessionSilentMsMax = 60_000;
 
+/** A transition that was committed, or a run that was asked for before. */
+type GateAnswer = Exclude<Answer, { kind: "refuse" }>;
+
 /**
  * One world at its leader: the state in memory, the gate machine, and the only writer of both.
  *
@@ -124,15 +127,27 @@ export class WorldActor {
   }
 
   /**
-   * Asks the gate machine for a transition and commits it. Call it inside `exclusive`; `ask` sees the
-   * row as it stands. Resolves to the answer: committed, or a run that was asked for before.
+   * Asks the gate machine for a transition and commits it. Call it inside `exclusive`; `ask` sees the row as it stands
+   * when its turn comes. Resolves to the answer: committed, or a run that was asked for before.
    */
-  propose(
+  async propose(
     ask: (row: GateRow) => GateCommand,
     extra: CommitExtra | (() => CommitExtra) = {},
-  ): Promise<Exclude<Answer, { kind: "refuse" }>> {
+  ): Promise<GateAnswer> {
+    const answer = await this.proposeIf(ask, extra);
+    if (answer === undefined) throw new Error("a command was asked for");
+    return answer;
+  }
+
+  /** The same for what may not be needed any more when its turn comes: then `ask` returns undefined, and nothing is done. */
+  proposeIf(
+    ask: (row: GateRow) => GateCommand | undefined,
+    extra: CommitExtra | (() => CommitExtra) = {},
+  ): Promise<GateAnswer | undefined> {
     return this.#inTurn(async () => {
-      const answer = this.#machine.command(ask(this.row), this.now());
+      const command = ask(this.row);
+      if (command === undefined) return undefined;
+      const answer = this.#machine.command(command, this.now());
       if (answer.kind === "refuse") throw refusalError(answer.refusal, this.row);
       if (answer.kind === "propose") {
         await this.#commit(answer.proposal, typeof extra === "function" ? extra() : extra);

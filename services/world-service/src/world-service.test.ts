@@ -303,7 +303,7 @@ function suite(
     expect((await running).at(-1)?.phase).toBe(ApplyPhase.ROLLED_BACK);
   });
 
-  test("a freeze that comes between two commits of an apply waits for both, and is not refused as busy", async () => {
+  test("a freeze that comes while a step of an apply is committed takes the next turn, and is not refused as busy", async () => {
     const worldId = "between";
     await makeWorld(worldId);
     const actor = actorOf(worldId)();

@@ -410,6 +410,33 @@ describe("grants", () => {
     expect(order(m, to(1), 300).row.requiredRevision).toBe(required);
   });
 
+  const free = { ...activation };
+  const frozen = { ...activation, freeze: true };
+  const drained = { ...activation, drain: true };
+  const off = { ...activation, active: false };
+  test.each([
+    ["a side that is off gets less weight", off, { weight: 0.1 }, false],
+    ["a side that is off is frozen", off, { freeze: true }, false],
+    ["a side that is off is drained", off, { drain: true }, false],
+    ["a side that is off gets a lower mode", off, { effectiveMode: "validate" as const }, false],
+    ["a frozen side is drained as well", frozen, { drain: true }, false],
+    ["a frozen side goes off", frozen, { active: false }, false],
+    ["a frozen side gets less weight, which targets are sized by", frozen, { weight: 0.1 }, true],
+    ["a frozen side is only drained", frozen, { freeze: false, drain: true }, false],
+    ["a drained side is frozen", drained, { drain: false, freeze: true }, true],
+    ["a drained side gets less weight", drained, { weight: 0.1 }, true],
+    ["a drained side goes off", drained, { active: false }, true],
+    ["a side that is on gets less weight", free, { weight: 0.1 }, true],
+    ["a side that is on gets a lower mode", free, { effectiveMode: "validate" as const }, true],
+    ["a side that is on gets more weight", { ...free, weight: 0.1 }, { weight: 1 }, false],
+  ])("%s: whether everybody must apply it", (_, before, change, isRequired) => {
+    const m = GateMachine.create({ ...row, activations: [before] }, ports, at(0));
+    const content = { activations: [{ ...before, ...change }] };
+    const { row: after } = order(m, { kind: "change", change: content, reason: "test" }, 100);
+
+    expect(after.requiredRevision === after.revision).toBe(isRequired);
+  });
+
   test("one emitter: another session waits for a clean release or G, the door is told who it is", () => {
     const m = create();
     expect(hear(m, sdk("s1"), 100)).toBe("granted");

@@ -198,15 +198,21 @@ export class GateMachine {
   /**
    * Handles a heartbeat: liveness and acknowledgements first, then the grant rule. A grant is recorded
    * (`alive until now + G`) before it is answered. `now` must be read after the message was received.
+   * `mayCommit`: nothing else of the world is being written, so that emitters could be.
    */
-  heartbeat(claim: SessionClaim, heartbeat: Heartbeat, now: WorldTime): HeartbeatAnswer {
+  heartbeat(
+    claim: SessionClaim,
+    heartbeat: Heartbeat,
+    now: WorldTime,
+    mayCommit = true,
+  ): HeartbeatAnswer {
     const answer = this.#desk.handle(
       {
         row: this.#row,
         excluded: this.#run?.excluded ?? [],
         mayGrant: !this.#mustReread && now.monotonicMs < this.#timing.grantUntilMs,
         isFreezing: this.#pending?.stopsGrants === true,
-        isBusy: this.#isBusy(),
+        isBusy: this.#isBusy() || !mayCommit,
         changingHands: this.#pending?.emitters.map((row) => row.strategyId) ?? [],
         decisionRemainingMs: this.decisionRemainingMs(now.monotonicMs),
         marginMs: this.#ports.timers.marginMs,
@@ -267,6 +273,7 @@ export class GateMachine {
   }
 
   #propose(kind: ProposalKind, next: NextState, now: WorldTime, how: ProposalDetails): Proposal {
+    if (this.#pending !== null) throw new Error("proposed while another proposal was open");
     const proposal = makeProposal(kind, this.#row, next, how);
     this.#pending = proposal;
     this.#pendingSince = now;

@@ -123,20 +123,33 @@ export interface ContentChange {
   readonly decision?: GateDecision & { readonly ttlMs: number };
 }
 
-/** Whether a change allows less than before anywhere: a leaf off, removed, frozen, drained, of less weight or mode. */
+/**
+ * Whether a change takes something away anywhere: a side goes off, is frozen or drained, or one that is on gets less weight
+ * or a mode that allows less.
+ *
+ * Nothing is taken from a side that is off: it comes on only by an apply, before which everybody applies what stands by
+ * then. A freeze is lifted without one, and a router sizes targets for a frozen side by the weight that it has applied.
+ */
 export function isRestrictive(row: GateRow, change: ContentChange): boolean {
   const { decision, activations } = change;
   if (decision !== undefined && isRestrictiveModeChange(row.decision.mode, decision.mode))
     return true;
   if (activations === undefined) return false;
   return row.activations.some((old) => {
+    if (!old.active) return false;
     const next = activations.find((a) => compareActivations(a, old) === 0);
-    if (next === undefined) return old.active;
-    const isStopped =
-      (old.active && !next.active) || (!old.freeze && next.freeze) || (!old.drain && next.drain);
-    const isLighter = next.weight < old.weight;
-    return isStopped || isLighter || isRestrictiveModeChange(old.effectiveMode, next.effectiveMode);
+    if (ordersOf(next) < ordersOf(old)) return true;
+    if (next === undefined) return false;
+    return (
+      next.weight < old.weight || isRestrictiveModeChange(old.effectiveMode, next.effectiveMode)
+    );
   });
+}
+
+/** How much a side lets happen where its mode allows orders: 0 none, 1 working ones may finish, 2 new ones as well. */
+function ordersOf(side: Activation | undefined): 0 | 1 | 2 {
+  if (side === undefined || !side.active || side.freeze) return 0;
+  return side.drain ? 1 : 2;
 }
 
 /** Applies a change; a restrictive one raises the required revision to its own. */

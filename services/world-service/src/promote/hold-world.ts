@@ -38,16 +38,20 @@ export function resumeWorld(
   why: Because,
 ): Promise<void> {
   return actor.exclusive(async () => {
-    if (!actor.row.holds.includes(hold)) return;
-    await actor.propose(() => ({ kind: "resume", hold, reason: why.reason }), {
-      principal: why.principal,
-      audit: { type: "resumed", body: { hold, reason: why.reason } },
-    });
-    await reassess(actor, ports, why.principal);
+    const resumed = await actor.proposeIf(
+      // An apply that opens the gate takes the hold of a rollback away meanwhile.
+      (row) =>
+        row.holds.includes(hold) ? { kind: "resume", hold, reason: why.reason } : undefined,
+      {
+        principal: why.principal,
+        audit: { type: "resumed", body: { hold, reason: why.reason } },
+      },
+    );
+    if (resumed !== undefined) await reassess(actor, ports, why.principal);
   });
 }
 
-/** Rolls a run back before UNFROZEN; one that has ended stays as it is. */
+/** Rolls a run back before UNFROZEN; one that is past that by the time it is its turn, or has ended, stays as it is. */
 export function cancelApply(
   actor: WorldActor,
   ports: ServicePorts,
@@ -55,12 +59,12 @@ export function cancelApply(
   why: Because,
 ): Promise<StoredRun> {
   return actor.exclusive(async () => {
-    if (actor.isRunInFlight && actor.row.runId === runId) {
-      const reason = `cancelled: ${why.reason || "by the operator"}`;
-      await actor.propose(() => ({ kind: "cancel", reason }), {
-        principal: why.principal,
-      });
-    }
+    const reason = `cancelled: ${why.reason || "by the operator"}`;
+    await actor.proposeIf(
+      (row) =>
+        actor.isRunInFlight && row.runId === runId ? { kind: "cancel", reason } : undefined,
+      { principal: why.principal },
+    );
     return findRun(actor, ports, runId);
   });
 }

@@ -112,8 +112,8 @@ function activationChanges(
         reason,
         principal: context.principal.name,
       });
-      // Off already: nothing rests on it by now.
-      const effectiveTime = timestampFromMs(byMs ?? ports.clock.nowMs());
+      // Off already, perhaps only just: a lease of before may be as long.
+      const effectiveTime = timestampFromMs(byMs ?? ports.clock.nowMs() + actor.row.maxLeaseMs);
       return { activations: envelopesOf(actor, strategyId), effectiveTime };
     },
     updateActivation: async (request, context) => {

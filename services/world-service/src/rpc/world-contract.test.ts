@@ -1,4 +1,4 @@
-import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { HoldKind } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { EffectiveMode, ExecutionDomain, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { RebalanceMode } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
@@ -198,6 +198,41 @@ describe("an activation", () => {
     const isTold = [drained, lighter, heavier].map((each) => each.effectiveTime !== undefined);
     expect(isTold).toEqual([true, true, false]);
     expect(isRequired).toEqual(isTold);
+  });
+
+  test("that is off loses nothing by a lower weight, a drain or a freeze, and nobody has to apply it", async () => {
+    const worldId = await all.makeActive();
+    const short = { worldId, strategyId: "a", sides: [Side.SHORT], reason };
+    await all.activations.deactivate({ worldId, strategyId: "a", side: Side.SHORT, reason });
+    const required = async () =>
+      (await all.activations.getActivation({ worldId })).gate?.requiredRevision;
+    const before = await required();
+
+    const answers = [
+      await all.activations.updateActivation({ ...short, weight: 0.25 }),
+      await all.activations.updateActivation({ ...short, drain: true }),
+      await all.activations.updateActivation({ ...short, freeze: true }),
+    ];
+
+    expect(answers.map(({ effectiveTime }) => effectiveTime)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
+    expect(await required()).toBe(before);
+    const both = { ...short, sides: [Side.LONG, Side.SHORT] };
+    const lighter = await all.activations.updateActivation({ ...both, weight: 0.1 });
+    expect(lighter.effectiveTime).toBeDefined();
+  });
+
+  test("that is switched off again says no earlier time than before: a lease may still rest on it", async () => {
+    const worldId = await all.makeActive();
+    const off = { worldId, strategyId: "a", reason };
+    const first = await all.activations.deactivate(off);
+    const again = await all.activations.deactivate(off);
+
+    const times = [first, again].map((answer) => timestampMs(answer.effectiveTime!));
+    expect(times[1]).toBeGreaterThanOrEqual(times[0]!);
   });
 
   test("of one side is switched off alone; without a side both are", async () => {

@@ -1,47 +1,22 @@
-import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import { PolicyService } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
-import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { failpoints } from "@qmtl/service-kit";
 import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { advance, type OpenWorldService, openWorldService } from "../testing/open-world-service.ts";
+import { makeWorld } from "../testing/make-world.ts";
+import { advance, openWorldService } from "../testing/open-world-service.ts";
 
-const dayMs = 86_400_000;
 let host: Awaited<ReturnType<typeof openTestPglite>>;
 beforeAll(async () => {
   host = await openTestPglite();
 });
 afterAll(() => host.close());
 
-/** A world whose only strategy may go to compute-only. */
-async function makeWorld(w: OpenWorldService, worldId: string): Promise<void> {
-  const accountId = `account-${worldId}`;
-  const world = { worldId, clock: WorldClock.REPLAY, source: "bars", accountId };
-  await w.call(WorldService.method.createWorld, { world });
-  const document = "min_samples: 5\nthresholds:\n  dd: {metric: max_drawdown_ratio, max: 0.99}\n";
-  await w.call(PolicyService.method.createPolicy, { worldId, document });
-  const strategies = [{ strategyId: "s-a", strategyName: "a" }];
-  await w.call(WorldService.method.createBindings, { worldId, strategies });
-  const ends = Array.from({ length: 20 }, (_, k) => (k + 1) * dayMs);
-  const series = {
-    interval: durationFromMs(dayMs),
-    periodsPerYear: 252,
-    domain: ExecutionDomain.BACKTEST,
-    returns: ends.map((_, k) => (k % 2 === 0 ? 0.01 : -0.005)),
-    bucketEndMs: ends,
-  };
-  const one = { strategyId: "s-a", dataEndTime: timestampFromMs(20 * dayMs), series };
-  await w.call(DecisionService.method.reportReturns, { worldId, returns: [one] });
-}
-
 /** Begins an apply in a process that dies at `point`: from there on nothing of it moves any more. */
 async function applyAndDie(worldId: string, point: string): Promise<void> {
   const clock = new ManualClock();
   const w = await openWorldService((schema) => host.db(schema), clock);
-  await makeWorld(w, worldId);
+  await makeWorld(w, worldId, ["s-a"]);
   let isDead = false;
   let die = (): void => {};
   const death = new Promise<void>((resolve) => {

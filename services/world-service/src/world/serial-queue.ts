@@ -27,6 +27,11 @@ export class SerialQueue {
     return result;
   }
 
+  /** Whether nothing runs and nothing waits. */
+  get isIdle(): boolean {
+    return this.#waiting === 0;
+  }
+
   /** Resolves when everything taken in so far has ended. */
   idle(): Promise<void> {
     return this.#tail;

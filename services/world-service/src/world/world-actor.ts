@@ -27,28 +27,35 @@ import { adoptStages, type WorldState } from "./world-state.ts";
 
 /** Milliseconds between looks while a run or a closing gate waits for something. */
 const busyTickMs = 25;
-/** Commits that one heartbeat waits for at most. */
-const commitsAwaitedMax = 64;
+/** Times that one heartbeat waits for the commits under way, or commits, at most. */
+const heartbeatRoundsMax = 64;
 /** Milliseconds between looks otherwise. */
 const idleTickMs = 500;
 /** Sessions silent this long, without a lease, are forgotten. */
 const sessionSilentMsMax = 60_000;
 
+/** A transition that was committed, or a run that was asked for before. */
+type GateAnswer = Exclude<Answer, { kind: "refuse" }>;
+
 /**
  * One world at its leader: the state in memory, the gate machine, and the only writer of both.
  *
- * Operations run one after another (`exclusive`); each transition of the gate is one transaction with
- * its event (`propose`). Heartbeats are answered at once from memory and wait for nothing, unless the
- * emitter changes. Ticks drive runs, closing gates and the decision's life.
+ * Operations run one after another (`exclusive`). Whatever writes the gate, or reads it again, takes its turn in one
+ * queue besides: operations (`propose`, `rewrite`), ticks and heartbeats that change an emitter. A transition of the
+ * gate is one transaction with its event. Other heartbeats are answered at once from memory and wait for nothing. Ticks
+ * drive runs, closing gates and the decision's life.
  */
 export class WorldActor {
   readonly state: WorldState;
   readonly #ports: ServicePorts;
   readonly #machine: GateMachine;
   readonly #queue = new SerialQueue();
+  /** Turns of what writes the gate or reads it again. Who has the turn never waits for an operation. */
+  readonly #turns = new SerialQueue();
   readonly #watchers = new Watchers();
-  #committing: Promise<void> | undefined;
   #mustReload = false;
+  #commitsFailed = 0;
+  #isTickWaiting = false;
   #timer: { cancel(): void } | undefined;
   #isStopped = false;
   /** Called on idle ticks, to judge data currency and refresh the decision. */
@@ -110,7 +117,7 @@ export class WorldActor {
     this.#isStopped = true;
     this.#timer?.cancel();
     await this.#queue.idle();
-    await this.#committing;
+    await this.#turns.idle();
     this.#watchers.notify();
   }
 
@@ -120,73 +127,79 @@ export class WorldActor {
   }
 
   /**
-   * Asks the gate machine for a transition and commits it. Call it inside `exclusive`; `ask` sees the
-   * row as it stands. Resolves to the answer: committed, or a run that was asked for before.
+   * Asks the gate machine for a transition and commits it. Call it inside `exclusive`; `ask` sees the row as it stands
+   * when its turn comes. Resolves to the answer: committed, or a run that was asked for before.
    */
   async propose(
     ask: (row: GateRow) => GateCommand,
     extra: CommitExtra | (() => CommitExtra) = {},
-  ): Promise<Exclude<Answer, { kind: "refuse" }>> {
-    while (!this.#isSettled) await this.settled();
-    const answer = this.#machine.command(ask(this.row), this.now());
-    if (answer.kind === "refuse") throw refusalError(answer.refusal, this.row);
-    if (answer.kind === "propose") {
-      await this.#commit(answer.proposal, typeof extra === "function" ? extra() : extra);
-    }
+  ): Promise<GateAnswer> {
+    const answer = await this.proposeIf(ask, extra);
+    if (answer === undefined) throw new Error("a command was asked for");
     return answer;
+  }
+
+  /** The same for what may not be needed any more when its turn comes: then `ask` returns undefined, and nothing is done. */
+  proposeIf(
+    ask: (row: GateRow) => GateCommand | undefined,
+    extra: CommitExtra | (() => CommitExtra) = {},
+  ): Promise<GateAnswer | undefined> {
+    return this.#inTurn(async () => {
+      const command = ask(this.row);
+      if (command === undefined) return undefined;
+      const answer = this.#machine.command(command, this.now());
+      if (answer.kind === "refuse") throw refusalError(answer.refusal, this.row);
+      if (answer.kind === "propose") {
+        await this.#commit(answer.proposal, typeof extra === "function" ? extra() : extra);
+      }
+      return answer;
+    });
   }
 
   /** A transaction that does not touch the gate. Call it inside `exclusive`. */
   async write(statements: (tx: Tx) => Promise<void>): Promise<void> {
-    while (!this.#isSettled) await this.settled();
-    try {
-      await this.#ports.db.transaction(async (tx) => {
-        await this.#ports.leadership.assertLeads(tx);
-        await statements(tx);
-      });
-    } catch (error) {
-      this.noteFailure(error);
-      throw storeError(error);
-    }
-    this.#ports.poke();
+    await this.settled();
+    await this.#transaction(statements);
   }
 
   /** After a write whose outcome is not known memory is read again before it is used. */
   noteFailure(error: unknown): void {
-    if (error instanceof UnknownOutcome) this.#mustReload = true;
+    if (!(error instanceof UnknownOutcome)) return;
+    this.#mustReload = true;
+    this.#arm(0);
   }
 
-  /**
-   * Replaces the gate row where no machine transition exists for it: edges. Inside `exclusive`. Nothing
-   * else commits meanwhile.
-   */
-  async rewrite(
+  /** Replaces the gate row where no machine transition exists for it: edges. Call it inside `exclusive`. */
+  rewrite(
     change: (row: GateRow) => GateRow,
     statements: (tx: Tx, row: GateRow) => Promise<void>,
   ): Promise<void> {
-    while (!this.#isSettled) await this.settled();
-    const row = change(this.row);
-    const work = this.write((tx) => statements(tx, row));
-    this.#committing = work.catch(() => undefined);
-    try {
-      await work;
+    return this.#inTurn(async () => {
+      const row = change(this.row);
+      await this.#transaction((tx) => statements(tx, row));
       this.#machine.reread({ ...this.#machine.stored(), row }, this.now());
-    } finally {
-      this.#committing = undefined;
-    }
+    });
   }
 
-  /** Answers a heartbeat from memory; only a change of emitter is committed first, after the commits under way. */
+  /**
+   * Answers a heartbeat from memory. Only a change of emitter is committed first, after what is being committed now; when
+   * that fails, or memory is in doubt, the answer is what memory says, and the next heartbeat tries again.
+   */
   async heartbeat(claim: SessionClaim, heartbeat: Heartbeat): Promise<HeartbeatReply> {
-    let waits = 0;
-    // Ends: each commit hands over strategies that this session did not hold, or releases those it did.
-    for (;;) {
+    for (let round = 0; ; round++) {
       this.#machine.setGrantUntil(this.#ports.leadership.grantUntilMs);
-      const answer = this.#machine.heartbeat(claim, heartbeat, this.now());
-      if (answer.kind === "commit_first") await this.#commit(answer.proposal, {});
-      else if (answer.isEarly !== true || this.#committing === undefined) return answer.reply;
-      else if (++waits > commitsAwaitedMax) return answer.reply;
-      else await this.#committing;
+      const mayCommit = this.#turns.isIdle && !this.#mustReload;
+      const answer = this.#machine.heartbeat(claim, heartbeat, this.now(), mayCommit);
+      if (answer.kind === "commit_first") {
+        await this.#turns.run(() => this.#commit(answer.proposal, {}));
+        continue;
+      }
+      if (answer.isEarly !== true || this.#mustReload || round >= heartbeatRoundsMax) {
+        return answer.reply;
+      }
+      const failedBefore = this.#commitsFailed;
+      await this.#turns.idle();
+      if (this.#commitsFailed !== failedBefore) return answer.reply;
     }
   }
 
@@ -212,32 +225,51 @@ export class WorldActor {
 
   /** Looks for what is due and commits it, until nothing is. */
   async tick(): Promise<void> {
-    if (this.#committing !== undefined || this.#isStopped) return;
-    if (this.#mustReload) await this.#reload();
-    for (;;) {
-      if (this.#committing !== undefined) return;
-      const proposal = this.#machine.tick(this.now());
-      if (proposal === null) break;
-      await this.#commit(proposal, {});
+    if (this.#isStopped || this.#isTickWaiting) return;
+    this.#isTickWaiting = true;
+    try {
+      while (await this.#inTurn(() => this.#commitDue()));
+    } finally {
+      this.#isTickWaiting = false;
     }
     this.#machine.desk.registry.prune(this.#ports.clock.monotonicMs(), sessionSilentMsMax);
     if (!this.isRunInFlight) await this.onIdle(this);
   }
 
-  /** Resolves when no transition is open and memory is right. */
+  /** Resolves when the gate is not being written and memory is right. */
   async settled(): Promise<void> {
-    while (this.#committing !== undefined) await this.#committing;
-    if (this.#mustReload) await this.#reload();
+    while (!this.#turns.isIdle || this.#mustReload) await this.#inTurn(() => Promise.resolve());
   }
 
-  /**
-   * Asked in the same turn in which a commit begins: after `settled` others that waited as well may have begun one,
-   * such as the next step of an apply.
-   */
-  get #isSettled(): boolean {
-    return this.#committing === undefined && !this.#mustReload;
+  /** Alone among what writes the gate, in the order of the calls, and on memory that is right. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#turns.run(async () => {
+      if (this.#mustReload) await this.#reload();
+      return work();
+    });
   }
 
+  /** Commits what is due; false when nothing is. */
+  async #commitDue(): Promise<boolean> {
+    const proposal = this.#isStopped ? null : this.#machine.tick(this.now());
+    if (proposal !== null) await this.#commit(proposal, {});
+    return proposal !== null;
+  }
+
+  async #transaction(statements: (tx: Tx) => Promise<void>): Promise<void> {
+    try {
+      await this.#ports.db.transaction(async (tx) => {
+        await this.#ports.leadership.assertLeads(tx);
+        await statements(tx);
+      });
+    } catch (error) {
+      this.noteFailure(error);
+      throw storeError(error);
+    }
+    this.#ports.poke();
+  }
+
+  /** Writes what the machine proposed. Whoever calls it has the turn. */
   async #commit(proposal: Proposal, extra: CommitExtra): Promise<void> {
     const context = {
       lastRun: this.state.lastRun,
@@ -246,13 +278,7 @@ export class WorldActor {
         .all()
         .filter((session) => isOrderCapable(session) && !session.hasEnded),
     };
-    const work = commitProposal(this.#ports, proposal, extra, context);
-    let release = (): void => {};
-    this.#committing = new Promise((resolve) => {
-      release = resolve;
-    });
-    const result = await work;
-    this.#committing = undefined;
+    const result = await commitProposal(this.#ports, proposal, extra, context);
     this.#machine.settle(proposal, result.outcome, this.now());
     if (result.outcome === "committed") {
       this.state.lastRun = result.run;
@@ -260,10 +286,11 @@ export class WorldActor {
       if (result.stages !== undefined) adoptStages(this.state, result.stages);
     }
     if (result.outcome === "unknown") this.#mustReload = true;
-    release();
     this.#watchers.notify();
     this.#arm(0);
-    if (result.outcome !== "committed") throw storeError(result.error);
+    if (result.outcome === "committed") return;
+    this.#commitsFailed += 1;
+    throw storeError(result.error);
   }
 
   /** Reads the world again after a commit whose outcome is not known. */

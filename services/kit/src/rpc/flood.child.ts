@@ -29,12 +29,12 @@ const bodies: Record<string, () => Uint8Array> = {
       nodeType: "price",
       intervalSeconds: 60n,
       period: 1,
-      paramsJson: "x".repeat(60_000),
+      paramsJson: `{"a":"${"x".repeat(60_000)}"}`,
       schemaCompatId: "f64:a",
       codeHash: "h",
       columns: [{ name: "a", kind: ColumnKind.F64 }],
     };
-    const nodes = Array.from({ length: 185 }, () => node);
+    const nodes = Array.from({ length: 250 }, () => node);
     return submission({ requestId: "r", strategyName: "s", graph: { nodes } });
   },
 };

@@ -397,7 +397,7 @@ test("messages up to 16 MiB pass both ways, larger ones are refused without harm
     nodeType: "price",
     intervalSeconds: 60n,
     period: 1,
-    paramsJson: "x".repeat(64 * 1024),
+    paramsJson: `{${"x".repeat(64 * 1024 - 1)}`,
     schemaCompatId: "f64:a",
     codeHash: "h",
     columns: [{ name: "a", kind: ColumnKind.F64 }],

@@ -87,7 +87,7 @@ test("a request too large for one turn goes over the connection, which takes suc
     nodeType: "price",
     intervalSeconds: 60n,
     period: 1,
-    paramsJson: "x".repeat(50_000),
+    paramsJson: `{${"x".repeat(50_000)}`,
     schemaCompatId: "f64:a",
     codeHash: "h",
     columns: [{ name: "a", kind: ColumnKind.F64 }],

@@ -89,6 +89,33 @@ test("what was too little is not sent later because the price moved, nor by a re
   expect(target(router, 0.06)).toMatchObject({ sent: [60], refused: [] });
 });
 
+test("a reduction that was too little never lets more be opened than the target, after a flatten or a cancel", () => {
+  const flattened = newRouter();
+  fill(flattened, target(flattened, 0.1).orders);
+  expect(target(flattened, 0.08)).toMatchObject({ sent: [], refused: below(-20) });
+  fill(flattened, sent(flattened.flatten({ bucket: 2, origin: "halt_flatten" })));
+  expect(target(flattened, 0.08)).toMatchObject({ sent: [80], refused: [] });
+
+  const cancelled = newRouter();
+  const [opening] = target(cancelled, 0.1).orders;
+  expect(target(cancelled, 0.08)).toMatchObject({ sent: [], refused: below(-20) });
+  cancelled.onCancelled(opening!.id);
+  const rearmed = cancelled.rearm({ world: "w", strategy: "s", bucket: 2 });
+  expect(sent(rearmed).map(({ lots }) => lots)).toEqual([80]);
+});
+
+test("a reduction that was too little is not sent because the price moved, one of more is made to where it ended", () => {
+  const router = newRouter();
+  fill(router, target(router, 0.1).orders);
+  target(router, 0.08);
+
+  expect(target(router, 0.08, 10_000)).toMatchObject({ sent: [], refused: [] });
+  expect(router.rearm({ world: "w", strategy: "s", bucket: 2 }).effects).toEqual([]);
+  fill(router, sent(router.submitOrder({ ...ID, lots: 60, bucket: 2 })));
+  expect(target(router, 0.08)).toMatchObject({ sent: [-60], refused: [] });
+  expect(router.book(ID)?.target).toMatchObject({ lots: 80, reduceTo: 100 });
+});
+
 test("a target that was only kept is bound when it is acted on, and not by the orders of a rebalance", () => {
   const router = newRouter();
   router.setTarget({ ...ID, value: 0.04, bucket: 1, mark: 10, notionalMin: 50, act: false });

@@ -150,6 +150,40 @@ test("a direct order is bound, its closing of all that is held is not", () => {
   expect(sent(submit(-50))).toMatchObject([{ lots: -50, reduceOnly: true }]);
 });
 
+test("a reduction of all that is held is made though an opening order works, or is unknown", () => {
+  const router = newRouter();
+  fill(router, target(router, 0.05).orders);
+  const limit = { type: "limit", price: 9 } as const;
+  const [waiting] = sent(router.submitOrder({ ...ID, lots: 60, bucket: 2, terms: limit }));
+  router.onMark("X", 1);
+  const reduce = (lots: number) =>
+    router.submitOrder({ ...ID, lots, bucket: 2, notionalMin: 50, reduceOnly: true });
+
+  expect(reduce(-49).refused).toMatchObject([{ lots: -49, reason: "BELOW_MINIMUM" }]);
+  const [first] = sent(reduce(-50));
+  expect(first).toMatchObject({ lots: -50, reduceOnly: true });
+  router.onRejected(first!.id, "venue");
+  router.onUnknown(waiting!.id);
+  const [second] = sent(reduce(-50));
+  expect(second).toMatchObject({ lots: -50, reduceOnly: true });
+  router.onRejected(second!.id, "venue");
+  expect(target(router, 0.0063, 1)).toMatchObject({ sent: [-50], refused: [] }); // of 60 lots
+});
+
+test("what working reductions leave of what is held is reduced whole, too", () => {
+  const router = newRouter();
+  fill(router, target(router, 0.05).orders);
+  const limit = { type: "limit", price: 9 } as const;
+  router.submitOrder({ ...ID, lots: 60, bucket: 2, terms: limit });
+  router.submitOrder({ ...ID, lots: -40, bucket: 2, terms: limit, reduceOnly: true });
+
+  const last = { ...ID, bucket: 2, notionalMin: 50, reduceOnly: true };
+  expect(router.submitOrder({ ...last, lots: -9 }).refused).toMatchObject([
+    { reason: "BELOW_MINIMUM" },
+  ]);
+  expect(sent(router.submitOrder({ ...last, lots: -10 }))).toMatchObject([{ lots: -10 }]);
+});
+
 test("a direct order whose value nobody knows is not made", () => {
   const router = newRouter();
 

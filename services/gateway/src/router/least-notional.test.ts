@@ -118,6 +118,7 @@ test("a direct order that is worth too little is refused, unless it closes all t
   expect(await submit({ quantity: "49.9" })).toMatchObject(refused);
   expect(await submit({ quantity: "1", limit: "99" })).toMatchObject(refused);
   await bench.bar(2, 90);
+  expect(await submit({ quantity: "70", limit: "80" })).toMatchObject({ accepted: true });
   const { results = [] } = await bench.submit("A", 2, [{ quantity: "-50", reduceOnly: true }]);
   expect(results[0]).toMatchObject({ accepted: true, reason: "" });
 });

@@ -67,8 +67,7 @@ export class IntentWriter {
     const expected = working.reduce((sum, order) => sum + remainingLots(order), book.quantity);
     const want = wantedLots(book.target, expected);
     const plan = planIntents(book.quantity, working, want);
-    // A rebalance has left out what is worth too little by its own rules.
-    const notionalMin = origin === "rebalance" ? 0 : book.target.notionalMin;
+    const notionalMin = book.target.isPlanned === true ? 0 : book.target.notionalMin;
     const result = this.#carryOut(book, plan, { bucket, origin, notionalMin }, openingShut);
     book.target = withoutTooLittle(book.target, expected, want, belowMinimum(result.refused));
     return result;

@@ -128,6 +128,45 @@ test("a target that was only kept is bound when it is acted on, and not by the o
   expect(sent(rebalanced).map(({ lots }) => lots)).toEqual([5]);
 });
 
+test("an order of a rebalance that did not get out is caught up with, though it is worth too little", () => {
+  const router = newRouter();
+  fill(router, target(router, 0.1).orders);
+  const quantities = [{ ...ID, lots: 70 }];
+  const rebalanced = router.executeRebalance({ batchId: "b", bucket: 2, crosses: [], quantities });
+  const [order] = sent(rebalanced);
+  expect(order).toMatchObject({ lots: -30 });
+  router.onRejected(order!.id, "GATE_SHUT");
+
+  const [again] = target(router, 0.1).orders;
+  expect(again).toMatchObject({ lots: -30 });
+  router.onRejected(again!.id, "FENCE_STALE");
+  const rearmed = router.rearm({ world: "w", strategy: "s", bucket: 3 });
+  expect(sent(rearmed)).toMatchObject([{ lots: -30 }]);
+  fill(router, sent(rearmed));
+
+  expect(target(router, 0.04)).toMatchObject({ sent: [], refused: below(-30) });
+});
+
+test("a rebalance gives no permission to open what a target does not state, where it leaves or reduces an excess", () => {
+  const router = newRouter();
+  fill(router, target(router, 0.1).orders);
+  expect(target(router, 0.06)).toMatchObject({ sent: [], refused: below(-40) });
+  const execute = (batchId: string, lots: number) => {
+    const quantities = [{ ...ID, lots }];
+    return sent(router.executeRebalance({ batchId, bucket: 2, crosses: [], quantities }));
+  };
+
+  expect(execute("kept", 100)).toEqual([]);
+  const reducing = execute("reduced", 80);
+  expect(reducing).toMatchObject([{ lots: -20 }]);
+  fill(router, reducing);
+  expect(router.rearm({ world: "w", strategy: "s", bucket: 3 }).effects).toEqual([]);
+  fill(router, sent(router.flatten({ bucket: 3, origin: "halt_flatten" })));
+
+  const rearmed = router.rearm({ world: "w", strategy: "s", bucket: 3 });
+  expect(sent(rearmed)).toMatchObject([{ lots: 60 }]);
+});
+
 test("closing at once is never bound", () => {
   const router = newRouter();
   fill(router, target(router, 0.05).orders);

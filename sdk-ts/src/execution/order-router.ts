@@ -16,6 +16,7 @@ import {
 import type { BookId, OrderOrigin, RouterEffect } from "./router-order.ts";
 import type { Book, OnDemote, RouterSnapshot } from "./router-state.ts";
 import { targetLots } from "./sizing.ts";
+import { plannedTarget } from "./wanted-lots.ts";
 
 /** A strategy's share of an account. */
 export interface AllocationInput {
@@ -162,7 +163,11 @@ export class OrderRouter extends RouterCore {
     this.ledger.allocate(account, share, share * equity, input.beginsStage ?? false);
   }
 
-  /** Executes a rebalance once per batch id; a repeated id does nothing. Crosses must net to 0 an instrument. */
+  /**
+   * Executes a rebalance once per batch id; a repeated id does nothing. Its quantities are not bound by `notionalMin`,
+   * whose rules have left out what is worth too little: neither now nor when they are caught up with. Crosses
+   * must net to 0 an instrument.
+   */
   executeRebalance(input: RebalanceInput): RouterResult & { readonly executed: boolean } {
     if (this.batches.has(input.batchId)) {
       return { executed: false, ...NOTHING };
@@ -175,8 +180,8 @@ export class OrderRouter extends RouterCore {
     const books: Book[] = [];
     for (const quantity of input.quantities) {
       const book = this.ledger.book(quantity);
-      const { reduceTo: _, ...before } = book.target ?? { value: 0, bucket: input.bucket };
-      book.target = { ...before, lots: quantity.lots };
+      const before = book.target ?? { value: 0, bucket: input.bucket, lots: 0 };
+      book.target = plannedTarget(before, quantity.lots);
       books.push(book);
     }
     return { executed: true, ...this.#settle(books, input.bucket, "rebalance") };

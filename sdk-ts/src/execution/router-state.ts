@@ -16,6 +16,8 @@ export interface BookTarget {
   readonly reduceTo?: number;
   /** As the target was taken with; absent for 0. */
   readonly notionalMin?: number;
+  /** A rebalance fixed the quantity, by its own rules of what is worth too little: `notionalMin` does not bind it. */
+  readonly isPlanned?: true;
 }
 
 /** A strategy's position in one instrument, with what the router must remember of its orders. */

@@ -31,6 +31,18 @@ export function withoutTooLittle(
     : { ...own, reduceTo: reached };
 }
 
+/**
+ * The target after a rebalance fixed its quantity. What exceeded it because a reduction was worth too little is still an
+ * excess, as far as the plan leaves it.
+ */
+export function plannedTarget(before: BookTarget, lots: number): BookTarget {
+  const { reduceTo, ...own } = before;
+  const isExcess = reduceTo !== undefined && isBeyond(lots, before);
+  return isExcess && wantedLots(before, lots) === lots
+    ? { ...own, reduceTo: lots, isPlanned: true }
+    : { ...own, lots, isPlanned: true };
+}
+
 /** Whether lots exceed a target on the side on which its reductions end early. */
 function isBeyond(expectedLots: number, { lots, reduceTo = 0 }: BookTarget): boolean {
   return reduceTo > 0 ? expectedLots > lots : expectedLots < lots;

@@ -45,8 +45,14 @@ async function sendOne(
     reports.report(order.id, "rejected", context.row, "HALTED");
     return;
   }
-  const door = needs === "gate" ? router.deps.doorOf(order.world) : undefined;
-  const permit = door?.begin({ ...context, strategyId: order.strategy, side: order.side });
+  const door = router.deps.doorOf(order.world);
+  // Nobody knows the gate of a world that was let go meanwhile, and none is open after a late write.
+  if (needs !== "nothing" && (door === undefined || door.isShutByLateOrder)) {
+    reports.report(order.id, "rejected", context.row, "GATE_SHUT");
+    return;
+  }
+  const claim = { ...context, strategyId: order.strategy, side: order.side };
+  const permit = needs === "gate" ? door?.begin(claim) : undefined;
   if (typeof permit === "string") {
     reports.report(order.id, "rejected", context.row, reasonOfRefusal[permit]);
     return;

@@ -9,6 +9,7 @@ import {
   type TargetOutcome,
 } from "./router-options.ts";
 import { type BookId, isFinal, type RouterEffect, remainingLots } from "./router-order.ts";
+import { wantedLots } from "./wanted-lots.ts";
 
 /** What an operation led to. */
 export interface AccountOutcome extends RouterResult {
@@ -115,6 +116,14 @@ export class AccountCore extends OrderRouter {
   /** Signed lots of working orders, `unknown` ones counted whole. */
   workingLots(id: BookId): number {
     return this.openOrders(id).reduce((sum, order) => sum + remainingLots(order), 0);
+  }
+
+  /** Signed lots that are missing to the standing target of a book; 0 without one. */
+  missingLots(id: BookId): number {
+    const book = this.book(id);
+    if (book == null || book.target === null) return 0;
+    const expected = book.quantity + this.workingLots(id);
+    return wantedLots(book.target, expected) - expected;
   }
 
   /** Whether a rebalance was executed; beyond the batches that are remembered it is not known. */

@@ -23,6 +23,7 @@ import {
 } from "./router-order.ts";
 import type { RouterOrders } from "./router-orders.ts";
 import type { Book } from "./router-state.ts";
+import { wantedLots, withoutTooLittle } from "./wanted-lots.ts";
 
 /** What an order is made for. */
 interface OrderWish {
@@ -51,7 +52,7 @@ export class IntentWriter {
     this.#orders = orders;
   }
 
-  /** Sends `target − (position + working)`, or for a demoted strategy what its `on_demote` says. */
+  /** Sends `target − (position + working)`, see {@link wantedLots}, or for a demoted strategy what its `on_demote` says. */
   settle(book: Book, bucket: number, origin: OrderOrigin, openingShut: boolean): RouterResult {
     const demoted = this.#ledger.strategy(book.world, book.strategy)?.demoted ?? null;
     if (demoted !== null) {
@@ -63,12 +64,12 @@ export class IntentWriter {
       return { effects: [], refused: [] };
     }
     const working = this.#orders.openOf(book);
-    const plan = planIntents(book.quantity, working, book.target.lots);
-    // A rebalance has left out what is worth too little by its own rules.
-    const notionalMin = origin === "rebalance" ? 0 : book.target.notionalMin;
+    const expected = working.reduce((sum, order) => sum + remainingLots(order), book.quantity);
+    const want = wantedLots(book.target, expected);
+    const plan = planIntents(book.quantity, working, want);
+    const notionalMin = book.target.isPlanned === true ? 0 : book.target.notionalMin;
     const result = this.#carryOut(book, plan, { bucket, origin, notionalMin }, openingShut);
-    const dropped = belowMinimum(result.refused);
-    if (dropped !== 0) book.target = { ...book.target, lots: book.target.lots - dropped };
+    book.target = withoutTooLittle(book.target, expected, want, belowMinimum(result.refused));
     return result;
   }
 

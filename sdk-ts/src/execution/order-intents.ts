@@ -6,7 +6,7 @@ export interface OrderIntent {
   readonly side: PositionSide;
   readonly opening: boolean;
   readonly reduceOnly: boolean;
-  /** It belongs to what leaves nothing held and working. */
+  /** It leaves nothing held, or belongs to what leaves nothing held and working. */
   readonly closesAll: boolean;
 }
 
@@ -53,7 +53,9 @@ export function planIntents(
   const closesAll = closes && closing === -expected;
   const reducing = reducibleLots(positionLots, working, closing);
   if (reducing !== 0) {
-    intents.push({ lots: reducing, side, opening: false, reduceOnly: true, closesAll });
+    const takesRest = reducing === reducibleLots(positionLots, working, -positionLots);
+    const isLast = closesAll || takesRest;
+    intents.push({ lots: reducing, side, opening: false, reduceOnly: true, closesAll: isLast });
   }
   const uncovered = closing - reducing;
   if (hasUnknown) {

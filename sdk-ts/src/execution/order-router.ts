@@ -16,6 +16,7 @@ import {
 import type { BookId, OrderOrigin, RouterEffect } from "./router-order.ts";
 import type { Book, OnDemote, RouterSnapshot } from "./router-state.ts";
 import { targetLots } from "./sizing.ts";
+import { plannedTarget } from "./wanted-lots.ts";
 
 /** A strategy's share of an account. */
 export interface AllocationInput {
@@ -60,8 +61,9 @@ export class OrderRouter extends RouterCore {
   /**
    * Takes a target: fixes its quantity if its value changed, and sends what is missing, once.
    *
-   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity. What is not sent
-   * because it is worth less than `notionalMin` is taken off the quantity: a price that moves later is no reason to send it.
+   * quantity = value × capital ÷ mark in lots, toward zero. A re-sent equal value keeps its quantity. What is not
+   * opened because it is worth less than `notionalMin` is taken off the quantity, and what is not reduced is left as it is:
+   * a price that moves later is no reason to send it, and nothing is opened beyond the quantity.
    * @throws {RangeError} for a value that is not finite or an unconfigured instrument
    */
   setTarget(input: TargetInput): RouterResult & { readonly outcome: TargetOutcome } {
@@ -87,10 +89,11 @@ export class OrderRouter extends RouterCore {
     }
     this.ledger.marks.set(input.instrument, mark);
     const isSame = latest !== null && latest.value === value;
-    const capital = isSame ? 0 : this.ledger.capital(account);
-    const lots = isSame ? latest.lots : targetLots(value, capital, mark, lotUnit);
+    const { notionalMin: _, ...quantity } = isSame
+      ? latest
+      : { lots: targetLots(value, this.ledger.capital(account), mark, lotUnit) };
     const { notionalMin = 0 } = input;
-    book.target = { value, bucket, lots, ...(notionalMin > 0 ? { notionalMin } : {}) };
+    book.target = { ...quantity, value, bucket, ...(notionalMin > 0 ? { notionalMin } : {}) };
     const { effects, refused } =
       input.act === false ? NOTHING : this.#writer.settle(book, bucket, "target", this.openingShut);
     return { outcome: "applied", effects, refused };
@@ -160,7 +163,11 @@ export class OrderRouter extends RouterCore {
     this.ledger.allocate(account, share, share * equity, input.beginsStage ?? false);
   }
 
-  /** Executes a rebalance once per batch id; a repeated id does nothing. Crosses must net to 0 an instrument. */
+  /**
+   * Executes a rebalance once per batch id; a repeated id does nothing. Its quantities are not bound by `notionalMin`,
+   * whose rules have left out what is worth too little: neither now nor when they are caught up with. Crosses
+   * must net to 0 an instrument.
+   */
   executeRebalance(input: RebalanceInput): RouterResult & { readonly executed: boolean } {
     if (this.batches.has(input.batchId)) {
       return { executed: false, ...NOTHING };
@@ -173,8 +180,8 @@ export class OrderRouter extends RouterCore {
     const books: Book[] = [];
     for (const quantity of input.quantities) {
       const book = this.ledger.book(quantity);
-      const before = book.target ?? { value: 0, bucket: input.bucket };
-      book.target = { ...before, lots: quantity.lots };
+      const before = book.target ?? { value: 0, bucket: input.bucket, lots: 0 };
+      book.target = plannedTarget(before, quantity.lots);
       books.push(book);
     }
     return { executed: true, ...this.#settle(books, input.bucket, "rebalance") };

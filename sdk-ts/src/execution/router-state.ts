@@ -7,10 +7,17 @@ export interface BookTarget {
   readonly value: number;
   /** End of the bucket it was decided on, epoch milliseconds. */
   readonly bucket: number;
-  /** Quantity fixed when `value` last changed, or by an executed rebalance. */
+  /**
+   * Quantity fixed when `value` last changed, or by an executed rebalance, less what was worth too little to be opened.
+   * Nothing is opened beyond it.
+   */
   readonly lots: number;
+  /** Quantity beyond `lots`, on its side, from which on a reduction was worth too little; absent while nothing exceeds `lots`. */
+  readonly reduceTo?: number;
   /** As the target was taken with; absent for 0. */
   readonly notionalMin?: number;
+  /** A rebalance fixed the quantity, by its own rules of what is worth too little: `notionalMin` does not bind it. */
+  readonly isPlanned?: true;
 }
 
 /** A strategy's position in one instrument, with what the router must remember of its orders. */

@@ -24,10 +24,7 @@ export async function catchUp(
     if (door.checkStrategy({ strategyId: strategy, sessionId, domain, fence }) !== null) continue;
     const bucket = router.bucketOf(world);
     const books = core.books().filter((book) => book.world === world && book.strategy === strategy);
-    const isMissing = books.some(
-      (book) => book.target !== null && book.target.lots !== book.quantity + core.workingLots(book),
-    );
-    if (!isMissing) continue;
+    if (books.every((book) => core.missingLots(book) === 0)) continue;
     const statedAt = restatedAt(world, strategy) ?? Number.NEGATIVE_INFINITY;
     const oldest = Math.min(
       ...books.map((book) => book.target?.bucket ?? Number.POSITIVE_INFINITY),

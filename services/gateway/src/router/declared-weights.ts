@@ -7,15 +7,15 @@ export type ReadWeightBounds = (
   strategyIds: readonly string[],
 ) => Promise<WeightBounds>;
 
-/** Sessions whose bounds are kept; those of the one heard of first are read again when it states a target. */
+/** Sessions whose bounds are kept; those of the one that stated none for longest are read again when it does. */
 const sessionsMax = 1_000;
 
 const NONE: ReadonlyMap<string, number> = new Map();
 const NO_BOUNDS: WeightBounds = new Map();
 
 /**
- * The bounds that submissions declare for their targets, read once per session and strategy: a session begins after its
- * strategy was handed in, so every gateway finds them, after a restart too, and a target costs no read.
+ * The bounds that submissions declare for their targets, read at a session's first target of a strategy: a runner states
+ * targets after its submission was completed, so every gateway finds them, and a target costs no read.
  */
 export class DeclaredWeights {
   readonly #read: ReadWeightBounds;
@@ -33,8 +33,11 @@ export class DeclaredWeights {
   ): Promise<WeightBounds> {
     if (targets.length === 0) return NO_BOUNDS;
     const known = this.#bySession.get(sessionId);
-    const isKnown = known !== undefined && targets.every(({ strategy }) => known.has(strategy));
-    if (isKnown) return known;
+    if (known !== undefined) {
+      this.#bySession.delete(sessionId);
+      this.#bySession.set(sessionId, known);
+      if (targets.every(({ strategy }) => known.has(strategy))) return known;
+    }
     const wanted = [...new Set(targets.map(({ strategy }) => strategy))];
     const missing = wanted.filter((strategy) => known?.has(strategy) !== true);
     const read = await this.#read(worldId, missing);

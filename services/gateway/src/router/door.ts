@@ -113,7 +113,7 @@ export class Door {
     return this.#state.lateWrites;
   }
 
-  /** An order was written too late: nothing leaves until a halt of everything is ended, or in another process. */
+  /** An order was written too late: no order of a strategy leaves until a halt of everything is ended, or in another process. */
   get isShutByLateOrder(): boolean {
     return this.#state.latched === "late_write";
   }
@@ -177,12 +177,12 @@ export class Door {
   }
 
   /**
-   * Reason a strategy's order may not leave although it needs no open gate: it comes from another session than the one
-   * that was its emitter last, or that believes in another domain. Null when it may.
+   * Reason a strategy's order may not leave although it needs no open gate: an order was written too late before, or it
+   * comes from another session than the one that was its emitter last, or that believes in another domain. Null when it may.
    */
   checkSender(order: Omit<DoorOrder, "side" | "fence">): GateRefusal | null {
     const { strategyId, sessionId, domain } = order;
-    if (this.#state.latched !== null) return "HALTED";
+    if (this.#state.latched !== null) return this.isShutByLateOrder ? "LATE_WRITE" : "HALTED";
     if (this.applied === null) return "NO_STATE";
     if (this.#lastEmitters.get(strategyId) !== sessionId) return "NOT_EMITTER";
     return this.domainOf(strategyId) === domain ? null : "DOMAIN_MISMATCH";

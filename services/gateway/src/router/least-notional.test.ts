@@ -65,6 +65,31 @@ test("what was left out is not caught up with, though the price rises and the bo
   expect(await bench.accepted()).toEqual([]);
 });
 
+test("a reduction that is too little is no permission to open: after a flatten the target's own lots are bought", async () => {
+  await open();
+  await bench.end("A", 0, 0.025);
+  await bench.bar(1, 100);
+  const less = await bench.end("A", 1, 0.015);
+  expect(less.results?.[0]).toMatchObject({ accepted: true, reason: "BELOW_MINIMUM" });
+  const head = bench.router.head;
+  await bench.orders.reconcile(bench.router);
+  expect(bench.router.head).toBe(head);
+
+  await bench.halt({ scope: "world", target: "w1" }, { flatten: true });
+  await bench.bar(2, 100);
+  await bench.end("A", 2, 0.015);
+  await bench.resume({ scope: "world", target: "w1" });
+  await bench.armed();
+
+  const made = (await bench.accepted()).map(({ origin, lots }) => [origin, lots]);
+  // 0.015 is 599 lots: what the first fill cost has left the capital.
+  expect(made).toEqual([
+    ["target", 1000],
+    ["halt_flatten", -1000],
+    ["rearm", 599],
+  ]);
+});
+
 test.each(["0", "100000"])(
   "the books are the same again under a least notional of %s",
   async (least) => {
@@ -93,6 +118,7 @@ test("a direct order that is worth too little is refused, unless it closes all t
   expect(await submit({ quantity: "49.9" })).toMatchObject(refused);
   expect(await submit({ quantity: "1", limit: "99" })).toMatchObject(refused);
   await bench.bar(2, 90);
+  expect(await submit({ quantity: "70", limit: "80" })).toMatchObject({ accepted: true });
   const { results = [] } = await bench.submit("A", 2, [{ quantity: "-50", reduceOnly: true }]);
   expect(results[0]).toMatchObject({ accepted: true, reason: "" });
 });

@@ -1,6 +1,6 @@
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
-import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { type Halt, insertHalt } from "./halts.ts";
 import { type BenchOrder, OrderBench, paperAccount, replayWorld } from "./testing/order-bench.ts";
 
@@ -163,6 +163,31 @@ test("a halt that is set between the commit and the sending keeps it here", asyn
   expect((await bench.list()).at(-1)).toMatchObject({ state: "rejected", reason: "HALTED" });
   expect(await bench.accepted()).toHaveLength(1);
 });
+
+test.each<{ what: string; order: BenchOrder; leaseId: string; isOpen: boolean }>([
+  { what: "an order", order: { quantity: "4" }, leaseId: "l", isOpen: true },
+  { what: "one that only reduces", order: reducing, leaseId: "", isOpen: false },
+])(
+  "$what whose world is let go between the commit and the sending does not reach the broker",
+  async ({ order, leaseId, isOpen }) => {
+    await shut();
+    if (isOpen) bench.world.setGate("OPEN");
+    if (isOpen) await bench.armed();
+    await bench.bar(3, 100);
+    const commit = bench.router.commit.bind(bench.router);
+    bench.router.commit = async (...booking) => {
+      await commit(...booking);
+      vi.spyOn(bench.orders.doors, "get").mockReturnValue(undefined);
+    };
+
+    const { results = [] } = await bench.submit("A", 3, [order], { leaseId });
+    vi.restoreAllMocks();
+
+    expect(results[0]).toMatchObject({ accepted: true });
+    expect((await bench.list()).at(-1)).toMatchObject({ state: "rejected", reason: "GATE_SHUT" });
+    expect(await bench.accepted()).toHaveLength(1);
+  },
+);
 
 test.each([
   { cancelProtective: false, state: "accepted" },

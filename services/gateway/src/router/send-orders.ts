@@ -45,8 +45,14 @@ async function sendOne(
     reports.report(order.id, "rejected", context.row, "HALTED");
     return;
   }
-  const door = needs === "gate" ? router.deps.doorOf(order.world) : undefined;
-  const permit = door?.begin({ ...context, strategyId: order.strategy, side: order.side });
+  const door = router.deps.doorOf(order.world);
+  // Nobody knows the gate of a world that was let go meanwhile, and none is open after a late write.
+  if (needs !== "nothing" && (door === undefined || door.isShutByLateOrder)) {
+    reports.report(order.id, "rejected", context.row, "GATE_SHUT");
+    return;
+  }
+  const claim = { ...context, strategyId: order.strategy, side: order.side };
+  const permit = needs === "gate" ? door?.begin(claim) : undefined;
   if (typeof permit === "string") {
     reports.report(order.id, "rejected", context.row, reasonOfRefusal[permit]);
     return;
@@ -74,7 +80,7 @@ async function sendOne(
   if (isLate) {
     router.deps.lateOrders.inc({ account: router.account, world: order.world });
     logger.error(
-      "order written too late: it is cancelled, and orders of its world that need an open gate are refused until the gateway is started again, or everything is halted and resumed",
+      "order written too late: it is cancelled, and no order of a strategy leaves in its world, those that only reduce neither, until the gateway is started again, or everything is halted and resumed",
       { order: order.id, account: router.account, world: order.world },
     );
     await cancelOne(router, order.id, reports);

@@ -1,4 +1,4 @@
-import { fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type SubmitStrategyRequest,
   SubmitStrategyRequestSchema,
@@ -160,7 +160,7 @@ export async function renewClaim(
 /** Writes where a round stands; undefined when a newer round began meanwhile, or another process took this one over. */
 export async function writeOutcome(
   tx: Tx,
-  row: Pick<SubmissionRow, "submissionId" | "round">,
+  row: Pick<SubmissionRow, "submissionId" | "round" | "request">,
   owner: string,
   outcome: {
     readonly state: SubmissionStateName;
@@ -171,15 +171,22 @@ export async function writeOutcome(
 ): Promise<ChangedSubmission | undefined> {
   const found = outcome.result;
   const result = found === undefined ? null : toBinary(SubmissionSchema, found.submission);
+  const declared = outcome.state === "completed" ? declaredOf(row.request) : null;
+  const { state, reason, nowMs } = outcome;
   const [written] = await tx.query<ChangedRecord>(
     `update gateway.submission set state = $3, state_reason = $4, result = coalesce($5::bytea, result),
+       declared = coalesce($8::bytea, declared), completed_ms = case when $3 = 'completed' then $6 else completed_ms end,
        owner = null, owned_until_ms = 0, updated_ms = $6, revision = revision + 1
      where submission_id = $1 and round = $2 and owner = $7 returning *, ${storeEpochSql}`,
-    [row.submissionId, row.round, outcome.state, outcome.reason, result, outcome.nowMs, owner],
+    [row.submissionId, row.round, state, reason, result, nowMs, owner, declared],
   );
   if (written === undefined) return undefined;
   if (found !== undefined) await putAssignments(tx, row.submissionId, found.assignments);
   return changedOf(written);
+}
+
+function declaredOf({ targets }: SubmitStrategyRequest): Uint8Array {
+  return toBinary(SubmitStrategyRequestSchema, create(SubmitStrategyRequestSchema, { targets }));
 }
 
 /** Ids of submissions that are not done and that nobody but `owner` works on, oldest first, at most 1,000. */
@@ -210,22 +217,24 @@ export async function knownStrategies(
 }
 
 /**
- * The most that targets of some strategies may be in a world, by instrument, as the submission says that was handed in
- * last; one that names the world goes before the others, and one that failed behind them. A declared 0 is no bound.
+ * The most that targets of some strategies may be in a world, by instrument, as the submission says that was completed
+ * last; one that names the world goes before the others. While none was completed it is the one handed in last. A
+ * declared 0 is no bound.
  */
 export async function weightBoundsOf(
   db: Queryable,
   worldId: string,
   strategyIds: readonly string[],
 ): Promise<Map<string, ReadonlyMap<string, number>>> {
-  const rows = await db.query<Pick<SubmissionRecord, "strategy_id" | "request">>(
-    `select distinct on (strategy_id) strategy_id, request from gateway.submission
-     where strategy_id = any($1::text[]) order by strategy_id, $2 = any(world_ids) desc, (state = 'failed'), updated_ms desc`,
+  const rows = await db.query<{ strategy_id: string; declared: Uint8Array }>(
+    `select distinct on (strategy_id) strategy_id, coalesce(declared, request) as declared from gateway.submission
+     where strategy_id = any($1::text[])
+     order by strategy_id, declared is null, $2 = any(world_ids) desc, coalesce(completed_ms, updated_ms) desc, submission_id`,
     [strategyIds, worldId],
   );
   return new Map(
     rows.map((row) => {
-      const { targets } = fromBinary(SubmitStrategyRequestSchema, row.request);
+      const { targets } = fromBinary(SubmitStrategyRequestSchema, row.declared);
       const bounded = targets.filter(({ maxWeight }) => maxWeight > 0);
       const bounds = bounded.map(({ instrument, maxWeight }) => [instrument, maxWeight] as const);
       return [row.strategy_id, new Map(bounds)];

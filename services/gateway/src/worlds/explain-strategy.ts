@@ -156,7 +156,7 @@ function summaryOf(
 }
 
 const lateText =
-  "An order of its world was written too late: those that need an open gate are refused until the gateway is started again, or everything is halted and resumed.";
+  "An order of its world was written too late: no order of a strategy leaves, those that only reduce neither, until the gateway is started again, or everything is halted and resumed.";
 
 /** Why no order can come of its targets, if so. */
 function capitalText(capital: number | undefined): string {

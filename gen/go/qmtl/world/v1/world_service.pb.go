@@ -393,7 +393,8 @@ type World struct {
 	// What happens when an order lease is lost.
 	OnLeaseLost LeaseLostPolicy `protobuf:"varint,10,opt,name=on_lease_lost,json=onLeaseLost,proto3,enum=qmtl.world.v1.LeaseLostPolicy" json:"on_lease_lost,omitempty"`
 	// True: direct orders that say reduce_only, and that holdings cover, may leave while the gate is shut; of the session
-	// that is, or was last, the emitter of their strategy. Halts still refuse them. Targets stay gated.
+	// that is, or was last, the emitter of their strategy. Halts still refuse them, and so does a router that wrote an
+	// order of the world too late before. Targets stay gated.
 	ReduceOnlyWhenShut bool `protobuf:"varint,11,opt,name=reduce_only_when_shut,json=reduceOnlyWhenShut,proto3" json:"reduce_only_when_shut,omitempty"`
 	// True: a freeze cancels protective orders, too.
 	CancelProtective bool `protobuf:"varint,12,opt,name=cancel_protective,json=cancelProtective,proto3" json:"cancel_protective,omitempty"`

@@ -254,7 +254,8 @@ class World(_message.Message):
     """What happens when an order lease is lost."""
     reduce_only_when_shut: _builtins.bool
     """True: direct orders that say reduce_only, and that holdings cover, may leave while the gate is shut; of the session
-    that is, or was last, the emitter of their strategy. Halts still refuse them. Targets stay gated.
+    that is, or was last, the emitter of their strategy. Halts still refuse them, and so does a router that wrote an
+    order of the world too late before. Targets stay gated.
     """
     cancel_protective: _builtins.bool
     """True: a freeze cancels protective orders, too."""

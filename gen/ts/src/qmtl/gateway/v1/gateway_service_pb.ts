@@ -54,7 +54,9 @@ export type TargetDeclaration = Message<"qmtl.gateway.v1.TargetDeclaration"> & {
 
   /**
    * The most a target of it may be, as a share of capital, without sign: one above it is not accepted, OVER_LIMIT. 0: no
-   * bound, as without a declaration. The submission counts that was handed in last before a session's first target.
+   * bound, as without a declaration. Of the strategy's submissions the one counts that was completed last before a
+   * session's first target, of those that name the world if there are any. One that is queued, processed or failed
+   * changes nothing; while none was completed it is the one handed in last. A router that is started again looks anew.
    *
    * @generated from field: double max_weight = 3;
    */

@@ -164,7 +164,8 @@ export type World = Message<"qmtl.world.v1.World"> & {
 
   /**
    * True: direct orders that say reduce_only, and that holdings cover, may leave while the gate is shut; of the session
-   * that is, or was last, the emitter of their strategy. Halts still refuse them. Targets stay gated.
+   * that is, or was last, the emitter of their strategy. Halts still refuse them, and so does a router that wrote an
+   * order of the world too late before. Targets stay gated.
    *
    * @generated from field: bool reduce_only_when_shut = 11;
    */

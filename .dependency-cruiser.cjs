@@ -41,7 +41,7 @@ module.exports = {
       to: { path: "^(gen|services|cli|sdk-ts/src/(?!(execution|queues|gate|canonical|metrics)/))" },
     },
     {
-      name: "services-use-the-sdk-by-its-doors",
+      name: "services-use-the-sdk-by-its-entries",
       severity: "error",
       comment: "One algorithm: canonical, metrics, execution, queues, gate, rpc and config only.",
       from: { path: "^services/", pathNot: "^services/embedded/|\\.test\\.ts$|/testing/" },

@@ -184,10 +184,10 @@ function writeManifest(workspace: Workspace): void {
   delete manifest.private;
   delete manifest.devDependencies;
   delete manifest.scripts;
-  for (const [door, conditions] of Object.entries(manifest.exports ?? {})) {
+  for (const [server, conditions] of Object.entries(manifest.exports ?? {})) {
     delete conditions["@qmtl/source"];
-    if (unpublished.includes(door)) delete manifest.exports?.[door];
-    else checkDoor(folder, door, conditions);
+    if (unpublished.includes(server)) delete manifest.exports?.[server];
+    else checkDoor(folder, server, conditions);
   }
   const needed = Object.entries(manifest.dependencies ?? {});
   manifest.dependencies = Object.fromEntries(
@@ -220,14 +220,15 @@ function checkImports(folder: string, manifest: Manifest): void {
   }
 }
 
-/** A door that leads nowhere is found here, not by a user. */
-function checkDoor(folder: string, door: string, conditions: Record<string, string>): void {
+/** A server that leads nowhere is found here, not by a user. */
+function checkDoor(folder: string, server: string, conditions: Record<string, string>): void {
   for (const target of Object.values(conditions)) {
     if (options["js-only"] && target.endsWith(".d.ts")) continue;
     const found = target.includes("*")
       ? globSync(target.replace("*", "**/*"), { cwd: join(stage, folder) }).length > 0
       : existsSync(join(stage, folder, target));
-    if (!found) throw new Error(`${folder}: exports ${door} names ${target}, which was not built`);
+    if (!found)
+      throw new Error(`${folder}: exports ${server} names ${target}, which was not built`);
   }
 }
 

@@ -49,7 +49,7 @@ const faults: readonly Fault[] = [
     text: 'export * from "../rpc/index.ts";\n',
   },
   {
-    rule: "services-use-the-sdk-by-its-doors",
+    rule: "services-use-the-sdk-by-its-entries",
     tool: "depcruise",
     file: "services/gateway/src/seeded-fault-g.ts",
     text: 'export * from "@qmtl/sdk";\n',

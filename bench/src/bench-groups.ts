@@ -9,7 +9,7 @@ import { orderPathBench } from "./order-path.ts";
 import { promotedWorldBench } from "./promoted-world.ts";
 import { queueRecordsBench } from "./queue-records.ts";
 import { submissionsBench } from "./submissions.ts";
-import { unaryDoorBench } from "./unary-door.ts";
+import { unaryServerBench } from "./unary-server.ts";
 
 /** Rows that are measured together. */
 export interface BenchGroup {
@@ -42,10 +42,15 @@ export const benchGroups: readonly BenchGroup[] = [
   { names: ["records/decode-single", "records/decode-run"], run: queueRecordsBench },
   { names: ["store/commit"], run: durableCommitBench },
   {
-    names: ["door/unary-bare-rate", "door/unary-bare-cpu", "door/unary-time", "door/unary-cpu"],
-    run: unaryDoorBench,
+    names: [
+      "server/unary-bare-rate",
+      "server/unary-bare-cpu",
+      "server/unary-time",
+      "server/unary-cpu",
+    ],
+    run: unaryServerBench,
   },
-  { names: ["fan-out/bare-http2", "fan-out/door", "fan-out/door-time"], run: fanOutBench },
+  { names: ["fan-out/bare-http2", "fan-out/server", "fan-out/server-time"], run: fanOutBench },
   {
     names: [
       "order-path/bar-to-accepted-p50",

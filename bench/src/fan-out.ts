@@ -4,7 +4,7 @@ import {
   ControlStreamService,
   SubscribeRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
-import { EncodedMessage, openGrpcDoor, PushStream, serve } from "@qmtl/service-kit";
+import { EncodedMessage, openGrpcServer, PushStream, serve } from "@qmtl/service-kit";
 import { anyTicket } from "@qmtl/service-kit/testing";
 import type { BenchRow } from "./bench-row.ts";
 import { stopwatchMs } from "./engine-stopwatch.ts";
@@ -33,19 +33,19 @@ interface Source {
 }
 
 /**
- * One event encoded once and told to 100 subscribers: the gRPC door against bare HTTP/2 streams that are written the
+ * One event encoded once and told to 100 subscribers: the gRPC server against bare HTTP/2 streams that are written the
  * same frames. The readers are the same bare HTTP/2 client for both, in this process.
  */
 export async function fanOutBench(options: FanOutOptions = {}): Promise<BenchRow[]> {
   const { subscribers = 100, events = 20, samples = 15 } = options;
-  const sources = { bare: await openBareSource(), door: await openDoorSource() };
-  const times: Record<keyof typeof sources, number[]> = { bare: [], door: [] };
+  const sources = { bare: await openBareSource(), server: await openServerSource() };
+  const times: Record<keyof typeof sources, number[]> = { bare: [], server: [] };
   const readers = {
     bare: await readAll(sources.bare, subscribers),
-    door: await readAll(sources.door, subscribers),
+    server: await readAll(sources.server, subscribers),
   };
   for (let sample = -2; sample < samples; sample++) {
-    for (const name of ["bare", "door"] as const) {
+    for (const name of ["bare", "server"] as const) {
       const message = new Uint8Array(eventBytes).fill(1);
       const expected = subscribers * events * (eventBytes + prefixBytes);
       const start = stopwatchMs();
@@ -61,14 +61,14 @@ export async function fanOutBench(options: FanOutOptions = {}): Promise<BenchRow
   const bare = median(times.bare);
   return [
     referenceRow("fan-out/bare-http2", messages / bare, "messages/ms", samples),
-    referenceRow("fan-out/door", messages / median(times.door), "messages/ms", samples),
-    limitRow("fan-out/door-time", median(times.door) / bare, "× bare HTTP/2", samples, 2),
+    referenceRow("fan-out/server", messages / median(times.server), "messages/ms", samples),
+    limitRow("fan-out/server-time", median(times.server) / bare, "× bare HTTP/2", samples, 2),
   ];
 }
 
-async function openDoorSource(): Promise<Source> {
+async function openServerSource(): Promise<Source> {
   const streams = new Set<PushStream<EncodedMessage>>();
-  const door = await openGrpcDoor({
+  const server = await openGrpcServer({
     services: [
       serve(ControlStreamService, {
         subscribe: () => {
@@ -84,7 +84,7 @@ async function openDoorSource(): Promise<Source> {
     checkTicket: anyTicket,
   });
   return {
-    port: door.port,
+    port: server.port,
     push: (message) => {
       const encoded = new EncodedMessage(message);
       for (const stream of streams) stream.push(encoded);
@@ -92,7 +92,7 @@ async function openDoorSource(): Promise<Source> {
     get subscribers() {
       return streams.size;
     },
-    close: () => door.close(),
+    close: () => server.close(),
   };
 }
 

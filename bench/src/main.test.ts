@@ -9,7 +9,7 @@ import { identityBench } from "./identity.ts";
 import { orderPathBench } from "./order-path.ts";
 import { missesOf, rowText } from "./print-rows.ts";
 import { median, quantile } from "./samples.ts";
-import { unaryDoorBench } from "./unary-door.ts";
+import { unaryServerBench } from "./unary-server.ts";
 
 let host: PgliteHost;
 beforeAll(async () => {
@@ -20,7 +20,7 @@ afterAll(() => host.close());
 const small: Readonly<Record<string, () => Promise<BenchRow[]>>> = {
   identity: () => identityBench({ nodes: 50, samples: 3 }),
   store: () => durableCommitBench({ commits: 10, host }),
-  door: () => unaryDoorBench({ calls: 20, samples: 2 }),
+  server: () => unaryServerBench({ calls: 20, samples: 2 }),
   "fan-out": () => fanOutBench({ subscribers: 4, events: 3, samples: 2 }),
   "order-path": () => orderPathBench({ bars: 4, host }),
 };

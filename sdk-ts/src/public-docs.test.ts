@@ -8,7 +8,7 @@ import ts from "typescript";
 import { afterAll, describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
-const doors = ["sdk-ts/src/index.ts", "sdk-ts/src/testing/index.ts"].map((path) =>
+const servers = ["sdk-ts/src/index.ts", "sdk-ts/src/testing/index.ts"].map((path) =>
   join(root, path),
 );
 
@@ -42,7 +42,7 @@ const { options } = ts.convertCompilerOptionsFromJson(
 const host = ts.createCompilerHost(options);
 host.getCurrentDirectory = () => root;
 const program = ts.createProgram({
-  rootNames: [...doors, ...blocks.map(({ file }) => join(folder, file))],
+  rootNames: [...servers, ...blocks.map(({ file }) => join(folder, file))],
   options: { ...options, noEmit: true },
   host,
 });
@@ -98,10 +98,10 @@ test("the backtest of the page runs on the file of its first strategy", async ()
   expect(await backtest(join(folder, "strategy.ts"), { config: project.config })).not.toBeNaN();
 });
 
-/** Exported symbols of both doors, aliases followed. */
+/** Exported symbols of both servers, aliases followed. */
 function exportedSymbols(): { name: string; symbol: ts.Symbol }[] {
-  return doors.flatMap((door) => {
-    const module = checker.getSymbolAtLocation(program.getSourceFile(door)!)!;
+  return servers.flatMap((server) => {
+    const module = checker.getSymbolAtLocation(program.getSourceFile(server)!)!;
     return checker.getExportsOfModule(module).map((symbol) => {
       const isAlias = (symbol.flags & ts.SymbolFlags.Alias) !== 0;
       return { name: symbol.name, symbol: isAlias ? checker.getAliasedSymbol(symbol) : symbol };

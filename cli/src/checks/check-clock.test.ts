@@ -31,7 +31,7 @@ describe("the clock", () => {
 });
 
 describe("the gateway's clock", () => {
-  test("is read from its web door, to the second", async () => {
+  test("is read from its HTTP server, to the second", async () => {
     const [port] = await freePorts(1);
     const config = loadConfig({ env: { QMTL__GATEWAY__WEB_PORT: String(port) } });
     const theirs = new Date(Date.UTC(2026, 5, 1, 12, 0, 7)).toUTCString();

@@ -1,5 +1,5 @@
 import { loadConfig } from "@qmtl/sdk/config";
-import { openGrpcDoor } from "@qmtl/service-kit";
+import { openGrpcServer } from "@qmtl/service-kit";
 import { freePorts } from "@qmtl/service-kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { checkLeaders } from "./check-leaders.ts";
@@ -11,9 +11,9 @@ async function openProcess(isLeading: boolean, hasStore = true): Promise<string>
     ["store/postgres", hasStore],
   ]);
   const health = { states: () => states, onChange: () => () => {} };
-  const door = await openGrpcDoor({ services: [], health });
-  onTestFinished(() => door.close());
-  return `http://127.0.0.1:${door.port}`;
+  const server = await openGrpcServer({ services: [], health });
+  onTestFinished(() => server.close());
+  return `http://127.0.0.1:${server.port}`;
 }
 
 function configOf(urls: Record<"gateway" | "dag" | "world", readonly string[]>) {

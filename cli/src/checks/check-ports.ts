@@ -9,7 +9,7 @@ import { type Check, messageOf } from "./check.ts";
 export async function checkPorts(config: QmtlConfig, isRunning: boolean): Promise<Check[]> {
   const { gateway, dag_manager, world_service, telemetry } = config;
   const page = telemetry.metrics_port;
-  const doors = [
+  const servers = [
     { key: "gateway.port", host: gateway.host, port: gateway.port },
     { key: "gateway.web_port", host: gateway.host, port: gateway.web_port },
     { key: "dag_manager.port", host: dag_manager.host, port: dag_manager.port },
@@ -17,7 +17,7 @@ export async function checkPorts(config: QmtlConfig, isRunning: boolean): Promis
     ...(page === null ? [] : [{ key: "telemetry.metrics_port", host: "127.0.0.1", port: page }]),
   ];
   return Promise.all(
-    doors.map(async ({ key, host, port }) => {
+    servers.map(async ({ key, host, port }) => {
       const name = `port ${port}`;
       const failure = await tryListen(host, port);
       if (failure === undefined) return { name, status: "ok", detail: `${key} is free` };

@@ -7,7 +7,7 @@ import {
   packageSeenFrom,
 } from "./installed-package.ts";
 
-/** Packages that must be of one version with the command, and a door of each. */
+/** Packages that must be of one version with the command, and a server of each. */
 const siblings = {
   "@qmtl/contracts": "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb",
   "@qmtl/sdk": "@qmtl/sdk/config",
@@ -25,8 +25,8 @@ const again = 'then run "npm install" again; "npm dedupe" leaves one copy of eac
  */
 export function checkVersions(folder: string, version = ownPackage().version): Check {
   const name = "versions";
-  const installed = Object.entries(siblings).map(([sibling, door]) =>
-    importedPackage(sibling, door),
+  const installed = Object.entries(siblings).map(([sibling, server]) =>
+    importedPackage(sibling, server),
   );
   const others = installed.filter((each) => each.version !== version);
   if (others.length > 0) {

@@ -11,9 +11,9 @@ export interface InstalledPackage {
   readonly version: string;
 }
 
-/** A package this command imports, found by one of its doors. */
-export function importedPackage(name: string, door: string): InstalledPackage {
-  return packageAbove(name, dirname(fileURLToPath(import.meta.resolve(door))));
+/** A package this command imports, found by one of its servers. */
+export function importedPackage(name: string, server: string): InstalledPackage {
+  return packageAbove(name, dirname(fileURLToPath(import.meta.resolve(server))));
 }
 
 /** The package this very command is part of. */

@@ -12,13 +12,13 @@ export interface KnockOptions {
   readonly timeoutMs?: number;
 }
 
-/** A door that was knocked at. */
+/** A server that was knocked at. */
 export interface Knock extends Check {
   /** True when somebody answered who speaks the contracts, be it with a refusal. */
   readonly isThere: boolean;
 }
 
-interface Door {
+interface Server {
   readonly name: string;
   /** Key of the configuration its address comes from. */
   readonly key: string;
@@ -30,8 +30,8 @@ export function knockServices(config: QmtlConfig, options: KnockOptions): Promis
   const { gateway, dag_manager, world_service } = config;
   // In one process the gateway finds the others by their ports, whatever its URLs say.
   const isOneProcess = config.storage.kind === "embedded" && config.bus.kind !== "direct";
-  const doors: readonly Door[] = [
-    gatewayDoor(config),
+  const servers: readonly Server[] = [
+    gatewayServer(config),
     {
       name: "dag-manager",
       key: isOneProcess ? "dag_manager.port" : "gateway.dag_manager_url",
@@ -43,15 +43,15 @@ export function knockServices(config: QmtlConfig, options: KnockOptions): Promis
       url: isOneProcess ? `http://127.0.0.1:${world_service.port}` : gateway.world_service_url,
     },
   ];
-  return Promise.all(doors.map((door) => knock(door, config, options)));
+  return Promise.all(servers.map((server) => knock(server, config, options)));
 }
 
 /** The gateway alone: the one address a user of the platform needs. */
 export function knockGateway(config: QmtlConfig, options: KnockOptions): Promise<Knock> {
-  return knock(gatewayDoor(config), config, options);
+  return knock(gatewayServer(config), config, options);
 }
 
-function gatewayDoor(config: QmtlConfig): Door {
+function gatewayServer(config: QmtlConfig): Server {
   return {
     name: "gateway",
     key: "sdk.gateway_url",
@@ -59,8 +59,8 @@ function gatewayDoor(config: QmtlConfig): Door {
   };
 }
 
-async function knock(door: Door, config: QmtlConfig, options: KnockOptions): Promise<Knock> {
-  const { name, url } = door;
+async function knock(server: Server, config: QmtlConfig, options: KnockOptions): Promise<Knock> {
+  const { name, url } = server;
   let connection: Connection | undefined;
   try {
     connection = connectTo(url, {
@@ -72,13 +72,13 @@ async function knock(door: Door, config: QmtlConfig, options: KnockOptions): Pro
     const detail = `${url} answers, version ${capabilities?.serverVersion || "unknown"}`;
     return { name, status: "ok", detail, isThere: true };
   } catch (failure) {
-    return refused(door, failure);
+    return refused(server, failure);
   } finally {
     connection?.close();
   }
 }
 
-function refused({ name, key, url }: Door, failure: unknown): Knock {
+function refused({ name, key, url }: Server, failure: unknown): Knock {
   const reason = failure instanceof QmtlError ? failure.reason : undefined;
   const isSilent =
     !(failure instanceof QmtlError) ||

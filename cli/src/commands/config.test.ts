@@ -267,7 +267,7 @@ describe("qmtl config explain", () => {
   test("says meaning, type, default and variable, and where the value comes from", async () => {
     const common = {
       key: "gateway.port",
-      description: "Port of the gRPC door.",
+      description: "Port of the gRPC server.",
       type: "integer",
       range: "1 to 65535",
       default: 7400,

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { nodeId, nodeIdsCrc32 } from "@qmtl/sdk/canonical";
-import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
+import { type OpenServer, openGrpcServer, serve } from "@qmtl/service-kit";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";
 
@@ -65,16 +65,16 @@ const queues = serve(QueueService, {
 });
 
 let folder: string;
-let door: Door;
-let bare: Door;
+let server: OpenServer;
+let bare: OpenServer;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "qmtl-dag-"));
   writeFileSync(join(folder, "graph.json"), JSON.stringify(GRAPH));
-  door = await openGrpcDoor({ services: [diff, queues] });
-  bare = await openGrpcDoor({ services: [serve(DiffService, {})] });
+  server = await openGrpcServer({ services: [diff, queues] });
+  bare = await openGrpcServer({ services: [serve(DiffService, {})] });
 });
 afterAll(async () => {
-  await Promise.all([door.close(), bare.close()]);
+  await Promise.all([server.close(), bare.close()]);
   rmSync(folder, { recursive: true, force: true });
 });
 beforeEach(() => {
@@ -82,7 +82,7 @@ beforeEach(() => {
 });
 
 const dag = (...args: readonly string[]): Promise<CommandOutcome> =>
-  runInProcess("dag", "--target", `127.0.0.1:${door.port}`, ...args);
+  runInProcess("dag", "--target", `127.0.0.1:${server.port}`, ...args);
 const graphFile = (): string => join(folder, "graph.json");
 
 describe("dag stats", () => {
@@ -163,7 +163,7 @@ describe("dag diff", () => {
 
 describe("a DAG Manager", () => {
   test("is named before or after the command", async () => {
-    const target = `http://127.0.0.1:${door.port}`;
+    const target = `http://127.0.0.1:${server.port}`;
     const after = await runInProcess("dag", "stats", "--json", "--target", target);
     const before = await runInProcess("dag", "--target", target, "stats", "--json");
 

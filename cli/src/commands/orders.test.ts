@@ -8,7 +8,7 @@ import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_serv
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
+import { type OpenServer, openGrpcServer, serve } from "@qmtl/service-kit";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";
 
@@ -117,14 +117,14 @@ const services = [
   }),
 ];
 
-let door: Door;
+let server: OpenServer;
 beforeAll(async () => {
-  door = await openGrpcDoor({ services });
+  server = await openGrpcServer({ services });
 });
-afterAll(() => door.close());
+afterAll(() => server.close());
 
 const qmtl = (...words: readonly string[]): Promise<CommandOutcome> =>
-  runInProcess("--gateway-url", `http://127.0.0.1:${door.port}`, ...words);
+  runInProcess("--gateway-url", `http://127.0.0.1:${server.port}`, ...words);
 
 describe("a list of several pages is shown whole", () => {
   test("of orders, worlds and queues", async () => {

@@ -1,6 +1,6 @@
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { type Door, openGrpcDoor, serve } from "@qmtl/service-kit";
+import { type OpenServer, openGrpcServer, serve } from "@qmtl/service-kit";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { runInProcess } from "./testing/run-in-process.ts";
 
@@ -18,7 +18,7 @@ const feed = (source: string, passedMs: number) => {
   };
 };
 
-let door: Door;
+let server: OpenServer;
 beforeAll(async () => {
   const queues = serve(QueueService, {
     advanceFeed: async ({ scope, to }) => {
@@ -34,14 +34,14 @@ beforeAll(async () => {
       return { feeds: [feed(source, source === "held" ? 12 * day : 40 * day)] };
     },
   });
-  door = await openGrpcDoor({ services: [queues] });
+  server = await openGrpcServer({ services: [queues] });
 });
-afterAll(() => door.close());
+afterAll(() => server.close());
 
 const advance = (...words: readonly string[]) => {
   holds.clear();
   holds.set("held", 10 * day);
-  const url = `http://127.0.0.1:${door.port}`;
+  const url = `http://127.0.0.1:${server.port}`;
   return runInProcess("--gateway-url", url, "queues", "advance", ...words);
 };
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RebalancingExecutionService } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { type Door, openGrpcDoor, type SchemaRangeOf, serve } from "@qmtl/service-kit";
+import { type OpenServer, openGrpcServer, type SchemaRangeOf, serve } from "@qmtl/service-kit";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";
 
@@ -67,18 +67,18 @@ const execution = serve(RebalancingExecutionService, {
 });
 
 let folder: string;
-let doors: Record<1 | 2, Door>;
+let servers: Record<1 | 2, OpenServer>;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), "qmtl-rebalance-"));
   writeFileSync(join(folder, "request.json"), JSON.stringify(REQUEST));
-  const open = (max: number): Promise<Door> => {
+  const open = (max: number): Promise<OpenServer> => {
     const schemaRange: SchemaRangeOf = () => ({ min: 1, max });
-    return openGrpcDoor({ services: [rebalancing, execution], schemaRange });
+    return openGrpcServer({ services: [rebalancing, execution], schemaRange });
   };
-  doors = { 1: await open(1), 2: await open(2) };
+  servers = { 1: await open(1), 2: await open(2) };
 });
 afterAll(async () => {
-  await Promise.all(Object.values(doors).map((door) => door.close()));
+  await Promise.all(Object.values(servers).map((server) => server.close()));
   rmSync(folder, { recursive: true, force: true });
 });
 beforeEach(() => {
@@ -86,7 +86,7 @@ beforeEach(() => {
 });
 
 function rebalance(speaks: 1 | 2, ...args: readonly string[]): Promise<CommandOutcome> {
-  const url = `http://127.0.0.1:${doors[speaks].port}`;
+  const url = `http://127.0.0.1:${servers[speaks].port}`;
   const words = args.map((word) => word.replace("$", folder));
   return runInProcess("--gateway-url", url, "rebalance", ...words);
 }

@@ -7,8 +7,8 @@ import { printJson } from "../print.ts";
 import { onStopSignal } from "../until-stopped.ts";
 import { optionArgs } from "../watch/option-args.ts";
 import { StrategyRuns } from "../watch/strategy-runs.ts";
+import { watchReporter } from "../watch/watch-reporter.ts";
 import { watchRuns } from "../watch/watch-runs.ts";
-import { watchTeller } from "../watch/watch-teller.ts";
 import { objectIn } from "../watch/watched-process.ts";
 
 /** What the watcher itself needs of the options of `qmtl run`. */
@@ -38,7 +38,7 @@ export async function runWatch(file: string, command: Command): Promise<void> {
     onProblem: (problem) =>
       console.error(asJson ? JSON.stringify({ event: "problem", problem }) : `problem: ${problem}`),
   });
-  const tell = watchTeller({
+  const tell = watchReporter({
     asJson,
     folder: process.cwd(),
     watched: () => runs.watched,

@@ -91,18 +91,18 @@ describe("Ctrl-C", { timeout: 240_000 }, () => {
   test.each([60, 200, 300, 400, 500, 600, 700, 800, 1_000])(
     "%i ms into a scaffold leaves all of it or nothing",
     async (ms) => {
-      const desk = await mkdtemp(join(folder, "scaffold-"));
+      const place = await mkdtemp(join(folder, "scaffold-"));
 
       const end = await interrupted(
         ["project", "init", "--path", "mine", "--with-sample-data"],
-        desk,
+        place,
         ms,
       );
 
-      const isThere = existsSync(join(desk, "mine"));
-      expect(readdirSync(desk)).toEqual(isThere ? ["mine"] : []);
+      const isThere = existsSync(join(place, "mine"));
+      expect(readdirSync(place)).toEqual(isThere ? ["mine"] : []);
       if (isThere)
-        for (const file of whole) expect(existsSync(join(desk, "mine", file)), file).toBe(true);
+        for (const file of whole) expect(existsSync(join(place, "mine", file)), file).toBe(true);
       expect(end.isOrphaned).toBe(false);
       // Killed outright it was only before there was anything, or when all was done and told.
       const isDone = end.signal === null ? end.exitCode === 0 : end.output.includes("project mine");
@@ -113,10 +113,10 @@ describe("Ctrl-C", { timeout: 240_000 }, () => {
   test.each([150, 700, 1_500, "ready"])(
     "while the platform comes up (%s) ends it whole: no process stays, and it starts again",
     async (moment) => {
-      const desk = await platformDesk();
+      const place = await platformFolder();
 
-      const end = await interrupted(["up"], desk, moment);
-      const again = moment === "ready" ? await interrupted(["up"], desk, "ready") : undefined;
+      const end = await interrupted(["up"], place, moment);
+      const again = moment === "ready" ? await interrupted(["up"], place, "ready") : undefined;
 
       expect(end.isOrphaned).toBe(false);
       expect([0, 130, null]).toContain(end.exitCode);
@@ -126,12 +126,12 @@ describe("Ctrl-C", { timeout: 240_000 }, () => {
   );
 
   test("a backtest, a wait for a gateway and a watch end at once, and leave nothing behind", async () => {
-    const desk = await platformDesk();
+    const place = await platformFolder();
     const runs = [
       ["--offline --watch", "waiting for changes"],
       ["--world nowhere", "no gateway at"],
     ].map(([how = "", shown = ""]) =>
-      interrupted(["run", "strategy.ts", ...how.split(" ")], desk, shown),
+      interrupted(["run", "strategy.ts", ...how.split(" ")], place, shown),
     );
 
     for (const end of await Promise.all(runs)) {
@@ -153,18 +153,18 @@ export class Holder extends Strategy {
 }
 `;
 
-async function platformDesk(): Promise<string> {
-  const desk = await mkdtemp(join(folder, "platform-"));
+async function platformFolder(): Promise<string> {
+  const place = await mkdtemp(join(folder, "platform-"));
   const [gateway, web, dag, world] = await freePorts(4);
   const rows = Array.from({ length: 90 }, (_, day) => {
     const date = new Date(Date.UTC(2020, 0, 1 + day)).toISOString().slice(0, 10);
     return `${date},10,11,9,10`;
   });
-  await symlink(join(repository, "node_modules"), join(desk, "node_modules"));
-  await writeFile(join(desk, "strategy.ts"), STRATEGY);
-  await writeFile(join(desk, "feed.csv"), `date,open,high,low,close\n${rows.join("\n")}\n`);
+  await symlink(join(repository, "node_modules"), join(place, "node_modules"));
+  await writeFile(join(place, "strategy.ts"), STRATEGY);
+  await writeFile(join(place, "feed.csv"), `date,open,high,low,close\n${rows.join("\n")}\n`);
   await writeFile(
-    join(desk, "qmtl.yml"),
+    join(place, "qmtl.yml"),
     `sources: {day: {file: feed.csv, interval: 1d}}
 instruments: {X: {mark_source: day}}
 gateway: {port: ${gateway}, web_port: ${web}}
@@ -174,5 +174,5 @@ sdk: {gateway_url: "http://127.0.0.1:${gateway}"}
 telemetry: {log_level: warn}
 `,
   );
-  return desk;
+  return place;
 }

@@ -33,7 +33,7 @@ const POLICIES = [
 /** Worlds and policies that must be refused. */
 export function worldCases(at: () => BadInputStack): void {
   describe("a world that is not there", () => {
-    test("is WORLD_NOT_FOUND at every door", async () => {
+    test("is WORLD_NOT_FOUND at every server", async () => {
       const { connection } = at();
       const worldId = "nowhere";
       const apply = async (): Promise<void> => {

@@ -54,9 +54,9 @@ export async function tellStory(options: StoryOptions): Promise<Story> {
     const config = await writeStoryFiles(folder, options.seed);
     const storage = options.dsn === undefined ? {} : await postgresStorage(folder, options.dsn);
     await using stack = await startStack({ config, execArgv: SHORT_LIFE, ...storage });
-    await using teller = new StoryTeller(stack, options);
-    await teller.tell();
-    return await teller.close();
+    await using reporter = new StoryReporter(stack, options);
+    await reporter.tell();
+    return await reporter.close();
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -69,7 +69,7 @@ async function postgresStorage(folder: string, dsn: string): Promise<{ storage: 
   return { storage: `{kind: postgres, dsn: {file: ${file}}}` };
 }
 
-class StoryTeller implements AsyncDisposable {
+class StoryReporter implements AsyncDisposable {
   readonly #stack: Stack;
   readonly #options: StoryOptions;
   readonly #open = new AsyncDisposableStack();

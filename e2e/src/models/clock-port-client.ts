@@ -25,9 +25,9 @@ export interface Client {
   } | null;
 }
 
-/** Slots 0 and 1 contend for both strategies, 2 has one of them, 3 is the door. */
+/** Slots 0 and 1 contend for both strategies, 2 has one of them, 3 is the router. */
 export function newClient(slot: number, incarnation: number, random: () => number): Client {
-  const kind: SessionKind = slot === 3 ? "door" : "sdk";
+  const kind: SessionKind = slot === 3 ? "router" : "sdk";
   const scope = slot === 3 ? "*" : slot === 2 ? ["beta"] : [...clockPortStrategies];
   const state = startSession({ sessionId: `c${slot}.${incarnation}`, worldId: "w", kind, scope });
   const rate = 0.99 + random() * 0.02;

@@ -1,7 +1,7 @@
 import {
   beginOrder,
-  checkDoorOrder,
   checkOrder,
+  checkRouterGateOrder,
   endOrder,
   type GateEvent,
   type GateOrder,
@@ -34,7 +34,7 @@ interface Wire {
 }
 
 /**
- * WorldService, two gateways and three SDK sessions plus a door in one process, under virtual time.
+ * WorldService, two gateways and three SDK sessions plus a router in one process, under virtual time.
  * Every message may be lost, doubled, delayed and overtaken; every part may crash, pause or be cut
  * off. After each step `oracle.violations` holds what broke I1 to I3.
  */
@@ -227,12 +227,12 @@ export class ClockPortWorld {
     const order: GateOrder = { strategyId, side: "long", domain: "dryrun" };
     const now = clientClock(client, this.nowMs);
     const begun =
-      client.state.identity.kind === "door"
+      client.state.identity.kind === "router"
         ? beginOrder(
             client.state,
             { ...order, ...this.#emitter(client, strategyId) },
             now,
-            checkDoorOrder,
+            checkRouterGateOrder,
           )
         : beginOrder(client.state, order, now, checkOrder);
     if ("refusal" in begun) return;
@@ -242,7 +242,7 @@ export class ClockPortWorld {
     if (pauseMs === 0) this.#writeOrder(client);
   }
 
-  /** The door is handed an order by the emitter it was told of, under its own fence. */
+  /** The router is handed an order by the emitter it was told of, under its own fence. */
   #emitter(client: Client, strategyId: string): { sessionId: string; fence: number } {
     const { lease } = client.state;
     return { sessionId: lease?.emitterFor.get(strategyId) ?? "", fence: lease?.fence ?? 0 };
@@ -258,6 +258,10 @@ export class ClockPortWorld {
     client.state = ended.state;
     this.#perform(client, ended.effects);
     if (!ended.isLate)
-      this.oracle.checkOrder(client.state.identity.kind === "door", order.permit, order.strategyId);
+      this.oracle.checkOrder(
+        client.state.identity.kind === "router",
+        order.permit,
+        order.strategyId,
+      );
   }
 }

@@ -62,7 +62,7 @@ function calmDown(world: ClockPortWorld): void {
   }
 }
 
-describe("W, two gateways, three SDK sessions and a door under virtual time", () => {
+describe("W, two gateways, three SDK sessions and a router under virtual time", () => {
   test("I1 to I3 hold after every step, and the world settles when the faults end", {
     timeout: 300_000,
   }, () => {

@@ -139,7 +139,7 @@ function serviceKey(x: ModelState, config: GateModelConfig): string {
   if (x.machine === null)
     return `down${x.stored.emitters.map((e) => `${e.strategyId}${e.sessionId}`)}`;
   const nowMs = x.t * tickMs;
-  const { memory, desk } = x.machine;
+  const { memory, leases } = x.machine;
   const cap = (ms: number, max: number): number => Math.max(0, Math.min(max, ms));
   const leaseMs = config.lease * tickMs;
   const { row, run } = x.stored;
@@ -149,7 +149,7 @@ function serviceKey(x: ModelState, config: GateModelConfig): string {
   const began = cap(nowMs - memory.timing.leadershipBeganAtMs, beganMax);
   const ttl = config.ttl > 0 ? cap(memory.timing.decisionEndsMs - nowMs, config.ttl * tickMs) : 0;
   const deadMs = leaseMs - tickMs;
-  const sessions = desk.registry.all().map((s) => {
+  const sessions = leases.registry.all().map((s) => {
     const alive = cap(s.aliveUntilMs - nowMs, leaseMs);
     const heard = cap(nowMs - s.lastHeartbeatMs, deadMs);
     const isGone = !x.sessions.some((one) => one.state.identity.sessionId === s.sessionId);
@@ -159,7 +159,7 @@ function serviceKey(x: ModelState, config: GateModelConfig): string {
     const seq = seqRank(x, s.sessionId, s.lastSeq);
     return `${s.sessionId},${alive},${heard},${acks},${grant},${seq}`;
   });
-  const emitters = desk.emitters
+  const emitters = leases.emitters
     .ages(nowMs)
     .map(([id, holder, age]) => `${id}${holder}${cap(age, leaseMs)}`);
   const set = memory.switchSet === null ? "-" : [...memory.switchSet].join();

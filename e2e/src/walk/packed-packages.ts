@@ -2,10 +2,10 @@ import { readdir, readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { type Desk, repository } from "./desk.ts";
+import { type NewMachine, repository } from "./new-machine.ts";
 
 /** What is in the packages, once they are installed in `app` and their contents lie in `packages/stage`. */
-export function installedPackages(at: () => Desk): void {
+export function installedPackages(at: () => NewMachine): void {
   test("0: the pinned Node comes along on the machines it is made for", () => {
     const machine = `${process.platform}-${process.arch}`;
     if (!["linux-x64", "linux-arm64", "win32-x64"].includes(machine)) return;
@@ -52,7 +52,7 @@ export function installedPackages(at: () => Desk): void {
 }
 
 /** What they compute, once there is a project. */
-export function packedNodes(at: () => Desk): void {
+export function packedNodes(at: () => NewMachine): void {
   test("2: a strategy has the node ids and figures it has from the sources", async () => {
     const project = "app/my_qmtl_project";
     const packed = await at().type("npx qmtl run strategy.ts --json", project);

@@ -3,7 +3,13 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Answer, type Desk, type LongAnswer, makeDesk, repository } from "./desk.ts";
+import {
+  type Answer,
+  type LongAnswer,
+  makeNewMachine,
+  type NewMachine,
+  repository,
+} from "./new-machine.ts";
 import { installedPackages, packedNodes } from "./packed-packages.ts";
 import { type SeedLine, seedCommands } from "./seed-commands.ts";
 import { ADAPTER, GAP, GAP_TEST, INTENT, ORDERS, SESSION } from "./walk-strategies.ts";
@@ -17,16 +23,16 @@ const VERSION_2 =
   "QMTL__WORLD_SERVICE__COMPAT_REBALANCE_V2=true QMTL__WORLD_SERVICE__ALPHA_METRICS_REQUIRED=true QMTL__GATEWAY__REBALANCE_SCHEMA_VERSION=2";
 
 describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, () => {
-  let desk: Desk;
+  let machine: NewMachine;
   const typed = new Set<string>();
   let lonely: LongAnswer | undefined;
   let parallel: LongAnswer | undefined;
   let platform: LongAnswer | undefined;
-  const at = (file: string): string => join(desk.folder, project, file);
+  const at = (file: string): string => join(machine.folder, project, file);
 
   /** Types the line that stands for a command of the guide; checks how it ends. */
   async function seed(line: SeedLine, where: string = project): Promise<Answer> {
-    const answer = await desk.type(line, where);
+    const answer = await machine.type(line, where);
     typed.add(line);
     expect(answer.exitCode, `${line}\n${answer.stdout}\n${answer.stderr}`).toBe(0);
     return answer;
@@ -37,7 +43,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     where: string,
     work: () => Promise<void>,
   ): Promise<void> {
-    const left = lines.map((line) => desk.leave(line, where));
+    const left = lines.map((line) => machine.leave(line, where));
     for (const line of lines) typed.add(line);
     try {
       await Promise.all(left.map((each) => each.shows("ready at")));
@@ -49,7 +55,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
   /** Types a line again while the gateway has not found a service that was started after it. */
   async function patiently(line: string, where: string): Promise<string> {
     for (let tries = 1; ; tries += 1) {
-      const { exitCode, stdout, stderr } = await desk.type(line, where);
+      const { exitCode, stdout, stderr } = await machine.type(line, where);
       if (exitCode === 3 && tries < 20) continue;
       expect(exitCode, `${line}\n${stderr}`).toBe(0);
       return stdout;
@@ -57,7 +63,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
   }
   /** Runs `qmtl …` in the project; what it printed. */
   async function qmtl(line: string, exitCode = 0): Promise<string> {
-    const answer = await desk.type(`node_modules/.bin/qmtl ${line}`, project);
+    const answer = await machine.type(`node_modules/.bin/qmtl ${line}`, project);
     expect(answer.exitCode, `${line}\n${answer.stdout}\n${answer.stderr}`).toBe(exitCode);
     return exitCode === 0 ? answer.stdout : answer.stderr;
   }
@@ -65,22 +71,22 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     JSON.parse(await qmtl(`${line} --json`, exitCode));
 
   beforeAll(async () => {
-    desk = await makeDesk();
+    machine = await makeNewMachine();
     // What publishing would leave in the registry.
-    const pack = [join(repository, ".ci/pack.ts"), "--out", join(desk.folder, "packages")];
+    const pack = [join(repository, ".ci/pack.ts"), "--out", join(machine.folder, "packages")];
     await runFile(process.execPath, pack, { maxBuffer: 1 << 26 });
   }, stepMsMax);
-  afterAll(async () => desk?.[Symbol.asyncDispose]());
+  afterAll(async () => machine?.[Symbol.asyncDispose]());
 
   test("0: installing is one command, and the machine's own Node is enough", async () => {
-    await desk.type("mkdir app");
+    await machine.type("mkdir app");
     await seed("npm init -y", "app");
     await seed("npm install ../packages/*.tgz", "app");
 
-    expect((await desk.type("npx qmtl --version", "app")).stdout).toBe("0.1.0\n");
+    expect((await machine.type("npx qmtl --version", "app")).stdout).toBe("0.1.0\n");
   });
 
-  installedPackages(() => desk);
+  installedPackages(() => machine);
 
   test("1: presets and old templates are listed, a project is made with its data", async () => {
     const lists = await seed("npx qmtl project list-presets --show-legacy-templates", "app");
@@ -108,40 +114,40 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     expect(plain.stdout).toMatch(metrics);
   });
 
-  packedNodes(() => desk);
+  packedNodes(() => machine);
 
   test("1, 2: every other template starts as this one does", async () => {
     const dependencies = async (folder: string) => {
       const { dependencies, devDependencies, optionalDependencies } = JSON.parse(
-        await readFile(join(desk.folder, folder, "package.json"), "utf8"),
+        await readFile(join(machine.folder, folder, "package.json"), "utf8"),
       );
       return { dependencies, devDependencies, optionalDependencies };
     };
     const { templates } = JSON.parse(
-      (await desk.type("npx qmtl project list-presets --show-legacy-templates --json", "app"))
+      (await machine.type("npx qmtl project list-presets --show-legacy-templates --json", "app"))
         .stdout,
     ) as { templates: { name: string }[] };
     const others = templates.map(({ name }) => name).filter((name) => name !== "branching");
 
     for (const name of others) {
       const made = `npx qmtl project init --path ${name} --strategy ${name} --packages ../packages`;
-      await desk.type(made, "app");
+      await machine.type(made, "app");
       // What `npm install` would bring, since all ask for the same.
       expect(await dependencies(`app/${name}`)).toEqual(await dependencies(project));
-      await desk.type(`ln -s ../my_qmtl_project/node_modules ${name}/node_modules`, "app");
-      const { stdout, stderr } = await desk.type("npm start", `app/${name}`);
+      await machine.type(`ln -s ../my_qmtl_project/node_modules ${name}/node_modules`, "app");
+      const { stdout, stderr } = await machine.type("npm start", `app/${name}`);
       expect(stdout, stderr).toMatch(/^\w+: 784 returns, [1-9]\d* orders\n {2}sharpe /m);
     }
     expect(others).toHaveLength(6);
   });
 
   test("2a: reinstalling mends what was mixed up, and the doctor says so", async () => {
-    const manifest = join(desk.folder, project, "node_modules/@qmtl/sdk/package.json");
+    const manifest = join(machine.folder, project, "node_modules/@qmtl/sdk/package.json");
     const text = await readFile(manifest, "utf8");
     await writeFile(manifest, text.replace('"version": "0.1.0"', '"version": "0.0.9"'));
 
-    const sick = await desk.type("npx qmtl doctor", project);
-    await desk.type("rm -r node_modules/@qmtl", project);
+    const sick = await machine.type("npx qmtl doctor", project);
+    await machine.type("rm -r node_modules/@qmtl", project);
     await seed("npm install && npx qmtl doctor --json");
 
     expect(sick.exitCode).toBe(1);
@@ -156,7 +162,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
 
     expect(stdout).toMatch(/Test Files +5 passed/);
     expect(await json("config explain gateway.port")).toMatchObject({
-      value: desk.ports[0],
+      value: machine.ports[0],
       default: 7400,
       origin: "QMTL__GATEWAY__PORT",
     });
@@ -182,7 +188,9 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     await meanwhile(lines, "app", async () => {
       expect(await patiently("npx qmtl world create first", "app")).toContain("first made");
     });
-    expect((await desk.type("stat -c %a ../home/.local/state/qmtl/*", "app")).stdout).toBe("600\n");
+    expect((await machine.type("stat -c %a ../home/.local/state/qmtl/*", "app")).stdout).toBe(
+      "600\n",
+    );
 
     const configured = lines.map((line) => `${line} --config qmtl.yml`);
     await meanwhile(configured, project, async () => {
@@ -204,19 +212,19 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
   });
 
   test("4: a run without a platform computes nothing that could be traded, says what to do, and goes on when there is one", async () => {
-    const url = `http://127.0.0.1:${desk.ports[0]}`;
-    const first = desk.leave("npx qmtl up", project);
+    const url = `http://127.0.0.1:${machine.ports[0]}`;
+    const first = machine.leave("npx qmtl up", project);
     await first.shows("ready");
     await qmtl("world create paper --clock replay --source bars --account main");
     await qmtl("policy add paper templates/policy.example.yml");
     await first.interrupt();
 
-    lonely = desk.leave(`npx qmtl run strategy.ts --world paper --gateway-url ${url}`, project);
+    lonely = machine.leave(`npx qmtl run strategy.ts --world paper --gateway-url ${url}`, project);
     await lonely.shows(/--gateway-url|qmtl up/);
-    platform = desk.leave(`${VERSION_2} npx qmtl up`, project);
+    platform = machine.leave(`${VERSION_2} npx qmtl up`, project);
     await platform.shows("ready");
     await lonely.shows(/submitted +s-[0-9a-f]{16}: 7 new nodes, 0 reused/);
-    parallel = desk.leave("npx qmtl run intent.ts --world paper", project);
+    parallel = machine.leave("npx qmtl run intent.ts --world paper", project);
     await parallel.shows(/submitted +s-[0-9a-f]{16}: \d+ new nodes, [1-9]\d* reused/);
 
     const decision = await json("world decide paper");
@@ -250,7 +258,7 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
     const early = JSON.parse(await qmtl(`${plan} --schema-version 1 --json`, 1));
     const made = await json(`${plan} --schema-version 2`);
     await writeFile(at("orders.ts"), ORDERS);
-    const orders = await desk.type("npx node orders.ts", project);
+    const orders = await machine.type("npx node orders.ts", project);
     const execute = `${plan.replace("plan", "execute")} --batch move-1 --reason moved`;
     const before = await json("orders --world paper");
     const done = await json(`${execute} --schema-version 2`);
@@ -270,14 +278,14 @@ describe("the workflow guide, walked in an empty HOME", { timeout: stepMsMax }, 
   test("5: a run ends with its scope, or by a helper that may be called twice", async () => {
     await writeFile(at("session.ts"), SESSION);
 
-    const { stdout, stderr, exitCode } = await desk.type("npx node session.ts", project);
+    const { stdout, stderr, exitCode } = await machine.type("npx node session.ts", project);
 
     expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" });
     expect(stdout).toBe("session true\nrun true\nnothing is left running\n");
   });
 
   test("5: test mode shortens every wait, and says so", async () => {
-    const { stdout } = await desk.type(
+    const { stdout } = await machine.type(
       "QMTL__TEST__TEST_MODE=true npx qmtl config explain sdk.request_timeout_ms --json",
       project,
     );

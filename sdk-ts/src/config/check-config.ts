@@ -121,9 +121,9 @@ function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
       const message = `"${host}" can be reached from other machines, which needs ${missing}`;
       yield { path: [service, "host"], message };
     }
-    const doors: [string, number][] = [["port", port]];
-    if (service === "gateway") doors.push(["web_port", config.gateway.web_port]);
-    for (const [key, number] of doors) {
+    const servers: [string, number][] = [["port", port]];
+    if (service === "gateway") servers.push(["web_port", config.gateway.web_port]);
+    for (const [key, number] of servers) {
       const other = seen.get(number);
       if (other !== undefined)
         yield {

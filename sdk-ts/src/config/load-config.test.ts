@@ -604,7 +604,7 @@ describe("explaining", () => {
       type: "integer",
       range: "1 to 65535",
       default: 7400,
-      description: "Port of the gRPC door.",
+      description: "Port of the gRPC server.",
       value: 7500,
       origin: `${join(cwd, "qmtl.yml")}:2:3`,
     });

@@ -79,7 +79,7 @@ export const securitySchema = z.strictObject({
     })
     .nullable()
     .default(null)
-    .describe("Certificate of the services' doors."),
+    .describe("Certificate of the services' servers."),
   ca_file: z
     .string()
     .min(1)

@@ -48,14 +48,14 @@ export const gatewaySchema = z.strictObject({
     .default("gateway-1")
     .describe("Name of this gateway; each of several has its own."),
   host: host.default("127.0.0.1").describe("Address to listen on."),
-  port: port.default(7_400).describe("Port of the gRPC door."),
-  web_port: port.default(7_401).describe("Port of the web door."),
+  port: port.default(7_400).describe("Port of the gRPC server."),
+  web_port: port.default(7_401).describe("Port of the HTTP server."),
   web_origins: z
     .array(webOrigin)
     .max(webOriginsMax)
     .default([])
     .describe(
-      'Web pages of which other origins may call the web door, such as "http://localhost:5173". With none, only pages of its own address.',
+      'Web pages of which other origins may call the HTTP server, such as "http://localhost:5173". With none, only pages of its own address.',
     ),
   ticket_ttl_seconds: z
     .int()
@@ -87,7 +87,7 @@ export const gatewaySchema = z.strictObject({
 
 export const dagManagerSchema = z.strictObject({
   host: host.default("127.0.0.1").describe("Address to listen on."),
-  port: port.default(7_410).describe("Port of the gRPC door."),
+  port: port.default(7_410).describe("Port of the gRPC server."),
   node_lease_ms: z
     .int()
     .min(3_000)
@@ -110,7 +110,7 @@ export const dagManagerSchema = z.strictObject({
 
 export const worldServiceSchema = z.strictObject({
   host: host.default("127.0.0.1").describe("Address to listen on."),
-  port: port.default(7_420).describe("Port of the gRPC door."),
+  port: port.default(7_420).describe("Port of the gRPC server."),
   compat_rebalance_v2: z
     .boolean()
     .default(false)

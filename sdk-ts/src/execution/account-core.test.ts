@@ -87,8 +87,8 @@ describe("the core of an account", () => {
     account.do(target(1, 1));
     account.fillAll(10);
     const terms = { type: "limit", price: 20 } as const;
-    const wish = { ...own, instrument: "X", lots: -60, bucket: 2, terms, reduceOnly: true };
-    account.do({ op: "submit_order", ...wish });
+    const request = { ...own, instrument: "X", lots: -60, bucket: 2, terms, reduceOnly: true };
+    account.do({ op: "submit_order", ...request });
     account.do({ op: "cancel", scope: {}, protective: true });
 
     account.do({ op: "flatten", scope: {}, bucket: 3, origin: "halt_flatten" });

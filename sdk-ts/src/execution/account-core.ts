@@ -13,7 +13,7 @@ import { wantedLots } from "./wanted-lots.ts";
 
 /** What an operation led to. */
 export interface AccountOutcome extends RouterResult {
-  /** Of a target or a plain order. */
+  /** Of a target or a direct order. */
   readonly target?: TargetOutcome;
   /** Of a bar: capital and return of every strategy in a stage. */
   readonly sealed?: readonly SealedReturn[];

@@ -1,6 +1,6 @@
 import type { AllocationInput, RebalanceInput } from "./order-router.ts";
 import type { PretradeLimits } from "./pretrade.ts";
-import type { FillReport, PlainOrderInput, RouterScope, TargetInput } from "./router-options.ts";
+import type { DirectOrderInput, FillReport, RouterScope, TargetInput } from "./router-options.ts";
 import type { OrderOrigin } from "./router-order.ts";
 import type { OnDemote } from "./router-state.ts";
 
@@ -20,7 +20,7 @@ export type ReportedState = "sent" | "unknown" | "accepted" | "rejected" | "canc
  */
 export type AccountOp =
   | ({ readonly op: "set_target" } & TargetInput)
-  | ({ readonly op: "submit_order" } & PlainOrderInput)
+  | ({ readonly op: "submit_order" } & DirectOrderInput)
   | {
       readonly op: "rearm";
       readonly world: string;

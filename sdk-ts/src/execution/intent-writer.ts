@@ -9,7 +9,7 @@ import {
 import { checkPretrade, isBelowNotional } from "./pretrade.ts";
 import type { RouterLedger } from "./router-ledger.ts";
 import type {
-  PlainOrderInput,
+  DirectOrderInput,
   RefusedIntent,
   RouterOptions,
   RouterResult,
@@ -26,7 +26,7 @@ import type { Book } from "./router-state.ts";
 import { wantedLots, withoutTooLittle } from "./wanted-lots.ts";
 
 /** What an order is made for. */
-interface OrderWish {
+interface OrderRequest {
   readonly bucket: number;
   readonly origin: OrderOrigin;
   readonly terms?: OrderTerms | undefined;
@@ -34,7 +34,7 @@ interface OrderWish {
   readonly notionalMin?: number | undefined;
 }
 
-/** Turns the difference between a book and its target, or a plain order, into orders, once. Used by the router alone. */
+/** Turns the difference between a book and its target, or a direct order, into orders, once. Used by the router alone. */
 export class IntentWriter {
   readonly #account: string;
   readonly #orderId: (identity: OrderIdentity) => string;
@@ -73,16 +73,16 @@ export class IntentWriter {
     return result;
   }
 
-  /** Makes a plain order on top of what works already: a close and an open when it goes through zero. */
-  submit(book: Book, order: PlainOrderInput, openingShut: boolean): RouterResult {
+  /** Makes a direct order on top of what works already: a close and an open when it goes through zero. */
+  submit(book: Book, order: DirectOrderInput, openingShut: boolean): RouterResult {
     const { lots, bucket, terms, reduceOnly = false, notionalMin } = order;
     const plan = planOrder(book.quantity, this.#orders.openOf(book), lots);
     const reducing = plan.intents.reduce((sum, one) => sum + (one.opening ? 0 : one.lots), 0);
     if (reduceOnly && reducing !== lots) {
       return { effects: [], refused: [refusal(book, lots, "NOT_REDUCING")] };
     }
-    const wish = { bucket, origin: "plain", terms, notionalMin } as const;
-    return this.#carryOut(book, plan, wish, openingShut);
+    const request = { bucket, origin: "plain", terms, notionalMin } as const;
+    return this.#carryOut(book, plan, request, openingShut);
   }
 
   /** One reduce-only order for what confirmed holdings still cover. */
@@ -98,7 +98,7 @@ export class IntentWriter {
   #carryOut(
     book: Book,
     { intents, heldLots }: IntentPlan,
-    wish: OrderWish,
+    request: OrderRequest,
     openingShut: boolean,
   ): RouterResult {
     const effects: RouterEffect[] = [];
@@ -107,9 +107,9 @@ export class IntentWriter {
       refused.push(refusal(book, heldLots, "ORDER_UNKNOWN"));
     }
     for (const intent of intents) {
-      const reason = this.#reasonAgainst(book, intent, wish, openingShut);
+      const reason = this.#reasonAgainst(book, intent, request, openingShut);
       if (reason === undefined) {
-        effects.push({ kind: "send", order: this.#write(book, intent, wish) });
+        effects.push({ kind: "send", order: this.#write(book, intent, request) });
       } else {
         refused.push(refusal(book, intent.lots, reason));
       }
@@ -120,7 +120,7 @@ export class IntentWriter {
   #reasonAgainst(
     book: Book,
     intent: OrderIntent,
-    { terms, notionalMin = 0 }: OrderWish,
+    { terms, notionalMin = 0 }: OrderRequest,
     openingShut: boolean,
   ): RefusedIntent["reason"] | undefined {
     if (intent.opening && openingShut) {
@@ -185,7 +185,7 @@ export class IntentWriter {
   }
 
   /** Order buckets never fall within a book, so a count of the latest bucket is enough for the sequence. */
-  #write(book: Book, intent: OrderIntent, { bucket, origin, terms }: OrderWish): RouterOrder {
+  #write(book: Book, intent: OrderIntent, { bucket, origin, terms }: OrderRequest): RouterOrder {
     const orderBucket = Math.max(bucket, book.orderBucket);
     book.orderCount = orderBucket === book.orderBucket ? book.orderCount + 1 : 1;
     book.orderBucket = orderBucket;

@@ -1,6 +1,6 @@
 import { type PositionSide, type RouterOrder, remainingLots } from "./router-order.ts";
 
-/** A part of a wish, ready to become an order. Lots are signed. */
+/** A part of what is wanted, ready to become an order. Lots are signed. */
 export interface OrderIntent {
   readonly lots: number;
   readonly side: PositionSide;

@@ -151,7 +151,7 @@ class Driver {
     }
   }
 
-  /** All of a plain order is made or refused, and nothing else moves. */
+  /** All of a direct order is made or refused, and nothing else moves. */
   #submit(operation: Extract<Operation, { kind: "plain" }>, bucket: number): void {
     const { lots, price, reduceOnly } = operation;
     const id = { world: "w", strategy: STRATEGIES[operation.strategy]!, instrument: "X" };

@@ -3,9 +3,9 @@ import type { PretradeLimits } from "./pretrade.ts";
 import { findDifferences } from "./reconcile-positions.ts";
 import { RouterCore } from "./router-core.ts";
 import {
+  type DirectOrderInput,
+  type DirectOrderOutcome,
   inScope,
-  type PlainOrderInput,
-  type PlainOrderOutcome,
   type PositionDifference,
   type RouterOptions,
   type RouterResult,
@@ -42,7 +42,7 @@ export interface RebalanceInput {
  * The pure core of one account's order router: a deterministic state machine without I/O or clock.
  *
  * Operations return effects; the shell journals them, performs them and reports back with `on…`. Reports never
- * make new orders (a refusal would loop): only a target, a plain order, a re-arm, a reconciliation, a rebalance and a
+ * make new orders (a refusal would loop): only a target, a direct order, a re-arm, a reconciliation, a rebalance and a
  * demotion do. The same operations in the same order give the same state, ids included.
  */
 export class OrderRouter extends RouterCore {
@@ -100,16 +100,16 @@ export class OrderRouter extends RouterCore {
   }
 
   /**
-   * Takes a plain order: it is made once, now, or refused; a target stated later counts its position and what works.
+   * Takes a direct order: it is made once, now, or refused; a target stated later counts its position and what works.
    *
    * Through zero it becomes two orders, a close and an open, each checked by itself. It needs no mark unless a
    * limit or `notionalMin` is set.
    * @throws {RangeError} for lots that are not a whole number or 0, a price not above 0, an unconfigured instrument
    */
-  submitOrder(input: PlainOrderInput): RouterResult & { readonly outcome: PlainOrderOutcome } {
+  submitOrder(input: DirectOrderInput): RouterResult & { readonly outcome: DirectOrderOutcome } {
     const { world, strategy, instrument, lots, terms } = input;
     if (!Number.isSafeInteger(lots) || lots === 0) {
-      throw new RangeError(`a plain order must be of whole lots, not ${lots}`);
+      throw new RangeError(`a direct order must be of whole lots, not ${lots}`);
     }
     if (terms !== undefined && !(terms.price > 0 && Number.isFinite(terms.price))) {
       throw new RangeError(`the price of a ${terms.type} must be above 0, not ${terms.price}`);

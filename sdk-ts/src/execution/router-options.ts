@@ -42,8 +42,8 @@ export interface TargetInput extends BookId {
  */
 export type TargetOutcome = "applied" | "older_bucket" | "demoted" | "no_allocation" | "bad_mark";
 
-/** A plain order as received. */
-export interface PlainOrderInput extends BookId {
+/** A direct order as received. */
+export interface DirectOrderInput extends BookId {
   /** Signed whole lots, above 0 buys; not 0. */
   readonly lots: number;
   /** End of the bucket it was decided on, epoch milliseconds. */
@@ -56,8 +56,8 @@ export interface PlainOrderInput extends BookId {
   readonly notionalMin?: number | undefined;
 }
 
-/** What became of a plain order; see {@link TargetOutcome}. */
-export type PlainOrderOutcome = Extract<TargetOutcome, "applied" | "demoted" | "no_allocation">;
+/** What became of a direct order; see {@link TargetOutcome}. */
+export type DirectOrderOutcome = Extract<TargetOutcome, "applied" | "demoted" | "no_allocation">;
 
 /** An order that was wanted and not made. Lots are signed. */
 export interface RefusedIntent extends BookId {

@@ -11,8 +11,8 @@ export interface GateOrder {
   readonly domain: ExecutionDomain;
 }
 
-/** What a door needs to know besides, as the SDK session stated it. */
-export interface DoorOrder extends GateOrder {
+/** What a gate needs to know besides, as the SDK session stated it. */
+export interface RouterGateOrder extends GateOrder {
   readonly sessionId: string;
   readonly fence: number;
 }
@@ -55,13 +55,13 @@ export function checkOrder(
 }
 
 /**
- * The gate check of a door (a gateway's order path): its own state and lease decide, not the order's
+ * The gate check of a gate (a gateway's order path): its own state and lease decide, not the order's
  * word. Besides, the order must come from the strategy's emitter as WorldService last told it, and
- * under the door's own fence.
+ * under the gate's own fence.
  */
-export function checkDoorOrder(
+export function checkRouterGateOrder(
   state: SessionState,
-  order: DoorOrder,
+  order: RouterGateOrder,
   now: ClockReading,
 ): GateRefusal | null {
   const shut = checkLease(state, now);

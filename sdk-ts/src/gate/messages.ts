@@ -2,7 +2,7 @@ import type { GateDelta } from "./gate-delta.ts";
 import type { GateState } from "./gate-state.ts";
 
 /** What kind of process a session is; observers watch and are never waited for. */
-export type SessionKind = "sdk" | "door" | "observer";
+export type SessionKind = "sdk" | "router" | "observer";
 
 /** A control event as a session gets it; `stateHash` is over the state after it, in its scope. */
 export type GateEvent =
@@ -56,7 +56,7 @@ export type HeartbeatReply =
       readonly leaseId: string;
       readonly fence: number;
       readonly requiredRevision: number;
-      /** SDK session: the strategies it may emit for, each to itself. Door: strategy → its emitter. */
+      /** SDK session: the strategies it may emit for, each to itself. Gate: strategy → its emitter. */
       readonly emitterFor: ReadonlyMap<string, string>;
       readonly leaseMs: number;
       readonly marginMs: number;
@@ -71,7 +71,7 @@ export type HeartbeatReply =
       readonly fence: number;
       readonly requiredRevision: number;
       readonly refusal: LeaseRefusal;
-      /** Door: strategy → its emitter, or its last one; absent: not told. */
+      /** Gate: strategy → its emitter, or its last one; absent: not told. */
       readonly emitterFor?: ReadonlyMap<string, string>;
     };
 

@@ -24,7 +24,7 @@ export interface OrderPermit {
   readonly emitMaxMs: number;
 }
 
-/** The gate check to run: `checkOrder` for an SDK session, `checkDoorOrder` for a door. */
+/** The gate check to run: `checkOrder` for an SDK session, `checkDoorOrder` for a gate. */
 export type GateCheck<Order extends GateOrder> = (
   state: SessionState,
   order: Order,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { readingAt } from "./elapsed-clock.ts";
-import { checkDoorOrder, checkOrder, type GateOrder } from "./gate-check.ts";
+import { checkOrder, checkRouterGateOrder, type GateOrder } from "./gate-check.ts";
 import { diffGateState } from "./gate-delta.ts";
 import { type Activation, type GateState, stateHash } from "./gate-state.ts";
 import type { GateEvent, HeartbeatReply } from "./messages.ts";
@@ -288,13 +288,13 @@ describe("gate check", () => {
     expect(checkOrder(armed(), { ...order, side: "short" }, at)).toBe("NOT_ACTIVE");
   });
 
-  test("a door takes orders only of the emitter it was told of, under its own fence", () => {
-    const door = { ...armed() };
+  test("a gate takes orders only of the emitter it was told of, under its own fence", () => {
+    const gate = { ...armed() };
     const from = { ...order, sessionId: "s1", fence: 2 };
 
-    expect(checkDoorOrder(door, from, at)).toBeNull();
-    expect(checkDoorOrder(door, { ...from, fence: 1 }, at)).toBe("FENCE_MISMATCH");
-    expect(checkDoorOrder(door, { ...from, sessionId: "s2" }, at)).toBe("NOT_EMITTER");
+    expect(checkRouterGateOrder(gate, from, at)).toBeNull();
+    expect(checkRouterGateOrder(gate, { ...from, fence: 1 }, at)).toBe("FENCE_MISMATCH");
+    expect(checkRouterGateOrder(gate, { ...from, sessionId: "s2" }, at)).toBe("NOT_EMITTER");
   });
 
   test("a write long after the check and past the lease is late and latches the session", () => {

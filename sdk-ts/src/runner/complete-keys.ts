@@ -1,11 +1,11 @@
 import { QueueReader } from "../sources/queue-reader.ts";
-import type { OnlineKey } from "./online-key.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 import type { RunPorts } from "./run-ports.ts";
 
 /** Reads queues from their first record, and gives them the rows they lack. */
 export async function completeKeys(
   ports: RunPorts,
-  keys: readonly OnlineKey[],
+  keys: readonly QueueReplica[],
   signal: AbortSignal,
 ): Promise<void> {
   const whole = new Map(keys.map((key) => [key.computeKey, key.copy()]));

@@ -153,7 +153,7 @@ function record(
 const parsed = (lines: readonly SessionRecordLine[]) =>
   parseSessionRecord(lines.map(sessionRecordLine).join(""));
 
-test("a session replayed offline makes the same orders, through plain orders, a demotion and an allocation", async () => {
+test("a session replayed offline makes the same orders, through direct orders, a demotion and an allocation", async () => {
   const lines = record();
   const orders = lines.flatMap((line) =>
     line.type === "journal" && line.body.op === "note"

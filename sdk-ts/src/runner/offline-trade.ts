@@ -61,7 +61,7 @@ export function tradeOffline(
 }
 
 /** A target column on its way into the account. */
-interface Wish {
+interface InstrumentTarget {
   readonly place: number;
   readonly instrument: MarketInstrument;
   readonly column: ComputedColumn;
@@ -79,7 +79,7 @@ class TradingRun {
   readonly #account: OfflineAccount;
   readonly #lanes: readonly OfflineLane[];
   readonly #clock: OfflineLane;
-  readonly #wishes: readonly Wish[];
+  readonly #targets: readonly InstrumentTarget[];
   readonly #timesMs: Float64Array;
   readonly #clockMs: Float64Array;
   readonly #clockEquity: Float64Array;
@@ -104,7 +104,7 @@ class TradingRun {
     }
     this.#lanes = [...lanes.values()];
     this.#clock = lanes.get(market.returnsSource)!;
-    this.#wishes = market.instruments.map((instrument, place) => {
+    this.#targets = market.instruments.map((instrument, place) => {
       const lane = lanes.get(instrument.markSource)!;
       return {
         place,
@@ -133,7 +133,7 @@ class TradingRun {
   run(): OfflineTrading {
     const account = this.#account;
     const lanes = this.#lanes;
-    const wishes = this.#wishes;
+    const instrumentTargets = this.#targets;
     for (;;) {
       const barMs = this.#nextBarMs();
       if (barMs === Number.POSITIVE_INFINITY) return this.#result();
@@ -143,7 +143,7 @@ class TradingRun {
         if (lanes[k]!.nextEndMs === nowMs) lanes[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#tellFills();
-      for (let k = 0; k < wishes.length; k++) this.#take(wishes[k]!, nowMs);
+      for (let k = 0; k < instrumentTargets.length; k++) this.#take(instrumentTargets[k]!, nowMs);
       if (nowMs < barMs) continue;
       account.mark();
       this.#timesMs[this.#marks++] = nowMs;
@@ -164,8 +164,8 @@ class TradingRun {
   /** End of the next target row or of the next bar, whichever is first. */
   #nextMs(barMs: number): number {
     let nextMs = barMs;
-    for (let k = 0; k < this.#wishes.length; k++) {
-      const { column, next } = this.#wishes[k]!;
+    for (let k = 0; k < this.#targets.length; k++) {
+      const { column, next } = this.#targets[k]!;
       if (next < column.endMs.length && column.endMs[next]! < nextMs) nextMs = column.endMs[next]!;
     }
     return nextMs;
@@ -199,30 +199,34 @@ class TradingRun {
       fills: this.#fills,
       fees,
       spreadCosts,
-      targetChanges: this.#wishes.reduce((sum, { changes }) => sum + changes, 0),
-      targetChangesOf: this.#wishes.map(({ changes }) => changes),
-      holdings: this.#wishes.map(({ place }) => this.#account.holding(place)),
+      targetChanges: this.#targets.reduce((sum, { changes }) => sum + changes, 0),
+      targetChangesOf: this.#targets.map(({ changes }) => changes),
+      holdings: this.#targets.map(({ place }) => this.#account.holding(place)),
       events: this.#events,
     };
   }
 
   /** Takes what a target says at a moment. One that could not be sized for want of a mark is tried again. */
-  #take(wish: Wish, nowMs: number): void {
-    const { endMs, values } = wish.column;
-    let next = wish.next;
+  #take(target: InstrumentTarget, nowMs: number): void {
+    const { endMs, values } = target.column;
+    let next = target.next;
     while (next < endMs.length && endMs[next]! <= nowMs) next++;
-    if (next > wish.next) {
-      wish.next = next;
+    if (next > target.next) {
+      target.next = next;
       const value = values[next - 1]!;
-      if (value !== wish.standing && !Number.isNaN(value)) {
-        wish.standing = value;
-        wish.isTaken = false;
-        wish.changes++;
-        this.#events.push({ kind: "signal", signal: signalOf(wish) });
+      if (value !== target.standing && !Number.isNaN(value)) {
+        target.standing = value;
+        target.isTaken = false;
+        target.changes++;
+        this.#events.push({ kind: "signal", signal: signalOf(target) });
       }
     }
-    if (wish.isTaken) return;
-    wish.isTaken = this.#account.decide(wish.place, wish.lane.begunRow(nowMs), wish.standing);
+    if (target.isTaken) return;
+    target.isTaken = this.#account.decide(
+      target.place,
+      target.lane.begunRow(nowMs),
+      target.standing,
+    );
     this.#tellFills();
   }
 
@@ -237,9 +241,9 @@ class TradingRun {
 
   #strategyFill(fill: SimulatedFill): StrategyFill {
     const { instrument, orderId, executionId, lots, price, fee, row } = fill;
-    const wish = this.#wishes.find((each) => each.instrument.traded.symbol === instrument)!;
-    const { traded } = wish.instrument;
-    const { table, firstRow } = wish.lane.feed;
+    const target = this.#targets.find((each) => each.instrument.traded.symbol === instrument)!;
+    const { traded } = target.instrument;
+    const { table, firstRow } = target.lane.feed;
     const times = traded.sameBarClose === true ? table.bucketEndMs : table.openTimeMs;
     return {
       instrument,
@@ -254,7 +258,7 @@ class TradingRun {
   }
 }
 
-function signalOf({ instrument, column, next, standing }: Wish): TargetSignal {
+function signalOf({ instrument, column, next, standing }: InstrumentTarget): TargetSignal {
   const row = next - 1;
   return {
     node: instrument.target.name,

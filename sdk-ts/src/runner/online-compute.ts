@@ -4,18 +4,18 @@ import { type OnlineBucket, OnlineClocks } from "./online-clocks.ts";
 import { difference } from "./online-difference.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 import { shortHash } from "./online-hashes.ts";
-import type { OnlineKey } from "./online-key.ts";
 import { type ComputedPast, computePast, isWhole, type PastParts } from "./online-past.ts";
 import { restoredExecutor } from "./online-restore.ts";
 import { evaluationsOf, RowExchange } from "./online-row-exchange.ts";
 import { type KeptStates, pastFromSnapshots } from "./online-snapshot-past.ts";
 import type { OnlineWiring } from "./online-wiring.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 export interface OnlineComputeOptions {
   readonly graph: OnlineGraph;
   readonly wiring: OnlineWiring;
   /** Keys of the computed nodes in this context. */
-  readonly keys: ReadonlyMap<string, OnlineKey>;
+  readonly keys: ReadonlyMap<string, QueueReplica>;
   /** Snapshots the log confirms. */
   readonly keptStates: () => KeptStates;
   /** The past is needed from its first row, and a queue was read from a later one. */
@@ -27,7 +27,7 @@ export interface OnlineComputeOptions {
   readonly onWarmup: (count: number) => void;
   readonly onTakeover: (names: readonly string[], row: number) => void;
   readonly onDiverged: (name: string, row: number) => void;
-  /** Whether the bucket edge takes more buckets now. */
+  /** Whether the target sender takes more buckets now. */
   readonly hasRoom: () => boolean;
 }
 
@@ -99,7 +99,7 @@ export class OnlineCompute {
     this.#isEnabled = false;
   }
 
-  /** Takes another wiring, at the next bucket edge. */
+  /** Takes another wiring, at the next target sender. */
   rewire(wiring: OnlineWiring): void {
     this.#rewired = wiring;
   }
@@ -164,7 +164,7 @@ export class OnlineCompute {
     return false;
   }
 
-  #rebuild(held: readonly OnlineKey[]): boolean {
+  #rebuild(held: readonly QueueReplica[]): boolean {
     const { onWarmup, onTakeover, onDiverged } = this.#options;
     const claimed = held.filter((key) => key.phase === "RESTORING");
     const endMs = this.#restoreMs(claimed);
@@ -196,7 +196,7 @@ export class OnlineCompute {
   }
 
   /** From the newest snapshots where they reach, else all of it; undefined while rows are still to be read. */
-  #past(held: readonly OnlineKey[]): ComputedPast | undefined {
+  #past(held: readonly QueueReplica[]): ComputedPast | undefined {
     const { keys, keptStates, onPartial } = this.#options;
     const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, keys };
     const alone = this.#privateNodes(held);
@@ -211,7 +211,7 @@ export class OnlineCompute {
     return undefined;
   }
 
-  #privateNodes(held?: readonly OnlineKey[]): ReadonlySet<string> {
+  #privateNodes(held?: readonly QueueReplica[]): ReadonlySet<string> {
     const alone = new Set<string>();
     for (const [id, key] of this.#options.keys) {
       const isHeld = held === undefined ? key.isHeld : held.includes(key);
@@ -232,7 +232,7 @@ export class OnlineCompute {
   }
 
   /** Moment to go on from: where this process stands, or earlier when a key just claimed ends earlier. */
-  #restoreMs(claimed: readonly OnlineKey[]): number {
+  #restoreMs(claimed: readonly QueueReplica[]): number {
     let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
     for (const key of claimed) {
       const clock = this.#wiring.clockOf.get(key.identity.nodeId) ?? "";

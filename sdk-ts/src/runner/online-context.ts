@@ -8,21 +8,21 @@ import { hostedBuild } from "./online-build.ts";
 import { OnlineCompute } from "./online-compute.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 import { inputRowEndMs, lastInputRow } from "./online-input.ts";
-import { OnlineKey } from "./online-key.ts";
 import { snapshotFromRows, stateLengths } from "./online-snapshot-past.ts";
 import { SnapshotShelf } from "./online-snapshots.ts";
 import type { OnlineSources } from "./online-sources.ts";
-import type { TagDesk } from "./online-tag-desk.ts";
 import { type OnlineWiring, wire } from "./online-wiring.ts";
+import { QueueReplica } from "./queue-replica.ts";
 import type { RunPorts } from "./run-ports.ts";
 import { SnapshotWriter } from "./snapshot-writer.ts";
+import type { TagQueryTracker } from "./tag-query-tracker.ts";
 
 export interface OnlineContextOptions {
   readonly ports: RunPorts;
   readonly graph: OnlineGraph;
   readonly sources: OnlineSources;
   /** Queues of the tag queries in this context. */
-  readonly tags: TagDesk;
+  readonly tags: TagQueryTracker;
   /** Compute key by node id, computed nodes only. */
   readonly computeKeys: ReadonlyMap<string, string>;
   readonly onRow: (context: OnlineContext, bucket: ComputedBucket) => void;
@@ -42,14 +42,14 @@ export interface OnlineContextOptions {
 
 /** The nodes of a strategy in one compute context: their keys, their stream, their leases and the computation. */
 export class OnlineContext {
-  readonly keys: ReadonlyMap<string, OnlineKey>;
+  readonly keys: ReadonlyMap<string, QueueReplica>;
   readonly #options: OnlineContextOptions;
-  readonly #byKey = new Map<string, OnlineKey>();
+  readonly #byKey = new Map<string, QueueReplica>();
   readonly #reader: QueueReader;
   readonly #snapshots: SnapshotWriter;
   readonly #stop = new AbortController();
   /** Keys whose leases are not asked for yet: it is not known where their rows begin. */
-  readonly #unasked: Set<OnlineKey>;
+  readonly #unasked: Set<QueueReplica>;
   #shelf: SnapshotShelf | undefined;
   #wiring: OnlineWiring | undefined;
   #compute: OnlineCompute | undefined;
@@ -243,7 +243,7 @@ export class OnlineContext {
   }
 
   /** Stores the state of a key after the last row, if that is effective; settles when that is done, or cannot be. */
-  storeSnapshot(key: OnlineKey): Promise<void> {
+  storeSnapshot(key: QueueReplica): Promise<void> {
     return this.#snapshots.storeLast(key);
   }
 
@@ -253,7 +253,7 @@ export class OnlineContext {
   }
 
   /** Row a queue of this context would begin at now: the next of the inputs on its clock. */
-  #originRow(key: OnlineKey): number {
+  #originRow(key: QueueReplica): number {
     const clock = this.#wiring?.clockOf.get(key.identity.nodeId);
     const inputs = [...this.#options.sources.inputs, ...this.#options.tags.inputs];
     const rows = inputs
@@ -264,7 +264,7 @@ export class OnlineContext {
     return rows.length === 0 ? Number.NaN : Math.min(...rows);
   }
 
-  #makeKey(nodeId: string, computeKey: string): OnlineKey {
+  #makeKey(nodeId: string, computeKey: string): QueueReplica {
     const { ports, graph, sources } = this.#options;
     const node = graph.computed.find((one) => one.id === nodeId)!;
     const build = hostedBuild(graph.identified.hashCode(node.hashable.code));
@@ -279,7 +279,7 @@ export class OnlineContext {
     const { name } = node.declared;
     const windowMax = computedWindowMax;
     const identity = { computeKey, nodeId, name, build, isSource: false, windowMax, start };
-    const key: OnlineKey = new OnlineKey(identity, ports.keyPort);
+    const key: QueueReplica = new QueueReplica(identity, ports.keyPort);
     return key;
   }
 

@@ -1,7 +1,7 @@
 import type { RowContent } from "../sources/queue-row.ts";
 import { isSameRow, rowText, shortHash } from "./online-hashes.ts";
-import type { OnlineKey } from "./online-key.ts";
 import { type ComputedPast, pastValues } from "./online-past.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 /** A row on which the log and what was computed here differ. */
 export interface Difference {
@@ -17,7 +17,7 @@ const none = new Uint8Array();
  */
 export function difference(
   past: ComputedPast,
-  key: OnlineKey,
+  key: QueueReplica,
   lastRow: number,
 ): Difference | undefined {
   const { nodeId } = key.identity;

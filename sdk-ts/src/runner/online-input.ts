@@ -1,6 +1,6 @@
 import { type ClockSpec, continuousClock } from "../dataflow/index.ts";
 import type { ReplayFeed } from "../sources/replay-feed.ts";
-import type { OnlineKey } from "./online-key.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 /** A queue whose rows are pushed into the graph: a stream of the strategy, or what a tag query found. */
 export interface OnlineInput {
@@ -8,7 +8,7 @@ export interface OnlineInput {
   /** Entry of `sources:` whose rows they are; empty for a queue that is computed. */
   readonly source: string;
   readonly clock: ClockSpec;
-  readonly key: OnlineKey;
+  readonly key: QueueReplica;
   /** The file behind it, for rows before the queue begins; undefined: there is none here. */
   readonly feed: ReplayFeed | undefined;
 }

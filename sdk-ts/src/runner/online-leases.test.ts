@@ -5,8 +5,8 @@ import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_p
 import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, onTestFinished, test } from "vitest";
 import { ManualClock, waitUntil } from "../testing/index.ts";
-import { OnlineKey } from "./online-key.ts";
 import { LeaseKeeper } from "./online-leases.ts";
+import { QueueReplica } from "./queue-replica.ts";
 
 const times = {
   lease: durationFromMs(10_000),
@@ -70,8 +70,8 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
     onAnswer: () => {},
     onProblem: () => {},
   });
-  const key = (): OnlineKey =>
-    new OnlineKey(
+  const key = (): QueueReplica =>
+    new QueueReplica(
       {
         computeKey: "k",
         nodeId: "n",
@@ -97,7 +97,7 @@ function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {
 }
 
 /** The START of an epoch as the log hands it out. */
-function startOf(epoch: number): Parameters<OnlineKey["read"]>[0] {
+function startOf(epoch: number): Parameters<QueueReplica["read"]>[0] {
   return create(QueueRecordSchema, {
     computeKey: "k",
     leaseEpoch: BigInt(epoch),

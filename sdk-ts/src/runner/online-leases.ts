@@ -8,8 +8,8 @@ import {
 import { pause, type SdkClock } from "../control/clock.ts";
 import type { TicketedCalls } from "../control/ticket-keeper.ts";
 import { leaseKeysMax, QUEUE_TIMERS, usableUntil } from "../queues/index.ts";
-import type { OnlineKey } from "./online-key.ts";
 import type { QueueReach } from "./queue-reach.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 export interface LeaseKeeperOptions {
   readonly queues: Client<typeof QueueService>;
@@ -17,7 +17,7 @@ export interface LeaseKeeperOptions {
   readonly tickets: TicketedCalls;
   readonly elapsedMs: () => number;
   /** Before a granted lease is used; false gives it back. */
-  readonly onGranted: (key: OnlineKey, lease: NodeLease) => boolean;
+  readonly onGranted: (key: QueueReplica, lease: NodeLease) => boolean;
   /** An acquire was answered, with or without grants. */
   readonly onAnswer: () => void;
   /** Told how each call for leases ends. @default nobody */
@@ -33,9 +33,9 @@ const tickMs = 500;
 /** Asks for the node leases of the keys it is told, renews those it has, and gives them up. */
 export class LeaseKeeper {
   readonly #options: LeaseKeeperOptions;
-  readonly #keys = new Set<OnlineKey>();
+  readonly #keys = new Set<QueueReplica>();
   /** Dropped, with something still under way. */
-  readonly #leaving = new Set<OnlineKey>();
+  readonly #leaving = new Set<QueueReplica>();
   readonly #stop = new AbortController();
   #asked: AbortController | undefined;
   #loops: Promise<void> = Promise.resolve();
@@ -59,14 +59,14 @@ export class LeaseKeeper {
   }
 
   /** Stands for these keys from now on. */
-  add(keys: Iterable<OnlineKey>): void {
+  add(keys: Iterable<QueueReplica>): void {
     for (const key of keys) this.#keys.add(key);
     this.#isNew = true;
     this.poke();
   }
 
   /** No longer stands for these keys; the ones held are given up when their window is effective. */
-  drop(keys: Iterable<OnlineKey>): void {
+  drop(keys: Iterable<QueueReplica>): void {
     for (const key of keys) {
       this.#keys.delete(key);
       if (key.phase === "WAITING" || key.phase === "DIVERGED") continue;
@@ -84,7 +84,7 @@ export class LeaseKeeper {
 
   /** Tells the server, after `stored`; called by a key when it has nothing under way any more. */
   release(
-    key: OnlineKey,
+    key: QueueReplica,
     epoch: number,
     reason: "clean" | "diverged",
     stored: Promise<unknown> = Promise.resolve(),
@@ -118,7 +118,7 @@ export class LeaseKeeper {
     );
   }
 
-  #callRelease(key: OnlineKey, epoch: number, reason: ReleaseReason): Promise<unknown> {
+  #callRelease(key: QueueReplica, epoch: number, reason: ReleaseReason): Promise<unknown> {
     const { queues, tickets } = this.#options;
     const leases = [{ computeKey: key.computeKey, leaseEpoch: BigInt(epoch) }];
     return tickets.call((ticket) =>
@@ -154,7 +154,7 @@ export class LeaseKeeper {
    * Keys to ask for. A queue that this session is giving up is asked for after that: before, the lease it is about to
    * lose would be given to it again.
    */
-  #wanted(): OnlineKey[] {
+  #wanted(): QueueReplica[] {
     const leaving = new Set(this.#releases.keys());
     for (const key of this.#leaving) if (key.phase !== "WAITING") leaving.add(key.computeKey);
     return [...this.#keys].filter(
@@ -172,7 +172,7 @@ export class LeaseKeeper {
     });
   }
 
-  async #acquire(wanted: readonly OnlineKey[], signal: AbortSignal): Promise<void> {
+  async #acquire(wanted: readonly QueueReplica[], signal: AbortSignal): Promise<void> {
     const { queues, tickets, elapsedMs, onGranted, onAnswer } = this.#options;
     const waitMs = this.#isNew ? 0 : QUEUE_TIMERS.acquireWaitMs;
     this.#isNew = false;

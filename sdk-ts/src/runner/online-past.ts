@@ -7,8 +7,8 @@ import {
 } from "../dataflow/index.ts";
 import type { OnlineClocks } from "./online-clocks.ts";
 import { firstInputRow, inputRowEndMs, type OnlineInput } from "./online-input.ts";
-import type { OnlineKey } from "./online-key.ts";
 import type { OnlineWiring } from "./online-wiring.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 /** Rows of one node, contiguous. */
 export type PastColumns = BatchColumns;
@@ -31,7 +31,7 @@ export interface PastParts {
   /** Standing where the past ends. */
   readonly clocks: OnlineClocks;
   /** Queues of the computed nodes. */
-  readonly keys: ReadonlyMap<string, OnlineKey>;
+  readonly keys: ReadonlyMap<string, QueueReplica>;
 }
 
 /** Whether every queue was read from its first record. */
@@ -97,7 +97,7 @@ export function inputRows(input: OnlineInput, lastRow: number, fromRow?: number)
   return { nodeId, endMs, firstRow: Number.isNaN(first) ? 0 : first, columns, missing };
 }
 
-function withLog(nodeId: string, answer: PastColumns, key: OnlineKey | undefined): BatchInput {
+function withLog(nodeId: string, answer: PastColumns, key: QueueReplica | undefined): BatchInput {
   const { firstRow, endMs, values, missing } = answer;
   const columns = values.map((column) => Float64Array.from(column, Number));
   for (let at = 0; at < endMs.length; at++) {

@@ -3,13 +3,13 @@ import type { RowContent } from "../sources/queue-row.ts";
 import type { OnlineBucket } from "./online-clocks.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 import { isSameRow, rowText, shortHash, windowHash, windowHashRows } from "./online-hashes.ts";
-import type { OnlineKey } from "./online-key.ts";
 import { clockKeyOf } from "./online-past.ts";
 import type { OnlineWiring } from "./online-wiring.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 export interface RowExchangeOptions {
   readonly graph: OnlineGraph;
-  readonly keys: ReadonlyMap<string, OnlineKey>;
+  readonly keys: ReadonlyMap<string, QueueReplica>;
   readonly onDiverged: (name: string, row: number) => void;
 }
 

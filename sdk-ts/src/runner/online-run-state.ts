@@ -1,10 +1,10 @@
 import type { ComputedBucket } from "./computed-bucket.ts";
 import { OnlineBook } from "./online-book.ts";
-import type { OnlineEdge } from "./online-edge.ts";
 import { type Evaluations, noEvaluations } from "./online-evaluations.ts";
 import type { OnlineGraph, OnlineTarget } from "./online-graph.ts";
 import type { OnlineInput } from "./online-input.ts";
 import type { OnlineOptions, RunStatus } from "./online-run.ts";
+import type { TargetSender } from "./target-sender.ts";
 
 /** The simulated book of one target, and the stream whose bars it trades. */
 interface MarkedBook {
@@ -16,7 +16,7 @@ interface MarkedBook {
   readonly target: number;
 }
 
-/** What a run counts, and the simulated books of its bucket edge. */
+/** What a run counts, and the simulated books of its target sender. */
 export class OnlineRunState {
   readonly evaluations: Evaluations = noEvaluations();
   reconnects = 0;
@@ -61,18 +61,18 @@ export class OnlineRunState {
     return { wantedOrders: this.wantedOrders, evaluations: this.evaluations };
   }
 
-  /** Orders sent and the targets, zero before there is an edge. */
-  edgeStatus(
-    edge: OnlineEdge | undefined,
+  /** Orders sent and the targets, zero before there is a sender. */
+  senderStatus(
+    sender: TargetSender | undefined,
   ): Pick<RunStatus, "row" | "bucketEnd" | "target" | "targets" | "sentOrders"> {
-    const values = edge?.values ?? [];
+    const values = sender?.values ?? [];
     const targets = this.#graph.targets.map(({ instrument }, at) => [instrument, values[at] ?? 0]);
     return {
-      row: edge?.decided?.row ?? -1,
-      bucketEnd: edge?.decided?.bucketEndMs ?? Number.NaN,
+      row: sender?.decided?.row ?? -1,
+      bucketEnd: sender?.decided?.bucketEndMs ?? Number.NaN,
       target: values[0] ?? 0,
       targets: Object.fromEntries(targets) as Record<string, number>,
-      sentOrders: edge?.sentOrders ?? 0,
+      sentOrders: sender?.sentOrders ?? 0,
     };
   }
 }

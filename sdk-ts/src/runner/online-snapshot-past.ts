@@ -6,7 +6,6 @@ import {
   StepExecutor,
 } from "../dataflow/index.ts";
 import { OnlineClocks } from "./online-clocks.ts";
-import type { OnlineKey } from "./online-key.ts";
 import {
   type ComputedPast,
   clockKeyOf,
@@ -16,6 +15,7 @@ import {
   type PastParts,
 } from "./online-past.ts";
 import type { OnlineWiring } from "./online-wiring.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 /** A state after a row, believed. */
 export interface KeptState {
@@ -210,7 +210,7 @@ function queueRows(
 }
 
 /** Outputs of a queue by its rows; −1 when none of them has values. */
-function columnCount(key: OnlineKey, from: number, to: number): number {
+function columnCount(key: QueueReplica, from: number, to: number): number {
   for (let row = from; row <= to; row++) {
     const content = key.row(row)?.content;
     if (content !== undefined) return content.values.length;

@@ -6,14 +6,14 @@ import type {
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { pause, type SdkClock } from "../control/index.ts";
 import { shortHash } from "./online-hashes.ts";
-import type { OnlineKey } from "./online-key.ts";
 import type { KeptState, KeptStates } from "./online-snapshot-past.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 export interface SnapshotShelfOptions {
   readonly queues: Client<typeof QueueService>;
   readonly clock: SdkClock;
   /** Queue of each computed node. */
-  readonly keys: ReadonlyMap<string, OnlineKey>;
+  readonly keys: ReadonlyMap<string, QueueReplica>;
   /** Length of the state of each node with state. */
   readonly stateLengths: ReadonlyMap<string, number>;
   readonly signal: AbortSignal;

@@ -5,7 +5,7 @@ import { ReplayHolder } from "../sources/replay-holder.ts";
 import { hostedBuild } from "./online-build.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 import type { OnlineInput } from "./online-input.ts";
-import { OnlineKey } from "./online-key.ts";
+import { QueueReplica } from "./queue-replica.ts";
 import type { RunPorts } from "./run-ports.ts";
 
 export interface OnlineSourcesOptions {
@@ -22,12 +22,12 @@ export interface OnlineSourcesOptions {
 
 /** The source queues of a strategy: read by every process, published by the one that holds them. */
 export class OnlineSources {
-  readonly keys: ReadonlyMap<string, OnlineKey>;
+  readonly keys: ReadonlyMap<string, QueueReplica>;
   readonly inputs: readonly OnlineInput[];
   readonly #options: OnlineSourcesOptions;
   readonly #holders: readonly ReplayHolder[];
   readonly #reader: QueueReader;
-  readonly #byKey = new Map<string, OnlineKey>();
+  readonly #byKey = new Map<string, QueueReplica>();
 
   constructor(options: OnlineSourcesOptions) {
     const { ports, graph, computeKeys, speedOf, onProduced } = options;
@@ -90,14 +90,14 @@ export class OnlineSources {
     return this.#reader.stop();
   }
 
-  #makeKey(nodeId: string, computeKey: string): OnlineKey {
+  #makeKey(nodeId: string, computeKey: string): QueueReplica {
     const { ports, graph } = this.#options;
     const { node, feed } = graph.sources.find((source) => source.nodeId === nodeId)!;
     const build = hostedBuild(graph.identified.hashCode(node.code));
     const { fingerprint, startRow } = feed.rows;
     const content = { build, feedFingerprint: fingerprint };
     const origin = { row: startRow, warmFromRow: startRow, stateHash: "" };
-    return new OnlineKey(
+    return new QueueReplica(
       {
         computeKey,
         nodeId,

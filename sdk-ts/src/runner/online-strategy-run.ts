@@ -13,19 +13,19 @@ import type { ExecutionDomain } from "../gate/index.ts";
 import { QmtlError } from "../rpc/qmtl-error.ts";
 import { endAll } from "./end-all.ts";
 import type { OnlineGraph } from "./online-graph.ts";
-import type { KeyPort, OnlineKey } from "./online-key.ts";
 import { LeaseKeeper } from "./online-leases.ts";
 import type { OnlineOptions, OnlineRun, RunStatus } from "./online-run.ts";
 import { OnlineRunState } from "./online-run-state.ts";
 import { type OnlineServices, onlineServices } from "./online-services.ts";
 import { isOutage, submitGraph } from "./online-submission.ts";
 import { QueueReach } from "./queue-reach.ts";
+import type { KeyPort, QueueReplica } from "./queue-replica.ts";
 import { ReachWatch } from "./reach-watch.ts";
 import { makeRunParts, type RunHost, type RunParts } from "./run-parts.ts";
 import type { RunPorts } from "./run-ports.ts";
 import { RunPublishers } from "./run-publishers.ts";
+import { RunReporter } from "./run-reporter.ts";
 import { RunTasks } from "./run-tasks.ts";
-import { RunTeller } from "./run-teller.ts";
 import { StrategyCalls } from "./strategy-calls.ts";
 
 /** How long a stop waits for the end of the last rows, milliseconds. */
@@ -44,7 +44,7 @@ export class OnlineStrategyRun implements OnlineRun {
   readonly #leases: LeaseKeeper;
   readonly #publishers: RunPublishers;
   readonly #tasks: RunTasks;
-  readonly #teller: RunTeller;
+  readonly #reporter: RunReporter;
   readonly #reach: ReachWatch;
   readonly #calls: StrategyCalls;
   readonly #domainMax: ExecutionDomain | null;
@@ -74,11 +74,11 @@ export class OnlineStrategyRun implements OnlineRun {
     const { queues, data, url } = this.#services;
     const onProblem = (problem: string): void => this.#problem(problem);
     this.#tasks = new RunTasks(onProblem);
-    this.#teller = new RunTeller(options, () => clock.nowMs());
+    this.#reporter = new RunReporter(options, () => clock.nowMs());
     this.#reach = new ReachWatch({
       url,
       nowMs: () => clock.nowMs(),
-      tell: (kind, message) => this.#teller.event(kind, message),
+      tell: (kind, message) => this.#reporter.event(kind, message),
     });
     this.#calls = new StrategyCalls(graph, options, this.#services, clock, onProblem);
     const { control } = this.#services;
@@ -92,7 +92,7 @@ export class OnlineStrategyRun implements OnlineRun {
       elapsedMs,
       onGranted: (key, lease) => this.#mayHold(key, lease),
       onAnswer: () => this.#leasesAnswered(),
-      reach: new QueueReach((kind, message) => this.#teller.event(kind, message)),
+      reach: new QueueReach((kind, message) => this.#reporter.event(kind, message)),
       onProblem,
     });
     this.#publishers = new RunPublishers({
@@ -141,7 +141,7 @@ export class OnlineStrategyRun implements OnlineRun {
   }
 
   status(): RunStatus {
-    const { swap, sources: all, watch, edge, strategyId = "" } = this.#parts ?? {};
+    const { swap, sources: all, watch, sender, strategyId = "" } = this.#parts ?? {};
     const context = swap?.current.compute;
     const sources = [...(all?.keys.values() ?? [])];
     const held = sources.filter((key) => key.isHeld).length;
@@ -152,7 +152,7 @@ export class OnlineStrategyRun implements OnlineRun {
       mode: watch?.gate.mode() ?? "validate",
       gate: watch?.gate.phase() ?? "SHUT",
       armed: watch?.isArmed ?? false,
-      ...this.#state.edgeStatus(edge),
+      ...this.#state.senderStatus(sender),
       wantedOrders: this.#state.wantedOrders,
       evaluations: { ...this.#state.evaluations },
       holderOf: (context?.heldCount ?? 0) + held,
@@ -164,7 +164,7 @@ export class OnlineStrategyRun implements OnlineRun {
   stop(): Promise<void> {
     this.#stopped ??= this.#end().then(
       () => {
-        this.#teller.event("stopped", "the run has ended");
+        this.#reporter.event("stopped", "the run has ended");
         this.#settle?.resolve();
       },
       (error: unknown) => this.#settle?.reject(error),
@@ -193,7 +193,7 @@ export class OnlineStrategyRun implements OnlineRun {
     this.#parts = parts;
     const before = submitted.isDuplicate ? " (handed in before)" : "";
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
-    this.#teller.event("submitted", `${strategyId}: ${nodes}${before}`);
+    this.#reporter.event("submitted", `${strategyId}: ${nodes}${before}`);
     parts.watch.session.start();
     this.#leases.start();
     this.#calls.follow(strategyId);
@@ -230,7 +230,7 @@ export class OnlineStrategyRun implements OnlineRun {
       tickets: this.#tickets,
       domainMax: this.#domainMax,
       parts: () => this.#parts,
-      tell: (kind, message, row) => this.#teller.event(kind, message, row),
+      tell: (kind, message, row) => this.#reporter.event(kind, message, row),
       guard: (work) => this.#guard(work),
       pump: () => this.#pump(),
     };
@@ -254,7 +254,7 @@ export class OnlineStrategyRun implements OnlineRun {
   }
 
   /** A feed is held only from where it ended: another file is another feed. */
-  #mayHold(key: OnlineKey, lease: NodeLease): boolean {
+  #mayHold(key: QueueReplica, lease: NodeLease): boolean {
     if (!key.identity.isSource || lease.feedFingerprint === "") return true;
     const { name } = key.identity;
     if (lease.feedFingerprint === this.#graph.feeds.get(name)?.fingerprint) return true;
@@ -304,18 +304,18 @@ export class OnlineStrategyRun implements OnlineRun {
     this.#endOfData(parts);
   }
 
-  #endOfData({ edge, swap }: RunParts): void {
-    if (!edge.isIdle || this.#stopped !== undefined) return;
+  #endOfData({ sender, swap }: RunParts): void {
+    if (!sender.isIdle || this.#stopped !== undefined) return;
     const { current } = swap;
     if (!current.isEnded) return;
-    const isEdgeDone = edge.decided === undefined || edge.endedMs === current.compute?.endMs;
-    if (!isEdgeDone) return;
-    this.#teller.event("data_end", "the feed has ended", current.lastRow);
+    const isSenderDone = sender.decided === undefined || sender.endedMs === current.compute?.endMs;
+    if (!isSenderDone) return;
+    this.#reporter.event("data_end", "the feed has ended", current.lastRow);
     this.stop().catch(() => {});
   }
 
   #problem(problem: string): void {
-    if (!this.#stopping.signal.aborted) this.#teller.problem(problem);
+    if (!this.#stopping.signal.aborted) this.#reporter.problem(problem);
   }
 
   #guard(work: () => void): void {
@@ -331,7 +331,7 @@ export class OnlineStrategyRun implements OnlineRun {
     const given = error instanceof Error ? error : new Error(String(error));
     Promise.resolve()
       .then(() => this.#graph.identified.strategy.onError(given))
-      .catch((failure: unknown) => this.#teller.problem(`onError failed: ${String(failure)}`));
+      .catch((failure: unknown) => this.#reporter.problem(`onError failed: ${String(failure)}`));
     this.#stopped = this.#end().then(
       () => this.#settle?.reject(given),
       () => this.#settle?.reject(given),
@@ -341,7 +341,7 @@ export class OnlineStrategyRun implements OnlineRun {
   #end(): Promise<void> {
     const parts = this.#parts;
     return endAll([
-      () => parts?.edge.stop(stopWaitMs),
+      () => parts?.sender.stop(stopWaitMs),
       () => this.#stopping.abort(),
       () => parts?.sources.release(),
       () => parts?.sets.leave(),

@@ -12,7 +12,7 @@ export interface OnlineSwapOptions {
     computeKeys: ReadonlyMap<string, string>,
     context: ComputeContext | undefined,
   ) => OnlineContext;
-  /** Hands a bucket to the bucket edge. */
+  /** Hands a bucket to the target sender. */
   readonly onRow: (bucket: ComputedBucket) => void;
   readonly onPhase: (message: string, row: number) => void;
   readonly onChange: () => void;

@@ -5,7 +5,6 @@ import { QmtlError } from "../rpc/qmtl-error.ts";
 import { logGone } from "../sources/queue-reader.ts";
 import { GateWatch } from "./gate-watch.ts";
 import { OnlineContext } from "./online-context.ts";
-import { OnlineEdge } from "./online-edge.ts";
 import type { OnlineGraph } from "./online-graph.ts";
 import type { OnlineEvent, OnlineOptions } from "./online-run.ts";
 import type { OnlineRunState } from "./online-run-state.ts";
@@ -13,13 +12,14 @@ import type { OnlineServices } from "./online-services.ts";
 import { OnlineSources } from "./online-sources.ts";
 import { contextIn, type SubmittedGraph } from "./online-submission.ts";
 import { OnlineSwap } from "./online-swap.ts";
-import { TagDesk } from "./online-tag-desk.ts";
 import type { ReachWatch } from "./reach-watch.ts";
 import type { RunPorts } from "./run-ports.ts";
 import { RunnerSets } from "./runner-sets.ts";
 import type { StrategyCalls } from "./strategy-calls.ts";
 import { TagMapFile } from "./tag-map-file.ts";
+import { TagQueryTracker } from "./tag-query-tracker.ts";
 import { targetReason } from "./target-reason.ts";
+import { TargetSender } from "./target-sender.ts";
 
 /** What of a run there is once its strategy was submitted. */
 export interface RunParts {
@@ -27,7 +27,7 @@ export interface RunParts {
   readonly watch: GateWatch;
   readonly sources: OnlineSources;
   readonly sets: RunnerSets;
-  readonly edge: OnlineEdge;
+  readonly sender: TargetSender;
   readonly swap: OnlineSwap;
 }
 
@@ -79,18 +79,18 @@ export function makeRunParts(host: RunHost, submitted: SubmittedGraph): RunParts
   });
   const watch = openGate(host, strategyId);
   const sets = new RunnerSets({ ports, onEntered: (source) => sources.claim(source) });
-  const edge = openEdge(host, strategyId, watch);
+  const sender = openTargetSender(host, strategyId, watch);
   const swap = new OnlineSwap(
     openContext(host, sources, computeKeys, contextIn(submission, worldId)),
     {
       ports,
       open: (keys, context) => openContext(host, sources, keys, context),
-      onRow: (bucket) => edge.push(bucket),
+      onRow: (bucket) => sender.push(bucket),
       onPhase: (message, row) => host.tell("swap", message, row),
       onChange: () => host.pump(),
     },
   );
-  return { strategyId, watch, sources, sets, edge, swap };
+  return { strategyId, watch, sources, sets, sender, swap };
 }
 
 function openGate(host: RunHost, strategyId: string): GateWatch {
@@ -108,14 +108,14 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
       sdk: options.config.sdk,
       domainMax: host.domainMax,
       tell: (kind, message) => host.tell(kind, message),
-      onArmed: () => host.parts()?.edge.armed(),
+      onArmed: () => host.parts()?.sender.armed(),
       onSwap: (swap) => host.guard(() => host.parts()?.swap.phase(swap)),
       onTags: askTags,
       onUnregistered: (sources) => host.parts()?.sets.dropped(sources),
       onQueuesRestored: () => ports.onGone(logGone("the queues were restored")),
       onReconnected: () => {
         state.reconnects++;
-        host.parts()?.edge.reconnected();
+        host.parts()?.sender.reconnected();
         ports.leases.poke();
         askTags();
       },
@@ -124,9 +124,13 @@ function openGate(host: RunHost, strategyId: string): GateWatch {
   );
 }
 
-function openEdge(host: RunHost, strategyId: string, { gate, session }: GateWatch): OnlineEdge {
+function openTargetSender(
+  host: RunHost,
+  strategyId: string,
+  { gate, session }: GateWatch,
+): TargetSender {
   const { ports, services, graph, state, calls } = host;
-  return new OnlineEdge({
+  return new TargetSender({
     orders: services.orders,
     clock: ports.clock,
     gate,
@@ -167,7 +171,7 @@ function openContext(
   const { ports, graph, state, options } = host;
   const { evaluations } = state;
   const { sources: entries, cache } = options.config;
-  const tags = new TagDesk({
+  const tags = new TagQueryTracker({
     ports,
     graph,
     context: of,
@@ -198,7 +202,7 @@ function openContext(
       host.tell("diverged", `node "${name}" differs from the log; it is followed`, row),
     hasRoom: (from) => {
       const parts = host.parts();
-      return parts?.edge.hasRoom === true && parts.swap.hasRoom(from);
+      return parts?.sender.hasRoom === true && parts.swap.hasRoom(from);
     },
     onChange: () => host.pump(),
   });

@@ -3,8 +3,8 @@ import type { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_serv
 import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { SdkClock, TicketedCalls } from "../control/index.ts";
 import type { QmtlError } from "../rpc/index.ts";
-import type { KeyPort } from "./online-key.ts";
 import type { LeaseKeeper } from "./online-leases.ts";
+import type { KeyPort } from "./queue-replica.ts";
 
 /** Services and clocks every part of a run uses. */
 export interface RunPorts {

@@ -1,7 +1,7 @@
 import type { RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { type CarriedRecord, wireRecord } from "../sources/queue-row.ts";
-import type { OnlineKey } from "./online-key.ts";
 import { Publisher, type PublisherOptions } from "./online-publisher.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 
 /** A source's Publish may be held at its barrier this long before it is repeated, milliseconds. */
 const heldMsMax = 30_000;
@@ -22,7 +22,7 @@ export class RunPublishers {
     this.#options = options;
   }
 
-  publish(key: OnlineKey, records: readonly CarriedRecord[]): void {
+  publish(key: QueueReplica, records: readonly CarriedRecord[]): void {
     const { isSource } = key.identity;
     const lane = isSource ? key.computeKey : "computed";
     let publisher = this.#lanes.get(lane);

@@ -1,5 +1,5 @@
 import type { OnlineCompute } from "./online-compute.ts";
-import type { OnlineKey } from "./online-key.ts";
+import type { QueueReplica } from "./queue-replica.ts";
 import type { RunPorts } from "./run-ports.ts";
 
 /** Rows after which held states are stored, and time after which they are anyway. */
@@ -12,7 +12,7 @@ type State = NonNullable<ReturnType<OnlineCompute["stateOf"]>>;
 export class SnapshotWriter {
   readonly #ports: RunPorts;
   readonly #stateOf: (nodeId: string) => State | undefined;
-  readonly #waiting = new Map<OnlineKey, State>();
+  readonly #waiting = new Map<QueueReplica, State>();
   /** Settles with the calls so far. */
   #sent: Promise<unknown> = Promise.resolve();
   #lastRow = 0;
@@ -25,7 +25,7 @@ export class SnapshotWriter {
   }
 
   /** Stores the states of the held keys after this row, if the last time is long enough ago. */
-  look(row: number, keys: Iterable<OnlineKey>): void {
+  look(row: number, keys: Iterable<QueueReplica>): void {
     const nowMs = this.#ports.clock.nowMs();
     if (row - this.#lastRow < snapshotRows && nowMs - this.#lastMs < snapshotMs) return;
     this.#lastRow = row;
@@ -34,7 +34,7 @@ export class SnapshotWriter {
   }
 
   /** Stores the states of these keys after the last row, once that row is effective. */
-  store(keys: Iterable<OnlineKey>): void {
+  store(keys: Iterable<QueueReplica>): void {
     for (const key of keys) {
       const found = this.#stateOf(key.identity.nodeId);
       if (found !== undefined) this.#waiting.set(key, found);
@@ -43,7 +43,7 @@ export class SnapshotWriter {
   }
 
   /** Stores the state of a key that is about to be given up; settles when that is done, or cannot be. */
-  async storeLast(key: OnlineKey): Promise<void> {
+  async storeLast(key: QueueReplica): Promise<void> {
     const found = this.#stateOf(key.identity.nodeId);
     if (found !== undefined) this.#waiting.set(key, found);
     this.send(key);
@@ -51,7 +51,7 @@ export class SnapshotWriter {
   }
 
   /** Sends what has become effective; of `last` also when it is not held any more. */
-  send(last?: OnlineKey): void {
+  send(last?: QueueReplica): void {
     const snapshots = [...this.#waiting].flatMap(([key, { row, hash, state }]) => {
       if (!(key.nextRow > row)) return [];
       this.#waiting.delete(key);

@@ -5,9 +5,9 @@ import {
   SetTargetsRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { domainToProto, type GateWord } from "../control/index.ts";
-import type { EdgeTarget } from "./edge-targets.ts";
 import type { FeedEnd } from "./online-clocks.ts";
 import type { Evaluations } from "./online-evaluations.ts";
+import type { StatedTarget } from "./target-book.ts";
 
 /** Who states targets, and what it has counted so far. */
 export interface TargetsCaller {
@@ -23,7 +23,7 @@ export function targetsRequest(
   word: GateWord,
   bucketEndMs: number,
   { source, row }: FeedEnd,
-  targets: readonly EdgeTarget[],
+  targets: readonly StatedTarget[],
 ): SetTargetsRequest {
   const { strategyId, ticket, wantedOrders, evaluations } = caller;
   const bucketEndTime = timestampFromMs(bucketEndMs);

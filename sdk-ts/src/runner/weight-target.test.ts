@@ -109,7 +109,7 @@ test("a strategy that lost all it had is told so, however good its ratios look",
   expect(result.facts.join()).toContain("fell to 0 or below at the bar ending 2020-01-05");
 });
 
-test("online its wishes reach the gate as any target's do", async () => {
+test("online its targets reach the gate as any target's do", async () => {
   const weights = withColumn(constantBars({ count: 6 }), "weight", (row) => row / 10);
   await using project = await barsProject({ x: weights }, { instruments: { X: {} } });
   const gateway = new FakeGateway();

@@ -3,7 +3,7 @@ import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb"
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { connectTo, type QmtlError } from "@qmtl/sdk/rpc";
-import { openGrpcDoor, type Standing, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openGrpcServer, type Standing, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describeOwnPostgres, waitUntil } from "@qmtl/service-kit/testing";
@@ -27,16 +27,16 @@ describeOwnPostgres("the only DAG Manager, when its database is killed", (server
     const dag = await createDagManager({ db, bus, clock, logger, config: testConfig });
     const leading = dag.leading!;
     const health = leading.healthOf(dag.services);
-    const door = await openGrpcDoor({
+    const grpcServer = await openGrpcServer({
       services: dag.services,
       checkTicket: testTickets,
       health,
     });
     await dag.start();
-    const connection = connectTo(`http://127.0.0.1:${door.port}`, { repeatableMethods: [] });
+    const connection = connectTo(`http://127.0.0.1:${grpcServer.port}`, { repeatableMethods: [] });
     onTestFinished(async () => {
       connection.close();
-      await door.close();
+      await grpcServer.close();
       await dag.stop();
       await bus.close();
       await busDb.close();

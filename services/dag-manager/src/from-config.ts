@@ -22,7 +22,7 @@ import {
   SharedLeadership,
   soleLeadership,
 } from "./leadership.ts";
-import { LeaseDesk } from "./leases/lease-desk.ts";
+import { NodeLeases } from "./leases/node-leases.ts";
 import { SessionRights } from "./leases/session-rights.ts";
 import { faultName } from "./log/append-fold.ts";
 import { EmbeddedLog } from "./log/embedded-log.ts";
@@ -32,7 +32,7 @@ import { diffHandlers } from "./rpc/diff-handlers.ts";
 import { queueDataHandlers } from "./rpc/queue-data-handlers.ts";
 import { queueHandlers } from "./rpc/queue-handlers.ts";
 import { beginFeed, ensureFeeds } from "./store/replay-store.ts";
-import { SwapDesk } from "./swap/swap-desk.ts";
+import { ContextSwaps } from "./swap/context-swaps.ts";
 
 /** Version of this software. */
 const serverVersion = "0.1.0";
@@ -50,7 +50,7 @@ export interface DagManagerDeps {
 }
 
 export interface DagManager {
-  /** What both doors serve. */
+  /** What both servers serve. */
   readonly services: ServedService[];
   /** Whether this process leads, where several may run; undefined where it is the only one. */
   readonly leading: LeadershipMonitor | undefined;
@@ -90,17 +90,17 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const store: DagStore = { db, clock, write, changed: () => relay.poke() };
   const { timers } = options;
   const checkLeader = leadership.check.bind(leadership);
-  const desk = new LeaseDesk({ db, clock, logger, timers, checkLeader });
-  const swaps = new SwapDesk(store, desk);
+  const nodeLeases = new NodeLeases({ db, clock, logger, timers, checkLeader });
+  const swaps = new ContextSwaps(store, nodeLeases);
   const tail = new LogTail();
   const progress = new FeedProgress(store, logger);
-  const log = openLog(store, tail, { desk, leadership, metrics, progress });
+  const log = openLog(store, tail, { nodeLeases, leadership, metrics, progress });
   const rights = new SessionRights(db);
   const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
   const services = [
     diffHandlers(store, leadership),
-    queueHandlers({ store, desk, swaps, timers, rights, leadership }),
-    queueDataHandlers({ log, tail, clock, desk, rights, leadership, consume }),
+    queueHandlers({ store, nodeLeases, swaps, timers, rights, leadership }),
+    queueDataHandlers({ log, tail, clock, nodeLeases, rights, leadership, consume }),
     topicService(db, "dag"),
     ...bus.services,
   ];
@@ -110,7 +110,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     async start() {
       await db.transaction((tx) => ensureFeeds(tx, options.feeds, clock.nowMs()));
       await leadership.start(async () => {
-        await desk.start();
+        await nodeLeases.start();
         await swaps.start();
         await progress.start();
         // Only the leader writes events: it must not wait for a relay elsewhere to look for them.
@@ -119,7 +119,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
       });
     },
     async stop() {
-      desk.stop();
+      nodeLeases.stop();
       await progress.stop();
       await leadership.stop();
       await relay.close();
@@ -128,14 +128,14 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
 }
 
 interface LogPorts {
-  readonly desk: LeaseDesk;
+  readonly nodeLeases: NodeLeases;
   readonly leadership: Leadership;
   readonly metrics: Metrics;
   readonly progress: FeedProgress;
 }
 
 function openLog(store: DagStore, tail: LogTail, ports: LogPorts): EmbeddedLog {
-  const { desk, leadership, metrics, progress } = ports;
+  const { nodeLeases, leadership, metrics, progress } = ports;
   const voids = metrics.counter("queue_void_total", "Queue records that are void", ["reason"]);
   return new EmbeddedLog(store.db, tail, leadership, {
     onOrigin: (tx, source, row) => beginFeed(tx, source, row, store.clock.nowMs()),
@@ -143,7 +143,7 @@ function openLog(store: DagStore, tail: LogTail, ports: LogPorts): EmbeddedLog {
     onAppended: (entries) => {
       for (const { computeKey, record } of entries) {
         progress.appended(computeKey);
-        if (record.body.case === "end") desk.close(computeKey);
+        if (record.body.case === "end") nodeLeases.close(computeKey);
         else if (record.body.case === "start") store.changed();
       }
     },

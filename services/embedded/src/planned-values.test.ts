@@ -49,7 +49,7 @@ test("the shadow mode and domain are among them, of an apply, of returns and of 
 });
 
 test.each(cases)(
-  "%s refuses %s in %s by its name, in both doors",
+  "%s refuses %s in %s by its name, in both servers",
   async (_method, _value, _field, each) => {
     const { method, path, value, caller } = each;
     const { feature, field } = featureOf(path, value);

@@ -8,7 +8,7 @@ import {
   type GatewayKey,
   joinedHealth,
   type LeadershipMonitor,
-  type LocalDoor,
+  type LocalServer,
   type Logger,
   type Metrics,
   type OutageLog,
@@ -36,7 +36,7 @@ export interface StartContext {
   readonly keys: readonly ApiKey[];
   /** Gateways that may speak for a caller. */
   readonly gateways: readonly GatewayKey[];
-  /** Certificate of the door. */
+  /** Certificate of the server. */
   readonly tls: ServerTls | undefined;
 }
 
@@ -46,8 +46,8 @@ export interface GatewayPeers {
   readonly dagManagerUrl: string;
   readonly worldServiceUrl: string;
   readonly ca: Uint8Array | undefined;
-  /** Doors of those that run in this process. @default none does */
-  readonly local?: { readonly dagManager: LocalDoor; readonly worldService: LocalDoor };
+  /** Servers of those that run in this process. @default none does */
+  readonly local?: { readonly dagManager: LocalServer; readonly worldService: LocalServer };
 }
 
 /** A service that runs, of which this process may be one of several. */
@@ -57,12 +57,12 @@ export interface RunningInstance {
   readonly leading: LeadershipMonitor | undefined;
 }
 
-/** Starts the DAG Manager and opens its door. PORT_TAKEN, CONFIG_INVALID. */
+/** Starts the DAG Manager and opens its server. PORT_TAKEN, CONFIG_INVALID. */
 export async function startDagManager(context: StartContext): Promise<RunningInstance> {
   const { config, storage } = context;
   const dag = await createDagManager({ ...commonOf(context), db: storage.db("dag") });
   const service = await started(context, dag, {
-    ...doorBehind(context),
+    ...serverBehind(context),
     name: "dag-manager",
     services: dag.services,
     ...healthOf(dag),
@@ -72,12 +72,12 @@ export async function startDagManager(context: StartContext): Promise<RunningIns
   return { service, leading: dag.leading };
 }
 
-/** Starts WorldService and opens its door. PORT_TAKEN, CONFIG_INVALID. */
+/** Starts WorldService and opens its server. PORT_TAKEN, CONFIG_INVALID. */
 export async function startWorldService(context: StartContext): Promise<RunningInstance> {
   const { config, storage } = context;
   const world = await createWorldService({ ...commonOf(context), db: storage.db("world") });
   const service = await started(context, world, {
-    ...doorBehind(context),
+    ...serverBehind(context),
     name: "world-service",
     services: world.services,
     ...healthOf(world),
@@ -99,7 +99,7 @@ export interface GatewayInstance {
 }
 
 /**
- * Starts a gateway and opens its two doors, once its books have been compared with the broker, or, for a standby, once
+ * Starts a gateway and opens its two servers, once its books have been compared with the broker, or, for a standby, once
  * it waits. PORT_TAKEN, CONFIG_INVALID; NOT_LEADER, with the holder's name, when another gateway holds an account.
  */
 export async function startGateway(
@@ -135,18 +135,18 @@ export async function startGateway(
   return { service, leading: gateway.leading, lost: gateway.lost };
 }
 
-type DoorSettings = Omit<RunServiceOptions, "onStop"> & {
+type ServerSettings = Omit<RunServiceOptions, "onStop"> & {
   /** Services behind a gateway, for its health. @default none */
   readonly peers?: readonly string[];
 };
 
-/** Starts what does the work, then opens its doors; if those cannot be opened the work is stopped again. */
+/** Starts what does the work, then opens its servers; if those cannot be opened the work is stopped again. */
 async function started(
   { storage, outages, clock }: StartContext,
   service: { start(): Promise<void>; stop(): Promise<void> },
-  { peers = [], health: leading, ...door }: DoorSettings,
+  { peers = [], health: leading, ...server }: ServerSettings,
 ): Promise<RunningService> {
-  const depends = new ServiceHealth({ storage, outages, clock, services: door.services, peers });
+  const depends = new ServiceHealth({ storage, outages, clock, services: server.services, peers });
   const health = leading === undefined ? depends : joinedHealth([leading, depends]);
   const stop = async () => {
     depends[Symbol.dispose]();
@@ -154,7 +154,7 @@ async function started(
   };
   try {
     await service.start();
-    return await runService({ ...door, health, onStop: stop });
+    return await runService({ ...server, health, onStop: stop });
   } catch (failure) {
     await stop();
     throw failure;
@@ -176,8 +176,8 @@ function commonOf({ config, storage, clock, logger, metrics }: StartContext) {
   return { bus: storage.bus, clock, logger, config, metrics };
 }
 
-/** The door of a service that only gateways, and callers with a key, may knock at. */
-function doorBehind({ keys, gateways, clock, tls, logger }: StartContext) {
+/** The server of a service that only gateways, and callers with a key, may knock at. */
+function serverBehind({ keys, gateways, clock, tls, logger }: StartContext) {
   return {
     principalOf: createPrincipalCheck({ gateways, keys, clock }),
     hasKeys: keys.length > 0,

@@ -27,7 +27,7 @@ function configIn(folder: string, more = "", metricsPort: number | null = null):
   writeFileSync(join(folder, "secret"), secret, { mode: 0o600 });
   writeFileSync(
     file,
-    `project: {name: doors}
+    `project: {name: servers}
 storage: {kind: embedded, data_dir: data}
 bus: {kind: embedded}
 telemetry: {log_level: error, metrics_port: ${metricsPort}}
@@ -40,7 +40,7 @@ ${more}`,
 }
 
 describe("a platform with a certificate and keys", () => {
-  const folder = mkdtempSync(join(tmpdir(), "qmtl-doors-"));
+  const folder = mkdtempSync(join(tmpdir(), "qmtl-servers-"));
   let platform: Platform;
 
   beforeAll(async () => {
@@ -89,7 +89,7 @@ world_service: {port: ${world}}`;
 });
 
 describe("a platform that cannot be started safely", () => {
-  const folder = mkdtempSync(join(tmpdir(), "qmtl-doors-"));
+  const folder = mkdtempSync(join(tmpdir(), "qmtl-servers-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it("is refused when a service behind the gateway would listen beyond loopback", async () => {

@@ -58,7 +58,7 @@ export interface Platform {
 
 /**
  * Starts all services in this process. They listen for one another on loopback as they do apart, and streams go that way;
- * the gateway's unary calls reach their doors directly, through the same checks. Storage and bus are the embedded ones unless
+ * the gateway's unary calls reach their servers directly, through the same checks. Storage and bus are the embedded ones unless
  * the configuration says otherwise.
  * Only the gateway may be reached from other machines.
  *

@@ -48,9 +48,9 @@ describe("a service in a process of its own", () => {
     onTestFinished(() => void taken.close());
     const address = taken.address();
     const port = typeof address === "object" && address !== null ? address.port : 0;
-    const doors = `gateway: {port: ${gateway}, web_port: ${web}}`;
+    const servers = `gateway: {port: ${gateway}, web_port: ${web}}`;
     const cases = [
-      ["telemetry.metrics_port", `${doors}\ntelemetry: {metrics_port: ${port}}`],
+      ["telemetry.metrics_port", `${servers}\ntelemetry: {metrics_port: ${port}}`],
       ["gateway.port", `gateway: {port: ${port}, web_port: ${web}}`],
       ["gateway.web_port", `gateway: {port: ${gateway}, web_port: ${port}}`],
     ] as const;

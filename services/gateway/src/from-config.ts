@@ -12,7 +12,7 @@ import {
   type Clock,
   createMetrics,
   type GatewayKey,
-  type LocalDoor,
+  type LocalServer,
   type Logger,
   type Metrics,
   type OutageLog,
@@ -32,12 +32,12 @@ import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
 import { TopicBook } from "./control/topic-book.ts";
 import { BarBooker } from "./feed/bar-booker.ts";
-import { FeedDesk } from "./feed/feed-desk.ts";
 import { markedInstrumentsOf } from "./feed/marked-instruments.ts";
+import { ReplayFeeds } from "./feed/replay-feeds.ts";
 import { SourceKeys } from "./feed/source-keys.ts";
 import type { AccountLeases } from "./instances/account-leases.ts";
-import type { OpenOrderHalf, OrderHalf } from "./order-half.ts";
-import { openOrderHalf } from "./orders-from-config.ts";
+import type { OpenOrderModule, OrderModule } from "./order-module.ts";
+import { openOrderModule } from "./orders-from-config.ts";
 import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import { PeerProbe } from "./peers/peer-probe.ts";
@@ -79,14 +79,14 @@ export interface GatewayDeps {
     readonly worldServiceUrl: string;
     /** Certificate authorities to trust at https addresses. @default those of the system */
     readonly ca?: Uint8Array | undefined;
-    /** Doors of those that run in this process. @default none does */
-    readonly local?: { readonly dagManager: LocalDoor; readonly worldService: LocalDoor };
+    /** Servers of those that run in this process. @default none does */
+    readonly local?: { readonly dagManager: LocalServer; readonly worldService: LocalServer };
   };
   readonly metrics?: Metrics;
   /** Told when a peer is down. @default nobody */
   readonly outages?: OutageLog;
   /** @default the order path over the accounts of the configuration */
-  readonly openOrders?: OpenOrderHalf;
+  readonly openOrders?: OpenOrderModule;
   /** @default random UUIDs */
   readonly newId?: () => string;
   /** Leases of the accounts; the order router writes only while they are held. @default none: no other gateway can be */
@@ -94,11 +94,11 @@ export interface GatewayDeps {
 }
 
 export interface Gateway {
-  /** What both doors serve. */
+  /** What both servers serve. */
   readonly services: ServedService[];
-  /** Versions per contract, for the doors. */
+  /** Versions per contract, for the servers. */
   readonly schemaRange: SchemaRangeOf;
-  /** Checks the tickets of requests, for the doors. */
+  /** Checks the tickets of requests, for the servers. */
   readonly checkTicket: TicketCheck;
   /** Follows the bus, and changes nothing: what a standby may do. @default done by `start` */
   prepare(): Promise<void>;
@@ -153,7 +153,7 @@ export async function createGateway(deps: GatewayDeps): Promise<Gateway> {
   };
 }
 
-function follow(hub: ControlHub, feeds: FeedDesk): Promise<void> {
+function follow(hub: ControlHub, feeds: ReplayFeeds): Promise<void> {
   hub.onEvent((event) => feeds.onEvent(event));
   hub.completeFeeds((state) => feeds.complete(state));
   return hub.start();
@@ -189,13 +189,13 @@ async function openBase(deps: GatewayDeps) {
   const ttlSeconds = config.gateway.ticket_ttl_seconds;
   const tickets = new Tickets(await ticketKeys(db, clock, newId), { clock, ttlSeconds });
   const relay = new OutboxRelay({ db, bus, ownerId: newId(), logger, metrics, clock });
-  const peerAt = (name: string, url: string, door: LocalDoor | undefined) => {
+  const peerAt = (name: string, url: string, server: LocalServer | undefined) => {
     const { outages } = deps;
     const monitors = outages && {
       monitor: outages.monitorPeer(name),
       work: outages.monitorWork(name),
     };
-    return new Peer(name, url, { clock, gatewayKey, ca, local: door, ...monitors });
+    return new Peer(name, url, { clock, gatewayKey, ca, local: server, ...monitors });
   };
   const dag = peerAt(dagManagerName, deps.peers.dagManagerUrl, local?.dagManager);
   const world = peerAt(worldServiceName, deps.peers.worldServiceUrl, local?.worldService);
@@ -221,7 +221,7 @@ async function openBase(deps: GatewayDeps) {
 async function openFeeds(
   deps: GatewayDeps,
   base: Base,
-): Promise<{ feeds: FeedDesk; booker: BarBooker; orders: OrderHalf }> {
+): Promise<{ feeds: ReplayFeeds; booker: BarBooker; orders: OrderModule }> {
   const { clock, logger, config } = deps;
   const guarded = (db: Db): Db => deps.accounts?.guarded(db) ?? db;
   const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
@@ -229,7 +229,7 @@ async function openFeeds(
   let path: Pick<OrderPath, "onBars" | "bookedRow"> = unopened;
   const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
-  const feeds = new FeedDesk({
+  const feeds = new ReplayFeeds({
     dag,
     gateway,
     clock,
@@ -241,7 +241,7 @@ async function openFeeds(
     sessionDeadMs,
   });
   const seams = { metrics, world, gateway, gates, leases, barrier: feeds, poke, onOrderNews };
-  const open = deps.openOrders ?? openOrderHalf;
+  const open = deps.openOrders ?? openOrderModule;
   const orders = await open({ db, paperDb, clock, logger, config, ...seams });
   path = orders.path;
   return { feeds, booker, orders };

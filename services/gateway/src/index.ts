@@ -7,10 +7,10 @@ export {
   openAccountLeases,
 } from "./instances/leased-gateway.ts";
 export type {
-  OpenOrderHalf,
-  OrderHalf,
-  OrderHalfDeps,
+  OpenOrderModule,
+  OrderModule,
+  OrderModuleDeps,
   StandingHalt,
   StrategyOrderFacts,
-} from "./order-half.ts";
+} from "./order-module.ts";
 export type { OrderPath, SourceBar, TicketClaims } from "./ports.ts";

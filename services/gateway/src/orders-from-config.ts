@@ -2,13 +2,13 @@ import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_
 import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { QmtlConfig } from "@qmtl/sdk/config";
-import type { OrderHalf, OrderHalfDeps } from "./order-half.ts";
+import type { OrderModule, OrderModuleDeps } from "./order-module.ts";
 import { PAPER_FAULT_ENV } from "./paper/paper-fault.ts";
 import { openOrders } from "./router/open-orders.ts";
 import { strategyFacts } from "./router/strategy-facts.ts";
 
 /** The order path over the accounts of the configuration. */
-export async function openOrderHalf(deps: OrderHalfDeps): Promise<OrderHalf> {
+export async function openOrderModule(deps: OrderModuleDeps): Promise<OrderModule> {
   const { db, paperDb, config, clock, logger, world, gateway } = deps;
   const { metrics, gates, leases, barrier, poke, onOrderNews } = deps;
   const clients = {

@@ -8,7 +8,7 @@ import { type SchemaRangeOf, servedMethods } from "./rpc/served-method.ts";
 
 export interface CapabilitiesOptions {
   services: readonly ServedService[];
-  /** The same as the doors'. @default 1..1 */
+  /** The same as the servers'. @default 1..1 */
   schemaRange?: SchemaRangeOf;
   /** Flags that are on, such as "compat_rebalance_v2". @default none */
   flags?: readonly string[];

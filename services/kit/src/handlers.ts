@@ -10,7 +10,7 @@ import type { SessionScope } from "./session-scope.ts";
 /** Role of a caller; see `qmtl.type.v1.Role` for what includes what. */
 export type RoleName = "viewer" | "researcher" | "operator" | "owner" | "adapter" | "gateway";
 
-/** Who called, as established at the door: by key, by loopback, or by a gateway's signature. */
+/** Who called, as established at the server: by key, by loopback, or by a gateway's signature. */
 export interface CallPrincipal {
   /** "local" on loopback without keys. */
   readonly name: string;
@@ -22,7 +22,7 @@ export interface CallPrincipal {
 /** What a handler may know of the call besides its request. */
 export interface CallContext {
   readonly principal: CallPrincipal;
-  /** Session of the request's ticket; undefined for a call without one. Checked by the door. */
+  /** Session of the request's ticket; undefined for a call without one. Checked by the server. */
   readonly session?: SessionScope | undefined;
   /** Aborts when the caller went away, the deadline passed, or the server stops. */
   readonly signal: AbortSignal;
@@ -30,11 +30,11 @@ export interface CallContext {
   readonly timeoutMs: number | undefined;
   /** Request metadata, lower-case names. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** Schema version the door agreed on and the answer is written in. Set by the doors; absent means 1. */
+  /** Schema version the server agreed on and the answer is written in. Set by the servers; absent means 1. */
   readonly schemaVersion?: number;
 }
 
-/** A response that is already encoded; the door passes the bytes through. For fan-out. */
+/** A response that is already encoded; the server passes the bytes through. For fan-out. */
 export class EncodedMessage {
   /** Over the same memory: made once, not for each reader. */
   readonly bytes: Buffer;
@@ -58,7 +58,7 @@ export type Handlers<S extends DescService> = {
   [K in keyof S["method"]]?: MethodHandler<S["method"][K]>;
 };
 
-/** A service and its handlers, ready for both doors. */
+/** A service and its handlers, ready for both servers. */
 export interface ServedService {
   readonly service: DescService;
   readonly handlers: Handlers<DescService>;

@@ -7,7 +7,7 @@ export {
 } from "./capabilities.ts";
 export * from "./clock.ts";
 export { FAILPOINT_ENV, type FailpointOptions, Failpoints, failpoints } from "./failpoints.ts";
-export { openGrpcDoor } from "./grpc-door.ts";
+export { openGrpcServer } from "./grpc-server.ts";
 export {
   type CallContext,
   type CallPrincipal,
@@ -19,6 +19,7 @@ export {
   serve,
 } from "./handlers.ts";
 export type { HealthSource } from "./health.ts";
+export { type HttpServerOptions, openHttpServer } from "./http-server.ts";
 export {
   joinedHealth,
   LEADER_HEALTH,
@@ -66,10 +67,10 @@ export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
 export { processName } from "./process-name.ts";
 export { PushStream } from "./push-stream.ts";
 export { accessOf, type TicketCheck } from "./rpc/call-access.ts";
-export type { Door, DoorOptions, ServerTls } from "./rpc/door.ts";
-export { type LocalDoor, LocalTransport } from "./rpc/local-calls.ts";
+export { type LocalServer, LocalTransport } from "./rpc/local-calls.ts";
 export { readHealth } from "./rpc/read-health.ts";
 export type { SchemaRangeOf } from "./rpc/served-method.ts";
+export type { OpenServer, ServerOptions, ServerTls } from "./rpc/server-setup.ts";
 export {
   type RunningService,
   type RunServiceOptions,
@@ -78,4 +79,3 @@ export {
 } from "./run-service.ts";
 export { originField, originFromProto, type SessionOrigin } from "./session-origin.ts";
 export type { SessionScope, TicketRightName } from "./session-scope.ts";
-export { openWebDoor, type WebDoorOptions } from "./web-door.ts";

@@ -1,17 +1,17 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { expect, onTestFinished, test } from "vitest";
-import { openGrpcDoor } from "./grpc-door.ts";
+import { openGrpcServer } from "./grpc-server.ts";
 import { serve } from "./handlers.ts";
 import { LeadershipMonitor } from "./leadership-monitor.ts";
 import { silentLogger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
-import type { Door } from "./rpc/door.ts";
+import type { OpenServer } from "./rpc/server-setup.ts";
 import { freePorts } from "./testing/free-port.ts";
 
 /** One process of a service: answers when it leads, and counts what it was asked. */
 interface Instance {
-  readonly door: Door;
+  readonly server: OpenServer;
   readonly url: string;
   asked: number;
   leads(isLeading: boolean): void;
@@ -40,11 +40,11 @@ async function openInstance(name: string, isLeading: boolean): Promise<Instance>
       },
     }),
   ];
-  const door = await openGrpcDoor({ services, health: leading.healthOf(services) });
-  onTestFinished(() => door.close());
+  const server = await openGrpcServer({ services, health: leading.healthOf(services) });
+  onTestFinished(() => server.close());
   const instance: Instance = {
-    door,
-    url: `http://127.0.0.1:${door.port}`,
+    server,
+    url: `http://127.0.0.1:${server.port}`,
     asked: 0,
     leads: (is) => leading.set(is ? "leads" : "standby"),
   };
@@ -117,7 +117,7 @@ test("when the leader is gone, calls that may be repeated go to the one that tak
   const { get, watch } = dial([first.url, second.url]);
   expect(await get()).toBe("first");
 
-  await first.door.close();
+  await first.server.close();
   const answers = Promise.all([get(), watch()]);
   second.leads(true);
 
@@ -131,7 +131,7 @@ test("a call that must not be repeated fails when its server is gone, and the ne
   expect(await get()).toBe("first");
   second.leads(true);
 
-  await first.door.close();
+  await first.server.close();
 
   await expect(get()).rejects.toMatchObject({ reason: "PEER_UNAVAILABLE" });
   expect(await get()).toBe("second");
@@ -144,7 +144,7 @@ test("a refusal that a gateway passes on from behind does not send its callers t
       throw new QmtlError("NOT_LEADER", "the service behind has no leader");
     },
   });
-  const front = await openGrpcDoor({ services: [failing] });
+  const front = await openGrpcServer({ services: [failing] });
   onTestFinished(() => front.close());
   const { client } = dial([standby.url, `http://127.0.0.1:${front.port}`], {});
 

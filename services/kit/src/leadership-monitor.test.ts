@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ChannelTransport, connectTo } from "@qmtl/sdk/rpc";
 import { expect, onTestFinished, test } from "vitest";
-import { openGrpcDoor } from "./grpc-door.ts";
+import { openGrpcServer } from "./grpc-server.ts";
 import { serve } from "./handlers.ts";
 import {
   joinedHealth,
@@ -61,11 +61,11 @@ test("a process whose database does not say who leads tells of no other leader: 
 test("the empty name of health serves while the process lives, whoever leads; the contracts do not on a standby", async () => {
   const { leading } = monitor();
   const services = [serve(GatewayService, {})];
-  const door = await openGrpcDoor({ services, health: leading.healthOf(services) });
-  const connection = connectTo(`http://127.0.0.1:${door.port}`);
+  const server = await openGrpcServer({ services, health: leading.healthOf(services) });
+  const connection = connectTo(`http://127.0.0.1:${server.port}`);
   onTestFinished(async () => {
     connection.close();
-    await door.close();
+    await server.close();
   });
   const namesThatServe = async () => {
     const health = await readHealth(connection, 5_000);
@@ -84,11 +84,11 @@ test("the empty name of health serves while the process lives, whoever leads; th
 test("a server that stands by answers health with NOT_SERVING until it leads", async () => {
   const { leading } = monitor();
   const services = [serve(GatewayService, {})];
-  const door = await openGrpcDoor({ services, health: leading.healthOf(services) });
-  const channel = new ChannelTransport(`http://127.0.0.1:${door.port}`);
+  const server = await openGrpcServer({ services, health: leading.healthOf(services) });
+  const channel = new ChannelTransport(`http://127.0.0.1:${server.port}`);
   onTestFinished(async () => {
     channel.close();
-    await door.close();
+    await server.close();
   });
   leading.set("standby");
   expect(await channel.health(5_000)).toBe("not serving");
@@ -96,7 +96,7 @@ test("a server that stands by answers health with NOT_SERVING until it leads", a
   leading.set("leads");
   expect(await channel.health(5_000)).toBe("serving");
 
-  await door.close();
+  await server.close();
   expect(await channel.health(5_000)).toBe("down");
 });
 

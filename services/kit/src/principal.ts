@@ -19,7 +19,7 @@ export interface ApiKey {
   readonly role: CallPrincipal["role"];
 }
 
-/** What a door knows of a call before anything is decoded. */
+/** What a server knows of a call before anything is decoded. */
 export interface CallEvidence {
   /** Value of a request header, lower-case name. */
   header(name: string): string | undefined;
@@ -44,7 +44,7 @@ export interface PrincipalOptions {
 const LOCAL_OWNER: CallPrincipal = { name: "local", role: "owner" };
 
 /**
- * The rule of all doors. A principal signed by a known gateway stands for itself; else a key for its
+ * The rule of all servers. A principal signed by a known gateway stands for itself; else a key for its
  * principal; else, when nothing of all this is configured, loopback for `local`, owner.
  */
 export function createPrincipalCheck(options: PrincipalOptions = {}): PrincipalCheck {

@@ -28,7 +28,7 @@ async function refusalOf(work: Promise<unknown>): Promise<QmtlError> {
 }
 
 describe("a running service", () => {
-  test("serves on both doors, then drains, then stops; stopping twice is once", async () => {
+  test("serves on both servers, then drains, then stops; stopping twice is once", async () => {
     const seen: string[] = [];
     const running = await runService({
       name: "demo",
@@ -98,7 +98,7 @@ describe("a running service", () => {
     expect(process.listenerCount("SIGTERM")).toBe(0);
   });
 
-  test("a key is asked for at both doors and at the connection's client", async () => {
+  test("a key is asked for at both servers and at the connection's client", async () => {
     const principalOf = createPrincipalCheck({
       keys: [{ key: "k", name: "ann", role: "operator" }],
     });
@@ -117,7 +117,7 @@ describe("a running service", () => {
   });
 });
 
-describe("the web door against foreign pages", () => {
+describe("the HTTP server against foreign pages", () => {
   const post = (port: number | undefined, headers: string) =>
     new Promise<string>((resolve, reject) => {
       const body = '{"submissionId":"a"}';

@@ -1,20 +1,20 @@
 import { isLoopbackHost, QmtlError } from "@qmtl/sdk/rpc";
 import { sleep, systemClock } from "./clock.ts";
-import { type GrpcDoor, openGrpcDoor } from "./grpc-door.ts";
+import { type GrpcServer, openGrpcServer } from "./grpc-server.ts";
+import { type HttpServerOptions, openHttpServer } from "./http-server.ts";
 import { silentLogger } from "./logger.ts";
-import type { Door, DoorOptions } from "./rpc/door.ts";
-import type { LocalDoor } from "./rpc/local-calls.ts";
-import { openWebDoor, type WebDoorOptions } from "./web-door.ts";
+import type { LocalServer } from "./rpc/local-calls.ts";
+import type { OpenServer, ServerOptions } from "./rpc/server-setup.ts";
 
 /** Where a service stands. */
 export type ServiceState = "starting" | "serving" | "draining" | "stopped";
 
-export interface RunServiceOptions extends DoorOptions {
+export interface RunServiceOptions extends ServerOptions {
   /** Name in the log, such as "world-service". */
   name: string;
-  /** Web door on a port of its own; options not given are those of the gRPC door. @default none */
-  web?: Pick<WebDoorOptions, "port" | "origins" | "fallback">;
-  /** True when callers need a key or a signature; doors off loopback demand it. @default false */
+  /** Web server on a port of its own; options not given are those of the gRPC server. @default none */
+  web?: Pick<HttpServerOptions, "port" | "origins" | "fallback">;
+  /** True when callers need a key or a signature; servers off loopback demand it. @default false */
   hasKeys?: boolean;
   /** Stops the service's own work once no call is in progress any more. @default nothing */
   onStop?: () => Promise<void>;
@@ -28,9 +28,9 @@ export interface RunServiceOptions extends DoorOptions {
 export interface RunningService extends AsyncDisposable {
   readonly state: ServiceState;
   readonly port: number;
-  /** The gRPC door for callers in this process. */
-  readonly local: LocalDoor;
-  /** Undefined without a web door. */
+  /** The gRPC server for callers in this process. */
+  readonly local: LocalServer;
+  /** Undefined without a HTTP server. */
   readonly webPort: number | undefined;
   /** Resolves when it has stopped, by whatever cause. */
   readonly stopped: Promise<void>;
@@ -39,7 +39,7 @@ export interface RunningService extends AsyncDisposable {
 }
 
 /**
- * Opens the doors of a service.
+ * Opens the servers of a service.
  *
  * `stop` takes no more calls, ends the streams with DRAINING (clients connect again), waits for unary calls
  * (`closeMsMax`), then for `onStop` (`onStopMsMax`), and closes the connections, cutting those that stay.
@@ -49,11 +49,11 @@ export interface RunningService extends AsyncDisposable {
  */
 export async function runService(options: RunServiceOptions): Promise<RunningService> {
   const host = options.host ?? "127.0.0.1";
-  refuseOpenDoor(host, options);
-  const grpc = await openGrpcDoor(options);
+  refuseOpenPort(host, options);
+  const grpc = await openGrpcServer(options);
   try {
     const web =
-      options.web === undefined ? undefined : await openWebDoor(webOptions(options, host));
+      options.web === undefined ? undefined : await openHttpServer(webOptions(options, host));
     return new Service(options, grpc, web);
   } catch (failure) {
     await grpc.close();
@@ -61,12 +61,12 @@ export async function runService(options: RunServiceOptions): Promise<RunningSer
   }
 }
 
-function webOptions(options: RunServiceOptions, host: string): WebDoorOptions {
+function webOptions(options: RunServiceOptions, host: string): HttpServerOptions {
   const loopbackOnly = isLoopbackHost(host) && options.hasKeys !== true;
   return { ...options, port: 0, ...options.web, loopbackOnly };
 }
 
-function refuseOpenDoor(host: string, options: RunServiceOptions): void {
+function refuseOpenPort(host: string, options: RunServiceOptions): void {
   if (isLoopbackHost(host)) return;
   const missing = [
     ...(options.tls === undefined ? ["TLS"] : []),
@@ -83,18 +83,18 @@ const SIGNALS = ["SIGTERM", "SIGINT"] as const;
 
 class Service implements RunningService {
   readonly port: number;
-  readonly local: LocalDoor;
+  readonly local: LocalServer;
   readonly webPort: number | undefined;
   readonly stopped: Promise<void>;
   readonly #options: RunServiceOptions;
-  readonly #doors: readonly Door[];
+  readonly #servers: readonly OpenServer[];
   readonly #whenStopped: () => void;
   #state: ServiceState = "serving";
   #stopping: Promise<void> | undefined;
 
-  constructor(options: RunServiceOptions, grpc: GrpcDoor, web: Door | undefined) {
+  constructor(options: RunServiceOptions, grpc: GrpcServer, web: OpenServer | undefined) {
     this.#options = options;
-    this.#doors = web === undefined ? [grpc] : [grpc, web];
+    this.#servers = web === undefined ? [grpc] : [grpc, web];
     this.port = grpc.port;
     this.local = grpc.local;
     this.webPort = web?.port;
@@ -153,10 +153,10 @@ class Service implements RunningService {
   async #stop(): Promise<void> {
     this.#state = "draining";
     try {
-      await Promise.all(this.#doors.map((door) => door.drain()));
+      await Promise.all(this.#servers.map((server) => server.drain()));
       await this.#onStop();
     } finally {
-      await Promise.all(this.#doors.map((door) => door.close()));
+      await Promise.all(this.#servers.map((server) => server.close()));
       for (const signal of SIGNALS) process.off(signal, this.#onSignal);
       this.#state = "stopped";
       this.#whenStopped();

@@ -42,10 +42,10 @@ export interface WorldServiceDeps {
   readonly leadership?: Leadership;
 }
 
-/** The service, ready for both doors. */
+/** The service, ready for both servers. */
 export interface WorldServiceInstance {
   readonly services: ServedService[];
-  /** Versions per contract, for the doors. */
+  /** Versions per contract, for the servers. */
   readonly schemaRange: SchemaRangeOf;
   /** Whether this process leads, where several may run; undefined where it is the only one. */
   readonly leading: LeadershipMonitor | undefined;

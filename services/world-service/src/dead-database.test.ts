@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo, type QmtlError } from "@qmtl/sdk/rpc";
-import { openGrpcDoor, type Standing, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openGrpcServer, type Standing, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describeOwnPostgres, waitUntil } from "@qmtl/service-kit/testing";
@@ -25,16 +25,16 @@ describeOwnPostgres("the only WorldService, when its database is killed", (serve
     });
     const { services, schemaRange } = service;
     const leading = service.leading!;
-    const door = await openGrpcDoor({
+    const grpcServer = await openGrpcServer({
       services,
       schemaRange,
       health: leading.healthOf(services),
     });
     await service.start();
-    const connection = connectTo(`http://127.0.0.1:${door.port}`, { repeatableMethods: [] });
+    const connection = connectTo(`http://127.0.0.1:${grpcServer.port}`, { repeatableMethods: [] });
     onTestFinished(async () => {
       connection.close();
-      await door.close();
+      await grpcServer.close();
       await service.stop();
       await bus.close();
       await busDb.close();

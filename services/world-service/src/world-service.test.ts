@@ -192,24 +192,24 @@ function suite(
     await makeWorld("acks");
     await toPaper("acks");
     const session = new FakeSession(actorOf("acks"), "s-acks", ["a"]);
-    const door = new FakeSession(actorOf("acks"), "d-acks", "*");
+    const router = new FakeSession(actorOf("acks"), "d-acks", "*");
     expect(await session.beat()).toMatchObject({ granted: true });
-    const doorReply = await door.beat();
-    expect(doorReply).toMatchObject({ granted: true });
-    expect(doorReply.granted && [...doorReply.emitterFor]).toEqual([["a", "s-acks"]]);
+    const routerReply = await router.beat();
+    expect(routerReply).toMatchObject({ granted: true });
+    expect(routerReply.granted && [...routerReply.emitterFor]).toEqual([["a", "s-acks"]]);
 
     const running = begin("acks", "r3", EffectiveMode.PAPER);
     await advance(clock, actorOf("acks"), 200);
     expect(actorOf("acks")().row.phase).toBe("FREEZING");
     expect(await session.beat()).toMatchObject({ granted: false, refusal: "FROZEN" });
-    await door.beat();
+    await router.beat();
     await advance(clock, actorOf("acks"), 50);
     expect(actorOf("acks")().row.phase).toBe("SWITCHED");
     await session.beat();
-    await door.beat();
+    await router.beat();
     await advance(clock, actorOf("acks"), 50);
     expect(await session.beat()).toMatchObject({ granted: true });
-    await door.beat();
+    await router.beat();
     await advance(clock, actorOf("acks"), 50);
 
     const phases = await running;

@@ -231,10 +231,10 @@ function moneyAndOrders(rig: OperatorRig): void {
 
   test("the allocations of a plan are stored once per run id", async () => {
     await answer("submit", "$/crossing.ts", "--world", "omega");
-    const wish = ["--account", "spare", "--world", "omega=0.4:Crossing=1"];
+    const plan = ["--account", "spare", "--world", "omega=0.4:Crossing=1"];
     writeFileSync(
       join(folder(), "plan.json"),
-      JSON.stringify(await answer("rebalance", "plan", ...wish)),
+      JSON.stringify(await answer("rebalance", "plan", ...plan)),
     );
     const first = await answer("rebalance", "apply", "--file", "$/plan.json", "--run", "move");
     const again = await answer("rebalance", "apply", "--file", "$/plan.json", "--run", "move");

@@ -1,6 +1,6 @@
 import { shareProRata } from "./pro-rata.ts";
 
-/** A book's wish in one instrument, signed whole lots. */
+/** What a book wants in one instrument, signed whole lots. */
 export interface BookDelta {
   readonly worldId: string;
   readonly strategyId: string;

@@ -10,12 +10,12 @@ import type { SessionScope } from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";
 import { foldMessage } from "../log/fold-message.ts";
 import { type LeaseSurroundings, leaseSurroundings } from "../store/lease-store.ts";
-import type { GrantedLease, LeaseDesk } from "./lease-desk.ts";
+import type { GrantedLease, NodeLeases } from "./node-leases.ts";
 import type { SessionRights } from "./session-rights.ts";
 
 export interface AcquirePorts {
   readonly store: DagStore;
-  readonly desk: LeaseDesk;
+  readonly nodeLeases: NodeLeases;
   readonly timers: QueueTimers;
   readonly rights: SessionRights;
 }
@@ -31,11 +31,11 @@ export async function acquireLeases(
   scope: SessionScope,
   signal: AbortSignal,
 ): Promise<MessageInitShape<typeof AcquireLeasesResponseSchema>> {
-  const { store, desk, timers, rights } = ports;
+  const { store, nodeLeases, timers, rights } = ports;
   const keys = request.keys.map((ask) => ask.computeKey);
   await rights.check(scope, keys);
   const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
-  const granted = await desk.acquire(scope.sessionId, request.keys, waitMs, signal);
+  const granted = await nodeLeases.acquire(scope.sessionId, request.keys, waitMs, signal);
   const serverTime = timestampFromMs(store.clock.nowMs());
   if (granted.length === 0) return { leases: [], serverTime };
   // Read after the grant: the holder begins at a head that is not older than its lease.

@@ -4,7 +4,7 @@ import {
   type LeaseRenewalSchema,
   ReleaseReason,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { GrantedLease } from "./lease-desk.ts";
+import type { GrantedLease } from "./node-leases.ts";
 
 /** Epochs as numbers. */
 export function leaseRefs(refs: readonly LeaseRef[]): GrantedLease[] {

@@ -6,7 +6,7 @@ import { type KeyUse, keyUses } from "../store/key-use-store.ts";
 /** Keys remembered at most; the one looked up longest ago goes first. */
 const keysMax = 100_000;
 
-/** The session a call acts for; the door lets none without one through to methods that need a ticket. */
+/** The session a call acts for; the server lets none without one through to methods that need a ticket. */
 export function sessionOf({ session }: CallContext): SessionScope {
   if (session === undefined) throw new Error("a call without a session");
   return session;

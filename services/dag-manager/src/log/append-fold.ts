@@ -49,7 +49,7 @@ const FAULTS: Readonly<Record<VoidReason, RecordFault>> = {
   wrong_row: RecordFault.WRONG_ROW,
   known_at_fell: RecordFault.KNOWN_AT_FELL,
   watermark_fell: RecordFault.WATERMARK_FELL,
-  // The door refuses revisions before: they are planned.
+  // The server refuses revisions before: they are planned.
   revisions_unsupported: RecordFault.MALFORMED,
   undecodable: RecordFault.MALFORMED,
 };

@@ -6,14 +6,14 @@ import type {
 import { type QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { SessionScope } from "@qmtl/service-kit";
-import type { LeaseDesk } from "../leases/lease-desk.ts";
+import type { NodeLeases } from "../leases/node-leases.ts";
 import type { SessionRights } from "../leases/session-rights.ts";
 import { foldMessage } from "./fold-message.ts";
 import type { QueueLog } from "./queue-log.ts";
 
 export interface PublishPorts {
   readonly log: QueueLog;
-  readonly desk: LeaseDesk;
+  readonly nodeLeases: NodeLeases;
   readonly rights: SessionRights;
 }
 
@@ -23,7 +23,7 @@ export interface PublishPorts {
  * @throws {QmtlError} TICKET_SCOPE for a key that the session may not publish, or an epoch that another one holds.
  */
 export async function publish(
-  { log, desk, rights }: PublishPorts,
+  { log, nodeLeases, rights }: PublishPorts,
   request: PublishRequest,
   scope: SessionScope,
 ): Promise<MessageInitShape<typeof PublishResponseSchema>> {
@@ -33,7 +33,7 @@ export async function publish(
     request.records.map(({ computeKey }) => computeKey),
   );
   for (const record of request.records) {
-    if (desk.isOfAnother(record.computeKey, Number(record.leaseEpoch), sessionId)) {
+    if (nodeLeases.isOfAnother(record.computeKey, Number(record.leaseEpoch), sessionId)) {
       throw epochOfAnother(record, sessionId);
     }
     // Who writes is what the ticket says, whatever the record does.

@@ -15,7 +15,7 @@ import {
 } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { DagStore } from "../dag-store.ts";
-import type { LeaseDesk } from "../leases/lease-desk.ts";
+import type { NodeLeases } from "../leases/node-leases.ts";
 import { foldMessage } from "../log/fold-message.ts";
 import { type FoldColumns, foldOfHead } from "../log/log-tables.ts";
 import { knownQueues, queueColumns, queueFromRow, type StoredQueue } from "../store/queue-store.ts";
@@ -36,7 +36,7 @@ interface StatsRow extends StoredQueue, FoldColumns {
  */
 export async function listQueueStats(
   { db, clock }: Pick<DagStore, "db" | "clock">,
-  desk: LeaseDesk,
+  nodeLeases: NodeLeases,
   request: ListQueueStatsRequest,
 ): Promise<MessageInitShape<typeof ListQueueStatsResponseSchema>> {
   const { computeKeys, strategyId, worldId } = request;
@@ -65,7 +65,7 @@ export async function listQueueStats(
   const { page, nextPageToken } = cutPage(rows, size, ({ name }) =>
     makePageToken(filters, [name], nowMs),
   );
-  return { queues: page.map((row) => statsMessage(row, desk)), nextPageToken };
+  return { queues: page.map((row) => statsMessage(row, nodeLeases)), nextPageToken };
 }
 
 async function mustKnow(
@@ -88,16 +88,19 @@ async function mustKnow(
   throw new QmtlError("STRATEGY_NOT_FOUND", `no strategy ${strategyId}`, { metadata });
 }
 
-function statsMessage(row: StatsRow, desk: LeaseDesk): MessageInitShape<typeof QueueStatsSchema> {
+function statsMessage(
+  row: StatsRow,
+  nodeLeases: NodeLeases,
+): MessageInitShape<typeof QueueStatsSchema> {
   const { last_bucket_end_ms: lastMs } = row;
   return {
     queue: queueDescriptor(queueFromRow(row)),
     state: foldMessage(foldOfHead(row)),
-    holderSessionId: desk.row(row.compute_key).sessionId ?? "",
+    holderSessionId: nodeLeases.row(row.compute_key).sessionId ?? "",
     voidRecords: BigInt(row.void_records),
     blocked: row.is_blocked,
     ...(lastMs === null ? {} : { lastBucketEndTime: timestampFromMs(Math.trunc(lastMs)) }),
     strategyIds: row.strategy_ids,
-    candidates: desk.candidates(row.compute_key),
+    candidates: nodeLeases.candidates(row.compute_key),
   };
 }

@@ -7,8 +7,8 @@ import type { DagStore } from "../dag-store.ts";
 import { queueContext } from "../graph/queue-context.ts";
 import type { Leadership } from "../leadership.ts";
 import { acquireLeases } from "../leases/acquire-leases.ts";
-import type { LeaseDesk } from "../leases/lease-desk.ts";
 import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
+import type { NodeLeases } from "../leases/node-leases.ts";
 import { renewLeases } from "../leases/renew-leases.ts";
 import { type SessionRights, sessionOf } from "../leases/session-rights.ts";
 import { listQueuesByTag } from "../queues/list-queues.ts";
@@ -20,12 +20,12 @@ import {
   deleteReplayRunner,
   listFeeds,
 } from "../replay/replay.ts";
-import type { SwapDesk } from "../swap/swap-desk.ts";
+import type { ContextSwaps } from "../swap/context-swaps.ts";
 
 export interface QueuePorts {
   readonly store: DagStore;
-  readonly desk: LeaseDesk;
-  readonly swaps: SwapDesk;
+  readonly nodeLeases: NodeLeases;
+  readonly swaps: ContextSwaps;
   readonly timers: QueueTimers;
   readonly rights: SessionRights;
   readonly leadership: Leadership;
@@ -41,17 +41,17 @@ export function queueHandlers(ports: QueuePorts): ServedService {
   });
 }
 
-function reads({ store, desk }: QueuePorts): Handlers<typeof QueueService> {
+function reads({ store, nodeLeases }: QueuePorts): Handlers<typeof QueueService> {
   return {
     listQueuesByTag: (request) => listQueuesByTag(store, request),
-    listQueueStats: (request) => listQueueStats(store, desk, request),
+    listQueueStats: (request) => listQueueStats(store, nodeLeases, request),
     getSnapshots: (request) => getSnapshots(store, request.computeKeys),
     listFeeds: (request) => listFeeds(store, request),
   };
 }
 
 function leases(ports: QueuePorts): Handlers<typeof QueueService> {
-  const { store, desk, rights, leadership } = ports;
+  const { store, nodeLeases, rights, leadership } = ports;
   return {
     async acquireLeases(request, context) {
       leadership.mustLead();
@@ -68,7 +68,7 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
     async releaseLeases(request, context) {
       leadership.mustLead();
       const { sessionId } = sessionOf(context);
-      await desk.release(sessionId, leaseRefs(request.leases), releaseReason(request.reason));
+      await nodeLeases.release(sessionId, leaseRefs(request.leases), releaseReason(request.reason));
       return {};
     },
     async putSnapshots({ snapshots }, context) {
@@ -76,7 +76,7 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
       const scope = sessionOf(context);
       const keys = snapshots.map(({ computeKey }) => computeKey);
       await rights.check(scope, keys);
-      mustHold(desk, keys, scope.sessionId);
+      mustHold(nodeLeases, keys, scope.sessionId);
       return putSnapshots(store, snapshots);
     },
   };
@@ -100,28 +100,28 @@ function replay({ store, swaps, leadership }: QueuePorts): Handlers<typeof Queue
   };
 }
 
-function swaps({ swaps: desk, leadership }: QueuePorts): Handlers<typeof QueueService> {
+function swaps({ swaps: contextSwaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
   return {
     async openContext(request, { signal }) {
       leadership.mustLead();
       const to = queueContext(request.context!, "context");
       const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
-      return desk.open(request.strategyId, to, waitMs, signal);
+      return contextSwaps.open(request.strategyId, to, waitMs, signal);
     },
     async closeContext({ strategyId, worldId }) {
       leadership.mustLead();
-      return { closed: await desk.close(strategyId, worldId) };
+      return { closed: await contextSwaps.close(strategyId, worldId) };
     },
     async answerSwap(request, context) {
       leadership.mustLead();
-      return { swap: await desk.answer(sessionOf(context), request.answer!) };
+      return { swap: await contextSwaps.answer(sessionOf(context), request.answer!) };
     },
   };
 }
 
 /** @throws {QmtlError} LEASE_LOST naming the first key that the session does not hold. */
-function mustHold(desk: LeaseDesk, computeKeys: readonly string[], sessionId: string): void {
-  const lost = computeKeys.find((key) => !desk.isHolder(key, sessionId));
+function mustHold(nodeLeases: NodeLeases, computeKeys: readonly string[], sessionId: string): void {
+  const lost = computeKeys.find((key) => !nodeLeases.isHolder(key, sessionId));
   if (lost === undefined) return;
   throw new QmtlError("LEASE_LOST", `the session does not hold ${lost}`, {
     metadata: { compute_key: lost },

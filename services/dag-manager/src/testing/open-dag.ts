@@ -7,7 +7,7 @@ import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb"
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { connectTo } from "@qmtl/sdk/rpc";
-import { type Clock, openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { type Clock, openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import type { Db } from "@qmtl/service-kit/db";
 import { asGateway, ownerOrGateway } from "@qmtl/service-kit/testing";
@@ -31,7 +31,7 @@ export const testConfig: DagManagerConfig = {
 /** The row of the leader runs out by the database's clock, which neither a clock of the test nor a slow machine may meet. */
 const leaderTimes = { leaderMs: 600_000, renewMs: 500 };
 
-/** A running DAG Manager behind a real door, over given databases; closing it leaves them open. */
+/** A running DAG Manager behind a real server, over given databases; closing it leaves them open. */
 export async function openDag(
   databases: TestDatabases,
   options: { readonly clock?: Clock; readonly config?: DagManagerConfig } = {},
@@ -47,19 +47,19 @@ export async function openDag(
     leaderTimes,
   });
   await dag.start();
-  const door = await openGrpcDoor({
+  const server = await openGrpcServer({
     services: dag.services,
     principalOf: ownerOrGateway,
     checkTicket: testTickets,
   });
-  const url = `http://127.0.0.1:${door.port}`;
+  const url = `http://127.0.0.1:${server.port}`;
   const connection = connectTo(url, { timeoutMs: 60_000 });
   const gateway = connectTo(url, { timeoutMs: 60_000, headers: () => asGateway });
   const close = async (): Promise<void> => {
     await dag.stop();
     connection.close();
     gateway.close();
-    await door.close();
+    await server.close();
     await bus.close();
   };
   return {

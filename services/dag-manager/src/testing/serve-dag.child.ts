@@ -1,7 +1,7 @@
 // A DAG Manager in a process of its own: `dsn leaderMs renewMs failpoints`. Prints its port when it has started,
 // leading or waiting to, and ends with its standard input.
 import { writeSync } from "node:fs";
-import { failpoints, openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { failpoints, openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { createDagManager } from "../index.ts";
@@ -23,6 +23,6 @@ const dag = await createDagManager({
 });
 const { leading, services } = dag;
 const health = leading === undefined ? {} : { health: leading.healthOf(services) };
-const door = await openGrpcDoor({ services, checkTicket: testTickets, ...health });
+const server = await openGrpcServer({ services, checkTicket: testTickets, ...health });
 await dag.start();
-writeSync(1, `${door.port}\n`);
+writeSync(1, `${server.port}\n`);

@@ -8,7 +8,7 @@ import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import {
   createMetrics,
   createPrincipalCheck,
-  openGrpcDoor,
+  openGrpcServer,
   silentLogger,
   systemClock,
 } from "@qmtl/service-kit";
@@ -73,8 +73,8 @@ async function openPlatform() {
   const peerOf = async (schema: "dag" | "world") => {
     const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
     const services = [topicService(dbs.get(schema)!, schema)];
-    const door = opened.use(await openGrpcDoor({ services, principalOf }));
-    const url = `http://127.0.0.1:${door.port}`;
+    const server = opened.use(await openGrpcServer({ services, principalOf }));
+    const url = `http://127.0.0.1:${server.port}`;
     const peer = new Peer(schema, url, { clock: systemClock, gatewayKey });
     opened.defer(() => peer.close());
     return peer;

@@ -2,7 +2,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { connectTo } from "@qmtl/sdk/rpc";
-import { openGrpcDoor, silentLogger } from "@qmtl/service-kit";
+import { openGrpcServer, silentLogger } from "@qmtl/service-kit";
 import { type EventMessage, eventMessages } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 import { ManualClock, openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
@@ -165,8 +165,8 @@ test("a gateway that has read nothing yet tells what it told before it was start
   await waitUntil(async () => (await list(rig.client)).length === 3, { timeoutMs: 10_000 });
 
   const again = await rig.make(); // never started: it does not read the bus
-  await using door = await openGrpcDoor({ services: again.services });
-  const connection = connectTo(`http://127.0.0.1:${door.port}`);
+  await using server = await openGrpcServer({ services: again.services });
+  const connection = connectTo(`http://127.0.0.1:${server.port}`);
 
   expect(await list(connection.client.bind(connection))).toEqual(["e1", "e2", "e3"]);
   connection.close();

@@ -5,7 +5,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type CallPrincipal,
   createPrincipalCheck,
-  openGrpcDoor,
+  openGrpcServer,
   type RoleName,
   serve,
   systemClock,
@@ -36,9 +36,9 @@ async function openRig() {
     }),
   ];
   const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
-  const door = opened.use(await openGrpcDoor({ services, principalOf }));
+  const server = opened.use(await openGrpcServer({ services, principalOf }));
   const clock = new ManualClock();
-  const world = new Peer("world-service", `http://127.0.0.1:${door.port}`, {
+  const world = new Peer("world-service", `http://127.0.0.1:${server.port}`, {
     clock: systemClock,
     gatewayKey,
   });
@@ -225,7 +225,7 @@ describe("a ticket", () => {
       caller("owner", "bob"),
     );
     expect(await reasonOf(stolen)).toBe("TICKET_SCOPE");
-    const made = issueTicket(rig.ports, wanted(["observe"], { sessionId: "door-1" }), ann);
+    const made = issueTicket(rig.ports, wanted(["observe"], { sessionId: "server-1" }), ann);
     expect(await reasonOf(made)).toBe("TICKET_SCOPE");
   });
 

@@ -92,7 +92,7 @@ export class Tickets {
     throw new QmtlError("TICKET_EXPIRED", "the ticket has ended; IssueTicket gives a new one");
   }
 
-  /** What a call with this ticket acts for; for the doors. See `check`. */
+  /** What a call with this ticket acts for; for the servers. See `check`. */
   readonly scopeOf: TicketCheck = (ticket, principal) => {
     const { sessionId, worldId, strategyIds, sources, rights } = this.check(
       ticket,

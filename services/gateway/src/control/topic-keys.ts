@@ -20,7 +20,7 @@ const NAMES: ReadonlyMap<Topic, TopicName> = new Map([
   [Topic.FEED, "feed"],
 ]);
 
-/** The topics as asked for; none means gate and halt. The door has refused what is not of the set. */
+/** The topics as asked for; none means gate and halt. The server has refused what is not of the set. */
 export function topicsFromProto(topics: readonly Topic[]): TopicName[] {
   if (topics.length === 0) return ["gate", "halt"];
   return topics.flatMap((topic) => NAMES.get(topic) ?? []);

@@ -1,5 +1,5 @@
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
-import { createPrincipalCheck, openGrpcDoor, serve, systemClock } from "@qmtl/service-kit";
+import { createPrincipalCheck, openGrpcServer, serve, systemClock } from "@qmtl/service-kit";
 import { expect, test } from "vitest";
 import { Peer } from "../peers/peer.ts";
 import { BarBooker } from "./bar-booker.ts";
@@ -14,8 +14,8 @@ test("a gateway that starts again reads the rows it missed in its own name", asy
     },
   });
   const principalOf = createPrincipalCheck({ gateways: [gatewayKey], signedOnly: true });
-  await using door = await openGrpcDoor({ services: [queues], principalOf });
-  const dag = new Peer("dag-manager", `http://127.0.0.1:${door.port}`, {
+  await using server = await openGrpcServer({ services: [queues], principalOf });
+  const dag = new Peer("dag-manager", `http://127.0.0.1:${server.port}`, {
     clock: systemClock,
     gatewayKey,
   });

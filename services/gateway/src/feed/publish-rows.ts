@@ -13,14 +13,14 @@ import type { SourceKey } from "../store/source-key-store.ts";
 import { waitingTime } from "../waiting-time.ts";
 import type { BarBooker } from "./bar-booker.ts";
 import { holdMsMax } from "./feed-barrier.ts";
-import type { FeedDesk } from "./feed-desk.ts";
 import { type PartWait, type PublishPart, planPublish } from "./publish-plan.ts";
+import type { ReplayFeeds } from "./replay-feeds.ts";
 import type { SourceKeys } from "./source-keys.ts";
 
 export interface PublishPorts {
   readonly dag: Peer;
   readonly keys: SourceKeys;
-  readonly feeds: FeedDesk;
+  readonly feeds: ReplayFeeds;
   readonly booker: BarBooker;
 }
 

@@ -2,7 +2,7 @@ import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_
 import { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { ChannelTransport, connectTo } from "@qmtl/sdk/rpc";
-import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, freePorts } from "@qmtl/service-kit/testing";
@@ -34,10 +34,10 @@ async function openGateway(dsn: string, standby: boolean) {
   });
   opened.defer(() => gateway.stop());
   const { services, checkTicket, leading } = gateway;
-  const door = opened.use(
-    await openGrpcDoor({ services, checkTicket, health: leading!.healthOf(services) }),
+  const server = opened.use(
+    await openGrpcServer({ services, checkTicket, health: leading!.healthOf(services) }),
   );
-  const url = `http://127.0.0.1:${door.port}`;
+  const url = `http://127.0.0.1:${server.port}`;
   const connection = opened.use(connectTo(url, { repeatableMethods: [] }));
   const channel = new ChannelTransport(url);
   opened.defer(async () => channel.close());

@@ -4,8 +4,8 @@ import { RebalancingService } from "@qmtl/contracts/qmtl/world/v1/rebalancing_se
 import { connectTo } from "@qmtl/sdk/rpc";
 import {
   createPrincipalCheck,
-  type Door,
-  openGrpcDoor,
+  type OpenServer,
+  openGrpcServer,
   serve,
   systemClock,
   systemService,
@@ -19,7 +19,7 @@ const gateway = { name: "gw-test", role: "gateway" } as const;
 const open = new AsyncDisposableStack();
 let peer: Peer;
 let caller: ReturnType<typeof connectTo>;
-let behind: Door;
+let behind: OpenServer;
 let opened = 0;
 
 beforeAll(async () => {
@@ -37,7 +37,7 @@ beforeAll(async () => {
     max: service.typeName === RebalancingService.typeName ? 2 : 1,
   });
   behind = open.use(
-    await openGrpcDoor({
+    await openGrpcServer({
       services: [...own, systemService({ services: own, schemaRange: ranges, serverVersion: "9" })],
       schemaRange: ranges,
       principalOf: createPrincipalCheck({ gateways: [gatewayKey] }),
@@ -47,7 +47,7 @@ beforeAll(async () => {
   open.defer(() => peer.close());
   const forwarded = [forwardService(RebalancingService, peer), forwardService(QueueService, peer)];
   const front = open.use(
-    await openGrpcDoor({
+    await openGrpcServer({
       services: [
         ...forwarded,
         systemService({

@@ -5,7 +5,7 @@ import {
   createLogger,
   createPrincipalCheck,
   OutageLog,
-  openGrpcDoor,
+  openGrpcServer,
   serve,
   systemClock,
   systemService,
@@ -43,16 +43,16 @@ async function openBehind(port = 0) {
     },
   };
   const changed = new Set<() => void>();
-  const door = await openGrpcDoor({
+  const server = await openGrpcServer({
     port,
     services: [...own, systemService({ services: own, serverVersion: "1" })],
     principalOf: createPrincipalCheck({ gateways: [gatewayKey] }),
     health,
   });
-  onTestFinished(() => door.close());
+  onTestFinished(() => server.close());
   return {
-    port: door.port,
-    close: () => door.close(),
+    port: server.port,
+    close: () => server.close(),
     fail(failure: QmtlError | undefined) {
       state.failure = failure;
       for (const listener of changed) listener();

@@ -21,7 +21,7 @@ import {
   type Clock,
   type DependencyMonitor,
   type GatewayKey,
-  type LocalDoor,
+  type LocalServer,
   LocalTransport,
   PRINCIPAL_HEADER,
   PrincipalSigner,
@@ -64,8 +64,8 @@ export class Peer {
       clock: Clock;
       gatewayKey: GatewayKey;
       ca?: Uint8Array | undefined;
-      /** Its door, if it runs in this process. @default it is called over its connection */
-      local?: LocalDoor | undefined;
+      /** Its server, if it runs in this process. @default it is called over its connection */
+      local?: LocalServer | undefined;
       /** Told whether it answers. @default nobody */
       monitor?: DependencyMonitor;
       /** Told whether it can do its work while it answers. @default nobody */

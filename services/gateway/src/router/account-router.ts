@@ -10,16 +10,16 @@ import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { Broker } from "../paper/broker-port.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { Booking, type Permission, type Place } from "./booking.ts";
-import type { Door } from "./door.ts";
 import type { Halts } from "./halts.ts";
 import { bookingWrites, entriesOf, type JournalEntryRow, ordersAfter } from "./journal-store.ts";
 import { Market } from "./market.ts";
 import { OrderPermission } from "./order-permission.ts";
 import { type OrderNews, OrderTopic } from "./order-topic.ts";
 import type { OrderWorld } from "./order-world.ts";
-import { OwedReports } from "./owed-reports.ts";
+import { PendingReports } from "./pending-reports.ts";
 import { emptyCore, type RebuiltBooks, rebuildBooks, type SealedBar } from "./rebuild-books.ts";
 import { RecordedSettings } from "./recorded-settings.ts";
+import type { RouterGate } from "./router-gate.ts";
 import { sendOrders } from "./send-orders.ts";
 import { SerialQueue } from "./serial-queue.ts";
 import { storeBooking } from "./store-booking.ts";
@@ -33,7 +33,7 @@ export interface AccountRouterDeps {
   readonly halts: Halts;
   /** Orders written too late, by account and world. */
   readonly lateOrders: CounterMetric;
-  readonly doorOf: (worldId: string) => Door | undefined;
+  readonly gateOf: (worldId: string) => RouterGate | undefined;
   readonly worldOf: (worldId: string) => OrderWorld | undefined;
   /** Fence stored for a world, while no state is applied. */
   readonly storedFenceOf: (worldId: string) => number;
@@ -72,7 +72,7 @@ export class AccountRouter {
   readonly reducingPermission: Permission;
   readonly #permission: OrderPermission;
   readonly #topic: OrderTopic;
-  readonly #owed = new OwedReports();
+  readonly #owed = new PendingReports();
   readonly #notionalMins: ReadonlyMap<string, number>;
   #storeTimer: ClockTimer | undefined;
   #head = 0;

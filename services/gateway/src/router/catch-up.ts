@@ -14,14 +14,14 @@ export async function catchUp(
   const booking = router.booking();
   for (const { world, strategy, demoted } of core.strategies()) {
     if (demoted !== null || (onlyWorld !== undefined && world !== onlyWorld)) continue;
-    const door = deps.doorOf(world);
+    const gate = deps.gateOf(world);
     const settings = deps.worldOf(world);
-    if (door?.applied == null || settings === undefined) continue;
+    if (gate?.applied == null || settings === undefined) continue;
     if (deps.halts.covering({ account: router.account, world, strategy }) !== undefined) continue;
-    const sessionId = door.emitterOf(strategy) ?? "";
-    const domain = door.domainOf(strategy);
-    const { fence } = door.applied;
-    if (door.checkStrategy({ strategyId: strategy, sessionId, domain, fence }) !== null) continue;
+    const sessionId = gate.emitterOf(strategy) ?? "";
+    const domain = gate.domainOf(strategy);
+    const { fence } = gate.applied;
+    if (gate.checkStrategy({ strategyId: strategy, sessionId, domain, fence }) !== null) continue;
     const bucket = router.bucketOf(world);
     const books = core.books().filter((book) => book.world === world && book.strategy === strategy);
     if (books.every((book) => core.missingLots(book) === 0)) continue;

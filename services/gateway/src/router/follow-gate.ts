@@ -1,18 +1,18 @@
 import { type GateState, modeAllowsOrders } from "@qmtl/sdk/gate";
 import { failpoints } from "@qmtl/service-kit";
 import type { AccountRouter } from "./account-router.ts";
-import type { Door } from "./door.ts";
 import { writeGateFence } from "./gate-fence.ts";
 import type { OrderWorld, WorldShares } from "./order-world.ts";
+import type { RouterGate } from "./router-gate.ts";
 
 /**
- * Applies a gate state between orders: the fence is stored here and at the broker before the door acknowledges;
+ * Applies a gate state between orders: the fence is stored here and at the broker before the gate acknowledges;
  * then a shut gate cancels the world's working opening orders, and a strategy whose mode no longer lets orders out
  * is demoted. Call it alone on the account.
  */
 export async function applyGate(
   router: AccountRouter,
-  door: Door,
+  routerGate: RouterGate,
   world: OrderWorld,
   state: GateState,
   stateHash: string,
@@ -22,11 +22,11 @@ export async function applyGate(
     await writeGateFence(db, state);
     await broker.registerFence(world.worldId, state.fence);
   } catch (failure) {
-    // The door must shut all the same; nothing can be sent while the fence cannot be compared.
+    // The gate must shut all the same; nothing can be sent while the fence cannot be compared.
     logger.error("fence not stored", { world: world.worldId, error: failure });
   }
-  const before = door.applied;
-  door.adopt(state, stateHash);
+  const before = routerGate.applied;
+  routerGate.adopt(state, stateHash);
   const booking = router.booking();
   const place = router.place(world.worldId);
   const { revision, fence, gate } = state;
@@ -42,7 +42,7 @@ export async function applyGate(
     if (hasCancellable(router, world)) booking.apply("gate", op, place, router.permission);
   }
   for (const strategy of stagedIn(router, world.worldId)) {
-    if (modeAllowsOrders(door.modeOf(strategy) ?? "validate")) continue;
+    if (modeAllowsOrders(routerGate.modeOf(strategy) ?? "validate")) continue;
     const bucket = router.bucketOf(world.worldId);
     const op = {
       op: "demote",
@@ -58,8 +58,8 @@ export async function applyGate(
 }
 
 /** Strategies whose mode lets orders out and that have no capital yet, while the gate is open. */
-export function awaitingStage(router: AccountRouter, door: Door): string[] {
-  const applied = door.applied;
+export function awaitingStage(router: AccountRouter, routerGate: RouterGate): string[] {
+  const applied = routerGate.applied;
   if (applied?.gate !== "OPEN") return [];
   const staged = new Set(stagedIn(router, applied.worldId));
   const wanted = applied.activations
@@ -71,11 +71,11 @@ export function awaitingStage(router: AccountRouter, door: Door): string[] {
 /** Gives every strategy that enters a stage its capital: strategy share × world share × equity now. */
 export async function beginStages(
   router: AccountRouter,
-  door: Door,
+  routerGate: RouterGate,
   shares: WorldShares,
 ): Promise<void> {
-  const strategies = awaitingStage(router, door);
-  const world = door.applied?.worldId ?? "";
+  const strategies = awaitingStage(router, routerGate);
+  const world = routerGate.applied?.worldId ?? "";
   const booking = router.booking();
   const equity = router.core.equity();
   const bucket = router.bucketOf(world);

@@ -48,7 +48,7 @@ test("a halt is in force while the database is down, says that it is not stored,
   expect([revisions, folded]).toEqual([[1], truth]);
 });
 
-test("of a halt set twice while the database is down both wishes are carried out, once it is back", async () => {
+test("of a halt set twice while the database is down both are carried out, once it is back", async () => {
   await openWorking();
   bench.db.isDown = true;
   const first = await bench.halt(everything);

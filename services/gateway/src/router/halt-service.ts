@@ -4,11 +4,11 @@ import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { LeaseRelay } from "../ports.ts";
 import { isStoreOutage } from "../store/store-outage.ts";
 import type { AccountRouter } from "./account-router.ts";
-import type { Door } from "./door.ts";
 import { type HaltActions, haltAccount, resumeAccount } from "./halt-account.ts";
 import { removeHalt, storeHalt } from "./halt-store.ts";
 import type { Halt, HaltPlace, Halts } from "./halts.ts";
 import { lastOrderPosition, rearmedAfter } from "./order-table.ts";
+import type { RouterGate } from "./router-gate.ts";
 
 export interface HaltServicePorts {
   readonly db: Db;
@@ -17,7 +17,7 @@ export interface HaltServicePorts {
   readonly newId: () => string;
   readonly leases: Pick<LeaseRelay, "setStopped">;
   readonly halts: () => Halts;
-  readonly doors: () => Iterable<Door>;
+  readonly gates: () => Iterable<RouterGate>;
   readonly routers: () => Iterable<AccountRouter>;
   /** Account a world trades on; undefined when it does not trade here. */
   readonly accountOf: (worldId: string) => string | undefined;
@@ -65,7 +65,7 @@ export class HaltService {
    * to do is done, as soon as it does.
    */
   async halt(place: HaltPlace, actions: HaltActions, cause: HaltCause): Promise<HaltDone> {
-    const { clock, newId, leases, halts, doors, checkPlace } = this.#ports;
+    const { clock, newId, leases, halts, gates, checkPlace } = this.#ports;
     await checkPlace(place).catch((failure: unknown) => {
       if (!isStoreOutage(failure)) throw failure;
       const message = `whether there is a ${place.scope} ${place.target} cannot be looked up now`;
@@ -83,7 +83,7 @@ export class HaltService {
     halts().set(halt);
     if (place.scope === "all") {
       leases.setStopped(true);
-      for (const door of doors()) door.halt();
+      for (const gate of gates()) gate.halt();
     }
     try {
       const done = await this.#carryOut(halt, actions);
@@ -180,14 +180,14 @@ export class HaltService {
 
   /** Ends a halt and catches up with the standing targets; resolves to the orders that made. */
   async resume(halt: Halt, cause: HaltCause): Promise<string[]> {
-    const { db, leases, halts, doors, catchUp, poke } = this.#ports;
+    const { db, leases, halts, gates, catchUp, poke } = this.#ports;
     const before = await lastOrderPosition(db);
     await db.transaction((tx) => this.#remove(tx, halt));
     halts().delete(halt);
     if (halt.scope === "all") {
       leases.setStopped(false);
-      for (const door of doors()) door.clearHalt();
-      await Promise.all([...doors()].map((door) => door.beat()));
+      for (const gate of gates()) gate.clearHalt();
+      await Promise.all([...gates()].map((gate) => gate.beat()));
     }
     await Promise.all(
       this.#accountsOf(halt).map((router) =>

@@ -74,7 +74,7 @@ test("after it an order that only reduces does not leave either, with the gate s
 test("a halt of everything that is ended again lifts it, under a new lease; one of the world does not", async () => {
   await bench.halt({ scope: "world", target: "w1" });
   await bench.resume({ scope: "world", target: "w1" });
-  expect(bench.orders.doors.get("w1")?.isShutByLateOrder).toBe(true);
+  expect(bench.orders.gates.get("w1")?.isShutByLateOrder).toBe(true);
 
   await bench.halt({ scope: "all", target: "" });
   await bench.resume({ scope: "all", target: "" });
@@ -82,7 +82,7 @@ test("a halt of everything that is ended again lifts it, under a new lease; one 
   const taken = await bench.end("A", 1, 0.5);
 
   expect(taken.results).toMatchObject([{ accepted: true, reason: "" }]);
-  expect(bench.orders.doors.get("w1")?.isShutByLateOrder).toBe(false);
+  expect(bench.orders.gates.get("w1")?.isShutByLateOrder).toBe(false);
 });
 
 test("a gateway that is started again trades again", async () => {

@@ -11,7 +11,7 @@ import { rebalancingRoutes } from "../rpc/rebalancing-routes.ts";
 import { strategyIdOf, weightBoundsOf } from "../store/submission-store.ts";
 import { unguarded } from "../store/writes.ts";
 import { accountsOf, feedsOf } from "./account-config.ts";
-import { GatewayOrders, type OrderSeams } from "./order-path.ts";
+import { GatewayOrders, type OrderPorts } from "./order-path.ts";
 
 export interface OpenOrdersDeps {
   /** The gateway's database, schema `gateway`. */
@@ -37,9 +37,9 @@ const paperMigrations = fileURLToPath(new URL("../../migrations-paper", import.m
 
 /**
  * Wires the order path over the accounts of the configuration and migrates the paper broker's schema.
- * `orders.start()` rebuilds the books and reconciles them; call it before any bar is booked and the doors open.
+ * `orders.start()` rebuilds the books and reconciles them; call it before any bar is booked and the gates open.
  */
-export async function openOrders(deps: OpenOrdersDeps, seams: OrderSeams): Promise<OpenedOrders> {
+export async function openOrders(deps: OpenOrdersDeps, seams: OrderPorts): Promise<OpenedOrders> {
   const { db, paperDb, config, clock, logger, world } = deps;
   await applyMigrations(unguarded(paperDb), "paper", await readMigrations(paperMigrations));
   const fault = readPaperFault((deps.env ?? process.env)[PAPER_FAULT_ENV], config.test.test_mode);

@@ -14,7 +14,7 @@ export interface FeedSettings {
 }
 
 /** What the rest of the gateway gives the order path. */
-export interface OrderSeams {
+export interface OrderPorts {
   readonly metrics: Metrics;
   readonly gates: GateView;
   readonly leases: LeaseRelay;
@@ -25,7 +25,7 @@ export interface OrderSeams {
   readonly onOrderNews: () => void;
 }
 
-export interface OrderPathDeps extends OrderSeams {
+export interface OrderPathDeps extends OrderPorts {
   /** The gateway's database, schema `gateway`. */
   readonly db: Db;
   readonly accounts: readonly AccountSettings[];

@@ -13,10 +13,10 @@ import { applyMigrations, readMigrations } from "@qmtl/service-kit/db";
 import type { OrderPath, SourceBar } from "../ports.ts";
 import { AccountRouter } from "./account-router.ts";
 import type { AccountSettings } from "./account-settings.ts";
+import { BucketAcks } from "./bucket-acks.ts";
 import { type CancelScope, type CancelVerdict, cancelOrders } from "./cancel-orders.ts";
 import { catchUp } from "./catch-up.ts";
-import type { Door } from "./door.ts";
-import { Ends } from "./ends.ts";
+import { DirectOrderIntake } from "./direct-order-intake.ts";
 import { FeedRows } from "./feed-rows.ts";
 import { HaltService } from "./halt-service.ts";
 import { tellOldHalts } from "./halt-store.ts";
@@ -24,24 +24,24 @@ import { type HaltPlace, Halts } from "./halts.ts";
 import { JournalHub } from "./journal-hub.ts";
 import type { OrderPathDeps } from "./order-path-deps.ts";
 import type { OrderWorld } from "./order-world.ts";
-import { PlainDesk } from "./plain-desk.ts";
 import { type Reconciled, reconcileAccount } from "./reconcile-account.ts";
-import { TargetsDesk } from "./targets-desk.ts";
-import { WorldDesk } from "./world-desk.ts";
+import type { RouterGate } from "./router-gate.ts";
+import { TargetIntake } from "./target-intake.ts";
+import { WorldRegistry } from "./world-registry.ts";
 
-export type { FeedSettings, OrderPathDeps, OrderSeams } from "./order-path-deps.ts";
+export type { FeedSettings, OrderPathDeps, OrderPorts } from "./order-path-deps.ts";
 
-/** The order path of a gateway: accounts, doors, feeds, halts, and what ties them to the rest. */
+/** The order path of a gateway: accounts, gates, feeds, halts, and what ties them to the rest. */
 export class GatewayOrders implements OrderPath {
   readonly deps: OrderPathDeps;
   readonly accounts = new Map<string, AccountRouter>();
   readonly journal: JournalHub;
-  readonly ends: Ends;
+  readonly ends: BucketAcks;
   halts = new Halts();
-  readonly #desk: WorldDesk;
+  readonly #worlds: WorldRegistry;
   readonly #feeds: FeedRows;
-  readonly #targets: TargetsDesk;
-  readonly #plain: PlainDesk;
+  readonly #targets: TargetIntake;
+  readonly #directOrders: DirectOrderIntake;
   readonly halting: HaltService;
   readonly #lateOrders: CounterMetric;
   readonly #stopped = new AbortController();
@@ -50,10 +50,10 @@ export class GatewayOrders implements OrderPath {
   constructor(deps: OrderPathDeps) {
     this.deps = deps;
     this.journal = new JournalHub(deps.clock);
-    this.ends = new Ends(deps.db);
+    this.ends = new BucketAcks(deps.db);
     const help = "Orders written past their lease; each shuts the router's session of its world";
     this.#lateOrders = deps.metrics.counter("order_late_total", help, ["account", "world"]);
-    this.#desk = new WorldDesk({
+    this.#worlds = new WorldRegistry({
       ...deps,
       routerOfAccount: (accountId) => this.routerOfAccount(accountId),
       isAllStopped: () => this.halts.isAllStopped,
@@ -64,30 +64,30 @@ export class GatewayOrders implements OrderPath {
       routers: () => this.accounts.values(),
       worlds: () => this.worlds.values(),
       domainOf: (world, strategy) =>
-        this.doors.get(world)?.modeOf(strategy) === "live" ? "live" : "dryrun",
+        this.gates.get(world)?.modeOf(strategy) === "live" ? "live" : "dryrun",
       heardOf: (world) => this.ends.heardOf(world),
     });
     this.halting = new HaltService({
       ...deps,
       newId: randomUUID,
       halts: () => this.halts,
-      doors: () => this.doors.values(),
+      gates: () => this.gates.values(),
       routers: () => this.accounts.values(),
       accountOf: (worldId) => this.worlds.get(worldId)?.accountId,
       checkPlace: (place) => this.checkPlace(place),
       catchUp: (router) => this.catchUp(router),
       stopped: this.#stopped.signal,
     });
-    this.#plain = new PlainDesk({
+    this.#directOrders = new DirectOrderIntake({
       db: deps.db,
       clock: deps.clock,
-      desk: this.#desk,
+      worlds: this.#worlds,
       feeds: this.#feeds,
       barrier: deps.barrier,
       routerOfAccount: (accountId) => this.routerOfAccount(accountId),
     });
-    this.#targets = new TargetsDesk({
-      desk: this.#desk,
+    this.#targets = new TargetIntake({
+      worlds: this.#worlds,
       feeds: this.#feeds,
       ends: this.ends,
       barrier: deps.barrier,
@@ -97,12 +97,12 @@ export class GatewayOrders implements OrderPath {
     });
   }
 
-  get doors(): ReadonlyMap<string, Door> {
-    return this.#desk.doors;
+  get gates(): ReadonlyMap<string, RouterGate> {
+    return this.#worlds.gates;
   }
 
   get worlds(): ReadonlyMap<string, OrderWorld> {
-    return this.#desk.worlds;
+    return this.#worlds.worlds;
   }
 
   /** Rebuilds all accounts from their journals and reconciles them, before any order; then follows the gates. */
@@ -113,11 +113,11 @@ export class GatewayOrders implements OrderPath {
     await tellOldHalts(db, this.deps.clock.nowMs());
     this.halts = await Halts.load(db);
     await this.ends.load();
-    await this.#desk.load();
+    await this.#worlds.load();
     leases.setStopped(this.halts.isAllStopped);
     for (const settings of accounts) await this.#openAccount(settings);
     this.#feeds.resume();
-    this.#desk.follow();
+    this.#worlds.follow();
     this.#loops = [...this.accounts.values()].map((router) => this.#reconcileForever(router));
     logger.info("order path started", { accounts: this.accounts.size });
   }
@@ -125,7 +125,7 @@ export class GatewayOrders implements OrderPath {
   async stop(): Promise<void> {
     this.#stopped.abort();
     await this.halting.stop();
-    await this.#desk.stop();
+    await this.#worlds.stop();
     await this.#feeds.stop();
     await Promise.all(this.#loops);
     for (const router of this.accounts.values()) {
@@ -152,13 +152,13 @@ export class GatewayOrders implements OrderPath {
     return this.#targets.set(request, session, waitMs);
   }
 
-  /** See `PlainDesk.submit`. */
+  /** See `DirectOrderIntake.submit`. */
   submitOrders(
     request: SubmitOrdersRequest,
     session: SessionScope,
     waitMs: number,
   ): Promise<MessageInitShape<typeof SubmitOrdersResponseSchema>> {
-    return this.#plain.submit(request, session, waitMs);
+    return this.#directOrders.submit(request, session, waitMs);
   }
 
   /** Throws ACCOUNT_NOT_FOUND. */
@@ -235,9 +235,9 @@ export class GatewayOrders implements OrderPath {
       logger,
       halts: this.halts,
       lateOrders: this.#lateOrders,
-      doorOf: (worldId) => this.doors.get(worldId),
+      gateOf: (worldId) => this.gates.get(worldId),
       worldOf: (worldId) => this.worlds.get(worldId),
-      storedFenceOf: (worldId) => this.#desk.storedFenceOf(worldId),
+      storedFenceOf: (worldId) => this.#worlds.storedFenceOf(worldId),
       onJournal: (account, rows) => this.journal.tell(account, rows),
       onNews: this.deps.onOrderNews,
     });

@@ -22,7 +22,7 @@ afterAll(() => host.close());
 const permission = new OrderPermission({
   account: "main",
   halts: new Halts(),
-  doorOf: () => undefined,
+  gateOf: () => undefined,
   storedFenceOf: () => 0,
   rowOf: () => -1,
 });

@@ -2,11 +2,11 @@ import type { OrderOrigin, RouterOrder } from "@qmtl/sdk/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { SqlWrite } from "../store/writes.ts";
 import type { OutgoingOrder, Permission } from "./booking.ts";
-import type { Door } from "./door.ts";
 import { lockGateFence } from "./gate-fence.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
 import { type Halts, isHalted } from "./halts.ts";
 import type { OrderContext } from "./order-context.ts";
+import type { RouterGate } from "./router-gate.ts";
 
 /** Origins by which the router itself closes positions: neither a gate nor a halt stops them. */
 const CLOSING: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([
@@ -35,7 +35,7 @@ const condition = `(
 export interface OrderPermissionPorts {
   readonly account: string;
   readonly halts: Halts;
-  readonly doorOf: (worldId: string) => Door | undefined;
+  readonly gateOf: (worldId: string) => RouterGate | undefined;
   /** Fence stored for a world, while no state is applied. */
   readonly storedFenceOf: (worldId: string) => number;
   readonly rowOf: (worldId: string) => number;
@@ -49,15 +49,15 @@ export class OrderPermission {
     this.#ports = ports;
   }
 
-  /** By the door and the halts in memory. */
+  /** By the gate and the halts in memory. */
   readonly of: Permission = (order) => {
     const context = this.#contextOf(order);
     if (CLOSING.has(order.origin)) return { context, refusal: undefined, needs: "nothing" };
     if (this.#isHalted(order)) return { context, refusal: "HALTED", needs: "gate" };
     const { world, strategy, side } = order;
-    const door = this.#ports.doorOf(world);
-    if (door === undefined) return { context, refusal: "GATE_SHUT", needs: "gate" };
-    const refusal = door.check({ ...context, strategyId: strategy, side });
+    const gate = this.#ports.gateOf(world);
+    if (gate === undefined) return { context, refusal: "GATE_SHUT", needs: "gate" };
+    const refusal = gate.check({ ...context, strategyId: strategy, side });
     const reason = refusal === null ? undefined : reasonOfRefusal[refusal];
     return { context, refusal: reason, needs: "gate" };
   };
@@ -65,7 +65,7 @@ export class OrderPermission {
   /** The same for a direct order that says reduce_only, where those may leave a shut gate: the halts alone count. */
   readonly ofReducing: Permission = (order) => {
     if (!order.reduceOnly) return this.of(order);
-    const sessionId = this.#ports.doorOf(order.world)?.lastEmitterOf(order.strategy) ?? "";
+    const sessionId = this.#ports.gateOf(order.world)?.lastEmitterOf(order.strategy) ?? "";
     const context = { ...this.#contextOf(order), sessionId };
     return { context, refusal: this.#isHalted(order) ? "HALTED" : undefined, needs: "no_halt" };
   };
@@ -76,14 +76,14 @@ export class OrderPermission {
   }
 
   #contextOf({ world, strategy }: Readonly<RouterOrder>): OrderContext {
-    const { doorOf, storedFenceOf, rowOf } = this.#ports;
-    const door = doorOf(world);
-    const applied = door?.applied ?? undefined;
+    const { gateOf, storedFenceOf, rowOf } = this.#ports;
+    const gate = gateOf(world);
+    const applied = gate?.applied ?? undefined;
     return {
       fence: applied?.fence ?? storedFenceOf(world),
       decisionId: applied?.decision.id ?? "",
-      sessionId: door?.emitterOf(strategy) ?? "",
-      domain: door?.domainOf(strategy) ?? "backtest",
+      sessionId: gate?.emitterOf(strategy) ?? "",
+      domain: gate?.domainOf(strategy) ?? "backtest",
       row: rowOf(world),
     };
   }

@@ -59,7 +59,7 @@ test("a target of an instrument without a declared weight has no bound, and each
 
   bench.bounds = new Map([["A", new Map([["SPX", 1]])]]);
   bench.world.emitters.set("A", "later");
-  await bench.orders.doors.get("w1")?.beat();
+  await bench.orders.gates.get("w1")?.beat();
 
   const later = await bench.end("A", 0, 3, { sessionId: "later" });
   expect(later.results?.[0]).toMatchObject({ accepted: false, reason: "OVER_LIMIT" });
@@ -110,7 +110,7 @@ test("returns of the last bars are told again after a restart", async () => {
   expect(told[0]).toMatchObject({ strategyId: "A", returns: [0], bucketEnds: [bucketOf(1)] });
 });
 
-test("a lease of the door that runs out cancels working opening orders", async () => {
+test("a lease of the gate that runs out cancels working opening orders", async () => {
   bench = await OrderBench.open(host);
   bench.world.leaseMs = 1_300;
   await bench.bar(0, 100);

@@ -114,7 +114,7 @@ test("another session than the last emitter is refused, and so is any while nobo
   await bench.applied();
   expect(await submit(reducing)).toMatchObject(refused);
   bench.world.emitters.set("A", "session-A");
-  await bench.orders.doors.get("w1")?.beat();
+  await bench.orders.gates.get("w1")?.beat();
   expect(await submit(reducing)).toMatchObject({ accepted: true, reason: "" });
 });
 
@@ -177,7 +177,7 @@ test.each<{ what: string; order: BenchOrder; leaseId: string; isOpen: boolean }>
     const commit = bench.router.commit.bind(bench.router);
     bench.router.commit = async (...booking) => {
       await commit(...booking);
-      vi.spyOn(bench.orders.doors, "get").mockReturnValue(undefined);
+      vi.spyOn(bench.orders.gates, "get").mockReturnValue(undefined);
     };
 
     const { results = [] } = await bench.submit("A", 3, [order], { leaseId });

@@ -45,14 +45,14 @@ async function sendOne(
     reports.report(order.id, "rejected", context.row, "HALTED");
     return;
   }
-  const door = router.deps.doorOf(order.world);
+  const gate = router.deps.gateOf(order.world);
   // Nobody knows the gate of a world that was let go meanwhile, and none is open after a late write.
-  if (needs !== "nothing" && (door === undefined || door.isShutByLateOrder)) {
+  if (needs !== "nothing" && (gate === undefined || gate.isShutByLateOrder)) {
     reports.report(order.id, "rejected", context.row, "GATE_SHUT");
     return;
   }
   const claim = { ...context, strategyId: order.strategy, side: order.side };
-  const permit = needs === "gate" ? door?.begin(claim) : undefined;
+  const permit = needs === "gate" ? gate?.begin(claim) : undefined;
   if (typeof permit === "string") {
     reports.report(order.id, "rejected", context.row, reasonOfRefusal[permit]);
     return;
@@ -75,7 +75,7 @@ async function sendOne(
     logger.warn("no answer for an order", { order: order.id, error: failure });
     reports.report(order.id, "unknown", context.row, "no answer");
   } finally {
-    if (permit !== undefined) isLate = door?.end(permit) ?? false;
+    if (permit !== undefined) isLate = gate?.end(permit) ?? false;
   }
   if (isLate) {
     router.deps.lateOrders.inc({ account: router.account, world: order.world });

@@ -1,5 +1,5 @@
 import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import type { StrategyOrderFacts } from "../order-half.ts";
+import type { StrategyOrderFacts } from "../order-module.ts";
 import type { GatewayOrders } from "./order-path.ts";
 import { countSent } from "./order-table.ts";
 
@@ -23,8 +23,8 @@ export async function strategyFacts(
     sentOrders: await countSent(db, worldId, strategyId),
     // The paper broker compares the fence in the transaction that accepts.
     tier: router === undefined ? OrderTier.UNSPECIFIED : OrderTier.T3,
-    emitterSessionId: orders.doors.get(worldId)?.emitterOf(strategyId) ?? "",
-    isShutByLateOrder: orders.doors.get(worldId)?.isShutByLateOrder ?? false,
+    emitterSessionId: orders.gates.get(worldId)?.emitterOf(strategyId) ?? "",
+    isShutByLateOrder: orders.gates.get(worldId)?.isShutByLateOrder ?? false,
     halts: orders.halts
       .allCovering(subject)
       .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),

@@ -112,7 +112,7 @@ function takeOne(
   const mark = router.market.closeAt(instrument, bucket);
   if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
   const halts = router.deps.halts.allCovering({ account: router.account, ...id });
-  const weight = router.deps.doorOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
+  const weight = router.deps.gateOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
   const notionalMin = router.notionalMinOf(instrument);
   const before = booking.made.length;
   const refusedBefore = booking.refused.length;
@@ -151,15 +151,15 @@ function refuse(
   target: StatedTarget,
 ): string | undefined {
   const { strategy, instrument, bucket } = target;
-  const door = router.deps.doorOf(world.worldId);
-  if (door === undefined) return "GATE_SHUT";
+  const gate = router.deps.gateOf(world.worldId);
+  if (gate === undefined) return "GATE_SHUT";
   const halt = router.deps.halts.covering({
     account: router.account,
     world: world.worldId,
     strategy,
   });
-  const refusal = door.checkStrategy({ strategyId: strategy, ...claim });
-  // A halt latches the door; the target is kept all the same, for the re-arm.
+  const refusal = gate.checkStrategy({ strategyId: strategy, ...claim });
+  // A halt latches the gate; the target is kept all the same, for the re-arm.
   const isLatched = refusal === "HALTED" && halt !== undefined;
   if (refusal !== null && !isLatched) return reasonOfRefusal[refusal];
   if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";

@@ -14,18 +14,18 @@ test("a WorldService that knows a world of this gateway no more is warned of onc
   onTestFinished(() => bench.orders.stop());
   await bench.bar(0, 100);
   await bench.promote({ A: 1 });
-  const door = bench.orders.doors.get("w1")!;
+  const gate = bench.orders.gates.get("w1")!;
   const warnings = () =>
     bench.warnings.filter((each) => each.startsWith("WorldService knows no such world any more"));
 
   bench.world.isGone = true;
-  await door.beat();
-  await door.beat();
+  await gate.beat();
+  await gate.beat();
   expect(warnings()).toHaveLength(1);
 
   bench.world.isGone = false;
-  await door.beat();
+  await gate.beat();
   bench.world.isGone = true;
-  await door.beat();
+  await gate.beat();
   expect(warnings()).toHaveLength(2);
 });

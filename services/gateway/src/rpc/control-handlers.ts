@@ -20,7 +20,7 @@ import {
 import type { ControlHub } from "../control/control-hub.ts";
 import { issueTicket, refreshTicket, type TicketPorts } from "../control/issue-ticket.ts";
 import { topicKeysOf, topicsFromProto } from "../control/topic-keys.ts";
-import type { FeedDesk } from "../feed/feed-desk.ts";
+import type { ReplayFeeds } from "../feed/replay-feeds.ts";
 import type { LeaseRelay, TicketClaims } from "../ports.ts";
 import { submissionsOf } from "../store/submission-store.ts";
 import { claimToProto } from "./session-claim.ts";
@@ -28,7 +28,7 @@ import { claimToProto } from "./session-claim.ts";
 export interface ControlPorts extends TicketPorts {
   readonly hub: ControlHub;
   readonly leases: LeaseRelay;
-  readonly feeds: FeedDesk;
+  readonly feeds: ReplayFeeds;
 }
 
 const RIGHTS: ReadonlyMap<TicketRight, TicketRightName> = new Map([
@@ -38,7 +38,7 @@ const RIGHTS: ReadonlyMap<TicketRight, TicketRightName> = new Map([
   [TicketRight.FEED, "feed"],
 ]);
 
-/** The control stream: tickets, events, heartbeats. The door has checked the ticket of the call. */
+/** The control stream: tickets, events, heartbeats. The server has checked the ticket of the call. */
 export function controlHandlers(ports: ControlPorts): Handlers<typeof ControlStreamService> {
   const { tickets, hub } = ports;
   return {

@@ -3,17 +3,17 @@ import type { HeartbeatReply as HeartbeatReplyMessage } from "@qmtl/contracts/qm
 import type { Heartbeat } from "@qmtl/sdk/gate";
 import { heartbeatToProto, isWorldGone, replyFromProto } from "@qmtl/sdk/rpc";
 import type { ClaimedHeartbeat } from "../ports.ts";
-import type { DoorReply } from "../router/door.ts";
+import type { RouterGateReply } from "../router/router-gate.ts";
 import { routerClaim } from "./session-claim.ts";
 
-/** A heartbeat of the door on the wire. */
+/** A heartbeat of the gate on the wire. */
 export function doorHeartbeat(heartbeat: Heartbeat, release: boolean): ClaimedHeartbeat {
   const claim = routerClaim(heartbeat.sessionId, heartbeat.worldId);
   return { claim, heartbeat: heartbeatToProto(heartbeat, { release }) };
 }
 
 /** The answer to it, with the pace to renew at. */
-export function doorReplyFrom(message: HeartbeatReplyMessage, sessionId: string): DoorReply {
+export function doorReplyFrom(message: HeartbeatReplyMessage, sessionId: string): RouterGateReply {
   const { renewInterval, lease } = message;
   return {
     renewMs: renewInterval === undefined ? 0 : durationMs(renewInterval),

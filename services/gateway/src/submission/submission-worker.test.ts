@@ -5,7 +5,7 @@ import { SubmitStrategyRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/gat
 import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
 import {
   createPrincipalCheck,
-  openGrpcDoor,
+  openGrpcServer,
   serve,
   silentLogger,
   systemClock,
@@ -50,8 +50,10 @@ async function openRig() {
   const fakeWorld = new FakeWorld();
   const gatewayKey = { gatewayId: "gw-alive", secret: new Uint8Array(32).fill(7) };
   const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
-  const dagDoor = opened.use(await openGrpcDoor({ services: [diff], principalOf }));
-  const worldDoor = opened.use(await openGrpcDoor({ services: fakeWorld.services(), principalOf }));
+  const dagDoor = opened.use(await openGrpcServer({ services: [diff], principalOf }));
+  const worldDoor = opened.use(
+    await openGrpcServer({ services: fakeWorld.services(), principalOf }),
+  );
   const clock = new ManualClock();
   const peer = (name: string, port: number) =>
     new Peer(name, `http://127.0.0.1:${port}`, { clock: systemClock, gatewayKey });

@@ -28,7 +28,7 @@ import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import {
   type CallPrincipal,
   createPrincipalCheck,
-  openGrpcDoor,
+  openGrpcServer,
   serve,
   silentLogger,
   systemClock,
@@ -36,7 +36,7 @@ import {
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { createGateway } from "../from-config.ts";
-import type { OpenOrderHalf } from "../order-half.ts";
+import type { OpenOrderModule } from "../order-module.ts";
 
 /** A node as a test writes it. */
 export interface TestNode {
@@ -308,7 +308,7 @@ const keyOf = (id: string, worldId: string) =>
     partition: "global",
   });
 
-const noOrders: OpenOrderHalf = () => ({
+const noOrders: OpenOrderModule = () => ({
   path: {
     setTargets: () => Promise.reject(new QmtlError("FEATURE_NOT_BUILT", "no orders here")),
     onBars: async () => {},
@@ -330,7 +330,7 @@ const noOrders: OpenOrderHalf = () => ({
 
 const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
 
-/** A gateway over PGlite and the embedded bus, between fakes of its peers, at a real door. */
+/** A gateway over PGlite and the embedded bus, between fakes of its peers, at a real server. */
 export async function openGatewayRig() {
   await using opened = new AsyncDisposableStack();
   const host = opened.use(await openTestPglite());
@@ -339,8 +339,8 @@ export async function openGatewayRig() {
   const world = new FakeWorld();
   const dag = new FakeDag();
   const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
-  const worldDoor = opened.use(await openGrpcDoor({ services: world.services(), principalOf }));
-  const dagDoor = opened.use(await openGrpcDoor({ services: dag.services(), principalOf }));
+  const worldDoor = opened.use(await openGrpcServer({ services: world.services(), principalOf }));
+  const dagDoor = opened.use(await openGrpcServer({ services: dag.services(), principalOf }));
   const config = await loadConfig({ cwd: "/", env: {} });
   const make = () =>
     createGateway({
@@ -360,10 +360,10 @@ export async function openGatewayRig() {
   const gateway = await make();
   await gateway.start();
   opened.defer(() => gateway.stop());
-  const door = opened.use(
-    await openGrpcDoor({ services: gateway.services, checkTicket: gateway.checkTicket }),
+  const server = opened.use(
+    await openGrpcServer({ services: gateway.services, checkTicket: gateway.checkTicket }),
   );
-  const connection = connectTo(`http://127.0.0.1:${door.port}`, { repeatableMethods: [] });
+  const connection = connectTo(`http://127.0.0.1:${server.port}`, { repeatableMethods: [] });
   opened.defer(() => connection.close());
   const all = opened.move();
   return {

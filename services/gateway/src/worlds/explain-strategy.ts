@@ -17,7 +17,7 @@ import {
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal } from "@qmtl/service-kit";
-import type { StrategyOrderFacts } from "../order-half.ts";
+import type { StrategyOrderFacts } from "../order-module.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { GateView } from "../ports.ts";

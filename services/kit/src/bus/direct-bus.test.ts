@@ -3,7 +3,7 @@ import { connectTo } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import type { PgliteHost } from "../db/pglite-db.ts";
 import { openPostgres } from "../db/postgres-db.ts";
-import { openGrpcDoor } from "../grpc-door.ts";
+import { openGrpcServer } from "../grpc-server.ts";
 import type { Logger } from "../logger.ts";
 import { silentLogger } from "../logger.ts";
 import { createPrincipalCheck } from "../principal.ts";
@@ -22,7 +22,8 @@ const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 /** Serves a bus as the service that has it does. */
-const doorOf = ({ services }: EventBus, port = 0) => openGrpcDoor({ services, port, principalOf });
+const doorOf = ({ services }: EventBus, port = 0) =>
+  openGrpcServer({ services, port, principalOf });
 const peerAt = (port: number, name = "peer") =>
   connectOutboxPeer({ name, url: `http://127.0.0.1:${port}`, gatewayKey });
 
@@ -65,10 +66,10 @@ describe("EventBus direct", () => {
     let readers = 0;
     beforeAll(async () => {
       served = await openDirectBus({ db: host.db("published"), pollMs: 20 });
-      const door = await doorOf(served);
-      port = door.port;
+      const server = await doorOf(served);
+      port = server.port;
       close = async () => {
-        await door.close();
+        await server.close();
         await served.close();
       };
     });
@@ -124,19 +125,19 @@ describe("EventBus direct", () => {
     const peer = await openBus();
     await peer.ensureTopics([{ topic: "t" }]);
     await peer.publish("t", "k", bytes("theirs"));
-    const door = await doorOf(peer, port);
-    onTestFinished(() => door.close());
+    const server = await doorOf(peer, port);
+    onTestFinished(() => server.close());
     await waitUntil(() => seen.length === 2);
     expect(seen).toEqual(["own", "theirs"]);
   });
 
   it("calls back for one event at a time, from however many peers", async () => {
     const peers = await Promise.all([openBus(), openBus(), openBus()]);
-    const doors = await Promise.all(peers.map((peer) => doorOf(peer)));
+    const servers = await Promise.all(peers.map((peer) => doorOf(peer)));
     onTestFinished(async () => {
-      await Promise.all(doors.map((door) => door.close()));
+      await Promise.all(servers.map((server) => server.close()));
     });
-    const bus = await openBus({ peers: doors.map(({ port }, n) => peerAt(port, `p${n}`)) });
+    const bus = await openBus({ peers: servers.map(({ port }, n) => peerAt(port, `p${n}`)) });
     let underWay = 0;
     let most = 0;
     let count = 0;
@@ -202,8 +203,8 @@ describe("EventBus direct", () => {
     const anew = await openBus();
     await anew.ensureTopics([{ topic: "t" }]);
     await anew.publish("t", "k", bytes("1"));
-    const door = await doorOf(anew, first.port);
-    onTestFinished(() => door.close());
+    const server = await doorOf(anew, first.port);
+    onTestFinished(() => server.close());
     await waitUntil(() => partitions.length === 2);
     expect(new Set(partitions).size).toBe(2);
   });
@@ -212,16 +213,16 @@ describe("EventBus direct", () => {
     const open = async (options: Partial<DirectBusOptions> = {}) => {
       const bus = await openBus(options);
       await bus.ensureTopics([{ topic: "t" }]);
-      const door = await doorOf(bus);
+      const server = await doorOf(bus);
       const header = signPrincipal({ name: "gw", role: "gateway" }, gatewayKey, Date.now());
-      const connection = connectTo(`http://127.0.0.1:${door.port}`, {
+      const connection = connectTo(`http://127.0.0.1:${server.port}`, {
         headers: () => ({ [PRINCIPAL_HEADER]: header }),
       });
       onTestFinished(async () => {
         connection.close();
-        await door.close();
+        await server.close();
       });
-      return { bus, door, client: connection.client(OutboxService) };
+      return { bus, server, client: connection.client(OutboxService) };
     };
 
     it("answers at once, although there is no event", async () => {
@@ -233,8 +234,8 @@ describe("EventBus direct", () => {
     });
 
     it("is for gateways alone, not even for an owner", async () => {
-      const { door } = await open();
-      await using connection = connectTo(`http://127.0.0.1:${door.port}`);
+      const { server } = await open();
+      await using connection = connectTo(`http://127.0.0.1:${server.port}`);
       const stream = connection.client(OutboxService).watchEvents({ topics: ["t"] });
       await expect(stream[Symbol.asyncIterator]().next()).rejects.toMatchObject({
         reason: "ROLE_REQUIRED",

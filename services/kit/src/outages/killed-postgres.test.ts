@@ -3,7 +3,7 @@ import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_
 import { connectTo, type QmtlError } from "@qmtl/sdk/rpc";
 import { expect, test } from "vitest";
 import { openPostgres } from "../db/open-postgres.ts";
-import { openGrpcDoor } from "../grpc-door.ts";
+import { openGrpcServer } from "../grpc-server.ts";
 import { serve } from "../handlers.ts";
 import { createLogger } from "../logger.ts";
 import { readHealth } from "../rpc/read-health.ts";
@@ -36,8 +36,8 @@ describeOwnPostgres("a database that is killed under a server", (server) => {
       states: () => new Map(outages.states().map(({ name, isUp }) => [`store/${name}`, isUp])),
       onChange: (listener: () => void) => outages.onChange(listener),
     };
-    await using door = await openGrpcDoor({ services: [asked], logger, health });
-    const connection = connectTo(`http://127.0.0.1:${door.port}`, { repeatableMethods: [] });
+    await using grpcServer = await openGrpcServer({ services: [asked], logger, health });
+    const connection = connectTo(`http://127.0.0.1:${grpcServer.port}`, { repeatableMethods: [] });
     const client = connection.client(GatewayService);
     const failures: QmtlError[] = [];
     let answers = 0;

@@ -65,7 +65,7 @@ export class ActiveCall {
   }
 }
 
-/** All calls of one door. */
+/** All calls of one server. */
 export class ActiveCalls {
   readonly #active = new Set<ActiveCall>();
   #draining = false;

@@ -5,10 +5,10 @@ import { Code } from "@connectrpc/connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { connectTo } from "@qmtl/sdk/rpc";
 import { expect, test } from "vitest";
-import { openGrpcDoor } from "../grpc-door.ts";
+import { openGrpcServer } from "../grpc-server.ts";
 import { serve } from "../handlers.ts";
+import { openHttpServer } from "../http-server.ts";
 import { waitUntil } from "../testing/wait-until.ts";
-import { openWebDoor } from "../web-door.ts";
 
 const script = fileURLToPath(new URL("./flood.child.ts", import.meta.url));
 const services = () => [
@@ -72,14 +72,14 @@ test.each([
 ])(
   "20 requests at once of %s hold neither the event loop nor much memory",
   async (_, kind, code) => {
-    await using door = await openGrpcDoor({ services: services() });
-    const connection = connectTo(`http://127.0.0.1:${door.port}`);
+    await using server = await openGrpcServer({ services: services() });
+    const connection = connectTo(`http://127.0.0.1:${server.port}`);
     const gateway = connection.client(GatewayService);
     await gateway.getSubmission({ submissionId: "warm" });
     const measured = watchLoop();
 
     const [{ bytes, endings }] = await Promise.all([
-      flood(door.port, kind, 20),
+      flood(server.port, kind, 20),
       gateway.getSubmission({ submissionId: "small" }),
     ]);
 
@@ -97,10 +97,10 @@ test.each([
 );
 
 test("30 requests of 15 MB that stop before their end take a bounded memory: the largest are refused", async () => {
-  await using door = await openGrpcDoor({ services: services() });
+  await using server = await openGrpcServer({ services: services() });
   const measured = watchLoop();
 
-  const { endings } = await flood(door.port, "stalled", 30);
+  const { endings } = await flood(server.port, "stalled", 30);
 
   expect(Object.keys(endings)).toEqual([String(Code.ResourceExhausted)]);
   expect(endings[Code.ResourceExhausted]).toBeGreaterThanOrEqual(13);
@@ -108,19 +108,19 @@ test("30 requests of 15 MB that stop before their end take a bounded memory: the
 }, 60_000);
 
 test.each([
-  ["gRPC", openGrpcDoor],
-  ["web", openWebDoor],
+  ["gRPC", openGrpcServer],
+  ["web", openHttpServer],
 ])(
   "300 connections that begin HTTP/2 and say no more are closed within 15 s at the %s port; one in use stays",
   async (_, open) => {
-    await using door = await open({ services: services() });
-    const connection = connectTo(`http://127.0.0.1:${door.port}`);
+    await using server = await open({ services: services() });
+    const connection = connectTo(`http://127.0.0.1:${server.port}`);
     const gateway = connection.client(GatewayService);
     await gateway.getSubmission({ submissionId: "before" });
     const beganMs = performance.now();
     let left = 0;
     const sockets = Array.from({ length: 300 }, (_, at) => {
-      const socket = connect({ host: "127.0.0.1", port: door.port });
+      const socket = connect({ host: "127.0.0.1", port: server.port });
       left += 1;
       socket.on("error", () => {});
       socket.on("close", () => {

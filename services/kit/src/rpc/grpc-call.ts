@@ -3,8 +3,8 @@ import { isLoopbackHost } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal } from "../handlers.ts";
 import type { SessionScope } from "../session-scope.ts";
 import type { ActiveCall } from "./active-calls.ts";
-import type { DoorSetup } from "./door.ts";
 import type { CheckedCall } from "./request-check.ts";
+import type { ServerSetup } from "./server-setup.ts";
 
 /** What all kinds of grpc-js server calls have. */
 export interface SurfaceCall {
@@ -14,7 +14,7 @@ export interface SurfaceCall {
 }
 
 /** Who called. Throws as PrincipalCheck. */
-export function principalOfCall(setup: DoorSetup, call: SurfaceCall): CallPrincipal {
+export function principalOfCall(setup: ServerSetup, call: SurfaceCall): CallPrincipal {
   const { metadata } = call;
   return setup.principalOf({
     header: (name) => {
@@ -33,17 +33,17 @@ function isLoopbackPeer(peer: string): boolean {
   return isLoopbackHost(host.startsWith("::ffff:") ? host.slice(7) : host);
 }
 
-/** Context of a call at the gRPC door; signal, metadata and time left are made when asked for. */
+/** Context of a call at the gRPC server; signal, metadata and time left are made when asked for. */
 export class GrpcCallContext implements CallContext {
   readonly principal: CallPrincipal;
   readonly session: SessionScope | undefined;
   readonly schemaVersion: number;
   readonly #call: SurfaceCall;
   readonly #active: ActiveCall;
-  readonly #setup: DoorSetup;
+  readonly #setup: ServerSetup;
   #metadata: ReadonlyMap<string, string> | undefined;
 
-  constructor(setup: DoorSetup, call: SurfaceCall, active: ActiveCall, checked: CheckedCall) {
+  constructor(setup: ServerSetup, call: SurfaceCall, active: ActiveCall, checked: CheckedCall) {
     this.#setup = setup;
     this.#call = call;
     this.#active = active;

@@ -3,11 +3,11 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { EncodedMessage } from "../handlers.ts";
 import type { ActiveCall } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
-import type { DoorSetup } from "./door.ts";
 import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
 import { withFieldNamed } from "./not-found-field.ts";
 import { answerBytes, checkCall, decodeRequest } from "./request-check.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
+import type { ServerSetup } from "./server-setup.ts";
 import { StreamWriter } from "./stream-writer.ts";
 import { grpcFailure, refusalOf } from "./wire-error.ts";
 import type { OutgoingMessage } from "./write-through.ts";
@@ -15,11 +15,11 @@ import type { OutgoingMessage } from "./write-through.ts";
 type Call = ServerWritableStream<Buffer, OutgoingMessage>;
 
 /**
- * A server stream at the gRPC door. The handler is asked for its next message only while fewer than 16
+ * A server stream at the gRPC server. The handler is asked for its next message only while fewer than 16
  * messages and 1 MiB wait for the reader; a reader that takes nothing for `stallMsMax` loses the stream.
  */
-export function serverStreamAtGrpcDoor(
-  setup: DoorSetup,
+export function serverStreamOfGrpcServer(
+  setup: ServerSetup,
   method: ServedMethod,
 ): handleServerStreamingCall<Buffer, OutgoingMessage> {
   return (call) => {
@@ -35,7 +35,7 @@ export function serverStreamAtGrpcDoor(
 }
 
 class OutgoingStream {
-  readonly #setup: DoorSetup;
+  readonly #setup: ServerSetup;
   readonly #method: ServedMethod;
   readonly #call: Call;
   readonly #fail: (failure: unknown) => void;
@@ -44,7 +44,7 @@ class OutgoingStream {
   #iterator: AsyncIterator<Answer | EncodedMessage> | undefined;
 
   constructor(
-    setup: DoorSetup,
+    setup: ServerSetup,
     method: ServedMethod,
     call: Call,
     fail: (failure: unknown) => void,

@@ -1,14 +1,14 @@
 import { checkRole } from "./call-access.ts";
-import type { DoorSetup } from "./door.ts";
 import { GrpcCallContext, principalOfCall } from "./grpc-call.ts";
 import type { UnaryHandler } from "./local-calls.ts";
 import { withFieldNamed } from "./not-found-field.ts";
 import { answerBytes, checkCall, decodeRequest } from "./request-check.ts";
 import { notBuilt, type ServedMethod } from "./served-method.ts";
+import type { ServerSetup } from "./server-setup.ts";
 import { grpcFailure, refusalOf } from "./wire-error.ts";
 
-/** A unary method at the gRPC door: bytes in, bytes out. */
-export function unaryAtGrpcDoor(setup: DoorSetup, method: ServedMethod): UnaryHandler {
+/** A unary method at the gRPC server: bytes in, bytes out. */
+export function unaryOfGrpcServer(setup: ServerSetup, method: ServedMethod): UnaryHandler {
   return (call, callback) => {
     const fail = (failure: unknown) =>
       callback(grpcFailure(refusalOf(failure, method, setup.logger)));

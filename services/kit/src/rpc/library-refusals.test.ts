@@ -7,21 +7,21 @@ import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_
 import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import { qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openGrpcDoor } from "../grpc-door.ts";
+import { openGrpcServer } from "../grpc-server.ts";
 import { serve } from "../handlers.ts";
-import { openWebDoor } from "../web-door.ts";
-import type { Door } from "./door.ts";
+import { openHttpServer } from "../http-server.ts";
+import type { OpenServer } from "./server-setup.ts";
 
 const services = () => [
   serve(GatewayService, { getSubmission: async () => ({}) }),
   serve(ActivationService, {}),
 ];
 const GET_SUBMISSION = "qmtl.gateway.v1.GatewayService/GetSubmission";
-let web: Door;
-let grpc: Door;
+let web: OpenServer;
+let grpc: OpenServer;
 beforeAll(async () => {
-  web = await openWebDoor({ services: services() });
-  grpc = await openGrpcDoor({ services: services() });
+  web = await openHttpServer({ services: services() });
+  grpc = await openGrpcServer({ services: services() });
 });
 afterAll(async () => {
   await web.close();

@@ -4,39 +4,39 @@ import { ColumnKind } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { clientOf, connectTo, dressTransport, QmtlError } from "@qmtl/sdk/rpc";
 import { afterEach, expect, test } from "vitest";
 import { systemClock } from "../clock.ts";
-import { openGrpcDoor } from "../grpc-door.ts";
+import { openGrpcServer } from "../grpc-server.ts";
 import { type CallContext, type Handlers, serve } from "../handlers.ts";
 import { ManualClock } from "../testing/index.ts";
-import type { DoorOptions } from "./door.ts";
-import { type LocalDoor, LocalTransport } from "./local-calls.ts";
+import { type LocalServer, LocalTransport } from "./local-calls.ts";
+import type { ServerOptions } from "./server-setup.ts";
 
 const opened: AsyncDisposableStack[] = [];
 afterEach(async () => {
   for (const each of opened.splice(0)) await each.disposeAsync();
 });
 
-/** A client that calls the door of its own process. */
+/** A client that calls the server of its own process. */
 async function openLocal(
   handlers: Handlers<typeof GatewayService>,
-  options: Partial<DoorOptions> = {},
+  options: Partial<ServerOptions> = {},
   clock = systemClock,
 ) {
   const stack = new AsyncDisposableStack();
   opened.push(stack);
-  const door = await openGrpcDoor({ services: [serve(GatewayService, handlers)], ...options });
-  stack.defer(() => door.close());
-  const connection = connectTo(`http://127.0.0.1:${door.port}`);
+  const server = await openGrpcServer({ services: [serve(GatewayService, handlers)], ...options });
+  stack.defer(() => server.close());
+  const connection = connectTo(`http://127.0.0.1:${server.port}`);
   stack.defer(() => connection.close());
   const asked: string[] = [];
-  const local: LocalDoor = {
+  const local: LocalServer = {
     unary(path) {
       asked.push(path);
-      return door.local.unary(path);
+      return server.local.unary(path);
     },
   };
   const transport = new LocalTransport(connection.transport, local, clock);
   const gateway = clientOf(GatewayService, dressTransport(transport, {}));
-  return { door, gateway, asked, transport, connection: connection.transport };
+  return { server, gateway, asked, transport, connection: connection.transport };
 }
 
 const waiting = ({ signal }: CallContext) =>
@@ -59,7 +59,7 @@ test("a unary call makes no connection, and neither side holds the other's messa
 test("a call that is answered too late is DEADLINE_EXCEEDED, and its handler is told", async () => {
   const clock = new ManualClock();
   const contexts: CallContext[] = [];
-  const { gateway, door } = await openLocal(
+  const { gateway, server } = await openLocal(
     {
       getSubmission: (_, context) => {
         contexts.push(context);
@@ -77,7 +77,7 @@ test("a call that is answered too late is DEADLINE_EXCEEDED, and its handler is 
 
   expect(await failure).toMatchObject({ code: Code.DeadlineExceeded });
   expect(contexts[0]?.signal.aborted).toBe(true);
-  expect(door.calls).toBe(0);
+  expect(server.calls).toBe(0);
 });
 
 test("a request too large for one turn goes over the connection, which takes such in one by one", async () => {
@@ -99,9 +99,9 @@ test("a request too large for one turn goes over the connection, which takes suc
   expect(connection.state()).toBe("ready");
 });
 
-test("a door that drains is asked over the connection, which says so", async () => {
-  const { gateway, door, asked } = await openLocal({ getSubmission: async () => ({}) });
-  await door.drain();
+test("a server that drains is asked over the connection, which says so", async () => {
+  const { gateway, server, asked } = await openLocal({ getSubmission: async () => ({}) });
+  await server.drain();
 
   await expect(gateway.getSubmission({ submissionId: "s1" })).rejects.toMatchObject({
     reason: "DRAINING",
@@ -141,7 +141,7 @@ test("an outage is not asked again once the time of the call is over", async () 
 });
 
 test("a call that is given up is CANCELED, whatever the reason of its signal says", async () => {
-  const { gateway, door } = await openLocal({ getSubmission: (_, context) => waiting(context) });
+  const { gateway, server } = await openLocal({ getSubmission: (_, context) => waiting(context) });
   const controller = new AbortController();
 
   const { signal } = controller;
@@ -151,7 +151,7 @@ test("a call that is given up is CANCELED, whatever the reason of its signal say
   controller.abort(new QmtlError("DRAINING", "the gateway stops"));
 
   expect(await failure).toMatchObject({ code: Code.Canceled });
-  expect(door.calls).toBe(0);
+  expect(server.calls).toBe(0);
 });
 
 test("closing ends the calls in flight, and later ones are refused as on a closed connection", async () => {

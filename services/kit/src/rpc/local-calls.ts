@@ -10,7 +10,7 @@ import {
 import { type Clock, sleep } from "../clock.ts";
 import type { SurfaceCall } from "./grpc-call.ts";
 
-/** A unary call as a door takes it. */
+/** A unary call as a server takes it. */
 export interface UnaryCall extends SurfaceCall {
   readonly request: Buffer;
   on(event: "cancelled", listener: () => void): unknown;
@@ -22,9 +22,9 @@ export type UnaryHandler = (
   done: (failure: Partial<StatusObject> | null, answer?: Buffer | null) => void,
 ) => void;
 
-/** A gRPC door as its own process reaches it, without a connection. */
-export interface LocalDoor {
-  /** What handles a path now; undefined for what only the connection can: a stream, no such method, a door that drains. */
+/** A gRPC server as its own process reaches it, without a connection. */
+export interface LocalServer {
+  /** What handles a path now; undefined for what only the connection can: a stream, no such method, a server that drains. */
   unary(path: string): UnaryHandler | undefined;
 }
 
@@ -46,20 +46,20 @@ async function turn(): Promise<void> {
 }
 
 /**
- * Calls a door of this process directly: unary requests and answers are encoded, checked and refused as on the wire, but
+ * Calls a server of this process directly: unary requests and answers are encoded, checked and refused as on the wire, but
  * pass through no connection, which costs more than most of our handlers. Streams, large requests, and whatever the
  * connection would repeat by itself, go over `wire`.
  */
 export class LocalTransport implements Transport {
   readonly #wire: Transport;
-  readonly #door: LocalDoor;
+  readonly #server: LocalServer;
   readonly #clock: Clock;
   readonly #calls = new Set<(failure: ConnectError) => void>();
   #isClosed = false;
 
-  constructor(wire: Transport, door: LocalDoor, clock: Clock) {
+  constructor(wire: Transport, server: LocalServer, clock: Clock) {
     this.#wire = wire;
-    this.#door = door;
+    this.#server = server;
     this.#clock = clock;
   }
 
@@ -74,7 +74,7 @@ export class LocalTransport implements Transport {
 
   readonly unary: Transport["unary"] = async (method, signal, timeoutMs, header, input) => {
     const name = `${method.parent.typeName}/${method.name}`;
-    const handler = this.#isClosed ? undefined : this.#door.unary(`/${name}`);
+    const handler = this.#isClosed ? undefined : this.#server.unary(`/${name}`);
     const bytes = toBinary(method.input, create(method.input, input));
     if (handler === undefined || bytes.length > localBytesMax) {
       return this.#wire.unary(method, signal, timeoutMs, header, input);
@@ -175,7 +175,7 @@ class LocalCall implements UnaryCall {
   }
 }
 
-/** An answer in the form of a transport. Its headers are empty: a door sends none. */
+/** An answer in the form of a transport. Its headers are empty: a server sends none. */
 function answered<M extends DescMethod, T>(method: M, message: T) {
   return {
     ...{ stream: false as const, service: method.parent, method, message },

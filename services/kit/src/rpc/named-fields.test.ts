@@ -5,19 +5,19 @@ import { ActivationService } from "@qmtl/contracts/qmtl/world/v1/activation_serv
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { openGrpcDoor } from "../grpc-door.ts";
+import { openGrpcServer } from "../grpc-server.ts";
 import { serve } from "../handlers.ts";
-import type { Door } from "./door.ts";
+import type { OpenServer } from "./server-setup.ts";
 
 const noWorld = (worldId: string) =>
   new QmtlError("WORLD_NOT_FOUND", `there is no world ${worldId}`, {
     metadata: { world_id: worldId },
   });
 
-let door: Door;
+let server: OpenServer;
 let connection: ReturnType<typeof connectTo>;
 beforeAll(async () => {
-  door = await openGrpcDoor({
+  server = await openGrpcServer({
     services: [
       serve(GatewayService, {
         submitStrategy: async () => {
@@ -40,11 +40,11 @@ beforeAll(async () => {
       }),
     ],
   });
-  connection = connectTo(`http://127.0.0.1:${door.port}`);
+  connection = connectTo(`http://127.0.0.1:${server.port}`);
 });
 afterAll(async () => {
   connection.close();
-  await door.close();
+  await server.close();
 });
 
 async function fieldsOf(work: Promise<unknown>): Promise<readonly string[]> {

@@ -16,7 +16,7 @@ interface ReflectionRequest {
   readonly allExtensionNumbersOfType?: string;
 }
 
-/** Read at the first question, once for all doors of the process: most processes are never asked. */
+/** Read at the first question, once for all servers of the process: most processes are never asked. */
 let cached: DescriptorIndex | undefined;
 
 function descriptorIndex(logger: Logger): DescriptorIndex {
@@ -29,7 +29,7 @@ function descriptorIndex(logger: Logger): DescriptorIndex {
   return cached;
 }
 
-/** Parsed from text by the library each time it is asked, 40 ms: once for all doors of the process. */
+/** Parsed from text by the library each time it is asked, 40 ms: once for all servers of the process. */
 let definitions: readonly ServiceDefinition[] | undefined;
 
 function reflectionDefinitions(): readonly ServiceDefinition[] {

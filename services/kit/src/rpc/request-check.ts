@@ -14,9 +14,9 @@ import { type CallPrincipal, EncodedMessage } from "../handlers.ts";
 import type { SessionScope } from "../session-scope.ts";
 import { checkSession } from "./call-access.ts";
 import { checkMarks, withoutLaterFields } from "./contract-marks.ts";
-import type { DoorSetup } from "./door.ts";
 import { checkRequestSize } from "./request-size.ts";
 import type { Answer, ServedMethod } from "./served-method.ts";
+import type { ServerSetup } from "./server-setup.ts";
 
 const patterns = new Map<string, RegExp>();
 
@@ -43,7 +43,7 @@ export function decodeRequest(method: ServedMethod, bytes: Uint8Array): Message 
   }
 }
 
-/** What the door established of a call before its handler runs. */
+/** What the server established of a call before its handler runs. */
 export interface CheckedCall {
   readonly principal: CallPrincipal;
   /** Session of the ticket; undefined for a call without one. */
@@ -60,7 +60,7 @@ export interface CheckedCall {
  * that breaks a rule; TICKET_INVALID, TICKET_EXPIRED, TICKET_SCOPE.
  */
 export function checkCall(
-  setup: Pick<DoorSetup, "checkTicket">,
+  setup: Pick<ServerSetup, "checkTicket">,
   method: ServedMethod,
   request: Message,
   principal: CallPrincipal,

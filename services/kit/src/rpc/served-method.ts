@@ -10,7 +10,7 @@ import type { CallContext, EncodedMessage, ServedService } from "../handlers.ts"
 import { accessOf, type CallAccess } from "./call-access.ts";
 import { type ContractMarks, contractMarks } from "./contract-marks.ts";
 
-/** What a handler gives back before the door fills in the schema version. */
+/** What a handler gives back before the server fills in the schema version. */
 export type Answer = MessageInitShape<DescMessage>;
 
 type UnaryFunction = (request: Message, context: CallContext) => Promise<Answer | EncodedMessage>;
@@ -19,7 +19,7 @@ type ServerStreamFunction = (
   context: CallContext,
 ) => AsyncIterable<Answer | EncodedMessage>;
 
-/** One method of a served service, with what both doors need to know of it. */
+/** One method of a served service, with what both servers need to know of it. */
 export interface ServedMethod {
   readonly desc: DescMethod;
   /** `GatewayService.GetSubmission`. */

@@ -7,12 +7,12 @@ import { errorFromJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { expect, test } from "vitest";
-import { openGrpcDoor } from "../grpc-door.ts";
+import { openGrpcServer } from "../grpc-server.ts";
 import { serve } from "../handlers.ts";
+import { openHttpServer } from "../http-server.ts";
 import { createPrincipalCheck } from "../principal.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { waitUntil } from "../testing/wait-until.ts";
-import { openWebDoor } from "../web-door.ts";
 
 const services = () => [serve(GatewayService, { getSubmission: async () => ({}) })];
 const PATH = "/qmtl.gateway.v1.GatewayService/GetSubmission";
@@ -68,7 +68,7 @@ function refusalIn(body: string) {
 const bodyOf = (answer: string) => answer.slice(answer.indexOf("\r\n\r\n") + 4);
 
 test("300 bodies of 1 MB that stop before their end take a bounded memory at the web port: the largest are refused", async () => {
-  await using door = await openWebDoor({ services: services() });
+  await using server = await openHttpServer({ services: services() });
   const before = process.memoryUsage();
   let peakBytes = 0;
   const timer = setInterval(() => {
@@ -77,7 +77,7 @@ test("300 bodies of 1 MB that stop before their end take a bounded memory at the
     peakBytes = Math.max(peakBytes, used);
   }, 5);
 
-  const statuses = await attack("./unfinished-bodies.child.ts", door.port, 300, 40);
+  const statuses = await attack("./unfinished-bodies.child.ts", server.port, 300, 40);
 
   clearInterval(timer);
   expect(statuses).toEqual({ 429: 40 });
@@ -86,8 +86,8 @@ test("300 bodies of 1 MB that stop before their end take a bounded memory at the
 
 test("a body over HTTP/1.1 that is not there whole after 30 s is refused with a reason, and its connection closed", async () => {
   const clock = new ManualClock();
-  await using door = await openWebDoor({ services: services(), clock });
-  const { heard, close } = sendPart(door.port, 100, "{");
+  await using server = await openHttpServer({ services: services(), clock });
+  const { heard, close } = sendPart(server.port, 100, "{");
   await waitUntil(() => clock.timersPending > 0, { what: "the request began" });
 
   clock.advance(29_000);
@@ -106,8 +106,8 @@ test("a body over HTTP/1.1 that is not there whole after 30 s is refused with a 
 
 test("a body over HTTP/2 that is not there whole after 30 s is refused, and its stream ended; the connection goes on", async () => {
   const clock = new ManualClock();
-  await using door = await openWebDoor({ services: services(), clock });
-  const session = connectHttp2(`http://127.0.0.1:${door.port}`);
+  await using server = await openHttpServer({ services: services(), clock });
+  const session = connectHttp2(`http://127.0.0.1:${server.port}`);
   const headers = { ":method": "POST", ":path": PATH, "content-type": "application/json" };
   const stream = session.request(headers, { endStream: false });
   let text = "";
@@ -136,8 +136,8 @@ test("a body over HTTP/2 that is not there whole after 30 s is refused, and its 
 
 test("who has no key is refused before the body is there", async () => {
   const principalOf = createPrincipalCheck({ keys: [{ key: "k", name: "a", role: "owner" }] });
-  await using door = await openWebDoor({ services: services(), principalOf });
-  const { heard, close } = sendPart(door.port, 1_000_000, "");
+  await using server = await openHttpServer({ services: services(), principalOf });
+  const { heard, close } = sendPart(server.port, 1_000_000, "");
 
   await waitUntil(() => heard.text.endsWith("}"), { what: "it was answered" });
 
@@ -147,8 +147,8 @@ test("who has no key is refused before the body is there", async () => {
 });
 
 test("streams that are begun and reset at once cost no more at the web port than at the gRPC port", async () => {
-  await using web = await openWebDoor({ services: services() });
-  await using grpc = await openGrpcDoor({ services: services() });
+  await using web = await openHttpServer({ services: services() });
+  await using grpc = await openGrpcServer({ services: services() });
   const cost = async (port: number, contentType: string) => {
     const before = process.threadCpuUsage();
     await attack("./rapid-reset.child.ts", port, contentType, 10);

@@ -11,7 +11,7 @@ export type WebResponse = Parameters<WebHandler>[1];
 const PREFLIGHT_SECONDS = 7_200;
 
 export interface WebGuardOptions {
-  /** Origins whose pages may call, such as "http://localhost:5173". The door's own origin always may. */
+  /** Origins whose pages may call, such as "http://localhost:5173". The server's own origin always may. */
   readonly origins: readonly string[];
   /** Require a loopback Host: without keys, a page elsewhere must not reach us by a name that resolves to us. */
   readonly loopbackOnly: boolean;

@@ -61,7 +61,7 @@ export function webHandler(options: WebHandlerOptions): WebHandler {
       .then((answer) => universalResponseToNodeResponse(answer, response))
       .catch((error: unknown) => {
         if (ConnectError.from(error).code === Code.Aborted) return;
-        logger.error("a call at the web door failed", { method: path, error });
+        logger.error("a call at the HTTP server failed", { method: path, error });
       });
   };
 }

@@ -7,17 +7,17 @@ import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { serve } from "../handlers.ts";
-import { openWebDoor } from "../web-door.ts";
-import type { Door } from "./door.ts";
+import { openHttpServer } from "../http-server.ts";
+import type { OpenServer } from "./server-setup.ts";
 
-let door: Door;
+let server: OpenServer;
 let calls = 0;
 beforeAll(async () => {
   const counted = async () => {
     calls += 1;
     return {};
   };
-  door = await openWebDoor({
+  server = await openHttpServer({
     services: [
       serve(GatewayService, { getSubmission: counted }),
       serve(WorldService, { createWorld: counted }),
@@ -25,12 +25,12 @@ beforeAll(async () => {
     ],
   });
 });
-afterAll(() => door.close());
+afterAll(() => server.close());
 
 const post = (method: string, body: unknown) => postText(method, JSON.stringify(body));
 
 async function postText(method: string, body: string, isGzipped = false) {
-  const answer = await fetch(`http://127.0.0.1:${door.port}/${method}`, {
+  const answer = await fetch(`http://127.0.0.1:${server.port}/${method}`, {
     method: "POST",
     headers: {
       "content-type": "application/json",
@@ -118,7 +118,7 @@ test("a misspelt field of a JSON stream is refused with a reason, too", async ()
   const head = Buffer.alloc(5);
   head.writeUInt32BE(body.length, 1);
   const answer = await fetch(
-    `http://127.0.0.1:${door.port}/qmtl.gateway.v1.GatewayService/WatchSubmission`,
+    `http://127.0.0.1:${server.port}/qmtl.gateway.v1.GatewayService/WatchSubmission`,
     {
       method: "POST",
       headers: { "content-type": "application/connect+json" },

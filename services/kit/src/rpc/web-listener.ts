@@ -7,8 +7,8 @@ import {
 } from "node:http2";
 import { createServer as createNetServer, type Server as NetServer, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import type { ServerTls } from "./door.ts";
 import { closeUnlessUsed } from "./half-open.ts";
+import type { ServerTls } from "./server-setup.ts";
 import type { WebHandler } from "./web-guard.ts";
 
 /** First bytes of an HTTP/2 connection; no HTTP/1.1 method starts like this. */

@@ -6,8 +6,8 @@ import {
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { serve } from "../handlers.ts";
-import { openWebDoor } from "../web-door.ts";
-import type { Door } from "./door.ts";
+import { openHttpServer } from "../http-server.ts";
+import type { OpenServer } from "./server-setup.ts";
 
 const page = "http://localhost:5173";
 const method = "qmtl.gateway.v1.GatewayService/GetSubmission";
@@ -21,7 +21,7 @@ function framed(message: Uint8Array): Uint8Array<ArrayBuffer> {
   return Uint8Array.from([0, 0, 0, 0, message.length, ...message]);
 }
 
-let door: Door;
+let server: OpenServer;
 let calls = 0;
 beforeAll(async () => {
   const refused = async () => {
@@ -29,12 +29,12 @@ beforeAll(async () => {
     throw new QmtlError("SUBMISSION_NOT_FOUND", "there is no such submission");
   };
   const services = [serve(GatewayService, { getSubmission: refused })];
-  door = await openWebDoor({ services, origins: [page] });
+  server = await openHttpServer({ services, origins: [page] });
 });
-afterAll(() => door.close());
+afterAll(() => server.close());
 
 const send = (init: RequestInit): Promise<Response> =>
-  fetch(`http://127.0.0.1:${door.port}/${method}`, init);
+  fetch(`http://127.0.0.1:${server.port}/${method}`, init);
 const call = (
   type: string,
   body: string | Uint8Array<ArrayBuffer>,

@@ -17,17 +17,17 @@ import { connectErrorFrom, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal, EncodedMessage } from "../handlers.ts";
 import { type ActiveCall, callCancelled } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
-import type { DoorSetup } from "./door.ts";
 import { withFieldNamed } from "./not-found-field.ts";
 import { answerMessage, checkCall } from "./request-check.ts";
 import { checkItemCounts } from "./request-size.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
+import type { ServerSetup } from "./server-setup.ts";
 import type { WebArrival } from "./web-arrival.ts";
 import { refusalOf } from "./wire-error.ts";
 
-/** Whether the peer of a call is on this machine; set by the web door for each request. */
+/** Whether the peer of a call is on this machine; set by the HTTP server for each request. */
 export const peerIsLoopback = createContextKey(false, { description: "peer is on loopback" });
-/** The body of a call that is still to come in; set by the web door for each request. */
+/** The body of a call that is still to come in; set by the HTTP server for each request. */
 export const arrivalOfCall = createContextKey<WebArrival | undefined>(undefined, {
   description: "body on its way in",
 });
@@ -40,7 +40,7 @@ const callerOfCall = createContextKey<CallPrincipal | undefined>(undefined, {
  * Checks the caller and the role before anything of the body is read, then takes the body in. Throws as PrincipalCheck,
  * `checkRole`, `WebArrival.read`.
  */
-export function callerGate(setup: DoorSetup): (context: HandlerContext) => Promise<void> {
+export function callerGate(setup: ServerSetup): (context: HandlerContext) => Promise<void> {
   const methods = new Map(setup.methods.map((method) => [method.desc, method]));
   return async ({ method: desc, requestHeader, values }) => {
     const method = methods.get(desc);
@@ -59,14 +59,14 @@ export function callerGate(setup: DoorSetup): (context: HandlerContext) => Promi
   };
 }
 
-/** Routes of all services for connect-node, over the same handlers as the gRPC door. */
-export function webRoutes(setup: DoorSetup): (router: ConnectRouter) => void {
+/** Routes of all services for connect-node, over the same handlers as the gRPC server. */
+export function webRoutes(setup: ServerSetup): (router: ConnectRouter) => void {
   return (router) => {
     for (const method of setup.methods) addRoute(router, setup, method);
   };
 }
 
-function addRoute(router: ConnectRouter, setup: DoorSetup, method: ServedMethod): void {
+function addRoute(router: ConnectRouter, setup: ServerSetup, method: ServedMethod): void {
   const { desc } = method;
   if (isUnary(desc)) {
     router.rpc(desc, (request, context) => unary(setup, method, request, context));
@@ -80,7 +80,7 @@ const isServerStream = (desc: DescMethod): desc is DescMethodServerStreaming =>
   desc.methodKind === "server_streaming";
 
 async function unary(
-  setup: DoorSetup,
+  setup: ServerSetup,
   method: ServedMethod,
   request: Message,
   context: HandlerContext,
@@ -99,7 +99,7 @@ async function unary(
 }
 
 async function* serverStream(
-  setup: DoorSetup,
+  setup: ServerSetup,
   method: ServedMethod,
   request: Message,
   context: HandlerContext,
@@ -124,9 +124,9 @@ async function* serverStream(
   }
 }
 
-/** One call at the web door: entered among the active calls, interrupted by the caller or by a drain. */
+/** One call at the HTTP server: entered among the active calls, interrupted by the caller or by a drain. */
 class WebCall {
-  readonly #setup: DoorSetup;
+  readonly #setup: ServerSetup;
   readonly #method: ServedMethod;
   readonly #connect: HandlerContext;
   readonly #active: ActiveCall;
@@ -134,7 +134,12 @@ class WebCall {
   #interrupt: ((reason: QmtlError) => void) | undefined;
   #reason: QmtlError | undefined;
 
-  constructor(setup: DoorSetup, method: ServedMethod, context: HandlerContext, isStream: boolean) {
+  constructor(
+    setup: ServerSetup,
+    method: ServedMethod,
+    context: HandlerContext,
+    isStream: boolean,
+  ) {
     this.#setup = setup;
     this.#method = method;
     this.#connect = context;

@@ -25,7 +25,7 @@ const row: GateRow = {
   activations: [activation],
 };
 const sdk = (sessionId: string): SessionClaim => ({ sessionId, kind: "sdk", scope: ["momentum"] });
-const door: SessionClaim = { sessionId: "door", kind: "door", scope: "*" };
+const router: SessionClaim = { sessionId: "router", kind: "router", scope: "*" };
 
 const create = () => GateMachine.create(row, ports, at(0));
 const plan = {
@@ -296,7 +296,7 @@ describe("a session that takes its leave", () => {
     const late = beat(m, { sessionId: "s2" });
     hear(m, sdk("s2"), 200, leave);
     m.heartbeat(sdk("s2"), late, at(210));
-    expect(m.desk.registry.get("s2")?.hasEnded).toBe(true);
+    expect(m.leases.registry.get("s2")?.hasEnded).toBe(true);
 
     hear(m, sdk("s2"), 220, { wantLease: false });
 
@@ -349,7 +349,7 @@ describe("grants", () => {
     expect(answer.kind).toBe("propose");
 
     expect(hear(m, sdk("s1"), 110)).toBe("FROZEN");
-    expect(m.desk.registry.get("s1")?.aliveUntilMs).toBe(Number.NEGATIVE_INFINITY);
+    expect(m.leases.registry.get("s1")?.aliveUntilMs).toBe(Number.NEGATIVE_INFINITY);
   });
 
   test("after an unknown outcome nothing is granted until the row is read", () => {
@@ -378,21 +378,21 @@ describe("grants", () => {
   test("end with the decision's time to live and with the leadership", () => {
     const m = create();
     expect(m.isRefreshDue(150_000)).toBe(false);
-    hear(m, door, 150_000);
+    hear(m, router, 150_000);
     expect(m.isRefreshDue(150_000)).toBe(true);
 
-    expect(hear(m, door, 299_999)).toBe("granted");
-    expect(hear(m, door, 300_000)).toBe("DECISION_EXPIRED");
+    expect(hear(m, router, 299_999)).toBe("granted");
+    expect(hear(m, router, 300_000)).toBe("DECISION_EXPIRED");
     order(m, { kind: "refresh" }, 300_100);
-    expect(hear(m, door, 300_200)).toBe("granted");
+    expect(hear(m, router, 300_200)).toBe("granted");
     m.setGrantUntil(300_300);
-    expect(hear(m, door, 300_300)).toBe("NOT_LEADER");
+    expect(hear(m, router, 300_300)).toBe("NOT_LEADER");
   });
 
   test("a lowered weight stops the renewal of whoever has not applied it, from before it is committed", () => {
     const m = create();
     const old = { revision: m.row.revision, stateHash: hashState(gateStateOf(m.row)) };
-    expect(hear(m, door, 100)).toBe("granted");
+    expect(hear(m, router, 100)).toBe("granted");
     const to = (weight: number): GateCommand => {
       const activations = [{ ...activation, weight }];
       return { kind: "change", change: { activations }, reason: "test" };
@@ -400,11 +400,11 @@ describe("grants", () => {
 
     const lighter = m.command(to(0.25), at(200));
     if (lighter.kind !== "propose") throw new Error(lighter.kind);
-    expect(hear(m, door, 210)).toBe("FROZEN");
+    expect(hear(m, router, 210)).toBe("FROZEN");
     m.settle(lighter.proposal, "committed", at(220));
 
-    expect(hear(m, door, 230, old)).toBe("BEHIND");
-    expect(hear(m, door, 240)).toBe("granted");
+    expect(hear(m, router, 230, old)).toBe("BEHIND");
+    expect(hear(m, router, 240)).toBe("granted");
     const required = m.row.requiredRevision;
     expect(required).toBe(m.row.revision);
     expect(order(m, to(1), 300).row.requiredRevision).toBe(required);
@@ -437,7 +437,7 @@ describe("grants", () => {
     expect(after.requiredRevision === after.revision).toBe(isRequired);
   });
 
-  test("one emitter: another session waits for a clean release or G, the door is told who it is", () => {
+  test("one emitter: another session waits for a clean release or G, the router is told who it is", () => {
     const m = create();
     expect(hear(m, sdk("s1"), 100)).toBe("granted");
     expect(hear(m, sdk("s2"), 200)).toBe("NOT_EMITTER");
@@ -445,7 +445,7 @@ describe("grants", () => {
     expect(hear(m, sdk("s1"), 300, { wantLease: false, gateShut: true })).toBe("NOT_ACTIVE");
     expect(hear(m, sdk("s2"), 400)).toBe("granted");
     expect(hear(m, sdk("s1"), 400 + G - 1)).toBe("NOT_EMITTER");
-    const answer = m.heartbeat(door, beat(m, { sessionId: "door" }), at(450));
+    const answer = m.heartbeat(router, beat(m, { sessionId: "router" }), at(450));
     expect(answer).toMatchObject({
       kind: "reply",
       reply: { emitterFor: new Map([["momentum", "s2"]]) },
@@ -453,7 +453,7 @@ describe("grants", () => {
     expect(hear(m, sdk("s1"), 400 + G)).toBe("granted");
   });
 
-  test("a door is told the last emitters while the gate is shut, by who leads; a runner is not", () => {
+  test("a router is told the last emitters while the gate is shut, by who leads; a runner is not", () => {
     const m = create();
     hear(m, sdk("s1"), 100);
     order(m, { kind: "freeze", hold: "manual", reason: "look" }, 200);
@@ -463,10 +463,10 @@ describe("grants", () => {
     };
 
     const emitterFor = new Map([["momentum", "s1"]]);
-    expect(reply(door, 300)).toMatchObject({ granted: false, refusal: "FROZEN", emitterFor });
+    expect(reply(router, 300)).toMatchObject({ granted: false, refusal: "FROZEN", emitterFor });
     expect(reply(sdk("s1"), 300)).not.toHaveProperty("emitterFor");
     m.setGrantUntil(400);
-    expect(reply(door, 400)).not.toHaveProperty("emitterFor");
+    expect(reply(router, 400)).not.toHaveProperty("emitterFor");
   });
 
   test("while a takeover of the emitter is being committed, the old holder gets no grant", () => {

@@ -17,7 +17,7 @@ import {
   timingAfter,
   timingReread,
 } from "./gate-timing.ts";
-import { LeaseDesk } from "./lease-desk.ts";
+import { OrderLeases } from "./order-leases.ts";
 import {
   type Answer,
   type CommitOutcome,
@@ -52,7 +52,7 @@ export class GateMachine {
   readonly #ports: GateMachinePorts;
   #row: GateRow;
   #run: ApplyRun | null;
-  #desk: LeaseDesk;
+  #leases: OrderLeases;
   #timing: GateTiming;
   #pending: Proposal | null = null;
   #pendingSince: WorldTime | null = null;
@@ -71,7 +71,7 @@ export class GateMachine {
     this.#ports = ports;
     this.#row = world.row;
     this.#run = world.run;
-    this.#desk = new LeaseDesk(
+    this.#leases = new OrderLeases(
       new SessionRegistry(),
       new EmitterTable(world.emitters, leadershipBeganAtMs),
       new GateHistory(ports.hashState, [gateStateOf(world.row)]),
@@ -98,7 +98,7 @@ export class GateMachine {
   /** An independent copy, sharing only immutable parts. */
   clone(): GateMachine {
     const copy = new GateMachine(this.stored(), this.#ports, { monotonicMs: 0, wallMs: 0 }, 0);
-    copy.#desk = this.#desk.clone();
+    copy.#leases = this.#leases.clone();
     copy.#timing = this.#timing;
     copy.#pending = this.#pending;
     copy.#pendingSince = this.#pendingSince;
@@ -118,8 +118,8 @@ export class GateMachine {
   }
 
   /** Sessions, emitters and remembered hashes; read only. */
-  get desk(): LeaseDesk {
-    return this.#desk;
+  get leases(): OrderLeases {
+    return this.#leases;
   }
 
   /** What is remembered beyond the store and the registry, for explanations and tests. */
@@ -142,7 +142,7 @@ export class GateMachine {
   }
 
   stored(): StoredWorld {
-    return { row: this.#row, run: this.#run, emitters: this.#desk.emitters.rows() };
+    return { row: this.#row, run: this.#run, emitters: this.#leases.emitters.rows() };
   }
 
   /** Leadership holds until then (monotonic, 100 ms already taken off by the caller): grants end there. */
@@ -177,7 +177,7 @@ export class GateMachine {
   isRefreshDue(nowMs: number): boolean {
     if (this.decisionRemainingMs(nowMs) > this.#row.decision.ttlMs / 2) return false;
     const { sessionDeadMs } = this.#ports.timers;
-    return this.#desk.registry.all().some((s) => isLive(s, nowMs, sessionDeadMs));
+    return this.#leases.registry.all().some((s) => isLive(s, nowMs, sessionDeadMs));
   }
 
   /** A session's complaint: rolls a run in flight back, unless excluded, an observer, or of another fence. */
@@ -206,7 +206,7 @@ export class GateMachine {
     now: WorldTime,
     mayCommit = true,
   ): HeartbeatAnswer {
-    const answer = this.#desk.handle(
+    const answer = this.#leases.handle(
       {
         row: this.#row,
         excluded: this.#run?.excluded ?? [],
@@ -245,10 +245,11 @@ export class GateMachine {
   /** The world as read again after an unknown outcome or a lost comparison. */
   reread(world: StoredWorld, now: WorldTime): void {
     const isStepNew = world.run?.state !== this.#run?.state || world.row.fence !== this.#row.fence;
-    if (world.row.revision !== this.#row.revision) this.#desk.history.push(gateStateOf(world.row));
+    if (world.row.revision !== this.#row.revision)
+      this.#leases.history.push(gateStateOf(world.row));
     this.#row = world.row;
     this.#run = world.run;
-    this.#desk.emitters.commit(world.emitters, now.monotonicMs);
+    this.#leases.emitters.commit(world.emitters, now.monotonicMs);
     this.#mustReread = false;
     this.#timing = timingReread(this.#timing, world, now);
     if (isStepNew) this.#beginStep(now);
@@ -262,7 +263,7 @@ export class GateMachine {
     return {
       row: this.#row,
       run: this.#run,
-      sessions: this.#desk.registry.all(),
+      sessions: this.#leases.registry.all(),
       switchSet: this.#switchSet,
       needsResume: this.#needsResume,
       nackReason: this.#nackReason,
@@ -284,8 +285,8 @@ export class GateMachine {
     const { row, run } = proposal;
     this.#row = row;
     this.#run = run;
-    this.#desk.emitters.commit(proposal.emitters, now.monotonicMs);
-    if (proposal.event !== null) this.#desk.history.push(proposal.event.state);
+    this.#leases.emitters.commit(proposal.emitters, now.monotonicMs);
+    if (proposal.event !== null) this.#leases.history.push(proposal.event.state);
     this.#timing = timingAfter(this.#timing, proposal, proposedAt, now);
     if (proposal.kind === "resume_run") this.#needsResume = false;
     if (["apply", "switch", "unfreeze", "rollback", "freeze"].includes(proposal.kind))
@@ -300,7 +301,7 @@ export class GateMachine {
       this.#switchSet = null;
       return;
     }
-    const members = this.#desk.registry.all().filter((s) => isSwitchMember(this.#facts(now), s));
+    const members = this.#leases.registry.all().filter((s) => isSwitchMember(this.#facts(now), s));
     this.#switchSet = new Set(members.map((session) => session.sessionId));
   }
 }

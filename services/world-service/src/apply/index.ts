@@ -5,7 +5,7 @@ export * from "./gate-machine.ts";
 export * from "./gate-row.ts";
 export * from "./gate-timing.ts";
 export * from "./grant-rule.ts";
-export * from "./lease-desk.ts";
+export * from "./order-leases.ts";
 export * from "./proposal.ts";
 export * from "./run-progress.ts";
 export * from "./session-registry.ts";

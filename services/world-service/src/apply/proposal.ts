@@ -1,7 +1,7 @@
 import { diffGateState, type GateDelta, type GateState } from "@qmtl/sdk/gate";
 import type { EmitterRow } from "./emitters.ts";
 import { type ApplyRun, type GateRow, gateStateOf } from "./gate-row.ts";
-import type { DeskReply } from "./lease-desk.ts";
+import type { OrderLeaseReply } from "./order-leases.ts";
 
 /** What a transaction does; one line of the tables in `gate-machine.ts` each. */
 export type ProposalKind =
@@ -95,5 +95,5 @@ export function makeProposal(
 
 /** The answer to a heartbeat, or a transaction to commit before it is handled again. */
 export type HeartbeatAnswer =
-  | DeskReply
+  | OrderLeaseReply
   | { readonly kind: "commit_first"; readonly proposal: Proposal };

@@ -9,7 +9,7 @@ import type { BindingRow, StageSet } from "../store/world-rows.ts";
 import { boundStrategies, stagesOf, type WorldState } from "../world/world-state.ts";
 
 /** What an apply was asked for. */
-export interface ApplyWish {
+export interface ApplyRequest {
   /** Stage to raise to, or the present one to switch strategies only. */
   readonly target: Stage;
   readonly activate: readonly string[];
@@ -24,11 +24,11 @@ export interface ApplyStages {
 }
 
 /** The stage an apply leads the world to. @throws {QmtlError} MODE_NOT_REACHABLE beyond one step */
-export function targetStage(world: Stage, wish: ApplyWish): Stage {
-  if (STAGES.indexOf(wish.target) <= STAGES.indexOf(world) + 1) return wish.target;
+export function targetStage(world: Stage, request: ApplyRequest): Stage {
+  if (STAGES.indexOf(request.target) <= STAGES.indexOf(world) + 1) return request.target;
   const next = stageAbove(world) ?? world;
   throw notReachable(
-    `stages rise one at a time: the world is at ${world}, and ${next} comes before ${wish.target}`,
+    `stages rise one at a time: the world is at ${world}, and ${next} comes before ${request.target}`,
     {
       stage: world,
       next,
@@ -45,19 +45,19 @@ export function targetStage(world: Stage, wish: ApplyWish): Stage {
 export function planStages(
   state: WorldState,
   evaluation: EvaluationRow,
-  wish: ApplyWish,
+  request: ApplyRequest,
   previouslyActive: readonly string[],
 ): ApplyStages {
-  const target = targetStage(state.world.stage, wish);
-  const isOpen = wish.activate.length === 0 && wish.deactivate.length === 0;
+  const target = targetStage(state.world.stage, request);
+  const isOpen = request.activate.length === 0 && request.deactivate.length === 0;
   const bindings = boundStrategies(state);
   const reach = new Map(evaluation.strategies.map((s) => [s.strategyId, s.mayReach]));
-  checkNames(bindings, [...wish.activate, ...wish.deactivate]);
+  checkNames(bindings, [...request.activate, ...request.deactivate]);
   const letIn = bindings.filter((binding) =>
     isLetIn(binding, target, reach.get(binding.strategyId), previouslyActive),
   );
-  const on = isOpen ? letIn.map((b) => b.strategyId) : wish.activate;
-  const off = isOpen ? previouslyActive.filter((id) => !on.includes(id)) : wish.deactivate;
+  const on = isOpen ? letIn.map((b) => b.strategyId) : request.activate;
+  const off = isOpen ? previouslyActive.filter((id) => !on.includes(id)) : request.deactivate;
   const strategies: Record<string, Stage> = { ...stagesOf(state).strategies };
   for (const binding of bindings) {
     const { strategyId, stage } = binding;

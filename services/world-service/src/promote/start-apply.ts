@@ -11,8 +11,8 @@ import type { WorldActor } from "../world/world-actor.ts";
 import { composeWorld, stagesOf } from "../world/world-state.ts";
 import { type GatingPolicy, parseGatingPolicy, promotionEdges } from "./gating-policy.ts";
 import {
+  type ApplyRequest,
   type ApplyStages,
-  type ApplyWish,
   isCurrent,
   planActivations,
   planStages,
@@ -20,7 +20,7 @@ import {
 } from "./plan-apply.ts";
 
 /** An apply as it was asked for. */
-export interface ApplyOrder extends ApplyWish {
+export interface ApplyOrder extends ApplyRequest {
   readonly runId: string;
   readonly excluded: readonly string[];
   /** YAML text; empty for none. */

@@ -8,7 +8,7 @@ import {
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
-import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
@@ -46,7 +46,7 @@ beforeAll(async () => {
 });
 afterAll(() => host.close());
 
-/** The service with the flags, behind a real door. */
+/** The service with the flags, behind a real server. */
 async function openService(flags: Flags) {
   const defaults = await loadConfig({ cwd: "/", env: {} });
   const config = { ...defaults, world_service: { ...defaults.world_service, ...flags } };
@@ -55,14 +55,14 @@ async function openService(flags: Flags) {
   const service = await createWorldService(deps);
   await service.start();
   const { services, schemaRange } = service;
-  const door = await openGrpcDoor({ services, schemaRange, logger: silentLogger });
-  const connection = connectTo(`http://127.0.0.1:${door.port}`, {});
+  const server = await openGrpcServer({ services, schemaRange, logger: silentLogger });
+  const connection = connectTo(`http://127.0.0.1:${server.port}`, {});
   return {
     worlds: connection.client(WorldService),
     rebalancing: connection.client(RebalancingService),
     async [Symbol.asyncDispose]() {
       connection.close();
-      await door.close();
+      await server.close();
       await service.stop();
       await bus.close();
     },

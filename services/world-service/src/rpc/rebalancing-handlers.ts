@@ -153,7 +153,7 @@ function draftFor(
     : draftScaling(books, strip(before), strip(after), notional ?? 0);
 }
 
-/** The same books and wishes give the same id: a batch is executed once. */
+/** The same books and plans give the same id: a batch is executed once. */
 function planIdOf(
   plan: RebalancePlan,
   draft: DraftPlan,

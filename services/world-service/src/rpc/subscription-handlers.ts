@@ -81,7 +81,7 @@ function claimFromProto(message: SessionClaimMessage): SessionClaim {
     case SessionKind.TRADER:
       return { ...session, kind: "sdk", scope: strategyIds };
     case SessionKind.ROUTER:
-      return { ...session, kind: "door", scope: "*" };
+      return { ...session, kind: "router", scope: "*" };
     default: {
       const fields = [{ field: "claim.kind", description: "is not known" }];
       throw new QmtlError("INVALID_FIELD", "the kind of the session is not known", { fields });
@@ -97,7 +97,7 @@ function nackFromProto(sessionId: string, message: NackMessage): Nack {
     revision: Number(message.revision),
     fence: Number(message.fence),
     runId: runId === "" ? null : runId,
-    // The door has refused one that is not known.
+    // The router has refused one that is not known.
     reason: NACKS[reason] ?? "UNDECODABLE",
     lastGoodRevision: Number(message.lastGoodRevision),
   };

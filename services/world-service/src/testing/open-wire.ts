@@ -2,7 +2,7 @@ import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
 import {
   type CallPrincipal,
-  openGrpcDoor,
+  openGrpcServer,
   type PrincipalCheck,
   silentLogger,
   systemClock,
@@ -27,7 +27,7 @@ const ofHeader: PrincipalCheck = ({ header }) => {
   return { name: role, role };
 };
 
-/** A world service over PGlite at a real door, called as any role. */
+/** A world service over PGlite at a real router, called as any role. */
 export async function openWire() {
   const host = await openTestPglite();
   const config = await loadConfig({ cwd: "/", env: {} });
@@ -37,9 +37,9 @@ export async function openWire() {
   await service.start();
   const { services, schemaRange } = service;
   const setup = { services, schemaRange, logger: silentLogger, principalOf: ofHeader };
-  const door = await openGrpcDoor(setup);
+  const router = await openGrpcServer(setup);
   const connectAs = (role: CallPrincipal["role"]) =>
-    connectTo(`http://127.0.0.1:${door.port}`, { headers: () => ({ [roleHeader]: role }) });
+    connectTo(`http://127.0.0.1:${router.port}`, { headers: () => ({ [roleHeader]: role }) });
   const connections = new Map(ROLES.map((role) => [role, connectAs(role)]));
   return {
     /** Clients of a caller. */
@@ -49,7 +49,7 @@ export async function openWire() {
     },
     async [Symbol.asyncDispose]() {
       for (const connection of connections.values()) connection.close();
-      await door.close();
+      await router.close();
       await service.stop();
       await bus.close();
       await host.close();

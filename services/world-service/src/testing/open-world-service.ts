@@ -95,7 +95,7 @@ export class FakeSession {
 
   constructor(actorOf: () => WorldActor, sessionId: string, strategyIds: readonly string[] | "*") {
     this.#actorOf = actorOf;
-    const kind = strategyIds === "*" ? "door" : "sdk";
+    const kind = strategyIds === "*" ? "router" : "sdk";
     const origin = { process: `host-of-${sessionId}:1`, startMs: 0 };
     this.claim = { sessionId, kind, scope: strategyIds, origin };
   }

@@ -2,7 +2,7 @@
 // with its standard input.
 import { writeSync } from "node:fs";
 import { loadConfig } from "@qmtl/sdk/config";
-import { openGrpcDoor, silentLogger, systemClock } from "@qmtl/service-kit";
+import { openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { createWorldService } from "../create-world-service.ts";
@@ -19,6 +19,6 @@ const leadership = new RowLeadership({ ...common, holder, leaderMs: Number(leade
 const service = await createWorldService({ ...common, bus, config, leadership });
 const { services, schemaRange, leading } = service;
 const health = leading === undefined ? {} : { health: leading.healthOf(services) };
-const door = await openGrpcDoor({ services, schemaRange, ...health });
+const router = await openGrpcServer({ services, schemaRange, ...health });
 await service.start();
-writeSync(1, `${door.port}\n`);
+writeSync(1, `${router.port}\n`);

@@ -22,7 +22,7 @@ export const goodSeries = {
   returns: Array.from({ length: 100 }, (_, i) => (i % 2 === 0 ? 0.02 : -0.01)),
 };
 
-/** Worlds at a real door, as an owner handles them unless it is said otherwise. */
+/** Worlds at a real router, as an owner handles them unless it is said otherwise. */
 export class WireWorlds implements AsyncDisposable {
   readonly wire: Awaited<ReturnType<typeof openWire>>;
   #made = 0;

@@ -211,7 +211,7 @@ export class WorldActor {
 
   /** What is known of a session, for claims of its NACK. */
   claimOf(sessionId: string): SessionClaim | undefined {
-    return this.#machine.desk.registry.get(sessionId);
+    return this.#machine.leases.registry.get(sessionId);
   }
 
   /** Resolves at the next commit, when the world stops, or when `signal` aborts. */
@@ -232,7 +232,7 @@ export class WorldActor {
     } finally {
       this.#isTickWaiting = false;
     }
-    this.#machine.desk.registry.prune(this.#ports.clock.monotonicMs(), sessionSilentMsMax);
+    this.#machine.leases.registry.prune(this.#ports.clock.monotonicMs(), sessionSilentMsMax);
     if (!this.isRunInFlight) await this.onIdle(this);
   }
 
@@ -274,7 +274,7 @@ export class WorldActor {
     const context = {
       lastRun: this.state.lastRun,
       holdReasons: this.state.holdReasons,
-      sessions: this.#machine.desk.registry
+      sessions: this.#machine.leases.registry
         .all()
         .filter((session) => isOrderCapable(session) && !session.hasEnded),
     };

@@ -77,7 +77,7 @@ export const replayWorld: OrderWorld = {
   reduceOnlyWhenShut: false,
 };
 
-/** A plain order as a test states it; decimal strings. */
+/** A direct order as a test states it; decimal strings. */
 export interface BenchOrder {
   readonly quantity: string;
   readonly limit?: string;
@@ -162,23 +162,23 @@ export class OrderBench {
     await this.armed();
   }
 
-  /** The door knows the last gate and has a lease. */
+  /** The gate knows the last gate and has a lease. */
   async armed(): Promise<void> {
     await waitUntil(
       () => {
-        const door = this.orders.doors.get("w1");
+        const gate = this.orders.gates.get("w1");
         const revision = Number(this.world.state("w1")?.revision);
-        return door?.isArmed === true && door.applied?.revision === revision;
+        return gate?.isArmed === true && gate.applied?.revision === revision;
       },
-      { what: "armed door" },
+      { what: "armed gate" },
     );
     await this.idle();
   }
 
-  /** The door has applied the last gate. */
+  /** The gate has applied the last gate. */
   async applied(): Promise<void> {
     const revision = Number(this.world.state("w1")?.revision);
-    await waitUntil(() => this.orders.doors.get("w1")?.applied?.revision === revision, {
+    await waitUntil(() => this.orders.gates.get("w1")?.applied?.revision === revision, {
       what: "applied gate",
     });
     await this.idle();
@@ -255,7 +255,7 @@ export class OrderBench {
     return { ...answer, results: answer.results?.map((one) => named(one)) };
   }
 
-  /** Plain orders of a strategy's runner, decided on a row; quantities in units. */
+  /** Direct orders of a strategy's runner, decided on a row; quantities in units. */
   async submit(
     strategy: string,
     row: number,

@@ -1,0 +1,132 @@
+import { create } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import {
+  createLogger,
+  createMetrics,
+  createPrincipalCheck,
+  type Logger,
+  openGrpcServer,
+  serve,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
+import { ManualClock, waitUntil } from "@qmtl/service-kit/testing";
+import { expect, test } from "vitest";
+import { Peer } from "../peers/peer.ts";
+import { ReplayFeeds } from "./replay-feeds.ts";
+
+const gatewayKey = { gatewayId: "gw-test", secret: new Uint8Array(32).fill(7) };
+const sessionDeadMs = 4_000;
+
+/** The feeds over a DAG Manager that keeps the runner set of one feed, at row 5. */
+async function openRig(logger: Logger = silentLogger) {
+  await using opened = new AsyncDisposableStack();
+  const runners = new Set<string>();
+  const services = [
+    serve(QueueService, {
+      listFeeds: async () => ({
+        feeds: [
+          {
+            source: "day",
+            passedRow: 5n,
+            runners: [...runners].map((sessionId) => ({ sessionId, fromRow: 0n })),
+          },
+        ],
+      }),
+      deleteReplayRunner: async ({ sessionId }) => {
+        runners.delete(sessionId);
+        return {};
+      },
+    }),
+  ];
+  const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
+  const server = opened.use(await openGrpcServer({ services, principalOf }));
+  const url = `http://127.0.0.1:${server.port}`;
+  const dag = new Peer("dag-manager", url, { clock: systemClock, gatewayKey });
+  opened.defer(() => dag.close());
+  const clock = new ManualClock();
+  const feeds = new ReplayFeeds({
+    dag,
+    gateway: { name: "gw-test", role: "gateway" },
+    clock,
+    logger,
+    metrics: createMetrics(),
+    booker: { catchUp: async () => {}, isBooked: () => true, whyUnbooked: () => undefined },
+    gates: { onApplied: () => () => {} },
+    sources: new Map([
+      ["day", true],
+      ["wall", false],
+    ]),
+    sessionDeadMs,
+  });
+  opened.defer(() => feeds.close());
+  const all = opened.move();
+  return { feeds, dag, runners, clock, [Symbol.asyncDispose]: () => all.disposeAsync() };
+}
+
+test("a runner that fell silent is told which feeds dropped it, until it is in their sets again", async () => {
+  await using rig = await openRig();
+  const { feeds, runners, clock } = rig;
+  runners.add("silent").add("heard");
+  const barrier = await feeds.barrier("day");
+  expect(feeds.unregistered("silent")).toEqual([]);
+  // A row that waits makes the barrier look at who is silent.
+  const waiting = new AbortController();
+  const row = { row: 6, toRow: 6, timeMs: 0 };
+  const wait = barrier.wait("w", row, { sessionId: "s", signal: waiting.signal }).catch(() => {});
+
+  for (let passedMs = 0; passedMs < sessionDeadMs * 2; passedMs += 500) {
+    feeds.heard("heard");
+    clock.advance(500);
+  }
+  await waitUntil(() => !runners.has("silent"), { what: "it is taken out of the set" });
+  await feeds.refresh("day");
+
+  expect(feeds.unregistered("silent")).toEqual(["day"]);
+  expect(feeds.unregistered("heard")).toEqual([]);
+  const state = create(FeedStateSchema, {
+    source: "day",
+    passedRow: 5n,
+    runners: [{ sessionId: "heard" }],
+  });
+  feeds.complete(state);
+  expect(state).toMatchObject({ droppedSessionIds: ["silent"], settled: false });
+  expect(state.runners[0]!.endedRow).toBe(-1n);
+
+  runners.add("silent");
+  await feeds.refresh("day");
+  expect(feeds.unregistered("silent")).toEqual([]);
+  waiting.abort();
+  await wait;
+});
+
+test("an end of a row that the log does not have is refused, of the next one it is not looked up", async () => {
+  await using rig = await openRig();
+  const { feeds } = rig;
+  await feeds.barrier("day");
+
+  await feeds.checkRow("day", 5);
+  await feeds.checkRow("day", 6);
+  const far = feeds.checkRow("day", 1_000_000_000);
+
+  await expect(far).rejects.toMatchObject({ reason: "INVALID_FIELD" });
+  await expect(feeds.checkRow("nosuch", 5)).rejects.toMatchObject({ reason: "SOURCE_NOT_FOUND" });
+  await feeds.checkRow("wall", 1_000_000_000);
+});
+
+test("what a gateway that stops cannot ask any more is no warning, and no bug", async () => {
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  await using rig = await openRig(createLogger({ name: "gateway", destination }));
+  const { feeds, dag } = rig;
+
+  feeds.openAll(["day"]);
+  feeds.close();
+  dag.close();
+  const late = feeds.barrier("other");
+
+  await expect(late).rejects.toMatchObject({ code: Code.Canceled, reason: "OUTCOME_UNKNOWN" });
+  expect(lines).toEqual([]);
+});

@@ -1,0 +1,203 @@
+import {
+  logVerbosity,
+  Server,
+  ServerCredentials,
+  type ServiceDefinition,
+  setLogVerbosity,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { cannotListen } from "./rpc/cannot-listen.ts";
+import { serverStreamOfGrpcServer } from "./rpc/grpc-server-stream.ts";
+import { unaryOfGrpcServer } from "./rpc/grpc-unary.ts";
+import { closeUnusedSessions } from "./rpc/half-open.ts";
+import type { LocalServer } from "./rpc/local-calls.ts";
+import { addReflection } from "./rpc/reflection.ts";
+import { RequestIntake } from "./rpc/request-intake.ts";
+import type { ServedMethod } from "./rpc/served-method.ts";
+import { ServerHealth } from "./rpc/server-health.ts";
+import {
+  drainCalls,
+  type OpenServer,
+  type ServerOptions,
+  type ServerSetup,
+  setUpServer,
+} from "./rpc/server-setup.ts";
+import { refuseUnknownMethods } from "./rpc/unknown-method.ts";
+import { callInterceptor, type OutgoingMessage } from "./rpc/write-through.ts";
+
+const HEALTH_SERVICE = "grpc.health.v1.Health";
+
+// The library writes lines of its own to standard error; what matters of them is thrown. Its variables bring them back.
+if (!("GRPC_VERBOSITY" in process.env || "GRPC_NODE_VERBOSITY" in process.env)) {
+  setLogVerbosity(logVerbosity.NONE);
+}
+
+/**
+ * Opens the gRPC server: the services, health, and reflection (v1 and v1alpha) on one port.
+ *
+ * Each request is decoded once, its schema version agreed on, its rules checked; answers get their schema
+ * version. Every failure carries an ErrorInfo. PORT_TAKEN when the port is in use.
+ */
+export async function openGrpcServer(options: ServerOptions): Promise<GrpcServer> {
+  const setup = setUpServer(options);
+  const intake = new RequestIntake(setup.clock);
+  const server = new Server({
+    "grpc.max_receive_message_length": setup.messageBytesMax,
+    "grpc.max_send_message_length": setup.messageBytesMax,
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+    interceptors: [callInterceptor(intake, setup.messageBytesMax)],
+  });
+  for (const { service } of setup.services) {
+    const methods = setup.methods.filter(({ desc }) => desc.parent === service);
+    if (methods.length > 0)
+      server.addService(definitionOf(methods), implementationOf(setup, methods));
+  }
+  const names = setup.services.map(({ service }) => service.typeName);
+  const health = new ServerHealth(names, setup.health);
+  health.addTo(server);
+  addReflection(server, [...names, HEALTH_SERVICE], setup.logger);
+  const port = await listen(server, setup);
+  closeUnusedSessions(server);
+  refuseUnknownMethods(server);
+  return new OpenGrpcServer(setup, server, { health, intake, port });
+}
+
+/** An open gRPC server, and the way to it within the process. */
+export interface GrpcServer extends OpenServer {
+  readonly local: LocalServer;
+}
+
+class OpenGrpcServer implements GrpcServer {
+  readonly port: number;
+  readonly local: LocalServer;
+  readonly #setup: ServerSetup;
+  readonly #server: Server;
+  readonly #health: ServerHealth;
+  readonly #intake: RequestIntake;
+  #drained: Promise<void> | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(
+    setup: ServerSetup,
+    server: Server,
+    parts: { health: ServerHealth; intake: RequestIntake; port: number },
+  ) {
+    this.#setup = setup;
+    this.#server = server;
+    this.#health = parts.health;
+    this.#intake = parts.intake;
+    this.port = parts.port;
+    this.local = localServer(setup);
+  }
+
+  get calls(): number {
+    return this.#setup.calls.size;
+  }
+
+  drain(): Promise<void> {
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #drain(): Promise<void> {
+    this.#health.drain();
+    await drainCalls(this.#setup);
+  }
+
+  /** Health watchers and stuck readers would hold a graceful shutdown for ever: hence the bound. */
+  async #close(): Promise<void> {
+    await this.drain();
+    await new Promise<void>((resolve) => {
+      const timer = this.#setup.clock.setTimer(() => this.#server.forceShutdown(), GOODBYE_MS_MAX);
+      this.#server.tryShutdown(() => {
+        timer.cancel();
+        resolve();
+      });
+    });
+    this.#server.forceShutdown();
+    this.#intake.close();
+  }
+}
+
+function localServer(setup: ServerSetup): LocalServer {
+  const unary = setup.methods.filter(({ desc }) => desc.methodKind === "unary");
+  const handlers = new Map(unary.map((method) => [method.path, unaryOfGrpcServer(setup, method)]));
+  return { unary: (path) => (setup.calls.isDraining ? undefined : handlers.get(path)) };
+}
+
+/** Time for connections to take leave after their calls are over, milliseconds. */
+const GOODBYE_MS_MAX = 500;
+
+const bytesOf = (message: OutgoingMessage): Buffer => message.bytes;
+
+const passBytes = (bytes: Buffer): Buffer => bytes;
+
+function definitionOf(methods: readonly ServedMethod[]): ServiceDefinition {
+  return Object.fromEntries(
+    methods.map(({ desc, path }) => [
+      desc.localName,
+      {
+        path,
+        requestStream: false,
+        responseStream: desc.methodKind === "server_streaming",
+        requestSerialize: passBytes,
+        requestDeserialize: passBytes,
+        responseSerialize: desc.methodKind === "server_streaming" ? bytesOf : passBytes,
+        responseDeserialize: passBytes,
+      },
+    ]),
+  );
+}
+
+function implementationOf(
+  setup: ServerSetup,
+  methods: readonly ServedMethod[],
+): UntypedServiceImplementation {
+  return Object.fromEntries(
+    methods.map((method) => [method.desc.localName, handle(setup, method)]),
+  );
+}
+
+function handle(setup: ServerSetup, method: ServedMethod): UntypedServiceImplementation[string] {
+  switch (method.desc.methodKind) {
+    case "unary":
+      return unaryOfGrpcServer(setup, method);
+    case "server_streaming":
+      return serverStreamOfGrpcServer(setup, method);
+    case "client_streaming":
+    case "bidi_streaming":
+      throw new QmtlError(
+        "CONFIG_INVALID",
+        `${method.feature} takes a stream of requests: no server here does`,
+      );
+  }
+}
+
+function listen(server: Server, setup: ServerSetup): Promise<number> {
+  const { host, port, tls } = setup;
+  const credentials =
+    tls === undefined
+      ? ServerCredentials.createInsecure()
+      : ServerCredentials.createSsl(
+          tls.clientCa === undefined ? null : Buffer.from(tls.clientCa),
+          [{ private_key: Buffer.from(tls.key), cert_chain: Buffer.from(tls.cert) }],
+          tls.clientCa !== undefined,
+        );
+  return new Promise((resolve, reject) => {
+    server.bindAsync(`${host}:${port}`, credentials, (failure, bound) => {
+      if (failure === null) resolve(bound);
+      else reject(cannotListen(host, port, failure));
+    });
+  });
+}

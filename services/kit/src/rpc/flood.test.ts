@@ -68,7 +68,7 @@ test.each([
   ["1.5 million names", "names", Code.InvalidArgument],
   ["300,000 nodes", "nodes", Code.InvalidArgument],
   ["5 million unknown fields", "unknown", Code.InvalidArgument],
-  ["15 MB of texts that are wanted", "wanted", 0],
+  ["12 MB of texts that are wanted", "wanted", 0],
 ])(
   "20 requests at once of %s hold neither the event loop nor much memory",
   async (_, kind, code) => {

@@ -16,7 +16,7 @@ import {
   field as fieldRules,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import { FieldBehavior, field_behavior } from "@qmtl/contracts/google/api/field_behavior_pb";
-import { Role } from "@qmtl/contracts/qmtl/type/v1/access_pb";
+import { max_text_bytes, Role } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import {
   accessOption,
   type Contracts,
@@ -198,6 +198,9 @@ function* closedEnums(contracts: Contracts): Generator<Found> {
         yield [`${typeName}.${field.name}`, "is an enum of a request and not defined_only"];
 }
 
+/** Requests below this are not scanned before they are decoded: a smaller bound of `max_text_bytes` would not hold. */
+const SCANNED_BYTES_MIN = 32 * 1024;
+
 /** Columns of bulk data: as long as their rows are many, which the record states; its bytes are bounded as a whole. */
 const bulkColumns = /^qmtl\.data\.v1\.(Rows|DictionaryColumn)\./;
 
@@ -217,6 +220,8 @@ function isBounded(rules: FieldRules | undefined): boolean {
 
 /** What a field holds as text or bytes: the rules of each such part, which for a map are its keys and its values. */
 function textRules(field: DescField): readonly (FieldRules | undefined)[] {
+  const isScanned = getOption(field, max_text_bytes) >= SCANNED_BYTES_MIN;
+  if (isScanned && field.scalar === ScalarType.STRING && field.fieldKind === "scalar") return [];
   const own = hasOption(field, fieldRules) ? getOption(field, fieldRules) : undefined;
   const isText = (scalar: ScalarType | undefined): boolean =>
     scalar === ScalarType.STRING || scalar === ScalarType.BYTES;
@@ -238,7 +243,10 @@ function* boundedTexts(contracts: Contracts): Generator<Found> {
       const where = `${typeName}.${field.name}`;
       const isOpen = textRules(field).some((rules) => !isBounded(rules));
       if (isOpen && !isOutputOnly(field) && !bulkColumns.test(where))
-        yield [where, "is a text of a request of any length: say max_len (of items, keys, values)"];
+        yield [
+          where,
+          "is a text of a request of any length: say max_len (of items, keys, values), or max_text_bytes of 32768 or more",
+        ];
     }
 }
 

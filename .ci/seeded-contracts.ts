@@ -67,6 +67,7 @@ const longTexts: readonly (readonly [message: string, field: string, text: strin
   ["LongName", "name", "string name = 2 [(buf.validate.field).string.min_len = 1]"],
   ["LongWord", "word", 'string word = 2 [(buf.validate.field).string.pattern = "^[a-z]+$"]'],
   ["LongBlob", "blob", "bytes blob = 2"],
+  ["LongNote", "note", "string note = 2 [(qmtl.type.v1.max_text_bytes) = 1000]"],
   ["LongList", "names", "repeated string names = 2 [(buf.validate.field).repeated.max_items = 9]"],
   [
     "LongMap",

@@ -13,6 +13,7 @@ import { unaryOfGrpcServer } from "./rpc/grpc-unary.ts";
 import { closeUnusedSessions } from "./rpc/half-open.ts";
 import type { LocalServer } from "./rpc/local-calls.ts";
 import { addReflection } from "./rpc/reflection.ts";
+import { compileRules } from "./rpc/request-check.ts";
 import { RequestIntake } from "./rpc/request-intake.ts";
 import type { ServedMethod } from "./rpc/served-method.ts";
 import { ServerHealth } from "./rpc/server-health.ts";
@@ -61,6 +62,7 @@ export async function openGrpcServer(options: ServerOptions): Promise<GrpcServer
   const port = await listen(server, setup);
   closeUnusedSessions(server);
   refuseUnknownMethods(server);
+  compileRules(setup.methods);
   return new OpenGrpcServer(setup, server, { health, intake, port });
 }
 

@@ -34,7 +34,7 @@ const bodies: Record<string, () => Uint8Array> = {
       codeHash: "h",
       columns: [{ name: "a", kind: ColumnKind.F64 }],
     };
-    const nodes = Array.from({ length: 100 }, () => node);
+    const nodes = Array.from({ length: 250 }, () => node);
     return submission({ requestId: "r", strategyName: "s", graph: { nodes } });
   },
 };

@@ -101,6 +101,17 @@ test("a field that breaks two rules is named once", async () => {
   expect(await fieldsOf(call)).toEqual(["hold"]);
 });
 
+test("params of 65,536 bytes pass the scan, one byte more is refused", async () => {
+  const longest = `{${"x".repeat(65_535)}`;
+  const submit = (paramsJson: string) =>
+    connection
+      .client(GatewayService)
+      .submitStrategy({ requestId: "r", strategyName: "s", graph: { nodes: [{ paramsJson }] } });
+
+  expect(await fieldsOf(submit(longest))).not.toContain("graph.nodes[0].params_json");
+  expect(await fieldsOf(submit(`${longest}x`))).toEqual(["graph.nodes[0].params_json"]);
+});
+
 test("a part of a list that is too large is named with its index", async () => {
   const nodes = [{ paramsJson: "{}" }, { paramsJson: "x".repeat(6 * 1024 * 1024) }];
   const call = connection

@@ -9,6 +9,7 @@ import {
   type FieldRules,
   field as fieldOption,
 } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import { max_text_bytes } from "@qmtl/contracts/qmtl/type/v1/access_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
 /** Requests below this are not scanned: whatever they hold is read quickly. */
@@ -47,17 +48,22 @@ export function checkRequestSize(desc: DescMessage, bytes: Uint8Array): void {
   if (bytes.length >= SCANNED_BYTES_MIN) new Scan(bytes).message(desc, 0, bytes.length, "", 0);
 }
 
-/** The same for a message that was decoded already, such as one of JSON: lists and maps only. */
-export function checkItemCounts(desc: DescMessage, message: object, path = ""): void {
+/** The same for a message that was decoded already, such as one of JSON: items, and texts that no validator counts. */
+export function checkDecodedSize(desc: DescMessage, message: object, path = ""): void {
   for (const field of desc.fields) {
-    if (field.fieldKind !== "list" && field.fieldKind !== "map" && field.fieldKind !== "message")
-      continue;
     const value: unknown = Reflect.get(message, field.localName);
-    if (typeof value !== "object" || value === null) continue;
     const rule = rulesOf(desc).get(field.number);
     const at = path + field.name;
+    if (typeof value === "string") {
+      const bytesMax = getOption(field, max_text_bytes);
+      if (bytesMax > 0 && Buffer.byteLength(value) > bytesMax) throw tooLong(at, bytesMax);
+      continue;
+    }
+    if (field.fieldKind !== "list" && field.fieldKind !== "map" && field.fieldKind !== "message")
+      continue;
+    if (typeof value !== "object" || value === null) continue;
     if (field.fieldKind === "message") {
-      if (rule?.message !== undefined) checkItemCounts(rule.message, value, `${at}.`);
+      if (rule?.message !== undefined) checkDecodedSize(rule.message, value, `${at}.`);
       continue;
     }
     const items: unknown[] = Object.values(value);
@@ -66,7 +72,7 @@ export function checkItemCounts(desc: DescMessage, message: object, path = ""): 
     if (rule?.message === undefined || field.fieldKind === "map") continue;
     for (const [index, item] of items.entries()) {
       if (typeof item !== "object" || item === null) continue;
-      checkItemCounts(rule.message, item, `${at}[${index}].`);
+      checkDecodedSize(rule.message, item, `${at}[${index}].`);
     }
   }
 }
@@ -91,7 +97,7 @@ function ruleOf(field: DescField): FieldRule {
   const itemsMax = isMany ? Number(stated) || ITEMS_MAX : undefined;
   const message = field.fieldKind === "map" ? undefined : (field.message ?? undefined);
   const isText = field.scalar === ScalarType.STRING && field.fieldKind !== "map";
-  const bytesMax = isText ? textBytesMax(rules) : undefined;
+  const bytesMax = isText ? getOption(field, max_text_bytes) || textBytesMax(rules) : undefined;
   return { name: field.name, itemsMax, bytesMax, message };
 }
 
@@ -171,8 +177,7 @@ class Scan {
       const valueEnd = this.#at + length;
       if (valueEnd > end) return false;
       if (rule?.bytesMax !== undefined && length > rule.bytesMax) {
-        const description = `is longer than ${rule.bytesMax} bytes`;
-        throw refusal(path + nameAt(rule, index), description);
+        throw tooLong(path + nameAt(rule, index), rule.bytesMax);
       }
       if (rule?.message !== undefined && depth < DEPTH_MAX) {
         const inner = `${path}${nameAt(rule, index)}.`;
@@ -200,6 +205,10 @@ class Scan {
 
 function tooMany(field: string, itemsMax: number): QmtlError {
   return refusal(field, `must hold at most ${itemsMax} items`);
+}
+
+function tooLong(field: string, bytesMax: number): QmtlError {
+  return refusal(field, `is longer than ${bytesMax} bytes`);
 }
 
 function refusal(field: string, description: string): QmtlError {

@@ -19,7 +19,7 @@ beforeAll(async () => {
   };
   server = await openHttpServer({
     services: [
-      serve(GatewayService, { getSubmission: counted }),
+      serve(GatewayService, { getSubmission: counted, submitStrategy: counted }),
       serve(WorldService, { createWorld: counted }),
       serve(OrderService, { setTargets: counted, halt: counted }),
     ],
@@ -63,6 +63,21 @@ test("a misspelt enum name of a JSON request is refused, not dropped", async () 
   expect(answer.status).toBe(400);
   expect(answer.message).toContain("WORLD_CLOCK_REPLEY");
   expect(answer).toMatchObject({ reason: "INVALID_FIELD", fields: [{ field: "world.clock" }] });
+  expect(calls).toBe(0);
+});
+
+test("params of a node are bounded in bytes, not characters, also in JSON", async () => {
+  const answer = await post("qmtl.gateway.v1.GatewayService/SubmitStrategy", {
+    requestId: "r",
+    strategyName: "s",
+    graph: { nodes: [{ paramsJson: `{"a":"${"界".repeat(30_000)}"}` }] },
+  });
+
+  expect(answer.status).toBe(400);
+  expect(answer).toMatchObject({
+    reason: "INVALID_FIELD",
+    fields: [{ field: "graph.nodes[0].params_json", description: "is longer than 65536 bytes" }],
+  });
   expect(calls).toBe(0);
 });
 

@@ -19,7 +19,7 @@ import { type ActiveCall, callCancelled } from "./active-calls.ts";
 import { checkRole } from "./call-access.ts";
 import { withFieldNamed } from "./not-found-field.ts";
 import { answerMessage, checkCall } from "./request-check.ts";
-import { checkItemCounts } from "./request-size.ts";
+import { checkDecodedSize } from "./request-size.ts";
 import { type Answer, notBuilt, type ServedMethod } from "./served-method.ts";
 import type { ServerSetup } from "./server-setup.ts";
 import type { WebArrival } from "./web-arrival.ts";
@@ -161,7 +161,7 @@ class WebCall {
     const principal = values.get(callerOfCall);
     if (principal === undefined) throw new Error("a call that passed no gate");
     const method = this.#method;
-    checkItemCounts(method.desc.input, request);
+    checkDecodedSize(method.desc.input, request);
     const { session, version } = checkCall(this.#setup, method, request, principal);
     const active = this.#active;
     return {

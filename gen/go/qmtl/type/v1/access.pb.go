@@ -264,6 +264,14 @@ var file_qmtl_type_v1_access_proto_extTypes = []protoimpl.ExtensionInfo{
 		Filename:      "qmtl/type/v1/access.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.FieldOptions)(nil),
+		ExtensionType: (*uint32)(nil),
+		Field:         50104,
+		Name:          "qmtl.type.v1.max_text_bytes",
+		Tag:           "varint,50104,opt,name=max_text_bytes",
+		Filename:      "qmtl/type/v1/access.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.EnumValueOptions)(nil),
 		ExtensionType: (*bool)(nil),
 		Field:         50102,
@@ -293,6 +301,12 @@ var (
 	//
 	// optional uint32 since_version = 50103;
 	E_SinceVersion = &file_qmtl_type_v1_access_proto_extTypes[2]
+	// Most bytes of the text, in UTF-8; at least 32768, and instead of `string.max_bytes`. For texts of which one request
+	// may hold thousands: the server checks it on the lengths of the encoded request, where a validator would count each
+	// character. A longer text is INVALID_FIELD.
+	//
+	// optional uint32 max_text_bytes = 50104;
+	E_MaxTextBytes = &file_qmtl_type_v1_access_proto_extTypes[3]
 )
 
 // Extension fields to descriptorpb.EnumValueOptions.
@@ -301,7 +315,7 @@ var (
 	// answer does not have it.
 	//
 	// optional bool planned_value = 50102;
-	E_PlannedValue = &file_qmtl_type_v1_access_proto_extTypes[3]
+	E_PlannedValue = &file_qmtl_type_v1_access_proto_extTypes[4]
 )
 
 var File_qmtl_type_v1_access_proto protoreflect.FileDescriptor
@@ -332,7 +346,8 @@ const file_qmtl_type_v1_access_proto_rawDesc = "" +
 	"\x11TICKET_RIGHT_FEED\x10\x04:N\n" +
 	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18\xb4\x87\x03 \x01(\v2\x14.qmtl.type.v1.AccessR\x06access:9\n" +
 	"\aplanned\x12\x1d.google.protobuf.FieldOptions\x18\xb5\x87\x03 \x01(\bR\aplanned:D\n" +
-	"\rsince_version\x12\x1d.google.protobuf.FieldOptions\x18\xb7\x87\x03 \x01(\rR\fsinceVersion:H\n" +
+	"\rsince_version\x12\x1d.google.protobuf.FieldOptions\x18\xb7\x87\x03 \x01(\rR\fsinceVersion:E\n" +
+	"\x0emax_text_bytes\x12\x1d.google.protobuf.FieldOptions\x18\xb8\x87\x03 \x01(\rR\fmaxTextBytes:H\n" +
 	"\rplanned_value\x12!.google.protobuf.EnumValueOptions\x18\xb6\x87\x03 \x01(\bR\fplannedValueBD\n" +
 	"\x0fio.qmtl.type.v1P\x01Z/github.com/qmtl/qmtl/gen/go/qmtl/type/v1;typev1b\x06proto3"
 
@@ -359,20 +374,21 @@ var file_qmtl_type_v1_access_proto_goTypes = []any{
 	(*descriptorpb.EnumValueOptions)(nil), // 5: google.protobuf.EnumValueOptions
 }
 var file_qmtl_type_v1_access_proto_depIdxs = []int32{
-	0, // 0: qmtl.type.v1.Access.least:type_name -> qmtl.type.v1.Role
-	0, // 1: qmtl.type.v1.Access.also:type_name -> qmtl.type.v1.Role
-	1, // 2: qmtl.type.v1.Access.tickets:type_name -> qmtl.type.v1.TicketRight
-	0, // 3: qmtl.type.v1.Access.exempt:type_name -> qmtl.type.v1.Role
-	3, // 4: qmtl.type.v1.access:extendee -> google.protobuf.MethodOptions
-	4, // 5: qmtl.type.v1.planned:extendee -> google.protobuf.FieldOptions
-	4, // 6: qmtl.type.v1.since_version:extendee -> google.protobuf.FieldOptions
-	5, // 7: qmtl.type.v1.planned_value:extendee -> google.protobuf.EnumValueOptions
-	2, // 8: qmtl.type.v1.access:type_name -> qmtl.type.v1.Access
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	8, // [8:9] is the sub-list for extension type_name
-	4, // [4:8] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0,  // 0: qmtl.type.v1.Access.least:type_name -> qmtl.type.v1.Role
+	0,  // 1: qmtl.type.v1.Access.also:type_name -> qmtl.type.v1.Role
+	1,  // 2: qmtl.type.v1.Access.tickets:type_name -> qmtl.type.v1.TicketRight
+	0,  // 3: qmtl.type.v1.Access.exempt:type_name -> qmtl.type.v1.Role
+	3,  // 4: qmtl.type.v1.access:extendee -> google.protobuf.MethodOptions
+	4,  // 5: qmtl.type.v1.planned:extendee -> google.protobuf.FieldOptions
+	4,  // 6: qmtl.type.v1.since_version:extendee -> google.protobuf.FieldOptions
+	4,  // 7: qmtl.type.v1.max_text_bytes:extendee -> google.protobuf.FieldOptions
+	5,  // 8: qmtl.type.v1.planned_value:extendee -> google.protobuf.EnumValueOptions
+	2,  // 9: qmtl.type.v1.access:type_name -> qmtl.type.v1.Access
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	9,  // [9:10] is the sub-list for extension type_name
+	4,  // [4:9] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_qmtl_type_v1_access_proto_init() }
@@ -387,7 +403,7 @@ func file_qmtl_type_v1_access_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_qmtl_type_v1_access_proto_rawDesc), len(file_qmtl_type_v1_access_proto_rawDesc)),
 			NumEnums:      2,
 			NumMessages:   1,
-			NumExtensions: 4,
+			NumExtensions: 5,
 			NumServices:   0,
 		},
 		GoTypes:           file_qmtl_type_v1_access_proto_goTypes,

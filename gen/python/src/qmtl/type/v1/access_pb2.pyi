@@ -146,6 +146,7 @@ Global___Access: _TypeAlias = Access  # noqa: Y015
 ACCESS_FIELD_NUMBER: _builtins.int
 PLANNED_FIELD_NUMBER: _builtins.int
 SINCE_VERSION_FIELD_NUMBER: _builtins.int
+MAX_TEXT_BYTES_FIELD_NUMBER: _builtins.int
 PLANNED_VALUE_FIELD_NUMBER: _builtins.int
 access: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___Access]
 """Who may call the method."""
@@ -156,6 +157,11 @@ by a proxy; it is never ignored. An answer leaves it absent. The option goes whe
 since_version: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.int]
 """Schema version the field belongs to; absent: 1. An answer in a lower version leaves the field absent; a request that
 sets it with a lower `schema_version.max` is INVALID_FIELD.
+"""
+max_text_bytes: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.int]
+"""Most bytes of the text, in UTF-8; at least 32768, and instead of `string.max_bytes`. For texts of which one request
+may hold thousands: the server checks it on the lengths of the encoded request, where a validator would count each
+character. A longer text is INVALID_FIELD.
 """
 planned_value: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.EnumValueOptions, _builtins.bool]
 """Planned: not served in this release. A request that uses the value is refused with FEATURE_NOT_BUILT naming it; an

@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file qmtl/type/v1/access.proto.
  */
 export const file_qmtl_type_v1_access: GenFile = /*@__PURE__*/
-  fileDesc("ChlxbXRsL3R5cGUvdjEvYWNjZXNzLnByb3RvEgxxbXRsLnR5cGUudjEirwEKBkFjY2VzcxIhCgVsZWFzdBgBIAEoDjISLnFtdGwudHlwZS52MS5Sb2xlEiAKBGFsc28YAiADKA4yEi5xbXRsLnR5cGUudjEuUm9sZRIqCgd0aWNrZXRzGAMgAygOMhkucW10bC50eXBlLnYxLlRpY2tldFJpZ2h0EiIKBmV4ZW1wdBgEIAEoDjISLnFtdGwudHlwZS52MS5Sb2xlEhAKCGludGVybmFsGAUgASgIKokBCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABIPCgtST0xFX1ZJRVdFUhABEhMKD1JPTEVfUkVTRUFSQ0hFUhACEhEKDVJPTEVfT1BFUkFUT1IQAxIOCgpST0xFX09XTkVSEAQSEAoMUk9MRV9BREFQVEVSEAUSEAoMUk9MRV9HQVRFV0FZEAYqjgEKC1RpY2tldFJpZ2h0EhwKGFRJQ0tFVF9SSUdIVF9VTlNQRUNJRklFRBAAEhgKFFRJQ0tFVF9SSUdIVF9PQlNFUlZFEAESGAoUVElDS0VUX1JJR0hUX0NPTVBVVEUQAhIWChJUSUNLRVRfUklHSFRfVFJBREUQAxIVChFUSUNLRVRfUklHSFRfRkVFRBAEOk4KBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLSHAyABKAsyFC5xbXRsLnR5cGUudjEuQWNjZXNzUgZhY2Nlc3M6OQoHcGxhbm5lZBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYtYcDIAEoCFIHcGxhbm5lZDpECg1zaW5jZV92ZXJzaW9uEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxi3hwMgASgNUgxzaW5jZVZlcnNpb246SAoNcGxhbm5lZF92YWx1ZRIhLmdvb2dsZS5wcm90b2J1Zi5FbnVtVmFsdWVPcHRpb25zGLaHAyABKAhSDHBsYW5uZWRWYWx1ZUJECg9pby5xbXRsLnR5cGUudjFQAVovZ2l0aHViLmNvbS9xbXRsL3FtdGwvZ2VuL2dvL3FtdGwvdHlwZS92MTt0eXBldjFiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("ChlxbXRsL3R5cGUvdjEvYWNjZXNzLnByb3RvEgxxbXRsLnR5cGUudjEirwEKBkFjY2VzcxIhCgVsZWFzdBgBIAEoDjISLnFtdGwudHlwZS52MS5Sb2xlEiAKBGFsc28YAiADKA4yEi5xbXRsLnR5cGUudjEuUm9sZRIqCgd0aWNrZXRzGAMgAygOMhkucW10bC50eXBlLnYxLlRpY2tldFJpZ2h0EiIKBmV4ZW1wdBgEIAEoDjISLnFtdGwudHlwZS52MS5Sb2xlEhAKCGludGVybmFsGAUgASgIKokBCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABIPCgtST0xFX1ZJRVdFUhABEhMKD1JPTEVfUkVTRUFSQ0hFUhACEhEKDVJPTEVfT1BFUkFUT1IQAxIOCgpST0xFX09XTkVSEAQSEAoMUk9MRV9BREFQVEVSEAUSEAoMUk9MRV9HQVRFV0FZEAYqjgEKC1RpY2tldFJpZ2h0EhwKGFRJQ0tFVF9SSUdIVF9VTlNQRUNJRklFRBAAEhgKFFRJQ0tFVF9SSUdIVF9PQlNFUlZFEAESGAoUVElDS0VUX1JJR0hUX0NPTVBVVEUQAhIWChJUSUNLRVRfUklHSFRfVFJBREUQAxIVChFUSUNLRVRfUklHSFRfRkVFRBAEOk4KBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGLSHAyABKAsyFC5xbXRsLnR5cGUudjEuQWNjZXNzUgZhY2Nlc3M6OQoHcGxhbm5lZBIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMYtYcDIAEoCFIHcGxhbm5lZDpECg1zaW5jZV92ZXJzaW9uEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxi3hwMgASgNUgxzaW5jZVZlcnNpb246RQoObWF4X3RleHRfYnl0ZXMSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGLiHAyABKA1SDG1heFRleHRCeXRlczpICg1wbGFubmVkX3ZhbHVlEiEuZ29vZ2xlLnByb3RvYnVmLkVudW1WYWx1ZU9wdGlvbnMYtocDIAEoCFIMcGxhbm5lZFZhbHVlQkQKD2lvLnFtdGwudHlwZS52MVABWi9naXRodWIuY29tL3FtdGwvcW10bC9nZW4vZ28vcW10bC90eXBlL3YxO3R5cGV2MWIGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * Who may call a method. Every method of qmtl.* has this option; a server refuses to start without it. It is checked in
@@ -219,11 +219,21 @@ export const since_version: GenExtension<FieldOptions, number> = /*@__PURE__*/
   extDesc(file_qmtl_type_v1_access, 2);
 
 /**
+ * Most bytes of the text, in UTF-8; at least 32768, and instead of `string.max_bytes`. For texts of which one request
+ * may hold thousands: the server checks it on the lengths of the encoded request, where a validator would count each
+ * character. A longer text is INVALID_FIELD.
+ *
+ * @generated from extension: uint32 max_text_bytes = 50104;
+ */
+export const max_text_bytes: GenExtension<FieldOptions, number> = /*@__PURE__*/
+  extDesc(file_qmtl_type_v1_access, 3);
+
+/**
  * Planned: not served in this release. A request that uses the value is refused with FEATURE_NOT_BUILT naming it; an
  * answer does not have it.
  *
  * @generated from extension: bool planned_value = 50102;
  */
 export const planned_value: GenExtension<EnumValueOptions, boolean> = /*@__PURE__*/
-  extDesc(file_qmtl_type_v1_access, 3);
+  extDesc(file_qmtl_type_v1_access, 4);
 

@@ -1,10 +1,8 @@
 import { CarryKernel } from "../nodes/alignment.ts";
 import type { Column, Kernel } from "../nodes/kernel.ts";
 import type { ClockFrame } from "./clock-frame.ts";
-import { updateClockMap } from "./clock-map.ts";
 import { clearRow, type EngineMemory, makeMemory } from "./engine-memory.ts";
-import { COLD, laneReadiness, plainRows, READY, straightLanes } from "./lane-readiness.ts";
-import type { Plan, PlanLane } from "./plan.ts";
+import type { MapMode, Plan, PlanLane } from "./plan.ts";
 import { ComputeError, MissingBucketError, type RunPlace } from "./run-error.ts";
 
 /**
@@ -250,4 +248,68 @@ interface Straight {
   readonly kernels: readonly Kernel[];
   /** `run` of each: looked up once, for a lookup that meets many classes costs more than many a kernel's row. */
   readonly runs: readonly Kernel["run"][];
+}
+
+/**
+ * Fills `map` for the open segment of `fine`: the last row of `coarse` whose bucket closed at or before the
+ * fine bucket's close (`closed`), or the one that closed with it (`exact`); −1 = none.
+ */
+function updateClockMap(
+  map: Int32Array,
+  mode: MapMode,
+  fine: ClockFrame,
+  coarse: ClockFrame,
+): void {
+  const fineEnd = fine.endMs.values;
+  const coarseEnd = coarse.endMs.values;
+  let row = (coarse.from < 0 ? coarse.end : coarse.from) - 1;
+  for (let i = fine.from; i < fine.end; i++) {
+    const close = fineEnd[i]!;
+    while (row + 1 < coarse.end && coarseEnd[row + 1]! <= close) row++;
+    const isThere = row >= 0 && row >= coarse.firstLocal;
+    map[i] = isThere && (mode === "closed" || coarseEnd[row] === close) ? row : -1;
+  }
+}
+
+/** Every input has the bucket and every window is full. */
+const READY = 0;
+/** A window is not full yet. */
+const COLD = 1;
+/** An input's bucket is missing. */
+const MISSING = 2;
+
+/** Whether a lane can run local row `i`: {@link READY}, {@link COLD} or {@link MISSING}, which wins. */
+function laneReadiness(plan: Plan, memory: EngineMemory, lane: number, i: number): number {
+  const { ports, rowsNeeded, clock } = plan.lanes[lane]!;
+  let readiness = READY;
+  for (const port of ports) {
+    const row = port.map < 0 ? i : memory.maps[port.map]![i]!;
+    if (row < 0 || memory.presence[plan.slots[port.slot]!.lane]![row] === 0) return MISSING;
+    const frame = memory.frames[port.map < 0 ? clock : plan.maps[port.map]!.coarse]!;
+    if (row - frame.firstLocal < rowsNeeded - 1) readiness = COLD;
+  }
+  return readiness;
+}
+
+/** Rows before every window on a clock is full, or −1 if a lane on it reads another clock. */
+function plainRows(plan: Plan, clock: number): number {
+  let rows = 0;
+  for (const lane of plan.lanes) {
+    if (lane.clock !== clock) continue;
+    if (lane.ports.some((port) => port.map >= 0)) return -1;
+    rows = Math.max(rows, lane.rowsNeeded - 1);
+  }
+  return rows;
+}
+
+/** Lanes of a clock in order, or `undefined` if there is a loop among them. */
+function straightLanes(plan: Plan, clock: number): readonly number[] | undefined {
+  const lanes: number[] = [];
+  for (const stage of plan.stages) {
+    const first = stage.kind === "lane" ? stage.lane : stage.lanes[0]!;
+    if (plan.lanes[first]!.clock !== clock) continue;
+    if (stage.kind === "loop") return undefined;
+    lanes.push(first);
+  }
+  return lanes;
 }

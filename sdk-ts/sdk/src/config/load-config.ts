@@ -1,13 +1,12 @@
 import { dirname, resolve } from "node:path";
-import type { z } from "zod";
-import { type ConfigDocument, readConfigDocument } from "./config-document.ts";
+import { parse } from "yaml";
+import { z } from "zod";
+import { type ConfigDocument, isRecord, readConfigDocument } from "./config-document.ts";
 import { ConfigError, type ConfigIssue } from "./config-error.ts";
 import { configSchema, type QmtlConfig } from "./config-schema.ts";
 import { type DerivedValue, derivedValues, withDerived } from "./derived-values.ts";
-import { type Override, readOverrides, withOverrides } from "./environment.ts";
-import { issueText } from "./issue-text.ts";
 import { nearestName } from "./nearest-name.ts";
-import { knownKeys, valueAt } from "./schema-walk.ts";
+import { knownKeys, schemaAt, valueAt } from "./schema-walk.ts";
 import type { SecretRef } from "./secret-ref.ts";
 
 export interface LoadConfigOptions {
@@ -174,4 +173,160 @@ function withAbsolutePaths(config: QmtlConfig, folder: string): QmtlConfig {
       snapshot_dir: at(cache.snapshot_dir),
     },
   };
+}
+
+const prefix = "QMTL__";
+
+/** A key set by the environment. */
+interface Override {
+  readonly variable: string;
+  readonly path: readonly string[];
+  readonly value: unknown;
+}
+
+/**
+ * Reads `QMTL__SECTION__KEY` variables: `__` divides names, letter case does not matter, the value is read as YAML
+ * (`7400`, `true`, `[a, b]`, `{env: NAME}`); where a key takes text alone, `7400` is text.
+ *
+ * @throws {ConfigError} `CONFIG_NOT_YAML`, naming the variable.
+ */
+function readOverrides(
+  env: Readonly<Record<string, string | undefined>>,
+  data: Readonly<Record<string, unknown>>,
+): Override[] {
+  const overrides: Override[] = [];
+  for (const variable of Object.keys(env).sort()) {
+    const text = env[variable];
+    if (text === undefined || !variable.startsWith(prefix)) continue;
+    const path: string[] = [];
+    for (const name of variable.slice(prefix.length).split("__"))
+      path.push(realName(path, name, data));
+    overrides.push({ variable, path, value: readValue(variable, path, text) });
+  }
+  return overrides;
+}
+
+/** The data with overrides put in; the data themselves are not changed. */
+function withOverrides(
+  data: Readonly<Record<string, unknown>>,
+  overrides: readonly Override[],
+): Record<string, unknown> {
+  const result = structuredClone({ ...data });
+  for (const { path, value } of overrides) {
+    let at = result;
+    for (const name of path.slice(0, -1)) {
+      const inner = at[name];
+      const next = isRecord(inner) ? inner : {};
+      at[name] = next;
+      at = next;
+    }
+    at[path.at(-1)!] = value;
+  }
+  return result;
+}
+
+/** The key meant by an upper-case name: a known one, else one that stands in the file, else lower case. */
+function realName(
+  path: readonly string[],
+  name: string,
+  data: Readonly<Record<string, unknown>>,
+): string {
+  const lower = name.toLowerCase();
+  let at: unknown = data;
+  for (const key of path) at = isRecord(at) ? at[key] : undefined;
+  const names = [...knownKeys(path), ...(isRecord(at) ? Object.keys(at) : [])];
+  return names.find((one) => one.toLowerCase() === lower) ?? lower;
+}
+
+/** What YAML reads in the text; the text itself for a key that takes text alone, such as a name made of digits. */
+function readValue(variable: string, path: readonly string[], text: string): unknown {
+  try {
+    const value: unknown = parse(text);
+    if (typeof value !== "number" && typeof value !== "boolean") return value;
+    const schema = schemaAt(path);
+    const isTextMeant = schema !== undefined && !takes(schema, value) && takes(schema, text);
+    return isTextMeant ? text : value;
+  } catch (error) {
+    const message = `${variable}: ${error instanceof Error ? error.message.split("\n")[0]?.replace(/ at line \d+.*$/, "") : "not YAML"}`;
+    throw new ConfigError("CONFIG_NOT_YAML", undefined, [{ path: "", message }]);
+  }
+}
+
+function takes(schema: z.core.$ZodType, value: unknown): boolean {
+  return z.safeParse(schema, value).success;
+}
+
+/** Letters of a value that a message quotes at most. */
+const quotedMax = 40;
+
+const kinds: Readonly<Record<string, string>> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a section with keys below it",
+  record: "a section with names below it",
+};
+
+/** What is wrong with a value, as the author of the file would put it. */
+function issueText(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return wrongType(issue.expected, issue.input);
+    case "too_small":
+      return outOfRange(issue.origin, issue.minimum, issue.inclusive === false, "least");
+    case "too_big":
+      return outOfRange(issue.origin, issue.maximum, issue.inclusive === false, "most");
+    case "invalid_value":
+      return `must be ${issue.values.length > 1 ? "one of " : ""}${issue.values.map(String).join(", ")}`;
+    case "invalid_union":
+      return issue.message === "Invalid input" ? noneOf(issue) : issue.message;
+    case "invalid_key":
+      return `not a name: ${issue.issues[0]?.message}`;
+    default:
+      return issue.message.replace(/^Invalid input: /, "");
+  }
+}
+
+function wrongType(expected: string, input: unknown): string {
+  if (input === undefined) return "is needed";
+  const isSection = expected === "object" || expected === "record";
+  if (input === null)
+    return isSection
+      ? "is empty: put its keys below it, or leave it out"
+      : "is empty: give it a value, or leave it out";
+  const wanted = `must be ${kinds[expected] ?? expected}`;
+  if (typeof input === "number" || typeof input === "boolean") {
+    const advice = expected === "string" ? "; put it in quotes" : "";
+    return `${wanted}, not ${input}${advice}`;
+  }
+  if (typeof input !== "string")
+    return `${wanted}, not ${Array.isArray(input) ? "a list" : "a section"}`;
+  if (expected === "array") return `${wanted}, such as [a, b], not text`;
+  // What stands where a section belongs may be a secret; a switch or a figure is none.
+  if (isSection || input.length > quotedMax) return `${wanted}, not text`;
+  const isQuoted = expected !== "boolean" && input.trim() !== "" && Number.isFinite(Number(input));
+  return `${wanted}, not the text "${input}"${isQuoted ? "; leave the quotes out" : ""}`;
+}
+
+function outOfRange(
+  origin: string,
+  bound: number | bigint,
+  isExclusive: boolean,
+  side: "least" | "most",
+): string {
+  if (origin === "string")
+    return side === "least" && Number(bound) === 1
+      ? "must not be empty"
+      : `must be ${bound} letters at ${side}`;
+  if (origin === "array") return `must have ${bound} entries at ${side}`;
+  if (isExclusive) return `must be ${side === "least" ? "above" : "below"} ${bound}`;
+  return `must be at ${side} ${bound}`;
+}
+
+/** What each kind of value would have had to be. */
+function noneOf({ errors }: Extract<z.core.$ZodIssue, { code: "invalid_union" }>): string {
+  const wants = errors.flatMap(([first]) => (first === undefined ? [] : [issueText(first)]));
+  return wants.length === 0 ? "does not hold" : [...new Set(wants)].join("; or ");
 }

@@ -1,15 +1,17 @@
+import { drawdownCurve } from "@qmtl/core/metrics";
 import { escapeHtml } from "./escape-html.ts";
-import { formatInstant, formatNumber } from "./format-figure.ts";
-import { renderTable } from "./html-table.ts";
+import { formatFigure, formatInstant, formatNumber } from "./format-figure.ts";
+import { type ChartLine, renderLineChart } from "./line-chart.ts";
 import type {
+  ReportCurve,
   ReportData,
   ReportEvent,
+  ReportFigure,
   ReportFill,
   ReportPosition,
   ReportReuse,
+  ReportStrategy,
 } from "./report-data.ts";
-import { REPORT_STYLE } from "./report-style.ts";
-import { renderFigures, renderStrategy } from "./strategy-section.ts";
 
 /**
  * A report as one self-contained HTML document: inline SVG and CSS, no script, nothing fetched (a content
@@ -111,4 +113,86 @@ function renderReuse(reuse: readonly ReportReuse[]): string {
 
 function renderFacts(facts: readonly string[]): string {
   return `<ul>${facts.map((fact) => `<li>${escapeHtml(fact)}</li>`).join("")}</ul>`;
+}
+
+/** A column of a table over rows of `T`; cell texts are escaped. */
+interface HtmlColumn<T> {
+  readonly title: string;
+  readonly text: (row: T) => string;
+  /** Aligned right. @default false */
+  readonly isNumber?: boolean;
+}
+
+/** A table, or a sentence when there are no rows. */
+function renderTable<T>(rows: readonly T[], columns: readonly HtmlColumn<T>[]): string {
+  if (rows.length === 0) {
+    return "<p>None.</p>";
+  }
+  const classOf = (column: HtmlColumn<T>): string => (column.isNumber ? ' class="num"' : "");
+  const head = columns
+    .map((column) => `<th scope="col"${classOf(column)}>${escapeHtml(column.title)}</th>`)
+    .join("");
+  const body = rows
+    .map((row) => {
+      const cells = columns.map(
+        (column) => `<td${classOf(column)}>${escapeHtml(column.text(row))}</td>`,
+      );
+      return `<tr>${cells.join("")}</tr>`;
+    })
+    .join("\n");
+  return `<div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>${body}</tbody></table></div>`;
+}
+
+/** The report's only style sheet: system fonts, follows the reader's light or dark setting. */
+const REPORT_STYLE = `
+:root{color-scheme:light dark;--ink:#1b1f24;--dim:#5b6672;--paper:#fff;--rule:#d7dde3;--l0:#1f6feb;--l1:#8a94a0;--l2:#b5482a;--l3:#2c8a57;--l4:#7d4cc2;--l5:#a97a00}
+@media (prefers-color-scheme:dark){:root{--ink:#e4e9ee;--dim:#98a4b0;--paper:#14181d;--rule:#313a44;--l0:#6ea8ff;--l1:#9aa6b2;--l2:#f08a68;--l3:#5fc48d;--l4:#b692f0;--l5:#e0b44a}}
+body{margin:0 auto;max-width:900px;padding:24px;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}
+h1,h2,h3{line-height:1.25}h2{margin-top:2.2em;border-bottom:1px solid var(--rule)}small{color:var(--dim);font-weight:400}
+.stamp{border:2px solid var(--l2);padding:4px 10px;display:inline-block;font-weight:600}
+.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13px}th,td{text-align:left;padding:3px 8px;border-bottom:1px solid var(--rule)}
+.num{text-align:right;font-variant-numeric:tabular-nums}
+.figures{display:flex;flex-wrap:wrap;gap:6px 22px}.figures dt{color:var(--dim);font-size:13px}.figures dd{margin:0;font-variant-numeric:tabular-nums}
+figure{margin:14px 0}figcaption{font-size:13px;color:var(--dim)}svg{width:100%;height:auto}svg text{fill:var(--dim);font-size:11px}svg .left{text-anchor:end;dominant-baseline:middle}
+.grid{stroke:var(--rule)}.line{fill:none;stroke-width:1.4}
+.line-0{stroke:var(--l0)}.line-1{stroke:var(--l1)}.line-2{stroke:var(--l2)}.line-3{stroke:var(--l3)}.line-4{stroke:var(--l4)}.line-5{stroke:var(--l5)}
+.key{margin-left:8px}.key-0{color:var(--l0)}.key-1{color:var(--l1)}.key-2{color:var(--l2)}.key-3{color:var(--l3)}.key-4{color:var(--l4)}.key-5{color:var(--l5)}
+`;
+
+/** Figures, equity and drawdown of one strategy. */
+function renderStrategy(strategy: ReportStrategy): string {
+  const curves = [strategy.curve, ...(strategy.hold === undefined ? [] : [strategy.hold])];
+  const equity = renderLineChart(curves.map(relative), {
+    title: "Equity, start = 1",
+    format: "number",
+    scale: "auto",
+  });
+  const drawdown = renderLineChart(curves.map(drawdownOf), {
+    title: "Drawdown",
+    format: "percent",
+    scale: "linear",
+  });
+  return `<section><h3>${escapeHtml(strategy.name)} <small>${escapeHtml(strategy.domain)}</small></h3>
+${renderFigures(strategy.figures)}
+${equity}
+${drawdown}</section>`;
+}
+
+/** Figures as a row of name over value. */
+function renderFigures(figures: readonly ReportFigure[]): string {
+  const items = figures.map((figure) => {
+    const note = figure.note === undefined ? "" : ` <small>${escapeHtml(figure.note)}</small>`;
+    return `<div><dt>${escapeHtml(figure.name)}${note}</dt><dd>${formatFigure(figure)}</dd></div>`;
+  });
+  return `<dl class="figures">${items.join("")}</dl>`;
+}
+
+function relative({ name, timesMs, equity }: ReportCurve): ChartLine {
+  const values = Float64Array.from(equity);
+  const start = values.find((value) => Number.isFinite(value) && value !== 0) ?? 1;
+  return { name, timesMs, values: values.map((value) => value / start) };
+}
+
+function drawdownOf({ name, timesMs, equity }: ReportCurve): ChartLine {
+  return { name, timesMs, values: drawdownCurve(equity).map((value) => -value) };
 }

@@ -31,7 +31,9 @@ interface Vector {
 }
 
 function readVectors(name: string): { cases: Vector[] } {
-  return JSON.parse(readFileSync(new URL(`../../../e2e/vectors/${name}`, import.meta.url), "utf8"));
+  return JSON.parse(
+    readFileSync(new URL(`../../../../e2e/vectors/${name}`, import.meta.url), "utf8"),
+  );
 }
 
 /** Second implementation: canonical JSON by hand, BLAKE3 by another library. */

@@ -17,7 +17,7 @@ interface Case<I, O> {
 }
 
 function vectors<I, O>(file: string): Case<I, O>[] {
-  const url = new URL(`../../../e2e/vectors/${file}.json`, import.meta.url);
+  const url = new URL(`../../../../e2e/vectors/${file}.json`, import.meta.url);
   return (JSON.parse(readFileSync(url, "utf8")) as { cases: Case<I, O>[] }).cases;
 }
 

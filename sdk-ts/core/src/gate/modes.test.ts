@@ -11,7 +11,10 @@ interface Vector {
 }
 
 function vectors(name: string): Vector[] {
-  const text = readFileSync(new URL(`../../../e2e/vectors/${name}.json`, import.meta.url), "utf8");
+  const text = readFileSync(
+    new URL(`../../../../e2e/vectors/${name}.json`, import.meta.url),
+    "utf8",
+  );
   return (JSON.parse(text) as { cases: Vector[] }).cases;
 }
 

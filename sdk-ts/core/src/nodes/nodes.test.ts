@@ -371,5 +371,7 @@ describe("weight target", () => {
 });
 
 function readVectors<T>(name: string): T {
-  return JSON.parse(readFileSync(new URL(`../../../e2e/vectors/${name}`, import.meta.url), "utf8"));
+  return JSON.parse(
+    readFileSync(new URL(`../../../../e2e/vectors/${name}`, import.meta.url), "utf8"),
+  );
 }

@@ -8,7 +8,7 @@ import { type ModuleExport, parseSourceModule, type SourceModule } from "./sourc
 export const sourceFilesMax = 2_000;
 
 /** What the code of authors uses and never is. */
-const ownPackage = "@qmtl/sdk";
+const ownPackages: ReadonlySet<string> = new Set(["@qmtl/sdk", "@qmtl/core"]);
 
 /** Where an import leads. */
 export type ImportTarget =
@@ -75,13 +75,13 @@ export class SourceTree {
   }
 
   /**
-   * The file a package's specifier leads to, links followed; undefined for anything else and for this package, which has
-   * no code of authors.
+   * The file a package's specifier leads to, links followed; undefined for anything else and for our own packages,
+   * which have no code of authors.
    */
   findPackageEntry(from: SourceModule, specifier: string): string | undefined {
     if (isBuiltin(specifier) || /^\.{0,2}\//.test(specifier)) return undefined;
     const name = packageName(specifier);
-    if (name === ownPackage) return undefined;
+    if (ownPackages.has(name)) return undefined;
     const folder = this.#packageFolder(from, name);
     if (folder === undefined) return undefined;
     const manifest = this.#tryRead(join(folder, "package.json"))!;

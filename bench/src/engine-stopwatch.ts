@@ -4,7 +4,7 @@ export function stopwatchMs(): number {
 }
 
 /** Milliseconds a call takes. */
-export function timeMs(work: () => void): number {
+function timeMs(work: () => void): number {
   const start = stopwatchMs();
   work();
   return stopwatchMs() - start;

@@ -9,7 +9,7 @@ const halt = async () => (await import("./commands/halt.ts")).addHaltCommands;
  * Where each command comes from, in the order of `qmtl --help`. A module is loaded when its command is called: half of
  * the start-up time of a short command would else be spent on loading all the others.
  */
-export const commandModules = {
+const commandModules = {
   project: async () => (await import("./commands/project.ts")).addProjectCommands,
   up: async () => (await import("./commands/up.ts")).addUpCommand,
   service: async () => (await import("./commands/service.ts")).addServiceCommands,

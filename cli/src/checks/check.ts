@@ -3,7 +3,7 @@ import { QmtlError, qmtlErrorFrom } from "@qmtl/sdk/rpc";
 import { printJson, printTable } from "../print.ts";
 
 /** `warning`: it works, or need not work yet, but somebody should know. `error`: broken. */
-export type CheckStatus = "ok" | "warning" | "error";
+type CheckStatus = "ok" | "warning" | "error";
 
 /** What was looked at, and what was found. */
 export interface Check {

@@ -12,7 +12,7 @@ import { watchRuns } from "../watch/watch-runs.ts";
 import { objectIn } from "../watch/watched-process.ts";
 
 /** What the watcher itself needs of the options of `qmtl run`. */
-export interface WatchCommandOptions extends GlobalOptions {
+interface WatchCommandOptions extends GlobalOptions {
   world?: string;
   record?: string;
 }

@@ -15,7 +15,7 @@ import { addKeys } from "./missing-keys.ts";
 import type { TagFinding, TextEdit } from "./tag-finding.ts";
 
 /** A module that cannot be read as JavaScript or TypeScript. */
-export class SourceError extends Error {
+class SourceError extends Error {
   override readonly name = "SourceError";
   /** Where it breaks, in UTF-16 units. */
   readonly at: number;

@@ -3,7 +3,7 @@ import { basename, dirname, relative, sep } from "node:path";
 import { fileSignature } from "./file-signature.ts";
 
 /** Files watched at most; those beyond are not. */
-export const watchedFilesMax = 5_000;
+const watchedFilesMax = 5_000;
 
 export interface WatchedFilesOptions {
   /** Told of the files that changed, sorted, once they have been quiet for a moment. */

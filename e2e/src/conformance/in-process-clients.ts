@@ -14,7 +14,6 @@ import { Code } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "@qmtl/contracts/google/rpc/error_details_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import {
-  type Call,
   type ConformanceClient,
   type Outcome,
   type Platform,
@@ -141,5 +140,3 @@ async function streamedOutcome(response: Response): Promise<Outcome> {
   }
   throw new Error("the stream ended without a message");
 }
-
-export type { Call };

@@ -13,14 +13,14 @@ export interface AcceptedOrder {
   readonly outcome: string;
 }
 
-export interface Execution {
+interface Execution {
   readonly executionId: string;
   readonly orderId: string;
   readonly lots: number;
 }
 
 /** An order as the gateway's books have it. */
-export interface BookedOrder {
+interface BookedOrder {
   readonly orderId: string;
   readonly lots: number;
   readonly filledLots: number;
@@ -42,7 +42,7 @@ export interface AuditLine {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
-export interface ApplyRunLine {
+interface ApplyRunLine {
   readonly runId: string;
   readonly state: string;
   readonly planDecisionId: string;

@@ -27,7 +27,7 @@ export interface StoryOptions {
 }
 
 /** How a death went: `failpoint`, or `random` for a SIGKILL from outside. */
-export interface Death {
+interface Death {
   readonly point: string;
   /** False: the platform passed the failpoint by for too long, and was killed from outside. */
   readonly isReached: boolean;

@@ -6,7 +6,7 @@ import { type LongCommand, QmtlCommand } from "../../../examples/demo/src/qmtl-c
 import type { Service } from "./start-services.ts";
 
 /** Which of the two processes of a service. */
-export type Which = "first" | "second";
+type Which = "first" | "second";
 
 /** Two processes of each service over one database and one bus, and commands that know both addresses of the gateway. */
 export interface Pairs extends AsyncDisposable {

@@ -35,14 +35,14 @@ export function parseLine(line: string): ModelRecord {
 }
 
 /** One value that a reader takes: row, whose value, and at which offset. */
-export interface Taken {
+interface Taken {
   readonly row: number;
   readonly feed: string;
   readonly offset: number;
 }
 
 /** What a process believes after reading a prefix: where to go on, and on which history. */
-export interface Position {
+interface Position {
   readonly epoch: number;
   readonly seq: number;
   readonly row: number;
@@ -59,7 +59,7 @@ export interface LogRule {
 }
 
 /** Readers fold from a checkpoint, `start` says what they make of it; the product keeps all of it. */
-export function foldRule(
+function foldRule(
   name: string,
   step: FoldRule = foldStep,
   start: (checkpoint: FoldState, from: number) => FoldState = (checkpoint) => checkpoint,

@@ -28,7 +28,7 @@ export interface LogSearchConfig {
   readonly statesMax: number;
 }
 
-export const BASE_LOG_SEARCH: LogSearchConfig = {
+const BASE_LOG_SEARCH: LogSearchConfig = {
   processes: 2,
   epochsMax: 3,
   rowsMax: 3,

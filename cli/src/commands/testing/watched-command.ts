@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { waitUntil } from "@qmtl/sdk/testing";
 
 /** One line of `qmtl run --watch --json`. */
-export interface WatchLine {
+interface WatchLine {
   readonly event: string;
   readonly [field: string]: unknown;
 }

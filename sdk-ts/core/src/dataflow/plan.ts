@@ -6,7 +6,7 @@ import type { ClockSpec } from "./schedule.ts";
 export const CHUNK_ROWS = 2048;
 
 /** A clock of a compiled plan. */
-export interface PlanClock {
+interface PlanClock {
   readonly spec: ClockSpec;
   /** Rows kept before the current chunk: the largest any reader on this clock needs. */
   readonly lookback: number;

@@ -71,10 +71,3 @@ export function numbers(columns: readonly Column[], index: number): Float64Array
   if (column instanceof Float64Array) return column;
   throw new TypeError(`column ${index} holds no numbers`);
 }
-
-/** Checks a window length. @throws {RangeError} when it is not an integer in `[min, 10000]`. */
-export function checkLength(field: string, value: number, min = 1): void {
-  if (!Number.isInteger(value) || value < min || value > 10_000) {
-    throw new RangeError(`${field} must be an integer in ${min}..10000, not ${String(value)}`);
-  }
-}

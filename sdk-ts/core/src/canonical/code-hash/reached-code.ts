@@ -8,7 +8,7 @@ import type { SourceModule } from "./source-module.ts";
 import type { ForeignExport, FoundExport, ImportTarget, SourceTree } from "./source-tree.ts";
 
 /** Most definitions one function may reach. */
-export const definitionsMax = 10_000;
+const definitionsMax = 10_000;
 
 /** Compilers write `void 0` for the one and add the other to keep function names; neither adds meaning. */
 const compilerNames: ReadonlySet<string> = new Set(["undefined", "__name"]);

@@ -12,7 +12,7 @@ import { nameUse } from "./name-use.ts";
 import { patternNames } from "./scope-names.ts";
 
 /** What a name at the top of a module stands for. */
-export type ModuleBinding =
+type ModuleBinding =
   | { readonly kind: "declared"; readonly node: AstNode; readonly isMutable: boolean }
   | { readonly kind: "import"; readonly from: string; readonly imported: string };
 

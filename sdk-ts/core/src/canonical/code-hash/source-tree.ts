@@ -5,7 +5,7 @@ import { CodeHashError } from "./code-hash-error.ts";
 import { type ModuleExport, parseSourceModule, type SourceModule } from "./source-module.ts";
 
 /** Most source files one function may reach. */
-export const sourceFilesMax = 2_000;
+const sourceFilesMax = 2_000;
 
 /** What the code of authors uses and never is. */
 const ownPackages: ReadonlySet<string> = new Set(["@qmtl/sdk", "@qmtl/core"]);

@@ -53,6 +53,7 @@ const workspaces: readonly Workspace[] = [
 interface Manifest {
   name: string;
   version: string;
+  engines?: Record<string, string>;
   private?: boolean;
   exports?: Record<string, Record<string, string>>;
   dependencies?: Record<string, string>;
@@ -185,6 +186,8 @@ function writeManifest(workspace: Workspace): void {
   delete manifest.private;
   delete manifest.devDependencies;
   delete manifest.scripts;
+  // In the repository the pinned Node runs everything; elsewhere a package runs on what is there, unless it brings its own.
+  manifest.engines ??= { node: ">=22.18" };
   for (const [server, conditions] of Object.entries(manifest.exports ?? {})) {
     delete conditions["@qmtl/source"];
     if (unpublished.includes(server)) delete manifest.exports?.[server];

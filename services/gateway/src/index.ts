@@ -12,5 +12,5 @@ export type {
   OrderModuleDeps,
   StandingHalt,
   StrategyOrderFacts,
-} from "./order-module.ts";
+} from "./orders/order-module.ts";
 export type { OrderPath, SourceBar, TicketClaims } from "./ports.ts";

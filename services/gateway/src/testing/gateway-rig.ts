@@ -36,7 +36,7 @@ import {
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { createGateway } from "../from-config.ts";
-import type { OpenOrderModule } from "../order-module.ts";
+import type { OpenOrderModule } from "../orders/order-module.ts";
 
 /** A node as a test writes it. */
 export interface TestNode {

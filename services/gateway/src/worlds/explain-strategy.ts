@@ -17,13 +17,13 @@ import {
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal } from "@qmtl/service-kit";
-import type { StrategyOrderFacts } from "../order-module.ts";
+import type { StrategyOrderFacts } from "../orders/order-module.ts";
+import { decimalOf } from "../orders/rpc/order-decimal.ts";
+import { haltToProto } from "../orders/rpc/order-messages.ts";
+import type { Halt } from "../orders/store/halts.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 import type { GateView } from "../ports.ts";
-import type { Halt } from "../router/halts.ts";
-import { decimalOf } from "../rpc/order-decimal.ts";
-import { haltToProto } from "../rpc/order-messages.ts";
 import { domainOf } from "../submission/plan-contexts.ts";
 import { bindingsOf } from "./bindings-of.ts";
 

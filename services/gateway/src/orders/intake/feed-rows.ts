@@ -1,0 +1,147 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { SourceBar } from "../../ports.ts";
+import type { AccountRouter } from "../account/account-router.ts";
+import type { BrokerBar } from "../broker/broker-port.ts";
+import type { OrderPathDeps } from "../order-path-deps.ts";
+import type { OrderWorld } from "../store/order-world.ts";
+import { ReturnsReporter, type ReturnsReporterDeps } from "./returns-reporter.ts";
+import { RowGate } from "./row-gate.ts";
+import { type BarRow, takeBars } from "./take-bars.ts";
+
+/** How long a call waits for the bars of its row, and for their returns to be answered, milliseconds. */
+const rowWaitMsMax = 20_000;
+/** The same before the first bar of a feed: there may be none for any account. */
+const firstRowWaitMsMax = 2_000;
+
+export interface FeedRowsPorts
+  extends Pick<ReturnsReporterDeps, "domainOf" | "heardOf">,
+    Pick<OrderPathDeps, "accounts" | "feeds" | "peer" | "clock" | "logger"> {
+  readonly routers: () => Iterable<AccountRouter>;
+  readonly worlds: () => Iterable<OrderWorld>;
+}
+
+/** The rows of all feeds: booked on every account they mark, in order, and their returns handed in. */
+export class FeedRows {
+  readonly #ports: FeedRowsPorts;
+  readonly #booked = new Map<string, RowGate>();
+  readonly #reporters = new Map<string, ReturnsReporter>();
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(ports: FeedRowsPorts) {
+    this.#ports = ports;
+  }
+
+  /** Last row that is booked, −1 for none. */
+  bookedRow(source: string): number {
+    return this.#gateOf(source).row;
+  }
+
+  async onBars(bars: readonly SourceBar[]): Promise<void> {
+    const rows = groupRows(bars, (source) => this.#intervalMs(source));
+    const run = this.#tail.then(async () => {
+      for (const row of rows) await this.#book(row);
+    });
+    this.#tail = run.catch(() => undefined);
+    await run;
+  }
+
+  /** Bars of the last rows were booked, but it is not known whether their returns were answered: told again. */
+  resume(): void {
+    for (const router of this.#ports.routers()) {
+      for (const bar of router.sealedBars) {
+        this.#gateOf(bar.source).advance(bar.row);
+        if (bar.worlds.length > 0) this.#reporterOf(bar.source)?.push(bar);
+        else this.#reporterOf(bar.source)?.reported.advance(bar.row);
+      }
+    }
+  }
+
+  /**
+   * Resolves when a row is booked and its returns were answered: a target never meets an older book, and what
+   * follows the end of a row finds its returns. BARRIER_HELD after 20 s, or `waitMsMax` if that is less.
+   */
+  async settled(source: string, row: number, waitMsMax: number): Promise<void> {
+    if (row < 0 || !this.isMarked(source)) return;
+    const { clock } = this.#ports;
+    const gate = this.#gateOf(source);
+    const longestMs = Math.min(rowWaitMsMax, waitMsMax);
+    const waitMs = gate.row < 0 ? Math.min(firstRowWaitMsMax, longestMs) : longestMs;
+    const isBooked = await gate.reached(row, clock, waitMs);
+    if (!isBooked && gate.row < 0) return;
+    const reported = this.#reporterOf(source)?.reported;
+    const isReported = isBooked && ((await reported?.reached(row, clock, longestMs)) ?? true);
+    if (isReported) return;
+    const what = isBooked ? "returns were not answered" : "bars are not booked";
+    throw new QmtlError("BARRIER_HELD", `row ${row} of ${source}: its ${what} yet`, {
+      retryAfterMs: 200,
+    });
+  }
+
+  /** True when an instrument of an account takes its mark from a feed. */
+  isMarked(source: string): boolean {
+    const { accounts } = this.#ports;
+    if (source === "") return false;
+    return accounts.some(({ instruments }) => instruments.some((one) => one.markSource === source));
+  }
+
+  async stop(): Promise<void> {
+    for (const reporter of this.#reporters.values()) await reporter.stop();
+  }
+
+  async #book(row: BarRow): Promise<void> {
+    const { source } = row;
+    const worlds = [...this.#ports.worlds()].filter((world) => world.source === source);
+    for (const router of this.#ports.routers()) {
+      const { account, deps } = router;
+      if (!deps.settings.instruments.some((one) => one.markSource === source)) continue;
+      const own = worlds.filter((world) => world.accountId === account).map((one) => one.worldId);
+      const sealed = await router.exclusiveBooking(() => takeBars(router, row, own));
+      if (sealed === undefined) continue;
+      const reporter = this.#reporterOf(source);
+      if (own.length > 0) reporter?.push(sealed);
+      else reporter?.reported.advance(row.row);
+    }
+    this.#gateOf(source).advance(row.row);
+  }
+
+  /** Every feed that marks an instrument is configured; the bars of others go nowhere. */
+  #intervalMs(source: string): number {
+    return (this.#ports.feeds.get(source)?.intervalSeconds ?? 0) * 1_000;
+  }
+
+  #gateOf(source: string): RowGate {
+    let gate = this.#booked.get(source);
+    if (gate === undefined) {
+      gate = new RowGate();
+      this.#booked.set(source, gate);
+    }
+    return gate;
+  }
+
+  #reporterOf(source: string): ReturnsReporter | undefined {
+    const found = this.#reporters.get(source);
+    const feed = this.#ports.feeds.get(source);
+    if (found !== undefined || feed === undefined) return found;
+    const { peer, clock, logger, domainOf, heardOf } = this.#ports;
+    const ports = { peer, clock, logger, domainOf, heardOf, ...feed };
+    const reporter = new ReturnsReporter(ports, new RowGate());
+    this.#reporters.set(source, reporter);
+    return reporter;
+  }
+}
+
+/** The bars of each row together, each with the time it began. */
+function groupRows(bars: readonly SourceBar[], intervalMsOf: (source: string) => number): BarRow[] {
+  const rows = new Map<string, BarRow & { bars: BrokerBar[] }>();
+  for (const bar of bars) {
+    const { source, row, bucketEndMs: bucket } = bar;
+    const key = `${row}\n${source}`;
+    const found = rows.get(key) ?? { source, row, bucket, bars: [] };
+    // Several queues may bring the rows of one feed.
+    if (!found.bars.some(({ instrument }) => instrument === bar.instrument)) {
+      found.bars.push({ ...bar, openTimeMs: bucket - intervalMsOf(source) });
+    }
+    rows.set(key, found);
+  }
+  return [...rows.values()].sort((a, b) => a.row - b.row);
+}

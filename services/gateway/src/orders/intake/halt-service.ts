@@ -1,0 +1,223 @@
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
+import type { Db, Tx } from "@qmtl/service-kit/db";
+import type { LeaseRelay } from "../../ports.ts";
+import { isStoreOutage } from "../../store/store-outage.ts";
+import type { AccountRouter } from "../account/account-router.ts";
+import type { RouterGate } from "../gate/router-gate.ts";
+import { removeHalt, storeHalt } from "../store/halt-store.ts";
+import type { Halt, HaltPlace, Halts } from "../store/halts.ts";
+import { lastOrderPosition, rearmedAfter } from "../store/order-table.ts";
+import { type HaltActions, haltAccount, resumeAccount } from "./halt-account.ts";
+
+export interface HaltServicePorts {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly newId: () => string;
+  readonly leases: Pick<LeaseRelay, "setStopped">;
+  readonly halts: () => Halts;
+  readonly gates: () => Iterable<RouterGate>;
+  readonly routers: () => Iterable<AccountRouter>;
+  /** Account a world trades on; undefined when it does not trade here. */
+  readonly accountOf: (worldId: string) => string | undefined;
+  /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND for a place that is not there. */
+  readonly checkPlace: (place: HaltPlace) => Promise<void>;
+  /** Alone on the account: what is missing to the standing targets. */
+  readonly catchUp: (router: AccountRouter) => Promise<unknown>;
+  /** Control events wait in the outbox. */
+  readonly poke: () => void;
+  /** Aborts when the order path stops. */
+  readonly stopped: AbortSignal;
+}
+
+/** Why and by whom. */
+export interface HaltCause {
+  readonly reason: string;
+  readonly principal: string;
+}
+
+/** A halt in force, with the orders it cancelled and those it sent to flatten. */
+export interface HaltDone {
+  readonly halt: Halt;
+  readonly cancelled: string[];
+  readonly flattened: string[];
+}
+
+const nothing = { cancelled: [], flattened: [] };
+/** How long a halt that could not be stored waits before it is stored again, milliseconds. */
+const storeAgainMs = 1_000;
+
+/** The operator's stop and go, over all accounts it concerns. */
+export class HaltService {
+  readonly #ports: HaltServicePorts;
+  /** What halts that are not stored were asked to do, by id. */
+  readonly #owed = new Map<string, HaltActions>();
+  readonly #storing = new Set<Promise<void>>();
+
+  constructor(ports: HaltServicePorts) {
+    this.#ports = ports;
+  }
+
+  /**
+   * Stops orders; in force at once, with WorldService or the store down as well. A place has one halt: another call
+   * gives it the new reason. While the store does not answer the halt is kept here; it is stored, and what it was asked
+   * to do is done, as soon as it does.
+   */
+  async halt(place: HaltPlace, actions: HaltActions, cause: HaltCause): Promise<HaltDone> {
+    const { clock, newId, leases, halts, gates, checkPlace } = this.#ports;
+    await checkPlace(place).catch((failure: unknown) => {
+      if (!isStoreOutage(failure)) throw failure;
+      const message = `whether there is a ${place.scope} ${place.target} cannot be looked up now`;
+      const options = { retryAfterMs: storeAgainMs, cause: failure };
+      throw new QmtlError("STORE_UNAVAILABLE", message, options);
+    });
+    const before = halts().at(place);
+    const halt: Halt = {
+      ...place,
+      haltId: before?.haltId ?? `h-${newId()}`,
+      reason: cause.reason,
+      principal: before?.principal ?? cause.principal,
+      timeMs: before?.timeMs ?? clock.nowMs(),
+    };
+    halts().set(halt);
+    if (place.scope === "all") {
+      leases.setStopped(true);
+      for (const gate of gates()) gate.halt();
+    }
+    try {
+      const done = await this.#carryOut(halt, actions);
+      halts().stored(halt.haltId);
+      return { halt, ...done };
+    } catch (failure) {
+      if (!isStoreOutage(failure)) throw failure;
+      this.#owe(halt, actions);
+      return { halt, cancelled: [], flattened: [] };
+    }
+  }
+
+  /** Waits for halts that are still to be stored; they give up when the order path stops, and are named as lost. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#storing);
+    const { halts, logger } = this.#ports;
+    for (const halt of halts().list()) {
+      if (halts().isStored(halt.haltId)) continue;
+      const { haltId, scope, target, reason, principal } = halt;
+      logger.error("halt lost: it was never stored and ends with this process; halt again", {
+        haltId,
+        scope,
+        target,
+        reason,
+        principal,
+      });
+    }
+  }
+
+  async #carryOut(halt: Halt, actions: HaltActions): Promise<Omit<HaltDone, "halt">> {
+    const { db, poke } = this.#ports;
+    const done = await Promise.all(
+      this.#accountsOf(halt).map(async (router) => {
+        const one = await router.exclusive(async () => {
+          // Ended while it waited for its turn: nothing is left to do.
+          if (this.#ports.halts().byId(halt.haltId) === undefined) return nothing;
+          return haltAccount(router, halt, actions, (tx) => this.#store(tx, halt));
+        });
+        await router.stored(); // who looks next sees what came of it
+        return one;
+      }),
+    );
+    if (done.length === 0) await db.transaction((tx) => this.#store(tx, halt));
+    poke();
+    return {
+      cancelled: done.flatMap((one) => one.cancelled),
+      flattened: done.flatMap((one) => one.flattened),
+    };
+  }
+
+  #store(tx: Tx, halt: Halt): Promise<void> {
+    return storeHalt(tx, halt, this.#ports.clock.nowMs());
+  }
+
+  #remove(tx: Tx, halt: Halt): Promise<void> {
+    return removeHalt(tx, halt, this.#ports.clock.nowMs());
+  }
+
+  #owe({ haltId }: Halt, { cancel, flatten }: HaltActions): void {
+    const before = this.#owed.get(haltId);
+    this.#owed.set(haltId, {
+      cancel: cancel || before?.cancel === true,
+      flatten: flatten || before?.flatten === true,
+    });
+    this.#ports.halts().unstored(haltId);
+    if (before !== undefined) return;
+    const storing = this.#storeLater(haltId).finally(() => {
+      this.#owed.delete(haltId);
+      this.#storing.delete(storing);
+    });
+    this.#storing.add(storing);
+  }
+
+  /** Until it is stored, has ended, or the gateway stops. */
+  async #storeLater(haltId: string): Promise<void> {
+    const { clock, logger, halts, stopped } = this.#ports;
+    for (;;) {
+      await sleep(clock, storeAgainMs, stopped);
+      const halt = halts().byId(haltId);
+      const actions = this.#owed.get(haltId);
+      if (stopped.aborted || halt === undefined || actions === undefined) return;
+      try {
+        const { cancelled, flattened } = await this.#carryOut(halt, actions);
+        if (this.#owed.get(haltId) !== actions) continue; // asked for more meanwhile
+        halts().stored(haltId);
+        const counts = { cancelled: cancelled.length, flattened: flattened.length };
+        logger.info("halt stored", { haltId, ...counts });
+        return;
+      } catch (error) {
+        if (!isStoreOutage(error)) logger.error("halt not stored", { haltId, error });
+      }
+    }
+  }
+
+  /** Ends a halt and catches up with the standing targets; resolves to the orders that made. */
+  async resume(halt: Halt, cause: HaltCause): Promise<string[]> {
+    const { db, leases, halts, gates, catchUp, poke } = this.#ports;
+    const before = await lastOrderPosition(db);
+    await db.transaction((tx) => this.#remove(tx, halt));
+    halts().delete(halt);
+    if (halt.scope === "all") {
+      leases.setStopped(false);
+      for (const gate of gates()) gate.clearHalt();
+      await Promise.all([...gates()].map((gate) => gate.beat()));
+    }
+    await Promise.all(
+      this.#accountsOf(halt).map((router) =>
+        router.exclusive(async () => {
+          await resumeAccount(router, halt, cause, (tx) => this.#remove(tx, halt));
+          await catchUp(router);
+        }),
+      ),
+    );
+    poke();
+    return rearmedAfter(db, before);
+  }
+
+  /** The halt to end. HALT_NOT_FOUND, with the ids in force in the metadata. */
+  find(which: HaltPlace | { readonly haltId: string }): Halt {
+    const halts = this.#ports.halts();
+    const found = "haltId" in which ? halts.byId(which.haltId) : halts.at(which);
+    if (found !== undefined) return found;
+    const inForce = halts.list().map(({ haltId }) => haltId);
+    const named = "haltId" in which ? which.haltId : `${which.scope} ${which.target}`.trim();
+    throw new QmtlError("HALT_NOT_FOUND", `no halt ${named} is in force`, {
+      metadata: { halt_ids: inForce.join(",") },
+    });
+  }
+
+  #accountsOf(halt: HaltPlace): AccountRouter[] {
+    const routers = [...this.#ports.routers()];
+    if (halt.scope === "account") return routers.filter((one) => one.account === halt.target);
+    if (halt.scope !== "world") return routers;
+    const accountId = this.#ports.accountOf(halt.target);
+    return routers.filter((one) => one.account === accountId);
+  }
+}

@@ -1,0 +1,226 @@
+import { jcs } from "@qmtl/sdk/canonical";
+import type { AccountCore } from "@qmtl/sdk/execution";
+import type { Queryable, SqlParam } from "@qmtl/service-kit/db";
+import { rowsStatement, Writes } from "../../store/writes.ts";
+import type { Booking } from "../account/booking.ts";
+import type { OrderAfter, OrderChange } from "../account/order-topic.ts";
+import type { JournalKind, JournalOp } from "./journal-op.ts";
+
+/** A stored entry. */
+export interface JournalEntryRow {
+  readonly entry: number;
+  readonly kind: JournalKind;
+  readonly worldId: string;
+  readonly strategyId: string;
+  readonly row: number;
+  readonly bodyJson: string;
+  readonly timeMs: number;
+}
+
+/** The entries of a booking after `head`. */
+export function entriesOf(booking: Booking, head: number, nowMs: number): JournalEntryRow[] {
+  return booking.lines.map((line, index) => ({
+    entry: head + 1 + index,
+    kind: line.kind,
+    worldId: line.world,
+    strategyId: line.strategy,
+    row: line.row,
+    bodyJson: jcs(plain(line.body)),
+    timeMs: nowMs,
+  }));
+}
+
+/** The orders that a booking made, and what it changed of others. */
+export function ordersAfter(
+  account: string,
+  booking: Booking,
+  core: AccountCore,
+  entries: readonly JournalEntryRow[],
+  nowMs: number,
+): { readonly made: readonly OrderAfter[]; readonly changed: readonly OrderChange[] } {
+  const entryOf = lastEntries(booking, entries);
+  return {
+    made: madeOrders(account, booking, entryOf, nowMs),
+    changed: changedOrders(booking, core, entryOf, nowMs),
+  };
+}
+
+/** What stores a booking: its entries, and the orders it made or changed. */
+export function bookingWrites(
+  account: string,
+  { made, changed }: ReturnType<typeof ordersAfter>,
+  entries: readonly JournalEntryRow[],
+): Writes {
+  const writes = new Writes();
+  writes.addRows(
+    insertEntries,
+    entries.map((one) => [
+      ...[account, one.entry, one.kind, one.worldId, one.strategyId, one.row],
+      ...[one.bodyJson, one.timeMs],
+    ]),
+  );
+  writes.addRows(insertOrders, made.map(madeRow));
+  writes.addRows(updateOrders, changed.map(changedRow));
+  return writes;
+}
+
+/** Entry of the last change of each order that a booking made or changed. */
+function lastEntries(
+  booking: Booking,
+  entries: readonly JournalEntryRow[],
+): (orderId: string) => number {
+  const found = new Map<string, number>();
+  booking.lines.forEach(({ body }, index) => {
+    const entry = entries[index]?.entry;
+    if (entry !== undefined) for (const id of ordersOf(body)) found.set(id, entry);
+  });
+  const last = entries.at(-1)?.entry ?? 0;
+  // An order that no line names changed with what the booking did as a whole.
+  return (orderId) => found.get(orderId) ?? last;
+}
+
+/** Orders an entry is about. */
+export function ordersOf(body: object): string[] {
+  if ("fill" in body) return textOf(body.fill, "orderId");
+  if (!("order" in body)) return [];
+  return typeof body.order === "string" ? [body.order] : textOf(body.order, "id");
+}
+
+function textOf(value: unknown, key: string): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  const found: unknown = Reflect.get(value, key);
+  return typeof found === "string" ? [found] : [];
+}
+
+const insertEntries = rowsStatement(
+  ["text", "bigint", "text", "text", "text", "bigint", "text", "bigint"],
+  (list) =>
+    `INSERT INTO gateway.journal (account_id, entry, kind, world_id, strategy_id, source_row, body, time_ms)
+     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+);
+
+const insertOrders = rowsStatement(
+  [
+    ...["text", "text", "text", "text", "text", "bigint", "text", "text", "boolean", "text"],
+    ...["boolean", "bigint", "bigint", "bigint", "text", "text", "text", "text", "bigint", "text"],
+    ...["double precision", "double precision", "bigint", "bigint"],
+  ],
+  (list) =>
+    `INSERT INTO gateway.client_order (client_order_id, account_id, world_id, strategy_id, instrument, lots,
+       state, origin, reduce_only, side, opening, source_row, bucket_end_ms, fence, decision_id, session_id, domain,
+       reason, create_time_ms, order_type, limit_price, stop_price, update_time_ms, entry)
+     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+);
+
+function madeOrders(
+  account: string,
+  booking: Booking,
+  entryOf: (orderId: string) => number,
+  nowMs: number,
+): OrderAfter[] {
+  return booking.made.map(({ order, context }) => {
+    const { id, world, strategy, instrument, lots, state, origin, reduceOnly } = order;
+    const { side, opening, bucket, reason, terms } = order;
+    return {
+      ...{ id, account, world, strategy, instrument, lots, filledLots: 0, filledValue: 0 },
+      ...{
+        state,
+        origin,
+        type: terms?.type ?? "market",
+        reduceOnly,
+        side,
+        opening,
+        bucket,
+        reason,
+      },
+      ...context,
+      limitPrice: terms?.type === "limit" ? terms.price : null,
+      stopPrice: terms?.type === "stop" ? terms.price : null,
+      ...{ createTimeMs: nowMs, updateTimeMs: nowMs, entry: entryOf(id) },
+    };
+  });
+}
+
+function madeRow(order: OrderAfter): SqlParam[] {
+  return [
+    ...[order.id, order.account, order.world, order.strategy, order.instrument, order.lots],
+    ...[order.state, order.origin, order.reduceOnly, order.side, order.opening, order.row],
+    ...[order.bucket, order.fence, order.decisionId, order.sessionId, order.domain],
+    ...[order.reason, order.createTimeMs, order.type, order.limitPrice, order.stopPrice],
+    ...[order.updateTimeMs, order.entry],
+  ];
+}
+
+const updateOrders = rowsStatement(
+  ["text", "text", "bigint", "text", "double precision", "bigint", "bigint"],
+  (list) =>
+    `UPDATE gateway.client_order o SET state = r.state, filled_lots = r.filled_lots, reason = r.reason,
+       filled_value = o.filled_value + r.filled_value, update_time_ms = r.update_time_ms, entry = r.entry
+     FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value, update_time_ms, entry)
+     WHERE o.client_order_id = r.id`,
+);
+
+function changedOrders(
+  booking: Booking,
+  core: AccountCore,
+  entryOf: (orderId: string) => number,
+  nowMs: number,
+): OrderChange[] {
+  const made = new Set(booking.made.map(({ order }) => order.id));
+  return [...booking.touched].flatMap((id) => {
+    if (made.has(id)) return [];
+    const order = core.order(id);
+    if (order === undefined) return [];
+    const { state, filledLots, reason } = order;
+    const filledValue = booking.filledValue.get(id) ?? 0;
+    const entry = entryOf(id);
+    return [{ id, state, filledLots, reason, filledValue, updateTimeMs: nowMs, entry }];
+  });
+}
+
+function changedRow(change: OrderChange): SqlParam[] {
+  const { id, state, filledLots, reason, filledValue, updateTimeMs, entry } = change;
+  return [id, state, filledLots, reason, filledValue, updateTimeMs, entry];
+}
+
+/** Entries after one, in order, at most `limit`; `kinds` empty for all. */
+export async function readJournal(
+  db: Queryable,
+  account: string,
+  afterEntry: number,
+  limit: number,
+  kinds: readonly string[] = [],
+): Promise<JournalEntryRow[]> {
+  return db.query<JournalEntryRow>(
+    `SELECT entry, kind, world_id AS "worldId", strategy_id AS "strategyId", source_row AS "row",
+       body AS "bodyJson", time_ms AS "timeMs"
+     FROM gateway.journal WHERE account_id = $1 AND entry > $2 AND ($4::text[] = '{}' OR kind = ANY($4::text[]))
+     ORDER BY entry LIMIT $3`,
+    [account, afterEntry, limit, [...kinds]],
+  );
+}
+
+const replayPage = 2_000;
+
+/** Reads the journal of an account through, in order. Returns the last entry's number, 0 for none. */
+export async function replayJournal(
+  db: Queryable,
+  account: string,
+  take: (op: JournalOp, entry: number) => void,
+): Promise<number> {
+  let head = 0;
+  for (;;) {
+    const rows = await readJournal(db, account, head, replayPage);
+    for (const row of rows) {
+      if (row.entry !== head + 1) throw new Error(`journal of ${account}: gap after entry ${head}`);
+      head = row.entry;
+      take(JSON.parse(row.bodyJson) as JournalOp, row.entry);
+    }
+    if (rows.length < replayPage) return head;
+  }
+}
+
+/** JSON data only: no undefined fields. */
+function plain(body: JournalOp): JournalOp {
+  return JSON.parse(JSON.stringify(body)) as JournalOp;
+}

@@ -12,7 +12,7 @@ export interface BarBookerPorts {
   readonly gateway: CallPrincipal;
   readonly keys: SourceKeys;
   /** The order path, once it is opened. */
-  readonly orders: () => Pick<OrderPath, "onBars" | "bookedRow">;
+  readonly orders: () => OrderPath;
 }
 
 /** Hands the bars of feeds to the order path: in row order, each row once, also across restarts. */

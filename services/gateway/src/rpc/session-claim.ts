@@ -13,8 +13,3 @@ export function claimToProto(session: SessionScope, origin?: SessionOrigin): Cla
   const kind = rights.includes("trade") ? SessionKind.TRADER : SessionKind.OBSERVER;
   return { sessionId, worldId, kind, strategyIds: [...strategyIds], ...originField(origin) };
 }
-
-/** The claim of this gateway's own order router in a world. */
-export function routerClaim(sessionId: string, worldId: string): ClaimInit {
-  return { sessionId, worldId, kind: SessionKind.ROUTER };
-}

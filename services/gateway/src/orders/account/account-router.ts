@@ -7,27 +7,25 @@ import {
   type Logger,
 } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
+import type { ControlOutbox } from "../../ports.ts";
 import type { Broker } from "../broker/broker-port.ts";
-import type { RouterGate } from "../gate/router-gate.ts";
 import type { Halts } from "../store/halts.ts";
-import {
-  bookingWrites,
-  entriesOf,
-  type JournalEntryRow,
-  ordersAfter,
-} from "../store/journal-store.ts";
+import { bookingWrites, type JournalEntryRow } from "../store/journal-store.ts";
+import type { OrderEvents } from "../store/order-events.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { Booking, type Permission, type Place } from "./booking.ts";
+import type { JournalHub } from "./journal-hub.ts";
 import { Market } from "./market.ts";
-import { OrderPermission } from "./order-permission.ts";
+import type { TradedWorlds } from "./order-gate.ts";
+import { OrderPermission, type WorldRows } from "./order-permission.ts";
 import { type OrderNews, OrderTopic } from "./order-topic.ts";
 import { PendingReports } from "./pending-reports.ts";
 import { emptyCore, type RebuiltBooks, rebuildBooks, type SealedBar } from "./rebuild-books.ts";
 import { RecordedSettings } from "./recorded-settings.ts";
 import { sendOrders } from "./send-orders.ts";
 import { SerialQueue } from "./serial-queue.ts";
-import { storeBooking } from "./store-booking.ts";
+import { entriesOf, ordersAfter, storeBooking } from "./store-booking.ts";
 
 export interface AccountRouterDeps {
   readonly settings: AccountSettings;
@@ -35,17 +33,14 @@ export interface AccountRouterDeps {
   readonly broker: Broker;
   readonly clock: Clock;
   readonly logger: Logger;
+  readonly worlds: TradedWorlds;
   readonly halts: Halts;
   /** Orders written too late, by account and world. */
   readonly lateOrders: CounterMetric;
-  readonly gateOf: (worldId: string) => RouterGate | undefined;
-  readonly worldOf: (worldId: string) => OrderWorld | undefined;
-  /** Fence stored for a world, while no state is applied. */
-  readonly storedFenceOf: (worldId: string) => number;
-  /** Entries that are durable now. */
-  readonly onJournal: (account: string, rows: readonly JournalEntryRow[]) => void;
-  /** Control events wait in the outbox. */
-  readonly onNews: () => void;
+  /** Told of entries once they are durable. */
+  readonly journal: JournalHub;
+  readonly events: OrderEvents;
+  readonly outbox: Pick<ControlOutbox, "pokeGathering">;
 }
 
 /** Longest that what a broker answered waits for a booking to be stored with, milliseconds. */
@@ -56,7 +51,7 @@ const owedMsMax = 25;
  * time; each performs on the core, commits journal and orders in one transaction that compares fence and halts, and
  * only then sends.
  */
-export class AccountRouter {
+export class AccountRouter implements WorldRows {
   readonly deps: AccountRouterDeps;
   readonly queue = new SerialQueue();
   core: AccountCore;
@@ -88,7 +83,7 @@ export class AccountRouter {
   constructor(deps: AccountRouterDeps) {
     this.deps = deps;
     this.core = emptyCore(deps.settings);
-    this.#topic = new OrderTopic(deps.db, deps.settings);
+    this.#topic = new OrderTopic(deps.db, deps.settings, deps.events);
     const { account, instruments } = deps.settings;
     this.#notionalMins = new Map(
       instruments.flatMap(({ symbol, minNotional }) => {
@@ -96,11 +91,7 @@ export class AccountRouter {
         return least > 0 ? [[symbol, least] as const] : [];
       }),
     );
-    this.#permission = new OrderPermission({
-      ...deps,
-      account,
-      rowOf: (world) => this.rowOf(world),
-    });
+    this.#permission = new OrderPermission({ ...deps, account, rows: this });
     this.permission = this.#permission.of;
     this.reducingPermission = this.#permission.ofReducing;
   }
@@ -188,14 +179,15 @@ export class AccountRouter {
     return { world, strategy, row: this.rowOf(world) };
   }
 
+  /** Row of its feed that a world is at; −1 before the first. */
   rowOf(world: string): number {
-    const source = this.deps.worldOf(world)?.source ?? "";
+    const source = this.deps.worlds.worldOf(world)?.source ?? "";
     return this.market.edge(source)?.row ?? -1;
   }
 
   /** End of the bucket that decisions are taken on now. */
   bucketOf(world: string): number {
-    const found = this.deps.worldOf(world);
+    const found = this.deps.worlds.worldOf(world);
     const edge = found === undefined ? undefined : this.market.edge(found.source);
     return edge?.bucket ?? this.deps.clock.nowMs();
   }
@@ -238,8 +230,8 @@ export class AccountRouter {
     this.#owed.clear();
     this.#head += rows.length;
     this.#topic.stored(news);
-    if (news.writes.length > 0) this.deps.onNews();
-    if (rows.length > 0) this.deps.onJournal(this.account, rows);
+    if (news.writes.length > 0) this.deps.outbox.pokeGathering();
+    if (rows.length > 0) this.deps.journal.tell(this.account, rows);
   }
 
   /** Stored with the next booking, or by itself if none comes soon. */

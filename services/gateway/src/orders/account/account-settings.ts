@@ -1,3 +1,4 @@
+import type { QmtlConfig } from "@qmtl/sdk/config";
 import type { InstrumentSpec, PretradeLimits, TradingCosts } from "@qmtl/sdk/execution";
 
 /** An instrument of an account with what a plan needs besides. */
@@ -18,4 +19,40 @@ export interface AccountSettings {
   readonly instruments: readonly AccountInstrument[];
   readonly limits: PretradeLimits;
   readonly reconcileIntervalMs: number;
+}
+
+/** The accounts of a configuration. */
+export function accountsOf(config: QmtlConfig): AccountSettings[] {
+  return Object.entries(config.accounts).map(([account, section]) => {
+    const { max_order_notional: order, max_gross_notional: gross } = section.limits;
+    return {
+      account,
+      broker: section.broker,
+      currency: section.currency,
+      initialCash: Number(section.initial_cash),
+      costs: { feeBps: section.fee_bps, halfSpreadBps: section.half_spread_bps },
+      instruments: section.instruments.flatMap((symbol) => instrumentOf(config, symbol)),
+      limits: {
+        ...(order === null ? {} : { orderNotionalMax: Number(order) }),
+        ...(gross === null ? {} : { grossNotionalMax: Number(gross) }),
+      },
+      reconcileIntervalMs: section.reconcile_interval_ms,
+    };
+  });
+}
+
+function instrumentOf(config: QmtlConfig, symbol: string): AccountInstrument[] {
+  const found = config.instruments[symbol];
+  if (found === undefined) return [];
+  return [
+    {
+      symbol,
+      lotSize: found.lot,
+      tick: Number(found.tick),
+      multiplier: Number(found.multiplier),
+      venue: found.venue,
+      minNotional: found.min_notional,
+      markSource: found.mark_source,
+    },
+  ];
 }

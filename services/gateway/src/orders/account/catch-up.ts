@@ -1,5 +1,11 @@
 import type { AccountRouter } from "./account-router.ts";
 
+/** When strategies stated their targets last. */
+export interface StatedTargets {
+  /** End of the bucket that the emitter of a strategy ended last, so its targets stand as of then. */
+  restatedAt(world: string, strategy: string): number | undefined;
+}
+
 /**
  * Sends what is missing to the standing targets: quantity − (position + working), once a book. Only for strategies
  * whose gate lets orders out now and whose target was stated within the world's `max_lag`. Call it alone on the
@@ -7,15 +13,15 @@ import type { AccountRouter } from "./account-router.ts";
  */
 export async function catchUp(
   router: AccountRouter,
-  restatedAt: (world: string, strategy: string) => number | undefined,
+  targets: StatedTargets,
   onlyWorld?: string,
 ): Promise<string[]> {
   const { core, deps } = router;
   const booking = router.booking();
   for (const { world, strategy, demoted } of core.strategies()) {
     if (demoted !== null || (onlyWorld !== undefined && world !== onlyWorld)) continue;
-    const gate = deps.gateOf(world);
-    const settings = deps.worldOf(world);
+    const gate = deps.worlds.gateOf(world);
+    const settings = deps.worlds.worldOf(world);
     if (gate?.applied == null || settings === undefined) continue;
     if (deps.halts.covering({ account: router.account, world, strategy }) !== undefined) continue;
     const sessionId = gate.emitterOf(strategy) ?? "";
@@ -25,7 +31,7 @@ export async function catchUp(
     const bucket = router.bucketOf(world);
     const books = core.books().filter((book) => book.world === world && book.strategy === strategy);
     if (books.every((book) => core.missingLots(book) === 0)) continue;
-    const statedAt = restatedAt(world, strategy) ?? Number.NEGATIVE_INFINITY;
+    const statedAt = targets.restatedAt(world, strategy) ?? Number.NEGATIVE_INFINITY;
     const oldest = Math.min(
       ...books.map((book) => book.target?.bucket ?? Number.POSITIVE_INFINITY),
     );

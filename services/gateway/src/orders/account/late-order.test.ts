@@ -1,7 +1,7 @@
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
-import { strategyFacts } from "../strategy-facts.ts";
+import { readStrategyState } from "../strategy-state.ts";
 import { OrderBench, paperAccount, replayWorld } from "../testing/order-bench.ts";
 
 const leaseMs = 10_000;
@@ -48,7 +48,7 @@ test("after it targets are refused with the gate shut, not as halted, and the wo
   const refused = await bench.end("A", 1, 0.5);
 
   expect(refused.results).toMatchObject([{ accepted: false, reason: "GATE_SHUT" }]);
-  expect(await strategyFacts(bench.orders, "w1", "A")).toMatchObject({
+  expect(await readStrategyState(bench.orders, bench.world, "w1", "A")).toMatchObject({
     isShutByLateOrder: true,
     halts: [],
   });

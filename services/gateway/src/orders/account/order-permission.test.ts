@@ -22,9 +22,8 @@ afterAll(() => host.close());
 const permission = new OrderPermission({
   account: "main",
   halts: new Halts(),
-  gateOf: () => undefined,
-  storedFenceOf: () => 0,
-  rowOf: () => -1,
+  worlds: { gateOf: () => undefined, storedFenceOf: () => 0 },
+  rows: { rowOf: () => -1 },
 });
 
 const worlds = fc.constantFrom("w1", "w2");

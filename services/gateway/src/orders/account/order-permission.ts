@@ -1,12 +1,12 @@
 import type { OrderOrigin, RouterOrder } from "@qmtl/sdk/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { SqlWrite } from "../../store/writes.ts";
-import type { RouterGate } from "../gate/router-gate.ts";
 import { lockGateFence } from "../store/gate-fence.ts";
 import { type Halts, isHalted } from "../store/halts.ts";
 import type { OutgoingOrder, Permission } from "./booking.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
 import type { OrderContext } from "./order-context.ts";
+import type { TradedWorlds } from "./order-gate.ts";
 
 /** Origins by which the router itself closes positions: neither a gate nor a halt stops them. */
 const CLOSING: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([
@@ -35,10 +35,13 @@ const condition = `(
 export interface OrderPermissionPorts {
   readonly account: string;
   readonly halts: Halts;
-  readonly gateOf: (worldId: string) => RouterGate | undefined;
-  /** Fence stored for a world, while no state is applied. */
-  readonly storedFenceOf: (worldId: string) => number;
-  readonly rowOf: (worldId: string) => number;
+  readonly worlds: Pick<TradedWorlds, "gateOf" | "storedFenceOf">;
+  readonly rows: WorldRows;
+}
+
+/** Row of its feed that a world is at; −1 before the first. */
+export interface WorldRows {
+  rowOf(worldId: string): number;
 }
 
 /** Whether orders of one account may leave: as memory has it when they are decided, as it is stored when they are journaled. */
@@ -55,7 +58,7 @@ export class OrderPermission {
     if (CLOSING.has(order.origin)) return { context, refusal: undefined, needs: "nothing" };
     if (this.#isHalted(order)) return { context, refusal: "HALTED", needs: "gate" };
     const { world, strategy, side } = order;
-    const gate = this.#ports.gateOf(world);
+    const gate = this.#ports.worlds.gateOf(world);
     if (gate === undefined) return { context, refusal: "GATE_SHUT", needs: "gate" };
     const refusal = gate.check({ ...context, strategyId: strategy, side });
     const reason = refusal === null ? undefined : reasonOfRefusal[refusal];
@@ -65,7 +68,7 @@ export class OrderPermission {
   /** The same for a direct order that says reduce_only, where those may leave a shut gate: the halts alone count. */
   readonly ofReducing: Permission = (order) => {
     if (!order.reduceOnly) return this.of(order);
-    const sessionId = this.#ports.gateOf(order.world)?.lastEmitterOf(order.strategy) ?? "";
+    const sessionId = this.#ports.worlds.gateOf(order.world)?.lastEmitterOf(order.strategy) ?? "";
     const context = { ...this.#contextOf(order), sessionId };
     return { context, refusal: this.#isHalted(order) ? "HALTED" : undefined, needs: "no_halt" };
   };
@@ -76,15 +79,15 @@ export class OrderPermission {
   }
 
   #contextOf({ world, strategy }: Readonly<RouterOrder>): OrderContext {
-    const { gateOf, storedFenceOf, rowOf } = this.#ports;
-    const gate = gateOf(world);
+    const { worlds, rows } = this.#ports;
+    const gate = worlds.gateOf(world);
     const applied = gate?.applied ?? undefined;
     return {
-      fence: applied?.fence ?? storedFenceOf(world),
+      fence: applied?.fence ?? worlds.storedFenceOf(world),
       decisionId: applied?.decision.id ?? "",
       sessionId: gate?.emitterOf(strategy) ?? "",
       domain: gate?.domainOf(strategy) ?? "backtest",
-      row: rowOf(world),
+      row: rows.rowOf(world),
     };
   }
 

@@ -1,35 +1,15 @@
-import { create } from "@bufbuild/protobuf";
-import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
-import { OrderSchema } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import {
   type CountedChange,
   countedChangeWrites,
   countTopics,
-  type StoredTopic,
-  stateOrdersMax,
   type TopicCount,
   worldTopicKey,
 } from "@qmtl/service-kit/control";
-import type { Db, Queryable } from "@qmtl/service-kit/db";
+import type { Db } from "@qmtl/service-kit/db";
 import type { SqlWrite } from "../../store/writes.ts";
-import { orderMessage } from "../rpc/order-messages.ts";
-import {
-  listOrders,
-  readOrders,
-  readWorkingOrders,
-  type StoredOrder,
-} from "../store/order-table.ts";
+import type { OrderEvents } from "../store/order-events.ts";
+import { listOrders, type OrderAfter, type OrderChange, readOrders } from "../store/order-table.ts";
 import type { AccountSettings } from "./account-settings.ts";
-
-/** What a booking leaves an order as. Of one it made, nothing but the position is missing. */
-export type OrderAfter = Omit<StoredOrder, "position">;
-
-/** A change of an order that was there before. */
-export interface OrderChange
-  extends Pick<StoredOrder, "id" | "state" | "filledLots" | "reason" | "updateTimeMs" | "entry"> {
-  /** Money of the fills that are new. */
-  readonly filledValue: number;
-}
 
 /** What a booking tells, and where it leaves the topic once it is stored. */
 export interface OrderNews {
@@ -49,12 +29,14 @@ const finalStates: ReadonlySet<string> = new Set(["filled", "cancelled", "reject
 export class OrderTopic {
   readonly #db: Db;
   readonly #settings: AccountSettings;
+  readonly #events: OrderEvents;
   #working = new Map<string, OrderAfter>();
   #counts = new Map<string, TopicCount>();
 
-  constructor(db: Db, settings: AccountSettings) {
+  constructor(db: Db, settings: AccountSettings, events: OrderEvents) {
     this.#db = db;
     this.#settings = settings;
+    this.#events = events;
   }
 
   /** Reads what is stored. Before the first booking, and after one that is not known to be stored. */
@@ -87,8 +69,8 @@ export class OrderTopic {
       const { revision, storeEpoch } = counts.get(topicKey) ?? this.#counts.get(topicKey)!;
       const next = { revision: revision + 1, storeEpoch };
       counts.set(topicKey, next);
-      const value = orderMessage(this.#settings.instruments, order);
-      return { ...next, topicKey, subject: order.id, payload: { case: "orderUpdated", value } };
+      const payload = this.#events.orderUpdated(this.#settings.instruments, order);
+      return { ...next, topicKey, subject: order.id, payload };
     });
     return { writes: countedChangeWrites("gateway", changes, nowMs), orders, counts };
   }
@@ -121,22 +103,4 @@ export class OrderTopic {
     const found = await countTopics(this.#db, "gateway", unknown);
     for (const [key, count] of found) this.#counts.set(key, count);
   }
-}
-
-/**
- * The state of a world's topic ORDER: its working orders, as the store has them. Orders of accounts that the
- * configuration does not name any more are told in lots of 1.
- */
-export async function readOrderTopic(
-  db: Queryable,
-  accounts: readonly AccountSettings[],
-  worldId: string,
-): Promise<StoredTopic> {
-  const { storeEpoch, revision, orders } = await readWorkingOrders(db, worldId, stateOrdersMax + 1);
-  const changes = orders.map((order) => {
-    const instruments = accounts.find((one) => one.account === order.account)?.instruments ?? [];
-    const value = create(OrderSchema, orderMessage(instruments, order));
-    return create(ControlEventSchema, { payload: { case: "orderUpdated", value } });
-  });
-  return { storeEpoch, revision, changes };
 }

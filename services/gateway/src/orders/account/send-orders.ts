@@ -45,7 +45,7 @@ async function sendOne(
     reports.report(order.id, "rejected", context.row, "HALTED");
     return;
   }
-  const gate = router.deps.gateOf(order.world);
+  const gate = router.deps.worlds.gateOf(order.world);
   // Nobody knows the gate of a world that was let go meanwhile, and none is open after a late write.
   if (needs !== "nothing" && (gate === undefined || gate.isShutByLateOrder)) {
     reports.report(order.id, "rejected", context.row, "GATE_SHUT");

@@ -28,7 +28,7 @@ function rig() {
         return told.world;
       },
     },
-    isHeldBy: (account) => held.has(account),
+    accounts: { holds: (account) => held.has(account) },
   });
   return { clock, held, told, worlds };
 }

@@ -1,5 +1,6 @@
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
+import type { AccountRegistry } from "../account/account-registry.ts";
 import { type OrderWorld, readOrderWorlds, writeOrderWorld } from "../store/order-world.ts";
 import type { WorldPeer } from "./world-peer.ts";
 
@@ -11,8 +12,8 @@ export interface OrderWorldsPorts {
   readonly peer: Pick<WorldPeer, "world">;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** True while an account holds positions or working orders of a world: then the world stays with it. */
-  readonly isHeldBy: (accountId: string, worldId: string) => boolean;
+  /** A world stays with an account that holds positions or working orders of it. */
+  readonly accounts: Pick<AccountRegistry, "holds">;
 }
 
 /**
@@ -75,7 +76,7 @@ export class OrderWorlds {
   #withAccount(before: OrderWorld, read: OrderWorld): OrderWorld {
     const { worldId, accountId } = before;
     const isMove = read.accountId !== accountId;
-    if (!isMove || !this.#ports.isHeldBy(accountId, worldId)) return read;
+    if (!isMove || !this.#ports.accounts.holds(accountId, worldId)) return read;
     const move = `${worldId}\n${read.accountId}`;
     if (!this.#warned.has(move)) {
       this.#warned.add(move);

@@ -4,7 +4,7 @@ import { silentLogger } from "@qmtl/service-kit";
 import { ManualClock } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { gateStateFrom } from "../rpc/order-gate-state.ts";
-import { doorHeartbeat, doorReplyFrom } from "../rpc/order-heartbeat.ts";
+import { RelayedLeases } from "../rpc/order-heartbeat.ts";
 import { FakeWorld } from "../testing/fake-world.ts";
 import { replayWorld } from "../testing/order-bench.ts";
 import { RouterGate } from "./router-gate.ts";
@@ -34,13 +34,9 @@ async function armed(emitMaxMs: number | undefined) {
     clock: new ManualClock(),
     readClocks: () => readingAt(clocks.nowMs),
     logger: silentLogger,
-    relay: async (heartbeat, release) =>
-      doorReplyFrom(await world.renew(doorHeartbeat(heartbeat, release)), sessionId),
-    dataNow: () => 0,
-    onArmed: () => {},
-    onLapsed: () => {},
-    onEmitterLost: () => {},
-    onSnapshotWanted: () => {},
+    leases: new RelayedLeases(world),
+    dataClock: { dataNow: () => 0 },
+    events: { armed() {}, lapsed() {}, emitterLost() {}, snapshotWanted() {} },
   });
   const state = await world.ensure();
   gate.adopt(gateStateFrom(state), state.stateHash);

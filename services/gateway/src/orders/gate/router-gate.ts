@@ -24,6 +24,7 @@ import {
   usableLeft,
 } from "@qmtl/sdk/gate";
 import { type Clock, type ClockTimer, type Logger, sleep } from "@qmtl/service-kit";
+import type { OrderGate } from "../account/order-gate.ts";
 
 /** A reply with the pace that WorldService asks for. */
 export interface RouterGateReply {
@@ -34,6 +35,32 @@ export interface RouterGateReply {
   readonly isWorldGone?: boolean;
 }
 
+/** The leases of the router's sessions, asked of WorldService. */
+export interface RouterLeases {
+  /** Sends a heartbeat; with `release` it is the last one. Throws when there is no answer. */
+  renew(heartbeat: Heartbeat, release: boolean): Promise<RouterGateReply>;
+  /** While true, nothing is sent: every session of this gateway falls shut within a lease. */
+  setStopped(stopped: boolean): void;
+}
+
+/** Told what becomes of a gate. */
+export interface GateEvents {
+  /** Shut before, armed now. */
+  armed(worldId: string): void;
+  /** The lease ran out while the gate is open. */
+  lapsed(worldId: string): void;
+  /** No emitter of this strategy for a whole lease. */
+  emitterLost(worldId: string, strategyId: string): void;
+  /** The state that was applied cannot be vouched for; give the last one again. */
+  snapshotWanted(worldId: string): void;
+}
+
+/** What is now in the data of a world. */
+export interface DataClock {
+  /** Epoch milliseconds. */
+  dataNow(worldId: string): number;
+}
+
 export interface RouterGatePorts {
   readonly worldId: string;
   /** Fresh and random. */
@@ -42,17 +69,9 @@ export interface RouterGatePorts {
   readonly clock: Clock;
   readonly readClocks: () => ClockReading;
   readonly logger: Logger;
-  readonly relay: (heartbeat: Heartbeat, release: boolean) => Promise<RouterGateReply>;
-  /** What is now in the data of the world, epoch milliseconds. */
-  readonly dataNow: () => number;
-  /** Shut before, armed now. */
-  readonly onArmed: () => void;
-  /** The lease ran out while the gate is open. */
-  readonly onLapsed: () => void;
-  /** No emitter of this strategy for a whole lease. */
-  readonly onEmitterLost: (strategyId: string) => void;
-  /** The state that was applied cannot be vouched for; give the last one again. */
-  readonly onSnapshotWanted: () => void;
+  readonly leases: Pick<RouterLeases, "renew">;
+  readonly dataClock: DataClock;
+  readonly events: GateEvents;
 }
 
 const renewMsDefault = 2_000;
@@ -67,7 +86,7 @@ const TOLD = readingAt(Number.MAX_VALUE);
  * like any other. What is applied changes only between orders, for the caller applies states and writes orders one
  * at a time.
  */
-export class RouterGate {
+export class RouterGate implements OrderGate {
   readonly #ports: RouterGatePorts;
   #state: SessionState;
   #timer: ClockTimer | undefined;
@@ -220,7 +239,7 @@ export class RouterGate {
         renewMs,
         leaseMs,
         isWorldGone = false,
-      } = await this.#ports.relay(made.heartbeat, false);
+      } = await this.#ports.leases.renew(made.heartbeat, false);
       this.#noteWorld(isWorldGone);
       if (reply.emitterFor !== undefined && reply.heartbeatSeq > this.#emittersSeq) {
         this.#lastEmitters = reply.emitterFor;
@@ -251,7 +270,7 @@ export class RouterGate {
     this.#lapseTimer?.cancel();
     this.#state = sessionStep(this.#state, { kind: "halt", reason: "stopped" }, this.#ports).state;
     const made = makeHeartbeat(this.#state, this.#ports.readClocks());
-    const told = this.#ports.relay(made.heartbeat, true).catch(() => undefined);
+    const told = this.#ports.leases.renew(made.heartbeat, true).catch(() => undefined);
     await Promise.race([told, sleep(this.#ports.clock, releaseMsMax)]);
   }
 
@@ -276,7 +295,8 @@ export class RouterGate {
     if (this.#isStopped) return;
     for (const effect of step.effects) {
       if (effect.kind === "send_heartbeat") void this.beat();
-      else if (effect.kind === "request_snapshot") this.#ports.onSnapshotWanted();
+      else if (effect.kind === "request_snapshot")
+        this.#ports.events.snapshotWanted(this.#ports.worldId);
       else if (effect.kind === "send_nack") {
         this.#ports.logger.warn("gate cannot apply a gate state", {
           world: this.#ports.worldId,
@@ -295,7 +315,7 @@ export class RouterGate {
     }
     if (isArmed && !this.#wasArmed) {
       this.#wasArmed = true;
-      this.#ports.onArmed();
+      this.#ports.events.armed(this.#ports.worldId);
     } else if (!isArmed) {
       this.#wasArmed = false;
     }
@@ -305,7 +325,7 @@ export class RouterGate {
   #noteOpening(): void {
     const fence = this.applied?.fence ?? 0;
     if (this.#wasArmed && this.#opened?.fence === fence) return;
-    this.#opened = { fence, ms: this.#ports.dataNow() };
+    this.#opened = { fence, ms: this.#ports.dataClock.dataNow(this.#ports.worldId) };
   }
 
   #watchLapse(): void {
@@ -317,7 +337,7 @@ export class RouterGate {
       if (this.#state.lease === null || this.#isStopped) return;
       this.#wasArmed = false;
       this.#step(sessionStep(this.#state, { kind: "tick", now }, this.#ports));
-      this.#ports.onLapsed();
+      this.#ports.events.lapsed(this.#ports.worldId);
     }, leftMs + 1);
   }
 
@@ -335,7 +355,7 @@ export class RouterGate {
         this.#lostSince.set(strategyId, now);
       } else if (elapsedMs(since, now) >= this.#leaseMs) {
         this.#lostSince.set(strategyId, TOLD);
-        this.#ports.onEmitterLost(strategyId);
+        this.#ports.events.emitterLost(this.#ports.worldId, strategyId);
       }
     }
   }

@@ -1,40 +1,59 @@
 import { randomUUID } from "node:crypto";
 import { uptime } from "node:os";
 import { blake3Hex } from "@qmtl/sdk/canonical";
-import type { ClockReading } from "@qmtl/sdk/gate";
+import type { ClockReading, GateState } from "@qmtl/sdk/gate";
 import { hasReason } from "@qmtl/sdk/rpc";
-import { type Clock, sleep } from "@qmtl/service-kit";
+import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
+import type { Db } from "@qmtl/service-kit/db";
+import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
-import type { StatedClaim } from "../intake/take-targets.ts";
-import type { OrderPathDeps } from "../order-path-deps.ts";
-import { gateStateFrom } from "../rpc/order-gate-state.ts";
-import { doorHeartbeat, doorReplyFrom } from "../rpc/order-heartbeat.ts";
+import { catchUp, type StatedTargets } from "../account/catch-up.ts";
+import type { StatedClaim, TradedWorlds } from "../account/order-gate.ts";
+import type { Halts } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import { applyGate, awaitingStage, beginStages, loseLease } from "./follow-gate.ts";
 import { OrderWorlds } from "./order-worlds.ts";
-import { RouterGate } from "./router-gate.ts";
+import { type DataClock, type GateEvents, RouterGate, type RouterLeases } from "./router-gate.ts";
+import type { WorldPeer } from "./world-peer.ts";
 
-export interface WorldRegistryPorts
-  extends Pick<
-    OrderPathDeps,
-    "db" | "gates" | "leases" | "peer" | "clock" | "logger" | "readClocks" | "newSessionId"
-  > {
-  /** Throws ACCOUNT_NOT_FOUND. */
-  readonly routerOfAccount: (accountId: string) => AccountRouter;
-  readonly isAllStopped: () => boolean;
-  /** Alone on the account: what is missing in one world. */
-  readonly catchUp: (router: AccountRouter, worldId: string) => Promise<unknown>;
+/** The gates of the worlds as this gateway applied them last. */
+export interface AppliedGates {
+  /** Undefined while nothing is known, which means shut. */
+  state(worldId: string): AppliedGate | undefined;
+  /** Loads a world's gate if it is not known yet. Throws WORLD_NOT_FOUND, PEER_UNAVAILABLE. */
+  ensure(worldId: string): Promise<void>;
+  /** Calls back after each applied revision, in order. Returns the unsubscribe function. */
+  onApplied(listener: (worldId: string) => void): () => void;
+}
+
+export interface AppliedGate {
+  readonly state: GateState;
+  readonly stateHash: string;
+}
+
+export interface WorldRegistryPorts {
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly peer: WorldPeer;
+  readonly gates: AppliedGates;
+  readonly leases: RouterLeases;
+  readonly accounts: AccountRegistry;
+  readonly halts: Halts;
+  readonly ends: StatedTargets;
+  /** @default the clocks of the machine */
+  readonly readClocks?: () => ClockReading;
 }
 
 /** How long apart a gate that is behind its caller is asked again, milliseconds. */
-const doorWaitsMs = [0, 20, 50, 100, 200, 400, 800];
+const behindWaitsMs = [0, 20, 50, 100, 200, 400, 800];
 /** A state that cannot be applied is not tried again at once. */
 const snapshotPauseMs = 100;
 const stagingRetryMs = 250;
 const stagingTriesMax = 20;
 
 /** The worlds that trade here: their settings, their gates, and what a change of gate leads to. */
-export class WorldRegistry {
+export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
   readonly gates = new Map<string, RouterGate>();
   readonly #settings: OrderWorlds;
   readonly #ports: WorldRegistryPorts;
@@ -46,9 +65,7 @@ export class WorldRegistry {
 
   constructor(ports: WorldRegistryPorts) {
     this.#ports = ports;
-    const isHeldBy = (accountId: string, worldId: string): boolean =>
-      ports.routerOfAccount(accountId).core.holdsOf(worldId);
-    this.#settings = new OrderWorlds({ ...ports, isHeldBy });
+    this.#settings = new OrderWorlds(ports);
   }
 
   get worlds(): ReadonlyMap<string, OrderWorld> {
@@ -83,6 +100,14 @@ export class WorldRegistry {
     await Promise.all([...this.gates.values()].map((gate) => gate.stop()));
   }
 
+  gateOf(worldId: string): RouterGate | undefined {
+    return this.gates.get(worldId);
+  }
+
+  worldOf(worldId: string): OrderWorld | undefined {
+    return this.worlds.get(worldId);
+  }
+
   storedFenceOf(worldId: string): number {
     return this.#fences.get(worldId) ?? 0;
   }
@@ -108,12 +133,42 @@ export class WorldRegistry {
     const gate = this.gates.get(worldId);
     if (gate === undefined) return;
     await this.#staging.get(worldId);
-    for (const waitMs of doorWaitsMs) {
+    for (const waitMs of behindWaitsMs) {
       if (!this.#isBehind(gate, claim, wanted, waitMs) || this.#stopped.signal.aborted) return;
       await sleep(this.#ports.clock, waitMs, this.#stopped.signal);
       await gate.beat();
       await this.#staging.get(worldId);
     }
+  }
+
+  /** What is now in the data of a world that is open. */
+  dataNow(worldId: string): number {
+    const world = this.#world(worldId);
+    return this.#ports.accounts.of(world.accountId).dataNow(world);
+  }
+
+  armed(worldId: string): void {
+    this.#inBackground(async () => {
+      await this.#staging.get(worldId);
+      await this.#exclusive(worldId, (router) => catchUp(router, this.#ports.ends, worldId));
+    });
+  }
+
+  lapsed(worldId: string): void {
+    this.#inBackground(() => this.#exclusive(worldId, loseLease));
+  }
+
+  emitterLost(worldId: string, strategyId: string): void {
+    this.#inBackground(() =>
+      this.#exclusive(worldId, (router, world) => loseLease(router, world, strategyId)),
+    );
+  }
+
+  snapshotWanted(worldId: string): void {
+    this.#inBackground(async () => {
+      await sleep(this.#ports.clock, snapshotPauseMs, this.#stopped.signal);
+      await this.#applyLatest(worldId);
+    });
   }
 
   #isBehind(
@@ -137,10 +192,10 @@ export class WorldRegistry {
 
   async #open(worldId: string): Promise<void> {
     const world = await this.#settings.read(worldId);
-    this.#ports.routerOfAccount(world.accountId);
+    this.#ports.accounts.of(world.accountId);
     const gate = this.#newGate(worldId);
     this.gates.set(worldId, gate);
-    if (this.#ports.isAllStopped()) gate.halt();
+    if (this.#ports.halts.isAllStopped) gate.halt();
     await this.#ports.gates.ensure(worldId).catch((failure: unknown) => {
       this.#ports.logger.warn("gate not loaded", { world: worldId, error: failure });
     });
@@ -157,40 +212,22 @@ export class WorldRegistry {
     operation: (router: AccountRouter, world: OrderWorld) => Promise<T>,
   ): Promise<T> {
     const world = this.#world(worldId);
-    const router = this.#ports.routerOfAccount(world.accountId);
+    const router = this.#ports.accounts.of(world.accountId);
     return router.exclusive(() => operation(router, world));
   }
 
   #newGate(worldId: string): RouterGate {
-    const { clock, logger, leases, newSessionId = randomUUID } = this.#ports;
+    const { clock, logger, leases } = this.#ports;
     return new RouterGate({
       worldId,
-      sessionId: `router-${newSessionId()}`,
+      sessionId: `router-${randomUUID()}`,
       hash: (text) => `blake3:${blake3Hex(text)}`,
       clock,
       logger,
       readClocks: this.#ports.readClocks ?? (() => readMachineClocks(clock)),
-      relay: async (heartbeat, release) =>
-        doorReplyFrom(await leases.renew(doorHeartbeat(heartbeat, release)), heartbeat.sessionId),
-      dataNow: () => {
-        const world = this.#world(worldId);
-        return this.#ports.routerOfAccount(world.accountId).dataNow(world);
-      },
-      onArmed: () =>
-        this.#inBackground(async () => {
-          await this.#staging.get(worldId);
-          await this.#exclusive(worldId, (router) => this.#ports.catchUp(router, worldId));
-        }),
-      onLapsed: () => this.#inBackground(() => this.#exclusive(worldId, loseLease)),
-      onEmitterLost: (strategy) =>
-        this.#inBackground(() =>
-          this.#exclusive(worldId, (router, world) => loseLease(router, world, strategy)),
-        ),
-      onSnapshotWanted: () =>
-        this.#inBackground(async () => {
-          await sleep(clock, snapshotPauseMs, this.#stopped.signal);
-          await this.#applyLatest(worldId);
-        }),
+      leases,
+      dataClock: this,
+      events: this,
     });
   }
 
@@ -198,17 +235,17 @@ export class WorldRegistry {
     const gate = this.gates.get(worldId);
     const world = this.worlds.get(worldId);
     if (gate === undefined || world === undefined) return;
-    const router = this.#ports.routerOfAccount(world.accountId);
+    const router = this.#ports.accounts.of(world.accountId);
     await router.exclusive(async () => {
-      const message = this.#ports.gates.state(worldId);
-      if (message === undefined || this.#stopped.signal.aborted) return;
-      const state = gateStateFrom(message);
+      const latest = this.#ports.gates.state(worldId);
+      if (latest === undefined || this.#stopped.signal.aborted) return;
+      const { state, stateHash } = latest;
       const { applied } = gate;
       const isApplied =
         applied?.revision === state.revision && applied.storeEpoch === state.storeEpoch;
       if (isApplied) return;
       this.#fences.set(worldId, state.fence);
-      await applyGate(router, gate, world, state, message.stateHash);
+      await applyGate(router, gate, world, state, stateHash);
     });
     if (awaitingStage(router, gate).length > 0) await this.#stage(router, gate, worldId);
   }

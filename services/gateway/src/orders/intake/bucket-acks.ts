@@ -1,4 +1,5 @@
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import type { StatedTargets } from "../account/catch-up.ts";
 
 /** What a runner said at the end of a bucket. */
 export interface StatedEnd {
@@ -22,7 +23,7 @@ interface EndRecord {
 const sessionsMax = 10_000;
 
 /** Which strategies' runners were heard of and when, and what they wanted while shut. */
-export class BucketAcks {
+export class BucketAcks implements StatedTargets {
   readonly #db: Queryable;
   readonly #stated = new Map<string, StatedEnd>();
   readonly #heard = new Map<string, Map<string, number>>();
@@ -73,6 +74,7 @@ export class BucketAcks {
     this.#heard.set(world, own);
   }
 
+  /** Strategies whose runner is heard of, with the last bucket each ended. */
   heardOf(world: string): ReadonlyMap<string, number> {
     return this.#heard.get(world) ?? new Map();
   }

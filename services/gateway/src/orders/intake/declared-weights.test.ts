@@ -3,8 +3,8 @@ import { DeclaredWeights } from "./declared-weights.ts";
 
 test("a session that goes on stating targets keeps its bounds, however many others came and went", async () => {
   let max = 0.5;
-  const read = async () => new Map([["A", new Map([["SPX", max]])]]);
-  const declared = new DeclaredWeights(read);
+  const weightBounds = async () => new Map([["A", new Map([["SPX", max]])]]);
+  const declared = new DeclaredWeights({ weightBounds });
   const boundOf = async (session: string) =>
     (await declared.of(session, "w1", [{ strategy: "A" }])).get("A")?.get("SPX");
   expect(await boundOf("mine")).toBe(0.5);

@@ -1,11 +1,13 @@
 /** The most a target may be: strategy → instrument → weight without sign. What is not in it has no bound. */
 export type WeightBounds = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
-/** Reads what the submissions of some strategies declare in a world; strategies without bounds may be left out. */
-export type ReadWeightBounds = (
-  worldId: string,
-  strategyIds: readonly string[],
-) => Promise<WeightBounds>;
+/** The strategies that were submitted, as far as orders ask. */
+export interface SubmittedStrategies {
+  /** Id of the strategy of this id or, for want of one, of this name; undefined for neither. */
+  find(idOrName: string): Promise<string | undefined>;
+  /** Reads what the submissions of some strategies declare in a world; strategies without bounds may be left out. */
+  weightBounds(worldId: string, strategyIds: readonly string[]): Promise<WeightBounds>;
+}
 
 /** Sessions whose bounds are kept; those of the one that stated none for longest are read again when it does. */
 const sessionsMax = 1_000;
@@ -18,11 +20,11 @@ const NO_BOUNDS: WeightBounds = new Map();
  * targets after its submission was completed, so every gateway finds them, and a target costs no read.
  */
 export class DeclaredWeights {
-  readonly #read: ReadWeightBounds;
+  readonly #strategies: Pick<SubmittedStrategies, "weightBounds">;
   readonly #bySession = new Map<string, Map<string, ReadonlyMap<string, number>>>();
 
-  constructor(read: ReadWeightBounds) {
-    this.#read = read;
+  constructor(strategies: Pick<SubmittedStrategies, "weightBounds">) {
+    this.#strategies = strategies;
   }
 
   /** Bounds of the strategies that a session states targets of. */
@@ -40,7 +42,7 @@ export class DeclaredWeights {
     }
     const wanted = [...new Set(targets.map(({ strategy }) => strategy))];
     const missing = wanted.filter((strategy) => known?.has(strategy) !== true);
-    const read = await this.#read(worldId, missing);
+    const read = await this.#strategies.weightBounds(worldId, missing);
     const bounds = this.#ofSession(sessionId);
     for (const strategy of missing) bounds.set(strategy, read.get(strategy) ?? NONE);
     return bounds;

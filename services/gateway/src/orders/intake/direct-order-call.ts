@@ -1,5 +1,5 @@
 import type { OrderTerms } from "@qmtl/sdk/execution";
-import type { StatedClaim } from "./take-targets.ts";
+import type { StatedClaim } from "../account/order-gate.ts";
 
 /** A direct order as its strategy states it. */
 export interface StatedOrder {

@@ -1,21 +1,10 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  SubmitOrdersRequest,
-  SubmitOrdersResponseSchema,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { Clock, SessionScope } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import type { BarrierEnds } from "../../ports.ts";
 import { requestKeptMs } from "../../store/request-store.ts";
-import type { AccountRouter } from "../account/account-router.ts";
+import type { AccountRegistry } from "../account/account-registry.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import {
-  decodeDirectAnswer,
-  encodeDirectAnswer,
-  plainAnswer,
-  plainCallFrom,
-} from "../rpc/order-direct.ts";
 import { forgetAnswers, keepAnswer, keptAnswer } from "../store/kept-answers.ts";
 import type { DirectOrderCall, DirectOrderVerdict } from "./direct-order-call.ts";
 import type { FeedRows } from "./feed-rows.ts";
@@ -29,11 +18,15 @@ export interface DirectOrderIntakePorts {
   readonly worlds: WorldRegistry;
   readonly feeds: FeedRows;
   readonly barrier: BarrierEnds;
-  /** Throws ACCOUNT_NOT_FOUND. */
-  readonly routerOfAccount: (accountId: string) => AccountRouter;
+  readonly accounts: AccountRegistry;
+  readonly answers: DirectAnswers;
 }
 
-type Answer = MessageInitShape<typeof SubmitOrdersResponseSchema>;
+/** How an answer is kept: as the message that was sent. */
+export interface DirectAnswers {
+  encode(verdicts: readonly DirectOrderVerdict[]): Uint8Array;
+  decode(kept: Uint8Array): DirectOrderVerdict[];
+}
 
 const kind = "plain";
 
@@ -45,29 +38,28 @@ export class DirectOrderIntake {
     this.#ports = ports;
   }
 
+  /** Makes orders, or says why not, in the order of the call. Waits until the bars of their rows are booked, at most `waitMs`. */
   async submit(
-    request: SubmitOrdersRequest,
+    call: DirectOrderCall,
     session: SessionScope,
     waitMs: number,
-  ): Promise<Answer> {
-    const call = plainCallFrom(request, session);
+  ): Promise<readonly DirectOrderVerdict[]> {
     const strategies = call.orders.map((one) => one.strategy);
     checkTicketCovers(session, "trade", strategies);
-    const verdicts = await this.#submit(call, waitMs).catch((failure: unknown) => {
+    return this.#submit(call, waitMs).catch((failure: unknown) => {
       // A world without an account here takes no order.
       if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
       const { reason } = failure;
       return call.orders.map((): DirectOrderVerdict => ({ accepted: false, reason, orders: [] }));
     });
-    return plainAnswer(verdicts);
   }
 
   async #submit(call: DirectOrderCall, waitMs: number): Promise<readonly DirectOrderVerdict[]> {
-    const { barrier, worlds, feeds, routerOfAccount } = this.#ports;
+    const { barrier, worlds, feeds, accounts } = this.#ports;
     const kept = await this.#kept(call);
     if (kept !== undefined) return kept;
     const { source, accountId } = await worlds.open(call.world);
-    const router = routerOfAccount(accountId);
+    const router = accounts.of(accountId);
     const rows = call.orders.map((one) => one.row);
     if (source !== "") {
       const checks = rows.map((row, at) =>
@@ -95,13 +87,13 @@ export class DirectOrderIntake {
     requestHash,
   }: DirectOrderCall): Promise<DirectOrderVerdict[] | undefined> {
     const answer = await keptAnswer(this.#ports.db, kind, requestId, requestHash);
-    return answer === undefined ? undefined : decodeDirectAnswer(answer);
+    return answer === undefined ? undefined : this.#ports.answers.decode(answer);
   }
 
   #keep(call: DirectOrderCall, verdicts: readonly DirectOrderVerdict[]) {
     return async (tx: Parameters<typeof keepAnswer>[0]): Promise<void> => {
       const { requestId, requestHash } = call;
-      const answer = encodeDirectAnswer(verdicts);
+      const answer = this.#ports.answers.encode(verdicts);
       const nowMs = this.#ports.clock.nowMs();
       await forgetAnswers(tx, kind, nowMs - requestKeptMs);
       await keepAnswer(tx, { kind, requestId, requestHash, answer, nowMs });

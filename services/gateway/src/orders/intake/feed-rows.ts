@@ -1,10 +1,14 @@
+import type { QmtlConfig } from "@qmtl/sdk/config";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Clock, Logger } from "@qmtl/service-kit";
 import type { SourceBar } from "../../ports.ts";
-import type { AccountRouter } from "../account/account-router.ts";
+import type { AccountRegistry } from "../account/account-registry.ts";
+import type { AccountSettings } from "../account/account-settings.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
-import type { OrderPathDeps } from "../order-path-deps.ts";
-import type { OrderWorld } from "../store/order-world.ts";
-import { ReturnsReporter, type ReturnsReporterDeps } from "./returns-reporter.ts";
+import type { WorldPeer } from "../gate/world-peer.ts";
+import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { BucketAcks } from "./bucket-acks.ts";
+import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowGate } from "./row-gate.ts";
 import { type BarRow, takeBars } from "./take-bars.ts";
 
@@ -13,11 +17,31 @@ const rowWaitMsMax = 20_000;
 /** The same before the first bar of a feed: there may be none for any account. */
 const firstRowWaitMsMax = 2_000;
 
-export interface FeedRowsPorts
-  extends Pick<ReturnsReporterDeps, "domainOf" | "heardOf">,
-    Pick<OrderPathDeps, "accounts" | "feeds" | "peer" | "clock" | "logger"> {
-  readonly routers: () => Iterable<AccountRouter>;
-  readonly worlds: () => Iterable<OrderWorld>;
+/** A feed as the order path must know it. */
+export interface FeedSettings {
+  readonly intervalSeconds: number;
+  readonly periodsPerYear: number;
+}
+
+/** The feeds of a configuration. */
+export function feedsOf(config: QmtlConfig): Map<string, FeedSettings> {
+  return new Map(
+    Object.entries(config.sources).map(([name, source]) => [
+      name,
+      { intervalSeconds: secondsOf(source.interval), periodsPerYear: source.periods_per_year },
+    ]),
+  );
+}
+
+export interface FeedRowsPorts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly peer: WorldPeer;
+  readonly accounts: readonly AccountSettings[];
+  readonly feeds: ReadonlyMap<string, FeedSettings>;
+  readonly routers: AccountRegistry;
+  readonly worlds: WorldRegistry;
+  readonly ends: BucketAcks;
 }
 
 /** The rows of all feeds: booked on every account they mark, in order, and their returns handed in. */
@@ -47,7 +71,7 @@ export class FeedRows {
 
   /** Bars of the last rows were booked, but it is not known whether their returns were answered: told again. */
   resume(): void {
-    for (const router of this.#ports.routers()) {
+    for (const router of this.#ports.routers.all()) {
       for (const bar of router.sealedBars) {
         this.#gateOf(bar.source).advance(bar.row);
         if (bar.worlds.length > 0) this.#reporterOf(bar.source)?.push(bar);
@@ -90,8 +114,10 @@ export class FeedRows {
 
   async #book(row: BarRow): Promise<void> {
     const { source } = row;
-    const worlds = [...this.#ports.worlds()].filter((world) => world.source === source);
-    for (const router of this.#ports.routers()) {
+    const worlds = [...this.#ports.worlds.worlds.values()].filter(
+      (world) => world.source === source,
+    );
+    for (const router of this.#ports.routers.all()) {
       const { account, deps } = router;
       if (!deps.settings.instruments.some((one) => one.markSource === source)) continue;
       const own = worlds.filter((world) => world.accountId === account).map((one) => one.worldId);
@@ -122,9 +148,7 @@ export class FeedRows {
     const found = this.#reporters.get(source);
     const feed = this.#ports.feeds.get(source);
     if (found !== undefined || feed === undefined) return found;
-    const { peer, clock, logger, domainOf, heardOf } = this.#ports;
-    const ports = { peer, clock, logger, domainOf, heardOf, ...feed };
-    const reporter = new ReturnsReporter(ports, new RowGate());
+    const reporter = new ReturnsReporter({ ...this.#ports, ...feed }, new RowGate());
     this.#reporters.set(source, reporter);
     return reporter;
   }
@@ -144,4 +168,12 @@ function groupRows(bars: readonly SourceBar[], intervalMsOf: (source: string) =>
     rows.set(key, found);
   }
   return [...rows.values()].sort((a, b) => a.row - b.row);
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** Seconds of an interval that the configuration's schema has checked: `60`, `"60s"`, `"1d"`. */
+function secondsOf(interval: string | number): number {
+  const match = /^(\d+)([smhd]?)$/.exec(String(interval));
+  return Number(match?.[1] ?? 0) * (UNIT_SECONDS[match?.[2] || "s"] ?? 1);
 }

@@ -1,34 +1,32 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
-import type { LeaseRelay } from "../../ports.ts";
+import type { ControlOutbox } from "../../ports.ts";
 import { isStoreOutage } from "../../store/store-outage.ts";
+import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
-import type { RouterGate } from "../gate/router-gate.ts";
-import { removeHalt, storeHalt } from "../store/halt-store.ts";
+import { catchUp, type StatedTargets } from "../account/catch-up.ts";
+import type { RouterLeases } from "../gate/router-gate.ts";
+import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { HaltStore } from "../store/halt-store.ts";
 import type { Halt, HaltPlace, Halts } from "../store/halts.ts";
 import { lastOrderPosition, rearmedAfter } from "../store/order-table.ts";
 import { type HaltActions, haltAccount, resumeAccount } from "./halt-account.ts";
+import type { OrderSubjects } from "./order-subjects.ts";
 
 export interface HaltServicePorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly newId: () => string;
-  readonly leases: Pick<LeaseRelay, "setStopped">;
-  readonly halts: () => Halts;
-  readonly gates: () => Iterable<RouterGate>;
-  readonly routers: () => Iterable<AccountRouter>;
-  /** Account a world trades on; undefined when it does not trade here. */
-  readonly accountOf: (worldId: string) => string | undefined;
-  /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND for a place that is not there. */
-  readonly checkPlace: (place: HaltPlace) => Promise<void>;
-  /** Alone on the account: what is missing to the standing targets. */
-  readonly catchUp: (router: AccountRouter) => Promise<unknown>;
-  /** Control events wait in the outbox. */
-  readonly poke: () => void;
-  /** Aborts when the order path stops. */
-  readonly stopped: AbortSignal;
+  readonly leases: Pick<RouterLeases, "setStopped">;
+  readonly halts: Halts;
+  readonly haltStore: HaltStore;
+  readonly worlds: WorldRegistry;
+  readonly accounts: AccountRegistry;
+  readonly subjects: OrderSubjects;
+  readonly ends: StatedTargets;
+  readonly outbox: Pick<ControlOutbox, "poke">;
 }
 
 /** Why and by whom. */
@@ -54,6 +52,7 @@ export class HaltService {
   /** What halts that are not stored were asked to do, by id. */
   readonly #owed = new Map<string, HaltActions>();
   readonly #storing = new Set<Promise<void>>();
+  readonly #stopped = new AbortController();
 
   constructor(ports: HaltServicePorts) {
     this.#ports = ports;
@@ -65,14 +64,14 @@ export class HaltService {
    * to do is done, as soon as it does.
    */
   async halt(place: HaltPlace, actions: HaltActions, cause: HaltCause): Promise<HaltDone> {
-    const { clock, newId, leases, halts, gates, checkPlace } = this.#ports;
-    await checkPlace(place).catch((failure: unknown) => {
+    const { clock, newId, leases, halts, worlds, subjects } = this.#ports;
+    await subjects.check(place).catch((failure: unknown) => {
       if (!isStoreOutage(failure)) throw failure;
       const message = `whether there is a ${place.scope} ${place.target} cannot be looked up now`;
       const options = { retryAfterMs: storeAgainMs, cause: failure };
       throw new QmtlError("STORE_UNAVAILABLE", message, options);
     });
-    const before = halts().at(place);
+    const before = halts.at(place);
     const halt: Halt = {
       ...place,
       haltId: before?.haltId ?? `h-${newId()}`,
@@ -80,14 +79,14 @@ export class HaltService {
       principal: before?.principal ?? cause.principal,
       timeMs: before?.timeMs ?? clock.nowMs(),
     };
-    halts().set(halt);
+    halts.set(halt);
     if (place.scope === "all") {
       leases.setStopped(true);
-      for (const gate of gates()) gate.halt();
+      for (const gate of worlds.gates.values()) gate.halt();
     }
     try {
       const done = await this.#carryOut(halt, actions);
-      halts().stored(halt.haltId);
+      halts.stored(halt.haltId);
       return { halt, ...done };
     } catch (failure) {
       if (!isStoreOutage(failure)) throw failure;
@@ -96,12 +95,13 @@ export class HaltService {
     }
   }
 
-  /** Waits for halts that are still to be stored; they give up when the order path stops, and are named as lost. */
+  /** Gives up halts that are still to be stored, and names them as lost. */
   async stop(): Promise<void> {
+    this.#stopped.abort();
     await Promise.all(this.#storing);
     const { halts, logger } = this.#ports;
-    for (const halt of halts().list()) {
-      if (halts().isStored(halt.haltId)) continue;
+    for (const halt of halts.list()) {
+      if (halts.isStored(halt.haltId)) continue;
       const { haltId, scope, target, reason, principal } = halt;
       logger.error("halt lost: it was never stored and ends with this process; halt again", {
         haltId,
@@ -114,12 +114,12 @@ export class HaltService {
   }
 
   async #carryOut(halt: Halt, actions: HaltActions): Promise<Omit<HaltDone, "halt">> {
-    const { db, poke } = this.#ports;
+    const { db, outbox, halts } = this.#ports;
     const done = await Promise.all(
       this.#accountsOf(halt).map(async (router) => {
         const one = await router.exclusive(async () => {
           // Ended while it waited for its turn: nothing is left to do.
-          if (this.#ports.halts().byId(halt.haltId) === undefined) return nothing;
+          if (halts.byId(halt.haltId) === undefined) return nothing;
           return haltAccount(router, halt, actions, (tx) => this.#store(tx, halt));
         });
         await router.stored(); // who looks next sees what came of it
@@ -127,7 +127,7 @@ export class HaltService {
       }),
     );
     if (done.length === 0) await db.transaction((tx) => this.#store(tx, halt));
-    poke();
+    outbox.poke();
     return {
       cancelled: done.flatMap((one) => one.cancelled),
       flattened: done.flatMap((one) => one.flattened),
@@ -135,11 +135,11 @@ export class HaltService {
   }
 
   #store(tx: Tx, halt: Halt): Promise<void> {
-    return storeHalt(tx, halt, this.#ports.clock.nowMs());
+    return this.#ports.haltStore.store(tx, halt, this.#ports.clock.nowMs());
   }
 
   #remove(tx: Tx, halt: Halt): Promise<void> {
-    return removeHalt(tx, halt, this.#ports.clock.nowMs());
+    return this.#ports.haltStore.remove(tx, halt, this.#ports.clock.nowMs());
   }
 
   #owe({ haltId }: Halt, { cancel, flatten }: HaltActions): void {
@@ -148,7 +148,7 @@ export class HaltService {
       cancel: cancel || before?.cancel === true,
       flatten: flatten || before?.flatten === true,
     });
-    this.#ports.halts().unstored(haltId);
+    this.#ports.halts.unstored(haltId);
     if (before !== undefined) return;
     const storing = this.#storeLater(haltId).finally(() => {
       this.#owed.delete(haltId);
@@ -159,16 +159,17 @@ export class HaltService {
 
   /** Until it is stored, has ended, or the gateway stops. */
   async #storeLater(haltId: string): Promise<void> {
-    const { clock, logger, halts, stopped } = this.#ports;
+    const { clock, logger, halts } = this.#ports;
+    const { signal: stopped } = this.#stopped;
     for (;;) {
       await sleep(clock, storeAgainMs, stopped);
-      const halt = halts().byId(haltId);
+      const halt = halts.byId(haltId);
       const actions = this.#owed.get(haltId);
       if (stopped.aborted || halt === undefined || actions === undefined) return;
       try {
         const { cancelled, flattened } = await this.#carryOut(halt, actions);
         if (this.#owed.get(haltId) !== actions) continue; // asked for more meanwhile
-        halts().stored(haltId);
+        halts.stored(haltId);
         const counts = { cancelled: cancelled.length, flattened: flattened.length };
         logger.info("halt stored", { haltId, ...counts });
         return;
@@ -180,30 +181,31 @@ export class HaltService {
 
   /** Ends a halt and catches up with the standing targets; resolves to the orders that made. */
   async resume(halt: Halt, cause: HaltCause): Promise<string[]> {
-    const { db, leases, halts, gates, catchUp, poke } = this.#ports;
+    const { db, leases, halts, worlds, ends, outbox } = this.#ports;
     const before = await lastOrderPosition(db);
     await db.transaction((tx) => this.#remove(tx, halt));
-    halts().delete(halt);
+    halts.delete(halt);
     if (halt.scope === "all") {
       leases.setStopped(false);
-      for (const gate of gates()) gate.clearHalt();
-      await Promise.all([...gates()].map((gate) => gate.beat()));
+      const gates = [...worlds.gates.values()];
+      for (const gate of gates) gate.clearHalt();
+      await Promise.all(gates.map((gate) => gate.beat()));
     }
     await Promise.all(
       this.#accountsOf(halt).map((router) =>
         router.exclusive(async () => {
           await resumeAccount(router, halt, cause, (tx) => this.#remove(tx, halt));
-          await catchUp(router);
+          await catchUp(router, ends);
         }),
       ),
     );
-    poke();
+    outbox.poke();
     return rearmedAfter(db, before);
   }
 
   /** The halt to end. HALT_NOT_FOUND, with the ids in force in the metadata. */
   find(which: HaltPlace | { readonly haltId: string }): Halt {
-    const halts = this.#ports.halts();
+    const halts = this.#ports.halts;
     const found = "haltId" in which ? halts.byId(which.haltId) : halts.at(which);
     if (found !== undefined) return found;
     const inForce = halts.list().map(({ haltId }) => haltId);
@@ -214,10 +216,10 @@ export class HaltService {
   }
 
   #accountsOf(halt: HaltPlace): AccountRouter[] {
-    const routers = [...this.#ports.routers()];
+    const routers = [...this.#ports.accounts.all()];
     if (halt.scope === "account") return routers.filter((one) => one.account === halt.target);
     if (halt.scope !== "world") return routers;
-    const accountId = this.#ports.accountOf(halt.target);
+    const accountId = this.#ports.worlds.worldOf(halt.target)?.accountId;
     return routers.filter((one) => one.account === accountId);
   }
 }

@@ -2,6 +2,8 @@ import { hasReason } from "@qmtl/sdk/rpc";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
 import type { SealedBar } from "../account/rebuild-books.ts";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
+import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { BucketAcks } from "./bucket-acks.ts";
 import type { RowGate } from "./row-gate.ts";
 
 export interface ReturnsReporterDeps {
@@ -10,10 +12,8 @@ export interface ReturnsReporterDeps {
   readonly logger: Logger;
   readonly intervalSeconds: number;
   readonly periodsPerYear: number;
-  /** Domain of a strategy's stage; undefined when it earns no returns now. */
-  readonly domainOf: (worldId: string, strategyId: string) => "dryrun" | "live";
-  /** Strategies whose runner is heard of, with the last bucket each ended. */
-  readonly heardOf: (worldId: string) => ReadonlyMap<string, number>;
+  readonly worlds: Pick<WorldRegistry, "gates">;
+  readonly ends: Pick<BucketAcks, "heardOf">;
 }
 
 /** Bars that wait for an answer at most; with more, the oldest are merged into one report anyway. */
@@ -88,7 +88,7 @@ export class ReturnsReporter {
       string,
       { returns: number[]; bucketEnds: number[]; exposed: boolean[] }
     >();
-    const heard = this.#deps.heardOf(worldId);
+    const heard = this.#deps.ends.heardOf(worldId);
     for (const strategyId of heard.keys()) {
       series.set(strategyId, { returns: [], bucketEnds: [], exposed: [] });
     }
@@ -104,9 +104,15 @@ export class ReturnsReporter {
     }
     return [...series].map(([strategyId, one]) => ({
       strategyId,
-      domain: this.#deps.domainOf(worldId, strategyId),
+      domain: this.#domainOf(worldId, strategyId),
       ...one,
       dataEndMs: heard.get(strategyId) ?? 0,
     }));
+  }
+
+  /** Domain of a strategy's stage. */
+  #domainOf(worldId: string, strategyId: string): "dryrun" | "live" {
+    const mode = this.#deps.worlds.gates.get(worldId)?.modeOf(strategyId);
+    return mode === "live" ? "live" : "dryrun";
   }
 }

@@ -100,7 +100,7 @@ function refuse(router: AccountRouter, plan: RebalancePlan, worlds: readonly str
   for (const world of worlds) {
     const halt = deps.halts.covering({ account, world, strategy: "" });
     if (halt !== undefined) throw new QmtlError("HALTED", `halted: ${halt.reason}`);
-    if (deps.gateOf(world)?.isArmed !== true) {
+    if (deps.worlds.gateOf(world)?.isArmed !== true) {
       throw new QmtlError("GATE_SHUT", `the gate of world ${world} is shut`, {
         metadata: { world_id: world },
       });

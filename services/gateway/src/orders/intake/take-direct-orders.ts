@@ -10,12 +10,11 @@ import { Decimal } from "decimal.js";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
 import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
+import type { OrderGate, StatedClaim } from "../account/order-gate.ts";
 import { PermissionLost } from "../account/order-permission.ts";
-import type { RouterGate } from "../gate/router-gate.ts";
 import type { Halt } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { DirectOrderVerdict, StatedOrder } from "./direct-order-call.ts";
-import type { StatedClaim } from "./take-targets.ts";
 
 /** One call's orders. */
 export interface DirectOrderTurn {
@@ -63,7 +62,7 @@ function takeOne(
 ): DirectOrderVerdict {
   const { strategy, instrument, bucket, reduceOnly } = order;
   const { world, claim, requestId } = turn;
-  const gate = router.deps.gateOf(world.worldId);
+  const gate = router.deps.worlds.gateOf(world.worldId);
   if (gate === undefined) return refused("GATE_SHUT");
   const reason = refuse(router, gate, turn, order) ?? refuseBucket(router, gate, turn, order);
   if (reason === "HALTED") {
@@ -108,7 +107,7 @@ function needsGate(world: OrderWorld, { reduceOnly }: StatedOrder): boolean {
 
 function refuse(
   router: AccountRouter,
-  gate: RouterGate,
+  gate: OrderGate,
   { world, claim, isArmed }: DirectOrderTurn,
   order: StatedOrder,
 ): string | undefined {
@@ -129,7 +128,7 @@ function refuse(
 /** A bucket must have closed within `max_lag`, have a mark and, if its order needs the gate, have closed after that opened. */
 function refuseBucket(
   router: AccountRouter,
-  gate: RouterGate,
+  gate: OrderGate,
   { world }: DirectOrderTurn,
   order: StatedOrder,
 ): string | undefined {
@@ -174,7 +173,7 @@ function isOnTick(price: string, tick: number): boolean {
 /** What takes the position toward zero whole, the rest by the weight of its side; a reduce-only order as it is stated. */
 function weightedLots(
   router: AccountRouter,
-  gate: RouterGate,
+  gate: OrderGate,
   world: OrderWorld,
   { strategy, instrument, reduceOnly }: StatedOrder,
   lots: number,

@@ -1,8 +1,8 @@
-import type { ExecutionDomain } from "@qmtl/sdk/gate";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { Booking } from "../account/booking.ts";
 import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
+import type { StatedClaim } from "../account/order-gate.ts";
 import { PermissionLost } from "../account/order-permission.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import type { WeightBounds } from "./declared-weights.ts";
@@ -17,13 +17,6 @@ export interface StatedTarget {
   /** Watermark of its inputs; 0 for not stated. */
   readonly inputWatermark: number;
   readonly reason: string;
-}
-
-/** What the sender's gate rested on. */
-export interface StatedClaim {
-  readonly sessionId: string;
-  readonly fence: number;
-  readonly domain: ExecutionDomain;
 }
 
 /** What became of one target. */
@@ -112,7 +105,7 @@ function takeOne(
   const mark = router.market.closeAt(instrument, bucket);
   if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
   const halts = router.deps.halts.allCovering({ account: router.account, ...id });
-  const weight = router.deps.gateOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
+  const weight = router.deps.worlds.gateOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
   const notionalMin = router.notionalMinOf(instrument);
   const before = booking.made.length;
   const refusedBefore = booking.refused.length;
@@ -151,7 +144,7 @@ function refuse(
   target: StatedTarget,
 ): string | undefined {
   const { strategy, instrument, bucket } = target;
-  const gate = router.deps.gateOf(world.worldId);
+  const gate = router.deps.worlds.gateOf(world.worldId);
   if (gate === undefined) return "GATE_SHUT";
   const halt = router.deps.halts.covering({
     account: router.account,

@@ -1,20 +1,15 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  SetTargetsRequest,
-  SetTargetsResponseSchema,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { Logger, SessionScope } from "@qmtl/service-kit";
 import type { BarrierEnds } from "../../ports.ts";
+import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import { targetsAnswer, targetsCallFrom } from "../rpc/order-targets.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
-import { DeclaredWeights, type ReadWeightBounds } from "./declared-weights.ts";
+import { DeclaredWeights, type SubmittedStrategies } from "./declared-weights.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { checkKnownRow } from "./known-row.ts";
 import type { TargetVerdict } from "./take-targets.ts";
-import type { TargetsCall } from "./targets-call.ts";
+import type { EndedRow, TargetsCall } from "./targets-call.ts";
 import { TargetsIntake } from "./targets-intake.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
 
@@ -24,9 +19,14 @@ export interface TargetIntakePorts {
   readonly ends: BucketAcks;
   readonly barrier: BarrierEnds;
   readonly logger: Logger;
-  readonly weightBounds: ReadWeightBounds;
-  /** Throws ACCOUNT_NOT_FOUND. */
-  readonly routerOfAccount: (accountId: string) => AccountRouter;
+  readonly strategies: Pick<SubmittedStrategies, "weightBounds">;
+  readonly accounts: AccountRegistry;
+}
+
+/** What became of a call's targets, in their order, and the last row booked of each feed that it ended a row of. */
+export interface TakenTargets {
+  readonly verdicts: readonly TargetVerdict[];
+  readonly booked: readonly EndedRow[];
 }
 
 /** SetTargets: a runner's targets, and its end of a bucket, which counts whatever becomes of them. */
@@ -38,16 +38,15 @@ export class TargetIntake {
 
   constructor(ports: TargetIntakePorts) {
     this.#ports = ports;
-    this.#declared = new DeclaredWeights(ports.weightBounds);
+    this.#declared = new DeclaredWeights(ports.strategies);
   }
 
-  async set(
-    request: SetTargetsRequest,
-    session: SessionScope,
-    waitMs: number,
-  ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
+  /**
+   * Takes targets and ends rows. Resolves when everything in the call is booked or refused. Waits until the bars of every
+   * row that ends are booked, so that a target never meets an older book; not longer than `waitMs`.
+   */
+  async set(call: TargetsCall, session: SessionScope, waitMs: number): Promise<TakenTargets> {
     const { barrier, feeds } = this.#ports;
-    const call = targetsCallFrom(request, session);
     const strategies = [...call.strategies, ...call.targets.map((one) => one.strategy)];
     checkTicketCovers(session, call.targets.length > 0 ? "trade" : "compute", strategies);
     const checks = call.ends.map((end, at) => {
@@ -64,13 +63,13 @@ export class TargetIntake {
     const { sessionId } = session;
     for (const { source, row } of ends) barrier.ended(source, { sessionId, worldId, row, isArmed });
     const booked = ends.map(({ source }) => ({ source, row: feeds.bookedRow(source) }));
-    return targetsAnswer(request, verdicts, booked);
+    return { verdicts, booked };
   }
 
   async #take(call: TargetsCall, waitMs: number): Promise<readonly TargetVerdict[]> {
-    const { worlds, feeds, ends, routerOfAccount } = this.#ports;
+    const { worlds, feeds, ends, accounts } = this.#ports;
     const world = await worlds.open(call.world);
-    const router = routerOfAccount(world.accountId);
+    const router = accounts.of(world.accountId);
     const { claim, targets } = call;
     // Rows that are never booked are not waited for: that would end in a refusal that explains nothing.
     if (this.#isUnbooked(call)) return targets.map(() => refused("CONFIG_INVALID"));

@@ -1,4 +1,5 @@
-import type { StatedClaim, StatedTarget } from "./take-targets.ts";
+import type { StatedClaim } from "../account/order-gate.ts";
+import type { StatedTarget } from "./take-targets.ts";
 
 /** A row of a feed that a runner has ended. */
 export interface EndedRow {

@@ -39,17 +39,17 @@ export function accountRoutes(orders: GatewayOrders): ServedService {
 /** Its methods. */
 export function accountHandlers(orders: GatewayOrders) {
   const routerOf = (accountId: string): Promise<AccountRouter> =>
-    namingField("account_id", () => orders.routerOfAccount(accountId));
+    namingField("account_id", () => orders.accounts.of(accountId));
   return {
     async getAccount({ accountId }) {
       return { account: accountToProto(orders, await routerOf(accountId)) };
     },
     async listAccounts({ pageSize, pageToken }) {
       const filters = { method: "AccountService.ListAccounts" };
-      const nowMs = orders.deps.clock.nowMs();
+      const nowMs = orders.clock.nowMs();
       const [after = ""] = readPageToken(pageToken, filters, ["string"], nowMs) ?? [];
       const size = pageSizeOf(pageSize);
-      const routers = [...orders.accounts.values()]
+      const routers = [...orders.accounts.all()]
         .filter(({ account }) => account > after)
         .sort((a, b) => (a.account < b.account ? -1 : 1));
       const { page, nextPageToken } = cutPage(routers, size, ({ account }) =>
@@ -59,13 +59,14 @@ export function accountHandlers(orders: GatewayOrders) {
     },
     async listPositions({ accountId, worldId, pageSize, pageToken }) {
       const filters = { method: "AccountService.ListPositions", accountId, worldId };
-      const nowMs = orders.deps.clock.nowMs();
+      const nowMs = orders.clock.nowMs();
       const [from = 0] = readPageToken(pageToken, filters, ["number"], nowMs) ?? [];
       const size = pageSizeOf(pageSize, positionPages);
       if (worldId !== "")
-        await namingField("world_id", () => orders.checkPlace({ scope: "world", target: worldId }));
-      const routers =
-        accountId === "" ? [...orders.accounts.values()] : [await routerOf(accountId)];
+        await namingField("world_id", () =>
+          orders.subjects.check({ scope: "world", target: worldId }),
+        );
+      const routers = accountId === "" ? [...orders.accounts.all()] : [await routerOf(accountId)];
       const views = await Promise.all(
         routers.map((router) => router.exclusive(() => viewPositions(router, worldId))),
       );
@@ -93,12 +94,12 @@ export function accountHandlers(orders: GatewayOrders) {
     async listJournal({ accountId, afterEntry, kinds, pageSize, pageToken }) {
       const { account } = await routerOf(accountId);
       const filters = { method: "AccountService.ListJournal", accountId, afterEntry, kinds };
-      const nowMs = orders.deps.clock.nowMs();
+      const nowMs = orders.clock.nowMs();
       const [after = Number(afterEntry)] =
         readPageToken(pageToken, filters, ["number"], nowMs) ?? [];
       const size = pageSizeOf(pageSize);
       const wanted = storedKinds(kinds);
-      const rows = await readJournal(orders.deps.db, account, after, size + 1, wanted);
+      const rows = await readJournal(orders.db, account, after, size + 1, wanted);
       const { page, nextPageToken } = cutPage(rows, size, ({ entry }) =>
         makePageToken(filters, [entry], nowMs),
       );
@@ -130,7 +131,7 @@ async function* watchJournal(
   };
   try {
     for (;;) {
-      const rows = await readJournal(orders.deps.db, account, head, watchPage);
+      const rows = await readJournal(orders.db, account, head, watchPage);
       if (rows.length > 0) yield answer(rows);
       if (rows.length < watchPage) break;
     }

@@ -17,10 +17,11 @@ import type { OrderTerms } from "@qmtl/sdk/execution";
 import { reasonName, reasonToProto } from "@qmtl/sdk/rpc";
 import type { SessionScope } from "@qmtl/service-kit";
 import type { DirectOrderCall, DirectOrderVerdict } from "../intake/direct-order-call.ts";
+import type { DirectAnswers } from "../intake/direct-order-intake.ts";
 import { claimFrom } from "./order-gate-state.ts";
 
 /** Converts a SubmitOrders request of a session into the router's types. */
-export function plainCallFrom(
+export function directCallFrom(
   request: SubmitOrdersRequest,
   session: SessionScope,
 ): DirectOrderCall {
@@ -45,7 +46,7 @@ export function plainCallFrom(
 }
 
 /** An answer on the wire. */
-export function plainAnswer(
+export function directAnswer(
   verdicts: readonly DirectOrderVerdict[],
 ): MessageInitShape<typeof SubmitOrdersResponseSchema> {
   return {
@@ -59,20 +60,21 @@ export function plainAnswer(
 }
 
 /** An answer as it is kept. */
-export function encodeDirectAnswer(verdicts: readonly DirectOrderVerdict[]): Uint8Array {
-  const answer = create(SubmitOrdersResponseSchema, plainAnswer(verdicts));
-  return toBinary(SubmitOrdersResponseSchema, answer);
-}
-
-export function decodeDirectAnswer(kept: Uint8Array): DirectOrderVerdict[] {
-  const { results } = fromBinary(SubmitOrdersResponseSchema, kept);
-  return results.map(({ accepted, reason, clientOrderIds: orders, haltIds }) => ({
-    accepted,
-    reason: reasonName(reason) ?? "",
-    orders,
-    haltIds,
-  }));
-}
+export const directAnswers: DirectAnswers = {
+  encode(verdicts) {
+    const answer = create(SubmitOrdersResponseSchema, directAnswer(verdicts));
+    return toBinary(SubmitOrdersResponseSchema, answer);
+  },
+  decode(kept) {
+    const { results } = fromBinary(SubmitOrdersResponseSchema, kept);
+    return results.map(({ accepted, reason, clientOrderIds: orders, haltIds }) => ({
+      accepted,
+      reason: reasonName(reason) ?? "",
+      orders,
+      haltIds,
+    }));
+  },
+};
 
 /** Undefined for a market order, null when type and prices contradict each other. */
 function termsFrom({ type, limitPrice, stopPrice }: DirectOrder): OrderTerms | null | undefined {

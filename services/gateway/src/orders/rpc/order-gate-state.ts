@@ -18,9 +18,10 @@ import type {
   GateState,
   Hold,
 } from "@qmtl/sdk/gate";
-
 import type { SessionScope } from "@qmtl/service-kit";
-import type { StatedClaim } from "../intake/take-targets.ts";
+import type { GateView } from "../../ports.ts";
+import type { StatedClaim } from "../account/order-gate.ts";
+import type { AppliedGate, AppliedGates } from "../gate/world-registry.ts";
 
 const GATES: Readonly<Record<number, Gate>> = {
   [GateCode.OPEN]: "OPEN",
@@ -83,6 +84,29 @@ export function gateStateFrom(message: GateStateMessage): GateState {
       effectiveMode: MODES[one.effectiveMode] ?? "validate",
     })),
   };
+}
+
+/** The gates as the control stream's messages tell them. */
+export class ControlGates implements AppliedGates {
+  readonly #gates: GateView;
+
+  constructor(gates: GateView) {
+    this.#gates = gates;
+  }
+
+  state(worldId: string): AppliedGate | undefined {
+    const message = this.#gates.state(worldId);
+    if (message === undefined) return undefined;
+    return { state: gateStateFrom(message), stateHash: message.stateHash };
+  }
+
+  async ensure(worldId: string): Promise<void> {
+    await this.#gates.ensure(worldId);
+  }
+
+  onApplied(listener: (worldId: string) => void): () => void {
+    return this.#gates.onApplied((worldId) => listener(worldId));
+  }
 }
 
 /** A domain from the wire; anything unknown is backtest, orders off. */

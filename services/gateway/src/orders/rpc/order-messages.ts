@@ -9,9 +9,8 @@ import {
   TimeInForce,
 } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { quantityFromLots } from "@qmtl/sdk/execution";
+import { type InstrumentSpec, quantityFromLots } from "@qmtl/sdk/execution";
 import { reasonToProto } from "@qmtl/sdk/rpc";
-import type { AccountSettings } from "../account/account-settings.ts";
 import type { GatewayOrders } from "../order-path.ts";
 import type { Halt, HaltPlace } from "../store/halts.ts";
 import type { StoredOrder } from "../store/order-table.ts";
@@ -51,13 +50,13 @@ const TYPES: Readonly<Record<string, OrderType>> = {
 export function instrumentsOf(
   orders: Pick<GatewayOrders, "accounts">,
   { account }: Pick<StoredOrder, "account">,
-): AccountSettings["instruments"] {
+): readonly InstrumentSpec[] {
   return orders.accounts.get(account)?.deps.settings.instruments ?? [];
 }
 
 /** An order on the wire, with the lots of its account's instruments. */
 export function orderMessage(
-  instruments: AccountSettings["instruments"],
+  instruments: readonly InstrumentSpec[],
   order: Omit<StoredOrder, "position">,
 ) {
   const lotSize = instruments.find((one) => one.symbol === order.instrument)?.lotSize ?? "1";

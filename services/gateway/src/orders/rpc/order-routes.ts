@@ -5,6 +5,10 @@ import {
   type OrderFilter as FilterMessage,
   OrderService,
   type ResumeRequest,
+  type SetTargetsRequest,
+  type SetTargetsResponseSchema,
+  type SubmitOrdersRequest,
+  type SubmitOrdersResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { QmtlError, reasonToProto } from "@qmtl/sdk/rpc";
 import {
@@ -30,7 +34,9 @@ import {
   type StoredOrder,
 } from "../store/order-table.ts";
 import { namingField } from "./naming-field.ts";
+import { directAnswer, directCallFrom } from "./order-direct.ts";
 import { haltPlaceFrom, haltToProto, instrumentsOf, orderMessage } from "./order-messages.ts";
+import { targetsAnswer, targetsCallFrom } from "./order-targets.ts";
 import { watchOrders } from "./watch-orders.ts";
 
 /** Who may cancel any order. */
@@ -45,17 +51,17 @@ export function orderRoutes(orders: GatewayOrders): ServedService {
 
 /** Its methods. */
 export function orderHandlers(orders: GatewayOrders) {
-  const { clock, db } = orders.deps;
+  const { clock, db } = orders;
   const toProto = (order: StoredOrder) => orderMessage(instrumentsOf(orders, order), order);
   const haltMessage = (halt: ReturnType<typeof orders.halts.list>[number]) =>
     haltToProto(halt, orders.halts.isStored(halt.haltId));
   const inForce = () => orders.halts.list().slice(0, haltsToldMax).map(haltMessage);
   return {
     async setTargets(request, context) {
-      return orders.setTargets(request, sessionOf(context), waitingTime(context.timeoutMs));
+      return setTargets(orders, request, sessionOf(context), waitingTime(context.timeoutMs));
     },
     async submitOrders(request, context) {
-      return orders.submitOrders(request, sessionOf(context), waitingTime(context.timeoutMs));
+      return submitOrders(orders, request, sessionOf(context), waitingTime(context.timeoutMs));
     },
     cancelOrders: (request, context) => cancelOrders(orders, request, context),
     async getOrder({ clientOrderId }) {
@@ -128,6 +134,28 @@ export function orderHandlers(orders: GatewayOrders) {
   } satisfies Handlers<typeof OrderService>;
 }
 
+/** See `TargetIntake.set`. */
+export async function setTargets(
+  orders: GatewayOrders,
+  request: SetTargetsRequest,
+  session: SessionScope,
+  waitMs: number,
+): Promise<MessageInitShape<typeof SetTargetsResponseSchema>> {
+  const call = targetsCallFrom(request, session);
+  return targetsAnswer(request, await orders.targets.set(call, session, waitMs));
+}
+
+/** See `DirectOrderIntake.submit`. */
+export async function submitOrders(
+  orders: GatewayOrders,
+  request: SubmitOrdersRequest,
+  session: SessionScope,
+  waitMs: number,
+): Promise<MessageInitShape<typeof SubmitOrdersResponseSchema>> {
+  const call = directCallFrom(request, session);
+  return directAnswer(await orders.directOrders.submit(call, session, waitMs));
+}
+
 /** A measured span on the wire, to the microsecond. */
 function durationToProto(ms: number): MessageInitShape<typeof DurationSchema> {
   const micros = Math.round(ms * 1_000);
@@ -162,7 +190,7 @@ async function filterFrom(
 
 /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND under the field of a message that names the place. */
 function checkPlace(orders: GatewayOrders, message: string, place: HaltPlace): Promise<void> {
-  return namingField(fieldOf(message, place), () => orders.checkPlace(place));
+  return namingField(fieldOf(message, place), () => orders.subjects.check(place));
 }
 
 function fieldOf(message: string, { scope }: HaltPlace): string {
@@ -193,7 +221,7 @@ async function cancelOrders(
   { principal, session }: CallContext,
 ): Promise<MessageInitShape<typeof OrderService.method.cancelOrders.output>> {
   const meant = await cancelScopeFrom(orders, scope);
-  const named = "orders" in meant ? await readOrders(orders.deps.db, meant.orders) : [];
+  const named = "orders" in meant ? await readOrders(orders.db, meant.orders) : [];
   if (session !== undefined && !exempt.has(principal.role)) checkCovered(session, meant, named);
   const done = await orders.cancel(meant, reason, principal.name);
   const results = done.map(({ order, sent, reason: why }) => ({
@@ -221,7 +249,7 @@ async function cancelScopeFrom(
     case "orders":
       return { orders: scope.value.clientOrderIds };
     case "accountId":
-      await namingField("account_id", () => orders.routerOfAccount(scope.value));
+      await namingField("account_id", () => orders.accounts.of(scope.value));
       return { account: scope.value };
     case "strategy": {
       const { worldId: world, strategyId: strategy } = scope.value;

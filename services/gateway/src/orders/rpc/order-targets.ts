@@ -6,8 +6,8 @@ import type {
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { reasonToProto } from "@qmtl/sdk/rpc";
 import type { SessionScope } from "@qmtl/service-kit";
-import type { TargetVerdict } from "../intake/take-targets.ts";
-import type { EndedRow, TargetsCall } from "../intake/targets-call.ts";
+import type { TakenTargets } from "../intake/target-intake.ts";
+import type { TargetsCall } from "../intake/targets-call.ts";
 import { claimFrom } from "./order-gate-state.ts";
 
 /** Converts a SetTargets request of a session into the router's types. */
@@ -42,8 +42,7 @@ export function targetsCallFrom(request: SetTargetsRequest, session: SessionScop
 /** Its answer on the wire. */
 export function targetsAnswer(
   request: SetTargetsRequest,
-  verdicts: readonly TargetVerdict[],
-  booked: readonly EndedRow[],
+  { verdicts, booked }: TakenTargets,
 ): MessageInitShape<typeof SetTargetsResponseSchema> {
   return {
     booked: booked.map(({ source, row }) => ({ source, row: BigInt(row) })),

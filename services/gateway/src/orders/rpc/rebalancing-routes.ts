@@ -117,7 +117,7 @@ export async function executeRebalance(
 }
 
 function routerOf(orders: GatewayOrders, { accountId }: RebalanceOrder): Promise<AccountRouter> {
-  return namingField("order.account_id", () => orders.routerOfAccount(accountId));
+  return namingField("order.account_id", () => orders.accounts.of(accountId));
 }
 
 /** The allocations of an executed plan stand from now on, stored once for each batch. */

@@ -26,8 +26,8 @@ export async function* watchOrders(
   cursor: string,
   signal: AbortSignal,
 ): AsyncGenerator<Answer> {
-  const { db } = orders.deps;
-  const accounts = [...orders.accounts.keys()].filter(
+  const { db } = orders;
+  const accounts = [...orders.accounts.ids()].filter(
     (account) => filter.account === "" || account === filter.account,
   );
   // Watched before anything is read: what comes meanwhile is told after it.
@@ -84,12 +84,7 @@ async function* initialOrders(
   cursor: () => string,
 ): AsyncGenerator<Answer> {
   for (let after = 0; ; ) {
-    const rows = await listOrders(
-      orders.deps.db,
-      { ...filter, workingOnly: true },
-      after,
-      pageRows + 1,
-    );
+    const rows = await listOrders(orders.db, { ...filter, workingOnly: true }, after, pageRows + 1);
     const page = rows
       .slice(0, pageRows)
       .map((order) => orderMessage(instrumentsOf(orders, order), order));

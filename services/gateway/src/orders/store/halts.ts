@@ -37,11 +37,16 @@ export class Halts {
 
   static async load(db: Queryable): Promise<Halts> {
     const halts = new Halts();
+    await halts.load(db);
+    return halts;
+  }
+
+  /** Takes those that are stored. */
+  async load(db: Queryable): Promise<void> {
     const rows = await db.query<Halt>(
       `SELECT halt_id AS "haltId", scope, target, reason, principal, time_ms AS "timeMs" FROM gateway.halt`,
     );
-    for (const row of rows) halts.set(row);
-    return halts;
+    for (const row of rows) this.set(row);
   }
 
   get isAllStopped(): boolean {

@@ -1,10 +1,7 @@
-import { jcs } from "@qmtl/sdk/canonical";
-import type { AccountCore } from "@qmtl/sdk/execution";
 import type { Queryable, SqlParam } from "@qmtl/service-kit/db";
 import { rowsStatement, Writes } from "../../store/writes.ts";
-import type { Booking } from "../account/booking.ts";
-import type { OrderAfter, OrderChange } from "../account/order-topic.ts";
 import type { JournalKind, JournalOp } from "./journal-op.ts";
+import type { OrderAfter, OrderChange } from "./order-table.ts";
 
 /** A stored entry. */
 export interface JournalEntryRow {
@@ -17,38 +14,16 @@ export interface JournalEntryRow {
   readonly timeMs: number;
 }
 
-/** The entries of a booking after `head`. */
-export function entriesOf(booking: Booking, head: number, nowMs: number): JournalEntryRow[] {
-  return booking.lines.map((line, index) => ({
-    entry: head + 1 + index,
-    kind: line.kind,
-    worldId: line.world,
-    strategyId: line.strategy,
-    row: line.row,
-    bodyJson: jcs(plain(line.body)),
-    timeMs: nowMs,
-  }));
+/** Orders that were made together with entries, and what changed of others. */
+export interface BookedOrders {
+  readonly made: readonly OrderAfter[];
+  readonly changed: readonly OrderChange[];
 }
 
-/** The orders that a booking made, and what it changed of others. */
-export function ordersAfter(
-  account: string,
-  booking: Booking,
-  core: AccountCore,
-  entries: readonly JournalEntryRow[],
-  nowMs: number,
-): { readonly made: readonly OrderAfter[]; readonly changed: readonly OrderChange[] } {
-  const entryOf = lastEntries(booking, entries);
-  return {
-    made: madeOrders(account, booking, entryOf, nowMs),
-    changed: changedOrders(booking, core, entryOf, nowMs),
-  };
-}
-
-/** What stores a booking: its entries, and the orders it made or changed. */
+/** What stores entries, and the orders that were made or changed. */
 export function bookingWrites(
   account: string,
-  { made, changed }: ReturnType<typeof ordersAfter>,
+  { made, changed }: BookedOrders,
   entries: readonly JournalEntryRow[],
 ): Writes {
   const writes = new Writes();
@@ -62,21 +37,6 @@ export function bookingWrites(
   writes.addRows(insertOrders, made.map(madeRow));
   writes.addRows(updateOrders, changed.map(changedRow));
   return writes;
-}
-
-/** Entry of the last change of each order that a booking made or changed. */
-function lastEntries(
-  booking: Booking,
-  entries: readonly JournalEntryRow[],
-): (orderId: string) => number {
-  const found = new Map<string, number>();
-  booking.lines.forEach(({ body }, index) => {
-    const entry = entries[index]?.entry;
-    if (entry !== undefined) for (const id of ordersOf(body)) found.set(id, entry);
-  });
-  const last = entries.at(-1)?.entry ?? 0;
-  // An order that no line names changed with what the booking did as a whole.
-  return (orderId) => found.get(orderId) ?? last;
 }
 
 /** Orders an entry is about. */
@@ -112,35 +72,6 @@ const insertOrders = rowsStatement(
      SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
-function madeOrders(
-  account: string,
-  booking: Booking,
-  entryOf: (orderId: string) => number,
-  nowMs: number,
-): OrderAfter[] {
-  return booking.made.map(({ order, context }) => {
-    const { id, world, strategy, instrument, lots, state, origin, reduceOnly } = order;
-    const { side, opening, bucket, reason, terms } = order;
-    return {
-      ...{ id, account, world, strategy, instrument, lots, filledLots: 0, filledValue: 0 },
-      ...{
-        state,
-        origin,
-        type: terms?.type ?? "market",
-        reduceOnly,
-        side,
-        opening,
-        bucket,
-        reason,
-      },
-      ...context,
-      limitPrice: terms?.type === "limit" ? terms.price : null,
-      stopPrice: terms?.type === "stop" ? terms.price : null,
-      ...{ createTimeMs: nowMs, updateTimeMs: nowMs, entry: entryOf(id) },
-    };
-  });
-}
-
 function madeRow(order: OrderAfter): SqlParam[] {
   return [
     ...[order.id, order.account, order.world, order.strategy, order.instrument, order.lots],
@@ -159,24 +90,6 @@ const updateOrders = rowsStatement(
      FROM (VALUES ${list}) AS r (id, state, filled_lots, reason, filled_value, update_time_ms, entry)
      WHERE o.client_order_id = r.id`,
 );
-
-function changedOrders(
-  booking: Booking,
-  core: AccountCore,
-  entryOf: (orderId: string) => number,
-  nowMs: number,
-): OrderChange[] {
-  const made = new Set(booking.made.map(({ order }) => order.id));
-  return [...booking.touched].flatMap((id) => {
-    if (made.has(id)) return [];
-    const order = core.order(id);
-    if (order === undefined) return [];
-    const { state, filledLots, reason } = order;
-    const filledValue = booking.filledValue.get(id) ?? 0;
-    const entry = entryOf(id);
-    return [{ id, state, filledLots, reason, filledValue, updateTimeMs: nowMs, entry }];
-  });
-}
 
 function changedRow(change: OrderChange): SqlParam[] {
   const { id, state, filledLots, reason, filledValue, updateTimeMs, entry } = change;
@@ -218,9 +131,4 @@ export async function replayJournal(
     }
     if (rows.length < replayPage) return head;
   }
-}
-
-/** JSON data only: no undefined fields. */
-function plain(body: JournalOp): JournalOp {
-  return JSON.parse(JSON.stringify(body)) as JournalOp;
 }

@@ -37,6 +37,16 @@ export interface StoredOrder {
   readonly reason: string;
 }
 
+/** What a booking leaves an order as. Of one it made, nothing but the position is missing. */
+export type OrderAfter = Omit<StoredOrder, "position">;
+
+/** A change of an order that was there before. */
+export interface OrderChange
+  extends Pick<StoredOrder, "id" | "state" | "filledLots" | "reason" | "updateTimeMs" | "entry"> {
+  /** Money of the fills that are new. */
+  readonly filledValue: number;
+}
+
 /** Which orders; an empty text means any. */
 export interface OrderFilter {
   readonly account: string;

@@ -30,7 +30,9 @@ import { PaperBroker } from "../broker/paper-broker.ts";
 import type { PaperFault } from "../broker/paper-fault.ts";
 import type { WeightBounds } from "../intake/declared-weights.ts";
 import type { HaltActions } from "../intake/halt-account.ts";
-import { GatewayOrders } from "../order-path.ts";
+import { wireOrders } from "../module.ts";
+import type { GatewayOrders } from "../order-path.ts";
+import { setTargets, submitOrders } from "../rpc/order-routes.ts";
 import type { HaltPlace } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import { FakeWorld } from "./fake-world.ts";
@@ -140,7 +142,7 @@ export class OrderBench {
   }
 
   get router() {
-    return this.orders.routerOfAccount("paper");
+    return this.orders.accounts.of("paper");
   }
 
   /** As after a crash and a new start, maybe of another configuration: nothing but the tables stays. */
@@ -251,7 +253,7 @@ export class OrderBench {
       },
     });
     const session = sessionOf(sessionId, claim.ticketStrategies ?? [strategy]);
-    const answer = await this.orders.setTargets(request, session, Number.POSITIVE_INFINITY);
+    const answer = await setTargets(this.orders, request, session, Number.POSITIVE_INFINITY);
     return { ...answer, results: answer.results?.map((one) => named(one)) };
   }
 
@@ -292,7 +294,8 @@ export class OrderBench {
       requestId: how.requestId ?? `request-${this.#requests}`,
     });
     const ticketed = how.ticketStrategies ?? [strategy];
-    const answer = await this.orders.submitOrders(
+    const answer = await submitOrders(
+      this.orders,
       request,
       sessionOf(sessionId, ticketed),
       Number.POSITIVE_INFINITY,
@@ -348,7 +351,7 @@ export class OrderBench {
   }
 
   #new(): GatewayOrders {
-    return new GatewayOrders({
+    return wireOrders({
       db: this.#db,
       accounts: [this.#settings],
       feeds: new Map([
@@ -362,19 +365,20 @@ export class OrderBench {
           fault: (order) => this.fault(order),
         }),
       peer: this.world,
-      findStrategy: async (id) => {
-        await this.#db.query("SELECT 1");
-        const found = id.replace("name of ", "");
-        return ["A", "B"].includes(found) ? found : undefined;
-      },
-      weightBounds: async (_worldId, strategyIds) => {
-        this.boundsRead.push(...strategyIds);
-        return this.bounds;
+      strategies: {
+        find: async (id) => {
+          await this.#db.query("SELECT 1");
+          const found = id.replace("name of ", "");
+          return ["A", "B"].includes(found) ? found : undefined;
+        },
+        weightBounds: async (_worldId, strategyIds) => {
+          this.boundsRead.push(...strategyIds);
+          return this.bounds;
+        },
       },
       gates: this.world,
       leases: this.world,
-      poke: () => {},
-      onOrderNews: () => {},
+      outbox: { poke: () => {}, pokeGathering: () => {} },
       metrics: this.metrics,
       readClocks: () => readingAt(systemClock.monotonicMs() + this.aheadMs),
       barrier: {

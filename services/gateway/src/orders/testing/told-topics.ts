@@ -11,7 +11,7 @@ import {
   TopicState,
   topicOfKey,
 } from "@qmtl/service-kit/control";
-import { readOrderTopic } from "../account/order-topic.ts";
+import { readOrderTopic } from "../rpc/order-events.ts";
 import { haltToProto, instrumentsOf, orderMessage } from "../rpc/order-messages.ts";
 import { Halts } from "../store/halts.ts";
 import { listOrders } from "../store/order-table.ts";

@@ -2,7 +2,7 @@ import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { strategyFacts } from "./strategy-facts.ts";
+import { readStrategyState } from "./strategy-state.ts";
 import { OrderBench, replayWorld } from "./testing/order-bench.ts";
 
 let host: PgliteHost;
@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => host.close());
 afterEach(() => bench.orders.stop());
 
-const factsOf = (strategy: string) => strategyFacts(bench.orders, "w1", strategy);
+const stateOf = (strategy: string) => readStrategyState(bench.orders, bench.world, "w1", strategy);
 
 test("a strategy on paper has its share of the equity, its emitter, and the orders that left", async () => {
   bench = await OrderBench.open(host);
@@ -21,7 +21,7 @@ test("a strategy on paper has its share of the equity, its emitter, and the orde
   await bench.promote({ A: 0.4 });
   await bench.end("A", 0, 0.1, { wanted: 2 });
 
-  expect(await factsOf("A")).toEqual({
+  expect(await stateOf("A")).toEqual({
     wantedOrders: 2,
     sentOrders: 1,
     tier: OrderTier.T3,
@@ -30,7 +30,7 @@ test("a strategy on paper has its share of the equity, its emitter, and the orde
     halts: [],
     capital: 400_000,
   });
-  expect(await factsOf("B")).toMatchObject({ sentOrders: 0, emitterSessionId: "", capital: 0 });
+  expect(await stateOf("B")).toMatchObject({ sentOrders: 0, emitterSessionId: "", capital: 0 });
 });
 
 test("the halts that cover a strategy are those of everything, its account, its world and itself", async () => {
@@ -45,16 +45,16 @@ test("the halts that cover a strategy are those of everything, its account, its 
   ];
   const other = await bench.halt({ scope: "strategy", target: "B" });
 
-  const { halts } = await factsOf("A");
+  const { halts } = await stateOf("A");
 
   expect(new Set(halts)).toEqual(new Set(covering.map(({ halt }) => ({ ...halt, stored: true }))));
-  expect((await factsOf("B")).halts).toContainEqual({ ...other.halt, stored: true });
+  expect((await stateOf("B")).halts).toContainEqual({ ...other.halt, stored: true });
 });
 
 test("a strategy of a world that trades on no account here has neither a tier nor capital", async () => {
   bench = await OrderBench.open(host, undefined, { ...replayWorld, accountId: "" });
 
-  expect(await factsOf("A")).toMatchObject({
+  expect(await stateOf("A")).toMatchObject({
     tier: OrderTier.UNSPECIFIED,
     capital: undefined,
     halts: [],

@@ -32,9 +32,8 @@ import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
 import { TopicBook } from "./control/topic-book.ts";
 import { BarBooker } from "./feed/bar-booker.ts";
-import { markedInstrumentsOf } from "./feed/marked-instruments.ts";
 import { ReplayFeeds } from "./feed/replay-feeds.ts";
-import { SourceKeys } from "./feed/source-keys.ts";
+import { markedInstrumentsOf, SourceKeys } from "./feed/source-keys.ts";
 import type { AccountLeases } from "./instances/account-leases.ts";
 import {
   type OpenOrderModule,

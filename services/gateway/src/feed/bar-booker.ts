@@ -7,7 +7,7 @@ import type { SourceKeys } from "./source-keys.ts";
 /** Bars handed to the order path at once when many were missed. */
 const batchMax = 500;
 
-export interface BarBookerPorts {
+interface BarBookerPorts {
   readonly dag: Peer;
   readonly gateway: CallPrincipal;
   readonly keys: SourceKeys;

@@ -36,13 +36,13 @@ import { OrderSubjects } from "./intake/order-subjects.ts";
 import { TargetIntake } from "./intake/target-intake.ts";
 import { GatewayOrders } from "./order-path.ts";
 import { accountRoutes } from "./rpc/account-routes.ts";
-import { directAnswers } from "./rpc/order-direct.ts";
 import { orderEvents, readOrderTopic } from "./rpc/order-events.ts";
 import { ControlGates } from "./rpc/order-gate-state.ts";
 import { RelayedLeases } from "./rpc/order-heartbeat.ts";
 import { orderRoutes } from "./rpc/order-routes.ts";
 import { worldPeerOf } from "./rpc/order-world-peer.ts";
 import { rebalancingRoutes } from "./rpc/rebalancing-routes.ts";
+import { directAnswers } from "./rpc/runner-calls.ts";
 import { StrategyOrderReader } from "./rpc/strategy-orders.ts";
 import { HaltStore } from "./store/halt-store.ts";
 import { Halts } from "./store/halts.ts";
@@ -134,7 +134,7 @@ export function orderTopicReader(
 }
 
 /** What the order path is made from, its configuration read. */
-export interface OrderPathDeps
+interface OrderPathDeps
   extends Pick<
     OrderModuleDeps,
     "db" | "clock" | "logger" | "metrics" | "gates" | "leases" | "barrier" | "outbox"

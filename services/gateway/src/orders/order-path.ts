@@ -21,7 +21,7 @@ import type { Halts } from "./store/halts.ts";
 import type { OrderWorld } from "./store/order-world.ts";
 
 /** What the order path is made of; `wireOrders` makes it. */
-export interface OrderParts {
+interface OrderParts {
   /** The gateway's database, schema `gateway`. */
   readonly db: Db;
   readonly clock: Clock;

@@ -5,12 +5,12 @@ import type { Halt } from "./store/halts.ts";
 import { countSent } from "./store/order-table.ts";
 
 /** A halt in force, and whether the store has it already. */
-export interface HaltInForce extends Halt {
+interface HaltInForce extends Halt {
   readonly stored: boolean;
 }
 
 /** What the order path knows of one strategy in one world, for people. */
-export interface StrategyState {
+interface StrategyState {
   /** Orders it wanted while its gate was shut. */
   readonly wantedOrders: number;
   /** Orders that left. */

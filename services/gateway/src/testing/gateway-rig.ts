@@ -53,7 +53,7 @@ export interface TestNode {
 }
 
 /** A submission as a test writes it. */
-export interface TestSubmission {
+interface TestSubmission {
   readonly requestId?: string;
   readonly strategyName?: string;
   readonly worldIds?: string[];
@@ -232,14 +232,14 @@ export class FakeWorld {
 }
 
 /** A strategy whose stage an apply changes, as a test writes it. */
-export interface StageChange {
+interface StageChange {
   readonly strategyId: string;
   readonly before: EffectiveMode;
   readonly after: EffectiveMode;
 }
 
 /** The DAG Manager as far as these tests ask it: every node gets a queue, unless it is down. */
-export class FakeDag {
+class FakeDag {
   isDown = false;
   readonly diffs: string[] = [];
   /** Strategies whose context was closed, in order. */

@@ -6,7 +6,7 @@ import type { AccountSettings } from "./account-settings.ts";
 import type { TradedWorlds } from "./order-gate.ts";
 import { reconcileAccount } from "./reconcile-account.ts";
 
-export interface AccountRegistryDeps
+interface AccountRegistryDeps
   extends Omit<AccountRouterDeps, "settings" | "broker" | "worlds" | "lateOrders"> {
   readonly accounts: readonly AccountSettings[];
   readonly openBroker: (settings: AccountSettings) => Broker;

@@ -4,7 +4,7 @@ import { keepAnswer, keptAnswer } from "../store/kept-answers.ts";
 import type { AccountRouter } from "./account-router.ts";
 import { reconcileAccount } from "./reconcile-account.ts";
 
-export interface AdjustmentOrder {
+interface AdjustmentOrder {
   /** Empty for cash. */
   readonly instrument: string;
   /** Signed decimal text. */

@@ -6,8 +6,8 @@ import type {
   RouterOrder,
   SealedReturn,
 } from "@qmtl/sdk/execution";
+import type { ExecutionDomain } from "@qmtl/sdk/gate";
 import type { JournalKind, JournalLine, JournalOp } from "../store/journal-op.ts";
-import type { OrderContext } from "./order-context.ts";
 
 /** What must hold for an order to leave: the gate is open and no halt covers it, no halt covers it, or nothing. */
 export type LeaveCondition = "gate" | "no_halt" | "nothing";
@@ -121,4 +121,14 @@ export class Booking {
     if (refusal === undefined) this.sends.push(made);
     else this.report(order.id, "rejected", row, refusal);
   }
+}
+
+/** What an order left under; stored with it. */
+export interface OrderContext {
+  readonly fence: number;
+  readonly decisionId: string;
+  /** Session that wanted it; empty for the router's own. */
+  readonly sessionId: string;
+  readonly domain: ExecutionDomain;
+  readonly row: number;
 }

@@ -2,10 +2,10 @@ import { type Clock, PushStream } from "@qmtl/service-kit";
 import type { JournalEntryRow } from "../store/journal-store.ts";
 
 /** Batches of entries that wait for one reader at most. */
-export const watchedBatchesMax = 4_096;
+const watchedBatchesMax = 4_096;
 
 /** Entries of one booking; none, of no account, to say that the hub is alive. */
-export interface JournalBatch {
+interface JournalBatch {
   readonly account: string;
   readonly rows: readonly JournalEntryRow[];
 }

@@ -3,9 +3,8 @@ import type { Tx } from "@qmtl/service-kit/db";
 import type { SqlWrite } from "../../store/writes.ts";
 import { lockGateFence } from "../store/gate-fence.ts";
 import { type Halts, isHalted } from "../store/halts.ts";
-import type { OutgoingOrder, Permission } from "./booking.ts";
+import type { OrderContext, OutgoingOrder, Permission } from "./booking.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
-import type { OrderContext } from "./order-context.ts";
 import type { TradedWorlds } from "./order-gate.ts";
 
 /** Origins by which the router itself closes positions: neither a gate nor a halt stops them. */
@@ -32,7 +31,7 @@ const condition = `(
   AND NOT EXISTS (SELECT FROM gateway.halt WHERE scope = 'all' OR (scope = 'account' AND target = $4::text)
     OR (scope = 'world' AND target = ANY($5::text[])) OR (scope = 'strategy' AND target = ANY($6::text[]))))`;
 
-export interface OrderPermissionPorts {
+interface OrderPermissionPorts {
   readonly account: string;
   readonly halts: Halts;
   readonly worlds: Pick<TradedWorlds, "gateOf" | "storedFenceOf">;

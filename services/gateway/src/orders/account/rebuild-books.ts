@@ -1,6 +1,7 @@
 import { blake3Hex } from "@qmtl/sdk/canonical";
 import {
   AccountCore,
+  type AccountOutcome,
   type PretradeLimits,
   type SealedReturn,
   UnknownInstrument,
@@ -12,7 +13,6 @@ import { readJournal, replayJournal } from "../store/journal-store.ts";
 import type { AccountSettings } from "./account-settings.ts";
 import { Market } from "./market.ts";
 import { missingInstrument, RecordedSettings } from "./recorded-settings.ts";
-import { ReplayedOrders } from "./replayed-orders.ts";
 
 /** What replay found that must be told again after a restart. */
 export interface SealedBar {
@@ -121,4 +121,45 @@ function otherOrders(account: string, difference: string): FieldViolation {
 function contradicted(fields: readonly FieldViolation[]): QmtlError {
   const message = fields.map(({ field, description }) => `${field} ${description}`).join("; ");
   return new QmtlError("CONFIG_INVALID", message, { fields });
+}
+
+/**
+ * Compares the orders that a replay makes with those its journal says were made. Where they are not the same, the books
+ * are not those that traded, though positions and cash may agree.
+ */
+class ReplayedOrders {
+  /** Orders that the journal has not told of yet, with their lots and the entry that made them. */
+  readonly #made = new Map<string, { readonly lots: number; readonly entry: number }>();
+  #difference: string | undefined;
+
+  take(entry: number, op: JournalOp, { effects }: AccountOutcome): void {
+    for (const effect of effects) {
+      if (effect.kind !== "send") continue;
+      const { id, lots } = effect.order;
+      this.#made.set(id, { lots, entry });
+    }
+    const told = op.op === "note" ? orderOf(op.order) : undefined;
+    if (told === undefined) return;
+    const lots = this.#made.get(told.id)?.lots;
+    this.#made.delete(told.id);
+    if (lots === told.lots) return;
+    const now = lots === undefined ? "it is not made" : `it is of ${lots} lots`;
+    this.#difference ??= `entry ${entry} made order ${told.id} of ${told.lots} lots, and now ${now}`;
+  }
+
+  /** The first that differs, in words; undefined when all are the same. Ask after the last entry. */
+  get difference(): string | undefined {
+    const [other] = this.#made;
+    if (this.#difference !== undefined || other === undefined) return this.#difference;
+    const [id, { lots, entry }] = other;
+    return `entry ${entry} did not make order ${id} of ${lots} lots, and now does`;
+  }
+}
+
+function orderOf(value: unknown): { readonly id: string; readonly lots: number } | undefined {
+  if (typeof value !== "object" || value === null || !("id" in value && "lots" in value)) {
+    return undefined;
+  }
+  const { id, lots } = value;
+  return typeof id === "string" && typeof lots === "number" ? { id, lots } : undefined;
 }

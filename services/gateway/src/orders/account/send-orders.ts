@@ -1,7 +1,7 @@
+import type { RouterOrder } from "@qmtl/sdk/execution";
 import type { BrokerReport } from "../broker/broker-port.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking, OutgoingOrder } from "./booking.ts";
-import { decidedMs } from "./decided-time.ts";
 import { reasonOfRefusal } from "./gate-reasons.ts";
 
 /**
@@ -95,4 +95,24 @@ async function cancelOne(router: AccountRouter, orderId: string, reports: Bookin
   } catch (failure) {
     router.deps.logger.warn("no answer for a cancel", { order: orderId, error: failure });
   }
+}
+
+/**
+ * When an order was decided, in the time of the data. A strategy states it. What the router decides by itself it
+ * decides now: at the latest end booked of any feed that marks something its world trades, which may be later than
+ * that of the world's own feed.
+ */
+function decidedMs(router: AccountRouter, order: Readonly<RouterOrder>): number {
+  const { origin, world, bucket } = order;
+  if (origin === "target" || origin === "plain") return bucket;
+  const sources = new Map(
+    router.deps.settings.instruments.map((one) => [one.symbol, one.markSource]),
+  );
+  if (new Set(sources.values()).size < 2) return bucket;
+  const marked = router.core
+    .books()
+    .filter((book) => book.world === world)
+    .map((book) => sources.get(book.instrument) ?? "");
+  const ends = [...new Set(marked)].map((source) => router.market.edge(source)?.bucket ?? bucket);
+  return Math.max(bucket, ...ends);
 }

@@ -35,7 +35,7 @@ import {
   readExecutions,
 } from "./paper-store.ts";
 
-export interface PaperBrokerOptions {
+interface PaperBrokerOptions {
   readonly account: string;
   readonly instruments: readonly InstrumentSpec[];
   readonly initialCash: number;

@@ -12,7 +12,7 @@ const storedBarsMax = paperBarsMax + 1;
 const finishedMax = 10_000;
 
 /** What is in the tables of one account. */
-export interface PaperState {
+interface PaperState {
   readonly snapshot: SimulatedBrokerSnapshot;
   readonly cash: number;
   readonly sequence: number;
@@ -164,7 +164,7 @@ export function addFills(
 }
 
 /** Signed lots that a sub-account gains. */
-export interface HoldingMove {
+interface HoldingMove {
   readonly instrument: string;
   readonly book: string;
   readonly lots: number;

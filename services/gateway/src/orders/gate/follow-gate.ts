@@ -110,7 +110,7 @@ export async function loseLease(
 }
 
 /** Strategies that are in a stage with orders. */
-export function stagedIn(router: AccountRouter, world: string): string[] {
+function stagedIn(router: AccountRouter, world: string): string[] {
   return router.core
     .strategies()
     .filter((one) => one.world === world && one.demoted === null && one.sealedCapital !== null)

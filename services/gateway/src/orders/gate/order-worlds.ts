@@ -7,7 +7,7 @@ import type { WorldPeer } from "./world-peer.ts";
 /** How long after a change of a world's settings they are seen here at the latest, milliseconds. */
 export const settingsSeenMsMax = 2_000;
 
-export interface OrderWorldsPorts {
+interface OrderWorldsPorts {
   readonly db: Queryable;
   readonly peer: Pick<WorldPeer, "world">;
   readonly clock: Clock;

@@ -61,7 +61,7 @@ export interface DataClock {
   dataNow(worldId: string): number;
 }
 
-export interface RouterGatePorts {
+interface RouterGatePorts {
   readonly worldId: string;
   /** Fresh and random. */
   readonly sessionId: string;

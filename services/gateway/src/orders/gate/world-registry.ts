@@ -31,7 +31,7 @@ export interface AppliedGate {
   readonly stateHash: string;
 }
 
-export interface WorldRegistryPorts {
+interface WorldRegistryPorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;

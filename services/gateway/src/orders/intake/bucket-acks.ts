@@ -2,7 +2,7 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { StatedTargets } from "../account/catch-up.ts";
 
 /** What a runner said at the end of a bucket. */
-export interface StatedEnd {
+interface StatedEnd {
   readonly world: string;
   readonly sessionId: string;
   readonly strategies: readonly string[];

@@ -6,13 +6,16 @@ import { requestKeptMs } from "../../store/request-store.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import { forgetAnswers, keepAnswer, keptAnswer } from "../store/kept-answers.ts";
-import type { DirectOrderCall, DirectOrderVerdict } from "./direct-order-call.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { checkKnownRow } from "./known-row.ts";
-import { takeDirectOrders } from "./take-direct-orders.ts";
+import {
+  type DirectOrderCall,
+  type DirectOrderVerdict,
+  takeDirectOrders,
+} from "./take-direct-orders.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
 
-export interface DirectOrderIntakePorts {
+interface DirectOrderIntakePorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly worlds: WorldRegistry;

@@ -3,14 +3,17 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, Logger } from "@qmtl/service-kit";
 import type { SourceBar } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
+import type { AccountRouter } from "../account/account-router.ts";
 import type { AccountSettings } from "../account/account-settings.ts";
+import type { SealedBar } from "../account/rebuild-books.ts";
+import { reconcileAccount } from "../account/reconcile-account.ts";
+import { takeReport } from "../account/send-orders.ts";
 import type { BrokerBar } from "../broker/broker-port.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import { ReturnsReporter } from "./returns-reporter.ts";
 import { RowGate } from "./row-gate.ts";
-import { type BarRow, takeBars } from "./take-bars.ts";
 
 /** How long a call waits for the bars of its row, and for their returns to be answered, milliseconds. */
 const rowWaitMsMax = 20_000;
@@ -33,7 +36,7 @@ export function feedsOf(config: QmtlConfig): Map<string, FeedSettings> {
   );
 }
 
-export interface FeedRowsPorts {
+interface FeedRowsPorts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly peer: WorldPeer;
@@ -176,4 +179,48 @@ const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, 
 function secondsOf(interval: string | number): number {
   const match = /^(\d+)([smhd]?)$/.exec(String(interval));
   return Number(match?.[1] ?? 0) * (UNIT_SECONDS[match?.[2] || "s"] ?? 1);
+}
+
+/** The bars of one row of a feed. */
+interface BarRow {
+  readonly source: string;
+  readonly row: number;
+  readonly bucket: number;
+  readonly bars: readonly BrokerBar[];
+}
+
+/**
+ * Books one row on one account: the broker's fills at the open, marks at the close, then capital and return of every
+ * strategy of the worlds that live by this feed. A row that was booked before does nothing. An instrument that was marked
+ * at this time or later keeps that mark, as after its `mark_source` was changed. Call it alone on the account.
+ */
+async function takeBars(
+  router: AccountRouter,
+  row: BarRow,
+  worlds: readonly string[],
+): Promise<SealedBar | undefined> {
+  const edge = router.market.edge(row.source);
+  if (edge !== undefined && row.row <= edge.row) return undefined;
+  if (router.isDoubtful) await reconcileAccount(router);
+  // Until the end of this function the broker may know fills that the journal does not.
+  router.isDoubtful = true;
+  const bars = row.bars.filter((bar) => router.core.knows(bar.instrument));
+  const report = await router.deps.broker.onBars(bars);
+  const booking = router.booking();
+  takeReport(router, report, booking);
+  const marks = bars
+    .filter(({ close }) => close > 0 && Number.isFinite(close))
+    .filter(({ instrument }) => {
+      const last = router.market.last(instrument);
+      return last === undefined || row.bucket > last.bucket;
+    })
+    .map(({ instrument, close }) => ({ instrument, close }));
+  const { source, bucket } = row;
+  const op = { op: "bar", source, row: row.row, bucket, marks, worlds } as const;
+  const place = { world: "", strategy: "", row: row.row };
+  const { sealed = [] } = booking.apply("bar", op, place, router.permission);
+  await router.commit(booking);
+  router.isDoubtful = false;
+  router.market.take(op);
+  return { source, row: row.row, bucket, worlds, sealed };
 }

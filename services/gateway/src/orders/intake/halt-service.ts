@@ -1,8 +1,8 @@
-import { QmtlError } from "@qmtl/sdk/rpc";
+import type { RouterScope } from "@qmtl/sdk/execution";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
-import type { Db, Tx } from "@qmtl/service-kit/db";
+import { type Db, DbUnavailable, type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
 import type { ControlOutbox } from "../../ports.ts";
-import { isStoreOutage } from "../../store/store-outage.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import { catchUp, type StatedTargets } from "../account/catch-up.ts";
@@ -11,10 +11,9 @@ import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { HaltStore } from "../store/halt-store.ts";
 import type { Halt, HaltPlace, Halts } from "../store/halts.ts";
 import { lastOrderPosition, rearmedAfter } from "../store/order-table.ts";
-import { type HaltActions, haltAccount, resumeAccount } from "./halt-account.ts";
 import type { OrderSubjects } from "./order-subjects.ts";
 
-export interface HaltServicePorts {
+interface HaltServicePorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -29,14 +28,22 @@ export interface HaltServicePorts {
   readonly outbox: Pick<ControlOutbox, "poke">;
 }
 
+/** What a halt does besides keeping new orders from leaving. */
+export interface HaltActions {
+  /** Cancel working opening orders. */
+  readonly cancel: boolean;
+  /** Close positions with reduce-only orders. */
+  readonly flatten: boolean;
+}
+
 /** Why and by whom. */
-export interface HaltCause {
+interface HaltCause {
   readonly reason: string;
   readonly principal: string;
 }
 
 /** A halt in force, with the orders it cancelled and those it sent to flatten. */
-export interface HaltDone {
+interface HaltDone {
   readonly halt: Halt;
   readonly cancelled: string[];
   readonly flattened: string[];
@@ -222,4 +229,66 @@ export class HaltService {
     const accountId = this.#ports.worlds.worldOf(halt.target)?.accountId;
     return routers.filter((one) => one.account === accountId);
   }
+}
+
+/** Halts one account's part of a scope; `alongside` stores the halt in the same transaction. */
+async function haltAccount(
+  router: AccountRouter,
+  halt: Halt,
+  actions: HaltActions,
+  alongside: (tx: Tx) => Promise<void>,
+): Promise<{ cancelled: string[]; flattened: string[] }> {
+  const booking = router.booking();
+  const scope = scopeOf(halt);
+  const place = router.place(scope.world ?? "", scope.strategy ?? "");
+  const { haltId, scope: covers, target, reason, principal } = halt;
+  booking.note("halt", place, { haltId, scope: covers, target, reason, principal, ...actions });
+  if (actions.cancel) {
+    booking.apply("halt", { op: "cancel", scope, protective: false }, place, router.permission);
+  }
+  if (actions.flatten) {
+    for (const world of worldsOf(router, scope)) {
+      const bucket = router.bucketOf(world);
+      const part = { ...scope, world };
+      const op = { op: "flatten", scope: part, bucket, origin: "halt_flatten" } as const;
+      booking.apply("halt", op, router.place(world), router.permission);
+    }
+  }
+  await router.settle(booking, alongside);
+  const cancelled = booking.cancels.filter((id) => router.core.order(id)?.state === "cancelled");
+  return { cancelled, flattened: booking.sends.map(({ order }) => order.id) };
+}
+
+/** Journals that a halt ended. */
+async function resumeAccount(
+  router: AccountRouter,
+  halt: Halt,
+  { reason, principal }: { readonly reason: string; readonly principal: string },
+  alongside: (tx: Tx) => Promise<void>,
+): Promise<void> {
+  const booking = router.booking();
+  const { haltId, scope, target } = halt;
+  booking.note("resume", router.place(""), { haltId, scope, target, reason, principal });
+  await router.commit(booking, alongside);
+}
+
+function scopeOf(halt: HaltPlace): RouterScope {
+  if (halt.scope === "world") return { world: halt.target };
+  return halt.scope === "strategy" ? { strategy: halt.target } : {};
+}
+
+function worldsOf(router: AccountRouter, scope: RouterScope): string[] {
+  if (scope.world !== undefined) return [scope.world];
+  return [...new Set(router.core.books().map((book) => book.world))].filter(
+    (world) => world !== "",
+  );
+}
+
+/** True when the database gave no answer: what was to be stored is not, or nobody knows. */
+function isStoreOutage(failure: unknown): boolean {
+  return (
+    failure instanceof DbUnavailable ||
+    failure instanceof UnknownOutcome ||
+    hasReason(failure, "STORE_UNAVAILABLE", "OUTCOME_UNKNOWN")
+  );
 }

@@ -1,6 +1,6 @@
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { BarrierEnds } from "../../ports.ts";
-import type { EndedRow } from "./targets-call.ts";
+import type { EndedRow } from "./target-intake.ts";
 
 /**
  * Refuses a row of a feed that the log does not have: nothing that was decided on it is waited for.

@@ -6,7 +6,7 @@ import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { HaltPlace } from "../store/halts.ts";
 import type { SubmittedStrategies } from "./declared-weights.ts";
 
-export interface OrderSubjectsPorts {
+interface OrderSubjectsPorts {
   readonly accounts: AccountRegistry;
   readonly worlds: WorldRegistry;
   readonly peer: Pick<WorldPeer, "world">;

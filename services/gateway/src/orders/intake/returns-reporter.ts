@@ -6,7 +6,7 @@ import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import type { RowGate } from "./row-gate.ts";
 
-export interface ReturnsReporterDeps {
+interface ReturnsReporterDeps {
   readonly peer: WorldPeer;
   readonly clock: Clock;
   readonly logger: Logger;

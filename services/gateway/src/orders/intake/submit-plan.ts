@@ -4,9 +4,38 @@ import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { OutgoingOrder } from "../account/booking.ts";
 import { sendOrders } from "../account/send-orders.ts";
-import type { PlannedCross, RebalancePlan } from "./rebalance-plan.ts";
 
-export interface SubmittedPlan {
+/** A change of one book; lots signed. */
+interface PlannedDelta {
+  readonly world: string;
+  readonly strategy: string;
+  readonly instrument: string;
+  readonly lots: number;
+}
+
+/** A trade between two strategies at the plan's mark; lots above 0. */
+interface PlannedCross {
+  readonly instrument: string;
+  readonly lots: number;
+  readonly price: number;
+  readonly buyer: { readonly world: string; readonly strategy: string };
+  readonly seller: { readonly world: string; readonly strategy: string };
+}
+
+/** What WorldService planned from this account's books. */
+export interface RebalancePlan {
+  readonly accountRevision: number;
+  readonly isExecutable: boolean;
+  readonly deltas: readonly PlannedDelta[];
+  readonly crosses: readonly PlannedCross[];
+  readonly shares: readonly {
+    readonly world: string;
+    readonly strategy: string;
+    readonly share: number;
+  }[];
+}
+
+interface SubmittedPlan {
   readonly batchId: string;
   readonly plan: RebalancePlan;
   /** Why and by whom, for the journal. */

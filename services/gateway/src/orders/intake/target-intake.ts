@@ -1,19 +1,44 @@
-import { hasReason } from "@qmtl/sdk/rpc";
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { Logger, SessionScope } from "@qmtl/service-kit";
 import type { BarrierEnds } from "../../ports.ts";
 import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
+import type { StatedClaim } from "../account/order-gate.ts";
+import { waitingOperationsMax } from "../account/serial-queue.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import { DeclaredWeights, type SubmittedStrategies } from "./declared-weights.ts";
 import type { FeedRows } from "./feed-rows.ts";
 import { checkKnownRow } from "./known-row.ts";
-import type { TargetVerdict } from "./take-targets.ts";
-import type { EndedRow, TargetsCall } from "./targets-call.ts";
-import { TargetsIntake } from "./targets-intake.ts";
+import {
+  type StatedTarget,
+  type TargetsTurn,
+  type TargetVerdict,
+  takeTargets,
+} from "./take-targets.ts";
 import { checkTicketCovers } from "./ticket-scope.ts";
 
-export interface TargetIntakePorts {
+/** A row of a feed that a runner has ended. */
+export interface EndedRow {
+  readonly source: string;
+  readonly row: number;
+}
+
+/** A SetTargets call. */
+export interface TargetsCall {
+  readonly world: string;
+  readonly claim: StatedClaim;
+  /** The sender holds a lease. */
+  readonly isArmed: boolean;
+  readonly targets: readonly StatedTarget[];
+  /** Rows that end with the call; empty for none. */
+  readonly ends: readonly EndedRow[];
+  readonly wanted: number;
+  readonly strategies: readonly string[];
+  readonly evaluations: Readonly<Record<string, number>>;
+}
+
+interface TargetIntakePorts {
   readonly worlds: WorldRegistry;
   readonly feeds: FeedRows;
   readonly ends: BucketAcks;
@@ -33,7 +58,7 @@ export interface TakenTargets {
 export class TargetIntake {
   readonly #ports: TargetIntakePorts;
   readonly #unbookedTold = new Set<string>();
-  readonly #intakes = new Map<AccountRouter, TargetsIntake>();
+  readonly #intakes = new Map<AccountRouter, TargetBatches>();
   readonly #declared: DeclaredWeights;
 
   constructor(ports: TargetIntakePorts) {
@@ -101,10 +126,10 @@ export class TargetIntake {
     return reasons.length > 0;
   }
 
-  #intakeOf(router: AccountRouter): TargetsIntake {
+  #intakeOf(router: AccountRouter): TargetBatches {
     let intake = this.#intakes.get(router);
     if (intake === undefined) {
-      intake = new TargetsIntake(router);
+      intake = new TargetBatches(router);
       this.#intakes.set(router, intake);
     }
     return intake;
@@ -127,3 +152,59 @@ export class TargetIntake {
 }
 
 const refused = (reason: string): TargetVerdict => ({ accepted: false, reason, orders: [] });
+
+/** Calls taken in one transaction at most. */
+const turnsAtOnceMax = 64;
+
+interface WaitingTurn {
+  readonly turn: () => TargetsTurn;
+  readonly resolve: (verdicts: readonly TargetVerdict[]) => void;
+  readonly reject: (failure: unknown) => void;
+}
+
+/**
+ * Target calls of one account. While one transaction runs the others gather: runners that end the same bar are taken
+ * together, in the order they came.
+ */
+class TargetBatches {
+  readonly #router: AccountRouter;
+  #waiting: WaitingTurn[] = [];
+
+  constructor(router: AccountRouter) {
+    this.#router = router;
+  }
+
+  /** `turn` is asked for when it is the call's turn. TOO_MANY_REQUESTS when too many calls wait. */
+  take(turn: () => TargetsTurn): Promise<readonly TargetVerdict[]> {
+    if (this.#waiting.length >= waitingOperationsMax) {
+      const message = "too many target calls of one account wait";
+      return Promise.reject(new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100 }));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ turn, resolve, reject });
+      if (this.#waiting.length === 1) this.#begin();
+    });
+  }
+
+  #begin(): void {
+    this.#router
+      .exclusiveBooking(() => this.#takeSome())
+      .catch((failure: unknown) => {
+        for (const { reject } of this.#waiting.splice(0)) reject(failure);
+      });
+  }
+
+  async #takeSome(): Promise<void> {
+    const taken = this.#waiting.splice(0, turnsAtOnceMax);
+    if (this.#waiting.length > 0) this.#begin();
+    try {
+      const verdicts = await takeTargets(
+        this.#router,
+        taken.map(({ turn }) => turn()),
+      );
+      for (const [index, { resolve }] of taken.entries()) resolve(verdicts[index] ?? []);
+    } catch (failure) {
+      for (const { reject } of taken) reject(failure);
+    }
+  }
+}

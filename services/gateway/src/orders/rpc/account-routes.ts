@@ -7,6 +7,8 @@ import {
 import {
   AccountKind,
   type AccountSchema,
+  type JournalEntrySchema,
+  JournalKind,
   type PositionSchema,
 } from "@qmtl/contracts/qmtl/order/v1/account_pb";
 import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
@@ -23,8 +25,8 @@ import type { AccountRouter } from "../account/account-router.ts";
 import { type PositionView, viewPositions } from "../account/account-view.ts";
 import { bookAdjustment } from "../account/book-adjustment.ts";
 import type { GatewayOrders } from "../order-path.ts";
+import type { JournalKind as StoredKind } from "../store/journal-op.ts";
 import { type JournalEntryRow, readJournal } from "../store/journal-store.ts";
-import { entryToProto, storedKinds } from "./journal-messages.ts";
 import { namingField } from "./naming-field.ts";
 import { decimalOf } from "./order-decimal.ts";
 
@@ -191,5 +193,50 @@ function limitsToProto({ deps }: AccountRouter): MessageInitShape<typeof Account
   return {
     ...(orderNotionalMax === undefined ? {} : { maxOrderNotional: decimalOf(orderNotionalMax) }),
     ...(grossNotionalMax === undefined ? {} : { maxGrossNotional: decimalOf(grossNotionalMax) }),
+  };
+}
+
+const KINDS: Readonly<Record<StoredKind, JournalKind>> = {
+  order: JournalKind.ORDER,
+  order_state: JournalKind.ORDER_STATE,
+  fill: JournalKind.FILL,
+  target: JournalKind.TARGET,
+  plain: JournalKind.DIRECT,
+  gate: JournalKind.GATE,
+  halt: JournalKind.HALT,
+  resume: JournalKind.RESUME,
+  allocation: JournalKind.ALLOCATION,
+  capital: JournalKind.CAPITAL,
+  cross: JournalKind.CROSS,
+  demote: JournalKind.DEMOTION,
+  adjustment: JournalKind.ADJUSTMENT,
+  reconcile: JournalKind.RECONCILE,
+  bar: JournalKind.BAR,
+  settings: JournalKind.SETTINGS,
+};
+
+const STORED: ReadonlyMap<JournalKind, string> = new Map(
+  Object.entries(KINDS).map(([stored, kind]) => [kind, stored]),
+);
+
+/** Kinds as they are stored. A planned kind is stored by nobody: the request check has refused it. */
+function storedKinds(kinds: readonly JournalKind[]): string[] {
+  return kinds.flatMap((kind) => STORED.get(kind) ?? []);
+}
+
+/** An entry on the wire. */
+function entryToProto(
+  account: string,
+  row: JournalEntryRow,
+): MessageInitShape<typeof JournalEntrySchema> {
+  return {
+    entry: BigInt(row.entry),
+    accountId: account,
+    kind: KINDS[row.kind],
+    worldId: row.worldId,
+    strategyId: row.strategyId,
+    row: BigInt(row.row),
+    bodyJson: row.bodyJson,
+    createTime: timestampFromMs(row.timeMs),
   };
 }

@@ -110,7 +110,7 @@ export class ControlGates implements AppliedGates {
 }
 
 /** A domain from the wire; anything unknown is backtest, orders off. */
-export function domainFrom(code: DomainCode): ExecutionDomain {
+function domainFrom(code: DomainCode): ExecutionDomain {
   return DOMAINS[code] ?? "backtest";
 }
 

@@ -116,7 +116,7 @@ export function haltPlaceFrom({ target }: HaltTarget): HaltPlace {
 }
 
 /** The same on the wire. */
-export function haltTargetToProto({
+function haltTargetToProto({
   scope,
   target,
 }: HaltPlace): MessageInitShape<typeof HaltSchema>["target"] {

@@ -34,9 +34,8 @@ import {
   type StoredOrder,
 } from "../store/order-table.ts";
 import { namingField } from "./naming-field.ts";
-import { directAnswer, directCallFrom } from "./order-direct.ts";
 import { haltPlaceFrom, haltToProto, instrumentsOf, orderMessage } from "./order-messages.ts";
-import { targetsAnswer, targetsCallFrom } from "./order-targets.ts";
+import { directAnswer, directCallFrom, targetsAnswer, targetsCallFrom } from "./runner-calls.ts";
 import { watchOrders } from "./watch-orders.ts";
 
 /** Who may cancel any order. */

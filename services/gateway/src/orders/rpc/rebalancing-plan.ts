@@ -7,7 +7,7 @@ import type {
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { lotsFromQuantity, quantityFromLots } from "@qmtl/sdk/execution";
 import type { AccountRouter } from "../account/account-router.ts";
-import type { RebalancePlan } from "../intake/rebalance-plan.ts";
+import type { RebalancePlan } from "../intake/submit-plan.ts";
 import { decimalOf } from "./order-decimal.ts";
 
 /** The account's own books for a plan over some worlds. */

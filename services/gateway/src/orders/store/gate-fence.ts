@@ -2,7 +2,7 @@ import type { GateState } from "@qmtl/sdk/gate";
 import type { Queryable } from "@qmtl/service-kit/db";
 
 /** The gate row of a world as the gate applied it last. */
-export interface GateFence {
+interface GateFence {
   readonly fence: number;
   readonly gate: string;
 }

@@ -1,6 +1,6 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 
-export type HaltScope = "all" | "account" | "world" | "strategy";
+type HaltScope = "all" | "account" | "world" | "strategy";
 
 /** A halt in force. */
 export interface Halt extends HaltPlace {
@@ -26,7 +26,7 @@ export interface HaltSubject {
   readonly strategy: string;
 }
 
-export function covers(halt: HaltPlace, subject: HaltSubject): boolean {
+function covers(halt: HaltPlace, subject: HaltSubject): boolean {
   return halt.scope === "all" || halt.target === subject[halt.scope];
 }
 

@@ -82,7 +82,7 @@ export function listOrders(
 }
 
 /** Working orders of a world with the place of its topic ORDER, which is stored together with them. */
-export interface WorkingOrders {
+interface WorkingOrders {
   readonly storeEpoch: number;
   /** 0: nothing was told yet. */
   readonly revision: number;

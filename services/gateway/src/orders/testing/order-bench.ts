@@ -29,7 +29,7 @@ import type { AccountSettings } from "../account/account-settings.ts";
 import { PaperBroker } from "../broker/paper-broker.ts";
 import type { PaperFault } from "../broker/paper-fault.ts";
 import type { WeightBounds } from "../intake/declared-weights.ts";
-import type { HaltActions } from "../intake/halt-account.ts";
+import type { HaltActions } from "../intake/halt-service.ts";
 import { wireOrders } from "../module.ts";
 import type { GatewayOrders } from "../order-path.ts";
 import { setTargets, submitOrders } from "../rpc/order-routes.ts";
@@ -38,8 +38,8 @@ import type { OrderWorld } from "../store/order-world.ts";
 import { FakeWorld } from "./fake-world.ts";
 import { OutageDb } from "./outage-db.ts";
 
-export const dayMs = 86_400_000;
-export const startMs = Date.UTC(2015, 0, 1);
+const dayMs = 86_400_000;
+const startMs = Date.UTC(2015, 0, 1);
 
 /** End of the bucket of a row, one day each. */
 export function bucketOf(row: number): number {

@@ -7,6 +7,8 @@ import {
 } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import {
+  type SetTargetsRequest,
+  type SetTargetsResponseSchema,
   type SubmitOrdersRequest,
   SubmitOrdersRequestSchema,
   SubmitOrdersResponseSchema,
@@ -16,8 +18,9 @@ import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
 import type { OrderTerms } from "@qmtl/sdk/execution";
 import { reasonName, reasonToProto } from "@qmtl/sdk/rpc";
 import type { SessionScope } from "@qmtl/service-kit";
-import type { DirectOrderCall, DirectOrderVerdict } from "../intake/direct-order-call.ts";
 import type { DirectAnswers } from "../intake/direct-order-intake.ts";
+import type { DirectOrderCall, DirectOrderVerdict } from "../intake/take-direct-orders.ts";
+import type { TakenTargets, TargetsCall } from "../intake/target-intake.ts";
 import { claimFrom } from "./order-gate-state.ts";
 
 /** Converts a SubmitOrders request of a session into the router's types. */
@@ -94,4 +97,54 @@ function termsFrom({ type, limitPrice, stopPrice }: DirectOrder): OrderTerms | n
 function hashOf(worldId: string, { orders }: SubmitOrdersRequest): string {
   const content = create(SubmitOrdersRequestSchema, { orders });
   return blake3Hex(jcs([worldId, toJsonString(SubmitOrdersRequestSchema, content)]));
+}
+
+/** Converts a SetTargets request of a session into the router's types. */
+export function targetsCallFrom(request: SetTargetsRequest, session: SessionScope): TargetsCall {
+  const update = request.update!;
+  return {
+    world: session.worldId,
+    claim: claimFrom(update.claim, session),
+    isArmed: (update.claim?.leaseId ?? "") !== "",
+    targets: update.targets.map((one) => {
+      const bucket = timestampMs(one.bucketEndTime!);
+      return {
+        strategy: one.strategyId,
+        instrument: one.instrument,
+        // Quantity and notional are planned: the server has refused them.
+        value: one.size.case === "weight" ? one.size.value : 0,
+        bucket,
+        inputWatermark: one.inputWatermarkTime ? timestampMs(one.inputWatermarkTime) : bucket,
+        reason: one.reason,
+      };
+    }),
+    ends: update.ends.map(({ source, row }) => ({ source, row: Number(row) })),
+    wanted: Number(update.wantedOrders),
+    strategies: update.strategyIds,
+    evaluations: {
+      shared: Number(update.sharedEvaluations),
+      own: Number(update.ownEvaluations),
+    },
+  };
+}
+
+/** Its answer on the wire. */
+export function targetsAnswer(
+  request: SetTargetsRequest,
+  { verdicts, booked }: TakenTargets,
+): MessageInitShape<typeof SetTargetsResponseSchema> {
+  return {
+    booked: booked.map(({ source, row }) => ({ source, row: BigInt(row) })),
+    results: request.update!.targets.map((target, index) => {
+      const verdict = verdicts[index];
+      return {
+        strategyId: target.strategyId,
+        instrument: target.instrument,
+        accepted: verdict?.accepted ?? false,
+        reason: reasonToProto(verdict?.reason ?? ""),
+        clientOrderIds: [...(verdict?.orders ?? [])],
+        haltIds: [...(verdict?.haltIds ?? [])],
+      };
+    }),
+  };
 }

@@ -1,5 +1,6 @@
 import type { BookId, RouterOrder } from "@qmtl/sdk/execution";
 import type { BrokerFill } from "../broker/broker-port.ts";
+import { readBookOfOrder } from "../store/order-table.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";
 
@@ -51,7 +52,8 @@ async function importFill(
   fill: BrokerFill,
 ): Promise<boolean> {
   const { orderId, executionId, lots, price, fee } = fill;
-  const known = router.core.order(orderId) ?? (await bookOf(router, orderId));
+  const known =
+    router.core.order(orderId) ?? (await readBookOfOrder(router.deps.db, router.account, orderId));
   const row = router.rowOf(known?.world ?? "");
   const report = { orderId, executionId, lots, price, fee };
   return booking.fill(known === undefined ? report : { ...report, book: idOf(known) }, row);
@@ -82,16 +84,6 @@ async function settleOrders(router: AccountRouter, booking: Booking): Promise<vo
         break;
     }
   }
-}
-
-/** Book of an order that the core no longer remembers. */
-async function bookOf(router: AccountRouter, orderId: string): Promise<BookId | undefined> {
-  const [row] = await router.deps.db.query<BookId>(
-    `SELECT world_id AS world, strategy_id AS strategy, instrument FROM gateway.client_order
-     WHERE client_order_id = $1 AND account_id = $2`,
-    [orderId, router.account],
-  );
-  return row;
 }
 
 function idOf({ world, strategy, instrument }: BookId | Readonly<RouterOrder>): BookId {

@@ -9,6 +9,7 @@ import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import { catchUp, type StatedTargets } from "../account/catch-up.ts";
 import type { StatedClaim, TradedWorlds } from "../account/order-gate.ts";
+import { readGateFences } from "../store/gate-fence.ts";
 import type { Halts } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import { applyGate, awaitingStage, beginStages, loseLease } from "./follow-gate.ts";
@@ -74,12 +75,9 @@ export class WorldRegistry implements TradedWorlds, GateEvents, DataClock {
 
   /** Reads what is stored, before any account is opened. */
   async load(): Promise<void> {
-    const { db } = this.#ports;
     await this.#settings.load();
-    const fences = await db.query<{ world_id: string; fence: number }>(
-      "SELECT world_id, fence FROM gateway.gate_fence",
-    );
-    for (const row of fences) this.#fences.set(row.world_id, row.fence);
+    const fences = await readGateFences(this.#ports.db);
+    for (const [worldId, fence] of fences) this.#fences.set(worldId, fence);
   }
 
   /** Follows the gates from now on. */

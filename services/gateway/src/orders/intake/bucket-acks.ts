@@ -1,23 +1,6 @@
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import type { StatedTargets } from "../account/catch-up.ts";
-
-/** What a runner said at the end of a bucket. */
-interface StatedEnd {
-  readonly world: string;
-  readonly sessionId: string;
-  readonly strategies: readonly string[];
-  /** Orders it wanted while its gate was shut, since its start. */
-  readonly wanted: number;
-  readonly evaluations: Readonly<Record<string, number>>;
-}
-
-interface EndRecord {
-  world_id: string;
-  session_id: string;
-  strategy_ids: string[];
-  wanted: number;
-  evaluations: Record<string, number>;
-}
+import { readWantedOrders, type StatedEnd, writeWantedOrders } from "../store/wanted-orders.ts";
 
 /** Sessions remembered in memory; the table keeps all. */
 const sessionsMax = 10_000;
@@ -34,19 +17,8 @@ export class BucketAcks implements StatedTargets {
   }
 
   async load(): Promise<void> {
-    const rows = await this.#db.query<EndRecord>(
-      `SELECT * FROM gateway.wanted_orders LIMIT ${sessionsMax}`,
-    );
-    for (const row of rows) {
-      const { world_id: world, session_id: sessionId, strategy_ids: strategies } = row;
-      const { wanted, evaluations } = row;
-      this.#stated.set(`${world}\n${sessionId}`, {
-        world,
-        sessionId,
-        strategies,
-        wanted,
-        evaluations,
-      });
+    for (const end of await readWantedOrders(this.#db, sessionsMax)) {
+      this.#stated.set(`${end.world}\n${end.sessionId}`, end);
     }
   }
 
@@ -57,14 +29,7 @@ export class BucketAcks implements StatedTargets {
     const { world, sessionId, strategies, wanted, evaluations } = end;
     this.#stated.set(key, { world, sessionId, strategies, wanted, evaluations });
     if (before?.wanted === wanted || (before === undefined && wanted === 0)) return undefined;
-    return async (tx) => {
-      await tx.query(
-        `INSERT INTO gateway.wanted_orders (world_id, session_id, strategy_ids, wanted, evaluations)
-         VALUES ($1, $2, $3, $4, $5::jsonb) ON CONFLICT (world_id, session_id) DO UPDATE SET
-           strategy_ids = excluded.strategy_ids, wanted = excluded.wanted, evaluations = excluded.evaluations`,
-        [world, sessionId, [...strategies], wanted, JSON.stringify(evaluations)],
-      );
-    };
+    return (tx) => writeWantedOrders(tx, end);
   }
 
   /** A strategy's runner ended a bucket. */

@@ -30,3 +30,11 @@ export async function lockGateFence(
   );
   return row;
 }
+
+/** The fence of each world as it is stored. */
+export async function readGateFences(db: Queryable): Promise<Map<string, number>> {
+  const rows = await db.query<{ world_id: string; fence: number }>(
+    "SELECT world_id, fence FROM gateway.gate_fence",
+  );
+  return new Map(rows.map((row) => [row.world_id, row.fence]));
+}

@@ -1,4 +1,4 @@
-import type { OrderState } from "@qmtl/sdk/execution";
+import type { BookId, OrderState } from "@qmtl/sdk/execution";
 import { worldTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable } from "@qmtl/service-kit/db";
 
@@ -121,6 +121,20 @@ export function readOrders(db: Queryable, ids: readonly string[]): Promise<Store
     `SELECT ${COLUMNS} FROM gateway.client_order WHERE client_order_id = ANY($1::text[]) ORDER BY position`,
     [[...ids]],
   );
+}
+
+/** Book of an order of an account; undefined for one that is not there. */
+export async function readBookOfOrder(
+  db: Queryable,
+  account: string,
+  orderId: string,
+): Promise<BookId | undefined> {
+  const [row] = await db.query<BookId>(
+    `SELECT world_id AS world, strategy_id AS strategy, instrument FROM gateway.client_order
+     WHERE client_order_id = $1 AND account_id = $2`,
+    [orderId, account],
+  );
+  return row;
 }
 
 /** Orders of a strategy that left: taken in by a broker, or at least sent. */

@@ -44,7 +44,7 @@ export interface AccountRouterDeps {
 }
 
 /** Longest that what a broker answered waits for a booking to be stored with, milliseconds. */
-const owedMsMax = 25;
+const reportsWaitMsMax = 25;
 
 /**
  * One account: its journal, the router's core that the journal rebuilds, and the broker. Operations run one at a
@@ -72,7 +72,7 @@ export class AccountRouter implements WorldRows {
   readonly reducingPermission: Permission;
   readonly #permission: OrderPermission;
   readonly #topic: OrderTopic;
-  readonly #owed = new PendingReports();
+  readonly #pending = new PendingReports();
   readonly #notionalMins: ReadonlyMap<string, number>;
   #storeTimer: ClockTimer | undefined;
   #head = 0;
@@ -123,9 +123,9 @@ export class AccountRouter implements WorldRows {
     this.#head = head;
     this.#recorded = recorded;
     await this.#topic.load();
-    // A transaction whose end was not heard of may have been stored after all, with everything that was owed.
-    if (this.#head > before) this.#owed.clear();
-    this.#owed.applyTo(core);
+    // A transaction whose end was not heard of may have been stored after all, with everything that was pending.
+    if (this.#head > before) this.#pending.clear();
+    this.#pending.applyTo(core);
     this.core = core;
     this.market = market;
     this.#isStale = false;
@@ -198,13 +198,13 @@ export class AccountRouter implements WorldRows {
     if (booking.sends.length === 0 && booking.cancels.length === 0) return;
     const reports = this.booking();
     await sendOrders(this, booking, reports);
-    this.#owe(reports);
+    this.#keep(reports);
   }
 
   /** Stores a booking. If that fails the core is rebuilt, as if nothing of it had happened, and the failure thrown. */
   async commit(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
     const { db, clock } = this.deps;
-    this.#owed.moveInto(booking);
+    this.#pending.moveInto(booking);
     if (booking.isEmpty && alongside === undefined) return;
     const isOrder = booking.made.length > 0;
     const isFill = booking.filledValue.size > 0;
@@ -227,7 +227,7 @@ export class AccountRouter implements WorldRows {
     }
     if (isOrder) await failpoints.hit("gw.order.after_commit");
     if (isFill) await failpoints.hit("gw.fill.after_commit");
-    this.#owed.clear();
+    this.#pending.clear();
     this.#head += rows.length;
     this.#topic.stored(news);
     if (news.writes.length > 0) this.deps.outbox.pokeGathering();
@@ -235,15 +235,15 @@ export class AccountRouter implements WorldRows {
   }
 
   /** Stored with the next booking, or by itself if none comes soon. */
-  #owe(reports: Booking): void {
+  #keep(reports: Booking): void {
     if (reports.isEmpty) return;
-    this.#owed.add(reports);
+    this.#pending.add(reports);
     this.#storeTimer ??= this.deps.clock.setTimer(() => {
       this.#storeTimer = undefined;
       this.stored().catch((failure: unknown) => {
         this.deps.logger.error("reports not stored yet", { account: this.account, error: failure });
       });
-    }, owedMsMax);
+    }, reportsWaitMsMax);
   }
 
   /** Resolves when everything that is in memory now is stored. */
@@ -251,9 +251,9 @@ export class AccountRouter implements WorldRows {
     return this.exclusive(async () => {});
   }
 
-  /** Nothing is owed after it. */
+  /** Nothing is pending after it. */
   async #store(): Promise<void> {
     if (this.#isStale) await this.rebuild();
-    if (!this.#owed.isEmpty) await this.commit(this.booking());
+    if (!this.#pending.isEmpty) await this.commit(this.booking());
   }
 }

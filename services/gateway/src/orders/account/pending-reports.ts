@@ -15,7 +15,7 @@ export class PendingReports {
     return this.#lines.length === 0;
   }
 
-  /** Takes over a booking of reports and fills; one that makes orders cannot be owed. */
+  /** Takes over a booking of reports and fills; one that makes orders cannot wait. */
   add(reports: Booking): void {
     if (reports.made.length > 0) throw new Error("a booking with orders is stored before it acts");
     this.#lines.push(...reports.lines);

@@ -17,7 +17,7 @@ export function entriesOf(booking: Booking, head: number, nowMs: number): Journa
     worldId: line.world,
     strategyId: line.strategy,
     row: line.row,
-    bodyJson: jcs(plain(line.body)),
+    bodyJson: jcs(jsonOf(line.body)),
     timeMs: nowMs,
   }));
 }
@@ -139,6 +139,6 @@ function changedOrders(
 }
 
 /** JSON data only: no undefined fields. */
-function plain(body: JournalOp): JournalOp {
+function jsonOf(body: JournalOp): JournalOp {
   return JSON.parse(JSON.stringify(body)) as JournalOp;
 }

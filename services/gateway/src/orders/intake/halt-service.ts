@@ -57,7 +57,7 @@ const storeAgainMs = 1_000;
 export class HaltService {
   readonly #ports: HaltServicePorts;
   /** What halts that are not stored were asked to do, by id. */
-  readonly #owed = new Map<string, HaltActions>();
+  readonly #unstored = new Map<string, HaltActions>();
   readonly #storing = new Set<Promise<void>>();
   readonly #stopped = new AbortController();
 
@@ -97,7 +97,7 @@ export class HaltService {
       return { halt, ...done };
     } catch (failure) {
       if (!isStoreOutage(failure)) throw failure;
-      this.#owe(halt, actions);
+      this.#keepUntilStored(halt, actions);
       return { halt, cancelled: [], flattened: [] };
     }
   }
@@ -149,16 +149,16 @@ export class HaltService {
     return this.#ports.haltStore.remove(tx, halt, this.#ports.clock.nowMs());
   }
 
-  #owe({ haltId }: Halt, { cancel, flatten }: HaltActions): void {
-    const before = this.#owed.get(haltId);
-    this.#owed.set(haltId, {
+  #keepUntilStored({ haltId }: Halt, { cancel, flatten }: HaltActions): void {
+    const before = this.#unstored.get(haltId);
+    this.#unstored.set(haltId, {
       cancel: cancel || before?.cancel === true,
       flatten: flatten || before?.flatten === true,
     });
     this.#ports.halts.unstored(haltId);
     if (before !== undefined) return;
     const storing = this.#storeLater(haltId).finally(() => {
-      this.#owed.delete(haltId);
+      this.#unstored.delete(haltId);
       this.#storing.delete(storing);
     });
     this.#storing.add(storing);
@@ -171,11 +171,11 @@ export class HaltService {
     for (;;) {
       await sleep(clock, storeAgainMs, stopped);
       const halt = halts.byId(haltId);
-      const actions = this.#owed.get(haltId);
+      const actions = this.#unstored.get(haltId);
       if (stopped.aborted || halt === undefined || actions === undefined) return;
       try {
         const { cancelled, flattened } = await this.#carryOut(halt, actions);
-        if (this.#owed.get(haltId) !== actions) continue; // asked for more meanwhile
+        if (this.#unstored.get(haltId) !== actions) continue; // asked for more meanwhile
         halts.stored(haltId);
         const counts = { cancelled: cancelled.length, flattened: flattened.length };
         logger.info("halt stored", { haltId, ...counts });

@@ -11,7 +11,19 @@ interface Fault {
   readonly text: string;
 }
 
-const faults: readonly Fault[] = [
+const ownFaults: readonly Fault[] = [
+  {
+    rule: "only-the-module-knows-the-messages-of-orders",
+    tool: "depcruise",
+    file: "services/gateway/src/orders/seeded-fault-p.ts",
+    text: 'export type * from "./rpc/order-messages.ts";\n',
+  },
+  {
+    rule: "nothing-inside-knows-the-order-module",
+    tool: "depcruise",
+    file: "services/gateway/src/orders/seeded-fault-q.ts",
+    text: 'export type * from "./module.ts";\n',
+  },
   {
     rule: "services-do-not-import-each-other",
     tool: "depcruise",
@@ -109,12 +121,37 @@ const faults: readonly Fault[] = [
     text: "export const one = 1;\n",
   },
 ];
+/** A file in each room of the gateway that looks up, or out of its way. */
+const gatewayFaults: readonly Fault[] = (
+  [
+    ["store", "../submission/submission-message.ts"],
+    ["peers", "../control/gate-book.ts"],
+    ["control", "../feed/bar-booker.ts"],
+    ["feed", "../control/topic-book.ts"],
+    ["submission", "../worlds/promotion.ts"],
+    ["worlds", "../rpc/world-handlers.ts"],
+    ["rpc", "../orders/order-path.ts"],
+    ["orders/store", "../account/booking.ts"],
+    ["orders/broker", "../account/booking.ts"],
+    ["orders/account", "../gate/router-gate.ts"],
+    ["orders/gate", "../intake/bucket-acks.ts"],
+    ["orders/intake", "../order-path.ts"],
+    ["orders/rpc", "../../rpc/world-handlers.ts"],
+  ] as const
+).map(([room, up]) => ({
+  rule: `gateway-${room.replace("/", "-")}-looks-down`,
+  tool: "depcruise",
+  file: `services/gateway/src/${room}/seeded-fault-up.ts`,
+  text: `export type * from "${up}";\n`,
+}));
+
 const partners = [
   {
     file: "cli/src/seeded-fault-j2.ts",
     text: 'import * as other from "./seeded-fault-j.ts";\nexport const b = other;\n',
   },
 ];
+const faults = [...ownFaults, ...gatewayFaults];
 const all = [...faults, ...partners];
 
 const lines = (program: string, args: readonly string[]): string[] => {

@@ -1,6 +1,6 @@
 import type { PgliteHost } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
-import { OrderBench } from "../../services/gateway/src/router/testing/order-bench.ts";
+import { OrderBench } from "../../services/gateway/src/orders/testing/order-bench.ts";
 import type { BenchRow } from "./bench-row.ts";
 import { stopwatchMs } from "./engine-stopwatch.ts";
 import { limitRow } from "./limit-row.ts";

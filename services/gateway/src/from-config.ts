@@ -32,18 +32,19 @@ import { BatchedLeaseRelay } from "./control/lease-relay.ts";
 import { Tickets } from "./control/tickets.ts";
 import { TopicBook } from "./control/topic-book.ts";
 import { BarBooker } from "./feed/bar-booker.ts";
-import { markedInstrumentsOf } from "./feed/marked-instruments.ts";
 import { ReplayFeeds } from "./feed/replay-feeds.ts";
-import { SourceKeys } from "./feed/source-keys.ts";
+import { markedInstrumentsOf, SourceKeys } from "./feed/source-keys.ts";
 import type { AccountLeases } from "./instances/account-leases.ts";
-import type { OpenOrderModule, OrderModule } from "./order-module.ts";
-import { openOrderModule } from "./orders-from-config.ts";
+import {
+  type OpenOrderModule,
+  type OrderModule,
+  openOrderModule,
+  orderTopicReader,
+} from "./orders/module.ts";
 import { contractsOf } from "./peers/forward.ts";
 import { Peer } from "./peers/peer.ts";
 import { PeerProbe } from "./peers/peer-probe.ts";
-import type { OrderPath } from "./ports.ts";
-import { accountsOf } from "./router/account-config.ts";
-import { readOrderTopic } from "./router/order-topic.ts";
+import type { ControlOutbox, OrderPath } from "./ports.ts";
 import { controlHandlers } from "./rpc/control-handlers.ts";
 import { gatewayHandlers } from "./rpc/gateway-handlers.ts";
 import { queueServices } from "./rpc/queue-handlers.ts";
@@ -202,9 +203,8 @@ async function openBase(deps: GatewayDeps) {
   const probe = new PeerProbe([dag, world], gateway, clock);
   const gates = new GateBook({ world, gateway, logger });
   const events = await EventLog.open(db, { clock, logger });
-  const accounts = accountsOf(config);
   const readers = {
-    order: (worldId: string) => readOrderTopic(db, accounts, worldId),
+    order: orderTopicReader(db, config),
     submission: (submissionId: string) => readSubmissionTopic(db, submissionId),
   };
   const topics = new TopicBook({ db, dag, world, gateway, readers });
@@ -212,8 +212,8 @@ async function openBase(deps: GatewayDeps) {
   const leases = new BatchedLeaseRelay({ world, clock, gateway });
   const keys = new SourceKeys(db, markedInstrumentsOf(config));
   const poke = () => relay.poke();
-  const onOrderNews = () => relay.pokeGathering(gatherMs);
-  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke, onOrderNews };
+  const outbox: ControlOutbox = { poke, pokeGathering: () => relay.pokeGathering(gatherMs) };
+  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke, outbox };
   return { ...own, world, dag, gates, hub, leases, keys, tickets, relay, probe };
 }
 
@@ -225,8 +225,8 @@ async function openFeeds(
   const { clock, logger, config } = deps;
   const guarded = (db: Db): Db => deps.accounts?.guarded(db) ?? db;
   const [db, paperDb] = [guarded(deps.db), guarded(deps.paperDb)];
-  const { dag, gateway, metrics, keys, gates, leases, world, poke, onOrderNews } = base;
-  let path: Pick<OrderPath, "onBars" | "bookedRow"> = unopened;
+  const { dag, gateway, metrics, keys, gates, leases, world, outbox } = base;
+  let path: OrderPath = unopened;
   const booker = new BarBooker({ dag, gateway, keys, orders: () => path });
   const sessionDeadMs = config.world_service.default_lease.session_dead_ms;
   const feeds = new ReplayFeeds({
@@ -240,9 +240,9 @@ async function openFeeds(
     sources: replaySourcesOf(config),
     sessionDeadMs,
   });
-  const seams = { metrics, world, gateway, gates, leases, barrier: feeds, poke, onOrderNews };
+  const around = { metrics, world, gateway, gates, leases, barrier: feeds, outbox };
   const open = deps.openOrders ?? openOrderModule;
-  const orders = await open({ db, paperDb, clock, logger, config, ...seams });
+  const orders = await open({ db, paperDb, clock, logger, config, ...around });
   path = orders.path;
   return { feeds, booker, orders };
 }
@@ -252,8 +252,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
   const { config } = deps;
   const { world, dag, gates, hub, keys, feeds, booker, orders, metrics, watch } = parts;
   const schemaRange = schemaRangeOf(config);
-  const orderFacts = (worldId: string, strategyId: string) => orders.facts(worldId, strategyId);
-  const explain = { world, gateway: parts.gateway, gates, orderFacts };
+  const explain = { world, gateway: parts.gateway, gates, orders: orders.strategies };
   const enforceLiveGuard = config.gateway.enforce_live_guard;
   const services: ServedService[] = [
     serve(
@@ -294,7 +293,7 @@ function servicesOf(deps: GatewayDeps, parts: Parts): ServedService[] {
 }
 
 /** Stands in until the order path is opened, which is before the first call. */
-const unopened: Pick<OrderPath, "onBars" | "bookedRow"> = {
+const unopened: OrderPath = {
   onBars: () => Promise.reject(new Error("a bar before the order path was opened")),
   bookedRow: () => -1,
 };

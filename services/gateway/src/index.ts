@@ -10,7 +10,11 @@ export type {
   OpenOrderModule,
   OrderModule,
   OrderModuleDeps,
-  StandingHalt,
-  StrategyOrderFacts,
-} from "./order-module.ts";
-export type { OrderPath, SourceBar, TicketClaims } from "./ports.ts";
+} from "./orders/module.ts";
+export type {
+  ExplainedOrders,
+  OrderPath,
+  SourceBar,
+  StrategyOrders,
+  TicketClaims,
+} from "./ports.ts";

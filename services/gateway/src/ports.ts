@@ -1,11 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { GateChange, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import type { HeartbeatReply } from "@qmtl/contracts/qmtl/control/v1/session_pb";
-import type {
-  SetTargetsRequest,
-  SetTargetsResponse,
-  SetTargetsResponseSchema,
-} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import type { ExplainStrategyResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { RelayedHeartbeatSchema } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import type { SessionOrigin, SessionScope } from "@qmtl/service-kit";
 import type { TopicName } from "@qmtl/service-kit/control";
@@ -59,18 +55,8 @@ export interface TicketClaims extends SessionScope {
   readonly principal: string;
 }
 
-/** The order path: the only way out. */
+/** The order path as the feeds see it. */
 export interface OrderPath {
-  /**
-   * Takes targets and ends a bucket. Resolves when everything in the call is booked or refused.
-   * Waits until the bars of every row that ends are booked, so that a target never meets an older book; not longer than
-   * `waitMs`.
-   */
-  setTargets(
-    request: SetTargetsRequest,
-    session: SessionScope,
-    waitMs: number,
-  ): Promise<MessageInitShape<typeof SetTargetsResponseSchema>>;
   /** Books bars of a feed, in row order, each once: fills at the open, marks at the close, returns. Resolves when durable. */
   onBars(bars: readonly SourceBar[]): Promise<void>;
   /** Last row of a feed that is booked, -1 for none. */
@@ -95,4 +81,39 @@ export interface RunnerEnd {
   readonly isArmed: boolean;
 }
 
-export type { SetTargetsResponse };
+/** The outbox of control events, told that events wait in it. */
+export interface ControlOutbox {
+  poke(): void;
+  /** The same of events of orders, which come many per second: they may gather for half a second. */
+  pokeGathering(): void;
+}
+
+/** What the order path knows of strategies. */
+export interface StrategyOrders {
+  /** Throws WORLD_NOT_FOUND; PEER_UNAVAILABLE for a world that was not read yet. */
+  read(worldId: string, strategyId: string): Promise<ExplainedOrders>;
+}
+
+/** The orders of one strategy in one world, for ExplainStrategy. */
+export interface ExplainedOrders {
+  /** What is told of them, as fields of the response. */
+  readonly fields: Pick<
+    MessageInitShape<typeof ExplainStrategyResponseSchema>,
+    "halts" | "emitterSessionId" | "tier" | "capital" | "wantedOrders" | "sentOrders"
+  >;
+  /** Orders it wanted while its gate was shut. */
+  readonly wantedOrders: number;
+  /** Orders that left. */
+  readonly sentOrders: number;
+  /** An order of its world was written past its lease: the world's orders are shut here until an operator acts. */
+  readonly isShutByLateOrder: boolean;
+  /** Halts in force that cover it, oldest first. */
+  readonly halts: readonly {
+    readonly haltId: string;
+    readonly scope: "all" | "account" | "world" | "strategy";
+    readonly target: string;
+    readonly reason: string;
+  }[];
+  /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
+  readonly capital: number | undefined;
+}

@@ -1,14 +1,25 @@
 import type { AccountOp } from "./account-op.ts";
 import { OrderRouter } from "./order-router.ts";
 import { findDifferences } from "./reconcile-positions.ts";
+import type { RouterCore } from "./router-core.ts";
 import type { SealedReturn } from "./router-ledger.ts";
 import {
+  type FillOutcome,
+  type FillReport,
   inScope,
+  type RouterOptions,
   type RouterResult,
   type RouterScope,
   type TargetOutcome,
 } from "./router-options.ts";
-import { type BookId, isFinal, type RouterEffect, remainingLots } from "./router-order.ts";
+import {
+  type BookId,
+  isFinal,
+  type RouterEffect,
+  type RouterOrder,
+  remainingLots,
+} from "./router-order.ts";
+import type { Book, RouterSnapshot, StrategyAccount } from "./router-state.ts";
 import { wantedLots } from "./wanted-lots.ts";
 
 /** What an operation led to. */
@@ -32,20 +43,28 @@ const CASH_TOLERANCE = 0.01;
  * that begin at the capital of the stage, cancels of protective orders, and `apply`, by which the running router, the
  * rebuilding of it from its journal and the replay of a recorded session all drive it.
  */
-export class AccountCore extends OrderRouter {
+export class AccountCore {
+  readonly #router: OrderRouter;
+  readonly #core: RouterCore;
+
+  constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
+    this.#router = new OrderRouter(options, snapshot);
+    this.#core = this.#router.core;
+  }
+
   /** Performs one operation. */
   apply(op: AccountOp): AccountOutcome {
     switch (op.op) {
       case "set_target": {
-        const { outcome, ...result } = this.setTarget(op);
+        const { outcome, ...result } = this.#router.setTarget(op);
         return { ...result, target: outcome };
       }
       case "submit_order": {
-        const { outcome, ...result } = this.submitOrder(op);
+        const { outcome, ...result } = this.#router.submitOrder(op);
         return { ...result, target: outcome };
       }
       case "rearm":
-        return this.rearm(op);
+        return this.#router.rearm(op);
       case "cancel":
         return { effects: this.#cancel(op.scope, op.protective), refused: [] };
       case "cancel_order":
@@ -53,15 +72,15 @@ export class AccountCore extends OrderRouter {
       case "compare":
         return { ...NOTHING, difference: this.#compare(new Map(op.positions), op.cash) };
       case "allocate":
-        this.setAllocation(op.input);
+        this.#router.setAllocation(op.input);
         if (op.input.beginsStage === true) this.#seal(op.input, op.bucket);
         return NOTHING;
       case "rebalance":
-        return this.executeRebalance(op.input);
+        return this.#router.executeRebalance(op.input);
       case "demote":
-        return this.demote(op);
+        return this.#router.demote(op);
       case "flatten":
-        return this.flatten({ ...op.scope, bucket: op.bucket, origin: op.origin });
+        return this.#router.flatten({ ...op.scope, bucket: op.bucket, origin: op.origin });
       case "state":
         this.#report(op);
         return NOTHING;
@@ -69,39 +88,84 @@ export class AccountCore extends OrderRouter {
         this.onFill(op.fill);
         return NOTHING;
       case "bar":
-        for (const { instrument, close } of op.marks) this.onMark(instrument, close);
+        for (const { instrument, close } of op.marks) this.#core.onMark(instrument, close);
         return { ...NOTHING, sealed: this.#sealWorlds(op.worlds, op.bucket) };
       case "adjust_cash":
-        this.ledger.accountCash += op.cash;
+        this.#core.ledger.accountCash += op.cash;
         return NOTHING;
       case "adjust_position":
-        this.bookAdjustment({ ...UNASSIGNED, ...op });
+        this.#router.bookAdjustment({ ...UNASSIGNED, ...op });
         return NOTHING;
       case "settings":
-        if (op.limits !== undefined) this.setLimits(op.limits);
+        if (op.limits !== undefined) this.#router.setLimits(op.limits);
         return NOTHING;
       case "note":
         return NOTHING;
     }
   }
 
+  /** See {@link RouterCore.onFill}. */
+  onFill(report: FillReport): FillOutcome {
+    return this.#core.onFill(report);
+  }
+
+  /** Plain JSON, independent of later changes. */
+  snapshot(): RouterSnapshot {
+    return this.#core.snapshot();
+  }
+
+  /** Account cash plus market value. */
+  equity(): number {
+    return this.#core.equity();
+  }
+
+  /** Capital of a strategy now; 0 before its first allocation. */
+  capital(world: string, strategy: string): number {
+    return this.#core.capital(world, strategy);
+  }
+
+  /** Opening orders stay in: books and broker differ. */
+  get isOpeningShut(): boolean {
+    return this.#core.isOpeningShut;
+  }
+
+  book(id: BookId): Readonly<Book> | undefined {
+    return this.#core.book(id);
+  }
+
+  books(): Readonly<Book>[] {
+    return this.#core.books();
+  }
+
+  strategies(): Readonly<StrategyAccount>[] {
+    return this.#core.strategies();
+  }
+
+  order(id: string): Readonly<RouterOrder> | undefined {
+    return this.#core.order(id);
+  }
+
+  openOrders(id?: BookId): readonly Readonly<RouterOrder>[] {
+    return this.#core.openOrders(id);
+  }
+
   get cash(): number {
-    return this.ledger.accountCash;
+    return this.#core.ledger.accountCash;
   }
 
   /** Last mark of an instrument; undefined before the first. */
   mark(instrument: string): number | undefined {
-    return this.ledger.marks.get(instrument);
+    return this.#core.ledger.marks.get(instrument);
   }
 
   /** Money a lot is worth at price 1. @throws {RangeError} for an instrument that is not configured. */
   lotUnit(instrument: string): number {
-    return this.ledger.instrument(instrument).lotUnit;
+    return this.#core.ledger.instrument(instrument).lotUnit;
   }
 
   /** Whether an instrument is configured. */
   knows(instrument: string): boolean {
-    return this.ledger.knows(instrument);
+    return this.#core.ledger.knows(instrument);
   }
 
   /** True while a world has a position, a working order, or a strategy in a stage here. */
@@ -128,20 +192,20 @@ export class AccountCore extends OrderRouter {
 
   /** Whether a rebalance was executed; beyond the batches that are remembered it is not known. */
   wasExecuted(batchId: string): boolean {
-    return this.batches.has(batchId);
+    return this.#core.batches.has(batchId);
   }
 
   #cancel(scope: RouterScope, protective: boolean): RouterEffect[] {
-    const effects = this.haltCancelOpening(scope);
+    const effects = this.#router.haltCancelOpening(scope);
     if (!protective) return effects;
-    for (const order of this.orders.open()) {
+    for (const order of this.#core.orders.open()) {
       if (inScope(scope, order)) effects.push(...this.#cancelOne(order.id));
     }
     return effects;
   }
 
   #cancelOne(orderId: string): RouterEffect[] {
-    const order = this.orders.get(orderId);
+    const order = this.#core.orders.get(orderId);
     if (order === undefined || order.cancelRequested || isFinal(order.state)) return [];
     order.cancelRequested = true;
     return [{ kind: "cancel", orderId }];
@@ -149,8 +213,8 @@ export class AccountCore extends OrderRouter {
 
   /** Shuts opening orders while books and broker differ. An unknown order may be the reason why cash does. */
   #compare(positions: ReadonlyMap<string, number>, cash: number): string {
-    const open = [...this.orders.open()];
-    const texts = findDifferences([...this.ledger.books.values()], open, positions).map(
+    const open = [...this.#core.orders.open()];
+    const texts = findDifferences([...this.#core.ledger.books.values()], open, positions).map(
       ({ instrument, expectedLots, actualLots }) =>
         `${instrument}: ${expectedLots} lots in the books, ${actualLots} at the broker`,
     );
@@ -158,46 +222,46 @@ export class AccountCore extends OrderRouter {
     const gap = cash - this.cash;
     if (!isUnknown && Math.abs(gap) > CASH_TOLERANCE)
       texts.push(`cash: ${gap.toFixed(2)} unexplained`);
-    this.openingShut = texts.length > 0;
+    this.#core.isOpeningShut = texts.length > 0;
     return texts.join("; ");
   }
 
   #report({ order, state, reason }: Extract<AccountOp, { op: "state" }>): void {
     switch (state) {
       case "sent":
-        this.onSent(order);
+        this.#core.onSent(order);
         return;
       case "unknown":
-        this.onUnknown(order);
+        this.#core.onUnknown(order);
         return;
       case "accepted":
-        this.onAccepted(order);
+        this.#core.onAccepted(order);
         return;
       case "rejected":
-        this.onRejected(order, reason);
+        this.#core.onRejected(order, reason);
         return;
       case "cancelled":
-        this.onCancelled(order, reason);
+        this.#core.onCancelled(order, reason);
         return;
       case "expired":
-        this.onExpired(order, reason);
+        this.#core.onExpired(order, reason);
         return;
     }
   }
 
   #seal(id: { readonly world: string; readonly strategy: string }, bucket: number): void {
-    const account = this.ledger.strategy(id.world, id.strategy);
-    if (account !== undefined) this.ledger.seal(account, bucket);
+    const account = this.#core.ledger.strategy(id.world, id.strategy);
+    if (account !== undefined) this.#core.ledger.seal(account, bucket);
   }
 
   /** A demoted strategy is in no stage: what closing it costs is no return of one. */
   #sealWorlds(worlds: readonly string[], bucket: number): SealedReturn[] {
-    return [...this.ledger.strategies.values()]
+    return [...this.#core.ledger.strategies.values()]
       .filter(
         ({ world, demoted, sealedCapital }) =>
           worlds.includes(world) && demoted === null && sealedCapital !== null,
       )
-      .map((account) => this.ledger.seal(account, bucket));
+      .map((account) => this.#core.ledger.seal(account, bucket));
   }
 }
 

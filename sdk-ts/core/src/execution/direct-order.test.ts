@@ -18,7 +18,7 @@ function routerWith(limits: RouterOptions["limits"] = {}): OrderRouter {
     limits,
   });
   router.setAllocation({ world: "w", strategy: "s", share: 1, equity: 10_000 });
-  router.onMark("X", 100);
+  router.core.onMark("X", 100);
   return router;
 }
 
@@ -37,7 +37,7 @@ function submit(
 let executions = 0;
 function fill(router: OrderRouter, order: RouterOrder | undefined, lots = order?.lots ?? 0): void {
   const executionId = `e${executions++}`;
-  router.onFill({ orderId: order?.id ?? "", executionId, lots, price: 100, fee: 0 });
+  router.core.onFill({ orderId: order?.id ?? "", executionId, lots, price: 100, fee: 0 });
 }
 
 const LIMIT = { type: "limit", price: 120 } as const;
@@ -69,7 +69,7 @@ test("a direct order alone leaves no target behind: a re-arm sends nothing", () 
   const router = routerWith();
   fill(router, submit(router, 10)[0]);
 
-  expect(router.book(ID)?.target).toBeNull();
+  expect(router.core.book(ID)?.target).toBeNull();
   expect(router.rearm({ world: "w", strategy: "s", bucket: 2 }).effects).toEqual([]);
 });
 
@@ -116,7 +116,7 @@ test("while an order is unknown only what reduces is made", () => {
   const router = routerWith();
   fill(router, submit(router, 10)[0]);
   const [lost] = submit(router, 5);
-  router.onUnknown(lost?.id ?? "");
+  router.core.onUnknown(lost?.id ?? "");
 
   expect(router.submitOrder({ ...ID, lots: 1, bucket: 1 })).toMatchObject({
     effects: [],
@@ -153,7 +153,7 @@ test("a position that an order waits to offset is flattened at once all the same
   const [waiting] = submit(router, 4, { terms: LIMIT });
   fill(router, submit(router, -14)[0], -10);
   fill(router, submit(router, -4)[0]);
-  expect(router.book(ID)?.quantity).toBe(-4);
+  expect(router.core.book(ID)?.quantity).toBe(-4);
 
   const result = router.demote({ world: "w", strategy: "s", onDemote: "flat", bucket: 2 });
 

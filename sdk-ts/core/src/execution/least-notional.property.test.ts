@@ -99,7 +99,7 @@ class Driver {
         this.#check(() => router.rearm({ world: "w", strategy: "s", bucket }));
         break;
       case "reconcile": {
-        const positions = new Map([["X", router.book(ID)?.quantity ?? 0]]);
+        const positions = new Map([["X", router.core.book(ID)?.quantity ?? 0]]);
         this.#check(() => router.reconcile({ positions, bucket }));
         break;
       }
@@ -117,10 +117,10 @@ class Driver {
 
   #target({ value, mark, act, notionalMin }: Extract<Step, { kind: "target" }>, bucket: number) {
     const { router } = this;
-    router.onMark("X", mark);
+    router.core.onMark("X", mark);
     if (value !== this.#value) {
       this.#value = value;
-      this.#statedLots = targetLots(value, router.capital("w", "s"), mark, 0.1);
+      this.#statedLots = targetLots(value, router.core.capital("w", "s"), mark, 0.1);
       this.#settledAt = undefined;
     }
     const input = { ...ID, value, bucket, mark, act, notionalMin };
@@ -129,19 +129,19 @@ class Driver {
   }
 
   #report(step: Extract<Step, { pick: number }>): void {
-    const open = this.router.openOrders();
+    const open = this.router.core.openOrders();
     const order = open[step.pick % Math.max(1, open.length)];
     if (order === undefined) return;
     if (step.kind === "fill") {
       const left = remainingLots(order);
       const lots = Math.trunc(left / step.part) || left;
       const executionId = `e${++this.#executions}`;
-      this.router.onFill({ orderId: order.id, executionId, lots, price: 10, fee: 0 });
+      this.router.core.onFill({ orderId: order.id, executionId, lots, price: 10, fee: 0 });
     } else if (step.kind === "cancel") {
-      this.router.onCancelled(order.id);
+      this.router.core.onCancelled(order.id);
       this.#settledAt = undefined;
     } else {
-      this.router.onUnknown(order.id);
+      this.router.core.onUnknown(order.id);
     }
   }
 
@@ -161,8 +161,8 @@ class Driver {
   }
 
   #expected(): number {
-    const working = this.router.openOrders();
-    const held = this.router.book(ID)?.quantity ?? 0;
+    const working = this.router.core.openOrders();
+    const held = this.router.core.book(ID)?.quantity ?? 0;
     return working.reduce((sum, order) => sum + remainingLots(order), held);
   }
 }

@@ -38,7 +38,7 @@ let executions = 0;
 function fill(router: OrderRouter, orders: readonly RouterOrder[]): void {
   for (const { id: orderId, lots } of orders) {
     executions += 1;
-    router.onFill({ orderId, executionId: `e${executions}`, lots, price: 10, fee: 0 });
+    router.core.onFill({ orderId, executionId: `e${executions}`, lots, price: 10, fee: 0 });
   }
 }
 
@@ -56,7 +56,7 @@ test("an order that is worth less than the least is not made, one worth just tha
 
 test("the value is compared in decimals", () => {
   const router = newRouter();
-  router.onMark("X", 0.7);
+  router.core.onMark("X", 0.7);
   const order = { ...ID, lots: 2, bucket: 1 }; // 2 × 0.1 × 0.7 is 0.13999999999999999 in floats
   expect(sent(router.submitOrder({ ...order, notionalMin: 0.14 }))).toHaveLength(1);
   expect(router.submitOrder({ ...order, notionalMin: 0.1400001 }).refused).toMatchObject([
@@ -69,8 +69,8 @@ test("what leaves nothing held is made however little it is worth, through zero 
   fill(router, target(router, 0.05).orders);
 
   expect(target(router, -0.02, 1, 50)).toMatchObject({ sent: [-50], refused: below(-191) });
-  expect(router.openOrders().map(({ opening }) => opening)).toEqual([false]);
-  fill(router, router.openOrders());
+  expect(router.core.openOrders().map(({ opening }) => opening)).toEqual([false]);
+  fill(router, router.core.openOrders());
   expect(target(router, 0, 1, 50)).toMatchObject({ sent: [], refused: [] });
 
   fill(router, target(router, 0.05).orders);
@@ -99,7 +99,7 @@ test("a reduction that was too little never lets more be opened than the target,
   const cancelled = newRouter();
   const [opening] = target(cancelled, 0.1).orders;
   expect(target(cancelled, 0.08)).toMatchObject({ sent: [], refused: below(-20) });
-  cancelled.onCancelled(opening!.id);
+  cancelled.core.onCancelled(opening!.id);
   const rearmed = cancelled.rearm({ world: "w", strategy: "s", bucket: 2 });
   expect(sent(rearmed).map(({ lots }) => lots)).toEqual([80]);
 });
@@ -113,7 +113,7 @@ test("a reduction that was too little is not sent because the price moved, one o
   expect(router.rearm({ world: "w", strategy: "s", bucket: 2 }).effects).toEqual([]);
   fill(router, sent(router.submitOrder({ ...ID, lots: 60, bucket: 2 })));
   expect(target(router, 0.08)).toMatchObject({ sent: [-60], refused: [] });
-  expect(router.book(ID)?.target).toMatchObject({ lots: 80, reduceTo: 100 });
+  expect(router.core.book(ID)?.target).toMatchObject({ lots: 80, reduceTo: 100 });
 });
 
 test("a target that was only kept is bound when it is acted on, and not by the orders of a rebalance", () => {
@@ -135,11 +135,11 @@ test("an order of a rebalance that did not get out is caught up with, though it 
   const rebalanced = router.executeRebalance({ batchId: "b", bucket: 2, crosses: [], quantities });
   const [order] = sent(rebalanced);
   expect(order).toMatchObject({ lots: -30 });
-  router.onRejected(order!.id, "GATE_SHUT");
+  router.core.onRejected(order!.id, "GATE_SHUT");
 
   const [again] = target(router, 0.1).orders;
   expect(again).toMatchObject({ lots: -30 });
-  router.onRejected(again!.id, "FENCE_STALE");
+  router.core.onRejected(again!.id, "FENCE_STALE");
   const rearmed = router.rearm({ world: "w", strategy: "s", bucket: 3 });
   expect(sent(rearmed)).toMatchObject([{ lots: -30 }]);
   fill(router, sent(rearmed));
@@ -170,7 +170,7 @@ test("a rebalance gives no permission to open what a target does not state, wher
 test("closing at once is never bound", () => {
   const router = newRouter();
   fill(router, target(router, 0.05).orders);
-  router.onMark("X", 0.01);
+  router.core.onMark("X", 0.01);
 
   const demoted = router.demote({ world: "w", strategy: "s", onDemote: "flat", bucket: 2 });
 
@@ -185,7 +185,7 @@ test("a direct order is bound, its closing of all that is held is not", () => {
 
   expect(submit(40).refused).toMatchObject([{ lots: 40, reason: "BELOW_MINIMUM" }]);
   expect(submit(-40).refused).toMatchObject([{ lots: -40, reason: "BELOW_MINIMUM" }]);
-  router.onMark("X", 1);
+  router.core.onMark("X", 1);
   expect(sent(submit(-50))).toMatchObject([{ lots: -50, reduceOnly: true }]);
 });
 
@@ -194,18 +194,18 @@ test("a reduction of all that is held is made though an opening order works, or 
   fill(router, target(router, 0.05).orders);
   const limit = { type: "limit", price: 9 } as const;
   const [waiting] = sent(router.submitOrder({ ...ID, lots: 60, bucket: 2, terms: limit }));
-  router.onMark("X", 1);
+  router.core.onMark("X", 1);
   const reduce = (lots: number) =>
     router.submitOrder({ ...ID, lots, bucket: 2, notionalMin: 50, reduceOnly: true });
 
   expect(reduce(-49).refused).toMatchObject([{ lots: -49, reason: "BELOW_MINIMUM" }]);
   const [first] = sent(reduce(-50));
   expect(first).toMatchObject({ lots: -50, reduceOnly: true });
-  router.onRejected(first!.id, "venue");
-  router.onUnknown(waiting!.id);
+  router.core.onRejected(first!.id, "venue");
+  router.core.onUnknown(waiting!.id);
   const [second] = sent(reduce(-50));
   expect(second).toMatchObject({ lots: -50, reduceOnly: true });
-  router.onRejected(second!.id, "venue");
+  router.core.onRejected(second!.id, "venue");
   expect(target(router, 0.0063, 1)).toMatchObject({ sent: [-50], refused: [] }); // of 60 lots
 });
 

@@ -151,7 +151,7 @@ export class OfflineAccount {
     }
     for (const { units, id, mark } of this.#lines) {
       if (units !== 0) {
-        this.#router.onMark(id.instrument, mark);
+        this.#router.core.onMark(id.instrument, mark);
       }
     }
     line.target = target;
@@ -206,7 +206,7 @@ export class OfflineAccount {
       fees: this.#fees,
       spreadCosts: sum(({ spreadCosts }) => spreadCosts),
       turnover: this.#turnover,
-      realisedPnl: sum(({ id }) => this.#router.book(id)?.realisedPnl ?? 0),
+      realisedPnl: sum(({ id }) => this.#router.core.book(id)?.realisedPnl ?? 0),
       barsDone: this.#length,
     };
   }
@@ -223,7 +223,7 @@ export class OfflineAccount {
 
   holding(at = 0): OfflineHolding {
     const { id, units, mark, spreadCosts } = this.#lines[at]!;
-    const book = this.#router.book(id);
+    const book = this.#router.core.book(id);
     const { quantity: lots = 0, averageCost = 0, realisedPnl = 0, fees = 0 } = book ?? {};
     const unrealisedPnl = units === 0 ? 0 : units * (mark - averageCost);
     return { lots, averageCost, mark, realisedPnl, unrealisedPnl, fees, spreadCosts };
@@ -240,15 +240,15 @@ export class OfflineAccount {
     const { order } = effect;
     this.orders.push(order);
     line.working++;
-    this.#router.onSent(order.id);
+    this.#router.core.onSent(order.id);
     const { id, instrument, lots, bucket, reduceOnly } = order;
     const outcome = line.broker.accept({ id, instrument, lots, bucket, reduceOnly });
     if (!outcome.accepted) {
       line.working--;
-      this.#router.onRejected(id, outcome.reason);
+      this.#router.core.onRejected(id, outcome.reason);
       return;
     }
-    this.#router.onAccepted(id);
+    this.#router.core.onAccepted(id);
     this.#bookFills(line, outcome.fills);
   }
 
@@ -258,7 +258,7 @@ export class OfflineAccount {
     }
     for (const fill of fills) {
       const { orderId, executionId, lots, price, fee } = fill;
-      this.#router.onFill({ orderId, executionId, lots, price, fee });
+      this.#router.core.onFill({ orderId, executionId, lots, price, fee });
       line.working--;
       this.fills.push(fill);
       this.#fees += fee;
@@ -267,7 +267,7 @@ export class OfflineAccount {
       this.#cash -= units * price + fee;
       this.#turnover += Math.abs(units * price) / this.#lastEquity;
     }
-    line.units = (this.#router.book(line.id)?.quantity ?? 0) * line.lotUnit;
+    line.units = (this.#router.core.book(line.id)?.quantity ?? 0) * line.lotUnit;
   }
 
   #grow(): void {

@@ -98,7 +98,7 @@ class Driver {
   }
 
   restart(): void {
-    const snapshot = JSON.parse(JSON.stringify(this.router.snapshot()));
+    const snapshot = JSON.parse(JSON.stringify(this.router.core.snapshot()));
     this.router = OrderRouter.restore(this.#options, snapshot);
   }
 
@@ -178,36 +178,36 @@ class Driver {
     if (id === undefined) {
       return;
     }
-    const order = this.router.order(id)!;
+    const order = this.router.core.order(id)!;
     const left = order.lots - order.filledLots;
     if (event <= 3 && left !== 0) {
       const lots = event === 0 ? left : Math.trunc(left / part) || Math.sign(left);
       const executionId = `e${this.#executions++}`;
       const report = { orderId: id, executionId, lots, price: 100 + part, fee: 0.5 };
-      expect(this.router.onFill(report)).toBe("booked");
-      expect(this.router.onFill(report)).toBe("duplicate");
+      expect(this.router.core.onFill(report)).toBe("booked");
+      expect(this.router.core.onFill(report)).toBe("duplicate");
       this.booked.set(order.strategy, (this.booked.get(order.strategy) ?? 0) + lots);
     } else if (event === 4) {
-      this.router.onUnknown(id);
+      this.router.core.onUnknown(id);
     } else if (event === 5) {
-      this.router.onCancelled(id);
+      this.router.core.onCancelled(id);
     } else if (event === 6) {
-      this.router.onAccepted(id);
+      this.router.core.onAccepted(id);
     } else {
-      this.router.onRejected(id, "venue");
+      this.router.core.onRejected(id, "venue");
     }
   }
 
   /** Never more than the target asks for: expected exposure is the target, or short of it by what is held. */
   #check(name: string, result: RouterResult): void {
     this.#record(result);
-    const book = this.router.book({ world: "w", strategy: name, instrument: "X" });
-    const isDemoted = this.router.strategies().find((one) => one.strategy === name)?.demoted;
+    const book = this.router.core.book({ world: "w", strategy: name, instrument: "X" });
+    const isDemoted = this.router.core.strategies().find((one) => one.strategy === name)?.demoted;
     if (book?.target == null || isDemoted) {
       return;
     }
     const held = result.refused.reduce((sum, refused) => sum + refused.lots, 0);
-    const orders = this.router.openOrders(book);
+    const orders = this.router.core.openOrders(book);
     const working = orders.reduce((sum, order) => sum + remainingLots(order), 0);
     expect(book.quantity + working + held).toBe(book.target.lots);
     if (held !== 0) {
@@ -224,8 +224,8 @@ class Driver {
       expect(this.sent.has(order.id), `id ${order.id} sent twice`).toBe(false);
       this.sent.set(order.id, { lots: order.lots, strategy: order.strategy });
       const id = { world: "w", strategy: order.strategy, instrument: "X" };
-      const book = this.router.book(id)!;
-      const others = this.router.openOrders(id).filter((other) => other.id !== order.id);
+      const book = this.router.core.book(id)!;
+      const others = this.router.core.openOrders(id).filter((other) => other.id !== order.id);
       if (order.reduceOnly) {
         const reducing = others
           .map((other) => remainingLots(other))
@@ -260,11 +260,11 @@ test("under random targets, fills, losses and cancels the router never over-send
       const driver = new Driver();
       for (const one of operations) {
         driver.apply(one);
-        for (const book of driver.router.books()) {
+        for (const book of driver.router.core.books()) {
           expect(book.quantity).toBe(driver.booked.get(book.strategy) ?? 0);
         }
       }
-      for (const order of driver.router.openOrders()) {
+      for (const order of driver.router.core.openOrders()) {
         expect(isFinal(order.state)).toBe(false);
       }
     }),
@@ -280,8 +280,8 @@ test("account equity is the sum of cash flows and marks, and strategies' P&L add
       for (const one of only) {
         driver.apply(one);
       }
-      const own = STRATEGIES.reduce((sum, name) => sum + driver.router.capital("w", name), 0);
-      expect(own).toBeCloseTo(driver.router.equity(), 6);
+      const own = STRATEGIES.reduce((sum, name) => sum + driver.router.core.capital("w", name), 0);
+      expect(own).toBeCloseTo(driver.router.core.equity(), 6);
     }),
     { seed: 5, numRuns: 200 },
   );
@@ -299,7 +299,7 @@ test("a router restored from its snapshot goes on as the one that never stopped"
         whole.apply(one);
         restarted.apply(one);
       });
-      expect(restarted.router.snapshot()).toEqual(whole.router.snapshot());
+      expect(restarted.router.core.snapshot()).toEqual(whole.router.core.snapshot());
       expect([...restarted.sent.keys()]).toEqual([...whole.sent.keys()]);
     }),
     { seed: 99, numRuns: 200 },

@@ -42,7 +42,7 @@ function target(router: OrderRouter, value: number, bucket: number, mark = 100):
 let executions = 0;
 function fill(router: OrderRouter, order: RouterOrder, price = 100, lots = order.lots): string {
   const executionId = `e${executions++}`;
-  router.onFill({ orderId: order.id, executionId, lots, price, fee: 0 });
+  router.core.onFill({ orderId: order.id, executionId, lots, price, fee: 0 });
   return executionId;
 }
 
@@ -62,7 +62,7 @@ test("an equal target keeps the quantity it was given, another value is sized an
   fill(router, target(router, 0.5, 1)[0]!);
 
   target(router, 0.5, 2, 200);
-  expect(router.book(ID)?.target?.lots).toBe(50);
+  expect(router.core.book(ID)?.target?.lots).toBe(50);
   // Capital is 5,000 cash and 50 lots at 200 = 15,000, so 40 % is 30 lots.
   expect(target(router, 0.4, 3, 200)[0]).toMatchObject({ lots: -20, reduceOnly: true });
 });
@@ -74,7 +74,7 @@ test("a target of an older bucket is dropped", () => {
   const result = router.setTarget({ ...ID, value: -1, bucket: 4, mark: 100 });
 
   expect(result).toMatchObject({ outcome: "older_bucket", effects: [] });
-  expect(router.book(ID)?.target?.value).toBe(0.5);
+  expect(router.core.book(ID)?.target?.value).toBe(0.5);
 });
 
 test("without allocation, with a bad mark or a bad value nothing is kept", () => {
@@ -102,8 +102,8 @@ test("an order through zero is a close and an open, each on its side", () => {
 test("while an order is unknown nothing that opens leaves, and once looked up the rest goes", () => {
   const router = routerWith();
   const [order] = target(router, 0.5, 1);
-  router.onSent(order!.id);
-  router.onUnknown(order!.id);
+  router.core.onSent(order!.id);
+  router.core.onUnknown(order!.id);
 
   const blocked = router.setTarget({ ...ID, value: 0, bucket: 2, mark: 100 });
   expect(blocked.effects).toEqual([]);
@@ -120,8 +120,8 @@ test("while an order is unknown nothing that opens leaves, and once looked up th
 test("an unknown order that never arrived is replaced under a new id", () => {
   const router = routerWith();
   const [order] = target(router, 0.5, 1);
-  router.onUnknown(order!.id);
-  router.onRejected(order!.id, "not found");
+  router.core.onUnknown(order!.id);
+  router.core.onRejected(order!.id, "not found");
 
   const [again] = sent(router.reconcile({ positions: new Map(), bucket: 1 }));
 
@@ -134,12 +134,12 @@ test("fills are booked once an execution id, also after the cancel", () => {
   const [order] = target(router, 0.5, 1);
   const report = { orderId: order!.id, executionId: "late", lots: 20, price: 101, fee: 2 };
 
-  router.onCancelled(order!.id);
+  router.core.onCancelled(order!.id);
 
-  expect(router.onFill(report)).toBe("booked");
-  expect(router.onFill(report)).toBe("duplicate");
-  expect(router.order(order!.id)?.state).toBe("cancelled");
-  expect(router.book(ID)).toMatchObject({ quantity: 20, averageCost: 101, fees: 2 });
+  expect(router.core.onFill(report)).toBe("booked");
+  expect(router.core.onFill(report)).toBe("duplicate");
+  expect(router.core.order(order!.id)?.state).toBe("cancelled");
+  expect(router.core.book(ID)).toMatchObject({ quantity: 20, averageCost: 101, fees: 2 });
   expect(sent(router.rearm({ world: "w", strategy: "s", bucket: 2 }))).toMatchObject([
     { lots: 30 },
   ]);
@@ -148,29 +148,29 @@ test("fills are booked once an execution id, also after the cancel", () => {
 test("a bust takes position, cash and fee back", () => {
   const router = routerWith();
   const [order] = target(router, 0.5, 1);
-  router.onFill({ orderId: order!.id, executionId: "e", lots: 50, price: 100, fee: 3 });
+  router.core.onFill({ orderId: order!.id, executionId: "e", lots: 50, price: 100, fee: 3 });
 
-  expect(router.onBust("e", "bust-e")).toBe("booked");
-  expect(router.onBust("e", "bust-e")).toBe("duplicate");
+  expect(router.core.onBust("e", "bust-e")).toBe("booked");
+  expect(router.core.onBust("e", "bust-e")).toBe("duplicate");
 
-  expect(router.book(ID)?.quantity).toBe(0);
-  expect(router.equity()).toBe(10_000);
+  expect(router.core.book(ID)?.quantity).toBe(0);
+  expect(router.core.equity()).toBe(10_000);
 });
 
 test("a forgotten order's fill is booked with the journal's book", () => {
   const router = routerWith();
   const report = { orderId: "gone", executionId: "e", lots: 3, price: 10, fee: 0 };
 
-  expect(router.onFill(report)).toBe("unknown_order");
-  expect(router.onFill({ ...report, book: ID })).toBe("booked");
-  expect(router.book(ID)?.quantity).toBe(3);
+  expect(router.core.onFill(report)).toBe("unknown_order");
+  expect(router.core.onFill({ ...report, book: ID })).toBe("booked");
+  expect(router.core.book(ID)?.quantity).toBe(3);
 });
 
 test("a demoted strategy is flattened reduce-only, gives no target, and late fills are closed too", () => {
   const router = routerWith();
   fill(router, target(router, 0.5, 1)[0]!);
   const [more] = target(router, 0.8, 2);
-  router.onAccepted(more!.id);
+  router.core.onAccepted(more!.id);
 
   const result = router.demote({ world: "w", strategy: "s", onDemote: "flat", bucket: 2 });
   expect(result.effects[0]).toEqual({ kind: "cancel", orderId: more!.id });
@@ -179,7 +179,7 @@ test("a demoted strategy is flattened reduce-only, gives no target, and late fil
   expect(router.setTarget({ ...ID, value: 1, bucket: 3, mark: 100 }).outcome).toBe("demoted");
 
   fill(router, more!);
-  router.onCancelled(more!.id);
+  router.core.onCancelled(more!.id);
   fill(router, close!);
   const [rest] = sent(router.reconcile({ positions: new Map([["X", 30]]), bucket: 3 }));
   expect(rest).toMatchObject({ lots: -30, reduceOnly: true });
@@ -204,7 +204,7 @@ test("a halt cancels opening orders once and leaves reducing ones", () => {
   expect(router.haltCancelOpening({})).toEqual([{ kind: "cancel", orderId: open!.id }]);
   expect(router.haltCancelOpening({ strategy: "s" })).toEqual([]);
 
-  router.onCancelled(open!.id);
+  router.core.onCancelled(open!.id);
   fill(router, close!);
   expect(sent(router.rearm({ world: "w", strategy: "s", bucket: 4 }))).toMatchObject([
     { lots: -50, origin: "rearm", bucket: 4 },
@@ -228,7 +228,7 @@ test("an unexplained difference shuts opening orders until an adjustment is book
 test("a difference that an unknown order may explain is not judged yet", () => {
   const router = routerWith();
   const [order] = target(router, 0.5, 1);
-  router.onUnknown(order!.id);
+  router.core.onUnknown(order!.id);
 
   const at = (lots: number) => router.reconcile({ positions: new Map([["X", lots]]), bucket: 1 });
   expect(at(50).differences).toEqual([]);
@@ -254,7 +254,7 @@ test("a rebalance crosses at the plan's mark, fixes quantities, and runs once a 
   fill(router, target(router, 0.5, 1)[0]!);
   const other = { ...ID, strategy: "t" };
   fill(router, sent(router.setTarget({ ...other, value: -0.5, bucket: 1, mark: 100 }))[0]!);
-  const equity = router.equity();
+  const equity = router.core.equity();
   const batch = {
     batchId: "b",
     bucket: 2,
@@ -272,7 +272,7 @@ test("a rebalance crosses at the plan's mark, fixes quantities, and runs once a 
 
   expect(sent(result)).toMatchObject([{ strategy: "t", lots: -15, origin: "rebalance" }]);
   expect(router.executeRebalance(batch)).toMatchObject({ executed: false, effects: [] });
-  expect(router.equity()).toBe(equity);
+  expect(router.core.equity()).toBe(equity);
   expect(target(router, 0.5, 3, 300)).toEqual([]);
   const unbalanced = { ...batch, batchId: "c", crosses: [{ ...ID, lots: 1, price: 100 }] };
   expect(() => router.executeRebalance(unbalanced)).toThrow(/net to 1/);
@@ -282,8 +282,8 @@ test("a return is own P&L over capital at the seal before; a change of capital i
   const router = routerWith();
   fill(router, target(router, 1, 1)[0]!);
   const seal = (bucket: number, mark: number) => {
-    router.onMark("X", mark);
-    return router.seal(bucket)[0]!;
+    router.core.onMark("X", mark);
+    return router.core.seal(bucket)[0]!;
   };
 
   expect(seal(1, 100)).not.toHaveProperty("return");
@@ -291,7 +291,7 @@ test("a return is own P&L over capital at the seal before; a change of capital i
   router.setAllocation({ world: "w", strategy: "s", share: 1, equity: 22_000 });
   expect(seal(3, 110).return).toBe(0);
   expect(seal(4, 121)).toMatchObject({ capital: 23_100, exposed: true });
-  expect(router.capital("w", "s")).toBe(23_100);
+  expect(router.core.capital("w", "s")).toBe(23_100);
 });
 
 test("an instrument that is not configured is a bug of the caller", () => {

@@ -45,12 +45,14 @@ export interface RebalanceInput {
  * make new orders (a refusal would loop): only a target, a direct order, a re-arm, a reconciliation, a rebalance and a
  * demotion do. The same operations in the same order give the same state, ids included.
  */
-export class OrderRouter extends RouterCore {
+export class OrderRouter {
+  /** What it decides on: books, money and orders, and what reports do to them. */
+  readonly core: RouterCore;
   readonly #writer: IntentWriter;
 
   constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
-    super(options, snapshot);
-    this.#writer = new IntentWriter(options, this.ledger, this.orders);
+    this.core = new RouterCore(options, snapshot);
+    this.#writer = new IntentWriter(options, this.core.ledger, this.core.orders);
   }
 
   /** A router that goes on exactly where `snapshot()` was taken. */
@@ -71,8 +73,8 @@ export class OrderRouter extends RouterCore {
     if (!Number.isFinite(value)) {
       throw new RangeError(`a target's value must be finite, not ${value}`);
     }
-    const { lotUnit } = this.ledger.instrument(input.instrument);
-    const account = this.ledger.strategy(input.world, input.strategy);
+    const { lotUnit } = this.core.ledger.instrument(input.instrument);
+    const account = this.core.ledger.strategy(input.world, input.strategy);
     if (account === undefined) {
       return { outcome: "no_allocation", effects: [], refused: [] };
     }
@@ -82,20 +84,22 @@ export class OrderRouter extends RouterCore {
     if (!(mark > 0) || !Number.isFinite(mark)) {
       return { outcome: "bad_mark", effects: [], refused: [] };
     }
-    const book = this.ledger.book(input);
+    const book = this.core.ledger.book(input);
     const latest = book.target;
     if (latest !== null && bucket < latest.bucket) {
       return { outcome: "older_bucket", effects: [], refused: [] };
     }
-    this.ledger.marks.set(input.instrument, mark);
+    this.core.ledger.marks.set(input.instrument, mark);
     const isSame = latest !== null && latest.value === value;
     const { notionalMin: _, ...quantity } = isSame
       ? latest
-      : { lots: targetLots(value, this.ledger.capital(account), mark, lotUnit) };
+      : { lots: targetLots(value, this.core.ledger.capital(account), mark, lotUnit) };
     const { notionalMin = 0 } = input;
     book.target = { ...quantity, value, bucket, ...(notionalMin > 0 ? { notionalMin } : {}) };
     const { effects, refused } =
-      input.act === false ? NOTHING : this.#writer.settle(book, bucket, "target", this.openingShut);
+      input.act === false
+        ? NOTHING
+        : this.#writer.settle(book, bucket, "target", this.core.isOpeningShut);
     return { outcome: "applied", effects, refused };
   }
 
@@ -114,18 +118,26 @@ export class OrderRouter extends RouterCore {
     if (terms !== undefined && !(terms.price > 0 && Number.isFinite(terms.price))) {
       throw new RangeError(`the price of a ${terms.type} must be above 0, not ${terms.price}`);
     }
-    this.ledger.instrument(instrument);
-    const account = this.ledger.strategy(world, strategy);
+    this.core.ledger.instrument(instrument);
+    const account = this.core.ledger.strategy(world, strategy);
     if (account === undefined || account.demoted !== null) {
       return { outcome: account === undefined ? "no_allocation" : "demoted", ...NOTHING };
     }
-    const result = this.#writer.submit(this.ledger.book(input), input, this.openingShut);
+    const result = this.#writer.submit(
+      this.core.ledger.book(input),
+      input,
+      this.core.isOpeningShut,
+    );
     return { outcome: "applied", ...result };
   }
 
   /** After a gate opened again: the catch-up of every book of the strategy, decided on `bucket`. */
   rearm(input: { world: string; strategy: string; bucket: number }): RouterResult {
-    return this.#settle(this.ledger.booksOf(input.world, input.strategy), input.bucket, "rearm");
+    return this.#settle(
+      this.core.ledger.booksOf(input.world, input.strategy),
+      input.bucket,
+      "rearm",
+    );
   }
 
   /**
@@ -137,20 +149,20 @@ export class OrderRouter extends RouterCore {
     positions: ReadonlyMap<string, number>;
     bucket: number;
   }): RouterResult & { readonly differences: readonly PositionDifference[] } {
-    const books = [...this.ledger.books.values()];
-    const differences = findDifferences(books, [...this.orders.open()], input.positions);
-    this.openingShut = differences.length > 0;
+    const books = [...this.core.ledger.books.values()];
+    const differences = findDifferences(books, [...this.core.orders.open()], input.positions);
+    this.core.isOpeningShut = differences.length > 0;
     return { differences, ...this.#settle(books, input.bucket, "reconcile") };
   }
 
   /** An operator's journaled adjustment: moves a book without touching cash beyond `lots × price`. */
   bookAdjustment(input: BookId & { lots: number; price: number }): void {
-    this.ledger.trade(this.ledger.book(input), input.lots, input.price, 0, false);
+    this.core.ledger.trade(this.core.ledger.book(input), input.lots, input.price, 0, false);
   }
 
   /** Limits of the orders that are made from here on; what is made stays. */
   setLimits(limits: PretradeLimits): void {
-    this.ledger.limits = limits;
+    this.core.ledger.limits = limits;
   }
 
   /** Sets a strategy's capital base to share × equity. Quantities of standing targets stay. */
@@ -159,8 +171,8 @@ export class OrderRouter extends RouterCore {
     if (!(share >= 0 && share <= 1) || !Number.isFinite(equity)) {
       throw new RangeError(`share must be in [0, 1] and equity finite, not ${share} of ${equity}`);
     }
-    const account = this.ledger.strategyOrNew(world, strategy);
-    this.ledger.allocate(account, share, share * equity, input.beginsStage ?? false);
+    const account = this.core.ledger.strategyOrNew(world, strategy);
+    this.core.ledger.allocate(account, share, share * equity, input.beginsStage ?? false);
   }
 
   /**
@@ -169,17 +181,17 @@ export class OrderRouter extends RouterCore {
    * must net to 0 an instrument.
    */
   executeRebalance(input: RebalanceInput): RouterResult & { readonly executed: boolean } {
-    if (this.batches.has(input.batchId)) {
+    if (this.core.batches.has(input.batchId)) {
       return { executed: false, ...NOTHING };
     }
     checkCrosses(input.crosses);
-    this.batches.set(input.batchId, true);
+    this.core.batches.set(input.batchId, true);
     for (const cross of input.crosses) {
-      this.ledger.trade(this.ledger.book(cross), cross.lots, cross.price, 0, true);
+      this.core.ledger.trade(this.core.ledger.book(cross), cross.lots, cross.price, 0, true);
     }
     const books: Book[] = [];
     for (const quantity of input.quantities) {
-      const book = this.ledger.book(quantity);
+      const book = this.core.ledger.book(quantity);
       const before = book.target ?? { value: 0, bucket: input.bucket, lots: 0 };
       book.target = plannedTarget(before, quantity.lots);
       books.push(book);
@@ -195,10 +207,10 @@ export class OrderRouter extends RouterCore {
     bucket: number;
   }): RouterResult {
     const { world, strategy } = input;
-    this.ledger.strategyOrNew(world, strategy).demoted = input.onDemote;
+    this.core.ledger.strategyOrNew(world, strategy).demoted = input.onDemote;
     const cancels = this.haltCancelOpening({ world, strategy });
     if (input.onDemote === "flat") cancels.push(...this.#cancelWaiting({ world, strategy }));
-    const books = this.ledger.booksOf(world, strategy);
+    const books = this.core.ledger.booksOf(world, strategy);
     for (const book of books) {
       book.target = null;
     }
@@ -209,7 +221,7 @@ export class OrderRouter extends RouterCore {
   /** Cancels for every working opening order in scope, asked for once an order. The halt itself is the shell's. */
   haltCancelOpening(scope: RouterScope): RouterEffect[] {
     const effects: RouterEffect[] = [];
-    for (const order of this.orders.open()) {
+    for (const order of this.core.orders.open()) {
       if (order.opening && !order.cancelRequested && inScope(scope, order)) {
         order.cancelRequested = true;
         effects.push({ kind: "cancel", orderId: order.id });
@@ -224,7 +236,7 @@ export class OrderRouter extends RouterCore {
    */
   flatten(input: RouterScope & { bucket: number; origin: OrderOrigin }): RouterResult {
     const cancels = this.#cancelWaiting(input);
-    const books = [...this.ledger.books.values()].filter((book) => inScope(input, book));
+    const books = [...this.core.ledger.books.values()].filter((book) => inScope(input, book));
     const { effects, refused } = merge(
       books.map((book) => this.#writer.flatten(book, input.bucket, input.origin)),
     );
@@ -233,7 +245,7 @@ export class OrderRouter extends RouterCore {
 
   #cancelWaiting(scope: RouterScope): RouterEffect[] {
     const effects: RouterEffect[] = [];
-    for (const order of this.orders.open()) {
+    for (const order of this.core.orders.open()) {
       const isWaiting = order.terms !== undefined && !order.cancelRequested;
       if (isWaiting && inScope(scope, order)) {
         order.cancelRequested = true;
@@ -244,7 +256,9 @@ export class OrderRouter extends RouterCore {
   }
 
   #settle(books: readonly Book[], bucket: number, origin: OrderOrigin): RouterResult {
-    return merge(books.map((book) => this.#writer.settle(book, bucket, origin, this.openingShut)));
+    return merge(
+      books.map((book) => this.#writer.settle(book, bucket, origin, this.core.isOpeningShut)),
+    );
   }
 }
 

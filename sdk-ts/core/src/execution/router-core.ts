@@ -10,11 +10,13 @@ import type { Book, BookedFill, RouterSnapshot, StrategyAccount } from "./router
  * The router's memory: books, money, orders and executions, what reports do to them, and the snapshot.
  * It decides nothing; {@link OrderRouter} does.
  */
-export abstract class RouterCore {
-  protected readonly ledger: RouterLedger;
-  protected readonly orders: RouterOrders;
-  protected readonly batches: BoundedLog<true>;
-  protected openingShut = false;
+export class RouterCore {
+  readonly ledger: RouterLedger;
+  readonly orders: RouterOrders;
+  /** Executed rebalances. */
+  readonly batches: BoundedLog<true>;
+  /** Opening orders stay in: books and venue differ. */
+  isOpeningShut = false;
   readonly #fills: BoundedLog<BookedFill>;
 
   constructor(options: RouterOptions, snapshot?: RouterSnapshot) {
@@ -38,7 +40,7 @@ export abstract class RouterCore {
     return structuredClone({
       version: 1,
       accountCash: this.ledger.accountCash,
-      openingShut: this.openingShut,
+      openingShut: this.isOpeningShut,
       limits: this.ledger.limits,
       marks: [...this.ledger.marks],
       strategies: [...this.ledger.strategies.values()],
@@ -150,10 +152,6 @@ export abstract class RouterCore {
     return account === undefined ? 0 : this.ledger.capital(account);
   }
 
-  get isOpeningShut(): boolean {
-    return this.openingShut;
-  }
-
   book(id: BookId): Readonly<Book> | undefined {
     return this.ledger.findBook(id);
   }
@@ -209,7 +207,7 @@ export abstract class RouterCore {
   }
 
   #load(snapshot: RouterSnapshot): void {
-    this.openingShut = snapshot.openingShut;
+    this.isOpeningShut = snapshot.openingShut;
     for (const [instrument, mark] of snapshot.marks) {
       this.ledger.marks.set(instrument, mark);
     }

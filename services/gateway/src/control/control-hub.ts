@@ -36,7 +36,7 @@ const loadTriesMax = 5;
 
 type GateHashField = "storeEpoch" | "revision" | "stateHash";
 
-export interface HubPorts {
+interface HubPorts {
   readonly bus: EventBus;
   readonly gates: GateBook;
   readonly topics: TopicBook;

@@ -18,7 +18,7 @@ import {
 } from "../store/control-event-store.ts";
 
 /** Messages of events kept over all topic keys, at most; the oldest go first. */
-export const eventsMax = 200_000;
+const eventsMax = 200_000;
 /** Events are dropped in steps, so that dropping costs little. */
 const dropStep = 4_096;
 /** Events that wait to be written at most; then reading the bus waits. */
@@ -30,7 +30,7 @@ const writeDelayMs = 1_000;
 
 const migrations = fileURLToPath(new URL("../../migrations-events", import.meta.url));
 
-export interface EventLogPorts {
+interface EventLogPorts {
   readonly clock: Clock;
   readonly logger: Logger;
 }

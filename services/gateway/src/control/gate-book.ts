@@ -99,7 +99,7 @@ export class GateBook implements GateView {
 }
 
 /** Negative when `a` is older than `b`: store epoch first, then revision. */
-export function compare(a: GateState, b: GateState): number {
+function compare(a: GateState, b: GateState): number {
   if (a.storeEpoch !== b.storeEpoch) return a.storeEpoch < b.storeEpoch ? -1 : 1;
   if (a.revision === b.revision) return 0;
   return a.revision < b.revision ? -1 : 1;

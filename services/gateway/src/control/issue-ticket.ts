@@ -1,4 +1,5 @@
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { blake3Hex } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type {
   CallContext,
@@ -12,7 +13,6 @@ import type { Db } from "@qmtl/service-kit/db";
 import type { Peer } from "../peers/peer.ts";
 import type { GateView, TicketClaims } from "../ports.ts";
 import { knownStrategies } from "../store/submission-store.ts";
-import { checkSessionIsOwn, newSessionId } from "./session-id.ts";
 import { type Tickets, ticketCharsMax } from "./tickets.ts";
 
 export interface TicketPorts {
@@ -39,7 +39,7 @@ export interface WantedTicket {
   readonly origin?: SessionOrigin | undefined;
 }
 
-export interface IssuedTicket {
+interface IssuedTicket {
   readonly claims: TicketClaims;
   readonly ticket: string;
   readonly expireMs: number;
@@ -173,4 +173,28 @@ function missing(field: string, description: string): QmtlError {
   return new QmtlError("INVALID_FIELD", `${field}: ${description}`, {
     fields: [{ field, description }],
   });
+}
+
+/** Digits of a principal's mark in the ids of its sessions. */
+const markDigits = 16;
+
+/**
+ * An id for a new session of a principal. It begins with a mark of the principal's name, so that any gateway, also
+ * after a restart or with another store, tells whose session it is.
+ */
+function newSessionId(principal: string, newId: () => string): string {
+  return `${markOf(principal)}-${newId()}`;
+}
+
+/** Refuses a session id that was not made for this principal. @throws {QmtlError} TICKET_SCOPE. */
+function checkSessionIsOwn(sessionId: string, principal: string): void {
+  if (sessionId.startsWith(`${markOf(principal)}-`)) return;
+  const fields = [{ field: "session_id", description: `is not a session of ${principal}` }];
+  throw new QmtlError("TICKET_SCOPE", `session ${sessionId} is not one of ${principal}`, {
+    fields,
+  });
+}
+
+function markOf(principal: string): string {
+  return blake3Hex(principal).slice(0, markDigits);
 }

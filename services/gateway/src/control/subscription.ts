@@ -1,12 +1,12 @@
-import { create } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type ControlEvent,
   ControlEventSchema,
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
+import { SubscribeResponseSchema } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { EncodedMessage } from "@qmtl/service-kit";
-import { canEncode, encodeEvent, isRestrictive } from "./encode-event.ts";
+import { EncodedMessage } from "@qmtl/service-kit";
 import type { AppliedRevision } from "./topic-book.ts";
 
 /** Events that wait for one subscriber at most; beyond it the subscriber is moved back to snapshots. */
@@ -36,7 +36,7 @@ interface KeyState {
 }
 
 /** What a subscriber is told, and until when. */
-export interface SubscriptionScope {
+interface SubscriptionScope {
   readonly topicKeys: readonly string[];
   /** What the subscriber has applied, per topic key. */
   readonly applied: ReadonlyMap<string, AppliedRevision>;
@@ -242,4 +242,45 @@ export class Subscription {
       if (signal.aborted || this.#buffer.length > 0 || this.#isMarkDue) done();
     });
   }
+}
+
+const cache = new WeakMap<ControlEvent, Map<number, EncodedMessage>>();
+
+/** Versions of the control stream that this gateway speaks. */
+const supported = { min: 1, max: 1 };
+
+/** Whether an event can be written in a schema version: one that was written in a later one cannot. */
+function canEncode({ schemaVersion }: ControlEvent, version: number): boolean {
+  return (schemaVersion?.version ?? 1) <= version;
+}
+
+/**
+ * An event as one message of the control stream in a schema version: encoded once, then handed to every subscriber, but
+ * for the message that tells how many were withheld before it.
+ */
+function encodeEvent(event: ControlEvent, version: number, withheld = 0): EncodedMessage {
+  if (withheld > 0) return encode(event, version, withheld);
+  let versions = cache.get(event);
+  if (versions === undefined) {
+    versions = new Map();
+    cache.set(event, versions);
+  }
+  let encoded = versions.get(version);
+  if (encoded === undefined) {
+    encoded = encode(event, version, 0);
+    versions.set(version, encoded);
+  }
+  return encoded;
+}
+
+function encode(event: ControlEvent, version: number, withheld: number): EncodedMessage {
+  const schemaVersion = { version, supported };
+  const message = create(SubscribeResponseSchema, { schemaVersion, event, withheld });
+  return new EncodedMessage(toBinary(SubscribeResponseSchema, message));
+}
+
+/** True for an event that only takes permissions away, or may: it overtakes those of other keys in buffers. */
+function isRestrictive({ payload }: ControlEvent): boolean {
+  if (payload.case === "gateEvent") return payload.value.restrictive;
+  return payload.case === "haltsUpdated";
 }

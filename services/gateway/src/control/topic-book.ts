@@ -18,7 +18,7 @@ const topicsMax = 10_000;
 /** Longest wait for a state, milliseconds. */
 const loadMs = 5_000;
 
-export interface TopicBookPorts {
+interface TopicBookPorts {
   readonly db: Db;
   readonly dag: Peer;
   readonly world: Peer;

@@ -8,7 +8,7 @@ import {
 import type { GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 
 /** Where the state of a topic key stands. */
-export interface TopicPlace {
+interface TopicPlace {
   readonly topicKey: string;
   readonly storeEpoch: bigint;
   /** 0: nothing has happened to the key. */

@@ -1,7 +1,7 @@
 import type { ControlEvent } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 
 /** Events of one topic key kept for subscribers that come back. */
-export const windowEventsMax = 4_096;
+const windowEventsMax = 4_096;
 
 /** The newest events of one topic key in its newest store epoch: their revisions have no gap. */
 export class TopicWindow {

@@ -7,12 +7,12 @@ import type { SourceKeys } from "./source-keys.ts";
 /** Bars handed to the order path at once when many were missed. */
 const batchMax = 500;
 
-export interface BarBookerPorts {
+interface BarBookerPorts {
   readonly dag: Peer;
   readonly gateway: CallPrincipal;
   readonly keys: SourceKeys;
   /** The order path, once it is opened. */
-  readonly orders: () => Pick<OrderPath, "onBars" | "bookedRow">;
+  readonly orders: () => OrderPath;
 }
 
 /** Hands the bars of feeds to the order path: in row order, each row once, also across restarts. */

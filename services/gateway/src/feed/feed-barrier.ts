@@ -29,7 +29,7 @@ export interface StoredFeed {
   readonly runners: readonly { readonly sessionId: string; readonly fromRow: number }[];
 }
 
-export interface FeedBarrierPorts {
+interface FeedBarrierPorts {
   readonly source: string;
   readonly clock: Clock;
   readonly sessionDeadMs: number;

@@ -22,7 +22,7 @@ const silentMax = 100;
 /** Dropped sessions remembered at most; beyond it all are forgotten, as at a restart. */
 const unregisteredMax = 10_000;
 
-export interface ReplayFeedsPorts {
+interface ReplayFeedsPorts {
   readonly dag: Peer;
   readonly gateway: CallPrincipal;
   readonly clock: Clock;

@@ -3,8 +3,7 @@ import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb"
 import type { Queryable } from "@qmtl/service-kit/db";
 import { expect, test } from "vitest";
 import type { SourceKey } from "../store/source-key-store.ts";
-import { markedInstrumentsOf } from "./marked-instruments.ts";
-import { SourceKeys } from "./source-keys.ts";
+import { markedInstrumentsOf, SourceKeys } from "./source-keys.ts";
 
 const empty: Queryable = { query: async () => [], script: async () => {} };
 const columns = ["open", "high", "low", "close"];

@@ -4,7 +4,6 @@ import { parseNodeId, sourceComputeKey } from "@qmtl/core/canonical";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { SourceBar } from "../ports.ts";
 import { allSourceKeys, findSourceKeys, type SourceKey } from "../store/source-key-store.ts";
-import type { MarkedInstruments } from "./marked-instruments.ts";
 import { BAR_COLUMNS, barsOf, hasBarColumns } from "./source-bars.ts";
 
 /** Keys known not to be sources at most; beyond it the oldest is forgotten and looked up again. */
@@ -104,4 +103,18 @@ export class SourceKeys {
       this.#plain.delete(key);
     }
   }
+}
+
+/** Instruments that take their mark from a feed, by the feed's name in `sources:`. */
+type MarkedInstruments = ReadonlyMap<string, readonly string[]>;
+
+/** As `instruments.*.mark_source` says. */
+export function markedInstrumentsOf(config: {
+  readonly instruments: Readonly<Record<string, { readonly mark_source: string }>>;
+}): MarkedInstruments {
+  const marked = new Map<string, string[]>();
+  for (const [symbol, { mark_source: source }] of Object.entries(config.instruments)) {
+    marked.set(source, [...(marked.get(source) ?? []), symbol]);
+  }
+  return marked;
 }

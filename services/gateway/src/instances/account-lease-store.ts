@@ -26,7 +26,7 @@ export interface AccountHolder extends GatewayProcess {
 /** Epochs of the accounts a gateway holds. */
 export type AccountEpochs = ReadonlyMap<string, number>;
 
-export interface TakeOptions {
+interface TakeOptions {
   /** How long the lease lasts, milliseconds. */
   readonly leaseMs: number;
   /** Take it from whoever holds it: where it is known that no other process can live. @default false */

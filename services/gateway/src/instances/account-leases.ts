@@ -17,7 +17,7 @@ import {
 } from "./account-lease-store.ts";
 import { LeasedDb } from "./leased-db.ts";
 
-export interface AccountLeasesOptions {
+interface AccountLeasesOptions {
   /** Database with schema `gateway`. */
   readonly db: Db;
   readonly clock: Clock;
@@ -32,7 +32,7 @@ export interface AccountLeasesOptions {
 }
 
 /** How long a silent gateway keeps its accounts, milliseconds. */
-export const accountLeaseMsDefault = 2_000;
+const accountLeaseMsDefault = 2_000;
 const renewMsDefault = 500;
 /** Nothing is written before the accounts are taken. */
 const neverHeld: SqlWrite = { sql: "false", params: [] };

@@ -2,7 +2,7 @@ import type { QmtlError } from "@qmtl/sdk/rpc";
 import type { Db, Queryable, SqlParam, TransactionOptions, Tx } from "@qmtl/service-kit/db";
 import { type GuardedDb, overParams, type SqlWrite } from "../store/writes.ts";
 
-export interface LeasedDbPorts {
+interface LeasedDbPorts {
   /** True while the caller may write: compared by the database in the statement or transaction of each write. */
   readonly guard: () => SqlWrite;
   /** What a write meets that came too late. */

@@ -3,11 +3,11 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock } from "@qmtl/service-kit";
 
 /** Failures in a row after which a peer is left alone. */
-export const breakerFailuresMax = 3;
+const breakerFailuresMax = 3;
 /** How long it is left alone before one call tries again, milliseconds. */
-export const breakerOpenMs = 1_000;
+const breakerOpenMs = 1_000;
 
-export type BreakerState = "closed" | "open" | "half_open";
+type BreakerState = "closed" | "open" | "half_open";
 
 /**
  * Spares a peer that does not answer, and its callers the wait. Opens after three outages in a row; one second later

@@ -7,6 +7,7 @@ import type {
   MessageInitShape,
   MessageShape,
 } from "@bufbuild/protobuf";
+import { MethodOptions_IdempotencyLevel as Idempotency } from "@bufbuild/protobuf/wkt";
 import { type Client, Code, createClient, type Transport } from "@connectrpc/connect";
 import {
   type Connection,
@@ -14,7 +15,8 @@ import {
   dressTransport,
   hasReason,
   isAnswer,
-  type QmtlError,
+  QmtlError,
+  qmtlErrorFrom,
 } from "@qmtl/sdk/rpc";
 import {
   type CallPrincipal,
@@ -23,12 +25,12 @@ import {
   type GatewayKey,
   type LocalServer,
   LocalTransport,
+  OUTAGE_RETRY_MS,
   PRINCIPAL_HEADER,
   PrincipalSigner,
   readHealth,
 } from "@qmtl/service-kit";
 import { Breaker, isOutage } from "./breaker.ts";
-import { peerFailure } from "./peer-failure.ts";
 
 /** For whom and how long a call is made. */
 export interface PeerCall {
@@ -206,4 +208,26 @@ const isContract = (name: string): boolean => name.includes(".");
 
 async function* once<T>(value: T): AsyncGenerator<T> {
   yield value;
+}
+
+/**
+ * What a call to a peer failed with, with the peer's name and when to try again in every outage. A peer that gave no
+ * answer in time is PEER_UNAVAILABLE where the call may be repeated: nobody needs to know whether it was done.
+ */
+function peerFailure(peer: string, method: DescMethod, failure: unknown): QmtlError {
+  const error = qmtlErrorFrom(failure);
+  if (error.reason === "BARRIER_HELD") return error; // an answer, though one to ask again after
+  const isLate = error.code === Code.DeadlineExceeded;
+  if (!isLate && error.code !== Code.Unavailable) return error;
+  const { fields, cause, code } = error;
+  const metadata = { peer, ...error.metadata };
+  const retryAfterMs = error.retryAfterMs ?? OUTAGE_RETRY_MS;
+  const options = { fields, metadata, cause, retryAfterMs };
+  const isTold = isAnswer(error);
+  const canRepeat = method.idempotency !== Idempotency.IDEMPOTENCY_UNKNOWN;
+  if (isLate && canRepeat && !isTold) {
+    return new QmtlError("PEER_UNAVAILABLE", `${peer} gave no answer in time`, options);
+  }
+  const message = isTold ? error.message : `${peer} does not answer: ${error.message}`;
+  return new QmtlError(error.reason, message, { ...options, code });
 }

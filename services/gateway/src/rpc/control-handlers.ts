@@ -1,4 +1,6 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { Topic } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type {
   ControlStreamService,
   HeartbeatRequest,
@@ -7,25 +9,37 @@ import type {
   SubscribeRequest,
 } from "@qmtl/contracts/qmtl/gateway/v1/control_stream_service_pb";
 import { TicketRight } from "@qmtl/contracts/qmtl/type/v1/access_pb";
-import { SubscriptionService } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
+import {
+  type SessionClaimSchema,
+  SessionKind,
+  SubscriptionService,
+} from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type CallContext,
   type EncodedMessage,
   type Handlers,
+  originField,
   originFromProto,
+  type SessionOrigin,
   type SessionScope,
   type TicketRightName,
 } from "@qmtl/service-kit";
+import {
+  feedTopicKey,
+  haltTopicKey,
+  submissionTopicKey,
+  type TopicName,
+  tagTopicKey,
+  worldTopicKey,
+} from "@qmtl/service-kit/control";
 import type { ControlHub } from "../control/control-hub.ts";
 import { issueTicket, refreshTicket, type TicketPorts } from "../control/issue-ticket.ts";
-import { topicKeysOf, topicsFromProto } from "../control/topic-keys.ts";
 import type { ReplayFeeds } from "../feed/replay-feeds.ts";
 import type { LeaseRelay, TicketClaims } from "../ports.ts";
 import { submissionsOf } from "../store/submission-store.ts";
-import { claimToProto } from "./session-claim.ts";
 
-export interface ControlPorts extends TicketPorts {
+interface ControlPorts extends TicketPorts {
   readonly hub: ControlHub;
   readonly leases: LeaseRelay;
   readonly feeds: ReplayFeeds;
@@ -133,4 +147,59 @@ async function nack(ports: ControlPorts, request: NackRequest, context: CallCont
 function worldSessionOf({ session }: CallContext): SessionScope {
   if (session !== undefined && session.worldId !== "") return session;
   throw new QmtlError("TICKET_SCOPE", "the ticket covers no world");
+}
+
+const NAMES: ReadonlyMap<Topic, TopicName> = new Map([
+  [Topic.GATE, "gate"],
+  [Topic.POLICY, "policy"],
+  [Topic.QUEUE, "queue"],
+  [Topic.TAG, "tag"],
+  [Topic.ORDER, "order"],
+  [Topic.HALT, "halt"],
+  [Topic.REBALANCING, "rebalancing"],
+  [Topic.SUBMISSION, "submission"],
+  [Topic.FEED, "feed"],
+]);
+
+/** The topics as asked for; none means gate and halt. The server has refused what is not of the set. */
+function topicsFromProto(topics: readonly Topic[]): TopicName[] {
+  if (topics.length === 0) return ["gate", "halt"];
+  return topics.flatMap((topic) => NAMES.get(topic) ?? []);
+}
+
+/** What the topics of a ticket are read from. */
+interface TopicScope {
+  /** Empty: no world, so none of its keys. */
+  readonly worldId: string;
+  readonly topics: readonly TopicName[];
+  readonly submissionIds: readonly string[];
+  readonly sources: readonly string[];
+}
+
+/** The topic keys a ticket opens. */
+function topicKeysOf(scope: TopicScope): string[] {
+  const { worldId, submissionIds, sources } = scope;
+  return scope.topics.flatMap((topic) => {
+    switch (topic) {
+      case "tag":
+        return [tagTopicKey];
+      case "halt":
+        return [haltTopicKey];
+      case "submission":
+        return submissionIds.map(submissionTopicKey);
+      case "feed":
+        return sources.map(feedTopicKey);
+      default:
+        return worldId === "" ? [] : [worldTopicKey(worldId, topic)];
+    }
+  });
+}
+
+type ClaimInit = MessageInitShape<typeof SessionClaimSchema>;
+
+/** Who a heartbeat or Nack is from, as the session's ticket says: without TRADE it only observes. */
+function claimToProto(session: SessionScope, origin?: SessionOrigin): ClaimInit {
+  const { sessionId, worldId, strategyIds, rights } = session;
+  const kind = rights.includes("trade") ? SessionKind.TRADER : SessionKind.OBSERVER;
+  return { sessionId, worldId, kind, strategyIds: [...strategyIds], ...originField(origin) };
 }

@@ -17,7 +17,7 @@ import {
 import { type SubmissionWatch, watchSubmission } from "../submission/watch-submission.ts";
 import { type ExplainPorts, explainStrategy } from "../worlds/explain-strategy.ts";
 
-export interface GatewayHandlerPorts {
+interface GatewayHandlerPorts {
   readonly submissions: SubmissionPorts;
   readonly watch: SubmissionWatch;
   readonly explain: ExplainPorts;

@@ -7,7 +7,7 @@ import { type PublishPorts, publishRows } from "../feed/publish-rows.ts";
 import { callOf, forwardEncoded, forwardService, forwardUnary } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
 
-export interface QueueServicePorts extends PublishPorts {
+interface QueueServicePorts extends PublishPorts {
   readonly world: Peer;
 }
 

@@ -15,7 +15,7 @@ import type { DecisionCache } from "../worlds/decision-cache.ts";
 import { fillActivations, fillDecision } from "../worlds/envelopes.ts";
 import type { UnboundContexts } from "../worlds/unbound-contexts.ts";
 
-export interface WorldHandlerPorts {
+interface WorldHandlerPorts {
   readonly world: Peer;
   /** Accounts and sources of the configuration; a world may name no others. */
   readonly config: Pick<QmtlConfig, "accounts" | "sources">;

@@ -6,7 +6,7 @@ import type { Queryable, Tx } from "@qmtl/service-kit/db";
 const batchMax = 1_000;
 
 /** An assignment with its place in its submission. */
-export interface StoredAssignment {
+interface StoredAssignment {
   readonly position: number;
   readonly assignment: NodeAssignment;
 }

@@ -25,7 +25,7 @@ export interface GuardedDb extends Db {
 }
 
 /** A statement over rows: its text for 1, 2, 4, 8 or 16 of them. Rows that fill up are NULL and must change nothing. */
-export interface RowsStatement {
+interface RowsStatement {
   readonly width: number;
   readonly textOf: (rows: number) => string;
 }

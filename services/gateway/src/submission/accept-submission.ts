@@ -5,6 +5,8 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
+import { asOfNone, blake3Hex, jcs } from "@qmtl/core/canonical";
+import { QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 import { type CallContext, type Clock, failpoints } from "@qmtl/service-kit";
 import { appendCountedEvent } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
@@ -14,15 +16,13 @@ import type { Peer } from "../peers/peer.ts";
 import { rememberRequest } from "../store/request-store.ts";
 import { addSourceKeys } from "../store/source-key-store.ts";
 import { putSubmission, readSubmission, type SubmissionRow } from "../store/submission-store.ts";
-import { checkData, checkTargets, refusal } from "./check-data.ts";
 import { checkGraph, submissionBytesMax } from "./check-graph.ts";
-import { contentHashOf, strategyIdOf, submissionIdOf } from "./submission-ids.ts";
 import { submissionMessage } from "./submission-message.ts";
 import { submissionChange } from "./submission-topic.ts";
 import type { SubmissionWorker } from "./submission-worker.ts";
 
 /** Bytes of a submission's metadata at most, keys and values together. */
-export const metadataBytesMax = 16 * 1024;
+const metadataBytesMax = 16 * 1024;
 
 export interface SubmissionPorts {
   readonly db: Db;
@@ -34,7 +34,7 @@ export interface SubmissionPorts {
   readonly poke: () => void;
 }
 
-export interface AcceptedSubmission {
+interface AcceptedSubmission {
   readonly submission: Submission;
   readonly duplicate: boolean;
 }
@@ -113,4 +113,81 @@ async function dryRun(
   const known = await readSubmission(ports.db, row.submissionId);
   const submission = await ports.worker.preview(row, context.signal);
   return { submission, duplicate: known !== undefined };
+}
+
+/**
+ * Checks what a submission says of its data: as_of, or a pin for each source of the graph and no other. Without worlds
+ * nothing is computed, and pins need not be there.
+ *
+ * @throws {QmtlError} INVALID_FIELD; CONTEXT_INCOMPLETE when a source is not pinned.
+ */
+function checkData({ asOf, pins, graph, worldIds }: SubmitStrategyRequest): void {
+  if (asOf === asOfNone) {
+    throw refusal("INVALID_FIELD", "as_of", `"${asOfNone}" is kept for what reads no source`);
+  }
+  if (asOf !== "" && pins.length > 0) {
+    throw refusal("INVALID_FIELD", "pins", "must be empty with as_of, which pins every source");
+  }
+  const sources = new Set(
+    graph!.nodes.flatMap((node) => (node.source === undefined ? [] : [node.source.source])),
+  );
+  const pinned = new Set<string>();
+  pins.forEach(({ source }, at) => {
+    const field = `pins[${at}].source`;
+    if (!sources.has(source)) throw refusal("INVALID_FIELD", field, "is no source of the graph");
+    if (pinned.has(source)) throw refusal("INVALID_FIELD", field, "is pinned twice");
+    pinned.add(source);
+  });
+  const missing = [...sources].find((source) => !pinned.has(source));
+  if (missing === undefined || asOf !== "" || worldIds.length === 0) return;
+  throw refusal(
+    "CONTEXT_INCOMPLETE",
+    "pins",
+    `has no entry for source ${missing}, nor is as_of set`,
+  );
+}
+
+/**
+ * Checks the targets of a submission: nodes of the graph, at most one per instrument.
+ *
+ * @throws {QmtlError} INVALID_FIELD.
+ */
+function checkTargets({ targets, graph }: SubmitStrategyRequest): void {
+  const nodes = new Set(graph!.nodes.map((node) => node.nodeId));
+  const instruments = new Set<string>();
+  targets.forEach(({ nodeId, instrument }, at) => {
+    const field = `targets[${at}]`;
+    if (!nodes.has(nodeId)) {
+      throw refusal("INVALID_FIELD", `${field}.node_id`, "is not part of the graph");
+    }
+    if (instruments.has(instrument)) {
+      throw refusal("INVALID_FIELD", `${field}.instrument`, "has another target");
+    }
+    instruments.add(instrument);
+  });
+}
+
+/** A refusal that names its field. */
+function refusal(reason: ReasonName, field: string, description: string): QmtlError {
+  return new QmtlError(reason, `${field}: ${description}`, { fields: [{ field, description }] });
+}
+
+/** `"s-"` and the first 16 hex digits of BLAKE3 over JCS of name and sorted node ids: same graph and name, same id. */
+function strategyIdOf(name: string, nodeIds: readonly string[]): string {
+  return `s-${blake3Hex(jcs({ name, node_ids: [...nodeIds].sort() })).slice(0, 16)}`;
+}
+
+/** Id of a strategy's submission to a set of worlds; the order of the worlds does not matter. */
+function submissionIdOf(strategyId: string, worldIds: readonly string[]): string {
+  const world_ids = [...worldIds].sort();
+  return `sub-${blake3Hex(jcs({ strategy_id: strategyId, world_ids })).slice(0, 16)}`;
+}
+
+/** Hash of what a request asks for: all of it but the request id and the versions the caller speaks. */
+function contentHashOf(request: SubmitStrategyRequest): string {
+  const content = { ...request, requestId: "" };
+  delete content.schemaVersion;
+  const metadata = Object.entries(request.metadata).sort(([a], [b]) => (a < b ? -1 : 1));
+  content.metadata = Object.fromEntries(metadata);
+  return blake3Hex(toBinary(SubmitStrategyRequestSchema, content));
 }

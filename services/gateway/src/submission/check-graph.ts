@@ -3,7 +3,7 @@ import { IdentityError, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/can
 import { type FieldViolation, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 
 /** Nodes of one graph at most. */
-export const graphNodesMax = 10_000;
+const graphNodesMax = 10_000;
 /** Bytes of one submission at most. */
 export const submissionBytesMax = 16 * 1024 * 1024;
 /** Violations named in one refusal at most. */

@@ -4,8 +4,11 @@ import {
   SubmissionSchema,
   SubmissionState,
 } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
-import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import {
+  type ComputeContext,
+  EffectiveMode,
+  ExecutionDomain,
+} from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
@@ -50,7 +53,7 @@ const retryMsMax = 2_000;
 /** A submission whose process died is taken up by another after this time at most, milliseconds. */
 export const takeoverMsMax = ownMs + sweepMs;
 
-export interface SubmissionWorkerPorts {
+interface SubmissionWorkerPorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;

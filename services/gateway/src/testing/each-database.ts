@@ -3,7 +3,7 @@ import { describePostgres, openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe } from "vitest";
 
 /** One database of a suite, and a second connection to it where there can be one. */
-export interface TestDatabase {
+interface TestDatabase {
   readonly db: Db;
   /** As another process sees it; the same one on PGlite, whose folder has one process. */
   readonly other: Db;

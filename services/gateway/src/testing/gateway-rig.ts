@@ -9,7 +9,6 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ColumnKind, type Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { EffectiveMode, ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
@@ -36,7 +35,7 @@ import {
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import { createGateway } from "../from-config.ts";
-import type { OpenOrderModule } from "../order-module.ts";
+import type { OpenOrderModule } from "../orders/module.ts";
 
 /** A node as a test writes it. */
 export interface TestNode {
@@ -54,7 +53,7 @@ export interface TestNode {
 }
 
 /** A submission as a test writes it. */
-export interface TestSubmission {
+interface TestSubmission {
   readonly requestId?: string;
   readonly strategyName?: string;
   readonly worldIds?: string[];
@@ -233,14 +232,14 @@ export class FakeWorld {
 }
 
 /** A strategy whose stage an apply changes, as a test writes it. */
-export interface StageChange {
+interface StageChange {
   readonly strategyId: string;
   readonly before: EffectiveMode;
   readonly after: EffectiveMode;
 }
 
 /** The DAG Manager as far as these tests ask it: every node gets a queue, unless it is down. */
-export class FakeDag {
+class FakeDag {
   isDown = false;
   readonly diffs: string[] = [];
   /** Strategies whose context was closed, in order. */
@@ -310,20 +309,20 @@ const keyOf = (id: string, worldId: string) =>
 
 const noOrders: OpenOrderModule = () => ({
   path: {
-    setTargets: () => Promise.reject(new QmtlError("FEATURE_NOT_BUILT", "no orders here")),
     onBars: async () => {},
     bookedRow: () => -1,
   },
   services: [],
-  facts: async () => ({
-    wantedOrders: 0,
-    sentOrders: 0,
-    tier: OrderTier.UNSPECIFIED,
-    emitterSessionId: "",
-    isShutByLateOrder: false,
-    halts: [],
-    capital: undefined,
-  }),
+  strategies: {
+    read: async () => ({
+      fields: {},
+      wantedOrders: 0,
+      sentOrders: 0,
+      isShutByLateOrder: false,
+      halts: [],
+      capital: undefined,
+    }),
+  },
   start: async () => {},
   stop: async () => {},
 });

@@ -2,8 +2,7 @@ import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { ApplyPhase } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { type ComputeContext, EffectiveMode } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import {
   ActivationService,
   type ApplyRequest,

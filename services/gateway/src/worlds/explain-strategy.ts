@@ -17,13 +17,9 @@ import {
 import { DecisionService } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import type { CallContext, CallPrincipal } from "@qmtl/service-kit";
-import type { StrategyOrderFacts } from "../order-module.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
-import type { GateView } from "../ports.ts";
-import type { Halt } from "../router/halts.ts";
-import { decimalOf } from "../rpc/order-decimal.ts";
-import { haltToProto } from "../rpc/order-messages.ts";
+import type { ExplainedOrders, GateView, StrategyOrders } from "../ports.ts";
 import { domainOf } from "../submission/plan-contexts.ts";
 import { bindingsOf } from "./bindings-of.ts";
 
@@ -32,8 +28,7 @@ export interface ExplainPorts {
   /** Acts for the gateway itself. */
   readonly gateway: CallPrincipal;
   readonly gates: GateView;
-  /** What the order path knows of a strategy. */
-  readonly orderFacts: (worldId: string, strategyId: string) => Promise<StrategyOrderFacts>;
+  readonly orders: StrategyOrders;
 }
 
 const GATE_NAMES: Readonly<Record<number, string>> = {
@@ -55,12 +50,12 @@ export async function explainStrategy(
 ): Promise<ExplainStrategyResponse> {
   const { worldId, strategyId } = request;
   const call = callOf(context);
-  const [{ decision }, bindings, evaluation, gate, facts] = await Promise.all([
+  const [{ decision }, bindings, evaluation, gate, orders] = await Promise.all([
     ports.world.unary(DecisionService.method.decide, { worldId, strategyIds: [strategyId] }, call),
     bindingsOf(ports.world, worldId, call),
     lastEvaluation(ports, worldId, context),
     ports.gates.ensure(worldId),
-    ports.orderFacts(worldId, strategyId),
+    ports.orders.read(worldId, strategyId),
   ]);
   const strategy = decision?.strategies.find((each) => each.strategyId === strategyId);
   const binding = bindings.find((each) => each.strategyId === strategyId);
@@ -80,13 +75,8 @@ export async function explainStrategy(
     evaluationId: evaluation?.evaluationId ?? "",
     gate: gate.gate,
     holds: gate.holds,
-    halts: facts.halts.map((halt) => haltToProto(halt, halt.stored)),
-    emitterSessionId: facts.emitterSessionId,
-    tier: facts.tier,
-    ...(facts.capital === undefined ? {} : { capital: decimalOf(facts.capital) }),
-    wantedOrders: BigInt(facts.wantedOrders),
-    sentOrders: BigInt(facts.sentOrders),
-    summary: summaryOf(mode, strategy, { gate: gate.gate, facts, failed: failedRule(rules) }),
+    ...orders.fields,
+    summary: summaryOf(mode, strategy, { gate: gate.gate, orders, failed: failedRule(rules) }),
   });
 }
 
@@ -137,9 +127,9 @@ function nameOf(values: Readonly<Record<string, number>>, value: number): string
 function summaryOf(
   mode: EffectiveMode,
   strategy: StrategyDecision | undefined,
-  about: { gate: Gate; facts: StrategyOrderFacts; failed: string | undefined },
+  about: { gate: Gate; orders: ExplainedOrders; failed: string | undefined },
 ): string {
-  const { facts, failed } = about;
+  const { orders, failed } = about;
   const name = modeName(mode);
   const bound = strategy?.terms.filter((term) => term.binding).map(termText) ?? [];
   const why = failed ?? (bound.length > 0 ? bound.join(" and ") : "it is not selected");
@@ -147,10 +137,10 @@ function summaryOf(
   const sentences = [
     mode === EffectiveMode.LIVE ? `It is ${name}.` : `It is ${name}: ${why}.`,
     gate === "OPEN" ? "" : `The world's gate is ${gate}.`,
-    facts.isShutByLateOrder ? lateText : "",
-    facts.halts.length === 0 ? "" : `Halted: ${facts.halts.map(haltText).join(", ")}.`,
-    `${facts.sentOrders} orders left, ${facts.wantedOrders} were wanted while shut.`,
-    capitalText(facts.capital),
+    orders.isShutByLateOrder ? lateText : "",
+    orders.halts.length === 0 ? "" : `Halted: ${orders.halts.map(haltText).join(", ")}.`,
+    `${orders.sentOrders} orders left, ${orders.wantedOrders} were wanted while shut.`,
+    capitalText(orders.capital),
   ];
   return sentences.filter(Boolean).join(" ");
 }
@@ -164,7 +154,7 @@ function capitalText(capital: number | undefined): string {
   return capital > 0 ? "" : "It has no capital: no order can come of its targets.";
 }
 
-function haltText({ haltId, scope, target, reason }: Halt): string {
+function haltText({ haltId, scope, target, reason }: ExplainedOrders["halts"][number]): string {
   const place = scope === "all" ? "everything" : `${scope} ${target}`;
   return reason === "" ? `${place} (${haltId})` : `${place} (${haltId}: ${reason})`;
 }

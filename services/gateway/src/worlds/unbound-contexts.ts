@@ -35,7 +35,7 @@ const sweepMs = 2_000;
 /** A call that removes a binding is over after this time, milliseconds: until then one that is still there may go. */
 const inFlightMsMax = 120_000;
 
-export interface UnboundContextsPorts {
+interface UnboundContextsPorts {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;

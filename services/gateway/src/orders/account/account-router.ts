@@ -1,0 +1,259 @@
+import type { AccountCore } from "@qmtl/core/execution";
+import {
+  type Clock,
+  type ClockTimer,
+  type CounterMetric,
+  failpoints,
+  type Logger,
+} from "@qmtl/service-kit";
+import type { Db, Tx } from "@qmtl/service-kit/db";
+import type { ControlOutbox } from "../../ports.ts";
+import type { Broker } from "../broker/broker-port.ts";
+import type { Halts } from "../store/halts.ts";
+import { bookingWrites, type JournalEntryRow } from "../store/journal-store.ts";
+import type { OrderEvents } from "../store/order-events.ts";
+import type { OrderWorld } from "../store/order-world.ts";
+import type { AccountSettings } from "./account-settings.ts";
+import { Booking, type Permission, type Place } from "./booking.ts";
+import type { JournalHub } from "./journal-hub.ts";
+import { Market } from "./market.ts";
+import type { TradedWorlds } from "./order-gate.ts";
+import { OrderPermission, type WorldRows } from "./order-permission.ts";
+import { type OrderNews, OrderTopic } from "./order-topic.ts";
+import { PendingReports } from "./pending-reports.ts";
+import { emptyCore, type RebuiltBooks, rebuildBooks, type SealedBar } from "./rebuild-books.ts";
+import { RecordedSettings } from "./recorded-settings.ts";
+import { sendOrders } from "./send-orders.ts";
+import { SerialQueue } from "./serial-queue.ts";
+import { entriesOf, ordersAfter, storeBooking } from "./store-booking.ts";
+
+export interface AccountRouterDeps {
+  readonly settings: AccountSettings;
+  readonly db: Db;
+  readonly broker: Broker;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly worlds: TradedWorlds;
+  readonly halts: Halts;
+  /** Orders written too late, by account and world. */
+  readonly lateOrders: CounterMetric;
+  /** Told of entries once they are durable. */
+  readonly journal: JournalHub;
+  readonly events: OrderEvents;
+  readonly outbox: Pick<ControlOutbox, "pokeGathering">;
+}
+
+/** Longest that what a broker answered waits for a booking to be stored with, milliseconds. */
+const reportsWaitMsMax = 25;
+
+/**
+ * One account: its journal, the router's core that the journal rebuilds, and the broker. Operations run one at a
+ * time; each performs on the core, commits journal and orders in one transaction that compares fence and halts, and
+ * only then sends.
+ */
+export class AccountRouter implements WorldRows {
+  readonly deps: AccountRouterDeps;
+  readonly queue = new SerialQueue();
+  core: AccountCore;
+  market = new Market();
+  /** What does not agree with the broker; empty when reconciled. */
+  difference = "not reconciled yet";
+  reconcileTimeMs = 0;
+  /** A bar was played at the broker and its fills are not known to be booked. */
+  isDoubtful = false;
+  /** Executions up to here are booked. */
+  sequence = 0;
+  /** Last bars of the journal, newest last. */
+  sealedBars: SealedBar[] = [];
+  /** Executed rebalances of the journal, for the broker's sub-accounts. */
+  rebalances: RebuiltBooks["rebalances"] = [];
+  readonly permission: Permission;
+  /** For direct orders that say reduce_only, of a world that lets those leave a shut gate. */
+  readonly reducingPermission: Permission;
+  readonly #permission: OrderPermission;
+  readonly #topic: OrderTopic;
+  readonly #pending = new PendingReports();
+  readonly #notionalMins: ReadonlyMap<string, number>;
+  #storeTimer: ClockTimer | undefined;
+  #head = 0;
+  #recorded = new RecordedSettings();
+  /** The core holds what could not be stored: it must be rebuilt before anything else. */
+  #isStale = false;
+
+  constructor(deps: AccountRouterDeps) {
+    this.deps = deps;
+    this.core = emptyCore(deps.settings);
+    this.#topic = new OrderTopic(deps.db, deps.settings, deps.events);
+    const { account, instruments } = deps.settings;
+    this.#notionalMins = new Map(
+      instruments.flatMap(({ symbol, minNotional }) => {
+        const least = Number(minNotional);
+        return least > 0 ? [[symbol, least] as const] : [];
+      }),
+    );
+    this.#permission = new OrderPermission({ ...deps, account, rows: this });
+    this.permission = this.#permission.of;
+    this.reducingPermission = this.#permission.ofReducing;
+  }
+
+  get account(): string {
+    return this.deps.settings.account;
+  }
+
+  /** Number of the last entry; raised by every booking. */
+  get head(): number {
+    return this.#head;
+  }
+
+  /**
+   * Rebuilds everything from the journal, and from what is not stored there yet.
+   *
+   * @throws {QmtlError} CONFIG_INVALID when the configuration contradicts the journal
+   */
+  async rebuild(): Promise<void> {
+    const before = this.#head;
+    const { core, market, recorded, sealedBars, rebalances, difference, head } = await rebuildBooks(
+      this.deps.db,
+      this.deps.settings,
+    );
+    this.sealedBars = sealedBars;
+    this.rebalances = rebalances;
+    this.sequence = 0;
+    this.difference = difference ?? this.difference;
+    this.#head = head;
+    this.#recorded = recorded;
+    await this.#topic.load();
+    // A transaction whose end was not heard of may have been stored after all, with everything that was pending.
+    if (this.#head > before) this.#pending.clear();
+    this.#pending.applyTo(core);
+    this.core = core;
+    this.market = market;
+    this.#isStale = false;
+  }
+
+  /** Journals which settings hold from here on, if others did before. Call it alone on the account. */
+  async recordSettings(): Promise<void> {
+    const op = this.#recorded.changeTo(this.deps.settings);
+    if (op === undefined) return;
+    const booking = this.booking();
+    booking.apply("settings", op, this.place(""), this.permission);
+    await this.commit(booking);
+    this.#recorded.take(op);
+  }
+
+  /** Runs alone on this account, with everything stored that is in memory. */
+  exclusive<T>(operation: () => Promise<T>): Promise<T> {
+    return this.queue.run(async () => {
+      await this.#store();
+      return operation();
+    });
+  }
+
+  /** Runs alone on this account; reports of orders sent before may be stored with what it books. */
+  exclusiveBooking<T>(operation: () => Promise<T>): Promise<T> {
+    return this.queue.run(async () => {
+      if (this.#isStale) await this.rebuild();
+      return operation();
+    });
+  }
+
+  /** What is now in the data of a world: the last bucket of a replay, the clock otherwise. */
+  dataNow(world: OrderWorld): number {
+    return world.isReplay ? this.bucketOf(world.worldId) : this.deps.clock.nowMs();
+  }
+
+  /**
+   * Least value of an instrument's orders as it is configured now; undefined for none. The operation that is bound by it
+   * carries it, so that the journal gives the same orders under another configuration.
+   */
+  notionalMinOf(instrument: string): number | undefined {
+    return this.#notionalMins.get(instrument);
+  }
+
+  booking(): Booking {
+    return new Booking(this.core);
+  }
+
+  /** Where an entry about a world or strategy belongs now. */
+  place(world: string, strategy = ""): Place {
+    return { world, strategy, row: this.rowOf(world) };
+  }
+
+  /** Row of its feed that a world is at; −1 before the first. */
+  rowOf(world: string): number {
+    const source = this.deps.worlds.worldOf(world)?.source ?? "";
+    return this.market.edge(source)?.row ?? -1;
+  }
+
+  /** End of the bucket that decisions are taken on now. */
+  bucketOf(world: string): number {
+    const found = this.deps.worlds.worldOf(world);
+    const edge = found === undefined ? undefined : this.market.edge(found.source);
+    return edge?.bucket ?? this.deps.clock.nowMs();
+  }
+
+  /** Commits, then sends and cancels. What came of it is in memory when this resolves, and stored within 25 ms. */
+  async settle(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
+    await this.commit(booking, alongside);
+    if (booking.sends.length === 0 && booking.cancels.length === 0) return;
+    const reports = this.booking();
+    await sendOrders(this, booking, reports);
+    this.#keep(reports);
+  }
+
+  /** Stores a booking. If that fails the core is rebuilt, as if nothing of it had happened, and the failure thrown. */
+  async commit(booking: Booking, alongside?: (tx: Tx) => Promise<void>): Promise<void> {
+    const { db, clock } = this.deps;
+    this.#pending.moveInto(booking);
+    if (booking.isEmpty && alongside === undefined) return;
+    const isOrder = booking.made.length > 0;
+    const isFill = booking.filledValue.size > 0;
+    let rows: JournalEntryRow[];
+    let news: OrderNews;
+    try {
+      const nowMs = clock.nowMs();
+      rows = entriesOf(booking, this.#head, nowMs);
+      const orders = ordersAfter(this.account, booking, this.core, rows, nowMs);
+      const writes = bookingWrites(this.account, orders, rows);
+      news = await this.#topic.news(orders.made, orders.changed, nowMs);
+      for (const { sql, params } of news.writes) writes.add(sql, params);
+      await storeBooking(db, this.#permission, booking, writes, alongside);
+    } catch (failure) {
+      this.#isStale = true;
+      await this.rebuild().catch((cause: unknown) => {
+        this.deps.logger.error("books not rebuilt yet", { account: this.account, error: cause });
+      });
+      throw failure;
+    }
+    if (isOrder) await failpoints.hit("gw.order.after_commit");
+    if (isFill) await failpoints.hit("gw.fill.after_commit");
+    this.#pending.clear();
+    this.#head += rows.length;
+    this.#topic.stored(news);
+    if (news.writes.length > 0) this.deps.outbox.pokeGathering();
+    if (rows.length > 0) this.deps.journal.tell(this.account, rows);
+  }
+
+  /** Stored with the next booking, or by itself if none comes soon. */
+  #keep(reports: Booking): void {
+    if (reports.isEmpty) return;
+    this.#pending.add(reports);
+    this.#storeTimer ??= this.deps.clock.setTimer(() => {
+      this.#storeTimer = undefined;
+      this.stored().catch((failure: unknown) => {
+        this.deps.logger.error("reports not stored yet", { account: this.account, error: failure });
+      });
+    }, reportsWaitMsMax);
+  }
+
+  /** Resolves when everything that is in memory now is stored. */
+  stored(): Promise<void> {
+    return this.exclusive(async () => {});
+  }
+
+  /** Nothing is pending after it. */
+  async #store(): Promise<void> {
+    if (this.#isStale) await this.rebuild();
+    if (!this.#pending.isEmpty) await this.commit(this.booking());
+  }
+}

@@ -1,0 +1,56 @@
+import { lotsFromQuantity } from "@qmtl/core/execution";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import { keepAnswer, keptAnswer } from "../store/kept-answers.ts";
+import type { AccountRouter } from "./account-router.ts";
+import { reconcileAccount } from "./reconcile-account.ts";
+
+interface AdjustmentOrder {
+  /** Empty for cash. */
+  readonly instrument: string;
+  /** Signed decimal text. */
+  readonly quantity: string;
+  readonly reason: string;
+  readonly requestId: string;
+  readonly requestHash: string;
+  readonly principal: string;
+}
+
+/**
+ * Books what explains a difference with the broker, then compares again: the only way opening orders come back.
+ * A position is moved at its last mark. Once per request id. Call it alone on the account; resolves to the entry.
+ */
+export async function bookAdjustment(
+  router: AccountRouter,
+  order: AdjustmentOrder,
+): Promise<number> {
+  const { db, clock, settings } = router.deps;
+  const { instrument, quantity, reason, requestId, requestHash, principal } = order;
+  const kept = await keptAnswer(db, "adjustment", requestId, requestHash);
+  if (kept !== undefined) return Number(Buffer.from(kept).toString());
+  const booking = router.booking();
+  const place = router.place("");
+  booking.note("adjustment", place, { instrument, quantity, reason, principal });
+  if (instrument === "") {
+    const op = { op: "adjust_cash", cash: Number(quantity) } as const;
+    booking.apply("adjustment", op, place, router.permission);
+  } else {
+    const spec = settings.instruments.find((one) => one.symbol === instrument);
+    const price = router.core.mark(instrument);
+    if (spec === undefined || price === undefined) {
+      throw new QmtlError("INSTRUMENT_NOT_FOUND", `${instrument} has no mark on this account`);
+    }
+    const lots = lotsFromQuantity(quantity, spec.lotSize);
+    const op = { op: "adjust_position", instrument, lots, price } as const;
+    booking.apply("adjustment", op, place, router.permission);
+    // The broker's cash did not move: only the position was wrong.
+    const cash = lots * router.core.lotUnit(instrument) * price;
+    booking.apply("adjustment", { op: "adjust_cash", cash }, place, router.permission);
+  }
+  const entry = router.head + booking.lines.length;
+  const answer = Buffer.from(String(entry));
+  await router.commit(booking, (tx) =>
+    keepAnswer(tx, { kind: "adjustment", requestId, requestHash, answer, nowMs: clock.nowMs() }),
+  );
+  await reconcileAccount(router);
+  return entry;
+}

@@ -1,0 +1,134 @@
+import type {
+  AccountCore,
+  AccountOutcome,
+  RefusedIntent,
+  ReportedState,
+  RouterOrder,
+  SealedReturn,
+} from "@qmtl/core/execution";
+import type { ExecutionDomain } from "@qmtl/core/gate";
+import type { JournalKind, JournalLine, JournalOp } from "../store/journal-op.ts";
+
+/** What must hold for an order to leave: the gate is open and no halt covers it, no halt covers it, or nothing. */
+export type LeaveCondition = "gate" | "no_halt" | "nothing";
+
+/** An order that is to be sent, with what it leaves under. */
+export interface OutgoingOrder {
+  readonly order: Readonly<RouterOrder>;
+  readonly context: OrderContext;
+  readonly needs: LeaveCondition;
+}
+
+/** Says whether an order may leave and under what; the reason it may not. */
+export type Permission = (order: Readonly<RouterOrder>) => {
+  readonly context: OrderContext;
+  readonly needs: LeaveCondition;
+  readonly refusal: string | undefined;
+};
+
+/** Where an entry belongs. */
+export interface Place {
+  readonly world: string;
+  readonly strategy: string;
+  readonly row: number;
+}
+
+/**
+ * Operations that take effect together: performed on the core at once, stored in one transaction, and only then
+ * acted upon. If the transaction fails, the core must be rebuilt from the journal.
+ */
+export class Booking {
+  readonly lines: JournalLine[] = [];
+  readonly sends: OutgoingOrder[] = [];
+  readonly cancels: string[] = [];
+  readonly refused: RefusedIntent[] = [];
+  readonly sealed: SealedReturn[] = [];
+  /** Orders whose row must be written again. */
+  readonly touched = new Set<string>();
+  /** Orders made here. */
+  readonly made: OutgoingOrder[] = [];
+  /** Money of fills booked here, by order. */
+  readonly filledValue = new Map<string, number>();
+  readonly #core: AccountCore;
+
+  constructor(core: AccountCore) {
+    this.#core = core;
+  }
+
+  get isEmpty(): boolean {
+    return this.lines.length === 0;
+  }
+
+  /** Performs an operation and journals it with what follows from it. */
+  apply(kind: JournalKind, op: JournalOp, place: Place, permission: Permission): AccountOutcome {
+    const outcome = this.#core.apply(op);
+    this.lines.push({ kind, ...place, body: op });
+    this.refused.push(...outcome.refused);
+    this.sealed.push(...(outcome.sealed ?? []));
+    for (const refusal of outcome.refused) {
+      const { world, strategy } = refusal;
+      this.note("order_state", { ...place, world, strategy }, { refused: refusal });
+    }
+    for (const effect of outcome.effects) {
+      if (effect.kind === "cancel") {
+        this.cancels.push(effect.orderId);
+        this.touched.add(effect.orderId);
+      } else {
+        this.#take(effect.order, place.row, permission);
+      }
+    }
+    return outcome;
+  }
+
+  /** A report about an order. */
+  report(orderId: string, state: ReportedState, row: number, reason = ""): void {
+    const order = this.#core.order(orderId);
+    const place = { world: order?.world ?? "", strategy: order?.strategy ?? "", row };
+    this.#core.apply({ op: "state", order: orderId, state, reason });
+    this.lines.push({
+      kind: "order_state",
+      ...place,
+      body: { op: "state", order: orderId, state, reason },
+    });
+    this.touched.add(orderId);
+  }
+
+  /** A fill; false when it was booked before. */
+  fill(fill: Extract<JournalOp, { op: "fill" }>["fill"], row: number): boolean {
+    const outcome = this.#core.onFill(fill);
+    if (outcome === "duplicate" || outcome === "unknown_order") return false;
+    const { world, strategy } = this.#core.order(fill.orderId) ??
+      fill.book ?? { world: "", strategy: "" };
+    this.lines.push({ kind: "fill", world, strategy, row, body: { op: "fill", fill } });
+    const before = this.filledValue.get(fill.orderId) ?? 0;
+    this.filledValue.set(fill.orderId, before + fill.lots * fill.price);
+    this.touched.add(fill.orderId);
+    return true;
+  }
+
+  /** An entry that changes nothing in the core. */
+  note(kind: JournalKind, place: Place, body: Readonly<Record<string, unknown>>): void {
+    this.lines.push({ kind, ...place, body: { ...body, op: "note" } });
+  }
+
+  #take(order: Readonly<RouterOrder>, row: number, permission: Permission): void {
+    const { context, needs, refusal } = permission(order);
+    const made = { order, context, needs };
+    this.made.push(made);
+    this.touched.add(order.id);
+    const { world, strategy } = order;
+    this.note("order", { world, strategy, row }, { order: { ...order }, context });
+    if (refusal === undefined) this.sends.push(made);
+    else this.report(order.id, "rejected", row, refusal);
+  }
+}
+
+/** What an order left under; stored with it. */
+export interface OrderContext {
+  readonly fence: number;
+  readonly decisionId: string;
+  /** Session that wanted it; empty for the router's own. */
+  readonly sessionId: string;
+  readonly domain: ExecutionDomain;
+  readonly row: number;
+}

@@ -1,0 +1,140 @@
+import type { OrderOrigin, RouterOrder } from "@qmtl/core/execution";
+import type { Tx } from "@qmtl/service-kit/db";
+import type { SqlWrite } from "../../store/writes.ts";
+import { lockGateFence } from "../store/gate-fence.ts";
+import { type Halts, isHalted } from "../store/halts.ts";
+import type { OrderContext, OutgoingOrder, Permission } from "./booking.ts";
+import { reasonOfRefusal } from "./gate-reasons.ts";
+import type { TradedWorlds } from "./order-gate.ts";
+
+/** Origins by which the router itself closes positions: neither a gate nor a halt stops them. */
+const CLOSING: ReadonlySet<OrderOrigin> = new Set<OrderOrigin>([
+  "demote",
+  "halt_flatten",
+  "lease_lost",
+]);
+
+/** The gate, or a halt, changed between the decision and the commit: nothing was stored. */
+export class PermissionLost extends Error {
+  override readonly name = "PermissionLost";
+  readonly reason: "FENCE_STALE" | "HALTED";
+  constructor(reason: "FENCE_STALE" | "HALTED") {
+    super(`permission lost: ${reason}`);
+    this.reason = reason;
+  }
+}
+
+/** True when the gates of all worlds are open under these fences, and no halt covers any of it. */
+const condition = `(
+  (SELECT count(*) FROM gateway.gate_fence JOIN unnest($1::text[], $2::bigint[]) AS u (world_id, fence)
+     USING (world_id, fence) WHERE gate = 'OPEN') = $3::int
+  AND NOT EXISTS (SELECT FROM gateway.halt WHERE scope = 'all' OR (scope = 'account' AND target = $4::text)
+    OR (scope = 'world' AND target = ANY($5::text[])) OR (scope = 'strategy' AND target = ANY($6::text[]))))`;
+
+interface OrderPermissionPorts {
+  readonly account: string;
+  readonly halts: Halts;
+  readonly worlds: Pick<TradedWorlds, "gateOf" | "storedFenceOf">;
+  readonly rows: WorldRows;
+}
+
+/** Row of its feed that a world is at; −1 before the first. */
+export interface WorldRows {
+  rowOf(worldId: string): number;
+}
+
+/** Whether orders of one account may leave: as memory has it when they are decided, as it is stored when they are journaled. */
+export class OrderPermission {
+  readonly #ports: OrderPermissionPorts;
+
+  constructor(ports: OrderPermissionPorts) {
+    this.#ports = ports;
+  }
+
+  /** By the gate and the halts in memory. */
+  readonly of: Permission = (order) => {
+    const context = this.#contextOf(order);
+    if (CLOSING.has(order.origin)) return { context, refusal: undefined, needs: "nothing" };
+    if (this.#isHalted(order)) return { context, refusal: "HALTED", needs: "gate" };
+    const { world, strategy, side } = order;
+    const gate = this.#ports.worlds.gateOf(world);
+    if (gate === undefined) return { context, refusal: "GATE_SHUT", needs: "gate" };
+    const refusal = gate.check({ ...context, strategyId: strategy, side });
+    const reason = refusal === null ? undefined : reasonOfRefusal[refusal];
+    return { context, refusal: reason, needs: "gate" };
+  };
+
+  /** The same for a direct order that says reduce_only, where those may leave a shut gate: the halts alone count. */
+  readonly ofReducing: Permission = (order) => {
+    if (!order.reduceOnly) return this.of(order);
+    const sessionId = this.#ports.worlds.gateOf(order.world)?.lastEmitterOf(order.strategy) ?? "";
+    const context = { ...this.#contextOf(order), sessionId };
+    return { context, refusal: this.#isHalted(order) ? "HALTED" : undefined, needs: "no_halt" };
+  };
+
+  #isHalted({ world, strategy }: Readonly<RouterOrder>): boolean {
+    const { account, halts } = this.#ports;
+    return halts.covering({ account, world, strategy }) !== undefined;
+  }
+
+  #contextOf({ world, strategy }: Readonly<RouterOrder>): OrderContext {
+    const { worlds, rows } = this.#ports;
+    const gate = worlds.gateOf(world);
+    const applied = gate?.applied ?? undefined;
+    return {
+      fence: applied?.fence ?? worlds.storedFenceOf(world),
+      decisionId: applied?.decision.id ?? "",
+      sessionId: gate?.emitterOf(strategy) ?? "",
+      domain: gate?.domainOf(strategy) ?? "backtest",
+      row: rows.rowOf(world),
+    };
+  }
+
+  /**
+   * What `compare` asks, as an SQL condition for a database that nobody else writes meanwhile; undefined when nothing
+   * needs permission.
+   */
+  condition(sends: readonly OutgoingOrder[]): SqlWrite | undefined {
+    const haltable = sends.filter(({ needs }) => needs !== "nothing");
+    if (haltable.length === 0) return undefined;
+    const { account } = this.#ports;
+    const gated = haltable.filter(({ needs }) => needs === "gate");
+    // A world under two fences is in it twice, and one of the two finds no match.
+    const under = new Map(
+      gated.map(({ order, context }) => [`${context.fence} ${order.world}`, { order, context }]),
+    );
+    const worlds = [...under.values()].map(({ order }) => order.world);
+    const fences = [...under.values()].map(({ context }) => context.fence);
+    const haltWorlds = [...new Set(haltable.map(({ order }) => order.world))];
+    const strategies = [...new Set(haltable.map(({ order }) => order.strategy))];
+    const params = [worlds, fences, worlds.length, account, haltWorlds, strategies];
+    return { sql: condition, params };
+  }
+
+  /**
+   * By the fence and the halts that are stored, in the transaction that journals the orders.
+   *
+   * @throws {PermissionLost} when they differ from what the orders were decided under.
+   */
+  async compare(tx: Tx, sends: readonly OutgoingOrder[]): Promise<void> {
+    const haltable = sends.filter(({ needs }) => needs !== "nothing");
+    if (haltable.length === 0) return;
+    const gated = haltable.filter(({ needs }) => needs === "gate");
+    // Sorted: transactions that lock several rows take them in one order.
+    const worlds = [...new Set(gated.map(({ order }) => order.world))].sort();
+    const { account } = this.#ports;
+    const subjects = haltable.map(({ order }) => ({ ...order, account }));
+    const [gates, halted] = await Promise.all([
+      Promise.all(worlds.map((world) => lockGateFence(tx, world))),
+      isHalted(tx, subjects),
+    ]);
+    for (const [index, world] of worlds.entries()) {
+      const row = gates[index];
+      const isSame = gated.every(
+        ({ order, context }) => order.world !== world || context.fence === row?.fence,
+      );
+      if (row?.gate !== "OPEN" || !isSame) throw new PermissionLost("FENCE_STALE");
+    }
+    if (halted) throw new PermissionLost("HALTED");
+  }
+}

@@ -1,0 +1,97 @@
+import type { PretradeLimits } from "@qmtl/core/execution";
+import type { FieldViolation } from "@qmtl/sdk/rpc";
+import type { JournalOp } from "../store/journal-op.ts";
+import type { AccountInstrument, AccountSettings } from "./account-settings.ts";
+
+type SettingsOp = Extract<JournalOp, { op: "settings" }>;
+type RecordedInstrument = NonNullable<SettingsOp["instruments"]>[number];
+
+/**
+ * The settings of an account that its books rest on, as its journal has them. Limits may change between two starts: the
+ * journal says from where on. Lots, money and cash that a book counts in may not.
+ */
+export class RecordedSettings {
+  #initialCash: number | undefined;
+  #currency: string | undefined;
+  #limits: PretradeLimits | undefined;
+  readonly #instruments = new Map<string, RecordedInstrument>();
+
+  /** Takes what an entry tells. */
+  take({ initialCash, currency, limits, instruments = [] }: SettingsOp): void {
+    this.#initialCash = initialCash ?? this.#initialCash;
+    this.#currency = currency ?? this.#currency;
+    this.#limits = limits ?? this.#limits;
+    for (const instrument of instruments) this.#instruments.set(instrument.symbol, instrument);
+  }
+
+  /** What is to be journaled of settings; undefined when the journal has it all. */
+  changeTo(settings: AccountSettings): SettingsOp | undefined {
+    const { initialCash, currency, limits } = settings;
+    const instruments = settings.instruments
+      .map(({ symbol, lotSize, multiplier = 1 }) => ({ symbol, lotSize, multiplier }))
+      .filter((one) => !isSameInstrument(one, this.#instruments.get(one.symbol)));
+    const change = {
+      ...(initialCash === this.#initialCash ? {} : { initialCash }),
+      ...(currency === this.#currency ? {} : { currency }),
+      ...(isSameLimits(limits, this.#limits) ? {} : { limits }),
+      ...(instruments.length === 0 ? {} : { instruments }),
+    };
+    return Object.keys(change).length === 0 ? undefined : { op: "settings", ...change };
+  }
+
+  /** Keys of the configuration that contradict the books, each with what to do about it. */
+  contradictionsOf(
+    settings: AccountSettings,
+    hasBook: (instrument: string) => boolean,
+  ): FieldViolation[] {
+    const { account, initialCash, currency } = settings;
+    const found: FieldViolation[] = [];
+    const refuse = (field: string, was: string, is: string, otherwise: string): void => {
+      if (was === is) return;
+      const description = `is ${is}, and the books of account ${account} count with ${was}: put ${was} back, or ${otherwise}`;
+      found.push({ field, description });
+    };
+    const otherAccount = "trade on an account of another name";
+    const cash = String(this.#initialCash ?? initialCash);
+    refuse(`accounts.${account}.initial_cash`, cash, String(initialCash), otherAccount);
+    refuse(`accounts.${account}.currency`, this.#currency ?? currency, currency, otherAccount);
+    for (const { symbol, lotSize, multiplier = 1 } of settings.instruments) {
+      const was = this.#instruments.get(symbol);
+      if (was === undefined || !hasBook(symbol)) continue;
+      const otherName = `trade it as an instrument of another name, or ${otherAccount}`;
+      if (Number(was.lotSize) !== Number(lotSize)) {
+        refuse(`instruments.${symbol}.lot`, was.lotSize, lotSize, otherName);
+      }
+      const multipliers = [String(was.multiplier), String(multiplier)] as const;
+      refuse(`instruments.${symbol}.multiplier`, ...multipliers, otherName);
+    }
+    return found;
+  }
+}
+
+/** What is wrong with a list of instruments that lacks one the journal has operations on. */
+export function missingInstrument(account: string, symbol: string): FieldViolation {
+  return {
+    field: `accounts.${account}.instruments`,
+    description: `lacks ${symbol}, and the journal of account ${account} has targets or orders of it: put ${symbol} back`,
+  };
+}
+
+function isSameInstrument(
+  { lotSize, multiplier = 1 }: Pick<AccountInstrument, "lotSize" | "multiplier">,
+  recorded: RecordedInstrument | undefined,
+): boolean {
+  return (
+    recorded !== undefined &&
+    Number(recorded.lotSize) === Number(lotSize) &&
+    recorded.multiplier === multiplier
+  );
+}
+
+function isSameLimits(limits: PretradeLimits, recorded: PretradeLimits | undefined): boolean {
+  return (
+    recorded !== undefined &&
+    recorded.orderNotionalMax === limits.orderNotionalMax &&
+    recorded.grossNotionalMax === limits.grossNotionalMax
+  );
+}

@@ -1,0 +1,144 @@
+import { jcs } from "@qmtl/core/canonical";
+import type { AccountCore } from "@qmtl/core/execution";
+import { failpoints } from "@qmtl/service-kit";
+import type { Db, Tx } from "@qmtl/service-kit/db";
+import type { Writes } from "../../store/writes.ts";
+import type { JournalOp } from "../store/journal-op.ts";
+import { type BookedOrders, type JournalEntryRow, ordersOf } from "../store/journal-store.ts";
+import type { OrderAfter, OrderChange } from "../store/order-table.ts";
+import type { Booking } from "./booking.ts";
+import type { OrderPermission } from "./order-permission.ts";
+
+/** The entries of a booking after `head`. */
+export function entriesOf(booking: Booking, head: number, nowMs: number): JournalEntryRow[] {
+  return booking.lines.map((line, index) => ({
+    entry: head + 1 + index,
+    kind: line.kind,
+    worldId: line.world,
+    strategyId: line.strategy,
+    row: line.row,
+    bodyJson: jcs(jsonOf(line.body)),
+    timeMs: nowMs,
+  }));
+}
+
+/** The orders that a booking made, and what it changed of others. */
+export function ordersAfter(
+  account: string,
+  booking: Booking,
+  core: AccountCore,
+  entries: readonly JournalEntryRow[],
+  nowMs: number,
+): BookedOrders {
+  const entryOf = lastEntries(booking, entries);
+  return {
+    made: madeOrders(account, booking, entryOf, nowMs),
+    changed: changedOrders(booking, core, entryOf, nowMs),
+  };
+}
+
+/**
+ * Stores a booking and what goes `alongside`, if the permission of what it sends still stands in the database: all of
+ * it or nothing. One statement where that is enough.
+ *
+ * @throws {PermissionLost} when the gate or a halt changed meanwhile.
+ */
+export async function storeBooking(
+  db: Db,
+  permission: OrderPermission,
+  booking: Booking,
+  writes: Writes,
+  alongside?: (tx: Tx) => Promise<void>,
+): Promise<void> {
+  if (alongside === undefined && writes.isOneStatement) {
+    const condition = permission.condition(booking.sends);
+    if (condition === undefined) {
+      await beforeCommit(booking);
+      await writes.storeIn(db);
+      return;
+    }
+    // A server has others who write: there the compared rows are locked, in a transaction.
+    if (db.kind === "pglite") {
+      await beforeCommit(booking);
+      if (await writes.storeIf(db, condition)) return;
+    }
+  }
+  await db.transaction(async (tx) => {
+    // Sent at once; what the comparison finds decides whether any of it is kept.
+    const compared = permission.compare(tx, booking.sends);
+    await Promise.all([writes.sendTo(tx), compared, alongside?.(tx)]);
+    await beforeCommit(booking);
+  });
+}
+
+async function beforeCommit(booking: Booking): Promise<void> {
+  if (booking.made.length > 0) await failpoints.hit("gw.order.before_commit");
+  if (booking.filledValue.size > 0) await failpoints.hit("gw.fill.before_commit");
+}
+
+/** Entry of the last change of each order that a booking made or changed. */
+function lastEntries(
+  booking: Booking,
+  entries: readonly JournalEntryRow[],
+): (orderId: string) => number {
+  const found = new Map<string, number>();
+  booking.lines.forEach(({ body }, index) => {
+    const entry = entries[index]?.entry;
+    if (entry !== undefined) for (const id of ordersOf(body)) found.set(id, entry);
+  });
+  const last = entries.at(-1)?.entry ?? 0;
+  // An order that no line names changed with what the booking did as a whole.
+  return (orderId) => found.get(orderId) ?? last;
+}
+
+function madeOrders(
+  account: string,
+  booking: Booking,
+  entryOf: (orderId: string) => number,
+  nowMs: number,
+): OrderAfter[] {
+  return booking.made.map(({ order, context }) => {
+    const { id, world, strategy, instrument, lots, state, origin, reduceOnly } = order;
+    const { side, opening, bucket, reason, terms } = order;
+    return {
+      ...{ id, account, world, strategy, instrument, lots, filledLots: 0, filledValue: 0 },
+      ...{
+        state,
+        origin,
+        type: terms?.type ?? "market",
+        reduceOnly,
+        side,
+        opening,
+        bucket,
+        reason,
+      },
+      ...context,
+      limitPrice: terms?.type === "limit" ? terms.price : null,
+      stopPrice: terms?.type === "stop" ? terms.price : null,
+      ...{ createTimeMs: nowMs, updateTimeMs: nowMs, entry: entryOf(id) },
+    };
+  });
+}
+
+function changedOrders(
+  booking: Booking,
+  core: AccountCore,
+  entryOf: (orderId: string) => number,
+  nowMs: number,
+): OrderChange[] {
+  const made = new Set(booking.made.map(({ order }) => order.id));
+  return [...booking.touched].flatMap((id) => {
+    if (made.has(id)) return [];
+    const order = core.order(id);
+    if (order === undefined) return [];
+    const { state, filledLots, reason } = order;
+    const filledValue = booking.filledValue.get(id) ?? 0;
+    const entry = entryOf(id);
+    return [{ id, state, filledLots, reason, filledValue, updateTimeMs: nowMs, entry }];
+  });
+}
+
+/** JSON data only: no undefined fields. */
+function jsonOf(body: JournalOp): JournalOp {
+  return JSON.parse(JSON.stringify(body)) as JournalOp;
+}

@@ -1,0 +1,203 @@
+import { fileURLToPath } from "node:url";
+import { systemClock } from "@qmtl/service-kit";
+import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
+import { openTestPglite } from "@qmtl/service-kit/testing";
+import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { PaperBroker } from "./paper-broker.ts";
+import { noFault, type PaperFault } from "./paper-fault.ts";
+import { loadPaper, paperBarsMax } from "./paper-store.ts";
+
+let host: PgliteHost;
+
+beforeAll(async () => {
+  host = await openTestPglite();
+});
+beforeEach(async () => {
+  await host.db("paper").script("drop schema if exists paper cascade");
+});
+afterAll(() => host.close());
+
+/** The tables as the first steps of their schema make them; without a number, all. */
+async function migrate(steps?: number): Promise<void> {
+  const folder = fileURLToPath(new URL("../../../migrations-paper", import.meta.url));
+  const migrations = await readMigrations(folder);
+  await applyMigrations(host.db("paper"), "paper", migrations.slice(0, steps));
+}
+
+function opened(db: Db = host.db("paper"), fault: PaperFault = noFault): PaperBroker {
+  return new PaperBroker(db, {
+    fault,
+    account: "main",
+    instruments: [{ symbol: "X", lotSize: "1" }],
+    initialCash: 1_000,
+    costs: { feeBps: 0, halfSpreadBps: 0 },
+    clock: systemClock,
+  });
+}
+
+/** A bar of one second whose prices are its row and 1. */
+function bar(row: number) {
+  const prices = { open: row + 1, high: row + 1, low: row + 1, close: row + 1 };
+  return {
+    instrument: "X",
+    row,
+    openTimeMs: row * 1_000,
+    bucketEndMs: (row + 1) * 1_000,
+    ...prices,
+  };
+}
+
+/** Counts statements and transactions. */
+function countingStatements(inner: Db) {
+  let count = 0;
+  const db: Db = {
+    kind: inner.kind,
+    schema: inner.schema,
+    query: (sql, params) => {
+      count += 1;
+      return inner.query(sql, params);
+    },
+    script: (sql) => inner.script(sql),
+    transaction: (fn, options) => {
+      count += 1;
+      return inner.transaction(fn, options);
+    },
+    close: () => inner.close(),
+    [Symbol.asyncDispose]: () => inner.close(),
+  };
+  const reset = () => {
+    count = 0;
+  };
+  return {
+    db,
+    reset,
+    get count() {
+      return count;
+    },
+  };
+}
+
+/** An order of one lot, decided at a moment. */
+function order(id: string, bucket: number) {
+  const identity = { id, world: "w", strategy: "s", instrument: "X", lots: 1, bucket };
+  return { ...identity, reduceOnly: false, fence: 1, decisionId: "d", origin: "target" };
+}
+
+test("which orders come too late, and on which bar one fills, is the same after a restart", async () => {
+  await migrate();
+  const before = opened();
+  await before.registerFence("w", 1);
+  for (let row = 0; row < 3 * paperBarsMax; row += 1) {
+    const prices = { open: row, high: row, low: row, close: row };
+    const span = { openTimeMs: row * 1_000, bucketEndMs: (row + 1) * 1_000 };
+    await before.onBars([{ instrument: "X", row, ...span, ...prices }]);
+  }
+  // The first bar that is kept begins here.
+  const keptMs = 2 * paperBarsMax * 1_000;
+  const replies = [];
+  for (const [at, broker] of [before, opened()].entries()) {
+    const late = await broker.accept(order(`late-${at}`, keptMs - 1));
+    const early = await broker.accept(order(`early-${at}`, keptMs));
+    const within = await broker.accept(order(`within-${at}`, keptMs + 1));
+    replies.push({
+      late,
+      prices: [early, within].map((reply) => reply.accepted && reply.report.fills[0]?.price),
+    });
+  }
+
+  expect(replies[0]).toEqual({
+    late: { accepted: false, reason: "BUCKET_TOO_OLD" },
+    prices: [2 * paperBarsMax, 2 * paperBarsMax + 1],
+  });
+  expect(replies[1]).toEqual(replies[0]);
+});
+
+test("bars stored before their beginning was kept begin where the one before ended", async () => {
+  const db = host.db("paper");
+  await migrate(2);
+  await db.query(
+    `INSERT INTO paper.bar (account_id, instrument, source_row, bucket_end_ms, open, high, low, close)
+     SELECT 'main', instrument, row, (row + 1) * 1000, 1, 1, 1, 1
+     FROM (VALUES ('X', 0), ('X', 1), ('X', 4), ('Y', 3)) AS bar (instrument, row)`,
+  );
+
+  await migrate();
+
+  const { snapshot } = await loadPaper(db, "main", 1_000);
+  const spans = snapshot.bars.map((bar) => [bar.instrument, bar.openTimeMs, bar.bucketEndMs]);
+  expect(spans).toEqual([
+    ["X", 999, 1_000],
+    ["X", 1_000, 2_000],
+    ["X", 2_000, 5_000],
+    ["Y", 3_999, 4_000],
+  ]);
+});
+
+test("orders handed over together are taken in together, in order, but for one under an old fence", async () => {
+  await migrate();
+  const counted = countingStatements(host.db("paper"));
+  const broker = opened(counted.db, (one) => one.bucket === 13);
+  await broker.registerFence("w", 2);
+  await broker.onBars([bar(0)]);
+  const orders = Array.from({ length: 5 }, (_, at) => ({
+    ...order(`o-${at}`, 10 + at),
+    fence: at === 1 ? 1 : 2,
+  }));
+  counted.reset();
+
+  const replies = await Promise.allSettled(orders.map((one) => broker.accept(one)));
+
+  expect(counted.count).toBe(1);
+  expect(
+    replies.map((one) => (one.status === "fulfilled" ? one.value : String(one.reason))),
+  ).toEqual([
+    { accepted: true, report: { fills: [], cancelled: [] } },
+    { accepted: false, reason: "FENCE_STALE" },
+    { accepted: true, report: { fills: [], cancelled: [] } },
+    "ReplyLost: no reply for order o-3",
+    { accepted: true, report: { fills: [], cancelled: [] } },
+  ]);
+  const stored = await host
+    .db("paper")
+    .query(
+      "select order_id as id, report_lost as lost from paper.accepted_order order by position",
+    );
+  expect(stored).toEqual([
+    { id: "o-0", lost: false },
+    { id: "o-2", lost: false },
+    { id: "o-3", lost: true },
+    { id: "o-4", lost: false },
+  ]);
+  // Memory has forgotten the one that was refused: only the others fill.
+  const { fills } = await broker.onBars([bar(1)]);
+  expect(fills.map(({ orderId }) => orderId)).toEqual(["o-0", "o-2", "o-4"]);
+  expect(await broker.lookup(["o-1", "o-3"])).toEqual(new Map([["o-3", "filled"]]));
+});
+
+test("a bar with its fills, and an order that fills at once, leave books that a restart reads the same", async () => {
+  await migrate();
+  const counted = countingStatements(host.db("paper"));
+  const broker = opened(counted.db);
+  await broker.registerFence("w", 1);
+  await broker.onBars([bar(0)]);
+  await Promise.all(["a", "b", "c"].map((id) => broker.accept(order(id, 500))));
+  counted.reset();
+  await broker.onBars([bar(1)]);
+  expect(counted.count).toBe(1);
+  const [late, stale] = await Promise.all([
+    broker.accept(order("late", 700)),
+    broker.accept({ ...order("stale", 700), fence: 0 }),
+  ]);
+  expect(late?.accepted && late.report.fills).toHaveLength(1);
+  expect(stale).toEqual({ accepted: false, reason: "FENCE_STALE" });
+  const again = opened();
+  expect(await again.positions()).toEqual(new Map([["X", 4]]));
+  expect(await again.positions()).toEqual(await broker.positions());
+  expect(await again.cash()).toBe(await broker.cash());
+  expect((await again.executions(0)).map(({ orderId }) => orderId)).toEqual([
+    "a",
+    "b",
+    "c",
+    "late",
+  ]);
+});

@@ -1,0 +1,285 @@
+import type { SimulatedBrokerSnapshot, SimulatedFill } from "@qmtl/core/execution";
+import type { Queryable } from "@qmtl/service-kit/db";
+import { overRows, rowsStatement, rowsTogetherMax, type Writes } from "../../store/writes.ts";
+import type { BrokerBar, BrokerFill, BrokerOrder } from "./broker-port.ts";
+import { type OrderRecord, workingOf } from "./order-record.ts";
+
+/** Bars kept an instrument, for orders that arrive late. */
+export const paperBarsMax = 64;
+/** Stored besides: the bar before those, whose end tells which orders come too late. */
+const storedBarsMax = paperBarsMax + 1;
+/** Finished orders the broker remembers in memory; the table keeps all. */
+const finishedMax = 10_000;
+
+/** What is in the tables of one account. */
+interface PaperState {
+  readonly snapshot: SimulatedBrokerSnapshot;
+  readonly cash: number;
+  readonly sequence: number;
+  /** Orders whose reply was lost and whose fill is not to be told. */
+  readonly lost: ReadonlySet<string>;
+}
+
+/** Reads an account; a new one gets its first cash. */
+export async function loadPaper(
+  db: Queryable,
+  account: string,
+  initialCash: number,
+): Promise<PaperState> {
+  await db.query(
+    "INSERT INTO paper.cash (account_id, cash) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    [account, initialCash],
+  );
+  const [cash] = await db.query<{ cash: number }>(
+    "SELECT cash FROM paper.cash WHERE account_id = $1",
+    [account],
+  );
+  const orders = await db.query<OrderRecord>(
+    `SELECT * FROM (SELECT * FROM paper.accepted_order WHERE account_id = $1
+       ORDER BY position DESC LIMIT ${finishedMax}) t ORDER BY position`,
+    [account],
+  );
+  const holdings = await db.query<{ instrument: string; book: string; lots: number }>(
+    "SELECT instrument, book, lots FROM paper.holding WHERE account_id = $1 ORDER BY instrument, book",
+    [account],
+  );
+  const bars = await db.query<BarRecord & { nth: number }>(
+    `SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY instrument ORDER BY bucket_end_ms DESC) AS nth
+       FROM paper.bar WHERE account_id = $1) t WHERE nth <= ${storedBarsMax} ORDER BY instrument, bucket_end_ms`,
+    [account],
+  );
+  const [last] = await db.query<{ sequence: number }>(
+    "SELECT coalesce(max(sequence), 0) AS sequence FROM paper.execution WHERE account_id = $1",
+    [account],
+  );
+  return {
+    snapshot: {
+      version: 2,
+      working: orders.filter((order) => order.outcome === null).map(workingOf),
+      finished: orders.flatMap(({ order_id, outcome }) =>
+        outcome === null ? [] : [[order_id, outcome] as const],
+      ),
+      positions: holdings.map(
+        ({ instrument, book, lots }) =>
+          [`${instrument.length}:${instrument}${book}`, lots] as const,
+      ),
+      bars: bars.flatMap((bar) => (bar.nth > paperBarsMax ? [] : [barOf(bar)])),
+      cancelled: [],
+      forgotten: bars.flatMap(({ nth, instrument, bucket_end_ms: endMs }) =>
+        nth > paperBarsMax ? [[instrument, endMs] as const] : [],
+      ),
+    },
+    cash: cash?.cash ?? initialCash,
+    sequence: last?.sequence ?? 0,
+    lost: new Set(orders.filter((order) => order.report_lost).map((order) => order.order_id)),
+  };
+}
+
+/** An order to take in. */
+export interface ArrivedOrder {
+  readonly order: BrokerOrder;
+  readonly reportLost: boolean;
+}
+
+const insertOrders = rowsStatement(
+  [
+    ...["text", "text", "text", "text", "text", "bigint", "bigint", "boolean", "bigint", "text"],
+    ...["text", "bigint", "boolean", "text", "double precision", "integer"],
+  ],
+  (list) =>
+    `INSERT INTO paper.accepted_order (account_id, order_id, world_id, strategy_id, instrument, lots,
+       bucket_end_ms, reduce_only, fence, decision_id, origin, accepted_ms, report_lost, order_type, price)
+     SELECT r.column1, r.column2, r.column3, r.column4, r.column5, r.column6, r.column7, r.column8, r.column9,
+       r.column10, r.column11, r.column12, r.column13, r.column14, r.column15
+     FROM (VALUES ${list}) AS r JOIN paper.world_fence f ON f.world_id = r.column3 AND f.fence = r.column9
+     ORDER BY r.column16 RETURNING order_id`,
+);
+
+/** Takes those in, `rowsTogetherMax` at most, whose fence is the one registered last, in order. Their ids. */
+export async function insertAccepted(
+  db: Queryable,
+  account: string,
+  arrived: readonly ArrivedOrder[],
+  nowMs: number,
+): Promise<Set<string>> {
+  const rows = arrived.map(({ order, reportLost }, at) => [
+    ...[account, order.id, order.world, order.strategy, order.instrument, order.lots],
+    ...[order.bucket, order.reduceOnly, order.fence, order.decisionId, order.origin, nowMs],
+    ...[reportLost, order.terms?.type ?? "market", order.terms?.price ?? null, at],
+  ]);
+  const { sql, params } = overRows(insertOrders, rows);
+  const taken = await db.query<{ order_id: string }>(sql, params);
+  return new Set(taken.map(({ order_id }) => order_id));
+}
+
+/** True when the fence of an order is the one registered last. */
+export async function hasFence(db: Queryable, order: BrokerOrder): Promise<boolean> {
+  const rows = await db.query(
+    "SELECT fence FROM paper.world_fence WHERE world_id = $1 AND fence = $2",
+    [order.world, order.fence],
+  );
+  return rows.length === 1;
+}
+
+const insertExecutions = rowsStatement(
+  [
+    ...["text", "bigint", "text", "text", "text", "bigint"],
+    ...["double precision", "double precision", "bigint", "bigint"],
+  ],
+  (list) =>
+    `INSERT INTO paper.execution (account_id, sequence, execution_id, order_id, instrument, lots, price, fee,
+       source_row, bucket_end_ms) SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
+);
+
+/** Stores fills with their effect on holdings and cash, and their orders as filled. */
+export function addFills(
+  writes: Writes,
+  account: string,
+  fills: readonly {
+    readonly sequence: number;
+    readonly fill: SimulatedFill;
+    readonly cost: number;
+  }[],
+): void {
+  if (fills.length === 0) return;
+  writes.addRows(
+    insertExecutions,
+    fills.map(({ sequence, fill }) => [
+      ...[account, sequence, fill.executionId, fill.orderId, fill.instrument, fill.lots],
+      ...[fill.price, fill.fee, fill.row, fill.bucketEndMs],
+    ]),
+  );
+  addMoves(writes, account, movesOf(fills.map(({ fill }) => fill)));
+  addCosts(
+    writes,
+    account,
+    fills.map(({ cost }) => cost),
+  );
+  addOutcomes(
+    writes,
+    account,
+    fills.map(({ fill }) => fill.orderId),
+    "filled",
+  );
+}
+
+/** Signed lots that a sub-account gains. */
+interface HoldingMove {
+  readonly instrument: string;
+  readonly book: string;
+  readonly lots: number;
+}
+
+/** One move a sub-account and instrument: a statement may not touch a row twice. */
+export function movesOf(moves: readonly HoldingMove[]): HoldingMove[] {
+  const sums = new Map<string, HoldingMove>();
+  for (const { instrument, book, lots } of moves) {
+    const key = `${instrument}\n${book}`;
+    sums.set(key, { instrument, book, lots: lots + (sums.get(key)?.lots ?? 0) });
+  }
+  return [...sums.values()];
+}
+
+const moveHoldings = rowsStatement(
+  ["text", "text", "text", "bigint"],
+  (list) =>
+    `INSERT INTO paper.holding AS h (account_id, instrument, book, lots)
+     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL
+     ON CONFLICT (account_id, instrument, book) DO UPDATE SET lots = h.lots + excluded.lots`,
+);
+
+/** Adds signed lots to sub-accounts, one move each. */
+export function addMoves(writes: Writes, account: string, moves: readonly HoldingMove[]): void {
+  const rows = moves.map(({ instrument, book, lots }) => [account, instrument, book, lots]);
+  writes.addRows(moveHoldings, rows);
+}
+
+/** Takes costs out, one after the other as memory does: the rest must come out the same to the last bit. */
+function addCosts(writes: Writes, account: string, costs: readonly number[]): void {
+  for (let at = 0; at < costs.length; at += rowsTogetherMax) {
+    const part = costs.slice(at, at + rowsTogetherMax);
+    const terms = part.map((_, index) => ` - $${index + 2}::double precision`).join("");
+    writes.add(`UPDATE paper.cash SET cash = cash${terms} WHERE account_id = $1`, [
+      account,
+      ...part,
+    ]);
+  }
+}
+
+/** Says what became of orders. */
+export function addOutcomes(
+  writes: Writes,
+  account: string,
+  orderIds: readonly string[],
+  outcome: "filled" | "cancelled",
+): void {
+  if (orderIds.length === 0) return;
+  writes.add(
+    "UPDATE paper.accepted_order SET outcome = $3 WHERE account_id = $1 AND order_id = ANY($2::text[])",
+    [account, [...orderIds], outcome],
+  );
+}
+
+const insertBars = rowsStatement(
+  ["text", "text", "bigint", "bigint", "bigint", ...Array<string>(4).fill("double precision")],
+  (list) =>
+    `INSERT INTO paper.bar (account_id, instrument, source_row, open_time_ms, bucket_end_ms, open, high, low, close)
+     SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL ON CONFLICT DO NOTHING`,
+);
+
+/** Stores bars; one that is there already stays as it is. */
+export function addBars(writes: Writes, account: string, bars: readonly BrokerBar[]): void {
+  writes.addRows(
+    insertBars,
+    bars.map((bar) => [
+      ...[account, bar.instrument, bar.row, bar.openTimeMs, bar.bucketEndMs],
+      ...[bar.open, bar.high, bar.low, bar.close],
+    ]),
+  );
+}
+
+/** Deletes bars of instruments that are older than the last `storedBarsMax` of each. */
+export function addForgetting(
+  writes: Writes,
+  account: string,
+  instruments: readonly string[],
+): void {
+  for (const instrument of instruments) {
+    writes.add(
+      `DELETE FROM paper.bar WHERE account_id = $1 AND instrument = $2 AND bucket_end_ms <
+         (SELECT bucket_end_ms FROM paper.bar WHERE account_id = $1 AND instrument = $2
+          ORDER BY bucket_end_ms DESC OFFSET ${storedBarsMax - 1} LIMIT 1)`,
+      [account, instrument],
+    );
+  }
+}
+
+/** Executions after a sequence number. */
+export function readExecutions(
+  db: Queryable,
+  account: string,
+  afterSequence: number,
+): Promise<BrokerFill[]> {
+  return db.query<BrokerFill>(
+    `SELECT sequence, execution_id AS "executionId", order_id AS "orderId", instrument, lots, price, fee
+     FROM paper.execution WHERE account_id = $1 AND sequence > $2 ORDER BY sequence`,
+    [account, afterSequence],
+  );
+}
+
+interface BarRecord {
+  instrument: string;
+  source_row: number;
+  open_time_ms: number;
+  bucket_end_ms: number;
+  open: number;
+  high: number;
+  low: number;
+  close: number;
+}
+
+function barOf(bar: BarRecord): BrokerBar {
+  const { instrument, open, high, low, close } = bar;
+  const { source_row: row, open_time_ms: openTimeMs, bucket_end_ms: bucketEndMs } = bar;
+  return { instrument, row, openTimeMs, bucketEndMs, open, high, low, close };
+}

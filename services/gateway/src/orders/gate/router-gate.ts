@@ -1,0 +1,362 @@
+import {
+  beginOrder,
+  type ClockReading,
+  checkRouterGateOrder,
+  domainOfMode,
+  type EffectiveMode,
+  elapsedMs,
+  endOrder,
+  type GateRefusal,
+  type GateState,
+  type HashText,
+  type Heartbeat,
+  type HeartbeatReply,
+  makeHeartbeat,
+  modeAllowsOrders,
+  type OrderPermit,
+  type RouterGateOrder,
+  readingAt,
+  type SessionState,
+  type SessionStep,
+  sessionPhase,
+  sessionStep,
+  startSession,
+  usableLeft,
+} from "@qmtl/core/gate";
+import { type Clock, type ClockTimer, type Logger, sleep } from "@qmtl/service-kit";
+import type { OrderGate } from "../account/order-gate.ts";
+
+/** A reply with the pace that WorldService asks for. */
+export interface RouterGateReply {
+  readonly reply: HeartbeatReply;
+  readonly renewMs: number;
+  readonly leaseMs: number;
+  /** WorldService knows no such world. */
+  readonly isWorldGone?: boolean;
+}
+
+/** The leases of the router's sessions, asked of WorldService. */
+export interface RouterLeases {
+  /** Sends a heartbeat; with `release` it is the last one. Throws when there is no answer. */
+  renew(heartbeat: Heartbeat, release: boolean): Promise<RouterGateReply>;
+  /** While true, nothing is sent: every session of this gateway falls shut within a lease. */
+  setStopped(stopped: boolean): void;
+}
+
+/** Told what becomes of a gate. */
+export interface GateEvents {
+  /** Shut before, armed now. */
+  armed(worldId: string): void;
+  /** The lease ran out while the gate is open. */
+  lapsed(worldId: string): void;
+  /** No emitter of this strategy for a whole lease. */
+  emitterLost(worldId: string, strategyId: string): void;
+  /** The state that was applied cannot be vouched for; give the last one again. */
+  snapshotWanted(worldId: string): void;
+}
+
+/** What is now in the data of a world. */
+export interface DataClock {
+  /** Epoch milliseconds. */
+  dataNow(worldId: string): number;
+}
+
+interface RouterGatePorts {
+  readonly worldId: string;
+  /** Fresh and random. */
+  readonly sessionId: string;
+  readonly hash: HashText;
+  readonly clock: Clock;
+  readonly readClocks: () => ClockReading;
+  readonly logger: Logger;
+  readonly leases: Pick<RouterLeases, "renew">;
+  readonly dataClock: DataClock;
+  readonly events: GateEvents;
+}
+
+const renewMsDefault = 2_000;
+const leaseMsDefault = 10_000;
+/** How long a stop waits for its farewell to be answered. */
+const releaseMsMax = 500;
+/** Nothing is later than this: a loss is told once. */
+const TOLD = readingAt(Number.MAX_VALUE);
+
+/**
+ * The session of the order path in one world: the same machine as an SDK's gate, with leases of its own, waited for
+ * like any other. What is applied changes only between orders, for the caller applies states and writes orders one
+ * at a time.
+ */
+export class RouterGate implements OrderGate {
+  readonly #ports: RouterGatePorts;
+  #state: SessionState;
+  #timer: ClockTimer | undefined;
+  #lapseTimer: ClockTimer | undefined;
+  #renewMs = renewMsDefault;
+  #leaseMs = leaseMsDefault;
+  #isStopped = false;
+  #wasArmed = false;
+  #isWorldGone = false;
+  #opened: { readonly fence: number; readonly ms: number } | undefined;
+  /** Strategy → its emitter as WorldService told it last; while the gate is shut nobody becomes one. */
+  #lastEmitters: ReadonlyMap<string, string> = new Map();
+  /** Heartbeat that was answered with them. */
+  #emittersSeq = 0;
+  readonly #lostSince = new Map<string, ClockReading>();
+
+  constructor(ports: RouterGatePorts) {
+    this.#ports = ports;
+    this.#state = startSession({
+      sessionId: ports.sessionId,
+      worldId: ports.worldId,
+      kind: "router",
+      scope: "*",
+    });
+  }
+
+  get applied(): GateState | null {
+    return this.#state.applied;
+  }
+
+  get isArmed(): boolean {
+    return sessionPhase(this.#state, this.#ports.readClocks()) === "ARMED";
+  }
+
+  /** Data time at which the gate opened for this gate last; undefined while it is shut. */
+  get openedMs(): number | undefined {
+    return this.#wasArmed && this.#opened?.fence === this.applied?.fence
+      ? this.#opened?.ms
+      : undefined;
+  }
+
+  get lateWrites(): number {
+    return this.#state.lateWrites;
+  }
+
+  /** An order was written too late: no order of a strategy leaves until a halt of everything is ended, or in another process. */
+  get isShutByLateOrder(): boolean {
+    return this.#state.latched === "late_write";
+  }
+
+  /** Emitter of a strategy as WorldService told it last, while the gate has a lease. */
+  emitterOf(strategyId: string): string | undefined {
+    return this.#state.lease?.emitterFor.get(strategyId);
+  }
+
+  /** Its emitter as WorldService told it last, with a lease or without. */
+  lastEmitterOf(strategyId: string): string | undefined {
+    return this.#lastEmitters.get(strategyId);
+  }
+
+  /** Highest mode among a strategy's active sides; undefined when it has none. */
+  modeOf(strategyId: string): EffectiveMode | undefined {
+    const own = this.applied?.activations.filter((a) => a.strategyId === strategyId) ?? [];
+    return (
+      own.find((a) => modeAllowsOrders(a.effectiveMode))?.effectiveMode ?? own[0]?.effectiveMode
+    );
+  }
+
+  weightOf(strategyId: string, value: number): number {
+    const side = value < 0 ? "short" : "long";
+    const found = this.applied?.activations.find(
+      (a) => a.strategyId === strategyId && a.side === side,
+    );
+    return Math.min(1, Math.max(0, found?.weight ?? 0));
+  }
+
+  /** Applies a state of the world's one history and acknowledges it at once. Call it between orders. */
+  adopt(state: GateState, stateHash: string): void {
+    this.#step(
+      sessionStep(
+        this.#state,
+        { kind: "event", event: { kind: "snapshot", state, stateHash } },
+        this.#ports,
+      ),
+    );
+  }
+
+  /** Shuts the gate until `clearHalt`, also where a late order had shut it. */
+  halt(): void {
+    this.#step(sessionStep(this.#state, { kind: "halt", reason: "halt" }, this.#ports));
+  }
+
+  clearHalt(): void {
+    if (this.#state.latched !== "halt") return;
+    this.#step(sessionStep(this.#state, { kind: "clear_latch" }, this.#ports));
+  }
+
+  /** Reason an order may not leave, null when it may. */
+  check(order: RouterGateOrder): GateRefusal | null {
+    return checkRouterGateOrder(this.#state, order, this.#ports.readClocks());
+  }
+
+  /** Reason none of a strategy's orders may leave, on any side; null when some may. */
+  checkStrategy(order: Omit<RouterGateOrder, "side">): GateRefusal | null {
+    const long = this.check({ ...order, side: "long" });
+    return long === null || long !== "NOT_ACTIVE" ? long : this.check({ ...order, side: "short" });
+  }
+
+  /**
+   * Reason a strategy's order may not leave although it needs no open gate: an order was written too late before, or it
+   * comes from another session than the one that was its emitter last, or that believes in another domain. Null when it may.
+   */
+  checkSender(order: Omit<RouterGateOrder, "side" | "fence">): GateRefusal | null {
+    const { strategyId, sessionId, domain } = order;
+    if (this.#state.latched !== null) return this.isShutByLateOrder ? "LATE_WRITE" : "HALTED";
+    if (this.applied === null) return "NO_STATE";
+    if (this.#lastEmitters.get(strategyId) !== sessionId) return "NOT_EMITTER";
+    return this.domainOf(strategyId) === domain ? null : "DOMAIN_MISMATCH";
+  }
+
+  /** The domain of a strategy's own mode. */
+  domainOf(strategyId: string) {
+    return domainOfMode(this.modeOf(strategyId) ?? "validate");
+  }
+
+  /** Checks and counts an order as in flight until `end`. */
+  begin(order: RouterGateOrder): OrderPermit | GateRefusal {
+    const begun = beginOrder(this.#state, order, this.#ports.readClocks(), checkRouterGateOrder);
+    if ("refusal" in begun) return begun.refusal;
+    this.#state = begun.state;
+    return begun.permit;
+  }
+
+  /** True when the order was written too late: it is cancelled and the gate is shut. */
+  end(permit: OrderPermit): boolean {
+    const ended = endOrder(this.#state, permit, this.#ports.readClocks(), this.#ports);
+    this.#step(ended);
+    return ended.isLate;
+  }
+
+  /** Sends a heartbeat now and takes its answer. Never rejects. */
+  async beat(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#plan();
+    const made = makeHeartbeat(this.#state, this.#ports.readClocks());
+    this.#state = made.state;
+    try {
+      const {
+        reply,
+        renewMs,
+        leaseMs,
+        isWorldGone = false,
+      } = await this.#ports.leases.renew(made.heartbeat, false);
+      this.#noteWorld(isWorldGone);
+      if (reply.emitterFor !== undefined && reply.heartbeatSeq > this.#emittersSeq) {
+        this.#lastEmitters = reply.emitterFor;
+        this.#emittersSeq = reply.heartbeatSeq;
+      }
+      if (renewMs > 0) this.#renewMs = renewMs;
+      if (leaseMs > 0) this.#leaseMs = leaseMs;
+      this.#step(
+        sessionStep(
+          this.#state,
+          { kind: "reply", reply, now: this.#ports.readClocks() },
+          this.#ports,
+        ),
+      );
+      if (reply.granted) this.#watchEmitters(reply.emitterFor);
+    } catch (failure) {
+      this.#ports.logger.debug("gate heartbeat unanswered", {
+        world: this.#ports.worldId,
+        error: failure,
+      });
+    }
+  }
+
+  /** Lets go for good, and says so. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+    this.#lapseTimer?.cancel();
+    this.#state = sessionStep(this.#state, { kind: "halt", reason: "stopped" }, this.#ports).state;
+    const made = makeHeartbeat(this.#state, this.#ports.readClocks());
+    const told = this.#ports.leases.renew(made.heartbeat, true).catch(() => undefined);
+    await Promise.race([told, sleep(this.#ports.clock, releaseMsMax)]);
+  }
+
+  /** Warns once that WorldService contradicts this gateway, which was given the gate of the world before. */
+  #noteWorld(isGone: boolean): void {
+    const wasGone = this.#isWorldGone;
+    this.#isWorldGone = isGone;
+    if (!isGone || wasGone) return;
+    this.#ports.logger.warn(
+      "WorldService knows no such world any more, and this gateway does; no order leaves. Unless it was deleted: WorldService has another store than before, restore it",
+      { world: this.#ports.worldId },
+    );
+  }
+
+  #plan(): void {
+    this.#timer?.cancel();
+    this.#timer = this.#ports.clock.setTimer(() => void this.beat(), this.#renewMs);
+  }
+
+  #step(step: SessionStep): void {
+    this.#state = step.state;
+    if (this.#isStopped) return;
+    for (const effect of step.effects) {
+      if (effect.kind === "send_heartbeat") void this.beat();
+      else if (effect.kind === "request_snapshot")
+        this.#ports.events.snapshotWanted(this.#ports.worldId);
+      else if (effect.kind === "send_nack") {
+        this.#ports.logger.warn("gate cannot apply a gate state", {
+          world: this.#ports.worldId,
+          reason: effect.reason,
+        });
+      }
+    }
+    this.#afterStep();
+  }
+
+  #afterStep(): void {
+    const isArmed = this.isArmed;
+    if (isArmed) {
+      this.#watchLapse();
+      this.#noteOpening();
+    }
+    if (isArmed && !this.#wasArmed) {
+      this.#wasArmed = true;
+      this.#ports.events.armed(this.#ports.worldId);
+    } else if (!isArmed) {
+      this.#wasArmed = false;
+    }
+  }
+
+  /** Every freeze raises the fence: under another one the gate was shut in between. */
+  #noteOpening(): void {
+    const fence = this.applied?.fence ?? 0;
+    if (this.#wasArmed && this.#opened?.fence === fence) return;
+    this.#opened = { fence, ms: this.#ports.dataClock.dataNow(this.#ports.worldId) };
+  }
+
+  #watchLapse(): void {
+    this.#lapseTimer?.cancel();
+    const leftMs = usableLeft(this.#state, this.#ports.readClocks());
+    this.#lapseTimer = this.#ports.clock.setTimer(() => {
+      const now = this.#ports.readClocks();
+      if (usableLeft(this.#state, now) > 0) return this.#watchLapse();
+      if (this.#state.lease === null || this.#isStopped) return;
+      this.#wasArmed = false;
+      this.#step(sessionStep(this.#state, { kind: "tick", now }, this.#ports));
+      this.#ports.events.lapsed(this.#ports.worldId);
+    }, leftMs + 1);
+  }
+
+  /** A strategy that may trade and has no emitter for a whole lease has lost it. */
+  #watchEmitters(emitters: ReadonlyMap<string, string>): void {
+    const now = this.#ports.readClocks();
+    for (const { strategyId, active, effectiveMode } of this.applied?.activations ?? []) {
+      const isMissing = (emitters.get(strategyId) ?? "") === "" && active;
+      if (!isMissing || !modeAllowsOrders(effectiveMode)) {
+        this.#lostSince.delete(strategyId);
+        continue;
+      }
+      const since = this.#lostSince.get(strategyId);
+      if (since === undefined) {
+        this.#lostSince.set(strategyId, now);
+      } else if (elapsedMs(since, now) >= this.#leaseMs) {
+        this.#lostSince.set(strategyId, TOLD);
+        this.#ports.events.emitterLost(this.#ports.worldId, strategyId);
+      }
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import type { OrderWorld, WorldShares } from "../store/order-world.ts";
+
+/** Returns of one strategy of one world, to be handed in. */
+export interface ReturnsReport {
+  readonly strategyId: string;
+  readonly domain: "dryrun" | "live";
+  /** One per bucket. */
+  readonly returns: readonly number[];
+  readonly bucketEnds: readonly number[];
+  readonly exposed: readonly boolean[];
+  readonly dataEndMs: number;
+}
+
+/** What the order path asks WorldService for, as a gateway. Every call may fail with PEER_UNAVAILABLE. */
+export interface WorldPeer {
+  world(worldId: string): Promise<OrderWorld>;
+  shares(worldId: string): Promise<WorldShares>;
+  reportReturns(report: {
+    readonly worldId: string;
+    readonly watermarkMs: number;
+    readonly intervalSeconds: number;
+    readonly periodsPerYear: number;
+    readonly returns: readonly ReturnsReport[];
+  }): Promise<void>;
+}

@@ -1,0 +1,70 @@
+import type { Queryable, Tx } from "@qmtl/service-kit/db";
+import type { StatedTargets } from "../account/catch-up.ts";
+import { readWantedOrders, type StatedEnd, writeWantedOrders } from "../store/wanted-orders.ts";
+
+/** Sessions remembered in memory; the table keeps all. */
+const sessionsMax = 10_000;
+
+/** Which strategies' runners were heard of and when, and what they wanted while shut. */
+export class BucketAcks implements StatedTargets {
+  readonly #db: Queryable;
+  readonly #stated = new Map<string, StatedEnd>();
+  readonly #heard = new Map<string, Map<string, number>>();
+  readonly #restated = new Map<string, number>();
+
+  constructor(db: Queryable) {
+    this.#db = db;
+  }
+
+  async load(): Promise<void> {
+    for (const end of await readWantedOrders(this.#db, sessionsMax)) {
+      this.#stated.set(`${end.world}\n${end.sessionId}`, end);
+    }
+  }
+
+  /** The write that keeps an end, or undefined when it says nothing new about wanted orders. */
+  plan(end: StatedEnd): ((tx: Tx) => Promise<void>) | undefined {
+    const key = `${end.world}\n${end.sessionId}`;
+    const before = this.#stated.get(key);
+    const { world, sessionId, strategies, wanted, evaluations } = end;
+    this.#stated.set(key, { world, sessionId, strategies, wanted, evaluations });
+    if (before?.wanted === wanted || (before === undefined && wanted === 0)) return undefined;
+    return (tx) => writeWantedOrders(tx, end);
+  }
+
+  /** A strategy's runner ended a bucket. */
+  heard(world: string, strategy: string, bucket: number): void {
+    const own = this.#heard.get(world) ?? new Map<string, number>();
+    own.set(strategy, Math.max(bucket, own.get(strategy) ?? 0));
+    this.#heard.set(world, own);
+  }
+
+  /** Strategies whose runner is heard of, with the last bucket each ended. */
+  heardOf(world: string): ReadonlyMap<string, number> {
+    return this.#heard.get(world) ?? new Map();
+  }
+
+  /** The emitter of a strategy ended a bucket, so its targets stand as of then. */
+  restated(world: string, strategy: string, bucket: number): void {
+    this.#restated.set(`${world}\n${strategy}`, bucket);
+  }
+
+  restatedAt(world: string, strategy: string): number | undefined {
+    return this.#restated.get(`${world}\n${strategy}`);
+  }
+
+  /** Orders wanted while shut, over all sessions of a strategy, and its evaluations of the last one. */
+  wantedOf(
+    world: string,
+    strategy: string,
+  ): { wanted: number; evaluations: Readonly<Record<string, number>> } {
+    let wanted = 0;
+    let evaluations: Readonly<Record<string, number>> = {};
+    for (const end of this.#stated.values()) {
+      if (end.world !== world || !end.strategies.includes(strategy)) continue;
+      wanted += end.wanted;
+      evaluations = end.evaluations;
+    }
+    return { wanted, evaluations };
+  }
+}

@@ -1,0 +1,226 @@
+import type { QmtlConfig } from "@qmtl/sdk/config";
+import { QmtlError } from "@qmtl/sdk/rpc";
+import type { Clock, Logger } from "@qmtl/service-kit";
+import type { SourceBar } from "../../ports.ts";
+import type { AccountRegistry } from "../account/account-registry.ts";
+import type { AccountRouter } from "../account/account-router.ts";
+import type { AccountSettings } from "../account/account-settings.ts";
+import type { SealedBar } from "../account/rebuild-books.ts";
+import { reconcileAccount } from "../account/reconcile-account.ts";
+import { takeReport } from "../account/send-orders.ts";
+import type { BrokerBar } from "../broker/broker-port.ts";
+import type { WorldPeer } from "../gate/world-peer.ts";
+import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { BucketAcks } from "./bucket-acks.ts";
+import { ReturnsReporter } from "./returns-reporter.ts";
+import { RowGate } from "./row-gate.ts";
+
+/** How long a call waits for the bars of its row, and for their returns to be answered, milliseconds. */
+const rowWaitMsMax = 20_000;
+/** The same before the first bar of a feed: there may be none for any account. */
+const firstRowWaitMsMax = 2_000;
+
+/** A feed as the order path must know it. */
+export interface FeedSettings {
+  readonly intervalSeconds: number;
+  readonly periodsPerYear: number;
+}
+
+/** The feeds of a configuration. */
+export function feedsOf(config: QmtlConfig): Map<string, FeedSettings> {
+  return new Map(
+    Object.entries(config.sources).map(([name, source]) => [
+      name,
+      { intervalSeconds: secondsOf(source.interval), periodsPerYear: source.periods_per_year },
+    ]),
+  );
+}
+
+interface FeedRowsPorts {
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly peer: WorldPeer;
+  readonly accounts: readonly AccountSettings[];
+  readonly feeds: ReadonlyMap<string, FeedSettings>;
+  readonly routers: AccountRegistry;
+  readonly worlds: WorldRegistry;
+  readonly ends: BucketAcks;
+}
+
+/** The rows of all feeds: booked on every account they mark, in order, and their returns handed in. */
+export class FeedRows {
+  readonly #ports: FeedRowsPorts;
+  readonly #booked = new Map<string, RowGate>();
+  readonly #reporters = new Map<string, ReturnsReporter>();
+  #tail: Promise<void> = Promise.resolve();
+
+  constructor(ports: FeedRowsPorts) {
+    this.#ports = ports;
+  }
+
+  /** Last row that is booked, −1 for none. */
+  bookedRow(source: string): number {
+    return this.#gateOf(source).row;
+  }
+
+  async onBars(bars: readonly SourceBar[]): Promise<void> {
+    const rows = groupRows(bars, (source) => this.#intervalMs(source));
+    const run = this.#tail.then(async () => {
+      for (const row of rows) await this.#book(row);
+    });
+    this.#tail = run.catch(() => undefined);
+    await run;
+  }
+
+  /** Bars of the last rows were booked, but it is not known whether their returns were answered: told again. */
+  resume(): void {
+    for (const router of this.#ports.routers.all()) {
+      for (const bar of router.sealedBars) {
+        this.#gateOf(bar.source).advance(bar.row);
+        if (bar.worlds.length > 0) this.#reporterOf(bar.source)?.push(bar);
+        else this.#reporterOf(bar.source)?.reported.advance(bar.row);
+      }
+    }
+  }
+
+  /**
+   * Resolves when a row is booked and its returns were answered: a target never meets an older book, and what
+   * follows the end of a row finds its returns. BARRIER_HELD after 20 s, or `waitMsMax` if that is less.
+   */
+  async settled(source: string, row: number, waitMsMax: number): Promise<void> {
+    if (row < 0 || !this.isMarked(source)) return;
+    const { clock } = this.#ports;
+    const gate = this.#gateOf(source);
+    const longestMs = Math.min(rowWaitMsMax, waitMsMax);
+    const waitMs = gate.row < 0 ? Math.min(firstRowWaitMsMax, longestMs) : longestMs;
+    const isBooked = await gate.reached(row, clock, waitMs);
+    if (!isBooked && gate.row < 0) return;
+    const reported = this.#reporterOf(source)?.reported;
+    const isReported = isBooked && ((await reported?.reached(row, clock, longestMs)) ?? true);
+    if (isReported) return;
+    const what = isBooked ? "returns were not answered" : "bars are not booked";
+    throw new QmtlError("BARRIER_HELD", `row ${row} of ${source}: its ${what} yet`, {
+      retryAfterMs: 200,
+    });
+  }
+
+  /** True when an instrument of an account takes its mark from a feed. */
+  isMarked(source: string): boolean {
+    const { accounts } = this.#ports;
+    if (source === "") return false;
+    return accounts.some(({ instruments }) => instruments.some((one) => one.markSource === source));
+  }
+
+  async stop(): Promise<void> {
+    for (const reporter of this.#reporters.values()) await reporter.stop();
+  }
+
+  async #book(row: BarRow): Promise<void> {
+    const { source } = row;
+    const worlds = [...this.#ports.worlds.worlds.values()].filter(
+      (world) => world.source === source,
+    );
+    for (const router of this.#ports.routers.all()) {
+      const { account, deps } = router;
+      if (!deps.settings.instruments.some((one) => one.markSource === source)) continue;
+      const own = worlds.filter((world) => world.accountId === account).map((one) => one.worldId);
+      const sealed = await router.exclusiveBooking(() => takeBars(router, row, own));
+      if (sealed === undefined) continue;
+      const reporter = this.#reporterOf(source);
+      if (own.length > 0) reporter?.push(sealed);
+      else reporter?.reported.advance(row.row);
+    }
+    this.#gateOf(source).advance(row.row);
+  }
+
+  /** Every feed that marks an instrument is configured; the bars of others go nowhere. */
+  #intervalMs(source: string): number {
+    return (this.#ports.feeds.get(source)?.intervalSeconds ?? 0) * 1_000;
+  }
+
+  #gateOf(source: string): RowGate {
+    let gate = this.#booked.get(source);
+    if (gate === undefined) {
+      gate = new RowGate();
+      this.#booked.set(source, gate);
+    }
+    return gate;
+  }
+
+  #reporterOf(source: string): ReturnsReporter | undefined {
+    const found = this.#reporters.get(source);
+    const feed = this.#ports.feeds.get(source);
+    if (found !== undefined || feed === undefined) return found;
+    const reporter = new ReturnsReporter({ ...this.#ports, ...feed }, new RowGate());
+    this.#reporters.set(source, reporter);
+    return reporter;
+  }
+}
+
+/** The bars of each row together, each with the time it began. */
+function groupRows(bars: readonly SourceBar[], intervalMsOf: (source: string) => number): BarRow[] {
+  const rows = new Map<string, BarRow & { bars: BrokerBar[] }>();
+  for (const bar of bars) {
+    const { source, row, bucketEndMs: bucket } = bar;
+    const key = `${row}\n${source}`;
+    const found = rows.get(key) ?? { source, row, bucket, bars: [] };
+    // Several queues may bring the rows of one feed.
+    if (!found.bars.some(({ instrument }) => instrument === bar.instrument)) {
+      found.bars.push({ ...bar, openTimeMs: bucket - intervalMsOf(source) });
+    }
+    rows.set(key, found);
+  }
+  return [...rows.values()].sort((a, b) => a.row - b.row);
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
+
+/** Seconds of an interval that the configuration's schema has checked: `60`, `"60s"`, `"1d"`. */
+function secondsOf(interval: string | number): number {
+  const match = /^(\d+)([smhd]?)$/.exec(String(interval));
+  return Number(match?.[1] ?? 0) * (UNIT_SECONDS[match?.[2] || "s"] ?? 1);
+}
+
+/** The bars of one row of a feed. */
+interface BarRow {
+  readonly source: string;
+  readonly row: number;
+  readonly bucket: number;
+  readonly bars: readonly BrokerBar[];
+}
+
+/**
+ * Books one row on one account: the broker's fills at the open, marks at the close, then capital and return of every
+ * strategy of the worlds that live by this feed. A row that was booked before does nothing. An instrument that was marked
+ * at this time or later keeps that mark, as after its `mark_source` was changed. Call it alone on the account.
+ */
+async function takeBars(
+  router: AccountRouter,
+  row: BarRow,
+  worlds: readonly string[],
+): Promise<SealedBar | undefined> {
+  const edge = router.market.edge(row.source);
+  if (edge !== undefined && row.row <= edge.row) return undefined;
+  if (router.isDoubtful) await reconcileAccount(router);
+  // Until the end of this function the broker may know fills that the journal does not.
+  router.isDoubtful = true;
+  const bars = row.bars.filter((bar) => router.core.knows(bar.instrument));
+  const report = await router.deps.broker.onBars(bars);
+  const booking = router.booking();
+  takeReport(router, report, booking);
+  const marks = bars
+    .filter(({ close }) => close > 0 && Number.isFinite(close))
+    .filter(({ instrument }) => {
+      const last = router.market.last(instrument);
+      return last === undefined || row.bucket > last.bucket;
+    })
+    .map(({ instrument, close }) => ({ instrument, close }));
+  const { source, bucket } = row;
+  const op = { op: "bar", source, row: row.row, bucket, marks, worlds } as const;
+  const place = { world: "", strategy: "", row: row.row };
+  const { sealed = [] } = booking.apply("bar", op, place, router.permission);
+  await router.commit(booking);
+  router.isDoubtful = false;
+  router.market.take(op);
+  return { source, row: row.row, bucket, worlds, sealed };
+}

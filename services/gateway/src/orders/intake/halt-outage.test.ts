@@ -1,0 +1,109 @@
+import { hasReason } from "@qmtl/sdk/rpc";
+import type { PgliteHost } from "@qmtl/service-kit/db";
+import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { Halts } from "../store/halts.ts";
+import { OrderBench } from "../testing/order-bench.ts";
+import { toldTopic } from "../testing/told-topics.ts";
+
+let host: PgliteHost;
+let bench: OrderBench;
+beforeAll(async () => {
+  host = await openTestPglite();
+});
+afterAll(() => host.close());
+afterEach(async () => {
+  bench.db.isDown = false;
+  await bench.orders.stop();
+});
+
+const everything = { scope: "all", target: "" } as const;
+const world = { scope: "world", target: "w1" } as const;
+
+/** On paper, with an order that works. */
+async function openWorking(): Promise<void> {
+  bench = await OrderBench.open(host);
+  await bench.bar(0, 100);
+  await bench.promote({ A: 0.4 });
+  await bench.end("A", 0, 1);
+}
+
+const isStored = (haltId: string): boolean => bench.orders.halts.isStored(haltId);
+
+test("a halt is in force while the database is down, says that it is not stored, and is stored and done later", async () => {
+  await openWorking();
+  bench.db.isDown = true;
+
+  const { halt, cancelled } = await bench.halt(world, { cancel: true });
+
+  expect([isStored(halt.haltId), cancelled]).toEqual([false, []]);
+  expect(bench.orders.halts.covering({ account: "paper", world: "w1", strategy: "A" })).toEqual(
+    halt,
+  );
+  bench.db.isDown = false;
+  await waitUntil(() => isStored(halt.haltId), { what: "the halt is stored" });
+  expect((await Halts.load(bench.db)).list()).toEqual([halt]);
+  expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
+  const { revisions, folded, truth } = await toldTopic(bench, "halt");
+  expect([revisions, folded]).toEqual([[1], truth]);
+});
+
+test("of a halt set twice while the database is down both are carried out, once it is back", async () => {
+  await openWorking();
+  bench.db.isDown = true;
+  const first = await bench.halt(everything);
+  const second = await bench.halt(everything, { cancel: true });
+
+  bench.db.isDown = false;
+  await waitUntil(() => isStored(first.halt.haltId), { what: "the halt is stored" });
+
+  expect(second.halt.haltId).toBe(first.halt.haltId);
+  expect((await bench.list()).map(({ state }) => state)).toEqual(["cancelled"]);
+});
+
+test("a halt that is not stored when the gateway stops is named as lost at error, one that is stored is not", async () => {
+  await openWorking();
+  const kept = await bench.halt(world);
+  bench.db.isDown = true;
+  const { halt } = await bench.halt({ scope: "all", target: "" });
+
+  await bench.orders.stop();
+
+  const { haltId, scope, reason, principal } = halt;
+  const lost = bench.errors.filter(({ text }) => text.startsWith("halt lost"));
+  expect(lost).toMatchObject([
+    {
+      text: "halt lost: it was never stored and ends with this process; halt again",
+      fields: { haltId, scope, reason, principal },
+    },
+  ]);
+  bench.db.isDown = false;
+  expect((await Halts.load(bench.db)).list()).toEqual([kept.halt]);
+});
+
+test("a halt that is not stored is not ended either until the database is back", async () => {
+  await openWorking();
+  bench.db.isDown = true;
+  const { halt } = await bench.halt(everything);
+
+  await expect(bench.resume(everything)).rejects.toThrow("taken the database away");
+
+  expect(bench.orders.halts.list()).toEqual([halt]);
+  bench.db.isDown = false;
+  await bench.resume(everything);
+  expect(bench.orders.halts.list()).toEqual([]);
+  await bench.orders.stop();
+  expect((await Halts.load(bench.db)).list()).toEqual([]);
+});
+
+test("while the database is down a strategy that nobody here knows cannot be looked up, and is not halted", async () => {
+  await openWorking();
+  bench.db.isDown = true;
+
+  const call = bench.halt({ scope: "strategy", target: "typo" });
+
+  await expect(call).rejects.toSatisfy((error) => hasReason(error, "STORE_UNAVAILABLE"));
+  expect(bench.orders.halts.list()).toEqual([]);
+  const known = await bench.halt({ scope: "strategy", target: "A" });
+  expect(isStored(known.halt.haltId)).toBe(false);
+});

@@ -1,0 +1,231 @@
+import {
+  lotsFromQuantity,
+  type OrderTerms,
+  weightedQuantity,
+  wholeLots,
+} from "@qmtl/core/execution";
+import type { ReasonName } from "@qmtl/sdk/rpc";
+import type { Tx } from "@qmtl/service-kit/db";
+import { Decimal } from "decimal.js";
+import type { AccountRouter } from "../account/account-router.ts";
+import type { Booking } from "../account/booking.ts";
+import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
+import type { OrderGate, StatedClaim } from "../account/order-gate.ts";
+import { PermissionLost } from "../account/order-permission.ts";
+import type { Halt } from "../store/halts.ts";
+import type { OrderWorld } from "../store/order-world.ts";
+
+/** A direct order as its strategy states it. */
+interface StatedOrder {
+  readonly strategy: string;
+  readonly instrument: string;
+  /** Signed decimal string in units of the instrument, above 0 buys. */
+  readonly quantity: string;
+  /** Undefined for a market order, null when type and prices contradict each other. */
+  readonly terms: OrderTerms | null | undefined;
+  /** Price of the terms as it was stated, decimal; empty for a market order. */
+  readonly price: string;
+  readonly reduceOnly: boolean;
+  readonly row: number;
+  /** End of the bucket it was decided on, epoch milliseconds. */
+  readonly bucket: number;
+}
+
+/** A SubmitOrders call. */
+export interface DirectOrderCall {
+  readonly world: string;
+  readonly claim: StatedClaim;
+  /** The sender holds a lease. */
+  readonly isArmed: boolean;
+  readonly orders: readonly StatedOrder[];
+  readonly requestId: string;
+  /** Equal for calls that ask for the same orders, whoever asks under whatever lease. */
+  readonly requestHash: string;
+}
+
+/** What became of one direct order. */
+export interface DirectOrderVerdict {
+  /** It is in the journal and may leave. */
+  readonly accepted: boolean;
+  /** Why it, or a part of it, may not; empty otherwise. */
+  readonly reason: string;
+  /** What it became in the journal: two orders when it goes through zero. */
+  readonly orders: readonly string[];
+  /** Halts that keep it from leaving. */
+  readonly haltIds?: readonly string[];
+}
+
+/** One call's orders. */
+interface DirectOrderTurn {
+  readonly world: OrderWorld;
+  readonly claim: StatedClaim;
+  readonly isArmed: boolean;
+  readonly orders: readonly StatedOrder[];
+  readonly requestId: string;
+  /** Stores what became of them in the transaction that journals them. */
+  readonly keep: (verdicts: readonly DirectOrderVerdict[]) => (tx: Tx) => Promise<void>;
+}
+
+/**
+ * Makes direct orders, once, in one transaction with the answer, and sends them. What may not leave now never does:
+ * unlike a target a refused order is forgotten. Refused are orders under another fence, from another session than
+ * the emitter, while a halt covers the strategy, of a bucket that closed before the gate opened, that is older than
+ * `max_lag` or has not closed yet. A reduce-only order of a world that lets those leave a shut gate needs neither lease
+ * nor fence, nor a bucket that closed after the gate opened. Call it alone on the account.
+ */
+export async function takeDirectOrders(
+  router: AccountRouter,
+  turn: DirectOrderTurn,
+): Promise<DirectOrderVerdict[]> {
+  const booking = router.booking();
+  const verdicts = turn.orders.map((order) => takeOne(router, turn, order, booking));
+  try {
+    await router.settle(booking, turn.keep(verdicts));
+    return verdicts;
+  } catch (failure) {
+    if (!(failure instanceof PermissionLost)) throw failure;
+    // Nothing of the call was stored, refused orders neither.
+    const lost = verdicts.map(({ accepted, reason }) =>
+      refused(accepted ? failure.reason : reason),
+    );
+    await router.commit(router.booking(), turn.keep(lost));
+    return lost;
+  }
+}
+
+function takeOne(
+  router: AccountRouter,
+  turn: DirectOrderTurn,
+  order: StatedOrder,
+  booking: Booking,
+): DirectOrderVerdict {
+  const { strategy, instrument, bucket, reduceOnly } = order;
+  const { world, claim, requestId } = turn;
+  const gate = router.deps.worlds.gateOf(world.worldId);
+  if (gate === undefined) return refused("GATE_SHUT");
+  const reason = refuse(router, gate, turn, order) ?? refuseBucket(router, gate, turn, order);
+  if (reason === "HALTED") {
+    const haltIds = haltsOf(router, world.worldId, strategy).map(({ haltId }) => haltId);
+    return { ...refused(reason), haltIds };
+  }
+  if (reason !== undefined) return refused(reason);
+  const read = readOrder(router, order);
+  if (typeof read === "string") return refused(read);
+  const lots = weightedLots(router, gate, world, order, read.lots);
+  if (lots === 0) return refused("NOT_ACTIVE");
+  const before = booking.made.length;
+  const refusedBefore = booking.refused.length;
+  const notionalMin = router.notionalMinOf(instrument);
+  const op = {
+    op: "submit_order",
+    ...{ world: world.worldId, strategy, instrument, lots, bucket, reduceOnly },
+    ...(read.terms === undefined ? {} : { terms: read.terms }),
+    ...(notionalMin === undefined ? {} : { notionalMin }),
+    ...{ session: claim.sessionId, request: requestId },
+  } as const;
+  const place = router.place(world.worldId, strategy);
+  const permission = needsGate(world, order) ? router.permission : router.reducingPermission;
+  booking.apply("plain", op, place, permission);
+  const made = booking.made.slice(before).map((outgoing) => outgoing.order);
+  const [held] = booking.refused.slice(refusedBefore);
+  const rejected = made.find(({ state }) => state === "rejected");
+  return {
+    accepted: made.some(({ state }) => state !== "rejected"),
+    reason: held === undefined ? (rejected?.reason ?? "") : reasonOfHeld(held.reason),
+    orders: made.map(({ id }) => id),
+  };
+}
+
+function haltsOf(router: AccountRouter, world: string, strategy: string): readonly Halt[] {
+  return router.deps.halts.allCovering({ account: router.account, world, strategy });
+}
+
+function needsGate(world: OrderWorld, { reduceOnly }: StatedOrder): boolean {
+  return !(reduceOnly && world.reduceOnlyWhenShut);
+}
+
+function refuse(
+  router: AccountRouter,
+  gate: OrderGate,
+  { world, claim, isArmed }: DirectOrderTurn,
+  order: StatedOrder,
+): string | undefined {
+  const { strategy, instrument } = order;
+  if (haltsOf(router, world.worldId, strategy).length > 0) return "HALTED";
+  const isGated = needsGate(world, order);
+  const sender = { strategyId: strategy, ...claim };
+  const refusal = isGated ? gate.checkStrategy(sender) : gate.checkSender(sender);
+  if (refusal !== null) return reasonOfRefusal[refusal];
+  if (isGated && !isArmed) return "GATE_SHUT";
+  if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
+  const account = router.core
+    .strategies()
+    .find((one) => one.world === world.worldId && one.strategy === strategy);
+  return account === undefined || account.demoted !== null ? "NOT_ACTIVE" : undefined;
+}
+
+/** A bucket must have closed within `max_lag`, have a mark and, if its order needs the gate, have closed after that opened. */
+function refuseBucket(
+  router: AccountRouter,
+  gate: OrderGate,
+  { world }: DirectOrderTurn,
+  order: StatedOrder,
+): string | undefined {
+  const { instrument, bucket } = order;
+  const now = router.dataNow(world);
+  if (needsGate(world, order)) {
+    if (gate.openedMs === undefined) return "GATE_SHUT";
+    if (bucket <= gate.openedMs) return "BUCKET_STALE";
+  }
+  if (now - bucket > world.maxLagMs) return "BUCKET_STALE";
+  const hasMark =
+    bucket <= Math.max(now, router.market.lastEndMs) &&
+    router.market.closeAt(instrument, bucket) !== undefined;
+  return hasMark ? undefined : "MARK_INVALID";
+}
+
+/** Whole lots and terms, or why they are no order. */
+function readOrder(
+  router: AccountRouter,
+  { instrument, quantity, terms, price }: StatedOrder,
+): { readonly lots: number; readonly terms: OrderTerms | undefined } | ReasonName {
+  const spec = router.deps.settings.instruments.find((one) => one.symbol === instrument);
+  if (spec === undefined || terms === null || quantity === "") return "INVALID_FIELD";
+  if (terms !== undefined) {
+    if (!(terms.price > 0 && Number.isFinite(terms.price))) return "INVALID_FIELD";
+    if (!isOnTick(price, spec.tick ?? 0)) return "PRICE_INVALID";
+  }
+  try {
+    const lots = lotsFromQuantity(quantity, spec.lotSize);
+    return lots === 0 ? "INVALID_FIELD" : { lots, terms };
+  } catch (failure) {
+    if (failure instanceof RangeError) return "INVALID_FIELD";
+    throw failure;
+  }
+}
+
+/** Whether a price is a whole number of ticks, in decimals; any is without a tick. */
+function isOnTick(price: string, tick: number): boolean {
+  return tick === 0 || new Decimal(price).mod(tick).isZero();
+}
+
+/** What takes the position toward zero whole, the rest by the weight of its side; a reduce-only order as it is stated. */
+function weightedLots(
+  router: AccountRouter,
+  gate: OrderGate,
+  world: OrderWorld,
+  { strategy, instrument, reduceOnly }: StatedOrder,
+  lots: number,
+): number {
+  if (reduceOnly) return lots;
+  const id = { world: world.worldId, strategy, instrument };
+  const expected = (router.core.book(id)?.quantity ?? 0) + router.core.workingLots(id);
+  const closes = expected !== 0 && lots > 0 !== expected > 0;
+  const closing = closes ? Math.sign(lots) * Math.min(Math.abs(lots), Math.abs(expected)) : 0;
+  const opening = lots - closing;
+  return closing + wholeLots(weightedQuantity(opening, gate.weightOf(strategy, opening)));
+}
+
+function refused(reason: string): DirectOrderVerdict {
+  return { accepted: false, reason, orders: [] };
+}

@@ -1,0 +1,170 @@
+import type { Tx } from "@qmtl/service-kit/db";
+import type { AccountRouter } from "../account/account-router.ts";
+import type { Booking } from "../account/booking.ts";
+import { reasonOfHeld, reasonOfRefusal } from "../account/gate-reasons.ts";
+import type { StatedClaim } from "../account/order-gate.ts";
+import { PermissionLost } from "../account/order-permission.ts";
+import type { OrderWorld } from "../store/order-world.ts";
+import type { WeightBounds } from "./declared-weights.ts";
+
+/** A target as its strategy states it. */
+export interface StatedTarget {
+  readonly strategy: string;
+  readonly instrument: string;
+  readonly value: number;
+  /** End of the bucket it was decided on, epoch milliseconds. */
+  readonly bucket: number;
+  /** Watermark of its inputs; 0 for not stated. */
+  readonly inputWatermark: number;
+  readonly reason: string;
+}
+
+/** What became of one target. */
+export interface TargetVerdict {
+  readonly accepted: boolean;
+  /** Empty when accepted and acted upon. */
+  readonly reason: string;
+  readonly orders: readonly string[];
+  /** Halts that keep it from acting. */
+  readonly haltIds?: readonly string[];
+}
+
+/** One call's targets, with what else is to be stored with them. */
+export interface TargetsTurn {
+  readonly world: OrderWorld;
+  readonly claim: StatedClaim;
+  readonly targets: readonly StatedTarget[];
+  /** The most that its submission declares for each of them. */
+  readonly bounds: WeightBounds;
+  /** Undefined for nothing. */
+  readonly alongside: ((tx: Tx) => Promise<void>) | undefined;
+}
+
+/**
+ * Takes the targets of calls that came together in one transaction and sends what they need; the verdicts are in the
+ * order of the calls. The router keeps the latest per strategy and instrument; one under another fence, from another
+ * session than the strategy's emitter, above the weight its submission declares, of an older bucket, or older than
+ * `max_lag` is refused. While a halt covers a
+ * strategy its target is kept and no order made. If the gate of one world changed meanwhile, each call is taken alone.
+ * Call it alone on the account.
+ */
+export async function takeTargets(
+  router: AccountRouter,
+  turns: readonly TargetsTurn[],
+): Promise<TargetVerdict[][]> {
+  const booking = router.booking();
+  const verdicts = turns.map((turn) =>
+    turn.targets.map((target) => takeOne(router, turn, target, booking)),
+  );
+  const stores = turns.flatMap(({ alongside }) => (alongside === undefined ? [] : [alongside]));
+  const alongside = storingAll(stores);
+  try {
+    await router.settle(booking, alongside);
+  } catch (failure) {
+    if (!(failure instanceof PermissionLost)) throw failure;
+    if (turns.length > 1) return takeEach(router, turns);
+    await router.commit(router.booking(), alongside);
+    return verdicts.map((own) =>
+      own.map((verdict) =>
+        verdict.accepted ? { accepted: false, reason: failure.reason, orders: [] } : verdict,
+      ),
+    );
+  }
+  return verdicts;
+}
+
+async function takeEach(
+  router: AccountRouter,
+  turns: readonly TargetsTurn[],
+): Promise<TargetVerdict[][]> {
+  const verdicts: TargetVerdict[][] = [];
+  for (const turn of turns) verdicts.push(...(await takeTargets(router, [turn])));
+  return verdicts;
+}
+
+function storingAll(
+  stores: readonly ((tx: Tx) => Promise<void>)[],
+): ((tx: Tx) => Promise<void>) | undefined {
+  if (stores.length === 0) return undefined;
+  return async (tx) => {
+    await Promise.all(stores.map((store) => store(tx)));
+  };
+}
+
+function takeOne(
+  router: AccountRouter,
+  turn: TargetsTurn,
+  target: StatedTarget,
+  booking: Booking,
+): TargetVerdict {
+  const { world, claim } = turn;
+  const { strategy, instrument, bucket } = target;
+  const id = { world: world.worldId, strategy, instrument };
+  const refusal = refuse(router, turn, target);
+  if (refusal !== undefined) return { accepted: false, reason: refusal, orders: [] };
+  const mark = router.market.closeAt(instrument, bucket);
+  if (mark === undefined) return { accepted: false, reason: "MARK_INVALID", orders: [] };
+  const halts = router.deps.halts.allCovering({ account: router.account, ...id });
+  const weight = router.deps.worlds.gateOf(world.worldId)?.weightOf(strategy, target.value) ?? 0;
+  const notionalMin = router.notionalMinOf(instrument);
+  const before = booking.made.length;
+  const refusedBefore = booking.refused.length;
+  const { target: outcome } = booking.apply(
+    "target",
+    {
+      op: "set_target",
+      ...id,
+      value: target.value * weight,
+      bucket,
+      mark,
+      act: halts.length === 0,
+      ...(notionalMin === undefined ? {} : { notionalMin }),
+      session: claim.sessionId,
+      reason: target.reason,
+    },
+    router.place(world.worldId, strategy),
+    router.permission,
+  );
+  const made = booking.made.slice(before);
+  const held = booking.refused.slice(refusedBefore)[0];
+  const rejected = made.find(({ order }) => order.state === "rejected")?.order;
+  if (outcome !== "applied") return { accepted: false, reason: "NOT_ACTIVE", orders: [] };
+  const orders = made.map(({ order }) => order.id);
+  if (halts.length > 0) {
+    return { accepted: true, reason: "HALTED", orders, haltIds: halts.map(({ haltId }) => haltId) };
+  }
+  if (held !== undefined) return { accepted: true, reason: reasonOfHeld(held.reason), orders };
+  const hasCapital = target.value === 0 || (router.core.capital(world.worldId, strategy) ?? 0) > 0;
+  return { accepted: true, reason: rejected?.reason ?? (hasCapital ? "" : "NO_CAPITAL"), orders };
+}
+
+function refuse(
+  router: AccountRouter,
+  { world, claim, bounds }: TargetsTurn,
+  target: StatedTarget,
+): string | undefined {
+  const { strategy, instrument, bucket } = target;
+  const gate = router.deps.worlds.gateOf(world.worldId);
+  if (gate === undefined) return "GATE_SHUT";
+  const halt = router.deps.halts.covering({
+    account: router.account,
+    world: world.worldId,
+    strategy,
+  });
+  const refusal = gate.checkStrategy({ strategyId: strategy, ...claim });
+  // A halt latches the gate; the target is kept all the same, for the re-arm.
+  const isLatched = refusal === "HALTED" && halt !== undefined;
+  if (refusal !== null && !isLatched) return reasonOfRefusal[refusal];
+  if (!router.core.knows(instrument)) return "INSTRUMENT_NOT_FOUND";
+  const weightMax = bounds.get(strategy)?.get(instrument);
+  if (weightMax !== undefined && Math.abs(target.value) > weightMax) return "OVER_LIMIT";
+  const account = router.core
+    .strategies()
+    .find((one) => one.world === world.worldId && one.strategy === strategy);
+  if (account === undefined || account.demoted !== null) return "NOT_ACTIVE";
+  const latest = router.core.book({ world: world.worldId, strategy, instrument })?.target;
+  if (latest != null && bucket < latest.bucket) return "BUCKET_STALE";
+  const now = world.isReplay ? router.bucketOf(world.worldId) : router.deps.clock.nowMs();
+  const dataEnd = target.inputWatermark > 0 ? Math.min(bucket, target.inputWatermark) : bucket;
+  return now - dataEnd > world.maxLagMs ? "BUCKET_STALE" : undefined;
+}

@@ -1,0 +1,210 @@
+import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import type { Logger, SessionScope } from "@qmtl/service-kit";
+import type { BarrierEnds } from "../../ports.ts";
+import type { AccountRegistry } from "../account/account-registry.ts";
+import type { AccountRouter } from "../account/account-router.ts";
+import type { StatedClaim } from "../account/order-gate.ts";
+import { waitingOperationsMax } from "../account/serial-queue.ts";
+import type { WorldRegistry } from "../gate/world-registry.ts";
+import type { BucketAcks } from "./bucket-acks.ts";
+import { DeclaredWeights, type SubmittedStrategies } from "./declared-weights.ts";
+import type { FeedRows } from "./feed-rows.ts";
+import { checkKnownRow } from "./known-row.ts";
+import {
+  type StatedTarget,
+  type TargetsTurn,
+  type TargetVerdict,
+  takeTargets,
+} from "./take-targets.ts";
+import { checkTicketCovers } from "./ticket-scope.ts";
+
+/** A row of a feed that a runner has ended. */
+export interface EndedRow {
+  readonly source: string;
+  readonly row: number;
+}
+
+/** A SetTargets call. */
+export interface TargetsCall {
+  readonly world: string;
+  readonly claim: StatedClaim;
+  /** The sender holds a lease. */
+  readonly isArmed: boolean;
+  readonly targets: readonly StatedTarget[];
+  /** Rows that end with the call; empty for none. */
+  readonly ends: readonly EndedRow[];
+  readonly wanted: number;
+  readonly strategies: readonly string[];
+  readonly evaluations: Readonly<Record<string, number>>;
+}
+
+interface TargetIntakePorts {
+  readonly worlds: WorldRegistry;
+  readonly feeds: FeedRows;
+  readonly ends: BucketAcks;
+  readonly barrier: BarrierEnds;
+  readonly logger: Logger;
+  readonly strategies: Pick<SubmittedStrategies, "weightBounds">;
+  readonly accounts: AccountRegistry;
+}
+
+/** What became of a call's targets, in their order, and the last row booked of each feed that it ended a row of. */
+export interface TakenTargets {
+  readonly verdicts: readonly TargetVerdict[];
+  readonly booked: readonly EndedRow[];
+}
+
+/** SetTargets: a runner's targets, and its end of a bucket, which counts whatever becomes of them. */
+export class TargetIntake {
+  readonly #ports: TargetIntakePorts;
+  readonly #unbookedTold = new Set<string>();
+  readonly #intakes = new Map<AccountRouter, TargetBatches>();
+  readonly #declared: DeclaredWeights;
+
+  constructor(ports: TargetIntakePorts) {
+    this.#ports = ports;
+    this.#declared = new DeclaredWeights(ports.strategies);
+  }
+
+  /**
+   * Takes targets and ends rows. Resolves when everything in the call is booked or refused. Waits until the bars of every
+   * row that ends are booked, so that a target never meets an older book; not longer than `waitMs`.
+   */
+  async set(call: TargetsCall, session: SessionScope, waitMs: number): Promise<TakenTargets> {
+    const { barrier, feeds } = this.#ports;
+    const strategies = [...call.strategies, ...call.targets.map((one) => one.strategy)];
+    checkTicketCovers(session, call.targets.length > 0 ? "trade" : "compute", strategies);
+    const checks = call.ends.map((end, at) => {
+      const field = `update.ends[${at}]`;
+      return checkKnownRow(barrier, end, { source: `${field}.source`, row: `${field}.row` });
+    });
+    await Promise.all(checks);
+    const verdicts = await this.#take(call, waitMs).catch((failure: unknown) => {
+      // A world without an account here takes no target; its buckets end all the same.
+      if (!hasReason(failure, "ACCOUNT_NOT_FOUND")) throw failure;
+      return call.targets.map(() => refused(failure.reason));
+    });
+    const { world: worldId, isArmed, ends } = call;
+    const { sessionId } = session;
+    for (const { source, row } of ends) barrier.ended(source, { sessionId, worldId, row, isArmed });
+    const booked = ends.map(({ source }) => ({ source, row: feeds.bookedRow(source) }));
+    return { verdicts, booked };
+  }
+
+  async #take(call: TargetsCall, waitMs: number): Promise<readonly TargetVerdict[]> {
+    const { worlds, feeds, ends, accounts } = this.#ports;
+    const world = await worlds.open(call.world);
+    const router = accounts.of(world.accountId);
+    const { claim, targets } = call;
+    // Rows that are never booked are not waited for: that would end in a refusal that explains nothing.
+    if (this.#isUnbooked(call)) return targets.map(() => refused("CONFIG_INVALID"));
+    await Promise.all(call.ends.map(({ source, row }) => feeds.settled(source, row, waitMs)));
+    if (targets.length > 0 && call.isArmed) await worlds.ready(call.world, claim, targets);
+    const bounds = await this.#declared.of(claim.sessionId, call.world, targets);
+    const verdicts = await this.#intakeOf(router).take(() => ({
+      world,
+      claim,
+      targets,
+      bounds,
+      alongside: ends.plan({ ...call, sessionId: claim.sessionId }),
+    }));
+    this.#restate(call, router);
+    return verdicts;
+  }
+
+  /** True when rows of a feed of the call can never be booked; what to set is logged, once a feed. */
+  #isUnbooked({ ends }: TargetsCall): boolean {
+    const { feeds, barrier, logger } = this.#ports;
+    const reasons = ends.flatMap(({ source }) => {
+      const reason = feeds.isMarked(source) ? barrier.whyUnbooked(source) : undefined;
+      return reason === undefined ? [] : [{ source, reason }];
+    });
+    for (const { source, reason } of reasons) {
+      if (!this.#unbookedTold.has(source)) logger.warn("rows cannot be booked", { source, reason });
+      this.#unbookedTold.add(source);
+    }
+    return reasons.length > 0;
+  }
+
+  #intakeOf(router: AccountRouter): TargetBatches {
+    let intake = this.#intakes.get(router);
+    if (intake === undefined) {
+      intake = new TargetBatches(router);
+      this.#intakes.set(router, intake);
+    }
+    return intake;
+  }
+
+  #restate(call: TargetsCall, router: AccountRouter): void {
+    const { worlds, ends } = this.#ports;
+    const gate = worlds.gates.get(call.world);
+    for (const { source, row } of call.ends) {
+      const edge = router.market.edge(source);
+      if (edge === undefined || row > edge.row) continue;
+      for (const strategy of call.strategies) {
+        ends.heard(call.world, strategy, edge.bucket);
+        if (gate?.emitterOf(strategy) === call.claim.sessionId) {
+          ends.restated(call.world, strategy, edge.bucket);
+        }
+      }
+    }
+  }
+}
+
+const refused = (reason: string): TargetVerdict => ({ accepted: false, reason, orders: [] });
+
+/** Calls taken in one transaction at most. */
+const turnsAtOnceMax = 64;
+
+interface WaitingTurn {
+  readonly turn: () => TargetsTurn;
+  readonly resolve: (verdicts: readonly TargetVerdict[]) => void;
+  readonly reject: (failure: unknown) => void;
+}
+
+/**
+ * Target calls of one account. While one transaction runs the others gather: runners that end the same bar are taken
+ * together, in the order they came.
+ */
+class TargetBatches {
+  readonly #router: AccountRouter;
+  #waiting: WaitingTurn[] = [];
+
+  constructor(router: AccountRouter) {
+    this.#router = router;
+  }
+
+  /** `turn` is asked for when it is the call's turn. TOO_MANY_REQUESTS when too many calls wait. */
+  take(turn: () => TargetsTurn): Promise<readonly TargetVerdict[]> {
+    if (this.#waiting.length >= waitingOperationsMax) {
+      const message = "too many target calls of one account wait";
+      return Promise.reject(new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100 }));
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ turn, resolve, reject });
+      if (this.#waiting.length === 1) this.#begin();
+    });
+  }
+
+  #begin(): void {
+    this.#router
+      .exclusiveBooking(() => this.#takeSome())
+      .catch((failure: unknown) => {
+        for (const { reject } of this.#waiting.splice(0)) reject(failure);
+      });
+  }
+
+  async #takeSome(): Promise<void> {
+    const taken = this.#waiting.splice(0, turnsAtOnceMax);
+    if (this.#waiting.length > 0) this.#begin();
+    try {
+      const verdicts = await takeTargets(
+        this.#router,
+        taken.map(({ turn }) => turn()),
+      );
+      for (const [index, { resolve }] of taken.entries()) resolve(verdicts[index] ?? []);
+    } catch (failure) {
+      for (const { reject } of taken) reject(failure);
+    }
+  }
+}

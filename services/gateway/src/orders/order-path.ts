@@ -1,0 +1,185 @@
+import { fileURLToPath } from "node:url";
+import { type Clock, type Logger, sleep } from "@qmtl/service-kit";
+import { applyMigrations, type Db, readMigrations } from "@qmtl/service-kit/db";
+import type { OrderPath, SourceBar } from "../ports.ts";
+import type { AccountRegistry } from "./account/account-registry.ts";
+import type { AccountRouter } from "./account/account-router.ts";
+import { type CancelScope, type CancelVerdict, cancelOrders } from "./account/cancel-orders.ts";
+import { catchUp } from "./account/catch-up.ts";
+import type { JournalHub } from "./account/journal-hub.ts";
+import { type Reconciled, reconcileAccount } from "./account/reconcile-account.ts";
+import type { RouterGate, RouterLeases } from "./gate/router-gate.ts";
+import type { WorldRegistry } from "./gate/world-registry.ts";
+import type { BucketAcks } from "./intake/bucket-acks.ts";
+import type { DirectOrderIntake } from "./intake/direct-order-intake.ts";
+import type { FeedRows } from "./intake/feed-rows.ts";
+import type { HaltService } from "./intake/halt-service.ts";
+import type { OrderSubjects } from "./intake/order-subjects.ts";
+import type { TargetIntake } from "./intake/target-intake.ts";
+import type { HaltStore } from "./store/halt-store.ts";
+import type { Halts } from "./store/halts.ts";
+import type { OrderWorld } from "./store/order-world.ts";
+
+/** What the order path is made of; `wireOrders` makes it. */
+interface OrderParts {
+  /** The gateway's database, schema `gateway`. */
+  readonly db: Db;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly accounts: AccountRegistry;
+  readonly worlds: WorldRegistry;
+  readonly leases: RouterLeases;
+  readonly halts: Halts;
+  readonly haltStore: HaltStore;
+  readonly halting: HaltService;
+  readonly journal: JournalHub;
+  readonly ends: BucketAcks;
+  readonly feeds: FeedRows;
+  readonly subjects: OrderSubjects;
+  readonly targets: TargetIntake;
+  readonly directOrders: DirectOrderIntake;
+}
+
+/** The order path of a gateway: accounts, gates, feeds, halts, and what is asked of all of them. */
+export class GatewayOrders implements OrderPath {
+  readonly #parts: OrderParts;
+  readonly #stopped = new AbortController();
+  #loops: Promise<void>[] = [];
+
+  constructor(parts: OrderParts) {
+    this.#parts = parts;
+  }
+
+  get db(): Db {
+    return this.#parts.db;
+  }
+
+  get clock(): Clock {
+    return this.#parts.clock;
+  }
+
+  get accounts(): AccountRegistry {
+    return this.#parts.accounts;
+  }
+
+  get gates(): ReadonlyMap<string, RouterGate> {
+    return this.#parts.worlds.gates;
+  }
+
+  get worlds(): ReadonlyMap<string, OrderWorld> {
+    return this.#parts.worlds.worlds;
+  }
+
+  get halts(): Halts {
+    return this.#parts.halts;
+  }
+
+  get halting(): HaltService {
+    return this.#parts.halting;
+  }
+
+  get journal(): JournalHub {
+    return this.#parts.journal;
+  }
+
+  get ends(): BucketAcks {
+    return this.#parts.ends;
+  }
+
+  get subjects(): OrderSubjects {
+    return this.#parts.subjects;
+  }
+
+  get targets(): TargetIntake {
+    return this.#parts.targets;
+  }
+
+  get directOrders(): DirectOrderIntake {
+    return this.#parts.directOrders;
+  }
+
+  /** Rebuilds all accounts from their journals and reconciles them, before any order; then follows the gates. */
+  async start(): Promise<void> {
+    const { db, clock, logger, accounts, worlds, leases, halts, haltStore, ends, feeds } =
+      this.#parts;
+    const folder = fileURLToPath(new URL("../../migrations-orders", import.meta.url));
+    await applyMigrations(db, "orders", await readMigrations(folder));
+    await haltStore.tellOld(db, clock.nowMs());
+    await halts.load(db);
+    await ends.load();
+    await worlds.load();
+    leases.setStopped(halts.isAllStopped);
+    await accounts.open(worlds);
+    feeds.resume();
+    worlds.follow();
+    this.#loops = [...accounts.all()].map((router) => this.#reconcileForever(router));
+    logger.info("order path started", { accounts: accounts.size });
+  }
+
+  async stop(): Promise<void> {
+    const { logger, accounts, worlds, halting, journal, feeds } = this.#parts;
+    this.#stopped.abort();
+    await halting.stop();
+    await worlds.stop();
+    await feeds.stop();
+    await Promise.all(this.#loops);
+    for (const router of accounts.all()) {
+      await router.stored().catch((failure: unknown) => {
+        logger.error("reports not stored", { account: router.account, error: failure });
+      });
+    }
+    journal.close();
+  }
+
+  bookedRow(source: string): number {
+    return this.#parts.feeds.bookedRow(source);
+  }
+
+  onBars(bars: readonly SourceBar[]): Promise<void> {
+    return this.#parts.feeds.onBars(bars);
+  }
+
+  /** Books are compared with the broker now; what that frees is caught up with. */
+  reconcile(router: AccountRouter): Promise<Reconciled> {
+    return router.exclusive(async () => {
+      const result = await reconcileAccount(router);
+      await this.catchUp(router);
+      return result;
+    });
+  }
+
+  /** Alone on the account: what is missing to the standing targets. */
+  catchUp(router: AccountRouter): Promise<string[]> {
+    return catchUp(router, this.#parts.ends);
+  }
+
+  /** Cancels working orders, gate or no gate; one verdict per order of the scope. */
+  async cancel(
+    scope: CancelScope,
+    reason: string,
+    principal: string,
+  ): Promise<readonly CancelVerdict[]> {
+    const done = await Promise.all(
+      [...this.#parts.accounts.all()].map(async (router) => {
+        const verdicts = await router.exclusive(() =>
+          cancelOrders(router, scope, reason, principal),
+        );
+        if (verdicts.some(({ sent }) => sent)) await router.stored(); // who looks next sees what came of it
+        return verdicts;
+      }),
+    );
+    return done.flat();
+  }
+
+  async #reconcileForever(router: AccountRouter): Promise<void> {
+    const { clock, logger } = this.#parts;
+    const { reconcileIntervalMs } = router.deps.settings;
+    for (;;) {
+      await sleep(clock, reconcileIntervalMs, this.#stopped.signal);
+      if (this.#stopped.signal.aborted) return;
+      await this.reconcile(router).catch((failure: unknown) => {
+        logger.error("not reconciled", { account: router.account, error: failure });
+      });
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import type { ExplainedOrders, StrategyOrders } from "../../ports.ts";
+import type { WorldPeer } from "../gate/world-peer.ts";
+import type { GatewayOrders } from "../order-path.ts";
+import { readStrategyState } from "../strategy-state.ts";
+import { decimalOf } from "./order-decimal.ts";
+import { haltToProto } from "./order-messages.ts";
+
+/** The part of an ExplainStrategy response that is about orders. */
+export class StrategyOrderReader implements StrategyOrders {
+  readonly #orders: GatewayOrders;
+  readonly #peer: Pick<WorldPeer, "world">;
+
+  constructor(orders: GatewayOrders, peer: Pick<WorldPeer, "world">) {
+    this.#orders = orders;
+    this.#peer = peer;
+  }
+
+  async read(worldId: string, strategyId: string): Promise<ExplainedOrders> {
+    const state = await readStrategyState(this.#orders, this.#peer, worldId, strategyId);
+    const { halts, emitterSessionId, tier, capital, wantedOrders, sentOrders } = state;
+    return {
+      ...state,
+      fields: {
+        halts: halts.map((halt) => haltToProto(halt, halt.stored)),
+        emitterSessionId,
+        tier,
+        ...(capital === undefined ? {} : { capital: decimalOf(capital) }),
+        wantedOrders: BigInt(wantedOrders),
+        sentOrders: BigInt(sentOrders),
+      },
+    };
+  }
+}

@@ -1,0 +1,46 @@
+import { appendControlEvent, haltTopicKey, readTopic } from "@qmtl/service-kit/control";
+import type { Db, Tx } from "@qmtl/service-kit/db";
+import { deleteHalt, type Halt, type HaltPlace, Halts, insertHalt } from "./halts.ts";
+import type { OrderEvents } from "./order-events.ts";
+
+/** The halts that are stored, and topic HALT, which tells of each change of them. */
+export class HaltStore {
+  readonly #events: OrderEvents;
+
+  constructor(events: OrderEvents) {
+    this.#events = events;
+  }
+
+  /** Stores a halt, and tells of it if that changed what is in force. */
+  async store(tx: Tx, halt: Halt, nowMs: number): Promise<void> {
+    await lockHalts(tx);
+    if (await insertHalt(tx, halt)) await this.#tell(tx, nowMs);
+  }
+
+  /** Removes a halt, and tells of it if there was one. */
+  async remove(tx: Tx, place: HaltPlace, nowMs: number): Promise<void> {
+    await lockHalts(tx);
+    if (await deleteHalt(tx, place)) await this.#tell(tx, nowMs);
+  }
+
+  /** Tells of halts that were stored before there was a topic. */
+  async tellOld(db: Db, nowMs: number): Promise<void> {
+    const { revision } = await readTopic(db, "gateway", haltTopicKey);
+    if (revision > 0) return;
+    await db.transaction(async (tx) => {
+      await lockHalts(tx);
+      if ((await Halts.load(tx)).list().length > 0) await this.#tell(tx, nowMs);
+    });
+  }
+
+  async #tell(tx: Tx, nowMs: number): Promise<void> {
+    const payload = this.#events.haltsUpdated((await Halts.load(tx)).list());
+    const change = { topicKey: haltTopicKey, subject: "halt", payload };
+    await appendControlEvent(tx, "gateway", change, nowMs);
+  }
+}
+
+/** One at a time: each event has all halts that are in force after it. */
+async function lockHalts(tx: Tx): Promise<void> {
+  await tx.query("LOCK TABLE gateway.halt IN SHARE ROW EXCLUSIVE MODE");
+}

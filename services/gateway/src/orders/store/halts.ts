@@ -1,0 +1,137 @@
+import type { Queryable } from "@qmtl/service-kit/db";
+
+type HaltScope = "all" | "account" | "world" | "strategy";
+
+/** A halt in force. */
+export interface Halt extends HaltPlace {
+  /** Names it for Resume. */
+  readonly haltId: string;
+  readonly reason: string;
+  /** Who set it. */
+  readonly principal: string;
+  readonly timeMs: number;
+}
+
+/** What a halt covers: at most one halt is in force for each. */
+export interface HaltPlace {
+  readonly scope: HaltScope;
+  /** Account, world or strategy; empty for all. */
+  readonly target: string;
+}
+
+/** Whom a halt may cover. */
+export interface HaltSubject {
+  readonly account: string;
+  readonly world: string;
+  readonly strategy: string;
+}
+
+function covers(halt: HaltPlace, subject: HaltSubject): boolean {
+  return halt.scope === "all" || halt.target === subject[halt.scope];
+}
+
+/** The halts in force in this gateway, those among them that are not stored yet marked. */
+export class Halts {
+  readonly #halts = new Map<string, Halt>();
+  readonly #unstored = new Set<string>();
+
+  static async load(db: Queryable): Promise<Halts> {
+    const halts = new Halts();
+    await halts.load(db);
+    return halts;
+  }
+
+  /** Takes those that are stored. */
+  async load(db: Queryable): Promise<void> {
+    const rows = await db.query<Halt>(
+      `SELECT halt_id AS "haltId", scope, target, reason, principal, time_ms AS "timeMs" FROM gateway.halt`,
+    );
+    for (const row of rows) this.set(row);
+  }
+
+  get isAllStopped(): boolean {
+    return this.#halts.has(keyOf({ scope: "all", target: "" }));
+  }
+
+  set(halt: Halt): void {
+    this.#halts.set(keyOf(halt), halt);
+  }
+
+  delete(place: HaltPlace): void {
+    const halt = this.at(place);
+    if (halt !== undefined) this.#unstored.delete(halt.haltId);
+    this.#halts.delete(keyOf(place));
+  }
+
+  /** The halt of a place; undefined for none. */
+  at(place: HaltPlace): Halt | undefined {
+    return this.#halts.get(keyOf(place));
+  }
+
+  byId(haltId: string): Halt | undefined {
+    return this.list().find((halt) => halt.haltId === haltId);
+  }
+
+  covering(subject: HaltSubject): Halt | undefined {
+    for (const halt of this.#halts.values()) if (covers(halt, subject)) return halt;
+    return undefined;
+  }
+
+  allCovering(subject: HaltSubject): Halt[] {
+    return this.list().filter((halt) => covers(halt, subject));
+  }
+
+  /** Oldest first. */
+  list(): Halt[] {
+    return [...this.#halts.values()].sort(
+      (a, b) => a.timeMs - b.timeMs || (a.haltId < b.haltId ? -1 : 1),
+    );
+  }
+
+  /** The store does not answer: the halt is in force here only, until `stored` is called. */
+  unstored(haltId: string): void {
+    this.#unstored.add(haltId);
+  }
+
+  stored(haltId: string): void {
+    this.#unstored.delete(haltId);
+  }
+
+  isStored(haltId: string): boolean {
+    return !this.#unstored.has(haltId);
+  }
+}
+
+/** Resolves to false when it is stored as it is already. */
+export async function insertHalt(db: Queryable, halt: Halt): Promise<boolean> {
+  const rows = await db.query(
+    `INSERT INTO gateway.halt (scope, target, halt_id, reason, principal, time_ms)
+     VALUES ($1, $2, $3, $4, $5, $6)
+     ON CONFLICT (scope, target) DO UPDATE SET reason = excluded.reason
+       WHERE halt.reason <> excluded.reason
+     RETURNING halt_id`,
+    [halt.scope, halt.target, halt.haltId, halt.reason, halt.principal, halt.timeMs],
+  );
+  return rows.length > 0;
+}
+
+/** Resolves to false when there is none. */
+export async function deleteHalt(db: Queryable, { scope, target }: HaltPlace): Promise<boolean> {
+  const rows = await db.query(
+    "DELETE FROM gateway.halt WHERE scope = $1 AND target = $2 RETURNING halt_id",
+    [scope, target],
+  );
+  return rows.length > 0;
+}
+
+/** True when a stored halt covers any of the subjects. */
+export async function isHalted(db: Queryable, subjects: readonly HaltSubject[]): Promise<boolean> {
+  const rows = await db.query<{ scope: HaltScope; target: string }>(
+    "SELECT scope, target FROM gateway.halt",
+  );
+  return rows.some((halt) => subjects.some((subject) => covers(halt, subject)));
+}
+
+function keyOf({ scope, target }: HaltPlace): string {
+  return `${scope}\n${target}`;
+}

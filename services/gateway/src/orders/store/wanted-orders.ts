@@ -1,0 +1,42 @@
+import type { Queryable } from "@qmtl/service-kit/db";
+
+/** What a runner said at the end of a bucket. */
+export interface StatedEnd {
+  readonly world: string;
+  readonly sessionId: string;
+  readonly strategies: readonly string[];
+  /** Orders it wanted while its gate was shut, since its start. */
+  readonly wanted: number;
+  readonly evaluations: Readonly<Record<string, number>>;
+}
+
+interface EndRecord {
+  world_id: string;
+  session_id: string;
+  strategy_ids: string[];
+  wanted: number;
+  evaluations: Record<string, number>;
+}
+
+/** What sessions said last, at most `limit` of them. */
+export async function readWantedOrders(db: Queryable, limit: number): Promise<StatedEnd[]> {
+  const rows = await db.query<EndRecord>("SELECT * FROM gateway.wanted_orders LIMIT $1", [limit]);
+  return rows.map(({ world_id, session_id, strategy_ids, wanted, evaluations }) => ({
+    world: world_id,
+    sessionId: session_id,
+    strategies: strategy_ids,
+    wanted,
+    evaluations,
+  }));
+}
+
+/** Stores what a session said, in place of what it said before. */
+export async function writeWantedOrders(db: Queryable, end: StatedEnd): Promise<void> {
+  const { world, sessionId, strategies, wanted, evaluations } = end;
+  await db.query(
+    `INSERT INTO gateway.wanted_orders (world_id, session_id, strategy_ids, wanted, evaluations)
+     VALUES ($1, $2, $3, $4, $5::jsonb) ON CONFLICT (world_id, session_id) DO UPDATE SET
+       strategy_ids = excluded.strategy_ids, wanted = excluded.wanted, evaluations = excluded.evaluations`,
+    [world, sessionId, [...strategies], wanted, JSON.stringify(evaluations)],
+  );
+}

@@ -1,0 +1,57 @@
+import { OrderTier } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type { WorldPeer } from "./gate/world-peer.ts";
+import type { GatewayOrders } from "./order-path.ts";
+import type { Halt } from "./store/halts.ts";
+import { countSent } from "./store/order-table.ts";
+
+/** A halt in force, and whether the store has it already. */
+interface HaltInForce extends Halt {
+  readonly stored: boolean;
+}
+
+/** What the order path knows of one strategy in one world, for people. */
+interface StrategyState {
+  /** Orders it wanted while its gate was shut. */
+  readonly wantedOrders: number;
+  /** Orders that left. */
+  readonly sentOrders: number;
+  /** Tier of the path; unspecified when the world trades on no account here. */
+  readonly tier: OrderTier;
+  /** Session that may emit; empty for none. */
+  readonly emitterSessionId: string;
+  /** An order of its world was written past its lease: the world's orders are shut here until an operator acts. */
+  readonly isShutByLateOrder: boolean;
+  /** Halts in force that cover it, oldest first. */
+  readonly halts: readonly HaltInForce[];
+  /** Its capital now, zero before it was given any; undefined when the world trades on no account here. */
+  readonly capital: number | undefined;
+}
+
+/**
+ * Reads the state of one strategy in one world.
+ *
+ * @throws {QmtlError} WORLD_NOT_FOUND; PEER_UNAVAILABLE for a world it has not read yet.
+ */
+export async function readStrategyState(
+  orders: GatewayOrders,
+  peer: Pick<WorldPeer, "world">,
+  worldId: string,
+  strategyId: string,
+): Promise<StrategyState> {
+  const { accountId } = orders.worlds.get(worldId) ?? (await peer.world(worldId));
+  const router = orders.accounts.get(accountId);
+  await router?.stored(); // what has come of its orders so far counts
+  const subject = { account: accountId, world: worldId, strategy: strategyId };
+  return {
+    wantedOrders: orders.ends.wantedOf(worldId, strategyId).wanted,
+    sentOrders: await countSent(orders.db, worldId, strategyId),
+    // The paper broker compares the fence in the transaction that accepts.
+    tier: router === undefined ? OrderTier.UNSPECIFIED : OrderTier.T3,
+    emitterSessionId: orders.gates.get(worldId)?.emitterOf(strategyId) ?? "",
+    isShutByLateOrder: orders.gates.get(worldId)?.isShutByLateOrder ?? false,
+    halts: orders.halts
+      .allCovering(subject)
+      .map((halt) => ({ ...halt, stored: orders.halts.isStored(halt.haltId) })),
+    capital: router?.core.capital(worldId, strategyId),
+  };
+}

@@ -1,0 +1,418 @@
+import { fileURLToPath } from "node:url";
+import { create } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  SetTargetsRequestSchema,
+  SubmitOrdersRequestSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { readingAt } from "@qmtl/core/gate";
+import { QmtlError, reasonName } from "@qmtl/sdk/rpc";
+import {
+  createMetrics,
+  type LogFields,
+  type SessionScope,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
+import { migrateTopics } from "@qmtl/service-kit/control";
+import {
+  applyMigrations,
+  type Db,
+  migrateOutbox,
+  type PgliteHost,
+  readMigrations,
+} from "@qmtl/service-kit/db";
+import { waitUntil } from "@qmtl/service-kit/testing";
+import type { AccountSettings } from "../account/account-settings.ts";
+import { PaperBroker } from "../broker/paper-broker.ts";
+import type { PaperFault } from "../broker/paper-fault.ts";
+import type { WeightBounds } from "../intake/declared-weights.ts";
+import type { HaltActions } from "../intake/halt-service.ts";
+import { wireOrders } from "../module.ts";
+import type { GatewayOrders } from "../order-path.ts";
+import { setTargets, submitOrders } from "../rpc/order-routes.ts";
+import type { HaltPlace } from "../store/halts.ts";
+import type { OrderWorld } from "../store/order-world.ts";
+import { FakeWorld } from "./fake-world.ts";
+import { OutageDb } from "./outage-db.ts";
+
+const dayMs = 86_400_000;
+const startMs = Date.UTC(2015, 0, 1);
+
+/** End of the bucket of a row, one day each. */
+export function bucketOf(row: number): number {
+  return startMs + (row + 1) * dayMs;
+}
+
+export const paperAccount: AccountSettings = {
+  account: "paper",
+  broker: "paper",
+  currency: "USD",
+  initialCash: 1_000_000,
+  costs: { feeBps: 1, halfSpreadBps: 1 },
+  instruments: [
+    {
+      symbol: "SPX",
+      lotSize: "0.1",
+      tick: 0.01,
+      multiplier: 1,
+      venue: "paper",
+      minNotional: "0",
+      markSource: "sp500",
+    },
+  ],
+  limits: {},
+  reconcileIntervalMs: 86_400_000,
+};
+
+export const replayWorld: OrderWorld = {
+  worldId: "w1",
+  accountId: "paper",
+  source: "sp500",
+  isReplay: true,
+  maxLagMs: 7 * dayMs,
+  onDemote: "flat",
+  onLeaseLost: "cancel_opening",
+  cancelProtective: false,
+  reduceOnlyWhenShut: false,
+};
+
+/** A direct order as a test states it; decimal strings. */
+export interface BenchOrder {
+  readonly quantity: string;
+  readonly limit?: string;
+  readonly stop?: string;
+  readonly instrument?: string;
+  readonly reduceOnly?: boolean;
+}
+
+/** Databases by schema: a PGlite, or connections to a PostgreSQL. */
+export type BenchHost = Pick<PgliteHost, "db">;
+
+/** An order path over a database and the paper broker, with a world that the test moves. */
+export class OrderBench {
+  readonly world: FakeWorld;
+  readonly ended: string[] = [];
+  /** What was logged as a warning. */
+  readonly warnings: string[] = [];
+  readonly errors: { readonly text: string; readonly fields: LogFields }[] = [];
+  /** Why rows of the feed cannot be booked; undefined when they can. */
+  unbooked: string | undefined;
+  /** What submissions declare as the most of a target: strategy → instrument → weight. */
+  bounds: WeightBounds = new Map();
+  /** Strategies whose bounds were read, in order. */
+  readonly boundsRead: string[] = [];
+  /** Last row of the log, as the barrier knows it. */
+  logRow = Number.POSITIVE_INFINITY;
+  orders: GatewayOrders;
+  readonly #db: OutageDb;
+  readonly #paperDb: Db;
+  #settings: AccountSettings;
+  fault: PaperFault = () => false;
+  /** How far the clocks that leases are counted on are ahead. */
+  aheadMs = 0;
+  readonly metrics = createMetrics();
+  #requests = 0;
+
+  private constructor(host: BenchHost, settings: AccountSettings, world: OrderWorld) {
+    this.#db = new OutageDb(host.db("gateway"));
+    this.#paperDb = host.db("paper");
+    this.#settings = settings;
+    this.world = new FakeWorld(world);
+    this.orders = this.#new();
+  }
+
+  static async open(
+    host: BenchHost,
+    settings: AccountSettings = paperAccount,
+    world: OrderWorld = replayWorld,
+  ): Promise<OrderBench> {
+    const bench = new OrderBench(host, settings, world);
+    for (const schema of ["gateway", "paper"]) {
+      await host.db(schema).script(`drop schema if exists ${schema} cascade`);
+    }
+    await bench.#start();
+    return bench;
+  }
+
+  get db(): OutageDb {
+    return this.#db;
+  }
+
+  get router() {
+    return this.orders.accounts.of("paper");
+  }
+
+  /** As after a crash and a new start, maybe of another configuration: nothing but the tables stays. */
+  async restart(settings = this.#settings): Promise<void> {
+    await this.orders.stop();
+    this.#settings = settings;
+    this.orders = this.#new();
+    await this.#start();
+  }
+
+  /** Puts strategies on paper, each with its own session as emitter. */
+  async promote(shares: Readonly<Record<string, number>>): Promise<void> {
+    this.world.allocations = { ratio: 1, strategies: new Map(Object.entries(shares)) };
+    for (const strategy of Object.keys(shares)) {
+      this.world.modes.set(strategy, "paper");
+      this.world.emitters.set(strategy, `session-${strategy}`);
+    }
+    this.world.publish();
+    await this.armed();
+  }
+
+  /** The gate knows the last gate and has a lease. */
+  async armed(): Promise<void> {
+    await waitUntil(
+      () => {
+        const gate = this.orders.gates.get("w1");
+        const revision = Number(this.world.state("w1")?.revision);
+        return gate?.isArmed === true && gate.applied?.revision === revision;
+      },
+      { what: "armed gate" },
+    );
+    await this.idle();
+  }
+
+  /** The gate has applied the last gate. */
+  async applied(): Promise<void> {
+    const revision = Number(this.world.state("w1")?.revision);
+    await waitUntil(() => this.orders.gates.get("w1")?.applied?.revision === revision, {
+      what: "applied gate",
+    });
+    await this.idle();
+  }
+
+  async idle(): Promise<void> {
+    for (let round = 0; round < 3; round += 1) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await this.router.queue.idle();
+    }
+  }
+
+  bar(row: number, open: number, close = open): Promise<void> {
+    return this.orders.onBars([
+      {
+        source: "sp500",
+        instrument: "SPX",
+        row,
+        bucketEndMs: bucketOf(row),
+        open,
+        high: Math.max(open, close),
+        low: Math.min(open, close),
+        close,
+      },
+    ]);
+  }
+
+  /** The end of a row by a strategy's runner, with a target or without. */
+  async end(
+    strategy: string,
+    row: number,
+    value?: number,
+    claim: {
+      readonly fence?: number;
+      readonly sessionId?: string;
+      readonly ticketStrategies?: readonly string[];
+      readonly wanted?: number;
+      /** Feed of the row. @default "sp500" */
+      readonly source?: string;
+      /** @default the end of the day of the row */
+      readonly bucket?: number;
+      /** @default "SPX" */
+      readonly instrument?: string;
+    } = {},
+  ) {
+    const sessionId = claim.sessionId ?? `session-${strategy}`;
+    const request = create(SetTargetsRequestSchema, {
+      ticket: "t",
+      update: {
+        claim: {
+          leaseId: "l",
+          fence: BigInt(claim.fence ?? this.world.fence),
+          domain: ExecutionDomain.DRYRUN,
+        },
+        targets:
+          value === undefined
+            ? []
+            : [
+                {
+                  strategyId: strategy,
+                  instrument: claim.instrument ?? "SPX",
+                  size: { case: "weight", value },
+                  row: BigInt(row),
+                  bucketEndTime: timestampFromMs(claim.bucket ?? bucketOf(row)),
+                },
+              ],
+        ends: [{ source: claim.source ?? "sp500", row: BigInt(row) }],
+        strategyIds: [strategy],
+        wantedOrders: BigInt(claim.wanted ?? 0),
+      },
+    });
+    const session = sessionOf(sessionId, claim.ticketStrategies ?? [strategy]);
+    const answer = await setTargets(this.orders, request, session, Number.POSITIVE_INFINITY);
+    return { ...answer, results: answer.results?.map((one) => named(one)) };
+  }
+
+  /** Direct orders of a strategy's runner, decided on a row; quantities in units. */
+  async submit(
+    strategy: string,
+    row: number,
+    orders: readonly BenchOrder[],
+    how: {
+      readonly requestId?: string;
+      readonly fence?: number;
+      readonly sessionId?: string;
+      readonly leaseId?: string;
+      readonly ticketStrategies?: readonly string[];
+      readonly bucket?: number;
+    } = {},
+  ) {
+    const sessionId = how.sessionId ?? `session-${strategy}`;
+    this.#requests += 1;
+    const request = create(SubmitOrdersRequestSchema, {
+      ticket: "t",
+      claim: {
+        leaseId: how.leaseId ?? "l",
+        fence: BigInt(how.fence ?? this.world.fence),
+        domain: ExecutionDomain.DRYRUN,
+      },
+      orders: orders.map(({ quantity, limit, stop, instrument = "SPX", reduceOnly = false }) => ({
+        strategyId: strategy,
+        instrument,
+        quantity: { value: quantity },
+        type: OrderType.MARKET,
+        ...(limit === undefined ? {} : { type: OrderType.LIMIT, limitPrice: { value: limit } }),
+        ...(stop === undefined ? {} : { type: OrderType.STOP, stopPrice: { value: stop } }),
+        reduceOnly,
+        row: BigInt(row),
+        bucketEndTime: timestampFromMs(how.bucket ?? bucketOf(row)),
+      })),
+      requestId: how.requestId ?? `request-${this.#requests}`,
+    });
+    const ticketed = how.ticketStrategies ?? [strategy];
+    const answer = await submitOrders(
+      this.orders,
+      request,
+      sessionOf(sessionId, ticketed),
+      Number.POSITIVE_INFINITY,
+    );
+    return { ...answer, results: answer.results?.map((one) => named(one)) };
+  }
+
+  /** Sets a halt as the local owner. */
+  halt(place: HaltPlace, actions: Partial<HaltActions> = {}) {
+    const all = { cancel: false, flatten: false, ...actions };
+    return this.orders.halting.halt(place, all, cause);
+  }
+
+  /** Ends the halt of a place; resolves to the orders that caught up. */
+  async resume(place: HaltPlace): Promise<string[]> {
+    return this.orders.halting.resume(this.orders.halting.find(place), cause);
+  }
+
+  lots(strategy: string): number {
+    return this.router.core.book({ world: "w1", strategy, instrument: "SPX" })?.quantity ?? 0;
+  }
+
+  /** Orders of the journal, oldest first. */
+  async list() {
+    await this.router.stored();
+    return this.#db.query<{
+      id: string;
+      strategy: string;
+      lots: number;
+      state: string;
+      origin: string;
+      reason: string;
+      fence: number;
+    }>(
+      `SELECT client_order_id AS id, strategy_id AS strategy, lots, state, origin, reason, fence
+       FROM gateway.client_order ORDER BY position`,
+    );
+  }
+
+  /** What the broker took in. */
+  accepted() {
+    return this.#paperDb.query<{ id: string; fence: number; origin: string; lots: number }>(
+      "SELECT order_id AS id, fence, origin, lots FROM paper.accepted_order ORDER BY position",
+    );
+  }
+
+  async #start(): Promise<void> {
+    const folder = fileURLToPath(new URL("../../../migrations-paper", import.meta.url));
+    await migrateOutbox(this.#db);
+    await migrateTopics(this.#db);
+    await applyMigrations(this.#paperDb, "paper", await readMigrations(folder));
+    await this.orders.start();
+  }
+
+  #new(): GatewayOrders {
+    return wireOrders({
+      db: this.#db,
+      accounts: [this.#settings],
+      feeds: new Map([
+        ["sp500", { intervalSeconds: 86_400, periodsPerYear: 252 }],
+        ["hours", { intervalSeconds: 3_600, periodsPerYear: 8_760 }],
+      ]),
+      openBroker: (settings) =>
+        new PaperBroker(this.#paperDb, {
+          ...settings,
+          clock: systemClock,
+          fault: (order) => this.fault(order),
+        }),
+      peer: this.world,
+      strategies: {
+        find: async (id) => {
+          await this.#db.query("SELECT 1");
+          const found = id.replace("name of ", "");
+          return ["A", "B"].includes(found) ? found : undefined;
+        },
+        weightBounds: async (_worldId, strategyIds) => {
+          this.boundsRead.push(...strategyIds);
+          return this.bounds;
+        },
+      },
+      gates: this.world,
+      leases: this.world,
+      outbox: { poke: () => {}, pokeGathering: () => {} },
+      metrics: this.metrics,
+      readClocks: () => readingAt(systemClock.monotonicMs() + this.aheadMs),
+      barrier: {
+        checkRow: async (source, row) => {
+          if (source === "nosuch") throw new QmtlError("SOURCE_NOT_FOUND", `no feed ${source}`);
+          if (row <= this.logRow) return;
+          const fields = [{ field: "row", description: `the last row is ${this.logRow}` }];
+          throw new QmtlError("INVALID_FIELD", `row ${row} is not in the log`, { fields });
+        },
+        ended: (source, { sessionId, row }) =>
+          void this.ended.push(`${source} ${sessionId} ${row}`),
+        whyUnbooked: () => this.unbooked,
+      },
+      clock: systemClock,
+      logger: {
+        ...silentLogger,
+        warn: (message, fields) =>
+          void this.warnings.push(`${message}: ${String(fields?.reason ?? "")}`),
+        error: (text, fields = {}) => void this.errors.push({ text, fields }),
+      },
+    });
+  }
+}
+
+const cause = { reason: "test", principal: "local" };
+
+function sessionOf(sessionId: string, strategyIds: readonly string[]): SessionScope {
+  const rights = ["observe", "compute", "trade"] as const;
+  return { sessionId, worldId: "w1", strategyIds, sources: [], rights };
+}
+
+/** A result with the name of its reason, empty for none. */
+function named<R extends { reason?: Parameters<typeof reasonName>[0] }>(
+  result: R,
+): Omit<R, "reason"> & { reason: string } {
+  return { ...result, reason: reasonName(result.reason ?? 0) ?? "" };
+}

@@ -15,7 +15,7 @@ import type { EventBus } from "@qmtl/service-kit/bus";
 import { controlTopic, migrateTopics, topicService } from "@qmtl/service-kit/control";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
 import { type DagManagerConfig, dagManagerOptions } from "./dag-manager-options.ts";
-import type { DagStore } from "./dag-store.ts";
+import type { DagStore } from "./store/dag-store.ts";
 import {
   type Leadership,
   type LeaderTimes,

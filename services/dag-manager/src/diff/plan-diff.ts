@@ -9,7 +9,7 @@ import {
   sourceContext,
 } from "../graph/queue-context.ts";
 import { queueNames } from "../graph/queue-name.ts";
-import { plannedQueue, type QueueRow } from "../queues/queue-row.ts";
+import { plannedQueue, type QueueRow } from "../graph/queue-row.ts";
 import { knownNodes } from "../store/graph-store.ts";
 import { knownQueues, takenNames } from "../store/queue-store.ts";
 

@@ -1,6 +1,6 @@
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { type ServedService, serve } from "@qmtl/service-kit";
-import type { DagStore } from "../dag-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { diff } from "../diff/diff.ts";
 import type { Leadership } from "../leadership.ts";
 

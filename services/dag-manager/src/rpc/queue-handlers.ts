@@ -3,7 +3,7 @@ import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_p
 import type { QueueTimers } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
-import type { DagStore } from "../dag-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { queueContext } from "../graph/queue-context.ts";
 import type { Leadership } from "../leadership.ts";
 import { acquireLeases } from "../leases/acquire-leases.ts";

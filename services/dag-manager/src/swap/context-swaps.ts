@@ -7,7 +7,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type SessionScope, sleep } from "@qmtl/service-kit";
-import type { DagStore } from "../dag-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import {
   contextMessage,
   isSameContext,

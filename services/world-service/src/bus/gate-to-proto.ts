@@ -18,7 +18,7 @@ import {
 } from "@qmtl/sdk/gate";
 import { type GateRow, gateStateOf, type RunState } from "../apply/index.ts";
 import type { HoldReasons } from "../store/gate-table.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 
 const MODES = {
   validate: EffectiveMode.VALIDATE,

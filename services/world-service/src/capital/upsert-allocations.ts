@@ -6,7 +6,7 @@ import { appendAllocation, writeShares } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { readRequest, writeRequest } from "../store/request-table.ts";
 import { auditOf } from "../world/audit-of.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import { storeError } from "../world/store-error.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import { boundStrategies } from "../world/world-state.ts";

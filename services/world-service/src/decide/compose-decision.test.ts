@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { SharedBinding } from "../capital/shares-in-force.ts";
+import type { SharedBinding } from "../world/shares-in-force.ts";
 import type { Stage } from "../policy/policy.ts";
 import type { SeriesHead, WorldRow } from "../store/world-rows.ts";
 import { composeDecision, type DecisionFacts } from "./compose-decision.ts";

@@ -1,5 +1,5 @@
 import { type EffectiveMode, effectiveMode } from "@qmtl/sdk/gate";
-import type { SharedBinding } from "../capital/shares-in-force.ts";
+import type { SharedBinding } from "../world/shares-in-force.ts";
 import {
   enterDomain,
   METRICS_FROM_DEFAULT,

@@ -2,7 +2,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
 import { correlation } from "../policy/correlation.ts";
 import { type JudgedStrategy, judgeWorld, type StrategyVerdict } from "../policy/judge-world.ts";
-import { policyNotFound } from "../policy/manage-policies.ts";
+import { policyNotFound } from "../configure/manage-policies.ts";
 import { compareStages, type Policy, type SeriesDomain, type Stage } from "../policy/policy.ts";
 import { readPolicyDocument } from "../policy/policy-refusal.ts";
 import { appendAudit } from "../store/audit-table.ts";

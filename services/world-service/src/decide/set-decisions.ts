@@ -5,7 +5,7 @@ import { insertDecision } from "../store/decision-table.ts";
 import type { BindingRow } from "../store/world-rows.ts";
 import { upsertBindings } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import { boundStrategies, composeWorld, stagesOf, type WorldState } from "../world/world-state.ts";

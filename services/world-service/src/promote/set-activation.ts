@@ -1,7 +1,7 @@
 import { jcs } from "@qmtl/sdk/canonical";
 import type { Activation, PositionSide } from "@qmtl/sdk/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 

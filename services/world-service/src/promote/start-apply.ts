@@ -5,7 +5,7 @@ import type { Stage } from "../policy/policy.ts";
 import { policyRefusal } from "../policy/policy-refusal.ts";
 import { insertDecision } from "../store/decision-table.ts";
 import { readRun, type StoredRun } from "../store/gate-table.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import { composeWorld, stagesOf } from "../world/world-state.ts";

@@ -19,7 +19,7 @@ import type { DecisionTermRow } from "../decide/compose-decision.ts";
 import type { TracedRule } from "../policy/judge-world.ts";
 import type { SeriesDomain, Stage } from "../policy/policy.ts";
 import type { WorldSettings } from "../world/world-settings.ts";
-import type { NodeDomain, NodeState } from "../world/world-view.ts";
+import type { NodeDomain, NodeState } from "../configure/world-view.ts";
 
 /**
  * A closed set of the contract and our names of its values. Nothing acts on a value that is not among them: one from a

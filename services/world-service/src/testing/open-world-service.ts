@@ -13,7 +13,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import type { ManualClock } from "@qmtl/service-kit/testing";
 import { gateStateOf, type SessionClaim } from "../apply/index.ts";
 import { createWorldService, type WorldServiceInstance } from "../create-world-service.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import { SoleLeadership } from "../world/leadership.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 

@@ -1,6 +1,6 @@
 import { type GateScope, type GateState, type GateTimers, stateHash } from "@qmtl/sdk/gate";
 import { GateMachine, type StoredWorld, type WorldTime } from "../apply/index.ts";
-import { hashText } from "./hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "./service-ports.ts";
 
 /** The service clock as the gate machine is told it. */

@@ -13,7 +13,7 @@ import {
   type SessionClaim,
   type WorldTime,
 } from "../apply/index.ts";
-import { readWorldState } from "../store/read-world-state.ts";
+import { readWorldState } from "./read-world-state.ts";
 import { refusalError } from "./apply-refusal.ts";
 import { type CommitExtra, commitProposal } from "./gate-commit.ts";
 import { leaderMsDefault } from "./leadership.ts";

@@ -1,5 +1,5 @@
 import type { Hold } from "@qmtl/sdk/gate";
-import { type SharedBinding, withSharesInForce } from "../capital/shares-in-force.ts";
+import { type SharedBinding, withSharesInForce } from "./shares-in-force.ts";
 import { type Composition, composeDecision } from "../decide/compose-decision.ts";
 import type { EvaluationRow } from "../decide/evaluation.ts";
 import type { Policy, SeriesDomain } from "../policy/policy.ts";

@@ -1,6 +1,6 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Standing } from "@qmtl/service-kit";
-import { readWorldState } from "../store/read-world-state.ts";
+import { readWorldState } from "./read-world-state.ts";
 import { readWorlds } from "../store/world-table.ts";
 import { notLeading } from "./leadership.ts";
 import { SerialQueue } from "./serial-queue.ts";

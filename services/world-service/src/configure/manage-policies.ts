@@ -11,10 +11,10 @@ import {
 import { type RequestKey, readRequest, writeRequest } from "../store/request-table.ts";
 import { updateWorld } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { readPolicyDocument } from "./policy-refusal.ts";
+import { readPolicyDocument } from "../policy/policy-refusal.ts";
 
 /** A policy and whether it is the one in force. */
 export interface ShownPolicy {

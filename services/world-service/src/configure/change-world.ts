@@ -6,11 +6,11 @@ import { reassess } from "../decide/reassess.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import type { WorldRow } from "../store/world-rows.ts";
 import { deleteWorld as deleteRows, updateWorld as updateRow } from "../store/world-table.ts";
-import { auditOf } from "./audit-of.ts";
+import { auditOf } from "../world/audit-of.ts";
 import { checkSettings } from "./check-settings.ts";
-import type { WorldActor } from "./world-actor.ts";
-import type { WorldSettings } from "./world-settings.ts";
-import type { Worlds } from "./worlds.ts";
+import type { WorldActor } from "../world/world-actor.ts";
+import type { WorldSettings } from "../world/world-settings.ts";
+import type { Worlds } from "../world/worlds.ts";
 
 /** A change of a world's settings. */
 export interface WorldChange {

@@ -12,7 +12,7 @@ import {
   isSourceNode,
   type QueueContext,
   sourceContext,
-} from "../graph/queue-context.ts";
+} from "./queue-context.ts";
 
 /** Name and kind of one column. */
 export interface QueueColumn {

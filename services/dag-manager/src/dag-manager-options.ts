@@ -1,6 +1,7 @@
 import { checkQueueTimers, QUEUE_TIMERS, type QueueTimers } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type FeedConfig, feedConfigs, type SourceEntry } from "./replay/feed-config.ts";
+import { feedConfigs, type SourceEntry } from "./replay/feed-config.ts";
+import type { FeedConfig } from "./store/replay-store.ts";
 
 /** The keys of the configuration that this service reads. */
 export interface DagManagerConfig {

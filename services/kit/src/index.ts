@@ -21,13 +21,26 @@ export {
 export type { HealthSource } from "./health.ts";
 export { type HttpServerOptions, openHttpServer } from "./http-server.ts";
 export {
+  type Leadership,
+  type LeadershipTable,
+  notLeading,
+  RowLeadership,
+  type RowLeadershipOptions,
+  SoleLeadership,
+} from "./leadership/leadership.ts";
+export {
   joinedHealth,
   LEADER_HEALTH,
   LeadershipMonitor,
   type LeadershipMonitorOptions,
   leaderUnknown,
   type Standing,
-} from "./leadership-monitor.ts";
+} from "./leadership/leadership-monitor.ts";
+export {
+  LeadershipTracker,
+  type LeadershipTrackerOptions,
+  type LeaderWork,
+} from "./leadership/leadership-tracker.ts";
 export * from "./logger.ts";
 export * from "./metrics.ts";
 export { type MetricsPage, openMetricsPage } from "./metrics-page.ts";
@@ -77,5 +90,6 @@ export {
   runService,
   type ServiceState,
 } from "./run-service.ts";
+export { KeyedSerialQueue, type QueueLimit, SerialQueue } from "./serial-queue.ts";
 export { originField, originFromProto, type SessionOrigin } from "./session-origin.ts";
 export type { SessionScope, TicketRightName } from "./session-scope.ts";

@@ -7,8 +7,8 @@ import type {
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/sdk/queues";
 import type { SessionScope } from "@qmtl/service-kit";
-import type { DagStore } from "../store/dag-store.ts";
 import { foldMessage } from "../log/fold-message.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { type LeaseSurroundings, leaseSurroundings } from "../store/lease-store.ts";
 import type { GrantedLease, NodeLeases } from "./node-leases.ts";
 import type { SessionRights } from "./session-rights.ts";

@@ -1,6 +1,6 @@
 import { type NodeLeaseRow, NodeLeaseTable, type QueueTimers } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Clock, ClockTimer, Logger } from "@qmtl/service-kit";
+import { type Clock, type ClockTimer, type Logger, SerialQueue } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import { closedKeys, leaseRows } from "../store/lease-store.ts";
 import { type LeaderCheck, LeaseCommits } from "./lease-commits.ts";
@@ -51,7 +51,8 @@ export class NodeLeases {
   readonly #heard: SessionsHeard;
   #table: NodeLeaseTable;
   #timer: ClockTimer | undefined;
-  #turn: Promise<void> = Promise.resolve();
+  /** Changes of holders, one transaction at a time. */
+  readonly #writes = new SerialQueue();
 
   constructor(options: NodeLeasesOptions) {
     this.#options = options;
@@ -127,7 +128,7 @@ export class NodeLeases {
     reason: "clean" | "diverged",
   ): Promise<void> {
     this.#heard.hear(sessionId);
-    await this.#inTurn(async () => {
+    await this.#writes.run(async () => {
       const proposals = leases.flatMap(({ computeKey, epoch }) => {
         const proposal = this.#table.proposeRelease(computeKey, { sessionId, epoch }, reason);
         return proposal ?? [];
@@ -232,7 +233,7 @@ export class NodeLeases {
 
   /** Grants what is vacant of the keys to the best of those who wait. */
   #grant(keys: Iterable<string>): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#writes.run(async () => {
       await this.#commits.reread(this.#table);
       const nowMs = this.#options.clock.monotonicMs();
       const proposals = [...keys].flatMap((key) => {
@@ -252,11 +253,5 @@ export class NodeLeases {
       return;
     }
     // Its call has ended meanwhile: it is given the lease again when it asks, or the lease lapses.
-  }
-
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const done = this.#turn.then(work);
-    this.#turn = done.catch(() => {});
-    return done;
   }
 }

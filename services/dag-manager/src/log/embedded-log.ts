@@ -1,9 +1,8 @@
 import type { QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { publishBytesMax, publishRecordsMax, recordBytesMax } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { failpoints } from "@qmtl/service-kit";
+import { failpoints, KeyedSerialQueue, type Leadership } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
-import type { WriteRight } from "../leadership.ts";
 import { AppendBatch } from "./append-batch.ts";
 import { appendKnown } from "./append-known.ts";
 import { encodedRecord } from "./encoded-record.ts";
@@ -50,24 +49,26 @@ export class EmbeddedLog implements QueueLog {
   readonly #db: Db;
   readonly #tail: LogTail;
   readonly #hooks: AppendHooks;
-  readonly #leadership: WriteRight;
+  readonly #leadership: Leadership;
+  /** Appends of a key, one after the other, so that each finds what the one before left. */
+  readonly #appends = new KeyedSerialQueue();
   readonly #kept = new KeptHeads();
   readonly #known: JoinedAppends;
 
-  constructor(db: Db, tail: LogTail, leadership: WriteRight, hooks: AppendHooks) {
+  constructor(db: Db, tail: LogTail, leadership: Leadership, hooks: AppendHooks) {
     this.#db = db;
     this.#tail = tail;
     this.#leadership = leadership;
     this.#hooks = hooks;
     this.#known = new JoinedAppends(({ heads, entries }) =>
-      appendKnown(db, heads, entries, leadership.leaderId),
+      appendKnown(db, heads, entries, leadership.holder),
     );
   }
 
   append(records: readonly QueueRecord[]): Promise<AppendResult[]> {
     checkSizes(records);
     const keys = [...new Set(records.map((record) => record.computeKey))];
-    return this.#kept.inTurn(keys, async () => {
+    return this.#appends.run(keys, async () => {
       const done = await this.#store(keys, records);
       await failpoints.hit("dag.publish.after_commit");
       const { entries, voids } = done.outcome();
@@ -158,7 +159,7 @@ export class EmbeddedLog implements QueueLog {
     let locked: HeadRow[] = [];
     let holds = new Map<string, number | null>();
     const batch = await this.#db.transaction(async (tx) => {
-      await this.#leadership.check(tx);
+      await this.#leadership.assertLeads(tx);
       locked = await lockHeads(tx, keys);
       holds = await feedHolds(tx, locked);
       const work = new AppendBatch(locked, holds, records);

@@ -10,14 +10,13 @@ export interface KeptHead {
 }
 
 /**
- * What this process knows of the heads of keys, and whose turn it is to append to them.
+ * What this process knows of the heads of keys.
  *
  * What is kept may be old: another process may have appended. So it decides nothing alone; the append that
  * is folded over it is written only where the head in the database still stands at the same offset.
  */
 export class KeptHeads {
   readonly #heads = new Map<string, KeptHead>();
-  readonly #turns = new Map<string, Promise<void>>();
 
   /** The heads of all keys, or undefined when one of them is not known. */
   all(keys: readonly string[]): KeptHead[] | undefined {
@@ -40,21 +39,5 @@ export class KeptHeads {
 
   forget(keys: readonly string[]): void {
     for (const key of keys) this.#heads.delete(key);
-  }
-
-  /** Runs work when earlier work on the same keys has ended, so that it finds what that left. */
-  async inTurn<T>(keys: readonly string[], work: () => Promise<T>): Promise<T> {
-    const before = keys.flatMap((key) => this.#turns.get(key) ?? []);
-    const done = Promise.all(before).then(work);
-    const turn = done.then(
-      () => {},
-      () => {},
-    );
-    for (const key of keys) this.#turns.set(key, turn);
-    try {
-      return await done;
-    } finally {
-      for (const key of keys) if (this.#turns.get(key) === turn) this.#turns.delete(key);
-    }
   }
 }

@@ -2,10 +2,13 @@ import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
-import type { DagStore } from "../store/dag-store.ts";
+import {
+  type Handlers,
+  type LeadershipTracker,
+  type ServedService,
+  serve,
+} from "@qmtl/service-kit";
 import { queueContext } from "../graph/queue-context.ts";
-import type { Leadership } from "../leadership.ts";
 import { acquireLeases } from "../leases/acquire-leases.ts";
 import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
 import type { NodeLeases } from "../leases/node-leases.ts";
@@ -20,6 +23,7 @@ import {
   deleteReplayRunner,
   listFeeds,
 } from "../replay/replay.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import type { ContextSwaps } from "../swap/context-swaps.ts";
 
 export interface QueuePorts {
@@ -28,7 +32,7 @@ export interface QueuePorts {
   readonly swaps: ContextSwaps;
   readonly timers: QueueTimers;
   readonly rights: SessionRights;
-  readonly leadership: Leadership;
+  readonly leader: LeadershipTracker;
 }
 
 /** Who computes what, feeds, and changes of context. */
@@ -51,14 +55,14 @@ function reads({ store, nodeLeases }: QueuePorts): Handlers<typeof QueueService>
 }
 
 function leases(ports: QueuePorts): Handlers<typeof QueueService> {
-  const { store, nodeLeases, rights, leadership } = ports;
+  const { store, nodeLeases, rights, leader } = ports;
   return {
     async acquireLeases(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       return acquireLeases(ports, request, sessionOf(context), context.signal);
     },
     async renewLeases(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       const renewals = await renewLeases(ports, leaseRefs(request.leases), sessionOf(context));
       return {
         serverTime: timestampFromMs(store.clock.nowMs()),
@@ -66,13 +70,13 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
       };
     },
     async releaseLeases(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       const { sessionId } = sessionOf(context);
       await nodeLeases.release(sessionId, leaseRefs(request.leases), releaseReason(request.reason));
       return {};
     },
     async putSnapshots({ snapshots }, context) {
-      leadership.mustLead();
+      leader.mustLead();
       const scope = sessionOf(context);
       const keys = snapshots.map(({ computeKey }) => computeKey);
       await rights.check(scope, keys);
@@ -82,38 +86,38 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
   };
 }
 
-function replay({ store, swaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
+function replay({ store, swaps, leader }: QueuePorts): Handlers<typeof QueueService> {
   return {
     async advanceFeed(request) {
-      leadership.mustLead();
+      leader.mustLead();
       return advanceFeeds(store, request);
     },
     async createReplayRunner(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       return createReplayRunner(store, sessionOf(context), request.sources);
     },
     async deleteReplayRunner(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       await swaps.lose(await deleteReplayRunner(store, request, context));
       return {};
     },
   };
 }
 
-function swaps({ swaps: contextSwaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
+function swaps({ swaps: contextSwaps, leader }: QueuePorts): Handlers<typeof QueueService> {
   return {
     async openContext(request, { signal }) {
-      leadership.mustLead();
+      leader.mustLead();
       const to = queueContext(request.context!, "context");
       const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
       return contextSwaps.open(request.strategyId, to, waitMs, signal);
     },
     async closeContext({ strategyId, worldId }) {
-      leadership.mustLead();
+      leader.mustLead();
       return { closed: await contextSwaps.close(strategyId, worldId) };
     },
     async answerSwap(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       return { swap: await contextSwaps.answer(sessionOf(context), request.answer!) };
     },
   };

@@ -4,9 +4,15 @@ import type { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_ev
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendControlEvent, feedTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import type { FeedConfig } from "../replay/feed-config.ts";
 
 export type FeedMessage = MessageInitShape<typeof FeedStateSchema>;
+
+/** What the configuration says of a replay feed. */
+export interface FeedConfig {
+  readonly source: string;
+  /** No bucket that ends later may pass, milliseconds since the epoch; null for no hold. */
+  readonly untilMs: number | null;
+}
 
 /** Where a feed stands. */
 interface FeedRow {

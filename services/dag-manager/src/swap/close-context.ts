@@ -1,8 +1,8 @@
-import type { DagStore } from "../store/dag-store.ts";
 import { tellWorld } from "../diff/store-diff.ts";
 import { computeKeyOf, isSourceNode, sourceContext } from "../graph/queue-context.ts";
 import { queueDescriptor } from "../graph/queue-row.ts";
 import { closeCurrentContext, currentContext } from "../store/context-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
 import { knownQueues } from "../store/queue-store.ts";
 import { tellTagQueries } from "../store/tag-query-store.ts";

@@ -6,8 +6,7 @@ import {
   SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type SessionScope, sleep } from "@qmtl/service-kit";
-import type { DagStore } from "../store/dag-store.ts";
+import { SerialQueue, type SessionScope, sleep } from "@qmtl/service-kit";
 import {
   contextMessage,
   isSameContext,
@@ -16,6 +15,7 @@ import {
 } from "../graph/queue-context.ts";
 import type { NodeLeases } from "../leases/node-leases.ts";
 import { currentContext } from "../store/context-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
 import { runnerSessions } from "../store/replay-store.ts";
 import { lastCommittedSwap, openSwaps, swapById, writeSwap } from "../store/swap-store.ts";
@@ -39,7 +39,7 @@ export class ContextSwaps {
   readonly #leases: NodeLeases;
   /** By strategy and world. */
   readonly #running = new Map<string, RunningSwap>();
-  #turn: Promise<void> = Promise.resolve();
+  readonly #turns = new SerialQueue();
 
   constructor(store: DagStore, leases: NodeLeases) {
     this.#store = store;
@@ -73,13 +73,13 @@ export class ContextSwaps {
     waitMs: number,
     signal: AbortSignal,
   ): Promise<OpenedContext> {
-    const opened = await this.#inTurn(() => this.#open(strategyId, to));
+    const opened = await this.#turns.run(() => this.#open(strategyId, to));
     if (!(opened instanceof RunningSwap)) return { swap: opened, warmKeys: opened.keys.length };
     const { clock } = this.#store;
     const endMs = clock.monotonicMs() + waitMs;
     while (!opened.isDecided && clock.monotonicMs() < endMs && !signal.aborted) {
       await sleep(clock, Math.min(lookMs, endMs - clock.monotonicMs()), signal);
-      await this.#inTurn(() => this.#loseSilent(opened));
+      await this.#turns.run(() => this.#loseSilent(opened));
     }
     return { swap: opened.message, warmKeys: opened.warmKeys };
   }
@@ -90,7 +90,7 @@ export class ContextSwaps {
    * @throws {QmtlError} RUN_NOT_FOUND; TICKET_SCOPE when the session does not run the strategy.
    */
   answer(session: SessionScope, answer: SwapAnswer): Promise<ContextSwap> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const { swapId } = answer;
       const { sessionId } = session;
       const swap = [...this.#running.values()].find(({ message }) => message.swapId === swapId);
@@ -120,7 +120,7 @@ export class ContextSwaps {
 
   /** Ends the context of a strategy in a world, and a swap of it under way; false when there was none. */
   close(strategyId: string, worldId: string): Promise<boolean> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const running = this.#running.get(nameOf(strategyId, worldId));
       if (running !== undefined) {
         if (!running.isDecided) await running.take({ kind: "abort", reason: "it was unbound" });
@@ -132,7 +132,7 @@ export class ContextSwaps {
 
   /** A session left: no swap waits for it. */
   lose(sessionId: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       for (const swap of this.#running.values()) {
         if (swap.runners.includes(sessionId)) await swap.lose(sessionId);
       }
@@ -227,15 +227,6 @@ export class ContextSwaps {
 
   #forget(swap: RunningSwap): void {
     for (const [name, running] of this.#running) if (running === swap) this.#running.delete(name);
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(work);
-    this.#turn = done.then(
-      () => {},
-      () => {},
-    );
-    return done;
   }
 }
 

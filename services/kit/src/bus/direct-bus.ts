@@ -2,6 +2,7 @@ import { type Clock, systemClock } from "../clock.ts";
 import type { Db } from "../db/db.ts";
 import type { ServedService } from "../handlers.ts";
 import { type Logger, silentLogger } from "../logger.ts";
+import { KeyedSerialQueue } from "../serial-queue.ts";
 import {
   BusError,
   type BusEvent,
@@ -15,7 +16,6 @@ import {
 } from "./event-bus.ts";
 import type { EventSource } from "./event-source.ts";
 import { followSource } from "./follow-source.ts";
-import { GroupTurns } from "./group-turns.ts";
 import { OutboxLog } from "./outbox-log.ts";
 import { outboxService } from "./outbox-service.ts";
 
@@ -51,7 +51,8 @@ class DirectBus implements EventBus {
   readonly #clock: Clock;
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
-  readonly #groups = new GroupTurns();
+  /** Subscribers of one group: one is served, the others stand by until it ends. */
+  readonly #groups = new KeyedSerialQueue();
 
   constructor({ log, peers, logger, clock }: Parts) {
     this.services = [outboxService(log)];
@@ -82,7 +83,7 @@ class DirectBus implements EventBus {
     const { groupId } = options;
     const signal = AbortSignal.any([options.signal, this.#closing.signal]);
     const onEvent = oneAtATime(options.onEvent);
-    const isStandby = groupId !== undefined && this.#groups.isServed(groupId);
+    const isStandby = groupId !== undefined && this.#groups.isBusy(groupId);
     let whenLive = () => {};
     const live = new Promise<void>((resolve) => {
       whenLive = resolve;
@@ -98,7 +99,7 @@ class DirectBus implements EventBus {
         this.#sources.map((source) => this.#follow(source, followed, () => answered(source))),
       );
     };
-    const done = this.#track(this.#groups.run(groupId, serve));
+    const done = this.#track(this.#groups.run(groupId === undefined ? [] : [groupId], serve));
     done.catch(() => {}); // whoever is interested awaits it
     if (!options.fromBeginning && !isStandby) await Promise.race([live, done]);
     return { done };

@@ -1,11 +1,17 @@
 import type { Clock, ClockTimer } from "../clock.ts";
+import { SerialQueue } from "../serial-queue.ts";
 import type { Queryable, SqlParam, TransactionOptions, Tx } from "./db.ts";
 import { DbError, DbUnavailable, UnknownOutcome } from "./db-errors.ts";
 import { PipelinedQueue } from "./pipelined-queue.ts";
-import { SerialQueue } from "./serial-queue.ts";
 
 /** Statements one transaction may have under way at once without awaiting them. */
 const STATEMENTS_WAITING_MAX = 10_000;
+
+const statementsLimit = {
+  waitingMax: STATEMENTS_WAITING_MAX,
+  refusal: () =>
+    new DbError("DB_OVERLOADED", `${STATEMENTS_WAITING_MAX} database calls are waiting already`),
+};
 
 /** What a transaction needs of its connection. */
 export interface TransactionConnection extends Queryable {
@@ -24,8 +30,9 @@ class OpenTransaction implements Tx {
 
   constructor(connection: TransactionConnection) {
     this.#connection = connection;
-    const Queue = connection.isPipelined ? PipelinedQueue : SerialQueue;
-    this.#statements = new Queue(STATEMENTS_WAITING_MAX);
+    this.#statements = connection.isPipelined
+      ? new PipelinedQueue(STATEMENTS_WAITING_MAX)
+      : new SerialQueue(statementsLimit);
   }
 
   query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {

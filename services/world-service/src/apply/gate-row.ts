@@ -131,3 +131,10 @@ export function isInFlight(
 ): run is ApplyRun & { readonly state: "FREEZING" | "SWITCHED" } {
   return run !== null && (run.state === "FREEZING" || run.state === "SWITCHED");
 }
+
+/** The edges with one set, ordered by source and target. */
+export function setEdge(edges: readonly EdgeOverride[], edge: EdgeOverride): EdgeOverride[] {
+  const isSame = (e: EdgeOverride): boolean => e.source === edge.source && e.target === edge.target;
+  const key = (e: EdgeOverride): string => `${e.source}\n${e.target}`;
+  return [...edges.filter((e) => !isSame(e)), edge].sort((a, b) => (key(a) < key(b) ? -1 : 1));
+}

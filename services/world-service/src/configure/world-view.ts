@@ -1,7 +1,6 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { EdgeOverride } from "../apply/index.ts";
-import { setEdge } from "../promote/gating-policy.ts";
+import { type EdgeOverride, setEdge } from "../apply/index.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { updateGate } from "../store/gate-table.ts";
 import { auditOf } from "../world/audit-of.ts";

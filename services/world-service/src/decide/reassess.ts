@@ -1,9 +1,8 @@
-import { insertDecision } from "../store/decision-table.ts";
+import { type Composition, insertDecision } from "../store/decision-table.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { composeWorld } from "../world/world-state.ts";
 import { withModes } from "./activations.ts";
-import type { Composition } from "./compose-decision.ts";
+import { composeWorld } from "./compose-decision.ts";
 
 /**
  * Judges the terms of the decision again and publishes what changed: a lowered mode as a restrictive

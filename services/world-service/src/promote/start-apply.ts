@@ -1,5 +1,6 @@
 import { jcs } from "@qmtl/sdk/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { composeWorld } from "../decide/compose-decision.ts";
 import { evaluateWorld } from "../decide/evaluate-world.ts";
 import type { Stage } from "../policy/policy.ts";
 import { policyRefusal } from "../policy/policy-refusal.ts";
@@ -8,7 +9,7 @@ import { readRun, type StoredRun } from "../store/gate-table.ts";
 import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { composeWorld, stagesOf } from "../world/world-state.ts";
+import { stagesOf } from "../world/world-state.ts";
 import { type GatingPolicy, parseGatingPolicy, promotionEdges } from "./gating-policy.ts";
 import {
   type ApplyRequest,

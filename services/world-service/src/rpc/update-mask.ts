@@ -1,6 +1,6 @@
 import type { World } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { TimerOverrides, WorldSettings } from "../world/world-settings.ts";
+import type { TimerOverrides, WorldSettings } from "../store/world-rows.ts";
 import { givenSettings, SETTING_DEFAULTS, TIMERS } from "./world-from-proto.ts";
 
 type Setting = Exclude<keyof WorldSettings, "worldId">;

@@ -1,5 +1,6 @@
 import type { GateTimers, Heartbeat, HeartbeatReply, Nack } from "@qmtl/sdk/gate";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import { type QueueLimit, SerialQueue } from "@qmtl/service-kit";
 import { type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
 import {
   type Answer,
@@ -13,12 +14,11 @@ import {
   type SessionClaim,
   type WorldTime,
 } from "../apply/index.ts";
-import { readWorldState } from "./read-world-state.ts";
 import { refusalError } from "./apply-refusal.ts";
 import { type CommitExtra, commitProposal } from "./gate-commit.ts";
 import { leaderMsDefault } from "./leadership.ts";
 import { openMachine, worldTime } from "./open-machine.ts";
-import { SerialQueue } from "./serial-queue.ts";
+import { readWorldState } from "./read-world-state.ts";
 import type { ServicePorts } from "./service-ports.ts";
 import { storeError } from "./store-error.ts";
 import { Watchers } from "./watchers.ts";
@@ -33,6 +33,15 @@ const heartbeatRoundsMax = 64;
 const idleTickMs = 500;
 /** Sessions silent this long, without a lease, are forgotten. */
 const sessionSilentMsMax = 60_000;
+
+/** Operations of one world that wait at most; more are refused. */
+export const operationsLimit: QueueLimit = {
+  waitingMax: 256,
+  refusal: () =>
+    new QmtlError("TOO_MANY_REQUESTS", "too many operations of one world wait", {
+      retryAfterMs: 100,
+    }),
+};
 
 /** A transition that was committed, or a run that was asked for before. */
 type GateAnswer = Exclude<Answer, { kind: "refuse" }>;
@@ -49,9 +58,9 @@ export class WorldActor {
   readonly state: WorldState;
   readonly #ports: ServicePorts;
   readonly #machine: GateMachine;
-  readonly #queue = new SerialQueue();
+  readonly #queue = new SerialQueue(operationsLimit);
   /** Turns of what writes the gate or reads it again. Who has the turn never waits for an operation. */
-  readonly #turns = new SerialQueue();
+  readonly #turns = new SerialQueue(operationsLimit);
   readonly #watchers = new Watchers();
   #mustReload = false;
   #commitsFailed = 0;

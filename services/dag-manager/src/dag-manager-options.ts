@@ -15,7 +15,7 @@ export interface DagManagerConfig {
 }
 
 /** The same, checked and in the units used inside. */
-export interface DagManagerOptions {
+interface DagManagerOptions {
   readonly timers: QueueTimers;
   readonly feeds: readonly FeedConfig[];
   /** Empty answers of an idle Consume, milliseconds apart. */

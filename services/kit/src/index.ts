@@ -1,4 +1,3 @@
-export { allPages, pageSizeMax } from "./all-pages.ts";
 export {
   type CapabilitiesOptions,
   type ContractVersions,
@@ -24,6 +23,7 @@ export {
   type Leadership,
   type LeadershipTable,
   notLeading,
+  processName,
   RowLeadership,
   type RowLeadershipOptions,
   SoleLeadership,
@@ -53,10 +53,12 @@ export {
 export { DATABASE, EVENT_BUS, isDatabaseOutage, outageOf } from "./outages/outage-of.ts";
 export { OUTAGE_RETRY_MS, refusalFrom } from "./outages/outage-refusal.ts";
 export {
+  allPages,
   cutPage,
   makePageToken,
   type PageFilters,
   type PagePosition,
+  pageSizeMax,
   pageSizeOf,
   pageSizes,
   pageTokenMsMax,
@@ -77,7 +79,6 @@ export {
   verifyPrincipal,
 } from "./principal-signature.ts";
 export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
-export { processName } from "./process-name.ts";
 export { PushStream } from "./push-stream.ts";
 export { accessOf, type TicketCheck } from "./rpc/call-access.ts";
 export { type LocalServer, LocalTransport } from "./rpc/local-calls.ts";

@@ -19,7 +19,7 @@ import {
 import type { EventBus } from "@qmtl/service-kit/bus";
 import { controlTopic, migrateTopics, topicService } from "@qmtl/service-kit/control";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
-import { keepDecisionAlive } from "./decide/keep-decision-alive.ts";
+import { keepDecisionAlive } from "./decide/reassess.ts";
 import { schemaRangeOf, worldServices } from "./rpc/world-services.ts";
 import type { TimerOverrides } from "./store/world-rows.ts";
 import { serviceName, worldLeadership } from "./world/leadership.ts";

@@ -15,7 +15,7 @@ import { type DiffPlan, type PlannedAssignment, planDiff } from "./plan-diff.ts"
 import { type DiffOrigin, storeDiff } from "./store-diff.ts";
 
 /** Assignments in one chunk at most. */
-export const chunkAssignmentsMax = 100;
+const chunkAssignmentsMax = 100;
 
 type DiffChunk = MessageInitShape<typeof DiffResponseSchema>;
 

@@ -13,7 +13,7 @@ import { type LeaseSurroundings, leaseSurroundings } from "../store/lease-store.
 import type { GrantedLease, NodeLeases } from "./node-leases.ts";
 import type { SessionRights } from "./session-rights.ts";
 
-export interface AcquirePorts {
+interface AcquirePorts {
   readonly store: DagStore;
   readonly nodeLeases: NodeLeases;
   readonly timers: QueueTimers;

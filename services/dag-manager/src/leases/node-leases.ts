@@ -4,15 +4,17 @@ import { type Clock, type ClockTimer, type Logger, SerialQueue } from "@qmtl/ser
 import type { Db } from "@qmtl/service-kit/db";
 import { closedKeys, leaseRows } from "../store/lease-store.ts";
 import { type LeaderCheck, LeaseCommits } from "./lease-commits.ts";
-import { SessionsHeard } from "./sessions-heard.ts";
+
+/** Sessions remembered before silent ones are forgotten. */
+const sessionsMax = 4_096;
 
 /** Calls that wait for leases at most. */
-export const waitingCallsMax = 4_096;
+const waitingCallsMax = 4_096;
 /** How often waiting calls are looked at, milliseconds: how late a lapse is noticed. */
 const lookMs = 100;
 
 /** One key of an ask. */
-export interface KeyAsk {
+interface KeyAsk {
   readonly computeKey: string;
   readonly build: string;
   readonly upstreamsLocal: boolean;
@@ -31,7 +33,7 @@ interface WaitingCall {
   wake: () => void;
 }
 
-export interface NodeLeasesOptions {
+interface NodeLeasesOptions {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -253,5 +255,31 @@ export class NodeLeases {
       return;
     }
     // Its call has ended meanwhile: it is given the lease again when it asks, or the lease lapses.
+  }
+}
+
+/** When each session was last heard of. In memory: after a restart nobody was. */
+class SessionsHeard {
+  readonly #clock: Clock;
+  readonly #silentMs: number;
+  readonly #heardMs = new Map<string, number>();
+
+  /** A session not heard of for `silentMs` counts as gone. */
+  constructor(clock: Clock, silentMs: number) {
+    this.#clock = clock;
+    this.#silentMs = silentMs;
+  }
+
+  hear(sessionId: string): void {
+    this.#heardMs.set(sessionId, this.#clock.monotonicMs());
+    if (this.#heardMs.size <= sessionsMax) return;
+    for (const known of [...this.#heardMs.keys()]) {
+      if (!this.isHeard(known)) this.#heardMs.delete(known);
+    }
+  }
+
+  isHeard(sessionId: string): boolean {
+    const heardMs = this.#heardMs.get(sessionId);
+    return heardMs !== undefined && this.#clock.monotonicMs() - heardMs < this.#silentMs;
   }
 }

@@ -20,7 +20,7 @@ import { foldMessage } from "../log/fold-message.ts";
 import type { LogTail } from "../log/log-tail.ts";
 import type { QueueLog } from "../log/queue-log.ts";
 
-export interface QueueDataPorts {
+interface QueueDataPorts {
   readonly log: QueueLog;
   readonly nodeLeases: NodeLeases;
   readonly rights: SessionRights;

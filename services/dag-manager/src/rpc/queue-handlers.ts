@@ -1,18 +1,23 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import {
+  type LeaseRef,
+  type LeaseRenewalSchema,
+  QueueService,
+  ReleaseReason,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/sdk/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type Handlers,
   type LeadershipTracker,
   type ServedService,
+  type SessionScope,
   serve,
 } from "@qmtl/service-kit";
 import { queueContext } from "../graph/queue-context.ts";
 import { acquireLeases } from "../leases/acquire-leases.ts";
-import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
-import type { NodeLeases } from "../leases/node-leases.ts";
-import { renewLeases } from "../leases/renew-leases.ts";
+import type { GrantedLease, NodeLeases } from "../leases/node-leases.ts";
 import { type SessionRights, sessionOf } from "../leases/session-rights.ts";
 import { listQueuesByTag } from "../queues/list-queues.ts";
 import { listQueueStats } from "../queues/queue-stats.ts";
@@ -26,7 +31,7 @@ import {
 import type { DagStore } from "../store/dag-store.ts";
 import type { ContextSwaps } from "../swap/context-swaps.ts";
 
-export interface QueuePorts {
+interface QueuePorts {
   readonly store: DagStore;
   readonly nodeLeases: NodeLeases;
   readonly swaps: ContextSwaps;
@@ -129,5 +134,46 @@ function mustHold(nodeLeases: NodeLeases, computeKeys: readonly string[], sessio
   if (lost === undefined) return;
   throw new QmtlError("LEASE_LOST", `the session does not hold ${lost}`, {
     metadata: { compute_key: lost },
+  });
+}
+
+/** Epochs as numbers. */
+function leaseRefs(refs: readonly LeaseRef[]): GrantedLease[] {
+  return refs.map(({ computeKey, leaseEpoch }) => ({ computeKey, epoch: Number(leaseEpoch) }));
+}
+
+function renewalMessage(
+  ref: LeaseRef,
+  renewal: { readonly isRenewed: boolean; readonly currentEpoch: number },
+): MessageInitShape<typeof LeaseRenewalSchema> {
+  const { isRenewed, currentEpoch } = renewal;
+  return { computeKey: ref.computeKey, renewed: isRenewed, currentEpoch: BigInt(currentEpoch) };
+}
+
+/** Why leases are given up: a clean end, or a divergence, which excludes the holder's build. */
+function releaseReason(reason: ReleaseReason): "clean" | "diverged" {
+  switch (reason) {
+    case ReleaseReason.STOP:
+      return "clean";
+    case ReleaseReason.DIVERGED:
+      return "diverged";
+    default:
+      throw new Error(`a release for no reason: ${reason}`);
+  }
+}
+
+/** Renews the leases of a session, counted from now. One that its ticket does not cover any more is lost. */
+async function renewLeases(
+  { nodeLeases, rights }: { readonly nodeLeases: NodeLeases; readonly rights: SessionRights },
+  leases: readonly GrantedLease[],
+  scope: SessionScope,
+): Promise<ReturnType<NodeLeases["renew"]>> {
+  const keys = leases.map(({ computeKey }) => computeKey);
+  const covered = await rights.covered(scope, keys);
+  const own = leases.filter(({ computeKey }) => covered.has(computeKey));
+  const renewals = nodeLeases.renew(scope.sessionId, own).values();
+  return leases.map(({ computeKey }) => {
+    const renewal = covered.has(computeKey) ? renewals.next().value : undefined;
+    return renewal ?? { isRenewed: false, currentEpoch: nodeLeases.row(computeKey).epoch };
   });
 }

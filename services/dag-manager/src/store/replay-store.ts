@@ -38,7 +38,7 @@ interface RunnerRow {
 }
 
 /** Runners of one feed at most. */
-export const feedRunnersMax = 1_024;
+const feedRunnersMax = 1_024;
 
 /** Makes the feeds of the configuration; one that is there keeps its hold, which only moves forward. */
 export async function ensureFeeds(

@@ -7,28 +7,34 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { SerialQueue, type SessionScope, sleep } from "@qmtl/service-kit";
+import { tellWorld } from "../diff/store-diff.ts";
 import {
+  computeKeyOf,
   contextMessage,
   isSameContext,
+  isSourceNode,
   type QueueContext,
   queueContext,
+  sourceContext,
 } from "../graph/queue-context.ts";
+import { queueDescriptor } from "../graph/queue-row.ts";
 import type { NodeLeases } from "../leases/node-leases.ts";
-import { currentContext } from "../store/context-store.ts";
+import { closeCurrentContext, currentContext } from "../store/context-store.ts";
 import type { DagStore } from "../store/dag-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
+import { knownQueues } from "../store/queue-store.ts";
 import { runnerSessions } from "../store/replay-store.ts";
 import { lastCommittedSwap, openSwaps, swapById, writeSwap } from "../store/swap-store.ts";
-import { closeContext } from "./close-context.ts";
-import { ownKeys, planSwap, strategySourceRow } from "./plan-swap.ts";
+import { tellTagQueries } from "../store/tag-query-store.ts";
+import { keysIn, ownKeys, planSwap, strategySourceRow } from "./plan-swap.ts";
 import { RunningSwap } from "./running-swap.ts";
 
 /** How often a waiting OpenContext looks whether runners are gone, milliseconds. */
 const lookMs = 100;
 /** Swaps in memory at most; more are refused. */
-export const runningSwapsMax = 10_000;
+const runningSwapsMax = 10_000;
 
-export interface OpenedContext {
+interface OpenedContext {
   readonly swap: ContextSwap;
   readonly warmKeys: number;
 }
@@ -241,4 +247,32 @@ function mustCover({ worldId, strategyIds }: SessionScope, swap: ContextSwap): v
   throw new QmtlError("TICKET_SCOPE", `the ticket does not cover strategy ${strategyId}`, {
     metadata: { swap_id: swapId, strategy_id: strategyId, world_id: swap.worldId },
   });
+}
+
+/**
+ * Takes a strategy's context in a world out of force, and tells it: of the tag queries that matched its queues, and of the
+ * strategy, which has its sources left. False when none was in force.
+ */
+async function closeContext(
+  store: DagStore,
+  strategyId: string,
+  worldId: string,
+): Promise<boolean> {
+  const nowMs = store.clock.nowMs();
+  const isClosed = await store.write(async (tx) => {
+    const context = await currentContext(tx, strategyId, worldId);
+    if (context === undefined) return false;
+    const nodes = await strategyNodes(tx, strategyId);
+    const computed = await knownQueues(tx, [...keysIn(nodes, context).values()]);
+    const sourceKeys = nodes.filter(isSourceNode).map((node) => computeKeyOf(node, sourceContext));
+    const sources = await knownQueues(tx, sourceKeys);
+    await closeCurrentContext(tx, strategyId, worldId);
+    const gone = [...computed.values()].map(({ queue }) => queue);
+    await tellTagQueries(tx, [], [], gone, nowMs);
+    const left = [...sources.values()].map(({ queue }) => queueDescriptor(queue));
+    await tellWorld(tx, worldId, strategyId, left, nowMs);
+    return true;
+  });
+  if (isClosed) store.changed();
+  return isClosed;
 }

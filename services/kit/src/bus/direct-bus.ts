@@ -1,6 +1,7 @@
+import { OutboxService } from "@qmtl/contracts/qmtl/system/v1/outbox_service_pb";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Db } from "../db/db.ts";
-import type { ServedService } from "../handlers.ts";
+import { type ServedService, serve } from "../handlers.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { KeyedSerialQueue } from "../serial-queue.ts";
 import {
@@ -17,7 +18,6 @@ import {
 import type { EventSource } from "./event-source.ts";
 import { followSource } from "./follow-source.ts";
 import { OutboxLog } from "./outbox-log.ts";
-import { outboxService } from "./outbox-service.ts";
 
 export interface DirectBusOptions {
   /** Database of this service; the bus owns its schema. */
@@ -156,4 +156,26 @@ export async function openDirectBus(options: DirectBusOptions): Promise<EventBus
   const { logger = silentLogger, clock = systemClock } = options;
   const log = await OutboxLog.open({ db, retentionEventsMax, pollMs, logger, clock });
   return new DirectBus({ log, peers, logger, clock });
+}
+
+/** Serves a log of events to those who follow it from elsewhere. */
+function outboxService(log: EventSource): ServedService {
+  return serve(OutboxService, {
+    async *watchEvents({ topics, cursor, fromBeginning }, { signal }) {
+      const range = { topics, fromBeginning, cursor: cursor === "" ? undefined : cursor };
+      for await (const watched of log.watch(range, signal)) {
+        yield {
+          logId: watched.logId,
+          cursor: watched.cursor,
+          events: watched.events.map(({ topic, key, payload, headers, position }) => ({
+            topic,
+            key,
+            payload,
+            headers,
+            position: BigInt(position),
+          })),
+        };
+      }
+    },
+  });
 }

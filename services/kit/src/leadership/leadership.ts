@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, ClockTimer } from "../clock.ts";
 import type { Db, Tx } from "../db/index.ts";
@@ -245,4 +246,9 @@ function leadsNoMore(service: string): QmtlError {
 
 function notLeader(message: string): QmtlError {
   return new QmtlError("NOT_LEADER", message, { retryAfterMs: 500 });
+}
+
+/** This process for people, such as `host-a:4711`: in rows that name who leads. Not unique over time. */
+export function processName(): string {
+  return `${hostname()}:${process.pid}`;
 }

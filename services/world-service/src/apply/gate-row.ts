@@ -7,7 +7,7 @@ export interface WorldTime {
 }
 
 /** A decision with its time to live. `expiresAtMs` is wall time, for the store only. */
-export interface StoredDecision extends GateDecision {
+interface StoredDecision extends GateDecision {
   readonly ttlMs: number;
   readonly expiresAtMs: number;
 }
@@ -21,7 +21,7 @@ export interface EdgeOverride {
 }
 
 /** What an apply changes, and a rollback puts back byte for byte. */
-export interface WorldContent {
+interface WorldContent {
   readonly decision: StoredDecision;
   /** Sorted by (strategyId, side). */
   readonly activations: readonly Activation[];

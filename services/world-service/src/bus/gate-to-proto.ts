@@ -50,7 +50,7 @@ export function modeToProto(mode: Mode): EffectiveMode {
 }
 
 /** A side on the wire. */
-export function sideToProto(side: PositionSide): Side {
+function sideToProto(side: PositionSide): Side {
   return side === "long" ? Side.LONG : Side.SHORT;
 }
 

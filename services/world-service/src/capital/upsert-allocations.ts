@@ -24,14 +24,14 @@ export interface WantedAllocation {
 }
 
 /** What a gateway executed before it set the allocations it leads to. */
-export interface ExecutedBatch {
+interface ExecutedBatch {
   readonly batchId: string;
   /** Position changes; a world without any may be left out. */
   readonly deltasByWorld: Readonly<Record<string, number>>;
 }
 
 /** A change of allocations. */
-export interface AllocationChange {
+interface AllocationChange {
   readonly allocations: readonly WantedAllocation[];
   /** The same id with the same content is done once. */
   readonly requestId: string;

@@ -8,7 +8,7 @@ import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
 
 /** A strategy to bind. */
-export interface NewBinding {
+interface NewBinding {
   readonly strategyId: string;
   /** Empty leaves the name there is. */
   readonly strategyName: string;

@@ -12,7 +12,7 @@ import type { Worlds } from "../world/worlds.ts";
 import { checkSettings } from "./check-settings.ts";
 
 /** A change of a world's settings. */
-export interface WorldChange {
+interface WorldChange {
   readonly worldId: string;
   /** The settings after it, made of those that stand. */
   readonly change: (before: WorldSettings) => WorldSettings;

@@ -20,7 +20,7 @@ import type { Worlds } from "../world/worlds.ts";
 import { checkSettings } from "./check-settings.ts";
 
 /** A world to make. */
-export interface NewWorld {
+interface NewWorld {
   readonly settings: WorldSettings;
   readonly principal: string;
   /** Stored with the world, so that the same request again finds the world it made. */

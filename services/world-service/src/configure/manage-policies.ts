@@ -23,7 +23,7 @@ export interface ShownPolicy {
 }
 
 /** A policy to store. */
-export interface NewPolicy {
+interface NewPolicy {
   readonly document: string;
   /** Checks only; nothing is stored. */
   readonly validateOnly: boolean;

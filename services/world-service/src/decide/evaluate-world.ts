@@ -17,7 +17,7 @@ import { switchedOff, withModes } from "./activations.ts";
 import { composeWorld } from "./compose-decision.ts";
 
 /** How a world is to be evaluated. */
-export interface EvaluateOptions {
+interface EvaluateOptions {
   /** Judges only; nothing is stored or lowered. */
   readonly validateOnly: boolean;
   /** Candidate policy, with `validateOnly`; empty for the default. */

@@ -56,3 +56,21 @@ function isDifferent(actor: WorldActor, composition: Composition): boolean {
   const modes = withModes(row.activations, composition);
   return modes.some((activation, index) => activation !== row.activations[index]);
 }
+
+/**
+ * On idle ticks: the terms are judged again (data grow old by themselves), and the standing decision
+ * gets its full life back at half of it while a session is live. A lease length that does not fit the
+ * world's stage (paper, live) any more is changed.
+ */
+export async function keepDecisionAlive(actor: WorldActor, ports: ServicePorts): Promise<void> {
+  const isLeaseOld = actor.row.leaseMs !== actor.timers.leaseMs;
+  if (!isReassessmentDue(actor, ports) && !actor.isRefreshDue && !isLeaseOld) return;
+  await actor.exclusive(async () => {
+    if (actor.isRunInFlight) return;
+    const { leaseMs } = actor.timers;
+    if (isLeaseOld) await actor.propose(() => ({ kind: "set_lease", leaseMs }));
+    const hasChanged = await reassess(actor, ports);
+    if (hasChanged || !actor.isRefreshDue) return;
+    await actor.propose(() => ({ kind: "refresh" }));
+  });
+}

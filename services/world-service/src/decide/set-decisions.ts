@@ -13,7 +13,7 @@ import { switchedOff, withModes } from "./activations.ts";
 import { composeWorld } from "./compose-decision.ts";
 
 /** A selection by hand. */
-export interface Selection {
+interface Selection {
   readonly strategyIds: readonly string[];
   /** Of the decision it is made on; empty: unconditional. */
   readonly etag: string;

@@ -6,7 +6,7 @@ import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
 /** Fields of an activation that change; absent ones stay. Switching on needs an apply. */
-export interface ActivationChange {
+interface ActivationChange {
   readonly active?: false;
   readonly weight?: number;
   readonly freeze?: boolean;
@@ -14,7 +14,7 @@ export interface ActivationChange {
 }
 
 /** A change of the activations of one strategy. */
-export interface ActivationUpdate {
+interface ActivationUpdate {
   readonly strategyId: string;
   readonly sides: readonly PositionSide[];
   readonly change: ActivationChange;

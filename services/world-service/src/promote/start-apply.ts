@@ -37,7 +37,7 @@ export interface ApplyOrder extends ApplyRequest {
 }
 
 /** What an apply would do, for a gateway that has to prepare it. */
-export interface PlannedApply {
+interface PlannedApply {
   /** The run is there already; nothing else will switch. */
   readonly hasBegun: boolean;
   readonly planId: string;

@@ -25,7 +25,7 @@ import type { WorldSettings } from "../store/world-rows.ts";
  * A closed set of the contract and our names of its values. Nothing acts on a value that is not among them: one from a
  * caller is refused, one from the store is an error.
  */
-export class ClosedSet<N extends string, E extends number> {
+class ClosedSet<N extends string, E extends number> {
   readonly #what: string;
   readonly #valueOf: ReadonlyMap<string, E>;
   readonly #nameOf: ReadonlyMap<number, N>;

@@ -39,7 +39,7 @@ export interface Composition {
 }
 
 /** A decision as it was made. Append-only. */
-export interface DecisionRow {
+interface DecisionRow {
   readonly decisionId: string;
   readonly composition: Composition;
   readonly createdMs: number;

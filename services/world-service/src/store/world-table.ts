@@ -85,7 +85,7 @@ export async function deleteWorld(db: Queryable, worldId: string): Promise<void>
 }
 
 /** Where the numbers of a world of one name go on. */
-export interface RetiredWorld {
+interface RetiredWorld {
   readonly revision: number;
   readonly fence: number;
   readonly storeEpoch: number;

@@ -9,10 +9,7 @@ export const leaderMsDefault = 1_000;
 /** How often a leader renews, milliseconds. */
 const renewMs = 250;
 
-export type WorldLeadershipOptions = Pick<
-  RowLeadershipOptions,
-  "db" | "clock" | "logger" | "holder"
-> & {
+type WorldLeadershipOptions = Pick<RowLeadershipOptions, "db" | "clock" | "logger" | "holder"> & {
   /** @default 1000 */
   readonly leaderMs?: number;
 };

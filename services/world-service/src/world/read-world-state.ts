@@ -9,7 +9,7 @@ import { readBindings, readWorld } from "../store/world-table.ts";
 import { seriesKey, type WorldState } from "./world-state.ts";
 
 /** A world as stored, with its gate. */
-export interface LoadedWorld {
+interface LoadedWorld {
   readonly state: WorldState;
   readonly row: GateRow;
   readonly emitters: readonly EmitterRow[];

@@ -5,7 +5,7 @@ import type { BindingRow, SeriesHead, StageSet, WorldRow } from "../store/world-
 import { type SharedBinding, withSharesInForce } from "./shares-in-force.ts";
 
 /** The policy in force, read once. */
-export interface DefaultPolicy {
+interface DefaultPolicy {
   readonly version: number;
   readonly policy: Policy;
 }

@@ -1,7 +1,8 @@
 // Plants one fault per rule of the import law, of the typed linter and of the contracts, and fails unless each is caught:
 // a rule nobody has seen fail is not a rule.
 import { spawnSync } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { contractFaultCount, missedContractFaults } from "./seeded-contracts.ts";
 
 interface Fault {
@@ -145,13 +146,35 @@ const gatewayFaults: readonly Fault[] = (
   text: `export type * from "${up}";\n`,
 }));
 
+const rooms = JSON.parse(readFileSync(".ci/rooms.json", "utf8")) as Record<string, string[]>;
+/** In each room of each service a file that imports, types only, from the room above; in a service, a room that is not listed. */
+const roomFaults = Object.entries(rooms).flatMap(([root, names]): Fault[] => {
+  const service = root.split("/")[1];
+  const up = names.map((room, at): Fault => {
+    const above = names[at + 1];
+    const first = above && readdirSync(`${root}/${above}`).find((name) => name.endsWith(".ts"));
+    return {
+      rule: `${service}-${room}-imports-down`,
+      tool: "depcruise",
+      file: `${root}/${room}/seeded-fault-up.ts`,
+      text: `export type * from "../${above === undefined ? "index.ts" : `${above}/${first}`}";\n`,
+    };
+  });
+  const unlisted: Fault = {
+    rule: `${service}-rooms-are-listed`,
+    tool: "depcruise",
+    file: `${root}/seeded-room/seeded-fault.ts`,
+    text: 'export type * from "../index.ts";\n',
+  };
+  return [...up, unlisted];
+});
 const partners = [
   {
     file: "cli/src/seeded-fault-j2.ts",
     text: 'import * as other from "./seeded-fault-j.ts";\nexport const b = other;\n',
   },
 ];
-const faults = [...ownFaults, ...gatewayFaults];
+const faults = [...ownFaults, ...gatewayFaults, ...roomFaults];
 const all = [...faults, ...partners];
 
 const lines = (program: string, args: readonly string[]): string[] => {
@@ -160,7 +183,10 @@ const lines = (program: string, args: readonly string[]): string[] => {
 };
 
 try {
-  for (const fault of all) writeFileSync(fault.file, fault.text);
+  for (const fault of all) {
+    mkdirSync(dirname(fault.file), { recursive: true });
+    writeFileSync(fault.file, fault.text);
+  }
   const of = (tool: Fault["tool"]): string[] =>
     faults.filter((fault) => fault.tool === tool).map((fault) => fault.file);
   const cruise = spawnSync(
@@ -189,4 +215,5 @@ try {
   else console.log(`${faults.length + contractFaultCount} seeded faults, each caught`);
 } finally {
   for (const fault of all) rmSync(fault.file, { force: true });
+  for (const root of Object.keys(rooms)) rmdirSync(`${root}/seeded-room`);
 }

@@ -1,6 +1,7 @@
 import { checkQueueTimers, QUEUE_TIMERS, type QueueTimers } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type FeedConfig, feedConfigs, type SourceEntry } from "./replay/feed-config.ts";
+import { feedConfigs, type SourceEntry } from "./replay/feed-config.ts";
+import type { FeedConfig } from "./store/replay-store.ts";
 
 /** The keys of the configuration that this service reads. */
 export interface DagManagerConfig {
@@ -14,7 +15,7 @@ export interface DagManagerConfig {
 }
 
 /** The same, checked and in the units used inside. */
-export interface DagManagerOptions {
+interface DagManagerOptions {
   readonly timers: QueueTimers;
   readonly feeds: readonly FeedConfig[];
   /** Empty answers of an idle Consume, milliseconds apart. */

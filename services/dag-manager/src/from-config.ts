@@ -3,11 +3,16 @@ import { fileURLToPath } from "node:url";
 import {
   type Clock,
   createMetrics,
+  type Leadership,
   LeadershipMonitor,
+  LeadershipTracker,
   type Logger,
   type Metrics,
   processName,
+  RowLeadership,
+  type RowLeadershipOptions,
   type ServedService,
+  SoleLeadership,
   type Standing,
   systemService,
 } from "@qmtl/service-kit";
@@ -15,13 +20,6 @@ import type { EventBus } from "@qmtl/service-kit/bus";
 import { controlTopic, migrateTopics, topicService } from "@qmtl/service-kit/control";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
 import { type DagManagerConfig, dagManagerOptions } from "./dag-manager-options.ts";
-import type { DagStore } from "./dag-store.ts";
-import {
-  type Leadership,
-  type LeaderTimes,
-  SharedLeadership,
-  soleLeadership,
-} from "./leadership.ts";
 import { NodeLeases } from "./leases/node-leases.ts";
 import { SessionRights } from "./leases/session-rights.ts";
 import { faultName } from "./log/append-fold.ts";
@@ -31,11 +29,20 @@ import { FeedProgress } from "./replay/feed-progress.ts";
 import { diffHandlers } from "./rpc/diff-handlers.ts";
 import { queueDataHandlers } from "./rpc/queue-data-handlers.ts";
 import { queueHandlers } from "./rpc/queue-handlers.ts";
+import type { DagStore } from "./store/dag-store.ts";
 import { beginFeed, ensureFeeds } from "./store/replay-store.ts";
 import { ContextSwaps } from "./swap/context-swaps.ts";
 
 /** Version of this software. */
 const serverVersion = "0.1.0";
+
+/** The service, as a process of it that does not lead names it. */
+const serviceName = "DAG Manager";
+
+/** How long a leader leads without renewing, and how often it renews, milliseconds. */
+type LeaderTimes = Pick<RowLeadershipOptions, "leaderMs" | "renewMs">;
+
+const leaderTimesDefault: LeaderTimes = { leaderMs: 2_000, renewMs: 500 };
 
 export interface DagManagerDeps {
   /** Database with schema `dag`. */
@@ -78,18 +85,18 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const leading = isShared
     ? new LeadershipMonitor({ part: "dag-manager", logger, metrics })
     : undefined;
-  const onChange = (standing: Standing) => leading?.set(standing);
+  const times = deps.leaderTimes ?? leaderTimesDefault;
   const leadership: Leadership = isShared
-    ? new SharedLeadership({ db, clock, logger, owner: ownerId, onChange, ...deps.leaderTimes })
-    : soleLeadership();
+    ? new RowLeadership({ ...rowOptions, db, clock, logger, holder: ownerId, ...times })
+    : new SoleLeadership(clock, serviceName);
   const write: DagStore["write"] = (fn) =>
     db.transaction(async (tx) => {
-      await leadership.check(tx);
+      await leadership.assertLeads(tx);
       return fn(tx);
     });
   const store: DagStore = { db, clock, write, changed: () => relay.poke() };
   const { timers } = options;
-  const checkLeader = leadership.check.bind(leadership);
+  const checkLeader = leadership.assertLeads.bind(leadership);
   const nodeLeases = new NodeLeases({ db, clock, logger, timers, checkLeader });
   const swaps = new ContextSwaps(store, nodeLeases);
   const tail = new LogTail();
@@ -97,10 +104,23 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
   const log = openLog(store, tail, { nodeLeases, leadership, metrics, progress });
   const rights = new SessionRights(db);
   const consume = { keepAliveMs: options.keepAliveMs, pollMs: isShared ? pollMs : 0 };
+  const work = {
+    async begin() {
+      await nodeLeases.start();
+      await swaps.start();
+      await progress.start();
+      // Only the leader writes events: it must not wait for a relay elsewhere to look for them.
+      relay.start();
+      if (isShared) await relay.takeOver();
+    },
+    end: async () => {},
+    onStanding: async (standing: Standing) => leading?.set(standing),
+  };
+  const leader = new LeadershipTracker({ leadership, service: serviceName, logger, work });
   const services = [
-    diffHandlers(store, leadership),
-    queueHandlers({ store, nodeLeases, swaps, timers, rights, leadership }),
-    queueDataHandlers({ log, tail, clock, nodeLeases, rights, leadership, consume }),
+    diffHandlers(store, leader),
+    queueHandlers({ store, nodeLeases, swaps, timers, rights, leader }),
+    queueDataHandlers({ log, tail, clock, nodeLeases, rights, leader, consume }),
     topicService(db, "dag"),
     ...bus.services,
   ];
@@ -109,23 +129,29 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
     leading,
     async start() {
       await db.transaction((tx) => ensureFeeds(tx, options.feeds, clock.nowMs()));
-      await leadership.start(async () => {
-        await nodeLeases.start();
-        await swaps.start();
-        await progress.start();
-        // Only the leader writes events: it must not wait for a relay elsewhere to look for them.
-        relay.start();
-        if (isShared) await relay.takeOver();
-      });
+      await leader.start();
     },
     async stop() {
       nodeLeases.stop();
       await progress.stop();
-      await leadership.stop();
+      await leader.stop();
       await relay.close();
     },
   };
 }
+
+/** The row of the service's own database. A leader whose renewal failed answers nothing before it succeeds again. */
+const rowOptions = {
+  service: serviceName,
+  unrenewedMs: 0,
+  table: {
+    table: "dag.leadership",
+    only: "only_row",
+    holder: "owner",
+    epoch: "term",
+    expires: "until",
+  },
+};
 
 interface LogPorts {
   readonly nodeLeases: NodeLeases;

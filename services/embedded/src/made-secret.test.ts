@@ -13,8 +13,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, it } from "vitest";
-import { madeGatewaySecret } from "./made-secret.ts";
-import { stateFolder } from "./state-folder.ts";
+import { madeGatewaySecret, stateFolder } from "./made-secret.ts";
 
 const root = mkdtempSync(join(tmpdir(), "qmtl-secret-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -11,10 +11,10 @@ import {
   rmSync,
   writeSync,
 } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { invalidConfig } from "./invalid-config.ts";
-import { stateFolder } from "./state-folder.ts";
 
 /** Bytes that are drawn; the file has two characters for each. */
 const DRAWN_BYTES = 32;
@@ -103,4 +103,17 @@ function writePrivately(path: string, text: string): void {
   } finally {
     closeSync(file);
   }
+}
+
+/**
+ * The user's state folder for QMTL: `$XDG_STATE_HOME/qmtl`, else `~/.local/state/qmtl`; on Windows
+ * `%LOCALAPPDATA%\qmtl`. Not in the cache, which may be deleted while services run, nor in a data folder, of which each
+ * service has its own.
+ */
+export function stateFolder(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  const named = process.platform === "win32" ? env.LOCALAPPDATA : env.XDG_STATE_HOME;
+  if (named !== undefined && named !== "") return join(named, "qmtl");
+  return join(homedir(), ".local", "state", "qmtl");
 }

@@ -23,7 +23,7 @@ const peerOfPackage: readonly (readonly [string, string])[] = [
   ["qmtl.data.", "dag-manager"],
 ];
 
-export interface ServiceHealthDeps {
+interface ServiceHealthDeps {
   readonly storage: Pick<Storage, "folder" | "bus">;
   readonly outages: OutageLog;
   readonly clock: Clock;

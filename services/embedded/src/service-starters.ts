@@ -41,7 +41,7 @@ export interface StartContext {
 }
 
 /** Where a gateway finds the services behind it, and how it signs. */
-export interface GatewayPeers {
+interface GatewayPeers {
   readonly key: GatewayKey;
   readonly dagManagerUrl: string;
   readonly worldServiceUrl: string;
@@ -91,7 +91,7 @@ export async function startWorldService(context: StartContext): Promise<RunningI
 /** A gateway that runs, or waits to. */
 export interface RunningGateway extends RunningInstance, Pick<LeasedGateway, "lost"> {}
 
-export interface GatewayInstance {
+interface GatewayInstance {
   /** Wait while another gateway holds the accounts. @default false */
   readonly standby?: boolean;
   /** Leases of the accounts that were taken before. @default taken here */

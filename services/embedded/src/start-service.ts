@@ -1,4 +1,4 @@
-import { clientTls, type QmtlConfig } from "@qmtl/sdk/config";
+import { clientTls, type QmtlConfig, resolveSecret } from "@qmtl/sdk/config";
 import { isLoopbackHost, QmtlError } from "@qmtl/sdk/rpc";
 import {
   createLogger,
@@ -12,7 +12,7 @@ import {
 import { connectOutboxPeer, type EventSource } from "@qmtl/service-kit/bus";
 import type { DbUnavailable } from "@qmtl/service-kit/db";
 import { apiKeysFromConfig } from "./api-keys.ts";
-import { gatewayKeysOfMachine } from "./gateway-keys.ts";
+import { madeGatewaySecret } from "./made-secret.ts";
 import { openPage } from "./open-page.ts";
 import { refuseStandbyOfFolder } from "./refuse-standby.ts";
 import { refuseTakenPorts } from "./refuse-taken-ports.ts";
@@ -26,6 +26,9 @@ import {
   startWorldService,
 } from "./service-starters.ts";
 import { openServiceStorage } from "./storage.ts";
+
+/** A gateway signs with at least this, bytes. */
+const secretBytesMin = 32;
 
 /** Services that can run in a process of their own. */
 export const serviceNames = ["gateway", "dag-manager", "world-service"] as const;
@@ -203,4 +206,23 @@ function beyondLoopback(name: ServiceName, config: QmtlConfig): string | undefin
 /** The host of an address, or of each of several with commas between them. */
 function hostnamesOf(urls: string): string[] {
   return urls.split(",").map((url) => new URL(url.trim()).hostname);
+}
+
+/** Gateways whose signature the services behind them believe. As `resolveSecret`, naming the key. */
+function gatewayKeysFromConfig(config: QmtlConfig): GatewayKey[] {
+  return Object.entries(config.security.gateways).map(([gatewayId, entry]) => {
+    const key = `security.gateways.${gatewayId}.secret`;
+    const secret = Buffer.from(resolveSecret(entry.secret, { key, bytesMin: secretBytesMin }));
+    return { gatewayId, secret };
+  });
+}
+
+/**
+ * As `gatewayKeysFromConfig`; where the configuration names no gateway, the one of this machine with the secret that its
+ * services share.
+ */
+function gatewayKeysOfMachine(config: QmtlConfig): GatewayKey[] {
+  const named = gatewayKeysFromConfig(config);
+  if (named.length > 0) return named;
+  return [{ gatewayId: config.gateway.id, secret: madeGatewaySecret() }];
 }

@@ -48,7 +48,7 @@ export function openStorage(config: QmtlConfig, outages: OutageLog): Promise<Sto
 }
 
 /** What a service in a process of its own keeps, and whose events it follows. */
-export interface ServiceStorage {
+interface ServiceStorage {
   /** Name of the service; part of the name of its folder. */
   readonly service: string;
   readonly schemas: readonly string[];

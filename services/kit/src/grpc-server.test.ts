@@ -15,6 +15,7 @@ import { openGrpcServer } from "./grpc-server.ts";
 import { EncodedMessage, type Handlers, serve } from "./handlers.ts";
 import type { OpenServer, ServerOptions } from "./rpc/server-setup.ts";
 import { freePorts } from "./testing/free-port.ts";
+import { waitUntil } from "./testing/wait-until.ts";
 
 type GatewayHandlers = Handlers<typeof GatewayService>;
 
@@ -32,10 +33,6 @@ function open(
 function dial(server: Pick<OpenServer, "port">, options: Parameters<typeof connectTo>[1] = {}) {
   const connection = connectTo(`http://127.0.0.1:${server.port}`, options);
   return { connection, gateway: connection.client(GatewayService) };
-}
-
-async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await new Promise((resolve) => setImmediate(resolve));
 }
 
 async function refusalOf(work: Promise<unknown>): Promise<QmtlError> {
@@ -153,7 +150,7 @@ test("health is SERVING for the server and each service, NOT_SERVING while it dr
   });
   const { connection, gateway } = dial(server);
   const call = gateway.getSubmission({ submissionId: "a" });
-  await until(() => server.calls === 1);
+  await waitUntil(() => server.calls === 1);
 
   const drained = server.drain();
 
@@ -245,12 +242,12 @@ test("closing the connection gives up the calls in flight", async () => {
   });
   const { connection, gateway } = dial(server);
   const call = refusalOf(gateway.getSubmission({ submissionId: "a" }));
-  await until(() => server.calls === 1);
+  await waitUntil(() => server.calls === 1);
 
   connection.close();
 
   expect((await call).code).toBe(Code.Canceled);
-  await until(() => server.calls === 0);
+  await waitUntil(() => server.calls === 0);
 });
 
 test("a port in use is named, in the error alone", async () => {
@@ -296,7 +293,7 @@ describe("a reader that takes nothing", () => {
       },
     });
     const { client, call } = openUnread(server);
-    await until(() => produced > 5);
+    await waitUntil(() => produced > 5);
     let before = -1;
     while (before !== produced) {
       before = produced;
@@ -333,7 +330,7 @@ describe("a reader that takes nothing", () => {
     );
     const { client } = openUnread(server);
 
-    await until(() => aborted !== undefined);
+    await waitUntil(() => aborted !== undefined);
 
     expect(aborted).toMatchObject({ reason: "BUFFER_FULL" });
     expect(server.calls).toBe(0);

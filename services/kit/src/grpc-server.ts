@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import {
   logVerbosity,
   Server,
@@ -7,16 +8,20 @@ import {
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { HealthImplementation } from "grpc-health-check";
+import type { HealthSource } from "./health.ts";
+import { checkRole } from "./rpc/call-access.ts";
 import { cannotListen } from "./rpc/cannot-listen.ts";
+import { GrpcCallContext, principalOfCall } from "./rpc/grpc-call.ts";
 import { serverStreamOfGrpcServer } from "./rpc/grpc-server-stream.ts";
-import { unaryOfGrpcServer } from "./rpc/grpc-unary.ts";
-import { closeUnusedSessions } from "./rpc/half-open.ts";
-import type { LocalServer } from "./rpc/local-calls.ts";
+import { closeUnusedSessions, http2ServersOf } from "./rpc/half-open.ts";
+import { notServed } from "./rpc/library-refusal.ts";
+import type { LocalServer, UnaryHandler } from "./rpc/local-calls.ts";
+import { withFieldNamed } from "./rpc/not-found-field.ts";
 import { addReflection } from "./rpc/reflection.ts";
-import { compileRules } from "./rpc/request-check.ts";
+import { answerBytes, checkCall, compileRules, decodeRequest } from "./rpc/request-check.ts";
 import { RequestIntake } from "./rpc/request-intake.ts";
-import type { ServedMethod } from "./rpc/served-method.ts";
-import { ServerHealth } from "./rpc/server-health.ts";
+import { notBuilt, type ServedMethod } from "./rpc/served-method.ts";
 import {
   drainCalls,
   type OpenServer,
@@ -24,7 +29,7 @@ import {
   type ServerSetup,
   setUpServer,
 } from "./rpc/server-setup.ts";
-import { refuseUnknownMethods } from "./rpc/unknown-method.ts";
+import { grpcFailure, refusalOf } from "./rpc/wire-error.ts";
 import { callInterceptor, type OutgoingMessage } from "./rpc/write-through.ts";
 
 const HEALTH_SERVICE = "grpc.health.v1.Health";
@@ -202,4 +207,129 @@ function listen(server: Server, setup: ServerSetup): Promise<number> {
       else reject(cannotListen(host, port, failure));
     });
   });
+}
+
+/** A unary method at the gRPC server: bytes in, bytes out. */
+function unaryOfGrpcServer(setup: ServerSetup, method: ServedMethod): UnaryHandler {
+  return (call, callback) => {
+    const fail = (failure: unknown) =>
+      callback(grpcFailure(refusalOf(failure, method, setup.logger)));
+    try {
+      const active = setup.calls.begin(false, fail);
+      call.on("cancelled", () => active.cancelled());
+      const end = (failure: unknown) => {
+        if (active.finish()) fail(failure);
+      };
+      try {
+        const principal = principalOfCall(setup, call);
+        checkRole(method.access, principal, method.feature);
+        if (method.call?.kind !== "unary") throw notBuilt(method.feature);
+        const request = decodeRequest(method, call.request);
+        const checked = checkCall(setup, method, request, principal);
+        const context = new GrpcCallContext(setup, call, active, checked);
+        method.call
+          .invoke(request, context)
+          .then((answer) => {
+            if (active.isOver) return;
+            const bytes = answerBytes(method, answer, checked.version);
+            active.finish();
+            callback(null, bytes);
+          })
+          .catch((failure: unknown) => end(withFieldNamed(failure, method.desc.input, request)));
+      } catch (failure) {
+        end(failure);
+      }
+    } catch (failure) {
+      fail(failure);
+    }
+  };
+}
+
+/**
+ * `grpc.health.v1` of a server. The empty name is the process: SERVING until it stops. Contracts and the further names
+ * of the source follow what that says.
+ */
+class ServerHealth {
+  readonly #implementation = new HealthImplementation();
+  readonly #contracts: readonly string[];
+  readonly #source: HealthSource | undefined;
+  readonly #forget: () => void;
+  readonly #known = new Map<string, boolean>();
+  #isDraining = false;
+
+  constructor(contracts: readonly string[], source: HealthSource | undefined) {
+    this.#contracts = contracts;
+    this.#source = source;
+    this.#forget = source?.onChange(() => this.#follow()) ?? (() => {});
+    this.#follow();
+  }
+
+  addTo(server: Server): void {
+    this.#implementation.addToServer(server);
+  }
+
+  /** Nothing serves any more. */
+  drain(): void {
+    this.#forget();
+    this.#isDraining = true;
+    this.#follow();
+  }
+
+  #follow(): void {
+    const told = this.#source?.states() ?? new Map<string, boolean>();
+    const names = new Set(["", ...this.#contracts, ...told.keys()]);
+    for (const name of names) {
+      const serves = !this.#isDraining && (told.get(name) ?? true);
+      if (this.#known.get(name) === serves) continue;
+      this.#known.set(name, serves);
+      this.#implementation.setStatus(name, serves ? "SERVING" : "NOT_SERVING");
+    }
+  }
+}
+
+type StreamListener = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  ...rest: readonly unknown[]
+) => void;
+
+/**
+ * Refuses a call of a method that is not there with a reason; grpc-js refuses it by itself, with a text alone. A stream that
+ * was reset with what it came in is passed over.
+ *
+ * Returns for how many HTTP/2 servers, for a test to notice a version that names their parts otherwise.
+ */
+function refuseUnknownMethods(server: Server): number {
+  const handlers: unknown = Reflect.get(server, "handlers");
+  if (!(handlers instanceof Map)) return 0;
+  const servers = http2ServersOf(server);
+  for (const one of servers) {
+    const listeners = one.listeners("stream") as StreamListener[];
+    one.removeAllListeners("stream");
+    const onStream: StreamListener = (stream, headers, ...rest) => {
+      if (stream.destroyed || stream.closed) return;
+      const isGrpc = headers["content-type"]?.startsWith("application/grpc") === true;
+      if (isGrpc && !handlers.has(headers[":path"])) refuse(stream, headers[":path"] ?? "");
+      else for (const listener of listeners) listener.call(one, stream, headers, ...rest);
+    };
+    one.on("stream", onStream);
+  }
+  return servers.length;
+}
+
+function refuse(stream: ServerHttp2Stream, path: string): void {
+  stream.on("error", () => {});
+  const { code, details, metadata } = grpcFailure(notServed(path));
+  stream.respond(
+    {
+      ":status": 200,
+      "content-type": "application/grpc+proto",
+      "grpc-status": code,
+      "grpc-message": encodeURI(details),
+      ...metadata.toHttp2Headers(),
+    },
+    { endStream: true },
+  );
+  // What still comes of the request is read and forgotten.
+  stream.resume();
 }

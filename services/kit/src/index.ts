@@ -1,4 +1,3 @@
-export { allPages, pageSizeMax } from "./all-pages.ts";
 export {
   type CapabilitiesOptions,
   type ContractVersions,
@@ -21,13 +20,27 @@ export {
 export type { HealthSource } from "./health.ts";
 export { type HttpServerOptions, openHttpServer } from "./http-server.ts";
 export {
+  type Leadership,
+  type LeadershipTable,
+  notLeading,
+  processName,
+  RowLeadership,
+  type RowLeadershipOptions,
+  SoleLeadership,
+} from "./leadership/leadership.ts";
+export {
   joinedHealth,
   LEADER_HEALTH,
   LeadershipMonitor,
   type LeadershipMonitorOptions,
   leaderUnknown,
   type Standing,
-} from "./leadership-monitor.ts";
+} from "./leadership/leadership-monitor.ts";
+export {
+  LeadershipTracker,
+  type LeadershipTrackerOptions,
+  type LeaderWork,
+} from "./leadership/leadership-tracker.ts";
 export * from "./logger.ts";
 export * from "./metrics.ts";
 export { type MetricsPage, openMetricsPage } from "./metrics-page.ts";
@@ -40,10 +53,12 @@ export {
 export { DATABASE, EVENT_BUS, isDatabaseOutage, outageOf } from "./outages/outage-of.ts";
 export { OUTAGE_RETRY_MS, refusalFrom } from "./outages/outage-refusal.ts";
 export {
+  allPages,
   cutPage,
   makePageToken,
   type PageFilters,
   type PagePosition,
+  pageSizeMax,
   pageSizeOf,
   pageSizes,
   pageTokenMsMax,
@@ -64,7 +79,6 @@ export {
   verifyPrincipal,
 } from "./principal-signature.ts";
 export { PrincipalSigner, signatureReuseMsMax } from "./principal-signer.ts";
-export { processName } from "./process-name.ts";
 export { PushStream } from "./push-stream.ts";
 export { accessOf, type TicketCheck } from "./rpc/call-access.ts";
 export { type LocalServer, LocalTransport } from "./rpc/local-calls.ts";
@@ -77,5 +91,6 @@ export {
   runService,
   type ServiceState,
 } from "./run-service.ts";
+export { KeyedSerialQueue, type QueueLimit, SerialQueue } from "./serial-queue.ts";
 export { originField, originFromProto, type SessionOrigin } from "./session-origin.ts";
 export type { SessionScope, TicketRightName } from "./session-scope.ts";

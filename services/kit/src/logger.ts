@@ -13,9 +13,9 @@ export interface Logger {
   child(fields: LogFields): Logger;
 }
 
-export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
-export interface LoggerOptions {
+interface LoggerOptions {
   /** Name of the service, in every line. */
   name: string;
   /** Lowest level that is written. @default "info" */

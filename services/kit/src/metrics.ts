@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
-export type MetricLabels = Readonly<Record<string, string>>;
+type MetricLabels = Readonly<Record<string, string>>;
 
 /** Counts up, never down. */
 export interface CounterMetric {
@@ -13,7 +13,7 @@ export interface GaugeMetric {
 }
 
 /** Counts observations by bucket; unit stands in the name (`_ms`, `_bytes`). */
-export interface HistogramMetric {
+interface HistogramMetric {
   observe(value: number, labels?: MetricLabels): void;
 }
 
@@ -36,7 +36,7 @@ export interface Metrics {
   readonly contentType: string;
 }
 
-export interface MetricsOptions {
+interface MetricsOptions {
   /** Value of the label `service` on every series; none without it. */
   service?: string;
   /** Also report memory, CPU and event-loop delay of the process. @default false */

@@ -1,6 +1,9 @@
 import { createHash } from "node:crypto";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
+/** Rows of the largest page a list gives. */
+export const pageSizeMax = 1_000;
+
 /** What a list was asked for: its method, such as `WorldService.ListBindings`, and every field but the page's own. */
 export interface PageFilters {
   readonly method: string;
@@ -125,4 +128,18 @@ function invalid(why: string): QmtlError {
   return new QmtlError("PAGE_TOKEN_INVALID", `page_token ${why}`, {
     fields: [{ field: "page_token", description: why }],
   });
+}
+
+/** Every row of a list that is answered in pages; `read` asks for the page after a token, `rowsOf` takes its rows out. */
+export async function allPages<P extends { readonly nextPageToken: string }, T>(
+  read: (page: { readonly pageSize: number; readonly pageToken: string }) => Promise<P>,
+  rowsOf: (page: P) => readonly T[],
+): Promise<T[]> {
+  const rows: T[] = [];
+  for (let pageToken = ""; ; ) {
+    const page = await read({ pageSize: pageSizeMax, pageToken });
+    rows.push(...rowsOf(page));
+    pageToken = page.nextPageToken;
+    if (pageToken === "") return rows;
+  }
 }

@@ -5,23 +5,25 @@ import { rebalanceRange } from "@qmtl/sdk/rpc";
 import {
   type Clock,
   createMetrics,
+  type Leadership,
   LeadershipMonitor,
   type Logger,
   type Metrics,
   processName,
   type SchemaRangeOf,
   type ServedService,
+  SoleLeadership,
   type Standing,
   systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
 import { controlTopic, migrateTopics, topicService } from "@qmtl/service-kit/control";
 import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
-import { keepDecisionAlive } from "./decide/keep-decision-alive.ts";
+import { keepDecisionAlive } from "./decide/reassess.ts";
 import { schemaRangeOf, worldServices } from "./rpc/world-services.ts";
-import { type Leadership, RowLeadership, SoleLeadership } from "./world/leadership.ts";
+import type { TimerOverrides } from "./store/world-rows.ts";
+import { serviceName, worldLeadership } from "./world/leadership.ts";
 import type { ServicePorts } from "./world/service-ports.ts";
-import type { TimerOverrides } from "./world/world-settings.ts";
 import { Worlds } from "./world/worlds.ts";
 
 /** Software version that GetCapabilities states. */
@@ -75,8 +77,8 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   const leadership =
     deps.leadership ??
     (db.kind === "pglite"
-      ? new SoleLeadership(clock)
-      : new RowLeadership({ db, clock, logger, holder: `${processName()}/${newId()}` }));
+      ? new SoleLeadership(clock, serviceName)
+      : worldLeadership({ db, clock, logger, holder: `${processName()}/${newId()}` }));
   const ports: ServicePorts = { db, clock, logger, leadership, poke: () => relay.poke(), newId };
   const metrics = deps.metrics ?? createMetrics();
   const isShared = db.kind === "postgres";

@@ -19,7 +19,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { heartbeatToProto } from "@qmtl/sdk/rpc";
-import { silentLogger, systemClock } from "@qmtl/service-kit";
+import { type Leadership, silentLogger, systemClock } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import { migrate, openPostgres } from "@qmtl/service-kit/db";
 import {
@@ -36,7 +36,7 @@ import {
   type OpenWorldService,
   openWorldService,
 } from "./testing/open-world-service.ts";
-import { RowLeadership } from "./world/leadership.ts";
+import { worldLeadership } from "./world/leadership.ts";
 
 const dayMs = 86_400_000;
 const startMs = Date.UTC(2015, 0, 2);
@@ -714,13 +714,13 @@ describePostgres("on a server", (server) => {
     const db = await openPostgres({ dsn: await server().createDatabase(), schema: "world" });
     await migrate(db, fileURLToPath(new URL("../migrations", import.meta.url)));
     const make = (holder: string) =>
-      new RowLeadership({ db, clock: systemClock, logger: silentLogger, holder, leaderMs: 4_000 });
+      worldLeadership({ db, clock: systemClock, logger: silentLogger, holder, leaderMs: 4_000 });
     const [first, second] = [make("one"), make("two")];
     await first.start(() => {});
     await second.start(() => {});
     expect(first.beganAtMs).toBeDefined();
     expect(second.beganAtMs).toBeUndefined();
-    const lead = (leader: RowLeadership) => db.transaction((tx) => leader.assertLeads(tx));
+    const lead = (leader: Leadership) => db.transaction((tx) => leader.assertLeads(tx));
     await lead(first);
     await expect(lead(second)).rejects.toMatchObject({ reason: "NOT_LEADER" });
 

@@ -7,15 +7,15 @@ import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints } from "@qmtl/service-kit";
-import type { DagStore } from "../dag-store.ts";
 import { orderNodes } from "../graph/order-nodes.ts";
 import { type QueueContext, queueContext } from "../graph/queue-context.ts";
-import { queueDescriptor } from "../queues/queue-row.ts";
+import { queueDescriptor } from "../graph/queue-row.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { type DiffPlan, type PlannedAssignment, planDiff } from "./plan-diff.ts";
 import { type DiffOrigin, storeDiff } from "./store-diff.ts";
 
 /** Assignments in one chunk at most. */
-export const chunkAssignmentsMax = 100;
+const chunkAssignmentsMax = 100;
 
 type DiffChunk = MessageInitShape<typeof DiffResponseSchema>;
 

@@ -2,7 +2,7 @@ import type { QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { appendControlEvent, worldTopicKey } from "@qmtl/service-kit/control";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { QueueContext } from "../graph/queue-context.ts";
-import { type QueueRow, queueDescriptor } from "../queues/queue-row.ts";
+import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
 import { insertNodes, insertSentinel, tieNodes } from "../store/graph-store.ts";
 import { insertQueues } from "../store/queue-store.ts";

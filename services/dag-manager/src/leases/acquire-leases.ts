@@ -7,13 +7,13 @@ import type {
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/core/queues";
 import type { SessionScope } from "@qmtl/service-kit";
-import type { DagStore } from "../dag-store.ts";
 import { foldMessage } from "../log/fold-message.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { type LeaseSurroundings, leaseSurroundings } from "../store/lease-store.ts";
 import type { GrantedLease, NodeLeases } from "./node-leases.ts";
 import type { SessionRights } from "./session-rights.ts";
 
-export interface AcquirePorts {
+interface AcquirePorts {
   readonly store: DagStore;
   readonly nodeLeases: NodeLeases;
   readonly timers: QueueTimers;

@@ -1,14 +1,13 @@
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import { ReleaseReason } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { ManualClock } from "@qmtl/service-kit/testing";
+import { ManualClock, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import { keyOf } from "../testing/graphs.ts";
 import { openDag, type TestDag } from "../testing/open-dag.ts";
 import { float64s, outcomeOf, row, rows, start } from "../testing/records.ts";
 import { lease, submitGraph } from "../testing/submit.ts";
-import { waitUntil } from "../testing/wait-until.ts";
 
 const close = keyOf("close");
 const ret1 = keyOf("ret1");
@@ -19,7 +18,7 @@ async function waitFor(dag: TestDag, sessionId: string, build = "b1") {
   const keys = [{ computeKey: close, build }];
   const before = await candidates(dag);
   const answer = dag.queues.acquireLeases({ ticket: sessionId, keys, wait });
-  await waitUntil(`${sessionId} waits`, async () => (await candidates(dag)) > before);
+  await waitUntil(async () => (await candidates(dag)) > before, { what: `${sessionId} waits` });
   return { epoch: answer.then(({ leases }) => Number(leases[0]?.leaseEpoch ?? 0n)) };
 }
 

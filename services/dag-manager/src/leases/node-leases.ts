@@ -1,18 +1,20 @@
 import { type NodeLeaseRow, NodeLeaseTable, type QueueTimers } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Clock, ClockTimer, Logger } from "@qmtl/service-kit";
+import { type Clock, type ClockTimer, type Logger, SerialQueue } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import { closedKeys, leaseRows } from "../store/lease-store.ts";
 import { type LeaderCheck, LeaseCommits } from "./lease-commits.ts";
-import { SessionsHeard } from "./sessions-heard.ts";
+
+/** Sessions remembered before silent ones are forgotten. */
+const sessionsMax = 4_096;
 
 /** Calls that wait for leases at most. */
-export const waitingCallsMax = 4_096;
+const waitingCallsMax = 4_096;
 /** How often waiting calls are looked at, milliseconds: how late a lapse is noticed. */
 const lookMs = 100;
 
 /** One key of an ask. */
-export interface KeyAsk {
+interface KeyAsk {
   readonly computeKey: string;
   readonly build: string;
   readonly upstreamsLocal: boolean;
@@ -31,7 +33,7 @@ interface WaitingCall {
   wake: () => void;
 }
 
-export interface NodeLeasesOptions {
+interface NodeLeasesOptions {
   readonly db: Db;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -51,7 +53,8 @@ export class NodeLeases {
   readonly #heard: SessionsHeard;
   #table: NodeLeaseTable;
   #timer: ClockTimer | undefined;
-  #turn: Promise<void> = Promise.resolve();
+  /** Changes of holders, one transaction at a time. */
+  readonly #writes = new SerialQueue();
 
   constructor(options: NodeLeasesOptions) {
     this.#options = options;
@@ -127,7 +130,7 @@ export class NodeLeases {
     reason: "clean" | "diverged",
   ): Promise<void> {
     this.#heard.hear(sessionId);
-    await this.#inTurn(async () => {
+    await this.#writes.run(async () => {
       const proposals = leases.flatMap(({ computeKey, epoch }) => {
         const proposal = this.#table.proposeRelease(computeKey, { sessionId, epoch }, reason);
         return proposal ?? [];
@@ -232,7 +235,7 @@ export class NodeLeases {
 
   /** Grants what is vacant of the keys to the best of those who wait. */
   #grant(keys: Iterable<string>): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#writes.run(async () => {
       await this.#commits.reread(this.#table);
       const nowMs = this.#options.clock.monotonicMs();
       const proposals = [...keys].flatMap((key) => {
@@ -253,10 +256,30 @@ export class NodeLeases {
     }
     // Its call has ended meanwhile: it is given the lease again when it asks, or the lease lapses.
   }
+}
 
-  #inTurn(work: () => Promise<void>): Promise<void> {
-    const done = this.#turn.then(work);
-    this.#turn = done.catch(() => {});
-    return done;
+/** When each session was last heard of. In memory: after a restart nobody was. */
+class SessionsHeard {
+  readonly #clock: Clock;
+  readonly #silentMs: number;
+  readonly #heardMs = new Map<string, number>();
+
+  /** A session not heard of for `silentMs` counts as gone. */
+  constructor(clock: Clock, silentMs: number) {
+    this.#clock = clock;
+    this.#silentMs = silentMs;
+  }
+
+  hear(sessionId: string): void {
+    this.#heardMs.set(sessionId, this.#clock.monotonicMs());
+    if (this.#heardMs.size <= sessionsMax) return;
+    for (const known of [...this.#heardMs.keys()]) {
+      if (!this.isHeard(known)) this.#heardMs.delete(known);
+    }
+  }
+
+  isHeard(sessionId: string): boolean {
+    const heardMs = this.#heardMs.get(sessionId);
+    return heardMs !== undefined && this.#clock.monotonicMs() - heardMs < this.#silentMs;
   }
 }

@@ -1,14 +1,12 @@
 import type { QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { publishBytesMax, publishRecordsMax, recordBytesMax } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { failpoints } from "@qmtl/service-kit";
+import { failpoints, KeyedSerialQueue, type Leadership } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
-import type { WriteRight } from "../leadership.ts";
 import { AppendBatch } from "./append-batch.ts";
 import { appendKnown } from "./append-known.ts";
 import { encodedRecord } from "./encoded-record.ts";
 import { JoinedAppends } from "./joined-appends.ts";
-import { type KeptHead, KeptHeads } from "./kept-heads.ts";
 import {
   feedHolds,
   findEntry,
@@ -29,11 +27,14 @@ import type {
 } from "./queue-log.ts";
 import { KINDS, runLength } from "./record-run.ts";
 
+/** Heads kept at most; the one used longest ago goes first. */
+const keptHeadsMax = 4_096;
+
 const isStart = `e.kind = ${KINDS.start}`;
 const isData = `e.kind <> ${KINDS.start}`;
 
 /** What else happens in the transaction of an append, and after it. */
-export interface AppendHooks {
+interface AppendHooks {
   /** A source's first START, in the transaction: its feed begins at `row`. */
   onOrigin(tx: Tx, source: string, row: number): Promise<void>;
   /** Entries that are committed. */
@@ -50,24 +51,26 @@ export class EmbeddedLog implements QueueLog {
   readonly #db: Db;
   readonly #tail: LogTail;
   readonly #hooks: AppendHooks;
-  readonly #leadership: WriteRight;
+  readonly #leadership: Leadership;
+  /** Appends of a key, one after the other, so that each finds what the one before left. */
+  readonly #appends = new KeyedSerialQueue();
   readonly #kept = new KeptHeads();
   readonly #known: JoinedAppends;
 
-  constructor(db: Db, tail: LogTail, leadership: WriteRight, hooks: AppendHooks) {
+  constructor(db: Db, tail: LogTail, leadership: Leadership, hooks: AppendHooks) {
     this.#db = db;
     this.#tail = tail;
     this.#leadership = leadership;
     this.#hooks = hooks;
     this.#known = new JoinedAppends(({ heads, entries }) =>
-      appendKnown(db, heads, entries, leadership.leaderId),
+      appendKnown(db, heads, entries, leadership.holder),
     );
   }
 
   append(records: readonly QueueRecord[]): Promise<AppendResult[]> {
     checkSizes(records);
     const keys = [...new Set(records.map((record) => record.computeKey))];
-    return this.#kept.inTurn(keys, async () => {
+    return this.#appends.run(keys, async () => {
       const done = await this.#store(keys, records);
       await failpoints.hit("dag.publish.after_commit");
       const { entries, voids } = done.outcome();
@@ -158,7 +161,7 @@ export class EmbeddedLog implements QueueLog {
     let locked: HeadRow[] = [];
     let holds = new Map<string, number | null>();
     const batch = await this.#db.transaction(async (tx) => {
-      await this.#leadership.check(tx);
+      await this.#leadership.assertLeads(tx);
       locked = await lockHeads(tx, keys);
       holds = await feedHolds(tx, locked);
       const work = new AppendBatch(locked, holds, records);
@@ -229,4 +232,43 @@ function beyondLog(computeKey: string, { nextSeq }: LogHead): QmtlError {
   const message = `the log of ${computeKey} ends before what was read of it`;
   const metadata = { compute_key: computeKey, seq: String(nextSeq) };
   return new QmtlError("TRIMMED", message, { metadata });
+}
+
+/** A head as this process wrote or read it last, with the hold of its feed; null for no hold. */
+interface KeptHead {
+  readonly head: HeadRow;
+  readonly untilMs: number | null;
+}
+
+/**
+ * What this process knows of the heads of keys.
+ *
+ * What is kept may be old: another process may have appended. So it decides nothing alone; the append that
+ * is folded over it is written only where the head in the database still stands at the same offset.
+ */
+class KeptHeads {
+  readonly #heads = new Map<string, KeptHead>();
+
+  /** The heads of all keys, or undefined when one of them is not known. */
+  all(keys: readonly string[]): KeptHead[] | undefined {
+    const found: KeptHead[] = [];
+    for (const key of keys) {
+      const kept = this.#heads.get(key);
+      if (kept === undefined) return undefined;
+      found.push(kept);
+    }
+    return found;
+  }
+
+  keep(kept: KeptHead): void {
+    const key = kept.head.compute_key;
+    this.#heads.delete(key);
+    this.#heads.set(key, kept);
+    const oldest = this.#heads.keys().next();
+    if (this.#heads.size > keptHeadsMax && oldest.done !== true) this.#heads.delete(oldest.value);
+  }
+
+  forget(keys: readonly string[]): void {
+    for (const key of keys) this.#heads.delete(key);
+  }
 }

@@ -30,7 +30,7 @@ interface Cursor {
   isDirty: boolean;
 }
 
-export interface ReadFrom {
+interface ReadFrom {
   readonly computeKey: string;
   readonly position: LogPosition;
 }

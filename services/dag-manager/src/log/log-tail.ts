@@ -3,7 +3,7 @@ import { seqsTaken } from "./record-run.ts";
 
 /** Newest entries kept per key, and keys kept at most. */
 export const tailEntriesMax = 512;
-export const tailKeysMax = 4_096;
+const tailKeysMax = 4_096;
 
 interface KeyTail {
   entries: LogEntry[];

@@ -6,7 +6,7 @@ import {
 } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 
 /** Records in one run at most. */
-export const runRecordsMax = 1_000;
+const runRecordsMax = 1_000;
 
 /** What each body is called in the store. Never renumbered: the numbers are on disk. */
 export const KINDS = { start: 1, rows: 2, empty: 3, mark: 4, end: 5 } as const;
@@ -18,7 +18,7 @@ export function kindOf({ body }: QueueRecord): number {
 }
 
 /** A record of rows. */
-export type RowsRecord = QueueRecord & {
+type RowsRecord = QueueRecord & {
   readonly body: { readonly case: "rows"; readonly value: Rows };
 };
 

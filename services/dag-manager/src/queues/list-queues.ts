@@ -10,10 +10,10 @@ import {
   pageSizeOf,
   readPageToken,
 } from "@qmtl/service-kit";
-import type { DagStore } from "../dag-store.ts";
 import { contextMessage, type QueueContext, queueContext } from "../graph/queue-context.ts";
+import { queueDescriptor } from "../graph/queue-row.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { countIncompatible, queuesByTag } from "../store/tag-match-store.ts";
-import { queueDescriptor } from "./queue-row.ts";
 
 /**
  * Queues whose tags match and whose context does not conflict with the one asked for, ordered by name.

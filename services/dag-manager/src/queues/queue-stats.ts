@@ -14,12 +14,12 @@ import {
   readPageToken,
 } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { DagStore } from "../dag-store.ts";
+import { queueDescriptor } from "../graph/queue-row.ts";
 import type { NodeLeases } from "../leases/node-leases.ts";
 import { foldMessage } from "../log/fold-message.ts";
 import { type FoldColumns, foldOfHead } from "../log/log-tables.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { knownQueues, queueColumns, queueFromRow, type StoredQueue } from "../store/queue-store.ts";
-import { queueDescriptor } from "./queue-row.ts";
 
 interface StatsRow extends StoredQueue, FoldColumns {
   void_records: number;

@@ -8,8 +8,8 @@ import type {
 import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
-import type { DagStore } from "../dag-store.ts";
 import { isRows, KINDS, sliceRun } from "../log/record-run.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { knownQueues } from "../store/queue-store.ts";
 
 /** Snapshots kept per key. */

@@ -1,11 +1,5 @@
 import { parseTimeText } from "@qmtl/sdk/config";
-
-/** What the configuration says of a replay feed. */
-export interface FeedConfig {
-  readonly source: string;
-  /** No bucket that ends later may pass, milliseconds since the epoch; null for no hold. */
-  readonly untilMs: number | null;
-}
+import type { FeedConfig } from "../store/replay-store.ts";
 
 /** The part of a `sources:` entry that matters here. */
 export interface SourceEntry {

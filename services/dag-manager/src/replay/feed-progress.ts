@@ -3,7 +3,7 @@ import { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_event_p
 import { hasReason } from "@qmtl/sdk/rpc";
 import type { ClockTimer, Logger } from "@qmtl/service-kit";
 import { feedTopicKey, readTopic } from "@qmtl/service-kit/control";
-import type { DagStore } from "../dag-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { feedNames, feedStates, feedsOf, tellFeed } from "../store/replay-store.ts";
 
 /** A feed whose rows move is told of this often at most, milliseconds. */

@@ -17,7 +17,7 @@ import {
   type SessionScope,
 } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { DagStore } from "../dag-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import {
   addRunner,
   advanceFeed,

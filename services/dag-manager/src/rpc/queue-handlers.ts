@@ -1,15 +1,23 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import {
+  type LeaseRef,
+  type LeaseRenewalSchema,
+  QueueService,
+  ReleaseReason,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueTimers } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
-import type { DagStore } from "../dag-store.ts";
+import {
+  type Handlers,
+  type LeadershipTracker,
+  type ServedService,
+  type SessionScope,
+  serve,
+} from "@qmtl/service-kit";
 import { queueContext } from "../graph/queue-context.ts";
-import type { Leadership } from "../leadership.ts";
 import { acquireLeases } from "../leases/acquire-leases.ts";
-import { leaseRefs, releaseReason, renewalMessage } from "../leases/lease-messages.ts";
-import type { NodeLeases } from "../leases/node-leases.ts";
-import { renewLeases } from "../leases/renew-leases.ts";
+import type { GrantedLease, NodeLeases } from "../leases/node-leases.ts";
 import { type SessionRights, sessionOf } from "../leases/session-rights.ts";
 import { listQueuesByTag } from "../queues/list-queues.ts";
 import { listQueueStats } from "../queues/queue-stats.ts";
@@ -20,15 +28,16 @@ import {
   deleteReplayRunner,
   listFeeds,
 } from "../replay/replay.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import type { ContextSwaps } from "../swap/context-swaps.ts";
 
-export interface QueuePorts {
+interface QueuePorts {
   readonly store: DagStore;
   readonly nodeLeases: NodeLeases;
   readonly swaps: ContextSwaps;
   readonly timers: QueueTimers;
   readonly rights: SessionRights;
-  readonly leadership: Leadership;
+  readonly leader: LeadershipTracker;
 }
 
 /** Who computes what, feeds, and changes of context. */
@@ -51,14 +60,14 @@ function reads({ store, nodeLeases }: QueuePorts): Handlers<typeof QueueService>
 }
 
 function leases(ports: QueuePorts): Handlers<typeof QueueService> {
-  const { store, nodeLeases, rights, leadership } = ports;
+  const { store, nodeLeases, rights, leader } = ports;
   return {
     async acquireLeases(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       return acquireLeases(ports, request, sessionOf(context), context.signal);
     },
     async renewLeases(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       const renewals = await renewLeases(ports, leaseRefs(request.leases), sessionOf(context));
       return {
         serverTime: timestampFromMs(store.clock.nowMs()),
@@ -66,13 +75,13 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
       };
     },
     async releaseLeases(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       const { sessionId } = sessionOf(context);
       await nodeLeases.release(sessionId, leaseRefs(request.leases), releaseReason(request.reason));
       return {};
     },
     async putSnapshots({ snapshots }, context) {
-      leadership.mustLead();
+      leader.mustLead();
       const scope = sessionOf(context);
       const keys = snapshots.map(({ computeKey }) => computeKey);
       await rights.check(scope, keys);
@@ -82,38 +91,38 @@ function leases(ports: QueuePorts): Handlers<typeof QueueService> {
   };
 }
 
-function replay({ store, swaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
+function replay({ store, swaps, leader }: QueuePorts): Handlers<typeof QueueService> {
   return {
     async advanceFeed(request) {
-      leadership.mustLead();
+      leader.mustLead();
       return advanceFeeds(store, request);
     },
     async createReplayRunner(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       return createReplayRunner(store, sessionOf(context), request.sources);
     },
     async deleteReplayRunner(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       await swaps.lose(await deleteReplayRunner(store, request, context));
       return {};
     },
   };
 }
 
-function swaps({ swaps: contextSwaps, leadership }: QueuePorts): Handlers<typeof QueueService> {
+function swaps({ swaps: contextSwaps, leader }: QueuePorts): Handlers<typeof QueueService> {
   return {
     async openContext(request, { signal }) {
-      leadership.mustLead();
+      leader.mustLead();
       const to = queueContext(request.context!, "context");
       const waitMs = request.wait === undefined ? 0 : durationMs(request.wait);
       return contextSwaps.open(request.strategyId, to, waitMs, signal);
     },
     async closeContext({ strategyId, worldId }) {
-      leadership.mustLead();
+      leader.mustLead();
       return { closed: await contextSwaps.close(strategyId, worldId) };
     },
     async answerSwap(request, context) {
-      leadership.mustLead();
+      leader.mustLead();
       return { swap: await contextSwaps.answer(sessionOf(context), request.answer!) };
     },
   };
@@ -125,5 +134,46 @@ function mustHold(nodeLeases: NodeLeases, computeKeys: readonly string[], sessio
   if (lost === undefined) return;
   throw new QmtlError("LEASE_LOST", `the session does not hold ${lost}`, {
     metadata: { compute_key: lost },
+  });
+}
+
+/** Epochs as numbers. */
+function leaseRefs(refs: readonly LeaseRef[]): GrantedLease[] {
+  return refs.map(({ computeKey, leaseEpoch }) => ({ computeKey, epoch: Number(leaseEpoch) }));
+}
+
+function renewalMessage(
+  ref: LeaseRef,
+  renewal: { readonly isRenewed: boolean; readonly currentEpoch: number },
+): MessageInitShape<typeof LeaseRenewalSchema> {
+  const { isRenewed, currentEpoch } = renewal;
+  return { computeKey: ref.computeKey, renewed: isRenewed, currentEpoch: BigInt(currentEpoch) };
+}
+
+/** Why leases are given up: a clean end, or a divergence, which excludes the holder's build. */
+function releaseReason(reason: ReleaseReason): "clean" | "diverged" {
+  switch (reason) {
+    case ReleaseReason.STOP:
+      return "clean";
+    case ReleaseReason.DIVERGED:
+      return "diverged";
+    default:
+      throw new Error(`a release for no reason: ${reason}`);
+  }
+}
+
+/** Renews the leases of a session, counted from now. One that its ticket does not cover any more is lost. */
+async function renewLeases(
+  { nodeLeases, rights }: { readonly nodeLeases: NodeLeases; readonly rights: SessionRights },
+  leases: readonly GrantedLease[],
+  scope: SessionScope,
+): Promise<ReturnType<NodeLeases["renew"]>> {
+  const keys = leases.map(({ computeKey }) => computeKey);
+  const covered = await rights.covered(scope, keys);
+  const own = leases.filter(({ computeKey }) => covered.has(computeKey));
+  const renewals = nodeLeases.renew(scope.sessionId, own).values();
+  return leases.map(({ computeKey }) => {
+    const renewal = covered.has(computeKey) ? renewals.next().value : undefined;
+    return renewal ?? { isRenewed: false, currentEpoch: nodeLeases.row(computeKey).epoch };
   });
 }

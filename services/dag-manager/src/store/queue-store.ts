@@ -1,5 +1,5 @@
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import type { QueueColumn, QueueRow } from "../queues/queue-row.ts";
+import type { QueueColumn, QueueRow } from "../graph/queue-row.ts";
 import { contextFromRow } from "./context-store.ts";
 
 /** Queues written by one statement. */

@@ -4,9 +4,15 @@ import type { FeedStateSchema } from "@qmtl/contracts/qmtl/control/v1/control_ev
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendControlEvent, feedTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
-import type { FeedConfig } from "../replay/feed-config.ts";
 
 export type FeedMessage = MessageInitShape<typeof FeedStateSchema>;
+
+/** What the configuration says of a replay feed. */
+export interface FeedConfig {
+  readonly source: string;
+  /** No bucket that ends later may pass, milliseconds since the epoch; null for no hold. */
+  readonly untilMs: number | null;
+}
 
 /** Where a feed stands. */
 interface FeedRow {
@@ -32,7 +38,7 @@ interface RunnerRow {
 }
 
 /** Runners of one feed at most. */
-export const feedRunnersMax = 1_024;
+const feedRunnersMax = 1_024;
 
 /** Makes the feeds of the configuration; one that is there keeps its hold, which only moves forward. */
 export async function ensureFeeds(

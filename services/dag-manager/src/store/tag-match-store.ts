@@ -1,7 +1,7 @@
 import { pinsEverySource } from "@qmtl/core/canonical";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { QueueContext } from "../graph/queue-context.ts";
-import type { QueueRow } from "../queues/queue-row.ts";
+import type { QueueRow } from "../graph/queue-row.ts";
 import { queueColumns, queueFromRow, type StoredQueue } from "./queue-store.ts";
 
 export interface TagMatch {

@@ -6,29 +6,35 @@ import {
   SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type SessionScope, sleep } from "@qmtl/service-kit";
-import type { DagStore } from "../dag-store.ts";
+import { SerialQueue, type SessionScope, sleep } from "@qmtl/service-kit";
+import { tellWorld } from "../diff/store-diff.ts";
 import {
+  computeKeyOf,
   contextMessage,
   isSameContext,
+  isSourceNode,
   type QueueContext,
   queueContext,
+  sourceContext,
 } from "../graph/queue-context.ts";
+import { queueDescriptor } from "../graph/queue-row.ts";
 import type { NodeLeases } from "../leases/node-leases.ts";
-import { currentContext } from "../store/context-store.ts";
+import { closeCurrentContext, currentContext } from "../store/context-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
+import { knownQueues } from "../store/queue-store.ts";
 import { runnerSessions } from "../store/replay-store.ts";
 import { lastCommittedSwap, openSwaps, swapById, writeSwap } from "../store/swap-store.ts";
-import { closeContext } from "./close-context.ts";
-import { ownKeys, planSwap, strategySourceRow } from "./plan-swap.ts";
+import { tellTagQueries } from "../store/tag-query-store.ts";
+import { keysIn, ownKeys, planSwap, strategySourceRow } from "./plan-swap.ts";
 import { RunningSwap } from "./running-swap.ts";
 
 /** How often a waiting OpenContext looks whether runners are gone, milliseconds. */
 const lookMs = 100;
 /** Swaps in memory at most; more are refused. */
-export const runningSwapsMax = 10_000;
+const runningSwapsMax = 10_000;
 
-export interface OpenedContext {
+interface OpenedContext {
   readonly swap: ContextSwap;
   readonly warmKeys: number;
 }
@@ -39,7 +45,7 @@ export class ContextSwaps {
   readonly #leases: NodeLeases;
   /** By strategy and world. */
   readonly #running = new Map<string, RunningSwap>();
-  #turn: Promise<void> = Promise.resolve();
+  readonly #turns = new SerialQueue();
 
   constructor(store: DagStore, leases: NodeLeases) {
     this.#store = store;
@@ -73,13 +79,13 @@ export class ContextSwaps {
     waitMs: number,
     signal: AbortSignal,
   ): Promise<OpenedContext> {
-    const opened = await this.#inTurn(() => this.#open(strategyId, to));
+    const opened = await this.#turns.run(() => this.#open(strategyId, to));
     if (!(opened instanceof RunningSwap)) return { swap: opened, warmKeys: opened.keys.length };
     const { clock } = this.#store;
     const endMs = clock.monotonicMs() + waitMs;
     while (!opened.isDecided && clock.monotonicMs() < endMs && !signal.aborted) {
       await sleep(clock, Math.min(lookMs, endMs - clock.monotonicMs()), signal);
-      await this.#inTurn(() => this.#loseSilent(opened));
+      await this.#turns.run(() => this.#loseSilent(opened));
     }
     return { swap: opened.message, warmKeys: opened.warmKeys };
   }
@@ -90,7 +96,7 @@ export class ContextSwaps {
    * @throws {QmtlError} RUN_NOT_FOUND; TICKET_SCOPE when the session does not run the strategy.
    */
   answer(session: SessionScope, answer: SwapAnswer): Promise<ContextSwap> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const { swapId } = answer;
       const { sessionId } = session;
       const swap = [...this.#running.values()].find(({ message }) => message.swapId === swapId);
@@ -120,7 +126,7 @@ export class ContextSwaps {
 
   /** Ends the context of a strategy in a world, and a swap of it under way; false when there was none. */
   close(strategyId: string, worldId: string): Promise<boolean> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const running = this.#running.get(nameOf(strategyId, worldId));
       if (running !== undefined) {
         if (!running.isDecided) await running.take({ kind: "abort", reason: "it was unbound" });
@@ -132,7 +138,7 @@ export class ContextSwaps {
 
   /** A session left: no swap waits for it. */
   lose(sessionId: string): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       for (const swap of this.#running.values()) {
         if (swap.runners.includes(sessionId)) await swap.lose(sessionId);
       }
@@ -228,15 +234,6 @@ export class ContextSwaps {
   #forget(swap: RunningSwap): void {
     for (const [name, running] of this.#running) if (running === swap) this.#running.delete(name);
   }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.#turn.then(work);
-    this.#turn = done.then(
-      () => {},
-      () => {},
-    );
-    return done;
-  }
 }
 
 function nameOf(strategyId: string, worldId: string): string {
@@ -250,4 +247,32 @@ function mustCover({ worldId, strategyIds }: SessionScope, swap: ContextSwap): v
   throw new QmtlError("TICKET_SCOPE", `the ticket does not cover strategy ${strategyId}`, {
     metadata: { swap_id: swapId, strategy_id: strategyId, world_id: swap.worldId },
   });
+}
+
+/**
+ * Takes a strategy's context in a world out of force, and tells it: of the tag queries that matched its queues, and of the
+ * strategy, which has its sources left. False when none was in force.
+ */
+async function closeContext(
+  store: DagStore,
+  strategyId: string,
+  worldId: string,
+): Promise<boolean> {
+  const nowMs = store.clock.nowMs();
+  const isClosed = await store.write(async (tx) => {
+    const context = await currentContext(tx, strategyId, worldId);
+    if (context === undefined) return false;
+    const nodes = await strategyNodes(tx, strategyId);
+    const computed = await knownQueues(tx, [...keysIn(nodes, context).values()]);
+    const sourceKeys = nodes.filter(isSourceNode).map((node) => computeKeyOf(node, sourceContext));
+    const sources = await knownQueues(tx, sourceKeys);
+    await closeCurrentContext(tx, strategyId, worldId);
+    const gone = [...computed.values()].map(({ queue }) => queue);
+    await tellTagQueries(tx, [], [], gone, nowMs);
+    const left = [...sources.values()].map(({ queue }) => queueDescriptor(queue));
+    await tellWorld(tx, worldId, strategyId, left, nowMs);
+    return true;
+  });
+  if (isClosed) store.changed();
+  return isClosed;
 }

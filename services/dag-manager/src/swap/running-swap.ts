@@ -13,11 +13,11 @@ import {
 } from "@qmtl/core/queues";
 import { failpoints } from "@qmtl/service-kit";
 import type { Tx } from "@qmtl/service-kit/db";
-import type { DagStore } from "../dag-store.ts";
 import { tellWorld } from "../diff/store-diff.ts";
 import { computeKeyOf, type QueueContext, sourceContext } from "../graph/queue-context.ts";
-import { type QueueRow, queueDescriptor } from "../queues/queue-row.ts";
+import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";
 import { setCurrentContext } from "../store/context-store.ts";
+import type { DagStore } from "../store/dag-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
 import { knownQueues } from "../store/queue-store.ts";
 import { swapById, writeSwap } from "../store/swap-store.ts";

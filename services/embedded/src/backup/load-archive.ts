@@ -16,7 +16,7 @@ import {
 import { readTar } from "./tar-file.ts";
 import { withoutMark } from "./unfinished-mark.ts";
 
-export interface LoadOptions {
+interface LoadOptions {
   readonly path: string;
   /** As `checkArchive` gave it. */
   readonly manifest: Manifest;

@@ -36,7 +36,7 @@ const folders = [
 ] as const;
 
 /** The steps of one component of a schema. */
-export interface KnownHistory {
+interface KnownHistory {
   readonly schema: string;
   readonly component: string;
   readonly migrations: readonly Migration[];

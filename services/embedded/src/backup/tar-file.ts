@@ -11,9 +11,9 @@ export interface TarEntry {
 }
 
 /** Largest entry, bytes; a reader holds one at a time. */
-export const entryBytesMax = 256 * 1024 * 1024;
+const entryBytesMax = 256 * 1024 * 1024;
 /** Most entries of one archive. */
-export const entriesMax = 1_000_000;
+const entriesMax = 1_000_000;
 const nameBytesMax = 100;
 const block = 512;
 

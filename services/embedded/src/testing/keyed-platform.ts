@@ -34,7 +34,7 @@ export interface KeyedPlatform extends AsyncDisposable {
 }
 
 /** What a platform with keys has besides: a source `day`, an instrument, a paper account `main` and a world `w`. */
-export interface KeyedPlatformOptions {
+interface KeyedPlatformOptions {
   /** Life of a ticket, seconds. @default 300 */
   readonly ticketSeconds?: number;
   /** A second source `night`, with its instrument `Y`, and a second account `spare`. @default false */

@@ -7,6 +7,7 @@ import {
   type Clock,
   type ClockTimer,
   failpoints,
+  KeyedSerialQueue,
   type Logger,
 } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
@@ -54,7 +55,7 @@ interface UnboundContextsPorts {
 export class UnboundContexts {
   readonly #ports: UnboundContextsPorts;
   /** One at a time for a strategy of a world. */
-  readonly #turns = new Map<string, Promise<void>>();
+  readonly #turns = new KeyedSerialQueue();
   #timer: ClockTimer | undefined;
   #sweeping: Promise<void> = Promise.resolve();
   #isStopped = false;
@@ -71,7 +72,7 @@ export class UnboundContexts {
     this.#isStopped = true;
     this.#timer?.cancel();
     await this.#sweeping;
-    await Promise.all(this.#turns.values());
+    await this.#turns.idle();
   }
 
   /** Removes a binding; its context is closed then, or soon when the DAG Manager does not answer. */
@@ -129,12 +130,7 @@ export class UnboundContexts {
   /** The context follows the binding; where that fails now, the sweep does it. */
   settle(unbinding: Unbinding): Promise<void> {
     const key = JSON.stringify([unbinding.worldId, unbinding.strategyId]);
-    const before = this.#turns.get(key) ?? Promise.resolve();
-    const turn = before.then(() => this.#settle(unbinding));
-    this.#turns.set(key, turn);
-    return turn.finally(() => {
-      if (this.#turns.get(key) === turn) this.#turns.delete(key);
-    });
+    return this.#turns.run([key], () => this.#settle(unbinding));
   }
 
   async #sweep(): Promise<void> {

@@ -1,7 +1,9 @@
+import { OutboxService } from "@qmtl/contracts/qmtl/system/v1/outbox_service_pb";
 import { type Clock, systemClock } from "../clock.ts";
 import type { Db } from "../db/db.ts";
-import type { ServedService } from "../handlers.ts";
+import { type ServedService, serve } from "../handlers.ts";
 import { type Logger, silentLogger } from "../logger.ts";
+import { KeyedSerialQueue } from "../serial-queue.ts";
 import {
   BusError,
   type BusEvent,
@@ -15,9 +17,7 @@ import {
 } from "./event-bus.ts";
 import type { EventSource } from "./event-source.ts";
 import { followSource } from "./follow-source.ts";
-import { GroupTurns } from "./group-turns.ts";
 import { OutboxLog } from "./outbox-log.ts";
-import { outboxService } from "./outbox-service.ts";
 
 export interface DirectBusOptions {
   /** Database of this service; the bus owns its schema. */
@@ -51,7 +51,8 @@ class DirectBus implements EventBus {
   readonly #clock: Clock;
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
-  readonly #groups = new GroupTurns();
+  /** Subscribers of one group: one is served, the others stand by until it ends. */
+  readonly #groups = new KeyedSerialQueue();
 
   constructor({ log, peers, logger, clock }: Parts) {
     this.services = [outboxService(log)];
@@ -82,7 +83,7 @@ class DirectBus implements EventBus {
     const { groupId } = options;
     const signal = AbortSignal.any([options.signal, this.#closing.signal]);
     const onEvent = oneAtATime(options.onEvent);
-    const isStandby = groupId !== undefined && this.#groups.isServed(groupId);
+    const isStandby = groupId !== undefined && this.#groups.isBusy(groupId);
     let whenLive = () => {};
     const live = new Promise<void>((resolve) => {
       whenLive = resolve;
@@ -98,7 +99,7 @@ class DirectBus implements EventBus {
         this.#sources.map((source) => this.#follow(source, followed, () => answered(source))),
       );
     };
-    const done = this.#track(this.#groups.run(groupId, serve));
+    const done = this.#track(this.#groups.run(groupId === undefined ? [] : [groupId], serve));
     done.catch(() => {}); // whoever is interested awaits it
     if (!options.fromBeginning && !isStandby) await Promise.race([live, done]);
     return { done };
@@ -155,4 +156,26 @@ export async function openDirectBus(options: DirectBusOptions): Promise<EventBus
   const { logger = silentLogger, clock = systemClock } = options;
   const log = await OutboxLog.open({ db, retentionEventsMax, pollMs, logger, clock });
   return new DirectBus({ log, peers, logger, clock });
+}
+
+/** Serves a log of events to those who follow it from elsewhere. */
+function outboxService(log: EventSource): ServedService {
+  return serve(OutboxService, {
+    async *watchEvents({ topics, cursor, fromBeginning }, { signal }) {
+      const range = { topics, fromBeginning, cursor: cursor === "" ? undefined : cursor };
+      for await (const watched of log.watch(range, signal)) {
+        yield {
+          logId: watched.logId,
+          cursor: watched.cursor,
+          events: watched.events.map(({ topic, key, payload, headers, position }) => ({
+            topic,
+            key,
+            payload,
+            headers,
+            position: BigInt(position),
+          })),
+        };
+      }
+    },
+  });
 }

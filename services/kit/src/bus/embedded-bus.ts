@@ -1,6 +1,7 @@
 import { type Clock, systemClock } from "../clock.ts";
 import type { Db } from "../db/db.ts";
 import { type Logger, silentLogger } from "../logger.ts";
+import { KeyedSerialQueue } from "../serial-queue.ts";
 import { deliver } from "./deliver.ts";
 import { EmbeddedLog } from "./embedded-log.ts";
 import {
@@ -14,7 +15,6 @@ import {
   type TopicSpec,
 } from "./event-bus.ts";
 import { FollowedLog } from "./followed-log.ts";
-import { GroupTurns } from "./group-turns.ts";
 
 export interface EmbeddedBusOptions {
   /** Database; the bus owns its schema, usually `bus`. */
@@ -41,7 +41,8 @@ class EmbeddedBus implements EventBus {
   readonly #options: FilledOptions;
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
-  readonly #groups = new GroupTurns();
+  /** Subscribers of one group: one is served, the others stand by until it ends. */
+  readonly #groups = new KeyedSerialQueue();
 
   constructor(log: EmbeddedLog, options: FilledOptions) {
     this.#log = log;
@@ -71,7 +72,9 @@ class EmbeddedBus implements EventBus {
     if (groupId !== undefined) await this.#log.joinGroup(groupId, options.topics, start);
     const signal = AbortSignal.any([options.signal, this.#closing.signal]);
     const done = this.#track(
-      this.#groups.run(groupId, () => this.#serve({ ...options, signal }, start)),
+      this.#groups.run(groupId === undefined ? [] : [groupId], () =>
+        this.#serve({ ...options, signal }, start),
+      ),
     );
     done.catch(() => {}); // whoever is interested awaits it
     return { done };

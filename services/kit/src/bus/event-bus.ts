@@ -86,7 +86,7 @@ export interface EventBus extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-export type BusErrorReason =
+type BusErrorReason =
   | "UNKNOWN_TOPIC"
   | "TOPIC_SETTINGS_DIFFER"
   | "EVENT_TOO_LARGE"
@@ -105,7 +105,7 @@ export class BusError extends Error {
 /** Bytes of one event's payload at most; more is refused with `EVENT_TOO_LARGE`. */
 export const payloadBytesMax = 512 * 1024;
 /** Events of one `publishBatch` at most. */
-export const publishBatchMax = 1_000;
+const publishBatchMax = 1_000;
 
 /** @throws {BusError} EVENT_TOO_LARGE @throws {RangeError} on too many events */
 export function checkBatch(events: readonly OutgoingEvent[]): void {

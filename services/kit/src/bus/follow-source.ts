@@ -8,7 +8,7 @@ import type { EventSource, WatchedRange } from "./event-source.ts";
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 1_000;
 
-export interface FollowOptions extends Omit<SubscribeOptions, "groupId"> {
+interface FollowOptions extends Omit<SubscribeOptions, "groupId"> {
   /** Where an earlier reader of the group stopped. */
   readonly cursor: string | undefined;
   /** Called once, at the first answer: nothing is missed from then on. */

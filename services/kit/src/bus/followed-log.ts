@@ -4,7 +4,7 @@ import type { EmbeddedLog } from "./embedded-log.ts";
 import { type BusEvent, type OutgoingEvent, payloadBytesMax } from "./event-bus.ts";
 import { RecentEvents } from "./recent-events.ts";
 
-export interface FollowedLogOptions {
+interface FollowedLogOptions {
   /** Newest events kept, over all topics; older ones are deleted, read or not. */
   readonly retentionEventsMax: number;
   /** Milliseconds between looks at the log when nobody in this process appends. */

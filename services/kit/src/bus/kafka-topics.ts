@@ -5,7 +5,7 @@ import { BusError, checkTopicName, type TopicSpec } from "./event-bus.ts";
  * Settings of a topic unless its spec says otherwise: nothing is compacted, nothing is deleted by age or size, and no
  * replica that lags may become leader. Deleting is left to the owner of the data.
  */
-export const topicSettings: Readonly<Record<string, string>> = {
+const topicSettings: Readonly<Record<string, string>> = {
   "cleanup.policy": "delete",
   "retention.ms": "-1",
   "retention.bytes": "-1",

@@ -26,7 +26,7 @@ const MIGRATIONS: readonly Migration[] = [
 /** Log numbers fit a signed 32-bit integer, which is what a partition is kept as. */
 const LOG_ID_MAX = 2 ** 31 - 1;
 
-export interface OutboxLogOptions {
+interface OutboxLogOptions {
   readonly db: Db;
   readonly retentionEventsMax: number;
   readonly pollMs: number;

@@ -18,7 +18,7 @@ export const tagTopicKey = "tags/queue";
 export const haltTopicKey = "halt";
 
 /** Topics with one key per world. */
-export type WorldTopicName = "gate" | "policy" | "queue" | "order" | "rebalancing";
+type WorldTopicName = "gate" | "policy" | "queue" | "order" | "rebalancing";
 
 export function worldTopicKey(worldId: string, topic: WorldTopicName): string {
   return `world/${worldId}/${topic}`;

@@ -23,7 +23,7 @@ export type TopicChange = Exclude<
 >;
 
 /** The thing a change is about, within its topic key; a later change of the same thing replaces it. */
-export interface TopicItem {
+interface TopicItem {
   readonly name: string;
   /** It is no part of the state any more. */
   readonly isOver: boolean;

@@ -1,5 +1,5 @@
 /** Why the database refused or failed; stable, for callers to match. */
-export type DbErrorReason =
+type DbErrorReason =
   | "UNIQUE_VIOLATION"
   | "CONSTRAINT_VIOLATION"
   | "SERIALIZATION_FAILURE"
@@ -55,7 +55,7 @@ export class ConstraintViolation extends DbError {
 }
 
 /** Serialization failure or deadlock: nothing was stored; run the whole transaction again. */
-export class SerializationFailure extends DbError {
+class SerializationFailure extends DbError {
   constructor(sqlState: string, message: string, cause?: unknown) {
     super("SERIALIZATION_FAILURE", message, { cause, sqlState });
   }
@@ -100,7 +100,7 @@ export interface ServerError {
 }
 
 /** True for SQLSTATEs after which the connection is gone or going. */
-export function isConnectionLoss(sqlState: string): boolean {
+function isConnectionLoss(sqlState: string): boolean {
   return sqlState.startsWith("08") || sqlState.startsWith("57P");
 }
 

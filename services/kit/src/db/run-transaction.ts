@@ -1,11 +1,16 @@
 import type { Clock, ClockTimer } from "../clock.ts";
+import { SerialQueue } from "../serial-queue.ts";
 import type { Queryable, SqlParam, TransactionOptions, Tx } from "./db.ts";
 import { DbError, DbUnavailable, UnknownOutcome } from "./db-errors.ts";
-import { PipelinedQueue } from "./pipelined-queue.ts";
-import { SerialQueue } from "./serial-queue.ts";
 
 /** Statements one transaction may have under way at once without awaiting them. */
 const STATEMENTS_WAITING_MAX = 10_000;
+
+const statementsLimit = {
+  waitingMax: STATEMENTS_WAITING_MAX,
+  refusal: () =>
+    new DbError("DB_OVERLOADED", `${STATEMENTS_WAITING_MAX} database calls are waiting already`),
+};
 
 /** What a transaction needs of its connection. */
 export interface TransactionConnection extends Queryable {
@@ -24,8 +29,9 @@ class OpenTransaction implements Tx {
 
   constructor(connection: TransactionConnection) {
     this.#connection = connection;
-    const Queue = connection.isPipelined ? PipelinedQueue : SerialQueue;
-    this.#statements = new Queue(STATEMENTS_WAITING_MAX);
+    this.#statements = connection.isPipelined
+      ? new PipelinedQueue(STATEMENTS_WAITING_MAX)
+      : new SerialQueue(statementsLimit);
   }
 
   query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {
@@ -100,5 +106,35 @@ async function withDeadline<T>(work: Promise<T>, clock: Clock, delayMs: number):
     return await Promise.race([work, expired]);
   } finally {
     timer?.cancel();
+  }
+}
+
+/** Starts jobs at once, for a connection that carries them out and answers them in the order they were started. */
+class PipelinedQueue {
+  readonly #waitingMax: number;
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  /** @param waitingMax jobs under way; one more is refused with `DB_OVERLOADED`. */
+  constructor(waitingMax: number) {
+    this.#waitingMax = waitingMax;
+  }
+
+  run<T>(job: () => Promise<T>): Promise<T> {
+    if (this.#waiting >= this.#waitingMax) {
+      const message = `${this.#waiting} statements are under way already`;
+      return Promise.reject(new DbError("DB_OVERLOADED", message));
+    }
+    this.#waiting += 1;
+    const result = job().finally(() => {
+      this.#waiting -= 1;
+    });
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  /** Resolves when every job started so far has ended. */
+  async idle(): Promise<void> {
+    await this.#last;
   }
 }

@@ -35,7 +35,7 @@ function isPeerOutage({ code, metadata }: QmtlError): boolean {
 }
 
 /** An outage found in a failure or in what caused it. */
-export interface Outage {
+interface Outage {
   /** What is down: `database`, `event bus`, or the name of a peer. */
   readonly subject: string;
   /** The failure that says so. */

@@ -7,7 +7,7 @@ export function callCancelled(): QmtlError {
 }
 
 /** The server stops: the caller should connect again, to another one or a little later. */
-export function serverDrains(): QmtlError {
+function serverDrains(): QmtlError {
   return new QmtlError("DRAINING", "the server is stopping; connect again", { retryAfterMs: 500 });
 }
 

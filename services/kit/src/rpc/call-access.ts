@@ -41,7 +41,7 @@ const RIGHT_NAMES: ReadonlyMap<TicketRight, TicketRightName> = new Map([
 const LADDER: readonly RoleName[] = ["viewer", "researcher", "operator", "owner"];
 
 /** A role and the roles that include it. */
-export function rolesFrom(least: RoleName): readonly RoleName[] {
+function rolesFrom(least: RoleName): readonly RoleName[] {
   const step = LADDER.indexOf(least);
   return step < 0 ? [least] : LADDER.slice(step);
 }

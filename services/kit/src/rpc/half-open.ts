@@ -3,7 +3,7 @@ import type { ServerHttp2Session } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 
 /** A connection that made no request this long after it was opened is closed, milliseconds. */
-export const FIRST_REQUEST_MS_MAX = 10_000;
+const FIRST_REQUEST_MS_MAX = 10_000;
 
 /**
  * Closes an HTTP/2 connection that begins and then says nothing: each one costs memory and a socket, and asks for no key.

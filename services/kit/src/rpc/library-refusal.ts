@@ -16,7 +16,7 @@ export function notServed(path: string): QmtlError {
 }
 
 /** What a library that speaks the protocol for us refused a call with. */
-export interface LibraryRefusal {
+interface LibraryRefusal {
   readonly code: Code;
   readonly message: string;
 }

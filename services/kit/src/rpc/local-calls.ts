@@ -11,7 +11,7 @@ import { type Clock, sleep } from "../clock.ts";
 import type { SurfaceCall } from "./grpc-call.ts";
 
 /** A unary call as a server takes it. */
-export interface UnaryCall extends SurfaceCall {
+interface UnaryCall extends SurfaceCall {
   readonly request: Buffer;
   on(event: "cancelled", listener: () => void): unknown;
 }

@@ -7,6 +7,7 @@ import { systemClock } from "../clock.ts";
 import { openGrpcServer } from "../grpc-server.ts";
 import { type CallContext, type ServedService, serve } from "../handlers.ts";
 import { openHttpServer } from "../http-server.ts";
+import { waitUntil } from "../testing/wait-until.ts";
 import { LocalTransport } from "./local-calls.ts";
 import type { OpenServer, ServerOptions } from "./server-setup.ts";
 
@@ -137,10 +138,6 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
-async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await new Promise((resolve) => setImmediate(resolve));
-}
-
 describe.each(wires)("%s", (_, opener) => {
   let seen: Seen;
   let open: OpenDemo;
@@ -259,7 +256,7 @@ describe.each(wires)("%s", (_, opener) => {
       error = await failureOf(open.gateway.getSubmission({ submissionId: "slow" }, { timeoutMs }));
 
     expect([error?.reason, error?.code]).toEqual(["OUTCOME_UNKNOWN", Code.DeadlineExceeded]);
-    await until(() => seen.contexts[0]?.signal.aborted === true && open.server.calls === 0);
+    await waitUntil(() => seen.contexts[0]?.signal.aborted === true && open.server.calls === 0);
   });
 
   test("timeoutMs is what is left of the caller's deadline, undefined without one", async () => {
@@ -276,20 +273,20 @@ describe.each(wires)("%s", (_, opener) => {
     const call = failureOf(
       open.gateway.getSubmission({ submissionId: "slow" }, { signal: stop.signal }),
     );
-    await until(() => seen.contexts.length === 1);
+    await waitUntil(() => seen.contexts.length === 1);
     const { signal } = seen.contexts[0]!;
     expect(signal.aborted).toBe(false);
 
     stop.abort();
 
     expect((await call).code).toBe(Code.Canceled);
-    await until(() => signal.aborted);
+    await waitUntil(() => signal.aborted);
   });
 
   test("leaving a stream early ends the handler, which cleans up", async () => {
     for await (const _ of open.gateway.watchSubmission({ submissionId: "slow" })) break;
 
-    await until(() => seen.cleanedUp === 1 && open.server.calls === 0);
+    await waitUntil(() => seen.cleanedUp === 1 && open.server.calls === 0);
   });
 
   test("closing ends open streams with DRAINING, and refuses nothing that was answered before", async () => {
@@ -300,7 +297,7 @@ describe.each(wires)("%s", (_, opener) => {
       }
     };
     const failure = failureOf(read());
-    await until(() => states.length === 2);
+    await waitUntil(() => states.length === 2);
 
     await open.server.close();
 
@@ -312,7 +309,7 @@ describe.each(wires)("%s", (_, opener) => {
 
   test("a unary call that outlives the bound of the drain is interrupted", async () => {
     const call = failureOf(open.gateway.getSubmission({ submissionId: "slow" }));
-    await until(() => seen.contexts.length === 1);
+    await waitUntil(() => seen.contexts.length === 1);
 
     await open.server.close();
 

@@ -12,7 +12,7 @@ import { WebArrival } from "./web-arrival.ts";
 import type { WebHandler, WebRequest } from "./web-guard.ts";
 import { refuseMethod, withReason } from "./web-refusals.ts";
 
-export interface WebHandlerOptions
+interface WebHandlerOptions
   extends Omit<ConnectNodeAdapterOptions, "contextValues" | "readMaxBytes"> {
   /** Largest request, bytes. */
   readonly readMaxBytes: number;

@@ -18,7 +18,7 @@ import { notServed, refusalOfLibrary } from "./library-refusal.ts";
 import type { WebRequest, WebResponse } from "./web-guard.ts";
 
 /** A call as it came in, for what is to be said about it. */
-export interface AskedCall {
+interface AskedCall {
   readonly request: UniversalServerRequest;
   readonly body: () => Uint8Array;
   readonly path: string;

@@ -20,7 +20,7 @@ export function refusalOf(
 }
 
 /** An error in the form grpc-js sends. */
-export interface GrpcFailure {
+interface GrpcFailure {
   readonly code: number;
   readonly details: string;
   readonly metadata: Metadata;

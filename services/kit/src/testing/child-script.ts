@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** A Node process that runs a script of ours and prints lines. */
-export interface ChildScript {
+interface ChildScript {
   readonly pid: number;
   /** All lines so far. */
   readonly lines: readonly string[];

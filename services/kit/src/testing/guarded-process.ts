@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 
-export interface GuardedProcessOptions {
+interface GuardedProcessOptions {
   command: string;
   args: readonly string[];
   /** Folder of the process's files; deleted when it has ended. */

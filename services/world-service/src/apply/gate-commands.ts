@@ -14,7 +14,7 @@ export type GateCommand =
   | { readonly kind: "set_lease"; readonly leaseMs: number };
 
 /** What a command is decided on. */
-export interface CommandFacts {
+interface CommandFacts {
   readonly row: GateRow;
   readonly run: ApplyRun | null;
   readonly timers: GateTimers;

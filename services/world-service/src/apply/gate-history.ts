@@ -4,7 +4,7 @@ import type { GateScope, GateState } from "@qmtl/core/gate";
 export type HashState = (state: GateState, scope: GateScope) => string;
 
 /** Revisions whose hashes are remembered; a session that states an older one is BEHIND. */
-export const historyMax = 64;
+const historyMax = 64;
 
 /** The last gate states of a world, to check the hash of the revision a session states. */
 export class GateHistory {

@@ -7,7 +7,7 @@ export interface WorldTime {
 }
 
 /** A decision with its time to live. `expiresAtMs` is wall time, for the store only. */
-export interface StoredDecision extends GateDecision {
+interface StoredDecision extends GateDecision {
   readonly ttlMs: number;
   readonly expiresAtMs: number;
 }
@@ -21,7 +21,7 @@ export interface EdgeOverride {
 }
 
 /** What an apply changes, and a rollback puts back byte for byte. */
-export interface WorldContent {
+interface WorldContent {
   readonly decision: StoredDecision;
   /** Sorted by (strategyId, side). */
   readonly activations: readonly Activation[];
@@ -130,4 +130,11 @@ export function isInFlight(
   run: ApplyRun | null,
 ): run is ApplyRun & { readonly state: "FREEZING" | "SWITCHED" } {
   return run !== null && (run.state === "FREEZING" || run.state === "SWITCHED");
+}
+
+/** The edges with one set, ordered by source and target. */
+export function setEdge(edges: readonly EdgeOverride[], edge: EdgeOverride): EdgeOverride[] {
+  const isSame = (e: EdgeOverride): boolean => e.source === edge.source && e.target === edge.target;
+  const key = (e: EdgeOverride): string => `${e.source}\n${e.target}`;
+  return [...edges.filter((e) => !isSame(e)), edge].sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }

@@ -5,7 +5,7 @@ import type { GateRow } from "./gate-row.ts";
 import { isOrderCapable, type RegisteredSession, type SessionClaim } from "./session-registry.ts";
 
 /** What the grant rule looks at besides the heartbeat. */
-export interface GrantFacts {
+interface GrantFacts {
   readonly row: GateRow;
   readonly history: GateHistory;
   readonly excluded: readonly string[];

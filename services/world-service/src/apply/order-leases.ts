@@ -6,7 +6,7 @@ import { acksOf, activeStrategies, refuseLease } from "./grant-rule.ts";
 import type { SessionClaim, SessionRegistry } from "./session-registry.ts";
 
 /** What the order leases looks at besides its own memory. */
-export interface OrderLeaseContext {
+interface OrderLeaseContext {
   readonly row: GateRow;
   readonly excluded: readonly string[];
   /** Leader, and no outcome unknown. */
@@ -31,7 +31,7 @@ export interface OrderLeaseReply {
 }
 
 /** A reply, or emitter rows to commit before the same heartbeat is handled again. */
-export type OrderLeaseAnswer =
+type OrderLeaseAnswer =
   | OrderLeaseReply
   | {
       readonly kind: "commit_first";

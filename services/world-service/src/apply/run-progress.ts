@@ -21,7 +21,7 @@ export interface DueFacts {
 }
 
 /** A transition that is due. */
-export interface DueStep {
+interface DueStep {
   readonly kind: ProposalKind;
   readonly next: NextState;
   readonly reason: string;
@@ -59,7 +59,7 @@ export function dueStep(facts: DueFacts): DueStep | null {
  * acknowledged this very fence, with its gate shut and nothing in flight. A lease whose G has passed
  * is not alive. After a restart the registry is empty: that alone proves nothing, hence the first part.
  */
-export function isFreezeInForce(facts: DueFacts): boolean {
+function isFreezeInForce(facts: DueFacts): boolean {
   const nowMs = facts.now.monotonicMs;
   if (facts.row.gate === "CLOSED") return true;
   if (nowMs - facts.leadershipBeganAtMs < facts.row.maxLeaseMs) return false;

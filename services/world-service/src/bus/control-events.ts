@@ -63,14 +63,14 @@ export function appendPolicyEvent(
 }
 
 /** A batch that a gateway executed, as topic REBALANCING tells it of one world. */
-export interface ToldBatch {
+interface ToldBatch {
   readonly batchId: string;
   /** Position changes of the batch in this world. */
   readonly deltas: number;
 }
 
 /** A world's share of equity as it was just set. */
-export interface ChangedAllocation {
+interface ChangedAllocation {
   readonly worldId: string;
   readonly ratio: number;
   /** Executed last in this world; absent for none. */

@@ -18,7 +18,7 @@ import {
 } from "@qmtl/core/gate";
 import { type GateRow, gateStateOf, type RunState } from "../apply/index.ts";
 import type { HoldReasons } from "../store/gate-table.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 
 const MODES = {
   validate: EffectiveMode.VALIDATE,
@@ -50,7 +50,7 @@ export function modeToProto(mode: Mode): EffectiveMode {
 }
 
 /** A side on the wire. */
-export function sideToProto(side: PositionSide): Side {
+function sideToProto(side: PositionSide): Side {
   return side === "long" ? Side.LONG : Side.SHORT;
 }
 

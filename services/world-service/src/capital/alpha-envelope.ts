@@ -5,13 +5,13 @@ import type { WorldActor } from "../world/world-actor.ts";
 import { boundStrategies } from "../world/world-state.ts";
 
 /** Alpha metrics by name; undefined and infinite ones are absent. */
-export interface AlphaValues {
+interface AlphaValues {
   readonly values: Readonly<Record<string, number>>;
   readonly samples: number;
 }
 
 /** Alpha metrics of worlds and of "world/strategy". */
-export interface AlphaEnvelope {
+interface AlphaEnvelope {
   readonly perWorld: Readonly<Record<string, AlphaValues>>;
   readonly perStrategy: Readonly<Record<string, AlphaValues>>;
 }

@@ -1,5 +1,5 @@
 /** A position a plan starts from; quantities signed, decimal text. */
-export interface BookPosition {
+interface BookPosition {
   readonly worldId: string;
   readonly strategyId: string;
   readonly symbol: string;
@@ -10,7 +10,7 @@ export interface BookPosition {
 }
 
 /** A timestamped price. */
-export interface BookMark {
+interface BookMark {
   readonly venue: string;
   readonly symbol: string;
   readonly price: number;
@@ -18,7 +18,7 @@ export interface BookMark {
 }
 
 /** Rules of an instrument at a venue. */
-export interface BookInstrument {
+interface BookInstrument {
   readonly symbol: string;
   readonly venue: string;
   /** Quantity step, decimal text above 0. */

@@ -24,7 +24,7 @@ export interface Delta {
 }
 
 /** A trade between two strategies, booked inside. */
-export interface CrossTrade {
+interface CrossTrade {
   readonly instrument: string;
   readonly quantity: string;
   readonly price: string;

@@ -4,15 +4,16 @@ import type { Tx } from "@qmtl/service-kit/db";
 import { appendRebalancingEvents, lastToldBatch } from "../bus/control-events.ts";
 import { appendAllocation, writeShares } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
+import { hashText } from "../store/hash-text.ts";
 import { readRequest, writeRequest } from "../store/request-table.ts";
 import { auditOf } from "../world/audit-of.ts";
-import { hashText } from "../world/hash-text.ts";
 import { storeError } from "../world/store-error.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import { boundStrategies } from "../world/world-state.ts";
 import type { Worlds } from "../world/worlds.ts";
-import { checkAccountSum } from "./check-sums.ts";
-import { shareTolerance } from "./share-tolerance.ts";
+
+/** Slack of a sum of shares, for float noise. */
+const shareTolerance = 1e-9;
 
 /** A world's share of equity and how it is split. */
 export interface WantedAllocation {
@@ -23,14 +24,14 @@ export interface WantedAllocation {
 }
 
 /** What a gateway executed before it set the allocations it leads to. */
-export interface ExecutedBatch {
+interface ExecutedBatch {
   readonly batchId: string;
   /** Position changes; a world without any may be left out. */
   readonly deltasByWorld: Readonly<Record<string, number>>;
 }
 
 /** A change of allocations. */
-export interface AllocationChange {
+interface AllocationChange {
   readonly allocations: readonly WantedAllocation[];
   /** The same id with the same content is done once. */
   readonly requestId: string;
@@ -116,6 +117,26 @@ export function checkAllocations(worlds: Worlds, allocations: readonly WantedAll
     byAccount.set(accountId, ratios.set(one.worldId, one.ratio));
   }
   for (const [accountId, ratios] of byAccount) checkAccountSum(worlds, accountId, ratios);
+}
+
+/** Refuses shares of one account's equity that would sum above 1. @throws {QmtlError} ALLOCATION_INVALID */
+export function checkAccountSum(
+  worlds: Worlds,
+  accountId: string,
+  wanted: ReadonlyMap<string, number>,
+): void {
+  if (accountId === "") return;
+  const others = worlds
+    .all()
+    .map((actor) => actor.state.world)
+    .filter((w) => w.settings.accountId === accountId && !wanted.has(w.settings.worldId));
+  const sum = [...wanted.values(), ...others.map((w) => w.allocation)].reduce((a, b) => a + b, 0);
+  if (sum <= 1 + shareTolerance) return;
+  throw new QmtlError(
+    "ALLOCATION_INVALID",
+    `allocations of account ${accountId} would sum to ${sum}, above 1`,
+    { fields: [{ field: "allocations", description: "must not sum above 1 in one account" }] },
+  );
 }
 
 function checkSplit(actor: WorldActor, one: WantedAllocation, field: string): void {

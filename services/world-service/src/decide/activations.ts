@@ -1,5 +1,5 @@
 import type { Activation } from "@qmtl/core/gate";
-import type { Composition } from "./compose-decision.ts";
+import type { Composition } from "../store/decision-table.ts";
 
 /** The activations with the modes of a composition; a strategy it does not name is validate. */
 export function withModes(

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import type { SharedBinding } from "../capital/shares-in-force.ts";
 import type { Stage } from "../policy/policy.ts";
 import type { SeriesHead, WorldRow } from "../store/world-rows.ts";
+import type { SharedBinding } from "../world/shares-in-force.ts";
 import { composeDecision, type DecisionFacts } from "./compose-decision.ts";
 
 const dayMs = 86_400_000;

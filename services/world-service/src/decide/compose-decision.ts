@@ -1,49 +1,21 @@
-import { type EffectiveMode, effectiveMode } from "@qmtl/core/gate";
-import type { SharedBinding } from "../capital/shares-in-force.ts";
+import { type EffectiveMode, effectiveMode, type Hold } from "@qmtl/core/gate";
 import {
   enterDomain,
   METRICS_FROM_DEFAULT,
   minSamplesDefault,
   type Policy,
   type SeriesDomain,
-  type Stage,
 } from "../policy/policy.ts";
-import type { BindingRow, SeriesHead, WorldRow } from "../store/world-rows.ts";
-
-/** One term of an effective mode. */
-export interface DecisionTermRow {
-  readonly name:
-    | "world_stage"
-    | "strategy_stage"
-    | "data_currency"
-    | "samples"
-    | "allow_live"
-    | "breaker"
-    | "nothing_selected";
-  /** The most it allows. */
-  readonly mode: EffectiveMode;
-  readonly detail: string;
-  /** It is what holds the mode down. */
-  readonly binding: boolean;
-}
-
-/** A strategy within a decision. */
-export interface ComposedStrategy {
-  readonly strategyId: string;
-  readonly stage: Stage;
-  readonly mode: EffectiveMode;
-  readonly terms: readonly DecisionTermRow[];
-  /** Of the world's capital, in force. */
-  readonly share: number;
-}
-
-/** A decision without identity and life. */
-export interface Composition {
-  readonly mode: EffectiveMode;
-  readonly reason: string;
-  readonly policyVersion: number;
-  readonly strategies: readonly ComposedStrategy[];
-}
+import type { ComposedStrategy, Composition, DecisionTermRow } from "../store/decision-table.ts";
+import type { BindingRow, SeriesHead, StageSet, WorldRow } from "../store/world-rows.ts";
+import type { SharedBinding } from "../world/shares-in-force.ts";
+import {
+  boundStrategies,
+  seriesKey,
+  stagesOf,
+  type WorldState,
+  worldNow,
+} from "../world/world-state.ts";
 
 /** Everything a decision rests on. */
 export interface DecisionFacts {
@@ -75,6 +47,27 @@ export function composeDecision(facts: DecisionFacts): Composition {
   const bound = effectiveMode(terms);
   const { policyVersion } = world;
   return { mode: bound.mode, reason: reasonOf(markBinding(terms)), policyVersion, strategies };
+}
+
+/** What the world allows at `wallMs`, with `holds` and, for a plan, other stages than those in force. */
+export function composeWorld(
+  state: WorldState,
+  holds: readonly Hold[],
+  wallMs: number,
+  stages: StageSet = stagesOf(state),
+): Composition {
+  const bindings = boundStrategies(state).map((binding) => ({
+    ...binding,
+    stage: stages.strategies[binding.strategyId] ?? binding.stage,
+  }));
+  return composeDecision({
+    world: { ...state.world, stage: stages.world },
+    bindings,
+    policy: state.policy?.policy,
+    hasBreaker: holds.includes("breaker"),
+    nowMs: worldNow(state, wallMs),
+    headOf: (strategyId, domain) => state.heads.get(seriesKey(strategyId, domain)),
+  });
 }
 
 /** Every term, then which of them bound. */

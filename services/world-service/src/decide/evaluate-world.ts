@@ -2,23 +2,22 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
 import { correlation } from "../policy/correlation.ts";
 import { type JudgedStrategy, judgeWorld, type StrategyVerdict } from "../policy/judge-world.ts";
-import { policyNotFound } from "../policy/manage-policies.ts";
 import { compareStages, type Policy, type SeriesDomain, type Stage } from "../policy/policy.ts";
-import { readPolicyDocument } from "../policy/policy-refusal.ts";
+import { policyNotFound, readPolicyDocument } from "../policy/policy-refusal.ts";
 import { appendAudit } from "../store/audit-table.ts";
-import { insertDecision, insertEvaluation } from "../store/decision-table.ts";
+import { type EvaluationRow, insertDecision, insertEvaluation } from "../store/decision-table.ts";
 import { readSeries, type StoredSeries } from "../store/returns-table.ts";
 import type { BindingRow } from "../store/world-rows.ts";
 import { upsertBindings } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { boundStrategies, composeWorld, stagesOf, worldNow } from "../world/world-state.ts";
+import { boundStrategies, stagesOf, worldNow } from "../world/world-state.ts";
 import { switchedOff, withModes } from "./activations.ts";
-import type { EvaluationRow } from "./evaluation.ts";
+import { composeWorld } from "./compose-decision.ts";
 
 /** How a world is to be evaluated. */
-export interface EvaluateOptions {
+interface EvaluateOptions {
   /** Judges only; nothing is stored or lowered. */
   readonly validateOnly: boolean;
   /** Candidate policy, with `validateOnly`; empty for the default. */

@@ -1,9 +1,8 @@
-import { insertDecision } from "../store/decision-table.ts";
+import { type Composition, insertDecision } from "../store/decision-table.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { composeWorld } from "../world/world-state.ts";
 import { withModes } from "./activations.ts";
-import type { Composition } from "./compose-decision.ts";
+import { composeWorld } from "./compose-decision.ts";
 
 /**
  * Judges the terms of the decision again and publishes what changed: a lowered mode as a restrictive
@@ -56,4 +55,22 @@ function isDifferent(actor: WorldActor, composition: Composition): boolean {
   if (composition.mode !== row.decision.mode) return true;
   const modes = withModes(row.activations, composition);
   return modes.some((activation, index) => activation !== row.activations[index]);
+}
+
+/**
+ * On idle ticks: the terms are judged again (data grow old by themselves), and the standing decision
+ * gets its full life back at half of it while a session is live. A lease length that does not fit the
+ * world's stage (paper, live) any more is changed.
+ */
+export async function keepDecisionAlive(actor: WorldActor, ports: ServicePorts): Promise<void> {
+  const isLeaseOld = actor.row.leaseMs !== actor.timers.leaseMs;
+  if (!isReassessmentDue(actor, ports) && !actor.isRefreshDue && !isLeaseOld) return;
+  await actor.exclusive(async () => {
+    if (actor.isRunInFlight) return;
+    const { leaseMs } = actor.timers;
+    if (isLeaseOld) await actor.propose(() => ({ kind: "set_lease", leaseMs }));
+    const hasChanged = await reassess(actor, ports);
+    if (hasChanged || !actor.isRefreshDue) return;
+    await actor.propose(() => ({ kind: "refresh" }));
+  });
 }

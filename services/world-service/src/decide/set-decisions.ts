@@ -1,19 +1,19 @@
 import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendAudit } from "../store/audit-table.ts";
-import { insertDecision } from "../store/decision-table.ts";
+import { type Composition, insertDecision } from "../store/decision-table.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { BindingRow } from "../store/world-rows.ts";
 import { upsertBindings } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
-import { hashText } from "../world/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { boundStrategies, composeWorld, stagesOf, type WorldState } from "../world/world-state.ts";
+import { boundStrategies, stagesOf, type WorldState } from "../world/world-state.ts";
 import { switchedOff, withModes } from "./activations.ts";
-import type { Composition } from "./compose-decision.ts";
+import { composeWorld } from "./compose-decision.ts";
 
 /** A selection by hand. */
-export interface Selection {
+interface Selection {
   readonly strategyIds: readonly string[];
   /** Of the decision it is made on; empty: unconditional. */
   readonly etag: string;

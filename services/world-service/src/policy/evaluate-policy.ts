@@ -1,5 +1,4 @@
 import type { Policy, Stage, Threshold } from "./policy.ts";
-import { boundText } from "./rule-text.ts";
 
 /** Whether a strategy asks to enter a stage or to keep it. */
 export type JudgedAs = "enter" | "hold";
@@ -33,7 +32,7 @@ export interface RuleVerdict {
 export type CorrelationOf = (a: string, b: string) => number | undefined;
 
 /** Who passed, in the order the policy leaves them in, and every verdict. */
-export interface PolicyOutcome {
+interface PolicyOutcome {
   readonly selected: readonly string[];
   readonly verdicts: ReadonlyMap<string, readonly RuleVerdict[]>;
 }
@@ -154,4 +153,13 @@ function judge(
   const sign = kind === "max" ? (isMet ? "≤" : ">") : isMet ? "≥" : "<";
   const text = `${rule} ${boundText(value, sign, bound)}`;
   return { rule, metric, value, bound, kind, verdict: isMet ? "pass" : "fail", text };
+}
+
+/** A comparison for people: `9.03 > 3`. The value has two decimals, or more where they would hide the verdict. */
+function boundText(value: number, sign: string, bound: number): string {
+  let text = value.toFixed(2);
+  for (let digits = 3; digits <= 8 && Number(text) === bound && value !== bound; digits += 1) {
+    text = value.toFixed(digits);
+  }
+  return `${text} ${sign} ${bound}`;
 }

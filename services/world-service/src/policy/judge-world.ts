@@ -50,7 +50,7 @@ export interface StrategyVerdict {
 }
 
 /** What a world is judged with. */
-export interface JudgeOptions {
+interface JudgeOptions {
   readonly policy: Policy;
   /** Highest stage the world allows. */
   readonly ceiling: Stage;

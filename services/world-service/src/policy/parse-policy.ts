@@ -35,7 +35,7 @@ const FULL_FORM_KEYS = [
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** Looks a metric up; the product's registry unless a test brings its own. */
-export type FindMetric = (name: string) => Metric | undefined;
+type FindMetric = (name: string) => Metric | undefined;
 
 /**
  * Reads a policy in the short form and checks it whole: unknown keys, types, metric names against the

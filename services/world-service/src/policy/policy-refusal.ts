@@ -24,3 +24,11 @@ export function policyRefusal(error: unknown): unknown {
     })),
   });
 }
+
+/** The refusal for a version that is not there; 0 stands for "no policy at all". */
+export function policyNotFound(worldId: string, version: number): QmtlError {
+  const what = version === 0 ? "no policy" : `no policy version ${version}`;
+  return new QmtlError("POLICY_NOT_FOUND", `world ${worldId} has ${what}`, {
+    metadata: { world_id: worldId },
+  });
+}

@@ -1,5 +1,3 @@
-import type { EffectiveMode } from "@qmtl/core/gate";
-
 /** Domains a series is measured in. */
 export type SeriesDomain = "backtest" | "dryrun" | "live";
 
@@ -74,17 +72,4 @@ export function stageAbove(stage: Stage): Stage | undefined {
 /** Negative when `a` is below `b`. */
 export function compareStages(a: Stage, b: Stage): number {
   return STAGES.indexOf(a) - STAGES.indexOf(b);
-}
-
-/** A stage from a mode; shadow and whatever is unknown read as validate. */
-export function stageOfMode(mode: EffectiveMode): Stage {
-  return mode === "shadow" ? "validate" : mode;
-}
-
-/** Names of the metrics a policy reads. */
-export function metricsOf(policy: Policy): string[] {
-  const names = policy.thresholds.map((threshold) => threshold.metric);
-  if (policy.topK !== undefined) names.push(policy.topK.metric);
-  if (policy.hysteresis !== undefined) names.push(policy.hysteresis.metric);
-  return [...new Set(names)];
 }

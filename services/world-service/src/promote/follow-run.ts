@@ -1,5 +1,6 @@
+import { notLeading } from "@qmtl/service-kit";
 import { type PhaseTime, readRun, type StoredRun } from "../store/gate-table.ts";
-import { notLeading } from "../world/leadership.ts";
+import { serviceName } from "../world/leadership.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
@@ -30,7 +31,7 @@ export async function* followRun(
     for (const phase of stored.phases.slice(shown)) yield { stored, phase };
     shown = stored.phases.length;
     if (stored.run.state === "COMPLETED" || stored.run.state === "ROLLED_BACK") return;
-    if (actor.isStopped) throw notLeading(ports.leadership.standing);
+    if (actor.isStopped) throw notLeading(ports.leadership.standing, serviceName);
     await waiting;
   }
 }

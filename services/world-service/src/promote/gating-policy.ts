@@ -1,4 +1,4 @@
-import type { EdgeOverride } from "../apply/index.ts";
+import { type EdgeOverride, setEdge } from "../apply/index.ts";
 import { YamlReader, type YamlValue } from "../policy/yaml-reader.ts";
 
 const DOMAINS = ["backtest", "dryrun", "live"] as const;
@@ -67,13 +67,6 @@ export function promotionEdges(
   const enable = `post_promotion_enable:${runId}`;
   const post = policy.enableEdgesTo.reduce((all, to) => withEdge(all, to, true, enable), pre);
   return { pre, post };
-}
-
-/** The edges with one set, ordered by source and target. */
-export function setEdge(edges: readonly EdgeOverride[], edge: EdgeOverride): EdgeOverride[] {
-  const isSame = (e: EdgeOverride): boolean => e.source === edge.source && e.target === edge.target;
-  const key = (e: EdgeOverride): string => `${e.source}\n${e.target}`;
-  return [...edges.filter((e) => !isSame(e)), edge].sort((a, b) => (key(a) < key(b) ? -1 : 1));
 }
 
 function withEdge(

@@ -6,7 +6,7 @@ import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
 /** Who and why, for the audit. */
-export interface Because {
+interface Because {
   readonly principal: string;
   readonly reason: string;
 }

@@ -1,10 +1,9 @@
 import { type Activation, compareActivations } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { withModes } from "../decide/activations.ts";
-import type { Composition } from "../decide/compose-decision.ts";
 import { failuresOf } from "../decide/evaluate-world.ts";
-import type { EvaluationRow } from "../decide/evaluation.ts";
 import { compareStages, STAGES, type Stage, stageAbove } from "../policy/policy.ts";
+import type { Composition, EvaluationRow } from "../store/decision-table.ts";
 import type { BindingRow, StageSet } from "../store/world-rows.ts";
 import { boundStrategies, stagesOf, type WorldState } from "../world/world-state.ts";
 

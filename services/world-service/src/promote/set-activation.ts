@@ -1,12 +1,12 @@
 import { jcs } from "@qmtl/core/canonical";
 import type { Activation, PositionSide } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
 /** Fields of an activation that change; absent ones stay. Switching on needs an apply. */
-export interface ActivationChange {
+interface ActivationChange {
   readonly active?: false;
   readonly weight?: number;
   readonly freeze?: boolean;
@@ -14,7 +14,7 @@ export interface ActivationChange {
 }
 
 /** A change of the activations of one strategy. */
-export interface ActivationUpdate {
+interface ActivationUpdate {
   readonly strategyId: string;
   readonly sides: readonly PositionSide[];
   readonly change: ActivationChange;

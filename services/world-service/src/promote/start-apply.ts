@@ -1,14 +1,15 @@
 import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { composeWorld } from "../decide/compose-decision.ts";
 import { evaluateWorld } from "../decide/evaluate-world.ts";
 import type { Stage } from "../policy/policy.ts";
 import { policyRefusal } from "../policy/policy-refusal.ts";
 import { insertDecision } from "../store/decision-table.ts";
 import { readRun, type StoredRun } from "../store/gate-table.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { composeWorld, stagesOf } from "../world/world-state.ts";
+import { stagesOf } from "../world/world-state.ts";
 import { type GatingPolicy, parseGatingPolicy, promotionEdges } from "./gating-policy.ts";
 import {
   type ApplyRequest,
@@ -36,7 +37,7 @@ export interface ApplyOrder extends ApplyRequest {
 }
 
 /** What an apply would do, for a gateway that has to prepare it. */
-export interface PlannedApply {
+interface PlannedApply {
   /** The run is there already; nothing else will switch. */
   readonly hasBegun: boolean;
   readonly planId: string;

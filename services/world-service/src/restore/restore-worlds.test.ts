@@ -11,7 +11,7 @@ import { type Db, migrate, openPostgres } from "@qmtl/service-kit/db";
 import { describePostgres, ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { advance, type OpenWorldService, openWorldService } from "../testing/open-world-service.ts";
-import { RowLeadership } from "../world/leadership.ts";
+import { worldLeadership } from "../world/leadership.ts";
 import { restoreWorlds } from "./restore-worlds.ts";
 
 const worldId = "w1";
@@ -137,7 +137,7 @@ describePostgres("restoring worlds", (server) => {
     await migrate(db, fileURLToPath(new URL("../../migrations", import.meta.url)));
     await migrateTopics(db);
     const clock = systemClock;
-    const leader = new RowLeadership({
+    const leader = worldLeadership({
       db,
       clock,
       logger: silentLogger,

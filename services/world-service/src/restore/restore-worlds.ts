@@ -1,12 +1,12 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Clock, Logger } from "@qmtl/service-kit";
+import { type Clock, type Leadership, type Logger, SoleLeadership } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import { freeze, type GateRow, isInFlight, makeProposal } from "../apply/index.ts";
 import { readGate, readLastRun } from "../store/gate-table.ts";
 import { raiseFloor } from "../store/restore-floor.ts";
 import { readWorlds } from "../store/world-table.ts";
 import { commitProposal } from "../world/gate-commit.ts";
-import { type Leadership, RowLeadership, SoleLeadership } from "../world/leadership.ts";
+import { serviceName, worldLeadership } from "../world/leadership.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 
 /** Longest lease there may be: one granted after the backup was made may have been longer than its row says. */
@@ -45,8 +45,8 @@ export async function restoreWorlds(options: RestoreOptions): Promise<RestoredWo
   const { db, clock, logger, newId } = options;
   const leadership: Leadership =
     db.kind === "pglite"
-      ? new SoleLeadership(clock)
-      : new RowLeadership({ db, clock, logger, holder: newId() });
+      ? new SoleLeadership(clock, serviceName)
+      : worldLeadership({ db, clock, logger, holder: newId() });
   await leadership.start(() => {});
   try {
     const ports = { db, clock, logger, leadership, poke: () => {}, newId };

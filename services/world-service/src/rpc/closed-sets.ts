@@ -15,17 +15,17 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Hold, PositionSide } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { DecisionTermRow } from "../decide/compose-decision.ts";
+import type { NodeDomain, NodeState } from "../configure/world-view.ts";
 import type { TracedRule } from "../policy/judge-world.ts";
 import type { SeriesDomain, Stage } from "../policy/policy.ts";
-import type { WorldSettings } from "../world/world-settings.ts";
-import type { NodeDomain, NodeState } from "../world/world-view.ts";
+import type { DecisionTermRow } from "../store/decision-table.ts";
+import type { WorldSettings } from "../store/world-rows.ts";
 
 /**
  * A closed set of the contract and our names of its values. Nothing acts on a value that is not among them: one from a
  * caller is refused, one from the store is an error.
  */
-export class ClosedSet<N extends string, E extends number> {
+class ClosedSet<N extends string, E extends number> {
   readonly #what: string;
   readonly #valueOf: ReadonlyMap<string, E>;
   readonly #nameOf: ReadonlyMap<number, N>;

@@ -12,10 +12,15 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
 import type { Metric } from "@qmtl/core/metrics";
 import { modeToProto } from "../bus/gate-to-proto.ts";
-import type { ComposedStrategy, Composition, DecisionTermRow } from "../decide/compose-decision.ts";
-import type { EvaluationRow, StrategyTraceRow } from "../decide/evaluation.ts";
 import { decisionEtag } from "../decide/set-decisions.ts";
 import type { TracedRule } from "../policy/judge-world.ts";
+import type {
+  ComposedStrategy,
+  Composition,
+  DecisionTermRow,
+  EvaluationRow,
+  StrategyTraceRow,
+} from "../store/decision-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import {
   metricDirections,

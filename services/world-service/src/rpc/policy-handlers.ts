@@ -12,7 +12,7 @@ import {
   findPolicy,
   type ShownPolicy,
   setDefaultPolicy,
-} from "../policy/manage-policies.ts";
+} from "../configure/manage-policies.ts";
 import { readPolicies } from "../store/policy-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";

@@ -32,7 +32,7 @@ import {
   type WantedAllocation,
   withAllShares,
 } from "../capital/upsert-allocations.ts";
-import { hashText } from "../world/hash-text.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { Worlds } from "../world/worlds.ts";
 import { pagesOf } from "./pages.ts";
 

@@ -9,7 +9,7 @@ import {
 import { QmtlError } from "@qmtl/sdk/rpc";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { WorldSettings } from "../world/world-settings.ts";
+import type { WorldSettings } from "../store/world-rows.ts";
 import { settingsChange } from "./update-mask.ts";
 
 const before: WorldSettings = {

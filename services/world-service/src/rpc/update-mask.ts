@@ -1,6 +1,6 @@
 import type { World } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { TimerOverrides, WorldSettings } from "../world/world-settings.ts";
+import type { TimerOverrides, WorldSettings } from "../store/world-rows.ts";
 import { givenSettings, SETTING_DEFAULTS, TIMERS } from "./world-from-proto.ts";
 
 type Setting = Exclude<keyof WorldSettings, "worldId">;
@@ -33,7 +33,7 @@ const TIMER_SETS: ReadonlyMap<string, TimerSet> = new Map([
 const TIMER_NAMES: ReadonlyMap<string, keyof TimerOverrides> = new Map(Object.entries(TIMERS));
 
 /** What an update makes of the settings of a world. */
-export type SettingsChange = (before: WorldSettings) => WorldSettings;
+type SettingsChange = (before: WorldSettings) => WorldSettings;
 
 /**
  * The change an UpdateWorld asks for. The fields the mask names change, and one that is named and not set goes back to

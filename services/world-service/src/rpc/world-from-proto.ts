@@ -7,12 +7,8 @@ import {
   WorldClock,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import {
-  decisionTtlSecondsDefault,
-  maxLagSecondsDefault,
-  type TimerOverrides,
-  type WorldSettings,
-} from "../world/world-settings.ts";
+import type { TimerOverrides, WorldSettings } from "../store/world-rows.ts";
+import { decisionTtlSecondsDefault, maxLagSecondsDefault } from "../world/world-settings.ts";
 import { clocks, demotePolicies, leaseLostPolicies } from "./closed-sets.ts";
 
 /** What a world has where it does not say; its id, clock and source it must say. */

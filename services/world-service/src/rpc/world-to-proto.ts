@@ -12,10 +12,10 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { EffectiveMode, GateTimers } from "@qmtl/core/gate";
 import { modeToProto } from "../bus/gate-to-proto.ts";
-import type { SharedBinding } from "../capital/shares-in-force.ts";
+import { worldEtag } from "../configure/change-world.ts";
 import type { AuditRow } from "../store/audit-table.ts";
-import { worldEtag } from "../world/change-world.ts";
 import { leaderMsDefault } from "../world/leadership.ts";
+import type { SharedBinding } from "../world/shares-in-force.ts";
 import { timersOf } from "../world/world-settings.ts";
 import type { WorldState } from "../world/world-state.ts";
 import { clocks, demotePolicies, leaseLostPolicies } from "./closed-sets.ts";

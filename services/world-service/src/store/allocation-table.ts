@@ -1,7 +1,7 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 
 /** An allocation as it was set. Append-only; the last of a world stands. */
-export interface AllocationEntry {
+interface AllocationEntry {
   readonly worldId: string;
   readonly ratio: number;
   /** Shares set with it, by strategy; empty: unchanged. */
@@ -21,20 +21,6 @@ export async function appendAllocation(
      VALUES ($1, $2, $3::jsonb, $4, $5, $6)`,
     [entry.worldId, entry.ratio, JSON.stringify(entry.strategies), entry.runId, principal, nowMs],
   );
-}
-
-/** Share of a world as of a time; undefined before the first. */
-export async function readRatioAsOf(
-  db: Queryable,
-  worldId: string,
-  asOfMs: number,
-): Promise<number | undefined> {
-  const [row] = await db.query<{ ratio: number }>(
-    `SELECT ratio FROM world.allocation WHERE world_id = $1 AND created_ms <= $2
-     ORDER BY entry DESC LIMIT 1`,
-    [worldId, asOfMs],
-  );
-  return row?.ratio;
 }
 
 /** Writes the standing ratio and shares of a world. */

@@ -1,9 +1,45 @@
+import type { EffectiveMode } from "@qmtl/core/gate";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { Composition } from "../decide/compose-decision.ts";
-import type { EvaluationRow } from "../decide/evaluation.ts";
+import type { TracedRule } from "../policy/judge-world.ts";
+import type { Stage } from "../policy/policy.ts";
+
+/** One term of an effective mode. */
+export interface DecisionTermRow {
+  readonly name:
+    | "world_stage"
+    | "strategy_stage"
+    | "data_currency"
+    | "samples"
+    | "allow_live"
+    | "breaker"
+    | "nothing_selected";
+  /** The most it allows. */
+  readonly mode: EffectiveMode;
+  readonly detail: string;
+  /** It is what holds the mode down. */
+  readonly binding: boolean;
+}
+
+/** A strategy within a decision. */
+export interface ComposedStrategy {
+  readonly strategyId: string;
+  readonly stage: Stage;
+  readonly mode: EffectiveMode;
+  readonly terms: readonly DecisionTermRow[];
+  /** Of the world's capital, in force. */
+  readonly share: number;
+}
+
+/** A decision without identity and life. */
+export interface Composition {
+  readonly mode: EffectiveMode;
+  readonly reason: string;
+  readonly policyVersion: number;
+  readonly strategies: readonly ComposedStrategy[];
+}
 
 /** A decision as it was made. Append-only. */
-export interface DecisionRow {
+interface DecisionRow {
   readonly decisionId: string;
   readonly composition: Composition;
   readonly createdMs: number;
@@ -40,6 +76,30 @@ export async function readDecisionAsOf(
       createdMs: record.created_ms,
     }
   );
+}
+
+/** One strategy as judged, in plain data. */
+export interface StrategyTraceRow {
+  readonly strategyId: string;
+  readonly stageBefore: Stage;
+  readonly stageAfter: Stage;
+  readonly mayReach: Stage;
+  readonly selected: boolean;
+  readonly rules: readonly TracedRule[];
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly dataEndMs: number;
+}
+
+/** A stored evaluation: who was judged, by which rule, on what, and with which verdict. */
+export interface EvaluationRow {
+  readonly evaluationId: string;
+  readonly policyVersion: number;
+  readonly createdMs: number;
+  /** "Now" of the world: its watermark in a replay, else the wall clock. */
+  readonly nowMs: number;
+  readonly strategies: readonly StrategyTraceRow[];
+  /** Strategies that were lowered at once. */
+  readonly lowered: readonly string[];
 }
 
 /** Adds an evaluation. */

@@ -22,7 +22,7 @@ export interface PhaseTime {
 }
 
 /** A session that was waited for. */
-export interface WaitingSession {
+interface WaitingSession {
   readonly sessionId: string;
   /** @default not told */
   readonly origin?: SessionOrigin;

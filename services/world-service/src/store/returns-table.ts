@@ -134,7 +134,7 @@ export async function readSeries(
 }
 
 /** Little-endian float64 values of bytes, copied, so that alignment does not matter. */
-export function floatsFromBytes(bytes: Uint8Array): Float64Array {
+function floatsFromBytes(bytes: Uint8Array): Float64Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const values = new Float64Array(Math.floor(bytes.byteLength / 8));
   for (let index = 0; index < values.length; index++) {

@@ -1,8 +1,7 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { Stage } from "../policy/policy.ts";
-import type { WorldSettings } from "../world/world-settings.ts";
 import { readFloor } from "./restore-floor.ts";
-import type { BindingRow, WorldRow } from "./world-rows.ts";
+import type { BindingRow, WorldRow, WorldSettings } from "./world-rows.ts";
 
 interface WorldRecord {
   body: WorldSettings;
@@ -86,7 +85,7 @@ export async function deleteWorld(db: Queryable, worldId: string): Promise<void>
 }
 
 /** Where the numbers of a world of one name go on. */
-export interface RetiredWorld {
+interface RetiredWorld {
   readonly revision: number;
   readonly fence: number;
   readonly storeEpoch: number;

@@ -7,14 +7,18 @@ import {
 } from "@bufbuild/protobuf";
 import { type Heartbeat, stateHash } from "@qmtl/core/gate";
 import { loadConfig } from "@qmtl/sdk/config";
-import { type CallContext, type CallPrincipal, silentLogger } from "@qmtl/service-kit";
+import {
+  type CallContext,
+  type CallPrincipal,
+  SoleLeadership,
+  silentLogger,
+} from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import type { Db } from "@qmtl/service-kit/db";
 import type { ManualClock } from "@qmtl/service-kit/testing";
 import { gateStateOf, type SessionClaim } from "../apply/index.ts";
 import { createWorldService, type WorldServiceInstance } from "../create-world-service.ts";
-import { hashText } from "../world/hash-text.ts";
-import { SoleLeadership } from "../world/leadership.ts";
+import { hashText } from "../store/hash-text.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
 /** A world service over a test database, called without a wire. */
@@ -44,7 +48,7 @@ export async function openWorldService(
   const config = await loadConfig({ cwd: "/", env: {} });
   const db = dbOf("world");
   const bus = await openEmbeddedBus({ db: dbOf("bus") });
-  const leadership = new SoleLeadership(clock);
+  const leadership = new SoleLeadership(clock, "WorldService");
   const deps = { db, bus, clock, logger: silentLogger, config, leadership };
   const instance = await createWorldService(deps);
   await instance.start();

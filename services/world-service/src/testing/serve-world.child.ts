@@ -6,7 +6,7 @@ import { openGrpcServer, silentLogger, systemClock } from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { createWorldService } from "../create-world-service.ts";
-import { RowLeadership } from "../world/leadership.ts";
+import { worldLeadership } from "../world/leadership.ts";
 
 const [, , dsn = "", leaderMs = ""] = process.argv;
 process.stdin.resume().once("end", () => process.exit());
@@ -15,7 +15,7 @@ const bus = await openEmbeddedBus({ db: await openPostgres({ dsn, schema: "bus" 
 const config = await loadConfig({ cwd: "/", env: {} });
 const common = { db, clock: systemClock, logger: silentLogger };
 const holder = String(process.pid);
-const leadership = new RowLeadership({ ...common, holder, leaderMs: Number(leaderMs) });
+const leadership = worldLeadership({ ...common, holder, leaderMs: Number(leaderMs) });
 const service = await createWorldService({ ...common, bus, config, leadership });
 const { services, schemaRange, leading } = service;
 const health = leading === undefined ? {} : { health: leading.healthOf(services) };

@@ -36,7 +36,7 @@ export interface CommitExtra {
 }
 
 /** What a committed transition leaves in memory. */
-export interface CommitResult {
+interface CommitResult {
   readonly outcome: CommitOutcome;
   readonly error: unknown;
   readonly run: StoredRun | undefined;
@@ -46,7 +46,7 @@ export interface CommitResult {
 }
 
 /** What is known before the transition. */
-export interface CommitContext {
+interface CommitContext {
   readonly lastRun: StoredRun | undefined;
   readonly holdReasons: HoldReasons;
   /** Order-capable sessions. */

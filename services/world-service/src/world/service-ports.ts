@@ -1,6 +1,5 @@
-import type { Clock, Logger } from "@qmtl/service-kit";
+import type { Clock, Leadership, Logger } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
-import type { Leadership } from "./leadership.ts";
 
 /** What every use case of the service may call on. */
 export interface ServicePorts {

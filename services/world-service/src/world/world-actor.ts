@@ -1,24 +1,33 @@
-import type { GateTimers, Heartbeat, HeartbeatReply, Nack } from "@qmtl/core/gate";
-import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
+import {
+  type GateScope,
+  type GateState,
+  type GateTimers,
+  type Heartbeat,
+  type HeartbeatReply,
+  type Nack,
+  stateHash,
+} from "@qmtl/core/gate";
+import { hasReason, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
+import { type QueueLimit, SerialQueue } from "@qmtl/service-kit";
 import { type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
 import {
   type Answer,
+  type ApplyRefusal,
   type EmitterRow,
   type GateCommand,
-  type GateMachine,
+  GateMachine,
   type GateRow,
   isInFlight,
   isOrderCapable,
   type Proposal,
   type SessionClaim,
+  type StoredWorld,
   type WorldTime,
 } from "../apply/index.ts";
-import { readWorldState } from "../store/read-world-state.ts";
-import { refusalError } from "./apply-refusal.ts";
+import { hashText } from "../store/hash-text.ts";
 import { type CommitExtra, commitProposal } from "./gate-commit.ts";
 import { leaderMsDefault } from "./leadership.ts";
-import { openMachine, worldTime } from "./open-machine.ts";
-import { SerialQueue } from "./serial-queue.ts";
+import { readWorldState } from "./read-world-state.ts";
 import type { ServicePorts } from "./service-ports.ts";
 import { storeError } from "./store-error.ts";
 import { Watchers } from "./watchers.ts";
@@ -33,6 +42,15 @@ const heartbeatRoundsMax = 64;
 const idleTickMs = 500;
 /** Sessions silent this long, without a lease, are forgotten. */
 const sessionSilentMsMax = 60_000;
+
+/** Operations of one world that wait at most; more are refused. */
+export const operationsLimit: QueueLimit = {
+  waitingMax: 256,
+  refusal: () =>
+    new QmtlError("TOO_MANY_REQUESTS", "too many operations of one world wait", {
+      retryAfterMs: 100,
+    }),
+};
 
 /** A transition that was committed, or a run that was asked for before. */
 type GateAnswer = Exclude<Answer, { kind: "refuse" }>;
@@ -49,9 +67,9 @@ export class WorldActor {
   readonly state: WorldState;
   readonly #ports: ServicePorts;
   readonly #machine: GateMachine;
-  readonly #queue = new SerialQueue();
+  readonly #queue = new SerialQueue(operationsLimit);
   /** Turns of what writes the gate or reads it again. Who has the turn never waits for an operation. */
-  readonly #turns = new SerialQueue();
+  readonly #turns = new SerialQueue(operationsLimit);
   readonly #watchers = new Watchers();
   #mustReload = false;
   #commitsFailed = 0;
@@ -330,4 +348,53 @@ export class WorldActor {
       this.#arm(idleTickMs);
     }
   }
+}
+
+const ERRORS = {
+  BUSY: ["CONFLICT", "another change of the gate is being committed"],
+  APPLY_IN_PROGRESS: ["APPLY_IN_PROGRESS", "an apply is in progress"],
+  APPLY_NOT_IN_FLIGHT: ["CONFLICT", "the run is not in flight any more"],
+  RUN_ID_REUSED: ["RUN_ID_REUSED", "this run id was used with other content"],
+  WORLD_HELD: ["WORLD_HELD", "the world is held"],
+  HOLD_NOT_FOUND: ["CONFLICT", "the world has no such hold"],
+  FREEZE_NOT_IN_FORCE: ["GATE_SHUT", "the freeze is not in force yet: the gate is CLOSING"],
+  TIMERS_INVALID: ["TIMERS_INVALID", "the timers break a rule"],
+} as const satisfies Record<ApplyRefusal, readonly [ReasonName, string]>;
+
+/** The error of a refusal, with what the gate looked like. */
+function refusalError(refusal: ApplyRefusal, row: GateRow): QmtlError {
+  const [reason, message] = ERRORS[refusal];
+  const holds = row.holds.length > 0 ? ` (${row.holds.join(", ")})` : "";
+  const metadata = { run_id: row.runId ?? "", gate: row.gate, holds: row.holds.join(",") };
+  return new QmtlError(reason, `${message}${refusal === "WORLD_HELD" ? holds : ""}`, { metadata });
+}
+
+/** The service clock as the gate machine is told it. */
+function worldTime({ clock }: Pick<ServicePorts, "clock">): WorldTime {
+  return { monotonicMs: clock.monotonicMs(), wallMs: clock.nowMs() };
+}
+
+/**
+ * The gate machine of a world, made in this leadership (`isNew`) or read at its beginning. Timers are
+ * asked for each time: they change with the world's settings and stage.
+ */
+function openMachine(
+  ports: ServicePorts,
+  stored: StoredWorld & { readonly isNew: boolean },
+  timers: () => GateTimers,
+): GateMachine {
+  const machinePorts = {
+    hashState: (state: GateState, scope: GateScope) => stateHash(state, scope, hashText),
+    get timers() {
+      return timers();
+    },
+  };
+  const now = worldTime(ports);
+  if (stored.isNew) return GateMachine.create(stored.row, machinePorts, now);
+  return GateMachine.recover(
+    stored,
+    machinePorts,
+    now,
+    ports.leadership.beganAtMs ?? now.monotonicMs,
+  );
 }

@@ -1,13 +1,11 @@
-import type { Hold } from "@qmtl/core/gate";
-import { type SharedBinding, withSharesInForce } from "../capital/shares-in-force.ts";
-import { type Composition, composeDecision } from "../decide/compose-decision.ts";
-import type { EvaluationRow } from "../decide/evaluation.ts";
 import type { Policy, SeriesDomain } from "../policy/policy.ts";
+import type { Composition, EvaluationRow } from "../store/decision-table.ts";
 import type { HoldReasons, StoredRun } from "../store/gate-table.ts";
 import type { BindingRow, SeriesHead, StageSet, WorldRow } from "../store/world-rows.ts";
+import { type SharedBinding, withSharesInForce } from "./shares-in-force.ts";
 
 /** The policy in force, read once. */
-export interface DefaultPolicy {
+interface DefaultPolicy {
   readonly version: number;
   readonly policy: Policy;
 }
@@ -42,27 +40,6 @@ export function boundStrategies(state: WorldState): SharedBinding[] {
 /** "Now" of the world for data currency: the feed's watermark in a replay, else the wall clock. */
 export function worldNow(state: WorldState, wallMs: number): number | undefined {
   return state.world.settings.clock === "replay" ? (state.world.watermarkMs ?? undefined) : wallMs;
-}
-
-/** What the world allows at `wallMs`, with `holds` and, for a plan, other stages than those in force. */
-export function composeWorld(
-  state: WorldState,
-  holds: readonly Hold[],
-  wallMs: number,
-  stages: StageSet = stagesOf(state),
-): Composition {
-  const bindings = boundStrategies(state).map((binding) => ({
-    ...binding,
-    stage: stages.strategies[binding.strategyId] ?? binding.stage,
-  }));
-  return composeDecision({
-    world: { ...state.world, stage: stages.world },
-    bindings,
-    policy: state.policy?.policy,
-    hasBreaker: holds.includes("breaker"),
-    nowMs: worldNow(state, wallMs),
-    headOf: (strategyId, domain) => state.heads.get(seriesKey(strategyId, domain)),
-  });
 }
 
 /** Stages in force. */

@@ -1,26 +1,19 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { Standing } from "@qmtl/service-kit";
-import { readWorldState } from "../store/read-world-state.ts";
+import { LeadershipTracker, SerialQueue, type Standing } from "@qmtl/service-kit";
 import { readWorlds } from "../store/world-table.ts";
-import { notLeading } from "./leadership.ts";
-import { SerialQueue } from "./serial-queue.ts";
+import { serviceName } from "./leadership.ts";
+import { readWorldState } from "./read-world-state.ts";
 import type { ServicePorts } from "./service-ports.ts";
-import { WorldActor } from "./world-actor.ts";
+import { operationsLimit, WorldActor } from "./world-actor.ts";
 
 /** The worlds of the leader: one actor each, loaded when leadership begins and dropped when it ends. */
 export class Worlds {
   readonly ports: ServicePorts;
   /** Operations over several worlds: making one, sums of allocations. */
-  readonly across = new SerialQueue();
+  readonly across = new SerialQueue(operationsLimit);
+  readonly #leadership: LeadershipTracker;
   readonly #onIdle: (actor: WorldActor) => Promise<void>;
-  readonly #onStanding: (standing: Standing) => Promise<void>;
   readonly #actors = new Map<string, WorldActor>();
-  #leadingSinceMs: number | undefined;
-  #changing: Promise<void> = Promise.resolve();
-  #isReady = false;
-  /** The database did not say who leads, or did not give the worlds. */
-  #isUnsure = false;
-  #isStopping = false;
 
   /** `onStanding` is told how this process stands, "leads" once it answers for its worlds: after the first try and at each change. */
   constructor(
@@ -30,32 +23,19 @@ export class Worlds {
   ) {
     this.ports = ports;
     this.#onIdle = onIdle;
-    this.#onStanding = onStanding;
+    const work = { begin: () => this.#load(), end: () => this.#drop(), onStanding };
+    const { leadership, logger } = ports;
+    this.#leadership = new LeadershipTracker({ leadership, service: serviceName, logger, work });
   }
 
   /** Takes the lead, if it is free, and loads the worlds. */
-  async start(): Promise<void> {
-    await this.ports.leadership.start(() => {
-      // A load that failed is tried again at the next renewal.
-      this.#changing = this.#changing.catch(() => undefined).then(() => this.#follow());
-      this.#changing.catch(() => undefined);
-    });
-    await this.#changing;
-    if (!this.#isReady) await this.#onStanding(this.#standing);
+  start(): Promise<void> {
+    return this.#leadership.start();
   }
 
   /** Gives the lead up. */
-  async stop(): Promise<void> {
-    this.#isStopping = true;
-    await this.ports.leadership.stop();
-    await this.#changing.catch(() => undefined);
-    await this.#drop();
-  }
-
-  /** How this process stands; unsure where it leads, and the outage before that lasts until its worlds are read. */
-  get #standing(): Standing {
-    const { standing } = this.ports.leadership;
-    return standing === "leads" && this.#isUnsure ? "unsure" : standing;
+  stop(): Promise<void> {
+    return this.#leadership.stop();
   }
 
   /** A world. @throws {QmtlError} NOT_LEADER, STORE_UNAVAILABLE, WORLD_NOT_FOUND */
@@ -69,13 +49,13 @@ export class Worlds {
 
   /** A world, or undefined. @throws {QmtlError} NOT_LEADER, STORE_UNAVAILABLE */
   find(worldId: string): WorldActor | undefined {
-    if (!this.#isReady) throw notLeading(this.#standing);
+    this.#leadership.mustLead();
     return this.#actors.get(worldId);
   }
 
   /** All worlds, ordered by id. @throws {QmtlError} NOT_LEADER, STORE_UNAVAILABLE */
   all(): WorldActor[] {
-    if (!this.#isReady) throw notLeading(this.#standing);
+    this.#leadership.mustLead();
     return [...this.#actors.values()].sort((a, b) => (a.worldId < b.worldId ? -1 : 1));
   }
 
@@ -93,37 +73,16 @@ export class Worlds {
     await actor?.stop();
   }
 
-  /** Loads or drops the worlds when leadership was won or lost. */
-  async #follow(): Promise<void> {
-    const { leadership, db, logger } = this.ports;
-    const { beganAtMs: since, standing } = leadership;
-    if (since !== undefined && since === this.#leadingSinceMs) return;
-    this.#leadingSinceMs = since;
-    await this.#drop();
-    if (this.#isStopping) return;
-    if (since === undefined) {
-      this.#isUnsure = standing === "unsure";
-      return this.#onStanding(standing);
-    }
-    try {
-      for (const { settings } of await readWorlds(db)) {
-        const loaded = await readWorldState(db, settings.worldId);
-        if (loaded === undefined) continue;
-        this.add(new WorldActor(this.ports, loaded.state, loaded, false));
-      }
-      await this.#onStanding("leads");
-      this.#isUnsure = false;
-      this.#isReady = true;
-    } catch (error) {
-      logger.error("the worlds could not be loaded", { error });
-      this.#leadingSinceMs = undefined;
-      this.#isUnsure = true;
-      throw error;
+  async #load(): Promise<void> {
+    const { db } = this.ports;
+    for (const { settings } of await readWorlds(db)) {
+      const loaded = await readWorldState(db, settings.worldId);
+      if (loaded === undefined) continue;
+      this.add(new WorldActor(this.ports, loaded.state, loaded, false));
     }
   }
 
   async #drop(): Promise<void> {
-    this.#isReady = false;
     const actors = [...this.#actors.values()];
     this.#actors.clear();
     await Promise.all(actors.map((actor) => actor.stop()));

@@ -1,13 +1,13 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { expect, onTestFinished, test } from "vitest";
-import { openGrpcServer } from "./grpc-server.ts";
-import { serve } from "./handlers.ts";
+import { openGrpcServer } from "../grpc-server.ts";
+import { serve } from "../handlers.ts";
+import { silentLogger } from "../logger.ts";
+import { createMetrics } from "../metrics.ts";
+import type { OpenServer } from "../rpc/server-setup.ts";
+import { freePorts } from "../testing/free-port.ts";
 import { LeadershipMonitor } from "./leadership-monitor.ts";
-import { silentLogger } from "./logger.ts";
-import { createMetrics } from "./metrics.ts";
-import type { OpenServer } from "./rpc/server-setup.ts";
-import { freePorts } from "./testing/free-port.ts";
 
 /** One process of a service: answers when it leads, and counts what it was asked. */
 interface Instance {

@@ -1,11 +1,10 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Queryable } from "@qmtl/service-kit/db";
-import type { EdgeOverride } from "../apply/index.ts";
-import { setEdge } from "../promote/gating-policy.ts";
+import { type EdgeOverride, setEdge } from "../apply/index.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { updateGate } from "../store/gate-table.ts";
-import { auditOf } from "./audit-of.ts";
-import type { Worlds } from "./worlds.ts";
+import { auditOf } from "../world/audit-of.ts";
+import type { Worlds } from "../world/worlds.ts";
 
 /** Domain a node is in. */
 export type NodeDomain = "backtest" | "dryrun" | "live";

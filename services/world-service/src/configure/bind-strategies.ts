@@ -3,12 +3,12 @@ import { reassess } from "../decide/reassess.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import type { BindingRow } from "../store/world-rows.ts";
 import { upsertBindings } from "../store/world-table.ts";
-import { auditOf } from "./audit-of.ts";
-import type { WorldActor } from "./world-actor.ts";
-import type { Worlds } from "./worlds.ts";
+import { auditOf } from "../world/audit-of.ts";
+import type { WorldActor } from "../world/world-actor.ts";
+import type { Worlds } from "../world/worlds.ts";
 
 /** A strategy to bind. */
-export interface NewBinding {
+interface NewBinding {
   readonly strategyId: string;
   /** Empty leaves the name there is. */
   readonly strategyName: string;

@@ -1,15 +1,15 @@
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { EmitterRow, GateRow } from "../apply/index.ts";
 import { parsePolicy } from "../policy/parse-policy.ts";
-import { seriesKey, type WorldState } from "../world/world-state.ts";
-import { readDecisionAsOf, readEvaluation } from "./decision-table.ts";
-import { readEmitters, readGate, readLastRun } from "./gate-table.ts";
-import { readPolicy } from "./policy-table.ts";
-import { readHeads } from "./returns-table.ts";
-import { readBindings, readWorld } from "./world-table.ts";
+import { readDecisionAsOf, readEvaluation } from "../store/decision-table.ts";
+import { readEmitters, readGate, readLastRun } from "../store/gate-table.ts";
+import { readPolicy } from "../store/policy-table.ts";
+import { readHeads } from "../store/returns-table.ts";
+import { readBindings, readWorld } from "../store/world-table.ts";
+import { seriesKey, type WorldState } from "./world-state.ts";
 
 /** A world as stored, with its gate. */
-export interface LoadedWorld {
+interface LoadedWorld {
   readonly state: WorldState;
   readonly row: GateRow;
   readonly emitters: readonly EmitterRow[];

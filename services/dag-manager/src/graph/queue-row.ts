@@ -12,7 +12,7 @@ import {
   isSourceNode,
   type QueueContext,
   sourceContext,
-} from "../graph/queue-context.ts";
+} from "./queue-context.ts";
 
 /** Name and kind of one column. */
 export interface QueueColumn {
@@ -20,7 +20,7 @@ export interface QueueColumn {
   readonly kind: QueueColumnKind;
 }
 
-export type QueueColumnKind = "f64" | "bytes";
+type QueueColumnKind = "f64" | "bytes";
 
 /** A queue: where the output of one compute key lies. */
 export interface QueueRow {
@@ -67,7 +67,7 @@ const columnKinds: Readonly<Record<QueueColumnKind, ColumnKind>> = {
 };
 
 /** An adapter whose rows pass a barrier. */
-export function isReplayAdapter(adapter: string): boolean {
+function isReplayAdapter(adapter: string): boolean {
   return adapter.endsWith("-replay");
 }
 

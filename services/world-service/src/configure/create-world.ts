@@ -2,24 +2,25 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import { UniqueViolation } from "@qmtl/service-kit/db";
 import { newGateRow } from "../apply/index.ts";
 import { appendGateEvent, appendRebalancingEvents } from "../bus/control-events.ts";
+import { composeWorld } from "../decide/compose-decision.ts";
 import { appendAllocation } from "../store/allocation-table.ts";
 import { appendAudit } from "../store/audit-table.ts";
 import { insertDecision } from "../store/decision-table.ts";
 import { insertGate } from "../store/gate-table.ts";
-import { readWorldState } from "../store/read-world-state.ts";
 import { type RequestKey, readRequest, writeRequest } from "../store/request-table.ts";
+import type { WorldSettings } from "../store/world-rows.ts";
 import { insertWorld, readRetired } from "../store/world-table.ts";
+import { leaderMsDefault } from "../world/leadership.ts";
+import { readWorldState } from "../world/read-world-state.ts";
+import { storeError } from "../world/store-error.ts";
+import { WorldActor } from "../world/world-actor.ts";
+import { timersOf } from "../world/world-settings.ts";
+import type { WorldState } from "../world/world-state.ts";
+import type { Worlds } from "../world/worlds.ts";
 import { checkSettings } from "./check-settings.ts";
-import { leaderMsDefault } from "./leadership.ts";
-import { storeError } from "./store-error.ts";
-import { WorldActor } from "./world-actor.ts";
-import type { WorldSettings } from "./world-settings.ts";
-import { timersOf } from "./world-settings.ts";
-import { composeWorld, type WorldState } from "./world-state.ts";
-import type { Worlds } from "./worlds.ts";
 
 /** A world to make. */
-export interface NewWorld {
+interface NewWorld {
   readonly settings: WorldSettings;
   readonly principal: string;
   /** Stored with the world, so that the same request again finds the world it made. */

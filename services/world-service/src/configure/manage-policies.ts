@@ -1,7 +1,9 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendPolicyEvent } from "../bus/control-events.ts";
 import { reassess } from "../decide/reassess.ts";
+import { policyNotFound, readPolicyDocument } from "../policy/policy-refusal.ts";
 import { appendAudit } from "../store/audit-table.ts";
+import { hashText } from "../store/hash-text.ts";
 import {
   insertPolicy,
   type PolicyRow,
@@ -11,10 +13,8 @@ import {
 import { type RequestKey, readRequest, writeRequest } from "../store/request-table.ts";
 import { updateWorld } from "../store/world-table.ts";
 import { auditOf } from "../world/audit-of.ts";
-import { hashText } from "../world/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
-import { readPolicyDocument } from "./policy-refusal.ts";
 
 /** A policy and whether it is the one in force. */
 export interface ShownPolicy {
@@ -23,7 +23,7 @@ export interface ShownPolicy {
 }
 
 /** A policy to store. */
-export interface NewPolicy {
+interface NewPolicy {
   readonly document: string;
   /** Checks only; nothing is stored. */
   readonly validateOnly: boolean;
@@ -121,14 +121,6 @@ export async function findPolicy(
   const row = await readPolicy(ports.db, actor.worldId, wanted);
   if (row === undefined) throw policyNotFound(actor.worldId, wanted);
   return { row, isDefault: wanted === actor.state.world.policyVersion };
-}
-
-/** The refusal for a version that is not there; 0 stands for "no policy at all". */
-export function policyNotFound(worldId: string, version: number): QmtlError {
-  const what = version === 0 ? "no policy" : `no policy version ${version}`;
-  return new QmtlError("POLICY_NOT_FOUND", `world ${worldId} has ${what}`, {
-    metadata: { world_id: worldId },
-  });
 }
 
 async function adopt(

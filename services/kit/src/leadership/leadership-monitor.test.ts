@@ -2,17 +2,17 @@ import { Code } from "@connectrpc/connect";
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ChannelTransport, connectTo } from "@qmtl/sdk/rpc";
 import { expect, onTestFinished, test } from "vitest";
-import { openGrpcServer } from "./grpc-server.ts";
-import { serve } from "./handlers.ts";
+import { openGrpcServer } from "../grpc-server.ts";
+import { serve } from "../handlers.ts";
+import { createLogger } from "../logger.ts";
+import { createMetrics } from "../metrics.ts";
+import { readHealth } from "../rpc/read-health.ts";
 import {
   joinedHealth,
   LEADER_HEALTH,
   LeadershipMonitor,
   leaderUnknown,
 } from "./leadership-monitor.ts";
-import { createLogger } from "./logger.ts";
-import { createMetrics } from "./metrics.ts";
-import { readHealth } from "./rpc/read-health.ts";
 
 function monitor() {
   const lines: string[] = [];

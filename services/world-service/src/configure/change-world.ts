@@ -1,19 +1,18 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallPrincipal, requireRole } from "@qmtl/service-kit";
 import { appendPolicyEvent, appendRebalancingEvents } from "../bus/control-events.ts";
-import { checkAccountSum } from "../capital/check-sums.ts";
+import { checkAccountSum } from "../capital/upsert-allocations.ts";
 import { reassess } from "../decide/reassess.ts";
 import { appendAudit } from "../store/audit-table.ts";
-import type { WorldRow } from "../store/world-rows.ts";
+import type { WorldRow, WorldSettings } from "../store/world-rows.ts";
 import { deleteWorld as deleteRows, updateWorld as updateRow } from "../store/world-table.ts";
-import { auditOf } from "./audit-of.ts";
+import { auditOf } from "../world/audit-of.ts";
+import type { WorldActor } from "../world/world-actor.ts";
+import type { Worlds } from "../world/worlds.ts";
 import { checkSettings } from "./check-settings.ts";
-import type { WorldActor } from "./world-actor.ts";
-import type { WorldSettings } from "./world-settings.ts";
-import type { Worlds } from "./worlds.ts";
 
 /** A change of a world's settings. */
-export interface WorldChange {
+interface WorldChange {
   readonly worldId: string;
   /** The settings after it, made of those that stand. */
   readonly change: (before: WorldSettings) => WorldSettings;

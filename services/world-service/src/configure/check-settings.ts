@@ -1,7 +1,8 @@
 import { type BrokenTimerRule, checkTimers, type GateTimers } from "@qmtl/core/gate";
 import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
-import { leaderMsDefault } from "./leadership.ts";
-import { timersOf, type WorldSettings } from "./world-settings.ts";
+import type { WorldSettings } from "../store/world-rows.ts";
+import { leaderMsDefault } from "../world/leadership.ts";
+import { timersOf } from "../world/world-settings.ts";
 
 /** Refuses settings that break a rule. @throws {QmtlError} INVALID_FIELD, TIMERS_INVALID */
 export function checkSettings(settings: WorldSettings): void {

@@ -2,7 +2,7 @@ import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_se
 import { type Db, type PgliteHost, UnknownOutcome } from "@qmtl/service-kit/db";
 import { ManualClock, openTestPglite } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type OpenWorldService, openWorldService } from "./testing/open-world-service.ts";
+import { type OpenWorldService, openWorldService } from "../testing/open-world-service.ts";
 
 let host: PgliteHost;
 let w: OpenWorldService;

@@ -1,9 +1,9 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { ServedService } from "./handlers.ts";
-import type { HealthSource } from "./health.ts";
-import type { Logger } from "./logger.ts";
-import type { GaugeMetric, Metrics } from "./metrics.ts";
-import { OUTAGE_RETRY_MS } from "./outages/outage-refusal.ts";
+import type { ServedService } from "../handlers.ts";
+import type { HealthSource } from "../health.ts";
+import type { Logger } from "../logger.ts";
+import type { GaugeMetric, Metrics } from "../metrics.ts";
+import { OUTAGE_RETRY_MS } from "../outages/outage-refusal.ts";
 
 /** The name under which health says whether this process leads; where no other process can, it is not listed. */
 export const LEADER_HEALTH = "leader";

@@ -1,0 +1,78 @@
+/** How many operations a queue takes, and what it refuses one more with. */
+export interface QueueLimit {
+  /** Operations under way or waiting at most. */
+  readonly waitingMax: number;
+  refusal(): Error;
+}
+
+/** Runs operations one after another, in the order they came; a failed one does not stop the next. */
+export class SerialQueue {
+  readonly #limit: QueueLimit | undefined;
+  /** Resolves to nothing: what the operations came to would else be held by the queue. */
+  #tail: Promise<void> = Promise.resolve();
+  #waiting = 0;
+
+  /** @param limit where callers from outside decide how many come. @default no limit */
+  constructor(limit?: QueueLimit) {
+    this.#limit = limit;
+  }
+
+  /** Rejects with the refusal of its limit beyond it, and nothing is run. */
+  run<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#limit !== undefined && this.#waiting >= this.#limit.waitingMax) {
+      return Promise.reject(this.#limit.refusal());
+    }
+    this.#waiting += 1;
+    const result = this.#tail.then(operation).finally(() => {
+      this.#waiting -= 1;
+    });
+    this.#tail = ended(result);
+    return result;
+  }
+
+  /** Whether nothing runs and nothing waits. */
+  get isIdle(): boolean {
+    return this.#waiting === 0;
+  }
+
+  /** Resolves when everything taken in so far has ended. */
+  idle(): Promise<void> {
+    return this.#tail;
+  }
+}
+
+/** Runs operations on the same key one after another, those on different keys at the same time. */
+export class KeyedSerialQueue {
+  /** The last operation taken in of each key, until it has ended. */
+  readonly #tails = new Map<string, Promise<void>>();
+
+  /** Whether an operation on the key runs or waits. */
+  isBusy(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
+  /** Resolves when everything taken in so far has ended. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#tails.values());
+  }
+
+  /** Runs one when the earlier ones on each of its keys have ended. */
+  async run<T>(keys: readonly string[], operation: () => Promise<T>): Promise<T> {
+    const before = keys.flatMap((key) => this.#tails.get(key) ?? []);
+    const result = Promise.all(before).then(operation);
+    const tail = ended(result);
+    for (const key of keys) this.#tails.set(key, tail);
+    try {
+      return await result;
+    } finally {
+      for (const key of keys) if (this.#tails.get(key) === tail) this.#tails.delete(key);
+    }
+  }
+}
+
+function ended(result: Promise<unknown>): Promise<void> {
+  return result.then(
+    () => undefined,
+    () => undefined,
+  );
+}

@@ -1,2 +1,0 @@
-/** Slack of a sum of shares, for float noise. */
-export const shareTolerance = 1e-9;

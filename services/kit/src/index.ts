@@ -54,13 +54,16 @@ export { DATABASE, EVENT_BUS, isDatabaseOutage, outageOf } from "./outages/outag
 export { OUTAGE_RETRY_MS, refusalFrom } from "./outages/outage-refusal.ts";
 export {
   allPages,
+  compareKeys,
   cutPage,
   makePageToken,
   type PageFilters,
   type PagePosition,
+  type Pages,
   pageSizeMax,
   pageSizeOf,
   pageSizes,
+  pagesOf,
   pageTokenMsMax,
   readPageToken,
 } from "./page-token.ts";

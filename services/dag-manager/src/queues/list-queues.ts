@@ -3,13 +3,7 @@ import type {
   ListQueuesByTagRequest,
   ListQueuesByTagResponseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import {
-  cutPage,
-  makePageToken,
-  type PageFilters,
-  pageSizeOf,
-  readPageToken,
-} from "@qmtl/service-kit";
+import { type PageFilters, pagesOf } from "@qmtl/service-kit";
 import { contextMessage, type QueueContext, queueContext } from "../graph/queue-context.ts";
 import { queueDescriptor } from "../graph/queue-row.ts";
 import type { DagStore } from "../store/dag-store.ts";
@@ -36,13 +30,10 @@ export async function listQueuesByTag(
     intervalSeconds,
     context: contextText(context),
   };
-  const size = pageSizeOf(request.pageSize);
-  const nowMs = clock.nowMs();
-  const [after] = readPageToken(request.pageToken, filters, ["string"], nowMs) ?? [""];
-  const queues = await queuesByTag(db, match, { after, limit: size + 1 });
-  const { page, nextPageToken } = cutPage(queues, size, ({ name }) =>
-    makePageToken(filters, [name], nowMs),
-  );
+  const pages = pagesOf(clock, request, filters, ["string"]);
+  const [after] = pages.after ?? [""];
+  const queues = await queuesByTag(db, match, { after, limit: pages.size + 1 });
+  const { page, nextPageToken } = pages.end(queues, ({ name }) => [name]);
   const incompatibleQueues = context === undefined ? 0 : await countIncompatible(db, match);
   return { queues: page.map(queueDescriptor), nextPageToken, incompatibleQueues };
 }

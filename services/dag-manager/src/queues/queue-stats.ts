@@ -6,13 +6,7 @@ import type {
   QueueStatsSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import {
-  cutPage,
-  makePageToken,
-  type PageFilters,
-  pageSizeOf,
-  readPageToken,
-} from "@qmtl/service-kit";
+import { type PageFilters, pagesOf } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import { queueDescriptor } from "../graph/queue-row.ts";
 import type { NodeLeases } from "../leases/node-leases.ts";
@@ -46,9 +40,8 @@ export async function listQueueStats(
     strategyId,
     worldId,
   };
-  const size = pageSizeOf(request.pageSize);
-  const nowMs = clock.nowMs();
-  const [after] = readPageToken(request.pageToken, filters, ["string"], nowMs) ?? [""];
+  const pages = pagesOf(clock, request, filters, ["string"]);
+  const [after] = pages.after ?? [""];
   await mustKnow(db, request);
   const rows = await db.query<StatsRow>(
     `select ${queueColumns}, h.next_seq, h.next_row, h.epoch, h.known_at_ms, h.watermark_ms, h.is_ended,
@@ -60,11 +53,9 @@ export async function listQueueStats(
                                where s.node_id = q.node_id and s.strategy_id = $2))
        and ($3 = '' or q.world_id = $3) and q.name > $4
      order by q.name limit $5`,
-    [computeKeys, strategyId, worldId, after, size + 1],
+    [computeKeys, strategyId, worldId, after, pages.size + 1],
   );
-  const { page, nextPageToken } = cutPage(rows, size, ({ name }) =>
-    makePageToken(filters, [name], nowMs),
-  );
+  const { page, nextPageToken } = pages.end(rows, ({ name }) => [name]);
   return { queues: page.map((row) => statsMessage(row, nodeLeases)), nextPageToken };
 }
 

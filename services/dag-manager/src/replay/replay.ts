@@ -8,12 +8,9 @@ import type {
 import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type CallContext,
-  cutPage,
   failpoints,
-  makePageToken,
   type PageFilters,
-  pageSizeOf,
-  readPageToken,
+  pagesOf,
   type SessionScope,
 } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
@@ -71,19 +68,15 @@ export async function listFeeds(
   request: ListFeedsRequest,
 ): Promise<{ feeds: FeedMessage[]; nextPageToken: string }> {
   const { db, clock } = store;
-  const { scope, pageSize, pageToken } = request;
+  const { scope } = request;
   const filters: PageFilters = {
     method: "QueueService.ListFeeds",
     scope: scope?.scope.case ?? "",
     of: scope?.scope.value ?? "",
   };
-  const size = pageSizeOf(pageSize);
-  const [after] = readPageToken(pageToken, filters, ["string"], clock.nowMs()) ?? [""];
+  const pages = pagesOf(clock, request, filters, ["string"]);
   const all = scope === undefined ? await feedNames(db) : await sourcesIn(db, scope);
-  const rest = all.filter((source) => source > after);
-  const { page, nextPageToken } = cutPage(rest, size, (source) =>
-    makePageToken(filters, [source], clock.nowMs()),
-  );
+  const { page, nextPageToken } = pages.cut(all, (source) => [source]);
   return { feeds: await feedStates(db, page), nextPageToken };
 }
 

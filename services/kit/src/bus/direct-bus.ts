@@ -3,9 +3,9 @@ import { type Clock, systemClock } from "../clock.ts";
 import type { Db } from "../db/db.ts";
 import { type ServedService, serve } from "../handlers.ts";
 import { type Logger, silentLogger } from "../logger.ts";
-import { KeyedSerialQueue } from "../serial-queue.ts";
+import { KeyedSerialQueue, SerialQueue } from "../serial-queue.ts";
+import { BusWork } from "./bus-work.ts";
 import {
-  BusError,
   type BusEvent,
   checkBatch,
   checkTopicName,
@@ -49,8 +49,7 @@ class DirectBus implements EventBus {
   readonly #sources: readonly EventSource[];
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #closing = new AbortController();
-  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #work = new BusWork();
   /** Subscribers of one group: one is served, the others stand by until it ends. */
   readonly #groups = new KeyedSerialQueue();
 
@@ -64,7 +63,7 @@ class DirectBus implements EventBus {
 
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
     for (const { topic } of topics) checkTopicName(topic);
-    await this.#track(this.#log.addTopics(topics.map(({ topic }) => topic)));
+    await this.#work.track(this.#log.addTopics(topics.map(({ topic }) => topic)));
   }
 
   publish(topic: string, key: string, payload: Uint8Array, headers = {}): Promise<void> {
@@ -73,15 +72,15 @@ class DirectBus implements EventBus {
 
   async publishBatch(events: readonly OutgoingEvent[]): Promise<void> {
     checkBatch(events);
-    this.#checkOpen();
-    if (events.length > 0) await this.#track(this.#log.append(events));
+    this.#work.checkOpen();
+    if (events.length > 0) await this.#work.track(this.#log.append(events));
   }
 
   /** From the newest on, it waits for a first answer of every peer: what a peer says before that may be missed. */
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
-    this.#checkOpen();
+    this.#work.checkOpen();
     const { groupId } = options;
-    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    const signal = AbortSignal.any([options.signal, this.#work.closing]);
     const onEvent = oneAtATime(options.onEvent);
     const isStandby = groupId !== undefined && this.#groups.isBusy(groupId);
     let whenLive = () => {};
@@ -99,15 +98,14 @@ class DirectBus implements EventBus {
         this.#sources.map((source) => this.#follow(source, followed, () => answered(source))),
       );
     };
-    const done = this.#track(this.#groups.run(groupId === undefined ? [] : [groupId], serve));
+    const done = this.#work.track(this.#groups.run(groupId === undefined ? [] : [groupId], serve));
     done.catch(() => {}); // whoever is interested awaits it
     if (!options.fromBeginning && !isStandby) await Promise.race([live, done]);
     return { done };
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    await Promise.allSettled(this.#underWay);
+    await this.#work.close();
     for (const source of this.#sources) source.close();
   }
 
@@ -128,26 +126,12 @@ class DirectBus implements EventBus {
     const onCursor = (next: string) => log.saveGroupCursor(groupId, source.name, topics, next);
     return followSource(source, { ...common, cursor, onCursor });
   }
-
-  #checkOpen(): void {
-    if (this.#closing.signal.aborted) throw new BusError("BUS_UNAVAILABLE", "the bus is closed");
-  }
-
-  #track<T>(work: Promise<T>): Promise<T> {
-    const tracked = work.finally(() => this.#underWay.delete(tracked));
-    this.#underWay.add(tracked);
-    return tracked;
-  }
 }
 
 /** The callback in turn for events that come from several sources at once. */
 function oneAtATime(onEvent: (event: BusEvent) => Promise<void>): typeof onEvent {
-  let last: Promise<void> = Promise.resolve();
-  return (event) => {
-    const turn = last.then(() => onEvent(event));
-    last = turn.catch(() => {});
-    return turn;
-  };
+  const turns = new SerialQueue();
+  return (event) => turns.run(() => onEvent(event));
 }
 
 /** Opens the bus and makes its tables. The caller closes the bus before the database. */

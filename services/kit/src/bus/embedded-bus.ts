@@ -2,10 +2,10 @@ import { type Clock, systemClock } from "../clock.ts";
 import type { Db } from "../db/db.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { KeyedSerialQueue } from "../serial-queue.ts";
+import { BusWork } from "./bus-work.ts";
 import { deliver } from "./deliver.ts";
 import { EmbeddedLog } from "./embedded-log.ts";
 import {
-  BusError,
   checkBatch,
   checkTopicName,
   type EventBus,
@@ -39,8 +39,7 @@ class EmbeddedBus implements EventBus {
   readonly #log: EmbeddedLog;
   readonly #followed: FollowedLog;
   readonly #options: FilledOptions;
-  readonly #closing = new AbortController();
-  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #work = new BusWork();
   /** Subscribers of one group: one is served, the others stand by until it ends. */
   readonly #groups = new KeyedSerialQueue();
 
@@ -52,7 +51,7 @@ class EmbeddedBus implements EventBus {
 
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
     for (const { topic } of topics) checkTopicName(topic);
-    await this.#track(this.#log.addTopics(topics.map(({ topic }) => topic)));
+    await this.#work.track(this.#log.addTopics(topics.map(({ topic }) => topic)));
   }
 
   publish(topic: string, key: string, payload: Uint8Array, headers = {}): Promise<void> {
@@ -61,17 +60,17 @@ class EmbeddedBus implements EventBus {
 
   async publishBatch(events: readonly OutgoingEvent[]): Promise<void> {
     checkBatch(events);
-    this.#checkOpen();
-    if (events.length > 0) await this.#track(this.#followed.append(events));
+    this.#work.checkOpen();
+    if (events.length > 0) await this.#work.track(this.#followed.append(events));
   }
 
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
-    this.#checkOpen();
+    this.#work.checkOpen();
     const start = options.fromBeginning ? 0 : await this.#log.newest();
     const { groupId } = options;
     if (groupId !== undefined) await this.#log.joinGroup(groupId, options.topics, start);
-    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
-    const done = this.#track(
+    const signal = AbortSignal.any([options.signal, this.#work.closing]);
+    const done = this.#work.track(
       this.#groups.run(groupId === undefined ? [] : [groupId], () =>
         this.#serve({ ...options, signal }, start),
       ),
@@ -81,8 +80,7 @@ class EmbeddedBus implements EventBus {
   }
 
   async close(): Promise<void> {
-    this.#closing.abort();
-    await Promise.allSettled(this.#underWay);
+    await this.#work.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -113,16 +111,6 @@ class EmbeddedBus implements EventBus {
     await this.#log.saveGroup(groupId, positions).catch((error: unknown) => {
       this.#options.logger.warn("the place of a group was not saved", { groupId, error });
     });
-  }
-
-  #checkOpen(): void {
-    if (this.#closing.signal.aborted) throw new BusError("BUS_UNAVAILABLE", "the bus is closed");
-  }
-
-  #track<T>(work: Promise<T>): Promise<T> {
-    const tracked = work.finally(() => this.#underWay.delete(tracked));
-    this.#underWay.add(tracked);
-    return tracked;
   }
 }
 

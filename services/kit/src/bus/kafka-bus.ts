@@ -10,8 +10,8 @@ import {
 import { type Clock, systemClock } from "../clock.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import type { DependencyMonitor } from "../outages/outage-log.ts";
+import { BusWork } from "./bus-work.ts";
 import {
-  BusError,
   checkBatch,
   type EventBus,
   type OutgoingEvent,
@@ -43,8 +43,7 @@ class KafkaBus implements EventBus {
   readonly #admin: Admin;
   readonly #producer: Producer;
   readonly #options: Compiled;
-  readonly #closing = new AbortController();
-  readonly #underWay = new Set<Promise<unknown>>();
+  readonly #work = new BusWork();
   #closed: Promise<void> | undefined;
 
   constructor(options: Compiled) {
@@ -72,14 +71,14 @@ class KafkaBus implements EventBus {
 
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
     try {
-      await this.#track(
+      await this.#work.track(
         // Repeating it is safe: what was made the first time is there the second.
         askKafka(
           {
             ...this.#options,
             kafka: this.#kafka,
             admin: this.#admin,
-            signal: this.#closing.signal,
+            signal: this.#work.closing,
           },
           (admin) => ensureKafkaTopics(admin, this.#options.topicPrefix, topics),
         ),
@@ -96,7 +95,7 @@ class KafkaBus implements EventBus {
 
   async publishBatch(events: readonly OutgoingEvent[]): Promise<void> {
     checkBatch(events);
-    this.#checkOpen();
+    this.#work.checkOpen();
     if (events.length === 0) return;
     const byTopic = new Map<string, TopicMessages>();
     for (const { topic: name, key, payload, headers } of events) {
@@ -113,7 +112,7 @@ class KafkaBus implements EventBus {
     });
     const { monitor, clock } = this.#options;
     const beganAtMs = clock.monotonicMs();
-    await this.#track(sent).catch((cause: unknown) => {
+    await this.#work.track(sent).catch((cause: unknown) => {
       const error = kafkaError(cause, "publishing events");
       if (error.reason === "BUS_UNAVAILABLE") monitor?.failed(error, beganAtMs);
       throw error;
@@ -122,11 +121,11 @@ class KafkaBus implements EventBus {
   }
 
   async subscribe(options: SubscribeOptions): Promise<Subscription> {
-    this.#checkOpen();
+    this.#work.checkOpen();
     const { topicPrefix: prefix, logger, clock, monitor } = this.#options;
     const isPrivate = options.groupId === undefined;
     const groupId = prefix + (options.groupId ?? `${this.#options.clientId}-${randomUUID()}`);
-    const signal = AbortSignal.any([options.signal, this.#closing.signal]);
+    const signal = AbortSignal.any([options.signal, this.#work.closing]);
     const context = {
       kafka: this.#kafka,
       admin: this.#admin,
@@ -138,18 +137,17 @@ class KafkaBus implements EventBus {
       monitor,
     };
     const starting = startKafkaSubscription({ ...options, signal }, context);
-    const { done } = await this.#track(starting).catch((cause: unknown) => {
+    const { done } = await this.#work.track(starting).catch((cause: unknown) => {
       throw kafkaError(cause, "subscribing");
     });
-    const tracked = this.#track(done);
+    const tracked = this.#work.track(done);
     tracked.catch(() => {}); // whoever is interested awaits it
     return { done: tracked };
   }
 
   close(): Promise<void> {
     this.#closed ??= (async () => {
-      this.#closing.abort();
-      while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
+      await this.#work.close();
       await Promise.allSettled([this.#producer.disconnect(), this.#admin.disconnect()]);
     })();
     return this.#closed;
@@ -157,16 +155,6 @@ class KafkaBus implements EventBus {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #checkOpen(): void {
-    if (this.#closing.signal.aborted) throw new BusError("BUS_UNAVAILABLE", "the bus is closed");
-  }
-
-  #track<T>(work: Promise<T>): Promise<T> {
-    const tracked = work.finally(() => this.#underWay.delete(tracked));
-    this.#underWay.add(tracked);
-    return tracked;
   }
 }
 

@@ -78,6 +78,15 @@ export function decideCommand(facts: CommandFacts, command: GateCommand): Decide
   }
 }
 
+/** Why the gate lets no new apply begin; undefined when it does. An apply takes the hold of a rollback away. */
+export function refusalOfApply(
+  row: GateRow,
+  run: ApplyRun | null,
+): "APPLY_IN_PROGRESS" | "WORLD_HELD" | undefined {
+  if (isInFlight(run) || run?.state === "UNFROZEN") return "APPLY_IN_PROGRESS";
+  return row.holds.some((hold) => hold !== "rollback") ? "WORLD_HELD" : undefined;
+}
+
 function decideApply(facts: CommandFacts, request: to.ApplyRequest): Decided {
   const { row, run, now } = facts;
   if (run !== null && run.runId === request.runId) {
@@ -86,8 +95,8 @@ function decideApply(facts: CommandFacts, request: to.ApplyRequest): Decided {
       : refuse("RUN_ID_REUSED");
   }
   if (facts.isBusy) return refuse("BUSY");
-  if (isInFlight(run) || run?.state === "UNFROZEN") return refuse("APPLY_IN_PROGRESS");
-  if (row.holds.some((hold) => hold !== "rollback")) return refuse("WORLD_HELD");
+  const refusal = refusalOfApply(row, run);
+  if (refusal !== undefined) return refuse(refusal);
   const begun = to.beginApply(row, request, now, facts.timers.freezeTimeoutMs);
   return next("apply", begun, `apply ${request.runId}`, true);
 }

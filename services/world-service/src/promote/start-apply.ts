@@ -1,5 +1,6 @@
 import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
+import { refusalOfApply } from "../apply/index.ts";
 import { composeWorld } from "../decide/compose-decision.ts";
 import { evaluateWorld } from "../decide/evaluate-world.ts";
 import type { Stage } from "../policy/policy.ts";
@@ -181,14 +182,15 @@ function hashOf(actor: WorldActor, order: ApplyOrder): string {
 
 /** Says no before anything is judged, so that a refused apply leaves no evaluation behind. */
 function refuseEarly(actor: WorldActor): void {
-  if (actor.isRunInFlight || actor.state.lastRun?.run.state === "UNFROZEN") {
+  const refusal = refusalOfApply(actor.row, actor.state.lastRun?.run ?? null);
+  if (refusal === undefined) return;
+  if (refusal === "APPLY_IN_PROGRESS") {
     const runId = actor.row.runId ?? "";
     throw new QmtlError("APPLY_IN_PROGRESS", `run ${runId} is in progress`, {
       metadata: { run_id: runId },
     });
   }
   const held = actor.row.holds.filter((hold) => hold !== "rollback");
-  if (held.length === 0) return;
   throw new QmtlError("WORLD_HELD", `the world is held: ${held.join(", ")}`, {
     metadata: { holds: held.join(",") },
   });

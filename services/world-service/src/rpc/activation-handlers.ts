@@ -11,7 +11,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
 import type { PositionSide } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type CallContext, type Handlers, originField } from "@qmtl/service-kit";
+import { type CallContext, type Handlers, originField, pagesOf } from "@qmtl/service-kit";
 import { activationToProto, gateToProto, phaseToProto } from "../bus/gate-to-proto.ts";
 import { followRun, type RunStep } from "../promote/follow-run.ts";
 import { cancelApply, findRun, freezeWorld, resumeWorld } from "../promote/hold-world.ts";
@@ -21,7 +21,6 @@ import { readRuns, type StoredRun } from "../store/gate-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
 import { holds, sides, stages } from "./closed-sets.ts";
-import { pagesOf } from "./pages.ts";
 
 /** Header in which a gateway says that its live guard let a call pass. */
 export const liveGuardHeader = "x-qmtl-live-guard";

@@ -15,10 +15,10 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import type { Hold, PositionSide } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { NodeDomain, NodeState } from "../configure/world-view.ts";
 import type { TracedRule } from "../policy/judge-world.ts";
 import type { SeriesDomain, Stage } from "../policy/policy.ts";
 import type { DecisionTermRow } from "../store/decision-table.ts";
+import type { NodeDomain, NodeState } from "../store/node-table.ts";
 import type { WorldSettings } from "../store/world-rows.ts";
 
 /**

@@ -6,7 +6,7 @@ import type {
 import { jcs } from "@qmtl/core/canonical";
 import { listMetrics } from "@qmtl/core/metrics";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { type CallContext, type Handlers, requireRole } from "@qmtl/service-kit";
+import { type CallContext, type Handlers, pagesOf, requireRole } from "@qmtl/service-kit";
 import { composeWorld } from "../decide/compose-decision.ts";
 import { evaluateWorld } from "../decide/evaluate-world.ts";
 import { type ReportedReturns, reportReturns } from "../decide/report-returns.ts";
@@ -17,7 +17,6 @@ import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
 import { seriesDomains } from "./closed-sets.ts";
 import { decisionToProto, evaluationToProto, metricToProto } from "./decision-to-proto.ts";
-import { pagesOf } from "./pages.ts";
 import { requestKey, worldScope } from "./world-handlers.ts";
 
 /** DecisionService on the wire. */

@@ -5,7 +5,7 @@ import {
   PolicySchema,
   type PolicyService,
 } from "@qmtl/contracts/qmtl/world/v1/policy_service_pb";
-import type { Handlers } from "@qmtl/service-kit";
+import { type Handlers, pagesOf } from "@qmtl/service-kit";
 import {
   createPolicy,
   defaultPolicyEtag,
@@ -16,7 +16,6 @@ import {
 import { readPolicies } from "../store/policy-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 import type { Worlds } from "../world/worlds.ts";
-import { pagesOf } from "./pages.ts";
 import { requestKey, worldScope } from "./world-handlers.ts";
 
 /** PolicyService on the wire. */

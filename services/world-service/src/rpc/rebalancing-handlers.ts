@@ -15,7 +15,7 @@ import {
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
 import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
-import type { CallContext, Handlers } from "@qmtl/service-kit";
+import { type CallContext, type Handlers, pagesOf } from "@qmtl/service-kit";
 import { alphaEnvelope } from "../capital/alpha-envelope.ts";
 import { type Books, markAgeMsMaxDefault } from "../capital/books.ts";
 import {
@@ -34,7 +34,6 @@ import {
 } from "../capital/upsert-allocations.ts";
 import { hashText } from "../store/hash-text.ts";
 import type { Worlds } from "../world/worlds.ts";
-import { pagesOf } from "./pages.ts";
 
 /** RebalancingService on the wire. */
 export function rebalancingHandlers(

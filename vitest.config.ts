@@ -2,18 +2,54 @@ import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./e2e/src/harness/longest-first.ts";
 
 const conditions = ["@qmtl/source", "module", "node", "development|production"];
+const exclude = ["**/node_modules/**", "**/dist/**", "**/fixtures/**"];
 
-export default defineConfig({
+/** Tests that change what all files of a worker share: the environment, signal handlers, the working folder. */
+const alone = [
+  "cli/src/checks/knock-storage.test.ts",
+  "cli/src/commands/backup.test.ts",
+  "cli/src/commands/config.test.ts",
+  "cli/src/main.test.ts",
+  "cli/src/node-wrapper.test.ts",
+  "cli/src/until-stopped.test.ts",
+  "sdk-ts/sdk/src/testing/bars.test.ts",
+  "services/embedded/src/backup/backup.test.ts",
+  "services/embedded/src/start-service.test.ts",
+];
+
+const common = {
   resolve: { conditions },
   ssr: { resolve: { conditions } },
+};
+const limits = { testTimeout: 60_000, hookTimeout: 120_000, pool: "forks" as const };
+
+export default defineConfig({
+  ...common,
   test: {
-    include: ["{sdk-ts,services,cli,examples,e2e,bench}/**/*.test.ts"],
-    exclude: ["**/node_modules/**", "**/dist/**", "**/fixtures/**"],
     globalSetup: ["e2e/src/harness/shared-servers.ts"],
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
-    pool: "forks",
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
+    projects: [
+      {
+        ...common,
+        test: {
+          ...limits,
+          name: "shared",
+          // Modules are loaded once per worker, not once per file: a fifth of the time of these tests.
+          isolate: false,
+          include: ["{sdk-ts,services,cli}/**/*.test.ts"],
+          exclude: [...exclude, ...alone],
+        },
+      },
+      {
+        ...common,
+        test: {
+          ...limits,
+          name: "alone",
+          include: ["{examples,e2e,bench}/**/*.test.ts", ...alone],
+          exclude,
+        },
+      },
+    ],
   },
 });

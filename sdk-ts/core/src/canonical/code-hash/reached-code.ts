@@ -2,6 +2,11 @@ import { dirname, relative } from "node:path";
 import { type AstNode, childNode } from "./ast-node.ts";
 import { CodeHashError } from "./code-hash-error.ts";
 import { type FunctionSite, isCaptured } from "./function-site.ts";
+import {
+  allowedGlobals,
+  nondeterministicGlobals,
+  nondeterministicMembers,
+} from "./language-globals.ts";
 import { type NameUse, nameUse } from "./name-use.ts";
 import { type NormalForm, normalForm } from "./normal-form.ts";
 import type { SourceModule } from "./source-module.ts";
@@ -252,31 +257,3 @@ function capturedText(names: readonly string[], use: NameUse): string {
   const fix = first === "this" ? "" : `, as in params: { ${first} }, and read params.${first}`;
   return `uses ${told(names)} of the code around it; declare it as a param${fix}`;
 }
-
-/** Names every host of the language has. A compute function may use them. */
-const languageNames = `
-  undefined NaN Infinity isFinite isNaN parseFloat parseInt encodeURIComponent decodeURIComponent encodeURI decodeURI
-  Object Function Boolean Symbol Number BigInt Math String RegExp Array Map Set WeakMap WeakSet WeakRef Date JSON
-  Error AggregateError EvalError RangeError ReferenceError SyntaxError TypeError URIError Iterator Promise Proxy Reflect
-  ArrayBuffer DataView Int8Array Uint8Array Uint8ClampedArray Int16Array Uint16Array Int32Array Uint32Array
-  Float16Array Float32Array Float64Array BigInt64Array BigUint64Array Intl
-`;
-
-/** Harmless names of the host: they give the same answer everywhere or only write a log. */
-const hostNames = "console structuredClone TextEncoder TextDecoder";
-
-const allowedGlobals: ReadonlySet<string> = new Set(
-  `${languageNames} ${hostNames}`.split(/\s+/).filter((name) => name !== ""),
-);
-
-/** Members that answer differently each time: a backtest and a live run could not agree. */
-const nondeterministicMembers: ReadonlySet<string> = new Set(["Math.random", "Date.now"]);
-
-/** Globals refused for the same reason. */
-const nondeterministicGlobals: ReadonlySet<string> = new Set([
-  "performance",
-  "crypto",
-  "process",
-  "eval",
-  "Temporal",
-]);

@@ -2,17 +2,24 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Files that take longest, longest first: begun last they would leave a core idle at the end of a run. */
 const LONGEST = [
-  "e2e/src/crash/pglite-story.test.ts",
   "e2e/src/walk/seed-walk.test.ts",
+  "e2e/src/distributed/default-services.test.ts",
+  "e2e/src/crash/pglite-story.test.ts",
+  "e2e/src/mixed/mixed-versions.test.ts",
+  "e2e/src/distributed/without-broker.test.ts",
+  "e2e/src/distributed/standby.test.ts",
+  "examples/go-client/smoke.test.ts",
+  "services/embedded/src/roles.test.ts",
+  "e2e/src/outages/outages.test.ts",
+  "e2e/src/outages/lost-database.test.ts",
+  "services/kit/src/db/pglite-crash.test.ts",
   "e2e/src/crash/postgres-story.test.ts",
+  "e2e/src/conformance/conformance.test.ts",
   "e2e/src/distributed/distributed.test.ts",
-  "e2e/src/bad-input/bad-input.test.ts",
-  "examples/dryrun-live-switch/smoke.test.ts",
-  "examples/world-gating/smoke.test.ts",
-  "examples/intent-first-two-worlds/smoke.test.ts",
-  "e2e/src/models/gate-model.test.ts",
-  "services/embedded/src/backup/backup.test.ts",
-  "cli/src/project/scaffolds.test.ts",
+  "services/dag-manager/src/two-processes.test.ts",
+  "e2e/src/control/subscriber.test.ts",
+  "examples/python-node/smoke.test.ts",
+  "examples/python-client/smoke.test.ts",
 ];
 
 /** The order of a run of all tests: the longest files, then as Vitest has it. */

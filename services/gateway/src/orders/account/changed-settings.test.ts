@@ -31,6 +31,8 @@ function restartSuite(opened: () => BenchHost): void {
     await bench.bar(2, 101);
     await bench.submit("A", 2, [{ quantity: "30" }]);
     await bench.router.stored();
+    // Once it has a lease again it catches up with the target, which the direct order went beyond.
+    bench.world.grants = false;
   }
 
   /** All that the books hold, but for the limits in force now. */
@@ -81,8 +83,10 @@ function restartSuite(opened: () => BenchHost): void {
 
   test("a new limit binds what comes after the restart, and that is the same again under a third", async () => {
     await trade();
+    bench.world.grants = true;
     await bench.restart(orderMax(1_000));
     await bench.armed();
+    bench.world.grants = false;
     await bench.bar(3, 100);
     const refused = await bench.submit("A", 3, [{ quantity: "-50" }]);
     const taken = await bench.submit("A", 3, [{ quantity: "-5" }]);

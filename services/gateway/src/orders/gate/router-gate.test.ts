@@ -4,7 +4,7 @@ import { silentLogger } from "@qmtl/service-kit";
 import { ManualClock } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { gateStateFrom } from "../rpc/order-gate-state.ts";
-import { RelayedLeases } from "../rpc/order-heartbeat.ts";
+import { RelayedLeases } from "../rpc/relayed-leases.ts";
 import { FakeWorld } from "../testing/fake-world.ts";
 import { replayWorld } from "../testing/order-bench.ts";
 import { RouterGate } from "./router-gate.ts";

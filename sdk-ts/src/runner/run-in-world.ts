@@ -4,15 +4,15 @@ import { clientTls, loadConfig, type QmtlConfig } from "../config/index.ts";
 import { systemClock } from "../control/index.ts";
 import { connectTo } from "../rpc/index.ts";
 import { DeclarationError, type Strategy } from "../strategy/index.ts";
-import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
-import type { OfflineResult } from "./offline-result.ts";
-import { runOffline } from "./offline-run.ts";
-import type { OnlineEvent, OnlineOptions, OnlineRun } from "./online-run.ts";
-import { runOnline } from "./online-runner.ts";
-import type { BacktestSeries } from "./online-submission.ts";
-import type { OfflineOptions } from "./runner-options.ts";
-import { FileSessionRecorder } from "./session-recorder.ts";
-import type { StrategyClass } from "./strategy-module.ts";
+import type { OfflineOptions } from "./offline/offline-options.ts";
+import type { OfflineResult } from "./offline/result.ts";
+import { runOffline } from "./offline/run-offline.ts";
+import { runOnline } from "./online/run-online.ts";
+import type { OnlineEvent, OnlineOptions, OnlineRun } from "./online/session/online-run.ts";
+import type { BacktestSeries } from "./online/session/submission.ts";
+import { FileSessionRecorder } from "./session-record/session-recorder.ts";
+import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/identify-strategy.ts";
+import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
 /** How a strategy is run in a world. */
 export interface RunOptions

@@ -1,0 +1,24 @@
+import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
+import { OnlineStrategyRun } from "./online-strategy-run.ts";
+import { loadReplayRows } from "./replay-rows.ts";
+import { onlineGraph } from "./session/graph.ts";
+import type { OnlineOptions, OnlineRun } from "./session/online-run.ts";
+
+/**
+ * Runs a strategy online in one world: submits its graph, computes what nobody else computes, follows the rest, and
+ * tells the gateway its targets at the end of each bucket. Returns as soon as the strategy and its files are read;
+ * everything else happens behind, and goes on through outages of the gateway with the order gate shut.
+ *
+ * @throws {StrategyRunError | CsvError} when strategy, configuration and files do not fit.
+ */
+export async function runOnline(
+  identified: IdentifiedStrategy,
+  options: OnlineOptions,
+): Promise<OnlineRun> {
+  const { config } = options;
+  const load = options.loadRows ?? ((source: string) => loadReplayRows(config, source));
+  const graph = await onlineGraph(identified, config, load);
+  const run = new OnlineStrategyRun(graph, options);
+  run.start();
+  return run;
+}

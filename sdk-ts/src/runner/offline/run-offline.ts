@@ -1,5 +1,6 @@
 import { blake3Hex, jcs } from "../../canonical/index.ts";
 import { ComputeError } from "../../dataflow/index.ts";
+import { quantityFromLots } from "../../execution/index.ts";
 import { computeMetrics, makeReturnSeries, type ReturnSeries } from "../../metrics/index.ts";
 import type { Strategy } from "../../strategy/index.ts";
 import { loadOfflineFeed, type OfflineFeed, rowsUntil } from "../source-files/source-feed.ts";
@@ -11,8 +12,7 @@ import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn } from "../strategy-loading/strategy-place.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import { computeOffline, sourcesOf } from "./compute.ts";
-import { offlineFacts, ruinFact } from "./facts.ts";
-import { resultInstruments } from "./instruments.ts";
+import { type JudgedTarget, offlineFacts, ruinFact, signalFact } from "./facts.ts";
 import type { TradedRows } from "./lane.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
 import {
@@ -21,8 +21,7 @@ import {
   type OfflineOptions,
 } from "./offline-options.ts";
 import { writeOfflineReport } from "./report.ts";
-import type { HoldResult, OfflineResult } from "./result.ts";
-import { type JudgedTarget, signalFact } from "./signal-facts.ts";
+import type { HoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -217,4 +216,32 @@ function fingerprintOf(feeds: readonly OfflineFeed[]): string {
   if (only !== undefined && others.length === 0) return only.datasetFingerprint;
   const byName = Object.fromEntries(feeds.map((feed) => [feed.name, feed.datasetFingerprint]));
   return `blake3:${blake3Hex(jcs(byName))}`;
+}
+
+/** What became of each instrument of an offline run. */
+function resultInstruments(
+  market: OfflineMarket,
+  trading: OfflineTrading,
+  rows: ReadonlyMap<string, TradedRows>,
+): ResultInstrument[] {
+  return market.instruments.map(({ traded, markSource }, place) => {
+    const { first, end } = rows.get(markSource)!;
+    const holding = trading.holdings[place]!;
+    const isOwn = ({ instrument }: { readonly instrument: string }): boolean =>
+      instrument === traded.symbol;
+    return {
+      instrument: traded.symbol,
+      markSource,
+      bars: end - first,
+      warmupRows: first,
+      orders: trading.orders.filter(isOwn).length,
+      fills: trading.fills.filter(isOwn).length,
+      quantity: quantityFromLots(holding.lots, traded.lotSize),
+      averageCost: holding.averageCost,
+      mark: holding.mark,
+      realisedPnl: holding.realisedPnl,
+      unrealisedPnl: holding.unrealisedPnl,
+      costs: { fees: holding.fees, spread: holding.spreadCosts },
+    };
+  });
 }

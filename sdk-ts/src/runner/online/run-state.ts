@@ -1,10 +1,15 @@
-import type { ComputedBucket } from "./compute/computed-bucket.ts";
+import type { QmtlConfig } from "../../config/index.ts";
+import { OfflineAccount } from "../../execution/index.ts";
+import type { ComputedBucket } from "./compute/clocks.ts";
 import type { OnlineInput } from "./log/input.ts";
-import { OnlineBook } from "./orders/simulated-book.ts";
 import type { TargetSender } from "./orders/target-sender.ts";
-import { type Evaluations, noEvaluations } from "./session/evaluations.ts";
 import type { OnlineGraph, OnlineTarget } from "./session/graph.ts";
-import type { OnlineOptions, RunStatus } from "./session/online-run.ts";
+import {
+  type Evaluations,
+  noEvaluations,
+  type OnlineOptions,
+  type RunStatus,
+} from "./session/online-run.ts";
 
 /** The simulated book of one target, and the stream whose bars it trades. */
 interface MarkedBook {
@@ -94,4 +99,58 @@ function markedBook(
     return found < 0 ? outputs.indexOf("close") : found;
   });
   return [{ book: new OnlineBook(config, instrument), nodeId: stream.nodeId, at, target }];
+}
+
+/** One bar of the instrument that is traded. */
+interface BookBar {
+  readonly open: number;
+  readonly high: number;
+  readonly low: number;
+  readonly close: number;
+}
+
+/**
+ * The runner's own simulated book: what the strategy would have traded, by the same router and broker as on paper.
+ * It counts the orders that were wanted while the gate was shut.
+ */
+class OnlineBook {
+  readonly #account: OfflineAccount;
+  #wanted = 0;
+  #rows = 0;
+
+  /** Cash, costs and lot as the configuration says for the account that trades the instrument. */
+  constructor(config: QmtlConfig, instrument: string) {
+    const spec = config.instruments[instrument];
+    const accounts = Object.values(config.accounts);
+    const account = accounts.find((one) => one.instruments.includes(instrument)) ?? accounts[0];
+    this.#account = new OfflineAccount({
+      instruments: [
+        {
+          symbol: instrument,
+          lotSize: spec?.lot ?? "1",
+          multiplier: Number(spec?.multiplier ?? "1"),
+          costs: { feeBps: account?.fee_bps ?? 1, halfSpreadBps: account?.half_spread_bps ?? 1 },
+        },
+      ],
+      capital: Number(account?.initial_cash ?? "1000000"),
+    });
+  }
+
+  /** Orders decided while the gate was shut. */
+  get wantedOrders(): number {
+    return this.#wanted;
+  }
+
+  /** Rows stepped. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Takes a bar and the target decided on it. */
+  step(row: number, bar: BookBar, target: number, isGateShut: boolean): void {
+    const before = this.#account.orders.length;
+    this.#account.step(row, bar.open, bar.high, bar.low, bar.close, target);
+    this.#rows++;
+    if (isGateShut) this.#wanted += this.#account.orders.length - before;
+  }
 }

@@ -8,8 +8,7 @@ import { type PretradeLimits, SimulatedBroker } from "../../execution/index.ts";
 import { column, PositionTargetNode, Strategy, StreamInput, sma } from "../../strategy/index.ts";
 import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
 import { parseReplayOp } from "./replay-op.ts";
-import { ReplayRouter } from "./replay-router.ts";
-import { replaySession } from "./replay-session.ts";
+import { ReplayRouter, replaySession } from "./replay-session.ts";
 import { parseSessionRecord, type SessionRecordLine, sessionRecordLine } from "./session-record.ts";
 
 class Cross extends Strategy {

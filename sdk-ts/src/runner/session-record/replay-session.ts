@@ -1,6 +1,12 @@
 import { blake3Hex } from "../../canonical/index.ts";
 import { type BatchInput, compilePlan, runBatch } from "../../dataflow/index.ts";
-import type { PretradeLimits } from "../../execution/index.ts";
+import {
+  AccountCore,
+  type AccountOp,
+  type AccountOutcome,
+  type PretradeLimits,
+  type RouterOrder,
+} from "../../execution/index.ts";
 import { type Strategy, toRuntimeGraph } from "../../strategy/index.ts";
 import { sourcesOf, streamRows } from "../offline/compute.ts";
 import { compileOfflineOptions, type OfflineOptions } from "../offline/offline-options.ts";
@@ -11,9 +17,7 @@ import {
 } from "../strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { parseReplayOp, type ReplayOp } from "./replay-op.ts";
-import { ReplayRouter } from "./replay-router.ts";
-import type { SessionRecord, SessionRow } from "./session-record.ts";
-import { SessionRecordError } from "./session-record.ts";
+import { type SessionRecord, SessionRecordError, type SessionRow } from "./session-record.ts";
 
 /** Differences told; there may be more. */
 export const replayDifferencesMax = 20;
@@ -240,5 +244,22 @@ function readOp(entry: number, body: unknown): ReplayOp {
   } catch (cause) {
     const message = `journal entry ${entry} holds no operation a replay knows`;
     throw new SessionRecordError(message, { cause });
+  }
+}
+
+/** The core of an account driven by the operations of a journal. Collects the orders they make. */
+export class ReplayRouter extends AccountCore {
+  readonly made: Readonly<RouterOrder>[] = [];
+
+  /**
+   * Performs one operation. A fill of an order that is not made now has nowhere to go; the comparison of orders tells
+   * of it.
+   */
+  override apply(op: AccountOp): AccountOutcome {
+    const outcome = super.apply(op);
+    for (const effect of outcome.effects) {
+      if (effect.kind === "send") this.made.push({ ...effect.order });
+    }
+    return outcome;
   }
 }

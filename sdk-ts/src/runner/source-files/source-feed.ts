@@ -1,5 +1,6 @@
 import { blake3Hex, jcs } from "../../canonical/index.ts";
 import type { QmtlConfig } from "../../config/index.ts";
+import { FeedError } from "../../dataflow/index.ts";
 import {
   type BarSource,
   type BarTable,
@@ -8,7 +9,6 @@ import {
   parseTimeText,
 } from "../../sources/index.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
-import { checkBarTable } from "./check-bar-table.ts";
 
 /** The rows of one `sources:` entry, as an offline run reads them. */
 export interface OfflineFeed {
@@ -158,4 +158,28 @@ function columnOf(source: string, table: BarTable, wanted: string): Float64Array
   const known = [...table.columns.keys()].join(", ");
   const message = `source "${source}" has no column "${wanted}"; it has ${known}`;
   throw new StrategyRunError("COLUMN_UNKNOWN", message);
+}
+
+/**
+ * Refuses a table of an author's own source that is not what it says: columns of another length, times that do not rise.
+ *
+ * @throws {FeedError} naming the source, the column and the row.
+ */
+function checkBarTable(name: string, table: BarTable): void {
+  const { rows, openTimeMs, bucketEndMs, columns } = table;
+  const all = [["openTimeMs", openTimeMs], ["bucketEndMs", bucketEndMs], ...columns] as const;
+  for (const [column, values] of all) {
+    const what = `source "${name}": "${column}"`;
+    if (!(values instanceof Float64Array)) throw new FeedError(`${what} must be a Float64Array`);
+    if (values.length !== rows) {
+      throw new FeedError(`${what} has ${values.length} values, the table says ${rows} rows`);
+    }
+  }
+  if (rows === 0) throw new FeedError(`source "${name}" has no rows`);
+  for (let row = 0; row < rows; row++) {
+    const isLate = row === 0 || openTimeMs[row]! > openTimeMs[row - 1]!;
+    if (isLate && bucketEndMs[row]! > openTimeMs[row]!) continue;
+    const fix = "open times must rise and each bar end after it opens";
+    throw new FeedError(`source "${name}", row ${row} (open ${openTimeMs[row]} ms): ${fix}`);
+  }
 }

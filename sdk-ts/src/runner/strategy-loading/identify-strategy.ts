@@ -1,16 +1,27 @@
-import { CodeHashError } from "../../canonical/index.ts";
+import {
+  blake3Hex,
+  CodeHashError,
+  type ComputeFunction,
+  nodeId,
+  openCodeHasher,
+  parseNodeId,
+} from "../../canonical/index.ts";
 import {
   assignIds,
+  compileStrategy,
   DeclarationError,
+  type DeclaredNode,
+  type HashableNode,
+  type HashNode,
   type IdentifiedGraph,
   type IdentifiedNode,
+  type NodeCode,
   Strategy,
+  type StrategyContext,
   type StrategyGraph,
   TargetNode,
 } from "../../strategy/index.ts";
-import { type HashCode, makeCodeHasher, makeNodeHasher } from "./node-hasher.ts";
 import { refuseOtherCopy } from "./sdk-copies.ts";
-import { compileTwice } from "./setup-twice.ts";
 import { modulePathOf, type StrategyClass } from "./strategy-module.ts";
 import { placeIn } from "./strategy-place.ts";
 import { StrategyRunError } from "./strategy-run-error.ts";
@@ -140,4 +151,94 @@ function targetOf({ id, declared, hashable }: IdentifiedNode): DeclaredTarget[] 
   if (!(node instanceof TargetNode)) return [];
   const signalId = hashable.inputs[0]!.node_id;
   return [{ nodeId: id, name, node, signalId, signalName: inputs[0]!.name }];
+}
+
+/**
+ * Runs a strategy's `setup` twice and gives the graph of the second time.
+ *
+ * A strategy that declares other nodes each time has no identity: its shared nodes would never be found again.
+ *
+ * @throws {DeclarationError} `NODES_DIFFER`, naming a node; what `setup` throws otherwise.
+ */
+function compileTwice(strategy: Strategy, context: StrategyContext): StrategyGraph {
+  const contents = new Map<string, number>();
+  const before = contentsOf(compileStrategy(strategy, context), contents);
+  const graph = compileStrategy(strategy, context);
+  const after = contentsOf(graph, contents);
+  const odd =
+    [...after].find(([content]) => !before.has(content)) ??
+    [...before].find(([content]) => !after.has(content));
+  if (odd === undefined) return graph;
+  const problem = `declared other nodes the second time, among them "${odd[1].name}"; it must not depend on a clock, chance or what it did before`;
+  throw new DeclarationError("NODES_DIFFER", `${strategy.name}.setup`, problem);
+}
+
+/** The nodes by number of their content; equal content has one number in `known`, in whatever order it is declared. */
+function contentsOf(graph: StrategyGraph, known: Map<string, number>): Map<number, DeclaredNode> {
+  const numbers = new Map<DeclaredNode, number>();
+  const found = new Map<number, DeclaredNode>();
+  for (const node of graph.nodes) {
+    const { inputs, code, ...rest } = node.canonical();
+    const text = JSON.stringify([
+      rest,
+      inputs.map((input) => [input.port, numbers.get(input.node)]),
+      code.kind === "function" ? String(code.fn) : [code.name, code.version],
+    ]);
+    const number = known.get(text) ?? known.size;
+    known.set(text, number);
+    numbers.set(node, number);
+    found.set(number, node);
+  }
+  return found;
+}
+
+/** The code hash of a node: of its function's meaning, or of a built-in's name and version. */
+type HashCode = (code: NodeCode) => string;
+
+/**
+ * Hashes the code of one strategy's nodes.
+ *
+ * @param modulePath file the functions are written in; needed as soon as a node has one
+ */
+function makeCodeHasher(strategyName: string, modulePath: string | undefined): HashCode {
+  let hashFunction: ReturnType<typeof openCodeHasher> | undefined;
+  const known = new Map<ComputeFunction, string>();
+  return (code) => {
+    if (code.kind === "builtin")
+      return `blake3:${blake3Hex(`builtin:${code.name}@${code.version}`)}`;
+    if (modulePath === undefined) throw unknownModule(strategyName);
+    const before = known.get(code.fn);
+    if (before !== undefined) return before;
+    hashFunction ??= openCodeHasher({ modulePath });
+    const { hash } = hashFunction(code.fn);
+    known.set(code.fn, hash);
+    return hash;
+  };
+}
+
+/** Gives nodes their canonical ids. */
+function makeNodeHasher(hashCode: HashCode): HashNode {
+  const hashOf = (node: HashableNode, name: string): string => {
+    try {
+      return hashCode(node.code);
+    } catch (error) {
+      throw error instanceof CodeHashError ? error.ofNode(name) : error;
+    }
+  };
+  return (node, name) =>
+    nodeId({
+      node_type: node.node_type,
+      interval_seconds: node.interval_seconds,
+      period: node.period,
+      params: node.params,
+      inputs: node.inputs.map(({ port, node_id }) => ({ port, node_id: parseNodeId(node_id) })),
+      schema_compat_id: node.schema_compat_id,
+      code_hash: hashOf(node, name),
+    });
+}
+
+function unknownModule(strategyName: string): StrategyRunError {
+  const fix = "add `static readonly module = import.meta.url;` to the class, or use loadStrategy";
+  const message = `strategy "${strategyName}" has functions of its own and its file is not known: ${fix}`;
+  return new StrategyRunError("MODULE_UNKNOWN", message);
 }

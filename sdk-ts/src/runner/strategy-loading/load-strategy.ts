@@ -1,8 +1,8 @@
 import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { Strategy } from "../../strategy/index.ts";
 import { refuseOtherCopy } from "./sdk-copies.ts";
-import { type StrategyExports, strategyExports } from "./strategy-exports.ts";
 import { rememberModule, type StrategyClass } from "./strategy-module.ts";
 import { placeIn } from "./strategy-place.ts";
 import { StrategyRunError } from "./strategy-run-error.ts";
@@ -89,4 +89,41 @@ function problemOf(cause: unknown): string {
 
 function refused(message: string, options?: ErrorOptions): StrategyRunError {
   return new StrategyRunError("STRATEGY_IMPORT_FAILED", message, options);
+}
+
+/** What a module exports: strategies that can be run, and what only looks like one. */
+interface StrategyExports {
+  /** Classes by export name. */
+  readonly classes: ReadonlyMap<string, StrategyClass>;
+  /** Why an export is no strategy that can be run, by export name, with the fix. */
+  readonly nearMisses: ReadonlyMap<string, string>;
+}
+
+/** Sorts the exports of a module. */
+function strategyExports(module: object): StrategyExports {
+  const classes = new Map<string, StrategyClass>();
+  const nearMisses = new Map<string, string>();
+  for (const [name, value] of Object.entries(module)) {
+    const miss = isRunnable(value) ? undefined : nearMiss(name, value);
+    if (isRunnable(value)) classes.set(name, value);
+    else if (miss !== undefined) nearMisses.set(name, miss);
+  }
+  return { classes, nearMisses };
+}
+
+/** A class that extends Strategy and has a `setup`: at run time an abstract class is one without. */
+function isRunnable(value: unknown): value is StrategyClass {
+  return extendsStrategy(value) && typeof value.prototype.setup === "function";
+}
+
+function extendsStrategy(value: unknown): value is StrategyClass {
+  return typeof value === "function" && value.prototype instanceof Strategy;
+}
+
+function nearMiss(name: string, value: unknown): string | undefined {
+  if (value instanceof Strategy) {
+    return `"${name}" is an instance of ${value.constructor.name}; export the class, a run makes its own instance`;
+  }
+  if (extendsStrategy(value)) return `"${name}" is abstract: give it a setup()`;
+  return undefined;
 }

@@ -1,14 +1,12 @@
 import { compilePlan, type StepExecutor } from "../../../dataflow/index.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { OnlineGraph } from "../session/graph.ts";
-import { type OnlineBucket, OnlineClocks } from "./clocks.ts";
-import type { ComputedBucket } from "./computed-bucket.ts";
-import { difference } from "./difference.ts";
+import { type ComputedBucket, type OnlineBucket, OnlineClocks } from "./clocks.ts";
 import { shortHash } from "./hashes.ts";
 import { type ComputedPast, computePast, isWhole, type PastParts } from "./history.ts";
-import { restoredExecutor } from "./restore.ts";
 import { evaluationsOf, RowExchange } from "./row-exchange.ts";
 import { type KeptStates, pastFromSnapshots } from "./snapshot-history.ts";
+import { difference, restoredExecutor } from "./takeover.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
 export interface OnlineComputeOptions {

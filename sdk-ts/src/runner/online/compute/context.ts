@@ -1,20 +1,17 @@
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import type { SdkClock } from "../../../control/index.ts";
 import { computedWindowMax } from "../../../queues/index.ts";
 import { QueueReader } from "../../../sources/queue-reader.ts";
-import { completeKeys } from "../log/complete-keys.ts";
-import { drainKeys } from "../log/drain-keys.ts";
-import { hostedBuild } from "../log/hosted-build.ts";
 import { inputRowEndMs, lastInputRow } from "../log/input.ts";
-import { QueueReplica } from "../log/queue-replica.ts";
+import { hostedBuild, QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
 import type { OnlineSources } from "../log/sources.ts";
 import type { TagQueryTracker } from "../log/tag-query-tracker.ts";
 import type { OnlineGraph } from "../session/graph.ts";
-import type { ComputedBucket } from "./computed-bucket.ts";
+import type { ComputedBucket } from "./clocks.ts";
 import { OnlineCompute } from "./context-executor.ts";
 import { snapshotFromRows, stateLengths } from "./snapshot-history.ts";
-import { SnapshotWriter } from "./snapshot-writer.ts";
-import { SnapshotShelf } from "./snapshots.ts";
+import { SnapshotShelf, SnapshotWriter } from "./snapshots.ts";
 import { type OnlineWiring, wire } from "./wiring.ts";
 
 export interface OnlineContextOptions {
@@ -300,5 +297,45 @@ export class OnlineContext {
       this.#completing = undefined;
       onChange();
     });
+  }
+}
+
+/** Reads queues from their first record, and gives them the rows they lack. */
+async function completeKeys(
+  ports: RunPorts,
+  keys: readonly QueueReplica[],
+  signal: AbortSignal,
+): Promise<void> {
+  const whole = new Map(keys.map((key) => [key.computeKey, key.copy()]));
+  const reader = new QueueReader({
+    data: ports.data,
+    clock: ports.clock,
+    keys: [...whole.values()],
+    onRecords: (records) => {
+      for (const record of records) whole.get(record.computeKey)?.read(record);
+    },
+    onProblem: ports.onProblem,
+    onGone: ports.onGone,
+  });
+  const end = (): void => void reader.stop();
+  signal.addEventListener("abort", end);
+  await reader.history();
+  signal.removeEventListener("abort", end);
+  for (const key of keys) key.complete(whole.get(key.computeKey)!);
+}
+
+/** How often and how long a drain looks, milliseconds. */
+const lookMs = 20;
+const drainMsMax = 2_000;
+
+/** Waits until keys that are given up have nothing under way any more, at most two seconds. */
+async function drainKeys(held: readonly QueueReplica[], clock: SdkClock): Promise<void> {
+  const isOpen = (): boolean =>
+    held.some((key) => key.phase !== "WAITING" && key.phase !== "DIVERGED");
+  for (let waitedMs = 0; isOpen() && waitedMs < drainMsMax; waitedMs += lookMs) {
+    await new Promise<void>((resolve) => {
+      clock.setTimer(resolve, lookMs);
+    });
+    for (const key of held) key.tick();
   }
 }

@@ -6,7 +6,7 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import { expect, test, vi } from "vitest";
 import type { RunPorts } from "../log/run-ports.ts";
-import type { ComputedBucket } from "./computed-bucket.ts";
+import type { ComputedBucket } from "./clocks.ts";
 import type { OnlineContext } from "./context.ts";
 import { OnlineSwap } from "./swap.ts";
 

@@ -2,7 +2,7 @@ import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/con
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { pause } from "../../../control/index.ts";
 import type { RunPorts } from "../log/run-ports.ts";
-import type { ComputedBucket } from "./computed-bucket.ts";
+import type { ComputedBucket } from "./clocks.ts";
 import type { OnlineContext } from "./context.ts";
 
 export interface OnlineSwapOptions {

@@ -8,7 +8,7 @@ import {
 import { pause, type SdkClock } from "../../../control/clock.ts";
 import type { TicketedCalls } from "../../../control/ticket-keeper.ts";
 import { leaseKeysMax, QUEUE_TIMERS, usableUntil } from "../../../queues/index.ts";
-import type { QueueReach } from "../session/dag-manager-monitor.ts";
+import type { QueueReach } from "../session/connection-monitor.ts";
 import type { QueueReplica } from "./queue-replica.ts";
 
 export interface LeaseKeeperOptions {

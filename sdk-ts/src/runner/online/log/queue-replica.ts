@@ -1,4 +1,5 @@
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { blake3Hex, jcs } from "../../../canonical/index.ts";
 import {
   type FoldState,
   type HolderEffect,
@@ -291,4 +292,12 @@ export class QueueReplica {
     const base = { kind: "START" as const, epoch, start: content };
     return this.isStarted ? base : { ...base, origin };
   }
+}
+
+/** Version of the executors: raised when the same code may give other bits. */
+const engineVersion = "qmtl-engine/1";
+
+/** Build of a node as this process computes it: runtime, executors and code. */
+export function hostedBuild(codeHash: string): string {
+  return `blake3:${blake3Hex(jcs([process.version, process.arch, engineVersion, codeHash]))}`;
 }

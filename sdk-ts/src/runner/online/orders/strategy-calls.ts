@@ -1,6 +1,6 @@
 import type { SdkClock } from "../../../control/index.ts";
 import { Strategy } from "../../../strategy/index.ts";
-import type { ComputedBucket } from "../compute/computed-bucket.ts";
+import type { ComputedBucket } from "../compute/clocks.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { OnlineOptions } from "../session/online-run.ts";
 import type { OnlineServices } from "../session/services.ts";

@@ -1,19 +1,27 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Client } from "@connectrpc/connect";
-import type {
-  OrderService,
-  SetTargetsResponse,
+import {
+  type OrderService,
+  type SetTargetsRequest,
+  SetTargetsRequestSchema,
+  type SetTargetsResponse,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
-import { type GateWord, type OrderGate, pause, type SdkClock } from "../../../control/index.ts";
+import {
+  domainToProto,
+  type GateWord,
+  type OrderGate,
+  pause,
+  type SdkClock,
+} from "../../../control/index.ts";
 import type { SessionEffect } from "../../../gate/index.ts";
 import { hasReason } from "../../../rpc/qmtl-error.ts";
 import { reasonName } from "../../../rpc/reason-code.ts";
-import type { FeedEnd } from "../compute/clocks.ts";
-import type { ComputedBucket } from "../compute/computed-bucket.ts";
-import type { Evaluations } from "../session/evaluations.ts";
+import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
 import type { OnlineTarget } from "../session/graph.ts";
+import type { Evaluations } from "../session/online-run.ts";
 import { type StatedTarget, type StatedTargets, sidesOf, TargetBook } from "./target-book.ts";
 import { TargetResend } from "./target-resend.ts";
-import { targetsRequest } from "./targets-request.ts";
 
 export interface TargetSenderOptions {
   readonly orders: Client<typeof OrderService>;
@@ -249,4 +257,69 @@ export class TargetSender {
     const request = targetsRequest(caller, word, bucket.bucketEndMs, end, targets);
     return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
   }
+}
+
+/** Who states targets, and what it has counted so far. */
+interface TargetsCaller {
+  readonly strategyId: string;
+  readonly ticket: string;
+  readonly wantedOrders: number;
+  readonly evaluations: Evaluations;
+}
+
+/** The end of a row with the targets that go along, under a word of the gate. */
+function targetsRequest(
+  caller: TargetsCaller,
+  word: GateWord,
+  bucketEndMs: number,
+  { source, row }: FeedEnd,
+  targets: readonly StatedTarget[],
+): SetTargetsRequest {
+  const { strategyId, ticket, wantedOrders, evaluations } = caller;
+  const bucketEndTime = timestampFromMs(bucketEndMs);
+  const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
+    ticket,
+    update: {
+      claim: {
+        leaseId: word.leaseId,
+        fence: BigInt(word.fence),
+        domain: domainToProto(word.domain),
+      },
+      targets: targets.map(({ target, value }) => ({
+        strategyId,
+        instrument: target.instrument,
+        size: { case: "weight", value },
+        row: BigInt(row),
+        bucketEndTime,
+        inputWatermarkTime: bucketEndTime,
+      })),
+      // A bucket of computed queues alone ends no row of a feed.
+      ends: source === "" ? [] : [{ source, row: BigInt(row) }],
+      strategyIds: [strategyId],
+      wantedOrders: BigInt(wantedOrders),
+      sharedEvaluations: BigInt(evaluations.shared),
+      ownEvaluations: BigInt(evaluations.own),
+    },
+  };
+  return create(SetTargetsRequestSchema, request);
+}
+
+/** What the reasons that are met most mean for whoever runs the strategy. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  ACCOUNT_NOT_FOUND: "the world has no account at this gateway",
+  BELOW_MINIMUM: "its order would be worth less than the instrument's min_notional",
+  BUCKET_STALE: "it is older than the world's max_lag allows, or than one that was taken",
+  CONFIG_INVALID: "rows of its feed cannot be booked; the log of the gateway says what to set",
+  HALTED: "a halt is in force",
+  INSTRUMENT_NOT_FOUND: "the world's account does not list the instrument",
+  MARK_INVALID: "the instrument has no mark yet",
+  NO_CAPITAL: "the strategy's share, or the world's allocation, is 0",
+  OVER_LIMIT:
+    "beyond a limit of the account, or above the largest weight that its submission declares",
+};
+
+/** A reason for people: what it means, where that is known, and its name. */
+export function targetReason(reason: string): string {
+  const meaning = MEANINGS[reason];
+  return meaning === undefined ? reason : `${reason}, ${meaning}`;
 }

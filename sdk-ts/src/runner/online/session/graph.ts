@@ -1,5 +1,6 @@
 import type { QmtlConfig } from "../../../config/index.ts";
 import { type ClockSpec, continuousClock } from "../../../dataflow/index.ts";
+import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
 import {
   type IdentifiedNode,
@@ -7,6 +8,7 @@ import {
   streamClock,
   TagQueryNode,
 } from "../../../strategy/index.ts";
+import { loadOfflineFeed, rowsUntil } from "../../source-files/source-feed.ts";
 import type { IdentifiedStrategy } from "../../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
 
@@ -141,4 +143,19 @@ function targetsOf(
   if (twice === undefined) return found;
   const message = `strategy "${strategy.name}" has two targets for ${twice}; one position has one target`;
   throw new StrategyRunError("TARGET_AMBIGUOUS", message);
+}
+
+/** Rows of a `sources:` entry: its history before `start`, its feed from there on. */
+export async function loadReplayRows(config: QmtlConfig, source: string): Promise<ReplayRows> {
+  const feed = await loadOfflineFeed(config, source, Number.POSITIVE_INFINITY);
+  const start = config.sources[source]?.start ?? null;
+  const before = start === null ? 0 : rowsUntil(feed.table.openTimeMs, parseTimeText(start) - 1);
+  return {
+    firstRow: feed.firstRow,
+    startRow: feed.firstRow + before,
+    endRow: feed.firstRow + feed.table.rows,
+    bucketEndMs: feed.table.bucketEndMs,
+    fingerprint: feed.datasetFingerprint,
+    column: (name) => feed.column(name),
+  };
 }

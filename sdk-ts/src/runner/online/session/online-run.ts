@@ -4,7 +4,6 @@ import type { EffectiveMode, ExecutionDomain, SessionPhase } from "../../../gate
 import type { Connection } from "../../../rpc/index.ts";
 import type { ReplayRows } from "../../../sources/replay-feed.ts";
 import type { RunReach } from "./connection-monitor.ts";
-import type { Evaluations } from "./evaluations.ts";
 import type { BacktestSeries } from "./submission.ts";
 
 /** Where a running strategy stands. */
@@ -119,3 +118,18 @@ export interface OnlineOptions {
   /** Session to go on with, one that this caller was given before. @default a new one */
   readonly sessionId?: string | undefined;
 }
+
+/** Row evaluations of this process, by what they were for. */
+export interface Evaluations {
+  /** Nodes up to the target, sources included, in steady state. */
+  shared: number;
+  /** Steps after the target. */
+  own: number;
+  /** Private rows of history, and rows computed again to take a node over. */
+  warmup: number;
+  /** Rows that two contexts computed while the strategy changed context. */
+  swap: number;
+}
+
+/** No evaluations. */
+export const noEvaluations = (): Evaluations => ({ shared: 0, own: 0, warmup: 0, swap: 0 });

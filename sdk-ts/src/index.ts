@@ -26,7 +26,8 @@ export type {
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";
 export type { ReachState, RunReach } from "./runner/online/session/connection-monitor.ts";
-export type { OnlineEvent, OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
+export type { OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
+export type { OnlineEvent } from "./runner/online/session/run-reporter.ts";
 export type { OnlineSession, RunOptions } from "./runner/run-in-world.ts";
 export { Runner } from "./runner/runner.ts";
 export { loadStrategy } from "./runner/strategy-loading/load-strategy.ts";

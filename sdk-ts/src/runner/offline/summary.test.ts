@@ -148,7 +148,5 @@ test("a function that throws is told with its node, its row and its line", async
   const error = await runOnBars(Throwing, walk).catch((cause: unknown) => cause);
 
   expect(error).toBeInstanceOf(ComputeError);
-  expect(String(error)).toMatch(
-    /node "boom" at row 0 .* failed: kaboom \(summary\.test\.ts:\d+\)/,
-  );
+  expect(String(error)).toMatch(/node "boom" at row 0 .* failed: kaboom \(summary\.test\.ts:\d+\)/);
 });

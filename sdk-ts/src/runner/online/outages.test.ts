@@ -26,7 +26,8 @@ import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
 import { Runner } from "../runner.ts";
 import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
 import { runOnline } from "./run-online.ts";
-import type { OnlineEvent, OnlineOptions, OnlineRun } from "./session/online-run.ts";
+import type { OnlineOptions, OnlineRun } from "./session/online-run.ts";
+import type { OnlineEvent } from "./session/run-reporter.ts";
 
 const historyRows = 10;
 const feedRows = 20;

@@ -12,7 +12,7 @@ import { column, PositionTargetNode, rsi, Strategy, StreamInput } from "../../st
 import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
 import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
 import { runOnline } from "./run-online.ts";
-import type { OnlineEvent } from "./session/online-run.ts";
+import type { OnlineEvent } from "./session/run-reporter.ts";
 
 const historyRows = 10;
 const feedRows = 20;

@@ -17,7 +17,8 @@ import {
 import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
 import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
 import { runOnline } from "./run-online.ts";
-import type { OnlineEvent, OnlineRun } from "./session/online-run.ts";
+import type { OnlineRun } from "./session/online-run.ts";
+import type { OnlineEvent } from "./session/run-reporter.ts";
 
 const historyRows = 60;
 const feedRows = 40;

@@ -15,7 +15,8 @@ import { TargetSender, targetReason } from "./orders/target-sender.ts";
 import type { OnlineRunState } from "./run-state.ts";
 import type { ReachWatch } from "./session/connection-monitor.ts";
 import type { OnlineGraph } from "./session/graph.ts";
-import type { OnlineEvent, OnlineOptions } from "./session/online-run.ts";
+import type { OnlineOptions } from "./session/online-run.ts";
+import type { OnlineEvent } from "./session/run-reporter.ts";
 import type { OnlineServices } from "./session/services.ts";
 import { contextIn, type SubmittedGraph } from "./session/submission.ts";
 

@@ -10,7 +10,7 @@ import {
 import { domainOfMode, type ExecutionDomain } from "../../../gate/index.ts";
 import { isAnswer } from "../../../rpc/index.ts";
 import type { ReachWatch } from "../session/connection-monitor.ts";
-import type { OnlineEvent } from "../session/online-run.ts";
+import type { OnlineEvent } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
 
 export interface GateWatchOptions {

@@ -1,5 +1,5 @@
 import { hasReason, isAnswer } from "../../../rpc/index.ts";
-import type { OnlineEvent } from "./online-run.ts";
+import type { OnlineEvent } from "./run-reporter.ts";
 
 /**
  * How a run stands with the platform.

@@ -4,6 +4,7 @@ import type { EffectiveMode, ExecutionDomain, SessionPhase } from "../../../gate
 import type { Connection } from "../../../rpc/index.ts";
 import type { ReplayRows } from "../../../sources/replay-feed.ts";
 import type { RunReach } from "./connection-monitor.ts";
+import type { ReportOptions } from "./run-reporter.ts";
 import type { BacktestSeries } from "./submission.ts";
 
 /** Where a running strategy stands. */
@@ -42,28 +43,6 @@ export interface RunStatus {
   readonly reconnects: number;
 }
 
-/** What happened in a run; few, for people. */
-export interface OnlineEvent {
-  /** Stable, for programs. */
-  readonly kind:
-    | "submitted"
-    | "connected"
-    | "unreachable"
-    | "gate_opened"
-    | "gate_shut"
-    | "takeover"
-    | "diverged"
-    | "target_sent"
-    | "target_refused"
-    | "swap"
-    | "data_end"
-    | "stopped";
-  /** One sentence. */
-  readonly message: string;
-  /** Row it happened at, where there is one. */
-  readonly row?: number;
-}
-
 /** A strategy that runs online in one world. */
 export interface OnlineRun {
   /** As the gateway named it; empty until the strategy was submitted. */
@@ -87,7 +66,7 @@ export interface SessionRecorder {
 }
 
 /** How a strategy is run online. */
-export interface OnlineOptions {
+export interface OnlineOptions extends ReportOptions {
   /** World to run in. */
   readonly worldId: string;
   /** The configuration. */
@@ -103,10 +82,6 @@ export interface OnlineOptions {
   readonly apiKey?: string | undefined;
   /** Series of the caller's own offline run over the declared history. */
   readonly backtest?: BacktestSeries | undefined;
-  /** Told what happens. For people. */
-  readonly onEvent?: ((event: OnlineEvent) => void) | undefined;
-  /** Outages on the way; they heal by themselves. One that goes on is told again once a minute. For logs. */
-  readonly onProblem?: ((problem: string) => void) | undefined;
   /** Takes the consumed rows. @default none */
   readonly recorder?: SessionRecorder | undefined;
   /** Clocks, for tests. @default those of this machine */

@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import type { OnlineEvent } from "./online-run.ts";
-import { RunReporter } from "./run-reporter.ts";
+import { type OnlineEvent, RunReporter } from "./run-reporter.ts";
 
 test("a problem that comes with each retry is told once, then once a minute with its count", () => {
   let nowMs = 0;

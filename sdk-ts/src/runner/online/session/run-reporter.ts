@@ -1,4 +1,32 @@
-import type { OnlineEvent, OnlineOptions } from "./online-run.ts";
+/** What happened in a run; few, for people. */
+export interface OnlineEvent {
+  /** Stable, for programs. */
+  readonly kind:
+    | "submitted"
+    | "connected"
+    | "unreachable"
+    | "gate_opened"
+    | "gate_shut"
+    | "takeover"
+    | "diverged"
+    | "target_sent"
+    | "target_refused"
+    | "swap"
+    | "data_end"
+    | "stopped";
+  /** One sentence. */
+  readonly message: string;
+  /** Row it happened at, where there is one. */
+  readonly row?: number;
+}
+
+/** Who is told what happens in a run. */
+export interface ReportOptions {
+  /** Told what happens. For people. */
+  readonly onEvent?: ((event: OnlineEvent) => void) | undefined;
+  /** Outages on the way; they heal by themselves. One that goes on is told again once a minute. For logs. */
+  readonly onProblem?: ((problem: string) => void) | undefined;
+}
 
 /** A problem that goes on is told again after this time at the earliest, milliseconds. */
 const againMs = 60_000;
@@ -15,13 +43,13 @@ interface RepeatedEvent {
 
 /** Tells the caller of a run what happens. What the caller's own functions throw is a problem, and ends nothing. */
 export class RunReporter {
-  readonly #options: Pick<OnlineOptions, "onEvent" | "onProblem">;
+  readonly #options: ReportOptions;
   readonly #nowMs: () => number;
   #lastEvent: RepeatedEvent | undefined;
   /** Problems told lately: when, and how often each came since. */
   readonly #told = new Map<string, { atMs: number; more: number }>();
 
-  constructor(options: Pick<OnlineOptions, "onEvent" | "onProblem">, nowMs: () => number) {
+  constructor(options: ReportOptions, nowMs: () => number) {
     this.#options = options;
     this.#nowMs = nowMs;
   }

@@ -1,156 +1,109 @@
 import { randomUUID } from "node:crypto";
-import type { NodeLease } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import {
-  pause,
-  reconnectDelayMs,
-  type SdkClock,
-  stopwatch,
-  systemClock,
-  TicketKeeper,
-} from "../../control/index.ts";
+import { pause, reconnectDelayMs, systemClock, TicketKeeper } from "../../control/index.ts";
 import type { ExecutionDomain } from "../../gate/index.ts";
-import { QmtlError } from "../../rpc/qmtl-error.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
-import { LeaseKeeper } from "./log/node-leases.ts";
-import { RunPublishers } from "./log/publisher.ts";
-import type { KeyPort, QueueReplica } from "./log/queue-replica.ts";
-import type { RunPorts } from "./log/run-ports.ts";
 import { StrategyCalls } from "./orders/strategy-calls.ts";
-import { makeRunParts, type RunHost, type RunParts } from "./run-parts.ts";
-import { OnlineRunState } from "./run-state.ts";
-import { QueueReach, ReachWatch } from "./session/connection-monitor.ts";
+import { RunParts } from "./run-parts.ts";
+import { RunState } from "./run-state.ts";
+import { ConnectionMonitor } from "./session/connection-monitor.ts";
 import { loadReplayRows, type OnlineGraph, onlineGraph } from "./session/graph.ts";
+import type { OngoingRun } from "./session/ongoing-run.ts";
 import type { OnlineOptions, OnlineRun, RunStatus } from "./session/online-run.ts";
+import { type RunClock, StartedClock } from "./session/run-clock.ts";
 import { RunReporter } from "./session/run-reporter.ts";
 import { RunTasks } from "./session/run-tasks.ts";
 import { type OnlineServices, onlineServices } from "./session/services.ts";
 import { isOutage, submitGraph } from "./session/submission.ts";
 
+/**
+ * Runs a strategy online in one world: submits its graph, computes what nobody else computes, follows the rest, and
+ * tells the gateway its targets at the end of each bucket. Returns as soon as the strategy and its files are read;
+ * everything else happens behind, and goes on through outages of the gateway with the order gate shut.
+ *
+ * @throws {StrategyRunError | CsvError} when strategy, configuration and files do not fit.
+ */
+export async function runOnline(
+  identified: IdentifiedStrategy,
+  options: OnlineOptions,
+): Promise<OnlineRun> {
+  const { config } = options;
+  const load = options.loadRows ?? ((source: string) => loadReplayRows(config, source));
+  const graph = await onlineGraph(identified, config, load);
+  const run = new OnlineStrategyRun(graph, options);
+  run.start();
+  return run;
+}
+
 /** How long a stop waits for the end of the last rows, milliseconds. */
 const stopWaitMs = 2_000;
 
-/** One strategy in one world: everything of a run tied together. */
-export class OnlineStrategyRun implements OnlineRun {
+/** One strategy in one world, from its submission to its end. */
+class OnlineStrategyRun implements OnlineRun, OngoingRun {
   readonly done: Promise<void>;
   readonly #graph: OnlineGraph;
   readonly #options: OnlineOptions;
-  readonly #clock: SdkClock;
+  readonly #clock: RunClock;
   readonly #services: OnlineServices;
-  readonly #state: OnlineRunState;
-  readonly #ports: RunPorts;
+  readonly #state: RunState;
   readonly #tickets: TicketKeeper;
-  readonly #leases: LeaseKeeper;
-  readonly #publishers: RunPublishers;
   readonly #tasks: RunTasks;
   readonly #reporter: RunReporter;
-  readonly #reach: ReachWatch;
+  readonly #connection: ConnectionMonitor;
   readonly #calls: StrategyCalls;
   readonly #domainMax: ExecutionDomain | null;
   readonly #stopping = new AbortController();
   #parts: RunParts | undefined;
-  #isPumping = false;
-  #pumpAgain = false;
+  #isMoving = false;
+  #mustMoveAgain = false;
   #stopped: Promise<void> | undefined;
   #settle: { resolve(): void; reject(error: unknown): void } | undefined;
 
   constructor(graph: OnlineGraph, options: OnlineOptions) {
     this.#graph = graph;
     this.#options = options;
-    const { executionDomain } = options;
+    const { executionDomain, worldId, sessionId } = options;
     this.#domainMax =
       executionDomain === undefined ? options.config.sdk.execution_domain : executionDomain;
-    this.#clock = options.clock ?? systemClock;
     this.#services = onlineServices(options);
-    this.#state = new OnlineRunState(graph, options);
+    this.#state = new RunState(graph, options);
     this.done = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
     // A caller that never looks at `done` must not bring the process down.
     this.done.catch(() => {});
-    const clock = this.#clock;
-    const elapsedMs = stopwatch(clock);
-    const { queues, data, url } = this.#services;
-    const onProblem = (problem: string): void => this.#problem(problem);
-    this.#tasks = new RunTasks(onProblem);
-    this.#reporter = new RunReporter(options, () => clock.nowMs());
-    this.#reach = new ReachWatch({
-      url,
-      nowMs: () => clock.nowMs(),
-      tell: (kind, message) => this.#reporter.event(kind, message),
-    });
-    this.#calls = new StrategyCalls(graph, options, this.#services, clock, onProblem);
+    const clock = new StartedClock(options.clock ?? systemClock);
+    this.#clock = clock;
+    const reports = new RunReporter(options, clock, this.#stopping.signal);
+    this.#reporter = reports;
+    this.#tasks = new RunTasks(reports);
+    this.#connection = new ConnectionMonitor(this.#services.url, clock, reports);
+    this.#calls = new StrategyCalls(graph, options, this.#services, clock, reports);
     const { control } = this.#services;
-    const { worldId, sessionId } = options;
     this.#tickets = new TicketKeeper({ control, clock, worldId, sessionId });
-    const tickets = this.#tickets;
-    this.#leases = new LeaseKeeper({
-      queues,
-      clock,
-      tickets,
-      elapsedMs,
-      onGranted: (key, lease) => this.#mayHold(key, lease),
-      onAnswer: () => this.#leasesAnswered(),
-      reach: new QueueReach((kind, message) => this.#reporter.event(kind, message)),
-      onProblem,
-    });
-    this.#publishers = new RunPublishers({
-      data,
-      clock,
-      tickets,
-      onRefused: (fault) => this.#refused(fault),
-      onProblem,
-    });
-    const keyPort: KeyPort = {
-      elapsedMs,
-      publish: (key, records) => this.#publishers.publish(key, records),
-      release: (key, epoch, reason, stored) => this.#leases.release(key, epoch, reason, stored),
-      snapshot: async (key) => {
-        const contexts = this.#parts?.swap.contexts ?? [];
-        const own = contexts.filter(({ keys }) => keys.get(key.identity.nodeId) === key);
-        await Promise.all(own.map((context) => context.storeSnapshot(key)));
-      },
-    };
-    const track = (call: Promise<unknown>): void => this.#tasks.track(call);
-    const leases = this.#leases;
-    this.#ports = {
-      data,
-      queues,
-      clock,
-      get sessionId() {
-        return tickets.sessionId;
-      },
-      tickets,
-      keyPort,
-      leases,
-      onProblem,
-      onGone: (failure) => this.#fail(failure),
-      track,
-    };
   }
 
-  /** As the gateway named the session; empty before its first ticket. */
+  /** As the gateway named it; empty before the session's first ticket. */
   get sessionId(): string {
     return this.#tickets.sessionId;
   }
 
   /** Begins; everything happens behind. */
   start(): void {
-    this.#run().catch((error: unknown) => this.#fail(error));
+    this.#run().catch((error: unknown) => this.fail(error));
   }
 
   status(): RunStatus {
-    const { swap, sources: all, watch, sender, strategyId = "" } = this.#parts ?? {};
+    const { swap, sources: all, monitor, sender, strategyId = "" } = this.#parts ?? {};
     const context = swap?.current.compute;
     const sources = [...(all?.keys.values() ?? [])];
     const held = sources.filter((key) => key.isHeld).length;
     return {
       strategyId,
-      connection: this.#reach.now,
+      connection: this.#connection.now,
       executionDomain: this.#domainMax,
-      mode: watch?.gate.mode() ?? "validate",
-      gate: watch?.gate.phase() ?? "SHUT",
-      armed: watch?.isArmed ?? false,
+      mode: monitor?.gate.mode() ?? "validate",
+      gate: monitor?.gate.phase() ?? "SHUT",
+      armed: monitor?.isArmed ?? false,
       ...this.#state.senderStatus(sender),
       wantedOrders: this.#state.wantedOrders,
       evaluations: { ...this.#state.evaluations },
@@ -171,6 +124,50 @@ export class OnlineStrategyRun implements OnlineRun {
     return this.#stopped;
   }
 
+  moveOn(): void {
+    const parts = this.#parts;
+    if (parts === undefined) return;
+    if (this.#isMoving) {
+      this.#mustMoveAgain = true;
+      return;
+    }
+    this.#isMoving = true;
+    this.guard(() => {
+      do {
+        this.#mustMoveAgain = false;
+        parts.sources.pump();
+        for (const context of parts.swap.contexts) {
+          context.ask();
+          context.compute?.pump();
+        }
+        parts.swap.warm();
+      } while (this.#mustMoveAgain);
+    });
+    this.#isMoving = false;
+    for (const source of parts.swap.current.feedsReached()) parts.sets.enter(source);
+    this.#endOfData(parts);
+  }
+
+  guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  fail(error: unknown): void {
+    if (this.#stopped !== undefined) return;
+    const given = error instanceof Error ? error : new Error(String(error));
+    Promise.resolve()
+      .then(() => this.#graph.identified.strategy.onError(given))
+      .catch((failure: unknown) => this.#reporter.callbackFailed("onError", failure));
+    this.#stopped = this.#end().then(
+      () => this.#settle?.reject(given),
+      () => this.#settle?.reject(given),
+    );
+  }
+
   async #run(): Promise<void> {
     const { worldId, backtest } = this.#options;
     await this.#graph.identified.strategy.onStart();
@@ -182,19 +179,35 @@ export class OnlineStrategyRun implements OnlineRun {
       backtest,
       requestId: randomUUID(),
       signal: this.#stopping.signal,
-      onOutage: (failure) => this.#reach.lost(failure),
+      connection: this.#connection,
     });
     if (submitted === undefined || this.#stopping.signal.aborted) return;
-    this.#reach.reached();
+    this.#connection.reached();
     const { strategyId, newNodes, reusedNodes } = submitted.submission;
-    if (!(await this.#openSession(strategyId))) return;
-    const parts = makeRunParts(this.#host(), submitted);
+    if (!(await this.#openSession(strategyId)) || this.#stopped !== undefined) return;
+    const parts = new RunParts(
+      {
+        run: this,
+        graph: this.#graph,
+        options: this.#options,
+        services: this.#services,
+        clock: this.#clock,
+        reports: this.#reporter,
+        tasks: this.#tasks,
+        state: this.#state,
+        calls: this.#calls,
+        connection: this.#connection,
+        domainMax: this.#domainMax,
+        tickets: this.#tickets,
+      },
+      submitted,
+    );
     this.#parts = parts;
     const before = submitted.isDuplicate ? " (handed in before)" : "";
     const nodes = `${newNodes} new nodes, ${reusedNodes} reused`;
     this.#reporter.event("submitted", `${strategyId}: ${nodes}${before}`);
-    parts.watch.session.start();
-    this.#leases.start();
+    parts.monitor.session.start();
+    parts.leases.start();
     this.#calls.follow(strategyId);
     await this.#begin(parts);
   }
@@ -210,29 +223,11 @@ export class OnlineStrategyRun implements OnlineRun {
       } catch (failure) {
         if (signal.aborted) return false;
         if (!isOutage(failure)) throw failure;
-        this.#reach.lost(failure);
+        this.#connection.lost(failure);
         await pause(this.#clock, reconnectDelayMs(failures + 1), signal);
       }
     }
     return false;
-  }
-
-  #host(): RunHost {
-    return {
-      graph: this.#graph,
-      options: this.#options,
-      ports: this.#ports,
-      services: this.#services,
-      state: this.#state,
-      calls: this.#calls,
-      reach: this.#reach,
-      tickets: this.#tickets,
-      domainMax: this.#domainMax,
-      parts: () => this.#parts,
-      tell: (kind, message, row) => this.#reporter.event(kind, message, row),
-      guard: (work) => this.#guard(work),
-      pump: () => this.#pump(),
-    };
   }
 
   /** Reads snapshots and queues, then follows them. */
@@ -249,58 +244,7 @@ export class OnlineStrategyRun implements OnlineRun {
     if (this.#stopping.signal.aborted || this.#stopped !== undefined) return;
     sources.follow();
     context.follow();
-    this.#pump();
-  }
-
-  /** A feed is held only from where it ended: another file is another feed. */
-  #mayHold(key: QueueReplica, lease: NodeLease): boolean {
-    if (!key.identity.isSource || lease.feedFingerprint === "") return true;
-    const { name } = key.identity;
-    if (lease.feedFingerprint === this.#graph.feeds.get(name)?.fingerprint) return true;
-    const message = `the file of source "${name}" is not the one its queue was begun with`;
-    this.#fail(new QmtlError("FEED_CHANGED", message));
-    return false;
-  }
-
-  /** A record of this session is not effective. What the fold will show anyhow is not told. */
-  #refused(fault: RecordFault): void {
-    if (fault === RecordFault.FEED_CHANGED) {
-      this.#fail(new QmtlError("FEED_CHANGED", "the feed has changed"));
-    } else if (fault === RecordFault.BLOCKED) {
-      this.#problem("the log refuses a record: its queue is blocked");
-    } else if (fault === RecordFault.MALFORMED) {
-      this.#problem("the log refuses a record: it has not the shape of its queue");
-    }
-  }
-
-  #leasesAnswered(): void {
-    for (const context of this.#parts?.swap.contexts ?? []) context.compute?.enable();
-    this.#pump();
-  }
-
-  /** Moves everything on that can move. */
-  #pump(): void {
-    const parts = this.#parts;
-    if (parts === undefined) return;
-    if (this.#isPumping) {
-      this.#pumpAgain = true;
-      return;
-    }
-    this.#isPumping = true;
-    this.#guard(() => {
-      do {
-        this.#pumpAgain = false;
-        parts.sources.pump();
-        for (const context of parts.swap.contexts) {
-          context.ask();
-          context.compute?.pump();
-        }
-        parts.swap.warm();
-      } while (this.#pumpAgain);
-    });
-    this.#isPumping = false;
-    for (const source of parts.swap.current.feedsReached()) parts.sets.enter(source);
-    this.#endOfData(parts);
+    this.moveOn();
   }
 
   #endOfData({ sender, swap }: RunParts): void {
@@ -313,30 +257,6 @@ export class OnlineStrategyRun implements OnlineRun {
     this.stop().catch(() => {});
   }
 
-  #problem(problem: string): void {
-    if (!this.#stopping.signal.aborted) this.#reporter.problem(problem);
-  }
-
-  #guard(work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#fail(error);
-    }
-  }
-
-  #fail(error: unknown): void {
-    if (this.#stopped !== undefined) return;
-    const given = error instanceof Error ? error : new Error(String(error));
-    Promise.resolve()
-      .then(() => this.#graph.identified.strategy.onError(given))
-      .catch((failure: unknown) => this.#reporter.problem(`onError failed: ${String(failure)}`));
-    this.#stopped = this.#end().then(
-      () => this.#settle?.reject(given),
-      () => this.#settle?.reject(given),
-    );
-  }
-
   #end(): Promise<void> {
     const parts = this.#parts;
     return endAll([
@@ -346,11 +266,11 @@ export class OnlineStrategyRun implements OnlineRun {
       () => parts?.sets.leave(),
       () => this.#calls.stop(),
       () => parts?.swap.stop(),
-      () => this.#leases.stop(),
-      () => this.#publishers.stop(),
+      () => parts?.leases.stop(),
+      () => parts?.publishers.stop(),
       () => parts?.sources.stop(),
       () => this.#tasks.settled(),
-      () => parts?.watch.session.stop(),
+      () => parts?.monitor.session.stop(),
       () => this.#services.close(),
       () => this.#graph.identified.strategy.onFinish(),
     ]);
@@ -372,23 +292,4 @@ async function endAll(steps: readonly (() => unknown)[]): Promise<void> {
     }
   }
   if (failures.length > 0) throw failures[0];
-}
-
-/**
- * Runs a strategy online in one world: submits its graph, computes what nobody else computes, follows the rest, and
- * tells the gateway its targets at the end of each bucket. Returns as soon as the strategy and its files are read;
- * everything else happens behind, and goes on through outages of the gateway with the order gate shut.
- *
- * @throws {StrategyRunError | CsvError} when strategy, configuration and files do not fit.
- */
-export async function runOnline(
-  identified: IdentifiedStrategy,
-  options: OnlineOptions,
-): Promise<OnlineRun> {
-  const { config } = options;
-  const load = options.loadRows ?? ((source: string) => loadReplayRows(config, source));
-  const graph = await onlineGraph(identified, config, load);
-  const run = new OnlineStrategyRun(graph, options);
-  run.start();
-  return run;
 }

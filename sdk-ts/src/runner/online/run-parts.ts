@@ -1,209 +1,250 @@
+import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import type { NodeLease } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import type { TicketKeeper } from "../../control/index.ts";
 import type { ExecutionDomain } from "../../gate/index.ts";
 import { QmtlError } from "../../rpc/qmtl-error.ts";
 import { logGone } from "../../sources/queue-reader.ts";
+import type { CarriedRecord } from "../../sources/queue-row.ts";
 import { TagMapFile } from "../source-files/tag-map-file.ts";
-import { OnlineContext } from "./compute/context.ts";
-import { OnlineSwap } from "./compute/swap.ts";
+import type { ComputedBucket } from "./compute/clocks.ts";
+import { type ContextListener, OnlineContext } from "./compute/context.ts";
+import { type ContextOpener, OnlineSwap } from "./compute/swap.ts";
+import { type LeaseListener, NodeLeases } from "./log/node-leases.ts";
+import { type PublishListener, RunPublishers } from "./log/publisher.ts";
+import type { KeyPort, QueueReplica } from "./log/queue-replica.ts";
 import type { RunPorts } from "./log/run-ports.ts";
 import { OnlineSources, RunnerSets } from "./log/sources.ts";
 import { TagQueryTracker } from "./log/tag-query-tracker.ts";
-import { GateWatch } from "./orders/gate-monitor.ts";
+import { type GateListener, GateMonitor } from "./orders/gate-monitor.ts";
 import type { StrategyCalls } from "./orders/strategy-calls.ts";
-import { TargetSender, targetReason } from "./orders/target-sender.ts";
-import type { OnlineRunState } from "./run-state.ts";
-import type { ReachWatch } from "./session/connection-monitor.ts";
+import { type DecisionListener, TargetSender } from "./orders/target-sender.ts";
+import type { RunState } from "./run-state.ts";
+import { type ConnectionMonitor, DagManagerMonitor } from "./session/connection-monitor.ts";
 import type { OnlineGraph } from "./session/graph.ts";
+import type { OngoingRun } from "./session/ongoing-run.ts";
 import type { OnlineOptions } from "./session/online-run.ts";
-import type { OnlineEvent } from "./session/run-reporter.ts";
+import type { RunClock } from "./session/run-clock.ts";
+import type { RunReports } from "./session/run-reporter.ts";
+import type { RunTasks } from "./session/run-tasks.ts";
 import type { OnlineServices } from "./session/services.ts";
 import { contextIn, type SubmittedGraph } from "./session/submission.ts";
 
-/** What of a run there is once its strategy was submitted. */
-export interface RunParts {
-  readonly strategyId: string;
-  readonly watch: GateWatch;
-  readonly sources: OnlineSources;
-  readonly sets: RunnerSets;
-  readonly sender: TargetSender;
-  readonly swap: OnlineSwap;
-}
-
-/** The run the parts belong to. */
+/** What the parts of a run are made from: all of it is there before the strategy is submitted. */
 export interface RunHost {
+  readonly run: OngoingRun;
   readonly graph: OnlineGraph;
   readonly options: OnlineOptions;
-  readonly ports: RunPorts;
   readonly services: OnlineServices;
-  readonly state: OnlineRunState;
+  readonly clock: RunClock;
+  readonly reports: RunReports;
+  readonly tasks: RunTasks;
+  readonly state: RunState;
   readonly calls: StrategyCalls;
-  readonly reach: ReachWatch;
+  readonly connection: ConnectionMonitor;
   /** Highest domain orders leave in; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
   /** The session's tickets; parts are made after the first was given. */
   readonly tickets: TicketKeeper;
-  /** The parts, once they are made. */
-  parts(): RunParts | undefined;
-  tell(kind: OnlineEvent["kind"], message: string, row?: number): void;
-  /** Does work whose failure ends the run. */
-  guard(work: () => void): void;
-  /** Moves everything on that can move. */
-  pump(): void;
 }
 
 /**
- * Makes the parts of a run and ties them together; nothing is started.
- *
- * @throws {QmtlError} QUEUE_NOT_FOUND when a node was given no queue
+ * The parts of a run, which exist only after its strategy was submitted, and what passes between them. Making them
+ * starts nothing.
  */
-export function makeRunParts(host: RunHost, submitted: SubmittedGraph): RunParts {
-  const { graph, options, ports, state } = host;
-  const { worldId, config } = options;
-  const { submission, computeKeys } = submitted;
-  const { strategyId } = submission;
-  for (const { id, declared } of graph.identified.graph.nodes) {
+export class RunParts
+  implements KeyPort, LeaseListener, PublishListener, GateListener, DecisionListener, ContextOpener
+{
+  readonly strategyId: string;
+  readonly leases: NodeLeases;
+  readonly publishers: RunPublishers;
+  readonly sources: OnlineSources;
+  readonly sets: RunnerSets;
+  readonly monitor: GateMonitor;
+  readonly sender: TargetSender;
+  readonly swap: OnlineSwap;
+  readonly #host: RunHost;
+  readonly #ports: RunPorts;
+
+  /** @throws {QmtlError} QUEUE_NOT_FOUND when a node was given no queue */
+  constructor(host: RunHost, { submission, computeKeys }: SubmittedGraph) {
+    const { run, graph, options, services, clock, reports, tasks, tickets, state } = host;
+    const { config, worldId } = options;
+    const { data, queues } = services;
+    const { strategyId } = submission;
+    checkQueues(graph, computeKeys);
+    this.#host = host;
+    this.strategyId = strategyId;
+    const monitor = new DagManagerMonitor(reports);
+    this.leases = new NodeLeases({ queues, clock, tickets, reports, monitor, listener: this });
+    this.publishers = new RunPublishers({ data, clock, tickets, reports, listener: this });
+    const { leases } = this;
+    this.#ports = { run, data, queues, clock, tickets, reports, tasks, leases, keyPort: this };
+    const ports = this.#ports;
+    const { evaluations } = state;
+    this.sources = new OnlineSources({
+      ports,
+      graph,
+      computeKeys,
+      entries: config.sources,
+      evaluations,
+    });
+    this.sets = new RunnerSets(ports, this.sources);
+    this.monitor = new GateMonitor({
+      services,
+      clock,
+      tickets,
+      worldId,
+      strategyId,
+      sdk: config.sdk,
+      domainMax: host.domainMax,
+      reports,
+      connection: host.connection,
+      listener: this,
+    });
+    const { gate, session } = this.monitor;
+    this.sender = new TargetSender({
+      orders: services.orders,
+      clock,
+      gate,
+      session,
+      strategyId,
+      targets: graph.targets,
+      counts: state,
+      reports,
+      listener: this,
+    });
+    const { sender } = this;
+    this.swap = new OnlineSwap(
+      { ports, contexts: this, targets: sender, evaluations },
+      computeKeys,
+      contextIn(submission, worldId),
+    );
+  }
+
+  // ---- What the queues ask for.
+
+  elapsedMs(): number {
+    return this.#host.clock.elapsedMs();
+  }
+
+  publish(key: QueueReplica, records: readonly CarriedRecord[]): void {
+    this.publishers.publish(key, records);
+  }
+
+  release(
+    key: QueueReplica,
+    epoch: number,
+    reason: "clean" | "diverged",
+    stored: Promise<unknown>,
+  ): void {
+    this.leases.release(key, epoch, reason, stored);
+  }
+
+  snapshot(key: QueueReplica): Promise<unknown> {
+    return this.swap.storeSnapshot(key);
+  }
+
+  // ---- What happens to leases and records.
+
+  /** A feed is held only from where it ended: another file is another feed. */
+  mayHold(key: QueueReplica, { feedFingerprint }: NodeLease): boolean {
+    if (!key.identity.isSource || feedFingerprint === "") return true;
+    const { run, graph } = this.#host;
+    const { name } = key.identity;
+    if (feedFingerprint === graph.feeds.get(name)?.fingerprint) return true;
+    const message = `the file of source "${name}" is not the one its queue was begun with`;
+    run.fail(new QmtlError("FEED_CHANGED", message));
+    return false;
+  }
+
+  leasesAnswered(): void {
+    for (const context of this.swap.contexts) context.compute?.enable();
+    this.#host.run.moveOn();
+  }
+
+  /** What the fold will show anyhow is not reported. */
+  recordRefused(fault: RecordFault): void {
+    const { run, reports } = this.#host;
+    if (fault === RecordFault.FEED_CHANGED) {
+      run.fail(new QmtlError("FEED_CHANGED", "the feed has changed"));
+    } else if (fault === RecordFault.BLOCKED) {
+      reports.problem("the log refuses a record: its queue is blocked");
+    } else if (fault === RecordFault.MALFORMED) {
+      reports.problem("the log refuses a record: it has not the shape of its queue");
+    }
+  }
+
+  // ---- What comes by the control stream.
+
+  gateArmed(): void {
+    this.sender.armed();
+  }
+
+  swapPhase(swap: ContextSwap): void {
+    this.#host.run.guard(() => this.swap.phase(swap));
+  }
+
+  tagsChanged(): void {
+    for (const context of this.swap.contexts) context.askTags();
+  }
+
+  feedsDropped(sources: readonly string[]): void {
+    this.sets.dropped(sources);
+  }
+
+  queuesRestored(): void {
+    this.#host.run.fail(logGone("the queues were restored"));
+  }
+
+  reconnected(): void {
+    this.#host.state.reconnects++;
+    this.sender.reconnected();
+    this.leases.poke();
+    this.tagsChanged();
+  }
+
+  // ---- What becomes of a bucket.
+
+  bucketDecided(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void {
+    const { run, state, calls } = this.#host;
+    run.guard(() => {
+      state.decided(bucket, values, isGateShut, this.sources.inputs);
+      calls.decided(bucket, values);
+    });
+  }
+
+  bucketEnded({ row }: ComputedBucket): void {
+    const { run } = this.#host;
+    run.guard(() => this.swap.ended(row));
+    run.moveOn();
+  }
+
+  open(
+    computeKeys: ReadonlyMap<string, string>,
+    of: ComputeContext | undefined,
+    listener: ContextListener,
+  ): OnlineContext {
+    const { graph, options, reports } = this.#host;
+    const { sources: entries, cache, sdk } = options.config;
+    const onProblem = (problem: string): void => reports.problem(problem);
+    const tags = new TagQueryTracker({
+      ports: this.#ports,
+      graph,
+      context: of,
+      entries,
+      pollMs: sdk.poll_interval_ms,
+      tagMap: new TagMapFile(cache.tagquery_cache_path, onProblem),
+    });
+    const { sources } = this;
+    return new OnlineContext({ ports: this.#ports, graph, sources, tags, computeKeys, listener });
+  }
+}
+
+function checkQueues({ identified }: OnlineGraph, computeKeys: ReadonlyMap<string, string>): void {
+  for (const { id, declared } of identified.graph.nodes) {
     if (computeKeys.has(id)) continue;
     throw new QmtlError("QUEUE_NOT_FOUND", `node "${declared.name}" was given no queue`);
   }
-  const sources = new OnlineSources({
-    ports,
-    graph,
-    computeKeys,
-    speedOf: (source) => config.sources[source]?.speed ?? "max",
-    onProduced: () => {
-      state.evaluations.shared++;
-    },
-    onChange: () => host.pump(),
-  });
-  const watch = openGate(host, strategyId);
-  const sets = new RunnerSets({ ports, onEntered: (source) => sources.claim(source) });
-  const sender = openTargetSender(host, strategyId, watch);
-  const swap = new OnlineSwap(
-    openContext(host, sources, computeKeys, contextIn(submission, worldId)),
-    {
-      ports,
-      open: (keys, context) => openContext(host, sources, keys, context),
-      onRow: (bucket) => sender.push(bucket),
-      onPhase: (message, row) => host.tell("swap", message, row),
-      onChange: () => host.pump(),
-    },
-  );
-  return { strategyId, watch, sources, sets, sender, swap };
-}
-
-function openGate(host: RunHost, strategyId: string): GateWatch {
-  const { ports, services, options, state, reach } = host;
-  const askTags = (): void => {
-    for (const context of host.parts()?.swap.contexts ?? []) context.askTags();
-  };
-  return new GateWatch(
-    {
-      services,
-      clock: ports.clock,
-      worldId: options.worldId,
-      strategyId,
-      tickets: host.tickets,
-      sdk: options.config.sdk,
-      domainMax: host.domainMax,
-      tell: (kind, message) => host.tell(kind, message),
-      onArmed: () => host.parts()?.sender.armed(),
-      onSwap: (swap) => host.guard(() => host.parts()?.swap.phase(swap)),
-      onTags: askTags,
-      onUnregistered: (sources) => host.parts()?.sets.dropped(sources),
-      onQueuesRestored: () => ports.onGone(logGone("the queues were restored")),
-      onReconnected: () => {
-        state.reconnects++;
-        host.parts()?.sender.reconnected();
-        ports.leases.poke();
-        askTags();
-      },
-    },
-    reach,
-  );
-}
-
-function openTargetSender(
-  host: RunHost,
-  strategyId: string,
-  { gate, session }: GateWatch,
-): TargetSender {
-  const { ports, services, graph, state, calls } = host;
-  return new TargetSender({
-    orders: services.orders,
-    clock: ports.clock,
-    gate,
-    strategyId,
-    targets: graph.targets,
-    ticket: () => session.ticket,
-    onTicketRefused: (ticket) => session.dropTicket(ticket),
-    onEffects: (effects) => session.follow(effects, ""),
-    onDecided: (bucket, values, isShut) =>
-      host.guard(() => {
-        state.decided(bucket, values, isShut, host.parts()?.sources.inputs ?? []);
-        calls.decided(bucket, values);
-      }),
-    counts: () => state.counts(),
-    onSent: ({ value }, { row }, ids, reason) => {
-      const why = reason === "" ? "" : `: ${targetReason(reason)}`;
-      host.tell("target_sent", `target ${value}, ${ids.length} orders${why}`, row);
-    },
-    onRefused: ({ target, value }, reason) =>
-      host.tell(
-        "target_refused",
-        `target ${value} of ${target.instrument}: ${targetReason(reason)}`,
-      ),
-    onEnded: ({ row }) => {
-      host.guard(() => host.parts()?.swap.ended(row));
-      host.pump();
-    },
-    onProblem: ports.onProblem,
-  });
-}
-
-function openContext(
-  host: RunHost,
-  sources: OnlineSources,
-  computeKeys: ReadonlyMap<string, string>,
-  of: ComputeContext | undefined,
-): OnlineContext {
-  const { ports, graph, state, options } = host;
-  const { evaluations } = state;
-  const { sources: entries, cache } = options.config;
-  const tags = new TagQueryTracker({
-    ports,
-    graph,
-    context: of,
-    scheduleOf: (source) => entries[source]?.schedule,
-    pollMs: options.config.sdk.poll_interval_ms,
-    tagMap: new TagMapFile(cache.tagquery_cache_path, ports.onProblem),
-    onRecords: () => host.pump(),
-    onChange: () => host.guard(() => context.rewire()),
-  });
-  const context: OnlineContext = new OnlineContext({
-    ports,
-    graph,
-    sources,
-    tags,
-    computeKeys,
-    onRow: (from, bucket) => host.parts()?.swap.take(from, bucket),
-    onEvaluated: (from, count, { row }, isFirst) => {
-      if (!isFirst) evaluations.warmup += count;
-      else if (host.parts()?.swap.isExtra(from, row) === true) evaluations.swap += count;
-      else evaluations.shared += count;
-    },
-    onWarmup: (count) => {
-      evaluations.warmup += count;
-    },
-    onTakeover: (names, row) =>
-      host.tell("takeover", `computes ${names.join(", ")} from row ${row + 1} on`, row),
-    onDiverged: (name, row) =>
-      host.tell("diverged", `node "${name}" differs from the log; it is followed`, row),
-    hasRoom: (from) => {
-      const parts = host.parts();
-      return parts?.sender.hasRoom === true && parts.swap.hasRoom(from);
-    },
-    onChange: () => host.pump(),
-  });
-  return context;
 }

@@ -2,7 +2,7 @@ import type { QmtlConfig } from "../../config/index.ts";
 import { OfflineAccount } from "../../execution/index.ts";
 import type { ComputedBucket } from "./compute/clocks.ts";
 import type { OnlineInput } from "./log/input.ts";
-import type { TargetSender } from "./orders/target-sender.ts";
+import type { TargetCounts, TargetSender } from "./orders/target-sender.ts";
 import type { OnlineGraph, OnlineTarget } from "./session/graph.ts";
 import {
   type Evaluations,
@@ -22,7 +22,7 @@ interface MarkedBook {
 }
 
 /** What a run counts, and the simulated books of its target sender. */
-export class OnlineRunState {
+export class RunState implements TargetCounts {
   readonly evaluations: Evaluations = noEvaluations();
   reconnects = 0;
   readonly #books: readonly MarkedBook[];
@@ -60,10 +60,6 @@ export class OnlineRunState {
         this.evaluations.own++;
       }
     }
-  }
-
-  counts(): { readonly wantedOrders: number; readonly evaluations: Evaluations } {
-    return { wantedOrders: this.wantedOrders, evaluations: this.evaluations };
   }
 
   /** Orders sent and the targets, zero before there is a sender. */

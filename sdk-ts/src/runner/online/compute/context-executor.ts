@@ -1,32 +1,39 @@
 import { compilePlan, type StepExecutor } from "../../../dataflow/index.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { OnlineGraph } from "../session/graph.ts";
+import type { RunReports } from "../session/run-reporter.ts";
 import { type ComputedBucket, type OnlineBucket, OnlineClocks } from "./clocks.ts";
 import { shortHash } from "./hashes.ts";
 import { type ComputedPast, computePast, isWhole, type PastParts } from "./history.ts";
-import { evaluationsOf, RowExchange } from "./row-exchange.ts";
-import { type KeptStates, pastFromSnapshots } from "./snapshot-history.ts";
+import { evaluationsOf, RowExchange, reportDivergence } from "./row-exchange.ts";
+import { pastFromSnapshots } from "./snapshot-history.ts";
+import type { NodeState, SnapshotShelf } from "./snapshots.ts";
 import { difference, restoredExecutor } from "./takeover.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
-export interface OnlineComputeOptions {
+export interface ContextExecutorOptions {
   readonly graph: OnlineGraph;
   readonly wiring: OnlineWiring;
   /** Keys of the computed nodes in this context. */
   readonly keys: ReadonlyMap<string, QueueReplica>;
   /** Snapshots the log confirms. */
-  readonly keptStates: () => KeptStates;
-  /** The past is needed from its first row, and a queue was read from a later one. */
-  readonly onPartial: () => void;
-  readonly onRow: (bucket: ComputedBucket) => void;
+  readonly shelf: Pick<SnapshotShelf, "states">;
+  readonly reports: RunReports;
+  readonly listener: ExecutorListener;
+}
+
+/** Takes what a context's executor computes. */
+export interface ExecutorListener {
+  /** Whether more buckets are taken now. */
+  readonly hasRoom: boolean;
+  /** A bucket was computed. */
+  take(bucket: ComputedBucket): void;
   /** Evaluations of one bucket; `isFirst` is false for buckets that were computed here before. */
-  readonly onEvaluated: (count: number, bucket: ComputedBucket, isFirst: boolean) => void;
-  /** Private evaluations to take nodes over. */
-  readonly onWarmup: (count: number) => void;
-  readonly onTakeover: (names: readonly string[], row: number) => void;
-  readonly onDiverged: (name: string, row: number) => void;
-  /** Whether the target sender takes more buckets now. */
-  readonly hasRoom: () => boolean;
+  evaluated(count: number, bucket: ComputedBucket, isFirst: boolean): void;
+  /** Private evaluations, made to take nodes over. */
+  warmedUp(count: number): void;
+  /** The past is needed from its first row, and a queue was read from a later one. */
+  completePast(): void;
 }
 
 /**
@@ -37,8 +44,8 @@ export interface OnlineComputeOptions {
  * their newest snapshots or the private history and the effective source rows, rows of keys just claimed are compared
  * with their logs, and the step goes on from there.
  */
-export class OnlineCompute {
-  readonly #options: OnlineComputeOptions;
+export class ContextExecutor {
+  readonly #options: ContextExecutorOptions;
   readonly #rows: RowExchange;
   #wiring: OnlineWiring;
   #clocks: OnlineClocks;
@@ -53,7 +60,7 @@ export class OnlineCompute {
   #isEnabled = false;
   #isPumping = false;
 
-  constructor(options: OnlineComputeOptions) {
+  constructor(options: ContextExecutorOptions) {
     this.#options = options;
     this.#wiring = options.wiring;
     this.#clocks = new OnlineClocks(options.wiring.inputs);
@@ -118,9 +125,7 @@ export class OnlineCompute {
   }
 
   /** State of a held node after the last row; undefined for a node without. */
-  stateOf(
-    nodeId: string,
-  ): { readonly row: number; readonly hash: Uint8Array; readonly state: Uint8Array } | undefined {
+  stateOf(nodeId: string): NodeState | undefined {
     const executor = this.#executor;
     if (executor === undefined || !this.#held.has(nodeId)) return undefined;
     const state = executor.save(executor.handle(nodeId));
@@ -163,20 +168,20 @@ export class OnlineCompute {
   }
 
   #rebuild(held: readonly QueueReplica[]): boolean {
-    const { onWarmup, onTakeover, onDiverged } = this.#options;
+    const { reports, listener } = this.#options;
     const claimed = held.filter((key) => key.phase === "RESTORING");
     const endMs = this.#restoreMs(claimed);
     this.#clocks.standAt(endMs);
     const past = this.#past(held);
     if (past === undefined) return false;
-    onWarmup(past.evaluations);
+    listener.warmedUp(past.evaluations);
     for (const key of claimed) {
       // What a query found is in no log: its rows stand as they are.
       if (this.#wiring.queries.has(key.identity.nodeId)) continue;
       const problem = difference(past, key, this.#rowOf(key.identity.nodeId));
       if (problem === undefined) continue;
       key.diverged(problem.row, problem.local, problem.log);
-      onDiverged(key.identity.name, problem.row);
+      reportDivergence(reports, key, problem.row);
     }
     const kept = held.filter((key) => key.isHeld);
     this.#held = new Set(kept.map((key) => key.identity.nodeId));
@@ -189,23 +194,26 @@ export class OnlineCompute {
     this.#endMs = endMs;
     for (const key of claimed) if (key.isHeld) key.restored();
     const names = claimed.filter((key) => key.isHeld).map((key) => key.identity.name);
-    if (names.length > 0) onTakeover(names, this.#clocks.row);
+    const { row } = this.#clocks;
+    if (names.length > 0) {
+      reports.event("takeover", `computes ${names.join(", ")} from row ${row + 1} on`, row);
+    }
     return true;
   }
 
   /** From the newest snapshots where they reach, else all of it; undefined while rows are still to be read. */
   #past(held: readonly QueueReplica[]): ComputedPast | undefined {
-    const { keys, keptStates, onPartial } = this.#options;
+    const { keys, shelf, listener } = this.#options;
     const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, keys };
     const alone = this.#privateNodes(held);
     if (alone.size === 0) {
       const ids = new Set(held.map((key) => key.identity.nodeId));
       const { supplied, wanted } = this.#parts(ids, alone);
-      const short = pastFromSnapshots(parts, keptStates(), supplied, wanted);
+      const short = pastFromSnapshots(parts, shelf.states, supplied, wanted);
       if (short !== undefined) return short;
     }
     if (isWhole(parts)) return computePast(parts);
-    onPartial();
+    listener.completePast();
     return undefined;
   }
 
@@ -241,7 +249,7 @@ export class OnlineCompute {
   }
 
   #canStep(bucket: OnlineBucket): boolean {
-    const { keys, hasRoom } = this.#options;
+    const { keys, listener } = this.#options;
     const index = this.#executor?.plan.nodeIndex;
     for (const [id, key] of keys) {
       const row = bucket.rows.get(this.#wiring.clockOf.get(id) ?? "");
@@ -252,11 +260,11 @@ export class OnlineCompute {
         return false;
       }
     }
-    return hasRoom();
+    return listener.hasRoom;
   }
 
   #step(bucket: OnlineBucket): void {
-    const { graph, onRow, onEvaluated } = this.#options;
+    const { graph, listener } = this.#options;
     const executor = this.#executor;
     const { endMs } = bucket;
     const isFirst = endMs > this.#doneMs;
@@ -279,7 +287,7 @@ export class OnlineCompute {
     const { row } = this.#clocks;
     const ends = this.#clocks.ends(bucket);
     const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets };
-    onEvaluated(count, done, isFirst);
-    onRow(done);
+    listener.evaluated(count, done, isFirst);
+    listener.take(done);
   }
 }

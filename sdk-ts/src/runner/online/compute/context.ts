@@ -6,12 +6,12 @@ import { inputRowEndMs, lastInputRow } from "../log/input.ts";
 import { hostedBuild, QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
 import type { OnlineSources } from "../log/sources.ts";
-import type { TagQueryTracker } from "../log/tag-query-tracker.ts";
+import type { TagListener, TagQueryTracker } from "../log/tag-query-tracker.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { ComputedBucket } from "./clocks.ts";
-import { OnlineCompute } from "./context-executor.ts";
+import { ContextExecutor, type ExecutorListener } from "./context-executor.ts";
 import { snapshotFromRows, stateLengths } from "./snapshot-history.ts";
-import { SnapshotShelf, SnapshotWriter } from "./snapshots.ts";
+import { type NodeState, type NodeStates, SnapshotShelf, SnapshotWriter } from "./snapshots.ts";
 import { type OnlineWiring, wire } from "./wiring.ts";
 
 export interface OnlineContextOptions {
@@ -22,23 +22,23 @@ export interface OnlineContextOptions {
   readonly tags: TagQueryTracker;
   /** Compute key by node id, computed nodes only. */
   readonly computeKeys: ReadonlyMap<string, string>;
-  readonly onRow: (context: OnlineContext, bucket: ComputedBucket) => void;
-  readonly onEvaluated: (
-    context: OnlineContext,
-    count: number,
-    bucket: ComputedBucket,
-    isFirst: boolean,
-  ) => void;
-  readonly onWarmup: (count: number) => void;
-  readonly onTakeover: (names: readonly string[], row: number) => void;
-  readonly onDiverged: (name: string, row: number) => void;
-  readonly hasRoom: (context: OnlineContext) => boolean;
-  /** Called after each change, so that everything that can be computed is. */
-  readonly onChange: () => void;
+  readonly listener: ContextListener;
+}
+
+/** Takes what a context computes. */
+export interface ContextListener {
+  /** Whether more buckets of a context are taken now. */
+  hasRoom(context: OnlineContext): boolean;
+  /** A bucket was computed. */
+  take(context: OnlineContext, bucket: ComputedBucket): void;
+  /** Evaluations of one bucket; `isFirst` is false for buckets that the context computed before. */
+  evaluated(context: OnlineContext, count: number, bucket: ComputedBucket, isFirst: boolean): void;
+  /** Private evaluations, made to take nodes over. */
+  warmedUp(count: number): void;
 }
 
 /** The nodes of a strategy in one compute context: their keys, their stream, their leases and the computation. */
-export class OnlineContext {
+export class OnlineContext implements ExecutorListener, NodeStates, TagListener {
   readonly keys: ReadonlyMap<string, QueueReplica>;
   readonly #options: OnlineContextOptions;
   readonly #byKey = new Map<string, QueueReplica>();
@@ -49,7 +49,7 @@ export class OnlineContext {
   readonly #unasked: Set<QueueReplica>;
   #shelf: SnapshotShelf | undefined;
   #wiring: OnlineWiring | undefined;
-  #compute: OnlineCompute | undefined;
+  #compute: ContextExecutor | undefined;
   #completing: Promise<void> | undefined;
   #isFollowing = false;
 
@@ -61,19 +61,19 @@ export class OnlineContext {
     );
     for (const key of this.keys.values()) this.#byKey.set(key.computeKey, key);
     this.#unasked = new Set(this.keys.values());
-    this.#snapshots = new SnapshotWriter(ports, (nodeId) => this.#compute?.stateOf(nodeId));
+    this.#snapshots = new SnapshotWriter(ports, this);
     this.#reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,
       keys: [...this.keys.values()],
       onRecords: (records) => this.#read(records),
-      onProblem: ports.onProblem,
-      onGone: ports.onGone,
+      onProblem: (problem) => ports.reports.problem(problem),
+      onGone: (failure) => ports.run.fail(failure),
     });
   }
 
   /** The computation; undefined before the context is prepared. */
-  get compute(): OnlineCompute | undefined {
+  get compute(): ContextExecutor | undefined {
     return this.#compute;
   }
 
@@ -117,7 +117,7 @@ export class OnlineContext {
   /** Finds the queues of the tag queries and the snapshots to begin at. */
   async prepare(): Promise<void> {
     const { tags, ports, graph } = this.#options;
-    await tags.resolve();
+    await tags.resolve(this);
     if (this.#stop.signal.aborted) return;
     const wiring = this.#wire();
     this.#wiring = wiring;
@@ -127,28 +127,13 @@ export class OnlineContext {
       keys: this.keys,
       stateLengths: stateLengths(wiring),
       signal: this.#stop.signal,
-      onProblem: ports.onProblem,
+      reports: ports.reports,
     });
     await shelf.load();
     this.#shelf = shelf;
-    const { onWarmup, onTakeover, onDiverged } = this.#options;
-    this.#compute = new OnlineCompute({
-      graph,
-      wiring,
-      keys: this.keys,
-      keptStates: () => shelf.states,
-      onPartial: () => this.#complete(),
-      onRow: (bucket) => {
-        this.#options.onRow(this, bucket);
-        if (bucket.row % 64 === 0) this.#snapshots.look(bucket.row, this.keys.values());
-      },
-      onEvaluated: (count, bucket, isFirst) =>
-        this.#options.onEvaluated(this, count, bucket, isFirst),
-      onWarmup,
-      onTakeover,
-      onDiverged,
-      hasRoom: () => this.#options.hasRoom(this),
-    });
+    const { reports } = ports;
+    const { keys } = this;
+    this.#compute = new ContextExecutor({ graph, wiring, keys, shelf, reports, listener: this });
   }
 
   /** Before anything was read: begins at the newest snapshots, so that only what comes after them is read. */
@@ -204,7 +189,7 @@ export class OnlineContext {
     if (this.#stop.signal.aborted) return;
     await this.read();
     this.follow();
-    this.#options.onChange();
+    this.#options.ports.run.moveOn();
   }
 
   /** Queues with tags may have changed. */
@@ -214,15 +199,15 @@ export class OnlineContext {
 
   /** The tag queries found other queues: they are inputs from the next bucket on. */
   rewire(): void {
-    const { tags } = this.#options;
+    const { tags, ports } = this.#options;
     if (this.#compute === undefined) return;
     if (!tags.isResolved) {
-      this.#options.ports.onProblem("a tag query finds no queue any more; the last ones stay");
+      ports.reports.problem("a tag query finds no queue any more; the last ones stay");
       return;
     }
     this.#wiring = this.#wire();
     this.#compute.rewire(this.#wiring);
-    this.#options.onChange();
+    ports.run.moveOn();
   }
 
   /** Gives the leases up, each after its window, and computes no more. */
@@ -237,6 +222,41 @@ export class OnlineContext {
     await this.#reader.stop();
     await tags.stop();
     await this.#completing;
+  }
+
+  /** Whether more buckets are taken now. */
+  get hasRoom(): boolean {
+    return this.#options.listener.hasRoom(this);
+  }
+
+  /** Reads what lies before the rows that some queues were read from. */
+  completePast(): void {
+    const { ports, sources } = this.#options;
+    this.#completing ??= completeKeys(
+      ports,
+      [...this.keys.values(), ...sources.keys.values()].filter((key) => !key.isWhole),
+      this.#stop.signal,
+    ).then(() => {
+      this.#completing = undefined;
+      ports.run.moveOn();
+    });
+  }
+
+  take(bucket: ComputedBucket): void {
+    this.#options.listener.take(this, bucket);
+    if (bucket.row % 64 === 0) this.#snapshots.look(bucket.row, this.keys.values());
+  }
+
+  evaluated(count: number, bucket: ComputedBucket, isFirst: boolean): void {
+    this.#options.listener.evaluated(this, count, bucket, isFirst);
+  }
+
+  warmedUp(count: number): void {
+    this.#options.listener.warmedUp(count);
+  }
+
+  stateOf(nodeId: string): NodeState | undefined {
+    return this.#compute?.stateOf(nodeId);
   }
 
   /** Stores the state of a key after the last row, if that is effective; settles when that is done, or cannot be. */
@@ -283,20 +303,7 @@ export class OnlineContext {
   #read(records: readonly WireRecord[]): void {
     for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
     this.#snapshots.send();
-    this.#options.onChange();
-  }
-
-  /** Reads what lies before the rows that some queues were read from. */
-  #complete(): void {
-    const { ports, sources, onChange } = this.#options;
-    this.#completing ??= completeKeys(
-      ports,
-      [...this.keys.values(), ...sources.keys.values()].filter((key) => !key.isWhole),
-      this.#stop.signal,
-    ).then(() => {
-      this.#completing = undefined;
-      onChange();
-    });
+    this.#options.ports.run.moveOn();
   }
 }
 
@@ -314,8 +321,8 @@ async function completeKeys(
     onRecords: (records) => {
       for (const record of records) whole.get(record.computeKey)?.read(record);
     },
-    onProblem: ports.onProblem,
-    onGone: ports.onGone,
+    onProblem: (problem) => ports.reports.problem(problem),
+    onGone: (failure) => ports.run.fail(failure),
   });
   const end = (): void => void reader.stop();
   signal.addEventListener("abort", end);

@@ -2,6 +2,7 @@ import type { StepExecutor } from "../../../dataflow/index.ts";
 import type { RowContent } from "../../../sources/queue-row.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { OnlineGraph } from "../session/graph.ts";
+import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineBucket } from "./clocks.ts";
 import { isSameRow, rowText, shortHash, windowHash, windowHashRows } from "./hashes.ts";
 import { clockKeyOf } from "./history.ts";
@@ -10,7 +11,7 @@ import type { OnlineWiring } from "./wiring.ts";
 export interface RowExchangeOptions {
   readonly graph: OnlineGraph;
   readonly keys: ReadonlyMap<string, QueueReplica>;
-  readonly onDiverged: (name: string, row: number) => void;
+  readonly reports: RunReports;
 }
 
 /** Rows between an executor and the queues: pushes what others wrote, and sends what is held or compares it. */
@@ -47,7 +48,7 @@ export class RowExchange {
     bucket: OnlineBucket,
     held: ReadonlySet<string>,
   ): void {
-    const { graph, keys, onDiverged } = this.#options;
+    const { graph, keys, reports } = this.#options;
     const { endMs } = bucket;
     for (const { id } of graph.computed) {
       const key = keys.get(id);
@@ -65,7 +66,7 @@ export class RowExchange {
       this.#seqs.set(id, found.seq);
       if (wiring.queries.has(id) || isSameRow(content, found.content)) continue;
       key.diverged(row, rowText(content), rowText(found.content));
-      onDiverged(key.identity.name, row);
+      reportDivergence(reports, key, row);
     }
   }
 
@@ -98,4 +99,14 @@ export function evaluationsOf(executor: StepExecutor): number {
     if (!node.supplied) sum += executor.evaluations(handle);
   }
   return sum;
+}
+
+/** Reports that a node computed here differs from its log. */
+export function reportDivergence(
+  reports: RunReports,
+  { identity }: QueueReplica,
+  row: number,
+): void {
+  const message = `node "${identity.name}" differs from the log; it is followed`;
+  reports.event("diverged", message, row);
 }

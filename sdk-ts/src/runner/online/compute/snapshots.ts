@@ -7,7 +7,7 @@ import type {
 import { pause, type SdkClock } from "../../../control/index.ts";
 import type { QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
-import type { OnlineCompute } from "./context-executor.ts";
+import type { RunReports } from "../session/run-reporter.ts";
 import { shortHash } from "./hashes.ts";
 import type { KeptState, KeptStates } from "./snapshot-history.ts";
 
@@ -19,7 +19,7 @@ export interface SnapshotShelfOptions {
   /** Length of the state of each node with state. */
   readonly stateLengths: ReadonlyMap<string, number>;
   readonly signal: AbortSignal;
-  readonly onProblem: (problem: string) => void;
+  readonly reports: RunReports;
 }
 
 interface Kept extends KeptState {
@@ -52,7 +52,7 @@ export class SnapshotShelf {
 
   /** Asks for the snapshots and checks what can be checked without the log. */
   async load(): Promise<void> {
-    const { keys, stateLengths, onProblem } = this.#options;
+    const { keys, stateLengths, reports } = this.#options;
     const byKey = new Map<string, string>();
     for (const nodeId of stateLengths.keys()) {
       const key = keys.get(nodeId);
@@ -67,7 +67,7 @@ export class SnapshotShelf {
           ? "it is of another node"
           : problemOf(snapshot, stateLengths.get(nodeId) ?? 0);
       if (nodeId === undefined || problem !== undefined) {
-        onProblem(`a snapshot of row ${snapshot.row} is ignored: ${problem}`);
+        reports.problem(`a snapshot of row ${snapshot.row} is ignored: ${problem}`);
         continue;
       }
       const { seq, row, stateHash: hash, state } = snapshot;
@@ -84,7 +84,7 @@ export class SnapshotShelf {
    * of another history: what was read from it on may be too little.
    */
   confirm(): boolean {
-    const { keys, onProblem } = this.#options;
+    const { keys, reports } = this.#options;
     let isTrue = true;
     const confirmed = new Map<string, readonly Kept[]>();
     for (const [nodeId, all] of this.#kept) {
@@ -97,7 +97,9 @@ export class SnapshotShelf {
         if (isOwn && found?.seq === one.seq) return true;
         isTrue = false;
         const { name } = key.identity;
-        onProblem(`a snapshot of node "${name}" at row ${one.row} is ignored: the log differs`);
+        reports.problem(
+          `a snapshot of node "${name}" at row ${one.row} is ignored: the log differs`,
+        );
         return false;
       });
       confirmed.set(nodeId, own);
@@ -120,7 +122,7 @@ export class SnapshotShelf {
 
   /** One answer; undefined when there is none to be had. */
   async #askSome(computeKeys: readonly string[]): Promise<GetSnapshotsResponse | undefined> {
-    const { queues, clock, signal, onProblem } = this.#options;
+    const { queues, clock, signal, reports } = this.#options;
     for (let attempt = 1; !signal.aborted; attempt++) {
       try {
         const call = { signal, timeoutMs: callMsMax };
@@ -128,7 +130,7 @@ export class SnapshotShelf {
       } catch (failure) {
         if (signal.aborted) return undefined;
         const problem = failure instanceof Error ? failure.message : String(failure);
-        onProblem(`snapshots are not to be had: ${problem}`);
+        reports.problem(`snapshots are not to be had: ${problem}`);
         if (attempt === attemptsMax) return undefined;
         await pause(clock, againMs * 2 ** attempt, signal);
       }
@@ -147,21 +149,32 @@ function problemOf({ stateHash, state }: NodeSnapshot, length: number): string |
 const snapshotRows = 512;
 const snapshotMs = 60_000;
 
-type State = NonNullable<ReturnType<OnlineCompute["stateOf"]>>;
+/** State of a node after a row. */
+export interface NodeState {
+  readonly row: number;
+  readonly hash: Uint8Array;
+  readonly state: Uint8Array;
+}
+
+/** Has the states of the nodes that are held. */
+export interface NodeStates {
+  /** State of a held node after the last row; undefined for a node without. */
+  stateOf(nodeId: string): NodeState | undefined;
+}
 
 /** Stores the states of held nodes: regularly, and when it is told to; each once its row is effective. */
 export class SnapshotWriter {
   readonly #ports: RunPorts;
-  readonly #stateOf: (nodeId: string) => State | undefined;
-  readonly #waiting = new Map<QueueReplica, State>();
+  readonly #states: NodeStates;
+  readonly #waiting = new Map<QueueReplica, NodeState>();
   /** Settles with the calls so far. */
   #sent: Promise<unknown> = Promise.resolve();
   #lastRow = 0;
   #lastMs: number;
 
-  constructor(ports: RunPorts, stateOf: (nodeId: string) => State | undefined) {
+  constructor(ports: RunPorts, states: NodeStates) {
     this.#ports = ports;
-    this.#stateOf = stateOf;
+    this.#states = states;
     this.#lastMs = ports.clock.nowMs();
   }
 
@@ -177,7 +190,7 @@ export class SnapshotWriter {
   /** Stores the states of these keys after the last row, once that row is effective. */
   store(keys: Iterable<QueueReplica>): void {
     for (const key of keys) {
-      const found = this.#stateOf(key.identity.nodeId);
+      const found = this.#states.stateOf(key.identity.nodeId);
       if (found !== undefined) this.#waiting.set(key, found);
     }
     this.send();
@@ -185,7 +198,7 @@ export class SnapshotWriter {
 
   /** Stores the state of a key that is about to be given up; settles when that is done, or cannot be. */
   async storeLast(key: QueueReplica): Promise<void> {
-    const found = this.#stateOf(key.identity.nodeId);
+    const found = this.#states.stateOf(key.identity.nodeId);
     if (found !== undefined) this.#waiting.set(key, found);
     this.send(key);
     await this.#sent;
@@ -205,11 +218,11 @@ export class SnapshotWriter {
       return [{ computeKey, seq: BigInt(found.seq), row: BigInt(row), stateHash: hash, state }];
     });
     if (snapshots.length === 0) return;
-    const { tickets, queues, track } = this.#ports;
+    const { tickets, queues, tasks } = this.#ports;
     const call = tickets.call((ticket) =>
       queues.putSnapshots({ ticket, snapshots }, { timeoutMs: 2_000 }),
     );
-    track(call);
+    tasks.track(call);
     this.#sent = Promise.allSettled([this.#sent, call]).then(() => undefined);
   }
 }

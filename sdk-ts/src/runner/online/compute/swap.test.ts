@@ -50,16 +50,21 @@ function openSwap(...answers: ContextSwap[]) {
     tickets: { call: (call: (ticket: string) => unknown) => call("ticket") },
     queues: { answerSwap },
     clock,
-    track: () => {},
-    onProblem: () => {},
+    tasks: { track: () => {} },
+    reports: { event: () => {}, problem: () => {} },
+    run: { moveOn: () => {} },
   } as unknown as RunPorts;
-  const swap = new OnlineSwap(from as unknown as OnlineContext, {
-    ports,
-    open: () => to as unknown as OnlineContext,
-    onRow: ({ row, targets }) => handed.push([row, targets[0]!]),
-    onPhase: () => {},
-    onChange: () => {},
-  });
+  const contexts = [from, to] as unknown as OnlineContext[];
+  const swap = new OnlineSwap(
+    {
+      ports,
+      contexts: { open: () => contexts.shift()! },
+      targets: { hasRoom: true, push: ({ row, targets }) => void handed.push([row, targets[0]!]) },
+      evaluations: { shared: 0, own: 0, warmup: 0, swap: 0 },
+    },
+    new Map(),
+    undefined,
+  );
   const compute = (context: FakeContext, row: number, target: number) =>
     swap.take(context as unknown as OnlineContext, context.bucket(row, target));
   return { swap, from, to, handed, compute, asked };

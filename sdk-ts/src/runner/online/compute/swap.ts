@@ -1,21 +1,35 @@
 import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { pause } from "../../../control/index.ts";
+import type { QueueReplica } from "../log/queue-replica.ts";
 import type { RunPorts } from "../log/run-ports.ts";
+import type { Evaluations } from "../session/online-run.ts";
 import type { ComputedBucket } from "./clocks.ts";
-import type { OnlineContext } from "./context.ts";
+import type { ContextListener, OnlineContext } from "./context.ts";
 
 export interface OnlineSwapOptions {
   readonly ports: RunPorts;
+  readonly contexts: ContextOpener;
+  readonly targets: BucketTaker;
+  /** Counted here, by what they were for. */
+  readonly evaluations: Evaluations;
+}
+
+/** Opens compute contexts. */
+export interface ContextOpener {
   /** Opens a context for computed nodes with these keys; not started. */
-  readonly open: (
+  open(
     computeKeys: ReadonlyMap<string, string>,
     context: ComputeContext | undefined,
-  ) => OnlineContext;
-  /** Hands a bucket to the target sender. */
-  readonly onRow: (bucket: ComputedBucket) => void;
-  readonly onPhase: (message: string, row: number) => void;
-  readonly onChange: () => void;
+    listener: ContextListener,
+  ): OnlineContext;
+}
+
+/** Takes the buckets whose targets are to be sent. */
+export interface BucketTaker {
+  /** Whether more buckets are taken now. */
+  readonly hasRoom: boolean;
+  push(bucket: ComputedBucket): void;
 }
 
 /** How often an answer is repeated until the change is decided, milliseconds: the event that tells of it may be lost. */
@@ -37,7 +51,7 @@ interface Swap {
  * buckets before `from_row` come from the old one, the rest from the new one, and none from `from_row` on is handed
  * out before the change is decided. A bucket's row is the highest of the feeds, as the DAG Manager counts.
  */
-export class OnlineSwap {
+export class OnlineSwap implements ContextListener {
   readonly #options: OnlineSwapOptions;
   /** Buckets that wait, by the end of the one before. */
   readonly #rows = new Map<OnlineContext, Map<number, ComputedBucket>>();
@@ -52,9 +66,14 @@ export class OnlineSwap {
   /** The wait before an answer is repeated: aborted when there is a newer one to give, or none. */
   #repeatWait = new AbortController();
 
-  constructor(current: OnlineContext, options: OnlineSwapOptions) {
-    this.#current = current;
+  /** Begins with a context for these keys. */
+  constructor(
+    options: OnlineSwapOptions,
+    computeKeys: ReadonlyMap<string, string>,
+    context: ComputeContext | undefined,
+  ) {
     this.#options = options;
+    this.#current = options.contexts.open(computeKeys, context, this);
   }
 
   /** The context rows are taken from now. */
@@ -66,8 +85,30 @@ export class OnlineSwap {
     return this.#swap === undefined ? [this.#current] : [this.#current, this.#swap.to];
   }
 
+  evaluated(
+    context: OnlineContext,
+    count: number,
+    { row }: ComputedBucket,
+    isFirst: boolean,
+  ): void {
+    const { evaluations } = this.#options;
+    if (!isFirst) evaluations.warmup += count;
+    else if (this.#isExtra(context, row)) evaluations.swap += count;
+    else evaluations.shared += count;
+  }
+
+  warmedUp(count: number): void {
+    this.#options.evaluations.warmup += count;
+  }
+
+  /** Stores the state of a key after the last row, in the contexts it is of. */
+  async storeSnapshot(key: QueueReplica): Promise<void> {
+    const own = this.contexts.filter(({ keys }) => keys.get(key.identity.nodeId) === key);
+    await Promise.all(own.map((context) => context.storeSnapshot(key)));
+  }
+
   /** Evaluations of the context for a row are those of a change under way. */
-  isExtra(context: OnlineContext, row: number): boolean {
+  #isExtra(context: OnlineContext, row: number): boolean {
     const swap = this.#swap;
     if (swap === undefined) return context !== this.#current;
     const isNewTurn = swap.phase === SwapPhase.COMMIT && row >= swap.fromRow;
@@ -75,7 +116,8 @@ export class OnlineSwap {
   }
 
   hasRoom(context: OnlineContext): boolean {
-    return (this.#rows.get(context)?.size ?? 0) < waitingRowsMax;
+    const waiting = this.#rows.get(context)?.size ?? 0;
+    return this.#options.targets.hasRoom && waiting < waitingRowsMax;
   }
 
   /** A context computed a bucket. */
@@ -120,9 +162,13 @@ export class OnlineSwap {
     }
     if (phase === SwapPhase.ABORTED) {
       this.#drop(swap);
-      this.#options.onPhase("the change of context was given up; the old one goes on", -1);
+      this.#options.ports.reports.event(
+        "swap",
+        "the change of context was given up; the old one goes on",
+        -1,
+      );
       this.#hand();
-      this.#options.onChange();
+      this.#options.ports.run.moveOn();
       return;
     }
     if (phase < swap.phase) return;
@@ -134,9 +180,13 @@ export class OnlineSwap {
     if (!isNews) return;
     if (phase === SwapPhase.PREPARE) this.#tell(swap, SwapPhase.PREPARE, 0);
     if (phase === SwapPhase.COMMIT) {
-      this.#options.onPhase(`targets come from the new context from row ${fromRow} on`, fromRow);
+      this.#options.ports.reports.event(
+        "swap",
+        `targets come from the new context from row ${fromRow} on`,
+        fromRow,
+      );
       this.#hand();
-      this.#options.onChange();
+      this.#options.ports.run.moveOn();
     }
   }
 
@@ -155,13 +205,17 @@ export class OnlineSwap {
 
   #begin(message: ContextSwap): Swap {
     const keys = new Map(message.keys.map((key) => [key.nodeId, key.newComputeKey]));
-    const to = this.#options.open(keys, message.newContext);
+    const to = this.#options.contexts.open(keys, message.newContext, this);
     const { swapId: id, phase } = message;
     const swap: Swap = { id, to, phase, fromRow: 0, told: "" };
     if (phase !== SwapPhase.OPENING) swap.phase = SwapPhase.OPENING;
     this.#swap = swap;
-    this.#options.onPhase("a new compute context is opened beside the old one", -1);
-    this.#options.ports.track(to.start());
+    this.#options.ports.reports.event(
+      "swap",
+      "a new compute context is opened beside the old one",
+      -1,
+    );
+    this.#options.ports.tasks.track(to.start());
     return swap;
   }
 
@@ -196,7 +250,7 @@ export class OnlineSwap {
           if (each.bucketEndMs <= bucket.bucketEndMs) rows.delete(at);
         }
       }
-      this.#options.onRow(bucket);
+      this.#options.targets.push(bucket);
     }
   }
 
@@ -266,7 +320,7 @@ export class OnlineSwap {
           if (isDue()) await pause(ports.clock, answerAgainMs, repeatWait.signal);
         } catch (failure) {
           if (signal.aborted) return;
-          ports.onProblem(String(failure));
+          ports.reports.problem(String(failure));
           await pause(ports.clock, Math.min(2_000, 100 * 2 ** failures), signal);
         }
       }

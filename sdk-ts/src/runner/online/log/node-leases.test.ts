@@ -5,7 +5,8 @@ import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_p
 import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, onTestFinished, test } from "vitest";
 import { ManualClock, waitUntil } from "../../../testing/index.ts";
-import { LeaseKeeper } from "./node-leases.ts";
+import { StartedClock } from "../session/run-clock.ts";
+import { NodeLeases } from "./node-leases.ts";
 import { QueueReplica } from "./queue-replica.ts";
 
 const times = {
@@ -61,14 +62,12 @@ function forever(signal: AbortSignal): Promise<void> {
 
 function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {}) {
   const clock = new ManualClock();
-  const keeper = new LeaseKeeper({
+  const keeper = new NodeLeases({
     queues: { ...server.client(), ...more },
-    clock,
+    clock: new StartedClock(clock),
     tickets: { call: (make) => make("t") },
-    elapsedMs: () => clock.nowMs(),
-    onGranted: () => true,
-    onAnswer: () => {},
-    onProblem: () => {},
+    listener: { mayHold: () => true, leasesAnswered: () => {} },
+    reports: { problem: () => {} },
   });
   const key = (): QueueReplica =>
     new QueueReplica(

@@ -5,24 +5,30 @@ import {
   type QueueService,
   ReleaseReason,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { pause, type SdkClock } from "../../../control/clock.ts";
+import { pause } from "../../../control/clock.ts";
 import type { TicketedCalls } from "../../../control/ticket-keeper.ts";
 import { leaseKeysMax, QUEUE_TIMERS, usableUntil } from "../../../queues/index.ts";
-import type { QueueReach } from "../session/connection-monitor.ts";
+import type { DagManagerMonitor } from "../session/connection-monitor.ts";
+import type { RunClock } from "../session/run-clock.ts";
+import type { RunReports } from "../session/run-reporter.ts";
 import type { QueueReplica } from "./queue-replica.ts";
 
-export interface LeaseKeeperOptions {
+export interface NodeLeasesOptions {
   readonly queues: Client<typeof QueueService>;
-  readonly clock: SdkClock;
+  readonly clock: RunClock;
   readonly tickets: TicketedCalls;
-  readonly elapsedMs: () => number;
-  /** Before a granted lease is used; false gives it back. */
-  readonly onGranted: (key: QueueReplica, lease: NodeLease) => boolean;
-  /** An acquire was answered, with or without grants. */
-  readonly onAnswer: () => void;
+  readonly listener: LeaseListener;
   /** Told how each call for leases ends. @default nobody */
-  readonly reach?: Pick<QueueReach, "answered" | "failed">;
-  readonly onProblem: (problem: string) => void;
+  readonly monitor?: Pick<DagManagerMonitor, "answered" | "failed">;
+  readonly reports: Pick<RunReports, "problem">;
+}
+
+/** Told of the leases of a session. */
+export interface LeaseListener {
+  /** Before a granted lease is used; false gives it back. */
+  mayHold(key: QueueReplica, lease: NodeLease): boolean;
+  /** Leases were asked for or renewed, and there was an answer, with or without grants. */
+  leasesAnswered(): void;
 }
 
 const againMs = 200;
@@ -31,8 +37,8 @@ const againMsMax = 4_000;
 const tickMs = 500;
 
 /** Asks for the node leases of the keys it is told, renews those it has, and gives them up. */
-export class LeaseKeeper {
-  readonly #options: LeaseKeeperOptions;
+export class NodeLeases {
+  readonly #options: NodeLeasesOptions;
   readonly #keys = new Set<QueueReplica>();
   /** Dropped, with something still under way. */
   readonly #leaving = new Set<QueueReplica>();
@@ -48,7 +54,7 @@ export class LeaseKeeper {
   /** Releases under way, by compute key. */
   readonly #releases = new Map<string, Promise<unknown>>();
 
-  constructor(options: LeaseKeeperOptions) {
+  constructor(options: NodeLeasesOptions) {
     this.#options = options;
   }
 
@@ -173,7 +179,7 @@ export class LeaseKeeper {
   }
 
   async #acquire(wanted: readonly QueueReplica[], signal: AbortSignal): Promise<void> {
-    const { queues, tickets, elapsedMs, onGranted, onAnswer } = this.#options;
+    const { queues, tickets, clock, listener } = this.#options;
     const waitMs = this.#isNew ? 0 : QUEUE_TIMERS.acquireWaitMs;
     this.#isNew = false;
     const asks = wanted.map((key) => ({
@@ -181,15 +187,15 @@ export class LeaseKeeper {
       build: key.identity.build,
       upstreamsLocal: true,
     }));
-    let sentAtMs = elapsedMs();
+    let sentAtMs = clock.elapsedMs();
     const { leases } = await tickets.call((ticket) => {
-      sentAtMs = elapsedMs();
+      sentAtMs = clock.elapsedMs();
       return queues.acquireLeases(
         { ticket, keys: asks, wait: durationFromMs(waitMs) },
         { signal, timeoutMs: waitMs + 10_000 },
       );
     }, signal);
-    this.#options.reach?.answered();
+    this.#options.monitor?.answered();
     const byKey = new Map(wanted.map((key) => [key.computeKey, key]));
     // A long poll is answered long after it was sent: the lease counts from its end at the server, and the
     // first renewal, sent at once, gives it a start of its own.
@@ -202,7 +208,7 @@ export class LeaseKeeper {
         this.release(key, Number(lease.leaseEpoch), "clean");
         continue;
       }
-      if (!onGranted(key, lease)) {
+      if (!listener.mayHold(key, lease)) {
         this.release(key, Number(lease.leaseEpoch), "clean");
         this.#keys.delete(key);
         continue;
@@ -214,7 +220,7 @@ export class LeaseKeeper {
       if (key.phase === "WAITING") await this.#callRelease(key, epoch, ReleaseReason.STOP);
     }
     if (leases.length > 0) await this.#renew();
-    onAnswer();
+    listener.leasesAnswered();
   }
 
   #learn(lease: NodeLease): void {
@@ -239,7 +245,7 @@ export class LeaseKeeper {
   }
 
   async #renew(): Promise<void> {
-    const { queues, tickets, elapsedMs, onAnswer } = this.#options;
+    const { queues, tickets, clock, listener } = this.#options;
     const held = [...this.#keys, ...this.#leaving].filter(
       (key) => key.phase !== "WAITING" && key.epoch > 0,
     );
@@ -249,12 +255,12 @@ export class LeaseKeeper {
       computeKey: key.computeKey,
       leaseEpoch: BigInt(epoch),
     }));
-    let sentAtMs = elapsedMs();
+    let sentAtMs = clock.elapsedMs();
     const { renewals } = await tickets.call((ticket) => {
-      sentAtMs = elapsedMs();
+      sentAtMs = clock.elapsedMs();
       return queues.renewLeases({ ticket, leases }, { timeoutMs: this.#renewMs });
     });
-    this.#options.reach?.answered();
+    this.#options.monitor?.answered();
     const until = usableUntil(sentAtMs, this.#leaseMs, this.#marginMs);
     let isLost = false;
     renewals.forEach((renewal, at) => {
@@ -268,13 +274,13 @@ export class LeaseKeeper {
       }
     });
     if (isLost) this.poke();
-    onAnswer();
+    listener.leasesAnswered();
   }
 
   #failed(failure: unknown): void {
-    const { reach, onProblem } = this.#options;
-    reach?.failed(failure);
-    onProblem(failure instanceof Error ? failure.message : String(failure));
+    const { monitor, reports } = this.#options;
+    monitor?.failed(failure);
+    reports.problem(failure instanceof Error ? failure.message : String(failure));
   }
 
   async #tickLoop(): Promise<void> {

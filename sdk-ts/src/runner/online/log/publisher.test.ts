@@ -31,8 +31,8 @@ test.each([
       tickets: { call: (make) => make("t") },
       timeoutMs: 30_000,
       isHeld,
-      onRefused: () => {},
-      onProblem: (problem) => told.push(problem),
+      listener: { recordRefused: () => {} },
+      reports: { problem: (problem) => void told.push(problem) },
     });
 
     publisher.send([create(QueueRecordSchema, { computeKey: "k", seq: 1n })]);

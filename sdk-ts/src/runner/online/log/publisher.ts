@@ -9,6 +9,7 @@ import type { TicketedCalls } from "../../../control/ticket-keeper.ts";
 import { publishRecordsMax } from "../../../queues/index.ts";
 import { hasReason, QmtlError } from "../../../rpc/qmtl-error.ts";
 import { type CarriedRecord, wireRecord } from "../../../sources/queue-row.ts";
+import type { RunReports } from "../session/run-reporter.ts";
 import type { QueueReplica } from "./queue-replica.ts";
 
 export interface PublisherOptions {
@@ -21,8 +22,14 @@ export interface PublisherOptions {
   readonly isHeld?: boolean;
   /** Records in one call at most. */
   readonly batchMax?: number;
-  readonly onRefused: (record: WireRecord, fault: RecordFault) => void;
-  readonly onProblem: (problem: string) => void;
+  readonly listener: PublishListener;
+  readonly reports: Pick<RunReports, "problem">;
+}
+
+/** Told of the records of a session. */
+export interface PublishListener {
+  /** A record is not effective and never will be. */
+  recordRefused(fault: RecordFault): void;
 }
 
 const againMs = 100;
@@ -82,7 +89,7 @@ export class Publisher {
 
   /** One batch until it is answered; the records that a barrier holds. */
   async #call(records: readonly WireRecord[]): Promise<WireRecord[]> {
-    const { data, tickets, timeoutMs, clock, onRefused, onProblem } = this.#options;
+    const { data, tickets, timeoutMs, clock, listener, reports } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
@@ -94,13 +101,13 @@ export class Publisher {
           const record = records[at];
           if (result.effective || record === undefined) return;
           if (result.fault === RecordFault.HELD) held.push(record);
-          else onRefused(record, result.fault);
+          else listener.recordRefused(result.fault);
         });
         return held;
       } catch (failure) {
         if (signal.aborted) return [];
         if (hasReason(failure, "BARRIER_HELD") || this.#isWait(failure)) return [...records];
-        onProblem(failure instanceof Error ? failure.message : String(failure));
+        reports.problem(failure instanceof Error ? failure.message : String(failure));
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
       }
     }
@@ -122,11 +129,10 @@ function nameOf(record: WireRecord): string {
 const heldMsMax = 30_000;
 const computedMsMax = 10_000;
 
-interface RunPublishersOptions
-  extends Pick<PublisherOptions, "data" | "clock" | "tickets" | "onProblem"> {
-  /** A record was refused for good. */
-  readonly onRefused: (fault: RecordFault) => void;
-}
+type RunPublishersOptions = Pick<
+  PublisherOptions,
+  "data" | "clock" | "tickets" | "reports" | "listener"
+>;
 
 /** One lane for each source, whose rows a barrier may hold, and one for everything that is computed. */
 export class RunPublishers {
@@ -142,12 +148,10 @@ export class RunPublishers {
     const lane = isSource ? key.computeKey : "computed";
     let publisher = this.#lanes.get(lane);
     if (publisher === undefined) {
-      const { onRefused, ...ports } = this.#options;
       publisher = new Publisher({
-        ...ports,
+        ...this.#options,
         timeoutMs: isSource ? heldMsMax : computedMsMax,
         ...(isSource ? { batchMax: 1, isHeld: true } : {}),
-        onRefused: (_record, fault) => onRefused(fault),
       });
       this.#lanes.set(lane, publisher);
     }

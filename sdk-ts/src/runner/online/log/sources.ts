@@ -1,9 +1,11 @@
 import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
 import { sourceWindowMax } from "../../../queues/index.ts";
 import { QueueReader } from "../../../sources/queue-reader.ts";
 import { ReplayHolder } from "../../../sources/replay-holder.ts";
 import type { OnlineGraph } from "../session/graph.ts";
+import type { Evaluations } from "../session/online-run.ts";
 import type { OnlineInput } from "./input.ts";
 import { hostedBuild, QueueReplica } from "./queue-replica.ts";
 import type { RunPorts } from "./run-ports.ts";
@@ -13,11 +15,10 @@ export interface OnlineSourcesOptions {
   readonly graph: OnlineGraph;
   /** Compute key by node id. */
   readonly computeKeys: ReadonlyMap<string, string>;
-  /** Bars a second at most, by source entry. */
-  readonly speedOf: (source: string) => number | "max";
-  /** This process published a row. */
-  readonly onProduced: () => void;
-  readonly onChange: () => void;
+  /** The `sources:` of the configuration. */
+  readonly entries: QmtlConfig["sources"];
+  /** Each row this process publishes counts as shared. */
+  readonly evaluations: Evaluations;
 }
 
 /** The source queues of a strategy: read by every process, published by the one that holds them. */
@@ -30,7 +31,7 @@ export class OnlineSources {
   readonly #byKey = new Map<string, QueueReplica>();
 
   constructor(options: OnlineSourcesOptions) {
-    const { ports, graph, computeKeys, speedOf, onProduced } = options;
+    const { ports, graph, computeKeys, entries, evaluations } = options;
     this.#options = options;
     this.keys = new Map(
       graph.sources.map(({ nodeId }) => [nodeId, this.#makeKey(nodeId, computeKeys.get(nodeId)!)]),
@@ -41,7 +42,10 @@ export class OnlineSources {
     });
     this.#holders = graph.sources.map(({ nodeId, node, feed }) => {
       const claim = this.keys.get(nodeId)!;
-      const speed = speedOf(node.source);
+      const speed = entries[node.source]?.speed ?? "max";
+      const onProduced = (): void => {
+        evaluations.shared++;
+      };
       return new ReplayHolder({ feed, claim, clock: ports.clock, speed, onProduced });
     });
     this.#reader = new QueueReader({
@@ -49,8 +53,8 @@ export class OnlineSources {
       clock: ports.clock,
       keys: [...this.keys.values()],
       onRecords: (records) => this.#read(records),
-      onProblem: ports.onProblem,
-      onGone: ports.onGone,
+      onProblem: (problem) => ports.reports.problem(problem),
+      onGone: (failure) => ports.run.fail(failure),
     });
   }
 
@@ -113,14 +117,8 @@ export class OnlineSources {
 
   #read(records: readonly WireRecord[]): void {
     for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
-    this.#options.onChange();
+    this.#options.ports.run.moveOn();
   }
-}
-
-interface RunnerSetsOptions {
-  readonly ports: Pick<RunPorts, "queues" | "clock" | "tickets" | "onProblem">;
-  /** This session is in the feed's set: no row of it passes unseen from now on. */
-  readonly onEntered: (source: string) => void;
 }
 
 const againMs = 100;
@@ -130,14 +128,16 @@ const leaveMsMax = 2_000;
 
 /** This session's places in the runner sets of the feeds it reads. */
 export class RunnerSets {
-  readonly #options: RunnerSetsOptions;
+  readonly #ports: RunPorts;
+  readonly #sources: OnlineSources;
   readonly #stop = new AbortController();
   readonly #entering = new Map<string, Promise<void>>();
   /** Feeds whose set is being entered. */
   readonly #underWay = new Set<string>();
 
-  constructor(options: RunnerSetsOptions) {
-    this.#options = options;
+  constructor(ports: RunPorts, sources: OnlineSources) {
+    this.#ports = ports;
+    this.#sources = sources;
   }
 
   /** Enters a feed's set, once; repeats until that went through. */
@@ -164,7 +164,7 @@ export class RunnerSets {
     this.#stop.abort();
     const sources = [...this.#entering.keys()];
     await Promise.all(this.#entering.values());
-    const { queues, tickets } = this.#options.ports;
+    const { queues, tickets } = this.#ports;
     if (sources.length === 0) return;
     const limit = { timeoutMs: leaveMsMax };
     await tickets
@@ -173,19 +173,19 @@ export class RunnerSets {
   }
 
   async #enter(source: string): Promise<void> {
-    const { ports, onEntered } = this.#options;
-    const { queues, tickets, clock, onProblem } = ports;
+    const { queues, tickets, clock, reports } = this.#ports;
     const { signal } = this.#stop;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
         const enter = (ticket: string) => queues.createReplayRunner({ ticket, sources: [source] });
         await tickets.call(enter, signal);
-        onEntered(source);
+        // No row of the feed passes unseen from now on.
+        this.#sources.claim(source);
         return;
       } catch (failure) {
         // Whoever is leaving has no problem with what it gives up.
         if (signal.aborted) return;
-        onProblem(String(failure));
+        reports.problem(String(failure));
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
       }
     }

@@ -1,5 +1,6 @@
 import type { QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
 import { type ClockSpec, continuousClock, observedClock } from "../../../dataflow/index.ts";
 import { computedWindowMax } from "../../../queues/index.ts";
@@ -16,16 +17,18 @@ export interface TagQueryTrackerOptions {
   readonly graph: OnlineGraph;
   /** Context whose computed queues count; undefined: source queues only. */
   readonly context: ComputeContext | undefined;
-  /** Schedule of a source entry, where the configuration has it. */
-  readonly scheduleOf: (source: string) => "observed" | "continuous" | undefined;
+  /** The `sources:` of the configuration. */
+  readonly entries: QmtlConfig["sources"];
   /** How often the queues are asked for without being told, milliseconds. */
   readonly pollMs: number;
   /** Keeps what was found, for offline runs. */
   readonly tagMap: TagMapFile;
-  /** Rows came. */
-  readonly onRecords: () => void;
+}
+
+/** Whose graph the queues found are wired to. */
+export interface TagListener {
   /** Another set of queues matches. */
-  readonly onChange: () => void;
+  rewire(): void;
 }
 
 /** A queue that was found, read from its first record. */
@@ -53,6 +56,7 @@ export class TagQueryTracker {
   #wake = new AbortController();
   #waiting: (() => void)[] = [];
   #loop: Promise<void> = Promise.resolve();
+  #listener: TagListener | undefined;
 
   constructor(options: TagQueryTrackerOptions) {
     this.#options = options;
@@ -83,7 +87,8 @@ export class TagQueryTracker {
   }
 
   /** Resolves when every query has found a queue and what it holds was read, or the tracker was stopped. */
-  async resolve(): Promise<void> {
+  async resolve(listener: TagListener): Promise<void> {
+    this.#listener = listener;
     if (this.#options.graph.queries.length === 0) return;
     this.#loop = this.#run();
     await this.#until(() => this.isResolved);
@@ -122,11 +127,11 @@ export class TagQueryTracker {
       this.#wake = new AbortController();
       try {
         await this.#ask();
-        if (!this.isResolved && !isTold) ports.onProblem(this.#unresolved());
+        if (!this.isResolved && !isTold) ports.reports.problem(this.#unresolved());
         isTold = true;
         failures = 0;
       } catch (failure) {
-        ports.onProblem(failure instanceof Error ? failure.message : String(failure));
+        ports.reports.problem(failure instanceof Error ? failure.message : String(failure));
         waitMs = Math.min(againMsMax, againMs * 2 ** failures++);
       }
       for (const look of this.#waiting.splice(0)) look();
@@ -147,7 +152,7 @@ export class TagQueryTracker {
   }
 
   async #ask(): Promise<void> {
-    const { graph, tagMap, onChange } = this.#options;
+    const { graph, tagMap, ports } = this.#options;
     const matches = new Map<string, readonly QueueDescriptor[]>();
     for (const query of graph.queries) matches.set(query.nodeId, await this.#list(query));
     const before = namesOf(this.#matches);
@@ -160,7 +165,7 @@ export class TagQueryTracker {
     await this.#open(matches);
     this.#matches = matches;
     this.#close(matches);
-    if (before !== "") onChange();
+    if (before !== "") ports.run.guard(() => this.#listener?.rewire());
   }
 
   async #list({ node, nodeId, intervalSeconds }: OnlineQuery): Promise<QueueDescriptor[]> {
@@ -184,7 +189,7 @@ export class TagQueryTracker {
       pageToken = answer.nextPageToken;
       if (pageToken === "") return found;
       if (found.length < tagMatchesMax) continue;
-      ports.onProblem(
+      ports.reports.problem(
         `query ${nodeId} finds more than ${tagMatchesMax} queues; the first are taken`,
       );
       return found.slice(0, tagMatchesMax);
@@ -211,12 +216,12 @@ export class TagQueryTracker {
     for (const [nodeId, { reader }] of this.#queues) {
       if (wanted.has(nodeId)) continue;
       this.#queues.delete(nodeId);
-      this.#options.ports.track(reader.stop());
+      this.#options.ports.tasks.track(reader.stop());
     }
   }
 
   #read(queue: QueueDescriptor): Found {
-    const { ports, onRecords } = this.#options;
+    const { ports } = this.#options;
     const { computeKey, nodeId, queue: name, source } = queue;
     const identity = {
       computeKey,
@@ -236,9 +241,9 @@ export class TagQueryTracker {
       keys: [key],
       onRecords: (records) => {
         for (const record of records) key.read(record);
-        onRecords();
+        ports.run.moveOn();
       },
-      onProblem: ports.onProblem,
+      onProblem: (problem) => ports.reports.problem(problem),
     });
     const input = { nodeId, source, clock: this.#clockOf(queue), key, feed: undefined };
     return { input, reader };
@@ -249,7 +254,8 @@ export class TagQueryTracker {
     const intervalMs = Number(intervalSeconds) * 1_000;
     const own = this.#options.graph.sources.find((one) => one.node.source === source);
     if (own !== undefined && own.clock.intervalMs === intervalMs) return own.clock;
-    if (this.#options.scheduleOf(source) === "continuous") return continuousClock(intervalMs);
+    if (this.#options.entries[source]?.schedule === "continuous")
+      return continuousClock(intervalMs);
     return observedClock(source === "" ? queue : source, intervalMs);
   }
 }

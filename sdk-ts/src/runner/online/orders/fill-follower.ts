@@ -1,26 +1,23 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import type { Client } from "@connectrpc/connect";
-import type { AccountService } from "@qmtl/contracts/qmtl/gateway/v1/account_service_pb";
 import { type JournalEntry, JournalKind } from "@qmtl/contracts/qmtl/order/v1/account_pb";
-import type { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { z } from "zod";
+import type { QmtlConfig } from "../../../config/index.ts";
 import { pause, type SdkClock } from "../../../control/index.ts";
 import { quantityFromLots } from "../../../execution/index.ts";
-import type { StrategyFill } from "../../../strategy/index.ts";
+import type { OnlineGraph } from "../session/graph.ts";
+import type { RunReports } from "../session/run-reporter.ts";
+import type { OnlineServices } from "../session/services.ts";
 
 export interface FillFollowerOptions {
-  readonly worlds: Client<typeof WorldService>;
-  readonly accounts: Client<typeof AccountService>;
+  readonly services: Pick<OnlineServices, "worlds" | "accounts">;
   readonly clock: SdkClock;
   readonly worldId: string;
   readonly strategyId: string;
-  /** Smallest step of an instrument's quantity. */
-  readonly lotOf: (instrument: string) => string;
-  /** End of the bucket of a feed's row, milliseconds; NaN when it is not known here. */
-  readonly endMsOf: (source: string, row: number) => number;
-  /** Called in the order of the journal, each fill once. */
-  readonly onFill: (fill: StrategyFill) => void | Promise<void>;
-  readonly onProblem: (problem: string) => void;
+  /** The strategy, and the rows of its feeds. Its `onFill` is called in the order of the journal, once per fill. */
+  readonly graph: OnlineGraph;
+  /** The `instruments:` of the configuration. */
+  readonly instruments: QmtlConfig["instruments"];
+  readonly reports: Pick<RunReports, "problem">;
 }
 
 const orderSchema = z.object({ order: z.object({ id: z.string(), instrument: z.string() }) });
@@ -69,7 +66,7 @@ export class FillFollower {
   }
 
   async #run(): Promise<void> {
-    const { clock, onProblem } = this.#options;
+    const { clock, reports } = this.#options;
     const { signal } = this.#stop;
     for (let failures = 0; !signal.aborted; failures++) {
       try {
@@ -79,7 +76,7 @@ export class FillFollower {
         });
       } catch (failure) {
         if (signal.aborted) return;
-        onProblem(failure instanceof Error ? failure.message : String(failure));
+        reports.problem(failure instanceof Error ? failure.message : String(failure));
       }
       await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
     }
@@ -88,7 +85,8 @@ export class FillFollower {
   /** Passes over what is in the journal already; false for a world without an account. */
   async #catchUp(): Promise<boolean> {
     if (this.#isCurrent) return true;
-    const { worlds, accounts, worldId } = this.#options;
+    const { services, worldId } = this.#options;
+    const { worlds, accounts } = services;
     const { signal } = this.#stop;
     const { world } = await worlds.getWorld({ worldId }, { signal });
     this.#accountId = world?.accountId ?? "";
@@ -108,7 +106,7 @@ export class FillFollower {
   }
 
   async #watch(onUp: () => void): Promise<void> {
-    const { accounts } = this.#options;
+    const { accounts } = this.#options.services;
     const from = { accountId: this.#accountId, afterEntry: this.#entry, kinds: [...kinds] };
     for await (const { entries } of accounts.watchJournal(from, { signal: this.#stop.signal })) {
       onUp();
@@ -138,29 +136,35 @@ export class FillFollower {
   async #take(entry: JournalEntry): Promise<void> {
     this.#learn(entry);
     if (entry.kind !== JournalKind.FILL) return;
-    const { onFill, onProblem, lotOf, endMsOf } = this.#options;
+    const { graph, instruments, reports } = this.#options;
     const { success, data } = fillSchema.safeParse(JSON.parse(entry.bodyJson));
     const instrument = data && this.#instruments.get(data.fill.orderId);
     if (!success || instrument === undefined) {
-      onProblem(`fill ${entry.entry} of the journal is of no order that is known here`);
+      reports.problem(`fill ${entry.entry} of the journal is of no order that is known here`);
       return;
     }
     const { orderId: clientOrderId, executionId, lots, price, fee } = data.fill;
     // Rows of a journal are those of the world's feed: the last one booked before the fill.
-    const endMs = endMsOf(this.#source, Number(entry.row));
+    const endMs = this.#endMsOf(Number(entry.row));
     try {
-      await onFill({
+      await graph.identified.strategy.onFill({
         instrument,
         clientOrderId,
         executionId,
         side: lots > 0 ? "buy" : "sell",
-        quantity: quantityFromLots(Math.abs(lots), lotOf(instrument)),
+        quantity: quantityFromLots(Math.abs(lots), instruments[instrument]?.lot ?? "1"),
         price,
         fee,
         eventTimeMs: Number.isNaN(endMs) ? timestampMs(entry.createTime!) : endMs,
       });
     } catch (failure) {
-      onProblem(`onFill failed: ${String(failure)}`);
+      reports.problem(`onFill failed: ${String(failure)}`);
     }
+  }
+
+  /** End of the bucket of a row of the world's feed, milliseconds; NaN when it is not known here. */
+  #endMsOf(row: number): number {
+    const rows = this.#options.graph.feeds.get(this.#source);
+    return rows?.bucketEndMs[row - rows.firstRow] ?? Number.NaN;
   }
 }

@@ -1,7 +1,7 @@
 import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
-import type { TagMatches } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { QmtlConfig } from "../../../config/index.ts";
 import {
+  type ControlListener,
   ControlSession,
   OrderGate,
   type SdkClock,
@@ -9,11 +9,11 @@ import {
 } from "../../../control/index.ts";
 import { domainOfMode, type ExecutionDomain } from "../../../gate/index.ts";
 import { isAnswer } from "../../../rpc/index.ts";
-import type { ReachWatch } from "../session/connection-monitor.ts";
-import type { OnlineEvent } from "../session/run-reporter.ts";
+import type { ConnectionMonitor } from "../session/connection-monitor.ts";
+import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
 
-export interface GateWatchOptions {
+export interface GateMonitorOptions {
   readonly services: OnlineServices;
   readonly clock: SdkClock;
   readonly tickets: TicketKeeper;
@@ -23,39 +23,43 @@ export interface GateWatchOptions {
   readonly sdk: QmtlConfig["sdk"];
   /** Highest domain orders leave in; null: as the world grants. */
   readonly domainMax: ExecutionDomain | null;
-  readonly tell: (kind: OnlineEvent["kind"], message: string) => void;
+  readonly reports: RunReports;
+  readonly connection: ConnectionMonitor;
+  readonly listener: GateListener;
+}
+
+/** Told of what comes by the control stream. */
+export interface GateListener {
   /** Orders may leave from now on. */
-  readonly onArmed: () => void;
-  readonly onSwap: (swap: ContextSwap) => void;
+  gateArmed(): void;
+  swapPhase(swap: ContextSwap): void;
   /** What matches some tags has changed. */
-  readonly onTags: (matches: TagMatches) => void;
+  tagsChanged(): void;
   /** Feeds that dropped this session. */
-  readonly onUnregistered: (sources: readonly string[]) => void;
+  feedsDropped(sources: readonly string[]): void;
   /** The queues are of another store than before. */
-  readonly onQueuesRestored: () => void;
+  queuesRestored(): void;
   /** The stream stands again after a break. */
-  readonly onReconnected: () => void;
+  reconnected(): void;
 }
 
 /** Heartbeats in a row that services behind the gateway may leave unanswered before it is told. */
 const unansweredMax = 1;
 
 /** The gate of a run and its control stream, and what is told of them. */
-export class GateWatch {
+export class GateMonitor implements ControlListener {
   readonly gate: OrderGate;
   readonly session: ControlSession;
-  readonly #options: GateWatchOptions;
-  readonly #reach: ReachWatch;
+  readonly #options: GateMonitorOptions;
   #isArmed = false;
   #isStreamUp = false;
   #isAboveDomain = false;
   #unanswered = 0;
 
-  constructor(options: GateWatchOptions, reach: ReachWatch) {
-    const { services, clock, tickets, worldId, strategyId, sdk, onSwap, onTags } = options;
+  constructor(options: GateMonitorOptions) {
+    const { services, clock, tickets, worldId, strategyId, sdk } = options;
     const { sessionId } = tickets;
     this.#options = options;
-    this.#reach = reach;
     this.gate = new OrderGate(clock, { sessionId, worldId, strategyId }, options.domainMax);
     this.session = new ControlSession({
       control: services.control,
@@ -64,19 +68,7 @@ export class GateWatch {
       tickets,
       worldId,
       strategyId,
-      listener: {
-        onGate: (reason) => this.#gateChanged(reason),
-        onSwap,
-        onTags,
-        onUnregistered: options.onUnregistered,
-        onQueuesRestored: options.onQueuesRestored,
-        onConnected: () => this.#connected(`control stream of ${services.url}`),
-        onLost: (failure) => {
-          this.#isStreamUp = false;
-          reach.lost(failure);
-        },
-        onHeartbeat: (failure) => this.#heartbeat(failure),
-      },
+      listener: this,
       silenceMsMax: sdk.stream_silence_ms_max,
       totalMsMax: sdk.stream_total_ms_max,
     });
@@ -87,17 +79,55 @@ export class GateWatch {
     return this.#isArmed;
   }
 
-  #gateChanged(reason: string): void {
-    const { tell, onArmed } = this.#options;
+  onGate(reason: string): void {
+    const { reports, listener } = this.#options;
     const refusal = this.gate.refusal(["long", "short"]);
     const isArmed = refusal === null;
     this.#tellDomain();
     if (isArmed === this.#isArmed) return;
     this.#isArmed = isArmed;
     if (isArmed) {
-      tell("gate_opened", `orders may leave (${this.gate.mode()})`);
-      onArmed();
-    } else tell("gate_shut", [refusal, reason].filter((part) => part !== "").join(": "));
+      reports.event("gate_opened", `orders may leave (${this.gate.mode()})`);
+      listener.gateArmed();
+    } else reports.event("gate_shut", [refusal, reason].filter((part) => part !== "").join(": "));
+  }
+
+  onSwap(swap: ContextSwap): void {
+    this.#options.listener.swapPhase(swap);
+  }
+
+  onTags(): void {
+    this.#options.listener.tagsChanged();
+  }
+
+  onUnregistered(sources: readonly string[]): void {
+    this.#options.listener.feedsDropped(sources);
+  }
+
+  onQueuesRestored(): void {
+    this.#options.listener.queuesRestored();
+  }
+
+  onConnected(): void {
+    this.#connected(`control stream of ${this.#options.services.url}`);
+  }
+
+  onLost(failure: unknown): void {
+    this.#isStreamUp = false;
+    this.#options.connection.lost(failure);
+  }
+
+  /** The stream stands while WorldService is away: only heartbeats show it. Without a stream they prove nothing. */
+  onHeartbeat(failure: unknown): void {
+    const { connection } = this.#options;
+    const { state } = connection.now;
+    if (failure === undefined) {
+      this.#unanswered = 0;
+      if (this.#isStreamUp && state !== "connected") this.#connected("all services answer again");
+    } else if (isAnswer(failure) && state === "connected") {
+      this.#unanswered++;
+      if (this.#unanswered > unansweredMax) connection.lost(failure);
+    }
   }
 
   /** Tells once that the world grants more than this side lets out. */
@@ -106,10 +136,10 @@ export class GateWatch {
     if (isAboveDomain === this.#isAboveDomain) return;
     this.#isAboveDomain = isAboveDomain;
     if (!isAboveDomain) return;
-    const { tell, domainMax } = this.#options;
+    const { reports, domainMax } = this.#options;
     const granted = domainOfMode(this.gate.mode());
     this.#isArmed = false;
-    tell(
+    reports.event(
       "gate_shut",
       `ABOVE_EXECUTION_DOMAIN: the world grants ${granted}, this run sends up to ${domainMax}: it computes and no order leaves; sdk.execution_domain, or the option executionDomain, says how far it may go`,
     );
@@ -118,20 +148,9 @@ export class GateWatch {
   #connected(what: string): void {
     this.#isStreamUp = true;
     this.#unanswered = 0;
-    const wasLost = this.#reach.reached();
-    this.#options.tell("connected", what);
-    if (wasLost) this.#options.onReconnected();
-  }
-
-  /** The stream stands while WorldService is away: only heartbeats show it. Without a stream they prove nothing. */
-  #heartbeat(failure: unknown): void {
-    const { state } = this.#reach.now;
-    if (failure === undefined) {
-      this.#unanswered = 0;
-      if (this.#isStreamUp && state !== "connected") this.#connected("all services answer again");
-    } else if (isAnswer(failure) && state === "connected") {
-      this.#unanswered++;
-      if (this.#unanswered > unansweredMax) this.#reach.lost(failure);
-    }
+    const { connection, reports, listener } = this.#options;
+    const wasLost = connection.reached();
+    reports.event("connected", what);
+    if (wasLost) listener.reconnected();
   }
 }

@@ -3,6 +3,7 @@ import { Strategy } from "../../../strategy/index.ts";
 import type { ComputedBucket } from "../compute/clocks.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 import type { OnlineOptions } from "../session/online-run.ts";
+import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
 import { FillFollower } from "./fill-follower.ts";
 
@@ -12,7 +13,7 @@ export class StrategyCalls {
   readonly #options: OnlineOptions;
   readonly #services: OnlineServices;
   readonly #clock: SdkClock;
-  readonly #onProblem: (problem: string) => void;
+  readonly #reports: RunReports;
   readonly #values: number[];
   #fills: FillFollower | undefined;
 
@@ -21,13 +22,13 @@ export class StrategyCalls {
     options: OnlineOptions,
     services: OnlineServices,
     clock: SdkClock,
-    onProblem: (problem: string) => void,
+    reports: RunReports,
   ) {
     this.#graph = graph;
     this.#options = options;
     this.#services = services;
     this.#clock = clock;
-    this.#onProblem = onProblem;
+    this.#reports = reports;
     this.#values = graph.targets.map(() => 0);
   }
 
@@ -36,20 +37,14 @@ export class StrategyCalls {
     const { strategy } = this.#graph.identified;
     if (strategy.onFill === Strategy.prototype.onFill) return;
     const { config, worldId } = this.#options;
-    const { worlds, accounts } = this.#services;
     this.#fills = new FillFollower({
-      worlds,
-      accounts,
+      services: this.#services,
       clock: this.#clock,
       worldId,
       strategyId,
-      lotOf: (instrument) => config.instruments[instrument]?.lot ?? "1",
-      endMsOf: (source, row) => {
-        const rows = this.#graph.feeds.get(source);
-        return rows?.bucketEndMs[row - rows.firstRow] ?? Number.NaN;
-      },
-      onFill: (fill) => strategy.onFill(fill),
-      onProblem: this.#onProblem,
+      graph: this.#graph,
+      instruments: config.instruments,
+      reports: this.#reports,
     });
     this.#fills.start();
   }
@@ -65,7 +60,7 @@ export class StrategyCalls {
       // Not within the decision: what the author's code throws, at once or later, is told and ends nothing.
       Promise.resolve()
         .then(() => identified.strategy.onSignal(signal))
-        .catch((error: unknown) => this.#onProblem(`onSignal failed: ${String(error)}`));
+        .catch((error: unknown) => this.#reports.problem(`onSignal failed: ${String(error)}`));
     });
   }
 

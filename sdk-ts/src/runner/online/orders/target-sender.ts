@@ -8,18 +8,20 @@ import {
   type SetTargetsResponse,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import {
+  type ControlSession,
   domainToProto,
   type GateWord,
   type OrderGate,
   pause,
   type SdkClock,
 } from "../../../control/index.ts";
-import type { SessionEffect } from "../../../gate/index.ts";
 import { hasReason } from "../../../rpc/qmtl-error.ts";
 import { reasonName } from "../../../rpc/reason-code.ts";
 import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
+import type { BucketTaker } from "../compute/swap.ts";
 import type { OnlineTarget } from "../session/graph.ts";
 import type { Evaluations } from "../session/online-run.ts";
+import type { RunReports } from "../session/run-reporter.ts";
 import { type StatedTarget, type StatedTargets, sidesOf, TargetBook } from "./target-book.ts";
 import { TargetResend } from "./target-resend.ts";
 
@@ -29,26 +31,24 @@ export interface TargetSenderOptions {
   readonly gate: OrderGate;
   readonly strategyId: string;
   readonly targets: readonly OnlineTarget[];
-  readonly ticket: () => string;
-  readonly onTicketRefused: (ticket: string) => void;
-  readonly onEffects: (effects: readonly SessionEffect[]) => void;
+  readonly session: Pick<ControlSession, "ticket" | "dropTicket" | "follow">;
+  readonly counts: TargetCounts;
+  readonly reports: RunReports;
+  readonly listener: DecisionListener;
+}
+
+/** What a run has counted; the gateway is told with each call. */
+export interface TargetCounts {
+  readonly wantedOrders: number;
+  readonly evaluations: Evaluations;
+}
+
+/** Told of the buckets whose targets are sent. */
+export interface DecisionListener {
   /** Before the bucket is sent: the simulated book takes it. Values in the order of the targets. */
-  readonly onDecided: (
-    bucket: ComputedBucket,
-    values: readonly number[],
-    isGateShut: boolean,
-  ) => void;
-  readonly counts: () => { readonly wantedOrders: number; readonly evaluations: Evaluations };
-  /** `reason`: why an accepted target makes no order, or fewer; empty for none. */
-  readonly onSent: (
-    target: StatedTarget,
-    bucket: ComputedBucket,
-    orderIds: readonly string[],
-    reason: string,
-  ) => void;
-  readonly onRefused: (target: StatedTarget, reason: string) => void;
-  readonly onEnded: (bucket: ComputedBucket) => void;
-  readonly onProblem: (problem: string) => void;
+  bucketDecided(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void;
+  /** Every row of the bucket is answered. */
+  bucketEnded(bucket: ComputedBucket): void;
 }
 
 /** Buckets that wait for their end to be answered at most. */
@@ -61,7 +61,7 @@ const againMsMax = 2_000;
  * row ends there. Every row is ended once it is answered, repeated until then; a target goes along with the row of its
  * instrument's marks when it changed, or was not taken under the lease in force.
  */
-export class TargetSender {
+export class TargetSender implements BucketTaker {
   readonly #options: TargetSenderOptions;
   readonly #targets: TargetBook;
   readonly #resend: TargetResend;
@@ -171,14 +171,15 @@ export class TargetSender {
       if (signal.aborted || bucket === undefined) continue;
       this.#buckets.shift();
       this.#endedMs = bucket.bucketEndMs;
-      this.#options.onEnded(bucket);
+      this.#options.listener.bucketEnded(bucket);
     }
   }
 
   #decide(bucket: ComputedBucket): void {
     this.#targets.decide(bucket.targets);
     this.#decided = bucket;
-    this.#options.onDecided(bucket, this.values, this.#targets.isShut(this.#options.gate));
+    const { gate, listener } = this.#options;
+    listener.bucketDecided(bucket, this.values, this.#targets.isShut(gate));
   }
 
   /** Ends every row of the bucket decided last. */
@@ -192,17 +193,17 @@ export class TargetSender {
 
   /** Ends one row; repeats until the gateway answers. */
   async #endRow(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
-    const { clock, onProblem, onTicketRefused } = this.#options;
+    const { clock, session, reports } = this.#options;
     const signal = this.#stop.signal;
     for (let failures = 0; !signal.aborted; failures++) {
-      const ticket = this.#options.ticket();
+      const { ticket } = session;
       try {
         await this.#call(bucket, end, ends);
         return;
       } catch (failure) {
         if (signal.aborted) return;
-        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) onTicketRefused(ticket);
-        onProblem(failure instanceof Error ? failure.message : String(failure));
+        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) session.dropTicket(ticket);
+        reports.problem(failure instanceof Error ? failure.message : String(failure));
         const wake = new AbortController();
         this.#retryNow = () => wake.abort();
         await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), wake.signal);
@@ -212,14 +213,14 @@ export class TargetSender {
   }
 
   async #call(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
-    const { gate, onEffects } = this.#options;
+    const { gate, session } = this.#options;
     const stated = this.#targets.unsentWith(end, ends);
     const { targets } = stated;
     const sides = [...new Set(targets.flatMap(sidesOf))];
     if (targets.length > 0) {
       const emitted = gate.emit(sides, (word) => this.#send(word, bucket, end, targets));
       if (typeof emitted !== "string") {
-        onEffects(emitted.effects);
+        session.follow(emitted.effects, "");
         this.#answered(bucket, stated, await emitted.result);
         return;
       }
@@ -228,7 +229,7 @@ export class TargetSender {
   }
 
   #answered(bucket: ComputedBucket, stated: StatedTargets, { results }: SetTargetsResponse): void {
-    const { onSent, onRefused } = this.#options;
+    const { reports } = this.#options;
     const refused: string[] = [];
     stated.targets.forEach((each, at) => {
       const result = results[at];
@@ -236,12 +237,18 @@ export class TargetSender {
         const reason =
           result === undefined ? "no result" : (reasonName(result.reason) ?? "unknown");
         refused.push(reason);
-        onRefused(each, reason);
+        const { target, value } = each;
+        const refusal = `target ${value} of ${target.instrument}: ${targetReason(reason)}`;
+        reports.event("target_refused", refusal);
         return;
       }
       this.#targets.taken(at, stated);
-      this.#sentOrders += result.clientOrderIds.length;
-      onSent(each, bucket, result.clientOrderIds, reasonName(result.reason) ?? "");
+      const orders = result.clientOrderIds.length;
+      this.#sentOrders += orders;
+      // Why an accepted target makes no order, or fewer.
+      const reason = reasonName(result.reason) ?? "";
+      const why = reason === "" ? "" : `: ${targetReason(reason)}`;
+      reports.event("target_sent", `target ${each.value}, ${orders} orders${why}`, bucket.row);
     });
     if (!this.#stop.signal.aborted) this.#resend.answered(refused);
   }
@@ -252,8 +259,9 @@ export class TargetSender {
     end: FeedEnd,
     targets: readonly StatedTarget[],
   ): Promise<SetTargetsResponse> {
-    const { orders, ticket, counts } = this.#options;
-    const caller = { ...this.#options, ...counts(), ticket: ticket() };
+    const { orders, session, strategyId, counts } = this.#options;
+    const { wantedOrders, evaluations } = counts;
+    const caller = { strategyId, ticket: session.ticket, wantedOrders, evaluations };
     const request = targetsRequest(caller, word, bucket.bucketEndMs, end, targets);
     return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
   }

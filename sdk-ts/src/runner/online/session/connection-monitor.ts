@@ -1,5 +1,6 @@
 import { hasReason, isAnswer } from "../../../rpc/index.ts";
-import type { OnlineEvent } from "./run-reporter.ts";
+import type { RunClock } from "./run-clock.ts";
+import type { RunReports } from "./run-reporter.ts";
 
 /**
  * How a run stands with the platform.
@@ -29,24 +30,22 @@ export interface RunReach {
   readonly problem: string;
 }
 
-export interface ReachWatchOptions {
-  /** Address of the gateway, for messages. */
-  readonly url: string;
-  readonly nowMs: () => number;
-  readonly tell: (kind: OnlineEvent["kind"], message: string) => void;
-}
-
 /** Address that applies when nobody gave one. */
 const defaultUrl = "http://127.0.0.1:7400";
 
 /** Whether the platform can be reached; tells once when it cannot, and once when it can again. */
-export class ReachWatch {
-  readonly #options: ReachWatchOptions;
+export class ConnectionMonitor {
+  readonly #url: string;
+  readonly #clock: RunClock;
+  readonly #reports: RunReports;
   #now: RunReach;
 
-  constructor(options: ReachWatchOptions) {
-    this.#options = options;
-    this.#now = { state: "connecting", sinceMs: options.nowMs(), problem: "" };
+  /** @param url address of the gateway, for messages */
+  constructor(url: string, clock: RunClock, reports: RunReports) {
+    this.#url = url;
+    this.#clock = clock;
+    this.#reports = reports;
+    this.#now = { state: "connecting", sinceMs: clock.nowMs(), problem: "" };
   }
 
   get now(): RunReach {
@@ -57,18 +56,17 @@ export class ReachWatch {
   lost(failure: unknown): void {
     const state = stateAfter(failure);
     if (state === this.#now.state) return;
-    const { url } = this.#options;
     const isGone = hasReason(failure, "WORLD_NOT_FOUND");
-    const problem = isGone ? worldGone(failure) : problemOf(state, url, causeOf(failure));
-    this.#now = { state, sinceMs: this.#options.nowMs(), problem };
-    this.#options.tell("unreachable", problem);
+    const problem = isGone ? worldGone(failure) : problemOf(state, this.#url, causeOf(failure));
+    this.#now = { state, sinceMs: this.#clock.nowMs(), problem };
+    this.#reports.event("unreachable", problem);
   }
 
   /** All of it answers. True when it did not before. */
   reached(): boolean {
     const { state } = this.#now;
     if (state === "connected") return false;
-    this.#now = { state: "connected", sinceMs: this.#options.nowMs(), problem: "" };
+    this.#now = { state: "connected", sinceMs: this.#clock.nowMs(), problem: "" };
     return state !== "connecting";
   }
 }
@@ -119,12 +117,12 @@ const dagManager = "dag-manager";
  * Whether the DAG Manager answers, by the calls for leases: heartbeats do not go there. Tells once when it does not, and
  * once when it does again.
  */
-export class QueueReach {
-  readonly #tell: (kind: OnlineEvent["kind"], message: string) => void;
+export class DagManagerMonitor {
+  readonly #reports: RunReports;
   #isAway = false;
 
-  constructor(tell: (kind: OnlineEvent["kind"], message: string) => void) {
-    this.#tell = tell;
+  constructor(reports: RunReports) {
+    this.#reports = reports;
   }
 
   /** A call failed. That the gateway itself does not answer is told elsewhere. */
@@ -133,7 +131,7 @@ export class QueueReach {
     if (!hasReason(failure, "PEER_UNAVAILABLE", "STORE_UNAVAILABLE", "NOT_LEADER")) return;
     if (failure.metadata.peer !== dagManager) return;
     this.#isAway = true;
-    this.#tell(
+    this.#reports.event(
       "unreachable",
       `the DAG Manager cannot work (${failure.message}): rows wait here, and it is tried again until it can`,
     );
@@ -142,6 +140,6 @@ export class QueueReach {
   answered(): void {
     if (!this.#isAway) return;
     this.#isAway = false;
-    this.#tell("connected", "the DAG Manager answers again");
+    this.#reports.event("connected", "the DAG Manager answers again");
   }
 }

@@ -4,7 +4,10 @@ import { type OnlineEvent, RunReporter } from "./run-reporter.ts";
 test("a problem that comes with each retry is told once, then once a minute with its count", () => {
   let nowMs = 0;
   const told: string[] = [];
-  const reporter = new RunReporter({ onProblem: (problem) => told.push(problem) }, () => nowMs);
+  const reporter = new RunReporter(
+    { onProblem: (problem) => told.push(problem) },
+    { nowMs: () => nowMs },
+  );
   for (; nowMs < 60_000; nowMs += 500) reporter.problem("the gateway does not answer");
   reporter.problem("something else");
   expect(told).toEqual(["the gateway does not answer", "something else"]);
@@ -17,7 +20,10 @@ test("a problem that comes with each retry is told once, then once a minute with
 
 test("problems that each differ are all told, and few of them are remembered", () => {
   const told: string[] = [];
-  const reporter = new RunReporter({ onProblem: (problem) => told.push(problem) }, () => 0);
+  const reporter = new RunReporter(
+    { onProblem: (problem) => told.push(problem) },
+    { nowMs: () => 0 },
+  );
   for (let at = 0; at < 200; at += 1) reporter.problem(`row ${at} differs`);
   expect(told).toHaveLength(200);
 
@@ -30,7 +36,7 @@ test("problems that each differ are all told, and few of them are remembered", (
 test("the same event seventy times in a row is told once, and counted before the next one", () => {
   const told: string[] = [];
   const onEvent = ({ kind, message }: OnlineEvent) => void told.push(`${kind} ${message}`);
-  const reporter = new RunReporter({ onEvent }, () => 0);
+  const reporter = new RunReporter({ onEvent }, { nowMs: () => 0 });
 
   for (let at = 0; at < 70; at += 1) reporter.event("target_refused", "BUCKET_STALE");
   reporter.event("gate_opened", "orders may leave (paper)");
@@ -46,7 +52,7 @@ test("an event that goes on is told once a minute, and one of a row each time", 
   let nowMs = 0;
   const told: string[] = [];
   const onEvent = ({ message }: OnlineEvent) => void told.push(message);
-  const reporter = new RunReporter({ onEvent }, () => nowMs);
+  const reporter = new RunReporter({ onEvent }, { nowMs: () => nowMs });
 
   for (; nowMs <= 60_000; nowMs += 20_000) reporter.event("target_refused", "BUCKET_STALE");
   reporter.event("target_sent", "target 1, 1 orders", 7);

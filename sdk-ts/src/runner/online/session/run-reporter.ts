@@ -1,3 +1,4 @@
+import type { SdkClock } from "../../../control/index.ts";
 /** What happened in a run; few, for people. */
 export interface OnlineEvent {
   /** Stable, for programs. */
@@ -41,17 +42,32 @@ interface RepeatedEvent {
   more: number;
 }
 
+/** What the parts of a run report. */
+export interface RunReports {
+  /**
+   * Something happened, for people.
+   *
+   * @param row the row it happened at; left out, or negative, for none
+   */
+  event(kind: OnlineEvent["kind"], message: string, row?: number): void;
+  /** Something went wrong on the way and heals by itself. Once the run ends, nothing is reported any more. */
+  problem(problem: string): void;
+}
+
 /** Tells the caller of a run what happens. What the caller's own functions throw is a problem, and ends nothing. */
-export class RunReporter {
+export class RunReporter implements RunReports {
   readonly #options: ReportOptions;
-  readonly #nowMs: () => number;
+  readonly #clock: Pick<SdkClock, "nowMs">;
+  readonly #ending: AbortSignal | undefined;
   #lastEvent: RepeatedEvent | undefined;
   /** Problems told lately: when, and how often each came since. */
   readonly #told = new Map<string, { atMs: number; more: number }>();
 
-  constructor(options: ReportOptions, nowMs: () => number) {
+  /** @param ending aborts when the run ends: no problem counts from then on. @default never */
+  constructor(options: ReportOptions, clock: Pick<SdkClock, "nowMs">, ending?: AbortSignal) {
     this.#options = options;
-    this.#nowMs = nowMs;
+    this.#clock = clock;
+    this.#ending = ending;
   }
 
   /**
@@ -62,7 +78,7 @@ export class RunReporter {
    */
   event(kind: OnlineEvent["kind"], message: string, row = -1): void {
     const last = this.#lastEvent;
-    const nowMs = this.#nowMs();
+    const nowMs = this.#clock.nowMs();
     if (last !== undefined && row < 0 && last.kind === kind && last.message === message) {
       last.more += 1;
       if (nowMs - last.atMs >= againMs) this.#tellRepeated(last, nowMs);
@@ -84,13 +100,22 @@ export class RunReporter {
     try {
       this.#options.onEvent?.(row < 0 ? { kind, message } : { kind, message, row });
     } catch (error) {
-      this.problem(`onEvent failed: ${String(error)}`);
+      this.callbackFailed("onEvent", error);
     }
   }
 
-  /** Told once; while it comes again and again, once a minute with its count. */
   problem(problem: string): void {
-    const nowMs = this.#nowMs();
+    if (this.#ending?.aborted !== true) this.#problem(problem);
+  }
+
+  /** A function of the caller or author threw: a problem, at the end of the run too. */
+  callbackFailed(name: string, failure: unknown): void {
+    this.#problem(`${name} failed: ${String(failure)}`);
+  }
+
+  /** Told once; while it comes again and again, once a minute with its count. */
+  #problem(problem: string): void {
+    const nowMs = this.#clock.nowMs();
     const told = this.#told.get(problem);
     if (told !== undefined && nowMs - told.atMs < againMs) {
       told.more += 1;

@@ -1,15 +1,17 @@
+import type { RunReports } from "./run-reporter.ts";
+
 /** Calls that nobody waits for while a run goes on; its end does. Their failures are problems. */
 export class RunTasks {
   readonly #tasks = new Set<Promise<unknown>>();
-  readonly #onProblem: (problem: string) => void;
+  readonly #reports: RunReports;
 
-  constructor(onProblem: (problem: string) => void) {
-    this.#onProblem = onProblem;
+  constructor(reports: RunReports) {
+    this.#reports = reports;
   }
 
   track(call: Promise<unknown>): void {
     const kept = call
-      .catch((failure: unknown) => this.#onProblem(String(failure)))
+      .catch((failure: unknown) => this.#reports.problem(String(failure)))
       .finally(() => this.#tasks.delete(kept));
     this.#tasks.add(kept);
   }

@@ -15,6 +15,7 @@ import { jcs, nodeIdsCrc32 } from "../../../canonical/index.ts";
 import { pause, reconnectDelayMs, type SdkClock } from "../../../control/index.ts";
 import { hasReason, QmtlError } from "../../../rpc/qmtl-error.ts";
 import { type IdentifiedNode, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
+import type { ConnectionMonitor } from "./connection-monitor.ts";
 import type { OnlineGraph } from "./graph.ts";
 
 /** Returns of the strategy's own backtest, for the policy. */
@@ -29,8 +30,8 @@ export interface SubmitOptions {
   readonly backtest: BacktestSeries | undefined;
   readonly requestId: string;
   readonly signal: AbortSignal;
-  /** The gateway could not be reached, or not all behind it; it is tried again. */
-  readonly onOutage: (failure: unknown) => void;
+  /** Told when the gateway cannot be reached, or not all behind it; it is tried again. */
+  readonly connection: Pick<ConnectionMonitor, "lost">;
 }
 
 /** A graph that was handed in, with the queue of each node. */
@@ -54,7 +55,7 @@ export async function submitGraph(
   graph: OnlineGraph,
   options: SubmitOptions,
 ): Promise<SubmittedGraph | undefined> {
-  const { signal, clock, onOutage } = options;
+  const { signal, clock, connection } = options;
   const message = graphMessage(graph);
   for (let failures = 1; !signal.aborted; failures++) {
     try {
@@ -62,7 +63,7 @@ export async function submitGraph(
     } catch (failure) {
       if (signal.aborted) return undefined;
       if (!isOutage(failure)) throw failure;
-      onOutage(failure);
+      connection.lost(failure);
       await pause(clock, reconnectDelayMs(failures), signal);
     }
   }
@@ -101,10 +102,10 @@ async function submitOnce(
 }
 
 /** A submission may take its time; a gateway that does not answer a light call either is away. */
-function watchSilence({ system, signal, onOutage }: SubmitOptions, answered: AbortSignal): void {
+function watchSilence({ system, signal, connection }: SubmitOptions, answered: AbortSignal): void {
   const over = AbortSignal.any([signal, answered]);
   system.getCapabilities({}, { signal: over }).catch((failure: unknown) => {
-    if (!over.aborted && hasReason(failure, "OUTCOME_UNKNOWN")) onOutage(failure);
+    if (!over.aborted && hasReason(failure, "OUTCOME_UNKNOWN")) connection.lost(failure);
   });
 }
 
@@ -113,7 +114,7 @@ async function submitAndWatch(
   message: GraphMessage,
   options: SubmitOptions,
 ): Promise<Pick<SubmittedGraph, "submission" | "isDuplicate">> {
-  const { gateway, worldId, backtest, requestId, signal, onOutage } = options;
+  const { gateway, worldId, backtest, requestId, signal, connection } = options;
   const { identified, targets, feeds } = graph;
   const answer = await gateway.submitStrategy(
     {
@@ -140,7 +141,8 @@ async function submitAndWatch(
     if (next.state === SubmissionState.FAILED) throw refusalOf(next);
     if (next.state === SubmissionState.COMPLETED) return { submission, isDuplicate };
     // It is kept, and tried again by the gateway; the run waits for what is out.
-    if (next.stateReason !== "") onOutage(new QmtlError("PEER_UNAVAILABLE", next.stateReason));
+    if (next.stateReason !== "")
+      connection.lost(new QmtlError("PEER_UNAVAILABLE", next.stateReason));
   }
   throw new QmtlError("PEER_UNAVAILABLE", `submission ${submissionId} is not completed yet`);
 }

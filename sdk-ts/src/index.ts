@@ -15,6 +15,7 @@ export {
 } from "./execution/index.ts";
 export * from "./nodesets/index.ts";
 export * from "./report/index.ts";
+export { buildSubmission, type SubmissionOptions } from "./runner/build-submission.ts";
 export type { OfflineOptions } from "./runner/offline/offline-options.ts";
 export type {
   HoldResult,

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { pause, reconnectDelayMs, systemClock, TicketKeeper } from "../../control/index.ts";
 import type { ExecutionDomain } from "../../gate/index.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
@@ -13,7 +12,7 @@ import { type RunClock, StartedClock } from "./session/run-clock.ts";
 import { RunReporter } from "./session/run-reporter.ts";
 import { RunTasks } from "./session/run-tasks.ts";
 import { type OnlineServices, onlineServices } from "./session/services.ts";
-import { isOutage, submitGraph } from "./session/submission.ts";
+import { isOutage, submissionRequest, submitGraph } from "./session/submission.ts";
 
 /**
  * Runs a strategy online in one world: submits its graph, computes what nobody else computes, follows the rest, and
@@ -171,13 +170,12 @@ class OnlineStrategyRun implements OnlineRun, OngoingRun {
   async #run(): Promise<void> {
     const { worldId, backtest } = this.#options;
     await this.#graph.identified.strategy.onStart();
-    const submitted = await submitGraph(this.#graph, {
+    const request = submissionRequest(this.#graph, worldId, backtest);
+    const submitted = await submitGraph(request, {
       gateway: this.#services.gateway,
       system: this.#services.system,
       clock: this.#clock,
       worldId,
-      backtest,
-      requestId: randomUUID(),
       signal: this.#stopping.signal,
       connection: this.#connection,
     });

@@ -1,6 +1,10 @@
+import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import type { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import type {
+  GatewayService,
+  SubmitStrategyRequestSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import {
   ColumnKind,
   type NodeSchema,
@@ -21,14 +25,13 @@ import type { OnlineGraph } from "./graph.ts";
 /** Returns of the strategy's own backtest, for the policy. */
 export type BacktestSeries = MessageInitShape<typeof ReturnSeriesSchema>;
 
-export interface SubmitOptions {
+interface SubmitOptions {
   readonly gateway: Client<typeof GatewayService>;
   /** Asked for a light answer while a submission takes its time. */
   readonly system: Client<typeof SystemService>;
   readonly clock: SdkClock;
+  /** World whose queues are asked for. */
   readonly worldId: string;
-  readonly backtest: BacktestSeries | undefined;
-  readonly requestId: string;
   readonly signal: AbortSignal;
   /** Told when the gateway cannot be reached, or not all behind it; it is tried again. */
   readonly connection: Pick<ConnectionMonitor, "lost">;
@@ -46,20 +49,42 @@ export interface SubmittedGraph {
 /** Assignments of one page. */
 const pageSize = 5_000;
 
+/** What is handed in of a strategy. Handed in again under the same id, it is the same submission. */
+type SubmissionRequest = MessageInitShape<typeof SubmitStrategyRequestSchema>;
+
+/** The request that hands a strategy in, under an id of its own: its graph, its data, its targets and its backtest. */
+export function submissionRequest(
+  graph: OnlineGraph,
+  worldId: string,
+  backtest: BacktestSeries | undefined,
+): SubmissionRequest {
+  const { identified, targets, feeds } = graph;
+  return {
+    requestId: randomUUID(),
+    strategyName: identified.strategy.name,
+    graph: graphMessage(graph),
+    worldIds: [worldId],
+    pins: [...feeds].map(([source, { fingerprint }]) => ({ source, fingerprint })),
+    ...(backtest === undefined ? {} : { backtest }),
+    targets: targets.map(({ nodeId, instrument, max }) => {
+      return { nodeId, instrument, maxWeight: max };
+    }),
+  };
+}
+
 /**
- * Submits the graph and waits until every node has its queue. An outage is waited out for as long as it lasts.
+ * Submits a strategy and waits until every node has its queue. An outage is waited out for as long as it lasts.
  *
  * @throws {QmtlError} when the submission is refused or has failed.
  */
 export async function submitGraph(
-  graph: OnlineGraph,
+  request: SubmissionRequest,
   options: SubmitOptions,
 ): Promise<SubmittedGraph | undefined> {
   const { signal, clock, connection } = options;
-  const message = graphMessage(graph);
   for (let failures = 1; !signal.aborted; failures++) {
     try {
-      return await submitOnce(graph, message, options);
+      return await submitOnce(request, options);
     } catch (failure) {
       if (signal.aborted) return undefined;
       if (!isOutage(failure)) throw failure;
@@ -84,17 +109,14 @@ export function isOutage(failure: unknown): boolean {
   return outages.includes(failure.reason);
 }
 
-type GraphMessage = MessageInitShape<typeof StrategyGraphSchema>;
-
 async function submitOnce(
-  graph: OnlineGraph,
-  message: GraphMessage,
+  request: SubmissionRequest,
   options: SubmitOptions,
 ): Promise<SubmittedGraph> {
   const answered = new AbortController();
   watchSilence(options, answered.signal);
   try {
-    const submitted = await submitAndWatch(graph, message, options);
+    const submitted = await submitAndWatch(request, options);
     return { ...submitted, computeKeys: await keysOf(submitted.submission, options) };
   } finally {
     answered.abort();
@@ -110,26 +132,10 @@ function watchSilence({ system, signal, connection }: SubmitOptions, answered: A
 }
 
 async function submitAndWatch(
-  graph: OnlineGraph,
-  message: GraphMessage,
-  options: SubmitOptions,
+  request: SubmissionRequest,
+  { gateway, signal, connection }: SubmitOptions,
 ): Promise<Pick<SubmittedGraph, "submission" | "isDuplicate">> {
-  const { gateway, worldId, backtest, requestId, signal, connection } = options;
-  const { identified, targets, feeds } = graph;
-  const answer = await gateway.submitStrategy(
-    {
-      requestId,
-      strategyName: identified.strategy.name,
-      graph: message,
-      worldIds: [worldId],
-      pins: [...feeds].map(([source, { fingerprint }]) => ({ source, fingerprint })),
-      ...(backtest === undefined ? {} : { backtest }),
-      targets: targets.map(({ nodeId, instrument, max }) => {
-        return { nodeId, instrument, maxWeight: max };
-      }),
-    },
-    { signal, timeoutMs: 30_000 },
-  );
+  const answer = await gateway.submitStrategy(request, { signal, timeoutMs: 30_000 });
   let submission = answer.submission;
   if (submission === undefined) throw new QmtlError("BUG", "the gateway answered no submission");
   const isDuplicate = answer.duplicate;
@@ -173,7 +179,7 @@ export function contextIn(submission: Submission, worldId: string): ComputeConte
   return submission.contexts.find((context) => context.worldId === worldId);
 }
 
-function graphMessage(graph: OnlineGraph): GraphMessage {
+function graphMessage(graph: OnlineGraph): MessageInitShape<typeof StrategyGraphSchema> {
   const { nodes } = graph.identified.graph;
   return {
     nodes: nodes.map((node) => nodeMessage(graph, node)),

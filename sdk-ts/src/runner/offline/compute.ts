@@ -16,7 +16,7 @@ export interface ComputedColumn {
 }
 
 /** What the nodes gave. */
-export interface ComputedNodes {
+interface ComputedNodes {
   /** First output of every wanted node, by id. */
   readonly columns: ReadonlyMap<string, ComputedColumn>;
   /** Rows each node was computed on, by id; sources are not computed. */

@@ -51,10 +51,7 @@ export function ruinFact(timesMs: Float64Array, equity: Float64Array): string[] 
 }
 
 /** Bars of a range, without its first, whose open equals the close before. */
-export function opensAtPreviousClose(
-  feed: OfflineFeed,
-  range: Pick<TradedRows, "first" | "end">,
-): number {
+function opensAtPreviousClose(feed: OfflineFeed, range: Pick<TradedRows, "first" | "end">): number {
   const open = feed.column("open");
   const close = feed.column("close");
   let same = 0;

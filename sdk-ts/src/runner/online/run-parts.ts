@@ -32,7 +32,7 @@ import type { OnlineServices } from "./session/services.ts";
 import { contextIn, type SubmittedGraph } from "./session/submission.ts";
 
 /** What the parts of a run are made from: all of it is there before the strategy is submitted. */
-export interface RunHost {
+interface RunHost {
   readonly run: OngoingRun;
   readonly graph: OnlineGraph;
   readonly options: OnlineOptions;
@@ -221,7 +221,7 @@ export class RunParts
     run.moveOn();
   }
 
-  open(
+  openContext(
     computeKeys: ReadonlyMap<string, string>,
     of: ComputeContext | undefined,
     listener: ContextListener,

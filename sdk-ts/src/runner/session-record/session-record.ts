@@ -64,10 +64,10 @@ const lineSchema = z.discriminatedUnion("type", [
   journalSchema,
 ]);
 
-export type SessionHeader = z.output<typeof headerSchema>;
+type SessionHeader = z.output<typeof headerSchema>;
 export type SessionRow = z.output<typeof rowSchema>;
-export type SessionWeight = z.output<typeof weightSchema>;
-export type SessionJournalEntry = z.output<typeof journalSchema>;
+type SessionWeight = z.output<typeof weightSchema>;
+type SessionJournalEntry = z.output<typeof journalSchema>;
 
 /** One line of a record file. */
 export type SessionRecordLine = z.input<typeof lineSchema>;

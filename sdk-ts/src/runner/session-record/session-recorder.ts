@@ -18,7 +18,7 @@ import {
 } from "./session-record.ts";
 
 /** How a session is recorded. */
-export interface SessionRecordingOptions {
+interface SessionRecordingOptions {
   /** File to write; replaced when it is there, its folder is made. */
   readonly file: string;
   readonly config: QmtlConfig;

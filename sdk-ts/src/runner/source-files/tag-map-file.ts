@@ -19,11 +19,11 @@ const fileSchema = z.strictObject({
 });
 
 /** A queue as the file keeps it. */
-export type TagMapEntry = z.infer<typeof entrySchema>;
+type TagMapEntry = z.infer<typeof entrySchema>;
 type Mappings = z.infer<typeof fileSchema>["mappings"];
 
 /** Queries kept; the one written longest ago makes room. */
-export const tagMapQueriesMax = 1_000;
+const tagMapQueriesMax = 1_000;
 
 interface AskedQuery {
   readonly node: TagQueryNode;

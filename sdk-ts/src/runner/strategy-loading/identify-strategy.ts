@@ -63,7 +63,7 @@ export interface IdentifiedStrategy {
 }
 
 /** A strategy with its nodes declared, before they have ids. */
-export interface DeclaredStrategy {
+interface DeclaredStrategy {
   /** The instance whose `setup` declared the nodes. */
   readonly strategy: Strategy;
   /** Its nodes. */

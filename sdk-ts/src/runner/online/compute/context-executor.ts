@@ -11,7 +11,7 @@ import type { NodeState, SnapshotShelf } from "./snapshots.ts";
 import { difference, restoredExecutor } from "./takeover.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
-export interface ContextExecutorOptions {
+interface ContextExecutorOptions {
   readonly graph: OnlineGraph;
   readonly wiring: OnlineWiring;
   /** Keys of the computed nodes in this context. */

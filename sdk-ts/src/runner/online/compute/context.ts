@@ -14,7 +14,7 @@ import { snapshotFromRows, stateLengths } from "./snapshot-history.ts";
 import { type NodeState, type NodeStates, SnapshotShelf, SnapshotWriter } from "./snapshots.ts";
 import { type OnlineWiring, wire } from "./wiring.ts";
 
-export interface OnlineContextOptions {
+interface OnlineContextOptions {
   readonly ports: RunPorts;
   readonly graph: OnlineGraph;
   readonly sources: OnlineSources;

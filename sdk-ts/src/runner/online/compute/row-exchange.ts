@@ -8,7 +8,7 @@ import { isSameRow, rowText, shortHash, windowHash, windowHashRows } from "./has
 import { clockKeyOf } from "./history.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
-export interface RowExchangeOptions {
+interface RowExchangeOptions {
   readonly graph: OnlineGraph;
   readonly keys: ReadonlyMap<string, QueueReplica>;
   readonly reports: RunReports;

@@ -11,7 +11,7 @@ import type { RunReports } from "../session/run-reporter.ts";
 import { shortHash } from "./hashes.ts";
 import type { KeptState, KeptStates } from "./snapshot-history.ts";
 
-export interface SnapshotShelfOptions {
+interface SnapshotShelfOptions {
   readonly queues: Client<typeof QueueService>;
   readonly clock: SdkClock;
   /** Queue of each computed node. */

@@ -58,7 +58,7 @@ function openSwap(...answers: ContextSwap[]) {
   const swap = new OnlineSwap(
     {
       ports,
-      contexts: { open: () => contexts.shift()! },
+      contexts: { openContext: () => contexts.shift()! },
       targets: { hasRoom: true, push: ({ row, targets }) => void handed.push([row, targets[0]!]) },
       evaluations: { shared: 0, own: 0, warmup: 0, swap: 0 },
     },

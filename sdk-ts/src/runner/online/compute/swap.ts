@@ -7,7 +7,7 @@ import type { Evaluations } from "../session/online-run.ts";
 import type { ComputedBucket } from "./clocks.ts";
 import type { ContextListener, OnlineContext } from "./context.ts";
 
-export interface OnlineSwapOptions {
+interface OnlineSwapOptions {
   readonly ports: RunPorts;
   readonly contexts: ContextOpener;
   readonly targets: BucketTaker;
@@ -18,7 +18,7 @@ export interface OnlineSwapOptions {
 /** Opens compute contexts. */
 export interface ContextOpener {
   /** Opens a context for computed nodes with these keys; not started. */
-  open(
+  openContext(
     computeKeys: ReadonlyMap<string, string>,
     context: ComputeContext | undefined,
     listener: ContextListener,
@@ -35,7 +35,7 @@ export interface BucketTaker {
 /** How often an answer is repeated until the change is decided, milliseconds: the event that tells of it may be lost. */
 const answerAgainMs = 2_000;
 /** Buckets of a context that wait for their turn at most. */
-export const waitingRowsMax = 64;
+const waitingRowsMax = 64;
 
 interface Swap {
   readonly id: string;
@@ -73,7 +73,7 @@ export class OnlineSwap implements ContextListener {
     context: ComputeContext | undefined,
   ) {
     this.#options = options;
-    this.#current = options.contexts.open(computeKeys, context, this);
+    this.#current = options.contexts.openContext(computeKeys, context, this);
   }
 
   /** The context rows are taken from now. */
@@ -205,7 +205,7 @@ export class OnlineSwap implements ContextListener {
 
   #begin(message: ContextSwap): Swap {
     const keys = new Map(message.keys.map((key) => [key.nodeId, key.newComputeKey]));
-    const to = this.#options.contexts.open(keys, message.newContext, this);
+    const to = this.#options.contexts.openContext(keys, message.newContext, this);
     const { swapId: id, phase } = message;
     const swap: Swap = { id, to, phase, fromRow: 0, told: "" };
     if (phase !== SwapPhase.OPENING) swap.phase = SwapPhase.OPENING;

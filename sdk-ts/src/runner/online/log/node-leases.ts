@@ -13,7 +13,7 @@ import type { RunClock } from "../session/run-clock.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { QueueReplica } from "./queue-replica.ts";
 
-export interface NodeLeasesOptions {
+interface NodeLeasesOptions {
   readonly queues: Client<typeof QueueService>;
   readonly clock: RunClock;
   readonly tickets: TicketedCalls;

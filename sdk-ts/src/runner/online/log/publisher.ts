@@ -12,7 +12,7 @@ import { type CarriedRecord, wireRecord } from "../../../sources/queue-row.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { QueueReplica } from "./queue-replica.ts";
 
-export interface PublisherOptions {
+interface PublisherOptions {
   readonly data: Client<typeof QueueDataService>;
   readonly clock: SdkClock;
   readonly tickets: TicketedCalls;

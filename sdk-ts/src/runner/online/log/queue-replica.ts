@@ -18,7 +18,7 @@ import {
 } from "../../../sources/queue-row.ts";
 
 /** A row of a key that is effective; `content` is undefined for a missing one. */
-export interface EffectiveRow {
+interface EffectiveRow {
   readonly seq: number;
   readonly content: RowContent | undefined;
 }
@@ -40,7 +40,7 @@ export interface KeyPort {
 }
 
 /** What a key is; fixed. */
-export interface KeyIdentity {
+interface KeyIdentity {
   readonly computeKey: string;
   readonly nodeId: string;
   readonly name: string;

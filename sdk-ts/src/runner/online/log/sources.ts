@@ -10,7 +10,7 @@ import type { OnlineInput } from "./input.ts";
 import { hostedBuild, QueueReplica } from "./queue-replica.ts";
 import type { RunPorts } from "./run-ports.ts";
 
-export interface OnlineSourcesOptions {
+interface OnlineSourcesOptions {
   readonly ports: RunPorts;
   readonly graph: OnlineGraph;
   /** Compute key by node id. */

@@ -12,7 +12,7 @@ import type { OnlineInput } from "./input.ts";
 import { QueueReplica } from "./queue-replica.ts";
 import type { RunPorts } from "./run-ports.ts";
 
-export interface TagQueryTrackerOptions {
+interface TagQueryTrackerOptions {
   readonly ports: RunPorts;
   readonly graph: OnlineGraph;
   /** Context whose computed queues count; undefined: source queues only. */
@@ -38,7 +38,7 @@ interface Found {
 }
 
 /** Queues of one query at most; beyond, the first by name are taken. */
-export const tagMatchesMax = 1_000;
+const tagMatchesMax = 1_000;
 const pageRows = 100;
 /** Wait after asking went wrong: doubled each time, milliseconds. */
 const againMs = 500;

@@ -8,7 +8,7 @@ import type { OnlineGraph } from "../session/graph.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
 
-export interface FillFollowerOptions {
+interface FillFollowerOptions {
   readonly services: Pick<OnlineServices, "worlds" | "accounts">;
   readonly clock: SdkClock;
   readonly worldId: string;

@@ -13,7 +13,7 @@ import type { ConnectionMonitor } from "../session/connection-monitor.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { OnlineServices } from "../session/services.ts";
 
-export interface GateMonitorOptions {
+interface GateMonitorOptions {
   readonly services: OnlineServices;
   readonly clock: SdkClock;
   readonly tickets: TicketKeeper;

@@ -25,7 +25,7 @@ import type { RunReports } from "../session/run-reporter.ts";
 import { type StatedTarget, type StatedTargets, sidesOf, TargetBook } from "./target-book.ts";
 import { TargetResend } from "./target-resend.ts";
 
-export interface TargetSenderOptions {
+interface TargetSenderOptions {
   readonly orders: Client<typeof OrderService>;
   readonly clock: SdkClock;
   readonly gate: OrderGate;
@@ -52,7 +52,7 @@ export interface DecisionListener {
 }
 
 /** Buckets that wait for their end to be answered at most. */
-export const edgeRowsMax = 64;
+const edgeRowsMax = 64;
 const againMs = 100;
 const againMsMax = 2_000;
 
@@ -327,7 +327,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
 };
 
 /** A reason for people: what it means, where that is known, and its name. */
-export function targetReason(reason: string): string {
+function targetReason(reason: string): string {
   const meaning = MEANINGS[reason];
   return meaning === undefined ? reason : `${reason}, ${meaning}`;
 }

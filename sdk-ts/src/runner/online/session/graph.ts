@@ -1,5 +1,5 @@
 import type { QmtlConfig } from "../../../config/index.ts";
-import { type ClockSpec, continuousClock } from "../../../dataflow/index.ts";
+import type { ClockSpec } from "../../../dataflow/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
 import {
@@ -13,7 +13,7 @@ import type { IdentifiedStrategy } from "../../strategy-loading/identify-strateg
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
 
 /** A stream of the graph with the file behind it. */
-export interface OnlineSource {
+interface OnlineSource {
   readonly nodeId: string;
   readonly node: StreamInput;
   readonly clock: ClockSpec;
@@ -94,11 +94,6 @@ export async function onlineGraph(
     computed: graph.nodes.filter(({ declared }) => !(declared.node instanceof StreamInput)),
     targets: targetsOf(identified, config),
   };
-}
-
-/** Whether every bucket of a clock exists. */
-export function isContinuous(clock: ClockSpec): boolean {
-  return clock.key === continuousClock(clock.intervalMs).key;
 }
 
 async function loadFeed(

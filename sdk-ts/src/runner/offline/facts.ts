@@ -1,4 +1,4 @@
-import type { OfflineFeed } from "../source-files/source-feed.ts";
+import type { SourceFeed } from "../source-files/source-feed.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { TradedRows } from "./lane.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
@@ -51,7 +51,7 @@ export function ruinFact(timesMs: Float64Array, equity: Float64Array): string[] 
 }
 
 /** Bars of a range, without its first, whose open equals the close before. */
-function opensAtPreviousClose(feed: OfflineFeed, range: Pick<TradedRows, "first" | "end">): number {
+function opensAtPreviousClose(feed: SourceFeed, range: Pick<TradedRows, "first" | "end">): number {
   const open = feed.column("open");
   const close = feed.column("close");
   let same = 0;
@@ -77,7 +77,7 @@ function barsFact({ traded }: MarketInstrument, { feed, first, end }: TradedRows
   return `${end - first} bars of ${traded.symbol}, ${from} to ${to}${before}.`;
 }
 
-function leftFact({ name, rowsLeft }: OfflineFeed): string[] {
+function leftFact({ name, rowsLeft }: SourceFeed): string[] {
   if (rowsLeft === 0) return [];
   const rows = rowsLeft === 1 ? "1 row" : `${rowsLeft} rows`;
   return [

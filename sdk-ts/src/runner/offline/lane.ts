@@ -1,16 +1,16 @@
 import type { OfflineAccount } from "../../execution/index.ts";
-import type { OfflineFeed } from "../source-files/source-feed.ts";
+import type { SourceFeed } from "../source-files/source-feed.ts";
 
 /** Rows `[first, end)` of a feed. */
 export interface TradedRows {
-  readonly feed: OfflineFeed;
+  readonly feed: SourceFeed;
   readonly first: number;
   readonly end: number;
 }
 
 /** The bars of one feed, played to the instruments it marks. */
 export class OfflineLane {
-  readonly feed: OfflineFeed;
+  readonly feed: SourceFeed;
   readonly #places: readonly number[];
   readonly #end: number;
   readonly #endsMs: Float64Array;

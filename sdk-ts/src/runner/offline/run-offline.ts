@@ -3,14 +3,13 @@ import { ComputeError } from "../../dataflow/index.ts";
 import { quantityFromLots } from "../../execution/index.ts";
 import { computeMetrics, makeReturnSeries, type ReturnSeries } from "../../metrics/index.ts";
 import type { Strategy } from "../../strategy/index.ts";
-import { loadOfflineFeed, type OfflineFeed, rowsUntil } from "../source-files/source-feed.ts";
+import { loadSourceFeed, rowsUntil, type SourceFeed } from "../source-files/source-feed.ts";
 import {
   type IdentifiedStrategy,
   identifyStrategy,
 } from "../strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
-import { lineIn } from "../strategy-loading/strategy-place.ts";
-import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
+import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import { computeOffline, sourcesOf } from "./compute.ts";
 import { type JudgedTarget, offlineFacts, ruinFact, signalFact } from "./facts.ts";
 import type { TradedRows } from "./lane.ts";
@@ -86,7 +85,7 @@ async function backtest(
   const tagged = tags.filed.map(({ source }) => source);
   const marked = market.instruments.map(({ markSource }) => markSource);
   const traded = new Set([...marked, market.returnsSource]);
-  const feeds = new Map<string, OfflineFeed>();
+  const feeds = new Map<string, SourceFeed>();
   for (const name of options.sources.keys()) {
     if (options.config.sources[name] !== undefined) continue;
     const message = `the option "sources" names "${name}", the configuration has no such source`;
@@ -94,7 +93,7 @@ async function backtest(
   }
   for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
     const { config, untilMs, sources } = options;
-    feeds.set(name, await loadOfflineFeed(config, name, untilMs, sources.get(name)));
+    feeds.set(name, await loadSourceFeed(config, name, untilMs, sources.get(name)));
   }
   const rows = new Map<string, TradedRows>();
   for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
@@ -161,7 +160,7 @@ async function tell(strategy: Strategy, events: readonly TradeEvent[]): Promise<
   }
 }
 
-function tradedRows(feed: OfflineFeed, options: CompiledOfflineOptions): TradedRows {
+function tradedRows(feed: SourceFeed, options: CompiledOfflineOptions): TradedRows {
   const { openTimeMs, rows } = feed.table;
   const first = Number.isFinite(options.fromMs) ? rowsUntil(openTimeMs, options.fromMs - 1) : 0;
   if (first < rows) return { feed, first, end: rows };
@@ -178,7 +177,7 @@ function tradedRows(feed: OfflineFeed, options: CompiledOfflineOptions): TradedR
   throw new StrategyRunError("RANGE_EMPTY", message);
 }
 
-function seriesOf(trading: OfflineTrading, feed: OfflineFeed): ReturnSeries {
+function seriesOf(trading: OfflineTrading, feed: SourceFeed): ReturnSeries {
   const { timesMs, returnTimesMs, returns, turnover } = trading;
   return makeReturnSeries({
     intervalSeconds: feed.intervalMs / 1_000,
@@ -211,7 +210,7 @@ function holdOf(market: OfflineMarket, rows: ReadonlyMap<string, TradedRows>): H
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
 }
 
-function fingerprintOf(feeds: readonly OfflineFeed[]): string {
+function fingerprintOf(feeds: readonly SourceFeed[]): string {
   const [only, ...others] = feeds;
   if (only !== undefined && others.length === 0) return only.datasetFingerprint;
   const byName = Object.fromEntries(feeds.map((feed) => [feed.name, feed.datasetFingerprint]));

@@ -6,11 +6,9 @@ import { RunParts } from "./run-parts.ts";
 import { RunState } from "./run-state.ts";
 import { ConnectionMonitor } from "./session/connection-monitor.ts";
 import { loadReplayRows, type OnlineGraph, onlineGraph } from "./session/graph.ts";
-import type { OngoingRun } from "./session/ongoing-run.ts";
+import { type OngoingRun, type RunClock, RunTasks, StartedClock } from "./session/ongoing-run.ts";
 import type { OnlineOptions, OnlineRun, RunStatus } from "./session/online-run.ts";
-import { type RunClock, StartedClock } from "./session/run-clock.ts";
 import { RunReporter } from "./session/run-reporter.ts";
-import { RunTasks } from "./session/run-tasks.ts";
 import { type OnlineServices, onlineServices } from "./session/services.ts";
 import { isOutage, submissionRequest, submitGraph } from "./session/submission.ts";
 

@@ -10,10 +10,10 @@ import type { CarriedRecord } from "../../sources/queue-row.ts";
 import { TagMapFile } from "../source-files/tag-map-file.ts";
 import type { ComputedBucket } from "./compute/clocks.ts";
 import { type ContextListener, OnlineContext } from "./compute/context.ts";
-import { type ContextOpener, OnlineSwap } from "./compute/swap.ts";
+import { type ContextOpener, ContextSwaps } from "./compute/swap.ts";
 import { type LeaseListener, NodeLeases } from "./log/node-leases.ts";
 import { type PublishListener, RunPublishers } from "./log/publisher.ts";
-import type { KeyPort, QueueReplica } from "./log/queue-replica.ts";
+import type { QueueReplica, ReplicaPort } from "./log/queue-replica.ts";
 import type { RunPorts } from "./log/run-ports.ts";
 import { OnlineSources, RunnerSets } from "./log/sources.ts";
 import { TagQueryTracker } from "./log/tag-query-tracker.ts";
@@ -23,11 +23,9 @@ import { type DecisionListener, TargetSender } from "./orders/target-sender.ts";
 import type { RunState } from "./run-state.ts";
 import { type ConnectionMonitor, DagManagerMonitor } from "./session/connection-monitor.ts";
 import type { OnlineGraph } from "./session/graph.ts";
-import type { OngoingRun } from "./session/ongoing-run.ts";
+import type { OngoingRun, RunClock, RunTasks } from "./session/ongoing-run.ts";
 import type { OnlineOptions } from "./session/online-run.ts";
-import type { RunClock } from "./session/run-clock.ts";
 import type { RunReports } from "./session/run-reporter.ts";
-import type { RunTasks } from "./session/run-tasks.ts";
 import type { OnlineServices } from "./session/services.ts";
 import { contextIn, type SubmittedGraph } from "./session/submission.ts";
 
@@ -54,7 +52,13 @@ interface RunHost {
  * starts nothing.
  */
 export class RunParts
-  implements KeyPort, LeaseListener, PublishListener, GateListener, DecisionListener, ContextOpener
+  implements
+    ReplicaPort,
+    LeaseListener,
+    PublishListener,
+    GateListener,
+    DecisionListener,
+    ContextOpener
 {
   readonly strategyId: string;
   readonly leases: NodeLeases;
@@ -63,7 +67,7 @@ export class RunParts
   readonly sets: RunnerSets;
   readonly monitor: GateMonitor;
   readonly sender: TargetSender;
-  readonly swap: OnlineSwap;
+  readonly swap: ContextSwaps;
   readonly #host: RunHost;
   readonly #ports: RunPorts;
 
@@ -80,7 +84,7 @@ export class RunParts
     this.leases = new NodeLeases({ queues, clock, tickets, reports, monitor, listener: this });
     this.publishers = new RunPublishers({ data, clock, tickets, reports, listener: this });
     const { leases } = this;
-    this.#ports = { run, data, queues, clock, tickets, reports, tasks, leases, keyPort: this };
+    this.#ports = { run, data, queues, clock, tickets, reports, tasks, leases, replicaPort: this };
     const ports = this.#ports;
     const { evaluations } = state;
     this.sources = new OnlineSources({
@@ -116,7 +120,7 @@ export class RunParts
       listener: this,
     });
     const { sender } = this;
-    this.swap = new OnlineSwap(
+    this.swap = new ContextSwaps(
       { ports, contexts: this, targets: sender, evaluations },
       computeKeys,
       contextIn(submission, worldId),

@@ -13,7 +13,7 @@ import {
 
 /** The simulated book of one target, and the stream whose bars it trades. */
 interface MarkedBook {
-  readonly book: OnlineBook;
+  readonly book: SimulatedBook;
   readonly nodeId: string;
   /** Where open, high, low and close are among the stream's columns. */
   readonly at: readonly number[];
@@ -94,7 +94,7 @@ function markedBook(
     const found = outputs.indexOf(name);
     return found < 0 ? outputs.indexOf("close") : found;
   });
-  return [{ book: new OnlineBook(config, instrument), nodeId: stream.nodeId, at, target }];
+  return [{ book: new SimulatedBook(config, instrument), nodeId: stream.nodeId, at, target }];
 }
 
 /** One bar of the instrument that is traded. */
@@ -109,7 +109,7 @@ interface BookBar {
  * The runner's own simulated book: what the strategy would have traded, by the same router and broker as on paper.
  * It counts the orders that were wanted while the gate was shut.
  */
-class OnlineBook {
+class SimulatedBook {
   readonly #account: OfflineAccount;
   #wanted = 0;
   #rows = 0;

@@ -10,7 +10,7 @@ import {
 import { type Strategy, toRuntimeGraph } from "../../strategy/index.ts";
 import { sourcesOf, streamRows } from "../offline/compute.ts";
 import { compileOfflineOptions, type OfflineOptions } from "../offline/offline-options.ts";
-import { loadOfflineFeed, type OfflineFeed } from "../source-files/source-feed.ts";
+import { loadSourceFeed, type SourceFeed } from "../source-files/source-feed.ts";
 import {
   type IdentifiedStrategy,
   identifyStrategy,
@@ -55,9 +55,9 @@ export async function replaySession(
   const compiled = compileOfflineOptions(options);
   const worldId = record.header.world_id;
   const identified = identifyStrategy(given, { worldId, module: compiled.module });
-  const feeds = new Map<string, OfflineFeed>();
+  const feeds = new Map<string, SourceFeed>();
   for (const name of sourcesOf(identified)) {
-    feeds.set(name, await loadOfflineFeed(compiled.config, name, Number.POSITIVE_INFINITY));
+    feeds.set(name, await loadSourceFeed(compiled.config, name, Number.POSITIVE_INFINITY));
   }
   const targets = recomputeTargets(identified, feeds, record.rows);
   const journal = record.journal.map(({ entry, body }) => readOp(entry, body));
@@ -70,7 +70,7 @@ type Targets = ReadonlyMap<string, ReadonlyMap<number, number>>;
 /** Target by bucket end, by instrument. */
 function recomputeTargets(
   identified: IdentifiedStrategy,
-  feeds: ReadonlyMap<string, OfflineFeed>,
+  feeds: ReadonlyMap<string, SourceFeed>,
   rows: readonly SessionRow[],
 ): Targets {
   const inputs = streamRows(identified, feeds).map((past) =>

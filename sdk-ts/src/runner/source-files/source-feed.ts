@@ -11,7 +11,7 @@ import {
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 
 /** The rows of one `sources:` entry, as an offline run reads them. */
-export interface OfflineFeed {
+export interface SourceFeed {
   readonly name: string;
   readonly table: BarTable;
   /** Absolute row of the first row: rows are numbered as in the feed's file. */
@@ -36,12 +36,12 @@ type SourceConfig = QmtlConfig["sources"][string];
  * @param given what is read instead of the files
  * @throws {CsvError | FeedError | StrategyRunError}
  */
-export async function loadOfflineFeed(
+export async function loadSourceFeed(
   config: QmtlConfig,
   name: string,
   untilMs: number | undefined,
   given?: BarSource,
-): Promise<OfflineFeed> {
+): Promise<SourceFeed> {
   const source = config.sources[name];
   if (source === undefined) {
     const known = Object.keys(config.sources).join(", ") || "none";

@@ -23,8 +23,7 @@ import {
 } from "../../strategy/index.ts";
 import { refuseOtherCopy } from "./sdk-copies.ts";
 import { modulePathOf, type StrategyClass } from "./strategy-module.ts";
-import { placeIn } from "./strategy-place.ts";
-import { StrategyRunError } from "./strategy-run-error.ts";
+import { placeIn, StrategyRunError } from "./strategy-run-error.ts";
 
 /** What a strategy is told while it is named. */
 export interface IdentifyOptions {

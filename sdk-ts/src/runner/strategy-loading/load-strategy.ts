@@ -4,8 +4,7 @@ import { pathToFileURL } from "node:url";
 import { Strategy } from "../../strategy/index.ts";
 import { refuseOtherCopy } from "./sdk-copies.ts";
 import { rememberModule, type StrategyClass } from "./strategy-module.ts";
-import { placeIn } from "./strategy-place.ts";
-import { StrategyRunError } from "./strategy-run-error.ts";
+import { placeIn, StrategyRunError } from "./strategy-run-error.ts";
 
 /**
  * Imports a strategy file and gives the strategy class it exports: any number of other exports may stand beside it,

@@ -22,6 +22,19 @@ export interface FeedEnd {
   readonly row: number;
 }
 
+/** What one bucket came to. */
+export interface ComputedBucket {
+  /** Highest row of the feeds at this bucket: with one feed, its row. Never falls. */
+  readonly row: number;
+  readonly bucketEndMs: number;
+  /** End of the bucket before; −∞ before the first. */
+  readonly previousEndMs: number;
+  /** Rows of feeds that end with it. */
+  readonly ends: readonly FeedEnd[];
+  /** Value of each target node, in the graph's order; NaN keeps the one before. */
+  readonly targets: readonly number[];
+}
+
 interface Lane {
   readonly spec: ClockSpec;
   readonly inputs: OnlineInput[];
@@ -173,17 +186,4 @@ function rowUntil(lane: Lane, endMs: number): number {
     else high = middle - 1;
   }
   return low;
-}
-
-/** What one bucket came to. */
-export interface ComputedBucket {
-  /** Highest row of the feeds at this bucket: with one feed, its row. Never falls. */
-  readonly row: number;
-  readonly bucketEndMs: number;
-  /** End of the bucket before; −∞ before the first. */
-  readonly previousEndMs: number;
-  /** Rows of feeds that end with it. */
-  readonly ends: readonly FeedEnd[];
-  /** Value of each target node, in the graph's order; NaN keeps the one before. */
-  readonly targets: readonly number[];
 }

@@ -7,7 +7,7 @@ import { shortHash } from "./hashes.ts";
 import { type ComputedPast, computePast, isWhole, type PastParts } from "./history.ts";
 import { evaluationsOf, RowExchange, reportDivergence } from "./row-exchange.ts";
 import { pastFromSnapshots } from "./snapshot-history.ts";
-import type { NodeState, SnapshotShelf } from "./snapshots.ts";
+import type { NodeState, SnapshotCache } from "./snapshots.ts";
 import { difference, restoredExecutor } from "./takeover.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
@@ -17,7 +17,7 @@ interface ContextExecutorOptions {
   /** Keys of the computed nodes in this context. */
   readonly keys: ReadonlyMap<string, QueueReplica>;
   /** Snapshots the log confirms. */
-  readonly shelf: Pick<SnapshotShelf, "states">;
+  readonly cache: Pick<SnapshotCache, "states">;
   readonly reports: RunReports;
   readonly listener: ExecutorListener;
 }
@@ -203,13 +203,13 @@ export class ContextExecutor {
 
   /** From the newest snapshots where they reach, else all of it; undefined while rows are still to be read. */
   #past(held: readonly QueueReplica[]): ComputedPast | undefined {
-    const { keys, shelf, listener } = this.#options;
+    const { keys, cache, listener } = this.#options;
     const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, keys };
     const alone = this.#privateNodes(held);
     if (alone.size === 0) {
       const ids = new Set(held.map((key) => key.identity.nodeId));
       const { supplied, wanted } = this.#parts(ids, alone);
-      const short = pastFromSnapshots(parts, shelf.states, supplied, wanted);
+      const short = pastFromSnapshots(parts, cache.states, supplied, wanted);
       if (short !== undefined) return short;
     }
     if (isWhole(parts)) return computePast(parts);

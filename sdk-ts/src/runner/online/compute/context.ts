@@ -11,7 +11,7 @@ import type { OnlineGraph } from "../session/graph.ts";
 import type { ComputedBucket } from "./clocks.ts";
 import { ContextExecutor, type ExecutorListener } from "./context-executor.ts";
 import { snapshotFromRows, stateLengths } from "./snapshot-history.ts";
-import { type NodeState, type NodeStates, SnapshotShelf, SnapshotWriter } from "./snapshots.ts";
+import { type NodeState, type NodeStates, SnapshotCache, SnapshotWriter } from "./snapshots.ts";
 import { type OnlineWiring, wire } from "./wiring.ts";
 
 interface OnlineContextOptions {
@@ -47,7 +47,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   readonly #stop = new AbortController();
   /** Keys whose leases are not asked for yet: it is not known where their rows begin. */
   readonly #unasked: Set<QueueReplica>;
-  #shelf: SnapshotShelf | undefined;
+  #cache: SnapshotCache | undefined;
   #wiring: OnlineWiring | undefined;
   #compute: ContextExecutor | undefined;
   #completing: Promise<void> | undefined;
@@ -121,7 +121,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     if (this.#stop.signal.aborted) return;
     const wiring = this.#wire();
     this.#wiring = wiring;
-    const shelf = new SnapshotShelf({
+    const cache = new SnapshotCache({
       queues: ports.queues,
       clock: ports.clock,
       keys: this.keys,
@@ -129,19 +129,19 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
       signal: this.#stop.signal,
       reports: ports.reports,
     });
-    await shelf.load();
-    this.#shelf = shelf;
+    await cache.load();
+    this.#cache = cache;
     const { reports } = ports;
     const { keys } = this;
-    this.#compute = new ContextExecutor({ graph, wiring, keys, shelf, reports, listener: this });
+    this.#compute = new ContextExecutor({ graph, wiring, keys, cache, reports, listener: this });
   }
 
   /** Before anything was read: begins at the newest snapshots, so that only what comes after them is read. */
   beginAtSnapshots(): void {
     const { graph, sources } = this.#options;
     const wiring = this.#wiring;
-    if (wiring === undefined || this.#shelf === undefined || graph.queries.length > 0) return;
-    const from = snapshotFromRows(wiring, this.#shelf.states);
+    if (wiring === undefined || this.#cache === undefined || graph.queries.length > 0) return;
+    const from = snapshotFromRows(wiring, this.#cache.states);
     if (from === undefined) return;
     for (const { key, clock, feed } of sources.inputs) {
       const row = from.get(clock.key);
@@ -156,7 +156,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
   /** Reads what is there; false when a snapshot it began at is of another history. */
   async read(): Promise<boolean> {
     await this.#reader.history();
-    return this.#shelf?.confirm() ?? true;
+    return this.#cache?.confirm() ?? true;
   }
 
   /** Reads everything from the first record, instead of what was read. */
@@ -296,7 +296,7 @@ export class OnlineContext implements ExecutorListener, NodeStates, TagListener 
     const { name } = node.declared;
     const windowMax = computedWindowMax;
     const identity = { computeKey, nodeId, name, build, isSource: false, windowMax, start };
-    const key: QueueReplica = new QueueReplica(identity, ports.keyPort);
+    const key: QueueReplica = new QueueReplica(identity, ports.replicaPort);
     return key;
   }
 

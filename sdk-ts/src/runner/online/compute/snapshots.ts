@@ -11,7 +11,7 @@ import type { RunReports } from "../session/run-reporter.ts";
 import { shortHash } from "./hashes.ts";
 import type { KeptState, KeptStates } from "./snapshot-history.ts";
 
-interface SnapshotShelfOptions {
+interface SnapshotCacheOptions {
   readonly queues: Client<typeof QueueService>;
   readonly clock: SdkClock;
   /** Queue of each computed node. */
@@ -37,11 +37,11 @@ const keysMax = 1_000;
  * its state say, its bytes have the hash it states, and the log's own record carries the same hash. Others are told
  * and left out; without any, the nodes are warmed from their whole past.
  */
-export class SnapshotShelf {
-  readonly #options: SnapshotShelfOptions;
+export class SnapshotCache {
+  readonly #options: SnapshotCacheOptions;
   #kept: ReadonlyMap<string, readonly Kept[]> = new Map();
 
-  constructor(options: SnapshotShelfOptions) {
+  constructor(options: SnapshotCacheOptions) {
     this.#options = options;
   }
 

@@ -8,7 +8,7 @@ import { expect, test, vi } from "vitest";
 import type { RunPorts } from "../log/run-ports.ts";
 import type { ComputedBucket } from "./clocks.ts";
 import type { OnlineContext } from "./context.ts";
-import { OnlineSwap } from "./swap.ts";
+import { ContextSwaps } from "./swap.ts";
 
 /** A context as far as a change of contexts looks at it; it stands after its last bucket. */
 class FakeContext {
@@ -55,7 +55,7 @@ function openSwap(...answers: ContextSwap[]) {
     run: { moveOn: () => {} },
   } as unknown as RunPorts;
   const contexts = [from, to] as unknown as OnlineContext[];
-  const swap = new OnlineSwap(
+  const swap = new ContextSwaps(
     {
       ports,
       contexts: { openContext: () => contexts.shift()! },
@@ -79,7 +79,7 @@ const phase = (at: SwapPhase, fromRow: number): ContextSwap =>
     keys: [{ nodeId: "n", oldComputeKey: "old", newComputeKey: "new" }],
   });
 
-function commit(swap: OnlineSwap, fromRow: number): void {
+function commit(swap: ContextSwaps, fromRow: number): void {
   swap.phase(phase(SwapPhase.OPENING, 0));
   swap.phase(phase(SwapPhase.PREPARE, fromRow));
   swap.phase(phase(SwapPhase.COMMIT, fromRow));

@@ -7,7 +7,7 @@ import type { Evaluations } from "../session/online-run.ts";
 import type { ComputedBucket } from "./clocks.ts";
 import type { ContextListener, OnlineContext } from "./context.ts";
 
-interface OnlineSwapOptions {
+interface ContextSwapsOptions {
   readonly ports: RunPorts;
   readonly contexts: ContextOpener;
   readonly targets: BucketTaker;
@@ -51,8 +51,8 @@ interface Swap {
  * buckets before `from_row` come from the old one, the rest from the new one, and none from `from_row` on is handed
  * out before the change is decided. A bucket's row is the highest of the feeds, as the DAG Manager counts.
  */
-export class OnlineSwap implements ContextListener {
-  readonly #options: OnlineSwapOptions;
+export class ContextSwaps implements ContextListener {
+  readonly #options: ContextSwapsOptions;
   /** Buckets that wait, by the end of the one before. */
   readonly #rows = new Map<OnlineContext, Map<number, ComputedBucket>>();
   readonly #stop = new AbortController();
@@ -68,7 +68,7 @@ export class OnlineSwap implements ContextListener {
 
   /** Begins with a context for these keys. */
   constructor(
-    options: OnlineSwapOptions,
+    options: ContextSwapsOptions,
     computeKeys: ReadonlyMap<string, string>,
     context: ComputeContext | undefined,
   ) {

@@ -5,7 +5,7 @@ import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_p
 import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import { expect, onTestFinished, test } from "vitest";
 import { ManualClock, waitUntil } from "../../../testing/index.ts";
-import { StartedClock } from "../session/run-clock.ts";
+import { StartedClock } from "../session/ongoing-run.ts";
 import { NodeLeases } from "./node-leases.ts";
 import { QueueReplica } from "./queue-replica.ts";
 

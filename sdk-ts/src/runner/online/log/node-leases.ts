@@ -9,7 +9,7 @@ import { pause } from "../../../control/clock.ts";
 import type { TicketedCalls } from "../../../control/ticket-keeper.ts";
 import { leaseKeysMax, QUEUE_TIMERS, usableUntil } from "../../../queues/index.ts";
 import type { DagManagerMonitor } from "../session/connection-monitor.ts";
-import type { RunClock } from "../session/run-clock.ts";
+import type { RunClock } from "../session/ongoing-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
 import type { QueueReplica } from "./queue-replica.ts";
 

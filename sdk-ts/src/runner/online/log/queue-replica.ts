@@ -24,7 +24,7 @@ interface EffectiveRow {
 }
 
 /** What a key asks of its surroundings. */
-export interface KeyPort {
+export interface ReplicaPort {
   /** Time on the elapsed clock, milliseconds. */
   elapsedMs(): number;
   publish(key: QueueReplica, records: readonly CarriedRecord[]): void;
@@ -40,7 +40,7 @@ export interface KeyPort {
 }
 
 /** What a key is; fixed. */
-interface KeyIdentity {
+interface QueueIdentity {
   readonly computeKey: string;
   readonly nodeId: string;
   readonly name: string;
@@ -53,8 +53,8 @@ interface KeyIdentity {
 
 /** One queue as this process sees it: its fold, its effective rows, and this session's claim on it. */
 export class QueueReplica {
-  readonly identity: KeyIdentity;
-  readonly #port: KeyPort;
+  readonly identity: QueueIdentity;
+  readonly #port: ReplicaPort;
   #rows: EffectiveRow[] = [];
   #firstRow = Number.NaN;
   #holder: HolderState;
@@ -64,7 +64,7 @@ export class QueueReplica {
   /** Rows before the first one here were not read. */
   #isPartial = false;
 
-  constructor(identity: KeyIdentity, port: KeyPort) {
+  constructor(identity: QueueIdentity, port: ReplicaPort) {
     this.identity = identity;
     this.#port = port;
     this.#holder = startHolder(identity.windowMax);

@@ -2,12 +2,10 @@ import type { Client } from "@connectrpc/connect";
 import type { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import type { TicketedCalls } from "../../../control/index.ts";
-import type { OngoingRun } from "../session/ongoing-run.ts";
-import type { RunClock } from "../session/run-clock.ts";
+import type { OngoingRun, RunClock, RunTasks } from "../session/ongoing-run.ts";
 import type { RunReports } from "../session/run-reporter.ts";
-import type { RunTasks } from "../session/run-tasks.ts";
 import type { NodeLeases } from "./node-leases.ts";
-import type { KeyPort } from "./queue-replica.ts";
+import type { ReplicaPort } from "./queue-replica.ts";
 
 /** What a run reads and writes: the queues of its nodes, in the name of its session. */
 export interface RunQueues {
@@ -16,7 +14,7 @@ export interface RunQueues {
   /** Calls in the name of the session. */
   readonly tickets: TicketedCalls;
   readonly leases: NodeLeases;
-  readonly keyPort: KeyPort;
+  readonly replicaPort: ReplicaPort;
 }
 
 /** What every part of a run works with. */

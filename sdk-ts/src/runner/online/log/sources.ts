@@ -111,7 +111,7 @@ export class OnlineSources {
         windowMax: sourceWindowMax,
         start: () => ({ content, origin }),
       },
-      ports.keyPort,
+      ports.replicaPort,
     );
   }
 

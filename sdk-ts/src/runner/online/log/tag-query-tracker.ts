@@ -234,7 +234,7 @@ export class TagQueryTracker {
         throw new Error(`queue ${name} is only read`);
       },
     };
-    const key = new QueueReplica(identity, ports.keyPort);
+    const key = new QueueReplica(identity, ports.replicaPort);
     const reader = new QueueReader({
       data: ports.data,
       clock: ports.clock,

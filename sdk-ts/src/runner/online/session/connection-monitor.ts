@@ -1,5 +1,5 @@
 import { hasReason, isAnswer } from "../../../rpc/index.ts";
-import type { RunClock } from "./run-clock.ts";
+import type { RunClock } from "./ongoing-run.ts";
 import type { RunReports } from "./run-reporter.ts";
 
 /**

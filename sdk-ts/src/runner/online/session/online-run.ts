@@ -7,6 +7,21 @@ import type { RunReach } from "./connection-monitor.ts";
 import type { ReportOptions } from "./run-reporter.ts";
 import type { BacktestSeries } from "./submission.ts";
 
+/** Row evaluations of this process, by what they were for. */
+export interface Evaluations {
+  /** Nodes up to the target, sources included, in steady state. */
+  shared: number;
+  /** Steps after the target. */
+  own: number;
+  /** Private rows of history, and rows computed again to take a node over. */
+  warmup: number;
+  /** Rows that two contexts computed while the strategy changed context. */
+  swap: number;
+}
+
+/** No evaluations. */
+export const noEvaluations = (): Evaluations => ({ shared: 0, own: 0, warmup: 0, swap: 0 });
+
 /** Where a running strategy stands. */
 export interface RunStatus {
   /** Empty until the strategy is submitted. */
@@ -93,18 +108,3 @@ export interface OnlineOptions extends ReportOptions {
   /** Session to go on with, one that this caller was given before. @default a new one */
   readonly sessionId?: string | undefined;
 }
-
-/** Row evaluations of this process, by what they were for. */
-export interface Evaluations {
-  /** Nodes up to the target, sources included, in steady state. */
-  shared: number;
-  /** Steps after the target. */
-  own: number;
-  /** Private rows of history, and rows computed again to take a node over. */
-  warmup: number;
-  /** Rows that two contexts computed while the strategy changed context. */
-  swap: number;
-}
-
-/** No evaluations. */
-export const noEvaluations = (): Evaluations => ({ shared: 0, own: 0, warmup: 0, swap: 0 });

@@ -41,7 +41,7 @@ export function offlineFacts(
   return facts;
 }
 
-/** Says so when the money was gone: an offline account is never closed, and what comes after is no return of anything. */
+/** Notes that the money was gone: an offline account is never closed, and later returns are returns of nothing. */
 export function ruinFact(timesMs: Float64Array, equity: Float64Array): string[] {
   const at = equity.findIndex((value) => value <= 0);
   if (at < 0) return [];
@@ -59,7 +59,7 @@ function opensAtPreviousClose(feed: SourceFeed, range: Pick<TradedRows, "first" 
   return same;
 }
 
-/** One sentence where all instruments share it, else one an instrument. */
+/** One sentence where all instruments share it, else one per instrument. */
 function perInstrument(
   instruments: readonly MarketInstrument[],
   fact: (instrument: MarketInstrument) => string,
@@ -100,13 +100,13 @@ function costFact({ traded }: MarketInstrument): string {
 const yearMs = 365.2425 * 86_400_000;
 const weekMs = 7 * 86_400_000;
 
-/** Bars below which nothing is said of how often they come. */
+/** With fewer bars than these, nothing is noted about how often they come. */
 const BARS_MIN = 20;
 
 /**
- * Says so when the bars come far more or less often than `periods_per_year` has it: every figure a year is off then.
+ * Notes that bars come far more or less often than `periods_per_year` says: every annualised figure is off then.
  *
- * How far is "far" depends on how long was looked: the minutes of one session say little of a year's.
+ * How far is "far" depends on the time they span: the minutes of one session say little about a year.
  */
 function paceFact({ feed, first, end }: TradedRows): string[] {
   const { openTimeMs } = feed.table;
@@ -144,7 +144,7 @@ const ODD: readonly OddBar[] = [
   },
 ];
 
-/** What is odd about bars that were traded, one sentence a kind; nothing where all is well. */
+/** What is odd about the bars that were traded, one sentence per kind; nothing where all is well. */
 function oddBarFacts(symbol: string, { feed, first, end }: TradedRows): string[] {
   const names = ["open", "high", "low", "close"];
   const [open, high, low, close] = names.map((name) => feed.column(name));

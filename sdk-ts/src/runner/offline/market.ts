@@ -103,7 +103,7 @@ function accountOf(symbols: readonly string[], config: Config): AccountConfig | 
   throw new StrategyRunError("INSTRUMENTS_MIXED", message);
 }
 
-/** The source with the longest interval; of equals the one with the fewest bars a year, then the first by name. */
+/** The source with the longest interval; of equals the one with the fewest bars per year, then the first by name. */
 function coarsest(sources: readonly string[], config: Config): string {
   const rank = (name: string): readonly [number, number] => {
     const { interval, periods_per_year } = config.sources[name]!;

@@ -11,7 +11,7 @@ export interface OfflineOptions {
   readonly config?: QmtlConfig | undefined;
   /**
    * Rows from somewhere else than files, by the name of the entry of `sources:` they are of: a database, an exchange,
-   * arrays. The entry is still needed, for its bars a year and its `start`; its files are not read. Offline only.
+   * arrays. The entry is still needed for its bars per year and its `start`; its files are not read. Offline only.
    * @default none
    */
   readonly sources?: Readonly<Record<string, BarSource>> | undefined;

@@ -69,11 +69,11 @@ export interface OfflineResult {
   readonly afterTarget: StepsAfterTarget;
   /** The series a world's policy judges, on the clock of one feed; see `OfflineOptions.returnsSource`. */
   readonly returns: ReturnSeries;
-  /** Ends of the buckets of the returns, milliseconds; one a return. */
+  /** Ends of the buckets of the returns, milliseconds; one per return. */
   readonly returnTimesMs: Float64Array;
   /** Every metric of the registry that has a value. */
   readonly metrics: MetricValues;
-  /** Moments at which bars ended, of any instrument or of the returns' feed, milliseconds, rising; `length = bars`. */
+  /** Moments at which bars ended, of any instrument or of the returns' feed, milliseconds, increasing; `length = bars`. */
   readonly timesMs: Float64Array;
   /** Equity then, each instrument at its last close, in the account's currency; `length = bars`. */
   readonly equity: Float64Array;
@@ -87,7 +87,7 @@ export interface OfflineResult {
   readonly currency: string;
   /** True: fees and spread were left out, for one instrument at least, and every report must say so. */
   readonly noCosts: boolean;
-  /** Traded notional ÷ equity, times a year. */
+  /** Traded notional ÷ equity, per year. */
   readonly turnover: number;
   /** Buy-and-hold of the instruments at equal weights over the same bars, under the same rules. */
   readonly hold: HoldResult;

@@ -17,11 +17,11 @@ export type TradeEvent =
 
 /** What trading target columns over the bars of their instruments gave. */
 export interface OfflineTrading {
-  /** Moments at which a bar of any traded feed ended, milliseconds, rising. */
+  /** Moments at which a bar of any traded feed ended, milliseconds, increasing. */
   readonly timesMs: Float64Array;
   /** Equity at each of them. */
   readonly equity: Float64Array;
-  /** Bucket ends of the returns' feed, without its first; one a return. */
+  /** Bucket ends of the returns' feed, without its first; one per return. */
   readonly returnTimesMs: Float64Array;
   /** Return of the equity from one bucket end of that feed to the next. */
   readonly returns: Float64Array;
@@ -34,7 +34,7 @@ export interface OfflineTrading {
   readonly targetChanges: number;
   /** The same by instrument, in the order of the market. */
   readonly targetChangesOf: readonly number[];
-  /** What is held at the end, one an instrument. */
+  /** What is held at the end, one entry per instrument. */
   readonly holdings: readonly OfflineHolding[];
   readonly events: readonly TradeEvent[];
 }

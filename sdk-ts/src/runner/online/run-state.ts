@@ -21,7 +21,7 @@ interface MarkedBook {
   readonly target: number;
 }
 
-/** What a run counts, and the simulated books of its target sender. */
+/** What a run counts, and a simulated book for each of its targets. */
 export class RunState implements TargetCounts {
   readonly evaluations: Evaluations = noEvaluations();
   reconnects = 0;

@@ -72,7 +72,7 @@ type SessionJournalEntry = z.output<typeof journalSchema>;
 /** One line of a record file. */
 export type SessionRecordLine = z.input<typeof lineSchema>;
 
-/** A recorded session. Rows rise per node, journal entries are gap-free in their order. */
+/** A recorded session. Row numbers increase within each node; journal entries are in order, without gaps. */
 export interface SessionRecord {
   readonly header: SessionHeader;
   readonly rows: readonly SessionRow[];

@@ -161,7 +161,8 @@ function columnOf(source: string, table: BarTable, wanted: string): Float64Array
 }
 
 /**
- * Refuses a table of an author's own source that is not what it says: columns of another length, times that do not rise.
+ * Refuses a table of an author's own source that contradicts itself: columns of another length, times that do not
+ * increase.
  *
  * @throws {FeedError} naming the source, the column and the row.
  */

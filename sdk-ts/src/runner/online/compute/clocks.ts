@@ -140,7 +140,7 @@ export class OnlineClocks {
     }
   }
 
-  /** Rows of feeds that end with a bucket, one a feed. */
+  /** Rows of feeds that end with a bucket, one per feed. */
   ends({ rows }: OnlineBucket): FeedEnd[] {
     const ends = new Map<string, FeedEnd>();
     for (const [key, row] of rows) {

@@ -104,7 +104,7 @@ export class ContextExecutor {
     this.#isEnabled = false;
   }
 
-  /** Takes another wiring, at the next target sender. */
+  /** Takes another wiring, from the next bucket on. */
   rewire(wiring: OnlineWiring): void {
     this.#rewired = wiring;
   }

@@ -37,7 +37,7 @@ export interface ContextListener {
   warmedUp(count: number): void;
 }
 
-/** The nodes of a strategy in one compute context: their keys, their stream, their leases and the computation. */
+/** The nodes of a strategy in one compute context: their queues, the leases on them and the computation. */
 export class OnlineContext implements ExecutorListener, NodeStates, TagListener {
   readonly keys: ReadonlyMap<string, QueueReplica>;
   readonly #options: OnlineContextOptions;

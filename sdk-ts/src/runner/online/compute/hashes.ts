@@ -29,7 +29,7 @@ export function isSameRow(a: RowContent | undefined, b: RowContent | undefined):
   return isEither || Buffer.from(a.stateHash).equals(b.stateHash);
 }
 
-/** A short text of a row, for messages about a difference. */
+/** A row as short text, for messages about a difference. */
 export function rowText(row: RowContent | undefined): string {
   if (row === undefined) return "missing";
   return `${[...row.values].join(",")}#${Buffer.from(row.stateHash).toString("hex")}`;

@@ -17,7 +17,7 @@ import {
 } from "./history.ts";
 import type { OnlineWiring } from "./wiring.ts";
 
-/** A state after a row, believed. */
+/** State of a node after a row, as a snapshot that is believed has it. */
 export interface KeptState {
   readonly row: number;
   readonly state: Uint8Array;

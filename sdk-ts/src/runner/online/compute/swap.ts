@@ -42,7 +42,7 @@ interface Swap {
   readonly to: OnlineContext;
   phase: SwapPhase;
   fromRow: number;
-  /** What was told last, so that nothing is told twice. */
+  /** The last answer, so that none is given twice. */
   told: string;
 }
 
@@ -140,7 +140,7 @@ export class ContextSwaps implements ContextListener {
     if (swap?.phase === SwapPhase.COMMIT && row >= swap.fromRow) this.#finish(swap);
   }
 
-  /** Tells that the new context stands where the sources do. */
+  /** Answers that the new context stands where the sources do. */
   warm(): void {
     const swap = this.#swap;
     if (swap?.phase !== SwapPhase.OPENING || !swap.to.isWarm) return;

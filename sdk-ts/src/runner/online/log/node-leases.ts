@@ -64,14 +64,14 @@ export class NodeLeases {
     );
   }
 
-  /** Stands for these keys from now on. */
+  /** Asks for the leases of these keys from now on, and renews them. */
   add(keys: Iterable<QueueReplica>): void {
     for (const key of keys) this.#keys.add(key);
     this.#isNew = true;
     this.poke();
   }
 
-  /** No longer stands for these keys; the ones held are given up when their window is effective. */
+  /** Asks for these keys no longer; leases that are held are given up once their window is effective. */
   drop(keys: Iterable<QueueReplica>): void {
     for (const key of keys) {
       this.#keys.delete(key);
@@ -88,7 +88,7 @@ export class NodeLeases {
     this.#wake?.();
   }
 
-  /** Tells the server, after `stored`; called by a key when it has nothing under way any more. */
+  /** Gives a lease back to the server after `stored`; a key calls this when it has nothing under way any more. */
   release(
     key: QueueReplica,
     epoch: number,

@@ -134,7 +134,7 @@ type RunPublishersOptions = Pick<
   "data" | "clock" | "tickets" | "reports" | "listener"
 >;
 
-/** One lane for each source, whose rows a barrier may hold, and one for everything that is computed. */
+/** One publisher for each source, whose rows a barrier may hold, and one for everything that is computed. */
 export class RunPublishers {
   readonly #options: RunPublishersOptions;
   readonly #lanes = new Map<string, Publisher>();

@@ -233,7 +233,7 @@ export class QueueReplica {
     this.#step({ kind: "produced", record: { kind: "END" }, nowMs: this.#port.elapsedMs() });
   }
 
-  /** A reader that begins amid a queue is given the START in force, and takes its place from the record after. */
+  /** A reader that begins in the middle of a queue is sent the START in force first; its place is that of the next record. */
   #join({ seq = 0, row }: CarriedRecord): void {
     const { fold } = this.#holder;
     this.#fromRow = undefined;

@@ -74,7 +74,7 @@ export class OnlineSources {
     this.#reader.follow();
   }
 
-  /** Stands for a feed's streams from now on. */
+  /** Asks for the leases of a feed's streams from now on. */
   claim(source: string): void {
     const own = this.inputs.filter((input) => input.source === source);
     this.#options.ports.leases.add(own.map(({ key }) => key));

@@ -43,10 +43,10 @@ export interface GateListener {
   reconnected(): void;
 }
 
-/** Heartbeats in a row that services behind the gateway may leave unanswered before it is told. */
+/** Heartbeats in a row that services behind the gateway may leave unanswered before that counts as a loss. */
 const unansweredMax = 1;
 
-/** The gate of a run and its control stream, and what is told of them. */
+/** The gate of a run and its control stream; reports how they stand. */
 export class GateMonitor implements ControlListener {
   readonly gate: OrderGate;
   readonly session: ControlSession;
@@ -130,7 +130,7 @@ export class GateMonitor implements ControlListener {
     }
   }
 
-  /** Tells once that the world grants more than this side lets out. */
+  /** Reports once that the world grants more than this side lets out. */
   #tellDomain(): void {
     const { isAboveDomain } = this.gate;
     if (isAboveDomain === this.#isAboveDomain) return;

@@ -312,7 +312,7 @@ function targetsRequest(
   return create(SetTargetsRequestSchema, request);
 }
 
-/** What the reasons that are met most mean for whoever runs the strategy. */
+/** The most frequent reasons, explained to whoever runs the strategy. */
 const MEANINGS: Readonly<Record<string, string>> = {
   ACCOUNT_NOT_FOUND: "the world has no account at this gateway",
   BELOW_MINIMUM: "its order would be worth less than the instrument's min_notional",
@@ -326,7 +326,7 @@ const MEANINGS: Readonly<Record<string, string>> = {
     "beyond a limit of the account, or above the largest weight that its submission declares",
 };
 
-/** A reason for people: what it means, where that is known, and its name. */
+/** A reason with what it means, where that is known. */
 function targetReason(reason: string): string {
   const meaning = MEANINGS[reason];
   return meaning === undefined ? reason : `${reason}, ${meaning}`;

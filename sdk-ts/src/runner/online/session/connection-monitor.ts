@@ -33,7 +33,7 @@ export interface RunReach {
 /** Address that applies when nobody gave one. */
 const defaultUrl = "http://127.0.0.1:7400";
 
-/** Whether the platform can be reached; tells once when it cannot, and once when it can again. */
+/** Whether the platform can be reached; reports once when it cannot, and once when it can again. */
 export class ConnectionMonitor {
   readonly #url: string;
   readonly #clock: RunClock;
@@ -114,8 +114,8 @@ function causeOf(failure: unknown): string {
 const dagManager = "dag-manager";
 
 /**
- * Whether the DAG Manager answers, by the calls for leases: heartbeats do not go there. Tells once when it does not, and
- * once when it does again.
+ * Whether the DAG Manager answers, judged by the calls for leases: heartbeats do not go there. Reports once when it
+ * does not, and once when it does again.
  */
 export class DagManagerMonitor {
   readonly #reports: RunReports;

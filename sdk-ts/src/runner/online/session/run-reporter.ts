@@ -54,7 +54,7 @@ export interface RunReports {
   problem(problem: string): void;
 }
 
-/** Tells the caller of a run what happens. What the caller's own functions throw is a problem, and ends nothing. */
+/** Reports to the caller of a run. What the caller's own functions throw is a problem, and ends nothing. */
 export class RunReporter implements RunReports {
   readonly #options: ReportOptions;
   readonly #clock: Pick<SdkClock, "nowMs">;

@@ -27,8 +27,8 @@ const faults: readonly Fault[] = [
   {
     rule: "sdk-knows-no-service",
     tool: "depcruise",
-    file: "sdk-ts/src/seeded-fault-c.ts",
-    text: 'export * from "../../services/kit/src/index.ts";\n',
+    file: "sdk-ts/sdk/src/seeded-fault-c.ts",
+    text: 'export * from "../../../services/kit/src/index.ts";\n',
   },
   {
     rule: "only-the-embedded-root-knows-all-services",
@@ -39,14 +39,14 @@ const faults: readonly Fault[] = [
   {
     rule: "numbers-stand-alone",
     tool: "depcruise",
-    file: "sdk-ts/src/nodes/seeded-fault-e.ts",
-    text: 'export * from "../rpc/index.ts";\n',
+    file: "sdk-ts/core/src/nodes/seeded-fault-e.ts",
+    text: 'export * from "../gate/index.ts";\n',
   },
   {
     rule: "pure-cores-stand-alone",
     tool: "depcruise",
-    file: "sdk-ts/src/gate/seeded-fault-f.ts",
-    text: 'export * from "../rpc/index.ts";\n',
+    file: "sdk-ts/core/src/gate/seeded-fault-f.ts",
+    text: 'export * from "@qmtl/sdk/rpc";\n',
   },
   {
     rule: "services-use-the-sdk-by-its-entries",
@@ -75,67 +75,67 @@ const faults: readonly Fault[] = [
   {
     rule: "a-strategy-is-loaded-without-running-it",
     tool: "depcruise",
-    file: "sdk-ts/src/runner/strategy-loading/seeded-fault-p.ts",
+    file: "sdk-ts/sdk/src/runner/strategy-loading/seeded-fault-p.ts",
     text: 'export * from "../offline/run-offline.ts";\n',
   },
   {
     rule: "offline-and-online-stand-apart",
     tool: "depcruise",
-    file: "sdk-ts/src/runner/online/seeded-fault-q.ts",
+    file: "sdk-ts/sdk/src/runner/online/seeded-fault-q.ts",
     text: 'export * from "../offline/run-offline.ts";\n',
   },
   {
     rule: "runs-know-no-recording-and-no-runner",
     tool: "depcruise",
-    file: "sdk-ts/src/runner/offline/seeded-fault-r.ts",
+    file: "sdk-ts/sdk/src/runner/offline/seeded-fault-r.ts",
     text: 'export * from "../session-record/session-record.ts";\n',
   },
   {
     rule: "rooms-of-an-online-run-know-no-whole",
     tool: "depcruise",
-    file: "sdk-ts/src/runner/online/orders/seeded-fault-s.ts",
+    file: "sdk-ts/sdk/src/runner/online/orders/seeded-fault-s.ts",
     text: 'export * from "../run-parts.ts";\n',
   },
   {
     rule: "an-online-session-knows-no-queue",
     tool: "depcruise",
-    file: "sdk-ts/src/runner/online/session/seeded-fault-t.ts",
+    file: "sdk-ts/sdk/src/runner/online/session/seeded-fault-t.ts",
     text: 'export * from "../log/queue-replica.ts";\n',
   },
   {
     rule: "the-log-knows-no-computation",
     tool: "depcruise",
-    file: "sdk-ts/src/runner/online/log/seeded-fault-u.ts",
+    file: "sdk-ts/sdk/src/runner/online/log/seeded-fault-u.ts",
     text: 'export * from "../compute/clocks.ts";\n',
   },
   {
     rule: "computation-knows-no-orders",
     tool: "depcruise",
-    file: "sdk-ts/src/runner/online/compute/seeded-fault-v.ts",
+    file: "sdk-ts/sdk/src/runner/online/compute/seeded-fault-v.ts",
     text: 'export * from "../orders/target-sender.ts";\n',
   },
   {
     rule: "no-circles-of-types-in-the-runner",
     tool: "depcruise",
-    file: "sdk-ts/src/runner/seeded-fault-w.ts",
+    file: "sdk-ts/sdk/src/runner/seeded-fault-w.ts",
     text: 'import type { Other } from "./seeded-fault-w2.ts";\nexport type Own = Other | 1;\n',
   },
   {
     rule: "@typescript-eslint/no-floating-promises",
     tool: "eslint",
-    file: "sdk-ts/src/rpc/seeded-fault-k.ts",
+    file: "sdk-ts/sdk/src/rpc/seeded-fault-k.ts",
     text: 'import { createClient, type Transport } from "@connectrpc/connect";\nimport { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";\nexport function forgotten(transport: Transport): void {\n  createClient(GatewayService, transport).submitStrategy({});\n}\n',
   },
   {
     rule: "@typescript-eslint/no-misused-promises",
     tool: "eslint",
-    file: "sdk-ts/src/rpc/seeded-fault-l.ts",
+    file: "sdk-ts/sdk/src/rpc/seeded-fault-l.ts",
     text: "const later = async (): Promise<boolean> => true;\nexport const misused = (): number => (later() ? 1 : 2);\n",
   },
   {
     rule: "@typescript-eslint/switch-exhaustiveness-check",
     tool: "eslint",
-    file: "sdk-ts/src/rpc/seeded-fault-m.ts",
+    file: "sdk-ts/sdk/src/rpc/seeded-fault-m.ts",
     text: 'export function half(gate: "open" | "shut"): void {\n  switch (gate) {\n    case "open":\n      return;\n  }\n}\n',
   },
   {
@@ -163,7 +163,7 @@ const partners = [
     text: 'import * as other from "./seeded-fault-j.ts";\nexport const b = other;\n',
   },
   {
-    file: "sdk-ts/src/runner/seeded-fault-w2.ts",
+    file: "sdk-ts/sdk/src/runner/seeded-fault-w2.ts",
     text: 'import type { Own } from "./seeded-fault-w.ts";\nexport type Other = Own | 2;\n',
   },
 ];

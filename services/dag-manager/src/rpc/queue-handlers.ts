@@ -1,6 +1,6 @@
 import { durationMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { QueueTimers } from "@qmtl/sdk/queues";
+import type { QueueTimers } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Handlers, type ServedService, serve } from "@qmtl/service-kit";
 import type { DagStore } from "../dag-store.ts";

@@ -1,4 +1,4 @@
-import { type EffectiveMode, effectiveMode } from "@qmtl/sdk/gate";
+import { type EffectiveMode, effectiveMode } from "@qmtl/core/gate";
 import type { SharedBinding } from "../capital/shares-in-force.ts";
 import {
   enterDomain,

@@ -1,4 +1,4 @@
-import type { EffectiveMode } from "@qmtl/sdk/gate";
+import type { EffectiveMode } from "@qmtl/core/gate";
 
 /** Domains a series is measured in. */
 export type SeriesDomain = "backtest" | "dryrun" | "live";

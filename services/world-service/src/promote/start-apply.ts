@@ -1,4 +1,4 @@
-import { jcs } from "@qmtl/sdk/canonical";
+import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { evaluateWorld } from "../decide/evaluate-world.ts";
 import type { Stage } from "../policy/policy.ts";

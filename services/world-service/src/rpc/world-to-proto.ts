@@ -10,7 +10,7 @@ import {
   type World,
   WorldSchema,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import type { EffectiveMode, GateTimers } from "@qmtl/sdk/gate";
+import type { EffectiveMode, GateTimers } from "@qmtl/core/gate";
 import { modeToProto } from "../bus/gate-to-proto.ts";
 import type { SharedBinding } from "../capital/shares-in-force.ts";
 import type { AuditRow } from "../store/audit-table.ts";

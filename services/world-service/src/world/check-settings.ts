@@ -1,4 +1,4 @@
-import { type BrokenTimerRule, checkTimers, type GateTimers } from "@qmtl/sdk/gate";
+import { type BrokenTimerRule, checkTimers, type GateTimers } from "@qmtl/core/gate";
 import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
 import { leaderMsDefault } from "./leadership.ts";
 import { timersOf, type WorldSettings } from "./world-settings.ts";

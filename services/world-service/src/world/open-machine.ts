@@ -1,4 +1,4 @@
-import { type GateScope, type GateState, type GateTimers, stateHash } from "@qmtl/sdk/gate";
+import { type GateScope, type GateState, type GateTimers, stateHash } from "@qmtl/core/gate";
 import { GateMachine, type StoredWorld, type WorldTime } from "../apply/index.ts";
 import { hashText } from "./hash-text.ts";
 import type { ServicePorts } from "./service-ports.ts";

@@ -1,4 +1,4 @@
-import type { GateTimers, Heartbeat, HeartbeatReply, Nack } from "@qmtl/sdk/gate";
+import type { GateTimers, Heartbeat, HeartbeatReply, Nack } from "@qmtl/core/gate";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
 import {

@@ -1,4 +1,4 @@
-import { type GateTimers, LIVE_TIMERS, PAPER_TIMERS } from "@qmtl/sdk/gate";
+import { type GateTimers, LIVE_TIMERS, PAPER_TIMERS } from "@qmtl/core/gate";
 
 /** Timers an operator set; a missing one is the default of the stage. */
 export type TimerOverrides = Partial<Omit<GateTimers, "decisionTtlMs" | "leaderMs">>;

@@ -1,4 +1,4 @@
-import type { Hold } from "@qmtl/sdk/gate";
+import type { Hold } from "@qmtl/core/gate";
 import { type SharedBinding, withSharesInForce } from "../capital/shares-in-force.ts";
 import { type Composition, composeDecision } from "../decide/compose-decision.ts";
 import type { EvaluationRow } from "../decide/evaluation.ts";

@@ -1,0 +1,91 @@
+// For people who write strategies.
+
+export {
+  type OrderInstrument,
+  ordersFromWorldPlan,
+  type PlanQuantity,
+  type TimeInForce,
+  type VenuePolicy,
+  type WorldPlan,
+  type WorldPlanCross,
+  type WorldPlanDelta,
+  type WorldPlanOrder,
+  type WorldPlanOrderOptions,
+} from "@qmtl/core/execution";
+export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
+export * from "./nodesets/index.ts";
+export * from "./report/index.ts";
+export type { OfflineOptions } from "./runner/offline/offline-options.ts";
+export type {
+  HoldResult,
+  OfflineResult,
+  ResultCosts,
+  ResultInstrument,
+  ResultNode,
+  StepsAfterTarget,
+} from "./runner/offline/result.ts";
+export { offlineSummary } from "./runner/offline/summary.ts";
+export type { ReachState, RunReach } from "./runner/online/session/connection-monitor.ts";
+export type { OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
+export type { OnlineEvent } from "./runner/online/session/run-reporter.ts";
+export type { OnlineSession, RunOptions } from "./runner/run-in-world.ts";
+export { Runner } from "./runner/runner.ts";
+export { loadStrategy } from "./runner/strategy-loading/load-strategy.ts";
+export type { StrategyClass } from "./runner/strategy-loading/strategy-module.ts";
+export {
+  StrategyRunError,
+  type StrategyRunReason,
+} from "./runner/strategy-loading/strategy-run-error.ts";
+export {
+  type BarSource,
+  type BarTable,
+  CsvError,
+  type CsvErrorReason,
+  CsvSource,
+  type CsvSourceOptions,
+} from "./sources/index.ts";
+export * from "./strategy/index.ts";
+
+// ---- For people who build on the runner.
+
+export { CodeHashError, type CodeHashErrorReason } from "@qmtl/core/canonical";
+export {
+  ComputeError,
+  compilePlan,
+  FeedError,
+  MissingBucketError,
+  runBatch,
+  runSweep,
+  runSweepInWorkers,
+  StepExecutor,
+  SweepError,
+  type SweepInWorkersOptions,
+  type SweepModule,
+  type SweepOptions,
+  type SweepResult,
+  type SweepVariant,
+} from "@qmtl/core/dataflow";
+export type { TradingCosts } from "@qmtl/core/execution";
+export { computeMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
+export { buildSubmission, type SubmissionOptions } from "./runner/build-submission.ts";
+export { reportOf, writeOfflineReport } from "./runner/offline/report.ts";
+export {
+  type ReplayOutcome,
+  replayDifferencesMax,
+  replaySession,
+} from "./runner/session-record/replay-session.ts";
+export {
+  parseSessionRecord,
+  readSessionRecord,
+  recordedValues,
+  type SessionRecord,
+  SessionRecordError,
+  type SessionRecordLine,
+  sessionRecordLine,
+} from "./runner/session-record/session-record.ts";
+export {
+  type DeclaredTarget,
+  type IdentifiedStrategy,
+  type IdentifyOptions,
+  identifyStrategy,
+} from "./runner/strategy-loading/identify-strategy.ts";

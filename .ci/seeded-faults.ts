@@ -86,6 +86,54 @@ const ownFaults: readonly Fault[] = [
     text: 'import * as self from "./seeded-fault-j2.ts";\nexport const a = self;\n',
   },
   {
+    rule: "a-strategy-is-loaded-without-running-it",
+    tool: "depcruise",
+    file: "sdk-ts/sdk/src/runner/strategy-loading/seeded-fault-p.ts",
+    text: 'export * from "../offline/run-offline.ts";\n',
+  },
+  {
+    rule: "offline-and-online-stand-apart",
+    tool: "depcruise",
+    file: "sdk-ts/sdk/src/runner/online/seeded-fault-q.ts",
+    text: 'export * from "../offline/run-offline.ts";\n',
+  },
+  {
+    rule: "runs-know-no-recording-and-no-runner",
+    tool: "depcruise",
+    file: "sdk-ts/sdk/src/runner/offline/seeded-fault-r.ts",
+    text: 'export * from "../session-record/session-record.ts";\n',
+  },
+  {
+    rule: "rooms-of-an-online-run-know-no-whole",
+    tool: "depcruise",
+    file: "sdk-ts/sdk/src/runner/online/orders/seeded-fault-s.ts",
+    text: 'export * from "../run-parts.ts";\n',
+  },
+  {
+    rule: "an-online-session-knows-no-queue",
+    tool: "depcruise",
+    file: "sdk-ts/sdk/src/runner/online/session/seeded-fault-t.ts",
+    text: 'export * from "../log/queue-replica.ts";\n',
+  },
+  {
+    rule: "the-log-knows-no-computation",
+    tool: "depcruise",
+    file: "sdk-ts/sdk/src/runner/online/log/seeded-fault-u.ts",
+    text: 'export * from "../compute/clocks.ts";\n',
+  },
+  {
+    rule: "computation-knows-no-orders",
+    tool: "depcruise",
+    file: "sdk-ts/sdk/src/runner/online/compute/seeded-fault-v.ts",
+    text: 'export * from "../orders/target-sender.ts";\n',
+  },
+  {
+    rule: "no-circles-of-types-in-the-runner",
+    tool: "depcruise",
+    file: "sdk-ts/sdk/src/runner/seeded-fault-w.ts",
+    text: 'import type { Other } from "./seeded-fault-w2.ts";\nexport type Own = Other | 1;\n',
+  },
+  {
     rule: "@typescript-eslint/no-floating-promises",
     tool: "eslint",
     file: "sdk-ts/sdk/src/rpc/seeded-fault-k.ts",
@@ -172,6 +220,10 @@ const partners = [
   {
     file: "cli/src/seeded-fault-j2.ts",
     text: 'import * as other from "./seeded-fault-j.ts";\nexport const b = other;\n',
+  },
+  {
+    file: "sdk-ts/sdk/src/runner/seeded-fault-w2.ts",
+    text: 'import type { Own } from "./seeded-fault-w.ts";\nexport type Other = Own | 2;\n',
   },
 ];
 const faults = [...ownFaults, ...gatewayFaults, ...roomFaults];

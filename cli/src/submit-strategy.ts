@@ -1,12 +1,12 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import { buildSubmission, loadStrategy } from "@qmtl/sdk";
 import { assignmentsOf } from "./assignments-of.ts";
 import { awaitSubmission } from "./await-submission.ts";
 import { CommandError } from "./exit-codes.ts";
 import { printNote } from "./print.ts";
 import type { CommandSession } from "./session.ts";
-import { submissionRequest } from "./submission-request.ts";
 
 /** A submission whose nodes have their queues. */
 export interface SubmittedStrategy {
@@ -31,7 +31,9 @@ export async function submitStrategy(
   file: string,
   options: { readonly world: string; readonly export?: string },
 ): Promise<SubmittedStrategy> {
-  const request = await submissionRequest(session, file, options);
+  const strategy = await loadStrategy(file, options.export);
+  const { config } = session;
+  const request = await buildSubmission(strategy, { worldId: options.world, config });
   const nodeNames = new Map(request.graph?.nodes.map(({ nodeId, name }) => [nodeId, name]));
   const gateway = session.client(GatewayService);
   const { submission, duplicate } = await gateway.submitStrategy(request, { timeoutMs: 30_000 });

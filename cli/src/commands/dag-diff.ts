@@ -87,8 +87,10 @@ async function requestFor(
     const { name, asOf } = options;
     refuseIdle({ "--name": name, "--as-of": asOf }, "with a strategy file, which has its own");
     // The engine is loaded here, so that no other command pays for it.
-    const { submissionRequest } = await import("../submission-request.ts");
-    const made = await submissionRequest(session, file, { ...options, world: world ?? "offline" });
+    const { buildSubmission, loadStrategy } = await import("@qmtl/sdk");
+    const strategy = await loadStrategy(file, options.export);
+    const { config } = session;
+    const made = await buildSubmission(strategy, { worldId: world ?? "offline", config });
     return { ...made, worldIds, validateOnly: true };
   }
   refuseIdle({ "--export": options.export }, "with a graph in JSON");

@@ -15,7 +15,7 @@ export {
 export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
 export * from "./nodesets/index.ts";
 export * from "./report/index.ts";
-export { loadStrategy } from "./runner/load-strategy.ts";
+export type { OfflineOptions } from "./runner/offline/offline-options.ts";
 export type {
   HoldResult,
   OfflineResult,
@@ -23,15 +23,19 @@ export type {
   ResultInstrument,
   ResultNode,
   StepsAfterTarget,
-} from "./runner/offline-result.ts";
-export { offlineSummary } from "./runner/offline-summary.ts";
-export type { OnlineEvent, OnlineRun, RunStatus } from "./runner/online-run.ts";
-export type { ReachState, RunReach } from "./runner/reach-watch.ts";
+} from "./runner/offline/result.ts";
+export { offlineSummary } from "./runner/offline/summary.ts";
+export type { ReachState, RunReach } from "./runner/online/session/connection-monitor.ts";
+export type { OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
+export type { OnlineEvent } from "./runner/online/session/run-reporter.ts";
 export type { OnlineSession, RunOptions } from "./runner/run-in-world.ts";
 export { Runner } from "./runner/runner.ts";
-export type { OfflineOptions } from "./runner/runner-options.ts";
-export type { StrategyClass } from "./runner/strategy-module.ts";
-export { StrategyRunError, type StrategyRunReason } from "./runner/strategy-run-error.ts";
+export { loadStrategy } from "./runner/strategy-loading/load-strategy.ts";
+export type { StrategyClass } from "./runner/strategy-loading/strategy-module.ts";
+export {
+  StrategyRunError,
+  type StrategyRunReason,
+} from "./runner/strategy-loading/strategy-run-error.ts";
 export {
   type BarSource,
   type BarTable,
@@ -63,18 +67,13 @@ export {
 } from "@qmtl/core/dataflow";
 export type { TradingCosts } from "@qmtl/core/execution";
 export { computeMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
-export {
-  type DeclaredTarget,
-  type IdentifiedStrategy,
-  type IdentifyOptions,
-  identifyStrategy,
-} from "./runner/identify-strategy.ts";
+export { buildSubmission, type SubmissionOptions } from "./runner/build-submission.ts";
+export { reportOf, writeOfflineReport } from "./runner/offline/report.ts";
 export {
   type ReplayOutcome,
   replayDifferencesMax,
   replaySession,
-} from "./runner/offline-replay.ts";
-export { reportOf, writeOfflineReport } from "./runner/offline-report.ts";
+} from "./runner/session-record/replay-session.ts";
 export {
   parseSessionRecord,
   readSessionRecord,
@@ -83,4 +82,10 @@ export {
   SessionRecordError,
   type SessionRecordLine,
   sessionRecordLine,
-} from "./runner/session-record.ts";
+} from "./runner/session-record/session-record.ts";
+export {
+  type DeclaredTarget,
+  type IdentifiedStrategy,
+  type IdentifyOptions,
+  identifyStrategy,
+} from "./runner/strategy-loading/identify-strategy.ts";

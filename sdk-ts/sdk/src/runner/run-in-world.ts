@@ -1,31 +1,17 @@
-import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { clientTls, loadConfig, type QmtlConfig } from "../config/index.ts";
+import { clientTls, loadConfig } from "../config/index.ts";
 import { systemClock } from "../control/index.ts";
 import { connectTo } from "../rpc/index.ts";
-import { DeclarationError, type Strategy } from "../strategy/index.ts";
-import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
-import type { OfflineResult } from "./offline-result.ts";
-import { runOffline } from "./offline-run.ts";
-import type { OnlineEvent, OnlineOptions, OnlineRun } from "./online-run.ts";
-import { runOnline } from "./online-runner.ts";
-import type { BacktestSeries } from "./online-submission.ts";
-import type { OfflineOptions } from "./runner-options.ts";
-import { FileSessionRecorder } from "./session-recorder.ts";
-import type { StrategyClass } from "./strategy-module.ts";
+import type { Strategy } from "../strategy/index.ts";
+import { prepareSubmission, type SubmissionOptions } from "./build-submission.ts";
+import { runOnline } from "./online/run-online.ts";
+import type { OnlineOptions, OnlineRun } from "./online/session/online-run.ts";
+import type { OnlineEvent } from "./online/session/run-reporter.ts";
+import { FileSessionRecorder } from "./session-record/session-recorder.ts";
+import type { IdentifiedStrategy } from "./strategy-loading/identify-strategy.ts";
+import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
 /** How a strategy is run in a world. */
-export interface RunOptions
-  extends Omit<OnlineOptions, "config" | "backtest">,
-    Pick<OfflineOptions, "returnsSource"> {
-  /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
-  readonly configPath?: string | undefined;
-  /** A configuration already loaded; wins over `configPath`. */
-  readonly config?: QmtlConfig | undefined;
-  /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
-  readonly module?: string | undefined;
-  /** Called with the rows done and in all while the declared history is backtested. */
-  readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
+export interface RunOptions extends Omit<OnlineOptions, "config" | "backtest">, SubmissionOptions {
   /**
    * File the session is recorded in, for `replaySession`. It is whole once `stop` or `done` has settled.
    * @default none
@@ -52,17 +38,15 @@ export async function runInWorld(
   if (typeof options.worldId !== "string" || options.worldId === "") {
     throw new RangeError('worldId is needed: the world to run in, as in { worldId: "paper" }');
   }
-  const { configPath, module, onProgress: _, returnsSource: __, record, ...online } = options;
+  const { configPath, module: _, onProgress: __, returnsSource: ___, record, ...online } = options;
   const config = options.config ?? loadConfig({ path: configPath });
   const { trade_mode, execution_domain } = config.sdk;
   if (trade_mode !== null) {
     const means = `sdk.execution_domain: ${execution_domain}`;
     options.onProblem?.(`sdk.trade_mode is an old name, read as ${means}; write that instead`);
   }
-  const ofModule = module === undefined ? {} : { module };
-  const history = await backtestOf(given, options, config);
-  const identified = identifyStrategy(given, { worldId: options.worldId, ...ofModule });
-  const how = { ...online, config, ...(history && { backtest: seriesOf(history) }) };
+  const { identified, backtest } = await prepareSubmission(given, { ...options, config });
+  const how = { ...online, config, ...(backtest && { backtest }) };
   const run =
     record === undefined
       ? await runOnline(identified, how)
@@ -76,29 +60,6 @@ export async function runInWorld(
     stop: () => run.stop(),
     [Symbol.asyncDispose]: () => run.stop(),
   };
-}
-
-/** The backtest of the declared history; undefined for a tag query whose queues are known only online. */
-async function backtestOf(
-  given: StrategyClass | Strategy,
-  { worldId, module, onProgress, onProblem, returnsSource }: RunOptions,
-  config: QmtlConfig,
-): Promise<OfflineResult | undefined> {
-  try {
-    return await runOffline(given, {
-      config,
-      worldId,
-      ...(module === undefined ? {} : { module }),
-      ...(onProgress === undefined ? {} : { onProgress }),
-      ...(onProblem === undefined ? {} : { onProblem }),
-      ...(returnsSource === undefined ? {} : { returnsSource }),
-    });
-  } catch (failure) {
-    const isOpen = failure instanceof DeclarationError && failure.reason === "TAG_QUERY_UNRESOLVED";
-    if (!isOpen) throw failure;
-    onProblem?.(`no backtest is handed in: ${failure.message}`);
-    return undefined;
-  }
 }
 
 /** A run whose end is the end of its record. */
@@ -161,18 +122,5 @@ async function runRecorded(
     done: recorded,
     status: () => started.status(),
     stop: () => started.stop().then(finish),
-  };
-}
-
-/** The return series of a backtest as it travels; times are bucket ends, one per return. */
-function seriesOf({ returns, returnTimesMs: ends }: OfflineResult): BacktestSeries {
-  return {
-    interval: durationFromMs(returns.intervalSeconds * 1_000),
-    periodsPerYear: returns.periodsPerYear,
-    startTime: timestampFromMs(ends[0] ?? 0),
-    endTime: timestampFromMs(ends.at(-1) ?? 0),
-    returns: Array.from(returns.returns),
-    domain: ExecutionDomain.BACKTEST,
-    bucketEndMs: Array.from(ends),
   };
 }

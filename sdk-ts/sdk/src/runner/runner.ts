@@ -1,8 +1,8 @@
 import type { Strategy } from "../strategy/index.ts";
-import { runOffline } from "./offline-run.ts";
-import type { OnlineRun } from "./online-run.ts";
+import { runOffline } from "./offline/run-offline.ts";
+import type { OnlineRun } from "./online/session/online-run.ts";
 import type { OnlineSession, RunOptions } from "./run-in-world.ts";
-import type { StrategyClass } from "./strategy-module.ts";
+import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
 
 /** Runs strategies. */
 export const Runner = {

@@ -1,8 +1,8 @@
-import { declareStrategy } from "../runner/identify-strategy.ts";
-import type { OfflineResult } from "../runner/offline-result.ts";
-import { runOffline } from "../runner/offline-run.ts";
-import type { OfflineOptions } from "../runner/runner-options.ts";
-import type { StrategyClass } from "../runner/strategy-module.ts";
+import type { OfflineOptions } from "../runner/offline/offline-options.ts";
+import type { OfflineResult } from "../runner/offline/result.ts";
+import { runOffline } from "../runner/offline/run-offline.ts";
+import { declareStrategy } from "../runner/strategy-loading/identify-strategy.ts";
+import type { StrategyClass } from "../runner/strategy-loading/strategy-module.ts";
 import { type Strategy, StreamInput, TargetNode } from "../strategy/index.ts";
 import type { BuiltBars } from "./bars.ts";
 import { type BarsProjectOptions, barsProject } from "./bars-project.ts";

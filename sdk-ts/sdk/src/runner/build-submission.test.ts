@@ -1,0 +1,77 @@
+import type { Client } from "@connectrpc/connect";
+import {
+  GatewayService,
+  type SubmitStrategyRequest,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { buildSubmission, PositionTargetNode, Runner, Strategy, StreamInput } from "@qmtl/sdk";
+import { barsProject, FakeGateway, randomWalkBars, waitUntil } from "@qmtl/sdk/testing";
+import { expect, onTestFinished, test } from "vitest";
+
+class Above extends Strategy {
+  static calls: string[] = [];
+
+  override setup(): void {
+    const stream = { source: "feed", columns: ["close"], interval: "1d", period: 1 };
+    const signal = new StreamInput(stream);
+    const thresholds = { longEnter: 100, longExit: 100 };
+    this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
+  }
+
+  override onStart(): void {
+    Above.calls.push("onStart");
+  }
+}
+
+/** Bars of one instrument that end a while after its history. */
+async function project() {
+  const feed = randomWalkBars({ count: 30, seed: 3, volatility: 0.02 });
+  const made = await barsProject({ feed }, { instruments: { X: {} } });
+  onTestFinished(() => made[Symbol.asyncDispose]());
+  return made;
+}
+
+/** What a run hands in, as its gateway is given it. */
+async function handedIn(config: Awaited<ReturnType<typeof project>>["config"]) {
+  const { client } = new FakeGateway().connection();
+  const gateway = client(GatewayService);
+  const requests: SubmitStrategyRequest[] = [];
+  const watched: Client<typeof GatewayService> = {
+    ...gateway,
+    submitStrategy: (request, options) => {
+      requests.push(request as SubmitStrategyRequest);
+      return gateway.submitStrategy(request, options);
+    },
+  };
+  const connection: ReturnType<FakeGateway["connection"]> = {
+    client: (service) =>
+      (service.typeName === GatewayService.typeName ? watched : client(service)) as Client<
+        typeof service
+      >,
+  };
+  const run = await Runner.run(Above, { worldId: "w1", config, connection });
+  await waitUntil(() => requests.length > 0, "the submission");
+  await run.stop();
+  return requests[0]!;
+}
+
+test("a submission is built as a run hands it in, under an id of its own", async () => {
+  const { config } = await project();
+
+  const built = await buildSubmission(Above, { worldId: "w1", config });
+  const { requestId, ...rest } = await handedIn(config);
+
+  expect(built).toMatchObject(rest);
+  expect(built.graph?.nodes).toHaveLength(2);
+  expect(built.backtest?.returns).toHaveLength(29);
+  expect(built.requestId).not.toBe("");
+  expect(built.requestId).not.toBe(requestId);
+});
+
+test("building a submission runs the backtest and nothing else", async () => {
+  const { config } = await project();
+  Above.calls = [];
+
+  await buildSubmission(Above, { worldId: "w1", config });
+
+  expect(Above.calls).toEqual(["onStart"]);
+});

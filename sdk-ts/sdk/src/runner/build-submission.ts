@@ -1,0 +1,104 @@
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type SubmitStrategyRequest,
+  SubmitStrategyRequestSchema,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { loadConfig, type QmtlConfig } from "../config/index.ts";
+import { DeclarationError, type Strategy } from "../strategy/index.ts";
+import type { OfflineOptions } from "./offline/offline-options.ts";
+import type { OfflineResult } from "./offline/result.ts";
+import { runOffline } from "./offline/run-offline.ts";
+import { loadReplayRows, onlineGraph } from "./online/session/graph.ts";
+import { type BacktestSeries, submissionRequest } from "./online/session/submission.ts";
+import { type IdentifiedStrategy, identifyStrategy } from "./strategy-loading/identify-strategy.ts";
+import type { StrategyClass } from "./strategy-loading/strategy-module.ts";
+
+/** How a strategy is made ready to be handed in. */
+export interface SubmissionOptions extends Pick<OfflineOptions, "returnsSource"> {
+  /** World to run in. */
+  readonly worldId: string;
+  /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
+  readonly configPath?: string | undefined;
+  /** A configuration already loaded; wins over `configPath`. */
+  readonly config?: QmtlConfig | undefined;
+  /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
+  readonly module?: string | undefined;
+  /** Called with the rows done and in all while the declared history is backtested. */
+  readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
+  /** Told of what was left out, one text each. For logs. */
+  readonly onProblem?: ((problem: string) => void) | undefined;
+}
+
+/**
+ * Builds the request that hands a strategy in: its graph, the pins of its sources, its targets and the return series of
+ * a backtest of the declared history. It is the one that {@link Runner.run} hands in; nothing is sent and nothing runs
+ * but the backtest.
+ *
+ * @returns a request under an id of its own: sent twice, it is one submission
+ * @throws {StrategyRunError | DeclarationError | CodeHashError | CsvError | ConfigError | ComputeError} what is wrong
+ * with the strategy, its configuration or its files.
+ */
+export async function buildSubmission(
+  given: StrategyClass | Strategy,
+  options: SubmissionOptions,
+): Promise<SubmitStrategyRequest> {
+  const config = options.config ?? loadConfig({ path: options.configPath });
+  const { identified, backtest } = await prepareSubmission(given, { ...options, config });
+  const graph = await onlineGraph(identified, config, (source) => loadReplayRows(config, source));
+  return create(SubmitStrategyRequestSchema, submissionRequest(graph, options.worldId, backtest));
+}
+
+/** Backtests the declared history of a strategy and names its nodes. */
+export async function prepareSubmission(
+  given: StrategyClass | Strategy,
+  options: SubmissionOptions & { readonly config: QmtlConfig },
+): Promise<{
+  readonly identified: IdentifiedStrategy;
+  /** Undefined for a tag query whose queues are known only online. */
+  readonly backtest: BacktestSeries | undefined;
+}> {
+  const { worldId, module } = options;
+  const history = await backtestOf(given, options);
+  const identified = identifyStrategy(given, {
+    worldId,
+    ...(module === undefined ? {} : { module }),
+  });
+  return { identified, backtest: history && seriesOf(history) };
+}
+
+/** The backtest of the declared history; undefined for a tag query whose queues are known only online. */
+async function backtestOf(
+  given: StrategyClass | Strategy,
+  { config, worldId, module, onProgress, onProblem, returnsSource }: SubmissionOptions,
+): Promise<OfflineResult | undefined> {
+  try {
+    return await runOffline(given, {
+      config,
+      worldId,
+      ...(module === undefined ? {} : { module }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+      ...(onProblem === undefined ? {} : { onProblem }),
+      ...(returnsSource === undefined ? {} : { returnsSource }),
+    });
+  } catch (failure) {
+    const isOpen = failure instanceof DeclarationError && failure.reason === "TAG_QUERY_UNRESOLVED";
+    if (!isOpen) throw failure;
+    onProblem?.(`no backtest is handed in: ${failure.message}`);
+    return undefined;
+  }
+}
+
+/** The return series of a backtest as it travels; times are bucket ends, one per return. */
+function seriesOf({ returns, returnTimesMs: ends }: OfflineResult): BacktestSeries {
+  return {
+    interval: durationFromMs(returns.intervalSeconds * 1_000),
+    periodsPerYear: returns.periodsPerYear,
+    startTime: timestampFromMs(ends[0] ?? 0),
+    endTime: timestampFromMs(ends.at(-1) ?? 0),
+    returns: Array.from(returns.returns),
+    domain: ExecutionDomain.BACKTEST,
+    bucketEndMs: Array.from(ends),
+  };
+}

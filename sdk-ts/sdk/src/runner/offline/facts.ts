@@ -1,0 +1,241 @@
+import type { SourceFeed } from "../source-files/source-feed.ts";
+import type { ComputedColumn } from "./compute.ts";
+import type { TradedRows } from "./lane.ts";
+import type { MarketInstrument, OfflineMarket } from "./market.ts";
+import type { ResultInstrument } from "./result.ts";
+
+const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+
+/** What a reader must know of the bars traded and how they were traded, one sentence each. */
+export function offlineFacts(
+  market: OfflineMarket,
+  rows: ReadonlyMap<string, TradedRows>,
+): string[] {
+  const { instruments, returnsSource } = market;
+  const facts = instruments.map((one) => barsFact(one, rows.get(one.markSource)!));
+  for (const { feed } of rows.values()) facts.push(...leftFact(feed));
+  facts.push(...perInstrument(instruments, fillFact), ...perInstrument(instruments, costFact));
+  if (rows.size > 1) {
+    facts.push(
+      `Returns are taken at the bucket ends of source ${returnsSource}, each instrument at its last close.`,
+    );
+  }
+  if (instruments.length > 1) {
+    const symbols = instruments.map(({ traded }) => traded.symbol).join(", ");
+    facts.push(`Buy and hold buys ${symbols} once, at equal weights.`);
+  }
+  facts.push(...paceFact(rows.get(returnsSource)!));
+  for (const { traded, markSource } of instruments) {
+    facts.push(...oddBarFacts(traded.symbol, rows.get(markSource)!));
+  }
+  for (const { traded, markSource } of instruments) {
+    const range = rows.get(markSource)!;
+    const bars = range.end - range.first;
+    const same = opensAtPreviousClose(range.feed, range);
+    if (same * 20 < bars) continue;
+    const of = instruments.length > 1 ? ` of ${traded.symbol}` : "";
+    facts.push(
+      `The open equals the previous close on ${same} of ${bars - 1} bars${of}: there a fill at the next open is in effect one at the deciding close.`,
+    );
+  }
+  return facts;
+}
+
+/** Notes that the money was gone: an offline account is never closed, and later returns are returns of nothing. */
+export function ruinFact(timesMs: Float64Array, equity: Float64Array): string[] {
+  const at = equity.findIndex((value) => value <= 0);
+  if (at < 0) return [];
+  return [
+    `The equity fell to 0 or below at the bar ending ${day(timesMs[at]!)}: no broker lets it come to that, and the figures mean nothing.`,
+  ];
+}
+
+/** Bars of a range, without its first, whose open equals the close before. */
+function opensAtPreviousClose(feed: SourceFeed, range: Pick<TradedRows, "first" | "end">): number {
+  const open = feed.column("open");
+  const close = feed.column("close");
+  let same = 0;
+  for (let i = range.first + 1; i < range.end; i++) if (open[i] === close[i - 1]) same++;
+  return same;
+}
+
+/** One sentence where all instruments share it, else one per instrument. */
+function perInstrument(
+  instruments: readonly MarketInstrument[],
+  fact: (instrument: MarketInstrument) => string,
+): string[] {
+  const facts = instruments.map(fact);
+  if (new Set(facts).size === 1) return facts.slice(0, 1);
+  return facts.map((one, at) => `${instruments[at]!.traded.symbol}: ${one}`);
+}
+
+function barsFact({ traded }: MarketInstrument, { feed, first, end }: TradedRows): string {
+  const { openTimeMs } = feed.table;
+  const from = day(openTimeMs[first]!);
+  const to = day(openTimeMs[end - 1]!);
+  const before = first === 0 ? "" : `; ${first} rows before them warmed the nodes`;
+  return `${end - first} bars of ${traded.symbol}, ${from} to ${to}${before}.`;
+}
+
+function leftFact({ name, rowsLeft }: SourceFeed): string[] {
+  if (rowsLeft === 0) return [];
+  const rows = rowsLeft === 1 ? "1 row" : `${rowsLeft} rows`;
+  return [
+    `The ${rows} of source ${name} from its "start" on are for a world and were left out: give "until" to take them in.`,
+  ];
+}
+
+function fillFact({ traded }: MarketInstrument): string {
+  return traded.sameBarClose === true
+    ? "Orders fill at the close they were decided on: a comparison, not something that could be traded."
+    : "Orders are decided on a close and fill at the next open.";
+}
+
+function costFact({ traded }: MarketInstrument): string {
+  if (traded.noCosts === true) return "No costs: fees and spread were left out.";
+  const { feeBps, halfSpreadBps } = traded.costs;
+  return `Costs: ${feeBps} bp fee and ${halfSpreadBps} bp half spread on each side.`;
+}
+
+const yearMs = 365.2425 * 86_400_000;
+const weekMs = 7 * 86_400_000;
+
+/** With fewer bars than these, nothing is noted about how often they come. */
+const BARS_MIN = 20;
+
+/**
+ * Notes that bars come far more or less often than `periods_per_year` says: every annualised figure is off then.
+ *
+ * How far is "far" depends on the time they span: the minutes of one session say little about a year.
+ */
+function paceFact({ feed, first, end }: TradedRows): string[] {
+  const { openTimeMs } = feed.table;
+  const bars = end - first;
+  const spanMs = openTimeMs[end - 1]! - openTimeMs[first]!;
+  if (bars < BARS_MIN || !(spanMs > 0)) return [];
+  const perYear = (bars - 1) / (spanMs / yearMs);
+  const allowed = spanMs < weekMs ? 10 : spanMs < yearMs / 2 ? 1.6 : 1.25;
+  const ratio = perYear / feed.periodsPerYear;
+  if (ratio <= allowed && ratio >= 1 / allowed) return [];
+  const told = Number(perYear.toPrecision(3));
+  return [
+    `Figures a year take ${feed.periodsPerYear} bars for a year, but the bars of source ${feed.name} come about ${told} times a year: set its periods_per_year.`,
+  ];
+}
+
+/** A kind of bar that a reader should look at, with what to say of it. */
+interface OddBar {
+  readonly what: string;
+  readonly isOdd: (open: number, high: number, low: number, close: number) => boolean;
+}
+
+const ODD: readonly OddBar[] = [
+  {
+    what: "without an open or a close: the mark before stays, and nothing fills there",
+    isOdd: (open, _high, _low, close) => Number.isNaN(open) || Number.isNaN(close),
+  },
+  {
+    what: "with an open or a close of 0 or less: no order is sized there, and the returns over it mean nothing",
+    isOdd: (open, _high, _low, close) => open <= 0 || close <= 0,
+  },
+  {
+    what: "with a high below or a low above its open or close",
+    isOdd: (open, high, low, close) => high < Math.max(open, close) || low > Math.min(open, close),
+  },
+];
+
+/** What is odd about the bars that were traded, one sentence per kind; nothing where all is well. */
+function oddBarFacts(symbol: string, { feed, first, end }: TradedRows): string[] {
+  const names = ["open", "high", "low", "close"];
+  const [open, high, low, close] = names.map((name) => feed.column(name));
+  return ODD.flatMap(({ what, isOdd }) => {
+    let count = 0;
+    let at = -1;
+    for (let i = first; i < end; i++) {
+      if (!isOdd(open![i]!, high![i]!, low![i]!, close![i]!)) continue;
+      if (count++ === 0) at = i;
+    }
+    if (count === 0) return [];
+    const time = new Date(feed.table.openTimeMs[at]!).toISOString().replace("T00:00:00.000Z", "");
+    const bars = count === 1 ? "1 bar" : `${count} bars`;
+    return [`${bars} of ${symbol} ${what}; the first is that of ${time}.`];
+  });
+}
+
+/** A target with what became of it. */
+export interface JudgedTarget {
+  readonly instrument: MarketInstrument;
+  readonly result: ResultInstrument;
+  /** What the target is made from. */
+  readonly signal: ComputedColumn;
+  readonly targetChanges: number;
+  readonly rows: TradedRows;
+  readonly initialCash: number;
+  readonly currency: string;
+}
+
+/** What the values of a signal are over the bars traded. */
+interface SignalRange {
+  /** Rows in all, and before the first value. */
+  readonly rows: number;
+  readonly before: number;
+  readonly lowest: number;
+  readonly highest: number;
+}
+
+/**
+ * From when on a signal has values, and why a target led to no order: it never had a value, never reached a threshold,
+ * or its orders came to no lot. Nothing where there is nothing to explain.
+ */
+export function signalFact(judged: JudgedTarget): string[] {
+  const { instrument, result, targetChanges } = judged;
+  const { target, traded } = instrument;
+  const signal = `signal "${target.signalName}" of ${traded.symbol}`;
+  const range = rangeOf(judged);
+  if (range.before === range.rows) {
+    const why = "its windows are longer than the rows there are, or what it computes is NaN";
+    return [`No order: the ${signal} has no value on any of its ${range.rows} rows; ${why}.`];
+  }
+  if (result.orders > 0) {
+    if (range.before === 0) return [];
+    return [`The ${signal} has its first value on row ${range.before + 1} of ${range.rows}.`];
+  }
+  if (targetChanges === 0) {
+    const between = `lies between ${shown(range.lowest)} and ${shown(range.highest)}`;
+    return [`No order: the ${signal} ${between}, never ${target.node.whatMoves()}.`];
+  }
+  return [`No order: the target of ${traded.symbol} changed, but ${sizeOf(judged)}.`];
+}
+
+function rangeOf({ signal, rows: { feed, first, end } }: JudgedTarget): SignalRange {
+  const { endMs, values } = signal;
+  const { bucketEndMs } = feed.table;
+  const fromMs = bucketEndMs[first]!;
+  const untilMs = bucketEndMs[end - 1]!;
+  let [rows, before, lowest, highest] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (let i = 0; i < values.length; i++) {
+    if (endMs[i]! < fromMs || endMs[i]! > untilMs) continue;
+    rows++;
+    const value = values[i]!;
+    if (Number.isNaN(value)) {
+      if (highest < lowest) before++;
+      continue;
+    }
+    if (value < lowest) lowest = value;
+    if (value > highest) highest = value;
+  }
+  return { rows, before, lowest, highest };
+}
+
+function sizeOf({ instrument, result, initialCash, currency }: JudgedTarget): string {
+  const { lotSize, multiplier = 1 } = instrument.traded;
+  const lotPrice = Number(lotSize) * multiplier * result.mark;
+  if (lotPrice > initialCash) {
+    return `a lot of ${lotSize} costs ${shown(lotPrice)} ${currency}, the strategy has ${shown(initialCash)}`;
+  }
+  return "no order could be made of it: too small for a lot, or on the last bar only";
+}
+
+function shown(value: number): string {
+  return String(Number(value.toPrecision(6)));
+}

@@ -1,0 +1,93 @@
+import { writeFile } from "node:fs/promises";
+import { renderHtmlReport } from "../../report/html-report.ts";
+import type { ReportData, ReportFigure } from "../../report/report-data.ts";
+import type { OfflineResult } from "./result.ts";
+
+/** Writes the HTML report of an offline run. */
+export async function writeOfflineReport(
+  path: string,
+  result: OfflineResult,
+  madeAtMs: number,
+): Promise<void> {
+  await writeFile(path, renderHtmlReport(reportOf(result, madeAtMs)));
+}
+
+/** The report of an offline run as data. */
+export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
+  const { strategyName, timesMs, equity, hold, fills, nodes, afterTarget, instruments } = result;
+  const holdName = instruments.length > 1 ? "buy and hold, equal weights" : "buy and hold";
+  const place = { world: "offline", strategy: strategyName };
+  const evaluations = [...result.evaluations.values()].reduce((sum, rows) => sum + rows, 0);
+  return {
+    title: `Backtest of ${strategyName}`,
+    madeAtMs,
+    noCosts: result.noCosts,
+    currency: result.currency,
+    strategies: [
+      {
+        name: strategyName,
+        domain: "backtest",
+        curve: { name: strategyName, timesMs, equity },
+        hold: { name: holdName, timesMs, equity: hold.equity },
+        figures: figuresOf(result),
+      },
+    ],
+    fills: fills.map((fill) => ({
+      timeMs: fill.eventTimeMs,
+      ...place,
+      instrument: fill.instrument,
+      quantity: fill.side === "buy" ? fill.quantity : `-${fill.quantity}`,
+      price: fill.price,
+      fee: fill.fee,
+      origin: "target",
+    })),
+    positions: instruments.map(
+      ({ instrument, quantity, averageCost, mark, realisedPnl, unrealisedPnl }) => ({
+        ...place,
+        instrument,
+        quantity,
+        averageCost,
+        mark,
+        realisedPnl,
+        unrealisedPnl,
+      }),
+    ),
+    reuse: [],
+    evaluations: [
+      { name: "nodes", value: nodes.length, format: "count" },
+      { name: "node evaluations", value: evaluations, format: "count" },
+      { name: "target changes", value: afterTarget.targetChanges, format: "count" },
+      { name: "warm-up rows", value: result.warmupRows, format: "count" },
+    ],
+    timeline: [],
+    facts: result.facts,
+  };
+}
+
+function figuresOf({ metrics, orders, returns, hold }: OfflineResult): ReportFigure[] {
+  const year = `annualised with ${returns.periodsPerYear} bars`;
+  const percent = "percent" as const;
+  return [
+    { name: "Sharpe", value: metrics.get("sharpe"), note: year },
+    { name: "Sharpe per bar", value: metrics.get("sharpe_per_bar"), note: "not annualised" },
+    { name: "Sharpe of buy and hold", value: hold.metrics.get("sharpe"), note: year },
+    { name: "CAGR", value: metrics.get("cagr"), format: percent, note: year },
+    {
+      name: "Total return",
+      value: metrics.get("total_return"),
+      format: percent,
+      note: "after costs",
+    },
+    { name: "Volatility", value: metrics.get("volatility"), format: percent, note: year },
+    { name: "Largest drawdown", value: metrics.get("max_drawdown_ratio"), format: percent },
+    {
+      name: "Bars won",
+      value: metrics.get("win_ratio"),
+      format: percent,
+      note: "of those that moved",
+    },
+    { name: "Profit factor", value: metrics.get("profit_factor"), note: "gains ÷ losses" },
+    { name: "Orders", value: orders.length, format: "count" },
+    { name: "Turnover", value: metrics.get("turnover"), note: "times a year" },
+  ];
+}

@@ -1,0 +1,187 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Client } from "@connectrpc/connect";
+import {
+  GatewayService,
+  type SubmitStrategyRequest,
+} from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { afterAll, describe, expect, test } from "vitest";
+import { loadConfig } from "../../config/index.ts";
+import { makeIntentFirstNodeset } from "../../nodesets/index.ts";
+import { column, Strategy, type StrategyFill, StreamInput, sma } from "../../strategy/index.ts";
+import { FakeGateway, waitUntil } from "../../testing/index.ts";
+import { Runner } from "../runner.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "offline-several-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Daily bars of weekdays, and twelve-hourly ones of every day. */
+function write(name: string, stepHours: number, skipWeekends: boolean): void {
+  const lines = ["date,open,high,low,close"];
+  for (let k = 0; k < (60 * 24) / stepHours; k++) {
+    const at = new Date(Date.UTC(2020, 0, 1, k * stepHours));
+    if (skipWeekends && [0, 6].includes(at.getUTCDay())) continue;
+    const close = 100 + ((k * 7) % 23) + k / 10;
+    lines.push([at.toISOString(), close - 1, close + 2, close - 3, close].join(","));
+  }
+  writeFileSync(join(folder, name), `${lines.join("\n")}\n`);
+}
+write("day.csv", 24, true);
+write("half.csv", 12, false);
+writeFileSync(
+  join(folder, "qmtl.yml"),
+  `sources:
+  half: {file: half.csv, interval: 12h, start: 2020-02-20, periods_per_year: 730}
+  day: {file: day.csv, interval: 1d, start: 2020-02-20}
+instruments:
+  X: {lot: "0.01", mark_source: day}
+  Y: {lot: "1", mark_source: half}
+accounts:
+  main: {initial_cash: "10000", fee_bps: 10, half_spread_bps: 5, instruments: [X, Y]}
+`,
+);
+const config = loadConfig({ path: join(folder, "qmtl.yml"), env: {} });
+
+class Several extends Strategy {
+  readonly told: string[] = [];
+
+  override setup(): void {
+    const of = (source: string, interval: string) =>
+      column(new StreamInput({ source, columns: ["close"], interval, period: 1 }), "close");
+    const thresholds = { longEnter: 112, longExit: 111.5 };
+    const x = sma(of("day", "1d"), 2, { name: "x" });
+    const y = sma(of("half", "12h"), 3, { name: "y" });
+    this.addNodeset(
+      makeIntentFirstNodeset({
+        signal: x,
+        instrument: "X",
+        thresholds,
+        longWeight: 0.5,
+        shortWeight: 0,
+      }),
+    );
+    this.addNodeset(
+      makeIntentFirstNodeset({
+        signal: y,
+        instrument: "Y",
+        thresholds,
+        longWeight: 0.25,
+        shortWeight: 0,
+        initialCash: 5_000,
+        executionModel: { noCosts: true },
+      }),
+    );
+  }
+  override onSignal({ instrument, target }: { instrument: string; target: number }): void {
+    this.told.push(`${instrument}=${target}`);
+  }
+  override onFill({ instrument, side }: StrategyFill): void {
+    this.told.push(`${side} ${instrument}`);
+  }
+}
+
+describe("an offline run of several targets", () => {
+  test("trades each in its instrument, on one account, and tells of each in order", async () => {
+    const strategy = new Several();
+    const report = join(folder, "report.html");
+    const result = await Runner.offline(strategy, { config, report, now: () => 0 });
+
+    expect(result.instruments).toMatchObject([
+      { instrument: "X", markSource: "day", bars: 36 },
+      { instrument: "Y", markSource: "half", bars: 100, costs: { fees: 0, spread: 0 } },
+    ]);
+    for (const one of result.instruments) {
+      const own = result.fills.filter(({ instrument }) => instrument === one.instrument);
+      expect(own).toHaveLength(one.fills);
+      expect(one.fills).toBeGreaterThan(0);
+      const held = own.reduce(
+        (sum, { side, quantity }) => sum + (side === "buy" ? 1 : -1) * Number(quantity),
+        0,
+      );
+      expect(held).toBeCloseTo(Number(one.quantity), 9);
+    }
+    const [x] = result.instruments;
+    expect(result.costs.fees).toBe(x!.costs.fees);
+    expect(result.equity[0]).toBe(5_000);
+    const gains = result.instruments.map(
+      ({ realisedPnl, unrealisedPnl, costs }) => realisedPnl + unrealisedPnl - costs.fees,
+    );
+    expect(result.equity.at(-1)).toBeCloseTo(5_000 + gains[0]! + gains[1]!, 6);
+    expect(result.noCosts).toBe(true);
+
+    const told = strategy.told.filter((one) => one.includes("X"));
+    expect(told.slice(0, 4)).toEqual(["X=0.5", "buy X", "X=0", "sell X"]);
+    const changes = strategy.told.filter((one) => one.includes("="));
+    expect(changes).toHaveLength(result.afterTarget.targetChanges);
+
+    const html = readFileSync(report, "utf8");
+    expect(html).toContain("buy and hold, equal weights");
+    for (const { instrument, quantity } of result.instruments) {
+      expect(html).toContain(`<td>${instrument}</td><td class="num">${quantity}</td>`);
+    }
+  });
+
+  test("marks at every bar's end, takes returns on the coarsest feed, and says so", async () => {
+    const result = await Runner.offline(Several, { config });
+    const world = await Runner.offline(Several, { config, returnsSource: "half" });
+
+    expect(result.timesMs).toHaveLength(100); // every day ends with a half
+    expect(result.returns).toMatchObject({ intervalSeconds: 86_400, samples: 35 });
+    expect(result.returnTimesMs).toHaveLength(35);
+    expect(world.returns).toMatchObject({ intervalSeconds: 43_200, samples: 99 });
+    expect(world.equity).toEqual(result.equity);
+    expect(result.hold.orders).toBe(2);
+    expect(result.hold.returns.samples).toBe(35);
+    expect(result.facts).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining("36 bars of X"),
+        expect.stringContaining("100 bars of Y"),
+        expect.stringContaining("Y: No costs"),
+        "Returns are taken at the bucket ends of source day, each instrument at its last close.",
+        "Buy and hold buys X, Y once, at equal weights.",
+      ]),
+    );
+  });
+
+  test("in a world hands its returns in, under the share of capital it may ask for", async () => {
+    const gateway = new FakeGateway();
+    const submitted: SubmitStrategyRequest[] = [];
+    const { client } = gateway.connection();
+    const real = client(GatewayService);
+    const watched: Client<typeof GatewayService> = {
+      ...real,
+      submitStrategy: (request, options) => {
+        submitted.push(request as SubmitStrategyRequest);
+        return real.submitStrategy(request, options);
+      },
+    };
+    const connection: ReturnType<FakeGateway["connection"]> = {
+      client: (service) =>
+        (service.typeName === GatewayService.typeName ? watched : client(service)) as Client<
+          typeof service
+        >,
+    };
+    const problems: string[] = [];
+    const run = await Runner.run(Several, {
+      worldId: "w1",
+      config,
+      connection,
+      returnsSource: "half",
+      onProblem: (problem) => problems.push(problem),
+    });
+    await waitUntil(() => submitted.length > 0, "the submission");
+    await run.stop();
+
+    const offline = await Runner.offline(Several, { config, returnsSource: "half" });
+    const { backtest, targets } = submitted[0]!;
+    expect(targets.map(({ maxWeight }) => maxWeight)).toEqual([0.5, 0.25]);
+    const domain = ExecutionDomain.BACKTEST;
+    expect(backtest).toMatchObject({ interval: { seconds: 43_200n }, domain });
+    expect(backtest!.returns).toHaveLength(99);
+    expect(backtest!.returns).toEqual([...Float64Array.from(offline.returns.returns)]);
+    expect(backtest!.bucketEndMs).toEqual([...offline.returnTimesMs]);
+    expect(problems.join()).not.toContain("no backtest");
+  });
+});

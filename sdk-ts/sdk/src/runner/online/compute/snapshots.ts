@@ -1,0 +1,228 @@
+import type { Client } from "@connectrpc/connect";
+import type {
+  GetSnapshotsResponse,
+  NodeSnapshot,
+  QueueService,
+} from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { pause, type SdkClock } from "../../../control/index.ts";
+import type { QueueReplica } from "../log/queue-replica.ts";
+import type { RunPorts } from "../log/run-ports.ts";
+import type { RunReports } from "../session/run-reporter.ts";
+import { shortHash } from "./hashes.ts";
+import type { KeptState, KeptStates } from "./snapshot-history.ts";
+
+interface SnapshotCacheOptions {
+  readonly queues: Client<typeof QueueService>;
+  readonly clock: SdkClock;
+  /** Queue of each computed node. */
+  readonly keys: ReadonlyMap<string, QueueReplica>;
+  /** Length of the state of each node with state. */
+  readonly stateLengths: ReadonlyMap<string, number>;
+  readonly signal: AbortSignal;
+  readonly reports: RunReports;
+}
+
+interface Kept extends KeptState {
+  readonly seq: number;
+  readonly hash: Uint8Array;
+}
+
+const attemptsMax = 3;
+const againMs = 200;
+const callMsMax = 5_000;
+const keysMax = 1_000;
+
+/**
+ * The snapshots of a context's nodes. One is believed only if it is of this node, as its compute key and the layout of
+ * its state say, its bytes have the hash it states, and the log's own record carries the same hash. Others are told
+ * and left out; without any, the nodes are warmed from their whole past.
+ */
+export class SnapshotCache {
+  readonly #options: SnapshotCacheOptions;
+  #kept: ReadonlyMap<string, readonly Kept[]> = new Map();
+
+  constructor(options: SnapshotCacheOptions) {
+    this.#options = options;
+  }
+
+  /** What is believed so far, newest first per node. */
+  get states(): KeptStates {
+    return this.#kept;
+  }
+
+  /** Asks for the snapshots and checks what can be checked without the log. */
+  async load(): Promise<void> {
+    const { keys, stateLengths, reports } = this.#options;
+    const byKey = new Map<string, string>();
+    for (const nodeId of stateLengths.keys()) {
+      const key = keys.get(nodeId);
+      if (key !== undefined) byKey.set(key.computeKey, nodeId);
+    }
+    if (byKey.size === 0) return;
+    const kept = new Map<string, Kept[]>();
+    for (const snapshot of await this.#ask([...byKey.keys()].slice(0, keysMax))) {
+      const nodeId = byKey.get(snapshot.computeKey);
+      const problem =
+        nodeId === undefined
+          ? "it is of another node"
+          : problemOf(snapshot, stateLengths.get(nodeId) ?? 0);
+      if (nodeId === undefined || problem !== undefined) {
+        reports.problem(`a snapshot of row ${snapshot.row} is ignored: ${problem}`);
+        continue;
+      }
+      const { seq, row, stateHash: hash, state } = snapshot;
+      const own = kept.get(nodeId) ?? [];
+      own.push({ seq: Number(seq), row: Number(row), hash, state });
+      kept.set(nodeId, own);
+    }
+    for (const own of kept.values()) own.sort((a, b) => b.row - a.row);
+    this.#kept = kept;
+  }
+
+  /**
+   * Drops what the log does not confirm, now that it was read. False when one of a row that was read turned out to be
+   * of another history: what was read from it on may be too little.
+   */
+  confirm(): boolean {
+    const { keys, reports } = this.#options;
+    let isTrue = true;
+    const confirmed = new Map<string, readonly Kept[]>();
+    for (const [nodeId, all] of this.#kept) {
+      const key = keys.get(nodeId);
+      const own = all.filter((one) => {
+        if (key === undefined || one.row < key.firstRow) return false;
+        const found = key.row(one.row);
+        const hash = found?.content?.stateHash;
+        const isOwn = hash !== undefined && Buffer.from(hash).equals(one.hash);
+        if (isOwn && found?.seq === one.seq) return true;
+        isTrue = false;
+        const { name } = key.identity;
+        reports.problem(
+          `a snapshot of node "${name}" at row ${one.row} is ignored: the log differs`,
+        );
+        return false;
+      });
+      confirmed.set(nodeId, own);
+    }
+    this.#kept = confirmed;
+    return isTrue;
+  }
+
+  async #ask(computeKeys: readonly string[]): Promise<readonly NodeSnapshot[]> {
+    const found: NodeSnapshot[] = [];
+    for (let rest = computeKeys; rest.length > 0; ) {
+      const answer = await this.#askSome(rest);
+      if (answer === undefined) break;
+      found.push(...answer.snapshots);
+      // One that says nothing new would be asked for ever.
+      rest = answer.snapshots.length === 0 ? [] : answer.remainingKeys;
+    }
+    return found;
+  }
+
+  /** One answer; undefined when there is none to be had. */
+  async #askSome(computeKeys: readonly string[]): Promise<GetSnapshotsResponse | undefined> {
+    const { queues, clock, signal, reports } = this.#options;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        const call = { signal, timeoutMs: callMsMax };
+        return await queues.getSnapshots({ computeKeys: [...computeKeys] }, call);
+      } catch (failure) {
+        if (signal.aborted) return undefined;
+        const problem = failure instanceof Error ? failure.message : String(failure);
+        reports.problem(`snapshots are not to be had: ${problem}`);
+        if (attempt === attemptsMax) return undefined;
+        await pause(clock, againMs * 2 ** attempt, signal);
+      }
+    }
+    return undefined;
+  }
+}
+
+function problemOf({ stateHash, state }: NodeSnapshot, length: number): string | undefined {
+  if (state.length !== length) return `it has ${state.length} bytes of state, not ${length}`;
+  if (!Buffer.from(shortHash(state)).equals(stateHash)) return "its bytes do not have its hash";
+  return undefined;
+}
+
+/** Rows after which held states are stored, and time after which they are anyway. */
+const snapshotRows = 512;
+const snapshotMs = 60_000;
+
+/** State of a node after a row. */
+export interface NodeState {
+  readonly row: number;
+  readonly hash: Uint8Array;
+  readonly state: Uint8Array;
+}
+
+/** Has the states of the nodes that are held. */
+export interface NodeStates {
+  /** State of a held node after the last row; undefined for a node without. */
+  stateOf(nodeId: string): NodeState | undefined;
+}
+
+/** Stores the states of held nodes: regularly, and when it is told to; each once its row is effective. */
+export class SnapshotWriter {
+  readonly #ports: RunPorts;
+  readonly #states: NodeStates;
+  readonly #waiting = new Map<QueueReplica, NodeState>();
+  /** Settles with the calls so far. */
+  #sent: Promise<unknown> = Promise.resolve();
+  #lastRow = 0;
+  #lastMs: number;
+
+  constructor(ports: RunPorts, states: NodeStates) {
+    this.#ports = ports;
+    this.#states = states;
+    this.#lastMs = ports.clock.nowMs();
+  }
+
+  /** Stores the states of the held keys after this row, if the last time is long enough ago. */
+  look(row: number, keys: Iterable<QueueReplica>): void {
+    const nowMs = this.#ports.clock.nowMs();
+    if (row - this.#lastRow < snapshotRows && nowMs - this.#lastMs < snapshotMs) return;
+    this.#lastRow = row;
+    this.#lastMs = nowMs;
+    this.store([...keys].filter((key) => key.isHeld));
+  }
+
+  /** Stores the states of these keys after the last row, once that row is effective. */
+  store(keys: Iterable<QueueReplica>): void {
+    for (const key of keys) {
+      const found = this.#states.stateOf(key.identity.nodeId);
+      if (found !== undefined) this.#waiting.set(key, found);
+    }
+    this.send();
+  }
+
+  /** Stores the state of a key that is about to be given up; settles when that is done, or cannot be. */
+  async storeLast(key: QueueReplica): Promise<void> {
+    const found = this.#states.stateOf(key.identity.nodeId);
+    if (found !== undefined) this.#waiting.set(key, found);
+    this.send(key);
+    await this.#sent;
+  }
+
+  /** Sends what has become effective; of `last` also when it is not held any more. */
+  send(last?: QueueReplica): void {
+    const snapshots = [...this.#waiting].flatMap(([key, { row, hash, state }]) => {
+      if (!(key.nextRow > row)) return [];
+      this.#waiting.delete(key);
+      // Lost meanwhile: only a holder's is taken.
+      if (key.phase === "WAITING" && key !== last) return [];
+      const found = key.row(row);
+      if (found?.content === undefined) return [];
+      if (!Buffer.from(hash).equals(found.content.stateHash)) return [];
+      const { computeKey } = key;
+      return [{ computeKey, seq: BigInt(found.seq), row: BigInt(row), stateHash: hash, state }];
+    });
+    if (snapshots.length === 0) return;
+    const { tickets, queues, tasks } = this.#ports;
+    const call = tickets.call((ticket) =>
+      queues.putSnapshots({ ticket, snapshots }, { timeoutMs: 2_000 }),
+    );
+    tasks.track(call);
+    this.#sent = Promise.allSettled([this.#sent, call]).then(() => undefined);
+  }
+}

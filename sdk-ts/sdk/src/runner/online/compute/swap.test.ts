@@ -1,0 +1,159 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type ContextSwap,
+  ContextSwapSchema,
+  SwapPhase,
+} from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import { expect, test, vi } from "vitest";
+import type { RunPorts } from "../log/run-ports.ts";
+import type { ComputedBucket } from "./clocks.ts";
+import type { OnlineContext } from "./context.ts";
+import { ContextSwaps } from "./swap.ts";
+
+/** A context as far as a change of contexts looks at it; it stands after its last bucket. */
+class FakeContext {
+  readonly keys = new Map();
+  isWarm = true;
+  lastRow = 199;
+  endMs = 199;
+  readonly start = async (): Promise<void> => {};
+  readonly stop = async (): Promise<void> => {};
+
+  /** Computes the bucket of a row, whose end is the row's number in milliseconds. */
+  bucket(row: number, target: number): ComputedBucket {
+    const previousEndMs = this.endMs;
+    this.lastRow = row;
+    this.endMs = row;
+    const ends = [{ source: "feed", row }];
+    return { row, bucketEndMs: row, previousEndMs, ends, targets: [target] };
+  }
+}
+
+/** Answers of the DAG Manager, one after the other; then nothing more is said. */
+function openSwap(...answers: ContextSwap[]) {
+  const from = new FakeContext();
+  const to = new FakeContext();
+  const handed: [number, number][] = [];
+  const asked: SwapPhase[] = [];
+  const answerSwap = async ({ answer }: { answer: { phase: SwapPhase } }) => {
+    asked.push(answer.phase);
+    return { swap: answers.shift() };
+  };
+  // Its pauses end at once, as long as there is an answer left to ask for.
+  const clock = {
+    setTimer: (wake: () => void) => {
+      if (answers.length > 0) setImmediate(wake);
+      return { cancel: () => {} };
+    },
+  };
+  const ports = {
+    tickets: { call: (call: (ticket: string) => unknown) => call("ticket") },
+    queues: { answerSwap },
+    clock,
+    tasks: { track: () => {} },
+    reports: { event: () => {}, problem: () => {} },
+    run: { moveOn: () => {} },
+  } as unknown as RunPorts;
+  const contexts = [from, to] as unknown as OnlineContext[];
+  const swap = new ContextSwaps(
+    {
+      ports,
+      contexts: { openContext: () => contexts.shift()! },
+      targets: { hasRoom: true, push: ({ row, targets }) => void handed.push([row, targets[0]!]) },
+      evaluations: { shared: 0, own: 0, warmup: 0, swap: 0 },
+    },
+    new Map(),
+    undefined,
+  );
+  const compute = (context: FakeContext, row: number, target: number) =>
+    swap.take(context as unknown as OnlineContext, context.bucket(row, target));
+  return { swap, from, to, handed, compute, asked };
+}
+
+/** Target 1 comes from the old context, 2 from the new one. */
+const phase = (at: SwapPhase, fromRow: number): ContextSwap =>
+  create(ContextSwapSchema, {
+    swapId: "swap-1",
+    phase: at,
+    fromRow: BigInt(fromRow),
+    keys: [{ nodeId: "n", oldComputeKey: "old", newComputeKey: "new" }],
+  });
+
+function commit(swap: ContextSwaps, fromRow: number): void {
+  swap.phase(phase(SwapPhase.OPENING, 0));
+  swap.phase(phase(SwapPhase.PREPARE, fromRow));
+  swap.phase(phase(SwapPhase.COMMIT, fromRow));
+}
+
+test("buckets before the row of a change come from the old context, the rest from the new one", () => {
+  const { swap, from, to, handed, compute } = openSwap();
+  compute(from, 200, 1);
+  commit(swap, 202);
+
+  for (const row of [201, 202]) {
+    compute(to, row, 2);
+    compute(from, row, 1);
+  }
+
+  expect(handed).toEqual([
+    [200, 1],
+    [201, 1],
+    [202, 2],
+  ]);
+});
+
+test("a change before the first bucket takes that bucket from the new context, and does not hold the feed for ever", () => {
+  const { swap, from, to, handed, compute } = openSwap();
+  commit(swap, 1);
+
+  compute(from, 200, 1);
+  expect(handed).toEqual([]);
+  compute(to, 200, 2);
+  expect(handed).toEqual([[200, 2]]);
+
+  swap.ended(200);
+  compute(to, 201, 2);
+  expect(handed.at(-1)).toEqual([201, 2]);
+});
+
+test("a bucket that the new context began after comes from the old one: nobody else would end it", () => {
+  const { swap, from, to, handed, compute } = openSwap();
+  commit(swap, 1);
+  to.lastRow = 200;
+  to.endMs = 200;
+
+  compute(from, 200, 1);
+  expect(handed).toEqual([[200, 1]]);
+
+  swap.ended(200);
+  compute(to, 201, 2);
+  expect(handed.at(-1)).toEqual([201, 2]);
+});
+
+test("a commit whose event was lost on the stream is learnt from the answer, which is repeated", async () => {
+  const { swap, from, to, handed, compute, asked } = openSwap(
+    phase(SwapPhase.PREPARE, 201),
+    phase(SwapPhase.PREPARE, 201),
+    phase(SwapPhase.COMMIT, 201),
+  );
+  compute(from, 200, 1);
+  compute(to, 200, 2);
+  swap.phase(phase(SwapPhase.OPENING, 0));
+  await vi.waitFor(() => expect(asked).toContain(SwapPhase.PREPARE));
+  compute(from, 201, 1);
+  compute(to, 201, 2);
+
+  await vi.waitFor(() => expect(handed.at(-1)).toEqual([201, 2]));
+  await swap.stop();
+  expect(asked).toEqual([SwapPhase.OPENING, SwapPhase.PREPARE, SwapPhase.PREPARE]);
+});
+
+test("answers end once the change is decided, given up or stopped", async () => {
+  const { swap, asked } = openSwap(phase(SwapPhase.OPENING, 0), phase(SwapPhase.ABORTED, 0));
+  swap.phase(phase(SwapPhase.OPENING, 0));
+
+  await vi.waitFor(() => expect(swap.contexts).toHaveLength(1));
+  await swap.stop();
+
+  expect(asked).toEqual([SwapPhase.OPENING, SwapPhase.OPENING]);
+});

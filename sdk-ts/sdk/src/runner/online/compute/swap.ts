@@ -1,0 +1,329 @@
+import { type ContextSwap, SwapPhase } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { pause } from "../../../control/index.ts";
+import type { QueueReplica } from "../log/queue-replica.ts";
+import type { RunPorts } from "../log/run-ports.ts";
+import type { Evaluations } from "../session/online-run.ts";
+import type { ComputedBucket } from "./clocks.ts";
+import type { ContextListener, OnlineContext } from "./context.ts";
+
+interface ContextSwapsOptions {
+  readonly ports: RunPorts;
+  readonly contexts: ContextOpener;
+  readonly targets: BucketTaker;
+  /** Counted here, by what they were for. */
+  readonly evaluations: Evaluations;
+}
+
+/** Opens compute contexts. */
+export interface ContextOpener {
+  /** Opens a context for computed nodes with these keys; not started. */
+  openContext(
+    computeKeys: ReadonlyMap<string, string>,
+    context: ComputeContext | undefined,
+    listener: ContextListener,
+  ): OnlineContext;
+}
+
+/** Takes the buckets whose targets are to be sent. */
+export interface BucketTaker {
+  /** Whether more buckets are taken now. */
+  readonly hasRoom: boolean;
+  push(bucket: ComputedBucket): void;
+}
+
+/** How often an answer is repeated until the change is decided, milliseconds: the event that tells of it may be lost. */
+const answerAgainMs = 2_000;
+/** Buckets of a context that wait for their turn at most. */
+const waitingRowsMax = 64;
+
+interface Swap {
+  readonly id: string;
+  readonly to: OnlineContext;
+  phase: SwapPhase;
+  fromRow: number;
+  /** The last answer, so that none is given twice. */
+  told: string;
+}
+
+/**
+ * Which compute context each bucket's targets are taken from. While the strategy changes context both are computed;
+ * buckets before `from_row` come from the old one, the rest from the new one, and none from `from_row` on is handed
+ * out before the change is decided. A bucket's row is the highest of the feeds, as the DAG Manager counts.
+ */
+export class ContextSwaps implements ContextListener {
+  readonly #options: ContextSwapsOptions;
+  /** Buckets that wait, by the end of the one before. */
+  readonly #rows = new Map<OnlineContext, Map<number, ComputedBucket>>();
+  readonly #stop = new AbortController();
+  readonly #leaving = new Set<Promise<void>>();
+  #current: OnlineContext;
+  #swap: Swap | undefined;
+  #handed: ComputedBucket | undefined;
+  #endedRow = -1;
+  /** Answers, one call at a time. */
+  #telling: Promise<void> = Promise.resolve();
+  /** The wait before an answer is repeated: aborted when there is a newer one to give, or none. */
+  #repeatWait = new AbortController();
+
+  /** Begins with a context for these keys. */
+  constructor(
+    options: ContextSwapsOptions,
+    computeKeys: ReadonlyMap<string, string>,
+    context: ComputeContext | undefined,
+  ) {
+    this.#options = options;
+    this.#current = options.contexts.openContext(computeKeys, context, this);
+  }
+
+  /** The context rows are taken from now. */
+  get current(): OnlineContext {
+    return this.#current;
+  }
+
+  get contexts(): readonly OnlineContext[] {
+    return this.#swap === undefined ? [this.#current] : [this.#current, this.#swap.to];
+  }
+
+  evaluated(
+    context: OnlineContext,
+    count: number,
+    { row }: ComputedBucket,
+    isFirst: boolean,
+  ): void {
+    const { evaluations } = this.#options;
+    if (!isFirst) evaluations.warmup += count;
+    else if (this.#isExtra(context, row)) evaluations.swap += count;
+    else evaluations.shared += count;
+  }
+
+  warmedUp(count: number): void {
+    this.#options.evaluations.warmup += count;
+  }
+
+  /** Stores the state of a key after the last row, in the contexts it is of. */
+  async storeSnapshot(key: QueueReplica): Promise<void> {
+    const own = this.contexts.filter(({ keys }) => keys.get(key.identity.nodeId) === key);
+    await Promise.all(own.map((context) => context.storeSnapshot(key)));
+  }
+
+  /** Evaluations of the context for a row are those of a change under way. */
+  #isExtra(context: OnlineContext, row: number): boolean {
+    const swap = this.#swap;
+    if (swap === undefined) return context !== this.#current;
+    const isNewTurn = swap.phase === SwapPhase.COMMIT && row >= swap.fromRow;
+    return isNewTurn ? context !== swap.to : context !== this.#current;
+  }
+
+  hasRoom(context: OnlineContext): boolean {
+    const waiting = this.#rows.get(context)?.size ?? 0;
+    return this.#options.targets.hasRoom && waiting < waitingRowsMax;
+  }
+
+  /** A context computed a bucket. */
+  take(context: OnlineContext, bucket: ComputedBucket): void {
+    if (this.#handed !== undefined && bucket.bucketEndMs <= this.#handed.bucketEndMs) return;
+    let rows = this.#rows.get(context);
+    if (rows === undefined) {
+      rows = new Map();
+      this.#rows.set(context, rows);
+    }
+    rows.set(bucket.previousEndMs, bucket);
+    this.#hand();
+    if (context === this.#swap?.to && this.#swap.phase === SwapPhase.OPENING) this.warm();
+  }
+
+  /** The end of a row was answered. */
+  ended(row: number): void {
+    this.#endedRow = row;
+    const swap = this.#swap;
+    if (swap?.phase === SwapPhase.COMMIT && row >= swap.fromRow) this.#finish(swap);
+  }
+
+  /** Answers that the new context stands where the sources do. */
+  warm(): void {
+    const swap = this.#swap;
+    if (swap?.phase !== SwapPhase.OPENING || !swap.to.isWarm) return;
+    this.#tell(swap, SwapPhase.OPENING, swap.to.lastRow);
+  }
+
+  /** A phase, from the stream or in an answer; repeats and old ones change nothing. */
+  phase(message: ContextSwap): void {
+    const { phase } = message;
+    let swap = this.#swap;
+    if (swap !== undefined && swap.id !== message.swapId) {
+      if (phase === SwapPhase.ABORTED) return;
+      this.#drop(swap);
+      swap = undefined;
+    }
+    if (swap === undefined) {
+      if (phase === SwapPhase.ABORTED || this.#isCurrent(message)) return;
+      swap = this.#begin(message);
+    }
+    if (phase === SwapPhase.ABORTED) {
+      this.#drop(swap);
+      this.#options.ports.reports.event(
+        "swap",
+        "the change of context was given up; the old one goes on",
+        -1,
+      );
+      this.#hand();
+      this.#options.ports.run.moveOn();
+      return;
+    }
+    if (phase < swap.phase) return;
+    const fromRow = Number(message.fromRow);
+    const isNews = phase !== swap.phase || fromRow !== swap.fromRow;
+    swap.phase = phase;
+    swap.fromRow = fromRow;
+    if (phase === SwapPhase.OPENING) this.warm();
+    if (!isNews) return;
+    if (phase === SwapPhase.PREPARE) this.#tell(swap, SwapPhase.PREPARE, 0);
+    if (phase === SwapPhase.COMMIT) {
+      this.#options.ports.reports.event(
+        "swap",
+        `targets come from the new context from row ${fromRow} on`,
+        fromRow,
+      );
+      this.#hand();
+      this.#options.ports.run.moveOn();
+    }
+  }
+
+  /** Ends everything, each context with its leases given up. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#repeatWait.abort();
+    await Promise.all([...this.contexts.map((context) => context.stop()), ...this.#leaving]);
+    await this.#telling;
+  }
+
+  #isCurrent(message: ContextSwap): boolean {
+    const mine = new Set([...this.#current.keys.values()].map((key) => key.computeKey));
+    return message.keys.every((key) => mine.has(key.newComputeKey));
+  }
+
+  #begin(message: ContextSwap): Swap {
+    const keys = new Map(message.keys.map((key) => [key.nodeId, key.newComputeKey]));
+    const to = this.#options.contexts.openContext(keys, message.newContext, this);
+    const { swapId: id, phase } = message;
+    const swap: Swap = { id, to, phase, fromRow: 0, told: "" };
+    if (phase !== SwapPhase.OPENING) swap.phase = SwapPhase.OPENING;
+    this.#swap = swap;
+    this.#options.ports.reports.event(
+      "swap",
+      "a new compute context is opened beside the old one",
+      -1,
+    );
+    this.#options.ports.tasks.track(to.start());
+    return swap;
+  }
+
+  #drop(swap: Swap): void {
+    this.#swap = undefined;
+    this.#repeatWait.abort();
+    this.#rows.delete(swap.to);
+    this.#leave(swap.to);
+  }
+
+  #leave(context: OnlineContext): void {
+    const left = context.stop().finally(() => this.#leaving.delete(left));
+    this.#leaving.add(left);
+  }
+
+  /** Hands out the buckets whose turn it is. */
+  #hand(): void {
+    for (;;) {
+      const swap = this.#swap;
+      const own = this.#next(this.#current);
+      const other = swap === undefined ? undefined : this.#next(swap.to);
+      const row = own?.row ?? other?.row ?? Number.NEGATIVE_INFINITY;
+      const isNewTurn =
+        swap !== undefined && swap.phase >= SwapPhase.PREPARE && row >= swap.fromRow;
+      if (isNewTurn && swap.phase === SwapPhase.PREPARE) return;
+      const isOwn = !isNewTurn || this.#isPassedOver(swap.to, own, other);
+      const bucket = isOwn ? own : other;
+      if (bucket === undefined) return;
+      this.#handed = bucket;
+      for (const rows of this.#rows.values()) {
+        for (const [at, each] of rows) {
+          if (each.bucketEndMs <= bucket.bucketEndMs) rows.delete(at);
+        }
+      }
+      this.#options.targets.push(bucket);
+    }
+  }
+
+  /** The bucket of a context that follows the last one handed out; its first one before that. */
+  #next(context: OnlineContext): ComputedBucket | undefined {
+    const rows = this.#rows.get(context);
+    if (this.#handed !== undefined) return rows?.get(this.#handed.bucketEndMs);
+    return rows?.values().next().value;
+  }
+
+  /**
+   * The new context began after a bucket of the old one, so it will never have it. The old one's is taken then: a bucket
+   * that nobody ends holds its feed, and the next one would never come.
+   */
+  #isPassedOver(
+    to: OnlineContext,
+    own: ComputedBucket | undefined,
+    other: ComputedBucket | undefined,
+  ): boolean {
+    if (own === undefined) return false;
+    if (other !== undefined) return other.bucketEndMs > own.bucketEndMs;
+    return to.isWarm && to.endMs >= own.bucketEndMs;
+  }
+
+  #finish(swap: Swap): void {
+    const old = this.#current;
+    this.#current = swap.to;
+    this.#swap = undefined;
+    this.#rows.delete(old);
+    this.#leave(old);
+    this.#tell(swap, SwapPhase.COMMIT, 0);
+  }
+
+  /** Answers a phase; repeated until it is taken and the phase is over. */
+  #tell(swap: Swap, phase: SwapPhase, warmRow: number): void {
+    const { fromRow } = swap;
+    const told = `${phase}/${fromRow}/${warmRow}`;
+    if (told === swap.told) return;
+    swap.told = told;
+    this.#repeatWait.abort();
+    const repeatWait = new AbortController();
+    this.#repeatWait = repeatWait;
+    const { ports } = this.#options;
+    const signal = this.#stop.signal;
+    this.#telling = this.#telling.then(async () => {
+      const isDue = () =>
+        !signal.aborted &&
+        swap.told === told &&
+        (phase === SwapPhase.COMMIT || (this.#swap === swap && swap.phase === phase));
+      for (let failures = 0; isDue(); failures++) {
+        const endedRow = this.#handed?.row ?? this.#endedRow;
+        const answering = {
+          swapId: swap.id,
+          phase,
+          endedRow: BigInt(endedRow),
+          warmRow: BigInt(warmRow),
+          fromRow: BigInt(fromRow),
+        };
+        try {
+          const answer = await ports.tickets.call(
+            (ticket) => ports.queues.answerSwap({ ticket, answer: answering }),
+            signal,
+          );
+          if (phase === SwapPhase.COMMIT) return;
+          if (answer.swap !== undefined && isDue()) this.phase(answer.swap);
+          failures = -1;
+          if (isDue()) await pause(ports.clock, answerAgainMs, repeatWait.signal);
+        } catch (failure) {
+          if (signal.aborted) return;
+          ports.reports.problem(String(failure));
+          await pause(ports.clock, Math.min(2_000, 100 * 2 ** failures), signal);
+        }
+      }
+    });
+  }
+}

@@ -1,0 +1,200 @@
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type Client, createClient, createRouterTransport } from "@connectrpc/connect";
+import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import { QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { expect, onTestFinished, test } from "vitest";
+import { ManualClock, waitUntil } from "../../../testing/index.ts";
+import { StartedClock } from "../session/ongoing-run.ts";
+import { NodeLeases } from "./node-leases.ts";
+import { QueueReplica } from "./queue-replica.ts";
+
+const times = {
+  lease: durationFromMs(10_000),
+  margin: durationFromMs(1_000),
+  renewInterval: durationFromMs(3_000),
+};
+
+/** The lease of one key at its server: a session that has it is given it again, under the same epoch. */
+class LeaseServer {
+  epoch = 0;
+  isHeld = false;
+  isReleaseLost = false;
+  asks = 0;
+  /** A release waits for this before it counts. */
+  slow: Promise<void> = Promise.resolve();
+
+  client(): Client<typeof QueueService> {
+    const transport = createRouterTransport(({ service }) =>
+      service(QueueService, {
+        acquireLeases: async ({ keys }, { signal }) => {
+          this.asks++;
+          const key = keys[0];
+          if (key === undefined) return {};
+          if (this.asks > 50) await forever(signal);
+          if (!this.isHeld) this.epoch++;
+          this.isHeld = true;
+          const lease = { computeKey: key.computeKey, leaseEpoch: BigInt(this.epoch), ...times };
+          return { leases: [lease] };
+        },
+        renewLeases: ({ leases }) => ({
+          renewals: leases.map(({ computeKey, leaseEpoch }) => ({
+            computeKey,
+            renewed: this.isHeld && Number(leaseEpoch) === this.epoch,
+            currentEpoch: BigInt(this.epoch),
+          })),
+        }),
+        releaseLeases: async () => {
+          await this.slow;
+          if (this.isReleaseLost) throw new Error("nobody there");
+          this.isHeld = false;
+          return {};
+        },
+      }),
+    );
+    return createClient(QueueService, transport);
+  }
+}
+
+function forever(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
+}
+
+function rig(server: LeaseServer, more: Partial<Client<typeof QueueService>> = {}) {
+  const clock = new ManualClock();
+  const keeper = new NodeLeases({
+    queues: { ...server.client(), ...more },
+    clock: new StartedClock(clock),
+    tickets: { call: (make) => make("t") },
+    listener: { mayHold: () => true, leasesAnswered: () => {} },
+    reports: { problem: () => {} },
+  });
+  const key = (): QueueReplica =>
+    new QueueReplica(
+      {
+        computeKey: "k",
+        nodeId: "n",
+        name: "n",
+        build: "b",
+        isSource: false,
+        windowMax: 4,
+        start: () => {
+          const content = { build: "b", feedFingerprint: "" };
+          return { content, origin: { row: 0, warmFromRow: 0, stateHash: "" } };
+        },
+      },
+      {
+        elapsedMs: () => clock.nowMs(),
+        publish: () => {},
+        release: (of, epoch, reason) => keeper.release(of, epoch, reason),
+        snapshot: () => Promise.resolve(),
+      },
+    );
+  keeper.start();
+  onTestFinished(() => keeper.stop());
+  return { clock, keeper, key };
+}
+
+/** The START of an epoch as the log hands it out. */
+function startOf(epoch: number): Parameters<QueueReplica["read"]>[0] {
+  return create(QueueRecordSchema, {
+    computeKey: "k",
+    leaseEpoch: BigInt(epoch),
+    body: { case: "start", value: { build: "b", origin: { row: 0n, warmFromRow: 0n } } },
+  });
+}
+
+test("a lease that the session has from before, with its START in the log, is given back and asked for anew", async () => {
+  const server = new LeaseServer();
+  server.epoch = 1;
+  server.isHeld = true;
+  const { keeper, key } = rig(server);
+  const own = key();
+  own.read(startOf(1));
+
+  keeper.add([own]);
+
+  await waitUntil(() => own.phase === "CLAIMED", "a claim under a new epoch");
+  expect(own.epoch).toBe(2);
+});
+
+test("a queue that is being given up is asked for only afterwards, under a new epoch", async () => {
+  const server = new LeaseServer();
+  const { keeper, key } = rig(server);
+  const old = key();
+  keeper.add([old]);
+  await waitUntil(() => old.phase === "CLAIMED", "the first claim");
+  let finish = (): void => {};
+  server.slow = new Promise((resolve) => {
+    finish = resolve;
+  });
+
+  keeper.drop([old]);
+  const asks = server.asks;
+  const next = key();
+  keeper.add([next]);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([next.phase, server.asks]).toEqual(["WAITING", asks]);
+  finish();
+
+  await waitUntil(() => next.phase === "CLAIMED", "the second claim");
+  expect(next.epoch).toBe(2);
+});
+
+test("a lease that nobody has any more is asked for again once its time is over", async () => {
+  const server = new LeaseServer();
+  const { clock, keeper, key } = rig(server);
+  const own = key();
+  keeper.add([own]);
+  await waitUntil(() => own.phase === "CLAIMED", "the first claim");
+  server.isHeld = false;
+  clock.advance(3_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect([own.phase, own.epoch]).toEqual(["CLAIMED", 1]);
+
+  await waitUntil(() => {
+    clock.advance(3_000);
+    return own.epoch === 2;
+  }, "a claim under a new epoch");
+});
+
+test("a lease whose last row is held somewhere is given back when everything ends", async () => {
+  const server = new LeaseServer();
+  const { keeper, key } = rig(server);
+  const source = key();
+  keeper.add([source]);
+  await waitUntil(() => source.phase === "CLAIMED", "the claim");
+
+  // Its START is not effective, so the window does not close.
+  keeper.drop([source]);
+  await keeper.stop();
+
+  expect(server.isHeld).toBe(false);
+});
+
+test("a lease granted to a queue that was dropped meanwhile is given back", async () => {
+  const server = new LeaseServer();
+  const client = server.client();
+  let answer = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const { keeper, key } = rig(server, {
+    // An answer that is read already when the call is given up.
+    acquireLeases: async (request) => {
+      const granted = await client.acquireLeases(request);
+      await held;
+      return granted;
+    },
+  });
+  const own = key();
+  keeper.add([own]);
+  await waitUntil(() => server.isHeld, "the grant");
+
+  keeper.drop([own]);
+  answer();
+  await keeper.stop();
+
+  expect(server.isHeld).toBe(false);
+  expect(own.phase).toBe("WAITING");
+});

@@ -1,0 +1,27 @@
+import type { Client } from "@connectrpc/connect";
+import type { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
+import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import type { TicketedCalls } from "../../../control/index.ts";
+import type { OngoingRun, RunClock, RunTasks } from "../session/ongoing-run.ts";
+import type { RunReports } from "../session/run-reporter.ts";
+import type { NodeLeases } from "./node-leases.ts";
+import type { ReplicaPort } from "./queue-replica.ts";
+
+/** What a run reads and writes: the queues of its nodes, in the name of its session. */
+export interface RunQueues {
+  readonly data: Client<typeof QueueDataService>;
+  readonly queues: Client<typeof QueueService>;
+  /** Calls in the name of the session. */
+  readonly tickets: TicketedCalls;
+  readonly leases: NodeLeases;
+  readonly replicaPort: ReplicaPort;
+}
+
+/** What every part of a run works with. */
+export interface RunPorts extends RunQueues {
+  readonly clock: RunClock;
+  readonly reports: RunReports;
+  /** Calls that nobody waits for now. */
+  readonly tasks: RunTasks;
+  readonly run: OngoingRun;
+}

@@ -1,0 +1,193 @@
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { sourceWindowMax } from "@qmtl/core/queues";
+import type { QmtlConfig } from "../../../config/index.ts";
+import { pause } from "../../../control/index.ts";
+import { QueueReader } from "../../../sources/queue-reader.ts";
+import { ReplayHolder } from "../../../sources/replay-holder.ts";
+import type { OnlineGraph } from "../session/graph.ts";
+import type { Evaluations } from "../session/online-run.ts";
+import type { OnlineInput } from "./input.ts";
+import { hostedBuild, QueueReplica } from "./queue-replica.ts";
+import type { RunPorts } from "./run-ports.ts";
+
+interface OnlineSourcesOptions {
+  readonly ports: RunPorts;
+  readonly graph: OnlineGraph;
+  /** Compute key by node id. */
+  readonly computeKeys: ReadonlyMap<string, string>;
+  /** The `sources:` of the configuration. */
+  readonly entries: QmtlConfig["sources"];
+  /** Each row this process publishes counts as shared. */
+  readonly evaluations: Evaluations;
+}
+
+/** The source queues of a strategy: read by every process, published by the one that holds them. */
+export class OnlineSources {
+  readonly keys: ReadonlyMap<string, QueueReplica>;
+  readonly inputs: readonly OnlineInput[];
+  readonly #options: OnlineSourcesOptions;
+  readonly #holders: readonly ReplayHolder[];
+  readonly #reader: QueueReader;
+  readonly #byKey = new Map<string, QueueReplica>();
+
+  constructor(options: OnlineSourcesOptions) {
+    const { ports, graph, computeKeys, entries, evaluations } = options;
+    this.#options = options;
+    this.keys = new Map(
+      graph.sources.map(({ nodeId }) => [nodeId, this.#makeKey(nodeId, computeKeys.get(nodeId)!)]),
+    );
+    for (const key of this.keys.values()) this.#byKey.set(key.computeKey, key);
+    this.inputs = graph.sources.map(({ nodeId, node, clock, feed }) => {
+      return { nodeId, source: node.source, clock, key: this.keys.get(nodeId)!, feed };
+    });
+    this.#holders = graph.sources.map(({ nodeId, node, feed }) => {
+      const claim = this.keys.get(nodeId)!;
+      const speed = entries[node.source]?.speed ?? "max";
+      const onProduced = (): void => {
+        evaluations.shared++;
+      };
+      return new ReplayHolder({ feed, claim, clock: ports.clock, speed, onProduced });
+    });
+    this.#reader = new QueueReader({
+      data: ports.data,
+      clock: ports.clock,
+      keys: [...this.keys.values()],
+      onRecords: (records) => this.#read(records),
+      onProblem: (problem) => ports.reports.problem(problem),
+      onGone: (failure) => ports.run.fail(failure),
+    });
+  }
+
+  /** Reads what is there. */
+  read(): Promise<void> {
+    return this.#reader.history();
+  }
+
+  /** Reads everything from the first record, instead of what was read. */
+  async readAgain(): Promise<void> {
+    for (const key of this.keys.values()) key.restart();
+    await this.read();
+  }
+
+  /** Follows what comes. */
+  follow(): void {
+    this.#reader.follow();
+  }
+
+  /** Asks for the leases of a feed's streams from now on. */
+  claim(source: string): void {
+    const own = this.inputs.filter((input) => input.source === source);
+    this.#options.ports.leases.add(own.map(({ key }) => key));
+  }
+
+  pump(): void {
+    for (const holder of this.#holders) holder.pump();
+  }
+
+  /** Publishes no more and gives the leases up. */
+  release(): void {
+    for (const holder of this.#holders) holder.stop();
+    this.#options.ports.leases.drop(this.keys.values());
+  }
+
+  stop(): Promise<void> {
+    return this.#reader.stop();
+  }
+
+  #makeKey(nodeId: string, computeKey: string): QueueReplica {
+    const { ports, graph } = this.#options;
+    const { node, feed } = graph.sources.find((source) => source.nodeId === nodeId)!;
+    const build = hostedBuild(graph.identified.hashCode(node.code));
+    const { fingerprint, startRow } = feed.rows;
+    const content = { build, feedFingerprint: fingerprint };
+    const origin = { row: startRow, warmFromRow: startRow, stateHash: "" };
+    return new QueueReplica(
+      {
+        computeKey,
+        nodeId,
+        name: node.source,
+        build,
+        isSource: true,
+        windowMax: sourceWindowMax,
+        start: () => ({ content, origin }),
+      },
+      ports.replicaPort,
+    );
+  }
+
+  #read(records: readonly WireRecord[]): void {
+    for (const record of records) this.#byKey.get(record.computeKey)?.read(record);
+    this.#options.ports.run.moveOn();
+  }
+}
+
+const againMs = 100;
+const againMsMax = 2_000;
+/** How long leaving the sets may take, milliseconds. */
+const leaveMsMax = 2_000;
+
+/** This session's places in the runner sets of the feeds it reads. */
+export class RunnerSets {
+  readonly #ports: RunPorts;
+  readonly #sources: OnlineSources;
+  readonly #stop = new AbortController();
+  readonly #entering = new Map<string, Promise<void>>();
+  /** Feeds whose set is being entered. */
+  readonly #underWay = new Set<string>();
+
+  constructor(ports: RunPorts, sources: OnlineSources) {
+    this.#ports = ports;
+    this.#sources = sources;
+  }
+
+  /** Enters a feed's set, once; repeats until that went through. */
+  enter(source: string): void {
+    if (this.#entering.has(source) || this.#stop.signal.aborted) return;
+    this.#underWay.add(source);
+    const entering = this.#enter(source).finally(() => this.#underWay.delete(source));
+    this.#entering.set(source, entering);
+  }
+
+  /** Feeds that took this session out of their sets because it was silent: it enters them again. */
+  dropped(sources: readonly string[]): void {
+    for (const source of sources) {
+      const entering = this.#entering.get(source);
+      // One that is being entered, now or again, is on its way already.
+      if (entering === undefined || this.#underWay.has(source)) continue;
+      this.#entering.delete(source);
+      this.enter(source);
+    }
+  }
+
+  /** Leaves all sets. */
+  async leave(): Promise<void> {
+    this.#stop.abort();
+    const sources = [...this.#entering.keys()];
+    await Promise.all(this.#entering.values());
+    const { queues, tickets } = this.#ports;
+    if (sources.length === 0) return;
+    const limit = { timeoutMs: leaveMsMax };
+    await tickets
+      .call((ticket) => queues.deleteReplayRunner({ ticket, sources }, limit))
+      .catch(() => undefined);
+  }
+
+  async #enter(source: string): Promise<void> {
+    const { queues, tickets, clock, reports } = this.#ports;
+    const { signal } = this.#stop;
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        const enter = (ticket: string) => queues.createReplayRunner({ ticket, sources: [source] });
+        await tickets.call(enter, signal);
+        // No row of the feed passes unseen from now on.
+        this.#sources.claim(source);
+        return;
+      } catch (failure) {
+        // Whoever is leaving has no problem with what it gives up.
+        if (signal.aborted) return;
+        reports.problem(String(failure));
+        await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
+      }
+    }
+  }
+}

@@ -1,0 +1,156 @@
+import type { ContextSwap } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
+import { domainOfMode, type ExecutionDomain } from "@qmtl/core/gate";
+import type { QmtlConfig } from "../../../config/index.ts";
+import {
+  type ControlListener,
+  ControlSession,
+  OrderGate,
+  type SdkClock,
+  type TicketKeeper,
+} from "../../../control/index.ts";
+import { isAnswer } from "../../../rpc/index.ts";
+import type { ConnectionMonitor } from "../session/connection-monitor.ts";
+import type { RunReports } from "../session/run-reporter.ts";
+import type { OnlineServices } from "../session/services.ts";
+
+interface GateMonitorOptions {
+  readonly services: OnlineServices;
+  readonly clock: SdkClock;
+  readonly tickets: TicketKeeper;
+  readonly worldId: string;
+  readonly strategyId: string;
+  /** Section `sdk` of the configuration. */
+  readonly sdk: QmtlConfig["sdk"];
+  /** Highest domain orders leave in; null: as the world grants. */
+  readonly domainMax: ExecutionDomain | null;
+  readonly reports: RunReports;
+  readonly connection: ConnectionMonitor;
+  readonly listener: GateListener;
+}
+
+/** Told of what comes by the control stream. */
+export interface GateListener {
+  /** Orders may leave from now on. */
+  gateArmed(): void;
+  swapPhase(swap: ContextSwap): void;
+  /** What matches some tags has changed. */
+  tagsChanged(): void;
+  /** Feeds that dropped this session. */
+  feedsDropped(sources: readonly string[]): void;
+  /** The queues are of another store than before. */
+  queuesRestored(): void;
+  /** The stream stands again after a break. */
+  reconnected(): void;
+}
+
+/** Heartbeats in a row that services behind the gateway may leave unanswered before that counts as a loss. */
+const unansweredMax = 1;
+
+/** The gate of a run and its control stream; reports how they stand. */
+export class GateMonitor implements ControlListener {
+  readonly gate: OrderGate;
+  readonly session: ControlSession;
+  readonly #options: GateMonitorOptions;
+  #isArmed = false;
+  #isStreamUp = false;
+  #isAboveDomain = false;
+  #unanswered = 0;
+
+  constructor(options: GateMonitorOptions) {
+    const { services, clock, tickets, worldId, strategyId, sdk } = options;
+    const { sessionId } = tickets;
+    this.#options = options;
+    this.gate = new OrderGate(clock, { sessionId, worldId, strategyId }, options.domainMax);
+    this.session = new ControlSession({
+      control: services.control,
+      clock,
+      gate: this.gate,
+      tickets,
+      worldId,
+      strategyId,
+      listener: this,
+      silenceMsMax: sdk.stream_silence_ms_max,
+      totalMsMax: sdk.stream_total_ms_max,
+    });
+  }
+
+  /** Orders may leave. */
+  get isArmed(): boolean {
+    return this.#isArmed;
+  }
+
+  onGate(reason: string): void {
+    const { reports, listener } = this.#options;
+    const refusal = this.gate.refusal(["long", "short"]);
+    const isArmed = refusal === null;
+    this.#tellDomain();
+    if (isArmed === this.#isArmed) return;
+    this.#isArmed = isArmed;
+    if (isArmed) {
+      reports.event("gate_opened", `orders may leave (${this.gate.mode()})`);
+      listener.gateArmed();
+    } else reports.event("gate_shut", [refusal, reason].filter((part) => part !== "").join(": "));
+  }
+
+  onSwap(swap: ContextSwap): void {
+    this.#options.listener.swapPhase(swap);
+  }
+
+  onTags(): void {
+    this.#options.listener.tagsChanged();
+  }
+
+  onUnregistered(sources: readonly string[]): void {
+    this.#options.listener.feedsDropped(sources);
+  }
+
+  onQueuesRestored(): void {
+    this.#options.listener.queuesRestored();
+  }
+
+  onConnected(): void {
+    this.#connected(`control stream of ${this.#options.services.url}`);
+  }
+
+  onLost(failure: unknown): void {
+    this.#isStreamUp = false;
+    this.#options.connection.lost(failure);
+  }
+
+  /** The stream stands while WorldService is away: only heartbeats show it. Without a stream they prove nothing. */
+  onHeartbeat(failure: unknown): void {
+    const { connection } = this.#options;
+    const { state } = connection.now;
+    if (failure === undefined) {
+      this.#unanswered = 0;
+      if (this.#isStreamUp && state !== "connected") this.#connected("all services answer again");
+    } else if (isAnswer(failure) && state === "connected") {
+      this.#unanswered++;
+      if (this.#unanswered > unansweredMax) connection.lost(failure);
+    }
+  }
+
+  /** Reports once that the world grants more than this side lets out. */
+  #tellDomain(): void {
+    const { isAboveDomain } = this.gate;
+    if (isAboveDomain === this.#isAboveDomain) return;
+    this.#isAboveDomain = isAboveDomain;
+    if (!isAboveDomain) return;
+    const { reports, domainMax } = this.#options;
+    const granted = domainOfMode(this.gate.mode());
+    this.#isArmed = false;
+    reports.event(
+      "gate_shut",
+      `ABOVE_EXECUTION_DOMAIN: the world grants ${granted}, this run sends up to ${domainMax}: it computes and no order leaves; sdk.execution_domain, or the option executionDomain, says how far it may go`,
+    );
+  }
+
+  #connected(what: string): void {
+    this.#isStreamUp = true;
+    this.#unanswered = 0;
+    const { connection, reports, listener } = this.#options;
+    const wasLost = connection.reached();
+    reports.event("connected", what);
+    if (wasLost) listener.reconnected();
+  }
+}

@@ -1,0 +1,333 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Client } from "@connectrpc/connect";
+import {
+  type OrderService,
+  type SetTargetsRequest,
+  SetTargetsRequestSchema,
+  type SetTargetsResponse,
+} from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
+import {
+  type ControlSession,
+  domainToProto,
+  type GateWord,
+  type OrderGate,
+  pause,
+  type SdkClock,
+} from "../../../control/index.ts";
+import { hasReason } from "../../../rpc/qmtl-error.ts";
+import { reasonName } from "../../../rpc/reason-code.ts";
+import type { ComputedBucket, FeedEnd } from "../compute/clocks.ts";
+import type { BucketTaker } from "../compute/swap.ts";
+import type { OnlineTarget } from "../session/graph.ts";
+import type { Evaluations } from "../session/online-run.ts";
+import type { RunReports } from "../session/run-reporter.ts";
+import { type StatedTarget, type StatedTargets, sidesOf, TargetBook } from "./target-book.ts";
+import { TargetResend } from "./target-resend.ts";
+
+interface TargetSenderOptions {
+  readonly orders: Client<typeof OrderService>;
+  readonly clock: SdkClock;
+  readonly gate: OrderGate;
+  readonly strategyId: string;
+  readonly targets: readonly OnlineTarget[];
+  readonly session: Pick<ControlSession, "ticket" | "dropTicket" | "follow">;
+  readonly counts: TargetCounts;
+  readonly reports: RunReports;
+  readonly listener: DecisionListener;
+}
+
+/** What a run has counted; the gateway is told with each call. */
+export interface TargetCounts {
+  readonly wantedOrders: number;
+  readonly evaluations: Evaluations;
+}
+
+/** Told of the buckets whose targets are sent. */
+export interface DecisionListener {
+  /** Before the bucket is sent: the simulated book takes it. Values in the order of the targets. */
+  bucketDecided(bucket: ComputedBucket, values: readonly number[], isGateShut: boolean): void;
+  /** Every row of the bucket is answered. */
+  bucketEnded(bucket: ComputedBucket): void;
+}
+
+/** Buckets that wait for their end to be answered at most. */
+const edgeRowsMax = 64;
+const againMs = 100;
+const againMsMax = 2_000;
+
+/**
+ * The end of each bucket: decides, and tells the gateway, one bucket after the other, with one call for each feed whose
+ * row ends there. Every row is ended once it is answered, repeated until then; a target goes along with the row of its
+ * instrument's marks when it changed, or was not taken under the lease in force.
+ */
+export class TargetSender implements BucketTaker {
+  readonly #options: TargetSenderOptions;
+  readonly #targets: TargetBook;
+  readonly #resend: TargetResend;
+  readonly #stop = new AbortController();
+  readonly #buckets: ComputedBucket[] = [];
+  #decided: ComputedBucket | undefined;
+  #endedMs = Number.NEGATIVE_INFINITY;
+  #mustRepeat = false;
+  #isRunning = false;
+  #retryNow: (() => void) | undefined;
+  #sentOrders = 0;
+  #done: Promise<void> = Promise.resolve();
+
+  constructor(options: TargetSenderOptions) {
+    this.#options = options;
+    this.#targets = new TargetBook(options.targets);
+    this.#resend = new TargetResend(options.clock, () => this.#repeat());
+  }
+
+  /** Value of each target, in their order. */
+  get values(): readonly number[] {
+    return this.#targets.all.map(({ value }) => value);
+  }
+
+  get sentOrders(): number {
+    return this.#sentOrders;
+  }
+
+  /** End of the last bucket that was answered, milliseconds; −∞ before the first. */
+  get endedMs(): number {
+    return this.#endedMs;
+  }
+
+  /** Last bucket decided on. */
+  get decided(): ComputedBucket | undefined {
+    return this.#decided;
+  }
+
+  get hasRoom(): boolean {
+    return this.#buckets.length < edgeRowsMax;
+  }
+
+  get isIdle(): boolean {
+    return !this.#isRunning && this.#buckets.length === 0;
+  }
+
+  /** Takes the next bucket. */
+  push(bucket: ComputedBucket): void {
+    this.#buckets.push(bucket);
+    this.#poke();
+  }
+
+  /** The gate armed: the current targets are stated again, at once if no bucket is under way. */
+  armed(): void {
+    if (this.#decided === undefined) return;
+    this.#resend.cancel();
+    this.#targets.restate();
+    this.#repeat();
+  }
+
+  /** The connection is back: the last end is told once more. */
+  reconnected(): void {
+    this.#retryNow?.();
+    if (this.#decided !== undefined) this.#repeat();
+  }
+
+  /** Waits until everything taken was answered, at most `waitMs`, then gives up. */
+  async stop(waitMs: number): Promise<void> {
+    const { clock } = this.#options;
+    if (!this.isIdle) {
+      await new Promise<void>((resolve) => {
+        const timer = clock.setTimer(resolve, waitMs);
+        void this.#done.then(() => {
+          timer.cancel();
+          resolve();
+        });
+      });
+    }
+    this.#stop.abort();
+    this.#resend.cancel();
+    this.#retryNow?.();
+    await this.#done;
+  }
+
+  #repeat(): void {
+    this.#mustRepeat = true;
+    this.#poke();
+  }
+
+  #poke(): void {
+    if (this.#isRunning || this.#stop.signal.aborted) return;
+    this.#isRunning = true;
+    this.#done = this.#run().finally(() => {
+      this.#isRunning = false;
+      if (this.#buckets.length > 0 || this.#mustRepeat) this.#poke();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const signal = this.#stop.signal;
+    while (!signal.aborted) {
+      const bucket = this.#buckets[0];
+      if (bucket !== undefined) this.#decide(bucket);
+      else if (!this.#mustRepeat) return;
+      this.#mustRepeat = false;
+      await this.#end();
+      if (signal.aborted || bucket === undefined) continue;
+      this.#buckets.shift();
+      this.#endedMs = bucket.bucketEndMs;
+      this.#options.listener.bucketEnded(bucket);
+    }
+  }
+
+  #decide(bucket: ComputedBucket): void {
+    this.#targets.decide(bucket.targets);
+    this.#decided = bucket;
+    const { gate, listener } = this.#options;
+    listener.bucketDecided(bucket, this.values, this.#targets.isShut(gate));
+  }
+
+  /** Ends every row of the bucket decided last. */
+  async #end(): Promise<void> {
+    const bucket = this.#decided;
+    if (bucket === undefined) return;
+    // A bucket of computed queues alone ends no row of a feed; its targets are told all the same.
+    const ends = bucket.ends.length > 0 ? bucket.ends : [{ source: "", row: bucket.row }];
+    for (const end of ends) await this.#endRow(bucket, end, ends);
+  }
+
+  /** Ends one row; repeats until the gateway answers. */
+  async #endRow(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
+    const { clock, session, reports } = this.#options;
+    const signal = this.#stop.signal;
+    for (let failures = 0; !signal.aborted; failures++) {
+      const { ticket } = session;
+      try {
+        await this.#call(bucket, end, ends);
+        return;
+      } catch (failure) {
+        if (signal.aborted) return;
+        if (hasReason(failure, "TICKET_INVALID", "TICKET_EXPIRED")) session.dropTicket(ticket);
+        reports.problem(failure instanceof Error ? failure.message : String(failure));
+        const wake = new AbortController();
+        this.#retryNow = () => wake.abort();
+        await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), wake.signal);
+        this.#retryNow = undefined;
+      }
+    }
+  }
+
+  async #call(bucket: ComputedBucket, end: FeedEnd, ends: readonly FeedEnd[]): Promise<void> {
+    const { gate, session } = this.#options;
+    const stated = this.#targets.unsentWith(end, ends);
+    const { targets } = stated;
+    const sides = [...new Set(targets.flatMap(sidesOf))];
+    if (targets.length > 0) {
+      const emitted = gate.emit(sides, (word) => this.#send(word, bucket, end, targets));
+      if (typeof emitted !== "string") {
+        session.follow(emitted.effects, "");
+        this.#answered(bucket, stated, await emitted.result);
+        return;
+      }
+    }
+    await this.#send(gate.shutWord(), bucket, end, []);
+  }
+
+  #answered(bucket: ComputedBucket, stated: StatedTargets, { results }: SetTargetsResponse): void {
+    const { reports } = this.#options;
+    const refused: string[] = [];
+    stated.targets.forEach((each, at) => {
+      const result = results[at];
+      if (result?.accepted !== true) {
+        const reason =
+          result === undefined ? "no result" : (reasonName(result.reason) ?? "unknown");
+        refused.push(reason);
+        const { target, value } = each;
+        const refusal = `target ${value} of ${target.instrument}: ${targetReason(reason)}`;
+        reports.event("target_refused", refusal);
+        return;
+      }
+      this.#targets.taken(at, stated);
+      const orders = result.clientOrderIds.length;
+      this.#sentOrders += orders;
+      // Why an accepted target makes no order, or fewer.
+      const reason = reasonName(result.reason) ?? "";
+      const why = reason === "" ? "" : `: ${targetReason(reason)}`;
+      reports.event("target_sent", `target ${each.value}, ${orders} orders${why}`, bucket.row);
+    });
+    if (!this.#stop.signal.aborted) this.#resend.answered(refused);
+  }
+
+  #send(
+    word: GateWord,
+    bucket: ComputedBucket,
+    end: FeedEnd,
+    targets: readonly StatedTarget[],
+  ): Promise<SetTargetsResponse> {
+    const { orders, session, strategyId, counts } = this.#options;
+    const { wantedOrders, evaluations } = counts;
+    const caller = { strategyId, ticket: session.ticket, wantedOrders, evaluations };
+    const request = targetsRequest(caller, word, bucket.bucketEndMs, end, targets);
+    return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
+  }
+}
+
+/** Who states targets, and what it has counted so far. */
+interface TargetsCaller {
+  readonly strategyId: string;
+  readonly ticket: string;
+  readonly wantedOrders: number;
+  readonly evaluations: Evaluations;
+}
+
+/** The end of a row with the targets that go along, under a word of the gate. */
+function targetsRequest(
+  caller: TargetsCaller,
+  word: GateWord,
+  bucketEndMs: number,
+  { source, row }: FeedEnd,
+  targets: readonly StatedTarget[],
+): SetTargetsRequest {
+  const { strategyId, ticket, wantedOrders, evaluations } = caller;
+  const bucketEndTime = timestampFromMs(bucketEndMs);
+  const request: MessageInitShape<typeof SetTargetsRequestSchema> = {
+    ticket,
+    update: {
+      claim: {
+        leaseId: word.leaseId,
+        fence: BigInt(word.fence),
+        domain: domainToProto(word.domain),
+      },
+      targets: targets.map(({ target, value }) => ({
+        strategyId,
+        instrument: target.instrument,
+        size: { case: "weight", value },
+        row: BigInt(row),
+        bucketEndTime,
+        inputWatermarkTime: bucketEndTime,
+      })),
+      // A bucket of computed queues alone ends no row of a feed.
+      ends: source === "" ? [] : [{ source, row: BigInt(row) }],
+      strategyIds: [strategyId],
+      wantedOrders: BigInt(wantedOrders),
+      sharedEvaluations: BigInt(evaluations.shared),
+      ownEvaluations: BigInt(evaluations.own),
+    },
+  };
+  return create(SetTargetsRequestSchema, request);
+}
+
+/** The most frequent reasons, explained to whoever runs the strategy. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  ACCOUNT_NOT_FOUND: "the world has no account at this gateway",
+  BELOW_MINIMUM: "its order would be worth less than the instrument's min_notional",
+  BUCKET_STALE: "it is older than the world's max_lag allows, or than one that was taken",
+  CONFIG_INVALID: "rows of its feed cannot be booked; the log of the gateway says what to set",
+  HALTED: "a halt is in force",
+  INSTRUMENT_NOT_FOUND: "the world's account does not list the instrument",
+  MARK_INVALID: "the instrument has no mark yet",
+  NO_CAPITAL: "the strategy's share, or the world's allocation, is 0",
+  OVER_LIMIT:
+    "beyond a limit of the account, or above the largest weight that its submission declares",
+};
+
+/** A reason with what it means, where that is known. */
+function targetReason(reason: string): string {
+  const meaning = MEANINGS[reason];
+  return meaning === undefined ? reason : `${reason}, ${meaning}`;
+}

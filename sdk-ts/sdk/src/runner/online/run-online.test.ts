@@ -1,0 +1,300 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { loadConfig } from "../../config/index.ts";
+import { singleRecords } from "../../sources/queue-row.ts";
+import {
+  column,
+  PositionTargetNode,
+  returns,
+  rsi,
+  Strategy,
+  StreamInput,
+  sma,
+} from "../../strategy/index.ts";
+import { FakeGateway, replayBars, waitUntil } from "../../testing/index.ts";
+import { identifyStrategy } from "../strategy-loading/identify-strategy.ts";
+import { runOnline } from "./run-online.ts";
+import type { OnlineRun } from "./session/online-run.ts";
+import type { OnlineEvent } from "./session/run-reporter.ts";
+
+const historyRows = 60;
+const feedRows = 40;
+const rows = replayBars(historyRows, feedRows);
+
+class Wave extends Strategy {
+  readonly long: number;
+  constructor(name: string, long: number) {
+    super({ name, defaultInterval: "1d", defaultPeriod: 1 });
+    this.long = long;
+  }
+  setup(): void {
+    const bars = new StreamInput({ source: "feed", columns: ["open", "high", "low", "close"] });
+    const close = column(bars, "close");
+    const swing = rsi(returns(close), 3);
+    this.addNodes([
+      sma(close, 5),
+      new PositionTargetNode({
+        signal: swing,
+        instrument: "X",
+        thresholds: { longEnter: this.long, longExit: 30, shortEnter: 20, shortExit: 40 },
+      }),
+    ]);
+  }
+}
+
+const folder = mkdtempSync(join(tmpdir(), "qmtl-online-"));
+writeFileSync(
+  join(folder, "qmtl.yml"),
+  `sources: {feed: {file: feed.csv, interval: 1d}}
+instruments: {X: {mark_source: feed, lot: "0.1"}}
+accounts: {paper: {instruments: [X]}}
+`,
+);
+const config = loadConfig({ path: join(folder, "qmtl.yml"), env: {} });
+afterAll(() => rmSync(folder, { recursive: true }));
+
+const open: OnlineRun[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((run) => run.stop()));
+});
+
+async function run(
+  gateway: FakeGateway,
+  name: string,
+  sessionId: string,
+  long = 60,
+): Promise<{ run: OnlineRun; events: OnlineEvent[]; problems: string[] }> {
+  const identified = identifyStrategy(new Wave(name, long), {
+    worldId: gateway.worldId,
+    module: fileURLToPath(import.meta.url),
+  });
+  const events: OnlineEvent[] = [];
+  const problems: string[] = [];
+  const started = await runOnline(identified, {
+    worldId: gateway.worldId,
+    config,
+    connection: gateway.connection(),
+    loadRows: async () => rows,
+    sessionId,
+    onEvent: (event) => events.push(event),
+    onProblem: (problem) => problems.push(problem),
+  });
+  open.push(started);
+  return { run: started, events, problems };
+}
+
+/** Values of every row of a node, from the log. */
+function valuesOf(
+  gateway: FakeGateway,
+  nodeId: string,
+  domain: "backtest" | "dryrun" = "backtest",
+) {
+  const records = gateway.log.records(gateway.key(nodeId, domain));
+  return records.flatMap((record) =>
+    [...singleRecords(record)].flatMap(({ content, row }) =>
+      content === undefined
+        ? []
+        : [[row!, ...content.values, Buffer.from(content.stateHash).toString("hex")]],
+    ),
+  );
+}
+
+const graphOf = (name: string, long = 60) =>
+  identifyStrategy(new Wave(name, long), { worldId: "w1", module: fileURLToPath(import.meta.url) });
+
+/** What an undisturbed run publishes for every computed node. */
+async function undisturbed(): Promise<Map<string, unknown[]>> {
+  const gateway = new FakeGateway();
+  const { run: only } = await run(gateway, "A", "calm");
+  await only.done;
+  return new Map(graphOf("A").graph.nodes.map(({ id }) => [id, valuesOf(gateway, id)]));
+}
+
+/** Rows of the feed that were ended, in order. */
+function endedRows(gateway: FakeGateway): number[] {
+  return gateway.targets.flatMap(({ update }) => update.ends.map(({ row }) => Number(row)));
+}
+
+describe("an online run", () => {
+  test("plays the feed to its end, publishes each row once and ends each bucket once", async () => {
+    const gateway = new FakeGateway();
+
+    const { run: only, events } = await run(gateway, "A", "a");
+    await only.done;
+
+    const { nodes } = graphOf("A").graph;
+    for (const { id } of nodes) expect(valuesOf(gateway, id)).toHaveLength(feedRows);
+    expect(endedRows(gateway)).toEqual(
+      Array.from({ length: feedRows }, (_, at) => historyRows + at),
+    );
+    expect(gateway.log.voidRecords).toBe(0);
+    expect(only.status().evaluations.shared).toBe(nodes.length * feedRows);
+    expect(events.at(-2)?.kind).toBe("data_end");
+    expect(gateway.runners.size).toBe(0);
+    expect(nodes.map(({ id }) => gateway.holder(gateway.key(id)))).toEqual(
+      nodes.map(() => undefined),
+    );
+  });
+
+  test("counts the orders it wanted while its gate is shut, and sends none", async () => {
+    const gateway = new FakeGateway();
+
+    const { run: only } = await run(gateway, "A", "a");
+    await only.done;
+
+    expect(gateway.targets.flatMap((one) => one.update.targets)).toEqual([]);
+    expect(only.status().wantedOrders).toBeGreaterThan(3);
+    expect(Number(gateway.targets.at(-1)!.update.wantedOrders)).toBe(only.status().wantedOrders);
+  });
+
+  test("two runs share what they have in common: each node is computed in one of them only", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows - 1);
+    const first = await run(gateway, "A", "a", 60);
+    await waitUntil(() => gateway.runners.has("a"), "A in the runner set");
+    const second = await run(gateway, "B", "b", 70);
+    await waitUntil(() => gateway.runners.has("b"), "B in the runner set");
+
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await Promise.all([first.run.done, second.run.done]);
+
+    const nodes = new Set(
+      [graphOf("A", 60), graphOf("B", 70)].flatMap(({ graph }) => graph.nodes.map(({ id }) => id)),
+    );
+    const a = first.run.status().evaluations;
+    const b = second.run.status().evaluations;
+    expect(b.shared).toBe(feedRows);
+    expect(a.shared + b.shared).toBe(nodes.size * feedRows);
+    expect(gateway.log.voidRecords).toBe(0);
+  });
+
+  test("when the holder dies the other takes over, and the log is that of an undisturbed run", async () => {
+    const expected = await undisturbed();
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows - 1);
+    await run(gateway, "A", "a");
+    await waitUntil(() => gateway.runners.has("a"), "the first in the runner set");
+    const second = await run(gateway, "A", "b");
+    await waitUntil(() => gateway.runners.has("b"), "the second in the runner set");
+
+    gateway.advance(historyRows + 15);
+    await waitUntil(() => gateway.runners.get("b") === historyRows + 15, "row 15 ended");
+    gateway.kill("a");
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await second.run.done;
+
+    for (const [id, values] of expected) expect(valuesOf(gateway, id)).toEqual(values);
+    expect(second.events.some((event) => event.kind === "takeover")).toBe(true);
+    expect(second.events.some((event) => event.kind === "diverged")).toBe(false);
+  });
+
+  test("a node taken over whose log holds other bits is not published: the log stands", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows - 1);
+    await run(gateway, "A", "a");
+    await waitUntil(() => gateway.runners.has("a"), "the first in the runner set");
+    const second = await run(gateway, "A", "b");
+    await waitUntil(() => gateway.runners.has("b"), "the second in the runner set");
+    gateway.advance(historyRows + 5);
+    await waitUntil(() => gateway.runners.get("b") === historyRows + 5, "row 5 ended");
+    const node = graphOf("A").graph.nodes.find(({ declared }) => declared.node.nodeType === "rsi")!;
+    const key = gateway.key(node.id);
+    const epoch = gateway.log.fold(key).epoch;
+    gateway.kill("a");
+    const forged = gateway.log.records(key).findLast(({ body }) => body.case === "rows")!;
+    if (forged.body.case !== "rows") throw new Error("no row to forge");
+    const fold = gateway.log.fold(key);
+    gateway.log.append({
+      ...forged,
+      leaseEpoch: BigInt(epoch),
+      seq: BigInt(fold.seq),
+      body: { case: "rows", value: { ...forged.body.value, row: BigInt(fold.nextRow) } },
+    });
+
+    gateway.advance(historyRows + 7);
+
+    await waitUntil(() => second.events.some((event) => event.kind === "diverged"), "divergence");
+    await waitUntil(() => gateway.holder(key) === undefined, "the lease given up");
+  });
+
+  test("opens with the gate, states its target at once, and is shut again by a freeze", async () => {
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 10);
+    const { run: only, events } = await run(gateway, "A", "a");
+    await waitUntil(() => gateway.runners.get("a") === historyRows + 10, "row 10 ended");
+    const wanted = only.status().wantedOrders;
+
+    gateway.setGate(true, "paper");
+    await waitUntil(
+      () => gateway.targets.some((one) => one.update.targets.length > 0),
+      "the target",
+    );
+    const stated = gateway.targets.find((one) => one.update.targets.length > 0)!;
+    gateway.advance(historyRows + 20);
+    await waitUntil(() => gateway.runners.get("a") === historyRows + 20, "row 20 ended");
+
+    expect(Number(stated.update.ends[0]?.row)).toBe(historyRows + 10);
+    expect(stated).toMatchObject({ sessionId: "a", update: { claim: { fence: 1n } } });
+    expect(only.status()).toMatchObject({ gate: "ARMED", armed: true, mode: "paper" });
+    expect(only.status().wantedOrders).toBe(wanted);
+
+    gateway.setGate(false, "paper");
+    await waitUntil(() => !only.status().armed, "the gate shut");
+    const sent = gateway.targets.length;
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await only.done;
+
+    expect(gateway.targets.slice(sent).flatMap((one) => one.update.targets)).toEqual([]);
+    expect(events.map((event) => event.kind)).toContain("gate_shut");
+  });
+
+  test("goes on after the gateway was away, each row still once", async () => {
+    const expected = await undisturbed();
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 10);
+    const { run: only, events } = await run(gateway, "A", "a");
+    await waitUntil(() => gateway.runners.get("a") === historyRows + 10, "row 10 ended");
+
+    gateway.setDown(true);
+    await waitUntil(() => events.some((event) => event.kind === "unreachable"), "the outage");
+    gateway.setDown(false);
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await only.done;
+
+    for (const [id, values] of expected) expect(valuesOf(gateway, id)).toEqual(values);
+    expect(events.find((event) => event.kind === "unreachable")?.message).toMatch("qmtl up");
+    expect(only.status().reconnects).toBeLessThanOrEqual(1);
+  });
+
+  test("changes its compute context at the row that was agreed on", async () => {
+    const expected = await undisturbed();
+    const gateway = new FakeGateway();
+    gateway.advance(historyRows + 10);
+    const { run: only, events } = await run(gateway, "A", "a");
+    await waitUntil(() => gateway.runners.get("a") === historyRows + 10, "row 10 ended");
+
+    gateway.openContext("s-A");
+    await waitUntil(() => gateway.swapPhase("s-A") === 3, "COMMIT with the feed held");
+    gateway.advance(Number.POSITIVE_INFINITY);
+    await only.done;
+
+    const { nodes, leaves } = graphOf("A").graph;
+    const fromRow = historyRows + 12;
+    for (const { id, declared } of nodes) {
+      if (declared.inputs.length === 0) continue;
+      const later = expected.get(id)!.slice(11);
+      expect(valuesOf(gateway, id, "dryrun")).toEqual(later);
+    }
+    expect(leaves.length).toBe(2);
+    expect(endedRows(gateway)).toEqual(
+      Array.from({ length: feedRows }, (_, at) => historyRows + at),
+    );
+    const { shared, swap } = only.status().evaluations;
+    expect(shared).toBe(nodes.length * feedRows);
+    expect(swap).toBeGreaterThanOrEqual(nodes.length - 1);
+    expect(events.filter((event) => event.kind === "swap").at(-1)?.row).toBe(fromRow);
+  });
+});

@@ -1,0 +1,152 @@
+import { OfflineAccount } from "@qmtl/core/execution";
+import type { QmtlConfig } from "../../config/index.ts";
+import type { ComputedBucket } from "./compute/clocks.ts";
+import type { OnlineInput } from "./log/input.ts";
+import type { TargetCounts, TargetSender } from "./orders/target-sender.ts";
+import type { OnlineGraph, OnlineTarget } from "./session/graph.ts";
+import {
+  type Evaluations,
+  noEvaluations,
+  type OnlineOptions,
+  type RunStatus,
+} from "./session/online-run.ts";
+
+/** The simulated book of one target, and the stream whose bars it trades. */
+interface MarkedBook {
+  readonly book: SimulatedBook;
+  readonly nodeId: string;
+  /** Where open, high, low and close are among the stream's columns. */
+  readonly at: readonly number[];
+  /** Position of the target. */
+  readonly target: number;
+}
+
+/** What a run counts, and a simulated book for each of its targets. */
+export class RunState implements TargetCounts {
+  readonly evaluations: Evaluations = noEvaluations();
+  reconnects = 0;
+  readonly #books: readonly MarkedBook[];
+  readonly #options: OnlineOptions;
+  readonly #graph: OnlineGraph;
+
+  constructor(graph: OnlineGraph, options: OnlineOptions) {
+    this.#options = options;
+    this.#graph = graph;
+    this.#books = graph.targets.flatMap((target, at) => markedBook(graph, options, target, at));
+  }
+
+  get wantedOrders(): number {
+    return this.#books.reduce((sum, { book }) => sum + book.wantedOrders, 0);
+  }
+
+  /** A bucket was decided: the books take it, the recorder its inputs. */
+  decided(
+    bucket: ComputedBucket,
+    values: readonly number[],
+    isGateShut: boolean,
+    inputs: readonly OnlineInput[],
+  ): void {
+    const { bucketEndMs } = bucket;
+    for (const { nodeId, key, source } of inputs) {
+      const row = bucket.ends.find((end) => end.source === source)?.row;
+      const bar = row === undefined ? undefined : key.row(row)?.content?.values;
+      if (row === undefined || bar === undefined) continue;
+      this.#options.recorder?.bucket({ nodeId, row, bucketEndMs, values: bar });
+      for (const { book, at, target, nodeId: marked } of this.#books) {
+        if (marked !== nodeId) continue;
+        const [open, high, low, close] = at.map((column) => bar[column] ?? Number.NaN);
+        const prices = { open: open!, high: high!, low: low!, close: close! };
+        book.step(row, prices, values[target] ?? 0, isGateShut);
+        this.evaluations.own++;
+      }
+    }
+  }
+
+  /** Orders sent and the targets, zero before there is a sender. */
+  senderStatus(
+    sender: TargetSender | undefined,
+  ): Pick<RunStatus, "row" | "bucketEnd" | "target" | "targets" | "sentOrders"> {
+    const values = sender?.values ?? [];
+    const targets = this.#graph.targets.map(({ instrument }, at) => [instrument, values[at] ?? 0]);
+    return {
+      row: sender?.decided?.row ?? -1,
+      bucketEnd: sender?.decided?.bucketEndMs ?? Number.NaN,
+      target: values[0] ?? 0,
+      targets: Object.fromEntries(targets) as Record<string, number>,
+      sentOrders: sender?.sentOrders ?? 0,
+    };
+  }
+}
+
+function markedBook(
+  graph: OnlineGraph,
+  { config }: OnlineOptions,
+  { instrument, markSource }: OnlineTarget,
+  target: number,
+): MarkedBook[] {
+  const stream = graph.sources.find(
+    ({ node }) =>
+      node.outputs.includes("close") && (markSource === undefined || node.source === markSource),
+  );
+  if (stream === undefined) return [];
+  const { outputs } = stream.node;
+  const at = ["open", "high", "low", "close"].map((name) => {
+    const found = outputs.indexOf(name);
+    return found < 0 ? outputs.indexOf("close") : found;
+  });
+  return [{ book: new SimulatedBook(config, instrument), nodeId: stream.nodeId, at, target }];
+}
+
+/** One bar of the instrument that is traded. */
+interface BookBar {
+  readonly open: number;
+  readonly high: number;
+  readonly low: number;
+  readonly close: number;
+}
+
+/**
+ * The runner's own simulated book: what the strategy would have traded, by the same router and broker as on paper.
+ * It counts the orders that were wanted while the gate was shut.
+ */
+class SimulatedBook {
+  readonly #account: OfflineAccount;
+  #wanted = 0;
+  #rows = 0;
+
+  /** Cash, costs and lot as the configuration says for the account that trades the instrument. */
+  constructor(config: QmtlConfig, instrument: string) {
+    const spec = config.instruments[instrument];
+    const accounts = Object.values(config.accounts);
+    const account = accounts.find((one) => one.instruments.includes(instrument)) ?? accounts[0];
+    this.#account = new OfflineAccount({
+      instruments: [
+        {
+          symbol: instrument,
+          lotSize: spec?.lot ?? "1",
+          multiplier: Number(spec?.multiplier ?? "1"),
+          costs: { feeBps: account?.fee_bps ?? 1, halfSpreadBps: account?.half_spread_bps ?? 1 },
+        },
+      ],
+      capital: Number(account?.initial_cash ?? "1000000"),
+    });
+  }
+
+  /** Orders decided while the gate was shut. */
+  get wantedOrders(): number {
+    return this.#wanted;
+  }
+
+  /** Rows stepped. */
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** Takes a bar and the target decided on it. */
+  step(row: number, bar: BookBar, target: number, isGateShut: boolean): void {
+    const before = this.#account.orders.length;
+    this.#account.step(row, bar.open, bar.high, bar.low, bar.close, target);
+    this.#rows++;
+    if (isGateShut) this.#wanted += this.#account.orders.length - before;
+  }
+}

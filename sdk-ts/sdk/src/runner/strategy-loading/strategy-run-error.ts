@@ -1,0 +1,67 @@
+import { basename } from "node:path";
+import { pathToFileURL } from "node:url";
+
+/**
+ * Why a strategy cannot be run.
+ *
+ * - `STRATEGY_IMPORT_FAILED`: its file is not there, does not parse, or threw when it was imported.
+ * - `STRATEGY_NOT_EXPORTED`: the file exports no strategy class, or none of the name asked for; or what was to be run is none.
+ * - `STRATEGY_AMBIGUOUS`: the file exports several and no name was given.
+ * - `STRATEGY_SETUP_FAILED`: its constructor or `setup` threw something that is no refusal of a declaration.
+ * - `DEPENDENCY_CONFLICT`: it extends the `Strategy` of another copy of this package.
+ * - `MODULE_UNKNOWN`: a node has a function and nobody said which file the strategy is written in.
+ * - `SOURCE_UNKNOWN`, `COLUMN_UNKNOWN`, `INTERVAL_MISMATCH`: a stream does not fit `sources:` of the configuration.
+ * - `TARGET_MISSING`: it declares no target position, so there is nothing to trade; `TARGET_AMBIGUOUS`: two for one
+ *   instrument.
+ * - `INSTRUMENT_UNKNOWN`: the target's instrument is not in the configuration.
+ * - `INSTRUMENTS_MIXED`: its instruments are not of one account, or are quoted in several currencies.
+ * - `CASH_AMBIGUOUS`: its node sets start with different cash.
+ * - `RANGE_EMPTY`: no bar lies between `from` and `until`.
+ */
+export type StrategyRunReason =
+  | "STRATEGY_IMPORT_FAILED"
+  | "STRATEGY_NOT_EXPORTED"
+  | "STRATEGY_AMBIGUOUS"
+  | "STRATEGY_SETUP_FAILED"
+  | "DEPENDENCY_CONFLICT"
+  | "MODULE_UNKNOWN"
+  | "SOURCE_UNKNOWN"
+  | "COLUMN_UNKNOWN"
+  | "INTERVAL_MISMATCH"
+  | "TARGET_MISSING"
+  | "TARGET_AMBIGUOUS"
+  | "INSTRUMENT_UNKNOWN"
+  | "INSTRUMENTS_MIXED"
+  | "CASH_AMBIGUOUS"
+  | "RANGE_EMPTY";
+
+/** A strategy that was refused before a bar was computed. The message says what to change. */
+export class StrategyRunError extends Error {
+  override readonly name = "StrategyRunError";
+  /** Stable, for programs. */
+  readonly reason: StrategyRunReason;
+
+  constructor(reason: StrategyRunReason, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.reason = reason;
+  }
+}
+
+/**
+ * Where in a strategy's file an error came from, for messages: `strategy.ts:12`; without a frame of the file in its
+ * stack `strategy.ts`.
+ */
+export function placeIn(file: string, error: unknown): string {
+  return lineIn(file, error) ?? basename(file);
+}
+
+/** The same; undefined without a frame of the file. */
+export function lineIn(file: string, error: unknown): string | undefined {
+  const stack = error instanceof Error ? (error.stack ?? "") : "";
+  for (const name of [pathToFileURL(file).href, file]) {
+    const at = stack.indexOf(`${name}:`);
+    const line = at < 0 ? undefined : /^\d+/.exec(stack.slice(at + name.length + 1))?.[0];
+    if (line !== undefined) return `${basename(file)}:${line}`;
+  }
+  return undefined;
+}

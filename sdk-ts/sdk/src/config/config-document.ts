@@ -37,7 +37,7 @@ export function readConfigDocument(path: string | undefined, cwd: string): Confi
 }
 
 /** Parses the text of a configuration file. */
-export function parseConfigDocument(text: string, file: string): ConfigDocument {
+function parseConfigDocument(text: string, file: string): ConfigDocument {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
   const problem = document.errors[0];

@@ -18,7 +18,7 @@ export interface DerivedValue {
 }
 
 /** Waits of a run with `test.test_mode`, where the author set none: short, so that no test hangs. */
-export const testBudgets = {
+const testBudgets = {
   request_timeout_ms: 1_500,
   stream_silence_ms_max: 5_000,
   stream_total_ms_max: 5_000,

@@ -20,7 +20,7 @@ import { type ChannelState, ChannelTransport, type GrpcTransport } from "./trans
 /** Longest wait for a server to say whether it serves, milliseconds. */
 const healthMsMax = 500;
 /** A call that found no leader is tried again for this long: more than any leader may be silent, milliseconds. */
-export const leaderlessMsMax = 6_000;
+const leaderlessMsMax = 6_000;
 /** Pause between two looks for the leader, milliseconds. */
 const lookAgainMs = 50;
 /** Longest pause before a call that was refused for another reason is repeated, milliseconds. */
@@ -44,7 +44,7 @@ interface Outcome {
  * A call refused with NOT_LEADER is sent again whatever its method, one that found the way broken where its method may
  * be repeated, both for at most `leaderlessMsMax` or the call's own time; a stream only before its first message.
  */
-export class LeaderTransport implements GrpcTransport {
+class LeaderTransport implements GrpcTransport {
   readonly #channels: readonly ChannelTransport[];
   readonly #repeatable: ReadonlySet<string>;
   readonly #attemptsMax: number;

@@ -7,7 +7,7 @@ import { parseTimeText } from "./parse-time.ts";
 import { readCsvRows } from "./read-csv-rows.ts";
 
 /** Largest file that is read, in bytes. Larger ones are refused before a row is looked at. */
-export const csvBytesMax = 2_000_000_000;
+const csvBytesMax = 2_000_000_000;
 
 /** Which file is read, and how. */
 export interface CsvSourceOptions {

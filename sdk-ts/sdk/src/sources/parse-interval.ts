@@ -1,7 +1,7 @@
 const unitSeconds: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3_600, d: 86_400 };
 
 /** Longest bar, in seconds: one day. */
-export const intervalSecondsMax = 86_400;
+const intervalSecondsMax = 86_400;
 
 /**
  * Bar length in whole seconds, 1..86400, from a number of seconds or text such as `60`, `60s`, `1m`, `1h`, `1d`. Equal

@@ -5,7 +5,7 @@ import { pause, type SdkClock } from "../control/clock.ts";
 import { hasReason, QmtlError } from "../rpc/index.ts";
 
 /** A key that is read: the reader's place in it is the fold's. */
-export interface ReadKey {
+interface ReadKey {
   readonly computeKey: string;
   /** Seq of the next effective record; 0 reads from the first. */
   readonly nextSeq: number;

@@ -3,7 +3,7 @@ import type { RowContent } from "./queue-row.ts";
 import type { ReplayFeed } from "./replay-feed.ts";
 
 /** The claim on a source's queue that a replay publishes under. */
-export interface SourceClaim {
+interface SourceClaim {
   readonly phase: string;
   readonly isEnded: boolean;
   /** Row the log expects next. */

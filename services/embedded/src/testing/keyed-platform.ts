@@ -16,7 +16,7 @@ export const keyRoles = ["viewer", "researcher", "operator", "owner", "adapter"]
 export type KeyRole = (typeof keyRoles)[number];
 
 /** How a call ended: answered, or refused. */
-export type Outcome =
+type Outcome =
   | { readonly answer: unknown; readonly refusal?: never }
   | { readonly refusal: QmtlError };
 

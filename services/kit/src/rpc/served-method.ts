@@ -69,7 +69,7 @@ export function servedMethods(
 }
 
 /** `Service.Method`, as in metadata and capabilities. */
-export function featureOf(desc: DescMethod): string {
+function featureOf(desc: DescMethod): string {
   return `${desc.parent.name}.${desc.name}`;
 }
 

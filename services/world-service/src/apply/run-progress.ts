@@ -28,7 +28,7 @@ interface DueStep {
 }
 
 /** Restarts that a run survives; at the next one it is rolled back. */
-export const resumesMax = 4;
+const resumesMax = 4;
 
 /** The transition that is due now, or null. At most one; ask again after it is committed. */
 export function dueStep(facts: DueFacts): DueStep | null {

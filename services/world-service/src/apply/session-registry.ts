@@ -36,7 +36,7 @@ export interface RegisteredSession extends SessionClaim {
 }
 
 /** Sessions remembered for one world at most; a new one beyond is refused. */
-export const sessionsMax = 4_096;
+const sessionsMax = 4_096;
 
 /** The sessions of one world. Volatile: a restart begins with none, and waits G before it trusts that. */
 export class SessionRegistry {

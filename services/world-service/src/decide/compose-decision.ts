@@ -71,7 +71,7 @@ export function composeWorld(
 }
 
 /** Every term, then which of them bound. */
-export function reasonOf(terms: readonly DecisionTermRow[]): string {
+function reasonOf(terms: readonly DecisionTermRow[]): string {
   const all = terms.map((t) => `${t.name}=${t.mode} (${t.detail})`).join(", ");
   const binding = terms.filter((t) => t.binding).map((t) => t.name);
   return `${all}; bound by ${binding.join(", ")}`;

@@ -46,7 +46,7 @@ interface PlannedApply {
   readonly changes: readonly StageChange[];
 }
 
-export interface StageChange {
+interface StageChange {
   readonly strategyId: string;
   readonly before: Stage;
   readonly after: Stage;

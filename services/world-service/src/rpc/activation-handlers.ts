@@ -26,7 +26,7 @@ import { holds, sides, stages } from "./closed-sets.ts";
 export const liveGuardHeader = "x-qmtl-live-guard";
 
 /** Header in which a gateway says what it prepared for: `plan_id` of PlanApply. */
-export const applyPlanHeader = "x-qmtl-apply-plan";
+const applyPlanHeader = "x-qmtl-apply-plan";
 
 /** ActivationService on the wire. */
 export function activationHandlers(worlds: Worlds): Handlers<typeof ActivationService> {

@@ -2,7 +2,7 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Queryable } from "@qmtl/service-kit/db";
 
 /** Idempotency keys are kept this long, milliseconds. */
-export const requestKeptMs = 86_400_000;
+const requestKeptMs = 86_400_000;
 
 /** Key of an idempotent request: one id within a scope, bound to its content. */
 export interface RequestKey {

@@ -8,7 +8,7 @@ import type { NodeLeases } from "./node-leases.ts";
 import type { ReplicaPort } from "./queue-replica.ts";
 
 /** What a run reads and writes: the queues of its nodes, in the name of its session. */
-export interface RunQueues {
+interface RunQueues {
   readonly data: Client<typeof QueueDataService>;
   readonly queues: Client<typeof QueueService>;
   /** Calls in the name of the session. */

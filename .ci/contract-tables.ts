@@ -29,7 +29,7 @@ const resumedStreams: readonly string[] = [
   "qmtl.system.v1.OutboxService/WatchEvents",
 ];
 
-/** `sdk-ts/src/rpc/repeatable-methods.ts`: what a transport may send again. */
+/** `sdk-ts/sdk/src/rpc/repeatable-methods.ts`: what a transport may send again. */
 function repeatableMethods({ services }: Contracts): string {
   const paths = services
     .flatMap(({ methods }) => methods)
@@ -112,7 +112,7 @@ function accessList({ services }: Contracts): string {
 }
 
 const generated = [
-  { path: "sdk-ts/src/rpc/repeatable-methods.ts", make: repeatableMethods },
+  { path: "sdk-ts/sdk/src/rpc/repeatable-methods.ts", make: repeatableMethods },
   { path: "docs/rpc.md", make: methodTable },
 ];
 const accessPath = "proto/access.txt";

@@ -2,7 +2,7 @@
 // nothing reports no violations.
 import { spawnSync } from "node:child_process";
 
-const roots = ["sdk-ts/src", "services", "cli", "examples", "e2e", "bench", "gen/ts/src"];
+const roots = ["sdk-ts", "services", "cli", "examples", "e2e", "bench", "gen/ts/src"];
 const tracked = spawnSync(
   "git",
   ["ls-files", "--cached", "--others", "--exclude-standard", ...roots],

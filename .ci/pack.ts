@@ -36,7 +36,8 @@ interface Workspace {
 /** In the order of their dependencies. */
 const workspaces: readonly Workspace[] = [
   { folder: "gen/ts" },
-  { folder: "sdk-ts" },
+  { folder: "sdk-ts/core" },
+  { folder: "sdk-ts/sdk" },
   {
     folder: "services/kit",
     unpublished: ["./testing"],

@@ -28,8 +28,8 @@ const faults: readonly Fault[] = [
   {
     rule: "sdk-knows-no-service",
     tool: "depcruise",
-    file: "sdk-ts/src/seeded-fault-c.ts",
-    text: 'export * from "../../services/kit/src/index.ts";\n',
+    file: "sdk-ts/sdk/src/seeded-fault-c.ts",
+    text: 'export * from "../../../services/kit/src/index.ts";\n',
   },
   {
     rule: "only-the-embedded-root-knows-all-services",
@@ -40,14 +40,14 @@ const faults: readonly Fault[] = [
   {
     rule: "numbers-stand-alone",
     tool: "depcruise",
-    file: "sdk-ts/src/nodes/seeded-fault-e.ts",
-    text: 'export * from "../rpc/index.ts";\n',
+    file: "sdk-ts/core/src/nodes/seeded-fault-e.ts",
+    text: 'export * from "../gate/index.ts";\n',
   },
   {
     rule: "pure-cores-stand-alone",
     tool: "depcruise",
-    file: "sdk-ts/src/gate/seeded-fault-f.ts",
-    text: 'export * from "../rpc/index.ts";\n',
+    file: "sdk-ts/core/src/gate/seeded-fault-f.ts",
+    text: 'export * from "@qmtl/sdk/rpc";\n',
   },
   {
     rule: "services-use-the-sdk-by-its-entries",
@@ -76,19 +76,19 @@ const faults: readonly Fault[] = [
   {
     rule: "@typescript-eslint/no-floating-promises",
     tool: "eslint",
-    file: "sdk-ts/src/rpc/seeded-fault-k.ts",
+    file: "sdk-ts/sdk/src/rpc/seeded-fault-k.ts",
     text: 'import { createClient, type Transport } from "@connectrpc/connect";\nimport { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";\nexport function forgotten(transport: Transport): void {\n  createClient(GatewayService, transport).submitStrategy({});\n}\n',
   },
   {
     rule: "@typescript-eslint/no-misused-promises",
     tool: "eslint",
-    file: "sdk-ts/src/rpc/seeded-fault-l.ts",
+    file: "sdk-ts/sdk/src/rpc/seeded-fault-l.ts",
     text: "const later = async (): Promise<boolean> => true;\nexport const misused = (): number => (later() ? 1 : 2);\n",
   },
   {
     rule: "@typescript-eslint/switch-exhaustiveness-check",
     tool: "eslint",
-    file: "sdk-ts/src/rpc/seeded-fault-m.ts",
+    file: "sdk-ts/sdk/src/rpc/seeded-fault-m.ts",
     text: 'export function half(gate: "open" | "shut"): void {\n  switch (gate) {\n    case "open":\n      return;\n  }\n}\n',
   },
   {

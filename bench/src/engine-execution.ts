@@ -1,5 +1,5 @@
-import { compilePlan, runBatch } from "../../sdk-ts/src/dataflow/index.ts";
-import { OfflineAccount } from "../../sdk-ts/src/execution/index.ts";
+import { compilePlan, runBatch } from "@qmtl/core/dataflow";
+import { OfflineAccount } from "@qmtl/core/execution";
 import type { BenchRow } from "./bench-row.ts";
 import { type HandBars, handExecution } from "./engine-hand-execution.ts";
 import { interleavedMedians } from "./engine-stopwatch.ts";

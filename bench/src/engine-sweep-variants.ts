@@ -1,4 +1,4 @@
-import type { SweepVariant } from "../../sdk-ts/src/dataflow/index.ts";
+import type { SweepVariant } from "@qmtl/core/dataflow";
 import { crossVariant } from "./engine-workloads.ts";
 
 const FEE = 0.0002;

@@ -4,7 +4,7 @@ import {
   mergeGraphs,
   runSweep,
   runSweepInWorkers,
-} from "../../sdk-ts/src/dataflow/index.ts";
+} from "@qmtl/core/dataflow";
 import type { BenchRow } from "./bench-row.ts";
 import { interleavedMedians, stopwatchMs } from "./engine-stopwatch.ts";
 import { SWEEP_VARIANTS, sweepVariant } from "./engine-sweep-variants.ts";

@@ -1,18 +1,19 @@
-import type {
-  NodeKernel,
-  Plan,
-  RuntimeGraph,
-  SweepVariant,
-} from "../../sdk-ts/src/dataflow/index.ts";
-import { compilePlan, observedClock } from "../../sdk-ts/src/dataflow/index.ts";
-import { catalogue } from "../../sdk-ts/src/nodes/catalogue.ts";
+import {
+  compilePlan,
+  type NodeKernel,
+  observedClock,
+  type Plan,
+  type RuntimeGraph,
+  type SweepVariant,
+} from "@qmtl/core/dataflow";
 import {
   type Column,
+  catalogue,
   type KernelSpec,
   type KernelState,
   numbers,
-} from "../../sdk-ts/src/nodes/kernel.ts";
-import { userCompute } from "../../sdk-ts/src/nodes/user-compute.ts";
+  userCompute,
+} from "@qmtl/core/nodes";
 import {
   handBands,
   handEma,

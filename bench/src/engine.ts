@@ -1,4 +1,4 @@
-import { type Plan, runBatch, StepExecutor } from "../../sdk-ts/src/dataflow/index.ts";
+import { type Plan, runBatch, StepExecutor } from "@qmtl/core/dataflow";
 import type { BenchRow } from "./bench-row.ts";
 import { handCross } from "./engine-hand-cross.ts";
 import { interleavedMedians } from "./engine-stopwatch.ts";

@@ -4,7 +4,7 @@ import {
   initCanonical,
   nodeId,
   parseNodeId,
-} from "@qmtl/sdk/canonical";
+} from "@qmtl/core/canonical";
 import type { BenchRow } from "./bench-row.ts";
 import { interleavedMedians } from "./engine-stopwatch.ts";
 import { limitRow, referenceRow } from "./limit-row.ts";

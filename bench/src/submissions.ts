@@ -1,7 +1,7 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ColumnKind } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
-import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
+import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/canonical";
 import type { Connection } from "@qmtl/sdk/rpc";
 import { startStack } from "../../e2e/src/harness/start-stack.ts";
 import type { BenchRow } from "./bench-row.ts";

@@ -13,6 +13,7 @@ const documents = globSync(
     "cli/**/*.md",
     "examples/**/*.md",
     "sdk-ts/*.md",
+    "sdk-ts/*/*.md",
     "services/*.md",
     "e2e/*.md",
   ],

@@ -1,5 +1,14 @@
 import { readFileSync } from "node:fs";
 import {
+  blake3Hex,
+  type CanonicalNode,
+  computeKey,
+  initCanonical,
+  jcs,
+  nodeId,
+} from "@qmtl/core/canonical";
+import { type GateState, stateHash } from "@qmtl/core/gate";
+import {
   CsvSource,
   column,
   identifyStrategy,
@@ -7,15 +16,6 @@ import {
   Strategy,
   StreamInput,
 } from "@qmtl/sdk";
-import {
-  blake3Hex,
-  type CanonicalNode,
-  computeKey,
-  initCanonical,
-  jcs,
-  nodeId,
-} from "@qmtl/sdk/canonical";
-import { type GateState, stateHash } from "@qmtl/sdk/gate";
 import { beforeAll, describe, expect, test } from "vitest";
 
 const page = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");

@@ -1,7 +1,6 @@
 import type { BackupProgress } from "@qmtl/embedded";
-import { CommandError, ExitCode } from "../exit-codes.ts";
+import { CommandError, ExitCode, RefusalError, reasonOf } from "../exit-codes.ts";
 import { type ProgressBar, progressBar } from "../progress-bar.ts";
-import { backupRefusal } from "./backup-refusal.ts";
 
 /** What a long step on a store is given. */
 export interface BackupRun {
@@ -38,4 +37,58 @@ export async function withBackupRun<T>(work: (run: BackupRun) => Promise<T>): Pr
     process.off("SIGINT", stop).off("SIGTERM", stop);
     bar?.end();
   }
+}
+
+/** What each refusal of a backup or restore ends with, and what to do next. */
+const answers: Readonly<Record<string, { exitCode: ExitCode; hint: string }>> = {
+  DATA_FOLDER_LOCKED: {
+    exitCode: ExitCode.refused,
+    hint: "embedded storage is backed up and restored while nothing runs on it: stop `qmtl up` first",
+  },
+  STORE_EMPTY: {
+    exitCode: ExitCode.refused,
+    hint: "`qmtl config explain storage` shows which storage is looked at",
+  },
+  STORE_UNFINISHED: {
+    exitCode: ExitCode.refused,
+    hint: "run `qmtl restore FILE` again; it begins anew",
+  },
+  STORE_NOT_EMPTY: {
+    exitCode: ExitCode.refused,
+    hint: "embedded: --force moves the folder aside and keeps it; PostgreSQL: name an empty database in storage.dsn",
+  },
+  STORE_IN_USE: {
+    exitCode: ExitCode.refused,
+    hint: "stop every service first, then run it again",
+  },
+  FILE_EXISTS: { exitCode: ExitCode.usage, hint: "name another file, or replace it with --force" },
+  FILE_UNUSABLE: { exitCode: ExitCode.usage, hint: "see that the file and its folder can be used" },
+  BACKUP_DAMAGED: {
+    exitCode: ExitCode.usage,
+    hint: "nothing was changed; if `qmtl backup --out` wrote this file, take an older backup, and find out what damaged it",
+  },
+  BACKUP_UNSUPPORTED: {
+    exitCode: ExitCode.usage,
+    hint: "nothing was changed; use the version of qmtl that made it, or a newer one",
+  },
+  BACKUP_INCONSISTENT: {
+    exitCode: ExitCode.usage,
+    hint: "the file is as it was written, the store was damaged already: take an older backup",
+  },
+  MIGRATION_REFUSED: {
+    exitCode: ExitCode.refused,
+    hint: "a version of qmtl that this one does not know used this database; name an empty one",
+  },
+  DB_UNAVAILABLE: {
+    exitCode: ExitCode.unreachable,
+    hint: "see that the database can be reached: `qmtl doctor` tries it; a damaged data folder is replaced by `qmtl restore FILE --force`",
+  },
+};
+
+/** The failure with its exit code and what to do next; any other failure as it is. */
+function backupRefusal(failure: unknown): unknown {
+  const reason = reasonOf(failure);
+  const answer = reason === undefined ? undefined : answers[reason];
+  if (reason === undefined || answer === undefined || !(failure instanceof Error)) return failure;
+  return new RefusalError(failure.message, answer.exitCode, answer.hint, reason);
 }

@@ -10,6 +10,7 @@ import {
 /** Packages that must be of one version with the command, and a server of each. */
 const siblings = {
   "@qmtl/contracts": "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb",
+  "@qmtl/core": "@qmtl/core/canonical",
   "@qmtl/sdk": "@qmtl/sdk/config",
   "@qmtl/embedded": "@qmtl/embedded",
 } as const;

@@ -1,6 +1,11 @@
+import { existsSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import {
+  type ConfigExplanation,
+  configJsonSchema,
   explainConfig,
   type LoadConfigOptions,
+  leafKeys,
   loadConfig,
   type QmtlConfig,
 } from "@qmtl/sdk/config";
@@ -13,8 +18,10 @@ import { knockServices } from "../checks/knock-services.ts";
 import { knockBrokers, knockDatabase } from "../checks/knock-storage.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { explainAll, printExplanation, printExplanations } from "./config-explain.ts";
-import { addConfigWriters } from "./config-generate.ts";
+import { printJson, printTable } from "../print.ts";
+import { refuseIdle } from "../refuse-idle.ts";
+import { writeWhole } from "../write-whole.ts";
+import { type ConfigProfile, configTemplate } from "./config-template.ts";
 
 /** What `config validate` looks at; `dagmanager` is an old spelling. */
 const targets = ["schema", "gateway", "dag-manager", "dagmanager", "world-service", "all"] as const;
@@ -102,4 +109,143 @@ function keyOf(name: string): string {
 
 function fileOptions({ config }: GlobalOptions): LoadConfigOptions {
   return config === undefined ? {} : { path: config };
+}
+
+/** Explains every key that has a value of its own; those of named entries once for each entry there is. */
+function explainAll(options: LoadConfigOptions): ConfigExplanation[] {
+  const config: unknown = loadConfig(options);
+  return leafKeys()
+    .flatMap((leaf) => namedKeys(leaf.split("."), config))
+    .map((path) => explainConfig(path.join("."), options));
+}
+
+function printExplanation(explained: ConfigExplanation, asJson: boolean): void {
+  const variable = variableOf(explained.key);
+  if (asJson) {
+    printJson({ ...explained, variable });
+    return;
+  }
+  const { key, description, type, range, origin, value } = explained;
+  console.log(key);
+  const rows = [
+    ["meaning", description],
+    ["type", range === undefined ? type : `${type}, ${range}`],
+    [
+      "default",
+      JSON.stringify(explained.default) ?? (type.startsWith("{") ? "none" : "none: it is needed"),
+    ],
+    ["environment", variable],
+    ["value", value === undefined ? "none" : JSON.stringify(value)],
+    ["from", origin],
+    ...Object.entries(explained.sets ?? {}).map(([other, set], index) => [
+      index === 0 ? "when on" : "",
+      `${other} is ${JSON.stringify(set)} while it is left out`,
+    ]),
+  ];
+  for (const [name = "", text = ""] of rows) console.log(`  ${name.padEnd(12)} ${text}`);
+}
+
+function printExplanations(all: readonly ConfigExplanation[], asJson: boolean): void {
+  if (asJson) {
+    printJson(all.map((each) => ({ ...each, variable: variableOf(each.key) })));
+    return;
+  }
+  printTable(
+    ["key", "value", "from"],
+    all.map(({ key, value, origin }) => [key, JSON.stringify(value) ?? "none", origin]),
+  );
+}
+
+/** The environment variable that overrides a key. */
+function variableOf(key: string): string {
+  return `QMTL__${key.split(".").join("__").toUpperCase()}`;
+}
+
+/** `sources.*.file` as `sources.day.file`, for each source there is. */
+function namedKeys(path: readonly string[], root: unknown): string[][] {
+  let found: { path: string[]; value: unknown }[] = [{ path: [], value: root }];
+  for (const part of path) {
+    found = found.flatMap(({ path: above, value }) => {
+      const entries = typeof value === "object" && value !== null ? Object.entries(value) : [];
+      if (part !== "*") {
+        const inner = entries.find(([name]) => name === part)?.[1];
+        return [{ path: [...above, part], value: inner }];
+      }
+      return entries.map(([name, inner]) => ({ path: [...above, name], value: inner }));
+    });
+  }
+  return found.map((each) => each.path);
+}
+
+interface OutputOptions {
+  readonly output?: string;
+  readonly force?: boolean;
+}
+
+/** `qmtl config generate` and `qmtl config schema`: what to write, and what editors check it with. */
+function addConfigWriters(config: Command): void {
+  config
+    .command("generate")
+    .description("print or write a commented qmtl.yml with the defaults")
+    .addOption(
+      new Option("--profile <profile>", "the keys a first project changes, or all there are")
+        .choices(["minimal", "maximal"])
+        .default("minimal"),
+    )
+    .option("--output <file>", "write a file instead of printing")
+    .option("--force", "replace the file if there is one")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  qmtl config generate --output qmtl.yml\n  qmtl config generate --profile maximal\n\nWith ${schemaFileName} (qmtl config schema) in the same folder its first line names that for editors.`,
+    )
+    .action((options: OutputOptions & { profile: ConfigProfile }, command: Command) => {
+      const { output, profile } = options;
+      const folder = output === undefined ? "." : dirname(resolve(output));
+      const text = `${schemaLine(folder)}${configTemplate(configJsonSchema(), profile)}`;
+      hand(text, options, isJson(command), () => printJson({ text }));
+    });
+
+  config
+    .command("schema")
+    .description("print or write the JSON schema of qmtl.yml, for editors")
+    .option("--output <file>", "write a file instead of printing")
+    .option("--force", "replace the file if there is one")
+    .addHelpText(
+      "after",
+      `\nExamples:\n  qmtl config schema --output ${schemaFileName}\n  qmtl config schema --output ${schemaFileName} --force`,
+    )
+    .action((options: OutputOptions, command: Command) => {
+      const schema = configJsonSchema();
+      const text = `${JSON.stringify(schema, undefined, 2)}\n`;
+      hand(text, options, isJson(command), () => printJson(schema));
+    });
+}
+
+function isJson(command: Command): boolean {
+  return command.optsWithGlobals<GlobalOptions>().json === true;
+}
+
+/** Writes the text, or prints it. */
+function hand(
+  text: string,
+  { output, force }: OutputOptions,
+  asJson: boolean,
+  print: () => void,
+): void {
+  if (output === undefined) refuseIdle({ "--force": force }, "without --output");
+  if (output !== undefined) {
+    const file = writeWhole(output, text, force === true);
+    if (asJson) printJson({ file });
+    else console.log(`${file} written`);
+  } else if (asJson) print();
+  else console.log(text.trimEnd());
+}
+
+/** Name under which `qmtl.yml` finds its JSON schema beside it. */
+const schemaFileName = "qmtl.schema.json";
+
+/** First line that tells editors where the schema is; empty where there is none beside the file. */
+function schemaLine(folder: string): string {
+  if (!existsSync(join(folder, schemaFileName))) return "";
+  return `# yaml-language-server: $schema=./${schemaFileName}\n`;
 }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import { nodeId, nodeIdsCrc32 } from "@qmtl/sdk/canonical";
+import { nodeId, nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { type OpenServer, openGrpcServer, serve } from "@qmtl/service-kit";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { type CommandOutcome, runInProcess } from "./testing/run-in-process.ts";

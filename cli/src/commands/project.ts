@@ -1,12 +1,14 @@
 import type { Command } from "commander";
 import type { GlobalOptions } from "../command-settings.ts";
-import { printJson } from "../print.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { printJson, printTable } from "../print.ts";
+import { addLayer } from "../project/add-layer.ts";
 import { initProject } from "../project/init-project.ts";
+import { layers } from "../project/layers.ts";
 import { installedPackages, repositoryPackages } from "../project/platform-packages.ts";
+import { presets } from "../project/presets.ts";
+import { strategyTemplates } from "../project/strategy-templates.ts";
 import { withInterrupt } from "../project/with-interrupt.ts";
-import { addLayerCommands } from "./project-layers.ts";
-import { addProjectListCommands } from "./project-lists.ts";
-import { addProjectValidateCommand } from "./project-validate.ts";
 
 interface InitOptions extends GlobalOptions {
   path: string;
@@ -74,4 +76,137 @@ function names(text: string): string[] {
     .split(",")
     .map((name) => name.trim())
     .filter((name) => name !== "");
+}
+
+interface AddLayerCommandOptions extends GlobalOptions {
+  path: string;
+  template?: string;
+}
+
+/** `qmtl project add-layer LAYER`. */
+function addLayerCommands(project: Command): void {
+  project
+    .command("add-layer <layer>")
+    .description("add a layer and those it requires; files that are there are left alone")
+    .option("--path <folder>", "folder of the project", ".")
+    .option("--template <template>", "template of the layer (default: its first)")
+    .addHelpText("after", "\nExample:\n  qmtl project add-layer execution --path my-project")
+    .action(async (layer: string, _options: unknown, command: Command) => {
+      const { path, template, json } = command.optsWithGlobals<AddLayerCommandOptions>();
+      const added = await withInterrupt((signal) =>
+        addLayer({ path, layer, signal, ...(template === undefined ? {} : { template }) }),
+      );
+      if (json) return printJson(added);
+      console.log(`added ${added.layers.join(", ")}:`);
+      for (const file of added.files) console.log(`  ${file}`);
+      console.log("to put them to use:");
+      for (const line of added.wiring) console.log(`  ${line}`);
+    });
+}
+
+interface ListPresetsOptions extends GlobalOptions {
+  showLegacyTemplates?: boolean;
+}
+
+interface ListLayersOptions extends GlobalOptions {
+  showTemplates?: boolean;
+  showRequires?: boolean;
+}
+
+/** `qmtl project list-presets` and `list-layers`. */
+function addProjectListCommands(project: Command): void {
+  project
+    .command("list-presets")
+    .description("presets, sets of layers with a name")
+    .option("--show-legacy-templates", "strategy templates, too")
+    .addHelpText("after", "\nExample:\n  qmtl project list-presets --show-legacy-templates")
+    .action((_options: unknown, command: Command) => {
+      const { json, showLegacyTemplates } = command.optsWithGlobals<ListPresetsOptions>();
+      const templates = strategyTemplates.map(({ name, summary }) => ({ name, summary }));
+      if (json)
+        return printJson({
+          presets: presets.map(({ name, summary, layers: parts }) => ({
+            name,
+            summary,
+            layers: parts,
+          })),
+          ...(showLegacyTemplates ? { templates } : {}),
+        });
+      printTable(
+        ["preset", "layers", "what"],
+        presets.map((preset) => [preset.name, preset.layers.join(", "), preset.summary]),
+      );
+      if (!showLegacyTemplates) return;
+      console.log("");
+      printTable(
+        ["template", "what"],
+        templates.map(({ name, summary }) => [name, summary]),
+      );
+    });
+
+  project
+    .command("list-layers")
+    .description("layers a project can be made of, in order")
+    .option("--show-templates", "templates of each layer; the first is the default")
+    .option("--show-requires", "layers each layer requires")
+    .addHelpText("after", "\nExample:\n  qmtl project list-layers --show-templates --show-requires")
+    .action((_options: unknown, command: Command) => {
+      const { json, showTemplates, showRequires } = command.optsWithGlobals<ListLayersOptions>();
+      if (json)
+        return printJson(
+          layers.map(({ name, summary, requires, templates }) => ({
+            name,
+            summary,
+            requires,
+            templates: templates.map((each) => ({
+              name: each.name,
+              summary: each.summary,
+              not_built: each.notBuilt ?? null,
+            })),
+          })),
+        );
+      const columns: [string, (layer: (typeof layers)[number]) => string][] = [
+        ["layer", (layer) => layer.name],
+        ["what", (layer) => layer.summary],
+      ];
+      if (showRequires) columns.push(["requires", (layer) => layer.requires.join(", ") || "-"]);
+      if (showTemplates)
+        columns.push([
+          "templates",
+          ({ templates }) =>
+            templates
+              .map(({ name, notBuilt }) => (notBuilt ? `${name} (not built yet)` : name))
+              .join(", "),
+        ]);
+      printTable(
+        columns.map(([title]) => title),
+        layers.map((layer) => columns.map(([, cell]) => cell(layer))),
+      );
+    });
+}
+
+interface ValidateOptions extends GlobalOptions {
+  path: string;
+}
+
+/** `qmtl project validate`: exits 1 when something is broken. */
+function addProjectValidateCommand(project: Command): void {
+  project
+    .command("validate")
+    .description("check files, packages, configuration, data, layers and strategy of a project")
+    .option("--path <folder>", "folder of the project", ".")
+    .addHelpText("after", "\nExample:\n  qmtl project validate --path my-project")
+    .action(async (_options: unknown, command: Command) => {
+      const { path, json } = command.optsWithGlobals<ValidateOptions>();
+      // The engine is loaded here, so that no other command pays for it.
+      const { validateProject } = await import("../project/validate-project.ts");
+      const checks = await validateProject(path);
+      if (checks.some((check) => check.status === "error")) process.exitCode = ExitCode.refused;
+      if (json) return printJson({ checks });
+      printTable(
+        ["check", "status", "finding"],
+        checks.map(({ check, status, message }) => [check, status, message]),
+      );
+      for (const { check, fix } of checks) if (fix !== undefined) console.log(`${check}: ${fix}`);
+    });
 }

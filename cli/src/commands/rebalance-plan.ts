@@ -2,14 +2,19 @@ import { create } from "@bufbuild/protobuf";
 import {
   type ExecuteRebalanceResponse,
   ExecuteRebalanceResponseSchema,
+  type PlannedOrder,
   type PreviewRebalanceResponse,
   PreviewRebalanceResponseSchema,
   RebalancingExecutionService,
 } from "@qmtl/contracts/qmtl/gateway/v1/rebalancing_execution_service_pb";
 import { VersionRangeSchema } from "@qmtl/contracts/qmtl/type/v1/schema_version_pb";
 import {
+  type AlphaMetrics,
+  type AlphaMetricsEnvelope,
+  type Cross,
   PlanRebalanceRequestSchema,
   PlanRebalanceResponseSchema,
+  type PositionDelta,
   RebalanceMode,
   type RebalancePlan,
   RebalancingService,
@@ -18,7 +23,7 @@ import type { Command } from "commander";
 import { CommandError } from "../exit-codes.ts";
 import { messageFromJson, readJsonFile } from "../input-file.ts";
 import { jsonOf } from "../json-of.ts";
-import { printJson, printNote } from "../print.ts";
+import { printJson, printNote, printTable } from "../print.ts";
 import { type CommandSession, withSession } from "../session.ts";
 import {
   addSchemaVersionOption,
@@ -26,7 +31,6 @@ import {
   schemaRange,
   worldOption,
 } from "./rebalance-options.ts";
-import { printAlphaMetrics, printCrosses, printDeltas, printOrders } from "./rebalance-print.ts";
 
 interface PlanOptions {
   account?: string;
@@ -178,4 +182,50 @@ function noteVersion(
     );
   else if (asked >= 2 && plan !== undefined && plan.alphaMetrics === undefined)
     printNote("the plan came without alpha metrics; a plan of a --file has them", asJson);
+}
+
+/** Changes of positions, by strategy or net. */
+function printDeltas(of: "strategy" | "net", deltas: readonly PositionDelta[]): void {
+  printTable(
+    [of, "instrument", "change"],
+    deltas.map((each) => [
+      each.strategyId || each.worldId || "(net)",
+      each.instrument,
+      each.quantity?.value ?? "",
+    ]),
+  );
+}
+
+/** Trades between strategies, booked inside. */
+function printCrosses(crosses: readonly Cross[]): void {
+  for (const cross of crosses)
+    console.log(
+      `crossed inside: ${cross.quantity?.value} ${cross.instrument} at ${cross.price?.value}, ${cross.sellerStrategyId} to ${cross.buyerStrategyId}`,
+    );
+}
+
+/** Orders that go outside: net of the account, and the same by strategy. */
+function printOrders(orders: readonly PlannedOrder[]): void {
+  for (const order of orders) {
+    const { worldId, strategyId, quantity, instrument, clientOrderId, reduceOnly } = order;
+    const of = strategyId || worldId;
+    const whose = of === "" ? "net of the account" : `of ${of}`;
+    const more = `${reduceOnly ? ", reduce-only" : ""}${clientOrderId ? ` as ${clientOrderId}` : ""}`;
+    console.log(`outside, ${whose}: ${quantity?.value} ${instrument}${more}`);
+  }
+}
+
+/** Alpha metrics by world and by strategy; nothing for an answer of version 1. */
+function printAlphaMetrics(envelope: AlphaMetricsEnvelope | undefined): void {
+  if (envelope === undefined) return;
+  const rows = [...rowsOf("world", envelope.perWorld), ...rowsOf("strategy", envelope.perStrategy)];
+  printTable(["alpha metrics of", "name", "metric", "value", "samples"], rows);
+}
+
+function rowsOf(kind: string, metrics: Readonly<Record<string, AlphaMetrics>>): string[][] {
+  return Object.entries(metrics).flatMap(([name, { values, samples }]) =>
+    Object.entries(values)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([metric, value]) => [kind, name, metric, value.toPrecision(6), String(samples)]),
+  );
 }

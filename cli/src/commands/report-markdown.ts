@@ -1,4 +1,4 @@
-import type { AlphaPerformance } from "@qmtl/sdk/metrics";
+import type { AlphaPerformance } from "@qmtl/core/metrics";
 
 type Metric = keyof AlphaPerformance;
 

@@ -1,4 +1,4 @@
-import { alphaPerformance } from "@qmtl/sdk/metrics";
+import { alphaPerformance } from "@qmtl/core/metrics";
 import type { Command } from "commander";
 import type { GlobalOptions } from "../command-settings.ts";
 import { numberIn } from "../option-values.ts";

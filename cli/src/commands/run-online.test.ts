@@ -139,7 +139,7 @@ telemetry: {log_level: silent}
       'import { Strategy } from "@qmtl/sdk";\nexport class Mine extends Strategy { setup() {} }',
     );
     const own = join(apart, "own.ts");
-    const sdk = fileURLToPath(new URL("../../../sdk-ts/src/index.ts", import.meta.url));
+    const sdk = fileURLToPath(new URL("../../../sdk-ts/sdk/src/index.ts", import.meta.url));
     writeFileSync(own, strategy.replace('"@qmtl/sdk"', JSON.stringify(sdk)));
     const qmtl = (...args: string[]) =>
       runInProcess("--config", join(folder, "qmtl.yml"), ...args, "--json");

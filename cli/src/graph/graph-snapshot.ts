@@ -4,8 +4,8 @@ import {
   type StrategyGraph,
   StrategyGraphSchema,
 } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { jcs, nodeId, parseNodeId } from "@qmtl/core/canonical";
 import { type IdentifiedStrategy, identifyStrategy, loadStrategy } from "@qmtl/sdk";
-import { jcs, nodeId, parseNodeId } from "@qmtl/sdk/canonical";
 import { CommandError } from "../exit-codes.ts";
 import { messageFromJson, readJsonFile } from "../input-file.ts";
 import { isGraphFile, readGraphFile } from "./read-graph.ts";

@@ -7,7 +7,7 @@ import {
   dataOfCone,
   parseNodeId,
   sourceComputeKey,
-} from "@qmtl/sdk/canonical";
+} from "@qmtl/core/canonical";
 import { CommandError } from "../exit-codes.ts";
 
 /** A node and the key it is computed under. */

@@ -1,5 +1,5 @@
 import { type StrategyGraph, StrategyGraphSchema } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
+import { nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { CommandError } from "../exit-codes.ts";
 import { messageFromJson, readJsonFile } from "../input-file.ts";
 

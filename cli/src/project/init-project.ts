@@ -2,10 +2,9 @@ import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { findLayer, type LayerName, withRequired } from "./layers.ts";
-import { packageManifest } from "./package-manifest.ts";
 import { placeFiles } from "./place-files.ts";
 import { type ProjectKind, planProject } from "./plan-project.ts";
-import { packedPackages, publishedPackages } from "./platform-packages.ts";
+import { type PlatformPackages, packedPackages, publishedPackages } from "./platform-packages.ts";
 import { findPreset } from "./presets.ts";
 import { ProjectError } from "./project-error.ts";
 import { findStrategyTemplate, strategyTemplates } from "./strategy-templates.ts";
@@ -148,4 +147,33 @@ function makeSampleData(folder: string, externalSignal: boolean): void {
   if (run.signal === "SIGINT" || run.signal === "SIGTERM")
     throw new ProjectError("INTERRUPTED", "stopped; nothing was written");
   throw new ProjectError("SAMPLE_DATA_FAILED", `making sample data failed: ${run.stderr}`);
+}
+
+/** What of a project its `package.json` records beside the packages. */
+interface ManifestFacts {
+  /** The signal comes with the data: bars are made with one, and layer `signal` is not asked for. */
+  readonly externalSignal: boolean;
+}
+
+/** The text of `package.json`: the template's, with the packages of the platform. */
+function packageManifest(
+  template: string,
+  packages: PlatformPackages,
+  facts: ManifestFacts,
+): string {
+  const { scripts, devDependencies, optionalDependencies, ...rest } = JSON.parse(template) as {
+    scripts: Record<string, string>;
+    devDependencies: Record<string, string>;
+    optionalDependencies: Record<string, string>;
+  };
+  const data = `${scripts.data}${facts.externalSignal ? " --with-signal" : ""}`;
+  const manifest = {
+    ...rest,
+    ...(facts.externalSignal ? { qmtl: { signal_source: "external" } } : {}),
+    scripts: { ...scripts, data },
+    dependencies: packages,
+    devDependencies,
+    optionalDependencies,
+  };
+  return `${JSON.stringify(manifest, undefined, 2)}\n`;
 }

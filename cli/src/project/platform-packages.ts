@@ -1,8 +1,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gunzipSync } from "node:zlib";
 import { ProjectError } from "./project-error.ts";
-import { readTarballManifest } from "./read-tarball-manifest.ts";
 
 /** Packages a project needs by name; the rest come with them. */
 const needed = ["qmtl-cli", "@qmtl/sdk"];
@@ -85,4 +85,53 @@ function resolvedOf(lockFile: string, entry: string): string | undefined {
 function invalid(message: string): ProjectError {
   const hint = "in the repository, `npm run pack` packs them into dist/packages";
   return new ProjectError("PACKAGES_INVALID", message, hint);
+}
+
+const blockBytes = 512;
+/** Largest unpacked package that is looked into. */
+const unpackedBytesMax = 256 * 1024 * 1024;
+
+/** Name and version of a packed package. */
+interface PackedManifest {
+  readonly name: string;
+  readonly version: string;
+}
+
+/**
+ * Reads `package/package.json` out of a tarball as `npm pack` makes it.
+ *
+ * @returns undefined when the file is no such tarball.
+ */
+function readTarballManifest(file: string): PackedManifest | undefined {
+  let tar: Buffer;
+  try {
+    tar = gunzipSync(readFileSync(file), { maxOutputLength: unpackedBytesMax });
+  } catch {
+    return undefined;
+  }
+  for (let at = 0; at + blockBytes <= tar.length; ) {
+    const name = textAt(tar, at, 100);
+    const size = Number.parseInt(textAt(tar, at + 124, 12), 8);
+    if (name === "" || Number.isNaN(size)) return undefined;
+    const start = at + blockBytes;
+    if (name === "package/package.json")
+      return manifestOf(tar.toString("utf8", start, start + size));
+    at = start + Math.ceil(size / blockBytes) * blockBytes;
+  }
+  return undefined;
+}
+
+function textAt(bytes: Buffer, start: number, length: number): string {
+  return bytes
+    .toString("latin1", start, start + length)
+    .replace(/\0.*$/s, "")
+    .trim();
+}
+
+function manifestOf(text: string): PackedManifest | undefined {
+  const manifest: unknown = JSON.parse(text);
+  if (typeof manifest !== "object" || manifest === null) return undefined;
+  if (!("name" in manifest) || !("version" in manifest)) return undefined;
+  const { name, version } = manifest;
+  return typeof name === "string" && typeof version === "string" ? { name, version } : undefined;
 }

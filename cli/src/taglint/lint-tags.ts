@@ -1,7 +1,17 @@
-import { type Program, parseSync } from "oxc-parser";
-import { checkLiteral } from "./check-literal.ts";
-import { checkNodeTags } from "./check-node-tags.ts";
-import { findTags } from "./find-tags.ts";
+import { nearestName } from "@qmtl/sdk/config";
+import {
+  type ArrayExpression,
+  type Expression,
+  type NewExpression,
+  type ObjectExpression,
+  type ObjectProperty,
+  type Program,
+  parseSync,
+  type Statement,
+  Visitor,
+} from "oxc-parser";
+import { canonicalInterval } from "./canonical-interval.ts";
+import { addKeys } from "./missing-keys.ts";
 import type { TagFinding, TextEdit } from "./tag-finding.ts";
 
 /** A module that cannot be read as JavaScript or TypeScript. */
@@ -79,4 +89,247 @@ function applyEdits(text: string, edits: readonly TextEdit[]): string {
     from = edit.end;
   }
   return done + text.slice(from);
+}
+
+const REQUIRED = ["scope", "family", "interval", "asset"] as const;
+const OPTIONAL = ["window", "price", "side", "target_horizon", "label"] as const;
+const KNOWN: readonly string[] = [...REQUIRED, ...OPTIONAL];
+const NUMERIC: ReadonlySet<string> = new Set(["window", "target_horizon"]);
+
+/** The faults of a `TAGS` literal, in order of their place. */
+function checkLiteral(text: string, object: ObjectExpression): TagFinding[] {
+  const findings: TagFinding[] = [];
+  const seen = new Set<string>();
+  let isWhole = true;
+  for (const property of object.properties) {
+    if (property.type === "SpreadElement" || property.computed || property.kind !== "init") {
+      isWhole = false;
+      const message =
+        "a spread, accessor or computed key cannot be read without running the module";
+      findings.push({ rule: "tags-not-literal", message, at: property.start });
+      continue;
+    }
+    const own = checkKey(property, seen, presentKeys(object));
+    findings.push(...own.findings);
+    if (own.key !== undefined) findings.push(...checkValue(text, property, own.key));
+  }
+  const missing = REQUIRED.filter((key) => !seen.has(key));
+  // What a spread brings is not known, so nothing can be said to be missing.
+  if (!isWhole || missing.length === 0) return findings;
+  const message = `${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`;
+  const edits = addKeys(text, object, missing, quoteOf(text, object));
+  return [{ rule: "key-missing", message, at: object.start, edits }, ...findings];
+}
+
+const nameOf = ({ key }: ObjectProperty): string =>
+  key.type === "Identifier" ? key.name : key.type === "Literal" ? String(key.value) : "";
+
+function presentKeys({ properties }: ObjectExpression): Set<string> {
+  return new Set(properties.flatMap((each) => (each.type === "Property" ? [nameOf(each)] : [])));
+}
+
+/** Faults of a key, and the known key it means, unless that came before. */
+function checkKey(
+  property: ObjectProperty,
+  seen: Set<string>,
+  present: ReadonlySet<string>,
+): { key?: string; findings: TagFinding[] } {
+  const name = nameOf(property);
+  const key = name.toLowerCase();
+  const { start: at, end } = property.key;
+  if (!KNOWN.includes(key)) {
+    const nearest = nearestName(name, KNOWN);
+    const more =
+      nearest === undefined ? `known are ${KNOWN.join(", ")}` : `do you mean ${nearest}?`;
+    return { findings: [{ rule: "key-unknown", message: `"${name}" is no key; ${more}`, at }] };
+  }
+  if (seen.has(key) || (name !== key && present.has(key)))
+    return { findings: [{ rule: "key-duplicate", message: `${key} comes twice`, at }] };
+  seen.add(key);
+  if (name === key) return { key, findings: [] };
+  const message = `write "${name}" in lower case`;
+  const quote = property.key.type === "Literal" ? property.key.raw?.[0] : "";
+  const edits = property.shorthand
+    ? undefined
+    : [{ start: at, end, text: `${quote}${key}${quote}` }];
+  return { key, findings: [{ rule: "key-case", message, at, ...(edits && { edits }) }] };
+}
+
+function checkValue(text: string, { value }: ObjectProperty, key: string): TagFinding[] {
+  const { start: at, end } = value;
+  const found = literalValue(value);
+  const replace = (by: string): readonly TextEdit[] => {
+    const before = text[at]!;
+    const quote = /["'`]/.test(before) ? before : '"';
+    return [{ start: at, end, text: quoted(by, quote) }];
+  };
+  if (
+    found === undefined ||
+    (typeof found === "number" && key !== "interval" && !NUMERIC.has(key))
+  ) {
+    const kinds = key === "interval" || NUMERIC.has(key) ? "a text or number" : "a text";
+    return [{ rule: "value-type", message: `${key} must be ${kinds}, written out`, at }];
+  }
+  if (String(found).trim() === "") return [{ rule: "value-empty", message: `${key} is empty`, at }];
+  if (key === "interval") {
+    const canonical = canonicalInterval(found);
+    if (canonical === found) return [];
+    if (canonical === undefined)
+      return [{ rule: "interval-invalid", message: notAnInterval(found), at }];
+    const message = `write ${JSON.stringify(found)} as "${canonical}"`;
+    return [{ rule: "interval-canonical", message, at, edits: replace(canonical) }];
+  }
+  const lower = String(found).toLowerCase();
+  if (typeof found === "number" || lower === found) return [];
+  const message = `write "${found}" in lower case`;
+  return [{ rule: "value-case", message, at, edits: replace(lower) }];
+}
+
+function notAnInterval(value: string | number): string {
+  const hint = /^\d+M$/.test(String(value))
+    ? "it may mean months; minutes are written 1m"
+    : "write 1m, 5m, 1h, 1d";
+  return `${JSON.stringify(value)} is no interval; ${hint}`;
+}
+
+/** The quotes the literal's texts have. */
+function quoteOf(text: string, { properties }: ObjectExpression): string {
+  for (const each of properties) {
+    const first = each.type === "Property" ? text[each.value.start] : undefined;
+    if (first === '"' || first === "'") return first;
+  }
+  return '"';
+}
+
+/** The option that holds tags, by the node that has it. */
+const TAG_OPTIONS: Readonly<Record<string, string>> = {
+  StreamInput: "tags",
+  TagQueryNode: "queryTags",
+};
+
+/** The faults of tags written out in the options of nodes, in order of their place. */
+function checkNodeTags(program: Program): TagFinding[] {
+  const findings: TagFinding[] = [];
+  new Visitor({
+    NewExpression: (made) => {
+      const list = tagList(made);
+      if (list !== undefined) findings.push(...checkList(list));
+    },
+  }).visit(program);
+  return findings;
+}
+
+function tagList({ callee, arguments: [options] }: NewExpression): ArrayExpression | undefined {
+  const option = callee.type === "Identifier" ? TAG_OPTIONS[callee.name] : undefined;
+  if (option === undefined || options?.type !== "ObjectExpression") return undefined;
+  for (const each of options.properties) {
+    if (each.type === "SpreadElement" || each.key.type !== "Identifier") continue;
+    if (each.key.name === option && each.value.type === "ArrayExpression") return each.value;
+  }
+  return undefined;
+}
+
+function checkList({ elements }: ArrayExpression): TagFinding[] {
+  const seen = new Set<string>();
+  return elements.flatMap((element): TagFinding[] => {
+    if (element === null || element.type === "SpreadElement") return [];
+    const tag = literalValue(element);
+    if (typeof tag !== "string") return [];
+    const at = element.start;
+    if (!/^[A-Za-z0-9_.-]{1,100}$/.test(tag)) {
+      const message = `"${tag}" must be 1..100 characters of A-Za-z0-9_.-`;
+      return [{ rule: "tag-characters", message, at }];
+    }
+    if (seen.has(tag)) return [{ rule: "tag-duplicate", message: `"${tag}" comes twice`, at }];
+    seen.add(tag);
+    return [];
+  });
+}
+
+/** Where a module's exported `TAGS` is, if it is written so that it can be read. */
+type FoundTags =
+  | { readonly kind: "literal"; readonly object: ObjectExpression }
+  | { readonly kind: "other"; readonly at: number; readonly what: string }
+  | { readonly kind: "none" };
+
+const NAME = "TAGS";
+
+/** Finds `export const TAGS = {…}`, also with `as const`, `satisfies`, `Object.freeze`, or exported by its name. */
+function findTags(program: Program): FoundTags {
+  for (const statement of program.body) {
+    if (statement.type !== "ExportNamedDeclaration") continue;
+    if (statement.declaration !== null) {
+      const found = declaredAs(statement.declaration, NAME);
+      if (found !== undefined) return found;
+      continue;
+    }
+    for (const { exported, local, start } of statement.specifiers) {
+      if (textOf(exported) !== NAME) continue;
+      if (statement.source !== null) return { kind: "other", at: start, what: "another module's" };
+      const name = textOf(local);
+      const found = program.body.map((each) => declaredAs(each, name)).find((each) => each);
+      return found ?? { kind: "other", at: start, what: "no constant of this module" };
+    }
+  }
+  return { kind: "none" };
+}
+
+/** The value a declaration gives a name. */
+function declaredAs(statement: Statement, name: string): FoundTags | undefined {
+  if (statement.type !== "VariableDeclaration") return undefined;
+  for (const { id, init, start } of statement.declarations) {
+    if (id.type !== "Identifier" || id.name !== name) continue;
+    const value = init === null ? undefined : unwrapped(init);
+    if (value?.type === "ObjectExpression") return { kind: "literal", object: value };
+    return { kind: "other", at: value?.start ?? start, what: "not an object literal" };
+  }
+  return undefined;
+}
+
+/** The expression inside types, parentheses and `Object.freeze`. */
+function unwrapped(expression: Expression): Expression {
+  switch (expression.type) {
+    case "TSAsExpression":
+    case "TSSatisfiesExpression":
+    case "TSTypeAssertion":
+    case "TSNonNullExpression":
+    case "ParenthesizedExpression":
+      return unwrapped(expression.expression);
+    case "CallExpression": {
+      const [value] = expression.arguments;
+      const isFrozen = value !== undefined && isFreeze(expression.callee);
+      return isFrozen && value.type !== "SpreadElement" ? unwrapped(value) : expression;
+    }
+    default:
+      return expression;
+  }
+}
+
+function isFreeze(callee: Expression): boolean {
+  return (
+    callee.type === "MemberExpression" &&
+    callee.object.type === "Identifier" &&
+    callee.object.name === "Object" &&
+    callee.property.type === "Identifier" &&
+    callee.property.name === "freeze"
+  );
+}
+
+function textOf(name: { type: string; name?: string; value?: unknown }): string {
+  return name.name ?? String(name.value);
+}
+
+/** The text or number a literal stands for; undefined for any other expression. */
+function literalValue(expression: Expression): string | number | undefined {
+  if (expression.type === "Literal") {
+    const { value } = expression;
+    return typeof value === "string" || typeof value === "number" ? value : undefined;
+  }
+  const [only, ...others] = expression.type === "TemplateLiteral" ? expression.quasis : [];
+  return others.length === 0 ? (only?.value.cooked ?? undefined) : undefined;
+}
+
+/** A text as a literal, in the given quotes where it can be. */
+function quoted(text: string, quote: string): string {
+  return /^[^\\'"`$\n\r\u2028\u2029]*$/.test(text) ? quote + text + quote : JSON.stringify(text);
 }

@@ -1,5 +1,6 @@
+import { resolve } from "node:path";
+import { loadConfig } from "@qmtl/sdk/config";
 import { ChangeQueue } from "./change-queue.ts";
-import { configFiles } from "./config-files.ts";
 import type { RunEnd } from "./watch-event.ts";
 import type { StartedRun } from "./watch-runs.ts";
 import { WatchedFiles } from "./watched-files.ts";
@@ -67,5 +68,28 @@ export class StrategyRuns implements Disposable {
     if (end.exitCode !== 0) this.#madeOf = new Set([...this.#madeOf, ...before]);
     this.#files.keepOnly(this.#madeOf);
     return end;
+  }
+}
+
+/**
+ * The configuration file and the data files it names, there or not. Of a configuration that does not hold only itself.
+ *
+ * @param path as given with `--config`. @default `qmtl.yml` or `qmtl.yaml` of the working directory
+ */
+function configFiles(path: string | undefined): string[] {
+  const own = (path === undefined ? ["qmtl.yml", "qmtl.yaml"] : [path]).map((name) =>
+    resolve(name),
+  );
+  return [...own, ...dataFiles(path)];
+}
+
+function dataFiles(path: string | undefined): string[] {
+  try {
+    const { sources } = loadConfig({ path });
+    return Object.values(sources).flatMap(({ file, history_file }) =>
+      history_file === null ? [file] : [file, history_file],
+    );
+  } catch {
+    return []; // the run says what is wrong with it
   }
 }

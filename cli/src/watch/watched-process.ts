@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { isModuleNote, type ModuleNote } from "./module-note.ts";
 import type { RunEnd } from "./watch-event.ts";
 import type { StartedRun } from "./watch-runs.ts";
 
@@ -139,4 +138,21 @@ function killAll(child: ChildProcess): void {
   } catch {
     // Nobody is left in it.
   }
+}
+
+/** A file that a run loads as a module, or looked for, with its signature before it was read. */
+interface ModuleNote {
+  readonly module: string;
+  readonly signature: string;
+}
+
+function isModuleNote(message: unknown): message is ModuleNote {
+  return (
+    typeof message === "object" &&
+    message !== null &&
+    "module" in message &&
+    typeof message.module === "string" &&
+    "signature" in message &&
+    typeof message.signature === "string"
+  );
 }

@@ -4,7 +4,7 @@ import {
   type SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ColumnKind, Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
+import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/canonical";
 import { describe, expect, test } from "vitest";
 import type { BadInputStack } from "./bad-input-stack.ts";
 import { refusalOf } from "./refusals.ts";

@@ -1,6 +1,6 @@
 import { uptime } from "node:os";
+import { readClocks } from "@qmtl/core/gate";
 import type { RunOptions } from "@qmtl/sdk";
-import { readClocks } from "@qmtl/sdk/gate";
 
 /** Waits between these are a strategy's patience before it connects again, and its renewals of node leases. */
 const LONG_MS_MIN = 1_000;

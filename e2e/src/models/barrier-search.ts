@@ -1,4 +1,4 @@
-import { type BarrierState, type BarrierStep, barrierStep, takeBarrier } from "@qmtl/sdk/queues";
+import { type BarrierState, type BarrierStep, barrierStep, takeBarrier } from "@qmtl/core/queues";
 
 /** What the search may vary; everything else is the product's barrier. */
 export interface BarrierOverrides {

@@ -4,7 +4,7 @@ import {
   type SessionKind,
   type SessionState,
   startSession,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 
 export const clockPortStrategies = ["alpha", "beta"] as const;
 

@@ -1,4 +1,4 @@
-import type { GateTimers, Heartbeat, HeartbeatReply, OrderPermit } from "@qmtl/sdk/gate";
+import type { GateTimers, Heartbeat, HeartbeatReply, OrderPermit } from "@qmtl/core/gate";
 import type { Proposal, StoredWorld } from "./apply-core.ts";
 
 /**

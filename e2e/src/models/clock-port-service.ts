@@ -5,7 +5,7 @@ import {
   LIVE_TIMERS,
   type Nack,
   stateHash,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 import {
   type GateCommand,
   GateMachine,

@@ -18,7 +18,7 @@ import {
   sessionPhase,
   sessionStep,
   stateHash,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 import { gateStateOf, type Proposal } from "./apply-core.ts";
 
 import { type Client, clientClock, clockPortStrategies, newClient } from "./clock-port-client.ts";

@@ -1,4 +1,4 @@
-import { type SessionInput, type SessionState, sessionStep } from "@qmtl/sdk/gate";
+import { type SessionInput, type SessionState, sessionStep } from "@qmtl/core/gate";
 import { GateMachine } from "./apply-core.ts";
 import type { GateOverrides } from "./gate-overrides.ts";
 import {

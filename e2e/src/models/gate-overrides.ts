@@ -1,4 +1,4 @@
-import { type SessionState, sessionStep } from "@qmtl/sdk/gate";
+import { type SessionState, sessionStep } from "@qmtl/core/gate";
 import type { GateMachine } from "./apply-core.ts";
 import type { ModelSession, ModelState } from "./gate-world.ts";
 

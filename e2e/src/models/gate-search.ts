@@ -1,4 +1,4 @@
-import type { GateState } from "@qmtl/sdk/gate";
+import type { GateState } from "@qmtl/core/gate";
 import type { GateOverrides } from "./gate-overrides.ts";
 import { initialState, serviceSteps } from "./gate-service-steps.ts";
 import { sessionSteps } from "./gate-session-steps.ts";

@@ -7,7 +7,7 @@ import {
   readingAt,
   type SessionState,
   startSession,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 import type { GateMachine } from "./apply-core.ts";
 import { type GateOverrides, productSession } from "./gate-overrides.ts";
 import { orderViolation } from "./gate-violations.ts";

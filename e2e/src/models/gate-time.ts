@@ -1,4 +1,4 @@
-import { elapsedMs, readingAt } from "@qmtl/sdk/gate";
+import { elapsedMs, readingAt } from "@qmtl/core/gate";
 import type { GateOverrides } from "./gate-overrides.ts";
 import { productSession } from "./gate-overrides.ts";
 import { mustAct } from "./gate-service-steps.ts";

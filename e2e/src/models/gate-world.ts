@@ -5,7 +5,7 @@ import {
   type OrderPermit,
   type SessionState,
   stateHash,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 import type {
   GateMachine,
   GateMachinePorts,

@@ -1,4 +1,4 @@
-import type { QueueRecord } from "@qmtl/sdk/queues";
+import type { QueueRecord } from "@qmtl/core/queues";
 
 /** Upstreams of the chain's nodes: two sources → EMA → window of two inputs → cumulative. */
 export const upstreams: readonly (readonly number[])[] = [[], [], [0], [2, 1], [3]];

@@ -6,7 +6,7 @@ import {
   startHolder,
   usableUntil,
   windowRoom,
-} from "@qmtl/sdk/queues";
+} from "@qmtl/core/queues";
 import {
   ChainNode,
   type ChainRecord,

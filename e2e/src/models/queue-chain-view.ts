@@ -1,4 +1,4 @@
-import { cloneFold, emptyFold, type FoldState, foldStep } from "@qmtl/sdk/queues";
+import { cloneFold, emptyFold, type FoldState, foldStep } from "@qmtl/core/queues";
 import { type ChainRecord, nodeCount } from "./queue-chain-node.ts";
 
 export const partitionOf = (node: number): number => node % 2;

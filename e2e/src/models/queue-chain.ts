@@ -1,4 +1,4 @@
-import { NodeLeaseTable } from "@qmtl/sdk/queues";
+import { NodeLeaseTable } from "@qmtl/core/queues";
 import { ChainNode, type ChainRecord, nodeCount, rowCount, upstreams } from "./queue-chain-node.ts";
 import { ChainProcess, type ChainSnapshot, type ProcessPorts } from "./queue-chain-process.ts";
 import { type ChainCheckpoint, ChainView, partitionOf } from "./queue-chain-view.ts";

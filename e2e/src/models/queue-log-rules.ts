@@ -4,7 +4,7 @@ import {
   type FoldState,
   foldStep,
   type QueueRecord,
-} from "@qmtl/sdk/queues";
+} from "@qmtl/core/queues";
 
 /**
  * One line of the model's log as text: `S2` is START of epoch 2; `D2.1.1.0.ab` is a ROW of epoch 2,

@@ -1,4 +1,4 @@
-import { checkQueueTimers, QUEUE_TIMERS, type QueueTimers } from "@qmtl/sdk/queues";
+import { checkQueueTimers, QUEUE_TIMERS, type QueueTimers } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { feedConfigs, type SourceEntry } from "./replay/feed-config.ts";
 import type { FeedConfig } from "./store/replay-store.ts";

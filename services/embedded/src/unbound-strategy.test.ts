@@ -3,7 +3,7 @@ import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_
 import { ColumnKind, Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
+import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/canonical";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type KeyedPlatform, startKeyedPlatform } from "./testing/keyed-platform.ts";
 

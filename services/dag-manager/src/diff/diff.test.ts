@@ -1,5 +1,5 @@
 import type { NodeAssignment, StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { asOfPins } from "@qmtl/sdk/canonical";
+import { asOfPins } from "@qmtl/core/canonical";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import {

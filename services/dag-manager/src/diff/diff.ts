@@ -4,7 +4,7 @@ import type {
   DiffResponseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
+import { nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints } from "@qmtl/service-kit";
 import { orderNodes } from "../graph/order-nodes.ts";

@@ -1,5 +1,5 @@
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { coneOfEach } from "@qmtl/sdk/canonical";
+import { coneOfEach } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Queryable } from "@qmtl/service-kit/db";
 import {

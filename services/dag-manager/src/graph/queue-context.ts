@@ -16,7 +16,7 @@ import {
   type SourceCone,
   sourceComputeKey,
   unpinnedSources,
-} from "@qmtl/sdk/canonical";
+} from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
 /**

@@ -5,7 +5,7 @@ import type {
   AcquireLeasesResponseSchema,
   NodeLeaseSchema,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { QueueTimers } from "@qmtl/sdk/queues";
+import type { QueueTimers } from "@qmtl/core/queues";
 import type { SessionScope } from "@qmtl/service-kit";
 import { foldMessage } from "../log/fold-message.ts";
 import type { DagStore } from "../store/dag-store.ts";

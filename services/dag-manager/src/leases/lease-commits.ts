@@ -1,4 +1,4 @@
-import type { LeaseProposal, NodeLeaseRow, NodeLeaseTable } from "@qmtl/sdk/queues";
+import type { LeaseProposal, NodeLeaseRow, NodeLeaseTable } from "@qmtl/core/queues";
 import { type Clock, failpoints } from "@qmtl/service-kit";
 import { type Db, type Tx, UnknownOutcome } from "@qmtl/service-kit/db";
 import { leaseRows, writeLeases } from "../store/lease-store.ts";

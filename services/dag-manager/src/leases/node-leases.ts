@@ -1,4 +1,4 @@
-import { type NodeLeaseRow, NodeLeaseTable, type QueueTimers } from "@qmtl/sdk/queues";
+import { type NodeLeaseRow, NodeLeaseTable, type QueueTimers } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type Clock, type ClockTimer, type Logger, SerialQueue } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";

@@ -1,5 +1,5 @@
 import { type QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { cloneFold, type FoldState } from "@qmtl/sdk/queues";
+import { cloneFold, type FoldState } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type AppendTarget, type FoldedRecord, foldAppend } from "./append-fold.ts";
 import { foldOfHead, type HeadRow, type HeadUpdate } from "./log-tables.ts";

@@ -10,7 +10,7 @@ import {
   type FoldState,
   foldStep,
   type VoidReason,
-} from "@qmtl/sdk/queues";
+} from "@qmtl/core/queues";
 import { firstRowOf, float64At, runLength, shapeFault, sliceRun } from "./record-run.ts";
 
 /** What the head of a key and its surroundings say, as read under its lock. */

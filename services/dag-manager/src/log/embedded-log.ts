@@ -1,5 +1,5 @@
 import type { QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import { publishBytesMax, publishRecordsMax, recordBytesMax } from "@qmtl/sdk/queues";
+import { publishBytesMax, publishRecordsMax, recordBytesMax } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { failpoints, KeyedSerialQueue, type Leadership } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { FoldStateSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import type { FoldState } from "@qmtl/sdk/queues";
+import type { FoldState } from "@qmtl/core/queues";
 
 /** A fold on the wire; what has not been yet is absent. */
 export function foldMessage(fold: FoldState): MessageInitShape<typeof FoldStateSchema> {

@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { type QueueRecord, QueueRecordSchema } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import type { FoldState } from "@qmtl/sdk/queues";
+import type { FoldState } from "@qmtl/core/queues";
 import type { Queryable, SqlParam, Tx } from "@qmtl/service-kit/db";
 import { encodedRecord } from "./encoded-record.ts";
 import type { LogEntry } from "./queue-log.ts";

@@ -1,5 +1,5 @@
 import type { QueueRecord, RecordFault } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
-import type { FoldState } from "@qmtl/sdk/queues";
+import type { FoldState } from "@qmtl/core/queues";
 
 /** An effective record (or run of rows) and where it lies in the log of its key. */
 export interface LogEntry {

@@ -1,4 +1,4 @@
-import { doPinsConflict } from "@qmtl/sdk/canonical";
+import { doPinsConflict } from "@qmtl/core/canonical";
 import { expect, test } from "vitest";
 import { describeEachDatabase } from "../testing/each-database.ts";
 import {

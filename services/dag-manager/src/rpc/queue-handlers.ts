@@ -6,7 +6,7 @@ import {
   QueueService,
   ReleaseReason,
 } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
-import type { QueueTimers } from "@qmtl/sdk/queues";
+import type { QueueTimers } from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type Handlers,

@@ -1,4 +1,4 @@
-import type { NodeLeaseRow } from "@qmtl/sdk/queues";
+import type { NodeLeaseRow } from "@qmtl/core/queues";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 
 interface LeaseRow {

@@ -1,4 +1,4 @@
-import { pinsEverySource } from "@qmtl/sdk/canonical";
+import { pinsEverySource } from "@qmtl/core/canonical";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { QueueContext } from "../graph/queue-context.ts";
 import type { QueueRow } from "../graph/queue-row.ts";

@@ -1,5 +1,5 @@
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
+import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import { appendControlEvent, tagTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import { type QueueRow, queueDescriptor } from "../graph/queue-row.ts";

@@ -5,7 +5,7 @@ import {
   SwapPhase,
 } from "@qmtl/contracts/qmtl/control/v1/context_swap_pb";
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { coneOfEach } from "@qmtl/sdk/canonical";
+import { coneOfEach } from "@qmtl/core/canonical";
 import type { Queryable, Tx } from "@qmtl/service-kit/db";
 import { planDiff } from "../diff/plan-diff.ts";
 import {

@@ -10,7 +10,7 @@ import {
   type SwapInput,
   type SwapState,
   swapStep,
-} from "@qmtl/sdk/queues";
+} from "@qmtl/core/queues";
 import { failpoints } from "@qmtl/service-kit";
 import type { Tx } from "@qmtl/service-kit/db";
 import { tellWorld } from "../diff/store-diff.ts";

@@ -17,7 +17,7 @@ import {
   nodeIdsCrc32,
   parseNodeId,
   sourceComputeKey,
-} from "@qmtl/sdk/canonical";
+} from "@qmtl/core/canonical";
 
 type NodeInit = Exclude<MessageInitShape<typeof NodeSchema>, Node>;
 export type ContextInit = Exclude<MessageInitShape<typeof ComputeContextSchema>, ComputeContext>;

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { SubmitStrategyRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import { ColumnKind, Schedule } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
+import { jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/canonical";
 
 const FORM = {
   intervalSeconds: 86_400n,

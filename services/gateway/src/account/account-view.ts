@@ -1,4 +1,4 @@
-import { quantityFromLots } from "@qmtl/sdk/execution";
+import { quantityFromLots } from "@qmtl/core/execution";
 import type { AccountRouter } from "../router/account-router.ts";
 
 /** A line of an account's positions. Quantities are decimal text, money is account currency. */

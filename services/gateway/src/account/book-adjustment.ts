@@ -1,4 +1,4 @@
-import { lotsFromQuantity } from "@qmtl/sdk/execution";
+import { lotsFromQuantity } from "@qmtl/core/execution";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { AccountRouter } from "../router/account-router.ts";
 import { keepAnswer, keptAnswer } from "../router/kept-answers.ts";

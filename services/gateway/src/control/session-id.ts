@@ -1,4 +1,4 @@
-import { blake3Hex } from "@qmtl/sdk/canonical";
+import { blake3Hex } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 
 /** Digits of a principal's mark in the ids of its sessions. */

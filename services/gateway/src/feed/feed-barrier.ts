@@ -5,7 +5,7 @@ import {
   type HeldRow,
   isSettledAt,
   takeBarrier,
-} from "@qmtl/sdk/queues";
+} from "@qmtl/core/queues";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, ClockTimer } from "@qmtl/service-kit";
 import type { RunnerEnd } from "../ports.ts";

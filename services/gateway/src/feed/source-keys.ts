@@ -1,6 +1,6 @@
 import type { QueueRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
 import type { Node } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { parseNodeId, sourceComputeKey } from "@qmtl/sdk/canonical";
+import { parseNodeId, sourceComputeKey } from "@qmtl/core/canonical";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { SourceBar } from "../ports.ts";
 import { allSourceKeys, findSourceKeys, type SourceKey } from "../store/source-key-store.ts";

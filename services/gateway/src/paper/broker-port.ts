@@ -1,4 +1,4 @@
-import type { BookId, OrderTerms } from "@qmtl/sdk/execution";
+import type { BookId, OrderTerms } from "@qmtl/core/execution";
 
 /** An order on its way to a broker. Lots are signed: above 0 buys. */
 export interface BrokerOrder extends BookId {

@@ -1,4 +1,4 @@
-import type { OrderTerms, SimulatedOrder } from "@qmtl/sdk/execution";
+import type { OrderTerms, SimulatedOrder } from "@qmtl/core/execution";
 
 /** An order as its table has it. */
 export interface OrderRecord {

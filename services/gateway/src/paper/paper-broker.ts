@@ -4,7 +4,7 @@ import {
   SimulatedBroker,
   type SimulatedFill,
   type TradingCosts,
-} from "@qmtl/sdk/execution";
+} from "@qmtl/core/execution";
 import { type Clock, failpoints } from "@qmtl/service-kit";
 import type { Db, Queryable } from "@qmtl/service-kit/db";
 import { Writes } from "../store/writes.ts";

@@ -1,4 +1,4 @@
-import type { SimulatedBrokerSnapshot, SimulatedFill } from "@qmtl/sdk/execution";
+import type { SimulatedBrokerSnapshot, SimulatedFill } from "@qmtl/core/execution";
 import type { Queryable } from "@qmtl/service-kit/db";
 import { overRows, rowsStatement, rowsTogetherMax, type Writes } from "../store/writes.ts";
 import type { BrokerBar, BrokerFill, BrokerOrder } from "./broker-port.ts";

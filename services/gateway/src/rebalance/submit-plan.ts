@@ -1,4 +1,4 @@
-import type { BookId } from "@qmtl/sdk/execution";
+import type { BookId } from "@qmtl/core/execution";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "../router/account-router.ts";

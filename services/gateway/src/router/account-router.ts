@@ -1,4 +1,4 @@
-import type { AccountCore } from "@qmtl/sdk/execution";
+import type { AccountCore } from "@qmtl/core/execution";
 import {
   type Clock,
   type ClockTimer,

@@ -1,4 +1,4 @@
-import type { InstrumentSpec, PretradeLimits, TradingCosts } from "@qmtl/sdk/execution";
+import type { InstrumentSpec, PretradeLimits, TradingCosts } from "@qmtl/core/execution";
 
 /** An instrument of an account with what a plan needs besides. */
 export interface AccountInstrument extends InstrumentSpec {

@@ -5,7 +5,7 @@ import type {
   ReportedState,
   RouterOrder,
   SealedReturn,
-} from "@qmtl/sdk/execution";
+} from "@qmtl/core/execution";
 import type { JournalKind, JournalLine, JournalOp } from "./journal-op.ts";
 import type { OrderContext } from "./order-context.ts";
 

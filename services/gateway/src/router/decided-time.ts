@@ -1,4 +1,4 @@
-import type { RouterOrder } from "@qmtl/sdk/execution";
+import type { RouterOrder } from "@qmtl/core/execution";
 import type { AccountRouter } from "./account-router.ts";
 
 /**

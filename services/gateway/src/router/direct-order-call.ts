@@ -1,4 +1,4 @@
-import type { OrderTerms } from "@qmtl/sdk/execution";
+import type { OrderTerms } from "@qmtl/core/execution";
 import type { StatedClaim } from "./take-targets.ts";
 
 /** A direct order as its strategy states it. */

@@ -1,4 +1,4 @@
-import { type GateState, modeAllowsOrders } from "@qmtl/sdk/gate";
+import { type GateState, modeAllowsOrders } from "@qmtl/core/gate";
 import { failpoints } from "@qmtl/service-kit";
 import type { AccountRouter } from "./account-router.ts";
 import { writeGateFence } from "./gate-fence.ts";

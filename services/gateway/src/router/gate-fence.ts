@@ -1,4 +1,4 @@
-import type { GateState } from "@qmtl/sdk/gate";
+import type { GateState } from "@qmtl/core/gate";
 import type { Queryable } from "@qmtl/service-kit/db";
 
 /** The gate row of a world as the gate applied it last. */

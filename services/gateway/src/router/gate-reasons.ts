@@ -1,5 +1,5 @@
-import type { RefusedIntent } from "@qmtl/sdk/execution";
-import type { GateRefusal } from "@qmtl/sdk/gate";
+import type { RefusedIntent } from "@qmtl/core/execution";
+import type { GateRefusal } from "@qmtl/core/gate";
 import type { ReasonName } from "@qmtl/sdk/rpc";
 
 /** The stable reason a refusal of the gate travels under. */

@@ -1,4 +1,4 @@
-import type { RouterScope } from "@qmtl/sdk/execution";
+import type { RouterScope } from "@qmtl/core/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "./account-router.ts";
 import type { Halt, HaltPlace } from "./halts.ts";

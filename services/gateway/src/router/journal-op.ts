@@ -1,4 +1,4 @@
-import type { AccountOp } from "@qmtl/sdk/execution";
+import type { AccountOp } from "@qmtl/core/execution";
 
 /** What the journal says of an operation beyond what the core reads of it. */
 interface JournaledOf {

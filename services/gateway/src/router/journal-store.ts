@@ -1,5 +1,5 @@
-import { jcs } from "@qmtl/sdk/canonical";
-import type { AccountCore } from "@qmtl/sdk/execution";
+import { jcs } from "@qmtl/core/canonical";
+import type { AccountCore } from "@qmtl/core/execution";
 import type { Queryable, SqlParam } from "@qmtl/service-kit/db";
 import { rowsStatement, Writes } from "../store/writes.ts";
 import type { Booking } from "./booking.ts";

@@ -1,4 +1,4 @@
-import type { ExecutionDomain } from "@qmtl/sdk/gate";
+import type { ExecutionDomain } from "@qmtl/core/gate";
 
 /** What an order left under; stored with it. */
 export interface OrderContext {

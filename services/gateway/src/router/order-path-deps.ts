@@ -1,4 +1,4 @@
-import type { ClockReading } from "@qmtl/sdk/gate";
+import type { ClockReading } from "@qmtl/core/gate";
 import type { Clock, Logger, Metrics } from "@qmtl/service-kit";
 import type { Db } from "@qmtl/service-kit/db";
 import type { Broker } from "../paper/broker-port.ts";

@@ -1,5 +1,5 @@
 import { fileURLToPath } from "node:url";
-import type { RouterOrder } from "@qmtl/sdk/execution";
+import type { RouterOrder } from "@qmtl/core/execution";
 import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
 import { openTestPglite } from "@qmtl/service-kit/testing";
 import * as fc from "fast-check";

@@ -1,4 +1,4 @@
-import type { OrderOrigin, RouterOrder } from "@qmtl/sdk/execution";
+import type { OrderOrigin, RouterOrder } from "@qmtl/core/execution";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { SqlWrite } from "../store/writes.ts";
 import type { OutgoingOrder, Permission } from "./booking.ts";

@@ -1,4 +1,4 @@
-import type { OrderState } from "@qmtl/sdk/execution";
+import type { OrderState } from "@qmtl/core/execution";
 import { worldTopicKey } from "@qmtl/service-kit/control";
 import type { Queryable } from "@qmtl/service-kit/db";
 

@@ -1,4 +1,4 @@
-import type { OnDemote } from "@qmtl/sdk/execution";
+import type { OnDemote } from "@qmtl/core/execution";
 import type { Queryable } from "@qmtl/service-kit/db";
 
 /** What the order path must know of a world. */

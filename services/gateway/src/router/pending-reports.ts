@@ -1,4 +1,4 @@
-import type { AccountCore } from "@qmtl/sdk/execution";
+import type { AccountCore } from "@qmtl/core/execution";
 import type { Booking } from "./booking.ts";
 import type { JournalLine } from "./journal-op.ts";
 

@@ -1,10 +1,10 @@
-import { blake3Hex } from "@qmtl/sdk/canonical";
+import { blake3Hex } from "@qmtl/core/canonical";
 import {
   AccountCore,
   type PretradeLimits,
   type SealedReturn,
   UnknownInstrument,
-} from "@qmtl/sdk/execution";
+} from "@qmtl/core/execution";
 import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { AccountSettings } from "./account-settings.ts";

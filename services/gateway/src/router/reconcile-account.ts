@@ -1,4 +1,4 @@
-import type { BookId, RouterOrder } from "@qmtl/sdk/execution";
+import type { BookId, RouterOrder } from "@qmtl/core/execution";
 import type { BrokerFill } from "../paper/broker-port.ts";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";

@@ -1,4 +1,4 @@
-import type { PretradeLimits } from "@qmtl/sdk/execution";
+import type { PretradeLimits } from "@qmtl/core/execution";
 import type { FieldViolation } from "@qmtl/sdk/rpc";
 import type { AccountInstrument, AccountSettings } from "./account-settings.ts";
 import type { JournalOp } from "./journal-op.ts";

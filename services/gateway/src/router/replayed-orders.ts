@@ -1,4 +1,4 @@
-import type { AccountOutcome } from "@qmtl/sdk/execution";
+import type { AccountOutcome } from "@qmtl/core/execution";
 import type { JournalOp } from "./journal-op.ts";
 
 /**

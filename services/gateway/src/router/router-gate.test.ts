@@ -1,5 +1,5 @@
-import { blake3Hex } from "@qmtl/sdk/canonical";
-import { readingAt } from "@qmtl/sdk/gate";
+import { blake3Hex } from "@qmtl/core/canonical";
+import { readingAt } from "@qmtl/core/gate";
 import { silentLogger } from "@qmtl/service-kit";
 import { ManualClock } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";

@@ -22,7 +22,7 @@ import {
   sessionStep,
   startSession,
   usableLeft,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 import { type Clock, type ClockTimer, type Logger, sleep } from "@qmtl/service-kit";
 
 /** A reply with the pace that WorldService asks for. */

@@ -3,7 +3,7 @@ import {
   type OrderTerms,
   weightedQuantity,
   wholeLots,
-} from "@qmtl/sdk/execution";
+} from "@qmtl/core/execution";
 import type { ReasonName } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
 import { Decimal } from "decimal.js";

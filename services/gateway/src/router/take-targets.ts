@@ -1,4 +1,4 @@
-import type { ExecutionDomain } from "@qmtl/sdk/gate";
+import type { ExecutionDomain } from "@qmtl/core/gate";
 import type { Tx } from "@qmtl/service-kit/db";
 import type { AccountRouter } from "./account-router.ts";
 import type { Booking } from "./booking.ts";

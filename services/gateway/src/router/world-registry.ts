@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { uptime } from "node:os";
-import { blake3Hex } from "@qmtl/sdk/canonical";
-import type { ClockReading } from "@qmtl/sdk/gate";
+import { blake3Hex } from "@qmtl/core/canonical";
+import type { ClockReading } from "@qmtl/core/gate";
 import { hasReason } from "@qmtl/sdk/rpc";
 import { type Clock, sleep } from "@qmtl/service-kit";
 import { gateStateFrom } from "../rpc/order-gate-state.ts";

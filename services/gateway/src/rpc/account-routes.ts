@@ -9,7 +9,7 @@ import {
   type AccountSchema,
   type PositionSchema,
 } from "@qmtl/contracts/qmtl/order/v1/account_pb";
-import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
+import { blake3Hex, jcs } from "@qmtl/core/canonical";
 import {
   cutPage,
   type Handlers,

@@ -12,8 +12,8 @@ import {
   SubmitOrdersResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { type DirectOrder, OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
-import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
-import type { OrderTerms } from "@qmtl/sdk/execution";
+import { blake3Hex, jcs } from "@qmtl/core/canonical";
+import type { OrderTerms } from "@qmtl/core/execution";
 import { reasonName, reasonToProto } from "@qmtl/sdk/rpc";
 import type { SessionScope } from "@qmtl/service-kit";
 import type { DirectOrderCall, DirectOrderVerdict } from "../router/direct-order-call.ts";

@@ -17,7 +17,7 @@ import type {
   Gate,
   GateState,
   Hold,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 
 import type { SessionScope } from "@qmtl/service-kit";
 import type { StatedClaim } from "../router/take-targets.ts";

@@ -1,6 +1,6 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { HeartbeatReply as HeartbeatReplyMessage } from "@qmtl/contracts/qmtl/control/v1/session_pb";
-import type { Heartbeat } from "@qmtl/sdk/gate";
+import type { Heartbeat } from "@qmtl/core/gate";
 import { heartbeatToProto, isWorldGone, replyFromProto } from "@qmtl/sdk/rpc";
 import type { ClaimedHeartbeat } from "../ports.ts";
 import type { RouterGateReply } from "../router/router-gate.ts";

@@ -9,7 +9,7 @@ import {
   TimeInForce,
 } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { quantityFromLots } from "@qmtl/sdk/execution";
+import { quantityFromLots } from "@qmtl/core/execution";
 import { reasonToProto } from "@qmtl/sdk/rpc";
 import type { AccountSettings } from "../router/account-settings.ts";
 import type { Halt, HaltPlace } from "../router/halts.ts";

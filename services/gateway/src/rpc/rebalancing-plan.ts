@@ -5,7 +5,7 @@ import type {
   PlanBooksSchema,
   RebalancePlan as PlanMessage,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { lotsFromQuantity, quantityFromLots } from "@qmtl/sdk/execution";
+import { lotsFromQuantity, quantityFromLots } from "@qmtl/core/execution";
 import type { RebalancePlan } from "../rebalance/rebalance-plan.ts";
 import type { AccountRouter } from "../router/account-router.ts";
 import { decimalOf } from "./order-decimal.ts";

@@ -19,8 +19,8 @@ import {
   type RebalancePlan as PlanMessage,
   RebalanceMode,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { blake3Hex } from "@qmtl/sdk/canonical";
-import { ordersFromWorldPlan, quantityFromLots } from "@qmtl/sdk/execution";
+import { blake3Hex } from "@qmtl/core/canonical";
+import { ordersFromWorldPlan, quantityFromLots } from "@qmtl/core/execution";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type ServedService, serve } from "@qmtl/service-kit";
 import type { RebalancePlan } from "../rebalance/rebalance-plan.ts";

@@ -1,5 +1,5 @@
 import type { SubmitStrategyRequest } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { asOfNone } from "@qmtl/sdk/canonical";
+import { asOfNone } from "@qmtl/core/canonical";
 import { QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 
 /**

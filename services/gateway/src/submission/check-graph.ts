@@ -1,5 +1,5 @@
 import type { Node, StrategyGraph } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
-import { IdentityError, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
+import { IdentityError, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/canonical";
 import { type FieldViolation, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 
 /** Nodes of one graph at most. */

@@ -6,7 +6,7 @@ import {
   EffectiveMode,
   ExecutionDomain,
 } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { asOfPins } from "@qmtl/sdk/canonical";
+import { asOfPins } from "@qmtl/core/canonical";
 
 /** Domain of a mode, by the fixed mapping; what cannot be read is backtest. */
 export function domainOf(mode: EffectiveMode): ExecutionDomain {

@@ -3,7 +3,7 @@ import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb"
 import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { SubmissionSchema } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
 import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
+import { nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { isTransient } from "../peers/breaker.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";

@@ -3,7 +3,7 @@ import {
   type SubmitStrategyRequest,
   SubmitStrategyRequestSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { blake3Hex, jcs } from "@qmtl/sdk/canonical";
+import { blake3Hex, jcs } from "@qmtl/core/canonical";
 
 /** `"s-"` and the first 16 hex digits of BLAKE3 over JCS of name and sorted node ids: same graph and name, same id. */
 export function strategyIdOf(name: string, nodeIds: readonly string[]): string {

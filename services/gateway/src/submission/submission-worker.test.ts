@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
 import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb";
 import { SubmitStrategyRequestSchema } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { nodeIdsCrc32 } from "@qmtl/sdk/canonical";
+import { nodeIdsCrc32 } from "@qmtl/core/canonical";
 import {
   createPrincipalCheck,
   openGrpcServer,

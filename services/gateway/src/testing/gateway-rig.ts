@@ -22,7 +22,7 @@ import {
   SubscriptionService,
 } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
 import { WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { computeKey, jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/sdk/canonical";
+import { computeKey, jcs, nodeId, nodeIdsCrc32, parseNodeId } from "@qmtl/core/canonical";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import {

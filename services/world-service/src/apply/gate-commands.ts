@@ -1,4 +1,4 @@
-import { checkTimers, type GateTimers, type Hold, type TimerPolicy } from "@qmtl/sdk/gate";
+import { checkTimers, type GateTimers, type Hold, type TimerPolicy } from "@qmtl/core/gate";
 import { type ApplyRun, type GateRow, isInFlight, type WorldTime } from "./gate-row.ts";
 import type { ApplyRefusal, Decided, ProposalKind } from "./proposal.ts";
 import * as to from "./transitions.ts";

@@ -1,4 +1,4 @@
-import type { GateScope, GateState } from "@qmtl/sdk/gate";
+import type { GateScope, GateState } from "@qmtl/core/gate";
 
 /** The hash of a gate state in a scope; `stateHash` of the SDK with a digest bound to it. */
 export type HashState = (state: GateState, scope: GateScope) => string;

@@ -1,4 +1,4 @@
-import { type GateState, type Heartbeat, LIVE_TIMERS, type Nack } from "@qmtl/sdk/gate";
+import { type GateState, type Heartbeat, LIVE_TIMERS, type Nack } from "@qmtl/core/gate";
 import { describe, expect, test } from "vitest";
 import type { GateCommand } from "./gate-commands.ts";
 import { GateMachine } from "./gate-machine.ts";

@@ -1,4 +1,4 @@
-import type { Heartbeat, Nack } from "@qmtl/sdk/gate";
+import type { Heartbeat, Nack } from "@qmtl/core/gate";
 import { EmitterTable } from "./emitters.ts";
 import { decideCommand, type GateCommand } from "./gate-commands.ts";
 import { GateHistory } from "./gate-history.ts";

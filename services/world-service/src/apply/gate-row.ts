@@ -1,4 +1,4 @@
-import type { Activation, ApplyPhase, Gate, GateDecision, GateState, Hold } from "@qmtl/sdk/gate";
+import type { Activation, ApplyPhase, Gate, GateDecision, GateState, Hold } from "@qmtl/core/gate";
 
 /** The clocks the machine is told: monotonic for durations, wall for what must survive a restart. */
 export interface WorldTime {

@@ -1,4 +1,4 @@
-import type { GateTimers, TimerPolicy } from "@qmtl/sdk/gate";
+import type { GateTimers, TimerPolicy } from "@qmtl/core/gate";
 import type { EmitterRow } from "./emitters.ts";
 import type { HashState } from "./gate-history.ts";
 import type { ApplyRun, GateRow, WorldTime } from "./gate-row.ts";

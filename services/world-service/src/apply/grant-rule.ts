@@ -1,5 +1,5 @@
-import type { Heartbeat, LeaseRefusal } from "@qmtl/sdk/gate";
-import { isInScope } from "@qmtl/sdk/gate";
+import type { Heartbeat, LeaseRefusal } from "@qmtl/core/gate";
+import { isInScope } from "@qmtl/core/gate";
 import type { GateHistory } from "./gate-history.ts";
 import type { GateRow } from "./gate-row.ts";
 import { isOrderCapable, type RegisteredSession, type SessionClaim } from "./session-registry.ts";

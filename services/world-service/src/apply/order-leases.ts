@@ -1,4 +1,4 @@
-import type { Heartbeat, HeartbeatReply } from "@qmtl/sdk/gate";
+import type { Heartbeat, HeartbeatReply } from "@qmtl/core/gate";
 import type { EmitterRow, EmitterTable } from "./emitters.ts";
 import type { GateHistory } from "./gate-history.ts";
 import type { GateRow } from "./gate-row.ts";

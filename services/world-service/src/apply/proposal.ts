@@ -1,4 +1,4 @@
-import { diffGateState, type GateDelta, type GateState } from "@qmtl/sdk/gate";
+import { diffGateState, type GateDelta, type GateState } from "@qmtl/core/gate";
 import type { EmitterRow } from "./emitters.ts";
 import { type ApplyRun, type GateRow, gateStateOf } from "./gate-row.ts";
 import type { OrderLeaseReply } from "./order-leases.ts";

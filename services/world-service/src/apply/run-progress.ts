@@ -1,4 +1,4 @@
-import type { GateTimers } from "@qmtl/sdk/gate";
+import type { GateTimers } from "@qmtl/core/gate";
 import { type ApplyRun, type GateRow, isInFlight, type WorldTime } from "./gate-row.ts";
 import type { ProposalKind } from "./proposal.ts";
 import { isLive, isOrderCapable, type RegisteredSession, sessionText } from "./session-registry.ts";

@@ -1,4 +1,4 @@
-import type { GateScope, Heartbeat, SessionKind } from "@qmtl/sdk/gate";
+import type { GateScope, Heartbeat, SessionKind } from "@qmtl/core/gate";
 import type { SessionOrigin } from "@qmtl/service-kit";
 
 /** What a ticket says of a session. */

@@ -1,5 +1,5 @@
-import type { Activation, GateDecision, Hold } from "@qmtl/sdk/gate";
-import { compareActivations, isRestrictiveModeChange } from "@qmtl/sdk/gate";
+import type { Activation, GateDecision, Hold } from "@qmtl/core/gate";
+import { compareActivations, isRestrictiveModeChange } from "@qmtl/core/gate";
 import {
   type ApplyPlan,
   type ApplyRun,

@@ -15,7 +15,7 @@ import {
   type EffectiveMode as Mode,
   type PositionSide,
   stateHash,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 import { type GateRow, gateStateOf, type RunState } from "../apply/index.ts";
 import type { HoldReasons } from "../store/gate-table.ts";
 import { hashText } from "../store/hash-text.ts";

@@ -1,4 +1,4 @@
-import { alphaPerformance } from "@qmtl/sdk/metrics";
+import { alphaPerformance } from "@qmtl/core/metrics";
 import type { Queryable } from "@qmtl/service-kit/db";
 import { readSeries } from "../store/returns-table.ts";
 import type { WorldActor } from "../world/world-actor.ts";

@@ -7,7 +7,7 @@ import {
   planTargets,
   quantityFromLots,
   type TargetsPlan,
-} from "@qmtl/sdk/execution";
+} from "@qmtl/core/execution";
 import { QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 import { Decimal } from "decimal.js";
 import type { Books } from "./books.ts";

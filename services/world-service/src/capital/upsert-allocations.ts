@@ -1,4 +1,4 @@
-import { jcs } from "@qmtl/sdk/canonical";
+import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Tx } from "@qmtl/service-kit/db";
 import { appendRebalancingEvents, lastToldBatch } from "../bus/control-events.ts";

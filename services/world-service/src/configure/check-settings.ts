@@ -1,4 +1,4 @@
-import { type BrokenTimerRule, checkTimers, type GateTimers } from "@qmtl/sdk/gate";
+import { type BrokenTimerRule, checkTimers, type GateTimers } from "@qmtl/core/gate";
 import { type FieldViolation, QmtlError } from "@qmtl/sdk/rpc";
 import type { WorldSettings } from "../store/world-rows.ts";
 import { leaderMsDefault } from "../world/leadership.ts";

@@ -1,4 +1,4 @@
-import type { Activation } from "@qmtl/sdk/gate";
+import type { Activation } from "@qmtl/core/gate";
 import type { Composition } from "../store/decision-table.ts";
 
 /** The activations with the modes of a composition; a strategy it does not name is validate. */

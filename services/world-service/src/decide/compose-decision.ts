@@ -1,4 +1,4 @@
-import { type EffectiveMode, effectiveMode, type Hold } from "@qmtl/sdk/gate";
+import { type EffectiveMode, effectiveMode, type Hold } from "@qmtl/core/gate";
 import {
   enterDomain,
   METRICS_FROM_DEFAULT,

@@ -1,4 +1,4 @@
-import { jcs } from "@qmtl/sdk/canonical";
+import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { appendAudit } from "../store/audit-table.ts";
 import { type Composition, insertDecision } from "../store/decision-table.ts";

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { findMetric, type Metric } from "@qmtl/sdk/metrics";
+import { findMetric, type Metric } from "@qmtl/core/metrics";
 import { describe, expect, test } from "vitest";
 import { type Candidate, evaluatePolicy } from "./evaluate-policy.ts";
 import { parsePolicy } from "./parse-policy.ts";

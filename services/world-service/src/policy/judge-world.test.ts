@@ -1,4 +1,4 @@
-import { computeMetrics, makeReturnSeries, type SeriesSource } from "@qmtl/sdk/metrics";
+import { computeMetrics, makeReturnSeries, type SeriesSource } from "@qmtl/core/metrics";
 import { describe, expect, test } from "vitest";
 import { type JudgedStrategy, judgeWorld } from "./judge-world.ts";
 import { parsePolicy } from "./parse-policy.ts";

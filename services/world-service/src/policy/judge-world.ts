@@ -1,4 +1,4 @@
-import { computeMetrics, type ReturnSeries } from "@qmtl/sdk/metrics";
+import { computeMetrics, type ReturnSeries } from "@qmtl/core/metrics";
 import {
   type Candidate,
   type CorrelationOf,

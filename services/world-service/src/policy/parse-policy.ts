@@ -1,4 +1,4 @@
-import { boundProblem, findMetric, listMetrics, type Metric } from "@qmtl/sdk/metrics";
+import { boundProblem, findMetric, listMetrics, type Metric } from "@qmtl/core/metrics";
 import {
   METRICS_FROM_DEFAULT,
   type MetricsFrom,

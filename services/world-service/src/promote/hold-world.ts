@@ -1,4 +1,4 @@
-import type { Hold } from "@qmtl/sdk/gate";
+import type { Hold } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { reassess } from "../decide/reassess.ts";
 import { readRun, type StoredRun } from "../store/gate-table.ts";

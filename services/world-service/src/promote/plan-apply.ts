@@ -1,4 +1,4 @@
-import { type Activation, compareActivations } from "@qmtl/sdk/gate";
+import { type Activation, compareActivations } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { withModes } from "../decide/activations.ts";
 import { failuresOf } from "../decide/evaluate-world.ts";

@@ -1,5 +1,5 @@
-import { jcs } from "@qmtl/sdk/canonical";
-import type { Activation, PositionSide } from "@qmtl/sdk/gate";
+import { jcs } from "@qmtl/core/canonical";
+import type { Activation, PositionSide } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { hashText } from "../store/hash-text.ts";
 import type { ServicePorts } from "../world/service-ports.ts";

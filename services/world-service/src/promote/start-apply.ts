@@ -1,4 +1,4 @@
-import { jcs } from "@qmtl/sdk/canonical";
+import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { refusalOfApply } from "../apply/index.ts";
 import { composeWorld } from "../decide/compose-decision.ts";

@@ -9,7 +9,7 @@ import {
   type ApplyRun,
   ApplyRunSchema,
 } from "@qmtl/contracts/qmtl/world/v1/activation_service_pb";
-import type { PositionSide } from "@qmtl/sdk/gate";
+import type { PositionSide } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Handlers, originField, pagesOf } from "@qmtl/service-kit";
 import { activationToProto, gateToProto, phaseToProto } from "../bus/gate-to-proto.ts";

@@ -13,7 +13,7 @@ import {
   NodeStatus,
   WorldClock,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import type { Hold, PositionSide } from "@qmtl/sdk/gate";
+import type { Hold, PositionSide } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { TracedRule } from "../policy/judge-world.ts";
 import type { SeriesDomain, Stage } from "../policy/policy.ts";

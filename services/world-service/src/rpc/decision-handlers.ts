@@ -3,8 +3,8 @@ import type {
   DecisionService,
   StrategyReturns,
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import { jcs } from "@qmtl/sdk/canonical";
-import { listMetrics } from "@qmtl/sdk/metrics";
+import { jcs } from "@qmtl/core/canonical";
+import { listMetrics } from "@qmtl/core/metrics";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Handlers, pagesOf, requireRole } from "@qmtl/service-kit";
 import { composeWorld } from "../decide/compose-decision.ts";

@@ -10,7 +10,7 @@ import {
   type MetricInfo,
   MetricInfoSchema,
 } from "@qmtl/contracts/qmtl/world/v1/decision_service_pb";
-import type { Metric } from "@qmtl/sdk/metrics";
+import type { Metric } from "@qmtl/core/metrics";
 import { modeToProto } from "../bus/gate-to-proto.ts";
 import { decisionEtag } from "../decide/set-decisions.ts";
 import type { TracedRule } from "../policy/judge-world.ts";

@@ -13,7 +13,7 @@ import {
   RebalancePlanSchema,
   type RebalancingService,
 } from "@qmtl/contracts/qmtl/world/v1/rebalancing_service_pb";
-import { jcs } from "@qmtl/sdk/canonical";
+import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { type CallContext, type Handlers, pagesOf } from "@qmtl/service-kit";
 import { alphaEnvelope } from "../capital/alpha-envelope.ts";

@@ -14,7 +14,7 @@ import {
   SessionKind,
   type SubscriptionService,
 } from "@qmtl/contracts/qmtl/world/v1/subscription_service_pb";
-import type { Heartbeat, HeartbeatReply, LeaseRefusal, Nack, NackReason } from "@qmtl/sdk/gate";
+import type { Heartbeat, HeartbeatReply, LeaseRefusal, Nack, NackReason } from "@qmtl/core/gate";
 import { hasReason, QmtlError } from "@qmtl/sdk/rpc";
 import { type Handlers, originFromProto } from "@qmtl/service-kit";
 import type { SessionClaim } from "../apply/index.ts";

@@ -5,7 +5,7 @@ import {
   WorldNodeSchema,
   type WorldService,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { jcs } from "@qmtl/sdk/canonical";
+import { jcs } from "@qmtl/core/canonical";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import { compareKeys, type Handlers, pagesOf, requireRole } from "@qmtl/service-kit";
 import { bindStrategies, unbindStrategy } from "../configure/bind-strategies.ts";

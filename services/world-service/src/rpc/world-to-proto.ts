@@ -10,7 +10,7 @@ import {
   type World,
   WorldSchema,
 } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import type { EffectiveMode, GateTimers } from "@qmtl/sdk/gate";
+import type { EffectiveMode, GateTimers } from "@qmtl/core/gate";
 import { modeToProto } from "../bus/gate-to-proto.ts";
 import { worldEtag } from "../configure/change-world.ts";
 import type { AuditRow } from "../store/audit-table.ts";

@@ -1,4 +1,4 @@
-import { jcs } from "@qmtl/sdk/canonical";
+import { jcs } from "@qmtl/core/canonical";
 import type { Queryable } from "@qmtl/service-kit/db";
 
 /** What happened, for the audit. */

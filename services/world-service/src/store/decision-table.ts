@@ -1,4 +1,4 @@
-import type { EffectiveMode } from "@qmtl/sdk/gate";
+import type { EffectiveMode } from "@qmtl/core/gate";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { TracedRule } from "../policy/judge-world.ts";
 import type { Stage } from "../policy/policy.ts";

@@ -1,4 +1,4 @@
-import type { Hold } from "@qmtl/sdk/gate";
+import type { Hold } from "@qmtl/core/gate";
 import type { SessionOrigin } from "@qmtl/service-kit";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { ApplyRun, EmitterRow, GateRow, RunState } from "../apply/index.ts";

@@ -1,4 +1,4 @@
-import { makeReturnSeries, type ReturnSeries } from "@qmtl/sdk/metrics";
+import { makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
 import type { Queryable } from "@qmtl/service-kit/db";
 import type { DatedReturns } from "../policy/correlation.ts";
 import type { SeriesDomain } from "../policy/policy.ts";

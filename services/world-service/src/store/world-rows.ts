@@ -1,4 +1,4 @@
-import type { GateTimers } from "@qmtl/sdk/gate";
+import type { GateTimers } from "@qmtl/core/gate";
 import type { SeriesDomain, Stage } from "../policy/policy.ts";
 
 /** Timers an operator set; a missing one is the default of the stage. */

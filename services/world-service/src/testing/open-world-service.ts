@@ -5,8 +5,8 @@ import {
   type MessageInitShape,
   type MessageShape,
 } from "@bufbuild/protobuf";
+import { type Heartbeat, stateHash } from "@qmtl/core/gate";
 import { loadConfig } from "@qmtl/sdk/config";
-import { type Heartbeat, stateHash } from "@qmtl/sdk/gate";
 import {
   type CallContext,
   type CallPrincipal,

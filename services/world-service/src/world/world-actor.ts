@@ -6,7 +6,7 @@ import {
   type HeartbeatReply,
   type Nack,
   stateHash,
-} from "@qmtl/sdk/gate";
+} from "@qmtl/core/gate";
 import { hasReason, QmtlError, type ReasonName } from "@qmtl/sdk/rpc";
 import { type QueueLimit, SerialQueue } from "@qmtl/service-kit";
 import { type Tx, UnknownOutcome } from "@qmtl/service-kit/db";

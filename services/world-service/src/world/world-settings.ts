@@ -1,4 +1,4 @@
-import { type GateTimers, LIVE_TIMERS, PAPER_TIMERS } from "@qmtl/sdk/gate";
+import { type GateTimers, LIVE_TIMERS, PAPER_TIMERS } from "@qmtl/core/gate";
 import type { WorldSettings } from "../store/world-rows.ts";
 
 /** Lag allowed when a world does not say: seven days. */

@@ -14,8 +14,8 @@ import {
   RefuseReason,
 } from "@qmtl/contracts/qmtl/control/v1/session_pb";
 import { EffectiveMode as ModeCode, Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { blake3Hex } from "@qmtl/sdk/canonical";
-import { stateHash } from "@qmtl/sdk/gate";
+import { blake3Hex } from "@qmtl/core/canonical";
+import { stateHash } from "@qmtl/core/gate";
 import { QmtlError } from "@qmtl/sdk/rpc";
 import type { ClaimedHeartbeat, GateListener, GateView, LeaseRelay } from "../../ports.ts";
 import { gateStateFrom } from "../../rpc/order-gate-state.ts";

@@ -7,7 +7,7 @@ import {
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { OrderType } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { ExecutionDomain } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
-import { readingAt } from "@qmtl/sdk/gate";
+import { readingAt } from "@qmtl/core/gate";
 import { QmtlError, reasonName } from "@qmtl/sdk/rpc";
 import {
   createMetrics,

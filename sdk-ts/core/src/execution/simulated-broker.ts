@@ -1,0 +1,314 @@
+import { BoundedLog } from "./bounded-log.ts";
+import {
+  type CompiledInstrument,
+  compileInstrument,
+  type InstrumentSpec,
+} from "./instrument-spec.ts";
+import {
+  type AcceptOutcome,
+  fillPriceOn,
+  isAfterDecision,
+  type SimulatedBar,
+  type SimulatedFill,
+  type SimulatedOrder,
+} from "./simulated-order.ts";
+import {
+  checkCosts,
+  feeOf,
+  NO_COSTS,
+  priceAcrossSpread,
+  type TradingCosts,
+} from "./trading-costs.ts";
+
+/** Costs must be given or left out by name. */
+export type CostOptions =
+  | { readonly costs: TradingCosts; readonly noCosts?: false }
+  | { readonly noCosts: true };
+
+export type SimulatedBrokerOptions = CostOptions & {
+  readonly instruments: readonly InstrumentSpec[];
+  /**
+   * Fill market orders at the close of the bar they were decided on or within, as market-on-close orders decided
+   * on earlier data would. Off unless named. @default false
+   */
+  readonly sameBarClose?: boolean;
+  /** Bars kept an instrument, for orders that arrive after their bar. @default 64 */
+  readonly barsMax?: number;
+  /** Finished orders remembered, so that the same id is not taken twice. @default 10000 */
+  readonly finishedMax?: number;
+};
+
+export type OrderOutcome = "filled" | "cancelled";
+
+/** State as plain JSON. */
+export interface SimulatedBrokerSnapshot {
+  readonly version: 2;
+  readonly working: readonly SimulatedOrder[];
+  readonly finished: readonly (readonly [id: string, outcome: OrderOutcome])[];
+  readonly positions: readonly (readonly [key: string, lots: number])[];
+  readonly bars: readonly SimulatedBar[];
+  readonly cancelled: readonly string[];
+  readonly forgotten: readonly (readonly [instrument: string, bucketEndMs: number])[];
+}
+
+/**
+ * The pure core of the paper broker.
+ *
+ * Fills go by when the order was decided, never by when it arrived: whatever its type, it fills no earlier than on
+ * the first bar of its instrument that begins then or later, and gets that very fill when it arrives later, as long
+ * as the bar is still kept. Orders fill whole, in the order they were accepted. A repeated id is a duplicate.
+ */
+export class SimulatedBroker {
+  readonly costs: TradingCosts;
+  readonly #instruments: ReadonlyMap<string, CompiledInstrument>;
+  readonly #sameBarClose: boolean;
+  readonly #barsMax: number;
+  readonly #working = new Map<string, SimulatedOrder>();
+  readonly #finished: BoundedLog<OrderOutcome>;
+  readonly #positions = new Map<string, number>();
+  readonly #keys = new PositionKeys();
+  readonly #bars = new Map<string, SimulatedBar[]>();
+  readonly #cancelled: string[] = [];
+  /** End of the latest bar no longer kept, by instrument. */
+  readonly #forgotten = new Map<string, number>();
+
+  constructor(options: SimulatedBrokerOptions, snapshot?: SimulatedBrokerSnapshot) {
+    this.costs = options.noCosts === true ? NO_COSTS : checkCosts(options.costs);
+    const compiled = options.instruments.map((spec) => compileInstrument(spec));
+    this.#instruments = new Map(compiled.map((spec) => [spec.symbol, spec]));
+    this.#sameBarClose = options.sameBarClose ?? false;
+    this.#barsMax = options.barsMax ?? 64;
+    this.#finished = new BoundedLog(options.finishedMax ?? 10_000);
+    if (snapshot !== undefined) {
+      this.#load(structuredClone(snapshot));
+    }
+  }
+
+  snapshot(): SimulatedBrokerSnapshot {
+    return structuredClone({
+      version: 2,
+      working: [...this.#working.values()],
+      finished: this.#finished.entries(),
+      positions: [...this.#positions],
+      bars: [...this.#bars.values()].flat(),
+      cancelled: this.#cancelled,
+      forgotten: [...this.#forgotten],
+    });
+  }
+
+  /** Takes an order. Bars it should have seen already are played to it at once. */
+  accept(order: SimulatedOrder): AcceptOutcome {
+    if (this.#working.has(order.id) || this.#finished.has(order.id)) {
+      return { accepted: true, duplicate: true, fills: [] };
+    }
+    if (!this.#isSound(order)) {
+      return { accepted: false, reason: "BAD_ORDER" };
+    }
+    const forgotten = this.#forgotten.get(order.instrument);
+    if (forgotten !== undefined && order.bucket < forgotten) {
+      return { accepted: false, reason: "BUCKET_TOO_OLD" };
+    }
+    if (order.reduceOnly === true && this.#reducible(order) === 0) {
+      return { accepted: false, reason: "REDUCE_ONLY_NOTHING_TO_REDUCE" };
+    }
+    this.#working.set(order.id, order);
+    const fills: SimulatedFill[] = [];
+    let lastEndMs = forgotten;
+    for (const bar of this.#bars.get(order.instrument) ?? []) {
+      const fill = this.#tryFill(order, bar, lastEndMs);
+      if (fill !== undefined) {
+        fills.push(fill);
+      }
+      lastEndMs = bar.bucketEndMs;
+    }
+    return { accepted: true, duplicate: false, fills };
+  }
+
+  /** Cancels a working order. `finished`: too late, it filled or was cancelled before. `unknown`: never seen. */
+  cancel(id: string): "cancelled" | "finished" | "unknown" {
+    if (this.#working.delete(id)) {
+      this.#finished.set(id, "cancelled");
+      return "cancelled";
+    }
+    return this.#finished.has(id) ? "finished" : "unknown";
+  }
+
+  /** What became of an order, for a router that looks it up; undefined when it never arrived. */
+  lookup(id: string): "working" | OrderOutcome | undefined {
+    return this.#working.has(id) ? "working" : this.#finished.get(id);
+  }
+
+  /** Plays a bar; one that is not later than the last bar of its instrument does nothing. */
+  onBar(bar: SimulatedBar): SimulatedFill[] {
+    const bars = this.#bars.get(bar.instrument) ?? [];
+    const last = bars.at(-1);
+    if (last !== undefined && bar.bucketEndMs <= last.bucketEndMs) {
+      return [];
+    }
+    bars.push(bar);
+    this.#bars.set(bar.instrument, bars);
+    if (bars.length > this.#barsMax) {
+      const dropped = bars.shift();
+      if (dropped !== undefined) {
+        this.#forgotten.set(bar.instrument, dropped.bucketEndMs);
+      }
+    }
+    const fills: SimulatedFill[] = [];
+    for (const order of [...this.#working.values()]) {
+      const fill = this.#tryFill(order, bar, last?.bucketEndMs);
+      if (fill !== undefined) {
+        fills.push(fill);
+      }
+    }
+    return fills;
+  }
+
+  /**
+   * Ids of orders the venue itself cancelled, whole or in their rest, because reduce-only left nothing to
+   * reduce; each once. The caller reports them to its router.
+   */
+  drainCancelled(): string[] {
+    return this.#cancelled.splice(0);
+  }
+
+  /** Net lots held of an instrument over all sub-accounts. */
+  netLots(instrument: string): number {
+    let net = 0;
+    for (const [key, lots] of this.#positions) {
+      net += key.startsWith(positionPrefix(instrument)) ? lots : 0;
+    }
+    return net;
+  }
+
+  /** Lots a sub-account holds. */
+  lotsOf(instrument: string, book = ""): number {
+    return this.#positions.get(this.#keys.keyOf(instrument, book)) ?? 0;
+  }
+
+  /** Books an internal cross: signed lots move into a sub-account without a trade. The caller nets them to 0. */
+  transfer(instrument: string, book: string, lots: number): void {
+    const key = this.#keys.keyOf(instrument, book);
+    this.#positions.set(key, (this.#positions.get(key) ?? 0) + lots);
+  }
+
+  #tryFill(
+    order: SimulatedOrder,
+    bar: SimulatedBar,
+    lastEndMs: number | undefined,
+  ): SimulatedFill | undefined {
+    const type = order.type ?? "market";
+    const atClose = this.#sameBarClose && type === "market";
+    if (bar.instrument !== order.instrument || !this.#working.has(order.id)) {
+      return undefined;
+    }
+    if (atClose ? bar.bucketEndMs < order.bucket : !isAfterDecision(order, bar, lastEndMs)) {
+      return undefined;
+    }
+    const instrument = this.#instruments.get(order.instrument)!;
+    const raw = atClose ? bar.close : fillPriceOn(order, bar, instrument.tick);
+    if (!(raw > 0)) {
+      return undefined;
+    }
+    const lots = order.reduceOnly === true ? this.#reducible(order) : order.lots;
+    this.#working.delete(order.id);
+    this.#finished.set(order.id, lots === 0 ? "cancelled" : "filled");
+    if (lots !== order.lots) {
+      this.#cancelled.push(order.id);
+    }
+    return lots === 0 ? undefined : this.#book(order, lots, raw, type !== "limit", bar);
+  }
+
+  #book(
+    order: SimulatedOrder,
+    lots: number,
+    raw: number,
+    paysSpread: boolean,
+    bar: SimulatedBar,
+  ): SimulatedFill {
+    const { lotUnit } = this.#instruments.get(order.instrument)!;
+    const book = order.book ?? "";
+    const price = paysSpread ? priceAcrossSpread(raw, lots, this.costs) : raw;
+    this.transfer(order.instrument, book, lots);
+    return {
+      executionId: `${order.id}:${bar.row}`,
+      orderId: order.id,
+      instrument: order.instrument,
+      book,
+      lots,
+      price,
+      fee: feeOf(lots * lotUnit * raw, this.costs),
+      spreadCost: Math.abs(lots * lotUnit * (price - raw)),
+      row: bar.row,
+      bucketEndMs: bar.bucketEndMs,
+    };
+  }
+
+  /** The part of an order that reduces its sub-account's position. */
+  #reducible(order: SimulatedOrder): number {
+    const held = this.lotsOf(order.instrument, order.book ?? "");
+    if (held === 0 || held > 0 === order.lots > 0) {
+      return 0;
+    }
+    return Math.abs(order.lots) <= Math.abs(held) ? order.lots : -held;
+  }
+
+  #isSound(order: SimulatedOrder): boolean {
+    const price =
+      order.type === "limit" ? order.limitPrice : order.type === "stop" ? order.stopPrice : 1;
+    return (
+      this.#instruments.has(order.instrument) &&
+      Number.isFinite(order.lots) &&
+      Number.isInteger(order.lots) &&
+      order.lots !== 0 &&
+      Number.isFinite(order.bucket) &&
+      price !== undefined &&
+      price > 0
+    );
+  }
+
+  #load(snapshot: SimulatedBrokerSnapshot): void {
+    this.#cancelled.push(...snapshot.cancelled);
+    for (const order of snapshot.working) {
+      this.#working.set(order.id, order);
+    }
+    for (const [id, outcome] of snapshot.finished) {
+      this.#finished.set(id, outcome);
+    }
+    for (const [key, lots] of snapshot.positions) {
+      this.#positions.set(key, lots);
+    }
+    for (const bar of snapshot.bars) {
+      const bars = this.#bars.get(bar.instrument) ?? [];
+      bars.push(bar);
+      this.#bars.set(bar.instrument, bars);
+    }
+    for (const [instrument, bucketEndMs] of snapshot.forgotten) {
+      this.#forgotten.set(instrument, bucketEndMs);
+    }
+  }
+}
+
+/** Keys of sub-accounts' positions, each made once: a string that is built anew is hashed anew. */
+class PositionKeys {
+  readonly #keys = new Map<string, Map<string, string>>();
+
+  /** Carries the length of the instrument, so that no choice of names makes two alike. */
+  keyOf(instrument: string, book: string): string {
+    let ofInstrument = this.#keys.get(instrument);
+    if (ofInstrument === undefined) {
+      ofInstrument = new Map();
+      this.#keys.set(instrument, ofInstrument);
+    }
+    let key = ofInstrument.get(book);
+    if (key === undefined) {
+      key = `${positionPrefix(instrument)}${book}`;
+      ofInstrument.set(book, key);
+    }
+    return key;
+  }
+}
+
+/** What all keys of an instrument begin with. */
+function positionPrefix(instrument: string): string {
+  return `${instrument.length}:${instrument}`;
+}

@@ -1,0 +1,20 @@
+export { type CatalogueEntry, catalogue } from "./catalogue.ts";
+export type {
+  ClockMaps,
+  Column,
+  Kernel,
+  KernelSpec,
+  KernelState,
+  OutputKind,
+  Slot,
+} from "./kernel.ts";
+export { numbers } from "./kernel.ts";
+export type { PositionTargetParams } from "./position-target.ts";
+export {
+  type MakeCall,
+  type NodeParams,
+  type ParamValue,
+  userCompute,
+  type Windows,
+} from "./user-compute.ts";
+export type { WeightTargetParams } from "./weight-target.ts";

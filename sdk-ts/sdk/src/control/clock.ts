@@ -1,0 +1,55 @@
+import { uptime } from "node:os";
+import { type ClockReading, elapsedMs, readClocks } from "@qmtl/core/gate";
+
+/** A timer that has been set. */
+export interface SdkTimer {
+  /** Does nothing after it fired, or twice. */
+  cancel(): void;
+}
+
+/** Every clock and timer a running strategy uses. The only place of the SDK that reads clocks. */
+export interface SdkClock {
+  /** Wall clock, milliseconds since the epoch. */
+  nowMs(): number;
+  /** The three clocks a lease is counted by. */
+  reading(): ClockReading;
+  setTimer(callback: () => void, delayMs: number): SdkTimer;
+}
+
+/** The clocks of this machine. */
+export const systemClock: SdkClock = {
+  nowMs: () => Date.now(),
+  reading: () =>
+    readClocks({
+      monotonicMs: () => Number(process.hrtime.bigint()) / 1e6,
+      uptimeMs: () => uptime() * 1000,
+      wallMs: () => Date.now(),
+    }),
+  setTimer(callback, delayMs) {
+    const timer = setTimeout(callback, delayMs);
+    return { cancel: () => clearTimeout(timer) };
+  },
+};
+
+/** Milliseconds since this was made, by the clock that went furthest. */
+export function stopwatch(clock: SdkClock): () => number {
+  const start = clock.reading();
+  return () => elapsedMs(start, clock.reading());
+}
+
+/** Resolves after `delayMs`, or when the signal aborts. */
+export function pause(clock: SdkClock, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const done = (): void => {
+      timer.cancel();
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = clock.setTimer(done, delayMs);
+    signal.addEventListener("abort", done);
+  });
+}

@@ -1,0 +1,26 @@
+import type { TradingCosts } from "@qmtl/core/execution";
+import type { TargetNode } from "../strategy/index.ts";
+
+/** How a node set wants its target executed. What it leaves out comes from the run and the configuration. */
+export interface NodesetExecution {
+  /** Cash at the start, above 0, in the account's currency. @default the account's */
+  readonly initialCash?: number | undefined;
+  /** Fee and half spread of each order, basis points of notional. @default the account's */
+  readonly costs?: TradingCosts | undefined;
+  /** Leaves out fees and spread; the result and the report say so. @default false */
+  readonly noCosts?: boolean | undefined;
+  /** Fills market orders at the close they were decided on. Looks ahead: for comparison only. @default false */
+  readonly sameBarClose?: boolean | undefined;
+}
+
+const executions = new WeakMap<TargetNode, NodesetExecution>();
+
+/** Attaches the steps after a target to it. They are no part of its identity. */
+export function setExecution(target: TargetNode, execution: NodesetExecution): void {
+  executions.set(target, execution);
+}
+
+/** The steps after a target that came from a node set, if it did. */
+export function executionOf(target: TargetNode): NodesetExecution | undefined {
+  return executions.get(target);
+}

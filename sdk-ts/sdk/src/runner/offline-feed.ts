@@ -1,0 +1,161 @@
+import { blake3Hex, jcs } from "@qmtl/core/canonical";
+import type { QmtlConfig } from "../config/index.ts";
+import {
+  type BarSource,
+  type BarTable,
+  CsvSource,
+  parseInterval,
+  parseTimeText,
+} from "../sources/index.ts";
+import { checkBarTable } from "./check-bar-table.ts";
+import { StrategyRunError } from "./strategy-run-error.ts";
+
+/** The rows of one `sources:` entry, as an offline run reads them. */
+export interface OfflineFeed {
+  readonly name: string;
+  readonly table: BarTable;
+  /** Absolute row of the first row: rows are numbered as in the feed's file. */
+  readonly firstRow: number;
+  readonly intervalMs: number;
+  readonly periodsPerYear: number;
+  /** Names what was read: the as-of of a backtest. */
+  readonly datasetFingerprint: string;
+  /** Rows from `start` on that were left out because no `until` was given. */
+  readonly rowsLeft: number;
+  /** Files read, in the order of their rows. */
+  readonly files: readonly string[];
+  column(name: string): Float64Array;
+}
+
+type SourceConfig = QmtlConfig["sources"][string];
+
+/**
+ * Reads a source for an offline run: rows before `start` from `history_file` if there is one, the others from `file`.
+ *
+ * @param untilMs open time of the last row kept; undefined = the row before `start` (without `start`: the last)
+ * @param given what is read instead of the files
+ * @throws {CsvError | FeedError | StrategyRunError}
+ */
+export async function loadOfflineFeed(
+  config: QmtlConfig,
+  name: string,
+  untilMs: number | undefined,
+  given?: BarSource,
+): Promise<OfflineFeed> {
+  const source = config.sources[name];
+  if (source === undefined) {
+    const known = Object.keys(config.sources).join(", ") || "none";
+    const message = `the configuration has no source "${name}"; it has ${known}`;
+    throw new StrategyRunError("SOURCE_UNKNOWN", message);
+  }
+  const { table, firstRow, fingerprint, files } =
+    given === undefined ? await readRows(source) : await readGiven(name, given);
+  const startMs = source.start === null ? Number.POSITIVE_INFINITY : parseTimeText(source.start);
+  const kept = firstRows(table, rowsUntil(table.openTimeMs, untilMs ?? startMs - 1));
+  return {
+    name,
+    table: kept,
+    firstRow,
+    intervalMs: given?.intervalMs ?? parseInterval(source.interval) * 1_000,
+    periodsPerYear: source.periods_per_year,
+    datasetFingerprint: fingerprint,
+    rowsLeft: untilMs === undefined ? table.rows - kept.rows : 0,
+    files,
+    column: (wanted) => columnOf(name, kept, wanted),
+  };
+}
+
+interface ReadRows {
+  readonly table: BarTable;
+  readonly firstRow: number;
+  readonly fingerprint: string;
+  readonly files: readonly string[];
+}
+
+async function readGiven(name: string, given: BarSource): Promise<ReadRows> {
+  const table = await given.load();
+  checkBarTable(name, table);
+  return { table, firstRow: 0, fingerprint: await given.datasetFingerprint(), files: [] };
+}
+
+async function readRows(source: SourceConfig): Promise<ReadRows> {
+  const { file, history_file, start } = source;
+  const historyEnd = start === null ? {} : { until: String(parseTimeText(start) - 1) };
+  if (history_file === null) {
+    const feed = csv(source, file, {});
+    const fingerprint = await feed.datasetFingerprint();
+    return { table: await feed.load(), firstRow: 0, fingerprint, files: [file] };
+  }
+  const past = csv(source, history_file, historyEnd);
+  const history = await past.load();
+  const pastPrint = await past.datasetFingerprint();
+  if (start === null) {
+    return { table: history, firstRow: 0, fingerprint: pastPrint, files: [history_file] };
+  }
+  const feed = csv(source, file, {});
+  const rows = await feed.load();
+  const startRow = rowsUntil(rows.openTimeMs, parseTimeText(start) - 1);
+  const prints = [pastPrint, await feed.datasetFingerprint()];
+  return {
+    table: joined(history, rows, startRow),
+    // A history that goes back further than the file would begin below row 0: it is numbered from 0.
+    firstRow: Math.max(0, startRow - history.rows),
+    fingerprint: `blake3:${blake3Hex(jcs(prints))}`,
+    files: [history_file, file],
+  };
+}
+
+function csv(source: SourceConfig, path: string, range: { until?: string }): CsvSource {
+  const { interval, schedule, columns } = source;
+  const layout = columns === null ? {} : { columns };
+  return new CsvSource({ path, interval, schedule, ...layout, ...range });
+}
+
+/** Number of rows that open at or before `untilMs`. */
+export function rowsUntil(openTimeMs: Float64Array, untilMs: number): number {
+  const after = openTimeMs.findIndex((openMs) => openMs > untilMs);
+  return after < 0 ? openTimeMs.length : after;
+}
+
+function firstRows(table: BarTable, rows: number): BarTable {
+  const cut = (values: Float64Array): Float64Array => values.subarray(0, rows);
+  return {
+    rows,
+    openTimeMs: cut(table.openTimeMs),
+    bucketEndMs: cut(table.bucketEndMs),
+    columns: new Map([...table.columns].map(([name, values]) => [name, cut(values)])),
+  };
+}
+
+/** History, then the feed from `startRow` on. A column the history lacks is NaN there. */
+function joined(history: BarTable, feed: BarTable, startRow: number): BarTable {
+  const rows = history.rows + feed.rows - startRow;
+  const join = (past: Float64Array | undefined, later: Float64Array): Float64Array => {
+    const all = new Float64Array(rows).fill(Number.NaN);
+    if (past !== undefined) all.set(past);
+    all.set(later.subarray(startRow), history.rows);
+    return all;
+  };
+  return {
+    rows,
+    openTimeMs: join(history.openTimeMs, feed.openTimeMs),
+    bucketEndMs: join(history.bucketEndMs, feed.bucketEndMs),
+    columns: new Map(
+      [...feed.columns].map(([name, later]) => [name, join(findColumn(history, name), later)]),
+    ),
+  };
+}
+
+function findColumn(table: BarTable, wanted: string): Float64Array | undefined {
+  const lower = wanted.toLowerCase();
+  for (const [name, values] of table.columns) if (name.toLowerCase() === lower) return values;
+  return undefined;
+}
+
+function columnOf(source: string, table: BarTable, wanted: string): Float64Array {
+  const values = findColumn(table, wanted);
+  if (values !== undefined) return values;
+  const known = [...table.columns.keys()].join(", ");
+  const message = `source "${source}" has no column "${wanted}"; it has ${known}`;
+  throw new StrategyRunError("COLUMN_UNKNOWN", message);
+}

@@ -1,0 +1,69 @@
+import type { OfflineAccount } from "@qmtl/core/execution";
+import type { OfflineFeed } from "./offline-feed.ts";
+
+/** Rows `[first, end)` of a feed. */
+export interface TradedRows {
+  readonly feed: OfflineFeed;
+  readonly first: number;
+  readonly end: number;
+}
+
+/** The bars of one feed, played to the instruments it marks. */
+export class OfflineLane {
+  readonly feed: OfflineFeed;
+  readonly #places: readonly number[];
+  readonly #end: number;
+  readonly #endsMs: Float64Array;
+  readonly #open: Float64Array;
+  readonly #high: Float64Array;
+  readonly #low: Float64Array;
+  readonly #close: Float64Array;
+  #next: number;
+  #nextEndMs: number;
+
+  /** @param places places in the account of the instruments that the feed marks; with none it is a clock only */
+  constructor({ feed, first, end }: TradedRows, places: readonly number[]) {
+    this.feed = feed;
+    this.#places = places;
+    this.#next = first;
+    this.#end = end;
+    this.#endsMs = feed.table.bucketEndMs;
+    this.#nextEndMs = first < end ? this.#endsMs[first]! : Number.POSITIVE_INFINITY;
+    const column = (name: string): Float64Array =>
+      places.length === 0 ? NO_VALUES : feed.column(name);
+    this.#open = column("open");
+    this.#high = column("high");
+    this.#low = column("low");
+    this.#close = column("close");
+  }
+
+  /** End of the next bar; ∞ after the last. */
+  get nextEndMs(): number {
+    return this.#nextEndMs;
+  }
+
+  /** Plays the next bar. */
+  play(account: OfflineAccount): void {
+    const i = this.#next++;
+    this.#nextEndMs = i + 1 < this.#end ? this.#endsMs[i + 1]! : Number.POSITIVE_INFINITY;
+    const row = this.feed.firstRow + i;
+    for (let k = 0; k < this.#places.length; k++) {
+      const place = this.#places[k]!;
+      account.bar(place, row, this.#open[i]!, this.#high[i]!, this.#low[i]!, this.#close[i]!);
+    }
+  }
+
+  /**
+   * Absolute row of the last bar that had begun by `timeMs`, all bars that end until then being played: an order of
+   * that moment fills no earlier than on the one after it. The bar that opens as the last one ends has not begun.
+   */
+  begunRow(timeMs: number): number {
+    const { openTimeMs } = this.feed.table;
+    const i = this.#next;
+    const isBetween = i === 0 || this.#endsMs[i - 1] !== timeMs;
+    const hasBegun = isBetween && i < this.#end && openTimeMs[i]! < timeMs;
+    return this.feed.firstRow + (hasBegun ? i : i - 1);
+  }
+}
+
+const NO_VALUES = new Float64Array(0);

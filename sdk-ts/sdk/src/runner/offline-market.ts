@@ -1,0 +1,159 @@
+import type { OfflineInstrument } from "@qmtl/core/execution";
+import type { QmtlConfig } from "../config/index.ts";
+import { executionOf } from "../nodesets/nodeset-execution.ts";
+import { parseInterval } from "../sources/index.ts";
+import type { DeclaredTarget, IdentifiedStrategy } from "./identify-strategy.ts";
+import type { CompiledOfflineOptions } from "./runner-options.ts";
+import { StrategyRunError } from "./strategy-run-error.ts";
+
+/** An instrument with the target that decides on it. */
+export interface MarketInstrument {
+  readonly target: DeclaredTarget;
+  /** With its costs and fill rule. */
+  readonly traded: OfflineInstrument;
+  /** Entry of `sources:` whose bars orders fill on and whose close is the mark. */
+  readonly markSource: string;
+}
+
+/** What is traded, at which costs, with how much money. */
+export interface OfflineMarket {
+  /** One a target, by symbol: the order of a graph follows its ids, which change with every parameter. */
+  readonly instruments: readonly MarketInstrument[];
+  /** Entry of `sources:` at whose bucket ends returns are taken. */
+  readonly returnsSource: string;
+  readonly initialCash: number;
+  readonly currency: string;
+}
+
+type Config = Pick<QmtlConfig, "instruments" | "accounts" | "sources">;
+type AccountConfig = QmtlConfig["accounts"][string];
+type InstrumentConfig = QmtlConfig["instruments"][string];
+
+/**
+ * Finds the market of a strategy's targets in the configuration. Costs, fill rule and cash are those of the run, else
+ * of the target's node set, else of the account. Without an account that lists an instrument, fee and half spread are
+ * 1 bp each.
+ *
+ * @throws {StrategyRunError} without a target, for two of one instrument, for instruments that no one account lists or
+ * that are quoted in several currencies, and for node sets that start with different cash.
+ */
+export function findMarket(
+  identified: IdentifiedStrategy,
+  options: CompiledOfflineOptions,
+): OfflineMarket {
+  const targets = checkedTargets(identified);
+  const { config } = options;
+  const specs = targets.map(({ node }) => specOf(node.instrument, config));
+  const symbols = targets.map(({ node }) => node.instrument);
+  const account = accountOf(symbols, config);
+  const quoted = new Set(specs.map(({ quote_currency }) => quote_currency));
+  if (quoted.size > 1) {
+    const each = specs.map((spec, at) => `${symbols[at]} in ${spec.quote_currency}`).join(", ");
+    const message = `an offline run adds up money of one currency; the instruments are quoted ${each}`;
+    throw new StrategyRunError("INSTRUMENTS_MIXED", message);
+  }
+  return {
+    instruments: targets.map((target, at) => instrumentOf(target, specs[at]!, account, options)),
+    returnsSource:
+      options.returnsSource ??
+      coarsest(
+        specs.map(({ mark_source }) => mark_source),
+        config,
+      ),
+    initialCash:
+      options.initialCash ?? nodesetCash(targets) ?? Number(account?.initial_cash ?? 1_000_000),
+    currency: account?.currency ?? specs[0]!.quote_currency,
+  };
+}
+
+function checkedTargets({ strategy, targets }: IdentifiedStrategy): readonly DeclaredTarget[] {
+  if (targets.length === 0) {
+    const message = `strategy "${strategy.name}" declares no target position; add a PositionTargetNode, a WeightTargetNode or a node set`;
+    throw new StrategyRunError("TARGET_MISSING", message);
+  }
+  const symbols = targets.map(({ node }) => node.instrument);
+  const twice = symbols.find((symbol, at) => symbols.indexOf(symbol) !== at);
+  if (twice === undefined) {
+    return targets.toSorted((a, b) => (a.node.instrument < b.node.instrument ? -1 : 1));
+  }
+  const message = `strategy "${strategy.name}" has two targets for ${twice}; one position has one target`;
+  throw new StrategyRunError("TARGET_AMBIGUOUS", message);
+}
+
+function specOf(symbol: string, config: Config): InstrumentConfig {
+  const spec = config.instruments[symbol];
+  if (spec !== undefined) return spec;
+  const known = Object.keys(config.instruments).join(", ") || "none";
+  const message = `the configuration has no instrument "${symbol}"; it has ${known}`;
+  throw new StrategyRunError("INSTRUMENT_UNKNOWN", message);
+}
+
+/** The first account that lists all symbols; undefined where none lists any of them. */
+function accountOf(symbols: readonly string[], config: Config): AccountConfig | undefined {
+  const accounts = Object.values(config.accounts);
+  const lists =
+    ({ instruments }: AccountConfig) =>
+    (symbol: string) =>
+      instruments.includes(symbol);
+  const found = accounts.find((account) => symbols.every(lists(account)));
+  if (found !== undefined || !accounts.some((account) => symbols.some(lists(account)))) {
+    return found;
+  }
+  const message = `a strategy trades on one account; none of accounts: lists all of ${symbols.join(", ")}`;
+  throw new StrategyRunError("INSTRUMENTS_MIXED", message);
+}
+
+/** The source with the longest interval; of equals the one with the fewest bars a year, then the first by name. */
+function coarsest(sources: readonly string[], config: Config): string {
+  const rank = (name: string): readonly [number, number] => {
+    const { interval, periods_per_year } = config.sources[name]!;
+    return [-parseInterval(interval), periods_per_year];
+  };
+  const [first] = sources.toSorted((a, b) => {
+    const [longA, barsA] = rank(a);
+    const [longB, barsB] = rank(b);
+    return longA - longB || barsA - barsB || (a < b ? -1 : 1);
+  });
+  return first!;
+}
+
+function nodesetCash(targets: readonly DeclaredTarget[]): number | undefined {
+  const given = targets.flatMap(({ name, node }) => {
+    const cash = executionOf(node)?.initialCash;
+    return cash === undefined ? [] : [{ name, cash }];
+  });
+  const [first] = given;
+  const other = given.find(({ cash }) => cash !== first?.cash);
+  if (first === undefined || other === undefined) return first?.cash;
+  const each = `"${first.name}" with ${first.cash}, "${other.name}" with ${other.cash}`;
+  const message = `node sets of one strategy share its cash; the set of ${each}: give both the same initialCash`;
+  throw new StrategyRunError("CASH_AMBIGUOUS", message);
+}
+
+function instrumentOf(
+  target: DeclaredTarget,
+  spec: InstrumentConfig,
+  account: AccountConfig | undefined,
+  options: CompiledOfflineOptions,
+): MarketInstrument {
+  const execution = executionOf(target.node);
+  const costs = options.costs ??
+    execution?.costs ?? {
+      feeBps: account?.fee_bps ?? 1,
+      halfSpreadBps: account?.half_spread_bps ?? 1,
+    };
+  const isFree = options.noCosts || execution?.noCosts === true;
+  return {
+    target,
+    traded: {
+      symbol: target.node.instrument,
+      lotSize: spec.lot,
+      tick: Number(spec.tick),
+      multiplier: Number(spec.multiplier),
+      notionalMin: Number(spec.min_notional),
+      sameBarClose: options.sameBarClose || execution?.sameBarClose === true,
+      ...(isFree ? { noCosts: true as const } : { costs }),
+    },
+    markSource: spec.mark_source,
+  };
+}

@@ -1,0 +1,242 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { blake3Hex } from "@qmtl/core/canonical";
+import { type PretradeLimits, SimulatedBroker } from "@qmtl/core/execution";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { loadConfig, type QmtlConfig } from "../config/index.ts";
+import { column, PositionTargetNode, Strategy, StreamInput, sma } from "../strategy/index.ts";
+import { identifyStrategy } from "./identify-strategy.ts";
+import { replaySession } from "./offline-replay.ts";
+import { parseReplayOp } from "./replay-op.ts";
+import { ReplayRouter } from "./replay-router.ts";
+import { parseSessionRecord, type SessionRecordLine, sessionRecordLine } from "./session-record.ts";
+
+class Cross extends Strategy {
+  override setup(): void {
+    const bars = new StreamInput({ source: "day", columns: ["close"], interval: "1d", period: 1 });
+    const close = column(bars, "close", { name: "close" });
+    const signal = sma(close, 3, { name: "mean" });
+    const thresholds = { longEnter: 105, longExit: 105, shortEnter: 103, shortExit: 103 };
+    this.addNodes([new PositionTargetNode({ signal, instrument: "X", thresholds })]);
+  }
+}
+
+const DAY = 86_400_000;
+const FIRST = 10; // row of the feed's first bar
+const BARS = 40;
+const close = (row: number): number => 100 + ((row * 7) % 11);
+const endOf = (row: number): number => Date.UTC(2020, 0, 1) + (row + 1) * DAY;
+const instrument = { symbol: "X", lotSize: "1" };
+const id = { world: "w", strategy: "s-1", instrument: "X" };
+
+let folder: string;
+let config: QmtlConfig;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "offline-replay-"));
+  const rows = Array.from({ length: BARS }, (_, row) => {
+    const day = new Date(endOf(row) - DAY).toISOString().slice(0, 10);
+    return [day, close(row), close(row) + 1, close(row) - 1, close(row)].join(",");
+  });
+  writeFileSync(join(folder, "feed.csv"), `date,open,high,low,close\n${rows.join("\n")}\n`);
+  writeFileSync(
+    join(folder, "qmtl.yml"),
+    'sources:\n  day: {file: feed.csv, interval: 1d, start: 2020-01-11}\ninstruments:\n  X: {lot: "1", mark_source: day}\n',
+  );
+  config = loadConfig({ path: join(folder, "qmtl.yml"), env: {} });
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const meanTarget = (side: number, row: number): number => {
+  const mean = (close(row) + close(row - 1) + close(row - 2)) / 3;
+  if (side === 1) return mean < 105 ? 0 : 1;
+  if (side === -1) return mean > 103 ? 0 : -1;
+  return mean >= 105 ? 1 : mean <= 103 ? -1 : 0;
+};
+
+/** A session as router and journal would have it; `weight` is the activation's, `limits` those that hold from a row on. */
+function record(
+  weight = 1,
+  limits: ReadonlyMap<number, PretradeLimits> = new Map(),
+): SessionRecordLine[] {
+  const lines: SessionRecordLine[] = [
+    {
+      type: "session",
+      version: 1,
+      strategy_name: "Cross",
+      world_id: "w",
+      strategy_id: "s-1",
+      account_id: "main",
+      initial_cash: 10_000,
+      instruments: [instrument],
+    },
+  ];
+  if (weight !== 1) lines.push({ type: "weight", from_ms: 0, long: weight, short: weight });
+  const source = identifyStrategy(Cross, { worldId: "w" }).graph.nodes[0]!.id;
+  const router = new ReplayRouter({
+    account: "main",
+    instruments: [instrument],
+    initialCash: 10_000,
+    hashHex: blake3Hex,
+    limits: [...limits.values()][0] ?? {},
+  });
+  const broker = new SimulatedBroker({ instruments: [instrument], noCosts: true });
+  let entry = 0;
+  const journal = (row: number, body: { op: string; [field: string]: unknown }) => {
+    const place = { kind: body.op, world_id: "w", strategy_id: "s-1", row };
+    lines.push({ type: "journal", entry: ++entry, ...place, body });
+    const before = router.made.length;
+    router.apply(parseReplayOp(body));
+    for (const order of router.made.slice(before)) {
+      journal(row, { op: "note", order: { ...order }, context: { fence: 1 } });
+      journal(row, { op: "state", order: order.id, state: "sent", reason: "" });
+      const { id: orderId, lots, bucket, reduceOnly, terms } = order;
+      const limit = terms === undefined ? {} : { type: "limit" as const, limitPrice: terms.price };
+      broker.accept({ id: orderId, instrument: "X", lots, bucket, reduceOnly, ...limit });
+      journal(row, { op: "state", order: order.id, state: "accepted", reason: "" });
+    }
+  };
+  journal(-1, {
+    op: "allocate",
+    input: { ...id, share: 1, equity: 10_000, beginsStage: true },
+    bucket: 0,
+  });
+  let side = 0;
+  let demotedAt = 0;
+  for (let row = 2; row < BARS; row++) {
+    side = meanTarget(side, row);
+    if (row < FIRST) continue;
+    const settings = limits.get(row);
+    if (settings !== undefined) journal(row, { op: "settings", limits: settings, currency: "USD" });
+    const price = close(row);
+    const prices = { open: price, high: price + 1, low: price - 1, close: price };
+    const span = { openTimeMs: endOf(row - 1), bucketEndMs: endOf(row) };
+    for (const fill of broker.onBar({ instrument: "X", row, ...span, ...prices })) {
+      const { orderId, executionId, lots, fee } = fill;
+      journal(row, { op: "fill", fill: { orderId, executionId, lots, price: fill.price, fee } });
+    }
+    journal(row, {
+      op: "bar",
+      source: "day",
+      row,
+      bucket: endOf(row),
+      marks: [{ instrument: "X", close: price }],
+      worlds: ["w"],
+    });
+    lines.push({ type: "row", node_id: source, row, end_ms: endOf(row), values: [price] });
+    const target = { ...id, value: side * weight, bucket: endOf(row), mark: price, act: true };
+    journal(row, { op: "set_target", ...target, session: "x", reason: "" });
+    if (row === 15 || row === 16) {
+      const order = { ...id, lots: 4, bucket: endOf(row), reduceOnly: false };
+      const terms = row === 15 ? {} : { terms: { type: "limit", price: 1 } };
+      journal(row, { op: "submit_order", ...order, ...terms, session: "x", request: `r${row}` });
+    }
+    const isClosing = router.openOrders().some((order) => order.origin !== "plain");
+    const held = !isClosing && router.books().some((book) => book.quantity !== 0);
+    if (row > 20 && demotedAt === 0 && held) {
+      demotedAt = row;
+      journal(row, { op: "demote", ...id, onDemote: "flat", bucket: endOf(row) });
+    }
+    if (row === demotedAt + 3) {
+      journal(row, {
+        op: "allocate",
+        input: { ...id, share: 0.5, equity: 10_000, beginsStage: true },
+        bucket: endOf(row),
+      });
+    }
+  }
+  return lines;
+}
+
+const parsed = (lines: readonly SessionRecordLine[]) =>
+  parseSessionRecord(lines.map(sessionRecordLine).join(""));
+
+test("a session replayed offline makes the same orders, through direct orders, a demotion and an allocation", async () => {
+  const lines = record();
+  const orders = lines.flatMap((line) =>
+    line.type === "journal" && line.body.op === "note"
+      ? [line.body.order as { origin: string }]
+      : [],
+  );
+  const origins = orders.map((order) => order.origin);
+
+  const outcome = await replaySession(Cross, parsed(lines), { config });
+
+  const total = origins.filter((origin) => origin === "target").length;
+  expect(outcome).toEqual({ identical: true, total, same: total, differences: [] });
+  expect(total).toBeGreaterThan(3);
+  expect(origins).toContain("demote");
+  expect(origins.filter((origin) => origin === "plain")).toHaveLength(2);
+});
+
+test("a session whose limits were changed between two starts is replayed under those of each", async () => {
+  const originsOf = (lines: readonly SessionRecordLine[]) =>
+    lines.flatMap((line) =>
+      line.type === "journal" && line.body.op === "note"
+        ? [(line.body.order as { origin: string }).origin]
+        : [],
+    );
+  const limits = new Map([
+    [FIRST + 4, {}],
+    [18, { orderNotionalMax: 1 }],
+    [34, { orderNotionalMax: 1_000_000 }],
+  ]);
+  const lines = record(1, limits);
+  // The header tells the limits of one start only.
+  const [header, ...rest] = lines;
+  if (header?.type !== "session") throw new Error("no header was recorded");
+  const told = [{ ...header, limits: { orderNotionalMax: 2 } }, ...rest];
+
+  const outcome = await replaySession(Cross, parsed(told), { config });
+
+  expect(outcome).toMatchObject({ identical: true, differences: [] });
+  expect(outcome.total).toBeGreaterThan(2);
+  expect(originsOf(lines)).not.toEqual(originsOf(record()));
+});
+
+test("the weights of the activation are applied to recomputed targets", async () => {
+  const lines = record(0.5);
+
+  expect(await replaySession(Cross, parsed(lines), { config })).toMatchObject({ identical: true });
+  const without = lines.filter((line) => line.type !== "weight");
+  expect(await replaySession(Cross, parsed(without), { config })).toMatchObject({
+    identical: false,
+  });
+});
+
+test("another input gives other orders, told in words", async () => {
+  const lines = record().map((line) =>
+    line.type === "row" && line.row === 20 ? { ...line, values: [250] } : line,
+  );
+
+  const { identical, differences } = await replaySession(Cross, parsed(lines), { config });
+
+  expect(identical).toBe(false);
+  expect(differences.join()).toMatch(/order q[0-9a-f]{31}/);
+});
+
+test("an order nobody decided is found", async () => {
+  const lines = record();
+  const made = lines.find(
+    (line) => line.type === "journal" && line.body.order !== undefined && line.body.op === "note",
+  );
+  if (made?.type !== "journal") throw new Error("no order was recorded");
+  const forged = { ...(made.body.order as object), id: "q-forged" };
+  const entry = lines.filter((line) => line.type === "journal").length + 1;
+  lines.push({ ...made, entry, body: { op: "note", order: forged } });
+
+  const { differences } = await replaySession(Cross, parsed(lines), { config });
+
+  expect(differences).toEqual([expect.stringContaining("q-forged")]);
+});
+
+test("a cut-off last line is left out; a bad line and a gap in the journal are refused", () => {
+  const text = record().map(sessionRecordLine).join("");
+
+  expect(parseSessionRecord(`${text}{"type":"row","no`).rows).toHaveLength(BARS - FIRST);
+  expect(() => parseSessionRecord(`${text}{"type":"rows"}\n`)).toThrow(/line of a session record/);
+  const holed = record().filter((line) => line.type !== "journal" || line.entry !== 5);
+  expect(() => parsed(holed)).toThrow(/entry 6 does not follow/);
+});

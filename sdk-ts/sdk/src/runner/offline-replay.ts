@@ -1,0 +1,241 @@
+import { blake3Hex } from "@qmtl/core/canonical";
+import { type BatchInput, compilePlan, runBatch } from "@qmtl/core/dataflow";
+import type { PretradeLimits } from "@qmtl/core/execution";
+import { type Strategy, toRuntimeGraph } from "../strategy/index.ts";
+import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
+import { sourcesOf, streamRows } from "./offline-compute.ts";
+import { loadOfflineFeed, type OfflineFeed } from "./offline-feed.ts";
+import { parseReplayOp, type ReplayOp } from "./replay-op.ts";
+import { ReplayRouter } from "./replay-router.ts";
+import { compileOfflineOptions, type OfflineOptions } from "./runner-options.ts";
+import type { SessionRecord, SessionRow } from "./session-record.ts";
+import { SessionRecordError } from "./session-record.ts";
+import type { StrategyClass } from "./strategy-module.ts";
+
+/** Differences told; there may be more. */
+export const replayDifferencesMax = 20;
+
+/** What a replay found about the orders of origin `target`. */
+export interface ReplayOutcome {
+  /** True: every such order of the session was made again, with id, lots and bucket, and no other. */
+  readonly identical: boolean;
+  /** Orders of origin `target` the session recorded for the strategy. */
+  readonly total: number;
+  /** How many of them were made again as they were. */
+  readonly same: number;
+  /** In words, at most {@link replayDifferencesMax}. */
+  readonly differences: readonly string[];
+}
+
+/**
+ * Runs a recorded session again, offline: the nodes over the recorded buckets (warmed by the configuration's rows
+ * before them), the router over the journal, with each target the session journaled for the strategy replaced by the
+ * one its nodes give now. What came from outside (fills, reports, gates, halts, allocations, orders of other
+ * origins) is taken as recorded.
+ *
+ * A target that changed and was never journaled cannot be seen: the record does not say when the gate was shut.
+ *
+ * @throws {SessionRecordError | DeclarationError | StrategyRunError | CsvError | ComputeError}
+ */
+export async function replaySession(
+  given: StrategyClass | Strategy,
+  record: SessionRecord,
+  options: Pick<OfflineOptions, "config" | "configPath" | "module"> = {},
+): Promise<ReplayOutcome> {
+  if (record.journal.length === 0) {
+    throw new SessionRecordError("the record has no journal: its session was not ended in order");
+  }
+  const compiled = compileOfflineOptions(options);
+  const worldId = record.header.world_id;
+  const identified = identifyStrategy(given, { worldId, module: compiled.module });
+  const feeds = new Map<string, OfflineFeed>();
+  for (const name of sourcesOf(identified)) {
+    feeds.set(name, await loadOfflineFeed(compiled.config, name, Number.POSITIVE_INFINITY));
+  }
+  const targets = recomputeTargets(identified, feeds, record.rows);
+  const journal = record.journal.map(({ entry, body }) => readOp(entry, body));
+  const { made, missing } = rerun(record, journal, targets);
+  return compare(record, journal, made, missing);
+}
+
+type Targets = ReadonlyMap<string, ReadonlyMap<number, number>>;
+
+/** Target by bucket end, by instrument. */
+function recomputeTargets(
+  identified: IdentifiedStrategy,
+  feeds: ReadonlyMap<string, OfflineFeed>,
+  rows: readonly SessionRow[],
+): Targets {
+  const inputs = streamRows(identified, feeds).map((past) =>
+    withRecorded(
+      past,
+      rows.filter((row) => row.node_id === past.nodeId),
+    ),
+  );
+  const wanted = identified.targets.map(({ nodeId }) => nodeId);
+  const supplied = inputs.map((input) => input.nodeId);
+  const plan = compilePlan({ graph: toRuntimeGraph(identified.graph), supplied, wanted });
+  const used = inputs.filter((input) => plan.nodeIndex.has(input.nodeId));
+  const { columns } = runBatch({ plan, inputs: used, collect: wanted });
+  return new Map(
+    identified.targets.map(({ nodeId, node }) => {
+      const { endMs, values } = columns.get(nodeId)!;
+      return [node.instrument, heldTargets(endMs, values[0] ?? [], rows[0]?.end_ms)];
+    }),
+  );
+}
+
+/** A row without a target keeps the one before; a session begins at 0. */
+function heldTargets(
+  endMs: Float64Array,
+  values: ArrayLike<unknown>,
+  firstMs: number | undefined,
+): ReadonlyMap<number, number> {
+  let held = 0;
+  const column = Array.from(endMs, (end, row): [number, number] => {
+    if (end === firstMs) held = 0;
+    const value = Number(values[row] ?? Number.NaN);
+    if (!Number.isNaN(value)) held = value;
+    return [end, held];
+  });
+  return new Map(column);
+}
+
+/** Rows before the first recorded one from the files, the rest as recorded; a row that was not recorded is missing. */
+function withRecorded(past: BatchInput, rows: readonly SessionRow[]): BatchInput {
+  const [first] = rows;
+  const last = rows.at(-1);
+  if (first === undefined || last === undefined) return past;
+  const kept = past.endMs.findIndex((end) => end >= first.end_ms);
+  const count = kept < 0 ? past.endMs.length : kept;
+  const firstRow = first.row - count;
+  const byRow = new Map(rows.map((row) => [row.row, row]));
+  const later = Array.from({ length: last.row - first.row + 1 }, (_, k) =>
+    byRow.get(first.row + k),
+  );
+  const endOf = (row: SessionRow | undefined, k: number): number => {
+    const end = row?.end_ms ?? past.endMs[count + k];
+    if (end !== undefined) return end;
+    throw new SessionRecordError(`row ${first.row + k} is neither in the record nor in the files`);
+  };
+  return {
+    nodeId: past.nodeId,
+    firstRow,
+    endMs: Float64Array.from([...past.endMs.subarray(0, count), ...later.map(endOf)]),
+    columns: past.columns.map((column, k) =>
+      Float64Array.from([
+        ...column.slice(0, count).map(Number),
+        ...later.map((row) => row?.values?.[k] ?? Number.NaN),
+      ]),
+    ),
+    missing: Uint8Array.from([
+      ...new Uint8Array(count),
+      ...later.map((row) => (row?.values == null ? 1 : 0)),
+    ]),
+  };
+}
+
+function rerun(
+  record: SessionRecord,
+  journal: readonly ReplayOp[],
+  targets: Targets,
+): { made: ReplayRouter["made"]; missing: string[] } {
+  const { header, weights } = record;
+  const router = new ReplayRouter({
+    account: header.account_id,
+    instruments: header.instruments.map(({ symbol, lotSize, tick, multiplier }) => ({
+      symbol,
+      lotSize,
+      ...(tick === undefined ? {} : { tick }),
+      ...(multiplier === undefined ? {} : { multiplier }),
+    })),
+    initialCash: header.initial_cash,
+    hashHex: blake3Hex,
+    limits: limitsBefore(journal) ?? definedOf(header.limits),
+  });
+  const missing: string[] = [];
+  for (const op of journal) {
+    if (op.op !== "set_target" || !isOwn(record, op)) {
+      router.apply(op);
+      continue;
+    }
+    const stated = targets.get(op.instrument)?.get(op.bucket) ?? Number.NaN;
+    if (Number.isNaN(stated)) {
+      missing.push(`${op.instrument} at ${iso(op.bucket)}: the nodes give no target now`);
+      continue;
+    }
+    const weight = weights.findLast(({ from_ms }) => from_ms <= op.bucket);
+    const share = weight === undefined ? 1 : stated > 0 ? weight.long : weight.short;
+    router.apply({ ...op, value: stated === 0 ? 0 : stated * share });
+  }
+  return { made: router.made, missing };
+}
+
+/**
+ * Limits that bound the entries before the first that tells some: a journal that was begun without telling them had
+ * those it tells first. Undefined for a journal that tells none.
+ */
+function limitsBefore(journal: readonly ReplayOp[]): PretradeLimits | undefined {
+  for (const op of journal) {
+    if (op.op === "settings" && op.limits !== undefined) return op.limits;
+  }
+  return undefined;
+}
+
+function definedOf(limits: SessionRecord["header"]["limits"]): PretradeLimits {
+  return Object.fromEntries(Object.entries(limits).filter(([, limit]) => limit !== undefined));
+}
+
+function isOwn(record: SessionRecord, of: { world: string; strategy: string }): boolean {
+  return of.world === record.header.world_id && of.strategy === record.header.strategy_id;
+}
+
+type RecordedOrder = NonNullable<Extract<ReplayOp, { op: "note" }>["order"]>;
+
+function compare(
+  record: SessionRecord,
+  journal: readonly ReplayOp[],
+  made: ReplayRouter["made"],
+  missing: readonly string[],
+): ReplayOutcome {
+  const ours = (order: RecordedOrder): boolean => isOwn(record, order) && order.origin === "target";
+  const recorded = journal.flatMap((op) =>
+    op.op === "note" && op.order !== undefined && ours(op.order) ? [op.order] : [],
+  );
+  const again = new Map(made.filter(ours).map((order) => [order.id, order]));
+  const differences = [...missing];
+  let same = 0;
+  for (const order of recorded) {
+    const now = again.get(order.id);
+    again.delete(order.id);
+    if (now === undefined) differences.push(`${told(order)} is not made now`);
+    else if (now.lots !== order.lots) differences.push(`${told(order)} has ${now.lots} lots now`);
+    else if (now.bucket !== order.bucket)
+      differences.push(`${told(order)} is of ${iso(now.bucket)} now`);
+    else same++;
+  }
+  for (const order of again.values()) differences.push(`${told(order)} was not in the session`);
+  return {
+    identical: differences.length === 0,
+    total: recorded.length,
+    same,
+    differences: differences.slice(0, replayDifferencesMax),
+  };
+}
+
+function told({ id, instrument, lots, bucket }: RecordedOrder): string {
+  return `order ${id} (${lots} lots of ${instrument}, ${iso(bucket)})`;
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function readOp(entry: number, body: unknown): ReplayOp {
+  try {
+    return parseReplayOp(body);
+  } catch (cause) {
+    const message = `journal entry ${entry} holds no operation a replay knows`;
+    throw new SessionRecordError(message, { cause });
+  }
+}

@@ -1,0 +1,217 @@
+import { blake3Hex, jcs } from "@qmtl/core/canonical";
+import { ComputeError } from "@qmtl/core/dataflow";
+import { computeMetrics, makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
+import type { Strategy } from "../strategy/index.ts";
+import { type IdentifiedStrategy, identifyStrategy } from "./identify-strategy.ts";
+import { computeOffline, sourcesOf } from "./offline-compute.ts";
+import { offlineFacts, ruinFact } from "./offline-facts.ts";
+import { loadOfflineFeed, type OfflineFeed, rowsUntil } from "./offline-feed.ts";
+import { resultInstruments } from "./offline-instruments.ts";
+import type { TradedRows } from "./offline-lane.ts";
+import { findMarket, type OfflineMarket } from "./offline-market.ts";
+import { writeOfflineReport } from "./offline-report.ts";
+import type { HoldResult, OfflineResult } from "./offline-result.ts";
+import { type JudgedTarget, signalFact } from "./offline-signal-facts.ts";
+import { findOfflineTags } from "./offline-tags.ts";
+import { type OfflineTrading, type TradeEvent, tradeOffline } from "./offline-trade.ts";
+import {
+  type CompiledOfflineOptions,
+  compileOfflineOptions,
+  type OfflineOptions,
+} from "./runner-options.ts";
+import type { StrategyClass } from "./strategy-module.ts";
+import { lineIn } from "./strategy-place.ts";
+import { StrategyRunError } from "./strategy-run-error.ts";
+
+/**
+ * Runs a strategy on files, with no server: declares and names its nodes, computes them over the rows of the
+ * configuration's sources, trades its targets through the order router and the simulated broker, and judges the result.
+ *
+ * Each target is a fraction of the whole capital in its own instrument; the instruments share one account and may have
+ * bars of their own. See {@link tradeOffline} for what happens in which order.
+ *
+ * The strategy's callbacks are called in the order things happened: `onStart`, `onFill` and `onSignal` by bar,
+ * `onFinish`; `onError` when one of them or a node throws.
+ *
+ * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError}
+ */
+export async function runOffline(
+  given: StrategyClass | Strategy,
+  options: OfflineOptions = {},
+): Promise<OfflineResult> {
+  const compiled = compileOfflineOptions(options);
+  const identified = identifyStrategy(given, compiled);
+  const { strategy } = identified;
+  let result: OfflineResult;
+  try {
+    await strategy.onStart();
+    const { result: traded, events } = await backtest(identified, compiled).catch((error) => {
+      throw placedFailure(error, identified.module);
+    });
+    result = traded;
+    await tell(strategy, events);
+    if (compiled.report !== undefined) {
+      await writeOfflineReport(compiled.report, result, compiled.now());
+    }
+  } catch (error) {
+    const given = error instanceof Error ? error : new Error(String(error));
+    // What these throw must not take the place of what went wrong first.
+    await Promise.resolve()
+      .then(() => strategy.onError(given))
+      .catch((failure: unknown) => compiled.onProblem(`onError failed: ${String(failure)}`));
+    await Promise.resolve()
+      .then(() => strategy.onFinish())
+      .catch((failure: unknown) => compiled.onProblem(`onFinish failed: ${String(failure)}`));
+    throw error;
+  }
+  await strategy.onFinish();
+  return result;
+}
+
+/** A failure of a compute function with the line of the strategy's file it came from. */
+function placedFailure(error: unknown, module: string | undefined): unknown {
+  if (!(error instanceof ComputeError) || module === undefined) return error;
+  const line = lineIn(module, error.cause);
+  return line === undefined ? error : new ComputeError(error.place, error.cause, line);
+}
+
+async function backtest(
+  identified: IdentifiedStrategy,
+  options: CompiledOfflineOptions,
+): Promise<{ result: OfflineResult; events: readonly TradeEvent[] }> {
+  const market = findMarket(identified, options);
+  const tags = findOfflineTags(identified, options.config, options.onProblem);
+  const tagged = tags.filed.map(({ source }) => source);
+  const marked = market.instruments.map(({ markSource }) => markSource);
+  const traded = new Set([...marked, market.returnsSource]);
+  const feeds = new Map<string, OfflineFeed>();
+  for (const name of options.sources.keys()) {
+    if (options.config.sources[name] !== undefined) continue;
+    const message = `the option "sources" names "${name}", the configuration has no such source`;
+    throw new StrategyRunError("SOURCE_UNKNOWN", message);
+  }
+  for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
+    const { config, untilMs, sources } = options;
+    feeds.set(name, await loadOfflineFeed(config, name, untilMs, sources.get(name)));
+  }
+  const rows = new Map<string, TradedRows>();
+  for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
+  const ids = market.instruments.map(({ target }) => target.nodeId);
+  const signals = market.instruments.map(({ target }) => target.signalId);
+  const wanted = [...new Set([...ids, ...signals])];
+  const computed = computeOffline(identified, feeds, wanted, options.onProgress, tags);
+  const targets = ids.map((id) => computed.columns.get(id)!);
+  const trading = tradeOffline(market, targets, rows);
+  const clock = rows.get(market.returnsSource)!;
+  const returns = seriesOf(trading, clock.feed);
+  const metrics = computeMetrics(returns);
+  const instruments = resultInstruments(market, trading, rows);
+  const judged = market.instruments.map(
+    (instrument, at): JudgedTarget => ({
+      instrument,
+      result: instruments[at]!,
+      signal: computed.columns.get(signals[at]!)!,
+      targetChanges: trading.targetChangesOf[at]!,
+      rows: rows.get(instrument.markSource)!,
+      initialCash: market.initialCash,
+      currency: market.currency,
+    }),
+  );
+  const result: OfflineResult = {
+    strategyName: identified.strategy.name,
+    nodes: identified.graph.nodes.map(({ id, declared }) => ({
+      id,
+      name: declared.name,
+      type: declared.node.nodeType,
+    })),
+    graph: identified.graph,
+    evaluations: computed.evaluations,
+    instruments,
+    warmupRows: clock.first,
+    afterTarget: afterTarget(trading),
+    returns,
+    returnTimesMs: trading.returnTimesMs,
+    metrics,
+    timesMs: trading.timesMs,
+    equity: trading.equity,
+    fills: trading.fills,
+    orders: trading.orders,
+    costs: { fees: trading.fees, spread: trading.spreadCosts },
+    currency: market.currency,
+    noCosts: market.instruments.some((one) => one.traded.noCosts === true),
+    turnover: metrics.get("turnover") ?? 0,
+    hold: holdOf(market, rows),
+    facts: [
+      ...offlineFacts(market, rows),
+      ...judged.flatMap(signalFact),
+      ...ruinFact(trading.timesMs, trading.equity),
+    ],
+    datasetFingerprint: fingerprintOf([...feeds.values()]),
+  };
+  return { result, events: trading.events };
+}
+
+async function tell(strategy: Strategy, events: readonly TradeEvent[]): Promise<void> {
+  for (const event of events) {
+    const answer =
+      event.kind === "fill" ? strategy.onFill(event.fill) : strategy.onSignal(event.signal);
+    if (answer !== undefined) await answer;
+  }
+}
+
+function tradedRows(feed: OfflineFeed, options: CompiledOfflineOptions): TradedRows {
+  const { openTimeMs, rows } = feed.table;
+  const first = Number.isFinite(options.fromMs) ? rowsUntil(openTimeMs, options.fromMs - 1) : 0;
+  if (first < rows) return { feed, first, end: rows };
+  const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
+  const { start } = options.config.sources[feed.name]!;
+  const isHeld = options.untilMs === undefined && start !== null;
+  const why =
+    rows > 0
+      ? `the last one up to then is of ${day(openTimeMs[rows - 1]!)}`
+      : isHeld
+        ? `all its bars are from its "start" (${start}) on, and a backtest takes those before it: move start, or give until`
+        : `its first one is later than until`;
+  const message = `source "${feed.name}" has no bar between from and until: ${why}`;
+  throw new StrategyRunError("RANGE_EMPTY", message);
+}
+
+function seriesOf(trading: OfflineTrading, feed: OfflineFeed): ReturnSeries {
+  const { timesMs, returnTimesMs, returns, turnover } = trading;
+  return makeReturnSeries({
+    intervalSeconds: feed.intervalMs / 1_000,
+    periodsPerYear: feed.periodsPerYear,
+    from: returnTimesMs[0] ?? timesMs[0]!,
+    to: returnTimesMs.at(-1) ?? timesMs[0]!,
+    source: "backtest",
+    returns,
+    turnover,
+  });
+}
+
+function afterTarget(trading: OfflineTrading): OfflineResult["afterTarget"] {
+  const { targetChanges, orders, fills, timesMs } = trading;
+  return { targetChanges, orders: orders.length, fills: fills.length, bars: timesMs.length };
+}
+
+/** Buy-and-hold: each instrument is bought once, at equal weights. */
+function holdOf(market: OfflineMarket, rows: ReadonlyMap<string, TradedRows>): HoldResult {
+  const weight = 1 / market.instruments.length;
+  const always = {
+    endMs: Float64Array.of(Number.NEGATIVE_INFINITY),
+    values: Float64Array.of(weight),
+    firstRow: 0,
+  };
+  const targets = market.instruments.map(() => always);
+  const trading = tradeOffline(market, targets, rows);
+  const returns = seriesOf(trading, rows.get(market.returnsSource)!.feed);
+  const { equity, orders } = trading;
+  return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
+}
+
+function fingerprintOf(feeds: readonly OfflineFeed[]): string {
+  const [only, ...others] = feeds;
+  if (only !== undefined && others.length === 0) return only.datasetFingerprint;
+  const byName = Object.fromEntries(feeds.map((feed) => [feed.name, feed.datasetFingerprint]));
+  return `blake3:${blake3Hex(jcs(byName))}`;
+}

@@ -1,0 +1,100 @@
+import { intervalText } from "@qmtl/core/dataflow";
+import { listMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
+import type { OfflineResult, ResultInstrument } from "./offline-result.ts";
+
+/** Not told: the head line says how many returns there are, and a backtest falls short of itself by 0. */
+const UNTOLD: ReadonlySet<string> = new Set(["samples", "sharpe_shortfall"]);
+
+/** Metrics of buy and hold that are told beside those of the strategy. */
+const COMPARED: readonly string[] = ["sharpe", "cagr", "total_return", "max_drawdown_ratio"];
+
+/**
+ * An offline run in lines of text, for a terminal: every metric with its unit, or why it has no value; buy and hold
+ * over the same bars; money; each instrument where there are several; the facts.
+ */
+export function offlineSummary(result: OfflineResult): readonly string[] {
+  const { strategyName, returns, orders, metrics, hold, instruments, facts } = result;
+  const held = COMPARED.flatMap((name) => {
+    const value = hold.metrics.get(name);
+    return value === undefined ? [] : [`${name} ${shown(value)}`];
+  });
+  return [
+    `${strategyName}: ${returns.samples} returns, ${orders.length} orders`,
+    ...metricLines(metrics, returns),
+    line("buy and hold", held.length === 0 ? "no figures" : held.join(", ")),
+    line("equity", equityText(result)),
+    ...(instruments.length > 1 ? instruments.map((one) => `  ${instrumentText(one)}`) : []),
+    ...facts.map((fact) => `  note: ${fact}`),
+  ];
+}
+
+function line(name: string, text: string): string {
+  return `  ${name.padEnd(28)} ${text}`;
+}
+
+function shown(value: number): string {
+  return value.toPrecision(6);
+}
+
+function metricLines(metrics: MetricValues, returns: ReturnSeries): string[] {
+  const told = listMetrics().filter(({ name }) => !UNTOLD.has(name));
+  return told.map((metric) => {
+    const value = metrics.get(metric.name);
+    if (value === undefined) return line(metric.name, whyNone(metric.name, returns));
+    const meaning = meaningOf(metric.name, value, returns) ?? metric.description;
+    return line(metric.name, `${shown(value).padEnd(11)} ${meaning}`);
+  });
+}
+
+/** What a figure is, with its unit: over which time, of what. */
+function meaningOf(name: string, value: number, returns: ReturnSeries): string | undefined {
+  const year = `a year of ${returns.periodsPerYear} bars`;
+  const percent = `${(value * 100).toFixed(2)} %`;
+  switch (name) {
+    case "sharpe":
+      return `${year}, zero rate`;
+    case "sharpe_per_bar":
+      return `a bar of ${intervalText(returns.intervalSeconds * 1_000)}, not annualised`;
+    case "volatility":
+      return `${percent} in ${year}`;
+    case "cagr":
+      return `${percent} in ${year}`;
+    case "total_return":
+      return `${percent} in all`;
+    case "max_drawdown_ratio":
+      return `${percent} below the highest equity before it`;
+    case "win_ratio":
+      return `${percent} of the bars with a gain or a loss`;
+    case "profit_factor":
+      return "sum of gains ÷ sum of losses";
+    case "turnover":
+      return `times the equity in ${year}`;
+    default:
+      return undefined;
+  }
+}
+
+function whyNone(name: string, { samples, returns }: ReturnSeries): string {
+  const isFlat = !Array.from(returns).some((value) => Number.isFinite(value) && value !== 0);
+  if (samples === 0) return "none: there is no return, two bars make the first";
+  if (isFlat) return "none: no return differs from 0";
+  if (name === "profit_factor") return "none: no bar lost";
+  if (samples === 1) return "none: one return has no deviation";
+  return name.startsWith("sharpe") ? "none: all returns are equal" : "none: beyond every number";
+}
+
+function equityText({ equity, currency, costs, noCosts }: OfflineResult): string {
+  const range = `${money(equity[0])} → ${money(equity.at(-1))} ${currency}`;
+  if (noCosts) return `${range}; costs were left out`;
+  return `${range}; paid ${money(costs.fees)} of fees, ${money(costs.spread)} of spread`;
+}
+
+function money(value: number | undefined): string {
+  return (value ?? Number.NaN).toFixed(2);
+}
+
+function instrumentText(one: ResultInstrument): string {
+  const { instrument, orders, quantity, mark, realisedPnl, unrealisedPnl, costs } = one;
+  const told = `realised ${money(realisedPnl)}, unrealised ${money(unrealisedPnl)}, fees ${money(costs.fees)}`;
+  return `${instrument.padEnd(28)} ${orders} orders, holds ${quantity} at ${mark}; ${told}`;
+}

@@ -1,0 +1,91 @@
+import {
+  type BatchInput,
+  type ClockSpec,
+  continuousClock,
+  observedClock,
+} from "@qmtl/core/dataflow";
+import type { QmtlConfig } from "../config/index.ts";
+import { StreamInput, streamClock, type TagMatch, TagQueryNode } from "../strategy/index.ts";
+import type { IdentifiedStrategy } from "./identify-strategy.ts";
+import type { OfflineFeed } from "./offline-feed.ts";
+import { TagMapFile } from "./tag-map-file.ts";
+
+/** A queue of a tag query that is read from a file. */
+interface FiledMatch {
+  readonly nodeId: string;
+  readonly source: string;
+  readonly clock: ClockSpec;
+}
+
+/** What the tag queries of a strategy read in an offline run. */
+export interface OfflineTags {
+  /** Queues by id of the tag query node. */
+  readonly matches: ReadonlyMap<string, readonly TagMatch[]>;
+  /** Queues that are no streams of the strategy itself. */
+  readonly filed: readonly FiledMatch[];
+}
+
+/**
+ * Finds the queues of a strategy's tag queries without a server: its own streams that carry the tags, and what the
+ * queries found last in an online run, where that came from an entry of `sources:`. A query without any is left open.
+ *
+ * @param onProblem told of a tag map that is not used, and of queues in it that no entry of `sources:` has
+ */
+export function findOfflineTags(
+  identified: IdentifiedStrategy,
+  config: QmtlConfig,
+  onProblem: (problem: string) => void,
+): OfflineTags {
+  const { nodes } = identified.graph;
+  const file = new TagMapFile(config.cache.tagquery_cache_path, onProblem);
+  const matches = new Map<string, readonly TagMatch[]>();
+  const filed = new Map<string, FiledMatch>();
+  for (const { id, declared } of nodes) {
+    const { node, intervalSeconds } = declared;
+    if (!(node instanceof TagQueryNode)) continue;
+    const found = new Map<string, TagMatch>();
+    for (const each of nodes) {
+      const { node: stream, name } = each.declared;
+      const isEqual = each.declared.intervalSeconds === intervalSeconds;
+      if (!(stream instanceof StreamInput) || !isEqual || !carries(stream, node)) continue;
+      const clock = streamClock(stream, intervalSeconds);
+      found.set(each.id, { nodeId: each.id, name, clock });
+    }
+    for (const { node_id: nodeId, queue: name, source } of file.get({ node, intervalSeconds }) ??
+      []) {
+      if (found.has(nodeId)) continue;
+      const entry = config.sources[source];
+      if (entry === undefined) {
+        onProblem(`queue ${name} of the tag map is left out: sources: has no entry for it`);
+        continue;
+      }
+      const intervalMs = intervalSeconds * 1_000;
+      const clock =
+        entry.schedule === "continuous"
+          ? continuousClock(intervalMs)
+          : observedClock(source, intervalMs);
+      found.set(nodeId, { nodeId, name, clock });
+      filed.set(nodeId, { nodeId, source, clock });
+    }
+    matches.set(id, [...found.values()]);
+  }
+  return { matches, filed: [...filed.values()] };
+}
+
+/** Rows of the queues that are read from files: `close`, or the first column there is. */
+export function tagRows(
+  { filed }: OfflineTags,
+  feeds: ReadonlyMap<string, OfflineFeed>,
+): BatchInput[] {
+  return filed.map(({ nodeId, source }) => {
+    const { table, firstRow, column } = feeds.get(source)!;
+    const [first = "close"] = table.columns.keys();
+    const name = table.columns.has("close") ? "close" : first;
+    return { nodeId, endMs: table.bucketEndMs, firstRow, columns: [column(name)] };
+  });
+}
+
+function carries(stream: StreamInput, { queryTags, matchMode }: TagQueryNode): boolean {
+  const has = (tag: string): boolean => stream.tags.includes(tag);
+  return matchMode === "all" ? queryTags.every(has) : queryTags.some(has);
+}

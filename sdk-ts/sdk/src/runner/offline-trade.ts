@@ -1,0 +1,270 @@
+import {
+  OfflineAccount,
+  type OfflineHolding,
+  quantityFromLots,
+  type RouterOrder,
+  type SimulatedFill,
+} from "@qmtl/core/execution";
+import type { StrategyFill, TargetSignal } from "../strategy/index.ts";
+import type { ComputedColumn } from "./offline-compute.ts";
+import { OfflineLane, type TradedRows } from "./offline-lane.ts";
+import type { MarketInstrument, OfflineMarket } from "./offline-market.ts";
+
+/** Something the strategy is told, in the order it happened. */
+export type TradeEvent =
+  | { readonly kind: "signal"; readonly signal: TargetSignal }
+  | { readonly kind: "fill"; readonly fill: StrategyFill };
+
+/** What trading target columns over the bars of their instruments gave. */
+export interface OfflineTrading {
+  /** Moments at which a bar of any traded feed ended, milliseconds, rising. */
+  readonly timesMs: Float64Array;
+  /** Equity at each of them. */
+  readonly equity: Float64Array;
+  /** Bucket ends of the returns' feed, without its first; one a return. */
+  readonly returnTimesMs: Float64Array;
+  /** Return of the equity from one bucket end of that feed to the next. */
+  readonly returns: Float64Array;
+  /** Σ of traded notional ÷ equity at the mark before, aligned with `returns`. */
+  readonly turnover: Float64Array;
+  readonly orders: readonly Readonly<RouterOrder>[];
+  readonly fills: readonly StrategyFill[];
+  readonly fees: number;
+  readonly spreadCosts: number;
+  readonly targetChanges: number;
+  /** The same by instrument, in the order of the market. */
+  readonly targetChangesOf: readonly number[];
+  /** What is held at the end, one an instrument. */
+  readonly holdings: readonly OfflineHolding[];
+  readonly events: readonly TradeEvent[];
+}
+
+/**
+ * Trades targets over the bars of their instruments, through the router and broker that paper uses.
+ *
+ * Everything happens at the ends of bars and of target rows, in their order. At one moment first the bars that end
+ * there are played, by name of their feed: waiting orders fill at their opens, their closes are the marks. Then the
+ * targets are taken, in the order of the market: one that changed is sized at its instrument's last close with the
+ * equity of the whole account, and fills at the open of the first bar of its instrument that begins from then on. Then
+ * the equity is noted, if a bar ended. What targets said before the first bar is taken at its end.
+ *
+ * @param targets a column an instrument of the market; NaN keeps the value before
+ * @param rows rows of every mark source and of the returns' source, by name
+ */
+export function tradeOffline(
+  market: OfflineMarket,
+  targets: readonly ComputedColumn[],
+  rows: ReadonlyMap<string, TradedRows>,
+): OfflineTrading {
+  const bars = [...rows.values()].reduce((sum, { first, end }) => sum + end - first, 0);
+  return new TradingRun(market, targets, rows, bars).run();
+}
+
+/** A target column on its way into the account. */
+interface InstrumentTarget {
+  readonly place: number;
+  readonly instrument: MarketInstrument;
+  readonly column: ComputedColumn;
+  readonly lane: OfflineLane;
+  /** First row that has not ended. */
+  next: number;
+  /** Last value that was a number; 0 at first. */
+  standing: number;
+  /** The account has it: it could be sized. */
+  isTaken: boolean;
+  changes: number;
+}
+
+class TradingRun {
+  readonly #account: OfflineAccount;
+  readonly #lanes: readonly OfflineLane[];
+  readonly #clock: OfflineLane;
+  readonly #targets: readonly InstrumentTarget[];
+  readonly #timesMs: Float64Array;
+  readonly #clockMs: Float64Array;
+  readonly #clockEquity: Float64Array;
+  readonly #clockTurnover: Float64Array;
+  readonly #fills: StrategyFill[] = [];
+  readonly #events: TradeEvent[] = [];
+  #marks = 0;
+  #clockMarks = 0;
+
+  constructor(
+    market: OfflineMarket,
+    targets: readonly ComputedColumn[],
+    rows: ReadonlyMap<string, TradedRows>,
+    bars: number,
+  ) {
+    const lanes = new Map<string, OfflineLane>();
+    for (const name of [...rows.keys()].sort()) {
+      const places = market.instruments.flatMap(({ markSource }, place) =>
+        markSource === name ? [place] : [],
+      );
+      lanes.set(name, new OfflineLane(rows.get(name)!, places));
+    }
+    this.#lanes = [...lanes.values()];
+    this.#clock = lanes.get(market.returnsSource)!;
+    this.#targets = market.instruments.map((instrument, place) => {
+      const lane = lanes.get(instrument.markSource)!;
+      return {
+        place,
+        instrument,
+        column: targets[place]!,
+        lane,
+        next: 0,
+        standing: 0,
+        isTaken: true,
+        changes: 0,
+      };
+    });
+    this.#account = new OfflineAccount({
+      instruments: market.instruments.map(({ traded }) => traded),
+      capital: market.initialCash,
+      rowsExpected: bars,
+    });
+    this.#timesMs = new Float64Array(bars);
+    const { first, end } = rows.get(market.returnsSource)!;
+    this.#clockMs = new Float64Array(end - first);
+    this.#clockEquity = new Float64Array(end - first);
+    this.#clockTurnover = new Float64Array(end - first);
+  }
+
+  /** One moment after the other, up to the last bar. */
+  run(): OfflineTrading {
+    const account = this.#account;
+    const lanes = this.#lanes;
+    const instrumentTargets = this.#targets;
+    for (;;) {
+      const barMs = this.#nextBarMs();
+      if (barMs === Number.POSITIVE_INFINITY) return this.#result();
+      const nowMs = this.#marks === 0 ? barMs : this.#nextMs(barMs);
+      const isClock = this.#clock.nextEndMs === nowMs;
+      for (let k = 0; k < lanes.length; k++) {
+        if (lanes[k]!.nextEndMs === nowMs) lanes[k]!.play(account);
+      }
+      if (account.fills.length > this.#fills.length) this.#tellFills();
+      for (let k = 0; k < instrumentTargets.length; k++) this.#take(instrumentTargets[k]!, nowMs);
+      if (nowMs < barMs) continue;
+      account.mark();
+      this.#timesMs[this.#marks++] = nowMs;
+      if (isClock) this.#noteReturn(nowMs);
+    }
+  }
+
+  /** End of the next bar; ∞ after the last. */
+  #nextBarMs(): number {
+    let nextMs = Number.POSITIVE_INFINITY;
+    for (let k = 0; k < this.#lanes.length; k++) {
+      const endMs = this.#lanes[k]!.nextEndMs;
+      if (endMs < nextMs) nextMs = endMs;
+    }
+    return nextMs;
+  }
+
+  /** End of the next target row or of the next bar, whichever is first. */
+  #nextMs(barMs: number): number {
+    let nextMs = barMs;
+    for (let k = 0; k < this.#targets.length; k++) {
+      const { column, next } = this.#targets[k]!;
+      if (next < column.endMs.length && column.endMs[next]! < nextMs) nextMs = column.endMs[next]!;
+    }
+    return nextMs;
+  }
+
+  #noteReturn(nowMs: number): void {
+    const at = this.#clockMarks++;
+    this.#clockMs[at] = nowMs;
+    this.#clockEquity[at] = this.#account.lastEquity;
+    this.#clockTurnover[at] = this.#account.turnover;
+  }
+
+  #result(): OfflineTrading {
+    const { fees, spreadCosts } = this.#account.totals();
+    const equity = this.#clockEquity;
+    const turned = this.#clockTurnover;
+    const length = Math.max(0, this.#clockMarks - 1);
+    const returns = new Float64Array(length);
+    const turnover = new Float64Array(length);
+    for (let k = 0; k < length; k++) {
+      returns[k] = equity[k + 1]! / equity[k]! - 1;
+      turnover[k] = turned[k + 1]! - turned[k]!;
+    }
+    return {
+      timesMs: this.#timesMs.slice(0, this.#marks),
+      equity: this.#account.equity().slice(),
+      returnTimesMs: this.#clockMs.slice(1, this.#clockMarks),
+      returns,
+      turnover,
+      orders: this.#account.orders,
+      fills: this.#fills,
+      fees,
+      spreadCosts,
+      targetChanges: this.#targets.reduce((sum, { changes }) => sum + changes, 0),
+      targetChangesOf: this.#targets.map(({ changes }) => changes),
+      holdings: this.#targets.map(({ place }) => this.#account.holding(place)),
+      events: this.#events,
+    };
+  }
+
+  /** Takes what a target says at a moment. One that could not be sized for want of a mark is tried again. */
+  #take(target: InstrumentTarget, nowMs: number): void {
+    const { endMs, values } = target.column;
+    let next = target.next;
+    while (next < endMs.length && endMs[next]! <= nowMs) next++;
+    if (next > target.next) {
+      target.next = next;
+      const value = values[next - 1]!;
+      if (value !== target.standing && !Number.isNaN(value)) {
+        target.standing = value;
+        target.isTaken = false;
+        target.changes++;
+        this.#events.push({ kind: "signal", signal: signalOf(target) });
+      }
+    }
+    if (target.isTaken) return;
+    target.isTaken = this.#account.decide(
+      target.place,
+      target.lane.begunRow(nowMs),
+      target.standing,
+    );
+    this.#tellFills();
+  }
+
+  #tellFills(): void {
+    const { fills } = this.#account;
+    while (this.#fills.length < fills.length) {
+      const fill = this.#strategyFill(fills[this.#fills.length]!);
+      this.#fills.push(fill);
+      this.#events.push({ kind: "fill", fill });
+    }
+  }
+
+  #strategyFill(fill: SimulatedFill): StrategyFill {
+    const { instrument, orderId, executionId, lots, price, fee, row } = fill;
+    const target = this.#targets.find((each) => each.instrument.traded.symbol === instrument)!;
+    const { traded } = target.instrument;
+    const { table, firstRow } = target.lane.feed;
+    const times = traded.sameBarClose === true ? table.bucketEndMs : table.openTimeMs;
+    return {
+      instrument,
+      clientOrderId: orderId,
+      executionId,
+      side: lots > 0 ? "buy" : "sell",
+      quantity: quantityFromLots(Math.abs(lots), traded.lotSize),
+      price,
+      fee,
+      eventTimeMs: times[row - firstRow]!,
+    };
+  }
+}
+
+function signalOf({ instrument, column, next, standing }: InstrumentTarget): TargetSignal {
+  const row = next - 1;
+  return {
+    node: instrument.target.name,
+    instrument: instrument.traded.symbol,
+    target: standing,
+    row: column.firstRow + row,
+    bucketEndMs: column.endMs[row]!,
+  };
+}

@@ -1,0 +1,176 @@
+import type { ClockSpec } from "@qmtl/core/dataflow";
+import {
+  firstInputRow,
+  inputRowEndMs,
+  isInputEnded,
+  isInputKnown,
+  lastInputRow,
+  type OnlineInput,
+} from "./online-input.ts";
+
+/** The buckets that end at one moment. */
+export interface OnlineBucket {
+  /** Milliseconds since the epoch. */
+  readonly endMs: number;
+  /** Row of each clock that has a bucket there, by the clock's key. */
+  readonly rows: ReadonlyMap<string, number>;
+}
+
+/** A row of a feed that ends with a bucket. */
+export interface FeedEnd {
+  readonly source: string;
+  readonly row: number;
+}
+
+interface Lane {
+  readonly spec: ClockSpec;
+  readonly inputs: OnlineInput[];
+  lastRow: number;
+}
+
+/**
+ * The clocks of a run's inputs, side by side. Buckets come in order of their end: the next one is known once every
+ * clock's next row is in the log, or that clock has ended. Nothing is decided by a clock on a wall.
+ */
+export class OnlineClocks {
+  readonly #lanes = new Map<string, Lane>();
+  #standMs = Number.NEGATIVE_INFINITY;
+
+  /** Stands before the first row of each clock. */
+  constructor(inputs: readonly OnlineInput[]) {
+    for (const input of inputs) {
+      const { clock } = input;
+      const lane = this.#lanes.get(clock.key) ?? { spec: clock, inputs: [], lastRow: Number.NaN };
+      lane.inputs.push(input);
+      this.#lanes.set(clock.key, lane);
+    }
+    this.standAt(Number.NEGATIVE_INFINITY);
+  }
+
+  /** Highest row of the clocks; −1 before the first. */
+  get row(): number {
+    let row = -1;
+    for (const { lastRow } of this.#lanes.values()) if (lastRow > row) row = lastRow;
+    return row;
+  }
+
+  /** Last row of a clock up to where this stands. */
+  lastRow(clock: string): number {
+    return this.#lanes.get(clock)?.lastRow ?? Number.NaN;
+  }
+
+  /** First row that there is of a clock. */
+  firstRow(clock: string): number {
+    const lane = this.#lanes.get(clock);
+    return lane === undefined ? Number.NaN : firstRowOf(lane);
+  }
+
+  /** Row after the last one that every input of a clock has; NaN before anything is known. */
+  nextRow(clock: string): number {
+    const lane = this.#lanes.get(clock);
+    return lane === undefined ? Number.NaN : lastKnownRow(lane) + 1;
+  }
+
+  /** End of the last bucket up to which every clock that has begun and goes on has all its rows; −∞ for none. */
+  availableMs(): number {
+    const begun = [...this.#lanes.values()].filter((lane) => !Number.isNaN(lastKnownRow(lane)));
+    const going = begun.filter((lane) => !lane.inputs.every(isOver));
+    const lanes = going.length > 0 ? going : begun;
+    const ends = lanes.map((lane) => endOf(lane, lastKnownRow(lane)));
+    const known = ends.map((end) => (Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end));
+    if (known.length === 0) return Number.NEGATIVE_INFINITY;
+    return going.length > 0 ? Math.min(...known) : Math.max(...known);
+  }
+
+  /** Stands after the last bucket that ends at `endMs` or before. */
+  standAt(endMs: number): void {
+    this.#standMs = endMs;
+    for (const lane of this.#lanes.values()) lane.lastRow = rowUntil(lane, endMs);
+  }
+
+  /** End of the bucket of a clock's row; NaN for none. */
+  endMs(clock: string, row: number): number {
+    const lane = this.#lanes.get(clock);
+    return lane === undefined ? Number.NaN : endOf(lane, row);
+  }
+
+  /** The next bucket; undefined while it is not known. */
+  next(): OnlineBucket | undefined {
+    const open: { readonly key: string; readonly row: number; readonly endMs: number }[] = [];
+    for (const [key, lane] of this.#lanes) {
+      // A queue that had not begun when this last stood somewhere may have by now.
+      if (Number.isNaN(lane.lastRow)) lane.lastRow = rowUntil(lane, this.#standMs);
+      const row = lane.lastRow + 1;
+      if (lane.inputs.every((input) => isInputEnded(input, row))) continue;
+      if (!lane.inputs.every((input) => isInputKnown(input, row))) return undefined;
+      open.push({ key, row, endMs: endOf(lane, row) });
+    }
+    if (open.length === 0) return undefined;
+    const endMs = Math.min(...open.map((each) => each.endMs));
+    const rows = open.filter((each) => each.endMs === endMs);
+    return { endMs, rows: new Map(rows.map(({ key, row }) => [key, row])) };
+  }
+
+  /** Every clock has ended at where this stands. */
+  get isAtEnd(): boolean {
+    return [...this.#lanes.values()].every(({ inputs, lastRow }) =>
+      inputs.every((input) => isInputEnded(input, lastRow + 1)),
+    );
+  }
+
+  /** Goes on past the next bucket. */
+  advance({ endMs, rows }: OnlineBucket): void {
+    this.#standMs = endMs;
+    for (const [key, row] of rows) {
+      const lane = this.#lanes.get(key);
+      if (lane !== undefined) lane.lastRow = row;
+    }
+  }
+
+  /** Rows of feeds that end with a bucket, one a feed. */
+  ends({ rows }: OnlineBucket): FeedEnd[] {
+    const ends = new Map<string, FeedEnd>();
+    for (const [key, row] of rows) {
+      for (const { source } of this.#lanes.get(key)?.inputs ?? []) {
+        if (source !== "") ends.set(source, { source, row });
+      }
+    }
+    return [...ends.values()];
+  }
+}
+
+function isOver(input: OnlineInput): boolean {
+  return input.key.isEnded;
+}
+
+function firstRowOf({ inputs }: Lane): number {
+  return Math.min(...inputs.map(firstInputRow));
+}
+
+function lastKnownRow({ inputs }: Lane): number {
+  return Math.min(...inputs.map(lastInputRow));
+}
+
+/** As written by an input that has the row; else as worked out for it. */
+function endOf({ inputs }: Lane, row: number): number {
+  const written = inputs.find(({ key }) => key.row(row)?.content !== undefined);
+  const ends = (written === undefined ? inputs : [written]).map((each) => inputRowEndMs(each, row));
+  return ends.find((end) => !Number.isNaN(end)) ?? Number.NaN;
+}
+
+function rowUntil(lane: Lane, endMs: number): number {
+  const first = firstRowOf(lane);
+  if (Number.isNaN(first)) return Number.NaN;
+  if (endMs === Number.NEGATIVE_INFINITY) return first - 1;
+  let low = first - 1;
+  const lasts = lane.inputs.map((input) =>
+    Math.max(lastInputRow(input), (input.feed?.rows.endRow ?? Number.NEGATIVE_INFINITY) - 1),
+  );
+  let high = Math.max(low, ...lasts.filter((row) => !Number.isNaN(row)));
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (endOf(lane, middle) <= endMs) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}

@@ -1,0 +1,287 @@
+import { compilePlan, type StepExecutor } from "@qmtl/core/dataflow";
+import type { ComputedBucket } from "./computed-bucket.ts";
+import { type OnlineBucket, OnlineClocks } from "./online-clocks.ts";
+import { difference } from "./online-difference.ts";
+import type { OnlineGraph } from "./online-graph.ts";
+import { shortHash } from "./online-hashes.ts";
+import { type ComputedPast, computePast, isWhole, type PastParts } from "./online-past.ts";
+import { restoredExecutor } from "./online-restore.ts";
+import { evaluationsOf, RowExchange } from "./online-row-exchange.ts";
+import { type KeptStates, pastFromSnapshots } from "./online-snapshot-past.ts";
+import type { OnlineWiring } from "./online-wiring.ts";
+import type { QueueReplica } from "./queue-replica.ts";
+
+export interface OnlineComputeOptions {
+  readonly graph: OnlineGraph;
+  readonly wiring: OnlineWiring;
+  /** Keys of the computed nodes in this context. */
+  readonly keys: ReadonlyMap<string, QueueReplica>;
+  /** Snapshots the log confirms. */
+  readonly keptStates: () => KeptStates;
+  /** The past is needed from its first row, and a queue was read from a later one. */
+  readonly onPartial: () => void;
+  readonly onRow: (bucket: ComputedBucket) => void;
+  /** Evaluations of one bucket; `isFirst` is false for buckets that were computed here before. */
+  readonly onEvaluated: (count: number, bucket: ComputedBucket, isFirst: boolean) => void;
+  /** Private evaluations to take nodes over. */
+  readonly onWarmup: (count: number) => void;
+  readonly onTakeover: (names: readonly string[], row: number) => void;
+  readonly onDiverged: (name: string, row: number) => void;
+  /** Whether the target sender takes more buckets now. */
+  readonly hasRoom: () => boolean;
+}
+
+/**
+ * A strategy's nodes in one compute context. What this process holds it computes and publishes; the rest it reads.
+ * Each bucket is stepped once, as soon as everything it needs is effective.
+ *
+ * When what is held changes, or what the nodes are wired to, the executor is made anew: the nodes are computed from
+ * their newest snapshots or the private history and the effective source rows, rows of keys just claimed are compared
+ * with their logs, and the step goes on from there.
+ */
+export class OnlineCompute {
+  readonly #options: OnlineComputeOptions;
+  readonly #rows: RowExchange;
+  #wiring: OnlineWiring;
+  #clocks: OnlineClocks;
+  #executor: StepExecutor | undefined;
+  #held: ReadonlySet<string> = new Set();
+  /** Followed nodes whose queue begins after the next row: computed here until then, for nobody else. */
+  #private: ReadonlySet<string> = new Set();
+  /** End of the last bucket; NaN before the first restore, −∞ before the first bucket. */
+  #endMs = Number.NaN;
+  #doneMs = Number.NEGATIVE_INFINITY;
+  #rewired: OnlineWiring | undefined;
+  #isEnabled = false;
+  #isPumping = false;
+
+  constructor(options: OnlineComputeOptions) {
+    this.#options = options;
+    this.#wiring = options.wiring;
+    this.#clocks = new OnlineClocks(options.wiring.inputs);
+    this.#rows = new RowExchange(options);
+  }
+
+  /** Highest row of the inputs computed; NaN before it stands anywhere. */
+  get lastRow(): number {
+    return this.isWarm ? this.#clocks.row : Number.NaN;
+  }
+
+  /** End of the last bucket, milliseconds; NaN before it stands anywhere. */
+  get endMs(): number {
+    return this.#endMs;
+  }
+
+  /** It stands after its last bucket, ready for the next. */
+  get isWarm(): boolean {
+    return !Number.isNaN(this.#endMs);
+  }
+
+  /** No bucket follows the last one. */
+  get isAtEnd(): boolean {
+    return this.isWarm && this.#rewired === undefined && this.#clocks.isAtEnd;
+  }
+
+  get heldCount(): number {
+    return this.#held.size;
+  }
+
+  get followedCount(): number {
+    return this.#options.keys.size - this.#held.size;
+  }
+
+  /** The log was read and leases were asked for once: buckets may be computed. */
+  enable(): void {
+    this.#isEnabled = true;
+  }
+
+  stop(): void {
+    this.#isEnabled = false;
+  }
+
+  /** Takes another wiring, at the next target sender. */
+  rewire(wiring: OnlineWiring): void {
+    this.#rewired = wiring;
+  }
+
+  /** Computes every bucket that can be; called whenever anything changed. */
+  pump(): void {
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    try {
+      while (this.#isEnabled && this.#prepare()) {
+        const bucket = this.#clocks.next();
+        if (bucket === undefined || !this.#canStep(bucket)) break;
+        this.#step(bucket);
+      }
+    } finally {
+      this.#isPumping = false;
+    }
+  }
+
+  /** State of a held node after the last row; undefined for a node without. */
+  stateOf(
+    nodeId: string,
+  ): { readonly row: number; readonly hash: Uint8Array; readonly state: Uint8Array } | undefined {
+    const executor = this.#executor;
+    if (executor === undefined || !this.#held.has(nodeId)) return undefined;
+    const state = executor.save(executor.handle(nodeId));
+    if (state.length === 0) return undefined;
+    return { row: this.#rowOf(nodeId), hash: shortHash(state), state };
+  }
+
+  /** Last row of a node's clock. */
+  #rowOf(nodeId: string): number {
+    return this.#clocks.lastRow(this.#wiring.clockOf.get(nodeId) ?? "");
+  }
+
+  /** Makes the executor fit what is held; false while a claim is open. */
+  #prepare(): boolean {
+    const keys = [...this.#options.keys.values()];
+    if (keys.some((key) => key.phase === "CLAIMED")) return false;
+    const held = keys.filter((key) => key.isHeld);
+    if (this.#rewired !== undefined) {
+      // What was sent under the old wiring must be in the log: the past is taken from there.
+      if (held.some((key) => key.inWindow > 0)) return false;
+      this.#wiring = this.#rewired;
+      this.#rewired = undefined;
+      this.#clocks = new OnlineClocks(this.#wiring.inputs);
+      if (this.isWarm) this.#clocks.standAt(this.#endMs);
+      return this.#rebuild(held);
+    }
+    const isSame =
+      this.#executor !== undefined &&
+      held.length === this.#held.size &&
+      held.every((key) => this.#held.has(key.identity.nodeId) && key.phase === "HOLDING");
+    if (isSame && !this.#isPrivateDone()) return true;
+    return this.#rebuild(held);
+  }
+
+  #isPrivateDone(): boolean {
+    for (const id of this.#private) {
+      if (this.#options.keys.get(id)!.firstRow <= this.#rowOf(id) + 1) return true;
+    }
+    return false;
+  }
+
+  #rebuild(held: readonly QueueReplica[]): boolean {
+    const { onWarmup, onTakeover, onDiverged } = this.#options;
+    const claimed = held.filter((key) => key.phase === "RESTORING");
+    const endMs = this.#restoreMs(claimed);
+    this.#clocks.standAt(endMs);
+    const past = this.#past(held);
+    if (past === undefined) return false;
+    onWarmup(past.evaluations);
+    for (const key of claimed) {
+      // What a query found is in no log: its rows stand as they are.
+      if (this.#wiring.queries.has(key.identity.nodeId)) continue;
+      const problem = difference(past, key, this.#rowOf(key.identity.nodeId));
+      if (problem === undefined) continue;
+      key.diverged(problem.row, problem.local, problem.log);
+      onDiverged(key.identity.name, problem.row);
+    }
+    const kept = held.filter((key) => key.isHeld);
+    this.#held = new Set(kept.map((key) => key.identity.nodeId));
+    this.#private = this.#privateNodes();
+    const { supplied, wanted } = this.#parts(this.#held, this.#private);
+    const { runtime } = this.#wiring;
+    const isEmpty = wanted.length === 0;
+    const plan = isEmpty ? undefined : compilePlan({ graph: runtime, supplied, wanted });
+    this.#executor = plan && restoredExecutor(plan, past, this.#clocks, this.#wiring.queries);
+    this.#endMs = endMs;
+    for (const key of claimed) if (key.isHeld) key.restored();
+    const names = claimed.filter((key) => key.isHeld).map((key) => key.identity.name);
+    if (names.length > 0) onTakeover(names, this.#clocks.row);
+    return true;
+  }
+
+  /** From the newest snapshots where they reach, else all of it; undefined while rows are still to be read. */
+  #past(held: readonly QueueReplica[]): ComputedPast | undefined {
+    const { keys, keptStates, onPartial } = this.#options;
+    const parts: PastParts = { wiring: this.#wiring, clocks: this.#clocks, keys };
+    const alone = this.#privateNodes(held);
+    if (alone.size === 0) {
+      const ids = new Set(held.map((key) => key.identity.nodeId));
+      const { supplied, wanted } = this.#parts(ids, alone);
+      const short = pastFromSnapshots(parts, keptStates(), supplied, wanted);
+      if (short !== undefined) return short;
+    }
+    if (isWhole(parts)) return computePast(parts);
+    onPartial();
+    return undefined;
+  }
+
+  #privateNodes(held?: readonly QueueReplica[]): ReadonlySet<string> {
+    const alone = new Set<string>();
+    for (const [id, key] of this.#options.keys) {
+      const isHeld = held === undefined ? key.isHeld : held.includes(key);
+      if (!isHeld && key.isStarted && key.firstRow > this.#rowOf(id) + 1) alone.add(id);
+    }
+    return alone;
+  }
+
+  #parts(
+    held: ReadonlySet<string>,
+    alone: ReadonlySet<string>,
+  ): { readonly supplied: ReadonlySet<string>; readonly wanted: readonly string[] } {
+    const { graph, keys } = this.#options;
+    const supplied = new Set(this.#wiring.inputs.map(({ nodeId }) => nodeId));
+    for (const id of keys.keys()) if (!held.has(id) && !alone.has(id)) supplied.add(id);
+    const wanted = new Set([...held, ...graph.targets.map(({ nodeId }) => nodeId)]);
+    return { supplied, wanted: [...wanted] };
+  }
+
+  /** Moment to go on from: where this process stands, or earlier when a key just claimed ends earlier. */
+  #restoreMs(claimed: readonly QueueReplica[]): number {
+    let endMs = this.isWarm ? this.#endMs : this.#clocks.availableMs();
+    for (const key of claimed) {
+      const clock = this.#wiring.clockOf.get(key.identity.nodeId) ?? "";
+      const end = this.#clocks.endMs(clock, key.nextRow - 1);
+      endMs = Math.min(endMs, Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end);
+    }
+    return endMs;
+  }
+
+  #canStep(bucket: OnlineBucket): boolean {
+    const { keys, hasRoom } = this.#options;
+    const index = this.#executor?.plan.nodeIndex;
+    for (const [id, key] of keys) {
+      const row = bucket.rows.get(this.#wiring.clockOf.get(id) ?? "");
+      if (row === undefined) continue;
+      if (this.#held.has(id)) {
+        if (key.room === 0 && row >= key.nextProduced) return false;
+      } else if (!this.#private.has(id) && index?.has(id) === true && key.row(row) === undefined) {
+        return false;
+      }
+    }
+    return hasRoom();
+  }
+
+  #step(bucket: OnlineBucket): void {
+    const { graph, onRow, onEvaluated } = this.#options;
+    const executor = this.#executor;
+    const { endMs } = bucket;
+    const isFirst = endMs > this.#doneMs;
+    let count = 0;
+    if (executor !== undefined && this.#rows.push(executor, this.#wiring, bucket)) {
+      const before = evaluationsOf(executor);
+      executor.step(endMs);
+      this.#rows.publish(executor, this.#wiring, bucket, this.#held);
+      count = evaluationsOf(executor) - before;
+    }
+    const previousEndMs = this.#endMs;
+    this.#clocks.advance(bucket);
+    this.#endMs = endMs;
+    this.#doneMs = Math.max(this.#doneMs, endMs);
+    const targets = graph.targets.map(({ nodeId }) => {
+      const handle = executor?.plan.nodeIndex.get(nodeId);
+      if (executor === undefined || handle === undefined) return Number.NaN;
+      return executor.value(handle);
+    });
+    const { row } = this.#clocks;
+    const ends = this.#clocks.ends(bucket);
+    const done = { row, bucketEndMs: endMs, previousEndMs, ends, targets };
+    onEvaluated(count, done, isFirst);
+    onRow(done);
+  }
+}

@@ -1,0 +1,139 @@
+import { type ClockSpec, continuousClock } from "@qmtl/core/dataflow";
+import type { QmtlConfig } from "../config/index.ts";
+import { continuousRows, ReplayFeed, type ReplayRows } from "../sources/replay-feed.ts";
+import { type IdentifiedNode, StreamInput, streamClock, TagQueryNode } from "../strategy/index.ts";
+import type { IdentifiedStrategy } from "./identify-strategy.ts";
+import { StrategyRunError } from "./strategy-run-error.ts";
+
+/** A stream of the graph with the file behind it. */
+export interface OnlineSource {
+  readonly nodeId: string;
+  readonly node: StreamInput;
+  readonly clock: ClockSpec;
+  readonly feed: ReplayFeed;
+}
+
+/** A target position of the graph. */
+export interface OnlineTarget {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly instrument: string;
+  /** Largest share of the capital it may ask for. */
+  readonly max: number;
+  /** Entry of `sources:` whose close is the instrument's mark; undefined: not configured. */
+  readonly markSource: string | undefined;
+}
+
+/** A tag query of the graph. */
+export interface OnlineQuery {
+  readonly nodeId: string;
+  readonly name: string;
+  readonly node: TagQueryNode;
+  readonly intervalSeconds: number;
+}
+
+/** A strategy ready to run online. */
+export interface OnlineGraph {
+  readonly identified: IdentifiedStrategy;
+  readonly sources: readonly OnlineSource[];
+  /** Inputs before readers. */
+  readonly computed: readonly IdentifiedNode[];
+  readonly queries: readonly OnlineQuery[];
+  /** Rows of each `sources:` entry a stream is bound to. */
+  readonly feeds: ReadonlyMap<string, ReplayRows>;
+  readonly targets: readonly OnlineTarget[];
+}
+
+/**
+ * Ties the streams of a strategy to the files of the configuration.
+ *
+ * @throws {StrategyRunError} for a strategy without streams and tag queries, streams of one source on two schedules,
+ * or two targets of one instrument.
+ */
+export async function onlineGraph(
+  identified: IdentifiedStrategy,
+  config: Pick<QmtlConfig, "instruments">,
+  load: (source: string) => Promise<ReplayRows>,
+): Promise<OnlineGraph> {
+  const { graph, strategy } = identified;
+  const streams = graph.nodes.flatMap(({ id, declared }) => {
+    const { node, intervalSeconds } = declared;
+    return node instanceof StreamInput ? [{ nodeId: id, node, intervalSeconds }] : [];
+  });
+  const queries = graph.nodes.flatMap(({ id, declared }) => {
+    const { node, name, intervalSeconds } = declared;
+    return node instanceof TagQueryNode ? [{ nodeId: id, node, name, intervalSeconds }] : [];
+  });
+  if (streams.length === 0 && queries.length === 0) {
+    const message = `strategy "${strategy.name}" reads no source entry and asks for no tags`;
+    throw new StrategyRunError("SOURCE_UNKNOWN", message);
+  }
+  const feeds = new Map<string, ReplayRows>();
+  for (const { node, intervalSeconds } of streams) {
+    if (feeds.has(node.source)) continue;
+    feeds.set(node.source, await loadFeed(node, intervalSeconds * 1_000, load));
+  }
+  checkSchedules(streams.map(({ node }) => node));
+  return {
+    identified,
+    feeds,
+    queries,
+    sources: streams.map(({ nodeId, node, intervalSeconds }) => ({
+      nodeId,
+      node,
+      clock: streamClock(node, intervalSeconds),
+      feed: new ReplayFeed(feeds.get(node.source)!, node.outputs),
+    })),
+    computed: graph.nodes.filter(({ declared }) => !(declared.node instanceof StreamInput)),
+    targets: targetsOf(identified, config),
+  };
+}
+
+/** Whether every bucket of a clock exists. */
+export function isContinuous(clock: ClockSpec): boolean {
+  return clock.key === continuousClock(clock.intervalMs).key;
+}
+
+async function loadFeed(
+  node: StreamInput,
+  intervalMs: number,
+  load: (source: string) => Promise<ReplayRows>,
+): Promise<ReplayRows> {
+  const rows = await load(node.source);
+  if (node.schedule !== "continuous") return rows;
+  try {
+    return continuousRows(rows, intervalMs);
+  } catch (failure) {
+    const message = `source "${node.source}" does not fit the schedule "continuous": ${String(failure)}`;
+    throw new StrategyRunError("INTERVAL_MISMATCH", message, { cause: failure });
+  }
+}
+
+function checkSchedules(streams: readonly StreamInput[]): void {
+  const schedules = new Map<string, string>();
+  for (const { source, schedule } of streams) {
+    if ((schedules.get(source) ?? schedule) !== schedule) {
+      const message = `source "${source}" is read as observed and as continuous; its rows have one numbering`;
+      throw new StrategyRunError("INTERVAL_MISMATCH", message);
+    }
+    schedules.set(source, schedule);
+  }
+}
+
+function targetsOf(
+  { targets, strategy }: IdentifiedStrategy,
+  config: Pick<QmtlConfig, "instruments">,
+): OnlineTarget[] {
+  const found = targets.map(({ nodeId, name, node }) => ({
+    nodeId,
+    name,
+    instrument: node.instrument,
+    max: node.largestWeight,
+    markSource: config.instruments[node.instrument]?.mark_source,
+  }));
+  const instruments = found.map(({ instrument }) => instrument);
+  const twice = instruments.find((one, at) => instruments.indexOf(one) !== at);
+  if (twice === undefined) return found;
+  const message = `strategy "${strategy.name}" has two targets for ${twice}; one position has one target`;
+  throw new StrategyRunError("TARGET_AMBIGUOUS", message);
+}

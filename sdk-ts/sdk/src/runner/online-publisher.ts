@@ -1,0 +1,117 @@
+import { type Client, Code } from "@connectrpc/connect";
+import type { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
+import {
+  RecordFault,
+  type QueueRecord as WireRecord,
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import { publishRecordsMax } from "@qmtl/core/queues";
+import { pause, type SdkClock } from "../control/clock.ts";
+import type { TicketedCalls } from "../control/ticket-keeper.ts";
+import { hasReason, QmtlError } from "../rpc/qmtl-error.ts";
+
+export interface PublisherOptions {
+  readonly data: Client<typeof QueueDataService>;
+  readonly clock: SdkClock;
+  readonly tickets: TicketedCalls;
+  /** How long one call may take: long for a source, whose rows a barrier may hold. */
+  readonly timeoutMs: number;
+  /** A barrier may hold the rows for as long as an operator likes: running into the deadline is no problem. @default false */
+  readonly isHeld?: boolean;
+  /** Records in one call at most. */
+  readonly batchMax?: number;
+  readonly onRefused: (record: WireRecord, fault: RecordFault) => void;
+  readonly onProblem: (problem: string) => void;
+}
+
+const againMs = 100;
+const againMsMax = 2_000;
+/** A held row that was answered faster than this is sent again after `heldPauseMs`. */
+const heldPauseMs = 250;
+
+/**
+ * Appends records, one call at a time so that each key's order is kept, and everything that came up meanwhile in
+ * the next. A call without an answer is repeated; the log takes the same record twice for one.
+ */
+export class Publisher {
+  readonly #options: PublisherOptions;
+  readonly #stop = new AbortController();
+  readonly #waiting = new Map<string, WireRecord>();
+  #underWay = new Set<string>();
+  #isRunning = false;
+  #done: Promise<void> = Promise.resolve();
+
+  constructor(options: PublisherOptions) {
+    this.#options = options;
+  }
+
+  /** Sends the records with the next call; one that waits or is on its way already is not sent twice. */
+  send(records: readonly WireRecord[]): void {
+    for (const record of records) {
+      const name = nameOf(record);
+      if (!this.#underWay.has(name)) this.#waiting.set(name, record);
+    }
+    if (this.#isRunning || this.#waiting.size === 0) return;
+    this.#isRunning = true;
+    this.#done = Promise.resolve().then(() => this.#run());
+  }
+
+  /** Drops what waits and gives calls up. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#done;
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options;
+    const signal = this.#stop.signal;
+    while (this.#waiting.size > 0 && !signal.aborted) {
+      const batch = [...this.#waiting].slice(0, this.#options.batchMax ?? publishRecordsMax);
+      for (const [name] of batch) this.#waiting.delete(name);
+      this.#underWay = new Set(batch.map(([name]) => name));
+      const sentMs = clock.nowMs();
+      const held = await this.#call(batch.map(([, record]) => record));
+      this.#underWay.clear();
+      if (held.length === 0 || signal.aborted) continue;
+      if (clock.nowMs() - sentMs < heldPauseMs) await pause(clock, heldPauseMs, signal);
+      for (const record of held) this.#waiting.set(nameOf(record), record);
+    }
+    this.#isRunning = false;
+  }
+
+  /** One batch until it is answered; the records that a barrier holds. */
+  async #call(records: readonly WireRecord[]): Promise<WireRecord[]> {
+    const { data, tickets, timeoutMs, clock, onRefused, onProblem } = this.#options;
+    const signal = this.#stop.signal;
+    for (let failures = 0; !signal.aborted; failures++) {
+      try {
+        const publish = (ticket: string) =>
+          data.publish({ ticket, records: [...records] }, { signal, timeoutMs });
+        const answer = await tickets.call(publish, signal);
+        const held: WireRecord[] = [];
+        answer.results.forEach((result, at) => {
+          const record = records[at];
+          if (result.effective || record === undefined) return;
+          if (result.fault === RecordFault.HELD) held.push(record);
+          else onRefused(record, result.fault);
+        });
+        return held;
+      } catch (failure) {
+        if (signal.aborted) return [];
+        if (hasReason(failure, "BARRIER_HELD") || this.#isWait(failure)) return [...records];
+        onProblem(failure instanceof Error ? failure.message : String(failure));
+        await pause(clock, Math.min(againMsMax, againMs * 2 ** failures), signal);
+      }
+    }
+    return [];
+  }
+
+  /** The channel repeats a held call by itself, so the end of a wait may come as the end of the time for it. */
+  #isWait(failure: unknown): boolean {
+    const isLate = failure instanceof QmtlError && failure.code === Code.DeadlineExceeded;
+    return isLate && this.#options.isHeld === true;
+  }
+}
+
+function nameOf(record: WireRecord): string {
+  return `${record.computeKey}/${record.leaseEpoch}/${record.body.case}/${record.seq}`;
+}

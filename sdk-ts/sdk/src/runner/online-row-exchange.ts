@@ -1,0 +1,101 @@
+import type { StepExecutor } from "@qmtl/core/dataflow";
+import type { RowContent } from "../sources/queue-row.ts";
+import type { OnlineBucket } from "./online-clocks.ts";
+import type { OnlineGraph } from "./online-graph.ts";
+import { isSameRow, rowText, shortHash, windowHash, windowHashRows } from "./online-hashes.ts";
+import { clockKeyOf } from "./online-past.ts";
+import type { OnlineWiring } from "./online-wiring.ts";
+import type { QueueReplica } from "./queue-replica.ts";
+
+export interface RowExchangeOptions {
+  readonly graph: OnlineGraph;
+  readonly keys: ReadonlyMap<string, QueueReplica>;
+  readonly onDiverged: (name: string, row: number) => void;
+}
+
+/** Rows between an executor and the queues: pushes what others wrote, and sends what is held or compares it. */
+export class RowExchange {
+  readonly #options: RowExchangeOptions;
+  /** Seq of the last row of each node. */
+  readonly #seqs = new Map<string, number>();
+
+  constructor(options: RowExchangeOptions) {
+    this.#options = options;
+  }
+
+  /** Pushes the rows others wrote; false when the plan has none on the clocks of this bucket. */
+  push(executor: StepExecutor, wiring: OnlineWiring, bucket: OnlineBucket): boolean {
+    const { plan } = executor;
+    let isPushed = false;
+    for (const [handle, node] of plan.nodes.entries()) {
+      const row = node.supplied ? bucket.rows.get(clockKeyOf(plan, handle)) : undefined;
+      if (row === undefined) continue;
+      const input = wiring.inputs.find(({ nodeId }) => nodeId === node.id);
+      const found = (input?.key ?? this.#options.keys.get(node.id))?.row(row);
+      this.#seqs.set(node.id, found?.seq ?? 0);
+      isPushed = true;
+      if (found?.content === undefined) executor.pushMissing(handle, row, bucket.endMs);
+      else executor.push(handle, row, bucket.endMs, found.content.values);
+    }
+    return isPushed;
+  }
+
+  /** After the step of a bucket: the rows of what is held. */
+  publish(
+    executor: StepExecutor,
+    wiring: OnlineWiring,
+    bucket: OnlineBucket,
+    held: ReadonlySet<string>,
+  ): void {
+    const { graph, keys, onDiverged } = this.#options;
+    const { endMs } = bucket;
+    for (const { id } of graph.computed) {
+      const key = keys.get(id);
+      const row = bucket.rows.get(wiring.clockOf.get(id) ?? "");
+      if (key === undefined || row === undefined || !held.has(id)) continue;
+      const handle = executor.handle(id);
+      const isPresent = executor.isPresent(handle);
+      const content = isPresent ? this.#content(executor, wiring, id, row, endMs) : undefined;
+      if (row === key.nextProduced) {
+        this.#seqs.set(id, key.produce(row, endMs, content));
+        continue;
+      }
+      const found = key.row(row);
+      if (found === undefined) continue;
+      this.#seqs.set(id, found.seq);
+      if (wiring.queries.has(id) || isSameRow(content, found.content)) continue;
+      key.diverged(row, rowText(content), rowText(found.content));
+      onDiverged(key.identity.name, row);
+    }
+  }
+
+  #content(
+    executor: StepExecutor,
+    wiring: OnlineWiring,
+    id: string,
+    row: number,
+    bucketEndMs: number,
+  ): RowContent {
+    const handle = executor.handle(id);
+    const { slots } = executor.plan.nodes[handle]!;
+    const state = executor.save(handle);
+    const isWindowShown = state.length === 0 && row % windowHashRows === 0;
+    const inputs = wiring.runtime.nodes.find((node) => node.id === id)?.inputs ?? [];
+    return {
+      bucketEndMs,
+      values: Float64Array.from(slots, (_, output) => executor.value(handle, output)),
+      inputSeq: inputs.map((input) => this.#seqs.get(input.node) ?? 0),
+      stateHash: state.length === 0 ? new Uint8Array() : shortHash(state),
+      windowHash: isWindowShown ? windowHash(executor, handle) : new Uint8Array(),
+    };
+  }
+}
+
+/** Row evaluations of an executor so far. */
+export function evaluationsOf(executor: StepExecutor): number {
+  let sum = 0;
+  for (const [handle, node] of executor.plan.nodes.entries()) {
+    if (!node.supplied) sum += executor.evaluations(handle);
+  }
+  return sum;
+}

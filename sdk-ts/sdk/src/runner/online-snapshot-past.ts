@@ -1,0 +1,234 @@
+import {
+  type BatchInput,
+  compilePlan,
+  type Plan,
+  runBatch,
+  StepExecutor,
+} from "@qmtl/core/dataflow";
+import { OnlineClocks } from "./online-clocks.ts";
+import {
+  type ComputedPast,
+  clockKeyOf,
+  columnsOf,
+  inputRows,
+  type PastColumns,
+  type PastParts,
+} from "./online-past.ts";
+import type { OnlineWiring } from "./online-wiring.ts";
+import type { QueueReplica } from "./queue-replica.ts";
+
+/** A state after a row, believed. */
+export interface KeptState {
+  readonly row: number;
+  readonly state: Uint8Array;
+}
+
+/** Kept states by node, newest first. */
+export type KeptStates = ReadonlyMap<string, readonly KeptState[]>;
+
+/** Where nodes go on from: a moment, and the state of each node with state at it. */
+interface Standing {
+  readonly clocks: OnlineClocks;
+  readonly states: ReadonlyMap<string, Uint8Array>;
+}
+
+/**
+ * The past of some nodes from their newest common snapshot: what came after it is run, what the windows need before
+ * it is read. The same bits as the whole past, in less time. Undefined when snapshots or rows do not reach.
+ *
+ * @param supplied nodes whose rows are read from their queues, inputs included
+ * @param wanted nodes to be computed
+ */
+export function pastFromSnapshots(
+  parts: PastParts,
+  kept: KeptStates,
+  supplied: ReadonlySet<string>,
+  wanted: readonly string[],
+): ComputedPast | undefined {
+  const { wiring, clocks } = parts;
+  const given = new Set([...supplied, ...wiring.queries]);
+  const asked = wanted.filter((id) => !given.has(id));
+  if (asked.length === 0) return undefined;
+  const plan = compilePlan({ graph: wiring.runtime, supplied: given, wanted: asked });
+  const standing = newestStanding(plan, wiring, kept, clocks);
+  if (standing === undefined) return undefined;
+  const inputs: BatchInput[] = [];
+  const history: BatchInput[] = [];
+  for (const [handle, node] of plan.nodes.entries()) {
+    const clock = clockKeyOf(plan, handle);
+    const at = standing.clocks.lastRow(clock);
+    const from = at - plan.restoreRows + 1;
+    if (node.supplied) {
+      const rows = suppliedRows(parts, node.id, from, clocks.lastRow(clock));
+      if (rows === undefined) return undefined;
+      inputs.push(rows);
+    } else if (plan.historyNodes.includes(node.id)) {
+      const rows = queueRows(parts, node.id, clock, from, at);
+      if (rows === undefined) return undefined;
+      history.push(rows);
+    }
+  }
+  const collect = plan.nodes.filter((node) => !node.supplied).map((node) => node.id);
+  const restore = { rows: plan.restoreRows, states: standing.states, history };
+  const result = runBatch({ plan, inputs, collect, restore });
+  const columns = new Map(inputs.map((each) => [each.nodeId, columnsOf(each)]));
+  for (const [id, own] of result.columns) {
+    const before = history.find((each) => each.nodeId === id);
+    columns.set(id, before === undefined ? own : joined(columnsOf(before), own));
+  }
+  let evaluations = 0;
+  for (const count of result.evaluations.values()) evaluations += count;
+  const computedFrom = (id: string): number => result.columns.get(id)?.firstRow ?? 0;
+  return { columns, computedFrom, states: result.states, evaluations };
+}
+
+/**
+ * First row of each clock that is read when a process begins at its newest snapshots, by the clock's key; undefined
+ * when it begins without. Nothing need be read yet: the times are those of the files.
+ */
+export function snapshotFromRows(
+  wiring: OnlineWiring,
+  kept: KeptStates,
+): ReadonlyMap<string, number> | undefined {
+  const supplied = wiring.inputs.map(({ nodeId }) => nodeId);
+  const wanted = [...wiring.clockOf.keys()];
+  const plan = compilePlan({ graph: wiring.runtime, supplied, wanted });
+  const standing = newestStanding(plan, wiring, kept, undefined);
+  if (standing === undefined) return undefined;
+  return new Map(
+    plan.clocks.map(({ spec }) => {
+      return [spec.key, standing.clocks.lastRow(spec.key) - plan.restoreRows + 1] as const;
+    }),
+  );
+}
+
+/** Length of the state of each node with state, by node. */
+export function stateLengths(wiring: OnlineWiring): ReadonlyMap<string, number> {
+  const supplied = wiring.inputs.map(({ nodeId }) => nodeId);
+  const plan = compilePlan({
+    graph: wiring.runtime,
+    supplied,
+    wanted: [...wiring.clockOf.keys()],
+  });
+  return lengthsOf(plan);
+}
+
+function lengthsOf(plan: Plan): ReadonlyMap<string, number> {
+  const executor = new StepExecutor(plan, { chunk: 1 });
+  const lengths = new Map<string, number>();
+  for (const [handle, node] of plan.nodes.entries()) {
+    const length = node.supplied ? 0 : executor.save(handle).length;
+    if (length > 0) lengths.set(node.id, length);
+  }
+  return lengths;
+}
+
+/** The newest moment at which every node with state has a snapshot. */
+function newestStanding(
+  plan: Plan,
+  wiring: OnlineWiring,
+  kept: KeptStates,
+  until: OnlineClocks | undefined,
+): Standing | undefined {
+  const nodes = [...lengthsOf(plan).keys()];
+  const [first] = nodes;
+  if (first === undefined) return undefined;
+  const clocks = new OnlineClocks(wiring.inputs);
+  const clockOf = (id: string): string => wiring.clockOf.get(id) ?? "";
+  const ends = nodes.flatMap((id) =>
+    (kept.get(id) ?? []).map(({ row }) => clocks.endMs(clockOf(id), row)),
+  );
+  for (const endMs of [...new Set(ends)].sort((a, b) => b - a)) {
+    if (Number.isNaN(endMs)) continue;
+    clocks.standAt(endMs);
+    const states = statesAt(nodes, kept, (id) => clocks.lastRow(clockOf(id)));
+    if (states === undefined) continue;
+    const isReached = plan.clocks.every(({ spec: { key } }) => {
+      const row = clocks.lastRow(key);
+      const isPast = until === undefined || row <= until.lastRow(key);
+      return isPast && row - plan.restoreRows + 1 >= clocks.firstRow(key);
+    });
+    if (isReached) return { clocks, states };
+  }
+  return undefined;
+}
+
+function statesAt(
+  nodes: readonly string[],
+  kept: KeptStates,
+  rowOf: (nodeId: string) => number,
+): Map<string, Uint8Array> | undefined {
+  const states = new Map<string, Uint8Array>();
+  for (const id of nodes) {
+    const found = kept.get(id)?.find(({ row }) => row === rowOf(id));
+    if (found === undefined) return undefined;
+    states.set(id, found.state);
+  }
+  return states;
+}
+
+function suppliedRows(
+  parts: PastParts,
+  nodeId: string,
+  from: number,
+  to: number,
+): BatchInput | undefined {
+  const input = parts.wiring.inputs.find((each) => each.nodeId === nodeId);
+  if (input === undefined) {
+    return queueRows(parts, nodeId, parts.wiring.clockOf.get(nodeId) ?? "", from, to);
+  }
+  if (!input.key.isWhole && from < input.key.firstRow) return undefined;
+  const rows = inputRows(input, to, from);
+  return rows.firstRow === from ? rows : undefined;
+}
+
+/** Rows as the queue has them; undefined unless it has all. */
+function queueRows(
+  { clocks, keys }: PastParts,
+  nodeId: string,
+  clock: string,
+  from: number,
+  to: number,
+): BatchInput | undefined {
+  const key = keys.get(nodeId);
+  const count = to - from + 1;
+  const width = key === undefined ? 0 : columnCount(key, from, to);
+  if (key === undefined || width < 0) return undefined;
+  const columns = Array.from({ length: width }, () => new Float64Array(count).fill(Number.NaN));
+  const missing = new Uint8Array(count);
+  const endMs = new Float64Array(count);
+  for (let at = 0; at < count; at++) {
+    const found = key.row(from + at);
+    if (found === undefined) return undefined;
+    endMs[at] = clocks.endMs(clock, from + at);
+    if (found.content === undefined) missing[at] = 1;
+    columns.forEach((column, k) => {
+      column[at] = found.content?.values[k] ?? Number.NaN;
+    });
+  }
+  return { nodeId, endMs, firstRow: from, columns, missing };
+}
+
+/** Outputs of a queue by its rows; −1 when none of them has values. */
+function columnCount(key: QueueReplica, from: number, to: number): number {
+  for (let row = from; row <= to; row++) {
+    const content = key.row(row)?.content;
+    if (content !== undefined) return content.values.length;
+  }
+  return -1;
+}
+
+function joined(before: PastColumns, after: PastColumns): PastColumns {
+  const rows = before.endMs.length;
+  const endMs = new Float64Array(rows + after.endMs.length);
+  endMs.set(before.endMs);
+  endMs.set(after.endMs, rows);
+  const missing = new Uint8Array(endMs.length);
+  missing.set(before.missing);
+  missing.set(after.missing, rows);
+  const values = after.values.map((column, k) => {
+    const past = before.values[k] ?? [];
+    return Float64Array.from(endMs, (_, at) => Number(at < rows ? past[at] : column[at - rows]));
+  });
+  return { firstRow: before.firstRow, endMs, values, missing };
+}

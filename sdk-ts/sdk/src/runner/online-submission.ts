@@ -1,0 +1,229 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import type { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
+import {
+  ColumnKind,
+  type NodeSchema,
+  Schedule,
+  type StrategyGraphSchema,
+} from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import { type Submission, SubmissionState } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
+import type { SystemService } from "@qmtl/contracts/qmtl/system/v1/system_service_pb";
+import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import type { ReturnSeriesSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
+import { jcs, nodeIdsCrc32 } from "@qmtl/core/canonical";
+import { pause, reconnectDelayMs, type SdkClock } from "../control/index.ts";
+import { hasReason, QmtlError } from "../rpc/qmtl-error.ts";
+import { type IdentifiedNode, StreamInput, TagQueryNode } from "../strategy/index.ts";
+import type { OnlineGraph } from "./online-graph.ts";
+
+/** Returns of the strategy's own backtest, for the policy. */
+export type BacktestSeries = MessageInitShape<typeof ReturnSeriesSchema>;
+
+export interface SubmitOptions {
+  readonly gateway: Client<typeof GatewayService>;
+  /** Asked for a light answer while a submission takes its time. */
+  readonly system: Client<typeof SystemService>;
+  readonly clock: SdkClock;
+  readonly worldId: string;
+  readonly backtest: BacktestSeries | undefined;
+  readonly requestId: string;
+  readonly signal: AbortSignal;
+  /** The gateway could not be reached, or not all behind it; it is tried again. */
+  readonly onOutage: (failure: unknown) => void;
+}
+
+/** A graph that was handed in, with the queue of each node. */
+export interface SubmittedGraph {
+  readonly submission: Submission;
+  /** The same had been handed in before: its counts of nodes are those of then. */
+  readonly isDuplicate: boolean;
+  /** Compute keys by node: of the run's world, and of the sources. */
+  readonly computeKeys: ReadonlyMap<string, string>;
+}
+
+/** Assignments of one page. */
+const pageSize = 5_000;
+
+/**
+ * Submits the graph and waits until every node has its queue. An outage is waited out for as long as it lasts.
+ *
+ * @throws {QmtlError} when the submission is refused or has failed.
+ */
+export async function submitGraph(
+  graph: OnlineGraph,
+  options: SubmitOptions,
+): Promise<SubmittedGraph | undefined> {
+  const { signal, clock, onOutage } = options;
+  const message = graphMessage(graph);
+  for (let failures = 1; !signal.aborted; failures++) {
+    try {
+      return await submitOnce(graph, message, options);
+    } catch (failure) {
+      if (signal.aborted) return undefined;
+      if (!isOutage(failure)) throw failure;
+      onOutage(failure);
+      await pause(clock, reconnectDelayMs(failures), signal);
+    }
+  }
+  return undefined;
+}
+
+/** True for a failure that time may heal. */
+export function isOutage(failure: unknown): boolean {
+  if (!(failure instanceof QmtlError)) return true;
+  const outages = [
+    "PEER_UNAVAILABLE",
+    "NOT_LEADER",
+    "STORE_UNAVAILABLE",
+    "DRAINING",
+    "TOO_MANY_REQUESTS",
+    "OUTCOME_UNKNOWN",
+  ];
+  return outages.includes(failure.reason);
+}
+
+type GraphMessage = MessageInitShape<typeof StrategyGraphSchema>;
+
+async function submitOnce(
+  graph: OnlineGraph,
+  message: GraphMessage,
+  options: SubmitOptions,
+): Promise<SubmittedGraph> {
+  const answered = new AbortController();
+  watchSilence(options, answered.signal);
+  try {
+    const submitted = await submitAndWatch(graph, message, options);
+    return { ...submitted, computeKeys: await keysOf(submitted.submission, options) };
+  } finally {
+    answered.abort();
+  }
+}
+
+/** A submission may take its time; a gateway that does not answer a light call either is away. */
+function watchSilence({ system, signal, onOutage }: SubmitOptions, answered: AbortSignal): void {
+  const over = AbortSignal.any([signal, answered]);
+  system.getCapabilities({}, { signal: over }).catch((failure: unknown) => {
+    if (!over.aborted && hasReason(failure, "OUTCOME_UNKNOWN")) onOutage(failure);
+  });
+}
+
+async function submitAndWatch(
+  graph: OnlineGraph,
+  message: GraphMessage,
+  options: SubmitOptions,
+): Promise<Pick<SubmittedGraph, "submission" | "isDuplicate">> {
+  const { gateway, worldId, backtest, requestId, signal, onOutage } = options;
+  const { identified, targets, feeds } = graph;
+  const answer = await gateway.submitStrategy(
+    {
+      requestId,
+      strategyName: identified.strategy.name,
+      graph: message,
+      worldIds: [worldId],
+      pins: [...feeds].map(([source, { fingerprint }]) => ({ source, fingerprint })),
+      ...(backtest === undefined ? {} : { backtest }),
+      targets: targets.map(({ nodeId, instrument, max }) => {
+        return { nodeId, instrument, maxWeight: max };
+      }),
+    },
+    { signal, timeoutMs: 30_000 },
+  );
+  let submission = answer.submission;
+  if (submission === undefined) throw new QmtlError("BUG", "the gateway answered no submission");
+  const isDuplicate = answer.duplicate;
+  if (submission.state === SubmissionState.COMPLETED) return { submission, isDuplicate };
+  const { submissionId } = submission;
+  for await (const { submission: next } of gateway.watchSubmission({ submissionId }, { signal })) {
+    if (next === undefined) continue;
+    submission = next;
+    if (next.state === SubmissionState.FAILED) throw refusalOf(next);
+    if (next.state === SubmissionState.COMPLETED) return { submission, isDuplicate };
+    // It is kept, and tried again by the gateway; the run waits for what is out.
+    if (next.stateReason !== "") onOutage(new QmtlError("PEER_UNAVAILABLE", next.stateReason));
+  }
+  throw new QmtlError("PEER_UNAVAILABLE", `submission ${submissionId} is not completed yet`);
+}
+
+function refusalOf(submission: Submission): QmtlError {
+  const { submissionId, stateReason } = submission;
+  return new QmtlError("CONFLICT", `submission ${submissionId} failed: ${stateReason}`);
+}
+
+async function keysOf(
+  { submissionId }: Submission,
+  { gateway, worldId, signal }: SubmitOptions,
+): Promise<ReadonlyMap<string, string>> {
+  const keys = new Map<string, string>();
+  const asked = { submissionId, worldId, pageSize };
+  for (let pageToken = ""; ; ) {
+    const page = await gateway.listNodeAssignments({ ...asked, pageToken }, { signal });
+    for (const { queue } of page.assignments) {
+      if (queue !== undefined) keys.set(queue.nodeId, queue.computeKey);
+    }
+    pageToken = page.nextPageToken;
+    if (pageToken === "") return keys;
+  }
+}
+
+/** Context of the strategy in a world, with all its pins. */
+export function contextIn(submission: Submission, worldId: string): ComputeContext | undefined {
+  return submission.contexts.find((context) => context.worldId === worldId);
+}
+
+function graphMessage(graph: OnlineGraph): GraphMessage {
+  const { nodes } = graph.identified.graph;
+  return {
+    nodes: nodes.map((node) => nodeMessage(graph, node)),
+    nodeIdsCrc32: nodeIdsCrc32(nodes.map((node) => node.id)),
+  };
+}
+
+const schedules = { observed: Schedule.OBSERVED, continuous: Schedule.CONTINUOUS };
+
+function nodeMessage(
+  graph: OnlineGraph,
+  { id, declared, hashable }: IdentifiedNode,
+): MessageInitShape<typeof NodeSchema> {
+  const { node } = declared;
+  // A tag query has a kernel only with its queues; its window is what it declares.
+  const kernel =
+    node instanceof TagQueryNode
+      ? node.kernelFor(1, declared.period)
+      : node.kernel(declared.period);
+  const stream =
+    node instanceof StreamInput
+      ? {
+          tags: [...node.tags],
+          source: {
+            source: node.source,
+            schedule: schedules[node.schedule],
+            adapter: "csv-replay",
+            instrument: node.instrument ?? "",
+          },
+        }
+      : {};
+  const query =
+    node instanceof TagQueryNode
+      ? { tagQuery: { tags: [...node.queryTags], matchAll: node.matchMode === "all" } }
+      : {};
+  return {
+    nodeId: id,
+    nodeType: hashable.node_type,
+    intervalSeconds: BigInt(hashable.interval_seconds),
+    period: hashable.period,
+    paramsJson: jcs(hashable.params),
+    inputs: hashable.inputs.map(({ port, node_id }) => ({ port, nodeId: node_id })),
+    schemaCompatId: hashable.schema_compat_id,
+    codeHash: graph.identified.hashCode(hashable.code),
+    name: declared.name,
+    columns: node.outputs.map((name) => ({ name, kind: ColumnKind.F64 })),
+    hasState: kernel !== undefined && kernel.create().save().length > 0,
+    // What a query finds is in no log, so its rows cannot be computed again.
+    deterministic: !(node instanceof TagQueryNode),
+    lookback: kernel?.lookback ?? 0,
+    warmUp: kernel?.warmup ?? 0,
+    ...stream,
+    ...query,
+  };
+}

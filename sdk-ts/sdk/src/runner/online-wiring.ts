@@ -1,0 +1,38 @@
+import { compilePlan, type RuntimeGraph } from "@qmtl/core/dataflow";
+import { type TagMatch, toRuntimeGraph } from "../strategy/index.ts";
+import type { OnlineGraph } from "./online-graph.ts";
+import type { OnlineInput } from "./online-input.ts";
+
+/** The graph as it is run now: its inputs, and which clock each computed node is on. */
+export interface OnlineWiring {
+  readonly runtime: RuntimeGraph;
+  readonly inputs: readonly OnlineInput[];
+  /** Ids of the tag queries: what they found is no part of their identity, so their rows stand as written. */
+  readonly queries: ReadonlySet<string>;
+  /** Key of each computed node's clock. */
+  readonly clockOf: ReadonlyMap<string, string>;
+}
+
+/**
+ * Wires a strategy's computed nodes to its inputs.
+ *
+ * @param found queues that each tag query has found, by its node id
+ * @throws {DeclarationError} `TAG_QUERY_UNRESOLVED` for a tag query without queues
+ */
+export function wire(
+  graph: OnlineGraph,
+  inputs: readonly OnlineInput[],
+  found: ReadonlyMap<string, readonly TagMatch[]>,
+): OnlineWiring {
+  const runtime = toRuntimeGraph(graph.identified.graph, { tagMatches: found });
+  const computed = graph.computed.map(({ id }) => id);
+  const supplied = inputs.map(({ nodeId }) => nodeId);
+  const plan = compilePlan({ graph: runtime, supplied, wanted: computed });
+  const clockOf = new Map(
+    computed.map((id) => {
+      const { clock } = plan.nodes[plan.nodeIndex.get(id)!]!;
+      return [id, plan.clocks[clock]!.spec.key] as const;
+    }),
+  );
+  return { runtime, inputs, queries: new Set(graph.queries.map(({ nodeId }) => nodeId)), clockOf };
+}

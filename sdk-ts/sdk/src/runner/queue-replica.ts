@@ -1,0 +1,294 @@
+import type { QueueRecord as WireRecord } from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import {
+  type FoldState,
+  type HolderEffect,
+  type HolderInput,
+  type HolderState,
+  holderStep,
+  type QueueOrigin,
+  startHolder,
+  windowRoom,
+} from "@qmtl/core/queues";
+import {
+  type CarriedRecord,
+  type RowContent,
+  type StartContent,
+  singleRecords,
+} from "../sources/queue-row.ts";
+
+/** A row of a key that is effective; `content` is undefined for a missing one. */
+export interface EffectiveRow {
+  readonly seq: number;
+  readonly content: RowContent | undefined;
+}
+
+/** What a key asks of its surroundings. */
+export interface KeyPort {
+  /** Time on the elapsed clock, milliseconds. */
+  elapsedMs(): number;
+  publish(key: QueueReplica, records: readonly CarriedRecord[]): void;
+  /** Gives the lease up after `stored`: only a holder's snapshot is taken. */
+  release(
+    key: QueueReplica,
+    epoch: number,
+    reason: "clean" | "diverged",
+    stored: Promise<unknown>,
+  ): void;
+  /** Stores its state; settles when that is done, or cannot be. */
+  snapshot(key: QueueReplica): Promise<unknown>;
+}
+
+/** What a key is; fixed. */
+export interface KeyIdentity {
+  readonly computeKey: string;
+  readonly nodeId: string;
+  readonly name: string;
+  readonly build: string;
+  readonly isSource: boolean;
+  readonly windowMax: number;
+  /** What this process would write into a START. */
+  start(): { readonly content: StartContent; readonly origin: QueueOrigin };
+}
+
+/** One queue as this process sees it: its fold, its effective rows, and this session's claim on it. */
+export class QueueReplica {
+  readonly identity: KeyIdentity;
+  readonly #port: KeyPort;
+  #rows: EffectiveRow[] = [];
+  #firstRow = Number.NaN;
+  #holder: HolderState;
+  #build = "";
+  /** Row it is read from; undefined: from the first record. */
+  #fromRow: number | undefined;
+  /** Rows before the first one here were not read. */
+  #isPartial = false;
+
+  constructor(identity: KeyIdentity, port: KeyPort) {
+    this.identity = identity;
+    this.#port = port;
+    this.#holder = startHolder(identity.windowMax);
+  }
+
+  get computeKey(): string {
+    return this.identity.computeKey;
+  }
+
+  /** Where reading goes on, while no row was read yet; undefined: at the next seq. */
+  get fromRow(): number | undefined {
+    return this.#rows.length === 0 ? this.#fromRow : undefined;
+  }
+
+  /** The log was read from its first row on. */
+  get isWhole(): boolean {
+    return !this.#isPartial;
+  }
+
+  /** Seq of the next effective record. */
+  get nextSeq(): number {
+    return this.#holder.fold.seq;
+  }
+
+  get phase(): HolderState["phase"] {
+    return this.#holder.phase;
+  }
+
+  get epoch(): number {
+    return this.#holder.epoch;
+  }
+
+  get isStarted(): boolean {
+    return this.#holder.fold.epoch > 0;
+  }
+
+  get isEnded(): boolean {
+    return this.#holder.fold.ended;
+  }
+
+  /** The log ends here: the row after the last effective one. NaN before the first START. */
+  get nextRow(): number {
+    return this.isStarted ? this.#holder.fold.nextRow : Number.NaN;
+  }
+
+  /** First row of the queue that was read; NaN before the first START. */
+  get firstRow(): number {
+    return this.#firstRow;
+  }
+
+  get lastKnownAtMs(): number {
+    return this.#holder.fold.knownAtMs;
+  }
+
+  /** Build of the last holder. */
+  get holderBuild(): string {
+    return this.#build;
+  }
+
+  /** The row this process would send next. */
+  get nextProduced(): number {
+    return this.nextRow + this.#holder.window.length;
+  }
+
+  get inWindow(): number {
+    return this.#holder.window.length;
+  }
+
+  get isHeld(): boolean {
+    return this.phase === "RESTORING" || this.phase === "HOLDING";
+  }
+
+  /** The lease claimed or held has run out here: nothing is sent until it is renewed. */
+  get isPastUse(): boolean {
+    return this.#port.elapsedMs() >= this.#holder.usableUntilMs;
+  }
+
+  /** Rows that may be computed and sent now. */
+  get room(): number {
+    return windowRoom(this.#holder, this.#port.elapsedMs());
+  }
+
+  row(row: number): EffectiveRow | undefined {
+    return this.#rows[row - this.#firstRow];
+  }
+
+  /** Is to be read from this row on; before anything was read. */
+  beginAt(row: number): void {
+    this.#fromRow = row;
+  }
+
+  /** Forgets what was read: it is read again from the first record. Nothing may be claimed. */
+  restart(): void {
+    if (this.phase !== "WAITING") throw new Error("a claimed queue cannot be read again");
+    this.#holder = startHolder(this.identity.windowMax);
+    this.#rows = [];
+    this.#firstRow = Number.NaN;
+    this.#fromRow = undefined;
+    this.#isPartial = false;
+  }
+
+  /** Takes the rows before its own from the same queue, read from its first record on. */
+  complete(whole: QueueReplica): void {
+    if (!this.#isPartial || Number.isNaN(whole.firstRow)) return;
+    this.#rows = whole.#rows.slice(0, this.#firstRow - whole.firstRow).concat(this.#rows);
+    this.#firstRow = whole.firstRow;
+    this.#isPartial = false;
+  }
+
+  /** The same queue to be read apart. */
+  copy(): QueueReplica {
+    return new QueueReplica(this.identity, this.#port);
+  }
+
+  /** Takes a record of the log. */
+  read(record: WireRecord): void {
+    for (const single of singleRecords(record)) this.#read(single);
+  }
+
+  granted(epoch: number, usableUntilMs: number): void {
+    this.#step({ kind: "granted", epoch, usableUntilMs, nowMs: this.#port.elapsedMs() });
+  }
+
+  renewed(epoch: number, usableUntilMs: number): void {
+    this.#step({ kind: "renewed", epoch, usableUntilMs });
+  }
+
+  leaseLost(currentEpoch: number): void {
+    this.#step({ kind: "lease_lost", currentEpoch });
+  }
+
+  restored(): void {
+    this.#step({ kind: "restored", nowMs: this.#port.elapsedMs() });
+  }
+
+  diverged(row: number, localHash: string, logHash: string): void {
+    this.#step({ kind: "diverged", row, localHash, logHash });
+  }
+
+  /** Gives the key up cleanly, once its window is effective. */
+  release(): void {
+    this.#step({ kind: "release", nowMs: this.#port.elapsedMs() });
+  }
+
+  tick(): void {
+    this.#step({ kind: "timer", nowMs: this.#port.elapsedMs() });
+  }
+
+  /** Sends the next row (`content` undefined: missing) and says its seq. */
+  produce(row: number, bucketEndMs: number, content: RowContent | undefined): number {
+    const seq = this.nextSeq + this.#holder.window.length;
+    const nowMs = this.#port.elapsedMs();
+    const knownAtMs = Math.max(bucketEndMs, this.lastKnownAtMs);
+    if (content === undefined) {
+      const record = { kind: "EMPTY" as const, row, toRow: row, knownAtMs };
+      this.#step({ kind: "produced", record, nowMs });
+      return seq;
+    }
+    const record = { kind: "ROW" as const, row, rev: 0, knownAtMs, content };
+    this.#step({ kind: "produced", record, nowMs });
+    return seq;
+  }
+
+  /** Ends the queue: nothing follows. */
+  produceEnd(): void {
+    this.#step({ kind: "produced", record: { kind: "END" }, nowMs: this.#port.elapsedMs() });
+  }
+
+  /** A reader that begins amid a queue is given the START in force, and takes its place from the record after. */
+  #join({ seq = 0, row }: CarriedRecord): void {
+    const { fold } = this.#holder;
+    this.#fromRow = undefined;
+    if (seq <= fold.seq || row === undefined) return;
+    this.#holder = startHolder(this.identity.windowMax, { ...fold, seq, nextRow: row });
+    this.#firstRow = row;
+    this.#isPartial = true;
+  }
+
+  #read(record: CarriedRecord): void {
+    if (this.fromRow !== undefined && record.kind !== "START") this.#join(record);
+    const before = this.#holder.fold;
+    const { state, effects } = holderStep(this.#holder, {
+      kind: "record",
+      record,
+      nowMs: this.#port.elapsedMs(),
+    });
+    this.#holder = state;
+    // The row is there before what follows from it: a snapshot of it may be asked for.
+    if (state.fold !== before) this.#take(record, before, state.fold);
+    this.#do(effects);
+  }
+
+  /** Keeps what an effective record says. */
+  #take(record: CarriedRecord, before: FoldState, after: FoldState): void {
+    if (record.kind === "START") {
+      if (Number.isNaN(this.#firstRow)) this.#firstRow = after.nextRow;
+      this.#build = record.start?.build ?? "";
+      return;
+    }
+    const { seq } = before;
+    for (let row = before.nextRow; row < after.nextRow; row++) {
+      this.#rows.push({ seq, content: record.kind === "ROW" ? record.content : undefined });
+    }
+  }
+
+  #step(input: HolderInput): void {
+    const { state, effects } = holderStep(this.#holder, input);
+    this.#holder = state;
+    this.#do(effects);
+  }
+
+  #do(effects: readonly HolderEffect[]): void {
+    let stored: Promise<unknown> = Promise.resolve();
+    for (const effect of effects) {
+      if (effect.kind === "append_start") this.#port.publish(this, [this.#start(effect.epoch)]);
+      else if (effect.kind === "send") this.#port.publish(this, effect.records);
+      else if (effect.kind === "store_snapshot") stored = this.#port.snapshot(this);
+      else if (effect.kind === "release_lease")
+        this.#port.release(this, effect.epoch, effect.reason, stored);
+    }
+  }
+
+  #start(epoch: number): CarriedRecord {
+    const { content, origin } = this.identity.start();
+    const base = { kind: "START" as const, epoch, start: content };
+    return this.isStarted ? base : { ...base, origin };
+  }
+}

@@ -1,0 +1,109 @@
+import type { TradingCosts } from "@qmtl/core/execution";
+import { loadConfig, type QmtlConfig } from "../config/index.ts";
+import { wallClockMs } from "../rpc/system-clock.ts";
+import { type BarSource, parseTimeText } from "../sources/index.ts";
+
+/** How an offline run is done. */
+export interface OfflineOptions {
+  /** Configuration file. @default `qmtl.yml`, then `qmtl.yaml` of the working directory */
+  readonly configPath?: string | undefined;
+  /** A configuration already loaded; wins over `configPath`. */
+  readonly config?: QmtlConfig | undefined;
+  /**
+   * Rows from somewhere else than files, by the name of the entry of `sources:` they are of: a database, an exchange,
+   * arrays. The entry is still needed, for its bars a year and its `start`; its files are not read. Offline only.
+   * @default none
+   */
+  readonly sources?: Readonly<Record<string, BarSource>> | undefined;
+  /** Open time of the first bar traded: ISO date or RFC 3339 time. Earlier rows warm the nodes. @default the first row */
+  readonly from?: string | undefined;
+  /**
+   * Open time of the last bar; a date means its whole day. Later rows are not read into any node.
+   * @default the row before the feed's `start`, else the last row
+   */
+  readonly until?: string | undefined;
+  /** Cash at the start. @default that of the node sets, else the account's of the configuration (1,000,000) */
+  readonly initialCash?: number | undefined;
+  /** Leaves out fees and spread; the result and the report say so. @default false */
+  readonly noCosts?: boolean | undefined;
+  /** Costs instead of those of the account. */
+  readonly costs?: TradingCosts | undefined;
+  /** Fills market orders at the close they were decided on. Looks ahead: for comparison only. @default false */
+  readonly sameBarClose?: boolean | undefined;
+  /**
+   * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the ends of its own feed: name that
+   * one when the strategy trades instruments of several. @default the coarsest mark source of its instruments
+   */
+  readonly returnsSource?: string | undefined;
+  /** World the strategy is told it is in. @default "offline" */
+  readonly worldId?: string | undefined;
+  /** File the strategy is written in, a path or `import.meta.url`. @default its class's `module` */
+  readonly module?: string | undefined;
+  /** Called with the rows done and in all. */
+  readonly onProgress?: ((rowsDone: number, rowsTotal: number) => void) | undefined;
+  /** Told of what was left out, one text each. For logs. */
+  readonly onProblem?: ((problem: string) => void) | undefined;
+  /** File an HTML report is written to. @default none */
+  readonly report?: string | undefined;
+  /** Clock of the report's date, milliseconds since the epoch. @default the system's */
+  readonly now?: (() => number) | undefined;
+}
+
+/** Options with everything checked and filled in. Times are open times of bars, both ends included. */
+export interface CompiledOfflineOptions {
+  readonly config: QmtlConfig;
+  readonly sources: ReadonlyMap<string, BarSource>;
+  readonly fromMs: number;
+  /** Undefined: up to the feed's `start`. */
+  readonly untilMs: number | undefined;
+  readonly initialCash: number | undefined;
+  readonly noCosts: boolean;
+  readonly costs: TradingCosts | undefined;
+  readonly sameBarClose: boolean;
+  readonly returnsSource: string | undefined;
+  readonly worldId: string;
+  readonly module: string | undefined;
+  readonly onProgress: (rowsDone: number, rowsTotal: number) => void;
+  readonly onProblem: (problem: string) => void;
+  readonly report: string | undefined;
+  readonly now: () => number;
+}
+
+/** @throws {RangeError} naming the option; {@link ConfigError} for the configuration. */
+export function compileOfflineOptions(options: OfflineOptions): CompiledOfflineOptions {
+  const config = options.config ?? loadConfig({ path: options.configPath });
+  const { initialCash } = options;
+  if (initialCash !== undefined && !(initialCash > 0 && Number.isFinite(initialCash))) {
+    throw new RangeError(`initialCash must be above 0, not ${initialCash}`);
+  }
+  const from = options.from ?? config.test.history_start ?? undefined;
+  const until = options.until ?? config.test.history_end ?? undefined;
+  return {
+    config,
+    sources: new Map(Object.entries(options.sources ?? {})),
+    fromMs: from === undefined ? Number.NEGATIVE_INFINITY : timeOf("from", from),
+    untilMs: until === undefined ? undefined : lastMsOf("until", until),
+    initialCash,
+    noCosts: options.noCosts ?? false,
+    costs: options.costs,
+    sameBarClose: options.sameBarClose ?? false,
+    returnsSource: options.returnsSource,
+    worldId: options.worldId ?? "offline",
+    module: options.module,
+    onProgress: options.onProgress ?? (() => {}),
+    onProblem: options.onProblem ?? (() => {}),
+    report: options.report,
+    now: options.now ?? wallClockMs,
+  };
+}
+
+function timeOf(name: string, text: string): number {
+  const ms = parseTimeText(text);
+  if (Number.isNaN(ms)) throw new RangeError(`${name} is not a date or time: ${text}`);
+  return ms;
+}
+
+function lastMsOf(name: string, text: string): number {
+  const isDay = /^\d{4}-\d\d-\d\d$/.test(text);
+  return timeOf(name, text) + (isDay ? 86_400_000 - 1 : 0);
+}

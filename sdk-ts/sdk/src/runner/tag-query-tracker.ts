@@ -1,0 +1,267 @@
+import type { QueueDescriptor } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
+import type { ComputeContext } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
+import { type ClockSpec, continuousClock, observedClock } from "@qmtl/core/dataflow";
+import { computedWindowMax } from "@qmtl/core/queues";
+import { pause } from "../control/index.ts";
+import { QueueReader } from "../sources/queue-reader.ts";
+import type { TagMatch } from "../strategy/index.ts";
+import type { OnlineGraph, OnlineQuery } from "./online-graph.ts";
+import type { OnlineInput } from "./online-input.ts";
+import { QueueReplica } from "./queue-replica.ts";
+import type { RunPorts } from "./run-ports.ts";
+import type { TagMapFile } from "./tag-map-file.ts";
+
+export interface TagQueryTrackerOptions {
+  readonly ports: RunPorts;
+  readonly graph: OnlineGraph;
+  /** Context whose computed queues count; undefined: source queues only. */
+  readonly context: ComputeContext | undefined;
+  /** Schedule of a source entry, where the configuration has it. */
+  readonly scheduleOf: (source: string) => "observed" | "continuous" | undefined;
+  /** How often the queues are asked for without being told, milliseconds. */
+  readonly pollMs: number;
+  /** Keeps what was found, for offline runs. */
+  readonly tagMap: TagMapFile;
+  /** Rows came. */
+  readonly onRecords: () => void;
+  /** Another set of queues matches. */
+  readonly onChange: () => void;
+}
+
+/** A queue that was found, read from its first record. */
+interface Found {
+  readonly input: OnlineInput;
+  readonly reader: QueueReader;
+}
+
+/** Queues of one query at most; beyond, the first by name are taken. */
+export const tagMatchesMax = 1_000;
+const pageRows = 100;
+/** Wait after asking went wrong: doubled each time, milliseconds. */
+const againMs = 500;
+const againMsMax = 4_000;
+
+/**
+ * The queues that the tag queries of a strategy find: asked for at the start, again when told of a change, and
+ * regularly. Each queue found is read here; what the queries are wired to is up to the caller.
+ */
+export class TagQueryTracker {
+  readonly #options: TagQueryTrackerOptions;
+  readonly #stop = new AbortController();
+  readonly #queues = new Map<string, Found>();
+  #matches: ReadonlyMap<string, readonly QueueDescriptor[]> = new Map();
+  #wake = new AbortController();
+  #waiting: (() => void)[] = [];
+  #loop: Promise<void> = Promise.resolve();
+
+  constructor(options: TagQueryTrackerOptions) {
+    this.#options = options;
+  }
+
+  /** Whether every query has found a queue. */
+  get isResolved(): boolean {
+    return this.#options.graph.queries.every(
+      ({ nodeId }) => (this.#matches.get(nodeId)?.length ?? 0) > 0,
+    );
+  }
+
+  /** What the queries found, by node id. */
+  get matches(): ReadonlyMap<string, readonly TagMatch[]> {
+    return new Map(
+      [...this.#matches].map(([nodeId, queues]) => [
+        nodeId,
+        queues.map((queue) => {
+          return { nodeId: queue.nodeId, name: queue.queue, clock: this.#clockOf(queue) };
+        }),
+      ]),
+    );
+  }
+
+  /** The queues found that are no streams of the strategy itself. */
+  get inputs(): readonly OnlineInput[] {
+    return [...this.#queues.values()].map(({ input }) => input);
+  }
+
+  /** Resolves when every query has found a queue and what it holds was read, or the tracker was stopped. */
+  async resolve(): Promise<void> {
+    if (this.#options.graph.queries.length === 0) return;
+    this.#loop = this.#run();
+    await this.#until(() => this.isResolved);
+  }
+
+  /** The queues may have changed: they are asked for now. */
+  poke(): void {
+    this.#wake.abort();
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.poke();
+    // A reader tries for as long as it is not stopped, and the loop may be waiting for one.
+    await Promise.all([...this.#queues.values()].map(({ reader }) => reader.stop()));
+    await this.#loop;
+  }
+
+  #until(isDone: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (isDone() || this.#stop.signal.aborted) resolve();
+        else this.#waiting.push(look);
+      };
+      look();
+    });
+  }
+
+  async #run(): Promise<void> {
+    const { ports, pollMs } = this.#options;
+    const { signal } = this.#stop;
+    let isTold = false;
+    let failures = 0;
+    while (!signal.aborted) {
+      let waitMs = pollMs;
+      this.#wake = new AbortController();
+      try {
+        await this.#ask();
+        if (!this.isResolved && !isTold) ports.onProblem(this.#unresolved());
+        isTold = true;
+        failures = 0;
+      } catch (failure) {
+        ports.onProblem(failure instanceof Error ? failure.message : String(failure));
+        waitMs = Math.min(againMsMax, againMs * 2 ** failures++);
+      }
+      for (const look of this.#waiting.splice(0)) look();
+      // `stop` wakes it as well.
+      await pause(ports.clock, waitMs, this.#wake.signal);
+    }
+    for (const look of this.#waiting.splice(0)) look();
+  }
+
+  #unresolved(): string {
+    const open = this.#options.graph.queries.filter(
+      ({ nodeId }) => !this.#matches.get(nodeId)?.length,
+    );
+    const what = open
+      .map(({ name, node }) => `"${name}" (${node.queryTags.join(", ")})`)
+      .join(", ");
+    return `no queue carries the tags of ${what} yet; the run waits`;
+  }
+
+  async #ask(): Promise<void> {
+    const { graph, tagMap, onChange } = this.#options;
+    const matches = new Map<string, readonly QueueDescriptor[]>();
+    for (const query of graph.queries) matches.set(query.nodeId, await this.#list(query));
+    const before = namesOf(this.#matches);
+    if (namesOf(matches) === before) return;
+    for (const query of graph.queries) {
+      const queues = matches.get(query.nodeId) ?? [];
+      // Before its producers are there a query finds none; what it found last is worth more to an offline run.
+      if (queues.length > 0) tagMap.put(query, queues);
+    }
+    await this.#open(matches);
+    this.#matches = matches;
+    this.#close(matches);
+    if (before !== "") onChange();
+  }
+
+  async #list({ node, nodeId, intervalSeconds }: OnlineQuery): Promise<QueueDescriptor[]> {
+    const { ports, context, graph } = this.#options;
+    const query = { tags: [...node.queryTags], matchAll: node.matchMode === "all" };
+    const computed = new Set(graph.computed.map(({ id }) => id));
+    const found: QueueDescriptor[] = [];
+    for (let pageToken = ""; ; ) {
+      const answer = await ports.queues.listQueuesByTag(
+        {
+          query,
+          intervalSeconds: BigInt(intervalSeconds),
+          pageSize: pageRows,
+          pageToken,
+          ...(context === undefined ? {} : { context }),
+        },
+        { signal: this.#stop.signal, timeoutMs: 10_000 },
+      );
+      // What the strategy computes itself it declares as an input; a query is for what it does not know.
+      found.push(...answer.queues.filter((one) => !computed.has(one.nodeId)));
+      pageToken = answer.nextPageToken;
+      if (pageToken === "") return found;
+      if (found.length < tagMatchesMax) continue;
+      ports.onProblem(
+        `query ${nodeId} finds more than ${tagMatchesMax} queues; the first are taken`,
+      );
+      return found.slice(0, tagMatchesMax);
+    }
+  }
+
+  /** Reads the queues that are new, up to where they are now. */
+  async #open(matches: ReadonlyMap<string, readonly QueueDescriptor[]>): Promise<void> {
+    const { graph } = this.#options;
+    const own = new Set(graph.sources.map(({ nodeId }) => nodeId));
+    for (const queue of [...matches.values()].flat()) {
+      if (this.#stop.signal.aborted) return;
+      if (own.has(queue.nodeId) || this.#queues.has(queue.nodeId)) continue;
+      const found = this.#read(queue);
+      this.#queues.set(queue.nodeId, found);
+      await found.reader.history();
+      if (this.#stop.signal.aborted) return;
+      found.reader.follow();
+    }
+  }
+
+  #close(matches: ReadonlyMap<string, readonly QueueDescriptor[]>): void {
+    const wanted = new Set([...matches.values()].flat().map(({ nodeId }) => nodeId));
+    for (const [nodeId, { reader }] of this.#queues) {
+      if (wanted.has(nodeId)) continue;
+      this.#queues.delete(nodeId);
+      this.#options.ports.track(reader.stop());
+    }
+  }
+
+  #read(queue: QueueDescriptor): Found {
+    const { ports, onRecords } = this.#options;
+    const { computeKey, nodeId, queue: name, source } = queue;
+    const identity = {
+      computeKey,
+      nodeId,
+      name,
+      build: "",
+      isSource: false,
+      windowMax: computedWindowMax,
+      start: (): never => {
+        throw new Error(`queue ${name} is only read`);
+      },
+    };
+    const key = new QueueReplica(identity, ports.keyPort);
+    const reader = new QueueReader({
+      data: ports.data,
+      clock: ports.clock,
+      keys: [key],
+      onRecords: (records) => {
+        for (const record of records) key.read(record);
+        onRecords();
+      },
+      onProblem: ports.onProblem,
+    });
+    const input = { nodeId, source, clock: this.#clockOf(queue), key, feed: undefined };
+    return { input, reader };
+  }
+
+  /** Rows of one feed share a clock; a computed queue is joined by the ends of its buckets. */
+  #clockOf({ source, queue, intervalSeconds }: QueueDescriptor): ClockSpec {
+    const intervalMs = Number(intervalSeconds) * 1_000;
+    const own = this.#options.graph.sources.find((one) => one.node.source === source);
+    if (own !== undefined && own.clock.intervalMs === intervalMs) return own.clock;
+    if (this.#options.scheduleOf(source) === "continuous") return continuousClock(intervalMs);
+    return observedClock(source === "" ? queue : source, intervalMs);
+  }
+}
+
+function namesOf(matches: ReadonlyMap<string, readonly QueueDescriptor[]>): string {
+  return [...matches]
+    .map(
+      ([query, queues]) =>
+        `${query}:${queues
+          .map(({ computeKey }) => computeKey)
+          .sort()
+          .join()}`,
+    )
+    .join(";");
+}

@@ -1,0 +1,179 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  EndReason,
+  QueueRecordSchema,
+  type Rows,
+  type Start,
+  type QueueRecord as WireRecord,
+} from "@qmtl/contracts/qmtl/data/v1/queue_record_pb";
+import type { QueueRecord as FoldRecord, QueueOrigin } from "@qmtl/core/queues";
+
+/** What a row carries beside its place in the log. */
+export interface RowContent {
+  /** End of the bucket, milliseconds since the epoch. */
+  readonly bucketEndMs: number;
+  /** One number per output; NaN = no value. */
+  readonly values: Float64Array;
+  /** Seq per input port. */
+  readonly inputSeq: readonly number[];
+  /** 8 bytes, or none. */
+  readonly stateHash: Uint8Array;
+  /** 8 bytes, or none. */
+  readonly windowHash: Uint8Array;
+}
+
+/** What a START carries; its session is told by the gateway. */
+export interface StartContent {
+  readonly build: string;
+  /** Set for the sources of replays. */
+  readonly feedFingerprint: string;
+}
+
+/** A queue record as the fold takes it, with its content. */
+export interface CarriedRecord extends FoldRecord {
+  readonly content?: RowContent;
+  readonly start?: StartContent;
+}
+
+const none = new Uint8Array();
+
+/** Takes a run apart into single records, as the fold reads them. A record without a body is void, and yields none. */
+export function* singleRecords(record: WireRecord): Generator<CarriedRecord> {
+  const epoch = Number(record.leaseEpoch);
+  const seq = Number(record.seq);
+  const { body } = record;
+  switch (body.case) {
+    case "start":
+      yield startRecord(body.value, epoch);
+      return;
+    case "rows":
+      yield* rowRecords(body.value, epoch, seq);
+      return;
+    case "empty": {
+      const row = Number(body.value.row);
+      const { knownAtMs } = body.value;
+      const known = knownAtMs === undefined ? {} : { knownAtMs };
+      yield { kind: "EMPTY", epoch, seq, row, toRow: Number(body.value.toRow), ...known };
+      return;
+    }
+    case "mark":
+      yield { kind: "MARK", epoch, seq, watermarkMs: Number(body.value.watermarkMs) };
+      return;
+    case "end":
+      yield { kind: "END", epoch, seq };
+      return;
+    case undefined:
+      return;
+  }
+}
+
+function startRecord(start: Start, epoch: number): CarriedRecord {
+  const { build, feedFingerprint, origin } = start;
+  const record = { kind: "START" as const, epoch, start: { build, feedFingerprint } };
+  if (origin === undefined) return record;
+  const at: QueueOrigin = {
+    row: Number(origin.row),
+    warmFromRow: Number(origin.warmFromRow),
+    stateHash: Buffer.from(origin.stateHash).toString("hex"),
+  };
+  return { ...record, origin: at };
+}
+
+function* rowRecords(run: Rows, epoch: number, firstSeq: number): Generator<CarriedRecord> {
+  const { count, revision } = run;
+  const columns = run.columns.map(float64Column);
+  const ends = float64Column(run.bucketEndMs);
+  const known = float64Column(run.knownAtMs);
+  const firstRow = Number(run.row);
+  const ports = run.inputSeq.length / count;
+  for (let at = 0; at < count; at++) {
+    const content: RowContent = {
+      bucketEndMs: ends[at] ?? Number.NaN,
+      values: Float64Array.from(columns, (column) => column[at] ?? Number.NaN),
+      inputSeq: run.inputSeq.slice(ports * at, ports * (at + 1)).map(Number),
+      stateHash: run.stateHash.slice(8 * at, 8 * (at + 1)),
+      windowHash: run.windowHash,
+    };
+    yield {
+      kind: revision === 0 ? "ROW" : "REV",
+      epoch,
+      seq: firstSeq + at,
+      row: firstRow + at,
+      rev: revision,
+      knownAtMs: known[at] ?? Number.NaN,
+      content,
+    };
+  }
+}
+
+/** A record on the wire. */
+export function wireRecord(computeKey: string, record: CarriedRecord): WireRecord {
+  return create(QueueRecordSchema, {
+    computeKey,
+    leaseEpoch: BigInt(record.epoch),
+    seq: BigInt(record.seq ?? 0),
+    body: wireBody(record),
+  });
+}
+
+type WireBody = NonNullable<MessageInitShape<typeof QueueRecordSchema>["body"]>;
+
+function wireBody(record: CarriedRecord): WireBody {
+  const { content, row = 0 } = record;
+  switch (record.kind) {
+    case "START":
+      return { case: "start", value: { ...record.start, ...wireOrigin(record.origin) } };
+    case "EMPTY": {
+      const { toRow = row, knownAtMs } = record;
+      const known = knownAtMs === undefined ? {} : { knownAtMs };
+      return { case: "empty", value: { row: BigInt(row), toRow: BigInt(toRow), ...known } };
+    }
+    case "MARK":
+      return { case: "mark", value: { watermarkMs: BigInt(record.watermarkMs ?? 0) } };
+    case "END":
+      return { case: "end", value: { reason: EndReason.DATA_END } };
+    case "ROW":
+    case "REV":
+      return {
+        case: "rows",
+        value: {
+          row: BigInt(row),
+          count: 1,
+          bucketEndMs: float64Bytes([content?.bucketEndMs ?? Number.NaN]),
+          knownAtMs: float64Bytes([record.knownAtMs ?? Number.NaN]),
+          columns: Array.from(content?.values ?? [], (value) => float64Bytes([value])),
+          inputSeq: (content?.inputSeq ?? []).map(BigInt),
+          stateHash: content?.stateHash ?? none,
+          windowHash: content?.windowHash ?? none,
+          revision: record.rev ?? 0,
+        },
+      };
+  }
+}
+
+function wireOrigin(origin: QueueOrigin | undefined) {
+  if (origin === undefined) return {};
+  const stateHash = Buffer.from(origin.stateHash, "hex");
+  return {
+    origin: { row: BigInt(origin.row), warmFromRow: BigInt(origin.warmFromRow), stateHash },
+  };
+}
+
+/** Numbers as little-endian float64 with one NaN. */
+export function float64Bytes(values: ArrayLike<number>): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(8 * values.length);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at]!;
+    if (Number.isNaN(value)) view.setBigUint64(8 * at, 0x7ff8000000000000n, true);
+    else view.setFloat64(8 * at, value, true);
+  }
+  return bytes;
+}
+
+function float64Column(bytes: Uint8Array): Float64Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Float64Array.from({ length: Math.floor(bytes.byteLength / 8) }, (_, at) =>
+    view.getFloat64(8 * at, true),
+  );
+}

@@ -1,0 +1,29 @@
+import type { NodeKernel } from "@qmtl/core/dataflow";
+import { type MakeCall, userCompute } from "@qmtl/core/nodes";
+import { invalid } from "./declaration-error.ts";
+
+/** Refuses what cannot be a compute function: not a function, more than two parameters, async or a generator. */
+export function checkCompute(field: string, compute: (...args: never[]) => unknown): void {
+  if (typeof compute !== "function") throw invalid(field, "must be a function");
+  if (compute.length > 2) throw invalid(field, "takes (windows, params) and nothing else");
+  if (compute.constructor.name !== "Function") {
+    throw invalid(field, `must be a plain function, not ${compute.constructor.name}`);
+  }
+}
+
+/** Refuses a result that is neither a number nor `null`. */
+export function checkResult(value: number | null): number | null {
+  if (typeof value === "number" || value === null) return value;
+  throw new TypeError(`compute returned ${typeof value}; it must return a number or null`);
+}
+
+/** Kernel of an author's function over windows of `period` rows. */
+export function authorKernel(inputs: number, period: number, makeCall: MakeCall): NodeKernel {
+  const params = { inputs, period, makeCall };
+  return {
+    lookback: userCompute.lookback(params),
+    warmup: userCompute.warmup(params),
+    readsWindows: true,
+    create: () => userCompute.create(params),
+  };
+}

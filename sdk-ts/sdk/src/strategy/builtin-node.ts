@@ -1,0 +1,80 @@
+import type { NodeKernel } from "@qmtl/core/dataflow";
+import type { CatalogueEntry, NodeParams } from "@qmtl/core/nodes";
+import { invalid } from "./declaration-error.ts";
+import {
+  checkSingleColumn,
+  type NodeCode,
+  type NodeOptions,
+  StrategyNode,
+} from "./strategy-node.ts";
+
+/** Options every built-in takes beside its own arguments. */
+export type BuiltinOptions = Omit<NodeOptions, "period" | "interval">;
+
+/** A node of the catalogue with its parameters. Use the factories of `indicators.ts`. */
+export class BuiltinNode<P = unknown> extends StrategyNode {
+  readonly nodeType: string;
+  readonly outputs: readonly string[];
+  readonly params: NodeParams;
+  readonly code: NodeCode;
+  readonly #entry: CatalogueEntry<P>;
+  readonly #kernelParams: P;
+
+  /**
+   * @param nodes inputs in the order of the entry's ports.
+   * @param params what of the parameters is part of the identity.
+   */
+  constructor(
+    entry: CatalogueEntry<P>,
+    nodes: readonly StrategyNode[],
+    kernelParams: P,
+    params: NodeParams,
+    options: BuiltinOptions = {},
+  ) {
+    const { name } = entry.spec;
+    super(
+      name,
+      options,
+      nodes.map((node, k) => ({ port: entry.ports[k] ?? `input${k}`, node })),
+    );
+    if (nodes.length !== entry.ports.length) {
+      throw invalid(`${name}.inputs`, `${entry.ports.length} inputs are expected`);
+    }
+    if (name !== "column") checkSingleColumn(name, this.inputs);
+    this.nodeType = name;
+    this.outputs = entry.outputs;
+    this.params = Object.freeze(params);
+    this.code = { kind: "builtin", name, version: entry.version };
+    this.#entry = entry;
+    this.#kernelParams = kernelParams;
+  }
+
+  /** Rows of its inputs it depends on at least. */
+  get period(): number {
+    return this.#entry.spec.lookback(this.#kernelParams) + 1;
+  }
+
+  defaultName(nameOf: (node: StrategyNode) => string): string {
+    const parts = [
+      ...this.inputs.map((input) => nameOf(input.node)),
+      ...Object.values(this.params),
+    ];
+    return `${this.nodeType}(${parts.map(String).join(",")})`;
+  }
+
+  kernel(): NodeKernel {
+    const { spec } = this.#entry;
+    const params = this.#kernelParams;
+    return {
+      lookback: spec.lookback(params),
+      warmup: spec.warmup(params),
+      readsWindows: false,
+      create: () => spec.create(params),
+    };
+  }
+
+  override inputOutput(k: number): number {
+    if (this.nodeType !== "column") return 0;
+    return this.inputs[k]!.node.outputs.indexOf(String(this.params.column));
+  }
+}

@@ -1,0 +1,103 @@
+import { catalogue, type PositionTargetParams } from "@qmtl/core/nodes";
+import type { BuiltinOptions } from "./builtin-node.ts";
+import { invalid } from "./declaration-error.ts";
+import { checkBound, checkFinite, checkName } from "./fields.ts";
+import type { StrategyNode } from "./strategy-node.ts";
+import { TargetNode } from "./target-node.ts";
+
+/** Bounds of the signal; an absent or `null` bound is never met. At least one of the two `…Enter` is needed. */
+export interface PositionThresholds {
+  /** From flat or short: signal ≥ this goes long. */
+  readonly longEnter?: number | null | undefined;
+  /** Long: signal < this goes flat, before a flip is looked at. */
+  readonly longExit?: number | null | undefined;
+  /** From flat or long: signal ≤ this goes short. */
+  readonly shortEnter?: number | null | undefined;
+  /** Short: signal > this goes flat, before a flip is looked at. */
+  readonly shortExit?: number | null | undefined;
+}
+
+/** Declaration of a {@link PositionTargetNode}. */
+export interface PositionTargetNodeOptions extends BuiltinOptions {
+  /** Node of one column the target is made from. */
+  readonly signal: StrategyNode;
+  /** Instrument the target is for: an entry of `instruments:` in the configuration. */
+  readonly instrument: string;
+  /** When to be long, short or flat, in units of the signal. */
+  readonly thresholds: PositionThresholds;
+  /** Target while long, a fraction of the strategy's capital. @default 1 */
+  readonly longWeight?: number | undefined;
+  /** Target while short. @default -1 */
+  readonly shortWeight?: number | undefined;
+  /** Target while flat. @default 0 */
+  readonly holdWeight?: number | undefined;
+}
+
+/** Turns a signal into the target position of one instrument, with hysteresis. A NaN signal keeps the side. */
+export class PositionTargetNode extends TargetNode<PositionTargetParams> {
+  readonly instrument: string;
+  readonly largestWeight: number;
+
+  /** @throws {DeclarationError} naming the field. */
+  constructor(options: PositionTargetNodeOptions) {
+    const {
+      signal,
+      instrument,
+      thresholds,
+      longWeight = 1,
+      shortWeight = -1,
+      holdWeight = 0,
+    } = options;
+    const at = "PositionTargetNode";
+    if (instrument === undefined) {
+      throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
+    }
+    if (thresholds === undefined) {
+      throw invalid(`${at}.thresholds`, "is needed, as in { longEnter: 0.6, longExit: 0.2 }");
+    }
+    const bounds = {
+      longEnter: checkBound(`${at}.thresholds.longEnter`, thresholds.longEnter),
+      longExit: checkBound(`${at}.thresholds.longExit`, thresholds.longExit),
+      shortEnter: checkBound(`${at}.thresholds.shortEnter`, thresholds.shortEnter),
+      shortExit: checkBound(`${at}.thresholds.shortExit`, thresholds.shortExit),
+      longWeight: checkFinite(`${at}.longWeight`, longWeight),
+      shortWeight: checkFinite(`${at}.shortWeight`, shortWeight),
+      holdWeight: checkFinite(`${at}.holdWeight`, holdWeight),
+    };
+    checkOrder(bounds);
+    const params = {
+      instrument: checkName(`${at}.instrument`, instrument),
+      long_enter: bounds.longEnter,
+      long_exit: bounds.longExit,
+      short_enter: bounds.shortEnter,
+      short_exit: bounds.shortExit,
+      long_weight: longWeight,
+      short_weight: shortWeight,
+      hold_weight: holdWeight,
+    };
+    super(catalogue.position_target, [signal], bounds, params, options);
+    this.instrument = instrument;
+    this.largestWeight = Math.max(...[longWeight, shortWeight, holdWeight].map(Math.abs));
+  }
+
+  whatMoves(): string {
+    const { long_enter: long, short_enter: short } = this.params;
+    const bounds = [
+      ...(typeof long === "number" ? [`at longEnter ${long} or above`] : []),
+      ...(typeof short === "number" ? [`at shortEnter ${short} or below`] : []),
+    ];
+    return bounds.join(" nor ");
+  }
+}
+
+function checkOrder({ longEnter, longExit, shortEnter, shortExit }: PositionTargetParams): void {
+  const at = "PositionTargetNode.thresholds";
+  if (longEnter === null && shortEnter === null) throw invalid(at, "needs longEnter or shortEnter");
+  const isAbove = (a: number | null, b: number | null) => a !== null && b !== null && a > b;
+  if (isAbove(longExit, longEnter)) throw invalid(`${at}.longExit`, "must not be above longEnter");
+  if (isAbove(shortEnter, shortExit))
+    throw invalid(`${at}.shortExit`, "must not be below shortEnter");
+  if (longEnter !== null && longEnter === shortEnter)
+    throw invalid(`${at}.shortEnter`, "must be below longEnter");
+  if (isAbove(shortEnter, longEnter)) throw invalid(`${at}.shortEnter`, "must be below longEnter");
+}

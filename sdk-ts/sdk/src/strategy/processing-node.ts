@@ -1,0 +1,73 @@
+import type { Window } from "@qmtl/core/cache";
+import type { NodeKernel } from "@qmtl/core/dataflow";
+import type { NodeParams, Windows } from "@qmtl/core/nodes";
+import { authorKernel, checkCompute, checkResult } from "./author-function.ts";
+import { invalid } from "./declaration-error.ts";
+import { checkParams } from "./params.ts";
+import {
+  checkSingleColumn,
+  type NodeCode,
+  type NodeOptions,
+  StrategyNode,
+} from "./strategy-node.ts";
+
+/** Declaration of a {@link ProcessingNode}. */
+export interface ProcessingNodeOptions<Port extends string, Params extends NodeParams = NodeParams>
+  extends NodeOptions {
+  /** Upstream nodes by port, in the order written; at least one. `a − b` is not `b − a`. */
+  readonly inputs: Readonly<Record<Port, StrategyNode>>;
+  /** Values the function may depend on; plain JSON, part of the identity. @default {} */
+  readonly params?: Params | undefined;
+  /**
+   * Pure function of the windows and params; `null` or NaN = no value. Called once per bucket, when every window has
+   * `period` rows. The windows are reused: copy what must be kept.
+   */
+  readonly compute: (windows: Windows<Port>, params: Params) => number | null;
+}
+
+/** A node the author computes. `Port` are the names of its inputs, `Params` what its function is handed beside them. */
+export class ProcessingNode<
+  Port extends string = string,
+  Params extends NodeParams = NodeParams,
+> extends StrategyNode {
+  readonly nodeType = "ProcessingNode";
+  readonly outputs = ["value"] as const;
+  readonly params: NodeParams;
+  readonly code: NodeCode;
+  readonly #compute: (windows: Windows<Port>, params: never) => number | null;
+
+  /** @throws {DeclarationError} naming the field. */
+  constructor(options: ProcessingNodeOptions<Port, Params>) {
+    const entries = Object.entries<StrategyNode>(options.inputs ?? {});
+    const where = `ProcessingNode${options.name === undefined ? "" : ` "${options.name}"`}`;
+    super(
+      "ProcessingNode",
+      options,
+      entries.map(([port, node]) => ({ port, node })),
+    );
+    if (this.inputs.length === 0) throw invalid(`${where}.inputs`, "needs at least one upstream");
+    checkSingleColumn(where, this.inputs);
+    checkCompute(`${where}.compute`, options.compute);
+    this.params = checkParams(`${where}.params`, options.params ?? {});
+    this.#compute = options.compute;
+    const declaredParams = Object.keys(this.params);
+    this.code = { kind: "function", fn: options.compute, declaredParams };
+  }
+
+  defaultName(nameOf: (node: StrategyNode) => string): string {
+    const name = this.#compute.name === "compute" ? "processing" : this.#compute.name;
+    return `${name || "processing"}(${this.inputs.map((input) => nameOf(input.node)).join(",")})`;
+  }
+
+  kernel(period: number): NodeKernel {
+    const compute = this.#compute;
+    const params = this.params as never; // a copy of what the author gave: of the type his function takes
+    const ports = this.inputs.map((input) => input.port);
+    return authorKernel(ports.length, period, (list) => {
+      const windows: Windows<Port> = Object.freeze(
+        Object.fromEntries(ports.map((port, k) => [port, list[k]!])),
+      ) as Record<Port, Window>;
+      return () => checkResult(compute(windows, params));
+    });
+  }
+}

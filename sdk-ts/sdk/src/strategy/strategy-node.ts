@@ -1,0 +1,111 @@
+import type { NodeKernel, OnMissing } from "@qmtl/core/dataflow";
+import type { NodeParams } from "@qmtl/core/nodes";
+import { invalid } from "./declaration-error.ts";
+import {
+  checkIdentifiers,
+  checkName,
+  checkRows,
+  type IntervalInput,
+  parseInterval,
+} from "./fields.ts";
+
+/** What computes a node, for its identity. */
+export type NodeCode =
+  | { readonly kind: "builtin"; readonly name: string; readonly version: number }
+  | {
+      readonly kind: "function";
+      /** The author's function, to be hashed by its meaning. */
+      readonly fn: (...args: never[]) => number | null;
+      readonly declaredParams: readonly string[];
+    };
+
+/** One declared input. */
+export interface DeclaredInput {
+  readonly port: string;
+  readonly node: StrategyNode;
+}
+
+/** What every node may be declared with. */
+export interface NodeOptions {
+  /** For messages and reports, 1..200 characters; not part of the identity. @default made from what it computes */
+  readonly name?: string | undefined;
+  /** @default the shortest interval of its inputs, else the strategy's `defaultInterval` */
+  readonly interval?: IntervalInput | undefined;
+  /** Rows a window has, 1..10000. @default the strategy's `defaultPeriod` */
+  readonly period?: number | undefined;
+  /** What to do where an input's bucket is missing. @default "skip" */
+  readonly onMissing?: OnMissing | undefined;
+}
+
+/** A node as the author declares it. Nodes are values: they hold no data and may be shared between strategies. */
+export abstract class StrategyNode {
+  /** Kind of node, part of its identity. */
+  abstract readonly nodeType: string;
+  /** Names of its outputs, in order. */
+  abstract readonly outputs: readonly string[];
+  /** What computes it, part of its identity. */
+  abstract readonly code: NodeCode;
+  /** What it computes with, part of its identity; frozen. */
+  abstract readonly params: NodeParams;
+  /** What it reads, in port order. */
+  readonly inputs: readonly DeclaredInput[];
+  /** What it does where an input's bucket is missing. */
+  readonly onMissing: OnMissing;
+  /** The author's name for it, if one was given. */
+  readonly givenName: string | undefined;
+  /** Seconds, if the author gave an interval. */
+  readonly givenInterval: number | undefined;
+  /** Rows, if the author gave a period. */
+  readonly givenPeriod: number | undefined;
+
+  protected constructor(kind: string, options: NodeOptions, inputs: readonly DeclaredInput[]) {
+    const { name, interval, period, onMissing = "skip" } = options;
+    this.givenName = name === undefined ? undefined : checkName(`${kind}.name`, name);
+    const where = name === undefined ? kind : `${kind} "${name}"`;
+    this.givenInterval =
+      interval === undefined ? undefined : parseInterval(`${where}.interval`, interval);
+    this.givenPeriod = period === undefined ? undefined : checkRows(`${where}.period`, period);
+    if (!["skip", "fail", "carry"].includes(onMissing)) {
+      throw invalid(`${where}.onMissing`, `must be skip, fail or carry, not ${String(onMissing)}`);
+    }
+    this.onMissing = onMissing;
+    this.inputs = checkInputs(where, inputs);
+  }
+
+  /** Name used when none is given. */
+  abstract defaultName(nameOf: (node: StrategyNode) => string): string;
+
+  /** How the node is run; `undefined` for sources. */
+  abstract kernel(period: number): NodeKernel | undefined;
+
+  /** Output of input `k`'s node that is read. */
+  inputOutput(_k: number): number {
+    return 0;
+  }
+}
+
+/** Ports must be identifiers, and a node with several columns must be narrowed to one. */
+function checkInputs(where: string, inputs: readonly DeclaredInput[]): readonly DeclaredInput[] {
+  if (inputs.length === 0) return [];
+  checkIdentifiers(
+    `${where}.inputs`,
+    inputs.map((input) => input.port),
+  );
+  for (const { port, node } of inputs) {
+    if (!(node instanceof StrategyNode)) throw invalid(`${where}.inputs.${port}`, "is not a node");
+  }
+  Object.freeze(inputs); // a node reads what was there before it: no graph has a cycle
+  return inputs;
+}
+
+/** Refuses inputs with several outputs; all nodes but `column` read exactly one. */
+export function checkSingleColumn(where: string, inputs: readonly DeclaredInput[]): void {
+  for (const { port, node } of inputs) {
+    if (node.outputs.length === 1) continue;
+    const columns = node.outputs.join(", ");
+    throw invalid(
+      `${where}.inputs.${port}`,
+      `has ${node.outputs.length} columns (${columns}); pick one, as in column(node, "${node.outputs[0]}")`,
+    );
+  }
+}

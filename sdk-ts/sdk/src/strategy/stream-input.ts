@@ -1,0 +1,79 @@
+import type { Schedule } from "@qmtl/core/dataflow";
+import type { NodeParams } from "@qmtl/core/nodes";
+import { invalid } from "./declaration-error.ts";
+import { checkIdentifiers, checkName, checkTags } from "./fields.ts";
+import { type NodeOptions, StrategyNode } from "./strategy-node.ts";
+
+/** Declaration of a {@link StreamInput}. */
+export interface StreamInputOptions extends Omit<NodeOptions, "onMissing"> {
+  /**
+   * Entry of `sources:` in the configuration the rows come from. Inputs of one entry share its clock. Always named: a
+   * stream found by tags would be another stream under another configuration.
+   */
+  readonly source: string;
+  /** Columns read, in this order; each an identifier, at least one. Nodes read one: pick it with `column`. */
+  readonly columns: readonly string[];
+  /** What the stream is of, for example a symbol. */
+  readonly instrument?: string | undefined;
+  /** Tags a tag query finds the stream by: distinct, ≤ 100 characters of `A-Za-z0-9_.-`. */
+  readonly tags?: readonly string[] | undefined;
+  /** `observed`: the rows are the sequence. `continuous`: every interval has a bar. @default "observed" */
+  readonly schedule?: Schedule | undefined;
+  /** Name of the record schema, when the columns alone do not say it. */
+  readonly schema?: string | undefined;
+}
+
+/** A stream of rows from a source. Its identity is what it is a stream of, never what it holds. */
+export class StreamInput extends StrategyNode {
+  readonly nodeType = "StreamInput";
+  readonly code = { kind: "builtin", name: "stream_input", version: 1 } as const;
+  readonly outputs: readonly string[];
+  readonly params: NodeParams;
+  /** Entry of `sources:` the rows come from. */
+  readonly source: string;
+  /** When the source should have a row. */
+  readonly schedule: Schedule;
+  /** Sorted. */
+  readonly tags: readonly string[];
+  /** What the stream is of, if it was said. */
+  readonly instrument: string | undefined;
+
+  /** @throws {DeclarationError} naming the field. */
+  constructor(options: StreamInputOptions) {
+    super("StreamInput", options, []);
+    const { schedule = "observed", instrument, schema } = options;
+    if (options.source === undefined) {
+      const fix =
+        'name the entry of "sources:" in qmtl.yml the rows come from, as in source: "prices"';
+      throw invalid("StreamInput.source", `${fix}; tags alone do not say what a stream is of`);
+    }
+    if (options.columns === undefined) {
+      throw invalid("StreamInput.columns", 'is needed: the columns to read, as in ["close"]');
+    }
+    this.source = checkName("StreamInput.source", options.source);
+    this.outputs = checkIdentifiers("StreamInput.columns", options.columns);
+    this.tags = checkTags("StreamInput.tags", options.tags ?? []);
+    this.instrument =
+      instrument === undefined ? undefined : checkName("StreamInput.instrument", instrument);
+    if (schedule !== "observed" && schedule !== "continuous") {
+      throw invalid("StreamInput.schedule", "must be observed or continuous");
+    }
+    this.schedule = schedule;
+    this.params = Object.freeze({
+      source: this.source,
+      columns: this.outputs,
+      instrument: instrument ?? null,
+      tags: this.tags,
+      schedule,
+      schema: schema === undefined ? null : checkName("StreamInput.schema", schema),
+    });
+  }
+
+  defaultName(): string {
+    return this.source;
+  }
+
+  kernel(): undefined {
+    return undefined;
+  }
+}

@@ -1,0 +1,69 @@
+import type { Window } from "@qmtl/core/cache";
+import type { NodeKernel } from "@qmtl/core/dataflow";
+import type { NodeParams } from "@qmtl/core/nodes";
+import { authorKernel, checkCompute, checkResult } from "./author-function.ts";
+import { invalid } from "./declaration-error.ts";
+import { checkTags, type IntervalInput } from "./fields.ts";
+import { checkParams } from "./params.ts";
+import { type NodeCode, type NodeOptions, StrategyNode } from "./strategy-node.ts";
+
+/** Declaration of a {@link TagQueryNode}. */
+export interface TagQueryNodeOptions<Params extends NodeParams = NodeParams> extends NodeOptions {
+  /** Tags looked for; a set. */
+  readonly queryTags: readonly string[];
+  /** Interval of the queues looked for, and of the node. */
+  readonly interval: IntervalInput;
+  /** `any`: one tag is enough; `all`: every tag is needed. @default "any" */
+  readonly matchMode?: "any" | "all" | undefined;
+  /** Values the function may depend on; plain JSON, part of the identity. @default {} */
+  readonly params?: Params | undefined;
+  /** Function of one window per queue found, ordered by node id; `null` = no value. */
+  readonly compute: (windows: readonly Window[], params: Params) => number | null;
+}
+
+/** A node over whatever queues carry the tags. Its identity is the query, never the queues it found. */
+export class TagQueryNode<Params extends NodeParams = NodeParams> extends StrategyNode {
+  readonly nodeType = "TagQueryNode";
+  readonly outputs = ["value"] as const;
+  readonly params: NodeParams;
+  readonly code: NodeCode;
+  /** Sorted. */
+  readonly queryTags: readonly string[];
+  /** Whether one tag is enough or every tag is needed. */
+  readonly matchMode: "any" | "all";
+  readonly #compute: (windows: readonly Window[], params: never) => number | null;
+
+  /** @throws {DeclarationError} naming the field. */
+  constructor(options: TagQueryNodeOptions<Params>) {
+    super("TagQueryNode", options, []);
+    if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is needed");
+    const { matchMode = "any" } = options;
+    this.queryTags = checkTags("TagQueryNode.queryTags", options.queryTags);
+    if (this.queryTags.length === 0) throw invalid("TagQueryNode.queryTags", "must not be empty");
+    if (matchMode !== "any" && matchMode !== "all") {
+      throw invalid("TagQueryNode.matchMode", "must be any or all");
+    }
+    this.matchMode = matchMode;
+    checkCompute("TagQueryNode.compute", options.compute);
+    const given = checkParams("TagQueryNode.params", options.params ?? {});
+    this.params = Object.freeze({ query_tags: this.queryTags, match_mode: matchMode, given });
+    this.#compute = options.compute;
+    this.code = { kind: "function", fn: options.compute, declaredParams: Object.keys(given) };
+  }
+
+  defaultName(): string {
+    return `tags(${this.queryTags.join(",")})`;
+  }
+
+  /** A query runs only once its queues are known: see {@link kernelFor}. */
+  kernel(): undefined {
+    return undefined;
+  }
+
+  /** Kernel over `inputs` queues. */
+  kernelFor(inputs: number, period: number): NodeKernel {
+    const compute = this.#compute;
+    const given = this.params.given as never; // a copy of what the author gave
+    return authorKernel(inputs, period, (windows) => () => checkResult(compute(windows, given)));
+  }
+}

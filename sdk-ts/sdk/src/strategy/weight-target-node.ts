@@ -1,0 +1,58 @@
+import { catalogue, type WeightTargetParams } from "@qmtl/core/nodes";
+import type { BuiltinOptions } from "./builtin-node.ts";
+import { invalid } from "./declaration-error.ts";
+import { checkFinite, checkName } from "./fields.ts";
+import type { StrategyNode } from "./strategy-node.ts";
+import { TargetNode } from "./target-node.ts";
+
+/** Declaration of a {@link WeightTargetNode}. */
+export interface WeightTargetNodeOptions extends BuiltinOptions {
+  /** Node of one column whose value is the target: 0.25 = a quarter of the capital long, −0.1 = a tenth short. */
+  readonly signal: StrategyNode;
+  /** Instrument the target is for: an entry of `instruments:` in the configuration. */
+  readonly instrument: string;
+  /** Smallest target; lower signals are this. @default -1 */
+  readonly weightMin?: number | undefined;
+  /** Largest target; higher signals are this. @default 1 */
+  readonly weightMax?: number | undefined;
+  /** Smallest change of the target that is taken, 0 or above; a signal of 0 always is. @default 0.01 */
+  readonly step?: number | undefined;
+}
+
+/**
+ * Takes a signal as the target position itself, for strategies that size by it: a volatility target, a forecast. The
+ * target starts at 0; a NaN signal keeps the one before. Every change is an order, so give a `step`.
+ */
+export class WeightTargetNode extends TargetNode<WeightTargetParams> {
+  readonly instrument: string;
+  readonly largestWeight: number;
+
+  /** @throws {DeclarationError} naming the field. */
+  constructor(options: WeightTargetNodeOptions) {
+    const { signal, instrument, weightMin = -1, weightMax = 1, step = 0.01 } = options;
+    const at = "WeightTargetNode";
+    if (instrument === undefined) {
+      throw invalid(`${at}.instrument`, 'is needed: an entry of "instruments:" in qmtl.yml');
+    }
+    checkFinite(`${at}.weightMin`, weightMin);
+    checkFinite(`${at}.weightMax`, weightMax);
+    if (weightMin > weightMax) throw invalid(`${at}.weightMin`, "must not be above weightMax");
+    if (weightMin > 0 || weightMax < 0) {
+      throw invalid(`${at}.weight${weightMin > 0 ? "Min" : "Max"}`, "must leave 0 within: flat");
+    }
+    if (!(checkFinite(`${at}.step`, step) >= 0)) throw invalid(`${at}.step`, "must be 0 or above");
+    const params = {
+      instrument: checkName(`${at}.instrument`, instrument),
+      weight_min: weightMin,
+      weight_max: weightMax,
+      step,
+    };
+    super(catalogue.weight_target, [signal], { weightMin, weightMax, step }, params, options);
+    this.instrument = instrument;
+    this.largestWeight = Math.max(-weightMin, weightMax);
+  }
+
+  whatMoves(): string {
+    return `${Number(this.params.step)} or more away from the target, which is 0 at first`;
+  }
+}

@@ -1,9 +1,10 @@
 // Plants one fault per rule of the import law, of the typed linter and of the contracts, and fails unless each is caught:
 // a rule nobody has seen fail is not a rule.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { contractFaultCount, missedContractFaults } from "./seeded-contracts.ts";
+import { removeSeededRooms, roomFaults } from "./seeded-rooms.ts";
 
 interface Fault {
   readonly rule: string;
@@ -55,6 +56,7 @@ const faults: readonly Fault[] = [
     file: "services/gateway/src/seeded-fault-g.ts",
     text: 'export * from "@qmtl/sdk";\n',
   },
+  ...roomFaults,
   {
     rule: "examples-use-the-sdk-only",
     tool: "depcruise",
@@ -110,36 +112,13 @@ const faults: readonly Fault[] = [
     text: "export const one = 1;\n",
   },
 ];
-const rooms = JSON.parse(readFileSync(".ci/rooms.json", "utf8")) as Record<string, string[]>;
-/** In each room of each service a file that imports, types only, from the room above; in a service, a room that is not listed. */
-const roomFaults = Object.entries(rooms).flatMap(([root, names]): Fault[] => {
-  const service = root.split("/")[1];
-  const up = names.map((room, at): Fault => {
-    const above = names[at + 1];
-    const first = above && readdirSync(`${root}/${above}`).find((name) => name.endsWith(".ts"));
-    return {
-      rule: `${service}-${room}-imports-down`,
-      tool: "depcruise",
-      file: `${root}/${room}/seeded-fault-up.ts`,
-      text: `export type * from "../${above === undefined ? "index.ts" : `${above}/${first}`}";\n`,
-    };
-  });
-  const unlisted: Fault = {
-    rule: `${service}-rooms-are-listed`,
-    tool: "depcruise",
-    file: `${root}/seeded-room/seeded-fault.ts`,
-    text: 'export type * from "../index.ts";\n',
-  };
-  return [...up, unlisted];
-});
 const partners = [
   {
     file: "cli/src/seeded-fault-j2.ts",
     text: 'import * as other from "./seeded-fault-j.ts";\nexport const b = other;\n',
   },
 ];
-const planted = [...faults, ...roomFaults];
-const all = [...planted, ...partners];
+const all = [...faults, ...partners];
 
 const lines = (program: string, args: readonly string[]): string[] => {
   const run = spawnSync(program, args, { encoding: "utf8", maxBuffer: 1 << 28 });
@@ -152,7 +131,7 @@ try {
     writeFileSync(fault.file, fault.text);
   }
   const of = (tool: Fault["tool"]): string[] =>
-    planted.filter((fault) => fault.tool === tool).map((fault) => fault.file);
+    faults.filter((fault) => fault.tool === tool).map((fault) => fault.file);
   const cruise = spawnSync(
     "depcruise",
     ["--output-type", "json", ...all.map((fault) => fault.file)],
@@ -165,7 +144,7 @@ try {
   ).summary.violations;
   const eslint = lines("eslint", ["--format", "json", ...of("eslint")]).join("");
   const biome = lines("biome", ["lint", "--max-diagnostics=200", ...of("biome")]).join("\n");
-  const missed = planted.filter((fault) => {
+  const missed = faults.filter((fault) => {
     if (fault.tool === "depcruise")
       return !violations.some(
         (found) => found.rule.name === fault.rule && found.from === fault.file,
@@ -176,8 +155,8 @@ try {
   const missedInContracts = missedContractFaults();
   for (const text of missedInContracts) console.error(text);
   if (missed.length + missedInContracts.length > 0) process.exitCode = 1;
-  else console.log(`${planted.length + contractFaultCount} seeded faults, each caught`);
+  else console.log(`${faults.length + contractFaultCount} seeded faults, each caught`);
 } finally {
   for (const fault of all) rmSync(fault.file, { force: true });
-  for (const root of Object.keys(rooms)) rmdirSync(`${root}/seeded-room`);
+  removeSeededRooms();
 }

@@ -1,0 +1,37 @@
+// A fault for each rule of room-rules.cjs.
+import { readdirSync, readFileSync, rmSync } from "node:fs";
+
+const rooms = JSON.parse(readFileSync(".ci/rooms.json", "utf8")) as Record<string, string[]>;
+
+/** In each room of each service a file that imports, types only, from the room above; in each service a room that is not listed. */
+export const roomFaults = Object.entries(rooms).flatMap(([root, names]) => {
+  const service = root.split("/")[1];
+  const tool = "depcruise" as const;
+  const up = names.map((room, at) => {
+    const above = names[at + 1];
+    const first = above && readdirSync(`${root}/${above}`).find((name) => name.endsWith(".ts"));
+    return {
+      rule: `${service}-${room}-imports-down`,
+      tool,
+      file: `${root}/${room}/seeded-fault-up.ts`,
+      text: `export type * from "../${above === undefined ? "index.ts" : `${above}/${first}`}";\n`,
+    };
+  });
+  const unlisted = {
+    rule: `${service}-rooms-are-listed`,
+    tool,
+    file: `${seededRoomOf(root)}/seeded-fault.ts`,
+    text: 'export type * from "../index.ts";\n',
+  };
+  return [...up, unlisted];
+});
+
+/** Takes the rooms away that are not listed, with what is in them. */
+export function removeSeededRooms(): void {
+  for (const root of Object.keys(rooms))
+    rmSync(seededRoomOf(root), { recursive: true, force: true });
+}
+
+function seededRoomOf(root: string): string {
+  return `${root}/seeded-room`;
+}

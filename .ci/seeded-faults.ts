@@ -1,9 +1,10 @@
 // Plants one fault per rule of the import law, of the typed linter and of the contracts, and fails unless each is caught:
 // a rule nobody has seen fail is not a rule.
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { contractFaultCount, missedContractFaults } from "./seeded-contracts.ts";
+import { removeSeededRooms, roomFaults } from "./seeded-rooms.ts";
 
 interface Fault {
   readonly rule: string;
@@ -12,7 +13,7 @@ interface Fault {
   readonly text: string;
 }
 
-const ownFaults: readonly Fault[] = [
+const faults: readonly Fault[] = [
   {
     rule: "only-the-module-knows-the-messages-of-orders",
     tool: "depcruise",
@@ -67,6 +68,7 @@ const ownFaults: readonly Fault[] = [
     file: "services/gateway/src/seeded-fault-g.ts",
     text: 'export * from "@qmtl/sdk";\n',
   },
+  ...roomFaults,
   {
     rule: "examples-use-the-sdk-only",
     tool: "depcruise",
@@ -170,52 +172,6 @@ const ownFaults: readonly Fault[] = [
     text: "export const one = 1;\n",
   },
 ];
-/** A file in each room of the gateway that looks up, or out of its way. */
-const gatewayFaults: readonly Fault[] = (
-  [
-    ["store", "../submission/submission-message.ts"],
-    ["peers", "../control/gate-book.ts"],
-    ["control", "../feed/bar-booker.ts"],
-    ["feed", "../control/topic-book.ts"],
-    ["submission", "../worlds/promotion.ts"],
-    ["worlds", "../rpc/world-handlers.ts"],
-    ["rpc", "../orders/order-path.ts"],
-    ["orders/store", "../account/booking.ts"],
-    ["orders/broker", "../account/booking.ts"],
-    ["orders/account", "../gate/router-gate.ts"],
-    ["orders/gate", "../intake/bucket-acks.ts"],
-    ["orders/intake", "../order-path.ts"],
-    ["orders/rpc", "../../rpc/world-handlers.ts"],
-  ] as const
-).map(([room, up]) => ({
-  rule: `gateway-${room.replace("/", "-")}-looks-down`,
-  tool: "depcruise",
-  file: `services/gateway/src/${room}/seeded-fault-up.ts`,
-  text: `export type * from "${up}";\n`,
-}));
-
-const rooms = JSON.parse(readFileSync(".ci/rooms.json", "utf8")) as Record<string, string[]>;
-/** In each room of each service a file that imports, types only, from the room above; in a service, a room that is not listed. */
-const roomFaults = Object.entries(rooms).flatMap(([root, names]): Fault[] => {
-  const service = root.split("/")[1];
-  const up = names.map((room, at): Fault => {
-    const above = names[at + 1];
-    const first = above && readdirSync(`${root}/${above}`).find((name) => name.endsWith(".ts"));
-    return {
-      rule: `${service}-${room}-imports-down`,
-      tool: "depcruise",
-      file: `${root}/${room}/seeded-fault-up.ts`,
-      text: `export type * from "../${above === undefined ? "index.ts" : `${above}/${first}`}";\n`,
-    };
-  });
-  const unlisted: Fault = {
-    rule: `${service}-rooms-are-listed`,
-    tool: "depcruise",
-    file: `${root}/seeded-room/seeded-fault.ts`,
-    text: 'export type * from "../index.ts";\n',
-  };
-  return [...up, unlisted];
-});
 const partners = [
   {
     file: "cli/src/seeded-fault-j2.ts",
@@ -226,7 +182,6 @@ const partners = [
     text: 'import type { Own } from "./seeded-fault-w.ts";\nexport type Other = Own | 2;\n',
   },
 ];
-const faults = [...ownFaults, ...gatewayFaults, ...roomFaults];
 const all = [...faults, ...partners];
 
 const lines = (program: string, args: readonly string[]): string[] => {
@@ -267,5 +222,5 @@ try {
   else console.log(`${faults.length + contractFaultCount} seeded faults, each caught`);
 } finally {
   for (const fault of all) rmSync(fault.file, { force: true });
-  for (const root of Object.keys(rooms)) rmdirSync(`${root}/seeded-room`);
+  removeSeededRooms();
 }

@@ -1,6 +1,6 @@
 import type { SourceFeed } from "../source-files/source-feed.ts";
+import type { TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
-import type { TradedRows } from "./lane.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
 import type { ResultInstrument } from "./result.ts";
 

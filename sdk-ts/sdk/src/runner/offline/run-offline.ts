@@ -10,9 +10,9 @@ import {
 } from "../strategy-loading/identify-strategy.ts";
 import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
+import type { TradedRows } from "./bar-replay.ts";
 import { computeOffline, sourcesOf } from "./compute.ts";
 import { type JudgedTarget, offlineFacts, ruinFact, signalFact } from "./facts.ts";
-import type { TradedRows } from "./lane.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
 import {
   type CompiledOfflineOptions,

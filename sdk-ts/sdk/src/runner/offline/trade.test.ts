@@ -9,8 +9,8 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PositionTargetNode, StreamInput } from "../../strategy/index.ts";
 import type { SourceFeed } from "../source-files/source-feed.ts";
+import type { TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
-import type { TradedRows } from "./lane.ts";
 import type { OfflineMarket } from "./market.ts";
 import { type OfflineTrading, tradeOffline } from "./trade.ts";
 

@@ -6,8 +6,8 @@ import {
   type SimulatedFill,
 } from "@qmtl/core/execution";
 import type { StrategyFill, TargetSignal } from "../../strategy/index.ts";
+import { BarReplay, type TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
-import { OfflineLane, type TradedRows } from "./lane.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
 
 /** Something the strategy is told, in the order it happened. */
@@ -65,7 +65,7 @@ interface InstrumentTarget {
   readonly place: number;
   readonly instrument: MarketInstrument;
   readonly column: ComputedColumn;
-  readonly lane: OfflineLane;
+  readonly replay: BarReplay;
   /** First row that has not ended. */
   next: number;
   /** Last value that was a number; 0 at first. */
@@ -77,8 +77,8 @@ interface InstrumentTarget {
 
 class TradingRun {
   readonly #account: OfflineAccount;
-  readonly #lanes: readonly OfflineLane[];
-  readonly #clock: OfflineLane;
+  readonly #replays: readonly BarReplay[];
+  readonly #clock: BarReplay;
   readonly #targets: readonly InstrumentTarget[];
   readonly #timesMs: Float64Array;
   readonly #clockMs: Float64Array;
@@ -95,22 +95,22 @@ class TradingRun {
     rows: ReadonlyMap<string, TradedRows>,
     bars: number,
   ) {
-    const lanes = new Map<string, OfflineLane>();
+    const replays = new Map<string, BarReplay>();
     for (const name of [...rows.keys()].sort()) {
       const places = market.instruments.flatMap(({ markSource }, place) =>
         markSource === name ? [place] : [],
       );
-      lanes.set(name, new OfflineLane(rows.get(name)!, places));
+      replays.set(name, new BarReplay(rows.get(name)!, places));
     }
-    this.#lanes = [...lanes.values()];
-    this.#clock = lanes.get(market.returnsSource)!;
+    this.#replays = [...replays.values()];
+    this.#clock = replays.get(market.returnsSource)!;
     this.#targets = market.instruments.map((instrument, place) => {
-      const lane = lanes.get(instrument.markSource)!;
+      const replay = replays.get(instrument.markSource)!;
       return {
         place,
         instrument,
         column: targets[place]!,
-        lane,
+        replay,
         next: 0,
         standing: 0,
         isTaken: true,
@@ -132,15 +132,15 @@ class TradingRun {
   /** One moment after the other, up to the last bar. */
   run(): OfflineTrading {
     const account = this.#account;
-    const lanes = this.#lanes;
+    const replays = this.#replays;
     const instrumentTargets = this.#targets;
     for (;;) {
       const barMs = this.#nextBarMs();
       if (barMs === Number.POSITIVE_INFINITY) return this.#result();
       const nowMs = this.#marks === 0 ? barMs : this.#nextMs(barMs);
       const isClock = this.#clock.nextEndMs === nowMs;
-      for (let k = 0; k < lanes.length; k++) {
-        if (lanes[k]!.nextEndMs === nowMs) lanes[k]!.play(account);
+      for (let k = 0; k < replays.length; k++) {
+        if (replays[k]!.nextEndMs === nowMs) replays[k]!.play(account);
       }
       if (account.fills.length > this.#fills.length) this.#tellFills();
       for (let k = 0; k < instrumentTargets.length; k++) this.#take(instrumentTargets[k]!, nowMs);
@@ -154,8 +154,8 @@ class TradingRun {
   /** End of the next bar; ∞ after the last. */
   #nextBarMs(): number {
     let nextMs = Number.POSITIVE_INFINITY;
-    for (let k = 0; k < this.#lanes.length; k++) {
-      const endMs = this.#lanes[k]!.nextEndMs;
+    for (let k = 0; k < this.#replays.length; k++) {
+      const endMs = this.#replays[k]!.nextEndMs;
       if (endMs < nextMs) nextMs = endMs;
     }
     return nextMs;
@@ -224,7 +224,7 @@ class TradingRun {
     if (target.isTaken) return;
     target.isTaken = this.#account.decide(
       target.place,
-      target.lane.begunRow(nowMs),
+      target.replay.begunRow(nowMs),
       target.standing,
     );
     this.#tellFills();
@@ -243,7 +243,7 @@ class TradingRun {
     const { instrument, orderId, executionId, lots, price, fee, row } = fill;
     const target = this.#targets.find((each) => each.instrument.traded.symbol === instrument)!;
     const { traded } = target.instrument;
-    const { table, firstRow } = target.lane.feed;
+    const { table, firstRow } = target.replay.feed;
     const times = traded.sameBarClose === true ? table.bucketEndMs : table.openTimeMs;
     return {
       instrument,

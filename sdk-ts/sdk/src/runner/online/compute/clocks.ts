@@ -35,7 +35,7 @@ export interface ComputedBucket {
   readonly targets: readonly number[];
 }
 
-interface Lane {
+interface ClockState {
   readonly spec: ClockSpec;
   readonly inputs: OnlineInput[];
   lastRow: number;
@@ -46,16 +46,16 @@ interface Lane {
  * clock's next row is in the log, or that clock has ended. Nothing is decided by a clock on a wall.
  */
 export class OnlineClocks {
-  readonly #lanes = new Map<string, Lane>();
+  readonly #states = new Map<string, ClockState>();
   #standMs = Number.NEGATIVE_INFINITY;
 
   /** Stands before the first row of each clock. */
   constructor(inputs: readonly OnlineInput[]) {
     for (const input of inputs) {
       const { clock } = input;
-      const lane = this.#lanes.get(clock.key) ?? { spec: clock, inputs: [], lastRow: Number.NaN };
-      lane.inputs.push(input);
-      this.#lanes.set(clock.key, lane);
+      const state = this.#states.get(clock.key) ?? { spec: clock, inputs: [], lastRow: Number.NaN };
+      state.inputs.push(input);
+      this.#states.set(clock.key, state);
     }
     this.standAt(Number.NEGATIVE_INFINITY);
   }
@@ -63,33 +63,33 @@ export class OnlineClocks {
   /** Highest row of the clocks; −1 before the first. */
   get row(): number {
     let row = -1;
-    for (const { lastRow } of this.#lanes.values()) if (lastRow > row) row = lastRow;
+    for (const { lastRow } of this.#states.values()) if (lastRow > row) row = lastRow;
     return row;
   }
 
   /** Last row of a clock up to where this stands. */
   lastRow(clock: string): number {
-    return this.#lanes.get(clock)?.lastRow ?? Number.NaN;
+    return this.#states.get(clock)?.lastRow ?? Number.NaN;
   }
 
   /** First row that there is of a clock. */
   firstRow(clock: string): number {
-    const lane = this.#lanes.get(clock);
-    return lane === undefined ? Number.NaN : firstRowOf(lane);
+    const state = this.#states.get(clock);
+    return state === undefined ? Number.NaN : firstRowOf(state);
   }
 
   /** Row after the last one that every input of a clock has; NaN before anything is known. */
   nextRow(clock: string): number {
-    const lane = this.#lanes.get(clock);
-    return lane === undefined ? Number.NaN : lastKnownRow(lane) + 1;
+    const state = this.#states.get(clock);
+    return state === undefined ? Number.NaN : lastKnownRow(state) + 1;
   }
 
   /** End of the last bucket up to which every clock that has begun and goes on has all its rows; −∞ for none. */
   availableMs(): number {
-    const begun = [...this.#lanes.values()].filter((lane) => !Number.isNaN(lastKnownRow(lane)));
-    const going = begun.filter((lane) => !lane.inputs.every(isOver));
-    const lanes = going.length > 0 ? going : begun;
-    const ends = lanes.map((lane) => endOf(lane, lastKnownRow(lane)));
+    const begun = [...this.#states.values()].filter((state) => !Number.isNaN(lastKnownRow(state)));
+    const going = begun.filter((state) => !state.inputs.every(isOver));
+    const states = going.length > 0 ? going : begun;
+    const ends = states.map((state) => endOf(state, lastKnownRow(state)));
     const known = ends.map((end) => (Number.isNaN(end) ? Number.NEGATIVE_INFINITY : end));
     if (known.length === 0) return Number.NEGATIVE_INFINITY;
     return going.length > 0 ? Math.min(...known) : Math.max(...known);
@@ -98,25 +98,25 @@ export class OnlineClocks {
   /** Stands after the last bucket that ends at `endMs` or before. */
   standAt(endMs: number): void {
     this.#standMs = endMs;
-    for (const lane of this.#lanes.values()) lane.lastRow = rowUntil(lane, endMs);
+    for (const state of this.#states.values()) state.lastRow = rowUntil(state, endMs);
   }
 
   /** End of the bucket of a clock's row; NaN for none. */
   endMs(clock: string, row: number): number {
-    const lane = this.#lanes.get(clock);
-    return lane === undefined ? Number.NaN : endOf(lane, row);
+    const state = this.#states.get(clock);
+    return state === undefined ? Number.NaN : endOf(state, row);
   }
 
   /** The next bucket; undefined while it is not known. */
   next(): OnlineBucket | undefined {
     const open: { readonly key: string; readonly row: number; readonly endMs: number }[] = [];
-    for (const [key, lane] of this.#lanes) {
+    for (const [key, state] of this.#states) {
       // A queue that had not begun when this last stood somewhere may have by now.
-      if (Number.isNaN(lane.lastRow)) lane.lastRow = rowUntil(lane, this.#standMs);
-      const row = lane.lastRow + 1;
-      if (lane.inputs.every((input) => isInputEnded(input, row))) continue;
-      if (!lane.inputs.every((input) => isInputKnown(input, row))) return undefined;
-      open.push({ key, row, endMs: endOf(lane, row) });
+      if (Number.isNaN(state.lastRow)) state.lastRow = rowUntil(state, this.#standMs);
+      const row = state.lastRow + 1;
+      if (state.inputs.every((input) => isInputEnded(input, row))) continue;
+      if (!state.inputs.every((input) => isInputKnown(input, row))) return undefined;
+      open.push({ key, row, endMs: endOf(state, row) });
     }
     if (open.length === 0) return undefined;
     const endMs = Math.min(...open.map((each) => each.endMs));
@@ -126,7 +126,7 @@ export class OnlineClocks {
 
   /** Every clock has ended at where this stands. */
   get isAtEnd(): boolean {
-    return [...this.#lanes.values()].every(({ inputs, lastRow }) =>
+    return [...this.#states.values()].every(({ inputs, lastRow }) =>
       inputs.every((input) => isInputEnded(input, lastRow + 1)),
     );
   }
@@ -135,8 +135,8 @@ export class OnlineClocks {
   advance({ endMs, rows }: OnlineBucket): void {
     this.#standMs = endMs;
     for (const [key, row] of rows) {
-      const lane = this.#lanes.get(key);
-      if (lane !== undefined) lane.lastRow = row;
+      const state = this.#states.get(key);
+      if (state !== undefined) state.lastRow = row;
     }
   }
 
@@ -144,7 +144,7 @@ export class OnlineClocks {
   ends({ rows }: OnlineBucket): FeedEnd[] {
     const ends = new Map<string, FeedEnd>();
     for (const [key, row] of rows) {
-      for (const { source } of this.#lanes.get(key)?.inputs ?? []) {
+      for (const { source } of this.#states.get(key)?.inputs ?? []) {
         if (source !== "") ends.set(source, { source, row });
       }
     }
@@ -156,33 +156,33 @@ function isOver(input: OnlineInput): boolean {
   return input.key.isEnded;
 }
 
-function firstRowOf({ inputs }: Lane): number {
+function firstRowOf({ inputs }: ClockState): number {
   return Math.min(...inputs.map(firstInputRow));
 }
 
-function lastKnownRow({ inputs }: Lane): number {
+function lastKnownRow({ inputs }: ClockState): number {
   return Math.min(...inputs.map(lastInputRow));
 }
 
 /** As written by an input that has the row; else as worked out for it. */
-function endOf({ inputs }: Lane, row: number): number {
+function endOf({ inputs }: ClockState, row: number): number {
   const written = inputs.find(({ key }) => key.row(row)?.content !== undefined);
   const ends = (written === undefined ? inputs : [written]).map((each) => inputRowEndMs(each, row));
   return ends.find((end) => !Number.isNaN(end)) ?? Number.NaN;
 }
 
-function rowUntil(lane: Lane, endMs: number): number {
-  const first = firstRowOf(lane);
+function rowUntil(state: ClockState, endMs: number): number {
+  const first = firstRowOf(state);
   if (Number.isNaN(first)) return Number.NaN;
   if (endMs === Number.NEGATIVE_INFINITY) return first - 1;
   let low = first - 1;
-  const lasts = lane.inputs.map((input) =>
+  const lasts = state.inputs.map((input) =>
     Math.max(lastInputRow(input), (input.feed?.rows.endRow ?? Number.NEGATIVE_INFINITY) - 1),
   );
   let high = Math.max(low, ...lasts.filter((row) => !Number.isNaN(row)));
   while (low < high) {
     const middle = Math.ceil((low + high) / 2);
-    if (endOf(lane, middle) <= endMs) low = middle;
+    if (endOf(state, middle) <= endMs) low = middle;
     else high = middle - 1;
   }
   return low;

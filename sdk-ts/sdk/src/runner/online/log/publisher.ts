@@ -137,7 +137,7 @@ type RunPublishersOptions = Pick<
 /** One publisher for each source, whose rows a barrier may hold, and one for everything that is computed. */
 export class RunPublishers {
   readonly #options: RunPublishersOptions;
-  readonly #lanes = new Map<string, Publisher>();
+  readonly #publishers = new Map<string, Publisher>();
 
   constructor(options: RunPublishersOptions) {
     this.#options = options;
@@ -145,21 +145,21 @@ export class RunPublishers {
 
   publish(key: QueueReplica, records: readonly CarriedRecord[]): void {
     const { isSource } = key.identity;
-    const lane = isSource ? key.computeKey : "computed";
-    let publisher = this.#lanes.get(lane);
+    const name = isSource ? key.computeKey : "computed";
+    let publisher = this.#publishers.get(name);
     if (publisher === undefined) {
       publisher = new Publisher({
         ...this.#options,
         timeoutMs: isSource ? heldMsMax : computedMsMax,
         ...(isSource ? { batchMax: 1, isHeld: true } : {}),
       });
-      this.#lanes.set(lane, publisher);
+      this.#publishers.set(name, publisher);
     }
     publisher.send(records.map((record) => wireRecord(key.computeKey, record)));
   }
 
   /** Drops what waits and gives calls up. */
   async stop(): Promise<void> {
-    await Promise.all([...this.#lanes.values()].map((lane) => lane.stop()));
+    await Promise.all([...this.#publishers.values()].map((each) => each.stop()));
   }
 }

@@ -51,8 +51,8 @@ export interface DecisionListener {
   bucketEnded(bucket: ComputedBucket): void;
 }
 
-/** Buckets that wait for their end to be answered at most. */
-const edgeRowsMax = 64;
+/** Most buckets that may wait for their end to be answered. */
+const waitingBucketsMax = 64;
 const againMs = 100;
 const againMsMax = 2_000;
 
@@ -101,7 +101,7 @@ export class TargetSender implements BucketTaker {
   }
 
   get hasRoom(): boolean {
-    return this.#buckets.length < edgeRowsMax;
+    return this.#buckets.length < waitingBucketsMax;
   }
 
   get isIdle(): boolean {

@@ -9,7 +9,7 @@ export interface TradedRows {
 }
 
 /** The bars of one feed, played to the instruments it marks. */
-export class OfflineLane {
+export class BarReplay {
   readonly feed: SourceFeed;
   readonly #places: readonly number[];
   readonly #end: number;

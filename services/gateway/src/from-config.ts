@@ -167,8 +167,7 @@ async function openParts(deps: GatewayDeps) {
   const base = await openBase(deps);
   const { db, clock } = deps;
   const watch = new SubmissionWatch(db, clock);
-  const changed = (submissionId: string) => watch.changed(submissionId);
-  const worker = new SubmissionWorker({ ...base, changed });
+  const worker = new SubmissionWorker({ ...base, watch });
   const unbound = new UnboundContexts(base);
   return { ...base, ...(await openFeeds(deps, base)), watch, worker, unbound };
 }
@@ -211,9 +210,11 @@ async function openBase(deps: GatewayDeps) {
   const hub = new ControlHub({ bus, gates, topics, clock, logger, metrics, events });
   const leases = new BatchedLeaseRelay({ world, clock, gateway });
   const keys = new SourceKeys(db, markedInstrumentsOf(config));
-  const poke = () => relay.poke();
-  const outbox: ControlOutbox = { poke, pokeGathering: () => relay.pokeGathering(gatherMs) };
-  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, poke, outbox };
+  const outbox: ControlOutbox = {
+    poke: () => relay.poke(),
+    pokeGathering: () => relay.pokeGathering(gatherMs),
+  };
+  const own = { db, clock, logger, metrics, newId, gateway, gatewayId, outbox };
   return { ...own, world, dag, gates, hub, leases, keys, tickets, relay, probe };
 }
 

@@ -13,6 +13,7 @@ import type { Db } from "@qmtl/service-kit/db";
 import { type SourceKeys, sourceKeysOf } from "../feed/source-keys.ts";
 import { callOf } from "../peers/forward.ts";
 import type { Peer } from "../peers/peer.ts";
+import type { ControlOutbox } from "../ports.ts";
 import { rememberRequest } from "../store/request-store.ts";
 import { addSourceKeys } from "../store/source-key-store.ts";
 import { putSubmission, readSubmission, type SubmissionRow } from "../store/submission-store.ts";
@@ -30,8 +31,7 @@ export interface SubmissionPorts {
   readonly world: Peer;
   readonly keys: SourceKeys;
   readonly worker: SubmissionWorker;
-  /** Says that something was committed for the outbox. */
-  readonly poke: () => void;
+  readonly outbox: Pick<ControlOutbox, "poke">;
 }
 
 interface AcceptedSubmission {
@@ -81,7 +81,7 @@ export async function acceptSubmission(
   });
   await failpoints.hit("gw.submit.after_commit");
   ports.keys.add(sourceKeys);
-  ports.poke();
+  ports.outbox.poke();
   ports.worker.take(submissionId);
   return { submission: submissionMessage(stored), duplicate };
 }

@@ -69,8 +69,8 @@ async function openRig() {
     dag,
     gateway: { name: "gw-alive", role: "gateway" },
     gatewayId: "gw-alive",
-    poke: () => {},
-    changed: (id) => changes.push(id),
+    outbox: { poke: () => {} },
+    watch: { changed: (id) => void changes.push(id) },
   });
   opened.defer(() => worker.stop());
   const request = create(SubmitStrategyRequestSchema, submission([source]));

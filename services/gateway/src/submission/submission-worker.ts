@@ -24,6 +24,7 @@ import { appendCountedEvent } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 import { isTransient } from "../peers/breaker.ts";
 import type { Peer, PeerCall } from "../peers/peer.ts";
+import type { ControlOutbox } from "../ports.ts";
 import {
   claimSubmission,
   openSubmissions,
@@ -36,6 +37,7 @@ import { forgetClosed } from "../store/unbinding-store.ts";
 import { contextAt } from "./plan-contexts.ts";
 import { runDiff } from "./run-diff.ts";
 import { submissionChange } from "./submission-topic.ts";
+import type { SubmissionWatch } from "./watch-submission.ts";
 
 /** Submissions worked on at once. */
 const parallelMax = 4;
@@ -62,9 +64,9 @@ interface SubmissionWorkerPorts {
   /** Acts for the gateway itself. */
   readonly gateway: CallPrincipal;
   readonly gatewayId: string;
-  readonly poke: () => void;
-  /** Called after each change of a submission. */
-  readonly changed: (submissionId: string) => void;
+  readonly outbox: Pick<ControlOutbox, "poke">;
+  /** Told of each change of a submission. */
+  readonly watch: Pick<SubmissionWatch, "changed">;
 }
 
 type Job = Pick<
@@ -180,7 +182,7 @@ export class SubmissionWorker {
   }
 
   async #claim(submissionId: string): Promise<SubmissionRow | undefined> {
-    const { db, clock, gatewayId, poke } = this.#ports;
+    const { db, clock, gatewayId, outbox } = this.#ports;
     const row = await db.transaction(async (tx) => {
       const nowMs = clock.nowMs();
       const claimed = await claimSubmission(tx, submissionId, gatewayId, { nowMs, ownMs });
@@ -189,7 +191,7 @@ export class SubmissionWorker {
       }
       return claimed;
     });
-    poke();
+    outbox.poke();
     return row;
   }
 
@@ -250,7 +252,7 @@ export class SubmissionWorker {
     reason: string,
     result: SubmissionResult | undefined,
   ): Promise<void> {
-    const { db, clock, gatewayId, poke, changed } = this.#ports;
+    const { db, clock, gatewayId, outbox, watch } = this.#ports;
     await failpoints.hit("gw.submission.before_commit");
     await db.transaction(async (tx) => {
       const nowMs = clock.nowMs();
@@ -262,8 +264,8 @@ export class SubmissionWorker {
       }
     });
     await failpoints.hit("gw.submission.after_commit");
-    poke();
-    changed(row.submissionId);
+    outbox.poke();
+    watch.changed(row.submissionId);
   }
 
   #track(work: Promise<void>): void {

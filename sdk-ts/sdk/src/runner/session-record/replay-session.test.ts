@@ -132,8 +132,8 @@ function record(
       const terms = row === 15 ? {} : { terms: { type: "limit", price: 1 } };
       journal(row, { op: "submit_order", ...order, ...terms, session: "x", request: `r${row}` });
     }
-    const isClosing = router.openOrders().some((order) => order.origin !== "plain");
-    const held = !isClosing && router.books().some((book) => book.quantity !== 0);
+    const isClosing = router.core.openOrders().some((order) => order.origin !== "plain");
+    const held = !isClosing && router.core.books().some((book) => book.quantity !== 0);
     if (row > 20 && demotedAt === 0 && held) {
       demotedAt = row;
       journal(row, { op: "demote", ...id, onDemote: "flat", bucket: endOf(row) });

@@ -5,6 +5,7 @@ import {
   type AccountOp,
   type AccountOutcome,
   type PretradeLimits,
+  type RouterOptions,
   type RouterOrder,
 } from "@qmtl/core/execution";
 import { type Strategy, toRuntimeGraph } from "../../strategy/index.ts";
@@ -247,16 +248,21 @@ function readOp(entry: number, body: unknown): ReplayOp {
   }
 }
 
-/** The core of an account driven by the operations of a journal. Collects the orders they make. */
-export class ReplayRouter extends AccountCore {
+/** Drives the core of an account by the operations of a journal, and collects the orders that they make. */
+export class ReplayRouter {
+  readonly core: AccountCore;
   readonly made: Readonly<RouterOrder>[] = [];
+
+  constructor(options: RouterOptions) {
+    this.core = new AccountCore(options);
+  }
 
   /**
    * Performs one operation. A fill of an order that is not made now has nowhere to go; the comparison of orders tells
    * of it.
    */
-  override apply(op: AccountOp): AccountOutcome {
-    const outcome = super.apply(op);
+  apply(op: AccountOp): AccountOutcome {
+    const outcome = this.core.apply(op);
     for (const effect of outcome.effects) {
       if (effect.kind === "send") this.made.push({ ...effect.order });
     }

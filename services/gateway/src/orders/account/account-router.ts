@@ -1,10 +1,12 @@
 import type { AccountCore } from "@qmtl/core/execution";
+import { QmtlError } from "@qmtl/sdk/rpc";
 import {
   type Clock,
   type ClockTimer,
   type CounterMetric,
   failpoints,
   type Logger,
+  SerialQueue,
 } from "@qmtl/service-kit";
 import type { Db, Tx } from "@qmtl/service-kit/db";
 import type { ControlOutbox } from "../../ports.ts";
@@ -24,7 +26,6 @@ import { PendingReports } from "./pending-reports.ts";
 import { emptyCore, type RebuiltBooks, rebuildBooks, type SealedBar } from "./rebuild-books.ts";
 import { RecordedSettings } from "./recorded-settings.ts";
 import { sendOrders } from "./send-orders.ts";
-import { SerialQueue } from "./serial-queue.ts";
 import { entriesOf, ordersAfter, storeBooking } from "./store-booking.ts";
 
 export interface AccountRouterDeps {
@@ -43,6 +44,8 @@ export interface AccountRouterDeps {
   readonly outbox: Pick<ControlOutbox, "pokeGathering">;
 }
 
+/** Operations of one account that wait at most; more are refused. */
+export const waitingOperationsMax = 1_024;
 /** Longest that what a broker answered waits for a booking to be stored with, milliseconds. */
 const reportsWaitMsMax = 25;
 
@@ -53,7 +56,7 @@ const reportsWaitMsMax = 25;
  */
 export class AccountRouter implements WorldRows {
   readonly deps: AccountRouterDeps;
-  readonly queue = new SerialQueue();
+  readonly queue = new SerialQueue({ waitingMax: waitingOperationsMax, refusal: tooManyWait });
   core: AccountCore;
   market = new Market();
   /** What does not agree with the broker; empty when reconciled. */
@@ -256,4 +259,9 @@ export class AccountRouter implements WorldRows {
     if (this.#isStale) await this.rebuild();
     if (!this.#pending.isEmpty) await this.commit(this.booking());
   }
+}
+
+function tooManyWait(): QmtlError {
+  const message = "too many operations of one account wait";
+  return new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 100 });
 }

@@ -24,7 +24,7 @@ export interface AppendTarget {
   readonly isBlocked: boolean;
   /** Columns of the queue; 0: any number. */
   readonly columns: number;
-  /** No later bucket end may pass, milliseconds since the epoch; null for no hold. */
+  /** No later bucket end may pass, milliseconds since the epoch; null: the feed has no limit. */
   readonly untilMs: number | null;
 }
 

@@ -218,7 +218,7 @@ export class OrderRouter {
     return { effects: [...cancels, ...effects], refused };
   }
 
-  /** Cancels for every working opening order in scope, asked for once an order. The halt itself is the shell's. */
+  /** Cancels for every working opening order in scope, asked for once per order. The halt itself is kept by the caller. */
   haltCancelOpening(scope: RouterScope): RouterEffect[] {
     const effects: RouterEffect[] = [];
     for (const order of this.core.orders.open()) {

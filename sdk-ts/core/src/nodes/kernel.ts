@@ -39,7 +39,7 @@ export interface Kernel {
   readonly callRow?: number;
 }
 
-/** Definition of a kind of node: one a file, entered in `catalogue.ts`. */
+/** Definition of a kind of node: one per file, entered in `catalogue.ts`. */
 export interface KernelSpec<P> {
   readonly name: string;
   /** Bollinger: `["f64", "f64", "f64"]`. */

@@ -15,7 +15,10 @@ export type OrderState =
   | "rejected"
   | "expired";
 
-/** Why an order was made. Only origins other than the first five are exempt from the order gate. */
+/**
+ * Why an order was made; the last three are exempt from the order gate. `rearm` and `reconcile` are catch-up orders,
+ * `plain` is a direct order. Stored journals have these names, so they stay.
+ */
 export type OrderOrigin =
   | "target"
   | "rearm"

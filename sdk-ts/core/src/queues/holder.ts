@@ -27,8 +27,8 @@ export type FoldRule = (state: FoldState, record: QueueRecord) => VoidReason | n
  * | HOLDING   | no progress for the resend time       | send the window again, from the fold's next seq                | HOLDING   |
  * | HOLDING   | release asked                         | wait for the window (bounded); snapshot; release               | WAITING   |
  *
- * The holder reads its own queue: a lost or late acknowledgement, a duplicate or a broker restart
- * changes nothing. Reading the log before START is in it is what this machine must never do: a record
+ * The holder reads its own queue: a lost or late acknowledgement, a duplicate or a restart of the log's
+ * owner changes nothing. Reading the log before START is in it is what this machine must never do: a record
  * of the old holder can still land between.
  */
 export function holderStep(

@@ -11,7 +11,7 @@ export interface GateOrder {
   readonly domain: ExecutionDomain;
 }
 
-/** What a gate needs to know besides, as the SDK session stated it. */
+/** What the router's gate needs to know besides, as the SDK session stated it. */
 export interface RouterGateOrder extends GateOrder {
   readonly sessionId: string;
   readonly fence: number;
@@ -55,7 +55,7 @@ export function checkOrder(
 }
 
 /**
- * The gate check of a gate (a gateway's order path): its own state and lease decide, not the order's
+ * The gate check of the router (a gateway's order path): its own state and lease decide, not the order's
  * word. Besides, the order must come from the strategy's emitter as WorldService last told it, and
  * under the gate's own fence.
  */

@@ -20,7 +20,7 @@ export type HashHex = (text: string) => string;
  * Client order id of an order: `q` and 31 hex digits (124 bits) of the hash of its identity.
  *
  * The same intent has the same id after a restart or a takeover, so a venue that knows the id refuses the
- * second one. Fields are joined as a JSON array: no choice of names can make two identities alike.
+ * second one (A8). Fields are joined as a JSON array: no choice of names can make two identities alike.
  *
  * @throws {RangeError} when the digest has fewer than 31 hex digits
  */

@@ -34,8 +34,9 @@ export type GateRefusal =
   | "DOMAIN_MISMATCH";
 
 /**
- * The gate check of an SDK session, per order and per retry. It must stand in one synchronous block
- * with the write, after all logging: no queue, wait, DNS, connect or timer between the two.
+ * The gate check of an SDK session, per order and per retry (P1 in docs/internals/protocol.md). It must
+ * stand in one synchronous block with the write, after all logging: no queue, wait, DNS, connect or timer
+ * between the two.
  *
  * Passes (null) iff: no halt and no late write before; gate OPEN; ARMED with usable lease left; the fence of the applied state
  * equals the lease's; the session is the strategy's emitter; the activation of (strategy, side) is

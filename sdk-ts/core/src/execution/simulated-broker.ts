@@ -164,7 +164,7 @@ export class SimulatedBroker {
   }
 
   /**
-   * Ids of orders the venue itself cancelled, whole or in their rest, because reduce-only left nothing to
+   * Ids of orders the broker itself cancelled, whole or in their rest, because reduce-only left nothing to
    * reduce; each once. The caller reports them to its router.
    */
   drainCancelled(): string[] {

@@ -131,7 +131,7 @@ const insertExecutions = rowsStatement(
        source_row, bucket_end_ms) SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
-/** Stores fills with their effect on holdings and cash, and their orders as filled. */
+/** Stores fills with their effect on positions and cash, and their orders as filled. */
 export function addFills(
   writes: Writes,
   account: string,

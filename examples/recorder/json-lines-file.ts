@@ -4,7 +4,7 @@ import { dirname } from "node:path";
 /** Lines kept in memory at most; more are written out. */
 const linesMax = 256;
 
-/** A file of JSON values, one a line. Replaces what is there; its folder is made. */
+/** A file of JSON values, one per line. Replaces what is there; its folder is made. */
 export class JsonLinesFile {
   readonly #path: string;
   #handle: FileHandle | undefined;

@@ -152,7 +152,7 @@ function addAllocationCommands(group: Command): void {
     );
 }
 
-/** One line a world. */
+/** One line per world. */
 function printAllocations(allocations: readonly Allocation[]): void {
   for (const { worldId, ratio, strategies } of allocations) {
     const shares = strategies

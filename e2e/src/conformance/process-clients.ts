@@ -12,7 +12,7 @@ import {
 /** Longest call; what still runs then is killed. */
 const callMsMax = 60_000;
 
-/** A program that reads calls, one a line, and prints what came of each, one a line. */
+/** A program that reads calls, one per line, and prints what came of each, one per line. */
 export function lineClient(
   command: readonly string[],
   env: Readonly<Record<string, string>>,

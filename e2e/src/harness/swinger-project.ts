@@ -30,7 +30,7 @@ thresholds:
 
 /** A project whose one strategy, `swinger.ts`, turns round every few rows of its feed `day`. */
 export interface SwingerProject {
-  /** Entries of `qmtl.yml`: the feed, held at its first row, its instrument and a paper account `main`. */
+  /** Entries of `qmtl.yml`: the feed, limited to its first row, its instrument and a paper account `main`. */
   readonly config: string;
   /** Date of a row, from 0. */
   dateOf(row: number): string;

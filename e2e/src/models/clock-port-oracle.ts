@@ -47,7 +47,7 @@ export class ClockPortOracle {
     }
   }
 
-  /** An order leaves now. `isDoor`: it is the router that sends it. */
+  /** An order leaves now. `isDoor`: it is the router that sends it, not a runner. */
   checkOrder(isDoor: boolean, permit: OrderPermit, strategyId: string): void {
     this.orders += 1;
     const { row } = this.stored;

@@ -55,7 +55,7 @@ export class QmtlCommand {
     };
   }
 
-  /** Runs a command to its end; the JSON values it printed, one a line. */
+  /** Runs a command to its end; the JSON values it printed, one per line. */
   lines<T = CommandEvent>(...args: readonly string[]): Promise<T[]> {
     const { node, program, env } = this.#runtime;
     const all = [program, ...this.#options, ...args];

@@ -3,7 +3,8 @@ export type ColumnStore = Float64Array | Uint8Array | unknown[];
 
 /**
  * Fixed-size column of `lookback + chunk` rows. Rows are written at the end; when the end is reached the last
- * `lookback` rows move to the front. Windows are therefore always contiguous and memory does not grow with history.
+ * `lookback` rows move to the front. Windows are therefore always contiguous, and memory does not grow with the
+ * history (I10 in docs/internals/engine.md).
  *
  * The head is prefilled with "no value", so a reader needs no branch for the first rows.
  */

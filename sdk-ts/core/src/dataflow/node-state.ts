@@ -25,7 +25,7 @@ export function saveNode(engine: Engine, node: number): Uint8Array {
 
 /**
  * Puts a state written by {@link saveNode} back.
- * @throws {RangeError} when the bytes are not a state of this node.
+ * @throws {RangeError} when the bytes are not a state of this node (I14).
  */
 export function loadNode(engine: Engine, node: number, bytes: Uint8Array): void {
   const { name, served, lane } = engine.plan.nodes[node]!;

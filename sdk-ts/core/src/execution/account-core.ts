@@ -39,7 +39,7 @@ const UNASSIGNED = { world: "", strategy: "" } as const;
 const CASH_TOLERANCE = 0.01;
 
 /**
- * The router's core of one account with what a shell needs besides: comparing with a broker without sending, series
+ * The router's core of one account with what its caller needs besides: comparing with a broker without sending, series
  * that begin at the capital of the stage, cancels of protective orders, and `apply`, by which the running router, the
  * rebuilding of it from its journal and the replay of a recorded session all drive it.
  */

@@ -1,4 +1,4 @@
-/** Longest client order id any venue we know accepts, in characters. */
+/** Longest client order id any broker we know accepts, in characters. */
 export const CLIENT_ORDER_ID_LENGTH_MAX = 32;
 
 /** What an order is, as far as sending it twice is concerned. The fence is left out on purpose. */
@@ -19,8 +19,8 @@ export type HashHex = (text: string) => string;
 /**
  * Client order id of an order: `q` and 31 hex digits (124 bits) of the hash of its identity.
  *
- * The same intent has the same id after a restart or a takeover, so a venue that knows the id refuses the
- * second one. Fields are joined as a JSON array: no choice of names can make two identities alike.
+ * The same intent has the same id after a restart or a takeover, so a broker that knows the id refuses the
+ * second one (A8). Fields are joined as a JSON array: no choice of names can make two identities alike.
  *
  * @throws {RangeError} when the digest has fewer than 31 hex digits
  */

@@ -85,7 +85,7 @@ export class IntentWriter {
     return this.#carryOut(book, plan, request, openingShut);
   }
 
-  /** One reduce-only order for what confirmed holdings still cover. */
+  /** One reduce-only order for what confirmed positions still cover. */
   flatten(book: Book, bucket: number, origin: OrderOrigin): RouterResult {
     const intent = planFlatten(book.quantity, this.#orders.openOf(book));
     if (intent === undefined) {

@@ -22,7 +22,7 @@ export function wholeLots(lots: number): number {
  * Exact number of lots of a decimal quantity, for quantities that must be whole (an order, a fill, a position).
  *
  * @param quantity decimal string in units of the instrument, sign kept
- * @param lotSize units a lot, decimal string above 0
+ * @param lotSize units per lot, decimal string above 0
  * @throws {RangeError} when the quantity is not a whole number of lots, or beyond 2^53 lots
  */
 export function lotsFromQuantity(quantity: string, lotSize: string): number {

@@ -15,7 +15,7 @@ export type OfflineInstrument = InstrumentSpec &
   };
 
 export interface OfflineAccountOptions {
-  /** What is traded, one entry an instrument. Methods name them by their place in the list. */
+  /** What is traded, one entry per instrument. Methods name them by their place in the list. */
   readonly instruments: readonly OfflineInstrument[];
   /** Money the strategy starts with, all of it its own. */
   readonly capital: number;
@@ -32,7 +32,7 @@ export interface OfflineAccountOptions {
 export interface OfflineTotals {
   readonly fees: number;
   readonly spreadCosts: number;
-  /** Σ over fills of notional ÷ equity at the previous mark; times periods a year ÷ bars = turnover a year. */
+  /** Σ over fills of notional ÷ equity at the previous mark; times periods per year ÷ bars = turnover per year. */
   readonly turnover: number;
   readonly realisedPnl: number;
   readonly barsDone: number;
@@ -123,7 +123,7 @@ export class OfflineAccount {
     this.mark();
   }
 
-  /** A bar of an instrument: working orders fill at its open, its close is the mark. Rows rise an instrument. */
+  /** A bar of an instrument: working orders fill at its open, its close is the mark. Rows rise, for each instrument. */
   bar(at: number, row: number, open: number, high: number, low: number, close: number): void {
     const line = this.#lines[at]!;
     if (line.working > 0 || line.sameBarClose) {

@@ -23,7 +23,7 @@ const NOTHING: IntentPlan = { intents: [], heldLots: 0 };
  *
  * Expected = position + what working orders may still fill, `unknown` ones counted whole. The part of the
  * difference that takes *expected* toward zero closes (side of expected), the rest opens (its own side): an
- * order through zero is two. Of the closing part only what confirmed holdings cover, less what working orders
+ * order through zero is two. Of the closing part only what confirmed positions cover, less what working orders
  * already take from them, is reduce-only; the rest offsets orders that may never fill, so it counts as opening.
  *
  * While an order is unknown nothing that can open leaves; it is reported as held.
@@ -82,7 +82,7 @@ export function planOrder(
 }
 
 /**
- * The one reduce-only intent that flattens confirmed holdings, or undefined when nothing is left to reduce. An order
+ * The one reduce-only intent that flattens confirmed positions, or undefined when nothing is left to reduce. An order
  * that waits for a price and is being cancelled covers nothing: if it fills all the same, less is left to reduce.
  */
 export function planFlatten(
@@ -98,7 +98,7 @@ export function planFlatten(
     : { lots, side: sideOf(positionLots), opening: false, reduceOnly: true, closesAll: true };
 }
 
-/** The part of `lots` that confirmed holdings still cover, given what working orders already take away. */
+/** The part of `lots` that confirmed positions still cover, given what working orders already take away. */
 function reducibleLots(
   positionLots: number,
   working: readonly Readonly<RouterOrder>[],

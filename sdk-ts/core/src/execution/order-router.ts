@@ -41,7 +41,7 @@ export interface RebalanceInput {
 /**
  * The pure core of one account's order router: a deterministic state machine without I/O or clock.
  *
- * Operations return effects; the shell journals them, performs them and reports back with `on…`. Reports never
+ * Operations return effects; the caller journals them, performs them and reports back with `on…`. Reports never
  * make new orders (a refusal would loop): only a target, a direct order, a re-arm, a reconciliation, a rebalance and a
  * demotion do. The same operations in the same order give the same state, ids included.
  */
@@ -141,7 +141,7 @@ export class OrderRouter {
   }
 
   /**
-   * Compares net lots an instrument with the venue's, after missed executions were booked and unknown orders
+   * Compares net lots per instrument with the broker's, after missed executions were booked and unknown orders
    * looked up. A difference within what `unknown` orders may have filled is not judged yet; any other shuts
    * opening orders until a later call finds none. Then every book catches up.
    */
@@ -178,7 +178,7 @@ export class OrderRouter {
   /**
    * Executes a rebalance once per batch id; a repeated id does nothing. Its quantities are not bound by `notionalMin`,
    * whose rules have left out what is worth too little: neither now nor when they are caught up with. Crosses
-   * must net to 0 an instrument.
+   * must net to 0 per instrument.
    */
   executeRebalance(input: RebalanceInput): RouterResult & { readonly executed: boolean } {
     if (this.core.batches.has(input.batchId)) {
@@ -218,7 +218,7 @@ export class OrderRouter {
     return { effects: [...cancels, ...effects], refused };
   }
 
-  /** Cancels for every working opening order in scope, asked for once an order. The halt itself is the shell's. */
+  /** Cancels for every working opening order in scope, asked for once per order. The halt itself is kept by the caller. */
   haltCancelOpening(scope: RouterScope): RouterEffect[] {
     const effects: RouterEffect[] = [];
     for (const order of this.core.orders.open()) {
@@ -231,7 +231,7 @@ export class OrderRouter {
   }
 
   /**
-   * Reduce-only orders that flatten confirmed holdings in scope, at once: orders that wait for a price are
+   * Reduce-only orders that flatten confirmed positions in scope, at once: orders that wait for a price are
    * cancelled. Targets stay for the re-arm.
    */
   flatten(input: RouterScope & { bucket: number; origin: OrderOrigin }): RouterResult {

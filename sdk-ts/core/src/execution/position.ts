@@ -1,4 +1,4 @@
-/** A holding of one instrument. `quantity` is in whatever the caller counts (lots, units), long above 0. */
+/** What is held of one instrument. `quantity` is in whatever the caller counts (lots, units), long above 0. */
 export interface Position {
   quantity: number;
   /** Average entry price of what is held; 0 when flat. */

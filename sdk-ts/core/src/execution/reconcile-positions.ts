@@ -3,7 +3,7 @@ import { type RouterOrder, remainingLots } from "./router-order.ts";
 import type { Book } from "./router-state.ts";
 
 /**
- * Net lots an instrument, books against venue. A difference is left out while `unknown` orders of the
+ * Net lots per instrument, books against broker. A difference is left out while `unknown` orders of the
  * instrument could explain it: it lies between what their sales and their purchases would make.
  */
 export function findDifferences(

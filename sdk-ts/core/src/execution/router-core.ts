@@ -15,7 +15,7 @@ export class RouterCore {
   readonly orders: RouterOrders;
   /** Executed rebalances. */
   readonly batches: BoundedLog<true>;
-  /** Opening orders stay in: books and venue differ. */
+  /** Opening orders stay in: books and broker differ. */
   isOpeningShut = false;
   readonly #fills: BoundedLog<BookedFill>;
 

@@ -50,7 +50,7 @@ export interface DirectOrderInput extends BookId {
   readonly bucket: number;
   /** @default a market order */
   readonly terms?: OrderTerms | undefined;
-  /** True: made only if confirmed holdings cover all of it. @default false */
+  /** True: made only if confirmed positions cover all of it. @default false */
   readonly reduceOnly?: boolean;
   /** Not made when it is worth less at the last mark, unless it leaves nothing held. @default 0 */
   readonly notionalMin?: number | undefined;
@@ -80,10 +80,10 @@ export interface RouterResult {
   readonly refused: readonly RefusedIntent[];
 }
 
-/** A fill as the venue reports it. */
+/** A fill as the broker reports it. */
 export interface FillReport {
   readonly orderId: string;
-  /** The venue's id of the execution; with the account it is the key a fill is booked under. */
+  /** The broker's id of the execution; with the account it is the key a fill is booked under. */
   readonly executionId: string;
   /** Signed lots, above 0 for a buy. */
   readonly lots: number;
@@ -96,7 +96,7 @@ export interface FillReport {
 /** `overfilled`: booked, but more was filled than ordered. `unknown_order`: not booked; give `book`. */
 export type FillOutcome = "booked" | "overfilled" | "duplicate" | "unknown_order";
 
-/** A difference between books and venue that no unknown order explains. */
+/** A difference between books and broker that no unknown order explains. */
 export interface PositionDifference {
   readonly instrument: string;
   readonly expectedLots: number;

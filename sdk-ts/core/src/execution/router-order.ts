@@ -15,7 +15,10 @@ export type OrderState =
   | "rejected"
   | "expired";
 
-/** Why an order was made. Only origins other than the first five are exempt from the order gate. */
+/**
+ * Why an order was made; the last three are exempt from the order gate. `rearm` and `reconcile` are catch-up orders,
+ * `plain` is a direct order. Stored journals have these names, so they stay.
+ */
 export type OrderOrigin =
   | "target"
   | "rearm"
@@ -26,7 +29,7 @@ export type OrderOrigin =
   | "halt_flatten"
   | "lease_lost";
 
-/** Price of an order that waits at the venue. A limit fills at the price or better, a stop becomes a market order there. */
+/** Price of an order that waits at the broker. A limit fills at the price or better, a stop becomes a market order there. */
 export interface OrderTerms {
   readonly type: "limit" | "stop";
   /** Quote currency, above 0. */
@@ -48,7 +51,7 @@ export interface RouterOrder extends OrderIdentity {
   readonly id: string;
   readonly lots: number;
   readonly side: PositionSide;
-  /** False only if confirmed holdings cover it, so that it can do nothing but reduce. */
+  /** False only if confirmed positions cover it, so that it can do nothing but reduce. */
   readonly opening: boolean;
   readonly reduceOnly: boolean;
   readonly origin: OrderOrigin;
@@ -61,7 +64,7 @@ export interface RouterOrder extends OrderIdentity {
   reason: string;
 }
 
-/** What the router wants done. The shell journals, then does it, then reports what happened. */
+/** What the router wants done. The caller journals, then does it, then reports what happened. */
 export type RouterEffect =
   | { readonly kind: "send"; readonly order: Readonly<RouterOrder> }
   | { readonly kind: "cancel"; readonly orderId: string };

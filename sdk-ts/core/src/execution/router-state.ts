@@ -22,7 +22,7 @@ export interface BookTarget {
 
 /** A strategy's position in one instrument, with what the router must remember of its orders. */
 export interface Book extends BookId {
-  /** Confirmed holdings in lots. */
+  /** Confirmed position in lots. */
   quantity: number;
   averageCost: number;
   /** Realised P&L before fees. */

@@ -32,7 +32,7 @@ export type SimulatedBrokerOptions = CostOptions & {
    * on earlier data would. Off unless named. @default false
    */
   readonly sameBarClose?: boolean;
-  /** Bars kept an instrument, for orders that arrive after their bar. @default 64 */
+  /** Bars kept per instrument, for orders that arrive after their bar. @default 64 */
   readonly barsMax?: number;
   /** Finished orders remembered, so that the same id is not taken twice. @default 10000 */
   readonly finishedMax?: number;
@@ -164,7 +164,7 @@ export class SimulatedBroker {
   }
 
   /**
-   * Ids of orders the venue itself cancelled, whole or in their rest, because reduce-only left nothing to
+   * Ids of orders the broker itself cancelled, whole or in their rest, because reduce-only left nothing to
    * reduce; each once. The caller reports them to its router.
    */
   drainCancelled(): string[] {

@@ -1,4 +1,4 @@
-/** An order as the simulated venue takes it. Lots are signed: above 0 buys. */
+/** An order as the simulated broker takes it. Lots are signed: above 0 buys. */
 export interface SimulatedOrder {
   readonly id: string;
   readonly instrument: string;
@@ -32,7 +32,7 @@ export interface SimulatedBar {
   readonly close: number;
 }
 
-/** A fill of the simulated venue. */
+/** A fill of the simulated broker. */
 export interface SimulatedFill {
   /** `<order id>:<row>`, so the same history gives the same ids. */
   readonly executionId: string;

@@ -31,7 +31,7 @@ export function readClocks(sources: ClockSources): ClockReading {
  * Milliseconds from `since` to `now`: the largest of the three differences, never below zero.
  *
  * The largest is always the safe one for a lease: a clock that stood still or was set back cannot
- * prolong it; one that jumped forward costs a renewal. A reading that is not a number counts as
+ * prolong it (P4); one that jumped forward costs a renewal. A reading that is not a number counts as
  * infinitely late.
  */
 export function elapsedMs(since: ClockReading, now: ClockReading): number {

@@ -61,7 +61,7 @@ export interface GateState extends GatePosition {
   readonly requiredRevision: number;
 }
 
-/** Which activations a subscriber sees: those of the named strategies, or all (`"*"`, the gate). */
+/** Which activations a subscriber sees: those of the named strategies, or all (`"*"`, the router). */
 export type GateScope = readonly string[] | "*";
 
 /** A digest as text, e.g. BLAKE3 in hex. Injected: this module holds no hash of its own. */

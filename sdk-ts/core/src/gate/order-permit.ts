@@ -24,7 +24,7 @@ export interface OrderPermit {
   readonly emitMaxMs: number;
 }
 
-/** The gate check to run: `checkOrder` for an SDK session, `checkDoorOrder` for a gate. */
+/** The gate check to run: `checkOrder` for an SDK session, `checkRouterGateOrder` for the router's. */
 export type GateCheck<Order extends GateOrder> = (
   state: SessionState,
   order: Order,

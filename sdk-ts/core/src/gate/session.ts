@@ -27,7 +27,7 @@ export type SessionInput =
   | { readonly kind: "clear_latch" };
 
 /**
- * One step of the session machine, the SDK's gate and the gate's alike. Anyone may shut a gate; only
+ * One step of the session machine, the SDK's gate and the router's alike. Anyone may shut a gate; only
  * WorldService can open one, so every input but a granted reply can only shut.
  *
  * | state       | on                                                         | do                                                     | next          |

@@ -4,7 +4,7 @@ export type SeriesSource = "backtest" | "dryrun" | "live";
 /** Returns of one strategy at a fixed interval, with what is needed to annualise them. */
 export interface ReturnSeries {
   readonly intervalSeconds: number;
-  /** Bars a year, as set for the source of the bars (252 for daily sessions). */
+  /** Bars per year, as set for the source of the bars (252 for daily sessions). */
   readonly periodsPerYear: number;
   /** End of the bucket of the first and the last return, epoch milliseconds. */
   readonly from: number;

@@ -7,10 +7,10 @@ export interface WindowParams {
 }
 
 /**
- * Rolling sum divided by a constant, O(1) a row.
+ * Rolling sum divided by a constant, O(1) per row.
  *
  * Rows are cut into blocks of `window` by absolute row number. A window is the suffix of one block plus the prefix of
- * the next, so the result depends on the values in the window only: never on where a run started, and a huge value
+ * the next, so the result depends on the values in the window only: never on where a run started (I3), and a huge value
  * leaves nothing behind when it leaves. A NaN anywhere in the window gives NaN.
  */
 export class BlockSumKernel extends StatelessKernel {

@@ -22,9 +22,9 @@ export interface ClockMaps {
 /**
  * One compiled node.
  *
- * Rules that keep batch and step equal bit for bit: state lives in fields and is hoisted to locals in `run`;
- * anything periodic takes its phase from the absolute row `base + i`; state never holds a local index.
- * Rows may be left out between two calls (missing buckets): their values in the columns are NaN.
+ * Rules that keep batch and step equal bit for bit (I1 in docs/internals/engine.md): state lives in fields and is
+ * hoisted to locals in `run`; anything periodic takes its phase from the absolute row `base + i`; state never holds a
+ * local index. Rows may be left out between two calls (missing buckets): their values in the columns are NaN.
  */
 export interface Kernel {
   /** Called once; the arrays never change afterwards. */
@@ -39,7 +39,7 @@ export interface Kernel {
   readonly callRow?: number;
 }
 
-/** Definition of a kind of node: one a file, entered in `catalogue.ts`. */
+/** Definition of a kind of node: one per file, entered in `catalogue.ts`. */
 export interface KernelSpec<P> {
   readonly name: string;
   /** Bollinger: `["f64", "f64", "f64"]`. */

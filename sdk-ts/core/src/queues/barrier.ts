@@ -12,7 +12,8 @@
  * | restate                | the named runners must end the last row once more: what they said before is void |
  * | until                  | no row later than it passes; it moves forward only                                |
  *
- * Rule: each runner of the set ended t, or t lies before its first row; and the row's time ≤ until.
+ * Rule: each runner of the set ended t, or t lies before its first row; and the row's time ≤ until
+ * (Q13 in docs/internals/queues.md).
  */
 export interface BarrierState {
   /** Last effective source row; the row before the first when none is. */
@@ -76,7 +77,7 @@ export const barrierRunnersMax = 1_024;
 
 /**
  * A barrier owner that has just taken over: log row, until and runner set are read from the store, no
- * end is known, and every runner counts as heard of now.
+ * end is known, and every runner counts as heard of now (Q14).
  */
 export function takeBarrier(
   stored: {

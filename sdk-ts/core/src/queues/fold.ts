@@ -5,7 +5,7 @@ import type { QueueRecord } from "./queue-record.ts";
  *
  * What counts in a queue is a pure function of the log up to that record: no clock, no reader and no
  * "highest epoch seen" decides. Every reader, the queue's owner, the holder and the tests use this one
- * module, over the records of a key in offset order.
+ * module, over the records of a key in offset order. Invariants Q1, Q2, Q5 and Q6 (docs/internals/queues.md).
  */
 export interface FoldState {
   /** Epoch of the last effective START; 0 before the first. */

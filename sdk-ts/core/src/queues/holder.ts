@@ -21,15 +21,15 @@ export type FoldRule = (state: FoldState, record: QueueRecord) => VoidReason | n
  * | CLAIMED   | own START seen, effective             | prefix is frozen: take seq, next row from the fold; restore    | RESTORING |
  * | CLAIMED, RESTORING, HOLDING | fold epoch > e, or lease lost | stop; drop what lies beyond the fold's seq            | WAITING   |
  * | RESTORING | every row compared equal              | –                                                              | HOLDING   |
- * | RESTORING, HOLDING | any bit differs              | publish nothing; release (`diverged`)                          | DIVERGED  |
+ * | RESTORING, HOLDING | any bit differs              | publish nothing (Q9); release (`diverged`)                     | DIVERGED  |
  * | HOLDING   | record computed, room in the window   | send (epoch, seq …)                                            | HOLDING   |
  * | HOLDING   | record computed, past the usable time | keep it in the window: sent once the lease is renewed           | HOLDING   |
  * | HOLDING   | no progress for the resend time       | send the window again, from the fold's next seq                | HOLDING   |
  * | HOLDING   | release asked                         | wait for the window (bounded); snapshot; release               | WAITING   |
  *
- * The holder reads its own queue: a lost or late acknowledgement, a duplicate or a broker restart
- * changes nothing. Reading the log before START is in it is what this machine must never do: a record
- * of the old holder can still land between.
+ * The holder reads its own queue: a lost or late acknowledgement, a duplicate or a restart of the log's
+ * owner changes nothing. Reading the log before START is in it is what this machine must never do: a record
+ * of the old holder can still land between (Q8 in docs/internals/queues.md).
  */
 export function holderStep(
   state: HolderState,

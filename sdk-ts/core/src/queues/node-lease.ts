@@ -53,10 +53,11 @@ interface LeaseEntry {
  * transaction and reports the outcome with `settle`.
  *
  * - **Acquire**: vacant ⇒ propose epoch + 1 with the holder; only after the commit is the lease
- *   recorded alive and answered. An epoch is never issued twice.
+ *   recorded alive and answered. An epoch is never issued twice (Q7 in
+ *   docs/internals/queues.md).
  * - **Renew**: session and epoch must match the row; alive until now + lease, from receipt. A lapsed
  *   lease whose epoch is still the last one is renewed.
- * - **Release**: vacant at once; `diverged` adds the holder's build to the excluded ones.
+ * - **Release**: vacant at once; `diverged` adds the holder's build to the excluded ones (Q9).
  * - **Restart**: a key that has a holder row is given to nobody new until one lease after leadership
  *   began; the stored holder renews at once under its old epoch.
  * - **Choice**: same build as the last holder first, then upstreams held locally, then longest waiting.

@@ -21,7 +21,7 @@ export interface QueueOrigin {
  * | `row`         | ROW, REV, EMPTY | absolute row; of EMPTY its first                           |
  * | `toRow`       | EMPTY      | last row of the empty range                                    |
  * | `rev`         | ROW (0), REV | revision of the row                                           |
- * | `knownAtMs`   | ROW, REV   | the schedule's "now" when it was computed                      |
+ * | `knownAtMs`   | ROW, REV, EMPTY | when it was known, ms, by its source's clock; EMPTY may leave it out |
  * | `watermarkMs` | MARK       | no row up to here will come                                    |
  */
 export interface QueueRecord {

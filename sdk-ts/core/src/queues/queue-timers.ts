@@ -4,7 +4,7 @@
  * | name              | default | rule                                                         |
  * | ----------------- | ------- | ------------------------------------------------------------ |
  * | nodeLeaseMs       | 10 000  | ≥ 3·nodeRenewMs + nodeMarginMs; 3 000 … 60 000                |
- * | nodeRenewMs       | 3 000   | one batched call a process                                   |
+ * | nodeRenewMs       | 3 000   | one batched call per process                                 |
  * | nodeMarginMs      | 1 000   | ≥ 0.02·nodeLeaseMs + 300                                      |
  * | acquireWaitMs     | 30 000  | an acquire is answered when the lease falls vacant, or then   |
  * | resendMs          | 1 000   | own record not seen effective: send again                    |

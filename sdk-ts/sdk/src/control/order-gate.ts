@@ -18,7 +18,7 @@ import {
 import type { SdkClock } from "./clock.ts";
 import { hashText } from "./gate-from-proto.ts";
 
-/** What a session's gate states with each order. */
+/** What a session's gate states with each order: the gate claim of the contract. */
 export interface GateWord {
   readonly leaseId: string;
   readonly fence: number;
@@ -138,7 +138,7 @@ export class OrderGate {
     return last;
   }
 
-  /** What an empty bucket end states: no lease is claimed. */
+  /** What a call without targets states: no lease is claimed. */
   shutWord(): GateWord {
     const fence = this.#state.applied?.fence ?? 0;
     return { leaseId: "", fence, domain: domainOfMode(this.mode()) };

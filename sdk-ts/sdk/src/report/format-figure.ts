@@ -12,7 +12,7 @@ export function formatInstant(timeMs: number): string {
     : "n/a";
 }
 
-/** A number with at most `digits` decimals and thousands separated; n/a when it is not finite. */
+/** A number with `digits` decimals and thousands separated, from 1e12 on with an exponent; n/a when not finite. */
 export function formatNumber(value: number | undefined, digits: number): string {
   if (value === undefined || !Number.isFinite(value)) {
     return "n/a";

@@ -38,7 +38,7 @@ export interface ReportFill {
   readonly quantity: string;
   readonly price: number;
   readonly fee: number;
-  /** Why the order was made: target, rearm, rebalance, demote … or "cross" for an internal one. */
+  /** Why the order was made: an `OrderOrigin` of the core, such as target; "cross" for a trade inside the account. */
   readonly origin: string;
 }
 

@@ -22,7 +22,7 @@ export interface RowContent {
   readonly windowHash: Uint8Array;
 }
 
-/** What a START carries; its session is told by the gateway. */
+/** What a START carries; its session is set by the DAG Manager, from the ticket. */
 export interface StartContent {
   readonly build: string;
   /** Set for the sources of replays. */

@@ -34,7 +34,7 @@ export interface IdentifiedGraph {
 
 /**
  * Hashes every node, inputs first.
- * @throws {DeclarationError} `DUPLICATE_NAME` when nodes of different content have one name.
+ * @throws {DeclarationError} `DUPLICATE_NAME` when nodes of different content have one name (I13).
  */
 export function assignIds(graph: StrategyGraph, hashNode: HashNode): IdentifiedGraph {
   const ids = new Map<DeclaredNode, string>();

@@ -18,7 +18,7 @@ export interface StrategyFill {
   readonly instrument: string;
   /** Order it is of; an order may have several fills. */
   readonly clientOrderId: string;
-  /** The venue's id of this execution; told once. */
+  /** The broker's id of this execution; told once. */
   readonly executionId: string;
   /** Buy or sell; the quantity has no sign. */
   readonly side: "buy" | "sell";

@@ -16,7 +16,7 @@ import { firstRowOf, float64At, runLength, shapeFault, sliceRun } from "./record
 /** What the head of a key and its surroundings say, as read under its lock. */
 export interface AppendTarget {
   readonly fold: FoldState;
-  /** Last epoch that was ever granted for the key. */
+  /** Last epoch that was ever granted for the key; nothing is stored under a higher one (Q12). */
   readonly grantedEpoch: number;
   /** Fingerprint of the feed at the last START. */
   readonly feedFingerprint: string;
@@ -24,7 +24,7 @@ export interface AppendTarget {
   readonly isBlocked: boolean;
   /** Columns of the queue; 0: any number. */
   readonly columns: number;
-  /** No later bucket end may pass, milliseconds since the epoch; null for no hold. */
+  /** No later bucket end may pass (Q15), milliseconds since the epoch; null: the feed has no limit. */
   readonly untilMs: number | null;
 }
 

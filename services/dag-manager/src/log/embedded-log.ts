@@ -44,8 +44,9 @@ interface AppendHooks {
 }
 
 /**
- * The log in the service's own database: an append is one transaction that locks the heads, folds, inserts and
- * updates; where the heads are known from the append before, one statement that finds them unmoved. Void records are refused and never stored, so what is stored is effective; readers still fold.
+ * The log in the service's own database, embedded or PostgreSQL: an append is one transaction that locks the heads,
+ * folds, inserts and updates; where the heads are known from the append before, one statement that finds them unmoved.
+ * Void records are refused and never stored, so what is stored is effective; readers fold all the same.
  */
 export class EmbeddedLog implements QueueLog {
   readonly #db: Db;
@@ -179,7 +180,7 @@ export class EmbeddedLog implements QueueLog {
     const updates = new Map(batch.outcome().heads.map((update) => [update.computeKey, update]));
     for (const head of locked) {
       const untilMs = head.is_source ? holds.get(head.source) : null;
-      // A source without a feed may be given one, with a hold, by another process.
+      // A source without a feed may be given one, with a limit, by another process.
       if (untilMs === undefined) continue;
       const update = updates.get(head.compute_key);
       this.#kept.keep({ head: update === undefined ? head : headAfter(head, update), untilMs });
@@ -234,7 +235,7 @@ function beyondLog(computeKey: string, { nextSeq }: LogHead): QmtlError {
   return new QmtlError("TRIMMED", message, { metadata });
 }
 
-/** A head as this process wrote or read it last, with the hold of its feed; null for no hold. */
+/** A head as this process wrote or read it last, with the limit of its feed; null: none. */
 interface KeptHead {
   readonly head: HeadRow;
   readonly untilMs: number | null;

@@ -3,7 +3,7 @@ import { DbError } from "@qmtl/service-kit/db";
 import type { KnownAppend } from "./append-known.ts";
 import type { LogEntry } from "./queue-log.ts";
 
-/** Entries and heads of appends that go together at most. */
+/** Most entries and heads, counted together, that are written in one statement. */
 export const joinedEntriesMax = 1_000;
 
 /** Appends of distinct keys, and their entries. */

@@ -44,7 +44,7 @@ export function lockHeads(tx: Tx, keys: readonly string[]): Promise<HeadRow[]> {
   );
 }
 
-/** Holds of the feeds among the heads' sources; null for no hold. */
+/** Limits of the feeds among the heads' sources, milliseconds since the epoch; null for no limit. */
 export async function feedHolds(
   tx: Tx,
   heads: readonly HeadRow[],

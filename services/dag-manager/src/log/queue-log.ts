@@ -56,7 +56,7 @@ export interface QueueLog {
   heads(keys: readonly string[]): Promise<Map<string, LogHead>>;
   /** Finds a position. */
   locate(computeKey: string, position: LogPosition): Promise<LogPlace>;
-  /** Entries from each offset on, in order per key, at most `perKeyMax` a key. */
+  /** Entries from each offset on, in order per key, at most `perKeyMax` per key. */
   read(
     from: readonly { readonly computeKey: string; readonly offset: number }[],
     perKeyMax: number,

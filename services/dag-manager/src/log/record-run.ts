@@ -146,7 +146,7 @@ function doesContinue(a: QueueRecord, b: QueueRecord): boolean {
   return first.inputSeq.length / first.count === next.inputSeq.length / next.count;
 }
 
-/** Values of one number a row; the bytes of a ref output are not, and stay alone. */
+/** Values of one number per row; the bytes of a ref output are not, and stay alone. */
 function hasPlainColumns(rows: Rows): boolean {
   const bytes = 8 * rows.count;
   return rows.columns.every((column) => column.length === bytes);

@@ -17,7 +17,7 @@ const snapshotsKept = 3;
 /** Bytes of snapshots in one answer at most; a key has at most 3 MiB of them. */
 const answerBytesMax = 8 * 1024 * 1024;
 
-/** Stores snapshots that the log confirms: the record at their seq is of their row and carries their hash. */
+/** Stores snapshots that the log confirms: the record at their seq is of their row and carries their hash (Q10). */
 export async function putSnapshots(
   store: DagStore,
   snapshots: readonly NodeSnapshot[],

@@ -33,7 +33,7 @@ const timeMsMax = 253_402_300_799_999;
 const timeMsMin = -62_135_596_800_000;
 
 /**
- * Moves the hold of feeds forward, all in one transaction; a time that is not later changes nothing.
+ * Moves the limit of feeds forward, all in one transaction; a time that is not later changes nothing.
  *
  * @throws {QmtlError} SOURCE_NOT_FOUND; INVALID_FIELD for a time that cannot be.
  */
@@ -58,7 +58,7 @@ export async function advanceFeeds(
 }
 
 /**
- * Where feeds stand, as far as the graph's store knows: hold, last row, runner sets. Which rows the runners have ended
+ * Where feeds stand, as far as the graph's store knows: limit, last row, runner sets. Which rows the runners have ended
  * is known to the barrier's owner alone, so `settled` is false and `ended_row` −1 here.
  *
  * @throws {QmtlError} SOURCE_NOT_FOUND, PAGE_TOKEN_INVALID.

@@ -3,13 +3,13 @@ import type { Clock } from "@qmtl/service-kit";
 import { raiseStoreEpoch } from "@qmtl/service-kit/control";
 import type { Db } from "@qmtl/service-kit/db";
 
-/** A floor lies above every epoch that was ever issued, if they rise by less than this a second. */
+/** A floor lies above every epoch that was ever issued, if they rise by less than this per second. */
 const perSecondMax = 1_024;
 
 /**
  * What an operator runs once after a database was restored from a backup, before the service starts and with every
  * runner stopped: the next epoch of every key, there or yet to come, lies above seconds of the wall clock × 1 024,
- * so above any that was issued; nobody holds a lease any more; control events go on in a store epoch above those
+ * so above any that was issued (Q20); nobody holds a lease any more; control events go on in a store epoch above those
  * that were seen. One transaction. Resolves to the floor.
  *
  * Rows that were published after the backup are gone; a runner that had read them must start anew.

@@ -28,7 +28,7 @@ export async function leaseRows(db: Queryable, keys?: readonly string[]): Promis
 
 /**
  * Writes lease rows, each only over the row it was made from; resolves to the keys that were written. A key
- * whose row is another one meanwhile is left alone: an epoch is never issued twice.
+ * whose row is another one meanwhile is left alone: an epoch is never issued twice (Q7).
  */
 export async function writeLeases(
   tx: Tx,

@@ -10,14 +10,14 @@ export type FeedMessage = MessageInitShape<typeof FeedStateSchema>;
 /** What the configuration says of a replay feed. */
 export interface FeedConfig {
   readonly source: string;
-  /** No bucket that ends later may pass, milliseconds since the epoch; null for no hold. */
+  /** No bucket that ends later may pass, milliseconds since the epoch; null for no limit. */
   readonly untilMs: number | null;
 }
 
 /** Where a feed stands. */
 interface FeedRow {
   readonly source: string;
-  /** Null: no hold. */
+  /** Null: no limit. */
   readonly untilMs: number | null;
   /** Last row in the log of any of its queues; −1 before the first. */
   readonly passedRow: number;
@@ -40,7 +40,7 @@ interface RunnerRow {
 /** Runners of one feed at most. */
 const feedRunnersMax = 1_024;
 
-/** Makes the feeds of the configuration; one that is there keeps its hold, which only moves forward. */
+/** Makes the feeds of the configuration; one that is there keeps its limit, which only moves forward. */
 export async function ensureFeeds(
   tx: Tx,
   feeds: readonly FeedConfig[],
@@ -118,7 +118,7 @@ async function feedRows(db: Queryable, sources: readonly string[]): Promise<Feed
   }));
 }
 
-/** Moves the hold of a feed that is locked forward; true when it moved. Null lifts it. */
+/** Moves the limit of a feed, whose row is locked, forward; true when it moved. Null lifts it. */
 export async function advanceFeed(
   tx: Tx,
   source: string,

@@ -26,7 +26,7 @@ const isMeant = `${hasTags} and (q.is_source or ($4::boolean and q.world_id = $5
   and q.partition = $7 and ${isInForce}))`;
 
 /**
- * Whether a queue pins a source to other data than the context of the query: the rule of `doPinsConflict`. An as-of
+ * Whether a queue pins a source to other data than the context of the query: the rule of `doPinsConflict` (Q19). An as-of
  * without pins, but for "none" and "", stands for every source.
  */
 const doesConflict = `case

@@ -25,7 +25,7 @@ import { tellTagQueries } from "../store/tag-query-store.ts";
 
 /**
  * One swap on its way: the machine of the queue protocol, driven by what runners say, with each phase
- * written together with its event. "Warm" is kept per runner: a runner is warm when all its new keys are.
+ * written together with its event (Q18). "Warm" is kept per runner: a runner is warm when all its new keys are.
  */
 export class RunningSwap {
   readonly #store: DagStore;

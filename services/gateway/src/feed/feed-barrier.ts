@@ -86,8 +86,8 @@ export class FeedBarrier {
   }
 
   /**
-   * Whether the hold lets no further row pass, as far as is known: it stands at the bucket end of the last row, or the
-   * next row, which waits, lies behind it. True without a hold.
+   * Whether the limit lets no further row pass, as far as is known: it stands at the bucket end of the last row, or the
+   * next row, which waits, ends after it. True without a limit.
    */
   isAtHold(passedMs: number | null): boolean {
     const { untilMs, held: next, logRow } = this.#state;
@@ -155,7 +155,7 @@ export class FeedBarrier {
     this.#take({ kind: "heartbeat", sessionId, nowMs: this.#now() });
   }
 
-  /** Whether the hold and the runners are those that count here; a dropped one that is still listed is none of them. */
+  /** Whether the limit and the runners are those that count here; a dropped one that is still listed is none of them. */
   isAsStored({ passedRow, untilMs, runners }: StoredFeed): boolean {
     if (this.#state.logRow < 0 && passedRow >= 0) return false;
     const known = this.#state.runners;
@@ -166,7 +166,7 @@ export class FeedBarrier {
     );
   }
 
-  /** Takes over what the DAG Manager stores now: the hold, and runners that came, went, or count from a later row. */
+  /** Takes over what the DAG Manager stores now: the limit, and runners that came, went, or count from a later row. */
   sync(stored: StoredFeed): void {
     const listed = new Set(stored.runners.map((runner) => runner.sessionId));
     for (const sessionId of this.#dropped)

@@ -146,7 +146,7 @@ export class ReplayFeeds implements BarrierEnds {
     for (const barrier of this.#barriers.values()) barrier.heard(sessionId);
   }
 
-  /** Reads the runner set and the hold of a feed again. Calls that come meanwhile lead to one more reading. */
+  /** Reads the runner set and the limit of a feed again. Calls that come meanwhile lead to one more reading. */
   async refresh(source: string): Promise<void> {
     const barrier = this.#barriers.get(source);
     if (barrier === undefined) {
@@ -172,7 +172,7 @@ export class ReplayFeeds implements BarrierEnds {
     await next;
   }
 
-  /** The hold or the runners of a feed changed. */
+  /** The limit or the runners of a feed changed. */
   onEvent(event: ControlEvent): void {
     if (!event.topicKey.startsWith("feed/")) return;
     const source = event.topicKey.slice("feed/".length);

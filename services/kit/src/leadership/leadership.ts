@@ -15,7 +15,7 @@ export interface Leadership {
   readonly grantUntilMs: number;
   /** Who must lead, by the row in the database, for a write to stand; undefined when nobody else can. */
   readonly holder: string | undefined;
-  /** First statement of every writing transaction. @throws {QmtlError} NOT_LEADER */
+  /** First statement of every writing transaction (A13, P18, Q21 in docs/internals). @throws {QmtlError} NOT_LEADER */
   assertLeads(tx: Tx): Promise<void>;
   /** Takes the lead or begins to wait for it. `onChange` is called when it is renewed, and when `standing` changes. */
   start(onChange: () => void): Promise<void>;

@@ -64,7 +64,7 @@ export class EmitterTable {
     }
   }
 
-  /** The emitter of every strategy that has one: what a gate is told. */
+  /** The emitter of every strategy that has one: what a router session is told. */
   all(): Map<string, string> {
     const held = [...this.#holders].filter((entry): entry is [string, string] => entry[1] !== null);
     return new Map(held);

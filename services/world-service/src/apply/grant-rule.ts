@@ -18,7 +18,7 @@ interface GrantFacts {
 /**
  * The part of the grant rule that needs no emitter: leader ∧ not excluded ∧ gate OPEN ∧ the session's
  * (store epoch, fence) current ∧ revision ≥ required ∧ hash right for the revision it states ∧
- * decision unexpired ∧ (SDK session) a strategy of its scope active. Null when all hold.
+ * decision unexpired ∧ (SDK session) a strategy of its scope active (P9). Null when all hold.
  */
 export function refuseLease(
   facts: GrantFacts,

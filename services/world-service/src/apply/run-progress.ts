@@ -55,7 +55,7 @@ export function dueStep(facts: DueFacts): DueStep | null {
 }
 
 /**
- * Freeze in force: leader for at least G, and every session with a lease possibly alive has
+ * Freeze in force (P7): leader for at least G, and every session with a lease possibly alive has
  * acknowledged this very fence, with its gate shut and nothing in flight. A lease whose G has passed
  * is not alive. After a restart the registry is empty: that alone proves nothing, hence the first part.
  */

@@ -25,7 +25,7 @@ export function instrumentKey(venue: string, symbol: string): string {
 }
 
 /**
- * One price a (venue, symbol): refuses a mark that is not above 0, older than `ageMsMax` or from the future
+ * One price per (venue, symbol): refuses a mark that is not above 0, older than `ageMsMax` or from the future
  * by more than that, and two marks of one instrument that differ in price.
  */
 export function checkMarks(

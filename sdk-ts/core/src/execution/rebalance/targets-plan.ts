@@ -78,7 +78,7 @@ export type TargetsPlan =
       readonly ok: true;
       readonly accountRevision: number;
       readonly books: readonly PlannedBook[];
-      /** Trades between books at the plan's mark; they net to 0 an instrument. */
+      /** Trades between books at the plan's mark; they net to 0 per instrument. */
       readonly crosses: readonly InternalCross[];
       /** Reductions of the account's net position first, then by venue and symbol. */
       readonly externals: readonly ExternalDelta[];

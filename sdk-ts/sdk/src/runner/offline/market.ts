@@ -17,7 +17,7 @@ export interface MarketInstrument {
 
 /** What is traded, at which costs, with how much money. */
 export interface OfflineMarket {
-  /** One a target, by symbol: the order of a graph follows its ids, which change with every parameter. */
+  /** One per target, by symbol: the order of a graph follows its ids, which change with every parameter. */
   readonly instruments: readonly MarketInstrument[];
   /** Entry of `sources:` at whose bucket ends returns are taken. */
   readonly returnsSource: string;

@@ -32,7 +32,9 @@ export interface OfflineOptions {
   readonly sameBarClose?: boolean | undefined;
   /**
    * Entry of `sources:` at whose bucket ends returns are taken. A world judges at the ends of its own feed: name that
-   * one when the strategy trades instruments of several. @default the coarsest mark source of its instruments
+   * one when the strategy trades instruments of several.
+   *
+   * @default of the mark sources of its instruments the one with the longest interval
    */
   readonly returnsSource?: string | undefined;
   /** World the strategy is told it is in. @default "offline" */

@@ -31,8 +31,8 @@ import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
  * Each target is a fraction of the whole capital in its own instrument; the instruments share one account and may have
  * bars of their own. See {@link tradeOffline} for what happens in which order.
  *
- * The strategy's callbacks are called in the order things happened: `onStart`, `onFill` and `onSignal` by bar,
- * `onFinish`; `onError` when one of them or a node throws.
+ * `onStart` is called before any row is read; `onFill` and `onSignal` once all is computed and traded, in the order things
+ * happened; `onFinish` last. When one of the first three or a node throws, `onError` is called before `onFinish`.
  *
  * @throws {DeclarationError | CodeHashError | StrategyRunError | CsvError | ConfigError | ComputeError}
  */

@@ -48,7 +48,7 @@ export interface OfflineTrading {
  * equity of the whole account, and fills at the open of the first bar of its instrument that begins from then on. Then
  * the equity is noted, if a bar ended. What targets said before the first bar is taken at its end.
  *
- * @param targets a column an instrument of the market; NaN keeps the value before
+ * @param targets one column per instrument, in the order of the market; NaN keeps the value before
  * @param rows rows of every mark source and of the returns' source, by name
  */
 export function tradeOffline(

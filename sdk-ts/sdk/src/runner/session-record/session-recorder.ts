@@ -43,7 +43,7 @@ const againMs = 200;
  * end the account's journal. Each line is handed to the operating system at once, so that a crash loses the journal
  * only. The header is written when the gateway has told the world's account, at the latest at the end.
  *
- * Weights are asked for beside the run, once a bucket: a change while a bucket is under way may be dated to the next.
+ * Weights are asked for beside the run, once per bucket: a change while a bucket is under way may be dated to the next.
  */
 export class FileSessionRecorder implements SessionRecorder {
   readonly #options: SessionRecordingOptions;

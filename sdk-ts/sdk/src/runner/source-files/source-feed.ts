@@ -30,7 +30,8 @@ export interface SourceFeed {
 type SourceConfig = QmtlConfig["sources"][string];
 
 /**
- * Reads a source for an offline run: rows before `start` from `history_file` if there is one, the others from `file`.
+ * Reads a source for an offline run: without `history_file` all rows from `file`; with one and a `start`, rows before
+ * `start` from the history and the others from `file`; with one and no `start`, the history alone.
  *
  * @param untilMs open time of the last row kept; undefined = the row before `start` (without `start`: the last)
  * @param given what is read instead of the files

@@ -51,8 +51,8 @@ const reportsWaitMsMax = 25;
 
 /**
  * One account: its journal, the router's core that the journal rebuilds, and the broker. Operations run one at a
- * time; each performs on the core, commits journal and orders in one transaction that compares fence and halts, and
- * only then sends.
+ * time; each performs on the core, commits journal and orders at once, if fence and halts still allow them, and
+ * only then sends (A6, A7 and A9 in docs/internals/architecture.md).
  */
 export class AccountRouter implements WorldRows {
   readonly deps: AccountRouterDeps;

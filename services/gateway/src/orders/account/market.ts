@@ -1,4 +1,4 @@
-/** Closes kept an instrument, to size targets that were decided some bars ago. */
+/** Closes kept per instrument, to size targets that were decided some bars ago. */
 const closesMax = 512;
 
 /** The closes of the last bars by instrument, as the journal has them. */

@@ -20,7 +20,7 @@ export function bookName(id: { readonly world: string; readonly strategy: string
   return `${id.world}/${id.strategy}`;
 }
 
-/** What an order waits for, as the simulated venue takes it. */
+/** What an order waits for, as the simulated broker takes it. */
 export function simulatedTerms(
   terms: OrderTerms | undefined,
 ): Pick<SimulatedOrder, "type" | "limitPrice" | "stopPrice"> {
@@ -29,7 +29,7 @@ export function simulatedTerms(
   return type === "limit" ? { type, limitPrice: price } : { type, stopPrice: price };
 }
 
-/** A working order, as the simulated venue takes it. */
+/** A working order, as the simulated broker takes it. */
 export function workingOf(order: OrderRecord): SimulatedOrder {
   return {
     id: order.order_id,

@@ -4,7 +4,7 @@ import { overRows, rowsStatement, rowsTogetherMax, type Writes } from "../../sto
 import type { BrokerBar, BrokerFill, BrokerOrder } from "./broker-port.ts";
 import { type OrderRecord, workingOf } from "./order-record.ts";
 
-/** Bars kept an instrument, for orders that arrive late. */
+/** Bars kept per instrument, for orders that arrive late. */
 export const paperBarsMax = 64;
 /** Stored besides: the bar before those, whose end tells which orders come too late. */
 const storedBarsMax = paperBarsMax + 1;
@@ -131,7 +131,7 @@ const insertExecutions = rowsStatement(
        source_row, bucket_end_ms) SELECT * FROM (VALUES ${list}) AS r WHERE r.column1 IS NOT NULL`,
 );
 
-/** Stores fills with their effect on holdings and cash, and their orders as filled. */
+/** Stores fills with their effect on positions and cash, and their orders as filled. */
 export function addFills(
   writes: Writes,
   account: string,

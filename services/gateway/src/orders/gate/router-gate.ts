@@ -121,7 +121,7 @@ export class RouterGate implements OrderGate {
     return sessionPhase(this.#state, this.#ports.readClocks()) === "ARMED";
   }
 
-  /** Data time at which the gate opened for this gate last; undefined while it is shut. */
+  /** Data time at which the gate opened for this router last; undefined while it is shut. */
   get openedMs(): number | undefined {
     return this.#wasArmed && this.#opened?.fence === this.applied?.fence
       ? this.#opened?.ms

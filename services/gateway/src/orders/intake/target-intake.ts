@@ -111,7 +111,7 @@ export class TargetIntake {
     return verdicts;
   }
 
-  /** True when rows of a feed of the call can never be booked; what to set is logged, once a feed. */
+  /** True when rows of a feed of the call can never be booked; what to set is logged, once per feed. */
   #isUnbooked({ ends }: TargetsCall): boolean {
     const { feeds, barrier, logger } = this.#ports;
     const reasons = ends.flatMap(({ source }) => {

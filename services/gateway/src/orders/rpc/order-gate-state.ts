@@ -65,7 +65,7 @@ export function gateStateFrom(message: GateStateMessage): GateState {
     revision: Number(message.revision),
     fence: Number(message.fence),
     gate: GATES[message.gate] ?? "CLOSED",
-    // One that is not known keeps the gate shut by the gate itself, which is not open while there is a hold.
+    // A kind that is not known is left out. It opens nothing: WorldService states no gate OPEN while there is a hold.
     holds: message.holds.flatMap(({ kind }) => HOLDS[kind] ?? []).sort(),
     runId: message.runId === "" ? null : message.runId,
     phase: PHASES[message.phase] ?? null,

@@ -1,13 +1,13 @@
 import type { GateState } from "@qmtl/core/gate";
 import type { Queryable } from "@qmtl/service-kit/db";
 
-/** The gate row of a world as the gate applied it last. */
+/** Fence and gate of a world as the router applied them last. */
 interface GateFence {
   readonly fence: number;
   readonly gate: string;
 }
 
-/** Stores what the gate applies; an older revision changes nothing. */
+/** Stores what the router applies; an older revision changes nothing. */
 export async function writeGateFence(db: Queryable, state: GateState): Promise<void> {
   await db.query(
     `INSERT INTO gateway.gate_fence AS g (world_id, store_epoch, revision, fence, gate)

@@ -34,8 +34,8 @@ const keysMax = 1_000;
 
 /**
  * The snapshots of a context's nodes. One is believed only if it is of this node, as its compute key and the layout of
- * its state say, its bytes have the hash it states, and the log's own record carries the same hash. Others are told
- * and left out; without any, the nodes are warmed from their whole past.
+ * its state say, its bytes have the hash it states, and the log's own record carries the same hash (Q10). Others
+ * are reported and left out; without any, the nodes are warmed from their whole past.
  */
 export class SnapshotCache {
   readonly #options: SnapshotCacheOptions;

@@ -49,7 +49,8 @@ interface Swap {
 /**
  * Which compute context each bucket's targets are taken from. While the strategy changes context both are computed;
  * buckets before `from_row` come from the old one, the rest from the new one, and none from `from_row` on is handed
- * out before the change is decided. A bucket's row is the highest of the feeds, as the DAG Manager counts.
+ * out before the change is decided (Q16 and Q17 in docs/internals/queues.md). A bucket's row is the highest of
+ * the feeds, as the DAG Manager counts.
  */
 export class ContextSwaps implements ContextListener {
   readonly #options: ContextSwapsOptions;

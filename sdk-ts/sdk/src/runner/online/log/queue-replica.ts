@@ -23,7 +23,7 @@ interface EffectiveRow {
   readonly content: RowContent | undefined;
 }
 
-/** What a key asks of its surroundings. */
+/** What a replica asks of its surroundings. */
 export interface ReplicaPort {
   /** Time on the elapsed clock, milliseconds. */
   elapsedMs(): number;
@@ -51,7 +51,10 @@ interface QueueIdentity {
   start(): { readonly content: StartContent; readonly origin: QueueOrigin };
 }
 
-/** One queue as this process sees it: its fold, its effective rows, and this session's claim on it. */
+/**
+ * One queue as this process sees it: its fold, its effective rows, and this session's claim on it. Variables of this
+ * room call it a key; the text that names it is `computeKey`.
+ */
 export class QueueReplica {
   readonly identity: QueueIdentity;
   readonly #port: ReplicaPort;

@@ -275,7 +275,7 @@ interface TargetsCaller {
   readonly evaluations: Evaluations;
 }
 
-/** The end of a row with the targets that go along, under a word of the gate. */
+/** The end of a row with the targets that go along, under the gate's claim. */
 function targetsRequest(
   caller: TargetsCaller,
   word: GateWord,

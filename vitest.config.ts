@@ -11,6 +11,7 @@ const alone = [
   "cli/src/commands/config.test.ts",
   "cli/src/main.test.ts",
   "cli/src/node-wrapper.test.ts",
+  "cli/src/project/with-interrupt.test.ts",
   "cli/src/until-stopped.test.ts",
   "sdk-ts/sdk/src/testing/bars.test.ts",
   "services/embedded/src/backup/backup.test.ts",

@@ -63,7 +63,7 @@ function reportData(
     reuse: [],
     evaluations: [],
     timeline: [],
-    facts: [...facts, `Made from ${name}: positions, node reuse and evaluations are left out.`],
+    notes: [...facts, `Made from ${name}: positions, node reuse and evaluations are left out.`],
   };
 }
 

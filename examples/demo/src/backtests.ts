@@ -141,9 +141,9 @@ function render(table: readonly Figures[], hold: Figures): string {
   return `${lines.join("\n")}\nSharpe ratios are annualised with 252 bars; the last three columns are Sharpe ratios, too.\n`;
 }
 
-function renderFacts({ facts }: OfflineResult): string {
+function renderFacts({ notes }: OfflineResult): string {
   const known = [
-    ...facts,
+    ...notes,
     "So costs matter here and the fill rule hardly does; no more than that should be read into it.",
     "It is a price index: no dividends, and cash earns nothing. This flatters shorts and understates long positions.",
     "An index is not traded: fills are a model.",

@@ -23,7 +23,7 @@ import { type DagManagerConfig, dagManagerOptions } from "./dag-manager-options.
 import { NodeLeases } from "./leases/node-leases.ts";
 import { SessionRights } from "./leases/session-rights.ts";
 import { faultName } from "./log/append-fold.ts";
-import { EmbeddedLog } from "./log/embedded-log.ts";
+import { DatabaseLog } from "./log/database-log.ts";
 import { LogTail } from "./log/log-tail.ts";
 import { FeedProgress } from "./replay/feed-progress.ts";
 import { diffHandlers } from "./rpc/diff-handlers.ts";
@@ -160,10 +160,10 @@ interface LogPorts {
   readonly progress: FeedProgress;
 }
 
-function openLog(store: DagStore, tail: LogTail, ports: LogPorts): EmbeddedLog {
+function openLog(store: DagStore, tail: LogTail, ports: LogPorts): DatabaseLog {
   const { nodeLeases, leadership, metrics, progress } = ports;
   const voids = metrics.counter("queue_void_total", "Queue records that are void", ["reason"]);
-  return new EmbeddedLog(store.db, tail, leadership, {
+  return new DatabaseLog(store.db, tail, leadership, {
     onOrigin: (tx, source, row) => beginFeed(tx, source, row, store.clock.nowMs()),
     onVoid: (fault) => voids.inc({ reason: faultName(fault) }),
     onAppended: (entries) => {

@@ -39,7 +39,7 @@ export interface OfflineTotals {
 }
 
 /** What is held of an instrument. Money in the quote currency. */
-export interface OfflineHolding {
+export interface OfflinePosition {
   /** Signed lots. */
   readonly lots: number;
   /** Per unit; 0 while flat. */
@@ -221,7 +221,7 @@ export class OfflineAccount {
     return this.#lastEquity;
   }
 
-  holding(at = 0): OfflineHolding {
+  holding(at = 0): OfflinePosition {
     const { id, units, mark, spreadCosts } = this.#lines[at]!;
     const book = this.#router.core.book(id);
     const { quantity: lots = 0, averageCost = 0, realisedPnl = 0, fees = 0 } = book ?? {};

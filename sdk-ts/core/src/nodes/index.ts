@@ -1,3 +1,5 @@
+export type { WindowParams } from "./block-sums.ts";
+export type { BollingerParams } from "./bollinger.ts";
 export { type CatalogueEntry, catalogue } from "./catalogue.ts";
 export type {
   ClockMaps,
@@ -9,7 +11,9 @@ export type {
   Slot,
 } from "./kernel.ts";
 export { numbers } from "./kernel.ts";
+export type { LagParams } from "./lag-kernel.ts";
 export type { PositionTargetParams } from "./position-target.ts";
+export type { StddevParams } from "./stddev.ts";
 export {
   type MakeCall,
   type NodeParams,

@@ -19,7 +19,7 @@ import type { SdkClock } from "./clock.ts";
 import { hashText } from "./gate-from-proto.ts";
 
 /** What a session's gate states with each order: the gate claim of the contract. */
-export interface GateWord {
+export interface SenderClaim {
   readonly leaseId: string;
   readonly fence: number;
   readonly domain: "backtest" | "dryrun" | "live" | "shadow";
@@ -109,7 +109,7 @@ export class OrderGate {
    */
   emit<T>(
     sides: readonly PositionSide[],
-    write: (word: GateWord) => T,
+    write: (claim: SenderClaim) => T,
   ): { readonly result: T; readonly effects: readonly SessionEffect[] } | OrderRefusal {
     if (this.isAboveDomain) return "ABOVE_EXECUTION_DOMAIN";
     const domain = domainOfMode(this.mode());
@@ -139,7 +139,7 @@ export class OrderGate {
   }
 
   /** What a call without targets states: no lease is claimed. */
-  shutWord(): GateWord {
+  shutClaim(): SenderClaim {
     const fence = this.#state.applied?.fence ?? 0;
     return { leaseId: "", fence, domain: domainOfMode(this.mode()) };
   }

@@ -45,7 +45,7 @@ function report(more: Partial<ReportData> = {}): ReportData {
     ],
     evaluations: [{ name: "Node evaluations", value: 5_295, format: "count" }],
     timeline: [{ timeMs: DAY, kind: "decision", title: "C demoted", detail: "shortfall 9.03 > 3" }],
-    facts: ["It is a price index: no dividends."],
+    notes: ["It is a price index: no dividends."],
     ...more,
   };
 }
@@ -98,7 +98,7 @@ test("stamps a report without costs and limits the fills shown, saying so", () =
 
 test("an empty report is still a document", () => {
   const html = renderHtmlReport(
-    report({ strategies: [], fills: [], positions: [], reuse: [], timeline: [], facts: [] }),
+    report({ strategies: [], fills: [], positions: [], reuse: [], timeline: [], notes: [] }),
   );
 
   expect(html).toContain("None.");
@@ -133,7 +133,7 @@ test("no text escapes into markup, wherever it stands", () => {
         report({
           title: evil,
           currency: evil,
-          facts: [evil],
+          notes: [evil],
           reuse: [{ strategy: evil, nodes: 0, created: 0, reused: 0 }],
           timeline: [{ timeMs: Number.NaN, kind: "note", title: evil, detail: evil }],
           positions: [{ ...report().positions[0]!, ...place, quantity: evil }],

@@ -28,7 +28,7 @@ export function renderHtmlReport(data: ReportData): string {
     section("Fills", renderFills(data)),
     section("Node reuse", renderReuse(data.reuse)),
     section("Evaluations", renderFigures(data.evaluations)),
-    section("About the data", renderFacts(data.facts)),
+    section("About the data", renderNotes(data.notes)),
   ];
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
@@ -111,8 +111,8 @@ function renderReuse(reuse: readonly ReportReuse[]): string {
   ]);
 }
 
-function renderFacts(facts: readonly string[]): string {
-  return `<ul>${facts.map((fact) => `<li>${escapeHtml(fact)}</li>`).join("")}</ul>`;
+function renderNotes(notes: readonly string[]): string {
+  return `<ul>${notes.map((note) => `<li>${escapeHtml(note)}</li>`).join("")}</ul>`;
 }
 
 /** A column of a table over rows of `T`; cell texts are escaped. */

@@ -90,5 +90,5 @@ export interface ReportData {
   readonly evaluations: readonly ReportFigure[];
   readonly timeline: readonly ReportEvent[];
   /** What a reader must know of the data, one sentence each. */
-  readonly facts: readonly string[];
+  readonly notes: readonly string[];
 }

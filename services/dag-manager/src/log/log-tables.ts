@@ -45,7 +45,7 @@ export function lockHeads(tx: Tx, keys: readonly string[]): Promise<HeadRow[]> {
 }
 
 /** Limits of the feeds among the heads' sources, milliseconds since the epoch; null for no limit. */
-export async function feedHolds(
+export async function feedLimits(
   tx: Tx,
   heads: readonly HeadRow[],
 ): Promise<Map<string, number | null>> {

@@ -43,7 +43,7 @@ export interface LogPlace {
 /**
  * The log of every key: append and read. What counts in it is decided by the fold alone.
  *
- * `embedded-log.ts` keeps effective records in the service's own database, in either kind of database.
+ * `database-log.ts` keeps effective records in the service's own database, in either kind of database.
  */
 export interface QueueLog {
   /**

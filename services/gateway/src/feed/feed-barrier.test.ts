@@ -1,7 +1,7 @@
 import { ManualClock } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import type { RunnerEnd } from "../ports.ts";
-import { FeedBarrier, holdMsMax } from "./feed-barrier.ts";
+import { barrierWaitMsMax, FeedBarrier } from "./feed-barrier.ts";
 import { restateMsMax } from "./restating.ts";
 
 const never = new AbortController().signal;
@@ -99,7 +99,7 @@ test("a publish that is held for too long, or sent again, is answered so", async
   publish(10);
   await settle();
   expect(refused).toEqual(["k/10 BARRIER_HELD"]);
-  clock.advance(holdMsMax);
+  clock.advance(barrierWaitMsMax);
   await settle();
   expect(refused).toHaveLength(2);
   expect(passed).toEqual([]);
@@ -132,7 +132,7 @@ test("a row that is held for too long is told what it waits for: the hold, runne
   const told = async (setUp: ReturnType<typeof rig>, at: number): Promise<string> => {
     const { barrier, clock } = setUp;
     const timeMs = at * 1_000;
-    const options = { sessionId: "s", signal: never, holdMs: 1_000 };
+    const options = { sessionId: "s", signal: never, waitMs: 1_000 };
     const waiting = barrier.wait("k", { row: at, toRow: at, timeMs }, options);
     const message = waiting.catch((error: Error) => error.message);
     clock.advance(1_000);
@@ -230,15 +230,15 @@ test("a hold at a time without a row is reached when the next row lies behind it
   await settle();
   barrier.rowEffective(10);
   expect(passed).toEqual(["k/10"]);
-  expect(barrier.isAtHold(10_000)).toBe(false);
+  expect(barrier.isAtLimit(10_000)).toBe(false);
 
   publish(11);
   await settle();
-  expect(barrier.isAtHold(10_000)).toBe(true);
+  expect(barrier.isAtLimit(10_000)).toBe(true);
 
   barrier.sync({ ...stored, untilMs: 11_500 });
   await settle();
-  expect(barrier.isAtHold(10_000)).toBe(false);
+  expect(barrier.isAtLimit(10_000)).toBe(false);
   barrier.rowEffective(11);
-  expect([barrier.isAtHold(11_500), barrier.isAtHold(11_000)]).toEqual([true, false]);
+  expect([barrier.isAtLimit(11_500), barrier.isAtLimit(11_000)]).toEqual([true, false]);
 });

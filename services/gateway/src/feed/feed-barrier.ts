@@ -12,7 +12,7 @@ import type { RunnerEnd } from "../ports.ts";
 import { Restating } from "./restating.ts";
 
 /** Longest a Publish is held before its sender is asked to send it again, milliseconds. */
-export const holdMsMax = 20_000;
+export const barrierWaitMsMax = 20_000;
 /** Rows that wait at one feed at most. */
 const waitersMax = 1_024;
 /** Of these, rows of one session at most. */
@@ -39,7 +39,7 @@ interface FeedBarrierPorts {
 
 export interface WaitOptions {
   /** Longest wait, milliseconds. @default holdMsMax */
-  readonly holdMs?: number;
+  readonly waitMs?: number;
   /** Whose row it is. */
   readonly sessionId: string;
   readonly signal: AbortSignal;
@@ -89,7 +89,7 @@ export class FeedBarrier {
    * Whether the limit lets no further row pass, as far as is known: it stands at the bucket end of the last row, or the
    * next row, which waits, ends after it. True without a limit.
    */
-  isAtHold(passedMs: number | null): boolean {
+  isAtLimit(passedMs: number | null): boolean {
     const { untilMs, held: next, logRow } = this.#state;
     if (untilMs === null || (passedMs !== null && passedMs >= untilMs)) return true;
     return next !== null && next.row > logRow && next.timeMs > untilMs;
@@ -99,10 +99,10 @@ export class FeedBarrier {
    * Resolves when `row` may pass. `record` tells publishes of one record from others: one that its session repeats
    * replaces the one that waits. Whether the session may publish it at all, the log decides.
    *
-   * @throws {QmtlError} BARRIER_HELD after `holdMs`, or when it was sent again. TOO_MANY_REQUESTS.
+   * @throws {QmtlError} BARRIER_HELD after `waitMs`, or when it was sent again. TOO_MANY_REQUESTS.
    */
   wait(record: string, row: HeldRow, options: WaitOptions): Promise<void> {
-    const { holdMs = holdMsMax, sessionId, signal } = options;
+    const { waitMs = barrierWaitMsMax, sessionId, signal } = options;
     const name = `${sessionId}\n${record}`;
     this.#waiters.get(name)?.refuse(held("it was sent again"));
     this.#checkRoom(sessionId);
@@ -115,7 +115,7 @@ export class FeedBarrier {
       };
       const refuse = (error: QmtlError) => end(() => reject(error));
       const gone = () => refuse(held("the caller went away"));
-      const timer = this.#ports.clock.setTimer(() => refuse(held(this.#whyHeld(row))), holdMs);
+      const timer = this.#ports.clock.setTimer(() => refuse(held(this.#whyHeld(row))), waitMs);
       const waiter: Waiter = { row, sessionId, timer, refuse, pass: () => end(resolve) };
       this.#waiters.set(name, waiter);
       signal.addEventListener("abort", gone, { once: true });

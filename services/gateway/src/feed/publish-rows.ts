@@ -12,7 +12,7 @@ import type { SourceBar } from "../ports.ts";
 import type { SourceKey } from "../store/source-key-store.ts";
 import { waitingTime } from "../waiting-time.ts";
 import type { BarBooker } from "./bar-booker.ts";
-import { holdMsMax } from "./feed-barrier.ts";
+import { barrierWaitMsMax } from "./feed-barrier.ts";
 import { type PartWait, type PublishPart, planPublish } from "./publish-plan.ts";
 import type { ReplayFeeds } from "./replay-feeds.ts";
 import type { SourceKeys } from "./source-keys.ts";
@@ -76,9 +76,9 @@ function checkFeed(key: SourceKey | undefined, { session }: CallContext): void {
 
 /** Waits at the barrier, but not so long that the caller's deadline passes first. */
 function hold(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
-  const holdMs = Math.min(holdMsMax, waitingTime(context.timeoutMs));
+  const waitMs = Math.min(barrierWaitMsMax, waitingTime(context.timeoutMs));
   const { signal, session } = context;
-  return ports.feeds.wait(wait, { holdMs, signal, sessionId: session?.sessionId ?? "" });
+  return ports.feeds.wait(wait, { waitMs, signal, sessionId: session?.sessionId ?? "" });
 }
 
 /** Books what became effective, and lets the barrier move on. */

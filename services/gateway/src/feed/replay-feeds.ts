@@ -138,7 +138,7 @@ export class ReplayFeeds implements BarrierEnds {
     }
     const isCurrent = logRow >= Number(state.passedRow) && untilMs === untilMsOf(state);
     const isBooked = barrier.isSettled && this.#ports.booker.isBooked(source, logRow);
-    state.settled = isCurrent && isBooked && (state.ended || barrier.isAtHold(passedMsOf(state)));
+    state.settled = isCurrent && isBooked && (state.ended || barrier.isAtLimit(passedMsOf(state)));
   }
 
   /** A session sent a heartbeat. */

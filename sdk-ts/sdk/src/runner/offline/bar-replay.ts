@@ -1,16 +1,16 @@
 import type { OfflineAccount } from "@qmtl/core/execution";
-import type { SourceFeed } from "../source-files/source-feed.ts";
+import type { SourceRows } from "../source-files/source-rows.ts";
 
 /** Rows `[first, end)` of a feed. */
 export interface TradedRows {
-  readonly feed: SourceFeed;
+  readonly feed: SourceRows;
   readonly first: number;
   readonly end: number;
 }
 
 /** The bars of one feed, played to the instruments it marks. */
 export class BarReplay {
-  readonly feed: SourceFeed;
+  readonly feed: SourceRows;
   readonly #places: readonly number[];
   readonly #end: number;
   readonly #endsMs: Float64Array;

@@ -1,6 +1,6 @@
 import { type BatchInput, compilePlan, intervalText, runBatch } from "@qmtl/core/dataflow";
 import { StreamInput, toRuntimeGraph } from "../../strategy/index.ts";
-import type { SourceFeed } from "../source-files/source-feed.ts";
+import type { SourceRows } from "../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import { type OfflineTags, tagRows } from "./tags.ts";
@@ -32,7 +32,7 @@ interface ComputedNodes {
  */
 export function computeOffline(
   identified: IdentifiedStrategy,
-  feeds: ReadonlyMap<string, SourceFeed>,
+  feeds: ReadonlyMap<string, SourceRows>,
   wanted: readonly string[],
   onProgress?: (rowsDone: number, rowsTotal: number) => void,
   tags: OfflineTags = { matches: new Map(), filed: [] },
@@ -59,7 +59,7 @@ export function computeOffline(
 /** The rows of every stream a strategy reads, ready for an executor. */
 export function streamRows(
   { graph }: IdentifiedStrategy,
-  feeds: ReadonlyMap<string, SourceFeed>,
+  feeds: ReadonlyMap<string, SourceRows>,
 ): BatchInput[] {
   return graph.nodes.flatMap(({ id, declared }): BatchInput[] => {
     const { node, name, intervalSeconds } = declared;

@@ -60,7 +60,7 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
       { name: "warm-up rows", value: result.warmupRows, format: "count" },
     ],
     timeline: [],
-    facts: result.facts,
+    notes: result.notes,
   };
 }
 

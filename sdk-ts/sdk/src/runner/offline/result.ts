@@ -92,7 +92,7 @@ export interface OfflineResult {
   /** Buy-and-hold of the instruments at equal weights over the same bars, under the same rules. */
   readonly hold: HoldResult;
   /** What a reader must know of the data and the run, one sentence each. */
-  readonly facts: readonly string[];
+  readonly notes: readonly string[];
   /** Names the rows that were read: the as-of of this backtest. */
   readonly datasetFingerprint: string;
 }

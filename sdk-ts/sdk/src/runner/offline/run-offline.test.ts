@@ -92,8 +92,8 @@ describe("an offline run", () => {
 
     expect(result.timesMs).toHaveLength(20);
     expect(result.returns).toMatchObject({ samples: 19, source: "backtest", periodsPerYear: 252 });
-    expect(result.facts.join()).toContain("2020-01-01 to 2020-01-20");
-    expect(result.facts.join()).toContain('The 10 rows of source day from its "start" on');
+    expect(result.notes.join()).toContain("2020-01-01 to 2020-01-20");
+    expect(result.notes.join()).toContain('The 10 rows of source day from its "start" on');
     expect(result.afterTarget).toMatchObject({ bars: 20, orders: result.orders.length });
     expect([...result.evaluations.values()]).toEqual([20, 20, 20]);
     expect(result.costs.fees).toBeGreaterThan(0);
@@ -150,14 +150,14 @@ describe("an offline run", () => {
     ]);
   });
 
-  test("costs are left out only by name, and the result and its facts say so", async () => {
+  test("costs are left out only by name, and the result and its notes say so", async () => {
     const dear = await Runner.offline(Threshold, { config });
     const free = await Runner.offline(Threshold, { config, noCosts: true });
 
     expect(dear.noCosts).toBe(false);
     expect(free.noCosts).toBe(true);
     expect(free.costs).toEqual({ fees: 0, spread: 0 });
-    expect(free.facts.join()).toContain("No costs");
+    expect(free.notes.join()).toContain("No costs");
     expect(free.equity.at(-1)!).toBeGreaterThan(dear.equity.at(-1)!);
   });
 
@@ -182,7 +182,7 @@ describe("an offline run", () => {
     expect(seen.at(-1)).toBe(1);
   });
 
-  test("writes a report that carries the facts", async () => {
+  test("writes a report that carries the notes", async () => {
     const report = join(folder, "report.html");
     await Runner.offline(Threshold, { config, noCosts: true, report, now: () => 0 });
 

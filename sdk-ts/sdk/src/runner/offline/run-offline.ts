@@ -3,7 +3,7 @@ import { ComputeError } from "@qmtl/core/dataflow";
 import { quantityFromLots } from "@qmtl/core/execution";
 import { computeMetrics, makeReturnSeries, type ReturnSeries } from "@qmtl/core/metrics";
 import type { Strategy } from "../../strategy/index.ts";
-import { loadSourceFeed, rowsUntil, type SourceFeed } from "../source-files/source-feed.ts";
+import { loadSourceRows, rowsUntil, type SourceRows } from "../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
   identifyStrategy,
@@ -12,8 +12,8 @@ import type { StrategyClass } from "../strategy-loading/strategy-module.ts";
 import { lineIn, StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 import type { TradedRows } from "./bar-replay.ts";
 import { computeOffline, sourcesOf } from "./compute.ts";
-import { type JudgedTarget, offlineFacts, ruinFact, signalFact } from "./facts.ts";
 import { findMarket, type OfflineMarket } from "./market.ts";
+import { type JudgedTarget, offlineNotes, ruinNote, signalNote } from "./notes.ts";
 import {
   type CompiledOfflineOptions,
   compileOfflineOptions,
@@ -85,7 +85,7 @@ async function backtest(
   const tagged = tags.filed.map(({ source }) => source);
   const marked = market.instruments.map(({ markSource }) => markSource);
   const traded = new Set([...marked, market.returnsSource]);
-  const feeds = new Map<string, SourceFeed>();
+  const feeds = new Map<string, SourceRows>();
   for (const name of options.sources.keys()) {
     if (options.config.sources[name] !== undefined) continue;
     const message = `the option "sources" names "${name}", the configuration has no such source`;
@@ -93,7 +93,7 @@ async function backtest(
   }
   for (const name of new Set([...sourcesOf(identified), ...tagged, ...traded])) {
     const { config, untilMs, sources } = options;
-    feeds.set(name, await loadSourceFeed(config, name, untilMs, sources.get(name)));
+    feeds.set(name, await loadSourceRows(config, name, untilMs, sources.get(name)));
   }
   const rows = new Map<string, TradedRows>();
   for (const name of traded) rows.set(name, tradedRows(feeds.get(name)!, options));
@@ -142,10 +142,10 @@ async function backtest(
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
     hold: holdOf(market, rows),
-    facts: [
-      ...offlineFacts(market, rows),
-      ...judged.flatMap(signalFact),
-      ...ruinFact(trading.timesMs, trading.equity),
+    notes: [
+      ...offlineNotes(market, rows),
+      ...judged.flatMap(signalNote),
+      ...ruinNote(trading.timesMs, trading.equity),
     ],
     datasetFingerprint: fingerprintOf([...feeds.values()]),
   };
@@ -160,7 +160,7 @@ async function tell(strategy: Strategy, events: readonly TradeEvent[]): Promise<
   }
 }
 
-function tradedRows(feed: SourceFeed, options: CompiledOfflineOptions): TradedRows {
+function tradedRows(feed: SourceRows, options: CompiledOfflineOptions): TradedRows {
   const { openTimeMs, rows } = feed.table;
   const first = Number.isFinite(options.fromMs) ? rowsUntil(openTimeMs, options.fromMs - 1) : 0;
   if (first < rows) return { feed, first, end: rows };
@@ -177,7 +177,7 @@ function tradedRows(feed: SourceFeed, options: CompiledOfflineOptions): TradedRo
   throw new StrategyRunError("RANGE_EMPTY", message);
 }
 
-function seriesOf(trading: OfflineTrading, feed: SourceFeed): ReturnSeries {
+function seriesOf(trading: OfflineTrading, feed: SourceRows): ReturnSeries {
   const { timesMs, returnTimesMs, returns, turnover } = trading;
   return makeReturnSeries({
     intervalSeconds: feed.intervalMs / 1_000,
@@ -210,7 +210,7 @@ function holdOf(market: OfflineMarket, rows: ReadonlyMap<string, TradedRows>): H
   return { returns, metrics: computeMetrics(returns), equity, orders: orders.length };
 }
 
-function fingerprintOf(feeds: readonly SourceFeed[]): string {
+function fingerprintOf(feeds: readonly SourceRows[]): string {
   const [only, ...others] = feeds;
   if (only !== undefined && others.length === 0) return only.datasetFingerprint;
   const byName = Object.fromEntries(feeds.map((feed) => [feed.name, feed.datasetFingerprint]));

@@ -134,7 +134,7 @@ describe("an offline run of several targets", () => {
     expect(world.equity).toEqual(result.equity);
     expect(result.hold.orders).toBe(2);
     expect(result.hold.returns.samples).toBe(35);
-    expect(result.facts).toEqual(
+    expect(result.notes).toEqual(
       expect.arrayContaining([
         expect.stringContaining("36 bars of X"),
         expect.stringContaining("100 bars of Y"),

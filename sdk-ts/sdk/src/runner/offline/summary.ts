@@ -10,10 +10,10 @@ const COMPARED: readonly string[] = ["sharpe", "cagr", "total_return", "max_draw
 
 /**
  * An offline run in lines of text, for a terminal: every metric with its unit, or why it has no value; buy and hold
- * over the same bars; money; each instrument where there are several; the facts.
+ * over the same bars; money; each instrument where there are several; the notes.
  */
 export function offlineSummary(result: OfflineResult): readonly string[] {
-  const { strategyName, returns, orders, metrics, hold, instruments, facts } = result;
+  const { strategyName, returns, orders, metrics, hold, instruments, notes } = result;
   const held = COMPARED.flatMap((name) => {
     const value = hold.metrics.get(name);
     return value === undefined ? [] : [`${name} ${shown(value)}`];
@@ -24,7 +24,7 @@ export function offlineSummary(result: OfflineResult): readonly string[] {
     line("buy and hold", held.length === 0 ? "no figures" : held.join(", ")),
     line("equity", equityText(result)),
     ...(instruments.length > 1 ? instruments.map((one) => `  ${instrumentText(one)}`) : []),
-    ...facts.map((fact) => `  note: ${fact}`),
+    ...notes.map((note) => `  note: ${note}`),
   ];
 }
 

@@ -6,7 +6,7 @@ import {
 } from "@qmtl/core/dataflow";
 import type { QmtlConfig } from "../../config/index.ts";
 import { StreamInput, streamClock, type TagMatch, TagQueryNode } from "../../strategy/index.ts";
-import type { SourceFeed } from "../source-files/source-feed.ts";
+import type { SourceRows } from "../source-files/source-rows.ts";
 import { TagMapFile } from "../source-files/tag-map-file.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 
@@ -75,7 +75,7 @@ export function findOfflineTags(
 /** Rows of the queues that are read from files: `close`, or the first column there is. */
 export function tagRows(
   { filed }: OfflineTags,
-  feeds: ReadonlyMap<string, SourceFeed>,
+  feeds: ReadonlyMap<string, SourceRows>,
 ): BatchInput[] {
   return filed.map(({ nodeId, source }) => {
     const { table, firstRow, column } = feeds.get(source)!;

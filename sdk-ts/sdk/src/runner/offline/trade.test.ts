@@ -8,7 +8,7 @@ import {
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { PositionTargetNode, StreamInput } from "../../strategy/index.ts";
-import type { SourceFeed } from "../source-files/source-feed.ts";
+import type { SourceRows } from "../source-files/source-rows.ts";
 import type { TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { OfflineMarket } from "./market.ts";
@@ -21,7 +21,7 @@ const costly = { feeBps: 10, halfSpreadBps: 20 };
 
 type Bar = readonly [openMs: number, open: number, close: number];
 
-function feedOf(name: string, intervalMs: number, bars: readonly Bar[]): SourceFeed {
+function feedOf(name: string, intervalMs: number, bars: readonly Bar[]): SourceRows {
   const open = Float64Array.from(bars, ([, price]) => price);
   const close = Float64Array.from(bars, ([, , price]) => price);
   const openTimeMs = Float64Array.from(bars, ([ms]) => ms);
@@ -101,11 +101,11 @@ function targetsAt(...values: readonly (readonly [endMs: number, value: number])
 }
 
 /** A target on every row of a feed. */
-function targetsOn({ table }: SourceFeed, values: readonly number[]): ComputedColumn {
+function targetsOn({ table }: SourceRows, values: readonly number[]): ComputedColumn {
   return targetsAt(...values.map((value, k) => [table.bucketEndMs[k]!, value] as const));
 }
 
-function rowsOf(...feeds: readonly SourceFeed[]): Map<string, TradedRows> {
+function rowsOf(...feeds: readonly SourceRows[]): Map<string, TradedRows> {
   return new Map(
     feeds.map((feed) => [feed.name, { feed, first: 0, end: feed.table.rows }] as const),
   );
@@ -262,7 +262,7 @@ describe("targets over several instruments", () => {
 function tradedOnPaper(
   market: OfflineMarket,
   targets: Readonly<Record<string, ComputedColumn>>,
-  feeds: Readonly<Record<string, SourceFeed>>,
+  feeds: Readonly<Record<string, SourceRows>>,
 ) {
   const instruments = market.instruments.map(({ traded }) => traded);
   const own = { world: "w", strategy: "s" };
@@ -340,7 +340,7 @@ const anyFeed = (name: string) =>
 const anyRun = fc
   .record({ a: anyFeed("A"), b: anyFeed("B"), crossed: fc.boolean() })
   .chain(({ a, b, crossed }) => {
-    const on = (feed: SourceFeed) =>
+    const on = (feed: SourceRows) =>
       fc
         .array(weight, { minLength: feed.table.rows, maxLength: feed.table.rows })
         .map((values) => targetsOn(feed, values));
@@ -500,7 +500,7 @@ describe("whatever is traded", () => {
         const b = made("B", barsB);
         // From when on both have a mark: paper refuses a target before, offline keeps it.
         const fromMs = Math.max(a.table.bucketEndMs[0]!, b.table.bucketEndMs[0]!);
-        const stated = (on: SourceFeed, values: readonly number[]) =>
+        const stated = (on: SourceRows, values: readonly number[]) =>
           targetsOn(
             on,
             values.map((value, k) => (on.table.bucketEndMs[k]! < fromMs ? Number.NaN : value)),

@@ -1,6 +1,6 @@
 import {
   OfflineAccount,
-  type OfflineHolding,
+  type OfflinePosition,
   quantityFromLots,
   type RouterOrder,
   type SimulatedFill,
@@ -35,7 +35,7 @@ export interface OfflineTrading {
   /** The same by instrument, in the order of the market. */
   readonly targetChangesOf: readonly number[];
   /** What is held at the end, one entry per instrument. */
-  readonly holdings: readonly OfflineHolding[];
+  readonly holdings: readonly OfflinePosition[];
   readonly events: readonly TradeEvent[];
 }
 

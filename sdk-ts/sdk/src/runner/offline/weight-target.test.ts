@@ -90,7 +90,7 @@ test("a volatility target comes near the volatility it aims at", async () => {
 
   expect(result.hold.metrics.get("volatility")).toBeGreaterThan(0.3);
   expect(Math.abs(result.metrics.get("volatility")! - 0.1)).toBeLessThan(0.01);
-  expect(result.facts.join()).toContain("has its first value on row 21 of 2000");
+  expect(result.notes.join()).toContain("has its first value on row 21 of 2000");
 });
 
 test("a strategy that lost all it had is told so, however good its ratios look", async () => {
@@ -106,7 +106,7 @@ test("a strategy that lost all it had is told so, however good its ratios look",
 
   const result = await runOnBars(Borrowed, bars);
 
-  expect(result.facts.join()).toContain("fell to 0 or below at the bar ending 2020-01-05");
+  expect(result.notes.join()).toContain("fell to 0 or below at the bar ending 2020-01-05");
 });
 
 test("online its targets reach the gate as any target's do", async () => {

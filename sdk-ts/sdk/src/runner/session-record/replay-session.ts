@@ -11,7 +11,7 @@ import {
 import { type Strategy, toRuntimeGraph } from "../../strategy/index.ts";
 import { sourcesOf, streamRows } from "../offline/compute.ts";
 import { compileOfflineOptions, type OfflineOptions } from "../offline/offline-options.ts";
-import { loadSourceFeed, type SourceFeed } from "../source-files/source-feed.ts";
+import { loadSourceRows, type SourceRows } from "../source-files/source-rows.ts";
 import {
   type IdentifiedStrategy,
   identifyStrategy,
@@ -56,9 +56,9 @@ export async function replaySession(
   const compiled = compileOfflineOptions(options);
   const worldId = record.header.world_id;
   const identified = identifyStrategy(given, { worldId, module: compiled.module });
-  const feeds = new Map<string, SourceFeed>();
+  const feeds = new Map<string, SourceRows>();
   for (const name of sourcesOf(identified)) {
-    feeds.set(name, await loadSourceFeed(compiled.config, name, Number.POSITIVE_INFINITY));
+    feeds.set(name, await loadSourceRows(compiled.config, name, Number.POSITIVE_INFINITY));
   }
   const targets = recomputeTargets(identified, feeds, record.rows);
   const journal = record.journal.map(({ entry, body }) => readOp(entry, body));
@@ -71,7 +71,7 @@ type Targets = ReadonlyMap<string, ReadonlyMap<number, number>>;
 /** Target by bucket end, by instrument. */
 function recomputeTargets(
   identified: IdentifiedStrategy,
-  feeds: ReadonlyMap<string, SourceFeed>,
+  feeds: ReadonlyMap<string, SourceRows>,
   rows: readonly SessionRow[],
 ): Targets {
   const inputs = streamRows(identified, feeds).map((past) =>

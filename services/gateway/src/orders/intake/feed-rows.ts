@@ -13,7 +13,7 @@ import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
 import { ReturnsReporter } from "./returns-reporter.ts";
-import { RowGate } from "./row-gate.ts";
+import { RowWaiters } from "./row-waiters.ts";
 
 /** How long a call waits for the bars of its row, and for their returns to be answered, milliseconds. */
 const rowWaitMsMax = 20_000;
@@ -50,7 +50,7 @@ interface FeedRowsPorts {
 /** The rows of all feeds: booked on every account they mark, in order, and their returns handed in. */
 export class FeedRows {
   readonly #ports: FeedRowsPorts;
-  readonly #booked = new Map<string, RowGate>();
+  readonly #booked = new Map<string, RowWaiters>();
   readonly #reporters = new Map<string, ReturnsReporter>();
   #tail: Promise<void> = Promise.resolve();
 
@@ -138,10 +138,10 @@ export class FeedRows {
     return (this.#ports.feeds.get(source)?.intervalSeconds ?? 0) * 1_000;
   }
 
-  #gateOf(source: string): RowGate {
+  #gateOf(source: string): RowWaiters {
     let gate = this.#booked.get(source);
     if (gate === undefined) {
-      gate = new RowGate();
+      gate = new RowWaiters();
       this.#booked.set(source, gate);
     }
     return gate;
@@ -151,7 +151,7 @@ export class FeedRows {
     const found = this.#reporters.get(source);
     const feed = this.#ports.feeds.get(source);
     if (found !== undefined || feed === undefined) return found;
-    const reporter = new ReturnsReporter({ ...this.#ports, ...feed }, new RowGate());
+    const reporter = new ReturnsReporter({ ...this.#ports, ...feed }, new RowWaiters());
     this.#reporters.set(source, reporter);
     return reporter;
   }

@@ -4,7 +4,7 @@ import type { SealedBar } from "../account/rebuild-books.ts";
 import type { ReturnsReport, WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { BucketAcks } from "./bucket-acks.ts";
-import type { RowGate } from "./row-gate.ts";
+import type { RowWaiters } from "./row-waiters.ts";
 
 interface ReturnsReporterDeps {
   readonly peer: WorldPeer;
@@ -25,13 +25,13 @@ const retryMs = 250;
  * rises with each bar that was answered. Bars that pile up while it is down go in one report.
  */
 export class ReturnsReporter {
-  readonly reported: RowGate;
+  readonly reported: RowWaiters;
   readonly #deps: ReturnsReporterDeps;
   readonly #waiting: SealedBar[] = [];
   readonly #stopped = new AbortController();
   #loop: Promise<void> | undefined;
 
-  constructor(deps: ReturnsReporterDeps, reported: RowGate) {
+  constructor(deps: ReturnsReporterDeps, reported: RowWaiters) {
     this.#deps = deps;
     this.reported = reported;
   }

@@ -29,7 +29,7 @@ import type { AccountSettings } from "../account/account-settings.ts";
 import { PaperBroker } from "../broker/paper-broker.ts";
 import type { PaperFault } from "../broker/paper-fault.ts";
 import type { WeightBounds } from "../intake/declared-weights.ts";
-import type { HaltActions } from "../intake/halt-service.ts";
+import type { HaltActions, HaltService } from "../intake/halt-service.ts";
 import { wireOrders } from "../module.ts";
 import type { GatewayOrders } from "../order-path.ts";
 import { setTargets, submitOrders } from "../rpc/order-routes.ts";
@@ -304,7 +304,7 @@ export class OrderBench {
   }
 
   /** Sets a halt as the local owner. */
-  halt(place: HaltPlace, actions: Partial<HaltActions> = {}) {
+  halt(place: HaltPlace, actions: Partial<HaltActions> = {}): ReturnType<HaltService["halt"]> {
     const all = { cancel: false, flatten: false, ...actions };
     return this.orders.halting.halt(place, all, cause);
   }

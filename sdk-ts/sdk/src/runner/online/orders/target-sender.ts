@@ -10,10 +10,10 @@ import {
 import {
   type ControlSession,
   domainToProto,
-  type GateWord,
   type OrderGate,
   pause,
   type SdkClock,
+  type SenderClaim,
 } from "../../../control/index.ts";
 import { hasReason } from "../../../rpc/qmtl-error.ts";
 import { reasonName } from "../../../rpc/reason-code.ts";
@@ -218,14 +218,14 @@ export class TargetSender implements BucketTaker {
     const { targets } = stated;
     const sides = [...new Set(targets.flatMap(sidesOf))];
     if (targets.length > 0) {
-      const emitted = gate.emit(sides, (word) => this.#send(word, bucket, end, targets));
+      const emitted = gate.emit(sides, (claim) => this.#send(claim, bucket, end, targets));
       if (typeof emitted !== "string") {
         session.follow(emitted.effects, "");
         this.#answered(bucket, stated, await emitted.result);
         return;
       }
     }
-    await this.#send(gate.shutWord(), bucket, end, []);
+    await this.#send(gate.shutClaim(), bucket, end, []);
   }
 
   #answered(bucket: ComputedBucket, stated: StatedTargets, { results }: SetTargetsResponse): void {
@@ -254,7 +254,7 @@ export class TargetSender implements BucketTaker {
   }
 
   #send(
-    word: GateWord,
+    claim: SenderClaim,
     bucket: ComputedBucket,
     end: FeedEnd,
     targets: readonly StatedTarget[],
@@ -262,7 +262,7 @@ export class TargetSender implements BucketTaker {
     const { orders, session, strategyId, counts } = this.#options;
     const { wantedOrders, evaluations } = counts;
     const caller = { strategyId, ticket: session.ticket, wantedOrders, evaluations };
-    const request = targetsRequest(caller, word, bucket.bucketEndMs, end, targets);
+    const request = targetsRequest(caller, claim, bucket.bucketEndMs, end, targets);
     return orders.setTargets(request, { signal: this.#stop.signal, timeoutMs: 10_000 });
   }
 }
@@ -278,7 +278,7 @@ interface TargetsCaller {
 /** The end of a row with the targets that go along, under the gate's claim. */
 function targetsRequest(
   caller: TargetsCaller,
-  word: GateWord,
+  claim: SenderClaim,
   bucketEndMs: number,
   { source, row }: FeedEnd,
   targets: readonly StatedTarget[],
@@ -289,9 +289,9 @@ function targetsRequest(
     ticket,
     update: {
       claim: {
-        leaseId: word.leaseId,
-        fence: BigInt(word.fence),
-        domain: domainToProto(word.domain),
+        leaseId: claim.leaseId,
+        fence: BigInt(claim.fence),
+        domain: domainToProto(claim.domain),
       },
       targets: targets.map(({ target, value }) => ({
         strategyId,

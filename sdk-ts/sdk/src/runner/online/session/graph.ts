@@ -8,7 +8,7 @@ import {
   streamClock,
   TagQueryNode,
 } from "../../../strategy/index.ts";
-import { loadSourceFeed, rowsUntil } from "../../source-files/source-feed.ts";
+import { loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";
 
@@ -142,7 +142,7 @@ function targetsOf(
 
 /** Rows of a `sources:` entry: its history before `start`, its feed from there on. */
 export async function loadReplayRows(config: QmtlConfig, source: string): Promise<ReplayRows> {
-  const feed = await loadSourceFeed(config, source, Number.POSITIVE_INFINITY);
+  const feed = await loadSourceRows(config, source, Number.POSITIVE_INFINITY);
   const start = config.sources[source]?.start ?? null;
   const before = start === null ? 0 : rowsUntil(feed.table.openTimeMs, parseTimeText(start) - 1);
   return {

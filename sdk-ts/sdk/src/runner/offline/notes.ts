@@ -1,4 +1,4 @@
-import type { SourceFeed } from "../source-files/source-feed.ts";
+import type { SourceRows } from "../source-files/source-rows.ts";
 import type { TradedRows } from "./bar-replay.ts";
 import type { ComputedColumn } from "./compute.ts";
 import type { MarketInstrument, OfflineMarket } from "./market.ts";
@@ -7,26 +7,26 @@ import type { ResultInstrument } from "./result.ts";
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 
 /** What a reader must know of the bars traded and how they were traded, one sentence each. */
-export function offlineFacts(
+export function offlineNotes(
   market: OfflineMarket,
   rows: ReadonlyMap<string, TradedRows>,
 ): string[] {
   const { instruments, returnsSource } = market;
-  const facts = instruments.map((one) => barsFact(one, rows.get(one.markSource)!));
-  for (const { feed } of rows.values()) facts.push(...leftFact(feed));
-  facts.push(...perInstrument(instruments, fillFact), ...perInstrument(instruments, costFact));
+  const notes = instruments.map((one) => barsNote(one, rows.get(one.markSource)!));
+  for (const { feed } of rows.values()) notes.push(...leftNote(feed));
+  notes.push(...perInstrument(instruments, fillNote), ...perInstrument(instruments, costNote));
   if (rows.size > 1) {
-    facts.push(
+    notes.push(
       `Returns are taken at the bucket ends of source ${returnsSource}, each instrument at its last close.`,
     );
   }
   if (instruments.length > 1) {
     const symbols = instruments.map(({ traded }) => traded.symbol).join(", ");
-    facts.push(`Buy and hold buys ${symbols} once, at equal weights.`);
+    notes.push(`Buy and hold buys ${symbols} once, at equal weights.`);
   }
-  facts.push(...paceFact(rows.get(returnsSource)!));
+  notes.push(...paceNote(rows.get(returnsSource)!));
   for (const { traded, markSource } of instruments) {
-    facts.push(...oddBarFacts(traded.symbol, rows.get(markSource)!));
+    notes.push(...oddBarNotes(traded.symbol, rows.get(markSource)!));
   }
   for (const { traded, markSource } of instruments) {
     const range = rows.get(markSource)!;
@@ -34,15 +34,15 @@ export function offlineFacts(
     const same = opensAtPreviousClose(range.feed, range);
     if (same * 20 < bars) continue;
     const of = instruments.length > 1 ? ` of ${traded.symbol}` : "";
-    facts.push(
+    notes.push(
       `The open equals the previous close on ${same} of ${bars - 1} bars${of}: there a fill at the next open is in effect one at the deciding close.`,
     );
   }
-  return facts;
+  return notes;
 }
 
 /** Notes that the money was gone: an offline account is never closed, and later returns are returns of nothing. */
-export function ruinFact(timesMs: Float64Array, equity: Float64Array): string[] {
+export function ruinNote(timesMs: Float64Array, equity: Float64Array): string[] {
   const at = equity.findIndex((value) => value <= 0);
   if (at < 0) return [];
   return [
@@ -51,7 +51,7 @@ export function ruinFact(timesMs: Float64Array, equity: Float64Array): string[] 
 }
 
 /** Bars of a range, without its first, whose open equals the close before. */
-function opensAtPreviousClose(feed: SourceFeed, range: Pick<TradedRows, "first" | "end">): number {
+function opensAtPreviousClose(feed: SourceRows, range: Pick<TradedRows, "first" | "end">): number {
   const open = feed.column("open");
   const close = feed.column("close");
   let same = 0;
@@ -62,14 +62,14 @@ function opensAtPreviousClose(feed: SourceFeed, range: Pick<TradedRows, "first" 
 /** One sentence where all instruments share it, else one per instrument. */
 function perInstrument(
   instruments: readonly MarketInstrument[],
-  fact: (instrument: MarketInstrument) => string,
+  note: (instrument: MarketInstrument) => string,
 ): string[] {
-  const facts = instruments.map(fact);
-  if (new Set(facts).size === 1) return facts.slice(0, 1);
-  return facts.map((one, at) => `${instruments[at]!.traded.symbol}: ${one}`);
+  const notes = instruments.map(note);
+  if (new Set(notes).size === 1) return notes.slice(0, 1);
+  return notes.map((one, at) => `${instruments[at]!.traded.symbol}: ${one}`);
 }
 
-function barsFact({ traded }: MarketInstrument, { feed, first, end }: TradedRows): string {
+function barsNote({ traded }: MarketInstrument, { feed, first, end }: TradedRows): string {
   const { openTimeMs } = feed.table;
   const from = day(openTimeMs[first]!);
   const to = day(openTimeMs[end - 1]!);
@@ -77,7 +77,7 @@ function barsFact({ traded }: MarketInstrument, { feed, first, end }: TradedRows
   return `${end - first} bars of ${traded.symbol}, ${from} to ${to}${before}.`;
 }
 
-function leftFact({ name, rowsLeft }: SourceFeed): string[] {
+function leftNote({ name, rowsLeft }: SourceRows): string[] {
   if (rowsLeft === 0) return [];
   const rows = rowsLeft === 1 ? "1 row" : `${rowsLeft} rows`;
   return [
@@ -85,13 +85,13 @@ function leftFact({ name, rowsLeft }: SourceFeed): string[] {
   ];
 }
 
-function fillFact({ traded }: MarketInstrument): string {
+function fillNote({ traded }: MarketInstrument): string {
   return traded.sameBarClose === true
     ? "Orders fill at the close they were decided on: a comparison, not something that could be traded."
     : "Orders are decided on a close and fill at the next open.";
 }
 
-function costFact({ traded }: MarketInstrument): string {
+function costNote({ traded }: MarketInstrument): string {
   if (traded.noCosts === true) return "No costs: fees and spread were left out.";
   const { feeBps, halfSpreadBps } = traded.costs;
   return `Costs: ${feeBps} bp fee and ${halfSpreadBps} bp half spread on each side.`;
@@ -108,7 +108,7 @@ const BARS_MIN = 20;
  *
  * How far is "far" depends on the time they span: the minutes of one session say little about a year.
  */
-function paceFact({ feed, first, end }: TradedRows): string[] {
+function paceNote({ feed, first, end }: TradedRows): string[] {
   const { openTimeMs } = feed.table;
   const bars = end - first;
   const spanMs = openTimeMs[end - 1]! - openTimeMs[first]!;
@@ -145,7 +145,7 @@ const ODD: readonly OddBar[] = [
 ];
 
 /** What is odd about the bars that were traded, one sentence per kind; nothing where all is well. */
-function oddBarFacts(symbol: string, { feed, first, end }: TradedRows): string[] {
+function oddBarNotes(symbol: string, { feed, first, end }: TradedRows): string[] {
   const names = ["open", "high", "low", "close"];
   const [open, high, low, close] = names.map((name) => feed.column(name));
   return ODD.flatMap(({ what, isOdd }) => {
@@ -187,7 +187,7 @@ interface SignalRange {
  * From when on a signal has values, and why a target led to no order: it never had a value, never reached a threshold,
  * or its orders came to no lot. Nothing where there is nothing to explain.
  */
-export function signalFact(judged: JudgedTarget): string[] {
+export function signalNote(judged: JudgedTarget): string[] {
   const { instrument, result, targetChanges } = judged;
   const { target, traded } = instrument;
   const signal = `signal "${target.signalName}" of ${traded.symbol}`;

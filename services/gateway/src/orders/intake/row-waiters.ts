@@ -1,7 +1,7 @@
 import type { Clock } from "@qmtl/service-kit";
 
 /** A row number that only rises, and callers that wait until it has reached theirs. */
-export class RowGate {
+export class RowWaiters {
   #row = -1;
   readonly #waiting = new Set<{
     readonly row: number;

@@ -11,7 +11,7 @@ import {
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";
 
 /** The rows of one `sources:` entry, as an offline run reads them. */
-export interface SourceFeed {
+export interface SourceRows {
   readonly name: string;
   readonly table: BarTable;
   /** Absolute row of the first row: rows are numbered as in the feed's file. */
@@ -37,12 +37,12 @@ type SourceConfig = QmtlConfig["sources"][string];
  * @param given what is read instead of the files
  * @throws {CsvError | FeedError | StrategyRunError}
  */
-export async function loadSourceFeed(
+export async function loadSourceRows(
   config: QmtlConfig,
   name: string,
   untilMs: number | undefined,
   given?: BarSource,
-): Promise<SourceFeed> {
+): Promise<SourceRows> {
   const source = config.sources[name];
   if (source === undefined) {
     const known = Object.keys(config.sources).join(", ") || "none";

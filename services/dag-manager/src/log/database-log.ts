@@ -8,7 +8,7 @@ import { appendKnown } from "./append-known.ts";
 import { encodedRecord } from "./encoded-record.ts";
 import { JoinedAppends } from "./joined-appends.ts";
 import {
-  feedHolds,
+  feedLimits,
   findEntry,
   type HeadRow,
   headAfter,
@@ -48,7 +48,7 @@ interface AppendHooks {
  * folds, inserts and updates; where the heads are known from the append before, one statement that finds them unmoved.
  * Void records are refused and never stored, so what is stored is effective; readers fold all the same.
  */
-export class EmbeddedLog implements QueueLog {
+export class DatabaseLog implements QueueLog {
   readonly #db: Db;
   readonly #tail: LogTail;
   readonly #hooks: AppendHooks;
@@ -143,7 +143,7 @@ export class EmbeddedLog implements QueueLog {
     const kept = this.#kept.all(keys);
     if (kept === undefined) return undefined;
     const heads = kept.map(({ head }) => head);
-    const batch = new AppendBatch(heads, holdsOf(kept), records);
+    const batch = new AppendBatch(heads, limitsOf(kept), records);
     batch.run();
     if (!batch.isPlain) return undefined;
     await failpoints.hit("dag.publish.before_commit");
@@ -164,7 +164,7 @@ export class EmbeddedLog implements QueueLog {
     const batch = await this.#db.transaction(async (tx) => {
       await this.#leadership.assertLeads(tx);
       locked = await lockHeads(tx, keys);
-      holds = await feedHolds(tx, locked);
+      holds = await feedLimits(tx, locked);
       const work = new AppendBatch(locked, holds, records);
       work.run();
       await work.confirmRepeats(
@@ -196,7 +196,7 @@ export class EmbeddedLog implements QueueLog {
   }
 }
 
-function holdsOf(kept: readonly KeptHead[]): Map<string, number | null> {
+function limitsOf(kept: readonly KeptHead[]): Map<string, number | null> {
   return new Map(kept.map(({ head, untilMs }) => [head.source, untilMs]));
 }
 

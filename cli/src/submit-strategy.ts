@@ -1,7 +1,8 @@
 import { GatewayService } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
 import type { NodeAssignment } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import type { Submission } from "@qmtl/contracts/qmtl/graph/v1/submission_pb";
-import { buildSubmission, loadStrategy } from "@qmtl/sdk";
+import { loadStrategy } from "@qmtl/sdk";
+import { buildSubmission } from "@qmtl/sdk/platform";
 import { assignmentsOf } from "./assignments-of.ts";
 import { awaitSubmission } from "./await-submission.ts";
 import { CommandError } from "./exit-codes.ts";

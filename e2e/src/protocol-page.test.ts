@@ -8,14 +8,8 @@ import {
   nodeId,
 } from "@qmtl/core/canonical";
 import { type GateState, stateHash } from "@qmtl/core/gate";
-import {
-  CsvSource,
-  column,
-  identifyStrategy,
-  PositionTargetNode,
-  Strategy,
-  StreamInput,
-} from "@qmtl/sdk";
+import { CsvSource, column, PositionTargetNode, Strategy, StreamInput } from "@qmtl/sdk";
+import { identifyStrategy } from "@qmtl/sdk/platform";
 import { beforeAll, describe, expect, test } from "vitest";
 
 const page = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");

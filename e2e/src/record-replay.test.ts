@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { parseSessionRecord, type SessionRecordLine, sessionRecordLine } from "@qmtl/sdk";
+import { parseSessionRecord, type SessionRecordLine, sessionRecordLine } from "@qmtl/sdk/platform";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CommandEvent, QmtlCommand } from "../../examples/demo/src/qmtl-command.ts";
 import { type Stack, startStack } from "./harness/start-stack.ts";

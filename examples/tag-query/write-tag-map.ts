@@ -1,7 +1,8 @@
 // Writes tag-map.json: what a run of strategy.ts online, beside both producers, would have left there.
 import { writeFileSync } from "node:fs";
 import { jcs, nodeIdsCrc32 } from "@qmtl/core/canonical";
-import { identifyStrategy, type StrategyClass, StreamInput, TagQueryNode } from "@qmtl/sdk";
+import { type StrategyClass, StreamInput, TagQueryNode } from "@qmtl/sdk";
+import { identifyStrategy } from "@qmtl/sdk/platform";
 import { LargeOnly } from "./large-only.ts";
 import { LeadProducer } from "./producers/lead.ts";
 import { PairProducer } from "./producers/pair.ts";

@@ -87,7 +87,8 @@ async function requestFor(
     const { name, asOf } = options;
     refuseIdle({ "--name": name, "--as-of": asOf }, "with a strategy file, which has its own");
     // The engine is loaded here, so that no other command pays for it.
-    const { buildSubmission, loadStrategy } = await import("@qmtl/sdk");
+    const { loadStrategy } = await import("@qmtl/sdk");
+    const { buildSubmission } = await import("@qmtl/sdk/platform");
     const strategy = await loadStrategy(file, options.export);
     const { config } = session;
     const made = await buildSubmission(strategy, { worldId: world ?? "offline", config });

@@ -16,7 +16,8 @@ export function addReplayCommand(program: Command): void {
     .action(async (file: string, path: string, options: { export?: string }, command: Command) => {
       const { config, asJson } = commandSettings(command);
       // The engine is loaded here, so that no other command pays for it.
-      const { loadStrategy, readSessionRecord, replaySession } = await import("@qmtl/sdk");
+      const { loadStrategy } = await import("@qmtl/sdk");
+      const { readSessionRecord, replaySession } = await import("@qmtl/sdk/platform");
       const strategy = await loadStrategy(file, options.export);
       const record = await readSessionRecord(path);
       const outcome = await replaySession(strategy, record, { config });

@@ -1,5 +1,10 @@
 import type { AlphaPerformance } from "@qmtl/core/metrics";
-import { type ReportData, type ReportFigure, type ReportFill, renderHtmlReport } from "@qmtl/sdk";
+import {
+  type ReportData,
+  type ReportFigure,
+  type ReportFill,
+  renderHtmlReport,
+} from "@qmtl/sdk/platform";
 import { CommandError, ExitCode } from "../exit-codes.ts";
 import { numbersOf, type ReportInput } from "./report-input.ts";
 import { alphaMetrics } from "./report-markdown.ts";

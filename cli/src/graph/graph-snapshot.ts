@@ -5,7 +5,8 @@ import {
   StrategyGraphSchema,
 } from "@qmtl/contracts/qmtl/graph/v1/graph_pb";
 import { jcs, nodeId, parseNodeId } from "@qmtl/core/canonical";
-import { type IdentifiedStrategy, identifyStrategy, loadStrategy } from "@qmtl/sdk";
+import { loadStrategy } from "@qmtl/sdk";
+import { type IdentifiedStrategy, identifyStrategy } from "@qmtl/sdk/platform";
 import { CommandError } from "../exit-codes.ts";
 import { messageFromJson, readJsonFile } from "../input-file.ts";
 import { isGraphFile, readGraphFile } from "./read-graph.ts";

@@ -1,14 +1,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { findPackageJSON } from "node:module";
 import { join } from "node:path";
-import {
-  ConfigError,
-  identifyStrategy,
-  loadConfig,
-  loadStrategy,
-  type QmtlConfig,
-  StreamInput,
-} from "@qmtl/sdk";
+import { ConfigError, loadConfig, loadStrategy, type QmtlConfig, StreamInput } from "@qmtl/sdk";
+import { identifyStrategy } from "@qmtl/sdk/platform";
 import { layers } from "./layers.ts";
 import type { ProjectCheck } from "./project-check.ts";
 import { isRecord, type Project, providedLayers, readProject } from "./read-project.ts";

@@ -1,4 +1,5 @@
-import { identifyStrategy, Strategy, type StrategyNode, StreamInput } from "@qmtl/sdk";
+import { Strategy, type StrategyNode, StreamInput } from "@qmtl/sdk";
+import { identifyStrategy } from "@qmtl/sdk/platform";
 import { describe, expect, test } from "vitest";
 import { efficiencyOf, efficiencyRatio, zScore, zScoreOf } from "./index.ts";
 

@@ -1,14 +1,12 @@
 import { fileURLToPath } from "node:url";
+import { type BarTable, CsvSource, loadStrategy } from "@qmtl/sdk";
 import {
-  type BarTable,
-  CsvSource,
   compilePlan,
   identifyStrategy,
-  loadStrategy,
   runBatch,
   StepExecutor,
   toRuntimeGraph,
-} from "@qmtl/sdk";
+} from "@qmtl/sdk/platform";
 import { beforeAll, expect, test } from "vitest";
 import { storyNames } from "./expected-figures.ts";
 import { prepareData } from "./prepare-data.ts";

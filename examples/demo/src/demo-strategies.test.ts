@@ -3,7 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { identifyStrategy, loadConfig, loadStrategy, Runner } from "@qmtl/sdk";
+import { loadConfig, loadStrategy, Runner } from "@qmtl/sdk";
+import { identifyStrategy } from "@qmtl/sdk/platform";
 import { transformSync } from "esbuild";
 import ts from "typescript";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -25,7 +26,8 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 /** Ids by node name, of the strategies as a Node process of its own loads them. */
 function idsInNode(files: string, extension: string): Record<string, Record<string, string>> {
   const program = `
-    const { identifyStrategy, loadStrategy } = await import("@qmtl/sdk");
+    const { loadStrategy } = await import("@qmtl/sdk");
+    const { identifyStrategy } = await import("@qmtl/sdk/platform");
     const all = {};
     for (const name of ${JSON.stringify(storyNames)}) {
       const strategy = await loadStrategy(${JSON.stringify(files)} + "/" + name + ".${extension}");

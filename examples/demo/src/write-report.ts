@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
-import { type OfflineResult, type ReportEvent, renderHtmlReport, reportOf } from "@qmtl/sdk";
+import type { OfflineResult } from "@qmtl/sdk";
+import { type ReportEvent, renderHtmlReport, reportOf } from "@qmtl/sdk/platform";
 import type { StoryName } from "./expected-figures.ts";
 import { type JournalLine, PaperCurves } from "./paper-curves.ts";
 import { demand, type Stage } from "./stage.ts";

@@ -1,6 +1,5 @@
 import {
   CsvSource,
-  identifyStrategy,
   loadConfig,
   PositionTargetNode,
   ProcessingNode,
@@ -11,8 +10,8 @@ import {
   type SweepVariant,
   sma,
   sum,
-  toRuntimeGraph,
 } from "@qmtl/sdk";
+import { identifyStrategy, toRuntimeGraph } from "@qmtl/sdk/platform";
 import { spxPrice } from "../strategies/spx-price.ts";
 
 /** Windows tried: 20, 30, … 250 days. */

@@ -1,5 +1,6 @@
 // For people who write strategies.
 
+export type { Window } from "@qmtl/core/cache";
 export {
   type OrderInstrument,
   ordersFromWorldPlan,
@@ -12,9 +13,9 @@ export {
   type WorldPlanOrder,
   type WorldPlanOrderOptions,
 } from "@qmtl/core/execution";
+export type { NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";
 export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
 export * from "./nodesets/index.ts";
-export * from "./report/index.ts";
 export type { OfflineOptions } from "./runner/offline/offline-options.ts";
 export type {
   HoldResult,
@@ -44,20 +45,55 @@ export {
   CsvSource,
   type CsvSourceOptions,
 } from "./sources/index.ts";
-export * from "./strategy/index.ts";
+export { BuiltinNode, type BuiltinOptions } from "./strategy/builtin-node.ts";
+export { DeclarationError, type DeclarationReason } from "./strategy/declaration-error.ts";
+export type { StrategyFill, TargetSignal } from "./strategy/events.ts";
+export { type IntervalInput, parseInterval } from "./strategy/fields.ts";
+export {
+  atr,
+  bollinger,
+  column,
+  ema,
+  logReturns,
+  max,
+  min,
+  priceChange,
+  rateOfChange,
+  returns,
+  rsi,
+  sma,
+  stddev,
+  sum,
+  volatility,
+} from "./strategy/indicators.ts";
+export {
+  PositionTargetNode,
+  type PositionTargetNodeOptions,
+  type PositionThresholds,
+} from "./strategy/position-target-node.ts";
+export { ProcessingNode, type ProcessingNodeOptions } from "./strategy/processing-node.ts";
+export {
+  type NodeSet,
+  Strategy,
+  type StrategyContext,
+  type StrategyOptions,
+} from "./strategy/strategy.ts";
+export type { NodeCode, NodeOptions } from "./strategy/strategy-node.ts";
+export { StrategyNode } from "./strategy/strategy-node.ts";
+export { StreamInput, type StreamInputOptions } from "./strategy/stream-input.ts";
+export { TagQueryNode, type TagQueryNodeOptions } from "./strategy/tag-query-node.ts";
+export { TargetNode } from "./strategy/target-node.ts";
+export { WeightTargetNode, type WeightTargetNodeOptions } from "./strategy/weight-target-node.ts";
 
 // ---- For people who build on the runner.
 
 export { CodeHashError, type CodeHashErrorReason } from "@qmtl/core/canonical";
 export {
   ComputeError,
-  compilePlan,
   FeedError,
   MissingBucketError,
-  runBatch,
   runSweep,
   runSweepInWorkers,
-  StepExecutor,
   SweepError,
   type SweepInWorkersOptions,
   type SweepModule,
@@ -67,25 +103,3 @@ export {
 } from "@qmtl/core/dataflow";
 export type { TradingCosts } from "@qmtl/core/execution";
 export { computeMetrics, type MetricValues, type ReturnSeries } from "@qmtl/core/metrics";
-export { buildSubmission, type SubmissionOptions } from "./runner/build-submission.ts";
-export { reportOf, writeOfflineReport } from "./runner/offline/report.ts";
-export {
-  type ReplayOutcome,
-  replayDifferencesMax,
-  replaySession,
-} from "./runner/session-record/replay-session.ts";
-export {
-  parseSessionRecord,
-  readSessionRecord,
-  recordedValues,
-  type SessionRecord,
-  SessionRecordError,
-  type SessionRecordLine,
-  sessionRecordLine,
-} from "./runner/session-record/session-record.ts";
-export {
-  type DeclaredTarget,
-  type IdentifiedStrategy,
-  type IdentifyOptions,
-  identifyStrategy,
-} from "./runner/strategy-loading/identify-strategy.ts";

@@ -2,15 +2,18 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import { identifyStrategy, Strategy, type StrategyClass } from "@qmtl/sdk";
+import { Strategy, type StrategyClass } from "@qmtl/sdk";
+import { identifyStrategy } from "@qmtl/sdk/platform";
 import { barsProject, randomWalkBars, withColumn } from "@qmtl/sdk/testing";
 import ts from "typescript";
 import { afterAll, describe, expect, test } from "vitest";
 
 const root = fileURLToPath(new URL("../../..", import.meta.url));
-const servers = ["sdk-ts/sdk/src/index.ts", "sdk-ts/sdk/src/testing/index.ts"].map((path) =>
-  join(root, path),
-);
+const entries = [
+  "sdk-ts/sdk/src/index.ts",
+  "sdk-ts/sdk/src/platform.ts",
+  "sdk-ts/sdk/src/testing/index.ts",
+].map((path) => join(root, path));
 
 /** The `ts` blocks of a page, each a file: of the name in its first line, if there is one. */
 function blocksOf(page: string): { file: string; text: string }[] {
@@ -42,7 +45,7 @@ const { options } = ts.convertCompilerOptionsFromJson(
 const host = ts.createCompilerHost(options);
 host.getCurrentDirectory = () => root;
 const program = ts.createProgram({
-  rootNames: [...servers, ...blocks.map(({ file }) => join(folder, file))],
+  rootNames: [...entries, ...blocks.map(({ file }) => join(folder, file))],
   options: { ...options, noEmit: true },
   host,
 });
@@ -98,9 +101,9 @@ test("the backtest of the page runs on the file of its first strategy", async ()
   expect(await backtest(join(folder, "strategy.ts"), { config: project.config })).not.toBeNaN();
 });
 
-/** Exported symbols of both servers, aliases followed. */
+/** Exported symbols of both entries, aliases followed. */
 function exportedSymbols(): { name: string; symbol: ts.Symbol }[] {
-  return servers.flatMap((server) => {
+  return entries.flatMap((server) => {
     const module = checker.getSymbolAtLocation(program.getSourceFile(server)!)!;
     return checker.getExportsOfModule(module).map((symbol) => {
       const isAlias = (symbol.flags & ts.SymbolFlags.Alias) !== 0;

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { domainOfMode } from "@qmtl/core/gate";
 import * as q from "@qmtl/sdk";
+import { compileStrategy, identifyStrategy } from "@qmtl/sdk/platform";
 import {
   barsOfCloses,
   barsProject,
@@ -55,11 +56,9 @@ const intentFirstBars = {
 };
 const atPrice = { instruments: { BTCUSDT: { source: "price", lot: "0.001" } }, noCosts: true };
 
-const compiled = (strategy: q.Strategy, worldId = "w") => q.compileStrategy(strategy, { worldId });
+const compiled = (strategy: q.Strategy, worldId = "w") => compileStrategy(strategy, { worldId });
 const idsOf = (strategy: q.Strategy, worldId = "w") =>
-  q
-    .identifyStrategy(strategy, { worldId, module: import.meta.url })
-    .graph.nodes.map(({ id }) => id);
+  identifyStrategy(strategy, { worldId, module: import.meta.url }).graph.nodes.map(({ id }) => id);
 
 /** A strategy of the given nodes. */
 function strategyOf(make: () => readonly q.StrategyNode[]): q.Strategy {

@@ -3,7 +3,8 @@ import {
   GatewayService,
   type SubmitStrategyRequest,
 } from "@qmtl/contracts/qmtl/gateway/v1/gateway_service_pb";
-import { buildSubmission, PositionTargetNode, Runner, Strategy, StreamInput } from "@qmtl/sdk";
+import { PositionTargetNode, Runner, Strategy, StreamInput } from "@qmtl/sdk";
+import { buildSubmission } from "@qmtl/sdk/platform";
 import { barsProject, FakeGateway, randomWalkBars, waitUntil } from "@qmtl/sdk/testing";
 import { expect, onTestFinished, test } from "vitest";
 

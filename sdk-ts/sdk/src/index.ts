@@ -1,6 +1,5 @@
 // For people who write strategies.
 
-export type { Window } from "@qmtl/core/cache";
 export {
   type OrderInstrument,
   ordersFromWorldPlan,
@@ -13,7 +12,6 @@ export {
   type WorldPlanOrder,
   type WorldPlanOrderOptions,
 } from "@qmtl/core/execution";
-export type { NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";
 export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
 export * from "./nodesets/index.ts";
 export type { OfflineOptions } from "./runner/offline/offline-options.ts";
@@ -45,47 +43,9 @@ export {
   CsvSource,
   type CsvSourceOptions,
 } from "./sources/index.ts";
-export { BuiltinNode, type BuiltinOptions } from "./strategy/builtin-node.ts";
-export { DeclarationError, type DeclarationReason } from "./strategy/declaration-error.ts";
-export type { StrategyFill, TargetSignal } from "./strategy/events.ts";
-export { type IntervalInput, parseInterval } from "./strategy/fields.ts";
-export {
-  atr,
-  bollinger,
-  column,
-  ema,
-  logReturns,
-  max,
-  min,
-  priceChange,
-  rateOfChange,
-  returns,
-  rsi,
-  sma,
-  stddev,
-  sum,
-  volatility,
-} from "./strategy/indicators.ts";
-export {
-  PositionTargetNode,
-  type PositionTargetNodeOptions,
-  type PositionThresholds,
-} from "./strategy/position-target-node.ts";
-export { ProcessingNode, type ProcessingNodeOptions } from "./strategy/processing-node.ts";
-export {
-  type NodeSet,
-  Strategy,
-  type StrategyContext,
-  type StrategyOptions,
-} from "./strategy/strategy.ts";
-export type { NodeCode, NodeOptions } from "./strategy/strategy-node.ts";
-export { StrategyNode } from "./strategy/strategy-node.ts";
-export { StreamInput, type StreamInputOptions } from "./strategy/stream-input.ts";
-export { TagQueryNode, type TagQueryNodeOptions } from "./strategy/tag-query-node.ts";
-export { TargetNode } from "./strategy/target-node.ts";
-export { WeightTargetNode, type WeightTargetNodeOptions } from "./strategy/weight-target-node.ts";
+export * from "./strategy/index.ts";
 
-// ---- For people who build on the runner.
+// ---- Errors, sweeps and figures of the core that authors meet.
 
 export { CodeHashError, type CodeHashErrorReason } from "@qmtl/core/canonical";
 export {

@@ -24,22 +24,4 @@ export {
   type IdentifyOptions,
   identifyStrategy,
 } from "./runner/strategy-loading/identify-strategy.ts";
-export {
-  assignIds,
-  type HashableNode,
-  type HashNode,
-  type IdentifiedGraph,
-  type IdentifiedNode,
-} from "./strategy/assign-ids.ts";
-export {
-  type CanonicalNode,
-  compileStrategy,
-  type DeclaredNode,
-  type StrategyGraph,
-} from "./strategy/compile.ts";
-export {
-  type RuntimeGraphOptions,
-  streamClock,
-  type TagMatch,
-  toRuntimeGraph,
-} from "./strategy/runtime-graph.ts";
+export * from "./strategy/graphs.ts";

@@ -1,19 +1,8 @@
+// What an author writes.
+
 export type { Window } from "@qmtl/core/cache";
 export type { NodeParams, ParamValue, Windows } from "@qmtl/core/nodes";
-export {
-  assignIds,
-  type HashableNode,
-  type HashNode,
-  type IdentifiedGraph,
-  type IdentifiedNode,
-} from "./assign-ids.ts";
 export { BuiltinNode, type BuiltinOptions } from "./builtin-node.ts";
-export {
-  type CanonicalNode,
-  compileStrategy,
-  type DeclaredNode,
-  type StrategyGraph,
-} from "./compile.ts";
 export { DeclarationError, type DeclarationReason } from "./declaration-error.ts";
 export type { StrategyFill, TargetSignal } from "./events.ts";
 export { type IntervalInput, parseInterval } from "./fields.ts";
@@ -40,12 +29,6 @@ export {
   type PositionThresholds,
 } from "./position-target-node.ts";
 export { ProcessingNode, type ProcessingNodeOptions } from "./processing-node.ts";
-export {
-  type RuntimeGraphOptions,
-  streamClock,
-  type TagMatch,
-  toRuntimeGraph,
-} from "./runtime-graph.ts";
 export { type NodeSet, Strategy, type StrategyContext, type StrategyOptions } from "./strategy.ts";
 export type { NodeCode, NodeOptions } from "./strategy-node.ts";
 export { StrategyNode } from "./strategy-node.ts";

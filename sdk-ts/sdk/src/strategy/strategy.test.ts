@@ -2,12 +2,13 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { compilePlan, runBatch, StepExecutor } from "@qmtl/core/dataflow";
 import { describe, expect, test } from "vitest";
+import { assignIds, compileStrategy, type HashNode, toRuntimeGraph } from "./graphs.ts";
 import * as q from "./index.ts";
 
 const DAY = 86_400_000;
 
 /** Stands in for the real identity: text of the content, hashed. */
-const hashNode: q.HashNode = ({ code, ...rest }) => {
+const hashNode: HashNode = ({ code, ...rest }) => {
   const text = code.kind === "builtin" ? code : { ...code, fn: code.fn.toString() };
   return createHash("sha256")
     .update(JSON.stringify({ ...rest, code: text }))
@@ -71,7 +72,7 @@ class Swing extends q.Strategy {
 }
 
 const compile = (strategy: q.Strategy) =>
-  q.assignIds(q.compileStrategy(strategy, { worldId: "w1" }), hashNode);
+  assignIds(compileStrategy(strategy, { worldId: "w1" }), hashNode);
 
 test("two strategies share the nodes they have in common, by id", () => {
   const trend = compile(new Trend());
@@ -84,7 +85,7 @@ test("two strategies share the nodes they have in common, by id", () => {
 
 test("the world is readable in setup and takes no part in any id", () => {
   const strategy = new Trend();
-  const other = q.assignIds(q.compileStrategy(strategy, { worldId: "w2" }), hashNode);
+  const other = assignIds(compileStrategy(strategy, { worldId: "w2" }), hashNode);
 
   expect(strategy.seenWorld).toBe("w2");
   expect(other.nodes.map((node) => node.id)).toEqual(
@@ -184,7 +185,7 @@ test("on real bars both executors give the targets that slow code gives", () => 
   const target = graph.leaves[0]!;
   const source = graph.nodes.find((node) => node.declared.node instanceof q.StreamInput)!.id;
   const plan = compilePlan({
-    graph: q.toRuntimeGraph(graph),
+    graph: toRuntimeGraph(graph),
     supplied: [source],
     wanted: [target],
   });
@@ -240,8 +241,8 @@ test("a tag query runs over the queues found, in order of their ids, and not bef
   const clock = { key: "observed:spx:1", schedule: "observed" as const, intervalMs: DAY };
   const matches = ["b", "a"].map((nodeId) => ({ nodeId, name: nodeId, clock }));
 
-  expect(() => q.toRuntimeGraph(graph)).toThrow("no queue carries the tags mom yet");
-  const runtime = q.toRuntimeGraph(graph, { tagMatches: new Map([[graph.leaves[0]!, matches]]) });
+  expect(() => toRuntimeGraph(graph)).toThrow("no queue carries the tags mom yet");
+  const runtime = toRuntimeGraph(graph, { tagMatches: new Map([[graph.leaves[0]!, matches]]) });
   const plan = compilePlan({ graph: runtime, supplied: ["a", "b"], wanted: graph.leaves });
   const inputs = ["a", "b"].map((nodeId, k) => ({
     nodeId,
@@ -389,7 +390,7 @@ test("a compute function that returns no number is named with its bar", () => {
   const graph = compile(new Wrong());
   const source = graph.nodes[0]!.id;
   const plan = compilePlan({
-    graph: q.toRuntimeGraph(graph),
+    graph: toRuntimeGraph(graph),
     supplied: [source],
     wanted: graph.leaves,
   });

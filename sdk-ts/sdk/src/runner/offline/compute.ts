@@ -1,5 +1,6 @@
 import { type BatchInput, compilePlan, intervalText, runBatch } from "@qmtl/core/dataflow";
-import { StreamInput, toRuntimeGraph } from "../../strategy/index.ts";
+import { toRuntimeGraph } from "../../strategy/graphs.ts";
+import { StreamInput } from "../../strategy/index.ts";
 import type { SourceRows } from "../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../strategy-loading/strategy-run-error.ts";

@@ -1,6 +1,7 @@
 import type { RouterOrder } from "@qmtl/core/execution";
 import type { MetricValues, ReturnSeries } from "@qmtl/core/metrics";
-import type { IdentifiedGraph, StrategyFill } from "../../strategy/index.ts";
+import type { IdentifiedGraph } from "../../strategy/graphs.ts";
+import type { StrategyFill } from "../../strategy/index.ts";
 
 /** A node of the strategy that ran. */
 export interface ResultNode {

@@ -5,7 +5,8 @@ import {
   observedClock,
 } from "@qmtl/core/dataflow";
 import type { QmtlConfig } from "../../config/index.ts";
-import { StreamInput, streamClock, type TagMatch, TagQueryNode } from "../../strategy/index.ts";
+import { streamClock, type TagMatch } from "../../strategy/graphs.ts";
+import { StreamInput, TagQueryNode } from "../../strategy/index.ts";
 import type { SourceRows } from "../source-files/source-rows.ts";
 import { TagMapFile } from "../source-files/tag-map-file.ts";
 import type { IdentifiedStrategy } from "../strategy-loading/identify-strategy.ts";

@@ -8,7 +8,8 @@ import {
   type RouterOptions,
   type RouterOrder,
 } from "@qmtl/core/execution";
-import { type Strategy, toRuntimeGraph } from "../../strategy/index.ts";
+import { toRuntimeGraph } from "../../strategy/graphs.ts";
+import type { Strategy } from "../../strategy/index.ts";
 import { sourcesOf, streamRows } from "../offline/compute.ts";
 import { compileOfflineOptions, type OfflineOptions } from "../offline/offline-options.ts";
 import { loadSourceRows, type SourceRows } from "../source-files/source-rows.ts";

@@ -9,16 +9,18 @@ import {
 import {
   assignIds,
   compileStrategy,
-  DeclarationError,
   type DeclaredNode,
   type HashableNode,
   type HashNode,
   type IdentifiedGraph,
   type IdentifiedNode,
+  type StrategyGraph,
+} from "../../strategy/graphs.ts";
+import {
+  DeclarationError,
   type NodeCode,
   Strategy,
   type StrategyContext,
-  type StrategyGraph,
   TargetNode,
 } from "../../strategy/index.ts";
 import { refuseOtherCopy } from "./sdk-copies.ts";

@@ -1,5 +1,5 @@
 import { compilePlan, type RuntimeGraph } from "@qmtl/core/dataflow";
-import { type TagMatch, toRuntimeGraph } from "../../../strategy/index.ts";
+import { type TagMatch, toRuntimeGraph } from "../../../strategy/graphs.ts";
 import type { OnlineInput } from "../log/input.ts";
 import type { OnlineGraph } from "../session/graph.ts";
 

@@ -5,7 +5,7 @@ import { computedWindowMax } from "@qmtl/core/queues";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { pause } from "../../../control/index.ts";
 import { QueueReader } from "../../../sources/queue-reader.ts";
-import type { TagMatch } from "../../../strategy/index.ts";
+import type { TagMatch } from "../../../strategy/graphs.ts";
 import type { TagMapFile } from "../../source-files/tag-map-file.ts";
 import type { OnlineGraph, OnlineQuery } from "../session/graph.ts";
 import type { OnlineInput } from "./input.ts";

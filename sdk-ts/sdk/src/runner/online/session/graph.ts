@@ -2,12 +2,8 @@ import type { ClockSpec } from "@qmtl/core/dataflow";
 import type { QmtlConfig } from "../../../config/index.ts";
 import { parseTimeText } from "../../../sources/index.ts";
 import { continuousRows, ReplayFeed, type ReplayRows } from "../../../sources/replay-feed.ts";
-import {
-  type IdentifiedNode,
-  StreamInput,
-  streamClock,
-  TagQueryNode,
-} from "../../../strategy/index.ts";
+import { type IdentifiedNode, streamClock } from "../../../strategy/graphs.ts";
+import { StreamInput, TagQueryNode } from "../../../strategy/index.ts";
 import { loadSourceRows, rowsUntil } from "../../source-files/source-rows.ts";
 import type { IdentifiedStrategy } from "../../strategy-loading/identify-strategy.ts";
 import { StrategyRunError } from "../../strategy-loading/strategy-run-error.ts";

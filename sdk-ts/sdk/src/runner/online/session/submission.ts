@@ -18,7 +18,8 @@ import type { ReturnSeriesSchema } from "@qmtl/contracts/qmtl/type/v1/value_pb";
 import { jcs, nodeIdsCrc32 } from "@qmtl/core/canonical";
 import { pause, reconnectDelayMs, type SdkClock } from "../../../control/index.ts";
 import { hasReason, QmtlError } from "../../../rpc/qmtl-error.ts";
-import { type IdentifiedNode, StreamInput, TagQueryNode } from "../../../strategy/index.ts";
+import type { IdentifiedNode } from "../../../strategy/graphs.ts";
+import { StreamInput, TagQueryNode } from "../../../strategy/index.ts";
 import type { ConnectionMonitor } from "./connection-monitor.ts";
 import type { OnlineGraph } from "./graph.ts";
 

@@ -33,6 +33,8 @@ interface FieldRule {
   readonly itemsMax: number | undefined;
   /** Bytes of one value at most; undefined where only the size of the request bounds it. */
   readonly bytesMax: number | undefined;
+  /** Whether `bytesMax` is `max_text_bytes`, which no validator checks. */
+  readonly isBoundHereAlone: boolean;
   readonly message: DescMessage | undefined;
 }
 
@@ -55,8 +57,8 @@ export function checkDecodedSize(desc: DescMessage, message: object, path = ""):
     const rule = rulesOf(desc).get(field.number);
     const at = path + field.name;
     if (typeof value === "string") {
-      const bytesMax = getOption(field, max_text_bytes);
-      if (bytesMax > 0 && Buffer.byteLength(value) > bytesMax) throw tooLong(at, bytesMax);
+      const { bytesMax = 0, isBoundHereAlone = false } = rule ?? {};
+      if (isBoundHereAlone && Buffer.byteLength(value) > bytesMax) throw tooLong(at, bytesMax);
       continue;
     }
     if (field.fieldKind !== "list" && field.fieldKind !== "map" && field.fieldKind !== "message")
@@ -97,8 +99,9 @@ function ruleOf(field: DescField): FieldRule {
   const itemsMax = isMany ? Number(stated) || ITEMS_MAX : undefined;
   const message = field.fieldKind === "map" ? undefined : (field.message ?? undefined);
   const isText = field.scalar === ScalarType.STRING && field.fieldKind !== "map";
-  const bytesMax = isText ? getOption(field, max_text_bytes) || textBytesMax(rules) : undefined;
-  return { name: field.name, itemsMax, bytesMax, message };
+  const ownMax = isText ? getOption(field, max_text_bytes) : 0;
+  const bytesMax = isText ? ownMax || textBytesMax(rules) : undefined;
+  return { name: field.name, itemsMax, bytesMax, isBoundHereAlone: ownMax > 0, message };
 }
 
 /** Bytes that the rules of a text, or of the texts of a list, leave it at most; undefined without such rules. */

@@ -123,7 +123,7 @@ export class OfflineAccount {
     this.mark();
   }
 
-  /** A bar of an instrument: working orders fill at its open, its close is the mark. Rows rise, for each instrument. */
+  /** A bar of an instrument: working orders fill at its open, its close is the mark. Row numbers increase within each instrument. */
   bar(at: number, row: number, open: number, high: number, low: number, close: number): void {
     const line = this.#lines[at]!;
     if (line.working > 0 || line.sameBarClose) {

@@ -136,6 +136,15 @@ const faults: readonly Fault[] = [
     text: 'import type { Other } from "./seeded-fault-w2.ts";\nexport type Own = Other | 1;\n',
   },
   {
+    rule: "no-restricted-syntax",
+    tool: "eslint",
+    file: "services/dag-manager/src/swap/seeded-sql.ts",
+    text: `import type { Queryable } from "@qmtl/service-kit/db";
+
+export const seeded = (db: Queryable) => db.query("select 1 as one", []);
+`,
+  },
+  {
     rule: "@typescript-eslint/no-floating-promises",
     tool: "eslint",
     file: "sdk-ts/sdk/src/rpc/seeded-fault-k.ts",

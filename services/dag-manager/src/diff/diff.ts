@@ -11,6 +11,7 @@ import { orderNodes } from "../graph/order-nodes.ts";
 import { type QueueContext, queueContext } from "../graph/queue-context.ts";
 import { queueDescriptor } from "../graph/queue-row.ts";
 import type { DagStore } from "../store/dag-store.ts";
+import { lockGraph } from "../store/graph-store.ts";
 import { type DiffPlan, type PlannedAssignment, planDiff } from "./plan-diff.ts";
 import { type DiffOrigin, storeDiff } from "./store-diff.ts";
 
@@ -60,8 +61,7 @@ async function planAndStore(
   const { clock } = store;
   if (validateOnly) return planDiff(store.db, nodes, origin.contexts, origin.submissionId);
   const plan = await store.write(async (tx) => {
-    // One diff at a time: what is new and which names are taken must not change in between.
-    await tx.query("lock table dag.node in share row exclusive mode");
+    await lockGraph(tx);
     const planned = await planDiff(tx, nodes, origin.contexts, origin.submissionId);
     await storeDiff(tx, planned, origin, clock.nowMs());
     await failpoints.hit("dag.diff.before_commit");

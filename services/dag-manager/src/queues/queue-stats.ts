@@ -11,16 +11,15 @@ import type { Queryable } from "@qmtl/service-kit/db";
 import { queueDescriptor } from "../graph/queue-row.ts";
 import type { NodeLeases } from "../leases/node-leases.ts";
 import { foldMessage } from "../log/fold-message.ts";
-import { type FoldColumns, foldOfHead } from "../log/log-tables.ts";
+import { foldOfHead } from "../log/log-tables.ts";
 import type { DagStore } from "../store/dag-store.ts";
-import { knownQueues, queueColumns, queueFromRow, type StoredQueue } from "../store/queue-store.ts";
-
-interface StatsRow extends StoredQueue, FoldColumns {
-  void_records: number;
-  is_blocked: boolean;
-  last_bucket_end_ms: number | null;
-  strategy_ids: string[];
-}
+import { hasNodes } from "../store/graph-store.ts";
+import {
+  knownQueues,
+  type QueueStatsRow,
+  queueFromRow,
+  readQueueStats,
+} from "../store/queue-store.ts";
 
 /**
  * Figures of queues, ordered by name: of the keys, the strategy and the world asked for. Whether the world is there is
@@ -43,18 +42,7 @@ export async function listQueueStats(
   const pages = pagesOf(clock, request, filters, ["string"]);
   const [after] = pages.after ?? [""];
   await mustKnow(db, request);
-  const rows = await db.query<StatsRow>(
-    `select ${queueColumns}, h.next_seq, h.next_row, h.epoch, h.known_at_ms, h.watermark_ms, h.is_ended,
-       h.void_records, h.is_blocked, h.last_bucket_end_ms,
-       array(select s.strategy_id from dag.strategy_node s where s.node_id = q.node_id order by 1) as strategy_ids
-     from dag.queue q join dag.queue_head h on h.compute_key = q.compute_key
-     where (cardinality($1::text[]) = 0 or q.compute_key = any($1::text[]))
-       and ($2 = '' or exists (select 1 from dag.strategy_node s
-                               where s.node_id = q.node_id and s.strategy_id = $2))
-       and ($3 = '' or q.world_id = $3) and q.name > $4
-     order by q.name limit $5`,
-    [computeKeys, strategyId, worldId, after, pages.size + 1],
-  );
+  const rows = await readQueueStats(db, request, after, pages.size + 1);
   const { page, nextPageToken } = pages.end(rows, ({ name }) => [name]);
   return { queues: page.map((row) => statsMessage(row, nodeLeases)), nextPageToken };
 }
@@ -70,17 +58,13 @@ async function mustKnow(
     throw new QmtlError("QUEUE_NOT_FOUND", `no queue of key ${missing}`, { metadata });
   }
   if (strategyId === "") return;
-  const found = await db.query(
-    "select 1 as one from dag.strategy_node where strategy_id = $1 limit 1",
-    [strategyId],
-  );
-  if (found.length > 0) return;
+  if (await hasNodes(db, strategyId)) return;
   const metadata = { strategy_id: strategyId };
   throw new QmtlError("STRATEGY_NOT_FOUND", `no strategy ${strategyId}`, { metadata });
 }
 
 function statsMessage(
-  row: StatsRow,
+  row: QueueStatsRow,
   nodeLeases: NodeLeases,
 ): MessageInitShape<typeof QueueStatsSchema> {
   const { last_bucket_end_ms: lastMs } = row;

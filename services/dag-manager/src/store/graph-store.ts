@@ -17,6 +17,11 @@ export async function knownNodes(
   return new Map(rows.map((row) => [row.node_id, row.submission_id]));
 }
 
+/** Lets one transaction at a time add to the graph: what is new and which names are taken must not change meanwhile. */
+export async function lockGraph(tx: Tx): Promise<void> {
+  await tx.query("lock table dag.node in share row exclusive mode");
+}
+
 /** Adds nodes that are not known yet. */
 export async function insertNodes(
   tx: Tx,
@@ -58,6 +63,25 @@ export async function tieNodes(
     [strategyId, nodeIds],
   );
   return rows.length;
+}
+
+/** The strategy has nodes: it is known here. */
+export async function hasNodes(db: Queryable, strategyId: string): Promise<boolean> {
+  const found = await db.query(
+    "select 1 as one from dag.strategy_node where strategy_id = $1 limit 1",
+    [strategyId],
+  );
+  return found.length > 0;
+}
+
+/** Nodes that no other strategy has. */
+export async function ownNodes(db: Queryable, strategyId: string): Promise<ReadonlySet<string>> {
+  const rows = await db.query<{ node_id: string }>(
+    `select s.node_id from dag.strategy_node s where s.strategy_id = $1 and not exists (
+       select 1 from dag.strategy_node o where o.node_id = s.node_id and o.strategy_id <> $1)`,
+    [strategyId],
+  );
+  return new Set(rows.map((row) => row.node_id));
 }
 
 /** Nodes of a strategy, each after its inputs; empty for an unknown one. */

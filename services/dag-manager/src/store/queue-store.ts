@@ -59,6 +59,57 @@ export async function knownQueues(
   );
 }
 
+/** A queue with the head of its log and the strategies that have its node. */
+export interface QueueStatsRow extends StoredQueue {
+  next_seq: number;
+  next_row: number;
+  epoch: number;
+  known_at_ms: number | null;
+  watermark_ms: number | null;
+  is_ended: boolean;
+  void_records: number;
+  is_blocked: boolean;
+  last_bucket_end_ms: number | null;
+  strategy_ids: string[];
+}
+
+/** Queues of the keys, the strategy and the world asked for (empty: of all), by name, after the name `after`. */
+export function readQueueStats(
+  db: Queryable,
+  asked: {
+    readonly computeKeys: readonly string[];
+    readonly strategyId: string;
+    readonly worldId: string;
+  },
+  after: string,
+  limit: number,
+): Promise<QueueStatsRow[]> {
+  return db.query<QueueStatsRow>(
+    `select ${queueColumns}, h.next_seq, h.next_row, h.epoch, h.known_at_ms, h.watermark_ms, h.is_ended,
+       h.void_records, h.is_blocked, h.last_bucket_end_ms,
+       array(select s.strategy_id from dag.strategy_node s where s.node_id = q.node_id order by 1) as strategy_ids
+     from dag.queue q join dag.queue_head h on h.compute_key = q.compute_key
+     where (cardinality($1::text[]) = 0 or q.compute_key = any($1::text[]))
+       and ($2 = '' or exists (select 1 from dag.strategy_node s
+                               where s.node_id = q.node_id and s.strategy_id = $2))
+       and ($3 = '' or q.world_id = $3) and q.name > $4
+     order by q.name limit $5`,
+    [asked.computeKeys, asked.strategyId, asked.worldId, after, limit],
+  );
+}
+
+/** Last effective row of the sources a strategy reads; −1 before the first. */
+export async function strategySourceRow(db: Queryable, strategyId: string): Promise<number> {
+  const [row] = await db.query<{ last_row: number | null }>(
+    `select max(h.next_row - 1) as last_row from dag.strategy_node s
+       join dag.queue q on q.node_id = s.node_id and q.is_source
+       join dag.queue_head h on h.compute_key = q.compute_key and h.epoch > 0
+     where s.strategy_id = $1`,
+    [strategyId],
+  );
+  return row?.last_row ?? -1;
+}
+
 /** Names among `names` that are taken. */
 export async function takenNames(db: Queryable, names: readonly string[]): Promise<Set<string>> {
   const rows = await db.query<{ name: string }>(

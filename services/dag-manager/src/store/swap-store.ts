@@ -20,6 +20,12 @@ function phaseNameOf({ swapId, phase }: ContextSwap): string {
   return name;
 }
 
+/** The id of the next swap. */
+export async function nextSwapId(tx: Tx): Promise<string> {
+  const [row] = await tx.query<{ count: number }>("select count(*) as count from dag.context_swap");
+  return `swap-${row!.count + 1}`;
+}
+
 /** Writes a swap as it stands now, and tells of it. */
 export async function writeSwap(tx: Tx, swap: ContextSwap, nowMs: number): Promise<void> {
   const { swapId, strategyId, worldId } = swap;

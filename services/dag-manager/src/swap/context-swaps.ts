@@ -22,11 +22,11 @@ import type { NodeLeases } from "../leases/node-leases.ts";
 import { closeCurrentContext, currentContext } from "../store/context-store.ts";
 import type { DagStore } from "../store/dag-store.ts";
 import { strategyNodes } from "../store/graph-store.ts";
-import { knownQueues } from "../store/queue-store.ts";
+import { knownQueues, strategySourceRow } from "../store/queue-store.ts";
 import { runnerSessions } from "../store/replay-store.ts";
 import { lastCommittedSwap, openSwaps, swapById, writeSwap } from "../store/swap-store.ts";
 import { tellTagQueries } from "../store/tag-query-store.ts";
-import { keysIn, ownKeys, planSwap, strategySourceRow } from "./plan-swap.ts";
+import { keysIn, ownKeys, planSwap } from "./plan-swap.ts";
 import { RunningSwap } from "./running-swap.ts";
 
 /** How often a waiting OpenContext looks whether runners are gone, milliseconds. */

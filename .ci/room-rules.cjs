@@ -3,12 +3,12 @@ const rooms = require("./rooms.json");
 /**
  * The folders of a service, lowest first (`.ci/rooms.json`): rpc → use case → store → pure rules. A room imports itself
  * and the rooms below it, types included, so no two rooms import each other; what both need lives in the lower one. The
- * files beside the rooms wire them and are imported by nobody but tests.
+ * files beside the rooms of a service wire them and are imported by nobody but tests; those of the kit are for all.
  */
 function roomRules(root, names) {
   const service = root.split("/")[1];
   const inside = (room) => `^${root}/${room}/`;
-  const tests = "\\.test\\.ts$";
+  const tests = "\\.(test|contract|child)\\.ts$";
   const listed = {
     name: `${service}-rooms-are-listed`,
     severity: "error",
@@ -20,7 +20,13 @@ function roomRules(root, names) {
     name: `${service}-${room}-imports-down`,
     severity: "error",
     from: { path: inside(room), pathNot: tests },
-    to: { path: [...names.slice(at + 1).map(inside), inside("testing"), `^${root}/[^/]+$`] },
+    to: {
+      path: [
+        ...names.slice(at + 1).map(inside),
+        inside("testing"),
+        root.startsWith("services/kit/") ? `^${root}/index\\.ts$` : `^${root}/[^/]+$`,
+      ],
+    },
   }));
   return [listed, ...down];
 }

@@ -24,7 +24,8 @@ import {
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
 import { controlTopic, migrateTopics } from "@qmtl/service-kit/control";
-import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
+import { type Db, migrate } from "@qmtl/service-kit/db";
+import { migrateOutbox, OutboxRelay } from "@qmtl/service-kit/outbox";
 import { ControlHub } from "./control/control-hub.ts";
 import { EventLog } from "./control/event-log.ts";
 import { GateBook } from "./control/gate-book.ts";

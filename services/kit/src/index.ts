@@ -5,6 +5,7 @@ export {
   systemService,
 } from "./capabilities.ts";
 export * from "./clock.ts";
+export type { DependencyMonitor } from "./dependency-monitor.ts";
 export { FAILPOINT_ENV, type FailpointOptions, Failpoints, failpoints } from "./failpoints.ts";
 export { openGrpcServer } from "./grpc-server.ts";
 export {
@@ -45,7 +46,6 @@ export * from "./logger.ts";
 export * from "./metrics.ts";
 export { type MetricsPage, openMetricsPage } from "./metrics-page.ts";
 export {
-  type DependencyMonitor,
   type DependencyState,
   OutageLog,
   workOf,

@@ -18,7 +18,8 @@ import {
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
 import { controlTopic, migrateTopics, topicService } from "@qmtl/service-kit/control";
-import { type Db, migrate, migrateOutbox, OutboxRelay } from "@qmtl/service-kit/db";
+import { type Db, migrate } from "@qmtl/service-kit/db";
+import { migrateOutbox, OutboxRelay } from "@qmtl/service-kit/outbox";
 import { keepDecisionAlive } from "./decide/reassess.ts";
 import { schemaRangeOf, worldServices } from "./rpc/world-services.ts";
 import type { TimerOverrides } from "./store/world-rows.ts";

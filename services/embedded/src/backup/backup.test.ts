@@ -17,7 +17,8 @@ import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_se
 import { loadConfig, type QmtlConfig } from "@qmtl/sdk/config";
 import { connectTo } from "@qmtl/sdk/rpc";
 import { systemClock } from "@qmtl/service-kit";
-import { type Db, migrateOutbox, openPglite, openPostgres } from "@qmtl/service-kit/db";
+import { type Db, openPglite, openPostgres } from "@qmtl/service-kit/db";
+import { migrateOutbox } from "@qmtl/service-kit/outbox";
 import { describePostgres, freePorts } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startPlatform } from "../start-platform.ts";

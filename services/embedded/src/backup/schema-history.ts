@@ -5,10 +5,10 @@ import { migrateTopics } from "@qmtl/service-kit/control";
 import {
   applyMigrations,
   type Migration,
-  migrateOutbox,
   readMigrations,
   STORE_FORMAT,
 } from "@qmtl/service-kit/db";
+import { migrateOutbox } from "@qmtl/service-kit/outbox";
 import { BackupError } from "./backup-error.ts";
 import type { ArchivedSchema, Manifest } from "./manifest.ts";
 import type { Store } from "./open-store.ts";

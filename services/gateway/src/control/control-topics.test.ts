@@ -27,7 +27,8 @@ import {
   topicOfKey,
   topicService,
 } from "@qmtl/service-kit/control";
-import { type Db, migrate, migrateOutbox, OutboxRelay, type Tx } from "@qmtl/service-kit/db";
+import { type Db, migrate, type Tx } from "@qmtl/service-kit/db";
+import { migrateOutbox, OutboxRelay } from "@qmtl/service-kit/outbox";
 import { openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import fc from "fast-check";
 import { expect, test } from "vitest";

@@ -11,7 +11,8 @@ import {
   systemClock,
 } from "@qmtl/service-kit";
 import { migrateTopics } from "@qmtl/service-kit/control";
-import { migrate, migrateOutbox } from "@qmtl/service-kit/db";
+import { migrate } from "@qmtl/service-kit/db";
+import { migrateOutbox } from "@qmtl/service-kit/outbox";
 import { ManualClock, openTestPglite, waitUntil } from "@qmtl/service-kit/testing";
 import { expect, test } from "vitest";
 import { Peer } from "../peers/peer.ts";

@@ -8,8 +8,8 @@ import {
   type TopicMessages,
 } from "kafkajs";
 import { type Clock, systemClock } from "../clock.ts";
+import type { DependencyMonitor } from "../dependency-monitor.ts";
 import { type Logger, silentLogger } from "../logger.ts";
-import type { DependencyMonitor } from "../outages/outage-log.ts";
 import { BusWork } from "./bus-work.ts";
 import {
   checkBatch,

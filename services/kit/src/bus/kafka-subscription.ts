@@ -1,7 +1,7 @@
 import type { Admin, Consumer, EachBatchPayload, IHeaders, Kafka, KafkaMessage } from "kafkajs";
 import type { Clock } from "../clock.ts";
+import type { DependencyMonitor } from "../dependency-monitor.ts";
 import type { Logger } from "../logger.ts";
-import type { DependencyMonitor } from "../outages/outage-log.ts";
 import { deliver } from "./deliver.ts";
 import { BusError, type BusEvent, type SubscribeOptions } from "./event-bus.ts";
 import { kafkaError } from "./kafka-client.ts";

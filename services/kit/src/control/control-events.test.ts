@@ -4,7 +4,8 @@ import { ControlEventSchema } from "@qmtl/contracts/qmtl/control/v1/control_even
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { payloadBytesMax } from "../bus/event-bus.ts";
 import { eventsOf } from "../bus/event-messages.ts";
-import { type Db, migrateOutbox, type PgliteHost } from "../db/index.ts";
+import type { Db, PgliteHost } from "../db/index.ts";
+import { migrateOutbox } from "../outbox/outbox.ts";
 import { openTestPglite } from "../testing/open-test-pglite.ts";
 import { appendControlEvent, appendCountedEvent, type ControlChange } from "./control-events.ts";
 import { countedChangeWrites, countTopics } from "./counted-changes.ts";

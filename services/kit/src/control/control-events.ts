@@ -6,7 +6,8 @@ import {
 } from "@qmtl/contracts/qmtl/control/v1/control_event_pb";
 import type { GateEventSchema, GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 import { payloadBytesMax } from "../bus/event-bus.ts";
-import { appendOutbox, quotedSchema, type Tx } from "../db/index.ts";
+import { quotedSchema, type Tx } from "../db/index.ts";
+import { appendOutbox } from "../outbox/outbox.ts";
 import { worldTopicKey } from "./topic-keys.ts";
 import { isTopicChange, itemOf } from "./topic-state.ts";
 

@@ -1,7 +1,8 @@
 import { OrderState } from "@qmtl/contracts/qmtl/order/v1/order_pb";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { eventsOf } from "../bus/event-messages.ts";
-import { type Db, migrateOutbox, type PgliteHost } from "../db/index.ts";
+import type { Db, PgliteHost } from "../db/index.ts";
+import { migrateOutbox } from "../outbox/outbox.ts";
 import { openTestPglite } from "../testing/index.ts";
 import { appendControlEvent, type CountedChange } from "./control-events.ts";
 import { countedChangeWrites, countTopics } from "./counted-changes.ts";

@@ -3,10 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, it, onTestFinished } from "vitest";
 import { openEmbeddedBus } from "../bus/embedded-bus.ts";
+import { migrateOutbox } from "../outbox/outbox.ts";
+import { OutboxRelay } from "../outbox/outbox-relay.ts";
 import { startChildScript } from "../testing/child-script.ts";
 import { waitUntil } from "../testing/wait-until.ts";
-import { migrateOutbox } from "./outbox.ts";
-import { OutboxRelay } from "./outbox-relay.ts";
 import { openPglite } from "./pglite-db.ts";
 
 async function temporaryFolder(): Promise<string> {
@@ -53,7 +53,9 @@ it("refuses a folder that another process has open, by pid, and takes it over on
 
 it("publishes after a restart what a killed process had committed", async () => {
   const dataDir = await temporaryFolder();
-  const child = startChildScript(new URL("./append-outbox.child.ts", import.meta.url), [dataDir]);
+  const child = startChildScript(new URL("../outbox/append-outbox.child.ts", import.meta.url), [
+    dataDir,
+  ]);
   await waitUntil(() => child.lines.includes("committed"), { timeoutMs: 60_000 });
   await child.kill();
 

@@ -1,6 +1,6 @@
 import { DatabaseError, Pool, type PoolClient, type QueryConfig } from "pg";
 import { type Clock, systemClock } from "../clock.ts";
-import type { DependencyMonitor } from "../outages/outage-log.ts";
+import type { DependencyMonitor } from "../dependency-monitor.ts";
 import { CallsUnderWay } from "./calls-under-way.ts";
 import { type Db, quotedSchema, type SqlParam, type TransactionOptions, type Tx } from "./db.ts";
 import { type DbError, DbUnavailable, dbErrorFromServer, UnknownOutcome } from "./db-errors.ts";

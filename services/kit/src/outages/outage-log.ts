@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from "../clock.ts";
+import type { DependencyMonitor } from "../dependency-monitor.ts";
 import type { LogFields, Logger } from "../logger.ts";
 import { DATABASE, outageOf } from "./outage-of.ts";
 
@@ -37,17 +38,6 @@ const silence = (name: string): OutageWords => ({
   begins: `the ${name} does not answer; failures are counted until it does`,
   ends: `the ${name} answers again`,
 });
-
-/** Reports how calls to one dependency end. */
-export interface DependencyMonitor {
-  /** A call was answered, be it with a refusal. */
-  answered(): void;
-  /**
-   * A call that began at `beganAtMs` (monotonic) was not answered. Ignored when something else was answered since: it
-   * belongs to an outage that is over.
-   */
-  failed(failure: unknown, beganAtMs: number): void;
-}
 
 class Dependency implements DependencyMonitor {
   readonly name: string;

@@ -17,13 +17,8 @@ import {
   systemClock,
 } from "@qmtl/service-kit";
 import { migrateTopics } from "@qmtl/service-kit/control";
-import {
-  applyMigrations,
-  type Db,
-  migrateOutbox,
-  type PgliteHost,
-  readMigrations,
-} from "@qmtl/service-kit/db";
+import { applyMigrations, type Db, type PgliteHost, readMigrations } from "@qmtl/service-kit/db";
+import { migrateOutbox } from "@qmtl/service-kit/outbox";
 import { waitUntil } from "@qmtl/service-kit/testing";
 import type { AccountSettings } from "../account/account-settings.ts";
 import { PaperBroker } from "../broker/paper-broker.ts";

@@ -1,7 +1,7 @@
 // Commits a state change with its event, says so, and is killed before anything can be published.
 import { writeSync } from "node:fs";
+import { openPglite } from "../db/pglite-db.ts";
 import { appendOutbox, migrateOutbox } from "./outbox.ts";
-import { openPglite } from "./pglite-db.ts";
 
 const [, , dataDir = ""] = process.argv;
 const host = await openPglite({ dataDir });

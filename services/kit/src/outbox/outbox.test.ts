@@ -1,8 +1,8 @@
 import { afterAll, describe } from "vitest";
+import { openPostgres } from "../db/postgres-db.ts";
 import { describePostgres } from "../testing/describe-servers.ts";
 import { openTestPglite } from "../testing/open-test-pglite.ts";
 import { outboxContract } from "./outbox.contract.ts";
-import { openPostgres } from "./postgres-db.ts";
 
 describe("Outbox on PGlite", () => {
   let host: ReturnType<typeof openTestPglite> | undefined;

@@ -1,6 +1,6 @@
 import { payloadBytesMax } from "../bus/event-bus.ts";
-import { type Db, quotedSchema, type Tx } from "./db.ts";
-import { applyMigrations, type Migration } from "./migrate.ts";
+import { type Db, quotedSchema, type Tx } from "../db/db.ts";
+import { applyMigrations, type Migration } from "../db/migrate.ts";
 
 /** An event that commits together with the state it tells of. */
 export interface OutboxEvent {

@@ -1,10 +1,10 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from "vitest";
 import { openEmbeddedBus } from "../bus/embedded-bus.ts";
 import type { BusEvent, EventBus, OutgoingEvent } from "../bus/event-bus.ts";
+import type { Db } from "../db/db.ts";
 import { createMetrics } from "../metrics.ts";
 import { ManualClock } from "../testing/manual-clock.ts";
 import { waitUntil } from "../testing/wait-until.ts";
-import type { Db } from "./db.ts";
 import { appendOutbox, migrateOutbox } from "./outbox.ts";
 import { OutboxRelay } from "./outbox-relay.ts";
 

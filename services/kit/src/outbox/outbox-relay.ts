@@ -1,9 +1,9 @@
 import type { EventBus } from "../bus/event-bus.ts";
 import { joinMessages } from "../bus/event-messages.ts";
 import { type Clock, type ClockTimer, sleep, systemClock } from "../clock.ts";
+import { type Db, quotedSchema } from "../db/db.ts";
 import { type Logger, silentLogger } from "../logger.ts";
 import { type CounterMetric, createMetrics, type Metrics } from "../metrics.ts";
-import { type Db, quotedSchema } from "./db.ts";
 import type { OutboxEvent } from "./outbox.ts";
 
 export interface OutboxRelayOptions {

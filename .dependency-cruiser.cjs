@@ -121,6 +121,6 @@ module.exports = {
     exclude: { path: "(^|/)(dist|fixtures)/" },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },
-    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["@qmtl/source", "import", "types", "node", "default"] },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "types", "node", "default"] },
   },
 };

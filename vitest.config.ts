@@ -1,7 +1,6 @@
 import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./e2e/src/harness/longest-first.ts";
 
-const conditions = ["@qmtl/source", "module", "node", "development|production"];
 const exclude = ["**/node_modules/**", "**/dist/**", "**/fixtures/**"];
 
 /** Tests that change what all files of a worker share: the environment, signal handlers, the working folder. */
@@ -18,21 +17,15 @@ const alone = [
   "services/embedded/src/start-service.test.ts",
 ];
 
-const common = {
-  resolve: { conditions },
-  ssr: { resolve: { conditions } },
-};
 const limits = { testTimeout: 60_000, hookTimeout: 120_000, pool: "forks" as const };
 
 export default defineConfig({
-  ...common,
   test: {
     globalSetup: ["e2e/src/harness/shared-servers.ts"],
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
     projects: [
       {
-        ...common,
         test: {
           ...limits,
           name: "shared",
@@ -43,7 +36,6 @@ export default defineConfig({
         },
       },
       {
-        ...common,
         test: {
           ...limits,
           name: "alone",

@@ -55,7 +55,8 @@ interface Manifest {
   version: string;
   engines?: Record<string, string>;
   private?: boolean;
-  exports?: Record<string, Record<string, string>>;
+  /** In the repository the source file of each entry; as published what was built from it. */
+  exports?: Record<string, string | Record<string, string>>;
   dependencies?: Record<string, string>;
   devDependencies?: Record<string, string>;
   optionalDependencies?: Record<string, string>;
@@ -179,7 +180,7 @@ function copyRunTimeFiles({ folder, brought = {} }: Workspace): void {
   cpSync(join(root, "LICENSE"), join(stage, folder, "LICENSE"));
 }
 
-/** The manifest as published: no source condition, no tools, exact versions of the siblings. */
+/** The manifest as published: entries name what was built, no tools, exact versions of the siblings. */
 function writeManifest(workspace: Workspace): void {
   const { folder, unpublished = [], bringsNode = false } = workspace;
   const manifest = readManifest(join(root, folder));
@@ -188,10 +189,13 @@ function writeManifest(workspace: Workspace): void {
   delete manifest.scripts;
   // In the repository the pinned Node runs everything; elsewhere a package runs on what is there, unless it brings its own.
   manifest.engines ??= { node: ">=22.18" };
-  for (const [server, conditions] of Object.entries(manifest.exports ?? {})) {
-    delete conditions["@qmtl/source"];
-    if (unpublished.includes(server)) delete manifest.exports?.[server];
-    else checkDoor(folder, server, conditions);
+  if (manifest.exports !== undefined) {
+    const published = Object.entries(manifest.exports).filter(
+      ([name]) => !unpublished.includes(name),
+    );
+    manifest.exports = Object.fromEntries(
+      published.map(([name, source]) => [name, builtExport(folder, name, source)]),
+    );
   }
   const needed = Object.entries(manifest.dependencies ?? {});
   manifest.dependencies = Object.fromEntries(
@@ -224,16 +228,31 @@ function checkImports(folder: string, manifest: Manifest): void {
   }
 }
 
-/** A server that leads nowhere is found here, not by a user. */
-function checkDoor(folder: string, server: string, conditions: Record<string, string>): void {
+/**
+ * What an entry of `exports` becomes: types and JavaScript in place of its source.
+ *
+ * @throws when one of them was not built: found here, not by a user.
+ */
+function builtExport(
+  folder: string,
+  name: string,
+  source: string | Record<string, string>,
+): Record<string, string> {
+  if (typeof source !== "string" || !/^\.\/src\/.*\.ts$/.test(source))
+    throw new Error(`${folder}: exports ${name} is not a source file of its own`);
+  const built = source.replace("./src/", "./dist/");
+  const conditions = {
+    types: built.replace(/\.ts$/, ".d.ts"),
+    default: built.replace(/\.ts$/, ".js"),
+  };
   for (const target of Object.values(conditions)) {
     if (options["js-only"] && target.endsWith(".d.ts")) continue;
     const found = target.includes("*")
       ? globSync(target.replace("*", "**/*"), { cwd: join(stage, folder) }).length > 0
       : existsSync(join(stage, folder, target));
-    if (!found)
-      throw new Error(`${folder}: exports ${server} names ${target}, which was not built`);
+    if (!found) throw new Error(`${folder}: exports ${name} names ${target}, which was not built`);
   }
+  return conditions;
 }
 
 function packAll(): void {

@@ -41,12 +41,12 @@ const checks: readonly Check[] = [
   { name: "generated code", command: ["node", ".ci/gen-drift.ts"], looksAt: contracts },
   {
     name: "contract tables",
-    command: ["node", "--conditions=@qmtl/source", ".ci/contract-tables.ts", "--check"],
+    command: ["node", ".ci/contract-tables.ts", "--check"],
     looksAt: contracts,
   },
   {
     name: "contract rules",
-    command: ["node", "--conditions=@qmtl/source", ".ci/check-contracts.ts"],
+    command: ["node", ".ci/check-contracts.ts"],
     looksAt: contracts,
   },
   {
@@ -69,7 +69,7 @@ const checks: readonly Check[] = [
   },
   {
     name: "seeded faults",
-    command: ["node", "--conditions=@qmtl/source", ".ci/seeded-faults.ts"],
+    command: ["node", ".ci/seeded-faults.ts"],
     looksAt: /^\.ci\/|^\.dependency-cruiser\.cjs$|^eslint\.config\.js$|^biome\.json$/,
   },
 ];

@@ -8,6 +8,8 @@ import { constants } from "node:os";
 
 const [major = 0] = process.versions.node.split(".").map(Number);
 const require = nodeModule.createRequire(import.meta.url);
+const source = new URL("../src/main.ts", import.meta.url);
+const isSource = existsSync(source);
 
 function pinnedNode() {
   const platform = { linux: "linux", win32: "win" }[process.platform];
@@ -23,7 +25,8 @@ function pinnedNode() {
 if (major < 24) {
   const node = pinnedNode();
   if (!node) {
-    process.stderr.write(`qmtl needs Node 24 or newer; this is ${process.version}, and the pinned one is not installed\n`);
+    const where = isSource ? ": run `npm ci` in the repository" : "";
+    process.stderr.write(`qmtl needs Node 24 or newer; this is ${process.version}, and the pinned one is not installed${where}\n`);
     process.exit(2);
   }
   // The channel tells the program when this process is gone, also where it was killed and could not pass that on.
@@ -56,16 +59,16 @@ process.stdout.on("error", (failure) => {
 // Parsed code is kept between runs (in the system's temporary folder): a third of the start-up time.
 nodeModule.enableCompileCache?.();
 
-const source = new URL("../src/main.ts", import.meta.url);
-const isSource = existsSync(source);
-if (isSource) {
-  const conditions = ["@qmtl/source"];
-  nodeModule.registerHooks({
-    resolve: (specifier, context, next) =>
-      next(specifier, { ...context, conditions: [...conditions, ...context.conditions] }),
-  });
+let main;
+try {
+  ({ main } = await import(isSource ? source.href : new URL("../dist/main.js", import.meta.url).href));
+} catch (failure) {
+  const isMissing = failure?.code === "ERR_MODULE_NOT_FOUND" && /^Cannot find package/.test(failure.message);
+  if (!isMissing) throw failure;
+  const command = isSource ? "`npm ci` in the repository" : "`npm install` where qmtl is installed";
+  process.stderr.write(`qmtl: ${failure.message.split(" imported from")[0]}; run ${command}\n`);
+  process.exit(2);
 }
-const { main } = await import(isSource ? source.href : new URL("../dist/main.js", import.meta.url).href);
 
 /** Settles when the command has ended. Not awaited here: of one that never ends Node itself would speak, not `main`. */
 export const ended = main(process.argv);

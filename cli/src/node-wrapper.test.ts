@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -29,6 +29,48 @@ function isRunning(pid: number): boolean {
   const { stdout } = spawnSync("ps", ["-o", "stat=", "-p", String(pid)], { encoding: "utf8" });
   return stdout.trim() !== "" && !stdout.trim().startsWith("Z");
 }
+
+describe("in a clone without its packages", () => {
+  /** The program beside a source that imports a package which is not there, as before `npm ci`. */
+  function cloned(): string {
+    const clone = mkdtempSync(join(tmpdir(), "qmtl-clone-"));
+    mkdirSync(join(clone, "bin"));
+    mkdirSync(join(clone, "src"));
+    cpSync(program, join(clone, "bin/qmtl.js"));
+    writeFileSync(join(clone, "package.json"), '{ "type": "module" }');
+    writeFileSync(join(clone, "src/main.ts"), 'import "no-such-package";\n');
+    return clone;
+  }
+
+  test("the one command that helps is named, without a stack", () => {
+    const clone = cloned();
+    const { status, stderr } = spawnSync(process.execPath, [join(clone, "bin/qmtl.js"), "up"], {
+      encoding: "utf8",
+    });
+    rmSync(clone, { recursive: true });
+
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr: "qmtl: Cannot find package 'no-such-package'; run `npm ci` in the repository\n",
+    });
+  });
+
+  test.skipIf(node === undefined)(
+    "an older Node names it, too (skipped where there is none)",
+    () => {
+      const clone = cloned();
+      const { status, stderr } = spawnSync(node ?? "", [join(clone, "bin/qmtl.js"), "up"], {
+        encoding: "utf8",
+      });
+      rmSync(clone, { recursive: true });
+
+      expect(status).toBe(2);
+      expect(stderr).toMatch(
+        /^qmtl needs Node 24 .* not installed: run `npm ci` in the repository\n$/,
+      );
+    },
+  );
+});
 
 describe.skipIf(node === undefined)("under an older Node (skipped where there is none)", () => {
   test("kill -9 of what was started takes the program along that it runs", async () => {

@@ -9,7 +9,7 @@ import { runSummary, strategyNames } from "./src/run-summary.ts";
 import { smaWindows, sweepInputs, sweepVariant } from "./src/sma-sweep.ts";
 
 const main = join(import.meta.dirname, "main.ts");
-const args = ["--conditions=@qmtl/source", main];
+const args = [main];
 const env = { ...process.env, NODE_COMPILE_CACHE: join(tmpdir(), "node-compile-cache") };
 /** What the command of the README prints: two tables and the sweep. */
 let lines: readonly string[];

@@ -41,7 +41,7 @@ interface Started {
 const running: Started[] = [];
 
 function node(...args: readonly string[]): Started {
-  const made = spawn(process.execPath, ["--conditions=@qmtl/source", ...args], {
+  const made = spawn(process.execPath, [...args], {
     stdio: ["ignore", "pipe", "pipe"],
   });
   const ended = new Promise<number | null>((resolve) => made.once("close", resolve));

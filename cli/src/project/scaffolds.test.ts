@@ -97,7 +97,6 @@ test("every project type-checks by its own settings", { timeout: 120_000 }, () =
   // One program for all: they share the SDK, which takes nearly all of the time.
   const settings = {
     extends: "./general/tsconfig.json",
-    compilerOptions: { customConditions: ["@qmtl/source"] },
     include: scaffolds.map(([name]) => `${name}/**/*.ts`),
   };
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify(settings));
@@ -106,11 +105,7 @@ test("every project type-checks by its own settings", { timeout: 120_000 }, () =
 });
 
 test("the tests of every project pass", { timeout: 120_000 }, () => {
-  // As the packages are read from their sources here.
-  const conditions = ["@qmtl/source", "module", "node"];
   const settings = {
-    resolve: { conditions },
-    ssr: { resolve: { conditions } },
     // One process that loads the SDK once.
     test: { isolate: false, fileParallelism: false, testTimeout: 30_000 },
   };

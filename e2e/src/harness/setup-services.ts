@@ -1,18 +1,8 @@
 // npm run services:setup — makes sure that the tests can start PostgreSQL and Kafka, and run Python, Chromium and grpcurl.
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
-
-const CONDITION = "--conditions=@qmtl/source";
-
-/** Starts itself again so that workspace packages are read from source, without a build. */
-function runFromSource(): number {
-  const args = [CONDITION, fileURLToPath(import.meta.url)];
-  return spawnSync(process.execPath, args, { stdio: "inherit" }).status ?? 1;
-}
+import { setupServices } from "@qmtl/service-kit/testing";
+import { setupExampleTools } from "./setup-example-tools.ts";
 
 async function main(): Promise<number> {
-  const { setupServices } = await import("@qmtl/service-kit/testing");
-  const { setupExampleTools } = await import("./setup-example-tools.ts");
   const tools = await setupExampleTools();
   const services = [...(await setupServices()), ...tools];
   for (const { service, missing } of services) {
@@ -27,4 +17,4 @@ async function main(): Promise<number> {
   return isIncomplete && process.env.CI === "true" ? 1 : 0;
 }
 
-process.exitCode = process.execArgv.includes(CONDITION) ? await main() : runFromSource();
+process.exitCode = await main();

@@ -35,7 +35,7 @@ function idsInNode(files: string, extension: string): Record<string, Record<stri
       all[name] = Object.fromEntries(graph.nodes.map((node) => [node.declared.name, node.id]));
     }
     process.stdout.write(JSON.stringify(all));`;
-  const args = ["--conditions=@qmtl/source", "--no-warnings", "--input-type=module", "-e", program];
+  const args = ["--no-warnings", "--input-type=module", "-e", program];
   return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8", cwd: folder }));
 }
 

@@ -88,7 +88,7 @@ function hashesInNode(form: string, file: string): Hashes {
     const hasher = openCodeHasher({ modulePath: ${JSON.stringify(path)} });
     const nodes = (await import(${JSON.stringify(pathToFileURL(path).href)})).makeNodes();
     console.log(JSON.stringify(Object.fromEntries(Object.entries(nodes).map(([k, fn]) => [k, hasher(fn)]))));`;
-  const args = ["--conditions=@qmtl/source", "--no-warnings", "--input-type=module", "-e", program];
+  const args = ["--no-warnings", "--input-type=module", "-e", program];
   return JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
 }
 

@@ -1,4 +1,4 @@
-// Runs in a worker thread, which inherits no resolve hooks: relative files and npm packages only.
+// Runs in a worker thread.
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { PGlite, protocol } from "@electric-sql/pglite";
 import { clusterFolderOf, ensureCluster } from "./pglite-cluster.ts";

@@ -49,7 +49,7 @@ interface Flooded {
 }
 
 function flood(port: number, kind: string, count: number): Promise<Flooded> {
-  const args = ["--conditions=@qmtl/source", script, String(port), kind, String(count)];
+  const args = [script, String(port), kind, String(count)];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {

@@ -20,13 +20,9 @@ const PATH = "/qmtl.gateway.v1.GatewayService/GetSubmission";
 /** Runs a script of an attacker; resolves with what it printed. */
 function attack(name: string, ...args: readonly (string | number)[]): Promise<unknown> {
   const script = fileURLToPath(new URL(name, import.meta.url));
-  const child = spawn(
-    process.execPath,
-    ["--conditions=@qmtl/source", script, ...args.map(String)],
-    {
-      stdio: ["ignore", "pipe", "inherit"],
-    },
-  );
+  const child = spawn(process.execPath, [script, ...args.map(String)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
   let output = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     output += text;

@@ -11,13 +11,11 @@ interface ChildScript {
   kill(): Promise<void>;
 }
 
-/** Starts `script` (a `file:` URL) with the runtime and conditions of this process. */
+/** Starts `script` (a `file:` URL) with the runtime of this process. */
 export function startChildScript(script: URL, args: readonly string[]): ChildScript {
-  const child: ChildProcess = spawn(
-    process.execPath,
-    ["--conditions=@qmtl/source", fileURLToPath(script), ...args],
-    { stdio: ["pipe", "pipe", "inherit"] },
-  );
+  const child: ChildProcess = spawn(process.execPath, [fileURLToPath(script), ...args], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
   const { stdout, pid } = child;
   if (stdout === null || pid === undefined) throw new Error("the child did not start");
   const lines: string[] = [];

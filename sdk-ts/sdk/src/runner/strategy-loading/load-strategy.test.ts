@@ -188,7 +188,7 @@ test("as Node runs it, a file that fails says where: syntax, a throw, a missing 
   file("old/package.json", '{ "type": "commonjs" }');
   const files = bad.map(([name, text]) => file(name, text));
 
-  const run = spawnSync(process.execPath, ["--conditions=@qmtl/source", script, ...files], {
+  const run = spawnSync(process.execPath, [script, ...files], {
     encoding: "utf8",
     env: { ...process.env, NODE_NO_WARNINGS: "1" },
   });

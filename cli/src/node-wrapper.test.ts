@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { freePorts, waitUntil } from "@qmtl/service-kit/testing";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 
 const program = fileURLToPath(new URL("../bin/qmtl.js", import.meta.url));
 
@@ -22,7 +22,7 @@ function olderNode(): string | undefined {
 
 const node = olderNode();
 const folder = mkdtempSync(join(tmpdir(), "qmtl-wrapper-"));
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** True while a process is there and not a zombie that nobody has asked for. */
 function isRunning(pid: number): boolean {

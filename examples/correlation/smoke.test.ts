@@ -43,6 +43,6 @@ describe("correlation as a gate", () => {
     expect(apart.length / result.fills.length).toBeLessThan(0.2);
     expect(result.orders).toHaveLength(336);
     expect(metric(result, "sharpe")).toBeCloseTo(2.4665, 4);
-    expect(result.hold.metrics.get("sharpe")).toBeCloseTo(-0.2096, 4);
+    expect(result.buyAndHold.metrics.get("sharpe")).toBeCloseTo(-0.2096, 4);
   });
 });

@@ -11,7 +11,7 @@ describe("cross-market lag", () => {
     expect(new Set(result.fills.map(({ instrument }) => instrument))).toEqual(new Set(["FOLLOW"]));
     expect(result.orders).toHaveLength(692);
     expect(metric(result, "sharpe")).toBeCloseTo(2.3939, 4);
-    expect(result.hold.metrics.get("sharpe")).toBeCloseTo(0.372, 4);
+    expect(result.buyAndHold.metrics.get("sharpe")).toBeCloseTo(0.372, 4);
   });
 
   test("finds nothing in a market that does not follow, and pays its costs for it", async () => {

@@ -12,7 +12,7 @@ describe("momentum", () => {
     expect(result.orders).toHaveLength(44);
     expect(metric(result, "sharpe")).toBeCloseTo(0.4472, 4);
     expect(metric(result, "total_return")).toBeCloseTo(1.351, 3);
-    const fall = result.hold.metrics.get("max_drawdown_ratio")!;
+    const fall = result.buyAndHold.metrics.get("max_drawdown_ratio")!;
     expect(fall).toBeGreaterThan(0.56);
     expect(metric(result, "max_drawdown_ratio")).toBeLessThan(0.6 * fall);
   });

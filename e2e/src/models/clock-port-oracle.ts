@@ -47,8 +47,8 @@ export class ClockPortOracle {
     }
   }
 
-  /** An order leaves now. `isDoor`: it is the router that sends it, not a runner. */
-  checkOrder(isDoor: boolean, permit: OrderPermit, strategyId: string): void {
+  /** An order leaves now. `isRouter`: it is the router that sends it, not a runner. */
+  checkOrder(isRouter: boolean, permit: OrderPermit, strategyId: string): void {
     this.orders += 1;
     const { row } = this.stored;
     const bad = (text: string): void => {
@@ -65,7 +65,7 @@ export class ClockPortOracle {
     const lighter = this.#lighter.get(strategyId);
     if (lighter !== undefined && permit.revision < lighter.revision && old(lighter.atMs))
       bad("I1b: G after a weight was lowered, sized by the one before");
-    if (isDoor) return;
+    if (isRouter) return;
     const last = this.#lastSender.get(strategyId);
     const isOther = last !== undefined && last !== permit.sessionId;
     const holder = this.stored.emitters.find((e) => e.strategyId === strategyId)?.sessionId;

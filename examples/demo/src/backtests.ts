@@ -95,7 +95,10 @@ function figuresOf({ base, free, sameClose, tenBps }: Variants): Figures {
 }
 
 function holdFigures({ base, free }: Variants): Figures {
-  return { ...common(base.hold.metrics, base.hold.orders), free: sharpeOf(free.hold.metrics) };
+  return {
+    ...common(base.buyAndHold.metrics, base.buyAndHold.orders),
+    free: sharpeOf(free.buyAndHold.metrics),
+  };
 }
 
 function common(metrics: MetricValues, orders: number): Figures {

@@ -16,7 +16,7 @@ export { ConfigError, loadConfig, type QmtlConfig } from "./config/index.ts";
 export * from "./nodesets/index.ts";
 export type { OfflineOptions } from "./runner/offline/offline-options.ts";
 export type {
-  HoldResult,
+  BuyAndHoldResult,
   OfflineResult,
   ResultCosts,
   ResultInstrument,

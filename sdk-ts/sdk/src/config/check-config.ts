@@ -19,7 +19,7 @@ export function checkConfig(config: QmtlConfig): ConfigConflict[] {
     ...checkFaults(config),
     ...checkTimers(config),
     ...checkPlatform(config),
-    ...checkDoors(config),
+    ...checkExposure(config),
     ...checkExecutionDomain(config),
   ];
 }
@@ -109,7 +109,7 @@ function* checkPlatform(config: QmtlConfig): Generator<ConfigConflict> {
 }
 
 /** Beyond loopback everybody can knock: then callers must be known and the wire encrypted. */
-function* checkDoors(config: QmtlConfig): Generator<ConfigConflict> {
+function* checkExposure(config: QmtlConfig): Generator<ConfigConflict> {
   const missing = [
     ...(config.security.tls === null ? ["security.tls"] : []),
     ...(Object.keys(config.security.keys).length === 0 ? ["security.keys"] : []),

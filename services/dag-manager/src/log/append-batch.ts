@@ -46,12 +46,12 @@ export class AppendBatch {
   /** @throws {QmtlError} QUEUE_NOT_FOUND. */
   constructor(
     heads: readonly HeadRow[],
-    holds: ReadonlyMap<string, number | null>,
+    limits: ReadonlyMap<string, number | null>,
     records: readonly QueueRecord[],
   ) {
     this.#records = records;
     for (const head of heads) {
-      const untilMs = head.is_source ? (holds.get(head.source) ?? null) : null;
+      const untilMs = head.is_source ? (limits.get(head.source) ?? null) : null;
       this.#keys.set(head.compute_key, keyAppend(head, untilMs));
     }
     for (const record of records) this.#check(record);
@@ -101,7 +101,7 @@ export class AppendBatch {
 
   /** What to write, and what happened. */
   outcome(): AppendOutcome {
-    this.#outcome ??= this.#settle();
+    this.#outcome ??= this.#makeOutcome();
     return this.#outcome;
   }
 
@@ -135,7 +135,7 @@ export class AppendBatch {
     return true;
   }
 
-  #settle(): AppendOutcome {
+  #makeOutcome(): AppendOutcome {
     const entries: LogEntry[] = [];
     const heads: HeadUpdate[] = [];
     const origins: { source: string; row: number }[] = [];

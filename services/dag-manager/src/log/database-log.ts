@@ -160,12 +160,12 @@ export class DatabaseLog implements QueueLog {
     records: readonly QueueRecord[],
   ): Promise<AppendBatch> {
     let locked: HeadRow[] = [];
-    let holds = new Map<string, number | null>();
+    let limits = new Map<string, number | null>();
     const batch = await this.#db.transaction(async (tx) => {
       await this.#leadership.assertLeads(tx);
       locked = await lockHeads(tx, keys);
-      holds = await feedLimits(tx, locked);
-      const work = new AppendBatch(locked, holds, records);
+      limits = await feedLimits(tx, locked);
+      const work = new AppendBatch(locked, limits, records);
       work.run();
       await work.confirmRepeats(
         (key, seq) => findEntry(tx, key, `${isData} and e.seq <= $2`, seq, "newest"),
@@ -179,7 +179,7 @@ export class DatabaseLog implements QueueLog {
     });
     const updates = new Map(batch.outcome().heads.map((update) => [update.computeKey, update]));
     for (const head of locked) {
-      const untilMs = head.is_source ? holds.get(head.source) : null;
+      const untilMs = head.is_source ? limits.get(head.source) : null;
       // A source without a feed may be given one, with a limit, by another process.
       if (untilMs === undefined) continue;
       const update = updates.get(head.compute_key);

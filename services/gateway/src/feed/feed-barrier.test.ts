@@ -139,7 +139,7 @@ test("a row that is held for too long is told what it waits for: the hold, runne
     return (await message) ?? "";
   };
   expect(await told(rig([], 5_000), 10)).toBe(
-    "the row is held: the hold of the feed stands at 1970-01-01T00:00:05.000Z; AdvanceFeed moves it",
+    "the row is held: the limit of the feed is 1970-01-01T00:00:05.000Z; AdvanceFeed moves it",
   );
   const waited = rig(["a", "b", "c", "d", "e"]);
   waited.barrier.rowEffective(10);

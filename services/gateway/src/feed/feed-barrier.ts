@@ -38,7 +38,7 @@ interface FeedBarrierPorts {
 }
 
 export interface WaitOptions {
-  /** Longest wait, milliseconds. @default holdMsMax */
+  /** Longest wait, milliseconds. @default barrierWaitMsMax */
   readonly waitMs?: number;
   /** Whose row it is. */
   readonly sessionId: string;
@@ -211,7 +211,7 @@ export class FeedBarrier {
   #whyHeld({ row, timeMs }: HeldRow): string {
     const { logRow, untilMs, runners } = this.#state;
     if (untilMs !== null && timeMs > untilMs) {
-      return `the hold of the feed stands at ${new Date(untilMs).toISOString()}; AdvanceFeed moves it`;
+      return `the limit of the feed is ${new Date(untilMs).toISOString()}; AdvanceFeed moves it`;
     }
     const open = [...runners]
       .filter(([, { endedRow, fromRow }]) => fromRow <= logRow && (endedRow ?? -1) < logRow)

@@ -52,7 +52,7 @@ export async function publishRows(
   for (const part of planPublish(records, keyOf)) {
     // After a void record those behind it in its queue are void, too: they need not wait to be told so.
     const isBroken = part.records.every(({ computeKey }) => broken.has(computeKey));
-    if (part.wait !== undefined && !isBroken) await hold(ports, part.wait, context);
+    if (part.wait !== undefined && !isBroken) await waitAtBarrier(ports, part.wait, context);
     const answer = await append(part.records);
     await failpoints.hit("gw.publish.after_append");
     part.indexes.forEach((index, at) => {
@@ -60,7 +60,7 @@ export async function publishRows(
       results[index] = worse(results[index], result);
       if (result?.effective === false) broken.add(part.records[at]!.computeKey);
     });
-    await settle(ports, part, answer.results);
+    await bookEffective(ports, part, answer.results);
   }
   return { results };
 }
@@ -75,14 +75,14 @@ function checkFeed(key: SourceKey | undefined, { session }: CallContext): void {
 }
 
 /** Waits at the barrier, but not so long that the caller's deadline passes first. */
-function hold(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
+function waitAtBarrier(ports: PublishPorts, wait: PartWait, context: CallContext): Promise<void> {
   const waitMs = Math.min(barrierWaitMsMax, waitingTime(context.timeoutMs));
   const { signal, session } = context;
   return ports.feeds.wait(wait, { waitMs, signal, sessionId: session?.sessionId ?? "" });
 }
 
 /** Books what became effective, and lets the barrier move on. */
-async function settle(
+async function bookEffective(
   ports: PublishPorts,
   part: PublishPart,
   results: readonly PublishResult[],

@@ -51,15 +51,15 @@ async function openRig() {
   const fakeWorld = new FakeWorld();
   const gatewayKey = { gatewayId: "gw-alive", secret: new Uint8Array(32).fill(7) };
   const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
-  const dagDoor = opened.use(await openGrpcServer({ services: [diff], principalOf }));
-  const worldDoor = opened.use(
+  const dagServer = opened.use(await openGrpcServer({ services: [diff], principalOf }));
+  const worldServer = opened.use(
     await openGrpcServer({ services: fakeWorld.services(), principalOf }),
   );
   const clock = new ManualClock();
   const peer = (name: string, port: number) =>
     new Peer(name, `http://127.0.0.1:${port}`, { clock: systemClock, gatewayKey });
-  const dag = peer("dag-manager", dagDoor.port);
-  const world = peer("world-service", worldDoor.port);
+  const dag = peer("dag-manager", dagServer.port);
+  const world = peer("world-service", worldServer.port);
   opened.defer(() => dag.close());
   opened.defer(() => world.close());
   const worker = new SubmissionWorker({

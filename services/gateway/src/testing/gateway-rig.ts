@@ -338,8 +338,8 @@ export async function openGatewayRig() {
   const world = new FakeWorld();
   const dag = new FakeDag();
   const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
-  const worldDoor = opened.use(await openGrpcServer({ services: world.services(), principalOf }));
-  const dagDoor = opened.use(await openGrpcServer({ services: dag.services(), principalOf }));
+  const worldServer = opened.use(await openGrpcServer({ services: world.services(), principalOf }));
+  const dagServer = opened.use(await openGrpcServer({ services: dag.services(), principalOf }));
   const config = await loadConfig({ cwd: "/", env: {} });
   const make = () =>
     createGateway({
@@ -351,8 +351,8 @@ export async function openGatewayRig() {
       config,
       gatewayKey,
       peers: {
-        dagManagerUrl: `http://127.0.0.1:${dagDoor.port}`,
-        worldServiceUrl: `http://127.0.0.1:${worldDoor.port}`,
+        dagManagerUrl: `http://127.0.0.1:${dagServer.port}`,
+        worldServiceUrl: `http://127.0.0.1:${worldServer.port}`,
       },
       openOrders: noOrders,
     });

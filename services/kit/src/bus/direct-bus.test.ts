@@ -22,7 +22,7 @@ const principalOf = createPrincipalCheck({ gateways: [gatewayKey] });
 const bytes = (text: string) => new TextEncoder().encode(text);
 
 /** Serves a bus as the service that has it does. */
-const doorOf = ({ services }: EventBus, port = 0) =>
+const serverOf = ({ services }: EventBus, port = 0) =>
   openGrpcServer({ services, port, principalOf });
 const peerAt = (port: number, name = "peer") =>
   connectOutboxPeer({ name, url: `http://127.0.0.1:${port}`, gatewayKey });
@@ -66,7 +66,7 @@ describe("EventBus direct", () => {
     let readers = 0;
     beforeAll(async () => {
       served = await openDirectBus({ db: host.db("published"), pollMs: 20 });
-      const server = await doorOf(served);
+      const server = await serverOf(served);
       port = server.port;
       close = async () => {
         await server.close();
@@ -101,14 +101,14 @@ describe("EventBus direct", () => {
   it("goes on without gap or repetition when a peer was away", async () => {
     const peer = await openBus();
     await peer.ensureTopics([{ topic: "t" }]);
-    const first = await doorOf(peer);
+    const first = await serverOf(peer);
     const bus = await openBus({ peers: [peerAt(first.port)] });
     const seen = await collect(bus);
     await peer.publish("t", "k", bytes("1"));
     await waitUntil(() => seen.length === 1);
     await first.close();
     await peer.publish("t", "k", bytes("2"));
-    const again = await doorOf(peer, first.port);
+    const again = await serverOf(peer, first.port);
     onTestFinished(() => again.close());
     await peer.publish("t", "k", bytes("3"));
     await waitUntil(() => seen.length === 3);
@@ -125,7 +125,7 @@ describe("EventBus direct", () => {
     const peer = await openBus();
     await peer.ensureTopics([{ topic: "t" }]);
     await peer.publish("t", "k", bytes("theirs"));
-    const server = await doorOf(peer, port);
+    const server = await serverOf(peer, port);
     onTestFinished(() => server.close());
     await waitUntil(() => seen.length === 2);
     expect(seen).toEqual(["own", "theirs"]);
@@ -133,7 +133,7 @@ describe("EventBus direct", () => {
 
   it("calls back for one event at a time, from however many peers", async () => {
     const peers = await Promise.all([openBus(), openBus(), openBus()]);
-    const servers = await Promise.all(peers.map((peer) => doorOf(peer)));
+    const servers = await Promise.all(peers.map((peer) => serverOf(peer)));
     onTestFinished(async () => {
       await Promise.all(servers.map((server) => server.close()));
     });
@@ -168,7 +168,7 @@ describe("EventBus direct", () => {
     const logger: Logger = { ...silentLogger, warn: (message) => warnings.push(message) };
     const peer = await openBus({ retentionEventsMax: 100 });
     await peer.ensureTopics([{ topic: "t" }]);
-    const first = await doorOf(peer);
+    const first = await serverOf(peer);
     const bus = await openBus({ peers: [peerAt(first.port)], logger });
     const seen = await collect(bus);
     await peer.publish("t", "k", bytes("first"));
@@ -180,7 +180,7 @@ describe("EventBus direct", () => {
       payload: bytes(String(n)),
     }));
     await peer.publishBatch(many);
-    const again = await doorOf(peer, first.port);
+    const again = await serverOf(peer, first.port);
     onTestFinished(() => again.close());
     await waitUntil(() => seen.at(-1) === "999");
     expect(seen).toEqual(["first", ...many.slice(900).map((_, n) => String(900 + n))]);
@@ -194,7 +194,7 @@ describe("EventBus direct", () => {
     };
     const peer = await openBus();
     await peer.ensureTopics([{ topic: "t" }]);
-    const first = await doorOf(peer);
+    const first = await serverOf(peer);
     const bus = await openBus({ peers: [peerAt(first.port)] });
     await collect(bus, { onEvent });
     await peer.publish("t", "k", bytes("1"));
@@ -203,7 +203,7 @@ describe("EventBus direct", () => {
     const anew = await openBus();
     await anew.ensureTopics([{ topic: "t" }]);
     await anew.publish("t", "k", bytes("1"));
-    const server = await doorOf(anew, first.port);
+    const server = await serverOf(anew, first.port);
     onTestFinished(() => server.close());
     await waitUntil(() => partitions.length === 2);
     expect(new Set(partitions).size).toBe(2);
@@ -213,7 +213,7 @@ describe("EventBus direct", () => {
     const open = async (options: Partial<DirectBusOptions> = {}) => {
       const bus = await openBus(options);
       await bus.ensureTopics([{ topic: "t" }]);
-      const server = await doorOf(bus);
+      const server = await serverOf(bus);
       const header = signPrincipal({ name: "gw", role: "gateway" }, gatewayKey, Date.now());
       const connection = connectTo(`http://127.0.0.1:${server.port}`, {
         headers: () => ({ [PRINCIPAL_HEADER]: header }),

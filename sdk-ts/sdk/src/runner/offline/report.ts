@@ -14,7 +14,8 @@ export async function writeOfflineReport(
 
 /** The report of an offline run as data. */
 export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
-  const { strategyName, timesMs, equity, hold, fills, nodes, afterTarget, instruments } = result;
+  const { strategyName, timesMs, equity, buyAndHold, fills, nodes, afterTarget, instruments } =
+    result;
   const holdName = instruments.length > 1 ? "buy and hold, equal weights" : "buy and hold";
   const place = { world: "offline", strategy: strategyName };
   const evaluations = [...result.evaluations.values()].reduce((sum, rows) => sum + rows, 0);
@@ -28,7 +29,7 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
         name: strategyName,
         domain: "backtest",
         curve: { name: strategyName, timesMs, equity },
-        hold: { name: holdName, timesMs, equity: hold.equity },
+        hold: { name: holdName, timesMs, equity: buyAndHold.equity },
         figures: figuresOf(result),
       },
     ],
@@ -64,13 +65,13 @@ export function reportOf(result: OfflineResult, madeAtMs: number): ReportData {
   };
 }
 
-function figuresOf({ metrics, orders, returns, hold }: OfflineResult): ReportFigure[] {
+function figuresOf({ metrics, orders, returns, buyAndHold }: OfflineResult): ReportFigure[] {
   const year = `annualised with ${returns.periodsPerYear} bars`;
   const percent = "percent" as const;
   return [
     { name: "Sharpe", value: metrics.get("sharpe"), note: year },
     { name: "Sharpe per bar", value: metrics.get("sharpe_per_bar"), note: "not annualised" },
-    { name: "Sharpe of buy and hold", value: hold.metrics.get("sharpe"), note: year },
+    { name: "Sharpe of buy and hold", value: buyAndHold.metrics.get("sharpe"), note: year },
     { name: "CAGR", value: metrics.get("cagr"), format: percent, note: year },
     {
       name: "Total return",

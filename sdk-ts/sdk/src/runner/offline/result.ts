@@ -91,7 +91,7 @@ export interface OfflineResult {
   /** Traded notional ÷ equity, per year. */
   readonly turnover: number;
   /** Buy-and-hold of the instruments at equal weights over the same bars, under the same rules. */
-  readonly hold: HoldResult;
+  readonly buyAndHold: BuyAndHoldResult;
   /** What a reader must know of the data and the run, one sentence each. */
   readonly notes: readonly string[];
   /** Names the rows that were read: the as-of of this backtest. */
@@ -99,7 +99,7 @@ export interface OfflineResult {
 }
 
 /** Result of holding the instruments all the time, for comparison. */
-export interface HoldResult {
+export interface BuyAndHoldResult {
   /** On the clock of the strategy's returns. */
   readonly returns: ReturnSeries;
   /** Every metric of the registry that has a value. */

@@ -20,7 +20,7 @@ import {
   type OfflineOptions,
 } from "./offline-options.ts";
 import { writeOfflineReport } from "./report.ts";
-import type { HoldResult, OfflineResult, ResultInstrument } from "./result.ts";
+import type { BuyAndHoldResult, OfflineResult, ResultInstrument } from "./result.ts";
 import { findOfflineTags } from "./tags.ts";
 import { type OfflineTrading, type TradeEvent, tradeOffline } from "./trade.ts";
 
@@ -141,7 +141,7 @@ async function backtest(
     currency: market.currency,
     noCosts: market.instruments.some((one) => one.traded.noCosts === true),
     turnover: metrics.get("turnover") ?? 0,
-    hold: holdOf(market, rows),
+    buyAndHold: buyAndHoldOf(market, rows),
     notes: [
       ...offlineNotes(market, rows),
       ...judged.flatMap(signalNote),
@@ -196,7 +196,10 @@ function afterTarget(trading: OfflineTrading): OfflineResult["afterTarget"] {
 }
 
 /** Buy-and-hold: each instrument is bought once, at equal weights. */
-function holdOf(market: OfflineMarket, rows: ReadonlyMap<string, TradedRows>): HoldResult {
+function buyAndHoldOf(
+  market: OfflineMarket,
+  rows: ReadonlyMap<string, TradedRows>,
+): BuyAndHoldResult {
   const weight = 1 / market.instruments.length;
   const always = {
     endMs: Float64Array.of(Number.NEGATIVE_INFINITY),

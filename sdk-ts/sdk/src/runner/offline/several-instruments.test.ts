@@ -132,8 +132,8 @@ describe("an offline run of several targets", () => {
     expect(result.returnTimesMs).toHaveLength(35);
     expect(world.returns).toMatchObject({ intervalSeconds: 43_200, samples: 99 });
     expect(world.equity).toEqual(result.equity);
-    expect(result.hold.orders).toBe(2);
-    expect(result.hold.returns.samples).toBe(35);
+    expect(result.buyAndHold.orders).toBe(2);
+    expect(result.buyAndHold.returns.samples).toBe(35);
     expect(result.notes).toEqual(
       expect.arrayContaining([
         expect.stringContaining("36 bars of X"),

@@ -13,9 +13,9 @@ const COMPARED: readonly string[] = ["sharpe", "cagr", "total_return", "max_draw
  * over the same bars; money; each instrument where there are several; the notes.
  */
 export function offlineSummary(result: OfflineResult): readonly string[] {
-  const { strategyName, returns, orders, metrics, hold, instruments, notes } = result;
+  const { strategyName, returns, orders, metrics, buyAndHold, instruments, notes } = result;
   const held = COMPARED.flatMap((name) => {
-    const value = hold.metrics.get(name);
+    const value = buyAndHold.metrics.get(name);
     return value === undefined ? [] : [`${name} ${shown(value)}`];
   });
   return [

@@ -88,7 +88,7 @@ test("a volatility target comes near the volatility it aims at", async () => {
 
   const result = await runOnBars(VolatilityTarget, bars, { periodsPerYear: 365 });
 
-  expect(result.hold.metrics.get("volatility")).toBeGreaterThan(0.3);
+  expect(result.buyAndHold.metrics.get("volatility")).toBeGreaterThan(0.3);
   expect(Math.abs(result.metrics.get("volatility")! - 0.1)).toBeLessThan(0.01);
   expect(result.notes.join()).toContain("has its first value on row 21 of 2000");
 });

@@ -5,7 +5,7 @@ const exclude = ["**/node_modules/**", "**/dist/**", "**/fixtures/**"];
 
 /** Tests that change what all files of a worker share: the environment, signal handlers, the working folder. */
 const alone = [
-  "cli/src/checks/knock-storage.test.ts",
+  "cli/src/checks/check-storage.test.ts",
   "cli/src/commands/backup.test.ts",
   "cli/src/commands/config.test.ts",
   "cli/src/main.test.ts",

@@ -1,7 +1,7 @@
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { type Halt, HaltSchema } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import type { World } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
-import { haltedText } from "./halt-place.ts";
+import { haltedText } from "./halt-scope.ts";
 import { jsonOf } from "./json-of.ts";
 import { allOf } from "./pages-of.ts";
 import type { CommandSession } from "./session.ts";

@@ -1,5 +1,5 @@
 /** What a sentence is made from: an entry of an account's journal. */
-export interface JournalFacts {
+export interface JournalEntryFields {
   readonly worldId: string;
   readonly strategyId: string;
   /** Canonical JSON of what took effect. */
@@ -7,7 +7,7 @@ export interface JournalFacts {
 }
 
 /** What an entry of the journal says, as a sentence; its JSON where this version does not know the entry. */
-export function journalSentence({ worldId, strategyId, bodyJson }: JournalFacts): string {
+export function journalSentence({ worldId, strategyId, bodyJson }: JournalEntryFields): string {
   const body = fieldsOf(parsed(bodyJson));
   const sentence = SENTENCES[textOf(body.op)]?.({ ...body, worldId, strategyId });
   return sentence ?? bodyJson;

@@ -56,8 +56,7 @@ const HINTS: Readonly<Record<string, string>> = {
   PEER_UNAVAILABLE: "is the platform running? start it with `qmtl up`, or set --gateway-url",
   OUTCOME_UNKNOWN:
     "it may have been done: look before you repeat what changes something; what only reads may be repeated. `qmtl doctor` says what does not answer",
-  STORE_UNAVAILABLE:
-    "start the database again, then repeat the command; `qmtl doctor` knocks at it",
+  STORE_UNAVAILABLE: "start the database again, then repeat the command; `qmtl doctor` checks it",
   DB_UNAVAILABLE:
     "start the database of storage.dsn; with storage.kind: embedded start this again, what was stored is in its folder",
   BUS_UNAVAILABLE: "start the broker of bus.brokers, or set bus.kind: embedded",

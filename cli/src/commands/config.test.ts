@@ -47,7 +47,7 @@ describe("qmtl config validate", () => {
     expect(err.join("\n")).toMatch(/qmtl\.yml:2:17: storage\.kind: /);
   });
 
-  test("offline knocks at nothing, and warns of files and secrets that are not here", async () => {
+  test("offline calls nothing, and warns of files and secrets that are not here", async () => {
     const text = `sources:
   day: {file: none.csv}
 security:

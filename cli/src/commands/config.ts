@@ -14,8 +14,8 @@ import { type Check, isHealthy, printChecks } from "../checks/check.ts";
 import { checkAddresses } from "../checks/check-addresses.ts";
 import { checkDeprecated } from "../checks/check-deprecated.ts";
 import { checkFiles } from "../checks/check-files.ts";
-import { knockServices } from "../checks/knock-services.ts";
-import { knockBrokers, knockDatabase } from "../checks/knock-storage.ts";
+import { checkServices } from "../checks/check-services.ts";
+import { checkBrokers, checkDatabase } from "../checks/check-storage.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { printJson, printTable } from "../print.ts";
@@ -37,13 +37,13 @@ export function addConfigCommands(program: Command): void {
 
   config
     .command("validate")
-    .description("check the configuration, and knock at the services it names")
+    .description("check the configuration and the services it names")
     .addOption(
       new Option("--target <target>", "what to check besides the file")
         .choices(targets)
         .default("all"),
     )
-    .option("--offline", "do not knock")
+    .option("--offline", "do not call the services")
     .addHelpText(
       "after",
       "\nExamples:\n  qmtl config validate\n  qmtl config validate --target gateway\n  qmtl config validate --offline --json\n\nTarget schema is the file alone. A key that does not hold is told with FILE:LINE:COLUMN and ends with 2; a service that cannot be reached with 3.",
@@ -87,19 +87,19 @@ async function validate(
   const config = { ...loaded, sdk: { ...loaded.sdk, gateway_url } };
   const here = [...schema, ...checkAddresses(config), ...checkFiles(config, options)];
   if (offline === true) return { checks: here, exitCode: ExitCode.ok };
-  const all = await knockServices(config, { apiKey: process.env.QMTL_API_KEY });
+  const all = await checkServices(config, { apiKey: process.env.QMTL_API_KEY });
   const wanted = target === "dagmanager" ? "dag-manager" : target;
-  const knocks = all.filter(({ name }) => wanted === "all" || name === wanted);
-  const servers = wanted === "all" ? await knockStorage(config) : [];
-  const checks = [...here, ...knocks, ...servers];
+  const services = all.filter(({ name }) => wanted === "all" || name === wanted);
+  const servers = wanted === "all" ? await checkStorage(config) : [];
+  const checks = [...here, ...services, ...servers];
   if (isHealthy(checks)) return { checks, exitCode: ExitCode.ok };
-  const isSilent = !isHealthy(servers) || knocks.some(({ isThere }) => !isThere);
+  const isSilent = !isHealthy(servers) || services.some(({ isThere }) => !isThere);
   return { checks, exitCode: isSilent ? ExitCode.unreachable : ExitCode.refused };
 }
 
-async function knockStorage(config: QmtlConfig): Promise<Check[]> {
-  const { check } = await knockDatabase(config, Date.now);
-  return [check, await knockBrokers(config)];
+async function checkStorage(config: QmtlConfig): Promise<Check[]> {
+  const { check } = await checkDatabase(config, Date.now);
+  return [check, await checkBrokers(config)];
 }
 
 /** A key by its own name, or by that of its variable: `QMTL__GATEWAY__PORT` is `gateway.port`. */

@@ -12,9 +12,9 @@ import { checkHealth } from "../checks/check-health.ts";
 import { checkLeaders } from "../checks/check-leaders.ts";
 import { checkNode } from "../checks/check-node.ts";
 import { checkPorts } from "../checks/check-ports.ts";
+import { checkGateway, type ServiceCheck } from "../checks/check-services.ts";
+import { checkBrokers, checkDatabase } from "../checks/check-storage.ts";
 import { checkVersions } from "../checks/check-versions.ts";
-import { type Knock, knockGateway } from "../checks/knock-services.ts";
-import { knockBrokers, knockDatabase } from "../checks/knock-storage.ts";
 import type { GlobalOptions } from "../command-settings.ts";
 import { ExitCode } from "../exit-codes.ts";
 
@@ -44,8 +44,8 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
     return [...machine, brokenConfig(config), checkClock(Date.now(), [])];
   }
   const apiKey = process.env.QMTL_API_KEY;
-  const gateway = await knockGateway(config, { apiKey });
-  const database = await knockDatabase(config, Date.now);
+  const gateway = await checkGateway(config, { apiKey });
+  const database = await checkDatabase(config, Date.now);
   const gatewayClock = gateway.isThere ? await readGatewayClock(config, Date.now) : undefined;
   const file = options.config === undefined ? {} : { path: options.config };
   const readings = [database.reading, gatewayClock].filter((reading) => reading !== undefined);
@@ -65,7 +65,7 @@ async function examine(options: GlobalOptions, version: string): Promise<Check[]
       ? checkDataFolders(config, gateway.isThere)
       : [database.check]),
     ...(database.leaders ?? []),
-    await knockBrokers(config),
+    await checkBrokers(config),
     checkClock(Date.now(), readings),
   ];
 }
@@ -90,7 +90,7 @@ function brokenConfig(failure: ConfigError): Check {
 }
 
 /** A platform that is not running is no fault of the machine. */
-function platformCheck({ isThere, status, detail, fix }: Knock): Check {
+function platformCheck({ isThere, status, detail, fix }: ServiceCheck): Check {
   return {
     name: "platform",
     status: isThere ? status : "warning",

@@ -4,19 +4,19 @@ import {
   ResumeResponseSchema,
 } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import type { Command } from "commander";
-import { type HaltPlace, haltedText, haltTarget } from "../halt-place.ts";
+import { type HaltScope, haltedText, haltTarget } from "../halt-scope.ts";
 import { jsonOf } from "../json-of.ts";
 import { millisecondsOf, printJson, printNote } from "../print.ts";
 import { refuseIdle } from "../refuse-idle.ts";
 import { type CommandSession, withSession } from "../session.ts";
 
-interface HaltOptions extends HaltPlace {
+interface HaltOptions extends HaltScope {
   reason: string;
   cancel?: boolean;
   flatten?: boolean;
 }
 
-interface ResumeOptions extends HaltPlace {
+interface ResumeOptions extends HaltScope {
   halt?: string;
   reason: string;
 }

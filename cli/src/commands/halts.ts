@@ -1,7 +1,7 @@
 import { OrderService } from "@qmtl/contracts/qmtl/gateway/v1/order_service_pb";
 import { HaltSchema } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import type { Command } from "commander";
-import { type HaltPlace, haltedText, haltTarget } from "../halt-place.ts";
+import { type HaltScope, haltedText, haltTarget } from "../halt-scope.ts";
 import { jsonOf } from "../json-of.ts";
 import { allOf } from "../pages-of.ts";
 import { printJson, printTable, timeText } from "../print.ts";
@@ -19,7 +19,7 @@ export function addHaltsCommand(program: Command): void {
     .action(withSession(listHalts));
 }
 
-async function listHalts(session: CommandSession, options: HaltPlace): Promise<void> {
+async function listHalts(session: CommandSession, options: HaltScope): Promise<void> {
   const { account, world, strategy } = options;
   const isNarrowed = (account ?? world ?? strategy) !== undefined;
   const asked = { pageSize: 1000, ...(isNarrowed ? { covering: haltTarget(options) } : {}) };

@@ -150,7 +150,7 @@ function makeSampleData(folder: string, externalSignal: boolean): void {
 }
 
 /** What of a project its `package.json` records beside the packages. */
-interface ManifestFacts {
+interface ManifestNotes {
   /** The signal comes with the data: bars are made with one, and layer `signal` is not asked for. */
   readonly externalSignal: boolean;
 }
@@ -159,7 +159,7 @@ interface ManifestFacts {
 function packageManifest(
   template: string,
   packages: PlatformPackages,
-  facts: ManifestFacts,
+  facts: ManifestNotes,
 ): string {
   const { scripts, devDependencies, optionalDependencies, ...rest } = JSON.parse(template) as {
     scripts: Record<string, string>;

@@ -24,7 +24,7 @@ export type {
   StepsAfterTarget,
 } from "./runner/offline/result.ts";
 export { offlineSummary } from "./runner/offline/summary.ts";
-export type { ReachState, RunReach } from "./runner/online/session/connection-monitor.ts";
+export type { PlatformReach, ReachState } from "./runner/online/session/connection-monitor.ts";
 export type { OnlineRun, RunStatus } from "./runner/online/session/online-run.ts";
 export type { OnlineEvent } from "./runner/online/session/run-reporter.ts";
 export type { OnlineSession, RunOptions } from "./runner/run-in-world.ts";

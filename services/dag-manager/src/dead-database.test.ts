@@ -3,7 +3,12 @@ import { DiffService } from "@qmtl/contracts/qmtl/dagmanager/v1/diff_service_pb"
 import { QueueService } from "@qmtl/contracts/qmtl/dagmanager/v1/queue_service_pb";
 import { QueueDataService } from "@qmtl/contracts/qmtl/data/v1/queue_data_service_pb";
 import { connectTo, type QmtlError } from "@qmtl/sdk/rpc";
-import { openGrpcServer, type Standing, silentLogger, systemClock } from "@qmtl/service-kit";
+import {
+  type LeadershipStatus,
+  openGrpcServer,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describeOwnPostgres, waitUntil } from "@qmtl/service-kit/testing";
@@ -42,7 +47,7 @@ describeOwnPostgres("the only DAG Manager, when its database is killed", (server
       await busDb.close();
       await db.close();
     });
-    const standings: Standing[] = [];
+    const standings: LeadershipStatus[] = [];
     leading.onChange(() => standings.push(leading.standing));
     const leases = [{ computeKey: close, leaseEpoch: 1n }];
     const queues = connection.client(QueueService);

@@ -5,6 +5,7 @@ import {
   createMetrics,
   type Leadership,
   LeadershipMonitor,
+  type LeadershipStatus,
   LeadershipTracker,
   type Logger,
   type Metrics,
@@ -13,7 +14,6 @@ import {
   type RowLeadershipOptions,
   type ServedService,
   SoleLeadership,
-  type Standing,
   systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
@@ -115,7 +115,7 @@ export async function createDagManager(deps: DagManagerDeps): Promise<DagManager
       if (isShared) await relay.takeOver();
     },
     end: async () => {},
-    onStanding: async (standing: Standing) => leading?.set(standing),
+    onStanding: async (standing: LeadershipStatus) => leading?.set(standing),
   };
   const leader = new LeadershipTracker({ leadership, service: serviceName, logger, work });
   const services = [

@@ -85,7 +85,7 @@ export function serviceFolder(config: QmtlConfig, service: string): string {
 }
 
 /** Where databases are opened, and what closes them again. */
-interface Place {
+interface StorageLocation {
   readonly storage: QmtlConfig["storage"];
   readonly dataDir: string;
   readonly stack: AsyncDisposableStack;
@@ -94,7 +94,7 @@ interface Place {
 async function opened(
   { storage }: QmtlConfig,
   dataDir: string,
-  open: (place: Place) => Promise<Pick<Storage, "db" | "lost" | "bus">>,
+  open: (place: StorageLocation) => Promise<Pick<Storage, "db" | "lost" | "bus">>,
 ): Promise<Storage> {
   await using stack = new AsyncDisposableStack();
   const { db, lost, bus } = await open({ storage, dataDir, stack });
@@ -105,7 +105,7 @@ async function opened(
 }
 
 async function openDatabases(
-  { storage, dataDir, stack }: Place,
+  { storage, dataDir, stack }: StorageLocation,
   names: readonly string[],
   outages: OutageLog,
 ): Promise<Pick<Storage, "db" | "lost">> {

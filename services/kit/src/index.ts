@@ -34,8 +34,8 @@ export {
   LEADER_HEALTH,
   LeadershipMonitor,
   type LeadershipMonitorOptions,
+  type LeadershipStatus,
   leaderUnknown,
-  type Standing,
 } from "./leadership/leadership-monitor.ts";
 export {
   LeadershipTracker,

@@ -7,13 +7,13 @@ import {
   createMetrics,
   type Leadership,
   LeadershipMonitor,
+  type LeadershipStatus,
   type Logger,
   type Metrics,
   processName,
   type SchemaRangeOf,
   type ServedService,
   SoleLeadership,
-  type Standing,
   systemService,
 } from "@qmtl/service-kit";
 import type { EventBus } from "@qmtl/service-kit/bus";
@@ -86,7 +86,7 @@ export async function createWorldService(deps: WorldServiceDeps): Promise<WorldS
   const leading = isShared
     ? new LeadershipMonitor({ part: "world-service", logger, metrics })
     : undefined;
-  const onStanding = async (standing: Standing): Promise<void> => {
+  const onStanding = async (standing: LeadershipStatus): Promise<void> => {
     if (standing === "leads") {
       // Only the leader writes events: it must not wait for a relay elsewhere to look for them.
       relay.start();

@@ -2,7 +2,12 @@ import { Code } from "@connectrpc/connect";
 import { WorldClock, WorldService } from "@qmtl/contracts/qmtl/world/v1/world_service_pb";
 import { loadConfig } from "@qmtl/sdk/config";
 import { connectTo, type QmtlError } from "@qmtl/sdk/rpc";
-import { openGrpcServer, type Standing, silentLogger, systemClock } from "@qmtl/service-kit";
+import {
+  type LeadershipStatus,
+  openGrpcServer,
+  silentLogger,
+  systemClock,
+} from "@qmtl/service-kit";
 import { openEmbeddedBus } from "@qmtl/service-kit/bus";
 import { openPostgres } from "@qmtl/service-kit/db";
 import { describeOwnPostgres, waitUntil } from "@qmtl/service-kit/testing";
@@ -43,7 +48,7 @@ describeOwnPostgres("the only WorldService, when its database is killed", (serve
     const worlds = connection.client(WorldService);
     const world = { worldId: "w", clock: WorldClock.WALL, accountId: "main" };
     await worlds.createWorld({ world, requestId: "w" });
-    const standings: Standing[] = [];
+    const standings: LeadershipStatus[] = [];
     leading.onChange(() => standings.push(leading.standing));
     await db.query("checkpoint"); // this server does not write through at each commit
     const failures: QmtlError[] = [];

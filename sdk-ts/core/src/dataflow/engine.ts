@@ -3,7 +3,7 @@ import type { Column, Kernel } from "../nodes/kernel.ts";
 import type { ClockFrame } from "./clock-frame.ts";
 import { clearRow, type EngineMemory, makeMemory } from "./engine-memory.ts";
 import type { MapMode, Plan, PlanLane } from "./plan.ts";
-import { ComputeError, MissingBucketError, type RunPlace } from "./run-error.ts";
+import { ComputeError, type FailurePosition, MissingBucketError } from "./run-error.ts";
 
 /**
  * Memory and kernels of one run of a plan. Both executors append a segment of rows to the clocks, write the supplied
@@ -132,7 +132,7 @@ export class Engine {
     return this.#kernels[lane];
   }
 
-  place(lane: number, i: number): RunPlace {
+  place(lane: number, i: number): FailurePosition {
     const { node, clock } = this.plan.lanes[lane]!;
     const { id, name } = this.plan.nodes[node]!;
     const frame = this.frames[clock]!;

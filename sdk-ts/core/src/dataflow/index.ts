@@ -11,7 +11,7 @@ export type { GraphInput, GraphNode, NodeKernel, OnMissing, RuntimeGraph } from 
 export { GraphError, type GraphErrorReason } from "./graph-error.ts";
 export { intervalText } from "./interval-text.ts";
 export { CHUNK_ROWS, type Plan, type PlanNode } from "./plan.ts";
-export { ComputeError, FeedError, MissingBucketError, type RunPlace } from "./run-error.ts";
+export { ComputeError, type FailurePosition, FeedError, MissingBucketError } from "./run-error.ts";
 export {
   type ClockSpec,
   continuousClock,

@@ -1,5 +1,5 @@
 /** Where in a run something went wrong. */
-export interface RunPlace {
+export interface FailurePosition {
   readonly nodeId: string;
   readonly nodeName: string;
   /** Absolute row. */
@@ -8,7 +8,7 @@ export interface RunPlace {
   readonly bucketEndMs: number;
 }
 
-function describe(place: RunPlace): string {
+function describe(place: FailurePosition): string {
   const time = new Date(place.bucketEndMs).toISOString();
   return `node "${place.nodeName}" at row ${place.row} (bucket ending ${time})`;
 }
@@ -17,10 +17,10 @@ function describe(place: RunPlace): string {
 export class ComputeError extends Error {
   override readonly name = "ComputeError";
   readonly reason = "COMPUTE_FAILED";
-  readonly place: RunPlace;
+  readonly place: FailurePosition;
 
   /** @param at where the cause was thrown, for example `strategy.ts:12`; told at the end of the message */
-  constructor(place: RunPlace, cause: unknown, at?: string) {
+  constructor(place: FailurePosition, cause: unknown, at?: string) {
     const text = cause instanceof Error ? cause.message : String(cause);
     super(`${describe(place)} failed: ${text}${at === undefined ? "" : ` (${at})`}`, { cause });
     this.place = place;
@@ -31,9 +31,9 @@ export class ComputeError extends Error {
 export class MissingBucketError extends Error {
   override readonly name = "MissingBucketError";
   readonly reason = "BUCKET_MISSING";
-  readonly place: RunPlace;
+  readonly place: FailurePosition;
 
-  constructor(place: RunPlace) {
+  constructor(place: FailurePosition) {
     super(`${describe(place)} has an input bucket that is missing, and onMissing is "fail"`);
     this.place = place;
   }

@@ -108,7 +108,7 @@ function* checkPlatform(config: QmtlConfig): Generator<ConfigConflict> {
   }
 }
 
-/** Beyond loopback everybody can knock: then callers must be known and the wire encrypted. */
+/** A service that listens beyond loopback can be reached by anybody: it needs keys and TLS. */
 function* checkExposure(config: QmtlConfig): Generator<ConfigConflict> {
   const missing = [
     ...(config.security.tls === null ? ["security.tls"] : []),

@@ -15,7 +15,7 @@ export type CsvErrorReason =
   | "CSV_EMPTY";
 
 /** Where in the file, and what stood there. */
-export interface CsvErrorPlace {
+export interface CsvLocation {
   readonly file: string;
   /** From 1; the header is line 1. */
   readonly line?: number;
@@ -40,7 +40,7 @@ export class CsvError extends Error {
   /** What stood there, at most 200 characters. */
   readonly value: string | undefined;
 
-  constructor(reason: CsvErrorReason, what: string, place: CsvErrorPlace) {
+  constructor(reason: CsvErrorReason, what: string, place: CsvLocation) {
     const line = place.line === undefined ? "" : `:${place.line}`;
     const column = place.column === undefined ? "" : `, column "${place.column}"`;
     const shown = place.value?.slice(0, valueLengthMax);

@@ -14,7 +14,7 @@ const waitingCallsMax = 4_096;
 const lookMs = 100;
 
 /** One key of an ask. */
-interface KeyAsk {
+interface LeaseRequest {
   readonly computeKey: string;
   readonly build: string;
   readonly upstreamsLocal: boolean;
@@ -50,7 +50,7 @@ export class NodeLeases {
   readonly #commits: LeaseCommits;
   readonly #closed = new Set<string>();
   readonly #calls = new Set<WaitingCall>();
-  readonly #heard: SessionsHeard;
+  readonly #heard: LastContacts;
   #table: NodeLeaseTable;
   #timer: ClockTimer | undefined;
   /** Changes of holders, one transaction at a time. */
@@ -59,7 +59,7 @@ export class NodeLeases {
   constructor(options: NodeLeasesOptions) {
     this.#options = options;
     this.#commits = new LeaseCommits(options.db, options.clock, options.checkLeader);
-    this.#heard = new SessionsHeard(options.clock, options.timers.nodeLeaseMs);
+    this.#heard = new LastContacts(options.clock, options.timers.nodeLeaseMs);
     this.#table = this.#tableOf([]);
   }
 
@@ -90,7 +90,7 @@ export class NodeLeases {
    */
   async acquire(
     sessionId: string,
-    asks: readonly KeyAsk[],
+    asks: readonly LeaseRequest[],
     waitMs: number,
     signal: AbortSignal,
   ): Promise<GrantedLease[]> {
@@ -174,7 +174,7 @@ export class NodeLeases {
     return new NodeLeaseTable(rows, { leaseMs: timers.nodeLeaseMs, leadershipBeganAtMs });
   }
 
-  #renewHeld(sessionId: string, asks: readonly KeyAsk[]): GrantedLease[] {
+  #renewHeld(sessionId: string, asks: readonly LeaseRequest[]): GrantedLease[] {
     const nowMs = this.#options.clock.monotonicMs();
     return asks.flatMap(({ computeKey, build }) => {
       const row = this.#table.row(computeKey);
@@ -185,7 +185,7 @@ export class NodeLeases {
     });
   }
 
-  #enter(sessionId: string, asks: readonly KeyAsk[]): WaitingCall {
+  #enter(sessionId: string, asks: readonly LeaseRequest[]): WaitingCall {
     if (this.#calls.size >= waitingCallsMax) {
       const message = "too many calls wait for leases";
       throw new QmtlError("TOO_MANY_REQUESTS", message, { retryAfterMs: 1_000 });
@@ -259,7 +259,7 @@ export class NodeLeases {
 }
 
 /** When each session was last heard of. In memory: after a restart nobody was. */
-class SessionsHeard {
+class LastContacts {
   readonly #clock: Clock;
   readonly #silentMs: number;
   readonly #heardMs = new Map<string, number>();

@@ -21,9 +21,9 @@ import type {
   AppendResult,
   LogEntry,
   LogHead,
-  LogPlace,
   LogPosition,
   QueueLog,
+  ReadPosition,
 } from "./queue-log.ts";
 import { KINDS, runLength } from "./record-run.ts";
 
@@ -98,7 +98,7 @@ export class DatabaseLog implements QueueLog {
     );
   }
 
-  async locate(computeKey: string, position: LogPosition): Promise<LogPlace> {
+  async locate(computeKey: string, position: LogPosition): Promise<ReadPosition> {
     const db = this.#db;
     // Read before the search: an entry that lands meanwhile is not stepped over.
     const head = (await this.heads([computeKey])).get(computeKey);

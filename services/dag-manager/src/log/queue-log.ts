@@ -35,7 +35,7 @@ export type LogPosition =
   | { readonly kind: "tail" };
 
 /** A found position: the offset to read from, and the START in force there, if any. */
-export interface LogPlace {
+export interface ReadPosition {
   readonly offset: number;
   readonly start: LogEntry | undefined;
 }
@@ -55,7 +55,7 @@ export interface QueueLog {
   /** Heads of the keys there are. */
   heads(keys: readonly string[]): Promise<Map<string, LogHead>>;
   /** Finds a position. */
-  locate(computeKey: string, position: LogPosition): Promise<LogPlace>;
+  locate(computeKey: string, position: LogPosition): Promise<ReadPosition>;
   /** Entries from each offset on, in order per key, at most `perKeyMax` per key. */
   read(
     from: readonly { readonly computeKey: string; readonly offset: number }[],

@@ -8,7 +8,7 @@ import {
 import type { GateState } from "@qmtl/contracts/qmtl/control/v1/gate_pb";
 
 /** Where the state of a topic key stands. */
-interface TopicPlace {
+interface TopicPosition {
   readonly topicKey: string;
   readonly storeEpoch: bigint;
   /** 0: nothing has happened to the key. */
@@ -17,7 +17,7 @@ interface TopicPlace {
 
 /** The state of a topic key as the first message of its stream. */
 export function snapshotEvent(
-  place: TopicPlace,
+  place: TopicPosition,
   value: MessageInitShape<typeof SnapshotSchema>,
   nowMs: number,
 ): ControlEvent {

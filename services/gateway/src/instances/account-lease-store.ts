@@ -73,19 +73,19 @@ export async function takeAccounts(
             options.force === true,
           ],
         );
-        if (row === undefined) throw new AccountHeld();
+        if (row === undefined) throw new AccountHeldError();
         taken.set(accountId, row.epoch);
       }
       return taken;
     });
   } catch (failure) {
-    if (failure instanceof AccountHeld) return undefined;
+    if (failure instanceof AccountHeldError) return undefined;
     throw failure;
   }
 }
 
 /** Undoes a taking that does not get all. */
-class AccountHeld extends Error {
+class AccountHeldError extends Error {
   override readonly name = "AccountHeld";
 }
 

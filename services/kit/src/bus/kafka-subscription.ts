@@ -26,7 +26,7 @@ const SILENT_MS_MAX = 8_000;
 /** How often that is looked at, milliseconds. */
 const LOOK_EVERY_MS = 2_000;
 
-interface Place {
+interface PartitionPosition {
   topic: string;
   partition: number;
   offset: string;
@@ -121,8 +121,8 @@ async function startPlaces(
   { admin, groupId, isPrivate }: Context,
   topics: string[],
   fromBeginning: boolean,
-): Promise<Map<string, Place>> {
-  const places = new Map<string, Place>();
+): Promise<Map<string, PartitionPosition>> {
+  const places = new Map<string, PartitionPosition>();
   const committed = new Set<string>();
   if (!isPrivate) {
     for (const { topic, partitions } of await admin.fetchOffsets({ groupId, topics })) {
@@ -145,7 +145,11 @@ async function startPlaces(
  * At the first join goes to the start places of the partitions assigned and stores them as the group's positions,
  * so that later joins, here or at another member, go on from there.
  */
-function joinOnce(consumer: Consumer, starts: Map<string, Place>, logger: Logger): Promise<void> {
+function joinOnce(
+  consumer: Consumer,
+  starts: Map<string, PartitionPosition>,
+  logger: Logger,
+): Promise<void> {
   return new Promise((resolve) => {
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       const places = Object.entries(payload.memberAssignment).flatMap(([topic, partitions]) =>

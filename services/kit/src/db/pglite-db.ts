@@ -1,9 +1,9 @@
 import { type Clock, systemClock } from "../clock.ts";
-import { CallsUnderWay } from "./calls-under-way.ts";
 import { type DataFolderLock, lockDataFolder } from "./data-folder-lock.ts";
 import { type Db, quotedSchema, type SqlParam, type TransactionOptions, type Tx } from "./db.ts";
 import { DbUnavailable, UnknownOutcome } from "./db-errors.ts";
 import { NestingGuard } from "./nesting-guard.ts";
+import { PendingCalls } from "./pending-calls.ts";
 import { PgliteConnection } from "./pglite-connection.ts";
 import { runTransaction } from "./run-transaction.ts";
 import { TurnQueue } from "./turn-queue.ts";
@@ -106,7 +106,7 @@ class PgliteDb implements Db {
   readonly schema: string;
   readonly #host: SharedPglite;
   /** The host bounds them, over all schemas. */
-  readonly #calls = new CallsUnderWay(Number.POSITIVE_INFINITY);
+  readonly #calls = new PendingCalls(Number.POSITIVE_INFINITY);
 
   constructor(host: SharedPglite, schema: string) {
     this.#host = host;

@@ -1,10 +1,10 @@
 import { DatabaseError, Pool, type PoolClient, type QueryConfig } from "pg";
 import { type Clock, systemClock } from "../clock.ts";
 import type { DependencyMonitor } from "../dependency-monitor.ts";
-import { CallsUnderWay } from "./calls-under-way.ts";
 import { type Db, quotedSchema, type SqlParam, type TransactionOptions, type Tx } from "./db.ts";
 import { type DbError, DbUnavailable, dbErrorFromServer, UnknownOutcome } from "./db-errors.ts";
 import { NestingGuard } from "./nesting-guard.ts";
+import { PendingCalls } from "./pending-calls.ts";
 import { runTransaction, type TransactionConnection } from "./run-transaction.ts";
 import { encodeParams } from "./sql-param.ts";
 import { decoderOf } from "./sql-value.ts";
@@ -98,14 +98,14 @@ class PostgresDb implements Db {
   readonly #pool: Pool;
   readonly #options: Compiled;
   readonly #guard = new NestingGuard();
-  readonly #calls: CallsUnderWay;
+  readonly #calls: PendingCalls;
   #closed: Promise<void> | undefined;
 
   constructor(pool: Pool, schema: string, options: Compiled) {
     this.#pool = pool;
     this.schema = schema;
     this.#options = options;
-    this.#calls = new CallsUnderWay(options.callsMax);
+    this.#calls = new PendingCalls(options.callsMax);
   }
 
   query<Row extends object>(sql: string, params: readonly SqlParam[] = []): Promise<Row[]> {

@@ -12,7 +12,7 @@ export const LEADER_HEALTH = "leader";
  * How a process stands among those of its service. `unsure`: the database did not say who leads, so nobody is said to,
  * and this process does not act as one who does.
  */
-export type Standing = "leads" | "standby" | "unsure";
+export type LeadershipStatus = "leads" | "standby" | "unsure";
 
 export interface LeadershipMonitorOptions {
   /** The service, as its label in the metric and in the log: "dag-manager". */
@@ -30,7 +30,7 @@ export class LeadershipMonitor {
   readonly #logger: Logger;
   readonly #gauge: GaugeMetric;
   readonly #listeners = new Set<() => void>();
-  #standing: Standing | undefined;
+  #standing: LeadershipStatus | undefined;
 
   constructor(options: LeadershipMonitorOptions) {
     const { part, logger, metrics } = options;
@@ -48,12 +48,12 @@ export class LeadershipMonitor {
   }
 
   /** `unsure` until it was said how it stands. */
-  get standing(): Standing {
+  get standing(): LeadershipStatus {
     return this.#standing ?? "unsure";
   }
 
   /** Says how it is now; the same again changes nothing. `why` stands in the log. */
-  set(now: Standing, why = ""): void {
+  set(now: LeadershipStatus, why = ""): void {
     if (this.#standing === now) return;
     this.#standing = now;
     this.#gauge.set(now === "standby" ? 1 : 0, { part: this.#part });
@@ -78,7 +78,7 @@ export class LeadershipMonitor {
   }
 }
 
-const LINES: Readonly<Record<Standing, string>> = {
+const LINES: Readonly<Record<LeadershipStatus, string>> = {
   leads: "leads",
   standby: "standby: another process leads",
   unsure: "does not act as leader: the database does not say who leads",

@@ -2,12 +2,12 @@ import { expect, test } from "vitest";
 import { silentLogger } from "../logger.ts";
 import { waitUntil } from "../testing/wait-until.ts";
 import type { Leadership } from "./leadership.ts";
-import type { Standing } from "./leadership-monitor.ts";
+import type { LeadershipStatus } from "./leadership-monitor.ts";
 import { LeadershipTracker } from "./leadership-tracker.ts";
 
 /** A leadership that a test wins and loses. */
 class FakeLeadership implements Leadership {
-  standing: Standing = "unsure";
+  standing: LeadershipStatus = "unsure";
   beganAtMs: number | undefined;
   readonly grantUntilMs = Number.POSITIVE_INFINITY;
   readonly holder = "me";
@@ -30,7 +30,7 @@ class FakeLeadership implements Leadership {
     this.#changed();
   }
 
-  lose(standing: Exclude<Standing, "leads">): void {
+  lose(standing: Exclude<LeadershipStatus, "leads">): void {
     this.standing = standing;
     this.beganAtMs = undefined;
     this.#changed();
@@ -61,7 +61,7 @@ function tracked() {
       }
     },
     end: async () => void notes.push("end"),
-    onStanding: async (standing: Standing) => void notes.push(standing),
+    onStanding: async (standing: LeadershipStatus) => void notes.push(standing),
   };
   const logger = silentLogger;
   const tracker = new LeadershipTracker({ leadership, service: "Ledger", logger, work });

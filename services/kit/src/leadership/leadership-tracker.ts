@@ -1,6 +1,6 @@
 import type { Logger } from "../logger.ts";
 import { type Leadership, notLeading } from "./leadership.ts";
-import type { Standing } from "./leadership-monitor.ts";
+import type { LeadershipStatus } from "./leadership-monitor.ts";
 
 /** What a service does as its leadership begins and ends. */
 export interface LeaderWork {
@@ -9,7 +9,7 @@ export interface LeaderWork {
   /** Drops and ends it. Called before each beginning too. */
   end(): Promise<void>;
   /** How this process stands: after the first try and at each change; "leads" once its work has begun. */
-  onStanding(standing: Standing): Promise<void>;
+  onStanding(standing: LeadershipStatus): Promise<void>;
 }
 
 export interface LeadershipTrackerOptions {
@@ -43,7 +43,7 @@ export class LeadershipTracker {
   }
 
   /** How this process stands; unsure where it leads, and the outage before that lasts until its work has begun. */
-  get standing(): Standing {
+  get standing(): LeadershipStatus {
     const { standing } = this.#options.leadership;
     return standing === "leads" && this.#isUnsure ? "unsure" : standing;
   }

@@ -3,12 +3,12 @@ import { QmtlError } from "@qmtl/sdk/rpc";
 import type { Clock, ClockTimer } from "../clock.ts";
 import type { Db, Tx } from "../db/index.ts";
 import type { Logger } from "../logger.ts";
-import { leaderUnknown, type Standing } from "./leadership-monitor.ts";
+import { type LeadershipStatus, leaderUnknown } from "./leadership-monitor.ts";
 
 /** Who may write and grant, among the processes of a service. */
 export interface Leadership {
   /** How this process stands, as far as it knows; the database has the last word in `assertLeads`. */
-  readonly standing: Standing;
+  readonly standing: LeadershipStatus;
   /** When this leadership began, monotonic; undefined while this process does not lead. */
   readonly beganAtMs: number | undefined;
   /** Grants end then, monotonic; `Infinity` when nobody else can lead. */
@@ -108,7 +108,7 @@ export class RowLeadership implements Leadership {
   #beganAtMs: number | undefined;
   #grantUntilMs = Number.NEGATIVE_INFINITY;
   #epoch = 0;
-  #standing: Standing = "unsure";
+  #standing: LeadershipStatus = "unsure";
   #isStopped = false;
   #renewing: Promise<void> = Promise.resolve();
   #timer: ClockTimer | undefined;
@@ -121,7 +121,7 @@ export class RowLeadership implements Leadership {
     this.#lookMs = options.renewMs;
   }
 
-  get standing(): Standing {
+  get standing(): LeadershipStatus {
     return this.#standing;
   }
 
@@ -221,7 +221,7 @@ export class RowLeadership implements Leadership {
     return row?.ms ?? 0;
   }
 
-  #lose(standing: Exclude<Standing, "leads">): void {
+  #lose(standing: Exclude<LeadershipStatus, "leads">): void {
     this.#grantUntilMs = Number.NEGATIVE_INFINITY;
     if (this.#standing === standing) return;
     this.#standing = standing;
@@ -231,7 +231,7 @@ export class RowLeadership implements Leadership {
 }
 
 /** The refusal of a process that stands like this, or leads and has not begun its work yet. */
-export function notLeading(standing: Standing, service: string): QmtlError {
+export function notLeading(standing: LeadershipStatus, service: string): QmtlError {
   if (standing === "unsure") return leaderUnknown(`this ${service}`);
   return notLeader(
     standing === "standby"

@@ -21,20 +21,20 @@ export interface DependencyState {
 export const workOf = (peer: string): string => `work of ${peer}`;
 
 /** The lines of an outage. */
-interface OutageWords {
+interface OutageLines {
   readonly begins: string;
   readonly ends: string;
 }
 
 /** How the outages of a dependency are told. */
-interface DependencyWords extends OutageWords {
+interface DependencyLines extends OutageLines {
   /** Lines of an outage before the first answer: whoever was started first waits. @default an outage like any other */
-  readonly atStart?: OutageWords;
+  readonly atStart?: OutageLines;
   /** Its outage ends the process: what else fails from then on fails for that. @default false */
   readonly endsProcess?: boolean;
 }
 
-const silence = (name: string): OutageWords => ({
+const silence = (name: string): OutageLines => ({
   begins: `the ${name} does not answer; failures are counted until it does`,
   ends: `the ${name} answers again`,
 });
@@ -42,14 +42,14 @@ const silence = (name: string): OutageWords => ({
 class Dependency implements DependencyMonitor {
   readonly name: string;
   readonly #owner: OutageLog;
-  readonly #words: DependencyWords;
+  readonly #words: DependencyLines;
   readonly #lines = new Map<string, number>();
   #hasAnswered = false;
   #answeredAtMs = Number.NEGATIVE_INFINITY;
   #down: { readonly sinceMs: number; readonly atMs: number } | undefined;
   #failures = 0;
 
-  constructor(name: string, words: DependencyWords, owner: OutageLog) {
+  constructor(name: string, words: DependencyLines, owner: OutageLog) {
     this.name = name;
     this.#words = words;
     this.#owner = owner;
@@ -106,7 +106,7 @@ class Dependency implements DependencyMonitor {
     return !this.#hasAnswered && this.#words.atStart !== undefined;
   }
 
-  get #lasting(): OutageWords {
+  get #lasting(): OutageLines {
     return (this.#isStarting ? this.#words.atStart : undefined) ?? this.#words;
   }
 
@@ -165,7 +165,7 @@ export class OutageLog {
     return [...this.#dependencies.values()].some(({ isEnd }) => isEnd);
   }
 
-  #monitor(name: string, words: DependencyWords): DependencyMonitor {
+  #monitor(name: string, words: DependencyLines): DependencyMonitor {
     const known = this.#dependencies.get(name);
     if (known !== undefined) return known;
     const made = new Dependency(name, words, this);

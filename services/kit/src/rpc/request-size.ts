@@ -119,7 +119,7 @@ const DELIMITED = 2;
 const FIXED32 = 5;
 
 /** A field as it comes on the wire. */
-interface FieldAt {
+interface WireField {
   readonly wireType: number;
   readonly rule: FieldRule | undefined;
   /** Which element of a list or map it is; undefined for a field that is neither. */
@@ -170,7 +170,7 @@ class Scan {
     return this.#at === end;
   }
 
-  #value({ wireType, rule, index }: FieldAt, end: number, path: string, depth: number): boolean {
+  #value({ wireType, rule, index }: WireField, end: number, path: string, depth: number): boolean {
     if (wireType === VARINT) this.#varint();
     else if (wireType === FIXED64) this.#at += 8;
     else if (wireType === FIXED32) this.#at += 4;

@@ -14,7 +14,7 @@ export type GateCommand =
   | { readonly kind: "set_lease"; readonly leaseMs: number };
 
 /** What a command is decided on. */
-interface CommandFacts {
+interface CommandInputs {
   readonly row: GateRow;
   readonly run: ApplyRun | null;
   readonly timers: GateTimers;
@@ -37,7 +37,7 @@ interface CommandFacts {
  * | refresh | –                                                               | decision's time to live begins anew, no revision |
  * | set_lease | a timer rule would break                                      | raising lifts G at once, lowering after one old G |
  */
-export function decideCommand(facts: CommandFacts, command: GateCommand): Decided {
+export function decideCommand(facts: CommandInputs, command: GateCommand): Decided {
   const { row, run, now } = facts;
   if (command.kind === "apply") return decideApply(facts, command.request);
   if (facts.isBusy) return refuse("BUSY");
@@ -87,7 +87,7 @@ export function refusalOfApply(
   return row.holds.some((hold) => hold !== "rollback") ? "WORLD_HELD" : undefined;
 }
 
-function decideApply(facts: CommandFacts, request: to.ApplyRequest): Decided {
+function decideApply(facts: CommandInputs, request: to.ApplyRequest): Decided {
   const { row, run, now } = facts;
   if (run !== null && run.runId === request.runId) {
     return run.requestHash === request.requestHash
@@ -101,7 +101,7 @@ function decideApply(facts: CommandFacts, request: to.ApplyRequest): Decided {
   return next("apply", begun, `apply ${request.runId}`, true);
 }
 
-function decideResume(facts: CommandFacts, hold: Hold, reason: string): Decided {
+function decideResume(facts: CommandInputs, hold: Hold, reason: string): Decided {
   const { row, run } = facts;
   if (isInFlight(run)) return refuse("APPLY_IN_PROGRESS");
   if (!row.holds.includes(hold)) return refuse("HOLD_NOT_FOUND");

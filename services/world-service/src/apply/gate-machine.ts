@@ -27,7 +27,7 @@ import {
   type ProposalDetails,
   type ProposalKind,
 } from "./proposal.ts";
-import { type DueFacts, dueStep, isSwitchMember } from "./run-progress.ts";
+import { dueStep, isSwitchMember, type ProgressInputs } from "./run-progress.ts";
 import { isLive, isOrderCapable, type SessionClaim, SessionRegistry } from "./session-registry.ts";
 import type { NextState } from "./transitions.ts";
 
@@ -259,7 +259,7 @@ export class GateMachine {
     return this.#pending !== null || this.#mustReread;
   }
 
-  #facts(now: WorldTime): DueFacts {
+  #facts(now: WorldTime): ProgressInputs {
     return {
       row: this.#row,
       run: this.#run,

@@ -5,7 +5,7 @@ import type { GateRow } from "./gate-row.ts";
 import { isOrderCapable, type RegisteredSession, type SessionClaim } from "./session-registry.ts";
 
 /** What the grant rule looks at besides the heartbeat. */
-interface GrantFacts {
+interface GrantInputs {
   readonly row: GateRow;
   readonly history: GateHistory;
   readonly excluded: readonly string[];
@@ -21,7 +21,7 @@ interface GrantFacts {
  * decision unexpired ∧ (SDK session) a strategy of its scope active (P9). Null when all hold.
  */
 export function refuseLease(
-  facts: GrantFacts,
+  facts: GrantInputs,
   session: RegisteredSession,
   hb: Heartbeat,
 ): LeaseRefusal | null {

@@ -5,7 +5,7 @@ import { isLive, isOrderCapable, type RegisteredSession, sessionText } from "./s
 import { close, commitSwitch, type NextState, rollBack, unfreeze } from "./transitions.ts";
 
 /** Everything that decides what is due in a world. */
-export interface DueFacts {
+export interface ProgressInputs {
   readonly row: GateRow;
   readonly run: ApplyRun | null;
   readonly sessions: readonly RegisteredSession[];
@@ -31,7 +31,7 @@ interface DueStep {
 const resumesMax = 4;
 
 /** The transition that is due now, or null. At most one; ask again after it is committed. */
-export function dueStep(facts: DueFacts): DueStep | null {
+export function dueStep(facts: ProgressInputs): DueStep | null {
   if (isInFlight(facts.run)) return dueInFlight(facts, facts.run);
   const { row, run, now } = facts;
   if (run?.state === "UNFROZEN" && isRunOver(facts)) {
@@ -59,7 +59,7 @@ export function dueStep(facts: DueFacts): DueStep | null {
  * acknowledged this very fence, with its gate shut and nothing in flight. A lease whose G has passed
  * is not alive. After a restart the registry is empty: that alone proves nothing, hence the first part.
  */
-function isFreezeInForce(facts: DueFacts): boolean {
+function isFreezeInForce(facts: ProgressInputs): boolean {
   const nowMs = facts.now.monotonicMs;
   if (facts.row.gate === "CLOSED") return true;
   if (nowMs - facts.leadershipBeganAtMs < facts.row.maxLeaseMs) return false;
@@ -71,13 +71,13 @@ function isFreezeInForce(facts: DueFacts): boolean {
  * and not one that had a lease, never acknowledged the freeze and ran into its G (it comes back like
  * a new one).
  */
-export function isSwitchMember(facts: DueFacts, session: RegisteredSession): boolean {
+export function isSwitchMember(facts: ProgressInputs, session: RegisteredSession): boolean {
   if (!isOrderCapable(session) || facts.run?.excluded.includes(session.sessionId)) return false;
   const isMute = session.grantedRevision > 0 && session.ackedFence !== facts.row.fence;
   return !isMute && isLive(session, facts.now.monotonicMs, facts.timers.sessionDeadMs);
 }
 
-function dueInFlight(facts: DueFacts, run: ApplyRun): DueStep | null {
+function dueInFlight(facts: ProgressInputs, run: ApplyRun): DueStep | null {
   const { row, now } = facts;
   const back = (reason: string): DueStep => ({
     kind: "rollback",
@@ -115,14 +115,14 @@ function byWhom(sessions: readonly RegisteredSession[]): string {
 }
 
 /** All members of the switch set that are still live have acknowledged; after a restart not before G. */
-function isSwitchAcked(facts: DueFacts): boolean {
+function isSwitchAcked(facts: ProgressInputs): boolean {
   const nowMs = facts.now.monotonicMs;
   if (nowMs - facts.leadershipBeganAtMs < facts.row.maxLeaseMs) return false;
   return unacknowledged(facts).length === 0;
 }
 
 /** Live members of the switch set that have not acknowledged the switch. */
-function unacknowledged(facts: DueFacts): RegisteredSession[] {
+function unacknowledged(facts: ProgressInputs): RegisteredSession[] {
   return facts.sessions.filter((session) => {
     const isMember =
       facts.switchSet === null
@@ -134,7 +134,7 @@ function unacknowledged(facts: DueFacts): RegisteredSession[] {
 }
 
 /** When waiting for switch ACKs ends; after a restart G + the wait from the beginning of leadership. */
-function switchAckEndsMs(facts: DueFacts): number {
+function switchAckEndsMs(facts: ProgressInputs): number {
   const afterRestart = facts.leadershipBeganAtMs + facts.row.maxLeaseMs;
   return Math.max(facts.stepBeganMs, afterRestart) + facts.timers.switchAckMs;
 }
@@ -143,7 +143,7 @@ function switchAckEndsMs(facts: DueFacts): number {
  * Every live session was answered at the revision that opened the gate, or G passed. A refusal is an answer: who is not
  * active, not the emitter or excluded gets no lease however long the run waits.
  */
-function isRunOver(facts: DueFacts): boolean {
+function isRunOver(facts: ProgressInputs): boolean {
   const nowMs = facts.now.monotonicMs;
   if (nowMs - facts.stepBeganMs >= facts.row.maxLeaseMs) return true;
   const live = facts.sessions.filter(

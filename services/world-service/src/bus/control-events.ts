@@ -63,7 +63,7 @@ export function appendPolicyEvent(
 }
 
 /** A batch that a gateway executed, as topic REBALANCING tells it of one world. */
-interface ToldBatch {
+interface EmittedBatch {
   readonly batchId: string;
   /** Position changes of the batch in this world. */
   readonly deltas: number;
@@ -74,7 +74,7 @@ interface ChangedAllocation {
   readonly worldId: string;
   readonly ratio: number;
   /** Executed last in this world; absent for none. */
-  readonly batch?: ToldBatch | undefined;
+  readonly batch?: EmittedBatch | undefined;
 }
 
 /** Says that allocations of worlds changed; one event per world. */
@@ -94,7 +94,7 @@ export async function appendRebalancingEvents(
 }
 
 /** The batch that topic REBALANCING told last of a world. */
-export async function lastToldBatch(tx: Tx, worldId: string): Promise<ToldBatch | undefined> {
+export async function lastToldBatch(tx: Tx, worldId: string): Promise<EmittedBatch | undefined> {
   const { changes } = await readTopic(tx, "world", worldTopicKey(worldId, "rebalancing"));
   const payload = changes.at(-1)?.payload;
   if (payload?.case !== "rebalancingUpdated" || payload.value.batchId === "") return undefined;

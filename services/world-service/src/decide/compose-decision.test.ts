@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Stage } from "../policy/policy.ts";
 import type { SeriesHead, WorldRow } from "../store/world-rows.ts";
 import type { SharedBinding } from "../world/shares-in-force.ts";
-import { composeDecision, type DecisionFacts } from "./compose-decision.ts";
+import { composeDecision, type DecisionInputs } from "./compose-decision.ts";
 
 const dayMs = 86_400_000;
 
@@ -43,7 +43,7 @@ function binding(stage: Stage): SharedBinding {
   return { ...fixed, stage, removed: false, boundOrder: 0, createdMs: 0 };
 }
 
-function facts(more: Partial<DecisionFacts> = {}): DecisionFacts {
+function facts(more: Partial<DecisionInputs> = {}): DecisionInputs {
   return {
     world,
     bindings: [binding("live")],
@@ -55,14 +55,14 @@ function facts(more: Partial<DecisionFacts> = {}): DecisionFacts {
   };
 }
 
-function head(samples: number, dataEndMs: number): DecisionFacts["headOf"] {
+function head(samples: number, dataEndMs: number): DecisionInputs["headOf"] {
   return (strategyId, domain): SeriesHead => {
     const kind = { intervalSeconds: 86_400, periodsPerYear: 252, fromMs: 0, toMs: dataEndMs };
     return { strategyId, domain, samples, dataEndMs, ...kind };
   };
 }
 
-function bindingTerms(more: Partial<DecisionFacts>): readonly [string, string[]] {
+function bindingTerms(more: Partial<DecisionInputs>): readonly [string, string[]] {
   const [strategy] = composeDecision(facts(more)).strategies;
   const names = strategy?.terms.filter((t) => t.binding).map((t) => t.name) ?? [];
   return [strategy?.mode ?? "none", names];
@@ -70,7 +70,7 @@ function bindingTerms(more: Partial<DecisionFacts>): readonly [string, string[]]
 
 describe("the lowest term binds and is named", () => {
   const closed = { ...world, settings: { ...world.settings, allowLive: false } };
-  test.each<[string, Partial<DecisionFacts>, string, string[]]>([
+  test.each<[string, Partial<DecisionInputs>, string, string[]]>([
     ["world stage", { world: { ...world, stage: "paper" } }, "paper", ["world_stage"]],
     ["strategy stage", { bindings: [binding("paper")] }, "paper", ["strategy_stage"]],
     ["old data", { nowMs: 12 * dayMs }, "compute-only", ["data_currency"]],

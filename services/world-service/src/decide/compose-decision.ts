@@ -18,7 +18,7 @@ import {
 } from "../world/world-state.ts";
 
 /** Everything a decision rests on. */
-export interface DecisionFacts {
+export interface DecisionInputs {
   readonly world: WorldRow;
   /** In order of binding, removed ones left out. */
   readonly bindings: readonly SharedBinding[];
@@ -34,7 +34,7 @@ export interface DecisionFacts {
  * sample sufficiency, `allow_live` and breaker, with every term and the one that binds. A strategy
  * above validate is selected; a world with nothing selected is validate.
  */
-export function composeDecision(facts: DecisionFacts): Composition {
+export function composeDecision(facts: DecisionInputs): Composition {
   const { world } = facts;
   const worldTerms = termsOfWorld(facts);
   const strategies = facts.bindings
@@ -78,7 +78,7 @@ function reasonOf(terms: readonly DecisionTermRow[]): string {
 }
 
 function composeStrategy(
-  facts: DecisionFacts,
+  facts: DecisionInputs,
   binding: SharedBinding,
   worldTerms: readonly DecisionTermRow[],
 ): ComposedStrategy {
@@ -98,7 +98,7 @@ function composeStrategy(
   };
 }
 
-function termsOfWorld(facts: DecisionFacts): DecisionTermRow[] {
+function termsOfWorld(facts: DecisionInputs): DecisionTermRow[] {
   const { world, hasBreaker } = facts;
   const { allowLive } = world.settings;
   return [
@@ -112,7 +112,7 @@ function termsOfWorld(facts: DecisionFacts): DecisionTermRow[] {
  * `now − data_end ≤ max_lag`, else compute-only. Data that were never reported hold a strategy at paper, which is where
  * its feed begins to report; how old they are is not known, so live is shut.
  */
-function dataCurrency(facts: DecisionFacts, binding: BindingRow): DecisionTermRow {
+function dataCurrency(facts: DecisionInputs, binding: BindingRow): DecisionTermRow {
   const ends = (["dryrun", "live"] as const).map(
     (domain) => facts.headOf(binding.strategyId, domain)?.dataEndMs ?? 0,
   );
@@ -128,7 +128,7 @@ function dataCurrency(facts: DecisionFacts, binding: BindingRow): DecisionTermRo
 }
 
 /** The series the stage was granted on must still have enough samples, else validate. */
-function sampleSufficiency(facts: DecisionFacts, binding: BindingRow): DecisionTermRow {
+function sampleSufficiency(facts: DecisionInputs, binding: BindingRow): DecisionTermRow {
   const from = facts.policy?.metricsFrom ?? METRICS_FROM_DEFAULT;
   const needed = facts.policy?.minSamples ?? minSamplesDefault;
   const domain = enterDomain(from, binding.stage);

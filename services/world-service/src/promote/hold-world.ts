@@ -6,7 +6,7 @@ import type { ServicePorts } from "../world/service-ports.ts";
 import type { WorldActor } from "../world/world-actor.ts";
 
 /** Who and why, for the audit. */
-interface Because {
+interface AuditReason {
   readonly principal: string;
   readonly reason: string;
 }
@@ -16,7 +16,7 @@ export function freezeWorld(
   actor: WorldActor,
   ports: ServicePorts,
   hold: Exclude<Hold, "rollback">,
-  why: Because,
+  why: AuditReason,
 ): Promise<number> {
   return actor.exclusive(async () => {
     if (actor.row.holds.includes(hold)) return ports.clock.nowMs() + actor.row.maxLeaseMs;
@@ -35,7 +35,7 @@ export function resumeWorld(
   actor: WorldActor,
   ports: ServicePorts,
   hold: Hold,
-  why: Because,
+  why: AuditReason,
 ): Promise<void> {
   return actor.exclusive(async () => {
     const resumed = await actor.proposeIf(
@@ -56,7 +56,7 @@ export function cancelApply(
   actor: WorldActor,
   ports: ServicePorts,
   runId: string,
-  why: Because,
+  why: AuditReason,
 ): Promise<StoredRun> {
   return actor.exclusive(async () => {
     const reason = `cancelled: ${why.reason || "by the operator"}`;

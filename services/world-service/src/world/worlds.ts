@@ -1,5 +1,5 @@
 import { QmtlError } from "@qmtl/sdk/rpc";
-import { LeadershipTracker, SerialQueue, type Standing } from "@qmtl/service-kit";
+import { type LeadershipStatus, LeadershipTracker, SerialQueue } from "@qmtl/service-kit";
 import { readWorlds } from "../store/world-table.ts";
 import { serviceName } from "./leadership.ts";
 import { readWorldState } from "./read-world-state.ts";
@@ -19,7 +19,7 @@ export class Worlds {
   constructor(
     ports: ServicePorts,
     onIdle: (actor: WorldActor) => Promise<void>,
-    onStanding: (standing: Standing) => Promise<void> = async () => {},
+    onStanding: (standing: LeadershipStatus) => Promise<void> = async () => {},
   ) {
     this.ports = ports;
     this.#onIdle = onIdle;

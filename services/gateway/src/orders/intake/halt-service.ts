@@ -9,7 +9,7 @@ import { catchUp, type StatedTargets } from "../account/catch-up.ts";
 import type { RouterLeases } from "../gate/router-gate.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
 import type { HaltStore } from "../store/halt-store.ts";
-import type { Halt, HaltPlace, Halts } from "../store/halts.ts";
+import type { Halt, HaltCoverage, Halts } from "../store/halts.ts";
 import { lastOrderPosition, rearmedAfter } from "../store/order-table.ts";
 import type { OrderSubjects } from "./order-subjects.ts";
 
@@ -43,7 +43,7 @@ interface HaltCause {
 }
 
 /** A halt in force, with the orders it cancelled and those it sent to flatten. */
-interface HaltDone {
+interface HaltOutcome {
   readonly halt: Halt;
   readonly cancelled: string[];
   readonly flattened: string[];
@@ -70,7 +70,7 @@ export class HaltService {
    * gives it the new reason. While the store does not answer the halt is kept here; it is stored, and what it was asked
    * to do is done, as soon as it does.
    */
-  async halt(place: HaltPlace, actions: HaltActions, cause: HaltCause): Promise<HaltDone> {
+  async halt(place: HaltCoverage, actions: HaltActions, cause: HaltCause): Promise<HaltOutcome> {
     const { clock, newId, leases, halts, worlds, subjects } = this.#ports;
     await subjects.check(place).catch((failure: unknown) => {
       if (!isStoreOutage(failure)) throw failure;
@@ -120,7 +120,7 @@ export class HaltService {
     }
   }
 
-  async #carryOut(halt: Halt, actions: HaltActions): Promise<Omit<HaltDone, "halt">> {
+  async #carryOut(halt: Halt, actions: HaltActions): Promise<Omit<HaltOutcome, "halt">> {
     const { db, outbox, halts } = this.#ports;
     const done = await Promise.all(
       this.#accountsOf(halt).map(async (router) => {
@@ -211,7 +211,7 @@ export class HaltService {
   }
 
   /** The halt to end. HALT_NOT_FOUND, with the ids in force in the metadata. */
-  find(which: HaltPlace | { readonly haltId: string }): Halt {
+  find(which: HaltCoverage | { readonly haltId: string }): Halt {
     const halts = this.#ports.halts;
     const found = "haltId" in which ? halts.byId(which.haltId) : halts.at(which);
     if (found !== undefined) return found;
@@ -222,7 +222,7 @@ export class HaltService {
     });
   }
 
-  #accountsOf(halt: HaltPlace): AccountRouter[] {
+  #accountsOf(halt: HaltCoverage): AccountRouter[] {
     const routers = [...this.#ports.accounts.all()];
     if (halt.scope === "account") return routers.filter((one) => one.account === halt.target);
     if (halt.scope !== "world") return routers;
@@ -272,7 +272,7 @@ async function resumeAccount(
   await router.commit(booking, alongside);
 }
 
-function scopeOf(halt: HaltPlace): RouterScope {
+function scopeOf(halt: HaltCoverage): RouterScope {
   if (halt.scope === "world") return { world: halt.target };
   return halt.scope === "strategy" ? { strategy: halt.target } : {};
 }

@@ -3,7 +3,7 @@ import type { AccountRegistry } from "../account/account-registry.ts";
 import type { AccountRouter } from "../account/account-router.ts";
 import type { WorldPeer } from "../gate/world-peer.ts";
 import type { WorldRegistry } from "../gate/world-registry.ts";
-import type { HaltPlace } from "../store/halts.ts";
+import type { HaltCoverage } from "../store/halts.ts";
 import type { SubmittedStrategies } from "./declared-weights.ts";
 
 interface OrderSubjectsPorts {
@@ -22,7 +22,7 @@ export class OrderSubjects {
   }
 
   /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND for what is not there. */
-  async check({ scope, target }: HaltPlace): Promise<void> {
+  async check({ scope, target }: HaltCoverage): Promise<void> {
     const { accounts, worlds, peer } = this.#ports;
     if (scope === "account") accounts.of(target);
     if (scope === "world" && !worlds.worlds.has(target)) await peer.world(target);

@@ -12,7 +12,7 @@ import { Side } from "@qmtl/contracts/qmtl/type/v1/execution_pb";
 import { type InstrumentSpec, quantityFromLots } from "@qmtl/core/execution";
 import { reasonToProto } from "@qmtl/sdk/rpc";
 import type { GatewayOrders } from "../order-path.ts";
-import type { Halt, HaltPlace } from "../store/halts.ts";
+import type { Halt, HaltCoverage } from "../store/halts.ts";
 import type { StoredOrder } from "../store/order-table.ts";
 import { decimalOf } from "./order-decimal.ts";
 import { domainToProto } from "./order-gate-state.ts";
@@ -102,7 +102,7 @@ function orderToProto(
 }
 
 /** What a halt covers; the request check has refused a target without one. */
-export function haltPlaceFrom({ target }: HaltTarget): HaltPlace {
+export function haltPlaceFrom({ target }: HaltTarget): HaltCoverage {
   switch (target.case) {
     case "accountId":
       return { scope: "account", target: target.value };
@@ -119,7 +119,7 @@ export function haltPlaceFrom({ target }: HaltTarget): HaltPlace {
 function haltTargetToProto({
   scope,
   target,
-}: HaltPlace): MessageInitShape<typeof HaltSchema>["target"] {
+}: HaltCoverage): MessageInitShape<typeof HaltSchema>["target"] {
   switch (scope) {
     case "all":
       return { target: { case: "everything", value: {} } };

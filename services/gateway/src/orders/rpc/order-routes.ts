@@ -26,7 +26,7 @@ import {
 import { waitingTime } from "../../waiting-time.ts";
 import type { CancelScope } from "../account/cancel-orders.ts";
 import type { GatewayOrders } from "../order-path.ts";
-import type { HaltPlace, HaltSubject } from "../store/halts.ts";
+import type { HaltCoverage, HaltSubject } from "../store/halts.ts";
 import {
   listOrders,
   type OrderFilter,
@@ -188,11 +188,11 @@ async function filterFrom(
 }
 
 /** Throws ACCOUNT_NOT_FOUND, WORLD_NOT_FOUND, STRATEGY_NOT_FOUND under the field of a message that names the place. */
-function checkPlace(orders: GatewayOrders, message: string, place: HaltPlace): Promise<void> {
+function checkPlace(orders: GatewayOrders, message: string, place: HaltCoverage): Promise<void> {
   return namingField(fieldOf(message, place), () => orders.subjects.check(place));
 }
 
-function fieldOf(message: string, { scope }: HaltPlace): string {
+function fieldOf(message: string, { scope }: HaltCoverage): string {
   return `${message}.${scope}_id`;
 }
 

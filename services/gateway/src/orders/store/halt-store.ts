@@ -1,6 +1,6 @@
 import { appendControlEvent, haltTopicKey, readTopic } from "@qmtl/service-kit/control";
 import type { Db, Tx } from "@qmtl/service-kit/db";
-import { deleteHalt, type Halt, type HaltPlace, Halts, insertHalt } from "./halts.ts";
+import { deleteHalt, type Halt, type HaltCoverage, Halts, insertHalt } from "./halts.ts";
 import type { OrderEvents } from "./order-events.ts";
 
 /** The halts that are stored, and topic HALT, which tells of each change of them. */
@@ -18,7 +18,7 @@ export class HaltStore {
   }
 
   /** Removes a halt, and tells of it if there was one. */
-  async remove(tx: Tx, place: HaltPlace, nowMs: number): Promise<void> {
+  async remove(tx: Tx, place: HaltCoverage, nowMs: number): Promise<void> {
     await lockHalts(tx);
     if (await deleteHalt(tx, place)) await this.#tell(tx, nowMs);
   }

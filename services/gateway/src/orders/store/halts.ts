@@ -3,7 +3,7 @@ import type { Queryable } from "@qmtl/service-kit/db";
 type HaltScope = "all" | "account" | "world" | "strategy";
 
 /** A halt in force. */
-export interface Halt extends HaltPlace {
+export interface Halt extends HaltCoverage {
   /** Names it for Resume. */
   readonly haltId: string;
   readonly reason: string;
@@ -13,7 +13,7 @@ export interface Halt extends HaltPlace {
 }
 
 /** What a halt covers: at most one halt is in force for each. */
-export interface HaltPlace {
+export interface HaltCoverage {
   readonly scope: HaltScope;
   /** Account, world or strategy; empty for all. */
   readonly target: string;
@@ -26,7 +26,7 @@ export interface HaltSubject {
   readonly strategy: string;
 }
 
-function covers(halt: HaltPlace, subject: HaltSubject): boolean {
+function covers(halt: HaltCoverage, subject: HaltSubject): boolean {
   return halt.scope === "all" || halt.target === subject[halt.scope];
 }
 
@@ -57,14 +57,14 @@ export class Halts {
     this.#halts.set(keyOf(halt), halt);
   }
 
-  delete(place: HaltPlace): void {
+  delete(place: HaltCoverage): void {
     const halt = this.at(place);
     if (halt !== undefined) this.#unstored.delete(halt.haltId);
     this.#halts.delete(keyOf(place));
   }
 
   /** The halt of a place; undefined for none. */
-  at(place: HaltPlace): Halt | undefined {
+  at(place: HaltCoverage): Halt | undefined {
     return this.#halts.get(keyOf(place));
   }
 
@@ -116,7 +116,7 @@ export async function insertHalt(db: Queryable, halt: Halt): Promise<boolean> {
 }
 
 /** Resolves to false when there is none. */
-export async function deleteHalt(db: Queryable, { scope, target }: HaltPlace): Promise<boolean> {
+export async function deleteHalt(db: Queryable, { scope, target }: HaltCoverage): Promise<boolean> {
   const rows = await db.query(
     "DELETE FROM gateway.halt WHERE scope = $1 AND target = $2 RETURNING halt_id",
     [scope, target],
@@ -132,6 +132,6 @@ export async function isHalted(db: Queryable, subjects: readonly HaltSubject[]):
   return rows.some((halt) => subjects.some((subject) => covers(halt, subject)));
 }
 
-function keyOf({ scope, target }: HaltPlace): string {
+function keyOf({ scope, target }: HaltCoverage): string {
   return `${scope}\n${target}`;
 }

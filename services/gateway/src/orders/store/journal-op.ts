@@ -1,7 +1,7 @@
 import type { AccountOp } from "@qmtl/core/execution";
 
 /** What the journal says of an operation beyond what the core reads of it. */
-interface JournaledOf {
+interface JournalFields {
   readonly set_target: { readonly act: boolean; readonly session: string; readonly reason: string };
   readonly submit_order: {
     readonly reduceOnly: boolean;
@@ -22,8 +22,8 @@ interface JournaledOf {
   readonly note: { readonly [field: string]: unknown };
 }
 
-type Journaled<Op extends AccountOp> = Op extends { readonly op: keyof JournaledOf }
-  ? Op & JournaledOf[Op["op"]]
+type Journaled<Op extends AccountOp> = Op extends { readonly op: keyof JournalFields }
+  ? Op & JournalFields[Op["op"]]
   : Op;
 
 /**

@@ -28,7 +28,7 @@ import type { HaltActions, HaltService } from "../intake/halt-service.ts";
 import { wireOrders } from "../module.ts";
 import type { GatewayOrders } from "../order-path.ts";
 import { setTargets, submitOrders } from "../rpc/order-routes.ts";
-import type { HaltPlace } from "../store/halts.ts";
+import type { HaltCoverage } from "../store/halts.ts";
 import type { OrderWorld } from "../store/order-world.ts";
 import { FakeWorld } from "./fake-world.ts";
 import { OutageDb } from "./outage-db.ts";
@@ -299,13 +299,13 @@ export class OrderBench {
   }
 
   /** Sets a halt as the local owner. */
-  halt(place: HaltPlace, actions: Partial<HaltActions> = {}): ReturnType<HaltService["halt"]> {
+  halt(place: HaltCoverage, actions: Partial<HaltActions> = {}): ReturnType<HaltService["halt"]> {
     const all = { cancel: false, flatten: false, ...actions };
     return this.orders.halting.halt(place, all, cause);
   }
 
   /** Ends the halt of a place; resolves to the orders that caught up. */
-  async resume(place: HaltPlace): Promise<string[]> {
+  async resume(place: HaltCoverage): Promise<string[]> {
     return this.orders.halting.resume(this.orders.halting.find(place), cause);
   }
 

@@ -22,7 +22,7 @@ export type ReachState =
   | "refused";
 
 /** How a run stands with the platform, and since when. */
-export interface RunReach {
+export interface PlatformReach {
   readonly state: ReachState;
   /** When it came to this state, milliseconds since the epoch. */
   readonly sinceMs: number;
@@ -38,7 +38,7 @@ export class ConnectionMonitor {
   readonly #url: string;
   readonly #clock: RunClock;
   readonly #reports: RunReports;
-  #now: RunReach;
+  #now: PlatformReach;
 
   /** @param url address of the gateway, for messages */
   constructor(url: string, clock: RunClock, reports: RunReports) {
@@ -48,7 +48,7 @@ export class ConnectionMonitor {
     this.#now = { state: "connecting", sinceMs: clock.nowMs(), problem: "" };
   }
 
-  get now(): RunReach {
+  get now(): PlatformReach {
     return this.#now;
   }
 

@@ -3,7 +3,7 @@ import type { QmtlConfig } from "../../../config/index.ts";
 import type { SdkClock } from "../../../control/index.ts";
 import type { Connection } from "../../../rpc/index.ts";
 import type { ReplayRows } from "../../../sources/replay-feed.ts";
-import type { RunReach } from "./connection-monitor.ts";
+import type { PlatformReach } from "./connection-monitor.ts";
 import type { ReportOptions } from "./run-reporter.ts";
 import type { BacktestSeries } from "./submission.ts";
 
@@ -27,7 +27,7 @@ export interface RunStatus {
   /** Empty until the strategy is submitted. */
   readonly strategyId: string;
   /** How it stands with its gateway and with what is behind it. */
-  readonly connection: RunReach;
+  readonly connection: PlatformReach;
   /** The strategy's own mode. */
   readonly mode: EffectiveMode;
   /** Highest domain orders leave in, whatever the world grants; null: as the world grants. */

@@ -5,15 +5,15 @@ import { type Connection, connectTo, QmtlError } from "@qmtl/sdk/rpc";
 import { connectionCause } from "../no-answer.ts";
 import { type Check, messageOf } from "./check.ts";
 
-export interface KnockOptions {
+export interface CheckServicesOptions {
   /** Key of the caller, as `QMTL_API_KEY`. */
   readonly apiKey: string | undefined;
   /** Milliseconds a service may take to answer. @default 3000 */
   readonly timeoutMs?: number;
 }
 
-/** A server that was knocked at. */
-export interface Knock extends Check {
+/** What a service answered. */
+export interface ServiceCheck extends Check {
   /** True when somebody answered who speaks the contracts, be it with a refusal. */
   readonly isThere: boolean;
 }
@@ -26,7 +26,10 @@ interface Server {
 }
 
 /** Asks each service of the configuration what it serves. Changes nothing; all at once. */
-export function knockServices(config: QmtlConfig, options: KnockOptions): Promise<Knock[]> {
+export function checkServices(
+  config: QmtlConfig,
+  options: CheckServicesOptions,
+): Promise<ServiceCheck[]> {
   const { gateway, dag_manager, world_service } = config;
   // In one process the gateway finds the others by their ports, whatever its URLs say.
   const isOneProcess = config.storage.kind === "embedded" && config.bus.kind !== "direct";
@@ -43,12 +46,15 @@ export function knockServices(config: QmtlConfig, options: KnockOptions): Promis
       url: isOneProcess ? `http://127.0.0.1:${world_service.port}` : gateway.world_service_url,
     },
   ];
-  return Promise.all(servers.map((server) => knock(server, config, options)));
+  return Promise.all(servers.map((server) => checkServer(server, config, options)));
 }
 
 /** The gateway alone: the one address a user of the platform needs. */
-export function knockGateway(config: QmtlConfig, options: KnockOptions): Promise<Knock> {
-  return knock(gatewayServer(config), config, options);
+export function checkGateway(
+  config: QmtlConfig,
+  options: CheckServicesOptions,
+): Promise<ServiceCheck> {
+  return checkServer(gatewayServer(config), config, options);
 }
 
 function gatewayServer(config: QmtlConfig): Server {
@@ -59,7 +65,11 @@ function gatewayServer(config: QmtlConfig): Server {
   };
 }
 
-async function knock(server: Server, config: QmtlConfig, options: KnockOptions): Promise<Knock> {
+async function checkServer(
+  server: Server,
+  config: QmtlConfig,
+  options: CheckServicesOptions,
+): Promise<ServiceCheck> {
   const { name, url } = server;
   let connection: Connection | undefined;
   try {
@@ -78,7 +88,7 @@ async function knock(server: Server, config: QmtlConfig, options: KnockOptions):
   }
 }
 
-function refused({ name, key, url }: Server, failure: unknown): Knock {
+function refused({ name, key, url }: Server, failure: unknown): ServiceCheck {
   const reason = failure instanceof QmtlError ? failure.reason : undefined;
   const isSilent =
     !(failure instanceof QmtlError) ||

@@ -2,7 +2,7 @@ import { createServer } from "node:net";
 import { loadConfig } from "@qmtl/sdk/config";
 import { describePostgres, freePorts } from "@qmtl/service-kit/testing";
 import { describe, expect, test, vi } from "vitest";
-import { isListening, knockBrokers, knockDatabase } from "./knock-storage.ts";
+import { checkBrokers, checkDatabase, isListening } from "./check-storage.ts";
 
 const now = () => Date.now();
 const postgres = loadConfig({
@@ -10,10 +10,10 @@ const postgres = loadConfig({
 });
 
 /** The answer with this connection string in the environment. */
-async function knockAt(dsn: string) {
+async function checkAt(dsn: string) {
   vi.stubEnv("QMTL_TEST_DSN", dsn);
   try {
-    return await knockDatabase(postgres, now);
+    return await checkDatabase(postgres, now);
   } finally {
     vi.unstubAllEnvs();
   }
@@ -21,7 +21,7 @@ async function knockAt(dsn: string) {
 
 describe("the database", () => {
   test("of the embedded shape needs no server", async () => {
-    const { check, reading } = await knockDatabase(loadConfig({ env: {} }), now);
+    const { check, reading } = await checkDatabase(loadConfig({ env: {} }), now);
 
     expect(check).toMatchObject({ status: "ok", detail: expect.stringContaining("embedded") });
     expect(reading).toBeUndefined();
@@ -30,14 +30,14 @@ describe("the database", () => {
   test("that nobody serves is broken, and the dsn stays secret", async () => {
     const [port] = await freePorts(1);
 
-    const { check } = await knockAt(`postgres://user:hush@127.0.0.1:${port}/db`);
+    const { check } = await checkAt(`postgres://user:hush@127.0.0.1:${port}/db`);
 
     expect(check).toMatchObject({ status: "error", fix: expect.stringContaining("storage.dsn") });
     expect(JSON.stringify(check)).not.toContain("hush");
   });
 
   test("whose dsn is not there is broken, and the variable is named", async () => {
-    const { check } = await knockAt("");
+    const { check } = await checkAt("");
 
     expect(check.detail).toContain("QMTL_TEST_DSN");
   });
@@ -45,7 +45,7 @@ describe("the database", () => {
 
 describePostgres("qmtl doctor", (server) => {
   test("logs in, and reads version and clock", async () => {
-    const { check, reading } = await knockAt(await server().createDatabase());
+    const { check, reading } = await checkAt(await server().createDatabase());
 
     expect(check).toMatchObject({
       status: "ok",
@@ -60,13 +60,13 @@ describe("the broker", () => {
     loadConfig({ env: { QMTL__BUS: `{kind: kafka, brokers: [${brokers.join(", ")}]}` } });
 
   test("is not needed in the embedded shape", async () => {
-    expect(await knockBrokers(loadConfig({ env: {} }))).toMatchObject({ status: "ok" });
+    expect(await checkBrokers(loadConfig({ env: {} }))).toMatchObject({ status: "ok" });
   });
 
   test("that nobody serves is broken, and named", async () => {
     const [port] = await freePorts(1);
 
-    expect(await knockBrokers(kafka(`127.0.0.1:${port}`))).toMatchObject({
+    expect(await checkBrokers(kafka(`127.0.0.1:${port}`))).toMatchObject({
       status: "error",
       detail: `127.0.0.1:${port} cannot be reached`,
     });

@@ -10,7 +10,7 @@ import {
 } from "@qmtl/service-kit";
 import { freePorts } from "@qmtl/service-kit/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { knockGateway, knockServices } from "./knock-services.ts";
+import { checkGateway, checkServices } from "./check-services.ts";
 
 const configAt = (port: number) =>
   loadConfig({ env: { QMTL__SDK__GATEWAY_URL: `http://127.0.0.1:${port}` } });
@@ -35,9 +35,9 @@ describe("a gateway with keys", () => {
   afterAll(() => gateway?.stop());
 
   test("tells its version to a caller it knows", async () => {
-    const knock = await knockGateway(configAt(gateway.port), { apiKey: "a-key-of-the-test" });
+    const check = await checkGateway(configAt(gateway.port), { apiKey: "a-key-of-the-test" });
 
-    expect(knock).toEqual({
+    expect(check).toEqual({
       name: "gateway",
       status: "ok",
       detail: `http://127.0.0.1:${gateway.port} answers, version 9.9.9`,
@@ -46,9 +46,9 @@ describe("a gateway with keys", () => {
   });
 
   test("is there for a caller it does not know, who is told where the key goes", async () => {
-    const knock = await knockGateway(configAt(gateway.port), { apiKey: undefined });
+    const check = await checkGateway(configAt(gateway.port), { apiKey: undefined });
 
-    expect(knock).toMatchObject({
+    expect(check).toMatchObject({
       status: "warning",
       isThere: true,
       detail: expect.stringContaining("PRINCIPAL_UNKNOWN"),
@@ -68,13 +68,15 @@ test("services nobody has started are broken, each with the key of its address",
     },
   });
 
-  const knocks = await knockServices(distributed, { apiKey: undefined, timeoutMs: 2_000 });
+  const services = await checkServices(distributed, { apiKey: undefined, timeoutMs: 2_000 });
 
-  expect(knocks.map(({ name, status, isThere }) => [name, status, isThere])).toEqual([
+  expect(services.map(({ name, status, isThere }) => [name, status, isThere])).toEqual([
     ["gateway", "error", false],
     ["dag-manager", "error", false],
     ["world-service", "error", false],
   ]);
-  expect(knocks[0]?.detail).toBe(`http://127.0.0.1:${gateway} does not answer: connection refused`);
-  expect(knocks[1]?.fix).toContain("gateway.dag_manager_url");
+  expect(services[0]?.detail).toBe(
+    `http://127.0.0.1:${gateway} does not answer: connection refused`,
+  );
+  expect(services[1]?.fix).toContain("gateway.dag_manager_url");
 });

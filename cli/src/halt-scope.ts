@@ -2,14 +2,14 @@ import type { Halt } from "@qmtl/contracts/qmtl/order/v1/halt_pb";
 import { CommandError } from "./exit-codes.ts";
 
 /** What a halt covers, as options say it: at most one of them. */
-export interface HaltPlace {
+export interface HaltScope {
   account?: string;
   world?: string;
   strategy?: string;
 }
 
 /** The target of options; everything without one. Usage error for more than one. */
-export function haltTarget({ account, world, strategy }: HaltPlace) {
+export function haltTarget({ account, world, strategy }: HaltScope) {
   const given = [account, world, strategy].filter((each) => each !== undefined);
   if (given.length > 1)
     throw new CommandError("name one of --account, --world, --strategy, or none for everything");

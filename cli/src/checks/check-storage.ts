@@ -19,7 +19,7 @@ export interface DatabaseAnswer {
 }
 
 /** Logs in at the PostgreSQL of `storage.dsn`, and asks its version and time. Changes nothing. */
-export async function knockDatabase(
+export async function checkDatabase(
   config: QmtlConfig,
   nowMs: () => number,
 ): Promise<DatabaseAnswer> {
@@ -91,7 +91,7 @@ async function leaderChecks(db: Queryable): Promise<Check[]> {
 }
 
 /** Connects to each Kafka broker of `bus.brokers`, and asks those that answer for the cluster. Changes nothing. */
-export async function knockBrokers(config: QmtlConfig): Promise<Check> {
+export async function checkBrokers(config: QmtlConfig): Promise<Check> {
   const name = "broker";
   if (config.bus.kind === "embedded") {
     return { name, status: "ok", detail: "none needed: the log is in the database" };

@@ -1,7 +1,7 @@
 import { DbError, DbUnavailable } from "./db-errors.ts";
 
 /** Counts the calls that a `Db` has taken in, bounds them, and lets closing wait for them. */
-export class CallsUnderWay {
+export class PendingCalls {
   readonly #calls = new Set<Promise<unknown>>();
   readonly #callsMax: number;
   #isClosed = false;

@@ -171,19 +171,19 @@ describe("in a folder of a user, the command refuses", { timeout: 300_000 }, () 
     const waiting = [...CASES];
     const work = async (): Promise<void> => {
       for (let next = waiting.shift(); next !== undefined; next = waiting.shift())
-        answers.set(next.what, await answerTo(next, await deskOf(next)));
+        answers.set(next.what, await answerTo(next, await workFolderOf(next)));
     };
     await Promise.all(Array.from({ length: atOnceMax }, work));
   }, 300_000);
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  async function deskOf({ files = {} }: Case): Promise<string> {
-    const desk = await mkdtemp(join(folder, "desk-"));
-    await symlink(join(repository, "node_modules"), join(desk, "node_modules"));
-    await mkdir(join(desk, "taken"));
+  async function workFolderOf({ files = {} }: Case): Promise<string> {
+    const workFolder = await mkdtemp(join(folder, "work-"));
+    await symlink(join(repository, "node_modules"), join(workFolder, "node_modules"));
+    await mkdir(join(workFolder, "taken"));
     const all = { "strategy.ts": GOOD, "qmtl.yml": CONFIG, "taken/file.txt": "mine\n", ...files };
-    for (const [name, text] of Object.entries(all)) await writeFile(join(desk, name), text);
-    return desk;
+    for (const [name, text] of Object.entries(all)) await writeFile(join(workFolder, name), text);
+    return workFolder;
   }
 
   test.each(CASES)("$what", ({ what, told }) => {
@@ -192,26 +192,26 @@ describe("in a folder of a user, the command refuses", { timeout: 300_000 }, () 
 });
 
 /** How a command ends, what it told, and whether the folder is as it was. */
-async function answerTo({ args }: Case, desk: string): Promise<unknown> {
-  const before = await contents(desk);
+async function answerTo({ args }: Case, workFolder: string): Promise<unknown> {
+  const before = await contents(workFolder);
   const { exitCode, stderr } = await new Promise<{ exitCode: number; stderr: string }>(
     (resolve) => {
       execFile(
         process.execPath,
         [program, ...args, "--json"],
-        { cwd: desk },
+        { cwd: workFolder },
         (failure, _, errors) =>
           resolve({ exitCode: failure === null ? 0 : Number(failure.code ?? -1), stderr: errors }),
       );
     },
   );
   const told: unknown = stderr.startsWith("{") ? JSON.parse(stderr) : { error: stderr };
-  const after = await contents(desk);
+  const after = await contents(workFolder);
   return { ...Object(told), exitCode, untouched: after === before };
 }
 
-async function contents(desk: string): Promise<string> {
-  const names = (await readdir(desk, { recursive: true, withFileTypes: true }))
+async function contents(workFolder: string): Promise<string> {
+  const names = (await readdir(workFolder, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();

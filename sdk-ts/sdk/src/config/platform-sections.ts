@@ -70,7 +70,7 @@ export const securitySchema = z.strictObject({
     )
     .default({})
     .describe(
-      "Gateways by id that the services behind them believe. Without any, `qmtl up` makes a secret for itself, and services on loopback share one, made at the first start in the user's state folder.",
+      "Gateways by id that the services behind them believe. Without any, `qmtl up` makes a secret for itself, and services on loopback share one, created at the first start in the user's state folder.",
     ),
   tls: z
     .strictObject({

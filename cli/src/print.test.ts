@@ -58,12 +58,12 @@ test("several fields have a line each, and the message does not repeat them", ()
 
 test("a field that says more than the message is kept", () => {
   const failure = new QmtlError("INVALID_FIELD", "the world is not valid", {
-    fields: [{ field: "world.source", description: "a replay world names its source" }],
+    fields: [{ field: "world.source", description: "a replay world needs a source" }],
   });
 
   expect(told(failure)).toEqual([
     "error: the world is not valid [INVALID_FIELD]",
-    "  world.source: a replay world names its source",
+    "  world.source: a replay world needs a source",
   ]);
 });
 

@@ -28,7 +28,7 @@ export function makeReturnSeries(input: Omit<ReturnSeries, "samples">): ReturnSe
     throw new RangeError("periodsPerYear and intervalSeconds must be above 0");
   }
   if (input.turnover !== undefined && input.turnover.length !== input.returns.length) {
-    throw new RangeError("turnover must have one value a return");
+    throw new RangeError("turnover must have one value per return");
   }
   return { ...input, samples: finiteReturns(input.returns).length };
 }

@@ -67,7 +67,7 @@ function toIssues(
   return issue.keys.map((key) => {
     const known = knownKeys(issue.path);
     const suggestion = nearestName(key, known);
-    const message = `unknown key; known are ${known.join(", ")}`;
+    const message = `unknown key; the keys here are ${known.join(", ")}`;
     const found = placed([...issue.path, key], message, "key", document, overrides);
     return suggestion === undefined ? found : { ...found, suggestion };
   });
@@ -290,11 +290,11 @@ function issueText(issue: z.core.$ZodIssue): string {
 }
 
 function wrongType(expected: string, input: unknown): string {
-  if (input === undefined) return "is needed";
+  if (input === undefined) return "is required";
   const isSection = expected === "object" || expected === "record";
   if (input === null)
     return isSection
-      ? "is empty: put its keys below it, or leave it out"
+      ? "is empty: add its keys below it, or leave it out"
       : "is empty: give it a value, or leave it out";
   const wanted = `must be ${kinds[expected] ?? expected}`;
   if (typeof input === "number" || typeof input === "boolean") {
@@ -328,5 +328,5 @@ function outOfRange(
 /** What each kind of value would have had to be. */
 function noneOf({ errors }: Extract<z.core.$ZodIssue, { code: "invalid_union" }>): string {
   const wants = errors.flatMap(([first]) => (first === undefined ? [] : [issueText(first)]));
-  return wants.length === 0 ? "does not hold" : [...new Set(wants)].join("; or ");
+  return wants.length === 0 ? "is not valid" : [...new Set(wants)].join("; or ");
 }

@@ -112,7 +112,7 @@ export function makeIntentFirstNodeset(options: IntentFirstOptions): IntentFirst
 
 function executionDetail({ noCosts, costs, sameBarClose }: NodesetExecution): string {
   const fills = sameBarClose
-    ? "market orders fill at the deciding close"
+    ? "market orders fill at the close they were decided on"
     : "market orders fill at the next open";
   if (noCosts === true) return `${fills}, no costs`;
   if (costs === undefined) return `${fills}, costs of the account`;

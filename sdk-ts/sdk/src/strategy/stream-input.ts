@@ -45,7 +45,7 @@ export class StreamInput extends StrategyNode {
     if (options.source === undefined) {
       const fix =
         'name the entry of "sources:" in qmtl.yml the rows come from, as in source: "prices"';
-      throw invalid("StreamInput.source", `${fix}; tags alone do not say what a stream is of`);
+      throw invalid("StreamInput.source", `${fix}; tags alone do not name what a stream reads`);
     }
     if (options.columns === undefined) {
       throw invalid("StreamInput.columns", 'is needed: the columns to read, as in ["close"]');

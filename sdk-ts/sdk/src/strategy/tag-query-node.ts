@@ -36,7 +36,7 @@ export class TagQueryNode<Params extends NodeParams = NodeParams> extends Strate
   /** @throws {DeclarationError} naming the field. */
   constructor(options: TagQueryNodeOptions<Params>) {
     super("TagQueryNode", options, []);
-    if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is needed");
+    if (options.interval === undefined) throw invalid("TagQueryNode.interval", "is required");
     const { matchMode = "any" } = options;
     this.queryTags = checkTags("TagQueryNode.queryTags", options.queryTags);
     if (this.queryTags.length === 0) throw invalid("TagQueryNode.queryTags", "must not be empty");

@@ -38,7 +38,10 @@ export class WeightTargetNode extends TargetNode<WeightTargetParams> {
     checkFinite(`${at}.weightMax`, weightMax);
     if (weightMin > weightMax) throw invalid(`${at}.weightMin`, "must not be above weightMax");
     if (weightMin > 0 || weightMax < 0) {
-      throw invalid(`${at}.weight${weightMin > 0 ? "Min" : "Max"}`, "must leave 0 within: flat");
+      throw invalid(
+        `${at}.weight${weightMin > 0 ? "Min" : "Max"}`,
+        "must include 0, which is flat",
+      );
     }
     if (!(checkFinite(`${at}.step`, step) >= 0)) throw invalid(`${at}.step`, "must be 0 or above");
     const params = {

@@ -23,7 +23,7 @@ export interface BarsProjectOptions {
   readonly instruments?: Readonly<Record<string, BarsInstrument>> | undefined;
   /** Names of sources whose streams are declared with schedule `continuous`. @default none, all are `observed` */
   readonly continuous?: readonly string[] | undefined;
-  /** Bars a year, for annualised figures. @default 252 */
+  /** Bars per year, for annualised figures. @default 252 */
   readonly periodsPerYear?: number | undefined;
 }
 
@@ -79,5 +79,5 @@ function sourceFor(symbol: string, names: readonly string[]): string {
   const only = names.length === 1 ? names[0] : names.find((name) => name === symbol);
   if (only !== undefined) return only;
   const fix = `instruments: { ${JSON.stringify(symbol)}: { source: … } }`;
-  throw new RangeError(`the bars of ${symbol} are not clear; name them: ${fix}`);
+  throw new RangeError(`it is not clear which bars are of ${symbol}; name them: ${fix}`);
 }

@@ -6,7 +6,7 @@ export async function waitUntil(
 ): Promise<void> {
   const endMs = performance.now() + timeoutMs;
   while (!condition()) {
-    if (performance.now() > endMs) throw new Error(`waited in vain: ${what}`);
+    if (performance.now() > endMs) throw new Error(`timed out waiting: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }

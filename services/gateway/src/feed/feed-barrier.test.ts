@@ -139,12 +139,14 @@ test("a row that is held for too long is told what it waits for: the hold, runne
     return (await message) ?? "";
   };
   expect(await told(rig([], 5_000), 10)).toBe(
-    "the row is held: the hold of the feed stands at 1970-01-01T00:00:05.000Z; AdvanceFeed moves it",
+    "the row is held: the hold of the feed is at 1970-01-01T00:00:05.000Z; AdvanceFeed moves it",
   );
   const waited = rig(["a", "b", "c", "d", "e"]);
   waited.barrier.rowEffective(10);
   waited.barrier.ended(end("b", 10));
-  expect(await told(waited, 11)).toBe("the row is held: row 10 is not ended by a, c, d and 1 more");
+  expect(await told(waited, 11)).toBe(
+    "the row is held: row 10 is not finished by a, c, d and 1 more",
+  );
   expect(await told(rig([]), 12)).toBe("the row is held: row 10 comes first");
 });
 

@@ -211,14 +211,14 @@ export class FeedBarrier {
   #whyHeld({ row, timeMs }: HeldRow): string {
     const { logRow, untilMs, runners } = this.#state;
     if (untilMs !== null && timeMs > untilMs) {
-      return `the hold of the feed stands at ${new Date(untilMs).toISOString()}; AdvanceFeed moves it`;
+      return `the hold of the feed is at ${new Date(untilMs).toISOString()}; AdvanceFeed moves it`;
     }
     const open = [...runners]
       .filter(([, { endedRow, fromRow }]) => fromRow <= logRow && (endedRow ?? -1) < logRow)
       .map(([sessionId]) => sessionId);
     if (open.length > 0) {
       const more = open.length > namedMax ? ` and ${open.length - namedMax} more` : "";
-      return `row ${logRow} is not ended by ${open.slice(0, namedMax).join(", ")}${more}`;
+      return `row ${logRow} is not finished by ${open.slice(0, namedMax).join(", ")}${more}`;
     }
     return row > logRow + 1 ? `row ${logRow + 1} comes first` : `row ${logRow} is not settled yet`;
   }

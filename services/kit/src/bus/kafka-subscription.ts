@@ -158,7 +158,7 @@ function joinOnce(consumer: Consumer, starts: Map<string, Place>, logger: Logger
       }
       if (places.length === 0) return resolve();
       consumer.commitOffsets(places).then(resolve, (error: unknown) => {
-        logger.warn("start positions were not stored", { error });
+        logger.warn("start positions could not be stored", { error });
         resolve();
       });
     });

@@ -9,12 +9,13 @@ import { nearestName } from "./nearest-name.ts";
 import { knownKeys, schemaAt, valueAt } from "./schema-walk.ts";
 import type { SecretRef } from "./secret-ref.ts";
 
+/** Where a configuration is loaded from. */
 export interface LoadConfigOptions {
   /** The file. @default `qmtl.yml`, then `qmtl.yaml` in `cwd`; without either, defaults apply */
   readonly path?: string | undefined;
-  /** @default the working directory of the process */
+  /** Folder in which the file is looked for. @default the working directory of the process */
   readonly cwd?: string | undefined;
-  /** Overrides are taken from here. @default the environment of the process */
+  /** Environment variables, such as `QMTL__GATEWAY__PORT`, that override the file. @default those of the process */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
 }
 
@@ -28,9 +29,11 @@ export interface LoadedConfig {
 }
 
 /**
- * Loads `qmtl.yml`, puts the environment on top, checks all of it and fills in the defaults. Paths to files are made
- * absolute, from the folder of the file (without one: from `cwd`). Secrets stay references: see `resolveSecret`.
+ * Loads `qmtl.yml`, applies overrides from the environment, checks everything and fills in the defaults. Relative paths
+ * become absolute, from the folder of the file or, without a file, from `cwd`. Secrets stay references: see `resolveSecret`.
  *
+ * @param options file, folder and environment. @default {}
+ * @returns the whole configuration
  * @throws {ConfigError} with every issue at once.
  */
 export function loadConfig(options: LoadConfigOptions = {}): QmtlConfig {

@@ -9,10 +9,12 @@ const NAME_LENGTH_MAX = 200;
 const TAG_LENGTH_MAX = 100;
 
 /**
- * Whole seconds of an interval, 1..86400.
+ * Parses an interval.
  *
- * @param field what to name in the error, e.g. `StreamInput.interval`
- * @throws {DeclarationError} `INVALID_FIELD` for anything that is no interval.
+ * @param field name in the error, e.g. `StreamInput.interval`
+ * @param value whole seconds, or text such as `"1m"`
+ * @returns whole seconds, 1..86400
+ * @throws {DeclarationError} `INVALID_FIELD` for anything that is not an interval.
  */
 export function parseInterval(field: string, value: IntervalInput): number {
   try {

@@ -1,4 +1,10 @@
-/** Resolves when the condition holds; rejects after `timeoutMs`, naming what was waited for. */
+/**
+ * Resolves when the condition is true; rejects after the timeout.
+ *
+ * @param condition checked every 5 ms
+ * @param what what is waited for, named in the error
+ * @param timeoutMs milliseconds. @default 25000
+ */
 export async function waitUntil(
   condition: () => boolean,
   what: string,
